@@ -151,7 +151,7 @@ export class KafkaAdmin implements AdminGateway {
     resources: readonly ConfigResource[],
     limit: TimeLimit
   ): Promise<ReadonlyMap<string, readonly DescribedConfig[]>> {
-    const asked = { resources: resources.map(toId), timeoutMs: limit.remainingMs }
+    const asked = { resources: resources.map(toId), withSynonyms: true, timeoutMs: limit.remainingMs }
     const result = await askRouter(this.#deps.router, { type: 'describeConfigs', ...asked })
     if (result.type === 'success') return result.configs
     throw toAdminError(result, `the settings of ${nameOf(resources[0]!)}`, limit.timeoutMs)

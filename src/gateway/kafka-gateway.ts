@@ -166,9 +166,15 @@ export class KafkaGateway implements Gateway {
     topics: readonly string[],
     timeoutMs: number
   ): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
-    const result = await askRouter(this.#deps.router, { type: 'describeTopicConfigs', topics, timeoutMs })
-    if (result.type === 'success') return result.overrides
-    throw toError(result, 'the request for the settings of topics', timeoutMs)
+    const resources = topics.map(name => ({ type: 'topic', name }) as const)
+    const result = await askRouter(this.#deps.router, { type: 'describeConfigs', resources, timeoutMs })
+    if (result.type !== 'success') throw toError(result, 'the request for the settings of topics', timeoutMs)
+    return new Map(
+      [...result.configs].map(([topic, configs]) => {
+        const own = configs.filter(({ source }) => source === 'DYNAMIC_TOPIC_CONFIG')
+        return [topic, new Map(own.map(({ name, value }) => [name, value ?? '']))]
+      })
+    )
   }
 
   async follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<TopicSubscription> {

@@ -2,12 +2,7 @@ import type { ConnectionOptions } from 'node:tls'
 import type { BrokerAddress, Logger } from '../core/model.js'
 import { createPartitionsV1, createTopicsV4, deleteTopicsV5 } from './protocol/administration.js'
 import type { Api } from './protocol/api.js'
-import {
-  describeBrokerConfigsV2,
-  describeConfigsV2,
-  describeTopicConfigsV2,
-  incrementalAlterConfigsV0
-} from './protocol/configs.js'
+import { describeConfigsV2, incrementalAlterConfigsV0 } from './protocol/configs.js'
 import { fetchV13 } from './protocol/fetch.js'
 import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from './protocol/group-membership.js'
 import { describeConsumerGroupsV1, describeGroupsV4, findCoordinatorV2, listGroupsV4 } from './protocol/groups.js'
@@ -110,8 +105,6 @@ export const apis = {
   listGroups: listGroupsV4,
   initProducerId: initProducerIdV1,
   describeConfigs: describeConfigsV2,
-  describeTopicConfigs: describeTopicConfigsV2,
-  describeBrokerConfigs: describeBrokerConfigsV2,
   alterConfigs: incrementalAlterConfigsV0,
   createTopics: createTopicsV4,
   deleteTopics: deleteTopicsV5,

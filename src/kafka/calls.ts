@@ -235,32 +235,6 @@ export interface InitProducerIdResponse extends Throttled {
   readonly producerEpoch: number
 }
 
-export interface DescribeTopicConfigsCall extends CallOptions {
-  readonly topics: readonly string[]
-  /** The settings to describe; `null`: all. */
-  readonly names: readonly string[] | null
-}
-export interface DescribeTopicConfigsResponse extends Throttled {
-  readonly topics: readonly {
-    readonly topic: string
-    readonly errorCode: number
-    readonly configs: Configs
-    /** The names of the settings that the topic overrides. */
-    readonly overrides: ReadonlySet<string>
-  }[]
-}
-
-/** Asks for settings of a broker; only the broker with this id knows them. */
-export interface DescribeBrokerConfigsCall extends CallOptions {
-  readonly nodeId: number
-  readonly names: readonly string[]
-}
-export interface DescribeBrokerConfigsResponse extends Throttled {
-  readonly errorCode: number
-  /** Empty when there is an error. */
-  readonly configs: Configs
-}
-
 export interface CreateTopicsCall extends CallOptions {
   readonly topics: readonly {
     readonly topic: string

@@ -205,13 +205,20 @@ describe('every call, against the embedded broker', () => {
   })
 
   it('DescribeConfigs and DeleteTopics', async () => {
-    const { topics } = await client.describeTopicConfigs({ topics: ['orders'], names: ['min.insync.replicas'] })
-    expect(topics[0]!.configs.get('min.insync.replicas')).to.be.a('string')
+    const resources = [{ type: 'topic', name: 'orders' }] as const
+    const { resources: topics } = await client.describeConfigs({ resources, names: ['min.insync.replicas'] })
+    expect(topics[0]!.configs.map(({ name }) => name)).to.deep.equal(['min.insync.replicas'])
     const setting = 'auto.create.topics.enable'
-    const broker = await client.describeBrokerConfigs({ nodeId: cluster.nodes[0]!.nodeId, names: [setting] })
-    expect(broker).to.deep.include({ errorCode: 0, configs: new Map([[setting, 'false']]) })
-    const nobody = await client.describeBrokerConfigs({ nodeId: 77, names: [setting] })
-    expect(nobody).to.deep.include({ errorCode: 42, configs: new Map() })
+    const describeBroker = async (nodeId: number) => {
+      const broker = { type: 'broker', name: String(nodeId) } as const
+      return (await client.describeConfigs({ resources: [broker], names: [setting] })).resources[0]!
+    }
+    const broker = await describeBroker(cluster.nodes[0]!.nodeId)
+    expect([broker.errorCode, broker.configs.map(({ name, value }) => [name, value])]).to.deep.equal([
+      0,
+      [[setting, 'false']]
+    ])
+    expect(await describeBroker(77)).to.deep.include({ errorCode: 42, configs: [] })
     const deleted = await client.deleteTopics({ topics: ['orders', 'none'], brokerTimeoutMs: 1000 })
     expect(deleted.topics.map(({ topic, errorCode }) => [topic, errorCode])).to.have.deep.members([
       ['orders', 0],

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import { InvalidRequestError } from '../../src/core/errors.js'
 import { createTopicsV3, deleteTopicsV1 } from '../../src/kafka/protocol/administration.js'
 import type { Api } from '../../src/kafka/protocol/api.js'
-import { describeTopicConfigsV2 } from '../../src/kafka/protocol/configs.js'
+import { describeConfigsV2 } from '../../src/kafka/protocol/configs.js'
 import { RequestWriter } from '../../src/kafka/protocol/encoding.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
 import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from '../../src/kafka/protocol/group-membership.js'
@@ -164,7 +164,9 @@ describe('requests are byte for byte those of kafkajs:', () => {
   })
 
   it('DescribeConfigs', async () => {
-    expect(encode(describeTopicConfigsV2, { topics: ['orders'], names: ['retention.ms'] })).to.deep.equal(
+    expect(
+      encode(describeConfigsV2, { resources: [{ type: 'topic', name: 'orders' }], names: ['retention.ms'] })
+    ).to.deep.equal(
       await encodeWithKafkajs('DescribeConfigs', 2, {
         resources: [{ type: 2, name: 'orders', configNames: ['retention.ms'] }],
         includeSynonyms: false

@@ -1,6 +1,7 @@
 import type { ActorRef } from '../../src/core/actor/actor.js'
 import type { BatchOrigin, RecordBatch } from '../../src/core/model.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
+import type { DescribedConfig } from '../../src/kafka/protocol/configs.js'
 import { readBack } from '../../src/kafka/record-reader.js'
 import type {
   BatchAnswer,
@@ -257,8 +258,9 @@ export class FakeRouter implements ActorRef<RouterMessage> {
         ? ({ type: 'timedOut' } as const)
         : { type: 'success' as const, topics: new Map(), brokers }
       this.#later(() => requester.reply({ operation: 'fetchTopicMetadata', requestId, ...answer }))
-    } else if (message.type === 'describeBrokerConfigs') {
-      const configs = new Map([['producer.id.expiration.ms', String(this.producerIdExpirationMs)]])
+    } else if (message.type === 'describeConfigs') {
+      const setting = { name: 'producer.id.expiration.ms', value: String(this.producerIdExpirationMs) }
+      const configs = new Map([[message.resources[0]!.name, [setting as DescribedConfig]]])
       const denied = {
         type: 'failed',
         errorCode: 31,

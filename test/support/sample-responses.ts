@@ -2,7 +2,7 @@ import type { AclOperation } from '../../src/kafka/calls.js'
 import { crc32c } from '../../src/kafka/crc32c.js'
 import { createTopicsV3, deleteTopicsV1 } from '../../src/kafka/protocol/administration.js'
 import { type Api, apiVersionsV1 } from '../../src/kafka/protocol/api.js'
-import { describeTopicConfigsV2 } from '../../src/kafka/protocol/configs.js'
+import { describeConfigsV2 } from '../../src/kafka/protocol/configs.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
 import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from '../../src/kafka/protocol/group-membership.js'
 import {
@@ -369,6 +369,8 @@ function offsetCommit(): Buffer {
   return builder.payload
 }
 
+const SYNONYM = { name: 'synonym', value: 'x', source: 'DYNAMIC_TOPIC_CONFIG' } as const
+
 function describeConfigs(): Buffer {
   const builder = new ResponseBuilder().int32(5)
   builder.array(['a', 'gone'], topic => {
@@ -628,21 +630,46 @@ export const samples: readonly Sample[] = [
     producerId: -1n,
     producerEpoch: -1
   }),
-  sample(describeTopicConfigsV2, { topics: ['a', 'gone'], names: ['retention.ms'] }, describeConfigs(), {
-    throttleTimeMs: 5,
-    topics: [
-      {
-        topic: 'a',
-        errorCode: 0,
-        configs: new Map([
-          ['__proto__', null],
-          ['retention.ms', '5']
-        ]),
-        overrides: new Set(['retention.ms'])
-      },
-      { topic: 'gone', errorCode: 3, configs: new Map(), overrides: new Set<string>() }
-    ]
-  }),
+  sample(
+    describeConfigsV2,
+    {
+      resources: [
+        { type: 'topic', name: 'a' },
+        { type: 'topic', name: 'gone' }
+      ],
+      names: ['retention.ms']
+    },
+    describeConfigs(),
+    {
+      throttleTimeMs: 5,
+      resources: [
+        {
+          name: 'a',
+          errorCode: 0,
+          errorMessage: null,
+          configs: [
+            {
+              name: '__proto__',
+              value: null,
+              source: 'DEFAULT_CONFIG',
+              isReadOnly: false,
+              isSensitive: false,
+              synonyms: [SYNONYM]
+            },
+            {
+              name: 'retention.ms',
+              value: '5',
+              source: 'DYNAMIC_TOPIC_CONFIG',
+              isReadOnly: false,
+              isSensitive: false,
+              synonyms: [SYNONYM]
+            }
+          ]
+        },
+        { name: 'gone', errorCode: 3, errorMessage: null, configs: [] }
+      ]
+    }
+  ),
   sample(createTopicsV3, { topics: [], brokerTimeoutMs: 1 }, topicErrors(true), {
     throttleTimeMs: 5,
     topics: [

@@ -48,7 +48,7 @@ export class ScriptedCluster {
   constructor(nodeIds: readonly number[]) {
     this.nodes = nodeIds.map(nodeId => ({ nodeId, host: `mock-${nodeId}`, port: 8000, rack: null }))
     // As brokers whose settings the client may not see: topics may be created.
-    for (const nodeId of nodeIds) this.always(nodeId, 'describeBrokerConfigs', () => FORBIDDEN)
+    for (const nodeId of nodeIds) this.always(nodeId, 'describeConfigs', () => FORBIDDEN)
   }
 
   /** Answers call `number` of an API; metadata is counted over all brokers (`nodeId` 0). */
@@ -117,7 +117,7 @@ export class ScriptedCluster {
   }
 }
 
-const FORBIDDEN = { throttleTimeMs: 0, errorCode: 31, configs: new Map<string, string | null>() }
+const FORBIDDEN = { throttleTimeMs: 0, resources: [{ name: '', errorCode: 31, errorMessage: null, configs: [] }] }
 
 const scriptName = (nodeId: number, api: ScriptedApi): string => (api === 'metadata' ? api : `${nodeId} ${api}`)
 

@@ -1,11 +1,4 @@
-import type {
-  CallOptions,
-  DescribeBrokerConfigsCall,
-  DescribeBrokerConfigsResponse,
-  DescribeTopicConfigsCall,
-  DescribeTopicConfigsResponse,
-  Throttled
-} from '../calls.js'
+import type { CallOptions, Configs, Throttled } from '../calls.js'
 import { errorCodes } from '../error-codes.js'
 import { type Api, atMost, noMoreThanAsked } from './api.js'
 import type { RequestWriter, ResponseReader } from './encoding.js'
@@ -59,8 +52,9 @@ export interface DescribedConfig extends ConfigValue {
 
 export interface DescribeConfigsCall extends CallOptions {
   readonly resources: readonly ConfigResourceId[]
-  /** The settings to describe; `null`: all. */
-  readonly names: readonly string[] | null
+  /** The settings to describe; absent: all. */
+  readonly names?: readonly string[] | undefined
+  readonly withSynonyms?: boolean
 }
 export interface DescribeConfigsResponse extends Throttled {
   readonly resources: readonly {
@@ -85,66 +79,22 @@ export const describeConfigsV2: Api<DescribeConfigsCall, DescribeConfigsResponse
   key: 32,
   version: 2,
   name: 'DescribeConfigs',
-  encode: (writer, { resources, names }) => writeResources(writer, resources, names, true),
+  encode(writer, { resources, names = null, withSynonyms = false }) {
+    writer.array(resources, resource => {
+      writeResource(writer, resource)
+      writer.nullableArray(names, name => writer.string(name))
+    })
+    writer.boolean(withSynonyms)
+  },
   decode: (reader, { resources }) => ({
     throttleTimeMs: reader.int32(),
     resources: readResources(reader, resources.length)
   })
 }
 
-/** DescribeConfigs for the settings of topics that decide how records are sent to them. */
-export const describeTopicConfigsV2: Api<DescribeTopicConfigsCall, DescribeTopicConfigsResponse> = {
-  key: 32,
-  version: 2,
-  name: 'DescribeConfigs',
-  encode: (writer, { topics, names }) =>
-    writeResources(
-      writer,
-      topics.map(name => ({ type: 'topic', name })),
-      names,
-      false
-    ),
-  decode: (reader, { topics }) => ({
-    throttleTimeMs: reader.int32(),
-    topics: readResources(reader, topics.length).map(({ name, errorCode, configs }) => ({
-      topic: name,
-      errorCode,
-      configs: valuesOf(configs),
-      overrides: new Set(configs.filter(({ source }) => source === 'DYNAMIC_TOPIC_CONFIG').map(config => config.name))
-    }))
-  })
-}
-
-export const describeBrokerConfigsV2: Api<DescribeBrokerConfigsCall, DescribeBrokerConfigsResponse> = {
-  key: 32,
-  version: 2,
-  name: 'DescribeConfigs',
-  encode: (writer, { nodeId, names }) =>
-    writeResources(writer, [{ type: 'broker', name: String(nodeId) }], names, false),
-  decode(reader) {
-    const throttleTimeMs = reader.int32()
-    const { errorCode, configs } = readResources(reader, 1)[0] ?? NOTHING
-    return { throttleTimeMs, errorCode, configs: valuesOf(configs) }
-  }
-}
-
-const NOTHING = { errorCode: errorCodes.NONE, configs: [] }
-
-const valuesOf = (configs: readonly ConfigValue[]): ReadonlyMap<string, string | null> =>
+/** The values of settings by their names. */
+export const valuesOf = (configs: readonly ConfigValue[]): Configs =>
   new Map(configs.map(({ name, value }) => [name, value]))
-
-function writeResources(
-  writer: RequestWriter,
-  resources: readonly ConfigResourceId[],
-  names: readonly string[] | null,
-  withSynonyms: boolean
-): void {
-  writer.array(resources, resource => {
-    writeResource(writer, resource)
-    writer.nullableArray(names, name => writer.string(name))
-  })
-  writer.boolean(withSynonyms)
-}
 
 function writeResource(writer: RequestWriter, { type, name }: ConfigResourceId): void {
   writer.int8(type === 'topic' ? TOPIC : BROKER)

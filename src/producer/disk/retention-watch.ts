@@ -1,4 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
+import { valuesOf } from '../../kafka/protocol/configs.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
 import type { DurableLog } from '../log/durable-log.js'
@@ -86,10 +87,11 @@ const sentenceFor = (topic: string, { share, retentionMs }: Oldest): string =>
 export const askForRetention =
   (router: ActorRef<RouterMessage>) =>
   async (topic: string): Promise<number | undefined> => {
-    const asked = { type: 'describeTopicConfigs', topics: [topic], timeoutMs: 2_000 } as const
+    const resources = [{ type: 'topic', name: topic }] as const
+    const asked = { type: 'describeConfigs', resources, timeoutMs: 2_000 } as const
     const result = await askRouter(router, asked).catch(() => undefined)
     const configs = result?.type === 'success' ? result.configs.get(topic) : undefined
-    return configs && retentionOf(configs)
+    return configs && retentionOf(valuesOf(configs))
   }
 
 /** @param configs all settings of a topic, those that it has from its broker (`log.retention.ms`) included */

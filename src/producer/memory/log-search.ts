@@ -1,6 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock, Offset, TopicPartition } from '../../core/model.js'
+import { valuesOf } from '../../kafka/protocol/configs.js'
 import type { Failure, RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
 import type { Numbering } from './numbering.js'
@@ -165,7 +166,8 @@ export class LogSearch {
     const isOver = answer?.type === 'success' || (answer?.type === 'failed' && !answer.retriable)
     expiration.validUntil = this.#options.clock() + (isOver ? ASK_AGAIN_MS : RETRY_MS)
     expiration.asking = undefined
-    const value = Number((answer?.type === 'success' && answer.configs.get(SETTING)) || Number.NaN)
+    const [configs = []] = answer?.type === 'success' ? [...answer.configs.values()] : []
+    const value = Number(valuesOf(configs).get(SETTING) ?? Number.NaN)
     if (value > 0) expiration.expirationMs = value
   }
 
@@ -175,7 +177,8 @@ export class LogSearch {
     const metadata = await askRouter(router, { type: 'fetchTopicMetadata', requestId: 0, topics: [], ...asked })
     const nodeId = metadata.type === 'success' ? metadata.brokers[0]?.nodeId : undefined
     if (nodeId === undefined) return undefined
-    return await askRouter(router, { type: 'describeBrokerConfigs', nodeId, names: [SETTING], ...asked })
+    const resources = [{ type: 'broker', name: String(nodeId) }] as const
+    return await askRouter(router, { type: 'describeConfigs', resources, names: [SETTING], ...asked })
   }
 
   async #search(batch: SoughtBatch): Promise<Finding> {

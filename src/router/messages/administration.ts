@@ -65,6 +65,9 @@ export interface DescribeConfigs extends Request<DescribeConfigsResult> {
   readonly resources: readonly ConfigResourceId[]
   /** The broker to ask. Default: the broker whose settings these are, or any broker. */
   readonly nodeId?: number | undefined
+  /** The settings to describe. Default: all. */
+  readonly names?: readonly string[] | undefined
+  readonly withSynonyms?: boolean
 }
 export type DescribeConfigsResult =
   /** Settings by the name of the resource. A topic that does not exist is absent. */

@@ -139,57 +139,9 @@ export interface FindCoordinator extends Request<FindCoordinatorResult> {
 export type FindCoordinatorResult = { readonly type: 'success'; readonly coordinator: BrokerNode } | TimedOut | Failure
 
 /** Operations for this process only, not for users of the library. */
-export interface InternalOperations
-  extends MembershipOperations,
-    GroupDescriptionOperations,
-    TopicConfigOperations,
-    AdministrationOperations {
+export interface InternalOperations extends MembershipOperations, GroupDescriptionOperations, AdministrationOperations {
   initProducerId: { request: InitProducerId; result: InitProducerIdResult }
   findCoordinator: { request: FindCoordinator; result: FindCoordinatorResult }
   fetchEpochEnd: { request: FetchEpochEnd; result: FetchEpochEndResult }
   fetchOrigins: { request: FetchOrigins; result: FetchOriginsResult }
-}
-
-/** Internal, from the gateway and delivery: the settings of topics. */
-export interface DescribeTopicConfigs extends Request<DescribeTopicConfigsResult> {
-  readonly type: 'describeTopicConfigs'
-  readonly topics: readonly string[]
-}
-export type DescribeTopicConfigsResult =
-  | {
-      readonly type: 'success'
-      /**
-       * The settings that were set for the topic itself: topic -> setting -> value. A topic that does not exist is
-       * absent.
-       */
-      readonly overrides: ReadonlyMap<string, ReadonlyMap<string, string>>
-      /**
-       * All settings of the topic, including settings that it inherits from its broker. `null`: Kafka does not reveal
-       * the value.
-       */
-      readonly configs: ReadonlyMap<string, ReadonlyMap<string, string | null>>
-    }
-  | TimedOut
-  | Failure
-
-/** Internal, from delivery only: settings of one broker. */
-export interface DescribeBrokerConfigs extends Request<DescribeBrokerConfigsResult> {
-  readonly type: 'describeBrokerConfigs'
-  readonly nodeId: number
-  readonly names: readonly string[]
-}
-export type DescribeBrokerConfigsResult =
-  | {
-      readonly type: 'success'
-      /**
-       * Setting -> value. A setting that the broker does not have is absent. `null`: Kafka does not reveal the value.
-       */
-      readonly configs: ReadonlyMap<string, string | null>
-    }
-  | TimedOut
-  | Failure
-
-export interface TopicConfigOperations {
-  describeBrokerConfigs: { request: DescribeBrokerConfigs; result: DescribeBrokerConfigsResult }
-  describeTopicConfigs: { request: DescribeTopicConfigs; result: DescribeTopicConfigsResult }
 }

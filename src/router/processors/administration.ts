@@ -22,7 +22,6 @@ import { replyAll } from '../requests/open-requests.js'
 import { type ChangeState, describeOperation } from '../requests/operation.js'
 import { PartitionProcessor, type Wanted } from './by-partition.js'
 import { type ErrorAction, groupAction } from './error-actions.js'
-import { OneCallEach } from './one-call-each.js'
 import type { ProcessorContext, Returned } from './queue-processor.js'
 import { SharedCalls } from './shared-calls.js'
 
@@ -65,7 +64,7 @@ export const createTopic = describeOperation('createTopic', {
     )
   },
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('createTopic', {
+    new SharedCalls('createTopic', {
       send: (client, { topic, partitions, replicationFactor, assignments, configs, validateOnly }) =>
         client.createTopics({
           topics: [{ topic, partitions, replicationFactor, assignments, configs }],
@@ -85,7 +84,7 @@ export const deleteTopic = describeOperation('deleteTopic', {
   initialState: notInDoubt,
   problemOf: ({ topic }) => problemOfTopic(topic),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('deleteTopic', {
+    new SharedCalls('deleteTopic', {
       send: (client, { topic }) => client.deleteTopics({ topics: [topic], ...timesOf(callTimeoutMs) }),
       outcomeOf(response, asked) {
         const isGone = response.topics[0]?.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
@@ -102,7 +101,7 @@ export const createPartitions = describeOperation('createPartitions', {
   initialState: notInDoubt,
   problemOf: ({ topic, total }) => problemOfTopic(topic) ?? problemOfNumbers([total], MAX_INT32),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('createPartitions', {
+    new SharedCalls('createPartitions', {
       send: (client, { topic, total, validateOnly }) =>
         client.createPartitions({ topics: [{ topic, total }], validateOnly, ...timesOf(callTimeoutMs) }),
       outcomeOf: (response, asked) => outcomeOfTopic(response, asked, errorCodes.INVALID_PARTITIONS),
@@ -110,7 +109,7 @@ export const createPartitions = describeOperation('createPartitions', {
     })
 })
 
-/** All settings of topics, which every broker knows, or of a broker, which only this broker knows. */
+/** Settings of topics, which every broker knows, or of a broker, which only this broker knows. */
 export const describeConfigs = describeOperation('describeConfigs', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ resources, nodeId }) => nodeId ?? nodeIdOf(resources[0]) },
@@ -118,8 +117,10 @@ export const describeConfigs = describeOperation('describeConfigs', {
   problemOf: ({ resources }) => resources.map(problemOfResource).find(problem => problem !== undefined),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
     new SharedCalls('describeConfigs', {
-      keyOf: ({ resources }) => JSON.stringify(resources.map(({ type, name }) => [type, name])),
-      send: (client, { resources }) => client.describeConfigs({ resources, names: null, timeoutMs: callTimeoutMs }),
+      keyOf: ({ resources, names, withSynonyms }) =>
+        JSON.stringify([resources.map(({ type, name }) => [type, name]), names, withSynonyms]),
+      send: (client, { resources, names, withSynonyms = false }) =>
+        client.describeConfigs({ resources, names, withSynonyms, timeoutMs: callTimeoutMs }),
       outcomeOf({ resources }: DescribeConfigsResponse) {
         const problem = resources.find(({ errorCode }) => !describedCodes.has(errorCode))
         if (problem !== undefined) return outcomeOfError(problem)
@@ -137,7 +138,7 @@ export const alterConfigs = describeOperation('alterConfigs', {
   initialState: notInDoubt,
   problemOf: ({ resource }) => problemOfResource(resource),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('alterConfigs', {
+    new SharedCalls('alterConfigs', {
       send: (client, { resource, changes, validateOnly }) =>
         client.alterConfigs({ resource, changes, validateOnly, timeoutMs: callTimeoutMs }),
       // The same values again change nothing, so a doubt about an earlier attempt does not matter.

@@ -4,8 +4,8 @@ import type { Failure } from '../messages/operations.js'
 import { kafkaFailure, problemOfGroup } from '../requests/failures.js'
 import { describeOperation } from '../requests/operation.js'
 import { groupAction } from './error-actions.js'
-import { OneCallEach } from './one-call-each.js'
 import type { ProcessorContext } from './queue-processor.js'
+import { SharedCalls } from './shared-calls.js'
 
 const ofMember = {
   target: { type: 'coordinator', groupId: ({ groupId }: { readonly groupId: string }) => groupId },
@@ -23,7 +23,7 @@ export const joinGroup = describeOperation('joinGroup', {
   ...ofMember,
   role: 'member',
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('joinGroup', {
+    new SharedCalls('joinGroup', {
       send: (client, { groupId, memberId, instanceId, sessionTimeoutMs, rebalanceTimeoutMs, protocols }) =>
         client.joinGroup({
           groupId,
@@ -51,7 +51,7 @@ export const syncGroup = describeOperation('syncGroup', {
   ...ofMember,
   role: 'member',
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('syncGroup', {
+    new SharedCalls('syncGroup', {
       send: (client, { groupId, generationId, memberId, instanceId, assignments, rebalanceTimeoutMs }) =>
         client.syncGroup({
           groupId,
@@ -71,7 +71,7 @@ export const heartbeat = describeOperation('heartbeat', {
   ...ofMember,
   role: 'member',
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('heartbeat', {
+    new SharedCalls('heartbeat', {
       send: (client, { groupId, generationId, memberId, instanceId }) =>
         client.heartbeat({ groupId, generationId, memberId, instanceId, timeoutMs: callTimeoutMs }),
       outcomeOf: ({ errorCode }) => (errorCode === errorCodes.NONE ? { type: 'success' } : outcomeOfError(errorCode))
@@ -83,7 +83,7 @@ export const leaveGroup = describeOperation('leaveGroup', {
   ...ofMember,
   role: 'control',
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('leaveGroup', {
+    new SharedCalls('leaveGroup', {
       send: (client, { groupId, memberId, instanceId }) =>
         client.leaveGroup({ groupId, memberId, instanceId, timeoutMs: callTimeoutMs }),
       outcomeOf: ({ errorCode }) => (errorCode === errorCodes.NONE ? { type: 'success' } : outcomeOfError(errorCode))

@@ -13,7 +13,6 @@ import {
   fetchTopicOperations
 } from './administration.js'
 import { commitConsumerOffset } from './commit-consumer-offset.js'
-import { describeBrokerConfigs, describeTopicConfigs } from './describe-configs.js'
 import { fetchConsumerOffset } from './fetch-consumer-offset.js'
 import { fetchData } from './fetch-data.js'
 import { fetchEpochEnd } from './fetch-epoch-end.js'
@@ -45,8 +44,6 @@ export const operations = {
   describeGroup,
   describeConsumerGroup,
   listGroups,
-  describeTopicConfigs,
-  describeBrokerConfigs,
   describeCluster,
   describeConfigs,
   alterConfigs,

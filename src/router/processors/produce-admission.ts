@@ -9,8 +9,8 @@ import { describeOperation, type Obstacle, type OperationDescriptor, type StateO
 import type { Batch } from './batch-queue.js'
 import { type BatchesCall, BatchQueue, type CallOf, RequestLimit } from './batch-queue.js'
 import { anyBrokerAction } from './error-actions.js'
-import { OneCallEach } from './one-call-each.js'
 import type { Admission, ProcessorContext, QueueProcessor, Returned } from './queue-processor.js'
+import { SharedCalls } from './shared-calls.js'
 import { SlowPartitions } from './slow-partitions.js'
 
 type QueueName = 'main' | 'newTopics' | 'slow'
@@ -292,7 +292,7 @@ export const initProducerId = describeOperation('initProducerId', {
   echo: () => ({}),
   problemOf: () => undefined,
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new OneCallEach('initProducerId', {
+    new SharedCalls('initProducerId', {
       send: client => client.initProducerId({ timeoutMs: callTimeoutMs }),
       outcomeOf({ errorCode, producerId, producerEpoch }) {
         const action = anyBrokerAction(errorCode)

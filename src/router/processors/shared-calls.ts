@@ -2,16 +2,20 @@ import type { BrokerClient } from '../../kafka/broker-client.js'
 import type { AskedKind } from '../messages/operations.js'
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
 import type { Outcome, RequestFor } from '../requests/operation.js'
-import { isRetryReason, type RetryReason } from './one-call-each.js'
-import { type OperationProcessor, type Returned, returned } from './queue-processor.js'
+import { type OperationProcessor, type Returned, type ReturnReason, returned } from './queue-processor.js'
 
 interface SharedCall<Kind extends AskedKind, Response> {
-  /** Requests with the same key have the same answer. */
-  keyOf(request: RequestFor<Kind>): string
+  /** Requests with the same key have the same answer. Absent: each request has a call of its own. */
+  keyOf?(request: RequestFor<Kind>): string
   send(client: BrokerClient, request: RequestFor<Kind>): Promise<Response>
   /** The outcome of a response, or the reason why the Router must ask again. */
-  outcomeOf(response: Response): Outcome<Kind> | RetryReason
+  outcomeOf(response: Response, asked: OpenRequest<Kind>): Outcome<Kind> | RetryReason
+  /** Called when a call had no answer, although it may have reached the broker. */
+  unanswered?(asked: OpenRequest<Kind>): void
 }
+
+type RetryReason = Extract<ReturnReason, 'notCoordinator' | 'notController' | 'retryLater'>
+const isRetryReason = (outcome: unknown): outcome is RetryReason => typeof outcome === 'string'
 
 /**
  * Makes one call for all waiting requests that have the same answer, in the order of the first requests. No request joins
@@ -20,7 +24,7 @@ interface SharedCall<Kind extends AskedKind, Response> {
 export class SharedCalls<Kind extends AskedKind, Response> implements OperationProcessor {
   readonly name: Kind
   readonly #call: SharedCall<Kind, Response>
-  readonly #waiting = new Map<string, OpenRequest<Kind>[]>()
+  readonly #waiting = new Map<unknown, OpenRequest<Kind>[]>()
 
   constructor(name: Kind, call: SharedCall<Kind, Response>) {
     this.name = name
@@ -32,7 +36,7 @@ export class SharedCalls<Kind extends AskedKind, Response> implements OperationP
   }
 
   addToQueue(request: OpenRequest<Kind>): void {
-    const key = this.#call.keyOf(request.request)
+    const key = this.#call.keyOf?.(request.request) ?? request
     const waiting = this.#waiting.get(key)
     if (waiting === undefined) this.#waiting.set(key, [request])
     else waiting.push(request)
@@ -52,13 +56,14 @@ export class SharedCalls<Kind extends AskedKind, Response> implements OperationP
   }
 
   processResponse(waiters: readonly OpenRequest<Kind>[], response: Response): readonly Returned[] {
-    const outcome = this.#call.outcomeOf(response)
+    const outcome = this.#call.outcomeOf(response, waiters[0]!)
     if (isRetryReason(outcome)) return returned(outcome, waiters)
     replyAll(waiters, outcome)
     return []
   }
 
-  callFailed(waiters: readonly OpenRequest<Kind>[]): readonly OpenRequest[] {
+  callFailed(waiters: readonly OpenRequest<Kind>[], _error: Error, sent: boolean): readonly OpenRequest[] {
+    if (sent) this.#call.unanswered?.(waiters[0]!)
     return stillOpen(waiters)
   }
 

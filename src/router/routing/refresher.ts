@@ -3,6 +3,7 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { BrokerAddress, Logger } from '../../core/model.js'
 import type { BrokerClient, BrokerClientFactory, MetadataResponse } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
+import { valuesOf } from '../../kafka/protocol/configs.js'
 import type { RouterNotice } from './messages.js'
 import { type RefreshPlan, RefreshSchedule, type RefreshScheduleOptions } from './refresh-schedule.js'
 
@@ -191,9 +192,11 @@ export class AutoCreation {
   }
 
   async #ask(client: BrokerClient, nodeId: number): Promise<boolean | undefined> {
-    const call = { nodeId, names: [SETTING], timeoutMs: this.#timeoutMs }
-    const { errorCode, configs } = await client.describeBrokerConfigs(call)
-    const value = errorCode === errorCodes.NONE ? configs.get(SETTING) : undefined
+    const broker = { type: 'broker', name: String(nodeId) } as const
+    const call = { resources: [broker], names: [SETTING], timeoutMs: this.#timeoutMs }
+    const { resources } = await client.describeConfigs(call)
+    const found = resources[0]?.errorCode === errorCodes.NONE ? resources[0].configs : []
+    const value = valuesOf(found).get(SETTING)
     return value === 'true' ? true : value === 'false' ? false : undefined
   }
 }

@@ -1,6 +1,7 @@
 import type { BrokerAddress, Logger } from '../../core/model.js'
 import type { BrokerClient, BrokerClientFactory } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
+import { valuesOf } from '../../kafka/protocol/configs.js'
 
 const SETTING = 'min.insync.replicas'
 const SAFE_MINIMUM = 2
@@ -83,13 +84,14 @@ async function thinTopics(client: BrokerClient): Promise<string[]> {
     .filter(({ isInternal, errorCode }) => !isInternal && errorCode === errorCodes.NONE)
     .map(({ topic }) => topic)
   if (names.length === 0) return []
-  const described = await client.describeTopicConfigs({ topics: names.slice(0, MAX_TOPICS), names: [SETTING] })
-  return described.topics
-    .filter(
-      ({ errorCode, configs }) =>
-        errorCode === errorCodes.NONE && Number(configs.get(SETTING) ?? SAFE_MINIMUM) < SAFE_MINIMUM
-    )
-    .map(({ topic }) => topic)
+  const resources = names.slice(0, MAX_TOPICS).map(name => ({ type: 'topic', name }) as const)
+  const described = await client.describeConfigs({ resources, names: [SETTING] })
+  return described.resources
+    .filter(({ errorCode, configs }) => {
+      const value = valuesOf(configs).get(SETTING) ?? SAFE_MINIMUM
+      return errorCode === errorCodes.NONE && Number(value) < SAFE_MINIMUM
+    })
+    .map(({ name }) => name)
 }
 
 function toLine(topics: readonly string[]): string {

@@ -72,7 +72,7 @@ describe('durable: a batch whose answer was lost, and that Kafka may not recogni
   it('is not looked for while Kafka remembers its producer', async () => {
     await sendWithoutAnswer(false)
     await restartAfter(HOUR_MS)
-    expect([asked('describeBrokerConfigs'), asked('fetchData')]).to.deep.equal([1, 0])
+    expect([asked('describeConfigs'), asked('fetchData')]).to.deep.equal([1, 0])
     expect(values()).to.deep.equal(['A', 'B', 'C', 'D'])
   })
 
@@ -80,7 +80,7 @@ describe('durable: a batch whose answer was lost, and that Kafka may not recogni
     await sendWithoutAnswer(true)
     await harness.pass(5_000)
     expect(values()).to.deep.equal(['A', 'B', 'C'])
-    expect(asked('describeBrokerConfigs') + asked('fetchTopicMetadata') + asked('fetchData')).to.equal(0)
+    expect(asked('describeConfigs') + asked('fetchTopicMetadata') + asked('fetchData')).to.equal(0)
   })
 
   it('is looked for after the time for which the brokers say that they remember producers', async () => {

@@ -35,14 +35,18 @@ describe('durable: how long a topic keeps records', () => {
       path: 'router',
       tell: (message: RouterMessage) => {
         const { requester, ...rest } = message as unknown as { requester: { reply(result: object): void } }
-        expect(rest).to.deep.equal({ type: 'describeTopicConfigs', topics: ['orders'], timeoutMs: 2_000 })
+        expect(rest).to.deep.equal({
+          type: 'describeConfigs',
+          resources: [{ type: 'topic', name: 'orders' }],
+          timeoutMs: 2_000
+        })
         requester.reply(answer)
       },
       stop: () => undefined
     })
-    answer = { type: 'success', overrides: new Map(), configs: new Map([['orders', new Map([['retention.ms', '7']])]]) }
+    answer = { type: 'success', configs: new Map([['orders', [{ name: 'retention.ms', value: '7' }]]]) }
     expect(await ask('orders')).to.equal(7)
-    answer = { type: 'success', overrides: new Map(), configs: new Map() }
+    answer = { type: 'success', configs: new Map() }
     expect(await ask('orders')).to.equal(undefined)
     for (const nothing of [{ type: 'timedOut' }, { type: 'failed', retriable: false, message: 'not allowed' }]) {
       answer = nothing

@@ -189,78 +189,53 @@ describe('listGroups', () => {
   })
 })
 
-describe('describeTopicConfigs', () => {
-  const topic = (name: string, errorCode = 0): object => ({
-    topic: name,
+describe('describeConfigs', () => {
+  const orders = { type: 'topic', name: 'orders' }
+  const config = { name: 'cleanup.policy', value: 'compact' }
+  const described = (name: string, errorCode = 0): object => ({
+    name,
     errorCode,
-    configs: new Map([
-      ['cleanup.policy', 'compact'],
-      ['retention.ms', '1000']
-    ]),
-    overrides: new Set(['cleanup.policy', 'secret'])
+    errorMessage: null,
+    configs: [config]
   })
   let asked: Asked
-  beforeEach(() => (asked = new Asked('describeTopicConfigs')))
+  beforeEach(() => (asked = new Asked('describeConfigs')))
 
-  it('tells what topics have for themselves; one that does not exist is absent', async () => {
-    asked.ask({ topics: ['orders', 'invented'] })
-    const answers = [topic('orders'), topic('invented', errorCodes.UNKNOWN_TOPIC_OR_PARTITION)]
-    expect(await asked.settle({ topics: answers })).to.deep.equal([])
-    const overrides = asked.told[0]![0]!.overrides as Map<string, Map<string, string>>
-    expect([...overrides.keys()]).to.deep.equal(['orders'])
-    expect([...overrides.get('orders')!]).to.deep.equal([
-      ['cleanup.policy', 'compact'],
-      ['secret', '']
-    ])
+  it('tells the settings of topics; one that does not exist is absent', async () => {
+    asked.ask({ resources: [orders, { type: 'topic', name: 'invented' }] })
+    const resources = [described('orders'), described('invented', errorCodes.UNKNOWN_TOPIC_OR_PARTITION)]
+    expect(await asked.settle({ resources })).to.deep.equal([])
+    expect(asked.told[0]).to.deep.equal([{ type: 'success', configs: new Map([['orders', [config]]]) }])
   })
 
-  it('makes one call for each request', async () => {
-    asked.ask({ topics: ['orders'] })
-    asked.ask({ topics: ['payments'] })
+  it('makes one call for requests that ask for the same, and another one for other settings', async () => {
+    asked.ask({ resources: [orders] })
+    asked.ask({ resources: [orders] })
+    asked.ask({ resources: [orders], names: ['retention.ms'] })
     await asked.next()
     await asked.next()
-    const common = { names: null, timeoutMs: CALL_TIMEOUT_MS }
-    expect(asked.sent.map(({ call }) => call)).to.deep.equal([
-      { topics: ['orders'], ...common },
-      { topics: ['payments'], ...common }
-    ])
+    expect(asked.sent.map(({ call }) => call)).to.deep.equal(
+      [undefined, ['retention.ms']].map(names => ({
+        resources: [orders],
+        names,
+        withSynonyms: false,
+        timeoutMs: CALL_TIMEOUT_MS
+      }))
+    )
     expect(await asked.next()).to.equal(undefined)
   })
 
   it('asks again after what passes by, and tells what does not', async () => {
-    const request = asked.ask({ topics: ['orders'] })
-    const later = [topic('orders', errorCodes.REQUEST_TIMED_OUT)]
-    expect(await asked.settle({ topics: later })).to.deep.equal(retried([request]))
-    asked.ask({ topics: ['orders'] })
-    const refused = [topic('orders', errorCodes.TOPIC_AUTHORIZATION_FAILED)]
-    expect(await asked.settle({ topics: refused })).to.deep.equal([])
+    const request = asked.ask({ resources: [orders] })
+    const later = [described('orders', errorCodes.REQUEST_TIMED_OUT)]
+    expect(await asked.settle({ resources: later })).to.deep.equal(retried([request]))
+    asked.ask({ resources: [orders] })
+    const refused = [described('orders', errorCodes.TOPIC_AUTHORIZATION_FAILED)]
+    expect(await asked.settle({ resources: refused })).to.deep.equal([])
     expect(asked.told.map(told => told.map(({ errorCode }) => errorCode))).to.deep.equal([
       [],
       [errorCodes.TOPIC_AUTHORIZATION_FAILED]
     ])
-  })
-})
-
-describe('describeBrokerConfigs', () => {
-  let asked: Asked
-  beforeEach(() => (asked = new Asked('describeBrokerConfigs')))
-
-  it('tells the settings that are asked for', async () => {
-    asked.ask({ nodeId: 1, names: ['producer.id.expiration.ms'] })
-    const configs = new Map([['producer.id.expiration.ms', '1000']])
-    expect(await asked.settle({ errorCode: 0, configs })).to.deep.equal([])
-    expect(asked.sent.map(({ call }) => call)).to.deep.equal([
-      { nodeId: 1, names: ['producer.id.expiration.ms'], timeoutMs: CALL_TIMEOUT_MS }
-    ])
-    expect(asked.told[0]).to.deep.equal([{ type: 'success', configs }])
-  })
-
-  it('asks again after an error that passes, and tells any other', async () => {
-    asked.ask({ nodeId: 1, names: [] })
-    expect(await asked.settle({ errorCode: errorCodes.REQUEST_TIMED_OUT, configs: new Map() })).to.have.length(1)
-    asked.ask({ nodeId: 1, names: [] })
-    await asked.settle({ errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED, configs: new Map() })
-    expect(asked.told.at(-1)![0]).to.include({ type: 'failed', errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED })
   })
 })
 

@@ -1,12 +1,8 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import type { BrokerAddress } from '../../../src/core/model.js'
-import type {
-  BrokerClient,
-  DescribeBrokerConfigsCall,
-  DescribeBrokerConfigsResponse,
-  MetadataResponse
-} from '../../../src/kafka/broker-client.js'
+import type { BrokerClient, MetadataResponse } from '../../../src/kafka/broker-client.js'
+import type { DescribeConfigsCall } from '../../../src/kafka/protocol/configs.js'
 import { AutoCreation, MetadataSource } from '../../../src/router/routing/refresher.js'
 import { turns } from '../../support/ticks.js'
 
@@ -119,15 +115,13 @@ const metadata: MetadataResponse = {
 }
 
 describe('router: whether brokers create topics', () => {
-  let asked: DescribeBrokerConfigsCall[]
-  let answer: () => Promise<DescribeBrokerConfigsResponse>
+  let asked: DescribeConfigsCall[]
+  let answer: () => Promise<object>
   let creation: AutoCreation
   const says =
     (value: string | null, errorCode = 0) =>
-    async (): Promise<DescribeBrokerConfigsResponse> => ({
-      throttleTimeMs: 0,
-      errorCode,
-      configs: new Map(value === null ? [] : [[SETTING, value]])
+    async (): Promise<object> => ({
+      resources: [{ errorCode, configs: value === null ? [] : [{ name: SETTING, value }] }]
     })
   beforeEach(() => {
     asked = []
@@ -135,11 +129,11 @@ describe('router: whether brokers create topics', () => {
     creation = new AutoCreation(1_500)
   })
   const client = {
-    describeBrokerConfigs: (call: DescribeBrokerConfigsCall) => {
+    describeConfigs: (call: DescribeConfigsCall) => {
       asked.push(call)
       return answer()
     }
-  } as BrokerClient
+  } as never as BrokerClient
   const wasAsked = async (port: number, now = 0): Promise<boolean> => {
     creation.wasAsked(client, addressOf(port), metadata, now)
     await turns(2)
@@ -152,14 +146,14 @@ describe('router: whether brokers create topics', () => {
     expect(creation.isOff, 'asked').to.equal(false)
     await turns(2)
     expect(creation.isOff, 'answered').to.equal(true)
-    expect(asked).to.deep.equal([{ nodeId: 1, names: [SETTING], timeoutMs: 1_500 }])
+    expect(asked).to.deep.equal([{ resources: [{ type: 'broker', name: '1' }], names: [SETTING], timeoutMs: 1_500 }])
   })
 
   it('is asked of each broker once in a minute', async () => {
     expect(await wasAsked(1)).to.equal(true)
     await wasAsked(1, MINUTE_MS)
     expect(await wasAsked(2, MINUTE_MS)).to.equal(true)
-    expect(asked.map(({ nodeId }) => nodeId)).to.deep.equal([1, 2])
+    expect(asked.map(({ resources }) => resources[0]!.name)).to.deep.equal(['1', '2'])
     answer = says('true')
     expect(await wasAsked(1, MINUTE_MS + 1), 'it was started with another setting').to.equal(false)
   })
