@@ -33,8 +33,6 @@ describe('the calls of a broker', () => {
       '16 ListGroups 4 flexible, 2',
       '22 InitProducerId 1',
       '32 DescribeConfigs 2',
-      '32 DescribeConfigs 2',
-      '32 DescribeConfigs 2',
       '44 IncrementalAlterConfigs 0',
       '19 CreateTopics 4, 3',
       '20 DeleteTopics 5 flexible, 1',

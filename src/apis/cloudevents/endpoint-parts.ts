@@ -1,6 +1,5 @@
-import { OverloadedError } from '../../core/errors.js'
-import { type EndpointBase, fail, type Receive } from '../../http/api/endpoint.js'
-import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
+import { type EndpointBase, fail, type Receive, withBytes } from '../../http/api/endpoint.js'
+import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { EventAnswers } from './event-answers.js'
 
 export interface EndpointParts extends EndpointBase {
@@ -26,12 +25,7 @@ const IGNORED_BYTES = 64 * 1024
 export const afterBody =
   (parts: EndpointParts, receive: Receive): Receive =>
   (exchange, params) => {
-    const declaredBytes = Number(exchange.request.headers['content-length'] ?? 0)
-    collectBody(exchange.payload, declaredBytes, IGNORED_BYTES, parts.pool, body => {
-      if (body === 'tooLarge')
-        parts.answers.problem(exchange, 413, 'a request of this kind has no body', { isRead: false })
-      else if (body instanceof OverloadedError) parts.answers.refuse(exchange, body)
-      // A client that has left gets no answer.
-      else if (body instanceof Buffer) guarded(parts, receive)(exchange, params)
-    })
+    const tooLarge = (): void =>
+      parts.answers.problem(exchange, 413, 'a request of this kind has no body', { isRead: false })
+    withBytes(parts, exchange, IGNORED_BYTES, tooLarge, () => receive(exchange, params))
   }

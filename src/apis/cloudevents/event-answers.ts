@@ -1,7 +1,7 @@
-import type { ServerResponse } from 'node:http'
 import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { Answers, unreadBodyHeaders } from '../../http/exchange/answers.js'
+import type { Asked } from '../../http/exchange/exchange.js'
 import { problemAnswer } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
@@ -16,12 +16,6 @@ export class ProblemError extends StacklessError {
     this.status = status
     this.errors = errors
   }
-}
-
-/** Where an answer goes. */
-export interface Asked {
-  readonly response: ServerResponse
-  readonly requestId: string
 }
 
 export interface AnswerOptions {

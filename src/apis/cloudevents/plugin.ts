@@ -1,9 +1,9 @@
 import type { Target } from '../../http/access/access.js'
 import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/api/api.js'
-import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { byHand } from '../../http/api/by-hand.js'
 import { admits, type Receive } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
-import { addRoutes, type Route } from '../../http/api/routes.js'
+import { type Route, serveRoutes } from '../../http/api/routes.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
@@ -32,11 +32,6 @@ export const cloudeventsPlugin =
     const parts: EndpointParts = { access, answers, broken, pool: new BufferPool(POOL_BYTES) }
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const receivers = receiversOf(context, parts)
-    app.setErrorHandler(refusedBy((asked, error) => answers.refuse(asked, error)))
-    app.setNotFoundHandler(answeredBefore)
-    const unknown = byHand(exchange =>
-      answers.problem(exchange, 404, 'there is no such route', { isRead: !hasBody(exchange) })
-    )
     const { durability, syncTimeoutMs: deadlineMs } = settings
     const capacityWaitMs = capacityWaitMsOf(context)
     const api = new EventsApi({ partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs })
@@ -48,14 +43,14 @@ export const cloudeventsPlugin =
         ...(id === 'produce' ? produce : { preParsing: byHand(guarded(parts, receivers[id])) })
       })
     )
-    const notAllowed = (allow: string) =>
-      byHand(exchange =>
-        answers.problem(exchange, 405, `only ${allow} can be used here`, {
-          isRead: !hasBody(exchange),
-          headers: { allow }
-        })
-      )
-    addRoutes(app, routes, notAllowed, unknown)
+    serveRoutes(app, routes, {
+      refuse: (asked, error) => answers.refuse(asked, error),
+      unknown: exchange => answers.problem(exchange, 404, 'there is no such route', { isRead: !hasBody(exchange) }),
+      notAllowed(exchange, allow) {
+        const options = { isRead: !hasBody(exchange), headers: { allow } }
+        answers.problem(exchange, 405, `only ${allow} can be used here`, options)
+      }
+    })
   }
 
 function receiversOf(

@@ -1,20 +1,14 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type CastellanError, type ErrorCode, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
+import type { IncomingMessage } from 'node:http'
+import { CastellanError, type ErrorCode, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
 import type { RecordOutcome } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import type { RefusedByApi } from '../../http/api/refused-records.js'
 import { type Answers, type AnswerTemplate, noteFailure, unreadBodyHeaders } from '../../http/exchange/answers.js'
-import { sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Asked, sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
-import { type Problem, reasonOf } from './failures.js'
+import { failedProblemOf, type Problem, reasonOf } from './failures.js'
 import { errorTypeOf, JSON_TYPE, typeOf, V2_TYPE, type Version } from './media-types.js'
-
-/** Where an answer goes. */
-export interface Asked {
-  readonly response: ServerResponse
-  readonly requestId: string
-}
 
 /** The code and the text of a record that is refused. */
 export interface RecordProblem {
@@ -105,6 +99,15 @@ export class ConfluentAnswers {
     const body = errorBody(code, error.message)
     const type = typeOfRoute(response.req)
     this.#answers.send(response, status, type, body, { requestId, persisted, cause: error }, headers)
+  }
+
+  /** @returns false: it is a bug, and nothing is answered. @param topic that the request names */
+  failed(asked: Asked, error: unknown, topic?: string): boolean {
+    const problem = failedProblemOf(error, topic)
+    if (problem === undefined) return false
+    if (error instanceof CastellanError) this.note(asked, error.code)
+    this.error(asked, problem)
+    return true
   }
 
   /** Counts records that are refused one by one, with an answer of their own. */

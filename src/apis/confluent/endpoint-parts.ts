@@ -2,7 +2,8 @@ import type { CastellanError } from '../../core/errors.js'
 import type { RecordOutcome } from '../../core/model.js'
 import type { Shares } from '../../core/shares.js'
 import type { PendingProduce } from '../../gateway/gateway.js'
-import type { Access, Caller, Operation, Target } from '../../http/access/access.js'
+import type { Caller, Operation, Target } from '../../http/access/access.js'
+import type { EndpointBase } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import type { ConfluentAnswers } from './answers.js'
@@ -11,22 +12,13 @@ import type { LongLists } from './long-lists.js'
 import type { Charset } from './media-types.js'
 
 /** The parts that every endpoint is created with. */
-export interface EndpointParts {
-  readonly access: Access
+export interface EndpointParts extends EndpointBase {
   readonly answers: ConfluentAnswers
   readonly pool: BufferPool
   /** Look-ups and changes that are open, by client. */
   readonly lookUps: Shares
   readonly longLists: LongLists
-  /** Called when a request has failed by a bug. */
-  readonly broken: (exchange: Exchange, error: unknown) => void
 }
-
-/** Parameters of a path, by name. */
-export type Params = Readonly<Record<string, string>>
-
-/** Answers the requests of one operation. */
-export type Receive = (exchange: Exchange, params: Params) => void
 
 /** Whether a client may do something. */
 export const refusalOf = (

@@ -1,4 +1,4 @@
-import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
+import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
@@ -9,6 +9,16 @@ export interface Problem {
   readonly status: number
   readonly code: number
   readonly message: string
+}
+
+/** A request is answered with this problem. */
+export class ProblemError extends StacklessError {
+  readonly problem: Problem
+
+  constructor(problem: Problem) {
+    super(problem.message)
+    this.problem = problem
+  }
 }
 
 export const UNAUTHENTICATED = 40101
@@ -111,4 +121,10 @@ export function problemOf(error: CastellanError, topic?: string): Problem {
   if (code === 'authenticationFailed') return { status: 401, code: UNAUTHENTICATED, message }
   if (code === 'quotaExceeded') return { status: 429, code: 429, message }
   return { status: 500, code: error.retriable ? RETRIABLE_KAFKA_ERROR : KAFKA_ERROR, message }
+}
+
+/** The answer to a request that has failed; `undefined`: by a bug. @param topic see {@link problemOf} */
+export function failedProblemOf(error: unknown, topic?: string): Problem | undefined {
+  if (error instanceof ProblemError) return error.problem
+  return error instanceof CastellanError ? problemOf(error, topic) : undefined
 }

@@ -1,9 +1,8 @@
-import { CastellanError, OverloadedError, QuotaExceededError, TimedOutError } from '../../core/errors.js'
+import { TimedOutError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { TopicMetadata } from '../../gateway/gateway.js'
 import type { Operation, Target } from '../../http/access/access.js'
-import { collectBody } from '../../http/exchange/body-collector.js'
-import { clientOf } from '../../http/exchange/client.js'
+import { answerWork, withBytes } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { type EndpointParts, refusalOf } from './endpoint-parts.js'
@@ -12,22 +11,11 @@ import {
   noTopicText,
   PARTITION_NOT_FOUND,
   type Problem,
-  problemOf,
+  ProblemError,
   TOPIC_NOT_FOUND
 } from './failures.js'
 import { LongList } from './long-lists.js'
 import type { Version } from './media-types.js'
-import { BodyError } from './record-bytes.js'
-
-/** What a request asks for does not exist, or cannot be had. */
-export class ProblemError extends Error {
-  readonly problem: Problem
-
-  constructor(problem: Problem) {
-    super(problem.message)
-    this.problem = problem
-  }
-}
 
 /** How a request that reads or changes what is known about the cluster is answered. */
 export interface LookUp {
@@ -68,65 +56,28 @@ export function answerLookUp(
   work: () => Promise<unknown>
 ): void {
   const refusal = refusalOf(parts, exchange, operation, target)
-  if (refusal === undefined) answerWork(parts, exchange, { version, target }, work)
+  if (refusal === undefined) answerAllowed(parts, exchange, version, target?.topic, work)
   else parts.answers.refuse(exchange, refusal, true)
 }
 
-/** {@link answerLookUp} for a request that has its permission. */
-export function answerWork(
-  { access, answers, broken, lookUps, longLists }: EndpointParts,
+/** {@link answerLookUp} for a request that has its permission. @param topic that the request names */
+export function answerAllowed(
+  parts: EndpointParts,
   exchange: Exchange,
-  { version, target }: Pick<LookUp, 'version' | 'target'>,
+  version: Version,
+  topic: string | undefined,
   work: () => Promise<unknown>
 ): void {
-  const client = clientOf(exchange.request, access.callerOf(exchange.request))
-  const refusal = refusals[lookUps.problemOf(client) ?? 'none']
-  if (refusal !== undefined) {
-    answers.refuse(exchange, refusal, true)
-    return
+  const { answers, broken, longLists } = parts
+  const answer = async (client: string | undefined): Promise<void> => {
+    const result = await work()
+    if (result instanceof LongList) {
+      const text = await longLists.textOf(result, client, exchange.response)
+      if (text !== undefined) answers.ok(exchange, version, text)
+    } else if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
   }
-  const release = lookUps.take(client)
-  work()
-    .then(async result => {
-      if (result instanceof LongList) {
-        const text = await longLists.textOf(result, client, exchange.response)
-        if (text !== undefined) answers.ok(exchange, version, text)
-      } else if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
-    })
-    .catch(error => {
-      const problem = lookUpProblemOf(error, target)
-      if (problem === undefined) broken(exchange, error)
-      else {
-        if (error instanceof CastellanError) answers.note(exchange, error.code)
-        answers.error(exchange, problem)
-      }
-    })
-    .finally(release)
-}
-
-/**
- * Reads a small body, whose limit is {@link MAX_SMALL_BODY_BYTES}, and answers when it cannot be read or used.
- *
- * @param use gets the bytes, valid during the call; may throw a BodyError
- */
-export function readSmallBody(
-  { answers, pool, broken }: EndpointParts,
-  exchange: Exchange,
-  use: (bytes: Buffer) => void
-): void {
-  const announcedBytes = Number(exchange.request.headers['content-length'] ?? 0)
-  collectBody(exchange.payload, announcedBytes, MAX_SMALL_BODY_BYTES, pool, bytes => {
-    if (bytes instanceof OverloadedError) answers.refuse(exchange, bytes)
-    else if (bytes === 'tooLarge') answers.error(exchange, TOO_LARGE, { isRead: false })
-    // A client that has left gets no answer.
-    else if (!(bytes instanceof Error)) {
-      try {
-        use(bytes)
-      } catch (error) {
-        if (error instanceof BodyError) answers.error(exchange, error.problem)
-        else broken(exchange, error)
-      }
-    }
+  answerWork(parts, exchange, answer, error => {
+    if (!answers.failed(exchange, error, topic)) broken(exchange, error)
   })
 }
 
@@ -137,18 +88,15 @@ const TOO_LARGE: Problem = {
   message: `the body is larger than ${MAX_SMALL_BODY_BYTES} bytes, the limit of requests that produce nothing`
 }
 
-const RETRY_AFTER_SECONDS = 1
-const refusals = {
-  none: undefined,
-  greedy: new QuotaExceededError('too many requests of one client wait for Kafka', RETRY_AFTER_SECONDS),
-  full: new OverloadedError('too many requests wait for Kafka')
-}
-
-/** `undefined`: a bug. */
-export function lookUpProblemOf(error: unknown, target?: Target): Problem | undefined {
-  if (error instanceof ProblemError || error instanceof BodyError) return error.problem
-  return error instanceof CastellanError ? problemOf(error, target?.topic) : undefined
-}
+/** Reads a small body. @param use gets the bytes, valid during the call; what it throws is answered */
+export const readSmallBody = (parts: EndpointParts, exchange: Exchange, use: (bytes: Buffer) => void): void =>
+  withBytes(
+    parts,
+    exchange,
+    MAX_SMALL_BODY_BYTES,
+    () => parts.answers.error(exchange, TOO_LARGE, { isRead: false }),
+    use
+  )
 
 /** The topic of this name. @throws ProblemError when there is none */
 export function requireTopic(

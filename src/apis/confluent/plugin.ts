@@ -3,19 +3,20 @@ import { shortened } from '../../core/printable.js'
 import { Shares } from '../../core/shares.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
-import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { byHand } from '../../http/api/by-hand.js'
+import type { Receive } from '../../http/api/endpoint.js'
 import { withKeys } from '../../http/api/idempotency.js'
-import { addRoutes, type Route } from '../../http/api/routes.js'
+import { type Route, serveRoutes } from '../../http/api/routes.js'
 import { Answers } from '../../http/exchange/answers.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { ConfluentAnswers, isProduce } from './answers.js'
-import type { EndpointParts, Receive } from './endpoint-parts.js'
+import type { EndpointParts } from './endpoint-parts.js'
 import { LongLists } from './long-lists.js'
 import { isAcceptable, type Version } from './media-types.js'
 import { type OperationId, operationsById } from './operations.js'
 import type { ConfluentSettings } from './settings.js'
-import { ConsumersEndpoint } from './v2/consumers-endpoint.js'
+import { consumerRoutes } from './v2/consumers-endpoint.js'
 import { MetadataEndpoint } from './v2/metadata-endpoint.js'
 import { ProduceEndpoint } from './v2/produce-endpoint.js'
 import { v3AdminRoutes } from './v3/admin-routes.js'
@@ -66,9 +67,6 @@ export const confluentPlugin =
     registerScrapedGauge(metrics.registry, 'confluent_open_record_streams', help, 'sum', () => [
       { labels: {}, value: records.openStreams }
     ])
-    app.setErrorHandler(refusedBy((exchange, error) => answers.refuse(exchange, error)))
-    const unknown = byHand(exchange => answers.error(exchange, NO_ROUTE, { isRead: !hasBody(exchange) }))
-    app.setNotFoundHandler(answeredBefore)
     const admission = admissionOf(context, settings.durability)
     const { syncTimeoutMs: waitMs } = settings
     const routes = operationsById.flatMap(([id, { method, path, produces, answers: described }]) => {
@@ -93,9 +91,12 @@ export const confluentPlugin =
       const methods = method === 'get' ? (['get', 'head'] as const) : [method]
       return paths.flatMap(path => methods.map((method): Route => ({ method, path, preParsing })))
     })
-    const notAllowed = (allow: string) =>
-      byHand(exchange => answers.error(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } }))
-    addRoutes(app, routes, notAllowed, unknown)
+    serveRoutes(app, routes, {
+      refuse: (asked, error) => answers.refuse(asked, error),
+      unknown: exchange => answers.error(exchange, NO_ROUTE, { isRead: !hasBody(exchange) }),
+      notAllowed: (exchange, allow) =>
+        answers.error(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } })
+    })
   }
 
 /** Refuses clients that cannot read the answer. */
@@ -130,7 +131,6 @@ function receiversOf(
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
   const producer = new ProduceEndpoint({ gateway, settings, maxBodyBytes, produce }, parts)
   const metadata = new MetadataEndpoint(gateway, lookUpTimeoutMs, clock, parts)
-  const consumers = new ConsumersEndpoint(gateway, { settings: settings.consumers, prefix, log }, parts)
   const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings
   const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
   const bufferBytes = admissionOf(context, durability)?.maxBytes ?? Number.POSITIVE_INFINITY
@@ -151,19 +151,7 @@ function receiversOf(
     getPartition: (exchange, params) => metadata.partition(exchange, params),
     getOffsets: (exchange, params) => metadata.offsets(exchange, params),
     listBrokers: exchange => metadata.brokers(exchange),
-    createInstance: (exchange, params) => consumers.create(exchange, params),
-    deleteInstance: consumers.remove,
-    subscribe: consumers.subscribe,
-    getSubscription: consumers.getSubscription,
-    unsubscribe: consumers.unsubscribe,
-    assignPartitions: consumers.assign,
-    getAssignments: consumers.getAssignments,
-    seekPositions: consumers.seek,
-    seekBeginning: consumers.seekBeginning,
-    seekEnd: consumers.seekEnd,
-    readRecords: (exchange, params) => consumers.records(exchange, params),
-    commitOffsets: consumers.commit,
-    getCommitted: consumers.committed,
+    ...consumerRoutes(parts, gateway, { settings: settings.consumers, prefix, log }),
     ...adminReceivers(new V3Requests(gateway, { timeoutMs: lookUpTimeoutMs, clock, prefix, administration }, parts)),
     produceRecords: (exchange, params) => records.receive(exchange, params),
     produceBatch: (exchange, params) => batches.receive(exchange, params)

@@ -1,9 +1,8 @@
-import { OverloadedError } from '../../core/errors.js'
 import { DeserializeError } from '../../core/json/json-reader.js'
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
 import type { Gateway, ProduceOptions } from '../../gateway/gateway.js'
+import { withBytes } from '../../http/api/endpoint.js'
 import { originOf } from '../../http/api/request-origin.js'
-import { collectBody } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { callerOf, type EndpointParts, whenSettled } from './endpoint-parts.js'
 import type { Problem } from './failures.js'
@@ -27,23 +26,15 @@ export function readRecords(
   maxBodyBytes: number,
   use: (body: Buffer) => void
 ): void {
-  const { answers, pool, broken } = parts
-  const announcedBytes = Number(exchange.request.headers['content-length'] ?? 0)
-  collectBody(exchange.payload, announcedBytes, maxBodyBytes, pool, body => {
-    if (body instanceof OverloadedError) answers.refuse(exchange, body)
-    else if (body === 'tooLarge') answers.error(exchange, tooLarge(maxBodyBytes), { isRead: false })
-    // A client that has left gets no answer.
-    else if (!(body instanceof Error)) {
-      try {
-        use(body)
-      } catch (error) {
-        if (!(error instanceof DeserializeError || error instanceof BodyError)) broken(exchange, error)
-        else {
-          // It was sent and read all the same.
-          callerOf(parts, exchange).charge(0, body.length)
-          answers.error(exchange, error instanceof BodyError ? error.problem : unreadable(error))
-        }
-      }
+  const refuse = (): void => parts.answers.error(exchange, tooLarge(maxBodyBytes), { isRead: false })
+  withBytes(parts, exchange, maxBodyBytes, refuse, body => {
+    try {
+      use(body)
+    } catch (error) {
+      const isUnreadable = error instanceof DeserializeError
+      // It was sent and read all the same.
+      if (isUnreadable || error instanceof BodyError) callerOf(parts, exchange).charge(0, body.length)
+      throw isUnreadable ? new BodyError(400, `the body: ${error.message}`) : error
     }
   })
 }
@@ -79,5 +70,3 @@ const tooLarge = (maxBytes: number): Problem => ({
   code: 413,
   message: `the body is larger than ${maxBytes} bytes (apis.confluent.maxBodyBytes)`
 })
-
-const unreadable = ({ message }: Error): Problem => ({ status: 400, code: 400, message: `the body: ${message}` })

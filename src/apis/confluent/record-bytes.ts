@@ -1,25 +1,14 @@
 import { decodeBase64 } from '../../core/base64.js'
-import { StacklessError } from '../../core/errors.js'
 import { JsonReader } from '../../core/json/json-reader.js'
 import { JsonScanner } from '../../core/json/json-scanner.js'
 import { readElements, readMembers, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
 import { MAX_RECORD_HEADERS, type RecordHeader } from '../../core/model.js'
-import type { Problem } from './failures.js'
+import { ProblemError } from './failures.js'
 
 /** A body, or a part of it, cannot be used; nothing of it is produced. */
-export class BodyError extends StacklessError {
-  readonly status: number
-  /** Confluent's code. */
-  readonly code: number
-
+export class BodyError extends ProblemError {
   constructor(status: number, message: string, code = status) {
-    super(message)
-    this.status = status
-    this.code = code
-  }
-
-  get problem(): Problem {
-    return { status: this.status, code: this.code, message: this.message }
+    super({ status, code, message })
   }
 }
 

@@ -5,11 +5,11 @@ import type { Access } from '../../http/access/access.js'
 import { originOf } from '../../http/api/request-origin.js'
 import type { Answers } from '../../http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
-import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Asked, type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import { contentsOf, isJsonType, type PayloadMode, parseForm, toJsonObject } from './content.js'
 import type { Editor } from './editor.js'
 import type { Producing } from './producing.js'
-import type { ProduceRequest, Refused, Replies } from './replies.js'
+import type { ProduceRequest, Replies } from './replies.js'
 
 /** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 4 * 1024 * 1024
@@ -56,7 +56,7 @@ export class Endpoint {
   }
 
   /** Refuses a request before its body is read. */
-  refuse(refused: Refused, error: CastellanError, isRead = false): void {
+  refuse(refused: Asked, error: CastellanError, isRead = false): void {
     this.#parts.replies.refuse(refused, error, isRead)
   }
 

@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http'
 import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import type { PendingProduce } from '../../gateway/gateway.js'
@@ -6,7 +5,7 @@ import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import type { RefusedByApi } from '../../http/api/refused-records.js'
 import { type Answers, type AnswerTemplate, unreadBodyHeaders } from '../../http/exchange/answers.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
+import type { Asked, Exchange } from '../../http/exchange/exchange.js'
 import { certaintyOfKnown, codeOfStatus, type Known, knownOfAccepted } from '../../http/exchange/modern-answers.js'
 import type { KafboyMetrics } from './kafboy-metrics.js'
 import type { ProduceMode } from './routes.js'
@@ -18,12 +17,6 @@ export interface ProduceRequest {
   readonly mode: ProduceMode
   /** Monotonic milliseconds. */
   readonly startedAt: number
-}
-
-/** The destination of an answer that is not about a produce request. */
-export interface Refused {
-  readonly response: ServerResponse
-  readonly requestId: string
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -116,7 +109,7 @@ export class Replies {
   }
 
   /** Refuses a request before anything is produced. `error` must be one that {@link refusalStatus} has a status for. */
-  refuse({ response, requestId }: Refused, error: CastellanError, isRead = false): void {
+  refuse({ response, requestId }: Asked, error: CastellanError, isRead = false): void {
     const headers = { ...refusalHeaders(error), ...(!isRead && unreadBodyHeaders(response, error)) }
     this.refused.add(error, 1, true)
     const answer = { requestId, persisted: NOT_PERSISTED, cause: error }

@@ -1,7 +1,7 @@
-import type { ServerResponse } from 'node:http'
 import type { CastellanError } from '../../core/errors.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type Answers, type AnswerTemplate, noteFailure } from '../../http/exchange/answers.js'
+import type { Asked } from '../../http/exchange/exchange.js'
 import { type AnyFailure, failureAnswerOf, SHUTTING_DOWN } from './failure-texts.js'
 import { goString } from './go-json.js'
 
@@ -13,12 +13,6 @@ const CLOSE = { connection: 'close' }
 const RETRY = { 'retry-after': '1' }
 /** Value for requests that produce nothing. */
 const NO_PRODUCE = undefined
-
-/** Where an answer goes. */
-export interface Asked {
-  readonly response: ServerResponse
-  readonly requestId: string
-}
 
 export interface ErrorOptions {
   /** Whether the body has been read, or there is none. Default: true. */

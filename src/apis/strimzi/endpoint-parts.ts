@@ -1,9 +1,7 @@
 import type { z } from 'zod'
-import { OverloadedError, QuotaExceededError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
-import { type EndpointBase, fail } from '../../http/api/endpoint.js'
-import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
-import { clientOf } from '../../http/exchange/client.js'
+import { type EndpointBase, withBytes } from '../../http/api/endpoint.js'
+import { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { ProblemError, type StrimziAnswers, schemaProblem, V2_TYPE } from './strimzi-answers.js'
 
@@ -19,66 +17,20 @@ export interface EndpointParts extends EndpointBase {
 const POOL_BYTES = 16 * 1024 * 1024
 export const bodyPool = (): BufferPool => new BufferPool(POOL_BYTES)
 
-/** A client asks Kafka for too much at once. */
-const tooMany = {
-  greedy: new QuotaExceededError('too many requests of one client wait for Kafka', 1),
-  full: new OverloadedError('too many requests wait for Kafka')
-}
-
-/** Does what a request asks for, and answers when that fails; `work` answers when it succeeds. */
-export function answerWork(parts: EndpointParts, exchange: Exchange, work: () => Promise<void>): void {
-  const { access, answers, lookUps } = parts
-  const client = clientOf(exchange.request, access.callerOf(exchange.request))
-  const problem = lookUps.problemOf(client)
-  if (problem !== undefined) {
-    answers.refuse(exchange, tooMany[problem], true)
-    return
-  }
-  const release = lookUps.take(client)
-  work()
-    .catch(error => fail(parts, exchange, error))
-    .finally(release)
-}
-
 export const BAD_TYPE = new ProblemError(400, 'Validation error on: The format of the request body is not supported')
 
 /** @returns the media type in lower case, without parameters; `undefined`: there is none */
 export const mediaTypeOf = ({ request: { headers } }: Exchange): string | undefined =>
   headers['content-type']?.replace(/;.*$/, '').trim().toLowerCase()
 
-export interface BodyOptions {
-  readonly maxBytes: number
-  /** The name of the setting that limits the body. */
-  readonly limit: string
-}
-
-/** Collects a body. @param use gets the bytes, valid during the call; what it throws is answered */
-export function withBytes(
-  parts: EndpointParts,
-  exchange: Exchange,
-  { maxBytes, limit }: BodyOptions,
-  use: (bytes: Buffer) => void
-): void {
-  const { answers, pool } = parts
-  const declaredBytes = Number(exchange.request.headers['content-length'] ?? 0)
-  collectBody(exchange.payload, declaredBytes, maxBytes, pool, bytes => {
-    if (bytes === 'tooLarge') {
-      const message = `the body is larger than ${maxBytes} bytes (${limit})`
-      answers.problem(exchange, { status: 413, message }, { isRead: false })
-    } else if (bytes instanceof OverloadedError) answers.refuse(exchange, bytes)
-    // A client that has left gets no answer.
-    else if (bytes instanceof Buffer) {
-      try {
-        use(bytes)
-      } catch (error) {
-        fail(parts, exchange, error)
-      }
-    }
-  })
-}
-
 /** Bodies that are no records are small. */
-const SMALL: BodyOptions = { maxBytes: 1024 * 1024, limit: 'the limit of requests without records' }
+const MAX_BYTES = 1024 * 1024
+
+function withSmallBody(parts: EndpointParts, exchange: Exchange, use: (bytes: Buffer) => void): void {
+  const message = `the body is larger than ${MAX_BYTES} bytes (the limit of requests without records)`
+  const tooLarge = (): void => parts.answers.problem(exchange, { status: 413, message }, { isRead: false })
+  withBytes(parts, exchange, MAX_BYTES, tooLarge, use)
+}
 
 /** Reads a body of JSON of one media type. No body at all is passed on as `undefined`. */
 export function withJson(parts: EndpointParts, exchange: Exchange, type: string, use: (json: unknown) => void): void {
@@ -86,14 +38,14 @@ export function withJson(parts: EndpointParts, exchange: Exchange, type: string,
     parts.answers.problem(exchange, BAD_TYPE.problem, { isRead: false })
     return
   }
-  withBytes(parts, exchange, SMALL, bytes => use(bytes.length === 0 ? undefined : jsonIn(bytes.toString())))
+  withSmallBody(parts, exchange, bytes => use(bytes.length === 0 ? undefined : jsonIn(bytes.toString())))
 }
 
 /** Reads a body that says nothing, which some clients send with a DELETE, and drops it. */
 export function withoutBody(parts: EndpointParts, exchange: Exchange, run: () => void): void {
   const isTaken = [undefined, 'application/json', V2_TYPE].includes(mediaTypeOf(exchange))
   if (!hasBody(exchange)) run()
-  else if (isTaken) withBytes(parts, exchange, SMALL, run)
+  else if (isTaken) withSmallBody(parts, exchange, run)
   else parts.answers.problem(exchange, BAD_TYPE.problem, { isRead: false })
 }
 

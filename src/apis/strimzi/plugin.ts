@@ -1,14 +1,14 @@
 import { isAmong, networksIn } from '../../core/networks.js'
 import { Shares } from '../../core/shares.js'
 import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/api/api.js'
-import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { byHand } from '../../http/api/by-hand.js'
 import { admits, admitsRuled, fail, type Receive } from '../../http/api/endpoint.js'
 import { answerPreflights } from '../../http/api/preflight.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
-import { addRoutes, type Route } from '../../http/api/routes.js'
+import { type Route, serveRoutes } from '../../http/api/routes.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { type JsonSchema, toDocument, writtenOnce } from '../../http/openapi/operation.js'
-import { ConsumersEndpoint } from './consumers-endpoint.js'
+import { consumerRoutes } from './consumers-endpoint.js'
 import { bodyPool, type EndpointParts } from './endpoint-parts.js'
 import { type OperationId, strimziOperations, TAGS } from './operations.js'
 import { RecordsApi } from './produce.js'
@@ -41,9 +41,6 @@ export const strimziPlugin =
     if (corsMethods !== undefined) answerPreflights(app, { methods: corsMethods.join(','), headers: ALLOWED_HEADERS })
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const receivers = receiversOf(context, parts, app.prefix)
-    app.setErrorHandler(refusedBy((exchange, error) => answers.refuse(exchange, error)))
-    app.setNotFoundHandler(answeredBefore)
-    const unknown = byHand(exchange => answers.problem(exchange, NOT_FOUND, { isRead: !hasBody(exchange) }))
     const { durability, syncTimeoutMs: deadlineMs } = settings
     const capacityWaitMs = capacityWaitMsOf(context)
     const api = new RecordsApi({ partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs })
@@ -55,9 +52,12 @@ export const strimziPlugin =
         ...(id === 'send' || id === 'sendToPartition' ? produce : { preParsing: byHand(receivers[id]) })
       })
     )
-    const notAllowed = (allow: string) =>
-      byHand(exchange => answers.problem(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } }))
-    addRoutes(app, routes, notAllowed, unknown)
+    serveRoutes(app, routes, {
+      refuse: (asked, error) => answers.refuse(asked, error),
+      unknown: exchange => answers.problem(exchange, NOT_FOUND, { isRead: !hasBody(exchange) }),
+      notAllowed: (exchange, allow) =>
+        answers.problem(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } })
+    })
   }
 
 function receiversOf(
@@ -70,7 +70,7 @@ function receiversOf(
   const topics = new TopicsEndpoint(gateway, parts)
   const trusted = networksIn(context.trustedProxies ?? [])
   const isTrustedProxy = (address: string): boolean => address !== '' && isAmong(trusted, address)
-  const consumers = new ConsumersEndpoint(parts, gateway, { settings, isTrustedProxy })
+  const consumers = consumerRoutes(parts, gateway, { settings, isTrustedProxy })
   lifetime.onDrain(async () => consumers.stop())
   const alone = writtenOnce(() => documentOf(version, '/'))
   const shared = writtenOnce(() => documentOf(version, prefix))
@@ -85,17 +85,7 @@ function receiversOf(
     getPartition: (exchange, params) => topics.partition(exchange, params),
     getOffsets: (exchange, params) => topics.offsets(exchange, params),
     createTopic: exchange => topics.create(exchange),
-    createConsumer: (exchange, params) => consumers.create(exchange, params),
-    deleteConsumer: consumers.remove,
-    subscribe: consumers.subscribe,
-    unsubscribe: consumers.unsubscribe,
-    listSubscriptions: consumers.subscription,
-    assign: consumers.assign,
-    seek: consumers.seek,
-    seekToBeginning: consumers.seekToBeginning,
-    seekToEnd: consumers.seekToEnd,
-    poll: (exchange, params) => consumers.poll(exchange, params),
-    commit: consumers.commit,
+    ...consumers.receivers,
     healthy: exchange => answers.send(exchange, 200, ''),
     ready: exchange => {
       if (gateway.isReady) answers.send(exchange, 200, '')

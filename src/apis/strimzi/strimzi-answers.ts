@@ -1,7 +1,7 @@
-import type { ServerResponse } from 'node:http'
 import { CastellanError, KafkaError, StacklessError } from '../../core/errors.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { Answers, unreadBodyHeaders } from '../../http/exchange/answers.js'
+import type { Asked } from '../../http/exchange/exchange.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 
 export const V2_TYPE = 'application/vnd.kafka.v2+json'
@@ -40,12 +40,6 @@ export const problemJson = ({ status, message, validationErrors }: Problem): obj
   message,
   ...(validationErrors && { validation_errors: validationErrors })
 })
-
-/** Where an answer goes. */
-export interface Asked {
-  readonly response: ServerResponse
-  readonly requestId: string
-}
 
 export interface AnswerOptions {
   /** Default: that of the bridge's answers; `undefined` without a body. */

@@ -1,9 +1,9 @@
 import { ForbiddenError } from '../../core/errors.js'
 import type { Gateway, TopicMetadata } from '../../gateway/gateway.js'
-import { admits, type Params } from '../../http/api/endpoint.js'
+import { admits, answerWork, type Params } from '../../http/api/endpoint.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import { answerWork, checked, type EndpointParts, partitionIn, withJson } from './endpoint-parts.js'
+import { checked, type EndpointParts, partitionIn, withJson } from './endpoint-parts.js'
 import { newTopicBody } from './operations.js'
 import { ProblemError, RECORD_TYPES } from './strimzi-answers.js'
 

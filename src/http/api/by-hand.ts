@@ -7,7 +7,7 @@ import { refusalStatus } from '../access/access.js'
 import type { Admission, HeldRequest } from '../exchange/admission.js'
 import { Answers } from '../exchange/answers.js'
 import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
-import { type Exchange, receiptOf } from '../exchange/exchange.js'
+import { type Asked, type Exchange, receiptOf } from '../exchange/exchange.js'
 import { outcomesAnswer, wantsModern } from '../exchange/modern-answers.js'
 
 /**
@@ -75,7 +75,7 @@ function sendEarly(
  * before they were read. Every other error goes on to the handler above.
  */
 export const refusedBy =
-  (refuse: (exchange: Pick<Exchange, 'response' | 'requestId'>, error: CastellanError) => void) =>
+  (refuse: (exchange: Asked, error: CastellanError) => void) =>
   (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     if (!(error instanceof CastellanError) || refusalStatus(error) === undefined) throw error
     reply.hijack()

@@ -1,5 +1,8 @@
-import type { CastellanError } from '../../core/errors.js'
+import { type CastellanError, OverloadedError, QuotaExceededError } from '../../core/errors.js'
+import type { Shares } from '../../core/shares.js'
 import type { Access, Operation, Target } from '../access/access.js'
+import { type BufferPool, collectBody } from '../exchange/body-collector.js'
+import { clientOf } from '../exchange/client.js'
 import { type Exchange, hasBody } from '../exchange/exchange.js'
 
 /** The parameters of the path. */
@@ -43,4 +46,55 @@ export function admitsRuled(
 /** Answers a request that has failed. */
 export function fail({ answers, broken }: EndpointBase, exchange: Exchange, error: unknown): void {
   if (!answers.failed(exchange, error)) broken(exchange, error)
+}
+
+/** Collects a body. @param use gets the bytes, valid during the call; what it throws is answered */
+export function withBytes(
+  parts: EndpointBase & { readonly pool: BufferPool },
+  exchange: Exchange,
+  maxBytes: number,
+  tooLarge: () => void,
+  use: (bytes: Buffer) => void
+): void {
+  const declaredBytes = Number(exchange.request.headers['content-length'] ?? 0)
+  collectBody(exchange.payload, declaredBytes, maxBytes, parts.pool, bytes => {
+    if (bytes === 'tooLarge') tooLarge()
+    else if (bytes instanceof OverloadedError) parts.answers.refuse(exchange, bytes)
+    // A client that has left gets no answer.
+    else if (bytes instanceof Buffer) {
+      try {
+        use(bytes)
+      } catch (error) {
+        fail(parts, exchange, error)
+      }
+    }
+  })
+}
+
+/** A client asks Kafka for too much at once. */
+const tooManyLookUps = {
+  greedy: new QuotaExceededError('too many requests of one client wait for Kafka', 1),
+  full: new OverloadedError('too many requests wait for Kafka')
+}
+
+/**
+ * Does what a request asks Kafka for; `work` answers when it succeeds.
+ *
+ * @param failed answers when it fails
+ */
+export function answerWork(
+  parts: EndpointBase & { readonly lookUps: Shares },
+  exchange: Exchange,
+  work: (client: string | undefined) => Promise<void>,
+  failed = (error: unknown): void => fail(parts, exchange, error)
+): void {
+  const { access, answers, lookUps } = parts
+  const client = clientOf(exchange.request, access.callerOf(exchange.request))
+  const problem = lookUps.problemOf(client)
+  if (problem !== undefined) {
+    answers.refuse(exchange, tooManyLookUps[problem], true)
+    return
+  }
+  const release = lookUps.take(client)
+  work(client).catch(failed).finally(release)
 }

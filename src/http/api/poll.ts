@@ -7,7 +7,7 @@ import type {
   MessageLimits,
   NoMessage
 } from '../../gateway/gateway.js'
-import type { Exchange } from '../exchange/exchange.js'
+import type { Asked } from '../exchange/exchange.js'
 
 export interface PollOptions {
   readonly groups: GroupGateway
@@ -43,12 +43,12 @@ export interface PollOptions {
  */
 export class Poll {
   readonly #options: PollOptions
-  readonly #asked: Pick<Exchange, 'response' | 'requestId'>
+  readonly #asked: Asked
   #cancel: () => void = () => undefined
   #messages: ConsumedMessages | undefined
   #isAnswered = false
 
-  constructor(asked: Pick<Exchange, 'response' | 'requestId'>, options: PollOptions) {
+  constructor(asked: Asked, options: PollOptions) {
     this.#asked = asked
     this.#options = options
     this.#cancel = this.#ask()

@@ -7,7 +7,7 @@ import { placesOf } from '../../gateway/produce-origin.js'
 import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
 import { Answers, type AnswerTemplate, firstFailureOf, noteFailure, unreadBodyHeaders } from '../exchange/answers.js'
 import { BufferPool, collectBody } from '../exchange/body-collector.js'
-import type { Exchange } from '../exchange/exchange.js'
+import type { Asked, Exchange } from '../exchange/exchange.js'
 import {
   type Cause,
   certaintyOfKnown,
@@ -61,15 +61,12 @@ export type Later<Value> = (take: (value: Value) => void, fail: (error: unknown)
 
 /** A request that is refused. */
 export interface RefusedRequest {
-  readonly exchange: Refusable
+  readonly exchange: Asked
   /** Whether the body has been read. */
   readonly isRead: boolean
   /** Absent: they are not known. */
   readonly records?: readonly ProduceRecord[] | undefined
 }
-
-/** All that the answer to a refused request needs. */
-export type Refusable = Pick<Exchange, 'response' | 'requestId'>
 
 /** The part of a route to produce that differs from API to API. */
 export interface ProduceApi<Head extends ProduceHead> {
@@ -198,7 +195,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   /** Refuses a request. @param records those that it has brought, if they are known */
-  refuse(exchange: Refusable, error: unknown, isRead = false, records?: readonly ProduceRecord[]): void {
+  refuse(exchange: Asked, error: unknown, isRead = false, records?: readonly ProduceRecord[]): void {
     const answer = this.#api.refuse(error, { exchange, isRead, records })
     if (answer === undefined) {
       this.broken(exchange, error)
@@ -358,7 +355,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   /** After a bug the records may have been produced. */
-  broken({ response, requestId }: Refusable, error: unknown): void {
+  broken({ response, requestId }: Asked, error: unknown): void {
     this.#parts.log.error({ requestId, err: error }, 'a request to produce failed unexpectedly')
     const { status, type, body } = this.#api.broken(error)
     this.#answers.send(response, status, type, body, { requestId, persisted: UNKNOWN })

@@ -1,12 +1,30 @@
 import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
+import type { Exchange } from '../exchange/exchange.js'
 import type { Operation } from '../openapi/operation.js'
-import { answeredBefore, nameRoutes, refusedBy } from './by-hand.js'
+import { answeredBefore, byHand, nameRoutes, refusedBy } from './by-hand.js'
 
 /** A route whose requests are taken from Fastify before their bodies are read. */
 export interface Route extends Pick<Operation, 'method' | 'path'> {
   readonly preParsing: preParsingHookHandler
   /** Answers requests that the process refuses before they are read. Absent: the error handler of the scope does. */
   readonly refuse?: Parameters<typeof refusedBy>[0]
+}
+
+/** How an API answers what none of its routes takes. */
+export interface OtherAnswers {
+  /** Answers a request that the process has refused before it was read. */
+  readonly refuse: Parameters<typeof refusedBy>[0]
+  readonly unknown: (exchange: Exchange) => void
+  /** @param allow the methods of the path, as in the header `Allow` */
+  readonly notAllowed: (exchange: Exchange, allow: string) => void
+}
+
+/** Serves the scope of an API whose requests are all taken from Fastify before their bodies are read. */
+export function serveRoutes(app: FastifyInstance, routes: readonly Route[], others: OtherAnswers): void {
+  app.setErrorHandler(refusedBy(others.refuse))
+  app.setNotFoundHandler(answeredBefore)
+  const notAllowed = (allow: string): preParsingHookHandler => byHand(exchange => others.notAllowed(exchange, allow))
+  addRoutes(app, routes, notAllowed, byHand(others.unknown))
 }
 
 /**

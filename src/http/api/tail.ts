@@ -2,7 +2,7 @@ import { QuotaExceededError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import type { FollowSink, TopicSubscription } from '../../gateway/gateway.js'
 import type { Caller } from '../access/access.js'
-import type { Exchange } from '../exchange/exchange.js'
+import type { Asked } from '../exchange/exchange.js'
 
 /** Events are written in pieces of this size. */
 const PIECE_CHARACTERS = 64 * 1024
@@ -38,7 +38,7 @@ export interface TailOptions {
  * or its quota is used up.
  */
 export class Tail implements FollowSink {
-  readonly #asked: Pick<Exchange, 'response' | 'requestId'>
+  readonly #asked: Asked
   readonly #options: TailOptions
   readonly #heartbeat: NodeJS.Timeout
   #positions: ReadonlyMap<number, Offset> = new Map()
@@ -56,7 +56,7 @@ export class Tail implements FollowSink {
   #isEnded = false
   #isOver = false
 
-  constructor(asked: Pick<Exchange, 'response' | 'requestId'>, options: TailOptions) {
+  constructor(asked: Asked, options: TailOptions) {
     const { response } = asked
     this.#asked = asked
     this.#options = options

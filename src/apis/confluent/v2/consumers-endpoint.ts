@@ -1,22 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from '../../../core/model.js'
 import { shortened } from '../../../core/printable.js'
-import type {
-  Gateway,
-  InstanceName,
-  InstancePosition,
-  InstanceRead,
-  InstanceResult,
-  InstanceSettings
-} from '../../../gateway/gateway.js'
-import { toError } from '../../../gateway/offsets.js'
-import { writeRecordList } from '../../../http/api/record-list.js'
-import { browserRefusalOf, clientOf } from '../../../http/exchange/client.js'
+import type { Gateway, InstanceName, InstancePosition, InstanceSettings } from '../../../gateway/gateway.js'
+import type { Params } from '../../../http/api/endpoint.js'
+import { type InstanceApi, InstanceRoutes, MAX_ANSWER_BYTES, queryOf } from '../../../http/api/instance-routes.js'
+import { browserRefusalOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
-import { traceOf } from '../../../http/exchange/trace.js'
-import { callerOf, type EndpointParts, type Params, refusalOf } from '../endpoint-parts.js'
-import { type Problem, problemOf, TOPIC_NOT_FOUND } from '../failures.js'
-import { answerWork, lookUpProblemOf, ProblemError, readSmallBody } from '../look-up.js'
+import { type EndpointParts, refusalOf } from '../endpoint-parts.js'
+import { failedProblemOf, type Problem, ProblemError, problemOf, TOPIC_NOT_FOUND, UNAUTHORIZED } from '../failures.js'
+import { answerAllowed, readSmallBody } from '../look-up.js'
 import {
   BINARY_TYPE,
   EMBEDDED_JSON_TYPE,
@@ -25,16 +17,10 @@ import {
   isConsumerBody,
   recordTypesOf
 } from '../media-types.js'
-import { BodyError } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import { baseUrlOf, part } from '../v3/resources.js'
 import { API, checked, jsonIn, readWanted, timestampIn } from './consumer-bodies.js'
 import { commitBody, partitionsBody, positionsBody, subscriptionBody } from './consumer-operations.js'
-
-/** Limit for the keys and values of one answer: writing them holds up other requests. The next read has the others. */
-const MAX_ANSWER_BYTES = 4 * 1024 * 1024
-/** The time limit in the texts of errors. */
-const TIMEOUT_MS = 10_000
 
 const UNSUPPORTED: Problem = {
   status: 415,
@@ -62,290 +48,179 @@ export interface ConsumersOptions {
   readonly log: Logger
 }
 
-/** What one route does with an instance; the result is the answer as JSON, `undefined` 204. */
-type Verb = (instance: InstanceName, json: unknown, exchange: Exchange) => Promise<unknown>
-/** `needsBody`: it is refused without one. `ofTopics`: the client needs the right to all topics that the instance reads. */
-type Need = 'needsBody' | 'ofTopics'
-
-const CHANGE = ['needsBody', 'ofTopics'] as const
-
-/** The routes of consumer instances. */
-export class ConsumersEndpoint {
-  readonly #gateway: Pick<Gateway, 'instances'>
-  readonly #options: ConsumersOptions
-  readonly #parts: EndpointParts
-
-  constructor(gateway: Pick<Gateway, 'instances'>, options: ConsumersOptions, parts: EndpointParts) {
-    this.#gateway = gateway
-    this.#options = options
-    this.#parts = parts
-  }
-
-  /** `POST /consumers/{group}` */
-  create(exchange: Exchange, { group = '' }: Params): void {
-    if (group === '') {
-      this.#parts.answers.error(exchange, NO_GROUP, { isRead: !hasBody(exchange) })
-      return
-    }
-    this.#withBody(exchange, group, json => {
-      const { settings, prefix, log } = this.#options
-      const wanted = readWanted(json, settings)
-      if (wanted.without.length > 0)
-        log.warn({ group: shortened(group), settings: wanted.without }, 'settings of an instance have no effect')
-      const id = settings.id === '' ? '' : `${settings.id}-`
-      const name = wanted.name ?? `rest-consumer-${id}${randomUUID()}`
-      this.#work(exchange, async () => {
-        const client = clientOf(exchange.request, callerOf(this.#parts, exchange))
-        const isNew = done(
-          await this.#gateway.instances.create(this.#named(exchange, group, name), wanted.settings, client)
-        )
-        if (!isNew) throw new ProblemError(NAME_TAKEN)
-        const base = settings.advertisedUrl?.replace(/\/+$/, '') ?? baseUrlOf(exchange.request, prefix)
-        return { instance_id: name, base_uri: `${base}/consumers/${part(group)}/instances/${part(name)}` }
-      })
-    })
-  }
-
-  /** `DELETE` of an instance. */
-  readonly remove = this.#verb(async instance => done(await this.#gateway.instances.remove(instance)), 'ofTopics')
-
-  /** `POST …/subscription` */
-  readonly subscribe = this.#verb(
-    async (instance, json, exchange) => {
-      const { topics, topic_pattern: pattern } = checked(json, subscriptionBody)
-      const { instances } = this.#gateway
-      const caller = callerOf(this.#parts, exchange)
-      const group = instance.groupId
-      if (topics) {
-        for (const topic of topics) this.#require(exchange, topic, group)
-        done(await instances.subscribe(instance, { topics }))
-      } else if (pattern) {
-        const includes = caller.isRuled
-          ? (topic: string): boolean => caller.allows('consume', { topic, group })
-          : undefined
-        done(await instances.subscribe(instance, { pattern, includes }))
-      }
-    },
-    ...CHANGE
-  )
-
-  readonly getSubscription = this.#verb(
-    async instance => ({ topics: done(await this.#gateway.instances.subscription(instance)) }),
-    'ofTopics'
-  )
-
-  readonly unsubscribe = this.#verb(
-    async instance => done(await this.#gateway.instances.unsubscribe(instance)),
-    'ofTopics'
-  )
-
-  /** `POST …/assignments` */
-  readonly assign = this.#verb(
-    async (instance, json, exchange) => {
-      const partitions = partitionsIn(json)
-      for (const { topic } of partitions) this.#require(exchange, topic, instance.groupId)
-      done(await this.#gateway.instances.assign(instance, partitions))
-    },
-    ...CHANGE
-  )
-
-  readonly getAssignments = this.#verb(
-    async instance => ({ partitions: done(await this.#gateway.instances.assignment(instance)) }),
-    'ofTopics'
-  )
-
-  /** `POST …/positions` */
-  readonly seek = this.#verb(async (instance, json, exchange) => {
-    const { offsets, timestamps } = checked(json, positionsBody)
-    const positions: InstancePosition[] = [
-      ...(offsets ?? []).map(({ topic, partition, offset }) => ({
-        topic,
-        partition: Number(partition),
-        position: Number(offset)
-      })),
-      ...(timestamps ?? []).map(({ topic, partition, timestamp }) => ({
-        topic,
-        partition: Number(partition),
-        position: { timestampMs: timestampIn(timestamp) }
-      }))
-    ]
-    await this.#seek(exchange, instance, positions)
-  }, 'needsBody')
-
-  readonly seekBeginning = this.#seekTo('beginning')
-  readonly seekEnd = this.#seekTo('end')
-
-  /** `POST …/offsets` */
-  readonly commit = this.#verb(async (instance, json, exchange) => {
-    const offsets = json === undefined ? undefined : checked(json, commitBody).offsets
-    for (const { topic } of offsets ?? []) this.#require(exchange, topic, instance.groupId)
-    // Clients name the last record that they have processed; Kafka stores the next one.
-    const next = offsets?.map(({ topic, partition, offset, metadata }) => ({
-      topic,
-      partition: Number(partition),
-      offset: Number(offset) + 1,
-      metadata: metadata ?? ''
-    }))
-    done(await this.#gateway.instances.commit(instance, next ?? 'accepted'))
-    return []
-  }, 'ofTopics')
-
-  /** `GET …/offsets` */
-  readonly committed = this.#verb(async (instance, json, exchange) => {
-    const partitions = json === undefined ? partitionsInQuery(exchange) : partitionsIn(json)
-    for (const { topic } of partitions) this.#require(exchange, topic, instance.groupId)
-    return { offsets: done(await this.#gateway.instances.committed(instance, partitions)) }
-  })
-
-  /** `GET …/records` */
-  records(exchange: Exchange, { group = '', instance: name = '' }: Params): void {
-    const { answers, broken } = this.#parts
-    const { accept } = exchange.request.headers
-    const type = errorTypeOfRecords(accept)
-    const refusal = browserRefusalOf(exchange.request) ?? refusalOf(this.#parts, exchange, 'consume', { group })
-    if (refusal !== undefined) {
-      answers.refuse(exchange, refusal, !hasBody(exchange))
-      return
-    }
-    this.#read(exchange, this.#named(exchange, group, name)).catch(error => {
-      const problem = lookUpProblemOf(error)
-      if (problem === undefined) broken(exchange, error)
-      else answers.error(exchange, problem, { type })
-    })
-  }
-
-  async #read(exchange: Exchange, instance: InstanceName): Promise<void> {
-    const { instances } = this.#gateway
-    const { request, response } = exchange
-    const settings = await this.#settingsOf(instance)
-    const isAsked = recordTypesOf(request.headers.accept).includes(typeOf(settings))
-    if (!isAsked) throw new ProblemError(WRONG_FORMAT)
-    const query = queryOf(exchange)
-    const gone = new AbortController()
-    let read: InstanceRead | undefined
-    let count = 0
-    const settle = (): void => {
-      read?.settle(response.writableFinished ? count : 0)
-      read = undefined
-    }
-    response.once('close', () => {
-      gone.abort()
-      settle()
-    })
-    const timeoutMs = Math.min(aboveZero(query.get('timeout')) ?? settings.maxWaitMs, settings.maxWaitMs)
-    const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_ANSWER_BYTES, MAX_ANSWER_BYTES)
-    read = done(await instances.read(instance, { timeoutMs, maxBytes, gone: gone.signal, trace: traceOf(request) }))
-    if (response.destroyed) {
-      settle()
-      return
-    }
-    // The instance may belong to a client that may read more than this one.
-    for (const topic of new Set(read.records.map(record => record.topic)))
-      this.#require(exchange, topic, instance.groupId)
-    const written = writeRecordList(read.records, settings.format === 'json' ? 'json' : 'binary')
-    callerOf(this.#parts, exchange).charge(written.count, written.bytes)
-    if (written.count === 0 && written.poison) throw new ProblemError(poisonOf(written.poison))
-    count = written.count
-    this.#parts.answers.typed(exchange, typeOf(settings), written.body)
-  }
-
-  #seekTo(position: 'beginning' | 'end') {
-    return this.#verb(async (instance, json, exchange) => {
-      const positions = partitionsIn(json).map(partition => ({ ...partition, position }))
-      await this.#seek(exchange, instance, positions)
-    }, 'needsBody')
-  }
-
-  async #seek(exchange: Exchange, instance: InstanceName, positions: readonly InstancePosition[]): Promise<void> {
-    for (const { topic } of positions) this.#require(exchange, topic, instance.groupId)
-    done(await this.#gateway.instances.seek(instance, positions))
-  }
-
-  #named(exchange: Exchange, groupId: string, name: string): InstanceName {
-    return { groupId, name, principal: callerOf(this.#parts, exchange).principal }
-  }
-
-  /** The handler of a route of one instance. */
-  #verb(verb: Verb, ...needs: readonly Need[]): (exchange: Exchange, params: Params) => void {
-    return (exchange, { group = '', instance: name = '' }) => {
-      const instance = this.#named(exchange, group, name)
-      this.#withBody(exchange, group, json => {
-        this.#work(exchange, async () => {
-          await this.#settingsOf(instance)
-          if (needs.includes('needsBody') && json === undefined) throw new BodyError(422, 'the body is empty')
-          if (needs.includes('ofTopics')) await this.#requireTopicsOf(instance, exchange)
-          return verb(instance, json, exchange)
-        })
-      })
-    }
-  }
-
-  /** @throws ProblemError when there is no such instance of this API */
-  async #settingsOf(instance: InstanceName): Promise<InstanceSettings> {
-    const settings = done(await this.#gateway.instances.settingsOf(instance))
-    if (settings.api !== API) throw new ProblemError(NO_INSTANCE)
-    return settings
-  }
-
-  /** @throws ProblemError when the client may not read one of the topics that the instance reads */
-  async #requireTopicsOf(instance: InstanceName, exchange: Exchange): Promise<void> {
-    if (!callerOf(this.#parts, exchange).isRuled) return
-    const { instances } = this.#gateway
-    const topics = new Set(done(await instances.subscription(instance)))
-    for (const { topic } of done(await instances.assignment(instance))) topics.add(topic)
-    for (const topic of topics) this.#require(exchange, topic, instance.groupId)
-  }
-
-  /** @throws ProblemError */
-  #require(exchange: Exchange, topic: string, group: string): void {
-    const refusal = refusalOf(this.#parts, exchange, 'consume', { topic, group })
-    if (refusal !== undefined) throw new ProblemError({ status: 403, code: 40301, message: refusal.message })
-  }
-
-  /** Asks for permission, then reads the body. */
-  #withBody(exchange: Exchange, group: string, use: (json: unknown) => void): void {
-    const { answers } = this.#parts
+const apiOf = (parts: EndpointParts): InstanceApi => ({
+  name: API,
+  noun: 'instance',
+  group: 'group',
+  instance: 'instance',
+  withBody(exchange, group, _, use) {
+    const { answers } = parts
     const { headers } = exchange.request
-    const refusal = refusalOf(this.#parts, exchange, 'consume', { group })
-    if (refusal !== undefined) {
-      answers.refuse(exchange, refusal, !hasBody(exchange))
-      return
-    }
-    if (hasBody(exchange) && !isConsumerBody(headers['content-type'])) {
+    const refusal = refusalOf(parts, exchange, 'consume', { group })
+    if (refusal !== undefined) answers.refuse(exchange, refusal, !hasBody(exchange))
+    else if (hasBody(exchange) && !isConsumerBody(headers['content-type'])) {
       answers.error(exchange, UNSUPPORTED, { type: errorTypeOf(headers.accept), isRead: false })
-      return
-    }
-    readSmallBody(this.#parts, exchange, bytes => use(jsonIn(bytes)))
-  }
-
-  #work(exchange: Exchange, work: () => Promise<unknown>): void {
-    const { answers } = this.#parts
-    answerWork(this.#parts, exchange, { version: 'v2' }, async () => {
+    } else readSmallBody(parts, exchange, bytes => use(jsonIn(bytes)))
+  },
+  work(exchange, work) {
+    const { answers } = parts
+    answerAllowed(parts, exchange, 'v2', undefined, async () => {
       const result = await work()
+      const type = embeddedTypeOf(exchange.request.headers.accept)
+      if (result !== undefined && type === undefined) return result
       if (result === undefined) answers.noContent(exchange)
-      else {
-        const type = embeddedTypeOf(exchange.request.headers.accept)
-        if (type === undefined) return result
-        answers.typed(exchange, type, JSON.stringify(result))
-      }
+      else answers.typed(exchange, type!, JSON.stringify(result))
       return undefined
     })
+  },
+  unknown: () => new ProblemError(NO_INSTANCE),
+  illegalState: message => new ProblemError({ status: 409, code: 40903, message }),
+  failed(error) {
+    const problem = problemOf(error)
+    // The code for what Kafka does not have is here that of a missing instance: a client would create it again.
+    return new ProblemError(problem.code === NO_INSTANCE.code ? { ...problem, code: TOPIC_NOT_FOUND } : problem)
+  },
+  forbidden: ({ message }) => new ProblemError({ status: 403, code: UNAUTHORIZED, message }),
+  unreadable({ topic, partition, offset }) {
+    const message = `the record at offset ${offset} of ${topic}/${partition} is not JSON; set the position after it to skip it`
+    return new ProblemError({ status: 408, code: 40801, message })
   }
-}
+})
 
-/** The value of a result. @throws ProblemError, CastellanError */
-function done<Value>(result: InstanceResult<Value>): Value {
-  switch (result.type) {
-    case 'done':
-      return result.value
-    case 'unknownInstance':
-      throw new ProblemError(NO_INSTANCE)
-    case 'illegalState':
-      throw new ProblemError({ status: 409, code: 40903, message: result.message })
-    default: {
-      const problem = problemOf(toError(result, 'the request to the instance', TIMEOUT_MS))
-      // The code for what Kafka does not have is here that of a missing instance: a client would create it again.
-      throw new ProblemError(problem.code === NO_INSTANCE.code ? { ...problem, code: TOPIC_NOT_FOUND } : problem)
+/** The routes of consumer instances, by id. */
+export function consumerRoutes(
+  parts: EndpointParts,
+  gateway: Pick<Gateway, 'instances'>,
+  { settings, prefix, log }: ConsumersOptions
+) {
+  const api = apiOf(parts)
+  const routes = new InstanceRoutes(api, gateway, parts.access)
+  const topicsOf = (places: readonly { readonly topic: string }[]): string[] => places.map(({ topic }) => topic)
+
+  async function seek(exchange: Exchange, instance: InstanceName, positions: readonly InstancePosition[]) {
+    routes.require(exchange, instance, topicsOf(positions))
+    routes.done(await gateway.instances.seek(instance, positions))
+  }
+
+  const seekTo = (position: 'beginning' | 'end') =>
+    routes.verb(
+      'needsBody',
+      (instance, json, exchange) => {
+        const positions = partitionsIn(json).map(partition => ({ ...partition, position }))
+        return seek(exchange, instance, positions)
+      },
+      'ofRequest'
+    )
+
+  async function read(exchange: Exchange, instance: InstanceName): Promise<void> {
+    const { request } = exchange
+    const wanted = await routes.settingsOf(instance)
+    const type = typeOf(wanted)
+    if (!recordTypesOf(request.headers.accept).includes(type)) throw new ProblemError(WRONG_FORMAT)
+    const query = queryOf(sentUrlOf(request))
+    const timeoutMs = Math.min(aboveZero(query.get('timeout')) ?? wanted.maxWaitMs, wanted.maxWaitMs)
+    const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_ANSWER_BYTES, MAX_ANSWER_BYTES)
+    const format = wanted.format === 'json' ? 'json' : 'binary'
+    const records = await routes.read(exchange, instance, { timeoutMs, maxBytes, format })
+    if (records !== undefined) parts.answers.typed(exchange, type, records)
+  }
+
+  return {
+    createInstance(exchange: Exchange, { group = '' }: Params): void {
+      if (group === '') {
+        parts.answers.error(exchange, NO_GROUP, { isRead: !hasBody(exchange) })
+        return
+      }
+      api.withBody(exchange, group, 'mayHaveBody', json => {
+        const wanted = readWanted(json, settings)
+        if (wanted.without.length > 0)
+          log.warn({ group: shortened(group), settings: wanted.without }, 'settings of an instance have no effect')
+        const id = settings.id === '' ? '' : `${settings.id}-`
+        const name = wanted.name ?? `rest-consumer-${id}${randomUUID()}`
+        api.work(exchange, async () => {
+          const instance = routes.named(exchange, { group, instance: name })
+          if (!(await routes.create(exchange, instance, wanted.settings))) throw new ProblemError(NAME_TAKEN)
+          const base = settings.advertisedUrl?.replace(/\/+$/, '') ?? baseUrlOf(exchange.request, prefix)
+          return { instance_id: name, base_uri: `${base}/consumers/${part(group)}/instances/${part(name)}` }
+        })
+      })
+    },
+    deleteInstance: routes.verb('noBody', async instance => routes.done(await gateway.instances.remove(instance))),
+    subscribe: routes.verb('needsBody', async (instance, json, exchange) => {
+      const { topics, topic_pattern: pattern } = checked(json, subscriptionBody)
+      if (topics) await routes.subscribe(exchange, instance, { topics })
+      else if (pattern) await routes.subscribe(exchange, instance, { pattern })
+    }),
+    getSubscription: routes.verb('noBody', async instance => ({
+      topics: routes.done(await gateway.instances.subscription(instance))
+    })),
+    unsubscribe: routes.verb('noBody', async instance => routes.done(await gateway.instances.unsubscribe(instance))),
+    assignPartitions: routes.verb('needsBody', async (instance, json, exchange) => {
+      const partitions = partitionsIn(json)
+      routes.require(exchange, instance, topicsOf(partitions))
+      routes.done(await gateway.instances.assign(instance, partitions))
+    }),
+    getAssignments: routes.verb('noBody', async instance => ({
+      partitions: routes.done(await gateway.instances.assignment(instance))
+    })),
+    seekPositions: routes.verb(
+      'needsBody',
+      (instance, json, exchange) => {
+        const { offsets, timestamps } = checked(json, positionsBody)
+        const positions: InstancePosition[] = [
+          ...(offsets ?? []).map(({ topic, partition, offset }) => ({
+            topic,
+            partition: Number(partition),
+            position: Number(offset)
+          })),
+          ...(timestamps ?? []).map(({ topic, partition, timestamp }) => ({
+            topic,
+            partition: Number(partition),
+            position: { timestampMs: timestampIn(timestamp) }
+          }))
+        ]
+        return seek(exchange, instance, positions)
+      },
+      'ofRequest'
+    ),
+    seekBeginning: seekTo('beginning'),
+    seekEnd: seekTo('end'),
+    commitOffsets: routes.verb('mayHaveBody', async (instance, json, exchange) => {
+      const offsets = json === undefined ? undefined : checked(json, commitBody).offsets
+      routes.require(exchange, instance, topicsOf(offsets ?? []))
+      // Clients name the last record that they have processed; Kafka stores the next one.
+      const next = offsets?.map(({ topic, partition, offset, metadata }) => ({
+        topic,
+        partition: Number(partition),
+        offset: Number(offset) + 1,
+        metadata: metadata ?? ''
+      }))
+      routes.done(await gateway.instances.commit(instance, next ?? 'accepted'))
+      return []
+    }),
+    getCommitted: routes.verb(
+      'mayHaveBody',
+      async (instance, json, exchange) => {
+        const partitions = json === undefined ? partitionsInQuery(exchange) : partitionsIn(json)
+        routes.require(exchange, instance, topicsOf(partitions))
+        return { offsets: routes.done(await gateway.instances.committed(instance, partitions)) }
+      },
+      'ofRequest'
+    ),
+    readRecords(exchange: Exchange, params: Params): void {
+      const { answers, broken } = parts
+      const instance = routes.named(exchange, params)
+      const target = { group: instance.groupId }
+      const refusal = browserRefusalOf(exchange.request) ?? refusalOf(parts, exchange, 'consume', target)
+      if (refusal !== undefined) {
+        answers.refuse(exchange, refusal, !hasBody(exchange))
+        return
+      }
+      read(exchange, instance).catch(error => {
+        const problem = failedProblemOf(error)
+        if (problem === undefined) broken(exchange, error)
+        else answers.error(exchange, problem, { type: errorTypeOfRecords(exchange.request.headers.accept) })
+      })
     }
   }
 }
@@ -356,14 +231,6 @@ const typeOf = ({ format }: InstanceSettings): string => (format === 'json' ? EM
 const errorTypeOfRecords = (accept: string | undefined): string =>
   /application\/vnd\.kafka\.(?:json\.)?v2\+json/i.exec(accept ?? '')?.[0].toLowerCase() ?? BINARY_TYPE
 
-function poisonOf({ topic, partition, offset }: { topic: string; partition: number; offset: number }): Problem {
-  const message = `the record at offset ${offset} of ${topic}/${partition} is not JSON; set the position after it to skip it`
-  return { status: 408, code: 40801, message }
-}
-
-const queryOf = (exchange: Exchange): URLSearchParams =>
-  new URLSearchParams(sentUrlOf(exchange.request).split('?', 2)[1] ?? '')
-
 const aboveZero = (text: string | null): number | undefined =>
   text && /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined
 
@@ -373,7 +240,7 @@ const partitionsIn = (json: unknown) =>
 
 /** @throws ProblemError when the query has none */
 function partitionsInQuery(exchange: Exchange) {
-  const query = queryOf(exchange)
+  const query = queryOf(sentUrlOf(exchange.request))
   const topics = query.getAll('topic')
   const numbers = query.getAll('partition')
   const isComplete =

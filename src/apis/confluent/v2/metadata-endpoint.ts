@@ -1,8 +1,9 @@
 import type { MonotonicClock } from '../../../core/model.js'
 import type { Gateway } from '../../../gateway/gateway.js'
-import { admitsRuled } from '../../../http/api/endpoint.js'
+import { admitsRuled, type Params } from '../../../http/api/endpoint.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
-import { callerOf, type EndpointParts, type Params } from '../endpoint-parts.js'
+import { callerOf, type EndpointParts } from '../endpoint-parts.js'
+import { ProblemError } from '../failures.js'
 import { LongList } from '../long-lists.js'
 import {
   answerLookUp,
@@ -10,7 +11,6 @@ import {
   type LookUp,
   noPartition,
   type Partition,
-  ProblemError,
   requirePartition,
   requireTopic,
   TimeLeft

@@ -139,7 +139,7 @@ function readRecords(reader: JsonReader, body: Buffer, format: RecordFormat): Pr
   return records
 }
 
-const ofRecord = ({ status, message, code }: BodyError, at: number): BodyError =>
+const ofRecord = ({ problem: { status, message, code } }: BodyError, at: number): BodyError =>
   new BodyError(status, `records[${at}]: ${message}`, code)
 
 const tooMany = (limit: number): BodyError =>

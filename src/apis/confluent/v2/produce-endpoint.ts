@@ -1,9 +1,10 @@
 import type { RecordOutcome } from '../../../core/model.js'
 import { certaintyOf, persistedText } from '../../../gateway/persisted.js'
+import type { Params } from '../../../http/api/endpoint.js'
 import { firstFailureOf } from '../../../http/exchange/answers.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { wantsModern } from '../../../http/exchange/modern-answers.js'
-import type { EndpointParts, Params } from '../endpoint-parts.js'
+import type { EndpointParts } from '../endpoint-parts.js'
 import {
   PARTITION_NOT_FOUND,
   type Problem,

@@ -2,8 +2,8 @@ import { z } from 'zod'
 import { type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from '../../../gateway/admin.js'
 import type { Operation } from '../../../http/access/access.js'
 import { json } from '../../../http/openapi/operation.js'
-import { KAFKA_REFUSES, UNAUTHORIZED } from '../failures.js'
-import { lookUpProblemOf, ProblemError, unknownTopic } from '../look-up.js'
+import { failedProblemOf, KAFKA_REFUSES, ProblemError, UNAUTHORIZED } from '../failures.js'
+import { unknownTopic } from '../look-up.js'
 import { type Kind, kind, type Members, part, type Resource, text } from './resources.js'
 import { type Ask, brokerOf, CLUSTER, change, done, list, notFound, one, type V3Route } from './routes.js'
 import { requireNamedOnce, visibleTopics } from './topic-routes.js'
@@ -110,7 +110,7 @@ async function alterTopic(ask: Ask, topic: string, wanted: Wanted): Promise<Reso
     await alter(ask, topicResource(topic), wanted)
     return undefined
   } catch (error) {
-    const problem = lookUpProblemOf(error, { topic })
+    const problem = failedProblemOf(error, topic)
     if (problem === undefined) throw error
     return { topic_name: topic, error_code: problem.code, message: problem.message }
   }

@@ -62,7 +62,7 @@ export const problemOfFailure = (failure: RecordFailure): RecordProblem => ({
 })
 
 /** The answer to one record among several. Its code is 422 for all causes whose own code begins with 422, such as 42206. */
-export const problemOfBody = ({ status, code, message }: BodyError): RecordProblem => ({
+export const problemOfBody = ({ problem: { status, code, message } }: BodyError): RecordProblem => ({
   code: status === 422 ? 422 : code,
   message
 })

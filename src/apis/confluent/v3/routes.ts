@@ -5,11 +5,13 @@ import type { BrokerNode, MonotonicClock } from '../../../core/model.js'
 import type { ClusterDescription } from '../../../gateway/admin.js'
 import type { Gateway } from '../../../gateway/gateway.js'
 import type { Caller, Operation as Permission, Target } from '../../../http/access/access.js'
+import type { Params } from '../../../http/api/endpoint.js'
 import { type Exchange, hasBody } from '../../../http/exchange/exchange.js'
 import { json, type Operation } from '../../../http/openapi/operation.js'
-import { callerOf, charsetProblemOf, type EndpointParts, type Params } from '../endpoint-parts.js'
+import { callerOf, charsetProblemOf, type EndpointParts } from '../endpoint-parts.js'
+import { ProblemError } from '../failures.js'
 import type { LongList } from '../long-lists.js'
-import { answerWork, ProblemError, readSmallBody, TimeLeft } from '../look-up.js'
+import { answerAllowed, readSmallBody, TimeLeft } from '../look-up.js'
 import { charsetOf } from '../media-types.js'
 import { BodyError } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
@@ -206,7 +208,7 @@ export class V3Requests {
   /** @param work `undefined` as its result: it has answered by itself */
   work(exchange: Exchange, params: Params, work: (ask: Ask) => Promise<Resource | LongList | undefined>): void {
     const { cluster_id: asked, topic_name: topic } = params
-    answerWork(this.parts, exchange, { version: 'v3', target: { topic } }, async () => {
+    answerAllowed(this.parts, exchange, 'v3', topic, async () => {
       const { timeoutMs, clock, prefix } = this.#options
       const gateway = this.#gateway
       const time = new TimeLeft(timeoutMs, clock)

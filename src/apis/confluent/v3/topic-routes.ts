@@ -7,13 +7,12 @@ import type { Operation } from '../../../http/access/access.js'
 import { sentUrlOf } from '../../../http/exchange/exchange.js'
 import { json } from '../../../http/openapi/operation.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
-import { KAFKA_REFUSES } from '../failures.js'
+import { KAFKA_REFUSES, ProblemError } from '../failures.js'
 import { lazily } from '../long-lists.js'
 import {
   byBytes,
   noPartition,
   type Partition,
-  ProblemError,
   requirePartition,
   requireTopic,
   type TimeLeft,
