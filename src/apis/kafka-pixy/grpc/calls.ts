@@ -1,12 +1,12 @@
 import type { ServerHttp2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
 import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js'
 import type { CastellanError } from '../../../core/errors.js'
 import type { RecordHeader } from '../../../core/model.js'
-import type { Access, Caller } from '../../../http/access/access.js'
+import type { Access, Caller, IncomingRequest } from '../../../http/access/access.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import type { CountedCall } from '../../../http/exchange/other-protocols.js'
 import { MAX_RECORD_HEADERS_BYTES, type RecordHeaders } from '../../../http/exchange/record-headers.js'
-import { type Admission, admit } from './admit-call.js'
 import type { GrpcConnection } from './port.js'
 import { countRefused, StatusError, statusOfError } from './statuses.js'
 
@@ -44,6 +44,8 @@ export interface ReceivedRequest {
   readonly recordHeaders?: readonly RecordHeader[] | undefined
   /** Counts further memory that the call takes until its end. @throws CastellanError when there is none */
   hold(sizeBytes: number): void
+  /** Called once the answer has been handed to the connection, or could not be, because the client has gone away. */
+  answered?: (isSent: boolean) => void
 }
 
 /** Measured: memory that V8 and Node use for a chunk of one byte that waits for the rest of its message. */
@@ -100,15 +102,21 @@ export class Calls {
   }
 }
 
-class IncomingCall {
+/** A call. For the access check it has the form of a request over HTTP. */
+class IncomingCall implements IncomingRequest {
   readonly #calls: Calls
   readonly #call: InterceptedCall
   readonly #isProduce: boolean
-  readonly #id: string
   readonly #connection: GrpcConnection | undefined
+  /** The key under which the access check remembers the caller. */
+  readonly request = { headers: {} } as IncomingRequest['request']
+  readonly requestId: string
+  readonly peer: string
+  readonly isUnixSocket = false
+  authorization: string | undefined
   #counted: CountedCall | undefined
   #recordHeaders: readonly RecordHeader[] | undefined
-  #admission: Admission | undefined
+  readonly #ends: (() => void)[] = []
   #timer: NodeJS.Timeout | undefined
   #isOver = false
 
@@ -116,8 +124,21 @@ class IncomingCall {
     this.#isProduce = isProduce
     this.#calls = calls
     this.#call = call
-    this.#id = id
-    this.#connection = calls.options.connectionOf(call.getPeer())
+    this.requestId = id
+    this.peer = call.getPeer()
+    this.#connection = calls.options.connectionOf(this.peer)
+  }
+
+  get address(): string {
+    return this.#connection!.counted.addressKey
+  }
+
+  get socket(): Socket {
+    return this.#connection!.socket
+  }
+
+  onEnd(ended: () => void): void {
+    this.#ends.push(ended)
   }
 
   async begin(metadata: Metadata, pass: () => void): Promise<void> {
@@ -128,16 +149,12 @@ class IncomingCall {
     }
     arriving.add(this)
     try {
-      const connection = this.#connection
-      if (connection === undefined) throw new StatusError(status.UNAVAILABLE, 'the connection has ended')
-      this.#count(connection, metadata)
-      const { socket, counted } = connection
-      const head = { metadata, peer: this.#call.getPeer(), socket, address: counted.addressKey }
-      const admission = await admit(options.access, head, this.#id)
-      if (this.#isOver) return admission.end()
-      this.#admission = admission
+      if (this.#connection === undefined) throw new StatusError(status.UNAVAILABLE, 'the connection has ended')
+      this.#count(this.#connection, metadata)
+      await this.#admit(metadata)
+      if (this.#isOver) return this.#leave()
       // A client without any permission is refused before its message is received and decompressed.
-      const refusal = admission.caller.refusalOfUnruled()
+      const refusal = this.#caller.refusalOfUnruled()
       if (refusal) throw refusal
       pass()
     } catch (error) {
@@ -145,11 +162,27 @@ class IncomingCall {
     }
   }
 
+  /** Admits the call by the same checks as requests over HTTP: quotas, authentication, rules. */
+  async #admit(metadata: Metadata): Promise<void> {
+    const [authorization] = metadata.get('authorization')
+    this.authorization = authorization === undefined ? undefined : String(authorization)
+    const { access } = this.#calls.options
+    const refusal = await new Promise<CastellanError | undefined>(resolve => {
+      if (access.enter) access.enter(this, resolve)
+      else resolve(undefined)
+    })
+    if (refusal !== undefined) throw refusal
+  }
+
+  get #caller(): Caller {
+    return this.#calls.options.access.callerOf(this.request)
+  }
+
   received(bytes: Buffer): ReceivedRequest {
     return {
       bytes,
-      caller: this.#admission!.caller,
-      address: this.#connection!.counted.addressKey,
+      caller: this.#caller,
+      address: this.address,
       recordHeaders: this.#recordHeaders,
       hold: sizeBytes => this.#take(sizeBytes)
     }
@@ -164,8 +197,7 @@ class IncomingCall {
 
   /** The stream ends when the client has taken the answer. */
   answers(): void {
-    if (!this.#isOver)
-      this.#timer = setTimeout(() => this.#connection!.socket.destroy(), this.#calls.options.limits.answerMs)
+    if (!this.#isOver) this.#timer = setTimeout(() => this.socket.destroy(), this.#calls.options.limits.answerMs)
   }
 
   /** The stream has ended, or its last frame has been sent. */
@@ -174,7 +206,7 @@ class IncomingCall {
     this.#isOver = true
     clearTimeout(this.#timer)
     this.#counted?.end()
-    this.#admission?.end()
+    this.#leave()
     if (!this.#calls.arriving.delete(this)) return
     // grpc-js would read and discard whatever the client goes on to send. Node sends the answer at the end of this
     // tick; from Node 22 on a reset in the same tick would overtake it.
@@ -182,6 +214,11 @@ class IncomingCall {
     setImmediate(() => {
       if (!stream.destroyed) stream.close()
     })
+  }
+
+  /** The call is not in flight any more. */
+  #leave(): void {
+    for (const ended of this.#ends.splice(0)) ended()
   }
 
   /** @throws CastellanError */

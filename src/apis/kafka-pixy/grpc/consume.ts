@@ -1,29 +1,15 @@
-import { status } from '@grpc/grpc-js'
+import { type ServerUnaryCall, status } from '@grpc/grpc-js'
 import { sizeOfRecord } from '../../../core/model.js'
 import type { ConsumedMessage, ConsumeResult, Gateway, MessageId } from '../../../gateway/gateway.js'
+import { clientAt } from '../../../http/exchange/client.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from '../failure-texts.js'
 import type { KafkaPixySettings } from '../settings.js'
+import type { ReceivedRequest } from './calls.js'
 import type { AckRq, ConsNAckRq, ConsRs } from './messages.js'
-import { StatusError, statusOf } from './statuses.js'
+import { StatusError, statusOf, statusOfError } from './statuses.js'
 
-/** The part of a call that a method uses. */
-export interface Call {
-  /** The client has gone away, or its deadline is over. */
-  readonly cancelled: boolean
-  onCancelled(cancelled: () => void): void
-  /**
-   * Calls back once the answer has been handed to the connection, or could not be, because the client has gone away.
-   */
-  onAnswered(answered: (isSent: boolean) => void): void
-  /** The client whose share of `advanced.consumer.maxGroups` a new group takes. */
-  readonly client: string | undefined
-  /** Checks the client's permissions again while the call waits. Calls back when they no longer allow the call. */
-  readonly watch: (onRefused: (error: StatusError) => void) => void
-  /** Whether the client may see a topic, or a group that reads it. */
-  readonly mayAdminister: (topic: string, group?: string) => boolean
-  /** Counts what was read against the quotas of the client, whose next call is refused when they are used up. */
-  charge(records: number, bytes: number): void
-}
+/** A call, whose message has been received. */
+export type ReceivedCall = ServerUnaryCall<ReceivedRequest, unknown>
 
 const EMPTY = Buffer.alloc(0)
 
@@ -42,7 +28,7 @@ export class Consumer {
     for (const end of [...this.#waiting]) end(new StatusError(status.UNAVAILABLE, SHUTTING_DOWN))
   }
 
-  async consume(gateway: Gateway, request: ConsNAckRq, call: Call): Promise<ConsRs> {
+  async consume(gateway: Gateway, request: ConsNAckRq, call: ReceivedCall): Promise<ConsRs> {
     const { group, topic, no_ack, auto_ack, ack_partition: partition, ack_offset: offset } = request
     const acksAnother = !no_ack && !auto_ack
     if (acksAnother) requirePlace(partition, offset)
@@ -52,11 +38,12 @@ export class Consumer {
     // acknowledgement.
     if (acksAnother) void gateway.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
     const message = await this.#next(gateway, group, topic, call)
-    call.charge(1, sizeOfRecord(message))
-    call.onAnswered(isSent => {
+    // The next call of the client is refused when its quotas are used up.
+    call.request.caller.charge(1, sizeOfRecord(message))
+    call.request.answered = isSent => {
       if (!isSent) message.release()
       else if (auto_ack && !no_ack) message.ack()
-    })
+    }
     return toAnswer(message)
   }
 
@@ -81,7 +68,8 @@ export class Consumer {
     }
   }
 
-  #next(gateway: Gateway, group: string, topic: string, call: Call): Promise<ConsumedMessage> {
+  #next(gateway: Gateway, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessage> {
+    const { address, caller } = call.request
     return new Promise((resolve, reject) => {
       const end = (error: StatusError): void => {
         cancel()
@@ -97,9 +85,9 @@ export class Consumer {
         } else resolve(result.message)
       }
       this.#waiting.add(end)
-      const cancel = gateway.groups.consume(group, topic, undefined, { reply, client: call.client })
-      call.watch(end)
-      call.onCancelled(() => end(new StatusError(status.CANCELLED, 'the client has gone away')))
+      const cancel = gateway.groups.consume(group, topic, undefined, { reply, client: clientAt(address, caller) })
+      caller.watch('consume', { topic, group }, error => end(statusOfError(error, true)!))
+      call.once('cancelled', () => end(new StatusError(status.CANCELLED, 'the client has gone away')))
     })
   }
 }

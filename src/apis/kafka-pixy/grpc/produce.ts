@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js'
-import type { ProduceRecord, RecordFailure } from '../../../core/model.js'
+import type { ProduceRecord } from '../../../core/model.js'
 import type { Gateway, Loss, ProduceOptions, ProduceOrigin } from '../../../gateway/gateway.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import { TOO_LARGE } from '../failure-texts.js'
@@ -16,15 +16,12 @@ const NO_PLACE: ProdRs = { partition: -1, offset: -1 }
 export class Producer {
   readonly #settings: KafkaPixySettings
   readonly #refused: RefusedByApi
-  readonly #sync: ProduceOptions
-  readonly #async: ProduceOptions
+  readonly #options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
 
   constructor(settings: KafkaPixySettings, refused: RefusedByApi) {
     this.#settings = settings
     this.#refused = refused
-    const { sync, async } = produceOptionsOf(settings)
-    this.#sync = sync
-    this.#async = async
+    this.#options = produceOptionsOf(settings)
   }
 
   async produce(gateway: Gateway, request: ProdRq, origin: ProduceOrigin): Promise<ProdRs> {
@@ -45,7 +42,7 @@ export class Producer {
   }
 
   async #produceSync(gateway: Gateway, record: ProduceRecord, origin: ProduceOrigin): Promise<ProdRs> {
-    const [outcome] = await gateway.produce([record], this.#sync, origin).outcomes()
+    const [outcome] = await gateway.produce([record], this.#options.sync, origin).outcomes()
     if (outcome!.type === 'delivered') return { partition: outcome!.partition, offset: outcome!.offset }
     this.#refused.addFailed([outcome!])
     throw statusOf(outcome!, status.INVALID_ARGUMENT, gateway.isReady)
@@ -53,16 +50,13 @@ export class Producer {
 
   async #produceAsync(gateway: Gateway, record: ProduceRecord, origin: ProduceOrigin): Promise<ProdRs> {
     const { topic } = record
-    const pendingProduce = gateway.produce([record], this.#async, origin)
+    const pendingProduce = gateway.produce([record], this.#options.async, origin)
     const refused =
-      this.#async.durability === 'disk' ? (await pendingProduce.accepted())?.[0] : pendingProduce.refused?.[0]
+      this.#options.async.durability === 'disk' ? (await pendingProduce.accepted())?.[0] : pendingProduce.refused?.[0]
     if (refused !== undefined) this.#refused.addFailed([refused])
-    if (refused !== undefined && PASSING.has(refused.code)) throw this.#refusal(gateway, refused)
+    if (refused !== undefined && PASSING.has(refused.code))
+      throw statusOf(refused, status.INVALID_ARGUMENT, gateway.isReady)
     return refused === undefined ? NO_PLACE : dropped(gateway, topic, refused)
-  }
-
-  #refusal({ isReady }: Gateway, refused: RecordFailure): StatusError {
-    return statusOf(refused, status.INVALID_ARGUMENT, isReady)
   }
 }
 

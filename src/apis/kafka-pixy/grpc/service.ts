@@ -12,11 +12,10 @@ import { NO_RECORD_HEADERS } from '../../../gateway/produce-origin.js'
 import { RECEIPT_HEADER } from '../../../gateway/receipts.js'
 import type { Operation, Target } from '../../../http/access/access.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'
-import { clientAt } from '../../../http/exchange/client.js'
 import { SHUTTING_DOWN } from '../failure-texts.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ReceivedRequest } from './calls.js'
-import { type Call, Consumer } from './consume.js'
+import { Consumer, type ReceivedCall } from './consume.js'
 import { LookUps } from './look-ups.js'
 import type { MethodName, Methods } from './messages.js'
 import { Producer } from './produce.js'
@@ -34,17 +33,12 @@ export interface ServiceParts {
   readonly refused: RefusedByApi
 }
 
-interface ServedCall extends Call {
-  /** The call, as the origin of records. */
-  readonly origin: ProduceOrigin
-}
-
 interface Method<Name extends MethodName> {
   readonly operation: Operation
   target(names: { readonly topic: string; readonly group: string }): Target
   /** Bytes of key and value of the record that a request brings, which count against quotas. */
   recordBytesOf?(request: Methods[Name][0]): number
-  run(gateway: Gateway, request: Methods[Name][0], call: ServedCall): Promise<Methods[Name][1]>
+  run(gateway: Gateway, request: Methods[Name][0], call: ReceivedCall, origin: ProduceOrigin): Promise<Methods[Name][1]>
 }
 
 type Implementation = { readonly [Name in MethodName]: Method<Name> }
@@ -99,8 +93,7 @@ export class KafkaPixyService {
     callback: sendUnaryData<Methods[Name][1]>
   ): Promise<void> {
     let gateway: Gateway | undefined
-    const answered = new Answered()
-    let served: ServedCall | undefined
+    let origin: ProduceOrigin | undefined
     try {
       if (this.#isStopping) throw new StatusError(status.UNAVAILABLE, SHUTTING_DOWN, 'shuttingDown')
       if (this.#calls > MAX_CALLS) throw new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls at a time')
@@ -115,18 +108,17 @@ export class KafkaPixyService {
       if (refusal) throw refusal
       const quota = method.recordBytesOf && caller.charge(1, method.recordBytesOf(request))
       if (quota) throw quota
-      const watch: Call['watch'] = onRefused =>
-        call.request.caller.watch(method.operation, target, error => onRefused(statusOfError(error, true)!))
-      served = callOf(call, answered, watch)
-      const result = await method.run(gateway, request, served)
+      const { principal } = caller
+      origin = { principal, recordHeaders: call.request.recordHeaders ?? NO_RECORD_HEADERS, receipt: undefined }
+      const result = await method.run(gateway, request, call, origin)
       // Afterwards a call counts as cancelled, too, because its stream has closed.
       const isSent = !call.cancelled
-      callback(null, result, receiptOf(served))
-      answered.tell(isSent)
+      callback(null, result, receiptOf(origin))
+      call.request.answered?.(isSent)
     } catch (error) {
-      const metadata = receiptOf(served)
+      const metadata = receiptOf(origin)
       const known = statusOfError(error, gateway?.isReady ?? false)
-      if (this.#methods[name].recordBytesOf && served === undefined && known) countRefused(this.#parts.refused, known)
+      if (this.#methods[name].recordBytesOf && origin === undefined && known) countRefused(this.#parts.refused, known)
       callback({ ...this.#statusOf(name, known, error), ...(metadata && { metadata }) })
     }
   }
@@ -138,40 +130,13 @@ export class KafkaPixyService {
   }
 }
 
-/** The receipt of a call, which ends its answer. */
-function receiptOf(served: ServedCall | undefined): Metadata | undefined {
-  if (served?.origin.receipt === undefined) return undefined
+/** The receipt of the records of a call, which ends its answer. */
+function receiptOf(origin: ProduceOrigin | undefined): Metadata | undefined {
+  if (origin?.receipt === undefined) return undefined
   const metadata = new Metadata()
-  metadata.set(RECEIPT_HEADER, served.origin.receipt)
+  metadata.set(RECEIPT_HEADER, origin.receipt)
   return metadata
 }
-
-/** Holds the function to call once a call has its answer. */
-class Answered {
-  tell: (isSent: boolean) => void = () => undefined
-}
-
-const callOf = (
-  call: ServerUnaryCall<ReceivedRequest, unknown>,
-  answered: Answered,
-  watch: Call['watch']
-): ServedCall => ({
-  watch,
-  client: clientAt(call.request.address, call.request.caller),
-  origin: {
-    principal: call.request.caller.principal,
-    recordHeaders: call.request.recordHeaders ?? NO_RECORD_HEADERS,
-    receipt: undefined
-  },
-  get cancelled() {
-    return call.cancelled
-  },
-  onCancelled: cancelled => call.once('cancelled', cancelled),
-  onAnswered: run => (answered.tell = run),
-  mayAdminister: (topic, group) =>
-    call.request.caller.allows('admin', group === undefined ? { topic } : { topic, group }),
-  charge: (records, bytes) => void call.request.caller.charge(records, bytes)
-})
 
 const topicOf = ({ topic }: { topic: string }): Target => ({ topic })
 const groupOf = ({ topic, group }: { topic: string; group: string }): Target => ({ topic, group })
@@ -181,7 +146,7 @@ const methodsOf = (producer: Producer, consumer: Consumer, lookUps: LookUps): Im
     operation: 'produce',
     target: topicOf,
     recordBytesOf: ({ key_value, message }) => key_value.length + message.length,
-    run: (gateway, request, { origin }) => producer.produce(gateway, request, origin)
+    run: (gateway, request, _, origin) => producer.produce(gateway, request, origin)
   },
   ConsumeNAck: {
     operation: 'consume',
@@ -202,13 +167,14 @@ const methodsOf = (producer: Producer, consumer: Consumer, lookUps: LookUps): Im
   ListTopics: {
     operation: 'admin',
     target: () => ({}),
-    run: (gateway, request, { mayAdminister }) => lookUps.listTopics(gateway, request, topic => mayAdminister(topic))
+    run: (gateway, request, { request: { caller } }) =>
+      lookUps.listTopics(gateway, request, topic => caller.allows('admin', { topic }))
   },
   ListConsumers: {
     operation: 'admin',
     target: ({ topic, group }) => (group === '' ? { topic } : { topic, group }),
-    run: (gateway, request, { mayAdminister }) =>
-      lookUps.listConsumers(gateway, request, group => mayAdminister(request.topic, group))
+    run: (gateway, request, { request: { caller } }) =>
+      lookUps.listConsumers(gateway, request, group => caller.allows('admin', { topic: request.topic, group }))
   },
   GetTopicMetadata: {
     operation: 'admin',
