@@ -49,7 +49,6 @@ describe('APIs: settings', () => {
       whenFull: 'refuse',
       failureWord: 'err',
       messageTimeoutMs: 2_000,
-      asyncTimeoutMs: 120_000,
       maxRecordsPerRequest: 100_000,
       messageMaxBytes: 1_048_576,
       ratelimit: { enabled: false, answer: 'original', rules: [] }
@@ -84,13 +83,11 @@ describe('APIs: settings', () => {
       safeRoutes: false,
       callbackTimeoutMs: 5_000,
       syncTimeoutMs: 5_000,
-      asyncTimeoutMs: 120_000,
       maxBufferRecords: 100,
       bufferTtlMs: 5_000,
       partitionStrategy: 'random',
       stickyPartitionRecords: 1_000,
-      topics: [],
-      bootstrapTopics: []
+      topics: []
     })
   })
 

@@ -128,7 +128,7 @@ describe('castellan as a process', function () {
   })
 
   it('exits with 1 when accepted records were lost long before the end', async () => {
-    const late = ['--set', 'apis.kprf.asyncTimeoutMs=200', '--set', 'shutdown.graceMs=500']
+    const late = ['--set', 'delivery.timeoutMs=200', '--set', 'shutdown.graceMs=500']
     const gateway = await Gateway.start(children, ['--brokers', '127.0.0.1:1', ...late])
     expect((await gateway.push({ records: [order('k', 'a'), order('k', 'b')] })).status).to.equal(200)
     await gateway.child.line(

@@ -37,7 +37,7 @@ describe('castellan serve --workers: each promise', function () {
   })
 
   it('workers 15: exits with 1 and the sum of what its processes have lost', async () => {
-    const late = ['--brokers', '127.0.0.1:1', '--set', 'apis.kprf.asyncTimeoutMs=200', '--set', 'shutdown.graceMs=500']
+    const late = ['--brokers', '127.0.0.1:1', '--set', 'delivery.timeoutMs=200', '--set', 'shutdown.graceMs=500']
     const gateway = await Gateway.start(children, [...TWO, ...late])
     const clients = clientsOf(gateway.url, 8)
     const workers = await Promise.all(clients.map(client => client.push('lost', false)))
@@ -56,7 +56,7 @@ describe('castellan serve --workers: each promise', function () {
   })
 
   it('workers 16: says what is known of the records of a process that was killed, and counts what it had lost', async () => {
-    const flags = ['--brokers', '127.0.0.1:1', '--set', 'apis.kprf.asyncTimeoutMs=200']
+    const flags = ['--brokers', '127.0.0.1:1', '--set', 'delivery.timeoutMs=200']
     const gateway = await Gateway.start(children, [...TWO, ...flags, '--set', 'shutdown.graceMs=500'])
     const clients = clientsOf(gateway.url, 8)
     await Promise.all(clients.map(client => client.push('lost', false)))

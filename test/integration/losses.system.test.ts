@@ -34,12 +34,9 @@ describe('records that were answered as accepted and are lost', () => {
     app = await startTestApp(
       cluster.bootstrap,
       {
-        'delivery.timeoutMs': '3000',
         'delivery.createTopics': 'false',
         'advanced.router.unknownTopicTimeoutMs': '1000',
-        'apis.kprf.asyncTimeoutMs': '2000',
-        'apis.kafka-pixy.asyncTimeoutMs': '2000',
-        'apis.kafboy.asyncTimeoutMs': '2000',
+        'delivery.timeoutMs': '2000',
         'apis.arion.durability': 'memory',
         'shutdown.graceMs': '2000',
         ...settings
@@ -128,9 +125,7 @@ describe('records that were answered as accepted and are lost', () => {
     const topic = await newTopic('stopped')
     await start({
       'delivery.timeoutMs': '120000',
-      'delivery.maxBytes': '65536',
-      'apis.kprf.asyncTimeoutMs': '120000',
-      'apis.kafboy.asyncTimeoutMs': '120000'
+      'delivery.maxBytes': '65536'
     })
     expect(await push(topic, 1, true)).to.equal('yes')
     await pauseAll()
@@ -156,9 +151,7 @@ describe('records that were answered as accepted and are lost', () => {
     // Real brokers that stood still a moment ago need some seconds until they take everything.
     await start({
       'shutdown.graceMs': '30000',
-      'delivery.timeoutMs': '60000',
-      'apis.kprf.asyncTimeoutMs': '60000',
-      'apis.kafboy.asyncTimeoutMs': '60000'
+      'delivery.timeoutMs': '60000'
     })
     expect(await push(topic, 1, true)).to.equal('yes')
     expect(await push(topic, 20)).to.equal('pending')

@@ -205,7 +205,7 @@ async function recordTrouble(): Promise<void> {
     const stuck = await Recorded.start(kafka.workspace, 'stuck', bootstrap, { 'consumer.ackTimeoutMs': 3_000 })
     const late = await Recorded.start(kafka.workspace, 'late', bootstrap, {
       'delivery.maxBytes': 1024 * 1024,
-      'apis.kprf.asyncTimeoutMs': 20_000
+      'delivery.timeoutMs': 20_000
     })
     const halved = await Recorded.start(kafka.workspace, 'halved', bootstrap, {
       'workers.count': 2,

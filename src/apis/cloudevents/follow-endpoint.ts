@@ -121,11 +121,6 @@ class FollowPoll implements FollowSink {
 /** Clients that read without a group at the same time; one client has about half of them. */
 const MAX_READERS = 200
 const DEFAULT_WAIT_MS = 3_000
-/** A tail without events is sent a comment this often, so that its connection is not taken for a dead one. */
-const HEARTBEAT_MS = 15_000
-/** A client of a tail that takes nothing for this long is disconnected. */
-const STALL_MS = 60_000
-
 /** `GET /{topic}?from=…` and `GET /{topic}/tail`. */
 export class FollowEndpoint {
   readonly #parts: EndpointParts
@@ -193,8 +188,6 @@ export class FollowEndpoint {
         return event === undefined ? undefined : toEventData(jsonOf(event))
       },
       broken: error => this.#failed(exchange, error),
-      heartbeatMs: HEARTBEAT_MS,
-      stallMs: STALL_MS,
       onOver: () => {
         this.#open.delete(stop)
         release()

@@ -6,6 +6,7 @@ import type { ProduceRecord, RecordFailure, RecordHeader } from '../../core/mode
 import type { ProduceOptions } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { refusalStatus } from '../../http/access/access.js'
+import { ASYNC_TIMEOUT_MS } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
   BodyTooLargeError,
@@ -144,8 +145,6 @@ const structuredRecord = (
 const keyOf = (attributes: Attributes, key: Buffer | undefined): Buffer | string | null =>
   key ?? attributes.get('partitionkey') ?? null
 
-/** How long an event in memory is tried whose request does not wait for it. */
-const ASYNC_TIMEOUT_MS = 120_000
 const BOOLEANS = ['true', 'false'] as const
 interface Head extends SentEvents, ProduceHead {}
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, count, milliseconds } from '../../core/settings/units.js'
+import { count, milliseconds } from '../../core/settings/units.js'
 import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 const MIB = 1024 * 1024
@@ -25,10 +25,6 @@ export const confluentSettings = z
       ),
     consumers: z
       .strictObject({
-        id: z
-          .string()
-          .default('')
-          .describe('A part of the names that are made up for instances: `rest-consumer-ID-…` (`id`)'),
         advertisedUrl: z
           .url()
           .optional()
@@ -56,12 +52,6 @@ export const confluentSettings = z
           .default(1_000)
           .describe(
             'How long a read waits for records, if the instance does not say so (consumer.request.timeout.ms of the original)'
-          )
-          .meta({ advanced: true }),
-        maxReadBytes: bytes
-          .default(64 * MIB)
-          .describe(
-            'Limit for the keys and values of one read (consumer.request.max.bytes of the original). An answer has at most 4 MiB; a single record always fits'
           )
           .meta({ advanced: true }),
         minBytes: z

@@ -20,9 +20,6 @@ export interface RouteSettings {
   readonly safeRoutes: boolean
 }
 
-/** Paths whose meaning is remembered. Clients choose the paths, so their number is limited. */
-const MAX_REMEMBERED = 1_000
-
 /** A path that is served. */
 export interface ServedPath {
   /** `undefined`: the path writes nothing. It answers with the name of the instance, or with the posted form as JSON. */
@@ -42,7 +39,8 @@ interface Pattern {
 /** Finds the route of a path, in the configured lists first, then among kafboy's own paths. */
 export class RouteTable {
   readonly #patterns: readonly Pattern[]
-  #remembered = new Map<string, Route | undefined>()
+  /** A request asks several times for its own route. */
+  #last: { readonly path: string; readonly route: Route | undefined } | undefined
 
   constructor(settings: RouteSettings) {
     this.#patterns = servedPaths(settings).map(({ mode, path }) => ({
@@ -54,12 +52,8 @@ export class RouteTable {
 
   /** @param path as it was sent, without prefix and query */
   find(path: string): Route | undefined {
-    const known = this.#remembered.get(path)
-    if (known !== undefined || this.#remembered.has(path)) return known
-    const route = this.#match(path)
-    if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered = new Map()
-    this.#remembered.set(path, route)
-    return route
+    if (this.#last?.path !== path) this.#last = { path, route: this.#match(path) }
+    return this.#last.route
   }
 
   #match(sent: string): Route | undefined {

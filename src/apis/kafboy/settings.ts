@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { count, milliseconds } from '../../core/settings/units.js'
-import { asyncTimeoutMs, commonSettings, durability, syncTimeoutMs, whenFull } from '../../http/api/api.js'
+import { commonSettings, durability, syncTimeoutMs, whenFull } from '../../http/api/api.js'
 import { templateProblem } from './routes.js'
 
 /** kafboy refuses bodies that are larger than about this. */
@@ -106,18 +106,11 @@ export const kafboySettings = z
       .describe('How long the promise of a hook may take to decide about a request; after it the answer is 504')
       .meta({ advanced: true }),
     syncTimeoutMs: syncTimeoutMs(5_000),
-    asyncTimeoutMs,
     ...topicOptions,
     topics: z
       .array(oneTopic)
       .default([])
-      .describe('What single topics have for themselves; the last one of a topic counts'),
-    bootstrapTopics: z
-      .array(z.string())
-      .default([])
-      .describe(
-        'Topics that are looked up at start (`ekaf_bootstrap_topics`), so that their first record is not held up'
-      )
+      .describe('What single topics have for themselves; the last one of a topic counts')
   })
   .prefault({})
   .describe('The API of kafboy and the producer ekaf, under `/kafboy`')

@@ -18,8 +18,8 @@ export const kafkaPixy: HttpApi<KafkaPixySettings, 'kafka-pixy'> = {
   settings: kafkaPixySettings,
   tryIt: url => [`curl -i '${url}/topics/orders/messages?key=k1&sync' -H 'content-type: text/plain' -d hello`],
   listeners: unixSocketOf,
-  hosts: ({ grpcPort, grpcHost: host, grpcTls }) =>
-    grpcPort === undefined ? [] : [{ setting: 'apis.kafka-pixy.grpcHost', host, tls: grpcTls === 'inherit' }],
+  hosts: ({ grpcPort, grpcHost: host, tls }) =>
+    grpcPort === undefined ? [] : [{ setting: 'apis.kafka-pixy.grpcHost', host, tls: tls === 'inherit' }],
   operations: () => kafkaPixyOperations,
   plugin: async context => {
     // The packages of gRPC are only loaded where the service is configured.

@@ -28,6 +28,7 @@ const STOPPING: NoMessage = {
  * event loop.
  */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+const MAX_ANSWER_MESSAGES = 1_000
 
 /** `GET /topics/{topic}/messages` and `POST /topics/{topic}/acks`. */
 export class ConsumeEndpoint {
@@ -90,7 +91,7 @@ export class ConsumeEndpoint {
     const count = numberOf(values, 'count', int32)
     if (count === undefined) return undefined
     if (count < 1) throw new ParameterError('count should be at least 1')
-    return Math.min(count, this.#settings.maxAnswerMessages)
+    return Math.min(count, MAX_ANSWER_MESSAGES)
   }
 
   #refusalOf({ exchange, topic }: PixyRequest, group: string): CastellanError | undefined {

@@ -1,5 +1,6 @@
 import type { RecordFailure, RecordHeader } from '../../core/model.js'
 import type { PartitionerName, ProduceOptions } from '../../gateway/gateway.js'
+import { ASYNC_TIMEOUT_MS } from '../../http/api/api.js'
 import type { KafkaPixySettings } from './settings.js'
 
 const PARTITIONERS: Readonly<Record<KafkaPixySettings['partitioner'], PartitionerName>> = {
@@ -26,13 +27,13 @@ export function produceOptionsOf(
   readonly async: ProduceOptions
 } {
   const partitioner = PARTITIONERS[settings.partitioner]
-  const { durability, syncTimeoutMs, asyncTimeoutMs } = settings
+  const { durability, syncTimeoutMs } = settings
   return {
     sync: { partitioner, deadlineMs: syncTimeoutMs, capacityWaitMs },
     async: {
       partitioner,
       durability,
-      deadlineMs: durability === 'disk' ? 0 : asyncTimeoutMs,
+      deadlineMs: durability === 'disk' ? 0 : ASYNC_TIMEOUT_MS,
       capacityWaitMs,
       answeredBy: API
     }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds } from '../../core/settings/units.js'
-import { asyncTimeoutMs, commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
+import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 const MIB = 1024 * 1024
 
@@ -22,10 +22,6 @@ export const kafkaPixySettings = z
       .optional()
       .describe('The port of the gRPC service, as Kafka-Pixy had 19091; 0: any free one. Absent: none'),
     grpcHost: host.default('127.0.0.1').describe('Listening address of the port for gRPC'),
-    grpcTls: z
-      .enum(['inherit', 'off'])
-      .default('inherit')
-      .describe('TLS of this port: `inherit` as in `http.tls`, `off` for clients without TLS'),
     grpcMaxConnections: count
       .default(1_000)
       .describe('Limit of connections of the port for gRPC (`apis.kafka-pixy.grpcPort`). Further ones are closed')
@@ -52,7 +48,6 @@ export const kafkaPixySettings = z
         'Whether messages may have headers. `false`: a synchronous request with one is answered 400, as by Kafka-Pixy with a `kafka.version` below 0.11'
       ),
     syncTimeoutMs: syncTimeoutMs(60_000),
-    asyncTimeoutMs,
     lookUpTimeoutMs: milliseconds
       .default(10_000)
       .describe('Requests about offsets, consumers and topics are answered within this')
@@ -66,26 +61,6 @@ export const kafkaPixySettings = z
       .describe(
         'Limit of clients that follow a topic by `GET /topics/TOPIC/tail`; further ones are answered 429, and so is a client that has more tails than are free'
       )
-      .meta({ advanced: true }),
-    maxTailPartitions: count
-      .max(500)
-      .default(200)
-      .describe('Limit of partitions that one tail follows; the id of each event names all of them')
-      .meta({ advanced: true }),
-    tailHeartbeatMs: milliseconds
-      .default(15_000)
-      .describe(
-        'A tail without messages is sent a comment this often, so that its connection is not taken for a dead one'
-      )
-      .meta({ advanced: true }),
-    tailStallMs: milliseconds
-      .default(60_000)
-      .describe('A client of a tail that takes nothing for this long, while there is something, is disconnected')
-      .meta({ advanced: true }),
-    maxAnswerMessages: count
-      .max(100_000)
-      .default(1_000)
-      .describe('Limit of messages in one answer, even if `count` of the request is higher')
       .meta({ advanced: true })
   })
   .prefault({})

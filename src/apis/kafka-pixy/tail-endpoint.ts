@@ -10,6 +10,9 @@ import { ParameterError, partitionList, tailStart, textOf, type Values } from '.
 import type { PixyRequest, RouteParts } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 
+/** The id of each event names all partitions that a tail follows. */
+const MAX_PARTITIONS = 200
+
 type Follow = Parameters<Gateway['follow']>[1]
 
 /** `GET /topics/{topic}/tail`: the messages of a topic as server-sent events, without a group. */
@@ -62,7 +65,7 @@ export class TailEndpoint {
 
   /** Returns a text if something is wrong with the request. */
   #optionsOf({ exchange, query: { values } }: PixyRequest): Follow | string {
-    const { maxTailPartitions: maxPartitions, lookUpTimeoutMs: timeoutMs } = this.#settings
+    const { lookUpTimeoutMs: timeoutMs } = this.#settings
     const id = exchange.request.headers['last-event-id']
     const positions = idIn(id)
     if (positions === undefined) return 'bad Last-Event-ID'
@@ -71,7 +74,7 @@ export class TailEndpoint {
     try {
       // Partitions that were added while the client was away are read from their beginning.
       const start = positions.size > 0 ? 'earliest' : from
-      return { partitions: partitionsIn(values), maxPartitions, timeoutMs, from: start, positions }
+      return { partitions: partitionsIn(values), maxPartitions: MAX_PARTITIONS, timeoutMs, from: start, positions }
     } catch (error) {
       if (error instanceof ParameterError) return error.message
       throw error
@@ -85,7 +88,6 @@ export class TailEndpoint {
   #open(request: PixyRequest, options: Follow): void {
     const release = this.#shares.take(this.#clientOf(request))
     const { exchange, gateway, topic, query } = request
-    const { tailHeartbeatMs: heartbeatMs, tailStallMs: stallMs } = this.#settings
     const { access, answers } = this.#parts
     const caller = access.callerOf(exchange.request)
     const message = messageOptionsOf(query.values)
@@ -93,8 +95,6 @@ export class TailEndpoint {
       caller,
       dataOf: (partition, record) => lineJson({ partition, ...record }, message),
       broken: error => this.#parts.broken(request, error),
-      heartbeatMs,
-      stallMs,
       onOver: () => {
         this.#tails.delete(tail)
         release()

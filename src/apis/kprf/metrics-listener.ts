@@ -17,7 +17,7 @@ const metrics: Operation = {
 
 /** kprf has a port for its metrics. */
 export function metricsListeners(
-  { host, metricsHost = host, metricsPort, tls }: KprfSettings,
+  { host, metricsPort, tls }: KprfSettings,
   shared: { readonly host: string }
 ): readonly OwnListener[] {
   if (metricsPort === undefined) return []
@@ -26,9 +26,9 @@ export function metricsListeners(
       label: 'kprf metrics',
       prefix: `/kprf${METRICS_PATH}`,
       address: {
-        host: metricsHost ?? shared.host,
+        host: host ?? shared.host,
         port: metricsPort,
-        setting: 'apis.kprf.metricsHost',
+        setting: 'apis.kprf.host',
         portSetting: 'apis.kprf.metricsPort'
       },
       tls: tls === 'inherit',

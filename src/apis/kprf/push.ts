@@ -3,7 +3,7 @@ import { DeserializeError } from '../../core/json/json-reader.js'
 import type { RecordFailure } from '../../core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
-import { type ApiContext, capacityWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf } from '../../http/api/api.js'
 import {
   BodyTooLargeError,
   type Later,
@@ -74,7 +74,7 @@ export class PushApi implements ProduceApi<PushHead> {
 
   constructor(context: ApiContext<KprfSettings>, metrics: KprfMetrics) {
     const { settings, log, now, clock, shared } = context
-    const { messageTimeoutMs, asyncTimeoutMs, durability, messageMaxBytes, ratelimit } = settings
+    const { messageTimeoutMs, durability, messageMaxBytes, ratelimit } = settings
     const capacityWaitMs = capacityWaitMsOf(context)
     this.#context = context
     this.#metrics = metrics
@@ -87,7 +87,7 @@ export class PushApi implements ProduceApi<PushHead> {
     const async: ProduceOptions =
       durability === 'disk'
         ? { partitioner, deadlineMs: 0, durability }
-        : { partitioner, deadlineMs: asyncTimeoutMs, capacityWaitMs, answeredBy: this.name }
+        : { partitioner, deadlineMs: ASYNC_TIMEOUT_MS, capacityWaitMs, answeredBy: this.name }
     this.options = { sync: { partitioner, deadlineMs: messageTimeoutMs, capacityWaitMs }, async }
   }
 

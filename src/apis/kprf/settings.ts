@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { bytes, count, host, listenPort, milliseconds } from '../../core/settings/units.js'
-import { asyncTimeoutMs, commonSettings, durability, whenFull } from '../../http/api/api.js'
+import { bytes, count, listenPort, milliseconds } from '../../core/settings/units.js'
+import { commonSettings, durability, whenFull } from '../../http/api/api.js'
 
 const MIB = 1024 * 1024
 
@@ -13,12 +13,11 @@ const rateLimitRule = z.strictObject({
 export const kprfSettings = z
   .strictObject({
     ...commonSettings(16 * MIB),
-    metricsHost: host
-      .optional()
-      .describe('Address of `metricsPort`; absent: that of `host`, or of `http.host` where that is absent, too'),
     metricsPort: listenPort
       .optional()
-      .describe("A port for kprf's own metrics alone, at `/metrics`, as kprf had 8088; 0: any free one. Absent: none"),
+      .describe(
+        "A port for kprf's own metrics alone, at `/metrics`, as kprf had 8088; 0: any free one. Absent: none. Its address is that of `host`"
+      ),
     durability: durability('memory'),
     whenFull,
     failureWord: z
@@ -29,7 +28,6 @@ export const kprfSettings = z
     messageTimeoutMs: milliseconds
       .default(2_000)
       .describe('A synchronous request is answered within this; what has not been delivered then has failed'),
-    asyncTimeoutMs,
     maxRecordsPerRequest: count
       .default(100_000)
       .describe('Records of one request; more is answered 413')

@@ -2,6 +2,7 @@ import { CastellanError } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import type { ProduceOptions } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
+import { ASYNC_TIMEOUT_MS } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
   BodyTooLargeError,
@@ -25,9 +26,6 @@ import {
   schemaProblem,
   V2_TYPE
 } from './strimzi-answers.js'
-
-/** How long a record is tried whose request does not wait for it. */
-const ASYNC_TIMEOUT_MS = 120_000
 
 const FORMATS: ReadonlyMap<string, Format> = new Map(
   (Object.entries(RECORD_TYPES) as [Format, string][]).map(([format, type]) => [type, format])

@@ -221,9 +221,8 @@ export const whenFull = z
     'What an asynchronous record gets that finds the buffer full: `refuse` says so (kprf 500, kafboy 503), `drop` answers as if it was taken and loses it, as the originals do'
   )
 
-export const asyncTimeoutMs = milliseconds
-  .default(120_000)
-  .describe('How long a record is tried whose request does not wait for Kafka; then it is given up and counted')
+/** How long a record in memory is tried whose request does not wait for Kafka, where `delivery.timeoutMs` is not less. */
+export const ASYNC_TIMEOUT_MS = 120_000
 
 export const syncTimeoutMs = (timeoutMs: number) =>
   milliseconds

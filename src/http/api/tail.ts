@@ -9,6 +9,10 @@ const PIECE_CHARACTERS = 64 * 1024
 /** How soon a browser connects again. */
 const RECONNECT_MS = 1_000
 const SECOND_MS = 1_000
+/** A tail without events is sent a comment this often, so that its connection is not taken for a dead one. */
+const HEARTBEAT_MS = 15_000
+/** A client that takes nothing for this long, while there is something, is disconnected. */
+const STALL_MS = 60_000
 
 const HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -26,9 +30,6 @@ export interface TailOptions {
   readonly dataOf: (partition: number, record: KafkaRecord) => string | undefined
   /** Called when {@link dataOf} throws, before the stream ends. */
   readonly broken: (error: unknown) => void
-  readonly heartbeatMs: number
-  /** A client that reads nothing for this long is disconnected. */
-  readonly stallMs: number
   /** Called once at the end, whatever the outcome. */
   readonly onOver: () => void
 }
@@ -60,7 +61,7 @@ export class Tail implements FollowSink {
     const { response } = asked
     this.#asked = asked
     this.#options = options
-    this.#heartbeat = setInterval(() => this.#beat(), options.heartbeatMs)
+    this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS)
     response.on('drain', () => this.#drained())
     response.once('close', () => this.#over())
   }
@@ -153,7 +154,7 @@ export class Tail implements FollowSink {
     if (response.write(text) || this.#isWaitingForClient) return
     this.#isWaitingForClient = true
     // An answer that waits behind another one has no socket yet, so destroying it has no effect.
-    this.#stall = setTimeout(() => response.req.socket.destroy(), this.#options.stallMs)
+    this.#stall = setTimeout(() => response.req.socket.destroy(), STALL_MS)
   }
 
   #drained(): void {

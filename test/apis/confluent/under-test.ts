@@ -18,7 +18,6 @@ export const underTest: ApiUnderTest = {
   otherValues: {
     recordMembers: 'headersAndTimestamp',
     administration: 'everywhere',
-    'consumers.id': 'eu-1',
     'consumers.advertisedUrl': 'https://kafka.example.com'
   },
   calls: {

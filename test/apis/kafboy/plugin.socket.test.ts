@@ -64,12 +64,12 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
   })
 
   it('waits as long as its settings say: for Kafka, for an outcome nobody waits for, and for room', async () => {
-    served = await serve({ settings: { syncTimeoutMs: 70, asyncTimeoutMs: 90 } })
+    served = await serve({ settings: { syncTimeoutMs: 70 } })
     await served.post('/sync/t', 'a=1')
     await served.post('/async/t', 'a=1')
     expect(served.gateway.calls.map(({ options }) => options)).to.deep.equal([
       { partitioner: 'random', deadlineMs: 70, capacityWaitMs: 0 },
-      { partitioner: 'random', durability: 'memory', deadlineMs: 90, capacityWaitMs: 0, answeredBy: 'kafboy' }
+      { partitioner: 'random', durability: 'memory', deadlineMs: 120_000, capacityWaitMs: 0, answeredBy: 'kafboy' }
     ])
   })
 

@@ -21,8 +21,7 @@ export const underTest: ApiUnderTest = {
     routesAsync: ['/1/async/:topic'],
     routesAsyncBatch: ['/1/batch/:topic'],
     syncTimeoutMs: 29_000,
-    topics: [{ topic: 'orders', partitionStrategy: 'strict_round_robin' }],
-    bootstrapTopics: ['orders']
+    topics: [{ topic: 'orders', partitionStrategy: 'strict_round_robin' }]
   },
   scenes: { hooks: folder => ({ callbackEditJson: folder.write('hooks.mjs', HOOKS) }) },
   calls: {

@@ -226,7 +226,7 @@ proxies:
   other: { zoo_keeper: { chroot: /b } }
 `)
     const zooKeeper = 'groups are kept by Kafka itself; ZooKeeper is not asked'
-    const retries = 'messages are tried until their time is over (apis.kafka-pixy.syncTimeoutMs and asyncTimeoutMs)'
+    const retries = 'messages are tried until their time is over (apis.kafka-pixy.syncTimeoutMs, delivery.timeoutMs)'
     expect(notes.filter(note => note.includes(' has no effect: '))).to.have.members(
       [
         ['net.write_timeout', 'net.read_timeout limits a whole call'],

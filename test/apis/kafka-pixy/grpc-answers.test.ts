@@ -192,7 +192,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
   })
 
   it('answers where the message is, and without waiting that it is nowhere yet', async () => {
-    const play = new GrpcPlay({ asyncTimeoutMs: 22 })
+    const play = new GrpcPlay()
     play.gateway.pendingProduce = {
       outcomes: async () => [{ type: 'delivered', partition: 3, offset: 9, timestampMs: 0 }]
     }
@@ -201,7 +201,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
     expect(play.gateway.options[1]).to.deep.equal({
       partitioner: 'fnv1a',
       durability: 'memory',
-      deadlineMs: 22,
+      deadlineMs: 120_000,
       capacityWaitMs: 0,
       answeredBy: 'kafka-pixy'
     })

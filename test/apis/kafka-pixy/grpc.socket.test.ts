@@ -227,8 +227,8 @@ describe("TLS of Kafka-Pixy's gRPC port", function () {
       'apis.kafka-pixy.grpcHost': '0.0.0.0',
       'auth.tokens': JSON.stringify([{ principal: 'anna', sha256: sha256('a-token-of-anna') }])
     }
-    const warned = (grpcTls: string): string => {
-      const all = Object.entries({ ...settings, 'apis.kafka-pixy.grpcTls': grpcTls })
+    const warned = (tls: string): string => {
+      const all = Object.entries({ ...settings, 'apis.kafka-pixy.tls': tls })
       const flags = all.map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
       return warnings(loadConfig({ flags }), apis).join('\n')
     }

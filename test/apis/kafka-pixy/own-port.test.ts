@@ -27,8 +27,8 @@ describe('pixy: where it listens by itself', () => {
   it('is a port for gRPC, which has the TLS of the shared port or none', () => {
     const host = { setting: 'apis.kafka-pixy.grpcHost', host: '10.0.0.1' }
     const settings = { grpcPort: 19_091, grpcHost: '10.0.0.1' }
-    expect(hostsOf({ ...settings, grpcTls: 'inherit' })).to.deep.equal([{ ...host, tls: true }])
-    expect(hostsOf({ ...settings, grpcTls: 'off' })).to.deep.equal([{ ...host, tls: false }])
+    expect(hostsOf({ ...settings, tls: 'inherit' })).to.deep.equal([{ ...host, tls: true }])
+    expect(hostsOf({ ...settings, tls: 'off' })).to.deep.equal([{ ...host, tls: false }])
   })
 })
 

@@ -25,7 +25,7 @@ describe('pixy: a request for a tail', () => {
   let gateway: FollowGateway
   const start = (settings: object = {}): Promise<PixyPlay> => {
     gateway = new FollowGateway()
-    return PixyPlay.start({ maxTailPartitions: 4, lookUpTimeoutMs: 77, ...settings }, { gateway })
+    return PixyPlay.start({ lookUpTimeoutMs: 77, ...settings }, { gateway })
   }
   const ask = (pixy: PixyPlay, query = '', headers = {}): Promise<Said> =>
     pixy.ask('GET', `/topics/t/tail${query}`, undefined, headers)
@@ -53,7 +53,7 @@ describe('pixy: a request for a tail', () => {
       const answered = ask(pixy, query, lastId === undefined ? {} : { 'last-event-id': lastId })
       while (gateway.followed.length === 0) await turns(1)
       const [{ topic, options: given }] = gateway.followed as [FollowGateway['followed'][0]]
-      const defaults = { partitions: undefined, from: 'latest', positions: [], maxPartitions: 4, timeoutMs: 77 }
+      const defaults = { partitions: undefined, from: 'latest', positions: [], maxPartitions: 200, timeoutMs: 77 }
       expect({ ...given, positions: [...given.positions] }).to.deep.equal({ ...defaults, ...options })
       expect([topic, await openTails(pixy)]).to.deep.equal(['t', '1'])
       await pixy.drain()

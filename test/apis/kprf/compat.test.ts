@@ -68,14 +68,14 @@ describe('castellan kprf: the configuration file of kprf', () => {
   it('listens on loopback only, and says so, unless clients may be anonymous', async () => {
     const translation = await translate(EXAMPLE)
     const { config, notes } = load(translation)
-    expect(config.apis.kprf).to.include({ host: '127.0.0.1', metricsHost: '127.0.0.1' })
-    expect(notes.filter(note => note.includes('listening on 127.0.0.1 instead of 0.0.0.0'))).to.have.length(2)
+    expect(config.apis.kprf).to.include({ host: '127.0.0.1' })
+    expect(notes.filter(note => note.includes('listening on 127.0.0.1 instead of 0.0.0.0'))).to.have.length(1)
     const open = translateConfig(
       { flags: [{ flag: '--allow-anonymous', path: ['http', 'allowAnonymous'], value: true }] },
       translation,
       'kprf'
     )
-    expect(open.config.apis.kprf).to.include({ host: '0.0.0.0', metricsHost: '0.0.0.0' })
+    expect(open.config.apis.kprf).to.include({ host: '0.0.0.0' })
   })
 
   it('has the defaults of kprf', async () => {

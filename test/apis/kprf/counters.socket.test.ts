@@ -17,7 +17,7 @@ describe('kprf: after 1,000 requests of known kinds', function () {
     app = await startTestApp(cluster.bootstrap, {
       'apis.kprf.metricsPort': '0',
       'http.admissionWaitMs': '30000',
-      'apis.kprf.asyncTimeoutMs': '60000',
+      'delivery.timeoutMs': '60000',
       'apis.kprf.ratelimit.enabled': 'true',
       'apis.kprf.ratelimit.rules': JSON.stringify([{ topic: 'slow', maxPerMinute: 42 }]),
       'delivery.createTopics': 'false',

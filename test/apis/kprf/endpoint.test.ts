@@ -181,11 +181,11 @@ describe('kprf: a push and what surrounds it', () => {
         expect(others).to.deep.equal([])
         return only && { tls: only.tls, ...only.address }
       }
-      const names = { setting: 'apis.kprf.metricsHost', portSetting: 'apis.kprf.metricsPort' }
+      const names = { setting: 'apis.kprf.host', portSetting: 'apis.kprf.metricsPort' }
       expect(address({})).to.equal(undefined)
       expect(address({ metricsPort: 1 })).to.deep.equal({ host: '127.0.0.3', port: 1, tls: true, ...names })
       expect(address({ metricsPort: 0, host: '127.0.0.2' })).to.deep.include({ host: '127.0.0.2', port: 0 })
-      expect(address({ metricsPort: 1, host: '127.0.0.2', metricsHost: '127.0.0.1', tls: 'off' })).to.deep.include({
+      expect(address({ metricsPort: 1, host: '127.0.0.1', tls: 'off' })).to.deep.include({
         host: '127.0.0.1',
         tls: false
       })

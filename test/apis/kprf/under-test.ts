@@ -8,7 +8,6 @@ const push = (isWaiting: boolean): string =>
 export const underTest: ApiUnderTest = {
   patient: { messageTimeoutMs: 30_000 },
   otherValues: {
-    metricsHost: '127.0.0.2',
     metricsPort: 0,
     failureWord: 'error',
     messageTimeoutMs: 29_000,

@@ -8,8 +8,8 @@ import type { TopicSubscription } from '../../../src/gateway/gateway.js'
 import type { Caller } from '../../../src/http/access/access.js'
 import { Tail } from '../../../src/http/api/tail.js'
 
-const HEARTBEAT_MS = 1_000
-const STALL_MS = 10_000
+const HEARTBEAT_MS = 15_000
+const STALL_MS = 60_000
 const HEARTBEAT = ':\n\n'
 const PIECE_CHARACTERS = 65_536
 
@@ -65,8 +65,6 @@ class TailPlay {
         dataOf: (partition, { offset, value }) =>
           value!.toString() === 'foreign' ? undefined : `${partition}/${offset} ${value}`,
         broken: error => void this.told.push((error as Error).message),
-        heartbeatMs: HEARTBEAT_MS,
-        stallMs: STALL_MS,
         onOver: () => void this.told.push('over')
       }
     )

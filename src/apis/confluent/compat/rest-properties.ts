@@ -30,9 +30,9 @@ const KEYS: Keys = {
     read: wholeAboveZero,
     note: 'apis.confluent.maxBodyBytes is the limit'
   },
-  id: { setting: `${CONFLUENT}.consumers.id` },
+  id: { note: 'names that are made up for instances are random' },
   'consumer.request.timeout.ms': { setting: `${CONFLUENT}.consumers.maxWaitMs`, read: whole },
-  'consumer.request.max.bytes': { setting: `${CONFLUENT}.consumers.maxReadBytes`, read: whole },
+  'consumer.request.max.bytes': { note: 'an answer has at most 4 MiB, and the next read has the others' },
   'consumer.instance.timeout.ms': { setting: `${CONFLUENT}.consumers.idleMs`, read: whole },
   'consumer.auto.offset.reset': { setting: `${CONFLUENT}.consumers.start` },
   'consumer.enable.auto.commit': { setting: `${CONFLUENT}.consumers.autoCommit`, read: truth },

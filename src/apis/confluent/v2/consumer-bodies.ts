@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { z } from 'zod'
 import type { InstanceSettings } from '../../../gateway/gateway.js'
+import { MAX_ANSWER_BYTES } from '../../../http/api/instance-routes.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import { createBody } from './consumer-operations.js'
@@ -86,7 +87,7 @@ export function readWanted(json: unknown, defaults: ConfluentSettings['consumers
       autoCommitMs: commits === 'true' ? AUTO_COMMIT_MS : undefined,
       minBytes: minBytes === -1 ? undefined : minBytes,
       maxWaitMs,
-      maxBytes: defaults.maxReadBytes,
+      maxBytes: MAX_ANSWER_BYTES,
       idleMs: defaults.idleMs
     },
     without: unknown

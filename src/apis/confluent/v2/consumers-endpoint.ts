@@ -135,8 +135,7 @@ export function consumerRoutes(
         const wanted = readWanted(json, settings)
         if (wanted.without.length > 0)
           log.warn({ group: shortened(group), settings: wanted.without }, 'settings of an instance have no effect')
-        const id = settings.id === '' ? '' : `${settings.id}-`
-        const name = wanted.name ?? `rest-consumer-${id}${randomUUID()}`
+        const name = wanted.name ?? `rest-consumer-${randomUUID()}`
         api.work(exchange, async () => {
           const instance = routes.named(exchange, { group, instance: name })
           if (!(await routes.create(exchange, instance, wanted.settings))) throw new ProblemError(NAME_TAKEN)

@@ -30,7 +30,7 @@ const KEYS: Keys = {
   kafboy_profiling_apps: { note: OF_ERLANG },
   kafboy_enable_trace: { note: OF_ERLANG },
   enable_logging: { note: 'the log goes to stdout, or to log.file' },
-  ekaf_bootstrap_topics: { setting: `${KAFBOY}.bootstrapTopics` },
+  ekaf_bootstrap_topics: { note: 'a topic is looked up when its first record comes' },
   ekaf_per_partition_workers: { note: ONE_CONNECTION },
   ekaf_per_partition_workers_max: { note: ONE_CONNECTION },
   ekaf_max_buffer_size: { setting: `${KAFBOY}.maxBufferRecords` },

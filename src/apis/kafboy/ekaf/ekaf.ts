@@ -1,5 +1,6 @@
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions, ProduceOrigin } from '../../../gateway/gateway.js'
+import { ASYNC_TIMEOUT_MS } from '../../../http/api/api.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import type { Content } from '../content.js'
 import type { HookCalls } from '../hooks/hook-calls.js'
@@ -54,7 +55,8 @@ export class Ekaf {
 
   constructor(deps: EkafDeps) {
     const { settings, hooks, capacityWaitMs } = deps
-    const { durability, syncTimeoutMs, asyncTimeoutMs: deadlineMs } = settings
+    const { durability, syncTimeoutMs } = settings
+    const deadlineMs = ASYNC_TIMEOUT_MS
     this.#deps = deps
     const optionsOf = topicOptionsOf(settings)
     const pick = hooks?.has('pickPartition') ? hooks.pick.bind(hooks) : undefined
@@ -67,7 +69,6 @@ export class Ekaf {
     if (hooks?.has('massageBuffer') && durability === 'memory') {
       this.#batches = new Batches(optionsOf, (topic, gathered) => this.#flush(topic, hooks.massage(topic, gathered)))
     }
-    for (const topic of settings.bootstrapTopics) this.#strategies.warm(topic)
   }
 
   /**

@@ -58,11 +58,6 @@ export class Strategies {
     else void this.#placeAmong(topic, contents, placed, (kept, count) => pick(topic, count, kept))
   }
 
-  /** Looks up a topic, so that its first record need not wait for that. */
-  warm(topic: string): void {
-    void this.#counts.of(topic)
-  }
-
   /** A topic that is not known goes where the gateway says. */
   async #placeAmong(
     topic: string,

@@ -68,10 +68,11 @@ function registerMetrics({ registry }: PrometheusMetrics, { port, incoming, serv
 }
 
 function createService(context: ApiContext<KafkaPixySettings>, limits: CallLimits) {
-  const { settings, access, calls, log, tls, recordHeaders = [] } = context
-  const { grpcMaxConnections: maxConnections, grpcTls, maxMessageBytes } = settings
+  const { settings, access, calls, log, recordHeaders = [] } = context
+  const { grpcMaxConnections: maxConnections, maxMessageBytes } = settings
+  const tls = settings.tls === 'inherit' ? context.tls : undefined
   const accept = (socket: Socket): void => injector.injectConnection(socket)
-  const port = new GrpcPort({ maxConnections, calls, tls: grpcTls === 'inherit' ? tls : undefined, accept })
+  const port = new GrpcPort({ maxConnections, calls, tls, accept })
   const maxRequestBytes = Math.max(SMALLEST_REQUEST_LIMIT_BYTES, maxMessageBytes + BESIDE_MESSAGE_BYTES)
   const refused = context.refused.of('kafka-pixy')
   const broken = (error: unknown): StatusError => {

@@ -69,7 +69,6 @@ const DEFAULTS: readonly (readonly [setting: string, value: unknown, origin: str
   ['apis.kprf.metricsPort', 8_088, 'default of kprf'],
   // kprf listens on every address.
   ['apis.kprf.host', '0.0.0.0', COMMAND],
-  ['apis.kprf.metricsHost', '0.0.0.0', COMMAND],
   ['log.format', 'kprf', COMMAND]
 ]
 

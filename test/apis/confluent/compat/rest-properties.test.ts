@@ -145,9 +145,7 @@ describe('castellan confluent: kafka-rest.properties', () => {
         'consumer.auto.offset.reset=earliest\nconsumer.enable.auto.commit=false\nadvertised.listeners=http://pub:80,https://pub:443'
     )
     expect(settings).to.deep.include({
-      'apis.confluent.consumers.id': 'x',
       'apis.confluent.consumers.maxWaitMs': 7,
-      'apis.confluent.consumers.maxReadBytes': 8,
       'apis.confluent.consumers.idleMs': 9,
       'apis.confluent.consumers.minBytes': 1,
       'apis.confluent.consumers.start': 'earliest',

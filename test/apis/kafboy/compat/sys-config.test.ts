@@ -43,7 +43,6 @@ describe('castellan kafboy: the configuration file of kafboy and ekaf', () => {
       port: 8_001,
       syncUrl: '/s/:topic/',
       routesAsync: ['/1/foo/:topic'],
-      bootstrapTopics: ['orders', 'events'],
       maxBufferRecords: 7,
       bufferTtlMs: 1_000,
       partitionStrategy: 'random',
