@@ -5,7 +5,7 @@ import type {
   OffsetFetchResponse,
   TopicErrorsResponse
 } from '../../kafka/broker-client.js'
-import { type BrokerClient, LATEST_TIMESTAMP, type ListOffsetsResponse } from '../../kafka/broker-client.js'
+import { LATEST_TIMESTAMP, type ListOffsetsResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { DescribeConfigsResponse } from '../../kafka/protocol/configs.js'
 import type { ChangeResult, Failure } from '../messages/operations.js'
@@ -20,9 +20,10 @@ import {
 } from '../requests/failures.js'
 import { replyAll } from '../requests/open-requests.js'
 import { type ChangeState, describeOperation } from '../requests/operation.js'
-import { PartitionProcessor, type Wanted } from './by-partition.js'
-import { type ErrorAction, groupAction } from './error-actions.js'
-import type { ProcessorContext, Returned } from './queue-processor.js'
+import { ofPartition, PartitionProcessor } from './by-partition.js'
+import { groupAction } from './error-actions.js'
+import { placesOf } from './fetch-offset.js'
+import type { ProcessorContext } from './queue-processor.js'
 import { SharedCalls } from './shared-calls.js'
 
 /** A broker may use this share of the time limit of a call, so that its answer comes before the limit. */
@@ -33,7 +34,6 @@ interface Changing {
   readonly state: ChangeState
 }
 
-const noFields = () => ({})
 const notInDoubt = (): ChangeState => ({ isInDoubt: false })
 const inDoubt = ({ state }: Changing): void => {
   state.isInDoubt = true
@@ -42,7 +42,6 @@ const inDoubt = ({ state }: Changing): void => {
 export const describeCluster = describeOperation('describeCluster', {
   role: 'admin',
   target: { type: 'any' },
-  echo: noFields,
   problemOf: () => undefined,
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
     new SharedCalls('describeCluster', {
@@ -55,7 +54,6 @@ export const describeCluster = describeOperation('describeCluster', {
 export const createTopic = describeOperation('createTopic', {
   role: 'admin',
   target: { type: 'controller' },
-  echo: noFields,
   initialState: notInDoubt,
   problemOf({ topic, partitions, replicationFactor, assignments }) {
     const numbers = [partitions, ...[...assignments].flatMap(([partition, nodeIds]) => [partition, ...nodeIds])]
@@ -80,7 +78,6 @@ export const createTopic = describeOperation('createTopic', {
 export const deleteTopic = describeOperation('deleteTopic', {
   role: 'admin',
   target: { type: 'controller' },
-  echo: noFields,
   initialState: notInDoubt,
   problemOf: ({ topic }) => problemOfTopic(topic),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
@@ -97,7 +94,6 @@ export const deleteTopic = describeOperation('deleteTopic', {
 export const createPartitions = describeOperation('createPartitions', {
   role: 'admin',
   target: { type: 'controller' },
-  echo: noFields,
   initialState: notInDoubt,
   problemOf: ({ topic, total }) => problemOfTopic(topic) ?? problemOfNumbers([total], MAX_INT32),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
@@ -113,7 +109,6 @@ export const createPartitions = describeOperation('createPartitions', {
 export const describeConfigs = describeOperation('describeConfigs', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ resources, nodeId }) => nodeId ?? nodeIdOf(resources[0]) },
-  echo: noFields,
   problemOf: ({ resources }) => resources.map(problemOfResource).find(problem => problem !== undefined),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
     new SharedCalls('describeConfigs', {
@@ -134,7 +129,6 @@ export const describeConfigs = describeOperation('describeConfigs', {
 export const alterConfigs = describeOperation('alterConfigs', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ resource }) => nodeIdOf(resource) },
-  echo: noFields,
   initialState: notInDoubt,
   problemOf: ({ resource }) => problemOfResource(resource),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
@@ -150,7 +144,6 @@ export const alterConfigs = describeOperation('alterConfigs', {
 export const fetchTopicOperations = describeOperation('fetchTopicOperations', {
   role: 'admin',
   target: { type: 'any' },
-  echo: noFields,
   problemOf: ({ topics }) => topics?.map(problemOfTopic).find(problem => problem !== undefined),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
     new SharedCalls('fetchTopicOperations', {
@@ -176,7 +169,6 @@ export const fetchTopicOperations = describeOperation('fetchTopicOperations', {
 export const fetchGroupOffsets = describeOperation('fetchGroupOffsets', {
   role: 'admin',
   target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
-  echo: noFields,
   problemOf: ({ groupId }) => problemOfGroup(groupId),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
     new SharedCalls('fetchGroupOffsets', {
@@ -197,74 +189,45 @@ export const fetchGroupOffsets = describeOperation('fetchGroupOffsets', {
     })
 })
 
-type EndAnswer = ListOffsetsResponse['partitions'][number]
 type EndKind = 'fetchStableEnd' | 'fetchLogEnd'
 
 /** Finds the ends of partitions' logs for readers of one isolation level. */
-export class FetchEndProcessor<Kind extends EndKind> extends PartitionProcessor<Kind, ListOffsetsResponse, EndAnswer> {
-  readonly name: Kind
-  readonly #isolationLevel: IsolationLevel
-
-  constructor(name: Kind, isolationLevel: IsolationLevel, context: ProcessorContext) {
-    super(context)
-    this.name = name
-    this.#isolationLevel = isolationLevel
-  }
-
-  protected subjectOf(): number {
-    return LATEST_TIMESTAMP
-  }
-
-  protected ask(client: BrokerClient, wanted: readonly Wanted<Kind>[]): Promise<ListOffsetsResponse> {
-    const partitions = wanted.map(({ subject, waiters }) => ({
-      ...waiters[0]!.request.topicPartition,
-      timestamp: subject
-    }))
-    return client.listOffsets({
-      isolationLevel: this.#isolationLevel,
-      partitions,
-      timeoutMs: this.context.callTimeoutMs
-    })
-  }
-
-  protected answersIn({ partitions }: ListOffsetsResponse): readonly EndAnswer[] {
-    return partitions
-  }
-
-  protected settle(
-    _key: string,
-    { waiters }: Wanted<Kind>,
-    { offset }: EndAnswer,
-    action: ErrorAction
-  ): readonly Returned[] | undefined {
-    if (action !== 'success') return undefined
-    if (offset !== undefined && offset >= 0) replyAll<EndKind>(waiters, { type: 'success', offset })
-    else replyAll<EndKind>(waiters, oddOffset(offset))
-    return []
-  }
-}
+const endProcessor = (name: EndKind, isolationLevel: IsolationLevel, context: ProcessorContext) =>
+  new PartitionProcessor(
+    name,
+    {
+      subjectOf: () => LATEST_TIMESTAMP,
+      ask: (client, wanted, { callTimeoutMs: timeoutMs }) =>
+        client.listOffsets({ isolationLevel, partitions: placesOf(wanted), timeoutMs }),
+      answersIn: ({ partitions }: ListOffsetsResponse) => partitions,
+      settle({ waiters }, { offset }, action) {
+        if (action !== 'success') return undefined
+        replyAll<EndKind>(
+          waiters,
+          offset !== undefined && offset >= 0 ? { type: 'success', offset } : oddOffset(offset)
+        )
+        return []
+      }
+    },
+    context
+  )
 
 const endParts = {
+  ...ofPartition,
   role: 'admin',
-  target: {
-    type: 'leader',
-    topicPartition: ({ topicPartition }: { readonly topicPartition: TopicPartition }) => topicPartition
-  },
-  echo: noFields,
-  whenUnknown: { type: 'unknownTopicOrPartition' },
   problemOf: ({ topicPartition }: { readonly topicPartition: TopicPartition }) => problemOfPartition(topicPartition)
 } as const
 
 /** The end of the log for readers of committed records. */
 export const fetchStableEnd = describeOperation('fetchStableEnd', {
   ...endParts,
-  createProcessor: (context: ProcessorContext) => new FetchEndProcessor('fetchStableEnd', 'readCommitted', context)
+  createProcessor: (context: ProcessorContext) => endProcessor('fetchStableEnd', 'readCommitted', context)
 })
 
 /** The end of the log, records of open transactions included. */
 export const fetchLogEnd = describeOperation('fetchLogEnd', {
   ...endParts,
-  createProcessor: (context: ProcessorContext) => new FetchEndProcessor('fetchLogEnd', 'readUncommitted', context)
+  createProcessor: (context: ProcessorContext) => endProcessor('fetchLogEnd', 'readUncommitted', context)
 })
 
 const SUCCESS = { type: 'success' } as const

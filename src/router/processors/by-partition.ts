@@ -1,4 +1,4 @@
-import { topicPartitionKey } from '../../core/model.js'
+import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import { kafkaFailure } from '../requests/failures.js'
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
@@ -22,39 +22,58 @@ export interface Wanted<Kind extends PartitionKind> {
   readonly waiters: readonly OpenRequest<Kind>[]
 }
 
+/** What an operation asks about partitions. */
+interface PartitionQuestion<Kind extends PartitionKind, Response, Answer> {
+  subjectOf(request: OpenRequest<Kind>): number
+  ask(client: BrokerClient, wanted: readonly Wanted<Kind>[], context: ProcessorContext): Promise<Response>
+  answersIn(response: Response): readonly Answer[]
+  /**
+   * Settles an answer by the rules of the operation. `undefined`: the error code decides, by the common rules.
+   *
+   * @param askAgain queues the requests that have no answer yet again, with another subject
+   */
+  settle(
+    wanted: Wanted<Kind>,
+    answer: Answer,
+    action: ErrorAction,
+    askAgain: (subject: number) => void
+  ): readonly Returned[] | undefined
+}
+
+/** The parts of the operations that ask a leader about a partition. */
+export const ofPartition = {
+  target: {
+    type: 'leader',
+    topicPartition: ({ topicPartition }: { readonly topicPartition: TopicPartition }) => topicPartition
+  },
+  whenUnknown: { type: 'unknownTopicOrPartition' }
+} as const
+
 /**
  * Asks a leader about partitions. One call names all waiting partitions, each with the subject that was requested
  * first. Waiting requests share a call. No request joins a call in flight, because its answer must cover all records
  * written before the request, and the broker may have answered the call earlier.
  */
-export abstract class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends PartitionAnswer>
+export class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends PartitionAnswer>
   implements OperationProcessor
 {
-  abstract readonly name: Kind
-  protected readonly context: ProcessorContext
+  readonly name: Kind
+  readonly #question: PartitionQuestion<Kind, Response, Answer>
+  readonly #context: ProcessorContext
   readonly #queue = new RequestQueue<number, OpenRequest<Kind>>()
 
-  constructor(context: ProcessorContext) {
-    this.context = context
+  constructor(name: Kind, question: PartitionQuestion<Kind, Response, Answer>, context: ProcessorContext) {
+    this.name = name
+    this.#question = question
+    this.#context = context
   }
-
-  protected abstract subjectOf(request: OpenRequest<Kind>): number
-  protected abstract ask(client: BrokerClient, wanted: readonly Wanted<Kind>[]): Promise<Response>
-  protected abstract answersIn(response: Response): readonly Answer[]
-  /** Settles an answer by the rules of the operation. `undefined`: the error code decides, by the common rules. */
-  protected abstract settle(
-    key: string,
-    wanted: Wanted<Kind>,
-    answer: Answer,
-    action: ErrorAction
-  ): readonly Returned[] | undefined
 
   get isEmpty(): boolean {
     return this.#queue.isEmpty
   }
 
   addToQueue(request: OpenRequest<Kind>): void {
-    this.#queue.add(request.key, this.subjectOf(request), request)
+    this.#queue.add(request.key, this.#question.subjectOf(request), request)
   }
 
   nextCall(): ReadonlyMap<string, Wanted<Kind>> | undefined {
@@ -69,7 +88,7 @@ export abstract class PartitionProcessor<Kind extends PartitionKind, Response, A
   }
 
   send(client: BrokerClient, call: ReadonlyMap<string, Wanted<Kind>>): Promise<Response> {
-    return this.ask(client, [...call.values()])
+    return this.#question.ask(client, [...call.values()], this.#context)
   }
 
   /**
@@ -79,7 +98,7 @@ export abstract class PartitionProcessor<Kind extends PartitionKind, Response, A
   processResponse(call: ReadonlyMap<string, Wanted<Kind>>, response: Response): readonly Returned[] {
     const unanswered = new Map(call)
     const back: Returned[] = []
-    for (const answer of this.answersIn(response)) {
+    for (const answer of this.#question.answersIn(response)) {
       const key = topicPartitionKey(answer.topic, answer.partition)
       const wanted = unanswered.get(key)
       if (!wanted) continue
@@ -98,19 +117,16 @@ export abstract class PartitionProcessor<Kind extends PartitionKind, Response, A
     return stillOpen(this.#queue.drain())
   }
 
-  /** Queues the requests that have no answer yet again, with another subject. */
-  protected askAgain(key: string, subject: number, waiters: readonly OpenRequest<Kind>[]): void {
-    for (const waiter of stillOpen(waiters)) this.#queue.add(key, subject, waiter)
-  }
-
   #process(key: string, wanted: Wanted<Kind>, answer: Answer): readonly Returned[] {
     const { waiters } = wanted
     const action = partitionAction(answer.errorCode)
-    const settled = this.settle(key, wanted, answer, action)
+    const settled = this.#question.settle(wanted, answer, action, subject => {
+      for (const waiter of stillOpen(waiters)) this.#queue.add(key, subject, waiter)
+    })
     if (settled !== undefined) return settled
     switch (action) {
       case 'unknownTopicOrPartition':
-        this.context.metrics.count('kafka_dispatcher', 'unknown_topic_or_partition_responses', this.context.tags, 1)
+        this.#context.metrics.count('kafka_dispatcher', 'unknown_topic_or_partition_responses', this.#context.tags, 1)
         return returned(action, waiters)
       case 'notLeader':
         return returned(action, [...waiters, ...this.#queue.removeKey(key)])

@@ -1,10 +1,9 @@
-import type { BrokerClient, FetchPartitionResponse, FetchResponse } from '../../kafka/broker-client.js'
+import type { FetchPartitionResponse, FetchResponse } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { invalid, isCount, ownFailure, problemOfPartition } from '../requests/failures.js'
 import { type OpenRequest, replyAll } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
-import { PartitionProcessor, type Wanted } from './by-partition.js'
-import type { ErrorAction } from './error-actions.js'
+import { ofPartition, PartitionProcessor } from './by-partition.js'
 import { toAsk } from './fetch-session.js'
 import { type ProcessorContext, type Returned, returned } from './queue-processor.js'
 
@@ -16,59 +15,6 @@ const MAX_PARTITION_BYTES = 128 * 1024
 const MAX_BYTES = 1024 * 1024
 
 type Waiters = readonly OpenRequest<'fetchOrigins'>[]
-
-/**
- * Finds which producers wrote the batches of a log. It also reads uncommitted batches, whatever the isolation level of
- * the Router is. It does not use the cache, and never waits for records. The subject is an offset.
- */
-export class FetchOriginsProcessor extends PartitionProcessor<'fetchOrigins', FetchResponse, FetchPartitionResponse> {
-  readonly name = 'fetchOrigins'
-
-  protected subjectOf({ request }: OpenRequest<'fetchOrigins'>): number {
-    return request.offset
-  }
-
-  protected ask(client: BrokerClient, wanted: readonly Wanted<'fetchOrigins'>[]): Promise<FetchResponse> {
-    const { callTimeoutMs, decompression } = this.context
-    return client.fetch({
-      maxWaitMs: 0,
-      minBytes: 0,
-      maxBytes: MAX_BYTES,
-      isolationLevel: 'readUncommitted',
-      decompression,
-      timeoutMs: callTimeoutMs,
-      partitions: wanted.map(({ subject, waiters }) => {
-        const { request, identity } = waiters.at(-1)!
-        return toAsk({ ...request.topicPartition, position: subject, identity }, MAX_PARTITION_BYTES)
-      })
-    })
-  }
-
-  /** A response with an error code of its own has no answer for any partition. */
-  protected answersIn({ errorCode, partitions }: FetchResponse): readonly FetchPartitionResponse[] {
-    return errorCode === errorCodes.NONE ? partitions : []
-  }
-
-  protected settle(
-    _: string,
-    { subject, waiters }: Wanted<'fetchOrigins'>,
-    answer: FetchPartitionResponse,
-    action: ErrorAction
-  ): readonly Returned[] | undefined {
-    switch (action) {
-      case 'success':
-        return settleRecords(subject, waiters, answer)
-      case 'corrupt':
-        replyAll(waiters, { type: 'corruptMessage' })
-        return []
-      case 'outOfRange':
-        replyAll(waiters, { type: 'offsetOutOfRange' })
-        return []
-      default:
-        return undefined
-    }
-  }
-}
 
 function settleRecords(offset: number, waiters: Waiters, answer: FetchPartitionResponse): readonly Returned[] {
   const { records, highWatermark } = answer
@@ -85,13 +31,43 @@ function settleRecords(offset: number, waiters: Waiters, answer: FetchPartitionR
   return []
 }
 
+/**
+ * Finds which producers wrote the batches of a log. It also reads uncommitted batches, whatever the isolation level of
+ * the Router is. It does not use the cache, and never waits for records. The subject is an offset.
+ */
 export const fetchOrigins = describeOperation('fetchOrigins', {
+  ...ofPartition,
   role: 'control',
-  target: { type: 'leader', topicPartition: ({ topicPartition }) => topicPartition },
-  echo: () => ({}),
-  whenUnknown: { type: 'unknownTopicOrPartition' },
   problemOf: ({ topicPartition, offset }) =>
     problemOfPartition(topicPartition) ??
     (isCount(offset) ? undefined : invalid('invalidRequest', `not an offset: ${offset}`)),
-  createProcessor: (context: ProcessorContext) => new FetchOriginsProcessor(context)
+  createProcessor: (context: ProcessorContext) =>
+    new PartitionProcessor(
+      'fetchOrigins',
+      {
+        subjectOf: ({ request }) => request.offset,
+        ask: (client, wanted, { callTimeoutMs, decompression }) =>
+          client.fetch({
+            maxWaitMs: 0,
+            minBytes: 0,
+            maxBytes: MAX_BYTES,
+            isolationLevel: 'readUncommitted',
+            decompression,
+            timeoutMs: callTimeoutMs,
+            partitions: wanted.map(({ subject, waiters }) => {
+              const { request, identity } = waiters.at(-1)!
+              return toAsk({ ...request.topicPartition, position: subject, identity }, MAX_PARTITION_BYTES)
+            })
+          }),
+        // A response with an error code of its own has no answer for any partition.
+        answersIn: ({ errorCode, partitions }: FetchResponse) => (errorCode === errorCodes.NONE ? partitions : []),
+        settle({ subject, waiters }, answer, action) {
+          if (action === 'success') return settleRecords(subject, waiters, answer)
+          if (action !== 'corrupt' && action !== 'outOfRange') return undefined
+          replyAll(waiters, { type: action === 'corrupt' ? 'corruptMessage' : 'offsetOutOfRange' })
+          return []
+        }
+      },
+      context
+    )
 })

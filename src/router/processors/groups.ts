@@ -30,7 +30,6 @@ const isUnknownGroup = codesOf('GROUP_ID_NOT_FOUND', 'UNSUPPORTED_VERSION')
 export const describeGroup = describeOperation('describeGroup', {
   role: 'control',
   target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
-  echo: () => ({}),
   problemOf: ({ groupId }) => problemOfGroup(groupId),
   createProcessor: ({ callTimeoutMs, tags }: ProcessorContext) =>
     new DescribeGroupProcessor(callTimeoutMs, Number(tags.broker_id))
@@ -40,7 +39,6 @@ export const describeGroup = describeOperation('describeGroup', {
 export const describeConsumerGroup = describeOperation('describeConsumerGroup', {
   role: 'admin',
   target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
-  echo: () => ({}),
   problemOf: ({ groupId }) => problemOfGroup(groupId),
   createProcessor: ({ callTimeoutMs, tags }: ProcessorContext) =>
     new SharedCalls('describeConsumerGroup', {
@@ -61,7 +59,6 @@ export const describeConsumerGroup = describeOperation('describeConsumerGroup', 
 export const listGroups = describeOperation('listGroups', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ nodeId }) => nodeId },
-  echo: () => ({}),
   problemOf: ({ nodeId }) => (isCount(nodeId) ? undefined : invalid('invalidRequest', `not a broker id: ${nodeId}`)),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) => new ListGroupsProcessor(callTimeoutMs)
 })
@@ -70,7 +67,6 @@ export const listGroups = describeOperation('listGroups', {
 export const findCoordinator = describeOperation('findCoordinator', {
   role: 'control',
   target: { type: 'any' },
-  echo: () => ({}),
   problemOf: ({ groupId }) => problemOfGroup(groupId),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) => new FindCoordinatorProcessor(callTimeoutMs)
 })

@@ -11,7 +11,6 @@ const ofMember = {
   target: { type: 'coordinator', groupId: ({ groupId }: { readonly groupId: string }) => groupId },
   connection: ({ groupId, connection }: { readonly groupId: string; readonly connection: string }) =>
     `${groupId}/${connection}`,
-  echo: () => ({}),
   problemOf: ({ groupId }: { readonly groupId: string }) => problemOfGroup(groupId)
 } as const
 

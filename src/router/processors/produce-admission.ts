@@ -289,7 +289,6 @@ const OBSTACLES: Readonly<Record<Obstacle, string>> = {
 export const initProducerId = describeOperation('initProducerId', {
   role: 'control',
   target: { type: 'any' },
-  echo: () => ({}),
   problemOf: () => undefined,
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
     new SharedCalls('initProducerId', {

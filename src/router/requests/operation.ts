@@ -121,27 +121,31 @@ export interface AskedDescriptor<Kind extends AskedKind> extends OperationDescri
 
 interface AskedParts<Kind extends AskedKind>
   extends Pick<AskedDescriptor<Kind>, 'role' | 'target' | 'connection' | 'problemOf' | 'onAnswered'> {
-  echo(request: RequestFor<Kind>): Echo<Kind>
   /** Default: requests of the operation have no fields of their own. */
   initialState?(request: RequestFor<Kind>): StateOf<Kind>
   /** The outcome for a topic or partition that does not exist. Default: a failure. */
   readonly whenUnknown?: Outcome<Kind> | undefined
 }
 
+/** Repeats the fields of a request that its results have; absent where they have none. */
+type EchoPart<Kind extends AskedKind> = [EchoKeys<Kind>] extends [never]
+  ? { readonly echo?: never }
+  : { echo(request: RequestFor<Kind>): Echo<Kind> }
+
 const NO_SUCH_TOPIC = ownFailure('unknownTopic', 'no such topic', false)
 
 /** Completes the parts of an operation with the answers that can be derived from them. */
 export function describeOperation<Kind extends AskedKind, Parts extends AskedParts<Kind>>(
   kind: Kind,
-  parts: Parts
+  parts: Parts & EchoPart<Kind>
 ): Parts & AskedDescriptor<Kind> {
-  const { echo } = parts
+  const { echo = () => ({}) } = parts as { readonly echo?: (request: RequestFor<Kind>) => object }
   const resultOf = (request: RequestFor<Kind>, outcome: object) =>
     Object.assign(echo(request), outcome) as ResultFor<Kind>
   const whenUnknown = parts.whenUnknown ?? NO_SUCH_TOPIC
   return {
     initialState: () => undefined as StateOf<Kind>,
-    ...parts,
+    ...(parts as Parts),
     kind,
     tags: { operation: kind },
     resultOf,

@@ -5,7 +5,7 @@ import { listOffsetsV3, offsetCommitV5, offsetFetchV4 } from '../../../src/kafka
 import { initProducerIdV1, produceV7 } from '../../../src/kafka/protocol/produce.js'
 import { CommitConsumerOffsetProcessor } from '../../../src/router/processors/commit-consumer-offset.js'
 import { FetchConsumerOffsetProcessor } from '../../../src/router/processors/fetch-consumer-offset.js'
-import { FetchOffsetProcessor } from '../../../src/router/processors/fetch-offset.js'
+import { fetchOffset } from '../../../src/router/processors/fetch-offset.js'
 import { FindCoordinatorProcessor } from '../../../src/router/processors/groups.js'
 import { operations } from '../../../src/router/processors/operations.js'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
@@ -69,7 +69,7 @@ const listOffsets =
   (offsetType: 'latest' | { timestampMs: number }): Ask =>
   parts => {
     const sharing = new Sharing()
-    const processor = new FetchOffsetProcessor({
+    const processor = fetchOffset.createProcessor({
       ...sharing.options,
       isolationLevel: 'readUncommitted',
       admitCreations: () => []
