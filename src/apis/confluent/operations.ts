@@ -2,9 +2,14 @@ import { type Content, json, type Operation } from '../../http/openapi/operation
 import { V2_TYPE } from './media-types.js'
 import { consumerOperations } from './v2/consumer-operations.js'
 import { type Described, error, v2Operations } from './v2/operations.js'
-import { v3AdminRoutes } from './v3/admin-routes.js'
+import { clusterRoutes } from './v3/cluster-routes.js'
+import { configRoutes } from './v3/config-routes.js'
+import { groupRoutes } from './v3/group-routes.js'
 import { v3Operations } from './v3/operations.js'
+import { topicRoutes } from './v3/topic-routes.js'
 
+/** The routes of version 3 on clusters, topics and consumer groups, by id. */
+export const v3AdminRoutes = { ...configRoutes, ...clusterRoutes, ...topicRoutes, ...groupRoutes } as const
 const all = { ...v2Operations, ...consumerOperations, ...v3Operations, ...v3AdminRoutes }
 
 export type OperationId = keyof typeof all

@@ -14,12 +14,11 @@ import { ConfluentAnswers, isProduce } from './answers.js'
 import type { EndpointParts } from './endpoint-parts.js'
 import { LongLists } from './long-lists.js'
 import { isAcceptable, type Version } from './media-types.js'
-import { type OperationId, operationsById } from './operations.js'
+import { type OperationId, operationsById, v3AdminRoutes } from './operations.js'
 import type { ConfluentSettings } from './settings.js'
 import { consumerRoutes } from './v2/consumers-endpoint.js'
-import { MetadataEndpoint } from './v2/metadata-endpoint.js'
+import { metadataRoutes } from './v2/metadata-endpoint.js'
 import { ProduceEndpoint } from './v2/produce-endpoint.js'
-import { v3AdminRoutes } from './v3/admin-routes.js'
 import { BatchEndpoint } from './v3/batch-endpoint.js'
 import { RecordsEndpoint, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
 import { V3Requests, type V3Route } from './v3/routes.js'
@@ -130,7 +129,6 @@ function receiversOf(
   const { durability, syncTimeoutMs: deadlineMs, lookUpTimeoutMs, administration } = settings
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
   const producer = new ProduceEndpoint({ gateway, settings, maxBodyBytes, produce }, parts)
-  const metadata = new MetadataEndpoint(gateway, lookUpTimeoutMs, clock, parts)
   const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings
   const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
   const bufferBytes = admissionOf(context, durability)?.maxBytes ?? Number.POSITIVE_INFINITY
@@ -141,16 +139,9 @@ function receiversOf(
   const maxEntries = settings.maxRecordsPerBatch
   const batches = new BatchEndpoint({ gateway, produce, maxBodyBytes, maxEntries }, parts)
   const receivers: Readonly<Record<OperationId, Receive>> = {
-    root: exchange => metadata.root(exchange),
-    postRoot: exchange => metadata.root(exchange),
-    listTopics: exchange => metadata.topics(exchange),
-    getTopic: (exchange, params) => metadata.topic(exchange, params),
+    ...metadataRoutes(parts, gateway, lookUpTimeoutMs, clock),
     produce: (exchange, params) => producer.receive(exchange, params),
     produceToPartition: (exchange, params) => producer.receive(exchange, params),
-    listPartitions: (exchange, params) => metadata.partitions(exchange, params),
-    getPartition: (exchange, params) => metadata.partition(exchange, params),
-    getOffsets: (exchange, params) => metadata.offsets(exchange, params),
-    listBrokers: exchange => metadata.brokers(exchange),
     ...consumerRoutes(parts, gateway, { settings: settings.consumers, prefix, log }),
     ...adminReceivers(new V3Requests(gateway, { timeoutMs: lookUpTimeoutMs, clock, prefix, administration }, parts)),
     produceRecords: (exchange, params) => records.receive(exchange, params),

@@ -5,7 +5,7 @@ import type { Access } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import type { ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
-import { type Asked, type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Asked, type Exchange, hasBody, isOnOwnPort, sentUrlOf } from '../../http/exchange/exchange.js'
 import { ConsumeEndpoint } from './consume-endpoint.js'
 import { OffsetsEndpoint } from './offsets-endpoint.js'
 import type { ClusterOperation } from './operations.js'
@@ -120,10 +120,9 @@ export class Endpoint {
   }
 
   /** Paths of the API's own port have no prefix. */
-  #locationOf({ request }: Exchange, path: string): string {
-    const isOwnPort = (request as { originalUrl?: string }).originalUrl !== undefined
-    const { query } = sentParts(request, this.#prefix)
-    return `${isOwnPort ? '' : this.#prefix}${path}${query === '' ? '' : `?${query}`}`
+  #locationOf(exchange: Exchange, path: string): string {
+    const { query } = sentParts(exchange.request, this.#prefix)
+    return `${isOnOwnPort(exchange) ? '' : this.#prefix}${path}${query === '' ? '' : `?${query}`}`
   }
 
   #broken({ exchange }: PixyRequest, error: unknown): void {

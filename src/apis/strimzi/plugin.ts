@@ -6,7 +6,7 @@ import { admits, admitsRuled, fail, type Receive } from '../../http/api/endpoint
 import { answerPreflights } from '../../http/api/preflight.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { type Route, serveRoutes } from '../../http/api/routes.js'
-import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
+import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
 import { type JsonSchema, toDocument, writtenOnce } from '../../http/openapi/operation.js'
 import { consumerRoutes } from './consumers-endpoint.js'
 import { bodyPool, type EndpointParts } from './endpoint-parts.js'
@@ -14,7 +14,7 @@ import { type OperationId, strimziOperations, TAGS } from './operations.js'
 import { RecordsApi } from './produce.js'
 import type { StrimziSettings } from './settings.js'
 import { StrimziAnswers } from './strimzi-answers.js'
-import { isOnOwnPort, TopicsEndpoint } from './topics-endpoint.js'
+import { topicRoutes } from './topics-endpoint.js'
 
 /** Requests to Kafka that are open at the same time; one client has about half of them. */
 const MAX_LOOK_UPS = 200
@@ -67,7 +67,6 @@ function receiversOf(
 ): Readonly<Record<Exclude<OperationId, 'send' | 'sendToPartition'>, Receive>> {
   const { gateway, settings, metrics, everywhere, lifetime, version = '0' } = context
   const { answers } = parts
-  const topics = new TopicsEndpoint(gateway, parts)
   const trusted = networksIn(context.trustedProxies ?? [])
   const isTrustedProxy = (address: string): boolean => address !== '' && isAmong(trusted, address)
   const consumers = consumerRoutes(parts, gateway, { settings, isTrustedProxy })
@@ -79,12 +78,7 @@ function receiversOf(
       answers.send(exchange, 200, isOnOwnPort(exchange) ? alone() : shared(), { type: 'application/json' })
   }
   return {
-    listTopics: exchange => topics.list(exchange),
-    getTopic: (exchange, params) => topics.topic(exchange, params),
-    listPartitions: (exchange, params) => topics.partitions(exchange, params),
-    getPartition: (exchange, params) => topics.partition(exchange, params),
-    getOffsets: (exchange, params) => topics.offsets(exchange, params),
-    createTopic: exchange => topics.create(exchange),
+    ...topicRoutes(parts, gateway),
     ...consumers.receivers,
     healthy: exchange => answers.send(exchange, 200, ''),
     ready: exchange => {

@@ -31,6 +31,10 @@ type Sent = IncomingMessage & { sentUrl?: string }
  */
 export const sentUrlOf = (request: IncomingMessage): string => (request as Sent).sentUrl ?? request.url ?? '/'
 
+/** Whether a request came by its API's own port, where the server has put the prefix in front. */
+export const isOnOwnPort = ({ request }: Pick<Exchange, 'request'>): boolean =>
+  (request as { originalUrl?: string }).originalUrl !== undefined
+
 /** For the listeners: sets the answer of {@link sentUrlOf}. */
 export const keepSentUrl = (request: IncomingMessage, url: string): void => {
   ;(request as Sent).sentUrl = url

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
+import { isOnOwnPort } from '../../../http/exchange/exchange.js'
 import { LongList } from '../long-lists.js'
 
 /** A resource of version 3 or a list of them, as JSON. */
@@ -118,12 +119,8 @@ export function baseUrlOf(request: IncomingMessage, prefix: string): string {
   const { host = '' } = request.headers
   const { encrypted, localAddress, localPort } = request.socket as TLSSocket
   const authority = HOST.test(host) ? host : `${localAddress}:${localPort}`
-  return `${encrypted === true ? 'https' : 'http'}://${authority}${isOwnPort(request) ? '' : prefix}`
+  return `${encrypted === true ? 'https' : 'http'}://${authority}${isOnOwnPort({ request }) ? '' : prefix}`
 }
-
-/** On the port of its own the server has put the prefix in front. */
-export const isOwnPort = (request: IncomingMessage): boolean =>
-  (request as { originalUrl?: string }).originalUrl !== undefined
 
 /** A name as it stands in a URL. */
 export const part = encodeURIComponent

@@ -6,7 +6,7 @@ import type { ClusterDescription } from '../../../gateway/admin.js'
 import type { Gateway } from '../../../gateway/gateway.js'
 import type { Caller, Operation as Permission, Target } from '../../../http/access/access.js'
 import type { Params } from '../../../http/api/endpoint.js'
-import { type Exchange, hasBody } from '../../../http/exchange/exchange.js'
+import { type Exchange, hasBody, isOnOwnPort } from '../../../http/exchange/exchange.js'
 import { json, type Operation } from '../../../http/openapi/operation.js'
 import { callerOf, charsetProblemOf, type EndpointParts } from '../endpoint-parts.js'
 import { ProblemError } from '../failures.js'
@@ -16,7 +16,7 @@ import { charsetOf } from '../media-types.js'
 import { BodyError } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import { type Described, error } from '../v2/operations.js'
-import { baseUrlOf, isOwnPort, type Kind, Links, listOf, type Resource, text } from './resources.js'
+import { baseUrlOf, type Kind, Links, listOf, type Resource, text } from './resources.js'
 
 /** A route of version 3: what OpenAPI says about it, and what answers it. */
 export interface V3Route extends Described {
@@ -232,7 +232,7 @@ export class V3Requests {
     const { administration } = this.#options
     const caller = callerOf(this.parts, exchange)
     const isServed =
-      administration !== 'off' && (isOwnPort(exchange.request) || administration === 'everywhere' || caller.isRuled)
+      administration !== 'off' && (isOnOwnPort(exchange) || administration === 'everywhere' || caller.isRuled)
     const refusal = isServed
       ? permission && caller.refusalOf(permission, target)
       : new ForbiddenError(
