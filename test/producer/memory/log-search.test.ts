@@ -263,11 +263,11 @@ describe('delivery: looking for a batch in the log', () => {
     const asked: { requester: { reply(answer: object): void } }[] = []
     Object.assign(partition, {
       tell(message: { type: string; requester: { reply(answer: object): void } }) {
-        if (message.type === 'describeBrokerConfigs') asked.push(message)
+        if (message.type === 'describeConfigs') asked.push(message)
         else message.requester.reply({ type: 'success', brokers: [{ nodeId: 1 }], topics: new Map() })
       }
     })
-    const configs = (ms: number) => new Map([['producer.id.expiration.ms', String(ms)]])
+    const configs = (ms: number) => new Map([['1', [{ name: 'producer.id.expiration.ms', value: String(ms) }]]])
     const isRemembered = { isForgotten: false, sinceMs: NOW - 12 * HOUR_MS }
     const former = search.find(sought(4, isRemembered))
     await clock.tickAsync(0)
