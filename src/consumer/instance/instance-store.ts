@@ -1,15 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import type { KafkaRecord, MonotonicClock, Offset, ProduceRecord } from '../../core/model.js'
+import type { KafkaRecord, MonotonicClock, Offset } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { CompactedTopic, type CompactedTopicOptions, failureOfError, TopicError } from './compacted-topic.js'
 import type { InstanceName } from './instances.js'
 import {
-  bytesOfInstance,
   instanceOfBytes,
-  instanceOfKey,
+  instanceRecordOf,
+  type KnownInstance,
   keyOfInstance,
-  type StoredInstance
+  readInstanceRecord,
+  type StoredInstance,
+  type UnplacedRecord
 } from './stored-instance.js'
 
 /** For this long after a refusal, instances live in memory alone. */
@@ -22,9 +24,6 @@ const MAX_AGE_MS = 3_600_000
 /** How long after its idle time an instance is removed that no process has, and how many at a time. */
 const EXPIRED_MS = 600_000
 const MAX_EXPIRED = 100
-const FORMAT = '2'
-/** Records of earlier builds have format 1, with members and headers more that are not read. */
-const FORMATS = new Set([FORMAT, '1'])
 /** The offset of the record of an instance that is in memory alone. */
 const NOT_STORED = -1
 
@@ -39,16 +38,6 @@ export interface InstanceStoreOptions extends Pick<CompactedTopicOptions, 'route
   readonly onTaken: (instance: InstanceName) => void
 }
 
-/** The last record of an instance. */
-interface Known {
-  readonly offset: Offset
-  readonly owner: string
-  /** When the instance is no longer used, in milliseconds since 1970. */
-  readonly expiresAtMs: number
-  /** `null`: it was removed. */
-  readonly value: Buffer | null
-}
-
 /**
  * The states of all instances of a cluster by their names, in a compacted topic with one partition. The last record of an
  * instance counts: the process that has written it has the instance. One that writes a later record takes it over.
@@ -57,9 +46,9 @@ export class InstanceStore {
   readonly #options: InstanceStoreOptions
   readonly #topic: CompactedTopic
   /** The copy of the topic. */
-  readonly #known = new Map<string, Known>()
+  readonly #known = new Map<string, KnownInstance>()
   /** Instances with records that were read in this look. */
-  readonly #changed = new Map<string, InstanceName>()
+  readonly #changed = new Set<string>()
   #bytes = 0
   /** The instances of this process, with the offsets of their last own records. */
   readonly #own = new Map<string, Offset>()
@@ -138,21 +127,12 @@ export class InstanceStore {
   async #put(instance: InstanceName, stored: StoredInstance | null): Promise<Failure | undefined> {
     const key = keyOfInstance(instance)
     let offset = NOT_STORED
-    const write = async (): Promise<void> => void (offset = await this.#topic.append([this.#record(key, stored)]))
+    const write = async (): Promise<void> => void (offset = await this.#topic.append([this.#record(instance, stored)]))
     const failure = this.#isRefused ? undefined : await this.#tried(write)
     if (failure) return failure
     if (stored) this.#own.set(key, offset)
     else this.#own.delete(key)
     return undefined
-  }
-
-  #record(key: string, stored: StoredInstance | null): Pick<ProduceRecord, 'key' | 'value' | 'headers'> {
-    const { idleMs = Number.POSITIVE_INFINITY } = stored?.settings ?? {}
-    // The state is written again when a quarter of the idle time is over.
-    const expires = Math.min(Math.ceil(this.#options.now() + 1.25 * idleMs), Number.MAX_SAFE_INTEGER)
-    const texts = { format: FORMAT, owner: this.id, expires: String(expires) }
-    const headers = Object.entries(texts).map(([name, text]) => ({ key: name, value: Buffer.from(text) }))
-    return { key: Buffer.from(key), value: stored && bytesOfInstance(stored), headers }
   }
 
   get #isRefused(): boolean {
@@ -183,8 +163,8 @@ export class InstanceStore {
     await this.#topic.readToEnd()
     this.#readAt = startedAt
     if (this.#changed.size === 0) return
-    for (const [key, instance] of this.#changed) {
-      const { offset, owner, value } = this.#known.get(key)!
+    for (const key of this.#changed) {
+      const { instance, offset, owner, value } = this.#known.get(key)!
       if (!value) this.#known.delete(key)
       if (owner === this.id || offset <= (this.#own.get(key) ?? offset)) continue
       this.#own.delete(key)
@@ -194,25 +174,27 @@ export class InstanceStore {
     this.#removeExpired()
   }
 
-  #apply({ key, value, headers, offset }: KafkaRecord): void {
-    const text = (name: string): string => headers.find(header => header.key === name)?.value?.toString() ?? ''
-    const instance = key && instanceOfKey(key)
-    if (!instance || !FORMATS.has(text('format'))) {
-      this.#options.log.warn({ offset }, 'a record is not the state of an instance, and is ignored')
+  #apply(record: KafkaRecord): void {
+    const known = readInstanceRecord(record)
+    if (!known) {
+      this.#options.log.warn({ offset: record.offset }, 'a record is not the state of an instance, and is ignored')
       return
     }
-    const name = keyOfInstance(instance)
-    this.#bytes += (value?.length ?? 0) - (this.#known.get(name)?.value?.length ?? 0)
-    const copy = value && Buffer.from(value)
-    this.#known.set(name, { offset, owner: text('owner'), expiresAtMs: Number(text('expires')), value: copy })
-    this.#changed.set(name, instance)
+    const key = keyOfInstance(known.instance)
+    this.#bytes += (known.value?.length ?? 0) - (this.#known.get(key)?.value?.length ?? 0)
+    this.#known.set(key, known)
+    this.#changed.add(key)
+  }
+
+  #record(instance: InstanceName, stored: StoredInstance | null): UnplacedRecord {
+    return instanceRecordOf(instance, stored, this.id, this.#options.now())
   }
 
   /** Removes instances that no process has removed in time. */
   #removeExpired(): void {
     const before = this.#options.now() - EXPIRED_MS
     const expired = [...this.#known].filter(([key, known]) => known.expiresAtMs < before && !this.#own.has(key))
-    const marks = expired.slice(0, MAX_EXPIRED).map(([key]) => this.#record(key, null))
+    const marks = expired.slice(0, MAX_EXPIRED).map(([, { instance }]) => this.#record(instance, null))
     if (marks.length > 0) void this.#tried(async () => void (await this.#topic.append(marks)))
   }
 }

@@ -1,6 +1,6 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { z } from 'zod'
-import type { TopicPartition } from '../../core/model.js'
+import type { KafkaRecord, Offset, ProduceRecord, TopicPartition } from '../../core/model.js'
 import type { InstanceName, InstanceSettings } from './instances.js'
 
 /** Larger states are compressed, because Kafka limits the size of a record: 10,000 partitions are about 1 MB of text. */
@@ -9,6 +9,10 @@ const MAX_PLAIN_BYTES = 64 * 1024
 const MAX_STATE_BYTES = 16 * 1024 * 1024
 /** The first byte of compressed data, with which no JSON begins. */
 const GZIP = 0x1f
+
+const FORMAT = '2'
+/** Records of earlier builds have format 1, with members and headers more that are not read. */
+const FORMATS = new Set([FORMAT, '1'])
 
 const storedInstance = z.object({
   settings: z.object({
@@ -47,13 +51,51 @@ export type StoredTopics =
 
 export const keyOfInstance = ({ groupId, name }: InstanceName): string => JSON.stringify([groupId, name])
 
-/** @returns `undefined`: the key is not that of an instance */
-export function instanceOfKey(key: Buffer): InstanceName | undefined {
-  const [groupId, name, ...others] = jsonOf(key, z.array(z.string())) ?? []
-  return groupId === undefined || name === undefined || others.length > 0 ? undefined : { groupId, name }
+/** What a record says of an instance. */
+export interface KnownInstance {
+  readonly instance: InstanceName
+  readonly offset: Offset
+  /** The process that has written it. */
+  readonly owner: string
+  /** When the instance is no longer used, in milliseconds since 1970. */
+  readonly expiresAtMs: number
+  /** `null`: it was removed. */
+  readonly value: Buffer | null
 }
 
-export function bytesOfInstance(stored: StoredInstance): Buffer {
+export type UnplacedRecord = Pick<ProduceRecord, 'key' | 'value' | 'headers'>
+
+/** @param stored `null`: the instance is removed */
+export function instanceRecordOf(
+  instance: InstanceName,
+  stored: StoredInstance | null,
+  owner: string,
+  nowMs: number
+): UnplacedRecord {
+  const { idleMs = Number.POSITIVE_INFINITY } = stored?.settings ?? {}
+  // The state is written again when a quarter of the idle time is over.
+  const expires = Math.min(Math.ceil(nowMs + 1.25 * idleMs), Number.MAX_SAFE_INTEGER)
+  const texts = { format: FORMAT, owner, expires: String(expires) }
+  const headers = Object.entries(texts).map(([key, text]) => ({ key, value: Buffer.from(text) }))
+  return { key: Buffer.from(keyOfInstance(instance)), value: stored && bytesOfInstance(stored), headers }
+}
+
+/** @returns `undefined`: the record is not that of an instance */
+export function readInstanceRecord({ key, value, headers, offset }: KafkaRecord): KnownInstance | undefined {
+  const text = (name: string): string => headers.find(header => header.key === name)?.value?.toString() ?? ''
+  const [groupId, name, ...others] = (key && jsonOf(key, z.array(z.string()))) ?? []
+  if (groupId === undefined || name === undefined || others.length > 0 || !FORMATS.has(text('format'))) return undefined
+  const copy = value && Buffer.from(value)
+  return {
+    instance: { groupId, name },
+    offset,
+    owner: text('owner'),
+    expiresAtMs: Number(text('expires')),
+    value: copy
+  }
+}
+
+function bytesOfInstance(stored: StoredInstance): Buffer {
   const text = Buffer.from(JSON.stringify(stored))
   return text.length > MAX_PLAIN_BYTES ? gzipSync(text) : text
 }
