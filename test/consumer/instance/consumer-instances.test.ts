@@ -30,7 +30,9 @@ describe('consumer instances while Kafka is slow', () => {
   let asked: string[]
   let answer: (message: RouterMessage) => unknown
   let instances: ConsumerInstances
+  let delayMs: number
   beforeEach(() => {
+    delayMs = SLOW_MS
     clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
     system = new ActorSystem()
     asked = []
@@ -39,7 +41,7 @@ describe('consumer instances while Kafka is slow', () => {
       asked.push(message.type)
       const result = answer(message)
       if (result !== undefined && 'requester' in message)
-        setTimeout(() => (message.requester as { reply(result: unknown): void }).reply(result), SLOW_MS)
+        setTimeout(() => (message.requester as { reply(result: unknown): void }).reply(result), delayMs)
     }
     instances = new ConsumerInstances({
       system,
@@ -83,7 +85,8 @@ describe('consumer instances while Kafka is slow', () => {
       expect(answered).to.deep.include({ type: 'failed', code: 'timedOut', retriable: true })
     })
 
-  it('continue the creation that was answered too early, and have the instance then', async () => {
+  /** Answers for a topic of instances that has what was written last. */
+  const withLog = (): typeof answer => {
     let written: { readonly headers: readonly { key: string; value: Buffer }[] } | undefined
     answer = message => {
       if (message.type === 'fetchOffset')
@@ -98,6 +101,42 @@ describe('consumer instances while Kafka is slow', () => {
       }
       return slowly(message)
     }
+    return answer
+  }
+
+  /** Lets time pass until a verb is answered. */
+  const answerOf = async (asking: Promise<unknown>): Promise<unknown> => {
+    let answered: unknown
+    void asking.then(result => (answered = result))
+    while (answered === undefined) await clock.tickAsync(10)
+    return answered
+  }
+
+  for (const [latencyMs, what] of [
+    [900, 'are committed'],
+    [1_100, 'are not committed, because another gateway may have taken the instance over']
+  ] as const)
+    it(`offsets of assigned partitions ${what} when Kafka answers the question for the owner after ${latencyMs} ms`, async () => {
+      const kafka = withLog()
+      answer = message => (message.type === 'commitConsumerOffset' ? { type: 'success' } : kafka(message))
+      delayMs = 0
+      const partition = { topic: 'orders', partition: 0 }
+      const done = { type: 'done' }
+      for (const verb of [
+        () => instances.create(instance, settings, undefined),
+        () => instances.assign(instance, [partition])
+      ]) {
+        expect(await answerOf(verb())).to.include(done)
+      }
+      delayMs = latencyMs
+      const committed = await answerOf(instances.commit(instance, [{ ...partition, offset: 1, metadata: '' }]))
+      const isPrompt = latencyMs < 1_000
+      expect(committed).to.include(isPrompt ? done : { code: 'timedOut', retriable: true })
+      expect(asked.includes('commitConsumerOffset')).to.equal(isPrompt)
+    })
+
+  it('continue the creation that was answered too early, and have the instance then', async () => {
+    answer = withLog()
     let created: unknown
     void instances.create(instance, settings, undefined).then(result => (created = result))
     await clock.tickAsync(LONGEST_MS)
