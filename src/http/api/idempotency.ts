@@ -263,51 +263,54 @@ export class Idempotency {
 
   /** @param body valid during the call */
   #claim(exchange: Exchange, asked: AskedKey, body: Buffer, route: KeyedRoute, params: Params): void {
-    const { waitMs = DEFAULT_WAIT_MS, refused, receive } = route
     this.#open.look()
-    const claimed = (claim: Claim, kept: Buffer): void => {
-      if (claim.type !== 'claimed') this.#notClaimed(exchange, claim, refused)
-      else this.#serve(exchange, claim.key, kept, waitMs, served => receive(served, params))
+    if (!this.#turns.mustWait(exchange)) {
+      const claim = this.#deps.keys.claim(asked)
+      const mayWait = (route.waitMs ?? DEFAULT_WAIT_MS) > 0 || AsyncAnswer.of(exchange.request) !== undefined
+      if (claim.type !== 'busy' || !mayWait) {
+        this.#claimed(exchange, claim, body, route, params)
+        return
+      }
     }
-    let waiting: WaitingBody | undefined
-    const toWait = (): WaitingBody => (waiting ??= new WaitingBody(body, exchange.response))
+    const waiting = new WaitingBody(body, exchange.response)
+    this.#turns.add(exchange, () => this.#claimLater(exchange, asked, waiting, route, params))
+  }
+
+  /** Waits for an earlier request with the key, and for those of the connection. */
+  async #claimLater(
+    exchange: Exchange,
+    asked: AskedKey,
+    waiting: WaitingBody,
+    route: KeyedRoute,
+    params: Params
+  ): Promise<void> {
+    const { keys, count } = this.#deps
+    const waitMs = Math.min(route.waitMs ?? DEFAULT_WAIT_MS, DEFAULT_WAIT_MS)
+    let claim = keys.claim(asked)
     let early: EarlyReceipt | undefined
-    const lookForReceipt = (): void => {
+    if (claim.type === 'busy') {
       const headers = { [REACH_HEADER]: this.#reach, [REPLAYED_HEADER]: 'true' }
-      early ??= EarlyReceipt.look(exchange, this.#deps.keys, asked, headers)
+      early = EarlyReceipt.look(exchange, keys, asked, headers)
+      claim = await keys.claimWithin(asked, waitMs, waiting.left)
     }
-    const onWait = (end: () => void): void => {
-      void toWait().left.then(end)
-      lookForReceipt()
-    }
-    const claim = this.#deps.keys.claim(asked, Math.min(waitMs, DEFAULT_WAIT_MS), onWait)
-    const isKnown = !(claim instanceof Promise || this.#turns.mustWait(exchange))
-    // A client that prefers not to wait may get the receipt of the request that is under way.
-    if (isKnown && (claim.type !== 'busy' || AsyncAnswer.of(exchange.request) === undefined)) {
-      claimed(claim, body)
+    const kept = waiting.end()
+    if (kept === undefined) {
+      if (exchange.response.writableEnded) count('replayed')
+      // The client has left, or has the receipt: its request is carried out when it comes again.
+      if (claim.type === 'claimed') claim.key.abandon()
       return
     }
-    const wait = toWait()
-    const late = Promise.resolve(claim).catch((): Claim => ({ type: 'away' }))
-    this.#turns.add(exchange, async () => {
-      await Promise.race([late, wait.left])
-      const kept = wait.end()
-      if (kept === undefined) {
-        if (exchange.response.writableEnded) this.#deps.count('replayed')
-        // The client has left, or has the receipt: its request is carried out when it comes again.
-        void late.then(given => given.type === 'claimed' && given.key.abandon())
-        return
-      }
-      const given = await late
-      // A request that may not wait has not begun to.
-      if (given.type === 'busy') lookForReceipt()
-      if (given.type === 'busy' && (await early?.send()) === true) {
-        this.#deps.count('replayed')
-        return
-      }
-      early?.drop()
-      claimed(given, kept)
-    })
+    if (claim.type === 'busy' && (await early?.send()) === true) {
+      count('replayed')
+      return
+    }
+    early?.drop()
+    this.#claimed(exchange, claim, kept, route, params)
+  }
+
+  #claimed(exchange: Exchange, claim: Claim, body: Buffer, route: KeyedRoute, params: Params): void {
+    if (claim.type === 'claimed') this.#serve(exchange, claim.key, body, route, params)
+    else this.#notClaimed(exchange, claim, route.refused)
   }
 
   #notClaimed(exchange: Exchange, claim: Exclude<Claim, { type: 'claimed' }>, refused: RefusedByApi | undefined): void {
@@ -330,21 +333,14 @@ export class Idempotency {
     }
   }
 
-  /** @param limitMs how long the API may take */
-  #serve(
-    exchange: Exchange,
-    key: ClaimedKey,
-    body: Buffer,
-    limitMs: number,
-    serve: (exchange: Exchange) => void
-  ): void {
+  #serve(exchange: Exchange, key: ClaimedKey, body: Buffer, route: KeyedRoute, params: Params): void {
     this.#deps.count('claimed')
     const { request, requestId } = exchange
     let isServing = true
     const kept = new KeptResponse(request, answer => {
       this.#open.delete(key)
       noteFailure(exchange.response, failureCodeOf(kept.asServerResponse))
-      const { own, persisted, closes } = toOwn(answer, said => key.told(said))
+      const { own, persisted, closes } = toOwn(answer, key)
       const further = closes ? CLOSED : NONE
       key.answered(own, persisted, () => {
         // An answer between two reads has to wake its reader, see `AnswerTemplate.sendSoon`.
@@ -360,10 +356,10 @@ export class Idempotency {
       delete early.further[REPLAYED_HEADER]
     }
     try {
-      serve({ request, response: kept.asServerResponse, payload: new KnownBody(body), requestId })
+      route.receive({ request, response: kept.asServerResponse, payload: new KnownBody(body), requestId }, params)
     } finally {
       isServing = false
-      if (!kept.finished) this.#open.add(key, exchange.response, limitMs)
+      if (!kept.finished) this.#open.add(key, exchange.response, route.waitMs ?? DEFAULT_WAIT_MS)
     }
   }
 
@@ -426,14 +422,14 @@ interface SoonAnswer extends Pick<Exchange, 'response'> {
 /**
  * The answer without what belongs to one attempt only, and what its headers say.
  *
- * @param told what it may say of its records
+ * @param key says what it may tell of its records
  */
 function toOwn(
   answer: WrittenAnswer,
-  told: (persisted: string) => string
+  key: Pick<ClaimedKey, 'told'>
 ): { own: WrittenAnswer; persisted: string; closes: boolean } {
   if (answer.persisted !== undefined) {
-    const persisted = told(answer.persisted)
+    const persisted = key.told(answer.persisted)
     if (persisted === answer.persisted) return { own: answer, persisted, closes: false }
   }
   let said = 'unknown'
@@ -446,7 +442,7 @@ function toOwn(
       closes ||= name.toLowerCase() === 'connection'
     }
   }
-  const persisted = told(said)
+  const persisted = key.told(said)
   if (isOwn && persisted === said) return { own: answer, persisted, closes }
   const headers = answer.headers
     .filter(([name]) => !OF_ONE_ANSWER.has(name.toLowerCase()))

@@ -16,6 +16,16 @@ export type Settlement =
   /** None of its records was accepted: the key can be used again. */
   | { readonly type: 'free' }
 
+const OPEN: Settlement = { type: 'open' }
+const FREE: Settlement = { type: 'free' }
+
+/** What the requests with keys have in common. */
+interface Claimed {
+  readonly logged: LoggedRecords
+  /** Ends a claim. @param settled called when the answer may leave */
+  settle(records: KeyedRecords, settlement: Settlement, settled: () => void): void
+}
+
 /** One letter for each record of the request, as `persistedText` has them. */
 const LETTERS = /^[ynup]+$/
 const CERTAIN = /^(?:no|[yn]+)$/
@@ -27,8 +37,7 @@ type Accept = (records: readonly ProduceRecord[], tag: KeyTag) => PendingProduce
 /** A request that has claimed its key: it produces its records, and then has an answer. */
 export class ClaimedKey {
   readonly #records: KeyedRecords
-  readonly #logged: LoggedRecords
-  readonly #settle: (settlement: Settlement, settled: () => void) => void
+  readonly #keys: Claimed
   #given = 0
   /** Calls whose records may still be accepted. */
   #underWay = 0
@@ -38,15 +47,9 @@ export class ClaimedKey {
   /** An earlier request has brought some of the records: a receipt that is given now has only the others. */
   #isRest = false
 
-  /** @param settle ends the claim */
-  constructor(
-    records: KeyedRecords,
-    logged: LoggedRecords,
-    settle: (settlement: Settlement, settled: () => void) => void
-  ) {
+  constructor(records: KeyedRecords, keys: Claimed) {
     this.#records = records
-    this.#logged = logged
-    this.#settle = settle
+    this.#keys = keys
     records.given(undefined)
   }
 
@@ -77,10 +80,10 @@ export class ClaimedKey {
     const count = places?.count ?? sent.length
     this.#given += count
     const records = this.#isEnded ? refusedRecords(this.#records.key, from, count) : this.#records
-    const call = new CallTag(records, this.#logged, from, places?.indexes)
+    const call = new CallTag(records, this.#keys.logged, from, places?.indexes)
     // A request that is answered without outcomes gets the same answer when it comes again.
     if (options.answeredBy === undefined && options.deadlineMs > 0) records.isAwaited = true
-    if (options.durability === 'disk') this.#logged.begin()
+    if (options.durability === 'disk') this.#keys.logged.begin()
     const missing = missingOf(records, call, sent.length)
     if (missing === undefined) {
       const all = accept(sent, call)
@@ -94,7 +97,7 @@ export class ClaimedKey {
       return new AttachedProduce(records, indexes, options, undefined)
     }
     const missingIndexes = missing.map(at => indexes[at]!)
-    const tag = new CallTag(records, this.#logged, 0, missingIndexes)
+    const tag = new CallTag(records, this.#keys.logged, 0, missingIndexes)
     this.#isRest = true
     const rest = accept(
       missing.map(at => sent[at]!),
@@ -158,7 +161,7 @@ export class ClaimedKey {
     const settlement = settlementOf(answer, this.told(persisted), this.#records)
     if (settlement.type === 'answered') this.#unfollowed = undefined
     else this.#followAll()
-    this.#settle(settlement, settled)
+    this.#keys.settle(this.#records, settlement, settled)
   }
 
   /**
@@ -172,7 +175,7 @@ export class ClaimedKey {
     this.#followAll()
     if (this.#underWay > 0) return false
     this.#isEnded = true
-    this.#settle({ type: this.#records.isEmpty ? 'free' : 'open' }, () => undefined)
+    this.#keys.settle(this.#records, this.#records.isEmpty ? FREE : OPEN, () => undefined)
     return true
   }
 }
@@ -236,7 +239,7 @@ function refusedRecords(key: KeyName, from: number, count: number): KeyedRecords
 }
 
 function settlementOf(answer: KeptAnswer, persisted: string, records: KeyedRecords): Settlement {
-  if (persisted === 'no' && !records.isDead) return { type: 'free' }
+  if (persisted === 'no' && !records.isDead) return FREE
   const isCertain = persisted === 'yes' || (records.isAwaited ? CERTAIN : CERTAIN_OR_PENDING).test(persisted)
-  return isCertain ? { type: 'answered', answer } : { type: 'open' }
+  return isCertain ? { type: 'answered', answer } : OPEN
 }

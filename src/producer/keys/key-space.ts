@@ -7,6 +7,9 @@ interface ClientUse {
 /** The end of a hash names the client. */
 const CLIENT_AT = 12
 
+/** Memory of a record that is held until its request has an answer, measured. */
+export const RECORD_BYTES = 90
+
 const UNUSED: Readonly<ClientUse> = { memoryBytes: 0, diskBytes: 0 }
 /** A client may use so many times what is free: alone three quarters of all, and two clients 3/7 each. */
 const SHARE = 3

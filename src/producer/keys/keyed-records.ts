@@ -4,6 +4,7 @@ import type { ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import type { PendingProduce, Refusals } from '../memory/pending-produce.js'
 import type { KeptAnswer, KeyName } from './key-frames.js'
+import { type KeySpace, RECORD_BYTES } from './key-space.js'
 
 /** Whether nothing will change the outcome any more. */
 const isFinal = (outcome: RecordOutcome): boolean => outcome.type === 'delivered' || outcome.persisted === 'no'
@@ -73,12 +74,12 @@ export class KeyedRecords {
   isEnded = false
   /** Records that were accepted or refused. */
   #count = 0
-  readonly #noted: (more: number) => void
+  readonly #space: Pick<KeySpace, 'use'> | undefined
 
-  /** @param noted called with how many records more are known, or fewer */
-  constructor(key: KeyName, noted: (more: number) => void = () => undefined) {
+  /** @param space where the memory of the records is counted. Absent: nowhere */
+  constructor(key: KeyName, space?: Pick<KeySpace, 'use'>) {
     this.key = key
-    this.#noted = noted
+    this.#space = space
   }
 
   get count(): number {
@@ -92,7 +93,7 @@ export class KeyedRecords {
     this.#outcomes[index] = outcome
     if (!isNew) return
     this.#count++
-    this.#noted(1)
+    if (!this.isEnded) this.#space?.use(this.key.hash, RECORD_BYTES)
   }
 
   /** No record was accepted, and none was refused. */

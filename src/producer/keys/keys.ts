@@ -5,7 +5,7 @@ import { BriefMap } from './brief-map.js'
 import { ClaimedKey, type Settlement } from './claimed-key.js'
 import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
 import { KeyJournal } from './key-journal.js'
-import { KeySpace } from './key-space.js'
+import { KeySpace, RECORD_BYTES } from './key-space.js'
 import { type GivenReceipt, KeyedRecords } from './keyed-records.js'
 import { type KeyedLog, LoggedRecords } from './logged-records.js'
 
@@ -28,15 +28,17 @@ export type Claim =
   /** The answer cannot be read. */
   | { readonly type: 'away' }
 
-/** Called when a claim begins to wait for another request with its key. @param end to be called when the claim is not needed any more */
-export type OnWait = (end: () => void) => void
-
 /** The keys of requests to produce, which are carried out once each. */
 export interface Keys {
   /** Whether a request with the key has come to this process, and is under way, or its records or its answer are here. */
   knows(hash: string): boolean
-  /** @param waitMs how long to wait for another request with the same key */
-  claim(asked: AskedKey, waitMs: number, onWait?: OnWait): Claim | Promise<Claim>
+  claim(asked: AskedKey): Claim
+  /**
+   * Waits for another request with the same key.
+   *
+   * @param left ends the wait: the claim is not needed any more
+   */
+  claimWithin(asked: AskedKey, waitMs: number, left?: Promise<void>): Promise<Claim>
   /** The receipt of the request with this key that is under way, as soon as all its records are on disk. */
   receiptOf(asked: AskedKey, waitMs: number): Promise<GivenReceipt | undefined>
 }
@@ -65,8 +67,6 @@ const LARGEST_FILE_BYTES = 64 * 1024 * 1024
 const FILES = 16
 /** Memory of a key until its request has an answer, measured. */
 const KEY_BYTES = 400
-/** Memory of a record that is held until its request has an answer, measured. */
-const RECORD_BYTES = 90
 const SWEEP_MS = 1_000
 /** So many keys are forgotten in less than a millisecond. */
 const MAX_SWEPT = 1_000
@@ -122,26 +122,20 @@ export class LocalKeys implements Keys {
     return isUnderWay ? records.receiptWithin(waitMs) : undefined
   }
 
-  claim(asked: AskedKey, waitMs: number, onWait?: OnWait): Claim | Promise<Claim> {
-    const claim = this.#claim(asked)
-    return claim.type === 'busy' && waitMs > 0 ? this.#wait(asked, waitMs, onWait) : claim
-  }
-
-  async #wait(asked: AskedKey, waitMs: number, onWait?: OnWait): Promise<Claim> {
-    const left = new AbortController()
-    onWait?.(() => left.abort())
+  async claimWithin(asked: AskedKey, waitMs: number, left?: Promise<void>): Promise<Claim> {
+    const leaving = new AbortController()
+    void left?.then(() => leaving.abort())
     const endsAt = performance.now() + waitMs
-    for (let leftMs = waitMs; leftMs > 0; leftMs = endsAt - performance.now()) {
-      const records = this.#open.get(asked.hash)
-      const mustWait = records?.state === 'busy'
-      if (mustWait && !(await (records.waiters ??= new Waiters()).wait(leftMs, left.signal))) break
-      const claim = this.#claim(asked)
-      if (claim.type !== 'busy') return claim
+    for (let leftMs = waitMs; ; leftMs = endsAt - performance.now()) {
+      const claim = leaving.signal.aborted ? BUSY : this.claim(asked)
+      if (claim.type !== 'busy' || leftMs <= 0) return claim
+      const { waiters = new Waiters() } = this.#open.get(asked.hash)!
+      this.#open.get(asked.hash)!.waiters = waiters
+      if (!(await waiters.wait(leftMs, leaving.signal))) return BUSY
     }
-    return BUSY
   }
 
-  #claim({ hash, fingerprint }: AskedKey): Claim {
+  claim({ hash, fingerprint }: AskedKey): Claim {
     const atMs = this.#options.now()
     this.#sweep(atMs)
     let records = this.#open.get(hash)
@@ -187,9 +181,7 @@ export class LocalKeys implements Keys {
   }
 
   #add(key: KeyName): KeyedRecords {
-    const records: KeyedRecords = new KeyedRecords(key, more => {
-      if (!records.isEnded) this.#space.use(key.hash, more * RECORD_BYTES)
-    })
+    const records = new KeyedRecords(key, this.#space)
     this.#open.add(key.hash, records)
     this.#space.use(key.hash, KEY_BYTES)
     return records
@@ -197,12 +189,11 @@ export class LocalKeys implements Keys {
 
   #claimed(records: KeyedRecords): Claim {
     records.state = 'busy'
-    const settle = (settlement: Settlement, settled: () => void): void => this.#settle(records, settlement, settled)
-    return { type: 'claimed', key: new ClaimedKey(records, this.logged, settle) }
+    return { type: 'claimed', key: new ClaimedKey(records, this) }
   }
 
   /** Ends a claim. @param settled called when an answer that is kept on disk survives the death of the process */
-  #settle(records: KeyedRecords, settlement: Settlement, settled: () => void): void {
+  settle(records: KeyedRecords, settlement: Settlement, settled: () => void): void {
     switch (settlement.type) {
       case 'open':
         records.state = 'open'

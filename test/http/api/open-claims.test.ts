@@ -26,7 +26,7 @@ describe('a key whose API does not answer', () => {
 
   const claim = async (): Promise<ClaimedKey | string> => {
     claims.look()
-    const claiming = keys.claim(asked, 0)
+    const claiming = keys.claim(asked)
     await clock.tickAsync(1)
     const claimed = await claiming
     return claimed.type === 'claimed' ? claimed.key : claimed.type

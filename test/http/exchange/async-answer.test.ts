@@ -46,7 +46,7 @@ describe('http: the early answer to a request', () => {
       onFailure: () => undefined
     })
     const asked = { hash: 'h'.repeat(16), fingerprint: 'f'.repeat(8) }
-    void keys.claim(asked, 0)
+    void keys.claim(asked)
     const early = EarlyReceipt.look(requested('respond-async'), keys, asked, {})!
     let isAnswered: boolean | undefined
     void early.send().then(answered => (isAnswered = answered))

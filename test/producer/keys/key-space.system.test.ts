@@ -39,7 +39,7 @@ describe('the memory for keys', () => {
   const fill = (client: string, most = Number.POSITIVE_INFINITY): number => {
     for (let taken = 0; taken < most; taken++) {
       const key = keyOf(client)
-      const claim = keys.claim(key, 0)
+      const claim = keys.claim(key)
       if (!('type' in claim) || claim.type !== 'claimed') {
         expect(claim).to.include({ type: 'full' })
         return taken
@@ -66,7 +66,7 @@ describe('the memory for keys', () => {
 
   it('is used by records until their request has a certain answer', async () => {
     const key = keyOf('ann')
-    const claim = await keys.claim(key, 0)
+    const claim = await keys.claim(key)
     if (claim.type !== 'claimed') throw new Error(claim.type)
     const before = keys.usedBytes
     const records = keys.find(key.hash)
@@ -74,7 +74,7 @@ describe('the memory for keys', () => {
     records!.isAwaited = true
     claim.key.answered(answer, 'pending', () => undefined)
     expect(keys.usedBytes - before).to.equal(90 * 1_000)
-    const again = await keys.claim(records!.key, 0)
+    const again = await keys.claim(records!.key)
     if (again.type !== 'claimed') throw new Error(again.type)
     again.key.answered(answer, 'yes', () => undefined)
     expect(keys.usedBytes - before).to.equal(ANSWERED_BYTES - KEY_BYTES)
@@ -82,8 +82,8 @@ describe('the memory for keys', () => {
 
   it('is not used by requests that do not wait for one under way', () => {
     const key = keyOf('ann')
-    keys.claim(key, 0)
-    expect(keys.claim(key, 0)).to.deep.equal({ type: 'busy' })
+    keys.claim(key)
+    expect(keys.claim(key)).to.deep.equal({ type: 'busy' })
   })
 
   it('is reported', () => {

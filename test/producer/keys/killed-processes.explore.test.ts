@@ -48,7 +48,7 @@ describe('keys of requests whose process is killed', () => {
         const values = harness.router.values('orders')
         const expected = VALUES.flatMap(value => [`${value}a`, `${value}b`])
         expect(values.toSorted(), `killed after ${moment} steps`).to.deep.equal(expected.toSorted())
-        expect(harness.keys.claim({ hash: toHash('0'), fingerprint: 'another-' }, 0)).to.include({ type: 'conflict' })
+        expect(harness.keys.claim({ hash: toHash('0'), fingerprint: 'another-' })).to.include({ type: 'conflict' })
       }
     })
   }

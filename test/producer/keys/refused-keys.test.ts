@@ -73,7 +73,7 @@ describe('a key whose records Kafka has refused', () => {
   it('stays in use when the request comes again and is refused before it sends its records, which wait', async () => {
     harness.router.partition('orders', 0).script.push({ type: 'hold' })
     expect(await answered(send(['a'], 1_000))).to.equal('pending')
-    const claim = await harness.keys.claim({ hash: toHash('key'), fingerprint: 'keyfffff' }, 1_000)
+    const claim = await harness.keys.claim({ hash: toHash('key'), fingerprint: 'keyfffff' })
     if (claim.type !== 'claimed') throw new Error(claim.type)
     // Too many requests, for instance.
     const refusal = { status: 429, headers: [], body: Buffer.from('no') }

@@ -22,7 +22,7 @@ describe('a request with a key of whose records an API refuses some, and others 
   })
 
   const claim = async (): Promise<ClaimedKey> => {
-    const claimed = await keys.claim({ hash: toHash('key'), fingerprint: 'f'.padEnd(8) }, 0)
+    const claimed = await keys.claim({ hash: toHash('key'), fingerprint: 'f'.padEnd(8) })
     if (claimed.type !== 'claimed') throw new Error(claimed.type)
     return claimed.key
   }

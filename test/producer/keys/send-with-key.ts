@@ -15,7 +15,7 @@ export async function sendWithKey(
   values: readonly string[],
   deadlineMs: number
 ): Promise<string> {
-  const claim = await keys.claim({ hash: toHash(key), fingerprint: key.padEnd(8, 'f').slice(0, 8) }, 1_000)
+  const claim = await keys.claimWithin({ hash: toHash(key), fingerprint: key.padEnd(8, 'f').slice(0, 8) }, 1_000)
   if (claim.type === 'answered') return claim.answer.body.toString()
   if (claim.type !== 'claimed') return claim.type
   const options: ProduceOptions = { partitioner: 'murmur2', deadlineMs, durability: 'disk' }

@@ -19,7 +19,7 @@ describe('keys of requests that do not wait for the outcomes of their records in
   })
 
   const claimed = async (): Promise<ClaimedKey> => {
-    const claim = await keys.claim({ hash: 'k'.repeat(16), fingerprint: 'f'.repeat(8) }, 0)
+    const claim = await keys.claim({ hash: 'k'.repeat(16), fingerprint: 'f'.repeat(8) })
     if (claim.type !== 'claimed') throw new Error(claim.type)
     return claim.key
   }
@@ -60,7 +60,7 @@ describe('keys of requests that do not wait for the outcomes of their records in
     const key = await claimed()
     sent(key)
     answer(key, 'pending')
-    const claim = await keys.claim({ hash: 'k'.repeat(16), fingerprint: 'f'.repeat(8) }, 0)
+    const claim = await keys.claim({ hash: 'k'.repeat(16), fingerprint: 'f'.repeat(8) })
     expect(claim).to.deep.include({ type: 'answered' })
     expect(keys.find('k'.repeat(16))).to.equal(undefined)
   })

@@ -161,7 +161,8 @@ describe('a request with a key at gateways that fail', function () {
       'once',
       ({ process: { keys } }: KeyGateway) => {
         const fresh = localKeys({ windowMs: 86_400_000 })
-        keys.claim = (asked, waitMs) => fresh.claim(asked, waitMs)
+        keys.claim = asked => fresh.claim(asked)
+        keys.claimWithin = (asked, waitMs, left) => fresh.claimWithin(asked, waitMs, left)
       }
     ]
   ] as const) {

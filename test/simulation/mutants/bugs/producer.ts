@@ -304,12 +304,12 @@ export const producerBugs: readonly PlantedBug[] = [
     about: 'A request that comes again when its answer is known is carried out once more.',
     edits: [
       {
-        in: 'LocalKeys.#claim',
+        in: 'LocalKeys.claim',
         find: 'return this.#answerOf(hash, fingerprint) ?? this.#begin({ hash, fingerprint, atMs })',
         replaceWith: 'return this.#begin({ hash, fingerprint, atMs })'
       },
       {
-        in: 'LocalKeys.#claim',
+        in: 'LocalKeys.claim',
         find: "return records.state === 'answered' ? { type: 'answered', answer: records.answer! } : this.#claimed(records)",
         replaceWith:
           "if (records.state === 'answered') { this.#forget(records); return this.#begin({ hash, fingerprint, atMs }) } return this.#claimed(records)"
@@ -333,8 +333,8 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'settlementOf',
-        find: "{ type: 'answered', answer } : { type: 'open' }",
-        replaceWith: "{ type: 'answered', answer } : { type: 'free' }"
+        find: "{ type: 'answered', answer } : OPEN",
+        replaceWith: "{ type: 'answered', answer } : FREE"
       }
     ]
   },
