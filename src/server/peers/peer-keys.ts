@@ -11,7 +11,6 @@ import {
 import type { GatewayPeers } from './gateway-peers.js'
 import { answerOf, carriedOut, KEYED_REQUEST } from './key-calls.js'
 import { KeyMembers, type Standing } from './key-members.js'
-import { type KeyStanding, KeyStandings } from './key-standings.js'
 import { isAway, type PeerError } from './peers.js'
 
 /** Requests that are under way at other gateways. They leave calls to these free for other questions. */
@@ -22,6 +21,9 @@ const CLIENT_AT = 12
 /** So often in a row a look-up must have the same result until it counts that keys cannot be shared. */
 const LOOKS = 3
 
+/** Asks how a gateway serves requests with keys. Builds that asked for keys instead of passing requests on do not serve it. */
+const STANDING = 'keys of requests'
+const STANDING_TIMEOUT_MS = 2_000
 const CONTESTED = 'some gateways share keys of requests and others do not'
 
 /** A request with what has to be the same at both gateways. */
@@ -41,6 +43,9 @@ export interface PeerKeysDeps {
   readonly log: Logger
 }
 
+/** How a gateway serves requests with keys: with all gateways of its list, by itself, or not now. */
+type KeyStanding = 'shared' | 'alone' | 'refused'
+
 /** How this gateway serves keys, as far as it knows. */
 type Sharing =
   /** It does not know yet which of the list it is. */
@@ -56,7 +61,8 @@ type Sharing =
 export class PeerKeys implements KeyOwners {
   readonly #deps: PeerKeysDeps
   readonly #members: KeyMembers
-  readonly #standings: KeyStandings
+  /** How the others serve requests with keys, by process. */
+  readonly #standings = new Map<string, KeyStanding>()
   readonly #forwarded = new Shares(MAX_FORWARDED)
   readonly #owners: ReadonlyMap<string, KeyOwner>
   #sharing: Sharing = { type: 'looking' }
@@ -71,18 +77,12 @@ export class PeerKeys implements KeyOwners {
   /** How often in a row the look-up had this result. */
   #undecided = { why: '', times: 0 }
   #isClosed = false
-  /** The owner of all keys while this gateway must not carry out requests with them: it refuses. */
-  readonly #refused: KeyOwner = {
-    carryOut: async () => {
-      throw new NotCarriedOutError(this.#refusal ?? 'this gateway has just found out which of peers.addresses it is')
-    }
-  }
 
   constructor(deps: PeerKeysDeps) {
     const { peers, addresses } = deps
     this.#deps = deps
     this.#members = new KeyMembers(addresses, peers.id, name => peers.processesAt(name))
-    this.#standings = new KeyStandings(peers, addresses, () => this.#standing)
+    peers.serve(STANDING, () => this.#standing)
     const ownerAs = (name: string): KeyOwner => ({
       carryOut: (request, timeoutMs) => this.#passOn(name, request, timeoutMs)
     })
@@ -95,10 +95,10 @@ export class PeerKeys implements KeyOwners {
   }
 
   ownerOf(hash: string): KeyOwner | undefined {
-    if (this.#refusal !== undefined) return this.#refused
-    if (this.#sharing.type !== 'shared') return undefined
     const owner = this.#members.ownerOf(hash)
-    return owner === this.#sharing.self ? undefined : this.#owners.get(owner)
+    // Where no request may be carried out, none is: not even those whose key this gateway owns.
+    const isOwn = this.#sharing.type === 'alone' || (this.#sharing.type === 'shared' && owner === this.#sharing.self)
+    return isOwn && this.#refusal === undefined ? undefined : this.#owners.get(owner)
   }
 
   serve(carryOut: CarryOut): void {
@@ -155,7 +155,7 @@ export class PeerKeys implements KeyOwners {
       if (standing.type === 'member') this.#share(standing.self)
       else this.#postpone(standing)
     }
-    void this.#standings.ask().then(() => this.#compare())
+    void this.#askOthers().then(() => this.#compare())
   }
 
   /** A gateway that is started again is away for a moment, so it counts when it comes several times. */
@@ -191,10 +191,27 @@ export class PeerKeys implements KeyOwners {
     this.#deps.log.warn({}, `${message}: ${why}`)
   }
 
+  /** Asks all others how they serve requests with keys. Never rejects. */
+  async #askOthers(): Promise<void> {
+    const { peers, addresses } = this.#deps
+    // One that is not called for a moment is still there.
+    const there = new Set(addresses.flatMap(name => peers.processesAt(name).map(({ id }) => id)))
+    for (const id of this.#standings.keys())
+      if (!there.has(id) && !peers.others.includes(id)) this.#standings.delete(id)
+    const ask = async (id: string): Promise<void> => {
+      const asked = peers.call(id, STANDING, {}, { timeoutMs: STANDING_TIMEOUT_MS })
+      // An earlier build does not serve the question. Where there is no answer, the last one counts.
+      const standing = await asked.catch((error: PeerError) => (isUnserved(error) ? 'alone' : undefined))
+      if (standing !== undefined) this.#standings.set(id, standing as KeyStanding)
+    }
+    await Promise.all(peers.others.map(ask))
+  }
+
   /** Keys are refused where others would carry requests with them out as well. */
   #compare(): void {
     const { log } = this.#deps
-    const isContested = this.#standings.has(this.#sharing.type === 'shared' ? 'alone' : 'shared')
+    const contested = this.#sharing.type === 'shared' ? 'alone' : 'shared'
+    const isContested = [...this.#standings.values()].includes(contested)
     if (isContested && !this.#isContested) {
       log.error({}, `${CONTESTED}: requests with keys are refused (503); compare peers.addresses and builds`)
     }
@@ -207,6 +224,7 @@ export class PeerKeys implements KeyOwners {
 
   async #passOn(to: string, request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer> {
     const { peers } = this.#deps
+    if (this.#refusal !== undefined) throw new NotCarriedOutError(this.#refusal)
     const id = this.#members.idOf(to)
     // A call to an unknown process would look for it first.
     if (id === undefined || !peers.others.includes(id))
@@ -249,3 +267,6 @@ export class PeerKeys implements KeyOwners {
     return `peers.addresses differ: ${what}`
   }
 }
+
+const isUnserved = (error: PeerError): boolean =>
+  error.cause !== undefined && error.cause.code === undefined && !isAway(error)
