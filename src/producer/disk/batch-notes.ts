@@ -4,7 +4,7 @@ import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { readLoggedRecord } from '../log/logged-record.js'
 import type { RecordPlace } from '../log/outcome-frames.js'
-import { askPatiently, readPatiently } from '../log/patient-read.js'
+import { askPatiently, readPatiently } from '../log/requested-entries.js'
 import type { Numbering } from '../memory/numbering.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
@@ -109,7 +109,7 @@ export class BatchNotes {
   }
 
   /** Removes the notes of a topic's partitions, none of which has an open batch. */
-  async forget({ destination }: Pick<NotedTopic, 'destination'>, partitions: readonly number[]): Promise<void> {
+  async forget(destination: string, partitions: readonly number[]): Promise<void> {
     const notes = partitions.map(partition => ({ key: noteKeyOf(destination, partition), value: NOTHING }))
     await this.#options
       .logOf()
@@ -118,7 +118,7 @@ export class BatchNotes {
   }
 
   /** Reads the records of a batch that are still in the log. */
-  async recall({ destination }: Pick<NotedTopic, 'destination'>, { sequences }: SentBatch): Promise<Recalled> {
+  async recall(destination: string, { sequences }: SentBatch): Promise<Recalled> {
     const entries: StoredEntry[] = []
     const wanted = new Set(sequences)
     const last = sequences.at(-1) ?? 0

@@ -25,13 +25,12 @@ import { runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import { BatchNotes } from './batch-notes.js'
 import { DurableMetrics, type DurableStats } from './durable-metrics.js'
-import { DurablePendingProduce } from './durable-pending-produce.js'
 import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
 import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
 import { refusalFor, toFailure } from './log-capacity.js'
 import { toLoggedRecord } from './logged.js'
 import { OpenTopics } from './open-topics.js'
-import { RecordOutcomes } from './record-outcomes.js'
+import { DurablePendingProduce, RecordOutcomes } from './record-outcomes.js'
 import { RetentionWatch } from './retention-watch.js'
 import { TopicFollower } from './topic-metadata-subscription.js'
 
@@ -392,7 +391,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
     const producers = topic.producers.filter((producer): producer is PartitionProducer => producer !== undefined)
     for (const { numbering } of producers) if (numbering !== undefined) this.#identity.retired(numbering)
     const partitions = producers.map(({ partition }) => partition)
-    void this.#notes.forget(topic, partitions)
+    void this.#notes.forget(topic.destination, partitions)
   }
 
   stats(): DurableStats {

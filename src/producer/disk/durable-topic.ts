@@ -108,7 +108,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
       topic: name,
       log: deps.log,
       readAhead: deps.readAhead,
-      recall: batch => deps.notes.recall(this, batch),
+      recall: batch => deps.notes.recall(destination, batch),
       mayReturn: () => this.#partitionCount > 0 && !this.#isClosed,
       onReturned: (partition, batch, recalled) => this.#returned(this.#producers.of(partition), batch, recalled)
     })

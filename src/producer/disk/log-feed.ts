@@ -1,7 +1,6 @@
 import type { Logger } from '../../core/model.js'
 import type { StoredEntry } from '../log/entry.js'
-import { RETRY_MS, type ReadLog } from '../log/patient-read.js'
-import { isStuck } from '../log/requested-entries.js'
+import { isStuck, RETRY_MS, type ReadLog } from '../log/requested-entries.js'
 
 /** A reader of the entries of one destination. */
 export interface FeedTarget {

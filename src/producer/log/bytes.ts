@@ -9,3 +9,54 @@ export const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer,
  */
 export const saltedCrc = (bytes: Uint8Array, seed: number): number =>
   bytes.length === 0 ? seed >>> 0 : crc32(bytes, seed)
+
+/** Of the journals: magic, version, salt, id, and their CRC. */
+export const JOURNAL_HEADER_BYTES = 32
+const VERSION = 1
+const CRC_AT = 28
+
+export function encodeJournalHeader(magic: Buffer, id: number, salt: number): Buffer {
+  const header = Buffer.alloc(JOURNAL_HEADER_BYTES)
+  magic.copy(header)
+  header.writeUInt16BE(VERSION, 8)
+  header.writeUInt32BE(salt, 12)
+  header.writeBigUInt64BE(BigInt(id), 16)
+  header.writeUInt32BE(saltedCrc(header.subarray(0, CRC_AT), 0), CRC_AT)
+  return header
+}
+
+/** The salt of a journal; `undefined`: its header is damaged, or not written. */
+export function saltOfJournal(bytes: Buffer, magic: Buffer): number | 'unknownVersion' | undefined {
+  if (bytes.length < JOURNAL_HEADER_BYTES || !bytes.subarray(0, magic.length).equals(magic)) return undefined
+  if (saltedCrc(bytes.subarray(0, CRC_AT), 0) !== bytes.readUInt32BE(CRC_AT)) return undefined
+  return bytes.readUInt16BE(8) === VERSION ? bytes.readUInt32BE(12) : 'unknownVersion'
+}
+
+/** Before the payload of each frame of a journal: its length, and its CRC. */
+export const FRAME_HEADER_BYTES = 8
+
+export function encodeJournalFrame(payload: Buffer, salt: number): Buffer {
+  const header = Buffer.alloc(FRAME_HEADER_BYTES)
+  header.writeUInt32BE(payload.length, 0)
+  header.writeUInt32BE(saltedCrc(payload, salt), 4)
+  return Buffer.concat([header, payload])
+}
+
+/** The payload of the frame that begins at `offset`; `undefined`: none that is whole. */
+export function payloadAt(bytes: Buffer, offset: number, salt: number): Buffer | undefined {
+  const start = offset + FRAME_HEADER_BYTES
+  if (start > bytes.length) return undefined
+  const end = start + bytes.readUInt32BE(offset)
+  if (end === start || end > bytes.length) return undefined
+  const payload = bytes.subarray(start, end)
+  return saltedCrc(payload, salt) === bytes.readUInt32BE(offset + 4) ? payload : undefined
+}
+
+/** Whether whole frames follow, so that the rest is not merely an append that a crash has interrupted. */
+export function hasFrameBehind(bytes: Buffer, offset: number, salt: number, types: readonly number[]): boolean {
+  for (let at = offset; at + FRAME_HEADER_BYTES < bytes.length; at++) {
+    // Looks at the checksum only where the first byte behind it is that of a known type.
+    if (types.includes(bytes[at + FRAME_HEADER_BYTES]!) && payloadAt(bytes, at, salt) !== undefined) return true
+  }
+  return false
+}

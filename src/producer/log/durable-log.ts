@@ -4,6 +4,7 @@ import {
   AppendGroups,
   type Chunk,
   Completions,
+  EntryWatches,
   SyncSchedule,
   type SyncScheduleOptions
 } from './append-groups.js'
@@ -12,7 +13,6 @@ import type { DestinationBacklog, DestinationSearch, FoundDestinations, OpenEntr
 import { toBuffer } from './bytes.js'
 import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
-import { EntryWatches } from './entry-watches.js'
 import type { CommittedGroup, LogHost, Note } from './log-host.js'
 import type { EntryStates } from './log-store.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'

@@ -1,4 +1,13 @@
-import { saltedCrc } from './bytes.js'
+import {
+  encodeJournalFrame,
+  encodeJournalHeader,
+  FRAME_HEADER_BYTES,
+  JOURNAL_HEADER_BYTES as HEADER_BYTES,
+  hasFrameBehind,
+  payloadAt,
+  saltedCrc,
+  saltOfJournal
+} from './bytes.js'
 import { type LogDirectory, type LogFile, outcomesName, withFile } from './files.js'
 import {
   decodeFramePayload,
@@ -7,18 +16,14 @@ import {
   FRAME_TYPES,
   type OutcomeBlock,
   type OutcomeFrame,
+  SequenceRanges,
   visitOutcomes
 } from './outcome-frames.js'
 import type { SequenceRange } from './segment.js'
 import { readUInt64, writeUInt64 } from './segment-header.js'
-import { SequenceRanges } from './sequence-ranges.js'
 
 const MAGIC = Buffer.from('CASTRCPT')
 const SEAL_MAGIC = Buffer.from('CASTRCPE')
-const VERSION = 1
-const HEADER_BYTES = 32
-const CRC_AT = 28
-const FRAME_HEADER_BYTES = 8
 const TRAILER_BYTES = 20
 /** Frames are found again by blocks of about this size. */
 const BLOCK_BYTES = 64 * 1024
@@ -57,14 +62,8 @@ export class OutcomeWriter {
 
   /** @throws when it cannot be written */
   static create(directory: LogDirectory, id: number, salt: number, expiredUpTo: number): OutcomeWriter {
-    const header = Buffer.alloc(HEADER_BYTES)
-    MAGIC.copy(header)
-    header.writeUInt16BE(VERSION, 8)
-    header.writeUInt32BE(salt, 12)
-    writeUInt64(header, id, 16)
-    header.writeUInt32BE(saltedCrc(header.subarray(0, CRC_AT), 0), CRC_AT)
     const opened = directory.open(outcomesName(id), 'create')
-    opened.write(header, 0)
+    opened.write(encodeJournalHeader(MAGIC, id, salt), 0)
     const file = { id, salt, sizeBytes: HEADER_BYTES, newestAtMs: 0, blocks: [], expiredUpTo, isDamaged: false }
     const writer = new OutcomeWriter(file, opened)
     writer.append({ type: 'expired', sequence: expiredUpTo }, [])
@@ -74,7 +73,7 @@ export class OutcomeWriter {
   /** @throws when it cannot be written; the file may then hold a part of the frame, and takes no more */
   append(frame: OutcomeFrame, ranges: readonly SequenceRange[]): void {
     const { file } = this
-    const bytes = encodeFrame(frame, file.salt)
+    const bytes = encodeJournalFrame(encodeFramePayload(frame), file.salt)
     this.#file.write(bytes, file.sizeBytes)
     this.#isDirty = true
     note(file, frame, file.sizeBytes, file.sizeBytes + bytes.length, ranges)
@@ -95,7 +94,7 @@ export class OutcomeWriter {
     SEAL_MAGIC.copy(trailer)
     writeUInt64(trailer, file.sizeBytes, 8)
     trailer.writeUInt32BE(saltedCrc(trailer.subarray(0, 16), file.salt), 16)
-    const bytes = Buffer.concat([encodeFrame(index, file.salt), trailer])
+    const bytes = Buffer.concat([encodeJournalFrame(encodeFramePayload(index), file.salt), trailer])
     this.#file.write(bytes, file.sizeBytes)
     this.#file.sync()
     this.#isDirty = false
@@ -105,14 +104,6 @@ export class OutcomeWriter {
   close(): void {
     this.#file.close()
   }
-}
-
-function encodeFrame(frame: OutcomeFrame, salt: number): Buffer {
-  const payload = encodeFramePayload(frame)
-  const header = Buffer.alloc(FRAME_HEADER_BYTES)
-  header.writeUInt32BE(payload.length, 0)
-  header.writeUInt32BE(saltedCrc(payload, salt), 4)
-  return Buffer.concat([header, payload])
 }
 
 /** Notes a frame that stands in the file now. */
@@ -144,11 +135,8 @@ function note(
  */
 export function openOutcomeFile(directory: LogDirectory, id: number): OutcomeFile | 'unknownVersion' | undefined {
   return withFile(directory, outcomesName(id), opened => {
-    const header = opened.read(0, HEADER_BYTES)
-    if (header.length < HEADER_BYTES || !header.subarray(0, 8).equals(MAGIC)) return undefined
-    if (saltedCrc(header.subarray(0, CRC_AT), 0) !== header.readUInt32BE(CRC_AT)) return undefined
-    if (header.readUInt16BE(8) !== VERSION) return 'unknownVersion'
-    const salt = header.readUInt32BE(12)
+    const salt = saltOfJournal(opened.read(0, HEADER_BYTES), MAGIC)
+    if (typeof salt !== 'number') return salt
     return readSeal(opened, id, salt) ?? scan(opened, id, salt)
   })
 }
@@ -198,7 +186,7 @@ function scan(opened: LogFile, id: number, salt: number): OutcomeFile {
       bytes = opened.read(startsAt, SCAN_BYTES)
       found = frameAt(bytes, 0, salt)
     }
-    if (found === undefined) return { ...file, isDamaged: hasFrameBehind(bytes, salt) }
+    if (found === undefined) return { ...file, isDamaged: hasFrameBehind(bytes, 1, salt, FRAME_TYPES) }
     const ranges: SequenceRange[] = []
     const isWhole = visitOutcomes(found.frame, ({ sequence }) => ranges.push({ first: sequence, count: 1 }))
     if (!isWhole) return { ...file, isDamaged: true }
@@ -208,25 +196,13 @@ function scan(opened: LogFile, id: number, salt: number): OutcomeFile {
 
 /** The frame that begins at `offset`; `undefined`: none that is whole. */
 function frameAt(bytes: Buffer, offset: number, salt: number): { frame: OutcomeFrame; end: number } | undefined {
-  const start = offset + FRAME_HEADER_BYTES
-  if (start > bytes.length) return undefined
-  const end = start + bytes.readUInt32BE(offset)
-  if (end === start || end > bytes.length) return undefined
-  const payload = bytes.subarray(start, end)
-  if (saltedCrc(payload, salt) !== bytes.readUInt32BE(offset + 4)) return undefined
+  const payload = payloadAt(bytes, offset, salt)
+  if (payload === undefined) return undefined
   try {
-    return { frame: decodeFramePayload(payload), end }
+    return { frame: decodeFramePayload(payload), end: offset + FRAME_HEADER_BYTES + payload.length }
   } catch {
     return undefined
   }
-}
-
-/** Whether whole frames follow, so that the rest is not merely an append that a crash has interrupted. */
-function hasFrameBehind(bytes: Buffer, salt: number): boolean {
-  for (let at = 1; at + FRAME_HEADER_BYTES < bytes.length; at++) {
-    if (FRAME_TYPES.includes(bytes[at + FRAME_HEADER_BYTES]!) && frameAt(bytes, at, salt) !== undefined) return true
-  }
-  return false
 }
 
 /**

@@ -1,4 +1,12 @@
-import { saltedCrc } from './bytes.js'
+import {
+  encodeJournalFrame,
+  encodeJournalHeader,
+  FRAME_HEADER_BYTES,
+  hasFrameBehind,
+  JOURNAL_HEADER_BYTES,
+  payloadAt,
+  saltOfJournal
+} from './bytes.js'
 import { journalName, type LogDirectory, type LogFile } from './files.js'
 import type { SequenceRange } from './segment.js'
 import { readUInt64, writeUInt64 } from './segment-header.js'
@@ -16,10 +24,6 @@ export type Progress =
   | { readonly type: 'cut'; readonly count: number; readonly segmentId: number }
 
 const MAGIC = Buffer.from('CASTPROG')
-const VERSION = 1
-const HEADER_BYTES = 32
-const CRC_AT = 28
-const FRAME_HEADER_BYTES = 8
 const COMPLETED = 1
 const NOTE = 2
 const NEXT = 3
@@ -43,13 +47,8 @@ export class ProgressJournal {
 
   /** Writes a new journal that begins with `progress`, and makes it survive a power cut. */
   static create(directory: LogDirectory, id: number, salt: number, progress: Iterable<Progress>): ProgressJournal {
-    const header = Buffer.alloc(HEADER_BYTES)
-    MAGIC.copy(header)
-    header.writeUInt16BE(VERSION, 8)
-    header.writeUInt32BE(salt, 12)
-    writeUInt64(header, id, 16)
-    header.writeUInt32BE(saltedCrc(header.subarray(0, CRC_AT), 0), CRC_AT)
-    const bytes = Buffer.concat([header, ...[...progress].map(one => encodeFrame(one, salt))])
+    const header = encodeJournalHeader(MAGIC, id, salt)
+    const bytes = Buffer.concat([header, ...[...progress].map(one => encodeJournalFrame(encodePayload(one), salt))])
     const file = directory.open(journalName(id), 'create')
     file.write(bytes, 0)
     file.sync()
@@ -62,7 +61,7 @@ export class ProgressJournal {
   }
 
   append(progress: readonly Progress[]): void {
-    const bytes = Buffer.concat(progress.map(one => encodeFrame(one, this.#salt)))
+    const bytes = Buffer.concat(progress.map(one => encodeJournalFrame(encodePayload(one), this.#salt)))
     this.#file.write(bytes, this.#sizeBytes)
     this.#sizeBytes += bytes.length
   }
@@ -85,59 +84,26 @@ export interface ReadProgress {
 
 /** @returns `unknownVersion`: another release wrote it */
 export function readJournal(bytes: Buffer): ReadProgress | 'unknownVersion' {
-  if (!isHeaded(bytes)) return { progress: [], damagedBytes: isUnwritten(bytes) ? 0 : bytes.length }
-  if (bytes.readUInt16BE(8) !== VERSION) return 'unknownVersion'
-  const salt = bytes.readUInt32BE(12)
+  const salt = saltOfJournal(bytes, MAGIC)
+  if (salt === 'unknownVersion') return salt
+  if (salt === undefined) return { progress: [], damagedBytes: isUnwritten(bytes) ? 0 : bytes.length }
   const progress: Progress[] = []
-  let offset = HEADER_BYTES
-  for (let end = frameEnd(bytes, offset, salt); end !== undefined; end = frameEnd(bytes, offset, salt)) {
-    const one = decodePayload(bytes.subarray(offset + FRAME_HEADER_BYTES, end))
+  let offset = JOURNAL_HEADER_BYTES
+  for (let payload = payloadAt(bytes, offset, salt); payload; payload = payloadAt(bytes, offset, salt)) {
+    const one = decodePayload(payload)
     if (one) progress.push(one)
-    offset = end
+    offset += FRAME_HEADER_BYTES + payload.length
   }
-  return { progress, damagedBytes: isTorn(bytes, offset, salt) ? 0 : bytes.length - offset }
+  return { progress, damagedBytes: hasFrameBehind(bytes, offset, salt, KNOWN_TYPES) ? bytes.length - offset : 0 }
 }
 
 /** Whether its header is whole and of this release's version. */
-export function isJournalOfOurs(file: LogFile): boolean {
-  const header = file.read(0, HEADER_BYTES)
-  return isHeaded(header) && header.readUInt16BE(8) === VERSION
-}
-
-const isHeaded = (bytes: Buffer): boolean =>
-  bytes.length >= HEADER_BYTES &&
-  bytes.subarray(0, 8).equals(MAGIC) &&
-  saltedCrc(bytes.subarray(0, CRC_AT), 0) === bytes.readUInt32BE(CRC_AT)
+export const isJournalOfOurs = (file: LogFile): boolean =>
+  typeof saltOfJournal(file.read(0, JOURNAL_HEADER_BYTES), MAGIC) === 'number'
 
 /** A crash came before the header was on the disk. */
 const isUnwritten = (bytes: Buffer): boolean =>
-  bytes.length < HEADER_BYTES || bytes.subarray(0, HEADER_BYTES).every(byte => byte === 0)
-
-/** `undefined`: no whole frame begins here. */
-function frameEnd(bytes: Buffer, offset: number, salt: number): number | undefined {
-  if (offset + FRAME_HEADER_BYTES > bytes.length) return undefined
-  const start = offset + FRAME_HEADER_BYTES
-  const end = start + bytes.readUInt32BE(offset)
-  if (end === start || end > bytes.length) return undefined
-  return saltedCrc(bytes.subarray(start, end), salt) === bytes.readUInt32BE(offset + 4) ? end : undefined
-}
-
-/** Whether the rest may be an append that a crash interrupted: no whole frame follows. */
-function isTorn(bytes: Buffer, offset: number, salt: number): boolean {
-  for (let at = offset; at + FRAME_HEADER_BYTES < bytes.length; at++) {
-    // Looks at the checksum only where the first byte behind it is that of a known type.
-    if (KNOWN_TYPES.includes(bytes[at + FRAME_HEADER_BYTES]!) && frameEnd(bytes, at, salt) !== undefined) return false
-  }
-  return true
-}
-
-function encodeFrame(progress: Progress, salt: number): Buffer {
-  const payload = encodePayload(progress)
-  const header = Buffer.alloc(FRAME_HEADER_BYTES)
-  header.writeUInt32BE(payload.length, 0)
-  header.writeUInt32BE(saltedCrc(payload, salt), 4)
-  return Buffer.concat([header, payload])
-}
+  bytes.length < JOURNAL_HEADER_BYTES || bytes.subarray(0, JOURNAL_HEADER_BYTES).every(byte => byte === 0)
 
 function encodePayload(progress: Progress): Buffer {
   switch (progress.type) {

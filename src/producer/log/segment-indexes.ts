@@ -1,7 +1,6 @@
 import type { MonotonicClock } from '../../core/model.js'
 import { type LogDirectory, type LogFile, type ReadableFile, withFile } from './files.js'
-import { isShortage } from './read-troubles.js'
-import { ReadableParts } from './readable-parts.js'
+import { isShortage, ReadableParts } from './read-troubles.js'
 import { rebuildMerged, scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'

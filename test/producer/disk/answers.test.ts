@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import type { DurablePendingProduce } from '../../../src/producer/disk/durable-pending-produce.js'
+import type { DurablePendingProduce } from '../../../src/producer/disk/record-outcomes.js'
 import { readDeadLetters } from '../../../src/producer/log/inspect.js'
 import { record } from '../../support/delivery-harness.js'
 import { DurableHarness, type DurableHarnessOptions } from '../../support/durable-harness.js'

@@ -10,11 +10,11 @@ import {
   partitionOfNoteKey
 } from '../../../src/producer/disk/batch-notes.js'
 import { DurableMetrics, type DurableStats, LogMetrics } from '../../../src/producer/disk/durable-metrics.js'
-import { DurablePendingProduce, Waiters } from '../../../src/producer/disk/durable-pending-produce.js'
 import { clusterOf } from '../../../src/producer/disk/durable-queue.js'
 import { refusalFor } from '../../../src/producer/disk/log-capacity.js'
 import { numberOfPartitioner, partitionerOfNumber, toLoggedRecord } from '../../../src/producer/disk/logged.js'
 import { FormerBatches } from '../../../src/producer/disk/recalled-batches.js'
+import { DurablePendingProduce, Waiters } from '../../../src/producer/disk/record-outcomes.js'
 import type { LogStats } from '../../../src/producer/log/availability.js'
 import { walSettings } from '../../../src/producer/log/settings.js'
 import { failures } from '../../../src/producer/memory/failures.js'

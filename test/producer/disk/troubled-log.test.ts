@@ -135,7 +135,7 @@ describe('durable: batches that were sent are read again', () => {
     partitionCount: 1,
     sequences
   })
-  const recall = (...sequences: number[]) => notes.recall({ destination: 'default/orders' }, batchOf(...sequences))
+  const recall = (...sequences: number[]) => notes.recall('default/orders', batchOf(...sequences))
   const sequencesOf = (entries: readonly StoredEntry[]): number[] => entries.map(({ sequence }) => sequence)
 
   it('piece by piece, from the first to the last of their records, and no others', async () => {

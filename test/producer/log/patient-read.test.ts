@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { OverloadedError, UnavailableError } from '../../../src/core/errors.js'
-import { askPatiently, readPatiently } from '../../../src/producer/log/patient-read.js'
+import { askPatiently, readPatiently } from '../../../src/producer/log/requested-entries.js'
 
 describe('durable: questions to a disk that cannot be read', () => {
   let clock: SinonFakeTimers

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { VarintReader, VarintWriter } from '../../../src/core/varints.js'
-import { SequenceRanges } from '../../../src/producer/log/sequence-ranges.js'
+import { SequenceRanges } from '../../../src/producer/log/outcome-frames.js'
 import { SeededRandom } from '../../support/random.js'
 
 describe('log: ranges of sequences', () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DurablePendingProduce } from '../../../src/producer/disk/durable-pending-produce.js'
+import { DurablePendingProduce } from '../../../src/producer/disk/record-outcomes.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 
