@@ -15,7 +15,7 @@ import type {
  * trace stays in the process of its request.
  */
 export function tracedGateway(own: Gateway, tracing: Tracing): Gateway {
-  return {
+  return over(own, {
     produce(records, options, origin) {
       const trace = options?.trace ?? origin?.trace?.context ?? tracing.current
       const pendingProduce = own.produce(records, { ...options, trace }, origin)
@@ -24,19 +24,20 @@ export function tracedGateway(own: Gateway, tracing: Tracing): Gateway {
       }
       return pendingProduce
     },
-    lost: (...loss) => own.lost(...loss),
-    topics: (...asked) => own.topics(...asked),
-    topicConfigs: (...asked) => own.topicConfigs(...asked),
     groups: tracedGroups(own.groups, tracing),
-    instances: tracedInstances(own.instances, tracing),
-    admin: own.admin,
-    follow: (...asked) => own.follow(...asked),
-    durableLog: () => own.durableLog(),
-    get isReady() {
-      return own.isReady
-    }
-  }
+    instances: tracedInstances(own.instances, tracing)
+  })
 }
+
+/** An object with these members in place of its own. */
+const over = <Own extends object>(own: Own, members: Partial<Own>): Own =>
+  new Proxy(own, {
+    get(target, name) {
+      if (Object.hasOwn(members, name)) return members[name as keyof Own]
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    }
+  })
 
 function endWhenStored(pendingProduce: PendingProduce, end: (refused: number) => void): void {
   const countOf = (refused: PendingProduce['refused']): number => refused?.filter(one => one !== undefined).length ?? 0
@@ -44,13 +45,7 @@ function endWhenStored(pendingProduce: PendingProduce, end: (refused: number) =>
 }
 
 function tracedGroups(own: GroupGateway, tracing: Tracing): GroupGateway {
-  return {
-    offsets: (...asked) => own.offsets(...asked),
-    commit: (...asked) => own.commit(...asked),
-    consumers: (...asked) => own.consumers(...asked),
-    describe: (...asked) => own.describe(...asked),
-    committed: (...asked) => own.committed(...asked),
-    ack: (...asked) => own.ack(...asked),
+  return over(own, {
     consume(groupId, topic, timeoutMs, asker) {
       const { client, trace } = asker
       const askedAt = Date.now()
@@ -69,32 +64,18 @@ function tracedGroups(own: GroupGateway, tracing: Tracing): GroupGateway {
       }
       return own.consumeMany(groupId, topic, limits, timeoutMs, { client, reply })
     }
-  }
+  })
 }
 
 function tracedInstances(own: InstanceGateway, tracing: Tracing): InstanceGateway {
-  return {
-    create: (...asked) => own.create(...asked),
-    settingsOf: (...asked) => own.settingsOf(...asked),
-    remove: (...asked) => own.remove(...asked),
-    subscribe: (...asked) => own.subscribe(...asked),
-    subscription: (...asked) => own.subscription(...asked),
-    unsubscribe: (...asked) => own.unsubscribe(...asked),
-    assign: (...asked) => own.assign(...asked),
-    assignment: (...asked) => own.assignment(...asked),
-    seek: (...asked) => own.seek(...asked),
+  return over(own, {
     async read(instance, { trace, ...limits }) {
       const askedAt = Date.now()
       const result = await own.read(instance, limits)
       if (result.type === 'done') record(tracing, instance.groupId, result.value.records, askedAt, trace)
       return result
-    },
-    commit: (...asked) => own.commit(...asked),
-    committed: (...asked) => own.committed(...asked),
-    get owners() {
-      return own.owners
     }
-  }
+  })
 }
 
 type Message = Pick<AcquiredMessage, 'topic' | 'partition' | 'offset' | 'headers'>

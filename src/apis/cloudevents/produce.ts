@@ -6,7 +6,6 @@ import type { ProduceRecord, RecordFailure, RecordHeader } from '../../core/mode
 import type { ProduceOptions } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { refusalStatus } from '../../http/access/access.js'
-import { ASYNC_TIMEOUT_MS } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
   BodyTooLargeError,
@@ -14,6 +13,7 @@ import {
   type ProduceAnswer,
   type ProduceApi,
   type ProduceHead,
+  produceOptionsOf,
   type RefusedRequest
 } from '../../http/api/produce-route.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
@@ -152,12 +152,10 @@ interface Head extends SentEvents, ProduceHead {}
 export class EventsApi implements ProduceApi<Head> {
   readonly name = 'cloudevents'
   readonly namesOffsets = false
-  readonly options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
+  readonly options: ProduceApi<Head>['options']
 
   constructor(sync: ProduceOptions) {
-    // A record on disk has no deadline.
-    const deadlineMs = sync.durability === 'disk' ? 0 : ASYNC_TIMEOUT_MS
-    this.options = { sync, async: { ...sync, deadlineMs, answeredBy: this.name } }
+    this.options = produceOptionsOf(this.name, sync)
   }
 
   topicOf({ topic = '' }: Params): string {

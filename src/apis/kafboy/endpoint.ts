@@ -5,7 +5,7 @@ import type { Access } from '../../http/access/access.js'
 import { originOf } from '../../http/api/request-origin.js'
 import type { Answers } from '../../http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
-import { type Asked, type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import type { Asked, Exchange } from '../../http/exchange/exchange.js'
 import { contentsOf, isJsonType, type PayloadMode, parseForm, toJsonObject } from './content.js'
 import type { Editor } from './editor.js'
 import type { Producing } from './producing.js'
@@ -107,14 +107,6 @@ export class Endpoint {
 
 const isEmpty = ({ headers }: IncomingMessage): boolean =>
   headers['content-length'] === undefined && headers['transfer-encoding'] === undefined
-
-/** The path as it was sent, below the prefix and without the query. */
-export function pathOf(request: IncomingMessage, prefix: string): string {
-  const url = sentUrlOf(request)
-  const path = url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?#]*/i, '')
-  const end = path.search(/[?#]/)
-  return path.slice(prefix.length, end < 0 ? undefined : end)
-}
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const DISCO_POOL_BYTES = 1024 * 1024

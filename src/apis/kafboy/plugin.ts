@@ -3,10 +3,10 @@ import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
 import { withKeys } from '../../http/api/idempotency.js'
 import { Answers } from '../../http/exchange/answers.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
+import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { Editor } from './editor.js'
 import { Ekaf } from './ekaf/ekaf.js'
-import { Disco, Endpoint, pathOf } from './endpoint.js'
+import { Disco, Endpoint } from './endpoint.js'
 import { HookCalls } from './hooks/hook-calls.js'
 import { loadHooks } from './hooks/load-hooks.js'
 import { kafboyMetrics } from './kafboy-metrics.js'
@@ -33,8 +33,8 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
     const endpoint = new Endpoint(settings.payload, maxBodyBytes, { ...parts, access: context.access })
     const disco = new Disco(answers, maxBodyBytes)
     const table = new RouteTable(settings)
-    const routeOf = (request: IncomingMessage) => table.find(pathOf(request, app.prefix))
-    nameRoutes(app, request => table.find(pathOf(request.raw, app.prefix))?.path)
+    const routeOf = (request: IncomingMessage) => table.find(sentPartsOf(request, app.prefix).path)
+    nameRoutes(app, request => table.find(sentPartsOf(request.raw, app.prefix).path)?.path)
     const serve = (exchange: Exchange): void => {
       const route = routeOf(exchange.request)
       if (route?.type === 'produce') {

@@ -5,13 +5,20 @@ import type { Access } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import type { ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
-import { type Asked, type Exchange, hasBody, isOnOwnPort, sentUrlOf } from '../../http/exchange/exchange.js'
+import {
+  type Asked,
+  type Exchange,
+  hasBody,
+  isOnOwnPort,
+  sentPartsOf,
+  sentUrlOf
+} from '../../http/exchange/exchange.js'
 import { ConsumeEndpoint } from './consume-endpoint.js'
 import { OffsetsEndpoint } from './offsets-endpoint.js'
 import type { ClusterOperation } from './operations.js'
 import { parseQuery } from './parameters.js'
 import type { PixyAnswers } from './pixy-answers.js'
-import { FormReader, type PixyRequest, sentParts } from './pixy-request.js'
+import { FormReader, type PixyRequest } from './pixy-request.js'
 import { PixyError } from './produce.js'
 import type { KafkaPixySettings } from './settings.js'
 import { TailEndpoint } from './tail-endpoint.js'
@@ -90,7 +97,7 @@ export class Endpoint {
       else produce.receive(exchange, params)
     } else if (gateway === undefined) answers.error(exchange, 400, noCluster(cluster), { isRead: !hasBody(exchange) })
     else {
-      const { query } = sentParts(exchange.request, this.#prefix)
+      const { query } = sentPartsOf(exchange.request, this.#prefix)
       this.#routes[operation]({ exchange, gateway, topic, query: parseQuery(query) })
     }
   }
@@ -114,14 +121,14 @@ export class Endpoint {
   /** Answers a request that the process has refused. The liveness check succeeds until the end. */
   refuse(asked: Asked, error: CastellanError): void {
     const { req: request } = asked.response
-    const { path } = sentParts(request, this.#prefix)
+    const { path } = sentPartsOf(request, this.#prefix)
     if (error.code === 'shuttingDown' && request.method === 'GET' && path === '/_ping') this.#parts.answers.pong(asked)
     else this.#parts.answers.refuse(asked, error)
   }
 
   /** Paths of the API's own port have no prefix. */
   #locationOf(exchange: Exchange, path: string): string {
-    const { query } = sentParts(exchange.request, this.#prefix)
+    const { query } = sentPartsOf(exchange.request, this.#prefix)
     return `${isOnOwnPort(exchange) ? '' : this.#prefix}${path}${query === '' ? '' : `?${query}`}`
   }
 

@@ -1,9 +1,8 @@
-import type { IncomingMessage } from 'node:http'
 import { OverloadedError } from '../../core/errors.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Access } from '../../http/access/access.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
-import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
 import { type ParsedQuery, parseQuery, type Values } from './parameters.js'
 import type { PixyAnswers } from './pixy-answers.js'
 
@@ -23,17 +22,6 @@ export interface RouteParts {
   readonly answers: PixyAnswers
   /** Called when a request has failed by a bug. */
   readonly broken: (request: PixyRequest, error: unknown) => void
-}
-
-/** The path as it was sent, below the prefix, and the query behind it. */
-export function sentParts(request: IncomingMessage, prefix: string): { readonly path: string; readonly query: string } {
-  const url = sentUrlOf(request)
-  const local = (url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?#]*/i, '')).slice(prefix.length)
-  const hash = local.indexOf('#')
-  const withoutFragment = hash < 0 ? local : local.slice(0, hash)
-  const mark = withoutFragment.indexOf('?')
-  if (mark < 0) return { path: withoutFragment, query: '' }
-  return { path: withoutFragment.slice(0, mark), query: withoutFragment.slice(mark + 1) }
 }
 
 /** A body, and the parameters in it. The bytes are valid until the call returns; of a form there are none left. */

@@ -7,10 +7,11 @@ import { type ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import type { Admission } from '../../http/exchange/admission.js'
 import { Answers } from '../../http/exchange/answers.js'
+import { sentPartsOf } from '../../http/exchange/exchange.js'
 import { Endpoint } from './endpoint.js'
 import { CLUSTER_PATH, operationsByCluster } from './operations.js'
 import { PixyAnswers } from './pixy-answers.js'
-import { isFormType, sentParts } from './pixy-request.js'
+import { isFormType } from './pixy-request.js'
 import { MessageApi } from './produce.js'
 import type { KafkaPixySettings } from './settings.js'
 import { type OddPath, oddPathOf, withAlias } from './target.js'
@@ -39,7 +40,7 @@ export const kafkaPixyPlugin =
     app.setErrorHandler(refusedBy((asked, error) => endpoint.refuse(asked, error)))
     app.setNotFoundHandler(answeredBefore)
     app.addHook('preParsing', function (request, reply, payload, done) {
-      const odd = oddPathOf(sentParts(request.raw, app.prefix).path)
+      const odd = oddPathOf(sentPartsOf(request.raw, app.prefix).path)
       if (odd === undefined) done(null, payload)
       else byHand(exchange => endpoint.odd(exchange, odd)).call(this, request, reply, payload, done)
     })

@@ -1,6 +1,6 @@
 import { CastellanError, type ErrorCode, StacklessError } from '../../core/errors.js'
 import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../core/model.js'
-import type { Gateway, ProduceOptions } from '../../gateway/gateway.js'
+import type { Gateway } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
@@ -12,20 +12,20 @@ import {
   type RefusedRequest
 } from '../../http/api/produce-route.js'
 import { Answers, WARNING_HEADER } from '../../http/exchange/answers.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
+import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
 import { produceFailureOf, SHUTTING_DOWN, TOO_LARGE } from './failure-texts.js'
 import { bytesOf, merged, parseQuery, type Values } from './parameters.js'
 import { errorBody, JSON_TYPE } from './pixy-answers.js'
-import { type ContentKind, contentKindOf, sentParts } from './pixy-request.js'
+import { type ContentKind, contentKindOf } from './pixy-request.js'
 import {
   API,
   HeaderValueError,
   messageHeadersOf,
+  messageOptionsFor,
   messageSizeOf,
   NO_HEADERS_YET,
-  PASSING,
-  produceOptionsOf
+  PASSING
 } from './producing.js'
 import type { KafkaPixySettings } from './settings.js'
 import { DEFAULT_CLUSTER } from './target.js'
@@ -71,13 +71,13 @@ export interface ProduceParts {
 export class MessageApi implements ProduceApi<Head> {
   readonly name = API
   readonly namesOffsets = true
-  readonly options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
+  readonly options: ProduceApi<Head>['options']
   readonly #parts: ProduceParts
   readonly #ok: ProduceAnswer
 
   constructor(parts: ProduceParts) {
     this.#parts = parts
-    this.options = produceOptionsOf(parts.settings, parts.capacityWaitMs)
+    this.options = messageOptionsFor(parts.settings, parts.capacityWaitMs)
     this.#ok = { status: 200, body: '{}', template: new Answers(parts.now).template(200, JSON_TYPE) }
   }
 
@@ -91,7 +91,7 @@ export class MessageApi implements ProduceApi<Head> {
     if (kind === undefined) throw new PixyError(400, `unsupported content type ${type ?? ''}`)
     if (kind === 'raw' && length === undefined) throw new PixyError(400, 'missing Content-Length header')
     const { gateways, prefix } = this.#parts
-    const { values } = parseQuery(sentParts(request, prefix).query)
+    const { values } = parseQuery(sentPartsOf(request, prefix).query)
     const isModern = wantsModern(request)
     return {
       topic,

@@ -1,6 +1,6 @@
 import type { RecordFailure, RecordHeader } from '../../core/model.js'
-import type { PartitionerName, ProduceOptions } from '../../gateway/gateway.js'
-import { ASYNC_TIMEOUT_MS } from '../../http/api/api.js'
+import type { PartitionerName } from '../../gateway/gateway.js'
+import { type ProduceApi, type ProduceHead, produceOptionsOf } from '../../http/api/produce-route.js'
 import type { KafkaPixySettings } from './settings.js'
 
 const PARTITIONERS: Readonly<Record<KafkaPixySettings['partitioner'], PartitionerName>> = {
@@ -19,25 +19,11 @@ export const NO_HEADERS_YET =
   'headers are not supported with this version of Kafka. Consider changing `kafka.version` (apis.kafka-pixy.messageHeaders)'
 
 /** How messages are produced, with and without waiting for Kafka. */
-export function produceOptionsOf(
-  settings: KafkaPixySettings,
-  capacityWaitMs = 0
-): {
-  readonly sync: ProduceOptions
-  readonly async: ProduceOptions
-} {
-  const partitioner = PARTITIONERS[settings.partitioner]
-  const { durability, syncTimeoutMs } = settings
-  return {
-    sync: { partitioner, deadlineMs: syncTimeoutMs, capacityWaitMs },
-    async: {
-      partitioner,
-      durability,
-      deadlineMs: durability === 'disk' ? 0 : ASYNC_TIMEOUT_MS,
-      capacityWaitMs,
-      answeredBy: API
-    }
-  }
+export function messageOptionsFor(settings: KafkaPixySettings, capacityWaitMs = 0): ProduceApi<ProduceHead>['options'] {
+  const { durability, syncTimeoutMs: deadlineMs } = settings
+  const sync = { partitioner: PARTITIONERS[settings.partitioner], deadlineMs, capacityWaitMs }
+  const { async } = produceOptionsOf(API, { ...sync, durability })
+  return { sync, async }
 }
 
 const MESSAGE_BYTES = 36

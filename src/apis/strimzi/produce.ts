@@ -2,7 +2,6 @@ import { CastellanError } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import type { ProduceOptions } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
-import { ASYNC_TIMEOUT_MS } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
   BodyTooLargeError,
@@ -10,6 +9,7 @@ import {
   type ProduceAnswer,
   type ProduceApi,
   type ProduceHead,
+  produceOptionsOf,
   type RefusedRequest
 } from '../../http/api/produce-route.js'
 import { firstFailureOf } from '../../http/exchange/answers.js'
@@ -42,12 +42,10 @@ interface Head extends ProduceHead {
 export class RecordsApi implements ProduceApi<Head> {
   readonly name = 'strimzi'
   readonly namesOffsets = true
-  readonly options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
+  readonly options: ProduceApi<Head>['options']
 
   constructor(sync: ProduceOptions) {
-    // A record on disk has no deadline.
-    const deadlineMs = sync.durability === 'disk' ? 0 : ASYNC_TIMEOUT_MS
-    this.options = { sync, async: { ...sync, deadlineMs, answeredBy: this.name } }
+    this.options = produceOptionsOf(this.name, sync)
   }
 
   topicOf({ topicname: topic = '' }: Params): string {

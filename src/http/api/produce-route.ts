@@ -16,7 +16,7 @@ import {
   knownOfAccepted,
   wantsModern
 } from '../exchange/modern-answers.js'
-import { type ApiContext, admissionOf } from './api.js'
+import { type ApiContext, ASYNC_TIMEOUT_MS, admissionOf } from './api.js'
 import { byHand } from './by-hand.js'
 import type { Params } from './endpoint.js'
 import { type GuardOptions, withKeys } from './idempotency.js'
@@ -99,6 +99,12 @@ export interface ProduceApi<Head extends ProduceHead> {
   broken(error: unknown): ProduceAnswer
   /** Called when a body is too large, instead of refusing it at once. @param refuse to be called once */
   tooLarge?(exchange: Exchange, error: BodyTooLargeError, refuse: (error: BodyTooLargeError) => void): void
+}
+
+/** The options of requests that wait for Kafka, and those of others: a record on disk has no deadline. */
+export function produceOptionsOf(api: string, sync: ProduceOptions): ProduceApi<ProduceHead>['options'] {
+  const deadlineMs = sync.durability === 'disk' ? 0 : ASYNC_TIMEOUT_MS
+  return { sync, async: { ...sync, deadlineMs, answeredBy: api } }
 }
 
 /** The body is larger than allowed. */

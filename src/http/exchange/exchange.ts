@@ -31,6 +31,17 @@ type Sent = IncomingMessage & { sentUrl?: string }
  */
 export const sentUrlOf = (request: IncomingMessage): string => (request as Sent).sentUrl ?? request.url ?? '/'
 
+/** The path as it was sent, below the prefix of its API, and the query behind it. A request line may hold an absolute URL. */
+export function sentPartsOf(
+  request: IncomingMessage,
+  prefix: string
+): { readonly path: string; readonly query: string } {
+  const url = sentUrlOf(request)
+  const local = (url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?#]*/i, '')).slice(prefix.length)
+  const [, path = '', query = ''] = /^([^?#]*)(?:\?([^#]*))?/.exec(local)!
+  return { path, query }
+}
+
 /** Whether a request came by its API's own port, where the server has put the prefix in front. */
 export const isOnOwnPort = ({ request }: Pick<Exchange, 'request'>): boolean =>
   (request as { originalUrl?: string }).originalUrl !== undefined

@@ -14,11 +14,12 @@ import {
   parseQuery,
   textOf
 } from '../../../src/apis/kafka-pixy/parameters.js'
-import { contentKindOf, isFormType, sentParts } from '../../../src/apis/kafka-pixy/pixy-request.js'
+import { contentKindOf, isFormType } from '../../../src/apis/kafka-pixy/pixy-request.js'
 import { messageHeadersOf, messageSizeOf } from '../../../src/apis/kafka-pixy/producing.js'
 import { oddPathOf, withAlias } from '../../../src/apis/kafka-pixy/target.js'
 import type { Gateway } from '../../../src/gateway/gateway.js'
 import { idOf, positionsOf } from '../../../src/http/api/tail.js'
+import { sentPartsOf } from '../../../src/http/exchange/exchange.js'
 import { checkRows } from '../../support/rows.js'
 
 const valuesOf = (query: string) => parseQuery(query).values
@@ -292,7 +293,7 @@ describe('pixy: what a request is', () => {
   const asked = (method: string, url: string) => ({ method, url }) as IncomingMessage
 
   it('has a path below the prefix and a query, of a whole URL, too', () => {
-    const parts = (url: string) => Object.values(sentParts(asked('GET', url), '/pixy'))
+    const parts = (url: string) => Object.values(sentPartsOf(asked('GET', url), '/pixy'))
     expect(parts('/pixy/topics')).to.deep.equal(['/topics', ''])
     expect(parts('/pixy/topics?a=?b')).to.deep.equal(['/topics', 'a=?b'])
     expect(parts('/pixy/topics?a#b?c')).to.deep.equal(['/topics', 'a'])

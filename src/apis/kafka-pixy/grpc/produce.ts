@@ -1,9 +1,9 @@
 import { status } from '@grpc/grpc-js'
 import type { ProduceRecord } from '../../../core/model.js'
-import type { Gateway, Loss, ProduceOptions, ProduceOrigin } from '../../../gateway/gateway.js'
+import type { Gateway, Loss, ProduceOrigin } from '../../../gateway/gateway.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import { TOO_LARGE } from '../failure-texts.js'
-import { API, messageSizeOf, NO_HEADERS_YET, PASSING, produceOptionsOf } from '../producing.js'
+import { API, messageOptionsFor, messageSizeOf, NO_HEADERS_YET, PASSING } from '../producing.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ProdRq, ProdRs } from './messages.js'
 import { StatusError, statusOf } from './statuses.js'
@@ -16,12 +16,12 @@ const NO_PLACE: ProdRs = { partition: -1, offset: -1 }
 export class Producer {
   readonly #settings: KafkaPixySettings
   readonly #refused: RefusedByApi
-  readonly #options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
+  readonly #options: ReturnType<typeof messageOptionsFor>
 
   constructor(settings: KafkaPixySettings, refused: RefusedByApi) {
     this.#settings = settings
     this.#refused = refused
-    this.#options = produceOptionsOf(settings)
+    this.#options = messageOptionsFor(settings)
   }
 
   async produce(gateway: Gateway, request: ProdRq, origin: ProduceOrigin): Promise<ProdRs> {
