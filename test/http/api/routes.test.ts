@@ -13,7 +13,9 @@ describe('the routes of an API', () => {
     ['post', '/topics/{topic}'],
     ['get', '/topics/{topic}'],
     ['get', '/topics/{topic}/tail'],
-    ['put', '/configs:alter']
+    ['put', '/configs:alter'],
+    ['get', '/groups/'],
+    ['post', '/groups/{group}']
   ]
   let app: FastifyInstance
   before(async () => {
@@ -44,7 +46,10 @@ describe('the routes of an API', () => {
         ['POST', '/api/configs:alter', 405, 'PUT'],
         ['POST', '/api', 405, 'GET'],
         ['POST', '/api/', 405, 'GET'],
-        ['POST', '/api/nothing', 404, '']
+        ['POST', '/api/nothing', 404, ''],
+        ['GET', '/api/groups/', 200, ''],
+        ['POST', '/api/groups/', 405, 'GET'],
+        ['POST', '/api/groups/g', 200, '']
       ],
       async ([method, url, status, allow]) => {
         const headers = { 'content-type': 'nonsense' }
