@@ -121,6 +121,20 @@ describe('consumer instances of gateways that know each other', () => {
     expect(done(await verbsOf(former).subscription(instance)), 'afterwards').to.deep.equal([])
   })
 
+  for (const [what, includes] of [
+    ['', undefined],
+    [' that restricts the client', (name: string) => name === topic]
+  ] as const)
+    it(`know the topics of a pattern${what} before another gateway answers which rights a request needs`, async () => {
+      const gateways = await pair()
+      await create(gateways[0])
+      const [former, owner] = ownerFirst(gateways)
+      done(await verbsOf(former).subscribe(instance, { pattern: `${topic}.*`, includes }))
+      expect(done(await verbsOf(former).subscription(instance)), 'at once').to.deep.equal([topic])
+      former.cut()
+      expect(done(await verbsOf(owner).subscription(instance)), 'at the next owner').to.deep.equal([topic])
+    })
+
   it('are removed and created anew at any gateway: nobody remembers where they were', async () => {
     const gateways = await pair()
     for (const [at, other] of [gateways, [gateways[1], gateways[0]]] as const) {

@@ -186,9 +186,13 @@ export class ConsumerInstance {
     this.#end(whenEnded, result)
   }
 
-  /** The topics of the subscription; none: it is not subscribed. */
-  get subscription(): readonly string[] {
-    return this.#topics?.names ?? []
+  /** The topics of the subscription, once those of a pattern are known; none: it is not subscribed. */
+  subscription({ reply }: Requester<InstanceResult<readonly string[]>>): void {
+    if (!this.#topics) reply({ type: 'done', value: [] })
+    else
+      this.#topics.whenKnown(names =>
+        reply(names ? { type: 'done', value: names } : late('the question for the topics of the pattern'))
+      )
   }
 
   /** Ends a subscription or an assignment. */

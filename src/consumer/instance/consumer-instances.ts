@@ -293,11 +293,16 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       return ownFailure('invalidRequest', `the pattern is not valid: ${(error as Error).message}`, false)
     }
     const chosen = this.#matching(topics.pattern, client, topics.includes)
-    return this.#change(instance, (consumer, { reply }) => reply(consumer.subscribe(chosen)))
+    // Those that match now are stored: a client may be allowed no others.
+    return this.#change(instance, (consumer, { reply }) => {
+      const result = consumer.subscribe(chosen)
+      if (result.type !== 'done') reply(result)
+      else consumer.subscription({ reply: known => reply(known.type === 'done' ? result : known) })
+    })
   }
 
   subscription(instance: InstanceName): Promise<InstanceResult<readonly string[]>> {
-    return this.#ask(instance, (consumer, { reply }) => reply({ type: 'done', value: consumer.subscription }))
+    return this.#ask(instance, (consumer, requester) => consumer.subscription(requester))
   }
 
   unsubscribe(instance: InstanceName): Promise<InstanceResult<void>> {

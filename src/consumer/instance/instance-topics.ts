@@ -27,6 +27,8 @@ export class InstanceTopicsWatch {
   readonly #options: InstanceTopicsOptions
   /** `undefined`: the topics that match are not looked up yet. */
   #names: readonly string[] | undefined
+  /** Called when the first look-up is over, with its topics, or without when there is none. */
+  readonly #waiting: ((names: readonly string[] | undefined) => void)[] = []
   #timer: Timer | undefined
   #isStopped = false
 
@@ -43,9 +45,20 @@ export class InstanceTopicsWatch {
     return this.#names ?? []
   }
 
+  /** Calls back as soon as the topics are known. `undefined`: Kafka has not told them, or the subscription has ended. */
+  whenKnown(run: (names: readonly string[] | undefined) => void): void {
+    this.#waiting.push(run)
+    if (this.#names) this.#answer()
+  }
+
   stop(): void {
     this.#isStopped = true
     this.#timer?.cancel()
+    this.#answer()
+  }
+
+  #answer(): void {
+    for (const run of this.#waiting.splice(0)) run(this.#names)
   }
 
   #lookUp(choice: MatchingTopics): void {
@@ -72,6 +85,7 @@ export class InstanceTopicsWatch {
         onChosen(names)
       }
     }
+    this.#answer()
     const pauseMs = this.names.length > 0 ? checkMs : missingCheckMs
     this.#timer = runtime.after(pauseMs, () => this.#lookUp(choice))
   }
