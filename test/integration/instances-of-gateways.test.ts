@@ -121,6 +121,26 @@ describe('consumer instances of gateways that know each other', () => {
     expect(done(await verbsOf(former).subscription(instance)), 'afterwards').to.deep.equal([])
   })
 
+  it('keep each change that a gateway has confirmed while another one takes the instance over', async () => {
+    const gateways = await pair()
+    await create(gateways[0])
+    const [a, b] = gateways
+    a.cut()
+    for (let round = 0; round < 40; round++) {
+      const [one, other] = round % 2 === 0 ? [a, b] : [b, a]
+      const partition = { topic, partition: round }
+      const beside = [one, other].map(async at => {
+        for (let turn = 0; turn < round % 7; turn++) await pass(1)
+        await verbsOf(at).assignment(instance)
+      })
+      const changed = await verbsOf(one).assign(instance, [partition])
+      await Promise.all(beside)
+      // A gateway that has lost the race too often answers 503.
+      if (changed.type !== 'done') expect(changed).to.include({ code: 'clusterChanged' })
+      else expect(done(await verbsOf(other).assignment(instance)), `round ${round}`).to.deep.equal([partition])
+    }
+  })
+
   for (const [what, includes] of [
     ['', undefined],
     [' that restricts the client', (name: string) => name === topic]

@@ -41,6 +41,11 @@ export class CompactedTopic {
     this.#place = { topic: options.topic, partition: 0 }
   }
 
+  /** The offset up to which the log was read; -1: nothing was. */
+  get readTo(): Offset {
+    return (this.#next ?? 0) - 1
+  }
+
   /** Reads all records that are in the log at the time of the call. @throws TopicError, TimedOutError */
   async readToEnd(): Promise<void> {
     if (this.#id === undefined) await this.#find()

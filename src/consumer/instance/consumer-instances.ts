@@ -112,7 +112,15 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     this.#store =
       topic === ''
         ? undefined
-        : new InstanceStore({ ...deps, topic, onTaken: instance => this.#taken(keyOf(instance)) })
+        : new InstanceStore({
+            ...deps,
+            topic,
+            onTaken: instance => this.#taken(keyOf(instance)),
+            onIgnored: instance => {
+              const entry = this.#entries.get(keyOf(instance))
+              if (entry) void this.#save(entry)
+            }
+          })
     this.#batches = new HeldBatches(settings.bufferMaxBytes)
     this.#budget = new ReadBudget(2 * settings.bufferMaxBytes)
     this.#shares = new Shares(settings.maxGroups)
@@ -154,7 +162,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     if (full) return full
     const found = await this.#store?.find(instance)
     if (found) return 'type' in found ? found : UNKNOWN
-    return (await this.#store?.claim(instance, stored)) ?? this.#opened(instance, stored)
+    return (await this.#store?.claim(instance, stored, undefined)) ?? this.#opened(instance, stored)
   }
 
   /**
@@ -176,6 +184,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       this.#store?.release(instance)
       return SHUTTING_DOWN
     }
+    if (this.#store?.owns(instance) === false) return TAKEN
     const entry = this.#start(instance, settings, client)
     this.#entries.set(keyOf(instance), entry)
     this.#count()
@@ -202,7 +211,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     if ('type' in stored) return stored
     const { settings, client, topics, assigned } = stored
     const failure =
-      this.#fullFor(client) ?? (await this.#store!.claim(instance, { settings, client, topics, assigned }))
+      this.#fullFor(client) ?? (await this.#store!.claim(instance, { settings, client, topics, assigned }, stored))
     if (failure) return failure
     const chosen = this.#chosenBy(stored)
     const opened = this.#opened(instance, stored)

@@ -5,6 +5,7 @@ import { ownFailure } from '../../router/requests/failures.js'
 import { CompactedTopic, type CompactedTopicOptions, failureOfError, TopicError } from './compacted-topic.js'
 import type { InstanceName } from './instances.js'
 import {
+  follows,
   instanceOfBytes,
   instanceRecordOf,
   type KnownInstance,
@@ -24,11 +25,14 @@ const MAX_AGE_MS = 3_600_000
 /** How long after its idle time an instance is removed that no process has, and how many at a time. */
 const EXPIRED_MS = 600_000
 const MAX_EXPIRED = 100
-/** The offset of the record of an instance that is in memory alone. */
-const NOT_STORED = -1
+/** No offset. */
+const NONE = -1
 
 /** A process that was asked for the instance meanwhile has taken it over. */
 export const TAKEN = ownFailure('clusterChanged', 'another process has taken over the consumer instance', true)
+
+/** A state, and the record that has it. */
+export interface FoundInstance extends StoredInstance, Pick<KnownInstance, 'owner' | 'offset'> {}
 
 export interface InstanceStoreOptions extends Pick<CompactedTopicOptions, 'router' | 'topic' | 'log'> {
   /** Milliseconds since 1970. */
@@ -36,11 +40,14 @@ export interface InstanceStoreOptions extends Pick<CompactedTopicOptions, 'route
   readonly clock: MonotonicClock
   /** Called when another process has written the state of an instance of this one, or has removed it. */
   readonly onTaken: (instance: InstanceName) => void
+  /** Called when the last record of an instance of this process does not count: Kafka may keep no other one. */
+  readonly onIgnored: (instance: InstanceName) => void
 }
 
 /**
  * The states of all instances of a cluster by their names, in a compacted topic with one partition. The last record of an
- * instance counts: the process that has written it has the instance. One that writes a later record takes it over.
+ * instance counts: the process that has written it has the instance. One that writes a later record takes it over. A record
+ * whose process had not read what another one had written before does not count, so that no change is lost.
  */
 export class InstanceStore {
   readonly #options: InstanceStoreOptions
@@ -49,9 +56,15 @@ export class InstanceStore {
   readonly #known = new Map<string, KnownInstance>()
   /** Instances with records that were read in this look. */
   readonly #changed = new Set<string>()
+  /** Instances with records of others that were read in this look, and do not count. */
+  readonly #disturbed = new Set<string>()
+  /** The offsets of own records that do not count. */
+  readonly #ignored = new Set<Offset>()
   #bytes = 0
-  /** The instances of this process, with the offsets of their last own records. */
-  readonly #own = new Map<string, Offset>()
+  /** The instances of this process. */
+  readonly #own = new Set<string>()
+  /** How far the log was read in the last look that is over. */
+  #readTo: Offset = NONE
   #readAt = Number.NEGATIVE_INFINITY
   #looking: Promise<unknown> = Promise.resolve()
   #nextLook: Promise<Failure | undefined> | undefined
@@ -68,10 +81,9 @@ export class InstanceStore {
       log,
       onRecord: record => this.#apply(record),
       onForgotten: isAnother => {
-        this.#known.clear()
-        this.#changed.clear()
+        for (const copied of [this.#known, this.#changed, this.#disturbed, this.#ignored]) copied.clear()
         this.#bytes = 0
-        if (isAnother) for (const key of this.#own.keys()) this.#own.set(key, NOT_STORED)
+        if (isAnother) this.#readTo = NONE
       }
     })
   }
@@ -89,15 +101,21 @@ export class InstanceStore {
     return this.#nextLook
   }
 
-  /** The state of an instance now, and who has written it; `undefined`: there is no such instance. */
-  async find(instance: InstanceName): Promise<Failure | (StoredInstance & { readonly owner: string }) | undefined> {
+  /** The state of an instance now; `undefined`: there is no such instance. */
+  async find(instance: InstanceName): Promise<Failure | FoundInstance | undefined> {
     const failure = await this.catchUp()
     if (failure || this.#isRefused) return failure
-    const known = this.#known.get(keyOfInstance(instance))
-    if (!known?.value || known.expiresAtMs <= this.#options.now()) return undefined
-    const stored = instanceOfBytes(known.value)
+    const known = this.#living(instance)
+    if (!known) return undefined
+    const { owner, offset } = known
+    const stored = instanceOfBytes(known.value!)
     if (!stored) return ownFailure('protocol', 'the stored state of the instance cannot be read', false)
-    return { ...stored, owner: known.owner }
+    return { ...stored, owner, offset }
+  }
+
+  #living(instance: InstanceName): KnownInstance | undefined {
+    const known = this.#known.get(keyOfInstance(instance))
+    return known?.value && known.expiresAtMs > this.#options.now() ? known : undefined
   }
 
   /** Whether this process has the instance, as far as it has read. */
@@ -105,18 +123,35 @@ export class InstanceStore {
     return this.#own.has(keyOfInstance(instance))
   }
 
-  /** Makes an instance one of this process, after {@link find} has told what there is. */
-  async claim(instance: InstanceName, stored: StoredInstance): Promise<Failure | undefined> {
+  /**
+   * Makes an instance one of this process. {@link TAKEN}: another process was faster.
+   *
+   * @param found what {@link find} has told
+   */
+  async claim(
+    instance: InstanceName,
+    stored: StoredInstance,
+    found: Pick<FoundInstance, 'offset'> | undefined
+  ): Promise<Failure | undefined> {
     if (this.#known.size >= MAX_INSTANCES || this.#bytes >= MAX_BYTES)
       return ownFailure('quotaExceeded', `too many consumer instances are stored (limit ${MAX_INSTANCES})`, true)
-    return this.#put(instance, stored)
+    if (!this.#isRefused && this.#living(instance)?.offset !== found?.offset) return TAKEN
+    const failure = await this.#put(instance, stored)
+    if (failure) return failure
+    const key = keyOfInstance(instance)
+    if (!this.#isRefused && this.#known.get(key)?.owner !== this.id) return TAKEN
+    this.#own.add(key)
+    return undefined
   }
 
   /** Writes a new state of an instance of this process; `null` removes it. {@link TAKEN}: another process has it. */
   async write(instance: InstanceName, stored: StoredInstance | null): Promise<Failure | undefined> {
     const failure = await this.catchUp()
     if (failure) return failure
-    return this.owns(instance) ? this.#put(instance, stored) : TAKEN
+    if (!this.owns(instance)) return TAKEN
+    const failed = await this.#put(instance, stored)
+    if (!failed && !stored) this.release(instance)
+    return failed
   }
 
   /** The instance is no longer here; its state remains. */
@@ -124,15 +159,13 @@ export class InstanceStore {
     this.#own.delete(keyOfInstance(instance))
   }
 
+  /** @returns {@link TAKEN}: the record does not count */
   async #put(instance: InstanceName, stored: StoredInstance | null): Promise<Failure | undefined> {
-    const key = keyOfInstance(instance)
-    let offset = NOT_STORED
+    if (this.#isRefused) return undefined
+    let offset = NONE
     const write = async (): Promise<void> => void (offset = await this.#topic.append([this.#record(instance, stored)]))
-    const failure = this.#isRefused ? undefined : await this.#tried(write)
-    if (failure) return failure
-    if (stored) this.#own.set(key, offset)
-    else this.#own.delete(key)
-    return undefined
+    const failure = (await this.#tried(write)) ?? (await this.catchUp())
+    return failure ?? (this.#ignored.delete(offset) ? TAKEN : undefined)
   }
 
   get #isRefused(): boolean {
@@ -162,15 +195,15 @@ export class InstanceStore {
     if (startedAt - this.#readAt > MAX_AGE_MS) this.#topic.forget(false)
     await this.#topic.readToEnd()
     this.#readAt = startedAt
-    if (this.#changed.size === 0) return
+    this.#readTo = this.#topic.readTo
+    if (this.#changed.size + this.#disturbed.size === 0) return
     for (const key of this.#changed) {
-      const { instance, offset, owner, value } = this.#known.get(key)!
-      if (!value) this.#known.delete(key)
-      if (owner === this.id || offset <= (this.#own.get(key) ?? offset)) continue
-      this.#own.delete(key)
-      this.#options.onTaken(instance)
+      const { instance, owner } = this.#known.get(key)!
+      if (owner !== this.id && this.#own.delete(key)) this.#options.onTaken(instance)
     }
+    for (const key of this.#disturbed) if (this.#own.has(key)) this.#options.onIgnored(this.#known.get(key)!.instance)
     this.#changed.clear()
+    this.#disturbed.clear()
     this.#removeExpired()
   }
 
@@ -181,20 +214,30 @@ export class InstanceStore {
       return
     }
     const key = keyOfInstance(known.instance)
+    if (!follows(known, this.#known.get(key))) {
+      if (known.owner === this.id) this.#ignored.add(known.offset)
+      else this.#disturbed.add(key)
+      return
+    }
     this.#bytes += (known.value?.length ?? 0) - (this.#known.get(key)?.value?.length ?? 0)
     this.#known.set(key, known)
     this.#changed.add(key)
   }
 
   #record(instance: InstanceName, stored: StoredInstance | null): UnplacedRecord {
-    return instanceRecordOf(instance, stored, this.id, this.#options.now())
+    return instanceRecordOf(instance, stored, { owner: this.id, after: this.#readTo }, this.#options.now())
   }
 
-  /** Removes instances that no process has removed in time. */
+  /** Removes instances that no process has removed in time, and forgets those that were removed a while ago. */
   #removeExpired(): void {
-    const before = this.#options.now() - EXPIRED_MS
-    const expired = [...this.#known].filter(([key, known]) => known.expiresAtMs < before && !this.#own.has(key))
-    const marks = expired.slice(0, MAX_EXPIRED).map(([, { instance }]) => this.#record(instance, null))
+    const now = this.#options.now()
+    const expired: InstanceName[] = []
+    for (const [key, { instance, value, expiresAtMs }] of this.#known) {
+      // Earlier builds have not told when.
+      if (!value && Math.abs(now - expiresAtMs) > EXPIRED_MS) this.#known.delete(key)
+      if (value && expiresAtMs < now - EXPIRED_MS && !this.#own.has(key)) expired.push(instance)
+    }
+    const marks = expired.slice(0, MAX_EXPIRED).map(instance => this.#record(instance, null))
     if (marks.length > 0) void this.#tried(async () => void (await this.#topic.append(marks)))
   }
 }

@@ -57,6 +57,8 @@ export interface KnownInstance {
   readonly offset: Offset
   /** The process that has written it. */
   readonly owner: string
+  /** The offset up to which that process had read. No number: an earlier build has written the record. */
+  readonly after: Offset
   /** When the instance is no longer used, in milliseconds since 1970. */
   readonly expiresAtMs: number
   /** `null`: it was removed. */
@@ -65,17 +67,20 @@ export interface KnownInstance {
 
 export type UnplacedRecord = Pick<ProduceRecord, 'key' | 'value' | 'headers'>
 
-/** @param stored `null`: the instance is removed */
+/**
+ * @param stored `null`: the instance is removed
+ * @param after the offset up to which the process has read
+ */
 export function instanceRecordOf(
   instance: InstanceName,
   stored: StoredInstance | null,
-  owner: string,
+  { owner, after }: Pick<KnownInstance, 'owner' | 'after'>,
   nowMs: number
 ): UnplacedRecord {
-  const { idleMs = Number.POSITIVE_INFINITY } = stored?.settings ?? {}
+  const { idleMs = Number.POSITIVE_INFINITY } = stored?.settings ?? { idleMs: 0 }
   // The state is written again when a quarter of the idle time is over.
   const expires = Math.min(Math.ceil(nowMs + 1.25 * idleMs), Number.MAX_SAFE_INTEGER)
-  const texts = { format: FORMAT, owner, expires: String(expires) }
+  const texts = { format: FORMAT, owner, after: String(after), expires: String(expires) }
   const headers = Object.entries(texts).map(([key, text]) => ({ key, value: Buffer.from(text) }))
   return { key: Buffer.from(keyOfInstance(instance)), value: stored && bytesOfInstance(stored), headers }
 }
@@ -90,9 +95,20 @@ export function readInstanceRecord({ key, value, headers, offset }: KafkaRecord)
     instance: { groupId, name },
     offset,
     owner: text('owner'),
+    after: Number(text('after') || Number.NaN),
     expiresAtMs: Number(text('expires')),
     value: copy
   }
+}
+
+/**
+ * Whether the process that has written `record` knew all that others had written before it, so that the record counts.
+ *
+ * @param last the record of the instance that counts until then
+ */
+export function follows({ owner, after }: KnownInstance, last: KnownInstance | undefined): boolean {
+  const isBehind = last !== undefined && last.offset > after
+  return !isBehind || (owner === last.owner && after >= last.after)
 }
 
 function bytesOfInstance(stored: StoredInstance): Buffer {

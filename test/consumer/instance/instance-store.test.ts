@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { InstanceStore, TAKEN } from '../../../src/consumer/instance/instance-store.js'
+import { type FoundInstance, InstanceStore, TAKEN } from '../../../src/consumer/instance/instance-store.js'
 import type { InstanceName } from '../../../src/consumer/instance/instances.js'
 import type { StoredInstance } from '../../../src/consumer/instance/stored-instance.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
@@ -30,6 +30,8 @@ class TopicOfInstances {
   refusedConfig = ''
   fetches = 0
   nowMs = 1_000_000_000
+  /** What others do while the next record is on its way. */
+  meanwhile: (() => Promise<unknown>) | undefined
 
   write(key: string, value: string | null, headers: Readonly<Record<string, string>>): number {
     this.exists = true
@@ -49,8 +51,13 @@ class TopicOfInstances {
 
   tell(message: RouterMessage): void {
     if (!('requester' in message)) return
-    const result = message.type === this.refuses ? NOT_AUTHORIZED : this.#answer(message)
-    void Promise.resolve().then(() => (message.requester as { reply(result: unknown): void }).reply(result))
+    const { meanwhile } = this
+    if (message.type === 'produce') this.meanwhile = undefined
+    const before = message.type === 'produce' && meanwhile ? meanwhile() : Promise.resolve()
+    void before.then(() => {
+      const result = message.type === this.refuses ? NOT_AUTHORIZED : this.#answer(message)
+      ;(message.requester as { reply(result: unknown): void }).reply(result)
+    })
   }
 
   #answer(message: RouterMessage): unknown {
@@ -100,6 +107,7 @@ class TopicOfInstances {
 
 class Store {
   readonly taken: InstanceName[] = []
+  readonly disturbed: InstanceName[] = []
   readonly warnings: unknown[] = []
   readonly verbs: InstanceStore
   #nowMs = 0
@@ -112,9 +120,15 @@ class Store {
       now: () => topic.nowMs + this.#nowMs,
       clock: () => this.#nowMs,
       log,
-      onTaken: instance => void this.taken.push(instance)
+      onTaken: instance => void this.taken.push(instance),
+      onIgnored: instance => void this.disturbed.push(instance)
     })
     this.verbs.id = id
+  }
+
+  /** Looks for an instance, and makes it one of this process. */
+  async claim(name: InstanceName, stored: StoredInstance): ReturnType<InstanceStore['claim']> {
+    return this.verbs.claim(name, stored, (await this.verbs.find(name)) as FoundInstance | undefined)
   }
 
   pass(ms: number): void {
@@ -149,7 +163,7 @@ describe('the store of consumer instances', () => {
   })
 
   it('makes a topic whose segments are closed, and so compacted, after minutes and a MiB', async () => {
-    await former.verbs.claim(instance, subscribed('a'))
+    await former.claim(instance, subscribed('a'))
     expect(Object.fromEntries(topic.configs!)).to.deep.equal({
       'cleanup.policy': 'compact',
       'segment.bytes': '1048576',
@@ -159,15 +173,15 @@ describe('the store of consumer instances', () => {
 
   it('makes the topic with the segments of the cluster where a policy refuses others', async () => {
     topic.refusedConfig = 'segment.bytes'
-    await former.verbs.claim(instance, subscribed('a'))
+    await former.claim(instance, subscribed('a'))
     expect(Object.fromEntries(topic.configs!)).to.deep.equal({ 'cleanup.policy': 'compact' })
     expect(await owner.verbs.find(instance)).to.include({ owner: 'former' })
   })
 
   it('gives an instance to the process that has written the last record, and tells the former one', async () => {
-    await former.verbs.claim(instance, subscribed('a'))
+    await former.claim(instance, subscribed('a'))
     expect(await owner.verbs.find(instance)).to.deep.include({ owner: 'former', topics: { topics: ['a'] } })
-    await owner.verbs.claim(instance, subscribed('a'))
+    await owner.claim(instance, subscribed('a'))
     expect(former.verbs.owns(instance), 'it has not looked').to.equal(true)
     await former.verbs.catchUp()
     expect([former.verbs.owns(instance), owner.verbs.owns(instance)]).to.deep.equal([false, true])
@@ -176,25 +190,81 @@ describe('the store of consumer instances', () => {
   })
 
   it('does not write the state of an instance that another process has', async () => {
-    await former.verbs.claim(instance, subscribed('a'))
-    await owner.verbs.claim(instance, subscribed('b'))
+    await former.claim(instance, subscribed('a'))
+    await owner.claim(instance, subscribed('b'))
     expect(await former.verbs.write(instance, subscribed('c'))).to.equal(TAKEN)
     expect(await former.verbs.write(instance, null)).to.equal(TAKEN)
     expect(await topic.store('fresh').verbs.find(instance)).to.deep.include({ topics: { topics: ['b'] } })
   })
 
   it('tells a fresh process after compaction what the owner has written, and nothing that was refused', async () => {
-    await former.verbs.claim(instance, subscribed('a'))
-    await owner.verbs.claim(instance, subscribed('b'))
+    await former.claim(instance, subscribed('a'))
+    await owner.claim(instance, subscribed('b'))
     await former.verbs.write(instance, subscribed('late'))
     topic.compact()
     const fresh = topic.store('fresh')
     expect(await fresh.verbs.find(instance)).to.deep.include({ owner: 'owner', topics: { topics: ['b'] } })
   })
 
+  it('does not write over what another process has written while the record was on its way', async () => {
+    await former.claim(instance, subscribed('a'))
+    topic.meanwhile = async () => {
+      await owner.claim(instance, subscribed('a'))
+      expect(await owner.verbs.write(instance, subscribed('b'))).to.equal(undefined)
+    }
+    expect(await former.verbs.write(instance, subscribed('c'))).to.equal(TAKEN)
+    expect(former.taken).to.deep.equal([instance])
+    expect(former.verbs.owns(instance)).to.equal(false)
+    expect(await former.verbs.find(instance)).to.deep.include({ owner: 'owner', topics: { topics: ['b'] } })
+    // Kafka may keep the last record alone: the owner writes its own again.
+    await owner.verbs.catchUp()
+    expect(owner.disturbed).to.deep.equal([instance])
+    expect(await owner.verbs.write(instance, subscribed('b'))).to.equal(undefined)
+    topic.compact()
+    expect(await topic.store('fresh').verbs.find(instance)).to.deep.include({ topics: { topics: ['b'] } })
+  })
+
+  for (const [what, stored] of [
+    ['changed', subscribed('b')],
+    ['removed', null]
+  ] as const)
+    it(`does not take over an instance that its process has ${what} meanwhile`, async () => {
+      await former.claim(instance, subscribed('a'))
+      topic.meanwhile = () => former.verbs.write(instance, stored)
+      expect(await owner.claim(instance, subscribed('a'))).to.equal(TAKEN)
+      const found = { topics: stored?.topics, owner: 'former' }
+      for (const store of [owner, former])
+        if (stored) expect(await store.verbs.find(instance)).to.deep.include(found)
+        else expect(await store.verbs.find(instance)).to.equal(undefined)
+      expect([former.verbs.owns(instance), owner.verbs.owns(instance)]).to.deep.equal([stored !== null, false])
+    })
+
+  it('gives a name to the first of two processes that create it in the same moment', async () => {
+    const claims = [former, owner].map(store => store.claim(instance, subscribed('a')))
+    expect(await Promise.all(claims)).to.deep.equal([undefined, TAKEN])
+    expect(await owner.verbs.find(instance)).to.include({ owner: 'former' })
+  })
+
+  it('writes two changes of one process in the same moment, and keeps the later one', async () => {
+    await former.claim(instance, subscribed('a'))
+    const writes = ['b', 'c'].map(name => former.verbs.write(instance, subscribed(name)))
+    expect(await Promise.all(writes)).to.deep.equal([undefined, undefined])
+    expect(await owner.verbs.find(instance)).to.deep.include({ topics: { topics: ['c'] } })
+  })
+
+  it('does not count a late record of a process that has lost the instance and got it back', async () => {
+    await former.claim(instance, subscribed('a'))
+    topic.meanwhile = async () => {
+      await owner.claim(instance, subscribed('b'))
+      await former.claim(instance, subscribed('b'))
+    }
+    expect(await former.verbs.write(instance, subscribed('late'))).to.equal(TAKEN)
+    expect(await owner.verbs.find(instance)).to.deep.include({ owner: 'former', topics: { topics: ['b'] } })
+  })
+
   it('takes no instance from its owner that reads all records again after hours', async () => {
-    await former.verbs.claim(instance, subscribed('a'))
-    await owner.verbs.claim(instance, subscribed('b'))
+    await former.claim(instance, subscribed('a'))
+    await owner.claim(instance, subscribed('b'))
     await owner.verbs.catchUp()
     for (let hour = 0; hour < 3; hour++) {
       owner.pass(HOUR_MS + 1)
@@ -205,7 +275,7 @@ describe('the store of consumer instances', () => {
   })
 
   it('forgets an instance that was removed while its copy was too old to have seen it', async () => {
-    await owner.verbs.claim(instance, subscribed('a'))
+    await owner.claim(instance, subscribed('a'))
     expect(await former.verbs.find(instance)).to.include({ owner: 'owner' })
     await owner.verbs.write(instance, null)
     // Kafka removes the marks of removed records in the end.
@@ -215,27 +285,29 @@ describe('the store of consumer instances', () => {
   })
 
   it('tells the former process of an instance that another one has removed it', async () => {
-    await former.verbs.claim(instance, subscribed('a'))
-    await owner.verbs.claim(instance, subscribed('a'))
+    await former.claim(instance, subscribed('a'))
+    await owner.claim(instance, subscribed('a'))
     await owner.verbs.write(instance, null)
     await former.verbs.catchUp()
     expect(former.taken).to.deep.equal([instance])
     expect(await former.verbs.find(instance)).to.equal(undefined)
-    await former.verbs.claim(instance, subscribed('anew'))
+    await former.claim(instance, subscribed('anew'))
     await owner.verbs.catchUp()
     expect(owner.taken).to.deep.equal([])
     expect(await owner.verbs.find(instance)).to.deep.include({ owner: 'former' })
   })
 
   it('reads no more than what was written since, and shares a look with those who ask in the same moment', async () => {
-    await owner.verbs.claim(instance, subscribed('a'))
+    await owner.claim(instance, subscribed('a'))
+    topic.fetches = 0
     await Promise.all([1, 2, 3].map(() => former.verbs.catchUp()))
     expect(topic.fetches).to.equal(1)
     await former.verbs.catchUp()
     expect(topic.fetches, 'nothing was written').to.equal(1)
     await owner.verbs.write(instance, subscribed('b'))
+    expect(topic.fetches, 'the writer reads its own record').to.equal(2)
     await former.verbs.catchUp(1_000)
-    expect(topic.fetches, 'the last look is recent').to.equal(1 + 1)
+    expect(topic.fetches, 'the last look is recent').to.equal(2)
     former.pass(1_000)
     await former.verbs.catchUp(1_000)
     expect(topic.fetches).to.equal(3)
@@ -245,11 +317,11 @@ describe('the store of consumer instances', () => {
     const state = { ...subscribed('a'), positions: [{ topic: 'a', partition: 0, offset: 7 }], begun: ['a'] }
     const headers = { format: '1', owner: 'x', claim: 'x 1', before: '', expires: '9e15' }
     topic.write('["g","one"]', JSON.stringify(state), headers)
-    expect(await owner.verbs.find(instance)).to.deep.equal({ ...subscribed('a'), owner: 'x' })
+    expect(await owner.verbs.find(instance)).to.deep.equal({ ...subscribed('a'), owner: 'x', offset: 0 })
   })
 
   it('ignores records that are no states, and says so', async () => {
-    await owner.verbs.claim(instance, subscribed('a'))
+    await owner.claim(instance, subscribed('a'))
     topic.write('no JSON', '{}', { format: '2' })
     topic.write('["g","one"]', null, {})
     topic.write('["g","one"]', '{}', { format: '3' })
@@ -260,7 +332,7 @@ describe('the store of consumer instances', () => {
   })
 
   it('keeps an instance for its idle time after its last record, and removes it when nobody else has', async () => {
-    await former.verbs.claim(instance, subscribed('a', 1_000))
+    await former.claim(instance, subscribed('a', 1_000))
     owner.pass(1_249)
     expect(await owner.verbs.find(instance)).to.include({ owner: 'former' })
     owner.pass(1)
@@ -274,7 +346,7 @@ describe('the store of consumer instances', () => {
   it('has instances in memory alone while Kafka refuses the topic, and stores them later', async () => {
     topic.refuses = 'createTopic'
     expect(await owner.verbs.find(instance)).to.equal(undefined)
-    expect(await owner.verbs.claim(instance, subscribed('a'))).to.equal(undefined)
+    expect(await owner.claim(instance, subscribed('a'))).to.equal(undefined)
     expect(owner.verbs.owns(instance)).to.equal(true)
     expect(owner.warnings).to.have.length(1)
     topic.refuses = undefined
@@ -286,12 +358,12 @@ describe('the store of consumer instances', () => {
   })
 
   it('keeps the instances of a process whose topic was made anew, until another one writes there', async () => {
-    for (const name of ['one', 'two']) await owner.verbs.claim({ groupId: 'g', name }, subscribed('a'))
+    for (const name of ['one', 'two']) await owner.claim({ groupId: 'g', name }, subscribed('a'))
     await owner.verbs.catchUp()
     topic.log.splice(0)
     topic.end = 0
     await owner.verbs.catchUp()
-    await former.verbs.claim(instance, subscribed('b'))
+    await former.claim(instance, subscribed('b'))
     await owner.verbs.catchUp()
     expect(owner.taken).to.deep.equal([instance])
     expect(owner.verbs.owns({ groupId: 'g', name: 'two' })).to.equal(true)
