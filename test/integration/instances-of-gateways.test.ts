@@ -141,6 +141,26 @@ describe('consumer instances of gateways that know each other', () => {
     }
   })
 
+  it('are found at their next gateway also while somebody creates one of the same name there', async () => {
+    const gateways = await pair()
+    await create(gateways[0])
+    const [former, owner] = ownerFirst(gateways)
+    former.cut()
+    const verbs = verbsOf(owner)
+    const [created, found] = await Promise.all([verbs.create(instance, settings, 'client'), verbs.assignment(instance)])
+    expect(done(created)).to.equal(false)
+    expect(done(found)).to.deep.equal([])
+  })
+
+  it('are created while others ask for one of this name, and by one of two who create it', async () => {
+    const verbs = verbsOf(await start('a'))
+    const asked = verbs.assignment(instance)
+    const creating = [1, 2].map(() => verbs.create(instance, settings, 'client'))
+    expect((await asked).type).to.equal('unknownInstance')
+    expect((await Promise.all(creating)).map(done)).to.deep.equal([true, false])
+    expect(done(await verbs.assignment(instance))).to.deep.equal([])
+  })
+
   for (const [what, includes] of [
     ['', undefined],
     [' that restricts the client', (name: string) => name === topic]

@@ -47,6 +47,8 @@ const MAX_CONFIRMATIONS = 3
 const VERB_TIMEOUT_MS = 60_000
 
 const UNKNOWN = { type: 'unknownInstance' } as const
+/** The outcome of a creation: there is one of this name already. */
+const EXISTS = { type: 'exists' } as const
 const DONE = { type: 'done', value: undefined } as const
 const NOT_OPEN = ownFailure(
   'timedOut',
@@ -100,7 +102,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   /** Those of them that have not left it yet, or whose stored states are not removed yet. */
   readonly #closing = new Map<string, Promise<Failure | undefined>>()
   /** Instances that are created, or continued here, in this moment. */
-  readonly #opening = new Map<string, Promise<Opened>>()
+  readonly #opening = new Map<string, Promise<Opened | typeof EXISTS>>()
   readonly #store: InstanceStore | undefined
   #askToRelease: AskToRelease | undefined
   #isStopped = false
@@ -150,18 +152,20 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const key = keyOf(instance)
     const here = this.#entries.has(key) ? await this.#entryOf(instance) : undefined
     if (here?.type === 'failed' && here !== TAKEN) return here
-    if (this.#entries.has(key) || this.#opening.has(key)) return { type: 'done', value: false }
+    // Another request may look for it, or create it.
+    for (let other = this.#opening.get(key); other; other = this.#opening.get(key))
+      if ((await withinTime(other)) === NOT_OPEN) return NOT_OPEN
+    if (this.#entries.has(key)) return { type: 'done', value: false }
     const opened = await this.#opens(key, () => this.#create(instance, { settings, client, assigned: [] }))
-    if (opened.type === 'unknownInstance') return { type: 'done', value: false }
+    if (opened.type === 'exists') return { type: 'done', value: false }
     return 'entry' in opened ? { type: 'done', value: true } : opened
   }
 
-  /** @returns `unknownInstance`: there is one of this name already */
-  async #create(instance: InstanceName, stored: StoredInstance): Promise<Opened> {
+  async #create(instance: InstanceName, stored: StoredInstance): Promise<Opened | typeof EXISTS> {
     const full = this.#fullFor(stored.client)
     if (full) return full
     const found = await this.#store?.find(instance)
-    if (found) return 'type' in found ? found : UNKNOWN
+    if (found) return 'type' in found ? found : EXISTS
     return (await this.#store?.claim(instance, stored, undefined)) ?? this.#opened(instance, stored)
   }
 
@@ -169,8 +173,8 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
    * Carries out the creation of an entry, when the one before it has ended. A second one for the same instance waits for
    * the first. It goes on when its time limit is over, and later requests find the entry.
    */
-  #opens(key: string, open: () => Promise<Opened>): Promise<Opened> {
-    const begin = async (): Promise<Opened> => {
+  #opens(key: string, open: () => Promise<Opened | typeof EXISTS>): Promise<Opened | typeof EXISTS> {
+    const begin = async (): Promise<Opened | typeof EXISTS> => {
       await this.#closing.get(key)
       return open()
     }
@@ -269,7 +273,10 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const key = keyOf(instance)
     const entry = this.#entries.get(key)
     if (this.#isStopped) return SHUTTING_DOWN
-    if (!entry) return this.#opens(key, () => this.#continue(instance))
+    if (!entry) {
+      const opened = await this.#opens(key, () => this.#continue(instance))
+      return opened.type === 'exists' ? this.#entryOf(instance, maxAgeMs) : opened
+    }
     const failure = this.#store && (await withinTime(this.#store.catchUp(maxAgeMs)))
     if (failure) return failure
     return this.#entries.get(key) === entry ? { type: 'opened', entry } : TAKEN
