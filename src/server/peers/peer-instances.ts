@@ -20,10 +20,10 @@ const VERB_TIMEOUT_MS = 60_000
 const MAX_READ_BYTES = 4 * 1024 * 1024
 /** How long the former owner of an instance has to give it up: to commit what automatic commits would commit. */
 const RELEASE_MS = 2_000
-/** Pause before another attempt to tell the owner of an instance how a read has ended. */
+/** Pause before another attempt to tell the owner of an instance how a read has ended. Each is longer by the first one. */
 const PAUSE_MS = 300
-/** How often the owner of an instance is told how a read has ended, until it answers. */
-const MAX_SETTLES = 20
+/** How often the owner is told that, until it answers: for the five minutes that it waits. */
+const MAX_SETTLES = 44
 /** How often a verb is asked for whose instance another process takes over meanwhile. */
 const MAX_LOOKS = 4
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
@@ -134,26 +134,13 @@ export function peerInstances<Id>(
         : ownFailure('overloaded', (error as PeerError).message, true)
     }
   }
-  /** Attempts that wait to tell an owner how a read has ended. */
-  const waiting = new Set<{ readonly to: Id; readonly timer: NodeJS.Timeout }>()
-  peers.onGone(id => {
-    for (const one of waiting) {
-      if (one.to !== id) continue
-      clearTimeout(one.timer)
-      waiting.delete(one)
-    }
-  })
   /** Tells the owner how a read has ended. Until then the owner answers no other read of the instance. */
   const settleAt = async (to: Id, settled: Settled, tries = 1): Promise<void> => {
     const result = await call(to, 'settle', settled, SHORT_TIMEOUT_MS)
     const isLost = result === AWAY || result === GONE || (result as Partial<Failure> | undefined)?.type === 'failed'
-    if (!isLost || tries === MAX_SETTLES) return
-    const again = (): void => {
-      waiting.delete(attempt)
-      void settleAt(to, settled, tries + 1)
-    }
-    const attempt = { to, timer: setTimeout(again, PAUSE_MS) }
-    waiting.add(attempt)
+    // A process that seems to be gone may be there again when the link is.
+    if (isLost && tries < MAX_SETTLES)
+      setTimeout(() => void settleAt(to, settled, tries + 1), tries * PAUSE_MS).unref()
   }
   /** Carries out a verb at the owner. Where that does not answer, another process is the owner. */
   const atOwner = async <Result extends { readonly type: string }>(

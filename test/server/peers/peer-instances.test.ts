@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { TAKEN } from '../../../src/consumer/instance/instance-store.js'
 import type {
   InstanceGateway,
@@ -204,6 +205,32 @@ describe('instances of several processes', () => {
     result.value.settle(1)
     while (owner.settled.length === 0) await turns(1)
     expect(owner.settled).to.deep.equal([1])
+  })
+
+  it('tells the owner how a read has ended when it can be called again, also after minutes', async () => {
+    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      for (const cutMs of [24_000, 180_000]) {
+        owner.settled.length = 0
+        const result = await verbs.read(instance, limits)
+        if (result.type !== 'done') return expect.fail(JSON.stringify(result))
+        pair.isAway = true
+        result.value.settle(1)
+        for (const listener of pair.gone[0]!) listener(1)
+        await clock.tickAsync(cutMs)
+        expect(owner.settled).to.deep.equal([])
+        pair.isAway = false
+        await clock.tickAsync(cutMs / 6)
+        expect(owner.settled).to.deep.equal([1])
+      }
+      // A process that is gone for good is not asked for ever.
+      pair.isAway = true
+      await verbs.read(instance, limits)
+      await clock.tickAsync(300_000)
+      expect(clock.countTimers()).to.equal(0)
+    } finally {
+      clock.restore()
+    }
   })
 
   it('returns the records of a read whose answer is lost on its way', async () => {
