@@ -139,8 +139,7 @@ export function peerInstances<Id>(
     const result = await call(to, 'settle', settled, SHORT_TIMEOUT_MS)
     const isLost = result === AWAY || result === GONE || (result as Partial<Failure> | undefined)?.type === 'failed'
     // A process that seems to be gone may be there again when the link is.
-    if (isLost && tries < MAX_SETTLES)
-      setTimeout(() => void settleAt(to, settled, tries + 1), tries * PAUSE_MS).unref()
+    if (isLost && tries < MAX_SETTLES) setTimeout(() => void settleAt(to, settled, tries + 1), tries * PAUSE_MS).unref()
   }
   /** Carries out a verb at the owner. Where that does not answer, another process is the owner. */
   const atOwner = async <Result extends { readonly type: string }>(
