@@ -166,7 +166,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     if (full) return full
     const found = await this.#store?.find(instance)
     if (found) return 'type' in found ? found : EXISTS
-    return (await this.#store?.claim(instance, stored, undefined)) ?? this.#opened(instance, stored)
+    return (await this.#store?.claim(instance, stored)) ?? this.#opened(instance, stored)
   }
 
   /**

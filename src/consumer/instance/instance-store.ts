@@ -128,11 +128,7 @@ export class InstanceStore {
    *
    * @param found what {@link find} has told
    */
-  async claim(
-    instance: InstanceName,
-    stored: StoredInstance,
-    found: Pick<FoundInstance, 'offset'> | undefined
-  ): Promise<Failure | undefined> {
+  async claim(instance: InstanceName, stored: StoredInstance, found?: FoundInstance): Promise<Failure | undefined> {
     if (this.#known.size >= MAX_INSTANCES || this.#bytes >= MAX_BYTES)
       return ownFailure('quotaExceeded', `too many consumer instances are stored (limit ${MAX_INSTANCES})`, true)
     if (!this.#isRefused && this.#living(instance)?.offset !== found?.offset) return TAKEN

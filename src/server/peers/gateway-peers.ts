@@ -134,7 +134,8 @@ export class GatewayPeers implements Peers {
     return places.map(({ address, port }) => ({ address, id: this.#connections.get(`${address} ${port}`)?.process }))
   }
 
-  async call(to: string, name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown> {
+  async call(to: string, name: string, body: unknown, options: CallOptions): Promise<unknown> {
+    const { timeoutMs } = options
     const startedAt = this.#deps.clock()
     let connection = this.#byId.get(to)
     if (connection === undefined) {
@@ -144,11 +145,11 @@ export class GatewayPeers implements Peers {
     const leftMs = timeoutMs - (this.#deps.clock() - startedAt)
     const message = 'the gateway is gone or does not answer'
     if (connection === undefined || leftMs <= 0) throw new PeerError(message, { name: 'Error', message, code: AWAY })
-    return connection.call(to, name, body, leftMs, principal)
+    return connection.call(to, name, body, { ...options, timeoutMs: leftMs })
   }
 
-  async callOthers(name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown[]> {
-    const asked = [...this.#byId].map(([id, connection]) => connection.call(id, name, body, timeoutMs, principal))
+  async callOthers(name: string, body: unknown, options: CallOptions): Promise<unknown[]> {
+    const asked = [...this.#byId].map(([id, connection]) => connection.call(id, name, body, options))
     return (await Promise.allSettled(asked)).flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
   }
 

@@ -2,6 +2,7 @@ import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp
 import { isIPv6 } from 'node:net'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import { Shares } from '../../core/shares.js'
 import { decodeBody, encodeBody } from './body.js'
 import {
   bodyOf,
@@ -12,7 +13,7 @@ import {
   NO_ANSWER_IN_TIME,
   OTHER_PROCESS
 } from './peer-listener.js'
-import { AWAY, PeerError, type PeerFailure } from './peers.js'
+import { AWAY, type CallOptions, PeerError, type PeerFailure } from './peers.js'
 import { digestOf, type RequestHead, type Signer } from './signatures.js'
 
 const OK = 200
@@ -92,6 +93,8 @@ export class PeerConnection {
   #id: string | undefined
   #failures = 0
   #pausedUntil = Number.NEGATIVE_INFINITY
+  /** Three quarters of the calls in progress may be long ones. */
+  readonly #long: Shares
   #calls = 0
   #bytes = 0
   #isClosed = false
@@ -103,6 +106,7 @@ export class PeerConnection {
     this.#host = host
     this.#port = port
     this.#deps = deps
+    this.#long = new Shares(0.75 * (deps.maxCalls ?? MAX_CALLS))
   }
 
   /** Id of the process at the address. `undefined`: it has not answered, is gone, or is this process. */
@@ -128,10 +132,10 @@ export class PeerConnection {
   }
 
   /** @throws PeerError */
-  async call(to: string, name: string, value: unknown, timeoutMs: number, client = ''): Promise<unknown> {
+  async call(to: string, name: string, value: unknown, options: CallOptions): Promise<unknown> {
     const { metrics } = this.#deps
     try {
-      const answer = await this.#call(to, name, value, timeoutMs, client)
+      const answer = await this.#call(to, name, value, options)
       metrics.count('peers', 'calls', ANSWERED)
       return answer
     } catch (error) {
@@ -140,24 +144,28 @@ export class PeerConnection {
     }
   }
 
-  async #call(to: string, name: string, value: unknown, timeoutMs: number, client: string): Promise<unknown> {
+  async #call(to: string, name: string, value: unknown, options: CallOptions): Promise<unknown> {
+    const { timeoutMs, principal: client, kind } = options
     if (this.isPaused) throw away(`the gateway at ${this.name} did not answer before`)
     const body = encodeBody(value)
     const { maxCalls = MAX_CALLS } = this.#deps
-    if (this.#calls >= maxCalls || this.#bytes + body.length > MAX_BYTES) {
+    const isFull = this.#calls >= maxCalls || this.#bytes + body.length > MAX_BYTES
+    if ((isFull && kind !== 'ending') || (kind === 'long' && this.#long.problemOf(client))) {
       const message = `too many calls to the gateway at ${this.name} are in progress`
       throw new PeerError(message, { name: 'OverloadedError', message, code: 'overloaded' })
     }
+    const release = kind === 'long' ? this.#long.take(client) : undefined
     this.#calls++
     this.#bytes += body.length
     try {
       const path = CALL_PATH + encodeURIComponent(name)
       // Half a surrogate pair, which a header cannot have, is replaced.
-      const principal = Buffer.from(client.slice(0, MAX_PRINCIPAL_LENGTH)).toString()
+      const principal = Buffer.from((client ?? '').slice(0, MAX_PRINCIPAL_LENGTH)).toString()
       const answered = await this.#ask({ path, to, principal, body, timeoutMs }, timeoutMs + MARGIN_MS)
       if (answered.status === OK) return decodeBody(answered.body)
       throw this.#failure(name, timeoutMs, answered)
     } finally {
+      release?.()
       this.#calls--
       this.#bytes -= body.length
     }

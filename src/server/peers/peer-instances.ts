@@ -20,10 +20,12 @@ const VERB_TIMEOUT_MS = 60_000
 const MAX_READ_BYTES = 4 * 1024 * 1024
 /** How long the former owner of an instance has to give it up: to commit what automatic commits would commit. */
 const RELEASE_MS = 2_000
-/** Pause before another attempt to tell the owner of an instance how a read has ended. Each is longer by the first one. */
+/** Pause before another attempt to tell the owner of an instance how a read has ended. */
 const PAUSE_MS = 300
-/** How often the owner is told that, until it answers: for the five minutes that it waits. */
-const MAX_SETTLES = 44
+/** How often the owner of an instance is told how a read has ended, until it answers. Later it is told when it answers again. */
+const MAX_SETTLES = 20
+/** Limit of reads whose end is to be told. Those of a process that is gone for good give way. */
+const MAX_UNTOLD = 1_000
 /** How often a verb is asked for whose instance another process takes over meanwhile. */
 const MAX_LOOKS = 4
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
@@ -33,6 +35,8 @@ const UNKNOWN = { type: 'unknownInstance' } as const
 /** The result of a call to a process that is gone. */
 const GONE = { type: 'unknownInstance' } as const
 const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
+
+const NOTHING_READ = { type: 'done', value: { records: [], settle: () => undefined } } as const
 
 /** The verbs whose arguments and results are plain data. */
 const PLAIN_VERBS = [
@@ -124,9 +128,18 @@ export function peerInstances<Id>(
   const { instances } = own
   serveInstances(instances, cluster, peers)
   let lastId = 0
+  /** How reads have ended whose owners have not answered that. `timer`: until the next attempt. */
+  const untold = new Map<Settled, { readonly to: Id; readonly timer: NodeJS.Timeout | undefined }>()
+  peers.onGone(id => {
+    for (const { to, timer } of untold.values()) if (to === id) clearTimeout(timer)
+  })
   const call = async (to: Id, verb: string, body: object, timeoutMs: number, principal?: string): Promise<unknown> => {
+    const kind = verb === 'read' ? 'long' : verb === 'settle' ? 'ending' : undefined
     try {
-      return await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs, principal })
+      const answer = await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs, principal, kind })
+      // The link is there again.
+      if (verb !== 'settle') for (const [settled, one] of untold) if (one.to === to) void settleAt(to, settled)
+      return answer
     } catch (error) {
       if (isAway(error)) return GONE
       return (error as PeerError).cause === undefined
@@ -136,10 +149,15 @@ export function peerInstances<Id>(
   }
   /** Tells the owner how a read has ended. Until then the owner answers no other read of the instance. */
   const settleAt = async (to: Id, settled: Settled, tries = 1): Promise<void> => {
+    clearTimeout(untold.get(settled)?.timer)
+    untold.delete(settled)
     const result = await call(to, 'settle', settled, SHORT_TIMEOUT_MS)
     const isLost = result === AWAY || result === GONE || (result as Partial<Failure> | undefined)?.type === 'failed'
-    // A process that seems to be gone may be there again when the link is.
-    if (isLost && tries < MAX_SETTLES) setTimeout(() => void settleAt(to, settled, tries + 1), tries * PAUSE_MS).unref()
+    if (!isLost) return
+    const again = (): void => void settleAt(to, settled, tries + 1)
+    untold.set(settled, { to, timer: tries < MAX_SETTLES ? setTimeout(again, PAUSE_MS) : undefined })
+    const [oldest] = untold.keys()
+    if (untold.size > MAX_UNTOLD) untold.delete(oldest!)
   }
   /** Carries out a verb at the owner. Where that does not answer, another process is the owner. */
   const atOwner = async <Result extends { readonly type: string }>(
@@ -184,6 +202,7 @@ export function peerInstances<Id>(
     const id = ++lastId
     const { gone } = limits
     const timeoutMs = limits.timeoutMs ?? (await longestWait(instance, owner))
+    if (gone?.aborted) return NOTHING_READ
     const settle = (accepted: number): void => void settleAt(owner, { id, accepted })
     const cancel = (): void => settle(0)
     gone?.addEventListener('abort', cancel, { once: true })

@@ -16,6 +16,8 @@ export interface CallOptions {
   readonly timeoutMs: number
   /** The client on whose behalf the call is made. */
   readonly principal?: string | undefined
+  /** `long`: it may wait, so only a share of the places for calls is for it. `ending`: it ends another one, and needs no place. */
+  readonly kind?: 'long' | 'ending' | undefined
 }
 
 /**

@@ -420,6 +420,33 @@ describe('a gateway that disturbs', () => {
     expect(outcomes.filter(outcome => outcome === 'done')).to.have.length(20)
     expect(outcomes.filter(outcome => outcome === 'overloaded')).to.have.length(30)
   })
+
+  it('and makes calls that wait has places for others, of other clients too, and for those that end them', async () => {
+    const b = await gateway()
+    const a = await gateway({ addresses: [b.address], maxCalls: 20 })
+    await knows(a, b.id)
+    const begun: (() => void)[] = []
+    b.serve('read', () => new Promise<void>(resolve => begun.push(resolve)))
+    b.serve('settle', () => 'settled')
+    const codes: (string | undefined)[] = []
+    const read = (principal: string, kind?: 'long'): Promise<unknown> =>
+      a
+        .call(b.id, 'read', undefined, { ...PATIENT, principal, kind })
+        .catch(({ cause }: PeerError) => codes.push(cause?.code))
+    const reads = Array.from({ length: 20 }, () => read('greedy', 'long'))
+    reads.push(read('other', 'long'))
+    while (codes.length < 12 || begun.length < 9) await new Promise(setImmediate)
+    expect(new Set(codes)).to.deep.equal(new Set(['overloaded']))
+    // Now all places are taken.
+    for (let more = 0; more < 11; more++) reads.push(read(''))
+    while (begun.length < 20) await new Promise(setImmediate)
+    expect(await a.call(b.id, 'settle', undefined, PATIENT).catch(({ cause }: PeerError) => cause?.code)).to.equal(
+      'overloaded'
+    )
+    expect(await a.call(b.id, 'settle', undefined, { ...PATIENT, kind: 'ending' })).to.equal('settled')
+    for (const finish of begun) finish()
+    await Promise.all(reads)
+  })
 })
 
 describe('the listener for other gateways', () => {
