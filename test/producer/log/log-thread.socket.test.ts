@@ -10,13 +10,16 @@ import { NodeDirectory } from '../../../src/producer/log/node-files.js'
 import { type OpenedLog, openLogThread } from '../../../src/producer/log/thread-log-host.js'
 import { logWorker, PROJECT } from '../../support/built.js'
 
-/** A thread that opens at once, and does with each call what `code` says. */
+/** A thread that opens at once, does with each call what `code` says, and ends when the log is closed. */
 const threadThat = (code: string): URL =>
   new URL(
     `data:text/javascript,${encodeURIComponent(`
       import { parentPort as port } from 'node:worker_threads'
       port.postMessage({ type: 'opened', report: {}, notes: [['a', new Uint8Array([1])]], stats: {} })
-      port.on('message', call => { ${code} })`)}`
+      port.on('message', call => {
+        ${code}
+        if (call.name === 'close') port.close()
+      })`)}`
   )
 
 const failureOf = (promise: Promise<unknown>): Promise<Error | undefined> =>
