@@ -264,6 +264,8 @@ describe('instances of several processes', () => {
     expect(await verbs.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
     expect(await verbs.read(instance, limits)).to.deep.equal({ type: 'unknownInstance' })
     expect(await verbs.create(instance, settings, undefined)).to.deep.include({ type: 'failed', retriable: true })
+    // Else it is told how the read has ended for minutes.
+    pair.isAway = false
   })
 
   describe('whose owner follows from the hash of their names', () => {

