@@ -120,6 +120,17 @@ describe('consumer instances', () => {
     while ((await countOf(one)) !== 2) await new Promise(resolve => setTimeout(resolve, 50))
   })
 
+  it('is subscribed to up to 1,000 topics, and assigned partitions of so many: its state is one record', async () => {
+    const instance = await created()
+    const named = Array.from({ length: 1_001 }, (_, at) => `many-${at}`)
+    const partitions = named.map(topic => ({ topic, partition: 0 }))
+    const tooMany = { code: 'invalidRequest', message: '1001 topics are too many (limit 1000)', retriable: false }
+    expect(await instances.subscribe(instance, { topics: named })).to.deep.include(tooMany)
+    expect(await instances.assign(instance, partitions)).to.deep.include(tooMany)
+    done(await instances.assign(instance, partitions.slice(1)))
+    expect(done(await instances.assignment(instance))).to.have.length(1_000)
+  })
+
   it('reads topics that match a pattern, and those that match later', async () => {
     const prefix = `pattern-${process.pid}-${Date.now()}`
     const topic = `${prefix}-a`

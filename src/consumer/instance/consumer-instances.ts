@@ -293,12 +293,9 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       const bad = topics.topics.find(topic => !isTopic(topic))
       if (bad !== undefined) return ownFailure('invalidTopic', `${JSON.stringify(bad)} is not a name of a topic`, false)
       const names = [...new Set(topics.topics)]
-      const { maxTopicsPerGroup } = this.#deps.settings
-      if (names.length > maxTopicsPerGroup)
-        return ownFailure('invalidRequest', `${names.length} topics are too many (limit ${maxTopicsPerGroup})`, false)
-      return names.length === 0
-        ? this.unsubscribe(instance)
-        : this.#change(instance, (consumer, { reply }) => reply(consumer.subscribe({ topics: names })))
+      const change = (): Promise<InstanceResult<void>> =>
+        this.#change(instance, (consumer, { reply }) => reply(consumer.subscribe({ topics: names })))
+      return names.length === 0 ? this.unsubscribe(instance) : (this.#tooMany(names.length) ?? change())
     }
     const found = await this.#entryOf(instance)
     if (!('entry' in found)) return found
@@ -317,6 +314,14 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     })
   }
 
+  /** So many topics make the stored state too large. */
+  #tooMany(topics: number): Failure | undefined {
+    const { maxTopicsPerGroup: max } = this.#deps.settings
+    return topics > max
+      ? ownFailure('invalidRequest', `${topics} topics are too many (limit ${max})`, false)
+      : undefined
+  }
+
   subscription(instance: InstanceName): Promise<InstanceResult<readonly string[]>> {
     return this.#ask(instance, (consumer, requester) => consumer.subscription(requester))
   }
@@ -326,7 +331,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   async assign(instance: InstanceName, partitions: readonly TopicPartition[]): Promise<InstanceResult<void>> {
-    const problem = problemOfPartitions(partitions)
+    const problem = problemOfPartitions(partitions) ?? this.#tooMany(new Set(partitions.map(({ topic }) => topic)).size)
     if (problem) return problem
     if (partitions.length > MAX_PARTITIONS)
       return ownFailure(

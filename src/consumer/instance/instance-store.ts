@@ -17,7 +17,7 @@ import {
 
 /** For this long after a refusal, instances live in memory alone. */
 const REFUSED_MS = 60_000
-/** Limit of stored instances, and of their bytes. */
+/** Limit of stored instances, and of their bytes, for new ones. */
 const MAX_INSTANCES = 100_000
 const MAX_BYTES = 64 * 1024 * 1024
 /** Kafka keeps marks of removed instances for a day by default. An older copy may lack some, and is read anew. */
@@ -129,7 +129,7 @@ export class InstanceStore {
    * @param found what {@link find} has told
    */
   async claim(instance: InstanceName, stored: StoredInstance, found?: FoundInstance): Promise<Failure | undefined> {
-    if (this.#known.size >= MAX_INSTANCES || this.#bytes >= MAX_BYTES)
+    if (!found && (this.#known.size >= MAX_INSTANCES || this.#bytes >= MAX_BYTES))
       return ownFailure('quotaExceeded', `too many consumer instances are stored (limit ${MAX_INSTANCES})`, true)
     if (!this.#isRefused && this.#living(instance)?.offset !== found?.offset) return TAKEN
     const failure = await this.#put(instance, stored)

@@ -239,6 +239,23 @@ describe('the store of consumer instances', () => {
       expect([former.verbs.owns(instance), owner.verbs.owns(instance)]).to.deep.equal([stored !== null, false])
     })
 
+  it('lets no new instance in when 64 MiB are stored, and those that are stored be continued', async () => {
+    const large = JSON.stringify({ ...subscribed('a'), client: 'x'.repeat(1024 * 1024) })
+    for (let at = 0; at < 64; at++)
+      topic.write(`["g","n${at}"]`, large, { format: '2', owner: 'former', after: '-1', expires: '9e15' })
+    expect(await owner.claim({ groupId: 'g', name: 'n0' }, subscribed('a', 1_000))).to.equal(undefined)
+    expect(await owner.claim(instance, subscribed('a'))).to.equal(undefined)
+    for (let at = 0; at < 2; at++)
+      topic.write(`["g","m${at}"]`, large, {
+        format: '2',
+        owner: 'former',
+        after: String(topic.end - 1),
+        expires: '9e15'
+      })
+    expect(await former.claim({ groupId: 'g', name: 'two' }, subscribed('a'))).to.include({ code: 'quotaExceeded' })
+    expect(await former.claim(instance, subscribed('b'))).to.equal(undefined)
+  })
+
   it('gives a name to the first of two processes that create it in the same moment', async () => {
     const claims = [former, owner].map(store => store.claim(instance, subscribed('a')))
     expect(await Promise.all(claims)).to.deep.equal([undefined, TAKEN])
