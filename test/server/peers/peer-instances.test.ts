@@ -201,7 +201,7 @@ describe('instances of several processes', () => {
     expect(owner.settled).to.deep.equal([0])
   })
 
-  // Nothing is told to a process that is gone.
+  // A process that is gone is told nothing until it answers again.
   afterEach(() => {
     for (const id of [0, 1]) for (const listener of pair.gone[id]!) listener(1 - id)
   })
@@ -264,8 +264,6 @@ describe('instances of several processes', () => {
     expect(await verbs.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
     expect(await verbs.read(instance, limits)).to.deep.equal({ type: 'unknownInstance' })
     expect(await verbs.create(instance, settings, undefined)).to.deep.include({ type: 'failed', retriable: true })
-    // Else it is told how the read has ended for minutes.
-    pair.isAway = false
   })
 
   describe('whose owner follows from the hash of their names', () => {
