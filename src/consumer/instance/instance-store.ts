@@ -25,6 +25,9 @@ const MAX_AGE_MS = 3_600_000
 /** How long after its idle time an instance is removed that no process has, and how many at a time. */
 const EXPIRED_MS = 600_000
 const MAX_EXPIRED = 100
+/** How often, and how long after the last time, an own record is looked for that was not read yet. */
+const MAX_LOOKS = 40
+const LOOK_AGAIN_MS = 50
 /** No offset. */
 const NONE = -1
 
@@ -107,10 +110,9 @@ export class InstanceStore {
     if (failure || this.#isRefused) return failure
     const known = this.#living(instance)
     if (!known) return undefined
-    const { owner, offset } = known
     const stored = instanceOfBytes(known.value!)
     if (!stored) return ownFailure('protocol', 'the stored state of the instance cannot be read', false)
-    return { ...stored, owner, offset }
+    return { ...stored, owner: known.owner, offset: known.offset }
   }
 
   #living(instance: InstanceName): KnownInstance | undefined {
@@ -155,13 +157,18 @@ export class InstanceStore {
     this.#own.delete(keyOfInstance(instance))
   }
 
-  /** @returns {@link TAKEN}: the record does not count */
+  /** @returns {@link TAKEN}: the record does not count, or cannot be found */
   async #put(instance: InstanceName, stored: StoredInstance | null): Promise<Failure | undefined> {
     if (this.#isRefused) return undefined
     let offset = NONE
     const write = async (): Promise<void> => void (offset = await this.#topic.append([this.#record(instance, stored)]))
     const failure = (await this.#tried(write)) ?? (await this.catchUp())
-    return failure ?? (this.#ignored.delete(offset) ? TAKEN : undefined)
+    // Some brokers may not know a topic yet that was just created.
+    for (let looks = 1; !failure && this.#readTo < offset && looks <= MAX_LOOKS; looks++) {
+      await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS))
+      await this.catchUp()
+    }
+    return failure ?? (this.#readTo < offset || this.#ignored.delete(offset) ? TAKEN : undefined)
   }
 
   get #isRefused(): boolean {

@@ -67,10 +67,7 @@ export interface KnownInstance {
 
 export type UnplacedRecord = Pick<ProduceRecord, 'key' | 'value' | 'headers'>
 
-/**
- * @param stored `null`: the instance is removed
- * @param after the offset up to which the process has read
- */
+/** @param stored `null`: the instance is removed */
 export function instanceRecordOf(
   instance: InstanceName,
   stored: StoredInstance | null,
@@ -101,11 +98,7 @@ export function readInstanceRecord({ key, value, headers, offset }: KafkaRecord)
   }
 }
 
-/**
- * Whether the process that has written `record` knew all that others had written before it, so that the record counts.
- *
- * @param last the record of the instance that counts until then
- */
+/** Whether a record counts instead of `last`: its process knew all that others had written before it. */
 export function follows({ owner, after }: KnownInstance, last: KnownInstance | undefined): boolean {
   const isBehind = last !== undefined && last.offset > after
   return !isBehind || (owner === last.owner && after >= last.after)

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { type FoundInstance, InstanceStore, TAKEN } from '../../../src/consumer/instance/instance-store.js'
 import type { InstanceName } from '../../../src/consumer/instance/instances.js'
 import type { StoredInstance } from '../../../src/consumer/instance/stored-instance.js'
@@ -26,6 +27,8 @@ class TopicOfInstances {
   configs: ReadonlyMap<string, string | null> | undefined
   end = 0
   exists = false
+  /** So many requests for metadata do not find the topic after its creation. */
+  unseen = 0
   refuses: RouterMessage['type'] | undefined
   refusedConfig = ''
   fetches = 0
@@ -65,7 +68,9 @@ class TopicOfInstances {
       case 'fetchTopicMetadata':
         return {
           type: 'success',
-          topics: new Map([['instances', this.exists ? { errorCode: 0, topicId: 'id' } : { errorCode: 3 }]])
+          topics: new Map([
+            ['instances', this.exists && this.unseen-- <= 0 ? { errorCode: 0, topicId: 'id' } : { errorCode: 3 }]
+          ])
         }
       case 'createTopic':
         if (message.configs.has(this.refusedConfig)) return { ...NOT_AUTHORIZED, errorCode: 44, code: 'kafka' }
@@ -169,6 +174,19 @@ describe('the store of consumer instances', () => {
       'segment.bytes': '1048576',
       'segment.ms': '600000'
     })
+  })
+
+  it('waits until the topic that it has made is known to all brokers', async () => {
+    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      topic.unseen = 3
+      const claimed = former.claim(instance, subscribed('a'))
+      await clock.tickAsync(1_000)
+      expect(await claimed).to.equal(undefined)
+      expect(former.verbs.owns(instance)).to.equal(true)
+    } finally {
+      clock.restore()
+    }
   })
 
   it('makes the topic with the segments of the cluster where a policy refuses others', async () => {
