@@ -409,10 +409,12 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
 
   /** Carries out a verb that changes what the instance reads. It is answered when Kafka has the new state. */
   async #change(instance: InstanceName, verb: VerbOf<void>): Promise<InstanceResult<void>> {
-    const result = await this.#ask(instance, verb)
+    let changed: ConsumerInstance | undefined
+    const result = await this.#ask<void>(instance, (consumer, requester) => verb((changed = consumer), requester))
+    if (result.type !== 'done' || !this.#store) return result
     const entry = this.#entries.get(keyOf(instance))
-    if (result.type !== 'done' || !entry) return result
-    return (await this.#save(entry)) ?? DONE
+    // Another process may have taken the instance over meanwhile, and this one may have continued it anew.
+    return entry?.consumer === changed ? ((await this.#save(entry!)) ?? DONE) : TAKEN
   }
 
   async #save(entry: Entry): Promise<Failure | undefined> {
@@ -482,6 +484,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
         this.#close(entry, Promise.resolve(), false)
       }
     })
+    let isReleased = false
     let hasEnded: () => void = () => undefined
     const ended = new Promise<void>(resolve => (hasEnded = resolve))
     const inbox = new GroupInbox<InstanceMessage>(actor)
@@ -502,6 +505,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
         this.#taken(key)
       },
       onEnding: isKept => {
+        isReleased = isKept
         this.#ending.add(entry)
         this.#forget(key, entry)
         this.#close(entry, ended, isKept)
@@ -509,7 +513,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       onEnded: () => {
         this.#ending.delete(entry)
         inbox.stop()
-        answerOpen(entry, this.#unknown)
+        answerOpen(entry, isReleased && !this.#isStopped ? TAKEN : this.#unknown)
         hasEnded()
       }
     })
