@@ -1,4 +1,5 @@
 import { type ActorRef, type ActorSystem, ask } from '../../core/actor/actor.js'
+import { inTime } from '../../core/in-time.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import {
   type Logger,
@@ -192,10 +193,7 @@ export class ConsumerGroups {
   async stop(graceMs = this.#deps.settings.ackTimeoutMs, timeoutMs = MAX_TIMER_MS): Promise<void> {
     this.#isStopped = true
     const groups = Array.from(this.#groups, ([groupId, group]) => this.#leave(groupId, group, graceMs))
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>(resolve => (timer = setTimeout(resolve, timeoutMs)))
-    await Promise.race([Promise.all(groups), late])
-    clearTimeout(timer)
+    await inTime(Promise.all(groups), timeoutMs, () => undefined)
     this.#abandonRest()
     this.#deadlines.stop()
   }

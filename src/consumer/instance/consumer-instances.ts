@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { ask, type Requester } from '../../core/actor/actor.js'
 import { TimedOutError } from '../../core/errors.js'
+import { inTime } from '../../core/in-time.js'
 import { MAX_TIMER_MS, type TopicPartition } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
 import { Shares } from '../../core/shares.js'
@@ -380,10 +381,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     for (const entry of this.#entries.values()) left.push(this.#ended(entry, SHUTTING_DOWN))
     for (const { consumer } of this.#ending)
       left.push(new Promise<void>(resolve => consumer.end(SHUTTING_DOWN, resolve)))
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>(resolve => (timer = setTimeout(resolve, timeoutMs)))
-    await Promise.race([Promise.all(left), late])
-    clearTimeout(timer)
+    await inTime(Promise.all(left), timeoutMs, () => undefined)
     for (const entry of entries) this.#abandon(entry, SHUTTING_DOWN)
     this.#entries.clear()
     this.#ending.clear()
@@ -569,15 +567,8 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 }
 
-async function withinTime<Result>(work: Promise<Result>): Promise<Result | Failure> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<Failure>(resolve => (timer = setTimeout(resolve, OPEN_TIMEOUT_MS, NOT_OPEN)))
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
+const withinTime = <Result>(work: Promise<Result>): Promise<Result | Failure> =>
+  inTime(work, OPEN_TIMEOUT_MS, () => NOT_OPEN)
 
 /** A group and a name may both have any characters. */
 const keyOf = ({ groupId, name }: InstanceName): string => `${groupId.length} ${groupId} ${name}`

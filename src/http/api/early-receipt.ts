@@ -1,3 +1,4 @@
+import { inTime } from '../../core/in-time.js'
 import type { AskedKey, Keys } from '../../producer/keys/keys.js'
 import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
 import type { Exchange } from '../exchange/exchange.js'
@@ -56,10 +57,7 @@ export class EarlyReceipt {
 
   /** The request cannot wait any longer. @returns whether it is answered with the receipt */
   async send(): Promise<boolean> {
-    let end: NodeJS.Timeout | undefined
-    const over = new Promise<undefined>(resolve => (end = setTimeout(() => resolve(undefined), LAST_LIMIT_MS)))
-    const accepted = await Promise.race([this.#found, over])
-    clearTimeout(end)
+    const accepted = await inTime(this.#found, LAST_LIMIT_MS, () => undefined)
     if (accepted !== undefined) this.#early.send(accepted)
     return accepted !== undefined
   }

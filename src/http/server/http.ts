@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import { inTime } from '../../core/in-time.js'
 import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
@@ -156,12 +157,7 @@ export class Http {
     this.refuse()
     if (haveRested) await oneTurn()
     this.#drained = Promise.all(this.#traffic.map(listener => listener.drain()))
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>(resolve => {
-      timer = setTimeout(resolve, timeoutMs)
-    })
-    await Promise.race([this.#drained, late])
-    clearTimeout(timer)
+    await inTime(this.#drained, timeoutMs, () => undefined)
     this.#context.connections.refuseBodies(shuttingDown())
   }
 

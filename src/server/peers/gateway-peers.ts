@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { type BlockList, isIP } from 'node:net'
+import { inTime } from '../../core/in-time.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { isAmong, networksIn } from '../../core/networks.js'
@@ -183,12 +184,7 @@ export class GatewayPeers implements Peers {
   /** A look-up for a call waits for a limited time, because a resolver may be slow. */
   async #lookAgain(timeoutMs: number): Promise<void> {
     if (this.#deps.clock() - this.#refreshedAt < MIN_REFRESH_MS) return
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>(resolve => {
-      timer = setTimeout(resolve, Math.min(timeoutMs, MAX_LOOK_UP_MS))
-    })
-    await Promise.race([this.refresh(), late])
-    clearTimeout(timer)
+    await inTime(this.refresh(), Math.min(timeoutMs, MAX_LOOK_UP_MS), () => undefined)
   }
 
   /** Known gateways are asked at once, new ones when their hosts are resolved. */
@@ -239,18 +235,10 @@ export class GatewayPeers implements Peers {
   }
 
   /** Where the gateways of an address are. A host that cannot be resolved now keeps its last addresses. */
-  async #addressesOf(text: string): Promise<readonly Place[]> {
+  #addressesOf(text: string): Promise<readonly Place[]> {
     const lookUp = this.#lookUps.get(text) ?? this.#lookUp(text).finally(() => this.#lookUps.delete(text))
     this.#lookUps.set(text, lookUp)
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<readonly Place[]>(resolve => {
-      timer = setTimeout(() => resolve(this.#places.get(text) ?? []), RESOLVE_MS)
-    })
-    try {
-      return await Promise.race([lookUp, late])
-    } finally {
-      clearTimeout(timer)
-    }
+    return inTime(lookUp, RESOLVE_MS, () => this.#places.get(text) ?? [])
   }
 
   /** Never rejects. */

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { inTime } from '../../core/in-time.js'
 import { toListenError } from '../../core/listen-error.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
@@ -33,6 +34,7 @@ const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_MS = 30_000
 const EMPTY = Buffer.alloc(0)
+const LATE: CallAnswer = { status: NO_ANSWER_IN_TIME, answer: EMPTY }
 
 export interface PeerListenerDeps {
   readonly id: string
@@ -179,7 +181,7 @@ export class PeerListener {
       if (digestOf(body) !== head.digest) return this.#refuse(request, response, 'body', 'its body was changed')
       const answering = this.#handle(url, head, body)
       handled = answering
-      const { status, answer } = await this.#inTime(answering, timeoutOf(head))
+      const { status, answer } = await inTime(answering, timeoutOf(head), () => LATE)
       this.#answer(request, response, head, status, answer)
     } finally {
       // A call whose caller no longer waits still uses this process.
@@ -205,18 +207,6 @@ export class PeerListener {
       return { status: OK, answer }
     } catch (error) {
       return { status: FAILED, answer: encodeBody(toPeerFailure(error)) }
-    }
-  }
-
-  async #inTime(answering: Promise<CallAnswer>, timeoutMs: number): Promise<CallAnswer> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<CallAnswer>(resolve => {
-      timer = setTimeout(() => resolve({ status: NO_ANSWER_IN_TIME, answer: EMPTY }), timeoutMs)
-    })
-    try {
-      return await Promise.race([answering, late])
-    } finally {
-      clearTimeout(timer)
     }
   }
 
