@@ -1,5 +1,5 @@
 import type { RecordOutcome } from '../../core/model.js'
-import { saltedCrc } from '../log/bytes.js'
+import { FRAME_HEADER_BYTES, payloadAt, saltedCrc } from '../log/bytes.js'
 import { readUInt64, writeUInt64 } from '../log/segment-header.js'
 
 /** Bytes of the hash of a key, and of the fingerprint of a request. */
@@ -26,13 +26,6 @@ export interface KeptAnswer {
    */
   readonly lines?: string | undefined
 }
-
-/** An answer that another process has told. Its lines would not be checked, and its bytes may be of another type. */
-export const toldAnswer = ({ status, headers, body }: KeptAnswer): KeptAnswer => ({
-  status,
-  headers,
-  body: Buffer.from(body)
-})
 
 /** What a frame says of its key. */
 export type KeyNews =
@@ -63,7 +56,6 @@ const MAGIC = Buffer.from('CASTKEYS')
 const VERSION = 1
 export const FILE_HEADER_BYTES = 20
 const CRC_AT = 16
-const FRAME_HEADER_BYTES = 8
 /** Type, bound, time, hash and fingerprint. */
 const FIXED_BYTES = 1 + 8 + 8 + HASH_BYTES + FINGERPRINT_BYTES
 const NEWS_AT = FRAME_HEADER_BYTES + FIXED_BYTES
@@ -179,12 +171,8 @@ const isType = (type: number | undefined): boolean =>
 
 /** `undefined`: no whole frame begins here. */
 function frameEnd(bytes: Buffer, offset: number, salt: number): number | undefined {
-  if (offset + NEWS_AT > bytes.length) return undefined
-  const end = offset + FRAME_HEADER_BYTES + bytes.readUInt32BE(offset)
-  if (end < offset + NEWS_AT || end > bytes.length) return undefined
-  return saltedCrc(bytes.subarray(offset + FRAME_HEADER_BYTES, end), salt) === bytes.readUInt32BE(offset + 4)
-    ? end
-    : undefined
+  const { length = 0 } = payloadAt(bytes, offset, salt) ?? {}
+  return length < FIXED_BYTES ? undefined : offset + FRAME_HEADER_BYTES + length
 }
 
 /** `undefined`: a later release wrote it. */
