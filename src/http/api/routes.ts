@@ -51,9 +51,9 @@ export function addRoutes(
   const known = [...methodsOf].flatMap(([path, methods]) => {
     const answer = notAllowed(app.supportedMethods.filter(method => methods.has(method)).join(', '))
     // Fastify's router would find `/topics/{topic}` for `/topics/`, without a topic.
-    const mistaken = path.endsWith('/') ? [...methodsOf].filter(([other]) => other.startsWith(`${path}{`)) : []
-    const others = mistaken.flatMap(([other, found]) => (other.endsWith('}') ? [...found] : []))
-    const method = [...new Set(others)].filter(one => !methods.has(one))
+    const isMistaken = (other: string): boolean => path.endsWith('/') && areMatchedBy(path.split('/'), other.split('/'))
+    const mistaken = [...methodsOf].flatMap(([other, found]) => (isMistaken(other) ? [...found] : []))
+    const method = [...new Set(mistaken)].filter(one => !methods.has(one))
     if (method.length > 0) app.route({ method, url: urlOf(path), preParsing: answer, handler: answeredBefore })
     const paths = path === '/' ? ['', path] : [path]
     return paths.map(path => ({ name: urlOf(path), parts: (app.prefix + path).split('/'), answer }))
