@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import type { PlaceOfProcess } from './gateway-peers.js'
+import { heaviest } from './rendezvous.js'
 
 interface Member {
   readonly name: string
@@ -40,21 +41,9 @@ export class KeyMembers {
     this.#placesOf = placesOf
   }
 
-  /**
-   * The owner of a key, by the weight of each gateway for it (rendezvous hashing): when the list changes, only keys of gateways
-   * that come or go have another owner.
-   */
   ownerOf(hash: string): string {
     const word = wordOf(hash)
-    let best: Member | undefined
-    let most = -1
-    for (const member of this.#members) {
-      const weight = mixed(member.seed ^ word)
-      if (weight <= most) continue
-      most = weight
-      best = member
-    }
-    return best!.name
+    return heaviest(this.#members, ({ seed }) => mixed(seed ^ word))!.name
   }
 
   /** Which gateway this one is. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type {
   Gateway,
   InstanceGateway,
@@ -108,11 +109,21 @@ export function hashedOwner<Id extends string>(
       () => false
     )
   })
-  return ({ groupId, name }, away) =>
-    heaviest(
+  return (instance, away) =>
+    ownerAmong(
       [peers.id, ...peers.others].filter(id => !away.has(id)),
-      JSON.stringify([cluster, groupId, name])
+      cluster,
+      instance
     )
+}
+
+/**
+ * The owner of an instance among processes. They are known by their ids: each has one, which it says itself, however many
+ * addresses lead to it and whichever of them another one calls.
+ */
+export const ownerAmong = <Id extends string>(ids: readonly Id[], cluster: string, { groupId, name }: InstanceName) => {
+  const key = JSON.stringify([cluster, groupId, name])
+  return heaviest(ids, id => createHash('sha256').update(`${id} ${key}`).digest('hex'))
 }
 
 /**

@@ -1,20 +1,16 @@
-import { createHash } from 'node:crypto'
-
 /**
- * The member with the largest weight for a key (rendezvous hashing). All who see the same members find the same one, whatever
- * their order, and when a member comes or goes, only keys that it has or had get another one.
- *
- * Gateways are members by the ids of their processes: each has one, which it says itself, however many addresses lead to it
- * and whichever of them another one calls.
- *
- *   heaviest(['a', 'b', 'c'], 'orders')   =>   'b'
+ * The member with the largest weight for a key (rendezvous hashing). All who see the same members with the same weights find the
+ * same one, whatever their order, and when a member comes or goes, only keys that it has or had get another one.
  */
-export function heaviest<Id extends string>(members: readonly Id[], key: string): Id | undefined {
-  let best: Id | undefined
-  let most = ''
+export function heaviest<Member>(
+  members: Iterable<Member>,
+  weightOf: (member: Member) => number | string
+): Member | undefined {
+  let best: Member | undefined
+  let most: number | string | undefined
   for (const member of members) {
-    const weight = createHash('sha256').update(`${member} ${key}`).digest('hex')
-    if (weight > most) [best, most] = [member, weight]
+    const weight = weightOf(member)
+    if (most === undefined || weight > most) [best, most] = [member, weight]
   }
   return best
 }
