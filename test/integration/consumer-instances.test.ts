@@ -1,33 +1,15 @@
 import { expect } from 'chai'
 import type { TopicPartition } from '../../src/core/model.js'
-import type {
-  InstanceGateway,
-  InstanceName,
-  InstanceRecord,
-  InstanceResult,
-  InstanceSettings
-} from '../../src/gateway/gateway.js'
+import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../src/gateway/gateway.js'
 import { openCastellan } from '../../src/index.js'
 import { inWorld } from '../support/in-world.js'
+import { done, instanceSettings } from '../support/instances.js'
 import { SeededRandom } from '../support/random.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
-const base: InstanceSettings = {
-  api: 'test',
-  format: 'binary',
-  start: 'earliest',
-  autoCommitMs: undefined,
-  minBytes: undefined,
-  maxWaitMs: 30_000,
-  maxBytes: 1 << 20,
-  idleMs: undefined
-}
+const base: InstanceSettings = { ...instanceSettings, maxWaitMs: 30_000 }
 const limits = { timeoutMs: undefined, maxBytes: undefined }
 
-function done<Value>(result: InstanceResult<Value>): Value {
-  if (result.type !== 'done') return expect.fail(JSON.stringify(result))
-  return result.value
-}
 const textsOf = (records: readonly InstanceRecord[]): string[] => records.map(({ value }) => String(value))
 
 describe('consumer instances', () => {

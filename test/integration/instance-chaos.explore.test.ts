@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { InstanceName, InstanceRecord, InstanceResult, InstanceSettings } from '../../src/gateway/gateway.js'
+import type { InstanceName, InstanceRecord, InstanceResult } from '../../src/gateway/gateway.js'
 import { type Castellan, openCastellan } from '../../src/index.js'
 import { startCastellan, type Castellan as Writer } from '../support/castellan.js'
+import { instanceSettings as settings } from '../support/instances.js'
 import { ChaosTopic } from '../support/offer-chaos/chaos-topic.js'
 import { type LoggedRecord, OfferCheck } from '../support/offer-check.js'
 import { SeededRandom, shuffled, testSeed } from '../support/random.js'
@@ -25,17 +26,6 @@ const QUICK = {
   partitionCheckMs: 400,
   retryBackoffMs: 100
 } as const
-
-const settings: InstanceSettings = {
-  api: 'test',
-  format: 'binary',
-  start: 'earliest',
-  autoCommitMs: undefined,
-  minBytes: undefined,
-  maxWaitMs: 2_000,
-  maxBytes: 1 << 20,
-  idleMs: undefined
-}
 
 /** How instances of a group commit: by themselves, without naming offsets, or by naming those of the last record. */
 type Commits = 'automatic' | 'accepted' | 'named'

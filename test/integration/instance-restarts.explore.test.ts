@@ -9,25 +9,13 @@ import type {
 } from '../../src/gateway/gateway.js'
 import { openCastellan } from '../../src/index.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
+import { done, instanceSettings } from '../support/instances.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
-const settings: InstanceSettings = {
-  api: 'test',
-  format: 'binary',
-  start: 'earliest',
-  autoCommitMs: undefined,
-  minBytes: undefined,
-  maxWaitMs: 2_000,
-  maxBytes: 1 << 20,
-  idleMs: 300_000
-}
+const settings: InstanceSettings = { ...instanceSettings, idleMs: 300_000 }
 const limits = { timeoutMs: undefined, maxBytes: undefined }
 type Castellan = Awaited<ReturnType<typeof openCastellan>>
 
-function done<Value>(result: InstanceResult<Value>): Value {
-  if (result.type !== 'done') return expect.fail(JSON.stringify(result))
-  return result.value
-}
 /** As clients do: a request that meets a take-over by another process is sent again. */
 async function doneInTheEnd<Value>(ask: () => Promise<InstanceResult<Value>>): Promise<Value> {
   for (let left = 20; left > 0; left--) {

@@ -1,29 +1,15 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { InstanceGateway, InstanceName, InstanceResult, InstanceSettings } from '../../src/gateway/gateway.js'
-import { heaviest } from '../../src/server/peers/rendezvous.js'
+import type { InstanceGateway, InstanceName, InstanceSettings } from '../../src/gateway/gateway.js'
+import { ownerAmong } from '../../src/server/peers/peer-instances.js'
 import { inWorld } from '../support/in-world.js'
+import { done, instanceSettings as settings } from '../support/instances.js'
 import { LinkedGateway } from '../support/linked-gateways.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const AUTO_COMMIT_MS = 5_000
-const settings: InstanceSettings = {
-  api: 'test',
-  format: 'binary',
-  start: 'earliest',
-  autoCommitMs: undefined,
-  minBytes: undefined,
-  maxWaitMs: 2_000,
-  maxBytes: 1 << 20,
-  idleMs: undefined
-}
 /** One record a read. */
 const single = { timeoutMs: undefined, maxBytes: 1 }
-
-function done<Value>(result: InstanceResult<Value>): Value {
-  if (result.type !== 'done') return expect.fail(JSON.stringify(result))
-  return result.value
-}
 
 describe('consumer instances of gateways that know each other', () => {
   inWorld()
@@ -213,9 +199,8 @@ describe('consumer instances of gateways that know each other', () => {
 
   it('are handed over when a gateway joins: what an automatic commit covers does not come again', async () => {
     const first = await start('a')
-    const ownerOf = ({ groupId, name }: InstanceName): string | undefined =>
-      heaviest(['a', 'b'], JSON.stringify(['default', groupId, name]))
-    for (let at = 0; ownerOf(instance) !== 'b'; at++) instance = { ...instance, name: `n${at}` }
+    for (let at = 0; ownerAmong(['a', 'b'], 'default', instance) !== 'b'; at++)
+      instance = { ...instance, name: `n${at}` }
     await produce(20)
     await create(first, { autoCommitMs: 60_000 })
     await assign(first)

@@ -16,6 +16,7 @@ import type {
 import type { TopicPartition } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
+import { instanceSettings } from '../../support/instances.js'
 import { GroupWorld, run } from '../group/group-world.js'
 
 const MAX_WAIT_MS = 1_000
@@ -24,16 +25,7 @@ const LINGER_MS = 25
 const topic = 'orders'
 const partitions = [{ topic, partition: 0 }]
 
-const usualSettings: InstanceSettings = {
-  api: 'test',
-  format: 'binary',
-  start: 'earliest',
-  autoCommitMs: undefined,
-  minBytes: undefined,
-  maxWaitMs: MAX_WAIT_MS,
-  maxBytes: 1_000_000,
-  idleMs: undefined
-}
+const usualSettings: InstanceSettings = { ...instanceSettings, maxWaitMs: MAX_WAIT_MS, maxBytes: 1_000_000 }
 
 /** What a client asks for. */
 type Asked =

@@ -7,21 +7,13 @@ import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
+import { instanceSettings } from '../../support/instances.js'
 
 /** The longest that a client waits for an answer about the state of an instance. */
 const LONGEST_MS = 20_000
 /** Shorter than the time limit of each request to Kafka. */
 const SLOW_MS = 9_000
-const settings: InstanceSettings = {
-  api: 'test',
-  format: 'binary',
-  start: 'earliest',
-  autoCommitMs: undefined,
-  minBytes: undefined,
-  maxWaitMs: 1_000,
-  maxBytes: 1_000,
-  idleMs: undefined
-}
+const settings: InstanceSettings = { ...instanceSettings, maxWaitMs: 1_000, maxBytes: 1_000 }
 const instance = { groupId: 'g', name: 'one' }
 
 describe('consumer instances while Kafka is slow', () => {

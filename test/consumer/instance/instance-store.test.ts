@@ -5,6 +5,7 @@ import type { InstanceName } from '../../../src/consumer/instance/instances.js'
 import type { StoredInstance } from '../../../src/consumer/instance/stored-instance.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
+import { instanceSettings } from '../../support/instances.js'
 
 const HOUR_MS = 3_600_000
 const NOT_AUTHORIZED = {
@@ -143,16 +144,7 @@ class Store {
 
 const instance: InstanceName = { groupId: 'g', name: 'one' }
 const subscribed = (topic: string, idleMs?: number): StoredInstance => ({
-  settings: {
-    api: 'test',
-    format: 'binary',
-    start: 'earliest',
-    autoCommitMs: undefined,
-    minBytes: undefined,
-    maxWaitMs: 1_000,
-    maxBytes: 1_000,
-    idleMs
-  },
+  settings: { ...instanceSettings, maxWaitMs: 1_000, maxBytes: 1_000, idleMs },
   topics: { topics: [topic] },
   assigned: []
 })

@@ -8,22 +8,13 @@ import type {
   InstanceSettings,
   InstanceTopics
 } from '../../../src/gateway/gateway.js'
-import { fixedOwner, hashedOwner, peerInstances } from '../../../src/server/peers/peer-instances.js'
+import { fixedOwner, hashedOwner, ownerAmong, peerInstances } from '../../../src/server/peers/peer-instances.js'
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/server/peers/peers.js'
-import { heaviest } from '../../../src/server/peers/rendezvous.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
+import { instanceSettings } from '../../support/instances.js'
 import { turns } from '../../support/ticks.js'
 
-const settings: InstanceSettings = {
-  api: 'test',
-  format: 'binary',
-  start: 'earliest',
-  autoCommitMs: undefined,
-  minBytes: undefined,
-  maxWaitMs: 1_000,
-  maxBytes: 1 << 20,
-  idleMs: undefined
-}
+const settings: InstanceSettings = { ...instanceSettings, maxWaitMs: 1_000 }
 const limits: InstanceReadLimits = { timeoutMs: 100, maxBytes: 1 << 30 }
 const record = {
   topic: 'orders',
@@ -270,7 +261,7 @@ describe('instances of several processes', () => {
     /** Names of instances that belong to each of the two, as all see it. */
     const nameOf = (owner: number): InstanceName => {
       const names = Array.from({ length: 50 }, (_, at) => ({ groupId: 'g', name: `n${at}` }))
-      return names.find(one => heaviest(['0', '1'], JSON.stringify(['default', one.groupId, one.name])) === `${owner}`)!
+      return names.find(one => ownerAmong(['0', '1'], 'default', one) === `${owner}`)!
     }
     let at: InstanceGateway[]
     beforeEach(() => {
