@@ -60,7 +60,18 @@ export const listGroups = describeOperation('listGroups', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ nodeId }) => nodeId },
   problemOf: ({ nodeId }) => (isCount(nodeId) ? undefined : invalid('invalidRequest', `not a broker id: ${nodeId}`)),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) => new ListGroupsProcessor(callTimeoutMs)
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls('listGroups', {
+      keyOf: ({ withMembers }) => String(withMembers),
+      send: (client, { withMembers }) =>
+        client.listGroups({ states: withMembers ? STATES_WITH_MEMBERS : [], timeoutMs: callTimeoutMs }),
+      outcomeOf({ errorCode, groups }: ListGroupsResponse) {
+        const action = groupAction(errorCode)
+        if (action === 'success') return { type: 'success', groups }
+        // Each broker lists its own groups, so a broker that does not coordinate groups yet is asked again later.
+        return action === 'retryLater' || action === 'notCoordinator' ? 'retryLater' : kafkaFailure(errorCode)
+      }
+    })
 })
 
 /** The broker that coordinates a group. Only the Router itself makes this request. */
@@ -68,7 +79,16 @@ export const findCoordinator = describeOperation('findCoordinator', {
   role: 'control',
   target: { type: 'any' },
   problemOf: ({ groupId }) => problemOfGroup(groupId),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) => new FindCoordinatorProcessor(callTimeoutMs)
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls('findCoordinator', {
+      keyOf: ({ groupId }) => groupId,
+      send: (client, { groupId }) => client.findCoordinator({ groupId, timeoutMs: callTimeoutMs }),
+      outcomeOf({ errorCode, coordinator }: FindCoordinatorResponse) {
+        const action = anyBrokerAction(errorCode)
+        if (action === 'fail') return kafkaFailure(errorCode)
+        return action === 'retryLater' || !canBeReached(coordinator) ? 'retryLater' : { type: 'success', coordinator }
+      }
+    })
 })
 
 type DescribeWaiters = readonly OpenRequest<'describeGroup'>[]
@@ -79,9 +99,10 @@ export class DescribeGroupProcessor implements OperationProcessor {
   readonly name = 'describeGroup'
   readonly #callTimeoutMs: number
   readonly #nodeId: number
-  readonly #waiting = new GroupWaiters<OpenRequest<'describeGroup'>>()
+  /** By group, in the order of the first requests. */
+  readonly #waiting = new Map<string, OpenRequest<'describeGroup'>[]>()
   /** Groups whose descriptions were too large for one response. Each gets a call of its own. */
-  readonly #alone = new GroupWaiters<OpenRequest<'describeGroup'>>()
+  readonly #alone = new Set<string>()
 
   constructor(callTimeoutMs: number, nodeId: number) {
     this.#callTimeoutMs = callTimeoutMs
@@ -89,21 +110,25 @@ export class DescribeGroupProcessor implements OperationProcessor {
   }
 
   get isEmpty(): boolean {
-    return this.#waiting.isEmpty && this.#alone.isEmpty
+    return this.#waiting.size === 0
   }
 
   addToQueue(request: OpenRequest<'describeGroup'>): void {
-    this.#waiting.add(request)
+    const { groupId } = request.request
+    const waiting = this.#waiting.get(groupId)
+    if (waiting) waiting.push(request)
+    else this.#waiting.set(groupId, [request])
   }
 
   nextCall(): DescribeGroupCall | undefined {
-    const alone = this.#alone.take()
-    if (alone) return new Map([[alone.groupId, alone.waiters]])
     const call = new Map<string, DescribeWaiters>()
-    while (call.size < MAX_GROUPS_PER_CALL) {
-      const next = this.#waiting.take()
-      if (next === undefined) break
-      call.set(next.groupId, next.waiters)
+    for (const [groupId, waiting] of this.#waiting) {
+      if (call.size > 0 && this.#alone.has(groupId)) continue
+      this.#waiting.delete(groupId)
+      const isAlone = this.#alone.delete(groupId)
+      const waiters = stillOpen(waiting)
+      if (waiters.length > 0) call.set(groupId, waiters)
+      if (call.size === MAX_GROUPS_PER_CALL || (isAlone && call.size > 0)) break
     }
     return call.size > 0 ? call : undefined
   }
@@ -131,12 +156,18 @@ export class DescribeGroupProcessor implements OperationProcessor {
   callFailed(call: DescribeGroupCall, error: Error): readonly OpenRequest[] {
     const waiters = stillOpen([...call.values()].flat())
     if (call.size === 1 || !(error instanceof ResponseTooLargeError)) return waiters
-    for (const waiter of waiters) this.#alone.add(waiter)
+    for (const waiter of waiters) {
+      this.#alone.add(waiter.request.groupId)
+      this.addToQueue(waiter)
+    }
     return []
   }
 
   drain(): OpenRequest[] {
-    return [...this.#alone.drain(), ...this.#waiting.drain()]
+    const waiting = stillOpen([...this.#waiting.values()].flat())
+    this.#waiting.clear()
+    this.#alone.clear()
+    return waiting
   }
 }
 
@@ -154,147 +185,9 @@ function settleDescription(
   return []
 }
 
-interface ListGroupsCall {
-  readonly withMembers: boolean
-  readonly waiters: readonly OpenRequest<'listGroups'>[]
-}
-
-/** Lists the groups of one broker. Waiting requests for the same groups share a call. */
-export class ListGroupsProcessor implements OperationProcessor {
-  readonly name = 'listGroups'
-  readonly #callTimeoutMs: number
-  #waiting: OpenRequest<'listGroups'>[] = []
-
-  constructor(callTimeoutMs: number) {
-    this.#callTimeoutMs = callTimeoutMs
-  }
-
-  get isEmpty(): boolean {
-    return this.#waiting.length === 0
-  }
-
-  addToQueue(request: OpenRequest<'listGroups'>): void {
-    this.#waiting.push(request)
-  }
-
-  nextCall(): ListGroupsCall | undefined {
-    const waiting = this.drain()
-    const [first] = waiting
-    if (first === undefined) return undefined
-    const { withMembers } = first.request
-    const isShared = ({ request }: OpenRequest<'listGroups'>): boolean => request.withMembers === withMembers
-    this.#waiting = waiting.filter(waiter => !isShared(waiter))
-    return { withMembers, waiters: waiting.filter(isShared) }
-  }
-
-  send(client: BrokerClient, { withMembers }: ListGroupsCall): Promise<ListGroupsResponse> {
-    return client.listGroups({ states: withMembers ? STATES_WITH_MEMBERS : [], timeoutMs: this.#callTimeoutMs })
-  }
-
-  processResponse({ waiters }: ListGroupsCall, { errorCode, groups }: ListGroupsResponse): readonly Returned[] {
-    const action = groupAction(errorCode)
-    // Each broker lists its own groups, so a broker that does not coordinate groups yet is asked again later.
-    if (action === 'retryLater' || action === 'notCoordinator') return returned('retryLater', waiters)
-    if (action === 'success') replyAll(waiters, { type: 'success', groups })
-    else replyAll(waiters, kafkaFailure(errorCode))
-    return []
-  }
-
-  callFailed({ waiters }: ListGroupsCall): readonly OpenRequest[] {
-    return stillOpen(waiters)
-  }
-
-  drain(): OpenRequest<'listGroups'>[] {
-    const waiting = stillOpen(this.#waiting)
-    this.#waiting = []
-    return waiting
-  }
-}
-
-interface FindCoordinatorCall {
-  readonly groupId: string
-  readonly waiters: readonly OpenRequest<'findCoordinator'>[]
-}
-
-/** Finds coordinators, by one call per group to any broker. */
-export class FindCoordinatorProcessor implements OperationProcessor {
-  readonly name = 'findCoordinator'
-  readonly #callTimeoutMs: number
-  readonly #waiting = new GroupWaiters<OpenRequest<'findCoordinator'>>()
-
-  constructor(callTimeoutMs: number) {
-    this.#callTimeoutMs = callTimeoutMs
-  }
-
-  get isEmpty(): boolean {
-    return this.#waiting.isEmpty
-  }
-
-  addToQueue(request: OpenRequest<'findCoordinator'>): void {
-    this.#waiting.add(request)
-  }
-
-  nextCall(): FindCoordinatorCall | undefined {
-    return this.#waiting.take()
-  }
-
-  send(client: BrokerClient, { groupId }: FindCoordinatorCall): Promise<FindCoordinatorResponse> {
-    return client.findCoordinator({ groupId, timeoutMs: this.#callTimeoutMs })
-  }
-
-  processResponse({ waiters }: FindCoordinatorCall, response: FindCoordinatorResponse): readonly Returned[] {
-    const { errorCode, coordinator } = response
-    const action = anyBrokerAction(errorCode)
-    if (action === 'fail') replyAll(waiters, kafkaFailure(errorCode))
-    else if (action === 'retryLater' || !canBeReached(coordinator)) return returned('retryLater', waiters)
-    else replyAll(waiters, { type: 'success', coordinator })
-    return []
-  }
-
-  callFailed({ waiters }: FindCoordinatorCall): readonly OpenRequest[] {
-    return stillOpen(waiters)
-  }
-
-  drain(): OpenRequest[] {
-    return this.#waiting.drain()
-  }
-}
-
 /**
  * False for the answer of a broker that does not know the coordinator yet. It has node -1 and no host, in some versions
  * without an error code.
  */
 const canBeReached = ({ nodeId, host, port }: BrokerNode): boolean =>
   nodeId >= 0 && host !== '' && port > 0 && port <= MAX_PORT
-
-/** Waiting requests by group. Groups come in the order of their first requests. */
-class GroupWaiters<Waiter extends OpenRequest<'describeGroup' | 'findCoordinator'>> {
-  readonly #waiting = new Map<string, Waiter[]>()
-
-  get isEmpty(): boolean {
-    return this.#waiting.size === 0
-  }
-
-  add(waiter: Waiter): void {
-    const { groupId } = waiter.request
-    const waiting = this.#waiting.get(groupId)
-    if (waiting) waiting.push(waiter)
-    else this.#waiting.set(groupId, [waiter])
-  }
-
-  /** Takes out the next group with all its requests that have no answer yet. */
-  take(): { readonly groupId: string; readonly waiters: readonly Waiter[] } | undefined {
-    for (const [groupId, waiting] of this.#waiting) {
-      this.#waiting.delete(groupId)
-      const waiters = stillOpen(waiting)
-      if (waiters.length > 0) return { groupId, waiters }
-    }
-    return undefined
-  }
-
-  drain(): OpenRequest[] {
-    const waiting = stillOpen([...this.#waiting.values()].flat())
-    this.#waiting.clear()
-    return waiting
-  }
-}

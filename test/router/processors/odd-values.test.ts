@@ -6,7 +6,6 @@ import { initProducerIdV1, produceV7 } from '../../../src/kafka/protocol/produce
 import { CommitConsumerOffsetProcessor } from '../../../src/router/processors/commit-consumer-offset.js'
 import { FetchConsumerOffsetProcessor } from '../../../src/router/processors/fetch-consumer-offset.js'
 import { fetchOffset } from '../../../src/router/processors/fetch-offset.js'
-import { FindCoordinatorProcessor } from '../../../src/router/processors/groups.js'
 import { operations } from '../../../src/router/processors/operations.js'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import type { ProcessorContext, Returned } from '../../../src/router/processors/queue-processor.js'
@@ -227,7 +226,7 @@ describe('one odd value in a shared answer', () => {
     ]
     for (const [nodeId, host, port] of nodes) {
       const sharing = new Sharing()
-      const processor = new FindCoordinatorProcessor(5_000)
+      const processor = operations.findCoordinator.createProcessor({ callTimeoutMs: 5_000 } as ProcessorContext)
       processor.addToQueue(sharing.accept('findCoordinator', { groupId: 'g' }, sharing.listen(0)))
       const payload = new ResponseBuilder().int32(0).int16(0).string(null).int32(nodeId).string(host).int32(port)
       const response = decode(findCoordinatorV2, payload.payload, {} as never)
