@@ -16,7 +16,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   http: 16_850,
   kafka: 6_000,
   producer: 18_800,
-  router: 10_950,
+  router: 10_780,
   server: 10_100
 }
 
