@@ -1,7 +1,5 @@
 import type { CastellanError } from '../../core/errors.js'
-import type { RecordOutcome } from '../../core/model.js'
 import type { Shares } from '../../core/shares.js'
-import type { PendingProduce } from '../../gateway/gateway.js'
 import type { Caller, Operation, Target } from '../../http/access/access.js'
 import type { EndpointBase } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
@@ -29,19 +27,6 @@ export const refusalOf = (
 ): CastellanError | undefined => access.callerOf(request).refusalOf(operation, target)
 
 export const callerOf = ({ access }: EndpointParts, { request }: Exchange): Caller => access.callerOf(request)
-
-/**
- * Calls back with the outcomes of records.
- *
- * @param broken called when there are none, or when `settled` throws: nothing else would answer the request
- */
-export function whenSettled(
-  pendingProduce: PendingProduce,
-  settled: (outcomes: readonly RecordOutcome[]) => void,
-  broken: (error: unknown) => void
-): void {
-  pendingProduce.outcomes().then(settled).catch(broken)
-}
 
 const UNSUPPORTED: Problem = { status: 415, code: 415, message: 'the content type must be application/json' }
 const BAD_CHARSET: Problem = { status: 400, code: 400, message: 'the charset must be UTF-8 or ISO-8859-1' }

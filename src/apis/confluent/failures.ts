@@ -9,7 +9,25 @@ export interface Problem {
   readonly status: number
   readonly code: number
   readonly message: string
+  /** The content type of the answer. Absent: that of the route. */
+  readonly type?: string
 }
+
+/** A record that is refused before Kafka is asked. */
+export interface RefusedRecord extends RecordFailure {
+  /** Confluent's code for the reason. */
+  readonly answerCode: number
+}
+
+export const refusedRecord = (answerCode: number, message: string): RefusedRecord => ({
+  type: 'failed',
+  code: reasonOf(answerCode),
+  errorCode: undefined,
+  message,
+  persisted: 'no',
+  retriable: false,
+  answerCode
+})
 
 /** A request is answered with this problem. */
 export class ProblemError extends StacklessError {
@@ -76,7 +94,9 @@ const isClients = (code: number): boolean => String(code).startsWith('4')
  * The code of a record that failed. Codes that begin with 4 say that the record is not written: one that may be, or that
  * stays in the durable log, has another one.
  */
-export function recordCodeOf({ code, retriable, persisted }: RecordFailure, version: Version): number {
+export function recordCodeOf(failure: RecordFailure | RefusedRecord, version: Version): number {
+  if ('answerCode' in failure) return failure.answerCode
+  const { code, retriable, persisted } = failure
   const byRetriable = retriable || persisted === 'pending' ? RETRIABLE_KAFKA_ERROR : KAFKA_ERROR
   const found = codes[code][version]
   return found === 'byRetriable' || (isClients(found) && persisted !== 'no') ? byRetriable : found

@@ -1,27 +1,28 @@
 import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import { shortened } from '../../core/printable.js'
 import { Shares } from '../../core/shares.js'
-import { persistedText } from '../../gateway/persisted.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { byHand } from '../../http/api/by-hand.js'
 import type { Receive } from '../../http/api/endpoint.js'
-import { withKeys } from '../../http/api/idempotency.js'
+import { ProduceRoute } from '../../http/api/produce-route.js'
 import { type Route, serveRoutes } from '../../http/api/routes.js'
 import { Answers } from '../../http/exchange/answers.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
-import { ConfluentAnswers, isProduce } from './answers.js'
+import { ConfluentAnswers } from './answers.js'
 import type { EndpointParts } from './endpoint-parts.js'
+import { type Problem, ProblemError } from './failures.js'
 import { LongLists } from './long-lists.js'
-import { isAcceptable, type Version } from './media-types.js'
+import { isAcceptable, JSON_TYPE, type Version } from './media-types.js'
 import { type OperationId, operationsById, v3AdminRoutes } from './operations.js'
 import type { ConfluentSettings } from './settings.js'
 import { consumerRoutes } from './v2/consumers-endpoint.js'
 import { metadataRoutes } from './v2/metadata-endpoint.js'
-import { ProduceEndpoint } from './v2/produce-endpoint.js'
-import { BatchEndpoint } from './v3/batch-endpoint.js'
-import { RecordsEndpoint, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
+import { V2Produce } from './v2/produce-endpoint.js'
+import { V3Batch } from './v3/batch-endpoint.js'
+import { RecordsEndpoint, V3Records, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
 import { V3Requests, type V3Route } from './v3/routes.js'
+import { StreamTurns, turnLimitsOf } from './v3/stream-turns.js'
 
 /** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
@@ -32,24 +33,28 @@ const POOL_BYTES = 16 * 1024 * 1024
  */
 export const MAX_LOOK_UPS = 200
 
-/** After a bug the records may have been handed on. */
-const UNKNOWN = persistedText(['unknown'])
 const NO_ROUTE = { status: 404, code: 404, message: 'there is nothing at this path' }
 const NO_METHOD = { status: 405, code: 405, message: 'this path does not have this method' }
-const NOT_ACCEPTABLE = { status: 406, code: 406, message: 'none of the types in Accept is that of the answer' }
+const NOT_ACCEPTABLE = {
+  status: 406,
+  code: 406,
+  message: 'none of the types in Accept is that of the answer',
+  type: JSON_TYPE
+}
 const COMPRESSED = { status: 415, code: 415 }
 const BROKEN = { status: 500, code: 500, message: 'internal error' }
 
-/** Serves Confluent's API: `operations.ts` has its routes, `receiversOf` the handler of each. */
+/** Serves Confluent's API: `operations.ts` has its routes, their handlers are joined here. */
 export const confluentPlugin =
   (context: ApiContext<ConfluentSettings>): ApiPlugin =>
   app => {
-    const { access, log, now, settings, lifetime, metrics } = context
-    const refused = context.refused.of('confluent')
-    const answers = new ConfluentAnswers(new Answers(now), refused)
+    const { access, gateway, log, clock, now, settings, lifetime, metrics } = context
+    const { lookUpTimeoutMs: timeoutMs, administration } = settings
+    const { prefix } = app
+    const answers = new ConfluentAnswers(new Answers(now))
     const broken = (exchange: Exchange, error: unknown): void => {
       log.error({ err: error, requestId: exchange.requestId }, "a request of Confluent's API failed unexpectedly")
-      answers.error(exchange, BROKEN, isProduce(exchange.request) ? { persisted: UNKNOWN } : {})
+      answers.error(exchange, BROKEN)
     }
     const parts: EndpointParts = {
       access,
@@ -60,7 +65,8 @@ export const confluentPlugin =
       broken
     }
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
-    const { receivers, records } = receiversOf(context, maxBodyBytes, parts, app.prefix)
+    const producing = producingOf(context, maxBodyBytes, parts)
+    const { records } = producing
     lifetime.onDrain(async () => records.stop())
     const help = 'Streams of records that are open'
     registerScrapedGauge(metrics.registry, 'confluent_open_record_streams', help, 'sum', () => [
@@ -68,27 +74,36 @@ export const confluentPlugin =
     ])
     const admission = admissionOf(context, settings.durability)
     const { syncTimeoutMs: waitMs } = settings
-    const routes = operationsById.flatMap(([id, { method, path, produces, answers: described }]) => {
-      const receiver = 415 in described ? uncompressed(receivers[id], answers) : receivers[id]
-      const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receiver, answers)
+    const receivers: Readonly<Record<Exclude<OperationId, ProduceId>, Receive>> = {
+      ...metadataRoutes(parts, gateway, timeoutMs, clock),
+      ...consumerRoutes(parts, gateway, { settings: settings.consumers, prefix, log }),
+      ...adminReceivers(new V3Requests(gateway, { timeoutMs, clock, prefix, administration }, parts))
+    }
+    const routes = operationsById.flatMap(([id, { method, path, answers: described }]) => {
+      const route = producing.routes.get(id)
+      const refuse: Refuse = (exchange, problem, isRead) =>
+        route === undefined
+          ? answers.error(exchange, problem, { isRead })
+          : route.refuse(exchange, new ProblemError(problem), isRead)
       const isOfStream = id === 'produceRecords'
-      const limits = {
-        name: `confluent ${id}`,
-        maxBodyBytes: isOfStream ? WHOLE_BODY_BYTES : maxBodyBytes,
-        streams: isOfStream,
-        refused,
-        waitMs
-      }
-      const preParsing = byHand(
-        produces ? withKeys(context.idempotency, receive, limits) : receive,
-        produces ? admission : undefined
+      const receiver: Receive =
+        route === undefined
+          ? receivers[id as keyof typeof receivers]
+          : (exchange, params) => (isOfStream ? records : route).receive(exchange, params)
+      const receive = negotiated(
+        path.startsWith('/v3') ? 'v3' : 'v2',
+        415 in described ? uncompressed(receiver, refuse) : receiver,
+        refuse
       )
+      const keyed = route?.guarded({ name: `confluent ${id}`, streams: isOfStream, waitMs }, receive)
+      const preParsing = keyed === undefined ? byHand(receive) : byHand(keyed, admission)
       // A slash at the end does not count. HEAD is answered as GET is, without the body.
       const paths = path === '/' ? [path] : [path, `${path}/`]
       // As in Confluent's cloud.
       if (path.startsWith('/v3')) paths.push(...paths.map(path => `/kafka${path}`))
       const methods = method === 'get' ? (['get', 'head'] as const) : [method]
-      return paths.flatMap(path => methods.map((method): Route => ({ method, path, preParsing })))
+      const own = route && { refuse: route.refuse.bind(route) }
+      return paths.flatMap(path => methods.map((method): Route => ({ method, path, preParsing, ...own })))
     })
     serveRoutes(app, routes, {
       refuse: (asked, error) => answers.refuse(asked, error),
@@ -98,56 +113,51 @@ export const confluentPlugin =
     })
   }
 
+/** Answers a request that is not carried out. */
+type Refuse = (exchange: Exchange, problem: Problem, isRead: boolean) => void
+
 /** Refuses clients that cannot read the answer. */
 const negotiated =
-  (version: Version, receive: Receive, answers: ConfluentAnswers): Receive =>
+  (version: Version, receive: Receive, refuse: Refuse): Receive =>
   (exchange, params) => {
-    const { accept } = exchange.request.headers
-    if (isAcceptable(accept, version)) receive(exchange, params)
-    else answers.error(exchange, NOT_ACCEPTABLE, { type: 'application/json', isRead: !hasBody(exchange) })
+    if (isAcceptable(exchange.request.headers.accept, version)) receive(exchange, params)
+    else refuse(exchange, NOT_ACCEPTABLE, !hasBody(exchange))
   }
 
 /** Refuses compressed bodies. The original takes them for JSON, and says that they are none. */
 const uncompressed =
-  (receive: Receive, answers: ConfluentAnswers): Receive =>
+  (receive: Receive, refuse: Refuse): Receive =>
   (exchange, params) => {
     const encoding = exchange.request.headers['content-encoding'] || 'identity'
     if (encoding.toLowerCase() === 'identity' || !hasBody(exchange)) receive(exchange, params)
     else {
       const message = `a body with the content encoding ${shortened(encoding)} cannot be read; send it without one`
-      answers.error(exchange, { ...COMPRESSED, message }, { isRead: false })
+      refuse(exchange, { ...COMPRESSED, message }, false)
     }
   }
 
-function receiversOf(
-  context: ApiContext<ConfluentSettings>,
-  maxBodyBytes: number,
-  parts: EndpointParts,
-  prefix: string
-): { readonly receivers: Readonly<Record<OperationId, Receive>>; readonly records: RecordsEndpoint } {
-  const { gateway, settings, log, clock } = context
-  const { durability, syncTimeoutMs: deadlineMs, lookUpTimeoutMs, administration } = settings
+type ProduceId = 'produce' | 'produceToPartition' | 'produceRecords' | 'produceBatch'
+
+/** The routes that produce, by id, and the endpoint of streams. */
+function producingOf(context: ApiContext<ConfluentSettings>, maxBodyBytes: number, { pool, access }: EndpointParts) {
+  const { settings } = context
+  const { durability, syncTimeoutMs: deadlineMs, maxRecordsPerRequest: maxRecords, maxRecordsPerBatch } = settings
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
-  const producer = new ProduceEndpoint({ gateway, settings, maxBodyBytes, produce }, parts)
   const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings
-  const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
   const bufferBytes = admissionOf(context, durability)?.maxBytes ?? Number.POSITIVE_INFINITY
-  const records = new RecordsEndpoint(
-    { gateway, produce, maxRecords: settings.maxRecordsPerRequest, limits, bufferBytes, log, clock },
-    parts
-  )
-  const maxEntries = settings.maxRecordsPerBatch
-  const batches = new BatchEndpoint({ gateway, produce, maxBodyBytes, maxEntries }, parts)
-  const receivers: Readonly<Record<OperationId, Receive>> = {
-    ...metadataRoutes(parts, gateway, lookUpTimeoutMs, clock),
-    produce: (exchange, params) => producer.receive(exchange, params),
-    produceToPartition: (exchange, params) => producer.receive(exchange, params),
-    ...consumerRoutes(parts, gateway, { settings: settings.consumers, prefix, log }),
-    ...adminReceivers(new V3Requests(gateway, { timeoutMs: lookUpTimeoutMs, clock, prefix, administration }, parts)),
-    produceRecords: (exchange, params) => records.receive(exchange, params),
-    produceBatch: (exchange, params) => batches.receive(exchange, params)
-  }
-  return { receivers, records }
+  const turns = new StreamTurns(turnLimitsOf(bufferBytes))
+  const options = { ...context, pool, produce, maxRecords, limits: { maxRecordBytes: maxBodyBytes, idleMs, maxMs } }
+  const whole = new V3Records(options, turns)
+  const ofRecords = new ProduceRoute(whole, context, WHOLE_BODY_BYTES, pool)
+  const ofV2 = new ProduceRoute(new V2Produce(settings, produce), context, maxBodyBytes, pool)
+  const ofBatches = new ProduceRoute(new V3Batch(maxRecordsPerBatch, produce), context, maxBodyBytes, pool)
+  const routes = new Map<string, Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'guarded'>>([
+    ['produce', ofV2],
+    ['produceToPartition', ofV2],
+    ['produceRecords', ofRecords],
+    ['produceBatch', ofBatches]
+  ] satisfies [ProduceId, object][])
+  return { routes, records: new RecordsEndpoint(whole, options, access, turns, ofRecords) }
 }
 
 type AdminId = keyof typeof v3AdminRoutes

@@ -1,72 +1,65 @@
+import { CastellanError } from '../../core/errors.js'
 import { DeserializeError } from '../../core/json/json-reader.js'
-import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
-import type { Gateway, ProduceOptions } from '../../gateway/gateway.js'
-import { withBytes } from '../../http/api/endpoint.js'
-import { originOf } from '../../http/api/request-origin.js'
+import type { ProduceRecord } from '../../core/model.js'
+import type { ProduceOptions } from '../../gateway/gateway.js'
+import { refusalStatus } from '../../http/access/access.js'
+import type { Params } from '../../http/api/endpoint.js'
+import {
+  BodyTooLargeError,
+  type Later,
+  type Outcomes,
+  type ProduceAnswer,
+  type ProduceApi,
+  type ProduceHead,
+  produceOptionsOf,
+  type RefusedRequest
+} from '../../http/api/produce-route.js'
+import { Answers, type AnswerTemplate } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { callerOf, type EndpointParts, whenSettled } from './endpoint-parts.js'
-import type { Problem } from './failures.js'
-import { BodyError } from './record-bytes.js'
-import { type Item, notePlaces } from './v3/record-collector.js'
+import { codeOfStatus } from '../../http/exchange/modern-answers.js'
+import { errorBody, refusalCodeOf } from './answers.js'
+import { type Problem, ProblemError, reasonOf } from './failures.js'
+import { typeOf, type Version } from './media-types.js'
 
-/** How records of both versions are produced. */
-export interface Producing {
-  readonly gateway: Pick<Gateway, 'produce'>
-  readonly produce: ProduceOptions
-}
+/** What the routes to produce of both versions have in common. All their answers wait for Kafka. */
+export abstract class ConfluentProduce<Head extends ProduceHead> implements ProduceApi<Head> {
+  readonly name = 'confluent'
+  readonly namesOffsets = true
+  readonly options: ProduceApi<Head>['options']
+  /** Of answers with status 200. */
+  protected readonly template: AnswerTemplate
+  readonly #type: string
 
-/**
- * Reads the body of a request that produces, and answers when it cannot be read or used.
- *
- * @param use gets the bytes, valid during the call; may throw a BodyError or a DeserializeError
- */
-export function readRecords(
-  parts: EndpointParts,
-  exchange: Exchange,
-  maxBodyBytes: number,
-  use: (body: Buffer) => void
-): void {
-  const refuse = (): void => parts.answers.error(exchange, tooLarge(maxBodyBytes), { isRead: false })
-  withBytes(parts, exchange, maxBodyBytes, refuse, body => {
-    try {
-      use(body)
-    } catch (error) {
-      const isUnreadable = error instanceof DeserializeError
-      // It was sent and read all the same.
-      if (isUnreadable || error instanceof BodyError) callerOf(parts, exchange).charge(0, body.length)
-      throw isUnreadable ? new BodyError(400, `the body: ${error.message}`) : error
-    }
-  })
-}
+  constructor(version: Version, produce: ProduceOptions) {
+    this.options = produceOptionsOf(this.name, produce)
+    this.#type = typeOf(version)
+    this.template = new Answers(Date.now).template(200, this.#type)
+  }
 
-/** What a body has brought. */
-interface Brought {
-  readonly records: readonly ProduceRecord[]
-  /** The records with those that cannot be used among them; empty: there are none. */
-  readonly items: readonly Item[]
-  /** Of the body. */
-  readonly bytes: number
-}
+  abstract topicOf(params: Params): string
+  abstract readHead(exchange: Exchange, params: Params): Head
+  abstract readBody(body: Buffer, head: Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]>
+  abstract answer(outcomes: Outcomes, head: Head): ProduceAnswer | Later<ProduceAnswer>
 
-/** Charges the records to the quotas of the client, and produces them. */
-export function produceRecords(
-  parts: EndpointParts,
-  exchange: Exchange,
-  { gateway, produce }: Producing,
-  { records, items, bytes }: Brought,
-  produced: (outcomes: readonly RecordOutcome[]) => void
-): void {
-  const quota = callerOf(parts, exchange).charge(records.length, bytes)
-  if (quota !== undefined) parts.answers.refuse(exchange, quota, true)
-  else if (records.length === 0) produced([])
-  else {
-    const pending = gateway.produce(records, produce, notePlaces(originOf(exchange.request), items))
-    whenSettled(pending, produced, error => parts.broken(exchange, error))
+  refuse(error: unknown, { isRead }: RefusedRequest): ProduceAnswer | undefined {
+    const stays = isRead && { closes: false }
+    if (error instanceof DeserializeError)
+      return { ...this.errorOf({ status: 400, code: 400, message: `the body: ${error.message}` }), ...stays }
+    if (error instanceof ProblemError) return { ...this.errorOf(error.problem), ...stays }
+    if (error instanceof BodyTooLargeError)
+      return this.errorOf({ status: 413, code: 413, message: `${error.message} (apis.confluent.maxBodyBytes)` })
+    const status = refusalStatus(error)
+    if (status === undefined || !(error instanceof CastellanError)) return undefined
+    return { status, type: this.#type, body: errorBody(refusalCodeOf(error), error.message) }
+  }
+
+  broken(): ProduceAnswer {
+    return this.errorOf({ status: 500, code: 500, message: 'internal error' })
+  }
+
+  protected errorOf({ status, code, message, type = this.#type }: Problem): ProduceAnswer {
+    const reason = reasonOf(code)
+    const cause = reason === codeOfStatus(status) ? undefined : { code: reason, retriable: false }
+    return { status, type, body: errorBody(code, message), cause }
   }
 }
-
-const tooLarge = (maxBytes: number): Problem => ({
-  status: 413,
-  code: 413,
-  message: `the body is larger than ${maxBytes} bytes (apis.confluent.maxBodyBytes)`
-})

@@ -147,10 +147,11 @@ export class ProduceRoute<Head extends ProduceHead> {
   readonly refused: RefusedByApi
   readonly #maxBodyBytes: number
   readonly #answers: Answers
-  readonly #pool = new BufferPool(POOL_BYTES)
+  readonly #pool: BufferPool
 
   /** @param maxBodyBytes the limit of the server and of the API */
-  constructor(api: ProduceApi<Head>, parts: Context, maxBodyBytes: number) {
+  constructor(api: ProduceApi<Head>, parts: Context, maxBodyBytes: number, pool = new BufferPool(POOL_BYTES)) {
+    this.#pool = pool
     this.#api = api
     this.#parts = parts
     this.refused = parts.refused.of(api.name)

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { PassThrough, Writable } from 'node:stream'
 import { expect } from 'chai'
+import type { RefusedRecord } from '../../../src/apis/confluent/failures.js'
 import { RecordAnswers } from '../../../src/apis/confluent/v3/record-answers.js'
 import { RecordStream } from '../../../src/apis/confluent/v3/record-stream.js'
 import { costOf, StreamTurns, type TurnLimits } from '../../../src/apis/confluent/v3/stream-turns.js'
@@ -70,7 +71,7 @@ describe('confluent: a stream of records', () => {
   /** What happened to the connection and the stream. */
   let events: string[]
   let held: number[]
-  /** Outcomes, and the codes of problems, that were counted. */
+  /** What was counted: records that were sent, and the codes of others. */
   let counted: (string | number)[]
   /** Records and bytes that quotas were asked for. */
   let charged: [number, number][]
@@ -118,8 +119,10 @@ describe('confluent: a stream of records', () => {
         limits: { maxRecordBytes: 1_000, idleMs: IDLE_MS, maxMs: MAX_MS },
         log: silentLogger,
         clock: time.now,
-        settled: (outcomes, problems) =>
-          void counted.push(...outcomes.map(({ type }) => type), ...problems.map(({ code }) => code)),
+        refused: {
+          addFailed: known =>
+            void counted.push(...known.map(one => (one as Partial<RefusedRecord>).answerCode ?? 'sent'))
+        },
         turns: streamTurns,
         pool: new BufferPool(1024 * 1024),
         produce: records => gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 1 })
@@ -179,7 +182,7 @@ describe('confluent: a stream of records', () => {
     await send('{}{"value":7}{"key":{"type":"NONE"}}')
     response.destroy()
     await settle(0, 0)
-    expect(counted).to.have.members(['delivered', 400, 400])
+    expect(counted).to.have.members(['sent', 400, 400])
   })
 
   it('says that the body ends inside a record', async () => {

@@ -59,7 +59,7 @@ const apiOf = (parts: EndpointParts): InstanceApi => ({
     const refusal = refusalOf(parts, exchange, 'consume', { group })
     if (refusal !== undefined) answers.refuse(exchange, refusal, !hasBody(exchange))
     else if (hasBody(exchange) && !isConsumerBody(headers['content-type'])) {
-      answers.error(exchange, UNSUPPORTED, { type: errorTypeOf(headers.accept), isRead: false })
+      answers.error(exchange, { ...UNSUPPORTED, type: errorTypeOf(headers.accept) }, { isRead: false })
     } else readSmallBody(parts, exchange, bytes => use(jsonIn(bytes)))
   },
   work(exchange, work) {
@@ -218,7 +218,7 @@ export function consumerRoutes(
       read(exchange, instance).catch(error => {
         const problem = failedProblemOf(error)
         if (problem === undefined) broken(exchange, error)
-        else answers.error(exchange, problem, { type: errorTypeOfRecords(exchange.request.headers.accept) })
+        else answers.error(exchange, { ...problem, type: errorTypeOfRecords(exchange.request.headers.accept) })
       })
     }
   }

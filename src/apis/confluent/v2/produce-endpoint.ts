@@ -1,37 +1,25 @@
-import type { RecordOutcome } from '../../../core/model.js'
-import { certaintyOf, persistedText } from '../../../gateway/persisted.js'
+import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
+import type { ProduceOptions } from '../../../gateway/gateway.js'
 import type { Params } from '../../../http/api/endpoint.js'
-import { firstFailureOf } from '../../../http/exchange/answers.js'
+import type { Outcomes, ProduceAnswer, ProduceHead } from '../../../http/api/produce-route.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
-import { wantsModern } from '../../../http/exchange/modern-answers.js'
-import type { EndpointParts } from '../endpoint-parts.js'
 import {
   PARTITION_NOT_FOUND,
   type Problem,
+  ProblemError,
   recordCodeOf,
   TOPIC_NOT_FOUND,
   UNAUTHENTICATED,
   UNAUTHORIZED
 } from '../failures.js'
 import { noPartition, noTopic, partitionIn } from '../look-up.js'
-import { errorTypeOf, type Format, formatOf } from '../media-types.js'
-import { type Producing, produceRecords, readRecords } from '../produce.js'
+import { errorTypeOf, formatOf, V2_TYPE } from '../media-types.js'
+import { ConfluentProduce } from '../produce.js'
 import type { ConfluentSettings } from '../settings.js'
-import { readProduceBody } from './produce-body.js'
-
-export interface ProduceEndpointOptions extends Producing {
-  readonly settings: ConfluentSettings
-  /** The limit of the server and of the API. */
-  readonly maxBodyBytes: number
-}
+import { type RecordFormat, readProduceBody } from './produce-body.js'
 
 /** A produce request whose head can be used. */
-interface Asked {
-  readonly exchange: Exchange
-  readonly topic: string
-  readonly partition: number | undefined
-  readonly format: 'binary' | 'json'
-}
+interface Head extends ProduceHead, RecordFormat {}
 
 const UNSUPPORTED: Problem = {
   status: 415,
@@ -46,63 +34,41 @@ const NO_REGISTRY: Problem = {
 }
 
 /** `POST /topics/{topic}` and `POST /topics/{topic}/partitions/{partition}`. */
-export class ProduceEndpoint {
-  readonly #options: ProduceEndpointOptions
-  readonly #parts: EndpointParts
+export class V2Produce extends ConfluentProduce<Head> {
+  readonly #settings: ConfluentSettings
 
-  constructor(options: ProduceEndpointOptions, parts: EndpointParts) {
-    this.#options = options
-    this.#parts = parts
+  constructor(settings: ConfluentSettings, produce: ProduceOptions) {
+    super('v2', produce)
+    this.#settings = settings
   }
 
-  receive(exchange: Exchange, { topic = '', partition }: Params): void {
-    const { access, answers } = this.#parts
-    const format = formatOf(exchange.request.headers['content-type'])
-    const number = partition === undefined ? undefined : partitionIn(partition)
-    const refusal = access.callerOf(exchange.request).refusalOf('produce', { topic })
-    if (refusal !== undefined) answers.refuse(exchange, refusal)
-    else if (format !== 'binary' && format !== 'json') this.#unsupported(exchange, format)
-    else if (number === 'none') answers.error(exchange, noPartition(topic, partition!), { isRead: false })
-    else {
-      const asked = { exchange, topic, partition: number, format }
-      readRecords(this.#parts, exchange, this.#options.maxBodyBytes, body => this.#produce(asked, body))
-    }
+  topicOf({ topic = '' }: Params): string {
+    return topic
   }
 
-  #unsupported(exchange: Exchange, format: Format | undefined): void {
-    const { answers } = this.#parts
-    if (format === 'schema') answers.error(exchange, NO_REGISTRY, { isRead: false })
-    else answers.error(exchange, UNSUPPORTED, { type: errorTypeOf(exchange.request.headers.accept), isRead: false })
-  }
-
-  #produce(asked: Asked, body: Buffer): void {
-    const { exchange, format, topic, partition } = asked
-    const { recordMembers, maxRecordsPerRequest: maxRecords } = this.#options.settings
+  readHead({ request }: Exchange, { topic = '', partition: text }: Params): Head {
+    const { accept, 'content-type': contentType } = request.headers
+    const format = formatOf(contentType)
+    if (format === 'schema') throw new ProblemError(NO_REGISTRY)
+    if (format === undefined) throw new ProblemError({ ...UNSUPPORTED, type: errorTypeOf(accept) })
+    const partition = text === undefined ? undefined : partitionIn(text)
+    if (partition === 'none') throw new ProblemError(noPartition(topic, text!))
+    const { recordMembers, maxRecordsPerRequest: maxRecords } = this.#settings
     const hasFurtherMembers = recordMembers === 'headersAndTimestamp'
-    const records = readProduceBody(body, { format, topic, partition, hasFurtherMembers, maxRecords })
-    produceRecords(this.#parts, exchange, this.#options, { records, items: [], bytes: body.length }, outcomes =>
-      this.#produced(asked, outcomes)
-    )
+    return { isSync: true, format, topic, partition, hasFurtherMembers, maxRecords }
   }
 
-  #produced({ exchange, topic }: Asked, outcomes: readonly RecordOutcome[]): void {
-    const { answers } = this.#parts
-    answers.settled(outcomes, [])
-    if (wantsModern(exchange.request)) {
-      answers.outcomes(exchange, outcomes)
-      return
-    }
-    const persisted = persistedText(outcomes.map(certaintyOf))
-    const failure = firstFailureOf(outcomes)
-    if (failure === undefined) {
-      answers.ok(exchange, 'v2', bodyOf(outcomes), persisted)
-      return
-    }
-    answers.note(exchange, failure.code)
-    const codes = new Set(outcomes.map(codeOf))
+  readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
+    return readProduceBody(body, head)
+  }
+
+  answer(outcomes: Outcomes, { topic }: Head): ProduceAnswer {
+    const known = outcomes as readonly RecordOutcome[]
+    const codes = new Set(known.map(codeOf))
     const missing = codes.size === 1 ? missingOf(codes, topic) : undefined
-    if (missing !== undefined) answers.error(exchange, missing, { persisted, isCounted: true })
-    else answers.send(exchange, statusOf(codes), 'v2', bodyOf(outcomes), { persisted })
+    if (missing !== undefined) return this.errorOf(missing)
+    const status = statusOf(codes)
+    return { status, type: V2_TYPE, body: bodyOf(known), template: status === 200 ? this.template : undefined }
   }
 }
 

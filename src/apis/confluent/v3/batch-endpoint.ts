@@ -2,24 +2,16 @@ import { isUtf8 } from 'node:buffer'
 import { JsonReader } from '../../../core/json/json-reader.js'
 import { readElements, readMembers, readStringBytes } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
-import type { RecordOutcome } from '../../../core/model.js'
-import { certaintyOf, persistedText } from '../../../gateway/persisted.js'
-import type { Params } from '../../../http/api/endpoint.js'
-import { firstFailureOf } from '../../../http/exchange/answers.js'
-import type { Exchange } from '../../../http/exchange/exchange.js'
-import type { RecordProblem } from '../answers.js'
-import type { EndpointParts } from '../endpoint-parts.js'
-import { type Producing, produceRecords, readRecords } from '../produce.js'
+import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
+import type { ProduceOptions } from '../../../gateway/gateway.js'
+import type { Outcomes, ProduceAnswer } from '../../../http/api/produce-route.js'
+import type { RefusedRecord } from '../failures.js'
+import { JSON_TYPE } from '../media-types.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
-import { problemOfFailure, type RecordAnswers, unsentText } from './record-answers.js'
-import { type Item, isProblem, itemProblemOf, outcomesByItem } from './record-collector.js'
+import { problemOfFailure } from './record-answers.js'
+import { refusalOfItem } from './record-collector.js'
 import { readRecordMembers, type SentRecord } from './record-json.js'
-import { type Destination, decodedBody, destinationOf } from './records-endpoint.js'
-
-export interface BatchOptions extends Producing {
-  readonly maxBodyBytes: number
-  readonly maxEntries: number
-}
+import { type V3Head, V3Produce } from './records-endpoint.js'
 
 const QUOTE = 0x22
 const ID = /^[\w-]{1,80}$/
@@ -29,62 +21,41 @@ const MAX_ENTRIES = 'advanced.apis.confluent.maxRecordsPerBatch'
 /** An entry as it was read. */
 interface Entry {
   readonly id: string
-  readonly item: SentRecord | RecordProblem
+  readonly item: SentRecord | RefusedRecord
 }
 
 /** `POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch`. */
-export class BatchEndpoint {
-  readonly #options: BatchOptions
-  readonly #parts: EndpointParts
+export class V3Batch extends V3Produce {
+  readonly #maxEntries: number
 
-  constructor(options: BatchOptions, parts: EndpointParts) {
-    this.#options = options
-    this.#parts = parts
+  constructor(maxEntries: number, produce: ProduceOptions) {
+    super(produce)
+    this.#maxEntries = maxEntries
   }
 
-  receive(exchange: Exchange, params: Params): void {
-    const to = destinationOf(this.#parts, exchange, params)
-    if (to !== undefined)
-      readRecords(this.#parts, exchange, this.#options.maxBodyBytes, body => this.#produce(exchange, to, body))
-  }
-
-  #produce(exchange: Exchange, to: Destination, body: Buffer): void {
-    const entries = readEntries(decodedBody(to, body), to.topic, this.#options.maxEntries)
-    const records = entries.flatMap(({ item }) => ('record' in item ? [item.record] : []))
-    const ids = entries.map(({ id }) => id)
-    const items = entries.map(({ item }): Item => ('record' in item ? { key: item.key, value: item.value } : item))
-    produceRecords(this.#parts, exchange, this.#options, { records, items, bytes: body.length }, outcomes =>
-      this.#produced(exchange, ids, items, outcomes, to.answers)
+  readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] {
+    const entries = readEntries(this.decoded(head, body), head.topic, this.#maxEntries)
+    head.ids = entries.map(({ id }) => id)
+    const items = entries.map(({ item }) =>
+      'record' in item ? { key: item.key, value: item.value } : { refused: item }
     )
+    const records = entries.flatMap(({ item }) => ('record' in item ? [item.record] : []))
+    return this.noted(head, { items, records })
   }
 
-  #produced(
-    exchange: Exchange,
-    ids: readonly string[],
-    items: readonly Item[],
-    outcomes: readonly RecordOutcome[],
-    recordAnswers: RecordAnswers
-  ): void {
+  answer(outcomes: Outcomes, { ids, items, answers }: V3Head): ProduceAnswer {
     const successes: string[] = []
     const failures: string[] = []
-    this.#parts.answers.settled(outcomes, items.filter(isProblem))
-    const byItem = outcomesByItem(items, outcomes)
-    for (const [at, item] of items.entries()) {
-      const id = `"id":"${ids[at]}"`
-      const outcome = byItem[at]
-      if (outcome?.type === 'delivered' && !isProblem(item)) {
-        successes.push(`{${id},${recordAnswers.placed(outcome, item)}}`)
-      } else {
-        const { code, message } = isProblem(item)
-          ? { code: item.code, message: unsentText(item.message) }
-          : problemOfFailure(outcome as RecordOutcome & { type: 'failed' })
+    for (const [at, outcome] of (outcomes as readonly RecordOutcome[]).entries()) {
+      const id = `"id":"${ids![at]}"`
+      if (outcome.type === 'delivered') successes.push(`{${id},${answers.placed(outcome, items[at]!)}}`)
+      else {
+        const { code, message } = problemOfFailure(outcome)
         failures.push(`{${id},"error_code":${code},"message":${JSON.stringify(message)}}`)
       }
     }
-    const persisted = persistedText(byItem.map(outcome => (outcome === undefined ? 'no' : certaintyOf(outcome))))
     const body = `{"successes":[${successes.join(',')}],"failures":[${failures.join(',')}]}`
-    this.#parts.answers.note(exchange, firstFailureOf(outcomes)?.code)
-    this.#parts.answers.send(exchange, MULTI_STATUS, 'v3', body, { persisted })
+    return { status: MULTI_STATUS, type: JSON_TYPE, body }
   }
 }
 
@@ -122,7 +93,7 @@ function readEntry(bytes: Buffer, topic: string): Entry {
     }
     return { id, item: readRecordMembers(reader, bytes, topic, skipId) }
   } catch (error) {
-    return { id, item: itemProblemOf(error) }
+    return { id, item: refusalOfItem(error) }
   }
 }
 

@@ -1,12 +1,12 @@
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
-import { errorBody, type RecordProblem } from '../answers.js'
-import { recordCodeOf } from '../failures.js'
+import { errorBody } from '../answers.js'
+import { type RefusedRecord, recordCodeOf, refusedRecord } from '../failures.js'
 import type { BodyError } from '../record-bytes.js'
 import type { SplitEnd } from './object-splitter.js'
 import type { DataSize, SentRecord } from './record-json.js'
 
 /** The parts of a sent record that its answer repeats. */
-export type Repeated = Pick<SentRecord, 'key' | 'value'>
+export type Repeated = Partial<Pick<SentRecord, 'key' | 'value'>>
 
 /** Answers to records of one request, as JSON. */
 export class RecordAnswers {
@@ -23,11 +23,6 @@ export class RecordAnswers {
     if (outcome.type === 'delivered') return `{"error_code":200,${this.placed(outcome, repeated)}}`
     const { code, message } = problemOfFailure(outcome)
     return errorBody(code, message)
-  }
-
-  /** The answer to a record that was not sent to Kafka. */
-  problem({ code, message }: RecordProblem): string {
-    return errorBody(code, unsentText(message))
   }
 
   /** The members of a record that is in Kafka. */
@@ -53,24 +48,18 @@ function timestampJson(timestampMs: number): string {
 const sizeJson = (name: string, data: DataSize | undefined): string =>
   data === undefined ? '' : `,"${name}":{"type":"${data.type}","size":${data.size}}`
 
-export const unsentText = (message: string): string => `${message} (in Kafka: no)`
-
 /** The text says whether the record is in Kafka: a stream has no header for it. */
-export const problemOfFailure = (failure: RecordFailure): RecordProblem => ({
+export const problemOfFailure = (failure: RecordFailure) => ({
   code: recordCodeOf(failure, 'v3'),
   message: `${failure.message} (in Kafka: ${failure.persisted})`
 })
 
-/** The answer to one record among several. Its code is 422 for all causes whose own code begins with 422, such as 42206. */
-export const problemOfBody = ({ problem: { status, code, message } }: BodyError): RecordProblem => ({
-  code: status === 422 ? 422 : code,
-  message
-})
+/** The refusal of one record among several. Its code is 422 for all causes whose own code begins with 422, such as 42206. */
+export const refusalOfBody = ({ problem: { status, code, message } }: BodyError): RefusedRecord =>
+  refusedRecord(status === 422 ? 422 : code, message)
 
-/** The answer to the record at which a body ends too early; `cut`: its end has not come. */
-export function endProblemOf(end: SplitEnd | 'cut', maxRecordBytes: number): RecordProblem {
-  if (end === 'tooLarge') {
-    return { code: 413, message: `a record is larger than ${maxRecordBytes} bytes (apis.confluent.maxBodyBytes)` }
-  }
-  return { code: 400, message: end === 'cut' ? 'the body ends inside a record' : 'what follows is not a JSON object' }
-}
+/** The refusal of the record at which a body ends too early; `cut`: its end has not come. */
+export const refusalOfEnd = (end: SplitEnd | 'cut', maxRecordBytes: number): RefusedRecord =>
+  end === 'tooLarge'
+    ? refusedRecord(413, `a record is larger than ${maxRecordBytes} bytes (apis.confluent.maxBodyBytes)`)
+    : refusedRecord(400, end === 'cut' ? 'the body ends inside a record' : 'what follows is not a JSON object')

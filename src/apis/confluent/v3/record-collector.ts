@@ -1,27 +1,27 @@
 import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
-import { type ProduceOrigin, placesOf } from '../../../gateway/produce-origin.js'
-import type { RecordProblem } from '../answers.js'
+import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { BodyError } from '../record-bytes.js'
-import { problemOfBody, type RecordAnswers, type Repeated } from './record-answers.js'
+import { type RecordAnswers, type Repeated, refusalOfBody } from './record-answers.js'
 import { readSentRecord } from './record-json.js'
 
-/** A record of a request as it was read, or why it cannot be used. */
-export type Item = Repeated | RecordProblem
-
-export const isProblem = (item: Item): item is RecordProblem => 'code' in item
+/** A record of a request as it was read. */
+export interface Item extends Repeated {
+  /** Why it cannot be used. */
+  readonly refused?: RefusedRecord
+}
 
 /** Records that were read together, in the order of the request. */
 export interface Collected {
   readonly items: readonly Item[]
-  /** The records without a problem. Their keys and values may be views of the body. */
+  /** The records that are not refused. Their keys and values may be views of the body. */
   readonly records: readonly ProduceRecord[]
   /** Bytes of all items as they were sent, however many pieces they came in. */
   readonly bytes: number
 }
 
-/** Reads records one by one. A record that cannot be used has a problem, and the next one is read all the same. */
+/** Reads records one by one. A record that cannot be used is refused, and the next one is read all the same. */
 export class RecordCollector {
   readonly #topic: string
   readonly #maxItems: number
@@ -44,19 +44,19 @@ export class RecordCollector {
   /** @param bytes one record */
   add(bytes: Buffer): void {
     if (this.#isBroken || this.#items.length >= this.#maxItems) return
-    const read = readOrProblem(bytes, this.#topic)
     this.#bytes += bytes.length
-    if ('record' in read) {
-      this.#records.push(read.record)
-      this.#items.push({ key: read.key, value: read.value })
-    } else {
-      this.#items.push(read)
+    try {
+      const { record, key, value } = readSentRecord(bytes, this.#topic)
+      this.#records.push(record)
+      this.#items.push({ key, value })
+    } catch (error) {
+      this.addRefused(refusalOfItem(error))
       this.#isBroken = !isJson(bytes)
     }
   }
 
-  addProblem(problem: RecordProblem): void {
-    this.#items.push(problem)
+  addRefused(refused: RefusedRecord): void {
+    this.#items.push({ refused })
   }
 
   take(): Collected {
@@ -65,14 +65,6 @@ export class RecordCollector {
     this.#records = []
     this.#bytes = 0
     return collected
-  }
-}
-
-function readOrProblem(bytes: Buffer, topic: string): ReturnType<typeof readSentRecord> | RecordProblem {
-  try {
-    return readSentRecord(bytes, topic)
-  } catch (error) {
-    return itemProblemOf(error)
   }
 }
 
@@ -87,35 +79,22 @@ function isJson(bytes: Buffer): boolean {
   }
 }
 
-/** The problem of a record that cannot be read; throws other errors again. */
-export function itemProblemOf(error: unknown): RecordProblem {
-  if (error instanceof BodyError) return problemOfBody(error)
-  if (error instanceof DeserializeError) return { code: 400, message: `the record: ${error.message}` }
+/** The refusal of a record that cannot be read; throws other errors again. */
+export function refusalOfItem(error: unknown): RefusedRecord {
+  if (error instanceof BodyError) return refusalOfBody(error)
+  if (error instanceof DeserializeError) return refusedRecord(400, `the record: ${error.message}`)
   throw error
 }
 
-/** Tells the request which of its records are produced: those without a problem. */
-export function notePlaces(origin: ProduceOrigin, items: readonly Item[]): ProduceOrigin {
-  if (items.some(isProblem)) origin.places = placesOf(items.length, index => isProblem(items[index]!))
-  return origin
-}
-
-/** The outcome of each item; `undefined`: it had a problem before it was sent. */
-export function outcomesByItem(
-  items: readonly Item[],
-  outcomes: readonly RecordOutcome[]
-): (RecordOutcome | undefined)[] {
+/** The outcomes of all items. @param outcomes of those that are not refused */
+export function outcomesOf(items: readonly Item[], outcomes: readonly RecordOutcome[]): readonly RecordOutcome[] {
   let next = 0
-  return items.map(item => (isProblem(item) ? undefined : outcomes[next++]!))
+  return items.map(({ refused }) => refused ?? outcomes[next++]!)
 }
 
 /** The answers to the items, in their order, each with a line end. */
 export function answersTo(items: readonly Item[], outcomes: readonly RecordOutcome[], answers: RecordAnswers): string {
   let text = ''
-  let next = 0
-  for (const item of items) {
-    text += isProblem(item) ? answers.problem(item) : answers.of(outcomes[next++]!, item)
-    text += '\r\n'
-  }
+  for (let at = 0; at < items.length; at++) text += `${answers.of(outcomes[at]!, items[at]!)}\r\n`
   return text
 }

@@ -3,14 +3,15 @@ import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../..
 import type { PendingProduce } from '../../../gateway/gateway.js'
 import { PERSISTED_HEADER, persistedText } from '../../../gateway/persisted.js'
 import type { Caller } from '../../../http/access/access.js'
+import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import type { BufferPool } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
-import { type RecordProblem, refusalCodeOf } from '../answers.js'
-import { whenSettled } from '../endpoint-parts.js'
+import { refusalCodeOf } from '../answers.js'
+import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { type Charset, JSON_TYPE } from '../media-types.js'
 import { ObjectSplitter } from './object-splitter.js'
-import { endProblemOf, type RecordAnswers } from './record-answers.js'
-import { answersTo, type Collected, type Item, isProblem, RecordCollector } from './record-collector.js'
+import { type RecordAnswers, refusalOfEnd } from './record-answers.js'
+import { answersTo, type Collected, type Item, outcomesOf, RecordCollector } from './record-collector.js'
 import { costOf, type StreamTurns, type TurnTaker } from './stream-turns.js'
 
 /** Answers that are ready leave in pieces of about this length, and no faster than the client reads. */
@@ -39,8 +40,7 @@ export interface RecordStreamParts {
   readonly pool: BufferPool
   /** Hands records to Kafka; copies their bytes. */
   produce(records: readonly ProduceRecord[]): PendingProduce
-  /** Counts records that fail. @param problems of records that Kafka is not asked about */
-  settled(outcomes: readonly RecordOutcome[], problems: readonly RecordProblem[]): void
+  readonly refused: Pick<RefusedByApi, 'addFailed'>
 }
 
 /** Records that were read together, and are answered together. */
@@ -50,7 +50,6 @@ interface Group {
   outcomes: readonly RecordOutcome[] | undefined
 }
 
-const NOTHING: readonly RecordOutcome[] = []
 const NO_BYTES = Buffer.alloc(0)
 const SMALL_BYTES = 8 * 1024
 
@@ -134,7 +133,7 @@ export class RecordStream implements TurnTaker {
 
   /** The process stops: what has been read is answered, and the stream ends. */
   leave(): void {
-    this.#endEarly(this.#splitter.keptBytes > 0 ? { code: 503, message: 'the gateway is shutting down' } : undefined)
+    this.#endEarly(this.#splitter.keptBytes > 0 ? refusedRecord(503, 'the gateway is shutting down') : undefined)
   }
 
   #came(chunk: Buffer): void {
@@ -205,7 +204,7 @@ export class RecordStream implements TurnTaker {
     if (this.#pieceAt === piece.length) this.#piece = undefined
     this.#handOn(this.#collector.take())
     const refusal = payload.holdOnly?.(this.#splitter.heldBytes + (this.#piece?.length ?? 0) + payload.readableLength)
-    if (end !== undefined) this.#endEarly(endProblemOf(end, limits.maxRecordBytes))
+    if (end !== undefined) this.#endEarly(refusalOfEnd(end, limits.maxRecordBytes))
     else if (refusal !== undefined) this.#refused(refusal)
     // Bytes come, but no record ends.
     else if (this.#ageMs >= limits.maxMs + limits.idleMs) this.#endEarly(tooOld(limits.maxMs))
@@ -237,40 +236,38 @@ export class RecordStream implements TurnTaker {
     const cost = costOf(bytes, items.length)
     const refusal = caller.charge(records.length, bytes)
     if (refusal !== undefined) {
-      const { code, message } = problemOf(refusal)
+      const refused = refusedBy(refusal)
       this.#add(
-        items.map(item => ('code' in item ? item : { code, message })),
+        items.map(item => ({ refused: item.refused ?? refused })),
         cost
       )
       if (!(refusal instanceof QuotaExceededError)) this.#endEarly()
     } else if (records.length === 0) this.#add(items, cost)
     else {
       const group = this.#add(items, cost, 'waits')
-      whenSettled(
-        produce(records),
-        outcomes => this.#settled(group, outcomes),
-        error => this.#broken(error)
-      )
+      produce(records)
+        .outcomes()
+        .then(outcomes => {
+          this.#settled(group, outcomesOf(items, outcomes))
+          this.#setReading()
+        })
+        .catch(error => this.#broken(error))
     }
   }
 
   #add(items: readonly Item[], cost = 0, state: 'waits' | 'settled' = 'settled'): Group {
-    const group: Group = { items, cost, outcomes: state === 'settled' ? NOTHING : undefined }
+    const group: Group = { items, cost, outcomes: undefined }
     this.#groups.push(group)
     this.#costInFlight += cost
     this.#parts.turns.setInFlight(this, true)
-    this.#parts.settled(NOTHING, items.filter(isProblem))
-    if (state === 'settled') this.#answer()
+    if (state === 'settled') this.#settled(group, outcomesOf(items, []))
     return group
   }
 
   #settled(group: Group, outcomes: readonly RecordOutcome[]): void {
     group.outcomes = outcomes
-    this.#guarded(() => {
-      this.#parts.settled(outcomes, [])
-      this.#answer()
-      this.#setReading()
-    })
+    this.#parts.refused.addFailed(outcomes)
+    this.#answer()
   }
 
   /** Writes the answers whose turn it is. */
@@ -328,31 +325,31 @@ export class RecordStream implements TurnTaker {
   #ended(): void {
     if (this.#state !== 'open') return
     this.#state = 'ending'
-    if (this.#splitter.keptBytes > 0) this.#add([endProblemOf('cut', this.#parts.limits.maxRecordBytes)])
+    if (this.#splitter.keptBytes > 0) this.#add([{ refused: refusalOfEnd('cut', this.#parts.limits.maxRecordBytes) }])
     else this.#answer()
   }
 
-  /** Takes no further record. @param problem the answer to the next one */
-  #endEarly(problem?: RecordProblem): void {
+  /** Takes no further record. @param refused the next one */
+  #endEarly(refused?: RefusedRecord): void {
     if (this.#state !== 'open') return
     this.#state = 'ending'
     this.#piece = undefined
     // Records before the problem have been collected and not handed on where the limit was found between two.
     this.#handOn(this.#collector.take())
     this.#setReading()
-    if (problem !== undefined) this.#add([problem])
+    if (refused !== undefined) this.#add([{ refused }])
     else this.#answer()
   }
 
   #refused(error: CastellanError): void {
-    this.#endEarly(problemOf(error))
+    this.#endEarly(refusedBy(error))
   }
 
   #silent(): void {
     const { idleMs } = this.#parts.limits
     if (this.#isPaused || this.#groups.length > 0) this.#idle!.refresh()
     else if (this.#splitter.keptBytes === 0) this.#endEarly()
-    else this.#endEarly({ code: 408, message: `the rest of a record has not come within ${idleMs} ms` })
+    else this.#endEarly(refusedRecord(408, `the rest of a record has not come within ${idleMs} ms`))
   }
 
   #close(): void {
@@ -389,6 +386,6 @@ export class RecordStream implements TurnTaker {
   }
 }
 
-const tooOld = (maxMs: number): RecordProblem => ({ code: 408, message: `the stream is older than ${maxMs} ms` })
+const tooOld = (maxMs: number): RefusedRecord => refusedRecord(408, `the stream is older than ${maxMs} ms`)
 
-const problemOf = (error: CastellanError): RecordProblem => ({ code: refusalCodeOf(error), message: error.message })
+const refusedBy = (error: CastellanError): RefusedRecord => refusedRecord(refusalCodeOf(error), error.message)

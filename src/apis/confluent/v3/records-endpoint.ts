@@ -1,98 +1,192 @@
-import type { Logger, MonotonicClock, RecordOutcome } from '../../../core/model.js'
-import { certaintyOf, persistedText } from '../../../gateway/persisted.js'
+import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
+import type { Gateway, ProduceOptions } from '../../../gateway/gateway.js'
 import type { Params } from '../../../http/api/endpoint.js'
+import type { Later, Outcomes, ProduceAnswer, ProduceHead, ProduceRoute } from '../../../http/api/produce-route.js'
 import { originOf } from '../../../http/api/request-origin.js'
-import { firstFailureOf } from '../../../http/exchange/answers.js'
+import type { BufferPool } from '../../../http/exchange/body-collector.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
-import { wantsModern } from '../../../http/exchange/modern-answers.js'
-import { callerOf, charsetProblemOf, type EndpointParts, refusalOf } from '../endpoint-parts.js'
-import type { Problem } from '../failures.js'
+import { charsetProblemOf, type EndpointParts } from '../endpoint-parts.js'
+import { ProblemError } from '../failures.js'
 import { noTopic } from '../look-up.js'
-import { type Charset, charsetOf } from '../media-types.js'
-import { type Producing, produceRecords, readRecords } from '../produce.js'
+import { type Charset, charsetOf, JSON_TYPE } from '../media-types.js'
+import { ConfluentProduce } from '../produce.js'
+import { BodyError } from '../record-bytes.js'
 import { ObjectSplitter } from './object-splitter.js'
-import { endProblemOf, RecordAnswers } from './record-answers.js'
-import { answersTo, type Collected, isProblem, outcomesByItem, RecordCollector } from './record-collector.js'
+import { RecordAnswers, refusalOfEnd } from './record-answers.js'
+import { answersTo, type Collected, type Item, RecordCollector } from './record-collector.js'
 import { RecordStream, type StreamLimits } from './record-stream.js'
-import { costOf, StreamTurns, type TurnTaker, turnLimitsOf } from './stream-turns.js'
+import { costOf, type StreamTurns, type TurnTaker } from './stream-turns.js'
 
 /** A body that announces at most this much is read as a whole, and answered as a whole. */
 export const WHOLE_BODY_BYTES = 1024 * 1024
 /** A body up to this cost is read and answered at once, which takes about two milliseconds. Others take turns with streams. */
 const COST_AT_ONCE = 512 * 1024
 
-export interface RecordsOptions extends Producing {
-  /** Of a request that is no stream. */
-  readonly maxRecords: number
-  readonly limits: StreamLimits
-  /** Memory for records that wait for Kafka, or for the durable log. */
-  readonly bufferBytes: number
-  readonly log: Logger
-  readonly clock: MonotonicClock
-}
-
-const NO_RECORDS: Problem = { status: 422, code: 42206, message: 'the body is empty; a record is needed' }
-
-const tooManyRecords = (maxRecords: number): Problem => ({
-  status: 413,
-  code: 413,
-  message: `a request has at most ${maxRecords} records (advanced.apis.confluent.maxRecordsPerRequest)`
-})
-
 /** Each answer repeats the id, so one of any length would multiply the memory of a request. */
 const MAX_CLUSTER_ID_CHARS = 64
 /** As in Kafka. */
 const MAX_TOPIC_CHARS = 249
 
-/** Why nothing can be produced to a path. */
-function pathProblemOf(cluster: string, topic: string): Problem | undefined {
-  if (cluster.length > MAX_CLUSTER_ID_CHARS) {
-    return {
-      status: 404,
-      code: 404,
-      message: `there is no cluster whose id is longer than ${MAX_CLUSTER_ID_CHARS} characters`
-    }
-  }
-  return topic.length > MAX_TOPIC_CHARS ? noTopic(`${topic.slice(0, MAX_TOPIC_CHARS)}…`) : undefined
-}
-
-/** Where the records of a request go. */
-export interface Destination {
+/** A request to produce whose head can be used. */
+export interface V3Head extends ProduceHead {
   readonly topic: string
   readonly charset: Charset
   readonly answers: RecordAnswers
+  items: readonly Item[]
+  /** Of the entries of a batch. */
+  ids: readonly string[]
+  isOwnForm: boolean
 }
 
-/** @returns `undefined`: the request is refused */
-export function destinationOf(
-  parts: EndpointParts,
-  exchange: Exchange,
-  { cluster_id: cluster = '', topic_name: topic = '' }: Params
-): Destination | undefined {
-  const charset = charsetOf(exchange.request.headers['content-type'])
-  const refusal = refusalOf(parts, exchange, 'produce', { topic })
-  const problem = pathProblemOf(cluster, topic) ?? charsetProblemOf(charset)
-  if (refusal !== undefined) parts.answers.refuse(exchange, refusal)
-  else if (problem !== undefined) parts.answers.error(exchange, problem, { isRead: false })
-  else return { topic, charset: charset!, answers: new RecordAnswers(cluster, topic) }
-  return undefined
+/** What produces records by version 3. */
+export abstract class V3Produce extends ConfluentProduce<V3Head> {
+  constructor(produce: ProduceOptions) {
+    super('v3', produce)
+  }
+
+  topicOf({ topic_name: topic = '' }: Params): string {
+    return topic
+  }
+
+  readHead({ request }: Exchange, { cluster_id: cluster = '', topic_name: topic = '' }: Params): V3Head {
+    if (cluster.length > MAX_CLUSTER_ID_CHARS)
+      throw new BodyError(404, `there is no cluster whose id is longer than ${MAX_CLUSTER_ID_CHARS} characters`)
+    if (topic.length > MAX_TOPIC_CHARS) throw new ProblemError(noTopic(`${topic.slice(0, MAX_TOPIC_CHARS)}…`))
+    const charset = charsetOf(request.headers['content-type'])
+    const problem = charsetProblemOf(charset)
+    if (problem !== undefined) throw new ProblemError(problem)
+    const answers = new RecordAnswers(cluster, topic)
+    return { isSync: true, topic, charset: charset!, answers, items: [], ids: [], isOwnForm: true }
+  }
+
+  /** The body in UTF-8. */
+  protected decoded({ charset }: V3Head, body: Buffer): Buffer {
+    return charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
+  }
+
+  /** Puts what was read into the head, as the answer needs it. */
+  protected noted(head: V3Head, { items, records }: Pick<Collected, 'items' | 'records'>): readonly ProduceRecord[] {
+    head.items = items
+    if (items.length > records.length) head.refusals = items.map(({ refused }) => refused)
+    return records
+  }
 }
 
-/** The body in UTF-8. */
-export const decodedBody = ({ charset }: Destination, body: Buffer): Buffer =>
-  charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
+export interface RecordsOptions {
+  readonly produce: ProduceOptions
+  /** Of a request that is no stream. */
+  readonly maxRecords: number
+  readonly limits: StreamLimits
+}
 
-/** `POST /v3/clusters/{cluster_id}/topics/{topic_name}/records`. */
-export class RecordsEndpoint {
+/** `POST /v3/clusters/{cluster_id}/topics/{topic_name}/records`, with a body that has come as a whole. */
+export class V3Records extends V3Produce {
   readonly #options: RecordsOptions
-  readonly #parts: EndpointParts
-  readonly #streams = new Set<RecordStream>()
   readonly #turns: StreamTurns
 
-  constructor(options: RecordsOptions, parts: EndpointParts) {
+  constructor(options: RecordsOptions, turns: StreamTurns) {
+    super(options.produce)
     this.#options = options
-    this.#turns = new StreamTurns(turnLimitsOf(options.bufferBytes))
-    this.#parts = parts
+    this.#turns = turns
+  }
+
+  readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
+    const decoded = this.decoded(head, body)
+    const reading = new WholeBody(decoded, head.topic, this.#options)
+    reading.readOn(COST_AT_ONCE)
+    if (reading.isRead) return this.#read(head, reading)
+    // The bytes of the body are valid during this call only.
+    const whole = new WholeBody(Buffer.from(decoded), head.topic, this.#options)
+    return this.#inTurns(maxCost => {
+      const cost = whole.readOn(maxCost)
+      return whole.isRead ? { value: this.#read(head, whole) } : cost
+    })
+  }
+
+  #read(head: V3Head, whole: WholeBody): readonly ProduceRecord[] {
+    const { maxRecords } = this.#options
+    const collected = whole.take()
+    if (collected.items.length === 0) throw new BodyError(422, 'the body is empty; a record is needed', 42206)
+    if (collected.items.length > maxRecords)
+      throw new BodyError(
+        413,
+        `a request has at most ${maxRecords} records (advanced.apis.confluent.maxRecordsPerRequest)`
+      )
+    const records = this.noted(head, collected)
+    head.isOwnForm = head.refusals !== undefined
+    return records
+  }
+
+  answer(outcomes: Outcomes, { items, answers }: V3Head): ProduceAnswer | Later<ProduceAnswer> {
+    const known = outcomes as readonly RecordOutcome[]
+    const answerOf = (body: string): ProduceAnswer => ({ status: 200, type: JSON_TYPE, body, template: this.template })
+    if (costOf(0, items.length) <= COST_AT_ONCE) return answerOf(answersTo(items, known, answers))
+    let [text, at] = ['', 0]
+    return this.#inTurns(maxCost => {
+      const end = at + Math.ceil(maxCost / costOf(0, 1))
+      text += answersTo(items.slice(at, end), known.slice(at, end), answers)
+      at = end
+      return at < items.length ? maxCost : { value: answerOf(text) }
+    })
+  }
+
+  /**
+   * Does the work of a request in turns with the streams.
+   *
+   * @param work does a part of it; returns the cost of the part, and after the last one its value
+   */
+  #inTurns<Value>(work: (maxCost: number) => number | { readonly value: Value }): Later<Value> {
+    return (take, fail) => {
+      const taker: TurnTaker = {
+        readOn: maxCost => {
+          try {
+            const done = work(maxCost)
+            if (typeof done === 'number') {
+              this.#turns.ask(taker)
+              return done
+            }
+            take(done.value)
+          } catch (error) {
+            fail(error)
+          }
+          return maxCost
+        }
+      }
+      this.#turns.ask(taker)
+    }
+  }
+}
+
+/** What streams need besides the parts of all endpoints. */
+interface StreamOptions {
+  readonly gateway: Pick<Gateway, 'produce'>
+  readonly log: Logger
+  readonly clock: MonotonicClock
+  /** Memory for what waits for a turn. */
+  readonly pool: BufferPool
+}
+
+/** The same path: streams are carried out here, and bodies that come as a whole by the route. */
+export class RecordsEndpoint {
+  readonly #api: V3Records
+  readonly #options: RecordsOptions & StreamOptions
+  readonly #access: EndpointParts['access']
+  readonly #turns: StreamTurns
+  readonly #route: ProduceRoute<V3Head>
+  readonly #streams = new Set<RecordStream>()
+
+  constructor(
+    api: V3Records,
+    options: RecordsOptions & StreamOptions,
+    access: EndpointParts['access'],
+    turns: StreamTurns,
+    route: ProduceRoute<V3Head>
+  ) {
+    this.#api = api
+    this.#options = options
+    this.#access = access
+    this.#turns = turns
+    this.#route = route
   }
 
   /** Streams that are open. */
@@ -107,108 +201,37 @@ export class RecordsEndpoint {
 
   receive(exchange: Exchange, params: Params): void {
     const { headers } = exchange.request
-    const to = destinationOf(this.#parts, exchange, params)
-    if (to === undefined) return
     // Without both headers a request has no body.
     const length = headers['transfer-encoding'] === undefined ? (headers['content-length'] ?? '0') : undefined
-    if (length === undefined || Number(length) > WHOLE_BODY_BYTES) this.#stream(exchange, to)
-    else readRecords(this.#parts, exchange, WHOLE_BODY_BYTES, body => this.#collect(exchange, to, body))
+    if (length === undefined || Number(length) > WHOLE_BODY_BYTES) this.#stream(exchange, params)
+    else this.#route.receive(exchange, params)
   }
 
-  #stream(exchange: Exchange, to: Destination): void {
-    const { gateway, produce, limits, log, clock } = this.#options
+  #stream(exchange: Exchange, params: Params): void {
+    const { gateway, produce, limits, log, clock, pool } = this.#options
+    const caller = this.#access.callerOf(exchange.request)
+    let head: V3Head
+    try {
+      const refusal = caller.refusalOf('produce', { topic: this.#api.topicOf(params) })
+      if (refusal !== undefined) throw refusal
+      head = this.#api.readHead(exchange, params)
+    } catch (error) {
+      this.#route.refuse(exchange, error)
+      return
+    }
     const stream = new RecordStream(exchange, {
-      ...to,
-      caller: callerOf(this.#parts, exchange),
+      ...head,
+      caller,
       limits,
       log,
       clock,
-      settled: (outcomes, problems) => this.#parts.answers.settled(outcomes, problems),
+      refused: this.#route.refused,
       turns: this.#turns,
-      pool: this.#parts.pool,
+      pool,
       produce: records => gateway.produce(records, produce, originOf(exchange.request))
     })
     this.#streams.add(stream)
     stream.start(() => this.#streams.delete(stream))
-  }
-
-  #collect(exchange: Exchange, to: Destination, body: Buffer): void {
-    const sentBytes = body.length
-    if (sentBytes === 0) {
-      this.#parts.answers.error(exchange, NO_RECORDS)
-      return
-    }
-    const decoded = decodedBody(to, body)
-    const reading = new WholeBody(decoded, to.topic, this.#options)
-    reading.readOn(COST_AT_ONCE)
-    if (reading.isRead) {
-      this.#produce(exchange, to, reading.take(), sentBytes)
-      return
-    }
-    // The bytes of the body are valid during this call only.
-    const whole = new WholeBody(Buffer.from(decoded), to.topic, this.#options)
-    this.#inTurns(exchange, maxCost => {
-      const cost = whole.readOn(maxCost)
-      if (whole.isRead) this.#produce(exchange, to, whole.take(), sentBytes)
-      return whole.isRead ? undefined : cost
-    })
-  }
-
-  /**
-   * Does the work of a request in turns with the streams.
-   *
-   * @param work does a part of it; returns the cost of the part, `undefined` after the last one
-   */
-  #inTurns(exchange: Exchange, work: (maxCost: number) => number | undefined): void {
-    const taker: TurnTaker = {
-      readOn: maxCost => {
-        try {
-          const cost = work(maxCost)
-          if (cost !== undefined) this.#turns.ask(taker)
-          return cost ?? maxCost
-        } catch (error) {
-          this.#parts.broken(exchange, error)
-          return maxCost
-        }
-      }
-    }
-    this.#turns.ask(taker)
-  }
-
-  #produce(exchange: Exchange, to: Destination, { items, records }: Collected, bytes: number): void {
-    const { maxRecords } = this.#options
-    if (items.length > 0 && items.length <= maxRecords) {
-      produceRecords(this.#parts, exchange, this.#options, { records, items, bytes }, outcomes =>
-        this.#produced(exchange, to, items, outcomes)
-      )
-      return
-    }
-    callerOf(this.#parts, exchange).charge(records.length, bytes)
-    this.#parts.answers.error(exchange, items.length === 0 ? NO_RECORDS : tooManyRecords(maxRecords))
-  }
-
-  #produced(exchange: Exchange, to: Destination, items: Collected['items'], outcomes: readonly RecordOutcome[]): void {
-    const { answers } = this.#parts
-    answers.settled(outcomes, items.filter(isProblem))
-    const byItem = outcomesByItem(items, outcomes)
-    const persisted = persistedText(byItem.map(outcome => (outcome === undefined ? 'no' : certaintyOf(outcome))))
-    answers.note(exchange, firstFailureOf(outcomes)?.code)
-    const isWhole = byItem.every(outcome => outcome !== undefined)
-    if (isWhole && wantsModern(exchange.request)) answers.outcomes(exchange, byItem)
-    else if (costOf(0, items.length) <= COST_AT_ONCE)
-      answers.ok(exchange, 'v3', answersTo(items, outcomes, to.answers), persisted)
-    else {
-      let [text, at] = ['', 0]
-      this.#inTurns(exchange, maxCost => {
-        const end = at + Math.ceil(maxCost / costOf(0, 1))
-        const known = byItem.slice(at, end).filter(outcome => outcome !== undefined)
-        text += answersTo(items.slice(at, end), known, to.answers)
-        at = end
-        if (at < items.length) return maxCost
-        answers.ok(exchange, 'v3', text, persisted)
-        return undefined
-      })
-    }
   }
 }
 
@@ -245,7 +268,7 @@ class WholeBody {
     this.#isRead = end !== undefined || this.#at === this.#body.length
     const problem = end ?? (this.#splitter.keptBytes > 0 ? 'cut' : undefined)
     if (problem !== undefined && !this.#collector.isBroken)
-      this.#collector.addProblem(endProblemOf(problem, this.#maxRecordBytes))
+      this.#collector.addRefused(refusalOfEnd(problem, this.#maxRecordBytes))
     return Math.max(this.#cost, this.#at - from)
   }
 

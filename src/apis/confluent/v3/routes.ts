@@ -152,7 +152,7 @@ export function change<Body = undefined>(
           const { status = 200, headers = {}, body: json } = (await work(ask, sent)) ?? {}
           if (json === undefined) answers.noContent(exchange)
           else if (status === 200) return json
-          else answers.send(exchange, status, 'v3', JSON.stringify(json), { headers })
+          else answers.send(exchange, status, 'v3', JSON.stringify(json), headers)
           return undefined
         }
         if (isEarly) requests.work(exchange, params, answer)
