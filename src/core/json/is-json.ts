@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { hasControlByte } from './json-strings.js'
+import { endOfLongString, LONG_STRING_BYTES, specialInStrings as special } from './json-strings.js'
 
 const SPACE = 0x20
 const QUOTE = 0x22
@@ -21,9 +21,6 @@ const CLOSE_OBJECT = 0x7d
 const WORDS: ReadonlyMap<number, Buffer> = new Map(
   ['true', 'false', 'null'].map(word => [word.charCodeAt(0), Buffer.from(word)])
 )
-/** For each byte: 1 when it ends the plain part of a string. */
-const special = new Uint8Array(256).fill(1, 0, SPACE)
-special[QUOTE] = special[BACKSLASH] = 1
 /** For each byte: 1 when it may follow a backslash alone. */
 const escaped = new Uint8Array(256)
 for (const byte of Buffer.from('"\\/bfnrt')) escaped[byte] = 1
@@ -33,8 +30,6 @@ for (const byte of Buffer.from('0123456789abcdefABCDEF')) hexadecimal[byte] = 1
 
 /** Deeper values are given to JSON.parse: the kinds of the open brackets are the bits of one number. */
 const MAX_DEPTH = 30
-/** From so many plain bytes on, native functions look for the end of a string faster than a loop does. */
-const LONG_STRING_BYTES = 64
 const NONE = -1
 
 /** Whether bytes are one JSON value in UTF-8. The verdict is the one of JSON.parse, which builds the value. */
@@ -130,8 +125,8 @@ function endOfString(bytes: Buffer, at: number): number {
     const plainEnd = Math.min(nativeFrom, bytes.length)
     while (at < plainEnd && special[bytes[at]!] === 0) at++
     if (at >= nativeFrom) {
-      const end = endOfPlainString(bytes, at)
-      if (end !== NONE) return end
+      const quote = endOfLongString(bytes, at)
+      if (quote !== NONE) return quote + 1
       // Once for each string: with an escape in each piece of it, this would take quadratic time.
       nativeFrom = bytes.length + 1
       continue
@@ -142,14 +137,6 @@ function endOfString(bytes: Buffer, at: number): number {
     at = endOfEscape(bytes, at + 1)
     if (at === NONE) return NONE
   }
-}
-
-/** Position behind the string that has neither an escape nor a control byte from `at` on. */
-function endOfPlainString(bytes: Buffer, at: number): number {
-  const quote = bytes.indexOf(QUOTE, at)
-  if (quote < 0) return NONE
-  const content = bytes.subarray(at, quote)
-  return content.includes(BACKSLASH) || hasControlByte(content) ? NONE : quote + 1
 }
 
 /** Position behind the escape whose letter is at `at`. */

@@ -1,6 +1,15 @@
 import { isUtf8 } from 'node:buffer'
 import { StacklessError } from '../errors.js'
-import { hexDigit, isHighSurrogate, isLowSurrogate, joinSurrogates, simpleEscapes, writeUtf8 } from './json-strings.js'
+import {
+  endOfPlainString,
+  hexDigit,
+  isHighSurrogate,
+  isLowSurrogate,
+  joinSurrogates,
+  simpleEscapes,
+  specialInStrings as special,
+  writeUtf8
+} from './json-strings.js'
 
 /** The bytes are not the expected JSON. The message is the same as that of serde_json. */
 export class DeserializeError extends StacklessError {
@@ -10,11 +19,6 @@ export class DeserializeError extends StacklessError {
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COLON = 0x3a
-
-/** For each byte: 1 when it must be escaped in a JSON string (controls, quote, backslash), otherwise 0. */
-const special = new Uint8Array(256)
-special.fill(1, 0, 0x20)
-special[QUOTE] = special[BACKSLASH] = 1
 
 /**
  * A cursor over JSON bytes. Its errors have the message, the line and the column of serde_json.
@@ -26,6 +30,8 @@ special[QUOTE] = special[BACKSLASH] = 1
  */
 export class JsonReader {
   index = 0
+  /** Set by its user; false as soon as white space or an escape in a string is skipped. */
+  isCompact = true
   readonly #bytes: Buffer
   readonly #isWholeUtf8: boolean
   #scratch: Buffer | undefined
@@ -50,6 +56,7 @@ export class JsonReader {
     for (;;) {
       const byte = this.peek()
       if (byte !== 0x20 && byte !== 0x0a && byte !== 0x09 && byte !== 0x0d) return byte
+      this.isCompact = false
       this.index++
     }
   }
@@ -88,10 +95,9 @@ export class JsonReader {
   finishString(): Buffer {
     const bytes = this.#bytes
     const start = this.index
-    let at = start
-    while (at < bytes.length && !special[bytes[at]!]) at++
-    this.index = at
-    const value = bytes[at] === QUOTE ? bytes.subarray(start, at) : this.#unescape(start)
+    const plainEnd = endOfPlainString(bytes, start)
+    if (plainEnd >= 0) this.index = plainEnd
+    const value = plainEnd >= 0 ? bytes.subarray(start, plainEnd) : this.#unescape(start)
     this.index++
     if (!this.#isWholeUtf8 && !isUtf8(bytes.subarray(start, this.index - 1)))
       this.failHere('invalid unicode code point')
@@ -173,6 +179,11 @@ export class JsonReader {
   /** Consumes the rest of a string after its opening quote. Its bytes need not be UTF-8. */
   skipString(): void {
     const bytes = this.#bytes
+    const plainEnd = endOfPlainString(bytes, this.index)
+    if (plainEnd >= 0) {
+      this.index = plainEnd + 1
+      return
+    }
     for (;;) {
       let at = this.index
       while (at < bytes.length && !special[bytes[at]!]) at++
@@ -182,6 +193,7 @@ export class JsonReader {
       if (byte >= 0 && byte < 0x20) this.failHere('control character (\\u0000-\\u001F) found while parsing a string')
       this.#nextInString()
       if (byte === QUOTE) return
+      this.isCompact = false
       this.#finishEscape()
     }
   }

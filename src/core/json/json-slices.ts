@@ -1,4 +1,5 @@
 import type { JsonReader } from './json-reader.js'
+import { endOfPlainString } from './json-strings.js'
 import { nextElement, nextKey, skipValue } from './json-values.js'
 
 const QUOTE = 0x22
@@ -64,22 +65,13 @@ export function readValueBytes(reader: JsonReader, bytes: Buffer): Buffer {
   const start = reader.index
   const plainEnd = first === QUOTE ? endOfPlainString(bytes, start + 1) : -1
   if (plainEnd >= 0) {
-    reader.index = plainEnd
-    return bytes.subarray(start, plainEnd)
+    reader.index = plainEnd + 1
+    return bytes.subarray(start, plainEnd + 1)
   }
+  reader.isCompact = true
   skipValue(reader)
   const end = reader.index
-  return isCompact(bytes, start, end) ? bytes.subarray(start, end) : compactOf(bytes, start, end)
-}
-
-/** Position behind the string whose content begins at `start`; -1: it has an escape, or is not valid JSON. */
-function endOfPlainString(bytes: Buffer, start: number): number {
-  for (let at = start; at < bytes.length; at++) {
-    const byte = bytes[at]!
-    if (byte === QUOTE) return at + 1
-    if (byte < SPACE || byte === BACKSLASH) return -1
-  }
-  return -1
+  return reader.isCompact ? bytes.subarray(start, end) : compactOf(bytes, start, end)
 }
 
 function requireToken(reader: JsonReader, byte: number, what: string): void {
@@ -87,17 +79,6 @@ function requireToken(reader: JsonReader, byte: number, what: string): void {
   if (found < 0) reader.failAtPeek('EOF while parsing a value')
   if (found !== byte) reader.failAtPeek(`expected ${what}`)
   reader.index++
-}
-
-/** Whether valid JSON has neither white space between its tokens nor an escape. */
-function isCompact(bytes: Buffer, start: number, end: number): boolean {
-  let isInString = false
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at]!
-    if (byte === QUOTE) isInString = !isInString
-    else if (byte === BACKSLASH || (byte <= SPACE && !isInString)) return false
-  }
-  return true
 }
 
 /** A copy of valid JSON in its shortest form, which is never longer. */

@@ -120,3 +120,32 @@ function createSimdCheck(): ((bytes: Uint8Array) => boolean) | undefined {
 /** True when any byte is below 0x20. */
 export const hasControlByte: (bytes: Uint8Array) => boolean =
   createSimdCheck() ?? (bytes => bytes.some(byte => byte < 0x20))
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+/** From so many plain bytes on, native functions look for the end of a string faster than a loop does. */
+export const LONG_STRING_BYTES = 64
+
+/** For each byte: 1 when it must be escaped in a JSON string (controls, quote, backslash), otherwise 0. */
+export const specialInStrings = new Uint8Array(256).fill(1, 0, 0x20)
+specialInStrings[QUOTE] = specialInStrings[BACKSLASH] = 1
+
+/**
+ * Position of the quote that ends the string whose content begins at `start`; -1: the string has an escape or a control
+ * byte, or does not end.
+ */
+export function endOfPlainString(bytes: Buffer, start: number): number {
+  const nativeFrom = start + LONG_STRING_BYTES
+  let at = start
+  while (specialInStrings[bytes[at]!] === 0 && at < nativeFrom) at++
+  if (at === nativeFrom) return endOfLongString(bytes, at)
+  return bytes[at] === QUOTE ? at : -1
+}
+
+/** The same as {@link endOfPlainString}, for a string that goes on for long. */
+export function endOfLongString(bytes: Buffer, at: number): number {
+  const quote = bytes.indexOf(QUOTE, at)
+  if (quote < 0) return -1
+  const rest = bytes.subarray(at, quote)
+  return rest.includes(BACKSLASH) || hasControlByte(rest) ? -1 : quote
+}
