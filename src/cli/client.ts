@@ -3,6 +3,7 @@ import { type ActorRef, ActorSystem } from '../core/actor/actor.js'
 import { defaultLogger } from '../core/metrics/metrics-logger.js'
 import type { Logger } from '../core/model.js'
 import { suggestion } from '../core/settings/problems.js'
+import type { Gateway } from '../gateway/gateway.js'
 import type { RouterMessage } from '../router/messages/operations.js'
 import { startCluster } from '../server/app/kafka.js'
 import { createLogger } from '../server/app/logger.js'
@@ -25,6 +26,7 @@ export interface ClientFlags {
 /** A Router and an actor system, for commands that connect to a running cluster. */
 export interface Client {
   readonly router: ActorRef<RouterMessage>
+  readonly gateway: Gateway
   /** Why no broker answers. `undefined` until every broker has been tried. */
   awayBecause(): Error | undefined
   readonly system: ActorSystem
@@ -55,7 +57,7 @@ export async function openClient(line: Command, { environment, stderr }: Process
     throw error
   }
   const system = new ActorSystem()
-  const { router, close } = await startCluster(cluster.name, cluster.brokers, {
+  const { router, gateway, close } = await startCluster(cluster.name, cluster.brokers, {
     system,
     config,
     log,
@@ -67,7 +69,7 @@ export async function openClient(line: Command, { environment, stderr }: Process
     system.stop()
   }
   const awayBecause = (): Error | undefined => router.awayBecause
-  return { router: router.ref, awayBecause, system, brokers: cluster.brokers, timeoutMs, log, stop }
+  return { router: router.ref, gateway, awayBecause, system, brokers: cluster.brokers, timeoutMs, log, stop }
 }
 
 /**

@@ -10,12 +10,14 @@ import { receiptCommand } from './commands/receipt.js'
 import { serveCommand } from './commands/serve.js'
 import { topicsCommand } from './commands/topics.js'
 import { walCommand } from './commands/wal.js'
+import { writeCommand } from './commands/write.js'
 
 /** Every command, in the order of `castellan --help`. The first command runs when the command line names none. */
 export const commands: readonly CommandDescription[] = [
   serveCommand,
   ...commandsOfApis,
   readCommand,
+  writeCommand,
   topicsCommand,
   groupsCommand,
   receiptCommand,

@@ -67,6 +67,11 @@ export function notEmpty(text: string): string {
   return text
 }
 
+export function httpUrl(text: string): string {
+  if (/^https?:\/\//.test(text) && URL.canParse(text)) return text
+  throw new InvalidArgumentError('a URL such as http://127.0.0.1:8080')
+}
+
 export function wholeNumber(minimum: number): (text: string) => number {
   return text => {
     const value = Number(text)

@@ -1,7 +1,7 @@
 import { Argument, type Command, Option } from 'commander'
 import { printable, printableJson } from '../../core/printable.js'
-import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
-import { notEmpty } from '../options.js'
+import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
+import { httpUrl, notEmpty } from '../options.js'
 import { readToken } from '../pixy/pixy-client.js'
 
 /** `castellan receipt ID`: tells what became of the records of a request. */
@@ -13,7 +13,7 @@ export const receiptCommand: CommandDescription = {
     new Option(
       '-a, --addr <URL>',
       'a port of the gateway whose API produces (default http://127.0.0.1:8080)'
-    ).argParser(notEmpty),
+    ).argParser(httpUrl),
     new Option('--wait <TIME>', 'waits until all records are settled, at most this long: 500ms, 30s or 5m').argParser(
       notEmpty
     ),
@@ -50,8 +50,6 @@ interface Told {
 /** Writes one line per record. */
 async function tell(line: Command, process: Process): Promise<number> {
   const { addr = 'http://127.0.0.1:8080', wait, tokenFile, format = 'table' } = line.opts<ReceiptFlags>()
-  if (!/^https?:\/\//.test(addr) || !URL.canParse(addr))
-    throw new UsageError(`--addr takes a URL such as http://127.0.0.1:8080, not "${addr}"`)
   const token = tokenFile === undefined ? undefined : readToken(tokenFile)
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
   let isAllInKafka = true

@@ -1,6 +1,7 @@
 import { Argument, type Command, Option } from 'commander'
 import { printable } from '../../core/printable.js'
 import { type CommandDescription, EXIT_OK, type Process, UsageError } from '../command.js'
+import { linesOf } from '../lines.js'
 import { PixyClient, type PixyFlags, pixyOptions, topic } from './pixy-client.js'
 
 const every = (text: string, former: readonly string[] = []): readonly string[] => [...former, text]
@@ -40,7 +41,7 @@ async function produce(line: Command, process: Process): Promise<number> {
   const query = { key, sync: isAsync ? undefined : (true as const) }
   const client = new PixyClient(line)
   try {
-    const messages = message === undefined ? lines(process.stdin) : [Buffer.from(message)]
+    const messages = message === undefined ? messagesOf(process.stdin) : [Buffer.from(message)]
     for await (const body of messages) {
       if (process.stopped.aborted) break
       const place = await client.demand(topic, 'messages', { method: 'POST', query, headers, body })
@@ -68,19 +69,8 @@ function messageHeaders(given: readonly string[]): Record<string, string> {
   return Object.fromEntries(headers)
 }
 
-/** Splits bytes into lines without line breaks. The last line may lack a line break. The bytes are not decoded. */
-async function* lines(chunks: AsyncIterable<Buffer | string>): AsyncGenerator<Buffer, void, undefined> {
-  let pieces: Buffer[] = []
-  for await (const chunk of chunks) {
-    let rest = Buffer.from(chunk)
-    for (let end = rest.indexOf('\n'); end >= 0; end = rest.indexOf('\n')) {
-      yield withoutReturn(Buffer.concat([...pieces, rest.subarray(0, end)]))
-      pieces = []
-      rest = rest.subarray(end + 1)
-    }
-    if (rest.length > 0) pieces.push(rest)
-  }
-  if (pieces.length > 0) yield withoutReturn(Buffer.concat(pieces))
+async function* messagesOf(stdin: Process['stdin']): AsyncGenerator<Buffer, void, undefined> {
+  for await (const lines of linesOf(stdin)) yield* lines.map(withoutReturn)
 }
 
 const CARRIAGE_RETURN = 0x0d

@@ -1,0 +1,84 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Bytes, ProduceRecord } from '../core/model.js'
+
+/** What became of a record; with a message: why it is not known to be written. */
+export interface Fate {
+  readonly persisted: 'yes' | 'pending' | 'no' | 'unknown'
+  readonly message?: string
+}
+
+/** A longer body is a stream, which cannot have a key. */
+const KEYED_BODY_BYTES = 1024 * 1024
+const RETRY_PAUSE_MS = 1_000
+const RETRIABLE: ReadonlySet<number> = new Set([408, 409, 429, 500, 502, 503, 504])
+
+/**
+ * Writes records by version 3 of Confluent's API. Each request has a key of its own and is sent again until it is
+ * answered, so its records are written once.
+ *
+ * @param url of the gateway's shared port
+ * @returns a function that never rejects, and resolves with the fate of each record
+ */
+export function gatewayWriter(url: string, topic: string, token: string | undefined, timeoutMs: number) {
+  const path = `/confluent/v3/clusters/any/topics/${encodeURIComponent(topic)}/records`
+  const login = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  return async (records: readonly ProduceRecord[]): Promise<readonly Fate[]> => {
+    const body = records.map(bodyOf).join('\n')
+    const hasKey = Buffer.byteLength(body) <= KEYED_BODY_BYTES
+    const key = hasKey ? { 'idempotency-key': randomUUID() } : {}
+    const headers = { 'content-type': 'application/json', ...login, ...key }
+    const giveUpAt = performance.now() + timeoutMs
+    let persisted: Fate['persisted'] = 'no'
+    for (;;) {
+      const signal = AbortSignal.timeout(Math.ceil(giveUpAt - performance.now()))
+      const answer = await ask(url.replace(/\/+$/, '') + path, { method: 'POST', body, headers, signal })
+      if ('fates' in answer) return records.map((_, at) => answer.fates[at] ?? { persisted: 'unknown' })
+      // A refusal of a later attempt says nothing about an earlier one.
+      if (answer.persisted === 'unknown') persisted = 'unknown'
+      const isLast = !answer.isRetriable || performance.now() + RETRY_PAUSE_MS >= giveUpAt
+      if (isLast || (persisted === 'unknown' && !hasKey)) return records.map(() => ({ ...answer, persisted }))
+      await pause(RETRY_PAUSE_MS)
+    }
+  }
+}
+
+async function ask(
+  url: string,
+  request: RequestInit
+): Promise<{ readonly fates: readonly Fate[] } | (Fate & { readonly isRetriable: boolean })> {
+  try {
+    const response = await fetch(url, request)
+    const text = await response.text()
+    if (response.status === 200) return { fates: text.trimEnd().split('\n').map(fateOf) }
+    const persisted = response.headers.get('x-castellan-persisted') === 'no' ? 'no' : 'unknown'
+    const message = `${url} answers ${response.status}: ${text.trim().slice(0, 1_000)}`
+    return { persisted, message, isRetriable: RETRIABLE.has(response.status) }
+  } catch (error) {
+    const { message, cause } = error as Error & { readonly cause?: NodeJS.ErrnoException }
+    const isNowhere = cause?.code === 'ECONNREFUSED' || cause?.code === 'ENOTFOUND'
+    const why = `${new URL(url).origin} does not answer: ${cause?.message || cause?.code || message}`
+    return { persisted: isNowhere ? 'no' : 'unknown', message: why, isRetriable: true }
+  }
+}
+
+/** The text of a failure ends with whether the record is in Kafka. */
+function fateOf(line: string): Fate {
+  const { error_code: code, message = '' } = JSON.parse(line) as {
+    readonly error_code: number
+    readonly message?: string
+  }
+  if (code === 200) return { persisted: 'yes' }
+  const known = /\(in Kafka: (no|pending)\)$/.exec(message)?.[1] as 'no' | 'pending' | undefined
+  return known === 'pending' ? { persisted: known } : { persisted: known ?? 'unknown', message: `${code}: ${message}` }
+}
+
+const bodyOf = ({ partition, key, value, headers = [], timestampMs }: ProduceRecord): string =>
+  `{"headers":${JSON.stringify(headers.map(header => ({ name: header.key, value: base64(header.value) })))}${[
+    partition === undefined ? '' : `,"partition_id":${partition}`,
+    key === null ? '' : `,"key":{"type":"BINARY","data":"${base64(key)}"}`,
+    value === null ? '' : `,"value":{"type":"BINARY","data":"${base64(value)}"}`,
+    timestampMs === undefined ? '' : `,"timestamp":${timestampMs}e-3`
+  ].join('')}}`
+
+const base64 = (bytes: Bytes): string | null => (bytes === null ? null : Buffer.from(bytes).toString('base64'))

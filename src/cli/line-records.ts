@@ -1,0 +1,69 @@
+import { isUtf8 } from 'node:buffer'
+import { decodeBase64 } from '../core/base64.js'
+import type { ProduceRecord, RecordHeader } from '../core/model.js'
+
+/** `separated`: a key, the separator, and a value. `json`: as `castellan read --format json` writes it. */
+export type LineFormat = 'value' | 'json' | { readonly separator: string }
+
+/**
+ * Reads a line as a record, with the bytes unchanged.
+ *
+ * @param emptyIsNull an empty key or value stands for a null; JSON has its own null
+ * @throws SyntaxError when the line is no record
+ */
+export function toRecord(format: LineFormat, emptyIsNull: boolean, topic: string, line: Buffer): ProduceRecord {
+  if (format === 'json') return fromJson(topic, line)
+  const orNull = (bytes: Buffer): Buffer | null => (emptyIsNull && bytes.length === 0 ? null : bytes)
+  if (format === 'value') return { topic, key: null, value: orNull(line) }
+  const { separator } = format
+  const at = line.indexOf(separator)
+  if (at < 0) throw new SyntaxError(`there is no ${JSON.stringify(separator)} between a key and a value`)
+  return { topic, key: orNull(line.subarray(0, at)), value: orNull(line.subarray(at + Buffer.byteLength(separator))) }
+}
+
+/** A half of a character, for which there are no bytes. */
+const HALF_CHARACTER = /\p{Surrogate}/u
+
+type Members = Readonly<Record<string, unknown>>
+
+function fromJson(topic: string, line: Buffer): ProduceRecord {
+  const parsed: unknown = isUtf8(line) ? JSON.parse(line.toString()) : undefined
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
+    throw new SyntaxError('the line is not a JSON object in UTF-8')
+  const { topic: _, offset, partition, timestampMs, key = null, value, headers = [], ...others } = parsed as Members
+  const [unknown] = Object.keys(others)
+  if (unknown !== undefined) throw new SyntaxError(`a record has no ${JSON.stringify(unknown)}`)
+  if (value === undefined) throw new SyntaxError('the value is missing; null deletes a key in a compacted topic')
+  if (
+    !Array.isArray(headers) ||
+    !headers.every(header => typeof header?.key === 'string' && !HALF_CHARACTER.test(header.key))
+  )
+    throw new SyntaxError('the headers are not a list of {"key":"…","value":"…"}')
+  return {
+    topic,
+    key: toBytes('the key', key),
+    value: toBytes('the value', value),
+    headers: headers.map(toHeader),
+    partition: toNumber('the partition', partition),
+    timestampMs: toNumber('timestampMs', timestampMs)
+  }
+}
+
+const toHeader = ({ key, value = null }: { readonly key: string; readonly value?: unknown }): RecordHeader => ({
+  key,
+  value: toBytes('a header', value)
+})
+
+function toBytes(what: string, value: unknown): Buffer | null {
+  if (value === null) return null
+  if (typeof value === 'string' && !HALF_CHARACTER.test(value)) return Buffer.from(value)
+  const { base64 } = value as Members
+  const bytes = typeof base64 === 'string' ? decodeBase64(Buffer.from(base64)) : undefined
+  if (bytes === undefined) throw new SyntaxError(`${what} is not a text, null or {"base64":"…"}`)
+  return bytes
+}
+
+function toNumber(what: string, value: unknown): number | undefined {
+  if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= 0)) return value as undefined | number
+  throw new SyntaxError(`${what} is not a whole number`)
+}
