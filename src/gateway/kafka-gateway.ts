@@ -95,6 +95,7 @@ const NO_INSTANCES: InstanceGateway = {
   remove: refuseInstances,
   subscribe: refuseInstances,
   subscription: refuseInstances,
+  describe: refuseInstances,
   unsubscribe: refuseInstances,
   assign: refuseInstances,
   assignment: refuseInstances,

@@ -211,6 +211,7 @@ const unansweredInstances: InstanceGateway = {
   remove: refuse,
   subscribe: refuse,
   subscription: refuse,
+  describe: refuse,
   unsubscribe: refuse,
   assign: refuse,
   assignment: refuse,

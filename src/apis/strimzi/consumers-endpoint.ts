@@ -66,6 +66,7 @@ const apiOf = (parts: EndpointParts): InstanceApi => ({
   unknown: () => new ProblemError(404, 'The specified consumer instance was not found.'),
   illegalState: message => new ProblemError(409, message),
   failed: error => error,
+  unavailable: message => new ProblemError(503, message),
   forbidden: error => error,
   unreadable({ topic, partition, offset }) {
     const message = `Failed to decode: the record at offset ${offset} of ${topic}/${partition} is not JSON; a seek behind it skips it`
@@ -145,13 +146,13 @@ export function consumerRoutes(
     }),
     /** The topics of the subscription, and the partitions that are read now. */
     listSubscriptions: routes.verb('noBody', async instance => {
-      const topics = routes.done(await gateway.instances.subscription(instance))
+      const { subscription, assignment } = routes.done(await gateway.instances.describe(instance))
       const byTopic = new Map<string, number[]>()
-      for (const { topic, partition } of routes.done(await gateway.instances.assignment(instance))) {
+      for (const { topic, partition } of assignment) {
         byTopic.set(topic, [...(byTopic.get(topic) ?? []), partition])
       }
       const partitions = [...byTopic].map(([topic, numbers]) => ({ [topic]: numbers }))
-      return { topics: [...new Set([...topics, ...byTopic.keys()])], partitions }
+      return { topics: [...new Set([...subscription, ...byTopic.keys()])], partitions }
     }),
     unsubscribe: routes.verb('noBody', async instance => routes.done(await gateway.instances.unsubscribe(instance))),
     assign: routes.verb('needsBody', async (instance, json, exchange) => {

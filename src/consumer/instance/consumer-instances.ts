@@ -17,6 +17,7 @@ import { InstanceStore, TAKEN } from './instance-store.js'
 import type { ChosenTopics } from './instance-topics.js'
 import type {
   AskToRelease,
+  DescribedInstance,
   InstanceGateway,
   InstanceName,
   InstanceOffset,
@@ -325,6 +326,17 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
 
   subscription(instance: InstanceName): Promise<InstanceResult<readonly string[]>> {
     return this.#ask(instance, (consumer, requester) => consumer.subscription(requester))
+  }
+
+  describe(instance: InstanceName): Promise<InstanceResult<DescribedInstance>> {
+    return this.#ask<DescribedInstance>(instance, (consumer, { reply }) =>
+      consumer.subscription({
+        reply: result => {
+          if (result.type !== 'done') reply(result)
+          else reply({ type: 'done', value: { subscription: result.value, assignment: consumer.assignment } })
+        }
+      })
+    )
   }
 
   unsubscribe(instance: InstanceName): Promise<InstanceResult<void>> {

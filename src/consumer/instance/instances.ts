@@ -95,6 +95,12 @@ export type InstanceResult<Value> =
   | Failure
   | TimedOut
 
+/** What {@link InstanceGateway.subscription} and {@link InstanceGateway.assignment} tell. */
+export interface DescribedInstance {
+  readonly subscription: readonly string[]
+  readonly assignment: readonly TopicPartition[]
+}
+
 /** Asks another process to give up an instance. @returns whether it had the instance */
 export type AskToRelease = (owner: string, instance: InstanceName) => Promise<boolean>
 
@@ -130,6 +136,8 @@ export interface InstanceGateway {
   subscribe(instance: InstanceName, topics: InstanceTopics): Promise<InstanceResult<void>>
   /** The subscribed topics; for a pattern those that match it now. Empty: none. */
   subscription(instance: InstanceName): Promise<InstanceResult<readonly string[]>>
+  /** Subscription and assignment of one moment. */
+  describe(instance: InstanceName): Promise<InstanceResult<DescribedInstance>>
   /** Ends a subscription or an assignment. The instance leaves its group. */
   unsubscribe(instance: InstanceName): Promise<InstanceResult<void>>
   /** Assigns partitions, in place of those of an earlier assignment. `illegalState`: it is subscribed. */

@@ -1,4 +1,4 @@
-import type { CastellanError } from '../../core/errors.js'
+import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import type {
   Gateway,
   InstanceName,
@@ -19,6 +19,8 @@ import { type RecordFormat, writeRecordList } from './record-list.js'
 
 /** Limit for the keys and values of one answer: writing them holds up other requests. The next read has the others. */
 export const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+/** A failed verb that another attempt carries out once gateways and Kafka answer again. */
+const UNAVAILABLE: readonly ErrorCode[] = ['clusterChanged', 'overloaded', 'shuttingDown', 'timedOut']
 /** The time limit in the texts of errors. */
 const TIMEOUT_MS = 10_000
 
@@ -45,6 +47,7 @@ export interface InstanceApi {
   unknown(): Error
   illegalState(message: string): Error
   failed(error: CastellanError): Error
+  unavailable(message: string): Error
   forbidden(error: CastellanError): Error
   /** The first record of a read cannot be written in the format of the instance. */
   unreadable(record: InstanceRecord): Error
@@ -188,18 +191,18 @@ export class InstanceRoutes {
         throw this.#api.unknown()
       case 'illegalState':
         throw illegalState(result.message)
-      default:
-        throw this.#api.failed(toError(result, `the request to the ${this.#api.noun}`, TIMEOUT_MS))
+      default: {
+        const error = toError(result, `the request to the ${this.#api.noun}`, TIMEOUT_MS)
+        throw UNAVAILABLE.includes(error.code) ? this.#api.unavailable(error.message) : this.#api.failed(error)
+      }
     }
   }
 
   /** @throws the error for a topic that the instance reads, and the client may not */
   async #requireTopicsOf(exchange: Exchange, instance: InstanceName): Promise<void> {
     if (!this.#callerOf(exchange).isRuled) return
-    const { instances } = this.#gateway
-    const subscribed = this.done(await instances.subscription(instance))
-    const assigned = this.done(await instances.assignment(instance))
-    this.require(exchange, instance, [...subscribed, ...assigned.map(({ topic }) => topic)])
+    const { subscription, assignment } = this.done(await this.#gateway.instances.describe(instance))
+    this.require(exchange, instance, [...subscription, ...assignment.map(({ topic }) => topic)])
   }
 
   #callerOf({ request }: Exchange): Caller {

@@ -48,6 +48,7 @@ const PLAIN_VERBS = [
   'unsubscribe',
   'assign',
   'assignment',
+  'describe',
   'seek',
   'commit',
   'committed'

@@ -227,12 +227,18 @@ describe('confluent: permissions of administration', () => {
       carriedOut.push(name)
       return { type: 'done', value: undefined } as const
     }
+    let looks = 0
     let topics: readonly string[] = []
     let assigned: readonly string[] = ['secret']
     const settings = { api: 'confluent' } as InstanceSettings
     gateway.instances = {
       ...gateway.instances,
       settingsOf: async () => ({ type: 'done', value: settings }),
+      describe: async () => {
+        const assignment = assigned.map(topic => ({ topic, partition: 0 }))
+        looks++
+        return { type: 'done', value: { subscription: topics, assignment } }
+      },
       subscription: async () => ({ type: 'done', value: topics }),
       assignment: async () => ({ type: 'done', value: assigned.map(topic => ({ topic, partition: 0 })) }),
       subscribe: verb('subscribe'),
@@ -267,5 +273,6 @@ describe('confluent: permissions of administration', () => {
     ;[topics, assigned] = [['open'], ['open']]
     expect(await statuses()).to.deep.equal([204, 204, 200, 200, 200, 204, 204])
     expect(carriedOut).to.deep.equal(['subscribe', 'assign', 'commit', 'unsubscribe', 'remove'])
+    expect(looks, 'one for each request').to.equal(3 * requests.length)
   })
 })

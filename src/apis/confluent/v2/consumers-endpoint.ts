@@ -80,6 +80,7 @@ const apiOf = (parts: EndpointParts): InstanceApi => ({
     // The code for what Kafka does not have is here that of a missing instance: a client would create it again.
     return new ProblemError(problem.code === NO_INSTANCE.code ? { ...problem, code: TOPIC_NOT_FOUND } : problem)
   },
+  unavailable: message => new ProblemError({ status: 503, code: 503, message }),
   forbidden: ({ message }) => new ProblemError({ status: 403, code: UNAUTHORIZED, message }),
   unreadable({ topic, partition, offset }) {
     const message = `the record at offset ${offset} of ${topic}/${partition} is not JSON; set the position after it to skip it`

@@ -1,0 +1,42 @@
+import { expect } from 'chai'
+import fastify from 'fastify'
+import { confluent } from '../../src/apis/confluent/api.js'
+import { strimzi } from '../../src/apis/strimzi/api.js'
+import type { ErrorCode } from '../../src/core/errors.js'
+import type { InstanceResult, InstanceSettings } from '../../src/gateway/gateway.js'
+import type { HttpApi } from '../../src/http/api/api.js'
+import { ownFailure } from '../../src/router/requests/failures.js'
+import { contextFor } from '../support/api-context.js'
+import { FakeGateway } from '../support/fake-gateway.js'
+
+const PARTITIONS = JSON.stringify({ partitions: [{ topic: 'orders', partition: 0 }] })
+
+describe('a request for a consumer instance', () => {
+  for (const api of [confluent, strimzi] as unknown as readonly HttpApi[]) {
+    /** The status of a request that assigns partitions. */
+    const statusFor = async (result: InstanceResult<never>): Promise<number> => {
+      const gateway = new FakeGateway()
+      const settings = { api: api.name } as InstanceSettings
+      gateway.instances = {
+        ...gateway.instances,
+        settingsOf: async () => ({ type: 'done', value: settings }),
+        assign: async () => result
+      }
+      const addRoutes = await api.plugin(contextFor(gateway, api.settings.parse({})))
+      const app = fastify()
+      await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
+      const url = `${api.prefix}/consumers/g/instances/a/assignments`
+      const headers = { 'content-type': 'application/vnd.kafka.v2+json' }
+      const answer = await app.inject({ method: 'POST', url, headers, payload: PARTITIONS })
+      await app.close()
+      return answer.statusCode
+    }
+    const codes: readonly ErrorCode[] = ['clusterChanged', 'overloaded', 'shuttingDown', 'timedOut']
+
+    it(`is answered 503 by ${api.name} while gateways or Kafka cannot be asked, and 500 when they fail`, async () => {
+      for (const code of codes) expect(await statusFor(ownFailure(code, 'not now', true)), code).to.equal(503)
+      expect(await statusFor({ type: 'timedOut' })).to.equal(503)
+      expect(await statusFor(ownFailure('protocol', 'a bug', false))).to.equal(500)
+    })
+  }
+})
