@@ -10,8 +10,16 @@ import { askRouter } from '../../router/routing/ask-router.js'
 /** Time limit of each request to Kafka. */
 const TIMEOUT_MS = 10_000
 const COMPACTED = { 'cleanup.policy': 'compact' }
-/** Kafka compacts closed segments only. With these, what was replaced is read for minutes more, not for a week. */
-const CONFIGS = { ...COMPACTED, 'segment.bytes': '1048576', 'segment.ms': '600000' }
+/**
+ * Kafka compacts closed segments only. With these, what was replaced is read for minutes more, not for a week, and what does
+ * not count replaces nothing before its owner has written again.
+ */
+const CONFIGS = {
+  ...COMPACTED,
+  'segment.bytes': '1048576',
+  'segment.ms': '600000',
+  'min.compaction.lag.ms': '60000'
+}
 /** A service may not allow such segments. */
 const REFUSALS_OF_CONFIGS: readonly unknown[] = [errorCodes.INVALID_CONFIG, errorCodes.POLICY_VIOLATION]
 const LATE = ownFailure('timedOut', 'Kafka has not answered a request for the states of instances in time', true)

@@ -9,7 +9,7 @@ import type { Failure } from '../../router/messages/operations.js'
 import { isTopic, ownFailure, problemOfGroup, problemOfPartition } from '../../router/requests/failures.js'
 import { type GroupDeps, sharedRuntime } from '../group/consumer-groups.js'
 import { GroupInbox, type GroupMessages, type GroupNotice } from '../group/group-inbox.js'
-import { ActorRuntime, asking, type SharedRuntime } from '../group/group-runtime.js'
+import { ActorRuntime, asking, type SharedRuntime, type Timer } from '../group/group-runtime.js'
 import { HeldBatches } from '../group/held-batches.js'
 import { ConsumerInstance, type InstanceMessage } from './consumer-instance.js'
 import { ReadBudget } from './instance-reads.js'
@@ -43,6 +43,8 @@ const OPEN_TIMEOUT_MS = 20_000
  * about its instances has to be confirmed.
  */
 const TAKE_OVER_MS = 1_000
+/** When the state of an instance is written again after a record that does not count. */
+const REPEAT_MS = 2_000
 /** How often an instance is confirmed for one commit, while confirming takes longer than that. */
 const MAX_CONFIRMATIONS = 3
 /** Time limit of verbs. The requests that they make have shorter ones, so it is reached only when an actor is stuck. */
@@ -69,6 +71,8 @@ interface Entry {
   readonly client: string | undefined
   /** When its state was last written, or is about to be. */
   storedAt: number
+  /** Its state is about to be written again. */
+  repetition: Timer | undefined
   /** The requests that are not answered. They are answered at the latest when the instance has ended. */
   readonly open: Set<Requester<InstanceResult<never>>>
 }
@@ -122,7 +126,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
             onTaken: instance => this.#taken(keyOf(instance)),
             onIgnored: instance => {
               const entry = this.#entries.get(keyOf(instance))
-              if (entry) void this.#save(entry)
+              if (entry) this.#repeatLater(entry)
             }
           })
     this.#batches = new HeldBatches(settings.bufferMaxBytes)
@@ -433,6 +437,17 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return this.#store?.write(instance, { settings, client, ...consumer.stored })
   }
 
+  /**
+   * Writes the state again, because Kafka may keep no other record than one that does not count. Later: the process that has
+   * written that one may be taking the instance over, and each record that it has not read is in its way.
+   */
+  #repeatLater(entry: Entry): void {
+    entry.repetition ??= entry.runtime.after(REPEAT_MS, () => {
+      entry.repetition = undefined
+      void this.#save(entry)
+    })
+  }
+
   /** Tells other processes, now and then, that an instance is used. */
   #used(entry: Entry): void {
     const { idleMs = Number.POSITIVE_INFINITY } = entry.settings
@@ -532,6 +547,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       settings,
       client,
       storedAt: this.#deps.clock(),
+      repetition: undefined,
       inbox,
       runtime,
       consumer,
@@ -570,6 +586,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   #forget(key: string, entry: Entry): void {
     if (this.#entries.get(key) !== entry) return
     this.#entries.delete(key)
+    entry.repetition?.cancel()
     entry.releaseShare()
     this.#count()
   }

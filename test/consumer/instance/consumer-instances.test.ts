@@ -3,6 +3,7 @@ import sinon from 'sinon'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { ConsumerInstances } from '../../../src/consumer/instance/consumer-instances.js'
 import type { InstanceSettings } from '../../../src/consumer/instance/instances.js'
+import { instanceRecordOf, type UnplacedRecord } from '../../../src/consumer/instance/stored-instance.js'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
@@ -77,23 +78,23 @@ describe('consumer instances while Kafka is slow', () => {
       expect(answered).to.deep.include({ type: 'failed', code: 'timedOut', retriable: true })
     })
 
-  /** Answers for a topic of instances that has what was written last. */
-  const withLog = (): typeof answer => {
-    let written: { readonly headers: readonly { key: string; value: Buffer }[] } | undefined
+  /** Answers for a topic of instances that has what was written. */
+  const withLog = (): UnplacedRecord[] => {
+    const log: UnplacedRecord[] = []
     answer = message => {
       if (message.type === 'fetchOffset')
-        return { type: 'success', offset: written && message.offsetType === 'latest' ? 1 : 0 }
+        return { type: 'success', offset: message.offsetType === 'latest' ? log.length : 0 }
       if (message.type === 'produce') {
-        written = message.records[0] as never
-        return { type: 'done', outcomes: [{ type: 'delivered', partition: 0, offset: 0 }] }
+        const offset = log.push(...message.records) - 1
+        return { type: 'done', outcomes: [{ type: 'delivered', partition: 0, offset }] }
       }
       if (message.type === 'fetchData') {
-        const batch = Object.assign([{ ...written, offset: 0 }], { nextOffset: 1 })
-        return { type: 'success', batch }
+        const records = log.map((record, offset) => ({ ...record, offset })).slice(message.offset)
+        return { type: 'success', batch: Object.assign(records, { nextOffset: log.length }) }
       }
       return slowly(message)
     }
-    return answer
+    return log
   }
 
   /** Lets time pass until a verb is answered. */
@@ -109,7 +110,8 @@ describe('consumer instances while Kafka is slow', () => {
     [1_100, 'are not committed, because another gateway may have taken the instance over']
   ] as const)
     it(`offsets of assigned partitions ${what} when Kafka answers the question for the owner after ${latencyMs} ms`, async () => {
-      const kafka = withLog()
+      withLog()
+      const kafka = answer
       answer = message => (message.type === 'commitConsumerOffset' ? { type: 'success' } : kafka(message))
       delayMs = 0
       const partition = { topic: 'orders', partition: 0 }
@@ -128,7 +130,7 @@ describe('consumer instances while Kafka is slow', () => {
     })
 
   it('continue the creation that was answered too early, and have the instance then', async () => {
-    answer = withLog()
+    withLog()
     let created: unknown
     void instances.create(instance, settings, undefined).then(result => (created = result))
     await clock.tickAsync(LONGEST_MS)
@@ -136,6 +138,68 @@ describe('consumer instances while Kafka is slow', () => {
     expect(instances.has(instance)).to.equal(false)
     await clock.tickAsync(5 * SLOW_MS)
     expect(instances.has(instance)).to.equal(true)
+  })
+
+  describe('of which another gateway has written a record that does not count', () => {
+    const SOON_MS = 1_000
+    let log: UnplacedRecord[]
+    const byOther = (after: number): UnplacedRecord =>
+      instanceRecordOf(instance, { settings, assigned: [] }, { owner: 'other', after }, 0)
+    beforeEach(async () => {
+      delayMs = 0
+      log = withLog()
+      await answerOf(instances.create(instance, settings, undefined))
+    })
+
+    it('leave the other one time to take the instance over: nothing is written meanwhile', async () => {
+      log.push(byOther(-1))
+      expect(await answerOf(instances.assignment(instance))).to.include({ type: 'done' })
+      await clock.tickAsync(SOON_MS)
+      log.push(byOther(log.length - 1))
+      expect(await answerOf(instances.assignment(instance))).to.include({ code: 'clusterChanged' })
+      await clock.tickAsync(60_000)
+      expect(log).to.have.length(3)
+    })
+
+    it('write their state once more, however many such records there are', async () => {
+      for (let times = 0; times < 5; times++) {
+        log.push(byOther(-1))
+        expect(await answerOf(instances.assignment(instance))).to.include({ type: 'done' })
+      }
+      expect(log).to.have.length(1 + 5)
+      await clock.tickAsync(60_000)
+      expect(log).to.have.length(1 + 5 + 1)
+      expect(log.at(-1)!.value).to.deep.equal(log[0]!.value)
+    })
+  })
+
+  describe('that are given up to another gateway', () => {
+    const partition = { topic: 'orders', partition: 0 }
+    const taken = { code: 'clusterChanged', retriable: true }
+    beforeEach(async () => {
+      delayMs = 0
+      withLog()
+      await answerOf(instances.create(instance, settings, undefined))
+    })
+
+    it('answer no change as done whose record is not written before', async () => {
+      const kafka = answer
+      let released: Promise<boolean> | undefined
+      answer = message => {
+        // The actor gets the change, and this, in one batch.
+        released ??= new Promise(resolve => setImmediate(() => resolve(instances.release(instance))))
+        return kafka(message)
+      }
+      expect(await answerOf(instances.assign(instance, [partition]))).to.include(taken)
+      expect(await answerOf(released!)).to.equal(true)
+    })
+
+    it('are not unknown to those whose requests Kafka has not answered', async () => {
+      const committed = instances.committed(instance, [partition])
+      await clock.tickAsync(10)
+      expect(await answerOf(instances.release(instance))).to.equal(true)
+      expect(await answerOf(committed)).to.include(taken)
+    })
   })
 
   it('answer a creation for which the Router gives no answer at all', async () => {

@@ -164,7 +164,8 @@ describe('the store of consumer instances', () => {
     expect(Object.fromEntries(topic.configs!)).to.deep.equal({
       'cleanup.policy': 'compact',
       'segment.bytes': '1048576',
-      'segment.ms': '600000'
+      'segment.ms': '600000',
+      'min.compaction.lag.ms': '60000'
     })
   })
 
