@@ -7,7 +7,7 @@ import type { Logger, MonotonicClock } from '../../core/model.js'
 import { isAmong, networksIn } from '../../core/networks.js'
 import { PeerConnection } from './peer-connection.js'
 import { hostAndPort, PeerListener } from './peer-listener.js'
-import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from './peers.js'
+import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers, SILENT_MS } from './peers.js'
 import type { PeersSettings } from './settings.js'
 import { Signer } from './signatures.js'
 
@@ -68,6 +68,8 @@ export class GatewayPeers implements Peers {
   readonly #places = new Map<string, readonly Place[]>()
   /** The look-ups under way, one for each of `peers.addresses`: they share few threads with files. */
   readonly #lookUps = new Map<string, Promise<readonly Place[]>>()
+  /** When each of the others has looked for this gateway last. */
+  readonly #heardAt = new Map<string, number>()
   #listener: PeerListener | undefined
   #lastNonce = 0
   #timer: NodeJS.Timeout | undefined
@@ -96,6 +98,7 @@ export class GatewayPeers implements Peers {
       isAllowed: address => isAmong(this.#networks, address),
       handlerOf: name => this.#handlers.get(name),
       onHello: from => {
+        this.#heardAt.set(from, this.#deps.clock())
         if (from !== this.id && !this.#byId.has(from)) void this.#lookAgain(MAX_LOOK_UP_MS)
       },
       log,
@@ -194,6 +197,7 @@ export class GatewayPeers implements Peers {
     await this.#resolve()
     const added = [...this.#connections.values()].filter(connection => !known.includes(connection))
     await Promise.all([...asked, ...added.map(connection => connection.hello())])
+    this.#forgetSilent()
     this.#deps.metrics?.gauge('peers', 'gateways', {}, this.others.length)
     for (const listener of this.#whenRefreshed) listener()
   }
@@ -227,6 +231,15 @@ export class GatewayPeers implements Peers {
       nextNonce: () => ++this.#lastNonce,
       onGone: id => this.#left(id)
     })
+  }
+
+  /** A link may be cut in one direction. */
+  #forgetSilent(): void {
+    for (const [id, heardAt] of this.#heardAt) {
+      if (this.#deps.clock() - heardAt < SILENT_MS) continue
+      this.#heardAt.delete(id)
+      for (const listener of this.#whenGone) listener(id)
+    }
   }
 
   #left(id: string): void {

@@ -12,7 +12,7 @@ import type {
 } from '../../gateway/gateway.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import { isAway, type PeerError, type Peers } from './peers.js'
+import { isAway, type PeerError, type Peers, SILENT_MS } from './peers.js'
 import { heaviest } from './rendezvous.js'
 
 /** Time limit of verbs that make requests to Kafka; those have shorter ones. */
@@ -23,9 +23,9 @@ const MAX_READ_BYTES = 4 * 1024 * 1024
 const RELEASE_MS = 2_000
 /** Pause before another attempt to tell the owner of an instance how a read has ended. */
 const PAUSE_MS = 300
-/** How often the owner of an instance is told how a read has ended, until it answers. Later it is told when it answers again. */
-const MAX_SETTLES = 20
-/** Limit of reads whose end is to be told. Those of a process that is gone for good give way. */
+/** How often the owner is told until it answers. Later this process was gone for it in any case, and the read has ended. */
+const MAX_SETTLES = Math.ceil((1.5 * SILENT_MS) / PAUSE_MS)
+/** Limit of reads whose end is told again. */
 const MAX_UNTOLD = 1_000
 /** How often a verb is asked for whose instance another process takes over meanwhile. */
 const MAX_LOOKS = 4
@@ -140,18 +140,12 @@ export function peerInstances<Id>(
   const { instances } = own
   serveInstances(instances, cluster, peers)
   let lastId = 0
-  /** How reads have ended whose owners have not answered that. `timer`: until the next attempt. */
-  const untold = new Map<Settled, { readonly to: Id; readonly timer: NodeJS.Timeout | undefined }>()
-  peers.onGone(id => {
-    for (const { to, timer } of untold.values()) if (to === id) clearTimeout(timer)
-  })
+  /** Reads whose owners have not answered how they have ended. */
+  let untold = 0
   const call = async (to: Id, verb: string, body: object, timeoutMs: number, principal?: string): Promise<unknown> => {
     const kind = verb === 'read' ? 'long' : verb === 'settle' ? 'ending' : undefined
     try {
-      const answer = await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs, principal, kind })
-      // The link is there again.
-      if (verb !== 'settle') for (const [settled, one] of untold) if (one.to === to) void settleAt(to, settled)
-      return answer
+      return await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs, principal, kind })
     } catch (error) {
       if (isAway(error)) return GONE
       return (error as PeerError).cause === undefined
@@ -159,17 +153,17 @@ export function peerInstances<Id>(
         : ownFailure('overloaded', (error as PeerError).message, true)
     }
   }
-  /** Tells the owner how a read has ended. Until then the owner answers no other read of the instance. */
+  /**
+   * Tells the owner how a read has ended. Until then the owner answers no other read of the instance, unless this process
+   * is gone for it.
+   */
   const settleAt = async (to: Id, settled: Settled, tries = 1): Promise<void> => {
-    clearTimeout(untold.get(settled)?.timer)
-    untold.delete(settled)
+    if (tries === 2) untold++
     const result = await call(to, 'settle', settled, SHORT_TIMEOUT_MS)
     const isLost = result === AWAY || result === GONE || (result as Partial<Failure> | undefined)?.type === 'failed'
-    if (!isLost) return
-    const again = (): void => void settleAt(to, settled, tries + 1)
-    untold.set(settled, { to, timer: tries < MAX_SETTLES ? setTimeout(again, PAUSE_MS) : undefined })
-    const [oldest] = untold.keys()
-    if (untold.size > MAX_UNTOLD) untold.delete(oldest!)
+    const isRepeated = isLost && tries < MAX_SETTLES && (tries > 1 || untold < MAX_UNTOLD)
+    if (isRepeated) setTimeout(() => void settleAt(to, settled, tries + 1), PAUSE_MS).unref()
+    else if (tries > 1) untold--
   }
   /** Carries out a verb at the owner. Where that does not answer, another process is the owner. */
   const atOwner = async <Result extends { readonly type: string }>(

@@ -1,3 +1,6 @@
+/** A gateway that can be called and does not call for this time counts as gone: it cannot end what it has begun. */
+export const SILENT_MS = 8_000
+
 /** A call from another process, as its handler sees it. */
 export interface PeerCall<Id> {
   /** The process that called. */

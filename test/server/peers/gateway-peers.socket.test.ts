@@ -6,7 +6,7 @@ import { OverloadedError } from '../../../src/core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import { GatewayPeers, type GatewayPeersDeps } from '../../../src/server/peers/gateway-peers.js'
-import { isAway, type PeerCall, type PeerError } from '../../../src/server/peers/peers.js'
+import { isAway, type PeerCall, type PeerError, SILENT_MS } from '../../../src/server/peers/peers.js'
 import { digestOf, Signer } from '../../../src/server/peers/signatures.js'
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
 
@@ -25,6 +25,7 @@ interface Wanted {
   readonly log?: Logger
   readonly resolve?: GatewayPeersDeps['resolve']
   readonly now?: () => number
+  readonly clock?: () => number
   readonly maxCalls?: number
   readonly metrics?: MetricsLogger
 }
@@ -257,6 +258,25 @@ describe('gateways that know each other', () => {
     expect(isAway(await reasonOf(a.call(b.id, 'x', undefined, PATIENT)))).to.equal(true)
     expect(a.others).to.deep.equal([])
     expect(await gone).to.equal(b.id)
+  })
+
+  it('count one as gone that can be called and has not called for 8 s: the link is cut in one direction', async () => {
+    let pausedMs = 0
+    const known: string[] = []
+    const a = await gateway({ clock: () => performance.now() + pausedMs })
+    const b = await gateway({ addresses: known })
+    known.push(a.address)
+    await knows(b, a.id)
+    known.pop()
+    await b.refresh()
+    const gone: string[] = []
+    a.onGone(id => gone.push(id))
+    await a.refresh()
+    expect(gone).to.deep.equal([])
+    pausedMs = SILENT_MS
+    await a.refresh()
+    await a.refresh()
+    expect(gone).to.deep.equal([b.id])
   })
 
   it('count their calls, and the requests that they refuse', async () => {

@@ -9,12 +9,21 @@ import type {
   InstanceTopics
 } from '../../../src/gateway/gateway.js'
 import { fixedOwner, hashedOwner, ownerAmong, peerInstances } from '../../../src/server/peers/peer-instances.js'
-import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/server/peers/peers.js'
+import {
+  AWAY,
+  type CallOptions,
+  PeerError,
+  type PeerHandler,
+  type Peers,
+  SILENT_MS
+} from '../../../src/server/peers/peers.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { instanceSettings } from '../../support/instances.js'
 import { turns } from '../../support/ticks.js'
 
 const settings: InstanceSettings = { ...instanceSettings, maxWaitMs: 1_000 }
+/** Between two attempts to tell the owner how a read has ended. */
+const PAUSE_MS = 300
 const limits: InstanceReadLimits = { timeoutMs: 100, maxBytes: 1 << 30 }
 const record = {
   topic: 'orders',
@@ -105,7 +114,10 @@ describe('instances of several processes', () => {
   let owner: Noted
   let other: Noted
   let verbs: InstanceGateway
+  let clock: sinon.SinonFakeTimers
+  afterEach(() => clock.restore())
   beforeEach(() => {
+    clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     pair = new Pair()
     owner = new Noted()
     other = new Noted()
@@ -192,11 +204,6 @@ describe('instances of several processes', () => {
     expect(owner.settled).to.deep.equal([0])
   })
 
-  // A process that is gone is told nothing until it answers again.
-  afterEach(() => {
-    for (const id of [0, 1]) for (const listener of pair.gone[id]!) listener(1 - id)
-  })
-
   it('returns the records of reads whose process is gone', async () => {
     await verbs.read(instance, limits)
     for (const listener of pair.gone[1]!) listener(0)
@@ -208,28 +215,25 @@ describe('instances of several processes', () => {
     if (result.type !== 'done') return expect.fail(JSON.stringify(result))
     pair.lost = { call: 'settle', isDone: false }
     result.value.settle(1)
-    while (owner.settled.length === 0) await turns(1)
+    await clock.tickAsync(PAUSE_MS)
     expect(owner.settled).to.deep.equal([1])
   })
 
-  it('tells the owner how a read has ended as soon as it can be called again, and has no timer until then', async () => {
-    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-    try {
-      const result = await verbs.read(instance, limits)
-      if (result.type !== 'done') return expect.fail(JSON.stringify(result))
-      pair.isAway = true
-      result.value.settle(1)
-      await clock.tickAsync(24_000)
-      for (const listener of pair.gone[0]!) listener(1)
-      expect(owner.settled).to.deep.equal([])
-      expect(clock.countTimers()).to.equal(0)
-      pair.isAway = false
-      await verbs.settingsOf(instance)
-      await turns(5)
-      expect(owner.settled).to.deep.equal([1])
-    } finally {
-      clock.restore()
-    }
+  it('tells the owner how a read has ended once it can be called again, also one that was gone, and gives up later', async () => {
+    const result = await verbs.read(instance, limits)
+    if (result.type !== 'done') return expect.fail(JSON.stringify(result))
+    pair.isAway = true
+    result.value.settle(1)
+    await clock.tickAsync(SILENT_MS)
+    for (const listener of pair.gone[0]!) listener(1)
+    expect(owner.settled).to.deep.equal([])
+    pair.isAway = false
+    await clock.tickAsync(PAUSE_MS)
+    expect(owner.settled).to.deep.equal([1])
+    pair.isAway = true
+    result.value.settle(1)
+    await clock.tickAsync(60_000)
+    expect(clock.countTimers()).to.equal(0)
   })
 
   it('returns the records of a read whose answer is lost on its way', async () => {
