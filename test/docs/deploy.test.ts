@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { expect } from 'chai'
+import { parse, parseAllDocuments } from 'yaml'
 import { loadConfig } from '../../src/index.js'
 
 const linesOf = (name: string): string[] =>
@@ -97,7 +98,7 @@ describe('docs/deploy', () => {
         '[Service]',
         '[Install]'
       ])
-      expect(settings.filter(line => !/^[A-Z]\w+=\S/.test(line))).to.deep.equal([])
+      expect(settings.filter(line => !/^[A-Z]\w+=/.test(line))).to.deep.equal([])
     })
 
     it('gives a stop the time it may take, and starts again what has failed', () => {
@@ -113,6 +114,74 @@ describe('docs/deploy', () => {
       for (const name of names) {
         expect(() => loadConfig({ environment: { [name]: '/missing' } })).to.throw('the file it names cannot be read')
       }
+    })
+  })
+
+  it('the image, the chart and the compose file have the version of the package', () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+    const chart = parse(readFileSync('docs/deploy/chart/Chart.yaml', 'utf8')) as Record<string, string>
+    expect([chart.version, chart.appVersion]).to.deep.equal([version, version])
+    for (const file of ['compose.yaml', 'kubernetes.yaml']) {
+      expect(readFileSync(`docs/deploy/${file}`, 'utf8')).to.contain(`castellan:${version}\n`)
+    }
+  })
+
+  it('the compose file names settings that exist', () => {
+    const text = readFileSync('docs/deploy/compose.yaml', 'utf8')
+    const file = parse(text, { merge: true }) as {
+      services: Record<string, { environment: Record<string, string>; stop_grace_period: string }>
+    }
+    const { environment, stop_grace_period } = file.services.one!
+    const { CASTELLAN_PEERS_SECRET_FILE: secret, ...others } = environment
+    expect(secret).to.equal('/run/secrets/peers')
+    const config = loadConfig({ environment: { ...others, CASTELLAN_PEERS_SECRET: 'x'.repeat(32) } })
+    expect(config.management.host).to.equal('0.0.0.0')
+    expect(Number.parseInt(stop_grace_period, 10) * 1_000).to.be.above(config.shutdown.graceMs)
+  })
+
+  describe('kubernetes.yaml', () => {
+    interface Probe {
+      readonly httpGet: { readonly path: string; readonly port: string }
+      readonly periodSeconds: number
+      readonly timeoutSeconds: number
+      readonly failureThreshold: number
+    }
+    interface Workload {
+      readonly kind: string
+      readonly spec: {
+        readonly template: {
+          readonly spec: {
+            readonly enableServiceLinks: boolean
+            readonly containers: readonly {
+              readonly args: readonly string[]
+              readonly startupProbe: Probe
+              readonly livenessProbe: Probe
+              readonly readinessProbe: Probe
+            }[]
+          }
+        }
+      }
+    }
+    const manifests = parseAllDocuments(readFileSync('docs/deploy/kubernetes.yaml', 'utf8')).map(it => it.toJS())
+    const workload = manifests.find(({ kind }) => kind === 'StatefulSet') as Workload
+    const { containers, enableServiceLinks } = workload.spec.template.spec
+    const { startupProbe, livenessProbe, readinessProbe } = containers[0]!
+
+    it('asks /health-check whether the process lives, and /ready whether it serves', () => {
+      expect([startupProbe, livenessProbe, readinessProbe].map(({ httpGet }) => httpGet)).to.deep.equal([
+        { path: '/health-check', port: 'management' },
+        { path: '/health-check', port: 'management' },
+        { path: '/ready', port: 'management' }
+      ])
+    })
+
+    it('takes a pod out of the service within the time for which a gateway that stops still serves', () => {
+      const { periodSeconds, failureThreshold } = readinessProbe
+      expect(periodSeconds * failureThreshold * 1_000).to.be.below(loadConfig({}).shutdown.graceMs / 2)
+    })
+
+    it('sets no variables of services, which would be unknown settings', () => {
+      expect(enableServiceLinks).to.equal(false)
     })
   })
 })

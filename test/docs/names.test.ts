@@ -161,6 +161,8 @@ describe('names in the docs exist', () => {
 const flagsOfOthers: readonly string[] = [
   // npm test, npm run bench, explore, simulate, mutate, test:hostile, test:fuzz, test:kafka
   ...['--short', '--slow-machine', '--minutes', '--heap'],
+  // kubectl
+  '--from-file',
   // Node
   '--experimental-vm-modules',
   ...['--json', '--seconds', '--rounds', '--only', '--seed', '--seeds', '--jobs', '--trace', '--engine', '--script'],

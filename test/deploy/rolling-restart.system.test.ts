@@ -1,0 +1,195 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { Agent, type IncomingMessage, request } from 'node:http'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { Children, Gateway } from '../cli/child.js'
+import { FrontProxy, isInstalled, type ProxyKind, proxyKinds } from '../http/engine/proxies.js'
+import { freePorts } from '../real-kafka/ports.js'
+
+/** `ROLLING_REQUESTS=10000` for a long run. */
+const REQUESTS = Number(process.env.ROLLING_REQUESTS ?? 2_000)
+const CLIENTS = 16
+/** Between two requests of a client: the load lasts as long as the restarts. */
+const PAUSE_MS = 20
+const SECRET = 'x'.repeat(32)
+
+const kindOf = (name: string): ProxyKind => proxyKinds.find(one => one.name === name)!
+
+interface Ports {
+  readonly port: number
+  readonly management: number
+}
+
+/** The file of docs/deploy, for the gateways of the test. */
+function haproxy(folder: string, [one, two]: readonly Ports[]): string {
+  return readFileSync('docs/deploy/haproxy.cfg', 'utf8')
+    .replace('bind :80', `bind ${folder}/front`)
+    .replace('10.0.0.1:8080', `127.0.0.1:${one!.port} port ${one!.management}`)
+    .replace('10.0.0.2:8080', `127.0.0.1:${two!.port} port ${two!.management}`)
+}
+
+function nginx(folder: string, ports: readonly Ports[]): string {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(it => `${it}_temp_path ${folder}/${it};`)
+  const text = readFileSync('docs/deploy/nginx.conf', 'utf8')
+    .replace('http {', `http {\naccess_log off;\n${temporary.join('\n')}`)
+    .replace('listen 80;', `listen unix:${folder}/front;`)
+    .replaceAll('/run/castellan-out', folder)
+    .replaceAll('10.0.0.1:8080', `127.0.0.1:${ports[0]!.port}`)
+    .replaceAll('10.0.0.2:8080', `127.0.0.1:${ports[1]!.port}`)
+  return `daemon off;\nmaster_process off;\npid ${folder}/nginx.pid;\nerror_log ${folder}/error.log;\n${text}`
+}
+
+/** Clients with connections that are kept: each pushes a record and waits for it, then takes a message of a group. */
+class Load {
+  readonly failed: string[] = []
+  readonly acknowledged: string[] = []
+  answered = 0
+  readonly #socketPath: string
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: CLIENTS })
+  #isOver = false
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath
+  }
+
+  async run(): Promise<void> {
+    await Promise.all(Array.from({ length: CLIENTS }, (_, client) => this.#client(client)))
+    this.#agent.destroy()
+  }
+
+  end(): void {
+    this.#isOver = true
+  }
+
+  async #client(client: number): Promise<void> {
+    for (let turn = 0; !this.#isOver || this.answered < REQUESTS; turn++) {
+      const value = `${client}-${turn}`
+      const record = { topic: 'orders', key: String(client), data: value }
+      const pushed = await this.#ask('POST', '/kprf/push', JSON.stringify({ records: [record], wait_for_send: true }))
+      if (pushed === '200 {"status":"ok","errors":[]}') this.acknowledged.push(value)
+      else this.failed.push(`push: ${pushed}`)
+      const taken = await this.#ask('GET', '/pixy/topics/orders/messages?group=readers')
+      // 408: there was no message in time.
+      if (!/^(200|408) /.test(taken)) this.failed.push(`take: ${taken}`)
+      await sleep(PAUSE_MS)
+    }
+  }
+
+  #ask(method: string, path: string, body?: string): Promise<string> {
+    return new Promise(resolve => {
+      const done = (answer: string): void => {
+        this.answered++
+        resolve(answer)
+      }
+      const headers = { host: 'localhost', ...(body !== undefined && { 'content-type': 'application/json' }) }
+      const sent = request({ socketPath: this.#socketPath, agent: this.#agent, method, path, headers })
+      sent.once('error', error => done(`${error.message} (${sent.reusedSocket ? 'reused' : 'new'} connection)`))
+      sent.once('response', (response: IncomingMessage) => {
+        let text = ''
+        response.setEncoding('utf8').on('data', (data: string) => (text += data))
+        response.once('error', error => done(error.message)).once('end', () => done(`${response.statusCode} ${text}`))
+      })
+      sent.end(body)
+    })
+  }
+}
+
+describe('a rolling restart of two gateways under load', () => {
+  const children = new Children()
+  let brokers: string
+  let ports: Ports[]
+  let gateways: Gateway[]
+
+  const startGateway = (index: number): Promise<Gateway> =>
+    Gateway.start(
+      children,
+      [
+        '--brokers',
+        brokers,
+        '--port',
+        String(ports[index]!.port),
+        '--management-port',
+        String(ports[index]!.management)
+      ],
+      {
+        CASTELLAN_SHUTDOWN_DRAIN_MS: '',
+        CASTELLAN_APIS_KPRF_MESSAGE_TIMEOUT_MS: '30000',
+        ...peersOf(index)
+      }
+    )
+  const peersOf = (index: number): Record<string, string> => ({
+    CASTELLAN_PEERS_ADDRESSES: peers.join(','),
+    CASTELLAN_PEERS_LISTEN: peers[index]!,
+    CASTELLAN_PEERS_SECRET: SECRET
+  })
+  let peers: string[]
+
+  beforeEach(async () => {
+    const free = await freePorts(6)
+    ports = [0, 1].map(index => ({ port: free[2 * index]!, management: free[2 * index + 1]! }))
+    peers = [`127.0.0.1:${free[4]}`, `127.0.0.1:${free[5]}`]
+    const broker = children.start(['broker', '--port', '0'])
+    ;[brokers = ''] = await broker.line(/127\.0\.0\.1:\d+/)
+    gateways = await Promise.all([startGateway(0), startGateway(1)])
+    for (const gateway of gateways) await gateway.until(200)
+  })
+  afterEach(() => children.stopAll())
+
+  interface Steps {
+    takeOut?(index: number): Promise<unknown>
+    takeIn(index: number): Promise<unknown>
+  }
+
+  /** @returns what failed */
+  async function restartUnder(load: Load, { takeOut, takeIn }: Steps): Promise<readonly string[]> {
+    const running = load.run()
+    try {
+      for (const index of [0, 1]) {
+        await takeOut?.(index)
+        expect(await gateways[index]!.child.stop('SIGTERM'), 'exit code').to.equal(0)
+        gateways[index] = await startGateway(index)
+        await gateways[index]!.until(200)
+        await takeIn(index)
+      }
+    } finally {
+      load.end()
+      await running
+    }
+    const reader = children.start(['read', 'orders', '--brokers', brokers])
+    await reader.exit()
+    expect(reader.lines.sort(), 'records in Kafka').to.deep.equal([...load.acknowledged].sort())
+    expect(load.answered).to.be.at.least(REQUESTS)
+    return load.failed
+  }
+
+  it('behind HAProxy, which takes out the gateway that stops: no request fails, each record is written once', async function () {
+    const kind = kindOf('haproxy')
+    if (!isInstalled(kind)) return this.skip()
+    const proxy = await FrontProxy.start({ ...kind, config: folder => haproxy(folder, ports) }, new URL('http://x'))
+    try {
+      const takeIn = () => sleep(2_500)
+      expect(await restartUnder(new Load(proxy.url.slice('unix:'.length)), { takeIn })).to.deep.equal([])
+    } finally {
+      await proxy.stop()
+    }
+  })
+
+  it('behind nginx, which a file tells the gateway that stops: no request fails, each record is written once', async function () {
+    const kind = kindOf('nginx')
+    if (!isInstalled(kind)) return this.skip()
+    let folder = ''
+    const config = (of: string): string => nginx((folder = of), ports)
+    const proxy = await FrontProxy.start({ ...kind, config }, new URL('http://x'))
+    const file = (index: number): string => join(folder, String(index + 1))
+    try {
+      const steps = {
+        takeOut: async (index: number) => writeFileSync(file(index), ''),
+        takeIn: async (index: number) => rmSync(file(index))
+      }
+      expect(await restartUnder(new Load(proxy.url.slice('unix:'.length)), steps)).to.deep.equal([])
+    } finally {
+      await proxy.stop()
+    }
+  })
+})
