@@ -4,6 +4,7 @@ import { type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../gateway/persisted.js'
 import { RECEIPT_HEADER } from '../../gateway/receipts.js'
+import { compress, isCompressible, varyOf } from './compressed-answer.js'
 import { receiptOf } from './exchange.js'
 import { KeptParts } from './kept-parts.js'
 import { KeptResponse, linesOf, type WrittenAnswer } from './kept-response.js'
@@ -77,10 +78,19 @@ export class Answers {
     // A record that is answered may have been sent with a request id of its own, which `http.recordHeaders` names.
     headers[REQUEST_ID] ??= requestId
     if (type !== undefined) headers['content-type'] = type
-    // Source: RFC 9110, section 8.6.
-    if (status !== NO_CONTENT) headers['content-length'] = Buffer.byteLength(body)
-    response.writeHead(status, headers)
-    response.end(body)
+    const write = (body: string | Buffer, coding?: string): void => {
+      if (response.headersSent || response.destroyed) return
+      if (coding !== undefined) headers['content-encoding'] = coding
+      // Source: RFC 9110, section 8.6.
+      if (status !== NO_CONTENT) headers['content-length'] = Buffer.byteLength(body)
+      response.writeHead(status, headers)
+      response.end(body)
+    }
+    if (persisted === undefined && isCompressible(type, body.length)) {
+      headers.vary = varyOf(response)
+      if (compress(response.req, body, write)) return
+    }
+    write(body)
   }
 
   /** The modern answer to a produce request, whatever its API. */
@@ -148,7 +158,8 @@ export class AnswerTemplate {
       response.keep(this.#kept.answer(headers.persisted, receiptOf(response.req), body))
       return
     }
-    const common = isUsual(response) ? this.#common.of(response) : undefined
+    const mayCompress = headers.persisted === undefined && isCompressible(this.#type, body.length)
+    const common = isUsual(response) && !mayCompress ? this.#common.of(response) : undefined
     if (common === undefined) {
       this.#answers.send(response, this.#status, this.#type, body, headers)
       return

@@ -9,6 +9,7 @@ import type { RequestAccess } from '../access/request-access.js'
 import { routeNameOf } from '../api/by-hand.js'
 import { preflightOf } from '../api/preflight.js'
 import { failureCodeOf } from '../exchange/answers.js'
+import { compress, isCompressible, varyOf } from '../exchange/compressed-answer.js'
 import { keepSentUrl } from '../exchange/exchange.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
 import { keepTrace } from '../exchange/trace.js'
@@ -134,6 +135,20 @@ export function createHttpServer(
     } else done(error)
   })
   if (context.requestAccess) addAccessHooks(app, context.requestAccess, isOpen, context.isExempt === true)
+  app.addHook('onSend', ({ raw }, reply, payload, done) => {
+    const type = reply.getHeader('content-type') as string | undefined
+    const body = typeof payload === 'string' || Buffer.isBuffer(payload) ? payload : ''
+    if (reply.hasHeader('content-encoding') || !isCompressible(type, body.length)) {
+      done(null, payload)
+      return
+    }
+    reply.header('vary', varyOf(reply.raw))
+    const send = (body: string | Buffer, coding?: string): void => {
+      if (coding !== undefined) reply.header('content-encoding', coding).removeHeader('content-length')
+      done(null, body)
+    }
+    if (!compress(raw, body, send)) send(body)
+  })
   app.setErrorHandler(answerRefusal)
   return app
 }

@@ -90,7 +90,7 @@ describe('CORS', function () {
     expect(served.headers).to.include.keys('x-request-id', 'x-castellan-persisted')
     for (const path of [...PATHS, '/strimzi/topics', '/none', '/openapi.json']) {
       const { headers } = await ask('GET', path, { origin: PAGE, authorization: `Bearer ${TOKEN}` })
-      expect(corsOf(headers), path).to.deep.equal(readable)
+      expect({ ...corsOf(headers), vary: headers.vary?.split(',')[0] }, path).to.deep.equal(readable)
     }
   })
 
@@ -104,7 +104,7 @@ describe('CORS', function () {
     }
     const other = await ask('POST', '/kprf/push', { origin: 'https://OTHER.example' }, records)
     expect([other.status, other.headers['access-control-allow-origin']]).to.deep.equal([200, 'https://OTHER.example'])
-    expect(corsOf((await ask('GET', '/', {})).headers)).to.deep.equal({ vary: 'origin' })
+    expect(corsOf((await ask('GET', '/', {})).headers)).to.deep.equal({ vary: 'origin, accept-encoding' })
   })
 
   it('allows credentials to no page where any origin is allowed', async () => {

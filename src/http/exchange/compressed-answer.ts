@@ -1,0 +1,80 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import * as zlib from 'node:zlib'
+
+type Done = (error: Error | null, bytes: Buffer) => void
+type Compress = (body: Buffer, done: Done) => void
+
+const { zstdCompress } = zlib as unknown as { readonly zstdCompress?: Compress }
+const GZIP_LEVEL = 3
+/** The default of the library takes seconds for a megabyte. */
+const BROTLI_OPTIONS = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 } }
+
+/** From the one that is preferred where a client has no preference. */
+const CODINGS: ReadonlyMap<string, Compress> = new Map([
+  ['br', (body, done) => zlib.brotliCompress(body, BROTLI_OPTIONS, done)],
+  ...(zstdCompress === undefined ? [] : [['zstd', zstdCompress] as const]),
+  ['gzip', (body, done) => zlib.gzip(body, { level: GZIP_LEVEL }, done)]
+])
+
+/** Smaller answers fit into one packet. */
+const MIN_BYTES = 1024
+/** Texts. What consumers send in other types is mostly compressed already. */
+const IS_TEXT = /^(?:text\/(?!event-stream)|application\/)[^;]*(?:json|text|html|plain)/i
+/** Answers that are being compressed. Others leave as they are: so no answer waits for a thread. */
+const MAX_ANSWERS = 8
+const MAX_HELD_BYTES = 32 * 1024 * 1024
+let answers = 0
+let heldBytes = 0
+
+/** The coding that a client prefers; `undefined`: it takes none of them. */
+export function codingFor(accepted: string | undefined): string | undefined {
+  if (accepted === undefined) return undefined
+  const qualities = new Map<string, number>()
+  for (const part of accepted.split(',')) {
+    const [name = '', ...parameters] = part.split(';').map(text => text.trim().toLowerCase())
+    const quality = parameters.find(parameter => parameter.startsWith('q='))?.slice(2) ?? '1'
+    qualities.set(name === 'x-gzip' ? 'gzip' : name, /^(?:0|1)(?:\.\d{0,3})?$/.test(quality) ? Number(quality) : 0)
+  }
+  let best: string | undefined
+  let bestQuality = 0
+  for (const name of CODINGS.keys()) {
+    const quality = qualities.get(name) ?? qualities.get('*') ?? 0
+    if (quality > bestQuality) [best, bestQuality] = [name, quality]
+  }
+  return bestQuality >= (qualities.get('identity') ?? 0) ? best : undefined
+}
+
+/** Whether an answer may be compressed for a client that takes it. Caches must then tell such clients from others. */
+export const isCompressible = (type: string | undefined, bodyBytes: number): boolean =>
+  bodyBytes >= MIN_BYTES && type !== undefined && IS_TEXT.test(type)
+
+/** The header `Vary` of an answer that {@link isCompressible}. */
+export function varyOf(response: ServerResponse): string {
+  const before = response.getHeader?.('vary')
+  return before === undefined ? 'accept-encoding' : `${String(before)}, accept-encoding`
+}
+
+/**
+ * Compresses an answer that {@link isCompressible}.
+ *
+ * @param done called once, later; without a coding where that has failed
+ * @returns false, and nothing happens: the client takes no coding, or too many answers are being compressed
+ */
+export function compress(
+  { headers }: IncomingMessage,
+  body: string | Buffer,
+  done: (bytes: string | Buffer, coding?: string) => void
+): boolean {
+  const coding = codingFor(headers['accept-encoding'] as string | undefined)
+  const bodyBytes = Buffer.byteLength(body)
+  if (coding === undefined || answers === MAX_ANSWERS || heldBytes + bodyBytes > MAX_HELD_BYTES) return false
+  answers++
+  heldBytes += bodyBytes
+  CODINGS.get(coding)!(Buffer.from(body as string), (error, bytes) => {
+    answers--
+    heldBytes -= bodyBytes
+    if (error === null) done(bytes, coding)
+    else done(body)
+  })
+  return true
+}
