@@ -89,6 +89,7 @@ interface MessageHead extends ProduceHead, Destination {
 /** Produces the message of a request. It is answered once Kafka has it (sync) or once it is enqueued (async). */
 export class MessageApi implements ProduceApi<MessageHead> {
   readonly name = 'arion'
+  readonly keepsCompressed = true
   readonly namesOffsets = true
   readonly options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
   readonly #parts: MessageParts

@@ -16,6 +16,8 @@ export type Format = 'binary' | 'json' | 'schema'
 const FORMATS: ReadonlyMap<string, Format> = new Map([
   [BINARY_TYPE, 'binary'],
   [EMBEDDED_JSON_TYPE, 'json'],
+  // For clients that cannot send another type.
+  [JSON_TYPE, 'json'],
   ['application/vnd.kafka.avro.v2+json', 'schema'],
   ['application/vnd.kafka.jsonschema.v2+json', 'schema'],
   ['application/vnd.kafka.protobuf.v2+json', 'schema']

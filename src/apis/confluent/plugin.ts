@@ -1,5 +1,4 @@
 import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
-import { shortened } from '../../core/printable.js'
 import { Shares } from '../../core/shares.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { byHand } from '../../http/api/by-hand.js'
@@ -41,7 +40,6 @@ const NOT_ACCEPTABLE = {
   message: 'none of the types in Accept is that of the answer',
   type: JSON_TYPE
 }
-const COMPRESSED = { status: 415, code: 415 }
 const BROKEN = { status: 500, code: 500, message: 'internal error' }
 
 /** Serves Confluent's API: `operations.ts` has its routes, their handlers are joined here. */
@@ -79,7 +77,7 @@ export const confluentPlugin =
       ...consumerRoutes(parts, gateway, { settings: settings.consumers, prefix, log }),
       ...adminReceivers(new V3Requests(gateway, { timeoutMs, clock, prefix, administration }, parts))
     }
-    const routes = operationsById.flatMap(([id, { method, path, answers: described }]) => {
+    const routes = operationsById.flatMap(([id, { method, path }]) => {
       const route = producing.routes.get(id)
       const refuse: Refuse = (exchange, problem, isRead) =>
         route === undefined
@@ -90,20 +88,21 @@ export const confluentPlugin =
         route === undefined
           ? receivers[id as keyof typeof receivers]
           : (exchange, params) => (isOfStream ? records : route).receive(exchange, params)
-      const receive = negotiated(
-        path.startsWith('/v3') ? 'v3' : 'v2',
-        415 in described ? uncompressed(receiver, refuse) : receiver,
-        refuse
-      )
-      const keyed = route?.guarded({ name: `confluent ${id}`, streams: isOfStream, waitMs }, receive)
+      const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receiver, refuse)
+      const own = {
+        name: `confluent ${id}`,
+        waitMs,
+        ...(isOfStream && { streams: true, maxBodyBytes: WHOLE_BODY_BYTES })
+      }
+      const keyed = route?.guarded(own, receive)
       const preParsing = keyed === undefined ? byHand(receive) : byHand(keyed, admission)
       // A slash at the end does not count. HEAD is answered as GET is, without the body.
       const paths = path === '/' ? [path] : [path, `${path}/`]
       // As in Confluent's cloud.
       if (path.startsWith('/v3')) paths.push(...paths.map(path => `/kafka${path}`))
       const methods = method === 'get' ? (['get', 'head'] as const) : [method]
-      const own = route && { refuse: route.refuse.bind(route) }
-      return paths.flatMap(path => methods.map((method): Route => ({ method, path, preParsing, ...own })))
+      const refusing = route && { refuse: route.refuse.bind(route) }
+      return paths.flatMap(path => methods.map((method): Route => ({ method, path, preParsing, ...refusing })))
     })
     serveRoutes(app, routes, {
       refuse: (asked, error) => answers.refuse(asked, error),
@@ -124,18 +123,6 @@ const negotiated =
     else refuse(exchange, NOT_ACCEPTABLE, !hasBody(exchange))
   }
 
-/** Refuses compressed bodies. The original takes them for JSON, and says that they are none. */
-const uncompressed =
-  (receive: Receive, refuse: Refuse): Receive =>
-  (exchange, params) => {
-    const encoding = exchange.request.headers['content-encoding'] || 'identity'
-    if (encoding.toLowerCase() === 'identity' || !hasBody(exchange)) receive(exchange, params)
-    else {
-      const message = `a body with the content encoding ${shortened(encoding)} cannot be read; send it without one`
-      refuse(exchange, { ...COMPRESSED, message }, false)
-    }
-  }
-
 type ProduceId = 'produce' | 'produceToPartition' | 'produceRecords' | 'produceBatch'
 
 /** The routes that produce, by id, and the endpoint of streams. */
@@ -148,7 +135,8 @@ function producingOf(context: ApiContext<ConfluentSettings>, maxBodyBytes: numbe
   const turns = new StreamTurns(turnLimitsOf(bufferBytes))
   const options = { ...context, pool, produce, maxRecords, limits: { maxRecordBytes: maxBodyBytes, idleMs, maxMs } }
   const whole = new V3Records(options, turns)
-  const ofRecords = new ProduceRoute(whole, context, WHOLE_BODY_BYTES, pool)
+  // A compressed body that is announced as small may become a large one.
+  const ofRecords = new ProduceRoute(whole, context, Math.max(WHOLE_BODY_BYTES, maxBodyBytes), pool)
   const ofV2 = new ProduceRoute(new V2Produce(settings, produce), context, maxBodyBytes, pool)
   const ofBatches = new ProduceRoute(new V3Batch(maxRecordsPerBatch, produce), context, maxBodyBytes, pool)
   const routes = new Map<string, Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'guarded'>>([

@@ -1,10 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import { hostname } from 'node:os'
-import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
+import { type CastellanError, type ErrorCode, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import type { Access } from '../../http/access/access.js'
 import { originOf } from '../../http/api/request-origin.js'
 import type { Answers } from '../../http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
+import { collectDecoded, type DecodedEnd } from '../../http/exchange/decoded-body.js'
 import type { Asked, Exchange } from '../../http/exchange/exchange.js'
 import { contentsOf, isJsonType, type PayloadMode, parseForm, toJsonObject } from './content.js'
 import type { Editor } from './editor.js'
@@ -20,6 +21,7 @@ export interface EndpointParts {
   readonly producing: Producing
   /** Absent: there are no hooks. */
   readonly editor: Editor | undefined
+  readonly decodesBodies: boolean
 }
 
 /** The produce routes: reads the body, asks the hook, produces, answers. It writes to Node's response. */
@@ -37,7 +39,7 @@ export class Endpoint {
 
   receive(request: ProduceRequest): void {
     const { exchange, topic } = request
-    const { method, headers } = exchange.request
+    const { method } = exchange.request
     if (method !== 'POST') {
       this.#reject(request, method === 'GET' ? 'POST exp' : 'unexp', isEmpty(exchange.request))
       return
@@ -47,22 +49,20 @@ export class Endpoint {
       this.refuse(exchange, refusal)
       return
     }
-    const declaredBytes = Number(headers['content-length'] ?? 0)
-    collectBody(exchange.payload, declaredBytes, this.#maxBodyBytes, this.#pool, body => {
-      if (body instanceof Error) this.#unread(exchange, body)
-      else if (body === 'tooLarge') this.#reject(request, 'no_body', false, 'recordTooLarge')
-      else this.#parts.replies.guarded(request, () => this.#answer(request, body))
-    })
+    const end: DecodedEnd = (body, seenBytes, isRead) => {
+      if (isRead && !(body instanceof Buffer)) this.#charge(exchange.request, 0, seenBytes)
+      if (body === 'tooLarge') this.#reject(request, 'no_body', isRead, 'recordTooLarge')
+      else if (body instanceof Buffer) this.#parts.replies.guarded(request, () => this.#answer(request, body))
+      // A client that has left gets no answer.
+      else if (body instanceof OverloadedError || body instanceof UnreadableBodyError)
+        this.refuse(exchange, body, isRead)
+    }
+    collectDecoded(exchange, this.#maxBodyBytes, this.#pool, end, this.#parts.decodesBodies)
   }
 
   /** Refuses a request before its body is read. */
   refuse(refused: Asked, error: CastellanError, isRead = false): void {
     this.#parts.replies.refuse(refused, error, isRead)
-  }
-
-  /** A client that has left gets no answer. */
-  #unread(exchange: Exchange, error: Error): void {
-    if (error instanceof OverloadedError) this.refuse(exchange, error)
   }
 
   #answer(request: ProduceRequest, body: Buffer): void {

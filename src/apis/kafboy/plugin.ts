@@ -30,7 +30,8 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
   })
   return app => {
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
-    const endpoint = new Endpoint(settings.payload, maxBodyBytes, { ...parts, access: context.access })
+    const { access, decodesBodies = false } = context
+    const endpoint = new Endpoint(settings.payload, maxBodyBytes, { ...parts, access, decodesBodies })
     const disco = new Disco(answers, maxBodyBytes)
     const table = new RouteTable(settings)
     const routeOf = (request: IncomingMessage) => table.find(sentPartsOf(request, app.prefix).path)
@@ -40,7 +41,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
       if (route?.type === 'produce') {
         endpoint.receive({ exchange, topic: route.topic, mode: route.mode, startedAt: clock() })
       } else if (route?.type === 'disco') {
-        const refusal = context.access.callerOf(exchange.request).refusalOfUnruled()
+        const refusal = access.callerOf(exchange.request).refusalOfUnruled()
         if (refusal === undefined) disco.receive(exchange)
         else endpoint.refuse(exchange, refusal)
       } else sendEmpty(answers, exchange, route === undefined ? 404 : 400)

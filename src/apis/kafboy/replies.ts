@@ -1,4 +1,10 @@
-import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../core/errors.js'
+import {
+  type CastellanError,
+  ForbiddenError,
+  OverloadedError,
+  QuotaExceededError,
+  UnreadableBodyError
+} from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import type { PendingProduce } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
@@ -125,7 +131,7 @@ const toError = (message: string): string => `{"error":${JSON.stringify(message)
 
 /** The topics are not known yet, so the whole request is forbidden, and the text gives the reason. */
 function wordOf(error: CastellanError): string {
-  if (error instanceof ForbiddenError) return error.message
+  if (error instanceof ForbiddenError || error instanceof UnreadableBodyError) return error.message
   if (error instanceof QuotaExceededError) return 'quota exceeded'
   if (error instanceof OverloadedError) return error.code === 'shuttingDown' ? 'shutting down' : 'system overload'
   return error.code

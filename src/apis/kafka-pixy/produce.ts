@@ -70,6 +70,7 @@ export interface ProduceParts {
 /** `POST /topics/{topic}/messages`. */
 export class MessageApi implements ProduceApi<Head> {
   readonly name = API
+  readonly keepsCompressed = true
   readonly namesOffsets = true
   readonly options: ProduceApi<Head>['options']
   readonly #parts: ProduceParts

@@ -1,4 +1,4 @@
-import { CastellanError, ForbiddenError, StacklessError } from '../../core/errors.js'
+import { CastellanError, ForbiddenError, StacklessError, UnreadableBodyError } from '../../core/errors.js'
 import { DeserializeError } from '../../core/json/json-reader.js'
 import type { RecordFailure } from '../../core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
@@ -165,6 +165,7 @@ export class PushApi implements ProduceApi<PushHead> {
       return { status: 400, type: TEXT_TYPE, body: `Request body deserialize error: ${error.message}` }
     const status = refusalStatus(error)
     if (status === undefined || !(error instanceof CastellanError)) return undefined
+    if (error instanceof UnreadableBodyError) return { status, type: TEXT_TYPE, body: error.message }
     const text = refusalOf(error.code)
     const isForbidden = error instanceof ForbiddenError
     // Where the topics are not known yet, the whole request is forbidden, and the text gives the reason.

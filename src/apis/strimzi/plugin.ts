@@ -24,7 +24,7 @@ const NO_METHOD = { status: 405, message: 'Method Not Allowed' }
 const BROKEN = { status: 500, message: 'internal error' }
 /** Headers that pages may send. */
 const ALLOWED_HEADERS =
-  'x-requested-with,x-forwarded-proto,x-forwarded-host,origin,content-type,content-length,accept,authorization,access-control-allow-origin,access-control-allow-methods'
+  'x-requested-with,x-forwarded-proto,x-forwarded-host,origin,content-type,content-length,accept,authorization,access-control-allow-origin,access-control-allow-methods,content-encoding'
 
 /** Serves the API of Strimzi's bridge: `operations.ts` has its routes, `receiversOf` the handler of each. */
 export const strimziPlugin =

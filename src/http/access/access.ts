@@ -6,7 +6,8 @@ import {
   OverloadedError,
   QuotaExceededError,
   UnauthenticatedError,
-  UnavailableError
+  UnavailableError,
+  UnreadableBodyError
 } from '../../core/errors.js'
 
 /**
@@ -161,6 +162,7 @@ export function refusalStatus(error: unknown): number | undefined {
   if (error instanceof UnauthenticatedError) return 401
   if (error instanceof ForbiddenError) return 403
   if (error instanceof QuotaExceededError) return 429
+  if (error instanceof UnreadableBodyError) return error.status
   return error instanceof OverloadedError || error instanceof UnavailableError ? 503 : undefined
 }
 
@@ -169,6 +171,8 @@ export function refusalHeaders(error: unknown): Readonly<Record<string, string>>
   if (error instanceof UnauthenticatedError) return { 'www-authenticate': error.challenge }
   if (error instanceof QuotaExceededError) return { 'retry-after': String(error.retryAfterSeconds) }
   if (error instanceof ForbiddenError) return {}
+  if (error instanceof UnreadableBodyError)
+    return error.accepted === undefined ? {} : { 'accept-encoding': error.accepted }
   return { 'retry-after': String(RETRY_AFTER_SECONDS) }
 }
 

@@ -24,6 +24,8 @@ export interface ApiContext<Settings> {
   readonly idempotency?: Idempotency | undefined
   /** Where requests wait whose records are kept on disk. */
   readonly diskAdmission?: Admission | undefined
+  /** Compressed bodies are decoded, also where the original keeps them (`http.decodedApis`). */
+  readonly decodesBodies?: boolean | undefined
   /** The version of Castellan. */
   readonly version?: string | undefined
   /** Addresses and networks of proxies that may say how clients reach them (`http.trustedProxies`). */

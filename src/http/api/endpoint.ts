@@ -1,8 +1,9 @@
-import { type CastellanError, OverloadedError, QuotaExceededError } from '../../core/errors.js'
+import { type CastellanError, OverloadedError, QuotaExceededError, UnreadableBodyError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
 import type { Access, Operation, Target } from '../access/access.js'
-import { type BufferPool, collectBody } from '../exchange/body-collector.js'
+import type { BufferPool } from '../exchange/body-collector.js'
 import { clientOf } from '../exchange/client.js'
+import { collectDecoded } from '../exchange/decoded-body.js'
 import { type Exchange, hasBody } from '../exchange/exchange.js'
 
 /** The parameters of the path. */
@@ -56,10 +57,12 @@ export function withBytes(
   tooLarge: () => void,
   use: (bytes: Buffer) => void
 ): void {
-  const declaredBytes = Number(exchange.request.headers['content-length'] ?? 0)
-  collectBody(exchange.payload, declaredBytes, maxBytes, parts.pool, bytes => {
+  collectDecoded(exchange, maxBytes, parts.pool, (bytes, seenBytes, isRead) => {
+    // What was decoded has taken its time, also where nothing can be made of it.
+    if (isRead && !(bytes instanceof Buffer)) parts.access.callerOf(exchange.request).charge(0, seenBytes)
     if (bytes === 'tooLarge') tooLarge()
-    else if (bytes instanceof OverloadedError) parts.answers.refuse(exchange, bytes)
+    else if (bytes instanceof OverloadedError || bytes instanceof UnreadableBodyError)
+      parts.answers.refuse(exchange, bytes, isRead)
     // A client that has left gets no answer.
     else if (bytes instanceof Buffer) {
       try {

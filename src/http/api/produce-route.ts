@@ -1,12 +1,13 @@
 import type { preParsingHookHandler } from 'fastify'
-import { CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
+import { CastellanError, type ErrorCode, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { placesOf } from '../../gateway/produce-origin.js'
 import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
 import { Answers, type AnswerTemplate, firstFailureOf, noteFailure, unreadBodyHeaders } from '../exchange/answers.js'
-import { BufferPool, collectBody } from '../exchange/body-collector.js'
+import { BufferPool } from '../exchange/body-collector.js'
+import { collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
 import type { Asked, Exchange } from '../exchange/exchange.js'
 import {
   type Cause,
@@ -75,6 +76,8 @@ export interface ProduceApi<Head extends ProduceHead> {
   readonly options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
   /** Whether the answer to records that were all delivered names their offsets. */
   readonly namesOffsets: boolean
+  /** A compressed body is a message as it is, unless the settings say otherwise. */
+  readonly keepsCompressed?: boolean
   /** The topic of all records. Absent, or `undefined`: each record names its own, and the client must be allowed all of them. */
   topicOf?(params: Params): string | undefined
   /** Reads the head of a request. What it throws is answered by {@link refuse}. */
@@ -133,7 +136,7 @@ const UNKNOWN = persistedText(['unknown'])
 /** What a route has from the context of its API. */
 type Context = Pick<
   ApiContext<unknown>,
-  'gateway' | 'access' | 'log' | 'now' | 'idempotency' | 'admission' | 'diskAdmission' | 'refused'
+  'gateway' | 'access' | 'log' | 'now' | 'idempotency' | 'admission' | 'diskAdmission' | 'refused' | 'decodesBodies'
 >
 
 /**
@@ -178,7 +181,6 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   receive(exchange: Exchange, params: Params): void {
-    const { request, payload } = exchange
     let head: Head
     try {
       const topic = this.#api.topicOf?.(params)
@@ -192,13 +194,16 @@ export class ProduceRoute<Head extends ProduceHead> {
       this.refuse(exchange, error)
       return
     }
-    const declaredBytes = Number(request.headers['content-length'] ?? 0)
-    collectBody(payload, declaredBytes, this.#maxBodyBytes, this.#pool, (body, seenBytes) => {
+    const decodes = this.#api.keepsCompressed !== true || this.#parts.decodesBodies === true
+    const end: DecodedEnd = (body, seenBytes, isRead) => {
       if (body instanceof Buffer) this.#read(exchange, head, body)
-      else if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, declaredBytes > this.#maxBodyBytes)
+      else if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, isRead)
+      else if (body instanceof UnreadableBodyError && isRead) this.#unusable(exchange, body, seenBytes)
       // A client that has left gets no answer.
-      else if (body instanceof OverloadedError) this.refuse(exchange, body)
-    })
+      else if (body instanceof OverloadedError || body instanceof UnreadableBodyError)
+        this.refuse(exchange, body, isRead)
+    }
+    collectDecoded(exchange, this.#maxBodyBytes, this.#pool, end, decodes)
   }
 
   /** Refuses a request. @param records those that it has brought, if they are known */
@@ -228,18 +233,18 @@ export class ProduceRoute<Head extends ProduceHead> {
     return this.#parts.access.callerOf(request)
   }
 
-  #tooLarge(exchange: Exchange, seenBytes: number, isAnnounced: boolean): void {
+  #tooLarge(exchange: Exchange, seenBytes: number, isRead: boolean): void {
+    const isAnnounced = Number(exchange.request.headers['content-length'] ?? 0) > this.#maxBodyBytes
     const refuse = (error: BodyTooLargeError): void => {
       // What has been read is charged. A body that is announced as too large is not read.
       if (!isAnnounced) this.#callerOf(exchange).charge(0, error.seenBytes)
-      this.refuse(exchange, error)
+      this.refuse(exchange, error, isRead)
     }
     const error = new BodyTooLargeError(this.#maxBodyBytes, seenBytes, isAnnounced)
-    if (this.#api.tooLarge === undefined) refuse(error)
+    if (this.#api.tooLarge === undefined || isRead) refuse(error)
     else this.#api.tooLarge(exchange, error, refuse)
   }
 
-  /** A body in another encoding would be decoded here. */
   #read(exchange: Exchange, head: Head, body: Buffer): void {
     const { length } = body
     try {

@@ -80,6 +80,15 @@ const IDEMPOTENCY_KEY = {
   schema: { type: 'string', minLength: 1, maxLength: 512 }
 }
 
+const CONTENT_ENCODING = {
+  name: 'content-encoding',
+  in: 'header',
+  description:
+    'One of `gzip`, `deflate`, `br` and, from Node 22.15 on, `zstd`: the body is decoded, but for APIs that keep it as it is sent unless `http.decodedApis` names them.',
+  required: false,
+  schema: { type: 'string' }
+}
+
 const PREFER = {
   name: 'prefer',
   in: 'header',
@@ -126,7 +135,8 @@ const REFUSALS: Readonly<Record<number, string>> = {
   401: 'No credentials, or wrong ones',
   403: 'The client may not do this, or the request is that of a web page of another site',
   408: 'The request comes too slowly',
-  413: 'The body is too large',
+  413: 'The body is too large, also where it is decoded',
+  415: 'The body has a content coding that cannot be decoded, or the wrong type',
   429: 'A quota is used up',
   431: 'The headers are too large',
   503: 'Overloaded, or shutting down'
@@ -198,7 +208,7 @@ const camelCase = (text: string): string => text.replace(/-(\w)/g, (_, letter: s
 
 function toOperation(api: string, operation: Operation): JsonSchema {
   const { id, summary, description, body, answers, produces = false } = operation
-  const parameters = [...parametersOf(operation), ...(produces ? [IDEMPOTENCY_KEY, PREFER] : [])]
+  const parameters = [...parametersOf(operation), ...(produces ? [IDEMPOTENCY_KEY, PREFER, CONTENT_ENCODING] : [])]
   const all: Record<string, Answer> = { ...refusalsOf(operation), ...answers }
   if (produces) addAnswersOfProduce(all)
   const responses = Object.entries(all).map(([status, answer]) => [status, toResponse(status, answer, produces)])
@@ -240,7 +250,7 @@ const ANYTHING: Content = { '*/*': z.unknown() }
 const refusalsOf = ({ body }: Operation): Record<string, Answer> =>
   Object.fromEntries(
     Object.entries(REFUSALS)
-      .filter(([status]) => body !== undefined || status !== '413')
+      .filter(([status]) => body !== undefined || (status !== '413' && status !== '415'))
       .map(([status, description]) => [status, { description, content: ANYTHING }])
   )
 

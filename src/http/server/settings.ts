@@ -119,6 +119,12 @@ export const httpSettings = z
       .describe(
         'Names of HTTP headers that become headers of the records of a request, in every API, and come back with a single record that is consumed. Where any is named, a valid trace context (`traceparent`, `tracestate`) does, too. Absent: none. Not allowed are `authorization`, `cookie`, `proxy-*`, `content-type`, and headers of one connection'
       ),
+    decodedApis: z
+      .array(z.enum(['arion', 'kafboy', 'kafka-pixy']))
+      .default([])
+      .describe(
+        'APIs that decode the bodies of produce requests with `Content-Encoding`, where their originals keep them as they are sent. All other APIs decode them'
+      ),
     trustedProxies: z
       .array(z.string().refine(isNetwork, { error: 'write an address, or a network such as 10.0.0.0/8' }))
       .default([])

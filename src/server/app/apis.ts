@@ -67,6 +67,7 @@ function mountApi(
     ...deps,
     trustedProxies: http.trustedProxies,
     recordHeaders: http.recordHeaders,
+    decodesBodies: http.decodedApis.some(one => one === name),
     // An API may read bodies itself, so it gets the smaller of its own limit and the limit of the server.
     settings: { ...settings, maxBodyBytes: Math.min(settings.maxBodyBytes, http.maxBodyBytes) },
     lifetime: {

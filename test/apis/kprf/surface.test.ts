@@ -96,11 +96,17 @@ describe('kprf surface', () => {
     expect(empty.body).to.equal('Request body deserialize error: EOF while parsing a value at line 1 column 0')
   })
 
-  it('ignores the content encoding', async () => {
-    const headers = { ...asJson, 'content-encoding': 'gzip' }
+  it('tells in plain text why it cannot decode a body', async () => {
     const payload = pushOf(['t'], false)
-    const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers, payload })
-    expect(answer.statusCode).to.equal(200)
+    for (const [coding, status, text] of [
+      ['gzip', 400, /^the body is not what its content coding says: incorrect header check$/],
+      ['utf-8', 415, /^a body with this content coding cannot be read; accepted are gzip, deflate, br/]
+    ] as const) {
+      const headers = { ...asJson, 'content-encoding': coding }
+      const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers, payload })
+      expect([answer.statusCode, answer.headers['content-type']]).to.deep.equal([status, 'text/plain; charset=utf-8'])
+      expect(answer.body).to.match(text)
+    }
   })
 
   it('has no prefix on a port of its own', async () => {

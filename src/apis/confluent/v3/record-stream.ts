@@ -1,4 +1,4 @@
-import { type CastellanError, OverloadedError, QuotaExceededError } from '../../../core/errors.js'
+import { CastellanError, QuotaExceededError } from '../../../core/errors.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import type { PendingProduce } from '../../../gateway/gateway.js'
 import { PERSISTED_HEADER, persistedText } from '../../../gateway/persisted.js'
@@ -119,7 +119,7 @@ export class RecordStream implements TurnTaker {
       if (this.#piece === undefined) this.#guarded(() => this.#ended())
     })
     payload.on('error', error => {
-      if (error instanceof OverloadedError) this.#refused(error)
+      if (error instanceof CastellanError) this.#refused(error)
     })
   }
 

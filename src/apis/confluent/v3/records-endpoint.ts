@@ -3,7 +3,8 @@ import type { Gateway, ProduceOptions } from '../../../gateway/gateway.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import type { Later, Outcomes, ProduceAnswer, ProduceHead, ProduceRoute } from '../../../http/api/produce-route.js'
 import { originOf } from '../../../http/api/request-origin.js'
-import type { BufferPool } from '../../../http/exchange/body-collector.js'
+import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
+import { decodedStream } from '../../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { charsetProblemOf, type EndpointParts } from '../endpoint-parts.js'
 import { ProblemError } from '../failures.js'
@@ -211,25 +212,30 @@ export class RecordsEndpoint {
     const { gateway, produce, limits, log, clock, pool } = this.#options
     const caller = this.#access.callerOf(exchange.request)
     let head: V3Head
+    let payload: BodySource
     try {
       const refusal = caller.refusalOf('produce', { topic: this.#api.topicOf(params) })
       if (refusal !== undefined) throw refusal
       head = this.#api.readHead(exchange, params)
+      payload = decodedStream(exchange)
     } catch (error) {
       this.#route.refuse(exchange, error)
       return
     }
-    const stream = new RecordStream(exchange, {
-      ...head,
-      caller,
-      limits,
-      log,
-      clock,
-      refused: this.#route.refused,
-      turns: this.#turns,
-      pool,
-      produce: records => gateway.produce(records, produce, originOf(exchange.request))
-    })
+    const stream = new RecordStream(
+      { ...exchange, payload },
+      {
+        ...head,
+        caller,
+        limits,
+        log,
+        clock,
+        refused: this.#route.refused,
+        turns: this.#turns,
+        pool,
+        produce: records => gateway.produce(records, produce, originOf(exchange.request))
+      }
+    )
     this.#streams.add(stream)
     stream.start(() => this.#streams.delete(stream))
   }

@@ -1,0 +1,259 @@
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Transform } from 'node:stream'
+import * as zlib from 'node:zlib'
+import { OverloadedError, UnreadableBodyError } from '../../core/errors.js'
+import { Shares } from '../../core/shares.js'
+import { type BodyEnd, type BodySource, type BufferPool, collectBody, type OpenEnded } from './body-collector.js'
+import { type Exchange, hasBody } from './exchange.js'
+
+/** What a decoder has taken. */
+interface Engine {
+  readonly bytesWritten: number
+}
+/** How a whole body is decoded at once, and how one is decoded in pieces. */
+type Coding = readonly [
+  atOnce: (bytes: Buffer, options: zlib.ZlibOptions) => unknown,
+  start: (options: zlib.ZlibOptions) => Transform
+]
+
+const rawDeflate: Coding = [zlib.inflateRawSync, zlib.createInflateRaw]
+/** Those of bodies that are decoded as they come. The others need megabytes for each body. */
+const OF_STREAMS = new Map<string, Coding>([
+  ['gzip', [zlib.gunzipSync, zlib.createGunzip]],
+  ['deflate', [zlib.inflateSync, zlib.createInflate]]
+])
+const CODINGS = new Map([...OF_STREAMS, ['br', [zlib.brotliDecompressSync, zlib.createBrotliDecompress] as Coding]])
+/** Before version 22.15 Node has none. */
+const zstd = zlib as unknown as { readonly zstdDecompressSync?: Coding[0]; readonly createZstdDecompress: Coding[1] }
+const { zstdDecompressSync, createZstdDecompress } = zstd
+/** The parameter `ZSTD_d_windowLogMax`. Its value is the limit of RFC 9659 for this coding: windows of 8 MiB. */
+const ZSTD_LIMITS = { params: { 100: 23 } }
+if (zstdDecompressSync !== undefined)
+  CODINGS.set('zstd', [
+    (bytes, options) => zstdDecompressSync(bytes, { ...ZSTD_LIMITS, ...options }),
+    options => createZstdDecompress({ ...ZSTD_LIMITS, ...options })
+  ])
+
+/**
+ * The content coding of a body; `undefined`: it has none.
+ *
+ * @throws UnreadableBodyError with 415
+ */
+function codingOf({ headers }: IncomingMessage, codings: ReadonlyMap<string, Coding>): Coding | undefined {
+  const header = headers['content-encoding']
+  if (header === undefined) return undefined
+  const names = header.split(',').map(name => name.trim().toLowerCase())
+  const [name, ...others] = names.filter(name => name !== '' && name !== 'identity')
+  if (name === undefined) return undefined
+  // Source: RFC 9110, section 8.4.1.3.
+  const coding = others.length > 0 ? undefined : codings.get(name === 'x-gzip' ? 'gzip' : name)
+  if (coding !== undefined) return coding
+  const accepted = [...codings.keys()].join(', ')
+  const what = others.length > 0 ? 'more than one content coding' : 'this content coding'
+  throw new UnreadableBodyError(415, `a body with ${what} cannot be read; accepted are ${accepted}`, accepted)
+}
+
+/** Some clients send deflate without the frame that HTTP demands, which has the method 8 and a checksum of two bytes. */
+const isFramed = (bytes: Buffer): boolean =>
+  bytes.length >= 2 && (bytes[0]! & 0x0f) === 8 && bytes.readUInt16BE(0) % 31 === 0
+
+/** A {@link BodyEnd}. @param isRead all of the body has come */
+export type DecodedEnd = (body: Parameters<BodyEnd>[0], seenBytes: number, isRead: boolean) => void
+
+/** A body up to this size, and what it becomes, is decoded at once: that takes less than half a millisecond. */
+const AT_ONCE_BYTES = 64 * 1024
+const AT_ONCE_DECODED_BYTES = 256 * 1024
+/** Larger ones are decoded by threads, which files and the durable log need, too. */
+const MAX_RUNNING = 2
+/** Of those that are decoded or wait for it, one address has about half. Each takes some tens of milliseconds at most. */
+const places = new Shares(256)
+const waiting: (() => void)[] = []
+let running = 0
+/** Bytes of bodies that wait for others, or are being decoded. Clients that leave cannot make more of them. */
+const MAX_KEPT_BYTES = 64 * 1024 * 1024
+let keptBytes = 0
+const PIECE_BYTES = 256 * 1024
+const FULL = new OverloadedError('too many compressed bodies are being decoded')
+const TRAILING = new UnreadableBodyError(400, 'the compressed body has bytes behind its end')
+
+/** The last body of a connection that is not handed on yet: those behind it wait, so that records keep their order. */
+const lastOf = new Map<Socket, Promise<void>>()
+
+/** A request that came to a listener. Others are not counted. */
+type Counted = IncomingMessage &
+  Partial<OpenEnded> & { readonly holder?: { readonly address: { readonly key: string } } }
+
+/** How a body is read that has come. */
+interface Reading {
+  readonly request: Counted
+  readonly response: Exchange['response']
+  readonly coding: Coding | undefined
+  readonly maxBytes: number
+  readonly pool: BufferPool
+  readonly end: DecodedEnd
+}
+
+/**
+ * Collects a body as {@link collectBody} does, and undoes its content coding within the same limit.
+ *
+ * @param decodes false: the body is handed on as it was sent
+ */
+export function collectDecoded(
+  { request, payload, response }: Exchange,
+  maxBytes: number,
+  pool: BufferPool,
+  end: DecodedEnd,
+  decodes = true
+): void {
+  let coding: Coding | undefined
+  try {
+    coding = decodes && hasBody({ request }) ? codingOf(request, CODINGS) : undefined
+  } catch (error) {
+    end(error as UnreadableBodyError, 0, false)
+    return
+  }
+  const declaredBytes = Number(request.headers['content-length'] ?? 0)
+  collectBody(payload, declaredBytes, maxBytes, pool, (body, seenBytes) => {
+    const mustWait = lastOf.size > 0 && lastOf.has(request.socket)
+    if (!(body instanceof Buffer)) end(body, seenBytes, false)
+    else if (coding === undefined && !mustWait) end(body, seenBytes, true)
+    else {
+      const reading = { request, response, coding, maxBytes, pool, end }
+      if (!mustWait && endAtOnce(reading, body)) return
+      if (keptBytes + body.length > MAX_KEPT_BYTES) {
+        end(FULL, 0, true)
+        return
+      }
+      keptBytes += body.length
+      const kept = Buffer.from(body)
+      inOrder(request.socket, async () => {
+        // A client that has left gets no answer.
+        if (!response.destroyed && !(mustWait && endAtOnce(reading, kept))) await endLater(reading, kept)
+      })
+        .catch(error => response.destroy(error as Error))
+        .finally(() => {
+          keptBytes -= kept.length
+        })
+    }
+  })
+}
+
+function inOrder(socket: Socket, step: () => Promise<void>): Promise<void> {
+  const turn = (lastOf.get(socket) ?? Promise.resolve()).then(step)
+  const forget = (): void => void (lastOf.get(socket) === last && lastOf.delete(socket))
+  const last = turn.then(forget, forget)
+  lastOf.set(socket, last)
+  return turn
+}
+
+/** @returns false, and nothing happened: it is too large for that */
+function endAtOnce(reading: Reading, bytes: Buffer): boolean {
+  const { maxBytes, coding, end } = reading
+  if (coding === undefined || bytes.length === 0) {
+    end(bytes, bytes.length, true)
+    return true
+  }
+  if (bytes.length > AT_ONCE_BYTES) return false
+  const maxOutputLength = Math.min(maxBytes, AT_ONCE_DECODED_BYTES)
+  let body: Buffer | 'tooLarge' | Error
+  try {
+    const [decode] = exactCoding(coding, bytes)
+    const decoded = decode(bytes, { maxOutputLength, info: true }) as { buffer: Buffer; engine: Engine }
+    const { buffer, engine } = decoded
+    body = engine.bytesWritten < bytes.length ? TRAILING : (hold(reading, bytes, buffer.length) ?? buffer)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') body = broken(error)
+    else if (maxOutputLength < maxBytes) return false
+    else body = 'tooLarge'
+  }
+  end(body, body instanceof Buffer ? body.length : maxOutputLength, true)
+  return true
+}
+
+const exactCoding = (coding: Coding, bytes: Buffer): Coding =>
+  coding === CODINGS.get('deflate') && !isFramed(bytes) ? rawDeflate : coding
+
+/** Counts what was made as held, beside what has come. */
+const hold = ({ request }: Reading, sent: Buffer, madeBytes: number): OverloadedError | undefined =>
+  request.holdOnly?.(sent.length + madeBytes)
+
+/** @param bytes last as long as the promise */
+async function endLater(reading: Reading, bytes: Buffer): Promise<void> {
+  const address = reading.request.holder?.address.key
+  if (places.problemOf(address) !== undefined) {
+    reading.end(FULL, 0, true)
+    return
+  }
+  const release = places.take(address)
+  if (running === MAX_RUNNING) await new Promise<void>(resolve => waiting.push(resolve))
+  else running++
+  try {
+    if (!reading.response.destroyed) await endInPieces(reading, bytes)
+  } finally {
+    release()
+    const next = waiting.shift()
+    if (next === undefined) running--
+    else next()
+  }
+}
+
+function endInPieces(reading: Reading, bytes: Buffer): Promise<void> {
+  const { coding, maxBytes, pool, end } = reading
+  return new Promise((resolve, reject) => {
+    const [, start] = exactCoding(coding!, bytes)
+    const decoder = start({ chunkSize: PIECE_BYTES }) as Transform & Engine
+    collectBody(decoder, 0, maxBytes, pool, (body, seenBytes) => {
+      const hasRest = body instanceof Buffer && decoder.bytesWritten < bytes.length
+      try {
+        end(body instanceof Error ? broken(body) : hasRest ? TRAILING : body, seenBytes, true)
+        resolve()
+      } catch (error) {
+        reject(error)
+      }
+      decoder.destroy()
+    })
+    let madeBytes = 0
+    decoder.on('data', (piece: Buffer) => {
+      madeBytes += piece.length
+      const refusal = madeBytes > maxBytes ? undefined : hold(reading, bytes, madeBytes)
+      if (refusal !== undefined) decoder.destroy(refusal)
+    })
+    decoder.end(bytes)
+  })
+}
+
+function broken(error: unknown): Error {
+  if (error instanceof OverloadedError) return error
+  return new UnreadableBodyError(400, `the body is not what its content coding says: ${(error as Error).message}`)
+}
+
+/** The memory of a decoder of gzip or deflate, with a piece that it has made. */
+const DECODER_BYTES = 64 * 1024
+const STREAM_PIECE_BYTES = 16 * 1024
+
+/**
+ * A body that is decoded as it comes.
+ *
+ * @throws UnreadableBodyError with 415, OverloadedError
+ */
+export function decodedStream({ request, response, payload }: Exchange): BodySource {
+  const coding = codingOf(request, OF_STREAMS)
+  if (coding === undefined) return payload
+  const refusal = payload.holdOnly?.(DECODER_BYTES)
+  if (refusal !== undefined) throw refusal
+  const decoder = coding[1]({ chunkSize: STREAM_PIECE_BYTES })
+  const destroy = decoder._destroy.bind(decoder)
+  decoder._destroy = (error, done) => destroy(error, () => done(error && broken(error)))
+  decoder.on('drain', () => payload.resume())
+  payload.on('data', (piece: Buffer) => {
+    if (!decoder.write(piece)) payload.pause()
+  })
+  payload.on('end', () => decoder.end())
+  payload.on('error', error => decoder.destroy(error))
+  response.once('close', () => decoder.destroy())
+  return Object.assign(decoder, {
+    openEnd: () => payload.openEnd?.(),
+    holdOnly: (bytes: number) => payload.holdOnly?.(bytes + DECODER_BYTES + decoder.writableLength)
+  })
+}
