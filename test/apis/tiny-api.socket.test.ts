@@ -151,14 +151,13 @@ describe('an API registers itself', () => {
     })
 
     it('it is listed on the front page', async () => {
-      const { apis: shown } = (await answerOf(app.urls.shared)) as { apis: unknown[] }
-      expect(shown).to.deep.include({ name: 'tiny', prefix: '/tiny', source: 'tiny 1.0' })
-      expect(shown).to.have.length(listed.length)
+      const shown = await (await fetch(app.urls.shared)).text()
+      for (const { name } of listed) expect(shown).to.match(new RegExp(`^# ${name}: `, 'm'))
+      expect(shown).to.include(`\ncurl ${app.urls.shared}/tiny/greet\n`)
     })
 
-    it('it is announced, with what to try', () => {
+    it('it is announced', () => {
       expect(logged()).to.include(`tiny API on its own port: ${app.urls.apis.get('tiny')}`)
-      expect(logged()).to.include(`try: curl ${app.urls.apis.get('tiny')}/greet`)
     })
 
     it('its error handler answers, although it was loaded late', async () => {

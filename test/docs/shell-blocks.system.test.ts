@@ -124,6 +124,20 @@ describe('the shell blocks of the docs', function () {
     })
   }
 
+  it('are at GET / of the shared port, too, where each command works from an empty gateway on', async () => {
+    const environment = { CASTELLAN_WAL_DIRECTORY: join(folder, 'wal') }
+    const { url } = await Gateway.start(children, ['--embedded-port', '0'], environment)
+    const text = await (await fetch(url)).text()
+    const commands = text.split('\n').filter(line => line !== '' && !line.startsWith('#'))
+    expect(commands).to.have.length(10)
+    for (const command of commands) {
+      const isTail = command.startsWith('curl -N ')
+      const output = isTail ? 'retry: …"hello"…' : command.endsWith('/openapi.json') ? '{"openapi":…' : 'HTTP/1.1 20…'
+      const printed = await run({ word: isTail ? ENDLESS : '', commands: command, output }, folder)
+      if (!prints(printed, output)) expect(`${command}\n${printed}`).to.equal(`${command}\n${output}`)
+    }
+  })
+
   it('are marked as such, and few of them are not run, each for a known reason', () => {
     const fences = pages.flatMap(fencesOf)
     expect(fences.filter(({ language }) => language === '').map(({ text }) => text)).to.deep.equal([])

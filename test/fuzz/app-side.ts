@@ -108,7 +108,7 @@ export class AppSide implements Side {
     const echo: ApiMount = {
       name: 'echo',
       prefix: '/echo',
-      source: 'none',
+
       listeners: [],
       plugin: echoRoutes(journal, () => NOW)
     }

@@ -151,7 +151,7 @@ function probeApi(access: typeof openAccess): ApiMount {
       app.all(path, request => ({ PROBE: access.callerOf(request.raw).principal }))
     }
   }
-  return { name: 'probe', prefix: '/probe', source: 'none', plugin, listeners: [] }
+  return { name: 'probe', prefix: '/probe', plugin, listeners: [] }
 }
 
 export interface Call {

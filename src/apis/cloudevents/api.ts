@@ -17,6 +17,7 @@ export const cloudevents: HttpApi<CloudeventsSettings, 'cloudevents'> = {
   tryIt: url => [
     `curl -i ${url}/orders -H 'ce-specversion: 1.0' -H 'ce-id: 1' -H 'ce-source: /shop' -H 'ce-type: com.example.order' -H 'content-type: application/json' -d '{"total":7}'`
   ],
+  readIt: url => [`curl -i '${url}/orders?from=earliest'`],
   operations: () => cloudeventsOperations,
   plugin: async context => (await import('./plugin.js')).cloudeventsPlugin(context)
 }

@@ -17,6 +17,7 @@ export const kafkaPixy: HttpApi<KafkaPixySettings, 'kafka-pixy'> = {
   clusters: 'all',
   settings: kafkaPixySettings,
   tryIt: url => [`curl -i '${url}/topics/orders/messages?key=k1&sync' -H 'content-type: text/plain' -d hello`],
+  readIt: url => [`curl -N '${url}/topics/orders/tail?from=earliest&encoding=text'`],
   listeners: unixSocketOf,
   hosts: ({ grpcPort, grpcHost: host, tls }) =>
     grpcPort === undefined ? [] : [{ setting: 'apis.kafka-pixy.grpcHost', host, tls: tls === 'inherit' }],

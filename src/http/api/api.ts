@@ -127,9 +127,11 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
   /** Its section in `apis` of the configuration: {@link commonSettings} and its own, with defaults for everything. */
   readonly settings: z.ZodType<Settings>
   /**
-   * Shell commands that try it, given a URL that ends in its prefix: printed at start, and shown in its documentation.
+   * Shell commands that try it, given a URL that ends in its prefix: printed at start, and shown at `/`. They write to the topic orders.
    */
   tryIt(url: string): readonly string[]
+  /** Shell commands that read what was written; absent: the API writes only, or reading takes several requests. */
+  readIt?(url: string): readonly string[]
   /**
    * Finds problems between its settings that are valid one by one; each line begins with the name of a setting of its
    * section.

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { RequestAccess } from '../access/request-access.js'
+import type { HttpApi } from '../api/api.js'
 import {
   type DescribedApi,
   type JsonSchema,
@@ -30,8 +31,10 @@ const frontPage: Operation = {
   method: 'get',
   path: '/',
   id: 'frontPage',
-  summary: 'The APIs that are served here',
-  answers: { 200: { description: 'Their names and prefixes', content: json(z.object({})) } }
+  summary: 'Commands that try each API',
+  answers: {
+    200: { description: 'For a shell, or a page', content: { 'text/plain': z.string(), 'text/html': z.string() } }
+  }
 }
 
 const readiness = (path: string, id: string, summary: string): Operation => ({
@@ -134,18 +137,61 @@ export function addManagementDescription(app: FastifyInstance, version: string):
 export interface MountedApi {
   readonly name: string
   readonly prefix: string
-  readonly source: string
+  /** Absent: the front page has its name alone. */
+  readonly page?: Pick<HttpApi, 'about' | 'tryIt' | 'readIt'>
 }
 
-/** Answers `/`, and with 404 every path outside of the APIs, by listing the APIs. */
-export function addFrontPage(app: FastifyInstance, apis: readonly MountedApi[], requestAccess?: RequestAccess): void {
-  const help = {
-    name: 'castellan',
-    apis: apis.map(({ name, prefix, source }) => ({ name, prefix, source })),
-    documentation: 'docs/ of the package, and castellan --help'
-  }
-  app.get('/', { onRequest: requireRule(requestAccess) }, (_, reply) => {
-    reply.type(JSON_TYPE).send(`${JSON.stringify(help, null, 2)}\n`)
+/** Of clients, whose text is repeated on the page: a name or an address with a port. */
+const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?$/i
+
+/** One API on the page: a line about it, and commands. */
+type Section = readonly [about: string, ...commands: string[]]
+
+const toText = (title: string, sections: readonly Section[]): string =>
+  [[title], ...sections].map(([about, ...commands]) => `# ${about}\n${commands.join('\n')}`.trimEnd()).join('\n\n')
+
+const toHtml = (title: string, sections: readonly Section[]): string =>
+  `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>castellan</title>
+<h1>${escapeHtml(title)}</h1>
+${sections.map(([about, ...commands]) => `<h2>${escapeHtml(about)}</h2>${commands.map(toParagraph).join('')}`).join('\n')}
+</html>`
+
+const toParagraph = (command: string): string => `<p><code>${escapeHtml(command)}</code></p>`
+const escapeHtml = (text: string): string => text.replaceAll(/[&<>"']/g, one => `&#${one.charCodeAt(0)};`)
+
+/**
+ * Answers `/` with commands that try each API, as HTML for browsers and otherwise as a text that a shell understands; and with
+ * 404 every path outside of the APIs.
+ */
+export function addFrontPage(
+  app: FastifyInstance,
+  version: string,
+  apis: readonly MountedApi[],
+  requestAccess?: RequestAccess
+): void {
+  const login = "Where the gateway needs credentials, add -H 'authorization: Bearer TOKEN' or -u USER:PASSWORD"
+  app.get('/', { onRequest: requireRule(requestAccess) }, (request, reply) => {
+    const { host = '', accept = '' } = request.headers
+    const url = `${request.protocol}://${HOST.test(host) ? host : '127.0.0.1:8080'}`
+    const sections = apis.map(({ name, prefix, page }): Section => {
+      const at = `${url}${prefix}`
+      return page === undefined ? [name] : [`${name}: ${page.about}`, ...page.tryIt(at), ...(page.readIt?.(at) ?? [])]
+    })
+    const further: Section = ['all operations, as OpenAPI', `curl ${url}${OPENAPI_PATH}`]
+    const all = [...sections, further, ...(requestAccess === undefined ? [] : [[login] as const])]
+    const isHtml = accept.includes('text/html')
+    reply.headers({
+      vary: 'accept',
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': "default-src 'none'"
+    })
+    reply.type(`text/${isHtml ? 'html' : 'plain'}; charset=utf-8`)
+    reply.send(`${(isHtml ? toHtml : toText)(`castellan ${version}: write to Kafka and read from it`, all)}\n`)
   })
   const prefixes = apis.map(({ prefix }) => prefix)
   const notFound = {

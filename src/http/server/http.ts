@@ -38,18 +38,18 @@ export interface ApiMount extends MountedApi {
 
 /** Binds an API to its context, so that the HTTP server can mount it. */
 export function mountOf<Settings extends ApiSettings>(
-  api: Pick<HttpApi<Settings>, 'name' | 'prefix' | 'source' | 'operations' | 'plugin'>,
+  api: Pick<HttpApi<Settings>, 'name' | 'prefix' | 'about' | 'tryIt' | 'readIt' | 'operations' | 'plugin'>,
   context: ApiContext<Settings>,
   listeners: readonly OwnListener[] = []
 ): ApiMount {
-  const { name, prefix, source } = api
+  const { name, prefix } = api
   const { maxBodyBytes } = context.settings
   const plugin: FastifyPluginAsync = async scope => {
     const addRoutes = await api.plugin(context)
     await scope.register(async routes => addRoutes(routes))
   }
   const operations = api.operations(context.settings)
-  return { name, prefix, source, operations, listeners, maxBodyBytes, silence: context.silence, plugin }
+  return { name, prefix, page: api, operations, listeners, maxBodyBytes, silence: context.silence, plugin }
 }
 
 export interface HttpOptions {
@@ -194,7 +194,7 @@ async function createSharedApp(
 ): Promise<FastifyInstance> {
   const app = createHttpServer(context, undefined, Cors.of(context.settings.allowedOrigins))
   carryHeaders(app, context.settings.recordHeaders)
-  addFrontPage(app, apis, context.requestAccess)
+  addFrontPage(app, status.version, apis, context.requestAccess)
   addReceiptRoute(app, receipts)
   addDescriptions(
     app,

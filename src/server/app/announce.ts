@@ -56,7 +56,7 @@ export function namesOfOwners(config: Config, enabled: readonly HttpApi[]): stri
     .filter(name => (settings.get(name) as { readonly durability?: unknown }).durability === 'disk')
 }
 
-/** Logs the URLs. With the embedded broker, also logs commands to try. */
+/** Logs the URLs. With the embedded broker, also logs commands to try; the front page has one for each API. */
 export function announceUrls(
   config: Config,
   urls: HttpUrls,
@@ -96,10 +96,10 @@ function announceEngine({ http: { engine } }: Config, urls: readonly string[], l
 const isOpen = ({ http, auth }: Config): boolean => http.tls.certFile === undefined && !requiresCredentials(auth)
 
 function announceTrials(enabled: readonly HttpApi[], { shared, apis }: HttpUrls, embedded: string, log: Logger): void {
-  if (enabled.length === 0) return
-  for (const api of enabled) {
-    const url = apis.get(api.name) ?? `${shared}${api.prefix}`
-    for (const line of api.tryIt(url)) log.info({}, `try: ${line}`)
-  }
+  const [first] = enabled
+  if (first === undefined) return
+  const [command] = first.tryIt(apis.get(first.name) ?? `${shared}${first.prefix}`)
+  log.info({}, `try: ${command}`)
   log.info({}, `then: npx castellan read orders${embedded === '127.0.0.1:9092' ? '' : ` --brokers ${embedded}`}`)
+  log.info({}, `a command for each API: curl ${shared}`)
 }

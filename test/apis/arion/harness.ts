@@ -53,7 +53,6 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
       {
         name: 'arion',
         prefix: '/arion',
-        source: arion.source,
         silence: context.silence,
         plugin: async scope => addRoutes(scope),
         listeners: [

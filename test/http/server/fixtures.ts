@@ -151,7 +151,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
       {
         name: 'loud',
         prefix: '/loud',
-        source: 'LOUD 1.0',
+
         plugin: settings.plugin ?? loudApi(),
         ...(settings.silence && { silence: settings.silence }),
         ...(settings.maxBodyBytes !== undefined && { maxBodyBytes: settings.maxBodyBytes }),

@@ -72,7 +72,7 @@ describe('the page of the management port', () => {
   })
 
   it('is on no other port', async () => {
-    expect(await (await fetch(`${started.http.urls.shared}/`)).text()).to.include('"apis"')
+    expect(await (await fetch(`${started.http.urls.shared}/`)).text()).to.match(/^# castellan /)
     const found = await fetch(`${started.http.urls.shared}/find-record`, { method: 'POST' })
     expect(found.status).to.equal(404)
   })

@@ -362,7 +362,7 @@ describe('upgrades where clients must say who they are', () => {
     const http = await Http.start({
       http: config.http,
       management: config.management,
-      apis: [{ name: 'loud', prefix: '/loud', source: 'LOUD 1.0', plugin: echoes.plugin, listeners: [] }],
+      apis: [{ name: 'loud', prefix: '/loud', plugin: echoes.plugin, listeners: [] }],
       metrics,
       requestAccess: security.requestAccess,
       certificates: security.certificates,

@@ -41,6 +41,7 @@ describe('the log of the start', () => {
     const urls = { shared: 'http://a:1', unixSocket: undefined, management: undefined, apis }
     announceUrls(loadConfig({ environment: {} }), urls, 'a:9092', recordingLogger(lines), [confluent, strimzi] as never)
     const tried = lines.flatMap(({ message }) => /^try: .*?(http:\S+)/.exec(message)?.[1] ?? [])
-    expect(tried).to.deep.equal(['http://a:2/topics/orders', `http://a:1${strimzi.prefix}/topics/orders`])
+    expect(tried).to.deep.equal(['http://a:2/topics/orders'])
+    expect(lines.at(-1)!.message).to.equal('a command for each API: curl http://a:1')
   })
 })
