@@ -121,7 +121,7 @@ async function idle(client: Client, pid: number, seconds: number): Promise<Row> 
 /** A call to the gateway that has an instance beside one that the other gateway passes on: the subscription. */
 async function forwarded(bootstrap: string): Promise<readonly Row[]> {
   const addresses = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`]
-  const settings = [`peers.addresses=${addresses.join(',')}`, 'peers.secret=a secret of more than thirty-two bytes']
+  const settings = [`peers.addresses=${addresses.join(',')}`, 'peers.token=a secret of more than thirty-two bytes']
   const gateways: Gateway[] = []
   for (const listen of addresses) {
     const flags = [...settings, `peers.listen=${listen}`].flatMap(one => ['--set', one])

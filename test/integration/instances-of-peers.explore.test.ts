@@ -30,7 +30,7 @@ describe('confluent: consumer instances of gateways that know each other', funct
         'advanced.apis.confluent.consumers.maxWaitMs': '2000',
         'peers.addresses': addresses.map(({ text }) => text).join(','),
         'peers.listen': '127.0.0.1:0',
-        'peers.secret': 'a secret of more than thirty-two bytes'
+        'peers.token': 'a secret of more than thirty-two bytes'
       })
       apps.push(app)
       address.target = app.peersAddress

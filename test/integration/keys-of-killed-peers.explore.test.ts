@@ -61,7 +61,7 @@ describe('requests with keys at two gateways that are killed again and again', f
       'peers.listen': '127.0.0.1:0'
     }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
-    const environment = { CASTELLAN_PEERS_SECRET: 'a secret of more than thirty-two bytes' }
+    const environment = { CASTELLAN_PEERS_TOKEN: 'a secret of more than thirty-two bytes' }
     const gateway = await Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags], environment)
     const [, address] = await gateway.child.line(/listening for other gateways on ([\d.:]+)/)
     addresses[nth]!.target = address

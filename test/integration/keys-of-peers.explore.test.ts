@@ -55,7 +55,7 @@ describe('Idempotency-Key at gateways that know each other', function () {
       'wal.directory': join(folder, String(nth)),
       'peers.addresses': addresses.map(({ text }) => text).join(','),
       'peers.listen': '127.0.0.1:0',
-      'peers.secret': SECRET
+      'peers.token': SECRET
     })
     apps[nth] = app
     addresses[nth]!.target = app.peersAddress

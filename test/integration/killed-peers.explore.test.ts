@@ -46,7 +46,7 @@ describe('keys of requests at gateways that are killed', function () {
       'peers.listen': '127.0.0.1:0'
     }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
-    const environment = { CASTELLAN_PEERS_SECRET: 'a secret of more than thirty-two bytes' }
+    const environment = { CASTELLAN_PEERS_TOKEN: 'a secret of more than thirty-two bytes' }
     gateways[nth] = await Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags], environment)
     const [, address] = await gateways[nth]!.child.line(/listening for other gateways on ([\d.:]+)/)
     addresses[nth]!.target = address

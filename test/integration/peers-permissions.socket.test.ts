@@ -82,7 +82,7 @@ describe('gateways that know each other, and what their clients may do', functio
       peers: {
         addresses: addresses.map(({ text }) => text),
         listen: '127.0.0.1:0',
-        secret: 'a secret of more than thirty-two bytes'
+        token: 'a secret of more than thirty-two bytes'
       },
       auth: {
         tokens: PRINCIPALS.filter(principal => principal !== 'anonymous').map(principal => ({

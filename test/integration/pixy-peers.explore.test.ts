@@ -35,7 +35,7 @@ describe('pixy: gateways that know each other', function () {
     'consumer.longPollMs': '1000',
     'peers.addresses': addresses.map(({ text }) => text).join(','),
     'peers.listen': '127.0.0.1:0',
-    'peers.secret': SECRET
+    'peers.token': SECRET
   })
   async function start(number: 0 | 1, more: Record<string, string> = {}): Promise<PixyUnderTest> {
     const pixy = await PixyUnderTest.at(cluster.bootstrap, { ...settings(), ...more })

@@ -235,7 +235,7 @@ describe('receipts of gateways that know each other', function () {
       'wal.directory': join(folder, String(nth)),
       'peers.addresses': addresses.map(({ text }) => text).join(','),
       'peers.listen': '127.0.0.1:0',
-      'peers.secret': 'a secret of more than thirty-two bytes'
+      'peers.token': 'a secret of more than thirty-two bytes'
     })
     addresses[nth]!.target = apps[nth]!.peersAddress
   }

@@ -70,7 +70,7 @@ for (const [at, listen] of peers.entries()) {
   const flags = [
     `peers.addresses=${peers.join(',')}`,
     `peers.listen=${listen}`,
-    'peers.secret=a secret of more than thirty-two bytes',
+    'peers.token=a secret of more than thirty-two bytes',
     'consumer.start=earliest',
     'consumer.longPollMs=200'
   ]

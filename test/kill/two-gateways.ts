@@ -260,7 +260,7 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
       const flags = [
         `peers.addresses=${peers.join(',')}`,
         `peers.listen=${listen}`,
-        'peers.secret=a secret of more than thirty-two bytes',
+        'peers.token=a secret of more than thirty-two bytes',
         'consumer.sessionTimeoutMs=6000',
         'consumer.start=earliest',
         // A client that asks the gateway without records waits this long before it asks again.

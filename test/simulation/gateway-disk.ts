@@ -202,7 +202,9 @@ export class GatewayDisk {
     const receipts = all.filter(({ isDurable, certainty = '' }) => isDurable && ['pending', 'yes'].includes(certainty))
     if (receipts.length === 0) return []
     const store = new LogStore(this.#options!)
-    const key = new ReceiptKey(receiptSecretOf({ peers: { secret: SECRET } as Config['peers'], wal: this.#options! }))
+    const key = new ReceiptKey(
+      receiptSecretOf({ peers: { token: SECRET } as unknown as Config['peers'], wal: this.#options! })
+    )
     const states = receipts.map(({ id, receipt, index }): ToldReceipt => {
       const claims = key.open(receipt, ['anonymous'])
       if (claims === undefined) return { id, state: 'not its own' }

@@ -144,7 +144,7 @@ export class HttpGateway implements SimulatedProcess {
       'http.port': String(this.port),
       'management.port': String(this.port + 1),
       'delivery.createTopics': 'false',
-      'peers.secret': SECRET,
+      'peers.token': SECRET,
       ...settings
     }
     const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))

@@ -64,6 +64,7 @@ const removedSettings: ReadonlyMap<string, string> = new Map([
     'apis.kafka-pixy.maxAnswerMessages': 1_000,
     'apis.confluent.consumers.maxReadBytes': 4_194_304
   }).map(([name, value]): [string, string] => [name, `it is a constant now: ${value}`]),
+  ['peers.secret', 'it is called peers.token now; with the same value receipts stay valid'],
   ['apis.*.asyncTimeoutMs', 'delivery.timeoutMs is the limit of all records now'],
   ['apis.kafka-pixy.grpcTls', 'apis.kafka-pixy.tls holds for gRPC, too'],
   ['apis.kprf.metricsHost', 'the port for metrics has the address of apis.kprf.host'],

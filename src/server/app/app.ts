@@ -34,9 +34,11 @@ import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
+import { readTlsFiles, tlsFilesIn } from '../config/tls-files.js'
 import type { GatewayPeers } from '../peers/gateway-peers.js'
 import type { peerGateway } from '../peers/peer-gateway.js'
 import type { PeerKeys } from '../peers/peer-keys.js'
+import type { PeerTls } from '../peers/peer-listener.js'
 import { PeerReceipts } from '../peers/peer-receipts.js'
 import { everywhereOf, gatheredFor } from '../workers/gathered-metrics.js'
 import type { WorkerPeers } from '../workers/peers.js'
@@ -516,11 +518,13 @@ class ProcessParts {
     const { GatewayPeers } = await import('../peers/gateway-peers.js')
     const { peerGateway } = await import('../peers/peer-gateway.js')
     const { PeerKeys } = await import('../peers/peer-keys.js')
+    const { tlsDirectory } = settings
+    const tls = tlsDirectory === undefined ? undefined : readTlsFiles('peers.tlsDirectory', tlsFilesIn(tlsDirectory))
     const all = new GatewayPeers({
       settings,
+      tls: tls as PeerTls | undefined,
       log: this.#quietLog,
       metrics: this.#metricsLogger,
-      now: Date.now,
       clock: () => performance.now()
     })
     this.#shutdown.add('closing the listener for other gateways', () => all.close())

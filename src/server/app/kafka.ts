@@ -126,7 +126,7 @@ const loginParts = (name: string, { sasl }: ClusterSettings): unknown => [sasl, 
 
 function toTls(name: string, tls: ClusterSettings['tls']): ConnectionSettings['tls'] {
   if (!tls.enabled) return undefined
-  const { ca, cert, key } = readTlsFiles(name, tls)
+  const { ca, cert, key } = readTlsFiles(`clusters.${name}.tls`, tls)
   return {
     rejectUnauthorized: tls.rejectUnauthorized,
     ...(ca !== undefined && { ca }),

@@ -168,7 +168,7 @@ async function openPeers({ gateway }: Castellan, { peers, metrics, log = silentL
   if (settings === undefined) return undefined
   const { GatewayPeers } = await import('../peers/gateway-peers.js')
   const { peerGateway } = await import('../peers/peer-gateway.js')
-  const all = new GatewayPeers({ settings, log, metrics, now: Date.now, clock: () => performance.now() })
+  const all = new GatewayPeers({ settings, tls: settings.tls, log, metrics, clock: () => performance.now() })
   const shared = peerGateway(gateway, DEFAULT_CLUSTER, all)
   await all.open()
   return { gateway: shared, close: () => all.close() }

@@ -19,12 +19,12 @@ export interface ReceiptParts {
 }
 
 /**
- * The secret of the receipts of a gateway: all of its workers have the same one, and all gateways with a common secret.
+ * The secret of the receipts of a gateway: all of its workers have the same one, and all gateways with a common token.
  * Otherwise the directory of the durable log has it, where there is one.
  */
 export function receiptSecretOf({ peers, wal }: Pick<Config, 'peers' | 'wal'>): Buffer {
-  if (peers.secret === undefined) return receiptSecretIn(wal.directory)
-  return createHmac('sha256', peers.secret).update('castellan receipts 1').digest()
+  if (peers.token === undefined) return receiptSecretIn(wal.directory)
+  return createHmac('sha256', peers.token).update('castellan receipts 1').digest()
 }
 
 /** @returns `undefined`: receipts are switched off */
@@ -34,7 +34,7 @@ export function receiptPartsOf(config: Config, worker: WorkerPlace | undefined):
   const secret = Buffer.from(worker?.receiptSecret ?? receiptSecretOf(config))
   const root = worker?.walRoot ?? wal.directory
   const keepSecret = (): void => {
-    if (peers.secret === undefined) keepReceiptSecret(root, secret)
+    if (peers.token === undefined) keepReceiptSecret(root, secret)
   }
   const place = [hostname(), peers.listen ?? '', resolve(root), worker?.number ?? 1].join(' ')
   return makeReceiptParts(limits, secret, keepSecret, place)

@@ -5,7 +5,7 @@ import type { HttpApi } from '../../http/api/api.js'
 import type { SaslSettings } from '../../kafka/settings.js'
 import { accessWarnings, checkAccess, type ListenedHost } from './access-checks.js'
 import { type Config, settingsOfApis } from './schema.js'
-import { problemsOfTlsFiles, problemsOfTokenCaFile } from './tls-files.js'
+import { problemsOfTlsFiles, problemsOfTokenCaFile, tlsFilesIn } from './tls-files.js'
 import { workerCountOf } from './worker-count.js'
 
 /** Whether the `default` cluster is the embedded broker. */
@@ -115,11 +115,13 @@ function checkEmbedded(config: Config, environment: Environment): string[] {
 
 function checkPeers({ peers, workers }: Config): string[] {
   if (peers.addresses.length === 0) return []
-  const missing = (['listen', 'secret'] as const).filter(setting => peers[setting] === undefined)
+  const missing = (['listen', 'token'] as const).filter(setting => peers[setting] === undefined)
   const problems = missing.map(setting => `peers.${setting}: is missing; gateways that know each other need it`)
   if (workerCountOf(workers) > 1) {
     problems.push('workers.count: several workers and peers.addresses cannot be used together yet; use one worker')
   }
+  const { tlsDirectory } = peers
+  if (tlsDirectory !== undefined) problems.push(...problemsOfTlsFiles('peers.tlsDirectory', tlsFilesIn(tlsDirectory)))
   return problems
 }
 
@@ -131,7 +133,7 @@ function checkClusters(config: Config): string[] {
       problems.push(`clusters.${name}.brokers: name at least one broker`)
     if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
       problems.push(`clusters.${name}.tls: certFile and keyFile go together`)
-    } else if (tls.enabled) problems.push(...problemsOfTlsFiles(name, tls))
+    } else if (tls.enabled) problems.push(...problemsOfTlsFiles(`clusters.${name}.tls`, tls))
     if (!tls.enabled && (tls.caFile ?? tls.certFile ?? tls.serverName) !== undefined) {
       problems.push(
         `clusters.${name}.tls.enabled: is false, but other TLS settings are given; set it to true or remove them`

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../../core/errors.js'
 import type { TlsMaterial } from '../../http/server/certificates.js'
@@ -10,23 +11,32 @@ import type { ClusterSettings, SaslSettings } from '../../kafka/settings.js'
 const nameOf = (fileName: string): string =>
   /-----|\s/.test(fileName) ? 'the file; write its name here, not its content' : fileName
 
+type TlsFiles = Pick<ClusterSettings['tls'], 'caFile' | 'certFile' | 'keyFile'>
+
 /**
- * Reads the files of a cluster here, because only a few folders of src may use files; the other code gets their
- * contents.
+ * Reads the files here, because only a few folders of src may use files; the other code gets their contents.
  *
+ * @param section the section with the settings, for messages
  * @throws ConfigError naming the setting whose file cannot be read
  */
-export function readTlsFiles(clusterName: string, { caFile, certFile, keyFile }: ClusterSettings['tls']): TlsMaterial {
+export function readTlsFiles(section: string, { caFile, certFile, keyFile }: TlsFiles): TlsMaterial {
   const read = (setting: string, fileName: string | undefined): string | undefined => {
     if (fileName === undefined) return undefined
     try {
       return readFileSync(fileName, 'utf8')
     } catch (error) {
-      throw unreadable(`clusters.${clusterName}.tls.${setting}`, fileName, error)
+      throw unreadable(`${section}.${setting}`, fileName, error)
     }
   }
   return { ca: read('caFile', caFile), cert: read('certFile', certFile), key: read('keyFile', keyFile) }
 }
+
+/** The files of `peers.tlsDirectory`. They have the names of a secret of Kubernetes. */
+export const tlsFilesIn = (directory: string): TlsFiles => ({
+  caFile: join(directory, 'ca.crt'),
+  certFile: join(directory, 'tls.crt'),
+  keyFile: join(directory, 'tls.key')
+})
 
 /**
  * Reads the certificate authorities of the token URL.
@@ -72,16 +82,17 @@ export async function readTextFile(setting: string, fileName: string): Promise<s
 
 const unreadable = (setting: string, fileName: string, error: unknown): ConfigError =>
   new ConfigError(`${setting}: cannot read ${nameOf(fileName)} (${(error as NodeJS.ErrnoException).code})`)
-/** Problems with the files of a cluster's TLS settings. They are checked at the start. */
-export function problemsOfTlsFiles(clusterName: string, tls: ClusterSettings['tls']): string[] {
+
+/** Problems with the files of a section. They are checked at the start. */
+export function problemsOfTlsFiles(section: string, tls: TlsFiles): string[] {
   try {
-    const { ca, cert, key } = readTlsFiles(clusterName, tls)
+    const { ca, cert, key } = readTlsFiles(section, tls)
     createSecureContext({ ca, cert, key })
     const isNoCertificate = ca !== undefined && !ca.includes('-----BEGIN CERTIFICATE-----')
-    return isNoCertificate ? [`clusters.${clusterName}.tls.caFile: ${tls.caFile} has no certificate in PEM form`] : []
+    return isNoCertificate ? [`${section}.caFile: ${tls.caFile} has no certificate in PEM form`] : []
   } catch (error) {
     if (error instanceof ConfigError) return error.message.split('\n')
-    return [`clusters.${clusterName}.tls: the files cannot be used: ${(error as Error).message}`]
+    return [`${section}: the files cannot be used: ${(error as Error).message}`]
   }
 }
 

@@ -5,11 +5,12 @@ import { inTime } from '../../core/in-time.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { isAmong, networksIn } from '../../core/networks.js'
+import { isLoopback } from '../../core/settings/units.js'
 import { PeerConnection } from './peer-connection.js'
-import { hostAndPort, PeerListener } from './peer-listener.js'
+import { hostAndPort, PeerListener, type PeerTls } from './peer-listener.js'
+import { PeerToken } from './peer-token.js'
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers, SILENT_MS } from './peers.js'
 import type { PeersSettings } from './settings.js'
-import { Signer } from './signatures.js'
 
 /** Pause between two look-ups of all addresses. A gateway that ends or starts is noticed after about this time. */
 const REFRESH_MS = 2_000
@@ -29,12 +30,12 @@ export type Resolve = (host: string) => Promise<readonly string[]>
 const resolveHost: Resolve = async host => (await lookup(host, { all: true })).map(({ address }) => address)
 
 export interface GatewayPeersDeps {
-  readonly settings: PeersSettings
+  readonly settings: Pick<PeersSettings, 'addresses' | 'listen' | 'networks' | 'token'>
+  /** Absent: calls and answers are not encrypted. */
+  readonly tls?: PeerTls | undefined
   readonly log: Logger
   /** Default: measurements are dropped. */
   readonly metrics?: MetricsLogger | undefined
-  /** Milliseconds since 1970. */
-  readonly now: () => number
   readonly clock: MonotonicClock
   /** Calls to one gateway that may be in progress. */
   readonly maxCalls?: number | undefined
@@ -43,6 +44,7 @@ export interface GatewayPeersDeps {
 }
 
 interface Place {
+  readonly host: string
   readonly address: string
   readonly port: number
 }
@@ -53,12 +55,12 @@ export interface PlaceOfProcess {
   readonly id: string | undefined
 }
 
-/** The other gateways of the deployment, over HTTP. */
+/** The other gateways of the deployment, over HTTP, with TLS or without. */
 export class GatewayPeers implements Peers {
   readonly id = randomBytes(ID_BYTES).toString('hex')
   readonly #deps: GatewayPeersDeps
   readonly #networks: BlockList
-  readonly #signer: Signer
+  readonly #token: PeerToken
   readonly #handlers = new Map<string, PeerHandler<string>>()
   readonly #whenGone: ((id: string) => void)[] = []
   readonly #whenRefreshed: (() => void)[] = []
@@ -71,7 +73,6 @@ export class GatewayPeers implements Peers {
   /** When each of the others has looked for this gateway last. */
   readonly #heardAt = new Map<string, number>()
   #listener: PeerListener | undefined
-  #lastNonce = 0
   #timer: NodeJS.Timeout | undefined
   #refreshing: Promise<void> | undefined
   #refreshedAt = Number.NEGATIVE_INFINITY
@@ -79,7 +80,7 @@ export class GatewayPeers implements Peers {
 
   constructor(deps: GatewayPeersDeps) {
     this.#deps = deps
-    this.#signer = new Signer(deps.settings.secret!)
+    this.#token = new PeerToken(deps.settings.token!)
     this.#networks = networksIn(deps.settings.networks)
   }
 
@@ -90,10 +91,11 @@ export class GatewayPeers implements Peers {
    * @throws ListenError
    */
   async open(): Promise<void> {
-    const { log, now, settings, metrics = defaultLogger } = this.#deps
+    const { log, tls, settings, metrics = defaultLogger } = this.#deps
     this.#listener = await PeerListener.start({
       id: this.id,
-      signer: this.#signer,
+      token: this.#token,
+      tls,
       listen: settings.listen!,
       isAllowed: address => isAmong(this.#networks, address),
       handlerOf: name => this.#handlers.get(name),
@@ -102,10 +104,11 @@ export class GatewayPeers implements Peers {
         if (from !== this.id && !this.#byId.has(from)) void this.#lookAgain(MAX_LOOK_UP_MS)
       },
       log,
-      metrics,
-      now
+      metrics
     })
     log.info({ peer: this.id }, `listening for other gateways on ${this.address}`)
+    if (tls === undefined && !isLoopback(hostAndPort(this.address).host))
+      log.warn({}, 'peers.token and all calls between gateways can be read on their network: set peers.tlsDirectory')
     this.#timer = setInterval(() => void this.refresh(), REFRESH_MS).unref()
     await this.#lookAgain(MAX_LOOK_UP_MS)
   }
@@ -207,28 +210,28 @@ export class GatewayPeers implements Peers {
     const resolved = await Promise.all(addresses.map(address => this.#addressesOf(address)))
     if (this.#isClosed) return
     const all = resolved.flat().slice(0, MAX_PEERS)
-    const found = new Map(all.map(({ address, port }) => [`${address} ${port}`, { address, port }]))
+    const found = new Map(all.map(place => [`${place.address} ${place.port}`, place]))
     for (const [key, connection] of this.#connections) {
       if (found.has(key)) continue
       this.#connections.delete(key)
       connection.close()
     }
-    for (const [key, { address, port }] of found) {
-      if (!this.#connections.has(key)) this.#connections.set(key, this.#connect(address, port))
+    for (const [key, place] of found) {
+      if (!this.#connections.has(key)) this.#connections.set(key, this.#connect(place))
     }
   }
 
-  #connect(address: string, port: number): PeerConnection {
-    const { log, now, clock, maxCalls, metrics = defaultLogger } = this.#deps
+  #connect({ address, port, host }: Place): PeerConnection {
+    const { log, tls, clock, maxCalls, metrics = defaultLogger } = this.#deps
     return new PeerConnection(address, port, {
       id: this.id,
-      signer: this.#signer,
+      token: this.#token,
+      tls,
+      serverName: host,
       log,
       metrics,
-      now,
       clock,
       maxCalls,
-      nextNonce: () => ++this.#lastNonce,
       onGone: id => this.#left(id)
     })
   }
@@ -261,7 +264,7 @@ export class GatewayPeers implements Peers {
     try {
       const addresses = isIP(host) > 0 ? [host] : await resolve(host)
       const places = addresses.flatMap(address => {
-        if (isAmong(this.#networks, address)) return [{ address, port }]
+        if (isAmong(this.#networks, address)) return [{ address, port, host }]
         log.warn({ address }, `an address of ${text} is outside of peers.networks and is not called`)
         return []
       })

@@ -1,5 +1,6 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
-import { isIPv6 } from 'node:net'
+import { request as requestHttps, Agent as TlsAgent } from 'node:https'
+import { isIP, isIPv6 } from 'node:net'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
@@ -11,10 +12,12 @@ import {
   HELLO_PATH,
   MAX_BODY_BYTES,
   NO_ANSWER_IN_TIME,
-  OTHER_PROCESS
+  OTHER_PROCESS,
+  type PeerTls,
+  REFUSED
 } from './peer-listener.js'
+import { ANSWERED_BY, type CallHead, type PeerToken } from './peer-token.js'
 import { AWAY, type CallOptions, PeerError, type PeerFailure } from './peers.js'
-import { digestOf, type RequestHead, type Signer } from './signatures.js'
 
 const OK = 200
 /**
@@ -40,13 +43,13 @@ const FAILURES_UNTIL_GONE = 2
 export interface PeerConnectionDeps {
   /** Id of this process. */
   readonly id: string
-  readonly signer: Signer
+  readonly token: PeerToken
+  /** The certificate of this gateway, and the authorities of the others. Absent: no TLS. */
+  readonly tls: PeerTls | undefined
+  /** The host in `peers.addresses`, for which the certificate of the other gateway must be. */
+  readonly serverName: string
   readonly log: Logger
-  /** Milliseconds since 1970. */
-  readonly now: () => number
   readonly clock: MonotonicClock
-  /** The next number of a request of this process. */
-  readonly nextNonce: () => number
   /** Calls to this gateway that may be in progress. */
   readonly maxCalls?: number | undefined
   readonly metrics: MetricsLogger
@@ -69,19 +72,18 @@ interface Answered {
 }
 
 const ANSWERED = { result: 'answered' }
-const [LATE, GONE, REFUSED, BROKEN] = ['late', 'away', 'refused', 'failed'].map(result => ({ result }))
+const [LATE, GONE, OVERLOADED, BROKEN] = ['late', 'away', 'refused', 'failed'].map(result => ({ result }))
 
 function resultOf({ cause }: PeerError): MetricTags {
   if (cause === undefined) return LATE!
   if (cause.code === AWAY) return GONE!
-  return cause.code === 'overloaded' ? REFUSED! : BROKEN!
+  return cause.code === 'overloaded' ? OVERLOADED! : BROKEN!
 }
 
 const away = (message: string): PeerError => new PeerError(message, { name: 'Error', message, code: AWAY })
 
 /**
- * Calls the gateway at one address. When the gateway does not answer, or its answer is not signed, it is not called for
- * a while. This pause doubles each time.
+ * Calls the gateway at one address. When none answers there, it is not called for a while. This pause doubles each time.
  */
 export class PeerConnection {
   /** `ADDRESS:PORT`, with brackets around an IPv6 address. */
@@ -89,7 +91,7 @@ export class PeerConnection {
   readonly #host: string
   readonly #port: number
   readonly #deps: PeerConnectionDeps
-  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: MAX_FREE_SOCKETS, noDelay: true })
+  readonly #agent: Agent | TlsAgent
   #id: string | undefined
   #failures = 0
   #pausedUntil = Number.NEGATIVE_INFINITY
@@ -106,6 +108,10 @@ export class PeerConnection {
     this.#host = host
     this.#port = port
     this.#deps = deps
+    const kept = { keepAlive: true, maxFreeSockets: MAX_FREE_SOCKETS, noDelay: true }
+    const { tls, serverName } = deps
+    const named = isIP(serverName) > 0 ? {} : { servername: serverName }
+    this.#agent = tls ? new TlsAgent({ ...kept, ...tls, ...named }) : new Agent(kept)
     this.#long = new Shares(0.75 * (deps.maxCalls ?? MAX_CALLS))
   }
 
@@ -201,27 +207,18 @@ export class PeerConnection {
     }
   }
 
-  /** @throws Error when there is no answer in time, or its signature is wrong */
+  /** @throws Error when there is no answer of a gateway in time */
   #send({ path, to, principal, body, timeoutMs }: Asked, waitMs: number): Promise<Answered> {
-    const { id, signer, now, nextNonce } = this.#deps
-    const head: RequestHead = {
-      from: id,
-      to,
-      principal,
-      time: String(now()),
-      nonce: String(nextNonce()),
-      timeoutMs: String(Math.ceil(timeoutMs)),
-      hop: '1',
-      digest: digestOf(body)
-    }
+    const { id, token, tls } = this.#deps
+    const head: CallHead = { from: id, to, principal, timeoutMs: String(Math.ceil(timeoutMs)) }
     return new Promise((resolve, reject) => {
-      const sent = requestHttp({
+      const sent = (tls ? requestHttps : requestHttp)({
         host: this.#host,
         port: this.#port,
         method: 'POST',
         path,
         agent: this.#agent,
-        headers: { ...signer.headersOf('POST', path, head), 'content-length': body.length }
+        headers: { ...token.headersOf(head), 'content-length': body.length }
       })
       if (to !== '') this.#open.add(sent)
       const timer = setTimeout(() => sent.destroy(new Error(`no answer within ${waitMs} ms`)), waitMs)
@@ -236,7 +233,7 @@ export class PeerConnection {
       sent.on('response', response => {
         // From here on the gateway is there.
         this.#open.delete(sent)
-        verified(response, head, signer)
+        answeredBy(response)
           .then(resolve, error => {
             sent.destroy()
             reject(error as Error)
@@ -276,16 +273,11 @@ export class PeerConnection {
   }
 }
 
-/** @throws Error when the answer is too large or its signature is wrong */
-async function verified(response: IncomingMessage, head: RequestHead, signer: Signer): Promise<Answered> {
+/** @throws Error when the answer is too large, or not that of a gateway */
+async function answeredBy(response: IncomingMessage): Promise<Answered> {
   const status = response.statusCode!
-  const answer = signer.verifiedAnswer(head, status, response.headers)
-  if (answer === undefined) {
-    throw new Error(
-      `its answer (status ${status}) is not signed with the common secret; compare peers.secret and the clocks of both`
-    )
-  }
-  const body = await bodyOf(response, MAX_BODY_BYTES)
-  if (digestOf(body) !== answer.digest) throw new Error('its answer was changed')
-  return { by: answer.from, status, body }
+  const by = response.headers[ANSWERED_BY]
+  if (status === REFUSED) throw new Error('it refuses the token; compare peers.token and builds')
+  if (typeof by !== 'string') throw new Error(`its answer (status ${status}) is not that of a gateway`)
+  return { by, status, body: await bodyOf(response, MAX_BODY_BYTES) }
 }

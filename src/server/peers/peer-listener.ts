@@ -1,12 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { inTime } from '../../core/in-time.js'
 import { toListenError } from '../../core/listen-error.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import { decodeBody, encodeBody } from './body.js'
+import { ANSWERED_BY, type CallHead, type PeerToken } from './peer-token.js'
 import { type PeerHandler, toPeerFailure } from './peers.js'
-import { digestOf, Replays, type RequestHead, type Signer } from './signatures.js'
 
 /** Largest body of a call and of an answer. */
 export const MAX_BODY_BYTES = 64 * 1_048_576
@@ -17,7 +18,7 @@ export const OTHER_PROCESS = 421
 export const NO_ANSWER_IN_TIME = 504
 export const TOO_MANY_CALLS = 503
 const OK = 200
-const REFUSED = 403
+export const REFUSED = 403
 
 /** Path of calls; the name of the message follows. */
 export const CALL_PATH = '/call/'
@@ -38,7 +39,9 @@ const LATE: CallAnswer = { status: NO_ANSWER_IN_TIME, answer: EMPTY }
 
 export interface PeerListenerDeps {
   readonly id: string
-  readonly signer: Signer
+  readonly token: PeerToken
+  /** The certificate of this gateway, and the authorities of the others. Absent: no TLS. */
+  readonly tls: PeerTls | undefined
   /** `HOST:PORT` */
   readonly listen: string
   readonly isAllowed: (address: string) => boolean
@@ -47,12 +50,17 @@ export interface PeerListenerDeps {
   readonly onHello: (from: string) => void
   readonly log: Logger
   readonly metrics: MetricsLogger
-  /** Milliseconds since 1970. */
-  readonly now: () => number
 }
 
-/** What a request is refused for. `replay`: it was repeated, or the clocks of the gateways differ. */
-type RefusedFor = 'address' | 'signature' | 'replay' | 'body'
+/** In PEM. */
+export interface PeerTls {
+  readonly ca: string
+  readonly cert: string
+  readonly key: string
+}
+
+/** What a request is refused for. */
+type RefusedFor = 'address' | 'token'
 
 interface CallAnswer {
   readonly status: number
@@ -71,27 +79,28 @@ export function hostAndPort(text: string): { readonly host: string; readonly por
 }
 
 /**
- * The listener for calls of other gateways. A caller has to sign its request. The signature is checked before the body
- * is read, so that others cannot fill the memory. A request without a valid signature gets an answer without a
- * signature, and its connection is closed.
+ * The listener for calls of other gateways. A call has the token of all gateways, which is compared before the body is read, so
+ * that others cannot fill the memory; the connection of a call without it is closed. With TLS a caller needs a certificate, too.
  */
 export class PeerListener {
   readonly #deps: PeerListenerDeps
-  readonly #replays: Replays
   readonly #server: Server
   readonly #connections = new Map<string, number>()
   readonly #uses = new Map<string, CallerUse>()
 
   private constructor(deps: PeerListenerDeps) {
     this.#deps = deps
-    this.#replays = new Replays(deps.now)
-    this.#server = createServer({
+    const { tls } = deps
+    const limits = {
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
       connectionsCheckingInterval: HEADERS_TIMEOUT_MS,
       noDelay: true
-    })
+    }
+    this.#server = tls
+      ? createTlsServer({ ...limits, ...tls, requestCert: true, handshakeTimeout: HEADERS_TIMEOUT_MS })
+      : createServer(limits)
     this.#server.maxConnections = MAX_CONNECTIONS
     this.#server.on('connection', socket => this.#connected(socket))
     this.#server.on('clientError', (_error, socket) => socket.destroy())
@@ -150,27 +159,26 @@ export class PeerListener {
     this.#deps.log.warn({ address, reason }, 'a request to the listener for other gateways was refused')
   }
 
-  #refuse(request: IncomingMessage, response: ServerResponse, what: RefusedFor, reason: string): void {
-    this.#warn(request.socket.remoteAddress, what, reason)
+  #refuse(request: IncomingMessage, response: ServerResponse): void {
+    const reason = 'its token is wrong or absent: compare peers.token; earlier builds have none'
+    this.#warn(request.socket.remoteAddress, 'token', reason)
     response.writeHead(REFUSED, { connection: 'close', 'content-length': 0 }).end()
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method = '', url = '', headers } = request
-    const head = this.#deps.signer.verifiedHead(method, url, headers)
-    if (head === undefined) return this.#refuse(request, response, 'signature', 'its signature is wrong')
-    const refusal = this.#replays.refusalOf(head)
-    if (refusal !== undefined) return this.#refuse(request, response, 'replay', refusal)
+    const { url = '', headers } = request
+    const head = this.#deps.token.headOf(headers)
+    if (head === undefined) return this.#refuse(request, response)
     const { id } = this.#deps
     if (url === HELLO_PATH && head.to === '') {
       this.#deps.onHello(head.from)
-      return this.#answer(request, response, head, OK, EMPTY)
+      return this.#answer(request, response, OK, EMPTY)
     }
-    if (head.to !== id || head.hop !== '1') return this.#answer(request, response, head, OTHER_PROCESS, EMPTY)
+    if (head.to !== id) return this.#answer(request, response, OTHER_PROCESS, EMPTY)
     const length = Number(headers['content-length'])
     const use = this.#uses.get(head.from) ?? { calls: 0, bytes: 0 }
     if (!(length <= MAX_BODY_BYTES) || use.calls >= MAX_CALLS_OF_CALLER || use.bytes + length > MAX_BYTES_OF_CALLER) {
-      return this.#answer(request, response, head, TOO_MANY_CALLS, EMPTY)
+      return this.#answer(request, response, TOO_MANY_CALLS, EMPTY)
     }
     this.#uses.set(head.from, use)
     use.calls++
@@ -178,11 +186,10 @@ export class PeerListener {
     let handled: Promise<unknown> = Promise.resolve()
     try {
       const body = await bodyOf(request, length)
-      if (digestOf(body) !== head.digest) return this.#refuse(request, response, 'body', 'its body was changed')
       const answering = this.#handle(url, head, body)
       handled = answering
       const { status, answer } = await inTime(answering, timeoutOf(head), () => LATE)
-      this.#answer(request, response, head, status, answer)
+      this.#answer(request, response, status, answer)
     } finally {
       // A call whose caller no longer waits still uses this process.
       void handled.finally(() => {
@@ -194,7 +201,7 @@ export class PeerListener {
   }
 
   /** Never rejects. */
-  async #handle(url: string, head: RequestHead, body: Buffer): Promise<CallAnswer> {
+  async #handle(url: string, head: CallHead, body: Buffer): Promise<CallAnswer> {
     const { from, principal } = head
     try {
       const name = url.startsWith(CALL_PATH) ? decodeURIComponent(url.slice(CALL_PATH.length)) : ''
@@ -210,21 +217,20 @@ export class PeerListener {
     }
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse, head: RequestHead, status: number, body: Buffer): void {
-    const { id, signer } = this.#deps
+  #answer(request: IncomingMessage, response: ServerResponse, status: number, body: Buffer): void {
     // A body that is not read would be taken for the next request.
     const isShort = Number(request.headers['content-length']) <= MAX_BODY_BYTES
     if (isShort) request.resume()
     response.writeHead(status, {
       ...(!isShort && { connection: 'close' }),
       'content-length': body.length,
-      ...signer.answerHeadersOf(head, id, status, body)
+      [ANSWERED_BY]: this.#deps.id
     })
     response.end(body)
   }
 }
 
-const timeoutOf = (head: RequestHead): number => Math.min(MAX_TIMEOUT_MS, Math.max(1, Number(head.timeoutMs) || 1))
+const timeoutOf = (head: CallHead): number => Math.min(MAX_TIMEOUT_MS, Math.max(1, Number(head.timeoutMs) || 1))
 
 /** @throws Error when the connection ends before the body, or the body is longer than announced */
 export async function bodyOf(message: IncomingMessage, maxBytes: number): Promise<Buffer> {

@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import { brokerAddress, secret } from '../../core/settings/units.js'
 
-const MIN_SECRET_BYTES = 32
+const MIN_TOKEN_BYTES = 32
 
 /** Networks that are not routed on the internet. */
 const PRIVATE_NETWORKS = ['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '::1/128', 'fc00::/7']
@@ -15,8 +15,8 @@ function isNetwork(text: string): boolean {
   return version > 0 && Number(bits) <= (version === 4 ? 32 : 128)
 }
 
-const commonSecret = secret.refine(text => Buffer.byteLength(text) >= MIN_SECRET_BYTES, {
-  error: `must have at least ${MIN_SECRET_BYTES} bytes`
+const commonToken = secret.refine(text => Buffer.byteLength(text) >= MIN_TOKEN_BYTES, {
+  error: `must have at least ${MIN_TOKEN_BYTES} bytes`
 })
 
 export const peersSettings = z
@@ -34,12 +34,19 @@ export const peersSettings = z
       .array(network)
       .default(PRIVATE_NETWORKS)
       .describe('Networks of the gateways. An address outside of them is neither called nor answered'),
-    secret: commonSecret
+    token: commonToken
       .optional()
       .describe(
-        'The common secret of the gateways, at least 32 bytes. They sign calls and answers with it, and never send it'
+        'The common token of the gateways, at least 32 bytes. Each call has it; who calls without it is refused'
       )
-      .meta({ secret: true })
+      .meta({ secret: true }),
+    tlsDirectory: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'Directory with `tls.crt`, `tls.key` and `ca.crt` in PEM: the certificate of this gateway for its host in `peers.addresses`, its private key, and the authorities of the certificates of all. When set, gateways call each other over TLS only'
+      )
   })
   .prefault({})
   .describe('Other gateways of the same deployment, explained in [peers.md](peers.md)')
@@ -52,7 +59,8 @@ export const peersOptions = z
     addresses: z.array(brokerAddress),
     listen: brokerAddress,
     networks: z.array(network).default(PRIVATE_NETWORKS),
-    secret: commonSecret.meta({ secret: true })
+    token: commonToken.meta({ secret: true }),
+    tls: z.strictObject({ cert: z.string(), key: z.string(), ca: z.string() }).optional().meta({ secret: true })
   })
   .optional()
 
@@ -64,6 +72,8 @@ export interface PeersOptions {
   readonly listen: string
   /** Networks of the other processes, `address/bits`. Default: the private networks. */
   readonly networks?: readonly string[] | undefined
-  /** The common secret of all processes, at least 32 bytes. */
-  readonly secret: string
+  /** The common token of all processes, at least 32 bytes. */
+  readonly token: string
+  /** TLS between the processes, in PEM: the certificate of this one, its key, and the authorities of all. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string } | undefined
 }

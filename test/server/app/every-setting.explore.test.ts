@@ -84,7 +84,7 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   // Alone, they open nothing.
   ['peers.listen', '127.0.0.1:0'],
   ['peers.networks', ['127.0.0.0/8']],
-  ['peers.secret', 'a secret of more than thirty-two bytes']
+  ['peers.token', 'a secret of more than thirty-two bytes']
 ])
 
 /** The settings that all APIs have. */
@@ -472,7 +472,7 @@ async function makeScenes(
       'other gateways',
       {
         settings: {
-          peers: { addresses: ['127.0.0.1:1'], listen: '127.0.0.1:0', secret: 'a secret of more than thirty-two bytes' }
+          peers: { addresses: ['127.0.0.1:1'], listen: '127.0.0.1:0', token: 'a secret of more than thirty-two bytes' }
         }
       }
     ],

@@ -68,11 +68,11 @@ describe('the library', () => {
 
   it('acknowledges what another process has given out', async () => {
     const lines: LogLine[] = []
-    const secret = 'a secret of more than thirty-two bytes'
+    const token = 'a secret of more than thirty-two bytes'
     const common = { brokers: cluster.bootstrap, consumer: { start: 'earliest' } } as const
     const open = (addresses: string[]): Promise<Castellan> => {
       const log = recordingLogger(lines)
-      return openCastellan({ ...common, log, peers: { addresses, listen: '127.0.0.1:0', secret } })
+      return openCastellan({ ...common, log, peers: { addresses, listen: '127.0.0.1:0', token } })
     }
     const one = await open(['127.0.0.1:1'])
     const address = lines
@@ -104,18 +104,18 @@ describe('the library', () => {
 
   it('refuses options for other processes that are not complete, and an address that is taken', async () => {
     const { bootstrap: brokers } = cluster
-    const secret = 'a secret of more than thirty-two bytes'
+    const token = 'a secret of more than thirty-two bytes'
     const opened = (peers: object): Promise<unknown> =>
       openCastellan({ brokers, peers: peers as never }).then(
         () => expect.fail('it was opened'),
         (error: Error) => `${error.name}: ${error.message}`
       )
-    expect(await opened({ addresses: ['a:1'], secret })).to.match(/^ConfigError: .*peers\.listen/)
-    const short = await opened({ addresses: ['a:1'], listen: '127.0.0.1:0', secret: 'hush' })
+    expect(await opened({ addresses: ['a:1'], token })).to.match(/^ConfigError: .*peers\.listen/)
+    const short = await opened({ addresses: ['a:1'], listen: '127.0.0.1:0', token: 'hush' })
     expect(short)
-      .to.match(/^ConfigError: .*peers\.secret/)
+      .to.match(/^ConfigError: .*peers\.token/)
       .and.not.contain('hush')
-    expect(await opened({ addresses: ['a:1'], listen: brokers.split(',')[0], secret })).to.match(
+    expect(await opened({ addresses: ['a:1'], listen: brokers.split(',')[0], token })).to.match(
       /^ListenError: port .* is taken/
     )
   })

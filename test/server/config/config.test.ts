@@ -344,7 +344,7 @@ describe('config', () => {
       const environment = { CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD_FILE: 'hush' }
       expect(problemsOf({ environment }).join()).to.contain('PASSWORD_FILE').and.to.not.contain('hush')
       const tls = { enabled: true, rejectUnauthorized: true, keyFile: '-----BEGIN PRIVATE KEY-----\nhush\n' }
-      expect(() => readTlsFiles('default', tls))
+      expect(() => readTlsFiles('clusters.default.tls', tls))
         .to.throw(ConfigError)
         .with.property('message')
         .that.does.not.contain('hush')
@@ -413,16 +413,19 @@ describe('config', () => {
     it('ask gateways that know each other for a listener, a long secret, and one worker', () => {
       const peers = { CASTELLAN_PEERS_ADDRESSES: 'gateway-2:8091,[::1]:8091' }
       const listen = { ...peers, CASTELLAN_PEERS_LISTEN: '0.0.0.0:8091' }
-      const whole = { ...listen, CASTELLAN_PEERS_SECRET: 'x'.repeat(32) }
+      const whole = { ...listen, CASTELLAN_PEERS_TOKEN: 'x'.repeat(32) }
       expect(problemsOf({ environment: peers })).to.have.length(2)
-      expect(problemsOf({ environment: listen })[0]).to.match(/^peers\.secret: is missing/)
+      expect(problemsOf({ environment: listen })[0]).to.match(/^peers\.token: is missing/)
       expect(problemsOf({ environment: whole })).to.deep.equal([])
-      const short = problemsOf({ environment: { ...whole, CASTELLAN_PEERS_SECRET: 'x'.repeat(31) } })
-      expect(short[0]).to.match(/^peers\.secret: must have at least 32 bytes/)
+      const short = problemsOf({ environment: { ...whole, CASTELLAN_PEERS_TOKEN: 'x'.repeat(31) } })
+      expect(short[0]).to.match(/^peers\.token: must have at least 32 bytes/)
       expect(short.join()).to.not.contain('xxx')
       expect(problemsOf({ environment: { ...whole, CASTELLAN_WORKERS_COUNT: '2' } })[0]).to.match(
         /^workers\.count: several workers and peers\.addresses cannot be used together/
       )
+      const tls = { ...whole, CASTELLAN_PEERS_TLS_DIRECTORY: '/no/such' }
+      expect(problemsOf({ environment: tls })[0]).to.match(/^peers\.tlsDirectory\.\w+: cannot read \/no\/such\/ca\.crt/)
+      expect(problemsOf({ environment: { CASTELLAN_PEERS_SECRET: 'x'.repeat(32) } })[0]).to.match(/peers\.token now/)
       for (const network of ['10.0.0.0', '10.0.0.0/33', '10.0.0/8', '::1/129', 'x/8']) {
         const environment = { ...whole, CASTELLAN_PEERS_NETWORKS: network }
         expect(problemsOf({ environment })[0]).to.match(/^peers\.networks/)
@@ -558,8 +561,12 @@ describe('config', () => {
     it('are read, and named when they cannot be', () => {
       const { tls } = loadConfig({}).clusters.default!
       const caFile = file('PEM', 'ca.pem')
-      expect(readTlsFiles('default', { ...tls, caFile })).to.deep.equal({ ca: 'PEM', cert: undefined, key: undefined })
-      expect(() => readTlsFiles('eu', { ...tls, keyFile: '/no/such' })).to.throw(
+      expect(readTlsFiles('clusters.default.tls', { ...tls, caFile })).to.deep.equal({
+        ca: 'PEM',
+        cert: undefined,
+        key: undefined
+      })
+      expect(() => readTlsFiles('clusters.eu.tls', { ...tls, keyFile: '/no/such' })).to.throw(
         ConfigError,
         'clusters.eu.tls.keyFile: cannot read /no/such (ENOENT)'
       )

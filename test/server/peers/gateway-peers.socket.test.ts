@@ -6,11 +6,13 @@ import { OverloadedError } from '../../../src/core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import { GatewayPeers, type GatewayPeersDeps } from '../../../src/server/peers/gateway-peers.js'
+import type { PeerTls } from '../../../src/server/peers/peer-listener.js'
+import { PeerToken } from '../../../src/server/peers/peer-token.js'
 import { isAway, type PeerCall, type PeerError, SILENT_MS } from '../../../src/server/peers/peers.js'
-import { digestOf, Signer } from '../../../src/server/peers/signatures.js'
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { TestAuthority } from '../../support/certificates.js'
 
-const SECRET = 'a secret of more than thirty-two bytes'
+const TOKEN = 'a token of more than thirty-two bytes'
 const PATIENT = { timeoutMs: 60_000 }
 
 const closing: (() => unknown)[] = []
@@ -21,10 +23,11 @@ afterEach(async () => {
 interface Wanted {
   readonly addresses?: string[]
   readonly networks?: string[]
-  readonly secret?: string
+  readonly token?: string
+  readonly tls?: PeerTls | undefined
+  readonly listen?: string
   readonly log?: Logger
   readonly resolve?: GatewayPeersDeps['resolve']
-  readonly now?: () => number
   readonly clock?: () => number
   readonly maxCalls?: number
   readonly metrics?: MetricsLogger
@@ -34,12 +37,13 @@ interface Wanted {
 async function gateway({
   addresses = [],
   networks = ['127.0.0.0/8'],
-  secret = SECRET,
+  token = TOKEN,
+  listen = '127.0.0.1:0',
   log = silentLogger,
   ...more
 }: Wanted = {}) {
-  const settings = { addresses, networks, secret, listen: '127.0.0.1:0' }
-  const peers = new GatewayPeers({ settings, log, now: Date.now, clock: () => performance.now(), ...more })
+  const settings = { addresses, networks, token, listen }
+  const peers = new GatewayPeers({ settings, log, clock: () => performance.now(), ...more })
   await peers.open()
   closing.push(() => peers.close())
   return peers
@@ -298,11 +302,11 @@ describe('gateways that know each other', () => {
     await a.call(b.id, 'works', {}, PATIENT)
     await reasonOf(a.call(b.id, 'fails', {}, PATIENT))
     await reasonOf(a.call(b.id, 'lasts', {}, { timeoutMs: 50 }))
-    const other = await gateway({ addresses: [b.address], secret: 'y'.repeat(40) })
+    const other = await gateway({ addresses: [b.address], token: 'y'.repeat(40) })
     await other.refresh()
     const found = ['answered', 'failed', 'late'].map(result => counts.get(`calls ${result}`))
     expect(found).to.deep.equal([1, 1, 1])
-    expect(counts.get('refused_requests signature')).to.be.above(0)
+    expect(counts.get('refused_requests token')).to.be.above(0)
   })
 
   it('notice that another process has the address of one', async () => {
@@ -333,6 +337,61 @@ describe('gateways that know each other', () => {
   })
 })
 
+describe('gateways with certificates', () => {
+  const authority = new TestAuthority()
+  const certificateOf = (alternativeName: string, from = authority): PeerTls => ({
+    ...from.issue({ commonName: 'castellan', alternativeNames: [alternativeName] }),
+    ca: authority.cert
+  })
+  const local = certificateOf('IP:127.0.0.1')
+
+  it('call each other over TLS, by address or by the name of their host', async () => {
+    const b = await gateway({ tls: certificateOf('DNS:gateway-b') })
+    b.serve('x', () => 'b')
+    const address = `gateway-b:${b.address.split(':')[1]}`
+    const a = await gateway({ tls: local, addresses: [address], resolve: async () => ['127.0.0.1'] })
+    await knows(a, b.id)
+    expect(await a.call(b.id, 'x', undefined, PATIENT)).to.equal('b')
+    const c = await gateway({ tls: local, addresses: [a.address] })
+    await knows(c, a.id)
+  })
+
+  const others: readonly [string, PeerTls | undefined][] = [
+    ['has none', undefined],
+    ['has one of another authority', certificateOf('IP:127.0.0.1', new TestAuthority('another'))],
+    ['has one for another host', certificateOf('IP:127.0.0.2')]
+  ]
+  for (const [what, tls] of others)
+    it(`send their token to no other one that ${what}`, async () => {
+      const b = await gateway({ tls })
+      const a = await gateway({ tls: local, addresses: [b.address] })
+      await a.refresh()
+      expect(a.others).to.deep.equal([])
+    })
+
+  it('serve no caller without one that they trust, although it has the token', async () => {
+    const b = await gateway({ tls: local })
+    for (const [, tls] of others.slice(0, 2)) {
+      const a = await gateway({ tls: tls && { ...tls, ca: authority.cert }, addresses: [b.address] })
+      await a.refresh()
+      expect(a.others).to.deep.equal([])
+    }
+  })
+
+  it('say nothing about their network, and gateways without do that listen beyond loopback', async () => {
+    const warnings = async (wanted: Wanted): Promise<string[]> => {
+      const lines: LogLine[] = []
+      await gateway({ ...wanted, log: recordingLogger(lines) })
+      return lines.map(({ message }) => message).filter(message => message.includes('peers.tls'))
+    }
+    expect(await warnings({ tls: local, listen: '0.0.0.0:0' })).to.deep.equal([])
+    expect(await warnings({})).to.deep.equal([])
+    expect(await warnings({ listen: '0.0.0.0:0' })).to.deep.equal([
+      'peers.token and all calls between gateways can be read on their network: set peers.tlsDirectory'
+    ])
+  })
+})
+
 describe('a gateway that disturbs', () => {
   it('and never answers is skipped after the time of one call', async () => {
     const sockets: Socket[] = []
@@ -353,37 +412,14 @@ describe('a gateway that disturbs', () => {
     expect(lines.map(({ message }) => message)).to.include(`the gateway at ${silent} does not answer`)
   })
 
-  const lies: readonly [string, (signer: Signer) => RequestListener][] = [
-    ['answers without a signature', () => (_, response) => response.end('{}')],
+  const lies: readonly [string, RequestListener][] = [
+    ['does not say who it is', (_, response) => response.end('{}')],
+    ['closes the connection', request => request.socket.destroy()],
     [
-      'signs with another secret',
-      () => (request, response) => {
-        const headers = request.headers as Record<string, string>
-        const asked = { from: headers['castellan-from']!, nonce: headers['castellan-nonce']! }
-        response.writeHead(200, new Signer('x'.repeat(40)).answerHeadersOf(asked, 'liar', 200, Buffer.alloc(0))).end()
-      }
-    ],
-    [
-      'answers another call than the one that was made',
-      signer => (request, response) => {
-        const asked = { from: request.headers['castellan-from'] as string, nonce: '999999' }
-        response.writeHead(200, signer.answerHeadersOf(asked, 'liar', 200, Buffer.alloc(0))).end()
-      }
-    ],
-    [
-      'has another body than the signed one',
-      signer => (request, response) => {
-        const headers = request.headers as Record<string, string>
-        const asked = { from: headers['castellan-from']!, nonce: headers['castellan-nonce']! }
-        response.writeHead(200, signer.answerHeadersOf(asked, 'liar', 200, Buffer.from('yes'))).end('no!')
-      }
-    ],
-    ['closes the connection', () => request => request.socket.destroy()],
-    [
-      'never ends its unsigned answer',
-      () => (_, response) => {
+      'never ends its answer',
+      (_, response) => {
         response.on('error', () => undefined)
-        response.writeHead(200, { 'content-length': 1e9 })
+        response.writeHead(200, { 'content-length': 1e9, 'castellan-from': 'x' })
         const more = (): boolean => response.destroyed || !response.write(Buffer.alloc(65_536)) || more()
         response.on('drain', more)
         more()
@@ -392,7 +428,7 @@ describe('a gateway that disturbs', () => {
   ]
   for (const [name, answer] of lies) {
     it(`and ${name} is not believed`, async () => {
-      const address = await liar(answer(new Signer(SECRET)))
+      const address = await liar(answer)
       const a = await gateway({ addresses: [address] })
       await a.refresh()
       expect(a.others).to.deep.equal([])
@@ -400,18 +436,16 @@ describe('a gateway that disturbs', () => {
     })
   }
 
-  it('and has another secret is neither heard nor believed', async () => {
-    const b = await gateway({ secret: 'y'.repeat(40) })
-    const a = await gateway({ addresses: [b.address] })
+  it('and has another token is neither heard nor believed, and both say so', async () => {
+    const lines: LogLine[] = []
+    const log = recordingLogger(lines)
+    const b = await gateway({ token: 'y'.repeat(40), log })
+    const a = await gateway({ addresses: [b.address], log })
     await a.refresh()
     expect(a.others).to.deep.equal([])
-  })
-
-  it('and whose clock is wrong is refused', async () => {
-    const b = await gateway()
-    const a = await gateway({ addresses: [b.address], now: () => Date.now() - 60_000 })
-    await a.refresh()
-    expect(a.others).to.deep.equal([])
+    const told = lines.map(({ fields, message }) => `${message}: ${(fields as { reason?: string }).reason}`).join()
+    expect(told).to.contain('does not answer: it refuses the token; compare peers.token')
+    expect(told).to.contain('was refused: its token is wrong or absent: compare peers.token')
   })
 
   it('and makes too many calls is refused further ones, and others are served', async () => {
@@ -471,42 +505,17 @@ describe('a gateway that disturbs', () => {
 
 describe('the listener for other gateways', () => {
   /** The bytes of a call, as another gateway sends them. */
-  const bytesOf = (
-    to: string,
-    body: Buffer,
-    change: Partial<Parameters<Signer['headersOf']>[2]> = {},
-    path = '/call/x'
-  ) => {
-    const head = {
-      from: 'attacker',
-      to,
-      principal: '',
-      time: String(Date.now()),
-      nonce: '1',
-      timeoutMs: '1000',
-      hop: '1',
-      digest: digestOf(body),
-      ...change
-    }
-    const headers = { ...new Signer(SECRET).headersOf('POST', path, head), 'content-length': String(body.length) }
+  const bytesOf = (to: string, body: Buffer, token = TOKEN) => {
+    const head = { from: 'attacker', to, principal: '', timeoutMs: '1000' }
+    const headers = { ...new PeerToken(token).headersOf(head), 'content-length': String(body.length) }
     const lines = Object.entries({ host: 'x', connection: 'close', ...headers }).map(
       ([name, value]) => `${name}: ${value}`
     )
-    return Buffer.concat([Buffer.from(`POST ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`), body])
+    return Buffer.concat([Buffer.from(`POST /call/x HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`), body])
   }
   const statusOf = (answer: string): string => answer.slice(0, 'HTTP/1.1 200'.length)
   /** The body of a call without arguments. */
   const nothing = Buffer.concat([Buffer.from([0, 0, 0, 4]), Buffer.from('null')])
-
-  it('serves a call once, however often its bytes come', async () => {
-    const b = await gateway()
-    let served = 0
-    b.serve('x', () => ++served)
-    const bytes = bytesOf(b.id, nothing)
-    expect(statusOf(await sendRaw(b.address, bytes))).to.equal('HTTP/1.1 200')
-    expect(statusOf(await sendRaw(b.address, bytes))).to.equal('HTTP/1.1 403')
-    expect(served).to.equal(1)
-  })
 
   it('does not serve a call that was made to another gateway', async () => {
     const [b, c] = [await gateway(), await gateway()]
@@ -515,30 +524,24 @@ describe('the listener for other gateways', () => {
     const bytes = bytesOf(b.id, nothing)
     expect(statusOf(await sendRaw(c.address, bytes))).to.equal('HTTP/1.1 421')
     expect(served).to.equal(0)
+    expect(statusOf(await sendRaw(b.address, bytes))).to.equal('HTTP/1.1 200')
+    expect(served).to.equal(1)
   })
 
-  it('does not serve a call that was already forwarded', async () => {
-    const b = await gateway()
-    expect(statusOf(await sendRaw(b.address, bytesOf(b.id, nothing, { hop: '2' })))).to.equal('HTTP/1.1 421')
-  })
-
-  it('does not serve a call whose head or body was changed', async () => {
+  it('serves no call whose token is absent or another one, and none whose head cannot be read', async () => {
     const b = await gateway()
     let served = 0
     b.serve('x', () => ++served)
-    const bytes = bytesOf(b.id, nothing)
-    const otherBody = Buffer.concat([bytes.subarray(0, -4), Buffer.from('true')])
-    expect(statusOf(await sendRaw(b.address, otherBody))).to.equal('HTTP/1.1 403')
-    const text = bytesOf(b.id, nothing, { nonce: '2' }).toString('latin1')
-    for (const [from, to] of [
-      ['castellan-principal: ', 'castellan-principal: admin'],
-      ['/call/x', '/call/y'],
-      ['castellan-hop: 1', 'castellan-hop: 0'],
-      ['POST', 'PUT']
-    ] as const) {
-      const changed = Buffer.from(text.replace(from, to), 'latin1')
-      expect([to, statusOf(await sendRaw(b.address, changed))]).to.deep.equal([to, 'HTTP/1.1 403'])
-    }
+    const text = bytesOf(b.id, nothing).toString('latin1')
+    for (const changed of [
+      bytesOf(b.id, nothing, 'x'.repeat(TOKEN.length)).toString('latin1'),
+      bytesOf(b.id, nothing, `${TOKEN} `).toString('latin1'),
+      text.replace(/authorization: .*\r\n/, ''),
+      text.replace('authorization: Bearer ', 'authorization: bearer '),
+      text.replace('castellan-from: attacker', 'castellan-from: %'),
+      text.replace(/castellan-to: .*\r\n/, '')
+    ])
+      expect(statusOf(await sendRaw(b.address, Buffer.from(changed, 'latin1')))).to.equal('HTTP/1.1 403')
     expect(served).to.equal(0)
   })
 
@@ -551,11 +554,11 @@ describe('the listener for other gateways', () => {
     expect(await sendRaw(b.address, 'nonsense\r\n\r\n')).to.equal('')
   })
 
-  it('does not read the body of a request whose signature is wrong', async () => {
+  it('does not read the body of a request whose token is wrong', async () => {
     const b = await gateway()
-    const text = bytesOf(b.id, nothing).toString('latin1').replace('content-length: 8', 'content-length: 60000000')
-    const broken = text.replace('castellan-to: ', 'castellan-to: x')
-    expect(statusOf(await sendRaw(b.address, Buffer.from(broken, 'latin1')))).to.equal('HTTP/1.1 403')
+    const text = bytesOf(b.id, nothing, 'x'.repeat(40)).toString('latin1')
+    const large = text.replace('content-length: 8', 'content-length: 60000000')
+    expect(statusOf(await sendRaw(b.address, Buffer.from(large, 'latin1')))).to.equal('HTTP/1.1 403')
   })
 
   it('refuses a call that announces too large a body', async () => {
