@@ -132,6 +132,14 @@ const madeUp: readonly Case[] = [
     fires: ['CastellanOutcomesLost']
   },
   {
+    name: 'log-set-aside',
+    about: 'The disk cannot read a file of the durable log.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: { castellan_wal_quarantined_segments: '0x5 1x18' },
+    fires: ['CastellanLogSetAside']
+  },
+  {
     name: 'lag-unreadable',
     about: 'The gateway may not read the committed offsets of one of two groups; a short refusal is no alert.',
     intervalSeconds: 5,

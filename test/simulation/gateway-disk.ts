@@ -7,6 +7,8 @@ import { LogStore, type LogStoreOptions } from '../../src/producer/log/log-store
 import { readLoggedRecord } from '../../src/producer/log/logged-record.js'
 import type { DurableLogDeps, OpenDurableLog } from '../../src/producer/log/open-durable-log.js'
 import { RECEIPT_DIRECTORY } from '../../src/producer/log/outcome-store.js'
+import { QUARANTINE_DIRECTORY } from '../../src/producer/log/quarantine.js'
+import { salvageLog } from '../../src/producer/log/salvage.js'
 import type { WalSettings } from '../../src/producer/log/settings.js'
 import { type ReceiptClaims, ReceiptKey } from '../../src/producer/receipts/receipt-ids.js'
 import { receiptSecretOf } from '../../src/server/app/receipt-parts.js'
@@ -91,6 +93,7 @@ export class GatewayDisk {
   /** Records that were not in Kafka when bits flipped, all flips together. */
   #mayBeDamaged = 0
   #hasFailed = false
+  #isOperated = false
 
   constructor(random: SeededRandom) {
     this.#random = random
@@ -105,6 +108,7 @@ export class GatewayDisk {
     holdsRecords: () =>
       this.disk.directory.list().some(name => segmentIdOf(name) !== undefined) ||
       this.#namesIn(RECEIPT_DIRECTORY).some(name => outcomesIdOf(name) !== undefined) ||
+      this.#namesIn(QUARANTINE_DIRECTORY).some(name => journalIdOf(name) !== undefined) ||
       this.#namesIn(KEYS_DIRECTORY).length > 0
   }
 
@@ -114,12 +118,19 @@ export class GatewayDisk {
 
   /** In the log, and not in Kafka as far as the log knows. */
   get openRecords(): number {
-    return this.#stores.at(-1)?.stats.openEntries ?? 0
+    const { openEntries = 0, setAsideEntries = 0 } = this.#stores.at(-1)?.stats ?? {}
+    return openEntries + setAsideEntries
   }
 
   /** Of the process that is there, or was the last one. */
   get filesLeftOpen(): number {
     return this.disk.openFiles - this.#filesOfKilled
+  }
+
+  /** An operator mends the log at the next start. @returns whether that is needed */
+  operate(): boolean {
+    this.#isOperated = true
+    return (this.#stores.at(-1)?.stats.setAsideEntries ?? 0) > 0
   }
 
   boundsProblem(): string | undefined {
@@ -183,9 +194,9 @@ export class GatewayDisk {
   leftOpen(): number {
     if (this.#options === undefined) return 0
     const store = new LogStore(this.#options)
-    const { openEntries } = store.stats
+    const { openEntries, setAsideEntries } = store.stats
     store.close()
-    return openEntries
+    return openEntries + setAsideEntries
   }
 
   /**
@@ -250,6 +261,7 @@ export class GatewayDisk {
       report: () => undefined
     }
     this.#filesOfKilled = this.disk.openFiles
+    if (this.#isOperated) salvageLog(options, () => undefined)
     const store = new LogStore(options)
     this.#options = options
     this.#stores.push(store)

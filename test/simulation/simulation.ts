@@ -129,6 +129,8 @@ class Simulation {
     const processes = [...cast.processes, ...(cast.others ?? [])]
     if (!this.#scenario.closesInTrouble) {
       for (const workload of cast.workloads) workload.stop()
+      // What could not be read from a disk waits for an operator, who stops the gateway.
+      for (const process of processes) if (process.disk?.operate()) process.shutDown?.()?.()
       await this.#settle(cast)
       await this.#goOn(cast)
       for (const process of processes) await this.#end(process)

@@ -32,6 +32,11 @@ function extended(bytes: Buffer, length: number): Buffer {
   return longer
 }
 
+interface Place {
+  readonly folder: Folder
+  readonly name: string
+}
+
 const newFolder = (): Folder => ({ now: new Map(), durable: new Map(), folders: new Map() })
 const newInode = (): Inode => ({ now: Buffer.alloc(0), durable: Buffer.alloc(0), unsynced: [], openCount: 0 })
 
@@ -81,8 +86,31 @@ export class SimulatedDisk {
     return of(this.#root)
   }
 
+  /** Renames between folders that no sync has followed: a file system does each as one step, or not at all. */
+  #moves: { readonly inode: Inode; readonly from: Place; readonly to: Place }[] = []
+
+  moved(inode: Inode, from: Place, to: Place): void {
+    this.#moves.push({ inode, from, to })
+  }
+
+  /** Makes the moves that a folder takes part in durable. */
+  synced(folder: Folder): void {
+    for (const { inode, from, to } of this.#moves) {
+      if (from.folder !== folder && to.folder !== folder) continue
+      from.folder.durable.delete(from.name)
+      to.folder.durable.set(to.name, inode)
+    }
+    this.#moves = this.#moves.filter(({ from, to }) => from.folder !== folder && to.folder !== folder)
+  }
+
   /** @param random in [0, 1): decides what of the unsynced writes survives */
   powerCut(random: () => number): void {
+    for (const { inode, from, to } of this.#moves.splice(0)) {
+      const place = random() < 0.5 ? to : from
+      for (const names of [from.folder.now, from.folder.durable]) names.delete(from.name)
+      for (const names of [to.folder.now, to.folder.durable]) names.delete(to.name)
+      for (const names of [place.folder.now, place.folder.durable]) names.set(place.name, inode)
+    }
     const cut = (folder: Folder): void => {
       const names = new Map(folder.durable)
       for (const [name, inode] of folder.now) if (random() < 0.5) names.set(name, inode)
@@ -172,8 +200,11 @@ class SimulatedDirectory implements LogDirectory {
   rename(from: string, to: string, into: LogDirectory = this): void {
     this.#disk.meet('rename', from)
     const inode = this.#inode(from)
+    const other = (into as SimulatedDirectory).#folder
     this.#folder.now.delete(from)
-    ;(into as SimulatedDirectory).#folder.now.set(to, inode)
+    other.now.set(to, inode)
+    if (other !== this.#folder)
+      this.#disk.moved(inode, { folder: this.#folder, name: from }, { folder: other, name: to })
   }
 
   remove(name: string): void {
@@ -184,6 +215,7 @@ class SimulatedDirectory implements LogDirectory {
   sync(): void {
     this.#disk.meet('syncDirectory', this.path)
     this.#folder.durable = new Map(this.#folder.now)
+    this.#disk.synced(this.#folder)
   }
 
   directory(name: string): LogDirectory

@@ -16,6 +16,7 @@ import {
   walSettings,
   writeRows
 } from '../wal/logs.js'
+import { salvageCommand } from '../wal/salvage.js'
 
 /** `castellan wal`: commands with which an operator inspects and mends the durable log. */
 export const walCommand: CommandDescription = {
@@ -40,7 +41,8 @@ export const walCommand: CommandDescription = {
       examples: ['castellan wal verify'],
       run: verify
     },
-    ...deadLetterCommands
+    ...deadLetterCommands,
+    salvageCommand
   ]
 }
 

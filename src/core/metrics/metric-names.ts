@@ -203,7 +203,11 @@ const gauges: readonly (readonly [name: string, across: AcrossWorkers, meaning: 
   ['wal.segments', 'sum', 'Files of the durable log'],
   ['wal.dead_letters', 'sum', 'Records that Kafka has refused for good; `castellan wal dead-letters` lists them'],
   ['wal.damaged_records', 'sum', 'Damaged records that were found in the durable log'],
-  ['wal.quarantined_segments', 'sum', 'Damaged files of the durable log that were moved aside'],
+  [
+    'wal.quarantined_segments',
+    'sum',
+    'Files of the durable log that were moved aside, because they are damaged or cannot be read'
+  ],
   ['wal.outcome_bytes', 'sum', 'Bytes on disk of what became of records of the durable log, for receipts'],
   ['wal.lost_outcomes', 'sum', 'Records whose outcome could not be written; their receipts say `unknown`'],
   ['wal.damaged_files', 'sum', 'Damaged files of receipts and keys of requests that were found'],

@@ -80,6 +80,7 @@ const durableLog = z.object({
   deadLetters: count,
   damagedRecords: count,
   quarantinedSegments: count,
+  setAsideRecords: count.describe('Records in files that the disk cannot read'),
   damagedFiles: count.describe('Damaged files of receipts and keys of requests')
 })
 
@@ -264,6 +265,7 @@ export const NOTHING: StatusPart = {
     deadLetters: 0,
     damagedRecords: 0,
     quarantinedSegments: 0,
+    setAsideRecords: 0,
     damagedFiles: 0
   },
   topics: none,

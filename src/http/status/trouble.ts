@@ -386,12 +386,17 @@ const troubles = {
     next: 'castellan wal dead-letters names the reasons. Remove the cause, then castellan wal replay or discard.',
     see: LOG_DOCS
   }),
-  logDamaged: rowsOf<readonly [subject: string, cause: string]>({
-    when: ({ log: { damagedRecords, quarantinedSegments, damagedFiles } }) => {
+  logDamaged: rowsOf<readonly [subject: string, cause: string, next?: string]>({
+    when: ({ log: { damagedRecords, quarantinedSegments, setAsideRecords, damagedFiles } }) => {
       const found = `${countOf(damagedRecords, 'damaged record')} and ${countOf(quarantinedSegments, 'damaged file')}`
       const files = `${countOf(damagedFiles, 'damaged file')} of receipts or keys of requests`
       return [
-        ...only(damagedRecords + quarantinedSegments > 0, [
+        ...only(setAsideRecords > 0, [
+          'durable log',
+          `The disk cannot read ${countOf(setAsideRecords, 'record')}: set aside in quarantine/, where they wait.`,
+          'Check the disk. Stop the gateway, and run castellan wal salvage --append: the next start delivers what can be read.'
+        ] as const),
+        ...only(damagedRecords + quarantinedSegments > 0 && setAsideRecords === 0, [
           'durable log',
           `${found} were found; files were moved to quarantine/.`
         ] as const),
@@ -404,7 +409,7 @@ const troubles = {
     severity: 'warning',
     subject: ([subject]) => subject,
     cause: ([, cause]) => cause,
-    next: 'Check the disk. castellan wal verify names the damaged files.',
+    next: ([, , next = 'Check the disk. castellan wal verify names the damaged files.']) => next,
     see: LOG_DOCS
   }),
   clockAhead: rowsOf<string>({
@@ -678,6 +683,7 @@ const isToldHere = (text: string): boolean => !/^(no broker of cluster|worker \d
 function warningsIn({ gateway: { warnings } }: Judged, kind: string): string[] {
   const kindOf = (warning: string): string => {
     if (/Idempotency-Key/.test(warning)) return 'keysRefused'
+    if (/castellan wal salvage/.test(warning)) return 'logDamaged'
     return warning.startsWith('the clock ') ? 'clockAhead' : 'recordsOld'
   }
   return warnings.filter(warning => isToldHere(warning) && kindOf(warning) === kind)

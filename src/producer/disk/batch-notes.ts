@@ -4,7 +4,6 @@ import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { readLoggedRecord } from '../log/logged-record.js'
 import type { RecordPlace } from '../log/outcome-frames.js'
-import { askPatiently, readPatiently } from '../log/requested-entries.js'
 import type { Numbering } from '../memory/numbering.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
@@ -124,11 +123,7 @@ export class BatchNotes {
     const last = sequences.at(-1) ?? 0
     for (let from = sequences[0] ?? 1; from <= last; ) {
       const destinations = new Map([[destination, from]])
-      const found = await readPatiently(this.#options.logOf(), {
-        fromSequence: from,
-        maxBytes: RECALL_BYTES,
-        destinations
-      })
+      const found = await this.#options.logOf().read({ fromSequence: from, maxBytes: RECALL_BYTES, destinations })
       for (const entry of found.entries) if (wanted.has(entry.sequence)) entries.push(entry)
       from = found.isAtEnd ? last + 1 : found.nextSequence
     }
@@ -147,8 +142,8 @@ export class BatchNotes {
     entries: readonly StoredEntry[]
   ): Promise<Recalled> {
     const log = this.#options.logOf()
-    const { damagedEntries } = await log.look()
-    if (damagedEntries > 0 || !this.#options.wasIntact()) return { entries, isWhole: false }
+    const { damagedEntries, quarantinedSegments } = await log.look()
+    if (damagedEntries + quarantinedSegments > 0 || !this.#options.wasIntact()) return { entries, isWhole: false }
     const first = await this.#placeOfFirst(sequences, entries)
     for (const { sequence, body } of entries) {
       if (first === undefined) log.complete(sequence)
@@ -168,7 +163,7 @@ export class BatchNotes {
     const log = this.#options.logOf()
     if (log.logId === undefined) return undefined
     // Only receipts need it: a disk that cannot tell must not keep the batch from being sent.
-    const states = await askPatiently(() => log.states({ first: completed, count: 1 })).catch(() => undefined)
+    const states = await log.states({ first: completed, count: 1 }).catch(() => undefined)
     const outcome = states?.outcomes.get(completed)
     if (outcome?.type !== 'delivered') return undefined
     return { ...outcome, offset: outcome.offset < 0 ? outcome.offset : outcome.offset - nth }

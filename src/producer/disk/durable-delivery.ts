@@ -147,7 +147,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   /** Warnings about records that wait too long, one sentence each. */
   get warnings(): readonly string[] {
-    return [...(this.#retention?.warnings ?? []), ...this.#ownTime.warnings]
+    return [...this.#deps.queue.warnings, ...(this.#retention?.warnings ?? []), ...this.#ownTime.warnings]
   }
 
   /** Keys of records are written first: afterwards the log need not have the records any more. */

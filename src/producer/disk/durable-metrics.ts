@@ -80,6 +80,7 @@ const EMPTY: LogStats = {
   damagedEntries: 0,
   syncs: 0,
   quarantinedSegments: 0,
+  setAsideEntries: 0,
   deadLetters: 0,
   hasOutcomes: false,
   outcomeBytes: 0,

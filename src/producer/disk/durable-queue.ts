@@ -190,6 +190,13 @@ export class DurableQueue {
     return this.#options.keys?.logged
   }
 
+  /** Records that wait for an operator, in one sentence. */
+  get warnings(): readonly string[] {
+    const { setAsideEntries = 0 } = this.log?.stats ?? {}
+    const why = `${setAsideEntries} records of the durable log are set aside in quarantine/, because the disk cannot read them`
+    return setAsideEntries === 0 ? [] : [`${why}: stop the gateway, and run castellan wal salvage --append`]
+  }
+
   /** Used share of `wal.maxBytes`, as of the last look at the disk. */
   get usedShare(): number {
     return (this.log?.stats?.sizeBytes ?? 0) / this.#options.settings.maxBytes

@@ -13,6 +13,10 @@ const LOST_SIGHT: RecordState = {
   state: 'unknown',
   why: 'its outcome was not kept: receipts were switched off when it was settled, the disk had no room for it, or files of the durable log are damaged'
 }
+const SET_ASIDE: RecordState = {
+  state: 'waiting',
+  why: 'set aside: the disk cannot read it; castellan wal salvage reads what can be read'
+}
 const NOT_KEPT: RecordState = { state: 'unknown', why: 'its outcome is not kept any more' }
 const REFUSED: RecordState = { state: 'refused' }
 
@@ -50,7 +54,8 @@ export class DurableReceipts implements ReceiptStore {
       if (sequence === undefined) return REFUSED
       const destination = open.get(sequence)
       if (destination !== undefined) return this.#waiting(destination, sequence, known.openSinceMs)
-      return stateOf(known, sequence) ?? (isExpired(sequence) ? NOT_KEPT : LOST_SIGHT)
+      const isAside = open.has(sequence)
+      return stateOf(known, sequence) ?? (isAside ? SET_ASIDE : isExpired(sequence) ? NOT_KEPT : LOST_SIGHT)
     })
     return { type: 'found', records, isSettled }
   }

@@ -1,6 +1,6 @@
 import type { Logger } from '../../core/model.js'
 import type { StoredEntry } from '../log/entry.js'
-import { isStuck, RETRY_MS, type ReadLog } from '../log/requested-entries.js'
+import type { ReadLog } from '../log/requested-entries.js'
 
 /** A reader of the entries of one destination. */
 export interface FeedTarget {
@@ -18,6 +18,8 @@ export interface FeedTarget {
 
 /** Size of one read: enough for several batches. */
 const READ_BYTES = 1024 * 1024
+/** Pause after a read that failed. */
+const RETRY_MS = 1_000
 /** Limit of destinations of one read, because they are copied to the thread of the log. */
 const MAX_TARGETS = 1_000
 
@@ -36,9 +38,6 @@ export class LogFeed {
   #isStopped = false
   /** The end of a pause after a read that failed as a whole. */
   #timer: NodeJS.Timeout | undefined
-  /** Ends of pauses of targets whose next entry the disk could not read. */
-  readonly #pauses = new Set<NodeJS.Timeout>()
-  readonly #paused = new Set<FeedTarget>()
   #whenQuiet: (() => void) | undefined
 
   constructor(read: ReadLog, log: Logger) {
@@ -48,7 +47,6 @@ export class LogFeed {
 
   /** The target may take entries. */
   want(target: FeedTarget): void {
-    if (this.#paused.has(target)) return
     this.#wanting.add(target)
     this.#readSoon()
   }
@@ -57,7 +55,6 @@ export class LogFeed {
   async stop(): Promise<void> {
     this.#isStopped = true
     clearTimeout(this.#timer)
-    for (const pause of this.#pauses) clearTimeout(pause)
     if (this.#isReading) await new Promise<void>(resolve => (this.#whenQuiet = resolve))
   }
 
@@ -78,7 +75,7 @@ export class LogFeed {
     try {
       await this.#serve(targets)
     } catch (error) {
-      this.#tell(error)
+      this.#log.error({ err: error }, 'the durable log could not be read; trying again')
       this.#rest()
     }
     this.#isReading = false
@@ -86,34 +83,12 @@ export class LogFeed {
     this.#readSoon()
   }
 
-  #tell(error: unknown): void {
-    this.#log.error({ err: error }, 'the durable log could not be read; trying again')
-  }
-
-  /** The log cannot be read at all for now. */
+  /** The log cannot be read for now. */
   #rest(): void {
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#readSoon()
     }, RETRY_MS)
-  }
-
-  /** Sets those aside whose next entry the disk cannot read: the others may want entries that it can. */
-  #pause(failed: readonly FeedTarget[]): void {
-    if (this.#pauses.size === 0) this.#tell(new Error('the disk cannot read the next entry'))
-    for (const target of failed) {
-      this.#wanting.delete(target)
-      this.#paused.add(target)
-    }
-    const pause = setTimeout(() => {
-      this.#pauses.delete(pause)
-      for (const target of failed) {
-        this.#paused.delete(target)
-        this.#wanting.add(target)
-      }
-      this.#readSoon()
-    }, RETRY_MS)
-    this.#pauses.add(pause)
   }
 
   /** The target that has waited longest, and others at its position or further on. */
@@ -141,13 +116,8 @@ export class LogFeed {
       destinations.set(target.destination, wanted)
       fromSequence = Math.min(fromSequence, wanted)
     }
-    const result = await this.#read({ fromSequence, maxBytes: READ_BYTES, destinations })
+    const { entries, nextSequence, isAtEnd } = await this.#read({ fromSequence, maxBytes: READ_BYTES, destinations })
     if (this.#isStopped) return
-    const { entries, nextSequence, isAtEnd, unreadable } = result
-    if (unreadable === undefined && isStuck(result, fromSequence)) {
-      this.#pause([...targets].flatMap(([target, wanted]) => (wanted === fromSequence ? [target] : [])))
-      return
-    }
     for (const entry of entries) byName.get(entry.destination)?.offer(entry)
     for (const [target, wanted] of targets) {
       if (wanted > nextSequence) continue
@@ -156,6 +126,5 @@ export class LogFeed {
       this.#wanting.delete(target)
       this.#wanting.add(target)
     }
-    if (unreadable !== undefined) this.#pause([byName.get(unreadable)!])
   }
 }

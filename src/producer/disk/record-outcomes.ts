@@ -4,7 +4,6 @@ import { kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { LoggedRecords } from '../keys/logged-records.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
-import { readPatiently } from '../log/requested-entries.js'
 import { failures } from '../memory/failures.js'
 import { type PendingProduce, type Refusals, RequestOutcomes } from '../memory/pending-produce.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
@@ -201,9 +200,9 @@ export class RecordOutcomes {
     return true
   }
 
-  /** `undefined`: the entry is completed, or was lost to damage. */
+  /** `undefined`: the entry is completed, set aside, or was lost to damage. */
   async #entryAt(sequence: number): Promise<StoredEntry | undefined> {
-    const { entries } = await readPatiently(this.#options.logOf(), { fromSequence: sequence, maxBytes: 1 })
+    const { entries } = await this.#options.logOf().read({ fromSequence: sequence, maxBytes: 1 })
     return entries.find(entry => entry.sequence === sequence)
   }
 }

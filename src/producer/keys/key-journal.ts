@@ -1,4 +1,5 @@
 import { KEYS_DIRECTORY, type LogDirectory, type LogFile } from '../log/files.js'
+import { ReadablePages } from '../log/unreadable.js'
 import {
   answerIn,
   encodeFileHeader,
@@ -141,7 +142,7 @@ export class KeyJournal {
   #bytesOf(id: number): Buffer {
     const file = this.#directory.open(nameOf(id), 'read')
     try {
-      return file.read(0, file.sizeBytes)
+      return new ReadablePages(file).read(0, file.sizeBytes)
     } finally {
       file.close()
     }

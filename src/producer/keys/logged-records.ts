@@ -4,7 +4,6 @@ import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { readLoggedRecord } from '../log/logged-record.js'
 import type { EntryOutcome } from '../log/outcome-frames.js'
-import { askPatiently, readPatiently } from '../log/requested-entries.js'
 import { failures } from '../memory/failures.js'
 import type { KeyName } from './key-frames.js'
 import type { KeyJournal } from './key-journal.js'
@@ -95,7 +94,7 @@ export class LoggedRecords {
   /** Finds what became of records of the journal that are no longer in the log. @throws when the log cannot be read */
   async resolve(log: KeyedLog): Promise<void> {
     for (const [sequence, { records, index }] of [...this.#bySequence]) {
-      const { open, outcomes } = await askPatiently(() => log.states({ first: sequence, count: 1 }))
+      const { open, outcomes } = await log.states({ first: sequence, count: 1 })
       if (open.length > 0 || records.outcomeOf(index) !== undefined) continue
       this.#bySequence.delete(sequence)
       records.conclude(index, outcomeOf(outcomes.get(sequence)) ?? { ...SOMEWHERE, timestampMs: records.key.atMs })
@@ -118,7 +117,7 @@ const outcomeOf = (known: EntryOutcome | undefined): RecordOutcome | undefined =
 
 async function* entriesFrom(log: KeyedLog, from: number): AsyncGenerator<StoredEntry> {
   for (let isAtEnd = false; !isAtEnd; ) {
-    const read = await readPatiently(log, { fromSequence: from, maxBytes: READ_BYTES })
+    const read = await log.read({ fromSequence: from, maxBytes: READ_BYTES })
     yield* read.entries
     from = read.nextSequence
     isAtEnd = read.isAtEnd

@@ -103,6 +103,8 @@ export interface StoreStats {
   /** Syncs of files since the log was opened. */
   readonly syncs: number
   readonly quarantinedSegments: number
+  /** Open entries that the disk cannot read: they wait in `quarantine/` for an operator. */
+  readonly setAsideEntries: number
 }
 
 /** Statistics of the log. */

@@ -1,5 +1,4 @@
-import { segmentIndexOf } from './recovery.js'
-import type { LogSegment, SequenceRange } from './segment.js'
+import { type LogSegment, type SequenceRange, segmentIndexOf } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'
 import type { SegmentIndexes } from './segment-indexes.js'
 
@@ -111,8 +110,8 @@ const wantedIn = ({ names }: SegmentIndex, { cluster, except }: DestinationSearc
 /** An entry that is not completed. */
 export interface OpenEntry {
   readonly sequence: number
-  /** `cluster/topic`. */
-  readonly destination: string
+  /** `cluster/topic`; absent: the entry is set aside, because the disk cannot read it. */
+  readonly destination?: string
 }
 
 /**

@@ -10,6 +10,24 @@ export const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer,
 export const saltedCrc = (bytes: Uint8Array, seed: number): number =>
   bytes.length === 0 ? seed >>> 0 : crc32(bytes, seed)
 
+/** What the steps of CRC-32 add, by the low byte; the high byte of each is another one. */
+const STEPS = Array.from({ length: 256 }, (_, byte) => {
+  let step = byte
+  for (let bit = 0; bit < 8; bit++) step = step & 1 ? (step >>> 1) ^ 0xedb88320 : step >>> 1
+  return step >>> 0
+})
+const LOW_BYTES = Uint8Array.from({ length: 256 }, (_, high) => STEPS.findIndex(step => step >>> 24 === high))
+
+/** The seed with which {@link saltedCrc} gives `crc` for these bytes: there is one, whatever they are. */
+export function saltBehind(crc: number, bytes: Uint8Array): number {
+  let register = ~crc >>> 0
+  for (let at = bytes.length - 1; at >= 0; at--) {
+    const low = LOW_BYTES[register >>> 24]!
+    register = (((register ^ STEPS[low]!) << 8) | (low ^ bytes[at]!)) >>> 0
+  }
+  return ~register >>> 0
+}
+
 /** Of the journals: magic, version, salt, id, and their CRC. */
 export const JOURNAL_HEADER_BYTES = 32
 const VERSION = 1

@@ -34,9 +34,6 @@ export interface DeadLetterList {
   readonly isAtEnd: boolean
 }
 
-export const unreadable = (sequence: number): Error =>
-  new Error(`the disk cannot read the dead letters from ${sequence} on; nothing of them was changed`)
-
 /** Its name below the log's directory. */
 export const DEAD_LETTER_DIRECTORY = 'dead'
 const LENGTH_BYTES = 4

@@ -2,6 +2,7 @@ import { LogUnusableError } from './availability.js'
 import { journalIdOf, type LogDirectory, segmentIdOf, withFile } from './files.js'
 import { isJournalOfOurs } from './progress-journal.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
+import { ReadablePages } from './unreadable.js'
 
 const FORMAT_NAME = 'FORMAT'
 const FORMAT = Buffer.from('castellan-log 1\n')
@@ -31,10 +32,10 @@ export function writeFormat(directory: LogDirectory): void {
   file.close()
 }
 
-/** `undefined` when it was never written, or a power cut left it empty or full of zeros. */
+/** `undefined` when it was never written or cannot be read, or a power cut left it empty or full of zeros. */
 function readFormat(directory: LogDirectory): Buffer | undefined {
   if (!directory.list().includes(FORMAT_NAME)) return undefined
-  const bytes = withFile(directory, FORMAT_NAME, file => file.read(0, FORMAT.length + 1))
+  const bytes = withFile(directory, FORMAT_NAME, file => new ReadablePages(file).read(0, FORMAT.length + 1))
   return bytes.every(byte => byte === 0) ? undefined : bytes
 }
 

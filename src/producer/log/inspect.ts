@@ -1,14 +1,17 @@
 import { codeOf } from './availability.js'
 import { backlogOf, type DestinationBacklog } from './backlog.js'
-import { DEAD_LETTER_DIRECTORY, type DeadLetter, toDeadLetter, unreadable } from './dead-letters.js'
+import { DEAD_LETTER_DIRECTORY, type DeadLetter, toDeadLetter } from './dead-letters.js'
+import type { StoredEntry } from './entry.js'
 import { LogReader } from './entry-reader.js'
 import { type LogDirectory, ReadOnlyDirectory, withFile } from './files.js'
+import { QUARANTINE_DIRECTORY } from './quarantine.js'
 import { type Recovered, type RecoveryReport, recover } from './recovery.js'
-import { isStuck } from './requested-entries.js'
+import { directoriesWithSegments, entriesAside, type TellPosition } from './salvage.js'
 import { scanMerged, scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
 import { SegmentIndexes } from './segment-indexes.js'
 import { readTrailer } from './segment-writer.js'
+import { ReadablePages } from './unreadable.js'
 
 /** What one segment holds. */
 export interface SegmentReport {
@@ -44,13 +47,13 @@ const MAX_LOOKS = 10
 export const inspectLog = (directory: LogDirectory): LogReport =>
   whileUnchanged(() => {
     const readOnly = new ReadOnlyDirectory(directory)
-    const { segments, report } = recoverIn(readOnly)
+    const { segments, aside, report } = recoverIn(readOnly)
     return {
-      segments: segments.map(segment => reportOf(readOnly, segment)),
+      segments: [...segments.map(segment => reportOf(readOnly, segment)), ...aside.map(unreadable)],
       backlog: backlogOf(segments, new SegmentIndexes(readOnly, () => undefined)),
       report,
       deadLetters: countDeadLetters(readOnly),
-      quarantined: readOnly.directory('quarantine', true)?.list() ?? []
+      quarantined: readOnly.directory(QUARANTINE_DIRECTORY, true)?.list() ?? []
     }
   })
 
@@ -58,20 +61,24 @@ export const inspectLog = (directory: LogDirectory): LogReport =>
 export const verifyLog = (directory: LogDirectory): readonly SegmentReport[] =>
   whileUnchanged(() => {
     const readOnly = new ReadOnlyDirectory(directory)
-    return recoverIn(readOnly).segments.map(segment => {
+    const { segments, aside } = recoverIn(readOnly)
+    const read = segments.map(segment => {
       const report = reportOf(readOnly, segment)
       if (segment.sequences !== undefined) return { ...report, damagedEntries: damagedInMerged(readOnly, segment) }
-      const { index, damaged, torn } = withFile(readOnly, segment.name, file => scanSegment(file, segment))
+      const { index, damaged, torn } = withFile(readOnly, segment.name, file =>
+        scanSegment(new ReadablePages(file), segment)
+      )
       const missing = Math.max(0, segment.entryCount - index.count)
       // All entries before a seal were durable when it was written.
       const damagedEntries = damaged.length + missing + (report.isSealed ? torn.length : 0)
       return { ...report, damagedEntries }
     })
+    return [...read, ...aside.map(unreadable)]
   })
 
 function damagedInMerged(directory: LogDirectory, segment: LogSegment): number {
   const { sequences, lostCount } = withFile(directory, segment.name, file =>
-    scanMerged(file, segment.salt, segment.endBytes)
+    scanMerged(new ReadablePages(file), segment.salt, segment.endBytes)
   )
   return Math.max(segment.damagedCount, lostCount, segment.entryCount - sequences.length)
 }
@@ -84,27 +91,35 @@ export function* readDeadLetters(directory: LogDirectory, fromSequence = 1): Gen
   for (let isAtEnd = false; !isAtEnd; ) {
     const result = whileUnchanged(() => {
       const { segments, nextSequence } = recoverIn(readOnly)
-      const reader = new LogReader(
-        readOnly,
-        segments,
-        new SegmentIndexes(readOnly, () => undefined),
-        () => undefined,
-        () => 0
-      )
+      const reader = new LogReader(readOnly, segments, new SegmentIndexes(readOnly, () => undefined), () => undefined)
       try {
         return reader.read({ fromSequence, maxBytes: READ_BYTES }, nextSequence)
       } finally {
         reader.close()
       }
     })
-    if (isStuck(result, fromSequence)) throw unreadable(fromSequence)
     for (const entry of result.entries) yield toDeadLetter(entry)
     fromSequence = result.nextSequence
     isAtEnd = result.isAtEnd
   }
 }
 
-const recoverIn = (directory: LogDirectory): Recovered => recover(directory, () => directory)
+/** What the segments of a log hold; changes nothing. */
+export const recoverIn = (directory: LogDirectory): Recovered =>
+  recover(new ReadOnlyDirectory(directory), () => directory)
+
+/** The entries of segments that were set aside, as far as the disk can read them; changes nothing. */
+export function* readAside(
+  directory: LogDirectory,
+  tell: TellPosition
+): Generator<StoredEntry & { readonly letter: DeadLetter | undefined }> {
+  for (const one of directoriesWithSegments(directory)) {
+    const isDead = one.path !== directory.path
+    for (const segment of recoverIn(one).aside)
+      for (const entry of entriesAside(one, segment, tell))
+        yield { ...entry, letter: isDead ? toDeadLetter(entry) : undefined }
+  }
+}
 
 function countDeadLetters(directory: LogDirectory): number {
   const dead = directory.directory(DEAD_LETTER_DIRECTORY, true)
@@ -112,14 +127,25 @@ function countDeadLetters(directory: LogDirectory): number {
 }
 
 function reportOf(directory: LogDirectory, segment: LogSegment): SegmentReport {
+  const isSealed = withFile(directory, segment.name, file => readTrailer(file, segment.salt) !== undefined)
+  return { ...countsOf(segment), isSealed }
+}
+
+/** Of a segment that is set aside: its open entries count as damaged until they are salvaged. */
+const unreadable = (segment: LogSegment): SegmentReport => ({
+  ...countsOf(segment),
+  damagedEntries: segment.openCount,
+  isSealed: false
+})
+
+function countsOf(segment: LogSegment): Omit<SegmentReport, 'isSealed'> {
   return {
     name: segment.name,
     sizeBytes: segment.endBytes,
     firstSequence: segment.firstSequence,
     entries: segment.entryCount,
     openEntries: segment.openCount,
-    damagedEntries: segment.damagedCount,
-    isSealed: withFile(directory, segment.name, file => readTrailer(file, segment.salt) !== undefined)
+    damagedEntries: segment.damagedCount
   }
 }
 

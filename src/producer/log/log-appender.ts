@@ -111,6 +111,11 @@ export class LogAppender {
     return failure === undefined
   }
 
+  /** Appends nothing more to a segment, if it is the open one. @returns why it could not be closed */
+  leave(segment: LogSegment): Refusal | undefined {
+    return this.#writer?.segment === segment ? this.#orFail(() => this.#closeWriter()) : undefined
+  }
+
   /** Closes the open segment with a seal. */
   close(): void {
     if (this.settle() === undefined) tryTo(() => this.#closeWriter())
@@ -137,7 +142,7 @@ export class LogAppender {
     if (!writer) return
     writer.settle(true)
     this.#noteSynced(writer.segment)
-    this.#leave(writer)
+    this.#left(writer)
     if (!writer.seal()) {
       this.#parts.options.report({ segment: writer.segment.name }, 'a segment of the durable log could not be sealed')
     }
@@ -152,7 +157,7 @@ export class LogAppender {
   }
 
   /** Nothing is written to this segment any more. */
-  #leave(writer: SegmentWriter): void {
+  #left(writer: SegmentWriter): void {
     this.#writer = undefined
     this.#syncs += writer.syncs
     this.#nextSequence = writer.segment.endSequence
@@ -219,7 +224,7 @@ export class LogAppender {
     const failed = this.#writer
     const isCut = failed === undefined || failed.cut()
     if (failed) {
-      this.#leave(failed)
+      this.#left(failed)
       this.#parts.indexes.closed(failed.segment)
     }
     try {

@@ -19,13 +19,15 @@ import type { FoundOutcomes, OutcomeLimits, OutcomeSearch } from './outcome-stor
 import { OutcomeStore } from './outcome-store.js'
 import type { Progress } from './progress-journal.js'
 import { ProgressRecorder } from './progress-recorder.js'
-import { completeRange, type Recovered, type RecoveryReport, recover } from './recovery.js'
+import { QUARANTINE_DIRECTORY } from './quarantine.js'
+import { type Recovered, type RecoveryReport, recover } from './recovery.js'
 import type { ReadRequest, ReadResult } from './requested-entries.js'
-import type { LogSegment, SequenceRange } from './segment.js'
+import { completeRange, type LogSegment, type SequenceRange } from './segment.js'
 import { SegmentIndexes } from './segment-indexes.js'
 import { SegmentList, SpareSegments } from './segment-list.js'
 import { SegmentMerger } from './segment-merger.js'
 import { readTrailer } from './segment-writer.js'
+import { readAgain, UnreadableSegment } from './unreadable.js'
 
 export interface LogStoreOptions extends LogAppenderOptions {
   /** Disk space for all segments together; appends beyond it are refused. */
@@ -42,6 +44,8 @@ export interface LogStoreOptions extends LogAppenderOptions {
   readonly clock: MonotonicClock
   /** How long the outcomes of completed entries are kept. Absent: they are not kept. */
   readonly receipts?: OutcomeLimits | undefined
+  /** Waits a moment before the disk is asked again for what it could not read. Absent: it is asked again at once. */
+  readonly pause?: (() => void) | undefined
 }
 
 /** Completed entries may take this part (1/8) of the limit in segments that could be merged. */
@@ -111,10 +115,11 @@ export class LogStore {
     this.#options = options
     this.#directory = directory
     const isFormatDamaged = checkFormat(directory)
-    const found = recover(directory, () => directory.directory('quarantine'))
+    const found = recover(directory, () => directory.directory(QUARANTINE_DIRECTORY), options.pause)
     this.#outcomes = options.receipts && this.#openOutcomes(options.receipts, found)
     this.recovered = found.report
     this.#tellDamage()
+    for (const segment of found.aside) this.#tellAside(segment)
     this.#notes = found.notes
     this.#enqueued = found.report.openEntries
     this.#damagedEntries = found.report.damagedEntries
@@ -126,13 +131,14 @@ export class LogStore {
     this.#segments = new SegmentList({
       directory,
       segments: found.segments,
+      aside: found.aside,
       spares: this.#spares,
       minSpareBytes: options.segmentBytes / 2,
       onRemoved: segment => this.#reader.forget(segment),
       keepNext: () => this.#progress.write([this.#appender.next]) && this.#syncProgress(),
       syncProgress: () => this.#syncProgress()
     })
-    this.#reader = new LogReader(directory, this.#segments.all, this.#indexes, onDamaged, clock)
+    this.#reader = new LogReader(directory, this.#segments.all, this.#indexes, onDamaged)
     this.#merger = new SegmentMerger({ ...options, segments: this.#segments, reader: this.#reader })
     this.#progress = new ProgressRecorder({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
     this.#appender = new LogAppender({
@@ -165,7 +171,8 @@ export class LogStore {
       completed: this.#completed,
       damagedEntries: this.#damagedEntries,
       syncs: this.#appender.syncs + this.#progress.syncs,
-      quarantinedSegments: this.recovered.quarantinedFiles.length + this.#segments.quarantinedCount
+      quarantinedSegments: this.recovered.quarantinedFiles.length + this.#segments.quarantinedCount,
+      setAsideEntries: this.#segments.asideEntries
     }
   }
 
@@ -222,7 +229,7 @@ export class LogStore {
 
   #complete(ranges: readonly SequenceRange[]): number {
     let count = 0
-    for (const range of ranges) count += completeRange(this.#segments.all, range)
+    for (const range of ranges) for (const segments of this.#lists) count += completeRange(segments, range)
     if (count === 0) return 0
     this.#completed += count
     this.#progress.write(ranges.map(range => ({ type: 'completed', range })))
@@ -241,34 +248,71 @@ export class LogStore {
   /** Entries that are not completed, in the order of their sequences. */
   read(request: ReadRequest): ReadResult {
     const damagedBefore = this.#damagedEntries
-    const result = this.#reader.read(request, this.#appender.endSequence)
+    const result = this.#reading(() => this.#reader.read(request, this.#appender.endSequence))
     if (this.#damagedEntries > damagedBefore) this.#segments.removeFinished()
     return result
   }
 
-  /** The open entries of each destination. @throws when a segment cannot be read */
+  /** The open entries of each destination. */
   backlog(): ReadonlyMap<string, DestinationBacklog> {
-    return backlogOf(this.#segments.all, this.#indexes)
+    return this.#reading(() => backlogOf(this.#segments.all, this.#indexes))
   }
 
-  /** The destinations that have open entries from some sequence on. @throws when a segment cannot be read */
+  /** The destinations that have open entries from some sequence on. */
   search(request: DestinationSearch): FoundDestinations {
-    return searchDestinations(this.#segments.all, this.#indexes, request)
+    return this.#reading(() => searchDestinations(this.#segments.all, this.#indexes, request))
   }
 
-  /** The open entries among those of a range, as runs. */
+  /** The open entries among those of a range, as runs; also those that are set aside. */
   openRuns({ first, count }: SequenceRange): readonly SequenceRange[] {
-    return openRunsBetween(this.#segments.all, first, first + count)
+    const runs = this.#lists.flatMap(segments => openRunsBetween(segments, first, first + count))
+    return runs.sort((one, other) => one.first - other.first)
   }
 
-  /** What is known about a run of entries. @throws when a segment cannot be read */
+  /** What is known about a run of entries. @throws when files of outcomes cannot be read */
   states(search: OutcomeSearch): EntryStates {
-    const end = search.first + search.count
-    const found = this.#outcomes?.find(search) ?? NO_OUTCOMES
-    const open = search.from === undefined ? openBetween(this.#segments.all, this.#indexes, search.first, end) : []
+    const found = readAgain(() => this.#outcomes?.find(search) ?? NO_OUTCOMES, this.#options.pause)
+    const open = search.from === undefined ? this.#reading(() => this.#openBetween(search)) : []
     const [first] = open
     const openSinceMs = first && this.#reader.acceptedAtMs(first.sequence)
     return { ...found, open, openSinceMs, endSequence: this.#appender.endSequence }
+  }
+
+  #openBetween({ first, count }: SequenceRange): OpenEntry[] {
+    const open = openBetween(this.#segments.all, this.#indexes, first, first + count)
+    for (const run of openRunsBetween(this.#segments.aside, first, first + count))
+      for (let sequence = run.first; sequence < run.first + run.count; sequence++) open.push({ sequence })
+    return open.sort((one, other) => one.sequence - other.sequence)
+  }
+
+  /** Segments whose entries count, whether the disk can read them or not. */
+  get #lists(): readonly (readonly LogSegment[])[] {
+    return [this.#segments.all, this.#segments.aside]
+  }
+
+  /** Reads segments. One that the disk cannot read is set aside at once, and the others are read. */
+  #reading<T>(read: () => T): T {
+    for (;;) {
+      try {
+        return readAgain(read, this.#options.pause)
+      } catch (error) {
+        if (!(error instanceof UnreadableSegment)) throw error
+        this.#setAside(error)
+      }
+    }
+  }
+
+  #setAside({ segment, cause }: UnreadableSegment): void {
+    const refusal = this.#appender.leave(segment)
+    if (this.#group !== undefined) this.#group.refusal ??= refusal
+    this.#segments.setAside(segment)
+    this.#tellAside(segment, cause)
+  }
+
+  #tellAside({ name, openCount: records }: LogSegment, err?: unknown): void {
+    const message =
+      'the disk cannot read a file of the durable log: its records are set aside in quarantine/, and wait there. Stop the gateway and run castellan wal salvage'
+    this.#options.report({ segment: name, records, err }, message)
   }
 
   /** Makes everything committed so far survive a power cut. Returns false when that failed. */
@@ -285,6 +329,7 @@ export class LogStore {
       this.#isDiskLow = false
     }
     this.#spares.tick()
+    this.#segments.moveAside()
     this.#progress.mend()
     this.#outcomes?.tick()
     this.#mergeSegments()
@@ -297,7 +342,12 @@ export class LogStore {
     if (wastedBytes === 0 || this.#availability.state === 'closed') return
     if (wastedBytes <= maxWastedBytes && this.#refusalFor(0) === undefined) return
     this.#syncProgress()
-    this.#merger.mergeNext()
+    try {
+      readAgain(() => this.#merger.mergeNext(), this.#options.pause)
+    } catch (error) {
+      if (!(error instanceof UnreadableSegment)) throw error
+      this.#setAside(error)
+    }
   }
 
   /** Closes the open segment with a seal. */
@@ -376,7 +426,7 @@ export class LogStore {
 
   *#snapshot(): Generator<Progress> {
     yield this.#appender.next
-    for (const segment of this.#segments.all) {
+    for (const segment of this.#lists.flat()) {
       for (const range of segment.completed()) yield { type: 'completed', range }
     }
     const ids = new Set(this.#segments.all.map(({ id }) => id))

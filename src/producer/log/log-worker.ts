@@ -4,7 +4,7 @@ import { toBuffer } from './bytes.js'
 import { DeadLetters } from './dead-letters.js'
 import { LogCore } from './log-host.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
-import { NodeDirectory } from './node-files.js'
+import { NodeDirectory, standStill } from './node-files.js'
 import type { ReadResult } from './requested-entries.js'
 import type { AnsweredCall, CommitReply, LogCall, LogReply, LogThreadOptions } from './thread-log-host.js'
 
@@ -26,6 +26,7 @@ try {
     directory: new NodeDirectory(path),
     now: Date.now,
     clock: () => performance.now(),
+    pause: standStill,
     newSalt: () => (salt = (salt + SALT_STEP) >>> 0),
     report: (fields, message) => send({ type: 'report', fields: printable(fields), message })
   }

@@ -4,9 +4,10 @@ import type { Logger } from '../../core/model.js'
 import { LogUnusableError } from './availability.js'
 import { DirectoryLock } from './directory-lock.js'
 import { DurableLog } from './durable-log.js'
-import { KEYS_DIRECTORY, type LogDirectory, outcomesIdOf, segmentIdOf } from './files.js'
+import { journalIdOf, KEYS_DIRECTORY, type LogDirectory, outcomesIdOf, segmentIdOf } from './files.js'
 import { NodeDirectory } from './node-files.js'
 import { type OutcomeLimits, RECEIPT_DIRECTORY } from './outcome-store.js'
+import { QUARANTINE_DIRECTORY } from './quarantine.js'
 import type { RecoveryReport } from './recovery.js'
 import type { WalSettings } from './settings.js'
 import { openLogThread } from './thread-log-host.js'
@@ -67,7 +68,8 @@ export async function openDurableLog(settings: WalSettings, deps: DurableLogDeps
 
 /** Whether a directory holds records of a log. It need not exist. */
 export const holdsRecords = (directory: string): boolean =>
-  namesIn(resolve(directory)).some(name => segmentIdOf(name) !== undefined)
+  namesIn(resolve(directory)).some(name => segmentIdOf(name) !== undefined) ||
+  namesIn(join(resolve(directory), QUARANTINE_DIRECTORY)).some(name => journalIdOf(name) !== undefined)
 
 /** Whether a directory holds records of a log, or says what became of some. It need not exist. */
 export const holdsLog = (directory: string): boolean =>

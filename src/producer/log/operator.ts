@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { LogUnusableError, type Refusal } from './availability.js'
-import { DeadLetters, unreadable } from './dead-letters.js'
+import { DeadLetters } from './dead-letters.js'
 import { DirectoryLock, isLocked } from './directory-lock.js'
 import { encodeEntry } from './entry.js'
 import type { LogDirectory } from './files.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
-import { NodeDirectory } from './node-files.js'
+import { NodeDirectory, standStill } from './node-files.js'
 import { holdsRecords, workerNamesIn } from './open-durable-log.js'
-import { isStuck } from './requested-entries.js'
+import { type SalvagedSegment, salvageLog, type TellPosition } from './salvage.js'
 import type { WalSettings } from './settings.js'
 
 /** One of the logs in a directory: the log of a single process, or of a worker. */
@@ -52,6 +52,18 @@ export const replay: Redrive = (log, settings, which, report) =>
 export const discard: Redrive = (log, settings, which, report) =>
   withOwnLog(log, settings, report, options => discardDeadLetters(options, settings.maxDeadLetterBytes, which))
 
+/**
+ * Puts back what can be read of segments that were set aside, also of dead letters.
+ *
+ * @throws LogUnusableError when another process has the log open
+ */
+export const salvage = (
+  log: ExistingLog,
+  settings: WalSettings,
+  report: Report,
+  tell: TellPosition
+): Promise<readonly SalvagedSegment[]> => withOwnLog(log, settings, report, options => salvageLog(options, tell))
+
 async function withOwnLog<T>(
   { directory }: ExistingLog,
   settings: WalSettings,
@@ -64,7 +76,17 @@ async function withOwnLog<T>(
   try {
     const { fsyncPuts: syncPuts, fsyncTakes: syncTakes } = settings
     const newSalt = (): number => (salt = (salt + 1) >>> 0)
-    return use({ ...settings, directory, syncPuts, syncTakes, now: Date.now, clock, newSalt, report })
+    return use({
+      ...settings,
+      directory,
+      syncPuts,
+      syncTakes,
+      now: Date.now,
+      clock,
+      newSalt,
+      pause: standStill,
+      report
+    })
   } finally {
     lock.release()
   }
@@ -119,10 +141,8 @@ function redrive(
   const dead = new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes })
   let count = 0
   try {
-    // From the first that was chosen: an operator can pass over one that the disk cannot read.
     for (let fromSequence = which ? Math.min(...which) : 1, isAtEnd = false; !isAtEnd; ) {
       const list = dead.list(fromSequence, READ_BYTES)
-      if (isStuck(list, fromSequence)) throw unreadable(fromSequence)
       for (const letter of list.letters) {
         if (which && !which.has(letter.sequence)) continue
         const refusal = take(letter)

@@ -97,9 +97,15 @@ export function readJournal(bytes: Buffer): ReadProgress | 'unknownVersion' {
   return { progress, damagedBytes: hasFrameBehind(bytes, offset, salt, KNOWN_TYPES) ? bytes.length - offset : 0 }
 }
 
+/** The salt of a journal whose header is whole and of this release's version. */
+export function saltOfProgress(bytes: Buffer): number | undefined {
+  const salt = saltOfJournal(bytes, MAGIC)
+  return typeof salt === 'number' ? salt : undefined
+}
+
 /** Whether its header is whole and of this release's version. */
 export const isJournalOfOurs = (file: LogFile): boolean =>
-  typeof saltOfJournal(file.read(0, JOURNAL_HEADER_BYTES), MAGIC) === 'number'
+  saltOfProgress(file.read(0, JOURNAL_HEADER_BYTES)) !== undefined
 
 /** A crash came before the header was on the disk. */
 const isUnwritten = (bytes: Buffer): boolean =>

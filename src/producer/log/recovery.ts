@@ -1,4 +1,4 @@
-import { LogUnusableError } from './availability.js'
+import { codeOf, LogUnusableError } from './availability.js'
 import { ENTRY_HEADER_BYTES } from './entry.js'
 import {
   journalIdOf,
@@ -9,19 +9,24 @@ import {
   segmentIdOf,
   segmentName,
   spareIdOf,
+  tryTo,
   withFile
 } from './files.js'
 import { type Progress, type ReadProgress, readJournal } from './progress-journal.js'
+import { forgetAside, segmentsAside } from './quarantine.js'
 import { scanMerged, scanSegment } from './scan-segment.js'
-import { LogSegment, type SequenceRange } from './segment.js'
+import { completeRange, LogSegment } from './segment.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import type { SegmentIndex } from './segment-index.js'
 import { readSealedSequences, readTrailer } from './segment-writer.js'
+import { isOfDisk, ReadablePages, readAgain } from './unreadable.js'
 
 /** The contents of a directory. */
 export interface Recovered {
   /** Rising ids. All are closed. */
   readonly segments: readonly LogSegment[]
+  /** Those that the disk cannot read now, or could not at an earlier time. */
+  readonly aside: readonly LogSegment[]
   /** Indexes of the segments that had to be scanned. */
   readonly indexes: ReadonlyMap<LogSegment, SegmentIndex>
   readonly notes: Map<string, Buffer>
@@ -64,18 +69,28 @@ interface Headed {
 /**
  * Reads what a directory holds. Moves segments with a damaged header to `quarantine`, and changes nothing else.
  *
+ * @param pause waits a moment before the disk is asked again
  * @throws LogUnusableError when another release wrote the files; nothing is touched then
  */
-export function recover(directory: LogDirectory, quarantine: () => LogDirectory): Recovered {
+export function recover(directory: LogDirectory, quarantine: () => LogDirectory, pause?: () => void): Recovered {
   const names = directory.list()
   const journalIds = names.flatMap(name => journalIdOf(name) ?? []).sort((a, b) => a - b)
-  const journals = journalIds.map(id => readProgress(directory, journalName(id)))
-  const { headed, damagedNames, leftovers } = readHeaders(directory, names)
+  const journals = journalIds.map(id => readProgress(directory, journalName(id), pause))
+  const { headed, damagedNames, leftovers, unreadable } = readHeaders(directory, names, pause)
+  // Nothing of the log can be read: what it holds is not to be told by that.
+  const [failure] = journals.flatMap(one => one.failure ?? [])
+  if (failure !== undefined && headed.length === 0 && journals.every(one => one.failure !== undefined)) throw failure
   const progress = journals.flatMap(one => one.progress)
   const synced = syncedEnds(progress)
-  const read = headed.map((one, index) => {
+  const read = headed.flatMap((one, index) => {
     const end = { synced: synced.get(one.header.id) ?? 0, progress }
-    return readSegment(directory, one, headed[index + 1]?.header, end)
+    try {
+      return readAgain(() => readSegment(directory, one, headed[index + 1]?.header, end), pause)
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      unreadable.push(one.name)
+      return []
+    }
   })
   for (const name of leftovers) directory.remove(name)
   for (const name of names) if ((spareIdOf(name) ?? mergeIdOf(name)) !== undefined) directory.remove(name)
@@ -86,17 +101,24 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
     directory.sync()
   }
   const segments = read.map(({ segment }) => segment)
-  const { notes, nextSequence, nextSegmentId } = applyProgress(segments, progress)
-  const usedIds = names.flatMap(name => segmentIdOf(name) ?? spareIdOf(name) ?? [])
+  const quarantined = segmentsAside(directory)
+  // An operator has put them back.
+  for (const segment of quarantined) if (names.includes(segment.name)) forgetAside(directory, segment)
+  const before = quarantined.filter(({ name }) => !names.includes(name))
+  const aside = [...before, ...unreadable.map(name => guessed(directory, name, headed, [...segments, ...before]))]
+  aside.sort((one, other) => one.id - other.id)
+  const { notes, nextSequence, nextSegmentId } = applyProgress([segments, aside], progress)
+  const usedIds = [...names.flatMap(name => segmentIdOf(name) ?? spareIdOf(name) ?? []), ...aside.map(({ id }) => id)]
   return {
     segments,
+    aside,
     indexes: new Map(read.flatMap(({ segment, index }) => (index ? [[segment, index] as const] : []))),
     notes,
     synced,
     // Unreadable bytes may have held entries, and notes may still name the sequences of such entries. New entries must
     // not get these sequences, so as many sequences are skipped as entries fit into these bytes.
     nextSequence:
-      segments.reduce((next, segment) => Math.max(next, segment.endSequence), nextSequence) +
+      [...segments, ...aside].reduce((next, segment) => Math.max(next, segment.endSequence), nextSequence) +
       mostEntriesIn(unreadBytes),
     nextSegmentId: usedIds.reduce((next, id) => Math.max(next, id + 1), nextSegmentId),
     journalIds,
@@ -121,6 +143,29 @@ function syncedEnds(progress: readonly Progress[]): Map<number, number> {
   return ends
 }
 
+/** A file that is not there any more is not one that cannot be read. */
+const isUnreadable = (error: unknown): boolean => isOfDisk(error) && codeOf(error) !== 'ENOENT'
+
+/**
+ * A segment that the disk cannot read: what is known from those around it. Entries may seem to be in it that are in none any
+ * more; none of its own is missing.
+ */
+function guessed(
+  directory: LogDirectory,
+  name: string,
+  headed: readonly Headed[],
+  others: readonly LogSegment[]
+): LogSegment {
+  const id = segmentIdOf(name)!
+  const own = headed.find(one => one.name === name)?.header
+  const next = headed.find(one => one.header.id > id)?.header
+  const endBytes = tryTo(() => sizeIn(directory)(name)) ? sizeIn(directory)(name) : 0
+  const before = others.reduce((end, other) => (other.id < id ? Math.max(end, other.endSequence) : end), 1)
+  const firstSequence = own?.firstSequence ?? before
+  const entryCount = next === undefined ? mostEntriesIn(endBytes) : next.firstSequence - firstSequence
+  return closed(new LogSegment({ id, salt: own?.salt ?? 0, firstSequence }, { endBytes, entryCount }))
+}
+
 const sizeIn =
   (directory: LogDirectory) =>
   (name: string): number =>
@@ -130,13 +175,30 @@ const mostEntriesIn = (bytes: number): number => Math.ceil(bytes / ENTRY_HEADER_
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
 
-function readProgress(directory: LogDirectory, name: string): ReadProgress {
+/** Bytes that the disk cannot read count as damaged. */
+function readProgress(directory: LogDirectory, name: string, pause?: () => void): FoundProgress {
   return withFile(directory, name, file => {
     const { sizeBytes } = file
-    const read = readJournal(file.read(0, Math.min(sizeBytes, MAX_JOURNAL_BYTES)))
+    const length = Math.min(sizeBytes, MAX_JOURNAL_BYTES)
+    let failure: unknown
+    let bytes: Buffer
+    try {
+      bytes = readAgain(() => file.read(0, length), pause)
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      failure = error
+      bytes = new ReadablePages(file).read(0, length)
+    }
+    const read = readJournal(bytes)
     if (read === 'unknownVersion') throw writtenByAnother(directory, name)
-    return { ...read, damagedBytes: read.damagedBytes + Math.max(0, sizeBytes - MAX_JOURNAL_BYTES) }
+    const damagedBytes = failure === undefined ? read.damagedBytes : Math.max(1, read.damagedBytes)
+    return { ...read, failure, damagedBytes: damagedBytes + Math.max(0, sizeBytes - MAX_JOURNAL_BYTES) }
   })
+}
+
+interface FoundProgress extends ReadProgress {
+  /** Why the disk could not read all of it. */
+  readonly failure: unknown
 }
 
 const writtenByAnother = (directory: LogDirectory, name: string): LogUnusableError =>
@@ -152,10 +214,13 @@ interface Headers {
    * merged segment replaces.
    */
   readonly leftovers: readonly string[]
+  /** Segments whose header the disk cannot read. */
+  readonly unreadable: string[]
 }
 
-function readHeaders(directory: LogDirectory, names: readonly string[]): Headers {
+function readHeaders(directory: LogDirectory, names: readonly string[], pause?: () => void): Headers {
   const headed: Headed[] = []
+  const unreadable: string[] = []
   const damagedNames: string[] = []
   const leftovers: string[] = []
   let mergedUpTo = 0
@@ -165,7 +230,14 @@ function readHeaders(directory: LogDirectory, names: readonly string[]): Headers
       leftovers.push(name)
       continue
     }
-    const bytes = withFile(directory, name, file => file.read(0, SEGMENT_HEADER_BYTES))
+    let bytes: Buffer
+    try {
+      bytes = readAgain(() => withFile(directory, name, file => file.read(0, SEGMENT_HEADER_BYTES)), pause)
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      unreadable.push(name)
+      continue
+    }
     const header = decodeSegmentHeader(bytes)
     if (header === 'unknownVersion') throw writtenByAnother(directory, name)
     if (header !== 'damaged' && segmentName(header.id) === name) {
@@ -174,7 +246,7 @@ function readHeaders(directory: LogDirectory, names: readonly string[]): Headers
     } else if (name === segmentNames.at(-1) && isUnwritten(bytes)) leftovers.push(name)
     else damagedNames.push(name)
   }
-  return { headed, damagedNames, leftovers }
+  return { headed, damagedNames, leftovers, unreadable }
 }
 
 const isUnwritten = (bytes: Buffer): boolean => bytes.length < SEGMENT_HEADER_BYTES || bytes.every(byte => byte === 0)
@@ -263,7 +335,7 @@ const closed = (segment: LogSegment): LogSegment => {
 }
 
 function applyProgress(
-  segments: readonly LogSegment[],
+  lists: readonly (readonly LogSegment[])[],
   progress: readonly Progress[]
 ): { notes: Map<string, Buffer>; nextSequence: number; nextSegmentId: number } {
   const notes = new Map<string, Buffer>()
@@ -282,31 +354,8 @@ function applyProgress(
     } else {
       const { first, count } = one.range
       nextSequence = Math.max(nextSequence, first + count)
-      completeRange(segments, one.range)
+      for (const segments of lists) completeRange(segments, one.range)
     }
   }
   return { notes, nextSequence, nextSegmentId }
-}
-
-/** Completes a run of sequences in all segments that hold them. @returns how many had been open */
-export function completeRange(segments: readonly LogSegment[], { first, count }: SequenceRange): number {
-  let newly = 0
-  for (let index = segmentIndexOf(segments, first); index < segments.length; index++) {
-    const segment = segments[index]!
-    if (segment.firstSequence >= first + count) break
-    newly += segment.completeBetween(first, first + count)
-  }
-  return newly
-}
-
-/** Index of the segment that holds `sequence`, or of the first one behind it. */
-export function segmentIndexOf(segments: readonly LogSegment[], sequence: number): number {
-  let low = 0
-  let high = segments.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (segments[middle]!.endSequence <= sequence) low = middle + 1
-    else high = middle
-  }
-  return low
 }

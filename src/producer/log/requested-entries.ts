@@ -1,4 +1,3 @@
-import { CastellanError } from '../../core/errors.js'
 import type { StoredEntry } from './entry.js'
 import type { LogSegment } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'
@@ -21,15 +20,7 @@ export interface ReadResult {
   readonly nextSequence: number
   /** No requested entry is behind `nextSequence` now. */
   readonly isAtEnd: boolean
-  /** The destination of the entry at `nextSequence`, where the disk cannot read that entry now. */
-  readonly unreadable?: string
 }
-
-/** The disk gives nothing: the log is to be read again a little later, until the disk works or the log gives the entries up. */
-export const isStuck = (
-  { nextSequence, isAtEnd }: Pick<ReadResult, 'nextSequence' | 'isAtEnd'>,
-  fromSequence: number
-): boolean => !isAtEnd && nextSequence <= fromSequence
 
 /** The lowest sequence that a request wants of a destination. */
 export function wantedFrom({ fromSequence, destinations, except }: ReadRequest, destination: string): number {
@@ -106,31 +97,3 @@ export class WantedEntries {
 
 /** Reads one piece of the log. */
 export type ReadLog = (request: ReadRequest) => Promise<ReadResult>
-
-/** Pause after a read that failed. */
-export const RETRY_MS = 1_000
-/** A disk that cannot be read for longer has more than a short trouble. */
-const MAX_RETRIES = 30
-
-/** Reads on while the disk gives nothing: an entry that is missing in the result has been completed, or given up. */
-export async function readPatiently(log: { readonly read: ReadLog }, request: ReadRequest): Promise<ReadResult> {
-  for (;;) {
-    const result = await log.read(request)
-    if (!isStuck(result, request.fromSequence)) return result
-    await pause()
-  }
-}
-
-/** Asks again while the disk cannot be read, half a minute long. @throws what the last question threw */
-export async function askPatiently<T>(ask: () => Promise<T>): Promise<T> {
-  for (let retries = 0; ; retries++) {
-    try {
-      return await ask()
-    } catch (error) {
-      if (retries === MAX_RETRIES || !(error instanceof CastellanError && error.code === 'logUnavailable')) throw error
-      await pause()
-    }
-  }
-}
-
-const pause = (): Promise<void> => new Promise(resolve => setTimeout(resolve, RETRY_MS))

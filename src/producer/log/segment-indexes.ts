@@ -1,10 +1,9 @@
-import type { MonotonicClock } from '../../core/model.js'
-import { type LogDirectory, type LogFile, type ReadableFile, withFile } from './files.js'
-import { isShortage, ReadableParts } from './read-troubles.js'
+import { type LogDirectory, type ReadableFile, withFile } from './files.js'
 import { rebuildMerged, scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'
 import { readSealedIndex } from './segment-writer.js'
+import { ofSegment } from './unreadable.js'
 
 /** Enough for the indexes of 4 million entries. */
 const MAX_BYTES = 32 * 1024 * 1024
@@ -18,8 +17,6 @@ export class SegmentIndexes {
   /** Least recently used first. */
   readonly #kept = new Map<LogSegment, SegmentIndex>()
   #keptBytes = 0
-  /** Pages that the last attempt to salvage a segment could not read. */
-  readonly #badPages = new Map<LogSegment, ReadonlySet<number>>()
 
   /** @param onDamaged an entry turns out to be lost */
   constructor(directory: LogDirectory, onDamaged: (segment: LogSegment) => void, maxBytes = MAX_BYTES) {
@@ -28,16 +25,11 @@ export class SegmentIndexes {
     this.#maxBytes = maxBytes
   }
 
-  /** @throws when the segment cannot be read */
+  /** @throws UnreadableSegment */
   of(segment: LogSegment): SegmentIndex {
     const index = this.#growing.get(segment) ?? this.#kept.get(segment) ?? this.#load(segment)
     if (!this.#growing.has(segment)) this.keep(segment, index)
     return index
-  }
-
-  /** Whether the index is in memory. */
-  has(segment: LogSegment): boolean {
-    return this.#growing.has(segment) || this.#kept.has(segment)
   }
 
   /** A new segment: its index stays here until the segment is closed. */
@@ -65,7 +57,6 @@ export class SegmentIndexes {
 
   /** Releases what is kept of a segment that is going to be removed. */
   forget(segment: LogSegment): void {
-    this.#badPages.delete(segment)
     this.#growing.delete(segment)
     this.#drop(segment)
   }
@@ -77,32 +68,17 @@ export class SegmentIndexes {
     this.#keptBytes -= index.memoryBytes
   }
 
-  /** The index in the seal, or of a scan if the seal is missing, or damaged, or cannot be read. */
+  /** The index in the seal, or of a scan if the seal is missing or damaged. */
   #load(segment: LogSegment): SegmentIndex {
-    return withFile(
-      this.#directory,
-      segment.name,
-      file => sealedIndex(file, segment) ?? this.#noted(segment, scanned(file, segment))
-    )
-  }
-
-  /**
-   * Makes the index of the entries that the disk can read, and gives up the others, if an earlier call met the same pages
-   * that cannot be read: a page that failed once may be readable soon.
-   *
-   * @returns whether there is an index now
-   * @throws when the segment cannot be opened, or for a shortage
-   */
-  salvage(segment: LogSegment, clock: MonotonicClock): boolean {
-    return withFile(this.#directory, segment.name, file => {
-      const parts = new ReadableParts(file, clock)
-      const index = scanned(parts, segment)
-      const before = this.#badPages.get(segment)
-      this.#badPages.set(segment, parts.badPages)
-      if (before === undefined || [...parts.badPages].some(page => !before.has(page))) return false
-      this.keep(segment, this.#noted(segment, index))
-      return true
-    })
+    try {
+      return withFile(
+        this.#directory,
+        segment.name,
+        file => readSealedIndex(file, segment) ?? this.#noted(segment, scanned(file, segment))
+      )
+    } catch (error) {
+      throw ofSegment(segment, error)
+    }
   }
 
   /** Tells of the entries that are lost. */
@@ -119,14 +95,4 @@ function scanned(file: ReadableFile, segment: LogSegment): SegmentIndex {
   const index = segment.sequences === undefined ? scanSegment(file, segment).index : rebuildMerged(file, segment)
   while (index.count < segment.entryCount) index.addLost()
   return index
-}
-
-/** @returns `undefined` also where the disk cannot read the seal: it may be able to read the entries */
-function sealedIndex(file: LogFile, segment: LogSegment): SegmentIndex | undefined {
-  try {
-    return readSealedIndex(file, segment)
-  } catch (error) {
-    if (isShortage(error)) throw error
-    return undefined
-  }
 }

@@ -1,10 +1,12 @@
 import type { MonotonicClock } from '../../core/model.js'
 import { type LogDirectory, type LogFile, spareName, tryTo } from './files.js'
+import { forgetAside, QUARANTINE_DIRECTORY, setAside } from './quarantine.js'
 import type { LogSegment } from './segment.js'
 
 export interface SegmentListOptions {
   readonly directory: LogDirectory
   readonly segments: readonly LogSegment[]
+  readonly aside: readonly LogSegment[]
   readonly spares: SpareSegments
   /** Smaller files are not kept as spares. */
   readonly minSpareBytes: number
@@ -19,6 +21,8 @@ export interface SegmentListOptions {
 /** All segments, by rising ids and sequences. Finished ones leave the list: they are reused, removed or quarantined. */
 export class SegmentList {
   readonly all: LogSegment[]
+  /** Those with open entries that the disk cannot read, by rising ids; they are in no other list. */
+  readonly aside: LogSegment[]
   readonly #options: SegmentListOptions
   readonly #reusable = new WeakSet<LogSegment>()
   #quarantinedCount = 0
@@ -26,16 +30,21 @@ export class SegmentList {
   constructor(options: SegmentListOptions) {
     this.#options = options
     this.all = [...options.segments]
+    this.aside = [...options.aside]
+    this.moveAside()
   }
 
   get sizeBytes(): number {
-    return this.all.reduce((total, segment) => total + segment.endBytes, 0)
+    return [...this.all, ...this.aside].reduce((total, segment) => total + segment.endBytes, 0)
   }
   get openEntries(): number {
     return this.all.reduce((total, segment) => total + segment.openCount, 0)
   }
   get quarantinedCount(): number {
-    return this.#quarantinedCount
+    return this.#quarantinedCount + this.aside.length
+  }
+  get asideEntries(): number {
+    return this.aside.reduce((total, segment) => total + segment.openCount, 0)
   }
   get newest(): LogSegment | undefined {
     return this.all.at(-1)
@@ -56,7 +65,33 @@ export class SegmentList {
     this.all.splice(this.all.indexOf(segments[0]!), segments.length, merged)
   }
 
+  /** The segment cannot be read: its entries wait until an operator puts back what can be read after all. */
+  setAside(segment: LogSegment): void {
+    this.#options.onRemoved(segment)
+    this.all.splice(this.all.indexOf(segment), 1)
+    this.aside.push(segment)
+    this.aside.sort((one, other) => one.id - other.id)
+    this.moveAside()
+  }
+
+  /** Moves the files of such segments, also those that the disk could not move before. */
+  moveAside(): void {
+    const { directory } = this.#options
+    const isHere = ({ name }: LogSegment): boolean => directory.list().includes(name)
+    for (const segment of this.aside) if (isHere(segment)) tryTo(() => setAside(directory, segment))
+  }
+
+  /** Entries that were read in time were delivered: nothing waits in these segments any more. */
+  #removeFinishedAside(): void {
+    for (const segment of this.aside.filter(({ openCount }) => openCount === 0)) {
+      if (!tryTo(() => forgetAside(this.#options.directory, segment))) continue
+      this.aside.splice(this.aside.indexOf(segment), 1)
+      this.#quarantinedCount++
+    }
+  }
+
   removeFinished(): void {
+    this.#removeFinishedAside()
     if (!this.all.some(segment => segment.isFinished)) return
     // Notes of batches tell which missing entries Kafka has, so they must reach the disk before entries are removed.
     this.#options.syncProgress()
@@ -82,7 +117,7 @@ export class SegmentList {
   }
 
   #quarantine(segment: LogSegment): void {
-    const quarantine = this.#options.directory.directory('quarantine')
+    const quarantine = this.#options.directory.directory(QUARANTINE_DIRECTORY)
     this.#options.directory.rename(segment.name, segment.name, quarantine)
     tryTo(() => quarantine.sync())
     this.#quarantinedCount++

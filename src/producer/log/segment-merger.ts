@@ -1,12 +1,12 @@
 import { encodeEntry, type StoredEntry, stampEntry } from './entry.js'
 import type { LogReader } from './entry-reader.js'
 import { type LogDirectory, mergeName, segmentName, tryTo, withFile } from './files.js'
-import { isStuck } from './requested-entries.js'
 import { LogSegment } from './segment.js'
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
 import type { SegmentList } from './segment-list.js'
 import { encodeSeal } from './segment-writer.js'
+import { ofSegment, UnreadableSegment } from './unreadable.js'
 
 export interface SegmentMergerOptions {
   readonly directory: LogDirectory
@@ -51,22 +51,33 @@ export class SegmentMerger {
     )
   }
 
-  /** Merges the oldest run of sparse segments, if there is one. When that fails, they stay as they are. */
+  /**
+   * Merges the oldest run of sparse segments, if there is one. When that fails, they stay as they are.
+   *
+   * @throws UnreadableSegment
+   */
   mergeNext(): void {
     const run = this.#nextRun()
     if (run.length === 0) return
     let merged: LogSegment | undefined
-    const isMerged = tryTo(() => (merged = this.#merge(run)))
+    try {
+      merged = this.#merge(run)
+    } catch (error) {
+      tryTo(() => this.#options.directory.remove(mergeName(run[0]!.id)))
+      if (error instanceof UnreadableSegment) throw error
+    }
     if (merged) this.#replace(run, merged)
-    else if (!isMerged) tryTo(() => this.#options.directory.remove(mergeName(run[0]!.id)))
   }
 
-  /** Consecutive segments, at least one of them sparse. */
+  /** Consecutive segments, at least one of them sparse, and none of those between them set aside. */
   #nextRun(): readonly LogSegment[] {
+    const { all, aside } = this.#options.segments
     let run: LogSegment[] = []
-    for (const segment of this.#options.segments.all) {
+    for (const segment of all) {
+      const from = run[0]?.id ?? segment.id
+      const isNext = fits([...run, segment]) && !aside.some(({ id }) => id > from && id < segment.id)
       const isTaken = isSparse(segment) || this.#isSmall(segment)
-      if (isTaken && (run.length === 0 || fits([...run, segment]))) {
+      if (isTaken && (run.length === 0 || isNext)) {
         run.push(segment)
         continue
       }
@@ -106,17 +117,21 @@ export class SegmentMerger {
     for (let fromSequence = run[0]!.firstSequence; fromSequence < endSequence; ) {
       const read = this.#options.reader.read({ fromSequence, maxBytes: READ_BYTES }, endSequence)
       for (const entry of read.entries) if (entry.sequence < endSequence) entries.push(entry)
-      if (isStuck(read, fromSequence)) throw new Error('a segment cannot be read')
       fromSequence = read.isAtEnd ? endSequence : read.nextSequence
     }
     return entries
   }
 
-  #headerOf({ name }: LogSegment): SegmentHeader {
-    const bytes = withFile(this.#options.directory, name, file => file.read(0, SEGMENT_HEADER_BYTES))
-    const header = decodeSegmentHeader(bytes)
-    if (typeof header === 'string') throw new Error(`the header of ${name} is damaged`)
-    return header
+  #headerOf(segment: LogSegment): SegmentHeader {
+    const { name } = segment
+    try {
+      const bytes = withFile(this.#options.directory, name, file => file.read(0, SEGMENT_HEADER_BYTES))
+      const header = decodeSegmentHeader(bytes)
+      if (typeof header === 'string') throw new Error(`the header of ${name} is damaged`)
+      return header
+    } catch (error) {
+      throw ofSegment(segment, error)
+    }
   }
 
   #lastIdOf(segment: LogSegment): number {

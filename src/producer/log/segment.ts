@@ -154,3 +154,26 @@ export interface SegmentExtent {
   readonly endBytes: number
   readonly entryCount: number
 }
+
+/** Completes a run of sequences in all segments that hold them. @returns how many had been open */
+export function completeRange(segments: readonly LogSegment[], { first, count }: SequenceRange): number {
+  let newly = 0
+  for (let index = segmentIndexOf(segments, first); index < segments.length; index++) {
+    const segment = segments[index]!
+    if (segment.firstSequence >= first + count) break
+    newly += segment.completeBetween(first, first + count)
+  }
+  return newly
+}
+
+/** Index of the segment that holds `sequence`, or of the first one behind it. */
+export function segmentIndexOf(segments: readonly LogSegment[], sequence: number): number {
+  let low = 0
+  let high = segments.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (segments[middle]!.endSequence <= sequence) low = middle + 1
+    else high = middle
+  }
+  return low
+}

@@ -229,6 +229,7 @@ const toLogRow = ({ state, why, limitBytes, oldestAgeMs, stats }: LogView): Stat
   deadLetters: stats?.deadLetters ?? 0,
   damagedRecords: stats?.damagedEntries ?? 0,
   quarantinedSegments: stats?.quarantinedSegments ?? 0,
+  setAsideRecords: stats?.setAsideEntries ?? 0,
   damagedFiles: stats?.damagedFiles ?? 0
 })
 

@@ -4,7 +4,10 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
 import { KeyJournal } from '../../../src/producer/keys/key-journal.js'
+import { NodeDirectory } from '../../../src/producer/log/node-files.js'
 import { type OpenDurableLog, openDurableLog } from '../../../src/producer/log/open-durable-log.js'
+import { setAside } from '../../../src/producer/log/quarantine.js'
+import { recover } from '../../../src/producer/log/recovery.js'
 import { walSettings } from '../../../src/producer/log/settings.js'
 import { defaultReceiptSettings, type ReceiptSettings } from '../../../src/producer/receipts/settings.js'
 import { logWorker } from '../../support/built.js'
@@ -134,6 +137,39 @@ describe('castellan wal', () => {
     expect(code).to.equal(1)
     expect(stdout).to.match(/\.slab +3 +2 +1 /)
     expect(stderr).to.match(/^castellan wal verify: 1 records in .* are damaged; the others are delivered\n$/)
+  })
+
+  it('writes records that are set aside to a file, and puts them back into the log of a stopped gateway, once', async () => {
+    const opened = await filled()
+    const out = join(parent, 'records.jsonl')
+    expect((await wal('salvage')).code).to.equal(2)
+    expect((await wal('salvage', '--append')).stderr).to.contain('another process uses the durable log')
+    await opened.close()
+    const place = new NodeDirectory(directory)
+    setAside(place, recover(place, () => place).segments[0]!)
+    expect((await wal('verify')).code).to.equal(1)
+    const written = await wal('salvage', '--out', out)
+    expect(written).to.include({ code: 0, stdout: `2 records were written to ${out}\n` })
+    const lines = readFileSync(out, 'utf8').trimEnd().split('\n')
+    expect(lines.map(line => JSON.parse(line))).to.deep.include.members([
+      {
+        sequence: 3,
+        cluster: 'default',
+        topic: 'audit',
+        accepted: '1970-01-01T00:00:01.000Z',
+        timestampMs: 0,
+        key: 'k1',
+        value: 'three',
+        headers: []
+      }
+    ])
+    const put = await runCommand(['wal', 'salvage', directory, '--append'])
+    expect(put).to.include({ code: 0, stdout: '0000000000000001.slab: 2 records are back in the log\n' })
+    expect(await wal('salvage', '--append')).to.include({ code: 0, stdout: '' })
+    const again = await open()
+    const { entries } = await again.log.read({ fromSequence: 1, maxBytes: 10_000 })
+    expect(entries.map(({ sequence }) => sequence)).to.deep.equal([1, 3])
+    await again.close()
   })
 
   it('names damaged files of receipts and keys', async () => {

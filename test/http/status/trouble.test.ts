@@ -411,6 +411,15 @@ describe('trouble', () => {
     ])
   })
 
+  it('says what to do about records that the disk cannot read, once', () => {
+    const log = { ...calm.log, quarantinedSegments: 1, setAsideRecords: 7 }
+    const warnings = ['7 records of the durable log are set aside: run castellan wal salvage --append']
+    const rows = troubleOf({ ...calm, log, gateway: { ...calm.gateway, warnings } })
+    expect(rows.map(({ kind, subject }) => [kind, subject])).to.deep.equal([['logDamaged', 'durable log']])
+    expect(rows[0]?.cause).to.contain('cannot read 7 records')
+    expect(rows[0]?.next).to.contain('castellan wal salvage --append')
+  })
+
   it('has the kinds of docs/status.md, in the same order', () => {
     const page = readFileSync('docs/status.md', 'utf8').split('## Kinds of trouble')[1]!
     expect([...page.matchAll(/^\| `(\w+)` \|/gm)].map(([, kind]) => kind)).to.deep.equal(['kind', ...RANKS])

@@ -108,52 +108,6 @@ describe('durable: the feed of the log', () => {
     expect(requests.map(({ fromSequence }) => fromSequence)).to.deep.equal([50, 3])
   })
 
-  it('reads for others while the disk cannot read what one wants, and tries that again a second later', async () => {
-    const [first, second] = [new Target('default/a', 5), new Target('default/b', 13)]
-    answer = async ({ fromSequence }) =>
-      fromSequence === 5 && requests.length < 3
-        ? { entries: [], nextSequence: 5, isAtEnd: false }
-        : { entries: [], nextSequence: 20, isAtEnd: true }
-    feed.want(first)
-    feed.want(second)
-    await clock.tickAsync(10)
-    expect([first.told, second.told], 'the other one does not wait').to.deep.equal([[], ['until 20, the end']])
-    feed.want(first)
-    await clock.tickAsync(3_000)
-    expect(first.told).to.deep.equal(['until 20, the end'])
-    expect(requests.length).to.be.lessThan(5)
-    expect(errors).to.have.length(1)
-  })
-
-  it('sets aside the one whose next entry cannot be read, and reads on for others at the same place', async () => {
-    const [stuck, other] = [new Target('default/a', 5), new Target('default/b', 5)]
-    stuck.offered = (sequence): void => {
-      stuck.told.push(`until ${sequence}`)
-      stuck.wanted = sequence < 20 ? sequence : undefined
-    }
-    let isBroken = true
-    answer = async ({ destinations }) =>
-      isBroken && destinations!.has('default/a')
-        ? { entries: [entryOf(6, 'default/a')], nextSequence: 7, isAtEnd: false, unreadable: 'default/a' }
-        : { entries: [], nextSequence: 20, isAtEnd: true }
-    other.offered = (sequence, isAtEnd): void => {
-      other.told.push(`until ${sequence}`)
-      other.wanted = isAtEnd ? undefined : sequence
-    }
-    feed.want(stuck)
-    feed.want(other)
-    await clock.tickAsync(10)
-    expect([stuck.told, other.told]).to.deep.equal([
-      ['6', 'until 7'],
-      ['until 7', 'until 20']
-    ])
-    expect(requests).to.have.length(2)
-    isBroken = false
-    await clock.tickAsync(1_000)
-    expect(stuck.told.at(-1)).to.equal('until 20')
-    expect([requests.length, errors.length]).to.deep.equal([3, 1])
-  })
-
   it('tells nobody of a place that the read has not reached', async () => {
     const [near, far] = [new Target('default/a', 5), new Target('default/b', 13)]
     let reads = 0

@@ -312,6 +312,7 @@ describe('durable: what metrics are told', () => {
       completed: 3,
       damagedEntries: 1,
       syncs: 4,
+      setAsideEntries: 0,
       quarantinedSegments: 5,
       deadLetters: 7,
       hasOutcomes: true,

@@ -117,7 +117,7 @@ describe('durable: batches that were sent are read again', () => {
         reads.push(request)
         return answers.shift() ?? { entries: [], nextSequence: 1_000, isAtEnd: true }
       },
-      look: async () => ({ damagedEntries }),
+      look: async () => ({ damagedEntries, quarantinedSegments: 0 }),
       complete: (sequence: number) => completed.push(sequence)
     }
     notes = new BatchNotes({

@@ -3,6 +3,7 @@ import type { DeadLetter } from '../../../src/producer/log/dead-letters.js'
 import { inspectLog, readDeadLetters, verifyLog } from '../../../src/producer/log/inspect.js'
 import { LogCore } from '../../../src/producer/log/log-host.js'
 import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log/operator.js'
+import { salvageLog } from '../../../src/producer/log/salvage.js'
 import { SEGMENT_HEADER_BYTES } from '../../../src/producer/log/segment-header.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
@@ -112,18 +113,21 @@ describe('dead letters, looked at and driven again', () => {
     }
   })
 
-  it('stay as they are while the disk cannot read them, and one that it can never read is passed over by name', () => {
+  it('wait for an operator when the disk cannot read them, and come back with all they had', () => {
     const disk = withDeadLetters(bodies)
     disk.faults.before = (operation, name, position) => {
       if (operation === 'read' && name === '0000000000000001.slab' && position === SEGMENT_HEADER_BYTES) throw eio()
     }
     const options = storeOptions(disk, [], {})
-    const unreadable = 'the disk cannot read the dead letters from 1 on'
-    expect(() => discardDeadLetters(options, 1_000_000, undefined)).to.throw(unreadable)
-    expect(() => [...readDeadLetters(disk.directory)]).to.throw(unreadable)
-    expect(discardDeadLetters(options, 1_000_000, new Set([28, 29, 30])).count).to.equal(3)
+    expect(() => [...readDeadLetters(disk.directory)]).to.throw('0000000000000001.slab cannot be read: EIO')
+    const { count } = discardDeadLetters(options, 1_000_000, undefined)
+    expect(count).to.be.within(1, 29)
     delete disk.faults.before
-    expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal(bodies.slice(0, 27))
+    expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal([])
+    expect(salvageLog(options, () => undefined)).to.deep.equal([
+      { name: '0000000000000001.slab', records: 30 - count, lost: 0 }
+    ])
+    expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal(bodies.slice(0, 30 - count))
   })
 
   it('are gone when they are discarded', () => {
@@ -187,16 +191,17 @@ describe('looking at a log', () => {
     expect(looks).to.equal(10)
   })
 
-  it('does not look again after another failure', () => {
+  it('tells of segments that the disk cannot read, and leaves them where they are', () => {
     const disk = filled()
-    let reads = 0
-    disk.faults.before = operation => {
-      if (operation !== 'read') return
-      reads++
-      throw eio()
+    const before = [...disk.files().keys()]
+    disk.faults.before = (operation, name) => {
+      if (operation === 'read' && name === '0000000000000001.slab') throw eio()
     }
-    expect(() => verifyLog(disk.directory)).to.throw('EIO')
-    expect(reads).to.equal(1)
+    const bad = [inspectLog(disk.directory).segments, verifyLog(disk.directory)].map(all =>
+      all.find(({ name }) => name === '0000000000000001.slab')
+    )
+    for (const segment of bad) expect(segment?.damagedEntries).to.equal(segment?.openEntries).and.be.above(1)
+    expect([...disk.files().keys()]).to.deep.equal(before)
   })
 
   it('looks again when the owner of the log removes a file meanwhile', () => {

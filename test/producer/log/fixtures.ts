@@ -24,9 +24,6 @@ export function openStore(disk: SimulatedDisk, overrides: Partial<LogStoreOption
 export const deadLettersOn = (disk: SimulatedDisk, overrides: Partial<LogStoreOptions> = {}): DeadLetters =>
   new DeadLetters(storeOptions(disk, [], overrides))
 
-/** Goes on while the disk gives nothing: entries are given up after half a minute of failures. */
-let clockMs = 0
-
 export function storeOptions(
   disk: SimulatedDisk,
   reports: Opened['reports'],
@@ -40,7 +37,7 @@ export function storeOptions(
     syncPuts: true,
     syncTakes: false,
     now: () => 0,
-    clock: () => clockMs,
+    clock: () => 0,
     newSalt: () => (salt = (salt * 1_664_525 + 1_013_904_223) >>> 0),
     report: (fields, message) => reports.push({ fields, message }),
     ...overrides
@@ -60,7 +57,6 @@ export function readEntries(store: LogStore, wanted: Wanted = {}, maxBytes = 200
     const result = store.read({ ...wanted, fromSequence, maxBytes })
     entries.push(...result.entries)
     if (result.isAtEnd) return entries
-    if (result.nextSequence === fromSequence) clockMs += 10_000
     fromSequence = result.nextSequence
   }
 }

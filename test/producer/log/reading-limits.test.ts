@@ -11,7 +11,7 @@ import { LogSegment } from '../../../src/producer/log/segment.js'
 import { decodeSegmentHeader } from '../../../src/producer/log/segment-header.js'
 import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
 import { SegmentIndexes } from '../../../src/producer/log/segment-indexes.js'
-import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
+import { SimulatedDisk } from '../../support/simulated-disk.js'
 import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
 
 const ORDERS = new Set(['default/orders'])
@@ -32,13 +32,7 @@ describe('one read of the durable log', () => {
       firstSequence += entryCount
       return segment
     })
-    const reader = new LogReader(
-      directory,
-      segments,
-      indexes,
-      () => undefined,
-      () => 0
-    )
+    const reader = new LogReader(directory, segments, indexes, () => undefined)
     const first = reader.read({ ...EVERYTHING, destinations: ORDERS }, firstSequence)
     expect(first).to.deep.equal({ entries: [], nextSequence: 1_000_001, isAtEnd: false })
     const rest = reader.read({ ...EVERYTHING, destinations: ORDERS, fromSequence: first.nextSequence }, firstSequence)
@@ -158,23 +152,6 @@ describe('merging segments one of which turns out to be damaged', () => {
     for (const [name, bytes] of disk.files()) copy.directory.open(name, 'create').write(bytes, 0)
     return readAll(openStore(copy).store)
   }
-
-  it('takes nothing back when the disk cannot be read in that moment', () => {
-    const disk = new SimulatedDisk()
-    const { store } = openStore(disk, { maxWastedBytes: 0 })
-    for (let round = 0; round < 4; round++) {
-      const { firstSequence } = store.commit(group(Array.from({ length: 17 }, (_, at) => `${round} ${at}`)))
-      store.complete([{ first: firstSequence, count: 16 }])
-    }
-    const { segmentCount } = store.stats
-    disk.faults.before = operation => {
-      if (operation === 'read') throw eio()
-    }
-    for (let round = 0; round < 2; round++) store.tick()
-    delete disk.faults.before
-    expect(store.stats).to.include({ segmentCount, damagedEntries: 0 })
-    expect(readAll(store)).to.deep.equal(['0 16', '1 16', '2 16', '3 16'])
-  })
 })
 
 describe('driving dead letters again, or discarding them', () => {

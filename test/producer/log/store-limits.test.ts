@@ -147,7 +147,8 @@ describe('what the durable log tells about itself', () => {
       completed: 0,
       damagedEntries: 0,
       syncs: 0,
-      quarantinedSegments: 0
+      quarantinedSegments: 0,
+      setAsideEntries: 0
     })
     store.commit(group(['a', 'b']))
     const { syncs } = store.stats

@@ -1,0 +1,93 @@
+import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
+import { Argument, type Command, Option } from 'commander'
+import { printable, printableJson } from '../../core/printable.js'
+import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
+import { contentToJson } from '../record-format.js'
+import { areNamed, logOptions, tools, toPlace, type WalFlags, walSettings } from './logs.js'
+
+/** Between two lines about how far it is. */
+const TELL_EVERY_MS = 5_000
+
+/** The command for records that the disk could not read when the gateway needed them. */
+export const salvageCommand: CommandDescription = {
+  name: 'salvage',
+  summary: 'reads records that the disk could not read, and puts them back into the log',
+  arguments: [new Argument('[DIR]', 'directory of the log, as --directory')],
+  options: [
+    new Option('--out <FILE>', 'writes the records to this file, one JSON object per line'),
+    new Option('--append', 'puts the records back into the log'),
+    ...logOptions
+  ],
+  notes:
+    '--out changes nothing in the log, and may run while a gateway uses it. For --append the gateway must be stopped.\n' +
+    'The next start delivers the records. Newer records of their keys may be in Kafka by then, so each gets the header castellan-salvaged with the time of its acceptance. Files that could not be read stay in quarantine/. The exit code is 1 when some records could not be read.',
+  examples: ['castellan wal salvage --out records.jsonl', 'castellan wal salvage --append'],
+  run: salvage
+}
+
+async function salvage(line: Command, process: Process): Promise<number> {
+  const { out, append } = line.opts<WalFlags & { readonly out?: string; readonly append?: boolean }>()
+  if (out === undefined && append !== true)
+    throw new UsageError('name a file by --out, or put the records back by --append')
+  const { existingLogs, salvage } = await tools()
+  const settings = await walSettings(line, process)
+  const [directory = settings.directory] = line.processedArgs as readonly (string | undefined)[]
+  const logs = existingLogs({ directory })
+  const say = (text: string): unknown => process.stderr.write(`salvage: ${printable(text)}\n`)
+  let toldAtMs = performance.now()
+  const tell = (name: string, position: number): void => {
+    if (performance.now() - toldAtMs < TELL_EVERY_MS) return
+    toldAtMs = performance.now()
+    say(`${name}: ${Math.round(position / 1024 / 1024)} MiB are read`)
+  }
+  if (out !== undefined) {
+    const count = await write(out, logs, tell)
+    process.stdout.write(`${count} records were written to ${printable(out)}\n`)
+  }
+  if (append !== true) return EXIT_OK
+  let lost = 0
+  for (const log of logs) {
+    const report = (_: object, message: string): unknown => say(message)
+    for (const one of await salvage(log, settings, report, tell)) {
+      const name = areNamed(logs) ? `${log.name}/${one.name}` : one.name
+      const rest =
+        one.lost === 0 ? '' : `; at most ${one.lost} others could not be read, and the file stays in quarantine/`
+      process.stdout.write(`${name}: ${one.records} records are back in the log${rest}\n`)
+      lost += one.lost
+    }
+  }
+  return lost === 0 ? EXIT_OK : EXIT_FAILURE
+}
+
+async function write(
+  path: string,
+  logs: ReturnType<Awaited<ReturnType<typeof tools>>['existingLogs']>,
+  tell: (name: string, position: number) => void
+): Promise<number> {
+  const { readAside, readLoggedRecord } = await tools()
+  const file = createWriteStream(path)
+  let count = 0
+  for (const { directory } of logs) {
+    for (const { sequence, destination, acceptedAtMs, body, letter } of readAside(directory, tell)) {
+      const record = readLoggedRecord(letter?.body ?? body)
+      const { partition, timestampMs } = record
+      const accepted = new Date(acceptedAtMs).toISOString()
+      const reason = letter && { code: letter.reason.code, message: letter.reason.message }
+      const full = {
+        sequence,
+        ...toPlace(destination),
+        accepted,
+        ...reason,
+        partition,
+        timestampMs,
+        ...contentToJson(record)
+      }
+      count++
+      if (!file.write(`${printableJson(JSON.stringify(full))}\n`)) await once(file, 'drain')
+    }
+  }
+  file.end()
+  await once(file, 'finish')
+  return count
+}

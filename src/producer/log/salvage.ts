@@ -1,0 +1,146 @@
+import { saltBehind } from './bytes.js'
+import { DEAD_LETTER_DIRECTORY } from './dead-letters.js'
+import { decodeEntry, ENTRY_HEADER_BYTES, ENTRY_MAGIC, encodeEntry, type StoredEntry, stampEntry } from './entry.js'
+import { type LogDirectory, mergeName, type ReadableFile, segmentName } from './files.js'
+import { LogStore, type LogStoreOptions } from './log-store.js'
+import { loggedRecordBytes, readLoggedRecord, writeLoggedRecord } from './logged-record.js'
+import { forgetAside, QUARANTINE_DIRECTORY } from './quarantine.js'
+import { recover } from './recovery.js'
+import { SegmentCursor } from './scan-segment.js'
+import { LogSegment } from './segment.js'
+import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
+import { SegmentIndex } from './segment-index.js'
+import { encodeSeal } from './segment-writer.js'
+import { ReadablePages } from './unreadable.js'
+
+/**
+ * The header that salvaged records have in Kafka: later records of their key may be there before them. Its value is the time
+ * at which the gateway accepted the record, epoch milliseconds.
+ */
+export const SALVAGED_HEADER = 'castellan-salvaged'
+
+/** Told before each read where in the file it begins: a disk may take seconds for each. */
+export type TellPosition = (name: string, position: number) => void
+
+/** The log of dead letters may have segments that are set aside, too. */
+export const directoriesWithSegments = (directory: LogDirectory): LogDirectory[] => [
+  directory,
+  ...(directory.directory(DEAD_LETTER_DIRECTORY, true) ? [directory.directory(DEAD_LETTER_DIRECTORY)] : [])
+]
+
+/** The open entries of a segment that was set aside, as far as the disk can read them. */
+export function* entriesAside(
+  directory: LogDirectory,
+  segment: LogSegment,
+  tell: TellPosition
+): Generator<StoredEntry> {
+  const { name } = segment
+  const place = directory.list().includes(name) ? directory : directory.directory(QUARANTINE_DIRECTORY)
+  const file = place.open(name, 'read')
+  try {
+    const pages = new ReadablePages({
+      read: (position, length) => {
+        tell(name, position)
+        return file.read(position, length)
+      }
+    })
+    const { sizeBytes } = file
+    const cursor = new SegmentCursor(pages, saltOf(pages, sizeBytes, segment), SEGMENT_HEADER_BYTES, sizeBytes)
+    let next = segment.firstSequence
+    for (let found = cursor.next(); found.type !== 'end'; found = cursor.next()) {
+      if (found.type === 'gap' || found.sequence < next) continue
+      if (found.kind !== 'record') return
+      next = found.sequence + 1
+      const at = segment.placeOf(found.sequence)
+      const isOpen = at < segment.entryCount && segment.sequenceAt(at) === found.sequence && !segment.done.has(at)
+      if (isOpen && found.type === 'entry') yield found.entry
+    }
+  } finally {
+    file.close()
+  }
+}
+
+const WINDOW_BYTES = 8 * 1024 * 1024
+
+/** The salt of the file; where its header cannot be read, that of the first entry that fits to some salt. */
+function saltOf(file: ReadableFile, sizeBytes: number, { salt }: LogSegment): number {
+  const header = decodeSegmentHeader(file.read(0, SEGMENT_HEADER_BYTES))
+  if (typeof header !== 'string') return header.salt
+  if (salt !== 0) return salt
+  for (let from = 0; from < sizeBytes; from += WINDOW_BYTES) {
+    const bytes = file.read(from, Math.min(WINDOW_BYTES, sizeBytes - from))
+    for (let at = bytes.indexOf(ENTRY_MAGIC); at >= 0; at = bytes.indexOf(ENTRY_MAGIC, at + 1)) {
+      if (at + ENTRY_HEADER_BYTES > bytes.length) break
+      const headerEnd = at + ENTRY_HEADER_BYTES + bytes.readUInt16BE(at + 10)
+      const found = saltBehind(bytes.readUInt32BE(at + 4), bytes.subarray(at + 8, headerEnd))
+      if (decodeEntry(bytes, at, found).type === 'entry') return found
+    }
+  }
+  return salt
+}
+
+/** What came of one segment that was set aside. */
+export interface SalvagedSegment {
+  readonly name: string
+  /** Records that are back in the log. */
+  readonly records: number
+  /** At most so many others had been set aside in it. */
+  readonly lost: number
+}
+
+/** Puts back what can be read of all segments that are set aside, also of dead letters. @param options of a log that no process has open */
+export const salvageLog = (options: LogStoreOptions, tell: TellPosition): readonly SalvagedSegment[] =>
+  directoriesWithSegments(options.directory).flatMap(directory => {
+    // Sets aside what cannot be read now.
+    new LogStore({ ...options, directory }).close()
+    return recover(directory, () => directory).aside.map(aside => putBack({ ...options, directory }, aside, tell))
+  })
+
+/**
+ * Puts the entries of a segment that was set aside back into the log, at their old place and with their old sequences: that is
+ * what receipts and keys name. The new segment gets its name when it is complete and synced, and until then nothing is
+ * changed, so entries are there once wherever a crash comes. The unreadable file stays in quarantine.
+ */
+function putBack(options: LogStoreOptions, aside: LogSegment, tell: TellPosition): SalvagedSegment {
+  const { directory, newSalt, now } = options
+  const { id, firstSequence, openCount, name } = aside
+  const isDead = directory.path.endsWith(`/${DEAD_LETTER_DIRECTORY}`)
+  const header = { salt: newSalt(), id, firstSequence, previousId: 0, previousEndBytes: 0, createdAtMs: now() }
+  const index = new SegmentIndex()
+  const sequences: number[] = []
+  const file = directory.open(mergeName(id), 'create')
+  try {
+    file.write(encodeSegmentHeader({ ...header, mergedUpTo: id }), 0)
+    let endBytes = SEGMENT_HEADER_BYTES
+    for (const { sequence, destination, body, acceptedAtMs } of entriesAside(directory, aside, tell)) {
+      const entry = encodeEntry(destination, isDead ? body : flagged(body, acceptedAtMs), acceptedAtMs)
+      stampEntry(entry, 0, { sequence, salt: header.salt, unsyncedCount: sequences.length })
+      file.write(entry, endBytes)
+      index.add(destination, endBytes)
+      sequences.push(sequence)
+      endBytes += entry.length
+    }
+    const extent = { endBytes, entryCount: sequences.length }
+    file.write(encodeSeal(new LogSegment(header, extent, Float64Array.from(sequences)), index), endBytes)
+    file.sync()
+  } finally {
+    file.close()
+  }
+  const records = sequences.length
+  if (records === 0) directory.remove(mergeName(id))
+  else {
+    directory.rename(mergeName(id), segmentName(id))
+    directory.sync()
+    forgetAside(directory, aside)
+  }
+  return { name, records, lost: openCount - records }
+}
+
+function flagged(body: Buffer, acceptedAtMs: number): Buffer {
+  const record = readLoggedRecord(body)
+  const headers = record.headers.filter(({ key }) => key !== SALVAGED_HEADER)
+  const changed = { ...record, headers: [...headers, { key: SALVAGED_HEADER, value: Buffer.from(`${acceptedAtMs}`) }] }
+  const bytes = Buffer.alloc(loggedRecordBytes(changed))
+  writeLoggedRecord(bytes, 0, changed)
+  return bytes
+}

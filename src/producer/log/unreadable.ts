@@ -1,0 +1,81 @@
+import { codeOf } from './availability.js'
+import type { ReadableFile } from './files.js'
+import type { LogSegment } from './segment.js'
+
+/** Failures that say nothing about the disk. */
+const SHORTAGES: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM'])
+
+/** Whether the system has refused to read, and more memory or file descriptors would not help. */
+export const isOfDisk = (error: unknown): boolean => {
+  const code = codeOf(error) ?? ''
+  return /^E[A-Z0-9]+$/.test(code) && !SHORTAGES.has(code)
+}
+
+/** A segment that the disk cannot read. */
+export class UnreadableSegment extends Error {
+  readonly segment: LogSegment
+  readonly code: string | undefined
+
+  constructor(segment: LogSegment, cause: unknown) {
+    super(`${segment.name} cannot be read: ${(cause as Error).message}`, { cause })
+    this.segment = segment
+    this.code = codeOf(cause)
+  }
+}
+
+/** The error, as one that names the segment where the disk has failed. */
+export const ofSegment = (segment: LogSegment, error: unknown): unknown =>
+  isOfDisk(error) && !(error instanceof UnreadableSegment) ? new UnreadableSegment(segment, error) : error
+
+/** A disk that fails for less than a second costs nothing. */
+const READS = 3
+
+/**
+ * Reads again where the disk fails.
+ *
+ * @param pause waits a moment; three reads and two pauses take less than a second
+ * @throws what the last read threw, or the first one where something other than the disk fails
+ */
+export function readAgain<T>(read: () => T, pause: () => void = () => undefined): T {
+  for (let reads = 1; ; reads++) {
+    try {
+      return read()
+    } catch (error) {
+      if (reads === READS || !isOfDisk(error)) throw error
+      pause()
+    }
+  }
+}
+
+/** Disks lose sectors; file systems read pages. */
+const PAGE_BYTES = 4096
+
+/** What the disk can read of a file, page by page. Pages that it cannot read are zeros, which belong to no entry. */
+export class ReadablePages implements ReadableFile {
+  readonly #file: ReadableFile
+
+  constructor(file: ReadableFile) {
+    this.#file = file
+  }
+
+  read(position: number, length: number): Buffer {
+    const whole = this.#tryToRead(position, length)
+    if (whole !== undefined) return whole
+    const bytes = Buffer.alloc(length)
+    for (let at = position; at < position + length; ) {
+      const pageEnd = Math.min(at - (at % PAGE_BYTES) + PAGE_BYTES, position + length)
+      this.#tryToRead(at, pageEnd - at)?.copy(bytes, at - position)
+      at = pageEnd
+    }
+    return bytes
+  }
+
+  #tryToRead(position: number, length: number): Buffer | undefined {
+    try {
+      return readAgain(() => this.#file.read(position, length))
+    } catch (error) {
+      if (isOfDisk(error)) return undefined
+      throw error
+    }
+  }
+}

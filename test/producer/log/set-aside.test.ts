@@ -1,0 +1,381 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { saltBehind, saltedCrc } from '../../../src/producer/log/bytes.js'
+import type { LogStore, LogStoreOptions } from '../../../src/producer/log/log-store.js'
+import { loggedRecordBytes, readLoggedRecord, writeLoggedRecord } from '../../../src/producer/log/logged-record.js'
+import { recover } from '../../../src/producer/log/recovery.js'
+import { SALVAGED_HEADER, type SalvagedSegment, salvageLog } from '../../../src/producer/log/salvage.js'
+import { type DiskFaults, eio, SimulatedDisk } from '../../support/simulated-disk.js'
+import { group, type Opened, openStore, readEntries, storeOptions } from './fixtures.js'
+
+const FIRST = '0000000000000001.slab'
+const SECOND = '0000000000000002.slab'
+const PAGE_BYTES = 4096
+
+function bodyOf(value: string): Buffer {
+  const record = { key: null, value: Buffer.from(value), headers: [], timestampMs: 7 }
+  const bytes = Buffer.alloc(loggedRecordBytes(record))
+  writeLoggedRecord(bytes, 0, record)
+  return bytes
+}
+const textOf = (body: Buffer): string => `${readLoggedRecord(body).value}`.replace(/\.+$/, '')
+const valuesIn = (store: LogStore): string[] => readEntries(store).map(({ body }) => textOf(body))
+const isSalvaged = (body: Buffer): boolean => readLoggedRecord(body).headers.some(({ key }) => key === SALVAGED_HEADER)
+
+/** Records of 200 bytes, named by their numbers, four in a segment. */
+function filled(count: number, overrides: Partial<LogStoreOptions> = {}): Opened & { readonly disk: SimulatedDisk } {
+  const disk = new SimulatedDisk()
+  const opened = openStore(disk, overrides)
+  for (let at = 1; at <= count; at++) opened.store.commit(group([bodyOf(`${at}`.padEnd(200, '.'))]))
+  return { ...opened, disk }
+}
+
+const numbered = (first: number, last: number): string[] =>
+  Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => `${first + at}`)
+
+/** These pages of a file cannot be read. */
+const failing =
+  (file: string, pages: readonly number[]): NonNullable<DiskFaults['before']> =>
+  (operation, name, position = 0, length = 0) => {
+    const isHit = pages.some(page => position < (page + 1) * PAGE_BYTES && position + length > page * PAGE_BYTES)
+    if (operation === 'read' && name === file && isHit) throw eio()
+  }
+
+const salvageOn = (disk: SimulatedDisk, overrides: Partial<LogStoreOptions> = {}): readonly SalvagedSegment[] =>
+  salvageLog(storeOptions(disk, [], overrides), () => undefined)
+const asideOn = ({ directory }: SimulatedDisk): number[] => {
+  const runs = recover(directory, () => directory).aside.flatMap(segment =>
+    Array.from({ length: segment.entryCount }, (_, at) => at).flatMap(at =>
+      segment.done.has(at) ? [] : segment.sequenceAt(at)
+    )
+  )
+  return runs
+}
+const quarantineOf = (disk: SimulatedDisk): string[] => disk.directory.directory('quarantine').list().toSorted()
+
+describe('a segment that the disk cannot read', () => {
+  it('is set aside at once, and all others are read', () => {
+    const { store, disk, reports } = filled(12)
+    const { sizeBytes, segmentCount } = store.stats
+    disk.faults.before = failing(SECOND, [0])
+    expect(valuesIn(store)).to.deep.equal([...numbered(1, 3), ...numbered(7, 12)])
+    expect(store.stats).to.include({
+      segmentCount: segmentCount - 1,
+      sizeBytes,
+      openEntries: 9,
+      damagedEntries: 0,
+      quarantinedSegments: 1,
+      setAsideEntries: 3
+    })
+    expect(disk.files().has(SECOND)).to.equal(false)
+    expect(quarantineOf(disk)).to.deep.equal(['0000000000000002.progress', SECOND])
+    expect(reports).to.have.length(1)
+    expect(reports[0]?.fields).to.include({ segment: SECOND, records: 3 })
+    expect(reports[0]?.message).to.contain('castellan wal salvage')
+  })
+
+  it('is asked three times within a second: a disk that fails for a moment costs nothing', () => {
+    let pauses = 0
+    const { store, disk } = filled(12, { pause: () => pauses++ })
+    let failures = 2
+    disk.faults.before = operation => {
+      if (operation === 'read' && failures-- > 0) throw eio()
+    }
+    expect(valuesIn(store)).to.deep.equal(numbered(1, 12))
+    expect([pauses, store.stats.setAsideEntries]).to.deep.equal([2, 0])
+  })
+
+  it('is not set aside for a want of file descriptors or memory', () => {
+    const { store, disk } = filled(12)
+    for (const code of ['EMFILE', 'ENFILE', 'ENOMEM']) {
+      disk.faults.before = operation => {
+        if (operation === 'read') throw Object.assign(new Error(code), { code })
+      }
+      expect(() => valuesIn(store)).to.throw(code)
+    }
+    delete disk.faults.before
+    expect(valuesIn(store)).to.deep.equal(numbered(1, 12))
+  })
+
+  it('keeps neither backlog nor searches from what the others have, nor states of its own records from waiting', () => {
+    const { store, disk } = filled(12)
+    const { store: again } = openStore(disk, { maxIndexBytes: 1 })
+    disk.faults.before = failing(SECOND, [0])
+    expect(again.backlog()).to.deep.equal(new Map([['default/orders', { firstSequence: 1, openEntries: 9 }]]))
+    expect(again.search({ fromSequence: 1, cluster: 'default', except: new Set(), maxDestinations: 9 })).to.deep.equal({
+      destinations: new Map([['default/orders', 1]]),
+      nextSequence: 13,
+      isAtEnd: true
+    })
+    const { open } = again.states({ first: 3, count: 5 })
+    expect(open.map(({ sequence, destination }) => [sequence, destination])).to.deep.equal([
+      [3, 'default/orders'],
+      [4, undefined],
+      [5, undefined],
+      [6, undefined],
+      [7, 'default/orders']
+    ])
+    expect(again.openRuns({ first: 4, count: 2 })).to.deep.equal([{ first: 4, count: 2 }])
+    store.close()
+  })
+
+  it('may be the one that is written, in the middle of a group', () => {
+    const { store, disk } = filled(1)
+    store.stage(group([bodyOf('2')]))
+    disk.faults.before = failing(FIRST, [0])
+    expect(valuesIn(store)).to.deep.equal([])
+    const { refusal, committedCount } = store.commit(group([bodyOf('3')]))
+    expect([refusal, committedCount]).to.deep.equal([undefined, 2])
+    expect(valuesIn(store)).to.deep.equal(['3'])
+    delete disk.faults.before
+    store.close()
+    expect(asideOn(disk)).to.deep.equal([1, 2])
+    salvageOn(disk)
+    expect(valuesIn(openStore(disk).store)).to.deep.equal(['1', '2', '3'])
+  })
+
+  it('refuses the group that is being written to it when it cannot be closed', () => {
+    const { store, disk } = filled(1)
+    store.stage(group([bodyOf('2')]))
+    disk.faults.before = (operation, name) => {
+      if (name === FIRST && operation !== 'rename') throw eio()
+    }
+    expect(valuesIn(store)).to.deep.equal([])
+    const { refusal, committedCount } = store.commit(group([bodyOf('3')]))
+    expect([refusal?.kind, committedCount]).to.deep.equal(['failed', 0])
+  })
+
+  it('stays where it is until the disk can move it, and is not read meanwhile', () => {
+    const { store, disk } = filled(12)
+    const bad = failing(SECOND, [0])
+    disk.faults.before = (...operation) => {
+      bad(...operation)
+      if (operation[0] === 'rename' || operation[0] === 'create') throw eio()
+    }
+    expect(valuesIn(store)).to.have.length(9)
+    expect([disk.files().has(SECOND), store.stats.setAsideEntries]).to.deep.equal([true, 3])
+    disk.faults.before = bad
+    store.tick()
+    expect([disk.files().has(SECOND), valuesIn(store).length]).to.deep.equal([false, 9])
+    expect(quarantineOf(disk)).to.include(SECOND)
+  })
+
+  it('does not keep a log from opening, whichever page of which file is bad, and its records still wait', () => {
+    for (const isSealed of [true, false]) {
+      const { store, disk } = filled(60, { segmentBytes: 20_000 })
+      store.complete([{ first: 1, count: 2 }])
+      if (isSealed) store.close()
+      for (const name of [...disk.files().keys()].filter(one => /\.\w+$|FORMAT/.test(one))) {
+        const pages = Math.ceil(disk.files().get(name)!.length / PAGE_BYTES)
+        for (let page = 0; page < pages; page++) {
+          const copy = copyOf(disk)
+          const what = `page ${page} of ${name}`
+          copy.faults.before = failing(name, [page])
+          const { store: opened } = openStore(copy, { segmentBytes: 20_000, maxIndexBytes: 1 })
+          // The first time, what stands before the page is read in time.
+          const [, read] = [valuesIn(opened), valuesIn(opened)]
+          expect(opened.commit(group([bodyOf('later')])).firstSequence, what).to.be.above(60)
+          const open = opened.openRuns({ first: 1, count: 60 }).reduce((sum, { count }) => sum + count, 0)
+          expect(open, what).to.be.oneOf([58, 60])
+          opened.close()
+          delete copy.faults.before
+          for (let start = 0; start < 2; start++) {
+            const { store: next } = openStore(copy)
+            expect(valuesIn(next), what).to.deep.equal([...read, 'later'])
+            next.close()
+          }
+          const back = salvageOn(copy).reduce((sum, { records }) => sum + records, 0)
+          expect(back, what).to.equal(open - read.length)
+          const all = valuesIn(openStore(copy).store)
+          expect(all.slice(-59), what).to.deep.equal([...numbered(3, 60), 'later'])
+          expect(salvageOn(copy), what).to.deep.equal([])
+        }
+      }
+    }
+  })
+
+  it('loses only what the pages hold that cannot be read, also without its header', () => {
+    const { store, disk } = filled(100, { segmentBytes: 100_000 })
+    store.close()
+    for (const pages of [[0], [2], [0, 3, 4]]) {
+      const copy = copyOf(disk)
+      copy.faults.before = failing(FIRST, pages)
+      const { store: opened } = openStore(copy, { segmentBytes: 100_000 })
+      valuesIn(opened)
+      expect(valuesIn(opened)).to.deep.equal([])
+      opened.close()
+      const [salvaged, ...others] = salvageOn(copy, { segmentBytes: 100_000 })
+      expect([salvaged?.name, others]).to.deep.equal([FIRST, []])
+      // The file of what was read is another one.
+      delete copy.faults.before
+      const found = valuesIn(openStore(copy).store)
+      expect(found).to.have.length(salvaged!.records)
+      // A record takes some 300 bytes, and may lie in two pages.
+      expect(found.length).to.be.within(100 - 16 * pages.length, 100 - 12 * pages.length)
+      expect(numbered(1, 100)).to.include.members(found)
+    }
+  })
+
+  it('of which nothing can be read stays set aside', () => {
+    const { store, disk } = filled(12)
+    disk.faults.before = (operation, name) => {
+      if (operation === 'read' && name === SECOND) throw eio()
+    }
+    expect(valuesIn(store)).to.have.length(9)
+    store.close()
+    expect(salvageOn(disk)).to.deep.equal([{ name: SECOND, records: 0, lost: 3 }])
+    delete disk.faults.before
+    expect(asideOn(disk)).to.deep.equal([4, 5, 6])
+    expect(salvageOn(disk)).to.deep.equal([{ name: SECOND, records: 3, lost: 0 }])
+  })
+
+  it('gives back in their places what was not delivered, flagged, and nothing twice', () => {
+    const { store, disk } = filled(12)
+    disk.faults.before = failing(SECOND, [0])
+    expect(valuesIn(store)).to.have.length(9)
+    delete disk.faults.before
+    // It had been read before, and gets to Kafka now.
+    store.complete([{ first: 5, count: 1 }])
+    store.complete([{ first: 8, count: 1 }])
+    store.note('key', Buffer.from('value'))
+    store.close()
+    expect(asideOn(disk)).to.deep.equal([4, 6])
+    expect(salvageOn(disk)).to.deep.equal([{ name: SECOND, records: 2, lost: 0 }])
+    expect(salvageOn(disk)).to.deep.equal([])
+    const { store: again } = openStore(disk)
+    const entries = readEntries(again)
+    expect(entries.map(({ sequence, body }) => [sequence, textOf(body)])).to.deep.equal(
+      [1, 2, 3, 4, 6, 7, 9, 10, 11, 12].map(at => [at, `${at}`])
+    )
+    const flagged = entries.filter(({ body }) => isSalvaged(body))
+    expect(flagged.map(({ sequence }) => sequence)).to.deep.equal([4, 6])
+    const { headers } = readLoggedRecord(flagged[0]!.body)
+    expect(headers).to.deep.equal([{ key: 'castellan-salvaged', value: Buffer.from('1000') }])
+    expect(again.stats).to.include({ quarantinedSegments: 0, setAsideEntries: 0, damagedEntries: 0 })
+    expect(quarantineOf(disk)).to.deep.equal([SECOND])
+    again.complete([{ first: 1, count: 12 }])
+    again.close()
+    expect(valuesIn(openStore(disk).store)).to.deep.equal([])
+    expect(salvageOn(disk), 'also when all was delivered').to.deep.equal([])
+  })
+
+  it('counts no more when all that it holds was read in time and delivered', () => {
+    const { store, disk } = filled(12)
+    disk.faults.before = failing(SECOND, [0])
+    expect(valuesIn(store)).to.have.length(9)
+    delete disk.faults.before
+    store.complete([{ first: 1, count: 8 }])
+    expect(store.stats).to.include({ setAsideEntries: 0, quarantinedSegments: 1 })
+    expect(quarantineOf(disk)).to.deep.equal([SECOND])
+    expect(salvageOn(disk)).to.deep.equal([])
+  })
+
+  it('is never inside the range that a merged segment replaces', () => {
+    const disk = new SimulatedDisk()
+    const options = { maxWastedBytes: 0 }
+    const { store } = openStore(disk, options)
+    for (let round = 0; round < 12; round++) {
+      const bodies = Array.from({ length: 8 }, (_, at) => bodyOf(`${round} ${at}`))
+      const { firstSequence } = store.commit(group(bodies))
+      store.complete([{ first: firstSequence, count: 7 }])
+    }
+    const left = valuesIn(store)
+    const [, , third] = [...disk.files().keys()].filter(name => name.endsWith('.slab')).sort()
+    disk.faults.before = failing(third!, [0])
+    for (let round = 0; round < 12; round++) store.tick()
+    delete disk.faults.before
+    const { setAsideEntries, segmentCount } = store.stats
+    expect(setAsideEntries).to.be.above(0)
+    expect(segmentCount).to.be.below(6)
+    expect(valuesIn(store)).to.have.length(left.length - setAsideEntries)
+    store.close()
+    salvageOn(disk)
+    expect(valuesIn(openStore(disk, options).store)).to.deep.equal(left)
+  })
+})
+
+describe('a crash while a segment is set aside, or put back', () => {
+  /** Whatever is done, each record is in the log or waits in quarantine/, once. */
+  function checkAll(disk: SimulatedDisk, what: string): void {
+    const { store } = openStore(copyOf(disk))
+    const found = readEntries(store).map(({ sequence }) => sequence)
+    const aside = asideOn(copyOf(disk))
+    expect(
+      [...found, ...aside].toSorted((one, other) => one - other),
+      what
+    ).to.deep.equal(Array.from({ length: 12 }, (_, at) => at + 1))
+  }
+
+  const random = (seed: number) => (): number => {
+    seed = (seed * 1_664_525 + 1_013_904_223) >>> 0
+    return seed / 0x1_0000_0000
+  }
+
+  it('loses nothing, and doubles nothing, before whichever step of the disk it comes', () => {
+    for (const doing of ['setting aside', 'putting back'] as const) {
+      for (let operations = 0, isOver = false; !isOver; operations++) {
+        for (let seed = 0; seed < 12; seed++) {
+          const what = `${doing}: ${operations} operations, seed ${seed}`
+          const { store, disk } = filled(12)
+          const bad = failing(SECOND, [0])
+          if (doing === 'putting back') {
+            disk.faults.before = bad
+            expect(valuesIn(store)).to.have.length(9)
+            store.close()
+            delete disk.faults.before
+          }
+          let left = operations
+          disk.faults.before = (...operation) => {
+            if (doing === 'setting aside') bad(...operation)
+            if (operation[0] !== 'read' && left-- <= 0) throw eio()
+          }
+          try {
+            if (doing === 'setting aside') store.read({ fromSequence: 1, maxBytes: 1_000_000 })
+            else salvageOn(disk)
+          } catch {
+            // It died.
+          }
+          isOver = left > 0
+          delete disk.faults.before
+          // The first seed is a kill.
+          if (seed > 0) disk.powerCut(random(seed))
+          checkAll(disk, what)
+          salvageOn(disk)
+          expect(salvageOn(disk), what).to.deep.equal([])
+          checkAll(disk, `${what}, salvaged`)
+          expect(asideOn(disk), what).to.deep.equal([])
+        }
+      }
+    }
+  })
+})
+
+describe('the salt of a segment without a header', () => {
+  it('follows from any checksum and the bytes that it covers', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat(0xffffffff), (bytes, salt) => {
+        expect(saltBehind(saltedCrc(bytes, salt), bytes)).to.equal(salt)
+      })
+    )
+  })
+})
+
+/** The same files on another disk, quarantine included. */
+function copyOf(disk: SimulatedDisk): SimulatedDisk {
+  const copy = new SimulatedDisk()
+  const pairs = [
+    [disk.directory, copy.directory],
+    [disk.directory.directory('quarantine'), copy.directory.directory('quarantine')]
+  ] as const
+  for (const [from, to] of pairs)
+    for (const name of from.list()) {
+      const file = from.open(name, 'read')
+      const written = to.open(name, 'create')
+      written.write(file.read(0, file.sizeBytes), 0)
+      written.sync()
+      file.close()
+      written.close()
+      to.sync()
+    }
+  return copy
+}
