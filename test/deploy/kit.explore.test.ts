@@ -92,7 +92,7 @@ describe('docs/deploy, by tools that Go builds', function () {
       expect(manifests.filter(({ kind }) => kind === (stateful ? 'StatefulSet' : 'Deployment'))).to.have.length(1)
       const file = join(folder, 'castellan.yaml')
       writeFileSync(file, manifests.find(({ kind }) => kind === 'ConfigMap')!.data!['castellan.yaml']!)
-      const config = loadConfig({ file, environment: { CASTELLAN_PEERS_SECRET: 'x'.repeat(32) } })
+      const config = loadConfig({ file, environment: { CASTELLAN_PEERS_TOKEN: 'x'.repeat(32) } })
       expect(config.management.host).to.equal('0.0.0.0')
       const workload = JSON.stringify(manifests.find(({ kind }) => /Set|Deployment/.test(kind)))
       const [, seconds] = /"terminationGracePeriodSeconds":(\d+)/.exec(workload) ?? []

@@ -121,7 +121,7 @@ describe('a rolling restart of two gateways under load', () => {
   const peersOf = (index: number): Record<string, string> => ({
     CASTELLAN_PEERS_ADDRESSES: peers.join(','),
     CASTELLAN_PEERS_LISTEN: peers[index]!,
-    CASTELLAN_PEERS_SECRET: SECRET
+    CASTELLAN_PEERS_TOKEN: SECRET
   })
   let peers: string[]
 

@@ -132,9 +132,9 @@ describe('docs/deploy', () => {
       services: Record<string, { environment: Record<string, string>; stop_grace_period: string }>
     }
     const { environment, stop_grace_period } = file.services.one!
-    const { CASTELLAN_PEERS_SECRET_FILE: secret, ...others } = environment
+    const { CASTELLAN_PEERS_TOKEN_FILE: secret, ...others } = environment
     expect(secret).to.equal('/run/secrets/peers')
-    const config = loadConfig({ environment: { ...others, CASTELLAN_PEERS_SECRET: 'x'.repeat(32) } })
+    const config = loadConfig({ environment: { ...others, CASTELLAN_PEERS_TOKEN: 'x'.repeat(32) } })
     expect(config.management.host).to.equal('0.0.0.0')
     expect(Number.parseInt(stop_grace_period, 10) * 1_000).to.be.above(config.shutdown.graceMs)
   })
