@@ -273,6 +273,43 @@ describe('confluent: consumer instances', () => {
     expect((await readSome(path, 1)).map(({ value }) => value)).to.deep.equal(['after'])
   })
 
+  it('confluent 87: a client goes past values that are not JSON, and a commit covers them', async () => {
+    await produceJson(one, 'before')
+    for (const text of ['{oops', 'none'])
+      await stage.produce(one, BINARY, [{ value: Buffer.from(text).toString('base64') }])
+    await produceJson(one, 'after')
+    const path = await assigned(one)
+    const readWith = async (undecodable: string): Promise<Seen> => {
+      const headers = { accept: JSON_RECORDS, 'x-castellan-undecodable': undecodable }
+      return request('GET', `${path}/records?timeout=30000`, undefined, headers)
+    }
+    const include = await readWith('include')
+    const place = { topic: one, key: null, partition: 0 }
+    const failed = (offset: number): object => ({
+      ...place,
+      value: null,
+      offset,
+      error_code: 40801,
+      error: `the record at offset ${offset} of ${one}/0 is not JSON`
+    })
+    expect(plain(include)).to.deep.equal([
+      200,
+      JSON_RECORDS,
+      [{ ...place, value: 'before', offset: 0 }, failed(1), failed(2), { ...place, value: 'after', offset: 3 }]
+    ])
+    await request('POST', `${path}/positions/beginning`, { partitions: [{ topic: one, partition: 0 }] })
+    const skip = await readWith('skip')
+    expect((skip.body as JsonRecord[]).map(({ offset }) => offset)).to.deep.equal([0, 3])
+    expect((await request('POST', `${path}/offsets`)).status).to.equal(200)
+    const committed = await request('GET', `${path}/offsets?topic=${one}&partition=0`)
+    expect((committed.body as { offsets: { offset: number }[] }).offsets[0]!.offset).to.equal(4)
+    expect(brief(await readWith('drop'))).to.deep.equal([400, JSON_RECORDS, 400])
+    const metrics = await call(`${stage.app.urls.management}/metrics`)
+    const counted = (handling: string): string =>
+      `castellan_undecodable_records_total{api="confluent",handling="${handling}"} 2\n`
+    expect(metrics.body).to.contain(counted('skip')).and.contain(counted('include'))
+  })
+
   it('confluent 50, confluent 51: a commit stores the offset after the one that is named', async () => {
     const path = await created()
     const offsets = [{ topic: one, partition: 0, offset: 20 }]

@@ -231,10 +231,31 @@ describe('strimzi: consumers', () => {
     const { status, body } = await stage.get(`${consumer}/records?timeout=30000`, { accept: typeOf('json') })
     expect([status, body.message]).to.deep.equal([
       406,
-      `Failed to decode: the record at offset 1 of ${topic}/0 is not JSON; a seek behind it skips it`
+      `Failed to decode: the record at offset 1 of ${topic}/0 is not JSON; to go on, seek behind it, or read with the header x-castellan-undecodable: skip or include`
     ])
     await done(stage.post(`${consumer}/positions`, { offsets: [at(topic, 2)] }))
     expect(valuesOf(await stage.read(consumer, 'json', 1))).to.deep.equal(['c'])
+  })
+
+  it('a client goes past a record that is no JSON, or gets an error in its place', async () => {
+    const topic = await filled('"a"', 'none', '"c"')
+    for (const [undecodable, expected] of [
+      ['skip', ['a', 'c']],
+      ['include', ['a', null, 'c']]
+    ] as const) {
+      const consumer = await stage.consumer('json')
+      await done(stage.post(`${consumer}/assignments`, { partitions: [at(topic)] }))
+      const headers = { accept: typeOf('json'), 'x-castellan-undecodable': undecodable }
+      const { status, body } = await stage.get(`${consumer}/records?timeout=30000`, headers)
+      expect([status, valuesOf(body)]).to.deep.equal([200, expected])
+      const [, second] = body as { error_code?: number; error?: string; timestamp: number }[]
+      expect(typeof second!.timestamp).to.equal('number')
+      if (undecodable === 'include')
+        expect([second!.error_code, second!.error]).to.deep.equal([
+          406,
+          `the record at offset 1 of ${topic}/0 is not JSON`
+        ])
+    }
   })
 
   it('every route of a consumer that does not exist is answered 404', async () => {

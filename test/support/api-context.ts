@@ -4,6 +4,7 @@ import type { Gateway } from '../../src/gateway/gateway.js'
 import { openAccess } from '../../src/http/access/access.js'
 import type { ApiContext } from '../../src/http/api/api.js'
 import { type RefusedByApi, RefusedRecords } from '../../src/http/api/refused-records.js'
+import { UndecodableRecords } from '../../src/http/api/undecodable.js'
 import type { CountedCalls } from '../../src/http/exchange/other-protocols.js'
 import { SilenceLimit } from '../../src/http/exchange/silence-limit.js'
 import { createClientCounts } from '../../src/http/server/client-counts.js'
@@ -24,6 +25,7 @@ export const contextFor = <Settings>(
   log: silentLogger,
   metrics,
   refused: new RefusedRecords(metrics),
+  undecodable: new UndecodableRecords(metrics, silentLogger),
   now: Date.now,
   clock: () => performance.now(),
   lifetime: { onDrain: () => {}, onStop: () => {}, onCut: () => {} },

@@ -74,7 +74,7 @@ export const confluentPlugin =
     const { syncTimeoutMs: waitMs } = settings
     const receivers: Readonly<Record<Exclude<OperationId, ProduceId>, Receive>> = {
       ...metadataRoutes(parts, gateway, timeoutMs, clock),
-      ...consumerRoutes(parts, gateway, { settings: settings.consumers, prefix, log }),
+      ...consumerRoutes(parts, gateway, { ...context, settings: settings.consumers, prefix }),
       ...adminReceivers(new V3Requests(gateway, { timeoutMs, clock, prefix, administration }, parts))
     }
     const routes = operationsById.flatMap(([id, { method, path }]) => {

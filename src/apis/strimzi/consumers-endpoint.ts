@@ -9,6 +9,7 @@ import type {
 } from '../../gateway/gateway.js'
 import { admits, answerWork, fail, type Params } from '../../http/api/endpoint.js'
 import { type InstanceApi, InstanceRoutes, MAX_ANSWER_BYTES, queryOf } from '../../http/api/instance-routes.js'
+import type { UndecodableRecords } from '../../http/api/undecodable.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
 import { checked, type EndpointParts, withJson, withoutBody, wrongType } from './endpoint-parts.js'
@@ -35,6 +36,7 @@ const noAssignments = (): ProblemError =>
 
 export interface ConsumersOptions {
   readonly settings: StrimziSettings
+  readonly undecodable: UndecodableRecords
   /** Whether a peer is a proxy that may say how clients reach it. */
   readonly isTrustedProxy: (address: string) => boolean
 }
@@ -68,20 +70,19 @@ const apiOf = (parts: EndpointParts): InstanceApi => ({
   failed: error => error,
   unavailable: message => new ProblemError(503, message),
   forbidden: error => error,
-  unreadable({ topic, partition, offset }) {
-    const message = `Failed to decode: the record at offset ${offset} of ${topic}/${partition} is not JSON; a seek behind it skips it`
-    return new ProblemError(406, message)
-  }
+  unreadable: message => new ProblemError(406, `Failed to decode: ${message}`),
+  unreadableCode: 406,
+  invalid: message => new ProblemError(400, `Validation error on: ${message}`)
 })
 
 /** The routes of consumers. */
 export function consumerRoutes(
   parts: EndpointParts,
   gateway: Pick<Gateway, 'instances'>,
-  { settings, isTrustedProxy }: ConsumersOptions
+  { settings, isTrustedProxy, undecodable }: ConsumersOptions
 ) {
   const api = apiOf(parts)
-  const routes = new InstanceRoutes(api, gateway, parts.access)
+  const routes = new InstanceRoutes(api, gateway, parts.access, undecodable)
 
   async function poll(exchange: Exchange, instance: InstanceName): Promise<void> {
     const { request } = exchange

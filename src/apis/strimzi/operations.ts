@@ -132,7 +132,12 @@ const consumed = model(
         partition: z.int(),
         offset: z.int(),
         timestamp: z.int(),
-        headers: headers.optional().describe('absent: there are none')
+        headers: headers.optional().describe('absent: there are none'),
+        error_code: z
+          .int()
+          .optional()
+          .describe('of a record that cannot be decoded, with `x-castellan-undecodable: include`'),
+        error: text.optional()
       })
     )
   )

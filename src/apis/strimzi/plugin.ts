@@ -65,11 +65,11 @@ function receiversOf(
   parts: EndpointParts,
   prefix: string
 ): Readonly<Record<Exclude<OperationId, 'send' | 'sendToPartition'>, Receive>> {
-  const { gateway, settings, metrics, everywhere, lifetime, version = '0' } = context
+  const { gateway, settings, metrics, everywhere, lifetime, undecodable, version = '0' } = context
   const { answers } = parts
   const trusted = networksIn(context.trustedProxies ?? [])
   const isTrustedProxy = (address: string): boolean => address !== '' && isAmong(trusted, address)
-  const consumers = consumerRoutes(parts, gateway, { settings, isTrustedProxy })
+  const consumers = consumerRoutes(parts, gateway, { settings, isTrustedProxy, undecodable })
   lifetime.onDrain(async () => consumers.stop())
   const alone = writtenOnce(() => documentOf(version, '/'))
   const shared = writtenOnce(() => documentOf(version, prefix))

@@ -13,6 +13,7 @@ import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { Operation } from '../openapi/operation.js'
 import type { Idempotency } from './idempotency.js'
 import type { RefusedRecords } from './refused-records.js'
+import type { UndecodableRecords } from './undecodable.js'
 
 /** The parts with which every API is created. */
 export interface ApiContext<Settings> {
@@ -43,6 +44,8 @@ export interface ApiContext<Settings> {
   readonly metrics: PrometheusMetrics
   /** Counts records that are refused. */
   readonly refused: RefusedRecords
+  /** Counts records that are read and cannot be decoded. */
+  readonly undecodable: UndecodableRecords
   /** Epoch milliseconds. */
   readonly now: () => number
   /** For durations: the system clock may be set back. */

@@ -4,7 +4,6 @@ import type {
   InstanceName,
   InstanceRead,
   InstanceReadLimits,
-  InstanceRecord,
   InstanceResult,
   InstanceSettings,
   InstanceTopics
@@ -15,7 +14,8 @@ import { clientOf } from '../exchange/client.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { traceOf } from '../exchange/trace.js'
 import type { Params, Receive } from './endpoint.js'
-import { type RecordFormat, writeRecordList } from './record-list.js'
+import { type RecordFormat, type RecordListOptions, type Undecodable, writeRecordList } from './record-list.js'
+import { handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from './undecodable.js'
 
 /** Limit for the keys and values of one answer: writing them holds up other requests. The next read has the others. */
 export const MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -50,14 +50,16 @@ export interface InstanceApi {
   unavailable(message: string): Error
   forbidden(error: CastellanError): Error
   /** The first record of a read cannot be written in the format of the instance. */
-  unreadable(record: InstanceRecord): Error
+  unreadable(message: string): Error
+  /** The code of such an error, where it stands in the place of the record. */
+  readonly unreadableCode: number
+  /** A header has a wrong value. */
+  invalid(message: string): Error
 }
 
 /** How one read is written. */
-interface ReadOptions extends Pick<InstanceReadLimits, 'timeoutMs' | 'maxBytes'> {
+interface ReadOptions extends Pick<InstanceReadLimits, 'timeoutMs' | 'maxBytes'>, Pick<RecordListOptions, 'membersOf'> {
   readonly format: RecordFormat
-  /** Further members of a record as JSON, each after a comma. */
-  readonly membersOf?: (record: InstanceRecord) => string
   readonly illegalState?: InstanceApi['illegalState']
 }
 
@@ -66,13 +68,16 @@ export class InstanceRoutes {
   readonly #api: InstanceApi
   readonly #gateway: Pick<Gateway, 'instances'>
   readonly #access: Access
+  readonly #undecodable: UndecodableRecords
   /** Aborts the reads that are open. */
   readonly #reads = new Set<AbortController>()
 
-  constructor(api: InstanceApi, gateway: Pick<Gateway, 'instances'>, access: Access) {
+  constructor(api: InstanceApi, gateway: Pick<Gateway, 'instances'>, access: Access, undecodable: UndecodableRecords) {
     this.#api = api
     this.#gateway = gateway
     this.#access = access
+    this.#undecodable = undecodable
+    undecodable.prepare(api.name)
   }
 
   /** Ends all reads: the process stops. */
@@ -145,6 +150,8 @@ export class InstanceRoutes {
   /** @returns the records as JSON; `undefined`: the client has left. They are accepted when the whole answer was sent */
   async read(exchange: Exchange, instance: InstanceName, options: ReadOptions): Promise<Buffer | undefined> {
     const { request, response } = exchange
+    const handling = handlingIn(request.headers[UNDECODABLE_HEADER])
+    if (handling === undefined) throw this.#api.invalid(`${UNDECODABLE_HEADER}: expected fail, skip or include`)
     const gone = new AbortController()
     this.#reads.add(gone)
     let read: InstanceRead | undefined
@@ -175,9 +182,24 @@ export class InstanceRoutes {
       instance,
       records.map(({ topic }) => topic)
     )
-    const written = writeRecordList(records, options.format, options.membersOf)
+    const note = ({ record, cause }: Undecodable): void =>
+      this.#undecodable.note(this.#api.name, instance.groupId, record, handling, cause)
+    const written = writeRecordList(records, options.format, {
+      membersOf: options.membersOf,
+      insteadOf: undecodable => {
+        if (handling === 'fail') return undefined
+        note(undecodable)
+        if (handling === 'skip') return ''
+        return `,"error_code":${this.#api.unreadableCode},"error":${JSON.stringify(messageOf(undecodable))}`
+      }
+    })
     this.#callerOf(exchange).charge(written.count, written.bytes)
-    if (written.count === 0 && written.poison) throw this.#api.unreadable(written.poison)
+    if (written.count === 0 && written.poison !== undefined) {
+      note(written.poison)
+      throw this.#api.unreadable(
+        `${messageOf(written.poison)}; to go on, seek behind it, or read with the header ${UNDECODABLE_HEADER}: skip or include`
+      )
+    }
     count = written.count
     return written.body
   }
@@ -209,6 +231,9 @@ export class InstanceRoutes {
     return this.#access.callerOf(request)
   }
 }
+
+const messageOf = ({ record: { topic, partition, offset }, cause }: Undecodable): string =>
+  `the record at offset ${offset} of ${topic}/${partition} ${cause}`
 
 /** The query of a request. */
 export const queryOf = (url: string): URLSearchParams => new URLSearchParams(url.split('?', 2)[1] ?? '')

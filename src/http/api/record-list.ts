@@ -11,8 +11,23 @@ export interface RecordList {
   readonly count: number
   /** Bytes of their keys and values. */
   readonly bytes: number
-  /** The record after them, which is not JSON although the format asks for it. */
-  readonly poison: InstanceRecord | undefined
+  /** The record after them at which the list ends, as the format cannot express it. */
+  readonly poison: Undecodable | undefined
+}
+
+export interface Undecodable {
+  readonly record: InstanceRecord
+  readonly cause: string
+}
+
+export interface RecordListOptions {
+  /** Further members of a record as JSON, each after a comma. */
+  readonly membersOf?: ((record: InstanceRecord) => string) | undefined
+  /**
+   * Further members of a record that cannot be written, each after a comma: its key and value are null then. Empty: it is left out;
+   * `undefined`: the list ends before it.
+   */
+  readonly insteadOf?: (undecodable: Undecodable) => string | undefined
 }
 
 /** About as many bytes of the JSON of a record are neither key, value nor topic. */
@@ -20,32 +35,39 @@ const FRAME_BYTES = 120
 /** UTF-8 has at most so many bytes for each unit of a string. */
 const BYTES_OF_UNIT = 3
 
-/**
- * Writes records as a list of JSON, up to the first one that the format cannot express.
- *
- * @param tailOf further members of a record as JSON, each after a comma
- */
+/** Writes records as a list of JSON, up to the first one that the format cannot express. */
 export function writeRecordList(
   records: readonly InstanceRecord[],
   format: RecordFormat,
-  tailOf?: (record: InstanceRecord) => string
+  { membersOf, insteadOf }: RecordListOptions = {}
 ): RecordList {
   const list = new ListWriter(format, aboutSizeOf(records, format))
   let bytes = 0
   let count = 0
+  let poison: Undecodable | undefined
+  let before = '['
   for (const record of records) {
-    const { topic, key, value, partition, offset } = record
-    if (format === 'json' && !(isNullOrJson(key) && isNullOrJson(value))) break
+    const { topic, partition, offset } = record
+    const cause = format === 'json' && !hasJson(record) ? 'is not JSON' : undefined
+    const instead = cause === undefined ? '' : insteadOf?.({ record, cause })
+    if (cause !== undefined && instead === undefined) {
+      poison = { record, cause }
+      break
+    }
+    count++
+    if (cause !== undefined && instead === '') continue
+    const { key, value } = cause === undefined ? record : NOTHING
     bytes += lengthOf(key) + lengthOf(value)
     // Names of topics need no escapes.
-    list.add(`${count++ === 0 ? '[' : ','}{"topic":"${topic}","key":`)
+    list.add(`${before}{"topic":"${topic}","key":`)
     list.addContent(key)
     list.add(',"value":')
     list.addContent(value)
-    list.add(`,"partition":${partition},"offset":${offset}${tailOf?.(record) ?? ''}}`)
+    list.add(`,"partition":${partition},"offset":${offset}${membersOf?.(record) ?? ''}${instead}}`)
+    before = ','
   }
-  list.add(count === 0 ? '[]' : ']')
-  return { body: list.end(), count, bytes, poison: records[count] }
+  list.add(before === '[' ? '[]' : ']')
+  return { body: list.end(), count, bytes, poison }
 }
 
 /** Text and bytes one after another. Texts are collected, because each write costs more than their concatenation. */
@@ -118,5 +140,9 @@ function aboutSizeOf(records: readonly InstanceRecord[], format: RecordFormat): 
 }
 
 const lengthOf = (bytes: Buffer | null): number => bytes?.length ?? 0
+
+const NOTHING = { key: null, value: null }
+
+const hasJson = ({ key, value }: InstanceRecord): boolean => isNullOrJson(key) && isNullOrJson(value)
 
 const isNullOrJson = (bytes: Buffer | null): boolean => bytes === null || isJson(bytes)

@@ -18,6 +18,7 @@ export interface ApisDeps
     | 'log'
     | 'metrics'
     | 'refused'
+    | 'undecodable'
     | 'statsd'
     | 'now'
     | 'clock'

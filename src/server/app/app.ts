@@ -19,6 +19,7 @@ import { openAccess } from '../../http/access/access.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { KeyOwners } from '../../http/api/key-owners.js'
 import { RefusedRecords } from '../../http/api/refused-records.js'
+import { UndecodableRecords } from '../../http/api/undecodable.js'
 import { Admission } from '../../http/exchange/admission.js'
 import { createClientCounts } from '../../http/server/client-counts.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
@@ -446,6 +447,7 @@ class ProcessParts {
         log: this.#quietLog,
         metrics: this.#metrics,
         refused: new RefusedRecords(this.#metrics, this.#refusals),
+        undecodable: new UndecodableRecords(this.#metrics, this.#quietLog),
         statsd,
         now: Date.now,
         clock: () => performance.now(),

@@ -58,14 +58,35 @@ describe('writeRecordList', () => {
     ]) {
       const { body, count, bytes, poison } = writeRecordList([...records.slice(0, 2), bad, ...records], 'json')
       expect(body.toString()).to.equal(listOf(records.slice(0, 2), 'json'))
-      expect({ count, poison }).to.deep.equal({ count: 2, poison: bad })
+      expect({ count, poison }).to.deep.equal({ count: 2, poison: { record: bad, cause: 'is not JSON' } })
       expect(bytes).to.equal(9 + Buffer.byteLength('"é€😀"'))
     }
   })
 
   it('writes an empty list and names the record when the first one is not JSON', () => {
     const { body, count, bytes, poison } = writeRecordList([recordOf(7, null, '{'), ...records], 'json')
-    expect([body.toString(), count, bytes, poison?.offset]).to.deep.equal(['[]', 0, 0, 7])
+    expect([body.toString(), count, bytes, poison?.record.offset]).to.deep.equal(['[]', 0, 0, 7])
+  })
+
+  it('goes past records that cannot be written: it leaves them out, or has other members in their place', () => {
+    const bad = recordOf(2, null, '{')
+    const some = [bad, records[0]!, bad, bad, records[1]!, bad]
+    const skipped = writeRecordList(some, 'json', { insteadOf: () => '' })
+    expect(skipped.body.toString()).to.equal(listOf(records.slice(0, 2), 'json'))
+    const { body, count, poison } = writeRecordList(some, 'json', { insteadOf: ({ cause }) => `,"error":"${cause}"` })
+    const written = JSON.parse(body.toString()) as { offset: number; error?: string }[]
+    expect(written.map(({ offset, error }) => [offset, error])).to.deep.equal([
+      [2, 'is not JSON'],
+      [0, undefined],
+      [2, 'is not JSON'],
+      [2, 'is not JSON'],
+      [1, undefined],
+      [2, 'is not JSON']
+    ])
+    const { topic, partition } = bad
+    expect(written[0]).to.deep.equal({ topic, key: null, value: null, partition, offset: 2, error: 'is not JSON' })
+    expect([skipped.count, count, skipped.poison, poison]).to.deep.equal([6, 6, undefined, undefined])
+    expect(writeRecordList([bad, bad], 'json', { insteadOf: () => '' }).body.toString()).to.equal('[]')
   })
 
   it('has space for texts whose JSON is far longer than their bytes', () => {
@@ -74,7 +95,9 @@ describe('writeRecordList', () => {
   })
 
   it('has space for further members, however long', () => {
-    const { body } = writeRecordList(records, 'binary', ({ offset }) => `,"further":"${'€'.repeat(10_000)}${offset}"`)
+    const { body } = writeRecordList(records, 'binary', {
+      membersOf: ({ offset }) => `,"further":"${'€'.repeat(10_000)}${offset}"`
+    })
     const written = JSON.parse(body.toString()) as { further: string; offset: number }[]
     expect(written.map(({ further }) => further.slice(9_998))).to.deep.equal(['€€0', '€€1', `€€${largest}`])
   })

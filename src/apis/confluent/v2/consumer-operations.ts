@@ -182,12 +182,23 @@ export const consumerOperations = {
         .describe('the smaller one of this and that of the API counts; one record always comes')
     },
     summary: 'Reads records',
-    description: 'Records whose answer does not reach the client are read again.',
+    description:
+      'Records whose answer does not reach the client are read again. A record that cannot be decoded fails the read with code 40801; with the header `x-castellan-undecodable: skip` it is left out, with `include` it has `error_code` and `error`.',
     answers: {
       ...answers(
         200,
         'The records; none within the time: an empty list',
-        z.array(z.object({ topic: text, key: bytes, value: bytes, partition: z.int(), offset: z.int() }))
+        z.array(
+          z.object({
+            topic: text,
+            key: bytes,
+            value: bytes,
+            partition: z.int(),
+            offset: z.int(),
+            error_code: z.int().optional(),
+            error: text.optional()
+          })
+        )
       ),
       406: {
         description: 'The instance has the other format (40601), or the client takes no type that there is',

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { Logger } from '../../../core/model.js'
 import { shortened } from '../../../core/printable.js'
 import type { Gateway, InstanceName, InstancePosition, InstanceSettings } from '../../../gateway/gateway.js'
+import type { ApiContext } from '../../../http/api/api.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { type InstanceApi, InstanceRoutes, MAX_ANSWER_BYTES, queryOf } from '../../../http/api/instance-routes.js'
 import { browserRefusalOf } from '../../../http/exchange/client.js'
@@ -41,11 +41,13 @@ const WRONG_FORMAT: Problem = {
   message: 'the instance has another format than the one of Accept; without Accept it is binary'
 }
 
-export interface ConsumersOptions {
+/** The original's code for a record that is not JSON. */
+const UNREADABLE = 40801
+
+export interface ConsumersOptions extends Pick<ApiContext<unknown>, 'log' | 'undecodable'> {
   readonly settings: ConfluentSettings['consumers']
   /** The prefix of the API on the shared port. */
   readonly prefix: string
-  readonly log: Logger
 }
 
 const apiOf = (parts: EndpointParts): InstanceApi => ({
@@ -82,20 +84,19 @@ const apiOf = (parts: EndpointParts): InstanceApi => ({
   },
   unavailable: message => new ProblemError({ status: 503, code: 503, message }),
   forbidden: ({ message }) => new ProblemError({ status: 403, code: UNAUTHORIZED, message }),
-  unreadable({ topic, partition, offset }) {
-    const message = `the record at offset ${offset} of ${topic}/${partition} is not JSON; set the position after it to skip it`
-    return new ProblemError({ status: 408, code: 40801, message })
-  }
+  unreadable: message => new ProblemError({ status: 408, code: UNREADABLE, message }),
+  unreadableCode: UNREADABLE,
+  invalid: message => new ProblemError({ status: 400, code: 400, message })
 })
 
 /** The routes of consumer instances, by id. */
 export function consumerRoutes(
   parts: EndpointParts,
   gateway: Pick<Gateway, 'instances'>,
-  { settings, prefix, log }: ConsumersOptions
+  { settings, prefix, log, undecodable }: ConsumersOptions
 ) {
   const api = apiOf(parts)
-  const routes = new InstanceRoutes(api, gateway, parts.access)
+  const routes = new InstanceRoutes(api, gateway, parts.access, undecodable)
   const topicsOf = (places: readonly { readonly topic: string }[]): string[] => places.map(({ topic }) => topic)
 
   async function seek(exchange: Exchange, instance: InstanceName, positions: readonly InstancePosition[]) {
