@@ -68,11 +68,6 @@ const works: readonly Work[] = [
   },
   { name: 'push-sync', subject: gateway({}), request: { path: '/kprf/push', body: pushOf(true) } },
   {
-    name: 'push-node',
-    subject: gateway({ http: { engine: 'node' } }),
-    request: { path: '/kprf/push', body: pushOf(false) }
-  },
-  {
     name: 'push-disk',
     subject: gateway({ apis: { kprf: { durability: 'disk' } } }),
     request: { path: '/kprf/push', body: pushOf(false) }

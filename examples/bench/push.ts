@@ -22,7 +22,7 @@ interface Work {
   /** Default: kprf's. */
   readonly path?: string
   /** The gateway that serves this work, where it is not one with the default settings. */
-  readonly gateway?: 'hooked' | 'node'
+  readonly gateway?: 'hooked'
   /** Open loop at a share of the last rate of the work `of`. Absent: closed loop. */
   readonly pace?: { readonly of: string; readonly share: number }
 }
@@ -42,26 +42,16 @@ const kafboy = (mode: 'async' | 'sync', values: readonly string[]) => ({
 
 /** The flags of each gateway beyond the default one. */
 const gateways = {
-  hooked: ['--config', fileURLToPath(HOOK_SETTINGS)],
-  node: ['--set', 'http.engine=node']
+  hooked: ['--config', fileURLToPath(HOOK_SETTINGS)]
 }
 
 /** All works, in the order in which a round runs them. Each work is near the floor that reads the same bytes. */
 const allWorks: readonly Work[] = [
   { name: 'floor', body: bodyOf('push', [single], false), records: 1, floor: undefined },
   { name: 'push-async', body: bodyOf('push', [single], false), records: 1, floor: 'floor' },
-  { name: 'push-async-node', body: bodyOf('push', [single], false), records: 1, floor: 'floor', gateway: 'node' },
   { name: 'push-sync', body: bodyOf('push', [single], true), records: 1, floor: 'floor' },
-  { name: 'push-sync-node', body: bodyOf('push', [single], true), records: 1, floor: 'floor', gateway: 'node' },
   { name: 'floor-100', body: bodyOf('push', hundred, false), records: 100, floor: undefined },
   { name: 'push-sync-100', body: bodyOf('push', hundred, true), records: 100, floor: 'floor-100' },
-  {
-    name: 'push-sync-100-node',
-    body: bodyOf('push', hundred, true),
-    records: 100,
-    floor: 'floor-100',
-    gateway: 'node'
-  },
   {
     name: 'push-async-100',
     body: bodyOf('push', hundred, false),
@@ -78,7 +68,7 @@ const allWorks: readonly Work[] = [
 
 /**
  * Compares kprf's `POST /push` and kafboy's routes with a bare node:http server that reads the same body, parses it
- * with JSON.parse and answers the same bytes. Works that end in `-node` have `http.engine: node`. Gateway,
+ * with JSON.parse and answers the same bytes. Gateway,
  * broker, floor and load generator each run in a process of their own.
  */
 export async function push({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {

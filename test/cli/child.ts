@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { isBuilt, PROJECT } from '../support/built.js'
-import { environmentOfRun } from '../support/engines.js'
 import { walDirectoryOf } from '../support/wal-directory.js'
 
 /** Longest a child may take to say something; far more than it needs on a machine that is busy. */
@@ -31,7 +30,6 @@ export class Child {
         PATH,
         HOME,
         CASTELLAN_SHUTDOWN_DRAIN_MS: '0',
-        ...environmentOfRun,
         ...ownWalDirectory(environment),
         ...environment
       },

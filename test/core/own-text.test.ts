@@ -31,7 +31,7 @@ const nameOf = (i: number): string => `a-name-that-is-remembered-${i}`
 
 describe('a name that outlives its request', () => {
   const kinds: readonly (readonly [what: string, remember: (i: number) => string])[] = [
-    ['of a header', i => headOf('/', nameOf(i), PADDING).headers['x-name']!],
+    ['of a header', i => headOf('/', nameOf(i), PADDING).headers['x-name'] as string],
     ['of a path', i => headOf(`/${nameOf(i)}`, 'a', PADDING).url],
     ['of a path with a long query', i => ownText(headOf(`/${nameOf(i)}?${PADDING}`, 'a', '').url.slice(1, 40))],
     ['of a text', i => ownText(`${nameOf(i)} ${PADDING}${i}`.slice(0, 40))]

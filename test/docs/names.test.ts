@@ -165,7 +165,7 @@ const flagsOfOthers: readonly string[] = [
   '--from-file',
   // Node
   '--experimental-vm-modules',
-  ...['--json', '--seconds', '--rounds', '--only', '--seed', '--seeds', '--jobs', '--trace', '--engine', '--script'],
+  ...['--json', '--seconds', '--rounds', '--only', '--seed', '--seeds', '--jobs', '--trace', '--script'],
   ...[
     '--scenario',
     '--twice',

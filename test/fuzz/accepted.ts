@@ -14,17 +14,8 @@ Server.prototype.emit = function notingAccepted(this: Server, event: string | sy
   if (event !== 'connection') return Reflect.apply(emit, this, [event, ...args]) as boolean
   const socket = args[0] as Socket
   note(socket)
-  const isHeard = Reflect.apply(emit, this, [event, socket]) as boolean
-  // Node's parser reads a socket by itself as long as nobody else listens to its bytes.
-  if (readByStream.has(socket.localPort ?? 0)) socket.on('data', ignore)
-  return isHeard
+  return Reflect.apply(emit, this, [event, socket]) as boolean
 }
-
-const ignore = (): void => undefined
-const readByStream = new Set<number>()
-
-/** Node reads the connections of this server as streams, and gives their bytes to its parser. */
-export const readAsStreams = ({ port }: Address): void => void readByStream.add(port)
 
 function note({ localPort, remotePort }: Socket): void {
   const key = keyOf(localPort, remotePort)

@@ -4,7 +4,6 @@ import { createPrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { type Logger, type ProduceRecord, silentLogger } from '../../src/core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../src/gateway/gateway.js'
 import type { ApiSettings, HttpApi } from '../../src/http/api/api.js'
-import { HttpEngine } from '../../src/http/engine/engine.js'
 import { type ApiMount, Http, mountOf } from '../../src/http/server/http.js'
 import { loadConfig } from '../../src/server/config/config.js'
 import { contextFor } from '../support/api-context.js'
@@ -13,7 +12,12 @@ import type { Address } from './client.js'
 import { clock } from './clock.js'
 import { type Handled, ID_PREFIX } from './comparison.js'
 import { echoRoutes, Journal } from './echo.js'
+import { serveByNode } from './oracle.js'
 import type { Side } from './play.js'
+
+/** The server of Node, with which the gateway's own is compared. */
+export const NODE = 'node'
+export const OWN = 'castellan'
 
 /** The time in answers that do not take it from Node. */
 const NOW = Date.UTC(2026, 0, 1)
@@ -73,15 +77,6 @@ const failing: Logger = { ...silentLogger, error: (fields, message) => void bugs
 const inspect = (fields: object): string =>
   JSON.stringify(fields, (_, value) => (value instanceof Error ? value.stack : value))
 
-/** After how many bytes an engine has left which connection to Node. */
-const left = new Map<string, number>()
-const { passOn } = HttpEngine.prototype
-HttpEngine.prototype.passOn = function notingLeft(this: HttpEngine, connection, leaving): void {
-  const { localPort, remotePort, bytesRead, readableLength } = connection.socket
-  left.set(`${localPort} ${remotePort}`, bytesRead - readableLength)
-  passOn.call(this, connection, leaving)
-}
-
 /** A whole HTTP side of the gateway, with all APIs and the routes that echo, over a gateway without Kafka. */
 export class AppSide implements Side {
   readonly name: string
@@ -99,8 +94,11 @@ export class AppSide implements Side {
     this.address = { host: hostname, port: Number(port) }
   }
 
-  /** @param http settings of the section `http`, such as the engine */
-  static async start(name: string, http: object): Promise<AppSide> {
+  /**
+   * @param http settings of the section `http`
+   * @param isNode whether `node:http` reads its connections
+   */
+  static async start(name: string, http: object, isNode = false): Promise<AppSide> {
     const config = loadConfig({})
     const metrics = createPrometheusMetrics()
     const journal = new Journal()
@@ -133,7 +131,9 @@ export class AppSide implements Side {
       const text = await metrics.registry.metrics()
       return Number(new RegExp(`^${wanted}(?:\\{[^}]*\\})? (.+)$`, 'm').exec(text)?.[1] ?? 0)
     }
-    return new AppSide(name, started, journal, gauge)
+    const side = new AppSide(name, started, journal, gauge)
+    if (isNode) serveByNode(side.address)
+    return side
   }
 
   handled(port: number): readonly Handled[] {
@@ -146,13 +146,8 @@ export class AppSide implements Side {
     return byHand / Math.max(1, byHand + byNode)
   }
 
-  leftAt(port: number): number | undefined {
-    return left.get(`${this.address.port} ${port}`)
-  }
-
   forget(port: number): void {
     this.#journal.forget(port)
-    left.delete(`${this.address.port} ${port}`)
   }
 
   /** What is still held for clients that have all gone; each line is a defect. */

@@ -15,8 +15,6 @@ export interface Seen {
   readonly fate: Fate
   /** What its handlers were given, in the order of the requests. */
   readonly handled: readonly Handled[]
-  /** The number of bytes after which the server has left the connection to Node; absent: it has not. */
-  readonly leftAt?: number | undefined
 }
 
 /** In what two servers differ: in what a client sees of them first. */

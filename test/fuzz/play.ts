@@ -10,8 +10,6 @@ export interface Side {
   readonly address: Address
   /** What the handlers of a connection were given, by the port of its client. */
   handled(port: number): readonly Handled[]
-  /** After how many bytes the server has left a connection to Node; `undefined`: it has not. */
-  leftAt?(port: number): number | undefined
   /** Nothing more is asked about the connection. */
   forget(port: number): void
 }
@@ -37,7 +35,7 @@ export interface Played {
 }
 
 /** A server reads no more at once: it may end the connection before the rest of a longer piece has come. */
-export const READ_BYTES = 64 * 1024
+const READ_BYTES = 64 * 1024
 
 const PROBE = Buffer.from('GET /echo/parsed/probe HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: probe\r\n\r\n')
 
@@ -140,9 +138,8 @@ export class Play {
 
   #seen(index: 0 | 1): Seen {
     const { received, fate, port } = this.#clients[index]
-    const side = this.#sides[index]
-    const handled = side.handled(port).map(each => ({ ...each }))
-    return { answers: received, fate, handled, leftAt: side.leftAt?.(port) }
+    const handled = this.#sides[index].handled(port).map(each => ({ ...each }))
+    return { answers: received, fate, handled }
   }
 
   #forget(): void {

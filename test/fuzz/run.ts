@@ -1,9 +1,7 @@
 import { Command } from 'commander'
-import { engineSettings, hasEngine, NODE, OWN } from '../support/engines.js'
 import { endOnSignals } from '../support/tool.js'
 import { countOption, orEnd, seedOption, toolOptions, usageError } from '../support/tool-options.js'
-import { readAsStreams } from './accepted.js'
-import { AppSide, TIGHT_LIMITS, takeBugs } from './app-side.js'
+import { AppSide, NODE, OWN, TIGHT_LIMITS, takeBugs } from './app-side.js'
 import { clock, stopClockDuringTicks } from './clock.js'
 import { type Found, Fuzzer, playAlone } from './fuzzer.js'
 import type { Pair } from './open-differences.js'
@@ -18,14 +16,14 @@ interface Options {
   readonly first: number
   readonly connections: number
   readonly differences: number
-  readonly engines: string
+  readonly servers: string
   readonly script?: string
   readonly repeatable?: boolean
 }
 
 const command = new Command('npm run test:fuzz --')
   .description(
-    'Sends the same bytes, in the same pieces, to two engines of HTTP, and compares: the bytes of the answers, what handlers\n' +
+    'Sends the same bytes, in the same pieces, to the gateway and to node:http in its place, and compares: the bytes of the answers, what handlers\n' +
       'were given, and what becomes of the connection. Requests are valid, unusual, broken or changed at random, pipelined,\n' +
       'and cut anywhere. A difference is made as small as it gets, and printed with the command that repeats it.'
   )
@@ -35,7 +33,7 @@ const command = new Command('npm run test:fuzz --')
   .addOption(countOption('--first <N>', 'number of the first connection of the seed', 0, 0))
   .addOption(countOption('--connections <N>', 'connections at a time', 64))
   .addOption(countOption('--differences <N>', 'ends after so many differences', 10))
-  .option('--engines <ONE,OTHER>', 'the values of http.engine to compare', `${NODE},${OWN}`)
+  .option('--servers <ONE,OTHER>', `the servers to compare: ${NODE}, ${OWN}`, `${NODE},${OWN}`)
   .option('--script <JSON>', 'plays this one only, as it was printed')
   .option(
     '--repeatable',
@@ -47,8 +45,9 @@ const REST_MS = 10_000
 const SAY_EVERY_MS = 10_000
 const SHOWN_LETTERS = 3_000
 
-const names = options.engines.split(',')
-if (names.length !== 2) usageError(command, `--engines ${options.engines}: two names with a comma between them`)
+const names = options.servers.split(',')
+if (names.length !== 2 || names.some(name => name !== NODE && name !== OWN))
+  usageError(command, `--servers ${options.servers}: two of ${NODE} and ${OWN} with a comma between them`)
 const script = options.script === undefined ? undefined : orEnd(command, () => parse(options.script!))
 
 function parse(literal: string): Script {
@@ -64,19 +63,13 @@ const labelOf = (index: number): string => (names[0] === names[1] ? `${names[ind
 
 interface AppPair extends Pair {
   readonly sides: readonly [AppSide, AppSide]
-  readonly byStream: AppSide
 }
 
 async function startPair(http: object, kind: string): Promise<AppPair> {
-  const start = (index: number, suffix = ''): Promise<AppSide> =>
-    AppSide.start(labelOf(index) + kind + suffix, { ...http, ...engineSettings(names[index]!) })
+  const start = (index: number): Promise<AppSide> => AppSide.start(labelOf(index) + kind, http, names[index] === NODE)
   const sides = [await start(0), await start(1)] as const
-  const byStream = await start(0, ' by stream')
-  readAsStreams(byStream.address)
-  return { sides, byStream, ...('maxBodyBytes' in http && { maxBodyBytes: Number(http.maxBodyBytes) }) }
+  return { sides, ...('maxBodyBytes' in http && { maxBodyBytes: Number(http.maxBodyBytes) }) }
 }
-
-const sidesOf = ({ sides, byStream }: AppPair): readonly AppSide[] => [...sides, byStream]
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 const short = (text: string): string =>
@@ -107,7 +100,7 @@ function tellFound({ index, script: smaller, pair, isShrunk, ...difference }: Fo
 async function run(): Promise<{ passed: number; failures: string[] }> {
   const usual = await startPair({}, '')
   const tight = await startPair(TIGHT_LIMITS, ' with tight limits')
-  const all = [usual, tight].flatMap(sidesOf)
+  const all = [usual, tight].flatMap(({ sides }) => sides)
   const ticks = new Ticks()
   const failures: string[] = []
   let passed = 0
@@ -172,12 +165,6 @@ async function run(): Promise<{ passed: number; failures: string[] }> {
 
 endOnSignals()
 stopClockDuringTicks()
-for (const name of names) {
-  if (hasEngine(name) || name === NODE) continue
-  if (name !== OWN) usageError(command, `--engines ${options.engines}: there is no engine ${name}`)
-  console.log(`!!! this version has no http.engine: ${OWN}; ${NODE} is compared with itself`)
-  names[names.indexOf(name)] = NODE
-}
 console.log(`comparing ${names.join(' with ')}, seed ${options.seed}`)
 const { passed, failures } = await run()
 for (const failure of failures.slice(0, 30)) console.log(`!!! ${failure.slice(0, SHOWN_LETTERS)}`)

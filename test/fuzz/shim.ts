@@ -60,11 +60,6 @@ export class Shim implements Side {
     return upstream === undefined ? [] : this.#behind.handled(upstream)
   }
 
-  leftAt(port: number): number | undefined {
-    const upstream = this.#ports.get(port)
-    return upstream === undefined ? undefined : this.#behind.leftAt?.(upstream)
-  }
-
   forget(port: number): void {
     const upstream = this.#ports.get(port)
     this.#ports.delete(port)

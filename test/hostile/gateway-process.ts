@@ -1,5 +1,4 @@
 import { type Children, Gateway } from '../cli/child.js'
-import { environmentOf } from '../support/engines.js'
 
 /** What clients hold of the process; at rest all of it is 0. */
 const HELD = [
@@ -27,16 +26,8 @@ export class GatewayUnderAttack {
     this.grpcPort = grpcPort
   }
 
-  /**
-   * @param engine the value of `http.engine`; `undefined`: the default
-   * @param heapMb 0: that of Node
-   */
-  static async start(
-    children: Children,
-    evilBroker: string,
-    engine: string | undefined,
-    heapMb: number
-  ): Promise<GatewayUnderAttack> {
+  /** @param heapMb 0: that of Node */
+  static async start(children: Children, evilBroker: string, heapMb: number): Promise<GatewayUnderAttack> {
     const args = [
       '--embedded-port',
       '0',
@@ -46,7 +37,6 @@ export class GatewayUnderAttack {
       `clusters.evil.brokers=${evilBroker}`
     ]
     const gateway = await Gateway.start(children, args, {
-      ...environmentOf(engine),
       ...(heapMb > 0 && { NODE_OPTIONS: `--max-old-space-size=${heapMb}` })
     })
     const [, host, port] = await gateway.child.line(/embedded broker on ([0-9.]+):(\d+)/)

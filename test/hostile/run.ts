@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import { Children } from '../cli/child.js'
-import { hasEngine, NODE } from '../support/engines.js'
 import { HostileHttp, play } from '../support/hostile-http.js'
 import { SeededRandom } from '../support/random.js'
 import { countOption, seedOption, toolOptions, usageError } from '../support/tool-options.js'
@@ -23,16 +22,14 @@ const command = new Command('npm run test:hostile --')
   )
   .addOption(countOption('--seconds <S>', 'how long', 600))
   .option('--only <TEXT>', 'only attacks whose name contains this', '')
-  .option('--engine <NAME>', 'the value of http.engine; default: that of Castellan')
   .addOption(
     countOption('--heap <MB>', 'the heap of the gateway; in a small one the polite client has a limit in ms', 0)
   )
   .addOption(seedOption())
-const { seconds, seed, only, engine, heap } = toolOptions<{
+const { seconds, seed, only, heap } = toolOptions<{
   readonly seconds: number
   readonly seed: number
   readonly only: string
-  readonly engine?: string
   readonly heap: number
 }>(command)
 const attacks = Object.entries<Attack>({ ...httpAttacks, ...heavyAttacks, ...grpcAttacks, ...brokerAttacks })
@@ -42,8 +39,6 @@ if (chosen.length === 0)
     command,
     `--only ${only}: no attack has it in its name; there are ${attacks.map(([name]) => name).join(', ')}`
   )
-if (engine !== undefined && engine !== NODE && !hasEngine(engine))
-  usageError(command, `--engine ${engine}: there is no such engine`)
 
 const ATTACKERS = 3
 const FUZZERS = 10
@@ -98,7 +93,7 @@ async function fuzz({ url }: Targets, random: SeededRandom, signal: AbortSignal)
 async function run(children: Children): Promise<void> {
   const random = new SeededRandom(seed)
   const evil = await startEvilBroker(random)
-  const under = await GatewayUnderAttack.start(children, `127.0.0.1:${evil.address.port}`, engine, heap)
+  const under = await GatewayUnderAttack.start(children, `127.0.0.1:${evil.address.port}`, heap)
   const targets = {
     url: under.gateway.url,
     management: under.gateway.management,
@@ -152,9 +147,7 @@ async function run(children: Children): Promise<void> {
 }
 
 const children = new Children()
-console.log(
-  `hostile clients for ${seconds} s, ${engine ?? 'default'} engine, heap of ${heap || 'any'} MB, seed ${seed}`
-)
+console.log(`hostile clients for ${seconds} s, heap of ${heap || 'any'} MB, seed ${seed}`)
 try {
   await run(children)
 } catch (error) {

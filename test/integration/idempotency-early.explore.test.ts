@@ -7,7 +7,6 @@ import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../src/server/app/app.js'
 import { startTestApp } from '../support/app-under-test.js'
-import { engines } from '../support/engines.js'
 import { freshTopic } from '../support/target-cluster.js'
 
 const RECORDS = 'application/vnd.kafka.json.v2+json'
@@ -34,84 +33,79 @@ describe('Idempotency-Key with Prefer: respond-async', function () {
     rmSync(folder, { recursive: true, force: true })
   })
 
-  for (const engine of engines) {
-    describe(`engine ${engine}`, () => {
-      before(async () => {
-        const durable = ['arion', 'confluent', 'strimzi'].map(api => [`apis.${api}.durability`, 'disk'])
-        app = await startTestApp(cluster.bootstrap, {
-          'delivery.createTopics': 'false',
-          'http.engine': engine,
-          'wal.directory': join(folder, engine),
-          ...Object.fromEntries(durable)
-        })
-      })
-      after(() => app.stop())
+  before(async () => {
+    const durable = ['arion', 'confluent', 'strimzi'].map(api => [`apis.${api}.durability`, 'disk'])
+    app = await startTestApp(cluster.bootstrap, {
+      'delivery.createTopics': 'false',
+      'wal.directory': folder,
+      ...Object.fromEntries(durable)
+    })
+  })
+  after(() => app.stop())
 
-      for (const [name, route] of Object.entries(routes)) {
-        it(`${name}: the answer of the API is kept for the key, though the client got 202 before`, async () => {
-          const topic = freshTopic('early')
-          await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
-          const [path, type, body] = route(topic)
-          const key = randomUUID()
-          const post = (headers: Record<string, string>): Promise<Response> =>
-            fetch(`${app.urls.shared}${path}`, {
-              method: 'POST',
-              body,
-              headers: { 'content-type': type, 'idempotency-key': key, ...headers }
-            })
-          // Kafka has no record until the early answer has come.
-          const fault = cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'error', errorCode: 6 })
-          const early = await post({ prefer: 'respond-async' }).finally(() => fault.remove())
-          expect([early.status, await early.text()]).to.deep.equal([
-            202,
-            `{"receipt":"${early.headers.get('x-castellan-receipt')}"}\n`
-          ])
-          expect(early.headers.get('x-castellan-idempotency')).to.equal('gateway')
-          const late = await post({})
-          expect(late.status).to.be.within(200, 201)
-          expect(late.headers.get('x-castellan-persisted')).to.equal('yes')
-          expect(late.headers.get('idempotent-replayed')).to.equal('true')
-          expect(late.headers.get('x-castellan-receipt')).to.equal(early.headers.get('x-castellan-receipt'))
-          expect(cluster.highWatermark(topic, 0)).to.equal(1)
+  for (const [name, route] of Object.entries(routes)) {
+    it(`${name}: the answer of the API is kept for the key, though the client got 202 before`, async () => {
+      const topic = freshTopic('early')
+      await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
+      const [path, type, body] = route(topic)
+      const key = randomUUID()
+      const post = (headers: Record<string, string>): Promise<Response> =>
+        fetch(`${app.urls.shared}${path}`, {
+          method: 'POST',
+          body,
+          headers: { 'content-type': type, 'idempotency-key': key, ...headers }
         })
+      // Kafka has no record until the early answer has come.
+      const fault = cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'error', errorCode: 6 })
+      const early = await post({ prefer: 'respond-async' }).finally(() => fault.remove())
+      expect([early.status, await early.text()]).to.deep.equal([
+        202,
+        `{"receipt":"${early.headers.get('x-castellan-receipt')}"}\n`
+      ])
+      expect(early.headers.get('x-castellan-idempotency')).to.equal('gateway')
+      const late = await post({})
+      expect(late.status).to.be.within(200, 201)
+      expect(late.headers.get('x-castellan-persisted')).to.equal('yes')
+      expect(late.headers.get('idempotent-replayed')).to.equal('true')
+      expect(late.headers.get('x-castellan-receipt')).to.equal(early.headers.get('x-castellan-receipt'))
+      expect(cluster.highWatermark(topic, 0)).to.equal(1)
+    })
 
-        it(`${name}: a request that comes again while Kafka is away gets the same receipt at once`, async () => {
-          const topic = freshTopic('lost-answer')
-          await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
-          const [path, type, body] = route(topic)
-          const key = randomUUID()
-          const post = (prefer: string, headers: Record<string, string> = {}): Promise<Response> =>
-            fetch(`${app.urls.shared}${path}`, {
-              method: 'POST',
-              body,
-              headers: { 'content-type': type, 'idempotency-key': key, prefer, ...headers }
-            })
-          const fault = cluster.faults.add({ api: 'Produce', count: 1_000 }, { type: 'error', errorCode: 6 })
-          try {
-            const first = await post('respond-async')
-            const second = await post('respond-async')
-            const third = await post('respond-async, wait=1', { accept: MODERN })
-            const location = first.headers.get('location')
-            expect(location).to.match(/^\/receipts\/.{38}/)
-            for (const again of [second, third]) {
-              expect(again.status).to.equal(202)
-              expect(again.headers.get('location')).to.equal(location)
-              expect(`/receipts/${again.headers.get('x-castellan-receipt')}`).to.equal(location)
-              expect(again.headers.get('x-castellan-persisted')).to.equal('pending')
-              expect(again.headers.get('preference-applied')).to.equal('respond-async')
-              expect(again.headers.get('idempotent-replayed')).to.equal('true')
-              expect(again.headers.get('x-castellan-idempotency')).to.equal('gateway')
-            }
-            expect(await second.json()).to.deep.equal(await first.json())
-            expect(third.headers.get('content-type')).to.equal(MODERN)
-            expect(await third.json()).to.deep.equal({ records: [{ persisted: 'pending' }] })
-          } finally {
-            fault.remove()
-          }
-          expect((await post('return=minimal')).headers.get('x-castellan-persisted')).to.equal('yes')
-          expect(cluster.highWatermark(topic, 0)).to.equal(1)
+    it(`${name}: a request that comes again while Kafka is away gets the same receipt at once`, async () => {
+      const topic = freshTopic('lost-answer')
+      await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
+      const [path, type, body] = route(topic)
+      const key = randomUUID()
+      const post = (prefer: string, headers: Record<string, string> = {}): Promise<Response> =>
+        fetch(`${app.urls.shared}${path}`, {
+          method: 'POST',
+          body,
+          headers: { 'content-type': type, 'idempotency-key': key, prefer, ...headers }
         })
+      const fault = cluster.faults.add({ api: 'Produce', count: 1_000 }, { type: 'error', errorCode: 6 })
+      try {
+        const first = await post('respond-async')
+        const second = await post('respond-async')
+        const third = await post('respond-async, wait=1', { accept: MODERN })
+        const location = first.headers.get('location')
+        expect(location).to.match(/^\/receipts\/.{38}/)
+        for (const again of [second, third]) {
+          expect(again.status).to.equal(202)
+          expect(again.headers.get('location')).to.equal(location)
+          expect(`/receipts/${again.headers.get('x-castellan-receipt')}`).to.equal(location)
+          expect(again.headers.get('x-castellan-persisted')).to.equal('pending')
+          expect(again.headers.get('preference-applied')).to.equal('respond-async')
+          expect(again.headers.get('idempotent-replayed')).to.equal('true')
+          expect(again.headers.get('x-castellan-idempotency')).to.equal('gateway')
+        }
+        expect(await second.json()).to.deep.equal(await first.json())
+        expect(third.headers.get('content-type')).to.equal(MODERN)
+        expect(await third.json()).to.deep.equal({ records: [{ persisted: 'pending' }] })
+      } finally {
+        fault.remove()
       }
+      expect((await post('return=minimal')).headers.get('x-castellan-persisted')).to.equal('yes')
+      expect(cluster.highWatermark(topic, 0)).to.equal(1)
     })
   }
 })

@@ -8,7 +8,6 @@ import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-c
 import type { App } from '../../src/server/app/app.js'
 import { makeToken } from '../support/access.js'
 import { startTestApp } from '../support/app-under-test.js'
-import { engines } from '../support/engines.js'
 import { checkRows } from '../support/rows.js'
 import { freshTopic } from '../support/target-cluster.js'
 
@@ -165,39 +164,36 @@ describe('Idempotency-Key', function () {
   }
 
   for (const durability of ['memory', 'disk'] as const) {
-    for (const engine of engines) {
-      describe(`${durability}, engine ${engine}`, () => {
-        before(() =>
-          start({
-            ...durabilityOf(durability),
-            'http.engine': engine,
-            'wal.directory': join(folder, `${durability}-${engine}-${randomUUID()}`)
-          })
-        )
-        after(stop)
+    describe(durability, () => {
+      before(() =>
+        start({
+          ...durabilityOf(durability),
+          'wal.directory': join(folder, `${durability}-${randomUUID()}`)
+        })
+      )
+      after(stop)
 
-        it('on each route a request that comes again gets the same answer, and no second record', () =>
-          checkRows(Object.entries(routes), async ([, route]) => {
-            const topic = await topicFor('again')
-            const key = randomUUID()
-            const first = await send(route(topic, 'a'), key)
-            expect(first).to.include({ reach: 'gateway', replayed: null })
-            expect(first.status, first.body).to.be.within(200, 299)
-            const second = await send(route(topic, 'a'), `"${key}"`)
-            expect(second).to.deep.equal({ ...first, replayed: 'true' })
-            await written(topic, 1)
-          }))
+      it('on each route a request that comes again gets the same answer, and no second record', () =>
+        checkRows(Object.entries(routes), async ([, route]) => {
+          const topic = await topicFor('again')
+          const key = randomUUID()
+          const first = await send(route(topic, 'a'), key)
+          expect(first).to.include({ reach: 'gateway', replayed: null })
+          expect(first.status, first.body).to.be.within(200, 299)
+          const second = await send(route(topic, 'a'), `"${key}"`)
+          expect(second).to.deep.equal({ ...first, replayed: 'true' })
+          await written(topic, 1)
+        }))
 
-        it('on each route another request with the key is refused', () =>
-          checkRows(Object.entries(routes), async ([, route]) => {
-            const topic = await topicFor('other')
-            const key = randomUUID()
-            await send(route(topic, 'a'), key)
-            expect(await send(route(topic, 'b'), key)).to.include({ status: 422, persisted: 'no' })
-            await written(topic, 1)
-          }))
-      })
-    }
+      it('on each route another request with the key is refused', () =>
+        checkRows(Object.entries(routes), async ([, route]) => {
+          const topic = await topicFor('other')
+          const key = randomUUID()
+          await send(route(topic, 'a'), key)
+          expect(await send(route(topic, 'b'), key)).to.include({ status: 422, persisted: 'no' })
+          await written(topic, 1)
+        }))
+    })
   }
 
   const away = () => cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'dropRequest' })

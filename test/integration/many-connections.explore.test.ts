@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { Children, Gateway } from '../cli/child.js'
-import { engines, environmentOf } from '../support/engines.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const WANTED = 9_000
@@ -153,31 +152,29 @@ describe('thousands of connections', function () {
     return counts
   }
 
-  for (const engine of engines) {
-    for (const workers of [1, 2]) {
-      const processes = workers === 1 ? 'one process' : `${workers} workers`
-      it(`get an answer each, and stay open: ${processes} with the engine ${engine}, a port and a unix socket`, async () => {
-        const path = join(directory, `${engine}-${workers}.sock`)
-        const settings = [...PATIENT, `http.unixSocket=${path}`].flatMap(setting => ['--set', setting])
-        const gateway = await Gateway.start(
-          children,
-          ['--brokers', cluster.bootstrap, '--workers', String(workers), ...settings],
-          environmentOf(engine)
-        )
-        const { hostname, port } = new URL(gateway.url)
-        const addresses: readonly Address[] = [{ host: hostname, port: Number(port) }, { path }]
-        const clients: Client[] = []
-        try {
-          await forEach(connections, CONNECTING, async index => {
-            // Two of three use the port.
-            clients.push(await Client.open(addresses[index % 3 === 2 ? 1 : 0]!))
-          })
-          for (const isPush of [true, false])
-            expect(await answers(clients, isPush)).to.deep.equal({ answered: connections })
-        } finally {
-          await Promise.all(clients.map(client => client.close()))
-        }
-      })
-    }
+  for (const workers of [1, 2]) {
+    const processes = workers === 1 ? 'one process' : `${workers} workers`
+    it(`get an answer each, and stay open: ${processes}, a port and a unix socket`, async () => {
+      const path = join(directory, `${workers}.sock`)
+      const settings = [...PATIENT, `http.unixSocket=${path}`].flatMap(setting => ['--set', setting])
+      const gateway = await Gateway.start(
+        children,
+        ['--brokers', cluster.bootstrap, '--workers', String(workers), ...settings],
+        {}
+      )
+      const { hostname, port } = new URL(gateway.url)
+      const addresses: readonly Address[] = [{ host: hostname, port: Number(port) }, { path }]
+      const clients: Client[] = []
+      try {
+        await forEach(connections, CONNECTING, async index => {
+          // Two of three use the port.
+          clients.push(await Client.open(addresses[index % 3 === 2 ? 1 : 0]!))
+        })
+        for (const isPush of [true, false])
+          expect(await answers(clients, isPush)).to.deep.equal({ answered: connections })
+      } finally {
+        await Promise.all(clients.map(client => client.close()))
+      }
+    })
   }
 })

@@ -51,27 +51,24 @@ describe('requests that wait for Kafka when the process is told to stop', () => 
     return Number(/^castellan_http_requests_in_flight (\d+)/m.exec(metrics)?.[1]) - 1
   }
 
-  for (const engine of ['castellan', 'node']) {
-    for (const drainMs of ['0', '1000']) {
-      it(`get the answer of their API and are no lost records (engine ${engine}, ${drainMs} ms for balancers)`, async () => {
-        app = await startTestApp(cluster.bootstrap, {
-          'http.engine': engine,
-          'shutdown.graceMs': '8000',
-          'shutdown.drainMs': drainMs,
-          'apis.arion.durability': 'memory',
-          'apis.kafboy.syncTimeoutMs': '60000'
-        })
-        for (const request of requests) expect(await send(request), request[0]).to.match(/^20\d \w+ keep-alive/)
-        await Promise.all(cluster.nodeIds.map(node => cluster.pauseNode(node)))
-        const answers = Promise.all(requests.map(request => send(request).catch(error => String(error.cause ?? error))))
-        while ((await inFlight()) < requests.length);
-        expect(await app.stop()).to.deep.equal({ lostRecords: 0 })
-        const got = await answers
-        for (const [at, [path, , , answer]] of requests.entries()) {
-          expect(got[at], path).to.match(answer)
-          expect(got[at], path).to.match(/^\d+ \w+ close /)
-        }
+  for (const drainMs of ['0', '1000']) {
+    it(`get the answer of their API and are no lost records (${drainMs} ms for balancers)`, async () => {
+      app = await startTestApp(cluster.bootstrap, {
+        'shutdown.graceMs': '8000',
+        'shutdown.drainMs': drainMs,
+        'apis.arion.durability': 'memory',
+        'apis.kafboy.syncTimeoutMs': '60000'
       })
-    }
+      for (const request of requests) expect(await send(request), request[0]).to.match(/^20\d \w+ keep-alive/)
+      await Promise.all(cluster.nodeIds.map(node => cluster.pauseNode(node)))
+      const answers = Promise.all(requests.map(request => send(request).catch(error => String(error.cause ?? error))))
+      while ((await inFlight()) < requests.length);
+      expect(await app.stop()).to.deep.equal({ lostRecords: 0 })
+      const got = await answers
+      for (const [at, [path, , , answer]] of requests.entries()) {
+        expect(got[at], path).to.match(answer)
+        expect(got[at], path).to.match(/^\d+ \w+ close /)
+      }
+    })
   }
 })

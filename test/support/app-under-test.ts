@@ -2,7 +2,6 @@ import { type Logger, silentLogger } from '../../src/core/model.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
 import { logWorker } from './built.js'
-import { environmentOfRun } from './engines.js'
 import { walDirectoryOf } from './wal-directory.js'
 
 // Tests that are not about time run on busy machines, too: there kprf gives up too soon, and a late event loop refuses requests.
@@ -23,5 +22,5 @@ export function startTestApp(
     ...settings
   }
   const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
-  return startApp(loadConfig({ flags, environment: environmentOfRun }), { log, version: '0.0.0-test', logWorker })
+  return startApp(loadConfig({ flags }), { log, version: '0.0.0-test', logWorker })
 }

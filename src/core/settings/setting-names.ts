@@ -79,6 +79,7 @@ const removedSettings: ReadonlyMap<string, string> = new Map([
   ['apis.kafboy.perPartitionWorkersMax', 'it had no effect'],
   ['apis.kafboy.retries', 'it had no effect'],
   ['apis.kafboy.callbackMaxBytes', "a hook's decision has no limit of its own"],
+  ['http.engine', 'one engine reads all requests now, those over TLS, too'],
   ['log.pretty', 'use log.format: text or json'],
   ['auth.realm', 'it is always castellan'],
   ['apis.kafboy.maxDowntimeRecords', 'records that wait for Kafka share delivery.maxBytes'],

@@ -70,7 +70,8 @@ export class AnswerQueue {
   write(response: EngineResponse, pieces: Piece[], isEnd: boolean): boolean {
     if (this.#isEnded || !this.#socket.writable) return false
     if (response.isLast) this.#hasLast = true
-    if (response.isStreamed === isEnd) {
+    // What comes before the head is no part of the answer.
+    if (response.headersSent && response.isStreamed === isEnd) {
       response.isStreamed = !isEnd
       this.#streams += isEnd ? -1 : 1
     }
@@ -78,6 +79,11 @@ export class AnswerQueue {
     const keepsUp = this.#writeNow(response, pieces, isEnd)
     if (isEnd) this.#advance()
     return keepsUp
+  }
+
+  /** Another protocol takes the place of the only answer. */
+  forget(): void {
+    this.#open.length = 0
   }
 
   /** The connection has ended. */

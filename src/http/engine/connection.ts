@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net'
+import { isWebsocketRequest } from '../exchange/other-protocols.js'
 import { AnswerQueue } from './answer-queue.js'
-import type { Broken, EngineLimits, EngineUser, Leaving, UsedConnection, WaitsFor } from './engine-user.js'
+import { Chunks } from './chunks.js'
+import type { Broken, EngineLimits, EngineUser, UsedConnection, WaitsFor } from './engine-user.js'
 import { type Head, readHead } from './head.js'
 import type { EngineRequest } from './request.js'
 import { EngineResponse, type Piece, type ResponseConnection } from './response.js'
@@ -11,24 +13,16 @@ import { ConnectionTimes } from './time-limits.js'
 /** At most this many requests of one connection begin in one tick. */
 const MAX_REQUESTS_PER_TICK = 8
 
-/** A head in more pieces than this is left to Node, because the engine reads it from its beginning with each piece. */
-const MAX_HEAD_PIECES = 4
-
 /** The parts that all connections share. */
 export interface ConnectionHost {
   readonly limits: EngineLimits
   readonly date: DateHeader
   readonly user: EngineUser
   now(): number
-  /** Gives the socket to Node: its next bytes are the first ones of a request. */
-  passOn(connection: EngineConnection, leaving: Leaving): void
   closed(connection: EngineConnection): void
 }
 
-/**
- * An HTTP/1.1 connection whose requests are read by the engine. At the first unusual byte, the connection is given to Node
- * for good, together with the bytes of that request, as soon as the answers to earlier requests are sent.
- */
+/** An HTTP/1.1 connection. */
 export class EngineConnection implements UsedConnection, ResponseConnection {
   readonly socket: Socket
   readonly #host: ConnectionHost
@@ -40,12 +34,11 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   /** Number of waiting bytes that the user of the engine counts, and what they wait for. */
   #countedBytes = 0
   #countedFor: WaitsFor = 'turn'
-  /** Whether the bytes that are being read have waited for earlier requests. */
-  #isBehind = false
-  #headPieces = 0
   #receiving: EngineRequest | undefined
   /** Bytes that are missing of the body of that request. */
   #missingBytes = 0
+  /** Reads its body, if that comes in chunks. */
+  #chunks: Chunks | undefined
   /** The user of the engine has paused the connection. */
   #isHeld = false
   #isBodyHeld = false
@@ -53,9 +46,12 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   /** There is no memory for the waiting bytes: their requests begin although the connection is paused. */
   #isRushed = false
   #isReading = true
-  /** `over`: bytes that arrive are discarded. */
-  #state: 'open' | 'leaving' | 'left' | 'over' = 'open'
-  #leaving: Leaving | undefined
+  /** The last request may upgrade the connection: what is behind it may not be HTTP. */
+  #isOffered = false
+  /** `over`: bytes that arrive are discarded. `upgraded`: they go to the stream of the socket. */
+  #state: 'open' | 'upgraded' | 'over' = 'open'
+  /** The client wants no answer behind that to its last request. */
+  #hasLastRequest = false
   /** The socket is not read beyond this number of bytes. */
   #maxReadBytes = Number.POSITIVE_INFINITY
   readonly #times: ConnectionTimes
@@ -69,7 +65,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     socket.on('error', ignore)
     socket.on('end', () => this.#ended())
     socket.on('timeout', () => {
-      if (this.#state !== 'left') socket.destroy()
+      if (this.#state !== 'upgraded') socket.destroy()
     })
     socket.on('close', () => this.#closed())
   }
@@ -127,16 +123,13 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
    * @returns whether more may be read
    */
   take(bytes: Buffer, lasts: boolean): boolean {
-    if (this.#state === 'left') return this.socket.push(lasts ? bytes : Buffer.from(bytes))
+    if (this.#state === 'upgraded') return this.socket.push(lasts ? bytes : Buffer.from(bytes))
     this.#times.arrived()
     const rest = this.#rest
-    if (rest === undefined) {
-      this.#isBehind = false
-      this.#read(bytes, lasts)
-    } else {
+    if (rest === undefined) this.#read(bytes, lasts)
+    else {
       this.#rest = undefined
       this.#isStalled = false
-      if (this.#answers.isEmpty) this.#isBehind = false
       this.#read(Buffer.concat([rest, bytes]), true)
     }
     return true
@@ -151,10 +144,26 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     this.#setReading()
   }
 
+  detach(): Buffer | undefined {
+    const { socket } = this
+    if (this.#state !== 'open' || socket.destroyed || this.#answers.hasLast) return undefined
+    this.#state = 'upgraded'
+    const rest = this.#rest ?? NOTHING
+    this.#rest = undefined
+    this.#count()
+    this.#answers.forget()
+    socket.removeAllListeners('data')
+    seeEndWhilePaused(socket)
+    socket.setTimeout(0)
+    // As Node leaves it: the next listener starts to read.
+    Object.assign(socket, { readableFlowing: null })
+    return rest
+  }
+
   /** Ends the connection when one of its time limits is over; to be called at intervals. */
   check(now: number): void {
-    if (this.#state === 'left') return
-    const part = this.#missingBytes === 0 ? 'head' : this.#receiving!.isOpenEnded ? undefined : 'body'
+    if (this.#state === 'upgraded') return
+    const part = !this.#isReceiving ? 'head' : this.#receiving!.isOpenEnded ? undefined : 'body'
     if (this.#state === 'open' && part !== undefined && this.#times.isLate(part, now)) {
       this.#break('408 Request Timeout')
     } else if (this.#times.isStill(this.#answers.isEmpty, now)) this.socket.destroy()
@@ -164,29 +173,39 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     let at = 0
     let begun = 0
     while (at < bytes.length && this.#state === 'open' && !this.socket.destroyed) {
-      if (this.#missingBytes > 0) {
-        at += this.#readBody(bytes, at, lasts)
+      if (this.#isReceiving) {
+        at = this.#chunks === undefined ? at + this.#readBody(bytes, at, lasts) : this.#readChunks(bytes, at, lasts)
         if (this.#isStreamed) begun = MAX_REQUESTS_PER_TICK
         continue
       }
-      // Requests behind the last answer are not read.
-      if (this.#answers.hasLast || !this.socket.writable) break
+      // Requests behind the last answer are not read. What is behind an offer may not be HTTP.
+      if (!this.#isOffered && (this.#hasLastRequest || this.#answers.hasLast || !this.socket.writable)) break
       if (!this.#mayBegin || begun === MAX_REQUESTS_PER_TICK) {
         this.#keep(bytes, at, lasts)
         this.#isStalled = true
         if (begun === MAX_REQUESTS_PER_TICK) this.#yield()
         break
       }
+      if (isLineEnd(bytes[at]!)) {
+        at++
+        continue
+      }
       const head = readHead(bytes, at, this.#host.limits)
       if (typeof head === 'string') {
-        this.#keep(bytes, at, lasts)
-        if (head !== 'incomplete') this.#leave(head)
-        else if (++this.#headPieces > MAX_HEAD_PIECES) this.#leave('pieces')
+        if (head === 'incomplete') this.#keep(bytes, at, lasts)
+        else this.#break(head)
         break
       }
       at = head.endsAt
       begun++
+      // An API that takes the connection at once gets what is behind.
+      if (head.isUpgrade && at < bytes.length) this.#keep(bytes, at, lasts)
       this.#begin(head)
+      if (!this.#isOffered) this.#rest = undefined
+      else {
+        this.#isStalled = this.#rest !== undefined
+        break
+      }
       if (this.#isStreamed) begun = MAX_REQUESTS_PER_TICK
     }
     if (!this.#isStalled) this.#isRushed = false
@@ -196,7 +215,12 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
 
   /** True when a complete request is read as a stream: its reader gets the end in a later tick, before the next request. */
   get #isStreamed(): boolean {
-    return this.#missingBytes === 0 && this.#receiving!.isStreamed
+    return !this.#isReceiving && this.#receiving!.isStreamed
+  }
+
+  /** Whether a part of a body is missing. */
+  get #isReceiving(): boolean {
+    return this.#missingBytes > 0 || this.#chunks !== undefined
   }
 
   get #mayBegin(): boolean {
@@ -205,7 +229,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
 
   /** Whether the next request must wait for the client to read, for earlier answers, or for the end of a stream. */
   get #mustWait(): boolean {
-    return this.#answers.isFull || this.#answers.isStreaming
+    return this.#answers.isFull || this.#answers.isStreaming || this.#isOffered
   }
 
   #keep(bytes: Buffer, at: number, lasts: boolean): void {
@@ -223,15 +247,17 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   }
 
   #begin(head: Head): void {
-    const { user } = this.#host
+    const { user, limits } = this.#host
     const request = user.toRequest(this, head)
-    const response = new EngineResponse(this, request)
-    this.#headPieces = 0
+    const response = new EngineResponse(this, request, head.mayStayOpen && !isWebsocketRequest(request))
     this.#receiving = request
     this.#missingBytes = head.bodyBytes
+    if (head.isChunked) this.#chunks = new Chunks(limits)
+    this.#isOffered = request.upgrade
+    this.#hasLastRequest = !response.shouldKeepAlive
     this.#answers.add(response)
-    user.handle(request, response)
-    if (head.bodyBytes === 0) this.#received(request)
+    user.handle(this, request, response, head)
+    if (!this.#isReceiving) this.#received(request)
   }
 
   /** @returns how many bytes belong to the body */
@@ -244,6 +270,18 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     return length
   }
 
+  /** @returns the position behind what belongs to the body */
+  #readChunks(bytes: Buffer, at: number, lasts: boolean): number {
+    const request = this.#receiving!
+    const chunks = this.#chunks!
+    const end = chunks.read(bytes, at, request, lasts)
+    if (chunks.isOver) {
+      this.#chunks = undefined
+      this.#received(request)
+    } else if (chunks.problem !== undefined && this.#state === 'open') this.#break(chunks.problem)
+    return end
+  }
+
   #received(request: EngineRequest): void {
     this.#times.complete()
     this.#isBodyHeld = false
@@ -252,7 +290,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
 
   /** Starts the time limits of an incomplete request. A request that arrives in one piece needs no time limit. */
   #noteTime(): void {
-    const isIncomplete = this.#missingBytes > 0 || (this.#rest !== undefined && !this.#isStalled)
+    const isIncomplete = this.#isReceiving || (this.#rest !== undefined && !this.#isStalled)
     if (!isIncomplete) this.#times.complete()
     else if (!this.#times.isIncomplete) this.#times.begin(this.#host.now())
   }
@@ -263,32 +301,25 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     else this.#continue()
   }
 
-  /** Called after each change: begins waiting requests, gives the connection to Node, or reads on. */
+  /** Called after each change: begins waiting requests, or reads on. */
   #continue(): void {
-    if (this.#state === 'leaving') {
-      if (this.#answers.isEmpty) this.#goToNode({ ...this.#leaving!, isBehind: true })
-      return
-    }
     if (this.#isStalled && this.#mayBegin) {
       const rest = this.#rest!
       this.#rest = undefined
       this.#isStalled = false
-      this.#isBehind = true
       this.#read(rest, true)
     } else this.#setReading()
   }
 
   get #mayRead(): boolean {
     if (this.#state === 'over') return this.socket.bytesRead <= this.#maxReadBytes
-    const isWaiting = this.#isHeld || this.#isBodyHeld || this.#isStalled || this.#answers.isFull
+    const isWaiting = this.#isHeld || this.#isBodyHeld || this.#isStalled || this.#isOffered || this.#answers.isFull
     return this.#state === 'open' && !isWaiting
   }
 
   /** Counts bytes that wait behind open requests. Like Node, it does not count the beginning of a head. */
   #count(): void {
-    const isLeaving = this.#state === 'leaving' && !this.#answers.isEmpty
-    const isCounted = isLeaving || (this.#isStalled && !this.#isYielding)
-    const sizeBytes = isCounted ? (this.#rest?.length ?? 0) : 0
+    const sizeBytes = this.#isStalled && !this.#isYielding ? (this.#rest?.length ?? 0) : 0
     if (sizeBytes === 0 && this.#countedBytes === 0) return
     const waitsFor = this.#waitsFor
     if (sizeBytes === this.#countedBytes && waitsFor === this.#countedFor) return
@@ -303,13 +334,13 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
 
   /** What the waiting bytes wait for. */
   get #waitsFor(): WaitsFor {
-    if (this.#state === 'open' && !this.#mustWait) return 'turn'
+    if (!this.#mustWait) return 'turn'
     return this.socket.writableLength > 0 || this.#answers.isStreaming ? 'client' : 'gateway'
   }
 
   /**
    * There is no memory for the waiting bytes. As with Node, their requests begin, and those without memory for their
-   * bodies are refused. They cannot begin while the client does not read its answers, or before the connection goes to Node.
+   * bodies are refused. They cannot begin while the client does not read its answers.
    */
   #rush(): void {
     this.#isRushed = true
@@ -319,32 +350,10 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   #setReading(): void {
     this.#count()
     const mayRead = this.#mayRead
-    if (this.#state === 'left' || mayRead === this.#isReading) return
+    if (this.#state === 'upgraded' || mayRead === this.#isReading) return
     this.#isReading = mayRead
     if (mayRead) this.socket.resume()
     else this.socket.pause()
-  }
-
-  #leave(reason: Leaving['reason']): void {
-    this.#state = 'leaving'
-    const headTimeLeftMs = this.#times.headTimeLeftMs(this.#host.now())
-    this.#leaving = { reason, isBehind: this.#isBehind, headTimeLeftMs }
-    this.#setReading()
-    if (this.#answers.isEmpty) this.#goToNode(this.#leaving)
-  }
-
-  #goToNode(leaving: Leaving): void {
-    const { socket } = this
-    this.#state = 'left'
-    const rest = this.#rest
-    this.#rest = undefined
-    this.#count()
-    if (socket.destroyed) return
-    socket.removeAllListeners('data')
-    seeEndWhilePaused(socket)
-    if (rest !== undefined) socket.unshift(rest)
-    this.#host.passOn(this, leaving)
-    if (!this.#isHeld) socket.resume()
   }
 
   #break(how: Broken): void {
@@ -367,9 +376,11 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     // The waiting bytes are not counted again behind the end.
     this.#rest = undefined
     this.#isStalled = false
-    if (this.#state !== 'left') this.#answers.close()
+    if (this.#state !== 'upgraded') this.#answers.close()
     this.#host.closed(this)
   }
 }
 
 const ignore = (): void => {}
+const NOTHING = Buffer.alloc(0)
+const isLineEnd = (byte: number): boolean => byte === 13 || byte === 10

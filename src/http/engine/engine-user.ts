@@ -1,4 +1,4 @@
-import type { Head, HeadLimits, UnusualPart } from './head.js'
+import type { Head, HeadLimits, Malformed } from './head.js'
 import type { EngineRequest, RequestConnection } from './request.js'
 import type { EngineResponse } from './response.js'
 import type { TimeLimits } from './time-limits.js'
@@ -6,17 +6,7 @@ import type { TimeLimits } from './time-limits.js'
 export type EngineLimits = HeadLimits & TimeLimits
 
 /** Why a connection is broken, as the status of its last answer. */
-export type Broken = '400 Bad Request' | '408 Request Timeout' | '503 Service Unavailable'
-
-/** Why a connection is given to Node, and in which state. */
-export interface Leaving {
-  /** The unusual part in the head of the next request; `pieces`: the head came in too many pieces. */
-  readonly reason: UnusualPart | 'pieces'
-  /** Whether that request arrived before earlier ones were answered. */
-  readonly isBehind: boolean
-  /** Time that is left to receive that head; absent: the whole time limit. */
-  readonly headTimeLeftMs: number | undefined
-}
+export type Broken = Malformed | '408 Request Timeout' | '503 Service Unavailable'
 
 /** A connection, as the user of the engine sees it. */
 export interface UsedConnection extends RequestConnection {
@@ -27,6 +17,12 @@ export interface UsedConnection extends RequestConnection {
   resume(): void
   /** Discards the bytes that arrive, and stops reading after `maxBytes`. */
   discard(maxBytes: number): void
+  /**
+   * Takes the connection out of HTTP, in place of its only open answer: what comes from now on is read from the socket.
+   *
+   * @returns the bytes that have come behind the request; `undefined`: the connection or the answer has ended
+   */
+  detach(): Buffer | undefined
 }
 
 /**
@@ -41,15 +37,11 @@ export type WaitsFor = 'turn' | 'gateway' | 'client'
 
 /** What happens to the requests of an engine. */
 export interface EngineUser {
-  /**
-   * A connection has begun.
-   *
-   * @param isShared whether it is read into the buffer of all connections
-   */
-  connected(connection: UsedConnection, isShared: boolean): void
+  /** A connection has begun. */
+  connected(connection: UsedConnection): void
   toRequest(connection: UsedConnection, head: Head): EngineRequest
-  /** The body of the request comes after this call. */
-  handle(request: EngineRequest, response: EngineResponse): void
+  /** The body of the request comes after this call. Nothing more is read while the request may upgrade its connection. */
+  handle(connection: UsedConnection, request: EngineRequest, response: EngineResponse, head: Head): void
   /**
    * Sets how many bytes of further requests wait behind the open requests of a connection, and for what.
    *
@@ -58,6 +50,4 @@ export interface EngineUser {
   keeps(connection: UsedConnection, sizeBytes: number, waitsFor: WaitsFor): boolean
   /** The engine reads no more from the connection. The user sends its last answer. */
   broken(connection: UsedConnection, how: Broken): void
-  /** Node takes the connection over. */
-  leaves(connection: UsedConnection, leaving: Leaving): void
 }

@@ -1,7 +1,7 @@
-import type { Server } from 'node:http'
-import type { Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import { Server as TlsServer } from 'node:tls'
 import { type ConnectionHost, EngineConnection } from './connection.js'
-import type { EngineLimits, EngineUser, Leaving } from './engine-user.js'
+import type { EngineLimits, EngineUser } from './engine-user.js'
 import { DateHeader } from './response-head.js'
 import { SharedBuffer } from './shared-buffer.js'
 
@@ -13,28 +13,20 @@ const CHECK_SHARE = 0.2
 
 const buffer = new SharedBuffer()
 
-/**
- * An HTTP/1.1 server in front of a `node:http` server: it reads plain requests itself, and leaves all other connections to
- * that server. Requests and answers look like those of `node:http`.
- */
+/** Serves the connections of a server, plain or with TLS. Requests and answers look like those of `node:http`. */
 export class HttpEngine implements ConnectionHost {
   readonly limits: EngineLimits
   readonly user: EngineUser
   readonly date = new DateHeader(Date.now)
-  readonly #server: Server
-  /** The listeners by which Node takes connections. */
-  readonly #node: ReturnType<Server['listeners']>
+  readonly #isTls: boolean
   readonly #connections = new Set<EngineConnection>()
   #timer: NodeJS.Timeout | undefined
 
-  /** @param server serves unusual requests; nothing but Node listens to its event `connection` yet */
   constructor(server: Server, limits: EngineLimits, user: EngineUser) {
-    this.#server = server
     this.limits = limits
     this.user = user
-    this.#node = server.listeners('connection')
-    server.removeAllListeners('connection')
-    server.on('connection', (accepted: Socket) => this.#accept(accepted))
+    this.#isTls = server instanceof TlsServer
+    server.on(this.#isTls ? 'secureConnection' : 'connection', (socket: Socket) => this.accept(socket))
   }
 
   now(): number {
@@ -51,12 +43,6 @@ export class HttpEngine implements ConnectionHost {
     for (const { socket } of this.#connections) socket.destroy()
   }
 
-  passOn(connection: EngineConnection, leaving: Leaving): void {
-    this.closed(connection)
-    this.user.leaves(connection, leaving)
-    for (const listener of this.#node) listener.call(this.#server, connection.socket)
-  }
-
   closed(connection: EngineConnection): void {
     this.#connections.delete(connection)
     if (this.#connections.size > 0) return
@@ -64,13 +50,13 @@ export class HttpEngine implements ConnectionHost {
     this.#timer = undefined
   }
 
-  #accept(accepted: Socket): void {
+  accept(accepted: Socket): void {
     let connection: EngineConnection
-    const adopted = buffer.adopt(accepted, bytes => connection.take(bytes, false))
+    const adopted = this.#isTls ? undefined : buffer.adopt(accepted, bytes => connection.take(bytes, false))
     connection = new EngineConnection(adopted ?? accepted, this)
     this.#connections.add(connection)
     this.#timer ??= this.#startChecking()
-    this.user.connected(connection, adopted !== undefined)
+    this.user.connected(connection)
     if (adopted === undefined) accepted.on('data', bytes => connection.take(bytes, true))
   }
 

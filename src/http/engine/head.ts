@@ -1,14 +1,29 @@
+import { METHODS } from 'node:http'
 import { ownText } from '../../core/own-text.js'
+
+/** Why bytes are no request, as the status of the answer. */
+export type Malformed = '400 Bad Request' | '413 Payload Too Large' | '431 Request Header Fields Too Large'
+
 /** The head of a request: request line and headers. */
 export interface Head {
   readonly method: string
   readonly url: string
-  /** By name in lower case. */
-  readonly headers: Record<string, string>
+  readonly httpVersion: string
+  /** By name in lower case, joined as Node joins headers that occur several times. */
+  readonly headers: Record<string, string | string[]>
   /** Names as they were sent, each followed by its value. */
   readonly rawHeaders: string[]
-  /** Length of the body. */
+  /** Length of the body, unless it comes in chunks. */
   readonly bodyBytes: number
+  readonly isChunked: boolean
+  /** Whether the client allows the connection to stay open. */
+  readonly mayStayOpen: boolean
+  /** Whether the client offers another protocol. */
+  readonly isUpgrade: boolean
+  /** Whether the client waits for `100 Continue`. */
+  readonly isWaiting: boolean
+  /** Status of the answer to a head that a server must refuse; absent: it is a good one. */
+  readonly refusal: 400 | 405 | 417 | 431 | 505 | undefined
   /** Position behind the head. */
   readonly endsAt: number
 }
@@ -18,59 +33,77 @@ export interface HeadLimits {
   readonly maxHeaders: number
 }
 
-/**
- * The part of a head that only a complete HTTP server can judge: `requestLine`; `framing`, the headers that say how the
- * request is sent or what becomes of its connection; another `header`; or the `size` of the head.
- */
-export type UnusualPart = 'requestLine' | 'framing' | 'header' | 'size'
+/** Why no head was read. `incomplete`: all bytes so far are good, and more must come. */
+export type NoHead = 'incomplete' | Malformed
 
-/** Why no head was read. `incomplete`: all bytes so far are good, and more must come. Otherwise: its unusual part. */
-export type NoHead = 'incomplete' | UnusualPart
+const BAD = '400 Bad Request'
+const TOO_LARGE = '431 Request Header Fields Too Large'
+
+/** A head may have so many bytes that do not count, such as blanks. */
+const MAX_UNCOUNTED_BYTES = 8 * 1024
 
 const TAB = 9
 const LF = 10
 const CR = 13
 const SPACE = 32
-const HASH = 35
+const STAR = 42
 const SLASH = 47
 const COLON = 58
 const LAST_PRINTABLE = 126
 
-const METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'PATCH', 'OPTIONS']
-const METHOD_BY_START = new Map(METHODS.map(method => [method.charCodeAt(0) * 256 + method.charCodeAt(1), method]))
+const USUAL_METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'DELETE', 'PATCH', 'OPTIONS']
+const METHOD_BY_START = new Map(USUAL_METHODS.map(one => [one.charCodeAt(0) * 256 + one.charCodeAt(1), one]))
+const MAX_METHOD_BYTES = Math.max(...METHODS.map(({ length }) => length))
 const VERSION = ' HTTP/1.1\r\n'
+const VERSION_LINE = /^ *HTTP\/(0\.9|1\.[01]|2\.0)\r\n/
+const BEGINNING_OF_VERSION = /^ *(?:H?|HT|HTT|HTTP|HTTP\/\d?|HTTP\/\d\.|HTTP\/(?:0\.9|1\.[01]|2\.0)\r?)$/
 
-/** Letters, digits and the hyphen: a subset of the characters of a name. */
-const IS_NAME = new Uint8Array(256)
-for (const character of 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-') {
-  IS_NAME[character.charCodeAt(0)] = 1
+const SERVER = "[\\w!$%&'()*+,\\-./:;=@[\\]~]"
+/** A whole URL, or the address of a CONNECT. */
+const WHOLE_URL = new RegExp(`^[a-z]+://(?!.*@@)${SERVER}*(?:\\?.*)?$`, 'i')
+const BEGINNING_OF_URL = new RegExp(`^[a-z]+(?::/?|://(?!.*@@)${SERVER}*(?:\\?.*)?)?$`, 'i')
+const ADDRESS = new RegExp(`^(?!.*@@)${SERVER}+(?:[/?].*)?$`)
+
+/** The characters of a token. */
+export const IS_TOKEN = new Uint8Array(256)
+for (const character of "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") {
+  IS_TOKEN[character.charCodeAt(0)] = 1
 }
 
-/** Headers that change what follows, or that Node treats in a special way. */
-const UNUSUAL: ReadonlySet<string> = new Set([
-  'transfer-encoding',
-  'expect',
-  'trailer',
-  'te',
-  'proxy-connection',
-  'set-cookie',
-  // The names of properties that every object has.
-  'constructor'
+const CONNECT = 'CONNECT'
+const COOKIES = 'set-cookie'
+const OLDEST = '0.9'
+
+/** Headers that say how a request is sent, what becomes of its connection, or that must not occur twice. */
+type Special = 'length' | 'coding' | 'connection' | 'upgrade' | 'host' | 'authorization'
+const SPECIAL: ReadonlyMap<string, Special> = new Map([
+  ['content-length', 'length'],
+  ['transfer-encoding', 'coding'],
+  ['connection', 'connection'],
+  ['proxy-connection', 'connection'],
+  ['upgrade', 'upgrade'],
+  ['host', 'host'],
+  ['authorization', 'authorization']
 ])
 
-/** A length as it is sent, with the blanks around it: Node's parser refuses some lengths because of their blanks. */
-const LENGTH = /^ *(?:0|[1-9]\d{0,14})$/
-const BEGINNING_OF_LENGTH = /^ *(?:0|[1-9]\d{0,14})?$/
-/** A websocket goes to Node. An offer of another protocol is ignored: Node's parser would lose the bytes behind it. */
-const WEBSOCKET = /^[ \t]*w/i
-const isUnusual = (key: string, value: string): boolean =>
-  UNUSUAL.has(key) || (key === 'upgrade' && WEBSOCKET.test(value))
+/** A length with the blanks around it: Node's parser refuses some lengths because of their blanks. */
+const LENGTH = /^[ \t]*\d+ *$/
+const BEGINNING_OF_LENGTH = /^[ \t]*(?:\d+ *)?$/
+const MAX_LENGTH = 2n ** 64n - 1n
+const BLANK = /^[ \t]*$/
+const CHUNKED = /^chunked *$/i
+const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i
+const optionOf = (option: string): RegExp => new RegExp(`(?:^|,)[ \\t]*${option} *(?=,|$)`, 'i')
+const CLOSE = optionOf('close')
+const KEEP_ALIVE = optionOf('keep-alive')
+const UPGRADE = optionOf('upgrade')
 
-const KEPT_OPTIONS = ['keep-alive', 'upgrade', 'http2-settings']
-const KEPT = new RegExp(`^ *(?:${KEPT_OPTIONS.join('|')})(?:, *(?:${KEPT_OPTIONS.join('|')}))*$`, 'i')
-/** Options that have come in part. */
-const mayBeKept = (options: string): boolean =>
-  options.split(',').every(sent => KEPT_OPTIONS.some(kept => kept.startsWith(sent.replace(/^ */, '').toLowerCase())))
+/** Headers of which Node ignores all but the first. */
+const FIRST_ONLY: ReadonlySet<string> = new Set([
+  ...['age', 'authorization', 'content-length', 'content-type', 'etag', 'expires', 'from', 'host', 'if-modified-since'],
+  ...['if-unmodified-since', 'last-modified', 'location', 'max-forwards', 'proxy-authorization', 'referer'],
+  ...['retry-after', 'server', 'user-agent']
+])
 
 const MAX_KNOWN_NAMES = 256
 const MAX_KNOWN_CHARACTERS = 64
@@ -101,54 +134,91 @@ export class LowerCaseNames {
 const names = new LowerCaseNames()
 
 /** Positions of the headers of the head that is being read: a name's first and last, its value's first and last. */
-const MAX_FIELDS = 1_000
-const fields = new Int32Array(4 * MAX_FIELDS)
+let fields = new Int32Array(4 * 128)
 
 /**
- * Reads the head of a request in a strict subset of HTTP/1.1: known methods, paths of printable ASCII, headers that
- * occur once, a length in plain digits, lines that end in CR LF. Everything else is unusual, at the first such byte.
+ * Reads the head of a request as Node's parser does: the same heads are good, and others are refused at the same byte.
  *
  * @param start position of the first byte
  */
 export function readHead(bytes: Buffer, start: number, limits: HeadLimits): Head | NoHead {
-  const end = Math.min(bytes.length, start + limits.maxHeaderBytes)
-  const noMore: NoHead = end < bytes.length ? 'size' : 'incomplete'
+  const end = bytes.length
+  const noMore = end - start > limits.maxHeaderBytes + MAX_UNCOUNTED_BYTES ? TOO_LARGE : 'incomplete'
   const method = methodAt(bytes, start, end)
-  if (method === undefined) return 'requestLine'
-  const urlAt = start + method.length + 1
+  if (method === undefined) return BAD
+  let urlAt = start + method.length + 1
+  while (urlAt < end && bytes[urlAt] === SPACE) urlAt++
   if (urlAt >= end) return noMore
   const urlEnd = urlEndOf(bytes, urlAt, end)
-  if (urlEnd < 0 || !hasVersion(bytes, urlEnd, end)) return 'requestLine'
-  const fieldsAt = urlEnd + VERSION.length
+  if (urlEnd - urlAt >= limits.maxHeaderBytes) return TOO_LARGE
+  if (urlEnd < 0 || !isUrl(bytes, method, urlAt, urlEnd)) return BAD
+  let [httpVersion, fieldsAt] = ['1.1', urlEnd + VERSION.length]
+  if (!hasVersion(bytes, urlEnd, end)) {
+    const found = versionAt(bytes, urlEnd, end)
+    if (found === undefined) return BAD
+    ;[httpVersion, fieldsAt] = found
+  }
   if (fieldsAt >= end) return noMore
-  const endsAt = scanFields(bytes, fieldsAt, end, Math.min(limits.maxHeaders, MAX_FIELDS))
-  if (endsAt === UNUSUAL_FIELD) return 'header'
-  if (endsAt === NO_MORE) return unusualBeginning(bytes.toString('latin1', start, end), start) ?? noMore
+  const endsAt = scanFields(bytes, fieldsAt, end, limits.maxHeaderBytes - (urlEnd - urlAt))
+  if (endsAt === MALFORMED) return BAD
+  if (endsAt < 0 && !isGoodBeginning(bytes.toString('latin1', start, end), start)) return BAD
+  if (endsAt < 0) return endsAt === OVERFLOW ? TOO_LARGE : noMore
   const text = bytes.toString('latin1', start, endsAt)
-  return toHead(bytes, text, start, method, partOf(bytes, text, start, urlAt, urlEnd), endsAt)
+  const url = partOf(bytes, text, start, urlAt, urlEnd)
+  return toHead(bytes, text, start, { method, url, httpVersion, endsAt }, limits.maxHeaders)
 }
 
-/** The method, or the only one that can begin with the bytes that have arrived; `undefined`: it is unusual. */
+/**
+ * Reads the headers behind the last chunk of a body, and forgets them.
+ *
+ * @returns the position behind them
+ */
+export function readTrailers(bytes: Buffer, { maxHeaderBytes }: HeadLimits): number | NoHead {
+  const endsAt = scanFields(bytes, 0, bytes.length, maxHeaderBytes)
+  if (endsAt === MALFORMED) return BAD
+  if (endsAt === OVERFLOW) return TOO_LARGE
+  const text = bytes.toString('latin1', 0, endsAt === NO_MORE ? bytes.length : endsAt)
+  for (let i = 0; i < beginningCount(); i++) {
+    const part = SPECIAL.get(names.of(text.slice(fields[4 * i], fields[4 * i + 1])))
+    if (part === 'length' || (part === 'coding' && !BLANK.test(sentValue(text, 0, i)))) return BAD
+  }
+  if (endsAt !== NO_MORE) return endsAt
+  return bytes.length > maxHeaderBytes + MAX_UNCOUNTED_BYTES ? TOO_LARGE : 'incomplete'
+}
+
+/** The method, or one that can begin with the bytes that have arrived; `undefined`: there is none. */
 function methodAt(bytes: Buffer, start: number, end: number): string | undefined {
-  const method =
-    start + 1 < end
-      ? METHOD_BY_START.get(bytes[start]! * 256 + bytes[start + 1]!)
-      : METHODS.find(one => one.charCodeAt(0) === bytes[start])
-  if (method === undefined) return undefined
-  const length = Math.min(method.length, end - start)
-  for (let i = 2; i < length; i++) if (bytes[start + i] !== method.charCodeAt(i)) return undefined
-  return start + length < end && bytes[start + length] !== SPACE ? undefined : method
+  if (start + 1 < end) {
+    const usual = METHOD_BY_START.get(bytes[start]! * 256 + bytes[start + 1]!)
+    if (usual !== undefined && isMethodAt(bytes, start, end, usual)) return usual
+  }
+  const text = bytes.toString('latin1', start, Math.min(end, start + MAX_METHOD_BYTES + 1))
+  return METHODS.find(one => `${one} `.startsWith(text.slice(0, one.length + 1)))
 }
 
-/** Position behind the URL, or behind the part of it that has arrived; negative: it is not a plain path. */
+function isMethodAt(bytes: Buffer, start: number, end: number, method: string): boolean {
+  const length = Math.min(method.length, end - start)
+  for (let i = 2; i < length; i++) if (bytes[start + i] !== method.charCodeAt(i)) return false
+  return start + length >= end || bytes[start + length] === SPACE
+}
+
+/** Position behind the URL, or behind the part of it that has arrived; negative: it has a byte that no URL has. */
 function urlEndOf(bytes: Buffer, start: number, end: number): number {
-  if (bytes[start] !== SLASH) return -1
   for (let at = start; at < end; at++) {
     const byte = bytes[at]!
-    if (byte === SPACE) return at
-    if (byte < SPACE || byte > LAST_PRINTABLE || byte === HASH) return -1
+    if (byte === SPACE || byte === CR || byte === LF) return at
+    if (byte < SPACE || byte > LAST_PRINTABLE) return -1
   }
   return end
+}
+
+/** Whether it is a path, a whole URL, the address of a CONNECT, or the beginning of one. */
+function isUrl(bytes: Buffer, method: string, start: number, end: number): boolean {
+  const first = bytes[start]
+  if (method !== CONNECT && (first === SLASH || first === STAR)) return true
+  const text = bytes.toString('latin1', start, end)
+  if (method === CONNECT) return ADDRESS.test(text)
+  return (end < bytes.length ? WHOLE_URL : BEGINNING_OF_URL).test(text)
 }
 
 /** Whether the request line ends with {@link VERSION}, or has arrived only in part and may still end so. */
@@ -158,23 +228,45 @@ function hasVersion(bytes: Buffer, start: number, end: number): boolean {
   return true
 }
 
+/** The version behind a URL, and where the headers begin; `undefined`: there is none. */
+function versionAt(bytes: Buffer, start: number, end: number): [version: string, fieldsAt: number] | undefined {
+  if (bytes[start] === LF) return [OLDEST, start + 1]
+  if (bytes[start] === CR) return start + 1 >= end || bytes[start + 1] === LF ? [OLDEST, start + 2] : undefined
+  let at = start
+  while (at < end && bytes[at] === SPACE) at++
+  const text = bytes.toString('latin1', at, Math.min(end, at + VERSION.length))
+  const [line, version] = VERSION_LINE.exec(text) ?? []
+  if (version !== undefined) return [version, at + line!.length]
+  return BEGINNING_OF_VERSION.test(text) ? [OLDEST, end] : undefined
+}
+
 const NO_MORE = -1
-const UNUSUAL_FIELD = -2
+const MALFORMED = -2
+const OVERFLOW = -3
 let fieldCount = 0
 /** Whether the name of the last header has arrived, but not its whole value. */
 let hasPartialField = false
 
-/** Finds the headers. @returns the position behind the empty line that ends them, or why there is none */
-function scanFields(bytes: Buffer, start: number, end: number, maxFields: number): number {
+/**
+ * Finds the headers.
+ *
+ * @param maxBytes limit of their names and values
+ * @returns the position behind the empty line that ends them, or why there is none
+ */
+function scanFields(bytes: Buffer, start: number, end: number, maxBytes: number): number {
   let at = start
+  let left = maxBytes
   for (fieldCount = 0; ; fieldCount++) {
     hasPartialField = false
     const nameAt = at
-    while (at < end && IS_NAME[bytes[at]!] === 1) at++
+    while (at < end && IS_TOKEN[bytes[at]!] === 1) at++
+    left -= at - nameAt
+    if (left <= 0) return OVERFLOW
     if (at >= end) return NO_MORE
     if (at === nameAt) return endOfFields(bytes, at, end)
-    if (bytes[at] !== COLON || fieldCount >= maxFields) return UNUSUAL_FIELD
+    if (bytes[at] !== COLON) return MALFORMED
     const field = 4 * fieldCount
+    if (field === fields.length) growFields()
     fields[field] = nameAt
     fields[field + 1] = at
     hasPartialField = true
@@ -182,26 +274,36 @@ function scanFields(bytes: Buffer, start: number, end: number, maxFields: number
     while (at < end && isBlank(bytes[at]!)) at++
     const valueAt = at
     while (at < end && isText(bytes[at]!)) at++
+    left -= at - valueAt
     let valueEnd = at
     while (valueEnd > valueAt && isBlank(bytes[valueEnd - 1]!)) valueEnd--
     fields[field + 2] = valueAt
     fields[field + 3] = valueEnd
+    if (left <= 0) return OVERFLOW
     if (at >= end) return NO_MORE
-    if (bytes[at] !== CR) return UNUSUAL_FIELD
+    if (bytes[at] !== CR) return MALFORMED
     if (at + 1 >= end) return NO_MORE
-    if (bytes[at + 1] !== LF) return UNUSUAL_FIELD
+    if (bytes[at + 1] !== LF) return MALFORMED
     at += 2
   }
 }
 
+function growFields(): void {
+  const larger = new Int32Array(2 * fields.length)
+  larger.set(fields)
+  fields = larger
+}
+
 function endOfFields(bytes: Buffer, at: number, end: number): number {
-  if (bytes[at] !== CR) return UNUSUAL_FIELD
+  if (bytes[at] !== CR) return MALFORMED
   if (at + 1 >= end) return NO_MORE
-  return bytes[at + 1] === LF ? at + 2 : UNUSUAL_FIELD
+  return bytes[at + 1] === LF ? at + 2 : MALFORMED
 }
 
 const isBlank = (byte: number): boolean => byte === SPACE || byte === TAB
-const isText = (byte: number): boolean => (byte >= SPACE && byte <= LAST_PRINTABLE) || byte === TAB
+/** Whether a value may have the byte, or a quoted text. */
+export const isText = (byte: number): boolean =>
+  (byte >= SPACE && byte <= LAST_PRINTABLE) || byte === TAB || byte > LAST_PRINTABLE + 1
 
 /** Parts of a longer head are copied: a name that is remembered would keep all of it in memory, as V8 cuts without copying. */
 const MAX_SHARED_CHARACTERS = 1_024
@@ -209,54 +311,119 @@ const MAX_SHARED_CHARACTERS = 1_024
 const partOf = (bytes: Buffer, text: string, start: number, from: number, to: number): string =>
   text.length > MAX_SHARED_CHARACTERS ? bytes.toString('latin1', from, to) : text.slice(from - start, to - start)
 
+/** What the headers of the head that is being read say of its body. */
+const framing = { hasLength: false, isCoded: false, isChunked: false, bodyBytes: 0 }
+
+function resetFraming(): void {
+  framing.hasLength = framing.isCoded = framing.isChunked = false
+  framing.bodyBytes = 0
+}
+
 /** @param start position of the first character of the text */
 function toHead(
   bytes: Buffer,
   text: string,
   start: number,
-  method: string,
-  url: string,
-  endsAt: number
-): Head | UnusualPart {
-  const headers: Record<string, string> = {}
+  line: Pick<Head, 'method' | 'url' | 'httpVersion' | 'endsAt'>,
+  maxHeaders: number
+): Head | Malformed {
+  const { method, url, httpVersion, endsAt } = line
+  const isModern = httpVersion === '1.1'
+  const headers: Head['headers'] = {}
   const rawHeaders: string[] = []
-  let bodyBytes = 0
+  let [hosts, credentials] = [0, 0]
+  let [isClosing, isKept, isUpgrading, isOffered] = [false, false, false, false]
+  resetFraming()
   for (let i = 0; i < fieldCount; i++) {
     const field = 4 * i
     const name = partOf(bytes, text, start, fields[field]!, fields[field + 1]!)
     const value = partOf(bytes, text, start, fields[field + 2]!, fields[field + 3]!)
     const key = names.of(name)
-    if (isUnusual(key, value)) return 'framing'
-    if (headers[key] !== undefined) return 'header'
-    if (key === 'content-length') {
-      if (!LENGTH.test(sentValue(text, start, i))) return 'framing'
-      bodyBytes = Number(value)
-    } else if (key === 'connection' && !KEPT.test(sentValue(text, start, i))) return 'framing'
-    headers[key] = value
+    const special = SPECIAL.get(key)
+    if (special === 'host') hosts++
+    else if (special === 'authorization') credentials++
+    else if (special === 'upgrade') isOffered ||= value !== ''
+    else if (special === 'connection' && !(isModern && value === 'keep-alive')) {
+      const options = sentValue(text, start, i)
+      isClosing ||= CLOSE.test(options)
+      isKept ||= KEEP_ALIVE.test(options)
+      isUpgrading ||= UPGRADE.test(options)
+    } else if (special !== undefined && !isGoodFraming(special, sentValue(text, start, i), true)) return BAD
+    if (headers[key] === undefined && key !== COOKIES) headers[key] = value
+    else addAgain(headers, key, value)
     rawHeaders.push(name, value)
   }
-  if (headers['host'] === undefined) return 'header'
-  return { method, url, headers, rawHeaders, bodyBytes, endsAt }
+  if (framing.isCoded && !framing.isChunked) return BAD
+  const isWaiting = isModern && CONTINUE.test(String(headers['expect'] ?? ''))
+  let refusal: Head['refusal']
+  if (method === CONNECT) refusal = 405
+  else if (isModern && headers['expect'] !== undefined && !isWaiting) refusal = 417
+  else if (!isModern && httpVersion !== '1.0') refusal = 505
+  else if (fieldCount > maxHeaders) refusal = 431
+  else if (hosts > 1 || credentials > 1 || (hosts === 0 && isModern)) refusal = 400
+  return {
+    method,
+    url,
+    httpVersion,
+    headers,
+    rawHeaders,
+    bodyBytes: framing.bodyBytes,
+    isChunked: framing.isChunked,
+    mayStayOpen: isModern ? !isClosing : isKept,
+    isUpgrade: isModern && isOffered && isUpgrading,
+    isWaiting,
+    refusal,
+    endsAt
+  }
 }
 
-/** The value of a complete header, with the blanks around it. */
+/** Adds a header of a name that was there before, or that every object has, as Node does. */
+function addAgain(headers: Head['headers'], key: string, value: string): void {
+  const before = headers[key]
+  if (key === COOKIES) headers[key] = [...((before as string[] | undefined) ?? []), value]
+  else if (typeof before !== 'string') headers[key] = value
+  else if (!FIRST_ONLY.has(key)) headers[key] = `${before}${key === 'cookie' ? '; ' : ', '}${value}`
+}
+
+/**
+ * Whether a length or coding fits to those before it.
+ *
+ * @param sent the value with the blanks around it, or what has come of it
+ */
+function isGoodFraming(special: Special, sent: string, isWhole: boolean): boolean {
+  if (special === 'length') {
+    if (framing.hasLength || framing.isCoded || !(isWhole ? LENGTH : BEGINNING_OF_LENGTH).test(sent)) return false
+    framing.hasLength = true
+    framing.bodyBytes = Number(sent)
+    return framing.bodyBytes <= Number.MAX_SAFE_INTEGER || BigInt(sent.trim()) <= MAX_LENGTH
+  }
+  if (special !== 'coding') return true
+  if (framing.hasLength || framing.isChunked || BLANK.test(sent)) return false
+  const codings = sent.replace(/^[ \t]+/, '').split(/,[ \t]*/)
+  framing.isCoded = true
+  framing.isChunked = CHUNKED.test(codings.pop()!)
+  return !codings.some(coding => CHUNKED.test(coding))
+}
+
+/** The value of a header with the blanks around it, as far as it has come. */
 function sentValue(text: string, start: number, i: number): string {
   const at = fields[4 * i + 1]! + 1 - start
-  return text.slice(at, text.indexOf('\r', at))
+  const end = text.indexOf('\r', at)
+  return end < 0 ? text.slice(at) : text.slice(at, end)
 }
 
-/** The header that Node has to judge in an incomplete head whose bytes are all good. */
-function unusualBeginning(text: string, start: number): UnusualPart | undefined {
-  const seen = new Set<string>()
-  const count = fieldCount + (hasPartialField ? 1 : 0)
-  for (let i = 0; i < count; i++) {
-    const key = names.of(text.slice(fields[4 * i]! - start, fields[4 * i + 1]! - start))
-    const [value] = text.slice(fields[4 * i + 1]! + 1 - start).split('\r')
-    if (isUnusual(key, value!)) return 'framing'
-    if (seen.has(key)) return 'header'
-    seen.add(key)
-    if (key === 'content-length' && !(i < fieldCount ? LENGTH : BEGINNING_OF_LENGTH).test(value!)) return 'framing'
-    if (key === 'connection' && !mayBeKept(value!)) return 'framing'
+/** Number of headers of which the name has come. */
+const beginningCount = (): number => fieldCount + (hasPartialField ? 1 : 0)
+
+/** Whether an incomplete head whose bytes are all good can become a good one. */
+function isGoodBeginning(text: string, start: number): boolean {
+  resetFraming()
+  for (let i = 0; i < beginningCount(); i++) {
+    const special = SPECIAL.get(names.of(text.slice(fields[4 * i]! - start, fields[4 * i + 1]! - start)))
+    const sent = sentValue(text, start, i)
+    const isWhole = i < fieldCount
+    if ((special === 'length' && framing.isCoded) || (special === 'coding' && framing.hasLength)) return false
+    if (special !== undefined && (isWhole || !BLANK.test(sent)) && !isGoodFraming(special, sent, isWhole)) return false
   }
-  return undefined
+  return true
 }

@@ -22,6 +22,9 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   url: string
   readonly headers: IncomingHttpHeaders
   readonly rawHeaders: string[]
+  readonly httpVersion: string
+  /** Whether it may upgrade its connection. */
+  readonly upgrade: boolean = false
   /** Whether the whole request has arrived. */
   complete = false
   aborted = false
@@ -44,7 +47,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     })
   }
 
-  constructor(connection: RequestConnection, { method, url, headers, rawHeaders }: Head) {
+  constructor(connection: RequestConnection, { method, url, headers, rawHeaders, httpVersion }: Head) {
     super()
     this.#connection = connection
     this.socket = connection.socket
@@ -52,10 +55,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     this.url = url
     this.headers = headers
     this.rawHeaders = rawHeaders
-  }
-
-  get httpVersion(): string {
-    return '1.1'
+    this.httpVersion = httpVersion
   }
 
   get httpVersionMajor(): number {
@@ -63,7 +63,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   }
 
   get httpVersionMinor(): number {
-    return 1
+    return this.httpVersion === '1.1' ? 1 : 0
   }
 
   get connection(): Socket {
@@ -71,8 +71,10 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   }
 
   get headersDistinct(): NodeJS.Dict<string[]> {
-    const entries = Object.entries(this.headers).map(([name, value]) => [name, [value as string]] as const)
-    return Object.assign(Object.create(null), Object.fromEntries(entries))
+    const distinct: NodeJS.Dict<string[]> = Object.create(null)
+    for (let at = 0; at + 1 < this.rawHeaders.length; at += 2)
+      (distinct[this.rawHeaders[at]!.toLowerCase()] ??= []).push(this.rawHeaders[at + 1]!)
+    return distinct
   }
 
   get trailers(): NodeJS.Dict<string> {

@@ -23,6 +23,8 @@ export interface AnswerFacts {
   readonly reason: string | undefined
   /** False for answers to HEAD, and for a status that has no body. */
   readonly hasBody: boolean
+  /** Whether the client reads chunks: without them, a body of unknown length ends with the connection. */
+  readonly mayChunk: boolean
   /** Whether the connection may stay open behind the answer. */
   readonly mayStayOpen: boolean
   /** The length of the body, where it is known although no header tells it. */
@@ -43,7 +45,7 @@ const NO_BODY_STATUS: ReadonlySet<number> = new Set([204, 304])
 export const isWithoutBody = (status: number): boolean => NO_BODY_STATUS.has(status) || status < 200
 
 const CLOSES = /(?:^|\W)close(?:$|\W)/i
-const CHUNKED = /(?:^|\W)chunked(?:$|\W)/i
+export const CHUNKED = /(?:^|\W)chunked(?:$|\W)/i
 
 /**
  * Writes the head of an answer as Node does, byte by byte: the given headers in their order and spelling, then `Date`,
@@ -119,6 +121,7 @@ class HeadWriter {
   }
 
   #addConnection(): void {
+    this.#staysOpen &&= this.#hasLength || this.#facts.mayChunk
     this.#isLast = !this.#staysOpen
     this.#text += this.#staysOpen ? 'Connection: keep-alive\r\n' : 'Connection: close\r\n'
     const { keepAliveTimeoutMs } = this.#context
@@ -128,9 +131,10 @@ class HeadWriter {
   }
 
   #addLength(): void {
-    const { hasBody, bodyBytes } = this.#facts
+    const { hasBody, mayChunk, bodyBytes } = this.#facts
     if (!hasBody) return
-    if (bodyBytes === undefined) {
+    if (!mayChunk) this.#isLast = true
+    else if (bodyBytes === undefined) {
       this.#text += 'Transfer-Encoding: chunked\r\n'
       this.#isChunked = true
     } else this.#text += `Content-Length: ${bodyBytes}\r\n`

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { EngineRequest } from './request.js'
-import { type GivenHeaders, type HeadContext, isWithoutBody, toAnswerHead } from './response-head.js'
+import { CHUNKED, type GivenHeaders, type HeadContext, isWithoutBody, toAnswerHead } from './response-head.js'
 
 /** A part of an answer, as it goes to the socket. */
 export interface Piece {
@@ -54,7 +54,7 @@ export class EngineResponse extends EventEmitter implements Members {
   readonly req: EngineRequest
   statusCode = 200
   statusMessage: string | undefined
-  shouldKeepAlive = true
+  shouldKeepAlive: boolean
   readonly sendDate = true
   /** True after the end of the answer or of its connection. */
   destroyed = false
@@ -77,8 +77,9 @@ export class EngineResponse extends EventEmitter implements Members {
   #head: string | undefined
   #isChunked = false
 
-  constructor(connection: ResponseConnection, request: EngineRequest) {
+  constructor(connection: ResponseConnection, request: EngineRequest, mayStayOpen = true) {
     super()
+    this.shouldKeepAlive = mayStayOpen
     this.#connection = connection
     this.req = request
   }
@@ -147,6 +148,11 @@ export class EngineResponse extends EventEmitter implements Members {
     this.#headers?.delete(name.toLowerCase())
   }
 
+  /** Asks the client for the body. */
+  writeContinue(): void {
+    this.#connection.write(this, [{ data: 'HTTP/1.1 100 Continue\r\n\r\n', encoding: 'latin1' }], false)
+  }
+
   flushHeaders(): void {
     if (!this.headersSent) this.writeHead(this.statusCode)
     this.#write([], false)
@@ -169,6 +175,7 @@ export class EngineResponse extends EventEmitter implements Members {
         status: this.statusCode,
         reason: this.statusMessage,
         hasBody: this.#hasBody,
+        mayChunk: this.#mayChunk,
         mayStayOpen: this.shouldKeepAlive,
         bodyBytes
       },
@@ -185,6 +192,10 @@ export class EngineResponse extends EventEmitter implements Members {
     if (Array.isArray(given)) for (let i = 0; i < given.length; i += 2) this.setHeader(String(given[i]), given[i + 1])
     else for (const [name, value] of Object.entries(given)) this.setHeader(name, value as OutgoingHttpHeader)
     return [...this.#headers.values()].flat() as OutgoingHttpHeader[]
+  }
+
+  get #mayChunk(): boolean {
+    return this.req.httpVersionMinor === 1 || CHUNKED.test(String(this.req.headers['te']))
   }
 
   get #hasBody(): boolean {

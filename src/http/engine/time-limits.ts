@@ -66,11 +66,6 @@ export class ConnectionTimes {
     return this.#since !== undefined && now - this.#since >= (part === 'head' ? headersTimeoutMs : requestTimeoutMs)
   }
 
-  /** Time that is left to receive a head; `undefined`: the whole time limit. */
-  headTimeLeftMs(now: number): number | undefined {
-    return this.#since === undefined ? undefined : this.#since + this.#limits.headersTimeoutMs - now
-  }
-
   /** Whether no byte was sent or received for too long. To be called at intervals. */
   isStill(hasNoRequest: boolean, now: number): boolean {
     const { keepAliveTimeoutMs, socketTimeoutMs } = this.#limits

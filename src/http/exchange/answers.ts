@@ -1,5 +1,4 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
-import { Socket } from 'node:net'
 import { type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../gateway/persisted.js'
@@ -111,13 +110,8 @@ interface Answered {
   readonly requestId: string
 }
 
-/** A response whose header is known before it is written; the field is Node's own, see {@link AnswerTemplate.send}. */
-interface PresetResponse {
-  _header: string | null
-}
-
-/** A response of our own engine, which takes head and body as one text. */
-interface PreparedResponse {
+/** A response of a connection, which takes head and body as one text. */
+interface PreparedResponse extends ServerResponse {
   readonly keepAliveTimeoutMs: number
   /** @param text each character one byte */
   endPrepared(text: string): void
@@ -146,9 +140,8 @@ export class AnswerTemplate {
   /**
    * To be called once, and not after the client has left. Does nothing when there is an answer already.
    *
-   * On a connection that stays open, status line, headers and body leave as one string through `_header`, the field in
-   * which Node keeps the header it has built: measured, that costs half of writeHead and end, which escape, check and
-   * write them in two pieces. A test for each version of Node pins the field.
+   * On a connection that stays open, status line, headers and body leave as one string: measured, that costs half of
+   * writeHead and end, which escape, check and write them in two pieces.
    */
   send(response: ServerResponse, headers: AnswerHeaders, body: string): void {
     // The client may have got an early answer.
@@ -159,13 +152,12 @@ export class AnswerTemplate {
       return
     }
     const mayCompress = headers.persisted === undefined && isCompressible(this.#type, body.length)
-    const common = isUsual(response) && !mayCompress ? this.#common.of(response) : undefined
-    if (common === undefined) {
+    if (!isUsual(response) || mayCompress) {
       this.#answers.send(response, this.#status, this.#type, body, headers)
       return
     }
     const bytes = toLatin1(body)
-    const start = this.#start.of(common, headers.persisted, bytes.length)
+    const start = this.#start.of(this.#common.of(response), headers.persisted, bytes.length)
     const receipt = receiptOf(response.req)
     const lines = receipt === undefined ? ID_LINE : `${RECEIPT_LINE}${receipt}${ID_LINE}`
     endWith(response, this.#status, `${start}${lines}${headers.requestId}\r\n\r\n${bytes}`)
@@ -184,20 +176,20 @@ export class AnswerTemplate {
   }
 }
 
-/** A connection stays open behind the answer, and no header is added to it: the answer to a web page may have further ones. */
-function isUsual({ shouldKeepAlive, req }: ServerResponse): boolean {
+/**
+ * The connection stays open behind the answer, and no header is added to it: the answer to a web page may have further
+ * ones. An answer that waits for earlier ones has no socket.
+ */
+function isUsual(response: ServerResponse | PreparedResponse): response is PreparedResponse {
+  if (!('endPrepared' in response) || response.socket === null) return false
+  const { shouldKeepAlive, req } = response
   return shouldKeepAlive && req.httpVersionMinor === 1 && req.method !== 'HEAD' && req.headers.origin === undefined
 }
 
 /** @param text head and body, each character one byte */
-function endWith(response: ServerResponse & Partial<PreparedResponse>, status: number, text: string): void {
-  // Node does not read it any more, but the metrics do.
+function endWith(response: PreparedResponse, status: number, text: string): void {
   response.statusCode = status
-  if (response.endPrepared !== undefined) response.endPrepared(text)
-  else {
-    ;(response as ServerResponse & PresetResponse)._header = text
-    response.end()
-  }
+  response.endPrepared(text)
 }
 
 /** The headers `date`, `keep-alive` and `connection`, which many answers of a second share, without the end of the last line. */
@@ -211,13 +203,7 @@ class CommonHeaders {
     this.#now = now
   }
 
-  /** @returns `undefined`: the response has no connection of its own */
-  of(response: ServerResponse & Partial<PreparedResponse>): string | undefined {
-    const { socket, keepAliveTimeoutMs } = response
-    return socket instanceof Socket ? this.#for(keepAliveTimeoutMs ?? keepAliveMsOf(socket)) : undefined
-  }
-
-  #for(keepAliveMs: number): string {
+  of({ keepAliveTimeoutMs: keepAliveMs }: PreparedResponse): string {
     const second = Math.floor(this.#now() / 1_000)
     if (second !== this.#second || keepAliveMs !== this.#keepAliveMs) {
       this.#second = second
@@ -306,10 +292,10 @@ function endOf(body: Buffer): string {
 export function endWithLines(response: ServerResponse, answer: WrittenAnswer, further: string): boolean {
   const { status, body } = answer
   const hasText = body.length <= MAX_TEXT_BYTES && status >= 200 && status !== 204 && status !== 304
-  const shared = hasText && isUsual(response) ? common.of(response) : undefined
-  const lines = shared === undefined ? undefined : (answer.lines ?? linesOf(answer.headers))
+  if (!hasText || !isUsual(response)) return false
+  const lines = answer.lines ?? linesOf(answer.headers)
   if (lines === undefined) return false
-  endWith(response, status, `${startOf(status, shared!)}${lines}${further}${endOf(body)}`)
+  endWith(response, status, `${startOf(status, common.of(response))}${lines}${further}${endOf(body)}`)
   return true
 }
 
@@ -354,13 +340,6 @@ export class AtEndOfTick<Answer extends { readonly response: ServerResponse }> {
 /** Node writes the header one byte per character: the characters of this text are the bytes of the body in UTF-8. */
 const toLatin1 = (body: string): string =>
   Buffer.byteLength(body) === body.length ? body : Buffer.from(body).toString('latin1')
-
-/**
- * The time limit for idle connections. The header tells clients the time limit, so that they do not send into a closing
- * connection.
- */
-const keepAliveMsOf = (socket: Socket): number =>
-  (socket as Socket & { server?: { keepAliveTimeout?: number } }).server?.keepAliveTimeout ?? 0
 
 const codes = new WeakMap<ServerResponse, ErrorCode>()
 

@@ -4,7 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onReq
 import { CastellanError, type ErrorCode } from '../../core/errors.js'
 import { type IncomingRequest, refusalHeaders, refusalStatus } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
-import type { ReceivedRequest } from './received-request.js'
+import type { CountedRequest } from './counted-request.js'
 
 /** Requests on the unix socket. Their socket has no address, but a destroyed socket has none either. */
 const unixSocketRequests = new WeakSet<IncomingMessage>()
@@ -27,16 +27,16 @@ export function addAccessHooks(
 ): void {
   app.addHook('onRequest', (request, _, done) => {
     if (isOpen(request)) done()
-    else requestAccess.enter(new IncomingHttpRequest(request.raw as ReceivedRequest, request.id, isExempt), done)
+    else requestAccess.enter(new IncomingHttpRequest(request.raw as CountedRequest, request.id, isExempt), done)
   })
 }
 
 class IncomingHttpRequest implements IncomingRequest {
-  readonly request: ReceivedRequest
+  readonly request: CountedRequest
   readonly requestId: string
   readonly isExempt: boolean
 
-  constructor(request: ReceivedRequest, requestId: string, isExempt: boolean) {
+  constructor(request: CountedRequest, requestId: string, isExempt: boolean) {
     this.request = request
     this.requestId = requestId
     this.isExempt = isExempt

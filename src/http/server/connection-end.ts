@@ -7,8 +7,9 @@ const LINGER_MS = 2_000
 /** The last answer on a connection, without a body. */
 const toLastAnswer = (status: string): string => `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`
 
-/** Reads the requests of a connection in place of Node. */
+/** Reads the requests of a connection. */
 export interface RequestReader {
+  readonly socket: Socket
   /** Bytes of answers that the client has not taken, and of answers that wait for their turn. */
   readonly unreadBytes: number
   pause(): void
@@ -20,17 +21,12 @@ export interface RequestReader {
 /** The part of a connection that its end uses. */
 export interface EndingConnection {
   readonly socket: Socket
-  /** Absent: Node reads the connection. */
-  readonly reader: RequestReader | undefined
+  readonly reader: RequestReader
   readonly unanswered: readonly OpenRequest[]
   /** The request whose body is still coming. */
   readonly incomplete: OpenRequest | undefined
-  /** The last request, while it waits to be handled in a later tick. */
-  readonly deferred: OpenRequest | undefined
   /** The connection keeps its socket paused. */
   isPaused: boolean
-  /** Requests that come now must not be handled. */
-  isEnding: boolean
 }
 
 export interface EndLimits {
@@ -73,15 +69,13 @@ export class ConnectionEnd {
     return this.#status !== undefined && this.#broken === request
   }
 
-  /** A request has its answer, or one that was deferred has been handled. */
+  /** A request has its answer. */
   requestEnded(): void {
     if (this.#status !== undefined) this.#sayLastAnswer()
   }
 
   #sayLastAnswer(): void {
-    const { socket, incomplete, unanswered, deferred } = this.#connection
-    // Its own answer comes first, if it needs no body: else chance would decide which of the two is sent.
-    if (deferred !== undefined && deferred === this.#broken) return
+    const { socket, incomplete, unanswered } = this.#connection
     // The slow body has arrived in the meantime, so the error answer is not sent.
     if (this.#broken?.complete) this.#status = undefined
     if (this.#status === undefined) return
@@ -92,7 +86,9 @@ export class ConnectionEnd {
     // The broken request may have an answer already, which cannot be replaced.
     const mayAnswer = socket.writable && (incomplete === undefined || (isBrokenOpen && !incomplete.isAnswerBegun))
     if (!mayAnswer) {
-      socket.destroy()
+      // An answer that is whole may not have left yet.
+      if (incomplete?.isAnswered) this.linger()
+      else socket.destroy()
       return
     }
     incomplete?.over()
@@ -104,33 +100,15 @@ export class ConnectionEnd {
   linger(): void {
     const { socket, reader } = this.#connection
     if (this.isLingering || socket.destroyed) return
-    this.#connection.isEnding = true
     this.#connection.isPaused = false
     this.#lingering = setTimeout(() => socket.destroy(), LINGER_MS)
     socket.end()
-    const { maxBodyBytes } = this.#host.limits
-    if (reader !== undefined) reader.discard(maxBodyBytes)
-    else this.#discard(maxBodyBytes)
+    reader.discard(this.#host.limits.maxBodyBytes)
   }
 
   /** The connection has closed. */
   closed(): void {
     clearTimeout(this.#lingering)
     this.#status = undefined
-  }
-
-  #discard(maxBytes: number): void {
-    const { socket } = this.#connection
-    let leftBytes = maxBytes
-    // Node's parser must not see the bytes: it would hand on requests that cannot be answered.
-    socket.removeAllListeners('data')
-    socket.on('data', ({ length }) => {
-      leftBytes -= length
-      this.#connection.isPaused = leftBytes < 0
-      if (this.#connection.isPaused) socket.pause()
-    })
-    socket.resume()
-    // Where Node's parser had stopped reading, the stream itself does not know, and would wait.
-    socket.push('')
   }
 }

@@ -1,15 +1,16 @@
 import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../core/errors.js'
-import type { Leaving, WaitsFor } from '../engine/engine-user.js'
+import type { WaitsFor } from '../engine/engine-user.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { AddressUse } from './client-addresses.js'
 import { type BytesHost, ConnectionBytes } from './connection-bytes.js'
 import { ConnectionEnd, type EndingConnection, type RequestReader } from './connection-end.js'
-import type { OpenRequest, RequestHolder, TakenRequest } from './open-request.js'
+import type { OpenRequest, RequestHolder } from './open-request.js'
 import { Pace } from './pace.js'
-import { isStreaming, MAX_UNREAD_BYTES, mustWaitBehind } from './pipeline.js'
-import { type LoopTicks, RequestTicks } from './request-ticks.js'
 import { Reading, type UnreadConnection } from './unread-answers.js'
+
+/** Beyond so many bytes of answers that wait, bodies behind them count as memory behind unread answers. */
+const MAX_UNREAD_BYTES = 64 * 1024
 
 export interface ConnectionLimits {
   /** After the last answer, at most this many bytes are discarded. */
@@ -21,7 +22,6 @@ export interface ConnectionLimits {
 
 /** The parts that all connections share. */
 export interface ConnectionHost extends BytesHost {
-  readonly turns: LoopTicks
   readonly limits: ConnectionLimits
   /** Called for a connection without open requests. @returns true: it must not be read until it is woken */
   mayRest(connection: Connection): boolean
@@ -35,21 +35,13 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
   readonly socket: Socket
   readonly address: AddressUse
   receiving: OpenRequest | undefined
-  deferred: OpenRequest | undefined
   silence: SilenceLimit | undefined
-  /** Absent: Node reads the connection. */
-  reader: RequestReader | undefined
+  readonly reader: RequestReader
   readonly #bytes: ConnectionBytes
   readonly reading: Reading
   readonly #host: ConnectionHost
   /** Mostly one request: a Set would create garbage with every request. */
   readonly #requests: OpenRequest[] = []
-  readonly #turns: RequestTicks
-  /** The last request that was given to {@link inTurn}. */
-  #taken: TakenRequest | undefined
-  #isBehind = false
-  /** Time limit for a head whose beginning was read by the engine before Node took over the connection. */
-  #headTimer: NodeJS.Timeout | undefined
   /** Whether reading is paused. */
   isPaused = false
   /** Number of requests that wait to be admitted. Meanwhile the connection is not read. */
@@ -61,52 +53,24 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
   #seenBytes = 0
   #seenAt: number
   readonly pace = new Pace()
-  #isEnding = false
 
-  constructor(socket: Socket, address: AddressUse, host: ConnectionHost, now: number) {
+  constructor(reader: RequestReader, address: AddressUse, host: ConnectionHost, now: number) {
+    const { socket } = reader
     this.#seenAt = now
+    this.reader = reader
     this.socket = socket
     this.address = address
     this.#host = host
     this.#bytes = new ConnectionBytes(address, host)
-    this.#turns = new RequestTicks(host.turns, () => !this.#mustWait)
     this.reading = new Reading(socket)
-    // Without a listener, an error of the socket would end the process; Node removes its own for CONNECT.
-    socket.on('error', () => undefined)
-    // Node resumes the socket by itself, for example when a request was read or an answer was sent. Its own listener, which
-    // comes later, then starts to read: a pause before that would not stop it.
-    socket.on('resume', () => {
-      if (this.isPaused) process.nextTick(() => this.#pauseAgain())
-    })
-    // Node ends a connection this way behind its last answer. A socket that is closed while bytes still arrive is reset,
-    // and a reset discards answers that the client has not read yet.
+    // The engine ends a connection this way behind its last answer. A socket that is closed while bytes still arrive is
+    // reset, and a reset discards answers that the client has not read yet.
     socket.destroySoon = () => this.linger()
-    socket.on('drain', () => this.#turns.goOn())
     socket.once('close', () => this.#close())
   }
 
-  /** An answer ends the connection, also while it waits for earlier ones: requests behind it must not be handled. */
-  get isEnding(): boolean {
-    return this.#isEnding || this.#requests.some(({ isAnswerLast }) => isAnswerLast)
-  }
-
-  set isEnding(isEnding: boolean) {
-    this.#isEnding = isEnding
-  }
-
   get openRequests(): number {
-    return this.#requests.length + (this.#isBehind ? 1 : 0)
-  }
-
-  /** Called when Node begins to read the connection. Node would start the time limit of an incomplete head again. */
-  leaveToNode({ isBehind, headTimeLeftMs }: Pick<Leaving, 'isBehind' | 'headTimeLeftMs'>): void {
-    this.reader = undefined
-    this.#isBehind = isBehind
-    if (headTimeLeftMs === undefined) return
-    this.#headTimer = setTimeout(() => {
-      // While the connection is paused, the delay is not the client's.
-      if (!this.isPaused) this.endWith('408 Request Timeout')
-    }, headTimeLeftMs)
+    return this.#requests.length
   }
 
   /** Whether the body of a request is incomplete. */
@@ -128,29 +92,15 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
   }
 
   get unreadBytes(): number {
-    const { reader, socket } = this
-    if (reader !== undefined) return reader.unreadBytes
-    let bytes = socket.writableLength
-    for (const { keptAnswerBytes } of this.#requests) bytes += keptAnswerBytes
-    return bytes
-  }
-
-  /** Whether the next request must not begin: many bytes of answers wait, or it is behind a stream. The engine sees to it itself. */
-  get #mustWait(): boolean {
-    return this.reader === undefined && mustWaitBehind(this.#requests, this.socket.writableLength)
+    return this.reader.unreadBytes
   }
 
   get isStalled(): boolean {
-    return (this.deferred !== undefined || this.behindBytes > 0) && this.#requests.some(isStreaming)
+    return this.behindBytes > 0 && this.#requests.some(({ isAnswerBegun, isAnswered }) => isAnswerBegun && !isAnswered)
   }
 
   get isPipelined(): boolean {
     return this.openRequests > 1
-  }
-
-  /** Whether a request has no answer, bytes of an answer have not left, or the client has time to read the last one. */
-  get hasReader(): boolean {
-    return this.#requests.length > 0 || this.socket.writableLength > 0 || this.#end?.isLingering === true
   }
 
   get behindBytes(): number {
@@ -174,7 +124,7 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     const isBehind = this.isStalled || (this.socket.writableLength > 0 && this.unreadBytes >= MAX_UNREAD_BYTES)
     for (const request of this.#requests) {
       if (request.complete && request.isAnswered) request.dropBody()
-      else if (isBehind && (request.complete || request === this.deferred)) this.#bytes.moveBehind(request)
+      else if (isBehind && request.complete) this.#bytes.moveBehind(request)
     }
     this.#host.holds(this)
     this.#pauseOrResume()
@@ -204,40 +154,15 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
   }
 
   begin(request: OpenRequest): void {
-    this.#isBehind = false
-    clearTimeout(this.#headTimer)
     this.#requests.push(request)
     this.address.requests++
     this.#pauseOrResume()
-  }
-
-  /**
-   * Calls back now, or in a later tick: when many requests of this connection came at once, or when the reader of the
-   * request before gets the end of its body in a later tick. Otherwise requests with short ways would overtake it.
-   */
-  inTurn(request: TakenRequest, handle: () => void): void {
-    const before = this.#taken
-    this.#taken = request
-    if (before?.isStreamed !== true && this.#turns.mayHandle()) {
-      handle()
-      return
-    }
-    this.deferred = request
-    this.#pauseOrResume()
-    this.#turns.defer(() => {
-      if (this.deferred === request) this.deferred = undefined
-      if (!request.isOver) handle()
-      this.#pauseOrResume()
-      this.#end?.requestEnded()
-      return !request.isStreamed
-    })
   }
 
   end(request: OpenRequest): void {
     const index = this.#requests.indexOf(request)
     if (index >= 0) this.#remove(request, index)
     this.#restAfter(request)
-    this.#turns.goOn()
     this.#pauseOrResume()
     this.#end?.requestEnded()
   }
@@ -316,21 +241,15 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
 
   /**
    * Pauses reading while a request waits to be admitted, or while the requests before the current one hold this
-   * connection's share or must end before it begins; their answers resume it. A connection at rest is paused as well. A paused
+   * connection's share; their answers resume it. A connection at rest is paused as well. A paused
    * socket costs nothing but itself.
    */
   #pauseOrResume(): void {
-    const mustPause =
-      this.#isResting || this.#heldRequests > 0 || this.#isFull || (this.deferred !== undefined && this.#mustWait)
+    const mustPause = this.#isResting || this.#heldRequests > 0 || this.#isFull
     if (mustPause === this.isPaused || this.#end?.isLingering) return
     this.isPaused = mustPause
-    const reading = this.reader ?? this.socket
-    if (mustPause) reading.pause()
-    else reading.resume()
-  }
-
-  #pauseAgain(): void {
-    if (this.isPaused) this.socket.pause()
+    if (mustPause) this.reader.pause()
+    else this.reader.resume()
   }
 
   /** False for a single request: only answers to earlier requests free memory, so it would wait for itself. */
@@ -342,7 +261,6 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
   }
 
   #close(): void {
-    clearTimeout(this.#headTimer)
     this.#end?.closed()
     this.isPaused = false
     for (const request of [...this.#requests]) request.connectionEnded()

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { OverloadedError, QuotaExceededError } from '../../core/errors.js'
 import type { Cell } from '../../core/metrics/family.js'
 import type { MonotonicClock } from '../../core/model.js'
+import type { UpgradeOwner } from '../exchange/other-protocols.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
 import {
   type AddressesElsewhere,
@@ -11,9 +12,9 @@ import {
   ClientAddresses
 } from './client-addresses.js'
 import { Connection, type ConnectionHost, type ConnectionLimits } from './connection.js'
+import type { RequestReader } from './connection-end.js'
 import { RestingConnections } from './idle-connections.js'
 import type { Pace, PaceLimits } from './pace.js'
-import { LoopTicks } from './request-ticks.js'
 import { SEARCH_INTERVAL_MS, UnreadAnswers } from './unread-answers.js'
 
 /** Systems tell of space for answers in large steps: a client at 100 kB/s is seen to take something every 10 s. */
@@ -69,7 +70,6 @@ export type ConnectionLimit = 'all' | 'address' | 'grpc'
 
 /** All connections of all listeners. Only this class grants memory for bodies. */
 export class Connections implements ConnectionHost {
-  readonly turns = new LoopTicks()
   readonly limits: ConnectionsLimits
   /** What waits for clients to read. */
   readonly unread: UnreadAnswers
@@ -93,6 +93,8 @@ export class Connections implements ConnectionHost {
   /** Bytes that are held by requests that wait to be admitted. */
   #waitingBytes = 0
   #mayRest = true
+  /** Whether the process stops. */
+  #isLeaving = false
   #timer: NodeJS.Timeout | undefined
   #lookIntervalMs = LOOK_INTERVAL_MS
   /** When the last search found no body to refuse, and the size it was looking for. */
@@ -115,19 +117,9 @@ export class Connections implements ConnectionHost {
     this.#addresses = new ClientAddresses(limits.perAddress, elsewhere)
   }
 
-  /** Closes connections that Node takes for idle, but for those whose client may still read answers. */
-  sweep(closeIdle: () => void): void {
-    const kept = [...this.#open].filter(({ hasReader }) => hasReader).map(({ socket }) => keepOpen(socket))
-    try {
-      closeIdle()
-    } finally {
-      for (const release of kept) release()
-    }
-  }
-
-  /** The connection of a socket: counted when it is first asked for, until the socket closes. */
-  of(socket: Socket): Connection {
-    return this.find(socket) ?? this.#add(socket)
+  /** The connection of a reader: counted when it is first asked for, until its socket closes. */
+  of(reader: RequestReader): Connection {
+    return this.find(reader.socket) ?? this.#add(reader)
   }
 
   find(socket: Socket): Connection | undefined {
@@ -241,6 +233,18 @@ export class Connections implements ConnectionHost {
     for (const { unanswered } of this.#open) unanswered.at(-1)?.endConnection()
   }
 
+  /** A connection has been upgraded. */
+  upgraded(owner: UpgradeOwner): void {
+    if (this.#isLeaving) owner.leave()
+  }
+
+  /** Asks the handlers of all upgraded connections to end them. */
+  leaveUpgraded(): void {
+    if (this.#isLeaving) return
+    this.#isLeaving = true
+    for (const { receiving } of this.#open) receiving?.owner?.leave()
+  }
+
   /** Ends all rests, and allows no new ones. @returns whether any connection rested */
   wakeAll(): boolean {
     this.#mayRest = false
@@ -263,9 +267,10 @@ export class Connections implements ConnectionHost {
     this.unread.look(this.#open, this.#now())
   }
 
-  #add(socket: Socket): Connection {
+  #add(reader: RequestReader): Connection {
+    const { socket } = reader
     const address = this.#addresses.enter(socket.remoteAddress)
-    const connection = new Connection(socket, address, this, this.#now())
+    const connection = new Connection(reader, address, this, this.#now())
     this.#bySocket.set(socket, connection)
     this.#open.add(connection)
     this.#gauge.value++
@@ -340,15 +345,6 @@ export class Connections implements ConnectionHost {
       const { address, heldBytes } = receiving!
       yield { address, heldBytes, isSlow: isSlow(pace), refuse: refusal => receiving!.refuse(refusal) }
     }
-  }
-}
-
-/** Keeps a socket from being destroyed. @returns allows it again */
-function keepOpen(socket: Socket): () => void {
-  const { destroy } = socket
-  socket.destroy = () => socket
-  return () => {
-    socket.destroy = destroy
   }
 }
 

@@ -4,6 +4,7 @@ import { EngineRequest, type RequestConnection } from '../engine/request.js'
 import type { EngineResponse } from '../engine/response.js'
 import type { HeldRequest } from '../exchange/admission.js'
 import type { BodyReader } from '../exchange/body-collector.js'
+import { isWebsocketRequest, type UpgradeOwner } from '../exchange/other-protocols.js'
 import type { BrowserGuard } from './browser-guard.js'
 import type { AddressUse } from './client-addresses.js'
 import type { OpenRequest, RequestHolder } from './open-request.js'
@@ -12,7 +13,7 @@ import type { OpenRequest, RequestHolder } from './open-request.js'
 const UNREAD_PIECE_BYTES = 320
 
 /**
- * A request of the engine whose body is counted, as `ReceivedRequest` counts those of Node:
+ * A request whose body is counted:
  *
  *   received   handed on, and held by the connection until the request is over
  *   refused    discarded; a reader gets the error
@@ -29,24 +30,26 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
   isHeld = false
   /** When the whole body had come, by `performance.now()`. */
   receivedAt: number | undefined
-  /** Requests for another protocol go to Node. */
-  readonly upgrade = false
-  readonly isUpgraded = false
-  readonly owner = undefined
-  /** The connection of the engine counts them. */
-  readonly keptAnswerBytes = 0
+  override readonly upgrade: boolean
+  /** The handler of an upgraded connection. */
+  owner: UpgradeOwner | undefined
   #response: EngineResponse | undefined
   #onOver: (() => void) | undefined
   #onReceived: (() => void) | undefined
   #onRefused: ((refusal: OverloadedError) => void) | undefined
   #refusal: OverloadedError | undefined
   #isRefusalTold = false
+  #isWaiting = false
+  /** Whether the connection may stay open when the client has been asked for the body. */
+  #keepsAlive = true
+  #onUpgraded: (() => void) | undefined
 
   constructor(connection: RequestConnection, head: Head, holder: RequestHolder, guard: BrowserGuard) {
     super(connection, head)
     this.holder = holder
     this.guard = guard
-    this.hasBody = head.bodyBytes > 0
+    this.hasBody = head.bodyBytes > 0 || head.isChunked
+    this.upgrade = head.isUpgrade && isWebsocketRequest(this) && holder.openRequests === 0
     holder.receiving = this
   }
 
@@ -67,11 +70,8 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
     return this.#response?.finished === true
   }
 
-  get isAnswerLast(): boolean {
-    return this.#response?.isLast === true
-  }
-
   endConnection(): void {
+    this.#keepsAlive = false
     if (this.#response !== undefined) this.#response.shouldKeepAlive = false
   }
 
@@ -81,12 +81,43 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
     this.holder.begin(this)
   }
 
+  /** The client waits for `100 Continue` before it sends the body. It is sent as soon as the body is read. */
+  waitForContinue(response: EngineResponse): void {
+    this.#isWaiting = true
+    this.#keepsAlive = response.shouldKeepAlive
+    // If the request is refused without reading its body, the client may send the body or its next request. Only on a new
+    // connection is it certain that a request comes next.
+    response.shouldKeepAlive = false
+  }
+
+  #sayContinue(): void {
+    const response = this.#response
+    if (!this.#isWaiting || this.isOver || response === undefined) return
+    this.#isWaiting = false
+    if (response.headersSent || response.destroyed || this.holder.isBroken(this)) return
+    response.shouldKeepAlive = this.#keepsAlive
+    response.writeContinue()
+  }
+
+  /**
+   * Sends `100 Continue` even when the whole body has arrived by then: that depends on chance, and no client can know it.
+   * A stream itself calls this with a size of 0; that is not a read.
+   */
+  override read(size?: number): Buffer | null {
+    if (this.#isWaiting && (size !== 0 || this.listenerCount('readable') > 0)) this.#sayContinue()
+    // A stream that has asked for more once, before it had a reader, does not ask again.
+    if (this.#refusal !== undefined && !this.#isRefusalTold) process.nextTick(() => this.#tellRefusal())
+    return super.read(size) as Buffer | null
+  }
+
   override handOn(reader: BodyReader): boolean {
-    return this.#refusal === undefined && !this.isOver && super.handOn(reader)
+    return !this.#isWaiting && this.#refusal === undefined && !this.isOver && super.handOn(reader)
   }
 
   override receive(piece: Buffer, lasts: boolean): void {
     if (this.isOver || this.#refusal !== undefined) return
+    // A body that comes along with its head may be complete before the stream asks for it.
+    if (this.#isWaiting && this.isRead) this.#sayContinue()
     const chargedBytes = this.isRead ? piece.length : Math.max(piece.length, UNREAD_PIECE_BYTES)
     const refusal = this.holder.take(this, chargedBytes)
     if (refusal !== undefined) this.refuse(refusal)
@@ -104,11 +135,6 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
   protected override endBody(): void {
     const mayEnd = this.reader === undefined && (this.#isRefusalTold || this.isOver)
     if (this.#refusal === undefined || mayEnd) super.endBody()
-  }
-
-  override _read(): void {
-    if (this.#refusal !== undefined && !this.#isRefusalTold) process.nextTick(() => this.#tellRefusal())
-    super._read()
   }
 
   refuse(refusal: OverloadedError): void {
@@ -187,5 +213,18 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
     this.#onReceived = received
   }
 
-  whenUpgraded(): void {}
+  /** Another protocol has taken over the connection. The request is over when the connection ends. */
+  upgraded(owner: UpgradeOwner): void {
+    this.owner = owner
+    this.#onUpgraded?.()
+  }
+
+  get isUpgraded(): boolean {
+    return this.owner !== undefined
+  }
+
+  /** Calls back once when {@link upgraded} is called. */
+  whenUpgraded(upgraded: () => void): void {
+    this.#onUpgraded = upgraded
+  }
 }

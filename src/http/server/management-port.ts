@@ -26,11 +26,11 @@ export type Open = (
 
 /** @param opened where every listener is added that listens */
 export const openerOf =
-  ({ connections, settings, foreignHosts, engineReport }: HttpContext, opened: Listener[]): Open =>
+  ({ connections, settings, foreignHosts }: HttpContext, opened: Listener[]): Open =>
   async (handler, address, certificates, silence) => {
     const boundHost = 'host' in address ? address.host : undefined
     const guard = new BrowserGuard(boundHost, settings, host => foreignHosts.refused(host))
-    const listener = new Listener(settings, handler, { connections, guard, engineReport, silence }, certificates)
+    const listener = new Listener(settings, handler, { connections, guard, silence }, certificates)
     const url = await listener.listen(address)
     opened.push(listener)
     return url

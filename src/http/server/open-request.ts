@@ -19,7 +19,7 @@ export interface CountedBody {
   readonly isOpenEnded: boolean
 }
 
-/** A request without its whole answer, whichever server has read its head. */
+/** A request without its whole answer. */
 export interface OpenRequest extends CountedBody {
   /** The address of its connection. */
   readonly address: AddressUse
@@ -29,10 +29,6 @@ export interface OpenRequest extends CountedBody {
   readonly isAnswerBegun: boolean
   /** Whether the whole answer was made; it may wait for earlier ones, or for the client to read. */
   readonly isAnswered: boolean
-  /** Bytes of its answer that wait for earlier ones, if Node keeps them. */
-  readonly keptAnswerBytes: number
-  /** Whether its answer, which may wait for earlier ones, ends the connection. */
-  readonly isAnswerLast: boolean
   /** The handler of an upgraded connection. */
   readonly owner: UpgradeOwner | undefined
   /** Releases what the body holds, and reports the error to its reader, or to the first one that comes. */
@@ -45,12 +41,6 @@ export interface OpenRequest extends CountedBody {
   over(): void
   /** The connection has ended: no further answer is sent. */
   connectionEnded(): void
-}
-
-/** A request that Node's parser has read. */
-export interface TakenRequest extends OpenRequest {
-  /** All of its body has come, and is in a stream whose reader has not got the end yet. */
-  readonly isStreamed: boolean
 }
 
 /** The connection of a request, as far as the request uses it. */

@@ -5,7 +5,7 @@ import { ANONYMOUS, principalOf } from '../access/access.js'
 import { answeredBefore } from '../api/by-hand.js'
 import { clientOf } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
-import type { ReceivedRequest } from './received-request.js'
+import type { CountedRequest } from './counted-request.js'
 
 /** The beginning of the path of receipts, on every port whose API produces. */
 export const RECEIPT_PATH = '/receipts/'
@@ -99,7 +99,7 @@ export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefi
 /** Aborts when the client has left. */
 function leavingOf({ raw }: FastifyRequest): AbortSignal {
   const left = new AbortController()
-  ;(raw as ReceivedRequest).whenOver(() => left.abort())
+  ;(raw as CountedRequest).whenOver(() => left.abort())
   return left.signal
 }
 

@@ -85,7 +85,6 @@ export class HttpMetrics {
   readonly connections: Cell
   readonly requestsInFlight: Cell
   readonly upgradedConnections: Cell
-  readonly connectionsNotShared: Cell
   readonly unreadBytes: Cell
   readonly connectionsEndedUnread: Cell
   readonly #requests = counterFamily('castellan_http_requests_total', 'HTTP requests answered')
@@ -93,10 +92,6 @@ export class HttpMetrics {
   readonly #bodies = durationFamily(
     'castellan_http_body_seconds',
     'From the headers of a request to the end of its body'
-  )
-  readonly #leftToNode = counterFamily(
-    'castellan_http_connections_left_to_node_total',
-    'Connections that the engine of Castellan has left to node:http for good'
   )
   readonly #connectionsRefused = counterFamily(
     'castellan_http_connections_refused_total',
@@ -125,22 +120,17 @@ export class HttpMetrics {
       'sum'
     )
     for (const family of [bodies, connections, inFlight, upgraded, unread]) registerFamily(registry, family)
-    const notShared = counterFamily(
-      'castellan_http_connections_not_shared_total',
-      'Connections that the engine of Castellan does not read into its shared buffer'
-    )
     const endedUnread = counterFamily(
       'castellan_http_connections_ended_unread_total',
       'Connections that were ended because their clients did not read answers while memory was short'
     )
-    const counters = [this.#requests, this.#leftToNode, this.#connectionsRefused, notShared, endedUnread]
+    const counters = [this.#requests, this.#connectionsRefused, endedUnread]
     for (const family of counters) registerFamily(registry, family)
     for (const durations of [this.#durations, this.#bodies]) registerFamily(registry, durations)
     this.bodiesInFlightBytes = bodies.series({})
     this.connections = connections.series({})
     this.requestsInFlight = inFlight.series({})
     this.upgradedConnections = upgraded.series({})
-    this.connectionsNotShared = notShared.series({})
     this.unreadBytes = unread.series({})
     this.connectionsEndedUnread = endedUnread.series({})
   }
@@ -148,10 +138,6 @@ export class HttpMetrics {
   /** @param limit `all`, `address` or `grpc` */
   connectionRefused(limit: string): void {
     this.#connectionsRefused.series({ limit }).value++
-  }
-
-  leftToNode(reason: string): void {
-    this.#leftToNode.series({ reason }).value++
   }
 
   /**

@@ -19,9 +19,8 @@ import type { AddressesElsewhere } from './client-addresses.js'
 import { type ClientCounts, createClientCounts } from './client-counts.js'
 import type { Connections } from './connections.js'
 import { type Cors, isPreflight } from './cors.js'
-import { EngineReport } from './engine-report.js'
+import type { CountedRequest } from './counted-request.js'
 import type { LoadShedder } from './load-shedder.js'
-import type { ReceivedRequest } from './received-request.js'
 import { type AccessLog, type HttpMetrics, REQUEST_ID_HEADER, RequestLog, requestIds } from './request-log.js'
 import type { HttpSettings } from './settings.js'
 
@@ -40,7 +39,6 @@ export interface HttpContext {
   readonly connections: Connections
   readonly requestLog: RequestLog
   readonly foreignHosts: ForeignHosts
-  readonly engineReport: EngineReport
   /** Whether the process can take more requests. */
   readonly shedder: LoadShedder
   /** Requests that are refused, by reason. */
@@ -90,7 +88,6 @@ export function createHttpContext(options: {
     refusals,
     requestLog: new RequestLog(log, http.slowRequestMs, now),
     foreignHosts: new ForeignHosts(log),
-    engineReport: new EngineReport(metrics, log),
     nextRequestId: requestIds(options.idPrefix),
     now,
     requestAccess: options.requestAccess,
@@ -155,7 +152,7 @@ export function createHttpServer(
 
 /** Counts a request as in flight, or returns the error when it may not begin. */
 function admit(context: HttpContext, request: FastifyRequest, response: ServerResponse): CastellanError | undefined {
-  const received = request.raw as ReceivedRequest
+  const received = request.raw as CountedRequest
   follow(context, request, received, response)
   const refusal = refusalOf(context, request, received)
   if (refusal !== undefined) context.refusals.note(refusal)
@@ -167,7 +164,7 @@ export const shuttingDown = (): OverloadedError => new OverloadedError('the gate
 function refusalOf(
   context: HttpContext,
   request: FastifyRequest,
-  received: ReceivedRequest
+  received: CountedRequest
 ): CastellanError | undefined {
   if (context.isDraining) return shuttingDown()
   return (
@@ -179,13 +176,13 @@ function refusalOf(
 
 /** Probes and metrics are never refused because of overload, and neither is a request without a body. */
 const bringsWork = (request: FastifyRequest): boolean =>
-  (request.raw as ReceivedRequest).hasBody && mountNameOf(request) !== 'none'
+  (request.raw as CountedRequest).hasBody && mountNameOf(request) !== 'none'
 
 /** Logs and counts a request when it is over; an upgraded one when it is upgraded. */
 function follow(
   context: HttpContext,
   request: FastifyRequest,
-  received: ReceivedRequest,
+  received: CountedRequest,
   response: ServerResponse
 ): void {
   const { metrics, connections, silences, now } = context
@@ -193,7 +190,7 @@ function follow(
   const span = context.tracing && beginSpan(context.tracing, request, received)
   metrics.requestsInFlight.value++
   const silence = silences.size === 0 ? undefined : silences.get(mountNameOf(request))
-  if (silence !== undefined) connections.of(received.socket).silence = silence
+  if (silence !== undefined) connections.find(received.socket)!.silence = silence
   if (received.upgrade) {
     received.whenUpgraded(() => {
       metrics.upgradedConnections.value++
@@ -213,7 +210,7 @@ function follow(
 }
 
 /** Begins the span of a request to an API. Probes, metrics and pages of the process have none. */
-function beginSpan(tracing: Tracing, request: FastifyRequest, received: ReceivedRequest): RequestSpan | undefined {
+function beginSpan(tracing: Tracing, request: FastifyRequest, received: CountedRequest): RequestSpan | undefined {
   const api = mountNameOf(request)
   if (api === 'none') return undefined
   const { id: requestId, method } = request
@@ -244,12 +241,12 @@ function answered(
   metrics.requestsInFlight.value--
   const durationMs = now() - startedAt
   const api = mountNameOf(request)
-  const { receivedAt } = request.raw as ReceivedRequest
+  const { receivedAt } = request.raw as CountedRequest
   if (api !== 'none' && typeof status === 'number' && status >= FAILED) refusals.answered(api, status, code)
   metrics.answered(api, request.method, status, durationMs, receivedAt && Math.max(0, receivedAt - startedAt))
   if (accessLog?.wants()) {
     const { id: requestId, method } = request
-    const address = (request.raw as ReceivedRequest).holder.address.key
+    const address = (request.raw as CountedRequest).holder.address.key
     accessLog.write({ requestId, address, api, method, route: routeNameOf(request), status, durationMs })
   }
   if (status !== 'aborted' && requestLog.wants(status, durationMs)) {

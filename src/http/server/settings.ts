@@ -131,12 +131,6 @@ export const httpSettings = z
       .describe(
         'Addresses and networks of proxies whose headers `Forwarded` and `X-Forwarded-*` are believed, where an answer has an address of its own: `base_uri` of Strimzi consumers'
       ),
-    engine: z
-      .enum(['node', 'castellan'])
-      .default('castellan')
-      .describe(
-        'The server that reads plain requests: `castellan` is one of our own, `node` is that of Node, which needs more CPU. Both send the same answers. With `castellan`, Node still serves every connection with TLS. It also takes over a connection for good at the first request that is not plain, such as one with a chunked body, an upgrade to a websocket, `Expect`, HTTP/1.0, `Connection: close`, a header that occurs twice, `_` or `.` in the name of a header, or a value that is not ASCII'
-      ),
     maxConnections: count.default(10_000).describe('Limit of connections; further ones are closed at once'),
     maxHeaderBytes: bytes
       .min(1024)

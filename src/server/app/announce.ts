@@ -77,19 +77,8 @@ export function announceUrls(
       `health and metrics: ${management}/health-check, ${management}/ready, ${management}/metrics`
     )
   }
-  announceEngine(config, [shared, ...urls.apis.values(), ...(management === undefined ? [] : [management])], log)
   if (embedded === undefined || !isOpen(config)) return
   announceTrials(enabled, urls, embedded, log)
-}
-
-/** Logs which listeners the configured engine does not serve. */
-function announceEngine({ http: { engine } }: Config, urls: readonly string[], log: Logger): void {
-  const encrypted = urls.filter(url => url.startsWith('https:'))
-  if (engine !== 'castellan' || encrypted.length === 0) return
-  log.debug(
-    { engine: 'node', urls: encrypted },
-    `http.engine: node:http serves ${encrypted.join(', ')}, because the engine castellan serves no TLS`
-  )
 }
 
 /** Whether a request without credentials and TLS is served. */

@@ -4,7 +4,6 @@ import { Idempotency } from '../../../src/http/api/idempotency.js'
 import type { KeyOwner } from '../../../src/http/api/key-owners.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
 import { hashOf } from '../../server/peers/key-gateways.js'
-import { engines } from '../../support/engines.js'
 import { localKeys } from '../../support/local-keys.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
@@ -23,7 +22,7 @@ describe('requests of one connection whose keys another process owns', () => {
   /** Requests that this process carries out with these bodies are answered later. */
   let slow: Map<string, () => void>
 
-  const start = async (engine: string): Promise<RawSocket> => {
+  const start = async (): Promise<RawSocket> => {
     begun = []
     closed = 0
     ends = []
@@ -60,7 +59,6 @@ describe('requests of one connection whose keys another process owns', () => {
       receive(exchange, params)
     }
     started = await startHttp({
-      http: { engine },
       plugin: async app => void app.post('/push', { preParsing: byHand(noted) }, answeredBefore)
     })
     return RawSocket.open(started.http.urls.shared)
@@ -70,9 +68,8 @@ describe('requests of one connection whose keys another process owns', () => {
   const push = (body: string, key?: string): string =>
     `POST /loud/push HTTP/1.1\r\nhost: 127.0.0.1\r\n${key === undefined ? '' : `idempotency-key: ${key}\r\n`}content-length: ${body.length}\r\n\r\n${body}`
 
-  for (const engine of engines) {
-    it(`are passed on when the one before is answered, with the engine ${engine}`, async () => {
-      const client = await start(engine)
+    it('are passed on when the one before is answered', async () => {
+      const client = await start()
       await client.send(push('one', 'a') + push('two', 'b') + push('three') + push('four', 'c') + push('five'))
       await until(() => ends.length === 1, 'the first one is passed on')
       expect(begun).to.deep.equal(['one'])
@@ -89,8 +86,8 @@ describe('requests of one connection whose keys another process owns', () => {
       await untilNothingIsHeld(started)
     })
 
-    it(`wait for those before that are carried out here, with the engine ${engine}`, async () => {
-      const client = await start(engine)
+    it('wait for those before that are carried out here', async () => {
+      const client = await start()
       await client.send(push('slow') + push('two', 'b') + push('slow too', 'here') + push('four', 'c'))
       await until(() => slow.size === 1, 'the first one is begun')
       slow.get('slow')!()
@@ -106,8 +103,8 @@ describe('requests of one connection whose keys another process owns', () => {
       await untilNothingIsHeld(started)
     })
 
-    it(`are not carried out when their client has left before, with the engine ${engine}`, async () => {
-      const client = await start(engine)
+    it('are not carried out when their client has left before', async () => {
+      const client = await start()
       await client.send(push('one', 'a') + push('two', 'b'))
       await until(() => ends.length === 1, 'the first one is passed on')
       client.destroy()
@@ -117,10 +114,9 @@ describe('requests of one connection whose keys another process owns', () => {
       expect(begun).to.deep.equal(['one'])
       await untilNothingIsHeld(started)
     })
-  }
 
   it('do not hold up those of another connection', async () => {
-    const client = await start('castellan')
+    const client = await start()
     const other = await RawSocket.open(started.http.urls.shared)
     await client.send(push('one', 'a'))
     await until(() => ends.length === 1, 'it is passed on')

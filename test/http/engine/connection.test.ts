@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { type ConnectionHost, EngineConnection } from '../../../src/http/engine/connection.js'
-import type { Broken, EngineLimits, Leaving, UsedConnection, WaitsFor } from '../../../src/http/engine/engine-user.js'
+import type { Broken, EngineLimits, UsedConnection, WaitsFor } from '../../../src/http/engine/engine-user.js'
 import type { Head } from '../../../src/http/engine/head.js'
 import { EngineRequest } from '../../../src/http/engine/request.js'
 import type { EngineResponse } from '../../../src/http/engine/response.js'
@@ -21,7 +21,6 @@ const LIMITS: EngineLimits = {
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
 const post = (path: string, body: string): string =>
   `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-const UNUSUAL = 'GET /odd HTTP/1.0\r\n\r\n'
 
 describe('a connection of the engine', () => {
   let clock: sinon.SinonFakeTimers
@@ -30,7 +29,6 @@ describe('a connection of the engine', () => {
   let connection: EngineConnection
   let answers: EngineResponse[]
   let events: string[]
-  let leaving: Leaving | undefined
   let kept: number
   let waitsFor: WaitsFor | undefined
   let capacityBytes: number
@@ -55,7 +53,7 @@ describe('a connection of the engine', () => {
       user: {
         connected: () => undefined,
         toRequest: (requestConnection: UsedConnection, head: Head) => new EngineRequest(requestConnection, head),
-        handle: (request, response) => {
+        handle: (_, request, response) => {
           events.push(request.url)
           answers.push(response)
           onHandled(response)
@@ -66,12 +64,7 @@ describe('a connection of the engine', () => {
           kept = isKept ? sizeBytes : 0
           return isKept
         },
-        broken: (_: UsedConnection, how: Broken) => void events.push(how),
-        leaves: () => undefined
-      },
-      passOn: (_, how) => {
-        leaving = how
-        events.push(how.isBehind ? 'passed on, behind' : 'passed on')
+        broken: (_: UsedConnection, how: Broken) => void events.push(how)
       },
       closed: () => void events.push('closed')
     }
@@ -193,13 +186,6 @@ describe('a connection of the engine', () => {
       expect([newly(), kept]).to.deep.equal([['/1', '/2'], 0])
     })
 
-    it('counts them while Node cannot have them yet', () => {
-      take(get('/1') + UNUSUAL)
-      expect(kept).to.equal(UNUSUAL.length)
-      answerAll()
-      expect(kept).to.equal(0)
-    })
-
     it('counts neither the beginning of a head nor requests that begin in the next tick', () => {
       take('GET /')
       expect(kept).to.equal(0)
@@ -279,20 +265,6 @@ describe('a connection of the engine', () => {
       expect(answers[1]!.req.complete).to.equal(true)
     })
 
-    it('has them wait unread when they cannot begin, and there is room for such bytes only', () => {
-      capacityBytes = 0
-      beyondBytes = 1_000
-      take(get('/1'))
-      answers[0]!.end('x'.repeat(70_000))
-      take(get('/2') + UNUSUAL)
-      expect([newly(), kept, socket.newly()]).to.deep.equal([['/1'], waiting + UNUSUAL.length, ['pause']])
-      socket.flush()
-      expect([newly(), kept]).to.deep.equal([['/2'], UNUSUAL.length])
-      answers[1]!.end('x')
-      socket.flush()
-      expect([newly(), kept]).to.deep.equal([['passed on, behind'], 0])
-    })
-
     it('is broken when there is no room for them behind answers that are not read', () => {
       capacityBytes = waiting - 1
       take(get('/1'))
@@ -302,13 +274,6 @@ describe('a connection of the engine', () => {
       socket.flush()
       clock.runAll()
       expect(newly()).to.deep.equal([])
-    })
-
-    it('is broken when there is no room for them until Node has it', () => {
-      capacityBytes = 1
-      take(get('/1') + UNUSUAL)
-      answerAll()
-      expect([newly(), kept]).to.deep.equal([['/1', '503 Service Unavailable'], 0])
     })
 
     it('counts nothing when it ends', () => {
@@ -396,89 +361,6 @@ describe('a connection of the engine', () => {
     expect([String(body), body.buffer.byteLength]).to.deep.equal(['b', Buffer.poolSize])
   })
 
-  describe('whose next request is unusual', () => {
-    it('goes to Node with its bytes when it waits for nothing, however little room there is', () => {
-      capacityBytes = 0
-      take(UNUSUAL)
-      expect([newly(), socket.newly()]).to.deep.equal([['passed on'], ['pause', `unshift ${UNUSUAL}`, 'resume']])
-      expect([take('more'), socket.newly()]).to.deep.equal([true, ['push more']])
-      connection.check(1_000_000)
-      socket.destroy()
-      expect(newly()).to.deep.equal(['closed'])
-    })
-
-    it('goes to Node when the earlier ones have their answers', () => {
-      take(get('/1') + UNUSUAL)
-      expect(newly()).to.deep.equal(['/1'])
-      answerAll()
-      expect([newly(), socket.newly()]).to.deep.equal([
-        ['passed on, behind'],
-        ['pause', `unshift ${UNUSUAL}`, 'resume']
-      ])
-    })
-
-    it('does not go to Node behind a last answer', () => {
-      take(get('/1') + UNUSUAL)
-      newly()
-      socket.destroySoon = () => connection.discard(10)
-      answers[0]!.shouldKeepAlive = false
-      answerAll()
-      expect([newly(), socket.newly()]).to.deep.equal([[], ['pause', 'resume']])
-    })
-
-    it('goes to Node as one with nothing before it, when its head has come behind all answers', () => {
-      onHandled = () => connection.pause()
-      take(`${get('/1')}GET`)
-      connection.resume()
-      answerAll()
-      clock.runAll()
-      newly()
-      take(' /2 HTTP/1.0\r\n\r\n')
-      expect(newly()).to.deep.equal(['passed on'])
-    })
-
-    it('is read by Node when it is let be read again', () => {
-      onHandled = () => connection.pause()
-      take(get('/1') + UNUSUAL)
-      newly()
-      connection.resume()
-      clock.runAll()
-      expect(newly()).to.deep.equal([])
-      answerAll()
-      expect(newly()).to.deep.equal(['passed on, behind'])
-    })
-  })
-
-  it('goes to Node with a head that comes in more than four pieces', () => {
-    for (const piece of ['GE', 'T ', '/', '1']) take(piece)
-    expect(newly()).to.deep.equal([])
-    take(' ')
-    expect([newly(), leaving?.reason]).to.deep.equal([['passed on'], 'pieces'])
-  })
-
-  it('goes to Node with the time that is left for a head that had begun', () => {
-    take('GET ')
-    clock.setSystemTime(30)
-    take('/1 HTTP/1.0\r\n')
-    expect(leaving).to.deep.equal({ reason: 'requestLine', isBehind: false, headTimeLeftMs: 70 })
-  })
-
-  it('goes to Node with the whole time for a head that begins, also behind a slow answer', () => {
-    take(get('/1') + UNUSUAL)
-    clock.setSystemTime(99)
-    answerAll()
-    expect(leaving).to.deep.equal({ reason: 'requestLine', isBehind: true, headTimeLeftMs: undefined })
-  })
-
-  it('has the time in which Node waits for earlier answers not count for a head', () => {
-    take(`${get('/1')}GET`)
-    clock.setSystemTime(40)
-    take(' /2 HTTP/1.0\r\n')
-    clock.setSystemTime(90)
-    answerAll()
-    expect(leaving).to.deep.equal({ reason: 'requestLine', isBehind: true, headTimeLeftMs: 60 })
-  })
-
   describe('when time passes', () => {
     it('is broken when a head or a body has not come in time', () => {
       for (const [bytes, limitMs] of [
@@ -534,13 +416,6 @@ describe('a connection of the engine', () => {
       expect(socket.newly(), 'it has moved').to.deep.equal([])
       socket.emit('timeout')
       expect(socket.newly()).to.deep.equal(['destroy'])
-    })
-
-    it('is left alone by the time limits of the socket when Node has it', () => {
-      take(UNUSUAL)
-      socket.newly()
-      socket.emit('timeout')
-      expect(socket.newly()).to.deep.equal([])
     })
   })
 

@@ -12,7 +12,14 @@ import {
 import { askRaw } from '../../support/raw-socket.js'
 
 const CONTEXT = { date: 'Thu, 01 Jan 1970 00:00:00 GMT', keepAliveTimeoutMs: 5_900 }
-const FACTS: AnswerFacts = { status: 200, reason: undefined, hasBody: true, mayStayOpen: true, bodyBytes: 2 }
+const FACTS: AnswerFacts = {
+  status: 200,
+  reason: undefined,
+  hasBody: true,
+  mayChunk: true,
+  mayStayOpen: true,
+  bodyBytes: 2
+}
 
 const head = (headers: GivenHeaders = {}, facts: Partial<AnswerFacts> = {}, context = CONTEXT): AnswerHead =>
   toAnswerHead(headers, { ...FACTS, ...facts }, context)

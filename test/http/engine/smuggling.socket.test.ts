@@ -1,6 +1,5 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
-import { engines, NODE } from '../../support/engines.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { checkRows } from '../../support/rows.js'
 import { type ParsingCase, parsingCases } from './parsing-cases.js'
@@ -29,70 +28,52 @@ interface Outcome {
   readonly handled: readonly string[]
 }
 
-/** Node parses a head that comes in many pieces. */
-const isReadByNode = (engine: string, way: string): boolean => engine === NODE || way !== 'in one piece'
-
 const told = ({ answers, handled, stays }: ParsingCase): string => {
   const what = handled.length === 0 && answers.every(status => status >= 400) ? 'is refused with' : 'is answered'
   return `${what} ${answers.join(', ') || 'nothing'}, and the connection ${stays ? 'stays' : 'ends'}`
 }
 
 describe('what parsers read in different ways', () => {
-  for (const engine of engines) {
-    describe(`http.engine: ${engine}`, () => {
-      let app: WatchedApp
-      before(async () => {
-        app = await WatchedApp.start(engine)
-      })
-      after(() => app?.close())
+  let app: WatchedApp
+  before(async () => {
+    app = await WatchedApp.start()
+  })
+  after(() => app?.close())
 
-      async function send(pieces: readonly string[]): Promise<Outcome> {
-        app.handled.length = 0
-        const socket = await RawSocket.open(app.url)
-        const timer = setTimeout(() => socket.destroy(), PATIENCE_MS)
-        const startedAt = performance.now()
-        for (const piece of pieces) {
-          if (socket.isClosed) break
-          await socket.send(Buffer.from(piece, 'latin1'))
-          if (pieces.length > 1) await nextTick()
-        }
-        const received = await socket.untilClosed()
-        clearTimeout(timer)
-        socket.destroy()
-        if (performance.now() - startedAt >= PATIENCE_MS)
-          throw new Error(`the connection stays open after ${JSON.stringify(received)}`)
-        const answers = [...received.matchAll(/HTTP\/1\.1 ([2-5]\d\d) /g)].map(([, status]) => Number(status))
-        return { answers, handled: [...app.handled] }
-      }
+  async function send(pieces: readonly string[]): Promise<Outcome> {
+    app.handled.length = 0
+    const socket = await RawSocket.open(app.url)
+    const timer = setTimeout(() => socket.destroy(), PATIENCE_MS)
+    const startedAt = performance.now()
+    for (const piece of pieces) {
+      if (socket.isClosed) break
+      await socket.send(Buffer.from(piece, 'latin1'))
+      if (pieces.length > 1) await nextTick()
+    }
+    const received = await socket.untilClosed()
+    clearTimeout(timer)
+    socket.destroy()
+    if (performance.now() - startedAt >= PATIENCE_MS)
+      throw new Error(`the connection stays open after ${JSON.stringify(received)}`)
+    const answers = [...received.matchAll(/HTTP\/1\.1 ([2-5]\d\d) /g)].map(([, status]) => Number(status))
+    return { answers, handled: [...app.handled] }
+  }
 
-      for (const [group, cases] of Object.entries(parsingCases)) {
-        it(`are read in one way: ${group}`, () => checkRows(cases, check, each => `${each.name}: ${told(each)}`))
-      }
+  for (const [group, cases] of Object.entries(parsingCases)) {
+    it(`are read in one way: ${group}`, () => checkRows(cases, check, each => `${each.name}: ${told(each)}`))
+  }
 
-      async function check({
-        send: bytes,
-        answers,
-        handled,
-        stays,
-        handlesMore,
-        staysUnlessNodeParses,
-        detaches
-      }: ParsingCase): Promise<void> {
-        for (const [way, cut] of Object.entries(ways)) {
-          const isKept = stays || (staysUnlessNodeParses === true && !isReadByNode(engine, way))
-          const next = isKept ? { answers: [200], handled: ['GET /next ""'] } : { answers: [], handled: [] }
-          for (const first of detaches ? [''] : ['', FIRST]) {
-            const pieces = cut(first + bytes)
-            const outcome = await send([...pieces.slice(0, -1), pieces.at(-1) + NEXT])
-            const title = first === '' ? way : `${way}, behind another request`
-            const before = first === '' ? [] : ['GET /first ""']
-            expect(outcome.answers, title).to.deep.equal([...before.map(() => 200), ...answers, ...next.answers])
-            const allHandled = [...before, ...handled, ...next.handled]
-            const seen = handlesMore ? outcome.handled.slice(0, allHandled.length) : outcome.handled
-            expect(seen, title).to.deep.equal(allHandled)
-          }
-        }
+  async function check({ send: bytes, answers, handled, stays }: ParsingCase): Promise<void> {
+    for (const [way, cut] of Object.entries(ways)) {
+      const next = stays ? { answers: [200], handled: ['GET /next ""'] } : { answers: [], handled: [] }
+      for (const first of ['', FIRST]) {
+        const pieces = cut(first + bytes)
+        const outcome = await send([...pieces.slice(0, -1), pieces.at(-1) + NEXT])
+        const title = first === '' ? way : `${way}, behind another request`
+        const before = first === '' ? [] : ['GET /first ""']
+        expect(outcome.answers, title).to.deep.equal([...before.map(() => 200), ...answers, ...next.answers])
+        expect(outcome.handled, title).to.deep.equal([...before, ...handled, ...next.handled])
       }
-    })
+    }
   }
 })

@@ -3,7 +3,6 @@ import type { FastifyInstance } from 'fastify'
 import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
 import { Answers } from '../../../src/http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
-import { engineSettings } from '../../support/engines.js'
 import { type Started, startHttp } from '../server/fixtures.js'
 
 const POOL_BYTES = 1024 * 1024
@@ -29,7 +28,7 @@ export class WatchedApp {
     this.unmarked = seen.unmarked
   }
 
-  static async start(engine: string, http: object = {}): Promise<WatchedApp> {
+  static async start(http: object = {}): Promise<WatchedApp> {
     const handled: string[] = []
     const unmarked: string[] = []
     const ports = new Set<number>()
@@ -51,7 +50,7 @@ export class WatchedApp {
       app.all('/*', answeredBefore)
       app.setNotFoundHandler(answeredBefore)
     }
-    const started = await startHttp({ http: { ...engineSettings(engine), ...http }, plugin })
+    const started = await startHttp({ http: http, plugin })
     return new WatchedApp(started, { handled, ports, unmarked })
   }
 

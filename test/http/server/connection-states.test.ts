@@ -172,62 +172,9 @@ describe('http: the states of a connection', () => {
       socket.destroy()
       expect([second.isOver, third.isOver]).to.deep.equal([true, true])
     })
-
-    it('handles eight in a turn, and drops those of the next that are over by then', () => {
-      const { connect } = setUp()
-      const { connection, request } = connect()
-      const handled: number[] = []
-      const requests = Array.from({ length: 10 }, () => request())
-      for (const [at, each] of requests.entries()) connection.inTurn(each, () => handled.push(at))
-      expect(handled).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7])
-      requests[8]!.over()
-      clock.tick(0)
-      expect(handled.slice(8)).to.deep.equal([9])
-    })
-
-    it('handles one whose bytes are not HTTP in its turn, before the last answer is sent', () => {
-      const { connect } = setUp()
-      for (const isAnswered of [true, false]) {
-        const { socket, connection, request } = connect()
-        const requests = Array.from({ length: 9 }, () => request())
-        const last = requests[8]!
-        for (const each of requests) connection.inTurn(each, () => (each.isAnswerBegun = isAnswered))
-        for (const each of requests.slice(0, 8)) each.complete = true
-        connection.endWith('400 Bad Request')
-        for (const each of requests.slice(0, 8)) each.over()
-        socket.newly()
-        clock.tick(0)
-        expect(last.isAnswerBegun).to.equal(isAnswered)
-        expect(socket.newly()).to.deep.equal(
-          isAnswered ? ['destroy'] : ['end HTTP/1.1 400 Bad Request', 'end', 'resume']
-        )
-      }
-    })
-
-    it('handles at least one in each later turn, however long each takes, and leaves the others to the next', () => {
-      const { connect } = setUp()
-      const { connection, request } = connect()
-      const handled: number[] = []
-      const requests = Array.from({ length: 11 }, () => request())
-      const slow = (at: number): void => {
-        handled.push(at)
-        if (at >= 8) clock.tick(3)
-      }
-      for (const [at, each] of requests.entries()) connection.inTurn(each, () => slow(at))
-      const handledAfterEach = Array.from({ length: 4 }, () => {
-        clock.next()
-        return handled.length
-      })
-      expect(handledAfterEach, 'the first of them numbers the turns').to.deep.equal([8, 9, 10, 11])
-    })
   })
 
   describe('at its end', () => {
-    it('may have an error of the socket, which ends nothing else', () => {
-      const { socket } = setUp().connect()
-      expect(() => socket.emit('error', new Error('broken pipe'))).not.to.throw()
-    })
-
     it('comes after silence of exactly the limit, once for each such time', () => {
       const { socket, connection } = setUp().connect()
       const silence = new SilenceLimit()

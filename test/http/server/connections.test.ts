@@ -21,7 +21,7 @@ describe('http: what connections hold', () => {
   it('is counted from the first request to the end of the socket, once', () => {
     const { connections, connect, open } = setUp()
     const one = connect()
-    expect(connections.of(one.socket as never)).to.equal(one.connection)
+    expect(connections.of(one.connection.reader)).to.equal(one.connection)
     const two = connect()
     expect(connections.find(new FakeSocket() as never)).to.equal(undefined)
     expect(open.value).to.equal(2)
@@ -32,17 +32,13 @@ describe('http: what connections hold', () => {
     expect([open.value, clock.countTimers()]).to.deep.equal([0, 0])
   })
 
-  it('is paused with too many requests, until one is answered', async () => {
+  it('is paused with too many requests, until one is answered', () => {
     const { connect } = setUp()
     const { socket, connection, request } = connect()
     const requests = [request(), request(), request()]
     expect([socket.newly(), connection.isPaused, connection.openRequests]).to.deep.equal([[], false, 3])
     const last = request()
     expect([socket.newly(), connection.isPaused]).to.deep.equal([['pause'], true])
-    socket.resume()
-    expect(socket.newly(), 'others hear of it first, and may begin to read').to.deep.equal(['resume'])
-    await new Promise<void>(resolve => process.nextTick(resolve))
-    expect(socket.newly(), 'nobody else may resume it').to.deep.equal(['pause'])
     requests[1]!.complete = true
     requests[1]!.over()
     expect([socket.newly(), connection.openRequests]).to.deep.equal([['resume'], 3])
@@ -87,7 +83,7 @@ describe('http: what connections hold', () => {
     expect(request().take(300)?.message).to.contain('perAddress')
     expect([connection.keep(1_000, 'turn'), held.value, connection.address.bodyBytes]).to.deep.equal([false, 0, 0])
     connection.keep(900, 'turn')
-    expect([connections.of(socket as never).keep(0, 'turn'), held.value]).to.deep.equal([true, 0])
+    expect([connections.of(connection.reader).keep(0, 'turn'), held.value]).to.deep.equal([true, 0])
     connection.keep(500, 'turn')
     socket.destroy()
     expect([held.value, connection.address.bodyBytes]).to.deep.equal([0, 0])
@@ -337,26 +333,6 @@ describe('http: what connections hold', () => {
       expect([told, socket.newly()]).to.deep.equal([1, []])
     })
 
-    it('with 408 when a head that has gone to Node does not come in the time that is left', () => {
-      const { connect } = setUp()
-      const late = connect()
-      late.connection.leaveToNode({ isBehind: false, headTimeLeftMs: 70 })
-      const timely = connect()
-      timely.connection.leaveToNode({ isBehind: true, headTimeLeftMs: 70 })
-      const closed = connect()
-      closed.connection.leaveToNode({ isBehind: false, headTimeLeftMs: 70 })
-      const unlimited = connect()
-      unlimited.connection.leaveToNode({ isBehind: false, headTimeLeftMs: undefined })
-      closed.socket.destroy()
-      closed.socket.newly()
-      clock.tick(69)
-      timely.request()
-      expect(late.socket.newly()).to.deep.equal([])
-      clock.tick(1)
-      expect(late.socket.newly()).to.deep.equal(['end HTTP/1.1 408 Request Timeout', 'end', 'resume'])
-      for (const { socket } of [timely, closed, unlimited]) expect(socket.newly()).to.deep.equal([])
-    })
-
     it('with its last answer once, behind those to earlier requests', () => {
       const { connect } = setUp()
       const { socket, connection, request } = connect()
@@ -419,48 +395,16 @@ describe('http: what connections hold', () => {
       }
     })
 
-    it('when the client has nothing more to say behind its last answer, and no sooner by a sweep of idle ones', () => {
-      const { connections, connect } = setUp()
-      const { socket, connection } = connect()
-      socket.destroySoon()
-      connections.sweep(() => socket.destroy())
-      expect(() => connections.sweep(() => expect.fail('a broken sweep'))).to.throw()
-      expect(socket.newly()).to.deep.equal(['end', 'resume'])
-      connection.endWith('400 Bad Request')
-      expect(socket.newly(), 'it has had its last answer').to.deep.equal([])
-      socket.destroy()
-      expect([socket.newly(), clock.countTimers()]).to.deep.equal([['destroy'], 0])
-    })
-
-    it('while no more is read behind its last answer than a body may have', () => {
-      const { connect } = setUp({ maxBodyBytes: 1_000 })
-      const { socket, connection } = connect()
-      socket.on('data', () => expect.fail('read behind the last answer'))
-      socket.destroySoon()
-      socket.newly()
-      socket.emit('data', Buffer.alloc(1_000))
-      expect(socket.newly()).to.deep.equal([])
-      socket.emit('data', Buffer.alloc(1))
-      expect([socket.newly(), connection.isPaused]).to.deep.equal([['pause'], true])
-    })
-
-    it('by its reader, where it has one: pauses end, and nothing pauses it any more', () => {
+    it('discarding as many bytes as a body may have: pauses end, and nothing pauses it any more', () => {
       const { connect } = setUp({ maxBodyBytes: 1_000 })
       const { socket, connection, request } = connect()
-      const done: string[] = []
-      connection.reader = {
-        pause: () => done.push('pause'),
-        resume: () => done.push('resume'),
-        unreadBytes: 0,
-        discard: maxBytes => done.push(`discard ${maxBytes}`)
-      }
       const waiting = request()
       waiting.hold()
       socket.destroySoon()
       waiting.letGo()
       request().hold()
-      expect([done, socket.newly()]).to.deep.equal([['pause', 'discard 1000'], ['end']])
-      expect([connection.isPaused, connection.isEnding]).to.deep.equal([false, true])
+      expect([socket.newly(), socket.discarded]).to.deep.equal([['pause', 'end', 'resume'], 1_000])
+      expect(connection.isPaused).to.equal(false)
     })
   })
 })

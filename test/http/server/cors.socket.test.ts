@@ -4,7 +4,6 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { call, configOf, type Guarded, startGuarded, TestFolder } from '../../support/access.js'
-import { settingsOfRun } from '../../support/engines.js'
 
 const PAGE = 'https://app.example'
 const EXPOSED =
@@ -27,9 +26,7 @@ describe('CORS', function () {
     const sha256 = createHash('sha256').update(TOKEN).digest('hex')
     const rules = { principals: ['page'], operations: ['produce', 'consume', 'offsets'], topics: ['*'], groups: ['*'] }
     const access = isGuarded ? { auth: { tokens: [{ principal: 'page', sha256 }] }, access: { rules: [rules] } } : {}
-    guarded = await startGuarded(
-      configOf(folder, { http: { port: 0, ...settingsOfRun, ...http }, management: { port: 0 }, ...access })
-    )
+    guarded = await startGuarded(configOf(folder, { http: { port: 0, ...http }, management: { port: 0 }, ...access }))
   }
   const ask = (
     method: string,

@@ -4,13 +4,16 @@ import type { OverloadedError } from '../../../src/core/errors.js'
 import type { UpgradeOwner } from '../../../src/http/exchange/other-protocols.js'
 import { type AddressUse, BodyBudget } from '../../../src/http/server/client-addresses.js'
 import type { Connection } from '../../../src/http/server/connection.js'
+import type { RequestReader } from '../../../src/http/server/connection-end.js'
 import { Connections, type ConnectionsLimits } from '../../../src/http/server/connections.js'
-import type { TakenRequest } from '../../../src/http/server/open-request.js'
+import type { OpenRequest } from '../../../src/http/server/open-request.js'
 
 /** A socket that writes down what is done to it. */
 export class FakeSocket extends EventEmitter {
   readonly remoteAddress: string
   readonly done: string[] = []
+  /** Bytes that are discarded behind its end. */
+  discarded: number | undefined
   bytesRead = 0
   bytesWritten = 0
   writable = true
@@ -50,9 +53,36 @@ export class FakeSocket extends EventEmitter {
   }
 }
 
+/** Reads a connection as the engine does. */
+export class FakeReader implements RequestReader {
+  readonly #socket: FakeSocket
+  /** Bytes of answers that wait for their turn. */
+  keptBytes = 0
+
+  constructor(socket: FakeSocket) {
+    this.#socket = socket
+  }
+
+  get socket(): Socket {
+    return this.#socket as unknown as Socket
+  }
+  get unreadBytes(): number {
+    return this.#socket.writableLength + this.keptBytes
+  }
+  pause(): void {
+    this.#socket.pause()
+  }
+  resume(): void {
+    this.#socket.resume()
+  }
+  discard(maxBytes: number): void {
+    this.#socket.discarded = maxBytes
+    this.#socket.resume()
+  }
+}
+
 /** What a connection knows of a request. */
-export class FakeRequest implements TakenRequest {
-  isStreamed = false
+export class FakeRequest implements OpenRequest {
   isOpenEnded = false
   readonly holder: Connection
   heldBytes = 0
@@ -61,9 +91,7 @@ export class FakeRequest implements TakenRequest {
   isRead = true
   isOver = false
   isAnswerBegun = false
-  isAnswerLast = false
   isAnswered = false
-  keptAnswerBytes = 0
   movedBytes = 0
   hasBody = true
   isHeld = false
@@ -130,7 +158,7 @@ export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => n
   )
   const connect = (address?: string) => {
     const socket = new FakeSocket(address)
-    const connection = connections.of(socket as unknown as Socket)
+    const connection = connections.of(new FakeReader(socket))
     return { socket, connection, request: () => new FakeRequest(connection) }
   }
   return { connections, connect, held, open, unread }

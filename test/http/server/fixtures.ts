@@ -13,7 +13,6 @@ import type { SilenceLimit } from '../../../src/http/exchange/silence-limit.js'
 import { type ApiMount, Http, type HttpOptions, mountOf } from '../../../src/http/server/http.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { contextFor } from '../../support/api-context.js'
-import { settingsOfRun } from '../../support/engines.js'
 
 export interface LogLine {
   readonly level: string
@@ -145,7 +144,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
   const reasons: string[] = []
   const metrics = createPrometheusMetrics()
   const options: HttpOptions = {
-    http: { ...http, port: 0, ...lateIsFine, ...settingsOfRun, ...settings.http },
+    http: { ...http, port: 0, ...lateIsFine, ...settings.http },
     management: { ...management, port: 0, ...settings.management },
     apis: [
       {

@@ -3,7 +3,7 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { expect } from 'chai'
 import type { Connections } from '../../../src/http/server/connections.js'
-import { Handshakes } from '../../../src/http/server/untracked-connections.js'
+import { Handshakes } from '../../../src/http/server/handshakes.js'
 
 class FakeSocket extends EventEmitter {
   readonly remoteAddress = '10.0.0.1'

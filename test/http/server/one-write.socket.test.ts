@@ -2,7 +2,6 @@ import { Socket } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import type { RecordOutcome } from '../../../src/core/model.js'
-import { engineSettings, OWN } from '../../support/engines.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { startHttp, until, untilNothingIsHeld } from './fixtures.js'
@@ -45,7 +44,7 @@ describe('answers that are known in one tick', () => {
 
   it('leave in one write for each socket when Kafka has acknowledged records of many requests', async () => {
     const gateway = new FakeGateway({ outcome: 'by hand' })
-    const started = await startHttp({ http: engineSettings(OWN), gateway })
+    const started = await startHttp({ gateway })
     const clients = await Promise.all([0, 1].map(() => RawSocket.open(started.http.urls.shared)))
     for (const client of clients) await client.send(push(true).repeat(PIPELINED))
     await until(() => gateway.calls.length === 2 * PIPELINED, 'all records')
@@ -60,7 +59,7 @@ describe('answers that are known in one tick', () => {
 
   it('leave in one write when they wait for nothing', async () => {
     const gateway = new FakeGateway({ outcome: 'by hand' })
-    const started = await startHttp({ http: engineSettings(OWN), gateway })
+    const started = await startHttp({ gateway })
     const client = await RawSocket.open(started.http.urls.shared)
     const writes = countWrites(Number(new URL(started.http.urls.shared).port))
     await client.send(push(false).repeat(PIPELINED))

@@ -2,7 +2,6 @@ import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
-import { engines, OWN } from '../../support/engines.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { gate, loudApi, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
@@ -52,7 +51,7 @@ describe('pipelined requests', () => {
 
   it('that offer HTTP/2, as those of Java do, are handled with their bodies over one connection', async () => {
     const gateway = new NotingGateway()
-    started = await startHttp({ http: { engine: OWN }, gateway })
+    started = await startHttp({ gateway })
     const offer = 'Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA\r\nUpgrade: h2c\r\n'
     const requests = Array.from({ length: 100 }, (_, at) =>
       push(`orders-${at}`).replace('content-', `${offer}content-`)
@@ -96,78 +95,72 @@ describe('pipelined requests', () => {
     '431': post('/kprf/push', `x-trace: ${'x'.repeat(14_000)}\r\n`, 3),
     '413': post('/kprf/push', 'content-type: application/json\r\n', 2_000)
   }
-  for (const engine of engines) {
-    for (const [status, last] of Object.entries(lasts)) {
-      it(`behind a last answer, a ${status} that waits for an earlier one, are not handled, with the engine ${engine}`, async () => {
-        const gates: Parameters<typeof gate>[0] = new Map()
-        const gateway = new NotingGateway()
-        started = await startHttp({
-          http: { engine, recordHeaders: ['x-trace'], maxBodyBytes: 1_000 },
-          gateway,
-          plugin: loudApi(gates)
-        })
-        const one = gate(gates, 'one')
-        const client = await RawSocket.open(started.http.urls.shared)
-        await client.send(post('/loud/hold/one', '', 0) + push('before') + last + push('behind').repeat(20))
-        await one.arrived
-        await until(() => gateway.written.length > 0, 'the request before')
-        await aFewTicks()
-        await client.send(push('later').repeat(20))
-        await aFewTicks()
-        one.release()
-        const received = await client.untilClosed()
-        expect(received.match(/HTTP\/1.1 \d+/g)).to.deep.equal(['200', '200', status].map(each => `HTTP/1.1 ${each}`))
-        expect(gateway.written).to.deep.equal(['before'])
-        await untilNothingIsHeld(started)
+  for (const [status, last] of Object.entries(lasts)) {
+    it(`behind a last answer, a ${status} that waits for an earlier one, are not handled`, async () => {
+      const gates: Parameters<typeof gate>[0] = new Map()
+      const gateway = new NotingGateway()
+      started = await startHttp({
+        http: { recordHeaders: ['x-trace'], maxBodyBytes: 1_000 },
+        gateway,
+        plugin: loudApi(gates)
       })
-    }
-  }
-
-  for (const engine of engines) {
-    it(`behind open ones are answered until there is no room for the body of one, with the engine ${engine}`, async () => {
-      const gates: Parameters<typeof gate>[0] = new Map()
-      const limits = { maxRequestsPerConnection: 1, maxBodiesInFlightBytes: 3_000 }
-      started = await startHttp({ http: { engine, ...limits }, plugin: loudApi(gates) })
-      const post = (path: string, bytes: number): string =>
-        `POST /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`
-      const [one, two, three] = [gate(gates, 'one'), gate(gates, 'two'), gate(gates, 'three')]
+      const one = gate(gates, 'one')
       const client = await RawSocket.open(started.http.urls.shared)
-      const held = post('/hold/one', 400) + post('/hold/two', 400) + post('/hold/three', 2_000)
-      await client.send(held + post('/push', 2_000).repeat(2))
-      await Promise.all([one.arrived, two.arrived, three.arrived])
-      await until(
-        async () => (await started.metric('castellan_http_requests_in_flight')) === 4,
-        'all requests up to the last answer'
-      )
-      expect(await started.metric('castellan_http_bodies_in_flight_bytes')).to.equal(2_800)
-      for (const { release } of [three, two, one]) release()
+      await client.send(post('/loud/hold/one', '', 0) + push('before') + last + push('behind').repeat(20))
+      await one.arrived
+      await until(() => gateway.written.length > 0, 'the request before')
+      await aFewTicks()
+      await client.send(push('later').repeat(20))
+      await aFewTicks()
+      one.release()
       const received = await client.untilClosed()
-      expect(received.match(/HTTP\/1.1 \d+/g)).to.deep.equal([200, 200, 200, 503].map(status => `HTTP/1.1 ${status}`))
+      expect(received.match(/HTTP\/1.1 \d+/g)).to.deep.equal(['200', '200', status].map(each => `HTTP/1.1 ${each}`))
+      expect(gateway.written).to.deep.equal(['before'])
       await untilNothingIsHeld(started)
     })
   }
 
-  for (const engine of engines) {
-    it(`that wait to go to Node are answered although others have taken the room, with the engine ${engine}`, async () => {
-      const gates: Parameters<typeof gate>[0] = new Map()
-      started = await startHttp({ http: { engine, maxBodiesInFlightBytes: 3_000 }, plugin: loudApi(gates) })
-      const hold = (name: string, bytes: number): string =>
-        `POST /loud/hold/${name} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`
-      const unusual = 'GET /loud/topics/a HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: keep-alive, x\r\n\r\n'
-      const [one, two] = [gate(gates, 'one'), gate(gates, 'two')]
-      const [other, client] = await Promise.all([0, 1].map(() => RawSocket.open(started.http.urls.shared)))
-      await other!.send(hold('one', 2_990))
-      await one.arrived
-      await client!.send(hold('two', 0) + unusual.repeat(3))
-      await two.arrived
-      two.release()
-      await client!.until(() => client!.answers === 4)
-      expect(client!.received.match(/HTTP\/1.1 \d+/g)).to.deep.equal(Array(4).fill('HTTP/1.1 200'))
-      one.release()
-      for (const each of [other!, client!]) each.destroy()
-      await untilNothingIsHeld(started)
-    })
-  }
+  it(`behind open ones are answered until there is no room for the body of one`, async () => {
+    const gates: Parameters<typeof gate>[0] = new Map()
+    const limits = { maxRequestsPerConnection: 1, maxBodiesInFlightBytes: 3_000 }
+    started = await startHttp({ http: { ...limits }, plugin: loudApi(gates) })
+    const post = (path: string, bytes: number): string =>
+      `POST /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`
+    const [one, two, three] = [gate(gates, 'one'), gate(gates, 'two'), gate(gates, 'three')]
+    const client = await RawSocket.open(started.http.urls.shared)
+    const held = post('/hold/one', 400) + post('/hold/two', 400) + post('/hold/three', 2_000)
+    await client.send(held + post('/push', 2_000).repeat(2))
+    await Promise.all([one.arrived, two.arrived, three.arrived])
+    await until(
+      async () => (await started.metric('castellan_http_requests_in_flight')) === 4,
+      'all requests up to the last answer'
+    )
+    expect(await started.metric('castellan_http_bodies_in_flight_bytes')).to.equal(2_800)
+    for (const { release } of [three, two, one]) release()
+    const received = await client.untilClosed()
+    expect(received.match(/HTTP\/1.1 \d+/g)).to.deep.equal([200, 200, 200, 503].map(status => `HTTP/1.1 ${status}`))
+    await untilNothingIsHeld(started)
+  })
+
+  it(`that wait to go to Node are answered although others have taken the room`, async () => {
+    const gates: Parameters<typeof gate>[0] = new Map()
+    started = await startHttp({ http: { maxBodiesInFlightBytes: 3_000 }, plugin: loudApi(gates) })
+    const hold = (name: string, bytes: number): string =>
+      `POST /loud/hold/${name} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`
+    const unusual = 'GET /loud/topics/a HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: keep-alive, x\r\n\r\n'
+    const [one, two] = [gate(gates, 'one'), gate(gates, 'two')]
+    const [other, client] = await Promise.all([0, 1].map(() => RawSocket.open(started.http.urls.shared)))
+    await other!.send(hold('one', 2_990))
+    await one.arrived
+    await client!.send(hold('two', 0) + unusual.repeat(3))
+    await two.arrived
+    two.release()
+    await client!.until(() => client!.answers === 4)
+    expect(client!.received.match(/HTTP\/1.1 \d+/g)).to.deep.equal(Array(4).fill('HTTP/1.1 200'))
+    one.release()
+    for (const each of [other!, client!]) each.destroy()
+    await untilNothingIsHeld(started)
+  })
 
   const body = (name: string): string => `{"records":[{"topic":"${name}","data":"x"}],"wait_for_send":true}`
   const usual = 'POST /kprf/push HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n'
@@ -177,42 +170,38 @@ describe('pipelined requests', () => {
     'an expectation': (name: string) =>
       `${usual}expect: 100-continue\r\ncontent-length: ${body(name).length}\r\n\r\n${body(name)}`
   }
-  for (const engine of engines) {
-    for (const [what, strange] of Object.entries(streamed)) {
-      it(`come to the gateway behind one with ${what} that arrived with them, with the engine ${engine}`, async () => {
-        const gateway = new NotingGateway()
-        started = await startHttp({ http: { engine }, gateway })
-        const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
-        const client = await RawSocket.open(started.http.urls.shared)
-        await client.send(names.map((name, at) => (at % 3 === 1 ? strange(name) : push(name))).join(''))
-        await client.until(() => gateway.written.length === names.length)
-        expect(gateway.written).to.deep.equal(names)
-        client.destroy()
-        await untilNothingIsHeld(started)
-      })
-    }
-  }
-
-  for (const engine of engines) {
-    it(`are not read by Node while as many as allowed are open, with the engine ${engine}`, async () => {
-      const gates: Parameters<typeof gate>[0] = new Map()
-      started = await startHttp({ http: { engine, maxRequestsPerConnection: 2 }, plugin: loudApi(gates) })
-      const post = (path: string): string =>
-        `POST /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n`
-      const [one, two] = [gate(gates, 'one'), gate(gates, 'two')]
+  for (const [what, strange] of Object.entries(streamed)) {
+    it(`come to the gateway behind one with ${what} that arrived with them`, async () => {
+      const gateway = new NotingGateway()
+      started = await startHttp({ gateway })
+      const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
       const client = await RawSocket.open(started.http.urls.shared)
-      await client.send(post('/hold/one') + post('/hold/two') + post('/push'))
-      await Promise.all([one.arrived, two.arrived])
-      await until(async () => (await started.metric('castellan_http_requests_in_flight')) === 3, 'all requests')
-      await client.send(post('/push'))
-      await aFewTicks()
-      expect(await started.metric('castellan_http_requests_in_flight')).to.equal(3)
-      for (const { release } of [one, two]) release()
-      await client.until(() => client.answers === 4)
+      await client.send(names.map((name, at) => (at % 3 === 1 ? strange(name) : push(name))).join(''))
+      await client.until(() => gateway.written.length === names.length)
+      expect(gateway.written).to.deep.equal(names)
       client.destroy()
       await untilNothingIsHeld(started)
     })
   }
+
+  it(`are not read by Node while as many as allowed are open`, async () => {
+    const gates: Parameters<typeof gate>[0] = new Map()
+    started = await startHttp({ http: { maxRequestsPerConnection: 2 }, plugin: loudApi(gates) })
+    const post = (path: string): string =>
+      `POST /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n`
+    const [one, two] = [gate(gates, 'one'), gate(gates, 'two')]
+    const client = await RawSocket.open(started.http.urls.shared)
+    await client.send(post('/hold/one') + post('/hold/two') + post('/push'))
+    await Promise.all([one.arrived, two.arrived])
+    await until(async () => (await started.metric('castellan_http_requests_in_flight')) === 3, 'all requests')
+    await client.send(post('/push'))
+    await aFewTicks()
+    expect(await started.metric('castellan_http_requests_in_flight')).to.equal(3)
+    for (const { release } of [one, two]) release()
+    await client.until(() => client.answers === 4)
+    client.destroy()
+    await untilNothingIsHeld(started)
+  })
 
   it('that are waiting are dropped with their connection', async () => {
     const gateway = new NotingGateway()

@@ -7,7 +7,6 @@ import type { FastifyInstance } from 'fastify'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { openListenerSecurity } from '../../../src/server/app/listener-security.js'
 import { configOf, TestAuthority, TestFolder } from '../../support/access.js'
-import { NODE, OWN } from '../../support/engines.js'
 import { gate, loudApi, recordingLogger, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 
 const MB = 1_000_000
@@ -70,12 +69,11 @@ const post = (path: string, bytes: number): string =>
   `POST /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: ${bytes}\r\n\r\n${'x'.repeat(bytes)}`
 
 const ways = [
-  { way: `the engine ${OWN}`, engine: OWN, isTls: false },
-  { way: `the engine ${NODE}`, engine: NODE, isTls: false },
-  { way: 'TLS', engine: OWN, isTls: true }
+  { way: 'plain HTTP', isTls: false },
+  { way: 'TLS', isTls: true }
 ] as const
 
-for (const { way, engine, isTls } of ways) {
+for (const { way, isTls } of ways) {
   describe(`clients that do not read their answers, with ${way}`, () => {
     let started: Started
     let folder: TestFolder
@@ -133,7 +131,7 @@ for (const { way, engine, isTls } of ways) {
       const config = configOf(folder, { http: { tls } })
       if (isTls) security = await openListenerSecurity(config, createPrometheusMetrics(), recordingLogger([]))
       started = await startHttp({
-        http: { engine, maxBodiesInFlightBytes, bodyGraceMs: GRACE_MS },
+        http: { maxBodiesInFlightBytes, bodyGraceMs: GRACE_MS },
         plugin,
         certificates: security?.certificates,
         now: () => {

@@ -1,0 +1,138 @@
+import { type HeadLimits, IS_TOKEN, isText, type Malformed, readTrailers } from './head.js'
+
+/** Extensions of one chunk may have so many bytes, as with Node. */
+const MAX_EXTENSION_BYTES = 16 * 1024
+/** A size has at most this many digits, without zeros before it. */
+const MAX_DIGITS = 16
+
+const BAD = '400 Bad Request'
+const [CR, LF, QUOTE, SEMICOLON, EQUALS, BACKSLASH] = [13, 10, 34, 59, 61, 92]
+
+/** Gets the pieces of a body. */
+export interface PieceTaker {
+  /** @param lasts whether the bytes stay valid after the call */
+  receive(piece: Buffer, lasts: boolean): void
+}
+
+/** What the next byte belongs to. */
+type Part =
+  | 'firstDigit'
+  | 'size'
+  | 'firstOfName'
+  | 'name'
+  | 'value'
+  | 'quoted'
+  | 'escaped'
+  | 'unquoted'
+  | 'endOfLine'
+  | 'data'
+  | 'endOfData'
+  | 'endOfChunk'
+  | 'trailers'
+
+/** Reads a body in chunks, as strictly as Node's parser. Extensions and trailers are checked and forgotten. */
+export class Chunks {
+  /** Whether the body has ended. */
+  isOver = false
+  /** Why the body is malformed. */
+  problem: Malformed | undefined
+  readonly #limits: HeadLimits
+  #part: Part = 'firstDigit'
+  /** The size of a chunk, then what is missing of it. */
+  #left = 0
+  #digits = 0
+  #extensionBytes = 0
+  #trailers: Buffer | undefined
+
+  constructor(limits: HeadLimits) {
+    this.#limits = limits
+  }
+
+  /** @returns the position behind what belongs to the body */
+  read(bytes: Buffer, start: number, taker: PieceTaker, lasts: boolean): number {
+    let at = start
+    while (at < bytes.length && !this.isOver && this.problem === undefined) {
+      if (this.#part === 'data') {
+        const end = Math.min(bytes.length, at + this.#left)
+        this.#left -= end - at
+        if (this.#left === 0) this.#part = 'endOfData'
+        taker.receive(bytes.subarray(at, end), lasts)
+        at = end
+      } else if (this.#part === 'trailers') return this.#readTrailers(bytes, at)
+      else {
+        const next = this.#next(bytes[at++]!)
+        if (next === undefined) this.problem ??= BAD
+        else this.#part = next
+      }
+    }
+    return at
+  }
+
+  /** What follows a byte; `undefined`: the byte is malformed. */
+  #next(byte: number): Part | undefined {
+    switch (this.#part) {
+      case 'firstDigit':
+        this.#left = this.#digits = this.#extensionBytes = 0
+        return this.#addDigit(byte) ? 'size' : undefined
+      case 'size':
+        return this.#addDigit(byte) ? 'size' : afterExtension(byte)
+      case 'endOfLine':
+        if (byte !== LF) return undefined
+        return this.#left === 0 ? 'trailers' : 'data'
+      case 'endOfData':
+        return byte === CR ? 'endOfChunk' : undefined
+      case 'endOfChunk':
+        return byte === LF ? 'firstDigit' : undefined
+      default:
+        if (++this.#extensionBytes > MAX_EXTENSION_BYTES) this.problem = '413 Payload Too Large'
+        return inExtension(this.#part, byte)
+    }
+  }
+
+  #addDigit(byte: number): boolean {
+    const digit = IS_TOKEN[byte] === 1 ? Number.parseInt(String.fromCharCode(byte), 16) : Number.NaN
+    if (Number.isNaN(digit)) return false
+    if (this.#left > 0) this.#digits++
+    this.#left = this.#left * 16 + digit
+    return this.#digits < MAX_DIGITS
+  }
+
+  #readTrailers(bytes: Buffer, at: number): number {
+    const earlier = this.#trailers
+    const trailers = earlier === undefined ? bytes.subarray(at) : Buffer.concat([earlier, bytes.subarray(at)])
+    const end = readTrailers(trailers, this.#limits)
+    if (typeof end === 'number') {
+      this.isOver = true
+      return at + end - (earlier?.length ?? 0)
+    }
+    if (end !== 'incomplete') this.problem = end
+    this.#trailers = earlier === undefined ? Buffer.from(trailers) : trailers
+    return bytes.length
+  }
+}
+
+/** What follows the end of a size, or of a part of an extension. */
+function afterExtension(byte: number): Part | undefined {
+  if (byte === CR) return 'endOfLine'
+  return byte === SEMICOLON ? 'firstOfName' : undefined
+}
+
+function inExtension(part: Part, byte: number): Part | undefined {
+  switch (part) {
+    case 'quoted':
+      if (byte === QUOTE) return 'unquoted'
+      if (byte === BACKSLASH) return 'escaped'
+      return isText(byte) ? 'quoted' : undefined
+    case 'escaped':
+      return isText(byte) ? 'quoted' : undefined
+    case 'value':
+      if (byte === QUOTE) return 'quoted'
+      return IS_TOKEN[byte] === 1 ? 'value' : afterExtension(byte)
+    case 'unquoted':
+      return afterExtension(byte)
+    default:
+      if (byte === EQUALS) return 'value'
+      if (IS_TOKEN[byte] === 1) return 'name'
+      return part === 'firstOfName' && byte === CR ? undefined : afterExtension(byte)
+  }
+}

@@ -1,0 +1,290 @@
+import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { HttpEngine } from '../../src/http/engine/engine.js'
+import type { Broken, UsedConnection } from '../../src/http/engine/engine-user.js'
+import { type Head, readHead } from '../../src/http/engine/head.js'
+import { isWebsocketRequest } from '../../src/http/exchange/other-protocols.js'
+import type { Connection } from '../../src/http/server/connection.js'
+import type { CountedRequest } from '../../src/http/server/counted-request.js'
+import type { OpenRequest } from '../../src/http/server/open-request.js'
+import type { Address } from './client.js'
+
+/** The field in which Node keeps whether the head of an answer ends the connection. The types do not have it. */
+type DecidedResponse = ServerResponse & { readonly _last?: boolean }
+
+/** Holds what Node's parser says of an upgrade. */
+const ASKED = Symbol('asked')
+
+/** What a request needs of its connection. */
+interface Accepted {
+  readonly engine: HttpEngine
+  readonly reader: UsedConnection
+  readonly holder: Connection
+  readonly guard: CountedRequest['guard']
+}
+
+const accepted = new WeakMap<Duplex, Accepted>()
+
+/** A request that Node's parser has read, with what the handlers of Castellan ask of one. Nothing of it is counted. */
+class OracleRequest extends IncomingMessage implements OpenRequest {
+  readonly holder: Connection
+  readonly guard: CountedRequest['guard']
+  readonly address: Connection['address']
+  readonly heldBytes = 0
+  readonly movedBytes = 0
+  readonly isHeld = false
+  readonly isOpenEnded = false
+  readonly owner = undefined
+  readonly isUpgraded = false
+  isOver = true
+  receivedAt: number | undefined
+  response: DecidedResponse | undefined
+  #isUpgrade: boolean | undefined
+  #isWaiting = false
+  #keepsAlive = false
+  #onOver: (() => void)[] = []
+  #onReceived: (() => void) | undefined
+
+  constructor(socket: Socket) {
+    super(socket)
+    const { holder, guard } = accepted.get(socket)!
+    this.holder = holder
+    this.guard = guard
+    this.address = holder.address
+    holder.receiving = this
+  }
+
+  /** Node's parser writes here that the headers ask for another protocol, and then reads whether to detach the connection. */
+  get upgrade(): boolean {
+    if ((this as { [ASKED]?: boolean | null })[ASKED] !== true) return false
+    return (this.#isUpgrade ??=
+      this.method === 'CONNECT' || (isWebsocketRequest(this) && this.holder.openRequests === 0))
+  }
+
+  // The base class of the parser sets it before the fields of this class exist.
+  set upgrade(asked: boolean | null) {
+    ;(this as { [ASKED]?: boolean | null })[ASKED] = asked
+  }
+
+  get hasBody(): boolean {
+    return Number(this.headers['content-length'] ?? 0) > 0 || this.headers['transfer-encoding'] !== undefined
+  }
+
+  get isRead(): boolean {
+    return this.isOver || this.readableFlowing === true
+  }
+
+  get isAnswerBegun(): boolean {
+    return this.response?.headersSent === true
+  }
+
+  get isAnswered(): boolean {
+    return this.response?.writableEnded === true
+  }
+
+  /** Whether requests behind it get no answer. */
+  get isLast(): boolean {
+    return this.response?._last === true
+  }
+
+  begin(response: ServerResponse): void {
+    this.isOver = false
+    this.response = response
+    this.holder.begin(this)
+    response.on('close', () => this.over())
+  }
+
+  waitForContinue(response: ServerResponse): void {
+    this.#isWaiting = true
+    this.#keepsAlive = response.shouldKeepAlive
+    response.shouldKeepAlive = false
+  }
+
+  override read(size?: number): Buffer | null {
+    if (this.#isWaiting && (size !== 0 || this.listenerCount('readable') > 0)) this.#sayContinue()
+    return super.read(size) as Buffer | null
+  }
+
+  override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
+    if (chunk === null) this.#received()
+    else if (this.isRead) this.#sayContinue()
+    return this.isOver && chunk !== null ? true : super.push(chunk, encoding)
+  }
+
+  #received(): void {
+    this.receivedAt = performance.now()
+    this.#onReceived?.()
+    if (this.isOver) this.holder.end(this)
+  }
+
+  #sayContinue(): void {
+    const { response } = this
+    if (!this.#isWaiting || this.isOver || response === undefined) return
+    this.#isWaiting = false
+    if (response.headersSent || response.destroyed || this.holder.isBroken(this)) return
+    response.shouldKeepAlive = this.#keepsAlive
+    response.writeContinue()
+  }
+
+  over(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.holder.end(this)
+    this.#onReceived?.()
+    for (const over of this.#onOver) over()
+  }
+
+  connectionEnded(): void {
+    this.over()
+    if (!this.complete && !this.destroyed) this.destroy()
+    const { response } = this
+    process.nextTick(() => {
+      if (response === undefined || response.closed) return
+      response.destroyed = true
+      response.emit('close')
+    })
+  }
+
+  endConnection(): void {
+    this.#keepsAlive = false
+    if (this.response !== undefined) this.response.shouldKeepAlive = false
+  }
+
+  whenOver(over: () => void): void {
+    if (this.isOver) over()
+    else this.#onOver.push(over)
+  }
+
+  whenReceived(received: () => void): void {
+    this.#onReceived = received
+  }
+
+  whenUpgraded(): void {}
+  whenRefused(): void {}
+  hold(): void {}
+  letGo(): void {}
+  refuse(): void {}
+  dropBody(): void {}
+}
+
+const limits = { maxHeaderBytes: 1_000, maxHeaders: 10 }
+const ANY_HEAD = readHead(Buffer.from('GET / HTTP/1.1\r\nhost: a\r\n\r\n'), 0, limits) as Head
+
+/** Reads nothing itself, and never lets the socket be paused. */
+const readerOf = (socket: Socket): UsedConnection => ({
+  socket,
+  get unreadBytes() {
+    return socket.writableLength
+  },
+  pause: () => undefined,
+  resume: () => undefined,
+  holdBody: () => undefined,
+  detach: () => undefined,
+  discard(maxBytes: number): void {
+    let leftBytes = maxBytes
+    // Node's parser must not see the bytes: it would hand on requests that cannot be answered.
+    socket.removeAllListeners('data')
+    socket.on('data', ({ length }) => {
+      leftBytes -= length
+      if (leftBytes < 0) socket.pause()
+    })
+    socket.resume()
+    // Where Node's parser had stopped reading, the stream itself does not know, and would wait.
+    socket.push('')
+  }
+})
+
+const CLIENT_ERRORS = new Map<string | undefined, Broken>([
+  ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
+  ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
+  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', '413 Payload Too Large']
+])
+
+/** The status of the answer to a head that Node's parser takes, and that a server must refuse. */
+function problemOf({ rawHeaders, httpVersion }: IncomingMessage, maxHeaders: number): Head['refusal'] {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return 505
+  if (rawHeaders.length > maxHeaders * 2) return 431
+  const names = rawHeaders.filter((_, at) => at % 2 === 0).map(name => name.toLowerCase())
+  const countOf = (name: string): number => names.filter(each => each === name).length
+  const isLacking = countOf('host') === 0 && httpVersion === '1.1'
+  return countOf('host') > 1 || countOf('authorization') > 1 || isLacking ? 400 : undefined
+}
+
+function createOracle({ limits: { maxHeaders, maxHeaderBytes, ...times } }: HttpEngine): Server {
+  const server = createServer({
+    IncomingMessage: OracleRequest as unknown as typeof IncomingMessage,
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout: times.headersTimeoutMs,
+    requestTimeout: times.requestTimeoutMs,
+    keepAliveTimeout: times.keepAliveTimeoutMs,
+    insecureHTTPParser: false,
+    requireHostHeader: false
+  })
+  server.maxHeadersCount = 0
+  server.timeout = times.socketTimeoutMs
+  const handle = (request: OracleRequest, response: ServerResponse, head: Partial<Head> = {}): void => {
+    const { engine, reader, holder } = accepted.get(request.socket)!
+    const isBehindLast = holder.unanswered.some(each => (each as OracleRequest).isLast)
+    // Node's parser hides errors after an upgrade that was not granted, so the connection must end.
+    if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
+    const refusal = head.refusal ?? problemOf(request, maxHeaders)
+    if (isBehindLast) request.begin(response)
+    else
+      engine.user.handle(reader, request as never, Object.assign(response, { asServerResponse: response }) as never, {
+        ...ANY_HEAD,
+        ...head,
+        refusal
+      })
+  }
+  server.on('request', handle)
+  server.on('checkContinue', (request: OracleRequest, response) => handle(request, response, { isWaiting: true }))
+  server.on('checkExpectation', (request: OracleRequest, response) => handle(request, response, { refusal: 417 }))
+  server.on('upgrade', (request: OracleRequest, socket: Socket) => {
+    const response = new ServerResponse(request)
+    response.assignSocket(socket)
+    response.on('finish', () => {
+      socket.resume()
+      socket.destroySoon()
+    })
+    handle(request, response)
+  })
+  server.on('connect', (_: IncomingMessage, socket: Duplex) => {
+    const date = `Date: ${new Date().toUTCString()}`
+    if (socket.writable)
+      socket.end(
+        `HTTP/1.1 405 Method Not Allowed\r\nallow: GET, POST\r\n${date}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`
+      )
+    accepted.get(socket)!.holder.linger()
+  })
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    const { engine, reader } = accepted.get(socket)!
+    // A paused parser has lost bytes, so what it reads later must not be taken for the rest of a body.
+    if (error.code === 'HPE_PAUSED') socket.destroy()
+    else engine.user.broken(reader, CLIENT_ERRORS.get(error.code) ?? '400 Bad Request')
+  })
+  return server
+}
+
+const oracles = new Map<number, Server | undefined>()
+const { accept } = HttpEngine.prototype
+HttpEngine.prototype.accept = function acceptByOracle(this: HttpEngine, socket: Socket): void {
+  const { localPort = 0 } = socket
+  if (!oracles.has(localPort)) {
+    accept.call(this, socket)
+    return
+  }
+  const server = oracles.get(localPort) ?? createOracle(this)
+  oracles.set(localPort, server)
+  // Node removes its own listener for CONNECT.
+  socket.on('error', () => undefined)
+  const reader = readerOf(socket)
+  this.user.connected(reader)
+  const { holder, guard } = this.user.toRequest(reader, ANY_HEAD) as CountedRequest & { holder: Connection }
+  holder.receiving = undefined
+  accepted.set(socket, { engine: this, reader, holder, guard })
+  server.emit('connection', socket)
+}
+
+/** Has `node:http` read the connections of a server, in place of the engine that is compared with it. */
+export const serveByNode = ({ port }: Address): void => void oracles.set(port, undefined)
