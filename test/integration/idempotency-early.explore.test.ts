@@ -27,13 +27,6 @@ describe('Idempotency-Key with Prefer: respond-async', function () {
   before(async () => {
     cluster = await startEmbeddedCluster({ nodes: 1 })
     folder = mkdtempSync(join(tmpdir(), 'castellan-early-'))
-  })
-  after(async () => {
-    await cluster.close()
-    rmSync(folder, { recursive: true, force: true })
-  })
-
-  before(async () => {
     const durable = ['arion', 'confluent', 'strimzi'].map(api => [`apis.${api}.durability`, 'disk'])
     app = await startTestApp(cluster.bootstrap, {
       'delivery.createTopics': 'false',
@@ -41,7 +34,11 @@ describe('Idempotency-Key with Prefer: respond-async', function () {
       ...Object.fromEntries(durable)
     })
   })
-  after(() => app.stop())
+  after(async () => {
+    await app.stop()
+    await cluster.close()
+    rmSync(folder, { recursive: true, force: true })
+  })
 
   for (const [name, route] of Object.entries(routes)) {
     it(`${name}: the answer of the API is kept for the key, though the client got 202 before`, async () => {

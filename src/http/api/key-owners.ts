@@ -119,7 +119,7 @@ export function requestOf(forwarded: ForwardedRequest): IncomingMessage {
   const { method, url, sentUrl, originalUrl, rawHeaders, recordHeaders, body, address } = forwarded
   const headers = forwarded.headers as Record<string, string>
   const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: address })
-  const head = { method, url, headers, rawHeaders: [...rawHeaders], bodyBytes: body.length, endsAt: 0 }
+  const head = { method, url, httpVersion: '1.1', headers, rawHeaders: [...rawHeaders] }
   const request: Received = new EngineRequest({ socket, holdBody: () => undefined }, head)
   keepSentUrl(request, sentUrl)
   if (originalUrl !== undefined) request.originalUrl = originalUrl

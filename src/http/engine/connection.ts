@@ -128,9 +128,10 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     const rest = this.#rest
     if (rest === undefined) this.#read(bytes, lasts)
     else {
+      const isBehind = this.#isStalled
       this.#rest = undefined
       this.#isStalled = false
-      this.#read(Buffer.concat([rest, bytes]), true)
+      this.#read(Buffer.concat([rest, bytes]), true, isBehind)
     }
     return true
   }
@@ -169,7 +170,8 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     } else if (this.#times.isStill(this.#answers.isEmpty, now)) this.socket.destroy()
   }
 
-  #read(bytes: Buffer, lasts: boolean): void {
+  /** @param isBehind whether the bytes have waited behind a request */
+  #read(bytes: Buffer, lasts: boolean, isBehind = false): void {
     let at = 0
     let begun = 0
     while (at < bytes.length && this.#state === 'open' && !this.socket.destroyed) {
@@ -197,10 +199,12 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
         break
       }
       at = head.endsAt
+      // What came along with an earlier request upgrades nothing, or ticks would decide it.
+      const mayUpgrade = head.isUpgrade && begun === 0 && !isBehind
       begun++
       // An API that takes the connection at once gets what is behind.
-      if (head.isUpgrade && at < bytes.length) this.#keep(bytes, at, lasts)
-      this.#begin(head)
+      if (mayUpgrade && at < bytes.length) this.#keep(bytes, at, lasts)
+      this.#begin(head.isUpgrade === mayUpgrade ? head : { ...head, isUpgrade: false })
       if (!this.#isOffered) this.#rest = undefined
       else {
         this.#isStalled = this.#rest !== undefined
@@ -307,13 +311,14 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
       const rest = this.#rest!
       this.#rest = undefined
       this.#isStalled = false
-      this.#read(rest, true)
+      this.#read(rest, true, true)
     } else this.#setReading()
   }
 
   get #mayRead(): boolean {
     if (this.#state === 'over') return this.socket.bytesRead <= this.#maxReadBytes
-    const isWaiting = this.#isHeld || this.#isBodyHeld || this.#isStalled || this.#isOffered || this.#answers.isFull
+    // A client that leaves while its offer is open is noticed.
+    const isWaiting = this.#isHeld || this.#isBodyHeld || this.#isStalled || this.#answers.isFull
     return this.#state === 'open' && !isWaiting
   }
 

@@ -5,6 +5,9 @@ import type { Head } from './head.js'
 import { LazyReadable } from './lazy-readable.js'
 import { type KeptPiece, keepPiece, lastingPart } from './shared-buffer.js'
 
+/** The part of a head that a request shows. */
+export type RequestHead = Pick<Head, 'method' | 'url' | 'httpVersion' | 'headers' | 'rawHeaders'>
+
 /** The part of its connection that a request uses. */
 export interface RequestConnection {
   readonly socket: Socket
@@ -47,7 +50,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     })
   }
 
-  constructor(connection: RequestConnection, { method, url, headers, rawHeaders, httpVersion }: Head) {
+  constructor(connection: RequestConnection, { method, url, headers, rawHeaders, httpVersion }: RequestHead) {
     super()
     this.#connection = connection
     this.socket = connection.socket
