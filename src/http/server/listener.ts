@@ -117,6 +117,8 @@ export class Listener {
 /** The time limit of the handshake is part of the time limit for the headers. */
 function createSecureServer(handshakeTimeout: number, certificates: Certificates): Server {
   const server = createTlsServer({ noDelay: true, ...certificates.options, handshakeTimeout })
+  // A handshake that fails, or takes too long, leaves its connection open otherwise.
+  server.on('tlsClientError', (_, socket) => void socket.destroy())
   certificates.serve(server)
   return server
 }
