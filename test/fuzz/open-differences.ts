@@ -23,9 +23,9 @@ const FRAMING = 'an odd length or coding'
 /** As docs/compatibility/http-engine.md has them. */
 export const differenceNames: readonly string[] = [ANSWERS_BEFORE_CONNECT, IGNORED_OFFER, BEHIND_AN_ANSWER, FRAMING]
 
-/** A coding that does not end with `chunked`, and a length with a tab behind it. */
+/** A coding that does not end with `chunked`, perhaps in the probe behind the script, and a length with a tab behind it. */
 const REFUSED_FRAMING =
-  /\n(transfer-encoding:(?!(?:[^\r]*,)?[ \t]*chunked *\r\n)[^\r]*\r\n|content-length:[ \t]*\d+[ \t]*\t[ \t]*\r\n)/gi
+  /\n(transfer-encoding:(?!(?:[^\r]*,)?[ \t]*chunked *\r\n)[^\r]*(?:\r\n|$)|content-length:[ \t]*\d+[ \t]*\t[ \t]*\r\n)/gi
 const OFFER = /(\nUpgrad)e(?=:)/gi
 
 /** The header of an offer by the name that it has in {@link withoutOffers}. */

@@ -58,11 +58,11 @@ const VERSION = ' HTTP/1.1\r\n'
 const VERSION_LINE = /^ *HTTP\/(0\.9|1\.[01]|2\.0)\r\n/
 const BEGINNING_OF_VERSION = /^ *(?:H?|HT|HTT|HTTP|HTTP\/\d?|HTTP\/\d\.|HTTP\/(?:0\.9|1\.[01]|2\.0)\r?)$/
 
-const SERVER = "[\\w!$%&'()*+,\\-./:;=@[\\]~]"
+const SERVER = "(?:[\\w!$%&'()*+,\\-.:;=[\\]~]|@(?!@))"
 /** A whole URL, or the address of a CONNECT. */
-const WHOLE_URL = new RegExp(`^[a-z]+://(?!.*@@)${SERVER}*(?:\\?.*)?$`, 'i')
-const BEGINNING_OF_URL = new RegExp(`^[a-z]+(?::/?|://(?!.*@@)${SERVER}*(?:\\?.*)?)?$`, 'i')
-const ADDRESS = new RegExp(`^(?!.*@@)${SERVER}+(?:[/?].*)?$`)
+const WHOLE_URL = new RegExp(`^[a-z]+://${SERVER}*(?:[/?].*)?$`, 'i')
+const BEGINNING_OF_URL = new RegExp(`^[a-z]+(?::/?|://${SERVER}*(?:[/?].*)?)?$`, 'i')
+const ADDRESS = new RegExp(`^${SERVER}*(?:[/?].*)?$`)
 
 /** The characters of a token. */
 export const IS_TOKEN = new Uint8Array(256)
@@ -150,8 +150,8 @@ export function readHead(bytes: Buffer, start: number, limits: HeadLimits): Head
   while (urlAt < end && bytes[urlAt] === SPACE) urlAt++
   if (urlAt >= end) return noMore
   const urlEnd = urlEndOf(bytes, urlAt, end)
-  if (urlEnd - urlAt >= limits.maxHeaderBytes) return TOO_LARGE
   if (urlEnd < 0 || !isUrl(bytes, method, urlAt, urlEnd)) return BAD
+  if (urlEnd - urlAt >= limits.maxHeaderBytes) return TOO_LARGE
   let [httpVersion, fieldsAt] = ['1.1', urlEnd + VERSION.length]
   if (!hasVersion(bytes, urlEnd, end)) {
     const found = versionAt(bytes, urlEnd, end)
@@ -260,11 +260,12 @@ function scanFields(bytes: Buffer, start: number, end: number, maxBytes: number)
     hasPartialField = false
     const nameAt = at
     while (at < end && IS_TOKEN[bytes[at]!] === 1) at++
+    if (at === nameAt && at < end) return endOfFields(bytes, at, end)
+    // Node's parser counts what has ended well, or came last.
+    if (at < end && bytes[at] !== COLON) return MALFORMED
     left -= at - nameAt
     if (left <= 0) return OVERFLOW
     if (at >= end) return NO_MORE
-    if (at === nameAt) return endOfFields(bytes, at, end)
-    if (bytes[at] !== COLON) return MALFORMED
     const field = 4 * fieldCount
     if (field === fields.length) growFields()
     fields[field] = nameAt
@@ -422,8 +423,10 @@ function isGoodBeginning(text: string, start: number): boolean {
     const special = SPECIAL.get(names.of(text.slice(fields[4 * i]! - start, fields[4 * i + 1]! - start)))
     const sent = sentValue(text, start, i)
     const isWhole = i < fieldCount
+    // A blank in the next line would go on with the value, and is refused as such.
+    const isLast = fields[4 * i + 1]! - start + sent.length + 3 >= text.length
     if ((special === 'length' && framing.isCoded) || (special === 'coding' && framing.hasLength)) return false
-    if (special !== undefined && (isWhole || !BLANK.test(sent)) && !isGoodFraming(special, sent, isWhole)) return false
+    if (special !== undefined && !(isLast && BLANK.test(sent)) && !isGoodFraming(special, sent, isWhole)) return false
   }
   return true
 }

@@ -39,6 +39,11 @@ describe('head of a request', () => {
     ['a method that begins like another', 'PURGE / HTTP/1.1\r\nhost: a\r\n\r\n', { method: 'PURGE' }],
     ['spaces around the URL', 'GET   /a   HTTP/1.1\r\nhost: a\r\n\r\n', { url: '/a' }],
     ['a whole URL', 'GET http://u@a:1/b?c HTTP/1.1\r\nhost: a\r\n\r\n', { url: 'http://u@a:1/b?c' }],
+    [
+      'a whole URL whose path has odd characters',
+      'GET x://u@a/|"@@#? HTTP/1.1\r\nhost: a\r\n\r\n',
+      { url: 'x://u@a/|"@@#?' }
+    ],
     ['an asterisk', 'OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n', { url: '*' }],
     ['HTTP/1.0', 'GET / HTTP/1.0\r\n\r\n', { httpVersion: '1.0', mayStayOpen: false, refusal: undefined }],
     ['HTTP/1.0 that stays', 'GET / HTTP/1.0\r\nConnection: a, Keep-Alive\r\n\r\n', { mayStayOpen: true }],
@@ -93,17 +98,28 @@ describe('head of a request', () => {
   })
 
   it('is malformed at the byte that no head has there, without the rest', () => {
-    const lines = ['G\0', 'GX', 'POSTS', 'POST x:y', 'POST /\0', 'POST / X', 'POST / HTTP/1.2', 'POST / HTTP/1.1\n']
+    const lines = [
+      'G\0',
+      'GX',
+      'POSTS',
+      'POST x:y',
+      'POST x://a|',
+      'POST x:///|@@ H?',
+      'POST /\0',
+      'POST / X',
+      'POST / HTTP/1.2',
+      'POST / HTTP/1.1\n'
+    ]
     const headers = ['a\0', 'a ', ' ', '\n', 'a: \x01', 'a: b\rX', '\rX', 'content-length:o', 'content-length: 8\t']
     const framing = [
-      'content-length:\r\n',
+      'content-length:\r\n\r',
       'content-length: 18446744073709551616\r',
       'content-length: 1\r\ncontent-length: 1',
       'content-length: 1\r\ntransfer-encoding:',
       'transfer-encoding: chunked\r\ncontent-length:',
       'transfer-encoding: chunked,',
       'transfer-encoding: chunked\r\ntransfer-encoding: x',
-      'transfer-encoding:\r\n',
+      'transfer-encoding:\r\n\r',
       'transfer-encoding: xchunked\r\n\r\n'
     ]
     for (const text of [...lines, ...[...headers, ...framing].map(line => `POST / HTTP/1.1\r\nhost: a\r\n${line}`)]) {
@@ -120,6 +136,8 @@ describe('head of a request', () => {
     expect(read(`GET /${'a'.repeat(999)}`)).to.equal(TOO_LARGE)
     expect(read(`GET / HTTP/1.1\r\n${'a'.repeat(998)}`)).to.equal('incomplete')
     expect(read(`GET / HTTP/1.1\r\n${'a'.repeat(999)}`)).to.equal(TOO_LARGE)
+    for (const long of [`GET x:/${'a'.repeat(999)}`, `GET / HTTP/1.1\r\n${'a'.repeat(999)}(`])
+      expect(read(long), 'malformed before it is counted').to.equal(BAD)
   })
 
   it('is too large when it has many blanks, which do not count', () => {
