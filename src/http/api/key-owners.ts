@@ -116,7 +116,7 @@ export function toForwarded(
 
 /** The request for the API of its owner. */
 export function requestOf(forwarded: ForwardedRequest): IncomingMessage {
-  const { method, url, sentUrl, originalUrl, rawHeaders, recordHeaders, body, address } = forwarded
+  const { method, url, sentUrl, originalUrl, rawHeaders, recordHeaders, address } = forwarded
   const headers = forwarded.headers as Record<string, string>
   const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: address })
   const head = { method, url, httpVersion: '1.1', headers, rawHeaders: [...rawHeaders] }
