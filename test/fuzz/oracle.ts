@@ -266,16 +266,19 @@ function createOracle({ limits: { maxHeaders, maxHeaderBytes, ...times } }: Http
   return server
 }
 
-const oracles = new Map<number, Server | undefined>()
+/** By port; `undefined`: no connection has come yet. */
+const oracles = new Map<number, { readonly engine: HttpEngine; readonly server: Server } | undefined>()
 const { accept } = HttpEngine.prototype
 HttpEngine.prototype.accept = function acceptByOracle(this: HttpEngine, socket: Socket): void {
   const { localPort = 0 } = socket
+  // A server of a later test may have the port.
+  if (oracles.has(localPort) && (oracles.get(localPort)?.engine ?? this) !== this) oracles.delete(localPort)
   if (!oracles.has(localPort)) {
     accept.call(this, socket)
     return
   }
-  const server = oracles.get(localPort) ?? createOracle(this)
-  oracles.set(localPort, server)
+  const { server } = oracles.get(localPort) ?? { server: createOracle(this) }
+  oracles.set(localPort, { engine: this, server })
   // Node removes its own listener for CONNECT.
   socket.on('error', () => undefined)
   const reader = readerOf(socket)
