@@ -161,7 +161,9 @@ export function readHead(bytes: Buffer, start: number, limits: HeadLimits): Head
   if (fieldsAt >= end) return noMore
   const endsAt = scanFields(bytes, fieldsAt, end, limits.maxHeaderBytes - (urlEnd - urlAt))
   if (endsAt === MALFORMED) return BAD
-  if (endsAt < 0 && !isGoodBeginning(bytes.toString('latin1', start, end), start)) return BAD
+  // One that will be refused is not worth a look at thousands of headers with each piece of it.
+  const isRefused = fieldCount > limits.maxHeaders
+  if (endsAt < 0 && !isRefused && !isGoodBeginning(bytes.toString('latin1', start, end), start)) return BAD
   if (endsAt < 0) return endsAt === OVERFLOW ? TOO_LARGE : noMore
   const text = bytes.toString('latin1', start, endsAt)
   const url = partOf(bytes, text, start, urlAt, urlEnd)

@@ -146,6 +146,13 @@ describe('head of a request', () => {
     expect(read(`GET / HTTP/1.1\r\na:${' '.repeat(10_000)}`)).to.equal(TOO_LARGE)
   })
 
+  it('is malformed at its end only when it has more headers than the limit and two lengths', () => {
+    for (const count of [2, 6]) {
+      const odd = `${head('host: a', ...Array.from({ length: count }, () => 'x: 1')).slice(0, -2)}content-length: 1\r\ncontent-length: 1\r\n\r`
+      expect([read(odd), read(`${odd}\n`)]).to.deep.equal([count < 5 ? BAD : 'incomplete', BAD])
+    }
+  })
+
   it('may have thousands of headers where the limits allow them', () => {
     const many = head('host: a', ...Array.from({ length: 2_000 }, (_, i) => `x${i}: 1`))
     const found = read(many, { maxHeaders: 5_000, maxHeaderBytes: 100_000 }) as Head
