@@ -13,7 +13,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   core: 4_300,
   'embedded-broker': 8_250,
   gateway: 2_150,
-  http: 17_150,
+  http: 16_650,
   kafka: 6_000,
   producer: 18_740,
   router: 10_780,

@@ -124,6 +124,8 @@ export interface StartSettings {
   /** Before `/kprf`. */
   readonly admission?: Admission
   readonly now?: () => number
+  /** The clock of `/kprf`. */
+  readonly wallClock?: () => number
   /** Limit of the bodies of `/loud`. */
   readonly maxBodyBytes?: number
   readonly accessLog?: HttpOptions['accessLog']
@@ -157,7 +159,14 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
         listeners: [...(settings.own ? [ownPortOf('loud')] : []), ...(settings.listeners ?? [])]
       },
       ...(settings.gateway
-        ? [kprfMount(settings.gateway, { metrics, log: recordingLogger(lines), admission: settings.admission })]
+        ? [
+            kprfMount(settings.gateway, {
+              metrics,
+              log: recordingLogger(lines),
+              admission: settings.admission,
+              now: settings.wallClock ?? Date.now
+            })
+          ]
         : [])
     ],
     metrics,
