@@ -48,4 +48,16 @@ describe('documentation', () => {
     expect(named.length).to.be.above(10)
     expect(named.filter(name => !titles.some(title => title.includes(name)))).to.deep.equal([])
   })
+
+  it('quotes in docs/missing-records.md lines of the log that are in the sources', () => {
+    const sources = readdirSync('src', { withFileTypes: true, recursive: true })
+      .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
+      .map(entry => readFileSync(join(entry.parentPath, entry.name), 'utf8'))
+      .join('\n')
+    const rows = readFileSync('docs/missing-records.md', 'utf8').match(/^\| \d\. .*$/gm)!
+    const quoted = rows.flatMap(row => row.split('|')[3]!.match(/`[^`]{12,}`/g) ?? [])
+    const parts = quoted.flatMap(line => line.slice(1, -1).split('…'))
+    expect(parts.length).to.be.above(10)
+    expect(parts.filter(part => !sources.includes(part.trimEnd()))).to.deep.equal([])
+  })
 })

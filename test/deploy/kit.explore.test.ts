@@ -82,7 +82,7 @@ describe('docs/deploy, by tools that Go builds', function () {
       'podAnnotations.a=b',
       'replicas=3'
     ],
-    'of one gateway': ['replicas=1', 'peersSecret=', 'networkPolicy.enabled=false']
+    'of one gateway': ['replicas=1', 'peersToken=', 'networkPolicy.enabled=false']
   }
   for (const [name, settings] of Object.entries(variants)) {
     it(`the manifests ${name} are valid, with settings that a gateway starts with`, function () {

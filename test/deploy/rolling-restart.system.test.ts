@@ -7,12 +7,13 @@ import { Children, Gateway } from '../cli/child.js'
 import { FrontProxy, isInstalled, type ProxyKind, proxyKinds } from '../http/engine/proxies.js'
 import { freePorts } from '../real-kafka/ports.js'
 
-/** `ROLLING_REQUESTS=10000` for a long run. */
+/** `ROLLING_REQUESTS=10000` for a long run, `ROLLING_BROKERS=HOST:PORT,…` on a Kafka that has none of these topics yet. */
 const REQUESTS = Number(process.env.ROLLING_REQUESTS ?? 2_000)
+const KAFKA = process.env.ROLLING_BROKERS
 const CLIENTS = 16
 /** Between two requests of a client: the load lasts as long as the restarts. */
 const PAUSE_MS = 20
-const SECRET = 'x'.repeat(32)
+const TOKEN = 'x'.repeat(32)
 
 const kindOf = (name: string): ProxyKind => proxyKinds.find(one => one.name === name)!
 
@@ -45,12 +46,14 @@ class Load {
   readonly failed: string[] = []
   readonly acknowledged: string[] = []
   answered = 0
+  readonly topic: string
   readonly #socketPath: string
   readonly #agent = new Agent({ keepAlive: true, maxSockets: CLIENTS })
   #isOver = false
 
-  constructor(socketPath: string) {
-    this.#socketPath = socketPath
+  constructor({ name }: ProxyKind, { url }: FrontProxy) {
+    this.topic = `orders-${name}`
+    this.#socketPath = url.slice('unix:'.length)
   }
 
   async run(): Promise<void> {
@@ -65,11 +68,11 @@ class Load {
   async #client(client: number): Promise<void> {
     for (let turn = 0; !this.#isOver || this.answered < REQUESTS; turn++) {
       const value = `${client}-${turn}`
-      const record = { topic: 'orders', key: String(client), data: value }
+      const record = { topic: this.topic, key: String(client), data: value }
       const pushed = await this.#ask('POST', '/kprf/push', JSON.stringify({ records: [record], wait_for_send: true }))
       if (pushed === '200 {"status":"ok","errors":[]}') this.acknowledged.push(value)
       else this.failed.push(`push: ${pushed}`)
-      const taken = await this.#ask('GET', '/pixy/topics/orders/messages?group=readers')
+      const taken = await this.#ask('GET', `/pixy/topics/${this.topic}/messages?group=readers`)
       // 408: there was no message in time.
       if (!/^(200|408) /.test(taken)) this.failed.push(`take: ${taken}`)
       await sleep(PAUSE_MS)
@@ -121,7 +124,7 @@ describe('a rolling restart of two gateways under load', () => {
   const peersOf = (index: number): Record<string, string> => ({
     CASTELLAN_PEERS_ADDRESSES: peers.join(','),
     CASTELLAN_PEERS_LISTEN: peers[index]!,
-    CASTELLAN_PEERS_TOKEN: SECRET
+    CASTELLAN_PEERS_TOKEN: TOKEN
   })
   let peers: string[]
 
@@ -129,8 +132,7 @@ describe('a rolling restart of two gateways under load', () => {
     const free = await freePorts(6)
     ports = [0, 1].map(index => ({ port: free[2 * index]!, management: free[2 * index + 1]! }))
     peers = [`127.0.0.1:${free[4]}`, `127.0.0.1:${free[5]}`]
-    const broker = children.start(['broker', '--port', '0'])
-    ;[brokers = ''] = await broker.line(/127\.0\.0\.1:\d+/)
+    brokers = KAFKA ?? (await children.start(['broker', '--port', '0']).line(/127\.0\.0\.1:\d+/))[0]
     gateways = await Promise.all([startGateway(0), startGateway(1)])
     for (const gateway of gateways) await gateway.until(200)
   })
@@ -156,7 +158,7 @@ describe('a rolling restart of two gateways under load', () => {
       load.end()
       await running
     }
-    const reader = children.start(['read', 'orders', '--brokers', brokers])
+    const reader = children.start(['read', load.topic, '--brokers', brokers])
     await reader.exit()
     expect(reader.lines.sort(), 'records in Kafka').to.deep.equal([...load.acknowledged].sort())
     expect(load.answered).to.be.at.least(REQUESTS)
@@ -169,7 +171,7 @@ describe('a rolling restart of two gateways under load', () => {
     const proxy = await FrontProxy.start({ ...kind, config: folder => haproxy(folder, ports) }, new URL('http://x'))
     try {
       const takeIn = () => sleep(2_500)
-      expect(await restartUnder(new Load(proxy.url.slice('unix:'.length)), { takeIn })).to.deep.equal([])
+      expect(await restartUnder(new Load(kind, proxy), { takeIn })).to.deep.equal([])
     } finally {
       await proxy.stop()
     }
@@ -187,7 +189,7 @@ describe('a rolling restart of two gateways under load', () => {
         takeOut: async (index: number) => writeFileSync(file(index), ''),
         takeIn: async (index: number) => rmSync(file(index))
       }
-      expect(await restartUnder(new Load(proxy.url.slice('unix:'.length)), steps)).to.deep.equal([])
+      expect(await restartUnder(new Load(kind, proxy), steps)).to.deep.equal([])
     } finally {
       await proxy.stop()
     }

@@ -26,7 +26,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "castellan.config" -}}
 {{- $set := dict "http" (dict "host" "0.0.0.0" "port" 8080) "management" (dict "host" "0.0.0.0" "port" 8081) -}}
 {{- $_ := set $set "wal" (dict "directory" "/var/lib/castellan/wal") -}}
-{{- if .Values.peersSecret -}}
+{{- if .Values.peersToken -}}
 {{- $peers := dict "listen" "0.0.0.0:8091" "addresses" (include "castellan.peers" . | fromYamlArray) -}}
 {{- $_ := set $set "peers" (merge $peers (.Values.config.peers | default dict)) -}}
 {{- end -}}
