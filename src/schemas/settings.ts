@@ -1,0 +1,57 @@
+import { z } from 'zod'
+import { bytes, secret } from '../core/settings/units.js'
+
+const MIB = 1024 * 1024
+
+const registryUrl = z.string().refine(isRegistryUrl, {
+  error: 'write it as https://HOST:PORT/PATH, without user, password, ? and #'
+})
+
+function isRegistryUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { protocol, username, password, search, hash } = new URL(text)
+  return /^https?:$/.test(protocol) && username + password + search + hash === ''
+}
+
+const pemFile = z.string().min(1).optional()
+
+export const schemasSettings = z
+  .strictObject({
+    registry: z
+      .strictObject({
+        urls: z
+          .array(registryUrl)
+          .default([])
+          .describe(
+            'URLs of the schema registry, tried in turn: those of Confluent, Karapace, Redpanda, or Apicurio with its path `/apis/ccompat/v7`. Empty: there is none, and formats with schemas are refused'
+          ),
+        credentials: secret
+          .optional()
+          .describe('`USER:PASSWORD`, sent as basic authentication, or a text without a colon, sent as a bearer token')
+          .meta({ secret: true }),
+        caFile: pemFile.describe("PEM file of the certificate authorities to trust instead of Node's own list"),
+        certFile: pemFile.describe('PEM file of the certificate to show to the registry; needs `keyFile`'),
+        keyFile: pemFile.describe('PEM file of the private key that belongs to `certFile`')
+      })
+      .prefault({})
+      .describe('The schema registry'),
+    avro: z
+      .strictObject({
+        strict: z
+          .boolean()
+          .default(false)
+          .describe(
+            "Takes Avro data in Avro's own JSON encoding only: values of unions with their type, and every field. Otherwise a value without its type is taken where exactly one type fits, and a field that is absent has its default"
+          )
+      })
+      .prefault({})
+      .describe('Avro'),
+    cacheMaxBytes: bytes
+      .default(64 * MIB)
+      .describe('Memory for schemas that are known; those used least recently are dropped, and asked for again')
+      .meta({ advanced: true })
+  })
+  .prefault({})
+  .describe('Records with schemas, explained in [schemas.md](schemas.md)')
+
+export type SchemasSettings = z.output<typeof schemasSettings>
