@@ -21,9 +21,9 @@ export type SchemaErrorReason =
   | 'registryUnreachable'
   /** The schema is new, and the client may not register it. */
   | 'mayNotRegister'
-  /** A key or a value does not fit its schema; `misfit` says where. */
+  /** A key or a value does not fit its schema; `path` says where. */
   | 'doesNotFit'
-  /** The encoded bytes are larger than allowed. */
+  /** A key or a value is larger, or nested deeper, than allowed. */
   | 'tooLarge'
 
 export interface SchemaErrorDetails {
@@ -31,8 +31,8 @@ export interface SchemaErrorDetails {
   readonly id?: number | undefined
   /** The error code and the message of the registry's answer. */
   readonly registry?: { readonly code: number; readonly message: string } | undefined
-  /** The place in the data, such as `items[2].price` (empty: the whole), and what the schema expects there. */
-  readonly misfit?: { readonly path: string; readonly expected: string; readonly got: string } | undefined
+  /** Of `doesNotFit`: the place in the data, such as `items[2].price`; empty: the whole. The message begins with it. */
+  readonly path?: string | undefined
 }
 
 /** Everything that {@link Schemas.resolve} and `encode` of a resolved schema throw on purpose. */

@@ -1,22 +1,27 @@
+import { isUtf8 } from 'node:buffer'
+import { createHash } from 'node:crypto'
+import { inTime as within } from '../core/in-time.js'
 import type { MonotonicClock } from '../core/model.js'
+import { type Codec, Misfit, type SchemaSource } from './codec.js'
+import {
+  REGISTRY_TIMEOUT_MS,
+  Registry,
+  type SchemaFormat,
+  type SchemaReference,
+  type SchemaText,
+  type SchemaVersion
+} from './registry.js'
+import { Remembered } from './remembered.js'
+import { SchemaError, type SchemaErrorReason } from './schema-error.js'
 import type { SchemasSettings } from './settings.js'
 import type { Transport } from './transport.js'
 
+export type { SchemaFormat, SchemaReference } from './registry.js'
 export { SchemaError, type SchemaErrorDetails, type SchemaErrorReason } from './schema-error.js'
-
-/** The formats by the names of Confluent's REST API. The registry says `JSON` for `JSONSCHEMA`. */
-export type SchemaFormat = 'AVRO' | 'JSONSCHEMA' | 'PROTOBUF'
 
 export type SubjectStrategy = 'TOPIC_NAME' | 'RECORD_NAME' | 'TOPIC_RECORD_NAME'
 
-/** Another schema that a schema uses by `name`: a named type, a URI, or an imported file. */
-export interface SchemaReference {
-  readonly name: string
-  readonly subject: string
-  readonly version: number
-}
-
-/** A schema as a client names it: by `schema`, by `id`, by `version`, or by none of them (the latest version). */
+/** A schema as a client names it: by `schema`, else by `id`, else by `version` (default: the latest). */
 export interface WantedSchema {
   readonly topic: string
   readonly part: 'key' | 'value'
@@ -56,7 +61,7 @@ export type Decoded =
   | {
       readonly type: 'decoded'
       readonly format: SchemaFormat
-      /** Absent where the record names its schema by a GUID, and the registry does not tell the id. */
+      /** Absent where the record names its schema by a GUID. */
       readonly id: number | undefined
       readonly json: string
     }
@@ -68,29 +73,290 @@ export interface SchemasDeps {
   readonly clock: MonotonicClock
 }
 
+/** A schema with all that it uses. */
+const MAX_SCHEMA_BYTES = 1024 * 1024
+const MAX_REFERENCES = 100
+const ID_MAGIC = 0
+const ID_END = 5
+const GUID_MAGIC = 1
+const GUID_END = 17
+/** Memory of a codec: a multiple of its schema's text, and something besides. */
+const CODEC_FACTOR = 20
+const ANSWER_BYTES = 4_096
+/** The latest version, and that a schema is not registered, are asked for again after this time. */
+const SHORT_MS = 5_000
+
+interface Hashed extends SchemaText {
+  readonly hash: string
+}
+
+/** A schema with its codec. */
+interface Known extends Hashed {
+  /** Absent until the registry has told it. */
+  readonly id: number | undefined
+  readonly codec: Codec
+}
+
 /** The schemas of one registry, and the three formats. */
 export class Schemas {
-  constructor(_settings: SchemasSettings, _deps: SchemasDeps) {}
+  readonly #registry: Registry
+  readonly #transport: Transport
+  readonly #isStrict: boolean
+  readonly #remembered: Remembered
+
+  constructor({ registry, avro, cacheMaxBytes }: SchemasSettings, { transport, clock }: SchemasDeps) {
+    this.#registry = new Registry(registry.urls, transport, clock)
+    this.#transport = transport
+    this.#isStrict = avro.strict
+    this.#remembered = new Remembered(cacheMaxBytes, sizeOf, clock)
+  }
 
   /** @throws SchemaError */
-  async resolve(_wanted: WantedSchema): Promise<ResolvedSchema> {
-    throw new Error('not yet')
+  async resolve(wanted: WantedSchema): Promise<ResolvedSchema> {
+    const { schema, id, version = 'latest' } = wanted
+    if (schema !== undefined) return inTime(this.#byText(wanted, schema))
+    return inTime(id === undefined ? this.#byVersion(wanted, version) : this.#byId(wanted, id))
   }
 
   /**
-   * Reads a key or a value. Never rejects.
+   * Reads a key or a value. Bytes that cannot be read are `undecodable`.
    *
    * @param header the value of the record's header `__key_schema_id` or `__value_schema_id`, if it has one
+   * @throws SchemaError when the registry cannot be asked: whether the bytes can be read is not known then
    */
-  async decode(_bytes: Uint8Array, _header?: Uint8Array): Promise<Decoded> {
-    throw new Error('not yet')
+  async decode(bytes: Uint8Array, header?: Uint8Array): Promise<Decoded> {
+    const framed = unframed(bytes, header)
+    if (typeof framed === 'string') return { type: 'undecodable', cause: framed }
+    const { id, guid } = framed
+    try {
+      return decoded(await inTime(guid === undefined ? this.#known(id!) : this.#knownByGuid(guid)), framed)
+    } catch (error) {
+      if (!(error instanceof SchemaError) || !UNDECODABLE.has(error.reason)) throw error
+      return { type: 'undecodable', cause: error.message, id }
+    }
   }
 
   /** The same without a promise; `undefined`: the schema is not in memory, so use {@link decode}. */
-  decodeKnown(_bytes: Uint8Array, _header?: Uint8Array): Decoded | undefined {
-    throw new Error('not yet')
+  decodeKnown(bytes: Uint8Array, header?: Uint8Array): Decoded | undefined {
+    const framed = unframed(bytes, header)
+    if (typeof framed === 'string') return { type: 'undecodable', cause: framed }
+    const known = this.#remembered.peek<Known>(framed.guid === undefined ? ['id', framed.id] : ['guid', framed.guid])
+    return known && decoded(known, framed)
   }
 
-  /** Ends the connections to the registry. Calls that wait fail with `registryUnreachable`. */
-  close(): void {}
+  /** Ends the connections to the registry. */
+  close(): void {
+    this.#transport.close()
+  }
+
+  async #byText(wanted: WantedSchema, text: string): Promise<ResolvedSchema> {
+    const { format = 'AVRO', references = [] } = wanted
+    const schema: SchemaText = { format, text, references }
+    const hash = hashOf(schema)
+    const read = (): Promise<Known> =>
+      this.#remembered.get(['text', hash], () => this.#withCodec(schema, undefined, hash))
+    const needsName = wanted.subject === undefined && (wanted.strategy ?? 'TOPIC_NAME') !== 'TOPIC_NAME'
+    // A schema is read only when the registry has it, or the client may register it: reading takes time.
+    const subject = subjectOf(wanted, needsName ? (await read()).codec.name : undefined)
+    const found = await this.#versionIn(subject, { ...schema, hash })
+    if (found !== undefined) return this.#resolved(await read(), subject, found)
+    if (!wanted.mayRegister(subject)) {
+      const message = `the schema is not in the subject ${subject} yet, and the client may not register it`
+      throw new SchemaError('mayNotRegister', message, { subject })
+    }
+    const known = await read()
+    const registered = await this.#remembered.get(['registered', subject, hash], async () => {
+      await this.#registry.register(subject, known)
+      return this.#registry.lookUp(subject, known)
+    })
+    if (registered === undefined)
+      throw new SchemaError('registryUnreachable', 'the schema registry does not find what it has registered')
+    this.#remembered.set(['version', subject, hash], registered)
+    return this.#resolved(known, subject, registered)
+  }
+
+  async #byId(wanted: WantedSchema, id: number): Promise<ResolvedSchema> {
+    const known = await this.#known(id)
+    checkFormat(known, wanted)
+    const subject = subjectOf(wanted, known.codec.name)
+    const found = await this.#versionIn(subject, known)
+    if (found?.id !== id)
+      throw new SchemaError('otherSubject', `the subject ${subject} does not have schema ${id}`, { subject, id })
+    return this.#resolved(known, subject, found)
+  }
+
+  async #byVersion(wanted: WantedSchema, version: number | 'latest'): Promise<ResolvedSchema> {
+    const subject = subjectOf(wanted, undefined)
+    const found = await this.#version(subject, version)
+    const known = await this.#known(found.id, found)
+    checkFormat(known, wanted)
+    return this.#resolved(known, subject, found)
+  }
+
+  /** The place of a schema in a subject, if it has one. */
+  #versionIn(subject: string, schema: Hashed): Promise<SchemaVersion | undefined> {
+    const ask = (): Promise<SchemaVersion | undefined> => this.#registry.lookUp(subject, schema)
+    return this.#remembered.get(['version', subject, schema.hash], ask, found =>
+      found === undefined ? SHORT_MS : Infinity
+    )
+  }
+
+  #version(subject: string, version: number | 'latest'): Promise<SchemaText & SchemaVersion> {
+    const ask = (): Promise<SchemaText & SchemaVersion> => this.#registry.byVersion(subject, version)
+    return this.#remembered.get(['schema', subject, version], ask, () => (version === 'latest' ? SHORT_MS : Infinity))
+  }
+
+  #known(id: number, schema?: SchemaText): Promise<Known> {
+    return this.#remembered.get(['id', id], async () => this.#withCodec(schema ?? (await this.#registry.byId(id)), id))
+  }
+
+  #knownByGuid(guid: string): Promise<Known> {
+    return this.#remembered.get(['guid', guid], async () =>
+      this.#withCodec(await this.#registry.byGuid(guid), undefined)
+    )
+  }
+
+  async #withCodec(schema: SchemaText, id: number | undefined, hash = hashOf(schema)): Promise<Known> {
+    const used = new Map<string, string>()
+    const bytes = await this.#collect(schema, used, [], Buffer.byteLength(schema.text))
+    if (bytes > MAX_SCHEMA_BYTES) throw invalid(`it has more than ${MAX_SCHEMA_BYTES} bytes`, id)
+    try {
+      return {
+        ...schema,
+        id,
+        hash,
+        codec: await createCodec(schema.format, { text: schema.text, used }, this.#isStrict)
+      }
+    } catch (error) {
+      throw invalid(wordsOf(error as Error), id)
+    }
+  }
+
+  /** Adds the schemas that a schema uses, and returns the size of all. */
+  async #collect(
+    { format, references }: SchemaText,
+    used: Map<string, string>,
+    path: readonly string[],
+    bytes: number
+  ): Promise<number> {
+    if (bytes > MAX_SCHEMA_BYTES) return bytes
+    for (const { name, subject, version } of references) {
+      const place = `${subject}/${version}`
+      if (path.includes(place)) throw invalid(`it uses itself by way of ${place}`)
+      if (used.has(name)) continue
+      if (used.size + path.length >= MAX_REFERENCES) throw invalid(`it uses more than ${MAX_REFERENCES} others`)
+      const other = await this.#version(subject, version)
+      if (other.format !== format) throw invalid(`it uses ${place}, which has another format`)
+      bytes = await this.#collect(other, used, [...path, place], bytes + Buffer.byteLength(other.text))
+      used.set(name, other.text)
+    }
+    return bytes
+  }
+
+  #resolved(known: Known, subject: string, { id, version }: SchemaVersion): ResolvedSchema {
+    if (known.id === undefined) this.#remembered.set(['id', id], { ...known, id })
+    return { id, version, subject, format: known.format, encode: json => encoded(known.codec, id, json) }
+  }
+}
+
+/** What is wrong with the schema that a record names makes the record unreadable. */
+const UNDECODABLE: ReadonlySet<string> = new Set<SchemaErrorReason>(['unknownId', 'invalidSchema'])
+
+const sizeOf = (value: unknown): number =>
+  ANSWER_BYTES + CODEC_FACTOR * ((value as Partial<SchemaText> | undefined)?.text?.length ?? 0)
+
+const hashOf = ({ format, text, references }: SchemaText): string =>
+  createHash('sha256')
+    .update(JSON.stringify([format, text, references]))
+    .digest('base64')
+
+const invalid = (reason: string, id?: number): SchemaError =>
+  new SchemaError('invalidSchema', `the schema cannot be used: ${reason}`, { id })
+
+function checkFormat({ id, format }: Known, wanted: WantedSchema): void {
+  if (wanted.format === undefined || wanted.format === format) return
+  throw new SchemaError('otherFormat', `schema ${id} has the format ${format}, not ${wanted.format}`, { id })
+}
+
+function subjectOf({ subject, strategy = 'TOPIC_NAME', topic, part }: WantedSchema, name: string | undefined): string {
+  if (subject !== undefined) return subject
+  if (strategy === 'TOPIC_NAME') return `${topic}-${part}`
+  if (name !== undefined) return strategy === 'RECORD_NAME' ? name : `${topic}-${name}`
+  throw new SchemaError(
+    'cannotResolve',
+    `${strategy} needs the name of the schema: give the schema, its id, or the subject`
+  )
+}
+
+/** The formats are loaded with their first schema. */
+async function createCodec(format: SchemaFormat, source: SchemaSource, isStrict: boolean): Promise<Codec> {
+  if (format === 'AVRO') return (await import('./avro.js')).createAvro(source, isStrict)
+  if (format === 'PROTOBUF') return (await import('./protobuf.js')).createProtobuf(source)
+  return (await import('./json-schema.js')).createJsonSchema(source)
+}
+
+async function inTime<Value>(work: Promise<Value>): Promise<Value> {
+  const value = await within(work, REGISTRY_TIMEOUT_MS, () => undefined)
+  if (value !== undefined) return value
+  work.catch(() => undefined)
+  throw new SchemaError('registryUnreachable', `the schema registry has not answered within ${REGISTRY_TIMEOUT_MS} ms`)
+}
+
+function encoded(codec: Codec, id: number, json: Uint8Array | string): Buffer {
+  try {
+    if (typeof json !== 'string' && !isUtf8(json)) throw new SyntaxError()
+    const payload = codec.encode(typeof json === 'string' ? json : Buffer.from(json).toString())
+    const bytes = Buffer.allocUnsafe(ID_END + payload.length)
+    bytes[0] = ID_MAGIC
+    bytes.writeUInt32BE(id, 1)
+    bytes.set(payload, ID_END)
+    return bytes
+  } catch (error) {
+    throw unencodable(error as Error, id)
+  }
+}
+
+function unencodable(error: Error, id: number): Error {
+  if (error instanceof RangeError) return new SchemaError('tooLarge', `${wordsOf(error)} (schema ${id})`, { id })
+  if (error instanceof SyntaxError)
+    return new SchemaError('doesNotFit', `it is not JSON (schema ${id})`, { id, path: '' })
+  if (!(error instanceof Misfit)) return error
+  const { path, message } = error
+  return new SchemaError('doesNotFit', `${path === '' ? '' : `${path}: `}${message} (schema ${id})`, { id, path })
+}
+
+/** JavaScript's own words for a stack that is too deep say nothing of the data. */
+const wordsOf = (error: Error): string =>
+  error instanceof RangeError && /call stack/.test(error.message) ? 'it is nested too deeply' : error.message
+
+interface Framed {
+  readonly id: number | undefined
+  readonly guid: string | undefined
+  readonly payload: Buffer
+}
+
+/** What names the schema, and the payload; or why there is none. */
+function unframed(bytes: Uint8Array, header: Uint8Array | undefined): Framed | string {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  if (header?.[0] === GUID_MAGIC && header.length >= GUID_END) {
+    const guid = Buffer.from(header)
+      .toString('hex', 1, GUID_END)
+      .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+    // Behind the GUID is what Protobuf has before its payload.
+    return {
+      id: undefined,
+      guid,
+      payload: header.length === GUID_END ? buffer : Buffer.concat([header.subarray(GUID_END), buffer])
+    }
+  }
+  if (buffer.length < ID_END || buffer[0] !== ID_MAGIC) return 'it does not begin with the id of a schema'
+  return { id: buffer.readUInt32BE(1), guid: undefined, payload: buffer.subarray(ID_END) }
+}
+
+function decoded({ codec, format }: Known, { id, payload }: Framed): Decoded {
+  try {
+    return { type: 'decoded', format, id, json: codec.decode(payload) }
+  } catch (error) {
+    return { type: 'undecodable', cause: `it does not fit its schema: ${wordsOf(error as Error)}`, id }
+  }
 }

@@ -1,3 +1,7 @@
+import { type Agent, type IncomingMessage, Agent as PlainAgent, request as requestPlain } from 'node:http'
+import { request as requestTls, Agent as TlsAgent } from 'node:https'
+import type { SchemasSettings } from './settings.js'
+
 /** A call of the registry. */
 export interface RegistryRequest {
   readonly method: 'GET' | 'POST'
@@ -17,4 +21,46 @@ export interface RegistryAnswer {
 export interface Transport {
   send(request: RegistryRequest): Promise<RegistryAnswer>
   close(): void
+}
+
+/** The contents of the files that `schemas.registry` names. */
+export interface RegistryFiles {
+  readonly ca?: string | undefined
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+}
+
+const CONTENT_TYPE = 'application/vnd.schemaregistry.v1+json'
+/** Calls at a time; further ones wait in Node's queue, within their deadline. */
+const MAX_SOCKETS = 16
+
+/** Calls over HTTP, with connections that are kept open. */
+export function createTransport({ credentials }: SchemasSettings['registry'], files: RegistryFiles): Transport {
+  const options = { keepAlive: true, maxSockets: MAX_SOCKETS }
+  const agents: readonly Agent[] = [new PlainAgent(options), new TlsAgent({ ...options, ...files })]
+  const [plain, tls] = agents
+  const headers = {
+    accept: `${CONTENT_TYPE}, application/json`,
+    'content-type': CONTENT_TYPE,
+    ...authorization(credentials)
+  }
+  return {
+    send: ({ url, method, body, signal }) =>
+      new Promise((resolve, reject) => {
+        const isTls = url.startsWith('https:')
+        const onAnswer = (answer: IncomingMessage): void => resolve({ status: answer.statusCode!, body: answer })
+        const request = isTls
+          ? requestTls(url, { method, headers, signal, agent: tls }, onAnswer)
+          : requestPlain(url, { method, headers, signal, agent: plain }, onAnswer)
+        request.on('error', reject)
+        request.end(body)
+      }),
+    close: () => agents.forEach(agent => agent.destroy())
+  }
+}
+
+function authorization(credentials: string | undefined): { authorization?: string } {
+  if (credentials === undefined) return {}
+  const isBasic = credentials.includes(':')
+  return { authorization: isBasic ? `Basic ${Buffer.from(credentials).toString('base64')}` : `Bearer ${credentials}` }
 }

@@ -1,0 +1,178 @@
+import { isUtf8 } from 'node:buffer'
+import { MAX_RECORD_BYTES, MAX_TEXT_LENGTH, Misfit, pathText, shown, Undecodable } from './codec.js'
+
+const FIRST_BYTES = 4_096
+const MAX_KEPT_BYTES = 1024 * 1024
+/** So many values may be in each other, so that reading them ends before the stack does. */
+export const MAX_DEPTH = 300
+const MAX_NUMBER_BYTES = 10
+/** Up to here, twice a number is exact in a double, also less one. */
+const EXACT = 2 ** 52
+/** So many times a writer may try a type of a union, for one record. */
+const MAX_TRIALS = 1_000
+
+export const misfit = (expected: string, value: unknown): never => {
+  throw new Misfit(`expected ${expected}, got ${shown(value)}`)
+}
+
+export const unreadable = (cause: string): never => {
+  throw new Undecodable(cause)
+}
+
+/** Writes Avro's binary form into memory that grows. */
+export class AvroWriter {
+  #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  /** The members and the places in arrays that lead to the value that is written. */
+  readonly #path: (string | number)[] = []
+  length = 0
+  depth = 0
+  #trials = 0
+  /** A default is written: a value of a union has the first type that fits. */
+  isDefault = false
+
+  /** The bytes of one value. */
+  write(write: () => void): Buffer {
+    this.length = this.depth = this.#trials = 0
+    try {
+      write()
+      return this.taken()
+    } catch (error) {
+      if (error instanceof Misfit) error.path = pathText(this.#path.slice(0, this.depth))
+      throw error
+    } finally {
+      if (this.#bytes.length > MAX_KEPT_BYTES) this.#bytes = Buffer.allocUnsafeSlow(FIRST_BYTES)
+    }
+  }
+
+  /** A copy of what was written from `start` on. */
+  taken(start = 0): Buffer {
+    return Buffer.from(this.#bytes.subarray(start, this.length))
+  }
+
+  enter(): void {
+    if (this.depth >= MAX_DEPTH) misfit(`at most ${MAX_DEPTH} values in each other`, {})
+    this.#path[this.depth++] = ''
+  }
+
+  /** What follows is this member, or at this place of an array. */
+  place(part: string | number): void {
+    this.#path[this.depth - 1] = part
+  }
+
+  countTrial(expected: string, value: unknown): void {
+    if (++this.#trials > MAX_TRIALS) misfit(`${expected}, with its type`, value)
+  }
+
+  byte(value: number): void {
+    this.#reserve(1)
+    this.#bytes[this.length++] = value
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length)
+    this.#bytes.set(bytes, this.length)
+    this.length += bytes.length
+  }
+
+  text(text: string, encoding: 'utf8' | 'latin1'): void {
+    this.#reserve(Buffer.byteLength(text, encoding))
+    this.length += this.#bytes.write(text, this.length, encoding)
+  }
+
+  float(value: number): void {
+    this.#reserve(4)
+    this.length = this.#bytes.writeFloatLE(value, this.length)
+  }
+
+  double(value: number): void {
+    this.#reserve(8)
+    this.length = this.#bytes.writeDoubleLE(value, this.length)
+  }
+
+  /** Zigzag, seven bits per byte. */
+  long(value: number | bigint): void {
+    this.#reserve(MAX_NUMBER_BYTES)
+    let rest = typeof value === 'number' ? (value < 0 ? -2 * value - 1 : 2 * value) : 0
+    if (typeof value === 'bigint' || rest > EXACT) {
+      let large = BigInt.asUintN(64, (BigInt(value) << 1n) ^ (BigInt(value) >> 63n))
+      for (; large >= EXACT; large >>= 7n) this.#bytes[this.length++] = Number(large & 0x7fn) | 0x80
+      rest = Number(large)
+    }
+    while (rest >= 0x80) {
+      this.#bytes[this.length++] = (rest % 0x80) | 0x80
+      rest = rest < 0x8000_0000 ? rest >> 7 : Math.floor(rest / 0x80)
+    }
+    this.#bytes[this.length++] = rest
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.length + bytes
+    if (needed <= this.#bytes.length) return
+    if (needed > MAX_RECORD_BYTES) throw new RangeError(`it has more than ${MAX_RECORD_BYTES} bytes`)
+    const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.#bytes.length, needed))
+    this.#bytes.copy(larger, 0, 0, this.length)
+    this.#bytes = larger
+  }
+}
+
+/** Reads Avro's binary form. */
+export class AvroReader {
+  readonly bytes: Buffer
+  #at = 0
+  /** The JSON so far. */
+  text = ''
+  depth = 0
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes
+  }
+
+  /** Called for each item and each record. They may have no bytes, so a few bytes could be any number of them. */
+  check(): void {
+    if (this.depth > MAX_DEPTH) unreadable(`more than ${MAX_DEPTH} values are in each other`)
+    if (this.text.length > MAX_TEXT_LENGTH) unreadable(`the JSON has more than ${MAX_TEXT_LENGTH} characters`)
+  }
+
+  byte(): number {
+    return this.bytes[this.#at++] ?? unreadable('the bytes end inside a value')
+  }
+
+  /** Skips bytes, and returns their position. */
+  skip(length: number): number {
+    const from = this.#at
+    if (!(length >= 0 && length <= this.bytes.length - from)) unreadable('the bytes end inside a value')
+    this.#at += length
+    return from
+  }
+
+  /** The JSON of a string. */
+  string(length: number, encoding: 'utf8' | 'latin1'): string {
+    const from = this.skip(length)
+    const text = this.bytes.toString(encoding, from, this.#at)
+    const isLossy = encoding === 'utf8' && text.includes('\ufffd') && !isUtf8(this.bytes.subarray(from, this.#at))
+    return isLossy ? unreadable('a string is not UTF-8') : JSON.stringify(text)
+  }
+
+  /** Lengths, counts and places, and all numbers that are not large. */
+  int(): number {
+    return Number(this.long())
+  }
+
+  long(): number | bigint {
+    const start = this.#at
+    let value = 0
+    for (let scale = 1; scale < 2 ** 49; scale *= 0x80) {
+      const byte = this.byte()
+      value += (byte & 0x7f) * scale
+      if (byte < 0x80) return value % 2 === 0 ? value / 2 : -(value + 1) / 2
+    }
+    this.#at = start
+    let large = 0n
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = this.byte()
+      large |= BigInt(byte & 0x7f) << shift
+      if (byte < 0x80) return BigInt.asIntN(64, (large >> 1n) ^ -(large & 1n))
+    }
+    return unreadable('a number has more than 64 bits')
+  }
+}

@@ -1,0 +1,368 @@
+import { AvroReader, AvroWriter, MAX_DEPTH, misfit, unreadable } from './avro-bytes.js'
+import {
+  type Codec,
+  isObject,
+  type Json,
+  type JsonObject,
+  Misfit,
+  parseExactly,
+  type SchemaSource,
+  shown
+} from './codec.js'
+
+/** A type of Avro: how its values are recognized, written and read. */
+interface AvroType {
+  /** The name by which a union tags its values. */
+  readonly tag: string
+  /** The same in errors: `enum Color`. Default: the tag. */
+  readonly title?: string
+  /** Whether a value without its type may be of this one, as far as its kind says. */
+  accepts(value: Json): boolean
+  /** Writes a value that it accepts, or throws a Misfit. */
+  write(out: AvroWriter, value: Json): void
+  /** Appends the JSON to `source.text`. */
+  read(source: AvroReader): void
+}
+
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
+const SHOWN_SYMBOLS = 10
+const SHOWN_LENGTH = 100
+
+const invalid = (reason: string): never => {
+  throw new Error(reason)
+}
+
+const isInt = (value: unknown): value is number => typeof value === 'number' && (value | 0) === value
+const isLong = (value: Json): value is number | bigint =>
+  Number.isSafeInteger(value) || (typeof value === 'bigint' && BigInt.asIntN(64, value) === value)
+const isNumber = (value: Json): boolean => typeof value === 'number' || typeof value === 'bigint'
+/** Avro writes bytes as a text of the code points 0 to 255. */
+const isBytes = (value: Json): value is string => typeof value === 'string' && /^[\0-\xff]*$/.test(value)
+const isText = (value: Json): value is string => typeof value === 'string' && !/\p{Surrogate}/u.test(value)
+
+const titleOf = ({ tag, title = tag }: AvroType): string => title
+
+/** Java's libraries write NaN and infinities as texts. */
+const doubleOf = (value: Json, title = 'double'): number =>
+  isNumber(value) || /^(NaN|-?Infinity)$/.test(String(value)) ? Number(value) : misfit(title, value)
+
+function floatOf(value: Json): number {
+  const float = Math.fround(doubleOf(value, 'float'))
+  return Number.isFinite(float) || !isNumber(value) ? float : misfit('float', value)
+}
+
+const doubleText = (value: number): string =>
+  Number.isFinite(value) ? (Object.is(value, -0) ? '-0' : String(value)) : `"${value}"`
+
+/** The fewest digits that are this float. */
+function floatText(float: number): string {
+  let digits = 6
+  while (digits < 9 && Math.fround(Number(float.toPrecision(digits))) !== float) digits++
+  return doubleText(Number.isFinite(float) && float !== 0 ? Number(float.toPrecision(digits)) : float)
+}
+
+function writeText(out: AvroWriter, value: Json, encoding: 'utf8' | 'latin1' = 'utf8'): void {
+  if (!(encoding === 'utf8' ? isText(value) : isBytes(value))) misfit(encoding === 'utf8' ? 'string' : 'bytes', value)
+  out.long(Buffer.byteLength(value as string, encoding))
+  out.text(value as string, encoding)
+}
+
+const ofBoolean = (value: Json): boolean => (typeof value === 'boolean' ? value : misfit('boolean', value))
+const readInt = (source: AvroReader): string => {
+  const value = source.long()
+  return isInt(value) ? String(value) : unreadable('an int has more than 32 bits')
+}
+const readBoolean = (source: AvroReader): string =>
+  ['false', 'true'][source.byte()] ?? unreadable('a boolean is neither 0 nor 1')
+
+/** Types whose values have no parts: `read` returns the JSON. */
+type Simple = Omit<AvroType, 'read'> & { readonly read: (source: AvroReader) => string }
+
+const simple = (type: Simple): AvroType => ({
+  ...type,
+  read: source => {
+    source.text += type.read(source)
+  }
+})
+
+// biome-ignore format: a table
+const SIMPLE: readonly Simple[] = [
+  { tag: 'null', accepts: value => value === null, write: (_, value) => { if (value !== null) misfit('null', value) }, read: () => 'null' },
+  { tag: 'boolean', accepts: value => typeof value === 'boolean', write: (out, value) => out.byte(Number(ofBoolean(value))), read: readBoolean },
+  { tag: 'int', accepts: isInt, write: (out, value) => out.long(isInt(value) ? value : misfit('int', value)), read: readInt },
+  { tag: 'long', accepts: isLong, write: (out, value) => out.long(isLong(value) ? value : misfit('long', value)), read: source => String(source.long()) },
+  { tag: 'float', accepts: isNumber, write: (out, value) => out.float(floatOf(value)), read: source => floatText(source.bytes.readFloatLE(source.skip(4))) },
+  { tag: 'double', accepts: isNumber, write: (out, value) => out.double(doubleOf(value)), read: source => doubleText(source.bytes.readDoubleLE(source.skip(8))) },
+  { tag: 'bytes', accepts: isBytes, write: (out, value) => writeText(out, value, 'latin1'), read: source => source.string(source.int(), 'latin1') },
+  { tag: 'string', accepts: isText, write: writeText, read: source => source.string(source.int(), 'utf8') }
+]
+
+function fixed(tag: string, size: Json | undefined): AvroType {
+  if (!isInt(size) || size < 0) return invalid(`fixed ${tag} has no size`)
+  const title = `fixed ${tag} of ${size} bytes`
+  const accepts = (value: Json): value is string => isBytes(value) && value.length === size
+  const write = (out: AvroWriter, value: Json): void =>
+    out.text(accepts(value) ? value : misfit(title, value), 'latin1')
+  return simple({ tag, title, accepts, write, read: source => source.string(size, 'latin1') })
+}
+
+function enumeration(tag: string, symbols: readonly string[]): AvroType {
+  const places = new Map<Json, number>(symbols.map((symbol, place) => [symbol, place]))
+  const title = `enum ${tag} (${symbols.slice(0, SHOWN_SYMBOLS).join(', ')}${symbols.length > SHOWN_SYMBOLS ? ', …' : ''})`
+  return simple({
+    tag,
+    title,
+    accepts: value => places.has(value),
+    write: (out, value) => out.long(places.get(value) ?? misfit(title, value)),
+    read: source => `"${symbols[source.int()] ?? unreadable(`${title} has no such symbol`)}"`
+  })
+}
+
+/** An array, or a map from strings. */
+function collection(tag: 'array' | 'map', items: AvroType): AvroType {
+  const isMap = tag === 'map'
+  const accepts: (value: Json) => boolean = isMap ? isObject : Array.isArray
+  const write = (out: AvroWriter, value: Json): void => {
+    if (!accepts(value)) misfit(tag, value)
+    const list = value as readonly Json[]
+    const keys = isMap ? Object.keys(list) : list
+    if (keys.length > 0) out.long(keys.length)
+    out.enter()
+    for (let at = 0; at < keys.length; at++) {
+      const key = isMap ? (keys[at] as string) : at
+      out.place(key)
+      if (isMap) writeText(out, key as string)
+      items.write(out, list[key as number]!)
+    }
+    out.depth--
+    out.byte(0)
+  }
+  const read = (source: AvroReader): void => {
+    source.text += isMap ? '{' : '['
+    source.depth++
+    let before = ''
+    for (let left = source.int(); left !== 0; left = source.int()) {
+      // A count below 0 is followed by the size of the block.
+      if (left < 0) source.long()
+      for (left = Math.abs(left); left > 0; left--) {
+        source.check()
+        source.text += isMap ? `${before}${source.string(source.int(), 'utf8')}:` : before
+        before = ','
+        items.read(source)
+      }
+    }
+    source.depth--
+    source.text += isMap ? '}' : ']'
+  }
+  return { tag, accepts, write, read }
+}
+
+interface Field {
+  readonly name: string
+  /** The JSON before its value. */
+  readonly start: string
+  readonly type: AvroType
+  readonly defaultValue: Json | undefined
+  /** The bytes of the default once it has been used; `null`: it does not fit, or contains itself. */
+  bytes?: Buffer | null
+}
+
+/** The bytes of a field that is absent. */
+function defaultOf(field: Field): Buffer | null {
+  const { type, defaultValue } = field
+  if (field.bytes === undefined) {
+    field.bytes = null
+    const out = new AvroWriter()
+    out.isDefault = true
+    try {
+      if (defaultValue !== undefined) field.bytes = out.write(() => type.write(out, defaultValue))
+    } catch (error) {
+      if (!(error instanceof Misfit)) throw error
+    }
+  }
+  return field.bytes
+}
+
+/** @param fields is filled later, since they may be of the record itself */
+function record(tag: string, fields: readonly Field[], isStrict: boolean): AvroType {
+  const title = `record ${tag}`
+  const write = (out: AvroWriter, value: Json): void => {
+    const members = isObject(value) ? value : misfit(title, value)
+    out.enter()
+    let used = 0
+    for (const field of fields) {
+      out.place(field.name)
+      if (Object.hasOwn(members, field.name)) {
+        used++
+        field.type.write(out, members[field.name]!)
+      } else out.raw((isStrict && !out.isDefault ? null : defaultOf(field)) ?? misfit(titleOf(field.type), undefined))
+    }
+    const names = Object.keys(members)
+    if (names.length !== used) {
+      const known = new Set(fields.map(({ name }) => name))
+      out.place(names.find(name => !known.has(name))!)
+      throw new Misfit(`${title} has no such field`)
+    }
+    out.depth--
+  }
+  const read = (source: AvroReader): void => {
+    source.depth++
+    source.check()
+    let before = '{'
+    for (const field of fields) {
+      source.text += before + field.start
+      before = ','
+      field.type.read(source)
+    }
+    source.text += fields.length === 0 ? '{}' : '}'
+    source.depth--
+  }
+  return { tag, title, accepts: isObject, write, read }
+}
+
+function union(types: readonly AvroType[], isStrict: boolean): AvroType {
+  const title = `one of ${types.map(titleOf).join(', ')}`
+  const places = new Map(types.map(({ tag }, place) => [tag, place]))
+  const starts = types.map(({ tag }) => (tag === 'null' ? '' : `{${JSON.stringify(tag)}:`))
+  const writeAs = (out: AvroWriter, place: number, value: Json): void => {
+    out.long(place)
+    types[place]!.write(out, value)
+  }
+  /** The bytes of a value, where it fits exactly one of the types at some places. */
+  const onlyOf = (out: AvroWriter, some: readonly number[], value: Json): Buffer => {
+    const { length, depth } = out
+    const written: Buffer[] = []
+    for (const place of some) {
+      out.countTrial(title, value)
+      try {
+        writeAs(out, place, value)
+        written.push(out.taken(length))
+      } catch (error) {
+        if (!(error instanceof Misfit)) throw error
+      }
+      out.length = length
+      out.depth = depth
+    }
+    if (written.length > 1) misfit(`${title}, with its type since several fit`, value)
+    return written[0] ?? misfit(title, value)
+  }
+  const write = (out: AvroWriter, value: Json): void => {
+    const [name = '', other] = isObject(value) && !out.isDefault ? Object.keys(value) : []
+    const tagged = name === 'null' || other !== undefined ? undefined : places.get(name)
+    if (tagged !== undefined) {
+      writeAs(out, tagged, (value as JsonObject)[name]!)
+      return
+    }
+    const isTagMissing = isStrict && !out.isDefault && value !== null
+    const some = isTagMissing ? [] : types.flatMap((type, place) => (type.accepts(value) ? [place] : []))
+    if (some.length > 1 && !out.isDefault) out.raw(onlyOf(out, some, value))
+    else writeAs(out, some[0] ?? misfit(title, value), value)
+  }
+  const read = (source: AvroReader): void => {
+    const place = source.int()
+    const start = starts[place] ?? unreadable('a union has no such type')
+    source.text += start
+    types[place]!.read(source)
+    if (start !== '') source.text += '}'
+  }
+  return { tag: 'union', title, accepts: value => types.some(type => type.accepts(value)), write, read }
+}
+
+/** Makes types of the JSON of a schema; its methods throw an Error with the reason why it is none. */
+class AvroParser {
+  readonly #named = new Map(SIMPLE.map(type => [type.tag, simple(type)]))
+  readonly #isStrict: boolean
+
+  constructor(isStrict: boolean) {
+    this.#isStrict = isStrict
+  }
+
+  parse(schema: Json | undefined, namespace = '', depth = 0): AvroType {
+    if (depth > MAX_DEPTH) invalid(`more than ${MAX_DEPTH} types are in each other`)
+    const inside = (part: Json | undefined): AvroType => this.parse(part, namespace, depth + 1)
+    if (Array.isArray(schema)) return this.#union((schema as readonly Json[]).map(inside))
+    if (!isObject(schema)) return this.#find(schema, namespace)
+    const { type } = schema
+    if (type === 'array') return collection(type, inside(schema.items))
+    if (type === 'map') return collection(type, inside(schema.values))
+    if (type === 'record' || type === 'error') return this.#record(schema, namespace, depth)
+    if (type === 'fixed') return this.#add(schema, namespace, name => fixed(name, schema.size))
+    if (type === 'enum') return this.#add(schema, namespace, name => enumeration(name, namesOf(schema.symbols, name)))
+    return inside(type)
+  }
+
+  #find(name: unknown, namespace: string): AvroType {
+    const found =
+      typeof name === 'string' ? (this.#named.get(`${namespace}.${name}`) ?? this.#named.get(name)) : undefined
+    return found ?? invalid(`there is no type ${shown(name)}`)
+  }
+
+  #union(types: readonly AvroType[]): AvroType {
+    const tags = new Set(types.map(({ tag }) => tag))
+    if (tags.has('union') || tags.size < types.length) invalid('a union has a type twice, or another union')
+    return union(types, this.#isStrict)
+  }
+
+  #record(schema: JsonObject, outer: string, depth: number): AvroType {
+    const fields: Field[] = []
+    const type = this.#add(schema, outer, name => record(name, fields, this.#isStrict))
+    const namespace = type.tag.slice(0, Math.max(type.tag.lastIndexOf('.'), 0))
+    const described = (Array.isArray(schema.fields) ? schema.fields : [undefined]) as readonly (
+      | JsonObject
+      | undefined
+    )[]
+    const names = namesOf(
+      described.map(field => field?.name ?? null),
+      type.tag
+    )
+    for (const [at, name] of names.entries()) {
+      const { type, default: defaultValue } = described[at]!
+      fields.push({ name, start: `"${name}":`, type: this.parse(type, namespace, depth + 1), defaultValue })
+    }
+    return type
+  }
+
+  #add(schema: JsonObject, outer: string, make: (name: string) => AvroType): AvroType {
+    const { name, namespace = outer } = schema
+    if (typeof name !== 'string' || typeof namespace !== 'string') return invalid('a type has no name')
+    const full = name.includes('.') || namespace === '' ? name : `${namespace}.${name}`
+    if (!full.split('.').every(part => NAME.test(part))) invalid(`a type has a name that is none: ${shown(full)}`)
+    if (this.#named.has(full)) invalid(`the name ${full} is used twice`)
+    const type = make(full)
+    this.#named.set(full, type)
+    return type
+  }
+}
+
+/** Names of fields or symbols, each once. */
+function namesOf(list: Json | undefined, of: string): string[] {
+  if (!Array.isArray(list)) return invalid(`${of} has no symbols`)
+  const seen = new Set<unknown>()
+  for (const name of list as readonly unknown[]) {
+    if (typeof name === 'string' && NAME.test(name) && !seen.has(name)) seen.add(name)
+    else invalid(`${of.slice(0, SHOWN_LENGTH)} has a name that is none, or is used twice: ${shown(name)}`)
+  }
+  return list as string[]
+}
+
+const out = new AvroWriter()
+const parse = (text: string): Json => parseExactly(text, BigInt) as Json
+
+/** @throws Error with the reason why it is no schema of Avro */
+export function createAvro({ text, used }: SchemaSource, isStrict: boolean): Codec {
+  const parser = new AvroParser(isStrict)
+  for (const schema of used.values()) parser.parse(parse(schema))
+  const type = parser.parse(parse(text))
+  return {
+    name: type.tag,
+    encode: json => {
+      const value = parse(json)
+      return out.write(() => type.write(out, value))
+    },
+    decode: bytes => {
+      const source = new AvroReader(bytes)
+      type.read(source)
+      return source.text
+    }
+  }
+}

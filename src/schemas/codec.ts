@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto'
+import { StacklessError } from '../core/errors.js'
+
+/** A schema, ready to write and to read payloads. Its methods throw a RangeError for data that are nested too deeply. */
+export interface Codec {
+  /** The name of the schema: of the record, of the message, or the title. `undefined`: it has none. */
+  readonly name: string | undefined
+  /**
+   * The bytes behind the id.
+   *
+   * @throws Misfit
+   */
+  encode(json: string): Buffer
+  /**
+   * The JSON of the bytes behind the id.
+   *
+   * @throws Error with the cause
+   */
+  decode(bytes: Buffer): string
+}
+
+/** The text of a schema and, by their names, the texts of those that it uses, each behind those that it uses itself. */
+export interface SchemaSource {
+  readonly text: string
+  readonly used: ReadonlyMap<string, string>
+}
+
+/** The encoded size of one key or value: a short text must not become gigabytes. */
+export const MAX_RECORD_BYTES = 16 * 1024 * 1024
+/** The same for the JSON of a record. */
+export const MAX_TEXT_LENGTH = 2 * MAX_RECORD_BYTES
+
+/** Data that do not fit their schema. */
+export class Misfit extends StacklessError {
+  /** For example `items[2].price`; empty: the whole. */
+  path: string
+
+  constructor(message: string, path: readonly (string | number)[] = []) {
+    super(message)
+    this.path = pathText(path)
+  }
+}
+
+export const pathText = (parts: readonly (string | number)[]): string =>
+  parts.map((part, at) => (typeof part === 'number' ? `[${part}]` : at === 0 ? part : `.${part}`)).join('')
+
+/** The bytes are not what their schema says. */
+export class Undecodable extends StacklessError {}
+
+/** A JSON value, in which integers that a double may not hold are bigints. */
+export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject
+export type JsonObject = { readonly [name: string]: Json }
+
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** Stands for an integer, in a text that only this process sees. */
+const MARK = `${randomUUID()}:`
+const HAS_LONG = /\d{16}/
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/g
+const LONG = /^-?\d{16,}$/
+
+/**
+ * Parses JSON without losing digits of integers.
+ *
+ * @param long makes the value of an integer with many digits
+ * @throws SyntaxError
+ */
+export function parseExactly<Long>(text: string, long: (digits: string) => Long): unknown {
+  const value: unknown = JSON.parse(text)
+  if (!HAS_LONG.test(text)) return value
+  // The text is JSON, so each quote outside of a string begins a string that ends.
+  const marked = text.replace(TOKEN, token => (LONG.test(token) ? `"${MARK}${token}"` : token))
+  return JSON.parse(marked, (_, value: unknown) =>
+    typeof value === 'string' && value.startsWith(MARK) ? long(value.slice(MARK.length)) : value
+  )
+}
+
+const MAX_SHOWN = 40
+
+/** A value as an error shows it: numbers and short texts as they are, others by their type. */
+export function shown(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (typeof value === 'string') return value.length > MAX_SHOWN ? 'string' : `string ${JSON.stringify(value)}`
+  if (typeof value !== 'object' || value === null) return String(value).slice(0, MAX_SHOWN)
+  return Array.isArray(value) ? 'array' : 'object'
+}

@@ -1,0 +1,120 @@
+import { createContext, Script } from 'node:vm'
+import { Ajv, type AnySchema, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
+import { Ajv2019 } from 'ajv/dist/2019.js'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import draft04 from 'ajv-draft-04'
+import { RE2JS } from 're2js'
+import { isJson } from '../core/json/is-json.js'
+import { type Codec, isObject, Misfit, type SchemaSource, shown, Undecodable } from './codec.js'
+
+type Draft = typeof Ajv
+/** By a part of `$schema`; others are drafts 6 and 7, which Ajv reads alike. */
+const DRAFTS = new Map([
+  ['draft-04', draft04.default],
+  ['2019-09', Ajv2019],
+  ['2020-12', Ajv2020]
+]) as ReadonlyMap<string, unknown> as ReadonlyMap<string, Draft>
+const MAX_PATTERN_LENGTH = 2_000
+/** Time limit for reading a schema, and for checking a value. A few references can make either take for ever. */
+const TIME_LIMIT_MS = 1_000
+/** Where the lengths of schema and value have a smaller product, and nothing refers, checking is quick. */
+const QUICK_PRODUCT = 10_000_000
+
+const sandbox = createContext({ work: undefined })
+const script = new Script('work()')
+
+/** @throws RangeError also when the work takes too long */
+function inTime<Value>(work: () => Value): Value {
+  sandbox.work = work
+  try {
+    return script.runInContext(sandbox, { timeout: TIME_LIMIT_MS }) as Value
+  } catch (error) {
+    const isLate = (error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
+    throw isLate ? new RangeError(`it takes more than ${TIME_LIMIT_MS} ms`) : error
+  } finally {
+    sandbox.work = undefined
+  }
+}
+
+/** Patterns match in linear time, so those with look-around and references to groups are refused. */
+function linearPattern(pattern: string): { test(text: string): boolean } {
+  if (pattern.length > MAX_PATTERN_LENGTH) throw new Error(`a pattern has more than ${MAX_PATTERN_LENGTH} characters`)
+  const compiled = RE2JS.compile(RE2JS.translateRegExp(pattern))
+  return { test: text => compiled.matcher(text).find() }
+}
+
+const QUIET: Options = { strict: false, validateFormats: false, logger: false }
+const OPTIONS: Options = {
+  ...QUIET,
+  validateSchema: false,
+  meta: false,
+  verbose: true,
+  ownProperties: true,
+  code: { regExp: Object.assign(linearPattern, { code: '' }) }
+}
+
+/** One for each draft, which knows how schemas themselves look. */
+const ofSchemas = new Map<Draft, Ajv>()
+
+/** @throws Error with the reason why it is no JSON Schema */
+export function createJsonSchema({ text, used }: SchemaSource): Codec {
+  const schema: unknown = JSON.parse(text)
+  const validate = inTime(() => compile(schema, used))
+  const refers = /"\$(ref|dynamicRef|recursiveRef)"/.test(text)
+  return {
+    name: isObject(schema) && typeof schema.title === 'string' ? schema.title : undefined,
+    encode: json => {
+      const value: unknown = JSON.parse(json)
+      const isQuick = !refers && text.length * json.length < QUICK_PRODUCT
+      if (!(isQuick ? validate(value) : inTime(() => validate(value)))) throw misfitOf(validate.errors![0]!)
+      return Buffer.from(json)
+    },
+    decode: bytes => {
+      if (!isJson(bytes)) throw new Undecodable('it is not JSON')
+      return bytes.toString()
+    }
+  }
+}
+
+function compile(schema: unknown, used: ReadonlyMap<string, string>): ValidateFunction {
+  const dialect = isObject(schema) ? String(schema.$schema) : ''
+  const Draft = [...DRAFTS].find(([name]) => dialect.includes(name))?.[1] ?? Ajv
+  const ajv = new Draft(OPTIONS)
+  // Ajv's own compares each item with each other one.
+  ajv.removeKeyword('uniqueItems')
+  const uniqueItems = (isWanted: boolean) => (items: readonly unknown[]) => !isWanted || areUnique(items)
+  ajv.addKeyword({
+    keyword: 'uniqueItems',
+    type: 'array',
+    error: { message: 'must have unique items' },
+    compile: uniqueItems
+  })
+  for (const [name, other] of used) ajv.addSchema(checked(JSON.parse(other), Draft), name)
+  const validate = ajv.compile(checked(schema, Draft))
+  if ('$async' in validate) throw new Error('$async is not known')
+  return validate
+}
+
+/** The schema without its draft, which is known then. */
+function checked(schema: unknown, Draft: Draft): AnySchema {
+  const ofDraft = ofSchemas.get(Draft) ?? new Draft(QUIET)
+  ofSchemas.set(Draft, ofDraft)
+  const { $schema, ...bare } = schema as Exclude<AnySchema, boolean>
+  const plain = isObject(schema) ? bare : (schema as AnySchema)
+  if (!ofDraft.validateSchema(plain)) throw new Error(ofDraft.errorsText(ofDraft.errors, { dataVar: 'schema' }))
+  return plain
+}
+
+const areUnique = (items: readonly unknown[]): boolean => new Set(items.map(canonical)).size === items.length
+
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, part: unknown) =>
+    isObject(part) ? ['object', ...Object.entries(part).sort(([one], [other]) => (one < other ? -1 : 1))] : part
+  )
+
+function misfitOf({ instancePath, message, params, data }: ErrorObject): Misfit {
+  const parts = instancePath.split('/').slice(1)
+  const path = parts.map(part => (/^\d+$/.test(part) ? Number(part) : part.replaceAll('~1', '/').replaceAll('~0', '~')))
+  const { additionalProperty: name } = params as { additionalProperty?: string }
+  return new Misfit(`it ${message}${name === undefined ? `, got ${shown(data)}` : ` such as ${shown(name)}`}`, path)
+}

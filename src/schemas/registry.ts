@@ -1,0 +1,220 @@
+import type { MonotonicClock } from '../core/model.js'
+import { SchemaError, type SchemaErrorDetails, type SchemaErrorReason } from './schema-error.js'
+import type { RegistryAnswer, Transport } from './transport.js'
+
+/** The formats by the names of Confluent's REST API. The registry says `JSON` for `JSONSCHEMA`. */
+export type SchemaFormat = 'AVRO' | 'JSONSCHEMA' | 'PROTOBUF'
+
+/** Another schema that a schema uses by `name`: a named type, a URI, or an imported file. */
+export interface SchemaReference {
+  readonly name: string
+  readonly subject: string
+  readonly version: number
+}
+
+/** A schema as the registry has it. */
+export interface SchemaText {
+  readonly format: SchemaFormat
+  readonly text: string
+  readonly references: readonly SchemaReference[]
+}
+
+/** The place of a schema in a subject. */
+export interface SchemaVersion {
+  readonly id: number
+  readonly version: number
+}
+
+/** Time limit of a call, over all URLs. */
+export const REGISTRY_TIMEOUT_MS = 5_000
+/** Larger answers are not read to their end. A schema of {@link MAX_SCHEMA_BYTES} fits, with its escapes. */
+const MAX_ANSWER_BYTES = 3 * 1024 * 1024
+const MAX_SUBJECT_LENGTH = 1_000
+const MAX_WORDS_LENGTH = 1_000
+/** After so many failures in a row, the registry is asked once in this time only. */
+const FAILURES_OF_CIRCUIT = 3
+const CIRCUIT_MS = 5_000
+
+/** Codes of the registry that say what is missing. */
+const MISSING: ReadonlyMap<number, SchemaErrorReason> = new Map([
+  [40401, 'unknownSubject'],
+  [40402, 'unknownVersion'],
+  [40403, 'unknownId']
+])
+
+/** Asks a schema registry. Its answers are checked, and all its errors are {@link SchemaError}s. */
+export class Registry {
+  readonly #urls: readonly string[]
+  readonly #transport: Transport
+  readonly #clock: MonotonicClock
+  /** Calls begin with the URL that has answered last. */
+  #first = 0
+  #failures = 0
+  #closedUntil = 0
+
+  constructor(urls: readonly string[], transport: Transport, clock: MonotonicClock) {
+    this.#urls = urls.map(url => url.replace(/\/+$/, ''))
+    this.#transport = transport
+    this.#clock = clock
+  }
+
+  async byId(id: number): Promise<SchemaText> {
+    return schemaIn(await this.#get(`/schemas/ids/${id}`))
+  }
+
+  /** @param guid in its usual form */
+  async byGuid(guid: string): Promise<SchemaText> {
+    return schemaIn(await this.#get(`/schemas/guids/${guid}`))
+  }
+
+  async byVersion(subject: string, version: number | 'latest'): Promise<SchemaText & SchemaVersion> {
+    const answer = await this.#get(`/subjects/${encoded(subject)}/versions/${version}`)
+    const found = versionIn(answer)
+    if (version !== 'latest' && found.version !== version) throw senseless(`it has version ${found.version}`)
+    return { ...schemaIn(answer), ...found }
+  }
+
+  /** The place of a schema in a subject; `undefined`: the subject does not have it. */
+  async lookUp(subject: string, schema: SchemaText): Promise<SchemaVersion | undefined> {
+    try {
+      return versionIn(await this.#call('POST', `/subjects/${encoded(subject)}`, bodyOf(schema)))
+    } catch (error) {
+      if (error instanceof SchemaError && MISSING.has(error.details.registry?.code ?? 0)) return undefined
+      throw error
+    }
+  }
+
+  async register(subject: string, schema: SchemaText): Promise<void> {
+    await this.#call('POST', `/subjects/${encoded(subject)}/versions`, bodyOf(schema))
+  }
+
+  #get(path: string): Promise<Fields> {
+    return this.#call('GET', path)
+  }
+
+  /** Calls the URLs in turn until one answers. */
+  async #call(method: 'GET' | 'POST', path: string, body?: string): Promise<Fields> {
+    const isTrial = this.#failures >= FAILURES_OF_CIRCUIT
+    if (isTrial && this.#clock() < this.#closedUntil) throw unreachable('it has not answered several times')
+    this.#closedUntil = this.#clock() + CIRCUIT_MS
+    let failure: SchemaError | undefined
+    for (let count = 0; count < this.#urls.length; count++) {
+      const at = (this.#first + count) % this.#urls.length
+      try {
+        const fields = await this.#ask(method, this.#urls[at]! + path, body)
+        this.#first = at
+        this.#failures = 0
+        return fields
+      } catch (error) {
+        failure = error as SchemaError
+        if (failure.reason !== 'registryUnreachable') {
+          this.#failures = 0
+          throw failure
+        }
+      }
+    }
+    this.#failures++
+    throw failure ?? unreachable('schemas.registry.urls names none')
+  }
+
+  async #ask(method: 'GET' | 'POST', url: string, body: string | undefined): Promise<Fields> {
+    const timeoutMs = Math.floor(REGISTRY_TIMEOUT_MS / this.#urls.length)
+    const limit = new AbortController()
+    const timer = setTimeout(() => limit.abort(), timeoutMs)
+    const { signal } = limit
+    try {
+      const aborted = new Promise<never>((_, reject) =>
+        signal.addEventListener('abort', () => reject(new Error(`no answer within ${timeoutMs} ms`)))
+      )
+      const answered = this.#transport.send({ method, url, body, signal }).then(fieldsOf)
+      return await Promise.race([answered, aborted])
+    } catch (error) {
+      throw error instanceof SchemaError ? error : unreachable((error as Error).message)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+async function fieldsOf({ status, body }: RegistryAnswer): Promise<Fields> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of body) {
+    length += chunk.length
+    if (length > MAX_ANSWER_BYTES) throw senseless(`it has more than ${MAX_ANSWER_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  const fields = objectIn(Buffer.concat(chunks).toString())
+  if (status >= 200 && status < 300 && fields !== undefined) return fields
+  const { error_code: code, message } = fields ?? {}
+  if (typeof code !== 'number' || status >= 500 || status === 429) {
+    throw unreachable(`it answered ${status}${typeof message === 'string' ? `: ${brief(message)}` : ''}`)
+  }
+  const words = brief(String(message))
+  throw refusal(MISSING.get(code) ?? 'refusedByRegistry', words, { registry: { code, message: words } })
+}
+
+function objectIn(text: string): Fields | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? (value as Fields) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const brief = (words: string): string => words.slice(0, MAX_WORDS_LENGTH)
+
+const refusal = (reason: SchemaErrorReason, words: string, details: SchemaErrorDetails): SchemaError =>
+  new SchemaError(reason, `the schema registry refuses: ${words}`, details)
+
+const unreachable = (why: string): SchemaError =>
+  new SchemaError('registryUnreachable', `the schema registry cannot be asked: ${why}`)
+
+const senseless = (why: string): SchemaError => unreachable(`its answer makes no sense: ${why}`)
+
+const FORMATS: ReadonlyMap<unknown, SchemaFormat> = new Map<unknown, SchemaFormat>([
+  [undefined, 'AVRO'],
+  [null, 'AVRO'],
+  ['AVRO', 'AVRO'],
+  ['JSON', 'JSONSCHEMA'],
+  ['PROTOBUF', 'PROTOBUF']
+])
+
+function schemaIn({ schema: text, schemaType, references }: Fields): SchemaText {
+  const format = FORMATS.get(schemaType)
+  if (typeof text !== 'string') throw senseless('it has no schema')
+  if (format === undefined) throw senseless('its schemaType is not known')
+  return { format, text, references: referencesIn(references ?? []) }
+}
+
+function referencesIn(references: unknown): readonly SchemaReference[] {
+  const isReference = (one: Partial<SchemaReference> | null): boolean =>
+    typeof one?.name === 'string' && typeof one.subject === 'string' && isId(one.version)
+  if (Array.isArray(references) && references.every(isReference)) return references as SchemaReference[]
+  throw senseless('its references are none')
+}
+
+function versionIn({ id, version }: Fields): SchemaVersion {
+  if (!isId(id) || !isId(version)) throw senseless('it has no id and version')
+  return { id, version }
+}
+
+const isId = (value: unknown): value is number => Number.isInteger(value) && (value as number) > 0
+
+const bodyOf = ({ format, text, references }: SchemaText): string =>
+  JSON.stringify({
+    schema: text,
+    ...(format !== 'AVRO' && { schemaType: format === 'JSONSCHEMA' ? 'JSON' : format }),
+    ...(references.length > 0 && { references })
+  })
+
+function encoded(subject: string): string {
+  // A dot or two would be another path.
+  if (/^\.{0,2}$/.test(subject) || subject.length > MAX_SUBJECT_LENGTH || /\p{Surrogate}/u.test(subject)) {
+    throw new SchemaError('unknownSubject', 'the name of the subject is none', { subject: brief(subject) })
+  }
+  return encodeURIComponent(subject)
+}

@@ -1,0 +1,87 @@
+import { LRUCache } from 'lru-cache'
+import type { MonotonicClock } from '../core/model.js'
+import { SchemaError } from './schema-error.js'
+
+/** For this time what failed is not tried again, so that a flood of wrong ids costs the registry little. */
+const FAILURE_LASTS_MS = 5_000
+/** So many different questions may wait at a time. */
+const MAX_WAITING = 1_000
+
+interface Entry {
+  readonly result: { readonly value: unknown } | { readonly error: Error }
+  readonly until: number
+}
+
+/**
+ * Answers by their questions, within a number of bytes. Those who ask the same question at a time share one answer. An
+ * answer that has become old serves on while the registry cannot be asked.
+ */
+export class Remembered {
+  readonly #entries: LRUCache<string, Entry>
+  readonly #waiting = new Map<string, Promise<unknown>>()
+  readonly #sizeOf: (value: unknown) => number
+  readonly #clock: MonotonicClock
+
+  constructor(maxBytes: number, sizeOf: (value: unknown) => number, clock: MonotonicClock) {
+    this.#entries = new LRUCache({ maxSize: maxBytes })
+    this.#sizeOf = sizeOf
+    this.#clock = clock
+  }
+
+  /** @param lastsMs how long an answer is used */
+  async get<Value>(
+    question: readonly unknown[],
+    ask: () => Promise<Value>,
+    lastsMs: (value: Value) => number = () => Number.POSITIVE_INFINITY
+  ): Promise<Value> {
+    const key = JSON.stringify(question)
+    const entry = this.#entries.get(key)
+    if (entry !== undefined && this.#clock() < entry.until) {
+      if ('error' in entry.result) throw entry.result.error
+      return entry.result.value as Value
+    }
+    let waiting = this.#waiting.get(key) as Promise<Value> | undefined
+    if (waiting === undefined) {
+      if (this.#waiting.size >= MAX_WAITING)
+        throw new SchemaError('registryUnreachable', 'too many schemas are asked for')
+      waiting = this.#ask(key, ask, lastsMs, entry).finally(() => this.#waiting.delete(key))
+      this.#waiting.set(key, waiting)
+    }
+    return waiting
+  }
+
+  /** The answer, where it is known and does not end. */
+  peek<Value>(question: readonly unknown[]): Value | undefined {
+    const entry = this.#entries.get(JSON.stringify(question))
+    return entry !== undefined && 'value' in entry.result ? (entry.result.value as Value) : undefined
+  }
+
+  set(question: readonly unknown[], value: unknown): void {
+    this.#remember(JSON.stringify(question), { value }, Number.POSITIVE_INFINITY)
+  }
+
+  async #ask<Value>(
+    key: string,
+    ask: () => Promise<Value>,
+    lastsMs: (value: Value) => number,
+    old: Entry | undefined
+  ): Promise<Value> {
+    try {
+      const value = await ask()
+      this.#remember(key, { value }, lastsMs(value))
+      return value
+    } catch (error) {
+      if (!(error instanceof SchemaError)) throw error
+      const isOldGood = old !== undefined && 'value' in old.result && error.reason === 'registryUnreachable'
+      const result = isOldGood ? old.result : { error }
+      this.#remember(key, result, FAILURE_LASTS_MS)
+      if ('error' in result) throw result.error
+      return result.value as Value
+    }
+  }
+
+  #remember(key: string, result: Entry['result'], lastsMs: number): void {
+    const size = key.length + this.#sizeOf('value' in result ? result.value : undefined)
+    this.#entries.set(key, { result, until: this.#clock() + lastsMs }, { size })
+  }
+}
