@@ -17,7 +17,8 @@ const BUDGETS: Readonly<Record<string, number>> = {
   kafka: 6_000,
   producer: 18_740,
   router: 10_780,
-  server: 9_700
+  schemas: 1_850,
+  server: 9_735
 }
 
 function linesIn(path: string): number {

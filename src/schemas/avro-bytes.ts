@@ -6,6 +6,8 @@ const MAX_KEPT_BYTES = 1024 * 1024
 /** So many values may be in each other, so that reading them ends before the stack does. */
 export const MAX_DEPTH = 300
 const MAX_NUMBER_BYTES = 10
+/** So many items and records of one value may have no bytes. */
+const MAX_EMPTY = 100_000
 /** Up to here, twice a number is exact in a double, also less one. */
 const EXACT = 2 ** 52
 /** So many times a writer may try a type of a union, for one record. */
@@ -122,13 +124,16 @@ export class AvroReader {
   /** The JSON so far. */
   text = ''
   depth = 0
+  #left: number
 
   constructor(bytes: Buffer) {
     this.bytes = bytes
+    this.#left = 2 * bytes.length + MAX_EMPTY
   }
 
   /** Called for each item and each record. They may have no bytes, so a few bytes could be any number of them. */
   check(): void {
+    if (--this.#left < 0) unreadable('it has too many values without bytes')
     if (this.depth > MAX_DEPTH) unreadable(`more than ${MAX_DEPTH} values are in each other`)
     if (this.text.length > MAX_TEXT_LENGTH) unreadable(`the JSON has more than ${MAX_TEXT_LENGTH} characters`)
   }

@@ -57,7 +57,7 @@ export const isObject = (value: unknown): value is JsonObject =>
 /** Stands for an integer, in a text that only this process sees. */
 const MARK = `${randomUUID()}:`
 const HAS_LONG = /\d{16}/
-const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*/g
+const TOKEN = /\\.|"|-?\d[\d.eE+-]*/g
 const LONG = /^-?\d{16,}$/
 
 /**
@@ -69,8 +69,11 @@ const LONG = /^-?\d{16,}$/
 export function parseExactly<Long>(text: string, long: (digits: string) => Long): unknown {
   const value: unknown = JSON.parse(text)
   if (!HAS_LONG.test(text)) return value
-  // The text is JSON, so each quote outside of a string begins a string that ends.
-  const marked = text.replace(TOKEN, token => (LONG.test(token) ? `"${MARK}${token}"` : token))
+  let isInString = false
+  const marked = text.replace(TOKEN, token => {
+    if (token === '"') isInString = !isInString
+    return isInString || !LONG.test(token) ? token : `"${MARK}${token}"`
+  })
   return JSON.parse(marked, (_, value: unknown) =>
     typeof value === 'string' && value.startsWith(MARK) ? long(value.slice(MARK.length)) : value
   )

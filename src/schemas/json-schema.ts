@@ -17,8 +17,8 @@ const DRAFTS = new Map([
 const MAX_PATTERN_LENGTH = 2_000
 /** Time limit for reading a schema, and for checking a value. A few references can make either take for ever. */
 const TIME_LIMIT_MS = 1_000
-/** Where the lengths of schema and value have a smaller product, and nothing refers, checking is quick. */
-const QUICK_PRODUCT = 10_000_000
+/** Where the lengths of schema and value have a smaller product, and there is neither a reference nor a pattern, checking is quick. */
+const QUICK_PRODUCT = 1_000_000
 
 const sandbox = createContext({ work: undefined })
 const script = new Script('work()')
@@ -60,12 +60,12 @@ const ofSchemas = new Map<Draft, Ajv>()
 export function createJsonSchema({ text, used }: SchemaSource): Codec {
   const schema: unknown = JSON.parse(text)
   const validate = inTime(() => compile(schema, used))
-  const refers = /"\$(ref|dynamicRef|recursiveRef)"/.test(text)
+  const mayBeSlow = /"(\$ref|\$dynamicRef|\$recursiveRef|pattern|patternProperties)"/.test(text)
   return {
     name: isObject(schema) && typeof schema.title === 'string' ? schema.title : undefined,
     encode: json => {
       const value: unknown = JSON.parse(json)
-      const isQuick = !refers && text.length * json.length < QUICK_PRODUCT
+      const isQuick = !mayBeSlow && text.length * json.length < QUICK_PRODUCT
       if (!(isQuick ? validate(value) : inTime(() => validate(value)))) throw misfitOf(validate.errors![0]!)
       return Buffer.from(json)
     },
@@ -77,8 +77,8 @@ export function createJsonSchema({ text, used }: SchemaSource): Codec {
 }
 
 function compile(schema: unknown, used: ReadonlyMap<string, string>): ValidateFunction {
-  const dialect = isObject(schema) ? String(schema.$schema) : ''
-  const Draft = [...DRAFTS].find(([name]) => dialect.includes(name))?.[1] ?? Ajv
+  const draft = isObject(schema) ? String(schema.$schema) : ''
+  const Draft = [...DRAFTS].find(([name]) => draft.includes(name))?.[1] ?? Ajv
   const ajv = new Draft(OPTIONS)
   // Ajv's own compares each item with each other one.
   ajv.removeKeyword('uniqueItems')
@@ -115,6 +115,11 @@ const canonical = (value: unknown): string =>
 function misfitOf({ instancePath, message, params, data }: ErrorObject): Misfit {
   const parts = instancePath.split('/').slice(1)
   const path = parts.map(part => (/^\d+$/.test(part) ? Number(part) : part.replaceAll('~1', '/').replaceAll('~0', '~')))
-  const { additionalProperty: name } = params as { additionalProperty?: string }
-  return new Misfit(`it ${message}${name === undefined ? `, got ${shown(data)}` : ` such as ${shown(name)}`}`, path)
+  const { additionalProperty: name, missingProperty } = params as {
+    additionalProperty?: string
+    missingProperty?: string
+  }
+  const got =
+    name !== undefined ? ` such as ${shown(name)}` : missingProperty === undefined ? `, got ${shown(data)}` : ''
+  return new Misfit(`it ${message}${got}`, path)
 }

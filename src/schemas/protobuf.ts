@@ -166,7 +166,8 @@ function fitted<Value>(work: () => Value): Value {
   } catch (error) {
     const { message, cause } = error as Error & { readonly cause?: { field?(): { readonly name: string } } }
     const name = cause?.field?.().name
-    throw new Misfit(message.replace(/^cannot decode .*? from JSON: /, ''), name === undefined ? [] : [name])
+    if (name === undefined) throw new Misfit(message)
+    throw new Misfit(message.replace(/^cannot (de|en)code .*? JSON: /, ''), [name])
   }
 }
 

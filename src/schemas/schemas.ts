@@ -152,6 +152,7 @@ export class Schemas {
   async #byText(wanted: WantedSchema, text: string): Promise<ResolvedSchema> {
     const { format = 'AVRO', references = [] } = wanted
     const schema: SchemaText = { format, text, references }
+    if (Buffer.byteLength(text) > MAX_SCHEMA_BYTES || references.length > MAX_REFERENCES) throw tooMuch()
     const hash = hashOf(schema)
     const read = (): Promise<Known> =>
       this.#remembered.get(['text', hash], () => this.#withCodec(schema, undefined, hash))
@@ -219,7 +220,7 @@ export class Schemas {
   async #withCodec(schema: SchemaText, id: number | undefined, hash = hashOf(schema)): Promise<Known> {
     const used = new Map<string, string>()
     const bytes = await this.#collect(schema, used, [], Buffer.byteLength(schema.text))
-    if (bytes > MAX_SCHEMA_BYTES) throw invalid(`it has more than ${MAX_SCHEMA_BYTES} bytes`, id)
+    if (bytes > MAX_SCHEMA_BYTES) throw tooMuch(id)
     try {
       return {
         ...schema,
@@ -244,7 +245,7 @@ export class Schemas {
       const place = `${subject}/${version}`
       if (path.includes(place)) throw invalid(`it uses itself by way of ${place}`)
       if (used.has(name)) continue
-      if (used.size + path.length >= MAX_REFERENCES) throw invalid(`it uses more than ${MAX_REFERENCES} others`)
+      if (used.size + path.length >= MAX_REFERENCES) throw tooMuch()
       const other = await this.#version(subject, version)
       if (other.format !== format) throw invalid(`it uses ${place}, which has another format`)
       bytes = await this.#collect(other, used, [...path, place], bytes + Buffer.byteLength(other.text))
@@ -272,6 +273,9 @@ const hashOf = ({ format, text, references }: SchemaText): string =>
 
 const invalid = (reason: string, id?: number): SchemaError =>
   new SchemaError('invalidSchema', `the schema cannot be used: ${reason}`, { id })
+
+const tooMuch = (id?: number): SchemaError =>
+  invalid(`it has more than ${MAX_SCHEMA_BYTES} bytes, or uses more than ${MAX_REFERENCES} others`, id)
 
 function checkFormat({ id, format }: Known, wanted: WantedSchema): void {
   if (wanted.format === undefined || wanted.format === format) return

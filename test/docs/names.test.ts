@@ -184,6 +184,10 @@ const flagsOfOthers: readonly string[] = [
 
 /** Names in capitals that are not Kafka's. */
 const namesOfOthers: ReadonlySet<string> = new Set([
+  // Of Confluent's REST API.
+  'TOPIC_NAME',
+  'RECORD_NAME',
+  'TOPIC_RECORD_NAME',
   'EU_WEST',
   'NO_COLOR',
   'GATE_SECONDS',

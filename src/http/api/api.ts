@@ -6,6 +6,7 @@ import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { bytes, host, listenPort, milliseconds } from '../../core/settings/units.js'
 import type { Durability, Gateway } from '../../gateway/gateway.js'
+import type { Schemas } from '../../schemas/schemas.js'
 import type { Access } from '../access/access.js'
 import type { Admission } from '../exchange/admission.js'
 import type { CountedCalls } from '../exchange/other-protocols.js'
@@ -27,6 +28,8 @@ export interface ApiContext<Settings> {
   readonly diskAdmission?: Admission | undefined
   /** Compressed bodies are decoded, also where the original keeps them (`http.decodedApis`). */
   readonly decodesBodies?: boolean | undefined
+  /** Writes and reads records with schemas. Absent: no schema registry is configured. */
+  readonly schemas?: Schemas | undefined
   /** The version of Castellan. */
   readonly version?: string | undefined
   /** Addresses and networks of proxies that may say how clients reach them (`http.trustedProxies`). */

@@ -19,6 +19,7 @@ export interface ApisDeps
     | 'metrics'
     | 'refused'
     | 'undecodable'
+    | 'schemas'
     | 'statsd'
     | 'now'
     | 'clock'

@@ -60,6 +60,7 @@ import { registerClusters, registerReadiness, reportToStatsd } from './metrics.j
 import { certificateViews, ProcessStatusReader, servedStatus } from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
 import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
+import { openSchemas } from './schemas.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
 import type { WorkerPlace } from './worker-order.js'
 
@@ -440,6 +441,7 @@ class ProcessParts {
         diskAdmission: this.#admission(this.#clusters.queue.capacity, 'disk'),
         calls: counts.calls,
         idempotency,
+        schemas: openSchemas(this.#config.schemas, this.#shutdown),
         access,
         tls: security.certificates,
         shared: peers && ((api, question) => peers.parent.call('shared', { api, question }, SHARED_TIMEOUT_MS)),

@@ -27,6 +27,7 @@ export function crossCheck(config: Config, role: Role, environment: Environment,
     ...checkApis(config, apis),
     ...checkEmbedded(config, environment),
     ...checkPeers(config),
+    ...checkRegistry(config),
     ...checkClusters(config)
   ]
 }
@@ -125,6 +126,13 @@ function checkPeers({ peers, workers }: Config): string[] {
   return problems
 }
 
+function checkRegistry({ schemas: { registry } }: Config): string[] {
+  if ((registry.certFile === undefined) !== (registry.keyFile === undefined)) {
+    return ['schemas.registry: certFile and keyFile go together']
+  }
+  return problemsOfTlsFiles('schemas.registry', registry)
+}
+
 function checkClusters(config: Config): string[] {
   return Object.entries(config.clusters).flatMap(([name, cluster]) => {
     const problems: string[] = []
@@ -172,7 +180,8 @@ export function warnings(config: Config, listed: readonly HttpApi[] = apis): str
       ({ setting, host }) => `${setting} is ${host}: clients that can reach it can use it without authentication`
     ),
     ...accessWarnings(config, hosts),
-    ...clusterWarnings(config)
+    ...clusterWarnings(config),
+    ...registryWarnings(config)
   ]
 }
 
@@ -195,6 +204,11 @@ function clusterWarnings(config: Config): string[] {
     }
     return lines
   })
+}
+
+function registryWarnings({ schemas: { registry } }: Config): string[] {
+  const isSent = registry.credentials !== undefined && registry.urls.some(url => isReadable(new URL(url)))
+  return isSent ? ['schemas.registry.credentials are sent in clear text to an http URL; use https'] : []
 }
 
 const isReadable = ({ protocol, hostname }: URL): boolean => protocol === 'http:' && !isLoopback(hostname)

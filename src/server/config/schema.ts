@@ -13,6 +13,7 @@ import { walSettings } from '../../producer/log/settings.js'
 import { deliverySettings } from '../../producer/memory/settings.js'
 import { receiptSettings } from '../../producer/receipts/settings.js'
 import { cacheSettings, routerSettings } from '../../router/routing/settings.js'
+import { schemasSettings } from '../../schemas/settings.js'
 import { peersSettings } from '../peers/settings.js'
 import { setAdvancedApart } from './advanced.js'
 import {
@@ -55,6 +56,7 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
     receipts: receiptSettings,
     idempotency: idempotencySettings,
     cache: cacheSettings,
+    schemas: schemasSettings,
     log: logSettings,
     metrics: metricsSettings,
     statsd: statsdSettings,

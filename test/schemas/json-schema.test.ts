@@ -1,0 +1,156 @@
+import { expect } from 'chai'
+import { checkRows } from '../support/rows.js'
+import { errorOf, SchemasStage } from './stage.js'
+
+const MIB = 1024 * 1024
+const ofDraft = (draft: string, schema: object): string => JSON.stringify({ $schema: draft, ...schema })
+
+/** A schema of each draft, with a value that only this draft, or a later one, refuses. */
+const drafts: readonly (readonly [schema: string, good: string, bad: string, error: string])[] = [
+  [
+    ofDraft('http://json-schema.org/draft-04/schema#', { type: 'integer', maximum: 5, exclusiveMaximum: true }),
+    '4',
+    '5',
+    'it must be < 5, got 5'
+  ],
+  [
+    ofDraft('http://json-schema.org/draft-06/schema#', { const: 1, exclusiveMaximum: 5 }),
+    '1',
+    '2',
+    'it must be equal to constant, got 2'
+  ],
+  [
+    ofDraft(
+      'http://json-schema.org/draft-07/schema#',
+      JSON.parse('{"if":{"type":"string"},"then":{"minLength":2}}') as object
+    ),
+    '1',
+    '"a"',
+    'it must NOT have fewer than 2 characters, got string "a"'
+  ],
+  [
+    ofDraft('https://json-schema.org/draft/2019-09/schema', { properties: { a: {} }, unevaluatedProperties: false }),
+    '{"a":1}',
+    '{"b":1}',
+    'it must NOT have unevaluated properties, got object'
+  ],
+  [
+    ofDraft('https://json-schema.org/draft/2020-12/schema', { prefixItems: [{ type: 'string' }], items: false }),
+    '["a"]',
+    '[1]',
+    '[0]: it must be string, got 1'
+  ],
+  [
+    '{"type":"object","required":["constructor","__proto__"]}',
+    '{"constructor":1,"__proto__":2}',
+    '{}',
+    "it must have required property 'constructor'"
+  ],
+  [
+    '{"additionalProperties":false}',
+    '{}',
+    '{"__proto__":1}',
+    'it must NOT have additional properties such as string "__proto__"'
+  ],
+  [
+    '{"properties":{"a/b":{"items":{"type":"null"}}}}',
+    '{"a/b":[null]}',
+    '{"a/b":[null,1]}',
+    'a/b[1]: it must be null, got 1'
+  ],
+  [
+    '{"pattern":"^(a+)+$"}',
+    '"aaa"',
+    JSON.stringify(`${'a'.repeat(50_000)}b`),
+    'it must match pattern "^(a+)+$", got string'
+  ],
+  ['{"pattern":"\\\\u00e9\\\\d"}', '"xé1"', '"e1"', 'it must match pattern "\\u00e9\\d", got string "e1"'],
+  [
+    '{"uniqueItems":true}',
+    '[1,"1",{"a":1,"b":2},{"a":2},[["a",1]],{"a":1}]',
+    '[{"a":1,"b":[2]},0,{"b":[2],"a":1}]',
+    'it must have unique items, got array'
+  ],
+  ['true', '1', '{', 'it is not JSON'],
+  ['false', '', '1', 'it boolean schema is false, got 1']
+]
+
+const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
+  ['{', /JSON/],
+  ['5', /schema must be object,boolean/],
+  ['{"type":"strin"}', /schema\/type must be equal to one of the allowed values/],
+  [
+    '{"$schema":"http://json-schema.org/draft-04/schema#","exclusiveMaximum":5}',
+    /must have property maximum when property exclusiveMaximum is present/
+  ],
+  ['{"$ref":"http://localhost/other.json"}', /can't resolve reference/],
+  ['{"pattern":"(?=a)"}', /invalid/],
+  ['{"pattern":"(a)\\\\1"}', /invalid escape/],
+  [JSON.stringify({ pattern: 'a'.repeat(2_001) }), /a pattern has more than 2000 characters/],
+  ['{"$async":true}', /\$async/],
+  [`${'{"items":'.repeat(10_000)}{}${'}'.repeat(10_000)}`, /nested too deeply|takes more than/]
+]
+
+describe('JSON Schema', () => {
+  const resolve = (schema: string, stage = new SchemasStage()) => stage.resolve({ schema, format: 'JSONSCHEMA' })
+
+  it('checks values by its drafts 4 to 2020-12, and says where they do not fit', () =>
+    checkRows(drafts, async ([schema, good, bad, error]) => {
+      const resolved = await resolve(schema)
+      if (good !== '')
+        expect(resolved.encode(good).toString('latin1', 5)).to.equal(Buffer.from(good).toString('latin1'))
+      expect(await errorOf(() => resolved.encode(bad))).to.equal(`doesNotFit: ${error} (schema 1)`)
+    }))
+
+  it('refuses what is no schema, with the reason', () =>
+    checkRows(invalid, async ([schema, reason]) => {
+      expect(await errorOf(() => resolve(schema)))
+        .to.match(/^invalidSchema: the schema cannot be used: /)
+        .and.match(reason)
+    }))
+
+  it('writes and reads a value byte for byte', async () => {
+    const stage = new SchemasStage()
+    const schema = await resolve('{"title":"Order"}', stage)
+    const json = ' { "id" : 9007199254740993, "a":1.10, "a":2, "e":"\\u00e9é" }'
+    expect(stage.read(schema, json)).to.equal(json)
+    expect(
+      (await stage.resolve({ id: schema.id, strategy: 'RECORD_NAME', mayRegister: () => true }).catch(() => undefined))
+        ?.subject
+    ).to.equal(undefined)
+    expect(stage.decode(Buffer.from('0000000001ff', 'hex'))).to.equal('it does not fit its schema: it is not JSON')
+    expect(await errorOf(() => schema.encode(Buffer.from('22ff22', 'hex')))).to.match(/it is not JSON/)
+  })
+
+  it('takes the subject of its title', async () => {
+    const stage = new SchemasStage()
+    const { subject } = await stage.resolve({
+      schema: '{"title":"Order"}',
+      format: 'JSONSCHEMA',
+      strategy: 'RECORD_NAME'
+    })
+    expect(subject).to.equal('Order')
+  })
+
+  it('uses schemas by their names', async () => {
+    const stage = new SchemasStage()
+    stage.registry.add('price', {
+      schema: '{"$schema":"http://json-schema.org/draft-07/schema#","type":"number"}',
+      schemaType: 'JSON'
+    })
+    const references = [{ name: 'price.json', subject: 'price', version: 1 }]
+    const schema = await stage.resolve({
+      schema: '{"properties":{"p":{"$ref":"price.json"}}}',
+      format: 'JSONSCHEMA',
+      references
+    })
+    expect(stage.read(schema, '{"p":1}')).to.equal('{"p":1}')
+    expect(await errorOf(() => schema.encode('{"p":"1"}'))).to.match(/p: it must be number/)
+  })
+
+  it('compares the items of a long array in linear time', async () => {
+    const schema = await resolve('{"uniqueItems":true}')
+    const items = Array.from({ length: 100_000 }, (_, at) => ({ at }))
+    expect(schema.encode(JSON.stringify(items)).length).to.be.below(2 * MIB)
+  })
+})

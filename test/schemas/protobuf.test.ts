@@ -1,0 +1,208 @@
+import { expect } from 'chai'
+import { checkRows } from '../support/rows.js'
+import { errorOf, SchemasStage } from './stage.js'
+
+const FILE = `
+syntax = "proto3";
+package shop.v1;
+import "google/protobuf/timestamp.proto";
+import "google/protobuf/struct.proto";
+import "google/protobuf/wrappers.proto";
+enum Color { RED = 0; GREEN = 1; }
+message Order {
+  int32 order_id = 1;
+  int64 big = 2;
+  repeated int32 numbers = 3;
+  map<string, Item> items = 4;
+  Item first = 5;
+  optional int32 maybe = 6;
+  oneof either { string text = 7; bool flag = 8; }
+  bytes raw = 9;
+  Color color = 10;
+  google.protobuf.Timestamp at = 11;
+  double ratio = 12;
+  float share = 13;
+  string named = 14 [json_name = "nom"];
+  google.protobuf.Value any = 15;
+  google.protobuf.Int64Value wrapped = 16;
+  sint32 zig = 17;
+  fixed64 wide = 18;
+  string constructor = 19;
+  map<string, string> names = 20;
+  message Item { string sku = 1; Order in_order = 2; message Deep { int32 n = 1; } }
+  message Second { int32 n = 1; }
+}
+message Other { Order.Item item = 1; repeated Color colors = 2; }
+`
+const ZEROS = {
+  orderId: 0,
+  big: '0',
+  numbers: [],
+  items: {},
+  raw: '',
+  color: 'RED',
+  ratio: 0,
+  share: 0,
+  nom: '',
+  zig: 0,
+  wide: '0',
+  constructor: '',
+  names: {}
+}
+
+/** The bytes behind the id in hexadecimal digits, and what is read besides zeros; absent: the same as was written. */
+const written: readonly (readonly [json: string, hex: string, read?: object])[] = [
+  ['{}', '00'],
+  ['{"orderId":1}', '000801'],
+  ['{"order_id":-1}', '0008ffffffffffffffffff01', { orderId: -1 }],
+  ['{"orderId":0,"color":"RED","nom":""}', '00', {}],
+  ['{"big":9007199254740993}', '00108180808080808010', { big: '9007199254740993' }],
+  ['{"big":"-9223372036854775808"}', '001080808080808080808001'],
+  ['{"numbers":[1,2]}', '001a020102'],
+  ['{"items":{"a":{"sku":"x"}}}', '0022080a0161120' + '30a0178', { items: { a: { sku: 'x' } } }],
+  ['{"maybe":0}', '003000'],
+  ['{"flag":false}', '004000'],
+  ['{"raw":"/wA="}', '004a02ff00'],
+  ['{"raw":"_wA"}', '004a02ff00', { raw: '/wA=' }],
+  ['{"color":"GREEN"}', '005001'],
+  ['{"color":1}', '005001', { color: 'GREEN' }],
+  ['{"color":7}', '005007'],
+  ['{"at":"2026-01-31T12:00:00.500Z"}', '005a0c08c0ddf7cb061080cab5ee01'],
+  ['{"ratio":"NaN"}', '0061000000000000f87f'],
+  ['{"share":0.1}', '006dcdcccc3d', { share: 0.10000000149011612 }],
+  ['{"nom":"x"}', '00720178'],
+  ['{"named":"x"}', '00720178', { nom: 'x' }],
+  ['{"any":null}', '007a020800'],
+  ['{"any":{"a":[1,"b",null,true]}}', '007a232a210a1f0a0161121a32180a0911000000000000f03f0a031a01620a0208000a022001'],
+  ['{"wrapped":"0"}', '00820100'],
+  ['{"zig":-1}', '00880101'],
+  ['{"wide":"18446744073709551615"}', '009101ffffffffffffffff'],
+  ['{"constructor":"x"}', '009a010178'],
+  [
+    '{"names":{"__proto__":"x"}}',
+    '00a2010e0a095f5f70726f746f5f5f120178',
+    { names: JSON.parse('{"__proto__":"x"}') as object }
+  ],
+  ['{"first":null}', '00', {}]
+]
+
+const misfits: readonly (readonly [json: string, error: RegExp])[] = [
+  ['{"nothing":1}', /key "nothing" is unknown/],
+  ['{"orderId":"x"}', /order_id: expected number \(int32\)/],
+  ['{"orderId":2147483648}', /order_id: .*2147483648/],
+  ['{"big":1.5}', /big: /],
+  ['{"big":9223372036854775808}', /big: /],
+  ['{"color":"BLUE"}', /"BLUE"/],
+  ['{"text":"a","flag":true}', /either: oneof set multiple times/],
+  ['{"first":{"sku":1}}', /sku: expected string, got 1/],
+  ['{"at":"yesterday"}', /Timestamp/],
+  ['{"raw":"#"}', /raw: /],
+  ['[]', /Order/],
+  ['null', /Order/],
+  ['{', /it is not JSON/]
+]
+
+const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
+  ['', /it has no message/],
+  ['syntax = "proto3"; enum E { A = 0; }', /it has no message/],
+  ['message {', /illegal type name/],
+  ['syntax = "proto3"; message M { Missing m = 1; }', /no such type: Missing|Missing/],
+  ['syntax = "proto3"; message M { int32 a = 1; int32 a = 2; }', /duplicate name 'a'/],
+  ['syntax = "proto2"; message M { optional group G = 1 { optional int32 a = 1; } }', /group/],
+  [`syntax = "proto3"; ${'message M { '.repeat(10_000)}${'}'.repeat(10_000)}`, /nested too deeply|max depth|depth/]
+]
+
+describe('Protobuf', () => {
+  const resolve = (stage = new SchemasStage(), schema = FILE) => stage.resolve({ schema, format: 'PROTOBUF' })
+
+  it('writes and reads the JSON of its specification', () =>
+    checkRows(written, async ([json, hex, read = JSON.parse(json) as object]) => {
+      const stage = new SchemasStage()
+      const schema = await resolve(stage)
+      const bytes = schema.encode(json)
+      expect(bytes.toString('hex')).to.equal(`0000000001${hex}`)
+      expect(JSON.parse(stage.decode(bytes))).to.deep.equal({ ...ZEROS, ...read })
+    }))
+
+  it('says which field does not fit, and why', () =>
+    checkRows(misfits, async ([json, error]) => {
+      const schema = await resolve()
+      expect(await errorOf(() => schema.encode(json)))
+        .to.match(/^doesNotFit: .* \(schema 1\)$/)
+        .and.match(error)
+    }))
+
+  it('refuses what is no schema, with the reason', () =>
+    checkRows(invalid, async ([schema, reason]) => {
+      expect(await errorOf(() => resolve(new SchemasStage(), schema)))
+        .to.match(/^invalidSchema: /)
+        .and.match(reason)
+    }))
+
+  it('reads nested and later messages by their path', async () => {
+    const stage = new SchemasStage()
+    await resolve(stage)
+    const read = (hex: string): string => stage.decode(Buffer.from(`0000000001${hex}`, 'hex'))
+    expect(read('0202' + '0a020a00')).to.equal('{"item":{"sku":""},"colors":[]}')
+    expect(read('0400020801')).to.equal('{"n":1}')
+    expect(read('060000000801')).to.equal('{"n":1}')
+    expect(read('0202' + '12020001')).to.equal('{"colors":["RED","GREEN"]}')
+    expect(read('0204')).to.equal('it does not fit its schema: its schema has no such message')
+    expect(read('0201')).to.equal('it does not fit its schema: its schema has no such message')
+    expect(read('000a')).to.match(/^it does not fit its schema: /)
+    expect(read('')).to.match(/^it does not fit its schema: /)
+    expect(read('00ff01' + '7f')).to.match(/^it does not fit its schema: /)
+  })
+
+  it('has the name of its message', async () => {
+    const { subject } = await new SchemasStage().resolve({ schema: FILE, format: 'PROTOBUF', strategy: 'RECORD_NAME' })
+    expect(subject).to.equal('shop.v1.Order')
+  })
+
+  it('uses files by their names, also of its own package', async () => {
+    const stage = new SchemasStage()
+    stage.registry.add('price', {
+      schema: 'syntax = "proto3"; package shop; message Price { int64 cents = 1; }',
+      schemaType: 'PROTOBUF'
+    })
+    const references = [{ name: 'shop/price.proto', subject: 'price', version: 1 }]
+    const file = 'syntax = "proto3"; package shop; import "shop/price.proto"; message Item { Price price = 1; }'
+    const schema = await stage.resolve({ schema: file, format: 'PROTOBUF', references })
+    expect(stage.read(schema, '{"price":{"cents":"5"}}')).to.equal('{"price":{"cents":"5"}}')
+  })
+
+  it('knows required fields of proto2, and its fields that are not packed', async () => {
+    const file =
+      'syntax = "proto2"; message M { required int32 a = 1; repeated int32 b = 2; optional string c = 3 [default = "x"]; }'
+    const stage = new SchemasStage()
+    const schema = await resolve(stage, file)
+    expect(schema.encode('{"a":0,"b":[1,2]}').toString('hex')).to.equal('0000000001' + '00' + '0800' + '10011002')
+    expect(stage.read(schema, '{"a":0}')).to.equal('{"a":0,"b":[]}')
+    expect(await errorOf(() => schema.encode('{}'))).to.match(/^doesNotFit: .*required/)
+  })
+
+  it('refuses few bytes, and short JSON, of very many fields', async () => {
+    const fields = Array.from({ length: 1_000 }, (_, at) => `int32 f${at} = ${at + 2};`).join(' ')
+    const stage = new SchemasStage()
+    const schema = await resolve(stage, `syntax = "proto3"; message M { repeated M m = 1; ${fields} }`)
+    const bytes = Buffer.concat([schema.encode('{}'), Buffer.alloc(20_000).fill(Buffer.from('0a00', 'hex'))])
+    expect(stage.decode(bytes)).to.equal('it does not fit its schema: its JSON would be too large')
+    expect(await errorOf(() => schema.encode(`{"m":[${'{},'.repeat(9_999)}{}]}`))).to.match(
+      /^tooLarge: it has too many messages/
+    )
+  })
+
+  it('writes and reads no messages that are nested too deeply', async () => {
+    const stage = new SchemasStage()
+    const schema = await resolve(stage, 'syntax = "proto3"; message M { M m = 1; }')
+    expect(await errorOf(() => schema.encode(`${'{"m":'.repeat(10_000)}{}${'}'.repeat(10_000)}`))).to.match(
+      /depth|deep/
+    )
+    let bytes = Buffer.alloc(0)
+    for (let depth = 0; depth < 1_000; depth++) {
+      const length = bytes.length < 128 ? [bytes.length] : [(bytes.length & 127) | 128, bytes.length >> 7]
+      bytes = Buffer.concat([Buffer.from([10, ...length]), bytes])
+    }
+    expect(stage.decode(Buffer.concat([schema.encode('{}'), bytes]))).to.match(/depth|deep/)
+  })
+})
