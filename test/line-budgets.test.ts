@@ -17,7 +17,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   kafka: 6_000,
   producer: 18_740,
   router: 10_780,
-  schemas: 1_850,
+  schemas: 1_800,
   server: 9_735
 }
 

@@ -58,17 +58,13 @@ export class Registry {
     this.#clock = clock
   }
 
-  async byId(id: number): Promise<SchemaText> {
-    return schemaIn(await this.#get(`/schemas/ids/${id}`))
-  }
-
-  /** @param guid in its usual form */
-  async byGuid(guid: string): Promise<SchemaText> {
-    return schemaIn(await this.#get(`/schemas/guids/${guid}`))
+  /** @param name the id, or the GUID */
+  async byName(name: number | string): Promise<SchemaText> {
+    return schemaIn(await this.#call('GET', `/schemas/${typeof name === 'number' ? 'ids' : 'guids'}/${name}`))
   }
 
   async byVersion(subject: string, version: number | 'latest'): Promise<SchemaText & SchemaVersion> {
-    const answer = await this.#get(`/subjects/${encoded(subject)}/versions/${version}`)
+    const answer = await this.#call('GET', `/subjects/${encoded(subject)}/versions/${version}`)
     const found = versionIn(answer)
     if (version !== 'latest' && found.version !== version) throw senseless(`it has version ${found.version}`)
     return { ...schemaIn(answer), ...found }
@@ -86,10 +82,6 @@ export class Registry {
 
   async register(subject: string, schema: SchemaText): Promise<void> {
     await this.#call('POST', `/subjects/${encoded(subject)}/versions`, bodyOf(schema))
-  }
-
-  #get(path: string): Promise<Fields> {
-    return this.#call('GET', path)
   }
 
   /** Calls the URLs in turn until one answers. */

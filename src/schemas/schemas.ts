@@ -86,14 +86,8 @@ const ANSWER_BYTES = 4_096
 /** The latest version, and that a schema is not registered, are asked for again after this time. */
 const SHORT_MS = 5_000
 
-interface Hashed extends SchemaText {
-  readonly hash: string
-}
-
 /** A schema with its codec. */
-interface Known extends Hashed {
-  /** Absent until the registry has told it. */
-  readonly id: number | undefined
+interface Known extends SchemaText {
   readonly codec: Codec
 }
 
@@ -126,21 +120,21 @@ export class Schemas {
    */
   async decode(bytes: Uint8Array, header?: Uint8Array): Promise<Decoded> {
     const framed = unframed(bytes, header)
-    if (typeof framed === 'string') return { type: 'undecodable', cause: framed }
-    const { id, guid } = framed
+    if (framed === undefined) return UNFRAMED
     try {
-      return decoded(await inTime(guid === undefined ? this.#known(id!) : this.#knownByGuid(guid)), framed)
+      return decoded(await inTime(this.#known(framed.name)), framed)
     } catch (error) {
-      if (!(error instanceof SchemaError) || !UNDECODABLE.has(error.reason)) throw error
-      return { type: 'undecodable', cause: error.message, id }
+      const { reason, message } = error as SchemaError
+      if (reason !== 'unknownId' && reason !== 'invalidSchema') throw error
+      return { type: 'undecodable', cause: message, id: framed.id }
     }
   }
 
   /** The same without a promise; `undefined`: the schema is not in memory, so use {@link decode}. */
   decodeKnown(bytes: Uint8Array, header?: Uint8Array): Decoded | undefined {
     const framed = unframed(bytes, header)
-    if (typeof framed === 'string') return { type: 'undecodable', cause: framed }
-    const known = this.#remembered.peek<Known>(framed.guid === undefined ? ['id', framed.id] : ['guid', framed.guid])
+    if (framed === undefined) return UNFRAMED
+    const known = this.#remembered.peek<Known>(['id', framed.name])
     return known && decoded(known, framed)
   }
 
@@ -153,81 +147,74 @@ export class Schemas {
     const { format = 'AVRO', references = [] } = wanted
     const schema: SchemaText = { format, text, references }
     if (Buffer.byteLength(text) > MAX_SCHEMA_BYTES || references.length > MAX_REFERENCES) throw tooMuch()
-    const hash = hashOf(schema)
-    const read = (): Promise<Known> =>
-      this.#remembered.get(['text', hash], () => this.#withCodec(schema, undefined, hash))
+    const read = (): Promise<Known> => this.#remembered.get(['text', hashOf(schema)], () => this.#withCodec(schema))
     const needsName = wanted.subject === undefined && (wanted.strategy ?? 'TOPIC_NAME') !== 'TOPIC_NAME'
     // A schema is read only when the registry has it, or the client may register it: reading takes time.
     const subject = subjectOf(wanted, needsName ? (await read()).codec.name : undefined)
-    const found = await this.#versionIn(subject, { ...schema, hash })
-    if (found !== undefined) return this.#resolved(await read(), subject, found)
-    if (!wanted.mayRegister(subject)) {
+    const found = await this.#placeIn(subject, schema)
+    if (found === undefined && !wanted.mayRegister(subject)) {
       const message = `the schema is not in the subject ${subject} yet, and the client may not register it`
       throw new SchemaError('mayNotRegister', message, { subject })
     }
     const known = await read()
-    const registered = await this.#remembered.get(['registered', subject, hash], async () => {
-      await this.#registry.register(subject, known)
-      return this.#registry.lookUp(subject, known)
+    const place = found ?? (await this.#register(subject, schema))
+    this.#remembered.set(['id', place.id], known)
+    return resolved(known, subject, place)
+  }
+
+  async #register(subject: string, schema: SchemaText): Promise<SchemaVersion> {
+    const place = await this.#remembered.get(['registered', subject, hashOf(schema)], async () => {
+      await this.#registry.register(subject, schema)
+      const place = await this.#registry.lookUp(subject, schema)
+      return place ?? fail('registryUnreachable', 'the schema registry does not find what it has registered')
     })
-    if (registered === undefined)
-      throw new SchemaError('registryUnreachable', 'the schema registry does not find what it has registered')
-    this.#remembered.set(['version', subject, hash], registered)
-    return this.#resolved(known, subject, registered)
+    this.#remembered.set(['place', subject, hashOf(schema)], place)
+    return place
   }
 
   async #byId(wanted: WantedSchema, id: number): Promise<ResolvedSchema> {
     const known = await this.#known(id)
-    checkFormat(known, wanted)
+    checkFormat(known, id, wanted)
     const subject = subjectOf(wanted, known.codec.name)
-    const found = await this.#versionIn(subject, known)
-    if (found?.id !== id)
-      throw new SchemaError('otherSubject', `the subject ${subject} does not have schema ${id}`, { subject, id })
-    return this.#resolved(known, subject, found)
+    const found = await this.#placeIn(subject, known)
+    if (found?.id === id) return resolved(known, subject, found)
+    throw new SchemaError('otherSubject', `the subject ${subject} does not have schema ${id}`, { subject, id })
   }
 
   async #byVersion(wanted: WantedSchema, version: number | 'latest'): Promise<ResolvedSchema> {
     const subject = subjectOf(wanted, undefined)
     const found = await this.#version(subject, version)
     const known = await this.#known(found.id, found)
-    checkFormat(known, wanted)
-    return this.#resolved(known, subject, found)
+    checkFormat(known, found.id, wanted)
+    return resolved(known, subject, found)
   }
 
   /** The place of a schema in a subject, if it has one. */
-  #versionIn(subject: string, schema: Hashed): Promise<SchemaVersion | undefined> {
-    const ask = (): Promise<SchemaVersion | undefined> => this.#registry.lookUp(subject, schema)
-    return this.#remembered.get(['version', subject, schema.hash], ask, found =>
-      found === undefined ? SHORT_MS : Infinity
-    )
+  #placeIn(subject: string, schema: SchemaText): Promise<SchemaVersion | undefined> {
+    const ask = () => this.#registry.lookUp(subject, schema)
+    return this.#remembered.get(['place', subject, hashOf(schema)], ask, place => (place ? Infinity : SHORT_MS))
   }
 
   #version(subject: string, version: number | 'latest'): Promise<SchemaText & SchemaVersion> {
-    const ask = (): Promise<SchemaText & SchemaVersion> => this.#registry.byVersion(subject, version)
-    return this.#remembered.get(['schema', subject, version], ask, () => (version === 'latest' ? SHORT_MS : Infinity))
+    const ask = () => this.#registry.byVersion(subject, version)
+    return this.#remembered.get(['version', subject, version], ask, () => (version === 'latest' ? SHORT_MS : Infinity))
   }
 
-  #known(id: number, schema?: SchemaText): Promise<Known> {
-    return this.#remembered.get(['id', id], async () => this.#withCodec(schema ?? (await this.#registry.byId(id)), id))
-  }
-
-  #knownByGuid(guid: string): Promise<Known> {
-    return this.#remembered.get(['guid', guid], async () =>
-      this.#withCodec(await this.#registry.byGuid(guid), undefined)
+  /** @param name the id, or the GUID */
+  #known(name: number | string, schema?: SchemaText): Promise<Known> {
+    const id = typeof name === 'number' ? name : undefined
+    return this.#remembered.get(['id', name], async () =>
+      this.#withCodec(schema ?? (await this.#registry.byName(name)), id)
     )
   }
 
-  async #withCodec(schema: SchemaText, id: number | undefined, hash = hashOf(schema)): Promise<Known> {
+  async #withCodec(schema: SchemaText, id?: number): Promise<Known> {
     const used = new Map<string, string>()
     const bytes = await this.#collect(schema, used, [], Buffer.byteLength(schema.text))
     if (bytes > MAX_SCHEMA_BYTES) throw tooMuch(id)
     try {
-      return {
-        ...schema,
-        id,
-        hash,
-        codec: await createCodec(schema.format, { text: schema.text, used }, this.#isStrict)
-      }
+      const codec = await createCodec(schema.format, { text: schema.text, used }, this.#isStrict)
+      return { ...schema, codec }
     } catch (error) {
       throw invalid(wordsOf(error as Error), id)
     }
@@ -240,8 +227,7 @@ export class Schemas {
     path: readonly string[],
     bytes: number
   ): Promise<number> {
-    if (bytes > MAX_SCHEMA_BYTES) return bytes
-    for (const { name, subject, version } of references) {
+    for (const { name, subject, version } of bytes > MAX_SCHEMA_BYTES ? [] : references) {
       const place = `${subject}/${version}`
       if (path.includes(place)) throw invalid(`it uses itself by way of ${place}`)
       if (used.has(name)) continue
@@ -253,23 +239,19 @@ export class Schemas {
     }
     return bytes
   }
-
-  #resolved(known: Known, subject: string, { id, version }: SchemaVersion): ResolvedSchema {
-    if (known.id === undefined) this.#remembered.set(['id', id], { ...known, id })
-    return { id, version, subject, format: known.format, encode: json => encoded(known.codec, id, json) }
-  }
 }
-
-/** What is wrong with the schema that a record names makes the record unreadable. */
-const UNDECODABLE: ReadonlySet<string> = new Set<SchemaErrorReason>(['unknownId', 'invalidSchema'])
 
 const sizeOf = (value: unknown): number =>
   ANSWER_BYTES + CODEC_FACTOR * ((value as Partial<SchemaText> | undefined)?.text?.length ?? 0)
 
-const hashOf = ({ format, text, references }: SchemaText): string =>
-  createHash('sha256')
-    .update(JSON.stringify([format, text, references]))
-    .digest('base64')
+const hashOf = ({ format, text, references }: SchemaText): string => {
+  const whole = JSON.stringify([format, text, references])
+  return createHash('sha256').update(whole).digest('base64')
+}
+
+const fail = (reason: SchemaErrorReason, message: string): never => {
+  throw new SchemaError(reason, message)
+}
 
 const invalid = (reason: string, id?: number): SchemaError =>
   new SchemaError('invalidSchema', `the schema cannot be used: ${reason}`, { id })
@@ -277,7 +259,7 @@ const invalid = (reason: string, id?: number): SchemaError =>
 const tooMuch = (id?: number): SchemaError =>
   invalid(`it has more than ${MAX_SCHEMA_BYTES} bytes, or uses more than ${MAX_REFERENCES} others`, id)
 
-function checkFormat({ id, format }: Known, wanted: WantedSchema): void {
+function checkFormat({ format }: SchemaText, id: number, wanted: WantedSchema): void {
   if (wanted.format === undefined || wanted.format === format) return
   throw new SchemaError('otherFormat', `schema ${id} has the format ${format}, not ${wanted.format}`, { id })
 }
@@ -286,10 +268,7 @@ function subjectOf({ subject, strategy = 'TOPIC_NAME', topic, part }: WantedSche
   if (subject !== undefined) return subject
   if (strategy === 'TOPIC_NAME') return `${topic}-${part}`
   if (name !== undefined) return strategy === 'RECORD_NAME' ? name : `${topic}-${name}`
-  throw new SchemaError(
-    'cannotResolve',
-    `${strategy} needs the name of the schema: give the schema, its id, or the subject`
-  )
+  return fail('cannotResolve', `${strategy} needs the name of the schema: give the schema, its id, or the subject`)
 }
 
 /** The formats are loaded with their first schema. */
@@ -303,29 +282,34 @@ async function inTime<Value>(work: Promise<Value>): Promise<Value> {
   const value = await within(work, REGISTRY_TIMEOUT_MS, () => undefined)
   if (value !== undefined) return value
   work.catch(() => undefined)
-  throw new SchemaError('registryUnreachable', `the schema registry has not answered within ${REGISTRY_TIMEOUT_MS} ms`)
+  return fail('registryUnreachable', `the schema registry has not answered within ${REGISTRY_TIMEOUT_MS} ms`)
 }
 
-function encoded(codec: Codec, id: number, json: Uint8Array | string): Buffer {
-  try {
-    if (typeof json !== 'string' && !isUtf8(json)) throw new SyntaxError()
-    const payload = codec.encode(typeof json === 'string' ? json : Buffer.from(json).toString())
-    const bytes = Buffer.allocUnsafe(ID_END + payload.length)
-    bytes[0] = ID_MAGIC
-    bytes.writeUInt32BE(id, 1)
-    bytes.set(payload, ID_END)
-    return bytes
-  } catch (error) {
-    throw unencodable(error as Error, id)
+const resolved = ({ format, codec }: Known, subject: string, { id, version }: SchemaVersion): ResolvedSchema => ({
+  id,
+  version,
+  subject,
+  format,
+  encode: json => {
+    try {
+      if (typeof json !== 'string' && !isUtf8(json)) throw new SyntaxError()
+      const payload = codec.encode(typeof json === 'string' ? json : Buffer.from(json).toString())
+      const bytes = Buffer.allocUnsafe(ID_END + payload.length)
+      bytes[0] = ID_MAGIC
+      bytes.writeUInt32BE(id, 1)
+      bytes.set(payload, ID_END)
+      return bytes
+    } catch (error) {
+      throw unencodable(error as Error, id)
+    }
   }
-}
+})
 
 function unencodable(error: Error, id: number): Error {
   if (error instanceof RangeError) return new SchemaError('tooLarge', `${wordsOf(error)} (schema ${id})`, { id })
-  if (error instanceof SyntaxError)
-    return new SchemaError('doesNotFit', `it is not JSON (schema ${id})`, { id, path: '' })
-  if (!(error instanceof Misfit)) return error
-  const { path, message } = error
+  const misfit = error instanceof SyntaxError ? new Misfit('it is not JSON') : error
+  if (!(misfit instanceof Misfit)) return error
+  const { path, message } = misfit
   return new SchemaError('doesNotFit', `${path === '' ? '' : `${path}: `}${message} (schema ${id})`, { id, path })
 }
 
@@ -334,27 +318,26 @@ const wordsOf = (error: Error): string =>
   error instanceof RangeError && /call stack/.test(error.message) ? 'it is nested too deeply' : error.message
 
 interface Framed {
+  /** The id, or the GUID. */
+  readonly name: number | string
   readonly id: number | undefined
-  readonly guid: string | undefined
   readonly payload: Buffer
 }
 
-/** What names the schema, and the payload; or why there is none. */
-function unframed(bytes: Uint8Array, header: Uint8Array | undefined): Framed | string {
+const UNFRAMED: Decoded = { type: 'undecodable', cause: 'it does not begin with the id of a schema' }
+
+/** What names the schema, and the payload. */
+function unframed(bytes: Uint8Array, header: Uint8Array | undefined): Framed | undefined {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   if (header?.[0] === GUID_MAGIC && header.length >= GUID_END) {
-    const guid = Buffer.from(header)
-      .toString('hex', 1, GUID_END)
-      .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+    const hex = Buffer.from(header).toString('hex', 1, GUID_END)
+    const name = hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
     // Behind the GUID is what Protobuf has before its payload.
-    return {
-      id: undefined,
-      guid,
-      payload: header.length === GUID_END ? buffer : Buffer.concat([header.subarray(GUID_END), buffer])
-    }
+    return { name, id: undefined, payload: Buffer.concat([header.subarray(GUID_END), buffer]) }
   }
-  if (buffer.length < ID_END || buffer[0] !== ID_MAGIC) return 'it does not begin with the id of a schema'
-  return { id: buffer.readUInt32BE(1), guid: undefined, payload: buffer.subarray(ID_END) }
+  if (buffer.length < ID_END || buffer[0] !== ID_MAGIC) return undefined
+  const id = buffer.readUInt32BE(1)
+  return { name: id, id, payload: buffer.subarray(ID_END) }
 }
 
 function decoded({ codec, format }: Known, { id, payload }: Framed): Decoded {
