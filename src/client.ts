@@ -23,6 +23,7 @@ export type { Castellan, OpenCastellanOptions } from './server/app/open-castella
 export const openCastellan = async (options: OpenCastellanOptions): Promise<Castellan> =>
   (await import('./server/app/open-castellan.js')).openCastellan(options)
 
+export type { PeersOptions } from './cluster/gateways/settings.js'
 /** Consumer groups. */
 export type {
   AckResult,
@@ -125,4 +126,3 @@ export {
 } from './router/routing/request-manager.js'
 export type { RouterHandle, RouterStats } from './router/routing/router.js'
 export type { RouterSettings, RouterSettingsOverrides } from './router/routing/settings.js'
-export type { PeersOptions } from './server/peers/settings.js'

@@ -12,7 +12,7 @@ const floors: Floors = [
   ['consumer', 'producer', 'schemas'],
   ['gateway'],
   ['http'],
-  ['apis'],
+  ['apis', 'cluster'],
   ['server'],
   ['client', 'testing'],
   ['cli', 'index'],
@@ -31,7 +31,8 @@ const floorsInside: Readonly<Record<string, Floors>> = {
     ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'strimzi'],
     ['apis', 'commands']
   ],
-  server: [['peers'], ['workers'], ['config'], ['app']]
+  cluster: [['calls'], ['gateways', 'workers'], ['verbs']],
+  server: [['config'], ['app']]
 }
 
 /** The folders that may import a package. */

@@ -1,8 +1,8 @@
+import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/cluster/calls/peers.js'
+import { decodeBody, encodeBody } from '../../src/cluster/gateways/body.js'
+import { peerGateway } from '../../src/cluster/verbs/peer-gateway.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { type Castellan, openCastellan } from '../../src/index.js'
-import { decodeBody, encodeBody } from '../../src/server/peers/body.js'
-import { peerGateway } from '../../src/server/peers/peer-gateway.js'
-import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/server/peers/peers.js'
 
 const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
 

@@ -1,5 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { apis } from '../../apis/apis.js'
+import type { GatewayKeys } from '../../cluster/gateways/gateway-keys.js'
+import type { GatewayPeers } from '../../cluster/gateways/gateway-peers.js'
+import type { PeerTls } from '../../cluster/gateways/peer-listener.js'
+import type { peerGateway } from '../../cluster/verbs/peer-gateway.js'
+import { PeerReceipts } from '../../cluster/verbs/peer-receipts.js'
+import { workerGateway } from '../../cluster/verbs/worker-gateway.js'
+import { everywhereOf, gatheredFor } from '../../cluster/workers/gathered-metrics.js'
+import { SharedAddresses, SharedQuotas } from '../../cluster/workers/shared-limits.js'
+import { WorkerKeys } from '../../cluster/workers/worker-keys.js'
+import type { WorkerPeers } from '../../cluster/workers/worker-peers.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import {
   createPrometheusMetrics,
@@ -36,16 +46,6 @@ import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { readTlsFiles, tlsFilesIn } from '../config/tls-files.js'
-import type { GatewayPeers } from '../peers/gateway-peers.js'
-import type { peerGateway } from '../peers/peer-gateway.js'
-import type { PeerKeys } from '../peers/peer-keys.js'
-import type { PeerTls } from '../peers/peer-listener.js'
-import { PeerReceipts } from '../peers/peer-receipts.js'
-import { everywhereOf, gatheredFor } from '../workers/gathered-metrics.js'
-import type { WorkerPeers } from '../workers/peers.js'
-import { SharedAddresses, SharedQuotas } from '../workers/shared-limits.js'
-import { workerGateway } from '../workers/worker-gateway.js'
-import { WorkerKeys } from '../workers/worker-keys.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { enabledApis, mountApis } from './apis.js'
 import { Clusters } from './clusters.js'
@@ -213,8 +213,8 @@ class ProcessParts {
     | {
         readonly all: GatewayPeers
         readonly peerGateway: typeof peerGateway
-        readonly PeerKeys: typeof PeerKeys
-        keys: PeerKeys | undefined
+        readonly GatewayKeys: typeof GatewayKeys
+        keys: GatewayKeys | undefined
       }
     | undefined
   readonly #worker: WorkerDeps | undefined
@@ -495,9 +495,9 @@ class ProcessParts {
     const { peers } = this.#worker ?? {}
     if (peers !== undefined) return new WorkerKeys(peers)
     if (this.#peers === undefined) return undefined
-    const { all, PeerKeys } = this.#peers
+    const { all, GatewayKeys } = this.#peers
     const { addresses } = this.#config.peers
-    this.#peers.keys = new PeerKeys({ peers: all, addresses, log: this.#quietLog })
+    this.#peers.keys = new GatewayKeys({ peers: all, addresses, log: this.#quietLog })
     return this.#peers.keys
   }
 
@@ -519,9 +519,9 @@ class ProcessParts {
   async #preparePeers(): Promise<void> {
     const { peers: settings } = this.#config
     if (settings.addresses.length === 0) return
-    const { GatewayPeers } = await import('../peers/gateway-peers.js')
-    const { peerGateway } = await import('../peers/peer-gateway.js')
-    const { PeerKeys } = await import('../peers/peer-keys.js')
+    const { GatewayPeers } = await import('../../cluster/gateways/gateway-peers.js')
+    const { peerGateway } = await import('../../cluster/verbs/peer-gateway.js')
+    const { GatewayKeys } = await import('../../cluster/gateways/gateway-keys.js')
     const { tlsDirectory } = settings
     const tls = tlsDirectory === undefined ? undefined : readTlsFiles('peers.tlsDirectory', tlsFilesIn(tlsDirectory))
     const all = new GatewayPeers({
@@ -532,7 +532,7 @@ class ProcessParts {
       clock: () => performance.now()
     })
     this.#shutdown.add('closing the listener for other gateways', () => all.close())
-    this.#peers = { all, peerGateway, PeerKeys, keys: undefined }
+    this.#peers = { all, peerGateway, GatewayKeys, keys: undefined }
   }
 
   #readiness(): Readiness {

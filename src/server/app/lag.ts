@@ -1,3 +1,4 @@
+import type { Peers } from '../../cluster/calls/peers.js'
 import { CastellanError, KafkaError } from '../../core/errors.js'
 import { MAX_SERIES } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
@@ -13,7 +14,6 @@ import {
 } from '../../gateway/lag.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import type { LagSettings } from '../config/process-settings.js'
-import type { Peers } from '../peers/peers.js'
 import type { KafkaCluster } from './kafka.js'
 import type { Shutdown } from './shutdown.js'
 

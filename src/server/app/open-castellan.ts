@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { type PeersOptions, peersOptions } from '../../cluster/gateways/settings.js'
 import type { ConsumedMessage } from '../../consumer/group/consume-result.js'
 import { type ConsumeOptions, consumeMessages } from '../../consumer/group/consume-stream.js'
 import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
@@ -32,7 +33,6 @@ import { type DeliverySettings, topicSettingsOf } from '../../producer/memory/se
 import type { ReceiptSettings } from '../../producer/receipts/settings.js'
 import { type RouterHandle, startRouter } from '../../router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
-import { type PeersOptions, peersOptions } from '../peers/settings.js'
 import { joinOrphaned, type OrphanedLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { openOptions, toBrokerAddress } from './open-options.js'
@@ -166,8 +166,8 @@ export async function openCastellan(options: OpenCastellanOptions): Promise<Cast
 async function openPeers({ gateway }: Castellan, { peers, metrics, log = silentLogger }: OpenCastellanOptions) {
   const settings = peersOptions.parse(peers)
   if (settings === undefined) return undefined
-  const { GatewayPeers } = await import('../peers/gateway-peers.js')
-  const { peerGateway } = await import('../peers/peer-gateway.js')
+  const { GatewayPeers } = await import('../../cluster/gateways/gateway-peers.js')
+  const { peerGateway } = await import('../../cluster/verbs/peer-gateway.js')
   const all = new GatewayPeers({ settings, tls: settings.tls, log, metrics, clock: () => performance.now() })
   const shared = peerGateway(gateway, DEFAULT_CLUSTER, all)
   await all.open()

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { peersOptions } from '../../cluster/gateways/settings.js'
 import { consumerOptions } from '../../consumer/group/settings.js'
 import { ConfigError } from '../../core/errors.js'
 import type { BrokerAddress } from '../../core/model.js'
@@ -9,7 +10,6 @@ import { walOptions } from '../../producer/log/settings.js'
 import { deliveryOptions } from '../../producer/memory/settings.js'
 import { receiptOptions } from '../../producer/receipts/settings.js'
 import { routerOptions } from '../../router/routing/settings.js'
-import { peersOptions } from '../peers/settings.js'
 
 const { clientId, connectTimeoutMs, requestTimeoutMs } = clusterSettings.shape
 

@@ -1,7 +1,7 @@
+import type { LinkError } from '../../cluster/workers/link.js'
 import { CastellanError, ConfigError, type ErrorCode } from '../../core/errors.js'
 import { workerDirectory } from '../../producer/log/open-durable-log.js'
 import type { Config } from '../config/config.js'
-import type { LinkError } from '../workers/link.js'
 import type { LoggerOptions } from './logger.js'
 
 /** Body of the message that starts a worker. */

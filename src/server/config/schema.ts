@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { apis, type SettingsOfApis } from '../../apis/apis.js'
+import { peersSettings } from '../../cluster/gateways/settings.js'
 import { consumerSettings } from '../../consumer/group/settings.js'
 import { describeSchema } from '../../core/settings/leaves.js'
 import { environmentName } from '../../core/settings/setting-names.js'
@@ -14,7 +15,6 @@ import { deliverySettings } from '../../producer/memory/settings.js'
 import { receiptSettings } from '../../producer/receipts/settings.js'
 import { cacheSettings, routerSettings } from '../../router/routing/settings.js'
 import { schemasSettings } from '../../schemas/settings.js'
-import { peersSettings } from '../peers/settings.js'
 import { setAdvancedApart } from './advanced.js'
 import {
   logSettings,

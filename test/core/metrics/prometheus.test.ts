@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { Registry } from 'prom-client'
+import { GatheredMetrics } from '../../../src/cluster/workers/gathered-metrics.js'
 import { counterFamily, durationFamily, gaugeFamily, MAX_SERIES } from '../../../src/core/metrics/family.js'
 import { TaggedMetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
 import {
@@ -10,7 +11,6 @@ import {
   registerProcessMetrics,
   takeSnapshot
 } from '../../../src/core/metrics/prometheus.js'
-import { GatheredMetrics } from '../../../src/server/workers/gathered-metrics.js'
 
 describe('PrometheusMetricsLogger', () => {
   const { registry } = createPrometheusMetrics()

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import { apis } from '../../../src/apis/apis.js'
+import { workerForker } from '../../../src/cluster/workers/worker-process.js'
 import { silentLogger } from '../../../src/core/model.js'
 import type { Leaf } from '../../../src/core/settings/leaves.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
@@ -11,7 +12,6 @@ import { type App, startApp } from '../../../src/server/app/app.js'
 import { startWorkers } from '../../../src/server/app/workers.js'
 import type { Config } from '../../../src/server/config/config.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
-import { workerForker } from '../../../src/server/workers/worker-process.js'
 import {
   AUDIENCE,
   basic,

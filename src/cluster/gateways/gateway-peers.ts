@@ -1,0 +1,278 @@
+import { randomBytes } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
+import { type BlockList, isIP } from 'node:net'
+import { inTime } from '../../core/in-time.js'
+import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import { isAmong, networksIn } from '../../core/networks.js'
+import { isLoopback } from '../../core/settings/units.js'
+import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers, SILENT_MS } from '../calls/peers.js'
+import { PeerConnection } from './peer-connection.js'
+import { hostAndPort, PeerListener, type PeerTls } from './peer-listener.js'
+import { PeerToken } from './peer-token.js'
+import type { PeersSettings } from './settings.js'
+
+/** Pause between two look-ups of all addresses. A gateway that ends or starts is noticed after about this time. */
+const REFRESH_MS = 2_000
+/** Pause between look-ups that calls to unknown gateways ask for. */
+const MIN_REFRESH_MS = 250
+/** Longest wait of a call for such a look-up. */
+const MAX_LOOK_UP_MS = 1_500
+/** Time after which the last addresses of a host are used while its look-up goes on. */
+const RESOLVE_MS = 1_000
+/** Maximum number of addresses; more are ignored. */
+const MAX_PEERS = 256
+const ID_BYTES = 12
+
+/** Finds the addresses of a host. */
+export type Resolve = (host: string) => Promise<readonly string[]>
+
+const resolveHost: Resolve = async host => (await lookup(host, { all: true })).map(({ address }) => address)
+
+export interface GatewayPeersDeps {
+  readonly settings: Pick<PeersSettings, 'addresses' | 'listen' | 'networks' | 'token'>
+  /** Absent: calls and answers are not encrypted. */
+  readonly tls?: PeerTls | undefined
+  readonly log: Logger
+  /** Default: measurements are dropped. */
+  readonly metrics?: MetricsLogger | undefined
+  readonly clock: MonotonicClock
+  /** Calls to one gateway that may be in progress. */
+  readonly maxCalls?: number | undefined
+  /** Default: the resolver of the system. */
+  readonly resolve?: Resolve | undefined
+}
+
+interface Place {
+  readonly host: string
+  readonly address: string
+  readonly port: number
+}
+
+/** An address of a gateway, and the process there. */
+export interface PlaceOfProcess {
+  readonly address: string
+  readonly id: string | undefined
+}
+
+/** The other gateways of the deployment, over HTTP, with TLS or without. */
+export class GatewayPeers implements Peers {
+  readonly id = randomBytes(ID_BYTES).toString('hex')
+  readonly #deps: GatewayPeersDeps
+  readonly #networks: BlockList
+  readonly #token: PeerToken
+  readonly #handlers = new Map<string, PeerHandler<string>>()
+  readonly #whenGone: ((id: string) => void)[] = []
+  readonly #whenRefreshed: (() => void)[] = []
+  /** The connections, by address and port. */
+  readonly #connections = new Map<string, PeerConnection>()
+  /** What each of `peers.addresses` was resolved to last. */
+  readonly #places = new Map<string, readonly Place[]>()
+  /** The look-ups under way, one for each of `peers.addresses`: they share few threads with files. */
+  readonly #lookUps = new Map<string, Promise<readonly Place[]>>()
+  /** When each of the others has looked for this gateway last. */
+  readonly #heardAt = new Map<string, number>()
+  #listener: PeerListener | undefined
+  #timer: NodeJS.Timeout | undefined
+  #refreshing: Promise<void> | undefined
+  #refreshedAt = Number.NEGATIVE_INFINITY
+  #isClosed = false
+
+  constructor(deps: GatewayPeersDeps) {
+    this.#deps = deps
+    this.#token = new PeerToken(deps.settings.token!)
+    this.#networks = networksIn(deps.settings.networks)
+  }
+
+  /**
+   * Opens the listener, and looks for the other gateways: they and this one should agree who is there before it serves clients.
+   * The search goes on in the background when it takes long.
+   *
+   * @throws ListenError
+   */
+  async open(): Promise<void> {
+    const { log, tls, settings, metrics = defaultLogger } = this.#deps
+    this.#listener = await PeerListener.start({
+      id: this.id,
+      token: this.#token,
+      tls,
+      listen: settings.listen!,
+      isAllowed: address => isAmong(this.#networks, address),
+      handlerOf: name => this.#handlers.get(name),
+      onHello: from => {
+        this.#heardAt.set(from, this.#deps.clock())
+        if (from !== this.id && !this.#byId.has(from)) void this.#lookAgain(MAX_LOOK_UP_MS)
+      },
+      log,
+      metrics
+    })
+    log.info({ peer: this.id }, `listening for other gateways on ${this.address}`)
+    if (tls === undefined && !isLoopback(hostAndPort(this.address).host))
+      log.warn({}, 'peers.token and all calls between gateways can be read on their network: set peers.tlsDirectory')
+    this.#timer = setInterval(() => void this.refresh(), REFRESH_MS).unref()
+    await this.#lookAgain(MAX_LOOK_UP_MS)
+  }
+
+  /** `HOST:PORT` of the listener. */
+  get address(): string {
+    return this.#listener!.address
+  }
+
+  get others(): readonly string[] {
+    return [...this.#byId.keys()]
+  }
+
+  serve(name: string, handler: PeerHandler<string>): void {
+    this.#handlers.set(name, handler)
+  }
+
+  onGone(listener: (id: string) => void): void {
+    this.#whenGone.push(listener)
+  }
+
+  /** Calls `listener` each time that all gateways have been looked for. */
+  onRefreshed(listener: () => void): void {
+    this.#whenRefreshed.push(listener)
+  }
+
+  /** What is at one of `peers.addresses`: the addresses, and who has answered there. */
+  processesAt(text: string): readonly PlaceOfProcess[] {
+    const places = this.#places.get(text) ?? []
+    return places.map(({ address, port }) => ({ address, id: this.#connections.get(`${address} ${port}`)?.process }))
+  }
+
+  async call(to: string, name: string, body: unknown, options: CallOptions): Promise<unknown> {
+    const { timeoutMs } = options
+    const startedAt = this.#deps.clock()
+    let connection = this.#byId.get(to)
+    if (connection === undefined) {
+      await this.#lookAgain(timeoutMs)
+      connection = this.#byId.get(to)
+    }
+    const leftMs = timeoutMs - (this.#deps.clock() - startedAt)
+    const message = 'the gateway is gone or does not answer'
+    if (connection === undefined || leftMs <= 0) throw new PeerError(message, { name: 'Error', message, code: AWAY })
+    return connection.call(to, name, body, { ...options, timeoutMs: leftMs })
+  }
+
+  async callOthers(name: string, body: unknown, options: CallOptions): Promise<unknown[]> {
+    const asked = [...this.#byId].map(([id, connection]) => connection.call(id, name, body, options))
+    return (await Promise.allSettled(asked)).flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
+  }
+
+  /** Resolves all hosts, and asks the gateways for their ids. Never rejects. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined
+      this.#refreshedAt = this.#deps.clock()
+    })
+    return this.#refreshing
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    for (const connection of this.#connections.values()) connection.close()
+    this.#connections.clear()
+    await this.#listener?.close()
+  }
+
+  /** The connections that can be used, by id of the process. A process may have several addresses. */
+  get #byId(): ReadonlyMap<string, PeerConnection> {
+    const found = new Map<string, PeerConnection>()
+    for (const connection of this.#connections.values()) {
+      const { id, isPaused } = connection
+      if (id !== undefined && !isPaused) found.set(id, connection)
+    }
+    return found
+  }
+
+  /** A look-up for a call waits for a limited time, because a resolver may be slow. */
+  async #lookAgain(timeoutMs: number): Promise<void> {
+    if (this.#deps.clock() - this.#refreshedAt < MIN_REFRESH_MS) return
+    await inTime(this.refresh(), Math.min(timeoutMs, MAX_LOOK_UP_MS), () => undefined)
+  }
+
+  /** Known gateways are asked at once, new ones when their hosts are resolved. */
+  async #refresh(): Promise<void> {
+    const known = [...this.#connections.values()]
+    const asked = known.map(connection => connection.hello())
+    await this.#resolve()
+    const added = [...this.#connections.values()].filter(connection => !known.includes(connection))
+    await Promise.all([...asked, ...added.map(connection => connection.hello())])
+    this.#forgetSilent()
+    this.#deps.metrics?.gauge('peers', 'gateways', {}, this.others.length)
+    for (const listener of this.#whenRefreshed) listener()
+  }
+
+  async #resolve(): Promise<void> {
+    const { addresses } = this.#deps.settings
+    const resolved = await Promise.all(addresses.map(address => this.#addressesOf(address)))
+    if (this.#isClosed) return
+    const all = resolved.flat().slice(0, MAX_PEERS)
+    const found = new Map(all.map(place => [`${place.address} ${place.port}`, place]))
+    for (const [key, connection] of this.#connections) {
+      if (found.has(key)) continue
+      this.#connections.delete(key)
+      connection.close()
+    }
+    for (const [key, place] of found) {
+      if (!this.#connections.has(key)) this.#connections.set(key, this.#connect(place))
+    }
+  }
+
+  #connect({ address, port, host }: Place): PeerConnection {
+    const { log, tls, clock, maxCalls, metrics = defaultLogger } = this.#deps
+    return new PeerConnection(address, port, {
+      id: this.id,
+      token: this.#token,
+      tls,
+      serverName: host,
+      log,
+      metrics,
+      clock,
+      maxCalls,
+      onGone: id => this.#left(id)
+    })
+  }
+
+  /** A link may be cut in one direction. */
+  #forgetSilent(): void {
+    for (const [id, heardAt] of this.#heardAt) {
+      if (this.#deps.clock() - heardAt < SILENT_MS) continue
+      this.#heardAt.delete(id)
+      for (const listener of this.#whenGone) listener(id)
+    }
+  }
+
+  #left(id: string): void {
+    const isElsewhere = [...this.#connections.values()].some(connection => connection.id === id)
+    if (!isElsewhere) for (const listener of this.#whenGone) listener(id)
+  }
+
+  /** Where the gateways of an address are. A host that cannot be resolved now keeps its last addresses. */
+  #addressesOf(text: string): Promise<readonly Place[]> {
+    const lookUp = this.#lookUps.get(text) ?? this.#lookUp(text).finally(() => this.#lookUps.delete(text))
+    this.#lookUps.set(text, lookUp)
+    return inTime(lookUp, RESOLVE_MS, () => this.#places.get(text) ?? [])
+  }
+
+  /** Never rejects. */
+  async #lookUp(text: string): Promise<readonly Place[]> {
+    const { log, resolve = resolveHost } = this.#deps
+    const { host, port } = hostAndPort(text)
+    try {
+      const addresses = isIP(host) > 0 ? [host] : await resolve(host)
+      const places = addresses.flatMap(address => {
+        if (isAmong(this.#networks, address)) return [{ address, port, host }]
+        log.warn({ address }, `an address of ${text} is outside of peers.networks and is not called`)
+        return []
+      })
+      this.#places.set(text, places)
+      return places
+    } catch (error) {
+      log.warn({ reason: (error as Error).message }, `the address ${text} of peers.addresses cannot be resolved`)
+      return this.#places.get(text) ?? []
+    }
+  }
+}

@@ -1,0 +1,283 @@
+import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
+import { request as requestHttps, Agent as TlsAgent } from 'node:https'
+import { isIP, isIPv6 } from 'node:net'
+import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import { Shares } from '../../core/shares.js'
+import { AWAY, type CallOptions, PeerError, type PeerFailure } from '../calls/peers.js'
+import { decodeBody, encodeBody } from './body.js'
+import {
+  bodyOf,
+  CALL_PATH,
+  FAILED,
+  HELLO_PATH,
+  MAX_BODY_BYTES,
+  NO_ANSWER_IN_TIME,
+  OTHER_PROCESS,
+  type PeerTls,
+  REFUSED
+} from './peer-listener.js'
+import { ANSWERED_BY, type CallHead, type PeerToken } from './peer-token.js'
+
+const OK = 200
+/**
+ * Default of the calls to one gateway that may be in progress; more are refused at once. Each has a connection, so that
+ * calls with long handlers do not hold up others.
+ */
+const MAX_CALLS = 512
+/** Connections that stay open between calls. */
+const MAX_FREE_SOCKETS = 32
+/** The client of a call is for logs; a longer name is cut. */
+const MAX_PRINCIPAL_LENGTH = 256
+/** Bytes of calls to one gateway that may be in progress. */
+const MAX_BYTES = 2 * MAX_BODY_BYTES
+/** A call waits this much longer than its handler, so that the other gateway can answer that its time is over. */
+const MARGIN_MS = 1_500
+const HELLO_TIMEOUT_MS = 1_000
+const FIRST_PAUSE_MS = 250
+/** Below the time in which a gateway that starts again must be found. */
+const MAX_PAUSE_MS = 4_000
+/** A gateway that has failed this often in a row counts as gone. */
+const FAILURES_UNTIL_GONE = 2
+
+export interface PeerConnectionDeps {
+  /** Id of this process. */
+  readonly id: string
+  readonly token: PeerToken
+  /** The certificate of this gateway, and the authorities of the others. Absent: no TLS. */
+  readonly tls: PeerTls | undefined
+  /** The host in `peers.addresses`, for which the certificate of the other gateway must be. */
+  readonly serverName: string
+  readonly log: Logger
+  readonly clock: MonotonicClock
+  /** Calls to this gateway that may be in progress. */
+  readonly maxCalls?: number | undefined
+  readonly metrics: MetricsLogger
+  /** Called when the process that answered at the address is gone. */
+  readonly onGone: (id: string) => void
+}
+
+interface Asked {
+  readonly path: string
+  readonly to: string
+  readonly principal: string
+  readonly body: Buffer
+  readonly timeoutMs: number
+}
+
+interface Answered {
+  readonly by: string
+  readonly status: number
+  readonly body: Buffer
+}
+
+const ANSWERED = { result: 'answered' }
+const [LATE, GONE, OVERLOADED, BROKEN] = ['late', 'away', 'refused', 'failed'].map(result => ({ result }))
+
+function resultOf({ cause }: PeerError): MetricTags {
+  if (cause === undefined) return LATE!
+  if (cause.code === AWAY) return GONE!
+  return cause.code === 'overloaded' ? OVERLOADED! : BROKEN!
+}
+
+const away = (message: string): PeerError => new PeerError(message, { name: 'Error', message, code: AWAY })
+
+/**
+ * Calls the gateway at one address. When none answers there, it is not called for a while. This pause doubles each time.
+ */
+export class PeerConnection {
+  /** `ADDRESS:PORT`, with brackets around an IPv6 address. */
+  readonly name: string
+  readonly #host: string
+  readonly #port: number
+  readonly #deps: PeerConnectionDeps
+  readonly #agent: Agent | TlsAgent
+  #id: string | undefined
+  #failures = 0
+  #pausedUntil = Number.NEGATIVE_INFINITY
+  /** Three quarters of the calls in progress may be long ones. */
+  readonly #long: Shares
+  #calls = 0
+  #bytes = 0
+  #isClosed = false
+  /** Calls that are not answered. They fail when the gateway is gone. */
+  readonly #open = new Set<ClientRequest>()
+
+  constructor(host: string, port: number, deps: PeerConnectionDeps) {
+    this.name = isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`
+    this.#host = host
+    this.#port = port
+    this.#deps = deps
+    const kept = { keepAlive: true, maxFreeSockets: MAX_FREE_SOCKETS, noDelay: true }
+    const { tls, serverName } = deps
+    const named = isIP(serverName) > 0 ? {} : { servername: serverName }
+    this.#agent = tls ? new TlsAgent({ ...kept, ...tls, ...named }) : new Agent(kept)
+    this.#long = new Shares(0.75 * (deps.maxCalls ?? MAX_CALLS))
+  }
+
+  /** Id of the process at the address. `undefined`: it has not answered, is gone, or is this process. */
+  get id(): string | undefined {
+    return this.#id === this.#deps.id ? undefined : this.#id
+  }
+
+  /** The same, also when it is this process. */
+  get process(): string | undefined {
+    return this.#id
+  }
+
+  get isPaused(): boolean {
+    return this.#deps.clock() < this.#pausedUntil
+  }
+
+  /** Asks the gateway for its id. Never rejects. */
+  async hello(): Promise<void> {
+    if (this.isPaused) return
+    const body = Buffer.alloc(0)
+    const asked = { path: HELLO_PATH, to: '', principal: '', body, timeoutMs: HELLO_TIMEOUT_MS }
+    await this.#ask(asked, HELLO_TIMEOUT_MS).catch(() => undefined)
+  }
+
+  /** @throws PeerError */
+  async call(to: string, name: string, value: unknown, options: CallOptions): Promise<unknown> {
+    const { metrics } = this.#deps
+    try {
+      const answer = await this.#call(to, name, value, options)
+      metrics.count('peers', 'calls', ANSWERED)
+      return answer
+    } catch (error) {
+      metrics.count('peers', 'calls', resultOf(error as PeerError))
+      throw error
+    }
+  }
+
+  async #call(to: string, name: string, value: unknown, options: CallOptions): Promise<unknown> {
+    const { timeoutMs, principal: client, kind } = options
+    if (this.isPaused) throw away(`the gateway at ${this.name} did not answer before`)
+    const body = encodeBody(value)
+    const { maxCalls = MAX_CALLS } = this.#deps
+    const isFull = this.#calls >= maxCalls || this.#bytes + body.length > MAX_BYTES
+    if ((isFull && kind !== 'ending') || (kind === 'long' && this.#long.problemOf(client))) {
+      const message = `too many calls to the gateway at ${this.name} are in progress`
+      throw new PeerError(message, { name: 'OverloadedError', message, code: 'overloaded' })
+    }
+    const release = kind === 'long' ? this.#long.take(client) : undefined
+    this.#calls++
+    this.#bytes += body.length
+    try {
+      const path = CALL_PATH + encodeURIComponent(name)
+      // Half a surrogate pair, which a header cannot have, is replaced.
+      const principal = Buffer.from((client ?? '').slice(0, MAX_PRINCIPAL_LENGTH)).toString()
+      const answered = await this.#ask({ path, to, principal, body, timeoutMs }, timeoutMs + MARGIN_MS)
+      if (answered.status === OK) return decodeBody(answered.body)
+      throw this.#failure(name, timeoutMs, answered)
+    } finally {
+      release?.()
+      this.#calls--
+      this.#bytes -= body.length
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#agent.destroy()
+    this.#gone()
+  }
+
+  #failure(name: string, timeoutMs: number, { status, body }: Answered): PeerError {
+    const at = `the gateway at ${this.name}`
+    if (status === OTHER_PROCESS) return away(`${at} was started again`)
+    if (status === NO_ANSWER_IN_TIME) return new PeerError(`no answer to ${name} within ${timeoutMs} ms from ${at}`)
+    if (status === FAILED) {
+      const failure = decodeBody(body) as PeerFailure
+      return new PeerError(failure.message, failure)
+    }
+    const message = `${at} has too many calls in progress`
+    return new PeerError(message, { name: 'OverloadedError', message, code: 'overloaded' })
+  }
+
+  async #ask(asked: Asked, waitMs: number): Promise<Answered> {
+    try {
+      const answered = await this.#send(asked, waitMs)
+      this.#answeredBy(answered.by)
+      return answered
+    } catch (error) {
+      const { message, code } = error as NodeJS.ErrnoException
+      this.#failed(message, code === 'ECONNREFUSED')
+      throw away(`the gateway at ${this.name} does not answer: ${message}`)
+    }
+  }
+
+  /** @throws Error when there is no answer of a gateway in time */
+  #send({ path, to, principal, body, timeoutMs }: Asked, waitMs: number): Promise<Answered> {
+    const { id, token, tls } = this.#deps
+    const head: CallHead = { from: id, to, principal, timeoutMs: String(Math.ceil(timeoutMs)) }
+    return new Promise((resolve, reject) => {
+      const sent = (tls ? requestHttps : requestHttp)({
+        host: this.#host,
+        port: this.#port,
+        method: 'POST',
+        path,
+        agent: this.#agent,
+        headers: { ...token.headersOf(head), 'content-length': body.length }
+      })
+      if (to !== '') this.#open.add(sent)
+      const timer = setTimeout(() => sent.destroy(new Error(`no answer within ${waitMs} ms`)), waitMs)
+      const end = (): void => {
+        clearTimeout(timer)
+        this.#open.delete(sent)
+      }
+      sent.on('error', error => {
+        end()
+        reject(error)
+      })
+      sent.on('response', response => {
+        // From here on the gateway is there.
+        this.#open.delete(sent)
+        answeredBy(response)
+          .then(resolve, error => {
+            sent.destroy()
+            reject(error as Error)
+          })
+          .finally(end)
+      })
+      sent.end(body)
+    })
+  }
+
+  #answeredBy(id: string): void {
+    const { log } = this.#deps
+    if (this.#failures > 0) log.info({ peer: id }, `the gateway at ${this.name} answers again`)
+    this.#failures = 0
+    this.#pausedUntil = Number.NEGATIVE_INFINITY
+    if (id === this.#id || this.#isClosed) return
+    this.#gone()
+    this.#id = id
+    if (id !== this.#deps.id) log.info({ peer: id }, `there is a gateway at ${this.name}`)
+  }
+
+  #failed(reason: string, isDown: boolean): void {
+    const { clock, log } = this.#deps
+    // Calls that fail together count once.
+    if (this.isPaused || this.#isClosed) return
+    log.warn({ reason }, `the gateway at ${this.name} does not answer`)
+    this.#failures++
+    this.#pausedUntil = clock() + Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures)
+    if (isDown || this.#failures >= FAILURES_UNTIL_GONE) this.#gone()
+  }
+
+  #gone(): void {
+    const { id } = this
+    this.#id = undefined
+    for (const sent of this.#open) sent.destroy(new Error('it is gone'))
+    if (id !== undefined) this.#deps.onGone(id)
+  }
+}
+
+/** @throws Error when the answer is too large, or not that of a gateway */
+async function answeredBy(response: IncomingMessage): Promise<Answered> {
+  const status = response.statusCode!
+  const by = response.headers[ANSWERED_BY]
+  if (status === REFUSED) throw new Error('it refuses the token; compare peers.token and builds')
+  if (typeof by !== 'string') throw new Error(`its answer (status ${status}) is not that of a gateway`)
+  return { by, status, body: await bodyOf(response, MAX_BODY_BYTES) }
+}

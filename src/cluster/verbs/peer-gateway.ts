@@ -1,0 +1,184 @@
+import type { AckResult, Gateway, GroupGateway, MessageId } from '../../gateway/gateway.js'
+import { ownFailure } from '../../router/requests/failures.js'
+import { isAway, type Peers } from '../calls/peers.js'
+import { hashedOwner, peerInstances } from './peer-instances.js'
+
+/** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
+const ACK_TIMEOUT_MS = 2_000
+/** Acknowledgements of one call. */
+const MAX_ACKS_OF_CALL = 1_000
+/** Calls with acknowledgements to one gateway at a time. Further acknowledgements wait and go together. */
+const MAX_CALLS = 4
+/** Acknowledgements that wait for a call to one gateway. Further ones are refused. */
+const MAX_WAITING = 20_000
+/** Partitions whose owners are remembered. */
+const MAX_OWNERS = 50_000
+
+const OVERLOADED = ownFailure('overloaded', 'too many acknowledgements wait for another gateway', true)
+const NOT_READ: AckResult = {
+  type: 'notRead',
+  reason: 'no gateway of this deployment that answers reads the partition for the group'
+}
+
+/** An acknowledgement as it is sent to another gateway. */
+interface AskedAck extends MessageId {
+  readonly groupId: string
+}
+
+/**
+ * The gateway of one of several processes that read for the same consumer groups. A message that one of them has given
+ * out can be acknowledged at each of them: the process that does not read the partition passes the acknowledgement on to
+ * the one that does. In the same way each of them serves the consumer instances of all. All other requests are handled by
+ * the process that gets them.
+ */
+export function peerGateway<Id extends string>(own: Gateway, cluster: string, peers: Peers<Id>): Gateway {
+  const { groups } = own
+  const acks = new AcksElsewhere(groups, cluster, peers)
+  return {
+    produce: (...asked) => own.produce(...asked),
+    lost: (api, loss, records) => own.lost(api, loss, records),
+    topics: (names, timeoutMs) => own.topics(names, timeoutMs),
+    topicConfigs: (names, timeoutMs) => own.topicConfigs(names, timeoutMs),
+    groups: {
+      offsets: (...asked) => groups.offsets(...asked),
+      commit: (...asked) => groups.commit(...asked),
+      consumers: (...asked) => groups.consumers(...asked),
+      describe: (...asked) => groups.describe(...asked),
+      committed: (...asked) => groups.committed(...asked),
+      consume: (...asked) => groups.consume(...asked),
+      consumeMany: (...asked) => groups.consumeMany(...asked),
+      ack: async (groupId, message) => {
+        const result = await groups.ack(groupId, message)
+        return result.type === 'notRead' ? acks.ack(groupId, message) : result
+      }
+    },
+    instances: peerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers)),
+    admin: own.admin,
+    follow: (...asked) => own.follow(...asked),
+    durableLog: () => own.durableLog(),
+    get isReady() {
+      return own.isReady
+    }
+  }
+}
+
+/** Passes acknowledgements on to the process that reads the partition. */
+class AcksElsewhere<Id> {
+  readonly #peers: Peers<Id>
+  readonly #message: string
+  /** The process that acknowledged the last message of a partition, least recently used first. */
+  readonly #owners = new Map<string, Id>()
+  readonly #queues = new Map<Id, AckQueue>()
+
+  constructor(groups: Pick<GroupGateway, 'ack'>, cluster: string, peers: Peers<Id>) {
+    this.#peers = peers
+    this.#message = `acks ${cluster}`
+    // The own groups answer, so an acknowledgement is not passed on again.
+    peers.serve(this.#message, body =>
+      Promise.all((body as AskedAck[]).map(({ groupId, ...message }) => groups.ack(groupId, message)))
+    )
+    peers.onGone(id => this.#queues.delete(id))
+  }
+
+  async ack(groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
+    const asked = { groupId, topic, partition, offset }
+    const key = JSON.stringify([groupId, topic, partition])
+    const { others } = this.#peers
+    const owner = this.#owners.get(key)
+    this.#owners.delete(key)
+    if (owner !== undefined && others.includes(owner)) {
+      const result = await this.#ask(owner, asked)
+      if (result.type !== 'notRead') {
+        this.#remember(key, owner)
+        return result
+      }
+    }
+    return this.#askAll(
+      others.filter(id => id !== owner),
+      asked,
+      key
+    )
+  }
+
+  /** Asks several processes. At most one of them reads the partition; the others need not answer then. */
+  #askAll(ids: readonly Id[], asked: AskedAck, key: string): Promise<AckResult> {
+    return new Promise(resolve => {
+      let failure: AckResult | undefined
+      let open = ids.length
+      if (open === 0) resolve(NOT_READ)
+      for (const id of ids) {
+        void this.#ask(id, asked).then(result => {
+          open--
+          if (result.type === 'acked' || result.type === 'notOffered') {
+            this.#remember(key, id)
+            resolve(result)
+          } else if (result.type === 'failed') failure = result
+          if (open === 0) resolve(failure ?? NOT_READ)
+        })
+      }
+    })
+  }
+
+  #ask(id: Id, asked: AskedAck): Promise<AckResult> {
+    let queue = this.#queues.get(id)
+    if (queue === undefined) {
+      queue = new AckQueue(acks => this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS }))
+      this.#queues.set(id, queue)
+    }
+    return queue.add(asked)
+  }
+
+  #remember(key: string, owner: Id): void {
+    this.#owners.delete(key)
+    this.#owners.set(key, owner)
+    if (this.#owners.size > MAX_OWNERS) this.#owners.delete(this.#owners.keys().next().value!)
+  }
+}
+
+interface WaitingAck {
+  readonly asked: AskedAck
+  readonly resolve: (result: AckResult) => void
+}
+
+/** Acknowledgements for one process. Those that come while calls are under way go together in one call. */
+class AckQueue {
+  readonly #call: (acks: readonly AskedAck[]) => Promise<unknown>
+  #waiting: WaitingAck[] = []
+  #calls = 0
+
+  constructor(call: (acks: readonly AskedAck[]) => Promise<unknown>) {
+    this.#call = call
+  }
+
+  /** Never rejects. A process that does not answer counts as one that does not read the partition. */
+  add(asked: AskedAck): Promise<AckResult> {
+    if (this.#waiting.length >= MAX_WAITING) return Promise.resolve(OVERLOADED)
+    return new Promise(resolve => {
+      this.#waiting.push({ asked, resolve })
+      // The acknowledgements of one tick go together.
+      if (this.#waiting.length === 1) setImmediate(() => this.#send())
+    })
+  }
+
+  #send(): void {
+    while (this.#calls < MAX_CALLS && this.#waiting.length > 0) {
+      this.#calls++
+      const batch = this.#waiting.splice(0, MAX_ACKS_OF_CALL)
+      void this.#settle(batch).then(() => {
+        this.#calls--
+        this.#send()
+      })
+    }
+  }
+
+  async #settle(batch: readonly WaitingAck[]): Promise<void> {
+    let results: readonly AckResult[] = []
+    try {
+      results = (await this.#call(batch.map(({ asked }) => asked))) as readonly AckResult[]
+    } catch (error) {
+      const result = isAway(error) ? NOT_READ : ownFailure('overloaded', (error as Error).message, true)
+      results = batch.map(() => result)
+    }
+    for (const [at, { resolve }] of batch.entries()) resolve(results[at] ?? NOT_READ)
+  }
+}

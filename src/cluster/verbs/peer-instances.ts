@@ -1,0 +1,306 @@
+import { createHash } from 'node:crypto'
+import type {
+  Gateway,
+  InstanceGateway,
+  InstanceName,
+  InstanceRead,
+  InstanceReadLimits,
+  InstanceRecord,
+  InstanceResult,
+  InstanceSettings,
+  InstanceTopics
+} from '../../gateway/gateway.js'
+import type { Failure } from '../../router/messages/operations.js'
+import { ownFailure } from '../../router/requests/failures.js'
+import { isAway, type PeerError, type Peers, SILENT_MS } from '../calls/peers.js'
+import { heaviest } from '../calls/rendezvous.js'
+
+/** Time limit of verbs that make requests to Kafka; those have shorter ones. */
+const VERB_TIMEOUT_MS = 60_000
+/** Limit of the records of one forwarded read, because they are copied twice on their way. */
+const MAX_READ_BYTES = 4 * 1024 * 1024
+/** How long the former owner of an instance has to give it up: to commit what automatic commits would commit. */
+const RELEASE_MS = 2_000
+/** Pause before another attempt to tell the owner of an instance how a read has ended. */
+const PAUSE_MS = 300
+/** How often the owner is told until it answers. Later this process was gone for it in any case, and the read has ended. */
+const MAX_SETTLES = Math.ceil((1.5 * SILENT_MS) / PAUSE_MS)
+/** Limit of reads whose end is told again. */
+const MAX_UNTOLD = 1_000
+/** How often a verb is asked for whose instance another process takes over meanwhile. */
+const MAX_LOOKS = 4
+/** Time limit of calls that make no requests to Kafka, and of the list of topics. */
+const SHORT_TIMEOUT_MS = 10_000
+
+const UNKNOWN = { type: 'unknownInstance' } as const
+/** The result of a call to a process that is gone. */
+const GONE = { type: 'unknownInstance' } as const
+const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
+
+const NOTHING_READ = { type: 'done', value: { records: [], settle: () => undefined } } as const
+
+/** The verbs whose arguments and results are plain data. */
+const PLAIN_VERBS = [
+  'create',
+  'settingsOf',
+  'remove',
+  'subscription',
+  'unsubscribe',
+  'assign',
+  'assignment',
+  'describe',
+  'seek',
+  'commit',
+  'committed'
+] as const
+type PlainVerb = (typeof PLAIN_VERBS)[number]
+
+interface AskedRead {
+  readonly instance: InstanceName
+  readonly limits: Omit<InstanceReadLimits, 'gone'>
+  /** Number of the read, unique at its caller. */
+  readonly id: number
+}
+interface ReadAnswer {
+  readonly records: readonly InstanceRecord[]
+}
+/** How far the client of a read has got its answer; 0 also for a read whose client is gone. */
+interface Settled {
+  readonly id: number
+  readonly accepted: number
+}
+/** A subscription. The client may read only `allowed` of the topics that match; absent: all of them. */
+interface AskedSubscription {
+  readonly instance: InstanceName
+  readonly topics: { readonly topics: readonly string[] } | { readonly pattern: string }
+  readonly allowed: readonly string[] | undefined
+}
+
+/**
+ * The process that has to have an instance, of those that can be called; `undefined`: there is none.
+ *
+ * @param away these have not answered
+ */
+export type OwnerOfInstance<Id> = (instance: InstanceName, away: ReadonlySet<Id>) => Id | undefined
+
+/** Each instance has one owner, also while that one is away. */
+export const fixedOwner =
+  <Id>(ownerOf: (instance: InstanceName) => Id): OwnerOfInstance<Id> =>
+  (instance, away) => {
+    const id = ownerOf(instance)
+    return away.has(id) ? undefined : id
+  }
+
+/**
+ * The owner follows from the names of the instance and from who can be called: when a process is gone, its instances
+ * belong to others at once. Before a new owner continues an instance, it asks the former one to give it up.
+ */
+export function hashedOwner<Id extends string>(
+  { owners }: Pick<InstanceGateway, 'owners'>,
+  cluster: string,
+  peers: Peers<Id>
+): OwnerOfInstance<Id> {
+  const release = `instance release ${cluster}`
+  peers.serve(release, instance => owners?.release(instance as InstanceName))
+  owners?.identify(peers.id, async (owner, instance) => {
+    const former = peers.others.find(id => id === owner)
+    if (former === undefined) return false
+    return peers.call(former, release, instance, { timeoutMs: RELEASE_MS }).then(
+      isReleased => isReleased === true,
+      () => false
+    )
+  })
+  return (instance, away) =>
+    ownerAmong(
+      [peers.id, ...peers.others].filter(id => !away.has(id)),
+      cluster,
+      instance
+    )
+}
+
+/**
+ * The owner of an instance among processes. They are known by their ids: each has one, which it says itself, however many
+ * addresses lead to it and whichever of them another one calls.
+ */
+export const ownerAmong = <Id extends string>(ids: readonly Id[], cluster: string, { groupId, name }: InstanceName) => {
+  const key = JSON.stringify([cluster, groupId, name])
+  return heaviest(ids, id => createHash('sha256').update(`${id} ${key}`).digest('hex'))
+}
+
+/**
+ * The verbs of instances when each instance has an owner among several processes. The owner has the instance; all other
+ * processes pass the verbs on to it.
+ */
+export function peerInstances<Id>(
+  own: Pick<Gateway, 'instances' | 'topics'>,
+  cluster: string,
+  peers: Peers<Id>,
+  ownerOf: OwnerOfInstance<Id>
+): InstanceGateway {
+  const { instances } = own
+  serveInstances(instances, cluster, peers)
+  let lastId = 0
+  /** Reads whose owners have not answered how they have ended. */
+  let untold = 0
+  const call = async (to: Id, verb: string, body: object, timeoutMs: number, principal?: string): Promise<unknown> => {
+    const kind = verb === 'read' ? 'long' : verb === 'settle' ? 'ending' : undefined
+    try {
+      return await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs, principal, kind })
+    } catch (error) {
+      if (isAway(error)) return GONE
+      return (error as PeerError).cause === undefined
+        ? AWAY
+        : ownFailure('overloaded', (error as PeerError).message, true)
+    }
+  }
+  /**
+   * Tells the owner how a read has ended. Until then the owner answers no other read of the instance, unless this process
+   * is gone for it.
+   */
+  const settleAt = async (to: Id, settled: Settled, tries = 1): Promise<void> => {
+    if (tries === 2) untold++
+    const result = await call(to, 'settle', settled, SHORT_TIMEOUT_MS)
+    const isLost = result === AWAY || result === GONE || (result as Partial<Failure> | undefined)?.type === 'failed'
+    const isRepeated = isLost && tries < MAX_SETTLES && (tries > 1 || untold < MAX_UNTOLD)
+    if (isRepeated) setTimeout(() => void settleAt(to, settled, tries + 1), PAUSE_MS).unref()
+    else if (tries > 1) untold--
+  }
+  /** Carries out a verb at the owner. Where that does not answer, another process is the owner. */
+  const atOwner = async <Result extends { readonly type: string }>(
+    instance: InstanceName,
+    here: () => Promise<Result>,
+    there: (owner: Id) => Promise<Result>
+  ): Promise<Result | typeof UNKNOWN | Failure> => {
+    const away = new Set<Id>()
+    for (let looks = 1; ; looks++) {
+      const id = ownerOf(instance, away)
+      // A process that is gone has lost its instances, unless their states are in Kafka: its successor continues them.
+      if (id === undefined) return instances.owners ? AWAY : UNKNOWN
+      const result = await (id === peers.id ? here() : there(id))
+      if (result === GONE) away.add(id)
+      // Another process has taken the instance over while the verb was open.
+      else if ((result as Partial<Failure>).code !== 'clusterChanged' || looks >= MAX_LOOKS) return result
+    }
+  }
+  const passed =
+    <Verb extends PlainVerb>(verb: Verb) =>
+    (...args: Parameters<InstanceGateway[Verb]>): ReturnType<InstanceGateway[Verb]> => {
+      const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<never>>
+      const here = (): Promise<InstanceResult<never>> => method.apply(instances, args)
+      const there = (owner: Id): Promise<InstanceResult<never>> =>
+        call(owner, verb, args, VERB_TIMEOUT_MS, args[0].principal) as Promise<InstanceResult<never>>
+      return atOwner(args[0], here, there) as ReturnType<InstanceGateway[Verb]>
+    }
+  /** The names that a client may read now. Topics that are created later match only a later subscription. */
+  const allowedIn = async (topics: InstanceTopics): Promise<readonly string[] | undefined> => {
+    if ('topics' in topics || !topics.includes) return undefined
+    return [...(await own.topics('all', SHORT_TIMEOUT_MS)).keys()].filter(topics.includes)
+  }
+  const longestWait = async (instance: InstanceName, owner: Id): Promise<number> => {
+    const settings = (await call(owner, 'settingsOf', [instance], SHORT_TIMEOUT_MS)) as InstanceResult<InstanceSettings>
+    return settings.type === 'done' ? settings.value.maxWaitMs : 0
+  }
+  const readAt = async (
+    owner: Id,
+    instance: InstanceName,
+    limits: InstanceReadLimits
+  ): Promise<InstanceResult<InstanceRead>> => {
+    const id = ++lastId
+    const { gone } = limits
+    const timeoutMs = limits.timeoutMs ?? (await longestWait(instance, owner))
+    if (gone?.aborted) return NOTHING_READ
+    const settle = (accepted: number): void => void settleAt(owner, { id, accepted })
+    const cancel = (): void => settle(0)
+    gone?.addEventListener('abort', cancel, { once: true })
+    const maxBytes = Math.min(limits.maxBytes ?? MAX_READ_BYTES, MAX_READ_BYTES)
+    const asked: AskedRead = { instance, id, limits: { timeoutMs, maxBytes } }
+    const result = (await call(
+      owner,
+      'read',
+      asked,
+      VERB_TIMEOUT_MS + timeoutMs,
+      instance.principal
+    )) as InstanceResult<ReadAnswer>
+    gone?.removeEventListener('abort', cancel)
+    if (result.type === 'done') return { type: 'done', value: { records: result.value.records, settle } }
+    // The owner may have answered all the same.
+    if (result === AWAY || result === GONE) settle(0)
+    return result
+  }
+  const plain = Object.fromEntries(PLAIN_VERBS.map(verb => [verb, passed(verb)])) as Pick<InstanceGateway, PlainVerb>
+  return {
+    ...plain,
+    create: async (...args) => {
+      const result = await plain.create(...args)
+      return result.type === 'unknownInstance' ? AWAY : result
+    },
+    subscribe: (instance, topics) =>
+      atOwner(
+        instance,
+        () => instances.subscribe(instance, topics),
+        async owner => {
+          const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
+          const body: AskedSubscription = { instance, topics: sent, allowed: await allowedIn(topics) }
+          return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS, instance.principal)) as InstanceResult<void>
+        }
+      ),
+    read: (instance, limits) =>
+      atOwner<InstanceResult<InstanceRead>>(
+        instance,
+        () => instances.read(instance, limits),
+        owner => readAt(owner, instance, limits)
+      )
+  }
+}
+
+/** Answers the verbs that other processes pass on to this one. */
+function serveInstances<Id>(instances: InstanceGateway, cluster: string, peers: Peers<Id>): void {
+  const serve = <Body>(verb: string, handler: (body: Body, from: Id) => unknown): void =>
+    peers.serve(`instance ${verb} ${cluster}`, (body, { from }) => handler(body as Body, from))
+  for (const verb of PLAIN_VERBS) {
+    const method = instances[verb] as (...args: unknown[]) => unknown
+    serve(verb, (args: unknown[]) => method.apply(instances, args))
+  }
+  serve('subscribe', ({ instance, topics, allowed }: AskedSubscription) => {
+    const names = allowed && new Set(allowed)
+    const includes = names && ((topic: string): boolean => names.has(topic))
+    return instances.subscribe(instance, 'topics' in topics ? topics : { ...topics, includes })
+  })
+  /** Reads that are open or not settled, by caller and id. */
+  const reads = new Map<Id, Map<number, { readonly gone: AbortController; read?: InstanceRead }>>()
+  const settle = (from: Id, id: number, accepted: number): void => {
+    const open = reads.get(from)?.get(id)
+    reads.get(from)?.delete(id)
+    if (open?.read) open.read.settle(accepted)
+    else open?.gone.abort()
+  }
+  serve('read', async ({ instance, limits, id }: AskedRead, from): Promise<InstanceResult<ReadAnswer>> => {
+    const open: { gone: AbortController; read?: InstanceRead } = { gone: new AbortController() }
+    const ofCaller = reads.get(from) ?? new Map<number, typeof open>()
+    reads.set(from, ofCaller.set(id, open))
+    const result = await instances.read(instance, { ...limits, gone: open.gone.signal })
+    if (result.type !== 'done') {
+      ofCaller.delete(id)
+      return result
+    }
+    open.read = result.value
+    if (open.gone.signal.aborted) result.value.settle(0)
+    return { type: 'done', value: { records: result.value.records.map(toPlain) } }
+  })
+  serve('settle', ({ id, accepted }: Settled, from) => settle(from, id, accepted))
+  peers.onGone(from => {
+    for (const id of [...(reads.get(from)?.keys() ?? [])]) settle(from, id, 0)
+    reads.delete(from)
+  })
+}
+
+/** Copies the fields that are sent. */
+const toPlain = ({ topic, partition, offset, timestampMs, key, value, headers }: InstanceRecord): InstanceRecord => ({
+  topic,
+  partition,
+  offset,
+  timestampMs,
+  key,
+  value,
+  headers
+})

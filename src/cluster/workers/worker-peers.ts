@@ -1,0 +1,86 @@
+import { AWAY, type CallOptions, type PeerHandler, type Peers } from '../calls/peers.js'
+import type { Handlers, LinkError } from './link.js'
+import type { ParentLink, ParentServes, PeerMessage, WorkerLink, WorkerServes } from './messages.js'
+
+/** The parent waits longer than the calling worker, by this time. */
+const PASSING_MARGIN_MS = 1_000
+
+/** Connects a worker with the other workers. All messages go through the parent. */
+export class WorkerPeers implements Peers<number> {
+  /** Number of this worker, from 1. A worker that is started again has the number of its predecessor. */
+  readonly id: number
+  readonly count: number
+  /** The link to the parent. */
+  readonly parent: Pick<WorkerLink, 'call' | 'tell'>
+  readonly others: readonly number[]
+  readonly #handlers = new Map<string, PeerHandler<number>>()
+  readonly #whenGone: ((id: number) => void)[] = []
+
+  constructor(link: WorkerLink, id: number, count: number) {
+    this.parent = link
+    this.id = id
+    this.count = count
+    this.others = Array.from({ length: count }, (_, index) => index + 1).filter(other => other !== id)
+    link.serveAll(this.#received)
+  }
+
+  get #received(): Pick<Handlers<WorkerServes>, 'peer' | 'others' | 'gone'> {
+    const handle = ({ from, name, body, timeoutMs, principal }: PeerMessage & { readonly from: number }): unknown =>
+      this.#handlers.get(name)?.(body, { from, timeoutMs, principal })
+    return {
+      peer: handle,
+      others: message => void handle(message),
+      gone: id => {
+        for (const listener of this.#whenGone) listener(id)
+      }
+    }
+  }
+
+  /** Handles calls and messages of the other workers. */
+  serve(name: string, handler: PeerHandler<number>): void {
+    this.#handlers.set(name, handler)
+  }
+
+  /** Calls `listener` when a worker has ended. The worker that replaces it begins without its state. */
+  onGone(listener: (id: number) => void): void {
+    this.#whenGone.push(listener)
+  }
+
+  call(to: number, name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown> {
+    return this.parent.call('peer', { to, name, body, timeoutMs, principal }, timeoutMs)
+  }
+
+  async callOthers(name: string, body: unknown, options: CallOptions): Promise<unknown[]> {
+    const asked = this.others.map(to => this.call(to, name, body, options).then(answer => [answer]))
+    return (await Promise.allSettled(asked)).flatMap(settled => (settled.status === 'fulfilled' ? settled.value : []))
+  }
+
+  /** Sends a message to all others. */
+  tellOthers(name: string, body: unknown): void {
+    this.parent.tell('others', { name, body })
+  }
+}
+
+/**
+ * The parent's handlers that pass messages from one worker on to others.
+ *
+ * @param linkTo the link to a worker; `undefined`: it does not serve
+ * @param tellOthers sends a message to all workers but `from`
+ */
+export const passingOn = (
+  from: number,
+  linkTo: (number: number) => ParentLink | undefined,
+  tellOthers: (message: PeerMessage & { readonly from: number }) => void
+): Pick<Handlers<ParentServes>, 'peer' | 'others'> => ({
+  others: message => tellOthers({ ...message, from }),
+  peer: async ({ to, timeoutMs, ...message }) => {
+    const other = linkTo(to)
+    if (other === undefined) throw away(to)
+    const waitMs = timeoutMs === undefined ? undefined : timeoutMs + PASSING_MARGIN_MS
+    return other.call('peer', { ...message, timeoutMs, from }, waitMs).catch((error: LinkError) => {
+      throw error.cause === undefined ? away(to) : Object.assign(new Error(error.message), { code: error.cause.code })
+    })
+  }
+})
+
+const away = (number: number): Error => Object.assign(new Error(`worker ${number} does not serve`), { code: AWAY })

@@ -1,0 +1,174 @@
+import { expect } from 'chai'
+import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/cluster/calls/peers.js'
+import { decodeBody, encodeBody } from '../../../src/cluster/gateways/body.js'
+import { peerGateway } from '../../../src/cluster/verbs/peer-gateway.js'
+import type { AckResult, Gateway, MessageId } from '../../../src/gateway/gateway.js'
+import { ownFailure } from '../../../src/router/requests/failures.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+
+const MESSAGE = { topic: 't', partition: 4, offset: 7 }
+const NOT_READ = {
+  type: 'notRead',
+  reason: 'no gateway of this deployment that answers reads the partition for the group'
+}
+
+/** Processes of one deployment, without sockets. */
+class Deployment {
+  readonly members = new Map<string, Member>()
+  /** Calls from one process to another: `a>b 3` with the number of acknowledgements. */
+  readonly calls: string[] = []
+
+  add(id: string): Member {
+    const member = new Member(id, this)
+    this.members.set(id, member)
+    return member
+  }
+}
+
+class Member extends FakeGateway implements Peers {
+  readonly id: string
+  readonly gateway: Gateway
+  readonly acked: [string, MessageId][] = []
+  /** Partitions that this process reads. */
+  readonly reads = new Set<number>()
+  result: AckResult = { type: 'acked' }
+  isAway = false
+  readonly #deployment: Deployment
+  readonly #handlers = new Map<string, PeerHandler<string>>()
+  readonly #whenGone: ((id: string) => void)[] = []
+
+  constructor(id: string, deployment: Deployment) {
+    super()
+    this.id = id
+    this.#deployment = deployment
+    this.gateway = peerGateway(this, 'default', this)
+  }
+
+  override async ack(groupId?: string, message?: MessageId): Promise<AckResult> {
+    if (!this.reads.has(message!.partition)) return { type: 'notRead' }
+    this.acked.push([groupId!, message!])
+    return this.result
+  }
+
+  get others(): readonly string[] {
+    return [...this.#deployment.members.keys()].filter(id => id !== this.id)
+  }
+
+  serve(name: string, handler: PeerHandler<string>): void {
+    this.#handlers.set(name, handler)
+  }
+
+  async call(to: string, name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown> {
+    this.#deployment.calls.push(`${this.id}>${to} ${(body as unknown[]).length}`)
+    await new Promise(setImmediate)
+    const other = this.#deployment.members.get(to)
+    if (other === undefined || other.isAway) {
+      throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+    }
+    const handler = other.#handlers.get(name)!
+    const answer = await handler(decodeBody(encodeBody(body)), { from: this.id, principal, timeoutMs })
+    return decodeBody(encodeBody(answer))
+  }
+
+  callOthers(): Promise<unknown[]> {
+    throw new Error('not used')
+  }
+
+  onGone(listener: (id: string) => void): void {
+    this.#whenGone.push(listener)
+  }
+}
+
+describe('an acknowledgement at any gateway', () => {
+  let deployment: Deployment
+  let [a, b, c]: Member[] = []
+  beforeEach(() => {
+    deployment = new Deployment()
+    ;[a, b, c] = ['a', 'b', 'c'].map(id => deployment.add(id))
+  })
+  const ack = (at: Member | undefined, message = MESSAGE): Promise<AckResult> => at!.gateway.groups.ack('g', message)
+
+  it('stays where the partition is read', async () => {
+    a!.reads.add(4)
+    expect(await ack(a)).to.deep.equal({ type: 'acked' })
+    expect(deployment.calls).to.deep.equal([])
+  })
+
+  it('is passed on to the gateway that reads the partition', async () => {
+    c!.reads.add(4)
+    expect(await ack(a)).to.deep.equal({ type: 'acked' })
+    expect(c!.acked).to.deep.equal([['g', MESSAGE]])
+  })
+
+  it('goes straight to the gateway that acknowledged before', async () => {
+    c!.reads.add(4)
+    await ack(a)
+    deployment.calls.length = 0
+    expect(await ack(a, { ...MESSAGE, offset: 8 })).to.deep.equal({ type: 'acked' })
+    expect(deployment.calls).to.deep.equal(['a>c 1'])
+  })
+
+  it('finds the next reader when the partition has moved', async () => {
+    c!.reads.add(4)
+    await ack(a)
+    c!.reads.clear()
+    b!.reads.add(4)
+    expect(await ack(a)).to.deep.equal({ type: 'acked' })
+    expect(b!.acked).to.have.length(1)
+    b!.reads.clear()
+    a!.reads.add(4)
+    expect(await ack(a)).to.deep.equal({ type: 'acked' })
+  })
+
+  it('is answered as soon as the reader has answered, whatever others do', async () => {
+    c!.reads.add(4)
+    b!.ack = () => new Promise(() => undefined)
+    expect(await ack(a)).to.deep.equal({ type: 'acked' })
+  })
+
+  it('names the cause when no gateway reads the partition', async () => {
+    expect(await ack(a)).to.deep.equal(NOT_READ)
+    b!.isAway = true
+    expect(await ack(a)).to.deep.equal(NOT_READ)
+    deployment.members.delete('b')
+    deployment.members.delete('c')
+    expect(await ack(a)).to.deep.equal(NOT_READ)
+  })
+
+  it('passes on what the reader answers', async () => {
+    c!.reads.add(4)
+    for (const result of [{ type: 'notOffered' }, ownFailure('shuttingDown', 'stopping', true)] as const) {
+      c!.result = result
+      expect(await ack(a)).to.deep.include(JSON.parse(JSON.stringify(result)))
+    }
+  })
+
+  it('is not passed on twice', async () => {
+    await ack(a)
+    expect(deployment.calls.filter(call => !call.startsWith('a>'))).to.deep.equal([])
+  })
+
+  it('is retriable when the reader fails to answer', async () => {
+    c!.reads.add(4)
+    c!.ack = () => Promise.reject(new Error('no answer in time'))
+    expect(await ack(a)).to.deep.include({ type: 'failed', code: 'overloaded', retriable: true })
+  })
+
+  it('goes together with others that come at the same time', async () => {
+    c!.reads.add(4)
+    await ack(a)
+    deployment.calls.length = 0
+    const offsets = Array.from({ length: 2_500 }, (_, offset) => offset)
+    const results = await Promise.all(offsets.map(offset => ack(a, { ...MESSAGE, offset })))
+    expect(results.filter(({ type }) => type === 'acked')).to.have.length(2_500)
+    expect(new Set(c!.acked.map(([, { offset }]) => offset)).size).to.equal(2_500)
+    expect(deployment.calls.length).to.be.at.most(10)
+  })
+
+  it('is refused when too many wait for the other gateway', async () => {
+    deployment.members.delete('b')
+    c!.ack = () => new Promise(() => undefined)
+    const all = Array.from({ length: 30_000 }, (_, offset) => ack(a, { ...MESSAGE, offset }))
+    expect(await Promise.race(all)).to.deep.include({ type: 'failed', code: 'overloaded', retriable: true })
+  })
+})

@@ -1,0 +1,312 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import {
+  AWAY,
+  type CallOptions,
+  PeerError,
+  type PeerHandler,
+  type Peers,
+  SILENT_MS
+} from '../../../src/cluster/calls/peers.js'
+import { fixedOwner, hashedOwner, ownerAmong, peerInstances } from '../../../src/cluster/verbs/peer-instances.js'
+import { TAKEN } from '../../../src/consumer/instance/instance-store.js'
+import type {
+  InstanceGateway,
+  InstanceName,
+  InstanceReadLimits,
+  InstanceSettings,
+  InstanceTopics
+} from '../../../src/gateway/gateway.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+import { instanceSettings } from '../../support/instances.js'
+import { turns } from '../../support/ticks.js'
+
+const settings: InstanceSettings = { ...instanceSettings, maxWaitMs: 1_000 }
+/** Between two attempts to tell the owner how a read has ended. */
+const PAUSE_MS = 300
+const limits: InstanceReadLimits = { timeoutMs: 100, maxBytes: 1 << 30 }
+const record = {
+  topic: 'orders',
+  partition: 1,
+  offset: 7,
+  timestampMs: 5,
+  key: null,
+  value: Buffer.from('v'),
+  headers: [{ key: 'h', value: Buffer.from('x') }]
+}
+
+/** Two processes in one. Bodies and answers are copied as between processes. */
+class Pair {
+  readonly handlers = [new Map<string, PeerHandler<number>>(), new Map<string, PeerHandler<number>>()]
+  readonly gone: ((id: number) => void)[][] = [[], []]
+  isAway = false
+  readonly kinds: [call: string, kind: string][] = []
+  readonly principals = new Set<string | undefined>()
+  /** The end of the name of a call that fails once, and whether it is carried out. */
+  lost: { readonly call: string; readonly isDone: boolean } | undefined
+
+  of(id: 0 | 1): Peers<number> {
+    const other = 1 - id
+    const call = async (_: number, name: string, body: unknown, { timeoutMs, principal, kind }: CallOptions) => {
+      this.principals.add(principal)
+      if (kind) this.kinds.push([name, kind])
+      if (this.isAway) throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+      const handler = this.handlers[other]!.get(name)!
+      const answer = (): unknown => handler(structuredClone(body), { from: id, principal, timeoutMs })
+      const { lost } = this
+      if (lost && name.includes(lost.call)) {
+        this.lost = undefined
+        if (lost.isDone) await answer()
+        throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+      }
+      return structuredClone(await answer())
+    }
+    return {
+      id,
+      others: [other],
+      serve: (name, handler) => void this.handlers[id]!.set(name, handler),
+      call,
+      callOthers: async (name, body, options) => [await call(other, name, body, options)],
+      onGone: listener => void this.gone[id]!.push(listener)
+    }
+  }
+}
+
+/** The instances of one process. They note every call. */
+class Noted {
+  readonly calls: unknown[][] = []
+  readonly settled: number[] = []
+  readonly gone: AbortSignal[] = []
+  includes: ((topic: string) => boolean) | undefined
+  answer: Promise<void> = Promise.resolve()
+  /** So many commits find that another process has the instance. */
+  takenOver = 0
+  readonly gateway = Object.assign(new FakeGateway(), {
+    instances: {
+      create: async (...args: unknown[]) => this.#noted('create', args, true),
+      settingsOf: async (...args: unknown[]) => this.#noted('settingsOf', args, settings),
+      commit: async (...args: unknown[]) => {
+        const noted = this.#noted('commit', args, undefined)
+        return this.takenOver-- > 0 ? TAKEN : noted
+      },
+      subscribe: async (instance: InstanceName, topics: InstanceTopics) => {
+        this.includes = 'pattern' in topics ? topics.includes : undefined
+        return this.#noted('subscribe', [instance], undefined)
+      },
+      read: async (_: InstanceName, { gone, ...asked }: InstanceReadLimits) => {
+        this.gone.push(gone!)
+        await this.answer
+        const settle = (accepted: number): void => void this.settled.push(accepted)
+        return this.#noted('read', [asked], { records: [record], settle })
+      }
+    } as unknown as InstanceGateway
+  })
+
+  #noted(verb: string, args: unknown[], value: unknown) {
+    this.calls.push([verb, ...args])
+    return { type: 'done', value } as const
+  }
+}
+
+describe('instances of several processes', () => {
+  const instance = { groupId: 'g', name: 'a' }
+  let pair: Pair
+  let owner: Noted
+  let other: Noted
+  let verbs: InstanceGateway
+  let clock: sinon.SinonFakeTimers
+  afterEach(() => clock.restore())
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    pair = new Pair()
+    owner = new Noted()
+    other = new Noted()
+    peerInstances(
+      owner.gateway,
+      'default',
+      pair.of(1),
+      fixedOwner(() => 1)
+    )
+    verbs = peerInstances(
+      other.gateway,
+      'default',
+      pair.of(0),
+      fixedOwner(() => 1)
+    )
+  })
+
+  it('passes verbs on to the owner, and uses its own instances where it is the owner', async () => {
+    expect(await verbs.create(instance, settings, 'client')).to.deep.equal({ type: 'done', value: true })
+    expect(await verbs.commit(instance, 'accepted')).to.deep.equal({ type: 'done', value: undefined })
+    expect(owner.calls).to.deep.equal([
+      ['create', instance, settings, 'client'],
+      ['commit', instance, 'accepted']
+    ])
+    expect(other.calls).to.deep.equal([])
+    const own = peerInstances(
+      other.gateway,
+      'default',
+      pair.of(0),
+      fixedOwner(() => 0)
+    )
+    await own.settingsOf(instance)
+    expect(other.calls).to.deep.equal([['settingsOf', instance]])
+  })
+
+  it('reads at the owner, within a limit of bytes, and settles there', async () => {
+    const result = await verbs.read(instance, limits)
+    if (result.type !== 'done') return expect.fail(result.type)
+    expect(result.value.records).to.have.length(1)
+    expect({ ...result.value.records[0], value: Buffer.from(result.value.records[0]!.value!) }).to.deep.include({
+      topic: 'orders',
+      partition: 1,
+      offset: 7,
+      value: Buffer.from('v')
+    })
+    expect(owner.calls).to.deep.equal([['read', { timeoutMs: 100, maxBytes: 4 * 1024 * 1024 }]])
+    result.value.settle(1)
+    await turns(5)
+    expect(owner.settled).to.deep.equal([1])
+    expect(pair.kinds).to.deep.equal([
+      ['instance read default', 'long'],
+      ['instance settle default', 'ending']
+    ])
+  })
+
+  it('reads nothing for a client that has left before the owner is asked', async () => {
+    const client = new AbortController()
+    const reading = verbs.read(instance, { ...limits, timeoutMs: undefined, gone: client.signal })
+    client.abort()
+    expect(await reading).to.deep.include({ type: 'done' })
+    expect(owner.calls).to.deep.equal([['settingsOf', instance]])
+  })
+
+  it('names the client on whose behalf it asks', async () => {
+    const named = { ...instance, principal: 'shop' }
+    await verbs.create(named, settings, 'client')
+    await verbs.settingsOf(named)
+    await verbs.subscribe(named, { topics: ['orders'] })
+    await verbs.read(named, limits)
+    expect([...pair.principals]).to.deep.equal(['shop'])
+  })
+
+  it('tells the owner that the client of a read is gone', async () => {
+    let answer: () => void = () => undefined
+    owner.answer = new Promise(resolve => (answer = resolve))
+    const client = new AbortController()
+    const reading = verbs.read(instance, { ...limits, gone: client.signal })
+    await turns(5)
+    client.abort()
+    await turns(5)
+    expect(owner.gone[0]!.aborted).to.equal(true)
+    answer()
+    await reading
+    expect(owner.settled).to.deep.equal([0])
+  })
+
+  it('returns the records of reads whose process is gone', async () => {
+    await verbs.read(instance, limits)
+    for (const listener of pair.gone[1]!) listener(0)
+    expect(owner.settled).to.deep.equal([0])
+  })
+
+  it('tells the owner again how a read has ended when the first call fails', async () => {
+    const result = await verbs.read(instance, limits)
+    if (result.type !== 'done') return expect.fail(JSON.stringify(result))
+    pair.lost = { call: 'settle', isDone: false }
+    result.value.settle(1)
+    await clock.tickAsync(PAUSE_MS)
+    expect(owner.settled).to.deep.equal([1])
+  })
+
+  it('tells the owner how a read has ended once it can be called again, also one that was gone, and gives up later', async () => {
+    const result = await verbs.read(instance, limits)
+    if (result.type !== 'done') return expect.fail(JSON.stringify(result))
+    pair.isAway = true
+    result.value.settle(1)
+    await clock.tickAsync(SILENT_MS)
+    for (const listener of pair.gone[0]!) listener(1)
+    expect(owner.settled).to.deep.equal([])
+    pair.isAway = false
+    await clock.tickAsync(PAUSE_MS)
+    expect(owner.settled).to.deep.equal([1])
+    pair.isAway = true
+    result.value.settle(1)
+    await clock.tickAsync(60_000)
+    expect(clock.countTimers()).to.equal(0)
+  })
+
+  it('returns the records of a read whose answer is lost on its way', async () => {
+    pair.lost = { call: 'read', isDone: true }
+    expect((await verbs.read(instance, limits)).type).not.to.equal('done')
+    while (owner.settled.length === 0) await turns(1)
+    expect(owner.settled).to.deep.equal([0])
+  })
+
+  it('lets a pattern match only the topics that the client may read', async () => {
+    other.gateway.partitions.set('mine', 1)
+    other.gateway.partitions.set('theirs', 1)
+    await verbs.subscribe(instance, { pattern: '.*', includes: topic => topic === 'mine' })
+    expect(owner.includes?.('mine')).to.equal(true)
+    expect(owner.includes?.('theirs')).to.equal(false)
+    expect(owner.includes?.('created later')).to.equal(false)
+    await verbs.subscribe(instance, { pattern: '.*' })
+    expect(owner.includes).to.equal(undefined)
+  })
+
+  it('does not know the instances of a process that is gone', async () => {
+    pair.isAway = true
+    expect(await verbs.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
+    expect(await verbs.read(instance, limits)).to.deep.equal({ type: 'unknownInstance' })
+    expect(await verbs.create(instance, settings, undefined)).to.deep.include({ type: 'failed', retriable: true })
+  })
+
+  describe('whose owner follows from the hash of their names', () => {
+    /** Names of instances that belong to each of the two, as all see it. */
+    const nameOf = (owner: number): InstanceName => {
+      const names = Array.from({ length: 50 }, (_, at) => ({ groupId: 'g', name: `n${at}` }))
+      return names.find(one => ownerAmong(['0', '1'], 'default', one) === `${owner}`)!
+    }
+    let at: InstanceGateway[]
+    beforeEach(() => {
+      pair = new Pair()
+      at = [other, owner].map(({ gateway }, id) => {
+        const peers = pair.of(id as 0 | 1)
+        const named = { ...peers, id: String(id), others: peers.others.map(String) } as never as Peers<string>
+        return peerInstances(gateway, 'default', named, hashedOwner(gateway.instances, 'default', named))
+      })
+    })
+
+    it('are created and used at the owner, wherever the request comes in', async () => {
+      for (const [id, noted] of [other, owner].entries()) {
+        const name = nameOf(id)
+        for (const verbs of at) {
+          expect(await verbs.create(name, settings, 'client')).to.deep.equal({ type: 'done', value: true })
+          await verbs.commit(name, 'accepted')
+        }
+        expect(
+          noted.calls.filter(([, asked]) => asked === name || (asked as InstanceName).name === name.name)
+        ).to.have.length(4)
+      }
+    })
+
+    it('belong to the next one while their owner cannot be called, and to it again afterwards', async () => {
+      const name = nameOf(1)
+      pair.isAway = true
+      expect(await at[0]!.commit(name, 'accepted')).to.deep.equal({ type: 'done', value: undefined })
+      expect(other.calls).to.deep.equal([['commit', name, 'accepted']])
+      pair.isAway = false
+      await at[0]!.commit(name, 'accepted')
+      expect(owner.calls).to.deep.equal([['commit', name, 'accepted']])
+    })
+
+    it('are asked for again when another process takes them over meanwhile', async () => {
+      const name = nameOf(1)
+      owner.takenOver = 2
+      expect(await at[0]!.commit(name, 'accepted')).to.deep.equal({ type: 'done', value: undefined })
+      expect(owner.calls).to.have.length(3)
+      owner.takenOver = 100
+      expect(await at[1]!.commit(name, 'accepted')).to.deep.include({ code: 'clusterChanged', retriable: true })
+    })
+  })
+})

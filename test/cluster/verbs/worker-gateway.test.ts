@@ -1,0 +1,397 @@
+import { expect } from 'chai'
+import { ownerOf, workerGateway } from '../../../src/cluster/verbs/worker-gateway.js'
+import { Link } from '../../../src/cluster/workers/link.js'
+import type { ParentLink, WorkerLink } from '../../../src/cluster/workers/messages.js'
+import { passingOn, WorkerPeers } from '../../../src/cluster/workers/worker-peers.js'
+import type { Requester } from '../../../src/core/actor/actor.js'
+import { KafkaError, OverloadedError } from '../../../src/core/errors.js'
+import type {
+  AcquiredMessage,
+  ConsumedMessage,
+  ConsumeManyResult,
+  ConsumeResult,
+  Gateway,
+  MessageId,
+  MessageLimits
+} from '../../../src/gateway/gateway.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeTime } from '../../support/fake-time.js'
+import { turns } from '../../support/ticks.js'
+
+/** A gateway whose messages the test hands out. */
+class GroupsByHand extends FakeGateway {
+  readonly waiting: {
+    groupId: string
+    topic: string
+    timeoutMs: number | undefined
+    reply: (r: ConsumeResult) => void
+  }[] = []
+  readonly acked: [string, MessageId][] = []
+  readonly givenBack: number[] = []
+  cancelled = 0
+
+  override consume(
+    groupId: string,
+    topic: string,
+    timeoutMs: number | undefined,
+    { reply }: Requester<ConsumeResult>
+  ): () => void {
+    this.waiting.push({ groupId, topic, timeoutMs, reply })
+    return () => this.cancelled++
+  }
+
+  /** The next request is one for several messages. */
+  override consumeMany(
+    groupId: string,
+    topic: string,
+    limits: MessageLimits,
+    _timeoutMs: number | undefined,
+    { reply }: Requester<ConsumeManyResult>
+  ): () => void {
+    const messages = Array.from({ length: limits.maxMessages }, (_, offset) => toAcquired(groupId, topic, offset))
+    const ack = (): void => void this.acked.push(...messages.map(one => [groupId, one] as [string, MessageId]))
+    const release = (): void => void this.givenBack.push(...messages.map(({ offset }) => offset))
+    reply({ type: 'messages', messages: { messages, ack, release } })
+    return () => this.cancelled++
+  }
+
+  override async ack(groupId?: string, message?: MessageId) {
+    this.acked.push([groupId!, message!])
+    return { type: 'acked' } as const
+  }
+
+  offer(offset: number, value: Buffer | null = Buffer.from('v')): void {
+    const { groupId, topic, reply } = this.waiting.shift()!
+    const message: ConsumedMessage = {
+      groupId,
+      topic,
+      partition: 3,
+      offset,
+      timestampMs: 5,
+      key: Buffer.alloc(0),
+      value,
+      headers: [{ key: 'h', value: null }],
+      retries: 1,
+      ack: () => this.acked.push([groupId, { topic, partition: 3, offset }]),
+      release: () => this.givenBack.push(offset)
+    }
+    reply({ type: 'message', message })
+  }
+}
+
+const toAcquired = (groupId: string, topic: string, offset: number): AcquiredMessage => ({
+  groupId,
+  topic,
+  partition: 3,
+  offset,
+  timestampMs: 5,
+  key: null,
+  value: Buffer.from('v'),
+  headers: [],
+  retries: 0
+})
+
+const links: { close(because: string): void }[] = []
+afterEach(() => {
+  for (const link of links.splice(0)) link.close('the test has ended')
+})
+
+/** Workers in this process, and what passes their calls on. */
+function workersOf(count: number) {
+  const parentEnds = new Map<number, ParentLink>()
+  const workers: { own: GroupsByHand; gateway: Gateway }[] = []
+  /** What is on its way to workers that stand still. */
+  const held = new Map<number, (() => void)[]>()
+  const deliver = (number: number, receive: () => void): void => {
+    const waiting = held.get(number)
+    if (waiting) waiting.push(receive)
+    else queueMicrotask(receive)
+  }
+  for (let number = 1; number <= count; number++) {
+    const parentEnd: ParentLink = new Link(frame => deliver(number, () => workerEnd.receive(structuredClone(frame))))
+    const workerEnd: WorkerLink = new Link(frame => queueMicrotask(() => parentEnd.receive(structuredClone(frame))))
+    parentEnd.serveAll(
+      passingOn(
+        number,
+        to => parentEnds.get(to),
+        () => undefined
+      )
+    )
+    parentEnds.set(number, parentEnd)
+    links.push(parentEnd, workerEnd)
+    const own = new GroupsByHand()
+    workers.push({ own, gateway: workerGateway(own, 'default', new WorkerPeers(workerEnd, number, count), 3_000) })
+  }
+  const end = (number: number): void => {
+    parentEnds.get(number)!.close('it has ended')
+    parentEnds.delete(number)
+    for (const link of parentEnds.values()) link.tell('gone', number)
+  }
+  const standStill = (number: number): void => void held.set(number, [])
+  const goOn = (number: number): void => {
+    const waiting = held.get(number)!
+    held.delete(number)
+    for (const receive of waiting) receive()
+  }
+  return {
+    workers,
+    end,
+    standStill,
+    goOn,
+    revive: (number: number, link: ParentLink) => parentEnds.set(number, link),
+    parentEnds
+  }
+}
+
+describe('topics that one of several workers changes', () => {
+  const options = { timeoutMs: 1_000 }
+
+  it('are known to the others before the change is answered', async () => {
+    const { workers } = workersOf(3)
+    const changed: string[] = []
+    for (const [index, { own }] of workers.entries()) {
+      const done = async (): Promise<void> => void changed.push(`${index + 1} makes it`)
+      const topicChanged = (topic: string, isDeleted: boolean) => changed.push(`${index + 1} ${topic} ${isDeleted}`)
+      own.admin = { ...own.admin, createTopic: done, deleteTopic: done, createPartitions: done, topicChanged }
+    }
+    const { admin } = workers[1]!.gateway
+    await admin.createTopic({ name: 'orders' }, options)
+    expect(changed.splice(0)).to.have.members(['2 makes it', '1 orders false', '3 orders false'])
+    await admin.createPartitions('orders', 4, options)
+    expect(changed.splice(0)).to.have.members(['2 makes it', '1 orders false', '3 orders false'])
+    await admin.deleteTopic('orders', 1_000)
+    expect(changed.splice(0)).to.have.members(['2 makes it', '1 orders true', '3 orders true'])
+    await admin.createTopic({ name: 'orders' }, { ...options, validateOnly: true })
+    expect(changed).to.deep.equal(['2 makes it'])
+  })
+
+  it('are changed although another worker has ended, and not told of when Kafka refuses', async () => {
+    const { workers, end } = workersOf(3)
+    const changed: string[] = []
+    const [asked, other] = workers
+    asked!.own.admin = { ...asked!.own.admin, createTopic: async () => undefined }
+    other!.own.admin = { ...other!.own.admin, topicChanged: topic => changed.push(topic) }
+    end(3)
+    await asked!.gateway.admin.createTopic({ name: 'orders' }, options)
+    expect(changed).to.deep.equal(['orders'])
+    asked!.own.admin.createTopic = () => Promise.reject(new KafkaError(36, 'there is one', false))
+    const error = await asked!.gateway.admin.createTopic({ name: 'orders' }, options).catch((thrown: unknown) => thrown)
+    expect(error).to.be.instanceOf(KafkaError)
+    expect(changed).to.have.length(1)
+  })
+})
+
+/** A group whose owner is the worker. */
+const groupOf = (owner: number, workers = 2): string => {
+  for (let i = 0; ; i++) if (ownerOf('default', `group-${i}`, workers) === owner) return `group-${i}`
+}
+
+describe('consumer groups of several workers', () => {
+  let time: FakeTime
+  beforeEach(() => {
+    time = new FakeTime('performance')
+  })
+  afterEach(() => time.restore())
+
+  it('have one owner each, about as many at every worker', () => {
+    const counts = [0, 0, 0, 0]
+    for (let i = 0; i < 1_000; i++) counts[ownerOf('default', `group ${i}`, 4) - 1]!++
+    for (const count of counts) expect(count).to.be.within(150, 350)
+    expect(ownerOf('a', 'group', 4)).to.equal(ownerOf('a', 'group', 4))
+  })
+
+  it('are read by their owner, whichever worker is asked; bytes stay as they are', async () => {
+    const { workers } = workersOf(2)
+    const group = groupOf(2)
+    const results: ConsumeResult[] = []
+    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    await turns(3)
+    expect(workers[0]!.own.waiting).to.deep.equal([])
+    expect(workers[1]!.own.waiting[0]!).to.deep.include({ groupId: group, topic: 'orders' })
+    expect(workers[1]!.own.waiting[0]!.timeoutMs, 'what is left of it').to.be.within(1, 1_000)
+    workers[1]!.own.offer(7, null)
+    await turns(3)
+    const [result] = results as [ConsumeResult & { type: 'message' }]
+    expect(results).to.have.length(1)
+    const { message } = result
+    expect(message).to.deep.include({
+      groupId: group,
+      topic: 'orders',
+      partition: 3,
+      offset: 7,
+      value: null,
+      retries: 1
+    })
+    expect(message.key).to.have.length(0)
+    expect(message.headers).to.deep.equal([{ key: 'h', value: null }])
+    message.ack()
+    await turns(3)
+    expect(workers[1]!.own.acked).to.deep.equal([[group, { topic: 'orders', partition: 3, offset: 7 }]])
+  })
+
+  it('hand on several messages together, which are acknowledged or given back together', async () => {
+    const { workers } = workersOf(2)
+    const group = groupOf(2)
+    const results: ConsumeManyResult[] = []
+    const ask = () =>
+      workers[0]!.gateway.groups.consumeMany(group, 'orders', { maxMessages: 3, maxBytes: 1_000 }, 1_000, {
+        reply: result => results.push(result)
+      })
+    ask()
+    ask()
+    await turns(3)
+    const [first, second] = results.map(result => (result as ConsumeManyResult & { type: 'messages' }).messages)
+    expect(first!.messages.map(({ offset }) => offset)).to.deep.equal([0, 1, 2])
+    first!.ack()
+    second!.release()
+    await turns(3)
+    expect(workers[1]!.own.acked.map(([, { offset }]) => offset)).to.deep.equal([0, 1, 2])
+    expect(workers[1]!.own.givenBack).to.deep.equal([0, 1, 2])
+  })
+
+  it('hand on acknowledgements, failures and messages that are given back', async () => {
+    const { workers } = workersOf(2)
+    const group = groupOf(2)
+    expect(await workers[0]!.gateway.groups.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
+      type: 'acked'
+    })
+    expect(workers[1]!.own.acked).to.deep.equal([[group, { topic: 't', partition: 1, offset: 2 }]])
+    const results: ConsumeResult[] = []
+    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    await turns(3)
+    workers[1]!.own.waiting.shift()!.reply({ type: 'timedOut' })
+    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    await turns(3)
+    workers[1]!.own.offer(8)
+    await turns(3)
+    expect(results.map(({ type }) => type)).to.deep.equal(['timedOut', 'message'])
+    ;(results[1] as ConsumeResult & { type: 'message' }).message.release()
+    await turns(3)
+    expect(workers[1]!.own.givenBack).to.deep.equal([8])
+  })
+
+  it('are told by their owner where to go on, which says why it cannot', async () => {
+    const { workers, end } = workersOf(2)
+    const group = groupOf(2)
+    const [asked, owner] = workers
+    owner!.own.partitions.set('orders', 4)
+    const offsets = new Map([[3, { offset: 7, metadata: 'm' }]])
+    const outcomes = await asked!.gateway.groups.commit(group, 'orders', offsets, 1_000)
+    expect(outcomes).to.deep.equal(new Map([[3, 'committed']]))
+    expect(owner!.own.commits).to.deep.equal(new Map([[`${group} orders/3`, { offset: 7, metadata: 'm' }]]))
+    owner!.own.commit = () => Promise.reject(new KafkaError(25, 'the group has members', false))
+    const error = await asked!.gateway.groups.commit(group, 'orders', offsets, 1_000).catch((thrown: unknown) => thrown)
+    expect(error).to.be.instanceOf(KafkaError).and.to.deep.include({ errorCode: 25 })
+    // Then it reads nothing, and who is asked commits by itself.
+    end(2)
+    asked!.own.partitions.set('orders', 4)
+    await asked!.gateway.groups.commit(group, 'orders', offsets, 1_000)
+    expect(asked!.own.commits.size).to.equal(1)
+  })
+
+  it('stand where their owner says, whichever worker is asked', async () => {
+    const { workers, end } = workersOf(2)
+    const [asked, owner] = workers
+    const group = groupOf(2)
+    const place = { partition: 0, earliest: 0, latest: 9, committed: undefined, acknowledged: [], beginsAt: 4 }
+    const offsets = (): Promise<unknown> => asked!.gateway.groups.offsets(group, 'orders', 1_000)
+    asked!.own.offsets = async () => []
+    owner!.own.offsets = async () => [place]
+    expect(await offsets()).to.deep.equal([place])
+    owner!.own.offsets = async () => undefined
+    expect(await offsets(), 'there is no such topic').to.equal(undefined)
+    owner!.own.offsets = () => Promise.reject(new KafkaError(30, 'the group may not be seen', false))
+    const refused = await offsets().catch((thrown: unknown) => thrown)
+    expect(refused).to.be.instanceOf(KafkaError).and.to.deep.include({ errorCode: 30 })
+    // Without an owner the worker that is asked knows as much as any other.
+    end(2)
+    expect(await offsets()).to.deep.equal([])
+    const still = workersOf(2)
+    still.standStill(2)
+    const time = new FakeTime('performance')
+    try {
+      const late = still.workers[0]!.gateway.groups.offsets(group, 'orders', 1_000).catch((thrown: unknown) => thrown)
+      await time.pass(5_000)
+      expect(await late, 'no other worker knows where it begins').to.be.instanceOf(OverloadedError)
+    } finally {
+      time.restore()
+      still.goOn(2)
+    }
+  })
+
+  it('do not wait for a client any more that has gone, and get back what was on its way to it', async () => {
+    const { workers } = workersOf(2)
+    const group = groupOf(2)
+    let replies = 0
+    const ask = () => workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: () => replies++ })
+    const cancel = ask()
+    await turns(3)
+    cancel()
+    await turns(3)
+    expect(workers[1]!.own.cancelled).to.equal(1)
+    workers[1]!.own.waiting.length = 0
+    const late = ask()
+    await turns(3)
+    workers[1]!.own.offer(9)
+    late()
+    await turns(5)
+    expect([workers[1]!.own.givenBack, replies]).to.deep.equal([[9], 0])
+  })
+
+  it('wait for an owner that has ended, and say in time that it does not answer, not that there is no message', async () => {
+    const { workers, end } = workersOf(2)
+    const group = groupOf(2)
+    const results: ConsumeResult[] = []
+    const startedAt = performance.now()
+    workers[0]!.gateway.groups.consume(group, 'orders', 300, { reply: result => results.push(result) })
+    await turns(3)
+    end(2)
+    await turns(3)
+    expect(await workers[0]!.gateway.groups.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
+      type: 'notRead'
+    })
+    expect(results).to.deep.equal([])
+    while (results.length === 0 && performance.now() - startedAt < 5_000) await time.pass(100)
+    expect(results).to.have.lengthOf(1)
+    expect(results[0]).to.include({ type: 'failed', code: 'timedOut', retriable: true })
+  })
+
+  it('say in time that their owner does not answer while it stands still, and lose no message when it goes on', async () => {
+    const { workers, standStill, goOn } = workersOf(2)
+    const [asking, owner] = workers as [(typeof workers)[0], (typeof workers)[0]]
+    const results: ConsumeResult[] = []
+    standStill(2)
+    asking.gateway.groups.consume(groupOf(2), 'orders', 300, { reply: result => results.push(result) })
+    for (let passed = 0; results.length === 0 && passed < 10_000; passed += 100) await time.pass(100)
+    expect(results).to.have.lengthOf(1)
+    expect(results[0]).to.include({ type: 'failed', code: 'timedOut', retriable: true })
+    // The owner has a message at once, when it gets the request at last.
+    owner.own.consume = (groupId, topic, timeoutMs, requester) => {
+      GroupsByHand.prototype.consume.call(owner.own, groupId, topic, timeoutMs, requester)
+      owner.own.offer(5)
+      return () => undefined
+    }
+    goOn(2)
+    await turns(5)
+    expect(owner.own.givenBack).to.deep.equal([5])
+    expect(results).to.have.length(1)
+  })
+
+  it('give back what they have handed to a worker that has ended, the first message first', async () => {
+    const { workers, end } = workersOf(2)
+    const group = groupOf(2)
+    for (let offset = 1; offset <= 3; offset++) {
+      workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: () => undefined })
+      await turns(3)
+      workers[1]!.own.offer(offset)
+      await turns(3)
+    }
+    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: () => undefined })
+    await turns(3)
+    end(1)
+    await turns(3)
+    // The one that was given back last is offered first.
+    expect(workers[1]!.own.givenBack).to.deep.equal([3, 2, 1])
+    expect(workers[1]!.own.cancelled).to.equal(1)
+  })
+})
