@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
 import { Answers } from '../../../src/http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
-import { type Started, startHttp } from '../server/fixtures.js'
+import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
 
 const POOL_BYTES = 1024 * 1024
 const MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -19,6 +19,8 @@ export class WatchedApp {
   readonly ports: Set<number>
   /** Paths of requests that no proxy has marked with {@link PROXIED}. */
   readonly unmarked: string[]
+  /** Requests whose heads have come. */
+  begun = 0
   readonly #started: Started
 
   private constructor(started: Started, seen: Pick<WatchedApp, 'handled' | 'ports' | 'unmarked'>) {
@@ -34,8 +36,10 @@ export class WatchedApp {
     const ports = new Set<number>()
     const pool = new BufferPool(POOL_BYTES)
     const answers = new Answers(Date.now)
+    const watched = { app: undefined as WatchedApp | undefined }
     const plugin = async (app: FastifyInstance): Promise<void> => {
       const receive = byHand(({ request, response, payload, requestId }) => {
+        watched.app!.begun++
         if (request.headers[PROXIED] === undefined) unmarked.push(pathOf(request))
         const declaredBytes = Number(request.headers['content-length'] ?? 0)
         collectBody(payload, declaredBytes, MAX_BODY_BYTES, pool, body => {
@@ -51,11 +55,17 @@ export class WatchedApp {
       app.setNotFoundHandler(answeredBefore)
     }
     const started = await startHttp({ http: http, plugin })
-    return new WatchedApp(started, { handled, ports, unmarked })
+    return (watched.app = new WatchedApp(started, { handled, ports, unmarked }))
   }
 
   get url(): string {
     return this.#started.http.urls.shared
+  }
+
+  /** Waits until a request has begun, and nothing is held for any client. */
+  async untilOver(): Promise<void> {
+    await until(() => this.begun > 0, 'a request')
+    await untilNothingIsHeld(this.#started)
   }
 
   close(): Promise<void> {
