@@ -1,4 +1,5 @@
 import type { Logger } from '../../core/model.js'
+import { VarintReader, VarintWriter } from '../../core/varints.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
@@ -173,8 +174,7 @@ export class BatchNotes {
 const VERSION = 1
 /** One byte, lengths of both ids, producer id, epoch, sequence, number of partitions, number of records. */
 const FIXED_BYTES = 1 + 1 + 1 + 8 + 2 + 4 + 4 + 4
-/** Largest encoding of a distance between two sequences. */
-const MOST_BYTES_OF_A_DISTANCE = 8
+const distances = new VarintWriter()
 
 /**
  * Big-endian:
@@ -187,9 +187,7 @@ const MOST_BYTES_OF_A_DISTANCE = 8
  */
 export function encodeBatchNote({ clusterId, topicId, numbering, partitionCount, sequences }: BatchNote): Buffer {
   const ids = [Buffer.from(clusterId), Buffer.from(topicId)] as const
-  const bytes = Buffer.allocUnsafe(
-    FIXED_BYTES + ids[0].length + ids[1].length + MOST_BYTES_OF_A_DISTANCE * sequences.length
-  )
+  const bytes = Buffer.allocUnsafe(FIXED_BYTES)
   bytes[0] = VERSION
   bytes[1] = ids[0].length
   bytes[2] = ids[1].length
@@ -198,23 +196,12 @@ export function encodeBatchNote({ clusterId, topicId, numbering, partitionCount,
   bytes.writeInt32BE(numbering.nextSequence, 13)
   bytes.writeInt32BE(partitionCount, 17)
   bytes.writeUInt32BE(sequences.length, 21)
-  bytes.set(ids[0], FIXED_BYTES)
-  bytes.set(ids[1], FIXED_BYTES + ids[0].length)
-  let at = FIXED_BYTES + ids[0].length + ids[1].length
   let before = 0
   for (const sequence of sequences) {
-    at = writeDistance(bytes, at, sequence - before)
+    distances.number(sequence - before)
     before = sequence
   }
-  return bytes.subarray(0, at)
-}
-
-function writeDistance(bytes: Buffer, offset: number, distance: number): number {
-  let at = offset
-  let rest = distance
-  for (; rest > 127; rest = Math.floor(rest / 128)) bytes[at++] = (rest % 128) + 128
-  bytes[at++] = rest
-  return at
+  return Buffer.concat([bytes, ...ids, distances.take()])
 }
 
 /** `undefined` for bytes that are no note of this version; the batch is then sent under another number. */
@@ -238,21 +225,14 @@ export function decodeBatchNote(bytes: Buffer): BatchNote | undefined {
 }
 
 function readSequences(bytes: Buffer, offset: number, count: number): number[] | undefined {
+  const reader = new VarintReader(bytes, offset)
   const sequences: number[] = []
-  let at = offset
-  let sequence = 0
-  while (sequences.length < count) {
-    let factor = 1
-    let byte: number
-    do {
-      if (at >= bytes.length) return undefined
-      byte = bytes[at++]!
-      sequence += (byte & 0x7f) * factor
-      factor *= 128
-    } while (byte > 127)
-    sequences.push(sequence)
+  try {
+    for (let sequence = 0; sequences.length < count; sequences.push(sequence)) sequence += reader.number()
+    return sequences
+  } catch {
+    return undefined
   }
-  return sequences
 }
 
 const PREFIX = 'batch/'

@@ -1,4 +1,4 @@
-import { acceptedAtMsIn, decodeEntry, MAX_HEAD_BYTES, type StoredEntry } from './entry.js'
+import { decodeEntry, type StoredEntry } from './entry.js'
 import type { LogDirectory, LogFile } from './files.js'
 import { type ReadRequest, type ReadResult, WantedEntries } from './requested-entries.js'
 import { type LogSegment, segmentIndexOf } from './segment.js'
@@ -40,20 +40,6 @@ export class LogReader {
       gathering.reach(segment.firstSequence)
       if (segment.openCount === 0) gathering.reach(segment.endSequence)
       else if (!this.#readSegment(segment, gathering)) return gathering.result(false)
-    }
-  }
-
-  /** When an entry was accepted, epoch milliseconds; `undefined`: there is no such entry, or it cannot be read. */
-  acceptedAtMs(sequence: number): number | undefined {
-    const segment = this.#segments[segmentIndexOf(this.#segments, sequence)]
-    try {
-      const place = segment?.placeOf(sequence) ?? 0
-      if (segment === undefined || segment.sequenceAt(place) !== sequence) return undefined
-      const offset = this.#indexes.of(segment).offsetAt(place)
-      const head = this.#files.of(segment).read(offset, MAX_HEAD_BYTES)
-      return acceptedAtMsIn(head, segment.salt)
-    } catch {
-      return undefined
     }
   }
 

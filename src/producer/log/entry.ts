@@ -139,18 +139,6 @@ export function decodeEntry(bytes: Buffer, offset: number, salt: number): Decode
   return { type: 'entry', entry, kind, sequence, durableSequence, sizeBytes }
 }
 
-/** Bytes that are enough to read the head of an entry with its destination. */
-export const MAX_HEAD_BYTES = 4 * 1024
-
-/** The time of acceptance in the head of an entry; `undefined`: the head is damaged, or longer than the bytes. */
-export function acceptedAtMsIn(bytes: Buffer, salt: number): number | undefined {
-  if (bytes.length < ENTRY_HEADER_BYTES || bytes.readUInt32BE(0) !== MAGIC) return undefined
-  const headerEnd = ENTRY_HEADER_BYTES + bytes.readUInt16BE(10)
-  if (headerEnd > bytes.length || saltedCrc(bytes.subarray(8, headerEnd), salt) !== bytes.readUInt32BE(4))
-    return undefined
-  return readUInt64(bytes, 24)
-}
-
 const kindOf = (type: number): EntryKind =>
   type === SEAL_TYPE ? 'seal' : type === END_MARK_TYPE ? 'endMark' : 'record'
 

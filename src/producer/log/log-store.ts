@@ -273,8 +273,8 @@ export class LogStore {
   states(search: OutcomeSearch): EntryStates {
     const found = readAgain(() => this.#outcomes?.find(search) ?? NO_OUTCOMES, this.#options.pause)
     const open = search.from === undefined ? this.#reading(() => this.#openBetween(search)) : []
-    const [first] = open
-    const openSinceMs = first && this.#reader.acceptedAtMs(first.sequence)
+    const [oldest] = open.length > 0 ? this.read({ fromSequence: open[0]!.sequence, maxBytes: 1 }).entries : []
+    const openSinceMs = oldest?.sequence === open[0]?.sequence ? oldest?.acceptedAtMs : undefined
     return { ...found, open, openSinceMs, endSequence: this.#appender.endSequence }
   }
 

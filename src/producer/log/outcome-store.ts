@@ -269,8 +269,9 @@ export class OutcomeStore {
     for (const id of ids.toSorted((one, other) => one - other)) {
       this.#nextId = id + 1
       let file: ReturnType<typeof openOutcomeFile>
-      if (!tryTo(() => (file = openOutcomeFile(this.#directory, id)))) file = undefined
-      if (file === 'unknownVersion') {
+      // It may be readable at another start.
+      if (!tryTo(() => (file = openOutcomeFile(this.#directory, id)))) this.#tellDamage({ id })
+      else if (file === 'unknownVersion') {
         this.#options.report({ id }, 'a file of receipts was written by another release, and is not read')
       } else if (file === undefined) this.#dropHeadless(id)
       else {

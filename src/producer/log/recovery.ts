@@ -9,7 +9,6 @@ import {
   segmentIdOf,
   segmentName,
   spareIdOf,
-  tryTo,
   withFile
 } from './files.js'
 import { type Progress, type ReadProgress, readJournal } from './progress-journal.js'
@@ -78,19 +77,15 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory,
   const journals = journalIds.map(id => readProgress(directory, journalName(id), pause))
   const { headed, damagedNames, leftovers, unreadable } = readHeaders(directory, names, pause)
   // Nothing of the log can be read: what it holds is not to be told by that.
-  const [failure] = journals.flatMap(one => one.failure ?? [])
-  if (failure !== undefined && headed.length === 0 && journals.every(one => one.failure !== undefined)) throw failure
+  if (unreadable.length > 0 && headed.length === 0 && journals.some(({ isWhole }) => !isWhole))
+    throw new LogUnusableError(`the disk cannot read the files in ${directory.path}`)
   const progress = journals.flatMap(one => one.progress)
   const synced = syncedEnds(progress)
   const read = headed.flatMap((one, index) => {
     const end = { synced: synced.get(one.header.id) ?? 0, progress }
-    try {
-      return readAgain(() => readSegment(directory, one, headed[index + 1]?.header, end), pause)
-    } catch (error) {
-      if (!isUnreadable(error)) throw error
-      unreadable.push(one.name)
-      return []
-    }
+    const segment = readable(() => readSegment(directory, one, headed[index + 1]?.header, end), pause)
+    if (segment === undefined) unreadable.push(one.name)
+    return segment ?? []
   })
   for (const name of leftovers) directory.remove(name)
   for (const name of names) if ((spareIdOf(name) ?? mergeIdOf(name)) !== undefined) directory.remove(name)
@@ -143,8 +138,15 @@ function syncedEnds(progress: readonly Progress[]): Map<number, number> {
   return ends
 }
 
-/** A file that is not there any more is not one that cannot be read. */
-const isUnreadable = (error: unknown): boolean => isOfDisk(error) && codeOf(error) !== 'ENOENT'
+/** @returns `undefined`: the disk cannot read it @throws also when the file is not there any more */
+function readable<T>(read: () => T, pause?: () => void): T | undefined {
+  try {
+    return readAgain(read, pause)
+  } catch (error) {
+    if (isOfDisk(error) && codeOf(error) !== 'ENOENT') return undefined
+    throw error
+  }
+}
 
 /**
  * A segment that the disk cannot read: what is known from those around it. Entries may seem to be in it that are in none any
@@ -159,7 +161,7 @@ function guessed(
   const id = segmentIdOf(name)!
   const own = headed.find(one => one.name === name)?.header
   const next = headed.find(one => one.header.id > id)?.header
-  const endBytes = tryTo(() => sizeIn(directory)(name)) ? sizeIn(directory)(name) : 0
+  const endBytes = readable(() => sizeIn(directory)(name)) ?? 0
   const before = others.reduce((end, other) => (other.id < id ? Math.max(end, other.endSequence) : end), 1)
   const firstSequence = own?.firstSequence ?? before
   const entryCount = next === undefined ? mostEntriesIn(endBytes) : next.firstSequence - firstSequence
@@ -176,29 +178,20 @@ const mostEntriesIn = (bytes: number): number => Math.ceil(bytes / ENTRY_HEADER_
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
 
 /** Bytes that the disk cannot read count as damaged. */
-function readProgress(directory: LogDirectory, name: string, pause?: () => void): FoundProgress {
+function readProgress(
+  directory: LogDirectory,
+  name: string,
+  pause?: () => void
+): ReadProgress & { readonly isWhole: boolean } {
   return withFile(directory, name, file => {
     const { sizeBytes } = file
     const length = Math.min(sizeBytes, MAX_JOURNAL_BYTES)
-    let failure: unknown
-    let bytes: Buffer
-    try {
-      bytes = readAgain(() => file.read(0, length), pause)
-    } catch (error) {
-      if (!isUnreadable(error)) throw error
-      failure = error
-      bytes = new ReadablePages(file).read(0, length)
-    }
-    const read = readJournal(bytes)
+    const whole = readable(() => file.read(0, length), pause)
+    const read = readJournal(whole ?? new ReadablePages(file).read(0, length))
     if (read === 'unknownVersion') throw writtenByAnother(directory, name)
-    const damagedBytes = failure === undefined ? read.damagedBytes : Math.max(1, read.damagedBytes)
-    return { ...read, failure, damagedBytes: damagedBytes + Math.max(0, sizeBytes - MAX_JOURNAL_BYTES) }
+    const unreadBytes = Math.max(whole ? 0 : 1, sizeBytes - MAX_JOURNAL_BYTES)
+    return { ...read, isWhole: whole !== undefined, damagedBytes: read.damagedBytes + unreadBytes }
   })
-}
-
-interface FoundProgress extends ReadProgress {
-  /** Why the disk could not read all of it. */
-  readonly failure: unknown
 }
 
 const writtenByAnother = (directory: LogDirectory, name: string): LogUnusableError =>
@@ -230,11 +223,8 @@ function readHeaders(directory: LogDirectory, names: readonly string[], pause?: 
       leftovers.push(name)
       continue
     }
-    let bytes: Buffer
-    try {
-      bytes = readAgain(() => withFile(directory, name, file => file.read(0, SEGMENT_HEADER_BYTES)), pause)
-    } catch (error) {
-      if (!isUnreadable(error)) throw error
+    const bytes = readable(() => withFile(directory, name, file => file.read(0, SEGMENT_HEADER_BYTES)), pause)
+    if (bytes === undefined) {
       unreadable.push(name)
       continue
     }

@@ -1,9 +1,11 @@
 import { expect } from 'chai'
 import { UnavailableError } from '../../../src/core/errors.js'
 import { ReceiptDesk, type ReceiptReply } from '../../../src/gateway/receipts.js'
+import { salvageLog } from '../../../src/producer/log/salvage.js'
 import { record } from '../../support/delivery-harness.js'
 import { DurableHarness } from '../../support/durable-harness.js'
 import { eio } from '../../support/simulated-disk.js'
+import { storeOptions } from '../log/fixtures.js'
 
 const NONE = 3
 
@@ -94,6 +96,36 @@ describe('durable: receipts', () => {
     await harness.pass(5_000)
     expect(await states(sent.holder.receipt)).to.deep.equal([{ ...inKafka(0), partition: 9 }])
     expect(harness.delivery.troubledIn('orders')).to.deep.equal([])
+  })
+
+  it('are waiting, set aside, for records that the disk cannot read, until an operator puts them back', async () => {
+    await started({ topics: {} })
+    const sent = harness.send([record('orders', 'A'), record('orders', 'B')])
+    await harness.pass(100)
+    harness.kill()
+    harness.disk.faults.before = (operation, name) => {
+      if (operation === 'read' && name === '0000000000000001.slab') throw eio()
+    }
+    await harness.start()
+    harness.router.create('orders', 1)
+    const later = harness.send(record('orders', 'C'))
+    await harness.pass(60_000)
+    expect(await states(later.holder.receipt), 'newer records do not wait').to.deep.equal([inKafka(0, 1_000_100)])
+    const why = 'set aside: the disk cannot read it; castellan wal salvage reads what can be read'
+    expect(await states(sent.holder.receipt)).to.deep.equal([
+      { state: 'waiting', why },
+      { state: 'waiting', why }
+    ])
+    expect(await ask(sent.holder.receipt)).to.include({ isSettled: false })
+    expect(harness.delivery.warnings).to.have.length(1)
+    expect(harness.delivery.warnings[0]).to.contain('castellan wal salvage --append')
+    harness.kill()
+    delete harness.disk.faults.before
+    salvageLog(storeOptions(harness.disk, [], {}), () => undefined)
+    await harness.start()
+    await harness.pass(60_000)
+    expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(1), inKafka(2)])
+    expect([harness.router.values('orders'), harness.delivery.warnings]).to.deep.equal([['C', 'A', 'B'], []])
   })
 
   it('wait for a disk that cannot be read, and invent no damage', async () => {

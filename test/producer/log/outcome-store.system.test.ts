@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { type EntryOutcome, OutcomeRows } from '../../../src/producer/log/outcome-frames.js'
 import { OutcomeStore, type OutcomeStoreOptions } from '../../../src/producer/log/outcome-store.js'
 import { SeededRandom } from '../../support/random.js'
-import { enospc, SimulatedDisk } from '../../support/simulated-disk.js'
+import { eio, enospc, SimulatedDisk } from '../../support/simulated-disk.js'
 
 const HOUR_MS = 3_600_000
 
@@ -225,6 +225,19 @@ describe('log: what became of its entries', () => {
       expect(all(open(), 1, 9).map(({ sequence }) => sequence)).to.deep.equal([1, 2, 3, 4])
     }
     expect(messages).to.deep.equal([])
+  })
+
+  it('is there again when the disk can read its file again', () => {
+    const store = open()
+    deliver(store, 1, 4)
+    store.close()
+    disk.faults.before = (operation, name) => {
+      if (operation === 'read' && name.endsWith('.outcomes')) throw eio()
+    }
+    expect(all(open(), 1, 9)).to.deep.equal([])
+    expect(messages).to.have.length(1)
+    delete disk.faults.before
+    expect(all(open(), 1, 9).map(({ sequence }) => sequence)).to.deep.equal([1, 2, 3, 4])
   })
 
   it('survives a power cut once it was synced', () => {

@@ -194,6 +194,26 @@ describe('a segment that the disk cannot read', () => {
     }
   })
 
+  it('is not told by a disk of which nothing can be read: then the log does not open', () => {
+    const { store, disk } = filled(12)
+    store.close()
+    disk.faults.before = operation => {
+      if (operation === 'read') throw eio()
+    }
+    const before = [...disk.files().keys()]
+    expect(() => openStore(disk)).to.throw('the disk cannot read the files in /simulated')
+    expect([...disk.files().keys()]).to.deep.equal(before)
+    delete disk.faults.before
+    const { store: again } = openStore(disk)
+    expect(valuesIn(again)).to.deep.equal(numbered(1, 12))
+    again.complete([{ first: 1, count: 12 }])
+    again.close()
+    disk.faults.before = (operation, name) => {
+      if (operation === 'read' && name.endsWith('.progress')) throw eio()
+    }
+    expect(valuesIn(openStore(disk).store), 'a journal alone').to.deep.equal([])
+  })
+
   it('loses only what the pages hold that cannot be read, also without its header', () => {
     const { store, disk } = filled(100, { segmentBytes: 100_000 })
     store.close()
