@@ -16,7 +16,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   gateway: 2_150,
   http: 16_650,
   kafka: 6_000,
-  producer: 18_740,
+  producer: 18_690,
   router: 10_780,
   schemas: 1_800,
   server: 5_835
