@@ -64,6 +64,7 @@ const DEFAULT_LIFETIME_S = 300
 const SECOND_MS = 1_000
 /** The syntax of a bearer token. Source: RFC 6750, 2.1. */
 const TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
+export const isBearerToken = (text: string): boolean => TOKEN.test(text)
 /** The syntax of an error code of an endpoint. Logs show no other part of its answer. */
 const ERROR_CODE = /^[a-z_]{1,40}$/
 
@@ -102,7 +103,7 @@ export async function requestToken(credentials: ClientCredentials, timeoutMs: nu
     throw noToken(isRefusal ? 'authenticationFailed' : 'issuerUnreachable', where, `it answered ${status}${code}`)
   }
   const { access_token: token, expires_in: expiresIn = DEFAULT_LIFETIME_S } = fields
-  if (typeof token !== 'string' || !TOKEN.test(token)) {
+  if (typeof token !== 'string' || !isBearerToken(token)) {
     throw noToken('issuerUnreachable', where, 'its answer has no access_token that is valid')
   }
   const lifetimeS = Number(expiresIn)

@@ -34,9 +34,22 @@ const sasl = z
     token: secret
       .optional()
       .describe(
-        'For `oauthbearer`: the token, sent as it is. Either this, or `tokenUrl`, `tokenClient` and `tokenSecret`'
+        'For `oauthbearer`: the token, sent as it is. Either this, or `tokenPath`, `tokenCommand`, `mskRegion`, or `tokenUrl` with `tokenClient` and `tokenSecret`'
       )
       .meta({ secret: true }),
+    tokenPath: optionalText.describe(
+      'For `oauthbearer`: file with the token, which is read again at each login, such as a projected token of Kubernetes'
+    ),
+    tokenCommand: z
+      .array(z.string().min(1))
+      .min(1)
+      .optional()
+      .describe(
+        'For `oauthbearer`: program and arguments, run without a shell, that write the token to stdout within 30 s. All connections of the cluster share one token, until shortly before the `exp` of a JSON Web Token, otherwise for 5 minutes'
+      ),
+    mskRegion: optionalText.describe(
+      'For `oauthbearer` at Amazon MSK: the region, such as `eu-west-1`. Tokens are signed by the package `aws-msk-iam-sasl-signer-js`, which has to be installed beside Castellan, with the credentials that it finds in the environment'
+    ),
     tokenUrl: tokenUrl
       .optional()
       .describe(

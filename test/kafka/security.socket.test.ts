@@ -141,6 +141,36 @@ describe('security', () => {
     expect(broker.connectionCount).to.equal(1)
   })
 
+  it('logs in again by OAUTHBEARER with a new token while a request is in flight, which is answered', async () => {
+    const seen: string[] = []
+    const login = () => (message: Buffer) => {
+      seen.push(/Bearer (\w+)/.exec(message.toString())![1]!)
+      return Buffer.alloc(0)
+    }
+    const answerLogin = answerSasl('OAUTHBEARER', login, () => sessionLifetimeMs)
+    const held: (() => void)[] = []
+    broker.script = (request, reply) => {
+      // A broker answers in the order of the requests.
+      if (request.apiKey === HANDSHAKE) for (const answer of held.splice(0)) answer()
+      if (answerLogin(request, reply)) return
+      if (request.apiKey === METADATA && seen.length === 1) held.push(() => reply.payload(metadataPayload))
+      else reply.payload(metadataPayload)
+    }
+    let tokens = 0
+    use({ mechanism: 'oauthbearer', token: async () => `token${++tokens}` })
+    // A second more than what is kept in reserve.
+    sessionLifetimeMs = 11_000
+    await client.connect()
+    const inFlight = client.metadata(noTopics)
+    await new Promise(resolve => setTimeout(resolve, 1_050))
+    sessionLifetimeMs = 3_600_000
+    expect(held).to.have.length(1)
+    expect(await client.metadata(noTopics)).to.deep.include({ clusterId: 'cluster' })
+    expect(await inFlight).to.deep.include({ clusterId: 'cluster' })
+    expect(seen).to.deep.equal(['token1', 'token2'])
+    expect(broker.connectionCount).to.equal(1)
+  })
+
   describe('TLS', () => {
     const startTls = async () => {
       await broker.close()

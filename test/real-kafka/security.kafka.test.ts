@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { CastellanError } from '../../src/core/errors.js'
 import type { ConnectionSettings, SaslOptions } from '../../src/kafka/broker-client.js'
+import { tokenOfCommand } from '../../src/server/config/tokens.js'
 import { freshTopic } from '../support/target-cluster.js'
 import { makeCertificate } from './certificate.js'
 import { kcat } from './kcat.js'
@@ -51,6 +52,13 @@ describe('SASL_SSL on real Kafka', () => {
       expect(back.map(({ key, value }) => ({ key: String(key), value: String(value) }))).to.deep.equal(sent)
     })
   }
+
+  it('writes as oauthbearer with a token of a command', async () => {
+    const command = ['printf', '%s', unsecuredToken(600)]
+    const session = await open({ mechanism: 'oauthbearer', token: async () => (await tokenOfCommand(command)).token })
+    expect(await session.produce([{ key: 'k', value: 'command' }], 'none')).to.include({ errorCode: 0 })
+    await session.close()
+  })
 
   for (const mechanism of ['plain', 'scram-sha-256', 'scram-sha-512'] as const) {
     it(`tells a wrong password of ${mechanism}, without repeating it`, async () => {

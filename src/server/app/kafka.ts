@@ -4,13 +4,14 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import type { ConnectionSettings, SaslOptions } from '../../kafka/broker-client.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
-import { requestToken, SharedToken } from '../../kafka/sasl.js'
+import { type GrantedToken, requestToken, SharedToken } from '../../kafka/sasl.js'
 import type { ClusterSettings } from '../../kafka/settings.js'
 import type { DurableQueue } from '../../producer/disk/durable-queue.js'
 import type { MemoryReceipts } from '../../producer/memory/memory-receipts.js'
 import { topicSettingsOf } from '../../producer/memory/settings.js'
 import type { Config } from '../config/config.js'
 import { readTlsFiles, readTokenCaFile } from '../config/tls-files.js'
+import { mskToken, tokenInFile, tokenOfCommand } from '../config/tokens.js'
 import type { OrphanedLog } from './durable-logs.js'
 import { type Castellan, openCluster } from './open-castellan.js'
 
@@ -139,15 +140,18 @@ function toTls(name: string, tls: ClusterSettings['tls']): ConnectionSettings['t
 // The checks of the configuration guarantee that the settings of the mechanism are complete.
 function toSasl(name: string, { sasl, connectTimeoutMs }: ClusterSettings): SaslOptions | undefined {
   if (!sasl) return undefined
-  const { mechanism, username = '', password = '', token = '', tokenUrl } = sasl
+  const { mechanism, username = '', password = '', token = '', tokenUrl, tokenPath, tokenCommand, mskRegion } = sasl
   if (mechanism !== 'oauthbearer') return { mechanism, username, password }
+  if (tokenPath !== undefined) return { mechanism, token: () => tokenInFile(tokenPath) }
+  const shared = (request: () => Promise<GrantedToken>): SaslOptions => {
+    const { get, refused } = new SharedToken(request, () => performance.now())
+    return { mechanism, token: get, refused }
+  }
+  if (tokenCommand !== undefined) return shared(() => tokenOfCommand(tokenCommand))
+  if (mskRegion !== undefined) return shared(() => mskToken(mskRegion))
   if (tokenUrl === undefined) return { mechanism, token }
   const { tokenClient: clientId = '', tokenSecret: clientSecret = '', tokenScope: scope } = sasl
   const credentials = { tokenUrl, clientId, clientSecret, scope, ca: readTokenCaFile(name, sasl) }
   const timeoutMs = connectTimeoutMs * TOKEN_SHARE_OF_CONNECTING
-  const shared = new SharedToken(
-    () => requestToken(credentials, timeoutMs),
-    () => performance.now()
-  )
-  return { mechanism, token: shared.get, refused: shared.refused }
+  return shared(() => requestToken(credentials, timeoutMs))
 }

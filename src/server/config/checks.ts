@@ -159,12 +159,15 @@ function checkSasl(name: string, sasl: SaslSettings): string[] {
       .map(setting => `clusters.${name}.sasl.${setting}: is missing`)
   if (sasl.mechanism !== 'oauthbearer') return missing('username', 'password')
   const asksForTokens = (sasl.tokenUrl ?? sasl.tokenClient ?? sasl.tokenSecret) !== undefined
-  if (!asksForTokens) {
-    return sasl.token === undefined
-      ? [`clusters.${name}.sasl.token: is missing; give a token, or tokenUrl, tokenClient and tokenSecret`]
-      : []
-  }
-  if (sasl.token !== undefined) return [`clusters.${name}.sasl.token: is given besides tokenUrl; remove one of them`]
+  const others = (['token', 'tokenPath', 'tokenCommand', 'mskRegion'] as const).filter(one => sasl[one] !== undefined)
+  const given = [...others, ...(asksForTokens ? (['tokenUrl'] as const) : [])]
+  const setting = `clusters.${name}.sasl.`
+  if (given.length === 0)
+    return [
+      `${setting}token: is missing; give a token, tokenPath, tokenCommand, mskRegion, or tokenUrl, tokenClient and tokenSecret`
+    ]
+  if (given.length > 1) return [`${setting}${given[0]}: is given besides ${given[1]}; remove one of them`]
+  if (!asksForTokens) return []
   return [...missing('tokenUrl', 'tokenClient', 'tokenSecret'), ...problemsOfTokenCaFile(name, sasl)]
 }
 

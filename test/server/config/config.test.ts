@@ -451,12 +451,14 @@ describe('config', () => {
       const text = `clusters:
   one: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenUrl: "https://idp/token"}}
   two: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, token: hush, tokenUrl: "https://idp/token"}}
-  three: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenUrl: "https://idp/token", tokenClient: a, tokenSecret: hush, tokenCaFile: /no/such/file}}`
+  three: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenUrl: "https://idp/token", tokenClient: a, tokenSecret: hush, tokenCaFile: /no/such/file}}
+  four: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenPath: /token, tokenCommand: [a]}}`
       expect(problemsOf({ file: file(text) })).to.deep.equal([
         'clusters.one.sasl.tokenClient: is missing',
         'clusters.one.sasl.tokenSecret: is missing',
         'clusters.two.sasl.token: is given besides tokenUrl; remove one of them',
-        'clusters.three.sasl.tokenCaFile: cannot read /no/such/file (ENOENT)'
+        'clusters.three.sasl.tokenCaFile: cannot read /no/such/file (ENOENT)',
+        'clusters.four.sasl.tokenPath: is given besides tokenCommand; remove one of them'
       ])
       const careless =
         'clusters: {one: {brokers: ["a:1"], sasl: {mechanism: oauthbearer, tokenUrl: "https://me:hush@idp/"}}}'
@@ -475,7 +477,7 @@ describe('config', () => {
         'clusters.default.sasl.username: is missing',
         'clusters.default.sasl.password: is missing',
         'clusters.other.brokers: name at least one broker',
-        'clusters.other.sasl.token: is missing; give a token, or tokenUrl, tokenClient and tokenSecret'
+        'clusters.other.sasl.token: is missing; give a token, tokenPath, tokenCommand, mskRegion, or tokenUrl, tokenClient and tokenSecret'
       ])
     })
   })
