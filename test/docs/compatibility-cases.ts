@@ -46,7 +46,7 @@ export function casesPage(folder = 'test'): string {
 
 const testFiles = (folder: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter(file => file.endsWith('.test.ts'))
+    .filter(file => /(?:\.test|-cases)\.ts$/.test(file))
     .map(file => join(folder, file))
     .sort()
 

@@ -1,4 +1,5 @@
 import { MODERN_TYPE } from '../../http/exchange/modern-answers.js'
+import type { SchemaFormat } from '../../schemas/schemas.js'
 
 export const V2_TYPE = 'application/vnd.kafka.v2+json'
 export const JSON_TYPE = 'application/json'
@@ -10,17 +11,30 @@ export type Version = 'v2' | 'v3'
 
 export const typeOf = (version: Version): string => (version === 'v2' ? V2_TYPE : JSON_TYPE)
 
-/** The format of keys and values in a body of version 2; `schema`: one that needs a schema registry. */
-export type Format = 'binary' | 'json' | 'schema'
+/** The types of bodies of version 2 whose keys and values have schemas, by the name of the format in the settings of an instance. */
+export const SCHEMA_TYPES = {
+  avro: 'application/vnd.kafka.avro.v2+json',
+  jsonschema: 'application/vnd.kafka.jsonschema.v2+json',
+  protobuf: 'application/vnd.kafka.protobuf.v2+json'
+} as const
+const RECORD_TYPES = { binary: BINARY_TYPE, json: EMBEDDED_JSON_TYPE, ...SCHEMA_TYPES } as const
 
+/** The format of keys and values in a body of version 2. */
+export type Format = keyof typeof RECORD_TYPES
+
+/** @returns `undefined`: it has no schemas */
+export const schemaFormatOf = (format: string): SchemaFormat | undefined =>
+  Object.hasOwn(SCHEMA_TYPES, format) ? (format.toUpperCase() as SchemaFormat) : undefined
+
+/** The type of records in a format; of a format that is not known, that of binary ones. */
+export const recordTypeOf = (format: string): string =>
+  Object.hasOwn(RECORD_TYPES, format) ? RECORD_TYPES[format as Format] : BINARY_TYPE
+
+const EMBEDDED_TYPES: ReadonlySet<string> = new Set(Object.values(RECORD_TYPES))
 const FORMATS: ReadonlyMap<string, Format> = new Map([
-  [BINARY_TYPE, 'binary'],
-  [EMBEDDED_JSON_TYPE, 'json'],
+  ...(Object.entries(RECORD_TYPES) as [Format, string][]).map(([format, type]) => [type, format] as const),
   // For clients that cannot send another type.
-  [JSON_TYPE, 'json'],
-  ['application/vnd.kafka.avro.v2+json', 'schema'],
-  ['application/vnd.kafka.jsonschema.v2+json', 'schema'],
-  ['application/vnd.kafka.protobuf.v2+json', 'schema']
+  [JSON_TYPE, 'json']
 ])
 
 const mediaTypeOf = (header: string): string => header.split(';', 1)[0]!.trim().toLowerCase()
@@ -88,15 +102,15 @@ export const isConsumerBody = (contentType: string | undefined): boolean =>
 export function embeddedTypeOf(accept: string | undefined): string | undefined {
   if (accept === undefined) return undefined
   const [first] = rangesOf(accept).filter(({ quality }) => quality > 0)
-  return first?.type === BINARY_TYPE || first?.type === EMBEDDED_JSON_TYPE ? first.type : undefined
+  return first !== undefined && EMBEDDED_TYPES.has(first.type) ? first.type : undefined
 }
 
 /** The types of records that a client takes. Without `Accept`, and with the type of version 2, it takes binary ones. */
 export function recordTypesOf(accept: string | undefined): readonly string[] {
   const types = rangesOf(accept ?? '*/*').filter(({ quality }) => quality > 0)
   return types.flatMap(({ type }) => {
-    if (type === EMBEDDED_JSON_TYPE) return [EMBEDDED_JSON_TYPE]
+    if (EMBEDDED_TYPES.has(type)) return [type]
     if (type === JSON_TYPE) return [BINARY_TYPE, EMBEDDED_JSON_TYPE]
-    return [BINARY_TYPE, V2_TYPE, 'application/*', '*/*'].includes(type) ? [BINARY_TYPE] : []
+    return [V2_TYPE, 'application/*', '*/*'].includes(type) ? [BINARY_TYPE] : []
   })
 }

@@ -14,6 +14,7 @@ import { type Problem, ProblemError } from './failures.js'
 import { LongLists } from './long-lists.js'
 import { isAcceptable, JSON_TYPE, type Version } from './media-types.js'
 import { type OperationId, operationsById, v3AdminRoutes } from './operations.js'
+import { SchemaWriter } from './schema-writer.js'
 import type { ConfluentSettings } from './settings.js'
 import { consumerRoutes } from './v2/consumers-endpoint.js'
 import { metadataRoutes } from './v2/metadata-endpoint.js'
@@ -134,18 +135,20 @@ function producingOf(context: ApiContext<ConfluentSettings>, maxBodyBytes: numbe
   const bufferBytes = admissionOf(context, durability)?.maxBytes ?? Number.POSITIVE_INFINITY
   const turns = new StreamTurns(turnLimitsOf(bufferBytes))
   const options = { ...context, pool, produce, maxRecords, limits: { maxRecordBytes: maxBodyBytes, idleMs, maxMs } }
-  const whole = new V3Records(options, turns)
+  const { schemas, clock } = context
+  const writing = { access, writer: schemas && new SchemaWriter(schemas, clock) }
+  const whole = new V3Records(options, writing, turns)
   // A compressed body that is announced as small may become a large one.
   const ofRecords = new ProduceRoute(whole, context, Math.max(WHOLE_BODY_BYTES, maxBodyBytes), pool)
-  const ofV2 = new ProduceRoute(new V2Produce(settings, produce), context, maxBodyBytes, pool)
-  const ofBatches = new ProduceRoute(new V3Batch(maxRecordsPerBatch, produce), context, maxBodyBytes, pool)
+  const ofV2 = new ProduceRoute(new V2Produce(settings, produce, writing), context, maxBodyBytes, pool)
+  const ofBatches = new ProduceRoute(new V3Batch(maxRecordsPerBatch, produce, writing), context, maxBodyBytes, pool)
   const routes = new Map<string, Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'guarded'>>([
     ['produce', ofV2],
     ['produceToPartition', ofV2],
     ['produceRecords', ofRecords],
     ['produceBatch', ofBatches]
   ] satisfies [ProduceId, object][])
-  return { routes, records: new RecordsEndpoint(whole, options, access, turns, ofRecords) }
+  return { routes, records: new RecordsEndpoint(whole, options, writing, turns, ofRecords) }
 }
 
 type AdminId = keyof typeof v3AdminRoutes

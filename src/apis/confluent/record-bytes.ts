@@ -2,7 +2,9 @@ import { decodeBase64 } from '../../core/base64.js'
 import { JsonReader } from '../../core/json/json-reader.js'
 import { JsonScanner } from '../../core/json/json-scanner.js'
 import { readElements, readMembers, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
+import { skipValue } from '../../core/json/json-values.js'
 import { MAX_RECORD_HEADERS, type RecordHeader } from '../../core/model.js'
+import type { WantedSchema } from '../../schemas/schemas.js'
 import { ProblemError } from './failures.js'
 
 /** A body, or a part of it, cannot be used; nothing of it is produced. */
@@ -10,6 +12,16 @@ export class BodyError extends ProblemError {
   constructor(status: number, message: string, code = status) {
     super({ status, code, message })
   }
+}
+
+/** A schema as a request names it. */
+export type NamedSchema = Pick<WantedSchema, 'subject' | 'strategy' | 'format' | 'schema' | 'id' | 'version'>
+
+/** A key or a value that gets its bytes from a schema. */
+export interface SchemaData {
+  readonly named: NamedSchema
+  /** The JSON as it was sent. */
+  readonly json: Buffer
 }
 
 export const unknownMember = (name: string): BodyError =>
@@ -26,6 +38,15 @@ export function readBase64(reader: JsonReader): Buffer | null {
 /** Consumes any JSON value; `null` is Kafka's null. */
 export const readJsonBytes = (reader: JsonReader, body: Buffer): Buffer | null =>
   takeNull(reader) ? null : readValueBytes(reader, body)
+
+/** Consumes any JSON value, whose bytes stay as they were sent; `null` is no value. */
+export function readJsonSlice(reader: JsonReader, body: Buffer): Buffer | null {
+  if (takeNull(reader)) return null
+  reader.peekToken()
+  const start = reader.index
+  skipValue(reader)
+  return body.subarray(start, reader.index)
+}
 
 /** Consumes the headers of a record: `[{"name": "trace", "value": "AAE="}]`. @param nameMember `name`, or `key` */
 export function readHeaders(reader: JsonReader, nameMember: 'name' | 'key'): RecordHeader[] {

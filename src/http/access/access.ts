@@ -21,6 +21,7 @@ import {
  *   delete       delete topics
  *   alter        add partitions to topics, change settings of topics
  *   cluster      read and change settings of brokers
+ *   register     register schemas under a subject of the schema registry
  *   management   what is not about topics: the metrics of the process
  */
 export const OPERATIONS = [
@@ -32,14 +33,16 @@ export const OPERATIONS = [
   'delete',
   'alter',
   'cluster',
+  'register',
   'management'
 ] as const
 export type Operation = (typeof OPERATIONS)[number]
 
-/** The topic and group that a caller wants to use. An absent field is not checked. */
+/** The topic, group or subject that a caller wants to use. An absent field is not checked. */
 export interface Target {
   readonly topic?: string | undefined
   readonly group?: string | undefined
+  readonly subject?: string | undefined
 }
 
 /** The client of one request, and what it may do. */

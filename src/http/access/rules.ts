@@ -18,6 +18,7 @@ interface Rule {
   readonly operations: ReadonlySet<Operation>
   readonly topics: Matcher
   readonly groups: Matcher
+  readonly subjects: Matcher
 }
 
 /** The permissions of one principal. */
@@ -35,11 +36,12 @@ export class Rules {
   readonly #grants = new Map<string, Grants>()
 
   constructor(rules: AccessSettings['rules']) {
-    this.#rules = rules.map(({ principals, operations, topics, groups }) => ({
+    this.#rules = rules.map(({ principals, operations, topics, groups, subjects }) => ({
       isFor: toPrincipalMatcher(principals),
       operations: new Set(operations),
       topics: toAnyMatcher(topics),
-      groups: toAnyMatcher(groups)
+      groups: toAnyMatcher(groups),
+      subjects: toAnyMatcher(subjects)
     }))
   }
 
@@ -72,10 +74,13 @@ class PrincipalGrants implements Grants {
     return this.#rules.length > 0
   }
 
-  allows(operation: Operation, { topic, group }: Target): boolean {
+  allows(operation: Operation, { topic, group, subject }: Target): boolean {
     return this.#rules.some(
-      ({ operations, topics, groups }) =>
-        operations.has(operation) && (topic === undefined || topics(topic)) && (group === undefined || groups(group))
+      ({ operations, topics, groups, subjects }) =>
+        operations.has(operation) &&
+        (topic === undefined || topics(topic)) &&
+        (group === undefined || groups(group)) &&
+        (subject === undefined || subjects(subject))
     )
   }
 

@@ -119,7 +119,8 @@ const rule = z.strictObject({
     ),
   operations: z.array(z.enum(OPERATIONS)).min(1).describe('Allowed operations'),
   topics: names.default([]).describe('Patterns for topics'),
-  groups: names.default([]).describe('Patterns for groups')
+  groups: names.default([]).describe('Patterns for groups'),
+  subjects: names.default([]).describe('Patterns for subjects of the schema registry, for `register`')
 })
 
 /** The settings of permissions. */

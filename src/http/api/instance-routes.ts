@@ -4,6 +4,7 @@ import type {
   InstanceName,
   InstanceRead,
   InstanceReadLimits,
+  InstanceRecord,
   InstanceResult,
   InstanceSettings,
   InstanceTopics
@@ -13,6 +14,7 @@ import type { Access, Caller, Operation } from '../access/access.js'
 import { clientOf } from '../exchange/client.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { traceOf } from '../exchange/trace.js'
+import type { DecodedRecords } from './decoded-records.js'
 import type { Params, Receive } from './endpoint.js'
 import { type RecordFormat, type RecordListOptions, type Undecodable, writeRecordList } from './record-list.js'
 import { handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from './undecodable.js'
@@ -60,6 +62,8 @@ export interface InstanceApi {
 /** How one read is written. */
 interface ReadOptions extends Pick<InstanceReadLimits, 'timeoutMs' | 'maxBytes'>, Pick<RecordListOptions, 'membersOf'> {
   readonly format: RecordFormat
+  /** Makes the JSON of records with schemas. Absent: they have none. */
+  readonly decode?: ((records: readonly InstanceRecord[]) => Promise<DecodedRecords>) | undefined
   readonly illegalState?: InstanceApi['illegalState']
 }
 
@@ -182,10 +186,13 @@ export class InstanceRoutes {
       instance,
       records.map(({ topic }) => topic)
     )
+    const { causes, ...decoded } = (await options.decode?.(records)) ?? { records }
+    if (response.destroyed) return undefined
     const note = ({ record, cause }: Undecodable): void =>
       this.#undecodable.note(this.#api.name, instance.groupId, record, handling, cause)
-    const written = writeRecordList(records, options.format, {
+    const written = writeRecordList(decoded.records, options.format, {
       membersOf: options.membersOf,
+      causes,
       insteadOf: undecodable => {
         if (handling === 'fail') return undefined
         note(undecodable)

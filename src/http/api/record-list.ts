@@ -23,6 +23,8 @@ export interface Undecodable {
 export interface RecordListOptions {
   /** Further members of a record as JSON, each after a comma. */
   readonly membersOf?: ((record: InstanceRecord) => string) | undefined
+  /** Why the record at the same place cannot be written. Absent: follows from the format. */
+  readonly causes?: readonly (string | undefined)[] | undefined
   /**
    * Further members of a record that cannot be written, each after a comma: its key and value are null then. Empty: it is left out;
    * `undefined`: the list ends before it.
@@ -39,16 +41,17 @@ const BYTES_OF_UNIT = 3
 export function writeRecordList(
   records: readonly InstanceRecord[],
   format: RecordFormat,
-  { membersOf, insteadOf }: RecordListOptions = {}
+  { membersOf, causes, insteadOf }: RecordListOptions = {}
 ): RecordList {
   const list = new ListWriter(format, aboutSizeOf(records, format))
+  const needsJson = format === 'json' && causes === undefined
   let bytes = 0
   let count = 0
   let poison: Undecodable | undefined
   let before = '['
   for (const record of records) {
     const { topic, partition, offset } = record
-    const cause = format === 'json' && !hasJson(record) ? 'is not JSON' : undefined
+    const cause = needsJson && !hasJson(record) ? 'is not JSON' : causes?.[count]
     const instead = cause === undefined ? '' : insteadOf?.({ record, cause })
     if (cause !== undefined && instead === undefined) {
       poison = { record, cause }

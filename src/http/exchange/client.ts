@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { ForbiddenError } from '../../core/errors.js'
+import { isLoopback } from '../../core/settings/units.js'
 import { ANONYMOUS, type Caller } from '../access/access.js'
 
 /** A request that came to a listener; others have no guard. */
@@ -33,4 +34,17 @@ export const clientOf = (request: IncomingMessage, caller: Pick<Caller, 'princip
 export const clientAt = (address: string | undefined, { principal }: Pick<Caller, 'principal'>): string | undefined => {
   if (principal !== ANONYMOUS) return `principal ${principal}`
   return address ? `address ${address}` : undefined
+}
+
+const PROXY_HEADERS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
+
+/**
+ * Whether a client is on this machine. A proxy on this machine mostly shows by its headers, by the name it was asked for, or by
+ * HTTP/1.0, nginx's default. One that hides all this cannot be told from a client.
+ */
+export function isOfThisMachine({ httpVersionMinor, headers, socket }: IncomingMessage): boolean {
+  if (httpVersionMinor === 0 || PROXY_HEADERS.some(name => headers[name] !== undefined)) return false
+  const address = socket.remoteAddress?.replace(/^::ffff:/, '')
+  const name = headers.host?.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')
+  return address !== undefined && isLoopback(address) && name !== undefined && isLoopback(name)
 }

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
-import { isLoopback } from '../../core/settings/units.js'
 import { Shares } from '../../core/shares.js'
 import { ANONYMOUS } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
+import { isOfThisMachine } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
 import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
 import { statusSchema } from '../status/status.js'
@@ -153,24 +153,12 @@ function requireReader(request: FastifyRequest, question: RecordQuestion, access
   if (question.by === 'receipt') return principal
   const refusal = caller?.refusalOf('consume', { topic: question.topic })
   if (refusal !== undefined) throw refusal
-  if (principal === ANONYMOUS && !isOfThisMachine(request)) {
+  if (principal === ANONYMOUS && !isOfThisMachine(request.raw)) {
     throw new ForbiddenError(
       'without credentials, keys are looked for on the machine of the gateway only, and not through a proxy; credentials with the permission consume (access.rules) are served everywhere'
     )
   }
   return principal
-}
-
-const PROXY_HEADERS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
-
-/**
- * A proxy on this machine mostly shows by its headers, by the name it was asked for, or by HTTP/1.0, nginx's default.
- * One that hides all this cannot be told from a client.
- */
-function isOfThisMachine({ raw, hostname }: FastifyRequest): boolean {
-  if (raw.httpVersionMinor === 0 || PROXY_HEADERS.some(name => raw.headers[name] !== undefined)) return false
-  const address = raw.socket.remoteAddress?.replace(/^::ffff:/, '')
-  return address !== undefined && isLoopback(address) && isLoopback(hostname.replace(/^\[|\]$/g, ''))
 }
 
 function refuse(reply: FastifyReply, status: number, error: string, message: string): FastifyReply {

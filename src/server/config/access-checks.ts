@@ -63,7 +63,10 @@ function checkJwksUrl(setting: string, text: string | undefined): string[] {
 }
 
 /** Refuses a rule that can never match, because it must be a mistake. */
-function checkRule(setting: string, { operations, topics, groups }: Config['access']['rules'][number]): string[] {
+function checkRule(
+  setting: string,
+  { operations, topics, groups, subjects }: Config['access']['rules'][number]
+): string[] {
   const problems: string[] = []
   const needsTopics = operations.filter(operation => operation === 'produce' || operation === 'consume')
   if (needsTopics.length > 0 && topics.length === 0) {
@@ -71,6 +74,9 @@ function checkRule(setting: string, { operations, topics, groups }: Config['acce
   }
   if (operations.includes('offsets') && (groups.length === 0 || topics.length === 0)) {
     problems.push(`${setting}: offsets needs topics and groups; "*" stands for all`)
+  }
+  if (operations.includes('register') && subjects.length === 0) {
+    problems.push(`${setting}.subjects: name the subjects for register, or "*" for all`)
   }
   return problems
 }

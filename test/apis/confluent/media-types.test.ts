@@ -47,7 +47,7 @@ describe('confluent: media types', () => {
       JSON_TYPE,
       undefined
     ]
-    expect(types.map(formatOf)).to.deep.equal(['json', 'binary', 'schema', undefined, 'json', undefined])
+    expect(types.map(formatOf)).to.deep.equal(['json', 'binary', 'protobuf', undefined, 'json', undefined])
   })
 
   it('bodies of version 3 are JSON in UTF-8 or ISO-8859-1', () => {

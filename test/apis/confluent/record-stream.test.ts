@@ -123,6 +123,7 @@ describe('confluent: a stream of records', () => {
           addFailed: known =>
             void counted.push(...known.map(one => (one as Partial<RefusedRecord>).answerCode ?? 'sent'))
         },
+        mayRegister: () => false,
         turns: streamTurns,
         pool: new BufferPool(1024 * 1024),
         produce: records => gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 1 })

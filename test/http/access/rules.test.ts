@@ -43,11 +43,17 @@ describe('patterns', () => {
 
 describe('rules', () => {
   const rules = new Rules([
-    { principals: ['shop'], operations: ['produce'], topics: ['orders', 'shop-*'], groups: [] },
-    { principals: ['billing-*'], operations: ['consume', 'offsets'], topics: ['orders'], groups: ['billing'] },
-    { principals: ['*'], operations: ['produce'], topics: ['feedback'], groups: [] },
-    { principals: ['anonymous'], operations: ['consume'], topics: ['public'], groups: [] },
-    { principals: ['planner'], operations: ['admin', 'create', 'alter'], topics: ['plan-*'], groups: [] }
+    { principals: ['shop'], operations: ['produce'], topics: ['orders', 'shop-*'], groups: [], subjects: [] },
+    {
+      principals: ['billing-*'],
+      operations: ['consume', 'offsets'],
+      topics: ['orders'],
+      groups: ['billing'],
+      subjects: []
+    },
+    { principals: ['*'], operations: ['produce'], topics: ['feedback'], groups: [], subjects: [] },
+    { principals: ['anonymous'], operations: ['consume'], topics: ['public'], groups: [], subjects: [] },
+    { principals: ['planner'], operations: ['admin', 'create', 'alter'], topics: ['plan-*'], groups: [], subjects: [] }
   ])
   const allows = (principal: string, operation: Operation, topic?: string, group?: string): boolean =>
     rules.grantsOf(principal).allows(operation, { topic, group })
@@ -57,6 +63,23 @@ describe('rules', () => {
     expect(allows('shop', 'produce', 'shop-7')).to.equal(true)
     expect(allows('billing-eu', 'consume', 'orders', 'billing')).to.equal(true)
     expect(allows('anybody', 'produce', 'feedback')).to.equal(true)
+  })
+
+  it('allow to register schemas under the subjects that they name, and nothing else of these subjects', () => {
+    const named = new Rules([
+      {
+        principals: ['ann'],
+        operations: ['register', 'produce'],
+        topics: ['orders'],
+        groups: [],
+        subjects: ['orders-*']
+      }
+    ]).grantsOf('ann')
+    expect(named.allows('register', { subject: 'orders-value' })).to.equal(true)
+    expect(named.allows('register', { subject: 'other-value' })).to.equal(false)
+    expect(named.allows('consume', { subject: 'orders-value' })).to.equal(false)
+    expect(named.allows('produce', { topic: 'orders' })).to.equal(true)
+    expect(rules.grantsOf('shop').allows('register', { subject: 'orders-value' })).to.equal(false)
   })
 
   it('allow changes of topics by their operations only, and none by the permission to list topics', () => {
@@ -78,15 +101,17 @@ describe('rules', () => {
 
   it('never put two of them together: the topic of one and the group of another', () => {
     const two = new Rules([
-      { principals: ['a'], operations: ['consume'], topics: ['t1'], groups: ['g1'] },
-      { principals: ['a'], operations: ['consume'], topics: ['t2'], groups: ['g2'] }
+      { principals: ['a'], operations: ['consume'], topics: ['t1'], groups: ['g1'], subjects: [] },
+      { principals: ['a'], operations: ['consume'], topics: ['t2'], groups: ['g2'], subjects: [] }
     ])
     expect(two.grantsOf('a').allows('consume', { topic: 't1', group: 'g2' })).to.equal(false)
   })
 
   it('remember no name that is longer than any topic: a thousand of them could hold gigabytes', () => {
     let asked = 0
-    const counting = new Rules([{ principals: ['a'], operations: ['produce'], topics: ['*'], groups: [] }])
+    const counting = new Rules([
+      { principals: ['a'], operations: ['produce'], topics: ['*'], groups: [], subjects: [] }
+    ])
     const grants = counting.grantsOf('a')
     const allows = grants.allows.bind(grants)
     grants.allows = (...question) => {

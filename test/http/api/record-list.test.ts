@@ -89,6 +89,12 @@ describe('writeRecordList', () => {
     expect(writeRecordList([bad, bad], 'json', { insteadOf: () => '' }).body.toString()).to.equal('[]')
   })
 
+  it('takes the causes that it is given for those of the same records', () => {
+    const causes = [undefined, 'has no schema']
+    const { count, poison } = writeRecordList([recordOf(0, null, '1'), recordOf(1, null, '2')], 'json', { causes })
+    expect([count, poison?.record.offset, poison?.cause]).to.deep.equal([1, 1, 'has no schema'])
+  })
+
   it('has space for texts whose JSON is far longer than their bytes', () => {
     const growing = [recordOf(0, null, '\u0001'.repeat(50_000)), recordOf(1, Buffer.alloc(50_000, 0xff), 'after')]
     expect(writeRecordList(growing, 'text').body.toString()).to.equal(listOf(growing, 'text'))

@@ -123,6 +123,11 @@ describe('settings of the listeners', () => {
       /offsets needs topics and groups/
     ],
     [
+      'register without subjects',
+      { access: { rules: [{ principals: ['a'], operations: ['register'], topics: ['t'] }] } },
+      /^access\.rules\.0\.subjects: name the subjects/
+    ],
+    [
       'an unknown operation',
       { access: { rules: [{ principals: ['a'], operations: ['write'], topics: ['t'] }] } },
       /^access\.rules/

@@ -14,7 +14,12 @@ const origins = (text: string): readonly string[] | undefined => {
 const NO_CONSUMER_SETTING = 'instances have no such setting'
 const ADVERTISED = 'advertised.listeners names the address in base_uri'
 const OWN_ACCESS = 'clients are authenticated by the settings of auth'
-const NO_SCHEMAS = 'formats with schemas are not served'
+const REGISTRY = 'schemas.registry'
+const urls = (text: string): readonly string[] => text.split(',').map(url => url.trim().replace(/\/+$/, ''))
+/** The original takes `USER:PASSWORD` in the URL, or in a key of its own; the source says which. */
+const SOURCE: Keys[string] = {
+  note: 'credentials in schema.registry.basic.auth.user.info or schema.registry.bearer.auth.token are used'
+}
 
 const KEYS: Keys = {
   'bootstrap.servers': { setting: 'clusters.default.brokers', read: brokers },
@@ -47,6 +52,11 @@ const KEYS: Keys = {
   'access.control.allow.origin': { setting: 'http.allowedOrigins', read: origins, note: 'no web page is named' },
   'access.control.allow.methods': { note: 'pages of http.allowedOrigins may use all methods' },
   'access.control.allow.headers': { note: 'pages of http.allowedOrigins may send all headers' },
+  'schema.registry.url': { setting: `${REGISTRY}.urls`, read: urls },
+  'schema.registry.basic.auth.user.info': { setting: `${REGISTRY}.credentials` },
+  'schema.registry.bearer.auth.token': { setting: `${REGISTRY}.credentials` },
+  'schema.registry.basic.auth.credentials.source': SOURCE,
+  'schema.registry.bearer.auth.credentials.source': SOURCE,
   'api.v2.enable': { note: 'the API is served as a whole: apis.confluent.enabled' },
   'api.v3.enable': { note: 'the API is served as a whole: apis.confluent.enabled' }
 }
@@ -55,7 +65,8 @@ const KEYS: Keys = {
 const GROUPS: Reasons = [
   ['consumer.', NO_CONSUMER_SETTING],
   ['host.name', ADVERTISED],
-  ['schema.registry.', NO_SCHEMAS],
+  ['schema.registry.ssl.', 'TLS to the registry is set by schemas.registry, with files in PEM'],
+  ['schema.registry.', 'the registry is set by schemas.registry'],
   ['authentication.', OWN_ACCESS],
   ['confluent.rest.auth.', OWN_ACCESS],
   ['ssl.', 'TLS of the port is set by http.tls'],

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { z } from 'zod'
 import type { InstanceSettings } from '../../../gateway/gateway.js'
 import { MAX_ANSWER_BYTES } from '../../../http/api/instance-routes.js'
+import { schemaFormatOf } from '../media-types.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import { createBody } from './consumer-operations.js'
@@ -12,8 +13,6 @@ export const API = 'confluent'
 const INVALID_BYTES = 40001
 const INVALID_SETTING = 42204
 const NEEDS_REGISTRY = 42206
-/** Formats of the original that need a schema registry. */
-const SCHEMA_FORMATS: readonly string[] = ['avro', 'jsonschema', 'protobuf']
 const MAX_FETCH_MIN_BYTES = 10_000_000
 /** Kafka's default. */
 const AUTO_COMMIT_MS = 5_000
@@ -54,17 +53,21 @@ const memberAt = (json: unknown, path: readonly PropertyKey[]): unknown =>
   path.reduce<unknown>((at, name) => (at as Record<PropertyKey, unknown> | undefined)?.[name], json)
 
 /** Reads the body that creates an instance. @throws BodyError */
-export function readWanted(json: unknown, defaults: ConfluentSettings['consumers']): Wanted {
+export function readWanted(json: unknown, defaults: ConfluentSettings['consumers'], hasRegistry: boolean): Wanted {
   const body = checked(json ?? {}, createBody)
   const unknown = Object.keys(body).filter(name => !(name in createBody.shape))
   // Names of Kafka's settings have dots. Others are mistakes.
   const mistaken = unknown.find(name => !name.includes('.'))
   if (mistaken !== undefined) throw unknownMember(mistaken)
   const format = (body.format ?? 'binary').toLowerCase()
-  if (SCHEMA_FORMATS.includes(format))
+  const isOfSchemas = schemaFormatOf(format) !== undefined
+  if (isOfSchemas && !hasRegistry)
     throw new BodyError(422, `format: ${format} needs a schema registry; expected binary or json`, NEEDS_REGISTRY)
-  if (format !== 'binary' && format !== 'json')
-    throw new BodyError(422, `format: expected binary or json, got ${JSON.stringify(format.slice(0, 100))}`)
+  if (!isOfSchemas && format !== 'binary' && format !== 'json')
+    throw new BodyError(
+      422,
+      `format: expected binary, json, avro, jsonschema or protobuf, got ${JSON.stringify(format.slice(0, 100))}`
+    )
   const start = (body['auto.offset.reset'] ?? defaults.start).toLowerCase()
   if (start !== 'earliest' && start !== 'latest' && start !== 'none')
     throw new BodyError(422, 'auto.offset.reset: expected earliest, latest or none', INVALID_SETTING)

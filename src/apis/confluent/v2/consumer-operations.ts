@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Body, Content, Operation } from '../../../http/openapi/operation.js'
-import { BINARY_TYPE, EMBEDDED_JSON_TYPE, V2_TYPE } from '../media-types.js'
+import { BINARY_TYPE, EMBEDDED_JSON_TYPE, SCHEMA_TYPES, V2_TYPE } from '../media-types.js'
 import { common, type Described, error } from './operations.js'
 
 const text = z.string()
@@ -8,7 +8,8 @@ const text = z.string()
 const v2 = (schema: z.ZodType): Content => ({
   [V2_TYPE]: schema,
   [BINARY_TYPE]: schema,
-  [EMBEDDED_JSON_TYPE]: schema
+  [EMBEDDED_JSON_TYPE]: schema,
+  ...Object.fromEntries(Object.values(SCHEMA_TYPES).map(type => [type, schema]))
 })
 const failure = { content: v2(error) }
 /** A number, or the number as a text. */
@@ -42,7 +43,9 @@ const namedTime = z.strictObject({
 export const createBody = z.looseObject({
   id: text.nullish().describe('a former spelling of `name`, which wins'),
   name: text.nullish(),
-  format: text.nullish().describe('`binary` (default) or `json`'),
+  format: text
+    .nullish()
+    .describe('`binary` (default), `json`, or with a schema registry `avro`, `jsonschema` or `protobuf`'),
   'auto.offset.reset': text.nullish().describe('`earliest`, `latest` or `none`'),
   'auto.commit.enable': truth.nullish().describe('true or false, also as a text'),
   'enable.auto.commit': truth.nullish().describe('another spelling'),

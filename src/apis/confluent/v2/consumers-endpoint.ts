@@ -1,26 +1,30 @@
 import { randomUUID } from 'node:crypto'
 import { shortened } from '../../../core/printable.js'
-import type { Gateway, InstanceName, InstancePosition, InstanceSettings } from '../../../gateway/gateway.js'
+import type { Gateway, InstanceName, InstancePosition, InstanceRecord } from '../../../gateway/gateway.js'
 import type { ApiContext } from '../../../http/api/api.js'
+import { decodeRecords } from '../../../http/api/decoded-records.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { type InstanceApi, InstanceRoutes, MAX_ANSWER_BYTES, queryOf } from '../../../http/api/instance-routes.js'
 import { browserRefusalOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
+import { SchemaError } from '../../../schemas/schemas.js'
 import { type EndpointParts, refusalOf } from '../endpoint-parts.js'
 import { failedProblemOf, type Problem, ProblemError, problemOf, TOPIC_NOT_FOUND, UNAUTHORIZED } from '../failures.js'
 import { answerAllowed, readSmallBody } from '../look-up.js'
 import {
   BINARY_TYPE,
-  EMBEDDED_JSON_TYPE,
   embeddedTypeOf,
   errorTypeOf,
   isConsumerBody,
-  recordTypesOf
+  recordTypeOf,
+  recordTypesOf,
+  schemaFormatOf
 } from '../media-types.js'
 import type { ConfluentSettings } from '../settings.js'
 import { baseUrlOf, part } from '../v3/resources.js'
 import { API, checked, jsonIn, readWanted, timestampIn } from './consumer-bodies.js'
 import { commitBody, partitionsBody, positionsBody, subscriptionBody } from './consumer-operations.js'
+import { NO_REGISTRY } from './produce-endpoint.js'
 
 const UNSUPPORTED: Problem = {
   status: 415,
@@ -44,7 +48,7 @@ const WRONG_FORMAT: Problem = {
 /** The original's code for a record that is not JSON. */
 const UNREADABLE = 40801
 
-export interface ConsumersOptions extends Pick<ApiContext<unknown>, 'log' | 'undecodable'> {
+export interface ConsumersOptions extends Pick<ApiContext<unknown>, 'log' | 'clock' | 'undecodable' | 'schemas'> {
   readonly settings: ConfluentSettings['consumers']
   /** The prefix of the API on the shared port. */
   readonly prefix: string
@@ -93,7 +97,7 @@ const apiOf = (parts: EndpointParts): InstanceApi => ({
 export function consumerRoutes(
   parts: EndpointParts,
   gateway: Pick<Gateway, 'instances'>,
-  { settings, prefix, log, undecodable }: ConsumersOptions
+  { settings, prefix, log, clock, undecodable, schemas }: ConsumersOptions
 ) {
   const api = apiOf(parts)
   const routes = new InstanceRoutes(api, gateway, parts.access, undecodable)
@@ -117,13 +121,18 @@ export function consumerRoutes(
   async function read(exchange: Exchange, instance: InstanceName): Promise<void> {
     const { request } = exchange
     const wanted = await routes.settingsOf(instance)
-    const type = typeOf(wanted)
+    const type = recordTypeOf(wanted.format)
+    const schemaFormat = schemaFormatOf(wanted.format)
+    if (schemaFormat !== undefined && schemas === undefined) throw new ProblemError(NO_REGISTRY)
     if (!recordTypesOf(request.headers.accept).includes(type)) throw new ProblemError(WRONG_FORMAT)
     const query = queryOf(sentUrlOf(request))
     const timeoutMs = Math.min(aboveZero(query.get('timeout')) ?? wanted.maxWaitMs, wanted.maxWaitMs)
     const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_ANSWER_BYTES, MAX_ANSWER_BYTES)
-    const format = wanted.format === 'json' ? 'json' : 'binary'
-    const records = await routes.read(exchange, instance, { timeoutMs, maxBytes, format })
+    const decode =
+      schemaFormat &&
+      ((records: readonly InstanceRecord[]) => decodeRecords(schemas!, schemaFormat, records, maxBytes, clock))
+    const format = wanted.format === 'binary' ? 'binary' : 'json'
+    const records = await routes.read(exchange, instance, { timeoutMs, maxBytes, format, decode })
     if (records !== undefined) parts.answers.typed(exchange, type, records)
   }
 
@@ -134,7 +143,7 @@ export function consumerRoutes(
         return
       }
       api.withBody(exchange, group, 'mayHaveBody', json => {
-        const wanted = readWanted(json, settings)
+        const wanted = readWanted(json, settings, schemas !== undefined)
         if (wanted.without.length > 0)
           log.warn({ group: shortened(group), settings: wanted.without }, 'settings of an instance have no effect')
         const name = wanted.name ?? `rest-consumer-${randomUUID()}`
@@ -218,7 +227,8 @@ export function consumerRoutes(
         return
       }
       read(exchange, instance).catch(error => {
-        const problem = failedProblemOf(error)
+        const problem =
+          error instanceof SchemaError ? { status: 500, code: 50003, message: error.message } : failedProblemOf(error)
         if (problem === undefined) broken(exchange, error)
         else answers.error(exchange, { ...problem, type: errorTypeOfRecords(exchange.request.headers.accept) })
       })
@@ -226,11 +236,10 @@ export function consumerRoutes(
   }
 }
 
-const typeOf = ({ format }: InstanceSettings): string => (format === 'json' ? EMBEDDED_JSON_TYPE : BINARY_TYPE)
-
 /** Errors have the first type that the client names, else that of binary records. */
 const errorTypeOfRecords = (accept: string | undefined): string =>
-  /application\/vnd\.kafka\.(?:json\.)?v2\+json/i.exec(accept ?? '')?.[0].toLowerCase() ?? BINARY_TYPE
+  /application\/vnd\.kafka\.(?:(?:json|avro|jsonschema|protobuf)\.)?v2\+json/i.exec(accept ?? '')?.[0].toLowerCase() ??
+  BINARY_TYPE
 
 const aboveZero = (text: string | null): number | undefined =>
   text && /^[1-9]\d{0,14}$/.test(text) ? Number(text) : undefined

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Content, Operation } from '../../../http/openapi/operation.js'
-import { BINARY_TYPE, EMBEDDED_JSON_TYPE, V2_TYPE } from '../media-types.js'
+import { BINARY_TYPE, EMBEDDED_JSON_TYPE, SCHEMA_TYPES, V2_TYPE } from '../media-types.js'
 
 export type Described = Omit<Operation, 'id'>
 
@@ -42,6 +42,8 @@ const schemaMembers = {
   value_schema: z.unknown().optional(),
   value_schema_id: z.unknown().optional()
 }
+const schemaText = text.nullish().describe('the text of a schema, which is looked up, or registered')
+const schemaId = z.int().nullish().describe('the id of a schema, in place of its text')
 
 /** `produce-body.ts` reads it; a test holds that it takes every body that these schemas take. */
 export const binaryBody = z.object({
@@ -49,6 +51,14 @@ export const binaryBody = z.object({
   ...schemaMembers
 })
 export const jsonBody = z.object({ records: z.array(record(z.unknown())).min(1), ...schemaMembers })
+/** Keys need a schema or its id, as values do. */
+const schemaBody = z.object({
+  key_schema: schemaText,
+  key_schema_id: schemaId,
+  value_schema: schemaText,
+  value_schema_id: schemaId,
+  records: z.array(record(z.unknown())).min(1)
+})
 
 const offsets = z.object({
   offsets: z.array(
@@ -66,7 +76,10 @@ const offsets = z.object({
 const produceAnswers: Operation['answers'] = {
   ...common,
   200: { description: 'One entry for each record, in their order; records may have failed', content: v2(offsets) },
-  400: { description: 'The body is not JSON, or a key or value is not base64; nothing is written', ...failure },
+  400: {
+    description: 'The body is not JSON, or a key or value is not base64 or does not fit its schema; nothing is written',
+    ...failure
+  },
   401: {
     description: 'No credentials, or wrong ones; where Kafka refuses those of Castellan, one entry for each record',
     content: v2(z.union([offsets, error]))
@@ -77,8 +90,12 @@ const produceAnswers: Operation['answers'] = {
   },
   404: { description: 'There is no such topic, or no such partition', ...failure },
   413: { description: 'The body is too large, or has too many records', ...failure },
-  415: { description: 'The content type is neither of the two', content: { ...v2(error), 'application/json': error } },
-  422: { description: 'A member is missing or unknown, or there are no records', ...failure },
+  415: { description: 'The content type is none of these', content: { ...v2(error), 'application/json': error } },
+  422: {
+    description:
+      'A member is missing or unknown, there are no records, or a schema is missing (42201, 42202), wrong (42205), or cannot be used (42206, 42207)',
+    ...failure
+  },
   429: { description: 'A quota is used up', ...failure },
   500: { description: 'The request failed unexpectedly', ...failure }
 }
@@ -89,7 +106,14 @@ const produce: Described = {
   params: { topic },
   summary: 'Produces records',
   description: 'Answered when every record is in Kafka, or has failed.',
-  body: { description: 'The records', content: { [BINARY_TYPE]: binaryBody, [EMBEDDED_JSON_TYPE]: jsonBody } },
+  body: {
+    description: 'The records',
+    content: {
+      [BINARY_TYPE]: binaryBody,
+      [EMBEDDED_JSON_TYPE]: jsonBody,
+      ...Object.fromEntries(Object.values(SCHEMA_TYPES).map(type => [type, schemaBody]))
+    }
+  },
   produces: true,
   answers: produceAnswers
 }

@@ -1,13 +1,23 @@
 import { isUtf8 } from 'node:buffer'
 import { JsonReader } from '../../../core/json/json-reader.js'
-import { readElements, readInteger, readMembers, takeNull } from '../../../core/json/json-slices.js'
+import { readElements, readInteger, readMembers, readStringBytes, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordHeader } from '../../../core/model.js'
-import { BodyError, readBase64, readHeaders, readJsonBytes, UsualBytes, unknownMember } from '../record-bytes.js'
+import type { Format } from '../media-types.js'
+import {
+  BodyError,
+  type NamedSchema,
+  readBase64,
+  readHeaders,
+  readJsonBytes,
+  readJsonSlice,
+  UsualBytes,
+  unknownMember
+} from '../record-bytes.js'
 
 /** How the records of a body are read. */
 export interface RecordFormat {
-  readonly format: 'binary' | 'json'
+  readonly format: Format
   readonly topic: string
   /** The partition of the path; that of a record wins. */
   readonly partition: number | undefined
@@ -17,7 +27,7 @@ export interface RecordFormat {
 }
 
 /** Members that matter to formats with schemas only. */
-const IGNORED: ReadonlySet<string> = new Set(['key_schema', 'key_schema_id', 'value_schema', 'value_schema_id'])
+const SCHEMA_MEMBERS: ReadonlySet<string> = new Set(['key_schema', 'key_schema_id', 'value_schema', 'value_schema_id'])
 
 /**
  * Reads the body of a produce request. Keys and values may be views of the body, whose buffer is reused after the call
@@ -31,6 +41,42 @@ export function readProduceBody(body: Buffer, format: RecordFormat): readonly Pr
   if (body.length === 0) throw new BodyError(422, 'the body is empty')
   if (!isUtf8(body)) throw new BodyError(400, 'the body is not valid UTF-8')
   return new UsualBody(body, format).records() ?? readAnyBody(body, format)
+}
+
+/** The records of a body whose keys and values are JSON that has schemas, and the schemas. */
+export interface UnencodedRecords {
+  readonly records: readonly ProduceRecord[]
+  readonly key: NamedSchema | undefined
+  readonly value: NamedSchema | undefined
+}
+
+/** {@link readProduceBody} for a format with schemas. Keys and values are views of the body. @throws DeserializeError, BodyError */
+export function readUnencoded(body: Buffer, format: RecordFormat): UnencodedRecords {
+  if (body.length === 0) throw new BodyError(422, 'the body is empty')
+  if (!isUtf8(body)) throw new BodyError(400, 'the body is not valid UTF-8')
+  const schemas = new Map<string, string | number>()
+  const records = readAnyBody(body, format, schemas)
+  return {
+    records,
+    key: schemaOf('key', 42201, records, schemas),
+    value: schemaOf('value', 42202, records, schemas)
+  }
+}
+
+/** @returns `undefined`: there is none, and none is needed */
+function schemaOf(
+  part: 'key' | 'value',
+  code: number,
+  records: readonly ProduceRecord[],
+  schemas: ReadonlyMap<string, string | number>
+): NamedSchema | undefined {
+  const [schema, id] = [schemas.get(`${part}_schema`), schemas.get(`${part}_schema_id`)]
+  if (schema !== undefined && id !== undefined)
+    throw new BodyError(400, `${part}_schema and ${part}_schema_id exclude each other`)
+  if (typeof schema === 'string') return { schema }
+  if (typeof id === 'number') return { id }
+  if (records.every(record => record[part] === null)) return undefined
+  throw new BodyError(422, `there are ${part}s, but neither ${part}_schema nor ${part}_schema_id`, code)
 }
 
 const QUOTE = 0x22
@@ -112,13 +158,20 @@ class UsualBody {
   }
 }
 
-function readAnyBody(body: Buffer, format: RecordFormat): readonly ProduceRecord[] {
+/** @param schemas gets the members about schemas. Absent: they are ignored */
+function readAnyBody(
+  body: Buffer,
+  format: RecordFormat,
+  schemas?: Map<string, string | number>
+): readonly ProduceRecord[] {
   const reader = new JsonReader(body)
   let records: ProduceRecord[] | undefined
   readMembers(reader, name => {
     if (name === 'records') records = readRecords(reader, body, format)
-    else if (IGNORED.has(name)) skipValue(reader)
-    else throw unknownMember(name)
+    else if (!SCHEMA_MEMBERS.has(name)) throw unknownMember(name)
+    else if (schemas === undefined) skipValue(reader)
+    else if (!takeNull(reader))
+      schemas.set(name, name.endsWith('_id') ? readInteger(reader, body) : readStringBytes(reader).toString())
   })
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   if (records === undefined || records.length === 0) throw new BodyError(422, 'there are no records')
@@ -146,7 +199,7 @@ const tooMany = (limit: number): BodyError =>
   new BodyError(413, `there are more than ${limit} records (advanced.apis.confluent.maxRecordsPerRequest)`)
 
 function readRecord(reader: JsonReader, body: Buffer, of: RecordFormat): ProduceRecord {
-  const read = of.format === 'binary' ? readBase64 : readJsonBytes
+  const read = of.format === 'binary' ? readBase64 : of.format === 'json' ? readJsonBytes : readJsonSlice
   let key: Buffer | null = null
   let value: Buffer | null = null
   let { partition } = of

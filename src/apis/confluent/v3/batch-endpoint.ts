@@ -4,14 +4,14 @@ import { readElements, readMembers, readStringBytes } from '../../../core/json/j
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import type { ProduceOptions } from '../../../gateway/gateway.js'
-import type { Outcomes, ProduceAnswer } from '../../../http/api/produce-route.js'
+import type { Later, Outcomes, ProduceAnswer } from '../../../http/api/produce-route.js'
 import type { RefusedRecord } from '../failures.js'
 import { JSON_TYPE } from '../media-types.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
 import { problemOfFailure } from './record-answers.js'
-import { refusalOfItem } from './record-collector.js'
-import { readRecordMembers, type SentRecord } from './record-json.js'
-import { type V3Head, V3Produce } from './records-endpoint.js'
+import { type Item, refusalOfItem } from './record-collector.js'
+import { type ReadOptions, readRecordMembers, type SentRecord } from './record-json.js'
+import { type V3Head, type V3Parts, V3Produce } from './records-endpoint.js'
 
 const QUOTE = 0x22
 const ID = /^[\w-]{1,80}$/
@@ -28,19 +28,20 @@ interface Entry {
 export class V3Batch extends V3Produce {
   readonly #maxEntries: number
 
-  constructor(maxEntries: number, produce: ProduceOptions) {
-    super(produce)
+  constructor(maxEntries: number, produce: ProduceOptions, parts: V3Parts) {
+    super(produce, parts)
     this.#maxEntries = maxEntries
   }
 
-  readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] {
-    const entries = readEntries(this.decoded(head, body), head.topic, this.#maxEntries)
+  readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
+    const { topic } = head
+    const to = { topic, hasRegistry: this.hasRegistry }
+    const entries = readEntries(this.decoded(head, body), to, this.#maxEntries)
     head.ids = entries.map(({ id }) => id)
-    const items = entries.map(({ item }) =>
-      'record' in item ? { key: item.key, value: item.value } : { refused: item }
-    )
+    const items = entries.map(({ item }): Item => ('record' in item ? item : { refused: item }))
     const records = entries.flatMap(({ item }) => ('record' in item ? [item.record] : []))
-    return this.noted(head, { items, records })
+    const isUnencoded = items.some(({ unencoded }) => unencoded !== undefined)
+    return this.encoded(head, { items, records, bytes: body.length, isUnencoded })
   }
 
   answer(outcomes: Outcomes, { ids, items, answers }: V3Head): ProduceAnswer {
@@ -60,7 +61,7 @@ export class V3Batch extends V3Produce {
 }
 
 /** @throws DeserializeError, BodyError */
-function readEntries(body: Buffer, topic: string, maxEntries: number): readonly Entry[] {
+function readEntries(body: Buffer, to: ReadOptions, maxEntries: number): readonly Entry[] {
   if (!isUtf8(body)) throw new BodyError(400, 'the body is not valid UTF-8')
   if (body.length === 0) throw new BodyError(422, 'the body is empty')
   const reader = new JsonReader(body)
@@ -72,7 +73,7 @@ function readEntries(body: Buffer, topic: string, maxEntries: number): readonly 
       const start = reader.index
       skipValue(reader)
       if (entries.length === maxEntries) throw badBatch(`has more than ${maxEntries} entries (${MAX_ENTRIES})`)
-      entries.push(readEntry(body.subarray(start, reader.index), topic))
+      entries.push(readEntry(body.subarray(start, reader.index), to))
     })
   })
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
@@ -83,7 +84,7 @@ function readEntries(body: Buffer, topic: string, maxEntries: number): readonly 
 
 const badBatch = (problem: string): BodyError => new BodyError(422, `the batch ${problem}`, 42208)
 
-function readEntry(bytes: Buffer, topic: string): Entry {
+function readEntry(bytes: Buffer, to: ReadOptions): Entry {
   const id = readId(bytes)
   const reader = new JsonReader(bytes)
   try {
@@ -91,7 +92,7 @@ function readEntry(bytes: Buffer, topic: string): Entry {
       if (name !== 'id') throw unknownMember(name)
       skipValue(reader)
     }
-    return { id, item: readRecordMembers(reader, bytes, topic, skipId) }
+    return { id, item: readRecordMembers(reader, bytes, to, skipId) }
   } catch (error) {
     return { id, item: refusalOfItem(error) }
   }

@@ -7,8 +7,16 @@ const failure = { content: json(error) }
 const cluster_id = text.describe('The id of the cluster; the answer repeats it')
 const topic_name = text.describe('The topic')
 
-const types = z.enum(['BINARY', 'JSON', 'STRING'])
-const data = z.object({ type: types, data: z.unknown().describe('base64, any JSON, or a text') })
+const types = z.enum(['BINARY', 'JSON', 'STRING', 'AVRO', 'JSONSCHEMA', 'PROTOBUF'])
+const data = z.object({
+  type: types.nullish().describe('absent: that of the schema'),
+  subject: text.nullish(),
+  subject_name_strategy: z.enum(['TOPIC_NAME', 'RECORD_NAME', 'TOPIC_RECORD_NAME']).nullish(),
+  schema_id: z.int().nullish().describe('without it, `schema_version` and `schema`: the latest version of the subject'),
+  schema_version: z.int().nullish(),
+  schema: text.nullish().describe('the text of a schema of the type'),
+  data: z.unknown().describe('base64, any JSON, or a text')
+})
 const header = z.object({ name: text, value: text.nullish().describe('in base64') })
 
 const recordMembers = {
@@ -22,7 +30,13 @@ const recordMembers = {
 /** `record-json.ts` reads it. */
 export const recordBody = z.object(recordMembers)
 
-const size = z.object({ type: types, size: z.int().describe('in bytes, as stored; -1: null') })
+const size = z.object({
+  type: types,
+  subject: text.optional(),
+  schema_id: z.int().optional(),
+  schema_version: z.int().optional(),
+  size: z.int().describe('in bytes, as stored; -1: null')
+})
 const placed = {
   cluster_id: text,
   topic_name: text,

@@ -46,7 +46,12 @@ function timestampJson(timestampMs: number): string {
 }
 
 const sizeJson = (name: string, data: DataSize | undefined): string =>
-  data === undefined ? '' : `,"${name}":{"type":"${data.type}","size":${data.size}}`
+  data === undefined ? '' : `,"${name}":{"type":"${data.type}"${schemaJson(data)},"size":${data.size}}`
+
+const schemaJson = ({ schema }: DataSize): string =>
+  schema === undefined
+    ? ''
+    : `,"subject":${JSON.stringify(schema.subject)},"schema_id":${schema.id},"schema_version":${schema.version}`
 
 /** The text says whether the record is in Kafka: a stream has no header for it. */
 export const problemOfFailure = (failure: RecordFailure) => ({

@@ -4,12 +4,14 @@ import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { BodyError } from '../record-bytes.js'
 import { type RecordAnswers, type Repeated, refusalOfBody } from './record-answers.js'
-import { readSentRecord } from './record-json.js'
+import { readSentRecord, type Unencoded } from './record-json.js'
 
 /** A record of a request as it was read. */
 export interface Item extends Repeated {
   /** Why it cannot be used. */
   readonly refused?: RefusedRecord
+  /** What its bytes will be made of. */
+  readonly unencoded?: Unencoded
 }
 
 /** Records that were read together, in the order of the request. */
@@ -19,20 +21,28 @@ export interface Collected {
   readonly records: readonly ProduceRecord[]
   /** Bytes of all items as they were sent, however many pieces they came in. */
   readonly bytes: number
+  /** Some of the records do not have their bytes yet. */
+  readonly isUnencoded: boolean
 }
 
 /** Reads records one by one. A record that cannot be used is refused, and the next one is read all the same. */
 export class RecordCollector {
   readonly #topic: string
+  readonly #hasRegistry: boolean
   readonly #maxItems: number
   #items: Item[] = []
   #records: ProduceRecord[] = []
   #bytes = 0
   #isBroken = false
+  #isUnencoded = false
 
-  /** @param maxItems further ones are not read */
-  constructor(topic: string, maxItems = Number.POSITIVE_INFINITY) {
+  /**
+   * @param hasRegistry whether records may have schemas
+   * @param maxItems further ones are not read
+   */
+  constructor(topic: string, hasRegistry: boolean, maxItems = Number.POSITIVE_INFINITY) {
     this.#topic = topic
+    this.#hasRegistry = hasRegistry
     this.#maxItems = maxItems
   }
 
@@ -46,9 +56,13 @@ export class RecordCollector {
     if (this.#isBroken || this.#items.length >= this.#maxItems) return
     this.#bytes += bytes.length
     try {
-      const { record, key, value } = readSentRecord(bytes, this.#topic)
+      const { record, key, value, unencoded } = readSentRecord(bytes, this.#topic, this.#hasRegistry)
       this.#records.push(record)
-      this.#items.push({ key, value })
+      if (unencoded === undefined) this.#items.push({ key, value })
+      else {
+        this.#items.push({ key, value, unencoded })
+        this.#isUnencoded = true
+      }
     } catch (error) {
       this.addRefused(refusalOfItem(error))
       this.#isBroken = !isJson(bytes)
@@ -60,7 +74,8 @@ export class RecordCollector {
   }
 
   take(): Collected {
-    const collected = { items: this.#items, records: this.#records, bytes: this.#bytes }
+    const collected = { items: this.#items, records: this.#records, bytes: this.#bytes, isUnencoded: this.#isUnencoded }
+    this.#isUnencoded = false
     this.#items = []
     this.#records = []
     this.#bytes = 0

@@ -4,14 +4,23 @@ import { JsonReader } from '../../../core/json/json-reader.js'
 import { readInteger, readMembers, readStringBytes, readValueBytes, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordHeader } from '../../../core/model.js'
+import type { ResolvedSchema, SchemaFormat, SubjectStrategy } from '../../../schemas/schemas.js'
 import { PARTITION_NOT_FOUND } from '../failures.js'
-import { BodyError, readHeaders, UsualBytes } from '../record-bytes.js'
+import {
+  BodyError,
+  type NamedSchema,
+  readHeaders,
+  readJsonSlice,
+  type SchemaData,
+  UsualBytes
+} from '../record-bytes.js'
 
 /** What the answer says about a key or value. */
 export interface DataSize {
-  readonly type: DataType
+  readonly type: DataType | SchemaFormat
   /** -1: there are no data. */
   readonly size: number
+  readonly schema?: Pick<ResolvedSchema, 'subject' | 'id' | 'version'>
 }
 
 /** A record, and what its answer repeats. */
@@ -19,21 +28,37 @@ export interface SentRecord {
   readonly record: ProduceRecord
   readonly key: DataSize | undefined
   readonly value: DataSize | undefined
+  /** Keys and values that do not have their bytes yet. Absent: there are none. */
+  readonly unencoded?: Unencoded
+}
+
+export interface ReadOptions {
+  readonly topic: string
+  /** Whether records may have schemas. */
+  readonly hasRegistry: boolean
+}
+
+export interface Unencoded {
+  readonly key: SchemaData | undefined
+  readonly value: SchemaData | undefined
 }
 
 type DataType = 'BINARY' | 'JSON' | 'STRING'
 
 interface Data extends DataSize {
   readonly bytes: Buffer | null
+  /** What the bytes will be made of. */
+  readonly unencoded?: SchemaData
 }
 
-const WITH_SCHEMA: ReadonlySet<string> = new Set(['AVRO', 'JSONSCHEMA', 'PROTOBUF'])
-const SCHEMA_MEMBERS: ReadonlySet<string> = new Set([
-  'subject_name_strategy',
-  'subject',
-  'schema_id',
-  'schema_version',
-  'schema'
+const STRATEGIES: readonly string[] = ['TOPIC_NAME', 'RECORD_NAME', 'TOPIC_RECORD_NAME']
+/** The members that name a schema. */
+const SCHEMA_MEMBERS = new Map<string, (reader: JsonReader, bytes: Buffer) => NamedSchema>([
+  ['subject_name_strategy', reader => ({ strategy: readStrategy(reader) })],
+  ['subject', reader => ({ subject: readStringBytes(reader).toString() })],
+  ['schema', reader => ({ schema: readStringBytes(reader).toString() })],
+  ['schema_id', (reader, bytes) => ({ id: readInteger(reader, bytes) })],
+  ['schema_version', (reader, bytes) => ({ version: readInteger(reader, bytes) })]
 ])
 
 /**
@@ -41,11 +66,12 @@ const SCHEMA_MEMBERS: ReadonlySet<string> = new Set([
  *
  *   {"partition_id":1,"key":{"type":"STRING","data":"k"},"value":{"type":"JSON","data":{"n":1}}}
  *
+ * @param hasRegistry whether records may have schemas
  * @throws DeserializeError, BodyError
  */
-export function readSentRecord(bytes: Buffer, topic: string): SentRecord {
+export function readSentRecord(bytes: Buffer, topic: string, hasRegistry = false): SentRecord {
   if (!isUtf8(bytes)) throw new BodyError(400, 'the record is not valid UTF-8')
-  return scanRecord(new UsualBytes(bytes), topic) ?? readAnyRecord(bytes, topic)
+  return scanRecord(new UsualBytes(bytes), topic) ?? readAnyRecord(bytes, topic, hasRegistry)
 }
 
 const QUOTE = 0x22
@@ -105,9 +131,9 @@ function scanData(bytes: UsualBytes): Data | undefined {
   return data === undefined || !json.take(CLOSE_OBJECT) ? undefined : { type, bytes: data, size: sizeOf(data) }
 }
 
-function readAnyRecord(bytes: Buffer, topic: string): SentRecord {
+function readAnyRecord(bytes: Buffer, topic: string, hasRegistry: boolean): SentRecord {
   const reader = new JsonReader(bytes)
-  const sent = readRecordMembers(reader, bytes, topic, name => {
+  const sent = readRecordMembers(reader, bytes, { topic, hasRegistry }, name => {
     throw new BodyError(400, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
   })
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
@@ -118,7 +144,7 @@ function readAnyRecord(bytes: Buffer, topic: string): SentRecord {
 export function readRecordMembers(
   reader: JsonReader,
   bytes: Buffer,
-  topic: string,
+  { topic, hasRegistry }: ReadOptions,
   other: (name: string) => void
 ): SentRecord {
   let key: Data | undefined
@@ -127,8 +153,8 @@ export function readRecordMembers(
   let headers: readonly RecordHeader[] | undefined
   let timestampMs: number | undefined
   readMembers(reader, name => {
-    if (name === 'value') value = readData(reader, bytes)
-    else if (name === 'key') key = readData(reader, bytes)
+    if (name === 'value') value = readData(reader, bytes, hasRegistry)
+    else if (name === 'key') key = readData(reader, bytes, hasRegistry)
     else if (name === 'partition_id') partition = takeNull(reader) ? undefined : readInteger(reader, bytes)
     else if (name === 'headers') headers = readHeaders(reader, 'name')
     else if (name === 'timestamp') timestampMs = takeNull(reader) ? undefined : readTimestamp(reader, bytes)
@@ -147,7 +173,9 @@ interface Members extends Pick<ProduceRecord, 'topic' | 'partition' | 'headers' 
 
 function sentRecord({ topic, partition, key, value, headers, timestampMs }: Members): SentRecord {
   const record = { topic, partition, key: bytesOf(key), value: bytesOf(value), headers, timestampMs }
-  return { record, key: toSize(key), value: toSize(value) }
+  const sizes = { record, key: toSize(key), value: toSize(value) }
+  const unencoded = { key: key?.unencoded, value: value?.unencoded }
+  return unencoded.key === undefined && unencoded.value === undefined ? sizes : { ...sizes, unencoded }
 }
 
 /** Without the bytes: the answer waits for Kafka, and the body must not wait with it. */
@@ -156,29 +184,54 @@ const toSize = (data: Data | undefined): DataSize | undefined => data && { type:
 const bytesOf = (data: Data | undefined): Buffer | null => (data === undefined ? null : data.bytes)
 
 /** Consumes `{"type":"JSON","data":…}`. @returns `undefined` for null: not sent */
-function readData(reader: JsonReader, bytes: Buffer): Data | undefined {
+function readData(reader: JsonReader, bytes: Buffer, hasRegistry: boolean): Data | undefined {
   if (takeNull(reader)) return undefined
-  let type: DataType | undefined
+  let type: DataType | SchemaFormat | undefined
   let data: Buffer | null = null
   let unreadAt: number | undefined
+  let named: NamedSchema = {}
   readMembers(reader, name => {
-    if (name === 'type') type = takeNull(reader) ? undefined : readType(reader)
-    else if (name === 'data' && type !== undefined) data = readBytes(reader, bytes, type)
+    const readNamed = SCHEMA_MEMBERS.get(name)
+    if (name === 'type') type = takeNull(reader) ? undefined : readType(reader, hasRegistry)
+    else if (name === 'data' && isPlain(type)) data = readBytes(reader, bytes, type)
     else if (name === 'data') {
       reader.peekToken()
       unreadAt = reader.index
       skipValue(reader)
-    } else if (SCHEMA_MEMBERS.has(name)) throw needsRegistry()
-    else throw new BodyError(400, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
+    } else if (readNamed !== undefined && !hasRegistry) throw needsRegistry()
+    else if (readNamed === undefined) throw new BodyError(400, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
+    else if (!takeNull(reader)) named = { ...named, ...readNamed(reader, bytes) }
   })
-  if (type === undefined) throw needsRegistry()
+  if (type === undefined && !hasRegistry) throw needsRegistry()
+  requireOneSchema(type, named)
   if (unreadAt !== undefined) {
     const end = reader.index
     reader.index = unreadAt
-    data = readBytes(reader, bytes, type)
+    data = isPlain(type) ? readBytes(reader, bytes, type) : readJsonSlice(reader, bytes)
     reader.index = end
   }
-  return { type, bytes: data, size: sizeOf(data) }
+  if (isPlain(type)) return { type, bytes: data, size: sizeOf(data) }
+  const json = Buffer.from(data ?? 'null')
+  return { type: type ?? 'AVRO', bytes: null, size: -1, unencoded: { named: { ...named, format: type }, json } }
+}
+
+const isPlain = (type: DataType | SchemaFormat | undefined): type is DataType =>
+  type === 'BINARY' || type === 'JSON' || type === 'STRING'
+
+/** @throws BodyError for members that cannot stand together */
+function requireOneSchema(type: DataType | SchemaFormat | undefined, named: NamedSchema): void {
+  const { schema, id, version, subject, strategy } = named
+  const problem =
+    isPlain(type) && Object.keys(named).length > 0
+      ? `the type ${type} has no schema`
+      : [schema, id, version].filter(one => one !== undefined).length > 1
+        ? 'schema, schema_id and schema_version exclude each other'
+        : subject !== undefined && strategy !== undefined
+          ? 'subject and subject_name_strategy exclude each other'
+          : !isPlain(type) && (type === undefined) !== (schema === undefined)
+            ? 'one of the types AVRO, JSONSCHEMA and PROTOBUF and a schema need each other'
+            : undefined
+  if (problem !== undefined) throw new BodyError(400, problem)
 }
 
 const sizeOf = (data: Buffer | null): number => data?.length ?? -1
@@ -186,11 +239,19 @@ const sizeOf = (data: Buffer | null): number => data?.length ?? -1
 const needsRegistry = (): BodyError =>
   new BodyError(422, 'a key or value without one of the types BINARY, JSON and STRING needs a schema registry', 42206)
 
-function readType(reader: JsonReader): DataType {
+function readType(reader: JsonReader, hasRegistry: boolean): DataType | SchemaFormat {
   const type = readStringBytes(reader).toString()
   if (type === 'JSON' || type === 'BINARY' || type === 'STRING') return type
-  if (WITH_SCHEMA.has(type)) throw needsRegistry()
-  throw new BodyError(400, `unknown type ${JSON.stringify(type.slice(0, 100))}`)
+  if (type !== 'AVRO' && type !== 'JSONSCHEMA' && type !== 'PROTOBUF')
+    throw new BodyError(400, `unknown type ${JSON.stringify(type.slice(0, 100))}`)
+  if (hasRegistry) return type
+  throw needsRegistry()
+}
+
+function readStrategy(reader: JsonReader): SubjectStrategy {
+  const strategy = readStringBytes(reader).toString()
+  if (STRATEGIES.includes(strategy)) return strategy as SubjectStrategy
+  throw new BodyError(400, `subject_name_strategy: expected ${STRATEGIES.join(', ')}`)
 }
 
 function readBytes(reader: JsonReader, bytes: Buffer, type: DataType): Buffer | null {

@@ -9,6 +9,7 @@ import type { Exchange } from '../../../http/exchange/exchange.js'
 import { refusalCodeOf } from '../answers.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { type Charset, JSON_TYPE } from '../media-types.js'
+import type { SchemaWriter } from '../schema-writer.js'
 import { ObjectSplitter } from './object-splitter.js'
 import { type RecordAnswers, refusalOfEnd } from './record-answers.js'
 import { answersTo, type Collected, type Item, outcomesOf, RecordCollector } from './record-collector.js'
@@ -41,11 +42,14 @@ export interface RecordStreamParts {
   /** Hands records to Kafka; copies their bytes. */
   produce(records: readonly ProduceRecord[]): PendingProduce
   readonly refused: Pick<RefusedByApi, 'addFailed'>
+  /** Absent: there is no schema registry. */
+  readonly writer?: SchemaWriter | undefined
+  readonly mayRegister: (subject: string) => boolean
 }
 
 /** Records that were read together, and are answered together. */
 interface Group {
-  readonly items: readonly Item[]
+  items: readonly Item[]
   readonly cost: number
   outcomes: readonly RecordOutcome[] | undefined
 }
@@ -87,12 +91,14 @@ export class RecordStream implements TurnTaker {
   /** The client has not read its answers. */
   #isStalled = false
   #isPaused = false
+  /** Records wait for their schemas. Those after them are not read, because they would overtake them. */
+  #isEncoding = false
 
   constructor(exchange: Exchange, parts: RecordStreamParts) {
     const { topic, limits, clock } = parts
     this.#exchange = exchange
     this.#parts = parts
-    this.#collector = new RecordCollector(topic)
+    this.#collector = new RecordCollector(topic, parts.writer !== undefined)
     this.#splitter = new ObjectSplitter(limits.maxRecordBytes, bytes => this.#record(bytes))
     this.#startedAt = clock()
   }
@@ -230,9 +236,10 @@ export class RecordStream implements TurnTaker {
     return this.#parts.clock() - this.#startedAt
   }
 
-  #handOn({ items, records, bytes }: Collected): void {
+  #handOn(collected: Collected): void {
+    const { items, records, bytes, isUnencoded } = collected
     if (items.length === 0) return
-    const { caller, produce } = this.#parts
+    const { caller, writer } = this.#parts
     const cost = costOf(bytes, items.length)
     const refusal = caller.charge(records.length, bytes)
     if (refusal !== undefined) {
@@ -242,17 +249,34 @@ export class RecordStream implements TurnTaker {
         cost
       )
       if (!(refusal instanceof QuotaExceededError)) this.#endEarly()
-    } else if (records.length === 0) this.#add(items, cost)
-    else {
-      const group = this.#add(items, cost, 'waits')
-      produce(records)
-        .outcomes()
-        .then(outcomes => {
-          this.#settled(group, outcomesOf(items, outcomes))
-          this.#setReading()
-        })
-        .catch(error => this.#broken(error))
-    }
+    } else if (isUnencoded && writer !== undefined) this.#encode(this.#add(items, cost, 'waits'), writer, collected)
+    else if (records.length === 0) this.#add(items, cost)
+    else this.#produce(this.#add(items, cost, 'waits'), records)
+  }
+
+  #encode(group: Group, writer: SchemaWriter, collected: Collected): void {
+    this.#isEncoding = true
+    writer
+      .encodeEach(collected, this.#parts)
+      .then(({ items, records }) => {
+        this.#isEncoding = false
+        group.items = items
+        if (records.length > 0) this.#produce(group, records)
+        else this.#settled(group, outcomesOf(items, []))
+        this.#setReading()
+      })
+      .catch(error => this.#broken(error))
+  }
+
+  #produce(group: Group, records: readonly ProduceRecord[]): void {
+    this.#parts
+      .produce(records)
+      .outcomes()
+      .then(outcomes => {
+        this.#settled(group, outcomesOf(group.items, outcomes))
+        this.#setReading()
+      })
+      .catch(error => this.#broken(error))
   }
 
   #add(items: readonly Item[], cost = 0, state: 'waits' | 'settled' = 'settled'): Group {
@@ -299,7 +323,7 @@ export class RecordStream implements TurnTaker {
 
   get #mayRead(): boolean {
     const isFull = this.#costInFlight > 0 && this.#costInFlight >= this.#parts.turns.shareOf(this)
-    return this.#state === 'open' && !this.#isStalled && !isFull
+    return this.#state === 'open' && !this.#isStalled && !isFull && !this.#isEncoding
   }
 
   /** Reads on, waits for its turn, or reads nothing, as the stream may. */

@@ -12,6 +12,7 @@ import { noTopic } from '../look-up.js'
 import { type Charset, charsetOf, JSON_TYPE } from '../media-types.js'
 import { ConfluentProduce } from '../produce.js'
 import { BodyError } from '../record-bytes.js'
+import { mayRegister, type SchemaWriter } from '../schema-writer.js'
 import { ObjectSplitter } from './object-splitter.js'
 import { RecordAnswers, refusalOfEnd } from './record-answers.js'
 import { answersTo, type Collected, type Item, RecordCollector } from './record-collector.js'
@@ -37,27 +38,42 @@ export interface V3Head extends ProduceHead {
   /** Of the entries of a batch. */
   ids: readonly string[]
   isOwnForm: boolean
+  readonly mayRegister: (subject: string) => boolean
+}
+
+export interface V3Parts {
+  readonly access: EndpointParts['access']
+  /** Absent: there is no schema registry. */
+  readonly writer: SchemaWriter | undefined
 }
 
 /** What produces records by version 3. */
 export abstract class V3Produce extends ConfluentProduce<V3Head> {
-  constructor(produce: ProduceOptions) {
+  readonly #parts: V3Parts
+
+  constructor(produce: ProduceOptions, parts: V3Parts) {
     super('v3', produce)
+    this.#parts = parts
+  }
+
+  get hasRegistry(): boolean {
+    return this.#parts.writer !== undefined
   }
 
   topicOf({ topic_name: topic = '' }: Params): string {
     return topic
   }
 
-  readHead({ request }: Exchange, { cluster_id: cluster = '', topic_name: topic = '' }: Params): V3Head {
+  readHead(exchange: Exchange, { cluster_id: cluster = '', topic_name: topic = '' }: Params): V3Head {
     if (cluster.length > MAX_CLUSTER_ID_CHARS)
       throw new BodyError(404, `there is no cluster whose id is longer than ${MAX_CLUSTER_ID_CHARS} characters`)
     if (topic.length > MAX_TOPIC_CHARS) throw new ProblemError(noTopic(`${topic.slice(0, MAX_TOPIC_CHARS)}…`))
-    const charset = charsetOf(request.headers['content-type'])
+    const charset = charsetOf(exchange.request.headers['content-type'])
     const problem = charsetProblemOf(charset)
     if (problem !== undefined) throw new ProblemError(problem)
     const answers = new RecordAnswers(cluster, topic)
-    return { isSync: true, topic, charset: charset!, answers, items: [], ids: [], isOwnForm: true }
+    const may = mayRegister(exchange, this.#parts.access.callerOf(exchange.request), topic)
+    return { isSync: true, topic, charset: charset!, answers, items: [], ids: [], isOwnForm: true, mayRegister: may }
   }
 
   /** The body in UTF-8. */
@@ -65,8 +81,14 @@ export abstract class V3Produce extends ConfluentProduce<V3Head> {
     return charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
   }
 
-  /** Puts what was read into the head, as the answer needs it. */
-  protected noted(head: V3Head, { items, records }: Pick<Collected, 'items' | 'records'>): readonly ProduceRecord[] {
+  /** The records with their bytes. What the answer needs of them is put into the head. */
+  protected encoded(head: V3Head, collected: Collected): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
+    const { writer } = this.#parts
+    if (!collected.isUnencoded || writer === undefined) return this.#noted(head, collected)
+    return writer.hold(collected.bytes, async () => this.#noted(head, await writer.encodeEach(collected, head)))
+  }
+
+  #noted(head: V3Head, { items, records }: Collected): readonly ProduceRecord[] {
     head.items = items
     if (items.length > records.length) head.refusals = items.map(({ refused }) => refused)
     return records
@@ -85,26 +107,31 @@ export class V3Records extends V3Produce {
   readonly #options: RecordsOptions
   readonly #turns: StreamTurns
 
-  constructor(options: RecordsOptions, turns: StreamTurns) {
-    super(options.produce)
+  constructor(options: RecordsOptions, parts: V3Parts, turns: StreamTurns) {
+    super(options.produce, parts)
     this.#options = options
     this.#turns = turns
   }
 
   readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
     const decoded = this.decoded(head, body)
-    const reading = new WholeBody(decoded, head.topic, this.#options)
+    const reading = new WholeBody(decoded, this.#collectorOf(head), this.#options)
     reading.readOn(COST_AT_ONCE)
     if (reading.isRead) return this.#read(head, reading)
     // The bytes of the body are valid during this call only.
-    const whole = new WholeBody(Buffer.from(decoded), head.topic, this.#options)
-    return this.#inTurns(maxCost => {
+    const whole = new WholeBody(Buffer.from(decoded), this.#collectorOf(head), this.#options)
+    const read = this.#inTurns(maxCost => {
       const cost = whole.readOn(maxCost)
       return whole.isRead ? { value: this.#read(head, whole) } : cost
     })
+    return (take, fail) => read(records => (typeof records === 'function' ? records(take, fail) : take(records)), fail)
   }
 
-  #read(head: V3Head, whole: WholeBody): readonly ProduceRecord[] {
+  #collectorOf({ topic }: V3Head): RecordCollector {
+    return new RecordCollector(topic, this.hasRegistry, this.#options.maxRecords + 1)
+  }
+
+  #read(head: V3Head, whole: WholeBody): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
     const { maxRecords } = this.#options
     const collected = whole.take()
     if (collected.items.length === 0) throw new BodyError(422, 'the body is empty; a record is needed', 42206)
@@ -113,9 +140,8 @@ export class V3Records extends V3Produce {
         413,
         `a request has at most ${maxRecords} records (advanced.apis.confluent.maxRecordsPerRequest)`
       )
-    const records = this.noted(head, collected)
-    head.isOwnForm = head.refusals !== undefined
-    return records
+    head.isOwnForm = false
+    return this.encoded(head, collected)
   }
 
   answer(outcomes: Outcomes, { items, answers }: V3Head): ProduceAnswer | Later<ProduceAnswer> {
@@ -171,7 +197,7 @@ interface StreamOptions {
 export class RecordsEndpoint {
   readonly #api: V3Records
   readonly #options: RecordsOptions & StreamOptions
-  readonly #access: EndpointParts['access']
+  readonly #parts: V3Parts
   readonly #turns: StreamTurns
   readonly #route: ProduceRoute<V3Head>
   readonly #streams = new Set<RecordStream>()
@@ -179,13 +205,13 @@ export class RecordsEndpoint {
   constructor(
     api: V3Records,
     options: RecordsOptions & StreamOptions,
-    access: EndpointParts['access'],
+    parts: V3Parts,
     turns: StreamTurns,
     route: ProduceRoute<V3Head>
   ) {
     this.#api = api
     this.#options = options
-    this.#access = access
+    this.#parts = parts
     this.#turns = turns
     this.#route = route
   }
@@ -210,7 +236,7 @@ export class RecordsEndpoint {
 
   #stream(exchange: Exchange, params: Params): void {
     const { gateway, produce, limits, log, clock, pool } = this.#options
-    const caller = this.#access.callerOf(exchange.request)
+    const caller = this.#parts.access.callerOf(exchange.request)
     let head: V3Head
     let payload: BodySource
     try {
@@ -233,6 +259,7 @@ export class RecordsEndpoint {
         refused: this.#route.refused,
         turns: this.#turns,
         pool,
+        writer: this.#parts.writer,
         produce: records => gateway.produce(records, produce, originOf(exchange.request))
       }
     )
@@ -252,10 +279,10 @@ class WholeBody {
   #maxCost = 0
   #isRead = false
 
-  constructor(body: Buffer, topic: string, { maxRecords, limits }: RecordsOptions) {
+  constructor(body: Buffer, collector: RecordCollector, { limits }: RecordsOptions) {
     this.#body = body
     this.#maxRecordBytes = limits.maxRecordBytes
-    this.#collector = new RecordCollector(topic, maxRecords + 1)
+    this.#collector = collector
     this.#splitter = new ObjectSplitter(limits.maxRecordBytes, bytes => this.#add(bytes))
   }
 

@@ -154,16 +154,41 @@ describe('castellan confluent: kafka-rest.properties', () => {
     })
   })
 
+  it('reads the URLs of the schema registry, and what it is to be asked with', () => {
+    const { settings, notes } = translate(
+      'schema.registry.url=http://a:8081/, https://b/apis/ccompat/v7\nschema.registry.basic.auth.credentials.source=USER_INFO\n' +
+        'schema.registry.basic.auth.user.info=u:p'
+    )
+    expect(settings).to.deep.include({
+      'schemas.registry.urls': ['http://a:8081', 'https://b/apis/ccompat/v7'],
+      'schemas.registry.credentials': 'u:p'
+    })
+    expect(notes).to.have.length(1)
+    expect(notes[0]).to.match(/credentials\.source has no effect: credentials in .*user\.info or .*token are used/)
+    const bearer = translate(
+      undefined,
+      {},
+      {
+        KAFKA_REST_SCHEMA_REGISTRY_URL: 'http://a',
+        KAFKA_REST_SCHEMA_REGISTRY_BEARER_AUTH_TOKEN: 't'
+      }
+    )
+    expect(bearer.settings).to.deep.include({
+      'schemas.registry.urls': ['http://a'],
+      'schemas.registry.credentials': 't'
+    })
+  })
+
   it('names each other key once, with the reason where there is one', () => {
     const { notes } = translate(
-      'consumer.threads=1\nschema.registry.url=u\nauthentication.method=BASIC\nssl.keystore.location=f\nodd.key=1\napi.v3.enable=false\n' +
+      'consumer.threads=1\nschema.registry.ssl.truststore.location=f\nauthentication.method=BASIC\nssl.keystore.location=f\nodd.key=1\napi.v3.enable=false\n' +
         'api.v3.produce.request.size.limit.max.bytes=0\nlisteners=https://:1,http://:2'
     )
     const [others, ...keys] = notes
     expect(others).to.equal('kafka-rest.properties, listeners: only the first listener is opened')
     expect(keys.map(note => note.replace('kafka-rest.properties, ', ''))).to.deep.equal([
       'consumer.threads has no effect: instances have no such setting',
-      'schema.registry.url has no effect: formats with schemas are not served',
+      'schema.registry.ssl.truststore.location has no effect: TLS to the registry is set by schemas.registry, with files in PEM',
       'authentication.method has no effect: clients are authenticated by the settings of auth',
       'ssl.keystore.location has no effect: TLS of the port is set by http.tls',
       'odd.key has no effect here',

@@ -1,0 +1,144 @@
+import { expect } from 'chai'
+import fastify, { type FastifyInstance } from 'fastify'
+import { confluent } from '../../../src/apis/confluent/api.js'
+import { openAccess } from '../../../src/http/access/access.js'
+import { Schemas } from '../../../src/schemas/schemas.js'
+import { schemasSettings } from '../../../src/schemas/settings.js'
+import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
+import { contextFor } from '../../support/api-context.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+import { turns } from '../../support/ticks.js'
+
+const AVRO = 'application/vnd.kafka.avro.v2+json'
+const RECORDS = '/v3/clusters/c/topics/t/records'
+const INT = { value_schema: '"int"', records: [{ value: 1 }] }
+
+interface Answer {
+  readonly status: number
+  readonly code: number
+  readonly message: string
+}
+
+describe('confluent: schemas without a network', () => {
+  let app: FastifyInstance
+  let gateway: FakeGateway
+  let registry: ScriptedRegistry
+
+  beforeEach(async () => {
+    gateway = new FakeGateway()
+    registry = new ScriptedRegistry()
+    await open()
+  })
+  afterEach(() => app.close())
+
+  async function open(access = openAccess): Promise<void> {
+    const settings = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
+    const schemas = new Schemas(settings, { transport: registry, clock: () => 0 })
+    const addRoutes = await confluent.plugin(
+      contextFor(gateway, confluent.settings.parse({}), { access, schemas, clock: () => 0 }) as never
+    )
+    app = fastify({ bodyLimit: 100 * 1024 * 1024 })
+    await app.register(async scope => addRoutes(scope))
+    await app.ready()
+  }
+
+  async function post(
+    url: string,
+    type: string,
+    body: object | string,
+    headers: Record<string, string> = {},
+    remoteAddress = '127.0.0.1'
+  ): Promise<Answer> {
+    const payload = typeof body === 'string' ? body : JSON.stringify(body)
+    const sent = { 'content-type': type, host: 'localhost', ...headers }
+    const answer = await app.inject({ method: 'POST', url, headers: sent, payload, remoteAddress })
+    const { error_code: code, message } = JSON.parse(answer.body) as { error_code: number; message: string }
+    return { status: answer.statusCode, code, message }
+  }
+
+  it('confluent S20: without rules, clients without credentials register schemas only on the machine of the gateway', async () => {
+    for (const [headers, address] of [
+      [{}, '10.0.0.9'],
+      [{ 'x-forwarded-for': '10.0.0.9' }, '127.0.0.1'],
+      [{ host: 'gateway.example.com' }, '127.0.0.1']
+    ] as const) {
+      const { status, code, message } = await post('/topics/t', AVRO, INT, headers, address)
+      expect([status, code], JSON.stringify(headers)).to.deep.equal([403, 40301])
+      expect(message).to.contain('t-value')
+    }
+    expect([gateway.calls.length, registry.calls.filter(call => call.endsWith('/versions'))]).to.deep.equal([0, []])
+    expect((await post('/topics/t', AVRO, INT)).status).to.equal(200)
+    expect((await post('/topics/t', AVRO, INT, {}, '10.0.0.9')).status).to.equal(200)
+  })
+
+  it('confluent S20: with credentials and without rules of its own, a client registers schemas from other machines', async () => {
+    await app.close()
+    await open({ ...openAccess, callerOf: request => ({ ...openAccess.callerOf(request), principal: 'ann' }) })
+    expect((await post('/topics/t', AVRO, INT, {}, '10.0.0.9')).status).to.equal(200)
+  })
+
+  it('the right to produce is asked for again after the right to register, so that a change of rules finds it', async () => {
+    await app.close()
+    const asked: string[] = []
+    await open({
+      ...openAccess,
+      callerOf: request => ({
+        ...openAccess.callerOf(request),
+        isRuled: true,
+        refusalOf: (operation, target) => void asked.push(`${operation} ${JSON.stringify(target)}`)
+      })
+    })
+    expect((await post('/topics/t', AVRO, INT)).status).to.equal(200)
+    expect(asked).to.deep.equal(['produce {"topic":"t"}', 'register {"subject":"t-value"}', 'produce {"topic":"t"}'])
+  })
+
+  it('a request has at most 100 different schemas; a record beyond them is refused', async () => {
+    const id = registry.add('t-value', '"int"')
+    const record = (version: object): string => JSON.stringify({ value: { ...version, data: 1 } })
+    const records = [record({ schema_id: id })]
+    for (let at = 0; at < 100; at++) records.push(record({ subject: `s${at}` }))
+    records.push(record({ schema_id: id }))
+    const sent = { 'content-type': 'application/json' }
+    const { body } = await app.inject({ method: 'POST', url: RECORDS, headers: sent, payload: records.join('') })
+    const lines = body
+      .trim()
+      .split('\r\n')
+      .map(line => JSON.parse(line) as { error_code: number; message: string })
+    expect(lines.map(({ error_code }) => error_code)).to.deep.equal([200, ...Array(100).fill(422), 200])
+    expect(lines[99]!.message).to.contain("Subject 's98' not found")
+    expect(lines[100]!.message).to.contain('at most 100 different schemas')
+    expect(gateway.records).to.have.length(2)
+  })
+
+  it('bodies that wait for a registry that does not answer are bounded, and others are not refused', async () => {
+    registry.script = () => new Promise(() => undefined)
+    const large = { value_schema: '"string"', records: [{ value: 'x'.repeat(15 * 1024 * 1024) }] }
+    const waiting = Array.from({ length: 4 }, () => post('/topics/t', AVRO, large))
+    await turns(200)
+    const { status, message } = await post('/topics/t', AVRO, large)
+    expect([status, message]).to.deep.equal([503, 'too many records wait for their schemas'])
+    const json = await post('/topics/t', 'application/vnd.kafka.json.v2+json', { records: [{ value: 1 }] })
+    expect([json.status, gateway.calls.length]).to.deep.equal([200, 1])
+    void waiting
+  })
+
+  it('records are decoded as they were sent: the body is kept while its schema is asked for', async () => {
+    let answer: () => void = () => undefined
+    const isAnswered = new Promise<void>(resolve => (answer = resolve))
+    registry.script = async () => {
+      await isAnswered
+      return undefined as never
+    }
+    const slow = post(RECORDS, 'application/json', {
+      key: { type: 'STRING', data: 'the key' },
+      value: { type: 'AVRO', schema: '"string"', data: 'the value' }
+    })
+    await turns(20)
+    for (let times = 5; times > 0; times--)
+      await post(RECORDS, 'application/json', { key: { type: 'STRING', data: 'another' } })
+    answer()
+    expect((await slow).code).to.equal(200)
+    const { key, value } = gateway.records.at(-1)!
+    expect([String(key), String(value!.subarray(6))]).to.deep.equal(['the key', 'the value'])
+  })
+})

@@ -1,0 +1,204 @@
+import { createHash } from 'node:crypto'
+import { type AddressInfo, createServer, type Server } from 'node:net'
+import { expect } from 'chai'
+import { type SchemaFormat, Schemas } from '../../src/schemas/schemas.js'
+import { schemasSettings } from '../../src/schemas/settings.js'
+import { ScriptedRegistry } from '../schemas/scripted-registry.js'
+import { call } from '../support/access.js'
+import { ConfluentStage, JSON_RECORDS, JSON_TYPE, type Seen } from '../support/confluent-stage.js'
+import { inWorld } from '../support/in-world.js'
+import {
+  AVRO,
+  codeOf,
+  type ErrorBody,
+  produceV2,
+  produceV3,
+  readerOf,
+  readOnce,
+  readSome,
+  schemaCases
+} from '../support/schema-cases.js'
+
+const ann = { authorization: 'Bearer ann' }
+
+const HEAD_END = '\r\n\r\n'
+
+/** A registry of the world, whose connections node:http cannot serve: it answers as the script does. */
+async function serve(registry: ScriptedRegistry): Promise<{ readonly server: Server; readonly url: string }> {
+  const server = createServer(socket => {
+    let came = ''
+    const answer = async (head: string, body: string): Promise<void> => {
+      const [method, path] = head.split(' ') as ['GET' | 'POST', string]
+      const { signal } = new AbortController()
+      const sent = await registry.send({ method, url: `http://registry${path}`, body, signal })
+      let text = ''
+      for await (const bytes of sent.body) text += Buffer.from(bytes).toString()
+      socket.write(`HTTP/1.1 ${sent.status} X\r\ncontent-length: ${Buffer.byteLength(text)}${HEAD_END}${text}`)
+    }
+    socket.on('error', () => undefined)
+    socket.on('data', (bytes: Buffer) => {
+      came += bytes.toString()
+      const [head, body] = came.split(HEAD_END) as [string, string | undefined]
+      const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0)
+      if (body === undefined || Buffer.byteLength(body) < length) return
+      came = ''
+      void answer(head, body)
+    })
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+}
+
+describe('confluent: records with schemas', () => {
+  before(async () => {
+    // Time does not stand still in a world while a format is loaded.
+    const settings = schemasSettings.parse({ registry: { urls: ['http://registry'] } })
+    const schemas = new Schemas(settings, { transport: new ScriptedRegistry(), clock: () => 0 })
+    const texts = { AVRO: '"int"', JSONSCHEMA: '{}', PROTOBUF: 'syntax = "proto3"; message M {}' } as const
+    for (const [format, schema] of Object.entries(texts) as [SchemaFormat, string][])
+      await schemas.resolve({ topic: format, part: 'value', format, schema, mayRegister: () => true })
+  })
+
+  describe('by a scripted registry', () => {
+    inWorld()
+    let stage: ConfluentStage
+    let registry: ScriptedRegistry
+    let server: Server
+    let settings: Readonly<Record<string, string>>
+    let topic: string
+    before(async () => {
+      registry = new ScriptedRegistry()
+      const { url, ...serving } = await serve(registry)
+      server = serving.server
+      settings = { 'schemas.registry.urls': url }
+      stage = await ConfluentStage.open(settings)
+    })
+    after(async () => {
+      await stage?.close()
+      server.close()
+    })
+    beforeEach(async () => {
+      topic = await stage.topic(1)
+    })
+    afterEach(() => {
+      registry.script = () => undefined
+    })
+
+    schemaCases(() => ({ confluent: stage, register: (subject, schema) => registry.add(subject, schema) }))
+
+    const INT = { value_schema: '"int"', records: [{ value: 1 }] }
+    const registeredInt = (): object => {
+      registry.add(`${topic}-value`, '"int"')
+      return INT
+    }
+
+    it('confluent S4: a schema whose id is known costs no call of the registry', async () => {
+      const { body } = await produceV2(stage, topic, INT)
+      const { value_schema_id } = body as { value_schema_id: number }
+      const calls = registry.calls.length
+      expect((await produceV2(stage, topic, { value_schema_id, records: [{ value: 2 }] })).status).to.equal(200)
+      await readSome(stage, await readerOf(stage, topic, 'avro'), 'avro', 2)
+      expect(registry.calls.slice(calls)).to.deep.equal([])
+    })
+
+    it('confluent S10: the words of a registry that refuses a schema are answered', async () => {
+      registry.script = ({ url }) =>
+        url.endsWith('/versions')
+          ? { status: 409, body: { error_code: 409, message: 'not compatible, it says' } }
+          : undefined
+      const seen = await produceV2(stage, topic, INT)
+      expect(codeOf(seen)).to.deep.equal([422, 42207])
+      expect((seen.body as ErrorBody).message).to.contain('not compatible, it says')
+      registry.script = () => ({ status: 403, body: { error_code: 40301, message: 'Castellan may not' } })
+      const other = await stage.topic(1)
+      expect(codeOf(await produceV2(stage, other, INT))).to.deep.equal([403, 40301])
+      for (const name of [topic, other]) expect(await stage.endOf(name, 0)).to.equal(0)
+    })
+
+    it('confluent S11: while the registry never answers, others are answered at once, and its requests within 5 s', async () => {
+      const { body } = await produceV2(stage, topic, INT)
+      const { value_schema_id } = body as { value_schema_id: number }
+      registry.script = () => new Promise(() => undefined)
+      const answered: string[] = []
+      const note = (name: string, seen: Promise<Seen>): Promise<void> =>
+        seen.then(({ status, body }) => void answered.push(`${name} ${status} ${(body as ErrorBody).error_code ?? ''}`))
+      const beganAt = Date.now()
+      const waiting = [
+        note('unknown schema', produceV2(stage, topic, { value_schema: '"boolean"', records: [{ value: true }] })),
+        note('unknown version', produceV3(stage, topic, { value: { subject: `none-${topic}`, data: 1 } }))
+      ]
+      await note('json', stage.produce(topic, JSON_RECORDS, [{ value: 1 }]))
+      await note('known id', produceV2(stage, topic, { value_schema_id, records: [{ value: 2 }] }))
+      await note('v3 json', produceV3(stage, topic, { value: { type: 'JSON', data: 1 } }))
+      expect(Date.now() - beganAt).to.be.lessThan(1_000)
+      await Promise.all(waiting)
+      expect(Date.now() - beganAt).to.be.within(1_000, 5_500)
+      expect(answered.slice(0, 3)).to.deep.equal(['json 200 ', 'known id 200 ', 'v3 json 200 200'])
+      expect(answered.slice(3)).to.have.members(['unknown schema 422 42207', 'unknown version 200 422'])
+      expect(await stage.endOf(topic, 0)).to.equal(4)
+    })
+
+    it('confluent S11: a read waits for a registry that is away, and names no record as undecodable meanwhile', async () => {
+      await produceV2(stage, topic, INT)
+      const id = registry.add(`${topic}-more`, '{"type":"fixed","name":"F","size":1}')
+      const bytes = Buffer.from([0, 0, 0, 0, id, 7]).toString('base64')
+      await stage.produce(topic, 'application/vnd.kafka.binary.v2+json', [{ value: bytes }])
+      registry.script = () => ({ status: 500, body: '' })
+      const instance = await readerOf(stage, topic, 'avro')
+      const skip = { 'x-castellan-undecodable': 'skip' }
+      expect((await readSome(stage, instance, 'avro', 1, skip)).map(({ offset }) => offset)).to.deep.equal([0])
+      const { status, body } = await readOnce(stage, instance, 'avro', skip)
+      expect([status, (body as ErrorBody).error_code]).to.deep.equal([500, 50003])
+      registry.script = () => undefined
+      await new Promise(resolve => setTimeout(resolve, 6_000))
+      expect((await readSome(stage, instance, 'avro', 1, skip)).map(({ offset }) => offset)).to.deep.equal([1])
+    })
+
+    it('a header of undecodable records that has another value is refused', async () => {
+      const instance = await readerOf(stage, topic, 'avro')
+      const { status, body } = await readOnce(stage, instance, 'avro', { 'x-castellan-undecodable': 'drop' })
+      expect([status, (body as ErrorBody).error_code]).to.deep.equal([400, 400])
+    })
+
+    it('records of another format than that of the instance are undecodable', async () => {
+      await produceV2(stage, topic, registeredInt())
+      const instance = await readerOf(stage, topic, 'protobuf')
+      const { body } = await readOnce(stage, instance, 'protobuf')
+      expect((body as ErrorBody).message).to.contain('has a value of the format AVRO, and not PROTOBUF')
+    })
+
+    describe('with rules of access', () => {
+      let ruled: ConfluentStage
+      before(async () => {
+        const digest = (token: string): string => createHash('sha256').update(token).digest('hex')
+        ruled = await ConfluentStage.open({
+          ...settings,
+          'auth.tokens': JSON.stringify(['ann', 'bob'].map(principal => ({ principal, sha256: digest(principal) }))),
+          'access.rules': JSON.stringify([
+            { principals: ['ann', 'bob'], operations: ['produce'], topics: ['*'] },
+            { principals: ['bob'], operations: ['register'], subjects: ['test.*-value'] }
+          ])
+        })
+      })
+      after(() => ruled?.close())
+
+      it('confluent S20: a new schema needs the permission to register it under its subject, and a known one does not', async () => {
+        const name = await ruled.topic(1)
+        const post = (body: object, headers: Record<string, string>): Promise<Seen> =>
+          ruled.post(`/topics/${name}`, AVRO, body, headers)
+        const bob = { authorization: 'Bearer bob' }
+        expect(codeOf(await post(INT, ann))).to.deep.equal([403, 40301])
+        const keyed = { key_schema: '"int"', value_schema: '"int"', records: [{ key: 1, value: 1 }] }
+        expect(codeOf(await post(keyed, bob))).to.deep.equal([403, 40301])
+        expect(await ruled.endOf(name, 0)).to.equal(0)
+        expect((await post(INT, bob)).status).to.equal(200)
+        expect((await post(INT, ann)).status).to.equal(200)
+        const path = `${ruled.url}/v3/clusters/c/topics/${name}/records`
+        const value = { type: 'AVRO', schema: '"float"', data: 1 }
+        const headers = { 'content-type': JSON_TYPE, ...ann }
+        const { body } = await call(path, { method: 'POST', headers, body: JSON.stringify({ value }) })
+        expect((JSON.parse(body) as ErrorBody).error_code).to.equal(40301)
+      })
+    })
+  })
+})
