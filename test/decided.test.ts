@@ -31,7 +31,7 @@ const SLEEPERS: readonly string[] = [
 
 /** Tools and suites that are explored: they have processes, sockets and real time, or a world. */
 const EXPLORED =
-  /\.(socket|system|kafka|explore)\.test\.ts$|^test\/(alerts|backlog|bench|fuzz|hostile|kill|mutation|real-kafka|simulation|soak)\/|^test\/support\/offer-chaos\//
+  /\.(socket|system|kafka|explore)\.test\.ts$|^test\/(alerts|backlog|bench|fuzz|hostile|kill|mutation|real-kafka|registry|simulation|soak)\/|^test\/support\/offer-chaos\//
 
 const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .filter(name => /\.m?[jt]s$/.test(name))

@@ -1,4 +1,5 @@
 import {
+  create,
   createFileRegistry,
   type DescMessage,
   fromBinary,
@@ -8,7 +9,13 @@ import {
   toJson
 } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
-import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'
+import {
+  type DescriptorProto,
+  type FileDescriptorProto,
+  FileDescriptorProtoSchema,
+  type FileDescriptorSet,
+  FileDescriptorSetSchema
+} from '@bufbuild/protobuf/wkt'
 import protobuf from 'protobufjs'
 import { type Codec, MAX_TEXT_LENGTH, Misfit, parseExactly, type SchemaSource, Undecodable } from './codec.js'
 
@@ -64,6 +71,8 @@ function describeType({ resolvedType, type }: protobuf.FieldBase): Description {
   return { type: resolvedType instanceof protobuf.Enum ? 'TYPE_ENUM' : 'TYPE_MESSAGE', typeName: resolvedType.fullName }
 }
 
+const camel = (name: string): string => name.replace(/_+(.?)/g, (_, next: string) => next.toUpperCase())
+
 function describeField(field: protobuf.Field, oneofs: readonly protobuf.OneOf[]): Description {
   const { name, id, options, parent } = field
   if (field.delimited) throw new Error(`the group ${name} cannot be used`)
@@ -87,67 +96,65 @@ function describeField(field: protobuf.Field, oneofs: readonly protobuf.OneOf[])
   }
 }
 
-/** Reads files into one tree of names; those that others use come first. */
-class Files {
-  readonly root = new protobuf.Root()
-  readonly #files: { readonly filename: string | null; readonly within: string | undefined }[] = []
+/** What Confluent's serializers of Python, Go and .NET register: the description of a file in base64. */
+const DESCRIPTOR = /^[A-Za-z\d+/\s]+=*\s*$/
 
-  constructor() {
-    for (const name of WELL_KNOWN) this.root.addJSON(protobuf.common.get(`google/protobuf/${name}.proto`)!.nested!)
-    this.#files.push({ filename: null, within: 'google.protobuf' })
+/** Compilers leave them out where they are the usual ones. */
+function addJsonNames(messages: readonly DescriptorProto[]): void {
+  for (const { field, nestedType } of messages) {
+    for (const one of field) one.jsonName ||= camel(one.name)
+    addJsonNames(nestedType)
   }
+}
 
-  add(filename: string, text: string): void {
-    // The parser takes the name of the file from here.
-    Object.assign(protobuf.parse, { filename })
-    this.#files.push({ filename, within: protobuf.parse(text, this.root, { keepCase: true }).package })
+/** The descriptions of files of Protobuf; those that others use come first. */
+function describeFiles(texts: readonly string[]): FileDescriptorSet {
+  const root = new protobuf.Root()
+  for (const name of WELL_KNOWN) root.addJSON(protobuf.common.get(`google/protobuf/${name}.proto`)!.nested!)
+  const describe = (at: number, within = ''): FileDescriptorProto => {
+    const namespace = within === '' ? root : (root.lookup(within) as protobuf.Namespace)
+    const types = namespace.nestedArray.filter(type => type.filename === (at < 0 ? null : String(at)))
+    const file = { name: `${at}.proto`, package: within, syntax: 'editions', edition: 'EDITION_2023' }
+    return fromJson(FileDescriptorProtoSchema, { ...file, ...describeTypes(types) })
   }
-
-  /** The types of each file that are in no other type. */
-  types(): { readonly within: string | undefined; readonly types: readonly protobuf.ReflectionObject[] }[] {
-    this.root.resolveAll()
-    return this.#files.map(({ filename, within }) => {
-      const namespace = within === undefined ? this.root : (this.root.lookup(within) as protobuf.Namespace)
-      return { within, types: namespace.nestedArray.filter(type => type.filename === filename) }
-    })
-  }
+  const files = texts.map((text, at) => {
+    if (!DESCRIPTOR.test(text)) {
+      // The parser takes the name of the file from here.
+      Object.assign(protobuf.parse, { filename: String(at) })
+      const within = protobuf.parse(text, root, { keepCase: true }).package
+      return () => describe(at, within)
+    }
+    const file = fromBinary(FileDescriptorProtoSchema, Buffer.from(text, 'base64'))
+    addJsonNames(file.messageType)
+    return () => ({ ...file, name: `${at}.proto`, dependency: [], publicDependency: [], weakDependency: [] })
+  })
+  root.resolveAll()
+  return create(FileDescriptorSetSchema, { file: [describe(-1, 'google.protobuf'), ...files.map(file => file())] })
 }
 
 /** @throws Error with the reason why it is no file of Protobuf with a message */
 export function createProtobuf({ text, used }: SchemaSource): Codec {
-  const files = new Files()
-  for (const [name, other] of used) if (!name.startsWith('google/protobuf/')) files.add(`used ${name}`, other)
-  files.add('main', text)
-  const all = files.types()
-  const described = all.map(({ within, types }, at) => ({
-    name: `${at}.proto`,
-    syntax: 'editions',
-    edition: 'EDITION_2023',
-    ...(within !== undefined && { package: within }),
-    ...describeTypes(types)
-  }))
-  const registry = createFileRegistry(fromJson(FileDescriptorSetSchema, { file: described }))
-  const descOf = (type: protobuf.Type): DescMessage => registry.getMessage(type.fullName.slice(1))!
-  const types = messagesIn(all.at(-1)!.types)
-  const [first] = types
+  const texts = [...used].flatMap(([name, other]) => (name.startsWith('google/protobuf/') ? [] : [other]))
+  const registry = createFileRegistry(describeFiles([...texts, text]))
+  const { messages } = registry.getFile(`${texts.length}.proto`)!
+  const [first] = messages
   if (first === undefined) throw new Error('it has no message')
-  const message = descOf(first)
   const widest = Math.max(...[...registry].map(type => (type.kind === 'message' ? type.fields.length : 0)))
   return {
-    name: message.typeName,
+    name: first.typeName,
     encode: json => {
       const value = parseExactly(json, String) as JsonValue
       if (json.split('{').length * widest > MAX_FIELDS) throw new RangeError('it has too many messages')
       // The byte is the path to the first message, in its short form.
-      return Buffer.concat([PATH_TO_FIRST, fitted(() => toBinary(message, fromJson(message, value, { registry })))])
+      return Buffer.concat([PATH_TO_FIRST, fitted(() => toBinary(first, fromJson(first, value, { registry })))])
     },
     decode: bytes => {
       const source = new BinaryReader(bytes)
-      const desc = descOf(typeAt(types, source))
+      const message = messageAt(messages, source)
       const payload = bytes.subarray(source.pos)
-      countFields(desc, new BinaryReader(payload), payload.length, 0)
-      const value = fromBinary(desc, payload, { readUnknownFields: false })
-      const json = JSON.stringify(toJson(desc, value, { registry, alwaysEmitImplicit: true }))
+      countFields(message, new BinaryReader(payload), payload.length, 0)
+      const value = fromBinary(message, payload, { readUnknownFields: false })
+      const json = JSON.stringify(toJson(message, value, { registry, alwaysEmitImplicit: true }))
       return json.length > MAX_TEXT_LENGTH ? tooLarge() : json
     }
   }
@@ -171,16 +178,18 @@ function fitted<Value>(work: () => Value): Value {
   }
 }
 
-/** The type that the path before the payload leads to: its place in the file, then its places in the types around it. */
-function typeAt(types: readonly protobuf.Type[], source: BinaryReader): protobuf.Type {
+/** The message that the path before the payload leads to: its place in the file, then its places in those around it. */
+function messageAt(messages: readonly DescMessage[], source: BinaryReader): DescMessage {
   const length = source.sint32()
-  let type: protobuf.Type | undefined
+  let message: DescMessage | undefined
   for (let left = Math.min(Math.max(length, 1), MAX_PATH); left > 0; left--) {
     const place = length === 0 ? 0 : source.sint32()
-    type = (type === undefined ? types : messagesIn(type.nestedArray))[place]
-    if (type === undefined) throw new Undecodable('its schema has no such message')
+    // Where compilers have described a file, entries of maps have places, too.
+    const name = message?.proto.nestedType[place]?.name
+    message = message === undefined ? messages[place] : message.nestedMessages.find(one => one.name === name)
+    if (message === undefined) throw new Undecodable('its schema has no such message')
   }
-  return type!
+  return message!
 }
 
 /** Counts the fields of all messages. A few bytes could be very many, each of which takes memory. */

@@ -154,6 +154,17 @@ describe('Protobuf', () => {
     expect(read('00ff01' + '7f')).to.match(/^it does not fit its schema: /)
   })
 
+  it('takes the description of a file in base64, which some serializers register', async () => {
+    // syntax = "proto3"; package shop; message Order { optional string note = 1; map<string, Item> items = 2; message Item { int32 n = 1; } }
+    const described =
+      'CgdhLnByb3RvEgRzaG9wIp0BCgVPcmRlchIRCgRub3RlGAEgASgJSACIAQESJQoFaXRlbXMYAiADKAsyFi5zaG9wLk9yZGVyLkl0ZW1zRW50cnka' +
+      'PgoKSXRlbXNFbnRyeRILCgNrZXkYASABKAkSHwoFdmFsdWUYAiABKAsyEC5zaG9wLk9yZGVyLkl0ZW06AjgBGhEKBEl0ZW0SCQoBbhgBIAEoBUIHCgVfbm90ZWIGcHJvdG8z'
+    const stage = new SchemasStage()
+    const schema = await resolve(stage, described)
+    expect(stage.read(schema, '{"items":{"a":{"n":1}}}')).to.equal('{"items":{"a":{"n":1}}}')
+    expect(stage.decode(Buffer.from('0000000001040002' + '0805', 'hex'))).to.equal('{"n":5}')
+  })
+
   it('has the name of its message', async () => {
     const { subject } = await new SchemasStage().resolve({ schema: FILE, format: 'PROTOBUF', strategy: 'RECORD_NAME' })
     expect(subject).to.equal('shop.v1.Order')

@@ -1,0 +1,32 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import Mocha from 'mocha'
+import { requirePrograms } from '../real-kafka/requirements.js'
+import '../support/whole-values.js'
+import { endOnSignals } from '../support/tool.js'
+import { toolOptions } from '../support/tool-options.js'
+import { startRegistry } from './registry.js'
+
+const command = new Command('npm run test:registry --')
+  .description(
+    "The tests of test/registry against a real schema registry, Apicurio's, and Confluent's serializers of Python. What they need is\n" +
+      'fetched once by Maven and pip, into .cache/registry.'
+  )
+  .option('--grep <TEXT>', 'only tests whose title contains this')
+const { grep } = toolOptions<{ readonly grep?: string }>(command)
+
+endOnSignals()
+requirePrograms('java', 'mvn')
+const startedAt = performance.now()
+const registry = await startRegistry()
+console.log(`Apicurio Registry, up in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s: ${registry.url}`)
+process.env.REGISTRY_URL = registry.url
+process.env.REGISTRY_PYTHON = registry.python
+const mocha = new Mocha({ timeout: 60_000, forbidOnly: true, ...(grep && { grep }) })
+const files = readdirSync(import.meta.dirname).filter(name => name.endsWith('.registry.test.ts'))
+for (const file of files.sort()) mocha.addFile(join(import.meta.dirname, file))
+await mocha.loadFilesAsync()
+const failures = await new Promise<number>(done => mocha.run(done))
+await registry.stop()
+process.exit(failures === 0 ? 0 : 1)
