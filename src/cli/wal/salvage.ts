@@ -1,8 +1,9 @@
-import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
+import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs'
 import { Argument, type Command, Option } from 'commander'
 import { printable, printableJson } from '../../core/printable.js'
-import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
+import type * as operator from '../../producer/log/operator.js'
+import type { TellPosition } from '../../producer/log/salvage.js'
+import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { contentToJson } from '../record-format.js'
 import { areNamed, logOptions, tools, toPlace, type WalFlags, walSettings } from './logs.js'
 
@@ -23,7 +24,10 @@ export const salvageCommand: CommandDescription = {
     '--out changes nothing in the log, and may run while a gateway uses it. For --append the gateway must be stopped.\n' +
     'The next start delivers the records. Newer records of their keys may be in Kafka by then, so each gets the header castellan-salvaged with the time of its acceptance. Files that could not be read stay in quarantine/. The exit code is 1 when some records could not be read.',
   examples: ['castellan wal salvage --out records.jsonl', 'castellan wal salvage --append'],
-  run: salvage
+  run: (line, process) =>
+    salvage(line, process).catch((error: NodeJS.ErrnoException) => {
+      throw error.syscall === undefined ? error : new CommandError(error.message)
+    })
 }
 
 async function salvage(line: Command, process: Process): Promise<number> {
@@ -60,34 +64,24 @@ async function salvage(line: Command, process: Process): Promise<number> {
   return lost === 0 ? EXIT_OK : EXIT_FAILURE
 }
 
-async function write(
-  path: string,
-  logs: ReturnType<Awaited<ReturnType<typeof tools>>['existingLogs']>,
-  tell: (name: string, position: number) => void
-): Promise<number> {
+async function write(path: string, logs: readonly operator.ExistingLog[], tell: TellPosition): Promise<number> {
   const { readAside, readLoggedRecord } = await tools()
-  const file = createWriteStream(path)
+  const file = openSync(path, 'w', 0o600)
   let count = 0
-  for (const { directory } of logs) {
-    for (const { sequence, destination, acceptedAtMs, body, letter } of readAside(directory, tell)) {
-      const record = readLoggedRecord(letter?.body ?? body)
-      const { partition, timestampMs } = record
-      const accepted = new Date(acceptedAtMs).toISOString()
-      const reason = letter && { code: letter.reason.code, message: letter.reason.message }
-      const full = {
-        sequence,
-        ...toPlace(destination),
-        accepted,
-        ...reason,
-        partition,
-        timestampMs,
-        ...contentToJson(record)
+  try {
+    for (const { directory } of logs)
+      for (const { sequence, destination, acceptedAtMs, body, letter } of readAside(directory, tell)) {
+        const record = readLoggedRecord(letter?.body ?? body)
+        const { partition, timestampMs } = record
+        const accepted = new Date(acceptedAtMs).toISOString()
+        const why = letter && { code: letter.reason.code, message: letter.reason.message }
+        const place = { sequence, ...toPlace(destination), accepted, ...why, partition, timestampMs }
+        writeFileSync(file, `${printableJson(JSON.stringify({ ...place, ...contentToJson(record) }))}\n`)
+        count++
       }
-      count++
-      if (!file.write(`${printableJson(JSON.stringify(full))}\n`)) await once(file, 'drain')
-    }
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
   }
-  file.end()
-  await once(file, 'finish')
   return count
 }

@@ -164,7 +164,10 @@ function guessed(
   const endBytes = readable(() => sizeIn(directory)(name)) ?? 0
   const before = others.reduce((end, other) => (other.id < id ? Math.max(end, other.endSequence) : end), 1)
   const firstSequence = own?.firstSequence ?? before
-  const entryCount = next === undefined ? mostEntriesIn(endBytes) : next.firstSequence - firstSequence
+  const isWhole = own !== undefined && own.mergedUpTo === undefined
+  const sealed = isWhole && readable(() => withFile(directory, name, file => readTrailer(file, own.salt)))
+  const most = next === undefined ? mostEntriesIn(endBytes) : next.firstSequence - firstSequence
+  const entryCount = sealed ? sealed.entryCount : most
   return closed(new LogSegment({ id, salt: own?.salt ?? 0, firstSequence }, { endBytes, entryCount }))
 }
 

@@ -49,7 +49,12 @@ export function* entriesAside(
     let next = segment.firstSequence
     for (let found = cursor.next(); found.type !== 'end'; found = cursor.next()) {
       if (found.type === 'gap' || found.sequence < next) continue
-      if (found.kind !== 'record') return
+      if (found.kind !== 'record') {
+        // The end, which was not known where the disk could not read it.
+        if (segment.sequences === undefined && found.sequence < segment.endSequence)
+          segment.entryCount = found.sequence - segment.firstSequence
+        return
+      }
       next = found.sequence + 1
       const at = segment.placeOf(found.sequence)
       const isOpen = at < segment.entryCount && segment.sequenceAt(at) === found.sequence && !segment.done.has(at)
@@ -103,7 +108,7 @@ export const salvageLog = (options: LogStoreOptions, tell: TellPosition): readon
  */
 function putBack(options: LogStoreOptions, aside: LogSegment, tell: TellPosition): SalvagedSegment {
   const { directory, newSalt, now } = options
-  const { id, firstSequence, openCount, name } = aside
+  const { id, firstSequence, name } = aside
   const isDead = directory.path.endsWith(`/${DEAD_LETTER_DIRECTORY}`)
   const header = { salt: newSalt(), id, firstSequence, previousId: 0, previousEndBytes: 0, createdAtMs: now() }
   const index = new SegmentIndex()
@@ -133,7 +138,7 @@ function putBack(options: LogStoreOptions, aside: LogSegment, tell: TellPosition
     directory.sync()
     forgetAside(directory, aside)
   }
-  return { name, records, lost: openCount - records }
+  return { name, records, lost: aside.openCount - records }
 }
 
 function flagged(body: Buffer, acceptedAtMs: number): Buffer {

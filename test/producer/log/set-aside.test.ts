@@ -184,8 +184,10 @@ describe('a segment that the disk cannot read', () => {
             expect(valuesIn(next), what).to.deep.equal([...read, 'later'])
             next.close()
           }
-          const back = salvageOn(copy).reduce((sum, { records }) => sum + records, 0)
+          const salvaged = salvageOn(copy)
+          const back = salvaged.reduce((sum, { records }) => sum + records, 0)
           expect(back, what).to.equal(open - read.length)
+          for (const { lost } of salvaged) expect(lost, what).to.equal(0)
           const all = valuesIn(openStore(copy).store)
           expect(all.slice(-59), what).to.deep.equal([...numbered(3, 60), 'later'])
           expect(salvageOn(copy), what).to.deep.equal([])
