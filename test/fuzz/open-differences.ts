@@ -26,7 +26,8 @@ export const differenceNames: readonly string[] = [ANSWERS_BEFORE_CONNECT, IGNOR
 /** A coding that does not end with `chunked`, perhaps in the probe behind the script, and a length with a tab behind it. */
 const REFUSED_FRAMING =
   /\n(transfer-encoding:(?!(?:[^\r]*,)?[ \t]*chunked *\r\n)[^\r]*(?:\r\n|$)|content-length:[ \t]*\d+[ \t]*\t[ \t]*\r\n)/gi
-const OFFER = /(\nUpgrad)e(?=:)/gi
+/** All offers, or those that are not of websockets: one of these may end its connection when it is answered instead. */
+const OFFERS = [/(\nUpgrad)e(?=:)/gi, /(\nUpgrad)e(?=:(?![ \t]*websocket))/gi]
 
 /** The header of an offer by the name that it has in {@link withoutOffers}. */
 const withoutNames = (text: string): string => text.replace(/(Upgrad)e/gi, '$1x')
@@ -51,8 +52,8 @@ const quietBefore = (at: number, script: Script): Script => ({
 })
 
 /** Whether the gateway answers as it does without the offers, and Node answers the same then. */
-async function isOfferIgnored(script: Script, pair: Pair, play: PlayEach): Promise<boolean> {
-  const without = changed(script, OFFER, '$1x')
+async function isOfferIgnored(script: Script, pair: Pair, play: PlayEach, offers: RegExp): Promise<boolean> {
+  const without = changed(script, offers, '$1x')
   if (without.bytes.equals(script.bytes)) return false
   const [, own] = pair.sides
   const { difference } = await play([without, script], [own, own])
@@ -85,7 +86,7 @@ export async function nameOf(
 ): Promise<string | undefined> {
   const text = script.bytes.toString('latin1')
   if (pair.maxBodyBytes !== undefined && isEndedInABody(sides, text, pair.maxBodyBytes)) return BEHIND_AN_ANSWER
-  if (await isOfferIgnored(script, pair, play)) return IGNORED_OFFER
+  for (const offers of OFFERS) if (await isOfferIgnored(script, pair, play, offers)) return IGNORED_OFFER
   const refused = changed(script, REFUSED_FRAMING, '\n\0$1')
   if (!refused.bytes.equals(script.bytes) && (await isAsNodeDoes(refused, script, sides[1], pair, play))) return FRAMING
   const connectAt = text.indexOf(CONNECT)

@@ -204,7 +204,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
       begun++
       // An API that takes the connection at once gets what is behind.
       if (mayUpgrade && at < bytes.length) this.#keep(bytes, at, lasts)
-      this.#begin(head.isUpgrade === mayUpgrade ? head : { ...head, isUpgrade: false })
+      this.#begin(head, mayUpgrade)
       if (!this.#isOffered) this.#rest = undefined
       else {
         this.#isStalled = this.#rest !== undefined
@@ -250,10 +250,11 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     })
   }
 
-  #begin(head: Head): void {
+  #begin(head: Head, mayUpgrade: boolean): void {
     const { user, limits } = this.#host
-    const request = user.toRequest(this, head)
-    const response = new EngineResponse(this, request, head.mayStayOpen && !isWebsocketRequest(request))
+    const request = user.toRequest(this, head.isUpgrade === mayUpgrade ? head : { ...head, isUpgrade: false })
+    const isOffer = head.isUpgrade && isWebsocketRequest(request)
+    const response = new EngineResponse(this, request, head.mayStayOpen && !isOffer)
     this.#receiving = request
     this.#missingBytes = head.bodyBytes
     if (head.isChunked) this.#chunks = new Chunks(limits)

@@ -303,6 +303,7 @@ export const parsingCases: Readonly<Record<string, readonly ParsingCase[]>> = {
       get('Connection: Upgrade', 'Upgrade: websocket'),
       'GET /a ""'
     ),
+    taken('the name of websockets without an offer', get('Upgrade: websocket'), 'GET /a ""'),
     taken(
       'an upgrade to HTTP/2',
       get('Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__'),
