@@ -26,8 +26,7 @@ export const differenceNames: readonly string[] = [ANSWERS_BEFORE_CONNECT, IGNOR
 /** A coding that does not end with `chunked`, perhaps in the probe behind the script, and a length with a tab behind it. */
 const REFUSED_FRAMING =
   /\n(transfer-encoding:(?!(?:[^\r]*,)?[ \t]*chunked *\r\n)[^\r]*(?:\r\n|$)|content-length:[ \t]*\d+[ \t]*\t[ \t]*\r\n)/gi
-/** All offers, or those that are not of websockets: one of these may end its connection when it is answered instead. */
-const OFFERS = [/(\nUpgrad)e(?=:)/gi, /(\nUpgrad)e(?=:(?![ \t]*websocket))/gi]
+const OFFER = /(\nUpgrad)e(?=:)/gi
 
 /** The header of an offer by the name that it has in {@link withoutOffers}. */
 const withoutNames = (text: string): string => text.replace(/(Upgrad)e/gi, '$1x')
@@ -40,7 +39,11 @@ const seenWithoutNames = ({ handled, ...seen }: Seen): Seen => ({
   }))
 })
 
-const changed = ({ bytes, ...script }: Script, pattern: RegExp, instead: string): Script => ({
+const changed = (
+  { bytes, ...script }: Script,
+  pattern: RegExp,
+  instead: (whole: string, start: string) => string
+): Script => ({
   ...script,
   bytes: Buffer.from(bytes.toString('latin1').replace(pattern, instead), 'latin1')
 })
@@ -51,10 +54,10 @@ const quietBefore = (at: number, script: Script): Script => ({
   cuts: tidyCuts([...script.cuts.filter(cut => cut.at !== at), { at, pause: 'quiet' }], script.bytes.length)
 })
 
-/** Whether the gateway answers as it does without the offers, and Node answers the same then. */
-async function isOfferIgnored(script: Script, pair: Pair, play: PlayEach, offers: RegExp): Promise<boolean> {
-  const without = changed(script, offers, '$1x')
-  if (without.bytes.equals(script.bytes)) return false
+/** Whether the gateway answers as it does without the first offers, and Node answers the same then. */
+async function isOfferIgnored(script: Script, pair: Pair, play: PlayEach, count: number): Promise<boolean> {
+  let left = count
+  const without = changed(script, OFFER, (whole, start) => (left-- > 0 ? `${start}x` : whole))
   const [, own] = pair.sides
   const { difference } = await play([without, script], [own, own])
   if (difference !== undefined) {
@@ -86,8 +89,10 @@ export async function nameOf(
 ): Promise<string | undefined> {
   const text = script.bytes.toString('latin1')
   if (pair.maxBodyBytes !== undefined && isEndedInABody(sides, text, pair.maxBodyBytes)) return BEHIND_AN_ANSWER
-  for (const offers of OFFERS) if (await isOfferIgnored(script, pair, play, offers)) return IGNORED_OFFER
-  const refused = changed(script, REFUSED_FRAMING, '\n\0$1')
+  // One of a websocket ends its connection when it is answered instead.
+  for (let offers = text.match(OFFER)?.length ?? 0; offers > 0; offers--)
+    if (await isOfferIgnored(script, pair, play, offers)) return IGNORED_OFFER
+  const refused = changed(script, REFUSED_FRAMING, whole => `\n\0${whole.slice(1)}`)
   if (!refused.bytes.equals(script.bytes) && (await isAsNodeDoes(refused, script, sides[1], pair, play))) return FRAMING
   const connectAt = text.indexOf(CONNECT)
   const isAnswered = connectAt >= 0 && sides.every(({ fate }) => fate !== 'open')
