@@ -133,7 +133,8 @@ export class OrphanedLogs {
         this.#log.info({ directory, records }, `${records} records wait in an orphaned durable log: ${directory}`)
       }
       const stats = await queue.log?.look()
-      if (stats?.openEntries === 0 && !stats.hasOutcomes) await this.#close(orphaned, 0)
+      if (stats !== undefined && stats.openEntries + stats.setAsideEntries === 0 && !stats.hasOutcomes)
+        await this.#close(orphaned, 0)
     } catch (error) {
       const { message } = error as Error
       if (!this.#logged.has(message)) this.#log.error({}, `an orphaned durable log cannot be delivered: ${message}`)
