@@ -19,7 +19,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   producer: 18_690,
   router: 10_780,
   schemas: 1_815,
-  server: 5_880
+  server: 5_950
 }
 
 function linesIn(path: string): number {

@@ -1,8 +1,8 @@
 import pino, { type DestinationStream, type Logger as Pino } from 'pino'
-import pretty from 'pino-pretty'
 import { CastellanError } from '../../core/errors.js'
 import { printable, printableJson, printableLines } from '../../core/printable.js'
 import { type LogFile, openLogFile } from './log-files.js'
+import { logText } from './log-text.js'
 
 /** A pino logger; the rest of the code knows it as the four-method Logger of model.ts. */
 export interface AppLogger extends Pick<Pino, 'debug' | 'info' | 'warn' | 'error' | 'flush'> {
@@ -84,16 +84,15 @@ const formats = {
 
 type Target = LoggerOptions['descriptor'] | LogFile
 
+/** A narrow window of a terminal, and one whose width is not known. */
+const USUAL_COLUMNS = 80
+
+/** Writes lines for people, as wide as the terminal. */
 function textStream(colors: boolean, target: Target): DestinationStream {
-  return pretty({
-    destination: target,
-    sync: true,
-    colorize: colors,
-    ignore: 'pid,hostname',
-    singleLine: true,
-    translateTime: 'SYS:HH:MM:ss',
-    messageFormat: (line, messageKey) => printable(String(line[messageKey]))
-  })
+  const stream = typeof target === 'number' ? pino.destination({ dest: target, sync: true }) : target
+  const terminal = target === 1 ? process.stdout : target === 2 ? process.stderr : undefined
+  const columns = (): number | undefined => (terminal?.isTTY ? terminal.columns || USUAL_COLUMNS : undefined)
+  return { write: line => stream.write(logText(line, { colors, columns: columns() })) }
 }
 
 /** Writes lines of JSON. Escapes the control characters that JSON leaves, because a terminal may show the lines. */
