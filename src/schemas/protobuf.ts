@@ -82,8 +82,7 @@ function describeField(field: protobuf.Field, oneofs: readonly protobuf.OneOf[])
   return {
     name,
     number: id,
-    jsonName:
-      (options?.json_name as string | undefined) ?? name.replace(/_+(.?)/g, (_, next: string) => next.toUpperCase()),
+    jsonName: (options?.json_name as string | undefined) ?? camel(name),
     label: field.repeated || isMap ? 'LABEL_REPEATED' : 'LABEL_OPTIONAL',
     ...(isMap ? { type: 'TYPE_MESSAGE', typeName: `${parent!.fullName}.${entryName(field)}` } : describeType(field)),
     ...(oneofIndex >= 0 && { oneofIndex }),

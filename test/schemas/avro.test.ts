@@ -197,6 +197,12 @@ describe('Avro', () => {
     const schema = await stage.avro({ type: 'array', items: 'null' }, { topic: 'nulls' })
     const endless = Buffer.concat([schema.encode('[]').subarray(0, 5), Buffer.from('feffffffffffffffff01', 'hex')])
     expect(stage.decode(endless)).to.match(/it has too many values without bytes/)
+    const wide = await stage.avro(
+      { type: 'array', items: record('Wide', field('n'.repeat(1_000), 'null')) },
+      { topic: 'wide' }
+    )
+    const few = Buffer.concat([wide.encode('[]').subarray(0, 5), Buffer.from('80ea3000', 'hex')])
+    expect(stage.decode(few)).to.match(/the JSON has more than 33554432 characters/)
     const node = await stage.avro(NODE, { topic: 'nodes' })
     const long = Buffer.concat([node.encode('{}').subarray(0, 5), Buffer.alloc(100_000, 2)])
     expect(stage.decode(long)).to.match(/more than 300 values are in each other/)

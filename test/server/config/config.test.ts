@@ -559,6 +559,27 @@ describe('config', () => {
     })
   })
 
+  describe('the schema registry', () => {
+    it('needs URLs without secrets, and a certificate with its key', () => {
+      const problems = (text: string): readonly string[] => problemsOf({ file: file(`schemas: {registry: {${text}}}`) })
+      for (const url of ['ftp://a', 'http://ann:x@a', 'http://a/?b', 'a:1']) {
+        expect(problems(`urls: ["${url}"]`), url).to.match(
+          /schemas\.registry\.urls.*: write it as https:\/\/HOST:PORT\/PATH/
+        )
+      }
+      expect(problems('certFile: /c')).to.deep.equal(['schemas.registry: certFile and keyFile go together'])
+      expect(problems('caFile: /no/such')).to.deep.equal(['schemas.registry.caFile: cannot read /no/such (ENOENT)'])
+    })
+
+    it('is warned of where it gets credentials in clear text over a network', () => {
+      const warned = (url: string): readonly string[] =>
+        warnings(loadConfig({ file: file(`schemas: {registry: {urls: ["${url}"], credentials: "a:b"}}`) }))
+      expect(warned('http://registry:8081').join()).to.match(/schemas\.registry\.credentials are sent in clear text/)
+      for (const url of ['https://registry', 'http://127.0.0.1:8081'])
+        expect(warned(url).join()).to.not.match(/schemas/)
+    })
+  })
+
   describe('TLS files', () => {
     it('are read, and named when they cannot be', () => {
       const { tls } = loadConfig({}).clusters.default!
