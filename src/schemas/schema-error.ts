@@ -46,9 +46,4 @@ export class SchemaError extends StacklessError {
     this.reason = reason
     this.details = details
   }
-
-  /** Whether the same request may succeed later without a change. */
-  get isRetriable(): boolean {
-    return this.reason === 'registryUnreachable'
-  }
 }
