@@ -224,6 +224,7 @@ function union(types: readonly AvroType[], isStrict: boolean): AvroType {
   const title = `one of ${types.map(titleOf).join(', ')}`
   const places = new Map(types.map(({ tag }, place) => [tag, place]))
   const starts = types.map(({ tag }) => (tag === 'null' ? '' : `{${JSON.stringify(tag)}:`))
+  const isWhole = (place: number): boolean => ['int', 'long'].includes(types[place]!.tag)
   const writeAs = (out: AvroWriter, place: number, value: Json): void => {
     out.long(place)
     types[place]!.write(out, value)
@@ -254,7 +255,9 @@ function union(types: readonly AvroType[], isStrict: boolean): AvroType {
       return
     }
     const isTagMissing = isStrict && !out.isDefault && value !== null
-    const some = isTagMissing ? [] : types.flatMap((type, place) => (type.accepts(value) ? [place] : []))
+    const fitting = isTagMissing ? [] : types.flatMap((type, place) => (type.accepts(value) ? [place] : []))
+    // A whole number is one of its own types where the union has one.
+    const some = fitting.some(isWhole) ? fitting.filter(isWhole) : fitting
     if (some.length > 1 && !out.isDefault) out.raw(onlyOf(out, some, value))
     else writeAs(out, some[0] ?? misfit(title, value), value)
   }

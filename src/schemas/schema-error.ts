@@ -11,8 +11,6 @@ export type SchemaErrorReason =
   | 'unknownVersion'
   /** The id belongs to other subjects only. */
   | 'otherSubject'
-  /** The schema has another format than the request says. */
-  | 'otherFormat'
   /** The request names a schema in a way that cannot be resolved, such as the latest version by a record's name. */
   | 'cannotResolve'
   /** The registry answered with an error; `registry` has its code and its words. */

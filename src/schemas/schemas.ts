@@ -29,7 +29,7 @@ export interface WantedSchema {
   readonly subject?: string | undefined
   /** Makes the subject; default `TOPIC_NAME`. The others need the name of the schema, so `schema` or `id`. */
   readonly strategy?: SubjectStrategy | undefined
-  /** Format of `schema`, default `AVRO`. With `id` or `version`: the format that the schema must have. */
+  /** Format of `schema`, default `AVRO`. A schema that is named by its id or version has its own. */
   readonly format?: SchemaFormat | undefined
   /** The text of a schema. It is looked up under the subject, and registered when it is not there. */
   readonly schema?: string | undefined
@@ -174,7 +174,6 @@ export class Schemas {
 
   async #byId(wanted: WantedSchema, id: number): Promise<ResolvedSchema> {
     const known = await this.#known(id)
-    checkFormat(known, id, wanted)
     const subject = subjectOf(wanted, known.codec.name)
     const found = await this.#placeIn(subject, known)
     if (found?.id === id) return resolved(known, subject, found)
@@ -185,7 +184,6 @@ export class Schemas {
     const subject = subjectOf(wanted, undefined)
     const found = await this.#version(subject, version)
     const known = await this.#known(found.id, found)
-    checkFormat(known, found.id, wanted)
     return resolved(known, subject, found)
   }
 
@@ -258,11 +256,6 @@ const invalid = (reason: string, id?: number): SchemaError =>
 
 const tooMuch = (id?: number): SchemaError =>
   invalid(`it has more than ${MAX_SCHEMA_BYTES} bytes, or uses more than ${MAX_REFERENCES} others`, id)
-
-function checkFormat({ format }: SchemaText, id: number, wanted: WantedSchema): void {
-  if (wanted.format === undefined || wanted.format === format) return
-  throw new SchemaError('otherFormat', `schema ${id} has the format ${format}, not ${wanted.format}`, { id })
-}
 
 function subjectOf({ subject, strategy = 'TOPIC_NAME', topic, part }: WantedSchema, name: string | undefined): string {
   if (subject !== undefined) return subject

@@ -71,7 +71,10 @@ const written: readonly (readonly [schema: unknown, json: string, hex: string, r
     '{"a":"1","b":"2","c":"3"}',
     '313233'
   ],
-  [{ type: 'error', name: 'E', fields: [] }, '{}', '']
+  [{ type: 'error', name: 'E', fields: [] }, '{}', ''],
+  [['null', 'double', 'long'], '5', '040a', '{"long":5}'],
+  [['null', 'double', 'long'], '0.5', '02000000000000e03f', '{"double":0.5}'],
+  [['double', 'int'], '2147483648', '00000000000000e041', '{"double":2147483648}']
 ]
 
 const misfits: readonly (readonly [schema: unknown, json: string, message: string])[] = [
@@ -101,6 +104,7 @@ const misfits: readonly (readonly [schema: unknown, json: string, message: strin
   [record('R', field('a', ['null', ITEM])), '{"a":{"price":"x"}}', 'a.price: expected double, got string "x"'],
   [['null', 'string'], '{"string":1}', 'expected string, got 1'],
   [['null', 'string'], '5', 'expected one of null, string, got 5'],
+  [['float', 'double'], '5', 'expected one of float, double, with its type since several fit, got 5'],
   [['int', 'long'], '5', 'expected one of int, long, with its type since several fit, got 5'],
   [['null', 'string'], '{"null":null}', 'expected one of null, string, got object'],
   ['int', '{', 'it is not JSON'],

@@ -94,7 +94,6 @@ describe('schemas', () => {
         [{ version: 9 }, 'unknownVersion: the schema registry refuses: Version 9 not found.'],
         [{ topic: 'other' }, "unknownSubject: the schema registry refuses: Subject 'other-value' not found."],
         [{ id: 1, topic: 'other' }, 'otherSubject: the subject other-value does not have schema 1'],
-        [{ id: 1, format: 'PROTOBUF' as const }, 'otherFormat: schema 1 has the format AVRO, not PROTOBUF'],
         [{ subject: '..' }, 'unknownSubject: the name of the subject is none'],
         [{ subject: '' }, 'unknownSubject: the name of the subject is none'],
         [

@@ -92,6 +92,18 @@ describe('confluent: schemas without a network', () => {
     expect(asked).to.deep.equal(['produce {"topic":"t"}', 'register {"subject":"t-value"}', 'produce {"topic":"t"}'])
   })
 
+  it('confluent S4: an id may be sent as a text, and has the format of its schema, whatever the content type says', async () => {
+    const id = registry.add('t-value', '"int"')
+    const protobuf = 'application/vnd.kafka.protobuf.v2+json'
+    for (const [type, sent] of [
+      [AVRO, String(id)],
+      [protobuf, id]
+    ] as const)
+      expect((await post('/topics/t', type, { value_schema_id: sent, records: [{ value: 1 }] })).status).to.equal(200)
+    const { status, code } = await post('/topics/t', AVRO, { value_schema_id: '1x', records: [{ value: 1 }] })
+    expect([status, code, gateway.records.length]).to.deep.equal([422, 422, 2])
+  })
+
   it('a request has at most 100 different schemas; a record beyond them is refused', async () => {
     const id = registry.add('t-value', '"int"')
     const record = (version: object): string => JSON.stringify({ value: { ...version, data: 1 } })

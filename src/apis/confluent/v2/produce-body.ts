@@ -171,11 +171,19 @@ function readAnyBody(
     else if (!SCHEMA_MEMBERS.has(name)) throw unknownMember(name)
     else if (schemas === undefined) skipValue(reader)
     else if (!takeNull(reader))
-      schemas.set(name, name.endsWith('_id') ? readInteger(reader, body) : readStringBytes(reader).toString())
+      schemas.set(name, name.endsWith('_id') ? readId(reader, body) : readStringBytes(reader).toString())
   })
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   if (records === undefined || records.length === 0) throw new BodyError(422, 'there are no records')
   return records
+}
+
+/** The original takes an id as text, too. */
+function readId(reader: JsonReader, body: Buffer): number {
+  if (reader.peekToken() !== QUOTE) return readInteger(reader, body)
+  const text = readStringBytes(reader).toString()
+  if (!/^\d{1,9}$/.test(text)) throw new BodyError(422, `not the id of a schema: ${text.slice(0, 100)}`)
+  return Number(text)
 }
 
 function readRecords(reader: JsonReader, body: Buffer, format: RecordFormat): ProduceRecord[] | undefined {
