@@ -124,7 +124,6 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
    */
   take(bytes: Buffer, lasts: boolean): boolean {
     if (this.#state === 'upgraded') return this.socket.push(lasts ? bytes : Buffer.from(bytes))
-    this.#times.arrived()
     const rest = this.#rest
     if (rest === undefined) this.#read(bytes, lasts)
     else {
@@ -192,6 +191,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
         at++
         continue
       }
+      this.#times.arrived()
       const head = readHead(bytes, at, this.#host.limits)
       if (typeof head === 'string') {
         if (head === 'incomplete') this.#keep(bytes, at, lasts)
@@ -295,6 +295,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
 
   /** Starts the time limits of an incomplete request. A request that arrives in one piece needs no time limit. */
   #noteTime(): void {
+    if (this.#times.isNew) return
     const isIncomplete = this.#isReceiving || (this.#rest !== undefined && !this.#isStalled)
     if (!isIncomplete) this.#times.complete()
     else if (!this.#times.isIncomplete) this.#times.begin(this.#host.now())

@@ -33,7 +33,7 @@ export class ConnectionTimes {
     this.#since = this.#movedAt = now
   }
 
-  /** Whether no byte has arrived yet. */
+  /** Whether no byte of a request has arrived yet. */
   get isNew(): boolean {
     return this.#isNew
   }
@@ -43,7 +43,7 @@ export class ConnectionTimes {
     return this.#since !== undefined
   }
 
-  /** Called when bytes have arrived. */
+  /** Called when bytes of a request have arrived: empty lines before it are none. */
   arrived(): void {
     if (!this.#isNew) return
     this.#isNew = false
@@ -69,7 +69,9 @@ export class ConnectionTimes {
   /** Whether no byte was sent or received for too long. To be called at intervals. */
   isStill(hasNoRequest: boolean, now: number): boolean {
     const { keepAliveTimeoutMs, socketTimeoutMs } = this.#limits
-    const bytes = this.#socket.bytesRead + this.#socket.bytesWritten
+    const isBetween = !this.#isNew && hasNoRequest && !this.isIncomplete
+    // Empty lines, which a client may send between two requests, are no reason to wait for longer.
+    const bytes = (isBetween ? 0 : this.#socket.bytesRead) + this.#socket.bytesWritten
     const isSending = this.#socket.writableLength > 0
     if (isSending !== this.#isSending) {
       // Only the socket knows how much of a long piece has been sent.
@@ -81,7 +83,6 @@ export class ConnectionTimes {
       this.#movedAt = now
       return false
     }
-    const isBetween = !this.#isNew && hasNoRequest
     return now - this.#movedAt >= (isBetween ? keepAliveTimeoutMs + KEEP_ALIVE_BUFFER_MS : socketTimeoutMs)
   }
 }

@@ -365,6 +365,7 @@ describe('a connection of the engine', () => {
     it('is broken when a head or a body has not come in time', () => {
       for (const [bytes, limitMs] of [
         ['', 100],
+        ['\r\n', 100],
         ['GET', 100],
         [post('/1', 'abc').slice(0, -1), 200]
       ] as const) {
@@ -389,6 +390,18 @@ describe('a connection of the engine', () => {
       expect(connection.isIdle).to.equal(true)
       connection.check(1_499)
       expect(socket.newly()).to.deep.equal([])
+      connection.check(1_500)
+      expect(socket.newly()).to.deep.equal(['destroy'])
+    })
+
+    it('ends then, too, when empty lines come all the time', () => {
+      take(get('/1'))
+      answerAll()
+      for (const now of [0, 500, 1_000, 1_499]) {
+        take('\r\n')
+        connection.check(now)
+      }
+      expect([connection.isIdle, socket.newly()]).to.deep.equal([true, []])
       connection.check(1_500)
       expect(socket.newly()).to.deep.equal(['destroy'])
     })
