@@ -8,7 +8,7 @@ export interface Case extends Omit<Recording, 'recordedWith'> {
 }
 
 /**
- * By recording of `test/real-kafka/record-alerts.ts`. `CastellanServerErrors` needs two minutes of them, as long as brokers are
+ * By recording of `test/real-kafka/record-alerts.ts` and of `record-on-embedded.ts`. `CastellanServerErrors` needs two minutes of them, as long as brokers are
  * paused: it fires in one recording of that kind, and not in another.
  */
 const firesIn: Readonly<Record<string, readonly string[]>> = {
@@ -56,7 +56,10 @@ const firesIn: Readonly<Record<string, readonly string[]>> = {
   'backlog-old': ['CastellanBacklogNearRetention'],
   // Records whose time is over before there is a leader are withdrawn.
   'log-cut': ['CastellanGroupLogCut', 'CastellanRecordsFail', 'CastellanRecordsRefused'],
-  'no-kafka': ['CastellanDown', 'CastellanKafkaAway']
+  'no-kafka': ['CastellanDown', 'CastellanKafkaAway'],
+  'keys-full': ['CastellanKeysFull', 'CastellanRecordsRefused'],
+  'keys-away': ['CastellanKeysAway', 'CastellanServerErrors'],
+  overloaded: ['CastellanOverloaded', 'CastellanRecordsRefused']
 }
 
 /** What no honest trouble makes happen within minutes. */
@@ -84,36 +87,6 @@ const madeUp: readonly Case[] = [
     seconds: 700,
     series: { castellan_event_loop_utilization_ratio: '0.95x140' },
     fires: ['CastellanBusy']
-  },
-  {
-    name: 'overloaded',
-    about: 'A burst of requests is refused, then none.',
-    intervalSeconds: 5,
-    seconds: 120,
-    series: { castellan_http_shed_requests_total: '0x5 40x18' },
-    fires: ['CastellanOverloaded']
-  },
-  {
-    name: 'keys-full',
-    about: 'A client uses up its share of the keys, and goes on with new ones.',
-    intervalSeconds: 5,
-    seconds: 120,
-    series: {
-      'castellan_http_idempotent_requests_total{result="claimed"}': '0+100x12 1200x12',
-      'castellan_http_idempotent_requests_total{result="full"}': '0x12 100+100x11'
-    },
-    fires: ['CastellanKeysFull']
-  },
-  {
-    name: 'keys-away',
-    about: 'A gateway is started again, which is no alert; later one that owns keys stays away.',
-    intervalSeconds: 5,
-    seconds: 1_200,
-    series: {
-      'castellan_http_idempotent_requests_total{result="claimed"}': '0+10x240',
-      'castellan_http_idempotent_requests_total{result="away"}': '0x10 3+3x3 12x130 13+2x94'
-    },
-    fires: ['CastellanKeysAway']
   },
   {
     name: 'keys-away-shortly',

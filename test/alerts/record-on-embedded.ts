@@ -1,0 +1,124 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Command } from 'commander'
+import { Children, Gateway } from '../cli/child.js'
+import { freePorts } from '../real-kafka/ports.js'
+import { countOption, toolOptions } from '../support/tool-options.js'
+import { RECORDINGS } from './recording.js'
+import { alertRules, metricsIn } from './rules.js'
+import { Scraper } from './scraper.js'
+
+/** Recordings that need no real Kafka: a quiet gateway, and troubles between clients and gateways. */
+
+const command = new Command('node --import tsx test/alerts/record-on-embedded.ts')
+  .addOption(countOption('--minutes <N>', 'length of the quiet recording', 60))
+  .option('--only <NAME>', 'one recording', '')
+const { minutes, only } = toolOptions<{ readonly minutes: number; readonly only: string }>(command)
+
+const folder = mkdtempSync(join(tmpdir(), 'castellan-alerts-'))
+const children = new Children()
+
+const start = (name: string, settings: Record<string, string | number> = {}): Promise<Gateway> => {
+  const flags = Object.entries(settings).flatMap(([path, value]) => ['--set', `${path}=${value}`])
+  return Gateway.start(children, ['--embedded-port', '0', ...flags], { CASTELLAN_WAL_DIRECTORY: join(folder, name) })
+}
+
+/** What clients do until the recording is over; failures are part of the trouble. */
+type Load = (gateway: Gateway, time: number) => Promise<unknown>
+
+async function record(name: string, about: string, gateway: Gateway, seconds: number, everyS: number, load: Load) {
+  const names = new Set(alertRules().flatMap(({ expr }) => metricsIn(expr)))
+  const scraper = new Scraper(gateway.management, names)
+  let isOver = false
+  const running = (async () => {
+    for (let time = 0; !isOver; time++) await load(gateway, time).catch(() => undefined)
+  })()
+  for (let scrape = 0; scrape <= seconds / everyS; scrape++, await sleep(everyS * 1_000)) await scraper.scrape()
+  isOver = true
+  await running
+  const head = { about, recordedWith: 'the embedded broker', intervalSeconds: everyS }
+  writeFileSync(join(RECORDINGS, `${name}.json`), `${JSON.stringify({ ...head, series: scraper.series() }, null, 1)}\n`)
+  console.log(`${name}: ${scraper.scrapes} scrapes`)
+}
+
+async function ask({ url }: Gateway, path: string, body?: string, key?: string): Promise<void> {
+  const headers = { 'content-type': 'application/json', ...(key !== undefined && { 'idempotency-key': key }) }
+  const signal = AbortSignal.timeout(20_000)
+  const answer = await fetch(url + path, body === undefined ? { signal } : { method: 'POST', body, headers, signal })
+  await answer.arrayBuffer()
+}
+
+const recordsOf = (count: number, isSync: boolean): string =>
+  JSON.stringify({
+    records: Array.from({ length: count }, (_, key) => ({ topic: 'orders', key: String(key), data: 'x'.repeat(100) })),
+    wait_for_send: isSync
+  })
+
+const recordings: Readonly<Record<string, () => Promise<void>>> = {
+  async quiet() {
+    await record(
+      'quiet',
+      'All APIs are used and nothing is wrong.',
+      await start('quiet'),
+      minutes * 60,
+      15,
+      async (at, time) => {
+        await ask(at, '/kprf/push', recordsOf(3, time % 2 === 0))
+        await ask(at, '/arion/async/orders/k1', 'hello', `key-${time}`)
+        await ask(at, '/confluent/topics/orders', undefined)
+        await ask(at, '/pixy/topics/orders/messages?group=readers')
+        await sleep(500)
+      }
+    )
+  },
+  async 'keys-full'() {
+    const gateway = await start('keys-full', { 'idempotency.maxBytes': 1_048_576 })
+    await record(
+      'keys-full',
+      'Clients use up the memory for keys, and go on with new ones.',
+      gateway,
+      120,
+      5,
+      (at, time) =>
+        Promise.all([0, 1, 2, 3].map(client => ask(at, '/kprf/push', recordsOf(1, true), `key-${client}-${time}`)))
+    )
+  },
+  async 'keys-away'() {
+    const [one = 0, two = 0] = await freePorts(2)
+    const broker = children.start(['broker', '--port', '0'])
+    const [brokers] = await broker.line(/127\.0\.0\.1:\d+/)
+    const peers = (port: number) => ({
+      'peers.addresses': `127.0.0.1:${one},127.0.0.1:${two}`,
+      'peers.listen': `127.0.0.1:${port}`,
+      'peers.token': 'x'.repeat(32)
+    })
+    const startPeer = (port: number) => {
+      const flags = Object.entries(peers(port)).flatMap(([path, value]) => ['--set', `${path}=${value}`])
+      const environment = { CASTELLAN_WAL_DIRECTORY: join(folder, `peer-${port}`) }
+      return Gateway.start(children, ['--brokers', brokers, ...flags], environment)
+    }
+    const [gateway, other] = await Promise.all([startPeer(one), startPeer(two)])
+    setTimeout(() => other.child.process.kill('SIGKILL'), 30_000)
+    await record('keys-away', 'One of two gateways is gone for good.', gateway, 330, 5, async (at, time) => {
+      await ask(at, '/kprf/push', recordsOf(1, true), `key-${time}`)
+      await sleep(200)
+    })
+  },
+  async overloaded() {
+    const gateway = await start('overloaded', { 'advanced.http.maxEventLoopDelayMs': 20 })
+    await record('overloaded', 'More requests come than the process can read.', gateway, 60, 5, at =>
+      Promise.all(Array.from({ length: 64 }, () => ask(at, '/kprf/push', recordsOf(1_000, false))))
+    )
+  }
+}
+
+await Promise.all(
+  Object.entries(recordings)
+    .filter(([name]) => only === '' || name === only)
+    .map(([, make]) => make())
+)
+await children.stopAll()
+rmSync(folder, { recursive: true })
+process.exit()
