@@ -21,6 +21,7 @@ const strangers: readonly (readonly [string, RegExp])[] = [
 /** Rooms and files that have real clocks or threads for a reason, and are not part of a simulated world. */
 const outside: Readonly<Record<string, string>> = {
   'producer/log/log-worker.ts': 'the thread of the log; a simulated world has its log in line',
+  'producer/log/node-files.ts': 'the real disk, for which that thread stands still; a simulated world has its own',
   'producer/log/thread-log-host.ts': 'starts that thread',
   'core/metrics/statsd.ts': 'sends metrics by UDP, and nothing waits for them',
   'http/access/json-web-tokens.ts': 'fetches keys of an issuer of tokens, as above',
