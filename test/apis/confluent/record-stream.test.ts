@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { PassThrough, Writable } from 'node:stream'
 import { expect } from 'chai'
-import type { RefusedRecord } from '../../../src/apis/confluent/failures.js'
+import { type RefusedRecord, refusedRecord } from '../../../src/apis/confluent/failures.js'
 import { RecordAnswers } from '../../../src/apis/confluent/v3/record-answers.js'
+import type { Collected } from '../../../src/apis/confluent/v3/record-collector.js'
 import { RecordStream } from '../../../src/apis/confluent/v3/record-stream.js'
 import { costOf, StreamTurns, type TurnLimits } from '../../../src/apis/confluent/v3/stream-turns.js'
 import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
@@ -62,6 +63,19 @@ class FakeResponse extends Writable {
   }
 }
 
+/** Records with the schema 8 do not fit it. */
+function encodedOf({ items, records, bytes }: Collected): Collected {
+  const fits = items.map(({ unencoded }) => unencoded?.value?.named.id !== 8)
+  return {
+    items: items.map((item, at) => (fits[at] ? item : { refused: refusedRecord(400, 'it does not fit') })),
+    records: records
+      .filter((_, at) => fits[at])
+      .map(record => ({ ...record, value: record.value ?? Buffer.from('encoded') })),
+    bytes,
+    isUnencoded: false
+  }
+}
+
 describe('confluent: a stream of records', () => {
   let time: FakeTime
   let gateway: FakeGateway
@@ -75,6 +89,8 @@ describe('confluent: a stream of records', () => {
   let counted: (string | number)[]
   /** Records and bytes that quotas were asked for. */
   let charged: [number, number][]
+  /** Lets the schemas be found for which records wait. */
+  let encoding: (() => void)[]
   let onRefused: ((error: CastellanError) => void) | undefined
   let quota: CastellanError | undefined
   let room: OverloadedError | undefined
@@ -87,6 +103,7 @@ describe('confluent: a stream of records', () => {
     held = []
     counted = []
     charged = []
+    encoding = []
     onRefused = quota = room = undefined
     turnLimits = { costPerTick: 64 * 1024, costPerTickAlone: 0, costInFlight: IN_FLIGHT, costInFlightAlone: 0 }
     streamTurns = new StreamTurns(turnLimits)
@@ -123,6 +140,7 @@ describe('confluent: a stream of records', () => {
           addFailed: known =>
             void counted.push(...known.map(one => (one as Partial<RefusedRecord>).answerCode ?? 'sent'))
         },
+        writer: { encodeEach: collected => new Promise(resolve => encoding.push(() => resolve(encodedOf(collected)))) },
         mayRegister: () => false,
         turns: streamTurns,
         pool: new BufferPool(1024 * 1024),
@@ -168,6 +186,44 @@ describe('confluent: a stream of records', () => {
     await send('lue"')
     await send(':null}')
     expect(held).to.deep.equal([1_024, 1_024, 0])
+  })
+
+  describe('while a record waits for its schema', () => {
+    const withSchema = '{"value":{"schema_id":7,"data":1}}'
+    const plain = '{"value":{"type":"STRING","data":"plain"}}'
+    const valuesOf = (): string[][] => gateway.calls.map(({ records }) => records.map(({ value }) => String(value)))
+
+    it('reads no record behind it, so that none overtakes it', async () => {
+      await send(plain + withSchema)
+      await send(plain)
+      await send(plain)
+      expect([encoding.length, valuesOf()]).to.deep.equal([1, []])
+      encoding[0]!()
+      await ticks(6)
+      expect(valuesOf()[0]).to.deep.equal(['plain', 'encoded'])
+      expect(valuesOf().flat()).to.deep.equal(['plain', 'encoded', 'plain', 'plain'])
+      let offset = 0
+      for (const [at, { records }] of gateway.calls.entries()) await settle(at, ...records.map(() => ++offset))
+      expect(response.lines.map(({ offset }) => offset)).to.deep.equal([1, 2, 3, 4])
+    })
+
+    it('answers it, and only then ends, when the body has ended meanwhile', async () => {
+      await send(withSchema)
+      payload.end()
+      await ticks(6)
+      expect([response.lines, response.writableEnded]).to.deep.equal([[], false])
+      encoding[0]!()
+      await ticks(6)
+      await settle(0, 9)
+      expect([response.lines.map(({ offset }) => offset), response.writableEnded]).to.deep.equal([[9], true])
+    })
+
+    it('answers a record that does not fit without asking Kafka', async () => {
+      await send('{"value":{"schema_id":8,"data":1}}')
+      encoding[0]!()
+      await ticks(6)
+      expect([response.codes, gateway.calls.length, counted]).to.deep.equal([[400], 0, [400]])
+    })
   })
 
   it('ends when the body has ended and every record is answered', async () => {

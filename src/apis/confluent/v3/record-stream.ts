@@ -43,7 +43,7 @@ export interface RecordStreamParts {
   produce(records: readonly ProduceRecord[]): PendingProduce
   readonly refused: Pick<RefusedByApi, 'addFailed'>
   /** Absent: there is no schema registry. */
-  readonly writer?: SchemaWriter | undefined
+  readonly writer?: Pick<SchemaWriter, 'encodeEach'> | undefined
   readonly mayRegister: (subject: string) => boolean
 }
 
@@ -254,7 +254,7 @@ export class RecordStream implements TurnTaker {
     else this.#produce(this.#add(items, cost, 'waits'), records)
   }
 
-  #encode(group: Group, writer: SchemaWriter, collected: Collected): void {
+  #encode(group: Group, writer: Pick<SchemaWriter, 'encodeEach'>, collected: Collected): void {
     this.#isEncoding = true
     writer
       .encodeEach(collected, this.#parts)
