@@ -49,7 +49,9 @@ describe('CORS', function () {
       .filter(entry => entry.isFile())
       .map(entry => readFileSync(join(entry.parentPath, entry.name), 'utf8'))
     const named = sources.flatMap(source => source.match(/x-castellan-[a-z]+(-[a-z]+)*/g) ?? [])
-    expect([...new Set(named)].filter(name => !EXPOSED.split(',').includes(name))).to.deep.equal([])
+    // Clients send this one, and no answer has it.
+    const ofAnswers = new Set(named.filter(name => name !== 'x-castellan-undecodable'))
+    expect([...ofAnswers].filter(name => !EXPOSED.split(',').includes(name))).to.deep.equal([])
   })
 
   it('answers the question whether a page may send a request, for every API, without credentials', async () => {
