@@ -5,6 +5,7 @@ import { Poll } from '../../http/api/poll.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { traceOf } from '../../http/exchange/trace.js'
+import { type RecordJson, recordJson } from '../../schemas/record-json.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from './failure-texts.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
 import { type AckOf, ackOf, groupOf, int32, merged, numberOf, ParameterError, type Values } from './parameters.js'
@@ -53,10 +54,11 @@ export class ConsumeEndpoint {
       const groupId = groupOf(query.values)
       const ack = ackOf(query.values, 'ackPartition', 'ackOffset')
       const count = this.#countOf(query.values)
+      const options = messageOptionsOf(query.values, this.#parts.schemas)
       const refusal = browserRefusalOf(exchange.request) ?? this.#refusalOf(request, groupId)
       if (refusal !== undefined) answers.refuse(exchange, refusal, true)
       else if (this.#settings.consumerDisabled) answers.error(exchange, 503, DISABLED)
-      else this.#poll(request, groupId, ack, count)
+      else this.#poll(request, groupId, ack, options, count)
     })
   }
 
@@ -98,9 +100,8 @@ export class ConsumeEndpoint {
     return this.#parts.access.callerOf(exchange.request).refusalOf('consume', { topic, group })
   }
 
-  #poll(request: PixyRequest, groupId: string, ack: AckOf, count: number | undefined): void {
-    const { exchange, gateway, topic, query } = request
-    const options = messageOptionsOf(query.values)
+  #poll(request: PixyRequest, groupId: string, ack: AckOf, options: MessageOptions, count: number | undefined): void {
+    const { exchange, gateway, topic } = request
     // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
     // acknowledgement.
     if (typeof ack !== 'string') void gateway.groups.ack(groupId, { topic, ...ack }).catch(() => undefined)
@@ -114,7 +115,7 @@ export class ConsumeEndpoint {
       trace: traceOf(exchange.request),
       limits: count === undefined ? undefined : { maxMessages: count, maxBytes: MAX_ANSWER_BYTES },
       isAutoAck: ack === 'auto',
-      answer: messages => this.#answer(request, messages, options, count !== undefined),
+      answer: messages => this.#decode(request, messages, options, count !== undefined),
       fail: reason => this.#failed(request, reason),
       onOver: () => this.#polls.delete(poll)
     })
@@ -124,19 +125,33 @@ export class ConsumeEndpoint {
     })
   }
 
+  #decode(request: PixyRequest, messages: readonly AcquiredMessage[], options: MessageOptions, isList: boolean): void {
+    const { schemas } = options
+    const jsons = schemas === undefined ? [] : messages.map(message => recordJson(schemas, message))
+    const made = jsons.filter((json): json is RecordJson => !(json instanceof Promise))
+    if (made.length === jsons.length) this.#answer(request, messages, options, isList, made)
+    else {
+      Promise.all(jsons)
+        .then(jsons => this.#answer(request, messages, options, isList, jsons))
+        // Without an answer the messages are released.
+        .catch(error => request.exchange.response.destroy(error as Error))
+    }
+  }
+
   #answer(
     { exchange }: PixyRequest,
     messages: readonly AcquiredMessage[],
     options: MessageOptions,
-    isList: boolean
+    isList: boolean,
+    jsons: readonly RecordJson[]
   ): void {
     const { access, answers } = this.#parts
     // The messages have been read already, so an exceeded quota refuses the next request.
     access.callerOf(exchange.request).charge(messages.length, bytesIn(messages))
-    if (isList) answers.ok(exchange, listJson(messages, options))
+    if (isList) answers.ok(exchange, listJson(messages, options, jsons))
     else {
       const headers = returnedHeadersOf(exchange.request, messages[0]!.headers)
-      const body = messageJson(messages[0]!, options)
+      const body = messageJson(messages[0]!, options, '', jsons[0])
       if (Object.keys(headers).length === 0) answers.ok(exchange, body)
       else answers.message(exchange, body, headers)
     }
@@ -181,5 +196,8 @@ const notRead = (groupId: string, topic: string, partition: number, reason?: str
 const bytesIn = (messages: readonly AcquiredMessage[]): number =>
   messages.reduce((sum, message) => sum + sizeOfRecord(message), 0)
 
-const listJson = (messages: readonly AcquiredMessage[], options: MessageOptions): string =>
-  `[\n${messages.map(message => `  ${messageJson(message, options, '  ')}`).join(',\n')}\n]`
+const listJson = (
+  messages: readonly AcquiredMessage[],
+  options: MessageOptions,
+  jsons: readonly RecordJson[]
+): string => `[\n${messages.map((message, at) => `  ${messageJson(message, options, '  ', jsons[at])}`).join(',\n')}\n]`

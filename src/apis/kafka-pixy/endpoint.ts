@@ -18,7 +18,7 @@ import { OffsetsEndpoint } from './offsets-endpoint.js'
 import type { ClusterOperation } from './operations.js'
 import { parseQuery } from './parameters.js'
 import type { PixyAnswers } from './pixy-answers.js'
-import { FormReader, type PixyRequest } from './pixy-request.js'
+import { FormReader, type PixyRequest, type RouteParts } from './pixy-request.js'
 import { PixyError } from './produce.js'
 import type { KafkaPixySettings } from './settings.js'
 import { TailEndpoint } from './tail-endpoint.js'
@@ -35,6 +35,7 @@ export interface EndpointParts {
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
   readonly produce: Pick<ProduceRoute<ProduceHead>, 'receive' | 'refuse'>
+  readonly schemas: RouteParts['schemas']
 }
 
 /** The original gives a profile of its heap in the format of Go's tool pprof. */

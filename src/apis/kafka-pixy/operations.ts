@@ -52,17 +52,29 @@ const produce: Described = {
 const group = text.describe('The consumer group')
 
 const bytesOrNull = z.string().describe('in base64, or as text with `encoding=text`').nullable()
+const content = z
+  .unknown()
+  .describe(
+    'A text in base64, or as it is with `encoding=text`; null; with `encoding=schema` the JSON that was decoded'
+  )
 const consumed = z.object({
-  key: bytesOrNull,
-  value: bytesOrNull,
+  key: content,
+  value: content,
   partition: z.int(),
   offset: z.int(),
   headers: z.array(z.object({ key: text, value: bytesOrNull })),
-  timestamp: z.int().optional().describe('with `timestamp`: epoch milliseconds')
+  timestamp: z.int().optional().describe('with `timestamp`: epoch milliseconds'),
+  undecodable: z
+    .object({ key: text.optional(), value: text.optional() })
+    .optional()
+    .describe('with `encoding=schema`: why bytes could not be decoded, which are in base64 then')
 })
 
 const timestamp = present('messages have the member `timestamp`')
-const encoding = z.enum(['base64', 'text']).optional().describe('`text`: bytes are written as text')
+const encoding = z
+  .enum(['base64', 'text', 'schema'])
+  .optional()
+  .describe('`text`: bytes are written as text; `schema`: key and value are JSON, decoded by the schema registry')
 
 const consumeQuery: Parameters = {
   group,

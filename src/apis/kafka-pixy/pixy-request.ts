@@ -3,6 +3,7 @@ import type { Gateway } from '../../gateway/gateway.js'
 import type { Access } from '../../http/access/access.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
+import type { Decoding } from '../../schemas/record-json.js'
 import { type ParsedQuery, parseQuery, type Values } from './parameters.js'
 import type { PixyAnswers } from './pixy-answers.js'
 
@@ -20,6 +21,8 @@ export interface PixyRequest {
 export interface RouteParts {
   readonly access: Access
   readonly answers: PixyAnswers
+  /** Absent: no schema registry is configured. */
+  readonly schemas?: Decoding | undefined
   /** Called when a request has failed by a bug. */
   readonly broken: (request: PixyRequest, error: unknown) => void
 }

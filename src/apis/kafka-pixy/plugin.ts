@@ -29,7 +29,14 @@ export const kafkaPixyPlugin =
     const { prefix } = app
     const message = new MessageApi({ settings, prefix, capacityWaitMs: capacityWaitMsOf(context), gateways, now })
     const produce = new ProduceRoute(message, context, maxBodyBytes)
-    const endpoint = new Endpoint(settings, prefix, maxBodyBytes, { access, answers, gateways, log, produce })
+    const endpoint = new Endpoint(settings, prefix, maxBodyBytes, {
+      access,
+      answers,
+      gateways,
+      log,
+      produce,
+      schemas: context.schemas
+    })
     lifetime.onDrain(async () => endpoint.stop())
     registerScrapedGauge(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', 'sum', () => [
       { labels: {}, value: endpoint.openPolls }

@@ -4,6 +4,7 @@ import { Shares } from '../../core/shares.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import { positionsOf, Tail } from '../../http/api/tail.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
+import { recordJson } from '../../schemas/record-json.js'
 import { DISABLED, NO_SUCH_TOPIC, SHUTTING_DOWN } from './failure-texts.js'
 import { lineJson, messageOptionsOf } from './message-json.js'
 import { ParameterError, partitionList, tailStart, textOf, type Values } from './parameters.js'
@@ -72,6 +73,7 @@ export class TailEndpoint {
     const { data: from, error } = tailStart.safeParse(values.get('from')?.[0])
     if (error !== undefined) return error.issues[0]!.message
     try {
+      messageOptionsOf(values, this.#parts.schemas)
       // Partitions that were added while the client was away are read from their beginning.
       const start = positions.size > 0 ? 'earliest' : from
       return { partitions: partitionsIn(values), maxPartitions: MAX_PARTITIONS, timeoutMs, from: start, positions }
@@ -90,10 +92,18 @@ export class TailEndpoint {
     const { exchange, gateway, topic, query } = request
     const { access, answers } = this.#parts
     const caller = access.callerOf(exchange.request)
-    const message = messageOptionsOf(query.values)
+    const message = messageOptionsOf(query.values, this.#parts.schemas)
+    const { schemas } = message
     const tail = new Tail(exchange, {
       caller,
-      dataOf: (partition, record) => lineJson({ partition, ...record }, message),
+      dataOf: (partition, record) => {
+        if (schemas === undefined) return lineJson({ partition, ...record }, message)
+        const json = recordJson(schemas, record)
+        if (!(json instanceof Promise)) return lineJson({ partition, ...record }, message, json)
+        // The bytes of a batch may not outlive the call.
+        const headers = record.headers.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
+        return json.then(json => lineJson({ partition, ...record, headers }, message, json))
+      },
       broken: error => this.#parts.broken(request, error),
       onOver: () => {
         this.#tails.delete(tail)

@@ -25,9 +25,9 @@ export interface TailOptions {
   readonly caller: Caller
   /**
    * The data of the event for a record, each line after the first one behind `data: `. `undefined`: the client gets no event
-   * for it, and an event `skipped` says how many records had none.
+   * for it, and an event `skipped` says how many records had none. A promise: no record is taken until then.
    */
-  readonly dataOf: (partition: number, record: KafkaRecord) => string | undefined
+  readonly dataOf: (partition: number, record: KafkaRecord) => string | undefined | Promise<string>
   /** Called when {@link dataOf} throws, before the stream ends. */
   readonly broken: (error: unknown) => void
   /** Called once at the end, whatever the outcome. */
@@ -50,6 +50,8 @@ export class Tail implements FollowSink {
   #bytes = 0
   #skipped = 0
   #isWaitingForClient = false
+  /** The data of the last record is being made. */
+  #pending: Promise<void> | undefined
   #pause: NodeJS.Timeout | undefined
   #stall: NodeJS.Timeout | undefined
   /** Something was written since the last heartbeat. */
@@ -83,26 +85,51 @@ export class Tail implements FollowSink {
   }
 
   get isFull(): boolean {
-    return this.#isWaitingForClient || this.#pause !== undefined
+    return this.#isWaitingForClient || this.#pause !== undefined || this.#pending !== undefined
   }
 
   take(partition: number, record: KafkaRecord): void {
     const data = this.#dataOf(partition, record)
+    const sizeBytes = sizeOfRecord(record)
     if (this.#isEnded) return
+    if (!(data instanceof Promise)) this.#add(data, sizeBytes)
+    else {
+      // What came before need not wait.
+      this.flush()
+      this.#pending = data.then(
+        data => this.#made(data, sizeBytes),
+        error => this.#broken(error)
+      )
+    }
+  }
+
+  #add(data: string | undefined, sizeBytes: number): void {
     if (data === undefined) this.#skipped++
     else this.#piece += `id: ${idOf(this.#positions)}\ndata: ${data}\n\n`
     this.#records++
-    this.#bytes += sizeOfRecord(record)
+    this.#bytes += sizeBytes
     if (this.#piece.length >= PIECE_CHARACTERS) this.flush()
   }
 
+  #made(data: string, sizeBytes: number): void {
+    this.#pending = undefined
+    if (this.#isEnded) return
+    this.#add(data, sizeBytes)
+    this.flush()
+    if (!this.isFull) this.#following?.resume()
+  }
+
+  #broken(error: unknown): void {
+    this.#options.broken(error)
+    this.ended(BROKEN)
+  }
+
   /** An error must not reach the reader of the topic. */
-  #dataOf(partition: number, record: KafkaRecord): string | undefined {
+  #dataOf(partition: number, record: KafkaRecord): string | undefined | Promise<string> {
     try {
       return this.#options.dataOf(partition, record)
     } catch (error) {
-      this.#options.broken(error)
-      this.ended(BROKEN)
+      this.#broken(error)
       return undefined
     }
   }
@@ -128,6 +155,11 @@ export class Tail implements FollowSink {
   }
 
   warn(text: string): void {
+    if (this.#pending !== undefined) {
+      // Its id names the record that is pending as sent.
+      void this.#pending.then(() => this.warn(text))
+      return
+    }
     this.flush()
     this.#write(`event: warning\nid: ${idOf(this.#positions)}\ndata: ${JSON.stringify({ warning: text })}\n\n`)
   }

@@ -46,6 +46,8 @@ class TailPlay {
   ])
   readonly told: string[] = []
   readonly charged: number[][] = []
+  /** Makes the data of a record whose data are made later. */
+  readonly made: (() => void)[] = []
   retryAfterSeconds: number | undefined
   readonly tail: Tail
   readonly following: TopicSubscription = {
@@ -62,8 +64,11 @@ class TailPlay {
       { response: this.response as unknown as ServerResponse, requestId: 'r-1' },
       {
         caller: { charge } as unknown as Caller,
-        dataOf: (partition, { offset, value }) =>
-          value!.toString() === 'foreign' ? undefined : `${partition}/${offset} ${value}`,
+        dataOf: (partition, { offset, value }) => {
+          if (value!.toString() === 'foreign') return undefined
+          const data = `${partition}/${offset} ${value}`
+          return value!.toString() === 'later' ? new Promise(resolve => this.made.push(() => resolve(data))) : data
+        },
         broken: error => void this.told.push((error as Error).message),
         onOver: () => void this.told.push('over')
       }
@@ -130,6 +135,24 @@ describe('the stream of a tail', () => {
     play.take(6, 'foreign')
     play.tail.flush()
     expect(play.written).to.equal('event: skipped\nid: 0:7,1:7\ndata: {"records":1}\n\n')
+  })
+
+  it('takes no record while the data of one are being made, and goes on behind it', async () => {
+    const play = TailPlay.begun()
+    play.take(3)
+    play.take(4, 'later')
+    expect(play.tail.isFull).to.equal(true)
+    // What came before does not wait, and its event does not claim that the record was sent.
+    expect(play.written.split('\n').filter(line => line.startsWith('data'))).to.deep.equal(['data: 0/3 v'])
+    play.tail.warn('skipped')
+    play.tail.flush()
+    expect(play.written).to.equal('')
+    play.made[0]!()
+    await Promise.resolve()
+    await Promise.resolve()
+    const warning = 'event: warning\nid: 0:5,1:7\ndata: {"warning":"skipped"}\n\n'
+    expect(play.written).to.equal(`${event(4, 'later')}${warning}`)
+    expect([play.told, play.tail.isFull]).to.deep.equal([['resume'], false])
   })
 
   it('is written in pieces: when no more records come for now, or there are many', () => {
