@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { KafkaRecord, TopicPartition } from '../core/model.js'
 import { printable, printableJson, printableLines } from '../core/printable.js'
+import type { RecordJson } from '../schemas/record-json.js'
 
 export type RecordFormat = 'value' | 'key-value' | 'json'
 
@@ -26,12 +27,19 @@ const NOTHING = Buffer.alloc(0)
  * `value` and `key-value` write the bytes unchanged, and an empty text for a null. On a terminal, control characters
  * are escaped, except line breaks and tabs in values. `json` writes a null as `null`, and bytes that are not UTF-8 as
  * `{"base64":"…"}`.
+ *
+ * @param json what was decoded by schemas; it stands in place of key and value
  */
 export function formatRecord(
   { format, isTerminal = false }: RecordLook,
   topicPartition: TopicPartition,
-  record: KafkaRecord
+  record: KafkaRecord,
+  json?: RecordJson
 ): Buffer {
+  if (json !== undefined && format !== 'json') {
+    const texts = format === 'value' ? [json.value] : [json.key, json.value]
+    return Buffer.from(`${texts.map(printableJson).join('\t')}\n`)
+  }
   if (format !== 'json') {
     const value = toShown(record.value, isTerminal, printableLines)
     if (format === 'value') return Buffer.concat([value, NEWLINE])
@@ -39,14 +47,21 @@ export function formatRecord(
   }
   const { offset, timestampMs } = record
   const { topic, partition } = topicPartition
-  const line = { topic, partition, offset, timestampMs, ...contentToJson(record) }
-  return Buffer.from(`${printableJson(JSON.stringify(line))}\n`)
+  const place = { topic, partition, offset, timestampMs }
+  const line = json === undefined ? JSON.stringify({ ...place, ...contentToJson(record) }) : lineOf(place, record, json)
+  return Buffer.from(`${printableJson(line)}\n`)
+}
+
+function lineOf(place: object, record: KafkaRecord, { key, value, undecodable }: RecordJson): string {
+  const { headers } = contentToJson(record)
+  const causes = undecodable === undefined ? '' : `,"undecodable":${undecodable}`
+  return `${JSON.stringify(place).slice(0, -1)},"key":${key},"value":${value},"headers":${JSON.stringify(headers)}${causes}}`
 }
 
 const toShown = (bytes: Buffer | null, isTerminal: boolean, toPrintable: (text: string) => string): Buffer =>
   bytes === null ? NOTHING : isTerminal ? Buffer.from(toPrintable(bytes.toString('utf8'))) : bytes
 
-export const contentToJson = ({ key, value, headers }: Pick<KafkaRecord, 'key' | 'value' | 'headers'>): object => ({
+export const contentToJson = ({ key, value, headers }: Pick<KafkaRecord, 'key' | 'value' | 'headers'>) => ({
   key: toJson(key),
   value: toJson(value),
   headers: headers.map(header => ({ key: header.key, value: toJson(header.value) }))

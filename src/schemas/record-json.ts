@@ -1,7 +1,8 @@
+import { isUtf8 } from 'node:buffer'
 import type { KafkaRecord } from '../core/model.js'
-import { type Decoded, SchemaError, type Schemas } from './schemas.js'
+import { SchemaError, type Schemas } from './schemas.js'
 
-/** Key and value of a record as JSON, without line breaks. */
+/** Key and value of a record as JSON, without line breaks. A key without the id of a schema is its text. */
 export interface RecordJson {
   readonly key: string
   readonly value: string
@@ -12,16 +13,29 @@ export interface RecordJson {
 /** What reads records needs of a registry. */
 export type Decoding = Pick<Schemas, 'decode' | 'decodeKnown'>
 
+type Part =
+  | { readonly type: 'decoded'; readonly json: string }
+  | { readonly type: 'undecodable'; readonly cause: string }
 type Parts = Pick<KafkaRecord, 'key' | 'value' | 'headers'>
+
+/** The header of a record whose key does not begin with the id of its schema. */
+const KEY_ID = '__key_schema_id'
 
 /** A promise where a schema is not in memory. It never rejects: a registry that cannot be asked is a reason as others are. */
 export function recordJson(schemas: Decoding, { key, value, headers }: Parts): RecordJson | Promise<RecordJson> {
-  const ofKey = partOf(schemas, key, headers, '__key_schema_id')
+  const ofKey = plainText(key, headers) ?? partOf(schemas, key, headers, KEY_ID)
   const ofValue = partOf(schemas, value, headers, '__value_schema_id')
   if (!(ofKey instanceof Promise || ofValue instanceof Promise)) return together(key, ofKey, value, ofValue)
   // The bytes of a batch may not outlive the call.
   const [keptKey, keptValue] = [key && Buffer.from(key), value && Buffer.from(value)]
   return Promise.all([ofKey, ofValue]).then(([ofKey, ofValue]) => together(keptKey, ofKey, keptValue, ofValue))
+}
+
+/** Most keys are texts, also of records whose values have schemas. */
+function plainText(key: Buffer | null, headers: Parts['headers']): Part | undefined {
+  const mayBeText = key !== null && key[0] !== 0 && !headers.some(({ key }) => key === KEY_ID)
+  if (!mayBeText || !isUtf8(key)) return undefined
+  return { type: 'decoded', json: JSON.stringify(key.toString()) }
 }
 
 /** @returns `null`: the record has no such part */
@@ -30,24 +44,19 @@ function partOf(
   bytes: Buffer | null,
   headers: Parts['headers'],
   name: string
-): Decoded | null | Promise<Decoded> {
+): Part | null | Promise<Part> {
   if (bytes === null) return null
   const header = headers.findLast(({ key }) => key === name)?.value ?? undefined
   const known = schemas.decodeKnown(bytes, header)
   return known ?? schemas.decode(Buffer.from(bytes), header && Buffer.from(header)).catch(unreadable)
 }
 
-function unreadable(error: unknown): Decoded {
+function unreadable(error: unknown): Part {
   if (!(error instanceof SchemaError)) throw error
   return { type: 'undecodable', cause: error.message }
 }
 
-function together(
-  key: Buffer | null,
-  ofKey: Decoded | null,
-  value: Buffer | null,
-  ofValue: Decoded | null
-): RecordJson {
+function together(key: Buffer | null, ofKey: Part | null, value: Buffer | null, ofValue: Part | null): RecordJson {
   const causes = [causeOf('key', ofKey), causeOf('value', ofValue)].filter(cause => cause !== undefined)
   return {
     key: textOf(key, ofKey),
@@ -56,10 +65,10 @@ function together(
   }
 }
 
-const textOf = (bytes: Buffer | null, decoded: Decoded | null): string => {
+const textOf = (bytes: Buffer | null, decoded: Part | null): string => {
   if (decoded?.type === 'decoded') return decoded.json.replace(/[\r\n]/g, ' ')
   return bytes === null ? 'null' : `"${bytes.toString('base64')}"`
 }
 
-const causeOf = (part: string, decoded: Decoded | null): string | undefined =>
+const causeOf = (part: string, decoded: Part | null): string | undefined =>
   decoded?.type === 'undecodable' ? `"${part}":${JSON.stringify(decoded.cause)}` : undefined

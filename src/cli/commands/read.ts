@@ -5,6 +5,7 @@ import { CastellanError } from '../../core/errors.js'
 import type { Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
+import { type Decoding, recordJson } from '../../schemas/record-json.js'
 import type { Client, ClientFlags } from '../client.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { clientOptions, notEmpty, wholeNumber } from '../options.js'
@@ -24,6 +25,10 @@ export const readCommand: CommandDescription = {
     new Option('-f, --follow', 'waits for new records at the end of the topic instead of stopping there'),
     new Option('-n, --count <N>', 'stops after this many records').argParser(wholeNumber(1)),
     new Option('--format <FORMAT>', 'value (default), key-value (with a tab between), or json').choices(recordFormats),
+    new Option(
+      '--schema',
+      'key and value as JSON, decoded by the schema registry (schemas.registry.urls); with --format json, `undecodable` says why one is not'
+    ),
     ...clientOptions
   ],
   notes: 'Records of one partition come in order. Everything but records goes to stderr.',
@@ -31,6 +36,7 @@ export const readCommand: CommandDescription = {
     'castellan read orders',
     'castellan read orders --from latest --follow',
     'castellan read orders --from -10 --format json',
+    'castellan read orders --schema --set schemas.registry.urls=http://registry:8081',
     'castellan read orders --partition 2 --from 1200 --count 5 --brokers kafka-1:9092'
   ],
   run: read
@@ -45,12 +51,13 @@ interface ReadFlags extends ClientFlags {
   readonly follow?: boolean
   readonly count?: number
   readonly format?: RecordFormat
+  readonly schema?: boolean
 }
 
 /** Writes records to stdout. One actor per partition asks the Router for them. */
 async function read(line: Command, process: Process): Promise<number> {
   const topic = line.args[0]!
-  const { from = 'earliest', format = 'value', follow = false, partition, count } = line.opts<ReadFlags>()
+  const { from = 'earliest', format = 'value', follow = false, partition, count, schema } = line.opts<ReadFlags>()
   const start = toReadStart(from)
   const chosen = toPartitions(partition)
   const [{ openClient }, { askForTopics }, { readTopic, requireTopic }] = await Promise.all([
@@ -63,7 +70,9 @@ async function read(line: Command, process: Process): Promise<number> {
     const topics = await askForTopics(client, [topic])
     const metadata = foundAt(client, () => requireTopic(topic, topics))
     const stopped = AbortSignal.any([process.stopped, brokenPipe(process.stdout)])
-    const output = new RecordOutput(process.stdout, { format, isTerminal: process.stdout.isTTY }, count, stopped)
+    const look = { format, isTerminal: process.stdout.isTTY }
+    const schemas = schema ? client.schemas() : undefined
+    const output = new RecordOutput(process.stdout, look, count, stopped, schemas)
     const problems: ReadProblem[] = []
     const reading = readTopic(
       client.system,
@@ -149,11 +158,19 @@ class RecordOutput {
   readonly #stream: NodeJS.WriteStream
   readonly #look: RecordLook
   readonly #stopped: AbortSignal
+  readonly #schemas: Decoding | undefined
   #remaining: number
   /** Called once, when the wanted number of records is written. */
   onFull: () => void = () => undefined
 
-  constructor(stream: NodeJS.WriteStream, look: RecordLook, count: number | undefined, stopped: AbortSignal) {
+  constructor(
+    stream: NodeJS.WriteStream,
+    look: RecordLook,
+    count: number | undefined,
+    stopped: AbortSignal,
+    schemas: Decoding | undefined
+  ) {
+    this.#schemas = schemas
     this.#stream = stream
     this.#look = look
     this.#stopped = stopped
@@ -167,10 +184,14 @@ class RecordOutput {
   /** Resolves when the stream can take more data, with whether more records are wanted. */
   async write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<boolean> {
     const lines: Buffer[] = []
+    const schemas = this.#schemas
+    // Lines of several partitions are counted as they are written, so nothing waits behind this.
+    const jsons = schemas && (await Promise.all([...batch].map(record => recordJson(schemas, record))))
+    let at = 0
     for (const record of batch) {
       if (record.offset >= end || this.isFull) break
       this.#remaining--
-      lines.push(formatRecord(this.#look, topicPartition, record))
+      lines.push(formatRecord(this.#look, topicPartition, record, jsons?.[at++]))
     }
     if (lines.length > 0 && !this.#stream.write(Buffer.concat(lines))) {
       await once(this.#stream, 'drain', { signal: this.#stopped }).catch(() => undefined)

@@ -55,18 +55,20 @@ export interface StreamRuntime {
  *
  * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` is the reason
  */
-export const readRecords = (
+export const readRecords = <Given extends ReadRecord = ReadRecord>(
   runtime: StreamRuntime,
   topic: string,
-  options: ReadOptions = {}
-): AsyncGenerator<ReadRecord, void, undefined> => endingAtOnce(stop => recordsIn(runtime, topic, options, stop))
+  options: ReadOptions = {},
+  toGiven: (record: ReadRecord) => Given | Promise<Given> = record => record as Given
+): AsyncGenerator<Given, void, undefined> => endingAtOnce(stop => recordsIn(runtime, topic, options, stop, toGiven))
 
-async function* recordsIn(
+async function* recordsIn<Given>(
   { system, router, closed }: StreamRuntime,
   topic: string,
   options: ReadOptions,
-  stop: AbortController
-): AsyncGenerator<ReadRecord, void, undefined> {
+  stop: AbortController,
+  toGiven: (record: ReadRecord) => Given | Promise<Given>
+): AsyncGenerator<Given, void, undefined> {
   const { from = 'earliest', follow = false, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = options
   if (closed.aborted) throw new CastellanError(CLOSED.code, CLOSED.message, CLOSED.retriable)
   const feed = new BatchFeed()
@@ -91,20 +93,24 @@ async function* recordsIn(
     void readTopic(system, { metadata, partitions: options.partitions, start: from, follow }, runtime).then(() =>
       feed.ended()
     )
-    yield* recordsOf(feed)
+    yield* recordsOf(feed, toGiven)
   } finally {
     for (const one of leave) one()
     stop.abort()
   }
 }
 
-async function* recordsOf(feed: BatchFeed): AsyncGenerator<ReadRecord, void, undefined> {
+async function* recordsOf<Given>(
+  feed: BatchFeed,
+  toGiven: (record: ReadRecord) => Given | Promise<Given>
+): AsyncGenerator<Given, void, undefined> {
   for (let fed = await feed.next(); fed !== undefined; fed = await feed.next()) {
     let isRead = false
     try {
       for (const record of fed.batch) {
         if (record.offset >= fed.end) break
-        yield { ...fed.topicPartition, ...record }
+        const given = toGiven({ ...fed.topicPartition, ...record })
+        yield given instanceof Promise ? await given : given
       }
       isRead = true
     } finally {

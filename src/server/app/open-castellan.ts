@@ -33,6 +33,7 @@ import { type DeliverySettings, topicSettingsOf } from '../../producer/memory/se
 import type { ReceiptSettings } from '../../producer/receipts/settings.js'
 import { type RouterHandle, startRouter } from '../../router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
+import { type Decoding, type RecordJson, recordJson } from '../../schemas/record-json.js'
 import { joinOrphaned, type OrphanedLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { openOptions, toBrokerAddress } from './open-options.js'
@@ -85,6 +86,18 @@ export interface OpenCastellanOptions {
 /** Options of {@link Castellan.receipt}. */
 export type ReceiptOptions = Pick<ReceiptQuestion, 'waitMs' | 'from' | 'signal'>
 
+/** An option of {@link Castellan.read} besides those of reading. */
+export interface ReadSchemas {
+  /** Decodes key and value of each record. Absent: they are not decoded. */
+  readonly schemas?: Decoding | undefined
+}
+
+/** What {@link ReadSchemas} add to a record. */
+export interface ReadJson {
+  /** Key and value as JSON; with `schemas` only. */
+  readonly json?: RecordJson | undefined
+}
+
 /** One Kafka cluster, ready for requests. */
 export interface Castellan {
   readonly system: ActorSystem
@@ -100,7 +113,7 @@ export interface Castellan {
    *
    * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` says why
    */
-  read(topic: string, options?: ReadOptions): AsyncIterable<ReadRecord>
+  read(topic: string, options?: ReadOptions & ReadSchemas): AsyncIterable<ReadRecord & ReadJson>
   /**
    * What became of the records of a call of `gateway.produce`.
    *
@@ -330,7 +343,15 @@ export async function openCluster(
       return readReceipt(receipts?.desk, id, options)
     },
     consume: options => consumeMessages(groups, options),
-    read: (topic, options) => readRecords({ system, router: router.ref, closed: closed.signal }, topic, options),
+    read: (topic, options = {}) => {
+      const runtime = { system, router: router.ref, closed: closed.signal }
+      const { schemas } = options
+      if (schemas === undefined) return readRecords(runtime, topic, options)
+      return readRecords(runtime, topic, options, record => {
+        const json = recordJson(schemas, record)
+        return json instanceof Promise ? json.then(json => ({ ...record, json })) : { ...record, json }
+      })
+    },
     close: (timeoutMs = CLOSE_TIMEOUT_MS) => (closing ??= close(timeoutMs))
   }
 }

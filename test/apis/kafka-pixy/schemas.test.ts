@@ -48,7 +48,8 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
     const unknown = Buffer.from([0, 0, 0, 0, 99, 1])
     const cut = order.subarray(0, 6)
     const messages: Partial<AcquiredMessage>[] = [
-      { key: Buffer.from('k1'), value: order, offset: 0 },
+      { key: Buffer.from('k1 "ü'), value: order, offset: 0 },
+      { key: Buffer.from([0xff]), value: order, offset: 0 },
       { key: order, value: null, offset: 1 },
       { key: null, value: unknown, offset: 2 },
       { key: null, value: cut, offset: 3 },
@@ -62,7 +63,8 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
     const noId = 'it does not begin with the id of a schema'
     const decoded = { n: 9007199254740992 }
     expect(found.map(({ undecodable, ...one }) => [one, Object.keys(undecodable ?? {})])).to.deep.equal([
-      [{ ...MEMBERS, key: 'azE=', value: decoded, offset: 0 }, ['key']],
+      [{ ...MEMBERS, key: 'k1 "ü', value: decoded, offset: 0 }, []],
+      [{ ...MEMBERS, key: '/w==', value: decoded, offset: 0 }, ['key']],
       [{ ...MEMBERS, key: decoded, value: null, offset: 1 }, []],
       [{ ...MEMBERS, key: null, value: unknown.toString('base64'), offset: 2 }, ['value']],
       [{ ...MEMBERS, key: null, value: cut.toString('base64'), offset: 3 }, ['value']],
