@@ -8,6 +8,7 @@ import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { type PartitionerName, partitioners } from '../../producer/memory/partitioners.js'
 import { askRouter } from '../../router/routing/ask-router.js'
 import type { RouterHandle } from '../../router/routing/router.js'
+import { type Decoding, recordJson } from '../../schemas/record-json.js'
 import type { KafkaCluster } from './kafka.js'
 
 /** So many records, or bytes, are looked at in one search, in all partitions together. */
@@ -30,6 +31,8 @@ export interface FindRecordDeps {
   readonly clusters: readonly Pick<KafkaCluster, 'name' | 'router'>[]
   /** `undefined`: receipts are switched off. */
   readonly receipts?: Pick<ReceiptDesk, 'read'> | undefined
+  /** Reads keys that have a schema. Absent: no registry is configured. */
+  readonly schemas?: Decoding | undefined
 }
 
 /**
@@ -38,7 +41,7 @@ export interface FindRecordDeps {
  * @throws CastellanError when Kafka does not answer, or the topic does not exist
  */
 export async function findRecord(
-  { clusters, receipts }: FindRecordDeps,
+  { clusters, receipts, schemas }: FindRecordDeps,
   question: RecordQuestion,
   principal: string
 ): Promise<FoundRecords> {
@@ -50,7 +53,7 @@ export async function findRecord(
   const { topic, key, cluster: name = 'default' } = question
   const cluster = clusters.find(one => one.name === name)
   if (cluster === undefined) throw new InvalidRequestError(`there is no cluster ${name}`)
-  return new KeySearch(cluster.router.ref, topic, key).run()
+  return new KeySearch(cluster.router.ref, topic, key, schemas).run()
 }
 
 /** What is said of a receipt without records. */
@@ -109,13 +112,18 @@ class KeySearch {
   readonly #router: RouterHandle['ref']
   readonly #topic: string
   readonly #spellings: readonly Buffer[]
+  readonly #schemas: Decoding | undefined
+  /** The JSON that a key with a schema may have. */
+  readonly #jsons: ReadonlySet<string>
   readonly #endsAt = performance.now() + TIMEOUT_MS
   readonly #found: FoundRecords['records'] = []
   #isFoundAsAsked = false
   #recordsLeft = MAX_RECORDS
   #bytesLeft = MAX_BYTES
 
-  constructor(router: RouterHandle['ref'], topic: string, key: string) {
+  constructor(router: RouterHandle['ref'], topic: string, key: string, schemas: Decoding | undefined) {
+    this.#schemas = schemas
+    this.#jsons = new Set([key, JSON.stringify(key), sameJson(key)])
     this.#router = router
     this.#topic = topic
     this.#spellings = spellingsOf(key).map(text => Buffer.from(text))
@@ -233,7 +241,8 @@ class KeySearch {
           if (record.offset >= from) break
           cursor.records++
           this.#recordsLeft--
-          this.#look(partition, record)
+          if (this.#mayHaveSchema(record)) await this.#lookBySchema(partition, record)
+          else this.#look(partition, record)
         }
         cursor.bytes += result.batch.sizeBytes
         this.#bytesLeft -= result.batch.sizeBytes
@@ -252,12 +261,36 @@ class KeySearch {
     cursor.isOver = start <= earliest
   }
 
-  #look(partition: number, { key, offset, timestampMs, value }: KafkaRecord): void {
+  #mayHaveSchema({ key }: KafkaRecord): boolean {
+    return this.#schemas !== undefined && key?.[0] === 0 && performance.now() < this.#endsAt
+  }
+
+  async #lookBySchema(partition: number, record: KafkaRecord): Promise<void> {
+    const { key, headers } = record
+    const { key: json } = await recordJson(this.#schemas!, { key, value: null, headers })
+    if (this.#jsons.has(json) || this.#jsons.has(sameJson(json))) this.#add(partition, record, true)
+    else this.#look(partition, record)
+  }
+
+  #look(partition: number, record: KafkaRecord): void {
+    const { key } = record
     const spelling = key === null ? -1 : this.#spellings.findIndex(one => key.equals(one))
-    if (spelling < 0) return
-    this.#isFoundAsAsked ||= spelling === 0
+    if (spelling >= 0) this.#add(partition, record, spelling === 0)
+  }
+
+  #add(partition: number, { offset, timestampMs, value }: KafkaRecord, isAsAsked: boolean): void {
+    this.#isFoundAsAsked ||= isAsAsked
     const timestamp = timestampMs >= 0 ? timestampMs : undefined
     this.#found.push({ partition, offset, timestamp, valueBytes: value === null ? null : value.length })
+  }
+}
+
+/** JSON without the white space between its tokens. What is no JSON stays as it is. */
+function sameJson(text: string): string {
+  try {
+    return JSON.stringify(JSON.parse(text))
+  } catch {
+    return text
   }
 }
 

@@ -2,7 +2,10 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { Schemas } from '../../../src/schemas/schemas.js'
+import { schemasSettings } from '../../../src/schemas/settings.js'
 import { findRecord, partitionsOf, spellingsOf } from '../../../src/server/app/find-record.js'
+import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
 import { type Castellan, startCastellan } from '../../support/castellan.js'
 
 describe('the search for a record', () => {
@@ -40,6 +43,37 @@ describe('the search for a record', () => {
       [0, 0, 6]
     ])
     expect(JSON.stringify(found)).not.to.include('secret')
+  })
+
+  it('finds a key with a schema by its JSON, however it is spaced, and no other record for a registry that is away', async () => {
+    cluster.createTopic('typed', { partitions: 2 })
+    const registry = new ScriptedRegistry()
+    const settings = schemasSettings.parse({ registry: { urls: ['http://registry.example'] } })
+    const schemas = new Schemas(settings, { transport: registry, clock: () => 0 })
+    registry.add('typed-key', JSON.stringify({ type: 'record', name: 'K', fields: [{ name: 'n', type: 'long' }] }))
+    const { encode } = await schemas.resolve({ topic: 'typed', part: 'key', mayRegister: () => false })
+    const records = [5, 6, 5].map((n, at) => ({
+      topic: 'typed',
+      partition: at % 2,
+      key: encode(`{"n":${n}}`),
+      value: 'v'
+    }))
+    await castellan.produce([...records, { topic: 'typed', partition: 0, key: 'plain', value: null }])
+    const clusters = [{ name: 'default', router: castellan.router }]
+    const ask = (key: string) => findRecord({ clusters, schemas }, { by: 'key', topic: 'typed', key }, 'ann')
+    for (const key of ['{"n":5}', '{ "n": 5 }']) {
+      const found = await ask(key)
+      expect(found.records.map(({ partition, offset }) => [partition, offset])).to.have.deep.members([
+        [0, 0],
+        [0, 1]
+      ])
+      expect(found.message).not.to.include('another form')
+    }
+    expect((await ask('{"n":7}')).verdict).to.equal('no')
+    registry.script = () => Promise.reject(new Error('away'))
+    const unknown = new Schemas(settings, { transport: registry, clock: () => 0 })
+    const asked = { by: 'key', topic: 'typed', key: 'plain' } as const
+    expect((await findRecord({ clusters, schemas: unknown }, asked, 'ann')).verdict).to.equal('yes')
   })
 
   it('says how old the newest record is', async () => {
