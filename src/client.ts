@@ -8,9 +8,11 @@
  *
  * Importing it loads no HTTP, no configuration of the gateway and no embedded broker. `openCastellan` loads the rest.
  */
+import type { Schemas } from './schemas/schemas.js'
+import type { SchemasOptions } from './schemas/settings.js'
 import type { Castellan, OpenCastellanOptions } from './server/app/open-castellan.js'
 
-export type { Castellan, OpenCastellanOptions } from './server/app/open-castellan.js'
+export type { Castellan, OpenCastellanOptions, ReadJson, ReadSchemas } from './server/app/open-castellan.js'
 
 /**
  * Starts a Router and delivery for a cluster. They connect in the background and retry without end, so the brokers may
@@ -22,6 +24,15 @@ export type { Castellan, OpenCastellanOptions } from './server/app/open-castella
  */
 export const openCastellan = async (options: OpenCastellanOptions): Promise<Castellan> =>
   (await import('./server/app/open-castellan.js')).openCastellan(options)
+
+/**
+ * The schemas of a registry, to decode records by `castellan.read(topic, { schemas })`, and to encode them. `close` ends the
+ * connections to the registry, which is first asked when a schema is needed.
+ *
+ * @throws ConfigError that names every wrong option
+ */
+export const openSchemas = async (options: SchemasOptions): Promise<Schemas> =>
+  (await import('./server/app/schemas.js')).openSchemasOf(options)
 
 export type { PeersOptions } from './cluster/gateways/settings.js'
 /** Consumer groups. */
@@ -126,3 +137,7 @@ export {
 } from './router/routing/request-manager.js'
 export type { RouterHandle, RouterStats } from './router/routing/router.js'
 export type { RouterSettings, RouterSettingsOverrides } from './router/routing/settings.js'
+export type { RecordJson } from './schemas/record-json.js'
+export { SchemaError } from './schemas/schema-error.js'
+export type { ResolvedSchema, Schemas, WantedSchema } from './schemas/schemas.js'
+export type { SchemasOptions } from './schemas/settings.js'

@@ -5,6 +5,7 @@ import type { Logger } from '../core/model.js'
 import { suggestion } from '../core/settings/problems.js'
 import type { Gateway } from '../gateway/gateway.js'
 import type { RouterMessage } from '../router/messages/operations.js'
+import type { Schemas } from '../schemas/schemas.js'
 import { startCluster } from '../server/app/kafka.js'
 import { createLogger } from '../server/app/logger.js'
 import { type Config, type ConfigSources, type FlagSetting, loadConfig } from '../server/config/config.js'
@@ -33,6 +34,8 @@ export interface Client {
   readonly brokers: readonly string[]
   readonly timeoutMs: number
   readonly log: Logger
+  /** Those of the registry of the configuration. @throws CommandError when it names none */
+  schemas(): Promise<Schemas>
   stop(): Promise<void>
 }
 
@@ -64,12 +67,21 @@ export async function openClient(line: Command, { environment, stderr }: Process
     metrics: defaultLogger,
     onFatal
   })
+  let schemas: Schemas | undefined
   const stop = async (): Promise<void> => {
+    schemas?.close()
     await close(0)
     system.stop()
   }
+  const open = async (): Promise<Schemas> => {
+    const { openSchemas } = await import('../server/app/schemas.js')
+    schemas = openSchemas(config.schemas)
+    if (schemas === undefined) throw new CommandError('there is no schema registry: --set schemas.registry.urls=URL')
+    return schemas
+  }
   const awayBecause = (): Error | undefined => router.awayBecause
-  return { router: router.ref, gateway, awayBecause, system, brokers: cluster.brokers, timeoutMs, log, stop }
+  const { brokers } = cluster
+  return { router: router.ref, gateway, awayBecause, system, brokers, timeoutMs, log, schemas: open, stop }
 }
 
 /**

@@ -55,3 +55,5 @@ export const schemasSettings = z
   .describe('Records with schemas, explained in [schemas.md](schemas.md)')
 
 export type SchemasSettings = z.output<typeof schemasSettings>
+/** Options for a program without a configuration: the names of `schemas.*`. */
+export type SchemasOptions = z.input<typeof schemasSettings>

@@ -71,7 +71,7 @@ async function read(line: Command, process: Process): Promise<number> {
     const metadata = foundAt(client, () => requireTopic(topic, topics))
     const stopped = AbortSignal.any([process.stopped, brokenPipe(process.stdout)])
     const look = { format, isTerminal: process.stdout.isTTY }
-    const schemas = schema ? client.schemas() : undefined
+    const schemas = schema ? await client.schemas() : undefined
     const output = new RecordOutput(process.stdout, look, count, stopped, schemas)
     const problems: ReadProblem[] = []
     const reading = readTopic(

@@ -26,8 +26,6 @@ export interface ApiContext<Settings> {
   readonly idempotency?: Idempotency | undefined
   /** Where requests wait whose records are kept on disk. */
   readonly diskAdmission?: Admission | undefined
-  /** Records with schemas. Absent: no registry is configured. */
-  readonly schemas?: Schemas | undefined
   /** Compressed bodies are decoded, also where the original keeps them (`http.decodedApis`). */
   readonly decodesBodies?: boolean | undefined
   /** Writes and reads records with schemas. Absent: no schema registry is configured. */

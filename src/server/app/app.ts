@@ -43,6 +43,7 @@ import type { LogStorage } from '../../producer/disk/durable-queue.js'
 import type { LocalKeys } from '../../producer/keys/keys.js'
 import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
+import type { Schemas } from '../../schemas/schemas.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { readTlsFiles, tlsFilesIn } from '../config/tls-files.js'
@@ -196,6 +197,7 @@ class ProcessParts {
   readonly #lines = new RecentLines(clock)
   #security: ListenerSecurity | undefined
   #lag: LagSource | undefined
+  #schemas: Schemas | undefined
   readonly #statusReader: ProcessStatusReader
   readonly #system = new ActorSystem()
   readonly #keys: LocalKeys
@@ -414,6 +416,7 @@ class ProcessParts {
     const drainSteps = new DrainSteps(this.#log)
     drainSteps.add('receipts', async () => this.#receipts?.desk.endWaits())
     const gateways = this.#gateways()
+    this.#schemas = openSchemas(this.#config.schemas, this.#shutdown)
     this.#shareReceipts()
     const { peers } = this.#worker ?? {}
     const owners = this.#keyOwners()
@@ -441,7 +444,7 @@ class ProcessParts {
         diskAdmission: this.#admission(this.#clusters.queue.capacity, 'disk'),
         calls: counts.calls,
         idempotency,
-        schemas: openSchemas(this.#config.schemas, this.#shutdown),
+        schemas: this.#schemas,
         access,
         tls: security.certificates,
         shared: peers && ((api, question) => peers.parent.call('shared', { api, question }, SHARED_TIMEOUT_MS)),
@@ -555,7 +558,8 @@ class ProcessParts {
   }
 
   #findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords> {
-    return findRecord({ clusters: this.#clusters.all, receipts: this.#receipts?.desk }, question, principal)
+    const { all: clusters } = this.#clusters
+    return findRecord({ clusters, receipts: this.#receipts?.desk, schemas: this.#schemas }, question, principal)
   }
 
   /** `/ready` reports the phase: the management port is opened first and closed last. */

@@ -1,15 +1,24 @@
+import { ConfigError } from '../../core/errors.js'
+import { parseOptions } from '../../core/settings/options.js'
 import { Schemas } from '../../schemas/schemas.js'
-import type { SchemasSettings } from '../../schemas/settings.js'
+import { type SchemasOptions, type SchemasSettings, schemasSettings } from '../../schemas/settings.js'
 import { createTransport } from '../../schemas/transport.js'
 import { readTlsFiles } from '../config/tls-files.js'
 import type { Shutdown } from './shutdown.js'
 
+/** @throws ConfigError that names every wrong option */
+export function openSchemasOf(options: SchemasOptions): Schemas {
+  const schemas = openSchemas(parseOptions(schemasSettings, options, 'openSchemas'))
+  if (schemas === undefined) throw new ConfigError('openSchemas: registry.urls names no schema registry')
+  return schemas
+}
+
 /** The schemas of the configured registry. The registry is first asked when a schema is needed. */
-export function openSchemas(settings: SchemasSettings, shutdown: Pick<Shutdown, 'add'>): Schemas | undefined {
+export function openSchemas(settings: SchemasSettings, shutdown?: Pick<Shutdown, 'add'>): Schemas | undefined {
   const { registry } = settings
   if (registry.urls.length === 0) return undefined
   const transport = createTransport(registry, readTlsFiles('schemas.registry', registry))
   const schemas = new Schemas(settings, { transport, clock: () => performance.now() })
-  shutdown.add('closing the connections to the schema registry', async () => schemas.close())
+  shutdown?.add('closing the connections to the schema registry', async () => schemas.close())
   return schemas
 }
