@@ -7,19 +7,19 @@ import { expect } from 'chai'
  * lowers its budget.
  */
 const BUDGETS: Readonly<Record<string, number>> = {
-  apis: 19_930,
-  cli: 3_530,
+  apis: 19_980,
+  cli: 3_570,
   consumer: 10_050,
   cluster: 4_000,
   core: 4_300,
   'embedded-broker': 8_250,
   gateway: 2_150,
-  http: 16_760,
+  http: 16_780,
   kafka: 6_000,
   producer: 18_690,
   router: 10_780,
-  schemas: 1_815,
-  server: 5_950
+  schemas: 1_900,
+  server: 6_010
 }
 
 function linesIn(path: string): number {
