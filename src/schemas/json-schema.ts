@@ -1,4 +1,3 @@
-import { createContext, Script } from 'node:vm'
 import { Ajv, type AnySchema, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
 import { Ajv2019 } from 'ajv/dist/2019.js'
 import { Ajv2020 } from 'ajv/dist/2020.js'
@@ -6,6 +5,7 @@ import draft04 from 'ajv-draft-04'
 import { RE2JS } from 're2js'
 import { isJson } from '../core/json/is-json.js'
 import { type Codec, isObject, Misfit, type SchemaSource, shown, Undecodable } from './codec.js'
+import { inTime } from './in-time.js'
 
 type Draft = typeof Ajv
 /** By a part of `$schema`; others are drafts 6 and 7, which Ajv reads alike. */
@@ -15,26 +15,8 @@ const DRAFTS = new Map([
   ['2020-12', Ajv2020]
 ]) as ReadonlyMap<string, unknown> as ReadonlyMap<string, Draft>
 const MAX_PATTERN_LENGTH = 2_000
-/** Time limit for reading a schema, and for checking a value. A few references can make either take for ever. */
-const TIME_LIMIT_MS = 1_000
 /** Where the lengths of schema and value have a smaller product, and there is neither a reference nor a pattern, checking is quick. */
 const QUICK_PRODUCT = 1_000_000
-
-const sandbox = createContext({ work: undefined })
-const script = new Script('work()')
-
-/** @throws RangeError also when the work takes too long */
-function inTime<Value>(work: () => Value): Value {
-  sandbox.work = work
-  try {
-    return script.runInContext(sandbox, { timeout: TIME_LIMIT_MS }) as Value
-  } catch (error) {
-    const isLate = (error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
-    throw isLate ? new RangeError(`it takes more than ${TIME_LIMIT_MS} ms`) : error
-  } finally {
-    sandbox.work = undefined
-  }
-}
 
 /** Patterns match in linear time, so those with look-around and references to groups are refused. */
 function linearPattern(pattern: string): { test(text: string): boolean } {

@@ -18,6 +18,7 @@ import {
 } from '@bufbuild/protobuf/wkt'
 import protobuf from 'protobufjs'
 import { type Codec, MAX_TEXT_LENGTH, Misfit, parseExactly, type SchemaSource, Undecodable } from './codec.js'
+import { inTime } from './in-time.js'
 
 type Description = { readonly [name: string]: JsonValue }
 
@@ -25,6 +26,7 @@ const WELL_KNOWN = ['any', 'duration', 'empty', 'field_mask', 'struct', 'timesta
 /** Fields of all messages of a record, which have their places in memory also where they are absent. */
 const MAX_FIELDS = 4_000_000
 const MAX_PATH = 100
+const MAX_WIDTH = 2_000
 
 /** The types of a file as the library describes them, with the names that they have in each other. */
 function describeTypes(types: readonly protobuf.ReflectionObject[]): Description {
@@ -134,11 +136,13 @@ function describeFiles(texts: readonly string[]): FileDescriptorSet {
 /** @throws Error with the reason why it is no file of Protobuf with a message */
 export function createProtobuf({ text, used }: SchemaSource): Codec {
   const texts = [...used].flatMap(([name, other]) => (name.startsWith('google/protobuf/') ? [] : [other]))
-  const registry = createFileRegistry(describeFiles([...texts, text]))
+  // Reading many fields takes quadratic time.
+  const registry = inTime(() => createFileRegistry(describeFiles([...texts, text])))
   const { messages } = registry.getFile(`${texts.length}.proto`)!
   const [first] = messages
   if (first === undefined) throw new Error('it has no message')
   const widest = Math.max(...[...registry].map(type => (type.kind === 'message' ? type.fields.length : 0)))
+  if (widest > MAX_WIDTH) throw new Error(`a message has more than ${MAX_WIDTH} fields`)
   return {
     name: first.typeName,
     encode: json => {
