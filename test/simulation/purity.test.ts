@@ -33,6 +33,8 @@ const outside: Readonly<Record<string, string>> = {
   'cluster/gateways/gateway-peers.ts': 'looks for other gateways, and a simulated world has one',
   'http/page/ask.ts': 'runs in the browser of an operator',
   'http/server/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
+  'server/config/tokens.ts': 'runs commands that print tokens, which no simulated world has',
+  'cli/gateway-writer.ts': 'a client of a gateway, in a process of its own',
   'cli/pixy/consume.ts': 'a client of a gateway, in a process of its own'
 }
 

@@ -122,7 +122,7 @@ const counted: readonly (readonly [name: string, meaning: string, initial?: Init
   ],
   [
     'peers.refused_requests',
-    'Requests and connections that the listener for other gateways refused. `reason`: `address`, `signature`, `replay` (repeated, or the clocks differ), `body`'
+    'Requests and connections that the listener for other gateways refused. `reason`: `address`, `token`'
   ],
   ['wal.syncs', 'Syncs of the files of the durable log']
 ]

@@ -4,6 +4,7 @@ import * as zlib from 'node:zlib'
 type Done = (error: Error | null, bytes: Buffer) => void
 type Compress = (body: Buffer, done: Done) => void
 
+/** Node has it from 22.15 on. */
 const { zstdCompress } = zlib as unknown as { readonly zstdCompress?: Compress }
 const GZIP_LEVEL = 3
 /** The default of the library takes seconds for a megabyte. */

@@ -5,6 +5,7 @@ import net, { Server } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import timersPromises from 'node:timers/promises'
 import v8 from 'node:v8'
+import zlib from 'node:zlib'
 import type { SeededRandom } from '../../support/random.js'
 import { KilledProcesses } from './killed-processes.js'
 import type { Endpoint, Network } from './network.js'
@@ -56,6 +57,7 @@ export function replaceGlobals(time: SimulatedTime, network: Network, random: Se
     new Replacement(v8, values({ getHeapStatistics: () => ROOMY_HEAP })),
     new Replacement(Math, values({ random: () => random.next() })),
     new Replacement(crypto, values(randomnessOf(random))),
+    new Replacement(zlib, values(coders)),
     new Replacement(net, values(connectors)),
     new Replacement(http, values({ createServer: killed.createServer })),
     // It keeps the one of when it was loaded.
@@ -73,6 +75,17 @@ export function replaceGlobals(time: SimulatedTime, network: Network, random: Se
 
 /** How busy the real event loop is must not be told in the simulated world. */
 const NO_LOAD = { idle: 0, active: 0, utilization: 0 }
+
+/** Threads would take real time, those of clients that decode, too. So answers leave as they are. */
+const coders = Object.fromEntries(
+  ['gzip', 'brotliCompress', 'zstdCompress'].map(name => [
+    name,
+    (_body: Buffer, ...more: unknown[]) => {
+      const done = more.pop() as (error: Error) => void
+      setImmediate(() => done(new Error('a simulated world has no threads')))
+    }
+  ])
+)
 
 /** What former worlds have left in the heap of this process is none of a gateway's business, which may refuse requests for it. */
 const ROOMY_HEAP = { used_heap_size: 1, heap_size_limit: 100 }
