@@ -43,7 +43,7 @@ const MESSAGE =
 const TOPIC =
   '{config?: {version: integer, config: by name string}, partitions?: [{partition: integer, leader: integer, replicas: [integer], isr: [integer]}]}'
 const WHERE = ['path topic', 'query group!']
-const ENCODING = 'query encoding base64|text'
+const ENCODING = 'query encoding base64|text|schema'
 
 interface Described {
   readonly ask: string
