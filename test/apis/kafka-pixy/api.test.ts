@@ -39,7 +39,7 @@ const main = kafkaPixyOperations.filter(operation => !isOfCluster(operation))
 const byId = (id: string): Operation => main.find(operation => operation.id === id)!
 
 const MESSAGE =
-  '{key: string or null, value: string or null, partition: integer, offset: integer, headers: [{key: string, value: string or null}], timestamp?: integer}'
+  '{key: any, value: any, partition: integer, offset: integer, headers: [{key: string, value: string or null}], timestamp?: integer, undecodable?: {key?: string, value?: string}}'
 const TOPIC =
   '{config?: {version: integer, config: by name string}, partitions?: [{partition: integer, leader: integer, replicas: [integer], isr: [integer]}]}'
 const WHERE = ['path topic', 'query group!']
