@@ -1,25 +1,19 @@
-import { createHash } from 'node:crypto'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { expect } from 'chai'
 import { type SchemaFormat, Schemas } from '../../src/schemas/schemas.js'
 import { schemasSettings } from '../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../schemas/scripted-registry.js'
-import { call } from '../support/access.js'
-import { ConfluentStage, JSON_RECORDS, JSON_TYPE, type Seen } from '../support/confluent-stage.js'
+import { ConfluentStage } from '../support/confluent-stage.js'
 import { inWorld } from '../support/in-world.js'
 import {
-  AVRO,
   codeOf,
   type ErrorBody,
   produceV2,
-  produceV3,
   readerOf,
   readOnce,
   readSome,
   schemaCases
 } from '../support/schema-cases.js'
-
-const ann = { authorization: 'Bearer ann' }
 
 const HEAD_END = '\r\n\r\n'
 
@@ -84,7 +78,14 @@ describe('confluent: records with schemas', () => {
       registry.script = () => undefined
     })
 
-    schemaCases(() => ({ confluent: stage, register: (subject, schema) => registry.add(subject, schema) }))
+    schemaCases(() => ({
+      confluent: stage,
+      settings,
+      register: (subject, schema) => registry.add(subject, schema),
+      silence: () => {
+        registry.script = () => new Promise(() => undefined)
+      }
+    }))
 
     const INT = { value_schema: '"int"', records: [{ value: 1 }] }
     const registeredInt = (): object => {
@@ -115,29 +116,6 @@ describe('confluent: records with schemas', () => {
       for (const name of [topic, other]) expect(await stage.endOf(name, 0)).to.equal(0)
     })
 
-    it('confluent S11: while the registry never answers, others are answered at once, and its requests within 5 s', async () => {
-      const { body } = await produceV2(stage, topic, INT)
-      const { value_schema_id } = body as { value_schema_id: number }
-      registry.script = () => new Promise(() => undefined)
-      const answered: string[] = []
-      const note = (name: string, seen: Promise<Seen>): Promise<void> =>
-        seen.then(({ status, body }) => void answered.push(`${name} ${status} ${(body as ErrorBody).error_code ?? ''}`))
-      const beganAt = Date.now()
-      const waiting = [
-        note('unknown schema', produceV2(stage, topic, { value_schema: '"boolean"', records: [{ value: true }] })),
-        note('unknown version', produceV3(stage, topic, { value: { subject: `none-${topic}`, data: 1 } }))
-      ]
-      await note('json', stage.produce(topic, JSON_RECORDS, [{ value: 1 }]))
-      await note('known id', produceV2(stage, topic, { value_schema_id, records: [{ value: 2 }] }))
-      await note('v3 json', produceV3(stage, topic, { value: { type: 'JSON', data: 1 } }))
-      expect(Date.now() - beganAt).to.be.lessThan(1_000)
-      await Promise.all(waiting)
-      expect(Date.now() - beganAt).to.be.within(1_000, 5_500)
-      expect(answered.slice(0, 3)).to.deep.equal(['json 200 ', 'known id 200 ', 'v3 json 200 200'])
-      expect(answered.slice(3)).to.have.members(['unknown schema 422 42207', 'unknown version 200 422'])
-      expect(await stage.endOf(topic, 0)).to.equal(4)
-    })
-
     it('confluent S11: a read waits for a registry that is away, and names no record as undecodable meanwhile', async () => {
       await produceV2(stage, topic, INT)
       const id = registry.add(`${topic}-more`, '{"type":"fixed","name":"F","size":1}')
@@ -165,40 +143,6 @@ describe('confluent: records with schemas', () => {
       const instance = await readerOf(stage, topic, 'protobuf')
       const { body } = await readOnce(stage, instance, 'protobuf')
       expect((body as ErrorBody).message).to.contain('has a value of the format AVRO, and not PROTOBUF')
-    })
-
-    describe('with rules of access', () => {
-      let ruled: ConfluentStage
-      before(async () => {
-        const digest = (token: string): string => createHash('sha256').update(token).digest('hex')
-        ruled = await ConfluentStage.open({
-          ...settings,
-          'auth.tokens': JSON.stringify(['ann', 'bob'].map(principal => ({ principal, sha256: digest(principal) }))),
-          'access.rules': JSON.stringify([
-            { principals: ['ann', 'bob'], operations: ['produce'], topics: ['*'] },
-            { principals: ['bob'], operations: ['register'], subjects: ['test.*-value'] }
-          ])
-        })
-      })
-      after(() => ruled?.close())
-
-      it('confluent S20: a new schema needs the permission to register it under its subject, and a known one does not', async () => {
-        const name = await ruled.topic(1)
-        const post = (body: object, headers: Record<string, string>): Promise<Seen> =>
-          ruled.post(`/topics/${name}`, AVRO, body, headers)
-        const bob = { authorization: 'Bearer bob' }
-        expect(codeOf(await post(INT, ann))).to.deep.equal([403, 40301])
-        const keyed = { key_schema: '"int"', value_schema: '"int"', records: [{ key: 1, value: 1 }] }
-        expect(codeOf(await post(keyed, bob))).to.deep.equal([403, 40301])
-        expect(await ruled.endOf(name, 0)).to.equal(0)
-        expect((await post(INT, bob)).status).to.equal(200)
-        expect((await post(INT, ann)).status).to.equal(200)
-        const path = `${ruled.url}/v3/clusters/c/topics/${name}/records`
-        const value = { type: 'AVRO', schema: '"float"', data: 1 }
-        const headers = { 'content-type': JSON_TYPE, ...ann }
-        const { body } = await call(path, { method: 'POST', headers, body: JSON.stringify({ value }) })
-        expect((JSON.parse(body) as ErrorBody).error_code).to.equal(40301)
-      })
     })
   })
 })

@@ -16,6 +16,7 @@ export interface RealRegistry {
   readonly url: string
   /** Python with Confluent's serializers. */
   readonly python: string
+  readonly pid: number
   stop(): Promise<void>
 }
 
@@ -67,6 +68,7 @@ export async function startRegistry(): Promise<RealRegistry> {
   return {
     url,
     python,
+    pid: child.pid!,
     stop: async () => {
       await kill(child, 'SIGTERM')
       await workspace.close()

@@ -186,6 +186,7 @@ export function call(url: string, { body, certificate, ...options }: Call = {}):
     const sent = send(url, { agent: false, ...options, ...certificate, method: options.method ?? 'GET' }, response => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.on('error', reject)
       response.on('end', () => {
         const { statusCode = 0, headers } = response
         const answer = { status: statusCode, headers, body: Buffer.concat(chunks).toString() }

@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto'
 import { expect } from 'chai'
 import type { KafkaRecord } from '../../src/core/model.js'
 import { call } from './access.js'
-import { BINARY, type ConfluentStage, JSON_TYPE, type Seen, V2 } from './confluent-stage.js'
+import { BINARY, ConfluentStage, JSON_RECORDS, JSON_TYPE, type Seen, V2 } from './confluent-stage.js'
 
 /** A schema as the registry's API takes it. */
 export interface PostedSchema {
@@ -14,10 +15,17 @@ export interface SchemaStage {
   readonly confluent: ConfluentStage
   /** Adds a schema to a subject, and returns its id. */
   register(subject: string, schema: PostedSchema): number | Promise<number>
+  /** The settings of the gateway, those of the registry. */
+  readonly settings: Readonly<Record<string, string>>
+  /** Lets the registry answer nothing until the test ends. */
+  silence(): void
 }
 
 export const typeOf = (format: string): string => `application/vnd.kafka.${format}.v2+json`
 export const AVRO = typeOf('avro')
+
+const INT = { value_schema: '"int"', records: [{ value: 1 }] }
+const ann = { authorization: 'Bearer ann' }
 
 export const ORDER = JSON.stringify({
   type: 'record',
@@ -27,6 +35,8 @@ export const ORDER = JSON.stringify({
     { name: 'note', type: ['null', 'string'] }
   ]
 })
+// Apicurio does not look at `schemaType`, and finds JSON Schema by its `$schema` or `properties`.
+const JSON_INT = '{"$schema":"http://json-schema.org/draft-07/schema#","type":"integer"}'
 const JSON_ORDER = JSON.stringify({
   $schema: 'http://json-schema.org/draft-07/schema#',
   type: 'object',
@@ -170,7 +180,7 @@ export function schemaCases(at: () => SchemaStage): void {
 
   const formats = [
     ['avro', '"int"', ORDER],
-    ['jsonschema', '{"type":"integer"}', JSON_ORDER],
+    ['jsonschema', JSON_INT, JSON_ORDER],
     ['protobuf', 'syntax = "proto3"; message Key { int32 id = 1; }', PROTO_ORDER]
   ] as const
   for (const [format, key_schema, value_schema] of formats) {
@@ -234,6 +244,28 @@ export function schemaCases(at: () => SchemaStage): void {
     ]
     const body = { value_schema: ORDER, records: values.map(value => ({ value })) }
     await refused(produceV2(stage, topic, body), 400, 400, /^records\[1\]\.value: id\b/)
+  })
+
+  it('confluent S11: while the registry never answers, others are answered at once, and its requests within 5 s', async () => {
+    const { value_schema_id } = ok(await produceV2(stage, topic, INT))
+    at().silence()
+    const answered: string[] = []
+    const note = (name: string, seen: Promise<Seen>): Promise<void> =>
+      seen.then(({ status, body }) => void answered.push(`${name} ${status} ${(body as ErrorBody).error_code ?? ''}`))
+    const beganAt = Date.now()
+    const waiting = [
+      note('unknown schema', produceV2(stage, topic, { value_schema: '"boolean"', records: [{ value: true }] })),
+      note('unknown version', produceV3(stage, topic, { value: { subject: `none-${topic}`, data: 1 } }))
+    ]
+    await note('json', stage.produce(topic, JSON_RECORDS, [{ value: 1 }]))
+    await note('known id', produceV2(stage, topic, { value_schema_id, records: [{ value: 2 }] }))
+    await note('v3 json', produceV3(stage, topic, { value: { type: 'JSON', data: 1 } }))
+    expect(Date.now() - beganAt).to.be.lessThan(1_000)
+    await Promise.all(waiting)
+    expect(Date.now() - beganAt).to.be.within(1_000, 5_500)
+    expect(answered.slice(0, 3)).to.deep.equal(['json 200 ', 'known id 200 ', 'v3 json 200 200'])
+    expect(answered.slice(3)).to.have.members(['unknown schema 422 42207', 'unknown version 200 422'])
+    expect(await stage.endOf(topic, 0)).to.equal(4)
   })
 
   it('confluent S12: version 3 takes a schema, its id, its version or the latest one, and a subject or a strategy', async () => {
@@ -392,5 +424,39 @@ export function schemaCases(at: () => SchemaStage): void {
     const v3 = await produceV3(stage, topic, { key: null })
     expect((v3.body as V3Body).error_code).to.equal(200)
     expect((await storedIn(stage, topic, 1)).value).to.equal(null)
+  })
+
+  describe('with rules of access', () => {
+    let ruled: ConfluentStage
+    before(async () => {
+      const digest = (token: string): string => createHash('sha256').update(token).digest('hex')
+      ruled = await ConfluentStage.open({
+        ...at().settings,
+        'auth.tokens': JSON.stringify(['ann', 'bob'].map(principal => ({ principal, sha256: digest(principal) }))),
+        'access.rules': JSON.stringify([
+          { principals: ['ann', 'bob'], operations: ['produce'], topics: ['*'] },
+          { principals: ['bob'], operations: ['register'], subjects: ['test.*-value'] }
+        ])
+      })
+    })
+    after(() => ruled?.close())
+
+    it('confluent S20: a new schema needs the permission to register it under its subject, and a known one does not', async () => {
+      const name = await ruled.topic(1)
+      const post = (body: object, headers: Record<string, string>): Promise<Seen> =>
+        ruled.post(`/topics/${name}`, AVRO, body, headers)
+      const bob = { authorization: 'Bearer bob' }
+      expect(codeOf(await post(INT, ann))).to.deep.equal([403, 40301])
+      const keyed = { key_schema: '"int"', value_schema: '"int"', records: [{ key: 1, value: 1 }] }
+      expect(codeOf(await post(keyed, bob))).to.deep.equal([403, 40301])
+      expect(await ruled.endOf(name, 0)).to.equal(0)
+      expect((await post(INT, bob)).status).to.equal(200)
+      expect((await post(INT, ann)).status).to.equal(200)
+      const path = `${ruled.url}/v3/clusters/c/topics/${name}/records`
+      const value = { type: 'AVRO', schema: '"float"', data: 1 }
+      const headers = { 'content-type': JSON_TYPE, ...ann }
+      const { body } = await call(path, { method: 'POST', headers, body: JSON.stringify({ value }) })
+      expect((JSON.parse(body) as ErrorBody).error_code).to.equal(40301)
+    })
   })
 }
