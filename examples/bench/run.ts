@@ -18,6 +18,7 @@ import { produce } from './produce.js'
 import { push } from './push.js'
 import { receipts } from './receipts.js'
 import { router } from './router.js'
+import { schemas } from './schemas.js'
 import { start } from './start.js'
 import { status } from './status.js'
 import { type BenchOptions, parseCommand } from './tools/options.js'
@@ -34,6 +35,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['receipts', receipts],
   ['tracing', tracing],
   ['confluent', confluent],
+  ['schemas', schemas],
   ['produce', produce],
   ['router', router],
   ['idle', idle],

@@ -10,6 +10,8 @@ const MAX_NUMBER_BYTES = 10
 const MAX_EMPTY = 100_000
 /** Up to here, twice a number is exact in a double, also less one. */
 const EXACT = 2 ** 52
+/** Its length is one byte. */
+const MAX_SHORT_TEXT = 63
 /** So many times a writer may try a type of a union, for one record. */
 const MAX_TRIALS = 1_000
 
@@ -74,6 +76,23 @@ export class AvroWriter {
     this.#reserve(bytes.length)
     this.#bytes.set(bytes, this.length)
     this.length += bytes.length
+  }
+
+  /** Writes a short text of ASCII with its length. Returns false where it is another one. */
+  shortText(text: string): boolean {
+    const { length } = text
+    if (length > MAX_SHORT_TEXT) return false
+    this.#reserve(length + 1)
+    const bytes = this.#bytes
+    let at = this.length
+    bytes[at++] = 2 * length
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i)
+      if (code > 0x7f) return false
+      bytes[at++] = code
+    }
+    this.length = at
+    return true
   }
 
   text(text: string, encoding: 'utf8' | 'latin1'): void {

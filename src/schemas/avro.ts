@@ -62,6 +62,7 @@ function floatText(float: number): string {
 }
 
 function writeText(out: AvroWriter, value: Json, encoding: 'utf8' | 'latin1' = 'utf8'): void {
+  if (typeof value === 'string' && out.shortText(value)) return
   if (!(encoding === 'utf8' ? isText(value) : isBytes(value))) misfit(encoding === 'utf8' ? 'string' : 'bytes', value)
   out.long(Buffer.byteLength(value as string, encoding))
   out.text(value as string, encoding)

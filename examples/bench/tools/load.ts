@@ -8,6 +8,8 @@ export interface LoadRun {
   readonly path: string
   /** Absent: the request is a GET. */
   readonly body?: string | undefined
+  /** Default: UTF-8. */
+  readonly bodyEncoding?: 'base64' | undefined
   /** Content type of the body; default: JSON. */
   readonly type?: string | undefined
   /** Further header lines. */
@@ -66,6 +68,7 @@ const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 async function run({
   path,
   body,
+  bodyEncoding,
   type,
   headers = [],
   keyed,
@@ -76,7 +79,8 @@ async function run({
   ...where
 }: LoadRun) {
   const all = keyed ? [...headers, `Idempotency-Key: ${KEY}`] : headers
-  const request = body === undefined ? getRequest(path, all) : postRequest(path, Buffer.from(body), all, type)
+  const request =
+    body === undefined ? getRequest(path, all) : postRequest(path, Buffer.from(body, bodyEncoding), all, type)
   const numberAt = keyed ? request.indexOf(KEY) : undefined
   const load = new HttpLoad({ host: HOST, request, numberAt, ...where })
   let rssMaxBytes = 0
