@@ -90,8 +90,8 @@ export class Tail implements FollowSink {
 
   take(partition: number, record: KafkaRecord): void {
     const data = this.#dataOf(partition, record)
-    const sizeBytes = sizeOfRecord(record)
     if (this.#isEnded) return
+    const sizeBytes = sizeOfRecord(record)
     if (!(data instanceof Promise)) this.#add(data, sizeBytes)
     else {
       // What came before need not wait.

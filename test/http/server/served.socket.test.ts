@@ -156,11 +156,12 @@ describe('http: what is served how', () => {
     const { shared } = started.http.urls
     const front = await fetch(shared)
     const missing = await fetch(`${shared}/push`)
+    expect(front.headers.get('content-type')).to.equal('text/plain; charset=utf-8')
+    expect(missing.headers.get('content-type')).to.equal('application/json; charset=utf-8')
     for (const answer of [front, missing]) {
-      expect(answer.headers.get('content-type')).to.equal('application/json; charset=utf-8')
       expect(await answer.text())
         .to.match(/\n$/)
-        .and.to.contain('/loud')
+        .and.to.contain('loud')
     }
   })
 })
