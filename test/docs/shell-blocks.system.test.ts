@@ -22,6 +22,7 @@ const pages = [
 /** The words behind `sh` of blocks that cannot run here, and why they cannot. */
 const reasons: ReadonlyMap<string, string> = new Map([
   ['installs', 'builds, packs or installs the package'],
+  ['registry', 'needs a schema registry, which the gateway has none of'],
   ['replaces', 'starts a gateway on the port of an older system, with a file or brokers of the reader']
 ])
 /** Behind `sh`: the block has no end. It is ended when it has printed what the page says. */
