@@ -7,18 +7,18 @@ import { expect } from 'chai'
  * lowers its budget.
  */
 const BUDGETS: Readonly<Record<string, number>> = {
-  apis: 19_980,
+  apis: 20_000,
   cli: 3_570,
   consumer: 10_050,
   cluster: 4_000,
   core: 4_300,
   'embedded-broker': 8_250,
   gateway: 2_150,
-  http: 16_780,
+  http: 16_790,
   kafka: 6_000,
   producer: 18_690,
   router: 10_780,
-  schemas: 1_910,
+  schemas: 1_920,
   server: 6_010
 }
 

@@ -21,10 +21,17 @@ type Parts = Pick<KafkaRecord, 'key' | 'value' | 'headers'>
 /** The header of a record whose key does not begin with the id of its schema. */
 const KEY_ID = '__key_schema_id'
 
-/** A promise where a schema is not in memory. It never rejects: a registry that cannot be asked is a reason as others are. */
-export function recordJson(schemas: Decoding, { key, value, headers }: Parts): RecordJson | Promise<RecordJson> {
-  const ofKey = plainText(key, headers) ?? partOf(schemas, key, headers, KEY_ID)
-  const ofValue = partOf(schemas, value, headers, '__value_schema_id')
+/**
+ * A promise where a schema is not in memory. That a registry cannot be asked is a reason as others are, unless the reader
+ * must not go past such a record: then the promise rejects with a SchemaError.
+ */
+export function recordJson(
+  schemas: Decoding,
+  { key, value, headers }: Parts,
+  mustBeAsked = false
+): RecordJson | Promise<RecordJson> {
+  const ofKey = plainText(key, headers) ?? partOf(schemas, key, headers, KEY_ID, mustBeAsked)
+  const ofValue = partOf(schemas, value, headers, '__value_schema_id', mustBeAsked)
   if (!(ofKey instanceof Promise || ofValue instanceof Promise)) return together(key, ofKey, value, ofValue)
   // The bytes of a batch may not outlive the call.
   const [keptKey, keptValue] = [key && Buffer.from(key), value && Buffer.from(value)]
@@ -43,12 +50,15 @@ function partOf(
   schemas: Decoding,
   bytes: Buffer | null,
   headers: Parts['headers'],
-  name: string
+  name: string,
+  mustBeAsked: boolean
 ): Part | null | Promise<Part> {
   if (bytes === null) return null
   const header = headers.findLast(({ key }) => key === name)?.value ?? undefined
   const known = schemas.decodeKnown(bytes, header)
-  return known ?? schemas.decode(Buffer.from(bytes), header && Buffer.from(header)).catch(unreadable)
+  if (known !== undefined) return known
+  const found = schemas.decode(Buffer.from(bytes), header && Buffer.from(header))
+  return mustBeAsked ? found : found.catch(unreadable)
 }
 
 function unreadable(error: unknown): Part {

@@ -6,6 +6,7 @@ import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { traceOf } from '../../http/exchange/trace.js'
 import { type RecordJson, recordJson } from '../../schemas/record-json.js'
+import { SchemaError } from '../../schemas/schema-error.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from './failure-texts.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
 import { type AckOf, ackOf, groupOf, int32, merged, numberOf, ParameterError, type Values } from './parameters.js'
@@ -115,7 +116,11 @@ export class ConsumeEndpoint {
       trace: traceOf(exchange.request),
       limits: count === undefined ? undefined : { maxMessages: count, maxBytes: MAX_ANSWER_BYTES },
       isAutoAck: ack === 'auto',
-      answer: messages => this.#decode(request, messages, options, count !== undefined),
+      answer: messages => {
+        this.#decode(request, messages, options, count !== undefined, error =>
+          poll.endWithout(() => answers.error(exchange, 503, error.message))
+        )
+      },
       fail: reason => this.#failed(request, reason),
       onOver: () => this.#polls.delete(poll)
     })
@@ -125,16 +130,26 @@ export class ConsumeEndpoint {
     })
   }
 
-  #decode(request: PixyRequest, messages: readonly AcquiredMessage[], options: MessageOptions, isList: boolean): void {
+  /** @param unasked called where the registry cannot be asked: its messages are for a later request */
+  #decode(
+    request: PixyRequest,
+    messages: readonly AcquiredMessage[],
+    options: MessageOptions,
+    isList: boolean,
+    unasked: (error: SchemaError) => void
+  ): void {
     const { schemas } = options
-    const jsons = schemas === undefined ? [] : messages.map(message => recordJson(schemas, message))
+    const jsons = schemas === undefined ? [] : messages.map(message => recordJson(schemas, message, true))
     const made = jsons.filter((json): json is RecordJson => !(json instanceof Promise))
     if (made.length === jsons.length) this.#answer(request, messages, options, isList, made)
     else {
       Promise.all(jsons)
         .then(jsons => this.#answer(request, messages, options, isList, jsons))
-        // Without an answer the messages are released.
-        .catch(error => request.exchange.response.destroy(error as Error))
+        .catch(error => {
+          if (error instanceof SchemaError) unasked(error)
+          // Without an answer the messages are released.
+          else request.exchange.response.destroy(error as Error)
+        })
     }
   }
 

@@ -69,6 +69,14 @@ export class Poll {
     answer()
   }
 
+  /** Gives the messages back that an answer was being made for, and makes another answer. */
+  endWithout(answer: () => void): void {
+    if (this.#messages === undefined) return
+    this.#messages.release()
+    this.#messages = undefined
+    answer()
+  }
+
   #ask(): () => void {
     const { groups, groupId, topic, limits, client, trace } = this.#options
     const timeoutMs = this.#options.timeoutMs?.()
@@ -123,6 +131,7 @@ export class Poll {
     this.#isAnswered = true
     if (!isSent) this.#messages?.release()
     else if (isAutoAck) this.#messages?.ack()
+    this.#messages = undefined
   }
 }
 

@@ -77,14 +77,19 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
     await play.close()
   })
 
-  it('come with their bytes while the registry cannot be asked', async () => {
+  it('are given back while the registry cannot be asked, and the client gets 503', async () => {
     const { registry, play, order } = await start()
     registry.script = () => Promise.reject(new Error('connect ECONNREFUSED'))
-    play.gateway.result = play.gateway.messages({ value: order }, { value: null })
-    const found = JSON.parse((await play.get(`${PATH}&count=10`)).body)
-    expect(found[0].value).to.equal(order.toString('base64'))
-    expect(found[0].undecodable.value).to.match(/registry/)
-    expect(found[1]).to.deep.equal({ ...MEMBERS, key: null, value: null, offset: 0 })
+    for (const path of [PATH, `${PATH}&count=10`]) {
+      play.gateway.result =
+        path === PATH
+          ? play.gateway.message({ value: order })
+          : play.gateway.messages({ value: order }, { value: null })
+      const { status, body } = await play.get(path)
+      expect(status, path).to.equal(503)
+      expect(body, path).to.match(/registry/)
+      expect(play.gateway.told.splice(0), path).to.deep.equal(['given back', 'cancelled'])
+    }
     await play.close()
   })
 
