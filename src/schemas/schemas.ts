@@ -242,9 +242,16 @@ export class Schemas {
 const sizeOf = (value: unknown): number =>
   ANSWER_BYTES + CODEC_FACTOR * ((value as Partial<SchemaText> | undefined)?.text?.length ?? 0)
 
-const hashOf = ({ format, text, references }: SchemaText): string => {
-  const whole = JSON.stringify([format, text, references])
-  return createHash('sha256').update(whole).digest('base64')
+const hashes = new WeakMap<SchemaText, string>()
+
+/** Of a schema in memory it is made once. */
+function hashOf(schema: SchemaText): string {
+  const known = hashes.get(schema)
+  if (known !== undefined) return known
+  const whole = JSON.stringify([schema.format, schema.text, schema.references])
+  const hash = createHash('sha256').update(whole).digest('base64')
+  hashes.set(schema, hash)
+  return hash
 }
 
 const fail = (reason: SchemaErrorReason, message: string): never => {
