@@ -304,7 +304,7 @@ const resolved = ({ format, codec }: Known, subject: string, { id, version }: Sc
   encode: json => {
     try {
       if (typeof json !== 'string' && !isUtf8(json)) throw new SyntaxError()
-      const payload = codec.encode(typeof json === 'string' ? json : Buffer.from(json).toString())
+      const payload = codec.encode(typeof json === 'string' ? json : viewOf(json).toString())
       const bytes = Buffer.allocUnsafe(ID_END + payload.length)
       bytes[0] = ID_MAGIC
       bytes.writeUInt32BE(id, 1)
@@ -337,9 +337,12 @@ interface Framed {
 
 const UNFRAMED: Decoded = { type: 'undecodable', cause: 'it does not begin with the id of a schema' }
 
+/** The same bytes, without a copy. */
+const viewOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+
 /** What names the schema, and the payload. */
 function unframed(bytes: Uint8Array, header: Uint8Array | undefined): Framed | undefined {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const buffer = viewOf(bytes)
   if (header?.[0] === GUID_MAGIC && header.length >= GUID_END) {
     const hex = Buffer.from(header).toString('hex', 1, GUID_END)
     const name = hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
