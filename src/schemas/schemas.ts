@@ -271,22 +271,11 @@ function subjectOf({ subject, strategy = 'TOPIC_NAME', topic, part }: WantedSche
   return fail('cannotResolve', `${strategy} needs the name of the schema: give the schema, its id, or the subject`)
 }
 
-type CreateCodec = (source: SchemaSource, isStrict: boolean) => Codec
-
-/** The formats are loaded with their first schema, and then known without a wait. */
-const loaded = new Map<SchemaFormat, Promise<CreateCodec>>()
-
+/** The formats are loaded with their first schema. Node remembers what is loaded. */
 async function createCodec(format: SchemaFormat, source: SchemaSource, isStrict: boolean): Promise<Codec> {
-  const create = loaded.get(format) ?? loadFormat(format)
-  loaded.set(format, create)
-  return (await create)(source, isStrict)
-}
-
-async function loadFormat(format: SchemaFormat): Promise<CreateCodec> {
-  if (format === 'AVRO') return (await import('./avro.js')).createAvro
-  return format === 'PROTOBUF'
-    ? (await import('./protobuf.js')).createProtobuf
-    : (await import('./json-schema.js')).createJsonSchema
+  if (format === 'AVRO') return (await import('./avro.js')).createAvro(source, isStrict)
+  if (format === 'PROTOBUF') return (await import('./protobuf.js')).createProtobuf(source)
+  return (await import('./json-schema.js')).createJsonSchema(source)
 }
 
 async function inTime<Value>(work: Promise<Value>): Promise<Value> {
