@@ -179,7 +179,7 @@ export class MessageApi implements ProduceApi<MessageHead> {
   #refusal(error: unknown): ProduceAnswer | undefined {
     if (error instanceof ArionError) return { status: 400, type: JSON_TYPE, body: error.body, closes: false }
     if (error === NO_WEBSOCKET)
-      return { status: 400, type: 'text/plain', body: EXPECTED_WEBSOCKET, closes: true, isSilent: true }
+      return { status: 400, type: 'text/plain', body: EXPECTED_WEBSOCKET, closes: true, persisted: 'unsaid' }
     if (error instanceof BodyTooLargeError) {
       const { seenBytes, maxBytes } = error
       const closes = seenBytes > this.#parts.settings.maxBodyBytes

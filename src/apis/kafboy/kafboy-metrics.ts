@@ -1,7 +1,8 @@
+import type { ServerResponse } from 'node:http'
 import { counterFamily, durationFamily, type Family } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
-import type { RecordOutcome } from '../../core/model.js'
-import type { EkafMode } from './ekaf/ekaf.js'
+import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
+import type { EkafMode } from './ekaf.js'
 import type { HookProblem } from './hooks/hook-calls.js'
 import type { ProduceMode } from './routes.js'
 
@@ -38,19 +39,24 @@ export function kafboyMetrics({ registry }: PrometheusMetrics, openRequests: () 
   const read = () => [{ labels: {}, value: openRequests() }]
   registerScrapedGauge(registry, 'kafboy_hook_calls_pending', 'Requests that wait for a hook', 'sum', read)
   return {
-    answered(mode: ProduceMode, code: number, durationMs: number): void {
-      requests(mode, code).value++
-      seconds(mode).observe(durationMs / 1_000)
+    /** Counts a request when it is answered. */
+    begun(mode: ProduceMode, response: ServerResponse, clock: MonotonicClock): void {
+      const startedAt = clock()
+      response.once('finish', () => {
+        requests(mode, response.statusCode).value++
+        seconds(mode).observe((clock() - startedAt) / 1_000)
+      })
     },
-    settled(mode: EkafMode, outcomes: readonly RecordOutcome[]): void {
-      for (const outcome of outcomes) {
-        if (outcome.type === 'delivered') delivered(mode).value++
-        else if (outcome.persisted === 'pending') logged(mode).value++
-        else failed(mode, outcome.code).value++
+    /** @param outcomes `undefined`: all records were delivered */
+    settled(mode: EkafMode, records: number, outcomes: readonly RecordOutcome[] | undefined): void {
+      if (outcomes === undefined) delivered(mode).value += records
+      else {
+        for (const outcome of outcomes) {
+          if (outcome.type === 'delivered') delivered(mode).value++
+          else if (outcome.persisted === 'pending') logged(mode).value++
+          else failed(mode, outcome.code).value++
+        }
       }
-    },
-    delivered(mode: EkafMode, records: number): void {
-      delivered(mode).value += records
     },
     hookProblem(problem: HookProblem): void {
       problems(problem).value++

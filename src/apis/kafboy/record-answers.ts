@@ -1,6 +1,5 @@
 import type { ErrorCode } from '../../core/errors.js'
 import type { RecordFailure, RecordOutcome } from '../../core/model.js'
-import { certaintyOf, persistedText } from '../../gateway/persisted.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
 /** The answer to a failure: Kafka's error number, or a word where Kafka has no number. */
@@ -49,35 +48,28 @@ export function toldOf({ code, errorCode }: RecordFailure, isReady: boolean): To
   return errorCode === undefined ? told : { ...told, error: errorCode }
 }
 
-/** The answer to a synchronous request. */
-export interface SyncAnswer {
-  readonly status: number
-  readonly body: string
-  readonly persisted: string
-}
-
 const OK = '{"ok":true}'
-const ALL_OK: SyncAnswer = { status: 200, body: `[${OK}]`, persisted: persistedText(['yes']) }
-/** ekaf's answer for keyed records, which it sends one by one. */
-const ALL_OK_KEYED: SyncAnswer = { ...ALL_OK, body: '[]' }
-
-/** The answer when all records were delivered. */
-export const deliveredAnswer = (isKeyed: boolean): SyncAnswer => (isKeyed ? ALL_OK_KEYED : ALL_OK)
 
 /**
- * All records were delivered: the answer is one object, or no object for keyed records, as in the original. Otherwise
+ * All records were delivered: the answer is one object, or no object for keyed records, which ekaf sends one by one. Otherwise
  * it has one object per record, in their order.
  *
  *   [delivered, failed with MESSAGE_TOO_LARGE]   =>   502 [{"ok":true},{"error":10}]
  */
-export function syncAnswerOf(outcomes: readonly RecordOutcome[], isKeyed: boolean, isReady: boolean): SyncAnswer {
+export function syncAnswerOf(
+  outcomes: readonly RecordOutcome[],
+  isKeyed: boolean,
+  isReady: boolean
+): { readonly status: number; readonly body: string } {
   let status: number | undefined
   const entries = outcomes.map(outcome => {
     if (outcome.type === 'delivered') return OK
     const told = toldOf(outcome, isReady)
     status ??= told.status
-    return `{"error":${JSON.stringify(told.error)}}`
+    return errorJson(told.error)
   })
-  if (status === undefined) return deliveredAnswer(isKeyed)
-  return { status, body: `[${entries.join(',')}]`, persisted: persistedText(outcomes.map(certaintyOf)) }
+  if (status === undefined) return { status: 200, body: isKeyed ? '[]' : `[${OK}]` }
+  return { status, body: `[${entries.join(',')}]` }
 }
+
+export const errorJson = (error: number | string): string => `{"error":${JSON.stringify(error)}}`

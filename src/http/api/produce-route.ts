@@ -3,7 +3,7 @@ import { CastellanError, type ErrorCode, OverloadedError, UnreadableBodyError } 
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
-import { placesOf } from '../../gateway/produce-origin.js'
+import { type ProduceOrigin, placesOf } from '../../gateway/produce-origin.js'
 import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
 import { Answers, type AnswerTemplate, firstFailureOf, noteFailure, unreadBodyHeaders } from '../exchange/answers.js'
 import { BufferPool } from '../exchange/body-collector.js'
@@ -53,11 +53,14 @@ export interface ProduceAnswer {
   readonly cause?: Cause | undefined
   /** Whether the connection ends. Absent: it ends where the body was not read, unless the rest of it is small. */
   readonly closes?: boolean
-  /** The answer says nothing about records: the request would not have produced any. */
-  readonly isSilent?: boolean
+  /**
+   * What the answer says of records, where that is not what became of those of the request. `unknown`: others may have been
+   * produced besides; `unsaid`: the request would not have produced any.
+   */
+  readonly persisted?: 'unknown' | 'unsaid' | undefined
 }
 
-/** Calls exactly one of the two functions, once, later. */
+/** Calls exactly one of the two functions, once, at once or later. */
 export type Later<Value> = (take: (value: Value) => void, fail: (error: unknown) => void) => void
 
 /** A request that is refused. */
@@ -93,6 +96,8 @@ export interface ProduceApi<Head extends ProduceHead> {
     head: Head,
     exchange: Exchange
   ): readonly ProduceRecord[] | Later<readonly ProduceRecord[]>
+  /** Produces the records, whose bytes are valid during the call. Absent: the gateway does. */
+  produce?(records: readonly ProduceRecord[], head: Head, origin: ProduceOrigin): PendingProduce
   /** Called when records were handed on. They are valid during the call. */
   produced?(records: readonly ProduceRecord[], pending: PendingProduce, head: Head): void
   answer(outcomes: Outcomes, head: Head): ProduceAnswer | Later<ProduceAnswer>
@@ -214,10 +219,10 @@ export class ProduceRoute<Head extends ProduceHead> {
       return
     }
     const { response, requestId } = exchange
-    const { status, type, body, isSilent, closes } = answer
+    const { status, type, body, closes } = answer
     const known = error instanceof CastellanError ? error : undefined
     const cause = answer.cause ?? known
-    if (isSilent !== true)
+    if (answer.persisted === undefined)
       this.refused.add(reasonOf(answer, cause, error), records?.length ?? 1, refusalStatus(error) !== undefined)
     const unread = closes === undefined && !isRead ? unreadBodyHeaders(response, error) : closes === true ? CLOSE : {}
     const headers = {
@@ -225,7 +230,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       ...(known !== undefined && refusalStatus(known) !== undefined && refusalHeaders(known)),
       ...answer.headers
     }
-    const persisted = isSilent === true ? undefined : NOT_PERSISTED
+    const persisted = answer.persisted === undefined ? NOT_PERSISTED : saidOf(answer.persisted)
     this.#answers.send(response, status, type, body, { requestId, persisted, cause }, headers)
   }
 
@@ -292,7 +297,9 @@ export class ProduceRoute<Head extends ProduceHead> {
     try {
       const origin = originOf(exchange.request)
       if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
-      const pending = gateway.produce(records, this.#api.options[isSync ? 'sync' : 'async'], origin)
+      const pending =
+        this.#api.produce?.(records, head, origin) ??
+        gateway.produce(records, this.#api.options[isSync ? 'sync' : 'async'], origin)
       this.#api.produced?.(records, pending, head)
       // From here on nothing refers to the records: the bytes of bodies that wait would burden the garbage collector.
       if (isSync) this.#whenDelivered(exchange, head, pending)
@@ -348,7 +355,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   #send(exchange: Exchange, { isSync, isOwnForm }: Head, outcomes: Outcomes, answer: ProduceAnswer): void {
     const { response, requestId } = exchange
     const { status, type, body, template, cause } = answer
-    let persisted = ALL[outcomes === 'pending' ? 'pending' : 'delivered']
+    let persisted: string | undefined = ALL[outcomes === 'pending' ? 'pending' : 'delivered']
     if (typeof outcomes !== 'string') {
       this.refused.addFailed(outcomes)
       persisted = persistedText(outcomes.map(certaintyOfKnown))
@@ -358,6 +365,7 @@ export class ProduceRoute<Head extends ProduceHead> {
         return
       }
     }
+    if (answer.persisted !== undefined) persisted = saidOf(answer.persisted)
     const headers = { requestId, persisted, cause }
     if (template === undefined) this.#answers.send(response, status, type, body, headers, answer.headers)
     else if (response.destroyed) return
@@ -376,6 +384,8 @@ export class ProduceRoute<Head extends ProduceHead> {
 
 /** What is certain of records that all have the same outcome. */
 const ALL = { delivered: persistedText(['yes']), pending: persistedText(['pending']) }
+
+const saidOf = (persisted: 'unknown' | 'unsaid'): string | undefined => (persisted === 'unknown' ? UNKNOWN : undefined)
 
 function reasonOf({ status, body }: ProduceAnswer, cause: Cause | undefined, error: unknown): RefusalReason {
   const code: ErrorCode = cause?.code ?? codeOfStatus(status)

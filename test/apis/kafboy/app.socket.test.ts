@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -40,27 +39,10 @@ describe('kafboy in the whole gateway', () => {
     await cluster.close()
   })
 
-  it('has a port of its own, without the prefix', async () => {
-    await start({ 'apis.kafboy.port': '0' })
-    const own = app.urls.apis.get('kafboy')!
-    const answer = await fetch(`${own}/sync/t?x=1`, { method: 'POST', body: 'a=1' })
-    expect(`${answer.status} ${await answer.text()}`).to.equal('200 [{"ok":true}]')
-    expect((await fetch(`${own}/disco`)).status).to.equal(200)
-    expect((await fetch(`${own}/kafboy/sync/t`, { method: 'POST', body: 'a=1' })).status).to.equal(404)
-    expect(records('t')).to.deep.equal(['{"a":"1"}'])
-  })
-
   it('kafboy 13: a path that cannot be decoded is 400 and empty', async () => {
     await start()
     expect((await post('/kafboy/async/%zz', 'a=1')).said).to.equal('400')
     expect((await post('/kafboy/async/a%2Fb', 'a=1')).said).to.equal('200 {"ok":1}')
-  })
-
-  it('understands the absolute form of a request line', async () => {
-    await start()
-    const request =
-      'POST http://127.0.0.1/kafboy/async/t HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 3\r\nconnection: close\r\n\r\na=1'
-    expect(await exchange(portOf(app.urls.shared), request)).to.match(/^HTTP\/1.1 200 /)
   })
 
   it('kafboy 15: without Kafka /async is accepted and delivered later, /sync is told and is not', async () => {
@@ -146,39 +128,6 @@ describe('kafboy in the whole gateway', () => {
       expect(error?.message).to.include(message)
     })
   }
-
-  it('knows who may write to a topic, before the body is read', async () => {
-    const token = 'a-token-of-this-test-that-is-long-enough'
-    const sha256 = createHash('sha256').update(token).digest('hex')
-    const rules = [{ principals: ['shop'], operations: ['produce'], topics: ['t'] }]
-    await start({
-      'auth.tokens': JSON.stringify([{ principal: 'shop', sha256 }]),
-      'access.rules': JSON.stringify(rules)
-    })
-    const authorization = `Bearer ${token}`
-    expect((await post('/kafboy/sync/t', 'a=1', { authorization })).said).to.equal('200 [{"ok":true}]')
-    const forbidden = await post('/kafboy/sync/other', 'a=1', { authorization })
-    expect(forbidden.said).to.match(/^403 \{"error":"shop may not do this/)
-    expect(forbidden.headers.get('x-castellan-persisted')).to.equal('no')
-    const stranger = await post('/kafboy/sync/t', 'a=1')
-    expect(stranger.said).to.equal('401 {"error":"unauthenticated"}')
-    expect(stranger.headers.get('www-authenticate')).to.be.a('string')
-    expect(records('t')).to.have.length(1)
-  })
-
-  it('takes records off quotas', async () => {
-    await start({ 'quotas.perAddress.recordsPerSecond': '1' })
-    const statuses = new Set<string>()
-    for (let i = 0; i < 5; i++) statuses.add((await post('/kafboy/async/t', 'a=1')).said)
-    expect([...statuses]).to.deep.equal(['200 {"ok":1}', '429 {"error":"quota exceeded"}'])
-  })
-
-  it('refuses web pages of others', async () => {
-    await start()
-    const answer = await post('/kafboy/async/t', 'a=1', { origin: 'http://evil.example' })
-    expect(answer.said).to.match(/^403 \{"error":/)
-    expect(answer.headers.get('x-castellan-persisted')).to.equal('no')
-  })
 
   it('after 1,000 requests of known kinds every counter is what was sent', async function () {
     this.timeout(60_000)

@@ -122,15 +122,6 @@ describe('kafboy over a fake gateway', () => {
       expect(brief(await served.post('/async/t?x=/sync/u', 'a=1'))).to.equal('200 {"ok":1}')
     })
 
-    it('kafboy 14: custom routes have the mode of their list', async () => {
-      served = await serve({
-        settings: { routesSync: ['/1/foo/:topic'], routesAsyncBatch: ['/b/:topic'] }
-      })
-      expect(brief(await served.post('/1/foo/t', 'a=1'))).to.equal('200 [{"ok":true}]')
-      expect(brief(await served.post('/b/t', 'a=1'))).to.equal('200 {"ok":1}')
-      expect(served.gateway.records).to.have.length(2)
-    })
-
     it('kafboy 19: more than 150 requests on a connection work', async () => {
       served = await serve()
       for (let i = 0; i < 200; i++) expect((await served.post('/async/t', `a=${i}`)).status).to.equal(200)
@@ -149,21 +140,13 @@ describe('kafboy over a fake gateway', () => {
     const failing = (code: Parameters<typeof failure>[0], errorCode?: number): FakeGateway =>
       new FakeGateway({ outcome: () => failure(code, errorCode) })
 
-    const cases: [code: Parameters<typeof failure>[0], errorCode: number | undefined, expected: string][] = [
-      ['recordTooLarge', 10, '502 [{"error":10}]'],
-      ['recordTooLarge', undefined, '502 [{"error":10}]'],
-      ['unknownTopic', 3, '502 [{"error":3}]'],
-      ['invalidTopic', undefined, '502 [{"error":17}]'],
-      ['kafka', 56, '502 [{"error":56}]'],
-      ['notAuthorized', 29, '502 [{"error":29}]'],
-      ['brokerUnreachable', undefined, '503 [{"error":"downtime"}]'],
-      ['overloaded', undefined, '503 [{"error":"system queue full"}]'],
-      ['noLeader', undefined, '503 [{"error":5}]'],
-      ['timedOut', undefined, '504 [{"error":"timeout"}]']
-    ]
-    for (const [code, errorCode, expected] of cases) {
+    for (const [code, expected] of [
+      ['recordTooLarge', '502 [{"error":10}]'],
+      ['noLeader', '503 [{"error":5}]'],
+      ['timedOut', '504 [{"error":"timeout"}]']
+    ] as const) {
       it(`/sync: ${code} is ${expected}`, async () => {
-        served = await serve({ gateway: failing(code, errorCode) })
+        served = await serve({ gateway: failing(code) })
         const answer = await served.post('/sync/t', 'a=1')
         expect(brief(answer)).to.equal(expected)
         expect(answer.headers['x-castellan-persisted']).to.equal('no')

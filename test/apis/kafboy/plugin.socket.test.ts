@@ -33,7 +33,7 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
     const answer = await served.post('/async/t', 'a=1')
     expect([brief(answer), answer.headers['x-castellan-persisted']]).to.deep.equal(['500', 'unknown'])
     expect(answer.headers).not.to.have.property('content-type')
-    expect(lines).to.deep.equal(['error  a kafboy request failed unexpectedly'])
+    expect(lines).to.deep.equal(['error  a request to produce failed unexpectedly'])
     expect(await served.counted()).to.include('kafboy_requests_total{mode="async",code="500"} 1')
   })
 
@@ -80,7 +80,7 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
     const { records } = JSON.parse(answer.body) as { records: { error?: { code: string } }[] }
     expect(records.map(({ error }) => error?.code)).to.deep.equal([undefined, 'overloaded'])
     expect(answer.headers['x-castellan-persisted']).to.equal('pn')
-    expect(await served.counted()).to.include('kafboy_requests_total{mode="async",code="502"} 1')
+    expect(await served.counted()).to.include('kafboy_requests_total{mode="async",code="207"} 1')
   })
 
   it('says of records that were refused beside others which are on their way', async () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { syncAnswerOf, toldOf } from '../../../src/apis/kafboy/record-answers.js'
+import { toldOf } from '../../../src/apis/kafboy/record-answers.js'
 import type { ErrorCode } from '../../../src/core/errors.js'
-import { delivered, failure } from '../../support/fake-gateway.js'
+import { failure } from '../../support/fake-gateway.js'
 
 /** Numbers of Kafka's protocol; words where it has none. 502: refused, 503: it may go better soon, 504: no answer. */
 const told: Record<ErrorCode, string> = {
@@ -49,20 +49,5 @@ describe('kafboy: what is said of records', () => {
     expect(toldOf(failure('timedOut', 7), false)).to.deep.equal({ error: 'downtime', status: 503 })
     expect(toldOf(failure('timedOut', 7), true)).to.deep.equal({ error: 7, status: 504 })
     expect(toldOf(failure('kafka'), false)).to.deep.equal({ error: -1, status: 502 })
-  })
-
-  it('has the status of the first failure, and an entry for each record', () => {
-    const outcomes = [delivered(), failure('noLeader'), { ...failure('timedOut'), persisted: 'unknown' as const }]
-    expect(syncAnswerOf(outcomes, true, true)).to.deep.equal({
-      status: 503,
-      body: '[{"ok":true},{"error":5},{"error":"timeout"}]',
-      persisted: 'ynu'
-    })
-  })
-
-  it('is one entry, or none for records with keys, when all are delivered', () => {
-    const all = { status: 200, persisted: 'yes' }
-    expect(syncAnswerOf([delivered(), delivered()], false, true)).to.deep.equal({ ...all, body: '[{"ok":true}]' })
-    expect(syncAnswerOf([delivered(), delivered()], true, true)).to.deep.equal({ ...all, body: '[]' })
   })
 })

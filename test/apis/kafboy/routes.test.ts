@@ -100,12 +100,6 @@ describe('kafboy: routes', () => {
     expect(Object.keys(operations[1]!.params!)).to.deep.equal(['app', 'topic'])
   })
 
-  it('finds many paths one after another, and keeps the last one', () => {
-    const table = new RouteTable(defaults)
-    for (let i = 0; i < 5_000; i++) expect(table.find(`/async/t${i}`)).to.deep.include({ topic: `t${i}` })
-    expect(table.find('/async/t1')).to.equal(table.find('/async/t1'))
-  })
-
   it('are named in the description by their mode, their list and their form', () => {
     const idsOf = (settings: object): string[] => kafboyOperations(kafboySettings.parse(settings)).map(({ id }) => id)
     const own = ['sync', 'async', 'batchSync', 'batchAsync']

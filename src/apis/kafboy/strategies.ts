@@ -1,9 +1,9 @@
-import type { ProduceRecord } from '../../../core/model.js'
-import type { Gateway, PartitionerName } from '../../../gateway/gateway.js'
-import { errorCodes } from '../../../kafka/error-codes.js'
-import type { Content } from '../content.js'
-import type { HookCalls } from '../hooks/hook-calls.js'
-import type { KafboySettings } from '../settings.js'
+import type { ProduceRecord } from '../../core/model.js'
+import type { Gateway, PartitionerName } from '../../gateway/gateway.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { Content } from './content.js'
+import type { HookCalls } from './hooks/hook-calls.js'
+import type { KafboySettings } from './settings.js'
 
 /** The settings of one topic. */
 export type TopicOptions = Pick<

@@ -1,0 +1,256 @@
+import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { Gateway, PartitionerName, PendingProduce, ProduceOptions, ProduceOrigin } from '../../gateway/gateway.js'
+import { ASYNC_TIMEOUT_MS } from '../../http/api/api.js'
+import { type ProduceApi, type ProduceHead, produceOptionsOf, whenSettled } from '../../http/api/produce-route.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { Content } from './content.js'
+import { readRecords } from './hooks/decision.js'
+import type { HookCalls } from './hooks/hook-calls.js'
+import type { KafboyOutcome, KafboyProducer, KafboyTopicInfo } from './hooks/hooks.js'
+import { toldOf } from './record-answers.js'
+import type { KafboySettings } from './settings.js'
+import { copied, Strategies, type TopicOptions, topicOptionsOf } from './strategies.js'
+
+/** How records are produced: with `sync` the caller waits for Kafka; with `async` and `batch` no caller waits. */
+export type EkafMode = 'async' | 'sync' | 'batch'
+
+export interface EkafDeps {
+  readonly gateway: Gateway
+  readonly settings: KafboySettings
+  /** Absent: there are no hooks. */
+  readonly hooks: HookCalls | undefined
+  /** Monotonic milliseconds. */
+  readonly clock: () => number
+  /** [0, 1) */
+  readonly random: () => number
+  /** How long records in memory wait for capacity. */
+  readonly capacityWaitMs: number
+  /** Receives the outcomes of each call of {@link Ekaf.produce}, once; `undefined`: all records were delivered. */
+  readonly onSettled: (mode: EkafMode, records: number, outcomes: readonly RecordOutcome[] | undefined) => void
+}
+
+type Placed = (records: readonly ProduceRecord[], partitioner: PartitionerName) => void
+
+/** The name under which lost records of this API are counted. */
+const API = 'kafboy'
+const INFO_TIMEOUT_MS = 5_000
+
+/** The producer that kafboy uses: the gateway's, with ekaf's strategies. */
+export class Ekaf {
+  /** The partitioner is that of the topic. */
+  readonly options: ProduceApi<ProduceHead>['options']
+  readonly #deps: EkafDeps
+  readonly #strategies: Strategies
+  /** Absent: there is no hook `massageBuffer`, so records wait for others nowhere but in the batches of delivery. */
+  readonly #batches: Batches | undefined
+
+  constructor(deps: EkafDeps) {
+    const { settings, hooks, capacityWaitMs } = deps
+    const { durability, syncTimeoutMs: deadlineMs } = settings
+    const sync: ProduceOptions = { partitioner: 'random', deadlineMs, capacityWaitMs }
+    this.#deps = deps
+    // Records that a request waits for are not written to the log.
+    this.options = { sync, async: produceOptionsOf(API, { ...sync, durability }).async }
+    const optionsOf = topicOptionsOf(settings)
+    const pick = hooks?.has('pickPartition') ? hooks.pick.bind(hooks) : undefined
+    this.#strategies = new Strategies({ ...deps, optionsOf, pick })
+    if (hooks?.has('massageBuffer') && durability === 'memory') {
+      this.#batches = new Batches(optionsOf, (topic, gathered) => this.#flush(topic, hooks.massage(topic, gathered)))
+    }
+  }
+
+  /**
+   * Finds the partitions of records of one topic, in their order.
+   *
+   * @param contents valid until the call returns
+   * @param placed called before this returns in most cases; later with copies, if a partition has to be found first
+   */
+  place(topic: string, contents: readonly Content[], mode: EkafMode, placed: Placed): void {
+    // Gathered records are placed when they are handed on.
+    if (mode === 'batch' && this.#batches !== undefined)
+      placed(
+        contents.map(content => ({ topic, ...content })),
+        'random'
+      )
+    else this.#strategies.place(topic, contents, placed)
+  }
+
+  /**
+   * Hands placed records on, or gathers them for the hook `massageBuffer`.
+   *
+   * @param origin the request that brings them; absent: a hook or a batch does
+   */
+  produce(
+    records: readonly ProduceRecord[],
+    partitioner: PartitionerName,
+    mode: EkafMode,
+    origin?: ProduceOrigin
+  ): PendingProduce {
+    if (mode === 'batch' && this.#batches !== undefined) return this.#gather(this.#batches, records, origin)
+    return this.#begin(records, mode, { ...this.options[mode === 'sync' ? 'sync' : 'async'], partitioner }, origin)
+  }
+
+  /** The producer that hooks are given. */
+  forHooks(): KafboyProducer {
+    const produce = (topic: unknown, data: unknown, mode: EkafMode, begun: (pending: PendingProduce) => void) => {
+      const contents = readRecords(data)
+      if (typeof topic !== 'string' || contents === undefined) throw new TypeError('ekaf takes a topic and records')
+      if (contents.length === 0) return false
+      this.place(topic, contents, mode, (records, partitioner) => begun(this.produce(records, partitioner, mode)))
+      return true
+    }
+    return {
+      produceSync: async (topic, data) =>
+        new Promise((resolve, reject) => {
+          try {
+            const told = (outcomes: readonly RecordOutcome[]): void => resolve(outcomes.map(toKafboyOutcome))
+            if (!produce(topic, data, 'sync', pending => void pending.outcomes().then(told))) resolve([])
+          } catch (error) {
+            reject(error)
+          }
+        }),
+      produceAsync: (topic, data) => void produce(topic, data, 'async', () => {}),
+      produceAsyncBatched: (topic, data) => void produce(topic, data, 'batch', () => {}),
+      info: async topic => {
+        if (typeof topic !== 'string') throw new TypeError('ekaf.info takes the name of a topic')
+        return this.#info(topic)
+      }
+    }
+  }
+
+  /** Hands on all that is gathered. */
+  close(): void {
+    this.#batches?.flushAll()
+  }
+
+  /** Describes a topic for a hook; `undefined`: it is not known. */
+  async #info(topic: string): Promise<KafboyTopicInfo | undefined> {
+    const { gateway } = this.#deps
+    const found = (await gateway.topics([topic], INFO_TIMEOUT_MS).catch(() => undefined))?.get(topic)
+    if (found?.errorCode !== errorCodes.NONE) return undefined
+    const workers = found.partitions.map(({ partition, leaderId }) => ({
+      partition,
+      leaderId,
+      isUp: gateway.isReady && leaderId >= 0
+    }))
+    return { topic, bufferedRecords: this.#batches?.recordsOf(topic) ?? 0, workers }
+  }
+
+  #begin(records: readonly ProduceRecord[], mode: EkafMode, options: ProduceOptions, origin?: ProduceOrigin) {
+    const { gateway, hooks, onSettled } = this.#deps
+    const pending = gateway.produce(records, options, origin)
+    // No reference to the records is kept: waiting bodies would burden the garbage collector.
+    const count = records.length
+    whenSettled(pending, outcomes => onSettled(mode, count, outcomes))
+    if (mode === 'batch' && hooks?.has('onEvent') === true) {
+      const { topic } = records[0]!
+      hooks.event({ name: 'ekaf_callback_flush', topic, records: count })
+      void pending.outcomes().then(() => hooks.event({ name: 'ekaf_callback_flushed_replied', topic, records: count }))
+    }
+    return pending
+  }
+
+  #gather(batches: Batches, records: readonly ProduceRecord[], origin: ProduceOrigin | undefined): PendingProduce {
+    const failure = batches.add(records, origin?.recordHeaders)
+    const refused = failure && new Array<RecordFailure>(records.length).fill(failure)
+    if (refused !== undefined) this.#deps.onSettled('batch', records.length, refused)
+    // No request waits for their outcomes.
+    return { refused, accepted: async () => refused, outcomes: () => new Promise(() => undefined) }
+  }
+
+  #flush(topic: string, contents: readonly Content[]): void {
+    if (contents.length === 0) return
+    this.#strategies.place(topic, contents, (records, partitioner) => {
+      const deadlineMs = ASYNC_TIMEOUT_MS
+      // Gathered records were accepted before, when their requests came.
+      const options = { partitioner, deadlineMs, capacityWaitMs: deadlineMs, stopsWhereFull: true, answeredBy: API }
+      for (const failure of this.#begin(records, 'batch', options).refused ?? []) {
+        // The gateway counts what it refuses for another reason, or later.
+        if (failure?.code === 'overloaded') this.#deps.gateway.lost(API, { ...failure, topic }, 1)
+      }
+    })
+  }
+}
+
+const toKafboyOutcome = (outcome: RecordOutcome): KafboyOutcome =>
+  outcome.type === 'delivered'
+    ? { type: 'sent', partition: outcome.partition, offset: outcome.offset }
+    : { type: 'failed', error: toldOf(outcome, true).error }
+
+/** All batches together; further records are refused. */
+const MAX_BYTES = 16 * 1024 * 1024
+/** Memory of a record beside its bytes. */
+const RECORD_OVERHEAD_BYTES = 128
+
+interface Batch {
+  readonly records: Content[]
+  readonly timer: NodeJS.Timeout
+  sizeBytes: number
+}
+
+/**
+ * Records of the batch routes for the hook `massageBuffer`, which gets whole batches: gathered by topic until there are
+ * enough of them or their time is over.
+ */
+class Batches {
+  readonly #optionsOf: (topic: string) => TopicOptions
+  readonly #flush: (topic: string, records: readonly Content[]) => void
+  readonly #byTopic = new Map<string, Batch>()
+  #sizeBytes = 0
+
+  constructor(optionsOf: (topic: string) => TopicOptions, flush: (topic: string, records: readonly Content[]) => void) {
+    this.#optionsOf = optionsOf
+    this.#flush = flush
+  }
+
+  recordsOf(topic: string): number {
+    return this.#byTopic.get(topic)?.records.length ?? 0
+  }
+
+  /**
+   * Takes records of one topic and copies their bytes.
+   *
+   * @param headers of their request, since a batch has records of many
+   * @returns why there is no memory for them
+   */
+  add(records: readonly ProduceRecord[], headers: ProduceRecord['headers'] = []): RecordFailure | undefined {
+    const { topic } = records[0]!
+    const sizeBytes = records.reduce((sum, { key, value }) => sum + lengthOf(key) + lengthOf(value), 0)
+    const neededBytes = sizeBytes + records.length * RECORD_OVERHEAD_BYTES
+    if (this.#sizeBytes + neededBytes > MAX_BYTES) return full
+    const { maxBufferRecords, bufferTtlMs } = this.#optionsOf(topic)
+    let batch = this.#byTopic.get(topic)
+    if (batch === undefined) {
+      batch = { records: [], timer: setTimeout(() => this.#handOn(topic), bufferTtlMs), sizeBytes: 0 }
+      this.#byTopic.set(topic, batch)
+    }
+    for (const record of records) batch.records.push({ ...copied(record), ...(headers.length > 0 && { headers }) })
+    batch.sizeBytes += neededBytes
+    this.#sizeBytes += neededBytes
+    if (batch.records.length >= maxBufferRecords) this.#handOn(topic)
+    return undefined
+  }
+
+  flushAll(): void {
+    for (const topic of [...this.#byTopic.keys()]) this.#handOn(topic)
+  }
+
+  #handOn(topic: string): void {
+    const { records, timer, sizeBytes } = this.#byTopic.get(topic)!
+    clearTimeout(timer)
+    this.#byTopic.delete(topic)
+    this.#sizeBytes -= sizeBytes
+    this.#flush(topic, records)
+  }
+}
+
+const lengthOf = (bytes: Content['key']): number => (bytes === null ? 0 : Buffer.byteLength(bytes))
+
+const full: RecordFailure = {
+  type: 'failed',
+  code: 'overloaded',
+  errorCode: undefined,
+  message: `the memory for records that wait for the hook massageBuffer is full (limit ${MAX_BYTES})`,
+  persisted: 'no',
+  retriable: true
+}

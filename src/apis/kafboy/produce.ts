@@ -1,0 +1,290 @@
+import { isUtf8 } from 'node:buffer'
+import {
+  CastellanError,
+  ForbiddenError,
+  QuotaExceededError,
+  StacklessError,
+  UnreadableBodyError
+} from '../../core/errors.js'
+import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
+import type { Gateway, PartitionerName, PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
+import { refusalStatus } from '../../http/access/access.js'
+import type { Params } from '../../http/api/endpoint.js'
+import {
+  BodyTooLargeError,
+  type Later,
+  type Outcomes,
+  type ProduceAnswer,
+  type ProduceApi,
+  type ProduceHead,
+  type RefusedRequest
+} from '../../http/api/produce-route.js'
+import { Answers, type AnswerTemplate } from '../../http/exchange/answers.js'
+import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import type { Known } from '../../http/exchange/modern-answers.js'
+import { type Content, contentsOf, isJsonType, parseForm } from './content.js'
+import type { Ekaf, EkafMode } from './ekaf.js'
+import type { HookProduce } from './hooks/decision.js'
+import type { Edited, HookCalls } from './hooks/hook-calls.js'
+import type { KafboyField, KafboyHttpRequest, KafboyProducer, KafboyRequest } from './hooks/hooks.js'
+import { errorJson, syncAnswerOf } from './record-answers.js'
+import type { ProduceMode } from './routes.js'
+import type { KafboySettings } from './settings.js'
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+const OK_BODY = '{"ok":1}'
+const RETRY = { 'retry-after': '1' }
+
+/** A request is answered with this. */
+export class KafboyError extends StacklessError {
+  readonly status: number
+  /** A hook may have produced records by itself, whose outcome the answer does not report. */
+  readonly isUnknown: boolean
+
+  constructor(status: number, message: string, isUnknown = false) {
+    super(message)
+    this.status = status
+    this.isUnknown = isUnknown
+  }
+}
+
+/** An early answer of a hook that produces nothing. */
+const NOTHING: HookProduce = { topic: undefined, mode: undefined, contents: [] }
+
+const invalid = (): KafboyError => new KafboyError(400, 'invalid')
+const empty = (): KafboyError => new KafboyError(400, 'empty')
+
+/** A request to a produce route. A hook may change all but the exchange. */
+interface Head extends ProduceHead {
+  readonly exchange: Exchange
+  topic: string
+  mode: ProduceMode
+  partitioner: PartitionerName
+  isKeyed: boolean
+  /** A copy of the body, and what the hook is asked about. Absent: there is no hook that edits. */
+  body: Buffer | undefined
+  seen: KafboyRequest | undefined
+  /** The early answer of a hook. */
+  reply: string | undefined
+  isOwnForm: boolean
+}
+
+export interface KafboyParts {
+  readonly gateway: Gateway
+  readonly settings: KafboySettings
+  readonly ekaf: Ekaf
+  /** Absent: there are no hooks. */
+  readonly hooks: HookCalls | undefined
+}
+
+/** The produce routes: a body is one record or several, of which a hook may make others. */
+export class KafboyProduce implements ProduceApi<Head> {
+  readonly name = 'kafboy'
+  readonly namesOffsets = false
+  readonly keepsCompressed = true
+  readonly options: ProduceApi<Head>['options']
+  readonly #parts: KafboyParts
+  readonly #producer: KafboyProducer
+  readonly #ok: AnswerTemplate
+
+  constructor(parts: KafboyParts) {
+    this.#parts = parts
+    this.options = parts.ekaf.options
+    this.#producer = parts.ekaf.forHooks()
+    this.#ok = new Answers(Date.now).template(200, JSON_TYPE)
+  }
+
+  topicOf({ topic }: Params): string | undefined {
+    return topic
+  }
+
+  readHead(exchange: Exchange, { topic = '', mode }: Params & { readonly mode?: ProduceMode }): Head {
+    return {
+      exchange,
+      topic,
+      mode: mode!,
+      isSync: mode === 'sync',
+      partitioner: 'random',
+      isKeyed: false,
+      body: undefined,
+      seen: undefined,
+      reply: undefined,
+      isOwnForm: false
+    }
+  }
+
+  readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
+    const { hooks } = this.#parts
+    if (hooks?.has('editJson') !== true)
+      return this.#contentsOf(head, body).map(content => ({ topic: head.topic, ...content }))
+    // The hook may decide later, and `body` is valid until this returns.
+    const rawBody = Buffer.from(body)
+    const { topic, mode, exchange } = head
+    const content = isJsonType(exchange.request.headers['content-type']) ? readJson(rawBody) : readForm(rawBody)
+    head.body = rawBody
+    head.seen = { type: 'post', topic, mode, ...content, rawBody, req: headOf(exchange) }
+    // The request is charged for one record, whatever the hook makes of it.
+    return [{ topic, key: null, value: rawBody }]
+  }
+
+  /** The records of a body that no hook has changed. */
+  #contentsOf({ exchange }: Head, body: Buffer): readonly Content[] {
+    const isJson = isJsonType(exchange.request.headers['content-type'])
+    const contents = contentsOf(body, isJson, this.#parts.settings.payload)
+    if (contents === undefined) throw invalid()
+    return contents
+  }
+
+  /** Asks the hook, and finds the partitions. */
+  limit(records: readonly ProduceRecord[], head: Head): Later<readonly ProduceRecord[]> {
+    const { hooks, ekaf } = this.#parts
+    const { seen } = head
+    const place = (contents: readonly Content[], take: (records: readonly ProduceRecord[]) => void): void => {
+      if (contents.length === 0 && head.isSync) throw empty()
+      head.isKeyed = contents.some(({ key }) => key !== null)
+      ekaf.place(head.topic, contents, ekafModeOf(head.mode), (placed, partitioner) => {
+        head.partitioner = partitioner
+        take(placed)
+      })
+    }
+    if (seen === undefined || hooks === undefined) return take => place(records, take)
+    return (take, fail) =>
+      hooks.edit(seen, this.#producer, edited => {
+        try {
+          place(this.#decided(edited, head), take)
+        } catch (error) {
+          fail(error)
+        }
+      })
+  }
+
+  /** The records that a decision produces. */
+  #decided(edited: Edited, head: Head): readonly Content[] {
+    switch (edited.type) {
+      case 'produce':
+        return this.#edited(edited.produce, head)
+      case 'reply': {
+        // An early answer does not wait for the records that the decision produces.
+        const { topic, mode, contents } = edited.produce ?? NOTHING
+        head.reply = edited.body
+        head.isOwnForm = true
+        return this.#edited({ topic, mode: mode === undefined || mode === 'sync' ? 'async' : mode, contents }, head)
+      }
+      case 'reject':
+        throw new KafboyError(400, edited.message)
+      case 'threw':
+        throw new KafboyError(500, '', true)
+      case 'timedOut':
+        throw new KafboyError(504, 'timeout', true)
+      case 'overloaded':
+        throw new KafboyError(503, 'system overload')
+    }
+  }
+
+  #edited(produce: HookProduce, head: Head): readonly Content[] {
+    const { topic = head.topic, mode = head.mode, contents } = produce
+    head.topic = topic
+    head.mode = mode
+    head.isSync = mode === 'sync'
+    return contents ?? this.#contentsOf(head, head.body!)
+  }
+
+  produce(records: readonly ProduceRecord[], { partitioner, mode }: Head, origin: ProduceOrigin): PendingProduce {
+    return this.#parts.ekaf.produce(records, partitioner, ekafModeOf(mode), origin)
+  }
+
+  answer(outcomes: Outcomes, { reply, isSync, isKeyed }: Head): ProduceAnswer {
+    const known = typeof outcomes === 'string' ? [] : outcomes
+    if (reply !== undefined)
+      return this.#okOf(reply, outcomes !== 'pending' && known.length === 0 ? 'unknown' : undefined)
+    const { whenFull, failureStatus } = this.#parts.settings
+    if (!isSync)
+      return whenFull === 'refuse' && known.some(isFull)
+        ? failed(503, errorJson('system queue full'))
+        : this.#okOf(OK_BODY)
+    const { status, body } = syncAnswerOf(known as readonly RecordOutcome[], isKeyed, this.#parts.gateway.isReady)
+    return status === 200 || failureStatus === 'original' ? this.#okOf(body) : failed(status, body)
+  }
+
+  #okOf(body: string, persisted?: 'unknown'): ProduceAnswer {
+    return { status: 200, type: JSON_TYPE, body, template: this.#ok, persisted }
+  }
+
+  refuse(error: unknown, { isRead }: RefusedRequest): ProduceAnswer | undefined {
+    const { hooks } = this.#parts
+    if (error instanceof KafboyError) {
+      const { status, message, isUnknown } = error
+      if (status === 400) hooks?.error(message)
+      const persisted = isUnknown ? 'unknown' : undefined
+      if (status === 500) return { ...this.broken(), persisted }
+      return { ...failed(status, errorJson(message)), closes: !isRead, persisted }
+    }
+    if (error instanceof BodyTooLargeError) {
+      hooks?.error('no_body')
+      return { ...failed(400, errorJson('no_body')), closes: !isRead }
+    }
+    const status = refusalStatus(error)
+    if (status === undefined || !(error instanceof CastellanError)) return undefined
+    return { status, type: JSON_TYPE, body: errorJson(wordOf(error)) }
+  }
+
+  /** Also for a hook that has failed. */
+  broken(): ProduceAnswer {
+    return { status: 500, body: '' }
+  }
+}
+
+const failed = (status: number, body: string): ProduceAnswer => ({
+  status,
+  type: JSON_TYPE,
+  body,
+  headers: status === 503 ? RETRY : undefined
+})
+
+const ekafModeOf = (mode: ProduceMode): EkafMode => (mode === 'batchAsync' || mode === 'batchSync' ? 'batch' : mode)
+
+const isFull = (known: Known): boolean =>
+  known !== 'pending' &&
+  known.type === 'failed' &&
+  (known.code === 'overloaded' || known.code === 'shuttingDown' || known.code === 'logUnavailable')
+
+/** The topics are not known yet, so the whole request is forbidden, and the text gives the reason. */
+function wordOf(error: CastellanError): string {
+  if (error instanceof ForbiddenError || error instanceof UnreadableBodyError) return error.message
+  if (error instanceof QuotaExceededError) return 'quota exceeded'
+  if (error.code === 'overloaded') return 'system overload'
+  return error.code === 'shuttingDown' ? 'shutting down' : error.code
+}
+
+type BodyContent = Pick<KafboyRequest, 'body' | 'json'>
+
+function readJson(bytes: Buffer): BodyContent {
+  if (bytes.length === 0) return { body: [], json: undefined }
+  if (!isUtf8(bytes)) throw invalid()
+  try {
+    const json: unknown = JSON.parse(bytes.toString())
+    const isObject = typeof json === 'object' && json !== null && !Array.isArray(json)
+    return { body: isObject ? Object.entries(json) : [], json }
+  } catch {
+    throw invalid()
+  }
+}
+
+function readForm(bytes: Buffer): BodyContent {
+  const fields = parseForm(bytes)
+  if (!fields?.every(({ name, value }) => isUtf8(name) && (value === true || isUtf8(value)))) throw invalid()
+  const body = fields.map(({ name, value }): KafboyField => [name.toString(), value === true || value.toString()])
+  return { body, json: undefined }
+}
+
+/** A copy: what a hook changes must not change the request. */
+function headOf({ request, requestId }: Exchange): KafboyHttpRequest {
+  const { method = '', socket, rawHeaders } = request
+  const headers: Record<string, string | undefined> = Object.create(null)
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!.toLowerCase()
+    const before = headers[name]
+    headers[name] = before === undefined ? rawHeaders[at + 1] : `${before}, ${rawHeaders[at + 1]}`
+  }
+  return { requestId, method, url: sentUrlOf(request), headers, remoteAddress: socket.remoteAddress ?? '' }
+}
