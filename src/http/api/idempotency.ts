@@ -13,7 +13,6 @@ import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import { problemAnswer } from '../exchange/modern-answers.js'
 import { askedKeyOf } from './asked-key.js'
 import { noteAsyncAnswer } from './by-hand.js'
-import { EarlyReceipt } from './early-receipt.js'
 import type { Params, Receive } from './endpoint.js'
 import {
   type ForwardedAnswer,
@@ -41,7 +40,7 @@ import {
 import { OpenClaims } from './open-claims.js'
 import type { RefusedByApi } from './refused-records.js'
 import { claimedBy } from './request-origin.js'
-import { WaitingBody } from './waiting-body.js'
+import { EarlyReceipt, WaitingBody } from './waiting-request.js'
 
 /** Source: draft-ietf-httpapi-idempotency-key-header. */
 export const KEY_HEADER = 'idempotency-key'

@@ -137,6 +137,7 @@ const POOL_BYTES = 16 * 1024 * 1024
 const CLOSE = { connection: 'close' }
 const NOT_PERSISTED = persistedText(['no'])
 const UNKNOWN = persistedText(['unknown'])
+const SAID = { unknown: UNKNOWN, unsaid: undefined } as const
 
 /** What a route has from the context of its API. */
 type Context = Pick<
@@ -230,7 +231,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       ...(known !== undefined && refusalStatus(known) !== undefined && refusalHeaders(known)),
       ...answer.headers
     }
-    const persisted = answer.persisted === undefined ? NOT_PERSISTED : saidOf(answer.persisted)
+    const persisted = answer.persisted === undefined ? NOT_PERSISTED : SAID[answer.persisted]
     this.#answers.send(response, status, type, body, { requestId, persisted, cause }, headers)
   }
 
@@ -365,7 +366,7 @@ export class ProduceRoute<Head extends ProduceHead> {
         return
       }
     }
-    if (answer.persisted !== undefined) persisted = saidOf(answer.persisted)
+    if (answer.persisted !== undefined) persisted = SAID[answer.persisted]
     const headers = { requestId, persisted, cause }
     if (template === undefined) this.#answers.send(response, status, type, body, headers, answer.headers)
     else if (response.destroyed) return
@@ -384,8 +385,6 @@ export class ProduceRoute<Head extends ProduceHead> {
 
 /** What is certain of records that all have the same outcome. */
 const ALL = { delivered: persistedText(['yes']), pending: persistedText(['pending']) }
-
-const saidOf = (persisted: 'unknown' | 'unsaid'): string | undefined => (persisted === 'unknown' ? UNKNOWN : undefined)
 
 function reasonOf({ status, body }: ProduceAnswer, cause: Cause | undefined, error: unknown): RefusalReason {
   const code: ErrorCode = cause?.code ?? codeOfStatus(status)

@@ -2,7 +2,7 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import { EarlyReceipt } from '../../../src/http/api/early-receipt.js'
+import { EarlyReceipt } from '../../../src/http/api/waiting-request.js'
 import { AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
 import { LocalKeys } from '../../../src/producer/keys/keys.js'
 
