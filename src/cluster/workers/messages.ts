@@ -46,19 +46,6 @@ export interface PeerMessage {
   readonly principal?: string | undefined
 }
 
-/** A question to the parent: may one more request of this principal begin? */
-export interface Entering {
-  readonly principal: string
-  readonly maxRequests: number
-  /** Number of the request, unique at its worker. */
-  readonly id: number
-}
-
-/**
- * Tells that a request of a principal has ended, or that its worker no longer waits for the answer to {@link Entering}.
- */
-export type Leaving = Pick<Entering, 'principal' | 'id'>
-
 /** A question of an API to its part that exists once for all workers. */
 export interface SharedQuestion {
   readonly api: string
@@ -108,8 +95,6 @@ export type ParentServes = {
   /** Asks for a snapshot of the metrics of all processes. */
   gathered: Asked<undefined, MetricsSnapshot>
   shared: Asked<SharedQuestion, unknown>
-  enter: Asked<Entering, boolean>
-  leave: OneWay<Leaving>
   /** Asks the parent to pass on a call to the worker `to`. */
   peer: Asked<PeerMessage & { readonly to: number }, unknown>
   /** Send a message to all other workers. */

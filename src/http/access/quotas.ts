@@ -50,18 +50,10 @@ export class QuotaAccount {
   readonly #records: Meter | undefined
   readonly #bytes: Meter | undefined
   readonly maxRequests: number
-  readonly #onSpent: ((records: number, bytes: number) => void) | undefined
   #requests = 0
 
-  /** @param onSpent called with what is spent in this process */
-  constructor(
-    of: string,
-    { recordsPerSecond, bytesPerSecond, maxRequestsInFlight }: QuotaLimits,
-    now: number,
-    onSpent?: (records: number, bytes: number) => void
-  ) {
+  constructor(of: string, { recordsPerSecond, bytesPerSecond, maxRequestsInFlight }: QuotaLimits, now: number) {
     this.of = of
-    this.#onSpent = onSpent
     this.#records = recordsPerSecond === undefined ? undefined : new Meter(recordsPerSecond, now)
     this.#bytes = bytesPerSecond === undefined ? undefined : new Meter(bytesPerSecond, now)
     this.maxRequests = maxRequestsInFlight ?? Number.POSITIVE_INFINITY
@@ -89,12 +81,6 @@ export class QuotaAccount {
   }
 
   spend(records: number, bytes: number): void {
-    this.spentElsewhere(records, bytes)
-    this.#onSpent?.(records, bytes)
-  }
-
-  /** Charges what another process has let pass for the same client. */
-  spentElsewhere(records: number, bytes: number): void {
     this.#records?.spend(records)
     this.#bytes?.spend(bytes)
   }
@@ -115,48 +101,19 @@ const MS_PER_SECOND = 1_000
 
 const isLimited = (limits: QuotaLimits): boolean => Object.values(limits).some(limit => limit !== undefined)
 
-/** The accounts of other processes that serve the same clients. */
-export interface QuotaSharing {
-  /** Reports to the other processes what an account has spent in this one. */
-  spent(kind: AccountKind, name: string, records: number, bytes: number): void
-  /** Reports by callback what accounts have spent in other processes. */
-  onSpentElsewhere(listener: (kind: AccountKind, name: string, records: number, bytes: number) => void): void
-  /**
-   * Counts a request of a principal as in flight, whichever process it came to.
-   *
-   * @returns ends the count, to be called with the end of the request; `undefined`: the limit is reached
-   * @throws Error when the other processes cannot be asked; then the request is not counted
-   */
-  enter(principal: string, maxRequests: number): Promise<(() => void) | undefined>
-}
-
-export type AccountKind = 'principal' | 'address'
+type AccountKind = 'principal' | 'address'
 
 /** The accounts of principals and of addresses. */
 export class Quotas {
   readonly #clock: MonotonicClock
   readonly #principals: Accounts | undefined
   readonly #addresses: Accounts | undefined
-  readonly sharing: QuotaSharing | undefined
 
-  /** @param sharing absent: this process is the only one */
-  constructor({ perPrincipal, perAddress, principals }: QuotaSettings, clock: MonotonicClock, sharing?: QuotaSharing) {
+  constructor({ perPrincipal, perAddress, principals }: QuotaSettings, clock: MonotonicClock) {
     this.#clock = clock
-    this.sharing = sharing
     const own = new Map(principals.map(({ principal, ...limits }) => [principal, limits]))
-    const toAccounts = (kind: AccountKind, limits: QuotaLimits, named: ReadonlyMap<string, QuotaLimits>): Accounts =>
-      new Accounts(
-        kind,
-        limits,
-        named,
-        sharing && ((name, records, bytes) => sharing.spent(kind, name, records, bytes))
-      )
-    if (isLimited(perPrincipal) || own.size > 0) this.#principals = toAccounts('principal', perPrincipal, own)
-    if (isLimited(perAddress)) this.#addresses = toAccounts('address', perAddress, new Map())
-    sharing?.onSpentElsewhere((kind, name, records, bytes) => {
-      const accounts = kind === 'principal' ? this.#principals : this.#addresses
-      accounts?.get(name, clock()).spentElsewhere(records, bytes)
-    })
+    if (isLimited(perPrincipal) || own.size > 0) this.#principals = new Accounts('principal', perPrincipal, own)
+    if (isLimited(perAddress)) this.#addresses = new Accounts('address', perAddress, new Map())
   }
 
   get isActive(): boolean {
@@ -226,18 +183,10 @@ class Accounts {
   readonly #byName = new Map<string, QuotaAccount>()
   #shared: QuotaAccount | undefined
 
-  readonly #onSpent: ((name: string, records: number, bytes: number) => void) | undefined
-
-  constructor(
-    kind: AccountKind,
-    limits: QuotaLimits,
-    own: ReadonlyMap<string, QuotaLimits>,
-    onSpent: ((name: string, records: number, bytes: number) => void) | undefined
-  ) {
+  constructor(kind: AccountKind, limits: QuotaLimits, own: ReadonlyMap<string, QuotaLimits>) {
     this.#kind = kind
     this.#limits = limits
     this.#own = own
-    this.#onSpent = onSpent
   }
 
   get size(): number {
@@ -252,9 +201,7 @@ class Accounts {
     if (!own && this.#byName.size >= MAX_ACCOUNTS && !this.#sweep(now)) {
       return (this.#shared ??= new QuotaAccount(`one ${this.#kind} of many`, this.#limits, now))
     }
-    const onSpent = this.#onSpent
-    const tell = onSpent && ((records: number, bytes: number) => onSpent(name, records, bytes))
-    const account = new QuotaAccount(`the ${this.#kind} ${name}`, own ?? this.#limits, now, tell)
+    const account = new QuotaAccount(`the ${this.#kind} ${name}`, own ?? this.#limits, now)
     this.#byName.set(name, account)
     return account
   }

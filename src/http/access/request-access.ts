@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { type CastellanError, OverloadedError } from '../../core/errors.js'
+import type { CastellanError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import {
   type Access,
@@ -19,7 +19,7 @@ import {
 } from './access.js'
 import { type AccessMetrics, Audit, type AuditSink } from './audit.js'
 import type { Authenticator } from './authenticator.js'
-import { type QuotaAccount, type QuotaSharing, Quotas } from './quotas.js'
+import { type QuotaAccount, Quotas } from './quotas.js'
 import { type CallerDeps, PassedOnCaller, type PresentAccess, RequestCaller } from './request-caller.js'
 import { Rules } from './rules.js'
 import type { AccessSettings, QuotaSettings } from './settings.js'
@@ -170,28 +170,7 @@ export class RequestAccess implements Access {
     }
     const tooMany = byPrincipal && quotas.refusalOf(byPrincipal, now)
     if (tooMany !== undefined || !byPrincipal?.limitsRequests) admitted(tooMany)
-    else if (quotas.sharing === undefined) admitted(this.#take(incoming, byPrincipal))
-    else this.#takeAmongAll(quotas.sharing, incoming, principal, byPrincipal).then(admitted, done)
-  }
-
-  /** Like {@link #take}, but counts the requests of all processes together. */
-  async #takeAmongAll(
-    sharing: QuotaSharing,
-    incoming: IncomingRequest,
-    principal: string,
-    account: QuotaAccount
-  ): Promise<CastellanError | undefined> {
-    const { quotas, metrics } = this.#deps
-    const leave = await sharing.enter(principal, account.maxRequests).catch(error => {
-      throw new OverloadedError(`the quotas of all workers cannot be asked: ${(error as Error).message}`)
-    })
-    if (leave === undefined) return quotas.tooManyInFlight(account)
-    metrics.requestsInFlight.value++
-    incoming.onEnd(() => {
-      metrics.requestsInFlight.value--
-      leave()
-    })
-    return undefined
+    else admitted(this.#take(incoming, byPrincipal))
   }
 
   /** Counts a request as in flight until it ends, or returns the reason for refusing it. */
@@ -240,11 +219,10 @@ export function createRequestAccess(
     readonly clock: MonotonicClock
     /** Epoch milliseconds. */
     readonly now: () => number
-    readonly sharing?: QuotaSharing | undefined
   }
 ): RequestAccess | undefined {
-  const { authenticator, isAuthenticated, metrics, auditSink, clock, now, sharing } = deps
-  const quotas = new Quotas(quotaSettings, clock, sharing)
+  const { authenticator, isAuthenticated, metrics, auditSink, clock, now } = deps
+  const quotas = new Quotas(quotaSettings, clock)
   const rules = hasRules(access, isAuthenticated) ? new Rules(access.rules) : undefined
   if (rules === undefined && !quotas.isActive && access.audit === 'off') return undefined
   return new RequestAccess({ authenticator, rules, quotas, metrics, audit: new Audit(access.audit, auditSink), now })

@@ -22,32 +22,13 @@ export interface AddressUse {
   requests: number
 }
 
-/** The use of addresses in other processes that serve the same clients. */
-export interface AddressesElsewhere {
-  of(key: string): Omit<AddressUse, 'key'>
-  /** Reports the use in this process to the other processes, at intervals. */
-  follow(uses: () => Iterable<AddressUse>): void
-}
-
-const NOTHING = { connections: 0, bodyBytes: 0, requests: 0 }
-
 /** Counts per client address. An address is remembered while it has connections. */
 export class ClientAddresses {
   readonly #limits: AddressLimits
   readonly #byKey = new Map<string, AddressUse>()
 
-  readonly #elsewhere: AddressesElsewhere | undefined
-
-  /** @param elsewhere absent: this process is the only one */
-  constructor(limits: AddressLimits, elsewhere?: AddressesElsewhere) {
+  constructor(limits: AddressLimits) {
     this.#limits = limits
-    const isLimited = Object.values(limits).some(limit => limit !== undefined)
-    this.#elsewhere = isLimited ? elsewhere : undefined
-    this.#elsewhere?.follow(() => this.#byKey.values())
-  }
-
-  #elsewhereOf(key: string): Omit<AddressUse, 'key'> {
-    return this.#elsewhere?.of(key) ?? NOTHING
   }
 
   /** Counts a connection, whether it is admitted or not; {@link leave} ends it. */
@@ -67,14 +48,14 @@ export class ClientAddresses {
   hasTooManyConnections({ key, connections }: AddressUse): boolean {
     const { maxConnections } = this.#limits
     if (maxConnections === undefined || key === '') return false
-    return connections + this.#elsewhereOf(key).connections > maxConnections
+    return connections > maxConnections
   }
 
   /** The error when an address has too many requests, the new request included. */
   requestRefusal({ key, requests }: AddressUse): QuotaExceededError | undefined {
     const { maxRequestsInFlight } = this.#limits
     if (maxRequestsInFlight === undefined || key === '') return undefined
-    if (requests + this.#elsewhereOf(key).requests <= maxRequestsInFlight) return undefined
+    if (requests <= maxRequestsInFlight) return undefined
     return new QuotaExceededError(
       `more than ${maxRequestsInFlight} requests of your address ${key} are in flight (http.perAddress.maxRequestsInFlight)`,
       RETRY_AFTER_SECONDS
@@ -82,10 +63,9 @@ export class ClientAddresses {
   }
 
   /** The error when an address may not hold this many more bytes. */
-  bodyRefusal({ key, bodyBytes: ownBytes }: AddressUse, sizeBytes: number): OverloadedError | undefined {
+  bodyRefusal({ key, bodyBytes }: AddressUse, sizeBytes: number): OverloadedError | undefined {
     const { maxBodiesInFlightBytes } = this.#limits
     if (maxBodiesInFlightBytes === undefined || key === '') return undefined
-    const bodyBytes = ownBytes + this.#elsewhereOf(key).bodyBytes
     if (bodyBytes + sizeBytes <= maxBodiesInFlightBytes) return undefined
     return new OverloadedError(
       `request bodies of ${bodyBytes} bytes of your address ${key} are in flight (limit ${maxBodiesInFlightBytes}; http.perAddress.maxBodiesInFlightBytes)`

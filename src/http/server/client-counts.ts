@@ -4,7 +4,7 @@ import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { Refusals } from '../../core/refusals.js'
 import type { CountedCall, CountedCalls, CountedConnection } from '../exchange/other-protocols.js'
-import { type AddressesElsewhere, type AddressUse, BodyBudget } from './client-addresses.js'
+import { type AddressUse, BodyBudget } from './client-addresses.js'
 import { Connections, type ReceivingBody } from './connections.js'
 import { LoadShedder } from './load-shedder.js'
 import { HttpMetrics } from './request-log.js'
@@ -124,13 +124,12 @@ export function createClientCounts(options: {
   readonly metrics: PrometheusMetrics
   readonly log: Logger
   readonly now: MonotonicClock
-  readonly elsewhere?: AddressesElsewhere | undefined
   /** Default: of its own. */
   readonly refusals?: Refusals | undefined
 }): ClientCounts {
-  const { http, log, now, elsewhere, refusals = new Refusals(now) } = options
+  const { http, log, now, refusals = new Refusals(now) } = options
   const metrics = new HttpMetrics(options.metrics)
-  const connections = createConnections(http, metrics, now, elsewhere)
+  const connections = createConnections(http, metrics, now)
   connections.onBodyRefused = refusal => refusals.note(refusal)
   connections.onConnectionRefused = limit => {
     metrics.connectionRefused(limit)
@@ -152,15 +151,10 @@ const beyondLimit = {
   grpc: new OverloadedError('the gRPC port has more of them than advanced.apis.kafka-pixy.grpcMaxConnections')
 }
 
-function createConnections(
-  http: HttpSettings,
-  metrics: HttpMetrics,
-  now: MonotonicClock,
-  elsewhere: AddressesElsewhere | undefined
-): Connections {
+function createConnections(http: HttpSettings, metrics: HttpMetrics, now: MonotonicClock): Connections {
   const budget = new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes)
   const pace = { minBytesPerSecond: http.minBodyBytesPerSecond, graceMs: http.bodyGraceMs }
   // A connection that Node considers idle must not end while a request waits to be read from it.
   const maxRestMs = Math.min(http.admissionWaitMs, http.keepAliveTimeoutMs / 2)
-  return new Connections({ ...http, pace, maxRestMs }, budget, metrics, now, elsewhere)
+  return new Connections({ ...http, pace, maxRestMs }, budget, metrics, now)
 }

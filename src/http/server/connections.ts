@@ -4,13 +4,7 @@ import type { Cell } from '../../core/metrics/family.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { UpgradeOwner } from '../exchange/other-protocols.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
-import {
-  type AddressesElsewhere,
-  type AddressLimits,
-  type AddressUse,
-  type BodyBudget,
-  ClientAddresses
-} from './client-addresses.js'
+import { type AddressLimits, type AddressUse, type BodyBudget, ClientAddresses } from './client-addresses.js'
 import { Connection, type ConnectionHost, type ConnectionLimits } from './connection.js'
 import type { RequestReader } from './connection-end.js'
 import { RestingConnections } from './idle-connections.js'
@@ -101,20 +95,14 @@ export class Connections implements ConnectionHost {
   #searchedInVainAt = Number.NEGATIVE_INFINITY
   #searchedInVainBytes = 0
 
-  constructor(
-    limits: ConnectionsLimits,
-    budget: BodyBudget,
-    gauges: ConnectionsGauges,
-    now: MonotonicClock,
-    elsewhere?: AddressesElsewhere
-  ) {
+  constructor(limits: ConnectionsLimits, budget: BodyBudget, gauges: ConnectionsGauges, now: MonotonicClock) {
     this.limits = limits
     this.#budget = budget
     this.#gauge = gauges.connections
     const { maxBodiesInFlightBytes: maxBytes, pace } = limits
     this.unread = new UnreadAnswers({ maxBytes, graceMs: UNREAD_GRACES * pace.graceMs }, gauges.unreadBytes)
     this.#now = now
-    this.#addresses = new ClientAddresses(limits.perAddress, elsewhere)
+    this.#addresses = new ClientAddresses(limits.perAddress)
   }
 
   /** The connection of a reader: counted when it is first asked for, until its socket closes. */

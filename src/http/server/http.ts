@@ -13,7 +13,6 @@ import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { Operation } from '../openapi/operation.js'
 import { markUnixSocket } from './access-hooks.js'
 import type { Certificates } from './certificates.js'
-import type { AddressesElsewhere } from './client-addresses.js'
 import type { ClientCounts } from './client-counts.js'
 import { Cors } from './cors.js'
 import { addDescriptions, addFrontPage, addPartDescription, type MountedApi } from './front-page.js'
@@ -67,8 +66,6 @@ export interface HttpOptions {
   readonly accessLog?: AccessLog | undefined
   /** Absent: nothing records spans. */
   readonly tracing?: Tracing | undefined
-  /** The use of addresses in other processes that serve the same ports. */
-  readonly elsewhere?: AddressesElsewhere | undefined
   /** The counts of clients, which APIs use for their own protocols as well. Default: new ones. */
   readonly counts?: ClientCounts | undefined
   /** TLS of the shared port and the APIs' own ports; absent: plain HTTP. */

@@ -15,7 +15,6 @@ import type { SilenceLimit } from '../exchange/silence-limit.js'
 import { keepTrace } from '../exchange/trace.js'
 import { addAccessHooks, answerRefusal } from './access-hooks.js'
 import { ForeignHosts } from './browser-guard.js'
-import type { AddressesElsewhere } from './client-addresses.js'
 import { type ClientCounts, createClientCounts } from './client-counts.js'
 import type { Connections } from './connections.js'
 import { type Cors, isPreflight } from './cors.js'
@@ -72,7 +71,6 @@ export function createHttpContext(options: {
   readonly requestAccess?: RequestAccess | undefined
   readonly accessLog?: AccessLog | undefined
   readonly tracing?: Tracing | undefined
-  readonly elsewhere?: AddressesElsewhere | undefined
   readonly refusals?: Refusals | undefined
   /** Default: of its own. */
   readonly counts?: ClientCounts | undefined

@@ -7,7 +7,6 @@ import type { peerGateway } from '../../cluster/verbs/peer-gateway.js'
 import { PeerReceipts } from '../../cluster/verbs/peer-receipts.js'
 import { workerGateway } from '../../cluster/verbs/worker-gateway.js'
 import { everywhereOf, gatheredFor } from '../../cluster/workers/gathered-metrics.js'
-import { SharedAddresses, SharedQuotas } from '../../cluster/workers/shared-limits.js'
 import { WorkerKeys } from '../../cluster/workers/worker-keys.js'
 import type { WorkerPeers } from '../../cluster/workers/worker-peers.js'
 import { ActorSystem } from '../../core/actor/actor.js'
@@ -286,13 +285,7 @@ class ProcessParts {
     registerClusters(this.#metrics, this.#clusters.all)
     // The certificates are read first, so that an unreadable certificate is found before any part is started.
     const { peers } = this.#worker ?? {}
-    const security = await openListenerSecurity(
-      this.#config,
-      this.#metrics,
-      this.#quietLog,
-      peers && new SharedQuotas(peers),
-      this.#refusals
-    )
+    const security = await openListenerSecurity(this.#config, this.#metrics, this.#quietLog, this.#refusals)
     this.#security = security
     this.#shutdown.add('closing the listeners', async () => security.close())
     const accessLog = openAccessLog(this.#config.http.accessLog, this.#quietLog)
@@ -429,7 +422,6 @@ class ProcessParts {
       metrics: this.#metrics,
       log: this.#log,
       now: () => performance.now(),
-      elsewhere: peers && new SharedAddresses(peers),
       refusals: this.#refusals
     })
     const server = await Http.start({

@@ -6,7 +6,6 @@ import type { Refusals } from '../../core/refusals.js'
 import { AccessMetrics } from '../../http/access/audit.js'
 import { Authenticator } from '../../http/access/authenticator.js'
 import { fetchKeys, IssuerKeys, JsonWebTokens } from '../../http/access/json-web-tokens.js'
-import type { QuotaSharing } from '../../http/access/quotas.js'
 import { createRequestAccess, type RequestAccess } from '../../http/access/request-access.js'
 import { requiresCredentials } from '../../http/access/settings.js'
 import { Certificates } from '../../http/server/certificates.js'
@@ -37,7 +36,6 @@ export interface ListenerSecurity {
 /**
  * Opens certificates, authentication and access rules.
  *
- * @param sharing exchanges the use of quotas with other processes that serve the same clients
  * @param refusals counts refused requests by reason
  * @throws ConfigError that names the setting whose file cannot be used
  */
@@ -45,7 +43,6 @@ export async function openListenerSecurity(
   config: Config,
   metrics: PrometheusMetrics,
   log: Logger,
-  sharing?: QuotaSharing,
   refusals?: Refusals
 ): Promise<ListenerSecurity> {
   const certificates = await openCertificates('http.tls', config.http.tls, log)
@@ -66,8 +63,7 @@ export async function openListenerSecurity(
     metrics: new AccessMetrics(metrics, refusals),
     auditSink: line => audit.write(line),
     clock: () => performance.now(),
-    now: Date.now,
-    sharing
+    now: Date.now
   })
   const prepareAccess = async ({ auth, access }: Pick<Config, 'auth' | 'access'>): Promise<() => void> => {
     // If the issuers are unchanged, their known keys stay in use even when an issuer cannot be reached.

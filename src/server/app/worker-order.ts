@@ -18,11 +18,27 @@ export interface WorkerOrder {
   readonly umask: number
 }
 
-/** The configuration of one worker. It leaves out the parts that the parent runs once for all workers. */
-export function configOfWorker(config: Config, number: number): Config {
-  const { management, statsd, wal } = config
+/**
+ * The configuration of one worker. It leaves out the parts that the parent runs once for all workers. Limits of clients are
+ * the share of one worker, at least 1: workers do not ask each other about a request.
+ */
+export function configOfWorker(config: Config, number: number, count: number): Config {
+  const { management, statsd, wal, http, quotas } = config
+  const shareOf = <Limits extends object>(limits: Limits): Limits =>
+    Object.fromEntries(
+      Object.entries(limits).map(([name, limit]) => [
+        name,
+        typeof limit === 'number' ? Math.ceil(limit / count) : limit
+      ])
+    ) as Limits
   return {
     ...config,
+    http: { ...http, perAddress: shareOf(http.perAddress) },
+    quotas: {
+      perPrincipal: shareOf(quotas.perPrincipal),
+      perAddress: shareOf(quotas.perAddress),
+      principals: quotas.principals.map(shareOf)
+    },
     management: { ...management, port: 'off' },
     statsd: { ...statsd, host: undefined },
     wal: { ...wal, directory: workerDirectory(wal.directory, number) }

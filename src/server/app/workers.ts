@@ -3,7 +3,6 @@ import { apis } from '../../apis/apis.js'
 import { GatheredMetrics, mergeStatsd } from '../../cluster/workers/gathered-metrics.js'
 import type { Handlers, LinkError } from '../../cluster/workers/link.js'
 import type { ParentServes, WorkerFarewell, WorkerReport } from '../../cluster/workers/messages.js'
-import { RequestsInFlight } from '../../cluster/workers/shared-limits.js'
 import { Supervisor } from '../../cluster/workers/supervisor.js'
 import { passingOn } from '../../cluster/workers/worker-peers.js'
 import type { WorkerProcess } from '../../cluster/workers/worker-process.js'
@@ -115,7 +114,6 @@ class Parent {
   readonly #supervisor: Supervisor
   readonly #shutdown: Shutdown
   readonly #reports = new Map<number, WorkerReport & { readonly at: number }>()
-  readonly #inFlight = new RequestsInFlight()
   readonly #startedAt = performance.now()
   readonly #refusals = new Refusals(clock)
   readonly #lines = new RecentLines(clock)
@@ -154,7 +152,6 @@ class Parent {
       },
       onEnded: number => {
         this.#supervisor.tellAll(link => link.tell('gone', number))
-        this.#inFlight.gone(number)
         this.#recordsOfEnded(number)
         this.#reports.delete(number)
         void this.#gathered.ended(number)
@@ -242,26 +239,27 @@ class Parent {
   }
 
   #tellReload(number: number): void {
-    this.#supervisor.workers[number - 1]?.link?.tell('reload', configOfWorker(this.#config, number))
+    const { workers } = this.#supervisor
+    workers[number - 1]?.link?.tell('reload', configOfWorker(this.#config, number, workers.length))
   }
 
   #orderFor(number: number): WorkerOrder {
     const { logStyle, drainMs, umask } = this.#deps
+    const count = this.#supervisor.workers.length
     const place = {
       number,
-      count: this.#supervisor.workers.length,
+      count,
       walRoot: this.#config.wal.directory,
       receiptSecret: this.#receiptSecret,
       embeddedBootstrap: this.#embeddedBootstrap
     }
-    return { config: configOfWorker(this.#config, number), place, log: logStyle, drainMs, umask }
+    return { config: configOfWorker(this.#config, number, count), place, log: logStyle, drainMs, umask }
   }
 
   /** Handlers of a worker's messages; {@link Supervisor} handles the hello. */
   #handlersOf(number: number): Handlers<ParentServes, 'hello'> {
     const supervisor = this.#supervisor
     return {
-      ...this.#inFlight.handlersOf(number),
       ...passingOn(
         number,
         to => supervisor.workers[to - 1]?.link,
@@ -280,7 +278,7 @@ class Parent {
   async #openManagement(): Promise<{ security: ListenerSecurity; url: string | undefined }> {
     const { log } = this.#deps
     const { http, management } = this.#config
-    const security = await openListenerSecurity(this.#config, this.#metrics, log, undefined, this.#refusals)
+    const security = await openListenerSecurity(this.#config, this.#metrics, log, this.#refusals)
     this.#shutdown.add('closing the listeners', async () => security.close())
     const port = await openManagementPort({
       http,

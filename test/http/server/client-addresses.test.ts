@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type AddressesElsewhere, type AddressUse, ClientAddresses } from '../../../src/http/server/client-addresses.js'
+import { ClientAddresses } from '../../../src/http/server/client-addresses.js'
 import { routableUrl } from '../../../src/http/server/server.js'
 
 describe('addresses of clients', () => {
@@ -80,65 +80,6 @@ describe('addresses of clients', () => {
       expect(addresses.hasTooManyConnections(use)).to.equal(false)
       expect(addresses.requestRefusal(use)).to.equal(undefined)
       expect(addresses.bodyRefusal(use, 1_000)).to.equal(undefined)
-    }
-  })
-})
-
-describe('addresses of clients of several processes', () => {
-  /** What the other processes hold, and whether they were told of this one. */
-  class Elsewhere implements AddressesElsewhere {
-    readonly held = { connections: 0, bodyBytes: 0, requests: 0 }
-    uses: (() => Iterable<AddressUse>) | undefined
-    of(key: string): Omit<AddressUse, 'key'> {
-      return key === '10.0.0.1' ? this.held : { connections: 0, bodyBytes: 0, requests: 0 }
-    }
-    follow(uses: () => Iterable<AddressUse>): void {
-      this.uses = uses
-    }
-  }
-
-  it('may hold as much in all of them together as the limits say', () => {
-    const elsewhere = new Elsewhere()
-    const limits = { maxConnections: 3, maxRequestsInFlight: 3, maxBodiesInFlightBytes: 100 }
-    const addresses = new ClientAddresses(limits, elsewhere)
-    const use = addresses.enter('10.0.0.1')
-    use.requests = 1
-    use.bodyBytes = 40
-    const refusals = (): boolean[] => [
-      addresses.hasTooManyConnections(use),
-      addresses.requestRefusal(use) !== undefined,
-      addresses.bodyRefusal(use, 10) !== undefined
-    ]
-    Object.assign(elsewhere.held, { connections: 2, requests: 2, bodyBytes: 50 })
-    expect(refusals()).to.deep.equal([false, false, false])
-    Object.assign(elsewhere.held, { connections: 3, requests: 3, bodyBytes: 51 })
-    expect(refusals()).to.deep.equal([true, true, true])
-    expect(addresses.bodyRefusal(use, 10)!.message).to.contain('91 bytes')
-    const other = addresses.enter('10.0.0.2')
-    expect(addresses.hasTooManyConnections(other)).to.equal(false)
-  })
-
-  it('are told to the others with what they hold here, as it is when they ask', () => {
-    const elsewhere = new Elsewhere()
-    const addresses = new ClientAddresses({ maxRequestsInFlight: 1 }, elsewhere)
-    expect([...elsewhere.uses!()]).to.deep.equal([])
-    const use = addresses.enter('10.0.0.1')
-    use.requests = 2
-    expect([...elsewhere.uses!()]).to.deep.equal([{ key: '10.0.0.1', connections: 1, bodyBytes: 0, requests: 2 }])
-    addresses.leave(use)
-    expect([...elsewhere.uses!()]).to.deep.equal([])
-  })
-
-  it('are kept to itself by a process without any limit, and told by one with a single one', () => {
-    for (const [limits, isTold] of [
-      [{}, false],
-      [{ maxConnections: undefined, maxRequestsInFlight: undefined }, false],
-      [{ maxConnections: 1 }, true],
-      [{ maxBodiesInFlightBytes: 1, maxConnections: undefined }, true]
-    ] as const) {
-      const elsewhere = new Elsewhere()
-      new ClientAddresses(limits, elsewhere).enter('10.0.0.1')
-      expect(elsewhere.uses !== undefined, JSON.stringify(limits)).to.equal(isTold)
     }
   })
 })

@@ -1,0 +1,27 @@
+import { expect } from 'chai'
+import { configOfWorker } from '../../../src/server/app/worker-order.js'
+import { configOf, TestFolder } from '../../support/access.js'
+
+describe('the configuration of a worker', () => {
+  it('has the share of one worker of each limit of clients, rounded up, and all other limits whole', () => {
+    const folder = new TestFolder()
+    const limits = { recordsPerSecond: 100, bytesPerSecond: 7, maxRequestsInFlight: 1 }
+    const whole = configOf(folder, {
+      http: { perAddress: { maxConnections: 10 } },
+      quotas: {
+        perPrincipal: limits,
+        perAddress: { recordsPerSecond: 9 },
+        principals: [{ principal: '7', ...limits }]
+      }
+    })
+    folder.remove()
+    const share = { recordsPerSecond: 34, bytesPerSecond: 3, maxRequestsInFlight: 1 }
+    const { http, quotas } = configOfWorker(whole, 2, 3)
+    expect(quotas).to.deep.equal({
+      perPrincipal: share,
+      perAddress: { recordsPerSecond: 3 },
+      principals: [{ principal: '7', ...share }]
+    })
+    expect(http).to.deep.equal({ ...whole.http, perAddress: { ...whole.http.perAddress, maxConnections: 4 } })
+  })
+})
