@@ -14,7 +14,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   core: 4_300,
   'embedded-broker': 8_250,
   gateway: 2_150,
-  http: 16_690,
+  http: 16_787,
   kafka: 6_000,
   producer: 18_690,
   router: 10_780,

@@ -105,10 +105,6 @@ const IS_ESCAPED = /^[^?#]*%/
 /** A pattern such as `/arion/sync/:topic`, without values; `undefined`: the path is none of the API's. */
 type NameOf = (request: FastifyRequest) => string | undefined
 
-interface Named {
-  readonly routeNameOf?: NameOf
-}
-
 /**
  * For an API that finds routes by itself: names them for the logs, where Fastify knows a wildcard only, or none. `nameOf`
  * is called when a line is written.
@@ -132,7 +128,7 @@ export interface NamedRoute {
 /** The route of a request as the logs name it. */
 export const routeNameOf = (request: FastifyRequest): string | undefined => {
   const { url, config } = request.routeOptions
-  return (request as Named).routeNameOf?.(request) ?? (config as NamedRoute | undefined)?.routeName ?? url
+  return (request as { routeNameOf?: NameOf }).routeNameOf?.(request) ?? (config as NamedRoute | undefined)?.routeName ?? url
 }
 
 /**
