@@ -128,7 +128,9 @@ export interface NamedRoute {
 /** The route of a request as the logs name it. */
 export const routeNameOf = (request: FastifyRequest): string | undefined => {
   const { url, config } = request.routeOptions
-  return (request as { routeNameOf?: NameOf }).routeNameOf?.(request) ?? (config as NamedRoute | undefined)?.routeName ?? url
+  return (
+    (request as { routeNameOf?: NameOf }).routeNameOf?.(request) ?? (config as NamedRoute | undefined)?.routeName ?? url
+  )
 }
 
 /**
