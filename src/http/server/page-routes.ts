@@ -8,8 +8,7 @@ import type { RequestAccess } from '../access/request-access.js'
 import { isOfThisMachine } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
 import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
-import { statusSchema } from '../status/status.js'
-import type { StatusSource } from '../status/status-source.js'
+import { type StatusSource, statusSchema } from '../status/status.js'
 import { answerRefusal } from './access-hooks.js'
 
 export const PAGE_PATH = '/'
@@ -89,7 +88,7 @@ export const pageOperations: readonly Operation[] = [
 /** `GET /status.json` of the management port. It needs the permission `management`, as `/metrics` does. */
 export function addStatusRoute(app: FastifyInstance, source: StatusSource): void {
   app.get(STATUS_PATH, async (_, reply) => {
-    const status = await source.status()
+    const status = await source()
     return reply.headers(FOUND_HEADERS).type('application/json; charset=utf-8').send(JSON.stringify(status))
   })
 }

@@ -1,4 +1,5 @@
 import {
+  type ClusterRow,
   type FailureRow,
   type GroupRow,
   type LagRow,
@@ -20,12 +21,23 @@ const BROKER_STATES: readonly string[] = ['up', 'gone', 'down']
 const STATE_WEIGHT = 2 ** 44
 
 /** How far in front a topic stands: in trouble first, then those where most waits. */
-export const weightOfTopic = (topic: Pick<TopicRow, 'state'> & { bytes: number; loggedRecords: number }): number =>
-  TOPIC_STATES.indexOf(topic.state) * STATE_WEIGHT + topic.bytes + topic.loggedRecords
+export const weightOfTopic = (state: TopicRow['state'], bytes = 0, loggedRecords = 0): number =>
+  TOPIC_STATES.indexOf(state) * STATE_WEIGHT + bytes + loggedRecords
 
 /** How far in front a group stands. */
 export const weightOfGroup = ({ refusal, waiting, pending }: GroupRow): number =>
   (refusal === undefined ? 0 : STATE_WEIGHT) + waiting + pending
+
+interface Rows<Row> {
+  total: number
+  rows: Row[]
+}
+
+/** The rows with the greatest weight, the greatest first; equal ones stay in their order. */
+export function worst<Row>(all: readonly Row[], weightOf: (row: Row) => number, total = all.length): Rows<Row> {
+  const weighed = all.map(row => ({ row, weight: weightOf(row) })).sort((one, other) => other.weight - one.weight)
+  return { total, rows: weighed.slice(0, MAX_ROWS).map(({ row }) => row) }
+}
 
 /** Makes the status of one gateway of those of its processes, with a limit of rows. */
 export function mergeParts(parts: readonly StatusPart[]): StatusPart {
@@ -33,11 +45,13 @@ export function mergeParts(parts: readonly StatusPart[]): StatusPart {
   const { topics, groups, lag } = whole
   return {
     ...whole,
-    topics: cut(topics, ({ state, memory: { bytes }, log }) =>
-      weightOfTopic({ state, bytes, loggedRecords: log?.records ?? 0 })
+    topics: worst(
+      topics.rows,
+      ({ state, memory, log }) => weightOfTopic(state, memory.bytes, log?.records),
+      topics.total
     ),
-    groups: cut(groups, weightOfGroup),
-    lag: lag && cut(lag, ({ lag: records = 0 }) => records),
+    groups: worst(groups.rows, weightOfGroup, groups.total),
+    lag: lag && worst(lag.rows, ({ lag: records = 0 }) => records, lag.total),
     refusals: latestOf(whole.refusals, MAX_ROWS),
     failures: latestOf(whole.failures, MAX_ROWS),
     losses: latestOf(whole.losses, MAX_ROWS),
@@ -115,8 +129,6 @@ const mergeGroup = (one: GroupRow, other: GroupRow): GroupRow => ({
   topics: [...new Set([...one.topics, ...other.topics])].slice(0, MAX_ROWS)
 })
 
-type ClusterRow = StatusPart['clusters'][number]
-
 const mergeCluster = (one: ClusterRow, other: ClusterRow): ClusterRow => ({
   ...(one.isReady ? other : one),
   brokers: mergeEach(
@@ -129,11 +141,6 @@ const mergeCluster = (one: ClusterRow, other: ClusterRow): ClusterRow => ({
 const keyOfLag = ({ cluster, group, topic = '' }: LagRow): string => `${cluster}/${group}/${topic}`
 const keyOfLoss = ({ cluster, api, topic, reason }: LossRow): string => `${cluster} ${api} ${topic} ${reason}`
 const laterLag = (one: LagRow, other: LagRow): LagRow => ((one.asOf ?? '') >= (other.asOf ?? '') ? one : other)
-
-interface Rows<Row> {
-  total: number
-  rows: Row[]
-}
 
 /** The number of rows that several processes leave out is not known exactly: the same topic may be left out by each. */
 function mergeRows<Row>(
@@ -163,37 +170,3 @@ function mergeEach<Row>(
 
 const latestOf = <Row extends { readonly lastAgoMs: number }>(rows: readonly Row[], most: number): Row[] =>
   [...rows].sort((one, other) => one.lastAgoMs - other.lastAgoMs).slice(0, most)
-
-const cut = <Row>({ total, rows }: Rows<Row>, weightOf: (row: Row) => number): Rows<Row> => ({
-  total,
-  rows: [...rows].sort((one, other) => weightOf(other) - weightOf(one)).slice(0, MAX_ROWS)
-})
-
-/** Keeps the rows with the greatest weight, and counts all of them. */
-export class TopRows<Row> {
-  readonly #weightOf: (row: Row) => number
-  readonly #max: number
-  readonly #kept: { readonly row: Row; readonly weight: number }[] = []
-  total = 0
-
-  constructor(weightOf: (row: Row) => number, max: number) {
-    this.#weightOf = weightOf
-    this.#max = max
-  }
-
-  add(row: Row): void {
-    this.total++
-    const weight = this.#weightOf(row)
-    if (this.#kept.length >= this.#max && weight <= this.#kept[this.#max - 1]!.weight) return
-    // Behind the last row that weighs as much: equal rows stay in their order.
-    let at = this.#kept.length
-    while (at > 0 && this.#kept[at - 1]!.weight < weight) at--
-    this.#kept.splice(at, 0, { row, weight })
-    this.#kept.length = Math.min(this.#kept.length, this.#max)
-  }
-
-  /** The greatest first. */
-  get rows(): Row[] {
-    return this.#kept.map(({ row }) => row)
-  }
-}

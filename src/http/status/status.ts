@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { MonotonicClock } from '../../core/model.js'
 
 /** The number of the format. A field may be added without a new number; none is removed or changes its meaning. */
 export const STATUS_VERSION = 1
@@ -6,77 +7,57 @@ export const STATUS_VERSION = 1
 /** Rows of each kind that are listed at most, the worst first. The rest is counted. */
 export const MAX_ROWS = 50
 
-const count = z.int().nonnegative()
-const milliseconds = z.number().nonnegative()
-const bytes = z.number().nonnegative()
-
-const refusal = z.object({ code: z.string(), message: z.string() })
+const text = z.string()
+const maybe = text.optional()
+const int = z.int()
+const count = int.nonnegative()
+/** Milliseconds, bytes and seconds. */
+const amount = z.number().nonnegative()
+const number = z.number()
+const share = number.optional()
+const instant = z.iso.datetime()
 
 const trouble = z
-  .object({
-    severity: z
-      .enum(['bad', 'warning'])
-      .describe('`bad`: requests fail or records do not flow; `warning`: soon, or in part'),
-    kind: z.string().describe('The kind of trouble, as `noLeader`; docs/status.md lists all'),
-    subject: z.string().describe('What is in trouble: `topic orders`, `broker 3`'),
-    cause: z.string(),
-    next: z.string().describe('What to do next'),
-    see: z.string().describe('The setting or the page of the documentation that belongs to it')
-  })
-  .describe('One trouble, with its cause and the next step')
+  .object({ severity: z.enum(['bad', 'warning']), kind: text, subject: text, cause: text, next: text, see: text })
+  .describe('`bad`: requests fail or records do not flow; `warning`: soon, or in part. docs/status.md lists the kinds')
 
 const broker = z.object({
-  nodeId: z.int(),
-  address: z.string(),
+  nodeId: int,
+  address: text,
   state: z.enum(['up', 'down', 'gone']).describe('`gone`: Kafka has not named it since, but did within the last hour'),
-  forMs: milliseconds.describe('How long it has been down or gone'),
-  lastError: z.string().optional()
+  forMs: amount.describe('How long it has been down or gone'),
+  lastError: maybe
 })
-
-const cluster = z.object({
-  name: z.string(),
-  isReady: z.boolean().describe('A broker answers'),
-  away: z.string().optional().describe('Why no broker answers'),
-  brokers: z.array(broker)
-})
+const cluster = z.object({ name: text, isReady: z.boolean(), away: maybe, brokers: z.array(broker) })
 
 const partition = z.object({
-  partition: z.int(),
-  state: z.string(),
+  partition: int,
+  state: text,
   attempts: count.describe('How often its oldest batch was tried'),
-  error: z.string().optional().describe("Kafka's name of the error, or `noLeader`, `brokerUnreachable`, `unanswered`"),
-  message: z.string().optional(),
-  leader: z.int().optional().describe('The broker that leads it, as far as known; -1: none does')
-})
-
-const waiting = z.object({
-  records: count,
-  bytes,
-  oldestAgeMs: milliseconds
+  error: maybe.describe("Kafka's name of the error, or `noLeader`, `brokerUnreachable`, `unanswered`"),
+  message: maybe,
+  leader: int.optional().describe('The broker that leads it, as far as known; -1: none does')
 })
 
 const topic = z.object({
-  cluster: z.string(),
-  topic: z.string(),
+  cluster: text,
+  topic: text,
   state: z.enum(['idle', 'flowing', 'stuck', 'lookingUp', 'missing', 'refused']),
-  memory: waiting.describe('Records in memory'),
-  log: z
-    .object({ records: count, bytesInMemory: bytes })
-    .optional()
-    .describe('Records of the durable log, and the part of them that was read into memory'),
+  memory: z.object({ records: count, bytes: amount, oldestAgeMs: amount }),
+  log: z.object({ records: count, bytesInMemory: amount }).optional().describe('Records of the durable log'),
   partitions: count,
   troubledPartitions: count,
   troubled: z.array(partition).describe('Some of the troubled partitions'),
-  refusal: refusal.optional().describe('The last refusal by brokers, where it still counts')
+  refusal: z.object({ code: text, message: text }).optional().describe('The last one, where it still counts')
 })
 
 const durableLog = z.object({
   state: z.enum(['unused', 'ok', 'full', 'failed', 'closed']),
-  why: z.string().optional(),
-  limitBytes: bytes,
-  sizeBytes: bytes,
+  why: maybe,
+  limitBytes: amount,
+  sizeBytes: amount,
   records: count,
-  oldestAgeMs: milliseconds,
+  oldestAgeMs: amount,
   deadLetters: count,
   damagedRecords: count,
   quarantinedSegments: count,
@@ -85,128 +66,102 @@ const durableLog = z.object({
 })
 
 const group = z.object({
-  cluster: z.string(),
-  group: z.string(),
-  topics: z.array(z.string()),
+  cluster: text,
+  group: text,
+  topics: z.array(text),
   partitions: count,
   waiting: count.describe('Requests that wait for messages'),
   pending: count.describe('Messages that are offered and not acknowledged'),
-  refusal: z.object({ topic: z.string().optional(), message: z.string() }).optional()
+  refusal: z.object({ topic: maybe, message: text }).optional()
 })
 
 const lagOfGroup = z.object({
-  cluster: z.string(),
-  group: z.string(),
-  topic: z.string().optional().describe('Absent: the row is about the group as a whole'),
+  cluster: text,
+  group: text,
+  topic: maybe.describe('Absent: the row is about the group as a whole'),
   lag: count.optional().describe('Records after the committed offsets of all partitions; absent: it is not known'),
   uncommitted: count.describe('Partitions without a committed offset, whose records do not count'),
-  asOf: z.iso.datetime().optional().describe('When Kafka answered; absent: it has not yet'),
-  problem: z.string().optional().describe('Why the lag is not known, or is that of an earlier time'),
-  failure: z
-    .enum(['refused', 'tooLarge', 'noAnswer'])
-    .optional()
-    .describe('Why the last question had no answer: `lag` and `asOf` are those of an earlier one')
+  asOf: instant.optional().describe('When Kafka answered; absent: it has not yet'),
+  problem: maybe.describe('Why the lag is not known, or is that of an earlier time'),
+  failure: z.enum(['refused', 'tooLarge', 'noAnswer']).optional().describe('Why the last question had no answer')
 })
 
 const worker = z.object({
-  number: z.int(),
+  number: int,
   isUp: z.boolean(),
   restarts: count,
-  lastEnd: z.object({ how: z.string(), agoMs: milliseconds }).optional().describe('How it ended last'),
-  eventLoopDelayMs: milliseconds.optional().describe('Absent: it is not watched, because no requests come'),
-  maxEventLoopDelayMs: milliseconds.optional().describe('`advanced.http.maxEventLoopDelayMs`; 0: no limit'),
-  eventLoopUse: z
-    .number()
-    .optional()
-    .describe('Share of the time since the last look in which the event loop was busy'),
-  refusedShare: z.number().optional().describe('Share of requests that is refused because the event loop is late'),
-  heapShare: z.number().optional(),
-  maxHeapShare: z.number().optional(),
+  lastEnd: z.object({ how: text, agoMs: amount }).optional(),
+  eventLoopDelayMs: amount.optional().describe('Absent: it is not watched, because no requests come'),
+  maxEventLoopDelayMs: amount.optional().describe('`advanced.http.maxEventLoopDelayMs`; 0: no limit'),
+  eventLoopUse: share.describe('Share of the time since the last look in which the event loop was busy'),
+  refusedShare: share.describe('Share of requests that is refused because the event loop is late'),
+  heapShare: share,
+  maxHeapShare: share,
   isHeapFull: z.boolean().optional()
 })
 
-const certificate = z.object({
-  of: z.string().describe('The section of the settings: `http.tls`'),
-  subject: z.string(),
-  validTo: z.iso.datetime(),
-  remainingMs: z.number().describe('Negative: it has ended')
-})
+const certificate = z.object({ of: text, subject: text, validTo: instant, remainingMs: number })
 
+/** What was refused or failed, since the start and as of the last seconds. */
+const counted = { count, perSecond: number, lastAgoMs: amount }
 const refused = z.object({
-  reason: z.string().describe('A code of docs/errors.md'),
-  setting: z.string().optional().describe('The setting that the error names'),
-  what: z
-    .enum(['requests', 'records'])
-    .describe('What `count` counts: requests that were refused before their bodies were used, or single records'),
-  count,
-  perSecond: z.number().describe('As of the last seconds'),
-  lastAgoMs: milliseconds,
-  message: z.string()
+  reason: text.describe('A code of docs/errors.md'),
+  setting: maybe.describe('The setting that the error names'),
+  what: z.enum(['requests', 'records']).describe('The unit of `count`'),
+  ...counted,
+  message: text
 })
-
 const failure = z
-  .object({
-    api: z.string(),
-    status: z.int(),
-    reason: z.string().describe('A code of docs/errors.md; `unknown`: the API has noted none'),
-    count,
-    perSecond: z.number().describe('As of the last seconds'),
-    lastAgoMs: milliseconds
-  })
-  .describe('Requests that were answered 5xx')
-
-const loss = z
-  .object({
-    cluster: z.string(),
-    api: z.string().describe('The API that had accepted the records'),
-    topic: z.string().optional().describe('Absent: several topics'),
-    reason: z.string().describe('A code of docs/errors.md'),
-    message: z.string(),
-    records: count,
-    perSecond: z.number().describe('As of the last seconds'),
-    firstAgoMs: milliseconds,
-    lastAgoMs: milliseconds
-  })
-  .describe('Accepted records that are lost')
-
-const sum = z.object({ count, seconds: z.number() }).describe('Since the start, so that readers take differences')
-
+  .object({ api: text, status: int, reason: text, ...counted })
+  .describe('Requests that were answered 5xx. `reason` is a code of docs/errors.md, or `unknown`')
+const loss = z.object({
+  cluster: text,
+  api: text.describe('The API that had accepted the records'),
+  topic: maybe.describe('Absent: several topics'),
+  reason: text.describe('A code of docs/errors.md'),
+  message: text,
+  records: count,
+  perSecond: number,
+  firstAgoMs: amount,
+  lastAgoMs: amount
+})
 const logLine = z.object({
   level: z.enum(['warn', 'error']),
-  message: z.string(),
+  message: text,
   count,
-  lastAgoMs: milliseconds,
-  topic: z.string().optional(),
-  group: z.string().optional(),
-  worker: z.int().optional()
+  lastAgoMs: amount,
+  topic: maybe,
+  group: maybe,
+  worker: int.optional()
 })
 
+const sum = z.object({ count, seconds: number })
 const rowsOf = <Row extends z.ZodType>(row: Row) =>
   z.object({ total: count.describe('Of which rows are the worst'), rows: z.array(row) })
 
 /** What `GET /status.json` of the management port answers. */
 export const statusSchema = z.object({
   version: z.literal(STATUS_VERSION),
-  at: z.iso.datetime(),
+  at: instant,
   gateway: z.object({
-    version: z.string(),
+    version: text,
     broker: z.enum(['embedded', 'kafka']),
-    uptimeSeconds: z.number(),
+    uptimeSeconds: number,
     isReady: z.boolean(),
-    reasons: z.array(z.string()),
-    warnings: z.array(z.string()),
-    silentWorkers: z.array(z.int()).describe('Workers that did not answer in time: their numbers are missing below')
+    reasons: z.array(text),
+    warnings: z.array(text),
+    silentWorkers: z.array(int).describe('Workers that did not answer in time: their numbers are missing below')
   }),
   trouble: z.array(trouble).describe('Worst first; empty: all is well'),
   workers: z.array(worker),
   clusters: z.array(cluster),
   memory: z.object({
     records: count,
-    bytes,
-    limitBytes: bytes.describe('`delivery.maxBytes` of all workers and clusters'),
-    stuckBytes: bytes,
-    oldestAgeMs: milliseconds,
-    timeoutMs: milliseconds.describe('`delivery.timeoutMs`: how long records in memory wait for Kafka at most'),
+    bytes: amount,
+    limitBytes: amount.describe('`delivery.maxBytes` of all workers and clusters'),
+    stuckBytes: amount,
+    oldestAgeMs: amount,
+    timeoutMs: amount.describe('`delivery.timeoutMs`'),
     delivered: count,
     failed: count,
     lost: count.describe('Accepted records that are lost')
@@ -216,19 +171,15 @@ export const statusSchema = z.object({
   groups: rowsOf(group),
   lag: rowsOf(lagOfGroup).optional().describe('Absent: Kafka is not asked for the lag of groups'),
   certificates: z.array(certificate),
-  requests: z.object({
-    total: count,
-    failed: count.describe('Answered 5xx'),
-    refused: count.describe('Answered 401, 403, 413, 429 or 503'),
-    inFlight: count,
-    connections: count
-  }),
+  requests: z
+    .object({ total: count, failed: count, refused: count, inFlight: count, connections: count })
+    .describe('`failed`: answered 5xx; `refused`: answered 401, 403, 413, 429 or 503'),
   way: z
     .object({ request: sum, body: sum, admission: sum, capacity: sum, partition: sum, router: sum, broker: sum })
-    .describe('Where the time of a record goes'),
+    .describe('Where the time of a record goes, since the start, so that readers take differences'),
   refusals: z.array(refused),
   failures: z.array(failure).describe('The latest first'),
-  losses: z.array(loss).describe('The latest first'),
+  losses: z.array(loss).describe('Accepted records that are lost; the latest first'),
   lines: z.array(logLine).describe('The last warnings and errors of the log, the newest first')
 })
 
@@ -249,28 +200,19 @@ export type LineRow = z.output<typeof logLine>
 /** The status of one process. Several become one by {@link mergeParts}. */
 export type StatusPart = Omit<Status, 'version' | 'at' | 'gateway' | 'trouble'>
 
+const noRows = { workers: [], clusters: [], certificates: [], refusals: [], failures: [], losses: [], lines: [] }
 const none = { total: 0, rows: [] }
 const never = { count: 0, seconds: 0 }
 const noRecords = { records: 0, limitBytes: 0, oldestAgeMs: 0 }
+const noDamage = { deadLetters: 0, damagedRecords: 0, quarantinedSegments: 0, setAsideRecords: 0, damagedFiles: 0 }
 
 /** The status of a process that has nothing. */
 export const NOTHING: StatusPart = {
-  workers: [],
-  clusters: [],
+  ...noRows,
   memory: { ...noRecords, bytes: 0, stuckBytes: 0, timeoutMs: 0, delivered: 0, failed: 0, lost: 0 },
-  log: {
-    state: 'unused',
-    ...noRecords,
-    sizeBytes: 0,
-    deadLetters: 0,
-    damagedRecords: 0,
-    quarantinedSegments: 0,
-    setAsideRecords: 0,
-    damagedFiles: 0
-  },
+  log: { state: 'unused', ...noRecords, sizeBytes: 0, ...noDamage },
   topics: none,
   groups: none,
-  certificates: [],
   requests: { total: 0, failed: 0, refused: 0, inFlight: 0, connections: 0 },
   way: {
     request: never,
@@ -280,9 +222,28 @@ export const NOTHING: StatusPart = {
     partition: never,
     router: never,
     broker: never
-  },
-  refusals: [],
-  failures: [],
-  losses: [],
-  lines: []
+  }
+}
+
+/** Gives the status of the whole gateway. */
+export type StatusSource = () => Promise<Status>
+
+/** An answer is given to all who ask within this time, so that many readers cost as much as one. */
+const SHARED_FOR_MS = 500
+
+/** Reads the status when it is asked for, one look for all who ask at the same time. */
+export function sharedStatus(read: StatusSource, clock: MonotonicClock): StatusSource {
+  let reading: Promise<Status> | undefined
+  let readAt = Number.NEGATIVE_INFINITY
+  return () => {
+    if (reading !== undefined && clock() - readAt <= SHARED_FOR_MS) return reading
+    readAt = clock()
+    const own = read()
+    reading = own
+    // A failure is not shared with those who ask later.
+    own.catch(() => {
+      if (reading === own) reading = undefined
+    })
+    return own
+  }
 }

@@ -12,19 +12,19 @@ import { type CertificateView, viewOf } from '../../http/server/certificates.js'
 import type { LoadShedder } from '../../http/server/load-shedder.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import type { PageSource } from '../../http/server/page-routes.js'
-import { TopRows, weightOfGroup, weightOfTopic } from '../../http/status/merge.js'
+import { weightOfGroup, weightOfTopic, worst } from '../../http/status/merge.js'
 import { type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
 import {
   type CertificateRow,
   type GroupRow,
-  type LagRow,
-  MAX_ROWS,
   NOTHING,
+  STATUS_VERSION,
   type Status,
   type StatusPart,
+  sharedStatus,
   type TopicRow
 } from '../../http/status/status.js'
-import { SharedStatus, statusOf } from '../../http/status/status-source.js'
+import { troubleOf } from '../../http/status/trouble.js'
 import type { LogView } from '../../producer/disk/durable-queue.js'
 import type { TopicView } from '../../producer/memory/topic-view.js'
 import { readPage } from '../config/page-file.js'
@@ -116,24 +116,24 @@ export class ProcessStatusReader {
   }
 
   async #groups(): Promise<Status['groups']> {
-    const top = new TopRows<GroupRow>(weightOfGroup, MAX_ROWS)
+    const rows: GroupRow[] = []
     for (const { name: cluster, groups } of this.#deps.clusters) {
       await inPortions(groups.views(), this.#deps.clock, ({ topics, refusal, ...rest }) => {
-        const { topic, message } = refusal ?? {}
-        const why = message === undefined ? undefined : { topic, message }
-        top.add({ cluster, ...rest, topics: topics.slice(0, MAX_TOPICS_OF_GROUP), refusal: why })
+        const why = refusal && { topic: refusal.topic, message: refusal.message }
+        rows.push({ cluster, ...rest, topics: topics.slice(0, MAX_TOPICS_OF_GROUP), refusal: why })
       })
     }
-    return { total: top.total, rows: top.rows }
+    return worst(rows, weightOfGroup)
   }
 
   #lag(): StatusPart['lag'] {
     const source = this.#deps.lag()
     if (source?.everyMs === undefined) return undefined
-    const top = new TopRows<LagRow>(({ lag, problem }) => lag ?? (problem === undefined ? 0 : 1), MAX_ROWS)
-    for (const { trouble: problem, asOf, partitions: _, ...rest } of source.lagOf())
-      top.add({ ...rest, problem, asOf: asOf === undefined ? undefined : new Date(asOf).toISOString() })
-    return { total: top.total, rows: top.rows }
+    const { total, rows } = worst(source.lagOf(), ({ lag, trouble }) => lag ?? (trouble === undefined ? 0 : 1))
+    const named = rows.map(({ trouble: problem, asOf, partitions: _, ...rest }) => {
+      return { ...rest, problem, asOf: asOf === undefined ? undefined : new Date(asOf).toISOString() }
+    })
+    return { total, rows: named }
   }
 
   #fromMetrics(): Pick<StatusPart, 'requests' | 'way'> {
@@ -243,16 +243,13 @@ interface Candidate {
   readonly logged: LoggedTopic | undefined
 }
 
-const weightOf = ({ memory, logged }: Candidate): number =>
-  weightOfTopic({ state: stateOf(memory, logged), bytes: memory?.bytes ?? 0, loggedRecords: logged?.records ?? 0 })
-
 /** The topics of a process where records wait or do not flow, the worst first, and the age of the oldest record. */
 async function waitingTopics(
   clusters: readonly KafkaCluster[],
   backlog: LogView['backlog'],
   clock: MonotonicClock
 ): Promise<{ readonly topics: Status['topics']; readonly oldestAgeMs: number }> {
-  const top = new TopRows<Candidate>(weightOf, MAX_ROWS)
+  const found: Candidate[] = []
   let oldestAgeMs = 0
   for (const cluster of clusters) {
     const durable = await durableTopics(cluster, backlog, clock)
@@ -261,11 +258,14 @@ async function waitingTopics(
       const logged = durable.get(memory.topic)
       durable.delete(memory.topic)
       oldestAgeMs = Math.max(oldestAgeMs, memory.oldestAgeMs)
-      if (memory.state !== 'idle' || logged !== undefined) top.add({ cluster, memory, logged })
+      if (memory.state !== 'idle' || logged !== undefined) found.push({ cluster, memory, logged })
     })
-    await inPortions(durable.values(), clock, logged => top.add({ cluster, memory: undefined, logged }))
+    for (const logged of durable.values()) found.push({ cluster, memory: undefined, logged })
   }
-  return { topics: { total: top.total, rows: top.rows.map(toTopicRow) }, oldestAgeMs }
+  const { total, rows } = worst(found, ({ memory, logged }) =>
+    weightOfTopic(stateOf(memory, logged), memory?.bytes, logged?.records)
+  )
+  return { topics: { total, rows: rows.map(toTopicRow) }, oldestAgeMs }
 }
 
 /** A topic of the durable log: what is in memory of it, and how many records wait on disk. */
@@ -336,27 +336,26 @@ export function servedStatus(
   read: () => Promise<{ readonly whole: StatusPart; readonly silentWorkers?: number[] }>,
   findRecord: PageSource['findRecord']
 ): ProcessStatus {
-  const source = new SharedStatus(
-    async () => {
-      const { whole, silentWorkers = [] } = await read()
-      const reasons = [...facts.unreadyReasons()]
-      const gateway = {
-        version: facts.version,
-        broker: facts.brokerMode,
-        uptimeSeconds: facts.uptimeSeconds(),
-        isReady: reasons.length === 0,
-        reasons,
-        warnings: [...facts.warnings()],
-        silentWorkers
-      }
-      return statusOf(gateway, whole, Date.now())
-    },
-    () => performance.now()
-  )
+  const look = async (): Promise<Status> => {
+    const { whole, silentWorkers = [] } = await read()
+    const reasons = [...facts.unreadyReasons()]
+    const gateway = {
+      version: facts.version,
+      broker: facts.brokerMode,
+      uptimeSeconds: facts.uptimeSeconds(),
+      isReady: reasons.length === 0,
+      reasons,
+      warnings: [...facts.warnings()],
+      silentWorkers
+    }
+    const judged = { version: STATUS_VERSION, at: new Date().toISOString(), gateway, ...whole } as const
+    return { ...judged, trouble: troubleOf(judged) }
+  }
+  const source = sharedStatus(look, () => performance.now())
   const page = {
     html: readPage,
     findRecord: async (question: RecordQuestion, principal: string) =>
-      withCaveat(await findRecord(question, principal), question, await source.status())
+      withCaveat(await findRecord(question, principal), question, await source())
   }
   return { ...facts, source, page }
 }

@@ -146,7 +146,7 @@ describe('the page of the management port', () => {
 
   it('is served under known names only, wherever it listens; probes and Prometheus use any', async () => {
     await started.http.close()
-    const source = { status: async () => ({}) as never }
+    const source = async () => ({}) as never
     started = await startHttp({ page, source, management: { host: '0.0.0.0' }, http: { allowAnonymous: true } })
     const { port } = new URL(started.http.urls.management!)
     const get = async (path: string, host: string): Promise<string> => {

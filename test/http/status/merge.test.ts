@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { mergeParts, TopRows } from '../../../src/http/status/merge.js'
+import { mergeParts } from '../../../src/http/status/merge.js'
 import { MAX_ROWS, type StatusPart } from '../../../src/http/status/status.js'
 import { calmPart, calmTopic } from './calm.js'
 
@@ -105,14 +105,5 @@ describe('the status of several processes', () => {
     expect(merged.topics.total).to.equal(151)
     expect(merged.topics.rows).to.have.length(MAX_ROWS)
     expect(merged.topics.rows[0]!.topic).to.equal('__proto__')
-  })
-})
-
-describe('the rows with the greatest weight', () => {
-  it('are kept in order, and all are counted', () => {
-    const top = new TopRows<number>(row => row, 3)
-    for (const row of [4, 9, 1, 7, 7, 2]) top.add(row)
-    expect(top.rows).to.deep.equal([9, 7, 7])
-    expect(top.total).to.equal(6)
   })
 })

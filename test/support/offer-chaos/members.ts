@@ -1,5 +1,5 @@
 import { type Client, credentials, type ServiceError, status } from '@grpc/grpc-js'
-import { loadDefinition } from '../../../src/apis/kafka-pixy/grpc/requests.js'
+import { loadDefinition } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
 import type { ConsumerSettingsOverrides } from '../../../src/consumer/group/settings.js'
 import { PixyClient } from '../../apis/kafka-pixy/harness.js'
 import { GatewayProcess } from '../../real-kafka/gateway-process.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { SharedStatus, statusOf } from '../../../src/http/status/status-source.js'
-import { calm, calmPart } from './calm.js'
+import { type StatusSource, sharedStatus } from '../../../src/http/status/status.js'
+import { calm } from './calm.js'
 
 describe('the status that is shared', () => {
   let nowMs = 0
@@ -9,32 +9,32 @@ describe('the status that is shared', () => {
   const read = async () => {
     reads++
     if (failure !== undefined) throw failure
-    return statusOf(calm.gateway, calmPart, nowMs)
+    return { ...calm, trouble: [] }
   }
-  let status: SharedStatus
+  let status: StatusSource
   beforeEach(() => {
     nowMs = 0
     reads = 0
     failure = undefined
-    status = new SharedStatus(read, () => nowMs)
+    status = sharedStatus(read, () => nowMs)
   })
 
   it('is read once for all who ask within half a second, and anew for those who ask later', async () => {
-    const answers = await Promise.all(Array.from({ length: 10 }, () => status.status()))
+    const answers = await Promise.all(Array.from({ length: 10 }, () => status()))
     nowMs = 500
-    answers.push(await status.status())
+    answers.push(await status())
     expect([new Set(answers).size, reads]).to.deep.equal([1, 1])
     nowMs = 501
-    await status.status()
+    await status()
     expect(reads).to.equal(2)
   })
 
   it('is read anew after a failure, which those are told who asked for it', async () => {
     failure = new Error('no worker answers')
-    const told = await Promise.allSettled([status.status(), status.status()])
+    const told = await Promise.allSettled([status(), status()])
     expect(told.map(({ status: how }) => how)).to.deep.equal(['rejected', 'rejected'])
     failure = undefined
-    await status.status()
+    await status()
     expect(reads).to.equal(2)
   })
 })
