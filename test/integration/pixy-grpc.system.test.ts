@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { ConsNAckRq, ConsRs } from '../../src/apis/kafka-pixy/grpc/messages.js'
+import type { ConsNAckRq, ConsRs } from '../../src/apis/kafka-pixy/grpc/protocol.js'
 import { GrpcHarness } from '../apis/kafka-pixy/grpc-harness.js'
 import { PixyStage, QUICK_COMMITS, until } from '../support/pixy-stage.js'
 import { freshTopic } from '../support/target-cluster.js'

@@ -5,11 +5,19 @@ import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
 import { type ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
 import { ArionAnswers } from './arion-answers.js'
-import { ArionMetrics, ConnectionTimes } from './arion-metrics.js'
+import {
+  ArionMetrics,
+  ConnectionTimes,
+  diskStats,
+  KafkaStats,
+  NO_MESSAGES,
+  QueueCounts,
+  type QueueStats,
+  sumOf
+} from './arion-metrics.js'
 import { ArionEndpoint, WebsocketUpgrade } from './endpoint.js'
 import { MessageApi, MessageIds, produceOptions } from './producer.js'
 import type { ArionSettings } from './settings.js'
-import { diskStats, KafkaStats, NO_MESSAGES, QueueCounts, type QueueStats, sumOf } from './statistics.js'
 
 const ID_BYTES = 8
 const clock = (): number => performance.now()

@@ -26,9 +26,8 @@ import {
   tooLargeBody,
   UNEXPECTED
 } from './arion-answers.js'
-import type { ArionMetrics } from './arion-metrics.js'
+import type { ArionMetrics, QueueCounts } from './arion-metrics.js'
 import type { ArionSettings } from './settings.js'
-import type { QueueCounts } from './statistics.js'
 import type { Destination } from './target.js'
 
 /** Bytes for keys in addition to the largest message: as many as a request line may have. */

@@ -1,3 +1,7 @@
+import type { Offset, RecordHeader } from '../../core/model.js'
+import type { Attributes } from './attributes.js'
+import { ProblemError } from './event-answers.js'
+
 /** The content mode of an HTTP message. Source: HTTP protocol binding 1.0.2, section 3. */
 export type ContentMode = 'binary' | 'structured' | 'batch'
 
@@ -42,3 +46,68 @@ export const isJsonType = (contentType: string): boolean =>
 /** Whether data of this type is text that can stand in JSON as it is. */
 export const isTextType = (contentType: string): boolean =>
   mediaTypeOf(contentType).startsWith('text/') && isUtf8Charset(contentType)
+
+/** The header of a record for `datacontenttype`, or for the event format. */
+export const CONTENT_TYPE = 'content-type'
+/** The keys of headers for attributes begin so. */
+export const ATTRIBUTE_PREFIX = 'ce_'
+
+/**
+ * The headers of a record in binary mode.
+ *
+ *   id: 7, datacontenttype: text/plain => ce_id: 7, content-type: text/plain
+ *
+ * Source: Kafka protocol binding 1.0.2, sections 3.2.1 and 3.2.3.
+ */
+export const headersOfBinary = (attributes: Attributes): RecordHeader[] =>
+  Array.from(attributes, ([name, value]) => ({
+    key: name === 'datacontenttype' ? CONTENT_TYPE : ATTRIBUTE_PREFIX + name,
+    value: Buffer.from(value)
+  }))
+
+/** Where a record is in its topic. */
+export interface Place {
+  readonly partition: number
+  readonly offset: Offset
+}
+
+/**
+ * The places of events, in their order. Events that follow each other in a partition are one range.
+ *
+ *   0:17-19,1:4
+ */
+export function placesText(places: readonly Place[]): string {
+  const ranges: { readonly partition: number; readonly from: Offset; to: Offset }[] = []
+  for (const { partition, offset } of places) {
+    const last = ranges.at(-1)
+    if (last?.partition === partition && last.to === offset - 1) last.to = offset
+    else ranges.push({ partition, from: offset, to: offset })
+  }
+  return ranges.map(({ partition, from, to }) => `${partition}:${from === to ? from : `${from}-${to}`}`).join(',')
+}
+
+const RANGE = /^(\d{1,10}):(\d{1,16})(?:-(\d{1,16}))?$/
+
+/**
+ * Reads what {@link placesText} has written.
+ *
+ * @throws ProblemError when it is another text, or there are more than `max` places
+ */
+export function placesIn(text: string, max: number): readonly Place[] {
+  const places: Place[] = []
+  for (const range of text.split(',')) {
+    const [, partition, from, to = from] = RANGE.exec(range) ?? []
+    if (partition === undefined || !(Number(to) >= Number(from)) || Number(to) > Number.MAX_SAFE_INTEGER) {
+      throw new ProblemError(
+        400,
+        'the parameter offsets has to have the form 0:17-19,1:4: partitions and their offsets'
+      )
+    }
+    if (places.length + Number(to) - Number(from) >= max) {
+      throw new ProblemError(400, `the parameter offsets names more than ${max} events`)
+    }
+    for (let offset = Number(from); offset <= Number(to); offset++)
+      places.push({ partition: Number(partition), offset })
+  }
+  return places
+}

@@ -1,6 +1,8 @@
 import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
+import { type EndpointBase, fail, type Receive, withBytes } from '../../http/api/endpoint.js'
 import { Answers, unreadBodyHeaders } from '../../http/exchange/answers.js'
+import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Asked } from '../../http/exchange/exchange.js'
 import { problemAnswer } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
@@ -18,7 +20,7 @@ export class ProblemError extends StacklessError {
   }
 }
 
-export interface AnswerOptions {
+interface AnswerOptions {
   readonly headers?: Readonly<Record<string, string | readonly string[]>>
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
@@ -110,3 +112,31 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   protocol: 502,
   kafka: 502
 }
+
+export interface EndpointParts extends EndpointBase {
+  readonly answers: EventAnswers
+  readonly pool: BufferPool
+}
+
+/** Calls a handler, and answers what it throws. */
+export const guarded =
+  (parts: EndpointParts, receive: Receive): Receive =>
+  (exchange, params) => {
+    try {
+      receive(exchange, params)
+    } catch (error) {
+      fail(parts, exchange, error)
+    }
+  }
+
+/** More is not read of a body that means nothing. */
+const IGNORED_BYTES = 64 * 1024
+
+/** Calls a handler once the body has come, which means nothing: clients send an empty one in pieces. */
+export const afterBody =
+  (parts: EndpointParts, receive: Receive): Receive =>
+  (exchange, params) => {
+    const tooLarge = (): void =>
+      parts.answers.problem(exchange, 413, 'a request of this kind has no body', { isRead: false })
+    withBytes(parts, exchange, IGNORED_BYTES, tooLarge, () => receive(exchange, params))
+  }

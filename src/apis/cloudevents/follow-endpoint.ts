@@ -8,10 +8,8 @@ import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { ContentMode } from './content-types.js'
-import type { EndpointParts } from './endpoint-parts.js'
-import { ProblemError } from './event-answers.js'
-import { jsonOf, toEventData } from './event-output.js'
-import { Query } from './query.js'
+import { type EndpointParts, ProblemError } from './event-answers.js'
+import { eventIn, jsonOf, toEventData } from './event-output.js'
 import {
   answerEvents,
   answerFailure,
@@ -20,11 +18,11 @@ import {
   followOptionsOf,
   foundIn,
   MAX_ANSWER_BYTES,
+  Query,
   type Returned,
   STOPPING,
   wantedOf
 } from './read-request.js'
-import { eventIn } from './record-event.js'
 
 interface FollowPollOptions {
   readonly mode: ContentMode

@@ -6,22 +6,20 @@ import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { traceOf } from '../../http/exchange/trace.js'
-import { MAX_EVENTS } from './content-types.js'
-import type { EndpointParts } from './endpoint-parts.js'
-import { ProblemError } from './event-answers.js'
-import { type Place, placesIn, placesText } from './offsets.js'
-import { Query } from './query.js'
+import { MAX_EVENTS, type Place, placesIn, placesText } from './content-types.js'
+import { type EndpointParts, ProblemError } from './event-answers.js'
+import { eventIn } from './event-output.js'
 import {
   answerEvents,
   answerFailure,
   foundIn,
   MAX_ANSWER_BYTES,
+  Query,
   type Returned,
   STOPPING,
   type Wanted,
   wantedOf
 } from './read-request.js'
-import { eventIn } from './record-event.js'
 
 /** How long a request without an event so far goes on past records that are no events. */
 const SKIP_MS = 1_000

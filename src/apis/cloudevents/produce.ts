@@ -18,13 +18,19 @@ import {
 } from '../../http/api/produce-route.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { type Cause, certaintyOfKnown, type Known, problemAnswer } from '../../http/exchange/modern-answers.js'
-import { type Attributes, checkAttributes, type Report } from './attributes.js'
-import { BATCH_TYPE, type ContentMode, EVENT_TYPE, modeOf, typeOfElement } from './content-types.js'
+import { type Attributes, checkAttributes, type Report, readHeaders } from './attributes.js'
+import {
+  BATCH_TYPE,
+  CONTENT_TYPE,
+  type ContentMode,
+  EVENT_TYPE,
+  headersOfBinary,
+  modeOf,
+  typeOfElement
+} from './content-types.js'
 import { ProblemError, RETRY, statusOf } from './event-answers.js'
-import { readHeaders } from './http-headers.js'
 import { type JsonEvent, readJsonEvent } from './json-event.js'
-import { Query } from './query.js'
-import { CONTENT_TYPE, headersOfBinary } from './record-headers.js'
+import { Query } from './read-request.js'
 
 /** Defects and failures that an answer lists at most. */
 const MAX_LISTED = 20

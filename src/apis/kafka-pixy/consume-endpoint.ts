@@ -7,10 +7,20 @@ import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { traceOf } from '../../http/exchange/trace.js'
 import { type RecordJson, recordJson } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
-import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from './failure-texts.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
-import { type AckOf, ackOf, groupOf, int32, merged, numberOf, ParameterError, type Values } from './parameters.js'
-import type { PixyRequest, RouteParts } from './pixy-request.js'
+import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from './pixy-answers.js'
+import {
+  type AckOf,
+  ackOf,
+  groupOf,
+  int32,
+  merged,
+  numberOf,
+  ParameterError,
+  type PixyRequest,
+  type RouteParts,
+  type Values
+} from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 
 /** Partition in the text of an acknowledgement that names none. */

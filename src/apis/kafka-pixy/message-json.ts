@@ -1,7 +1,7 @@
 import type { KafkaRecord, RecordHeader } from '../../core/model.js'
 import type { Decoding, RecordJson } from '../../schemas/record-json.js'
 import { goString } from './go-json.js'
-import { ParameterError, type Values } from './parameters.js'
+import { ParameterError, type Values } from './pixy-request.js'
 
 /** A message, however it was read. */
 export interface PlacedRecord extends KafkaRecord {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { json, type Operation, type Parameters } from '../../http/openapi/operation.js'
-import { int32, int64, partitionList, tailStart } from './parameters.js'
+import { int32, int64, partitionList, tailStart } from './pixy-request.js'
 
 type Described = Omit<Operation, 'id'>
 

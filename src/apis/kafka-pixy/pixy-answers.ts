@@ -1,9 +1,108 @@
-import type { CastellanError } from '../../core/errors.js'
+import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type Answers, type AnswerTemplate, noteFailure } from '../../http/exchange/answers.js'
 import type { Asked } from '../../http/exchange/exchange.js'
-import { type AnyFailure, failureAnswerOf, SHUTTING_DOWN } from './failure-texts.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import { goString } from './go-json.js'
+
+/** Status and text of an error answer. */
+interface FailureAnswer {
+  readonly status: number
+  readonly text: string
+}
+
+/** A failure of any operation. */
+export interface AnyFailure extends Pick<CastellanError, 'code' | 'message'> {
+  /** Kafka's protocol error code when a broker said so. */
+  readonly errorCode?: number | undefined
+}
+
+export const SHUTTING_DOWN = 'service is shutting down'
+export const DISABLED = 'service is disabled by configuration'
+export const LONG_POLL_TIMEOUT = 'long polling timeout'
+const TOO_MANY_REQUESTS =
+  'Too many requests. Consider increasing `consumer.channel_buffer_size` (advanced.consumer.maxWaitingRequests of Castellan)'
+/** The text when offsets cannot be set, because members read for the group. */
+export const CONSUMED =
+  'the group is being consumed by other processes: offsets can be set when they have left (consumer.subscriptionTimeoutMs)'
+const NO_BROKER = 'kafka: client has run out of available brokers to talk to (Is your cluster reachable?)'
+const MESSAGE_TOO_LARGE = 10
+
+const UNKNOWN_TOPIC_OR_PARTITION = 3
+
+/** Kafka's errors in the words of the original's client library. Source: sarama 1.23.1, errors.go. */
+const TEXTS: ReadonlyMap<number, string> = new Map([
+  [-1, 'Unexpected (unknown?) server error.'],
+  [2, 'Message contents does not match its CRC.'],
+  [UNKNOWN_TOPIC_OR_PARTITION, 'Request was for a topic or partition that does not exist on this broker.'],
+  [
+    5,
+    'In the middle of a leadership election, there is currently no leader for this partition and hence it is unavailable for writes.'
+  ],
+  [6, 'Tried to send a message to a replica that is not the leader for some partition. Your metadata is out of date.'],
+  [7, 'Request exceeded the user-specified time limit in the request.'],
+  [MESSAGE_TOO_LARGE, 'Message was too large, server rejected it to avoid allocation error.'],
+  [12, 'Specified a string larger than the configured maximum for offset metadata.'],
+  [17, 'The request attempted to perform an operation on an invalid topic.'],
+  [18, 'The request included message batch larger than the configured segment size on the server.'],
+  [19, 'Messages are rejected since there are fewer in-sync replicas than required.'],
+  [20, 'Messages are written to the log, but to fewer in-sync replicas than required.'],
+  [29, 'The client is not authorized to access this topic.'],
+  [30, 'The client is not authorized to access this group.'],
+  [32, 'The timestamp of the message is out of acceptable range.']
+])
+
+const kafkaText = (errorCode: number): string | undefined => {
+  const text = TEXTS.get(errorCode)
+  return text && `kafka server: ${text}`
+}
+
+export const TOO_LARGE = kafkaText(MESSAGE_TOO_LARGE)!
+export const NO_SUCH_TOPIC = kafkaText(UNKNOWN_TOPIC_OR_PARTITION)!
+
+/** Kafka's codes for Castellan's own errors. */
+const CODES: ReadonlyMap<ErrorCode, number> = new Map<ErrorCode, number>([
+  ['unknownTopic', UNKNOWN_TOPIC_OR_PARTITION],
+  ['unknownPartition', UNKNOWN_TOPIC_OR_PARTITION],
+  ['invalidTopic', 17],
+  ['recordTooLarge', MESSAGE_TOO_LARGE],
+  ['batchTooLarge', MESSAGE_TOO_LARGE],
+  ['noLeader', 5],
+  ['notAuthorized', 29]
+])
+
+const BUSY: ReadonlySet<ErrorCode> = new Set(['overloaded', 'logUnavailable'])
+const AWAY: ReadonlySet<ErrorCode> = new Set(['brokerUnreachable', 'timedOut'])
+
+/**
+ * The answer to a request for a message when a limit is reached: in the words of the original if it has the same limit.
+ */
+export const overloadedTextOf = ({ message }: AnyFailure): string =>
+  message.includes('advanced.consumer.maxWaitingRequests') ? TOO_MANY_REQUESTS : message
+
+/** The coordinator accepts commits of non-members only while a group has no members. */
+const HAS_MEMBERS: ReadonlySet<number | undefined> = new Set([
+  errorCodes.UNKNOWN_MEMBER_ID,
+  errorCodes.ILLEGAL_GENERATION,
+  errorCodes.REBALANCE_IN_PROGRESS
+])
+
+export const isConsumedByOthers = ({ errorCode }: AnyFailure): boolean => HAS_MEMBERS.has(errorCode)
+
+/** @param isReady whether any broker can be reached */
+export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureAnswer {
+  const { code, message } = failure
+  if (code === 'shuttingDown') return { status: 503, text: SHUTTING_DOWN }
+  if (BUSY.has(code)) return { status: 503, text: message }
+  if (AWAY.has(code) && !isReady) return { status: 500, text: NO_BROKER }
+  return { status: 500, text: kafkaText(failure.errorCode ?? CODES.get(code) ?? Number.NaN) ?? message }
+}
+
+/** The answer to a failed produce request. */
+export function produceFailureOf(failure: AnyFailure, isReady: boolean): FailureAnswer {
+  const { status, text } = failureAnswerOf(failure, isReady)
+  return { status: text === NO_SUCH_TOPIC ? 404 : status, text }
+}
 
 export const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
@@ -14,7 +113,7 @@ const RETRY = { 'retry-after': '1' }
 /** Value for requests that produce nothing. */
 const NO_PRODUCE = undefined
 
-export interface ErrorOptions {
+interface ErrorOptions {
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
 }

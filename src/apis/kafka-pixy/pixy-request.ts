@@ -1,11 +1,147 @@
+import { z } from 'zod'
 import { OverloadedError } from '../../core/errors.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Access } from '../../http/access/access.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import type { Decoding } from '../../schemas/record-json.js'
-import { type ParsedQuery, parseQuery, type Values } from './parameters.js'
+import { goQuoted } from './go-json.js'
 import type { PixyAnswers } from './pixy-answers.js'
+
+/** Values by name, in the order sent. Each character of a value stands for one byte; {@link textOf} decodes it. */
+export type Values = ReadonlyMap<string, readonly string[]>
+
+interface ParsedQuery {
+  readonly values: Values
+  /** Why the first pair was left out, in the words of the original. */
+  readonly flaw: string | undefined
+}
+
+const NOTHING: ParsedQuery = { values: new Map(), flaw: undefined }
+const SEMICOLON = 'invalid semicolon separator in query'
+
+/**
+ * A query string or a form. A pair that cannot be decoded, or has a semicolon, is left out.
+ *
+ *   a=1&b&a=%41&c=%zz   =>   a: [1, A], b: ['']   invalid URL escape "%zz"
+ *
+ * Source: Go 1.19, net/url, ParseQuery.
+ */
+export function parseQuery(text: string): ParsedQuery {
+  if (text === '') return NOTHING
+  const values = new Map<string, string[]>()
+  let flaw: string | undefined
+  for (const pair of text.split('&')) {
+    if (pair === '') continue
+    const problem = addPair(values, pair)
+    flaw ??= problem
+  }
+  return { values, flaw }
+}
+
+function addPair(values: Map<string, string[]>, pair: string): string | undefined {
+  if (pair.includes(';')) return SEMICOLON
+  const equals = pair.indexOf('=')
+  const rawName = equals < 0 ? pair : pair.slice(0, equals)
+  const rawValue = equals < 0 ? '' : pair.slice(equals + 1)
+  const problem = escapeProblem(rawName) ?? escapeProblem(rawValue)
+  if (problem !== undefined) return problem
+  const name = decoded(rawName)
+  const known = values.get(name)
+  if (known === undefined) values.set(name, [decoded(rawValue)])
+  else known.push(decoded(rawValue))
+  return undefined
+}
+
+function escapeProblem(text: string): string | undefined {
+  if (!text.includes('%')) return undefined
+  const at = text.search(/%(?![0-9a-f]{2})/i)
+  return at < 0 ? undefined : `invalid URL escape "${text.slice(at, at + 3)}"`
+}
+
+const decoded = (text: string): string =>
+  /[+%]/.test(text)
+    ? text
+        .replaceAll('+', ' ')
+        .replace(/%([0-9a-f]{2})/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))
+    : text
+
+/** Values of both, those of the form first. */
+export function merged(form: Values, query: Values): Values {
+  if (form.size === 0) return query
+  const all = new Map<string, readonly string[]>(form)
+  for (const [name, values] of query) all.set(name, [...(all.get(name) ?? []), ...values])
+  return all
+}
+
+const isAscii = (text: string): boolean => !/[\u0080-\uffff]/.test(text)
+
+/** Decodes the bytes of a value as UTF-8. */
+export const textOf = (value: string): string => (isAscii(value) ? value : bytesOf(value).toString())
+
+export const bytesOf = (value: string): Buffer => Buffer.from(value, 'latin1')
+
+/** The message that a request acknowledges: one by its place, the message that it gets (`auto`), or none. */
+export type AckOf = 'auto' | 'none' | { readonly partition: number; readonly offset: number }
+
+/** A parameter is missing or wrong; the text is that of the answer. */
+export class ParameterError extends Error {}
+
+/** @throws ParameterError when there is not exactly one, or it is empty */
+export function groupOf(values: Values): string {
+  const groups = values.get('group') ?? []
+  if (groups.length !== 1) throw new ParameterError(`one consumer group is expected, but ${groups.length} provided`)
+  if (groups[0] === '') throw new ParameterError('one consumer group is expected, but its name is empty')
+  return textOf(groups[0]!)
+}
+
+/** @throws ParameterError when a number is wrong, or one of the two is missing */
+export function ackOf(values: Values, partitionName: string, offsetName: string): AckOf {
+  if (values.has('noAck')) return 'none'
+  const partition = numberOf(values, partitionName, int32)
+  const offset = numberOf(values, offsetName, int64)
+  if (partition === undefined && offset === undefined) return 'auto'
+  if (partition === undefined || offset === undefined) {
+    throw new ParameterError(`${partitionName} and ${offsetName} either both should be provided or neither`)
+  }
+  return partition < 0 || offset < 0 ? 'none' : { partition, offset }
+}
+
+const whole = z.string().regex(/^[+-]?\d+$/, { error: 'invalid syntax', abort: true })
+const OUT_OF_RANGE = 'value out of range'
+
+const isInt64 = (text: string): boolean => {
+  const value = BigInt(text.replace('+', ''))
+  return BigInt.asIntN(64, value) === value
+}
+
+/** Whole numbers in a text. Their errors are those of the original. Source: Go 1.19, strconv.ParseInt. */
+export const int32 = whole.transform(Number).pipe(z.int32(OUT_OF_RANGE))
+export const int64 = whole
+  .refine(isInt64, OUT_OF_RANGE)
+  .transform(Number)
+  .pipe(z.number().meta({ type: 'integer', format: 'int64' }))
+
+/**
+ * Reads a whole number; of several values the first counts.
+ *
+ * @param type {@link int32} or {@link int64}
+ * @throws ParameterError when it is wrong
+ */
+export function numberOf(values: Values, name: string, type: z.ZodType<number, string>): number | undefined {
+  const texts = values.get(name)?.map(textOf)
+  if (texts === undefined) return undefined
+  const { data, error } = type.safeParse(texts[0])
+  if (error === undefined) return data
+  const problem = `parsing ${goQuoted(texts[0]!)}: ${error.issues[0]!.message}`
+  throw new ParameterError(`bad ${name}: [${texts.join(' ')}]: strconv.ParseInt: ${problem}`)
+}
+
+/** Where a tail begins. */
+export const tailStart = z.enum(['earliest', 'latest'], 'from should be latest or earliest').default('latest')
+
+/** Partitions with commas between them. */
+export const partitionList = z.string().regex(/^\d{1,10}(,\d{1,10})*$/)
 
 /** A request whose path is known, on its way to an answer. */
 export interface PixyRequest {

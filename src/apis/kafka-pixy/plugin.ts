@@ -1,95 +1,151 @@
 import type { IncomingMessage } from 'node:http'
 import type { preParsingHookHandler } from 'fastify'
+import type { CastellanError } from '../../core/errors.js'
 import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
-import { type ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
+import type { Receive } from '../../http/api/endpoint.js'
+import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
-import type { Admission } from '../../http/exchange/admission.js'
 import { Answers } from '../../http/exchange/answers.js'
-import { sentPartsOf } from '../../http/exchange/exchange.js'
-import { Endpoint } from './endpoint.js'
-import { CLUSTER_PATH, operationsByCluster } from './operations.js'
+import { BufferPool } from '../../http/exchange/body-collector.js'
+import {
+  type Asked,
+  type Exchange,
+  hasBody,
+  isOnOwnPort,
+  sentPartsOf,
+  sentUrlOf
+} from '../../http/exchange/exchange.js'
+import { ConsumeEndpoint } from './consume-endpoint.js'
+import { LookUpsEndpoint } from './look-ups-endpoint.js'
+import { CLUSTER_PATH, type ClusterOperation, operationsByCluster } from './operations.js'
 import { PixyAnswers } from './pixy-answers.js'
-import { isFormType } from './pixy-request.js'
-import { MessageApi } from './produce.js'
+import { FormReader, isFormType, type PixyRequest, parseQuery, type RouteParts } from './pixy-request.js'
+import { MessageApi, PixyError } from './produce.js'
 import type { KafkaPixySettings } from './settings.js'
-import { type OddPath, oddPathOf, withAlias } from './target.js'
+import { TailEndpoint } from './tail-endpoint.js'
+import { DEFAULT_CLUSTER, type OddPath, oddPathOf, withAlias } from './target.js'
 
-const UNKNOWN: OddPath = { type: 'unknown' }
+/** Memory kept for assembling bodies while none are being assembled. */
+const POOL_BYTES = 16 * 1024 * 1024
 
-/** Serves Kafka-Pixy's API. `operations.ts` lists the routes; `routesOf` in `endpoint.ts` names the handler of each. */
+/** The original gives a profile of its heap in the format of Go's tool pprof. */
+const NO_HEAP_PROFILE =
+  'heap profiles of Go are not served; start the process with NODE_OPTIONS=--heapsnapshot-signal=SIGUSR2 and send SIGUSR2 for a heap snapshot of Node'
+
+/** Serves Kafka-Pixy's API: `operations.ts` has the routes, `serve` below the handler of each. */
 export const kafkaPixyPlugin =
   (context: ApiContext<KafkaPixySettings>): ApiPlugin =>
   app => {
-    const { settings, access, log, now, lifetime, metrics } = context
+    const { settings, access, admission, log, now, lifetime, metrics, schemas } = context
+    const { prefix } = app
     const gateways = withAlias(context.gateways, settings.defaultCluster)
     const answers = new PixyAnswers(new Answers(now))
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
-    const { prefix } = app
     const message = new MessageApi({ settings, prefix, capacityWaitMs: capacityWaitMsOf(context), gateways, now })
     const produce = new ProduceRoute(message, context, maxBodyBytes)
-    const endpoint = new Endpoint(settings, prefix, maxBodyBytes, {
-      access,
-      answers,
-      gateways,
-      log,
-      produce,
-      schemas: context.schemas
+    const broken = ({ exchange }: PixyRequest, error: unknown): void => {
+      log.error({ err: error, url: sentUrlOf(exchange.request) }, 'a request of Kafka-Pixy failed unexpectedly')
+      answers.error(exchange, 500, 'internal error')
+    }
+    const parts: RouteParts = { access, answers, schemas, broken }
+    const bodies = new FormReader(maxBodyBytes, new BufferPool(POOL_BYTES), answers)
+    const consume = new ConsumeEndpoint(settings, parts)
+    const tail = new TailEndpoint(settings, parts)
+    const lookUps = new LookUpsEndpoint(settings, parts)
+    const serve: Readonly<Record<Exclude<ClusterOperation, 'produceMessage'>, (request: PixyRequest) => void>> = {
+      consumeMessage: request => consume.consume(request),
+      tailTopic: request => tail.tail(request),
+      ackMessage: request => bodies.read(request, ({ form }) => consume.ack(request, form)),
+      readOffsets: request => lookUps.readOffsets(request),
+      writeOffsets: request => bodies.read(request, body => lookUps.writeOffsets(request, body)),
+      readConsumers: request => lookUps.consumers(request),
+      listTopics: request => lookUps.topics(request),
+      describeTopic: request => lookUps.topic(request)
+    }
+    const receiveBy =
+      (id: ClusterOperation): Receive =>
+      (exchange, params) => {
+        const { cluster = DEFAULT_CLUSTER, topic = '' } = params
+        const gateway = gateways.get(cluster)
+        const isRead = !hasBody(exchange)
+        const noCluster = `proxy \`${cluster}\` does not exist`
+        if (id === 'produceMessage') {
+          if (gateway === undefined) produce.refuse(exchange, new PixyError(400, noCluster, isRead))
+          else produce.receive(exchange, params)
+        } else if (gateway === undefined) answers.error(exchange, 400, noCluster, { isRead })
+        else {
+          const { query } = sentPartsOf(exchange.request, prefix)
+          serve[id]({ exchange, gateway, topic, query: parseQuery(query) })
+        }
+      }
+
+    /** The operations of the default cluster and of named ones, and the two routes that need no cluster. */
+    const asyncAdmission = admissionOf(context, settings.durability)
+    const ofClusters = operationsByCluster.flatMap(([id, { method, path }]): Route[] => {
+      const receive = receiveBy(id)
+      if (id !== 'produceMessage') return onBoth({ method, path, preParsing: byHand(receive) })
+      const keyed = produce.guarded({ waitMs: settings.syncTimeoutMs }, receive)
+      const preParsing = bySync(byHand(keyed, admission), byHand(keyed, asyncAdmission))
+      return onBoth({ method, path, preParsing, refuse: produce.refuse.bind(produce) })
     })
-    lifetime.onDrain(async () => endpoint.stop())
-    registerScrapedGauge(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', 'sum', () => [
-      { labels: {}, value: endpoint.openPolls }
-    ])
-    registerScrapedGauge(metrics.registry, 'kafka_pixy_open_tails', 'Clients that follow a topic', 'sum', () => [
-      { labels: {}, value: endpoint.openTails }
-    ])
-    app.setErrorHandler(refusedBy((asked, error) => endpoint.refuse(asked, error)))
+    const routes: readonly Route[] = [
+      ...ofClusters,
+      { method: 'get', path: '/_ping', preParsing: byHand(asked => answers.pong(asked)) },
+      { method: 'get', path: '/pprof/heap', preParsing: byHand(asked => answers.error(asked, 501, NO_HEAP_PROFILE)) }
+    ]
+
+    /** Answers a request without a route. Paths of the API's own port have no prefix. */
+    const answerOdd = (exchange: Exchange, odd: OddPath): void => {
+      if (odd.type === 'malformed') answers.badRequest(exchange)
+      else if (odd.type === 'unknown') answers.notFound(exchange)
+      else {
+        const { query } = sentPartsOf(exchange.request, prefix)
+        const location = `${isOnOwnPort(exchange) ? '' : prefix}${odd.path}`
+        answers.moved(exchange, query === '' ? location : `${location}?${query}`)
+      }
+    }
+    /** Answers a request that the process has refused. The liveness check succeeds until the end. */
+    const refuse = (asked: Asked, error: CastellanError): void => {
+      const { req: request } = asked.response
+      const isPing = request.method === 'GET' && sentPartsOf(request, prefix).path === '/_ping'
+      if (error.code === 'shuttingDown' && isPing) answers.pong(asked)
+      else answers.refuse(asked, error)
+    }
+    const gauge = (name: string, help: string, value: () => number): void =>
+      registerScrapedGauge(metrics.registry, name, help, 'sum', () => [{ labels: {}, value: value() }])
+    gauge('kafka_pixy_open_polls', 'Clients that wait for a message', () => consume.openPolls)
+    gauge('kafka_pixy_open_tails', 'Clients that follow a topic', () => tail.openTails)
+    lifetime.onDrain(async () => {
+      consume.stop()
+      tail.stop()
+    })
+    app.setErrorHandler(refusedBy(refuse))
     app.setNotFoundHandler(answeredBefore)
     app.addHook('preParsing', function (request, reply, payload, done) {
-      const odd = oddPathOf(sentPartsOf(request.raw, app.prefix).path)
+      const odd = oddPathOf(sentPartsOf(request.raw, prefix).path)
       if (odd === undefined) done(null, payload)
-      else byHand(exchange => endpoint.odd(exchange, odd)).call(this, request, reply, payload, done)
+      else byHand(exchange => answerOdd(exchange, odd)).call(this, request, reply, payload, done)
     })
     const notAllowed = byHand(asked => answers.methodNotAllowed(asked))
-    const unknown = byHand(exchange => endpoint.odd(exchange, UNKNOWN))
-    addRoutes(app, routesOf(endpoint, context, produce), () => notAllowed, unknown)
+    addRoutes(
+      app,
+      routes,
+      () => notAllowed,
+      byHand(exchange => answers.notFound(exchange))
+    )
   }
 
-/** The operations of the default cluster and of named ones, and the two routes that need no cluster. */
-function routesOf(
-  endpoint: Endpoint,
-  context: ApiContext<KafkaPixySettings>,
-  produce: ProduceRoute<ProduceHead>
-): readonly Route[] {
-  const { settings, admission } = context
-  const asyncAdmission = admissionOf(context, settings.durability)
-  const routes = operationsByCluster.flatMap(([id, { method, path }]) => {
-    const receive: Receive = (exchange, params) => endpoint.receive(id, exchange, params)
-    const keyed = (): Receive => produce.guarded({ waitMs: settings.syncTimeoutMs }, receive)
-    const own =
-      id === 'produceMessage'
-        ? { preParsing: admitted(keyed(), admission, asyncAdmission), refuse: produce.refuse.bind(produce) }
-        : { preParsing: byHand(receive) }
-    return [path, CLUSTER_PATH + path].map(url => ({ method, path: url, ...own }))
-  })
-  return [
-    ...routes,
-    { method: 'get', path: '/_ping', preParsing: byHand(asked => endpoint.pong(asked)) },
-    { method: 'get', path: '/pprof/heap', preParsing: byHand(asked => endpoint.heap(asked)) }
-  ]
-}
+/** A route of the default cluster, and the same one of named clusters. */
+const onBoth = (route: Route): Route[] => [route, { ...route, path: CLUSTER_PATH + route.path }]
 
-type Receive = Parameters<typeof byHand>[0]
-
-function admitted(receive: Receive, sync: Admission | undefined, async: Admission | undefined): preParsingHookHandler {
-  const enterSync = byHand(receive, sync)
-  const enterAsync = byHand(receive, async)
-  return function (request, reply, payload, done) {
-    const enter = mayBeSync(request.raw) ? enterSync : enterAsync
+/** Chooses where a request to produce waits. */
+const bySync = (sync: preParsingHookHandler, async: preParsingHookHandler): preParsingHookHandler =>
+  function (request, reply, payload, done) {
+    const enter = mayBeSync(request.raw) ? sync : async
     enter.call(this, request, reply, payload, done)
   }
-}
 
 /**
  * Whether the record of a produce request may have to stay in memory until Kafka has it. A form may hold the parameter

@@ -1,6 +1,6 @@
 import { CastellanError, type ErrorCode, StacklessError } from '../../core/errors.js'
-import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../core/model.js'
-import type { Gateway } from '../../gateway/gateway.js'
+import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
+import type { Gateway, PartitionerName } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
@@ -9,26 +9,88 @@ import {
   type ProduceAnswer,
   type ProduceApi,
   type ProduceHead,
+  produceOptionsOf,
   type RefusedRequest
 } from '../../http/api/produce-route.js'
 import { Answers, WARNING_HEADER } from '../../http/exchange/answers.js'
 import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
-import { produceFailureOf, SHUTTING_DOWN, TOO_LARGE } from './failure-texts.js'
-import { bytesOf, merged, parseQuery, type Values } from './parameters.js'
-import { errorBody, JSON_TYPE } from './pixy-answers.js'
-import { type ContentKind, contentKindOf } from './pixy-request.js'
-import {
-  API,
-  HeaderValueError,
-  messageHeadersOf,
-  messageOptionsFor,
-  messageSizeOf,
-  NO_HEADERS_YET,
-  PASSING
-} from './producing.js'
+import { errorBody, JSON_TYPE, produceFailureOf, SHUTTING_DOWN, TOO_LARGE } from './pixy-answers.js'
+import { bytesOf, type ContentKind, contentKindOf, merged, parseQuery, type Values } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 import { DEFAULT_CLUSTER } from './target.js'
+
+const PARTITIONERS: Readonly<Record<KafkaPixySettings['partitioner'], PartitionerName>> = {
+  hash: 'fnv1a',
+  random: 'random',
+  roundrobin: 'roundRobin'
+}
+
+/** The name under which lost messages of this API are counted. */
+export const API = 'kafka-pixy'
+
+/** Failures that an asynchronous client sees: a retry of the same message may succeed. */
+export const PASSING: ReadonlySet<RecordFailure['code']> = new Set(['overloaded', 'shuttingDown', 'logUnavailable'])
+
+export const NO_HEADERS_YET =
+  'headers are not supported with this version of Kafka. Consider changing `kafka.version` (apis.kafka-pixy.messageHeaders)'
+
+/** How messages are produced, with and without waiting for Kafka. */
+export function messageOptionsFor(settings: KafkaPixySettings, capacityWaitMs = 0): ProduceApi<ProduceHead>['options'] {
+  const { durability, syncTimeoutMs: deadlineMs } = settings
+  const sync = { partitioner: PARTITIONERS[settings.partitioner], deadlineMs, capacityWaitMs }
+  const { async } = produceOptionsOf(API, { ...sync, durability })
+  return { sync, async }
+}
+
+const MESSAGE_BYTES = 36
+const HEADER_BYTES = 10
+
+/** The size of a message for the limit. Source: sarama 1.23.1, ProducerMessage.byteSize. */
+export function messageSizeOf(value: Buffer, key: Buffer | null, headers: readonly RecordHeader[]): number {
+  const ofHeaders = headers.reduce((sum, header) => sum + sizeOfHeader(header), 0)
+  return MESSAGE_BYTES + value.length + (key?.length ?? 0) + ofHeaders
+}
+
+const sizeOfHeader = ({ key, value }: RecordHeader): number =>
+  HEADER_BYTES + Buffer.byteLength(key) + (value?.length ?? 0)
+
+const PREFIX = /^x-kafka-/i
+const PREFIX_LENGTH = 'x-kafka-'.length
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+/** A header with an invalid value, by its full name. */
+class HeaderValueError extends Error {}
+
+const NONE: readonly RecordHeader[] = []
+
+/**
+ * The headers of a message: what the headers of the request carry whose names begin with `X-Kafka-`, in base64.
+ *
+ *   x-kafka-foo-BAR: YQ==   =>   Foo-Bar: a
+ *
+ * @param rawHeaders names and values in turn
+ * @throws HeaderValueError when a value is not in base64
+ */
+export function messageHeadersOf(rawHeaders: readonly string[]): readonly RecordHeader[] {
+  let headers: RecordHeader[] | undefined
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!
+    if (!PREFIX.test(name)) continue
+    headers ??= []
+    headers.push(headerOf(capitalized(name), rawHeaders[at + 1]!))
+  }
+  return headers ?? NONE
+}
+
+function headerOf(name: string, value: string): RecordHeader {
+  if (!BASE64.test(value)) throw new HeaderValueError(`Invalid base64 encoding for header: ${name}`)
+  return { key: name.slice(PREFIX_LENGTH), value: Buffer.from(value, 'base64') }
+}
+
+/** Each word with one capital, as Go writes the names of headers. */
+const capitalized = (name: string): string =>
+  name.toLowerCase().replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase())
 
 /** A request is refused with this text. */
 export class PixyError extends StacklessError {
@@ -57,7 +119,7 @@ interface Head extends ProduceHead {
   values: Values
 }
 
-export interface ProduceParts {
+interface ProduceParts {
   readonly settings: KafkaPixySettings
   readonly prefix: string
   /** How long messages in memory wait for capacity. */

@@ -5,10 +5,17 @@ import type { Gateway } from '../../gateway/gateway.js'
 import { positionsOf, Tail } from '../../http/api/tail.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { recordJson } from '../../schemas/record-json.js'
-import { DISABLED, NO_SUCH_TOPIC, SHUTTING_DOWN } from './failure-texts.js'
 import { lineJson, messageOptionsOf } from './message-json.js'
-import { ParameterError, partitionList, tailStart, textOf, type Values } from './parameters.js'
-import type { PixyRequest, RouteParts } from './pixy-request.js'
+import { DISABLED, NO_SUCH_TOPIC, SHUTTING_DOWN } from './pixy-answers.js'
+import {
+  ParameterError,
+  type PixyRequest,
+  partitionList,
+  type RouteParts,
+  tailStart,
+  textOf,
+  type Values
+} from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 
 /** The id of each event names all partitions that a tail follows. */

@@ -12,10 +12,20 @@ import { type InstanceApi, InstanceRoutes, MAX_ANSWER_BYTES, queryOf } from '../
 import type { UndecodableRecords } from '../../http/api/undecodable.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
-import { checked, type EndpointParts, withJson, withoutBody, wrongType } from './endpoint-parts.js'
 import { commitBody, consumerBody, offsetsBody, partitionsBody, topicsBody } from './operations.js'
 import type { StrimziSettings } from './settings.js'
-import { type Format, ProblemError, RECORD_TYPES, schemaProblem, V2_TYPE } from './strimzi-answers.js'
+import {
+  checked,
+  type EndpointParts,
+  type Format,
+  ProblemError,
+  RECORD_TYPES,
+  schemaProblem,
+  V2_TYPE,
+  withJson,
+  withoutBody,
+  wrongType
+} from './strimzi-answers.js'
 
 /** The name of the API in the settings of an instance. */
 const API = 'strimzi'

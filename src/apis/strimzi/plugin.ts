@@ -9,11 +9,10 @@ import { type Route, serveRoutes } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
 import { type JsonSchema, toDocument, writtenOnce } from '../../http/openapi/operation.js'
 import { consumerRoutes } from './consumers-endpoint.js'
-import { bodyPool, type EndpointParts } from './endpoint-parts.js'
 import { type OperationId, strimziOperations, TAGS } from './operations.js'
 import { RecordsApi } from './produce.js'
 import type { StrimziSettings } from './settings.js'
-import { StrimziAnswers } from './strimzi-answers.js'
+import { bodyPool, type EndpointParts, StrimziAnswers } from './strimzi-answers.js'
 import { topicRoutes } from './topics-endpoint.js'
 
 /** Requests to Kafka that are open at the same time; one client has about half of them. */

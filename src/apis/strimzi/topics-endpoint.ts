@@ -3,9 +3,8 @@ import type { Gateway, TopicMetadata } from '../../gateway/gateway.js'
 import { admits, answerWork, type Params } from '../../http/api/endpoint.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import { checked, type EndpointParts, partitionIn, withJson } from './endpoint-parts.js'
 import { newTopicBody } from './operations.js'
-import { ProblemError, RECORD_TYPES } from './strimzi-answers.js'
+import { checked, type EndpointParts, ProblemError, partitionIn, RECORD_TYPES, withJson } from './strimzi-answers.js'
 
 /** Requests about topics are answered within this. */
 const TIMEOUT_MS = 10_000

@@ -1,10 +1,17 @@
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { expect } from 'chai'
-import { ArionMetrics, ConnectionTimes } from '../../../src/apis/arion/arion-metrics.js'
+import {
+  ArionMetrics,
+  ConnectionTimes,
+  diskStats,
+  KafkaStats,
+  NO_MESSAGES,
+  QueueCounts,
+  sumOf
+} from '../../../src/apis/arion/arion-metrics.js'
 import { produceOptions } from '../../../src/apis/arion/producer.js'
 import { arionSettings } from '../../../src/apis/arion/settings.js'
-import { diskStats, KafkaStats, NO_MESSAGES, QueueCounts, sumOf } from '../../../src/apis/arion/statistics.js'
 import type { ErrorCode } from '../../../src/core/errors.js'
 import { counterFamily, gaugeFamily } from '../../../src/core/metrics/family.js'
 import { createPrometheusMetrics, registerFamily } from '../../../src/core/metrics/prometheus.js'

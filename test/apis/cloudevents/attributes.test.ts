@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { checkAttributes, isLegalText } from '../../../src/apis/cloudevents/attributes.js'
-import { decodeValue, encodeValue } from '../../../src/apis/cloudevents/http-headers.js'
+import { checkAttributes, decodeValue, encodeValue, isLegalText } from '../../../src/apis/cloudevents/attributes.js'
 import { checkRows } from '../../support/rows.js'
 
 const isValid = (name: string, value: string): boolean => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { decodeValue, encodeValue } from '../../../src/apis/cloudevents/http-headers.js'
+import { decodeValue, encodeValue } from '../../../src/apis/cloudevents/attributes.js'
 import { checkRows } from '../../support/rows.js'
 import { EVENT, EventsPlay, linesOf, REQUIRED } from './harness.js'
 

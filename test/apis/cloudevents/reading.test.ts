@@ -1,17 +1,18 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { isLegalText } from '../../../src/apis/cloudevents/attributes.js'
+import { placesIn, placesText } from '../../../src/apis/cloudevents/content-types.js'
 import {
   batchOutput,
   binaryOutput,
+  eventIn,
   jsonOf,
+  type ReadEvent,
   structuredOutput,
   toEventData
 } from '../../../src/apis/cloudevents/event-output.js'
-import { placesIn, placesText } from '../../../src/apis/cloudevents/offsets.js'
 import { recordsOf } from '../../../src/apis/cloudevents/produce.js'
 import { acceptedMode, foundIn } from '../../../src/apis/cloudevents/read-request.js'
-import { eventIn, type ReadEvent } from '../../../src/apis/cloudevents/record-event.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
 import { checkRows } from '../../support/rows.js'
 

@@ -1,6 +1,5 @@
 import { type ChannelCredentials, type Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
-import type { MethodName, Methods } from '../../../src/apis/kafka-pixy/grpc/messages.js'
-import { loadDefinition } from '../../../src/apis/kafka-pixy/grpc/requests.js'
+import { loadDefinition, type MethodName, type Methods } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
 import type { App } from '../../../src/server/app/app.js'
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
 import { startTestApp } from '../../support/app-under-test.js'

@@ -1,4 +1,4 @@
-import { loadDefinition } from '../../../src/apis/kafka-pixy/grpc/requests.js'
+import { loadDefinition } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
 
 const { service } = loadDefinition()
 

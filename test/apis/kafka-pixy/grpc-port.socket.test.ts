@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { GrpcPort } from '../../../src/apis/kafka-pixy/grpc/port.js'
+import { GrpcPort } from '../../../src/apis/kafka-pixy/grpc/server.js'
 import { ListenError } from '../../../src/core/listen-error.js'
 import { callCounts } from '../../support/api-context.js'
 

@@ -1,8 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { MethodName } from '../../../src/apis/kafka-pixy/grpc/messages.js'
-import { decodeRequest } from '../../../src/apis/kafka-pixy/grpc/requests.js'
-import type { StatusError } from '../../../src/apis/kafka-pixy/grpc/statuses.js'
+import type { StatusError } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
+import { decodeRequest, type MethodName } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
 import { groupField, lengthField, repeated, varint, varintField } from '../../support/raw-grpc.js'
 
 let heldBytes = 0

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { checkJson, GoJsonError, goJson, goQuoted, goString } from '../../../src/apis/kafka-pixy/go-json.js'
-import { offsetChangesOf } from '../../../src/apis/kafka-pixy/offsets-endpoint.js'
+import { offsetChangesOf } from '../../../src/apis/kafka-pixy/look-ups-endpoint.js'
 import { offsetsBody } from '../../../src/apis/kafka-pixy/operations.js'
 import { checkRows } from '../../support/rows.js'
 

@@ -5,17 +5,18 @@ import { lineJson, messageJson, messageOptionsOf } from '../../../src/apis/kafka
 import {
   ackOf,
   bytesOf,
+  contentKindOf,
   groupOf,
   int32,
   int64,
+  isFormType,
   merged,
   numberOf,
   ParameterError,
   parseQuery,
   textOf
-} from '../../../src/apis/kafka-pixy/parameters.js'
-import { contentKindOf, isFormType } from '../../../src/apis/kafka-pixy/pixy-request.js'
-import { messageHeadersOf, messageSizeOf } from '../../../src/apis/kafka-pixy/producing.js'
+} from '../../../src/apis/kafka-pixy/pixy-request.js'
+import { messageHeadersOf, messageSizeOf } from '../../../src/apis/kafka-pixy/produce.js'
 import { oddPathOf, withAlias } from '../../../src/apis/kafka-pixy/target.js'
 import type { Gateway } from '../../../src/gateway/gateway.js'
 import { idOf, positionsOf } from '../../../src/http/api/tail.js'

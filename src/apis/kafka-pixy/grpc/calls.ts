@@ -5,10 +5,16 @@ import type { CastellanError } from '../../../core/errors.js'
 import type { RecordHeader } from '../../../core/model.js'
 import type { Access, Caller, IncomingRequest } from '../../../http/access/access.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'
-import type { CountedCall } from '../../../http/exchange/other-protocols.js'
+import type { CountedCall, CountedConnection } from '../../../http/exchange/other-protocols.js'
 import { MAX_RECORD_HEADERS_BYTES, type RecordHeaders } from '../../../http/exchange/record-headers.js'
-import type { GrpcConnection } from './port.js'
-import { countRefused, StatusError, statusOfError } from './statuses.js'
+import { countRefused, StatusError, statusOfError } from './protocol.js'
+
+/** A connection of the gRPC port, those during the TLS handshake included. */
+export interface GrpcConnection {
+  readonly counted: CountedConnection
+  /** The socket that carries HTTP/2: that of TLS, or the raw one without TLS. */
+  readonly socket: Socket
+}
 
 export interface CallLimits {
   /** Limit of calls whose request has not arrived, of all connections. Beyond it the oldest one is refused. */

@@ -10,22 +10,17 @@ import type { Logger } from '../../../core/model.js'
 import type { Gateway, ProduceOrigin } from '../../../gateway/gateway.js'
 import { NO_RECORD_HEADERS } from '../../../gateway/produce-origin.js'
 import { RECEIPT_HEADER } from '../../../gateway/receipts.js'
-import type { Operation, Target } from '../../../http/access/access.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'
-import { SHUTTING_DOWN } from '../failure-texts.js'
+import { SHUTTING_DOWN } from '../pixy-answers.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ReceivedRequest } from './calls.js'
-import { Consumer, type ReceivedCall } from './consume.js'
-import { LookUps } from './look-ups.js'
-import type { MethodName, Methods } from './messages.js'
-import { Producer } from './produce.js'
-import { decodeRequest } from './requests.js'
-import { countRefused, StatusError, statusOfError } from './statuses.js'
+import { type Method, methodsOf } from './methods.js'
+import { countRefused, decodeRequest, type MethodName, type Methods, StatusError, statusOfError } from './protocol.js'
 
 /** Limit of calls at a time; each call holds its request, and a long poll also holds a place in its group's queue. */
 const MAX_CALLS = 10_000
 
-export interface ServiceParts {
+interface ServiceParts {
   /** Gateways by name of the cluster; the empty name is the default cluster. */
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
@@ -33,34 +28,19 @@ export interface ServiceParts {
   readonly refused: RefusedByApi
 }
 
-interface Method<Name extends MethodName> {
-  readonly operation: Operation
-  target(names: { readonly topic: string; readonly group: string }): Target
-  /** Bytes of key and value of the record that a request brings, which count against quotas. */
-  recordBytesOf?(request: Methods[Name][0]): number
-  run(gateway: Gateway, request: Methods[Name][0], call: ReceivedCall, origin: ProduceOrigin): Promise<Methods[Name][1]>
-}
-
-type Implementation = { readonly [Name in MethodName]: Method<Name> }
 /** The request is decoded from its bytes only when it may be served. */
 type UnaryCall<Name extends MethodName> = ServerUnaryCall<ReceivedRequest, Methods[Name][1]>
 
 /** Kafka-Pixy's gRPC service over the verbs of the gateway. */
 export class KafkaPixyService {
   readonly #parts: ServiceParts
-  readonly #methods: Implementation
-  readonly #consumer: Consumer
+  readonly #verbs: ReturnType<typeof methodsOf>
   #calls = 0
   #isStopping = false
 
   constructor(settings: KafkaPixySettings, parts: ServiceParts) {
     this.#parts = parts
-    this.#consumer = new Consumer(settings)
-    this.#methods = methodsOf(
-      new Producer(settings, parts.refused),
-      this.#consumer,
-      new LookUps(settings.lookUpTimeoutMs)
-    )
+    this.#verbs = methodsOf(settings, parts.refused)
   }
 
   /** Calls without an answer. */
@@ -70,14 +50,14 @@ export class KafkaPixyService {
 
   /** The functions that grpc-js calls. */
   get handlers(): UntypedServiceImplementation {
-    const names = Object.keys(this.#methods) as MethodName[]
+    const names = Object.keys(this.#verbs.methods) as MethodName[]
     return Object.fromEntries(names.map(name => [name, this.#handler(name)])) as UntypedServiceImplementation
   }
 
   /** Refuses calls from now on, and ends those that wait for a message. */
   stop(): void {
     this.#isStopping = true
-    this.#consumer.stop()
+    this.#verbs.stop()
   }
 
   #handler<Name extends MethodName>(name: Name): handleUnaryCall<ReceivedRequest, Methods[Name][1]> {
@@ -101,7 +81,7 @@ export class KafkaPixyService {
       const request = decodeRequest(name, bytes, hold)
       gateway = this.#parts.gateways.get(request.cluster)
       if (!gateway) throw new StatusError(status.INVALID_ARGUMENT, `proxy \`${request.cluster}\` does not exist`)
-      const method: Method<Name> = this.#methods[name]
+      const method: Method<Name> = this.#verbs.methods[name]
       const target = method.target({ topic: '', group: '', ...request })
       const { caller } = call.request
       const refusal = caller.refusalOf(method.operation, target)
@@ -118,7 +98,8 @@ export class KafkaPixyService {
     } catch (error) {
       const metadata = receiptOf(origin)
       const known = statusOfError(error, gateway?.isReady ?? false)
-      if (this.#methods[name].recordBytesOf && origin === undefined && known) countRefused(this.#parts.refused, known)
+      if (this.#verbs.methods[name].recordBytesOf && origin === undefined && known)
+        countRefused(this.#parts.refused, known)
       callback({ ...this.#statusOf(name, known, error), ...(metadata && { metadata }) })
     }
   }
@@ -137,48 +118,3 @@ function receiptOf(origin: ProduceOrigin | undefined): Metadata | undefined {
   metadata.set(RECEIPT_HEADER, origin.receipt)
   return metadata
 }
-
-const topicOf = ({ topic }: { topic: string }): Target => ({ topic })
-const groupOf = ({ topic, group }: { topic: string; group: string }): Target => ({ topic, group })
-
-const methodsOf = (producer: Producer, consumer: Consumer, lookUps: LookUps): Implementation => ({
-  Produce: {
-    operation: 'produce',
-    target: topicOf,
-    recordBytesOf: ({ key_value, message }) => key_value.length + message.length,
-    run: (gateway, request, _, origin) => producer.produce(gateway, request, origin)
-  },
-  ConsumeNAck: {
-    operation: 'consume',
-    target: groupOf,
-    run: (gateway, request, call) => consumer.consume(gateway, request, call)
-  },
-  Ack: { operation: 'consume', target: groupOf, run: (gateway, request) => consumer.ack(gateway, request) },
-  GetOffsets: {
-    operation: 'offsets',
-    target: groupOf,
-    run: (gateway, request) => lookUps.getOffsets(gateway, request)
-  },
-  SetOffsets: {
-    operation: 'offsets',
-    target: groupOf,
-    run: (gateway, request) => lookUps.setOffsets(gateway, request)
-  },
-  ListTopics: {
-    operation: 'admin',
-    target: () => ({}),
-    run: (gateway, request, { request: { caller } }) =>
-      lookUps.listTopics(gateway, request, topic => caller.allows('admin', { topic }))
-  },
-  ListConsumers: {
-    operation: 'admin',
-    target: ({ topic, group }) => (group === '' ? { topic } : { topic, group }),
-    run: (gateway, request, { request: { caller } }) =>
-      lookUps.listConsumers(gateway, request, group => caller.allows('admin', { topic: request.topic, group }))
-  },
-  GetTopicMetadata: {
-    operation: 'admin',
-    target: topicOf,
-    run: (gateway, request) => lookUps.getTopicMetadata(gateway, request)
-  }
-})

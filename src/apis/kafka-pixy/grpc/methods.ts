@@ -1,0 +1,290 @@
+import { type ServerUnaryCall, status } from '@grpc/grpc-js'
+import { sizeOfRecord } from '../../../core/model.js'
+import type {
+  ConsumedMessage,
+  ConsumeResult,
+  Gateway,
+  GroupOffset,
+  Loss,
+  ProduceOrigin,
+  TopicMetadata
+} from '../../../gateway/gateway.js'
+import { sparseAcksOf } from '../../../gateway/offsets.js'
+import type { Operation, Target } from '../../../http/access/access.js'
+import type { RefusedByApi } from '../../../http/api/refused-records.js'
+import { clientAt } from '../../../http/exchange/client.js'
+import { errorCodes } from '../../../kafka/error-codes.js'
+import {
+  CONFIG_VERSION,
+  configsOf,
+  lagOf,
+  NO_OFFSET,
+  NoReadersError,
+  readersOf,
+  type TopicConfigs,
+  UNKNOWN_TOPIC
+} from '../groups.js'
+import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN, TOO_LARGE } from '../pixy-answers.js'
+import { API, messageOptionsFor, messageSizeOf, NO_HEADERS_YET, PASSING } from '../produce.js'
+import type { KafkaPixySettings } from '../settings.js'
+import type { ReceivedRequest } from './calls.js'
+import {
+  type AckRq,
+  type ConsNAckRq,
+  type ConsRs,
+  type GetTopicMetadataRs,
+  type MethodName,
+  type Methods,
+  type PartitionOffset,
+  type ProdRq,
+  type ProdRs,
+  StatusError,
+  statusOf,
+  statusOfError
+} from './protocol.js'
+
+/** A call, whose message has been received. */
+type ReceivedCall = ServerUnaryCall<ReceivedRequest, unknown>
+
+export interface Method<Name extends MethodName> {
+  readonly operation: Operation
+  target(names: { readonly topic: string; readonly group: string }): Target
+  /** Bytes of key and value of the record that a request brings, which count against quotas. */
+  recordBytesOf?(request: Methods[Name][0]): number
+  run(gateway: Gateway, request: Methods[Name][0], call: ReceivedCall, origin: ProduceOrigin): Promise<Methods[Name][1]>
+}
+
+const EMPTY = Buffer.alloc(0)
+const OVERSIZED = { code: 'recordTooLarge', message: TOO_LARGE } as const
+/** Answer for a message whose partition and offset are unknown. */
+const NO_PLACE: ProdRs = { partition: -1, offset: -1 }
+
+/** The methods of the service over the verbs of the gateway, and what ends the calls that wait for a message. */
+export function methodsOf(
+  settings: KafkaPixySettings,
+  refused: RefusedByApi
+): { readonly methods: { readonly [Name in MethodName]: Method<Name> }; stop(): void } {
+  const { lookUpTimeoutMs: timeoutMs, messageHeaders, maxMessageBytes, consumerDisabled } = settings
+  const options = messageOptionsFor(settings)
+  /** Ends of the calls that wait for a message. */
+  const waiting = new Set<(error: StatusError) => void>()
+
+  async function produce(gateway: Gateway, request: ProdRq, origin: ProduceOrigin): Promise<ProdRs> {
+    const { topic, key_value, key_undefined, message: value, async_mode: isAsync, headers } = request
+    const key = key_undefined ? null : key_value
+    if (headers.length > 0 && !messageHeaders) {
+      refused.add({ code: 'invalidRequest', message: NO_HEADERS_YET })
+      throw new StatusError(status.INVALID_ARGUMENT, NO_HEADERS_YET)
+    }
+    if (messageSizeOf(value, key, headers) > maxMessageBytes) {
+      refused.add(OVERSIZED)
+      // An asynchronous message that can never be written is accepted and dropped.
+      if (isAsync) return dropped(gateway, topic, OVERSIZED)
+      throw new StatusError(status.INTERNAL, TOO_LARGE)
+    }
+    const pending = gateway.produce([{ topic, key, value, headers }], isAsync ? options.async : options.sync, origin)
+    const isOnDisk = options.async.durability === 'disk'
+    const [known] = (isAsync ? (isOnDisk ? await pending.accepted() : pending.refused) : await pending.outcomes()) ?? []
+    if (known === undefined) return NO_PLACE
+    if (known.type === 'delivered') return { partition: known.partition, offset: known.offset }
+    refused.addFailed([known])
+    if (isAsync && !PASSING.has(known.code)) return dropped(gateway, topic, known)
+    throw statusOf(known, status.INVALID_ARGUMENT, gateway.isReady)
+  }
+
+  async function consume(gateway: Gateway, request: ConsNAckRq, call: ReceivedCall): Promise<ConsRs> {
+    const { group, topic, no_ack, auto_ack, ack_partition: partition, ack_offset: offset } = request
+    const acksAnother = !no_ack && !auto_ack
+    if (acksAnother) requirePlace(partition, offset)
+    requireGroup(group)
+    if (consumerDisabled) throw new StatusError(status.UNAVAILABLE, DISABLED)
+    // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
+    // acknowledgement.
+    if (acksAnother) void gateway.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
+    const message = await next(gateway, group, topic, call)
+    // The next call of the client is refused when its quotas are used up.
+    call.request.caller.charge(1, sizeOfRecord(message))
+    call.request.answered = isSent => {
+      if (!isSent) message.release()
+      else if (auto_ack && !no_ack) message.ack()
+    }
+    return toAnswer(message)
+  }
+
+  function next(gateway: Gateway, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessage> {
+    const { address, caller } = call.request
+    return new Promise((resolve, reject) => {
+      const end = (error: StatusError): void => {
+        cancel()
+        waiting.delete(end)
+        reject(error)
+      }
+      const reply = (result: ConsumeResult): void => {
+        waiting.delete(end)
+        if (result.type !== 'message') reject(failureOf(result, gateway.isReady))
+        else if (call.cancelled) {
+          result.message.release()
+          reject(gone())
+        } else resolve(result.message)
+      }
+      waiting.add(end)
+      const cancel = gateway.groups.consume(group, topic, undefined, { reply, client: clientAt(address, caller) })
+      caller.watch('consume', { topic, group }, error => end(statusOfError(error, true)!))
+      call.once('cancelled', () => end(gone()))
+    })
+  }
+
+  const methods: { readonly [Name in MethodName]: Method<Name> } = {
+    Produce: {
+      operation: 'produce',
+      target: topicOf,
+      recordBytesOf: ({ key_value, message }) => key_value.length + message.length,
+      run: (gateway, request, _, origin) => produce(gateway, request, origin)
+    },
+    ConsumeNAck: { operation: 'consume', target: groupOf, run: consume },
+    Ack: { operation: 'consume', target: groupOf, run: ack },
+    GetOffsets: {
+      operation: 'offsets',
+      target: groupOf,
+      async run(gateway, { group, topic }) {
+        const offsets = await gateway.groups.offsets(group, topic, timeoutMs)
+        if (offsets === undefined) throw unknownTopic()
+        return { offsets: offsets.map(toPartitionOffset) }
+      }
+    },
+    SetOffsets: {
+      operation: 'offsets',
+      target: groupOf,
+      async run(gateway, { group, topic, offsets }) {
+        if (offsets.some(({ partition }) => partition < 0)) throw unknownTopic()
+        const changes = new Map(offsets.map(({ partition, offset, metadata }) => [partition, { offset, metadata }]))
+        const outcomes = await gateway.groups.commit(group, topic, changes, timeoutMs)
+        if ([...outcomes.values()].includes('unknownTopicOrPartition')) throw unknownTopic()
+        return {}
+      }
+    },
+    ListTopics: {
+      operation: 'admin',
+      target: () => ({}),
+      async run(gateway, { with_partitions }, { request: { caller } }) {
+        const all = await gateway.topics('all', timeoutMs)
+        const topics = [...all].filter(([topic]) => caller.allows('admin', { topic }))
+        const names = topics.map(([name]) => name)
+        const configs = await configsOf(gateway, names, timeoutMs)
+        const described = topics.map(([name, topic]) => [name, toMetadata(topic, configs, with_partitions)] as const)
+        return { topics: Object.fromEntries(described) }
+      }
+    },
+    ListConsumers: {
+      operation: 'admin',
+      target: ({ topic, group }) => (group === '' ? { topic } : { topic, group }),
+      async run(gateway, { topic, group }, { request: { caller } }) {
+        const asked = { topic, group: group === '' ? undefined : group }
+        const isListed = (one: string): boolean => caller.allows('admin', { topic, group: one })
+        const groups = await readersOf(gateway, asked, isListed, timeoutMs).catch(asStatus)
+        return {
+          groups: Object.fromEntries([...groups].map(([name, clients]) => [name, { consumers: toConsumers(clients) }]))
+        }
+      }
+    },
+    GetTopicMetadata: {
+      operation: 'admin',
+      target: topicOf,
+      async run(gateway, { topic, with_partitions }) {
+        const found = (await gateway.topics([topic], timeoutMs)).get(topic)
+        if (!found || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) throw unknownTopic()
+        return toMetadata(found, await configsOf(gateway, [topic], timeoutMs), with_partitions)
+      }
+    }
+  }
+  return {
+    methods,
+    stop: () => {
+      for (const end of [...waiting]) end(new StatusError(status.UNAVAILABLE, SHUTTING_DOWN))
+    }
+  }
+}
+
+const topicOf = ({ topic }: { topic: string }): Target => ({ topic })
+const groupOf = ({ topic, group }: { topic: string; group: string }): Target => ({ topic, group })
+
+const gone = (): StatusError => new StatusError(status.CANCELLED, 'the client has gone away')
+const notFound = (details: string): StatusError => new StatusError(status.NOT_FOUND, details)
+const unknownTopic = (): StatusError => notFound(UNKNOWN_TOPIC)
+
+/** The answer has no word for a message that was not taken. */
+function dropped(gateway: Gateway, topic: string, { code, message }: Loss): ProdRs {
+  gateway.lost(API, { code, message, topic }, 1)
+  return NO_PLACE
+}
+
+async function ack(gateway: Gateway, { group, topic, partition, offset }: AckRq): Promise<object> {
+  requirePlace(partition, offset)
+  requireGroup(group)
+  const result = await gateway.groups.ack(group, { topic, partition, offset })
+  const place = `{${group} ${topic} ${partition}}`
+  switch (result.type) {
+    case 'acked':
+      return {}
+    case 'failed':
+      throw statusOf(result, status.NOT_FOUND, gateway.isReady)
+    case 'notRead': {
+      const reason = result.reason === undefined ? '' : `: ${result.reason}`
+      throw new StatusError(status.INTERNAL, `acks channel missing for ${place}${reason}`)
+    }
+    case 'notOffered':
+      throw new StatusError(status.INVALID_ARGUMENT, `offset ${offset} of ${place} has not been offered`)
+  }
+}
+
+function failureOf(result: Exclude<ConsumeResult, { type: 'message' }>, isReady: boolean): StatusError {
+  if (result.type === 'timedOut') return notFound(LONG_POLL_TIMEOUT)
+  if (result.code === 'overloaded') return new StatusError(status.RESOURCE_EXHAUSTED, overloadedTextOf(result))
+  return statusOf(result, status.INTERNAL, isReady)
+}
+
+/** The bytes are copied when the answer is encoded, in the same tick. */
+const toAnswer = ({ partition, offset, key, value, headers }: ConsumedMessage): ConsRs => ({
+  partition,
+  offset,
+  key_value: key ?? EMPTY,
+  key_undefined: key === null,
+  message: value ?? EMPTY,
+  headers: headers.map(header => ({ key: header.key, value: header.value ?? EMPTY }))
+})
+
+function requirePlace(partition: number, offset: number): void {
+  if (partition < 0) throw new StatusError(status.INVALID_ARGUMENT, `bad ack partition: ${partition}`)
+  if (offset < 0) throw new StatusError(status.INVALID_ARGUMENT, `bad ack offset: ${offset}`)
+}
+
+function requireGroup(group: string): void {
+  if (group === '')
+    throw new StatusError(status.INVALID_ARGUMENT, 'one consumer group is expected, but its name is empty')
+}
+
+function toPartitionOffset(place: GroupOffset): PartitionOffset {
+  const { partition, earliest: begin, latest: end, committed } = place
+  const { offset = NO_OFFSET, metadata = '' } = committed ?? {}
+  const sparse_acks = sparseAcksOf({ offset, metadata })
+  return { partition, begin, end, count: end - begin, offset, lag: lagOf(place), metadata, sparse_acks }
+}
+
+const toMetadata = (
+  { topic, partitions }: TopicMetadata,
+  configs: TopicConfigs,
+  withPartitions: boolean
+): GetTopicMetadataRs => ({
+  version: CONFIG_VERSION,
+  config: Object.fromEntries(configs.get(topic) ?? []),
+  partitions: withPartitions
+    ? partitions.map(({ partition, leaderId: leader, replicas, isr }) => ({ partition, leader, replicas, isr }))
+    : []
+})
+
+const toConsumers = (clients: ReadonlyMap<string, readonly number[]>) =>
+  Object.fromEntries([...clients].map(([name, partitions]) => [name, { partitions }]))
+
+function asStatus(error: unknown): never {
+  throw error instanceof NoReadersError ? notFound(error.message) : error
+}

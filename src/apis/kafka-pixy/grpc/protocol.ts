@@ -1,0 +1,259 @@
+import { fileURLToPath } from 'node:url'
+import { loadPackageDefinition, type ServiceClientConstructor, status } from '@grpc/grpc-js'
+import { loadSync } from '@grpc/proto-loader'
+import { CastellanError, type ErrorCode, type KafkaError } from '../../../core/errors.js'
+import type { RefusedByApi } from '../../../http/api/refused-records.js'
+import { type AnyFailure, CONSUMED, failureAnswerOf, isConsumedByOthers, NO_SUCH_TOPIC } from '../pixy-answers.js'
+
+const REASONS: ReadonlyMap<status, ErrorCode> = new Map<status, ErrorCode>([
+  [status.INVALID_ARGUMENT, 'invalidRequest'],
+  [status.UNIMPLEMENTED, 'invalidRequest'],
+  [status.DEADLINE_EXCEEDED, 'timedOut'],
+  [status.INTERNAL, 'protocol']
+])
+
+/** A call that is answered with a status, and no message. */
+export class StatusError extends Error {
+  readonly code: status
+  /** Why, for the counter of refused records. */
+  readonly reason: ErrorCode
+
+  constructor(code: status, details: string, reason = REASONS.get(code) ?? 'overloaded') {
+    super(details)
+    this.code = code
+    this.reason = reason
+  }
+}
+
+/** Counts a record whose call was refused. The status page shows calls that access or a limit refuses as such. */
+export const countRefused = (refused: RefusedByApi, { reason, message }: StatusError): void =>
+  refused.add({ code: reason, message }, 1, reason !== 'recordTooLarge' && reason !== 'invalidRequest')
+
+/** Statuses of Castellan's errors. All other errors are INTERNAL. */
+const STATUSES: ReadonlyMap<ErrorCode, status> = new Map<ErrorCode, status>([
+  ['unauthenticated', status.UNAUTHENTICATED],
+  ['forbidden', status.PERMISSION_DENIED],
+  ['quotaExceeded', status.RESOURCE_EXHAUSTED],
+  ['overloaded', status.RESOURCE_EXHAUSTED],
+  ['shuttingDown', status.UNAVAILABLE],
+  ['logUnavailable', status.UNAVAILABLE]
+])
+
+/**
+ * The status of a failure of any method.
+ *
+ * @param unknownTopic the status where Kafka has no such topic
+ * @param isReady whether any broker can be reached
+ */
+export function statusOf(failure: AnyFailure, unknownTopic: status, isReady: boolean): StatusError {
+  const { text } = failureAnswerOf(failure, isReady)
+  const code = text === NO_SUCH_TOPIC ? unknownTopic : STATUSES.get(failure.code)
+  return new StatusError(code ?? status.INTERNAL, text, failure.code)
+}
+
+/** The status of a thrown error; `undefined`: the error is a bug. */
+export function statusOfError(error: unknown, isReady: boolean): StatusError | undefined {
+  if (error instanceof StatusError) return error
+  if (!(error instanceof CastellanError)) return undefined
+  const { errorCode } = error as Partial<KafkaError>
+  const failure: AnyFailure = { code: error.code, message: error.message, errorCode }
+  if (isConsumedByOthers(failure)) return new StatusError(status.FAILED_PRECONDITION, CONSUMED)
+  return statusOf(failure, status.NOT_FOUND, isReady)
+}
+
+/** Requests and answers of the gRPC service, as its definition in kafka-pixy.proto has them. */
+interface RecordHeader {
+  readonly key: string
+  readonly value: Buffer
+}
+interface ToCluster {
+  /** Empty: the default one. */
+  readonly cluster: string
+}
+interface ToTopic extends ToCluster {
+  readonly topic: string
+}
+export interface ToGroup extends ToTopic {
+  readonly group: string
+}
+
+export interface ProdRq extends ToTopic {
+  readonly key_value: Buffer
+  readonly key_undefined: boolean
+  readonly message: Buffer
+  readonly async_mode: boolean
+  readonly headers: readonly RecordHeader[]
+}
+export interface ProdRs {
+  readonly partition: number
+  readonly offset: number
+}
+
+export interface ConsNAckRq extends ToGroup {
+  readonly no_ack: boolean
+  readonly auto_ack: boolean
+  readonly ack_partition: number
+  readonly ack_offset: number
+}
+export interface ConsRs {
+  readonly partition: number
+  readonly offset: number
+  readonly key_value: Buffer
+  readonly key_undefined: boolean
+  readonly message: Buffer
+  readonly headers: readonly RecordHeader[]
+}
+
+export interface AckRq extends ToGroup {
+  readonly partition: number
+  readonly offset: number
+}
+
+export interface PartitionOffset {
+  readonly partition: number
+  readonly begin: number
+  readonly end: number
+  readonly count: number
+  readonly offset: number
+  readonly lag: number
+  readonly metadata: string
+  readonly sparse_acks: string
+}
+export interface GetOffsetsRs {
+  readonly offsets: readonly PartitionOffset[]
+}
+export interface SetOffsetsRq extends ToGroup {
+  readonly offsets: readonly Pick<PartitionOffset, 'partition' | 'offset' | 'metadata'>[]
+}
+
+export interface GetTopicMetadataRq extends ToTopic {
+  readonly with_partitions: boolean
+}
+export interface GetTopicMetadataRs {
+  readonly version: number
+  readonly config: Readonly<Record<string, string>>
+  readonly partitions: readonly {
+    readonly partition: number
+    readonly leader: number
+    readonly replicas: readonly number[]
+    readonly isr: readonly number[]
+  }[]
+}
+export interface ListTopicRq extends ToCluster {
+  readonly with_partitions: boolean
+}
+export interface ListTopicRs {
+  readonly topics: Readonly<Record<string, GetTopicMetadataRs>>
+}
+
+export interface ListConsumersRs {
+  readonly groups: Readonly<
+    Record<string, { readonly consumers: Readonly<Record<string, { readonly partitions: readonly number[] }>> }>
+  >
+}
+
+/** Request and answer of each method. */
+export interface Methods {
+  readonly Produce: [ProdRq, ProdRs]
+  readonly ConsumeNAck: [ConsNAckRq, ConsRs]
+  readonly Ack: [AckRq, object]
+  readonly GetOffsets: [ToGroup, GetOffsetsRs]
+  readonly SetOffsets: [SetOffsetsRq, object]
+  readonly ListTopics: [ListTopicRq, ListTopicRs]
+  readonly ListConsumers: [ToGroup, ListConsumersRs]
+  readonly GetTopicMetadata: [GetTopicMetadataRq, GetTopicMetadataRs]
+}
+export type MethodName = keyof Methods
+
+/** The definition of the service; it is part of the package, for clients. */
+const PROTO_FILE = fileURLToPath(new URL('../kafka-pixy.proto', import.meta.url))
+
+/** The constructor of clients, which holds the definition of the service. */
+export function loadDefinition(): ServiceClientConstructor {
+  const definition = loadSync(PROTO_FILE, { keepCase: true, longs: Number, defaults: true, objects: true })
+  return loadPackageDefinition(definition)['KafkaPixy'] as ServiceClientConstructor
+}
+
+const { service } = loadDefinition()
+
+interface RepeatedField {
+  /** The largest number of a field of the request. */
+  readonly field: number
+  readonly name: string
+  readonly max: number
+  /** Fields of the request that are truth values; all others begin with their length. */
+  readonly booleans: readonly number[]
+}
+/** Repeated fields. Over HTTP, a message has at most 100 headers; offsets have the same limit. */
+const LISTS: Partial<Record<MethodName, RepeatedField>> = {
+  Produce: { field: 7, name: 'headers', max: 1_000, booleans: [4, 6] },
+  SetOffsets: { field: 4, name: 'offsets', max: 10_000, booleans: [] }
+}
+/** Memory that one element takes once it is an object, its texts and bytes not counted: they are in the request. */
+const ELEMENT_BYTES = 256
+/** Sizes of values by their wire type; those of varints and of bytes are in the value. */
+const FIXED_BYTES: ReadonlyMap<number, number> = new Map([
+  [1, 8],
+  [3, 0],
+  [4, 0],
+  [5, 4]
+])
+
+/**
+ * Decodes a request. Its elements are counted before, because a megabyte may hold half a million of them.
+ *
+ * @param hold counts memory, or refuses it
+ * @throws StatusError
+ */
+export function decodeRequest<Name extends MethodName>(
+  name: Name,
+  bytes: Buffer,
+  hold: (sizeBytes: number) => void
+): Methods[Name][0] {
+  try {
+    hold(countElements(bytes, LISTS[name]) * ELEMENT_BYTES)
+    return service[name]!.requestDeserialize(bytes) as Methods[Name][0]
+  } catch (error) {
+    if (error instanceof StatusError || error instanceof CastellanError) throw error
+    throw new StatusError(status.INTERNAL, 'Error deserializing request')
+  }
+}
+
+/**
+ * Counts elements as protobufjs reads them, or throws. It reads each field that it knows as of its own type, whatever type
+ * the message says, and most numbers as of one to five bytes, or of ten.
+ *
+ * Source: https://protobuf.dev/programming-guides/encoding
+ */
+function countElements(bytes: Buffer, list: RepeatedField | undefined): number {
+  let at = 0
+  let elements = 0
+  const varint = (maxBytes = 5): number => {
+    let value = 0
+    for (let factor = 1; maxBytes > 0; maxBytes--, factor *= 128) {
+      const byte = bytes.readUInt8(at++)
+      value += (byte & 127) * factor
+      if (byte < 128) return value % 2 ** 32
+    }
+    throw new RangeError('a number is too long')
+  }
+  while (at < bytes.length) {
+    const key = varint()
+    const field = Math.floor(key / 8)
+    const type = key % 8
+    if (field === list?.field && ++elements > list.max) {
+      throw new StatusError(status.INVALID_ARGUMENT, `more than ${list.max} ${list.name}`)
+    }
+    const isKnown = list !== undefined && field <= list.field
+    if (isKnown && type !== (list.booleans.includes(field) ? 0 : 2)) throw new RangeError('a field of another type')
+    const fixedBytes = FIXED_BYTES.get(type)
+    if (fixedBytes !== undefined) at += fixedBytes
+    else {
+      const value = varint(type === 0 && !isKnown ? 10 : 5)
+      if (type === 2) at += value
+    }
+  }
+  // The decoder cuts a value off at the end of the message.
+  if (at !== bytes.length) throw new RangeError('a value ends behind the message')
+  return elements
+}

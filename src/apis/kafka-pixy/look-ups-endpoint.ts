@@ -1,0 +1,258 @@
+import { CastellanError, type KafkaError } from '../../core/errors.js'
+import type { OffsetAndMetadata } from '../../core/model.js'
+import type { GroupOffset, TopicMetadata } from '../../gateway/gateway.js'
+import type { Operation, Target } from '../../http/access/access.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import { checkJson, GoJsonError, goJson, type Json, withNumbersOnOneLine } from './go-json.js'
+import {
+  CONFIG_VERSION,
+  configsOf,
+  lagOf,
+  NO_OFFSET,
+  NoReadersError,
+  readersOf,
+  type TopicConfigs,
+  UNKNOWN_TOPIC
+} from './groups.js'
+import { CONSUMED, isConsumedByOthers, NO_SUCH_TOPIC } from './pixy-answers.js'
+import {
+  groupOf,
+  merged,
+  ParameterError,
+  type PixyRequest,
+  type ReadBody,
+  type RouteParts,
+  textOf,
+  type Values
+} from './pixy-request.js'
+import type { KafkaPixySettings } from './settings.js'
+
+/** Kept for old clients, although ZooKeeper is not used. */
+const NO_CONFIG = 'failed to fetch topic configuration: zk: node does not exist'
+const NO_PARTITIONS = `failed to get partitions: ${NO_SUCH_TOPIC}`
+
+/** A topic or partition does not exist. The message is the text of the answer. */
+class UnknownError extends Error {
+  readonly status: number
+
+  constructor(status: number, text: string) {
+    super(text)
+    this.status = status
+  }
+}
+
+/** The requests about offsets, consumers and topics. */
+export class LookUpsEndpoint {
+  readonly #timeoutMs: number
+  readonly #parts: RouteParts
+
+  constructor({ lookUpTimeoutMs }: KafkaPixySettings, parts: RouteParts) {
+    this.#timeoutMs = lookUpTimeoutMs
+    this.#parts = parts
+  }
+
+  /** `GET /topics/{topic}/offsets`. */
+  readOffsets(request: PixyRequest): void {
+    const { gateway, topic, query } = request
+    this.#answerOfGroup(request, query.values, async group => {
+      const offsets = await gateway.groups.offsets(group, topic, this.#timeoutMs)
+      if (offsets === undefined) throw new UnknownError(404, UNKNOWN_TOPIC)
+      return goJson(offsets.map(toJson))
+    })
+  }
+
+  /** `POST /topics/{topic}/offsets`. @param body whose bytes are valid during the call */
+  writeOffsets(request: PixyRequest, { form, rest }: ReadBody): void {
+    const { gateway, topic, query } = request
+    this.#answerOfGroup(request, merged(form, query.values), async group => {
+      const changes = offsetChangesOf(rest)
+      const isPossible = [...changes.keys()].every(partition => partition >= 0)
+      const outcomes = isPossible ? await gateway.groups.commit(group, topic, changes, this.#timeoutMs) : undefined
+      if (outcomes === undefined || [...outcomes.values()].includes('unknownTopicOrPartition'))
+        throw new UnknownError(404, UNKNOWN_TOPIC)
+      return '{}'
+    })
+  }
+
+  /** `GET /topics`. */
+  topics(request: PixyRequest): void {
+    const { exchange, gateway, query } = request
+    const { values, flaw } = query
+    const caller = this.#parts.access.callerOf(exchange.request)
+    this.#answer(request, 'admin', {}, async () => {
+      if (flaw !== undefined) throw new ParameterError(flaw)
+      const [withPartitions, withConfig] = [values.has('withPartitions'), values.has('withConfig')]
+      const all = await gateway.topics('all', this.#timeoutMs)
+      const topics = new Map([...all].filter(([topic]) => caller.allows('admin', { topic })))
+      if (!withPartitions && !withConfig) return goJson([...topics.keys()].sort(byBytes))
+      const configs = withConfig ? await configsOf(gateway, [...topics.keys()], this.#timeoutMs) : undefined
+      return goJson(new Map([...topics].map(([name, topic]) => [name, describe(topic, configs, withPartitions)])))
+    })
+  }
+
+  /** `GET /topics/{topic}`. */
+  topic(request: PixyRequest): void {
+    const { gateway, topic, query } = request
+    this.#answer(request, 'admin', { topic }, async () => {
+      if (query.flaw !== undefined) throw new ParameterError(query.flaw)
+      const withPartitions = query.values.has('withPartitions')
+      const found = (await gateway.topics([topic], this.#timeoutMs)).get(topic)
+      if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+        throw new UnknownError(500, withPartitions ? NO_PARTITIONS : NO_CONFIG)
+      return goJson(describe(found, await configsOf(gateway, [topic], this.#timeoutMs), withPartitions))
+    })
+  }
+
+  /** `GET /topics/{topic}/consumers`. */
+  consumers(request: PixyRequest): void {
+    const { exchange, gateway, topic, query } = request
+    const caller = this.#parts.access.callerOf(exchange.request)
+    const groups = query.values.get('group') ?? []
+    const group = groups.length === 1 && groups[0] ? textOf(groups[0]) : undefined
+    this.#answer(request, 'admin', { topic, ...(group !== undefined && { group }) }, async () => {
+      if (groups.length > 1) throw new ParameterError(`one consumer group is expected, but ${groups.length} provided`)
+      const isVisible = (one: string): boolean => caller.allows('admin', { topic, group: one })
+      return withNumbersOnOneLine(goJson(await readersOf(gateway, { topic, group }, isVisible, this.#timeoutMs)))
+    })
+  }
+
+  #answerOfGroup(request: PixyRequest, values: Values, work: (group: string) => Promise<string>): void {
+    let group: string
+    try {
+      group = groupOf(values)
+    } catch (error) {
+      this.#failed(request, error)
+      return
+    }
+    this.#answer(request, 'offsets', { topic: request.topic, group }, () => work(group))
+  }
+
+  /** Does the work, if the client may have it done, and answers with its JSON or its failure. */
+  #answer(request: PixyRequest, operation: Operation, target: Target, work: () => Promise<string>): void {
+    const { access, answers } = this.#parts
+    const { exchange } = request
+    const refusal = access.callerOf(exchange.request).refusalOf(operation, target)
+    if (refusal !== undefined) answers.refuse(exchange, refusal, true)
+    else {
+      work().then(
+        json => answers.ok(exchange, json),
+        error => this.#failed(request, error)
+      )
+    }
+  }
+
+  #failed(request: PixyRequest, error: unknown): void {
+    const { answers, broken } = this.#parts
+    const { exchange, gateway } = request
+    if (error instanceof UnknownError) answers.error(exchange, error.status, error.message)
+    else if (error instanceof ParameterError || error instanceof NoReadersError)
+      answers.error(exchange, 400, error.message)
+    else if (error instanceof GoJsonError)
+      answers.error(exchange, 400, `Failed to parse the request: err=(${error.message})`)
+    else if (!(error instanceof CastellanError)) broken(request, error)
+    else if (isConsumedByOthers(error as KafkaError)) answers.error(exchange, 409, CONSUMED)
+    else answers.failure(exchange, error, gateway.isReady)
+  }
+}
+
+/** A group's place in a partition, as Kafka-Pixy writes it. */
+function toJson(place: GroupOffset): Json {
+  const { partition, earliest: begin, latest: end, committed, acknowledged } = place
+  const { offset = NO_OFFSET, metadata } = committed ?? {}
+  const sparse = acknowledged.map(({ from, to }) => `${from - offset}-${to - offset}`).join()
+  return {
+    partition,
+    begin,
+    end,
+    count: end - begin,
+    offset,
+    lag: lagOf(place),
+    metadata: metadata || undefined,
+    sparse_acks: sparse || undefined
+  }
+}
+
+const LIST_TYPE = '[]httpsrv.partitionInfo'
+const ITEM_TYPE = 'httpsrv.partitionInfo'
+
+/** Members of an item, with their types in Go. Only three of them count. */
+const MEMBERS: ReadonlyMap<string, 'int32' | 'int64' | 'string'> = new Map([
+  ['partition', 'int32'],
+  ['begin', 'int64'],
+  ['end', 'int64'],
+  ['count', 'int64'],
+  ['offset', 'int64'],
+  ['lag', 'int64'],
+  ['metadata', 'string'],
+  ['sparse_acks', 'string']
+])
+
+/**
+ * Offsets to be set, by partition. A missing number is 0, and names of members may be in upper or lower case.
+ *
+ *   [{"partition": 1, "offset": -2}]   =>   1: -2
+ *
+ * @throws GoJsonError in the words of the original
+ */
+export function offsetChangesOf(body: Buffer): ReadonlyMap<number, OffsetAndMetadata> {
+  checkJson(body.toString('latin1'))
+  const list: unknown = JSON.parse(body.toString())
+  if (list === null) return new Map()
+  if (!Array.isArray(list)) throw mismatch(list, `Go value of type ${LIST_TYPE}`)
+  return new Map(list.map(changeOf))
+}
+
+function changeOf(item: unknown): [partition: number, OffsetAndMetadata] {
+  if (item !== null && (typeof item !== 'object' || Array.isArray(item))) {
+    throw mismatch(item, `Go value of type ${ITEM_TYPE}`)
+  }
+  const found = new Map<string, unknown>()
+  for (const [name, value] of Object.entries(item ?? {})) {
+    const member = name.toLowerCase()
+    if (value !== null) found.set(member, checked(member, value))
+  }
+  const metadata = found.get('metadata') as string | undefined
+  const offset = (found.get('offset') as number | undefined) ?? 0
+  return [(found.get('partition') as number | undefined) ?? 0, { offset, ...(metadata && { metadata }) }]
+}
+
+function checked(member: string, value: unknown): unknown {
+  const type = MEMBERS.get(member)
+  if (type === undefined || (type === 'string' ? typeof value === 'string' : isWhole(value, type))) return value
+  throw mismatch(value, `Go struct field partitionInfo.${member} of type ${type}`, type !== 'string')
+}
+
+const isWhole = (value: unknown, type: 'int32' | 'int64'): boolean =>
+  Number.isSafeInteger(value) && (type === 'int64' || Math.trunc(value as number) === ((value as number) | 0))
+
+/** @param isForNumber Go names the number that does not fit, if a number is expected */
+const mismatch = (value: unknown, type: string, isForNumber = false): GoJsonError =>
+  new GoJsonError(
+    `json: cannot unmarshal ${kindOf(value)}${isForNumber && typeof value === 'number' ? ` ${value}` : ''} into ${type}`
+  )
+
+function kindOf(value: unknown): string {
+  if (typeof value === 'boolean') return 'bool'
+  return Array.isArray(value) ? 'array' : typeof value
+}
+
+function describe(
+  { topic, partitions }: TopicMetadata,
+  configs: TopicConfigs | undefined,
+  withPartitions: boolean
+): { [name: string]: Json } {
+  const config = configs && { version: CONFIG_VERSION, config: configs.get(topic) ?? {} }
+  return {
+    ...(config && { config }),
+    ...(withPartitions && partitions.length > 0 && { partitions: partitions.map(partitionJson) })
+  }
+}
+
+const partitionJson = ({ partition, leaderId: leader, replicas, isr }: TopicMetadata['partitions'][number]): Json => ({
+  partition,
+  leader,
+  replicas,
+  isr
+})
+
+const byBytes = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other))
