@@ -2,7 +2,7 @@ import type { LogStorage } from '../../src/producer/disk/durable-queue.js'
 import { type DeadLetter, DeadLetters } from '../../src/producer/log/dead-letters.js'
 import { DurableLog } from '../../src/producer/log/durable-log.js'
 import { journalIdOf, KEYS_DIRECTORY, outcomesIdOf, segmentIdOf } from '../../src/producer/log/files.js'
-import type { LogHost } from '../../src/producer/log/log-host.js'
+import { LogCore, type LogHost } from '../../src/producer/log/log-host.js'
 import { LogStore, type LogStoreOptions } from '../../src/producer/log/log-store.js'
 import { readLoggedRecord } from '../../src/producer/log/logged-record.js'
 import type { DurableLogDeps, OpenDurableLog } from '../../src/producer/log/open-durable-log.js'
@@ -262,11 +262,13 @@ export class GatewayDisk {
     }
     this.#filesOfKilled = this.disk.openFiles
     if (this.#isOperated) salvageLog(options, () => undefined)
-    const store = new LogStore(options)
+    const store = new LogCore(options, settings.maxDeadLetterBytes)
     this.#options = options
     this.#stores.push(store)
-    const core = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: settings.maxDeadLetterBytes }))
-    const host = onThread(core, () => this.slowMs + USUAL_MS[0] + this.#random.next() * (USUAL_MS[1] - USUAL_MS[0]))
+    const host = onThread(
+      new InlineLogHost(store),
+      () => this.slowMs + USUAL_MS[0] + this.#random.next() * (USUAL_MS[1] - USUAL_MS[0])
+    )
     const log = new DurableLog({ ...settings, syncPuts: settings.fsyncPuts, host, now: Date.now, logId: store.logId })
     const { recovered: report, notes } = store
     const { directory } = options

@@ -6,10 +6,8 @@ import { DurableQueue } from '../../src/producer/disk/durable-queue.js'
 import type { DurablePendingProduce } from '../../src/producer/disk/record-outcomes.js'
 import { LocalKeys } from '../../src/producer/keys/keys.js'
 import { idempotencySettings } from '../../src/producer/keys/settings.js'
-import { DeadLetters } from '../../src/producer/log/dead-letters.js'
 import { DurableLog } from '../../src/producer/log/durable-log.js'
-import type { LogCallName, LogHost } from '../../src/producer/log/log-host.js'
-import { LogStore } from '../../src/producer/log/log-store.js'
+import { type LogCallName, LogCore, type LogHost } from '../../src/producer/log/log-host.js'
 import type { DurableLogDeps, OpenDurableLog } from '../../src/producer/log/open-durable-log.js'
 import { type WalSettings, walSettings } from '../../src/producer/log/settings.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memory/settings.js'
@@ -36,7 +34,7 @@ export interface DurableHarnessOptions {
 type Asked = keyof LogHost | LogCallName
 
 /** What the log's thread answers late; the rest is for starts and checks. */
-const LATE: ReadonlySet<Asked> = new Set<Asked>(['commit', 'read', 'note', 'deadLetter'])
+const LATE: ReadonlySet<Asked> = new Set<Asked>(['commit', 'read', 'noteAll', 'deadLetter'])
 
 const never = new Promise<never>(() => undefined)
 
@@ -156,8 +154,8 @@ export class DurableHarness {
       now: () => Date.now(),
       receipts: deps.receipts
     })
-    const store = new LogStore(options)
-    const inline = new InlineLogHost(store, new DeadLetters({ ...options, maxBytes: settings.maxDeadLetterBytes }))
+    const store = new LogCore(options, settings.maxDeadLetterBytes)
+    const inline = new InlineLogHost(store)
     const host = new Proxy<LogHost>(inline, {
       get: (target, name: keyof LogHost) => {
         const method = target[name] as (...args: unknown[]) => unknown

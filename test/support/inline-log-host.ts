@@ -1,19 +1,11 @@
-import type { DeadLetters } from '../../src/producer/log/dead-letters.js'
-import {
-  type CommittedGroup,
-  type LogCallName,
-  type LogCalls,
-  LogCore,
-  type LogHost
-} from '../../src/producer/log/log-host.js'
-import type { LogStore } from '../../src/producer/log/log-store.js'
+import type { CommittedGroup, LogCallName, LogCalls, LogCore, LogHost } from '../../src/producer/log/log-host.js'
 
 /** Runs the log in place: every call blocks the caller for as long as the disk takes. */
 export class InlineLogHost implements LogHost {
   readonly core: LogCore
 
-  constructor(store: LogStore, deadLetters: DeadLetters) {
-    this.core = new LogCore(store, deadLetters)
+  constructor(core: LogCore) {
+    this.core = core
   }
 
   memory(sizeBytes: number): Buffer {

@@ -1,6 +1,6 @@
 import type { Logger } from '../../core/model.js'
 import type { StoredEntry } from '../log/entry.js'
-import type { ReadLog } from '../log/requested-entries.js'
+import type { ReadLog } from '../log/entry-reader.js'
 
 /** A reader of the entries of one destination. */
 export interface FeedTarget {

@@ -15,32 +15,32 @@ export interface DestinationBacklog {
  * @throws when a segment cannot be read
  */
 export function backlogOf(segments: readonly LogSegment[], indexes: SegmentIndexes): Map<string, DestinationBacklog> {
-  const backlog = new Map<string, { firstSequence: number; openEntries: number }>()
+  const backlog = new Map<string, { readonly firstSequence: number; openEntries: number }>()
   for (const segment of segments) {
     if (segment.openCount === 0) continue
     const index = indexes.of(segment)
-    const counts = countOpen(segment, index)
-    for (const [destination, { first, count }] of counts) {
-      const name = index.names[destination]!
+    for (const place of openPlaces(segment)) {
+      const name = index.names[index.destinationAt(place)]!
       const before = backlog.get(name)
-      if (before) before.openEntries += count
-      else backlog.set(name, { firstSequence: segment.sequenceAt(first), openEntries: count })
+      if (before) before.openEntries++
+      else backlog.set(name, { firstSequence: segment.sequenceAt(place), openEntries: 1 })
     }
   }
   return backlog
 }
 
-/** Open entries of a segment by the number of their destination. */
-function countOpen(segment: LogSegment, index: SegmentIndex): Map<number, { readonly first: number; count: number }> {
-  const counts = new Map<number, { readonly first: number; count: number }>()
-  for (let at = 0; at < segment.entryCount; at++) {
-    if (segment.done.has(at)) continue
-    const destination = index.destinationAt(at)
-    const before = counts.get(destination)
-    if (before) before.count++
-    else counts.set(destination, { first: at, count: 1 })
+/** The places of open entries with sequences from `first` to `end`, without `end`. */
+function* openPlaces(segment: LogSegment, first = segment.firstSequence, end = segment.endSequence): Generator<number> {
+  const endPlace = segment.placeOf(end)
+  for (let place = segment.placeOf(first); place < endPlace; place++) if (!segment.done.has(place)) yield place
+}
+
+/** Segments with open entries that may have sequences from `first` to `end`, without `end`. */
+function* segmentsBetween(segments: readonly LogSegment[], first: number, end: number): Generator<LogSegment> {
+  for (let at = segmentIndexOf(segments, first); at < segments.length; at++) {
+    if (segments[at]!.firstSequence >= end) return
+    if (segments[at]!.openCount > 0) yield segments[at]!
   }
-  return counts
 }
 
 /** A search for destinations of a cluster that have open entries. */
@@ -126,16 +126,10 @@ export function openBetween(
   end: number
 ): OpenEntry[] {
   const open: OpenEntry[] = []
-  for (let at = segmentIndexOf(segments, first); at < segments.length; at++) {
-    const segment = segments[at]!
-    if (segment.firstSequence >= end) break
-    if (segment.openCount === 0) continue
+  for (const segment of segmentsBetween(segments, first, end)) {
     const index = indexes.of(segment)
-    const endPlace = segment.placeOf(end)
-    for (let place = segment.placeOf(first); place < endPlace; place++) {
-      if (segment.done.has(place)) continue
+    for (const place of openPlaces(segment, first, end))
       open.push({ sequence: segment.sequenceAt(place), destination: index.names[index.destinationAt(place)]! })
-    }
   }
   return open
 }
@@ -143,12 +137,8 @@ export function openBetween(
 /** The open entries with sequences from `first` to `end`, without `end`, as runs. */
 export function openRunsBetween(segments: readonly LogSegment[], first: number, end: number): SequenceRange[] {
   const runs: { first: number; count: number }[] = []
-  for (let at = segmentIndexOf(segments, first); at < segments.length; at++) {
-    const segment = segments[at]!
-    if (segment.firstSequence >= end) break
-    const endPlace = segment.placeOf(end)
-    for (let place = segment.placeOf(first); place < endPlace; place++) {
-      if (segment.done.has(place)) continue
+  for (const segment of segmentsBetween(segments, first, end)) {
+    for (const place of openPlaces(segment, first, end)) {
       const sequence = segment.sequenceAt(place)
       const last = runs.at(-1)
       if (last !== undefined && last.first + last.count === sequence) last.count++

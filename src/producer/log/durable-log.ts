@@ -13,12 +13,12 @@ import type { DestinationBacklog, DestinationSearch, FoundDestinations, OpenEntr
 import { toBuffer } from './bytes.js'
 import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
+import type { ReadRequest, ReadResult } from './entry-reader.js'
 import type { CommittedGroup, LogHost, Note } from './log-host.js'
 import type { EntryStates } from './log-store.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
 import { type EntryOutcome, OutcomeRows, type RecordPlace } from './outcome-frames.js'
 import type { OutcomeSearch } from './outcome-store.js'
-import type { ReadRequest, ReadResult } from './requested-entries.js'
 import type { SequenceRange } from './segment.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 
@@ -130,7 +130,7 @@ export class DurableLog {
 
   /** Looks at the disk now, and returns new statistics. */
   async look(): Promise<LogStats> {
-    this.#stats = await this.#options.host.call('tick')
+    this.#stats = await this.#options.host.call('look')
     return this.#stats
   }
 
@@ -250,7 +250,7 @@ export class DurableLog {
    */
   note(notes: readonly Note[]): Promise<boolean> {
     this.flushCompletions()
-    return this.#options.host.call('note', notes)
+    return this.#options.host.call('noteAll', notes)
   }
 
   /** Entries that are not completed, in order. Bodies are records as `readLoggedRecord` reads them. */

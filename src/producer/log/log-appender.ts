@@ -1,8 +1,7 @@
 import { type Availability, isFullDisk, type Refusal } from './availability.js'
 import { type LogDirectory, type LogFile, segmentName, tryTo } from './files.js'
 import { writeFormat } from './format-file.js'
-import type { Progress } from './progress-journal.js'
-import type { ProgressRecorder } from './progress-recorder.js'
+import type { Progress, ProgressJournal } from './progress-journal.js'
 import type { Recovered } from './recovery.js'
 import type { LogSegment } from './segment.js'
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
@@ -31,7 +30,7 @@ export interface LogAppenderParts {
   readonly segments: SegmentList
   readonly spares: SpareSegments
   readonly indexes: SegmentIndexes
-  readonly progress: ProgressRecorder
+  readonly progress: ProgressJournal
   readonly availability: Availability
 }
 

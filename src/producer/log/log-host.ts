@@ -1,12 +1,8 @@
 import type { LogStats, Refusal } from './availability.js'
-import type { DestinationBacklog, DestinationSearch, FoundDestinations } from './backlog.js'
 import { toBuffer } from './bytes.js'
-import type { DeadLetterReason, DeadLetters } from './dead-letters.js'
+import { type DeadLetterReason, DeadLetters } from './dead-letters.js'
 import type { StoredEntry } from './entry.js'
-import type { CommitResult, EntryStates, LogStore } from './log-store.js'
-import type { OutcomeSearch } from './outcome-store.js'
-import type { ReadRequest, ReadResult } from './requested-entries.js'
-import type { SequenceRange } from './segment.js'
+import { type CommitResult, LogStore, type LogStoreOptions } from './log-store.js'
 
 /** A small value that is kept by key; an empty one removes the key. */
 export interface Note {
@@ -21,58 +17,35 @@ export interface CommittedGroup extends CommitResult {
 }
 
 /** The log together with its dead letters, synchronous. Byte arrays may come from another thread. */
-export class LogCore {
-  readonly #store: LogStore
+export class LogCore extends LogStore {
   readonly #deadLetters: DeadLetters
   #staged: Buffer[] = []
 
-  constructor(store: LogStore, deadLetters: DeadLetters) {
-    this.#store = store
-    this.#deadLetters = deadLetters
-  }
-
-  stage(bytes: Buffer): void {
-    this.#staged.push(bytes)
-    this.#store.stage(bytes)
-  }
-
-  commit(bytes: Buffer): CommittedGroup {
-    const memory = [...this.#staged, bytes]
-    this.#staged = []
-    return { ...this.#store.commit(bytes), memory }
-  }
-
   /**
-   * @param rows the outcomes of the entries
-   * @returns how many entries had been open
+   * @param maxDeadLetterBytes disk space for dead letters
+   * @throws LogUnusableError when the directory belongs to another release or cannot be read
    */
-  complete(ranges: readonly SequenceRange[], rows?: Uint8Array): number {
-    return this.#store.complete(ranges, rows && toBuffer(rows))
+  constructor(options: LogStoreOptions, maxDeadLetterBytes: number) {
+    super(options)
+    this.#deadLetters = new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes })
   }
 
-  openRuns(range: SequenceRange): readonly SequenceRange[] {
-    return this.#store.openRuns(range)
+  override stage(bytes: Buffer): void {
+    this.#staged.push(bytes)
+    super.stage(bytes)
   }
 
-  states(search: OutcomeSearch): EntryStates {
-    return this.#store.states(search)
+  /** Stages the last part, too. */
+  override commit(bytes: Buffer): CommittedGroup {
+    const result = super.commit(bytes)
+    const memory = this.#staged
+    this.#staged = []
+    return { ...result, memory }
   }
 
   /** True when the notes survive the death of the process. */
-  note(notes: readonly Note[]): boolean {
-    return notes.map(({ key, value }) => this.#store.note(key, toBuffer(value))).every(Boolean)
-  }
-
-  read(request: ReadRequest): ReadResult {
-    return this.#store.read(request)
-  }
-
-  backlog(): ReadonlyMap<string, DestinationBacklog> {
-    return this.#store.backlog()
-  }
-
-  search(request: DestinationSearch): FoundDestinations {
-    return this.#store.search(request)
+  noteAll(notes: readonly Note[]): boolean {
+    return notes.map(({ key, value }) => this.note(key, toBuffer(value))).every(Boolean)
   }
 
   /**
@@ -84,28 +57,38 @@ export class LogCore {
     const refusal = this.#deadLetters.add(entry, reason)
     if (refusal) return refusal
     const { sequence, destination } = entry
-    this.#store.completeDead({ type: 'deadLetter', sequence, destination, ...reason })
+    this.completeDead({ type: 'deadLetter', sequence, destination, ...reason })
     return undefined
   }
 
-  sync(): boolean {
-    return this.#store.sync()
-  }
-
-  tick(): LogStats {
-    this.#store.tick()
+  /** Called about once a second. */
+  look(): LogStats {
+    this.tick()
     this.#deadLetters.tick()
-    return { ...this.#store.stats, deadLetters: this.#deadLetters.count, ...this.#store.outcomeStats }
+    return { ...this.stats, deadLetters: this.#deadLetters.count, ...this.outcomeStats }
   }
 
-  close(): void {
-    this.#store.close()
+  override close(): void {
+    super.close()
     this.#deadLetters.close()
   }
 }
 
 /** Calls of {@link LogCore} that need no memory of their own, by name. */
-export type LogCalls = Omit<LogCore, 'stage' | 'commit'>
+export type LogCalls = Pick<
+  LogCore,
+  | 'complete'
+  | 'openRuns'
+  | 'states'
+  | 'noteAll'
+  | 'read'
+  | 'backlog'
+  | 'search'
+  | 'deadLetter'
+  | 'sync'
+  | 'look'
+  | 'close'
+>
 export type LogCallName = keyof LogCalls
 
 /** Runs a {@link LogCore}: on a thread of its own, or in place in simulations. Calls are made in the order in which they come. */

@@ -10,6 +10,8 @@ import {
   openRunsBetween,
   searchDestinations
 } from './backlog.js'
+import { toBuffer } from './bytes.js'
+import type { ReadRequest, ReadResult } from './entry-reader.js'
 import { LogReader } from './entry-reader.js'
 import { type LogDirectory, tryTo, withFile } from './files.js'
 import { checkFormat, writeFormat } from './format-file.js'
@@ -17,17 +19,15 @@ import { LogAppender, type LogAppenderOptions } from './log-appender.js'
 import type { EntryOutcome } from './outcome-frames.js'
 import type { FoundOutcomes, OutcomeLimits, OutcomeSearch } from './outcome-store.js'
 import { OutcomeStore } from './outcome-store.js'
-import type { Progress } from './progress-journal.js'
-import { ProgressRecorder } from './progress-recorder.js'
+import { type Progress, ProgressJournal } from './progress-journal.js'
 import { QUARANTINE_DIRECTORY } from './quarantine.js'
 import { type Recovered, type RecoveryReport, recover } from './recovery.js'
-import type { ReadRequest, ReadResult } from './requested-entries.js'
 import { completeRange, type LogSegment, type SequenceRange } from './segment.js'
 import { SegmentIndexes } from './segment-indexes.js'
 import { SegmentList, SpareSegments } from './segment-list.js'
 import { SegmentMerger } from './segment-merger.js'
 import { readTrailer } from './segment-writer.js'
-import { readAgain, UnreadableSegment } from './unreadable.js'
+import { UnreadableSegment } from './unreadable.js'
 
 export interface LogStoreOptions extends LogAppenderOptions {
   /** Disk space for all segments together; appends beyond it are refused. */
@@ -44,8 +44,6 @@ export interface LogStoreOptions extends LogAppenderOptions {
   readonly clock: MonotonicClock
   /** How long the outcomes of completed entries are kept. Absent: they are not kept. */
   readonly receipts?: OutcomeLimits | undefined
-  /** Waits a moment before the disk is asked again for what it could not read. Absent: it is asked again at once. */
-  readonly pause?: (() => void) | undefined
 }
 
 /** Completed entries may take this part (1/8) of the limit in segments that could be merged. */
@@ -95,7 +93,7 @@ export class LogStore {
   readonly #indexes: SegmentIndexes
   readonly #reader: LogReader
   readonly #merger: SegmentMerger
-  readonly #progress: ProgressRecorder
+  readonly #progress: ProgressJournal
   readonly #availability: Availability
   readonly #appender: LogAppender
   readonly #outcomes: OutcomeStore | undefined
@@ -115,7 +113,7 @@ export class LogStore {
     this.#options = options
     this.#directory = directory
     const isFormatDamaged = checkFormat(directory)
-    const found = recover(directory, () => directory.directory(QUARANTINE_DIRECTORY), options.pause)
+    const found = recover(directory, () => directory.directory(QUARANTINE_DIRECTORY))
     this.#outcomes = options.receipts && this.#openOutcomes(options.receipts, found)
     this.recovered = found.report
     this.#tellDamage()
@@ -140,7 +138,7 @@ export class LogStore {
     })
     this.#reader = new LogReader(directory, this.#segments.all, this.#indexes, onDamaged)
     this.#merger = new SegmentMerger({ ...options, segments: this.#segments, reader: this.#reader })
-    this.#progress = new ProgressRecorder({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
+    this.#progress = new ProgressJournal({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
     this.#appender = new LogAppender({
       options,
       found,
@@ -216,8 +214,8 @@ export class LogStore {
    * @param rows their outcomes, as `OutcomeRows` makes them; written first
    * @returns how many had been open
    */
-  complete(ranges: readonly SequenceRange[], rows?: Buffer): number {
-    if (rows !== undefined && rows.length > 0) this.#outcomes?.writeRows(rows, ranges)
+  complete(ranges: readonly SequenceRange[], rows?: Uint8Array): number {
+    if (rows !== undefined && rows.length > 0) this.#outcomes?.writeRows(toBuffer(rows), ranges)
     return this.#complete(ranges)
   }
 
@@ -271,7 +269,7 @@ export class LogStore {
 
   /** What is known about a run of entries. @throws when files of outcomes cannot be read */
   states(search: OutcomeSearch): EntryStates {
-    const found = readAgain(() => this.#outcomes?.find(search) ?? NO_OUTCOMES, this.#options.pause)
+    const found = this.#outcomes?.find(search) ?? NO_OUTCOMES
     const open = search.from === undefined ? this.#reading(() => this.#openBetween(search)) : []
     const [oldest] = open.length > 0 ? this.read({ fromSequence: open[0]!.sequence, maxBytes: 1 }).entries : []
     const openSinceMs = oldest?.sequence === open[0]?.sequence ? oldest?.acceptedAtMs : undefined
@@ -294,7 +292,7 @@ export class LogStore {
   #reading<T>(read: () => T): T {
     for (;;) {
       try {
-        return readAgain(read, this.#options.pause)
+        return read()
       } catch (error) {
         if (!(error instanceof UnreadableSegment)) throw error
         this.#setAside(error)
@@ -343,7 +341,7 @@ export class LogStore {
     if (wastedBytes <= maxWastedBytes && this.#refusalFor(0) === undefined) return
     this.#syncProgress()
     try {
-      readAgain(() => this.#merger.mergeNext(), this.#options.pause)
+      this.#merger.mergeNext()
     } catch (error) {
       if (!(error instanceof UnreadableSegment)) throw error
       this.#setAside(error)

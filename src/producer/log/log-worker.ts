@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import { toBuffer } from './bytes.js'
-import { DeadLetters } from './dead-letters.js'
+import type { ReadResult } from './entry-reader.js'
 import { LogCore } from './log-host.js'
-import { LogStore, type LogStoreOptions } from './log-store.js'
-import { NodeDirectory, standStill } from './node-files.js'
-import type { ReadResult } from './requested-entries.js'
+import type { LogStoreOptions } from './log-store.js'
+import { NodeDirectory } from './node-files.js'
 import type { AnsweredCall, CommitReply, LogCall, LogReply, LogThreadOptions } from './thread-log-host.js'
 
 /** The thread of the durable log: opens the store, and serves one call after the other. */
@@ -26,17 +25,16 @@ try {
     directory: new NodeDirectory(path),
     now: Date.now,
     clock: () => performance.now(),
-    pause: standStill,
     newSalt: () => (salt = (salt + SALT_STEP) >>> 0),
     report: (fields, message) => send({ type: 'report', fields: printable(fields), message })
   }
-  const store = new LogStore(options)
-  const core = new LogCore(store, new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes }))
+  const core = new LogCore(options, maxDeadLetterBytes)
   port.on('message', (call: LogCall) => {
     if (call.type === 'stage') core.stage(toBuffer(call.bytes))
     else answer(core, call)
   })
-  send({ type: 'opened', report: store.recovered, notes: [...store.notes], stats: core.tick(), logId: store.logId })
+  const { recovered: report, notes, logId } = core
+  send({ type: 'opened', report, notes: [...notes], stats: core.look(), logId })
 } catch (error) {
   send({ type: 'unusable', message: (error as Error).message })
 }

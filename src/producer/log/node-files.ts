@@ -84,13 +84,6 @@ export class NodeDirectory implements LogDirectory {
   }
 }
 
-const STANDSTILL_MS = 400
-
-/** Lets the thread wait for the disk. */
-export const standStill = (): void => {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, STANDSTILL_MS)
-}
-
 class NodeFile implements LogFile {
   readonly #descriptor: number
 

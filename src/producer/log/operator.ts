@@ -7,7 +7,7 @@ import { DirectoryLock, isLocked } from './directory-lock.js'
 import { encodeEntry } from './entry.js'
 import type { LogDirectory } from './files.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
-import { NodeDirectory, standStill } from './node-files.js'
+import { NodeDirectory } from './node-files.js'
 import { holdsRecords, workerNamesIn } from './open-durable-log.js'
 import { type SalvagedSegment, salvageLog, type TellPosition } from './salvage.js'
 import type { WalSettings } from './settings.js'
@@ -84,7 +84,6 @@ async function withOwnLog<T>(
       now: Date.now,
       clock,
       newSalt,
-      pause: standStill,
       report
     })
   } finally {

@@ -7,7 +7,7 @@ import {
   payloadAt,
   saltOfJournal
 } from './bytes.js'
-import { journalName, type LogDirectory, type LogFile } from './files.js'
+import { journalName, type LogDirectory, type LogFile, tryTo } from './files.js'
 import type { SequenceRange } from './segment.js'
 import { readUInt64, writeUInt64 } from './segment-header.js'
 
@@ -31,47 +31,161 @@ const SYNCED = 4
 const CUT = 5
 const KNOWN_TYPES: readonly number[] = [COMPLETED, NOTE, NEXT, SYNCED, CUT]
 
-/** An open progress journal that this process created: frames are appended, and synced when asked. */
-export class ProgressJournal {
+/** A file of the journal that takes frames. */
+interface JournalFile {
   readonly id: number
-  readonly #file: LogFile
-  readonly #salt: number
-  #sizeBytes: number
+  readonly salt: number
+  readonly file: LogFile
+  sizeBytes: number
+}
 
-  private constructor(id: number, file: LogFile, salt: number, sizeBytes: number) {
-    this.id = id
-    this.#file = file
-    this.#salt = salt
-    this.#sizeBytes = sizeBytes
-  }
+const framesOf = (progress: Iterable<Progress>, salt: number): Buffer[] =>
+  [...progress].map(one => encodeJournalFrame(encodePayload(one), salt))
 
-  /** Writes a new journal that begins with `progress`, and makes it survive a power cut. */
-  static create(directory: LogDirectory, id: number, salt: number, progress: Iterable<Progress>): ProgressJournal {
-    const header = encodeJournalHeader(MAGIC, id, salt)
-    const bytes = Buffer.concat([header, ...[...progress].map(one => encodeJournalFrame(encodePayload(one), salt))])
-    const file = directory.open(journalName(id), 'create')
-    file.write(bytes, 0)
-    file.sync()
-    directory.sync()
-    return new ProgressJournal(id, file, salt, bytes.length)
+/** Writes a new file that begins with `progress`, and makes it survive a power cut. @throws when the disk does */
+export function createJournalFile(
+  directory: LogDirectory,
+  id: number,
+  salt: number,
+  progress: Iterable<Progress>
+): JournalFile {
+  const bytes = Buffer.concat([encodeJournalHeader(MAGIC, id, salt), ...framesOf(progress, salt)])
+  const file = directory.open(journalName(id), 'create')
+  file.write(bytes, 0)
+  file.sync()
+  directory.sync()
+  return { id, salt, file, sizeBytes: bytes.length }
+}
+
+export interface ProgressJournalOptions {
+  readonly directory: LogDirectory
+  /** Size limit of the whole log. */
+  readonly maxBytes: number
+  /** Ids of the files that were found; a new one replaces them. */
+  readonly foundIds: readonly number[]
+  /** A random 32-bit number. */
+  readonly newSalt: () => number
+  /** The current state, as a new journal begins with it. */
+  readonly snapshot: () => Iterable<Progress>
+  /** Something an operator should know. */
+  readonly report: (fields: object, message: string) => void
+}
+
+/** A file that grew by this, and to twice its first size, is replaced by a new one. */
+const MAX_GROWTH_BYTES = 16 * 1024 * 1024
+/** Share of the log's limit by which the journal may grow, so that the journal of a small log stays small. */
+const GROWTH_SHARE = 1 / 8
+
+/**
+ * Writes the progress journal, which is one file at a time; it begins with a snapshot of the state. What cannot be written
+ * is kept in memory until a new file is written.
+ */
+export class ProgressJournal {
+  readonly #options: ProgressJournalOptions
+  #current: JournalFile | undefined
+  #nextId: number
+  #maxBytes = 0
+  /** Files that are removed once a new journal is written. */
+  #old: string[]
+  #syncs = 0
+
+  constructor(options: ProgressJournalOptions) {
+    this.#options = options
+    this.#old = options.foundIds.map(journalName)
+    this.#nextId = (options.foundIds.at(-1) ?? 0) + 1
   }
 
   get sizeBytes(): number {
-    return this.#sizeBytes
+    return this.#current?.sizeBytes ?? 0
+  }
+  get syncs(): number {
+    return this.#syncs
   }
 
-  append(progress: readonly Progress[]): void {
-    const bytes = Buffer.concat(progress.map(one => encodeJournalFrame(encodePayload(one), this.#salt)))
-    this.#file.write(bytes, this.#sizeBytes)
-    this.#sizeBytes += bytes.length
+  /** @returns false when it could not be written, and will be lost in a crash */
+  write(progress: readonly Progress[]): boolean {
+    try {
+      if (!this.#current) this.renew()
+      this.#append(progress)
+      return true
+    } catch (error) {
+      this.#break(error)
+      return false
+    }
   }
 
-  sync(): void {
-    this.#file.sync()
+  /** Writes an entry that may be lost: a failure is ignored. */
+  mark(progress: Progress): void {
+    if (this.#current !== undefined) tryTo(() => this.#append([progress]))
+  }
+
+  #append(progress: readonly Progress[]): void {
+    const current = this.#current!
+    const bytes = Buffer.concat(framesOf(progress, current.salt))
+    current.file.write(bytes, current.sizeBytes)
+    current.sizeBytes += bytes.length
+    if (current.sizeBytes > this.#maxBytes) this.renew()
+  }
+
+  /** Makes everything written survive a power cut. */
+  sync(): boolean {
+    if (!this.#current) return false
+    try {
+      this.#current.file.sync()
+      this.#syncs++
+      return true
+    } catch (error) {
+      this.#break(error)
+      return false
+    }
+  }
+
+  /** Writes a new journal after a failure. */
+  mend(): void {
+    if (!this.#current && this.#old.length > 0) tryTo(() => this.renew())
+  }
+
+  /** Makes sure that a journal is open. @throws when it cannot be written */
+  ensure(): void {
+    if (!this.#current) this.renew()
+  }
+
+  /** Writes the current state into a new journal, and removes the old ones. @throws when it cannot be written */
+  renew(): void {
+    const { directory, maxBytes, newSalt, snapshot } = this.#options
+    const old = this.#current
+    const id = this.#nextId++
+    try {
+      this.#current = createJournalFile(directory, id, newSalt(), snapshot())
+    } catch (error) {
+      tryTo(() => directory.remove(journalName(id)))
+      throw error
+    }
+    // A snapshot may be large, so it must not be written too often.
+    const growthBytes = Math.min(maxBytes * GROWTH_SHARE, MAX_GROWTH_BYTES)
+    this.#maxBytes = this.#current.sizeBytes + Math.max(this.#current.sizeBytes, growthBytes)
+    if (old) this.#giveUp(old)
+    this.#old = this.#old.filter(name => !tryTo(() => directory.remove(name)))
+    tryTo(() => directory.sync())
   }
 
   close(): void {
-    this.#file.close()
+    this.sync()
+    this.#current?.file.close()
+    this.#current = undefined
+    this.#old = []
+  }
+
+  #break(error: unknown): void {
+    this.#options.report({ err: error }, 'completions could not be written; they may be delivered again after a crash')
+    const current = this.#current
+    this.#current = undefined
+    if (current) this.#giveUp(current)
+  }
+
+  #giveUp({ id, file }: JournalFile): void {
+    this.#old.push(journalName(id))
+    tryTo(() => file.close())
   }
 }
 

@@ -1,6 +1,6 @@
 import { openRunsBetween } from './backlog.js'
 import { journalIdOf, journalName, type LogDirectory, segmentName, tryTo, withFile } from './files.js'
-import { type Progress, ProgressJournal, readJournal, saltOfProgress } from './progress-journal.js'
+import { createJournalFile, type Progress, readJournal, saltOfProgress } from './progress-journal.js'
 import { completeRange, LogSegment, type SequenceRange } from './segment.js'
 import { ReadablePages } from './unreadable.js'
 
@@ -16,7 +16,7 @@ export const QUARANTINE_DIRECTORY = 'quarantine'
 export function setAside(directory: LogDirectory, segment: LogSegment): void {
   const quarantine = directory.directory(QUARANTINE_DIRECTORY)
   tryTo(() => quarantine.remove(journalName(segment.id)))
-  ProgressJournal.create(quarantine, segment.id, segment.salt, progressOf(segment)).close()
+  createJournalFile(quarantine, segment.id, segment.salt, progressOf(segment)).file.close()
   directory.rename(segment.name, segment.name, quarantine)
   quarantine.sync()
   directory.sync()

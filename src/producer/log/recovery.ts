@@ -18,7 +18,7 @@ import { completeRange, LogSegment } from './segment.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import type { SegmentIndex } from './segment-index.js'
 import { readSealedSequences, readTrailer } from './segment-writer.js'
-import { isOfDisk, ReadablePages, readAgain } from './unreadable.js'
+import { isOfDisk, ReadablePages } from './unreadable.js'
 
 /** The contents of a directory. */
 export interface Recovered {
@@ -68,14 +68,13 @@ interface Headed {
 /**
  * Reads what a directory holds. Moves segments with a damaged header to `quarantine`, and changes nothing else.
  *
- * @param pause waits a moment before the disk is asked again
  * @throws LogUnusableError when another release wrote the files; nothing is touched then
  */
-export function recover(directory: LogDirectory, quarantine: () => LogDirectory, pause?: () => void): Recovered {
+export function recover(directory: LogDirectory, quarantine: () => LogDirectory): Recovered {
   const names = directory.list()
   const journalIds = names.flatMap(name => journalIdOf(name) ?? []).sort((a, b) => a - b)
-  const journals = journalIds.map(id => readProgress(directory, journalName(id), pause))
-  const { headed, damagedNames, leftovers, unreadable } = readHeaders(directory, names, pause)
+  const journals = journalIds.map(id => readProgress(directory, journalName(id)))
+  const { headed, damagedNames, leftovers, unreadable } = readHeaders(directory, names)
   // Nothing of the log can be read: what it holds is not to be told by that.
   if (unreadable.length > 0 && headed.length === 0 && journals.some(({ isWhole }) => !isWhole))
     throw new LogUnusableError(`the disk cannot read the files in ${directory.path}`)
@@ -83,7 +82,7 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory,
   const synced = syncedEnds(progress)
   const read = headed.flatMap((one, index) => {
     const end = { synced: synced.get(one.header.id) ?? 0, progress }
-    const segment = readable(() => readSegment(directory, one, headed[index + 1]?.header, end), pause)
+    const segment = readable(() => readSegment(directory, one, headed[index + 1]?.header, end))
     if (segment === undefined) unreadable.push(one.name)
     return segment ?? []
   })
@@ -139,9 +138,9 @@ function syncedEnds(progress: readonly Progress[]): Map<number, number> {
 }
 
 /** @returns `undefined`: the disk cannot read it @throws also when the file is not there any more */
-function readable<T>(read: () => T, pause?: () => void): T | undefined {
+function readable<T>(read: () => T): T | undefined {
   try {
-    return readAgain(read, pause)
+    return read()
   } catch (error) {
     if (isOfDisk(error) && codeOf(error) !== 'ENOENT') return undefined
     throw error
@@ -181,15 +180,11 @@ const mostEntriesIn = (bytes: number): number => Math.ceil(bytes / ENTRY_HEADER_
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
 
 /** Bytes that the disk cannot read count as damaged. */
-function readProgress(
-  directory: LogDirectory,
-  name: string,
-  pause?: () => void
-): ReadProgress & { readonly isWhole: boolean } {
+function readProgress(directory: LogDirectory, name: string): ReadProgress & { readonly isWhole: boolean } {
   return withFile(directory, name, file => {
     const { sizeBytes } = file
     const length = Math.min(sizeBytes, MAX_JOURNAL_BYTES)
-    const whole = readable(() => file.read(0, length), pause)
+    const whole = readable(() => file.read(0, length))
     const read = readJournal(whole ?? new ReadablePages(file).read(0, length))
     if (read === 'unknownVersion') throw writtenByAnother(directory, name)
     const unreadBytes = Math.max(whole ? 0 : 1, sizeBytes - MAX_JOURNAL_BYTES)
@@ -214,7 +209,7 @@ interface Headers {
   readonly unreadable: string[]
 }
 
-function readHeaders(directory: LogDirectory, names: readonly string[], pause?: () => void): Headers {
+function readHeaders(directory: LogDirectory, names: readonly string[]): Headers {
   const headed: Headed[] = []
   const unreadable: string[] = []
   const damagedNames: string[] = []
@@ -226,7 +221,7 @@ function readHeaders(directory: LogDirectory, names: readonly string[], pause?: 
       leftovers.push(name)
       continue
     }
-    const bytes = readable(() => withFile(directory, name, file => file.read(0, SEGMENT_HEADER_BYTES)), pause)
+    const bytes = readable(() => withFile(directory, name, file => file.read(0, SEGMENT_HEADER_BYTES)))
     if (bytes === undefined) {
       unreadable.push(name)
       continue

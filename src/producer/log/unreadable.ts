@@ -27,26 +27,6 @@ export class UnreadableSegment extends Error {
 export const ofSegment = (segment: LogSegment, error: unknown): unknown =>
   isOfDisk(error) && !(error instanceof UnreadableSegment) ? new UnreadableSegment(segment, error) : error
 
-/** A disk that fails for less than a second costs nothing. */
-const READS = 3
-
-/**
- * Reads again where the disk fails.
- *
- * @param pause waits a moment; three reads and two pauses take less than a second
- * @throws what the last read threw, or the first one where something other than the disk fails
- */
-export function readAgain<T>(read: () => T, pause: () => void = () => undefined): T {
-  for (let reads = 1; ; reads++) {
-    try {
-      return read()
-    } catch (error) {
-      if (reads === READS || !isOfDisk(error)) throw error
-      pause()
-    }
-  }
-}
-
 /** Disks lose sectors; file systems read pages. */
 const PAGE_BYTES = 4096
 
@@ -72,7 +52,7 @@ export class ReadablePages implements ReadableFile {
 
   #tryToRead(position: number, length: number): Buffer | undefined {
     try {
-      return readAgain(() => this.#file.read(position, length))
+      return this.#file.read(position, length)
     } catch (error) {
       if (isOfDisk(error)) return undefined
       throw error

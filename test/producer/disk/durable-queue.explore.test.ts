@@ -70,7 +70,7 @@ describe('durable-queue', () => {
     })
 
   it('durable-queue 6: taking from an empty log is answered at once, and who waits is woken by a put', async () => {
-    const request = { fromSequence: 1, maxBytes: MIB, destinations: new Set([DESTINATION]) }
+    const request = { fromSequence: 1, maxBytes: MIB, destinations: new Map([[DESTINATION, 0]]) }
     expect(await log.read(request)).to.deep.include({ entries: [], isAtEnd: true })
     const reader = new Reader()
     const feed = new LogFeed(each => log.read(each), silentLogger)

@@ -4,7 +4,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { type FeedTarget, LogFeed } from '../../../src/producer/disk/log-feed.js'
 import { TopicFollower } from '../../../src/producer/disk/topic-metadata-subscription.js'
 import type { StoredEntry } from '../../../src/producer/log/entry.js'
-import type { ReadRequest, ReadResult } from '../../../src/producer/log/requested-entries.js'
+import type { ReadRequest, ReadResult } from '../../../src/producer/log/entry-reader.js'
 import type { RouterMessage, TopicNews } from '../../../src/router/messages/operations.js'
 
 /** Wants entries from a place on, or none, and keeps what it is told. */

@@ -5,8 +5,8 @@ import { RecordOutcomes } from '../../../src/producer/disk/record-outcomes.js'
 import { refuse } from '../../../src/producer/log/availability.js'
 import type { DurableLog } from '../../../src/producer/log/durable-log.js'
 import type { StoredEntry } from '../../../src/producer/log/entry.js'
+import type { ReadRequest } from '../../../src/producer/log/entry-reader.js'
 import { readDeadLetters } from '../../../src/producer/log/inspect.js'
-import type { ReadRequest } from '../../../src/producer/log/requested-entries.js'
 import { record } from '../../support/delivery-harness.js'
 import { DurableHarness } from '../../support/durable-harness.js'
 
@@ -38,7 +38,7 @@ describe('durable: a log that fails for a while', () => {
 
   it('does not stop batches that cannot be noted, and says what that may cost', async () => {
     expect(lines).to.deep.equal([])
-    harness.failing.add('note')
+    harness.failing.add('noteAll')
     harness.send(record('orders', 'A'))
     await harness.pass(100)
     expect(values()).to.deep.equal(['before', 'A'])

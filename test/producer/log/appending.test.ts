@@ -11,7 +11,7 @@ import type { LogStoreOptions } from '../../../src/producer/log/log-store.js'
 import { readLoggedRecord, writeLoggedRecord } from '../../../src/producer/log/logged-record.js'
 import { InlineLogHost } from '../../support/inline-log-host.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { deadLettersOn, openStore } from './fixtures.js'
+import { openStore } from './fixtures.js'
 
 const entry = (value: string, destination = 'default/orders'): NewEntry => ({
   destination,
@@ -23,7 +23,7 @@ function open(
   store: Partial<LogStoreOptions> = {},
   disk = new SimulatedDisk()
 ): { readonly log: DurableLog; readonly disk: SimulatedDisk; readonly host: InlineLogHost } {
-  const host = new InlineLogHost(openStore(disk, { segmentBytes: 10_000, ...store }).store, deadLettersOn(disk))
+  const host = new InlineLogHost(openStore(disk, { segmentBytes: 10_000, ...store }).store)
   const log = new DurableLog({
     host,
     segmentBytes: 10_000,
@@ -225,7 +225,7 @@ describe('the durable log and time', () => {
 
   it('goes on looking after a look that failed', async () => {
     const { log, host } = open()
-    const tick = sinon.stub(host.core, 'tick').throws(eio())
+    const tick = sinon.stub(host.core, 'look').throws(eio())
     await clock.tickAsync(1_000)
     expect(tick.callCount).to.equal(1)
     tick.restore()

@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import type { DeadLetter } from '../../../src/producer/log/dead-letters.js'
 import { inspectLog, readDeadLetters, verifyLog } from '../../../src/producer/log/inspect.js'
-import { LogCore } from '../../../src/producer/log/log-host.js'
 import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log/operator.js'
 import { salvageLog } from '../../../src/producer/log/salvage.js'
 import { SEGMENT_HEADER_BYTES } from '../../../src/producer/log/segment-header.js'
@@ -16,7 +15,7 @@ describe('dead letters', () => {
     const { store } = openStore(disk)
     store.commit(group(['a', 'b\u0000', 'c'], 'default/__proto__'))
     const entry = readEntries(store)[1]!
-    expect(new LogCore(store, deadLettersOn(disk)).deadLetter(entry, reason)).to.equal(undefined)
+    expect(store.deadLetter(entry, reason)).to.equal(undefined)
     expect(readAll(store)).to.deep.equal(['a', 'c'])
     disk.powerCut(() => 0.1)
     const { letters, isAtEnd } = deadLettersOn(disk).list(1, 1_000_000)
@@ -28,10 +27,9 @@ describe('dead letters', () => {
 
   it('stay in the log when there is no room for them among the dead', () => {
     const disk = new SimulatedDisk()
-    const { store } = openStore(disk)
+    const { store } = openStore(disk, {}, 10)
     store.commit(group(['a']))
-    const refusal = new LogCore(store, deadLettersOn(disk, { maxBytes: 10 })).deadLetter(readEntries(store)[0]!, reason)
-    expect(refusal).to.include({ kind: 'full' })
+    expect(store.deadLetter(readEntries(store)[0]!, reason)).to.include({ kind: 'full' })
     expect(readAll(store)).to.deep.equal(['a'])
   })
 
@@ -39,8 +37,9 @@ describe('dead letters', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     store.commit(group(['a', 'b', 'c']))
+    for (const entry of readEntries(store)) store.deadLetter(entry, reason)
+    store.close()
     const dead = deadLettersOn(disk)
-    for (const entry of readEntries(store)) new LogCore(store, dead).deadLetter(entry, reason)
     expect(dead.count).to.equal(3)
     expect(dead.forget([{ first: 2, count: 1 }])).to.equal(1)
     expect(dead.list(1, 1_000_000).letters.map(({ body }) => body.toString())).to.deep.equal(['a', 'c'])
@@ -54,9 +53,7 @@ describe('dead letters, looked at and driven again', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     store.commit(group(bodies))
-    const dead = deadLettersOn(disk)
-    for (const entry of readEntries(store)) new LogCore(store, dead).deadLetter(entry, reason)
-    dead.close()
+    for (const entry of readEntries(store)) store.deadLetter(entry, reason)
     store.close()
     return disk
   }

@@ -15,7 +15,7 @@ import { openLogThread } from '../../../src/producer/log/thread-log-host.js'
 import { logWorker } from '../../support/built.js'
 import { InlineLogHost } from '../../support/inline-log-host.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { deadLettersOn, openStore } from './fixtures.js'
+import { openStore } from './fixtures.js'
 
 const entry = (value: string, destination = 'default/orders'): NewEntry => ({
   destination,
@@ -25,7 +25,7 @@ const entry = (value: string, destination = 'default/orders'): NewEntry => ({
 function inlineLog(disk: SimulatedDisk, overrides: Partial<DurableLogOptions> = {}): DurableLog {
   const { store } = openStore(disk, { segmentBytes: 10_000 })
   return new DurableLog({
-    host: new InlineLogHost(store, deadLettersOn(disk)),
+    host: new InlineLogHost(store),
     segmentBytes: 10_000,
     maxWaitingBytes: 1_000_000,
     syncPuts: true,
@@ -81,7 +81,7 @@ describe('appending to the durable log', () => {
   it('writes large groups in parts while they are filled, and syncs them once', async () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { segmentBytes: 10_000_000 })
-    const host = new InlineLogHost(store, deadLettersOn(disk))
+    const host = new InlineLogHost(store)
     const staged = sinon.spy(host, 'stage')
     const log = new DurableLog({
       host,

@@ -3,7 +3,7 @@ import sinon from 'sinon'
 import { DurableLog, type NewEntry } from '../../../src/producer/log/durable-log.js'
 import { InlineLogHost } from '../../support/inline-log-host.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
-import { deadLettersOn, group, openStore, readAll, readEntries } from './fixtures.js'
+import { group, openStore, readAll, readEntries } from './fixtures.js'
 
 const numbers = (from: number, end: number): string[] => Array.from({ length: end - from }, (_, at) => `${from + at}`)
 const segmentsOn = (disk: SimulatedDisk): string[] =>
@@ -129,7 +129,7 @@ describe('durable-queue', () => {
       const disk = new SimulatedDisk()
       const options = { segmentBytes: 10_000, syncPuts: false }
       const { store } = openStore(disk, options)
-      const host = new InlineLogHost(store, deadLettersOn(disk))
+      const host = new InlineLogHost(store)
       const log = new DurableLog({ ...options, ...when, host, maxWaitingBytes: 1_000_000, now: () => 0 })
       const survivors = (): number => {
         const copy = new SimulatedDisk()

@@ -1,7 +1,8 @@
 import { DeadLetters } from '../../../src/producer/log/dead-letters.js'
 import { encodeEntry, type StoredEntry } from '../../../src/producer/log/entry.js'
-import { LogStore, type LogStoreOptions } from '../../../src/producer/log/log-store.js'
-import type { ReadRequest } from '../../../src/producer/log/requested-entries.js'
+import type { ReadRequest } from '../../../src/producer/log/entry-reader.js'
+import { LogCore } from '../../../src/producer/log/log-host.js'
+import type { LogStore, LogStoreOptions } from '../../../src/producer/log/log-store.js'
 import type { SimulatedDisk } from '../../support/simulated-disk.js'
 
 /** Unstamped entries with these bodies, as `commit` takes them. */
@@ -12,13 +13,17 @@ export function group(bodies: readonly (string | Buffer)[], destination = 'defau
 let salt = 0x9e3779b9
 
 export interface Opened {
-  readonly store: LogStore
+  readonly store: LogCore
   readonly reports: { readonly fields: object; readonly message: string }[]
 }
 
-export function openStore(disk: SimulatedDisk, overrides: Partial<LogStoreOptions> = {}): Opened {
+export function openStore(
+  disk: SimulatedDisk,
+  overrides: Partial<LogStoreOptions> = {},
+  maxDeadLetterBytes = Number.MAX_SAFE_INTEGER
+): Opened {
   const reports: Opened['reports'] = []
-  return { store: new LogStore(storeOptions(disk, reports, overrides)), reports }
+  return { store: new LogCore(storeOptions(disk, reports, overrides), maxDeadLetterBytes), reports }
 }
 
 export const deadLettersOn = (disk: SimulatedDisk, overrides: Partial<LogStoreOptions> = {}): DeadLetters =>

@@ -88,7 +88,7 @@ describe('the durable log', () => {
       store.commit(group([`o${index}`], 'default/orders'))
       if (index % 40 === 0) store.commit(group([`a${index}`], 'default/__proto__'))
     }
-    expect(readAll(store, { destinations: new Set(['default/__proto__']) })).to.deep.equal(['a0', 'a40', 'a80'])
+    expect(readAll(store, { destinations: new Map([['default/__proto__', 0]]) })).to.deep.equal(['a0', 'a40', 'a80'])
   })
 
   it('keeps empty bodies and bodies that look like entries apart', () => {

@@ -101,7 +101,7 @@ describe('the process and the thread of the durable log', () => {
     host.stage(entries('a', 'b'))
     expect(await host.commit(entries('c', 'd', 'e'))).to.include({ firstSequence: 1, committedCount: 5 })
     expect(await host.call('complete', [{ first: 1, count: 1 }])).to.equal(1)
-    expect(await host.call('note', [{ key: 'n', value: Buffer.from('v') }])).to.equal(true)
+    expect(await host.call('noteAll', [{ key: 'n', value: Buffer.from('v') }])).to.equal(true)
     expect(await host.call('sync')).to.equal(true)
     const { entries: found } = await host.call('read', { fromSequence: 1, maxBytes: 1_000 })
     expect(found.map(({ body }) => Buffer.from(body).toString())).to.deep.equal(['b', 'c', 'd', 'e'])
@@ -112,7 +112,7 @@ describe('the process and the thread of the durable log', () => {
     expect((await host.call('search', search)).destinations).to.deep.equal(new Map([['default/orders', 2]]))
     const reason = { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 7 }
     expect(await host.call('deadLetter', found[0]!, reason)).to.equal(undefined)
-    expect(await host.call('tick')).to.include({ openEntries: 3, deadLetters: 1, completed: 2 })
+    expect(await host.call('look')).to.include({ openEntries: 3, deadLetters: 1, completed: 2 })
     await host.call('close')
     const letters = [...readDeadLetters(new NodeDirectory(path))]
     expect(letters.map(({ body, ...rest }) => [body.toString(), rest.reason])).to.deep.equal([['b', reason]])

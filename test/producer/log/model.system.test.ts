@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
+import { type ReadRequest, wantedFrom } from '../../../src/producer/log/entry-reader.js'
 import type { LogStore } from '../../../src/producer/log/log-store.js'
-import { type ReadRequest, wantedFrom } from '../../../src/producer/log/requested-entries.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { group, openStore, readEntries } from './fixtures.js'
 
@@ -25,7 +25,7 @@ class Model {
 /** Of all topics, of one, of all but one, or of two from sequences of their own. */
 type WantedTopics =
   | { readonly type: 'all' }
-  | { readonly type: 'one' | 'except'; readonly topic: number }
+  | { readonly type: 'one'; readonly topic: number }
   | { readonly type: 'from'; readonly topic: number; readonly shares: readonly [number, number] }
 
 type Command =
@@ -58,7 +58,7 @@ const sizes = fc.array(fc.integer({ min: 0, max: 300 }), { minLength: 1, maxLeng
 const share = fc.double({ min: 0, max: 1, noNaN: true })
 const wanted: fc.Arbitrary<WantedTopics> = fc.oneof(
   fc.record({ type: fc.constant('all' as const) }),
-  fc.record({ type: fc.constantFrom('one' as const, 'except' as const), topic: fc.nat(3) }),
+  fc.record({ type: fc.constant('one' as const), topic: fc.nat(3) }),
   fc.record({ type: fc.constant('from' as const), topic: fc.nat(3), shares: fc.tuple(share, share) })
 )
 const command: fc.Arbitrary<Command> = fc.oneof(
@@ -335,15 +335,13 @@ class Run {
     if (topics.type === 'all') this.#checkBacklog()
   }
 
-  #wanted(topics: WantedTopics): Pick<ReadRequest, 'destinations' | 'except'> {
+  #wanted(topics: WantedTopics): Pick<ReadRequest, 'destinations'> {
     const last = Math.max(0, ...this.#model.stored.keys())
     switch (topics.type) {
       case 'all':
         return {}
       case 'one':
-        return { destinations: new Set([topicOf(topics.topic)]) }
-      case 'except':
-        return { except: new Set([topicOf(topics.topic)]) }
+        return { destinations: new Map([[topicOf(topics.topic), 0]]) }
       case 'from':
         return {
           destinations: new Map(

@@ -1,6 +1,10 @@
 import { expect } from 'chai'
-import { type Progress, ProgressJournal, readJournal } from '../../../src/producer/log/progress-journal.js'
-import { ProgressRecorder } from '../../../src/producer/log/progress-recorder.js'
+import {
+  createJournalFile,
+  type Progress,
+  ProgressJournal,
+  readJournal
+} from '../../../src/producer/log/progress-journal.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 
 const note = (key: string, value: string): Progress => ({ type: 'note', key, value: Buffer.from(value) })
@@ -16,11 +20,10 @@ const HEADER_BYTES = 32
 /** The bytes of a journal, and where each of its frames ends. */
 function written(progress: readonly Progress[] = some): { readonly bytes: Buffer; readonly ends: readonly number[] } {
   const disk = new SimulatedDisk()
-  const journal = ProgressJournal.create(disk.directory, 7, 0xdeadbeef, [])
-  const ends = progress.map(one => {
-    journal.append([one])
-    return journal.sizeBytes
-  })
+  const write = (on: SimulatedDisk, some: readonly Progress[]): number =>
+    createJournalFile(on.directory, 7, 0xdeadbeef, some).sizeBytes
+  write(disk, progress)
+  const ends = progress.map((_, at) => write(new SimulatedDisk(), progress.slice(0, at + 1)))
   return { bytes: disk.files().get('0000000000000007.progress')!, ends }
 }
 
@@ -32,7 +35,7 @@ describe('a progress journal', () => {
 
   it('is durable with all that it begins with', () => {
     const disk = new SimulatedDisk()
-    ProgressJournal.create(disk.directory, 7, 1, some)
+    createJournalFile(disk.directory, 7, 1, some)
     expect(readJournal(disk.durableFiles().get('0000000000000007.progress')!)).to.deep.equal({
       progress: some,
       damagedBytes: 0
@@ -78,7 +81,7 @@ describe('a progress journal', () => {
 
   it('of another file tells nothing: frames count only with the salt of their own', () => {
     const disk = new SimulatedDisk()
-    const journal = ProgressJournal.create(disk.directory, 7, 2, [])
+    const journal = createJournalFile(disk.directory, 7, 2, [])
     const { bytes } = written()
     disk.patch('0000000000000007.progress', own => Buffer.concat([own, bytes.subarray(HEADER_BYTES)]))
     expect(readJournal(disk.files().get('0000000000000007.progress')!)).to.deep.equal({ progress: [], damagedBytes: 0 })
@@ -89,7 +92,7 @@ describe('a progress journal', () => {
 describe('the keeper of progress', () => {
   const ownerOn = (disk: SimulatedDisk, snapshot: readonly Progress[], foundIds: readonly number[] = []) => {
     const reports: string[] = []
-    const owner = new ProgressRecorder({
+    const owner = new ProgressJournal({
       directory: disk.directory,
       maxBytes: Number.MAX_SAFE_INTEGER,
       foundIds,
@@ -113,7 +116,7 @@ describe('the keeper of progress', () => {
 
   it('replaces the journals of an earlier process by one', () => {
     const disk = new SimulatedDisk()
-    for (const id of [3, 4]) ProgressJournal.create(disk.directory, id, 1, [])
+    for (const id of [3, 4]) createJournalFile(disk.directory, id, 1, [])
     const { owner } = ownerOn(disk, [note('a', '1')], [3, 4])
     owner.renew()
     expect(journalsOn(disk)).to.deep.equal(['0000000000000005.progress'])

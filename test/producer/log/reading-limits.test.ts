@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { encodeEntry, stampEntry } from '../../../src/producer/log/entry.js'
 import { LogReader } from '../../../src/producer/log/entry-reader.js'
-import { LogCore } from '../../../src/producer/log/log-host.js'
 import { NodeDirectory } from '../../../src/producer/log/node-files.js'
 import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log/operator.js'
 import { LogSegment } from '../../../src/producer/log/segment.js'
@@ -12,9 +11,9 @@ import { decodeSegmentHeader } from '../../../src/producer/log/segment-header.js
 import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
 import { SegmentIndexes } from '../../../src/producer/log/segment-indexes.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
-import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
+import { group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
 
-const ORDERS = new Set(['default/orders'])
+const ORDERS = new Map([['default/orders', 0]])
 const EVERYTHING = { fromSequence: 1, maxBytes: Number.MAX_SAFE_INTEGER }
 const FIRST_SEGMENT = '0000000000000001.slab'
 
@@ -162,10 +161,8 @@ describe('driving dead letters again, or discarding them', () => {
       const disk = new SimulatedDisk()
       const { store } = openStore(disk, { directory })
       store.commit(group(['a', 'b', 'c']))
-      const dead = deadLettersOn(disk, { directory })
       const reason = { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 7 }
-      for (const entry of readEntries(store)) new LogCore(store, dead).deadLetter(entry, reason)
-      dead.close()
+      for (const entry of readEntries(store)) store.deadLetter(entry, reason)
       store.close()
       const probe = (): number => {
         closeSync(openSync(root, 'r'))

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { LogDirectory, LogFile } from '../../../src/producer/log/files.js'
-import { type Progress, ProgressJournal } from '../../../src/producer/log/progress-journal.js'
+import { createJournalFile, type Progress } from '../../../src/producer/log/progress-journal.js'
 import { recover } from '../../../src/producer/log/recovery.js'
 import { completeRange, LogSegment, segmentIndexOf } from '../../../src/producer/log/segment.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
@@ -52,7 +52,7 @@ describe('starting with what a log has left', () => {
       [2, 'second'],
       [1, 'first']
     ] as const) {
-      ProgressJournal.create(journals.directory, id, 1, [note('key', value), note(`only ${value}`, value)])
+      createJournalFile(journals.directory, id, 1, [note('key', value), note(`only ${value}`, value)])
     }
     const { notes, journalIds } = recovered(journals)
     expect(journalIds).to.deep.equal([1, 2, 10])
@@ -62,17 +62,17 @@ describe('starting with what a log has left', () => {
 
   it('forgets a note that a later journal has emptied, and keeps one that was noted again', () => {
     const disk = new SimulatedDisk()
-    ProgressJournal.create(disk.directory, 1, 1, [note('gone', 'x'), note('again', 'x')])
-    ProgressJournal.create(disk.directory, 2, 1, [note('gone', ''), note('again', ''), note('again', 'y')])
+    createJournalFile(disk.directory, 1, 1, [note('gone', 'x'), note('again', 'x')])
+    createJournalFile(disk.directory, 2, 1, [note('gone', ''), note('again', ''), note('again', 'y')])
     expect([...recovered(disk).notes].map(([key, value]) => [key, value.toString()])).to.deep.equal([['again', 'y']])
   })
 
   it('goes on behind every sequence and every id that was ever used', () => {
     const disk = new SimulatedDisk()
     expect(recovered(disk)).to.include({ nextSequence: 1, nextSegmentId: 1 })
-    ProgressJournal.create(disk.directory, 1, 1, [{ type: 'next', sequence: 50, segmentId: 7 }, completed(60, 5)])
+    createJournalFile(disk.directory, 1, 1, [{ type: 'next', sequence: 50, segmentId: 7 }, completed(60, 5)])
     expect(recovered(disk)).to.include({ nextSequence: 65, nextSegmentId: 7 })
-    ProgressJournal.create(disk.directory, 2, 1, [{ type: 'next', sequence: 3, segmentId: 2 }, completed(1, 5)])
+    createJournalFile(disk.directory, 2, 1, [{ type: 'next', sequence: 3, segmentId: 2 }, completed(1, 5)])
     expect(recovered(disk)).to.include({ nextSequence: 65, nextSegmentId: 7 })
     disk.directory.open('0000000000000020.spare', 'create')
     disk.directory.open('0000000000000011.slab', 'create').write(Buffer.alloc(64, 1), 0)
@@ -87,7 +87,7 @@ describe('starting with what a log has left', () => {
 
   it('writes its journal anew, and removes segments that are finished', () => {
     const disk = killed(1)
-    ProgressJournal.create(disk.directory, 9, 1, [completed(1, 1)])
+    createJournalFile(disk.directory, 9, 1, [completed(1, 1)])
     expect(segmentsOn(disk)).to.have.length(1)
     const { store } = openStore(disk)
     expect([segmentsOn(disk), journalsOn(disk)]).to.deep.equal([[], ['0000000000000010.progress']])
@@ -96,7 +96,7 @@ describe('starting with what a log has left', () => {
 
   it('removes no segment while its journal cannot be written: nothing else tells where sequences go on', () => {
     const disk = killed(1)
-    ProgressJournal.create(disk.directory, 9, 1, [completed(1, 1)])
+    createJournalFile(disk.directory, 9, 1, [completed(1, 1)])
     disk.faults.before = operation => {
       if (operation === 'create') throw eio()
     }
@@ -179,7 +179,7 @@ describe('what a start tells about damage', () => {
     }
     const last = disk.files().get(names.at(-1)!)!.length
     disk.patch(names.at(-1)!, bytes => Buffer.concat([bytes.subarray(0, last - 40), Buffer.alloc(30, 1)]))
-    for (const id of [5, 6]) ProgressJournal.create(disk.directory, id, 1, [completed(1_000, 1)])
+    for (const id of [5, 6]) createJournalFile(disk.directory, id, 1, [completed(1_000, 1)])
     for (const id of [5, 6]) flip(disk, `000000000000000${id}.progress`, 3)
     const { report } = recovered(disk)
     const journalBytes = disk.files().get('0000000000000005.progress')!.length
@@ -196,7 +196,7 @@ describe('what a start tells about damage', () => {
 
   it('is what stands behind the first GiB of a journal, which is all that one read can give', () => {
     const disk = new SimulatedDisk()
-    ProgressJournal.create(disk.directory, 1, 1, [note('kept', 'x')])
+    createJournalFile(disk.directory, 1, 1, [note('kept', 'x')])
     const asked: number[] = []
     /** The directory, with files that say that they are larger. */
     const grown = (sizeBytes: number): LogDirectory => {

@@ -84,7 +84,7 @@ describe('parts of a group', () => {
     expect(readAll(store)).to.deep.equal([])
     expect(store.stats.openEntries).to.equal(0)
     const syncs = disk.syncs
-    expect(store.commit(group(['d']))).to.deep.equal({ firstSequence: 1, committedCount: 4, refusal: undefined })
+    expect(store.commit(group(['d']))).to.deep.include({ firstSequence: 1, committedCount: 4, refusal: undefined })
     expect(disk.syncs - syncs).to.equal(1)
     expect(readAll(store)).to.deep.equal(['a', 'b', 'c', 'd'])
   })

@@ -74,17 +74,6 @@ describe('a segment that the disk cannot read', () => {
     expect(reports[0]?.message).to.contain('castellan wal salvage')
   })
 
-  it('is asked three times within a second: a disk that fails for a moment costs nothing', () => {
-    let pauses = 0
-    const { store, disk } = filled(12, { pause: () => pauses++ })
-    let failures = 2
-    disk.faults.before = operation => {
-      if (operation === 'read' && failures-- > 0) throw eio()
-    }
-    expect(valuesIn(store)).to.deep.equal(numbered(1, 12))
-    expect([pauses, store.stats.setAsideEntries]).to.deep.equal([2, 0])
-  })
-
   it('is not set aside for a want of file descriptors or memory', () => {
     const { store, disk } = filled(12)
     for (const code of ['EMFILE', 'ENFILE', 'ENOMEM']) {

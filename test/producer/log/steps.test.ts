@@ -98,7 +98,7 @@ describe('segments of the durable log', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     const bodies = ['before', 'x'.repeat(3_000), 'behind', 'y'.repeat(3_000), 'z'.repeat(2_000)]
-    expect(store.commit(group(bodies))).to.deep.equal({ firstSequence: 1, committedCount: 5, refusal: undefined })
+    expect(store.commit(group(bodies))).to.deep.include({ firstSequence: 1, committedCount: 5, refusal: undefined })
     expect(readAll(store)).to.deep.equal(bodies)
     expect(namesOf(disk, '.slab')).to.have.length(5)
     expect(readAll(openStore(disk).store)).to.deep.equal(bodies)

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { type ReadRequest, WantedEntries } from '../../../src/producer/log/requested-entries.js'
+import { type ReadRequest, WantedEntries } from '../../../src/producer/log/entry-reader.js'
 import { LogSegment } from '../../../src/producer/log/segment.js'
 import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
 
@@ -25,7 +25,7 @@ function segmentOf(entries: readonly (number | readonly [sizeBytes: number, dest
 }
 
 const OTHER = 'default/audit'
-const ORDERS_ONLY = { destinations: new Set(['default/orders']) }
+const ORDERS_ONLY = { destinations: new Map([['default/orders', 0]]) }
 
 describe('which entries of a segment are read at once', () => {
   it('are all that lie together, to the last byte of the segment', () => {
@@ -102,7 +102,7 @@ describe('which entries of a segment are read at once', () => {
           const { segment, index, wanted } = segmentOf(entries)
           for (const at of completed) segment.complete(FIRST + at)
           const fromSequence = FIRST + skipped
-          const entriesWanted = wanted({ fromSequence, destinations: new Set(destinations) })
+          const entriesWanted = wanted({ fromSequence, destinations: new Map(destinations.map(name => [name, 0])) })
           const found: number[] = []
           for (let at = 0; at < entries.length; ) {
             const { members, offset, endBytes, nextIndex } = entriesWanted.nextRun(at, maxBytes)
