@@ -191,8 +191,7 @@ export class KafkaGateway implements Gateway {
     const positions = await findStarts(router, limit, topic, partitions, options)
     return followTopic(system, {
       router,
-      topic,
-      topicId: metadata.topicId,
+      metadata,
       positions,
       ...(options.partitions === undefined && { maxPartitions }),
       sink

@@ -74,6 +74,7 @@ async function read(line: Command, process: Process): Promise<number> {
     const schemas = schema ? await client.schemas() : undefined
     const output = new RecordOutput(process.stdout, look, count, stopped, schemas)
     const problems: ReadProblem[] = []
+    const warn = (message: string): void => void process.stderr.write(`castellan read: ${printable(message)}\n`)
     const reading = readTopic(
       client.system,
       { metadata, partitions: chosen, start, follow },
@@ -81,7 +82,8 @@ async function read(line: Command, process: Process): Promise<number> {
         router: client.router,
         requestTimeoutMs: REQUEST_TIMEOUT_MS,
         write: (topicPartition, batch, end) => output.write(topicPartition, batch, end),
-        warn: message => process.stderr.write(`castellan read: ${printable(message)}\n`),
+        warn,
+        onRetry: warn,
         onProblem: problem => problems.push(problem)
       }
     ).then(() => problems)
@@ -181,8 +183,8 @@ class RecordOutput {
     return this.#remaining <= 0 || this.#stopped.aborted
   }
 
-  /** Resolves when the stream can take more data, with whether more records are wanted. */
-  async write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<boolean> {
+  /** Resolves when the stream can take more data, with the next offset if more records are wanted. */
+  async write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<Offset | undefined> {
     const lines: Buffer[] = []
     const schemas = this.#schemas
     // Lines of several partitions are counted as they are written, so nothing waits behind this.
@@ -197,6 +199,6 @@ class RecordOutput {
       await once(this.#stream, 'drain', { signal: this.#stopped }).catch(() => undefined)
     }
     if (this.#remaining <= 0) this.onFull()
-    return !this.isFull
+    return this.isFull ? undefined : batch.nextOffset
   }
 }

@@ -1,14 +1,19 @@
-import type { ActorRef, ActorSystem, Step } from '../../core/actor/actor.js'
 import type { ErrorCode } from '../../core/errors.js'
-import { incarnationOfTopic, type Offset, type RecordBatch, type TopicPartition } from '../../core/model.js'
+import {
+  incarnationOfTopic,
+  type LogPosition,
+  type Offset,
+  positionIn,
+  type RecordBatch,
+  type TopicPartition
+} from '../../core/model.js'
 import type {
   FetchDataResult,
   FetchOffsetResult,
   FetchTopicMetadataResult,
-  OffsetType,
-  RouterMessage
+  OffsetType
 } from '../../router/messages/operations.js'
-import { asking } from '../group/group-runtime.js'
+import type { GroupRuntime } from '../group/group-runtime.js'
 import { CheckedReads, type LogCut } from './checked-reads.js'
 
 /** The start of reading. `last`: this many records before the end of each partition. */
@@ -19,31 +24,8 @@ export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly la
  */
 const MAX_FAILURES = 20
 const RETRY_DELAY_MS = 500
-
-type Message =
-  | { readonly type: 'begin' }
-  | { readonly type: 'offset'; readonly result: FetchOffsetResult }
-  | { readonly type: 'data'; readonly result: FetchDataResult | LogCut }
-  | { readonly type: 'topic'; readonly result: FetchTopicMetadataResult }
-  /** The records were written. `more`: further records are wanted. */
-  | { readonly type: 'written'; readonly more: boolean }
-  | { readonly type: 'again' }
-
-type Effect =
-  | { readonly type: 'askOffset'; readonly offsetType: OffsetType }
-  /** `topicId`: the id of the topic to which the offset belongs. */
-  | {
-      readonly type: 'askData'
-      readonly offset: Offset
-      readonly topicId: string | undefined
-      readonly foundIn?: number
-    }
-  | { readonly type: 'askTopic' }
-  /** Writes only records before `end`. */
-  | { readonly type: 'write'; readonly batch: RecordBatch; readonly end: Offset }
-  | { readonly type: 'waitThenAgain' }
-  | { readonly type: 'warn'; readonly message: string }
-  | { readonly type: 'finish'; readonly problem: ReadProblem | undefined }
+/** A Router that does not wait for records answers at once; this pause prevents a busy loop at the end of a log. */
+const SHORTEST_POLL_MS = 20
 
 export interface ReadProblem {
   readonly code: ErrorCode
@@ -52,271 +34,261 @@ export interface ReadProblem {
   readonly retriable: boolean
 }
 
-/** The plan of a reader; it does not change while the topic stays the same. */
-export interface ReaderPlan {
+/** What the readers of a topic do with its records. */
+export interface ReaderRuntime {
+  /** Time limit of one request to the Router. */
+  readonly requestTimeoutMs: number
+  /** How long a request waits at the end of the log. Default: as long as the Router lets it wait. */
+  readonly maxWaitMs?: number | undefined
+  /**
+   * Takes the records before `end`. Resolves when further records are wanted, with the offset of the next one;
+   * `undefined`: none are wanted.
+   */
+  write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<Offset | undefined>
+  /** Called when records were skipped, or a log was replaced. */
+  warn(message: string): void
+  /** Called when a request is repeated for the first time. */
+  onRetry?(message: string): void
+  /** Called with each new position: where the next record is read. */
+  onMoved?(partition: number, offset: Offset): void
+}
+
+export interface PartitionReaderOptions {
   readonly topicPartition: TopicPartition
   /** The id of the topic; `undefined`: brokers do not report topic ids. */
   readonly topicId: string | undefined
-  readonly start: ReadStart
+  /** `found`: a position that was in the log a moment ago. */
+  readonly start: ReadStart | { readonly found: LogPosition }
+  /** False: the partition is read up to the end that its log has at the start. */
   readonly follow: boolean
+  readonly runtime: ReaderRuntime
+  /** Calls back in ticks of the actor, and not after it was stopped. */
+  readonly ask: GroupRuntime['ask']
+  readonly after: (delayMs: number, run: () => void) => void
+  readonly tick: (run: () => void) => void
+  readonly isWanted: () => boolean
+  /** Called once. */
+  readonly onEnded: (problem: ReadProblem | undefined) => void
 }
 
-interface State {
-  readonly plan: ReaderPlan
-  readonly failures: number
-  /** End of the log when reading began; `undefined`: not looked up yet. */
-  readonly end: Offset | undefined
-  /** The leader epoch when `end` was looked up; `undefined`: brokers do not report epochs. */
-  readonly endEpoch: number | undefined
-  readonly earliest: Offset | undefined
-  /** Next offset to read; `undefined`: not looked up yet. */
-  readonly offset: Offset | undefined
-  /** A leader epoch in which the offset was in the log when reading began; `undefined`: unknown. */
-  readonly foundIn: number | undefined
-}
+/** Reads one partition, one request at a time: the start of the log, the records, and where to go on after a loss. */
+export class PartitionReader {
+  readonly #options: PartitionReaderOptions
+  readonly #reads: CheckedReads
+  readonly #name: string
+  #topicId: string | undefined
+  #failures = 0
+  /** The end of the log when reading began. Known where the reader does not follow. */
+  #end: Offset = Number.POSITIVE_INFINITY
+  #offset = 0
+  /** A leader epoch in which the offset was in the log when it was found; `undefined`: unknown. */
+  #foundIn: number | undefined
+  /** The offset that the caller has named, until a record was read. */
+  #named: Offset | undefined
 
-export const initialState = (plan: ReaderPlan): State => ({
-  plan,
-  failures: 0,
-  end: undefined,
-  endEpoch: undefined,
-  earliest: undefined,
-  offset: undefined,
-  foundIn: undefined
-})
-
-/** Decides the next step of a reader. A pure function. */
-export function transition(state: State, message: Message): Step<State, Effect> {
-  switch (message.type) {
-    case 'begin':
-    case 'again':
-      return proceed(state)
-    case 'offset':
-      return onOffset(state, message.result)
-    case 'data':
-      return onData(state, message.result)
-    case 'topic':
-      return onTopic(state, message.result)
-    case 'written':
-      return message.more ? proceed(state) : finish(state)
+  constructor(options: PartitionReaderOptions) {
+    const { topicPartition, topicId, ask } = options
+    this.#options = options
+    this.#topicId = topicId
+    this.#reads = new CheckedReads(ask, topicPartition)
+    this.#name = `${topicPartition.topic}/${topicPartition.partition}`
   }
-}
 
-/** Asks for the end of the log, its beginning and the start offset, unless they are known, and then for records. */
-function proceed(state: State): Step<State, Effect> {
-  const { end, endEpoch, earliest, offset, foundIn, plan } = state
-  if (end === undefined) return [state, [{ type: 'askOffset', offsetType: 'latest' }]]
-  if (typeof plan.start === 'object' && 'last' in plan.start && earliest === undefined) {
-    return [state, [{ type: 'askOffset', offsetType: 'earliest' }]]
-  }
-  if (offset === undefined) {
-    const { start } = plan
-    if (start === 'latest') return proceed({ ...state, offset: end, foundIn: endEpoch })
-    if (start === 'earliest' || 'timestampMs' in start) return [state, [{ type: 'askOffset', offsetType: start }]]
-    const first = 'offset' in start ? start.offset : Math.max(end - start.last, earliest ?? 0)
-    if (!plan.follow && first > end) return onOutOfRange({ ...state, offset: first })
-    return proceed({ ...state, offset: first, foundIn: first <= end ? endEpoch : undefined })
-  }
-  if (!plan.follow && offset >= end) return finish(state)
-  return [state, [{ type: 'askData', offset, topicId: plan.topicId, ...(foundIn !== undefined && { foundIn }) }]]
-}
-
-function onOffset(state: State, result: FetchOffsetResult): Step<State, Effect> {
-  if (result.type !== 'success') return onTrouble(state, result)
-  const known = { ...state, failures: 0 }
-  if (result.offsetType === 'latest') return proceed({ ...known, end: result.offset, endEpoch: result.leaderEpoch })
-  if (typeof state.plan.start === 'object' && 'last' in state.plan.start)
-    return proceed({ ...known, earliest: result.offset })
-  return proceed({ ...known, offset: result.offset, foundIn: result.leaderEpoch })
-}
-
-function onData(state: State, result: FetchDataResult | LogCut): Step<State, Effect> {
-  switch (result.type) {
-    case 'success': {
-      const { batch } = result
-      const end = state.plan.follow ? Number.POSITIVE_INFINITY : state.end!
-      return [{ ...state, failures: 0, offset: batch.nextOffset }, [{ type: 'write', batch, end }]]
+  begin(): void {
+    const { start, follow } = this.#options
+    if (typeof start === 'object' && 'found' in start) {
+      this.#beginAt(start.found)
+      return
     }
-    case 'noMessages':
-      if (state.plan.follow) return proceed({ ...state, failures: 0 })
-      // Offsets without a record count as read.
-      return result.nextOffset === undefined ? onShortLog(state) : proceed({ ...state, offset: result.nextOffset })
-    case 'corruptMessage': {
-      const message = `offsets ${result.offset} to ${result.nextOffset - 1} of ${nameOf(state)} are damaged and were skipped`
-      return prepend({ type: 'warn', message }, proceed({ ...state, offset: result.nextOffset }))
-    }
-    case 'cut': {
-      const message = `the end of ${nameOf(state)} was lost from offset ${result.cutAt} on; continuing there`
-      return prepend({ type: 'warn', message }, proceed({ ...state, failures: 0, offset: result.cutAt }))
-    }
-    case 'offsetOutOfRange':
-      // The name may belong to another topic by now.
-      return [state, [{ type: 'askTopic' }]]
-    default:
-      return onTrouble(state, result)
-  }
-}
-
-/**
- * Handles a log that ends before the end that was found at the start. After a change of leaders this is temporary,
- * because the new leader reports the former end when its followers have caught up. After a cut of the log it is
- * permanent.
- */
-function onShortLog(state: State): Step<State, Effect> {
-  const message = `${nameOf(state)} ends at offset ${state.offset} now, and ended at ${state.end} when reading began`
-  return tryAgain(state, { code: 'kafka', message, retriable: true })
-}
-
-function onTopic(state: State, result: FetchTopicMetadataResult): Step<State, Effect> {
-  if (result.type !== 'success') return onTrouble(state, result)
-  const { topicPartition, topicId, follow } = state.plan
-  const found = result.topics.get(topicPartition.topic)?.topicId
-  switch (incarnationOfTopic(topicId, found)) {
-    case 'same':
-      return onOutOfRange({ ...state, plan: { ...state.plan, topicId: found ?? topicId } })
-    case 'unclear':
-      return tryAgain(state, { code: 'unknownTopic', message: `${nameOf(state)} does not exist`, retriable: true })
-    case 'another': {
-      if (!follow) {
-        const message = `${nameOf(state)} was deleted and created anew while it was read`
-        return finish(state, { code: 'kafka', message, retriable: true })
-      }
-      const plan = { ...state.plan, topicId: found, start: 'earliest' as const }
-      const message = `${nameOf(state)} was created anew, and is read from its beginning`
-      return prepend({ type: 'warn', message }, proceed({ ...state, failures: 0, offset: undefined, plan }))
-    }
-  }
-}
-
-/**
- * Handles an offset outside the log. Records that existed may have been deleted by retention. An offset that never
- * existed is an error of the caller.
- */
-function onOutOfRange(state: State): Step<State, Effect> {
-  const asked = state.offset ?? 0
-  if (typeof state.plan.start === 'object' && 'offset' in state.plan.start && asked === state.plan.start.offset) {
-    const message = `offset ${asked} of ${nameOf(state)} is out of range (the end is ${state.end}); read from earliest or latest instead`
-    return finish(state, { code: 'invalidRequest', message, retriable: false })
-  }
-  const restarted = { ...state, offset: undefined, plan: { ...state.plan, start: 'earliest' as const } }
-  const message = `records of ${nameOf(state)} from offset ${asked} on are gone; continuing at the earliest record`
-  return prepend({ type: 'warn', message }, proceed(restarted))
-}
-
-type Trouble =
-  | Pick<Extract<FetchDataResult, { type: 'failed' }>, 'type' | 'code' | 'message' | 'retriable'>
-  | Pick<Extract<FetchDataResult, { type: 'timedOut' }>, 'type' | 'reason'>
-  | Pick<Extract<FetchDataResult, { type: 'unknownTopicOrPartition' }>, 'type'>
-
-const onTrouble = (state: State, result: Trouble): Step<State, Effect> =>
-  tryAgain(state, toProblem(nameOf(state), result))
-
-/** Asks again after a pause, if this may help. A reader that does not follow gives up after `MAX_FAILURES` attempts. */
-function tryAgain(state: State, problem: ReadProblem): Step<State, Effect> {
-  const failures = state.failures + 1
-  const { follow } = state.plan
-  // A topic that existed and is now missing may be created again soon. A reader that follows waits for a while for the
-  // new topic.
-  const isGone = problem.code === 'unknownTopic' && follow
-  if (!(problem.retriable || isGone)) return finish(state, problem)
-  if (failures >= MAX_FAILURES && (!follow || isGone)) return finish(state, problem)
-  const waiting: Step<State, Effect> = [{ ...state, failures }, [{ type: 'waitThenAgain' }]]
-  return failures > 1 ? waiting : prepend({ type: 'warn', message: `${problem.message}; trying again` }, waiting)
-}
-
-const prepend = (effect: Effect, [state, effects]: Step<State, Effect>): Step<State, Effect> => [
-  state,
-  [effect, ...effects]
-]
-
-function toProblem(name: string, result: Trouble): ReadProblem {
-  switch (result.type) {
-    case 'unknownTopicOrPartition':
-      return { code: 'unknownTopic', message: `${name} does not exist`, retriable: false }
-    case 'timedOut':
-      return { code: 'timedOut', message: `${name}: ${result.reason ?? 'no answer in time'}`, retriable: true }
-    case 'failed':
-      return { code: result.code, message: `${name}: ${result.message}`, retriable: result.retriable }
-  }
-}
-
-const finish = (state: State, problem?: ReadProblem): Step<State, Effect> => [state, [{ type: 'finish', problem }]]
-
-const nameOf = ({ plan: { topicPartition } }: State): string => `${topicPartition.topic}/${topicPartition.partition}`
-
-export interface ReaderRuntime {
-  readonly router: ActorRef<RouterMessage>
-  readonly requestTimeoutMs: number
-  /**
-   * Writes the records before `end`. Resolves when the sink can take more records, with true if more records are
-   * wanted.
-   */
-  write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<boolean>
-  warn(message: string): void
-  /** When this signal is aborted, reading ends without an error. */
-  readonly stopped?: AbortSignal | undefined
-}
-
-/** Runs a reader of one partition as an actor. Resolves with the problem, or with `undefined`. */
-export function readPartition(
-  system: ActorSystem,
-  plan: ReaderPlan,
-  runtime: ReaderRuntime
-): Promise<ReadProblem | undefined> {
-  const { topicPartition } = plan
-  const ask = asking(runtime.router)
-  const reads = new CheckedReads(ask, topicPartition)
-  return new Promise(resolve => {
-    const reader = system.spawn<State, Message, Effect>(`read-${topicPartition.topic}-${topicPartition.partition}`, {
-      initial: initialState(plan),
-      transition,
-      run: (effect, self) => perform(effect, self),
-      onCrash: error => {
-        const message = `${topicPartition.topic}/${topicPartition.partition}: ${error.message}`
-        resolve({ code: 'protocol', message, retriable: false })
+    this.#bound('latest', end => {
+      if (!follow) this.#end = end.offset
+      if (start === 'latest') this.#beginAt(end)
+      else if (start === 'earliest' || 'timestampMs' in start) this.#bound(start, found => this.#beginAt(found))
+      else if ('last' in start)
+        this.#bound('earliest', ({ offset }) =>
+          this.#beginAt({ ...end, offset: Math.max(end.offset - start.last, offset) })
+        )
+      else {
+        const { offset } = start
+        this.#named = offset
+        if (!follow && offset > end.offset) this.#finish(this.#wrongOffset(offset, end.offset))
+        else this.#beginAt(offset <= end.offset ? { ...end, offset } : { offset })
       }
     })
-    const perform = (effect: Effect, self: ActorRef<Message>): void => {
-      const timeoutMs = runtime.requestTimeoutMs
-      if (runtime.stopped?.aborted) {
-        self.stop()
-        resolve(undefined)
-        return
-      }
-      switch (effect.type) {
-        case 'askOffset':
-          ask('fetchOffset', { topicPartition, offsetType: effect.offsetType, timeoutMs }, result =>
-            self.tell({ type: 'offset', result })
-          )
-          break
-        case 'askData': {
-          const { offset, topicId, foundIn } = effect
-          reads.read({ offset, topicId, foundIn, timeoutMs }, result => self.tell({ type: 'data', result }))
-          break
-        }
-        case 'askTopic':
-          ask('fetchTopicMetadata', { requestId: 0, topics: [topicPartition.topic], timeoutMs }, result =>
-            self.tell({ type: 'topic', result })
-          )
-          break
-        case 'write':
-          runtime.write(topicPartition, effect.batch, effect.end).then(
-            more => self.tell({ type: 'written', more }),
-            () => self.tell({ type: 'written', more: false })
-          )
-          break
-        case 'waitThenAgain':
-          setTimeout(() => self.tell({ type: 'again' }), RETRY_DELAY_MS)
-          break
-        case 'warn':
-          runtime.warn(effect.message)
-          break
-        case 'finish':
-          self.stop()
-          resolve(effect.problem)
-          break
+  }
+
+  #beginAt({ offset, leaderEpoch }: LogPosition, warning?: string): void {
+    this.#foundIn = leaderEpoch
+    this.#moveTo(offset, warning)
+  }
+
+  /** A warning comes after the position that it is about: a client of a tail may go on there. */
+  #moveTo(offset: Offset, warning?: string): void {
+    const { runtime, topicPartition } = this.#options
+    this.#offset = offset
+    runtime.onMoved?.(topicPartition.partition, offset)
+    if (warning !== undefined) runtime.warn(warning)
+    this.#proceed()
+  }
+
+  #proceed(): void {
+    const { runtime, isWanted } = this.#options
+    if (this.#offset >= this.#end) {
+      this.#finish()
+      return
+    }
+    const { requestTimeoutMs: timeoutMs, maxWaitMs } = runtime
+    const request = { offset: this.#offset, topicId: this.#topicId, foundIn: this.#foundIn, isWanted, timeoutMs }
+    this.#reads.read({ ...request, ...(maxWaitMs !== undefined && { maxWaitMs }) }, result => this.#fetched(result))
+  }
+
+  #fetched(result: FetchDataResult | LogCut): void {
+    const { follow, after } = this.#options
+    switch (result.type) {
+      case 'success':
+        this.#failures = 0
+        this.#named = undefined
+        this.#write(result.batch)
+        break
+      case 'noMessages':
+        if (follow) {
+          this.#failures = 0
+          after(SHORTEST_POLL_MS, () => this.#proceed())
+        } else if (result.nextOffset === undefined) this.#again(this.#shortLog())
+        // Offsets without a record count as read.
+        else this.#moveTo(result.nextOffset)
+        break
+      case 'corruptMessage':
+        this.#skipTo(result.nextOffset, 'are damaged and were skipped')
+        break
+      case 'cut':
+        this.#failures = 0
+        this.#moveTo(result.cutAt, `the end of ${this.#name} was lost from ${result.cutAt} on, and is read from there`)
+        break
+      case 'offsetOutOfRange':
+        // The name may belong to another topic by now.
+        this.#askTopic()
+        break
+      default:
+        this.#again(this.#problemOf(result))
+    }
+  }
+
+  #write(batch: RecordBatch): void {
+    const { topicPartition, runtime, tick } = this.#options
+    runtime.write(topicPartition, batch, this.#end).then(
+      next => tick(() => (next === undefined ? this.#finish() : this.#moveTo(next))),
+      () => tick(() => this.#finish())
+    )
+  }
+
+  /**
+   * The log ends before the end that was found at the start. After a change of leaders this is temporary, because the
+   * new leader reports the former end when its followers have caught up. After a cut of the log it is permanent.
+   */
+  #shortLog(): ReadProblem {
+    const message = `${this.#name} ends at offset ${this.#offset} now, and ended at ${this.#end} when reading began`
+    return { code: 'kafka', message, retriable: true }
+  }
+
+  #askTopic(): void {
+    const { ask, topicPartition, runtime } = this.#options
+    const { topic } = topicPartition
+    ask('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: runtime.requestTimeoutMs }, result => {
+      if (result.type === 'success') this.#topicKnown(result.topics.get(topic)?.topicId)
+      else this.#again(this.#problemOf(result))
+    })
+  }
+
+  #topicKnown(topicId: string | undefined): void {
+    const { follow } = this.#options
+    const incarnation = incarnationOfTopic(this.#topicId, topicId)
+    if (incarnation === 'unclear')
+      this.#again({ code: 'unknownTopic', message: `${this.#name} does not exist`, retriable: true })
+    else if (incarnation === 'another' && !follow) {
+      const message = `${this.#name} was deleted and created anew while it was read`
+      this.#finish({ code: 'kafka', message, retriable: true })
+    } else {
+      this.#topicId = topicId ?? this.#topicId
+      if (incarnation === 'same') this.#outOfRange()
+      else {
+        const warning = `${this.#name} was created anew, and is read from its beginning`
+        this.#named = undefined
+        this.#bound('earliest', found => this.#beginAt(found, warning))
       }
     }
-    reader.tell({ type: 'begin' })
-  })
+  }
+
+  /**
+   * The offset is not in the log. Records that existed may have been deleted by retention, or the end of the log was
+   * lost. An offset that the caller has named, and that never existed, is an error.
+   */
+  #outOfRange(): void {
+    const offset = this.#offset
+    this.#bound('latest', end => {
+      if (offset === this.#named) this.#finish(this.#wrongOffset(offset, end.offset))
+      else if (offset > end.offset) {
+        const ends = `ends at ${end.offset}, before ${offset}`
+        this.#beginAt(end, `the log of ${this.#name} ${ends}, and is read from its end`)
+      } else
+        this.#bound('earliest', first => {
+          if (offset < first.offset) this.#skipTo(first.offset, 'were deleted before they were read')
+          else this.#again({ code: 'kafka', message: `offset ${offset} of ${this.#name} is missing`, retriable: true })
+        })
+    })
+  }
+
+  #wrongOffset(offset: Offset, end: Offset): ReadProblem {
+    const message = `offset ${offset} of ${this.#name} is out of range (the end is ${end}); read from earliest or latest instead`
+    return { code: 'invalidRequest', message, retriable: false }
+  }
+
+  #skipTo(offset: Offset, why: string): void {
+    this.#moveTo(offset, `records ${this.#offset} to ${offset - 1} of ${this.#name} ${why}`)
+  }
+
+  /** Looks up a bound of the log, or the first record at or after a time. */
+  #bound(offsetType: OffsetType, onFound: (position: LogPosition) => void): void {
+    const { ask, topicPartition, runtime } = this.#options
+    ask('fetchOffset', { topicPartition, offsetType, timeoutMs: runtime.requestTimeoutMs }, result => {
+      if (result.type === 'success') onFound(positionIn(result))
+      else this.#again(this.#problemOf(result), () => this.#bound(offsetType, onFound))
+    })
+  }
+
+  /** Asks again after a pause, if this may help. A reader that does not follow gives up after some failures in a row. */
+  #again(problem: ReadProblem, retry = (): void => this.#proceed()): void {
+    const { follow, after, runtime } = this.#options
+    const failures = ++this.#failures
+    // A topic that existed and is now missing may be created again soon. A reader that follows waits for a while for the
+    // new topic.
+    const isGone = problem.code === 'unknownTopic' && follow
+    const isFinal = !(problem.retriable || isGone) || (failures >= MAX_FAILURES && (!follow || isGone))
+    if (isFinal) {
+      this.#finish(problem)
+      return
+    }
+    if (failures === 1) runtime.onRetry?.(`${problem.message}; trying again`)
+    after(RETRY_DELAY_MS, retry)
+  }
+
+  #problemOf(result: Trouble): ReadProblem {
+    switch (result.type) {
+      case 'unknownTopicOrPartition':
+        return { code: 'unknownTopic', message: `${this.#name} does not exist`, retriable: false }
+      case 'timedOut':
+        return { code: 'timedOut', message: `${this.#name}: ${result.reason ?? 'no answer in time'}`, retriable: true }
+      case 'failed':
+        return { code: result.code, message: `${this.#name}: ${result.message}`, retriable: result.retriable }
+    }
+  }
+
+  #finish(problem?: ReadProblem): void {
+    this.#options.onEnded(problem)
+  }
 }
+
+type Trouble = Exclude<
+  FetchDataResult | FetchOffsetResult | FetchTopicMetadataResult,
+  { type: 'success' | 'noMessages' | 'corruptMessage' | 'offsetOutOfRange' }
+>

@@ -79,11 +79,13 @@ async function* recordsIn<Given>(
       resolve(undefined)
     })
   })
+  const warn = options.onWarning ?? (() => undefined)
   const runtime = {
     router,
     requestTimeoutMs,
     write: feed.write.bind(feed),
-    warn: options.onWarning ?? (() => undefined),
+    warn,
+    onRetry: warn,
     stopped: stop.signal,
     onProblem: feed.failed.bind(feed)
   }
@@ -115,7 +117,7 @@ async function* recordsOf<Given>(
       isRead = true
     } finally {
       // A loop that is left gives the batch back, too; its reader would wait for good otherwise.
-      fed.taken(isRead)
+      fed.taken(isRead ? fed.batch.nextOffset : undefined)
     }
   }
 }
@@ -135,8 +137,8 @@ interface FedBatch {
   readonly batch: RecordBatch
   /** Only records before this offset are wanted. */
   readonly end: Offset
-  /** Notifies the reader that the batch was taken, and whether more batches are wanted. */
-  taken(more: boolean): void
+  /** Notifies the reader that the batch was taken, and which offset is wanted next; `undefined`: none. */
+  taken(next: Offset | undefined): void
 }
 
 /** Passes the batches of several partition readers to one consumer. Holds one batch per reader. */
@@ -147,9 +149,9 @@ class BatchFeed {
   #isClosed = false
   #wake: () => void = () => undefined
 
-  /** @returns resolves when the consumer has taken the batch, with true if more batches are wanted */
-  write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<boolean> {
-    if (this.#isClosed) return Promise.resolve(false)
+  /** @returns resolves when the consumer has taken the batch, with the next offset if more batches are wanted */
+  write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<Offset | undefined> {
+    if (this.#isClosed) return Promise.resolve(undefined)
     return new Promise(taken => {
       this.#waiting.push({ topicPartition, batch, end, taken })
       this.#wake()
@@ -188,7 +190,7 @@ class BatchFeed {
   /** Closes the feed, because no more batches are wanted. */
   close(): void {
     this.#isClosed = true
-    for (const { taken } of this.#waiting) taken(false)
+    for (const { taken } of this.#waiting) taken(undefined)
     this.#waiting = []
     this.#wake()
   }

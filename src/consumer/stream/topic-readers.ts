@@ -1,9 +1,18 @@
-import type { ActorSystem } from '../../core/actor/actor.js'
+import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
+import { onAbort } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
+import type { LogPosition } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import type { TopicFollower, TopicNews } from '../../router/messages/operations.js'
-import { type ReaderRuntime, type ReadProblem, type ReadStart, readPartition } from './partition-reader.js'
+import type { RouterMessage, TopicFollower, TopicNews } from '../../router/messages/operations.js'
+import { asking } from '../group/group-runtime.js'
+import {
+  PartitionReader,
+  type PartitionReaderOptions,
+  type ReaderRuntime,
+  type ReadProblem,
+  type ReadStart
+} from './partition-reader.js'
 
 /**
  * The metadata of a topic that can be read.
@@ -47,19 +56,25 @@ export interface TopicPlan {
   readonly metadata: TopicMetadata
   /** `undefined`: all partitions; with `follow`, also partitions that are added later. */
   readonly partitions: readonly number[] | undefined
-  readonly start: ReadStart
+  /** A map: each of its partitions was found at this position. */
+  readonly start: ReadStart | ReadonlyMap<number, LogPosition>
   readonly follow: boolean
+  /** Limit of the number of partitions that are read. Default: no limit. */
+  readonly maxPartitions?: number | undefined
 }
 
 export interface TopicRuntime extends ReaderRuntime {
+  readonly router: ActorRef<RouterMessage>
+  /** When this signal is aborted, reading ends without an error. */
+  readonly stopped?: AbortSignal | undefined
   /** Called when a partition cannot be read to its end, at most once for each reader. */
   onProblem(problem: ReadProblem): void
 }
 
 /**
- * Reads partitions of a topic. If all partitions are followed, the Router reports added partitions, which are read from
- * their earliest records. If the topic is created again with fewer partitions, the missing partitions are left out with
- * a warning, and are read again when they exist again.
+ * Reads partitions of a topic, as an actor that begins in the next tick. If all partitions are followed, the Router
+ * reports added partitions, which are read from their earliest records. If the topic is created again with fewer
+ * partitions, the missing partitions are left out with a warning, and are read again when they exist again.
  *
  * @returns resolves when reading of all partitions has ended
  * @throws InvalidRequestError with the code `unknownPartition`, at once
@@ -70,60 +85,105 @@ export function readTopic(system: ActorSystem, plan: TopicPlan, runtime: TopicRu
 }
 
 class TopicReaders implements TopicFollower {
-  readonly #system: ActorSystem
   readonly #plan: TopicPlan
   readonly #runtime: TopicRuntime
+  readonly #self: ActorRef<() => void>
   readonly #onOver: () => void
   /** Partitions that have or had a reader, except those that no longer exist. */
   readonly #begun = new Set<number>()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #forgetStop: () => void
   #running = 0
-  #isSubscribed = false
+  #isFollowing = false
   #isOver = false
   /** The number of partitions of the topic in the latest answer of brokers. */
   #count: number
+  /** The number of partitions in the last warning that there are too many. */
+  #refusedCount = 0
 
   constructor(system: ActorSystem, plan: TopicPlan, runtime: TopicRuntime, onOver: () => void) {
-    this.#system = system
     this.#plan = plan
     this.#runtime = runtime
     this.#onOver = onOver
     this.#count = plan.metadata.partitions.length
+    this.#self = system.spawnOwner<() => void>(`read-${plan.metadata.topic}`, {
+      receive: run => {
+        if (!this.#isOver) run()
+      },
+      onCrash: ({ message }) => {
+        if (!this.#isOver) runtime.onProblem({ code: 'protocol', message, retriable: false })
+        this.#end()
+      }
+    })
+    this.#forgetStop = onAbort(runtime.stopped, () => this.#end())
   }
 
   begin(partitions: readonly number[]): void {
     const { metadata, start, follow, partitions: chosen } = this.#plan
-    for (const partition of partitions) this.#read(partition, start, metadata.topicId)
-    if (partitions.length === 0) this.#end()
-    else if (follow && chosen === undefined) this.#follow()
+    this.#self.tell(() => {
+      for (const partition of partitions) {
+        const found = start instanceof Map ? start.get(partition) : undefined
+        this.#read(partition, found ? { found } : (start as ReadStart), metadata.topicId)
+      }
+      if (partitions.length === 0) this.#end()
+      else if (follow && chosen === undefined) this.#follow()
+    })
   }
 
   #follow(): void {
-    const { router, stopped } = this.#runtime
-    this.#isSubscribed = true
-    router.tell({ type: 'followTopics', topics: [this.#plan.metadata.topic], follower: this, isReader: true })
-    stopped?.addEventListener('abort', () => this.#unfollow(), { once: true })
-    if (stopped?.aborted) this.#unfollow()
+    this.#isFollowing = true
+    const topics = [this.#plan.metadata.topic]
+    this.#runtime.router.tell({ type: 'followTopics', topics, follower: this, isReader: true })
   }
 
   /** Called by the Router. */
   topicNews(news: readonly TopicNews[]): void {
-    for (const one of news) {
-      if (one.type !== 'known' || this.#isOver || this.#runtime.stopped?.aborted) continue
-      this.#count = one.partitionCount
-      for (let partition = 0; partition < this.#count; partition++)
-        if (!this.#begun.has(partition)) this.#read(partition, 'earliest', one.topicId)
+    this.#self.tell(() => {
+      for (const one of news) if (one.type === 'known') this.#grow(one.partitionCount, one.topicId)
+    })
+  }
+
+  #grow(count: number, topicId: string | undefined): void {
+    const { metadata, maxPartitions = Number.POSITIVE_INFINITY } = this.#plan
+    this.#count = count
+    for (let partition = 0; partition < count; partition++) {
+      if (this.#begun.has(partition)) continue
+      if (this.#begun.size >= maxPartitions) {
+        const limit = `${count} partitions now, and ${maxPartitions} may be followed`
+        if (this.#refusedCount !== count)
+          this.#runtime.warn(`${metadata.topic} has ${limit}: those from ${partition} on are not read`)
+        this.#refusedCount = count
+        return
+      }
+      this.#read(partition, 'earliest', topicId)
     }
   }
 
-  #read(partition: number, start: ReadStart, topicId: string | undefined): void {
+  #read(partition: number, start: PartitionReaderOptions['start'], topicId: string | undefined): void {
     const { metadata, follow } = this.#plan
-    const topicPartition = { topic: metadata.topic, partition }
+    const ask = asking(this.#runtime.router)
     this.#begun.add(partition)
     this.#running++
-    readPartition(this.#system, { topicPartition, topicId, start, follow }, this.#runtime).then(
-      problem => this.#ended(partition, problem),
-      ({ message }: Error) => this.#ended(partition, { code: 'protocol', message, retriable: false })
-    )
+    new PartitionReader({
+      topicPartition: { topic: metadata.topic, partition },
+      topicId,
+      start,
+      follow,
+      runtime: this.#runtime,
+      ask: (kind, request, onResult) => ask(kind, request, result => this.#self.tell(() => onResult(result))),
+      after: (delayMs, run) => this.#after(delayMs, run),
+      tick: run => this.#self.tell(run),
+      isWanted: () => !this.#isOver,
+      onEnded: problem => this.#ended(partition, problem)
+    }).begin()
+  }
+
+  #after(delayMs: number, run: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      this.#self.tell(run)
+    }, delayMs)
+    this.#timers.add(timer)
   }
 
   #ended(partition: number, problem: ReadProblem | undefined): void {
@@ -143,11 +203,11 @@ class TopicReaders implements TopicFollower {
   #end(): void {
     if (this.#isOver) return
     this.#isOver = true
-    if (this.#isSubscribed) this.#unfollow()
+    this.#forgetStop?.()
+    for (const timer of this.#timers) clearTimeout(timer)
+    const topics = [this.#plan.metadata.topic]
+    if (this.#isFollowing) this.#runtime.router.tell({ type: 'unfollowTopics', topics, follower: this })
+    this.#self.stop()
     this.#onOver()
-  }
-
-  #unfollow(): void {
-    this.#runtime.router.tell({ type: 'unfollowTopics', topics: [this.#plan.metadata.topic], follower: this })
   }
 }

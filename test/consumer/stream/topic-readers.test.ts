@@ -1,158 +1,437 @@
 import { expect } from 'chai'
+import type { ReadProblem, ReadStart } from '../../../src/consumer/stream/partition-reader.js'
+import { choosePartitions, readTopic, requireTopic } from '../../../src/consumer/stream/topic-readers.js'
 import {
-  choosePartitions,
-  readTopic,
-  requireTopic,
-  type TopicPlan
-} from '../../../src/consumer/stream/topic-readers.js'
-import { type ActorRef, ActorSystem } from '../../../src/core/actor/actor.js'
+  type FollowSink,
+  followTopic,
+  type TopicSubscription
+} from '../../../src/consumer/stream/topic-subscription.js'
+import { ActorSystem } from '../../../src/core/actor/actor.js'
+import type { KafkaRecord } from '../../../src/core/model.js'
 import type { TopicMetadata } from '../../../src/kafka/broker-client.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { FetchData, FetchOffset, FollowTopics, RouterMessage } from '../../../src/router/messages/operations.js'
+import { fakeBatchOf } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
-import { metadataOf } from '../../support/scripted-client.js'
 import { turns } from '../../support/ticks.js'
 
 /** Longer than a reader that follows asks again for a partition that brokers deny. */
 const DENIED_MS = 12_000
 
+const metadataOf = (count: number): TopicMetadata =>
+  ({
+    topic: 't',
+    topicId: 'first',
+    partitions: Array.from({ length: count }, (_, partition) => ({ partition }))
+  }) as never
+
+/** Readers of topic `t`, with a Router whose part the test plays. */
+class Harness implements FollowSink {
+  readonly system = new ActorSystem()
+  /** What the Router was asked and has not answered. */
+  readonly asked: (FetchData | FetchOffset)[] = []
+  readonly told: string[] = []
+  following: FollowTopics[] = []
+  topicId: string | undefined = 'first'
+  /** Records that may still be taken. */
+  room = Number.POSITIVE_INFINITY
+  readonly #stop = new AbortController()
+  #subscription: TopicSubscription | undefined
+  #positions: ReadonlyMap<number, number> = new Map()
+  readonly #router = {
+    path: 'router',
+    tell: (message: RouterMessage): void => {
+      if (message.type === 'followTopics') this.following.push(message)
+      else if (message.type === 'unfollowTopics') this.following = []
+      else if (message.type === 'fetchTopicMetadata')
+        message.requester.reply({ type: 'success', topics: new Map([['t', { topicId: this.topicId }]]) } as never)
+      else this.asked.push(message as FetchData)
+    },
+    stop: () => undefined
+  }
+
+  /** Reads partitions of `count` ones; batches are told as `0: 4-9 before 10`. */
+  async read(start: ReadStart, { follow = false, count = 1, partitions = undefined as number[] | undefined } = {}) {
+    void readTopic(
+      this.system,
+      { metadata: metadataOf(count), partitions, start, follow },
+      {
+        router: this.#router,
+        requestTimeoutMs: 1_000,
+        stopped: this.#stop.signal,
+        write: async ({ partition }, { offset, maxOffset, nextOffset }, end) => {
+          this.told.push(`${partition}: ${offset}-${maxOffset}${follow ? '' : ` before ${end}`}`)
+          return this.room > 0 ? nextOffset : undefined
+        },
+        warn: message => this.warn(message),
+        onRetry: message => this.warn(message),
+        onProblem: problem => this.ended(problem)
+      }
+    ).then(() => this.told.push('over'))
+    await turns(20)
+  }
+
+  async follow(positions: readonly (readonly [number, number])[], maxPartitions?: number): Promise<void> {
+    const metadata = metadataOf(Math.max(...positions.map(([partition]) => partition)) + 1)
+    const found = new Map(positions.map(([partition, offset]) => [partition, { offset }]))
+    this.#subscription = followTopic(this.system, {
+      router: this.#router,
+      metadata,
+      positions: found,
+      maxPartitions,
+      sink: this
+    })
+    await turns(6)
+  }
+
+  begins(positions: ReadonlyMap<number, number>): void {
+    this.#positions = positions
+  }
+  get isFull(): boolean {
+    return this.room <= 0
+  }
+  take(partition: number, { offset }: KafkaRecord): void {
+    this.room--
+    this.told.push(`${partition}/${offset} then ${this.#positions.get(partition)}`)
+  }
+  flush(): void {}
+  warn(text: string): void {
+    this.told.push(text)
+  }
+  ended({ code, message }: ReadProblem): void {
+    this.told.push(`${code}: ${message}`)
+  }
+
+  newly(): string[] {
+    return this.told.splice(0)
+  }
+
+  /** Open questions: `0@5`, `0@earliest`; of another topic than the first one `0@5 second`. */
+  get questions(): string[] {
+    return this.asked.map(question => {
+      const { partition } = question.topicPartition
+      if (question.type !== 'fetchData') return `${partition}@${JSON.stringify(question.offsetType).replace(/"/g, '')}`
+      return `${partition}@${question.offset}${question.topicId === 'first' ? '' : ` ${question.topicId}`}`
+    })
+  }
+
+  async answer(...results: object[]): Promise<void> {
+    for (const result of results) {
+      const question = this.asked.shift()!
+      const echo = question.type === 'fetchOffset' ? { offsetType: question.offsetType } : { offset: question.offset }
+      question.requester.reply({ ...echo, ...result } as never)
+      await turns(6)
+    }
+  }
+
+  async counts(partitionCount: number, topicId = 'first'): Promise<void> {
+    const news = { type: 'known', topic: 't', partitionCount, topicId, isDoubted: false } as const
+    for (const { follower } of this.following) follower.topicNews([news])
+    await turns(20)
+  }
+
+  async resume(): Promise<void> {
+    this.#subscription!.resume()
+    await turns(6)
+  }
+
+  stop(): void {
+    this.#subscription?.stop()
+    this.#stop.abort()
+  }
+}
+
+const at = (offset: number) => ({ type: 'success', offset })
+const batch = (from: number, to: number) => ({ type: 'success', batch: fakeBatchOf(from, to - from + 1, 10) })
+const OUT_OF_RANGE = { type: 'offsetOutOfRange' }
+const NOTHING = { type: 'noMessages' }
+const UNKNOWN = { type: 'unknownTopicOrPartition' }
+const AWAY = { type: 'failed', code: 'noLeader', message: 'away', retriable: true }
+
 describe('readers of a topic', () => {
   let time: FakeTime
-  let system: ActorSystem
-  let router: ActorRef<RouterMessage>
-  let stop: AbortController
-  let asked: (FetchData | FetchOffset)[]
-  let following: FollowTopics[]
-  let unfollowed: number
-  let told: string[]
-  /** Partitions that brokers deny. */
-  let denied: Set<number>
+  let harness: Harness
   beforeEach(() => {
     time = new FakeTime()
-    system = new ActorSystem()
-    stop = new AbortController()
-    asked = []
-    following = []
-    unfollowed = 0
-    told = []
-    denied = new Set()
-    router = {
-      path: 'router',
-      tell: (message: RouterMessage) => {
-        if (message.type === 'followTopics') following.push(message)
-        else if (message.type === 'unfollowTopics') unfollowed++
-        else if (message.type === 'fetchOffset' || message.type === 'fetchData') take(message)
-      },
-      stop: () => undefined
-    }
+    harness = new Harness()
   })
   afterEach(() => {
-    system.stop()
+    harness.stop()
+    harness.system.stop()
     time.restore()
   })
 
-  /** Every log ends at 7; who waits there is not answered. */
-  function take(message: FetchData | FetchOffset): void {
-    const { partition } = message.topicPartition
-    const type = denied.has(partition) ? 'unknownTopicOrPartition' : 'success'
-    if (message.type === 'fetchData' && type === 'success') asked.push(message)
-    else if (message.type === 'fetchData') message.requester.reply({ type } as never)
-    else {
-      const offset = message.offsetType === 'latest' ? 7 : 2
-      message.requester.reply({ type, offsetType: message.offsetType, offset } as never)
-    }
-  }
-
-  async function read(count: number, rest: Partial<TopicPlan> = {}): Promise<void> {
-    const partitions = Object.fromEntries(Array.from({ length: count }, (_, id) => [id, { leaderId: 1 }]))
-    const metadata = { ...metadataOf([], { t: { partitions } }).topics[0]!, topicId: 'first' }
-    void readTopic(
-      system,
-      { metadata, partitions: undefined, start: 'latest', follow: true, ...rest },
-      {
-        router,
-        requestTimeoutMs: 1_000,
-        write: async () => true,
-        warn: message => void told.push(message),
-        stopped: stop.signal,
-        onProblem: ({ code }) => void told.push(code)
-      }
-    ).then(() => told.push('over'))
-    await turns(20)
-  }
-
-  async function tell(partitionCount: number, topicId = 'first'): Promise<void> {
-    const news = { type: 'known', topic: 't', partitionCount, topicId, isDoubted: false } as const
-    for (const { follower } of following) follower.topicNews([news])
-    await turns(20)
-  }
-
-  /** `0@7 first`: partition, offset, topic id. */
-  const newly = (): string[] =>
-    asked.splice(0).map(({ topicPartition: { partition }, ...rest }) => {
-      const { offset, topicId } = rest as FetchData
-      return `${partition}@${offset} ${topicId}`
+  const starts: readonly [
+    start: ReadStart,
+    answers: object[],
+    asked: string[],
+    questions: string[],
+    told?: string[]
+  ][] = [
+    ['earliest', [at(9)], ['0@latest'], ['0@earliest']],
+    ['earliest', [at(9), at(3)], ['0@latest'], ['0@3']],
+    [{ offset: 7 }, [at(100)], ['0@latest'], ['0@7']],
+    [{ timestampMs: 5 }, [at(100)], ['0@latest'], ['0@{timestampMs:5}']],
+    [{ timestampMs: 5 }, [at(100), at(40)], ['0@latest'], ['0@40']],
+    [{ last: 10 }, [at(100), at(0)], ['0@latest'], ['0@90']],
+    [{ last: 10 }, [at(100), at(95)], ['0@latest'], ['0@95']],
+    [{ offset: 0 }, [at(0)], ['0@latest'], [], ['over']],
+    ['latest', [at(8)], ['0@latest'], [], ['over']],
+    [{ offset: 6 }, [at(6)], ['0@latest'], [], ['over']]
+  ]
+  for (const [start, answers, asked, questions, told = []] of starts)
+    it(`that begin at ${JSON.stringify(start)} ask for ${questions.join() || 'nothing'} after ${answers.length} answers`, async () => {
+      await harness.read(start)
+      expect(harness.questions).to.deep.equal(asked)
+      await harness.answer(...answers)
+      expect([harness.questions, harness.newly()]).to.deep.equal([questions, told])
     })
 
+  it('stop at the end as it was at the beginning', async () => {
+    await harness.read({ offset: 0 })
+    await harness.answer(at(5), batch(0, 6))
+    expect(harness.newly()).to.deep.equal(['0: 0-6 before 5', 'over'])
+  })
+
+  it('stop when the output has enough', async () => {
+    harness.room = 0
+    await harness.read({ offset: 0 }, { follow: true })
+    await harness.answer(at(5), batch(0, 1))
+    expect(harness.newly()).to.deep.equal(['0: 0-1', 'over'])
+  })
+
+  it('tell a caller that begins outside of the log so, with the end', async () => {
+    const text = (offset: number, end: number): string =>
+      `invalidRequest: offset ${offset} of t/0 is out of range (the end is ${end}); read from earliest or latest instead`
+    await harness.read({ offset: 99 })
+    await harness.answer(at(6))
+    expect(harness.newly()).to.deep.equal([text(99, 6), 'over'])
+    await harness.read({ offset: 2 })
+    await harness.answer(at(9), OUT_OF_RANGE, at(9))
+    expect(harness.newly()).to.deep.equal([text(2, 9), 'over'])
+  })
+
+  it('say what was deleted, damaged or lost, and go on', async () => {
+    await harness.follow([[0, 3]])
+    await harness.answer(OUT_OF_RANGE, at(20), at(8))
+    expect(harness.newly()).to.deep.equal(['records 3 to 7 of t/0 were deleted before they were read'])
+    await harness.answer({ type: 'corruptMessage', nextOffset: 10 })
+    expect(harness.newly()).to.deep.equal(['records 8 to 9 of t/0 are damaged and were skipped'])
+    await harness.answer(OUT_OF_RANGE, at(4))
+    expect(harness.newly()).to.deep.equal(['the log of t/0 ends at 4, before 10, and is read from its end'])
+    expect(harness.questions).to.deep.equal(['0@4'])
+  })
+
+  it('read a topic that is created anew from its beginning, and fail when the end of the former one was to be reached', async () => {
+    harness.topicId = 'second'
+    await harness.follow([[0, 3]])
+    await harness.answer(OUT_OF_RANGE, at(1))
+    expect(harness.newly()).to.deep.equal(['t/0 was created anew, and is read from its beginning'])
+    expect(harness.questions).to.deep.equal(['0@1 second'])
+    harness.asked.length = 0
+    await harness.read('earliest')
+    await harness.answer(at(9), at(2), OUT_OF_RANGE)
+    expect(harness.newly()).to.deep.equal(['kafka: t/0 was deleted and created anew while it was read', 'over'])
+  })
+
+  it('ask again while brokers do not tell which topic it is', async () => {
+    harness.topicId = undefined
+    await harness.read('earliest', { follow: true })
+    await harness.answer(at(9), at(2), OUT_OF_RANGE)
+    expect(harness.newly()).to.deep.equal(['t/0 does not exist; trying again'])
+    await time.pass(500)
+    expect(harness.questions).to.deep.equal(['0@2'])
+  })
+
+  it('wait for a high watermark that is behind the end of the start, and fail when it stays there', async () => {
+    const text = 't/0 ends at offset 3 now, and ended at 9 when reading began'
+    await harness.read({ offset: 0 })
+    await harness.answer(at(9), batch(0, 2), NOTHING)
+    await time.pass(500)
+    expect(harness.newly()).to.deep.equal(['0: 0-2 before 9', `${text}; trying again`])
+    await harness.answer(batch(3, 8))
+    expect(harness.newly()).to.deep.equal(['0: 3-8 before 9', 'over'])
+    await harness.read({ offset: 3 })
+    await harness.answer(at(9))
+    for (let i = 0; i < 20; i++) {
+      await harness.answer(NOTHING)
+      await time.pass(500)
+    }
+    expect(harness.newly()).to.deep.equal([`${text}; trying again`, `kafka: ${text}`, 'over'])
+  })
+
+  for (const [follow, told] of [
+    [false, ['t/0: away; trying again', 'noLeader: t/0: away', 'over']],
+    [true, ['t/0: away; trying again']]
+  ] as const)
+    it(`try again what may pass, say so once, and ${follow ? 'do not give up where they follow' : 'give up in the end'}`, async () => {
+      await harness.read({ offset: 0 }, { follow })
+      await harness.answer(at(5))
+      for (let i = 0; i < 20; i++) {
+        await harness.answer(AWAY)
+        await time.pass(500)
+      }
+      expect([harness.newly(), harness.questions]).to.deep.equal([told, follow ? ['0@0'] : []])
+    })
+
+  it('give up at once what cannot pass', async () => {
+    await harness.read({ offset: 0 }, { follow: true })
+    await harness.answer(at(5), { type: 'failed', code: 'notAuthorized', message: 'no', retriable: false })
+    await harness.read({ offset: 0 })
+    await harness.answer(at(5), UNKNOWN)
+    expect(harness.newly()).to.deep.equal([
+      'notAuthorized: t/0: no',
+      'over',
+      'unknownTopic: t/0 does not exist',
+      'over'
+    ])
+  })
+
+  it('give a topic that they follow ten seconds to be created anew', async () => {
+    await harness.read({ offset: 0 }, { follow: true })
+    await harness.answer(at(5))
+    for (let i = 0; i < 20; i++) {
+      expect(harness.questions).to.deep.equal(['0@0'])
+      await harness.answer(UNKNOWN)
+      await time.pass(500)
+    }
+    expect(harness.newly()).to.deep.equal([
+      't/0 does not exist; trying again',
+      'unknownTopic: t/0 does not exist',
+      'over'
+    ])
+    expect(harness.following, 'nothing more is asked of the Router').to.deep.equal([])
+  })
+
   it('read what is added from its earliest record, each partition once', async () => {
-    await read(1)
-    expect(newly()).to.deep.equal(['0@7 first'])
-    await tell(1)
-    expect(newly()).to.deep.equal([])
-    for (let times = 0; times < 2; times++) await tell(3)
-    expect(newly()).to.deep.equal(['1@2 first', '2@2 first'])
-    await tell(4, 'second')
-    expect(newly()).to.deep.equal(['3@2 second'])
-    expect([told, following[0]!.isReader]).to.deep.equal([[], true])
+    await harness.read('latest', { follow: true })
+    await harness.answer(at(7))
+    await harness.counts(1)
+    expect(harness.questions).to.deep.equal(['0@7'])
+    for (let times = 0; times < 2; times++) await harness.counts(3, 'second')
+    expect(harness.questions).to.deep.equal(['0@7', '1@latest', '2@latest'])
+    harness.asked.shift()
+    await harness.answer(at(7), at(7), at(2), at(0))
+    expect(harness.questions).to.deep.equal(['1@2 second', '2@0 second'])
+    expect(harness.following[0]!.isReader).to.equal(true)
   })
 
   it('read no more than they were told where partitions are named, or where they do not follow', async () => {
-    await read(2, { partitions: [1] })
-    await read(2, { follow: false, start: 'earliest' })
-    expect(following).to.deep.equal([])
+    await harness.read('latest', { follow: true, count: 2, partitions: [1] })
+    await harness.read('earliest', { count: 2 })
+    await harness.follow([[0, 5]])
+    expect(harness.following).to.deep.equal([])
   })
 
-  it('leave out with a warning what a successor of the topic does not have, and read it when it is back', async () => {
-    await read(2)
-    denied.add(1)
-    const waiting = asked.find(({ topicPartition }) => topicPartition.partition === 1)!
-    newly()
-    await tell(1, 'second')
-    waiting.requester.reply({ type: 'unknownTopicOrPartition' } as never)
-    await time.pass(DENIED_MS)
-    expect(told).to.deep.equal(['t/1 does not exist; trying again', 't/1 is gone: t has 1 partition now'])
-    denied.delete(1)
-    await tell(2, 'second')
-    expect(newly()).to.deep.equal(['1@2 second'])
+  for (const count of [1, 2])
+    it(`${count === 1 ? 'leave out with a warning what a successor of the topic does not have, and read it when it is back' : 'tell of a problem where a partition is missing that the topic should have'}`, async () => {
+      await harness.follow(
+        [
+          [0, 5],
+          [1, 9]
+        ],
+        3
+      )
+      await harness.counts(count, 'second')
+      harness.asked.shift()
+      for (let i = 0; i < DENIED_MS / 500; i++) {
+        if (harness.asked.length > 0) await harness.answer(UNKNOWN)
+        await time.pass(500)
+      }
+      if (count === 2) expect(harness.newly()).to.deep.equal(['unknownTopic: t/1 does not exist'])
+      else {
+        expect(harness.newly()).to.deep.equal(['t/1 is gone: t has 1 partition now'])
+        await harness.counts(2, 'second')
+        expect(harness.questions).to.deep.equal(['1@latest'])
+      }
+    })
+})
+
+describe('a subscription to a topic', () => {
+  let time: FakeTime
+  let harness: Harness
+  beforeEach(() => {
+    time = new FakeTime()
+    harness = new Harness()
+  })
+  afterEach(() => {
+    harness.stop()
+    harness.system.stop()
+    time.restore()
   })
 
-  it('tell of a problem where a partition is missing that the topic should have', async () => {
-    denied.add(1)
-    await read(2)
-    await time.pass(DENIED_MS)
-    expect(told).to.deep.equal(['t/1 does not exist; trying again', 'unknownTopic'])
-    denied.delete(1)
-    await tell(2)
-    expect(newly(), 'whoever was told decides').to.deep.equal(['0@7 first'])
+  it('gives records with the offset behind each, and asks for the next ones', async () => {
+    await harness.follow([
+      [0, 5],
+      [2, 0]
+    ])
+    expect(harness.questions).to.deep.equal(['0@5', '2@0'])
+    await harness.answer(batch(4, 6))
+    expect(harness.newly()).to.deep.equal(['0/5 then 6', '0/6 then 7'])
+    expect(harness.questions).to.deep.equal(['2@0', '0@7'])
   })
 
-  it('are over, and want to know nothing more, when none is left', async () => {
-    denied.add(0)
-    await read(1)
-    await time.pass(DENIED_MS)
-    expect([told.at(-1), unfollowed]).to.deep.equal(['over', 1])
-    denied.delete(0)
-    await tell(2)
-    expect(newly()).to.deep.equal([])
+  it('gives nothing to a sink without room, holds no batch, and gives the rest once it has room', async () => {
+    await harness.follow([
+      [0, 0],
+      [1, 0]
+    ])
+    harness.room = 2
+    await harness.answer(batch(0, 3), batch(0, 3))
+    expect(harness.newly()).to.deep.equal(['0/0 then 1', '0/1 then 2'])
+    expect(harness.questions).to.deep.equal([])
+    harness.room = 3
+    await harness.resume()
+    expect(harness.questions).to.deep.equal(['0@2', '1@0'])
+    await harness.answer(batch(0, 3))
+    expect(harness.newly()).to.deep.equal(['0/2 then 3', '0/3 then 4'])
   })
 
-  it('begin with nothing once they were stopped', async () => {
-    await read(1)
-    newly()
-    stop.abort()
-    expect(unfollowed).to.equal(1)
-    await tell(2)
-    expect(newly()).to.deep.equal([])
+  it('follows what is added, up to a number, and tells of the rest once', async () => {
+    await harness.follow([[0, 5]], 3)
+    await harness.counts(2)
+    for (let times = 0; times < 2; times++) await harness.counts(5)
+    expect(harness.questions).to.deep.equal(['0@5', '1@latest', '2@latest'])
+    const text = 't has 5 partitions now, and 3 may be followed: those from 3 on are not read'
+    expect(harness.newly()).to.deep.equal([text])
+    harness.stop()
+    expect(harness.following).to.deep.equal([])
+  })
+
+  it('asks again when nothing came, without a busy loop and without a word', async () => {
+    await harness.follow([[0, 3]])
+    await harness.answer(NOTHING)
+    expect(harness.questions).to.deep.equal([])
+    await time.pass(25)
+    await harness.answer({ type: 'timedOut' })
+    await time.pass(500)
+    expect([harness.questions, harness.newly()]).to.deep.equal([['0@3'], []])
+  })
+
+  it('ends once, whatever is answered then', async () => {
+    await harness.follow([
+      [0, 3],
+      [1, 3]
+    ])
+    const refused = { type: 'failed', code: 'notAuthorized', retriable: false, message: 'no' }
+    await harness.answer(refused, refused)
+    expect(harness.newly()).to.deep.equal(['notAuthorized: t/0: no'])
+  })
+
+  it('says and asks nothing more once it is stopped', async () => {
+    await harness.follow(
+      [
+        [0, 3],
+        [1, 3]
+      ],
+      2
+    )
+    await harness.answer(NOTHING)
+    harness.stop()
+    await harness.answer(batch(3, 3))
+    await harness.counts(3)
+    await time.pass(1_000)
+    expect([harness.newly(), harness.questions]).to.deep.equal([[], []])
   })
 })
 
