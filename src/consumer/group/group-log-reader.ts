@@ -7,12 +7,12 @@ import {
   topicPartitionKey
 } from '../../core/model.js'
 import type { Failure, FetchDataResult } from '../../router/messages/operations.js'
+import { CheckedReads, type LogCut } from './checked-reads.js'
 import type { GroupRuntime } from './group-runtime.js'
 import { BatchCursor, type BatchHolder, copyOf, type HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
 import type { PositionFinder } from './position-finder.js'
 import { isForbidden, UnknownPartition } from './refusals.js'
-import { TruncationCheck } from './truncation-check.js'
 
 /**
  * Shortest time between two reads. A Router that does not wait for records answers at once, and this pause prevents a
@@ -81,18 +81,13 @@ export class GroupLogReader implements BatchHolder {
    * means that the log has lost its end.
    */
   #hasRead = false
-  readonly #check: TruncationCheck
+  #reads: CheckedReads
 
   constructor(options: GroupLogReaderOptions) {
     this.#options = options
     this.#unknown = new UnknownPartition(options.retryBackoffMs)
     this.#name = topicPartitionKey(options.topicPartition.topic, options.topicPartition.partition)
-    this.#check = new TruncationCheck({
-      ...options,
-      position: () => this.#cursor.position,
-      readEnd: () => this.#cursor.readEnd,
-      onCut: (offset, epochs) => this.#cutAt(offset, epochs)
-    })
+    this.#reads = new CheckedReads(options.runtime.ask, options.topicPartition)
   }
 
   /** True while a fetch is in flight, and during the pause after it. */
@@ -109,7 +104,8 @@ export class GroupLogReader implements BatchHolder {
   begin(tracker: OffsetTracker): void {
     this.stop()
     this.#cursor.position = tracker.nextNotAcked(tracker.offset)
-    this.#check.begin()
+    const { runtime, topicPartition } = this.#options
+    this.#reads = new CheckedReads(runtime.ask, topicPartition, tracker.epochs)
   }
 
   /** Drops the batch to free memory. Its remaining records are fetched again later. */
@@ -136,25 +132,40 @@ export class GroupLogReader implements BatchHolder {
 
   fetch(tracker: OffsetTracker): void {
     this.#isBusy = true
-    this.#check.beforeRead(tracker, () => this.#fetch(tracker))
+    const { runtime, isWanted } = this.#options
+    const askedAt = runtime.clock()
+    const { position: offset } = this.#cursor
+    const reads = this.#reads
+    const isFirst = tracker.epochs.before(offset) === undefined
+    const maxWaitMs = this.#hasRead ? MAX_WAIT_MS : FIRST_MAX_WAIT_MS
+    const wait = { maxWaitMs, isWanted, timeoutMs: TIMEOUT_MS, checksFirst: true }
+    reads.read({ ...this.#readOf(tracker, offset), ...wait }, result => {
+      if (reads === this.#reads && result.type === 'cut') {
+        this.#cutAt(result)
+        this.#ready()
+      }
+      // The position has changed: the log was cut meanwhile, or the batch was dropped to free memory.
+      else if (reads !== this.#reads || offset !== this.#cursor.position || result.type === 'cut') this.#ready()
+      else {
+        const isNewEpoch = isFirst && tracker.epochs.before(offset) !== undefined
+        if (isNewEpoch && result.type === 'noMessages') this.#options.notify(SKIPPED)
+        this.#fetched(result, tracker, askedAt)
+      }
+    })
   }
 
-  #fetch(tracker: OffsetTracker): void {
-    const { runtime, topicPartition, isWanted, finder } = this.#options
-    const askedAt = runtime.clock()
-    const { topicId } = finder
-    const offset = this.#cursor.position
-    const maxWaitMs = this.#hasRead ? MAX_WAIT_MS : FIRST_MAX_WAIT_MS
-    const wait = { maxWaitMs, isWanted, timeoutMs: TIMEOUT_MS }
-    runtime.ask('fetchData', { topicPartition, offset, topicId, ...wait }, result => {
-      // The position has changed: the log was cut meanwhile, or the batch was dropped to free memory.
-      if (offset !== this.#cursor.position) this.#ready()
-      else
-        this.#check.afterRead(tracker, result, isSure => {
-          if (isSure) this.#fetched(result, tracker, askedAt)
-          else this.#ready()
-        })
-    })
+  #readOf(tracker: OffsetTracker, offset: Offset): Parameters<CheckedReads['read']>[0] {
+    const { topicId } = this.#options.finder
+    const isBeyond = (): boolean => tracker.offset > this.#cursor.position
+    /**
+     * The offset after the last known record. Records in memory and acknowledged records may lie after the position. A
+     * committed offset above the position was set beyond the end of the log, and is ignored.
+     */
+    const end = (): Offset => {
+      const { readEnd } = this.#cursor
+      return isBeyond() ? readEnd : Math.max(readEnd, tracker.ackedEnd)
+    }
+    return { offset, topicId, end, isBeyond: isBeyond() }
   }
 
   /**
@@ -170,7 +181,7 @@ export class GroupLogReader implements BatchHolder {
     onFailed: () => void
   ): void {
     this.#isFetchingAgain = true
-    const { runtime, topicPartition, finder, retryBackoffMs, notify } = this.#options
+    const { runtime, retryBackoffMs, notify } = this.#options
     const over = (): void => {
       this.#isFetchingAgain = false
       notify(READY)
@@ -187,14 +198,14 @@ export class GroupLogReader implements BatchHolder {
       }
       over()
     }
-    runtime.ask('fetchData', { topicPartition, offset, topicId: finder.topicId }, result => {
-      this.#check.afterRead(tracker, result, isSure => {
-        if (isSure) take(result)
-        else {
-          onFailed()
-          over()
-        }
-      })
+    const reads = this.#reads
+    reads.read(this.#readOf(tracker, offset), result => {
+      if (result.type !== 'cut') take(result)
+      else {
+        if (reads === this.#reads) this.#cutAt(result)
+        onFailed()
+        over()
+      }
     })
   }
 
@@ -213,14 +224,12 @@ export class GroupLogReader implements BatchHolder {
     switch (result.type) {
       case 'success':
         this.#hasRead = true
-        tracker.epochs.read(result.batch.leaderEpochs ?? [])
         this.#cursor.take(result.batch)
         batches.hold(this, result.batch.sizeBytes)
         this.#ready()
         break
       case 'noMessages':
         this.#hasRead = true
-        if (this.#isFirstEpoch(result.leaderEpoch, tracker)) this.#options.notify(SKIPPED)
         if (runtime.clock() - askedAt >= SHORTEST_POLL_MS) this.#ready()
         else this.#readyAfter(SHORTEST_POLL_MS)
         break
@@ -235,18 +244,6 @@ export class GroupLogReader implements BatchHolder {
         if (isForbidden(result)) this.#options.notify({ type: 'refused', failure: result })
         this.#readyAfter(pauseMs)
     }
-  }
-
-  /**
-   * Notes the first known leader epoch for a position that was committed without an epoch. All records before the
-   * position are in the log of this leader, unless the committed offset is beyond the end.
-   */
-  #isFirstEpoch(leaderEpoch: number | undefined, tracker: OffsetTracker): boolean {
-    const { position } = this.#cursor
-    if (leaderEpoch === undefined || tracker.offset > position || tracker.epochs.before(position) !== undefined)
-      return false
-    tracker.epochs.begin(leaderEpoch)
-    return position > 0
   }
 
   #outOfRange(tracker: OffsetTracker): void {
@@ -291,7 +288,7 @@ export class GroupLogReader implements BatchHolder {
     this.#ready()
   }
 
-  #cutAt(offset: Offset, epochs: object): void {
+  #cutAt({ cutAt: offset, epochs }: LogCut): void {
     const { runtime, batches, notify } = this.#options
     const fields = { partition: this.#name, from: this.#cursor.position, to: offset, ...epochs }
     runtime.log.warn(fields, 'the end of the log was lost; the group continues where the logs diverge')

@@ -8,12 +8,12 @@ import {
 } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { failureOf } from '../../router/requests/failures.js'
+import { CheckedReads } from '../group/checked-reads.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
 import type { BatchHolder, HeldBatches } from '../group/held-batches.js'
 import { PositionFinder } from '../group/position-finder.js'
 import { isForbidden } from '../group/refusals.js'
 import type { FindStart } from '../group/topic-start.js'
-import { CheckedReads } from '../stream/checked-reads.js'
 import type { InstanceRecord } from './instances.js'
 
 /** A request waits this much longer for an answer than for records. */

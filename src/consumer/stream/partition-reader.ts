@@ -13,8 +13,8 @@ import type {
   FetchTopicMetadataResult,
   OffsetType
 } from '../../router/messages/operations.js'
+import { CheckedReads, type LogCut } from '../group/checked-reads.js'
 import type { GroupRuntime } from '../group/group-runtime.js'
-import { CheckedReads, type LogCut } from './checked-reads.js'
 
 /** The start of reading. `last`: this many records before the end of each partition. */
 export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly last: number }

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { decodeAcks } from '../../../src/consumer/group/ack-encoding.js'
+import { EpochHistory } from '../../../src/consumer/group/checked-reads.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
-import { EpochHistory } from '../../../src/consumer/group/log-check.js'
 import type { TrackedPosition } from '../../../src/consumer/group/offset-tracker.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import type { Start } from '../../../src/consumer/group/topic-start.js'

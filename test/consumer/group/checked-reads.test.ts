@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { CheckedReads } from '../../../src/consumer/group/checked-reads.js'
 import { asking } from '../../../src/consumer/group/group-runtime.js'
-import { CheckedReads } from '../../../src/consumer/stream/checked-reads.js'
 import type {
   FetchData,
   FetchEpochEnd,
@@ -79,7 +79,7 @@ describe('reads of a log that may lose its end', () => {
       const harness = new Harness()
       await harness.read(0, records(0, 100, 3))
       const { told } = await harness.read(100, answer, endOf(3, 60), topicIs('a'))
-      expect(told).to.deep.equal({ type: 'cut', cutAt: 60 })
+      expect(told).to.deep.equal({ type: 'cut', cutAt: 60, epochs: { leaderEpoch: 3, currentLeaderEpoch: 9 } })
       // Of the log as it is now.
       expect((await harness.read(60, records(60, 80, 4), endOf(3, 60))).told).to.include({ type: 'success' })
     })
@@ -89,7 +89,7 @@ describe('reads of a log that may lose its end', () => {
     const harness = new Harness()
     await harness.read(100, { type: 'noMessages', leaderEpoch: 3 })
     const { told } = await harness.read(100, records(100, 40, 4), endOf(3, 60), topicIs('a'))
-    expect(told).to.deep.equal({ type: 'cut', cutAt: 60 })
+    expect(told).to.deep.equal({ type: 'cut', cutAt: 60, epochs: { leaderEpoch: 3, currentLeaderEpoch: 9 } })
   })
 
   it('tell nothing where the topic was created anew: the reader finds that out by its id', async () => {
@@ -114,7 +114,7 @@ describe('reads of a log that may lose its end', () => {
     const found = { offset: 100, topicId: 'a', foundIn: 3 }
     expect((await harness.readFound(found, { type: 'noMessages', leaderEpoch: 3 })).asked).to.deep.equal(['fetchData'])
     const { told } = await harness.readFound(found, records(100, 40, 4), endOf(3, 60), topicIs('a'))
-    expect(told).to.deep.equal({ type: 'cut', cutAt: 60 })
+    expect(told).to.deep.equal({ type: 'cut', cutAt: 60, epochs: { leaderEpoch: 3, currentLeaderEpoch: 9 } })
     const other = await harness.readFound({ ...found, topicId: 'b', foundIn: undefined }, records(100, 40, 4))
     expect(other.told, 'another topic has epochs of its own').to.include({ type: 'success' })
   })
