@@ -29,7 +29,7 @@ import { GroupInbox, type GroupMessage, type GroupMessages, type GroupNotice } f
 import { ActorRuntime, asking, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
 import type { ConsumerSettings } from './settings.js'
-import { lookUpPartitions } from './topic-look-ups.js'
+import { lookUpTopics } from './topic-look-ups.js'
 import { WatchedTopics } from './watched-topics.js'
 
 /** Time limit for an acknowledgement, which the group's actor answers in its next tick. */
@@ -307,7 +307,7 @@ export function sharedRuntime({ router, settings, clock, log, metrics }: GroupDe
     checkMs: settings.partitionCheckMs,
     missingCheckMs: settings.missingTopicCheckMs,
     after: startTimer,
-    lookUp: (names, onFound) => lookUpPartitions({ ask: asking(router) }, names, onFound)
+    lookUp: (names, onFound) => lookUpTopics({ ask: asking(router) }, names, onFound)
   })
   return { router, clock, log, metrics, topics, reads: new SharedReads(router) }
 }

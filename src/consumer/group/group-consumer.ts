@@ -1,8 +1,9 @@
 import type { Offset, TopicPartition } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
-import { ownFailure } from '../../router/requests/failures.js'
+import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import type { GroupMessage } from './group-inbox.js'
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
@@ -10,12 +11,12 @@ import type { HeldBatches } from './held-batches.js'
 import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
 import { PartitionConsumer } from './partition-consumer.js'
-import { lookForForbidden, Refusals } from './refusals.js'
+import { Refusals } from './refusals.js'
 import { Revocations } from './revocations.js'
 import type { ConsumerSettings } from './settings.js'
 import { decisionOn } from './start-messages.js'
 import { LONGEST_HOLD_MS, TopicConsumer } from './topic-consumer.js'
-import { lookUpPartitions } from './topic-look-ups.js'
+import { lookUpTopics } from './topic-look-ups.js'
 import { CommitLookUp, TopicStart } from './topic-start.js'
 import type { Demand } from './turn-order.js'
 
@@ -32,6 +33,8 @@ const SLOW_JOIN_MS = 2_000
 
 /** The key of refusals that concern the whole group; no topic has this name. */
 const GROUP = ''
+
+const DENIED = kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED)
 
 export const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
 
@@ -236,8 +239,8 @@ export class GroupConsumer {
   }
 
   #noteMissing(name: string, start: TopicStart): void {
-    lookUpPartitions(this.#options.runtime, [name], (found, unclear, denied) => {
-      if (found?.(name).length === 0 && unclear.length + denied.length === 0) start.missing()
+    lookUpTopics(this.#options.runtime, [name], found => {
+      if (found?.partitionsOf(name).length === 0 && found.unclear.length + found.denied.length === 0) start.missing()
     })
   }
 
@@ -283,12 +286,17 @@ export class GroupConsumer {
     this.#refusals.forget(GROUP)
     // A topic without read permission looks like a topic without partitions.
     const without = [...byTopic].filter(([, assigned]) => assigned.length === 0).map(([name]) => name)
-    lookForForbidden(this.#options.runtime, without, (name, failure) => {
+    if (without.length > 0)
+      lookUpTopics(this.#options.runtime, without, found => this.#refuseDenied(found?.denied ?? []))
+  }
+
+  #refuseDenied(names: readonly string[]): void {
+    for (const name of names) {
       const topic = this.#topics.get(name)
-      if (!topic || topic.consumer.partitions.length > 0) return
-      topic.refusal = failure
-      this.#refuseTopic(name, failure)
-    })
+      if (!topic || topic.consumer.partitions.length > 0) continue
+      topic.refusal = DENIED
+      this.#refuseTopic(name, DENIED)
+    }
   }
 
   /**

@@ -3,7 +3,7 @@ import { decodeSubscription, encodeAssignment, userDataOfSubscription } from '..
 import { decideStarts, type FirstAssigned } from './first-assignment.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import { checksumOf, decodeBegun, encodeStarts, type GroupStarts, isOfCastellan } from './start-messages.js'
-import { lookUpPartitions, type OnPartitions, type PartitionsOf } from './topic-look-ups.js'
+import { lookUpTopics } from './topic-look-ups.js'
 
 /** The coordinator's description of a member for the leader. */
 export interface JoinedMember {
@@ -60,29 +60,28 @@ export class GroupLeader {
     const subscribers = members.map(subscriptionOf)
     const topicsOf = new Map(subscribers.map(({ memberId, topics }) => [memberId, topics]))
     const topics = [...new Set(subscribers.flatMap(subscriber => subscriber.topics))]
-    this.#lookUp(topics, (found, unclear, denied, idOf, leaderlessIn) => {
-      const before = this.#counts
-      const isUnclear = new Set(unclear)
-      const partitionsOf: PartitionsOf | undefined =
-        found && (topic => (isUnclear.has(topic) ? firstOf(before.get(topic) ?? 0) : found(topic)))
-      if (!partitionsOf) {
+    lookUpTopics(this.#runtime, topics, found => {
+      if (!found) {
         onAssigned(undefined)
         return
       }
+      const before = this.#counts
+      const { unclear, denied } = found
+      const isUnclear = new Set(unclear)
+      const partitionsOf = (topic: string): readonly number[] =>
+        isUnclear.has(topic) ? firstOf(before.get(topic) ?? 0) : found.partitionsOf(topic)
       this.#counts = new Map(topics.map(topic => [topic, partitionsOf(topic).length]))
       this.#unclear = unclear
       const ofCastellan = new Set(
         subscribers.filter(({ isCastellan }) => isCastellan).flatMap(subscriber => subscriber.topics)
       )
       const begunByOthers = new Set(subscribers.flatMap(subscriber => subscriber.begun))
+      const isFirst = (topic: string): boolean => ofCastellan.has(topic) && !begunByOthers.has(topic) && !begun(topic)
       const first = topics
-        .filter(
-          topic =>
-            ofCastellan.has(topic) && !begunByOthers.has(topic) && !begun(topic) && partitionsOf(topic).length > 0
-        )
+        .filter(topic => isFirst(topic) && partitionsOf(topic).length > 0)
         .map((topic): FirstAssigned => {
-          const leaderless = leaderlessIn(topic)
-          return { topic, topicId: idOf(topic), partitions: partitionsOf(topic), leaderless }
+          const leaderless = found.leaderlessIn(topic)
+          return { topic, topicId: found.idOf(topic), partitions: partitionsOf(topic), leaderless }
         })
       const decided = ({ undecided, ends }: GroupStarts): void => {
         const open = new Set([...undecided, ...unclear, ...denied])
@@ -123,23 +122,19 @@ export class GroupLeader {
 
   #checkSoon(onChanged: () => void): void {
     const recheck = this.#runtime.after(UNCLEAR_CHECK_MS, () =>
-      this.#lookUp(this.#unclear, (partitionsOf, unclear) => {
+      lookUpTopics(this.#runtime, this.#unclear, found => {
         if (this.#recheck !== recheck) return
-        const isChanged = (topic: string): boolean => partitionsOf!(topic).length > this.#counts.get(topic)!
-        if (partitionsOf && this.#unclear.some(isChanged)) {
+        const isChanged = (topic: string): boolean => found!.partitionsOf(topic).length > this.#counts.get(topic)!
+        if (found && this.#unclear.some(isChanged)) {
           this.stop()
           onChanged()
         } else {
-          if (partitionsOf) this.#unclear = unclear
+          if (found) this.#unclear = found.unclear
           if (this.#unclear.length > 0) this.#checkSoon(onChanged)
         }
       })
     )
     this.#recheck = recheck
-  }
-
-  #lookUp(topics: readonly string[], onFound: OnPartitions): void {
-    lookUpPartitions(this.#runtime, topics, onFound)
   }
 }
 

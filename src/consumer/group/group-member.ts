@@ -6,8 +6,9 @@ import type { Failure, GroupMembership } from '../../router/messages/operations.
 import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import { Heartbeats } from './heartbeats.js'
-import { findExisting, madeFrom, readAssignment } from './member-assignment.js'
+import { madeFrom, readAssignment } from './member-assignment.js'
 import { encodeBegun, type GroupStarts } from './start-messages.js'
+import { lookUpTopics } from './topic-look-ups.js'
 
 /** The only assignment strategy that every client knows. */
 const PROTOCOL = 'range'
@@ -16,8 +17,8 @@ const REFUSED_PAUSE_MS = 5_000
 /** The number of failed attempts to join that are repeated at once. Further attempts follow after a pause. */
 const HASTY_JOINS = 3
 /**
- * When another client than Castellan assigns more partitions than this, the member checks that they exist, because reading
- * missing partitions costs calls forever.
+ * When another client than Castellan assigns more partitions than this, the member reads only those that brokers know,
+ * because reading missing partitions costs calls forever.
  */
 const MAX_BELIEVED = 100
 /** Time limit for LeaveGroup. Without an answer, the coordinator removes the member after the session time-out. */
@@ -110,8 +111,6 @@ export class GroupMember {
   #renewals = 0
   /** True: no other member has partitions that this member may get. */
   #isAlone = false
-  /** Watches topics in which another client, as leader, has assigned partitions that do not exist. */
-  #unknownWatch: Timer | undefined
   #generation: Generation | undefined
   /** The generation of the last assignment; `undefined` after the member has lost its partitions. */
   #lastStable: Generation | undefined
@@ -345,19 +344,21 @@ export class GroupMember {
     return from !== undefined
   }
 
-  /** Checks an assignment by another client, which may have any number of partitions that do not exist. */
   #check(partitions: readonly TopicPartition[], starts: GroupStarts | undefined): void {
     const { runtime, retryBackoffMs } = this.#options
     const attempt = this.#attempt
-    findExisting(runtime, partitions, existing => {
+    lookUpTopics(runtime, this.#joinedTopics, topics => {
       if (attempt !== this.#attempt) return
-      if (existing === undefined) this.#joinAfter(retryBackoffMs)
-      else {
-        const { found, counts } = existing
-        // When there are more partitions, the member joins again, because partitions that were left out may then exist.
-        if (counts) this.#unknownWatch = runtime.watchTopics(counts, () => this.#revoke('others'))
-        this.#stable(found, starts)
+      if (topics === undefined) {
+        this.#joinAfter(retryBackoffMs)
+        return
       }
+      const existing = new Map(this.#joinedTopics.map(topic => [topic, new Set(topics.partitionsOf(topic))]))
+      const found = partitions.filter(({ topic, partition }) => existing.get(topic)!.has(partition))
+      const unknown = partitions.length - found.length
+      if (unknown > 0)
+        runtime.log.warn({ partitions: unknown }, 'the leader of the group has assigned partitions that do not exist')
+      this.#stable(found, starts)
     })
   }
 
@@ -440,8 +441,6 @@ export class GroupMember {
     this.#pause = undefined
     this.#heartbeats.stop()
     this.#leader.stop()
-    this.#unknownWatch?.cancel()
-    this.#unknownWatch = undefined
   }
 }
 

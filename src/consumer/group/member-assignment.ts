@@ -1,8 +1,6 @@
 import { type Logger, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { decodeAssignment, userDataOfAssignment } from '../../kafka/protocol/consumer-protocol.js'
-import type { GroupRuntime } from './group-runtime.js'
 import { type AssignedFrom, checksumOf, decodeAssignedFrom, decodeStarts, type GroupStarts } from './start-messages.js'
-import { lookUpPartitions } from './topic-look-ups.js'
 
 /**
  * Reads the leader's assignment for a member. Another client may lead the group, and have a bug. An assignment that
@@ -39,36 +37,6 @@ export function madeFrom(
   if (from) return from.topics === checksumOf(topics) ? from : undefined
   const assigned = new Set(partitions.map(({ topic }) => topic))
   return topics.every(topic => assigned.has(topic)) ? {} : undefined
-}
-
-/** Assigned partitions that exist. */
-export interface Existing {
-  readonly found: readonly TopicPartition[]
-  /** The number of partitions of each topic, if some assigned partitions do not exist; absent: all of them exist. */
-  readonly counts?: ReadonlyMap<string, number>
-}
-
-/** Looks up which of the assigned partitions exist. Calls back with `undefined` when no broker answers. */
-export function findExisting(
-  runtime: GroupRuntime,
-  partitions: readonly TopicPartition[],
-  onFound: (existing: Existing | undefined) => void
-): void {
-  const topics = [...new Set(partitions.map(({ topic }) => topic))]
-  lookUpPartitions(runtime, topics, partitionsOf => {
-    if (partitionsOf === undefined) {
-      onFound(undefined)
-      return
-    }
-    const existing = new Map(topics.map(topic => [topic, new Set(partitionsOf(topic))]))
-    const found = partitions.filter(({ topic, partition }) => existing.get(topic)!.has(partition))
-    const unknown = partitions.length - found.length
-    if (unknown === 0) onFound({ found })
-    else {
-      runtime.log.warn({ partitions: unknown }, 'the leader of the group has assigned partitions that do not exist')
-      onFound({ found, counts: new Map(Array.from(existing, ([topic, ofTopic]) => [topic, ofTopic.size])) })
-    }
-  })
 }
 
 /** Decodes the user data; `undefined` when it cannot be read, because a client that is not Castellan wrote it. */

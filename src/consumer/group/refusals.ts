@@ -1,29 +1,9 @@
 import type { Logger } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
-import { isTopic, kafkaFailure } from '../../router/requests/failures.js'
-import type { GroupRuntime } from './group-runtime.js'
-
-const LOOK_UP_TIMEOUT_MS = 10_000
 
 /** True when Kafka's ACLs forbid the request. Further attempts fail until the permission is granted. */
 export const isForbidden = (result: { readonly type: string }): result is Failure =>
   result.type === 'failed' && (result as Failure).code === 'notAuthorized'
-
-/** Finds the topics that brokers do not show to this process. Names that are not valid topic names are skipped. */
-export function lookForForbidden(
-  { ask }: GroupRuntime,
-  names: readonly string[],
-  onForbidden: (topic: string, failure: Failure) => void
-): void {
-  const topics = names.filter(isTopic)
-  if (topics.length === 0) return
-  ask('fetchTopicMetadata', { requestId: 0, topics, timeoutMs: LOOK_UP_TIMEOUT_MS }, result => {
-    for (const [topic, { errorCode }] of result.type === 'success' ? result.topics : []) {
-      const failure = kafkaFailure(errorCode)
-      if (isForbidden(failure)) onForbidden(topic, failure)
-    }
-  })
-}
 
 /** Logs the reason of a refusal once, however often the request is repeated. */
 export class Refusals {

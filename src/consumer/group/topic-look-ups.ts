@@ -6,69 +6,64 @@ import type { GroupRuntime } from './group-runtime.js'
 
 const TIMEOUT_MS = 10_000
 const NO_LEADER = -1
+const UNKNOWN = errorCodes.UNKNOWN_TOPIC_OR_PARTITION
 
-/** Returns the partitions of a topic, or an empty list when there is no such topic. */
-export type PartitionsOf = (topic: string) => readonly number[]
+/** The answer of brokers about some topics. */
+export class FoundTopics {
+  readonly #asked: readonly string[]
+  readonly #topics: ReadonlyMap<string, TopicMetadata>
 
-/**
- * @param unclear topics about which brokers cannot report anything at the moment; `partitionsOf` returns no partitions
- *   for them
- * @param denied topics that brokers do not show to this process and that may exist; `partitionsOf` returns no
- *   partitions for them
- * @param idOf the incarnation of a topic; `undefined`: brokers do not report topic ids, or there is no such topic
- * @param leaderlessIn partitions of a topic that have no leader at the moment
- */
-export type OnPartitions = (
-  partitionsOf: PartitionsOf | undefined,
-  unclear: readonly string[],
-  denied: readonly string[],
-  idOf: (topic: string) => string | undefined,
-  leaderlessIn: (topic: string) => ReadonlySet<number>
-) => void
+  constructor(asked: readonly string[], topics: ReadonlyMap<string, TopicMetadata>) {
+    this.#asked = asked
+    this.#topics = topics
+  }
 
-/**
- * Looks up the partitions of topics. Calls back with `undefined` when no broker answers. Another client may
- * subscribe to invalid topic names. Such names are not looked up, and have no partitions.
- */
-export function lookUpPartitions(
-  { ask }: Pick<GroupRuntime, 'ask'>,
-  topics: readonly string[],
-  onFound: OnPartitions
-): void {
-  const request = { requestId: 0, topics: topics.filter(isTopic), timeoutMs: TIMEOUT_MS }
-  ask('fetchTopicMetadata', request, result => {
-    if (result.type !== 'success')
-      onFound(
-        undefined,
-        [],
-        [],
-        () => undefined,
-        () => new Set()
-      )
-    else {
-      const unclear = topics.filter(topic => isUnclear(result.topics.get(topic)))
-      const denied = topics.filter(topic => isDenied(result.topics.get(topic)))
-      const idOf = (topic: string): string | undefined => result.topics.get(topic)?.topicId
-      const leaderlessIn = (topic: string): ReadonlySet<number> => withoutLeader(result.topics.get(topic))
-      onFound(topic => partitionsIn(result.topics.get(topic)), unclear, denied, idOf, leaderlessIn)
-    }
-  })
+  /** Topics about which brokers cannot report anything at the moment. "The topic does not exist" is a clear answer. */
+  get unclear(): readonly string[] {
+    return this.#whoseErrorIs(code => code !== UNKNOWN && kafkaErrorOf(code).retriable)
+  }
+
+  /** Topics that brokers do not show to this process, and that may exist. */
+  get denied(): readonly string[] {
+    return this.#whoseErrorIs(code => code === errorCodes.TOPIC_AUTHORIZATION_FAILED)
+  }
+
+  /** The partitions of a topic; none: there is no such topic, or it is unclear or denied. */
+  partitionsOf(topic: string): readonly number[] {
+    const metadata = this.#topics.get(topic)
+    return metadata?.errorCode === errorCodes.NONE ? metadata.partitions.map(({ partition }) => partition) : []
+  }
+
+  /** The incarnation of a topic; `undefined`: brokers do not report topic ids, or there is no such topic. */
+  idOf(topic: string): string | undefined {
+    return this.#topics.get(topic)?.topicId
+  }
+
+  /** Partitions of a topic that have no leader at the moment. */
+  leaderlessIn(topic: string): ReadonlySet<number> {
+    const partitions = this.#topics.get(topic)?.partitions ?? []
+    return new Set(partitions.filter(({ leaderId }) => leaderId === NO_LEADER).map(({ partition }) => partition))
+  }
+
+  #whoseErrorIs(is: (errorCode: number) => boolean): readonly string[] {
+    return this.#asked.filter(topic => is(this.#topics.get(topic)?.errorCode ?? errorCodes.NONE))
+  }
 }
 
-const partitionsIn = (metadata: TopicMetadata | undefined): readonly number[] =>
-  metadata?.errorCode === errorCodes.NONE ? metadata.partitions.map(({ partition }) => partition) : []
-
-const withoutLeader = (metadata: TopicMetadata | undefined): ReadonlySet<number> =>
-  new Set(metadata?.partitions.filter(({ leaderId }) => leaderId === NO_LEADER).map(({ partition }) => partition))
-
-/** True when brokers gave no clear answer about a topic. "The topic does not exist" is a clear answer. */
-const isUnclear = (metadata: TopicMetadata | undefined): boolean =>
-  metadata !== undefined &&
-  metadata.errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION &&
-  kafkaErrorOf(metadata.errorCode).retriable
-
-const isDenied = (metadata: TopicMetadata | undefined): boolean =>
-  metadata?.errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED
+/**
+ * Looks up topics. Calls back with `undefined` when no broker answers. Another client may subscribe to invalid topic
+ * names. Such names are not looked up, and have no partitions.
+ */
+export function lookUpTopics(
+  { ask }: Pick<GroupRuntime, 'ask'>,
+  topics: readonly string[],
+  onFound: (found: FoundTopics | undefined) => void
+): void {
+  const request = { requestId: 0, topics: topics.filter(isTopic), timeoutMs: TIMEOUT_MS }
+  ask('fetchTopicMetadata', request, result =>
+    onFound(result.type === 'success' ? new FoundTopics(topics, result.topics) : undefined)
+  )
+}
 
 const PARTITION_TIMEOUT_MS = 5_000
 
@@ -91,7 +86,7 @@ export function partitionNow(
 ): void {
   ask('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: PARTITION_TIMEOUT_MS }, result => {
     const found = result.type === 'success' ? result.topics.get(topic) : undefined
-    if (found?.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) onKnown('gone')
+    if (found?.errorCode === UNKNOWN) onKnown('gone')
     else if (found?.errorCode !== errorCodes.NONE) onKnown('unclear')
     else {
       const incarnation = incarnationOfTopic(topicId, found.topicId)

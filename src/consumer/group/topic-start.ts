@@ -3,7 +3,7 @@ import { AS_STORED } from '../../router/messages/operations.js'
 import { inPortions } from '../../router/routing/ask-router.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import { hasBegunIn, type TopicEnds } from './start-messages.js'
-import { lookUpPartitions } from './topic-look-ups.js'
+import { lookUpTopics } from './topic-look-ups.js'
 
 const TIMEOUT_MS = 5_000
 /** The state of a group in which the coordinator reports the subscriptions of members. */
@@ -128,10 +128,10 @@ export class CommitLookUp {
 
   #look(): void {
     const topic = this.#topic
-    lookUpPartitions(this.#runtime, [topic], partitionsOf => {
-      if (!partitionsOf) this.#again()
+    lookUpTopics(this.#runtime, [topic], found => {
+      if (!found) this.#again()
       else {
-        const partitions = partitionsOf(topic).map(partition => ({ topic, partition }))
+        const partitions = found.partitionsOf(topic).map(partition => ({ topic, partition }))
         findCommitted(this.#runtime, partitions, committed => {
           if (committed === 'unclear') this.#again()
           else this.#known(committed === 'some')

@@ -1,5 +1,5 @@
 import type { Timer } from './group-runtime.js'
-import type { PartitionsOf } from './topic-look-ups.js'
+import type { FoundTopics } from './topic-look-ups.js'
 
 const MAX_NAMES = 2_000
 /** Limit of missing topics in one early look-up. If more are missing, a client may have invented their names. */
@@ -12,7 +12,7 @@ export interface WatchedTopicsOptions {
   readonly missingCheckMs: number
   readonly after: (delayMs: number, run: () => void) => Timer
   /** Calls back with `undefined` when no broker answers. */
-  readonly lookUp: (topics: readonly string[], onFound: (partitionsOf: PartitionsOf | undefined) => void) => void
+  readonly lookUp: (topics: readonly string[], onFound: (found: FoundTopics | undefined) => void) => void
 }
 
 interface Watch {
@@ -114,7 +114,7 @@ export class WatchedTopics {
   #lookUp(topics: readonly string[]): void {
     for (let first = 0; first < topics.length; first += MAX_NAMES) {
       const named = topics.slice(first, first + MAX_NAMES)
-      this.#options.lookUp(named, partitionsOf => partitionsOf && this.#found(named, partitionsOf))
+      this.#options.lookUp(named, found => found && this.#found(named, found))
     }
   }
 
@@ -122,10 +122,10 @@ export class WatchedTopics {
    * Takes an answer. An answer that is older than a watch has no more partitions than the watch knows, and changes
    * nothing.
    */
-  #found(topics: readonly string[], partitionsOf: PartitionsOf): void {
+  #found(topics: readonly string[], found: FoundTopics): void {
     const changed = new Set<Watch>()
     for (const topic of topics) {
-      const partitions = partitionsOf(topic).length
+      const partitions = found.partitionsOf(topic).length
       for (const watch of this.#watches.get(topic) ?? []) if (partitions > watch.counts.get(topic)!) changed.add(watch)
     }
     for (const watch of changed) this.#remove(watch)

@@ -219,72 +219,40 @@ describe('a member of a group', () => {
   })
 
   /** Another client leads the group, and assigns the member something. */
-  const assignedBy = (partitions: readonly TopicPartition[]) => {
-    const harness = new MemberHarness()
-    const { world } = harness
-    const assign = (those: readonly TopicPartition[]): void => {
-      const joined = {
-        type: 'success',
-        generationId: ++world.generation,
-        memberId: 'm',
-        leaderId: 'other',
-        members: []
-      }
-      world.answers.push({ kind: 'joinGroup', result: joined })
-      world.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment: encodeAssignment(those) } })
-    }
-    assign(partitions)
-    harness.assigned.length = 0
-    harness.rebalance()
-    return { harness, assign }
-  }
-  const partitionsOf = (topic: string, count: number): TopicPartition[] =>
-    Array.from({ length: count }, (_, partition) => ({ topic, partition }))
-  const existing = (count: number) => ({
-    type: 'success',
-    topics: new Map([['orders', { errorCode: 0, topic: 'orders', partitions: partitionsOf('orders', count) }]])
-  })
-
-  it('reads no topic that it has not asked for, whatever another leader assigns', () => {
-    const { harness } = assignedBy([...partitionsOf('foreign', 2_000), ...partitionsOf('orders', 1)])
-    expect(harness.assigned.map(({ partitions }) => partitions)).to.deep.equal([partitionsOf('orders', 1)])
-  })
-
-  it('reads no partitions that do not exist, of the many that another leader assigns; one line says so', () => {
-    const { harness } = assignedBy(partitionsOf('orders', 100_000))
-    const { world, assigned } = harness
-    expect(assigned.map(({ partitions }) => partitions)).to.deep.equal([partitionsOf('orders', 1)])
-    expect(world.warnings).to.deep.equal([{ partitions: 99_999 }])
-    expect([harness.member.isStable, world.newly('joinGroup')]).to.deep.equal([true, 2])
-  })
-
-  it('joins again when the topic has got more partitions, of which some were left out', () => {
-    const { harness, assign } = assignedBy(partitionsOf('orders', 150))
-    const { world, assigned } = harness
-    expect(assigned.at(-1)!.partitions).to.have.length(1)
-    assign(partitionsOf('orders', 150))
-    for (let at = 0; at < 2; at++) world.answers.push({ kind: 'fetchTopicMetadata', result: existing(150) })
-    world.pass(10_000)
-    expect(assigned.at(-1)!.partitions).to.have.length(150)
-    expect(world.warnings).to.have.length(1)
-  })
-
-  it('pauses and joins again when no broker says which of the many partitions exist', () => {
+  const assignedBy = (partitions: readonly TopicPartition[], topics?: object): MemberHarness => {
     const harness = new MemberHarness()
     const { world } = harness
     const joined = { type: 'success', generationId: ++world.generation, memberId: 'm', leaderId: 'other', members: [] }
     world.answers.push({ kind: 'joinGroup', result: joined })
-    const assignment = encodeAssignment(partitionsOf('orders', 150))
-    world.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment } })
-    world.answers.push({ kind: 'fetchTopicMetadata', result: { type: 'timedOut' } })
+    world.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment: encodeAssignment(partitions) } })
+    if (topics) world.answers.push({ kind: 'fetchTopicMetadata', result: topics })
+    harness.assigned.length = 0
     harness.rebalance()
+    return harness
+  }
+  const partitionsOf = (topic: string, count: number): TopicPartition[] =>
+    Array.from({ length: count }, (_, partition) => ({ topic, partition }))
+  it('reads no topic that it has not asked for, whatever another leader assigns', () => {
+    const harness = assignedBy([...partitionsOf('foreign', 2_000), ...partitionsOf('orders', 1)])
+    expect(harness.assigned.map(({ partitions }) => partitions)).to.deep.equal([partitionsOf('orders', 1)])
+  })
+
+  it('reads no partitions that do not exist, of the many that another leader assigns; one line says so', () => {
+    const { world, assigned, member } = assignedBy(partitionsOf('orders', 100_000))
+    expect(assigned.map(({ partitions }) => partitions)).to.deep.equal([partitionsOf('orders', 1)])
+    expect(world.warnings).to.deep.equal([{ partitions: 99_999 }])
+    expect([member.isStable, world.newly('joinGroup')]).to.deep.equal([true, 2])
+  })
+
+  it('joins again after a pause when no broker says which of the many partitions exist', () => {
+    const harness = assignedBy(partitionsOf('orders', 150), { type: 'timedOut' })
     expect(harness.member.isStable).to.equal(false)
-    world.pass(100)
+    harness.world.pass(100)
     expect(harness.member.isStable).to.equal(true)
   })
 
-  it('a leader that is believed for a few partitions may know those that brokers do not tell yet', () => {
-    const { harness } = assignedBy(partitionsOf('orders', 3))
+  it('believes another leader a few partitions, which brokers may not tell yet', () => {
+    const harness = assignedBy(partitionsOf('orders', 3))
     expect(harness.assigned.at(-1)!.partitions).to.have.length(3)
     expect(harness.world.warnings).to.deep.equal([])
   })

@@ -1,5 +1,5 @@
 import type { GroupRuntime, Timer } from '../../../src/consumer/group/group-runtime.js'
-import { lookUpPartitions } from '../../../src/consumer/group/topic-look-ups.js'
+import { lookUpTopics } from '../../../src/consumer/group/topic-look-ups.js'
 import { WatchedTopics } from '../../../src/consumer/group/watched-topics.js'
 import { type KafkaRecord, type Offset, silentLogger } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
@@ -74,7 +74,7 @@ export class GroupWorld implements GroupRuntime {
     checkMs: 10_000,
     missingCheckMs: 10_000,
     after: this.after,
-    lookUp: (topics, onFound) => lookUpPartitions(this, topics, onFound)
+    lookUp: (topics, onFound) => lookUpTopics(this, topics, onFound)
   })
   readonly watchTopics: GroupRuntime['watchTopics'] = (counts, onChanged) => this.#topics.watch(counts, onChanged)
 

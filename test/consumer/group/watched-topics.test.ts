@@ -1,13 +1,12 @@
 import { expect } from 'chai'
 import type { GroupRuntime, Timer } from '../../../src/consumer/group/group-runtime.js'
-import type { PartitionsOf } from '../../../src/consumer/group/topic-look-ups.js'
-import { lookUpPartitions } from '../../../src/consumer/group/topic-look-ups.js'
+import { type FoundTopics, lookUpTopics } from '../../../src/consumer/group/topic-look-ups.js'
 import { WatchedTopics } from '../../../src/consumer/group/watched-topics.js'
 import type { FetchTopicMetadata } from '../../../src/router/messages/operations.js'
 
 describe('topics that groups watch', () => {
   let partitions: Map<string, number>
-  let lookUps: { readonly topics: readonly string[]; readonly answer: (found?: PartitionsOf) => void }[]
+  let lookUps: { readonly topics: readonly string[]; readonly answer: (found?: FoundTopics) => void }[]
   let timers: { delayMs: number; run: () => void; isCancelled: boolean }[]
   let watched: WatchedTopics
   let told: string[]
@@ -35,7 +34,9 @@ describe('topics that groups watch', () => {
     timers = timers.filter(timer => !due.includes(timer))
     for (const { run } of due) run()
   }
-  const known: PartitionsOf = topic => Array.from({ length: partitions.get(topic) ?? 0 }, (_, at) => at)
+  const known = {
+    partitionsOf: topic => Array.from({ length: partitions.get(topic) ?? 0 }, (_, at) => at)
+  } as Partial<FoundTopics> as FoundTopics
   const answer = (): void => {
     for (const { answer } of lookUps.splice(0)) answer(known)
   }
@@ -176,8 +177,8 @@ describe('partitions of topics', () => {
       asked.push((request as FetchTopicMetadata).topics)
       onResult(result as never)
     }
-    lookUpPartitions({ ask }, ['orders', '', 'x'.repeat(300)], partitionsOf => {
-      found.push(...['orders', '', 'x'.repeat(300)].map(partitionsOf!))
+    lookUpTopics({ ask }, ['orders', '', 'x'.repeat(300)], topics => {
+      found.push(...['orders', '', 'x'.repeat(300)].map(topic => topics!.partitionsOf(topic)))
     })
     expect(asked).to.deep.equal([['orders']])
     expect(found).to.deep.equal([[0], [], []])
