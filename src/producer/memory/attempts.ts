@@ -79,11 +79,14 @@ export class Attempts {
     return nowMs - this.#sentAt
   }
 
-  /** Takes the batch back from the Router. @returns false when bytes of it may have left, and its answer is still awaited */
+  /** Takes the batch back from the Router, which may keep the object for a while. @returns false when bytes of it may have left, and its answer is still awaited */
   recall(): boolean {
     const awaited = this.#awaited
     this.forget()
-    if (awaited?.recall?.()) return true
+    if (awaited?.recall?.()) {
+      awaited.bytes = NO_BYTES
+      return true
+    }
     this.#awaited = awaited
     return false
   }

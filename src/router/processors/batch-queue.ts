@@ -1,4 +1,4 @@
-import type { OpenRequest } from '../requests/open-requests.js'
+import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
 
 export type Batch = OpenRequest<'produceBatch'>
 
@@ -16,12 +16,17 @@ const MOST_PER_CALL = 2_000
 /** Says for each waiting partition whether it belongs to the same call as the first one. */
 export type CallOf = (first: string) => (key: string) => boolean
 
-/** Batches of each partition in arrival order. Partitions take turns. */
+/** Recalled batches may wait in a queue until there are so many, and as many as others. */
+const MOST_RECALLED = 16
+
+/** Produce calls are numbered, so that a partition tells whether it has a batch in a call. */
+let calls = 0
+
+/** Batches of partitions in arrival order. Each call has at most one batch of a partition, and partitions take turns. */
 export class BatchQueue {
-  /** The first batch of each partition. */
-  readonly #first = new Map<string, Batch>()
-  /** The further batches of each partition. Most partitions have none. */
-  readonly #behind = new Map<string, Batch[]>()
+  #batches: Batch[] = []
+  /** When there are so many, recalled ones are dropped. */
+  #tidyAt = MOST_RECALLED
   readonly #limit: RequestLimit
   readonly #callOf: CallOf
 
@@ -31,87 +36,50 @@ export class BatchQueue {
   }
 
   get isEmpty(): boolean {
-    return this.#first.size === 0
+    return this.#batches.length === 0
   }
 
-  /**
-   * Adds a batch, and drops a recalled batch of the same partition. Otherwise copies would collect while a call is in
-   * flight for long: records of a waiting batch may be withdrawn one after another, each time with a new copy of its bytes.
-   */
+  /** Records of a waiting batch may be withdrawn one after another, each time with a new batch in place of a recalled one. */
   add(batch: Batch): void {
-    const { key } = batch
-    const first = this.#first.get(key)
-    if (first === undefined) {
-      this.#first.set(key, batch)
-      return
+    if (this.#batches.length >= this.#tidyAt) {
+      this.#batches = stillOpen(this.#batches)
+      this.#tidyAt = 2 * this.#batches.length + MOST_RECALLED
     }
-    const [next, ...behind] = [first, ...(this.#behind.get(key) ?? []), batch].filter(({ settled }) => !settled)
-    this.#first.set(key, next ?? batch)
-    if (behind.length > 0) this.#behind.set(key, behind)
-    else this.#behind.delete(key)
+    this.#batches.push(batch)
   }
 
   takeCall(): BatchesCall | undefined {
+    const call = ++calls
     const batches: Batch[] = []
-    const next: Batch[] = []
-    let left = 0
-    let bytes = 0
+    const passed: Batch[] = []
+    const later: Batch[] = []
+    let sizeBytes = 0
     let isOfCall: ReturnType<CallOf> | undefined
-    for (const first of this.#first.values()) {
-      const { key } = first
-      if (batches.length >= MOST_PER_CALL) {
-        left++
-        break
-      }
-      const batch = this.#open(key, first)
-      if (batch === undefined) {
-        this.#first.delete(key)
-        continue
-      }
-      // The one before it may have been dropped.
-      if (batch !== first) this.#first.set(key, batch)
-      isOfCall ??= this.#callOf(key)
-      if (!isOfCall(key)) {
-        left++
-        continue
-      }
+    let at = 0
+    for (; at < this.#batches.length && batches.length < MOST_PER_CALL; at++) {
+      const batch = this.#batches[at]!
+      if (batch.settled) continue
+      const partition = batch.partition!
+      isOfCall ??= this.#callOf(partition.key)
       const size = batch.request.bytes.length
-      if (batches.length > 0 && bytes + size > this.#limit.bytes) {
-        left++
-        break
+      if (!isOfCall(partition.key)) passed.push(batch)
+      else if (partition.call === call) later.push(batch)
+      else if (batches.length > 0 && sizeBytes + size > this.#limit.bytes) break
+      else {
+        partition.call = call
+        batches.push(batch)
+        sizeBytes += size
       }
-      const following = this.#takeBehind(key)
-      if (following) next.push(following)
-      batches.push(batch)
-      bytes += size
     }
-    if (left === 0) this.#first.clear()
-    else for (const { key } of batches) this.#first.delete(key)
     // The next batches of served partitions come after the batches of all other partitions.
-    for (const batch of next) this.#first.set(batch.key, batch)
-    return batches.length > 0 ? { batches, sizeBytes: bytes, sentAt: undefined } : undefined
-  }
-
-  /** The first batch of the partition whose time is not over yet. */
-  #open(key: string, first: Batch): Batch | undefined {
-    let batch: Batch | undefined = first
-    while (batch?.settled) batch = this.#takeBehind(key)
-    return batch
-  }
-
-  #takeBehind(key: string): Batch | undefined {
-    if (this.#behind.size === 0) return undefined
-    const behind = this.#behind.get(key)
-    const batch = behind?.shift()
-    if (behind?.length === 0) this.#behind.delete(key)
-    return batch
+    this.#batches = passed.concat(this.#batches.slice(at), later)
+    return batches.length > 0 ? { batches, sizeBytes, sentAt: undefined } : undefined
   }
 
   drain(): Batch[] {
-    const batches = [...this.#first].flatMap(([key, first]) => [first, ...(this.#behind.get(key) ?? [])])
-    this.#first.clear()
-    this.#behind.clear()
-    return batches.filter(batch => !batch.settled)
+    const batches = stillOpen(this.#batches)
+    this.#batches = []
+    return batches
   }
 }
 

@@ -6,6 +6,7 @@ import type { AcceptedBatch, BatchAnswer, SealedBatch } from '../messages/operat
 import { kafkaFailure } from '../requests/failures.js'
 import type { OpenRequest } from '../requests/open-requests.js'
 import { describeOperation, type Obstacle, type OperationDescriptor, type StateOf } from '../requests/operation.js'
+import type { Partition } from '../requests/partition.js'
 import type { Batch } from './batch-queue.js'
 import { type BatchesCall, BatchQueue, type CallOf, RequestLimit } from './batch-queue.js'
 import { anyBrokerAction } from './error-actions.js'
@@ -30,8 +31,6 @@ export interface ProduceAdmissionOptions {
   readonly now: () => number
 }
 
-// Maximum number of new partitions, and of slow partitions, that are remembered. The oldest is forgotten first.
-const MOST_REMEMBERED = 10_000
 // The slowest link for which calls are given enough time: 1 MiB/s.
 const BYTES_PER_MS = 1024
 
@@ -60,9 +59,6 @@ export class ProduceAdmission implements Admission {
   readonly slow: QueueProcessor<BatchesCall, ProduceResponse>
   readonly newTopics: QueueProcessor<BatchesCall, ProduceResponse>
   readonly #queues: Readonly<Record<QueueName, BatchQueue>>
-  readonly #unhealthy = new Set<string>()
-  /** Partitions of new topics that have been written to. */
-  readonly #proven = new Set<string>()
   readonly #slowPartitions: SlowPartitions
   readonly #limit: RequestLimit
   readonly #now: () => number
@@ -84,17 +80,12 @@ export class ProduceAdmission implements Admission {
 
   addToQueue(request: OpenRequest): void {
     const batch = request as Batch
-    this.#queues[this.#queueOf(batch)].add(batch)
+    this.#queues[this.#queueOf(batch.partition!)].add(batch)
   }
 
-  #queueOf({ key, state }: Batch): QueueName {
-    if (this.#isUnhealthy(key) || this.#slowPartitions.has(key)) return 'slow'
-    return state.isOfNewTopic && !this.#proven.has(key) ? 'newTopics' : 'main'
-  }
-
-  /** Mostly there is none. */
-  #isUnhealthy(key: string): boolean {
-    return this.#unhealthy.size > 0 && this.#unhealthy.has(key)
+  #queueOf(partition: Partition): QueueName {
+    if (partition.isUnhealthy || this.#slowPartitions.has(partition.key)) return 'slow'
+    return !partition.isProven && partition.of.newUntil > this.#now() ? 'newTopics' : 'main'
   }
 
   drain(): OpenRequest[] {
@@ -126,7 +117,8 @@ export class ProduceAdmission implements Admission {
   /** Partitions whose replicas are missing make each of their calls slow, and are told by their error codes. */
   #judge(call: BatchesCall): void {
     const { batches } = call
-    const judged = this.#unhealthy.size === 0 ? batches : batches.filter(({ key }) => !this.#unhealthy.has(key))
+    const isAnyUnhealthy = batches.some(({ partition }) => partition!.isUnhealthy)
+    const judged = isAnyUnhealthy ? batches.filter(({ partition }) => !partition!.isUnhealthy) : batches
     this.#slowPartitions.answered(judged, this.#durationMsOf(call))
   }
 
@@ -161,11 +153,10 @@ export class ProduceAdmission implements Admission {
 
   #answer(batch: Batch, response: ProducePartitionResponse, news: Returned[]): void {
     const { errorCode, baseOffset, logAppendTimeMs } = response
-    if (errorCode === errorCodes.REQUEST_TIMED_OUT || errorCode === errorCodes.NOT_ENOUGH_REPLICAS)
-      remember(this.#unhealthy, batch.key)
-    else if (this.#unhealthy.size > 0) this.#unhealthy.delete(batch.key)
+    const partition = batch.partition!
+    partition.isUnhealthy = errorCode === errorCodes.REQUEST_TIMED_OUT || errorCode === errorCodes.NOT_ENOUGH_REPLICAS
     if (errorCode === errorCodes.NONE) {
-      if (batch.state.isOfNewTopic) remember(this.#proven, batch.key)
+      partition.isProven = true
       // The batch was appended even if the offset in the answer is impossible.
       batch.answer({ type: 'appended', baseOffset: Math.max(baseOffset ?? NO_OFFSET, NO_OFFSET), logAppendTimeMs })
       // Its call took it out of the queue, and is over.
@@ -175,7 +166,7 @@ export class ProduceAdmission implements Admission {
     // The news is reported before the answer, so that the refresh has begun when the partition tries again.
     if (staleLeaderCodes.has(errorCode)) {
       // The name may belong to a new topic, which has not been written to.
-      this.#proven.delete(batch.key)
+      partition.isProven = false
       news.push({
         reason: errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION ? 'unknownTopicOrPartition' : 'notLeader',
         requests: [],
@@ -209,13 +200,6 @@ const staleLeaderCodes = codesOf(
   'FENCED_LEADER_EPOCH'
 )
 
-function remember(keys: Set<string>, key: string): void {
-  keys.add(key)
-  if (keys.size <= MOST_REMEMBERED) return
-  const [first] = keys
-  keys.delete(first!)
-}
-
 function send(client: BrokerClient, call: BatchesCall, options: ProduceAdmissionOptions) {
   const { brokerTimeoutMs, callMarginMs, now } = options
   const { batches, sizeBytes } = call
@@ -236,7 +220,6 @@ function send(client: BrokerClient, call: BatchesCall, options: ProduceAdmission
 export function resetBatch(state: StateOf<'produceBatch'>): StateOf<'produceBatch'> {
   state.inFlight = false
   state.obstacle = 'noLeader'
-  state.isOfNewTopic = false
   return state
 }
 
@@ -250,7 +233,7 @@ export const produceBatch = {
   target: { type: 'leader', topicPartition: batch => batch },
   tags: { operation: 'produceBatch' },
   problemOf: () => undefined,
-  initialState: () => ({ inFlight: false, obstacle: 'noLeader', isOfNewTopic: false }),
+  initialState: () => ({ inFlight: false, obstacle: 'noLeader' }),
   give: (batch, answer) => batch.answer(answer),
   answers: {
     failed: (_, { errorCode, code, message }) =>

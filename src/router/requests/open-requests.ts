@@ -9,6 +9,7 @@ import {
 import type { AskedKind, Failure, RoutedKind } from '../messages/operations.js'
 import { Deadlines, type Due } from './deadlines.js'
 import type { AskedDescriptor, OperationDescriptor, Outcome, RequestFor, ResultFor, StateOf } from './operation.js'
+import type { Partition } from './partition.js'
 
 /** Holds a request while it waits. `release` is called when the request has been answered or has another holder. */
 export interface Holder {
@@ -50,8 +51,8 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
   settled = false
   /** True when nothing of the Router refers to the answered request any more, so that {@link reopen} may be called. */
   isOver = false
-  /** `orders/3`; empty for operations that belong to no partition. Routing sets it. */
-  key = ''
+  /** The partition whose leader the request was last sent to. Routing sets it. */
+  partition: Partition | undefined
   /** The topic id and leader epoch of the partition when the request was last sent to its leader. Routing sets it. */
   identity: PartitionIdentity = UNKNOWN_IDENTITY
   /** `undefined`: no attempt has failed. */
@@ -82,6 +83,11 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
     this.isOver = false
     this.identity = UNKNOWN_IDENTITY
     this.attempts = undefined
+  }
+
+  /** `orders/3`; empty for a request that was sent to no leader. */
+  get key(): string {
+    return this.partition?.key ?? ''
   }
 
   /** The partition whose leader answers the request; `undefined`: the request is not for a leader. */

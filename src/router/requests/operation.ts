@@ -61,8 +61,6 @@ interface States {
     /** True while a call with this batch is in flight. Until the call ends, the batch is not answered. */
     inFlight: boolean
     obstacle: Obstacle
-    /** True when the Router found the topic for the first time a moment ago. */
-    isOfNewTopic: boolean
   }
 }
 type AllStates = States & { readonly [Kind in Exclude<RoutedKind, keyof States>]: undefined }

@@ -70,14 +70,14 @@ export class BrokerPool {
     return this.#controllerId
   }
 
-  /** The proxy of a node, up or down. */
-  proxyOf(nodeId: number): BrokerProxy | undefined {
-    return this.#brokers.get(nodeId)?.proxy
+  has(nodeId: number): boolean {
+    return this.#brokers.has(nodeId)
   }
 
-  isUp(nodeId: number, now: number): boolean {
+  /** The proxy of a node that is up. */
+  upProxyOf(nodeId: number, now: number): BrokerProxy | undefined {
     const pooled = this.#brokers.get(nodeId)
-    return pooled !== undefined && pooled.downUntil <= now
+    return pooled !== undefined && pooled.downUntil <= now ? pooled.proxy : undefined
   }
 
   nodeIds(): number[] {
@@ -89,7 +89,7 @@ export class BrokerPool {
   }
 
   nodesUp(now: number): number {
-    return [...this.#brokers.keys()].filter(nodeId => this.isUp(nodeId, now)).length
+    return [...this.#brokers.values()].filter(({ downUntil }) => downUntil <= now).length
   }
 
   /** Adds a node, or replaces it if its address has changed. Returns the requests that the old proxy held. */

@@ -80,8 +80,8 @@ export class GroupRouting {
     const { pool } = this.#options
     const groupId = request.groupId!
     const nodeId = this.#coordinators.nodeOf(groupId)
-    const proxy = nodeId === undefined ? undefined : pool.proxyOf(nodeId)
-    if (proxy && pool.isUp(proxy.node.nodeId, now)) {
+    const proxy = nodeId === undefined ? undefined : pool.upProxyOf(nodeId, now)
+    if (proxy) {
       proxy.submit(request)
       return
     }

@@ -1,23 +1,7 @@
-import { type PartitionIdentity, topicPartitionKey } from '../../core/model.js'
+import type { PartitionIdentity } from '../../core/model.js'
 import type { PartitionMetadata, TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-
-export interface Partition {
-  readonly topic: string
-  readonly partition: number
-  /** `orders/3` */
-  readonly key: string
-  /** -1: the partition has no leader. */
-  leaderId: number
-  /** This object is replaced instead of changed, so another object means another topic id or leader epoch. */
-  identity: PartitionIdentity
-  /** The leader is in doubt until a refresh that begins after this moment. 0: the leader is not in doubt. */
-  suspectSince: number
-  /** The leader is in doubt because it has answered that it does not know the partition. */
-  isDenied: boolean
-  /** Answers in a row with an epoch that is lower than the known epoch. */
-  lowerEpochs: number
-}
+import { newPartition, type Partition, type TopicFreshness } from '../requests/partition.js'
 
 export interface KnownTopicOptions {
   readonly unknownTopicTimeoutMs: number
@@ -35,7 +19,7 @@ const FORMER_IDS_BELIEVED = 3
 const MISSES_VOID_THE_CACHE = 2
 
 /** A topic that brokers have named, with the leaders of its partitions; see {@link LeaderTable}. */
-export class KnownTopic {
+export class KnownTopic implements TopicFreshness {
   readonly name: string
   readonly #options: KnownTopicOptions
   /** The partitions by id. This is a map, because a damaged id would create an array with a billion empty elements. */
@@ -44,7 +28,6 @@ export class KnownTopic {
   readonly partitionCount = new PartitionCount()
   /** When a broker first reported the topic. */
   readonly metAt: number
-  /** Until when the topic counts as new: its partitions may still wait for their replicas. */
   newUntil = Number.NEGATIVE_INFINITY
   /** When a request last named the topic. */
   usedAt = Number.NEGATIVE_INFINITY
@@ -128,10 +111,11 @@ export class KnownTopic {
 
   /** Forgets partitions with this id and higher ones; their cached records are void. */
   forgetFrom(count: number): void {
-    for (const [id, { key }] of this.partitions) {
+    for (const [id, partition] of this.partitions) {
       if (id < count) continue
       this.partitions.delete(id)
-      this.#options.onRecreated(key)
+      partition.isForgotten = true
+      this.#options.onRecreated(partition.key)
     }
   }
 
@@ -161,7 +145,8 @@ export class KnownTopic {
   #apply(news: PartitionMetadata, askedAt: number): void {
     const known = this.partitions.get(news.partition)
     if (!known) {
-      this.partitions.set(news.partition, toPartition(this.name, this.#topicId, news))
+      const identity = { topicId: this.#topicId, leaderEpoch: news.leaderEpoch }
+      this.partitions.set(news.partition, newPartition(this, this.name, news.partition, leaderIn(news), identity))
       return
     }
     const { leaderEpoch } = known.identity
@@ -174,7 +159,7 @@ export class KnownTopic {
     }
     const isNewer = news.leaderEpoch > leaderEpoch
     known.lowerEpochs = 0
-    known.leaderId = hasLeader(news) ? news.leaderId : -1
+    known.leaderId = leaderIn(news)
     known.identity = renew(known.identity, this.#topicId, news.leaderEpoch)
     if (!isNewer && askedAt < known.suspectSince) return
     known.suspectSince = 0
@@ -182,8 +167,9 @@ export class KnownTopic {
   }
 }
 
-const hasLeader = ({ errorCode }: PartitionMetadata): boolean =>
-  errorCode === errorCodes.NONE || errorCode === errorCodes.REPLICA_NOT_AVAILABLE
+/** -1: the partition has no leader. */
+const leaderIn = ({ errorCode, leaderId }: PartitionMetadata): number =>
+  errorCode === errorCodes.NONE || errorCode === errorCodes.REPLICA_NOT_AVAILABLE ? leaderId : -1
 
 /** The number of partitions: the highest id plus one. */
 function countOf(partitions: Iterable<{ readonly partition: number }>): number {
@@ -197,17 +183,6 @@ function renew(known: PartitionIdentity, topicId: string | undefined, epochNamed
   const leaderEpoch = epochNamed >= 0 ? epochNamed : known.leaderEpoch
   return known.topicId === topicId && known.leaderEpoch === leaderEpoch ? known : { topicId, leaderEpoch }
 }
-
-const toPartition = (topic: string, topicId: string | undefined, news: PartitionMetadata): Partition => ({
-  topic,
-  partition: news.partition,
-  key: topicPartitionKey(topic, news.partition),
-  leaderId: hasLeader(news) ? news.leaderId : -1,
-  identity: { topicId, leaderEpoch: news.leaderEpoch },
-  suspectSince: 0,
-  isDenied: false,
-  lowerEpochs: 0
-})
 
 /** A number is believed after this many equal answers in a row. */
 const EQUAL_ANSWERS_BELIEVED = 3

@@ -1,18 +1,15 @@
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { TopicNews } from '../messages/operations.js'
-import { KnownTopic, type KnownTopicOptions, type Partition } from './known-topic.js'
+import type { Partition } from '../requests/partition.js'
+import { KnownTopic, type KnownTopicOptions } from './known-topic.js'
 import { MissingTopics, type MissingTopicsOptions } from './missing-topics.js'
-
-export type { Partition } from './known-topic.js'
 
 export type LeaderTableOptions = KnownTopicOptions & MissingTopicsOptions
 
 export type Lookup =
-  /**
-   * `checkedAt`: the start of the last look-up that confirmed the leader. `isNew`: the topic was created a moment ago.
-   */
-  | { readonly type: 'leader'; readonly partition: Partition; readonly checkedAt: number; readonly isNew: boolean }
+  /** `checkedAt`: the start of the last look-up that confirmed the leader. */
+  | { readonly type: 'leader'; readonly partition: Partition; readonly checkedAt: number }
   /** The topic is known, but the partition has no leader at the moment, or its leader is in doubt. */
   | { readonly type: 'noLeader'; readonly partition: Partition }
   | { readonly type: 'unknownTopic' }
@@ -44,17 +41,21 @@ export class LeaderTable {
     this.#missing = new MissingTopics(options)
   }
 
-  /** @param mayBeCreated the request may create the topic, so look-ups of readers that did not find it do not count */
-  lookUp(topicName: string, partitionId: number, now: number, mayBeCreated = false): Lookup {
-    const topic = this.#topics.get(topicName)
+  /**
+   * @param mayBeCreated the request may create the topic, so look-ups of readers that did not find it do not count
+   * @param last the partition as an earlier look-up has found it, which need not be found by its name
+   */
+  lookUp(topicName: string, partitionId: number, now: number, mayBeCreated = false, last?: Partition): Lookup {
+    const found = last?.isForgotten === false ? last : undefined
+    const topic = (found?.of as KnownTopic | undefined) ?? this.#topics.get(topicName)
     if (!topic) return this.#missing.lookUp(topicName, mayBeCreated, now)
     topic.usedAt = now
     const errorCode = topic.errorAt(now)
     if (errorCode !== errorCodes.NONE) return { type: 'topicError', errorCode }
-    const partition = topic.partitions.get(partitionId)
+    const partition = found ?? topic.partitions.get(partitionId)
     if (!partition) return topic.isCountSure(now) ? UNKNOWN_PARTITION : ASK
     return partition.leaderId >= 0 && partition.suspectSince === 0
-      ? { type: 'leader', partition, checkedAt: topic.checkedAt, isNew: topic.newUntil > now }
+      ? { type: 'leader', partition, checkedAt: topic.checkedAt }
       : { type: 'noLeader', partition }
   }
 

@@ -19,9 +19,10 @@ import {
   type OpenRequests,
   reply
 } from '../requests/open-requests.js'
+import type { Partition } from '../requests/partition.js'
 import type { BrokerPool, ClusterIdentity } from './broker-pool.js'
 import { GroupRouting } from './group-routing.js'
-import type { LeaderTable, Partition } from './leader-table.js'
+import type { LeaderTable } from './leader-table.js'
 import type { RouterNotice, WaitingPlace } from './messages.js'
 import type { RefreshSchedule } from './refresh-schedule.js'
 import type { RouterSettings } from './settings.js'
@@ -249,14 +250,11 @@ export class Routing {
 
   #routeToLeader(request: OpenRequest, { topic, partition }: TopicPartition, now: number): void {
     const { leaders } = this.#options
-    const found = leaders.lookUp(topic, partition, now, this.#mayCreate(request))
+    const found = leaders.lookUp(topic, partition, now, this.#mayCreate(request), request.partition)
     switch (found.type) {
       case 'leader':
         if (this.#mayBeOutdated(request, found.checkedAt, now)) this.#waitForTopic(request, topic, now)
-        else {
-          if (isOf(request, 'produceBatch')) request.state.isOfNewTopic = found.isNew
-          this.#toLeader(request, found.partition, now)
-        }
+        else this.#toLeader(request, found.partition, now)
         break
       case 'noLeader':
         if (isDenied(request, found.partition) && leaders.isMissed(topic, found.partition.key))
@@ -295,25 +293,27 @@ export class Routing {
     return request.kind === 'fetchData' && now - checkedAt > settings.metadataMaxAgeMs && isInTouch()
   }
 
-  #toLeader(request: OpenRequest, { leaderId, identity, key }: Partition, now: number): void {
+  #toLeader(request: OpenRequest, partition: Partition, now: number): void {
+    const { leaderId } = partition
     const { attempts } = request
     if (attempts?.unknownAt === leaderId && attempts.unknownTimes >= this.#options.settings.unknownTopicRefreshes) {
       // The leader has answered repeatedly that it does not know the partition, although refreshes named it as leader.
       answerUnknown(request, 'partition')
       return
     }
-    request.key = key
-    request.identity = identity
+    request.partition = partition
+    request.identity = partition.identity
     const { pool } = this.#options
-    const proxy = pool.proxyOf(leaderId)
-    if (proxy && pool.isUp(leaderId, now)) {
+    const proxy = pool.upProxyOf(leaderId, now)
+    if (proxy) {
       proxy.submit(request)
       return
     }
     if (isOf(request, 'produceBatch')) request.state.obstacle = 'brokerUnreachable'
     // Waits until the pause of the broker is over or another leader is known, whichever comes first.
-    const { topic } = request.topicPartition!
-    if (this.#waiting.enqueue(proxy ? nodePlace(leaderId) : topicPlace(topic), request)) this.#want(topic, request, now)
+    const { topic } = partition
+    const place = pool.has(leaderId) ? nodePlace(leaderId) : topicPlace(topic)
+    if (this.#waiting.enqueue(place, request)) this.#want(topic, request, now)
   }
 
   #want(topic: string, request: OpenRequest, now: number): void {
@@ -340,17 +340,18 @@ export class Routing {
 
   #routeToController(request: OpenRequest, now: number): void {
     const { pool } = this.#options
-    if (pool.isUp(pool.controllerId, now)) pool.proxyOf(pool.controllerId)!.submit(request)
+    const proxy = pool.upProxyOf(pool.controllerId, now)
+    if (proxy) proxy.submit(request)
     else this.#waitForBrokers(request)
   }
 
   #routeToNode(request: OpenRequest, nodeId: number, now: number): void {
     const { pool } = this.#options
-    const proxy = pool.proxyOf(nodeId)
+    const proxy = pool.upProxyOf(nodeId, now)
     if (pool.size === 0) this.#waitForBrokers(request)
-    else if (!proxy) fail(request, ownFailure('brokerUnreachable', `the cluster has no broker ${nodeId} now`, true))
-    else if (pool.isUp(nodeId, now)) proxy.submit(request)
-    else this.#waiting.enqueue(nodePlace(nodeId), request)
+    else if (proxy) proxy.submit(request)
+    else if (pool.has(nodeId)) this.#waiting.enqueue(nodePlace(nodeId), request)
+    else fail(request, ownFailure('brokerUnreachable', `the cluster has no broker ${nodeId} now`, true))
   }
 
   #routeToAny(request: OpenRequest, now: number): void {

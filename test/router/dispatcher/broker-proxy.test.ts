@@ -265,7 +265,7 @@ describe('connections to one broker', () => {
     for (let partition = 0; partition <= 20; partition++) {
       const batch = { topic: 'orders', partition, bytes: Buffer.alloc(9), answer: (one: unknown) => answers.push(one) }
       const accepted = harness.openRequests.accept(produceBatch, batch as never, 5_000, 0)
-      accepted.key = `orders/${partition}`
+      accepted.partition = harness.partition('orders', partition)
       await submit(accepted)
     }
     expect([answers, proxy.held]).to.deep.equal([[], 21])

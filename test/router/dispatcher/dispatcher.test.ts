@@ -275,7 +275,7 @@ describe('dispatcher of a broker', () => {
     const submitOf = async (group: string): Promise<Results<'fetchOffset'>> => {
       const results: Results<'fetchOffset'> = []
       const one = request(results)
-      one.key = group
+      one.partition = harness.partition(group, 0)
       dispatcher.submit(one)
       await turns(4)
       return results

@@ -1,8 +1,9 @@
-import { silentLogger, topicPartitionKey } from '../../../src/core/model.js'
+import { silentLogger, topicPartitionKey, UNKNOWN_IDENTITY } from '../../../src/core/model.js'
 import type { ResultOf, RoutedKind } from '../../../src/router/messages/operations.js'
 import { descriptorOf } from '../../../src/router/processors/operations.js'
 import { type OpenRequest, OpenRequests } from '../../../src/router/requests/open-requests.js'
 import type { RequestFor, ResultFor } from '../../../src/router/requests/operation.js'
+import { newPartition, type Partition } from '../../../src/router/requests/partition.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 
 export type Results<Kind extends RoutedKind> = ResultFor<Kind>[]
@@ -18,6 +19,16 @@ export class ProcessorHarness {
     onExpired: () => {}
   })
   readonly tags = { broker_host: 'mock' }
+
+  readonly #partitions = new Map<string, Partition>()
+
+  /** The partition as routing finds it: the same object each time. `newUntil`: its topic counts as new until then. */
+  partition(topic: string, partition: number, newUntil = Number.NEGATIVE_INFINITY): Partition {
+    const key = topicPartitionKey(topic, partition)
+    const found = this.#partitions.get(key) ?? newPartition({ newUntil }, topic, partition, 1, UNKNOWN_IDENTITY)
+    this.#partitions.set(key, found)
+    return found
+  }
 
   /** Accepts a request whose requester writes to `results`. */
   accept<Kind extends RoutedKind>(
@@ -37,7 +48,7 @@ export class ProcessorHarness {
       this.now
     )
     const at = (request as { topicPartition?: { topic: string; partition: number } }).topicPartition
-    if (at) accepted.key = topicPartitionKey(at.topic, at.partition)
+    if (at) accepted.partition = this.partition(at.topic, at.partition)
     return accepted
   }
 }

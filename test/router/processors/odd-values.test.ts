@@ -129,7 +129,7 @@ const produce: Ask = parts => {
     }
     const batch = { topic: 'orders', partition, bytes: Buffer.alloc(10), answer }
     const accepted = sharing.openRequests.accept(produceBatch, batch as never, 5_000, 0)
-    accepted.key = `orders/${partition}`
+    accepted.partition = sharing.partition('orders', partition)
     processor.addToQueue(accepted)
   }
   const call = processor.main.nextCall()!

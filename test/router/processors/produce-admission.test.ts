@@ -30,8 +30,7 @@ class ProduceHarness extends ProcessorHarness {
       answer: (answer: BatchAnswer) => answers.push(answer)
     }
     const accepted = this.openRequests.accept(produceBatch, batch as never, 5_000, this.now)
-    accepted.key = `${topic}/${partition}`
-    accepted.state.isOfNewTopic = isOfNewTopic
+    accepted.partition = this.partition(topic, partition, isOfNewTopic ? 30_000 : undefined)
     this.added = accepted
     this.produce.addToQueue(accepted)
     return answers
@@ -274,7 +273,7 @@ describe('produce processor', () => {
   it('does not send a batch whose time ran out while it waited', () => {
     const batch = { topic: 'orders', partition: 0, bytes: Buffer.alloc(1), answer() {} }
     const accepted = harness.openRequests.accept(produceBatch, batch, 5_000, 0)
-    accepted.key = 'orders/0'
+    accepted.partition = harness.partition('orders', 0)
     harness.produce.addToQueue(accepted)
     accepted.answer({ type: 'notSent', reason: 'noLeader', message: '' })
     expect(next()).to.equal(undefined)
@@ -408,18 +407,6 @@ describe('produce processor', () => {
       ),
       'nobody waits any more'
     ).to.deep.equal([])
-  })
-
-  it('remembers 10,000 partitions that held up a call, and forgets the one that did longest ago', () => {
-    const partitions = 10_001
-    for (let partition = 0; partition < partitions; partition++) harness.add(partition, 0)
-    while (!harness.produce.main.isEmpty) {
-      const call = next()
-      harness.answer(call, Object.fromEntries(call.batches.map(({ request }) => [request.partition, 7])))
-    }
-    for (const partition of [0, 1, partitions - 1]) harness.add(partition)
-    expect(partitionsOf(next())).to.deep.equal(['orders/0'])
-    expect(partitionsOf(next('slow'))).to.deep.equal(['orders/1', `orders/${partitions - 1}`])
   })
 })
 

@@ -40,7 +40,7 @@ function toldBy(rows: readonly Answered[]): Record<string, (number | string)[]> 
     }
     const batch = { topic, partition, bytes: Buffer.alloc(10), answer }
     const accepted = harness.openRequests.accept(produceBatch, batch, 5_000, harness.now)
-    accepted.key = placeOf([topic, partition])
+    accepted.partition = harness.partition(topic, partition)
     produce.addToQueue(accepted)
   }
   const call = produce.main.nextCall()!

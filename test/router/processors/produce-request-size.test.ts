@@ -20,7 +20,7 @@ class SmallBroker extends ProcessorHarness {
   add(partition: number, bytes = 10): void {
     const batch = { topic: 'orders', partition, bytes: Buffer.alloc(bytes), answer: () => {} }
     const accepted = this.openRequests.accept(produceBatch, batch, 5_000, this.now)
-    accepted.key = `orders/${partition}`
+    accepted.partition = this.partition('orders', partition)
     this.produce.addToQueue(accepted)
   }
 

@@ -78,7 +78,7 @@ describe('leader table: what it tells of topics', () => {
   it('tells topics that were just created, because they were missed before or have no leader yet, for 30 seconds', () => {
     const isNew = (topic: string, now: number): unknown => {
       const found = table.lookUp(topic, 0, now)
-      return found.type === 'leader' ? found.isNew : found.type
+      return found.type === 'leader' ? found.partition.of.newUntil > now : found.type
     }
     table.apply(named('missed', { errorCode: 3 }), 0, 0, true)
     table.apply(named('empty', { errorCode: 5 }), 0, 0, false)

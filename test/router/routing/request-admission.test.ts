@@ -187,7 +187,7 @@ describe('router: messages from outside', () => {
       const sealed = batch('again')
       take(admission, sealed)
       const request = routed[0] as OpenRequest<'produceBatch'>
-      request.state.inFlight = request.state.isOfNewTopic = true
+      request.state.inFlight = true
       request.state.obstacle = 'brokerUnreachable'
       request.attempts = { returns: 1, crashes: 1, unknownAt: 1, unknownTimes: 1, lastError: 'lost' }
       request.answer({ type: 'appended', baseOffset: 0, logAppendTimeMs: -1 })
@@ -196,7 +196,7 @@ describe('router: messages from outside', () => {
       admission.take(message({ type: 'produceBatches', batches: [sealed] }), 9_000)
       expect(routed[1]).to.equal(request)
       expect(request).to.include({ settled: false, isOver: false, acceptedAt: 9_000, deadlineAt: 9_500 })
-      expect(request.state).to.deep.equal({ inFlight: false, obstacle: 'noLeader', isOfNewTopic: false })
+      expect(request.state).to.deep.equal({ inFlight: false, obstacle: 'noLeader' })
       expect([request.attempts, harness.openRequests.open]).to.deep.equal([undefined, 1])
       expect(recall(sealed)).to.equal(true)
       expect([request.settled, harness.openRequests.open]).to.deep.equal([true, 0])
