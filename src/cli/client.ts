@@ -42,8 +42,14 @@ export interface Client {
 /**
  * Connects to the cluster that the flags and the configuration name. Logs to stderr, because stdout is for the output
  * of the command.
+ *
+ * @param level without `--debug`; `silent` for a command that tells every failure itself
  */
-export async function openClient(line: Command, { environment, stderr }: Process): Promise<Client> {
+export async function openClient(
+  line: Command,
+  { environment, stderr }: Process,
+  level: 'error' | 'silent' = 'error'
+): Promise<Client> {
   const { timeout = DEFAULT_TIMEOUT_SECONDS, cluster: name = 'default', ...given } = line.opts<ClientFlags>()
   const timeoutMs = timeout * 1_000
   const sources = { role: 'client', file: given.config, environment } as const
@@ -51,7 +57,7 @@ export async function openClient(line: Command, { environment, stderr }: Process
   const cluster = clusterOf(config, name)
   if (given.brokers !== undefined) requireConfigured(name, { ...sources, flags: otherFlags(line) })
   const log = createLogger({
-    level: given.debug ? 'debug' : 'error',
+    level: given.debug ? 'debug' : level,
     format: stderr.isTTY ? 'text' : 'json',
     colors: usesColors(stderr, environment),
     descriptor: 2

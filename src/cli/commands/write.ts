@@ -88,7 +88,7 @@ async function openSink(line: Command, process: Process): Promise<Sink> {
   }
   if (tokenFile !== undefined) throw new UsageError('--token-file is for --gateway')
   const [{ openClient }, { askForTopics }] = await Promise.all([import('../client.js'), import('../metadata.js')])
-  const client = await openClient(line, process)
+  const client = await openClient(line, process, 'silent')
   const options = { partitioner: 'murmur2', deadlineMs: timeoutMs, capacityWaitMs: timeoutMs } as const
   const send = async (records: readonly ProduceRecord[]): Promise<readonly Fate[]> =>
     (await client.gateway.produce(records, options).outcomes()).map(toFate)

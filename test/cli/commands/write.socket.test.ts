@@ -1,9 +1,13 @@
+import { spawn } from 'node:child_process'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { expect } from 'chai'
 import type { App } from '../../../src/server/app/app.js'
 import { type EmbeddedCluster, startEmbeddedCluster } from '../../../src/testing.js'
 import { startTestApp } from '../../support/app-under-test.js'
+import { PROJECT } from '../../support/built.js'
+import { COMMAND } from '../child.js'
 import { type Outcome, runCommand } from '../run-command.js'
 
 /** Chunks of stdin. */
@@ -109,6 +113,16 @@ describe('castellan write', () => {
       /line 1: .* \(in Kafka: unknown\)\n.*: 0 written, 0 refused, 1 unknown; nothing after line 1/
     )
   })
+
+  it('says what is not written in its own words alone, and not in lines of a log as well', async () => {
+    cluster.faults.add({ api: 'Produce', topic: 'told', count: Number.POSITIVE_INFINITY }, { type: 'dropResponse' })
+    const args = [...COMMAND, 'write', ...atBroker('told', '--timeout', '1')]
+    const child = spawn(process.execPath, args, { cwd: PROJECT, stdio: ['pipe', 'ignore', 'pipe'] })
+    child.stdin.end('a\n')
+    const lines = (await text(child.stderr)).trimEnd().split('\n')
+    expect(lines).to.have.length(2)
+    for (const one of lines) expect(one).to.match(/^castellan write: /)
+  }).timeout(60_000)
 
   it('takes no more from stdin than waits for the broker, and creates a topic with many records', async () => {
     let taken = 0
