@@ -8,7 +8,7 @@ import { expect } from 'chai'
  */
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 19_730,
-  cli: 3_570,
+  cli: 3_600,
   consumer: 10_050,
   cluster: 3_760,
   core: 4_300,
@@ -16,10 +16,10 @@ const BUDGETS: Readonly<Record<string, number>> = {
   gateway: 2_150,
   http: 16_787,
   kafka: 6_000,
-  producer: 18_590,
+  producer: 18_620,
   router: 10_780,
   schemas: 1_930,
-  server: 6_010
+  server: 6_110
 }
 
 function linesIn(path: string): number {

@@ -1,6 +1,10 @@
 import { getSystemErrorMap } from 'node:util'
+import type { TellProgress } from '../core/model.js'
 import { printable, printableJson } from '../core/printable.js'
 import { CommandError } from './command.js'
+
+const REWRITE_EVERY_MS = 1_000
+const USUAL_COLUMNS = 80
 
 /** The error code after the reader of stdout has closed it, as `| head` does. This needs no message. */
 const READER_LEFT = 'EPIPE'
@@ -26,6 +30,23 @@ export const usesColors = (
   stream: NodeJS.WriteStream,
   environment: Readonly<Record<string, string | undefined>>
 ): boolean => stream.isTTY && (environment.NO_COLOR ?? '') === ''
+
+/**
+ * Says on stderr how far a command is: in a line that is written anew on a terminal, elsewhere in one each ten seconds.
+ *
+ * @returns what the work tells, and what removes the line in the end
+ */
+export async function openProgress(
+  stderr: NodeJS.WriteStream,
+  name: string
+): Promise<{ readonly tell: TellProgress; end(): void }> {
+  const { ANEW, Progress } = await import('../server/app/progress.js')
+  const shown = (text: string): string =>
+    stderr.isTTY ? `${ANEW}${text.slice(0, (stderr.columns || USUAL_COLUMNS) - 1)}` : `${text}\n`
+  const say = (text: string): unknown => stderr.write(shown(`${name}: ${text}`))
+  const { tell } = new Progress(say, () => performance.now(), stderr.isTTY ? REWRITE_EVERY_MS : undefined)
+  return { tell, end: () => void (stderr.isTTY && stderr.write(ANEW)) }
+}
 
 /** The name of a field, which is shown as a column. */
 export type Column<Row> = keyof Row & string

@@ -229,5 +229,18 @@ export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() 
  */
 export type MonotonicClock = () => number
 
+/** A part of work that is counted. */
+export interface Amount {
+  readonly records: number
+  readonly bytes: number
+}
+
+/**
+ * Told often while long work is done; a count that is not known is 0.
+ *
+ * @param of the part of the work to which both belong
+ */
+export type TellProgress = (done: Amount, left: Amount, of?: string) => void
+
 /** Longest delay of a timer in Node, 24.8 days; a timer with a longer delay fires at once. */
 export const MAX_TIMER_MS = 0x7fffffff

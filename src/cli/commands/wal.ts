@@ -3,7 +3,7 @@ import { printable } from '../../core/printable.js'
 import type { LogReport, SegmentReport } from '../../producer/log/inspect.js'
 import type * as operator from '../../producer/log/operator.js'
 import { type CommandDescription, CommandError, EXIT_OK, type Process } from '../command.js'
-import type { Column } from '../standard-output.js'
+import { type Column, openProgress } from '../standard-output.js'
 import { deadLetterCommands } from '../wal/dead-letters.js'
 import {
   areNamed,
@@ -92,7 +92,9 @@ async function verify(line: Command, process: Process): Promise<number> {
   const { existingLogs, verifyLog, damagedOutcomeFiles, KeyJournal } = await tools()
   const settings = await walSettings(line, process)
   const logs = existingLogs(settings)
-  const segments = logs.map(({ directory }) => verifyLog(directory))
+  const { tell, end } = await openProgress(process.stderr, 'verify')
+  const segments = logs.map(({ directory }) => verifyLog(directory, tell))
+  end()
   writeRows(
     process,
     format,

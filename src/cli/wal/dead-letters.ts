@@ -5,7 +5,7 @@ import type * as operator from '../../producer/log/operator.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { wholeNumber } from '../options.js'
 import { contentToJson } from '../record-format.js'
-import type { Column } from '../standard-output.js'
+import { type Column, openProgress } from '../standard-output.js'
 import { areNamed, BESIDE, format, logOptions, tools, toPlace, type WalFlags, walSettings, writeRows } from './logs.js'
 
 const selection = {
@@ -111,11 +111,13 @@ async function redrive(
   }
   let count = 0
   let refusal: operator.RedriveResult['refusal']
+  const { tell, end } = await openProgress(process.stderr, line.name())
   for (const log of logs) {
-    const result = await act(log, settings, which, report)
+    const result = await act(log, settings, which, report, tell)
     count += result.count
     refusal ??= result.refusal
   }
+  end()
   process.stdout.write(`${say(count)}\n`)
   if (refusal) throw new CommandError(`the remaining dead letters stay as they are: ${refusal.message}`)
   if (which && count < which.size) {

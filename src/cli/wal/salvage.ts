@@ -1,14 +1,12 @@
 import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs'
 import { Argument, type Command, Option } from 'commander'
+import type { TellProgress } from '../../core/model.js'
 import { printable, printableJson } from '../../core/printable.js'
 import type * as operator from '../../producer/log/operator.js'
-import type { TellPosition } from '../../producer/log/salvage.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { contentToJson } from '../record-format.js'
+import { openProgress } from '../standard-output.js'
 import { areNamed, logOptions, tools, toPlace, type WalFlags, walSettings } from './logs.js'
-
-/** Between two lines about how far it is. */
-const TELL_EVERY_MS = 5_000
 
 /** The command for records that the disk could not read when the gateway needed them. */
 export const salvageCommand: CommandDescription = {
@@ -39,21 +37,19 @@ async function salvage(line: Command, process: Process): Promise<number> {
   const [directory = settings.directory] = line.processedArgs as readonly (string | undefined)[]
   const logs = existingLogs({ directory })
   const say = (text: string): unknown => process.stderr.write(`salvage: ${printable(text)}\n`)
-  let toldAtMs = performance.now()
-  const tell = (name: string, position: number): void => {
-    if (performance.now() - toldAtMs < TELL_EVERY_MS) return
-    toldAtMs = performance.now()
-    say(`${name}: ${Math.round(position / 1024 / 1024)} MiB are read`)
-  }
+  const { tell, end } = await openProgress(process.stderr, 'salvage')
   if (out !== undefined) {
     const count = await write(out, logs, tell)
+    end()
     process.stdout.write(`${count} records were written to ${printable(out)}\n`)
   }
   if (append !== true) return EXIT_OK
   let lost = 0
   for (const log of logs) {
     const report = (_: object, message: string): unknown => say(message)
-    for (const one of await salvage(log, settings, report, tell)) {
+    const salvaged = await salvage(log, settings, report, tell)
+    end()
+    for (const one of salvaged) {
       const name = areNamed(logs) ? `${log.name}/${one.name}` : one.name
       const rest =
         one.lost === 0 ? '' : `; at most ${one.lost} others could not be read, and the file stays in quarantine/`
@@ -64,7 +60,7 @@ async function salvage(line: Command, process: Process): Promise<number> {
   return lost === 0 ? EXIT_OK : EXIT_FAILURE
 }
 
-async function write(path: string, logs: readonly operator.ExistingLog[], tell: TellPosition): Promise<number> {
+async function write(path: string, logs: readonly operator.ExistingLog[], tell: TellProgress): Promise<number> {
   const { readAside, readLoggedRecord } = await tools()
   const file = openSync(path, 'w', 0o600)
   let count = 0

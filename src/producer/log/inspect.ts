@@ -1,3 +1,4 @@
+import type { TellProgress } from '../../core/model.js'
 import { codeOf } from './availability.js'
 import { backlogOf, type DestinationBacklog } from './backlog.js'
 import { DEAD_LETTER_DIRECTORY, type DeadLetter, toDeadLetter } from './dead-letters.js'
@@ -6,7 +7,7 @@ import { LogReader } from './entry-reader.js'
 import { type LogDirectory, ReadOnlyDirectory, withFile } from './files.js'
 import { QUARANTINE_DIRECTORY } from './quarantine.js'
 import { type Recovered, type RecoveryReport, recover } from './recovery.js'
-import { directoriesWithSegments, entriesAside, type TellPosition } from './salvage.js'
+import { directoriesWithSegments, entriesAside } from './salvage.js'
 import { scanMerged, scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
 import { SegmentIndexes } from './segment-indexes.js'
@@ -58,11 +59,17 @@ export const inspectLog = (directory: LogDirectory): LogReport =>
   })
 
 /** Reads every byte of every segment, completed entries included, and tells what is damaged. */
-export const verifyLog = (directory: LogDirectory): readonly SegmentReport[] =>
+export const verifyLog = (directory: LogDirectory, tell?: TellProgress): readonly SegmentReport[] =>
   whileUnchanged(() => {
     const readOnly = new ReadOnlyDirectory(directory)
     const { segments, aside } = recoverIn(readOnly)
+    const done = { records: 0, bytes: 0 }
+    const left = { records: 0, bytes: segments.reduce((sum, { endBytes }) => sum + endBytes, 0) }
     const read = segments.map(segment => {
+      tell?.(done, left, directory.path)
+      done.records += segment.entryCount
+      done.bytes += segment.endBytes
+      left.bytes -= segment.endBytes
       const report = reportOf(readOnly, segment)
       if (segment.sequences !== undefined) return { ...report, damagedEntries: damagedInMerged(readOnly, segment) }
       const { index, damaged, torn } = withFile(readOnly, segment.name, file =>
@@ -111,7 +118,7 @@ export const recoverIn = (directory: LogDirectory): Recovered =>
 /** The entries of segments that were set aside, as far as the disk can read them; changes nothing. */
 export function* readAside(
   directory: LogDirectory,
-  tell: TellPosition
+  tell: TellProgress
 ): Generator<StoredEntry & { readonly letter: DeadLetter | undefined }> {
   for (const one of directoriesWithSegments(directory)) {
     const isDead = one.path !== directory.path

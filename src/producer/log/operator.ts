@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import type { TellProgress } from '../../core/model.js'
 import { LogUnusableError, type Refusal } from './availability.js'
 import { DeadLetters } from './dead-letters.js'
 import { DirectoryLock, isLocked } from './directory-lock.js'
@@ -9,7 +10,7 @@ import type { LogDirectory } from './files.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
 import { NodeDirectory } from './node-files.js'
 import { holdsRecords, workerNamesIn } from './open-durable-log.js'
-import { type SalvagedSegment, salvageLog, type TellPosition } from './salvage.js'
+import { type SalvagedSegment, salvageLog } from './salvage.js'
 import type { WalSettings } from './settings.js'
 
 /** One of the logs in a directory: the log of a single process, or of a worker. */
@@ -44,10 +45,16 @@ type Report = LogStoreOptions['report']
  *
  * @throws LogUnusableError when another process has the log open
  */
-type Redrive = (log: ExistingLog, settings: WalSettings, which: Selection, report: Report) => Promise<RedriveResult>
+type Redrive = (
+  log: ExistingLog,
+  settings: WalSettings,
+  which: Selection,
+  report: Report,
+  tell?: TellProgress
+) => Promise<RedriveResult>
 
-export const replay: Redrive = (log, settings, which, report) =>
-  withOwnLog(log, settings, report, options => replayDeadLetters(options, settings.maxDeadLetterBytes, which))
+export const replay: Redrive = (log, settings, which, report, tell) =>
+  withOwnLog(log, settings, report, options => replayDeadLetters(options, settings.maxDeadLetterBytes, which, tell))
 
 export const discard: Redrive = (log, settings, which, report) =>
   withOwnLog(log, settings, report, options => discardDeadLetters(options, settings.maxDeadLetterBytes, which))
@@ -61,7 +68,7 @@ export const salvage = (
   log: ExistingLog,
   settings: WalSettings,
   report: Report,
-  tell: TellPosition
+  tell: TellProgress
 ): Promise<readonly SalvagedSegment[]> => withOwnLog(log, settings, report, options => salvageLog(options, tell))
 
 async function withOwnLog<T>(
@@ -111,14 +118,18 @@ const READ_BYTES = 1024 * 1024
 export function replayDeadLetters(
   options: LogStoreOptions,
   maxDeadLetterBytes: number,
-  which: Selection
+  which: Selection,
+  tell?: TellProgress
 ): RedriveResult {
   const store = new LogStore({ ...options, syncPuts: true })
   try {
-    return redrive(options, maxDeadLetterBytes, which, letter => {
-      const { destination, acceptedAtMs, body } = letter
-      return store.commit(encodeEntry(destination, body, acceptedAtMs)).refusal
-    })
+    return redrive(
+      options,
+      maxDeadLetterBytes,
+      which,
+      ({ destination, acceptedAtMs, body }) => store.commit(encodeEntry(destination, body, acceptedAtMs)).refusal,
+      tell
+    )
   } finally {
     store.close()
   }
@@ -135,10 +146,12 @@ function redrive(
   options: LogStoreOptions,
   maxDeadLetterBytes: number,
   which: Selection,
-  take: (letter: ReturnType<DeadLetters['list']>['letters'][number]) => Refusal | undefined
+  take: (letter: ReturnType<DeadLetters['list']>['letters'][number]) => Refusal | undefined,
+  tell?: TellProgress
 ): RedriveResult {
   const dead = new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes })
-  let count = 0
+  const all = which?.size ?? dead.count
+  let [count, bytes] = [0, 0]
   try {
     for (let fromSequence = which ? Math.min(...which) : 1, isAtEnd = false; !isAtEnd; ) {
       const list = dead.list(fromSequence, READ_BYTES)
@@ -147,6 +160,8 @@ function redrive(
         const refusal = take(letter)
         if (refusal) return { count, refusal }
         count += dead.forget([{ first: letter.sequence, count: 1 }])
+        bytes += letter.body.length
+        tell?.({ records: count, bytes }, { records: all - count, bytes: 0 }, options.directory.path)
       }
       fromSequence = list.nextSequence
       isAtEnd = list.isAtEnd

@@ -1,3 +1,4 @@
+import type { TellProgress } from '../../core/model.js'
 import { saltBehind } from './bytes.js'
 import { DEAD_LETTER_DIRECTORY } from './dead-letters.js'
 import { decodeEntry, ENTRY_HEADER_BYTES, ENTRY_MAGIC, encodeEntry, type StoredEntry, stampEntry } from './entry.js'
@@ -19,9 +20,6 @@ import { ReadablePages } from './unreadable.js'
  */
 export const SALVAGED_HEADER = 'castellan-salvaged'
 
-/** Told before each read where in the file it begins: a disk may take seconds for each. */
-export type TellPosition = (name: string, position: number) => void
-
 /** The log of dead letters may have segments that are set aside, too. */
 export const directoriesWithSegments = (directory: LogDirectory): LogDirectory[] => [
   directory,
@@ -32,15 +30,17 @@ export const directoriesWithSegments = (directory: LogDirectory): LogDirectory[]
 export function* entriesAside(
   directory: LogDirectory,
   segment: LogSegment,
-  tell: TellPosition
+  tell: TellProgress
 ): Generator<StoredEntry> {
   const { name } = segment
   const place = directory.list().includes(name) ? directory : directory.directory(QUARANTINE_DIRECTORY)
   const file = place.open(name, 'read')
+  let records = 0
   try {
     const pages = new ReadablePages({
       read: (position, length) => {
-        tell(name, position)
+        // Before each read, because a disk may take seconds for it.
+        tell({ records, bytes: position }, { records: 0, bytes: file.sizeBytes - position }, name)
         return file.read(position, length)
       }
     })
@@ -58,7 +58,9 @@ export function* entriesAside(
       next = found.sequence + 1
       const at = segment.placeOf(found.sequence)
       const isOpen = at < segment.entryCount && segment.sequenceAt(at) === found.sequence && !segment.done.has(at)
-      if (isOpen && found.type === 'entry') yield found.entry
+      if (!isOpen || found.type !== 'entry') continue
+      records++
+      yield found.entry
     }
   } finally {
     file.close()
@@ -94,7 +96,7 @@ export interface SalvagedSegment {
 }
 
 /** Puts back what can be read of all segments that are set aside, also of dead letters. @param options of a log that no process has open */
-export const salvageLog = (options: LogStoreOptions, tell: TellPosition): readonly SalvagedSegment[] =>
+export const salvageLog = (options: LogStoreOptions, tell: TellProgress): readonly SalvagedSegment[] =>
   directoriesWithSegments(options.directory).flatMap(directory => {
     // Sets aside what cannot be read now.
     new LogStore({ ...options, directory }).close()
@@ -106,7 +108,7 @@ export const salvageLog = (options: LogStoreOptions, tell: TellPosition): readon
  * what receipts and keys name. The new segment gets its name when it is complete and synced, and until then nothing is
  * changed, so entries are there once wherever a crash comes. The unreadable file stays in quarantine.
  */
-function putBack(options: LogStoreOptions, aside: LogSegment, tell: TellPosition): SalvagedSegment {
+function putBack(options: LogStoreOptions, aside: LogSegment, tell: TellProgress): SalvagedSegment {
   const { directory, newSalt, now } = options
   const { id, firstSequence, name } = aside
   const isDead = directory.path.endsWith(`/${DEAD_LETTER_DIRECTORY}`)

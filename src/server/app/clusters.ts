@@ -1,7 +1,7 @@
 import type { ActorSystem } from '../../core/actor/actor.js'
 import { startAtZero } from '../../core/metrics/metric-names.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
-import type { Logger } from '../../core/model.js'
+import type { Amount, Logger, TellProgress } from '../../core/model.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
@@ -17,10 +17,13 @@ import { type KafkaCluster, startCluster } from './kafka.js'
 import { briefOf, watchKafka } from './kafka-watch.js'
 import { writeWhatIsLeft } from './open-castellan.js'
 import { toBrokerAddress } from './open-options.js'
+import { Progress } from './progress.js'
 import type { ReceiptParts } from './receipt-parts.js'
 
 /** The share of the time for leaving groups that may be spent waiting for acknowledgements. Commits need the rest. */
 const ACKS_SHARE = 0.5
+/** Between two looks how far long work is. */
+const LOOK_EVERY_MS = 1_000
 
 export interface ClustersDeps {
   readonly system: ActorSystem
@@ -127,6 +130,26 @@ export class Clusters {
   drainDurableLog(): void {
     this.queue.drain()
     this.#orphaned.drain()
+    const waiting = [...this.queue.leftRecords.values()].reduce((sum, records) => sum + records, 0)
+    if (waiting === 0) return
+    let bytesEach: number | undefined
+    const stop = this.#tellProgress('replay', tell => {
+      const { stats } = this.queue.log ?? {}
+      if (stats === undefined) return
+      bytesEach ??= stats.sizeBytes / stats.openEntries
+      const amountOf = (records: number): Amount => ({ records, bytes: records * bytesEach! })
+      if (stats.completed >= waiting) stop()
+      else tell(amountOf(stats.completed), amountOf(waiting - stats.completed))
+    })
+    this.#stopWatching.push(stop)
+  }
+
+  /** Looks once a second how far long work is. @returns what ends it */
+  #tellProgress(what: string, look: (tell: TellProgress) => void): () => void {
+    const say = (text: string): void => this.#deps.log.info({ progress: what }, `${what}: ${text}`)
+    const { tell } = new Progress(say, () => performance.now())
+    const timer = setInterval(() => look(tell), LOOK_EVERY_MS)
+    return () => clearInterval(timer)
   }
 
   /**
@@ -210,7 +233,12 @@ export class Clusters {
       this.#lostRecords += losses.records
       await closing
     }
-    await Promise.all([...this.#clusters.map(writeOne), this.#orphaned.close(timeoutMs)])
+    const before = this.#inMemory()
+    const stop = this.#tellProgress('stopping', tell => {
+      const left = this.#inMemory()
+      tell({ records: before.records - left.records, bytes: before.bytes - left.bytes }, left)
+    })
+    await Promise.all([...this.#clusters.map(writeOne), this.#orphaned.close(timeoutMs)]).finally(stop)
   }
 
   /**
@@ -229,6 +257,14 @@ export class Clusters {
       sum.lost += losses.records
     }
     return sum
+  }
+
+  #inMemory(): Amount {
+    const all = this.#clusters.map(({ delivery }) => delivery.counts())
+    return {
+      records: all.reduce((sum, { bufferedRecords }) => sum + bufferedRecords, 0),
+      bytes: all.reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
+    }
   }
 
   async stop(): Promise<void> {

@@ -3,6 +3,7 @@ import { CastellanError } from '../../core/errors.js'
 import { printable, printableJson, printableLines } from '../../core/printable.js'
 import { type LogFile, openLogFile } from './log-files.js'
 import { logText } from './log-text.js'
+import { ANEW } from './progress.js'
 
 /** A pino logger; the rest of the code knows it as the four-method Logger of model.ts. */
 export interface AppLogger extends Pick<Pino, 'debug' | 'info' | 'warn' | 'error' | 'flush'> {
@@ -92,7 +93,15 @@ function textStream(colors: boolean, target: Target): DestinationStream {
   const stream = typeof target === 'number' ? pino.destination({ dest: target, sync: true }) : target
   const terminal = target === 1 ? process.stdout : target === 2 ? process.stderr : undefined
   const columns = (): number | undefined => (terminal?.isTTY ? terminal.columns || USUAL_COLUMNS : undefined)
-  return { write: line => stream.write(logText(line, { colors, columns: columns() })) }
+  let isAnew = false
+  const write = (line: string): void => {
+    const before = isAnew ? ANEW : ''
+    // How far long work is: the next line takes its place.
+    isAnew = terminal?.isTTY === true && line.includes('"progress":')
+    const text = logText(line, { colors, columns: isAnew ? undefined : columns() })
+    stream.write(before + (isAnew ? text.trimEnd().slice(0, columns()! - 1) : text))
+  }
+  return { write }
 }
 
 /** Writes lines of JSON. Escapes the control characters that JSON leaves, because a terminal may show the lines. */
