@@ -14,7 +14,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   core: 4_300,
   'embedded-broker': 8_250,
   gateway: 2_150,
-  http: 16_787,
+  http: 16_680,
   kafka: 6_000,
   producer: 18_620,
   router: 10_780,
