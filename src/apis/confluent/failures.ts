@@ -11,6 +11,8 @@ export interface Problem {
   readonly message: string
   /** The content type of the answer. Absent: that of the route. */
   readonly type?: string
+  /** Why the request fails, in modern answers and counts. Absent: follows from the code. */
+  readonly reason?: ErrorCode | undefined
 }
 
 /** A record that is refused before Kafka is asked. */
@@ -19,15 +21,13 @@ export interface RefusedRecord extends RecordFailure {
   readonly answerCode: number
 }
 
-export const refusedRecord = (answerCode: number, message: string): RefusedRecord => ({
-  type: 'failed',
-  code: reasonOf(answerCode),
-  errorCode: undefined,
-  message,
-  persisted: 'no',
-  retriable: false,
-  answerCode
-})
+export function refusedRecord(answerCode: number, message: string, reason = reasonOf(answerCode)): RefusedRecord {
+  const retriable = RETRIABLE.has(reason)
+  return { type: 'failed', code: reason, errorCode: undefined, message, persisted: 'no', retriable, answerCode }
+}
+
+/** Reasons for which a request that produces nothing may succeed later. */
+export const RETRIABLE: ReadonlySet<ErrorCode> = new Set(['overloaded', 'quotaExceeded', 'timedOut'])
 
 /** A request is answered with this problem. */
 export class ProblemError extends StacklessError {

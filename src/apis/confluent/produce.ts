@@ -18,7 +18,7 @@ import { Answers, type AnswerTemplate } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import { errorBody, refusalCodeOf } from './answers.js'
-import { type Problem, ProblemError, reasonOf } from './failures.js'
+import { type Problem, ProblemError, RETRIABLE, reasonOf } from './failures.js'
 import { typeOf, type Version } from './media-types.js'
 
 /** What the routes to produce of both versions have in common. All their answers wait for Kafka. */
@@ -57,9 +57,8 @@ export abstract class ConfluentProduce<Head extends ProduceHead> implements Prod
     return this.errorOf({ status: 500, code: 500, message: 'internal error' })
   }
 
-  protected errorOf({ status, code, message, type = this.#type }: Problem): ProduceAnswer {
-    const reason = reasonOf(code)
-    const cause = reason === codeOfStatus(status) ? undefined : { code: reason, retriable: false }
+  protected errorOf({ status, code, message, type = this.#type, reason = reasonOf(code) }: Problem): ProduceAnswer {
+    const cause = reason === codeOfStatus(status) ? undefined : { code: reason, retriable: RETRIABLE.has(reason) }
     return { status, type, body: errorBody(code, message), cause }
   }
 }

@@ -1,4 +1,5 @@
 import { decodeBase64 } from '../../core/base64.js'
+import type { ErrorCode } from '../../core/errors.js'
 import { JsonReader } from '../../core/json/json-reader.js'
 import { JsonScanner } from '../../core/json/json-scanner.js'
 import { readElements, readMembers, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
@@ -9,8 +10,8 @@ import { ProblemError } from './failures.js'
 
 /** A body, or a part of it, cannot be used; nothing of it is produced. */
 export class BodyError extends ProblemError {
-  constructor(status: number, message: string, code = status) {
-    super({ status, code, message })
+  constructor(status: number, message: string, code = status, reason?: ErrorCode) {
+    super({ status, code, message, reason })
   }
 }
 
@@ -97,14 +98,19 @@ export class UsualBytes {
   jsonValue(): Buffer | null | undefined {
     const first = this.json.token()
     if (first === LETTER_N) return this.json.nullOrString()
-    return (first === QUOTE ? this.json.quotedString() : undefined) ?? this.#read()
+    return (first === QUOTE ? this.json.quotedString() : undefined) ?? this.#read(readValueBytes)
   }
 
-  #read(): Buffer {
+  /** Consumes any JSON value, whose bytes stay as they were sent; `null` is no value. @throws DeserializeError */
+  jsonSlice(): Buffer | null | undefined {
+    return this.json.token() === LETTER_N ? this.json.nullOrString() : this.#read(readJsonSlice)
+  }
+
+  #read<Value>(read: (reader: JsonReader, body: Buffer) => Value): Value {
     const reader = (this.#reader ??= new JsonReader(this.#body))
     reader.index = this.json.index
-    const bytes = readValueBytes(reader, this.#body)
+    const value = read(reader, this.#body)
     this.json.index = reader.index
-    return bytes
+    return value
   }
 }

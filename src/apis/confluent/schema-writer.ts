@@ -174,7 +174,8 @@ function toBodyError(error: unknown, where = ''): unknown {
   if (details.registry !== undefined && DENIED.has(details.registry.code))
     return new BodyError(403, message, UNAUTHORIZED)
   const [status, code, beginning = where] = PROBLEMS.get(reason) ?? [422, 42207, 'Error serializing message. ']
-  return new BodyError(status, beginning + message, code)
+  // A later attempt may find the registry again.
+  return new BodyError(status, beginning + message, code, reason === 'registryUnreachable' ? 'overloaded' : undefined)
 }
 
 const copyOf = (bytes: ProduceRecord['key']): ProduceRecord['key'] =>

@@ -106,6 +106,32 @@ describe('confluent: schemas without a network', () => {
     expect([status, code, gateway.records.length]).to.deep.equal([422, 422, 2])
   })
 
+  it('a request that fails because the registry is away may succeed later, and one that the registry refuses does not', async () => {
+    const modern = { accept: 'application/vnd.castellan.v1+json' }
+    const one = { value: { type: 'AVRO', schema: '"int"', data: 1 } }
+    const reasons = async (topic: string): Promise<unknown[]> => {
+      const problem = async (url: string, type: string, body: object): Promise<unknown> => {
+        const sent = { 'content-type': type, host: 'localhost', ...modern }
+        const answer = await app.inject({ method: 'POST', url, headers: sent, payload: JSON.stringify(body) })
+        const { code, retriable, records } = JSON.parse(answer.body)
+        const error = records?.[0].error ?? { code, retriable }
+        return [answer.statusCode, error.code, error.retriable]
+      }
+      const records = `/v3/clusters/c/topics/${topic}/records`
+      return [await problem(`/topics/${topic}`, AVRO, INT), await problem(records, 'application/json', one)]
+    }
+    registry.script = () => ({ status: 500, body: '' })
+    expect(await reasons('t')).to.deep.equal([
+      [422, 'overloaded', true],
+      [207, 'overloaded', true]
+    ])
+    registry.script = () => ({ status: 409, body: { error_code: 409, message: 'not compatible' } })
+    expect(await reasons('u')).to.deep.equal([
+      [422, 'invalidRequest', false],
+      [207, 'invalidRequest', false]
+    ])
+  })
+
   it('a request has at most 100 different schemas; a record beyond them is refused', async () => {
     const id = registry.add('t-value', '"int"')
     const record = (version: object): string => JSON.stringify({ value: { ...version, data: 1 } })

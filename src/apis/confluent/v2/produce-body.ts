@@ -26,8 +26,11 @@ export interface RecordFormat {
   readonly maxRecords: number
 }
 
+/** The schemas of a body, by the names of their members. */
+type SchemaMembers = Map<string, string | number>
+
 /** Members that matter to formats with schemas only. */
-const SCHEMA_MEMBERS: ReadonlySet<string> = new Set(['key_schema', 'key_schema_id', 'value_schema', 'value_schema_id'])
+const SCHEMA_MEMBERS = ['key_schema', 'key_schema_id', 'value_schema', 'value_schema_id']
 
 /**
  * Reads the body of a produce request. Keys and values may be views of the body, whose buffer is reused after the call
@@ -38,9 +41,17 @@ const SCHEMA_MEMBERS: ReadonlySet<string> = new Set(['key_schema', 'key_schema_i
  * @throws DeserializeError, BodyError
  */
 export function readProduceBody(body: Buffer, format: RecordFormat): readonly ProduceRecord[] {
+  return readRecordsIn(body, format, undefined)
+}
+
+/** @param schemas gets the members about schemas. Absent: they are ignored */
+function readRecordsIn(body: Buffer, format: RecordFormat, schemas: SchemaMembers | undefined) {
   if (body.length === 0) throw new BodyError(422, 'the body is empty')
   if (!isUtf8(body)) throw new BodyError(400, 'the body is not valid UTF-8')
-  return new UsualBody(body, format).records() ?? readAnyBody(body, format)
+  const records = new UsualBody(body, format, schemas).records()
+  if (records !== undefined) return records
+  schemas?.clear()
+  return readAnyBody(body, format, schemas)
 }
 
 /** The records of a body whose keys and values are JSON that has schemas, and the schemas. */
@@ -52,10 +63,8 @@ export interface UnencodedRecords {
 
 /** {@link readProduceBody} for a format with schemas. Keys and values are views of the body. @throws DeserializeError, BodyError */
 export function readUnencoded(body: Buffer, format: RecordFormat): UnencodedRecords {
-  if (body.length === 0) throw new BodyError(422, 'the body is empty')
-  if (!isUtf8(body)) throw new BodyError(400, 'the body is not valid UTF-8')
-  const schemas = new Map<string, string | number>()
-  const records = readAnyBody(body, format, schemas)
+  const schemas: SchemaMembers = new Map()
+  const records = readRecordsIn(body, format, schemas)
   return {
     records,
     key: schemaOf('key', 42201, records, schemas),
@@ -68,7 +77,7 @@ function schemaOf(
   part: 'key' | 'value',
   code: number,
   records: readonly ProduceRecord[],
-  schemas: ReadonlyMap<string, string | number>
+  schemas: SchemaMembers
 ): NamedSchema | undefined {
   const [schema, id] = [schemas.get(`${part}_schema`), schemas.get(`${part}_schema_id`)]
   if (schema !== undefined && id !== undefined)
@@ -91,34 +100,58 @@ const RECORDS = name('records')
 const KEY = name('key')
 const VALUE = name('value')
 const PARTITION = name('partition')
+const NAMES_OF_SCHEMAS = SCHEMA_MEMBERS.map(member => [member, name(member)] as const)
 
 /**
- * A body of the usual shape: `records` only, whose members are `key`, `value` and `partition`, each at most once. It is
- * read without an object or a text for each name. Everything else, right or wrong, is left to {@link readAnyBody}.
+ * A body of the usual shape: `records`, with schemas their members, too. Members of records are `key`, `value` and `partition`. Each
+ * comes at most once. It is read without an object or a text for each name. Everything else, right or wrong, is left to {@link readAnyBody}.
  */
 class UsualBody {
   readonly #format: RecordFormat
-  readonly #isBinary: boolean
+  readonly #schemas: SchemaMembers | undefined
   readonly #bytes: UsualBytes
 
-  constructor(body: Buffer, format: RecordFormat) {
+  constructor(body: Buffer, format: RecordFormat, schemas: SchemaMembers | undefined) {
     this.#format = format
-    this.#isBinary = format.format === 'binary'
+    this.#schemas = schemas
     this.#bytes = new UsualBytes(body)
   }
 
   /** @returns `undefined` where the body has another shape */
   records(): readonly ProduceRecord[] | undefined {
     const { json } = this.#bytes
+    let records: readonly ProduceRecord[] | undefined
+    if (!json.take(OPEN_OBJECT)) return undefined
+    do {
+      if (!json.take(QUOTE)) return undefined
+      if (records === undefined && json.takeName(RECORDS)) {
+        records = this.#list()
+        if (records === undefined) return undefined
+      } else if (!this.#takeSchema()) return undefined
+    } while (json.take(COMMA))
+    return json.take(CLOSE_OBJECT) && json.token() === -1 ? records : undefined
+  }
+
+  #list(): readonly ProduceRecord[] | undefined {
+    const { json } = this.#bytes
     const records: ProduceRecord[] = []
-    if (!json.take(OPEN_OBJECT) || !json.take(QUOTE) || !json.takeName(RECORDS) || !json.take(OPEN_LIST))
-      return undefined
+    if (!json.take(OPEN_LIST)) return undefined
     do {
       const record = records.length < this.#format.maxRecords ? this.#record() : undefined
       if (record === undefined) return undefined
       records.push(record)
     } while (json.take(COMMA))
-    return json.take(CLOSE_LIST) && json.take(CLOSE_OBJECT) && json.token() === -1 ? records : undefined
+    return json.take(CLOSE_LIST) ? records : undefined
+  }
+
+  #takeSchema(): boolean {
+    const { json } = this.#bytes
+    const [member] = (this.#schemas && NAMES_OF_SCHEMAS.find(([, letters]) => json.takeName(letters))) ?? []
+    if (member === undefined || this.#schemas!.has(member)) return false
+    const value = member.endsWith('_id') ? json.nullOrInteger() : json.nullOrString()
+    if (value === undefined || value === null) return false
+    this.#schemas!.set(member, typeof value === 'number' ? value : value.toString())
+    return true
   }
 
   #record(): ProduceRecord | undefined {
@@ -154,21 +187,18 @@ class UsualBody {
 
   /** A key or a value. */
   #read(): Buffer | null | undefined {
-    return this.#isBinary ? this.#bytes.base64() : this.#bytes.jsonValue()
+    const { format } = this.#format
+    if (format === 'binary') return this.#bytes.base64()
+    return format === 'json' ? this.#bytes.jsonValue() : this.#bytes.jsonSlice()
   }
 }
 
-/** @param schemas gets the members about schemas. Absent: they are ignored */
-function readAnyBody(
-  body: Buffer,
-  format: RecordFormat,
-  schemas?: Map<string, string | number>
-): readonly ProduceRecord[] {
+function readAnyBody(body: Buffer, format: RecordFormat, schemas: SchemaMembers | undefined): readonly ProduceRecord[] {
   const reader = new JsonReader(body)
   let records: ProduceRecord[] | undefined
   readMembers(reader, name => {
     if (name === 'records') records = readRecords(reader, body, format)
-    else if (!SCHEMA_MEMBERS.has(name)) throw unknownMember(name)
+    else if (!SCHEMA_MEMBERS.includes(name)) throw unknownMember(name)
     else if (schemas === undefined) skipValue(reader)
     else if (!takeNull(reader))
       schemas.set(name, name.endsWith('_id') ? readId(reader, body) : readStringBytes(reader).toString())

@@ -60,8 +60,8 @@ export const problemOfFailure = (failure: RecordFailure) => ({
 })
 
 /** The refusal of one record among several. Its code is 422 for all causes whose own code begins with 422, such as 42206. */
-export const refusalOfBody = ({ problem: { status, code, message } }: BodyError): RefusedRecord =>
-  refusedRecord(status === 422 ? 422 : code, message)
+export const refusalOfBody = ({ problem: { status, code, message, reason } }: BodyError): RefusedRecord =>
+  refusedRecord(status === 422 ? 422 : code, message, reason)
 
 /** The refusal of the record at which a body ends too early; `cut`: its end has not come. */
 export const refusalOfEnd = (end: SplitEnd | 'cut', maxRecordBytes: number): RefusedRecord =>
