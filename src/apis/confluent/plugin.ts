@@ -20,7 +20,7 @@ import { consumerRoutes } from './v2/consumers-endpoint.js'
 import { metadataRoutes } from './v2/metadata-endpoint.js'
 import { V2Produce } from './v2/produce-endpoint.js'
 import { V3Batch } from './v3/batch-endpoint.js'
-import { RecordsEndpoint, V3Records, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
+import { V3Records, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
 import { V3Requests, type V3Route } from './v3/routes.js'
 import { StreamTurns, turnLimitsOf } from './v3/stream-turns.js'
 
@@ -88,7 +88,7 @@ export const confluentPlugin =
       const receiver: Receive =
         route === undefined
           ? receivers[id as keyof typeof receivers]
-          : (exchange, params) => (isOfStream ? records : route).receive(exchange, params)
+          : (exchange, params) => (isOfStream ? producing.receive(exchange, params) : route.receive(exchange, params))
       const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receiver, refuse)
       const own = {
         name: `confluent ${id}`,
@@ -137,9 +137,9 @@ function producingOf(context: ApiContext<ConfluentSettings>, maxBodyBytes: numbe
   const options = { ...context, pool, produce, maxRecords, limits: { maxRecordBytes: maxBodyBytes, idleMs, maxMs } }
   const { schemas, clock } = context
   const writing = { access, writer: schemas && new SchemaWriter(schemas, clock) }
-  const whole = new V3Records(options, writing, turns)
+  const records = new V3Records(options, writing, turns)
   // A compressed body that is announced as small may become a large one.
-  const ofRecords = new ProduceRoute(whole, context, Math.max(WHOLE_BODY_BYTES, maxBodyBytes), pool)
+  const ofRecords = new ProduceRoute(records, context, Math.max(WHOLE_BODY_BYTES, maxBodyBytes), pool)
   const ofV2 = new ProduceRoute(new V2Produce(settings, produce, writing), context, maxBodyBytes, pool)
   const ofBatches = new ProduceRoute(new V3Batch(maxRecordsPerBatch, produce, writing), context, maxBodyBytes, pool)
   const routes = new Map<string, Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'guarded'>>([
@@ -148,7 +148,8 @@ function producingOf(context: ApiContext<ConfluentSettings>, maxBodyBytes: numbe
     ['produceRecords', ofRecords],
     ['produceBatch', ofBatches]
   ] satisfies [ProduceId, object][])
-  return { routes, records: new RecordsEndpoint(whole, options, writing, turns, ofRecords) }
+  const receive: Receive = (exchange, params) => records.receive(exchange, params, ofRecords)
+  return { routes, records, receive }
 }
 
 type AdminId = keyof typeof v3AdminRoutes

@@ -14,7 +14,7 @@ import {
 } from '../../schemas/schemas.js'
 import { UNAUTHORIZED } from './failures.js'
 import { BodyError, type NamedSchema } from './record-bytes.js'
-import { type Collected, type Item, refusalOfItem } from './v3/record-collector.js'
+import { type Collected, type Item, refusalOfItem } from './v3/record-reader.js'
 
 /** The topic of the records of a request, and what its client may do. */
 export type SchemaClient = Pick<WantedSchema, 'topic' | 'mayRegister'>
@@ -101,7 +101,7 @@ export class SchemaWriter {
       key: key && resolve('key', key.named),
       value: value && resolve('value', value.named)
     }))
-    const encoded: { readonly items: Item[]; readonly records: ProduceRecord[] } = { items: [], records: [] }
+    const encoded: Collected = { items: [], records: [], bytes }
     let next = 0
     const schemas = await Promise.all(resolved.map(async ({ key, value }) => ({ key: await key, value: await value })))
     await inPortions(
@@ -124,7 +124,7 @@ export class SchemaWriter {
       },
       1
     )
-    return { ...encoded, bytes, isUnencoded: false }
+    return encoded
   }
 
   /** Finds each schema of a request once. A problem is a result: it belongs to each record that names the schema. */

@@ -186,20 +186,22 @@ export class ProduceRoute<Head extends ProduceHead> {
     return withKeys(this.#parts.idempotency, receive, { ...own, ...options })
   }
 
-  receive(exchange: Exchange, params: Params): void {
-    let head: Head
+  /** Asks for permission, and reads the head. @returns `undefined`: the request is refused */
+  begin(exchange: Exchange, params: Params): Head | undefined {
     try {
       const topic = this.#api.topicOf?.(params)
       const refusal = topic === undefined ? undefined : this.#callerOf(exchange).refusalOf('produce', { topic })
-      if (refusal !== undefined) {
-        this.refuse(exchange, refusal)
-        return
-      }
-      head = this.#api.readHead(exchange, params)
+      if (refusal === undefined) return this.#api.readHead(exchange, params)
+      this.refuse(exchange, refusal)
     } catch (error) {
       this.refuse(exchange, error)
-      return
     }
+    return undefined
+  }
+
+  receive(exchange: Exchange, params: Params): void {
+    const head = this.begin(exchange, params)
+    if (head === undefined) return
     const decodes = this.#api.keepsCompressed !== true || this.#parts.decodesBodies === true
     const end: DecodedEnd = (body, seenBytes, isRead) => {
       if (body instanceof Buffer) this.#read(exchange, head, body)
@@ -289,18 +291,23 @@ export class ProduceRoute<Head extends ProduceHead> {
       )
   }
 
-  #produce(exchange: Exchange, head: Head, records: readonly ProduceRecord[]): void {
+  /** Hands records on, whose bytes are valid during the call. */
+  handOn({ request }: Exchange, head: Head, records: readonly ProduceRecord[]): PendingProduce {
     const { refusals, isSync, gateway = this.#parts.gateway } = head
+    const origin = originOf(request)
+    if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
+    const own = this.#api.produce?.(records, head, origin)
+    return own ?? gateway.produce(records, this.#api.options[isSync ? 'sync' : 'async'], origin)
+  }
+
+  #produce(exchange: Exchange, head: Head, records: readonly ProduceRecord[]): void {
+    const { refusals, isSync } = head
     if (records.length === 0) {
       this.#answer(exchange, head, inRequestOrder(refusals, []))
       return
     }
     try {
-      const origin = originOf(exchange.request)
-      if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
-      const pending =
-        this.#api.produce?.(records, head, origin) ??
-        gateway.produce(records, this.#api.options[isSync ? 'sync' : 'async'], origin)
+      const pending = this.handOn(exchange, head, records)
       this.#api.produced?.(records, pending, head)
       // From here on nothing refers to the records: the bytes of bodies that wait would burden the garbage collector.
       if (isSync) this.#whenDelivered(exchange, head, pending)

@@ -4,7 +4,7 @@ import { readSentRecord } from '../../../src/apis/confluent/v3/record-json.js'
 /** What a record means, or why it is refused, without the position in its text. */
 function meaningOf(text: string, hasRegistry = false): unknown {
   try {
-    const { record, ...sizes } = readSentRecord(Buffer.from(text), 't', hasRegistry)
+    const { record, ...sizes } = readSentRecord(Buffer.from(text), { topic: 't', hasRegistry })
     return { ...record, key: textOf(record.key), value: textOf(record.value), ...Object.entries(sizes) }
   } catch (error) {
     return (error as Error).message.replace(/ at line \d+ column \d+$/, '')
@@ -97,14 +97,19 @@ describe('confluent: a record of version 3', () => {
     )
     const both = [...data, ...all].flatMap(one => [`{"value":${one}}`, `{"key":${one},"value":${one}}`])
     for (const record of both) assert.deepEqual(meaningOf(record, true), meaningOf(unusual(record), true), record)
-    const [sent] = [readSentRecord(Buffer.from('{"value":{"schema_id":7,"data":{"a" : 1}}}'), 't', true)]
+    const [sent] = [
+      readSentRecord(Buffer.from('{"value":{"schema_id":7,"data":{"a" : 1}}}'), { topic: 't', hasRegistry: true })
+    ]
     assert.equal(sent.unencoded?.value?.json.toString(), '{"a" : 1}')
     assert.deepEqual(sent.unencoded?.value?.named, { id: 7, format: undefined })
   })
 
   it('has the sizes of the bytes that are written', () => {
     const value = '{"type":"JSON","data":{"a" : "Zürich"}}'
-    const sent = readSentRecord(Buffer.from(`{"key":{"type":"BINARY","data":"AAH/"},"value":${value}}`), 't')
+    const sent = readSentRecord(Buffer.from(`{"key":{"type":"BINARY","data":"AAH/"},"value":${value}}`), {
+      topic: 't',
+      hasRegistry: false
+    })
     assert.deepEqual(
       [sent.key, sent.value],
       [
@@ -125,15 +130,22 @@ describe('confluent: a record of version 3', () => {
       ['1700000000.123999', 1_700_000_000_123]
     ] as const
     for (const [seconds, ms] of times) {
-      assert.equal(readSentRecord(Buffer.from(`{"timestamp":${seconds}}`), 't').record.timestampMs, ms, seconds)
+      assert.equal(
+        readSentRecord(Buffer.from(`{"timestamp":${seconds}}`), { topic: 't', hasRegistry: false }).record.timestampMs,
+        ms,
+        seconds
+      )
     }
     for (const wrong of ['true', '[1]', '{}', '1e400']) {
-      assert.throws(() => readSentRecord(Buffer.from(`{"timestamp":${wrong}}`), 't'), /neither ISO-8601 nor seconds/)
+      assert.throws(
+        () => readSentRecord(Buffer.from(`{"timestamp":${wrong}}`), { topic: 't', hasRegistry: false }),
+        /neither ISO-8601 nor seconds/
+      )
     }
   })
 
   it('is refused where its bytes are not UTF-8', () => {
     const bytes = Buffer.from('{"value":{"type":"STRING","data":"\xff"}}', 'latin1')
-    assert.throws(() => readSentRecord(bytes, 't'), /not valid UTF-8/)
+    assert.throws(() => readSentRecord(bytes, { topic: 't', hasRegistry: false }), /not valid UTF-8/)
   })
 })

@@ -3,7 +3,7 @@ import { PassThrough, Writable } from 'node:stream'
 import { expect } from 'chai'
 import { type RefusedRecord, refusedRecord } from '../../../src/apis/confluent/failures.js'
 import { RecordAnswers } from '../../../src/apis/confluent/v3/record-answers.js'
-import type { Collected } from '../../../src/apis/confluent/v3/record-collector.js'
+import type { Collected } from '../../../src/apis/confluent/v3/record-reader.js'
 import { RecordStream } from '../../../src/apis/confluent/v3/record-stream.js'
 import { costOf, StreamTurns, type TurnLimits } from '../../../src/apis/confluent/v3/stream-turns.js'
 import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
@@ -71,8 +71,7 @@ function encodedOf({ items, records, bytes }: Collected): Collected {
     records: records
       .filter((_, at) => fits[at])
       .map(record => ({ ...record, value: record.value ?? Buffer.from('encoded') })),
-    bytes,
-    isUnencoded: false
+    bytes
   }
 }
 
@@ -128,10 +127,8 @@ describe('confluent: a stream of records', () => {
     }
     stream = new RecordStream(
       { request, response: response as object as ServerResponse, payload: payload as BodySource, requestId: 'r' },
+      { topic: 't', charset: 'utf8', answers: new RecordAnswers('c', 't'), mayRegister: () => false },
       {
-        topic: 't',
-        charset: 'utf8',
-        answers: new RecordAnswers('c', 't'),
         caller,
         limits: { maxRecordBytes: 1_000, idleMs: IDLE_MS, maxMs: MAX_MS },
         log: silentLogger,
@@ -141,7 +138,6 @@ describe('confluent: a stream of records', () => {
             void counted.push(...known.map(one => (one as Partial<RefusedRecord>).answerCode ?? 'sent'))
         },
         writer: { encodeEach: collected => new Promise(resolve => encoding.push(() => resolve(encodedOf(collected)))) },
-        mayRegister: () => false,
         turns: streamTurns,
         pool: new BufferPool(1024 * 1024),
         produce: records => gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 1 })

@@ -9,8 +9,8 @@ import type { RefusedRecord } from '../failures.js'
 import { JSON_TYPE } from '../media-types.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
 import { problemOfFailure } from './record-answers.js'
-import { type Item, refusalOfItem } from './record-collector.js'
 import { type ReadOptions, readRecordMembers, type SentRecord } from './record-json.js'
+import { type Item, refusalOfItem } from './record-reader.js'
 import { type V3Head, type V3Parts, V3Produce } from './records-endpoint.js'
 
 const QUOTE = 0x22
@@ -40,8 +40,7 @@ export class V3Batch extends V3Produce {
     head.ids = entries.map(({ id }) => id)
     const items = entries.map(({ item }): Item => ('record' in item ? item : { refused: item }))
     const records = entries.flatMap(({ item }) => ('record' in item ? [item.record] : []))
-    const isUnencoded = items.some(({ unencoded }) => unencoded !== undefined)
-    return this.encoded(head, { items, records, bytes: body.length, isUnencoded })
+    return this.encoded(head, { items, records, bytes: body.length })
   }
 
   answer(outcomes: Outcomes, { ids, items, answers }: V3Head): ProduceAnswer {

@@ -63,8 +63,10 @@ export const problemOfFailure = (failure: RecordFailure) => ({
 export const refusalOfBody = ({ problem: { status, code, message, reason } }: BodyError): RefusedRecord =>
   refusedRecord(status === 422 ? 422 : code, message, reason)
 
-/** The refusal of the record at which a body ends too early; `cut`: its end has not come. */
-export const refusalOfEnd = (end: SplitEnd | 'cut', maxRecordBytes: number): RefusedRecord =>
-  end === 'tooLarge'
+/** The refusal of the record at which a body ends too early; `cut`: its end has not come, `notJson`: the last one has an answer. */
+export function refusalOfEnd(end: SplitEnd | 'cut' | 'notJson', maxRecordBytes: number): RefusedRecord | undefined {
+  if (end === 'notJson') return undefined
+  return end === 'tooLarge'
     ? refusedRecord(413, `a record is larger than ${maxRecordBytes} bytes (apis.confluent.maxBodyBytes)`)
     : refusedRecord(400, end === 'cut' ? 'the body ends inside a record' : 'what follows is not a JSON object')
+}

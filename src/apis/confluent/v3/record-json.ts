@@ -66,12 +66,11 @@ const SCHEMA_MEMBERS = new Map<string, (reader: JsonReader, bytes: Buffer) => Na
  *
  *   {"partition_id":1,"key":{"type":"STRING","data":"k"},"value":{"type":"JSON","data":{"n":1}}}
  *
- * @param hasRegistry whether records may have schemas
  * @throws DeserializeError, BodyError
  */
-export function readSentRecord(bytes: Buffer, topic: string, hasRegistry = false): SentRecord {
+export function readSentRecord(bytes: Buffer, options: ReadOptions): SentRecord {
   if (!isUtf8(bytes)) throw new BodyError(400, 'the record is not valid UTF-8')
-  return scanRecord(new UsualBytes(bytes), topic, hasRegistry) ?? readAnyRecord(bytes, topic, hasRegistry)
+  return scanRecord(new UsualBytes(bytes), options) ?? readAnyRecord(bytes, options)
 }
 
 const QUOTE = 0x22
@@ -96,7 +95,7 @@ const FORMATS = (['AVRO', 'JSONSCHEMA', 'PROTOBUF'] as const).map(format => ({ f
  * Reads a record of the usual shape: only `key`, `value` and `partition_id`, each at most once, and a type before its
  * data. Everything else, right or wrong, is left to {@link readAnyRecord}.
  */
-function scanRecord(bytes: UsualBytes, topic: string, hasRegistry: boolean): SentRecord | undefined {
+function scanRecord(bytes: UsualBytes, { topic, hasRegistry }: ReadOptions): SentRecord | undefined {
   const { json } = bytes
   let key: Data | undefined
   let value: Data | undefined
@@ -167,9 +166,9 @@ function scanSchemaData(bytes: UsualBytes, format: SchemaFormat | undefined): Da
   return json.take(CLOSE_OBJECT) ? unencodedData(format, named, data ?? null) : undefined
 }
 
-function readAnyRecord(bytes: Buffer, topic: string, hasRegistry: boolean): SentRecord {
+function readAnyRecord(bytes: Buffer, options: ReadOptions): SentRecord {
   const reader = new JsonReader(bytes)
-  const sent = readRecordMembers(reader, bytes, { topic, hasRegistry }, name => {
+  const sent = readRecordMembers(reader, bytes, options, name => {
     throw new BodyError(400, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
   })
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')

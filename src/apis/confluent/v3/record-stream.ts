@@ -10,9 +10,8 @@ import { refusalCodeOf } from '../answers.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { type Charset, JSON_TYPE } from '../media-types.js'
 import type { SchemaWriter } from '../schema-writer.js'
-import { ObjectSplitter } from './object-splitter.js'
 import { type RecordAnswers, refusalOfEnd } from './record-answers.js'
-import { answersTo, type Collected, type Item, outcomesOf, RecordCollector } from './record-collector.js'
+import { answersTo, type Collected, type Item, isUnencoded, outcomesOf, RecordReader } from './record-reader.js'
 import { costOf, type StreamTurns, type TurnTaker } from './stream-turns.js'
 
 /** Answers that are ready leave in pieces of about this length, and no faster than the client reads. */
@@ -27,10 +26,15 @@ export interface StreamLimits {
   readonly maxMs: number
 }
 
-export interface RecordStreamParts {
+/** What is known of a stream before its first record. */
+export interface StreamHead {
   readonly topic: string
   readonly charset: Charset
   readonly answers: RecordAnswers
+  readonly mayRegister: (subject: string) => boolean
+}
+
+export interface RecordStreamParts {
   readonly caller: Caller
   readonly limits: StreamLimits
   readonly log: Logger
@@ -44,7 +48,6 @@ export interface RecordStreamParts {
   readonly refused: Pick<RefusedByApi, 'addFailed'>
   /** Absent: there is no schema registry. */
   readonly writer?: Pick<SchemaWriter, 'encodeEach'> | undefined
-  readonly mayRegister: (subject: string) => boolean
 }
 
 /** Records that were read together, and are answered together. */
@@ -69,9 +72,9 @@ const SMALL_BYTES = 8 * 1024
  */
 export class RecordStream implements TurnTaker {
   readonly #exchange: Exchange
+  readonly #head: StreamHead
   readonly #parts: RecordStreamParts
-  readonly #collector: RecordCollector
-  readonly #splitter: ObjectSplitter
+  readonly #reader: RecordReader
   readonly #startedAt: number
   readonly #groups: Group[] = []
   /** The piece of the body that waits for the next turn, and the position up to which it was read. */
@@ -81,9 +84,6 @@ export class RecordStream implements TurnTaker {
   #memory: Buffer | undefined
   /** The whole body has come; a piece of it may wait. */
   #hasEnded = false
-  /** Cost of what was read in the present turn, and the cost with which the turn ends. */
-  #costOfTurn = 0
-  #maxCostOfTurn = 0
   /** Of records without an answer. Those that cannot be used wait for the answers of those before them. */
   #costInFlight = 0
   #idle: NodeJS.Timeout | undefined
@@ -94,19 +94,21 @@ export class RecordStream implements TurnTaker {
   /** Records wait for their schemas. Those after them are not read, because they would overtake them. */
   #isEncoding = false
 
-  constructor(exchange: Exchange, parts: RecordStreamParts) {
-    const { topic, limits, clock } = parts
+  constructor(exchange: Exchange, head: StreamHead, parts: RecordStreamParts) {
+    const { topic } = head
+    const { maxRecordBytes } = parts.limits
     this.#exchange = exchange
+    this.#head = head
     this.#parts = parts
-    this.#collector = new RecordCollector(topic, parts.writer !== undefined)
-    this.#splitter = new ObjectSplitter(limits.maxRecordBytes, bytes => this.#record(bytes))
-    this.#startedAt = clock()
+    const accepts = (): boolean => this.#accepts()
+    this.#reader = new RecordReader({ topic, hasRegistry: parts.writer !== undefined, maxRecordBytes, accepts })
+    this.#startedAt = parts.clock()
   }
 
   /** @param onOver called once at the end, whatever the outcome */
   start(onOver: () => void): void {
     const { request, response, payload } = this.#exchange
-    const { topic, caller, limits } = this.#parts
+    const { caller, limits } = this.#parts
     // The head leaves at once: some clients send nothing before it. Others wait for `100 Continue`, which is said when the
     // body is first read: in the tick after this one.
     if (request.headers.expect === undefined) this.#writeHead()
@@ -117,7 +119,7 @@ export class RecordStream implements TurnTaker {
       onOver()
     })
     this.#idle = setTimeout(() => this.#silent(), limits.idleMs)
-    caller.watch('produce', { topic }, error => this.#refused(error))
+    caller.watch('produce', { topic: this.#head.topic }, error => this.#refused(error))
     payload.openEnd?.()
     payload.on('data', (chunk: Buffer) => this.#guarded(() => this.#came(chunk)))
     payload.on('end', () => {
@@ -139,13 +141,13 @@ export class RecordStream implements TurnTaker {
 
   /** The process stops: what has been read is answered, and the stream ends. */
   leave(): void {
-    this.#endEarly(this.#splitter.keptBytes > 0 ? refusedRecord(503, 'the gateway is shutting down') : undefined)
+    this.#endEarly(this.#reader.keptBytes > 0 ? refusedRecord(503, 'the gateway is shutting down') : undefined)
   }
 
   #came(chunk: Buffer): void {
     if (this.#state !== 'open') return
     this.#idle!.refresh()
-    const piece = this.#parts.charset === 'latin1' ? Buffer.from(chunk.toString('latin1')) : chunk
+    const piece = this.#head.charset === 'latin1' ? Buffer.from(chunk.toString('latin1')) : chunk
     if (this.#piece !== undefined) {
       this.#keep(piece)
       return
@@ -190,46 +192,39 @@ export class RecordStream implements TurnTaker {
   }
 
   readOn(maxCost: number): number {
-    this.#costOfTurn = 0
-    this.#maxCostOfTurn = Math.min(maxCost, this.#parts.turns.shareOf(this) - this.#costInFlight)
+    let cost = 0
     this.#guarded(() => {
-      if (this.#mayRead && this.#piece !== undefined) this.#readPiece(this.#piece)
+      if (this.#mayRead && this.#piece !== undefined) cost = this.#readPiece(this.#piece, maxCost)
       else this.#setReading()
     })
     if (this.#piece === undefined) this.#giveMemory()
-    return this.#costOfTurn
+    return cost
   }
 
-  #readPiece(piece: Buffer): void {
-    const { limits } = this.#parts
+  /** @returns the cost of what was read */
+  #readPiece(piece: Buffer, maxCost: number): number {
+    const { limits, turns } = this.#parts
     const { payload } = this.#exchange
-    const from = this.#pieceAt
-    const end = this.#splitter.push(piece, from)
-    this.#pieceAt = this.#splitter.readBytes
-    this.#costOfTurn = Math.max(this.#costOfTurn, this.#pieceAt - from)
+    const share = turns.shareOf(this) - this.#costInFlight
+    const { cost, end } = this.#reader.read(piece, this.#pieceAt, Math.min(maxCost, share))
+    this.#pieceAt = this.#reader.readBytes
     if (this.#pieceAt === piece.length) this.#piece = undefined
-    this.#handOn(this.#collector.take())
-    const refusal = payload.holdOnly?.(this.#splitter.heldBytes + (this.#piece?.length ?? 0) + payload.readableLength)
+    this.#handOn(this.#reader.take())
+    const refusal = payload.holdOnly?.(this.#reader.heldBytes + (this.#piece?.length ?? 0) + payload.readableLength)
     if (end !== undefined) this.#endEarly(refusalOfEnd(end, limits.maxRecordBytes))
     else if (refusal !== undefined) this.#refused(refusal)
     // Bytes come, but no record ends.
     else if (this.#ageMs >= limits.maxMs + limits.idleMs) this.#endEarly(tooOld(limits.maxMs))
     else if (this.#hasEnded && this.#piece === undefined) this.#ended()
     else this.#setReading()
+    return cost
   }
 
   /** One record has come as a whole. */
-  #record(bytes: Buffer): void {
-    if (this.#state !== 'open') return
+  #accepts(): boolean {
     const { maxMs } = this.#parts.limits
-    if (this.#ageMs >= maxMs) {
-      this.#endEarly(tooOld(maxMs))
-      return
-    }
-    this.#collector.add(bytes)
-    this.#costOfTurn += costOf(bytes.length, 1)
-    if (this.#collector.isBroken) this.#endEarly()
-    if (this.#costOfTurn >= this.#maxCostOfTurn) this.#splitter.stop()
+    if (this.#ageMs >= maxMs) this.#endEarly(tooOld(maxMs))
+    return this.#state === 'open'
   }
 
   get #ageMs(): number {
@@ -237,7 +232,7 @@ export class RecordStream implements TurnTaker {
   }
 
   #handOn(collected: Collected): void {
-    const { items, records, bytes, isUnencoded } = collected
+    const { items, records, bytes } = collected
     if (items.length === 0) return
     const { caller, writer } = this.#parts
     const cost = costOf(bytes, items.length)
@@ -249,7 +244,8 @@ export class RecordStream implements TurnTaker {
         cost
       )
       if (!(refusal instanceof QuotaExceededError)) this.#endEarly()
-    } else if (isUnencoded && writer !== undefined) this.#encode(this.#add(items, cost, 'waits'), writer, collected)
+    } else if (writer !== undefined && isUnencoded(collected))
+      this.#encode(this.#add(items, cost, 'waits'), writer, collected)
     else if (records.length === 0) this.#add(items, cost)
     else this.#produce(this.#add(items, cost, 'waits'), records)
   }
@@ -257,7 +253,7 @@ export class RecordStream implements TurnTaker {
   #encode(group: Group, writer: Pick<SchemaWriter, 'encodeEach'>, collected: Collected): void {
     this.#isEncoding = true
     writer
-      .encodeEach(collected, this.#parts)
+      .encodeEach(collected, this.#head)
       .then(({ items, records }) => {
         this.#isEncoding = false
         group.items = items
@@ -302,7 +298,7 @@ export class RecordStream implements TurnTaker {
     while (this.#groups[0]?.outcomes !== undefined && !this.#isStalled) {
       const { items, cost, outcomes } = this.#groups.shift()!
       this.#costInFlight -= cost
-      text += answersTo(items, outcomes!, this.#parts.answers)
+      text += answersTo(items, outcomes!, this.#head.answers)
       if (text.length < WRITE_CHARS && this.#groups[0]?.outcomes !== undefined) continue
       this.#writeHead()
       this.#isStalled = !response.write(text)
@@ -349,7 +345,7 @@ export class RecordStream implements TurnTaker {
   #ended(): void {
     if (this.#state !== 'open') return
     this.#state = 'ending'
-    if (this.#splitter.keptBytes > 0) this.#add([{ refused: refusalOfEnd('cut', this.#parts.limits.maxRecordBytes) }])
+    if (this.#reader.keptBytes > 0) this.#add([{ refused: refusalOfEnd('cut', this.#parts.limits.maxRecordBytes) }])
     else this.#answer()
   }
 
@@ -359,7 +355,7 @@ export class RecordStream implements TurnTaker {
     this.#state = 'ending'
     this.#piece = undefined
     // Records before the problem have been collected and not handed on where the limit was found between two.
-    this.#handOn(this.#collector.take())
+    this.#handOn(this.#reader.take())
     this.#setReading()
     if (refused !== undefined) this.#add([{ refused }])
     else this.#answer()
@@ -372,7 +368,7 @@ export class RecordStream implements TurnTaker {
   #silent(): void {
     const { idleMs } = this.#parts.limits
     if (this.#isPaused || this.#groups.length > 0) this.#idle!.refresh()
-    else if (this.#splitter.keptBytes === 0) this.#endEarly()
+    else if (this.#reader.keptBytes === 0) this.#endEarly()
     else this.#endEarly(refusedRecord(408, `the rest of a record has not come within ${idleMs} ms`))
   }
 

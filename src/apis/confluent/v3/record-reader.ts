@@ -1,0 +1,141 @@
+import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
+import { skipValue } from '../../../core/json/json-values.js'
+import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
+import { type RefusedRecord, refusedRecord } from '../failures.js'
+import { BodyError } from '../record-bytes.js'
+import { ObjectSplitter, type SplitEnd } from './object-splitter.js'
+import { type RecordAnswers, type Repeated, refusalOfBody } from './record-answers.js'
+import { type ReadOptions, readSentRecord, type Unencoded } from './record-json.js'
+import { costOf } from './stream-turns.js'
+
+/** A record of a request as it was read. */
+export interface Item extends Repeated {
+  /** Why it cannot be used. */
+  readonly refused?: RefusedRecord | undefined
+  /** What its bytes will be made of. */
+  readonly unencoded?: Unencoded | undefined
+}
+
+/** Records that were read together, in the order of the request. */
+export interface Collected {
+  readonly items: Item[]
+  /** The records that are not refused. Their keys and values may be views of the body. */
+  readonly records: ProduceRecord[]
+  /** Bytes of all items as they were sent, however many pieces they came in. */
+  bytes: number
+}
+
+export interface ReaderOptions extends ReadOptions {
+  readonly maxRecordBytes: number
+  /** Called before each record; false: it is not read, and nothing behind it. Absent: all are read. */
+  readonly accepts?: () => boolean
+}
+
+/** Whether some of the records do not have their bytes yet. */
+export const isUnencoded = ({ items }: Collected): boolean => items.some(({ unencoded }) => unencoded !== undefined)
+
+const nothing = (): Collected => ({ items: [], records: [], bytes: 0 })
+
+/** Reads the records of a body, one by one. A record that cannot be used is refused, and the next one is read all the same. */
+export class RecordReader {
+  readonly #options: ReaderOptions
+  readonly #splitter: ObjectSplitter
+  #collected = nothing()
+  #isBroken = false
+  #cost = 0
+  #maxCost = 0
+
+  constructor(options: ReaderOptions) {
+    this.#options = options
+    this.#splitter = new ObjectSplitter(options.maxRecordBytes, bytes => this.#record(bytes))
+  }
+
+  /** Bytes of the piece up to which {@link read} has read. */
+  get readBytes(): number {
+    return this.#splitter.readBytes
+  }
+
+  /** Bytes of a record that has not come as a whole, and the memory for it. */
+  get keptBytes(): number {
+    return this.#splitter.keptBytes
+  }
+
+  get heldBytes(): number {
+    return this.#splitter.heldBytes
+  }
+
+  /** Records that {@link take} will return. */
+  get count(): number {
+    return this.#collected.items.length
+  }
+
+  /**
+   * Reads up to the record with which it reaches this cost.
+   *
+   * @param piece is not kept, but for views of its bytes in records
+   * @returns the cost of what was read, and why nothing more can be read; `notJson`: the last record was refused for it
+   */
+  read(piece: Buffer, from: number, maxCost: number): { cost: number; end: SplitEnd | 'notJson' | undefined } {
+    this.#cost = 0
+    this.#maxCost = maxCost
+    const end = this.#splitter.push(piece, from)
+    return { cost: Math.max(this.#cost, this.readBytes - from), end: this.#isBroken ? 'notJson' : end }
+  }
+
+  take(): Collected {
+    const collected = this.#collected
+    this.#collected = nothing()
+    return collected
+  }
+
+  #record(bytes: Buffer): void {
+    if (this.#isBroken || this.#options.accepts?.() === false) {
+      this.#splitter.stop()
+      return
+    }
+    const { items, records } = this.#collected
+    this.#collected.bytes += bytes.length
+    this.#cost += costOf(bytes.length, 1)
+    try {
+      const { record, key, value, unencoded } = readSentRecord(bytes, this.#options)
+      records.push(record)
+      items.push(unencoded === undefined ? { key, value } : { key, value, unencoded })
+    } catch (error) {
+      items.push({ refused: refusalOfItem(error) })
+      // It is not known where the next record begins.
+      this.#isBroken = !isJson(bytes)
+    }
+    if (this.#isBroken || this.#cost >= this.#maxCost) this.#splitter.stop()
+  }
+}
+
+function isJson(bytes: Buffer): boolean {
+  const reader = new JsonReader(bytes)
+  try {
+    skipValue(reader)
+    return reader.peekToken() < 0
+  } catch (error) {
+    if (error instanceof DeserializeError) return false
+    throw error
+  }
+}
+
+/** The refusal of a record that cannot be read; throws other errors again. */
+export function refusalOfItem(error: unknown): RefusedRecord {
+  if (error instanceof BodyError) return refusalOfBody(error)
+  if (error instanceof DeserializeError) return refusedRecord(400, `the record: ${error.message}`)
+  throw error
+}
+
+/** The outcomes of all items. @param outcomes of those that are not refused */
+export function outcomesOf(items: readonly Item[], outcomes: readonly RecordOutcome[]): readonly RecordOutcome[] {
+  let next = 0
+  return items.map(({ refused }) => refused ?? outcomes[next++]!)
+}
+
+/** The answers to the items, in their order, each with a line end. */
+export function answersTo(items: readonly Item[], outcomes: readonly RecordOutcome[], answers: RecordAnswers): string {
+  let text = ''
+  for (let at = 0; at < items.length; at++) text += `${answers.of(outcomes[at]!, items[at]!)}\r\n`
+  return text
+}
