@@ -271,11 +271,22 @@ function subjectOf({ subject, strategy = 'TOPIC_NAME', topic, part }: WantedSche
   return fail('cannotResolve', `${strategy} needs the name of the schema: give the schema, its id, or the subject`)
 }
 
-/** The formats are loaded with their first schema. Node remembers what is loaded. */
+type CreateCodec = (source: SchemaSource, isStrict: boolean) => Codec
+
+/** Formats that are loaded. An import takes ticks of the event loop, even if Node has its module. */
+const loaded = new Map<SchemaFormat, CreateCodec>()
+
+/** The formats are loaded with their first schema. */
 async function createCodec(format: SchemaFormat, source: SchemaSource, isStrict: boolean): Promise<Codec> {
-  if (format === 'AVRO') return (await import('./avro.js')).createAvro(source, isStrict)
-  if (format === 'PROTOBUF') return (await import('./protobuf.js')).createProtobuf(source)
-  return (await import('./json-schema.js')).createJsonSchema(source)
+  const create = loaded.get(format) ?? (await loadFormat(format))
+  loaded.set(format, create)
+  return create(source, isStrict)
+}
+
+async function loadFormat(format: SchemaFormat): Promise<CreateCodec> {
+  if (format === 'AVRO') return (await import('./avro.js')).createAvro
+  if (format === 'PROTOBUF') return (await import('./protobuf.js')).createProtobuf
+  return (await import('./json-schema.js')).createJsonSchema
 }
 
 async function inTime<Value>(work: Promise<Value>): Promise<Value> {
