@@ -150,7 +150,7 @@ describe('JSON Schema', () => {
 
   it('compares the items of a long array in linear time', async () => {
     const schema = await resolve('{"uniqueItems":true}')
-    const items = Array.from({ length: 100_000 }, (_, at) => ({ at }))
+    const items = Array.from({ length: 20_000 }, (_, at) => ({ at }))
     expect(schema.encode(JSON.stringify(items)).length).to.be.below(2 * MIB)
   })
 })

@@ -348,7 +348,7 @@ export function servedStatus(
       warnings: [...facts.warnings()],
       silentWorkers
     }
-    const judged = { version: STATUS_VERSION, at: new Date().toISOString(), gateway, ...whole } as const
+    const judged = { version: STATUS_VERSION, at: new Date(Date.now()).toISOString(), gateway, ...whole } as const
     return { ...judged, trouble: troubleOf(judged) }
   }
   const source = sharedStatus(look, () => performance.now())
