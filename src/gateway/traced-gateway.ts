@@ -9,6 +9,7 @@ import type {
   InstanceGateway,
   PendingProduce
 } from './gateway.js'
+import { over } from './over.js'
 
 /**
  * A gateway whose records and messages have spans. It stands before gateways that pass requests on to other processes, for a
@@ -28,16 +29,6 @@ export function tracedGateway(own: Gateway, tracing: Tracing): Gateway {
     instances: tracedInstances(own.instances, tracing)
   })
 }
-
-/** An object with these members in place of its own. */
-const over = <Own extends object>(own: Own, members: Partial<Own>): Own =>
-  new Proxy(own, {
-    get(target, name) {
-      if (Object.hasOwn(members, name)) return members[name as keyof Own]
-      const value: unknown = Reflect.get(target, name)
-      return typeof value === 'function' ? value.bind(target) : value
-    }
-  })
 
 function endWhenStored(pendingProduce: PendingProduce, end: (refused: number) => void): void {
   const countOf = (refused: PendingProduce['refused']): number => refused?.filter(one => one !== undefined).length ?? 0

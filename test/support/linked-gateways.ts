@@ -1,6 +1,6 @@
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/cluster/calls/peers.js'
 import { decodeBody, encodeBody } from '../../src/cluster/gateways/body.js'
-import { peerGateway } from '../../src/cluster/verbs/peer-gateway.js'
+import { sharedGateway } from '../../src/cluster/verbs/shared-gateway.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
 import { type Castellan, openCastellan } from '../../src/index.js'
 
@@ -20,7 +20,7 @@ export class LinkedGateway implements Peers {
     this.#all = all
     this.id = id
     this.castellan = castellan
-    this.gateway = peerGateway(castellan.gateway, 'default', this)
+    this.gateway = sharedGateway(castellan.gateway, 'default', this)
     all.push(this)
   }
 

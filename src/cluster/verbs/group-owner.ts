@@ -1,21 +1,32 @@
-import { CastellanError } from '../../core/errors.js'
-import type { OffsetAndMetadata } from '../../core/model.js'
+import { LONGEST_HOLD_MS } from '../../consumer/group/topic-consumer.js'
+import type { Requester } from '../../core/actor/actor.js'
+import { CastellanError, OverloadedError } from '../../core/errors.js'
+import { shortened } from '../../core/printable.js'
 import type {
   AcquiredMessage,
-  CommitOutcome,
-  ConsumedMessage,
   ConsumedMessages,
   ConsumeManyResult,
+  ConsumeResult,
   GroupGateway,
-  GroupOffset,
   MessageId,
   MessageLimits,
   NoMessage
 } from '../../gateway/gateway.js'
+import { toError } from '../../gateway/offsets.js'
+import { over } from '../../gateway/over.js'
 import type { Failure } from '../../router/messages/operations.js'
-import { failureOf } from '../../router/requests/failures.js'
-import type { WorkerPeers } from '../workers/worker-peers.js'
+import { failureOf, ownFailure } from '../../router/requests/failures.js'
+import { isAway, type PeerError, type Peers } from '../calls/peers.js'
+import type { AcksElsewhere } from './acks-elsewhere.js'
 
+/** Pause before a request is sent again to an owner that has ended. */
+const RETRY_MS = 200
+/**
+ * A call to the owner waits this much longer than the request, so that the owner can answer that there is no message.
+ */
+const MARGIN_MS = 500
+/** Time limit for calls to the owner whose result no client waits for. */
+const TELL_TIMEOUT_MS = 10_000
 /**
  * For this time, messages that were passed to another worker can still be released. By then the worker has sent its
  * answer, or its client has disconnected.
@@ -28,19 +39,17 @@ const SWEEP_MS = 5_000
  */
 const MAX_KEPT = 10_000
 
-/** The messages of an answer to another worker: at least one. */
-export interface MessagesOfOwner {
-  readonly type: 'messages'
-  readonly messages: readonly AcquiredMessage[]
-  /** Identifies these messages when they are acknowledged together or released. */
-  readonly token: number
-}
+/**
+ * The failure when the owner does not answer. It is not `{ type: 'timedOut' }`, because that result promises that the
+ * group gets records written from now on.
+ */
+const AWAY = ownFailure('timedOut', 'the worker that reads for the group does not answer', true)
 
-/** A worker's request for one message, or with `limits` for several. */
-export interface AskedOfOwner {
+/** A request for one message, or with `limits` for several. */
+interface AskedMessages {
   readonly groupId: string
   readonly topic: string
-  readonly limits: MessageLimits | undefined
+  readonly limits?: MessageLimits | undefined
   readonly timeoutMs: number
   /** The client to whose share of `advanced.consumer.maxGroups` a new group is counted. */
   readonly client?: string | undefined
@@ -48,67 +57,100 @@ export interface AskedOfOwner {
   readonly id: number
 }
 
-export interface AcksOfOwner {
+/** The messages of an answer to another worker: at least one. */
+interface MessagesOfOwner {
+  readonly type: 'messages'
+  readonly messages: readonly AcquiredMessage[]
+  /** Identifies these messages when they are acknowledged together or released. */
+  readonly token: number
+}
+
+/** What became of messages: the client has got them, or it has not. */
+interface EndOfMessages {
   readonly token: number
   readonly groupId: string
-  readonly ids: readonly MessageId[]
+  /** Absent: they are released. */
+  readonly acked?: readonly MessageId[]
 }
 
-export interface TopicOfGroup {
-  readonly groupId: string
-  readonly topic: string
-  readonly timeoutMs: number
+/** The verbs whose arguments and results are plain data. */
+type PlainVerb = 'commit' | 'offsets'
+
+interface AskedVerb {
+  readonly verb: PlainVerb
+  readonly args: readonly unknown[]
 }
 
-/** Offsets to commit, by partition. */
-export interface OffsetsOfOwner extends TopicOfGroup {
-  readonly offsets: readonly (readonly [partition: number, OffsetAndMetadata])[]
+interface OwnersOfGroups<Id> {
+  readonly cluster: string
+  readonly peers: Peers<Id>
+  readonly acks: AcksElsewhere<Id>
+  readonly ownerOf: (groupId: string) => Id
+  readonly longPollMs: number
 }
 
-export interface CommittedByOwner {
-  readonly type: 'committed'
-  readonly outcomes: readonly (readonly [partition: number, CommitOutcome])[]
+/** The operations on consumer groups when each group has one of several workers as its owner. */
+export function ownedGroups<Id>(own: GroupGateway, owners: OwnersOfGroups<Id>): GroupGateway {
+  const { peers, ownerOf, acks } = owners
+  const elsewhere = new GroupsElsewhere(owners)
+  new GroupOwner(own, owners)
+  const isOwn = (groupId: string): boolean => ownerOf(groupId) === peers.id
+  return over(own, {
+    // Only the owner knows where the group begins in partitions without a committed offset.
+    offsets: (...args) => (isOwn(args[0]) ? own.offsets(...args) : elsewhere.carryOut('offsets', own, args)),
+    commit: (...args) => (isOwn(args[0]) ? own.commit(...args) : elsewhere.carryOut('commit', own, args)),
+    consume: (groupId, topic, timeoutMs, requester) => {
+      if (isOwn(groupId)) return own.consume(groupId, topic, timeoutMs, requester)
+      const reply = (result: ConsumeManyResult): void => requester.reply(single(result))
+      return elsewhere.consume({ groupId, topic, client: requester.client }, timeoutMs, { reply })
+    },
+    consumeMany: (groupId, topic, limits, timeoutMs, requester) =>
+      isOwn(groupId)
+        ? own.consumeMany(groupId, topic, limits, timeoutMs, requester)
+        : elsewhere.consume({ groupId, topic, limits, client: requester.client }, timeoutMs, requester),
+    ack: (groupId, message) =>
+      isOwn(groupId) ? own.ack(groupId, message) : acks.at(ownerOf(groupId), groupId, message)
+  })
 }
 
-/** The offsets of a group. */
-export interface OffsetsFromOwner {
-  readonly type: 'offsets'
-  /** `undefined`: there is no such topic. */
-  readonly offsets: readonly GroupOffset[] | undefined
-}
-
-interface Kept extends Pick<ConsumedMessages, 'ack' | 'release'> {
-  readonly for: number
-  /** The `id` in {@link AskedOfOwner}. */
+interface Kept<Id> {
+  readonly for: Id
+  /** The `id` in {@link AskedMessages}. */
   readonly id: number
   readonly at: number
+  readonly given: ConsumedMessages
 }
 
-/** Answers the requests that other workers send to this worker as the owner of a group. */
-export class GroupOwner {
+/** Answers the requests that other workers pass on to this one, which owns their groups. */
+class GroupOwner<Id> {
   readonly #groups: GroupGateway
   /** Functions that cancel the open requests, by worker and id of the request. */
   readonly #cancels = new Map<string, () => void>()
   /** Messages that can be released, by token, oldest first. */
-  readonly #kept = new Map<number, Kept>()
+  readonly #kept = new Map<number, Kept<Id>>()
   #lastToken = 0
   #sweeper: NodeJS.Timeout | undefined
 
-  constructor(groups: GroupGateway, cluster: string, peers: WorkerPeers) {
+  constructor(groups: GroupGateway, { cluster, peers }: OwnersOfGroups<Id>) {
     this.#groups = groups
-    const serve = <Body>(verb: string, handler: (body: Body, from: number) => unknown): void =>
-      peers.serve(`${verb} ${cluster}`, (body, { from }) => handler(body as Body, from))
-    serve('consume', (asked: AskedOfOwner, from) => this.#consume(asked, from))
-    serve('cancel', ({ id }: { id: number }, from) => this.#cancel(id, from))
-    serve('ack', ({ groupId, ...message }: MessageId & { groupId: string }) => groups.ack(groupId, message))
-    serve('commit', (asked: OffsetsOfOwner) => this.#commit(asked).catch(failureIn))
-    serve('offsets', (asked: TopicOfGroup) => this.#offsets(asked).catch(failureIn))
-    serve('ackAll', (asked: AcksOfOwner) => this.#ackAll(asked))
-    serve('release', ({ token }: { token: number }) => this.#take(token)?.release())
-    peers.onGone(number => this.#gone(number))
+    peers.serve(`consume ${cluster}`, (asked, { from }) => this.#consume(asked as AskedMessages, from))
+    peers.serve(`cancel ${cluster}`, (id, { from }) => this.#cancel(id as number, from))
+    peers.serve(`end ${cluster}`, end => this.#end(end as EndOfMessages))
+    peers.serve(`verb ${cluster}`, async asked => {
+      const { verb, args } = asked as AskedVerb
+      const method = groups[verb] as (...args: unknown[]) => Promise<unknown>
+      return method.call(groups, ...args).then(
+        value => ({ type: 'done', value }),
+        (error: unknown) => {
+          if (error instanceof CastellanError) return failureOf(error)
+          throw error
+        }
+      )
+    })
+    peers.onGone(id => this.#gone(id))
   }
 
-  #consume(asked: AskedOfOwner, from: number): Promise<MessagesOfOwner | NoMessage> {
+  #consume(asked: AskedMessages, from: Id): Promise<MessagesOfOwner | NoMessage> {
     const key = `${from}/${asked.id}`
     return new Promise(resolve => {
       let isAnswered = false
@@ -127,54 +169,49 @@ export class GroupOwner {
   }
 
   #ask(
-    { groupId, topic, limits, timeoutMs, client }: AskedOfOwner,
+    { groupId, topic, limits, timeoutMs, client }: AskedMessages,
     reply: (result: ConsumeManyResult) => void
   ): () => void {
     if (limits !== undefined) return this.#groups.consumeMany(groupId, topic, limits, timeoutMs, { reply, client })
     return this.#groups.consume(groupId, topic, timeoutMs, {
       client,
-      reply: result => reply(result.type === 'message' ? together(result.message) : result)
+      reply: result => {
+        if (result.type !== 'message') return reply(result)
+        const { ack, release, ...message } = result.message
+        reply({ type: 'messages', messages: { messages: [message], ack, release } })
+      }
     })
   }
 
-  async #commit({ groupId, topic, offsets, timeoutMs }: OffsetsOfOwner): Promise<CommittedByOwner> {
-    const outcomes = await this.#groups.commit(groupId, topic, new Map(offsets), timeoutMs)
-    return { type: 'committed', outcomes: [...outcomes] }
-  }
-
-  async #offsets({ groupId, topic, timeoutMs }: TopicOfGroup): Promise<OffsetsFromOwner> {
-    return { type: 'offsets', offsets: await this.#groups.offsets(groupId, topic, timeoutMs) }
-  }
-
-  async #ackAll({ token, groupId, ids }: AcksOfOwner): Promise<void> {
-    const kept = this.#take(token)
-    if (kept !== undefined) kept.ack()
-    else await Promise.all(ids.map(id => this.#groups.ack(groupId, id)))
+  async #end({ token, groupId, acked }: EndOfMessages): Promise<void> {
+    const given = this.#take(token)
+    if (acked === undefined) given?.release()
+    else if (given !== undefined) given.ack()
+    else await Promise.all(acked.map(id => this.#groups.ack(groupId, id)))
   }
 
   /**
    * Cancels an open request. If it was already answered, the answer came too late for the client, so its messages are
    * released.
    */
-  #cancel(id: number, from: number): void {
+  #cancel(id: number, from: Id): void {
     const cancel = this.#cancels.get(`${from}/${id}`)
     if (cancel) cancel()
     else for (const [token, kept] of this.#kept) if (kept.for === from && kept.id === id) this.#take(token)?.release()
   }
 
-  #keep(given: ConsumedMessages, from: number, id: number): MessagesOfOwner {
+  #keep(given: ConsumedMessages, from: Id, id: number): MessagesOfOwner {
     const token = ++this.#lastToken
-    const kept = { for: from, id, at: performance.now(), ack: () => given.ack(), release: () => given.release() }
-    this.#kept.set(token, kept)
+    this.#kept.set(token, { for: from, id, at: performance.now(), given })
     if (this.#kept.size > MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value!)
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
-    return { type: 'messages', messages: given.messages.map(toAcquired), token }
+    return { type: 'messages', messages: given.messages, token }
   }
 
-  #take(token: number): Kept | undefined {
+  #take(token: number): ConsumedMessages | undefined {
     const kept = this.#kept.get(token)
     this.#kept.delete(token)
-    return kept
+    return kept?.given
   }
 
   #sweep(): void {
@@ -190,43 +227,128 @@ export class GroupOwner {
   /**
    * Called when a worker has ended. Cancels its requests, and releases the messages that may not have reached a client.
    */
-  #gone(number: number): void {
-    for (const [key, cancel] of [...this.#cancels]) if (key.startsWith(`${number}/`)) cancel()
-    const given = [...this.#kept].filter(([, kept]) => kept.for === number)
+  #gone(gone: Id): void {
+    for (const [key, cancel] of [...this.#cancels]) if (key.startsWith(`${gone}/`)) cancel()
+    const given = [...this.#kept].filter(([, kept]) => kept.for === gone)
     for (const [token] of given.reverse()) this.#take(token)?.release()
   }
 }
 
-/** Turns an error of the gateway into an answer. */
-function failureIn(error: unknown): Failure {
-  if (error instanceof CastellanError) return failureOf(error)
-  throw error
+/** Calls the owners of groups that other workers own. */
+class GroupsElsewhere<Id> {
+  readonly #owners: OwnersOfGroups<Id>
+  #lastId = 0
+
+  constructor(owners: OwnersOfGroups<Id>) {
+    this.#owners = owners
+  }
+
+  consume(
+    asked: Pick<AskedMessages, 'groupId' | 'topic' | 'limits' | 'client'>,
+    timeoutMs = this.#owners.longPollMs,
+    { reply }: Requester<ConsumeManyResult>
+  ): () => void {
+    const { groupId } = asked
+    const endsAt = performance.now() + timeoutMs
+    const id = ++this.#lastId
+    let isOver = false
+    const end = (result: ConsumeManyResult): void => {
+      isOver = true
+      clearTimeout(late)
+      reply(result)
+    }
+    const withdraw = (): void => this.#tell(groupId, 'cancel', id)
+    const late = setTimeout(
+      () => {
+        end(AWAY)
+        withdraw()
+      },
+      timeoutMs + LONGEST_HOLD_MS + MARGIN_MS
+    )
+    const ask = async (): Promise<void> => {
+      const body: AskedMessages = { ...asked, id, timeoutMs: Math.max(1, Math.ceil(endsAt - performance.now())) }
+      try {
+        const answered = this.#call(groupId, 'consume', body, timeoutMs + TELL_TIMEOUT_MS)
+        const result = (await answered) as MessagesOfOwner | NoMessage
+        if (!isOver) end(result.type === 'messages' ? this.#toMessages(groupId, result) : result)
+        else if (result.type === 'messages') this.#release(groupId, result.token)
+      } catch (error) {
+        if (isOver) return
+        if (!isAway(error)) end(ownFailure('overloaded', reasonOf(error, groupId), true))
+        else if (performance.now() + RETRY_MS < endsAt) setTimeout(() => isOver || void ask(), RETRY_MS)
+        else end(AWAY)
+      }
+    }
+    void ask()
+    return () => {
+      if (isOver) return
+      isOver = true
+      clearTimeout(late)
+      withdraw()
+    }
+  }
+
+  /**
+   * Has the owner carry a verb out. When it has ended, no worker reads for the group, so this one does.
+   *
+   * @throws CastellanError as the owner's gateway does
+   */
+  async carryOut<Verb extends PlainVerb>(
+    verb: Verb,
+    own: GroupGateway,
+    args: Parameters<GroupGateway[Verb]>
+  ): Promise<Awaited<ReturnType<GroupGateway[Verb]>>> {
+    const [groupId] = args
+    const timeoutMs = args.at(-1) as number
+    try {
+      const asked: AskedVerb = { verb, args }
+      const result = (await this.#call(groupId, 'verb', asked, timeoutMs + RETRY_MS)) as
+        | { readonly type: 'done'; readonly value: Awaited<ReturnType<GroupGateway[Verb]>> }
+        | Failure
+      if (result.type === 'done') return result.value
+      throw toError(result, `the offsets of group ${groupId}`, timeoutMs)
+    } catch (error) {
+      if (error instanceof CastellanError) throw error
+      if (!isAway(error)) throw new OverloadedError(reasonOf(error, groupId))
+      const method = own[verb] as (...args: unknown[]) => ReturnType<GroupGateway[Verb]>
+      return await method.call(own, ...args)
+    }
+  }
+
+  #toMessages(groupId: string, { messages, token }: MessagesOfOwner): ConsumeManyResult {
+    const acked = messages.map(({ topic, partition, offset }) => ({ topic, partition, offset }))
+    const ack = (): void => this.#tell(groupId, 'end', { token, groupId, acked } satisfies EndOfMessages)
+    return { type: 'messages', messages: { messages, ack, release: () => this.#release(groupId, token) } }
+  }
+
+  #release(groupId: string, token: number): void {
+    this.#tell(groupId, 'end', { token, groupId } satisfies EndOfMessages)
+  }
+
+  /**
+   * Calls the owner without waiting. A failure is ignored: if the owner has ended, its messages are released anyway.
+   */
+  #tell(groupId: string, verb: string, body: unknown): void {
+    void this.#call(groupId, verb, body, TELL_TIMEOUT_MS).catch(() => undefined)
+  }
+
+  #call(groupId: string, verb: string, body: unknown, timeoutMs: number): Promise<unknown> {
+    const { peers, cluster, ownerOf } = this.#owners
+    return peers.call(ownerOf(groupId), `${verb} ${cluster}`, body, { timeoutMs })
+  }
 }
 
-const together = (message: ConsumedMessage): ConsumeManyResult => ({
-  type: 'messages',
-  messages: { messages: [message], ack: () => message.ack(), release: () => message.release() }
-})
+/** The text for the client: the error of the owner, or a sentence that the owner does not answer. */
+function reasonOf(error: unknown, groupId: string): string {
+  const { cause, message } = error as PeerError
+  return cause === undefined
+    ? `the worker that reads on behalf of group ${shortened(groupId)} does not answer`
+    : message
+}
 
-/** Copies a message without its functions, because only this process can call them. */
-const toAcquired = ({
-  topic,
-  partition,
-  groupId,
-  retries,
-  offset,
-  timestampMs,
-  key,
-  value,
-  headers
-}: AcquiredMessage): AcquiredMessage => ({
-  topic,
-  partition,
-  groupId,
-  retries,
-  offset,
-  timestampMs,
-  key,
-  value,
-  headers
-})
+/** Turns a result for several messages into a result for one message: the first. */
+function single(result: ConsumeManyResult): ConsumeResult {
+  if (result.type !== 'messages') return result
+  const { messages, ack, release } = result.messages
+  return { type: 'message', message: { ...messages[0]!, ack, release } }
+}

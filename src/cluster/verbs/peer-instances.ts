@@ -7,7 +7,6 @@ import type {
   InstanceReadLimits,
   InstanceRecord,
   InstanceResult,
-  InstanceSettings,
   InstanceTopics
 } from '../../gateway/gateway.js'
 import type { Failure } from '../../router/messages/operations.js'
@@ -17,6 +16,8 @@ import { heaviest } from '../calls/rendezvous.js'
 
 /** Time limit of verbs that make requests to Kafka; those have shorter ones. */
 const VERB_TIMEOUT_MS = 60_000
+/** Of a read that does not say how long it waits, so that its instance does. */
+const LONGEST_WAIT_MS = 500_000
 /** Limit of the records of one forwarded read, because they are copied twice on their way. */
 const MAX_READ_BYTES = 4 * 1024 * 1024
 /** How long the former owner of an instance has to give it up: to commit what automatic commits would commit. */
@@ -95,15 +96,15 @@ export const fixedOwner =
  * The owner follows from the names of the instance and from who can be called: when a process is gone, its instances
  * belong to others at once. Before a new owner continues an instance, it asks the former one to give it up.
  */
-export function hashedOwner<Id extends string>(
+export function hashedOwner<Id extends number | string>(
   { owners }: Pick<InstanceGateway, 'owners'>,
   cluster: string,
   peers: Peers<Id>
 ): OwnerOfInstance<Id> {
   const release = `instance release ${cluster}`
   peers.serve(release, instance => owners?.release(instance as InstanceName))
-  owners?.identify(peers.id, async (owner, instance) => {
-    const former = peers.others.find(id => id === owner)
+  owners?.identify(String(peers.id), async (owner, instance) => {
+    const former = peers.others.find(id => String(id) === owner)
     if (former === undefined) return false
     return peers.call(former, release, instance, { timeoutMs: RELEASE_MS }).then(
       isReleased => isReleased === true,
@@ -122,7 +123,11 @@ export function hashedOwner<Id extends string>(
  * The owner of an instance among processes. They are known by their ids: each has one, which it says itself, however many
  * addresses lead to it and whichever of them another one calls.
  */
-export const ownerAmong = <Id extends string>(ids: readonly Id[], cluster: string, { groupId, name }: InstanceName) => {
+export const ownerAmong = <Id extends number | string>(
+  ids: readonly Id[],
+  cluster: string,
+  { groupId, name }: InstanceName
+) => {
   const key = JSON.stringify([cluster, groupId, name])
   return heaviest(ids, id => createHash('sha256').update(`${id} ${key}`).digest('hex'))
 }
@@ -196,24 +201,19 @@ export function peerInstances<Id>(
     if ('topics' in topics || !topics.includes) return undefined
     return [...(await own.topics('all', SHORT_TIMEOUT_MS)).keys()].filter(topics.includes)
   }
-  const longestWait = async (instance: InstanceName, owner: Id): Promise<number> => {
-    const settings = (await call(owner, 'settingsOf', [instance], SHORT_TIMEOUT_MS)) as InstanceResult<InstanceSettings>
-    return settings.type === 'done' ? settings.value.maxWaitMs : 0
-  }
   const readAt = async (
     owner: Id,
     instance: InstanceName,
     limits: InstanceReadLimits
   ): Promise<InstanceResult<InstanceRead>> => {
     const id = ++lastId
-    const { gone } = limits
-    const timeoutMs = limits.timeoutMs ?? (await longestWait(instance, owner))
+    const { gone, timeoutMs = LONGEST_WAIT_MS } = limits
     if (gone?.aborted) return NOTHING_READ
     const settle = (accepted: number): void => void settleAt(owner, { id, accepted })
     const cancel = (): void => settle(0)
     gone?.addEventListener('abort', cancel, { once: true })
     const maxBytes = Math.min(limits.maxBytes ?? MAX_READ_BYTES, MAX_READ_BYTES)
-    const asked: AskedRead = { instance, id, limits: { timeoutMs, maxBytes } }
+    const asked: AskedRead = { instance, id, limits: { timeoutMs: limits.timeoutMs, maxBytes } }
     const result = (await call(
       owner,
       'read',

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { OverloadedError } from '../../core/errors.js'
 import { Shares } from '../../core/shares.js'
 import type {
@@ -13,23 +12,15 @@ import { placeOf } from '../../producer/receipts/receipts.js'
 import type { PeerError, Peers } from '../calls/peers.js'
 
 const MESSAGE = 'receipt'
-/** A client does not wait any more. */
-const LEFT = 'receiptLeft'
 /** Time limit for an answer, in addition to the time that the question may wait. */
 const ANSWER_MS = 3_000
-/**
- * A wait is asked for in parts of this length. The other process keeps a place for the wait until the part is over, if it is
- * not told that the client has left.
- */
+/** A wait is asked for in parts of this length. The other process keeps a place for it until the part is over. */
 const PART_MS = 5_000
 /** Waits for receipts of other processes. They leave calls to these free for other questions. */
 const MAX_WAITS = 256
 
 /** A question as it is sent to another process. */
-interface SentQuestion extends Omit<ReceiptQuestion, 'signal'> {
-  /** Names the wait. */
-  readonly wait?: string
-}
+type SentQuestion = Omit<ReceiptQuestion, 'signal'>
 
 interface Answer {
   readonly reply?: ProcessReply
@@ -51,19 +42,7 @@ export class PeerReceipts<Id> implements ReceiptsElsewhere {
   constructor(desk: ReceiptDesk, peers: Pick<Peers<Id>, 'call' | 'others' | 'serve'>, areAllKnown: boolean) {
     this.#peers = peers
     this.#areAllKnown = areAllKnown
-    const waits = new Map<string, AbortController>()
-    peers.serve(MESSAGE, async (asked): Promise<Answer> => {
-      const { wait, ...question } = asked as SentQuestion
-      if (wait === undefined) return { reply: await desk.readHere(question) }
-      const left = new AbortController()
-      waits.set(wait, left)
-      try {
-        return { reply: await desk.readHere({ ...question, signal: left.signal }) }
-      } finally {
-        waits.delete(wait)
-      }
-    })
-    peers.serve(LEFT, async asked => waits.get((asked as { readonly wait: string }).wait)?.abort())
+    peers.serve(MESSAGE, async (asked): Promise<Answer> => ({ reply: await desk.readHere(asked as SentQuestion) }))
   }
 
   /** The process that has given the receipt answers; the others say at once that it was not them. */
@@ -92,13 +71,8 @@ export class PeerReceipts<Id> implements ReceiptsElsewhere {
       const startedAt = performance.now()
       const partMs = Math.min(PART_MS, endsAt - startedAt)
       if (partMs <= 0) return undefined
-      const wait = randomUUID()
-      const asked = this.#ask({ ...question, isPart: true, waitMs: partMs, wait }, others)
-      const found = await unlessAborted(asked, signal)
-      if (found === undefined) {
-        if (performance.now() < endsAt) this.#leave(others, wait)
-        return undefined
-      }
+      const found = await unlessAborted(this.#ask({ ...question, isPart: true, waitMs: partMs }, others), signal)
+      if (found === undefined) return undefined
       const { reply, by } = found
       if (reply?.type !== 'found' || reply.isSettled) return found
       // A process that stops answers before the time is over.
@@ -106,12 +80,6 @@ export class PeerReceipts<Id> implements ReceiptsElsewhere {
       others = [by!]
     }
     return undefined
-  }
-
-  /** Lets the other processes give back the place of a wait. It is over soon even if they do not hear of it. */
-  #leave(others: readonly Id[], wait: string): void {
-    for (const other of others)
-      void this.#peers.call(other, LEFT, { wait }, { timeoutMs: ANSWER_MS }).catch(() => undefined)
   }
 
   /** @throws OverloadedError */

@@ -3,9 +3,8 @@ import { apis } from '../../apis/apis.js'
 import type { GatewayKeys } from '../../cluster/gateways/gateway-keys.js'
 import type { GatewayPeers } from '../../cluster/gateways/gateway-peers.js'
 import type { PeerTls } from '../../cluster/gateways/peer-listener.js'
-import type { peerGateway } from '../../cluster/verbs/peer-gateway.js'
 import { PeerReceipts } from '../../cluster/verbs/peer-receipts.js'
-import { workerGateway } from '../../cluster/verbs/worker-gateway.js'
+import { sharedGateway } from '../../cluster/verbs/shared-gateway.js'
 import { everywhereOf, gatheredFor } from '../../cluster/workers/gathered-metrics.js'
 import { WorkerKeys } from '../../cluster/workers/worker-keys.js'
 import type { WorkerPeers } from '../../cluster/workers/worker-peers.js'
@@ -213,7 +212,6 @@ class ProcessParts {
   #peers:
     | {
         readonly all: GatewayPeers
-        readonly peerGateway: typeof peerGateway
         readonly GatewayKeys: typeof GatewayKeys
         keys: GatewayKeys | undefined
       }
@@ -502,8 +500,8 @@ class ProcessParts {
     const { peers } = this.#worker ?? {}
     const { longPollMs } = this.#config.consumer
     const gatewayOf = (own: Gateway, name: string): Gateway => {
-      if (peers !== undefined) return workerGateway(own, name, peers, longPollMs)
-      return this.#peers?.peerGateway(own, name, this.#peers.all) ?? own
+      if (peers !== undefined) return sharedGateway(own, name, peers, { count: peers.count, longPollMs })
+      return this.#peers === undefined ? own : sharedGateway(own, name, this.#peers.all)
     }
     const tracing = this.#tracing
     const traced = (gateway: Gateway): Gateway => (tracing === undefined ? gateway : tracedGateway(gateway, tracing))
@@ -515,7 +513,6 @@ class ProcessParts {
     const { peers: settings } = this.#config
     if (settings.addresses.length === 0) return
     const { GatewayPeers } = await import('../../cluster/gateways/gateway-peers.js')
-    const { peerGateway } = await import('../../cluster/verbs/peer-gateway.js')
     const { GatewayKeys } = await import('../../cluster/gateways/gateway-keys.js')
     const { tlsDirectory } = settings
     const tls = tlsDirectory === undefined ? undefined : readTlsFiles('peers.tlsDirectory', tlsFilesIn(tlsDirectory))
@@ -527,7 +524,7 @@ class ProcessParts {
       clock: () => performance.now()
     })
     this.#shutdown.add('closing the listener for other gateways', () => all.close())
-    this.#peers = { all, peerGateway, GatewayKeys, keys: undefined }
+    this.#peers = { all, GatewayKeys, keys: undefined }
   }
 
   #readiness(): Readiness {

@@ -180,9 +180,9 @@ async function openPeers({ gateway }: Castellan, { peers, metrics, log = silentL
   const settings = peersOptions.parse(peers)
   if (settings === undefined) return undefined
   const { GatewayPeers } = await import('../../cluster/gateways/gateway-peers.js')
-  const { peerGateway } = await import('../../cluster/verbs/peer-gateway.js')
+  const { sharedGateway } = await import('../../cluster/verbs/shared-gateway.js')
   const all = new GatewayPeers({ settings, tls: settings.tls, log, metrics, clock: () => performance.now() })
-  const shared = peerGateway(gateway, DEFAULT_CLUSTER, all)
+  const shared = sharedGateway(gateway, DEFAULT_CLUSTER, all)
   await all.open()
   return { gateway: shared, close: () => all.close() }
 }

@@ -119,7 +119,7 @@ describe('receipts of other processes', () => {
     expect(over).to.deep.equal([])
     expect(await refusalOf(owner!.ask(id, { waitMs: 1_000 }))).to.equal('too many receipts are waited for')
     left.abort()
-    await time.pass(100)
+    await time.pass(5_000)
     expect(over).to.have.length(WAITS)
     const again = owner!.ask(id, { waitMs: 1_000 })
     await time.pass(1_000)

@@ -1,7 +1,6 @@
-import type { AckResult, Gateway, GroupGateway, MessageId } from '../../gateway/gateway.js'
+import type { AckResult, GroupGateway, MessageId } from '../../gateway/gateway.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { isAway, type Peers } from '../calls/peers.js'
-import { hashedOwner, peerInstances } from './peer-instances.js'
 
 /** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
 const ACK_TIMEOUT_MS = 2_000
@@ -20,50 +19,13 @@ const NOT_READ: AckResult = {
   reason: 'no gateway of this deployment that answers reads the partition for the group'
 }
 
-/** An acknowledgement as it is sent to another gateway. */
+/** An acknowledgement as it is sent to another process. */
 interface AskedAck extends MessageId {
   readonly groupId: string
 }
 
-/**
- * The gateway of one of several processes that read for the same consumer groups. A message that one of them has given
- * out can be acknowledged at each of them: the process that does not read the partition passes the acknowledgement on to
- * the one that does. In the same way each of them serves the consumer instances of all. All other requests are handled by
- * the process that gets them.
- */
-export function peerGateway<Id extends string>(own: Gateway, cluster: string, peers: Peers<Id>): Gateway {
-  const { groups } = own
-  const acks = new AcksElsewhere(groups, cluster, peers)
-  return {
-    produce: (...asked) => own.produce(...asked),
-    lost: (api, loss, records) => own.lost(api, loss, records),
-    topics: (names, timeoutMs) => own.topics(names, timeoutMs),
-    topicConfigs: (names, timeoutMs) => own.topicConfigs(names, timeoutMs),
-    groups: {
-      offsets: (...asked) => groups.offsets(...asked),
-      commit: (...asked) => groups.commit(...asked),
-      consumers: (...asked) => groups.consumers(...asked),
-      describe: (...asked) => groups.describe(...asked),
-      committed: (...asked) => groups.committed(...asked),
-      consume: (...asked) => groups.consume(...asked),
-      consumeMany: (...asked) => groups.consumeMany(...asked),
-      ack: async (groupId, message) => {
-        const result = await groups.ack(groupId, message)
-        return result.type === 'notRead' ? acks.ack(groupId, message) : result
-      }
-    },
-    instances: peerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers)),
-    admin: own.admin,
-    follow: (...asked) => own.follow(...asked),
-    durableLog: () => own.durableLog(),
-    get isReady() {
-      return own.isReady
-    }
-  }
-}
-
 /** Passes acknowledgements on to the process that reads the partition. */
-class AcksElsewhere<Id> {
+export class AcksElsewhere<Id> {
   readonly #peers: Peers<Id>
   readonly #message: string
   /** The process that acknowledged the last message of a partition, least recently used first. */
@@ -80,34 +42,31 @@ class AcksElsewhere<Id> {
     peers.onGone(id => this.#queues.delete(id))
   }
 
-  async ack(groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
-    const asked = { groupId, topic, partition, offset }
-    const key = JSON.stringify([groupId, topic, partition])
+  /** Asks the process that acknowledged last in the partition, then all others. */
+  async ack(groupId: string, message: MessageId): Promise<AckResult> {
+    const key = JSON.stringify([groupId, message.topic, message.partition])
     const { others } = this.#peers
     const owner = this.#owners.get(key)
     this.#owners.delete(key)
     if (owner !== undefined && others.includes(owner)) {
-      const result = await this.#ask(owner, asked)
+      const result = await this.at(owner, groupId, message)
       if (result.type !== 'notRead') {
         this.#remember(key, owner)
         return result
       }
     }
-    return this.#askAll(
-      others.filter(id => id !== owner),
-      asked,
-      key
-    )
+    const ids = others.filter(id => id !== owner)
+    return this.#askAll(ids, groupId, message, key)
   }
 
   /** Asks several processes. At most one of them reads the partition; the others need not answer then. */
-  #askAll(ids: readonly Id[], asked: AskedAck, key: string): Promise<AckResult> {
+  #askAll(ids: readonly Id[], groupId: string, message: MessageId, key: string): Promise<AckResult> {
     return new Promise(resolve => {
       let failure: AckResult | undefined
       let open = ids.length
       if (open === 0) resolve(NOT_READ)
       for (const id of ids) {
-        void this.#ask(id, asked).then(result => {
+        void this.at(id, groupId, message).then(result => {
           open--
           if (result.type === 'acked' || result.type === 'notOffered') {
             this.#remember(key, id)
@@ -119,13 +78,14 @@ class AcksElsewhere<Id> {
     })
   }
 
-  #ask(id: Id, asked: AskedAck): Promise<AckResult> {
+  /** Asks one process. Never rejects. */
+  at(id: Id, groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
     let queue = this.#queues.get(id)
     if (queue === undefined) {
       queue = new AckQueue(acks => this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS }))
       this.#queues.set(id, queue)
     }
-    return queue.add(asked)
+    return queue.add({ groupId, topic, partition, offset })
   }
 
   #remember(key: string, owner: Id): void {

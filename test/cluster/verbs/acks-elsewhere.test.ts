@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/cluster/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/cluster/gateways/body.js'
-import { peerGateway } from '../../../src/cluster/verbs/peer-gateway.js'
+import { sharedGateway } from '../../../src/cluster/verbs/shared-gateway.js'
 import type { AckResult, Gateway, MessageId } from '../../../src/gateway/gateway.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
@@ -41,7 +41,7 @@ class Member extends FakeGateway implements Peers {
     super()
     this.id = id
     this.#deployment = deployment
-    this.gateway = peerGateway(this, 'default', this)
+    this.gateway = sharedGateway(this, 'default', this)
   }
 
   override async ack(groupId?: string, message?: MessageId): Promise<AckResult> {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ownerOf, workerGateway } from '../../../src/cluster/verbs/worker-gateway.js'
+import { ownerOf, sharedGateway } from '../../../src/cluster/verbs/shared-gateway.js'
 import { Link } from '../../../src/cluster/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../../src/cluster/workers/messages.js'
 import { passingOn, WorkerPeers } from '../../../src/cluster/workers/worker-peers.js'
@@ -120,7 +120,9 @@ function workersOf(count: number) {
     parentEnds.set(number, parentEnd)
     links.push(parentEnd, workerEnd)
     const own = new GroupsByHand()
-    workers.push({ own, gateway: workerGateway(own, 'default', new WorkerPeers(workerEnd, number, count), 3_000) })
+    own.admin = { ...own.admin }
+    const peers = new WorkerPeers(workerEnd, number, count)
+    workers.push({ own, gateway: sharedGateway(own, 'default', peers, { count, longPollMs: 3_000 }) })
   }
   const end = (number: number): void => {
     parentEnds.get(number)!.close('it has ended')
@@ -152,7 +154,7 @@ describe('topics that one of several workers changes', () => {
     for (const [index, { own }] of workers.entries()) {
       const done = async (): Promise<void> => void changed.push(`${index + 1} makes it`)
       const topicChanged = (topic: string, isDeleted: boolean) => changed.push(`${index + 1} ${topic} ${isDeleted}`)
-      own.admin = { ...own.admin, createTopic: done, deleteTopic: done, createPartitions: done, topicChanged }
+      Object.assign(own.admin, { createTopic: done, deleteTopic: done, createPartitions: done, topicChanged })
     }
     const { admin } = workers[1]!.gateway
     await admin.createTopic({ name: 'orders' }, options)
@@ -169,8 +171,8 @@ describe('topics that one of several workers changes', () => {
     const { workers, end } = workersOf(3)
     const changed: string[] = []
     const [asked, other] = workers
-    asked!.own.admin = { ...asked!.own.admin, createTopic: async () => undefined }
-    other!.own.admin = { ...other!.own.admin, topicChanged: topic => changed.push(topic) }
+    Object.assign(asked!.own.admin, { createTopic: async () => undefined })
+    Object.assign(other!.own.admin, { topicChanged: (topic: string) => changed.push(topic) })
     end(3)
     await asked!.gateway.admin.createTopic({ name: 'orders' }, options)
     expect(changed).to.deep.equal(['orders'])
@@ -347,9 +349,8 @@ describe('consumer groups of several workers', () => {
     await turns(3)
     end(2)
     await turns(3)
-    expect(await workers[0]!.gateway.groups.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
-      type: 'notRead'
-    })
+    const result = await workers[0]!.gateway.groups.ack(group, { topic: 't', partition: 1, offset: 2 })
+    expect(result.type).to.equal('notRead')
     expect(results).to.deep.equal([])
     while (results.length === 0 && performance.now() - startedAt < 5_000) await time.pass(100)
     expect(results).to.have.lengthOf(1)

@@ -1,0 +1,110 @@
+import type { AdminGateway, DurableLogStats, Gateway } from '../../gateway/gateway.js'
+import { over } from '../../gateway/over.js'
+import { fnv1a } from '../../producer/memory/partitioners.js'
+import type { Peers } from '../calls/peers.js'
+import { AcksElsewhere } from './acks-elsewhere.js'
+import { ownedGroups } from './group-owner.js'
+import { fixedOwner, hashedOwner, peerInstances } from './peer-instances.js'
+
+const STATS_TIMEOUT_MS = 2_000
+/** The longest wait until the other workers have taken note of a change. */
+const CHANGE_TIMEOUT_MS = 1_000
+
+/** The workers of one gateway. Their number does not change, so each of them finds the same owner. */
+export interface WorkersOfGateway {
+  readonly count: number
+  /** How long a request for a message waits that does not say it. */
+  readonly longPollMs: number
+}
+
+/**
+ * The worker that owns a group or an instance, from 1.
+ *
+ *   ownerOf('default', 'billing', 2)   =>   2
+ */
+export function ownerOf(cluster: string, name: string, workers: number): number {
+  return (fnv1a(Buffer.from(`${cluster}/${name}`)) % workers) + 1
+}
+
+/**
+ * The gateway of one of several processes that read for the same consumer groups. Verbs that another process has to carry
+ * out are passed on to it: those of consumer instances to the owner of the instance, and acknowledgements to the process
+ * that reads the partition. Gateways share the partitions of a group. Of several workers one owns the group: it alone is a
+ * member, and the others pass all requests for the group on to it, because a client cannot choose its worker. All other
+ * requests are handled by the process that gets them.
+ *
+ * @param workers absent: the processes are gateways
+ */
+export function sharedGateway<Id extends number | string>(
+  own: Gateway,
+  cluster: string,
+  peers: Peers<Id>,
+  workers?: WorkersOfGateway
+): Gateway {
+  const { groups } = own
+  const acks = new AcksElsewhere(groups, cluster, peers)
+  if (workers === undefined) {
+    return over(own, {
+      groups: over(groups, {
+        ack: async (groupId, message) => {
+          const result = await groups.ack(groupId, message)
+          return result.type === 'notRead' ? acks.ack(groupId, message) : result
+        }
+      }),
+      instances: peerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers))
+    })
+  }
+  const ownerAmong = (name: string): Id => ownerOf(cluster, name, workers.count) as Id
+  const log = `durableLog ${cluster}`
+  peers.serve(log, () => own.durableLog())
+  return over(own, {
+    groups: ownedGroups(groups, { cluster, peers, acks, ownerOf: ownerAmong, longPollMs: workers.longPollMs }),
+    instances: peerInstances(
+      own,
+      cluster,
+      peers,
+      fixedOwner(({ groupId, name }) => ownerAmong(`${groupId} ${name}`))
+    ),
+    admin: toldToAll(own.admin, cluster, peers),
+    durableLog: async () => {
+      const answers = await peers.callOthers(log, undefined, { timeoutMs: STATS_TIMEOUT_MS })
+      return sumOf([await own.durableLog(), ...(answers as (DurableLogStats | undefined)[])])
+    }
+  })
+}
+
+/** Each worker changes topics by itself. The others take note of it before its client is answered. */
+function toldToAll<Id>(own: AdminGateway, cluster: string, peers: Peers<Id>): AdminGateway {
+  const message = `topicChanged ${cluster}`
+  peers.serve(message, body => own.topicChanged(...(body as Parameters<AdminGateway['topicChanged']>)))
+  const tell = async (topic: string, isDeleted: boolean): Promise<void> => {
+    await peers.callOthers(message, [topic, isDeleted], { timeoutMs: CHANGE_TIMEOUT_MS })
+  }
+  return over(own, {
+    createTopic: async (topic, options) => {
+      await own.createTopic(topic, options)
+      if (!options.validateOnly) await tell(topic.name, false)
+    },
+    deleteTopic: async (topic, timeoutMs) => {
+      await own.deleteTopic(topic, timeoutMs)
+      await tell(topic, true)
+    },
+    createPartitions: async (topic, total, options) => {
+      await own.createPartitions(topic, total, options)
+      if (!options.validateOnly) await tell(topic, false)
+    }
+  })
+}
+
+function sumOf(all: readonly (DurableLogStats | undefined)[]): DurableLogStats | undefined {
+  return all.reduce((sum, one) => {
+    if (sum === undefined || one === undefined) return sum ?? one
+    return {
+      segmentCount: sum.segmentCount + one.segmentCount,
+      enqueued: sum.enqueued + one.enqueued,
+      completed: sum.completed + one.completed,
+      openEntries: sum.openEntries + one.openEntries,
+      deadLetters: sum.deadLetters + one.deadLetters
+    }
+  })
+}
