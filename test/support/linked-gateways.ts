@@ -62,10 +62,10 @@ export class LinkedGateway implements Peers {
     this.#handlers.set(name, handler)
   }
 
-  async call(to: string, name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown> {
+  async call(to: string, name: string, body: unknown, { timeoutMs }: CallOptions): Promise<unknown> {
     const other = this.#reach(to)
     const handler = other.#handlers.get(name)!
-    const answer = await handler(decodeBody(encodeBody(body)), { from: this.id, principal, timeoutMs })
+    const answer = await handler(decodeBody(encodeBody(body)), { from: this.id, timeoutMs })
     this.#reach(to)
     return decodeBody(encodeBody(answer))
   }

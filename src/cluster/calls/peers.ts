@@ -5,8 +5,6 @@ export const SILENT_MS = 8_000
 export interface PeerCall<Id> {
   /** The process that called. */
   readonly from: Id
-  /** The client on whose behalf the call is made. For logs only: permissions are decided where the client came in. */
-  readonly principal: string | undefined
   /** How long the caller still waits, in milliseconds. `undefined`: it waits until this process ends. */
   readonly timeoutMs: number | undefined
 }
@@ -17,8 +15,8 @@ export type PeerHandler<Id> = (body: unknown, call: PeerCall<Id>) => unknown
 /** Options of a call. */
 export interface CallOptions {
   readonly timeoutMs: number
-  /** The client on whose behalf the call is made. */
-  readonly principal?: string | undefined
+  /** The client whose share of the places for long calls it uses. */
+  readonly client?: string | undefined
   /** `long`: it may wait, so only a share of the places for calls is for it. `ending`: it ends another one, and needs no place. */
   readonly kind?: 'long' | 'ending' | undefined
 }

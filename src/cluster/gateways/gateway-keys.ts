@@ -236,7 +236,7 @@ export class GatewayKeys implements KeyOwners {
     try {
       const { self = '' } = this.#sharing as { self?: string }
       const envelope: Envelope = { list: this.#members.digest, by: self, to, request }
-      const called = peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, principal: request.principal })
+      const called = peers.call(id, KEYED_REQUEST, envelope, { timeoutMs })
       called.catch(error => this.#note(to, error as PeerError))
       return await answerOf(`the gateway ${to}`, called)
     } finally {

@@ -17,7 +17,7 @@ import {
   type PeerTls,
   REFUSED
 } from './peer-listener.js'
-import { ANSWERED_BY, type CallHead, type PeerToken } from './peer-token.js'
+import { ANSWERED_BY, FROM_HEADER, type PeerToken, TIMEOUT_HEADER, TO_HEADER } from './peer-token.js'
 
 const OK = 200
 /**
@@ -27,8 +27,6 @@ const OK = 200
 const MAX_CALLS = 512
 /** Connections that stay open between calls. */
 const MAX_FREE_SOCKETS = 32
-/** The client of a call is for logs; a longer name is cut. */
-const MAX_PRINCIPAL_LENGTH = 256
 /** Bytes of calls to one gateway that may be in progress. */
 const MAX_BYTES = 2 * MAX_BODY_BYTES
 /** A call waits this much longer than its handler, so that the other gateway can answer that its time is over. */
@@ -60,7 +58,6 @@ export interface PeerConnectionDeps {
 interface Asked {
   readonly path: string
   readonly to: string
-  readonly principal: string
   readonly body: Buffer
   readonly timeoutMs: number
 }
@@ -133,7 +130,7 @@ export class PeerConnection {
   async hello(): Promise<void> {
     if (this.isPaused) return
     const body = Buffer.alloc(0)
-    const asked = { path: HELLO_PATH, to: '', principal: '', body, timeoutMs: HELLO_TIMEOUT_MS }
+    const asked = { path: HELLO_PATH, to: '', body, timeoutMs: HELLO_TIMEOUT_MS }
     await this.#ask(asked, HELLO_TIMEOUT_MS).catch(() => undefined)
   }
 
@@ -151,7 +148,7 @@ export class PeerConnection {
   }
 
   async #call(to: string, name: string, value: unknown, options: CallOptions): Promise<unknown> {
-    const { timeoutMs, principal: client, kind } = options
+    const { timeoutMs, client, kind } = options
     if (this.isPaused) throw away(`the gateway at ${this.name} did not answer before`)
     const body = encodeBody(value)
     const { maxCalls = MAX_CALLS } = this.#deps
@@ -165,9 +162,7 @@ export class PeerConnection {
     this.#bytes += body.length
     try {
       const path = CALL_PATH + encodeURIComponent(name)
-      // Half a surrogate pair, which a header cannot have, is replaced.
-      const principal = Buffer.from((client ?? '').slice(0, MAX_PRINCIPAL_LENGTH)).toString()
-      const answered = await this.#ask({ path, to, principal, body, timeoutMs }, timeoutMs + MARGIN_MS)
+      const answered = await this.#ask({ path, to, body, timeoutMs }, timeoutMs + MARGIN_MS)
       if (answered.status === OK) return decodeBody(answered.body)
       throw this.#failure(name, timeoutMs, answered)
     } finally {
@@ -208,9 +203,8 @@ export class PeerConnection {
   }
 
   /** @throws Error when there is no answer of a gateway in time */
-  #send({ path, to, principal, body, timeoutMs }: Asked, waitMs: number): Promise<Answered> {
+  #send({ path, to, body, timeoutMs }: Asked, waitMs: number): Promise<Answered> {
     const { id, token, tls } = this.#deps
-    const head: CallHead = { from: id, to, principal, timeoutMs: String(Math.ceil(timeoutMs)) }
     return new Promise((resolve, reject) => {
       const sent = (tls ? requestHttps : requestHttp)({
         host: this.#host,
@@ -218,7 +212,13 @@ export class PeerConnection {
         method: 'POST',
         path,
         agent: this.#agent,
-        headers: { ...token.headersOf(head), 'content-length': body.length }
+        headers: {
+          authorization: token.authorization,
+          [FROM_HEADER]: id,
+          [TO_HEADER]: to,
+          [TIMEOUT_HEADER]: Math.ceil(timeoutMs),
+          'content-length': body.length
+        }
       })
       if (to !== '') this.#open.add(sent)
       const timer = setTimeout(() => sent.destroy(new Error(`no answer within ${waitMs} ms`)), waitMs)

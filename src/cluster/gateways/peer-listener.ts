@@ -5,9 +5,9 @@ import { inTime } from '../../core/in-time.js'
 import { toListenError } from '../../core/listen-error.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
-import { type PeerHandler, toPeerFailure } from '../calls/peers.js'
+import { type PeerCall, type PeerHandler, toPeerFailure } from '../calls/peers.js'
 import { decodeBody, encodeBody } from './body.js'
-import { ANSWERED_BY, type CallHead, type PeerToken } from './peer-token.js'
+import { ANSWERED_BY, FROM_HEADER, type PeerToken, TIMEOUT_HEADER, TO_HEADER } from './peer-token.js'
 
 /** Largest body of a call and of an answer. */
 export const MAX_BODY_BYTES = 64 * 1_048_576
@@ -167,48 +167,47 @@ export class PeerListener {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { url = '', headers } = request
-    const head = this.#deps.token.headOf(headers)
-    if (head === undefined) return this.#refuse(request, response)
-    const { id } = this.#deps
-    if (url === HELLO_PATH && head.to === '') {
-      this.#deps.onHello(head.from)
+    const { id, token } = this.#deps
+    if (!token.isIn(headers)) return this.#refuse(request, response)
+    const from = String(headers[FROM_HEADER] ?? '')
+    if (url === HELLO_PATH) {
+      this.#deps.onHello(from)
       return this.#answer(request, response, OK, EMPTY)
     }
-    if (head.to !== id) return this.#answer(request, response, OTHER_PROCESS, EMPTY)
+    if (headers[TO_HEADER] !== id) return this.#answer(request, response, OTHER_PROCESS, EMPTY)
     const length = Number(headers['content-length'])
-    const use = this.#uses.get(head.from) ?? { calls: 0, bytes: 0 }
+    const use = this.#uses.get(from) ?? { calls: 0, bytes: 0 }
     if (!(length <= MAX_BODY_BYTES) || use.calls >= MAX_CALLS_OF_CALLER || use.bytes + length > MAX_BYTES_OF_CALLER) {
       return this.#answer(request, response, TOO_MANY_CALLS, EMPTY)
     }
-    this.#uses.set(head.from, use)
+    this.#uses.set(from, use)
     use.calls++
     use.bytes += length
     let handled: Promise<unknown> = Promise.resolve()
     try {
       const body = await bodyOf(request, length)
-      const answering = this.#handle(url, head, body)
+      const timeoutMs = Math.min(MAX_TIMEOUT_MS, Math.max(1, Number(headers[TIMEOUT_HEADER]) || 1))
+      const answering = this.#handle(url, body, { from, timeoutMs })
       handled = answering
-      const { status, answer } = await inTime(answering, timeoutOf(head), () => LATE)
+      const { status, answer } = await inTime(answering, timeoutMs, () => LATE)
       this.#answer(request, response, status, answer)
     } finally {
       // A call whose caller no longer waits still uses this process.
       void handled.finally(() => {
         use.calls--
         use.bytes -= length
-        if (use.calls === 0) this.#uses.delete(head.from)
+        if (use.calls === 0) this.#uses.delete(from)
       })
     }
   }
 
   /** Never rejects. */
-  async #handle(url: string, head: CallHead, body: Buffer): Promise<CallAnswer> {
-    const { from, principal } = head
+  async #handle(url: string, body: Buffer, call: PeerCall<string>): Promise<CallAnswer> {
     try {
       const name = url.startsWith(CALL_PATH) ? decodeURIComponent(url.slice(CALL_PATH.length)) : ''
-      this.#deps.log.debug({ from, principal, name }, 'another gateway calls')
+      this.#deps.log.debug({ from: call.from, name }, 'another gateway calls')
       const handler = this.#deps.handlerOf(name)
       if (handler === undefined) throw new Error(`${name} is not served`)
-      const call = { from, principal: principal || undefined, timeoutMs: timeoutOf(head) }
       const answer = encodeBody(await handler(decodeBody(body), call))
       if (answer.length > MAX_BODY_BYTES) throw new Error(`the answer to ${name} is too large`)
       return { status: OK, answer }
@@ -229,8 +228,6 @@ export class PeerListener {
     response.end(body)
   }
 }
-
-const timeoutOf = (head: CallHead): number => Math.min(MAX_TIMEOUT_MS, Math.max(1, Number(head.timeoutMs) || 1))
 
 /** @throws Error when the connection ends before the body, or the body is longer than announced */
 export async function bodyOf(message: IncomingMessage, maxBytes: number): Promise<Buffer> {

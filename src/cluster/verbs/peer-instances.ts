@@ -147,10 +147,10 @@ export function peerInstances<Id>(
   let lastId = 0
   /** Reads whose owners have not answered how they have ended. */
   let untold = 0
-  const call = async (to: Id, verb: string, body: object, timeoutMs: number, principal?: string): Promise<unknown> => {
+  const call = async (to: Id, verb: string, body: object, timeoutMs: number, client?: string): Promise<unknown> => {
     const kind = verb === 'read' ? 'long' : verb === 'settle' ? 'ending' : undefined
     try {
-      return await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs, principal, kind })
+      return await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs, client, kind })
     } catch (error) {
       if (isAway(error)) return GONE
       return (error as PeerError).cause === undefined
@@ -193,7 +193,7 @@ export function peerInstances<Id>(
       const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<never>>
       const here = (): Promise<InstanceResult<never>> => method.apply(instances, args)
       const there = (owner: Id): Promise<InstanceResult<never>> =>
-        call(owner, verb, args, VERB_TIMEOUT_MS, args[0].principal) as Promise<InstanceResult<never>>
+        call(owner, verb, args, VERB_TIMEOUT_MS) as Promise<InstanceResult<never>>
       return atOwner(args[0], here, there) as ReturnType<InstanceGateway[Verb]>
     }
   /** The names that a client may read now. Topics that are created later match only a later subscription. */
@@ -241,7 +241,7 @@ export function peerInstances<Id>(
         async owner => {
           const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
           const body: AskedSubscription = { instance, topics: sent, allowed: await allowedIn(topics) }
-          return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS, instance.principal)) as InstanceResult<void>
+          return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS)) as InstanceResult<void>
         }
       ),
     read: (instance, limits) =>

@@ -43,7 +43,6 @@ export interface PeerMessage {
   readonly name: string
   readonly body: unknown
   readonly timeoutMs?: number | undefined
-  readonly principal?: string | undefined
 }
 
 /** A question of an API to its part that exists once for all workers. */

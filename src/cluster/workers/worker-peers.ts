@@ -25,8 +25,8 @@ export class WorkerPeers implements Peers<number> {
   }
 
   get #received(): Pick<Handlers<WorkerServes>, 'peer' | 'others' | 'gone'> {
-    const handle = ({ from, name, body, timeoutMs, principal }: PeerMessage & { readonly from: number }): unknown =>
-      this.#handlers.get(name)?.(body, { from, timeoutMs, principal })
+    const handle = ({ from, name, body, timeoutMs }: PeerMessage & { readonly from: number }): unknown =>
+      this.#handlers.get(name)?.(body, { from, timeoutMs })
     return {
       peer: handle,
       others: message => void handle(message),
@@ -46,8 +46,8 @@ export class WorkerPeers implements Peers<number> {
     this.#whenGone.push(listener)
   }
 
-  call(to: number, name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown> {
-    return this.parent.call('peer', { to, name, body, timeoutMs, principal }, timeoutMs)
+  call(to: number, name: string, body: unknown, { timeoutMs }: CallOptions): Promise<unknown> {
+    return this.parent.call('peer', { to, name, body, timeoutMs }, timeoutMs)
   }
 
   async callOthers(name: string, body: unknown, options: CallOptions): Promise<unknown[]> {

@@ -312,7 +312,7 @@ export class KeyGateways {
     let answer: Buffer
     try {
       if (handler === undefined) throw new Error(`${name} is not served`)
-      answer = encodeBody(await handler(decodeBody(encodeBody(body)), { from, principal: undefined, timeoutMs: 5_000 }))
+      answer = encodeBody(await handler(decodeBody(encodeBody(body)), { from, timeoutMs: 5_000 }))
     } catch (error) {
       const failure = toPeerFailure(error)
       throw new PeerError(failure.message, failure)

@@ -58,7 +58,7 @@ class Member extends FakeGateway implements Peers {
     this.#handlers.set(name, handler)
   }
 
-  async call(to: string, name: string, body: unknown, { timeoutMs, principal }: CallOptions): Promise<unknown> {
+  async call(to: string, name: string, body: unknown, { timeoutMs }: CallOptions): Promise<unknown> {
     this.#deployment.calls.push(`${this.id}>${to} ${(body as unknown[]).length}`)
     await new Promise(setImmediate)
     const other = this.#deployment.members.get(to)
@@ -66,7 +66,7 @@ class Member extends FakeGateway implements Peers {
       throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
     }
     const handler = other.#handlers.get(name)!
-    const answer = await handler(decodeBody(encodeBody(body)), { from: this.id, principal, timeoutMs })
+    const answer = await handler(decodeBody(encodeBody(body)), { from: this.id, timeoutMs })
     return decodeBody(encodeBody(answer))
   }
 

@@ -41,18 +41,18 @@ class Pair {
   readonly gone: ((id: number) => void)[][] = [[], []]
   isAway = false
   readonly kinds: [call: string, kind: string][] = []
-  readonly principals = new Set<string | undefined>()
+  readonly clients = new Set<string | undefined>()
   /** The end of the name of a call that fails once, and whether it is carried out. */
   lost: { readonly call: string; readonly isDone: boolean } | undefined
 
   of(id: 0 | 1): Peers<number> {
     const other = 1 - id
-    const call = async (_: number, name: string, body: unknown, { timeoutMs, principal, kind }: CallOptions) => {
-      this.principals.add(principal)
+    const call = async (_: number, name: string, body: unknown, { timeoutMs, client, kind }: CallOptions) => {
+      if (kind === 'long') this.clients.add(client)
       if (kind) this.kinds.push([name, kind])
       if (this.isAway) throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
       const handler = this.handlers[other]!.get(name)!
-      const answer = (): unknown => handler(structuredClone(body), { from: id, principal, timeoutMs })
+      const answer = (): unknown => handler(structuredClone(body), { from: id, timeoutMs })
       const { lost } = this
       if (lost && name.includes(lost.call)) {
         this.lost = undefined
@@ -180,13 +180,13 @@ describe('instances of several processes', () => {
     expect(owner.calls).to.deep.equal([])
   })
 
-  it('names the client on whose behalf it asks', async () => {
+  it('reads on behalf of a client, of whose share of places it is', async () => {
     const named = { ...instance, principal: 'shop' }
     await verbs.create(named, settings, 'client')
     await verbs.settingsOf(named)
     await verbs.subscribe(named, { topics: ['orders'] })
     await verbs.read(named, limits)
-    expect([...pair.principals]).to.deep.equal(['shop'])
+    expect([...pair.clients]).to.deep.equal(['shop'])
   })
 
   it('tells the owner that the client of a read is gone', async () => {

@@ -36,7 +36,7 @@ class Network {
         if (this.away.has(to)) throw new PeerError('gone', { name: 'Error', message: 'gone', code: AWAY })
         try {
           const sent: unknown = JSON.parse(JSON.stringify(body))
-          return await this.#handlers.get(`${to} ${name}`)!(sent, { from: id, principal: undefined, timeoutMs })
+          return await this.#handlers.get(`${to} ${name}`)!(sent, { from: id, timeoutMs })
         } catch (error) {
           throw new PeerError((error as Error).message, toPeerFailure(error))
         }

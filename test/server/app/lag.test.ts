@@ -55,9 +55,7 @@ function peersNamed(ids: readonly string[]): Map<string, Peers> {
     call: async () => undefined,
     callOthers: async (name, body, { timeoutMs }) => {
       const others = ids.filter(other => other !== id)
-      return others.map(other =>
-        handlers.get(`${other} ${name}`)?.(body, { from: id, timeoutMs, principal: undefined })
-      )
+      return others.map(other => handlers.get(`${other} ${name}`)?.(body, { from: id, timeoutMs }))
     },
     onGone: () => undefined
   })
