@@ -13,7 +13,7 @@ import { toReloadError } from './hang-up.js'
 import { version } from './version.js'
 
 /** Messages that are handled elsewhere: before the worker starts, or by its {@link WorkerPeers}. */
-type ServedElsewhere = 'start' | 'exit' | 'peer' | 'others' | 'gone'
+type ServedElsewhere = 'start' | 'exit' | 'peer' | 'gone'
 
 /** Interval at which a worker reports its counters. If it dies, later counts are lost. */
 const COUNTED_EVERY_MS = 5_000

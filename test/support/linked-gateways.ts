@@ -70,10 +70,6 @@ export class LinkedGateway implements Peers {
     return decodeBody(encodeBody(answer))
   }
 
-  async callOthers(name: string, body: unknown, options: CallOptions): Promise<unknown[]> {
-    return Promise.all(this.others.map(id => this.call(id, name, body, options)))
-  }
-
   onGone(listener: (id: string) => void): void {
     this.#whenGone.push(listener)
   }

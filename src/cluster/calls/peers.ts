@@ -43,14 +43,23 @@ export interface Peers<Id = string> {
    *   does not answer
    */
   call(to: Id, name: string, body: unknown, options: CallOptions): Promise<unknown>
-  /**
-   * Calls all others that are known.
-   *
-   * @returns the answers that came in time, without an order
-   */
-  callOthers(name: string, body: unknown, options: CallOptions): Promise<unknown[]>
   /** Calls `listener` when one of the others is gone. */
   onGone(listener: (id: Id) => void): void
+}
+
+/**
+ * Calls all others that are known.
+ *
+ * @returns the answers that came in time, without an order
+ */
+export async function callOthers<Id>(
+  peers: Pick<Peers<Id>, 'others' | 'call'>,
+  name: string,
+  body: unknown,
+  options: CallOptions
+): Promise<unknown[]> {
+  const answers = await Promise.allSettled(peers.others.map(id => peers.call(id, name, body, options)))
+  return answers.flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
 }
 
 /** The parts of an error that are sent to the other process. */

@@ -1,5 +1,4 @@
 import type { Logger } from '../../core/model.js'
-import { Shares } from '../../core/shares.js'
 import {
   type CarryOut,
   type ForwardedAnswer,
@@ -13,8 +12,6 @@ import { isAway, type PeerError } from '../calls/peers.js'
 import type { GatewayPeers } from './gateway-peers.js'
 import { KeyMembers, type Standing } from './key-members.js'
 
-/** Requests that are under way at other gateways. They leave calls to these free for other questions. */
-const MAX_FORWARDED = 384
 /** The end of a hash names the client. */
 const CLIENT_AT = 12
 
@@ -63,7 +60,6 @@ export class GatewayKeys implements KeyOwners {
   readonly #members: KeyMembers
   /** How the others serve requests with keys, by process. */
   readonly #standings = new Map<string, KeyStanding>()
-  readonly #forwarded = new Shares(MAX_FORWARDED)
   readonly #owners: ReadonlyMap<string, KeyOwner>
   #sharing: Sharing = { type: 'looking' }
   /** How often in a row another gateway could not be called. */
@@ -230,18 +226,11 @@ export class GatewayKeys implements KeyOwners {
     if (id === undefined || !peers.others.includes(id))
       throw new NotCarriedOutError(`the gateway ${to}, which owns the key, cannot be reached`)
     const client = request.asked.hash.slice(CLIENT_AT)
-    if (this.#forwarded.problemOf(client) !== undefined)
-      throw new NotCarriedOutError('too many requests with keys are under way at other gateways')
-    const release = this.#forwarded.take(client)
-    try {
-      const { self = '' } = this.#sharing as { self?: string }
-      const envelope: Envelope = { list: this.#members.digest, by: self, to, request }
-      const called = peers.call(id, KEYED_REQUEST, envelope, { timeoutMs })
-      called.catch(error => this.#note(to, error as PeerError))
-      return await answerOf(`the gateway ${to}`, called)
-    } finally {
-      release()
-    }
+    const { self = '' } = this.#sharing as { self?: string }
+    const envelope: Envelope = { list: this.#members.digest, by: self, to, request }
+    const called = peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, client, kind: 'long' })
+    called.catch(error => this.#note(to, error as PeerError))
+    return answerOf(`the gateway ${to}`, called)
   }
 
   /** Says when a process has answered, and refuses. */

@@ -155,11 +155,6 @@ export class GatewayPeers implements Peers {
     return connection.call(to, name, body, { ...options, timeoutMs: leftMs })
   }
 
-  async callOthers(name: string, body: unknown, options: CallOptions): Promise<unknown[]> {
-    const asked = [...this.#byId].map(([id, connection]) => connection.call(id, name, body, options))
-    return (await Promise.allSettled(asked)).flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
-  }
-
   /** Resolves all hosts, and asks the gateways for their ids. Never rejects. */
   refresh(): Promise<void> {
     this.#refreshing ??= this.#refresh().finally(() => {

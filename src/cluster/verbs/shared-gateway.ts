@@ -1,7 +1,7 @@
 import type { AdminGateway, DurableLogStats, Gateway } from '../../gateway/gateway.js'
 import { over } from '../../gateway/over.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
-import type { Peers } from '../calls/peers.js'
+import { callOthers, type Peers } from '../calls/peers.js'
 import { AcksElsewhere } from './acks-elsewhere.js'
 import { ownedGroups } from './group-owner.js'
 import { fixedOwner, hashedOwner, peerInstances } from './peer-instances.js'
@@ -67,7 +67,7 @@ export function sharedGateway<Id extends number | string>(
     ),
     admin: toldToAll(own.admin, cluster, peers),
     durableLog: async () => {
-      const answers = await peers.callOthers(log, undefined, { timeoutMs: STATS_TIMEOUT_MS })
+      const answers = await callOthers(peers, log, undefined, { timeoutMs: STATS_TIMEOUT_MS })
       return sumOf([await own.durableLog(), ...(answers as (DurableLogStats | undefined)[])])
     }
   })
@@ -78,7 +78,7 @@ function toldToAll<Id>(own: AdminGateway, cluster: string, peers: Peers<Id>): Ad
   const message = `topicChanged ${cluster}`
   peers.serve(message, body => own.topicChanged(...(body as Parameters<AdminGateway['topicChanged']>)))
   const tell = async (topic: string, isDeleted: boolean): Promise<void> => {
-    await peers.callOthers(message, [topic, isDeleted], { timeoutMs: CHANGE_TIMEOUT_MS })
+    await callOthers(peers, message, [topic, isDeleted], { timeoutMs: CHANGE_TIMEOUT_MS })
   }
   return over(own, {
     createTopic: async (topic, options) => {

@@ -7,6 +7,7 @@ import {
 } from '../../core/metrics/prometheus.js'
 import type { StatsdSource, StatsdSources, StatsdValue } from '../../core/metrics/statsd.js'
 import type { Everywhere } from '../../http/api/api.js'
+import { callOthers } from '../calls/peers.js'
 import type { WorkerPeers } from './worker-peers.js'
 
 type Registry = PrometheusMetrics['registry']
@@ -119,7 +120,7 @@ export const everywhereOf =
   <Value>(name: string, own: () => Value) => {
     const called = `${api} ${name}`
     peers.serve(called, own)
-    return async () => [own(), ...((await peers.callOthers(called, undefined, { timeoutMs: TIMEOUT_MS })) as Value[])]
+    return async () => [own(), ...((await callOthers(peers, called, undefined, { timeoutMs: TIMEOUT_MS })) as Value[])]
   }
 
 /** Asks the parent for the metrics of all processes, on behalf of a worker. */

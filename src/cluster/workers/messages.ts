@@ -38,7 +38,7 @@ export interface WorkerReport {
   readonly warnings: readonly string[]
 }
 
-/** A message of one worker to another, or to all others. Users of {@link WorkerPeers} choose its name. */
+/** A message of one worker to another. Users of {@link WorkerPeers} choose its name. */
 export interface PeerMessage {
   readonly name: string
   readonly body: unknown
@@ -76,8 +76,6 @@ export type WorkerServes = {
   gone: OneWay<number>
   /** Passes on a call from the worker `from`. */
   peer: Asked<PeerMessage & { readonly from: number }, unknown>
-  /** Passes on a message from the worker `from` to all other workers. */
-  others: OneWay<PeerMessage & { readonly from: number }>
 }
 
 /** All messages that the parent handles for a worker. */
@@ -96,8 +94,6 @@ export type ParentServes = {
   shared: Asked<SharedQuestion, unknown>
   /** Asks the parent to pass on a call to the worker `to`. */
   peer: Asked<PeerMessage & { readonly to: number }, unknown>
-  /** Send a message to all other workers. */
-  others: OneWay<PeerMessage>
 }
 
 /** The parent's end of the link to a worker. */

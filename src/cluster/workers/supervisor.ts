@@ -99,8 +99,8 @@ export class Supervisor {
   }
 
   /** @param tell called with the link to each worker that serves */
-  tellAll(tell: (link: ParentLink) => void, except?: number): void {
-    for (const { number, link } of this.#slots) if (number !== except && link) tell(link)
+  tellAll(tell: (link: ParentLink) => void): void {
+    for (const { link } of this.#slots) if (link) tell(link)
   }
 
   /**

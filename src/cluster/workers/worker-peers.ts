@@ -1,6 +1,6 @@
 import { AWAY, type CallOptions, type PeerHandler, type Peers } from '../calls/peers.js'
 import type { Handlers, LinkError } from './link.js'
-import type { ParentLink, ParentServes, PeerMessage, WorkerLink, WorkerServes } from './messages.js'
+import type { ParentLink, ParentServes, WorkerLink, WorkerServes } from './messages.js'
 
 /** The parent waits longer than the calling worker, by this time. */
 const PASSING_MARGIN_MS = 1_000
@@ -24,12 +24,9 @@ export class WorkerPeers implements Peers<number> {
     link.serveAll(this.#received)
   }
 
-  get #received(): Pick<Handlers<WorkerServes>, 'peer' | 'others' | 'gone'> {
-    const handle = ({ from, name, body, timeoutMs }: PeerMessage & { readonly from: number }): unknown =>
-      this.#handlers.get(name)?.(body, { from, timeoutMs })
+  get #received(): Pick<Handlers<WorkerServes>, 'peer' | 'gone'> {
     return {
-      peer: handle,
-      others: message => void handle(message),
+      peer: ({ from, name, body, timeoutMs }) => this.#handlers.get(name)?.(body, { from, timeoutMs }),
       gone: id => {
         for (const listener of this.#whenGone) listener(id)
       }
@@ -49,30 +46,17 @@ export class WorkerPeers implements Peers<number> {
   call(to: number, name: string, body: unknown, { timeoutMs }: CallOptions): Promise<unknown> {
     return this.parent.call('peer', { to, name, body, timeoutMs }, timeoutMs)
   }
-
-  async callOthers(name: string, body: unknown, options: CallOptions): Promise<unknown[]> {
-    const asked = this.others.map(to => this.call(to, name, body, options).then(answer => [answer]))
-    return (await Promise.allSettled(asked)).flatMap(settled => (settled.status === 'fulfilled' ? settled.value : []))
-  }
-
-  /** Sends a message to all others. */
-  tellOthers(name: string, body: unknown): void {
-    this.parent.tell('others', { name, body })
-  }
 }
 
 /**
- * The parent's handlers that pass messages from one worker on to others.
+ * The parent's handler that passes a call from one worker on to another one.
  *
  * @param linkTo the link to a worker; `undefined`: it does not serve
- * @param tellOthers sends a message to all workers but `from`
  */
 export const passingOn = (
   from: number,
-  linkTo: (number: number) => ParentLink | undefined,
-  tellOthers: (message: PeerMessage & { readonly from: number }) => void
-): Pick<Handlers<ParentServes>, 'peer' | 'others'> => ({
-  others: message => tellOthers({ ...message, from }),
+  linkTo: (number: number) => ParentLink | undefined
+): Pick<Handlers<ParentServes>, 'peer'> => ({
   peer: async ({ to, timeoutMs, ...message }) => {
     const other = linkTo(to)
     if (other === undefined) throw away(to)

@@ -37,7 +37,6 @@ import {
   tooLarge,
   unanswered
 } from './key-refusals.js'
-import { OpenClaims } from './open-claims.js'
 import type { RefusedByApi } from './refused-records.js'
 import { claimedBy } from './request-origin.js'
 import { EarlyReceipt, WaitingBody } from './waiting-request.js'
@@ -129,7 +128,6 @@ const POOL_BYTES = 16 * 1024 * 1024
 export class Idempotency {
   readonly #deps: IdempotencyDeps
   readonly #pool = new BufferPool(POOL_BYTES)
-  readonly #open = new OpenClaims()
   readonly #turns = new Turns()
   readonly #routes = new Map<string, KeyedRoute>()
   readonly #soon = new AtEndOfTick<SoonAnswer>(({ exchange, answer, further }) =>
@@ -262,7 +260,6 @@ export class Idempotency {
 
   /** @param body valid during the call */
   #claim(exchange: Exchange, asked: AskedKey, body: Buffer, route: KeyedRoute, params: Params): void {
-    this.#open.look()
     if (!this.#turns.mustWait(exchange)) {
       const claim = this.#deps.keys.claim(asked)
       const mayWait = (route.waitMs ?? DEFAULT_WAIT_MS) > 0 || AsyncAnswer.of(exchange.request) !== undefined
@@ -296,7 +293,7 @@ export class Idempotency {
     if (kept === undefined) {
       if (exchange.response.writableEnded) count('replayed')
       // The client has left, or has the receipt: its request is carried out when it comes again.
-      if (claim.type === 'claimed') claim.key.abandon()
+      if (claim.type === 'claimed') claim.key.giveBack()
       return
     }
     if (claim.type === 'busy' && (await early?.send()) === true) {
@@ -337,7 +334,6 @@ export class Idempotency {
     const { request, requestId } = exchange
     let isServing = true
     const kept = new KeptResponse(request, answer => {
-      this.#open.delete(key)
       noteFailure(exchange.response, failureCodeOf(kept.asServerResponse))
       const { own, persisted, closes } = toOwn(answer, key)
       const further = closes ? CLOSED : NONE
@@ -358,7 +354,6 @@ export class Idempotency {
       route.receive({ request, response: kept.asServerResponse, payload: new KnownBody(body), requestId }, params)
     } finally {
       isServing = false
-      if (!kept.finished) this.#open.add(key, exchange.response, route.waitMs ?? DEFAULT_WAIT_MS)
     }
   }
 

@@ -39,8 +39,6 @@ export class ClaimedKey {
   readonly #records: KeyedRecords
   readonly #keys: Claimed
   #given = 0
-  /** Calls whose records may still be accepted. */
-  #underWay = 0
   /** Calls whose records are all accepted in memory, and whose outcomes are not followed yet. */
   #unfollowed: CallTag[] | undefined
   #isEnded = false
@@ -121,12 +119,11 @@ export class ClaimedKey {
   }
 
   #follow(rest: PendingProduce, isInMemory: boolean, tag: CallTag): void {
-    this.#underWay++
-    const noted = isInMemory
-      ? rest.outcomes().then(outcomes => outcomes.forEach((outcome, at) => tag.settledLate(at, outcome)))
-      : // Records in the log are known by their sequences.
-        rest.accepted().then(refused => refused?.forEach((failure, at) => failure && tag.settledLate(at, failure)))
-    void noted.finally(() => this.#underWay--)
+    if (isInMemory)
+      void rest.outcomes().then(outcomes => outcomes.forEach((outcome, at) => tag.settledLate(at, outcome)))
+    // Records in the log are known by their sequences.
+    else
+      void rest.accepted().then(refused => refused?.forEach((failure, at) => failure && tag.settledLate(at, failure)))
   }
 
   /** Notes the outcomes of all calls from now on: the request gets no answer that can be given again. */
@@ -164,19 +161,10 @@ export class ClaimedKey {
     this.#keys.settle(this.#records, settlement, settled)
   }
 
-  /**
-   * The request has ended, and gets no answer from its API: another one may have the key. Records that the API still sends
-   * are refused.
-   *
-   * @returns false: records may still be accepted, so the key cannot be given to another request yet
-   */
-  abandon(): boolean {
-    if (this.#isEnded) return true
-    this.#followAll()
-    if (this.#underWay > 0) return false
+  /** The request is not carried out: its client does not wait any more. */
+  giveBack(): void {
     this.#isEnded = true
     this.#keys.settle(this.#records, this.#records.isEmpty ? FREE : OPEN, () => undefined)
-    return true
   }
 }
 

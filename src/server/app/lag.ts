@@ -1,4 +1,4 @@
-import type { Peers } from '../../cluster/calls/peers.js'
+import { callOthers, type Peers } from '../../cluster/calls/peers.js'
 import { CastellanError, KafkaError } from '../../core/errors.js'
 import { MAX_SERIES } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
@@ -232,7 +232,9 @@ export class LagWatch implements LagSource {
       if (cluster !== undefined && this.#isOurs(keyOf(name, group))) found.set(keyOf(name, group), { cluster, group })
     }
     for (const listed of this.#deps.settings.groups) add(...this.#placeOf(listed))
-    const elsewhere = await this.#deps.peers?.callOthers('lagGroups', undefined, { timeoutMs: PEERS_TIMEOUT_MS })
+    const { peers } = this.#deps
+    const options = { timeoutMs: PEERS_TIMEOUT_MS }
+    const elsewhere = peers && (await callOthers(peers as Peers<number>, 'lagGroups', undefined, options))
     for (const served of [this.#served(), ...((elsewhere ?? []) as ServedGroups[])]) {
       for (const [name, groups] of served) for (const group of groups) add(name, group)
     }

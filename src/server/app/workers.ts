@@ -260,11 +260,7 @@ class Parent {
   #handlersOf(number: number): Handlers<ParentServes, 'hello'> {
     const supervisor = this.#supervisor
     return {
-      ...passingOn(
-        number,
-        to => supervisor.workers[to - 1]?.link,
-        message => supervisor.tellAll(link => link.tell('others', message), number)
-      ),
+      ...passingOn(number, to => supervisor.workers[to - 1]?.link),
       report: report => {
         supervisor.reported(number)
         this.#reports.set(number, { ...report, at: performance.now() })

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { expect } from 'chai'
-import { isAway, type PeerCall, type PeerError, SILENT_MS } from '../../../src/cluster/calls/peers.js'
+import { callOthers, isAway, type PeerCall, type PeerError, SILENT_MS } from '../../../src/cluster/calls/peers.js'
 import { GatewayPeers, type GatewayPeersDeps } from '../../../src/cluster/gateways/gateway-peers.js'
 import type { PeerTls } from '../../../src/cluster/gateways/peer-listener.js'
 import { PeerToken } from '../../../src/cluster/gateways/peer-token.js'
@@ -144,9 +144,9 @@ describe('gateways that know each other', () => {
     c.serve('name', () => {
       throw new Error('no')
     })
-    expect(await a.callOthers('name', undefined, PATIENT)).to.deep.equal(['b'])
+    expect(await callOthers(a, 'name', undefined, PATIENT)).to.deep.equal(['b'])
     c.serve('name', () => 'c')
-    expect((await a.callOthers('name', undefined, PATIENT)).sort()).to.deep.equal(['b', 'c'])
+    expect((await callOthers(a, 'name', undefined, PATIENT)).sort()).to.deep.equal(['b', 'c'])
   })
 
   it('are found by the name of a host, at each of its addresses', async () => {
@@ -397,7 +397,7 @@ describe('a gateway that disturbs', () => {
     const a = await gateway({ addresses: [silent, b.address], log: recordingLogger(lines) })
     await knows(a, b.id)
     expect(a.others).to.deep.equal([b.id])
-    expect(await a.callOthers('x', undefined, PATIENT)).to.deep.equal(['b'])
+    expect(await callOthers(a, 'x', undefined, PATIENT)).to.deep.equal(['b'])
     expect(lines.map(({ message }) => message)).to.include(`the gateway at ${silent} does not answer`)
   })
 
@@ -421,7 +421,7 @@ describe('a gateway that disturbs', () => {
       const a = await gateway({ addresses: [address] })
       await a.refresh()
       expect(a.others).to.deep.equal([])
-      expect(await a.callOthers('x', undefined, PATIENT)).to.deep.equal([])
+      expect(await callOthers(a, 'x', undefined, PATIENT)).to.deep.equal([])
     })
   }
 

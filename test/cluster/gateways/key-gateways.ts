@@ -235,7 +235,7 @@ export class KeyGateways {
   /** Gateways that others do not call for a moment. */
   readonly paused = new Set<string>()
   /** Called before a call is handled. */
-  onCall: (name: string) => void | Promise<void> = () => undefined
+  onCall: (name: string) => void = () => undefined
   /** The answers to calls with this name are lost. */
   lost: string | undefined
   readonly #disks = new Map<string, SimulatedDisk>()
@@ -307,7 +307,7 @@ export class KeyGateways {
     const [fromName, toName] = [this.#nameOf(from), this.#nameOf(to)]
     if (fromName === undefined || toName === undefined || this.cut.has(`${fromName}>${toName}`)) throw away()
     this.calls.push(name)
-    await this.onCall(name)
+    this.onCall(name)
     const handler = this.at(toName).peers.handlers.get(name)
     let answer: Buffer
     try {

@@ -70,10 +70,6 @@ class Member extends FakeGateway implements Peers {
     return decodeBody(encodeBody(answer))
   }
 
-  callOthers(): Promise<unknown[]> {
-    throw new Error('not used')
-  }
-
   onGone(listener: (id: string) => void): void {
     this.#whenGone.push(listener)
   }

@@ -110,13 +110,7 @@ function workersOf(count: number) {
   for (let number = 1; number <= count; number++) {
     const parentEnd: ParentLink = new Link(frame => deliver(number, () => workerEnd.receive(structuredClone(frame))))
     const workerEnd: WorkerLink = new Link(frame => queueMicrotask(() => parentEnd.receive(structuredClone(frame))))
-    parentEnd.serveAll(
-      passingOn(
-        number,
-        to => parentEnds.get(to),
-        () => undefined
-      )
-    )
+    parentEnd.serveAll(passingOn(number, to => parentEnds.get(to)))
     parentEnds.set(number, parentEnd)
     links.push(parentEnd, workerEnd)
     const own = new GroupsByHand()

@@ -66,7 +66,6 @@ class Pair {
       others: [other],
       serve: (name, handler) => void this.handlers[id]!.set(name, handler),
       call,
-      callOthers: async (name, body, options) => [await call(other, name, body, options)],
       onGone: listener => void this.gone[id]!.push(listener)
     }
   }

@@ -31,13 +31,7 @@ describe('requests with keys at a gateway with several workers', () => {
     const workerEnd: WorkerLink = new Link((frame: Frame) =>
       queueMicrotask(() => parentEnd.receive(structuredClone(frame)))
     )
-    parentEnd.serveAll(
-      passingOn(
-        number,
-        to => links.get(to),
-        () => undefined
-      )
-    )
+    parentEnd.serveAll(passingOn(number, to => links.get(to)))
     links.set(number, parentEnd)
     const owners = new WorkerKeys(new WorkerPeers(workerEnd, number, COUNT))
     const worker = new KeyedProcess(String(number), owners, kafka)

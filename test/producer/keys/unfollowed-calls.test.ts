@@ -64,16 +64,4 @@ describe('keys of requests that do not wait for the outcomes of their records in
     expect(claim).to.deep.include({ type: 'answered' })
     expect(keys.find('k'.repeat(16))).to.equal(undefined)
   })
-
-  it('are not abandoned while a record is under way', async () => {
-    const key = await claimed()
-    const pending = sent(key)
-    expect(key.abandon()).to.equal(false)
-    deliver(pending)
-    await pending.outcomes()
-    await new Promise(resolve => setImmediate(resolve))
-    expect(key.abandon()).to.equal(true)
-    const [, result] = sentWith(await claimed())
-    expect(await result.outcomes()).to.deep.equal([DELIVERED])
-  })
 })

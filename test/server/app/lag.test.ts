@@ -52,11 +52,7 @@ function peersNamed(ids: readonly string[]): Map<string, Peers> {
     id,
     others: ids.filter(other => other !== id),
     serve: (name, handler) => void handlers.set(`${id} ${name}`, handler),
-    call: async () => undefined,
-    callOthers: async (name, body, { timeoutMs }) => {
-      const others = ids.filter(other => other !== id)
-      return others.map(other => handlers.get(`${other} ${name}`)?.(body, { from: id, timeoutMs }))
-    },
+    call: async (other, name, body, { timeoutMs }) => handlers.get(`${other} ${name}`)?.(body, { from: id, timeoutMs }),
     onGone: () => undefined
   })
   return new Map(ids.map(id => [id, peerOf(id)]))
