@@ -293,7 +293,7 @@ export class Idempotency {
     if (kept === undefined) {
       if (exchange.response.writableEnded) count('replayed')
       // The client has left, or has the receipt: its request is carried out when it comes again.
-      if (claim.type === 'claimed') claim.key.giveBack()
+      if (claim.type === 'claimed') claim.key.release()
       return
     }
     if (claim.type === 'busy' && (await early?.send()) === true) {

@@ -162,7 +162,7 @@ export class ClaimedKey {
   }
 
   /** The request is not carried out: its client does not wait any more. */
-  giveBack(): void {
+  release(): void {
     this.#isEnded = true
     this.#keys.settle(this.#records, this.#records.isEmpty ? FREE : OPEN, () => undefined)
   }
