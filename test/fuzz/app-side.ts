@@ -30,7 +30,6 @@ const patient = {
   requestTimeoutMs: FOR_EVER_MS,
   keepAliveTimeoutMs: FOR_EVER_MS,
   socketTimeoutMs: FOR_EVER_MS,
-  minBodyBytesPerSecond: 0,
   maxEventLoopDelayMs: 0,
   maxHeapShare: 1
 }

@@ -2,12 +2,11 @@ import { createServer, IncomingMessage, type Server, ServerResponse } from 'node
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { HttpEngine } from '../../src/http/engine/engine.js'
-import type { Broken, UsedConnection } from '../../src/http/engine/engine-user.js'
+import type { Broken, ConnectionUser, UsedConnection } from '../../src/http/engine/engine-user.js'
 import { type Head, readHead } from '../../src/http/engine/head.js'
 import { isWebsocketRequest } from '../../src/http/exchange/other-protocols.js'
 import type { Connection } from '../../src/http/server/connection.js'
 import type { CountedRequest } from '../../src/http/server/counted-request.js'
-import type { OpenRequest } from '../../src/http/server/open-request.js'
 import type { Address } from './client.js'
 
 /** The field in which Node keeps whether the head of an answer ends the connection. The types do not have it. */
@@ -18,8 +17,7 @@ const ASKED = Symbol('asked')
 
 /** What a request needs of its connection. */
 interface Accepted {
-  readonly engine: HttpEngine
-  readonly reader: UsedConnection
+  readonly user: ConnectionUser
   readonly holder: Connection
   readonly guard: CountedRequest['guard']
 }
@@ -27,13 +25,11 @@ interface Accepted {
 const accepted = new WeakMap<Duplex, Accepted>()
 
 /** A request that Node's parser has read, with what the handlers of Castellan ask of one. Nothing of it is counted. */
-class OracleRequest extends IncomingMessage implements OpenRequest {
+class OracleRequest extends IncomingMessage {
   readonly holder: Connection
   readonly guard: CountedRequest['guard']
   readonly address: Connection['address']
   readonly heldBytes = 0
-  readonly movedBytes = 0
-  readonly isHeld = false
   readonly isOpenEnded = false
   readonly owner = undefined
   readonly isUpgraded = false
@@ -52,7 +48,11 @@ class OracleRequest extends IncomingMessage implements OpenRequest {
     this.holder = holder
     this.guard = guard
     this.address = holder.address
-    holder.receiving = this
+    holder.receiving = this.#counted
+  }
+
+  get #counted(): CountedRequest {
+    return this as unknown as CountedRequest
   }
 
   /** Node's parser writes here that the headers ask for another protocol, and then reads whether to detach the connection. */
@@ -91,7 +91,7 @@ class OracleRequest extends IncomingMessage implements OpenRequest {
   begin(response: ServerResponse): void {
     this.isOver = false
     this.response = response
-    this.holder.begin(this)
+    this.holder.begin(this.#counted)
     response.on('close', () => this.over())
   }
 
@@ -115,14 +115,14 @@ class OracleRequest extends IncomingMessage implements OpenRequest {
   #received(): void {
     this.receivedAt = performance.now()
     this.#onReceived?.()
-    if (this.isOver) this.holder.end(this)
+    if (this.isOver) this.holder.end(this.#counted)
   }
 
   #sayContinue(): void {
     const { response } = this
     if (!this.#isWaiting || this.isOver || response === undefined) return
     this.#isWaiting = false
-    if (response.headersSent || response.destroyed || this.holder.isBroken(this)) return
+    if (response.headersSent || response.destroyed || this.holder.isBroken(this.#counted)) return
     response.shouldKeepAlive = this.#keepsAlive
     response.writeContinue()
   }
@@ -130,7 +130,7 @@ class OracleRequest extends IncomingMessage implements OpenRequest {
   over(): void {
     if (this.isOver) return
     this.isOver = true
-    this.holder.end(this)
+    this.holder.end(this.#counted)
     this.#onReceived?.()
     for (const over of this.#onOver) over()
   }
@@ -165,7 +165,6 @@ class OracleRequest extends IncomingMessage implements OpenRequest {
   hold(): void {}
   letGo(): void {}
   refuse(): void {}
-  dropBody(): void {}
 }
 
 const limits = { maxHeaderBytes: 1_000, maxHeaders: 10 }
@@ -224,14 +223,14 @@ function createOracle({ limits: { maxHeaders, maxHeaderBytes, ...times } }: Http
   server.maxHeadersCount = 0
   server.timeout = times.socketTimeoutMs
   const handle = (request: OracleRequest, response: ServerResponse, head: Partial<Head> = {}): void => {
-    const { engine, reader, holder } = accepted.get(request.socket)!
-    const isBehindLast = holder.unanswered.some(each => (each as OracleRequest).isLast)
+    const { user, holder } = accepted.get(request.socket)!
+    const isBehindLast = holder.unanswered.some(each => (each as unknown as OracleRequest).isLast)
     // Node's parser hides errors after an upgrade that was not granted, so the connection must end.
     if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
     const refusal = head.refusal ?? problemOf(request, maxHeaders)
     if (isBehindLast) request.begin(response)
     else
-      engine.user.handle(reader, request as never, Object.assign(response, { asServerResponse: response }) as never, {
+      user.handle(request as never, Object.assign(response, { asServerResponse: response }) as never, {
         ...ANY_HEAD,
         ...head,
         refusal
@@ -258,10 +257,10 @@ function createOracle({ limits: { maxHeaders, maxHeaderBytes, ...times } }: Http
     accepted.get(socket)!.holder.linger()
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    const { engine, reader } = accepted.get(socket)!
+    const { user } = accepted.get(socket)!
     // A paused parser has lost bytes, so what it reads later must not be taken for the rest of a body.
     if (error.code === 'HPE_PAUSED') socket.destroy()
-    else engine.user.broken(reader, CLIENT_ERRORS.get(error.code) ?? '400 Bad Request')
+    else user.broken(CLIENT_ERRORS.get(error.code) ?? '400 Bad Request')
   })
   return server
 }
@@ -282,10 +281,10 @@ HttpEngine.prototype.accept = function acceptByOracle(this: HttpEngine, socket: 
   // Node removes its own listener for CONNECT.
   socket.on('error', () => undefined)
   const reader = readerOf(socket)
-  this.user.connected(reader)
-  const { holder, guard } = this.user.toRequest(reader, ANY_HEAD) as CountedRequest & { holder: Connection }
+  const user = this.connected(reader)
+  const { holder, guard } = user.toRequest(ANY_HEAD) as CountedRequest & { holder: Connection }
   holder.receiving = undefined
-  accepted.set(socket, { engine: this, reader, holder, guard })
+  accepted.set(socket, { user, holder, guard })
   server.emit('connection', socket)
 }
 

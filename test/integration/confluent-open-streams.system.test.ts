@@ -11,8 +11,7 @@ describe('confluent: streams of records that stay open', function () {
   before(async () => {
     stage = await ConfluentStage.open({
       'http.requestTimeoutMs': '1500',
-      'http.admissionWaitMs': '100',
-      'advanced.http.bodyGraceMs': '1500'
+      'http.admissionWaitMs': '100'
     })
     topic = await stage.topic(1)
   })

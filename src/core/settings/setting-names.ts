@@ -79,6 +79,8 @@ const removedSettings: ReadonlyMap<string, string> = new Map([
   ['apis.kafboy.perPartitionWorkersMax', 'it had no effect'],
   ['apis.kafboy.retries', 'it had no effect'],
   ['apis.kafboy.callbackMaxBytes', "a hook's decision has no limit of its own"],
+  ['http.minBodyBytesPerSecond', 'http.requestTimeoutMs alone limits how slowly a body may come'],
+  ['http.bodyGraceMs', 'http.requestTimeoutMs alone limits how slowly a body may come'],
   ['http.engine', 'one engine reads all requests now, those over TLS, too'],
   ['log.pretty', 'use log.format: text or json'],
   ['auth.realm', 'it is always castellan'],

@@ -2,13 +2,13 @@ import type { Socket } from 'node:net'
 import { isWebsocketRequest } from '../exchange/other-protocols.js'
 import { AnswerQueue } from './answer-queue.js'
 import { Chunks } from './chunks.js'
-import type { Broken, EngineLimits, EngineUser, UsedConnection, WaitsFor } from './engine-user.js'
+import type { Broken, Connected, ConnectionUser, EngineLimits, UsedConnection } from './engine-user.js'
 import { type Head, readHead } from './head.js'
 import type { EngineRequest } from './request.js'
 import { EngineResponse, type Piece, type ResponseConnection } from './response.js'
 import type { DateHeader } from './response-head.js'
 import { lastingPart, seeEndWhilePaused } from './shared-buffer.js'
-import { ConnectionTimes } from './time-limits.js'
+import { ConnectionTimes, MAX_UNREAD_BYTES } from './time-limits.js'
 
 /** At most this many requests of one connection begin in one tick. */
 const MAX_REQUESTS_PER_TICK = 8
@@ -17,7 +17,7 @@ const MAX_REQUESTS_PER_TICK = 8
 export interface ConnectionHost {
   readonly limits: EngineLimits
   readonly date: DateHeader
-  readonly user: EngineUser
+  readonly connected: Connected
   now(): number
   closed(connection: EngineConnection): void
 }
@@ -26,14 +26,14 @@ export interface ConnectionHost {
 export class EngineConnection implements UsedConnection, ResponseConnection {
   readonly socket: Socket
   readonly #host: ConnectionHost
+  readonly #user: ConnectionUser
   readonly #answers: AnswerQueue
   /** Bytes that wait: the beginning of a head, or requests that may not begin yet. */
   #rest: Buffer | undefined
   /** Whether the bytes that wait are more than the beginning of a head. */
   #isStalled = false
-  /** Number of waiting bytes that the user of the engine counts, and what they wait for. */
+  /** Number of waiting bytes that the user of the engine counts. */
   #countedBytes = 0
-  #countedFor: WaitsFor = 'turn'
   #receiving: EngineRequest | undefined
   /** Bytes that are missing of the body of that request. */
   #missingBytes = 0
@@ -43,8 +43,6 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   #isHeld = false
   #isBodyHeld = false
   #isYielding = false
-  /** There is no memory for the waiting bytes: their requests begin although the connection is paused. */
-  #isRushed = false
   #isReading = true
   /** The last request may upgrade the connection: what is behind it may not be HTTP. */
   #isOffered = false
@@ -64,10 +62,9 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     // Without a listener, an error would end the process.
     socket.on('error', ignore)
     socket.on('end', () => this.#ended())
-    socket.on('timeout', () => {
-      if (this.#state !== 'upgraded') socket.destroy()
-    })
+    socket.on('timeout', () => this.#timedOut())
     socket.on('close', () => this.#closed())
+    this.#user = host.connected(this)
   }
 
   get date(): string {
@@ -162,7 +159,10 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
 
   /** Ends the connection when one of its time limits is over; to be called at intervals. */
   check(now: number): void {
-    if (this.#state === 'upgraded') return
+    if (this.#state === 'upgraded') {
+      this.#times.limitUnread()
+      return
+    }
     const part = !this.#isReceiving ? 'head' : this.#receiving!.isOpenEnded ? undefined : 'body'
     if (this.#state === 'open' && part !== undefined && this.#times.isLate(part, now)) {
       this.#break('408 Request Timeout')
@@ -212,7 +212,6 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
       }
       if (this.#isStreamed) begun = MAX_REQUESTS_PER_TICK
     }
-    if (!this.#isStalled) this.#isRushed = false
     this.#noteTime()
     this.#setReading()
   }
@@ -228,7 +227,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   }
 
   get #mayBegin(): boolean {
-    return (!this.#isHeld || this.#isRushed) && !this.#isYielding && !this.#mustWait
+    return !this.#isHeld && !this.#isYielding && !this.#mustWait
   }
 
   /** Whether the next request must wait for the client to read, for earlier answers, or for the end of a stream. */
@@ -251,17 +250,16 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   }
 
   #begin(head: Head, mayUpgrade: boolean): void {
-    const { user, limits } = this.#host
-    const request = user.toRequest(this, head.isUpgrade === mayUpgrade ? head : { ...head, isUpgrade: false })
+    const request = this.#user.toRequest(head.isUpgrade === mayUpgrade ? head : { ...head, isUpgrade: false })
     const isOffer = head.isUpgrade && isWebsocketRequest(request)
     const response = new EngineResponse(this, request, head.mayStayOpen && !isOffer)
     this.#receiving = request
     this.#missingBytes = head.bodyBytes
-    if (head.isChunked) this.#chunks = new Chunks(limits)
+    if (head.isChunked) this.#chunks = new Chunks(this.#host.limits)
     this.#isOffered = request.upgrade
     this.#hasLastRequest = !response.shouldKeepAlive
     this.#answers.add(response)
-    user.handle(this, request, response, head)
+    this.#user.handle(request, response, head)
     if (!this.#isReceiving) this.#received(request)
   }
 
@@ -327,31 +325,10 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   /** Counts bytes that wait behind open requests. Like Node, it does not count the beginning of a head. */
   #count(): void {
     const sizeBytes = this.#isStalled && !this.#isYielding ? (this.#rest?.length ?? 0) : 0
-    if (sizeBytes === 0 && this.#countedBytes === 0) return
-    const waitsFor = this.#waitsFor
-    if (sizeBytes === this.#countedBytes && waitsFor === this.#countedFor) return
-    this.#countedFor = waitsFor
-    const isKept = this.#host.user.keeps(this, sizeBytes, waitsFor)
-    // Bytes for which there was no memory are asked about again when they cannot begin.
+    if (sizeBytes === this.#countedBytes) return
+    const isKept = this.#user.keeps(sizeBytes)
     this.#countedBytes = isKept ? sizeBytes : 0
-    if (isKept) return
-    if (waitsFor === 'turn') this.#rush()
-    else this.#break('503 Service Unavailable')
-  }
-
-  /** What the waiting bytes wait for. */
-  get #waitsFor(): WaitsFor {
-    if (!this.#mustWait) return 'turn'
-    return this.socket.writableLength > 0 || this.#answers.isStreaming ? 'client' : 'gateway'
-  }
-
-  /**
-   * There is no memory for the waiting bytes. As with Node, their requests begin, and those without memory for their
-   * bodies are refused. They cannot begin while the client does not read its answers.
-   */
-  #rush(): void {
-    this.#isRushed = true
-    this.#yield()
+    if (!isKept) this.#break('503 Service Unavailable')
   }
 
   #setReading(): void {
@@ -369,7 +346,7 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     this.#times.complete()
     this.#isStalled = false
     this.#setReading()
-    this.#host.user.broken(this, how)
+    this.#user.broken(how)
   }
 
   /** The client sends nothing more. As with Node, an answer that has not begun is no longer written. */
@@ -377,6 +354,13 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     if (this.#state !== 'open') return
     if (this.#times.isNew || !this.#times.isIncomplete) this.socket.end()
     else this.#break('400 Bad Request')
+  }
+
+  /** Nothing was sent or taken for too long. */
+  #timedOut(): void {
+    const isUnread = this.socket.writableLength > MAX_UNREAD_BYTES
+    if (isUnread) this.#user.unread()
+    if (isUnread || this.#state !== 'upgraded') this.socket.destroy()
   }
 
   #closed(): void {

@@ -25,29 +25,22 @@ export interface UsedConnection extends RequestConnection {
   detach(): Buffer | undefined
 }
 
-/**
- * What bytes wait for that were read and cannot begin yet. Only those that wait for their turn can begin at once, if they
- * must:
- *
- *   turn      the user has paused the connection
- *   gateway   answers that are not made yet
- *   client    answers that the client does not read, or the end of a stream that it has asked for
- */
-export type WaitsFor = 'turn' | 'gateway' | 'client'
-
-/** What happens to the requests of an engine. */
-export interface EngineUser {
-  /** A connection has begun. */
-  connected(connection: UsedConnection): void
-  toRequest(connection: UsedConnection, head: Head): EngineRequest
+/** What happens to the requests of a connection. */
+export interface ConnectionUser {
+  toRequest(head: Head): EngineRequest
   /** The body of the request comes after this call. Nothing more is read while the request may upgrade its connection. */
-  handle(connection: UsedConnection, request: EngineRequest, response: EngineResponse, head: Head): void
+  handle(request: EngineRequest, response: EngineResponse, head: Head): void
   /**
-   * Sets how many bytes of further requests wait behind the open requests of a connection, and for what.
+   * Sets how many bytes of further requests wait behind the open requests.
    *
-   * @returns whether there is memory for them; if not, none of them are counted
+   * @returns whether there is memory for them; if not, none of them are counted, and the connection is broken
    */
-  keeps(connection: UsedConnection, sizeBytes: number, waitsFor: WaitsFor): boolean
+  keeps(sizeBytes: number): boolean
   /** The engine reads no more from the connection. The user sends its last answer. */
-  broken(connection: UsedConnection, how: Broken): void
+  broken(how: Broken): void
+  /** The connection ends because its client reads no answers. */
+  unread(): void
 }
+
+/** A connection has begun. */
+export type Connected = (connection: UsedConnection) => ConnectionUser

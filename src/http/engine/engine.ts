@@ -1,7 +1,7 @@
 import type { Server, Socket } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 import { type ConnectionHost, EngineConnection } from './connection.js'
-import type { EngineLimits, EngineUser } from './engine-user.js'
+import type { Connected, EngineLimits } from './engine-user.js'
 import { DateHeader } from './response-head.js'
 import { SharedBuffer } from './shared-buffer.js'
 
@@ -16,15 +16,15 @@ const buffer = new SharedBuffer()
 /** Serves the connections of a server, plain or with TLS. Requests and answers look like those of `node:http`. */
 export class HttpEngine implements ConnectionHost {
   readonly limits: EngineLimits
-  readonly user: EngineUser
+  readonly connected: Connected
   readonly date = new DateHeader(Date.now)
   readonly #isTls: boolean
   readonly #connections = new Set<EngineConnection>()
   #timer: NodeJS.Timeout | undefined
 
-  constructor(server: Server, limits: EngineLimits, user: EngineUser) {
+  constructor(server: Server, limits: EngineLimits, connected: Connected) {
     this.limits = limits
-    this.user = user
+    this.connected = connected
     this.#isTls = server instanceof TlsServer
     server.on(this.#isTls ? 'secureConnection' : 'connection', (socket: Socket) => this.accept(socket))
   }
@@ -51,12 +51,12 @@ export class HttpEngine implements ConnectionHost {
   }
 
   accept(accepted: Socket): void {
+    if (accepted.destroyed) return
     let connection: EngineConnection
     const adopted = this.#isTls ? undefined : buffer.adopt(accepted, bytes => connection.take(bytes, false))
     connection = new EngineConnection(adopted ?? accepted, this)
     this.#connections.add(connection)
     this.#timer ??= this.#startChecking()
-    this.user.connected(connection)
     if (adopted === undefined) accepted.on('data', bytes => connection.take(bytes, true))
   }
 

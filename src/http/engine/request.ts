@@ -187,6 +187,9 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     }
   }
 
+  /** Called by the answer when nothing more is written to it; it may not have left. */
+  answered(): void {}
+
   /** Called by the connection when the answer was sent, or can no longer be sent. */
   over(): void {
     if (this.#isUnwanted) return

@@ -230,6 +230,7 @@ export class EngineResponse extends EventEmitter implements Members {
     if (this.#isChunked && this.#hasBody) pieces.push({ data: '0\r\n\r\n', encoding: 'latin1' })
     this.finished = true
     this.#write(pieces, true)
+    this.req.answered()
     return this
   }
 
@@ -242,6 +243,7 @@ export class EngineResponse extends EventEmitter implements Members {
     this.headersSent = true
     this.finished = true
     this.#connection.write(this, [{ data: text, encoding: 'latin1' }], true)
+    this.req.answered()
   }
 
   destroy(error?: Error): this {

@@ -3,6 +3,10 @@ import type { Socket } from 'node:net'
 /** An idle connection is closed this much later than clients are told, as with Node. */
 const KEEP_ALIVE_BUFFER_MS = 1_000
 
+/** With more bytes of answers than this, a client that takes none of them has less time. */
+export const MAX_UNREAD_BYTES = 1024 * 1024
+const UNREAD_TIMEOUT_MS = 30_000
+
 /** The time limits of a connection. */
 export interface TimeLimits {
   /** For the head of a request. */
@@ -24,8 +28,8 @@ export class ConnectionTimes {
   #isNew = true
   #movedAt: number
   #movedBytes = 0
-  /** Whether a piece of an answer is being sent. Meanwhile the socket itself applies the time limit. */
-  #isSending = false
+  /** The time limit of the socket itself, which applies it while a piece of an answer is being sent; 0: none. */
+  #sendingLimitMs = 0
 
   constructor(socket: Socket, limits: TimeLimits, now: number) {
     this.#socket = socket
@@ -73,16 +77,27 @@ export class ConnectionTimes {
     // Empty lines, which a client may send between two requests, are no reason to wait for longer.
     const bytes = (isBetween ? 0 : this.#socket.bytesRead) + this.#socket.bytesWritten
     const isSending = this.#socket.writableLength > 0
-    if (isSending !== this.#isSending) {
-      // Only the socket knows how much of a long piece has been sent.
-      this.#isSending = isSending
-      this.#socket.setTimeout(isSending ? socketTimeoutMs : 0)
-    }
+    this.#limitSending(isSending ? socketTimeoutMs : 0)
     if (isSending || bytes !== this.#movedBytes) {
       this.#movedBytes = bytes
       this.#movedAt = now
       return false
     }
     return now - this.#movedAt >= (isBetween ? keepAliveTimeoutMs + KEEP_ALIVE_BUFFER_MS : socketTimeoutMs)
+  }
+
+  /** Limits how long a client takes nothing of many bytes, where no other limit holds. To be called at intervals. */
+  limitUnread(): void {
+    this.#limitSending(0)
+  }
+
+  /** @param limitMs how long nothing may be taken, unless so much waits that the time is shorter; 0: for ever */
+  #limitSending(limitMs: number): void {
+    const isMuch = this.#socket.writableLength > MAX_UNREAD_BYTES
+    const chosenMs = isMuch ? Math.min(limitMs || UNREAD_TIMEOUT_MS, UNREAD_TIMEOUT_MS) : limitMs
+    if (chosenMs === this.#sendingLimitMs) return
+    // Only the socket knows how much of a long piece has been sent.
+    this.#sendingLimitMs = chosenMs
+    this.#socket.setTimeout(chosenMs)
   }
 }

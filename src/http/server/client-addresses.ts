@@ -4,9 +4,6 @@ import type { Cell } from '../../core/metrics/family.js'
 
 const RETRY_AFTER_SECONDS = 1
 
-/** How far the limit of bodies may be exceeded, as a share of it. */
-const BEYOND_SHARE = 1 / 4
-
 /** Limits per client address; an absent one does not apply, since many clients may share the address of a proxy. */
 export interface AddressLimits {
   readonly maxConnections?: number | undefined
@@ -33,11 +30,16 @@ export class ClientAddresses {
 
   /** Counts a connection, whether it is admitted or not; {@link leave} ends it. */
   enter(remoteAddress: string | undefined): AddressUse {
-    const key = toAddressKey(remoteAddress)
-    let use = this.#byKey.get(key)
-    if (use === undefined) this.#byKey.set(key, (use = { key, connections: 0, bodyBytes: 0, requests: 0 }))
+    const use = this.of(remoteAddress)
+    this.#byKey.set(use.key, use)
     use.connections++
     return use
+  }
+
+  /** The use of an address, which is remembered when one of its connections has been counted. */
+  of(remoteAddress: string | undefined): AddressUse {
+    const key = toAddressKey(remoteAddress)
+    return this.#byKey.get(key) ?? { key, connections: 0, bodyBytes: 0, requests: 0 }
   }
 
   leave(use: AddressUse): void {
@@ -117,13 +119,6 @@ export class BodyBudget {
    */
   take(sizeBytes: number, ownBytes: number): boolean {
     if (!this.hasCapacity(sizeBytes, ownBytes)) return false
-    this.#gauge.value = this.#usedBytes += sizeBytes
-    return true
-  }
-
-  /** Reserves bytes that can neither be refused nor read later. Nothing else is granted while they exceed the limit. */
-  takeBeyond(sizeBytes: number): boolean {
-    if (this.#usedBytes + sizeBytes > this.#maxBytes * (1 + BEYOND_SHARE)) return false
     this.#gauge.value = this.#usedBytes += sizeBytes
     return true
   }

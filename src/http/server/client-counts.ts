@@ -10,16 +10,10 @@ import { LoadShedder } from './load-shedder.js'
 import { HttpMetrics } from './request-log.js'
 import type { HttpSettings } from './settings.js'
 
-/** When memory for requests is short, requests that arrive below this pace are refused first; judged after the time. */
-const SLOW_BYTES_PER_SECOND = 64 * 1024
-const JUDGED_AFTER_MS = 1_000
-const MILLISECONDS_PER_SECOND = 1_000
-
 export interface CallCountsOptions {
   readonly connections: Connections
   readonly shedder: LoadShedder
   readonly maxHeaderBytes: number
-  readonly now: MonotonicClock
 }
 
 /** Counts calls of other protocols in the books of HTTP's connections. */
@@ -49,7 +43,6 @@ export class CallCounts implements CountedCalls {
 
 class Call implements CountedCall, ReceivingBody {
   readonly #options: CallCountsOptions
-  readonly #startedAt: number
   readonly #onRefused: (refusal: OverloadedError) => void
   #isOver = false
   readonly address: AddressUse
@@ -59,14 +52,8 @@ class Call implements CountedCall, ReceivingBody {
     this.#options = options
     this.address = address
     this.#onRefused = onRefused
-    this.#startedAt = options.now()
     address.requests++
     options.connections.receives(this)
-  }
-
-  get isSlow(): boolean {
-    const elapsedMs = this.#options.now() - this.#startedAt
-    return elapsedMs >= JUDGED_AFTER_MS && this.heldBytes * MILLISECONDS_PER_SECOND < SLOW_BYTES_PER_SECOND * elapsedMs
   }
 
   refusal(): CastellanError | undefined {
@@ -81,19 +68,11 @@ class Call implements CountedCall, ReceivingBody {
   }
 
   take(sizeBytes: number): OverloadedError | undefined {
-    if (this.#isOver) return undefined
-    const refusal = this.#options.connections.take(this, sizeBytes)
-    if (refusal !== undefined) return refusal
-    this.heldBytes += sizeBytes
-    this.address.bodyBytes += sizeBytes
-    return undefined
+    return this.#isOver ? undefined : this.#options.connections.take(this, sizeBytes)
   }
 
   give(sizeBytes: number): void {
-    const givenBytes = Math.min(sizeBytes, this.heldBytes)
-    this.heldBytes -= givenBytes
-    this.address.bodyBytes -= givenBytes
-    this.#options.connections.give(givenBytes)
+    this.#options.connections.give(this, Math.min(sizeBytes, this.heldBytes))
   }
 
   received(): void {
@@ -129,18 +108,20 @@ export function createClientCounts(options: {
 }): ClientCounts {
   const { http, log, now, refusals = new Refusals(now) } = options
   const metrics = new HttpMetrics(options.metrics)
-  const connections = createConnections(http, metrics, now)
+  const budget = new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes)
+  const connections = new Connections(http, budget, metrics.connections, now)
+  metrics.showUnread(options.metrics, () => connections.unreadBytes)
   connections.onBodyRefused = refusal => refusals.note(refusal)
   connections.onConnectionRefused = limit => {
     metrics.connectionRefused(limit)
     refusals.note(beyondLimit[limit])
   }
-  connections.unread.onEnd = ({ socket: { remoteAddress: address }, unreadBytes }) => {
+  connections.onEndedUnread = ({ socket: { remoteAddress: address }, unreadBytes }) => {
     metrics.connectionsEndedUnread.value++
     log.debug({ address, unreadBytes }, 'a connection was ended whose client does not read its answers')
   }
   const shedder = new LoadShedder(http, { metrics: options.metrics, log, clock: now })
-  const calls = new CallCounts({ connections, shedder, maxHeaderBytes: http.maxHeaderBytes, now })
+  const calls = new CallCounts({ connections, shedder, maxHeaderBytes: http.maxHeaderBytes })
   return { metrics, connections, shedder, calls, refusals }
 }
 
@@ -149,12 +130,4 @@ const beyondLimit = {
   all: new OverloadedError('a port has more of them than http.maxConnections'),
   address: new OverloadedError('an address has more of them than http.perAddress.maxConnections'),
   grpc: new OverloadedError('the gRPC port has more of them than advanced.apis.kafka-pixy.grpcMaxConnections')
-}
-
-function createConnections(http: HttpSettings, metrics: HttpMetrics, now: MonotonicClock): Connections {
-  const budget = new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes)
-  const pace = { minBytesPerSecond: http.minBodyBytesPerSecond, graceMs: http.bodyGraceMs }
-  // A connection that Node considers idle must not end while a request waits to be read from it.
-  const maxRestMs = Math.min(http.admissionWaitMs, http.keepAliveTimeoutMs / 2)
-  return new Connections({ ...http, pace, maxRestMs }, budget, metrics, now)
 }

@@ -1,16 +1,18 @@
+import type { RequestListener } from 'node:http'
 import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../core/errors.js'
-import type { WaitsFor } from '../engine/engine-user.js'
+import type { Broken, ConnectionUser, UsedConnection } from '../engine/engine-user.js'
+import type { Head } from '../engine/head.js'
+import type { EngineResponse } from '../engine/response.js'
+import { offerUpgrade, type UpgradeOwner } from '../exchange/other-protocols.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
+import type { BrowserGuard } from './browser-guard.js'
 import type { AddressUse } from './client-addresses.js'
-import { type BytesHost, ConnectionBytes } from './connection-bytes.js'
-import { ConnectionEnd, type EndingConnection, type RequestReader } from './connection-end.js'
-import type { OpenRequest, RequestHolder } from './open-request.js'
-import { Pace } from './pace.js'
-import { Reading, type UnreadConnection } from './unread-answers.js'
+import { CountedRequest, type RequestHolder } from './counted-request.js'
+import { SocketUpgrade } from './socket-upgrade.js'
 
-/** Beyond so many bytes of answers that wait, bodies behind them count as memory behind unread answers. */
-const MAX_UNREAD_BYTES = 64 * 1024
+/** Time for the client to read the last answers before the connection is closed. */
+const LINGER_MS = 2_000
 
 export interface ConnectionLimits {
   /** After the last answer, at most this many bytes are discarded. */
@@ -20,49 +22,68 @@ export interface ConnectionLimits {
   readonly maxRequestsPerConnection: number
 }
 
+/** A request or call that holds bytes of its body in memory. */
+export interface BodyHolder {
+  readonly address: AddressUse
+  /** Bytes of the body that are counted at present. */
+  heldBytes: number
+}
+
 /** The parts that all connections share. */
-export interface ConnectionHost extends BytesHost {
+export interface ConnectionHost {
   readonly limits: ConnectionLimits
-  /** Called for a connection without open requests. @returns true: it must not be read until it is woken */
-  mayRest(connection: Connection): boolean
-  /** What the connection holds has changed. */
-  holds(connection: Connection): void
+  /** Counts bytes of a body, or returns the error when there is no memory for them. */
+  take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined
+  give(holder: BodyHolder, sizeBytes: number): void
+  /** Counts bytes of requests that have not begun; negative: fewer. @returns whether there is memory for them */
+  keep(address: AddressUse, sizeBytes: number): boolean
+  upgraded(owner: UpgradeOwner): void
+  endedUnread(connection: Connection): void
   closed(connection: Connection): void
 }
 
-/** One connection: its unanswered requests, and the bytes of their bodies. */
-export class Connection implements RequestHolder, EndingConnection, UnreadConnection {
+/** What the connections of one listener have in common. */
+export interface Served {
+  readonly guard: BrowserGuard
+  readonly handler: RequestListener
+  /** The time limit for silent clients, on a listener that serves one API only. */
+  readonly silence?: SilenceLimit | undefined
+}
+
+/** One connection: its unanswered requests, the bytes that they hold, and its end. */
+export class Connection implements ConnectionUser, RequestHolder {
   readonly socket: Socket
   readonly address: AddressUse
-  receiving: OpenRequest | undefined
+  receiving: CountedRequest | undefined
   silence: SilenceLimit | undefined
-  readonly reader: RequestReader
-  readonly #bytes: ConnectionBytes
-  readonly reading: Reading
+  readonly #engine: UsedConnection
+  readonly #served: Served
   readonly #host: ConnectionHost
   /** Mostly one request: a Set would create garbage with every request. */
-  readonly #requests: OpenRequest[] = []
-  /** Whether reading is paused. */
-  isPaused = false
+  readonly #requests: CountedRequest[] = []
+  #isPaused = false
   /** Number of requests that wait to be admitted. Meanwhile the connection is not read. */
   #heldRequests = 0
-  #isResting = false
-  #discardFromBytes = 0
-  /** Absent: the connection is not ending. */
-  #end: ConnectionEnd | undefined
+  #bodyBytes = 0
+  #keptBytes = 0
+  #discardedBytes = 0
   #seenBytes = 0
   #seenAt: number
-  readonly pace = new Pace()
+  /** Status of the last answer, which waits for the answers to earlier requests. */
+  #lastStatus: string | undefined
+  /** The request whose body had not come when the last answer was decided on. */
+  #broken: CountedRequest | undefined
+  #lingering: NodeJS.Timeout | undefined
 
-  constructor(reader: RequestReader, address: AddressUse, host: ConnectionHost, now: number) {
-    const { socket } = reader
-    this.#seenAt = now
-    this.reader = reader
+  constructor(engine: UsedConnection, served: Served, address: AddressUse, host: ConnectionHost, now: number) {
+    const { socket } = engine
     this.socket = socket
     this.address = address
+    this.silence = served.silence
+    this.#engine = engine
+    this.#served = served
     this.#host = host
-    this.#bytes = new ConnectionBytes(address, host)
-    this.reading = new Reading(socket)
+    this.#seenAt = now
     // The engine ends a connection this way behind its last answer. A socket that is closed while bytes still arrive is
     // reset, and a reset discards answers that the client has not read yet.
     socket.destroySoon = () => this.linger()
@@ -73,67 +94,114 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     return this.#requests.length
   }
 
-  /** Whether the body of a request is incomplete. */
-  get isReceiving(): boolean {
-    return this.receiving !== undefined && !this.receiving.complete
-  }
-
-  get incomplete(): OpenRequest | undefined {
-    return this.isReceiving ? this.receiving : undefined
-  }
-
-  get unanswered(): readonly OpenRequest[] {
+  get unanswered(): readonly CountedRequest[] {
     return this.#requests
   }
 
-  /** Bytes that arrived after the answer to the request they belong to. */
-  get discardedBytes(): number {
-    return this.receiving?.isOver ? this.socket.bytesRead - this.#discardFromBytes : 0
+  /** The request whose body is still coming. */
+  get incomplete(): CountedRequest | undefined {
+    return this.receiving?.complete === false ? this.receiving : undefined
   }
 
+  /** Bytes of answers that the client has not taken, and of requests that wait behind them. */
   get unreadBytes(): number {
-    return this.reader.unreadBytes
+    return this.#engine.unreadBytes + this.#keptBytes
   }
 
-  get isStalled(): boolean {
-    return this.behindBytes > 0 && this.#requests.some(({ isAnswerBegun, isAnswered }) => isAnswerBegun && !isAnswered)
+  toRequest(head: Head): CountedRequest {
+    // The previous request may have belonged to an API with a limit of its own.
+    this.silence = this.#served.silence
+    this.#discardedBytes = 0
+    return new CountedRequest(this.#engine, head, this, this.#served.guard)
   }
 
-  get isPipelined(): boolean {
-    return this.openRequests > 1
-  }
-
-  get behindBytes(): number {
-    return this.#bytes.behind
-  }
-
-  get heldBytes(): number {
-    return this.#bytes.held
-  }
-
-  /** Bytes that count as bytes of bodies. */
-  get bodyBytes(): number {
-    return this.#bytes.asBodies
-  }
-
-  /**
-   * Gives memory for bodies back when it is short: bodies whose requests have their whole answer are dropped, and those behind many
-   * unread bytes, or behind a stream, then count as memory behind unread answers.
-   */
-  yieldMemory(): void {
-    const isBehind = this.isStalled || (this.socket.writableLength > 0 && this.unreadBytes >= MAX_UNREAD_BYTES)
-    for (const request of this.#requests) {
-      if (request.complete && request.isAnswered) request.dropBody()
-      else if (isBehind && request.complete) this.#bytes.moveBehind(request)
+  handle(request: CountedRequest, response: EngineResponse, head: Head): void {
+    request.begin(response)
+    if (head.refusal !== undefined) {
+      const allow = head.refusal === 405 && { allow: 'GET, POST' }
+      response.writeHead(head.refusal, { ...allow, connection: 'close', 'content-length': 0 }).end()
+      return
     }
-    this.#host.holds(this)
+    if (head.isWaiting) request.waitForContinue(response)
+    if (request.upgrade) {
+      const upgraded = (owner: UpgradeOwner): void => this.#host.upgraded(owner)
+      offerUpgrade(request, new SocketUpgrade(this.#engine, request, upgraded))
+    }
+    this.#served.handler(request, response.asServerResponse)
+  }
+
+  unread(): void {
+    this.#host.endedUnread(this)
+  }
+
+  begin(request: CountedRequest): void {
+    this.#requests.push(request)
+    this.address.requests++
     this.#pauseOrResume()
   }
 
-  endUnread(): void {
-    for (const request of this.#requests) this.give(request)
-    this.keep(0, 'turn')
-    this.socket.destroy()
+  end(request: CountedRequest): void {
+    const at = this.#requests.indexOf(request)
+    if (at >= 0) {
+      this.#requests.splice(at, 1)
+      this.address.requests--
+      this.give(request)
+    }
+    this.#pauseOrResume()
+    this.#sayLastAnswer()
+  }
+
+  take(request: CountedRequest, sizeBytes: number): OverloadedError | undefined {
+    const refusal = this.#host.take(request, sizeBytes)
+    if (refusal !== undefined) return refusal
+    this.#bodyBytes += sizeBytes
+    if (this.#requests.length > 1) this.#pauseOrResume()
+    return undefined
+  }
+
+  give(request: CountedRequest): void {
+    const bytes = request.heldBytes
+    if (bytes === 0) return
+    this.#bodyBytes -= bytes
+    this.#host.give(request, bytes)
+    if (this.#isPaused) this.#pauseOrResume()
+  }
+
+  keeps(sizeBytes: number): boolean {
+    this.#host.keep(this.address, -this.#keptBytes)
+    const isKept = this.#host.keep(this.address, sizeBytes)
+    this.#keptBytes = isKept ? sizeBytes : 0
+    return isKept
+  }
+
+  discards(sizeBytes: number): void {
+    this.#discardedBytes += sizeBytes
+    if (this.#discardedBytes > this.#host.limits.maxBodyBytes) this.socket.destroy()
+  }
+
+  heldChanged(isHeld: boolean): void {
+    this.#heldRequests += isHeld ? 1 : -1
+    this.#pauseOrResume()
+  }
+
+  /**
+   * Pauses reading while a request waits to be admitted, or while the requests before the current one hold this
+   * connection's share; their answers resume it. A paused socket costs nothing but itself.
+   */
+  #pauseOrResume(): void {
+    const mustPause = this.#heldRequests > 0 || this.#isFull
+    if (mustPause === this.#isPaused || this.#lingering !== undefined) return
+    this.#isPaused = mustPause
+    if (mustPause) this.#engine.pause()
+    else this.#engine.resume()
+  }
+
+  /** False for a single request: only answers to earlier requests free memory, so it would wait for itself. */
+  get #isFull(): boolean {
+    const openRequests = this.#requests.length
+    if (openRequests <= 1) return false
+    const { maxRequestsPerConnection, maxBodyBytesPerConnection } = this.#host.limits
+    return openRequests > maxRequestsPerConnection || this.#bodyBytes >= maxBodyBytesPerConnection
   }
 
   /** Ends the connection when its client has been silent for too long; to be called at intervals. */
@@ -142,7 +210,7 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     const owner = this.receiving?.owner
     const bytes = owner === undefined ? socket.bytesRead : socket.bytesRead + socket.bytesWritten
     // While the connection is paused, the silence is not the client's.
-    if (silence?.limitMs === undefined || this.isPaused || bytes !== this.#seenBytes) {
+    if (silence?.limitMs === undefined || this.#isPaused || bytes !== this.#seenBytes) {
       this.#seenBytes = bytes
       this.#seenAt = now
     } else if (now - this.#seenAt >= silence.limitMs) {
@@ -153,118 +221,56 @@ export class Connection implements RequestHolder, EndingConnection, UnreadConnec
     }
   }
 
-  begin(request: OpenRequest): void {
-    this.#requests.push(request)
-    this.address.requests++
-    this.#pauseOrResume()
-  }
-
-  end(request: OpenRequest): void {
-    const index = this.#requests.indexOf(request)
-    if (index >= 0) this.#remove(request, index)
-    this.#restAfter(request)
-    this.#pauseOrResume()
-    this.#end?.requestEnded()
-  }
-
-  #remove(request: OpenRequest, index: number): void {
-    if (index === this.#requests.length - 1) this.#requests.pop()
-    else this.#requests.splice(index, 1)
-    this.address.requests--
-    this.give(request)
-    if (!request.complete) this.#discardFromBytes = this.socket.bytesRead
-  }
-
-  take(request: OpenRequest, sizeBytes: number): OverloadedError | undefined {
-    const refusal = this.#bytes.take(request, sizeBytes)
-    this.#host.holds(this)
-    if (refusal === undefined && this.#requests.length > 1) this.#pauseOrResume()
-    return refusal
-  }
-
-  give(request: OpenRequest): void {
-    this.#bytes.give(request)
-    this.#host.holds(this)
-  }
-
-  holdOnly(request: OpenRequest, sizeBytes: number): OverloadedError | undefined {
-    const refusal = this.#bytes.holdOnly(request, sizeBytes)
-    this.#host.holds(this)
-    return refusal
-  }
-
-  /** Sets the number of bytes of requests that have not begun, and for what they wait. @returns whether there is memory */
-  keep(sizeBytes: number, waitsFor: WaitsFor): boolean {
-    const isKept = this.#bytes.keep(sizeBytes, waitsFor)
-    this.#host.holds(this)
-    return isKept
-  }
-
   /**
    * Ends the connection with an error answer, because its bytes are not HTTP or a request arrives too slowly. The answer
    * is sent once, after the answers to earlier requests.
    */
-  endWith(status: string): void {
-    this.#ending.endWith(status)
+  broken(how: Broken): void {
+    if (this.#lastStatus !== undefined || this.#lingering !== undefined) return
+    this.#lastStatus = how
+    this.#broken = this.incomplete
+    if (this.socket.writable) this.#sayLastAnswer()
+    else this.socket.destroy()
+  }
+
+  isBroken(request: CountedRequest): boolean {
+    return this.#lastStatus !== undefined && this.#broken === request
+  }
+
+  #sayLastAnswer(): void {
+    // A body that was late has come in the meantime.
+    if (this.#broken?.complete) this.#lastStatus = undefined
+    const { socket, incomplete } = this
+    const status = this.#lastStatus
+    const isBrokenOpen = incomplete !== undefined && this.#requests.includes(incomplete)
+    if (status === undefined || this.#lingering !== undefined) return
+    if (this.#requests.length > (isBrokenOpen ? 1 : 0)) return
+    this.#lastStatus = undefined
+    // The broken request may have an answer already, which cannot be replaced.
+    if (socket.writable && (incomplete === undefined || (isBrokenOpen && !incomplete.isAnswerBegun))) {
+      incomplete?.over()
+      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+      this.linger()
+    } else if (incomplete?.isAnswered)
+      // An answer that is whole may not have left yet.
+      this.linger()
+    else socket.destroy()
   }
 
   /** Half-closes the connection, and for a while discards what the client still sends. */
   linger(): void {
-    this.#ending.linger()
-  }
-
-  isBroken(request: OpenRequest): boolean {
-    return this.#end?.isBroken(request) === true
-  }
-
-  get #ending(): ConnectionEnd {
-    this.#end ??= new ConnectionEnd(this, this.#host)
-    return this.#end
-  }
-
-  heldChanged(request: OpenRequest): void {
-    this.#heldRequests += request.isHeld ? 1 : -1
-    this.#bytes.waitChanged(request)
-    this.#pauseOrResume()
-  }
-
-  /** Lets the connection rest after a request with a body, because its client is likely to send another body. */
-  #restAfter({ complete, hasBody }: OpenRequest): void {
-    if (this.#isResting || !complete || !hasBody || this.#requests.length > 0 || !this.socket.writable) return
-    this.#isResting = this.#host.mayRest(this)
-  }
-
-  wake(): void {
-    this.#isResting = false
-    this.#pauseOrResume()
-  }
-
-  /**
-   * Pauses reading while a request waits to be admitted, or while the requests before the current one hold this
-   * connection's share; their answers resume it. A connection at rest is paused as well. A paused
-   * socket costs nothing but itself.
-   */
-  #pauseOrResume(): void {
-    const mustPause = this.#isResting || this.#heldRequests > 0 || this.#isFull
-    if (mustPause === this.isPaused || this.#end?.isLingering) return
-    this.isPaused = mustPause
-    if (mustPause) this.reader.pause()
-    else this.reader.resume()
-  }
-
-  /** False for a single request: only answers to earlier requests free memory, so it would wait for itself. */
-  get #isFull(): boolean {
-    const openRequests = this.#requests.length
-    if (openRequests <= 1) return false
-    const { maxRequestsPerConnection, maxBodyBytesPerConnection } = this.#host.limits
-    return openRequests > maxRequestsPerConnection || this.#bytes.ofOpenRequests >= maxBodyBytesPerConnection
+    if (this.#lingering !== undefined || this.socket.destroyed) return
+    this.#isPaused = false
+    this.#lingering = setTimeout(() => this.socket.destroy(), LINGER_MS)
+    this.socket.end()
+    this.#engine.discard(this.#host.limits.maxBodyBytes)
   }
 
   #close(): void {
-    this.#end?.closed()
-    this.isPaused = false
+    clearTimeout(this.#lingering)
+    this.#lastStatus = undefined
     for (const request of [...this.#requests]) request.connectionEnded()
-    this.#bytes.end()
+    this.keeps(0)
     this.#host.closed(this)
   }
 }

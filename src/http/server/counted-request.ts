@@ -5,9 +5,33 @@ import type { EngineResponse } from '../engine/response.js'
 import type { HeldRequest } from '../exchange/admission.js'
 import type { BodyReader } from '../exchange/body-collector.js'
 import { isWebsocketRequest, type UpgradeOwner } from '../exchange/other-protocols.js'
+import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { BrowserGuard } from './browser-guard.js'
 import type { AddressUse } from './client-addresses.js'
-import type { OpenRequest, RequestHolder } from './open-request.js'
+
+/** The connection of a request, as far as the request uses it. */
+export interface RequestHolder {
+  readonly address: AddressUse
+  /** Unanswered requests. */
+  readonly openRequests: number
+  /** The request whose head arrived last; its body may be incomplete. Set by the request itself. */
+  receiving: CountedRequest | undefined
+  /** The time limit for silence of the API that has the request. */
+  silence: SilenceLimit | undefined
+  begin(request: CountedRequest): void
+  /** The request is over. Called again when the rest of its body has come after that. */
+  end(request: CountedRequest): void
+  /** Counts bytes of a body that have arrived, or returns the error when there is no memory for them. */
+  take(request: CountedRequest, sizeBytes: number): OverloadedError | undefined
+  /** Releases all bytes that the body holds. */
+  give(request: CountedRequest): void
+  /** Bytes have come behind the answer to the request. */
+  discards(sizeBytes: number): void
+  /** A request begins or ends to wait. Nothing is read from the connection while one of its requests is held. */
+  heldChanged(isHeld: boolean): void
+  /** The request is broken, and the answer that ends the connection waits for those to earlier requests. */
+  isBroken(request: CountedRequest): boolean
+}
 
 /** Measured: memory that V8 and Node use for a chunk of one byte. */
 const UNREAD_PIECE_BYTES = 320
@@ -19,15 +43,16 @@ const UNREAD_PIECE_BYTES = 320
  *   refused    discarded; a reader gets the error
  *   over       the answer was sent or the connection has ended: everything is released, further bytes are discarded
  */
-export class CountedRequest extends EngineRequest implements HeldRequest, OpenRequest {
+export class CountedRequest extends EngineRequest implements HeldRequest {
   readonly holder: RequestHolder
   /** The check of the web page for which a browser sends the request. */
   readonly guard: BrowserGuard
   readonly hasBody: boolean
+  /** Counted bytes: they have arrived, and no whole answer was made. */
   heldBytes = 0
-  movedBytes = 0
+  /** True before the request begins and after it has ended: nothing of its body is kept. */
   isOver = true
-  isHeld = false
+  #isHeld = false
   /** When the whole body had come, by `performance.now()`. */
   receivedAt: number | undefined
   override readonly upgrade: boolean
@@ -58,18 +83,22 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
     return this.holder.address
   }
 
+  /** Whether its body is being read or discarded. */
   get isRead(): boolean {
     return this.isOver || this.reader !== undefined || (this.isOpen && this.readableFlowing === true)
   }
 
+  /** Whether any part of the answer was written. */
   get isAnswerBegun(): boolean {
     return this.#response?.headersSent === true
   }
 
+  /** Whether the whole answer was made; it may wait for earlier ones, or for the client to read. */
   get isAnswered(): boolean {
     return this.#response?.finished === true
   }
 
+  /** The connection ends behind the answer, unless that has begun. */
   endConnection(): void {
     this.#keepsAlive = false
     if (this.#response !== undefined) this.#response.shouldKeepAlive = false
@@ -115,6 +144,7 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
   }
 
   override receive(piece: Buffer, lasts: boolean): void {
+    if (this.isOver) this.holder.discards(piece.length)
     if (this.isOver || this.#refusal !== undefined) return
     // A body that comes along with its head may be complete before the stream asks for it.
     if (this.#isWaiting && this.isRead) this.#sayContinue()
@@ -129,6 +159,7 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
     this.#onReceived?.()
     super.received()
     if (this.isOver) this.holder.end(this)
+    else if (this.isAnswered) this.answered()
   }
 
   /** A later reader must not mistake the end of a refused body for the end of a complete one. */
@@ -137,6 +168,7 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
     if (this.#refusal === undefined || mayEnd) super.endBody()
   }
 
+  /** Releases what the body holds, and reports the error to its reader, or to the first one that comes. */
   refuse(refusal: OverloadedError): void {
     if (this.isOver || this.#refusal !== undefined) return
     this.#refusal = refusal
@@ -154,12 +186,16 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
   }
 
   holdOnly(sizeBytes: number): OverloadedError | undefined {
-    return this.holder.holdOnly(this, this.isOver ? 0 : sizeBytes)
+    this.holder.give(this)
+    return this.isOver || sizeBytes === 0 ? undefined : this.holder.take(this, sizeBytes)
   }
 
-  dropBody(): void {
+  /** A body that has come is not needed any more, although its answer may wait for others or for the client. */
+  override answered(): void {
+    if (!this.complete || this.isOver) return
     this.holder.give(this)
-    super.over()
+    // A reader may be at the last bytes in this moment.
+    if (this.reader === undefined) super.over()
   }
 
   override over(): void {
@@ -179,16 +215,16 @@ export class CountedRequest extends EngineRequest implements HeldRequest, OpenRe
   }
 
   hold(): void {
-    if (this.isHeld || this.isOver) return
-    this.isHeld = true
-    this.holder.heldChanged(this)
+    if (this.#isHeld || this.isOver) return
+    this.#isHeld = true
+    this.holder.heldChanged(true)
   }
 
   letGo(): void {
-    if (!this.isHeld) return
-    this.isHeld = false
+    if (!this.#isHeld) return
+    this.#isHeld = false
     this.#onRefused = undefined
-    this.holder.heldChanged(this)
+    this.holder.heldChanged(false)
   }
 
   whenRefused(refused: (refusal: OverloadedError) => void): void {

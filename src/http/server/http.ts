@@ -133,26 +133,21 @@ export class Http {
   leave(): void {
     this.#context.isLeaving = true
     this.#context.connections.endBehindAnswers()
-    this.#context.connections.wakeAll()
   }
 
   /** Refuses new requests from now on. */
   refuse(): void {
     this.#context.isDraining = true
     this.#context.connections.endBehindAnswers()
-    this.#context.connections.wakeAll()
   }
 
   /**
-   * Stops accepting; resolves when every request has its answer. The management port keeps answering. Resting
-   * connections are read first, since Node closes them as idle even if requests wait in them.
+   * Stops accepting; resolves when every request has its answer. The management port keeps answering.
    *
    * @param timeoutMs afterwards bodies that have not come are refused; requests that wait for Kafka keep waiting until {@link cut}
    */
   async drain(timeoutMs: number): Promise<void> {
-    const haveRested = this.#context.connections.wakeAll()
     this.refuse()
-    if (haveRested) await oneTurn()
     this.#drained = Promise.all(this.#traffic.map(listener => listener.drain()))
     await inTime(this.#drained, timeoutMs, () => undefined)
     this.#context.connections.refuseBodies(shuttingDown())

@@ -1,15 +1,11 @@
 import cluster from 'node:cluster'
-import type { RequestListener } from 'node:http'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { type ListenAddress, toListenError } from '../../core/listen-error.js'
 import { HttpEngine } from '../engine/engine.js'
-import type { SilenceLimit } from '../exchange/silence-limit.js'
-import type { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
+import type { Served } from './connection.js'
 import type { Connections } from './connections.js'
-import { CountingUser } from './counting-user.js'
-import { Handshakes } from './handshakes.js'
 import type { HttpSettings } from './settings.js'
 
 /**
@@ -33,13 +29,6 @@ type Limits = Pick<
   | 'socketTimeoutMs'
 >
 
-interface ListenerParts {
-  readonly connections: Connections
-  readonly guard: BrowserGuard
-  /** The time limit for silent clients, on a listener that serves one API only. */
-  readonly silence?: SilenceLimit | undefined
-}
-
 const PLAIN = { allowHalfOpen: true, noDelay: true }
 
 /** A port or a unix socket on which requests arrive. */
@@ -47,26 +36,23 @@ export class Listener {
   readonly #server: Server
   readonly #scheme: 'http' | 'https'
   readonly #connections: Connections
-  readonly #handshakes: Handshakes
+  /** Connections during their TLS handshake, by address and port of the peer: after it the socket is another object. */
+  readonly #handshakes = new Map<string, Socket>()
   readonly #engine: HttpEngine
 
   /** @param certificates for TLS; absent: plain HTTP */
-  constructor(
-    limits: Limits,
-    handler: RequestListener,
-    { connections, guard, silence }: ListenerParts,
-    certificates?: Certificates
-  ) {
+  constructor(limits: Limits, served: Served, connections: Connections, certificates?: Certificates) {
     const headersTimeoutMs = Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs)
     // A request that waits to be admitted is not read meanwhile.
     const requestTimeoutMs = limits.requestTimeoutMs + limits.admissionWaitMs
     this.#scheme = certificates ? 'https' : 'http'
     this.#server = certificates ? createSecureServer(headersTimeoutMs, certificates) : createServer(PLAIN)
     this.#connections = connections
-    this.#handshakes = new Handshakes(connections)
-    if (certificates) this.#handshakes.watch(this.#server)
-    const user = new CountingUser(connections, guard, handler, silence)
-    this.#engine = new HttpEngine(this.#server, { ...limits, headersTimeoutMs, requestTimeoutMs }, user)
+    this.#server.on('connection', (socket: Socket) => connections.enter(socket))
+    if (certificates) this.#watchHandshakes()
+    this.#engine = new HttpEngine(this.#server, { ...limits, headersTimeoutMs, requestTimeoutMs }, engine =>
+      connections.open(engine, served)
+    )
     const refused = (): void => connections.onConnectionRefused('all')
     if (cluster.isWorker) closeBeyond(limits.maxConnections, this.#server, refused)
     else {
@@ -93,6 +79,17 @@ export class Listener {
     return `${this.#scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`
   }
 
+  #watchHandshakes(): void {
+    this.#server.on('connection', (socket: Socket) => {
+      const peer = peerOf(socket)
+      this.#handshakes.set(peer, socket)
+      socket.once('close', () => {
+        if (this.#handshakes.get(peer) === socket) this.#handshakes.delete(peer)
+      })
+    })
+    this.#server.on('secureConnection', (socket: Socket) => this.#handshakes.delete(peerOf(socket)))
+  }
+
   /** Stops accepting; resolves when the last connection has ended. Requests in progress are finished. */
   drain(): Promise<void> {
     if (!this.#server.listening) return Promise.resolve()
@@ -103,7 +100,7 @@ export class Listener {
         resolve()
       })
       this.#engine.closeIdle()
-      this.#handshakes.end()
+      for (const socket of this.#handshakes.values()) socket.destroy()
       this.#connections.leaveUpgraded()
     })
   }
@@ -113,6 +110,8 @@ export class Listener {
     this.#engine.cut()
   }
 }
+
+const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
 
 /** The time limit of the handshake is part of the time limit for the headers. */
 function createSecureServer(handshakeTimeout: number, certificates: Certificates): Server {

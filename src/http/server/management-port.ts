@@ -30,7 +30,7 @@ export const openerOf =
   async (handler, address, certificates, silence) => {
     const boundHost = 'host' in address ? address.host : undefined
     const guard = new BrowserGuard(boundHost, settings, host => foreignHosts.refused(host))
-    const listener = new Listener(settings, handler, { connections, guard, silence }, certificates)
+    const listener = new Listener(settings, { handler, guard, silence }, connections, certificates)
     const url = await listener.listen(address)
     opened.push(listener)
     return url

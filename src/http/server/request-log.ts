@@ -85,7 +85,6 @@ export class HttpMetrics {
   readonly connections: Cell
   readonly requestsInFlight: Cell
   readonly upgradedConnections: Cell
-  readonly unreadBytes: Cell
   readonly connectionsEndedUnread: Cell
   readonly #requests = counterFamily('castellan_http_requests_total', 'HTTP requests answered')
   readonly #durations = durationFamily('castellan_http_request_seconds', 'From the headers of a request to its end')
@@ -114,15 +113,10 @@ export class HttpMetrics {
       'Open connections of HTTP clients that were upgraded to the websocket protocol',
       'sum'
     )
-    const unread = gaugeFamily(
-      'castellan_http_unread_bytes',
-      'Bytes of answers that clients have not read yet, and of requests that wait behind them',
-      'sum'
-    )
-    for (const family of [bodies, connections, inFlight, upgraded, unread]) registerFamily(registry, family)
+    for (const family of [bodies, connections, inFlight, upgraded]) registerFamily(registry, family)
     const endedUnread = counterFamily(
       'castellan_http_connections_ended_unread_total',
-      'Connections that were ended because their clients did not read answers while memory was short'
+      'Connections that were ended because their clients read nothing of more than 1 MiB of answers for 30 s'
     )
     const counters = [this.#requests, this.#connectionsRefused, endedUnread]
     for (const family of counters) registerFamily(registry, family)
@@ -131,8 +125,22 @@ export class HttpMetrics {
     this.connections = connections.series({})
     this.requestsInFlight = inFlight.series({})
     this.upgradedConnections = upgraded.series({})
-    this.unreadBytes = unread.series({})
     this.connectionsEndedUnread = endedUnread.series({})
+  }
+
+  /** @param unreadBytes asked whenever the metrics are read */
+  showUnread({ registry }: PrometheusMetrics, unreadBytes: () => number): void {
+    const family = gaugeFamily(
+      'castellan_http_unread_bytes',
+      'Bytes of answers that clients have not read yet, and of requests that wait behind them',
+      'sum'
+    )
+    const cell = family.series({})
+    const get = (): ReturnType<typeof family.get> => {
+      cell.value = unreadBytes()
+      return family.get()
+    }
+    registerFamily(registry, { name: family.name, get })
   }
 
   /** @param limit `all`, `address` or `grpc` */

@@ -183,12 +183,12 @@ function follow(
   received: CountedRequest,
   response: ServerResponse
 ): void {
-  const { metrics, connections, silences, now } = context
+  const { metrics, silences, now } = context
   const startedAt = now()
   const span = context.tracing && beginSpan(context.tracing, request, received)
   metrics.requestsInFlight.value++
   const silence = silences.size === 0 ? undefined : silences.get(mountNameOf(request))
-  if (silence !== undefined) connections.find(received.socket)!.silence = silence
+  if (silence !== undefined) received.holder.silence = silence
   if (received.upgrade) {
     received.whenUpgraded(() => {
       metrics.upgradedConnections.value++

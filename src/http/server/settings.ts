@@ -157,18 +157,6 @@ export const httpSettings = z
       .default(100)
       .describe('Limit of pipelined requests per connection; further ones are not read until some are answered')
       .meta({ advanced: true }),
-    minBodyBytesPerSecond: z
-      .int()
-      .min(0)
-      .default(240)
-      .describe(
-        'Slowest pace of a request body, on average over `bodyGraceMs`; below it the answer is 408. 0: no limit'
-      )
-      .meta({ advanced: true }),
-    bodyGraceMs: milliseconds
-      .default(5_000)
-      .describe('Time over which the pace of a request body is measured')
-      .meta({ advanced: true }),
     perAddress: addressSettings,
     headersTimeoutMs: milliseconds
       .default(10_000)
@@ -180,7 +168,7 @@ export const httpSettings = z
     admissionWaitMs: milliseconds
       .default(1_000)
       .describe(
-        'How long a produce request waits, unread, for free capacity in the buffer of records (`delivery.maxBytes`), or, where records are kept on disk, in the memory for records that wait for the disk (`advanced.wal.maxWaitingBytes`), before it is refused as overload. Time spent waiting does not count as a slow body. While many requests wait, Castellan may also leave a connection unread for up to this time between two of its requests'
+        'How long a produce request waits, unread, for free capacity in the buffer of records (`delivery.maxBytes`), or, where records are kept on disk, in the memory for records that wait for the disk (`advanced.wal.maxWaitingBytes`), before it is refused as overload. `http.requestTimeoutMs` is extended by this time'
       ),
     maxEventLoopDelayMs: millisecondsOrZero
       .default(500)

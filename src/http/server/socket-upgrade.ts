@@ -2,7 +2,6 @@ import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../core/errors.js'
 import type { UsedConnection } from '../engine/engine-user.js'
 import type { Upgrade, UpgradedSocket, UpgradeOwner } from '../exchange/other-protocols.js'
-import type { Connections } from './connections.js'
 import type { CountedRequest } from './counted-request.js'
 
 /** The offer of a client to upgrade its connection, and the connection when it was taken. */
@@ -11,13 +10,13 @@ export class SocketUpgrade implements Upgrade, UpgradedSocket {
   head: Buffer = Buffer.alloc(0)
   readonly #connection: UsedConnection
   readonly #request: CountedRequest
-  readonly #connections: Connections
+  readonly #onUpgraded: (owner: UpgradeOwner) => void
 
-  constructor(connection: UsedConnection, request: CountedRequest, connections: Connections) {
+  constructor(connection: UsedConnection, request: CountedRequest, onUpgraded: (owner: UpgradeOwner) => void) {
     this.socket = connection.socket
     this.#connection = connection
     this.#request = request
-    this.#connections = connections
+    this.#onUpgraded = onUpgraded
   }
 
   take(owner: UpgradeOwner): UpgradedSocket | undefined {
@@ -25,7 +24,7 @@ export class SocketUpgrade implements Upgrade, UpgradedSocket {
     if (head === undefined) return undefined
     this.head = head
     this.#request.upgraded(owner)
-    this.#connections.upgraded(owner)
+    this.#onUpgraded(owner)
     return this
   }
 

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { type ConnectionHost, EngineConnection } from '../../../src/http/engine/connection.js'
-import type { Broken, EngineLimits, UsedConnection, WaitsFor } from '../../../src/http/engine/engine-user.js'
+import type { Broken, EngineLimits } from '../../../src/http/engine/engine-user.js'
 import type { Head } from '../../../src/http/engine/head.js'
 import { EngineRequest } from '../../../src/http/engine/request.js'
 import type { EngineResponse } from '../../../src/http/engine/response.js'
@@ -30,10 +30,7 @@ describe('a connection of the engine', () => {
   let answers: EngineResponse[]
   let events: string[]
   let kept: number
-  let waitsFor: WaitsFor | undefined
   let capacityBytes: number
-  /** Memory that is given only to bytes that must wait. */
-  let beyondBytes: number
   let onHandled: (response: EngineResponse) => void
 
   beforeEach(() => {
@@ -42,30 +39,27 @@ describe('a connection of the engine', () => {
     answers = []
     events = []
     kept = 0
-    waitsFor = undefined
     capacityBytes = 100_000
-    beyondBytes = 0
     onHandled = () => undefined
     host = {
       limits: LIMITS,
       date: new DateHeader(() => 0),
       now: () => clock.now,
-      user: {
-        connected: () => undefined,
-        toRequest: (requestConnection: UsedConnection, head: Head) => new EngineRequest(requestConnection, head),
-        handle: (_, request, response) => {
+      connected: used => ({
+        toRequest: (head: Head) => new EngineRequest(used, head),
+        handle: (request, response) => {
           events.push(request.url)
           answers.push(response)
           onHandled(response)
         },
-        keeps: (_: UsedConnection, sizeBytes: number, waits: WaitsFor) => {
-          waitsFor = waits
-          const isKept = sizeBytes <= capacityBytes + (waits === 'turn' ? 0 : beyondBytes)
+        keeps: (sizeBytes: number) => {
+          const isKept = sizeBytes <= capacityBytes
           kept = isKept ? sizeBytes : 0
           return isKept
         },
-        broken: (_: UsedConnection, how: Broken) => void events.push(how)
-      },
+        broken: (how: Broken) => void events.push(how),
+        unread: () => void events.push('unread')
+      }),
       closed: () => void events.push('closed')
     }
     connection = new EngineConnection(socket as unknown as Socket, host)
@@ -193,76 +187,28 @@ describe('a connection of the engine', () => {
       expect([newly().length, kept]).to.deep.equal([8, 0])
     })
 
-    it('says what they wait for: their turn, answers of the gateway, or the client that has to read', () => {
-      onHandled = () => connection.pause()
-      take(get('/1') + get('/2') + get('/3'))
-      expect(waitsFor).to.equal('turn')
-      connection.resume()
-      clock.runAll()
+    it('counts them while an answer waits for its turn, or is a stream', () => {
+      take(get('/1') + get('/2'))
       newly()
       answers[1]!.end('x'.repeat(70_000))
       take(get('/4'))
-      expect([newly(), kept, waitsFor], 'the second answer waits for the first one').to.deep.equal([
-        [],
-        2 * waiting,
-        'gateway'
-      ])
+      expect([newly(), kept], 'the second answer waits for the first one').to.deep.equal([[], waiting])
       answers[0]!.write('x')
       take(get('/5'))
-      expect([kept, waitsFor]).to.deep.equal([3 * waiting, 'client'])
       socket.flush()
       socket.emit('drain')
-      expect([kept, waitsFor], 'the first answer is a stream').to.deep.equal([3 * waiting, 'client'])
+      expect(kept, 'the first answer is a stream').to.equal(2 * waiting)
       expect(connection.unreadBytes).to.be.greaterThan(70_000)
     })
 
-    it('begins them when there is no room for them, eight in a tick, and reads no more', () => {
+    it('is broken when there is no room for them, whatever they wait for', () => {
       capacityBytes = waiting - 1
       onHandled = () => connection.pause()
-      take(get('/1') + get('/2').repeat(20))
-      expect([newly(), socket.newly()]).to.deep.equal([['/1'], ['pause']])
-      for (const count of [8, 8, 4]) {
-        clock.next()
-        expect(newly()).to.have.length(count)
-      }
-      clock.runAll()
-      expect([newly(), socket.newly()]).to.deep.equal([[], []])
-      connection.resume()
-      clock.next()
-      expect(socket.newly()).to.deep.equal(['resume'])
-    })
-
-    it('holds further ones again where there is room for them', () => {
-      capacityBytes = waiting
-      onHandled = () => connection.pause()
-      take(get('/1') + get('/2').repeat(2))
-      clock.runAll()
-      expect([newly(), kept]).to.deep.equal([['/1', '/2', '/2'], 0])
-      connection.resume()
-      take(get('/3') + get('/4'))
-      clock.runAll()
-      expect([newly(), kept]).to.deep.equal([['/3'], waiting])
-    })
-
-    it('is broken when those that had no room cannot begin, since answers are not read meanwhile', () => {
-      capacityBytes = 0
-      onHandled = () => connection.pause()
       take(get('/1') + get('/2'))
-      answers[0]!.end('x'.repeat(70_000))
-      clock.runAll()
       expect([newly(), kept]).to.deep.equal([['/1', '503 Service Unavailable'], 0])
-    })
-
-    it('gives the body of such a request, and waits for its rest', () => {
-      capacityBytes = 0
-      onHandled = () => connection.pause()
-      take(get('/1') + post('/2', 'abc').slice(0, -1))
-      clock.runAll()
-      expect(newly()).to.deep.equal(['/1', '/2'])
-      expect([answers[1]!.req.read()?.toString(), answers[1]!.req.complete]).to.deep.equal(['ab', false])
       connection.resume()
-      take('c')
-      expect(answers[1]!.req.complete).to.equal(true)
+      clock.runAll()
+      expect(newly()).to.deep.equal([])
     })
 
     it('is broken when there is no room for them behind answers that are not read', () => {
@@ -428,7 +374,29 @@ describe('a connection of the engine', () => {
       connection.check(11_400)
       expect(socket.newly(), 'it has moved').to.deep.equal([])
       socket.emit('timeout')
-      expect(socket.newly()).to.deep.equal(['destroy'])
+      expect([newly(), socket.newly()]).to.deep.equal([['/1', 'closed'], ['destroy']])
+    })
+
+    it('ends after 30 s when more than 1 MiB of answers waits, and of a connection that was upgraded, too', () => {
+      const longer = { ...host, limits: { ...LIMITS, socketTimeoutMs: 60_000 } }
+      for (const isUpgraded of [false, true]) {
+        socket = new FakeSocket()
+        connection = new EngineConnection(socket as unknown as Socket, longer)
+        take(get('/1'))
+        if (isUpgraded) connection.detach()
+        newly()
+        for (const [bytes, limitMs] of [
+          [1024 * 1024, isUpgraded ? 0 : 60_000],
+          [1024 * 1024 + 1, 30_000]
+        ] as const) {
+          socket.writableLength = bytes
+          connection.check(1)
+          expect(socket.timeoutMs).to.equal(limitMs)
+        }
+        socket.newly()
+        socket.emit('timeout')
+        expect([newly(), socket.newly()]).to.deep.equal([['unread', 'closed'], ['destroy']])
+      }
     })
   })
 

@@ -82,7 +82,7 @@ describe('http: a request of the engine', () => {
     request.over()
     holder.newly()
     push('cd')
-    expect(holder.newly()).to.deep.equal([])
+    expect(holder.newly()).to.deep.equal(['discard 2'])
     request.received()
     expect(holder.newly()).to.deep.equal(['end'])
   })
@@ -95,7 +95,7 @@ describe('http: a request of the engine', () => {
     request.hold()
     request.over()
     request.hold()
-    expect([request.isHeld, holder.newly()]).to.deep.equal([false, ['hold', 'let go', 'hold', 'let go', 'end']])
+    expect(holder.newly()).to.deep.equal(['hold', 'let go', 'hold', 'let go', 'end'])
   })
 
   describe('whose body is handed on', () => {

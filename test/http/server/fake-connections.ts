@@ -1,12 +1,10 @@
 import { EventEmitter } from 'node:events'
-import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../../src/core/errors.js'
-import type { UpgradeOwner } from '../../../src/http/exchange/other-protocols.js'
-import { type AddressUse, BodyBudget } from '../../../src/http/server/client-addresses.js'
-import type { Connection } from '../../../src/http/server/connection.js'
-import type { RequestReader } from '../../../src/http/server/connection-end.js'
+import { type Head, readHead } from '../../../src/http/engine/head.js'
+import type { SilenceLimit } from '../../../src/http/exchange/silence-limit.js'
+import { BodyBudget } from '../../../src/http/server/client-addresses.js'
 import { Connections, type ConnectionsLimits } from '../../../src/http/server/connections.js'
-import type { OpenRequest } from '../../../src/http/server/open-request.js'
+import { Reader } from './fake-holder.js'
 
 /** A socket that writes down what is done to it. */
 export class FakeSocket extends EventEmitter {
@@ -25,18 +23,8 @@ export class FakeSocket extends EventEmitter {
     this.remoteAddress = remoteAddress
   }
 
-  pause(): void {
-    this.done.push('pause')
-  }
-  resume(): void {
-    this.done.push('resume')
-    this.emit('resume')
-  }
   end(text?: string): void {
     this.done.push(text === undefined ? 'end' : `end ${text.split('\r\n')[0]}`)
-  }
-  push(): boolean {
-    return true
   }
   destroySoon(): void {
     this.done.push('destroySoon')
@@ -54,112 +42,58 @@ export class FakeSocket extends EventEmitter {
 }
 
 /** Reads a connection as the engine does. */
-export class FakeReader implements RequestReader {
-  readonly #socket: FakeSocket
-  /** Bytes of answers that wait for their turn. */
-  keptBytes = 0
+const engineOf = (socket: FakeSocket) => ({
+  socket,
+  get unreadBytes() {
+    return socket.writableLength
+  },
+  pause: () => void socket.done.push('pause'),
+  resume: () => void socket.done.push('resume'),
+  discard: (maxBytes: number) => void (socket.discarded = maxBytes),
+  holdBody: () => undefined,
+  detach: () => undefined
+})
 
-  constructor(socket: FakeSocket) {
-    this.#socket = socket
-  }
-
-  get socket(): Socket {
-    return this.#socket as unknown as Socket
-  }
-  get unreadBytes(): number {
-    return this.#socket.writableLength + this.keptBytes
-  }
-  pause(): void {
-    this.#socket.pause()
-  }
-  resume(): void {
-    this.#socket.resume()
-  }
-  discard(maxBytes: number): void {
-    this.#socket.discarded = maxBytes
-    this.#socket.resume()
-  }
-}
-
-/** What a connection knows of a request. */
-export class FakeRequest implements OpenRequest {
-  isOpenEnded = false
-  readonly holder: Connection
-  heldBytes = 0
-  complete = false
-  hasConnection = true
-  isRead = true
-  isOver = false
-  isAnswerBegun = false
-  isAnswered = false
-  movedBytes = 0
-  hasBody = true
-  isHeld = false
-  owner: UpgradeOwner | undefined
-  refusal: OverloadedError | undefined
-
-  constructor(holder: Connection) {
-    this.holder = holder
-    holder.receiving = this
-    holder.begin(this)
-  }
-
-  get address(): AddressUse {
-    return this.holder.address
-  }
-  take(sizeBytes: number): OverloadedError | undefined {
-    return this.holder.take(this, sizeBytes)
-  }
-  hold(): void {
-    this.isHeld = true
-    this.holder.heldChanged(this)
-  }
-  letGo(): void {
-    this.isHeld = false
-    this.holder.heldChanged(this)
-  }
-  refuse(error: OverloadedError): void {
-    this.refusal = error
-    this.holder.give(this)
-  }
-  endConnection(): void {}
-
-  dropBody(): void {
-    this.holder.give(this)
-  }
-  over(): void {
-    if (this.isOver) return
-    this.isOver = true
-    this.holder.end(this)
-  }
-  connectionEnded(): void {
-    this.hasConnection = false
-    this.over()
-  }
+const headOf = (bodyBytes: number): Head => {
+  const text = `POST / HTTP/1.1\r\nhost: a\r\ncontent-length: ${bodyBytes}\r\n\r\n`
+  return readHead(Buffer.from(text), 0, { maxHeaderBytes: 1_000, maxHeaders: 10 }) as Head
 }
 
 /** Connections over fake sockets, and the gauges of what they hold. */
 export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => number, maxBytes = 1_000_000) {
-  const [held, open, unread] = [{ value: 0 }, { value: 0 }, { value: 0 }]
+  const [held, open] = [{ value: 0 }, { value: 0 }]
   const connections = new Connections(
     {
       maxBodyBytes: 1_000_000,
       maxBodyBytesPerConnection: 1_000,
       maxRequestsPerConnection: 3,
       maxBodiesInFlightBytes: maxBytes,
-      maxRestMs: 1_000,
       perAddress: {},
-      pace: { minBytesPerSecond: 0, graceMs: 60_000 },
       ...limits
     },
     new BodyBudget(maxBytes, held as never),
-    { connections: open as never, unreadBytes: unread as never },
+    open,
     now
   )
-  const connect = (address?: string) => {
+  const connect = (address?: string, silence?: SilenceLimit) => {
     const socket = new FakeSocket(address)
-    const connection = connections.of(new FakeReader(socket))
-    return { socket, connection, request: () => new FakeRequest(connection) }
+    connections.enter(socket as never)
+    const connection = connections.open(engineOf(socket) as never, {
+      guard: undefined as never,
+      handler: () => {},
+      silence
+    })
+    /** A request whose head has come, and whose body is being read. */
+    const request = () => {
+      const counted = connection.toRequest(headOf(1_000_000))
+      const response = { headersSent: false, finished: false, shouldKeepAlive: true }
+      counted.begin(response as never)
+      const reader = new Reader()
+      counted.handOn(reader)
+      const take = (sizeBytes: number): OverloadedError | undefined => connection.take(counted, sizeBytes)
+      return { counted, response, reader, take }
+    }
+    return { socket, connection, request }
   }
-  return { connections, connect, held, open, unread }
+  return { connections, connect, held, open }
 }

@@ -1,6 +1,6 @@
 import { OverloadedError } from '../../../src/core/errors.js'
 import type { BodyReader } from '../../../src/http/exchange/body-collector.js'
-import type { OpenRequest, RequestHolder } from '../../../src/http/server/open-request.js'
+import type { CountedRequest, RequestHolder } from '../../../src/http/server/counted-request.js'
 
 export const noCapacity = new OverloadedError('no room')
 
@@ -10,11 +10,12 @@ export class FakeHolder implements RequestHolder {
   readonly told: string[] = []
   openRequests = 0
   /** The request that is broken. */
-  broken: OpenRequest | undefined
-  receiving: OpenRequest | undefined
+  broken: CountedRequest | undefined
+  receiving: CountedRequest | undefined
+  silence: undefined
   capacityBytes = 10_000
 
-  isBroken(request: OpenRequest): boolean {
+  isBroken(request: CountedRequest): boolean {
     return request === this.broken
   }
   begin(): void {
@@ -23,19 +24,19 @@ export class FakeHolder implements RequestHolder {
   end(): void {
     this.told.push('end')
   }
-  take(_: OpenRequest, sizeBytes: number): OverloadedError | undefined {
+  take(request: CountedRequest, sizeBytes: number): OverloadedError | undefined {
     if (sizeBytes > this.capacityBytes) return noCapacity
+    request.heldBytes += sizeBytes
     this.told.push(`take ${sizeBytes}`)
     return undefined
   }
   give(): void {
     this.told.push('give')
   }
-  holdOnly(request: OpenRequest, sizeBytes: number): OverloadedError | undefined {
-    this.give()
-    return sizeBytes === 0 ? undefined : this.take(request, sizeBytes)
+  discards(sizeBytes: number): void {
+    this.told.push(`discard ${sizeBytes}`)
   }
-  heldChanged({ isHeld }: OpenRequest): void {
+  heldChanged(isHeld: boolean): void {
     this.told.push(isHeld ? 'hold' : 'let go')
   }
   newly(): string[] {

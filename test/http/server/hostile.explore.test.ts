@@ -50,7 +50,7 @@ describe('http and hostile clients', () => {
 
   it(`${REQUESTS} requests that are cut at random points leave no memory held (seed ${seed})`, async function () {
     this.timeout(120_000 + REQUESTS * 20)
-    await attack({ requestTimeoutMs: 3_000, headersTimeoutMs: 1_000, bodyGraceMs: 1_000 })
+    await attack({ requestTimeoutMs: 3_000, headersTimeoutMs: 1_000 })
   })
 
   it(`the same where hardly any room is left (seed ${seed})`, async function () {
@@ -58,7 +58,6 @@ describe('http and hostile clients', () => {
     await attack({
       requestTimeoutMs: 3_000,
       headersTimeoutMs: 1_000,
-      bodyGraceMs: 200,
       maxBodiesInFlightBytes: 3_000,
       maxBodyBytesPerConnection: 1_000,
       maxRequestsPerConnection: 2,

@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { BodyBudget } from '../../../src/http/server/client-addresses.js'
-import { Pace } from '../../../src/http/server/pace.js'
 import { HttpMetrics } from '../../../src/http/server/request-log.js'
 
 describe('http: room for bodies', () => {
@@ -23,44 +22,6 @@ describe('http: room for bodies', () => {
     budget.give(160)
     budget.take(1, 0)
     expect(budget.take(100, 0)).to.equal(false)
-  })
-})
-
-describe('http: the pace of a body', () => {
-  const limits = { minBytesPerSecond: 100, graceMs: 2_000 }
-  const body = {}
-
-  it('is too slow with fewer bytes in the grace than asked for, from its first look on', () => {
-    for (const [bytes, isTooSlow] of [
-      [199, true],
-      [200, false]
-    ] as const) {
-      const pace = new Pace()
-      expect(pace.look(body, 5_000, 0, limits)).to.equal(false)
-      expect(pace.look(body, 5_000, 1_999, limits), 'not over yet').to.equal(false)
-      expect(pace.look(body, 5_000 + bytes, 2_000, limits)).to.equal(isTooSlow)
-    }
-  })
-
-  it('is measured anew in the next window, and for the next body', () => {
-    const pace = new Pace()
-    pace.look(body, 0, 0, limits)
-    expect(pace.look(body, 10_000, 2_000, limits)).to.equal(false)
-    expect(pace.look(body, 10_000, 3_000, limits)).to.equal(false)
-    expect(pace.look({}, 10_000, 4_000, limits), 'another body').to.equal(false)
-    expect(pace.look(undefined, 10_000, 9_000, limits)).to.equal(false)
-    expect(pace.look(body, 10_000, 10_000, limits)).to.equal(false)
-    expect(pace.look(body, 10_000, 12_000, limits)).to.equal(true)
-  })
-
-  it('is known between two looks at the same body', () => {
-    const pace = new Pace()
-    pace.look(body, 100, 0, limits)
-    expect(pace.recentBytes).to.equal(undefined)
-    pace.look(body, 130, 500, limits)
-    expect(pace.recentBytes).to.equal(30)
-    pace.look({}, 190, 600, limits)
-    expect(pace.recentBytes).to.equal(undefined)
   })
 })
 
