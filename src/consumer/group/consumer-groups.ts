@@ -24,9 +24,8 @@ import {
   type SetOffsetsResult,
   WaitingRequest
 } from './consume-result.js'
-import { GroupConsumer, type GroupWork, SHUTTING_DOWN } from './group-consumer.js'
-import { GroupInbox, type GroupMessage, type GroupMessages, type GroupNotice } from './group-inbox.js'
-import { ActorRuntime, asking, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
+import { GroupConsumer, type GroupMessage, type GroupWork, SHUTTING_DOWN } from './group-consumer.js'
+import { asking, GroupActor, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
 import type { ConsumerSettings } from './settings.js'
 import { lookUpTopics } from './topic-look-ups.js'
@@ -72,8 +71,7 @@ export interface GroupView extends GroupWork {
 interface Group {
   /** Returns the client's share of `maxGroups`. */
   readonly releaseShare: () => void
-  readonly inbox: GroupInbox
-  readonly runtime: ActorRuntime
+  readonly actor: GroupActor<GroupMessage>
   readonly consumer: GroupConsumer
 }
 
@@ -166,7 +164,7 @@ export class ConsumerGroups {
     const group = this.#groups.get(groupId)
     if (!group) return Promise.resolve({ type: 'notRead' })
     return ask<AckResult>('ack', ACK_TIMEOUT_MS, requester =>
-      group.inbox.tell({ type: 'ack', topic, partition, offset, requester })
+      group.actor.tell({ type: 'ack', topic, partition, offset, requester })
     )
   }
 
@@ -180,7 +178,7 @@ export class ConsumerGroups {
     const group = this.#groups.get(groupId)
     if (!group) return Promise.resolve({ type: 'notRead' })
     return ask<SetOffsetsResult>('setOffsets', timeoutMs + TURN_MS, requester =>
-      group.inbox.tell({ type: 'setOffsets', topic, offsets, timeoutMs, requester })
+      group.actor.tell({ type: 'setOffsets', topic, offsets, timeoutMs, requester })
     )
   }
 
@@ -210,9 +208,9 @@ export class ConsumerGroups {
     }
   }
 
-  async #leave(groupId: string, { inbox }: Group, graceMs: number): Promise<void> {
-    await new Promise<void>(resolve => inbox.tell({ type: 'stop', graceMs, onStopped: resolve }))
-    refuseAll(inbox.stop(), SHUTTING_DOWN)
+  async #leave(groupId: string, { actor }: Group, graceMs: number): Promise<void> {
+    await new Promise<void>(resolve => actor.tell({ type: 'stop', graceMs, onStopped: resolve }))
+    refuseAll(actor.stop(), SHUTTING_DOWN)
     this.#forget(groupId)
   }
 
@@ -222,9 +220,9 @@ export class ConsumerGroups {
       { groups: this.#groups.size },
       'consumer groups could not be left in time; other members wait until the session time-out'
     )
-    for (const { inbox, consumer } of this.#groups.values()) {
+    for (const { actor, consumer } of this.#groups.values()) {
       consumer.abandon(SHUTTING_DOWN)
-      refuseAll(inbox.stop(), SHUTTING_DOWN)
+      refuseAll(actor.stop(), SHUTTING_DOWN)
     }
     for (const groupId of [...this.#groups.keys()]) this.#forget(groupId)
   }
@@ -233,7 +231,7 @@ export class ConsumerGroups {
     const { maxGroups } = this.#deps.settings
     const problem = problemOfGroup(groupId)
     const group = this.#isStopped || problem ? undefined : this.#groupFor(groupId, client)
-    if (group) group.inbox.tell(message)
+    if (group) group.actor.tell(message)
     else if (problem) message.request.answer(problem)
     else if (this.#isStopped) message.request.answer(SHUTTING_DOWN)
     else {
@@ -257,37 +255,34 @@ export class ConsumerGroups {
   }
 
   #start(groupId: string, client: string | undefined): Group {
-    const { system, settings, metrics } = this.#deps
-    const actor = system.spawnOwner<GroupMessages>(`group-${groupId}`, {
-      receive: batch => {
-        inbox.begins(batch)
-        for (const message of batch.messages) receive(group, message)
-      },
-      onCrash: (error, batch, unhandled) => {
+    const { settings, metrics } = this.#deps
+    const actor = new GroupActor<GroupMessage>(`group-${groupId}`, groupId, this.#shared, {
+      receive: message => consumer.receive(message),
+      onCrash: (error, unhandled) => {
         metrics.count('groups', 'unexpected_failures')
-        runtime.log.error({ err: error }, 'a consumer group met a bug; the next request starts it anew')
+        actor.log.error({ err: error }, 'a consumer group met a bug; the next request starts it anew')
         const failure = ownFailure('protocol', `the group has failed: ${error.message}`, true)
         consumer.abandon(failure)
-        for (const { messages } of [batch, ...unhandled]) refuseAll(messages, failure)
+        refuseAll(unhandled, failure)
         this.#ended(groupId)
       }
     })
-    const inbox = new GroupInbox(actor)
-    const runtime = new ActorRuntime(groupId, this.#shared, inbox)
-    const consumer = new GroupConsumer({
-      runtime,
+    const consumer: GroupConsumer = new GroupConsumer({
+      runtime: actor,
       settings,
       deadlines: this.#deadlines,
       batches: this.#batches,
-      tell: message => inbox.tell(message),
+      tell: message => actor.tell(message),
       onEnded: () => {
         this.#ended(groupId)
-        inbox.tell({ type: 'ended' })
+        // Requests that were sent before go to the next group of the same name.
+        actor.tick(() => {
+          for (const late of actor.stop()) consumer.receive(late)
+        })
       },
       onLate: message => this.#tellGroup(groupId, message, client)
     })
-    const group = { inbox, runtime, consumer, releaseShare: this.#shares.take(client) }
-    return group
+    return { actor, consumer, releaseShare: this.#shares.take(client) }
   }
 
   #forget(groupId: string): void {
@@ -302,14 +297,14 @@ export class ConsumerGroups {
 }
 
 /** The parts that the runtimes of all groups of a process share. */
-export function sharedRuntime({ router, settings, clock, log, metrics }: GroupDeps): SharedRuntime {
+export function sharedRuntime({ system, router, settings, clock, log, metrics }: GroupDeps): SharedRuntime {
   const topics = new WatchedTopics({
     checkMs: settings.partitionCheckMs,
     missingCheckMs: settings.missingTopicCheckMs,
     after: startTimer,
     lookUp: (names, onFound) => lookUpTopics({ ask: asking(router) }, names, onFound)
   })
-  return { router, clock, log, metrics, topics, reads: new SharedReads(router) }
+  return { system, router, clock, log, metrics, topics, reads: new SharedReads(router) }
 }
 
 function startTimer(delayMs: number, run: () => void): Timer {
@@ -317,29 +312,10 @@ function startTimer(delayMs: number, run: () => void): Timer {
   return { cancel: () => clearTimeout(timer) }
 }
 
-function receive(group: Group, message: GroupMessage | GroupNotice): void {
-  switch (message.type) {
-    case 'answered':
-      group.runtime.resume(message.wait, message.result)
-      break
-    case 'due':
-      group.runtime.resume(message.wait)
-      break
-    case 'ended':
-      for (const late of group.inbox.stop()) receive(group, late)
-      break
-    default:
-      group.consumer.receive(message)
+function refuseAll(messages: readonly GroupMessage[], failure: ReturnType<typeof ownFailure>): void {
+  for (const message of messages) {
+    if (message.type === 'consume') message.request.answer(failure)
+    else if (message.type === 'stop') message.onStopped()
+    else if ('requester' in message) message.requester?.reply(failure)
   }
-}
-
-function refuseAll(messages: GroupMessages['messages'], failure: ReturnType<typeof ownFailure>): void {
-  for (const message of messages) refuse(message, failure)
-}
-
-function refuse(message: GroupMessage | GroupNotice, failure: ReturnType<typeof ownFailure>): void {
-  if (message.type === 'consume') message.request.answer(failure)
-  else if (message.type === 'ack') message.requester?.reply(failure)
-  else if (message.type === 'setOffsets') message.requester.reply(failure)
-  else if (message.type === 'stop') message.onStopped()
 }

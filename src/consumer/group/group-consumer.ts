@@ -1,10 +1,11 @@
-import type { Offset, TopicPartition } from '../../core/model.js'
+import type { Requester } from '../../core/actor/actor.js'
+import type { KafkaRecord, Offset, OffsetAndMetadata, TopicPartition } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
-import type { GroupMessage } from './group-inbox.js'
+import type { AckResult, SetOffsetsResult, WaitingRequest } from './consume-result.js'
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
@@ -37,6 +38,35 @@ const GROUP = ''
 const DENIED = kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED)
 
 export const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
+
+/** A request of a client, or of the process. */
+export type GroupMessage =
+  | { readonly type: 'consume'; readonly topic: string; readonly request: WaitingRequest }
+  | {
+      readonly type: 'ack'
+      readonly topic: string
+      readonly partition: number
+      readonly offset: Offset
+      readonly requester: Requester<AckResult> | undefined
+    }
+  /** A client has processed messages: their offsets by partition. */
+  | { readonly type: 'ackAll'; readonly topic: string; readonly offsets: ReadonlyMap<number, readonly Offset[]> }
+  /** A client did not get messages: their records by partition, in order. */
+  | {
+      readonly type: 'releaseAll'
+      readonly topic: string
+      readonly records: ReadonlyMap<number, readonly KafkaRecord[]>
+    }
+  /** The group must continue at other offsets, given by partition. Their metadata is stored unchanged. */
+  | {
+      readonly type: 'setOffsets'
+      readonly topic: string
+      readonly offsets: ReadonlyMap<number, OffsetAndMetadata>
+      readonly timeoutMs: number
+      readonly requester: Requester<SetOffsetsResult>
+    }
+  /** Tells the group to wait `graceMs` for acknowledgements, to commit, and to leave the group. */
+  | { readonly type: 'stop'; readonly graceMs: number; readonly onStopped: () => void }
 
 export interface GroupConsumerOptions {
   readonly runtime: GroupRuntime

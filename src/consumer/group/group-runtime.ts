@@ -1,4 +1,4 @@
-import type { ActorRef, Requester } from '../../core/actor/actor.js'
+import type { ActorRef, ActorSystem, Requester } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, type MonotonicClock, topicPartitionKey } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
@@ -9,7 +9,6 @@ import type {
   RoutedOperations,
   RouterMessage
 } from '../../router/messages/operations.js'
-import type { GroupNotice } from './group-inbox.js'
 
 export type GroupRequest<Kind extends AskedKind> = Omit<RoutedOperations[Kind]['request'], 'requester' | 'type'>
 
@@ -43,7 +42,9 @@ export const asking =
   (kind, request, reply) =>
     router.tell({ type: kind, ...request, requester: { reply } } as RouterMessage)
 
+/** The parts that the groups of a process share. */
 export interface SharedRuntime {
+  readonly system: ActorSystem
   readonly router: ActorRef<RouterMessage>
   readonly reads: SharedReads
   readonly topics: { watch: GroupRuntime['watchTopics'] }
@@ -52,74 +53,112 @@ export interface SharedRuntime {
   readonly metrics: MetricsLogger
 }
 
-interface Inbox {
-  tell(notice: GroupNotice): void
+/** At most this many messages are handled in one tick, so that other actors get their turn. */
+const MAX_PER_TICK = 1_000
+
+interface GroupLogic<Message> {
+  receive(message: Message): void
+  /** Called after a bug in a tick, with its messages and those that were not handled. The actor has ended. */
+  onCrash(error: Error, unhandled: readonly Message[]): void
 }
 
+/** A message, or the call of a callback. */
+type Entry<Message> = { readonly message: Message } | { readonly run: () => void }
+
 /**
- * The runtime of a group that is an actor. Each waiting callback has a number. An answer or a timer sends the number to
- * the actor, which passes it to {@link resume}.
+ * The actor of a group, and its runtime: answers and timers call back in its ticks.
+ *
+ * An actor handles one message per tick, so all messages that come before the next tick are passed to the actor as one
+ * message. Otherwise a heartbeat could wait for thousands of answers of a group with thousands of partitions.
  */
-export class ActorRuntime implements GroupRuntime {
+export class GroupActor<Message> implements GroupRuntime {
   readonly groupId: string
   readonly clock: MonotonicClock
   readonly log: Logger
   readonly metrics: MetricsLogger
   readonly #shared: SharedRuntime
-  readonly #inbox: Inbox
-  readonly #waiting = new Map<number, (result: unknown) => void>()
-  #lastWait = 0
+  readonly #actor: ActorRef<Entry<Message>[]>
+  /** The newest batch. The next message is added to it, unless the actor has begun to handle it. */
+  #open: Entry<Message>[] | undefined
+  /** Batches that the actor has not begun to handle, in order. */
+  #unhandled: Entry<Message>[][] = []
 
-  constructor(groupId: string, shared: SharedRuntime, inbox: Inbox) {
+  constructor(name: string, groupId: string, shared: SharedRuntime, logic: GroupLogic<Message>) {
     this.groupId = groupId
     this.clock = shared.clock
     this.log = logOfGroup(shared.log, groupId)
     this.metrics = shared.metrics
     this.#shared = shared
-    this.#inbox = inbox
+    this.#actor = shared.system.spawnOwner<Entry<Message>[]>(name, {
+      receive: batch => {
+        if (batch === this.#open) this.#open = undefined
+        if (batch === this.#unhandled[0]) this.#unhandled.shift()
+        for (const entry of batch) {
+          if ('run' in entry) entry.run()
+          else logic.receive(entry.message)
+        }
+      },
+      onCrash: (error, batch, unhandled) => logic.onCrash(error, messagesIn([batch, ...unhandled]))
+    })
   }
 
-  /** Runs the callback with this number, unless it was cancelled. */
-  resume(wait: number, result?: unknown): void {
-    const run = this.#waiting.get(wait)
-    this.#waiting.delete(wait)
-    run?.(result)
+  tell(message: Message): void {
+    this.#add({ message })
+  }
+
+  /** Calls back in a later tick. */
+  readonly tick = (run: () => void): void => this.#add({ run })
+
+  /** Stops the actor. Returns the messages that it has not handled. */
+  stop(): readonly Message[] {
+    this.#actor.stop()
+    return messagesIn(this.#unhandled.splice(0))
   }
 
   // These are properties instead of methods, because parts of a group take single functions of the runtime.
   readonly ask: GroupRuntime['ask'] = (kind, request, onResult) => {
-    const wait = this.#wait(onResult as (result: unknown) => void)
-    const requester = { reply: (result: unknown): void => this.#inbox.tell({ type: 'answered', wait, result }) }
+    const requester = { reply: (result: unknown): void => this.tick(() => onResult(result as never)) }
     const message = { type: kind, ...request, requester } as RouterMessage
     if (message.type === 'fetchData') this.#shared.reads.read(message)
     else this.#shared.router.tell(message)
   }
 
   readonly after = (delayMs: number, run: () => void): Timer =>
-    this.#waitFor(run, due => {
+    this.#unlessCancelled(run, due => {
       const timer = setTimeout(due, delayMs)
       return { cancel: () => clearTimeout(timer) }
     })
 
   readonly watchTopics: GroupRuntime['watchTopics'] = (counts, onChanged) =>
-    this.#waitFor(onChanged, due => this.#shared.topics.watch(counts, due))
+    this.#unlessCancelled(onChanged, due => this.#shared.topics.watch(counts, due))
 
-  #wait(run: (result: unknown) => void): number {
-    this.#waiting.set(++this.#lastWait, run)
-    return this.#lastWait
-  }
-
-  #waitFor(run: () => void, start: (due: () => void) => Timer): Timer {
-    const wait = this.#wait(run)
-    const started = start(() => this.#inbox.tell({ type: 'due', wait }))
+  #unlessCancelled(run: () => void, start: (due: () => void) => Timer): Timer {
+    let isCancelled = false
+    const unlessCancelled = (): void => {
+      if (!isCancelled) run()
+    }
+    const started = start(() => this.tick(unlessCancelled))
     return {
       cancel: () => {
-        this.#waiting.delete(wait)
+        isCancelled = true
         started.cancel()
       }
     }
   }
+
+  #add(entry: Entry<Message>): void {
+    if (this.#open && this.#open.length < MAX_PER_TICK) {
+      this.#open.push(entry)
+      return
+    }
+    this.#open = [entry]
+    this.#unhandled.push(this.#open)
+    this.#actor.tell(this.#open)
+  }
 }
+
+const messagesIn = <Message>(batches: readonly (readonly Entry<Message>[])[]): readonly Message[] =>
+  batches.flat().flatMap(entry => ('message' in entry ? [entry.message] : []))
 
 /** A log whose lines name the group. Names come from clients and have up to 32,767 characters, so they are cut. */
 function logOfGroup(log: Logger, groupId: string): Logger {

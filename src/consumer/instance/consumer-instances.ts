@@ -8,8 +8,7 @@ import { Shares } from '../../core/shares.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { isTopic, ownFailure, problemOfGroup, problemOfPartition } from '../../router/requests/failures.js'
 import { type GroupDeps, sharedRuntime } from '../group/consumer-groups.js'
-import { GroupInbox, type GroupMessages, type GroupNotice } from '../group/group-inbox.js'
-import { ActorRuntime, asking, type SharedRuntime, type Timer } from '../group/group-runtime.js'
+import { asking, GroupActor, type SharedRuntime, type Timer } from '../group/group-runtime.js'
 import { HeldBatches } from '../group/held-batches.js'
 import { ConsumerInstance, type InstanceMessage } from './consumer-instance.js'
 import { ReadBudget } from './instance-reads.js'
@@ -64,8 +63,7 @@ const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer instances are shu
 interface Entry {
   readonly instance: InstanceName
   readonly settings: InstanceSettings
-  readonly inbox: GroupInbox<InstanceMessage>
-  readonly runtime: ActorRuntime
+  readonly actor: GroupActor<InstanceMessage>
   readonly consumer: ConsumerInstance
   readonly releaseShare: () => void
   readonly client: string | undefined
@@ -226,10 +224,10 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const chosen = this.#chosenBy(stored)
     const opened = this.#opened(instance, stored)
     if (!('entry' in opened)) return opened
-    const { inbox } = opened.entry
+    const { actor } = opened.entry
     const run = (consumer: ConsumerInstance): unknown =>
       chosen ? consumer.subscribe(chosen) : consumer.assign(assigned)
-    inbox.tell({ type: 'verb', run, requester: NOBODY })
+    actor.tell({ type: 'verb', run, requester: NOBODY })
     return opened
   }
 
@@ -404,9 +402,9 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   /** Ends an instance here, for another process to continue it. By message, so that the outcomes of answered reads come before. */
-  #ended({ inbox }: Entry, result: Failure): Promise<void> {
+  #ended({ actor }: Entry, result: Failure): Promise<void> {
     const isKept = this.#store !== undefined
-    return new Promise(whenEnded => inbox.tell({ type: 'stop', isKept, result, whenEnded }))
+    return new Promise(whenEnded => actor.tell({ type: 'stop', isKept, result, whenEnded }))
   }
 
   /** The answer for an instance that is not here. While the process stops, all instances are. */
@@ -415,9 +413,9 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   #abandon(entry: Entry, failure: Failure): void {
-    const { consumer, inbox } = entry
+    const { consumer, actor } = entry
     consumer.abandon(failure)
-    inbox.stop()
+    actor.stop()
     answerOpen(entry, failure)
   }
 
@@ -442,7 +440,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
    * written that one may be taking the instance over, and each record that it has not read is in its way.
    */
   #repeatLater(entry: Entry): void {
-    entry.repetition ??= entry.runtime.after(REPEAT_MS, () => {
+    entry.repetition ??= entry.actor.after(REPEAT_MS, () => {
       entry.repetition = undefined
       void this.#save(entry)
     })
@@ -482,7 +480,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
           }
         }
         entry.open.add(open)
-        entry.inbox.tell({ type: 'verb', run: consumer => verb(consumer, open), requester: open })
+        entry.actor.tell({ type: 'verb', run: consumer => verb(consumer, open), requester: open })
       })
     } catch (error) {
       if (error instanceof TimedOutError) return { type: 'timedOut' }
@@ -491,16 +489,13 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   #start(instance: InstanceName, settings: InstanceSettings, client: string | undefined): Entry {
-    const { system, settings: consumerSettings, metrics } = this.#deps
+    const { settings: consumerSettings, metrics } = this.#deps
     const key = keyOf(instance)
-    const actor = system.spawnOwner<GroupMessages<InstanceMessage>>(`instance-${key}`, {
-      receive: batch => {
-        inbox.begins(batch)
-        for (const message of batch.messages) receive(entry, message)
-      },
+    const actor = new GroupActor<InstanceMessage>(`instance-${key}`, instance.groupId, this.#shared, {
+      receive: message => consumer.receive(message),
       onCrash: error => {
         metrics.count('groups', 'unexpected_failures')
-        runtime.log.error({ err: error, instance: instance.name }, 'a consumer instance met a bug and is removed')
+        actor.log.error({ err: error, instance: instance.name }, 'a consumer instance met a bug and is removed')
         const failure = ownFailure('protocol', `the instance has failed: ${error.message}`, true)
         consumer.abandon(failure)
         answerOpen(entry, failure)
@@ -512,17 +507,15 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     let isReleased = false
     let hasEnded: () => void = () => undefined
     const ended = new Promise<void>(resolve => (hasEnded = resolve))
-    const inbox = new GroupInbox<InstanceMessage>(actor)
-    const runtime = new ActorRuntime(instance.groupId, this.#shared, inbox)
     const consumer: ConsumerInstance = new ConsumerInstance({
-      runtime,
+      runtime: actor,
       instance,
       settings,
       consumer: consumerSettings,
       batches: this.#batches,
       budget: this.#budget,
       patterns: this.#patterns,
-      tell: message => inbox.tell(message),
+      tell: message => actor.tell(message),
       staticId: this.#store ? staticIdOf(instance) : null,
       confirm: () => this.#confirm(instance),
       onFenced: () => {
@@ -537,7 +530,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       },
       onEnded: () => {
         this.#ending.delete(entry)
-        inbox.stop()
+        actor.stop()
         answerOpen(entry, isReleased && !this.#isStopped ? TAKEN : this.#unknown)
         hasEnded()
       }
@@ -548,8 +541,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       client,
       storedAt: this.#deps.clock(),
       repetition: undefined,
-      inbox,
-      runtime,
+      actor,
       consumer,
       releaseShare: this.#shares.take(client),
       open: new Set()
@@ -578,7 +570,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   #taken(key: string): void {
     const entry = this.#entries.get(key)
     if (!entry) return
-    entry.runtime.log.warn({ instance: entry.instance.name }, 'another process has taken over a consumer instance')
+    entry.actor.log.warn({ instance: entry.instance.name }, 'another process has taken over a consumer instance')
     this.#forget(key, entry)
     this.#abandon(entry, TAKEN)
   }
@@ -629,10 +621,4 @@ function problemOfPartitions(partitions: readonly TopicPartition[]): ReturnType<
 
 function answerOpen({ open }: Entry, result: InstanceResult<never>): void {
   for (const requester of open) requester.reply(result)
-}
-
-function receive({ runtime, consumer }: Entry, message: InstanceMessage | GroupNotice): void {
-  if (message.type === 'answered') runtime.resume(message.wait, message.result)
-  else if (message.type === 'due') runtime.resume(message.wait)
-  else if (message.type !== 'ended') consumer.receive(message)
 }
