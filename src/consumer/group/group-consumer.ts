@@ -18,7 +18,7 @@ import type { ConsumerSettings } from './settings.js'
 import { decisionOn } from './start-messages.js'
 import { LONGEST_HOLD_MS, TopicConsumer } from './topic-consumer.js'
 import { lookUpTopics } from './topic-look-ups.js'
-import { CommitLookUp, TopicStart } from './topic-start.js'
+import { TopicStart } from './topic-start.js'
 import type { Demand } from './turn-order.js'
 
 /** Interval of the checks of a topic that will be given up: open requests and unacknowledged messages delay this. */
@@ -242,7 +242,7 @@ export class GroupConsumer {
 
   #add(name: string): Topic {
     const { runtime, settings, deadlines, tell } = this.#options
-    const start = new TopicStart(settings.start, new CommitLookUp(runtime, name, settings.retryBackoffMs))
+    const start = new TopicStart(settings.start, runtime, name, settings.retryBackoffMs)
     const consumer = new TopicConsumer({
       topic: name,
       groupId: runtime.groupId,

@@ -36,6 +36,47 @@ export interface GroupRuntime {
   readonly metrics: MetricsLogger
 }
 
+/**
+ * The runtime of a part of a group that may be stopped. After that it calls back no more, and its timers are cancelled: a
+ * pause of half a minute would keep the process alive.
+ */
+export function stoppable(runtime: GroupRuntime): GroupRuntime & { stop(): void } {
+  const { groupId, clock, log, metrics } = runtime
+  const timers = new Set<Timer>()
+  let isStopped = false
+  return {
+    groupId,
+    clock,
+    log,
+    metrics,
+    ask: (kind, request, onResult) => {
+      if (isStopped) return
+      runtime.ask(kind, request, result => {
+        if (!isStopped) onResult(result)
+      })
+    },
+    after: (delayMs, run) => {
+      const started = runtime.after(delayMs, () => {
+        timers.delete(timer)
+        run()
+      })
+      const timer = {
+        cancel: () => {
+          timers.delete(timer)
+          started.cancel()
+        }
+      }
+      timers.add(timer)
+      return timer
+    },
+    watchTopics: (counts, onChanged) => runtime.watchTopics(counts, onChanged),
+    stop: () => {
+      isStopped = true
+      for (const timer of timers) timer.cancel()
+    }
+  }
+}
+
 /** Sends a request to the Router, and calls back in the tick in which the Router answers. */
 export const asking =
   (router: ActorRef<RouterMessage>): GroupRuntime['ask'] =>

@@ -8,7 +8,7 @@ import {
 import type { Failure } from '../../router/messages/operations.js'
 import { withMark } from './ack-encoding.js'
 import { GroupLogReader, type LogNews } from './group-log-reader.js'
-import type { GroupRuntime, Timer } from './group-runtime.js'
+import { type GroupRuntime, stoppable, type Timer } from './group-runtime.js'
 import { copyOf, type HeldBatches } from './held-batches.js'
 import type { PositionSource } from './offset-committer.js'
 import { OffsetTracker, type OffsetTrackerOptions, type TrackedPosition } from './offset-tracker.js'
@@ -57,6 +57,7 @@ export type AckOutcome = 'acked' | 'notOffered' | 'notRead'
 export class PartitionConsumer {
   readonly #options: PartitionConsumerOptions
   readonly #name: string
+  readonly #runtime: ReturnType<typeof stoppable>
   #tracker: OffsetTracker | undefined
   #source: PositionSource | undefined
   readonly #finder: PositionFinder
@@ -68,13 +69,12 @@ export class PartitionConsumer {
   #timer: Timer | undefined
   #isStopped = false
   #isStartFixed = false
-  readonly #pauses = new Set<Timer>()
 
   constructor(options: PartitionConsumerOptions) {
     this.#options = options
     const { topic, partition } = options.topicPartition
     this.#name = topicPartitionKey(topic, partition)
-    const runtime = { ...options.runtime, ask: this.#ask, after: this.#after }
+    const runtime = (this.#runtime = stoppable(options.runtime))
     const finder = new PositionFinder({ ...options, runtime, onEarliest: () => this.#startIsFixed() })
     this.#finder = finder
     this.#reader = new GroupLogReader({
@@ -189,8 +189,7 @@ export class PartitionConsumer {
 
   stop(): void {
     this.#isStopped = true
-    this.#timer?.cancel()
-    for (const pause of this.#pauses) pause.cancel()
+    this.#runtime.stop()
     this.#reader.stop()
     this.#prefetched = undefined
   }
@@ -330,7 +329,7 @@ export class PartitionConsumer {
   #wakeForRetry(tracker: OffsetTracker): void {
     const deadlineAt = tracker.nextDeadlineAt
     if (deadlineAt === undefined || this.#timer) return
-    const { runtime } = this.#options
+    const runtime = this.#runtime
     this.#timer = runtime.after(Math.max(0, deadlineAt - runtime.clock()) + 1, () => {
       this.#timer = undefined
       this.#prefetch()
@@ -363,31 +362,5 @@ export class PartitionConsumer {
     if (this.#isStartFixed) return
     this.#isStartFixed = true
     this.#options.onSettled()
-  }
-
-  /** Asks the Router. An answer that comes after the partition was stopped is dropped. */
-  readonly #ask: GroupRuntime['ask'] = (kind, request, onResult) => {
-    if (this.#isStopped) return
-    this.#options.runtime.ask(kind, request, result => {
-      if (!this.#isStopped) onResult(result)
-    })
-  }
-
-  /**
-   * Starts a timer that is cancelled when the partition is stopped. Otherwise a pause of half a minute keeps the
-   * process alive.
-   */
-  readonly #after: GroupRuntime['after'] = (delayMs, run) => {
-    const pause = this.#options.runtime.after(delayMs, () => {
-      this.#pauses.delete(pause)
-      run()
-    })
-    this.#pauses.add(pause)
-    return {
-      cancel: () => {
-        this.#pauses.delete(pause)
-        pause.cancel()
-      }
-    }
   }
 }

@@ -22,7 +22,6 @@ export type Committed = 'some' | 'none' | 'unclear'
  * all attempts.
  */
 type Begun = 'yes' | 'no' | 'unclear'
-type OnBegun = (begun: Begun) => void
 
 /** @param leftMs time limit for the next answer; if it is 0 or less, no further request is made */
 export function findCommitted(
@@ -51,106 +50,6 @@ export function findCommitted(
   )
 }
 
-/** Looks up whether the group has a committed offset in any partition of one topic. */
-export class CommitLookUp {
-  readonly #runtime: GroupRuntime
-  readonly #topic: string
-  readonly #retryBackoffMs: number
-  #waiting: ((hasCommitted: boolean) => void)[] = []
-  #waitingForMembers: { readonly tell: OnBegun; readonly endsAt: number }[] = []
-  #timer: Timer | undefined
-  #membersTimer: Timer | undefined
-  #isStopped = false
-
-  constructor(runtime: GroupRuntime, topic: string, retryBackoffMs: number) {
-    this.#runtime = runtime
-    this.#topic = topic
-    this.#retryBackoffMs = retryBackoffMs
-  }
-
-  /** Repeats the look-up until the answer is known. Callers that wait at the same time share the answer. */
-  hasCommitted(onKnown: (hasCommitted: boolean) => void): void {
-    this.#waiting.push(onKnown)
-    if (this.#waiting.length === 1) this.#look()
-  }
-
-  /** Ends the look-ups. After this, no callback is called. */
-  stop(): void {
-    this.#isStopped = true
-    this.#timer?.cancel()
-    this.#membersTimer?.cancel()
-  }
-
-  /**
-   * Finds out whether the group has a committed offset in the topic, or a member of another process has begun to read
-   * it. Members need this when their leader does not report it. The look-up is repeated until the answer is known, for
-   * at most a minute while the group rebalances.
-   */
-  hasBegun(onKnown: OnBegun): void {
-    this.#waitingForMembers.push({ tell: onKnown, endsAt: this.#runtime.clock() + JOINING_MS })
-    if (this.#waitingForMembers.length === 1) this.#lookForBegun()
-  }
-
-  #lookForBegun(): void {
-    this.hasCommitted(hasCommitted => {
-      if (hasCommitted) this.#begunIsKnown('yes')
-      else this.#askMembers()
-    })
-  }
-
-  #askMembers(): void {
-    const { groupId, ask } = this.#runtime
-    ask('describeGroup', { groupId, timeoutMs: TIMEOUT_MS }, result => {
-      if (result.type === 'success') {
-        if (result.state !== STABLE) this.#askMembersAgain()
-        else this.#begunIsKnown(result.members.some(({ metadata }) => hasBegunIn(metadata, this.#topic)) ? 'yes' : 'no')
-      } else if (result.type === 'timedOut' || (result.type === 'failed' && result.retriable)) this.#askMembersAgain()
-      else this.#begunIsKnown('no')
-    })
-  }
-
-  #askMembersAgain(): void {
-    if (this.#isStopped) return
-    const now = this.#runtime.clock()
-    const over = this.#waitingForMembers.filter(({ endsAt }) => endsAt <= now)
-    this.#waitingForMembers = this.#waitingForMembers.filter(({ endsAt }) => endsAt > now)
-    if (this.#waitingForMembers.length > 0) {
-      this.#membersTimer = this.#runtime.after(this.#retryBackoffMs, () => this.#lookForBegun())
-    }
-    for (const { tell } of over) tell('unclear')
-  }
-
-  #begunIsKnown(begun: Begun): void {
-    const waiting = this.#isStopped ? [] : this.#waitingForMembers
-    this.#waitingForMembers = []
-    for (const { tell } of waiting) tell(begun)
-  }
-
-  #look(): void {
-    const topic = this.#topic
-    lookUpTopics(this.#runtime, [topic], found => {
-      if (!found) this.#again()
-      else {
-        const partitions = found.partitionsOf(topic).map(partition => ({ topic, partition }))
-        findCommitted(this.#runtime, partitions, committed => {
-          if (committed === 'unclear') this.#again()
-          else this.#known(committed === 'some')
-        })
-      }
-    })
-  }
-
-  #again(): void {
-    if (!this.#isStopped) this.#timer = this.#runtime.after(this.#retryBackoffMs, () => this.#look())
-  }
-
-  #known(hasCommitted: boolean): void {
-    const waiting = this.#isStopped ? [] : this.#waiting
-    this.#waiting = []
-    for (const tell of waiting) tell(hasCommitted)
-  }
-}
-
 export type Start =
   | 'latest'
   | 'earliest'
@@ -173,7 +72,13 @@ export type LeadersDecision = TopicEnds | 'earliest' | undefined
  */
 export class TopicStart {
   readonly #setting: 'latest' | 'earliest'
-  readonly #lookUp: CommitLookUp
+  readonly #runtime: GroupRuntime
+  readonly #topic: string
+  readonly #retryBackoffMs: number
+  /** Those who ask whether the group has begun to read the topic; they share one look-up. */
+  #waiting: { readonly tell: (begun: Begun) => void; readonly endsAt: number }[] = []
+  #timer: Timer | undefined
+  #isStopped = false
   #isBegun = false
   /**
    * True: joining took long, and a look-up found that the group has read the topic before, so requests may be answered.
@@ -182,10 +87,11 @@ export class TopicStart {
   #wasMissing = false
   #byLeader: LeadersDecision
 
-  /** @param lookUp finds out whether the group has a committed offset in any partition of the topic */
-  constructor(setting: 'latest' | 'earliest', lookUp: CommitLookUp) {
+  constructor(setting: 'latest' | 'earliest', runtime: GroupRuntime, topic: string, retryBackoffMs: number) {
     this.#setting = setting
-    this.#lookUp = lookUp
+    this.#runtime = runtime
+    this.#topic = topic
+    this.#retryBackoffMs = retryBackoffMs
   }
 
   /** True when requests for the topic may be answered with messages. */
@@ -210,9 +116,11 @@ export class TopicStart {
     this.#isBegun = true
   }
 
-  /** Stops the look-ups, because the topic is given up. */
+  /** Ends the look-ups, because the topic is given up. After this, no callback is called. */
   stop(): void {
-    this.#lookUp.stop()
+    this.#isStopped = true
+    this.#waiting = []
+    this.#timer?.cancel()
   }
 
   /** Notes that the topic did not exist when it was requested. */
@@ -222,7 +130,7 @@ export class TopicStart {
 
   /** Calls back if the group has read the topic before, so that requests may be answered. */
   whenCommitted(onFixed: () => void): void {
-    this.#lookUp.hasBegun(begun => {
+    this.#whenBegunIsKnown(begun => {
       this.#hasCommitted = begun === 'yes'
       if (this.#hasCommitted) onFixed()
     })
@@ -246,6 +154,59 @@ export class TopicStart {
     } else if (this.isFixed) onStart('earliest')
     // If the answer stays unclear, old records are offered, because it would be worse to skip records that were written
     // for the group.
-    else this.#lookUp.hasBegun(begun => onStart(begun !== 'no' || this.isFixed ? 'earliest' : 'latest'))
+    else this.#whenBegunIsKnown(begun => onStart(begun !== 'no' || this.isFixed ? 'earliest' : 'latest'))
+  }
+
+  /**
+   * Finds out whether the group has a committed offset in the topic, or a member of another process has begun to read
+   * it. Members need this when their leader does not report it. The look-up is repeated until the answer is known, for
+   * at most a minute while the group rebalances.
+   */
+  #whenBegunIsKnown(tell: (begun: Begun) => void): void {
+    this.#waiting.push({ tell, endsAt: this.#runtime.clock() + JOINING_MS })
+    if (this.#waiting.length === 1) this.#look()
+  }
+
+  #look(): void {
+    const topic = this.#topic
+    lookUpTopics(this.#runtime, [topic], found => {
+      if (!found) this.#again()
+      else {
+        const partitions = found.partitionsOf(topic).map(partition => ({ topic, partition }))
+        findCommitted(this.#runtime, partitions, committed => {
+          if (committed === 'unclear') this.#again()
+          else if (committed === 'some') this.#begunIsKnown('yes')
+          else this.#askMembers()
+        })
+      }
+    })
+  }
+
+  #askMembers(): void {
+    const { groupId, ask } = this.#runtime
+    ask('describeGroup', { groupId, timeoutMs: TIMEOUT_MS }, result => {
+      const isPassing = result.type === 'timedOut' || (result.type === 'failed' && result.retriable)
+      if (isPassing || (result.type === 'success' && result.state !== STABLE)) this.#askMembersAgain()
+      else {
+        const members = result.type === 'success' ? result.members : []
+        this.#begunIsKnown(members.some(({ metadata }) => hasBegunIn(metadata, this.#topic)) ? 'yes' : 'no')
+      }
+    })
+  }
+
+  #askMembersAgain(): void {
+    const now = this.#runtime.clock()
+    const over = this.#waiting.filter(({ endsAt }) => endsAt <= now)
+    this.#waiting = this.#waiting.filter(({ endsAt }) => endsAt > now)
+    if (this.#waiting.length > 0) this.#again()
+    for (const { tell } of over) tell('unclear')
+  }
+
+  #again(): void {
+    if (!this.#isStopped) this.#timer = this.#runtime.after(this.#retryBackoffMs, () => this.#look())
+  }
+
+  #begunIsKnown(begun: Begun): void {
+    for (const { tell } of this.#waiting.splice(0)) tell(begun)
   }
 }

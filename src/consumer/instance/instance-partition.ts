@@ -9,7 +9,7 @@ import {
 import type { Failure } from '../../router/messages/operations.js'
 import { failureOf } from '../../router/requests/failures.js'
 import { CheckedReads } from '../group/checked-reads.js'
-import type { GroupRuntime, Timer } from '../group/group-runtime.js'
+import { type GroupRuntime, stoppable } from '../group/group-runtime.js'
 import type { BatchHolder, HeldBatches } from '../group/held-batches.js'
 import { PositionFinder } from '../group/position-finder.js'
 import { isForbidden } from '../group/refusals.js'
@@ -53,7 +53,7 @@ export interface Taking {
 export class InstancePartition implements BatchHolder {
   readonly topicPartition: TopicPartition
   readonly #options: InstancePartitionOptions
-  readonly #runtime: GroupRuntime
+  readonly #runtime: ReturnType<typeof stoppable>
   readonly #finder: PositionFinder
   #reads: CheckedReads
   /** The offset after the accepted records; `undefined`: the first position is not found yet. */
@@ -73,8 +73,6 @@ export class InstancePartition implements BatchHolder {
   #furthest: Furthest | undefined
   /** The offset to which the client has moved, while no broker has said that the log has it. */
   #sought: Offset | undefined
-  /** Timers of the finder and of reads. */
-  readonly #pauses = new Set<Timer>()
   /** The offset that the group has committed, as far as this instance knows. */
   committed: Offset | undefined
   /** The first position, unless the group had committed it. */
@@ -85,7 +83,7 @@ export class InstancePartition implements BatchHolder {
     this.topicPartition = topicPartition
     this.#furthest = options.readBefore
     this.#options = options
-    this.#runtime = this.#untilOver(options.runtime)
+    this.#runtime = stoppable(options.runtime)
     this.#reads = new CheckedReads(this.#runtime.ask, topicPartition)
     this.#finder = new PositionFinder({
       topicPartition,
@@ -235,8 +233,7 @@ export class InstancePartition implements BatchHolder {
   stop(): void {
     this.#isOver = true
     this.#epoch++
-    for (const pause of this.#pauses) pause.cancel()
-    this.#pauses.clear()
+    this.#runtime.stop()
     this.#release()
   }
 
@@ -348,29 +345,6 @@ export class InstancePartition implements BatchHolder {
     this.#fetching = undefined
     this.dropBatch()
     this.#options.batches.release(this)
-  }
-
-  /** The runtime without callbacks and timers after {@link stop}, which ends look-ups that are repeated. */
-  #untilOver(runtime: GroupRuntime): GroupRuntime {
-    return {
-      groupId: runtime.groupId,
-      clock: runtime.clock,
-      log: runtime.log,
-      metrics: runtime.metrics,
-      ask: (kind, request, onResult) =>
-        runtime.ask(kind, request, result => {
-          if (!this.#isOver) onResult(result)
-        }),
-      after: (delayMs, run) => {
-        const pause = runtime.after(delayMs, () => {
-          this.#pauses.delete(pause)
-          run()
-        })
-        this.#pauses.add(pause)
-        return pause
-      },
-      watchTopics: (counts, onChanged) => runtime.watchTopics(counts, onChanged)
-    }
   }
 }
 

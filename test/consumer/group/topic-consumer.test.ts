@@ -11,7 +11,7 @@ import {
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import { TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
-import { CommitLookUp, TopicStart } from '../../../src/consumer/group/topic-start.js'
+import { TopicStart } from '../../../src/consumer/group/topic-start.js'
 import type { Demand } from '../../../src/consumer/group/turn-order.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { sizeOfRecord } from '../../../src/core/model.js'
@@ -25,7 +25,7 @@ const LONG_POLL_MS = 3_000
 
 /** A topic that the group has begun to read. */
 function begun(): TopicStart {
-  const start = new TopicStart('latest', new CommitLookUp(new GroupWorld(), 'test.4', 100))
+  const start = new TopicStart('latest', new GroupWorld(), 'test.4', 100)
   start.begin()
   return start
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { encodeBegun } from '../../../src/consumer/group/start-messages.js'
-import { CommitLookUp, type Start, TopicStart } from '../../../src/consumer/group/topic-start.js'
+import { type Start, TopicStart } from '../../../src/consumer/group/topic-start.js'
 import { encodeSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
 import { GroupWorld, run } from './group-world.js'
 
@@ -12,7 +12,7 @@ class StartHarness {
   releases = 0
 
   constructor(setting: 'latest' | 'earliest' = 'latest') {
-    this.start = new TopicStart(setting, new CommitLookUp(this.world, 'orders', 100))
+    this.start = new TopicStart(setting, this.world, 'orders', 100)
   }
 
   /** Joining takes long, so it is looked up whether requests may be answered. */
