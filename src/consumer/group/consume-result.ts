@@ -98,13 +98,7 @@ export class WaitingRequest implements Due {
   settled = false
   #hold: { readonly graceMs: number; readonly wait: () => void; isOver: boolean } | undefined
 
-  constructor(deadlineAt: number, requester: Requester<ConsumeResult>, limits?: undefined, awayBecause?: AwayBecause)
-  constructor(
-    deadlineAt: number,
-    requester: Requester<ConsumeManyResult>,
-    limits: MessageLimits,
-    awayBecause?: AwayBecause
-  )
+  /** @param requester takes several messages if there are limits, otherwise one */
   constructor(
     deadlineAt: number,
     requester: Requester<never>,

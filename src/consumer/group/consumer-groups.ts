@@ -118,12 +118,7 @@ export class ConsumerGroups {
    * @returns a function that cancels the request, which then gets no answer
    */
   request(groupId: string, topic: string, timeoutMs: number | undefined, requester: Asker<ConsumeResult>): () => void {
-    return this.#ask(
-      groupId,
-      topic,
-      new WaitingRequest(this.#deadlineOf(timeoutMs), requester, undefined, this.#deps.awayBecause),
-      requester.client
-    )
+    return this.#ask(groupId, topic, timeoutMs, requester)
   }
 
   /**
@@ -137,12 +132,7 @@ export class ConsumerGroups {
     timeoutMs: number | undefined,
     requester: Asker<ConsumeManyResult>
   ): () => void {
-    return this.#ask(
-      groupId,
-      topic,
-      new WaitingRequest(this.#deadlineOf(timeoutMs), requester, limits, this.#deps.awayBecause),
-      requester.client
-    )
+    return this.#ask(groupId, topic, timeoutMs, requester, limits)
   }
 
   /** {@link request}, as a promise. */
@@ -196,12 +186,17 @@ export class ConsumerGroups {
     this.#deadlines.stop()
   }
 
-  #deadlineOf(timeoutMs: number | undefined): number {
-    return this.#deps.clock() + (timeoutMs ?? this.#deps.settings.longPollMs)
-  }
-
-  #ask(groupId: string, topic: string, request: WaitingRequest, client: string | undefined): () => void {
-    this.#tellGroup(groupId, { type: 'consume', topic, request }, client)
+  #ask(
+    groupId: string,
+    topic: string,
+    timeoutMs: number | undefined,
+    requester: Asker<never>,
+    limits?: MessageLimits
+  ): () => void {
+    const { clock, settings, awayBecause } = this.#deps
+    const deadlineAt = clock() + (timeoutMs ?? settings.longPollMs)
+    const request = new WaitingRequest(deadlineAt, requester, limits, awayBecause)
+    this.#tellGroup(groupId, { type: 'consume', topic, request }, requester.client)
     return () => {
       this.#deadlines.remove(request)
       request.cancel()
@@ -316,6 +311,6 @@ function refuseAll(messages: readonly GroupMessage[], failure: ReturnType<typeof
   for (const message of messages) {
     if (message.type === 'consume') message.request.answer(failure)
     else if (message.type === 'stop') message.onStopped()
-    else if ('requester' in message) message.requester?.reply(failure)
+    else if ('requester' in message) message.requester.reply(failure)
   }
 }

@@ -47,7 +47,7 @@ export type GroupMessage =
       readonly topic: string
       readonly partition: number
       readonly offset: Offset
-      readonly requester: Requester<AckResult> | undefined
+      readonly requester: Requester<AckResult>
     }
   /** A client has processed messages: their offsets by partition. */
   | { readonly type: 'ackAll'; readonly topic: string; readonly offsets: ReadonlyMap<number, readonly Offset[]> }
@@ -179,7 +179,7 @@ export class GroupConsumer {
       case 'ack': {
         const consumer = this.#topics.get(message.topic)?.consumer
         const type = consumer?.ack(message.partition, message.offset) ?? 'notRead'
-        message.requester?.reply({ type })
+        message.requester.reply({ type })
         break
       }
       case 'ackAll':
@@ -251,7 +251,6 @@ export class GroupConsumer {
       start,
       maxWaitingRequests: settings.maxWaitingRequests,
       createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, topic, demand),
-      ack: (partition, offset) => tell({ type: 'ack', topic: name, partition, offset, requester: undefined }),
       ackAll: offsets => tell({ type: 'ackAll', topic: name, offsets }),
       releaseAll: records => tell({ type: 'releaseAll', topic: name, records })
     })

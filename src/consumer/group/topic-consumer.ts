@@ -30,7 +30,6 @@ export interface TopicConsumerOptions {
   readonly start: TopicStart
   readonly createPartition: (partition: number, demand: Demand) => PartitionConsumer
   /** Acknowledge or release messages, in a tick of the group's actor. */
-  readonly ack: (partition: number, offset: Offset) => void
   readonly ackAll: (offsets: ReadonlyMap<number, readonly Offset[]>) => void
   readonly releaseAll: (records: ReadonlyMap<number, readonly KafkaRecord[]>) => void
 }
@@ -255,11 +254,11 @@ export class TopicConsumer {
   }
 
   #offerOne(partition: PartitionConsumer): ConsumedMessage {
-    const { ack, releaseAll } = this.#options
+    const { ackAll, releaseAll } = this.#options
     const id = partition.partition
     const record = this.#take(partition)
     return Object.assign(this.#offered(partition, record), {
-      ack: () => ack(id, record.offset),
+      ack: () => ackAll(new Map([[id, [record.offset]]])),
       release: () => releaseAll(new Map([[id, [record]]]))
     })
   }

@@ -57,7 +57,6 @@ class TopicHarness {
       maxWaitingRequests,
       start: begun(),
       createPartition: (partition, demand) => this.#createPartition(partition, demand),
-      ack: () => {},
       ackAll: offsets => this.consumer.ackAll(offsets),
       releaseAll: records => this.consumer.releaseAll(records)
     })
