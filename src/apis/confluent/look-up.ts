@@ -1,11 +1,10 @@
 import { TimedOutError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { TopicMetadata } from '../../gateway/gateway.js'
-import type { Operation, Target } from '../../http/access/access.js'
 import { answerWork, withBytes } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import { type EndpointParts, refusalOf } from './endpoint-parts.js'
+import type { EndpointParts } from './endpoint-parts.js'
 import {
   KAFKA_UNKNOWN,
   noTopicText,
@@ -16,13 +15,6 @@ import {
 } from './failures.js'
 import { LongList } from './long-lists.js'
 import type { Version } from './media-types.js'
-
-/** How a request that reads or changes what is known about the cluster is answered. */
-export interface LookUp {
-  readonly version: Version
-  readonly operation: Operation
-  readonly target?: Target | undefined
-}
 
 /** The time limit of one request. It is one limit for all steps of the request together. */
 export class TimeLeft {
@@ -45,22 +37,11 @@ export class TimeLeft {
 }
 
 /**
- * Asks for permission, does the work, and answers 200 with its result as JSON.
+ * Does the work of a request that has its permission, and answers 200 with its result as JSON.
  *
+ * @param topic that the request names
  * @param work `undefined` as its result: it has answered by itself
  */
-export function answerLookUp(
-  parts: EndpointParts,
-  exchange: Exchange,
-  { version, operation, target }: LookUp,
-  work: () => Promise<unknown>
-): void {
-  const refusal = refusalOf(parts, exchange, operation, target)
-  if (refusal === undefined) answerAllowed(parts, exchange, version, target?.topic, work)
-  else parts.answers.refuse(exchange, refusal, true)
-}
-
-/** {@link answerLookUp} for a request that has its permission. @param topic that the request names */
 export function answerAllowed(
   parts: EndpointParts,
   exchange: Exchange,

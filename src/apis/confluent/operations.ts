@@ -1,7 +1,8 @@
 import { type Content, json, type Operation } from '../../http/openapi/operation.js'
+import { type Described, error } from './endpoint-parts.js'
 import { V2_TYPE } from './media-types.js'
-import { consumerOperations } from './v2/consumer-operations.js'
-import { type Described, error, v2Operations } from './v2/operations.js'
+import { consumerRoutes } from './v2/consumer-routes.js'
+import { lookUpRoutes, produceOperations } from './v2/routes.js'
 import { clusterRoutes } from './v3/cluster-routes.js'
 import { configRoutes } from './v3/config-routes.js'
 import { groupRoutes } from './v3/group-routes.js'
@@ -10,7 +11,7 @@ import { topicRoutes } from './v3/topic-routes.js'
 
 /** The routes of version 3 on clusters, topics and consumer groups, by id. */
 export const v3AdminRoutes = { ...configRoutes, ...clusterRoutes, ...topicRoutes, ...groupRoutes } as const
-const all = { ...v2Operations, ...consumerOperations, ...v3Operations, ...v3AdminRoutes }
+const all = { ...lookUpRoutes, ...produceOperations, ...consumerRoutes, ...v3Operations, ...v3AdminRoutes }
 
 export type OperationId = keyof typeof all
 

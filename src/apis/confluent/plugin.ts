@@ -9,19 +9,20 @@ import { Answers } from '../../http/exchange/answers.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { ConfluentAnswers } from './answers.js'
-import type { EndpointParts } from './endpoint-parts.js'
+import type { AnsweredRoute, EndpointParts } from './endpoint-parts.js'
 import { type Problem, ProblemError } from './failures.js'
 import { LongLists } from './long-lists.js'
 import { isAcceptable, JSON_TYPE, type Version } from './media-types.js'
-import { type OperationId, operationsById, v3AdminRoutes } from './operations.js'
+import { operationsById, v3AdminRoutes } from './operations.js'
 import { SchemaWriter } from './schema-writer.js'
 import type { ConfluentSettings } from './settings.js'
-import { consumerRoutes } from './v2/consumers-endpoint.js'
-import { metadataRoutes } from './v2/metadata-endpoint.js'
+import { consumerRoutes } from './v2/consumer-routes.js'
+import { Consumers } from './v2/consumers.js'
 import { V2Produce } from './v2/produce-endpoint.js'
+import { lookUpRoutes } from './v2/routes.js'
 import { V3Batch } from './v3/batch-endpoint.js'
 import { V3Records, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
-import { V3Requests, type V3Route } from './v3/routes.js'
+import { V3Requests } from './v3/routes.js'
 import { StreamTurns, turnLimitsOf } from './v3/stream-turns.js'
 
 /** Memory kept for assembling bodies while none are being assembled. */
@@ -73,11 +74,14 @@ export const confluentPlugin =
     ])
     const admission = admissionOf(context, settings.durability)
     const { syncTimeoutMs: waitMs } = settings
-    const receivers: Readonly<Record<Exclude<OperationId, ProduceId>, Receive>> = {
-      ...metadataRoutes(parts, gateway, timeoutMs, clock),
-      ...consumerRoutes(parts, gateway, { ...context, settings: settings.consumers, prefix }),
-      ...adminReceivers(new V3Requests(gateway, { timeoutMs, clock, prefix, administration }, parts))
-    }
+    const receivers: ReadonlyMap<string, Receive> = new Map([
+      ...receiversOf(lookUpRoutes, { parts, gateway, timeoutMs, clock }),
+      ...receiversOf(
+        consumerRoutes,
+        new Consumers(parts, gateway, { ...context, settings: settings.consumers, prefix })
+      ),
+      ...receiversOf(v3AdminRoutes, new V3Requests(gateway, { timeoutMs, clock, prefix, administration }, parts))
+    ])
     const routes = operationsById.flatMap(([id, { method, path }]) => {
       const route = producing.routes.get(id)
       const refuse: Refuse = (exchange, problem, isRead) =>
@@ -87,7 +91,7 @@ export const confluentPlugin =
       const isOfStream = id === 'produceRecords'
       const receiver: Receive =
         route === undefined
-          ? receivers[id as keyof typeof receivers]
+          ? receivers.get(id)!
           : (exchange, params) => (isOfStream ? producing.receive(exchange, params) : route.receive(exchange, params))
       const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receiver, refuse)
       const own = {
@@ -152,12 +156,5 @@ function producingOf(context: ApiContext<ConfluentSettings>, maxBodyBytes: numbe
   return { routes, records, receive }
 }
 
-type AdminId = keyof typeof v3AdminRoutes
-
-const adminReceivers = (requests: V3Requests) =>
-  Object.fromEntries(
-    Object.entries<V3Route>(v3AdminRoutes).map(([id, route]): [string, Receive] => [
-      id,
-      (exchange, params) => route.receive(requests, exchange, params)
-    ])
-  ) as Readonly<Record<AdminId, Receive>>
+const receiversOf = <On>(routes: Readonly<Record<string, AnsweredRoute<On>>>, on: On): [id: string, Receive][] =>
+  Object.entries(routes).map(([id, route]) => [id, (exchange, params) => route.receive(on, exchange, params)])

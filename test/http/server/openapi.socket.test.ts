@@ -6,7 +6,7 @@ import { type Document, OpenAPIClientAxios } from 'openapi-client-axios'
 import { apis } from '../../../src/apis/apis.js'
 import { cloudeventsOperations } from '../../../src/apis/cloudevents/operations.js'
 import { v3AdminRoutes } from '../../../src/apis/confluent/operations.js'
-import { consumerOperations } from '../../../src/apis/confluent/v2/consumer-operations.js'
+import { consumerRoutes } from '../../../src/apis/confluent/v2/consumer-routes.js'
 import { strimziOperations } from '../../../src/apis/strimzi/operations.js'
 import type { Operation } from '../../../src/http/openapi/operation.js'
 import {
@@ -73,7 +73,7 @@ const idsOf = (api: string, ids: readonly string[]): string[] =>
  * with their descriptions.
  */
 const ofCluster: ReadonlySet<string> = new Set([
-  ...idsOf('confluent', Object.keys({ ...v3AdminRoutes, ...consumerOperations })),
+  ...idsOf('confluent', Object.keys({ ...v3AdminRoutes, ...consumerRoutes })),
   ...idsOf(
     'strimzi',
     strimziOperations.map(({ id }) => id)

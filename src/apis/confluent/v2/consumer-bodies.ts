@@ -1,11 +1,10 @@
 import { isUtf8 } from 'node:buffer'
-import type { z } from 'zod'
+import { z } from 'zod'
 import type { InstanceSettings } from '../../../gateway/gateway.js'
 import { MAX_ANSWER_BYTES } from '../../../http/api/instance-routes.js'
 import { schemaFormatOf } from '../media-types.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
-import { createBody } from './consumer-operations.js'
 
 /** The name of the API in the settings of instances. */
 export const API = 'confluent'
@@ -17,6 +16,49 @@ const MAX_FETCH_MIN_BYTES = 10_000_000
 /** Kafka's default. */
 const AUTO_COMMIT_MS = 5_000
 const MAX_WAIT_MS = 600_000
+
+const text = z.string()
+/** A number, or the number as a text. */
+const whole = z.union([z.int(), z.string().regex(/^-?\d+$/)])
+/** Settings of Kafka's consumer may be texts; Kafka reads them. */
+const truth = z.union([z.boolean(), z.number(), text])
+/** A number that names a partition or an offset, or the number as a text. */
+const index = z.union([z.int().min(0), z.string().regex(/^\d{1,15}$/)], { error: 'expected a whole number from 0 on' })
+
+const namedPartition = z.strictObject({ topic: text, partition: index })
+const namedOffset = z.strictObject({ topic: text, partition: index, offset: index, metadata: text.nullish() })
+const namedTime = z.strictObject({
+  topic: text,
+  partition: index,
+  timestamp: z.union([text, z.number()]).describe('ISO 8601, or a number of seconds since 1970'),
+  metadata: text.nullish()
+})
+
+/** The body that creates an instance. Other settings of Kafka's consumer are taken, and have no effect. */
+export const createBody = z.looseObject({
+  id: text.nullish().describe('a former spelling of `name`, which wins'),
+  name: text.nullish(),
+  format: text
+    .nullish()
+    .describe('`binary` (default), `json`, or with a schema registry `avro`, `jsonschema` or `protobuf`'),
+  'auto.offset.reset': text.nullish().describe('`earliest`, `latest` or `none`'),
+  'auto.commit.enable': truth.nullish().describe('true or false, also as a text'),
+  'enable.auto.commit': truth.nullish().describe('another spelling'),
+  'fetch.min.bytes': whole.nullish().describe('-1 to 10000000; -1: a read returns with the first records'),
+  'consumer.request.timeout.ms': whole.nullish(),
+  responseMinBytes: whole.nullish().describe('another spelling of `fetch.min.bytes`'),
+  requestWaitMs: whole.nullish().describe('another spelling of `consumer.request.timeout.ms`')
+})
+export const subscriptionBody = z.strictObject({
+  topics: z.array(text).nullish(),
+  topic_pattern: text.nullish().describe("a regular expression in RE2's syntax that matches whole names")
+})
+export const partitionsBody = z.strictObject({ partitions: z.array(namedPartition) })
+export const positionsBody = z.strictObject({
+  offsets: z.array(namedOffset).nullish(),
+  timestamps: z.array(namedTime).nullish()
+})
+export const commitBody = z.strictObject({ offsets: z.array(namedOffset).nullish() })
 
 /** An instance that a client asks for. */
 export interface Wanted {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { json } from '../../../http/openapi/operation.js'
-import { type Described, error } from '../v2/operations.js'
+import { type Described, error } from '../endpoint-parts.js'
 
 const text = z.string()
 const failure = { content: json(error) }
@@ -56,14 +56,9 @@ const batchAnswer = z.object({
 
 const answers = {
   400: { description: 'The charset is neither UTF-8 nor ISO-8859-1', ...failure },
-  401: { description: 'No credentials, or wrong ones', ...failure },
   403: { description: 'The topic is not allowed', ...failure },
-  406: { description: 'The client takes no JSON', ...failure },
   415: { description: 'The content type is not application/json', ...failure },
-  422: { description: 'The body is empty', ...failure },
-  429: { description: 'A quota is used up', ...failure },
-  500: { description: 'The request failed unexpectedly', ...failure },
-  503: { description: 'Overloaded, or shutting down', ...failure }
+  422: { description: 'The body is empty', ...failure }
 }
 
 /** The operations of version 3, by id. */
@@ -96,7 +91,6 @@ export const v3Operations = {
       ...answers,
       207: { description: 'What has become of each entry', content: json(batchAnswer) },
       400: { description: 'The body is not JSON, or its charset is neither UTF-8 nor ISO-8859-1', ...failure },
-      413: { description: 'The body is too large', ...failure },
       422: { description: 'There are no entries, too many, or their ids are wrong', ...failure }
     }
   }

@@ -8,20 +8,25 @@ import type { Caller, Operation as Permission, Target } from '../../../http/acce
 import type { Params } from '../../../http/api/endpoint.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../../http/exchange/exchange.js'
 import { json, type Operation } from '../../../http/openapi/operation.js'
-import { callerOf, charsetProblemOf, type EndpointParts } from '../endpoint-parts.js'
+import {
+  type AnsweredRoute,
+  callerOf,
+  charsetProblemOf,
+  type Described,
+  describedPath,
+  type EndpointParts,
+  error
+} from '../endpoint-parts.js'
 import { ProblemError } from '../failures.js'
 import type { LongList } from '../long-lists.js'
 import { answerAllowed, readSmallBody, TimeLeft } from '../look-up.js'
 import { charsetOf } from '../media-types.js'
 import { BodyError } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
-import { type Described, error } from '../v2/operations.js'
 import { baseUrlOf, type Kind, Links, listOf, type Resource, text } from './resources.js'
 
 /** A route of version 3: what OpenAPI says about it, and what answers it. */
-export interface V3Route extends Described {
-  receive(requests: V3Requests, exchange: Exchange, params: Params): void
-}
+export type V3Route = AnsweredRoute<V3Requests>
 
 /** A request about the cluster of its path, which has its permission. */
 export interface Ask {
@@ -45,23 +50,19 @@ export interface Changed {
 
 const failure = { content: json(error) }
 const refusals: Operation['answers'] = {
-  401: { description: 'No credentials, or wrong ones', ...failure },
   403: { description: 'The client, or Castellan itself, may not do this', ...failure },
   404: { description: 'There is no such thing', ...failure },
-  406: { description: 'The client takes no JSON', ...failure },
-  500: { description: 'Kafka cannot be asked', ...failure },
-  503: { description: 'Overloaded, or shutting down', ...failure }
+  500: { description: 'Kafka cannot be asked', ...failure }
 }
 const refusalsOfChange: Operation['answers'] = {
   ...refusals,
   400: { description: 'The body is wrong, or Kafka refuses it', ...failure },
-  413: { description: 'The body is too large', ...failure },
   415: { description: 'The content type is not application/json', ...failure },
   422: { description: 'The body is empty, or has an unknown member', ...failure }
 }
 export const done = { 204: { description: 'It is done' } }
 
-const PARAMS: Operation['params'] = {
+const PARAMS = {
   cluster_id: text.describe('The id of the cluster'),
   topic_name: text.describe('The topic'),
   partition_id: z.int().describe('The partition'),
@@ -71,11 +72,6 @@ const PARAMS: Operation['params'] = {
   name: text
 }
 export const CLUSTER = '/v3/clusters/{cluster_id}'
-
-function describedOf(path: string): Pick<Described, 'path' | 'params'> {
-  const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!)
-  return { path, ...(names.length > 0 && { params: Object.fromEntries(names.map(name => [name, PARAMS![name]!])) }) }
-}
 
 /** What a path is about: a group with its topics, or a topic. */
 const targetOf = ({ consumer_group_id: group, topic_name: topic }: Params): Target =>
@@ -91,7 +87,7 @@ function read(
   const answers = { 200: { description: summary, content: json(schema) }, ...refusals }
   return {
     method: 'get',
-    ...describedOf(path),
+    ...describedPath(path, PARAMS),
     summary,
     answers,
     receive: (requests, exchange, params) => requests.answer(exchange, params, permission, targetOf(params), work)
@@ -139,7 +135,7 @@ export function change<Body = undefined>(
 ): V3Route {
   return {
     method,
-    ...describedOf(path),
+    ...describedPath(path, PARAMS),
     summary,
     ...(body && { body: { description: body[0], content: json(body[1]) } }),
     answers: { ...refusalsOfChange, ...answers },
