@@ -14,7 +14,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   core: 4_300,
   'embedded-broker': 8_250,
   gateway: 2_150,
-  http: 16_520,
+  http: 15_590,
   kafka: 6_000,
   producer: 18_550,
   router: 10_780,
