@@ -1,18 +1,16 @@
 import { z } from 'zod'
-import type { CastellanError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
-import type { Caller, Operation, Target } from '../../http/access/access.js'
 import type { EndpointBase, Params } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import type { Operation as DescribedOperation, Parameters } from '../../http/openapi/operation.js'
+import type { Operation, Parameters } from '../../http/openapi/operation.js'
 import type { ConfluentAnswers } from './answers.js'
 import type { Problem } from './failures.js'
 import type { LongLists } from './long-lists.js'
 import type { Charset } from './media-types.js'
 
 /** What OpenAPI says about a route. */
-export type Described = Omit<DescribedOperation, 'id'>
+export type Described = Omit<Operation, 'id'>
 
 /** A route with what answers it. @param On the parts that answer routes of its kind */
 export interface AnsweredRoute<On> extends Described {
@@ -36,16 +34,6 @@ export interface EndpointParts extends EndpointBase {
   readonly lookUps: Shares
   readonly longLists: LongLists
 }
-
-/** Whether a client may do something. */
-export const refusalOf = (
-  { access }: EndpointParts,
-  { request }: Exchange,
-  operation: Operation,
-  target: Target = {}
-): CastellanError | undefined => access.callerOf(request).refusalOf(operation, target)
-
-export const callerOf = ({ access }: EndpointParts, { request }: Exchange): Caller => access.callerOf(request)
 
 const UNSUPPORTED: Problem = { status: 415, code: 415, message: 'the content type must be application/json' }
 const BAD_CHARSET: Problem = { status: 400, code: 400, message: 'the charset must be UTF-8 or ISO-8859-1' }

@@ -6,7 +6,7 @@ import { ProduceRoute } from '../../http/api/produce-route.js'
 import { Answers } from '../../http/exchange/answers.js'
 import { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody, sentPartsOf } from '../../http/exchange/exchange.js'
-import { Disco } from './disco.js'
+import { discoOf } from './disco.js'
 import { Ekaf } from './ekaf.js'
 import { HookCalls } from './hooks/hook-calls.js'
 import { loadHooks } from './hooks/load-hooks.js'
@@ -42,7 +42,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const produce = new KafboyProduce({ gateway, settings, ekaf, hooks })
     const produceRoute = new ProduceRoute(produce, context, maxBodyBytes, new BufferPool(POOL_BYTES))
-    const disco = new Disco(answers, maxBodyBytes)
+    const disco = discoOf(answers, maxBodyBytes)
     const table = new RouteTable(settings)
     const routeOf = (request: IncomingMessage): Route | undefined => table.find(sentPartsOf(request, app.prefix).path)
     nameRoutes(app, request => routeOf(request.raw)?.path)
@@ -50,7 +50,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
       const route = routeOf(exchange.request)
       const { method } = exchange.request
       if (route?.type === 'disco') {
-        if (admitsRuled({ access, answers: produceRoute }, exchange)) disco.receive(exchange)
+        if (admitsRuled({ access, answers: produceRoute }, exchange)) disco(exchange)
       } else if (route?.type !== 'produce') sendEmpty(answers, exchange, route === undefined ? 404 : 400)
       else if (method === 'POST') produceRoute.receive(exchange, route)
       else

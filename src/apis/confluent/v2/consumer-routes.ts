@@ -120,9 +120,10 @@ const record = z.object({
   error: text.optional()
 })
 
-type Sent<Schema extends z.ZodType> = z.output<Schema>
-const partitionsOf = ({ partitions }: Sent<typeof partitionsBody>) =>
-  partitions.map(({ topic, partition }) => ({ topic, partition: Number(partition) }))
+const placeOf = ({ topic, partition }: { readonly topic: string; readonly partition: number | string }) => ({
+  topic,
+  partition: Number(partition)
+})
 
 const seekTo = (position: 'beginning' | 'end'): ConsumerRoute =>
   verb(
@@ -130,11 +131,11 @@ const seekTo = (position: 'beginning' | 'end'): ConsumerRoute =>
     `/positions/${position}`,
     [`Reads partitions from their ${position} on`, 'The positions are set'],
     { body: ['The partitions', partitionsBody], conflict: NOT_ASSIGNED, rights: 'ofRequest' },
-    (consumers, instance, sent, exchange) =>
+    (consumers, instance, { partitions }, exchange) =>
       consumers.seek(
         exchange,
         instance,
-        partitionsOf(sent).map(partition => ({ ...partition, position }))
+        partitions.map(one => ({ ...placeOf(one), position }))
       )
   )
 
@@ -198,7 +199,7 @@ export const consumerRoutes = {
     ['Assigns partitions, in place of earlier ones', 'They are assigned'],
     { body: ['The partitions', partitionsBody], conflict: 'The instance is subscribed (40903)' },
     async ({ routes, instances }, instance, sent, exchange) => {
-      const partitions = partitionsOf(sent)
+      const partitions = sent.partitions.map(placeOf)
       routes.require(exchange, instance, topicsOf(partitions))
       routes.done(await instances.assign(instance, partitions))
     }
@@ -217,15 +218,10 @@ export const consumerRoutes = {
     { body: ['The offsets or times', positionsBody], conflict: NOT_ASSIGNED, rights: 'ofRequest' },
     (consumers, instance, { offsets, timestamps }, exchange) =>
       consumers.seek(exchange, instance, [
-        ...(offsets ?? []).map(({ topic, partition, offset }) => ({
-          topic,
-          partition: Number(partition),
-          position: Number(offset)
-        })),
-        ...(timestamps ?? []).map(({ topic, partition, timestamp }) => ({
-          topic,
-          partition: Number(partition),
-          position: { timestampMs: timestampIn(timestamp) }
+        ...(offsets ?? []).map(one => ({ ...placeOf(one), position: Number(one.offset) })),
+        ...(timestamps ?? []).map(one => ({
+          ...placeOf(one),
+          position: { timestampMs: timestampIn(one.timestamp) }
         }))
       ])
   ),
@@ -272,15 +268,14 @@ export const consumerRoutes = {
       body: ['The offsets of the last processed records', commitBody, 'mayBeAbsent'],
       answer: z.array(z.never())
     },
-    async ({ routes, instances }, instance, sent: Sent<typeof commitBody> | undefined, exchange) => {
+    async ({ routes, instances }, instance, sent: z.output<typeof commitBody> | undefined, exchange) => {
       const offsets = sent?.offsets
       routes.require(exchange, instance, topicsOf(offsets ?? []))
       // Clients name the last record that they have processed; Kafka stores the next one.
-      const next = offsets?.map(({ topic, partition, offset, metadata }) => ({
-        topic,
-        partition: Number(partition),
-        offset: Number(offset) + 1,
-        metadata: metadata ?? ''
+      const next = offsets?.map(one => ({
+        ...placeOf(one),
+        offset: Number(one.offset) + 1,
+        metadata: one.metadata ?? ''
       }))
       routes.done(await instances.commit(instance, next ?? 'accepted'))
       return []
@@ -301,8 +296,8 @@ export const consumerRoutes = {
       answer: z.object({ offsets: z.array(offset) }),
       rights: 'ofRequest'
     },
-    async ({ routes, instances }, instance, sent: Sent<typeof partitionsBody> | undefined, exchange) => {
-      const partitions = sent === undefined ? partitionsInQuery(exchange) : partitionsOf(sent)
+    async ({ routes, instances }, instance, sent: z.output<typeof partitionsBody> | undefined, exchange) => {
+      const partitions = sent === undefined ? partitionsInQuery(exchange) : sent.partitions.map(placeOf)
       routes.require(exchange, instance, topicsOf(partitions))
       return { offsets: routes.done(await instances.committed(instance, partitions)) }
     }

@@ -8,7 +8,7 @@ import { type InstanceApi, InstanceRoutes, MAX_ANSWER_BYTES, queryOf } from '../
 import { browserRefusalOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { SchemaError } from '../../../schemas/schemas.js'
-import { type EndpointParts, refusalOf } from '../endpoint-parts.js'
+import type { EndpointParts } from '../endpoint-parts.js'
 import { failedProblemOf, type Problem, ProblemError, problemOf, TOPIC_NOT_FOUND, UNAUTHORIZED } from '../failures.js'
 import { answerAllowed, readSmallBody } from '../look-up.js'
 import {
@@ -56,7 +56,7 @@ const apiOf = (parts: EndpointParts): InstanceApi => ({
   withBody(exchange, group, _, use) {
     const { answers } = parts
     const { headers } = exchange.request
-    const refusal = refusalOf(parts, exchange, 'consume', { group })
+    const refusal = parts.access.callerOf(exchange.request).refusalOf('consume', { group })
     if (refusal !== undefined) answers.refuse(exchange, refusal, !hasBody(exchange))
     else if (hasBody(exchange) && !isConsumerBody(headers['content-type'])) {
       answers.error(exchange, { ...UNSUPPORTED, type: errorTypeOf(headers.accept) }, { isRead: false })
@@ -135,8 +135,8 @@ export class Consumers {
   receiveRead(exchange: Exchange, params: Params): void {
     const { answers, broken } = this.parts
     const instance = this.routes.named(exchange, params)
-    const target = { group: instance.groupId }
-    const refusal = browserRefusalOf(exchange.request) ?? refusalOf(this.parts, exchange, 'consume', target)
+    const caller = this.parts.access.callerOf(exchange.request)
+    const refusal = browserRefusalOf(exchange.request) ?? caller.refusalOf('consume', { group: instance.groupId })
     if (refusal !== undefined) {
       answers.refuse(exchange, refusal, !hasBody(exchange))
       return

@@ -4,14 +4,7 @@ import type { Gateway, TopicMetadata } from '../../../gateway/gateway.js'
 import type { Caller } from '../../../http/access/access.js'
 import { admitsRuled, type Params } from '../../../http/api/endpoint.js'
 import type { Content, Operation } from '../../../http/openapi/operation.js'
-import {
-  type AnsweredRoute,
-  callerOf,
-  type Described,
-  describedPath,
-  type EndpointParts,
-  error
-} from '../endpoint-parts.js'
+import { type AnsweredRoute, type Described, describedPath, type EndpointParts, error } from '../endpoint-parts.js'
 import { ProblemError } from '../failures.js'
 import { LongList, lazily } from '../long-lists.js'
 import {
@@ -165,7 +158,7 @@ function read(
     },
     receive({ parts, gateway, timeoutMs, clock }, exchange, params) {
       const { topic } = params
-      const caller = callerOf(parts, exchange)
+      const caller = parts.access.callerOf(exchange.request)
       const refusal = caller.refusalOf('admin', { topic })
       if (refusal !== undefined) parts.answers.refuse(exchange, refusal, true)
       else

@@ -10,7 +10,6 @@ import { type Exchange, hasBody, isOnOwnPort } from '../../../http/exchange/exch
 import { json, type Operation } from '../../../http/openapi/operation.js'
 import {
   type AnsweredRoute,
-  callerOf,
   charsetProblemOf,
   type Described,
   describedPath,
@@ -196,7 +195,7 @@ export class V3Requests {
     target: Target,
     work: (ask: Ask) => Promise<Resource | LongList | undefined>
   ): void {
-    const refusal = callerOf(this.parts, exchange).refusalOf(permission, target)
+    const refusal = this.parts.access.callerOf(exchange.request).refusalOf(permission, target)
     if (refusal === undefined) this.work(exchange, params, work)
     else this.parts.answers.refuse(exchange, refusal, true)
   }
@@ -216,7 +215,8 @@ export class V3Requests {
         return description
       }
       const links = new Links(baseUrlOf(exchange.request, prefix), clusterId)
-      return work({ exchange, params, caller: callerOf(this.parts, exchange), gateway, links, time, describe })
+      const caller = this.parts.access.callerOf(exchange.request)
+      return work({ exchange, params, caller, gateway, links, time, describe })
     })
   }
 
@@ -226,7 +226,7 @@ export class V3Requests {
    */
   admits(exchange: Exchange, permission: Permission | undefined, target: Target): boolean {
     const { administration } = this.#options
-    const caller = callerOf(this.parts, exchange)
+    const caller = this.parts.access.callerOf(exchange.request)
     const isServed =
       administration !== 'off' && (isOnOwnPort(exchange) || administration === 'everywhere' || caller.isRuled)
     const refusal = isServed
