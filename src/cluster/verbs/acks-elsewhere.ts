@@ -14,6 +14,7 @@ const MAX_WAITING = 20_000
 const MAX_OWNERS = 50_000
 
 const OVERLOADED = ownFailure('overloaded', 'too many acknowledgements wait for another gateway', true)
+const NO_READER: AckResult = { type: 'notRead' }
 const NOT_READ: AckResult = {
   type: 'notRead',
   reason: 'no gateway of this deployment that answers reads the partition for the group'
@@ -136,9 +137,9 @@ class AckQueue {
     try {
       results = (await this.#call(batch.map(({ asked }) => asked))) as readonly AckResult[]
     } catch (error) {
-      const result = isAway(error) ? NOT_READ : ownFailure('overloaded', (error as Error).message, true)
+      const result = isAway(error) ? NO_READER : ownFailure('overloaded', (error as Error).message, true)
       results = batch.map(() => result)
     }
-    for (const [at, { resolve }] of batch.entries()) resolve(results[at] ?? NOT_READ)
+    for (const [at, { resolve }] of batch.entries()) resolve(results[at] ?? NO_READER)
   }
 }

@@ -32,7 +32,6 @@ const TELL_TIMEOUT_MS = 10_000
  * answer, or its client has disconnected.
  */
 const KEPT_MS = 60_000
-const SWEEP_MS = 5_000
 /**
  * Maximum number of answers whose messages can be released. Messages of older answers can no longer be released; the
  * group offers them again if they are not acknowledged.
@@ -129,7 +128,6 @@ class GroupOwner<Id> {
   /** Messages that can be released, by token, oldest first. */
   readonly #kept = new Map<number, Kept<Id>>()
   #lastToken = 0
-  #sweeper: NodeJS.Timeout | undefined
 
   constructor(groups: GroupGateway, { cluster, peers }: OwnersOfGroups<Id>) {
     this.#groups = groups
@@ -202,9 +200,12 @@ class GroupOwner<Id> {
 
   #keep(given: ConsumedMessages, from: Id, id: number): MessagesOfOwner {
     const token = ++this.#lastToken
-    this.#kept.set(token, { for: from, id, at: performance.now(), given })
-    if (this.#kept.size > MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value!)
-    this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
+    const now = performance.now()
+    this.#kept.set(token, { for: from, id, at: now, given })
+    for (const [oldest, { at }] of this.#kept) {
+      if (this.#kept.size <= MAX_KEPT && at >= now - KEPT_MS) break
+      this.#kept.delete(oldest)
+    }
     return { type: 'messages', messages: given.messages, token }
   }
 
@@ -212,16 +213,6 @@ class GroupOwner<Id> {
     const kept = this.#kept.get(token)
     this.#kept.delete(token)
     return kept?.given
-  }
-
-  #sweep(): void {
-    const before = performance.now() - KEPT_MS
-    for (const [token, { at }] of this.#kept) {
-      if (at >= before) return
-      this.#kept.delete(token)
-    }
-    clearInterval(this.#sweeper)
-    this.#sweeper = undefined
   }
 
   /**

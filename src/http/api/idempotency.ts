@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { PERSISTED_HEADER } from '../../gateway/persisted.js'
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
-import type { AskedKey, Claim, Keys } from '../../producer/keys/keys.js'
+import type { AskedKey, Claim, LocalKeys } from '../../producer/keys/keys.js'
 import { type Access, admittedCaller } from '../access/access.js'
 import { KnownBody } from '../engine/known-body.js'
 import { AtEndOfTick, endWithLines, failureCodeOf, noteFailure } from '../exchange/answers.js'
@@ -87,7 +87,7 @@ export type KeyResult =
   | 'forwarded'
 
 export interface IdempotencyDeps {
-  readonly keys: Keys
+  readonly keys: Pick<LocalKeys, 'knows' | 'claim' | 'claimWithin' | 'receiptOf'>
   readonly count: (result: KeyResult) => void
   /** Absent: this process owns all keys. */
   readonly owners?: KeyOwners | undefined

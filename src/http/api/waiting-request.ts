@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { inTime } from '../../core/in-time.js'
-import type { AskedKey, Keys } from '../../producer/keys/keys.js'
+import type { AskedKey, LocalKeys } from '../../producer/keys/keys.js'
 import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { acceptedBefore } from './request-origin.js'
@@ -29,7 +29,7 @@ export class EarlyReceipt {
   /** @param headers further ones of the answer @returns `undefined`: the client prefers to wait */
   static look(
     { request }: Pick<Exchange, 'request'>,
-    keys: Keys,
+    keys: Pick<LocalKeys, 'receiptOf'>,
     asked: AskedKey,
     headers: Readonly<Record<string, string>>
   ): EarlyReceipt | undefined {

@@ -27,21 +27,6 @@ export type Claim =
   /** The answer cannot be read. */
   | { readonly type: 'away' }
 
-/** The keys of requests to produce, which are carried out once each. */
-export interface Keys {
-  /** Whether a request with the key has come to this process, and is under way, or its records or its answer are here. */
-  knows(hash: string): boolean
-  claim(asked: AskedKey): Claim
-  /**
-   * Waits for another request with the same key.
-   *
-   * @param left ends the wait: the claim is not needed any more
-   */
-  claimWithin(asked: AskedKey, waitMs: number, left?: Promise<void>): Promise<Claim>
-  /** The receipt of the request with this key that is under way, as soon as all its records are on disk. */
-  receiptOf(asked: AskedKey, waitMs: number): Promise<GivenReceipt | undefined>
-}
-
 export interface LocalKeysOptions {
   /** How long a key is remembered after it was claimed. */
   readonly windowMs: number
@@ -74,8 +59,8 @@ const LEAST_RETRY_MS = 60_000
 const BUSY = { type: 'busy' } as const
 const CONFLICT = { type: 'conflict' } as const
 
-/** All keys of this process, for as long as they are remembered. */
-export class LocalKeys implements Keys {
+/** The keys of requests to produce, which are carried out once each, for as long as they are remembered. */
+export class LocalKeys {
   readonly logged = new LoggedRecords()
   readonly #options: LocalKeysOptions
   /** Keys without an answer that is where it stays, by hash, in the order of their claims. */
@@ -106,6 +91,7 @@ export class LocalKeys implements Keys {
     return this.#damaged.size
   }
 
+  /** Whether a request with the key has come to this process, and is under way, or its records or its answer are here. */
   knows(hash: string): boolean {
     return this.#open.has(hash) || this.#answered.find(hash) >= 0
   }
@@ -115,12 +101,18 @@ export class LocalKeys implements Keys {
     return this.#open.get(hash)
   }
 
+  /** The receipt of the request with this key that is under way, as soon as all its records are on disk. */
   async receiptOf({ hash, fingerprint }: AskedKey, waitMs: number): Promise<GivenReceipt | undefined> {
     const records = this.#open.get(hash)
     const isUnderWay = records?.state === 'busy' && records.key.fingerprint === fingerprint
     return isUnderWay ? records.receiptWithin(waitMs) : undefined
   }
 
+  /**
+   * Waits for another request with the same key.
+   *
+   * @param left ends the wait: the claim is not needed any more
+   */
   async claimWithin(asked: AskedKey, waitMs: number, left?: Promise<void>): Promise<Claim> {
     const leaving = new AbortController()
     void left?.then(() => leaving.abort())

@@ -343,8 +343,9 @@ describe('consumer groups of several workers', () => {
     await turns(3)
     end(2)
     await turns(3)
-    const result = await workers[0]!.gateway.groups.ack(group, { topic: 't', partition: 1, offset: 2 })
-    expect(result.type).to.equal('notRead')
+    expect(await workers[0]!.gateway.groups.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
+      type: 'notRead'
+    })
     expect(results).to.deep.equal([])
     while (results.length === 0 && performance.now() - startedAt < 5_000) await time.pass(100)
     expect(results).to.have.lengthOf(1)
