@@ -10,7 +10,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   apis: 19_540,
   cli: 3_600,
   consumer: 10_050,
-  cluster: 3_510,
+  cluster: 3_500,
   core: 4_300,
   'embedded-broker': 8_250,
   gateway: 2_150,
