@@ -1,7 +1,7 @@
 import type { LogStorage } from '../../src/producer/disk/durable-queue.js'
 import { type DeadLetter, DeadLetters } from '../../src/producer/log/dead-letters.js'
 import { DurableLog } from '../../src/producer/log/durable-log.js'
-import { journalIdOf, KEYS_DIRECTORY, outcomesIdOf, segmentIdOf } from '../../src/producer/log/files.js'
+import { journalIdOf, KEYS_DIRECTORY, rowsNumberOf, segmentIdOf } from '../../src/producer/log/files.js'
 import { LogCore, type LogHost } from '../../src/producer/log/log-host.js'
 import { LogStore, type LogStoreOptions } from '../../src/producer/log/log-store.js'
 import { readLoggedRecord } from '../../src/producer/log/logged-record.js'
@@ -107,7 +107,7 @@ export class GatewayDisk {
     // Like `holdsLog` and `holdsKeys`.
     holdsRecords: () =>
       this.disk.directory.list().some(name => segmentIdOf(name) !== undefined) ||
-      this.#namesIn(RECEIPT_DIRECTORY).some(name => outcomesIdOf(name) !== undefined) ||
+      this.#namesIn(RECEIPT_DIRECTORY).some(name => rowsNumberOf(name) !== undefined) ||
       this.#namesIn(QUARANTINE_DIRECTORY).some(name => journalIdOf(name) !== undefined) ||
       this.#namesIn(KEYS_DIRECTORY).length > 0
   }

@@ -15,10 +15,8 @@ import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
 import type { ReadRequest, ReadResult } from './entry-reader.js'
 import type { CommittedGroup, LogHost, Note } from './log-host.js'
-import type { EntryStates } from './log-store.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
-import { type EntryOutcome, OutcomeRows, type RecordPlace } from './outcome-frames.js'
-import type { OutcomeSearch } from './outcome-store.js'
+import { type EntryOutcome, OutcomeRows, type RecordPlace } from './outcomes.js'
 import type { SequenceRange } from './segment.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 
@@ -190,22 +188,12 @@ export class DurableLog {
     return looking
   }
 
-  async #look({ first, count }: SequenceRange): Promise<KnownEntries> {
+  async #look(range: SequenceRange): Promise<KnownEntries> {
     // Completions that wait here would be missing.
     this.flushCompletions()
-    const { open, openSinceMs, expiredUpTo, ...begun } = await this.#ask({ first, count })
-    const outcomes = new Map(begun.outcomes.map(outcome => [outcome.sequence, outcome]))
-    for (let from = begun.next; from !== undefined && open.length + outcomes.size < count; ) {
-      const more = await this.#ask({ first, count, from })
-      for (const outcome of more.outcomes) if (!outcomes.has(outcome.sequence)) outcomes.set(outcome.sequence, outcome)
-      from = more.next
-    }
-    return { open, openSinceMs, outcomes, expiredUpTo }
-  }
-
-  async #ask(search: OutcomeSearch): Promise<EntryStates> {
     try {
-      return await this.#options.host.call('states', search)
+      const { outcomes, ...states } = await this.#options.host.call('states', range)
+      return { ...states, outcomes: new Map(outcomes.map(outcome => [outcome.sequence, outcome])) }
     } catch (error) {
       if (error instanceof CastellanError) throw error
       if (this.#isClosed) throw new OverloadedError('the durable log is closed', 'shuttingDown')

@@ -95,7 +95,16 @@ export const KEYS_DIRECTORY = 'keys'
 export const spareName = (id: number): string => name(id, 'spare')
 export const spareIdOf = (fileName: string): number | undefined => idOf(fileName, 'spare')
 
-/** File of the outcome journal. */
+/** Files of outcomes, by their number. */
+export const rowsName = (number: number): string => name(number, 'rows')
+export const rowsNumberOf = (fileName: string): number | undefined => idOf(fileName, 'rows')
+export const placesName = (number: number): string => name(number, 'places')
+
+/** An empty file: outcomes up to this sequence may have been removed. */
+export const expiredName = (sequence: number): string => name(sequence, 'expired')
+export const expiredSequenceOf = (fileName: string): number | undefined => idOf(fileName, 'expired')
+
+/** File of outcomes of a former release. */
 export const outcomesName = (id: number): string => name(id, 'outcomes')
 export const outcomesIdOf = (fileName: string): number | undefined => idOf(fileName, 'outcomes')
 

@@ -10,15 +10,13 @@ import {
   openRunsBetween,
   searchDestinations
 } from './backlog.js'
-import { toBuffer } from './bytes.js'
 import type { ReadRequest, ReadResult } from './entry-reader.js'
 import { LogReader } from './entry-reader.js'
 import { type LogDirectory, tryTo, withFile } from './files.js'
 import { checkFormat, writeFormat } from './format-file.js'
 import { LogAppender, type LogAppenderOptions } from './log-appender.js'
-import type { EntryOutcome } from './outcome-frames.js'
-import type { FoundOutcomes, OutcomeLimits, OutcomeSearch } from './outcome-store.js'
-import { OutcomeStore } from './outcome-store.js'
+import { type FoundOutcomes, type OutcomeLimits, OutcomeStore } from './outcome-store.js'
+import { type DeadOutcome, type DeliveredRows, outcomesIn } from './outcomes.js'
 import { type Progress, ProgressJournal } from './progress-journal.js'
 import { QUARANTINE_DIRECTORY } from './quarantine.js'
 import { type Recovered, type RecoveryReport, recover } from './recovery.js'
@@ -63,7 +61,7 @@ export interface CommitResult {
 
 /** What the log knows about a run of entries. An entry that is neither open nor has an outcome is unknown, or expired. */
 export interface EntryStates extends FoundOutcomes {
-  /** Those of the whole run, in the order of their sequences. Empty where a search goes on. */
+  /** In the order of their sequences. */
   readonly open: readonly OpenEntry[]
   /** When the first open entry was accepted, epoch milliseconds; `undefined`: there is none, or it cannot be read. */
   readonly openSinceMs: number | undefined
@@ -71,7 +69,7 @@ export interface EntryStates extends FoundOutcomes {
   readonly endSequence: number
 }
 
-const NO_OUTCOMES: FoundOutcomes = { outcomes: [], expiredUpTo: 0, next: undefined }
+const NO_OUTCOMES: FoundOutcomes = { outcomes: [], expiredUpTo: 0 }
 
 /** A group that is staged and not committed. */
 interface Group {
@@ -211,17 +209,17 @@ export class LogStore {
   /**
    * Completes entries. Completed and missing entries are skipped.
    *
-   * @param rows their outcomes, as `OutcomeRows` makes them; written first
+   * @param rows their outcomes; written first
    * @returns how many had been open
    */
-  complete(ranges: readonly SequenceRange[], rows?: Uint8Array): number {
-    if (rows !== undefined && rows.length > 0) this.#outcomes?.writeRows(toBuffer(rows), ranges)
+  complete(ranges: readonly SequenceRange[], rows?: DeliveredRows): number {
+    if (rows !== undefined) this.#outcomes?.write(outcomesIn(rows))
     return this.#complete(ranges)
   }
 
   /** Completes an entry that is a dead letter now. */
-  completeDead(outcome: EntryOutcome & { readonly type: 'deadLetter' }): void {
-    this.#outcomes?.writeDeadLetter(outcome)
+  completeDead(outcome: DeadOutcome): void {
+    this.#outcomes?.write([outcome])
     this.#complete([{ first: outcome.sequence, count: 1 }])
   }
 
@@ -268,9 +266,10 @@ export class LogStore {
   }
 
   /** What is known about a run of entries. @throws when files of outcomes cannot be read */
-  states(search: OutcomeSearch): EntryStates {
-    const found = this.#outcomes?.find(search) ?? NO_OUTCOMES
-    const open = search.from === undefined ? this.#reading(() => this.#openBetween(search)) : []
+  states(range: SequenceRange): EntryStates {
+    const open = this.#reading(() => this.#openBetween(range))
+    const waiting = open.flatMap(({ sequence, destination }) => (destination === undefined ? [] : sequence))
+    const found = this.#outcomes?.find(range, new Set(waiting)) ?? NO_OUTCOMES
     const [oldest] = open.length > 0 ? this.read({ fromSequence: open[0]!.sequence, maxBytes: 1 }).entries : []
     const openSinceMs = oldest?.sequence === open[0]?.sequence ? oldest?.acceptedAtMs : undefined
     return { ...found, open, openSinceMs, endSequence: this.#appender.endSequence }

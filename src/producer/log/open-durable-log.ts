@@ -4,7 +4,7 @@ import type { Logger } from '../../core/model.js'
 import { LogUnusableError } from './availability.js'
 import { DirectoryLock } from './directory-lock.js'
 import { DurableLog } from './durable-log.js'
-import { journalIdOf, KEYS_DIRECTORY, type LogDirectory, outcomesIdOf, segmentIdOf } from './files.js'
+import { journalIdOf, KEYS_DIRECTORY, type LogDirectory, outcomesIdOf, rowsNumberOf, segmentIdOf } from './files.js'
 import { NodeDirectory } from './node-files.js'
 import { type OutcomeLimits, RECEIPT_DIRECTORY } from './outcome-store.js'
 import { QUARANTINE_DIRECTORY } from './quarantine.js'
@@ -74,7 +74,9 @@ export const holdsRecords = (directory: string): boolean =>
 /** Whether a directory holds records of a log, or says what became of some. It need not exist. */
 export const holdsLog = (directory: string): boolean =>
   holdsRecords(directory) ||
-  namesIn(join(resolve(directory), RECEIPT_DIRECTORY)).some(name => outcomesIdOf(name) !== undefined)
+  namesIn(join(resolve(directory), RECEIPT_DIRECTORY)).some(
+    name => (rowsNumberOf(name) ?? outcomesIdOf(name)) !== undefined
+  )
 
 function namesIn(directory: string): string[] {
   try {

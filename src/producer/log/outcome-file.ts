@@ -1,226 +1,229 @@
-import {
-  encodeJournalFrame,
-  encodeJournalHeader,
-  FRAME_HEADER_BYTES,
-  JOURNAL_HEADER_BYTES as HEADER_BYTES,
-  hasFrameBehind,
-  payloadAt,
-  saltedCrc,
-  saltOfJournal
-} from './bytes.js'
-import { type LogDirectory, type LogFile, outcomesName, withFile } from './files.js'
-import {
-  decodeFramePayload,
-  type EntryOutcome,
-  encodeFramePayload,
-  FRAME_TYPES,
-  type OutcomeBlock,
-  type OutcomeFrame,
-  SequenceRanges,
-  visitOutcomes
-} from './outcome-frames.js'
-import type { SequenceRange } from './segment.js'
-import { readUInt64, writeUInt64 } from './segment-header.js'
+import { crc32 } from 'node:zlib'
+import { saltedCrc } from './bytes.js'
+import { type LogDirectory, type LogFile, placesName, rowsName } from './files.js'
+import type { EntryOutcome } from './outcomes.js'
 
-const MAGIC = Buffer.from('CASTRCPT')
-const SEAL_MAGIC = Buffer.from('CASTRCPE')
-const TRAILER_BYTES = 20
-/** Frames are found again by blocks of about this size. */
-const BLOCK_BYTES = 64 * 1024
-/** A file is scanned in pieces of this size; a frame is smaller. */
-const SCAN_BYTES = 4 * 1024 * 1024
+/** Sequences whose outcomes share a file. */
+export const ROWS_PER_FILE = 32_768
+/** No row crosses a sector of the disk: a power cut leaves all of a row, or nothing. */
+const ROW_BYTES = 16
+const CRC_AT = 12
+/** The time of a row is less than this behind the time of its place. */
+const TIME_RANGE_MS = 2 ** 31
+const LINE_END = 0x0a
+const LINE = /^(.*) ([0-9a-f]{8})$/s
 
-/** A file of the outcome journal: what a lookup needs to know about it. */
-export interface OutcomeFile {
-  readonly id: number
-  readonly salt: number
-  /** The length up to which its frames are whole. */
-  sizeBytes: number
-  /** Epoch milliseconds; 0: it has no outcomes. */
-  newestAtMs: number
-  readonly blocks: OutcomeBlock[]
-  /** Outcomes up to this sequence were removed before it was begun. */
-  expiredUpTo: number
-  /** Bytes behind `sizeBytes` are damaged, not merely cut by a crash. */
-  readonly isDamaged: boolean
+/** What rows of a file have in common. A row names its place by number. */
+type Place =
+  | readonly [number: number, destination: string, partition: number, sinceMs: number]
+  /** A dead letter: the place of one row only. */
+  | readonly [number: number, destination: string, code: string, message: string, diedAtMs: number, persisted: string]
+
+interface KnownPlace {
+  readonly place: Place
+  /** Checksums of its rows start with it. */
+  readonly crc: number
 }
 
-/** The highest sequence that has an outcome in the file. */
-export const lastSequenceOf = ({ blocks }: OutcomeFile): number =>
-  blocks.reduce((most, { sequences }) => Math.max(most, sequences.last), 0)
+/**
+ * The outcomes of {@link ROWS_PER_FILE} consecutive sequences: a file of rows, one for each sequence, and a file of places, to
+ * which lines are appended. docs/wal-format.md draws them.
+ */
+export class OutcomeFile {
+  readonly #number: number
+  readonly #rows: LogFile
+  readonly #lines: LogFile
+  /** Where the next line is written. */
+  #linesEnd = 0
+  readonly #places: (KnownPlace | undefined)[] = [undefined]
+  /** Numbers of places of delivered records, by destination, and by partition and time. */
+  readonly #numbers = new Map<string, Map<number, number>>()
+  #isDirty = false
+  /** False: lines before the last whole one are damaged. */
+  areLinesWhole = true
 
-/** The file that takes the next outcomes. */
-export class OutcomeWriter {
-  readonly file: OutcomeFile
-  readonly #file: LogFile
-  #isDirty = true
-
-  private constructor(file: OutcomeFile, opened: LogFile) {
-    this.file = file
-    this.#file = opened
+  private constructor(number: number, rows: LogFile, lines: LogFile) {
+    this.#number = number
+    this.#rows = rows
+    this.#lines = lines
   }
 
-  /** @throws when it cannot be written */
-  static create(directory: LogDirectory, id: number, salt: number, expiredUpTo: number): OutcomeWriter {
-    const opened = directory.open(outcomesName(id), 'create')
-    opened.write(encodeJournalHeader(MAGIC, id, salt), 0)
-    const file = { id, salt, sizeBytes: HEADER_BYTES, newestAtMs: 0, blocks: [], expiredUpTo, isDamaged: false }
-    const writer = new OutcomeWriter(file, opened)
-    writer.append({ type: 'expired', sequence: expiredUpTo }, [])
-    return writer
+  /**
+   * Opens the file of the sequences from `number * ROWS_PER_FILE` on.
+   *
+   * @param mode `write` creates what is missing
+   * @throws when the disk does
+   */
+  static open(directory: LogDirectory, number: number, mode: 'write' | 'read'): OutcomeFile {
+    const names = directory.list()
+    const opened: LogFile[] = []
+    try {
+      for (const name of [rowsName(number), placesName(number)])
+        opened.push(directory.open(name, mode === 'write' && !names.includes(name) ? 'create' : mode))
+      const file = new OutcomeFile(number, opened[0]!, opened[1]!)
+      file.#readLines()
+      // What a crash has left behind the last whole line.
+      if (mode === 'write' && file.#lines.sizeBytes > file.#linesEnd) file.#lines.truncate(file.#linesEnd)
+      return file
+    } catch (error) {
+      for (const file of opened) file.close()
+      throw error
+    }
   }
 
-  /** @throws when it cannot be written; the file may then hold a part of the frame, and takes no more */
-  append(frame: OutcomeFrame, ranges: readonly SequenceRange[]): void {
-    const { file } = this
-    const bytes = encodeJournalFrame(encodeFramePayload(frame), file.salt)
-    this.#file.write(bytes, file.sizeBytes)
+  get sizeBytes(): number {
+    return this.#rows.sizeBytes + this.#linesEnd
+  }
+
+  /** The highest sequence that has an outcome; 0: none has. @throws when the disk does */
+  get lastSequence(): number {
+    const last = this.#rows.read(0, ROWS_PER_FILE * ROW_BYTES).findLastIndex(byte => byte !== 0)
+    return last < 0 ? 0 : this.#number * ROWS_PER_FILE + Math.floor(last / ROW_BYTES)
+  }
+
+  /**
+   * Writes outcomes of sequences of this file; of several with one sequence, the last counts.
+   *
+   * @throws when the disk does; the file must not be used again then
+   */
+  write(outcomes: readonly EntryOutcome[]): void {
+    const places: Place[] = []
+    const sorted = outcomes.toSorted((one, other) => one.sequence - other.sequence)
+    const runs: { readonly first: number; readonly bytes: Buffer }[] = []
+    for (let at = 0; at < sorted.length; ) {
+      const first = sorted[at]!.sequence
+      let end = at + 1
+      while (end < sorted.length && sorted[end]!.sequence - sorted[end - 1]!.sequence <= 1) end++
+      const bytes = Buffer.alloc((sorted[end - 1]!.sequence - first + 1) * ROW_BYTES)
+      for (; at < end; at++) this.#encode(sorted[at]!, bytes, (sorted[at]!.sequence - first) * ROW_BYTES, places)
+      runs.push({ first, bytes })
+    }
     this.#isDirty = true
-    note(file, frame, file.sizeBytes, file.sizeBytes + bytes.length, ranges)
+    this.#append(places)
+    for (const { first, bytes } of runs) this.#rows.write(bytes, (first % ROWS_PER_FILE) * ROW_BYTES)
   }
 
-  /** Makes what was written survive a power cut. @throws when that fails */
+  #append(places: readonly Place[]): void {
+    if (places.length === 0) return
+    const texts = places.map(place => JSON.stringify(place))
+    const bytes = Buffer.from(texts.map(text => `${text} ${hexOf(this.#crcOf(text))}\n`).join(''))
+    this.#lines.write(bytes, this.#linesEnd)
+    this.#linesEnd += bytes.length
+  }
+
+  /** @param places get the place of the outcome, where it is new */
+  #encode(outcome: EntryOutcome, row: Buffer, at: number, places: Place[]): void {
+    let number: number
+    if (outcome.type === 'deadLetter') {
+      const { destination, code, message, diedAtMs, persisted = '' } = outcome
+      places.push([this.#places.length, destination, code, message, diedAtMs, persisted])
+      number = this.#add(places.at(-1)!)
+    } else {
+      const { destination, partition, offset, timestampMs } = outcome
+      const sinceMs = Math.floor(timestampMs / TIME_RANGE_MS) * TIME_RANGE_MS
+      const known = this.#numbers.get(destination)?.get(sinceMs + partition)
+      if (known === undefined) places.push([this.#places.length, destination, partition, sinceMs])
+      number = known ?? this.#add(places.at(-1)!)
+      row.writeUIntBE(offset + 1, at + 2, 6)
+      row.writeUInt32BE(timestampMs - sinceMs, at + 8)
+    }
+    row.writeUInt16BE(number, at)
+    row.writeUInt32BE(saltedCrc(row.subarray(at, at + CRC_AT), this.#places[number]!.crc), at + CRC_AT)
+  }
+
+  /** @returns the number of the place */
+  #add(place: Place): number {
+    const [number, destination] = place
+    this.#places[number] = { place, crc: this.#crcOf(JSON.stringify(place)) }
+    if (place.length === 4) {
+      const numbers = this.#numbers.get(destination) ?? new Map<number, number>()
+      // Times are multiples of TIME_RANGE_MS, and partitions are below it.
+      this.#numbers.set(destination, numbers.set(place[3] + place[2], number))
+    }
+    return number
+  }
+
+  readonly #crcOf = (text: string): number => crc32(`${this.#number} ${text}`)
+
+  #readLines(): void {
+    const bytes = this.#lines.read(0, this.#lines.sizeBytes)
+    let areWhole = true
+    for (let from = 0, end = bytes.indexOf(LINE_END); end >= 0; from = end + 1, end = bytes.indexOf(LINE_END, from)) {
+      const [, text = '', crc] = LINE.exec(bytes.toString('utf8', from, end)) ?? []
+      if (crc !== hexOf(this.#crcOf(text))) areWhole = false
+      else {
+        this.#add(JSON.parse(text) as Place)
+        this.#linesEnd = end + 1
+        // A crash cuts the end only.
+        this.areLinesWhole = areWhole
+      }
+    }
+  }
+
+  /**
+   * Reads the outcomes of a run of sequences, as far as they are in this file.
+   *
+   * @returns whether rows are damaged; their outcomes are unknown
+   * @throws when the disk does
+   */
+  read(
+    first: number,
+    last: number,
+    isWanted: (sequence: number) => boolean,
+    found: (outcome: EntryOutcome) => void
+  ): boolean {
+    const start = this.#number * ROWS_PER_FILE
+    const from = Math.max(0, first - start)
+    const bytes = this.#rows.read(from * ROW_BYTES, (Math.min(last - start + 1, ROWS_PER_FILE) - from) * ROW_BYTES)
+    let isDamaged = false
+    for (let at = 0; at + ROW_BYTES <= bytes.length; at += ROW_BYTES) {
+      const number = bytes.readUInt16BE(at)
+      const sequence = start + from + at / ROW_BYTES
+      if (number === 0 || !isWanted(sequence)) continue
+      const known = this.#places[number]
+      const crc = known && saltedCrc(bytes.subarray(at, at + CRC_AT), known.crc)
+      if (crc === bytes.readUInt32BE(at + CRC_AT)) found(decode(known!.place, sequence, bytes, at))
+      else isDamaged = true
+    }
+    return isDamaged
+  }
+
+  /** Whether all of it can be read, and its checksums are right. @throws when the disk does */
+  get isWhole(): boolean {
+    return (
+      this.areLinesWhole &&
+      !this.read(
+        0,
+        Number.MAX_SAFE_INTEGER,
+        () => true,
+        () => undefined
+      )
+    )
+  }
+
+  /** Makes everything written survive a power cut. @throws when the disk does */
   sync(): void {
     if (!this.#isDirty) return
-    this.#file.sync()
+    this.#lines.sync()
+    this.#rows.sync()
     this.#isDirty = false
-  }
-
-  /** Ends the file with its index, so that the next start need not read all of it. @throws when that fails */
-  seal(): void {
-    const { file } = this
-    const index = { type: 'index', writtenAtMs: file.newestAtMs, blocks: file.blocks } as const
-    const trailer = Buffer.alloc(TRAILER_BYTES)
-    SEAL_MAGIC.copy(trailer)
-    writeUInt64(trailer, file.sizeBytes, 8)
-    trailer.writeUInt32BE(saltedCrc(trailer.subarray(0, 16), file.salt), 16)
-    const bytes = Buffer.concat([encodeJournalFrame(encodeFramePayload(index), file.salt), trailer])
-    this.#file.write(bytes, file.sizeBytes)
-    this.#file.sync()
-    this.#isDirty = false
-    file.sizeBytes += bytes.length
   }
 
   close(): void {
-    this.#file.close()
+    this.#rows.close()
+    this.#lines.close()
   }
 }
 
-/** Notes a frame that stands in the file now. */
-function note(
-  file: OutcomeFile,
-  frame: OutcomeFrame,
-  offset: number,
-  endOffset: number,
-  ranges: readonly SequenceRange[]
-): void {
-  file.sizeBytes = endOffset
-  if (frame.type === 'expired') file.expiredUpTo = Math.max(file.expiredUpTo, frame.sequence)
-  if (frame.type !== 'rows' && frame.type !== 'deadLetter') return
-  file.newestAtMs = Math.max(file.newestAtMs, frame.writtenAtMs)
-  let block = file.blocks.at(-1)
-  if (block === undefined || block.endOffset !== offset || endOffset - block.offset > BLOCK_BYTES) {
-    block = { offset, endOffset, sequences: new SequenceRanges() }
-    file.blocks.push(block)
-  }
-  block.endOffset = endOffset
-  for (const { first, count } of ranges) block.sequences.add(first, first + count - 1)
-}
+const hexOf = (crc: number): string => crc.toString(16).padStart(8, '0')
 
-/**
- * Reads what an earlier process has left. A sealed file is known by its index; another one, which a crash leaves, is
- * read as a whole.
- *
- * @returns `undefined`: the header is damaged, or cut by a crash
- */
-export function openOutcomeFile(directory: LogDirectory, id: number): OutcomeFile | 'unknownVersion' | undefined {
-  return withFile(directory, outcomesName(id), opened => {
-    const salt = saltOfJournal(opened.read(0, HEADER_BYTES), MAGIC)
-    if (typeof salt !== 'number') return salt
-    return readSeal(opened, id, salt) ?? scan(opened, id, salt)
-  })
-}
-
-/** `undefined`: the file has no seal, or a damaged one. */
-function readSeal(opened: LogFile, id: number, salt: number): OutcomeFile | undefined {
-  const { sizeBytes } = opened
-  const trailerAt = sizeBytes - TRAILER_BYTES
-  if (trailerAt < HEADER_BYTES) return undefined
-  const trailer = opened.read(trailerAt, TRAILER_BYTES)
-  if (trailer.length < TRAILER_BYTES || !trailer.subarray(0, 8).equals(SEAL_MAGIC)) return undefined
-  if (saltedCrc(trailer.subarray(0, 16), salt) !== trailer.readUInt32BE(16)) return undefined
-  const indexAt = readUInt64(trailer, 8)
-  if (indexAt < HEADER_BYTES || indexAt >= trailerAt) return undefined
-  const index = frameAt(opened.read(indexAt, trailerAt - indexAt), 0, salt)?.frame
-  if (index?.type !== 'index') return undefined
-  // The first frame says which outcomes had expired when the file was begun.
-  const first = frameAt(opened.read(HEADER_BYTES, FRAME_HEADER_BYTES + 16), 0, salt)?.frame
-  const expiredUpTo = first?.type === 'expired' ? first.sequence : 0
-  return {
-    id,
-    salt,
-    sizeBytes,
-    newestAtMs: index.writtenAtMs,
-    blocks: [...index.blocks],
-    expiredUpTo,
-    isDamaged: false
+function decode(place: Place, sequence: number, bytes: Buffer, at: number): EntryOutcome {
+  if (place.length === 4) {
+    const [, destination, partition, sinceMs] = place
+    const [offset, timestampMs] = [bytes.readUIntBE(at + 2, 6) - 1, sinceMs + bytes.readUInt32BE(at + 8)]
+    return { type: 'delivered', sequence, destination, partition, offset, timestampMs }
   }
-}
-
-function scan(opened: LogFile, id: number, salt: number): OutcomeFile {
-  const file: OutcomeFile = {
-    id,
-    salt,
-    sizeBytes: HEADER_BYTES,
-    newestAtMs: 0,
-    blocks: [],
-    expiredUpTo: 0,
-    isDamaged: false
-  }
-  let startsAt = HEADER_BYTES
-  let bytes = opened.read(startsAt, SCAN_BYTES)
-  for (;;) {
-    let found = frameAt(bytes, file.sizeBytes - startsAt, salt)
-    if (found === undefined && file.sizeBytes > startsAt) {
-      startsAt = file.sizeBytes
-      bytes = opened.read(startsAt, SCAN_BYTES)
-      found = frameAt(bytes, 0, salt)
-    }
-    if (found === undefined) return { ...file, isDamaged: hasFrameBehind(bytes, 1, salt, FRAME_TYPES) }
-    const ranges: SequenceRange[] = []
-    const isWhole = visitOutcomes(found.frame, ({ sequence }) => ranges.push({ first: sequence, count: 1 }))
-    if (!isWhole) return { ...file, isDamaged: true }
-    note(file, found.frame, file.sizeBytes, startsAt + found.end, ranges)
-  }
-}
-
-/** The frame that begins at `offset`; `undefined`: none that is whole. */
-function frameAt(bytes: Buffer, offset: number, salt: number): { frame: OutcomeFrame; end: number } | undefined {
-  const payload = payloadAt(bytes, offset, salt)
-  if (payload === undefined) return undefined
-  try {
-    return { frame: decodeFramePayload(payload), end: offset + FRAME_HEADER_BYTES + payload.length }
-  } catch {
-    return undefined
-  }
-}
-
-/**
- * Calls `visit` for each outcome in a block, in the order in which they were written. Stops at damage.
- *
- * @returns false when the block is damaged
- */
-export function readBlock(
-  opened: LogFile,
-  { salt }: OutcomeFile,
-  { offset, endOffset }: OutcomeBlock,
-  visit: (outcome: EntryOutcome) => void
-): boolean {
-  const bytes = opened.read(offset, endOffset - offset)
-  for (let at = 0; at < endOffset - offset; ) {
-    const found = frameAt(bytes, at, salt)
-    if (found === undefined || !visitOutcomes(found.frame, visit)) return false
-    at = found.end
-  }
-  return true
+  const [, destination, code, message, diedAtMs, persisted] = place
+  const further = persisted === 'no' || persisted === 'unknown' ? ({ persisted } as const) : {}
+  return { type: 'deadLetter', sequence, destination, code, message, diedAtMs, ...further }
 }

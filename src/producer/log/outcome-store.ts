@@ -1,8 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { type LogDirectory, outcomesIdOf, outcomesName, tryTo, withFile } from './files.js'
-import { lastSequenceOf, type OutcomeFile, OutcomeWriter, openOutcomeFile, readBlock } from './outcome-file.js'
-import type { EntryOutcome, OutcomeBlock, OutcomeFrame } from './outcome-frames.js'
+import {
+  expiredName,
+  expiredSequenceOf,
+  type LogDirectory,
+  outcomesIdOf,
+  outcomesName,
+  placesName,
+  rowsName,
+  rowsNumberOf,
+  tryTo,
+  withFile
+} from './files.js'
+import { type FormerFrame, formerFrames } from './former-outcomes.js'
+import { OutcomeFile, ROWS_PER_FILE } from './outcome-file.js'
+import type { EntryOutcome } from './outcomes.js'
 import type { SequenceRange } from './segment.js'
 
 /** How long and in how many bytes outcomes are kept. */
@@ -16,32 +28,16 @@ export interface OutcomeStoreOptions extends OutcomeLimits {
   readonly directory: LogDirectory
   /** Epoch milliseconds. */
   readonly now: () => number
-  /** A random 32-bit number. */
-  readonly newSalt: () => number
   /** Something an operator should know. */
   readonly report: (fields: object, message: string) => void
   /** The lowest sequence that the log has never used; 0: entries may have been lost, and their sequences be used again. */
   readonly nextSequence: number
 }
 
-/** A search for the outcomes of `count` entries from `first` on. It is made in several calls where it reads much. */
-export interface OutcomeSearch extends SequenceRange {
-  readonly from?: OutcomePlace | undefined
-}
-
-/** Where a search goes on. */
-export interface OutcomePlace {
-  readonly fileId: number
-  readonly block: number
-}
-
 export interface FoundOutcomes {
-  /** The newest outcome of each entry that has one. */
   readonly outcomes: readonly EntryOutcome[]
   /** Outcomes up to this sequence may have been removed, because they were old, or too many. */
   readonly expiredUpTo: number
-  /** `undefined`: everything was searched. */
-  readonly next: OutcomePlace | undefined
 }
 
 /**
@@ -53,34 +49,48 @@ export function damagedOutcomeFiles(log: LogDirectory): string[] {
   const directory = log.directory(RECEIPT_DIRECTORY, true)
   if (directory === undefined) return []
   return directory.list().filter(name => {
-    let isDamaged = true
-    const isRead = tryTo(() => (isDamaged = isDamagedFile(directory, name)))
+    let isWhole = false
+    const isRead = tryTo(() => (isWhole = isWholeFile(directory, name)))
     // A gateway that uses the log may remove a file meanwhile.
-    return isDamaged && (isRead || directory.list().includes(name))
+    return !isWhole && (isRead || directory.list().includes(name))
   })
 }
 
-function isDamagedFile(directory: LogDirectory, name: string): boolean {
-  const id = outcomesIdOf(name)
-  if (id === undefined) return false
-  const file = openOutcomeFile(directory, id)
-  if (file === 'unknownVersion') return false
-  if (file === undefined) return withFile(directory, name, ({ sizeBytes }) => sizeBytes) > 0
-  const isWhole = (block: OutcomeBlock): boolean =>
-    withFile(directory, name, opened => readBlock(opened, file, block, () => undefined))
-  return file.isDamaged || !file.blocks.every(isWhole)
+function isWholeFile(directory: LogDirectory, name: string): boolean {
+  const number = rowsNumberOf(name)
+  if (number === undefined) return outcomesIdOf(name) === undefined || !adoptFrames(directory, name, () => undefined)
+  const file = OutcomeFile.open(directory, number, 'read')
+  try {
+    return file.isWhole
+  } finally {
+    file.close()
+  }
+}
+
+/** Reads a file of a former release. @returns whether it is damaged @throws when the disk cannot read it */
+function adoptFrames(directory: LogDirectory, name: string, adopt: (frame: FormerFrame) => void): boolean {
+  const frames = formerFrames(withFile(directory, name, file => file.read(0, file.sizeBytes)))
+  for (let next = frames.next(); ; next = frames.next()) {
+    if (next.done) return next.value
+    adopt(next.value)
+  }
 }
 
 /** Its name below the log's directory. */
 export const RECEIPT_DIRECTORY = 'receipts'
 const ID_NAME = 'ID'
 const ID_BYTES = 8
-const MIN_FILE_BYTES = 64 * 1024
-const MAX_FILE_BYTES = 32 * 1024 * 1024
-/** Files that share the limit: the oldest one is removed when they are too many. */
-const FILE_SHARE = 1 / 16
-/** Blocks that one call reads, about 2 MiB, so that the thread is soon free for appends. */
-const MAX_BLOCKS = 32
+/** Files that stay open: those of the newest entries, of entries that come late, and of those that are asked for. */
+const MAX_OPEN_FILES = 4
+/** Files of former releases are taken over up to this size, newest first: they have some six million outcomes. */
+const MAX_ADOPTED_BYTES = 16 * 1024 * 1024
+
+/** A file on the disk. */
+interface KeptFile {
+  readonly sizeBytes: number
+  /** When outcomes were written last by this process, or when it has found the file; epoch milliseconds. */
+  readonly newestAtMs: number
+}
 
 /**
  * Remembers what became of completed entries, for receipts. An outcome is written before its entry is completed in the
@@ -91,11 +101,12 @@ export class OutcomeStore {
   readonly logId: Buffer
   readonly #options: OutcomeStoreOptions
   readonly #directory: LogDirectory
-  readonly #maxFileBytes: number
-  /** Oldest first; the last one may be that of the writer. */
-  readonly #files: OutcomeFile[] = []
-  #writer: OutcomeWriter | undefined
-  #nextId = 1
+  /** By number. */
+  readonly #kept = new Map<number, KeptFile>()
+  /** Least recently used first. */
+  readonly #open = new Map<number, OutcomeFile>()
+  /** The highest sequence that has, or had, an outcome. */
+  #highest = 0
   #expiredUpTo = 0
   #lostOutcomes = 0
   /** Names of files in which damage was found. */
@@ -105,20 +116,17 @@ export class OutcomeStore {
   constructor(options: OutcomeStoreOptions) {
     this.#options = options
     this.#directory = options.directory.directory(RECEIPT_DIRECTORY)
-    this.#maxFileBytes = Math.min(MAX_FILE_BYTES, Math.max(MIN_FILE_BYTES, options.maxBytes * FILE_SHARE))
     const id = this.#readId()
-    this.#openFiles()
-    this.logId = id === undefined || this.#isOfOtherLog ? this.#beginAnew() : id
-  }
-
-  /** The log has begun anew, or has lost entries: its sequences have another meaning than before. */
-  get #isOfOtherLog(): boolean {
-    const highest = this.#files.reduce((most, file) => Math.max(most, lastSequenceOf(file)), this.#expiredUpTo)
-    return highest >= this.#options.nextSequence
+    if (id !== undefined) {
+      this.#findFiles()
+      this.#adoptFormer()
+    }
+    // The log has begun anew, or has lost entries: its sequences have another meaning than before.
+    this.logId = id === undefined || this.#highest >= options.nextSequence ? this.#beginAnew() : id
   }
 
   get sizeBytes(): number {
-    return this.#files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    return [...this.#kept.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   }
 
   /** Outcomes that could not be written. */
@@ -132,165 +140,168 @@ export class OutcomeStore {
   }
 
   get isEmpty(): boolean {
-    return this.#files.every(({ newestAtMs }) => newestAtMs === 0)
+    return this.#kept.size === 0
   }
 
-  /** Writes rows of outcomes. `ranges` are the sequences in them. Never throws: an outcome that is lost is unknown. */
-  writeRows(rows: Buffer, ranges: readonly SequenceRange[]): void {
-    this.#write({ type: 'rows', writtenAtMs: this.#options.now(), rows }, ranges)
+  /** Writes outcomes; the last one of an entry counts. Never throws: an outcome that is lost is unknown. */
+  write(outcomes: Iterable<EntryOutcome>): void {
+    this.#write(outcomes)
+    while (this.sizeBytes > this.#options.maxBytes && this.#kept.size > 1) this.#remove(this.#oldest)
   }
 
-  /** Writes the outcome of one entry that is a dead letter. Never throws. */
-  writeDeadLetter(outcome: EntryOutcome & { readonly type: 'deadLetter' }): void {
-    const frame = { type: 'deadLetter', writtenAtMs: this.#options.now(), outcome } as const
-    this.#write(frame, [{ first: outcome.sequence, count: 1 }])
-  }
-
-  /** Looks for outcomes, newest first. A damaged block is skipped: its outcomes are unknown. @throws when the disk cannot read */
-  find({ first, count, from }: OutcomeSearch): FoundOutcomes {
-    const last = first + count - 1
-    const found = new Map<number, EntryOutcome>()
-    let blocksLeft = MAX_BLOCKS
-    for (const file of this.#files.toReversed()) {
-      if (from !== undefined && file.id > from.fileId) continue
-      const start = from?.fileId === file.id ? from.block : file.blocks.length - 1
-      for (let at = start; at >= 0 && found.size < count; at--) {
-        if (!file.blocks[at]!.sequences.mayHave(first, last)) continue
-        if (blocksLeft-- === 0) return this.#found(found, { fileId: file.id, block: at })
-        this.#readBlock(file, at, first, last, found)
+  #write(outcomes: Iterable<EntryOutcome>): void {
+    const byFile = new Map<number, EntryOutcome[]>()
+    for (const outcome of outcomes) {
+      const number = Math.floor(outcome.sequence / ROWS_PER_FILE)
+      const others = byFile.get(number)
+      if (others) others.push(outcome)
+      else byFile.set(number, [outcome])
+    }
+    for (const [number, own] of byFile) {
+      try {
+        const file = this.#opened(number)
+        file.write(own)
+        this.#kept.set(number, { sizeBytes: file.sizeBytes, newestAtMs: this.#options.now() })
+        this.#highest = own.reduce((most, { sequence }) => Math.max(most, sequence), this.#highest)
+      } catch (error) {
+        this.#leave(number)
+        this.#lose(error, own.length)
       }
     }
-    return this.#found(found, undefined)
   }
 
-  #found(found: ReadonlyMap<number, EntryOutcome>, next: OutcomePlace | undefined): FoundOutcomes {
-    return { outcomes: [...found.values()], expiredUpTo: this.#expiredUpTo, next }
+  /** Looks for the outcomes of entries, except of those that wait. @throws when the disk cannot read */
+  find({ first, count }: SequenceRange, open: ReadonlySet<number> = new Set()): FoundOutcomes {
+    const last = first + count - 1
+    const outcomes: EntryOutcome[] = []
+    for (let number = Math.floor(first / ROWS_PER_FILE); number <= Math.floor(last / ROWS_PER_FILE); number++) {
+      if (!this.#kept.has(number)) continue
+      const isDamaged = this.#opened(number).read(
+        first,
+        last,
+        sequence => !open.has(sequence),
+        outcome => outcomes.push(outcome)
+      )
+      if (isDamaged) this.#tellDamage(rowsName(number))
+    }
+    return { outcomes, expiredUpTo: this.#expiredUpTo }
   }
 
-  #readBlock(file: OutcomeFile, at: number, first: number, last: number, found: Map<number, EntryOutcome>): void {
-    const inBlock = new Map<number, EntryOutcome>()
-    withFile(this.#directory, outcomesName(file.id), opened => {
-      const isWhole = readBlock(opened, file, file.blocks[at]!, outcome => {
-        if (outcome.sequence >= first && outcome.sequence <= last) inBlock.set(outcome.sequence, outcome)
-      })
-      if (!isWhole) this.#tellDamage(file)
-    })
-    for (const [sequence, outcome] of inBlock) if (!found.has(sequence)) found.set(sequence, outcome)
+  #opened(number: number): OutcomeFile {
+    const isNew = !this.#kept.has(number)
+    const file = this.#open.get(number) ?? OutcomeFile.open(this.#directory, number, 'write')
+    this.#open.delete(number)
+    this.#open.set(number, file)
+    if (isNew) tryTo(() => this.#directory.sync())
+    if (!file.areLinesWhole) this.#tellDamage(placesName(number))
+    for (const oldest of this.#open.keys()) {
+      if (this.#open.size <= MAX_OPEN_FILES) break
+      this.#leave(oldest)
+    }
+    return file
+  }
+
+  /** Closes a file. */
+  #leave(number: number): void {
+    const file = this.#open.get(number)
+    this.#open.delete(number)
+    if (file === undefined) return
+    tryTo(() => file.sync())
+    tryTo(() => file.close())
   }
 
   /** Makes everything written survive a power cut. */
   sync(): void {
-    if (this.#writer !== undefined && !tryTo(() => this.#writer!.sync())) this.#giveUpWriter()
+    for (const [number, file] of this.#open) if (!tryTo(() => file.sync())) this.#leave(number)
   }
 
   /** Called about once a second: removes what is too old. */
   tick(): void {
     const oldestMs = this.#options.now() - this.#options.retentionMs
-    for (let file = this.#files[0]; file !== undefined && file.newestAtMs < oldestMs; file = this.#files[0]) {
-      if (file === this.#writer?.file) {
-        // A file without outcomes may stay: it says what has expired.
-        if (file.newestAtMs === 0) return
-        this.#sealWriter()
-      } else if (file.newestAtMs === 0 && this.#files.length === 1) return
-      else this.#remove(file)
-    }
+    for (const [number, { newestAtMs }] of this.#kept) if (newestAtMs < oldestMs) this.#remove(number)
   }
 
   close(): void {
-    this.#sealWriter()
+    for (const number of [...this.#open.keys()]) this.#leave(number)
   }
 
-  #write(frame: OutcomeFrame, ranges: readonly SequenceRange[]): void {
-    try {
-      this.#writer ??= this.#begin()
-      this.#writer.append(frame, ranges)
-    } catch (error) {
-      this.#giveUpWriter()
-      this.#lose(error, ranges)
-      return
-    }
-    if (this.#writer.file.sizeBytes >= this.#maxFileBytes) this.#sealWriter()
-    while (this.sizeBytes > this.#options.maxBytes && this.#files[0] !== this.#writer?.file && this.#files.length > 1)
-      this.#remove(this.#files[0]!)
-  }
-
-  #lose(error: unknown, ranges: readonly SequenceRange[]): void {
+  #lose(error: unknown, count: number): void {
     if (this.#lostOutcomes === 0) {
       const message = 'outcomes of records could not be written: their receipts will say that they are unknown'
       this.#options.report({ err: error }, message)
     }
-    this.#lostOutcomes += ranges.reduce((sum, { count }) => sum + count, 0)
+    this.#lostOutcomes += count
   }
 
-  #begin(): OutcomeWriter {
-    const id = this.#nextId++
-    const writer = OutcomeWriter.create(this.#directory, id, this.#options.newSalt(), this.#expiredUpTo)
-    this.#files.push(writer.file)
-    tryTo(() => this.#directory.sync())
-    return writer
+  /** The file that was written least recently. */
+  get #oldest(): number {
+    return [...this.#kept].reduce((one, other) => (other[1].newestAtMs < one[1].newestAtMs ? other : one))[0]
   }
 
-  #sealWriter(): void {
-    const writer = this.#writer
-    this.#writer = undefined
-    if (writer === undefined) return
-    tryTo(() => writer.seal())
-    tryTo(() => writer.close())
+  #remove(number: number): void {
+    this.#leave(number)
+    this.#kept.delete(number)
+    this.#expire(Math.min(this.#highest, (number + 1) * ROWS_PER_FILE - 1))
+    for (const name of [rowsName(number), placesName(number)]) tryTo(() => this.#directory.remove(name))
   }
 
-  /** The file stays readable up to its last whole frame. */
-  #giveUpWriter(): void {
-    const writer = this.#writer
-    this.#writer = undefined
-    if (writer !== undefined) tryTo(() => writer.close())
-  }
-
-  /** What has expired is on disk before the file is gone, so that it is never taken for lost. */
-  #remove(file: OutcomeFile): void {
-    this.#files.splice(this.#files.indexOf(file), 1)
-    const last = lastSequenceOf(file)
-    if (last > this.#expiredUpTo) {
-      this.#expiredUpTo = last
-      this.#noteExpired()
-    }
-    tryTo(() => this.#directory.remove(outcomesName(file.id)))
-  }
-
-  #noteExpired(): void {
-    const noted = tryTo(() => {
-      if (this.#writer === undefined) this.#writer = this.#begin()
-      else this.#writer.append({ type: 'expired', sequence: this.#expiredUpTo }, [])
+  /** What has expired is on disk before its file is gone, so that it is never taken for lost. */
+  #expire(upTo: number): void {
+    if (upTo <= this.#expiredUpTo) return
+    const before = this.#expiredUpTo
+    this.#expiredUpTo = upTo
+    tryTo(() => {
+      this.#directory.open(expiredName(upTo), 'create').close()
+      this.#directory.sync()
+      if (before > 0) this.#directory.remove(expiredName(before))
     })
-    if (!noted) this.#giveUpWriter()
   }
 
-  #openFiles(): void {
-    const ids = this.#directory.list().flatMap(name => outcomesIdOf(name) ?? [])
-    for (const id of ids.toSorted((one, other) => one - other)) {
-      this.#nextId = id + 1
-      let file: ReturnType<typeof openOutcomeFile>
+  #findFiles(): void {
+    for (const name of this.#directory.list())
+      this.#expiredUpTo = Math.max(this.#expiredUpTo, expiredSequenceOf(name) ?? 0)
+    this.#highest = this.#expiredUpTo
+    const numbers = this.#directory.list().flatMap(name => rowsNumberOf(name) ?? [])
+    for (const number of numbers.toSorted((one, other) => one - other)) {
       // It may be readable at another start.
-      if (!tryTo(() => (file = openOutcomeFile(this.#directory, id)))) this.#tellDamage({ id })
-      else if (file === 'unknownVersion') {
-        this.#options.report({ id }, 'a file of receipts was written by another release, and is not read')
-      } else if (file === undefined) this.#dropHeadless(id)
-      else {
-        if (file.isDamaged) this.#tellDamage(file)
-        this.#expiredUpTo = Math.max(this.#expiredUpTo, file.expiredUpTo)
-        this.#files.push(file)
-      }
+      const isRead = tryTo(() => {
+        const file = this.#opened(number)
+        if (number === Math.max(...numbers)) this.#highest = Math.max(this.#highest, file.lastSequence)
+        this.#kept.set(number, { sizeBytes: file.sizeBytes, newestAtMs: this.#options.now() })
+      })
+      if (!isRead) this.#tellDamage(rowsName(number))
     }
   }
 
-  /** A crash came before the header was written, or damage took it. */
-  #dropHeadless(id: number): void {
-    const isEmpty = withFile(this.#directory, outcomesName(id), file => file.sizeBytes) === 0
-    if (!isEmpty) this.#tellDamage({ id })
-    tryTo(() => this.#directory.remove(outcomesName(id)))
+  /** Writes what a former release has left as rows. It is done again when a crash interrupts it. */
+  #adoptFormer(): void {
+    const ids = this.#directory.list().flatMap(name => outcomesIdOf(name) ?? [])
+    const adopted: number[] = []
+    let bytesLeft = MAX_ADOPTED_BYTES
+    for (const id of ids.toSorted((one, other) => other - one)) {
+      if (bytesLeft > 0) adopted.unshift(id)
+      bytesLeft -= withFile(this.#directory, outcomesName(id), ({ sizeBytes }) => sizeBytes)
+    }
+    for (const id of adopted) this.#adopt(outcomesName(id), adopted.length < ids.length && id === adopted[0])
+    this.sync()
+    const isDone = ids.length > 0 && this.#lostOutcomes === 0
+    if (isDone) for (const id of ids) tryTo(() => this.#directory.remove(outcomesName(id)))
   }
 
-  #tellDamage({ id }: Pick<OutcomeFile, 'id'>): void {
-    const file = outcomesName(id)
+  /** @param isRest the files before it are not taken over: their outcomes have expired */
+  #adopt(name: string, isRest: boolean): void {
+    let isDamaged = true
+    const isRead = tryTo(() => {
+      isDamaged = adoptFrames(this.#directory, name, ({ outcomes, expiredUpTo }) => {
+        this.#expire(isRest && outcomes.length > 0 ? outcomes[0]!.sequence - 1 : expiredUpTo)
+        isRest &&= outcomes.length === 0
+        this.#write(outcomes)
+      })
+    })
+    if (isDamaged || !isRead) this.#tellDamage(name)
+  }
+
+  #tellDamage(file: string): void {
     if (this.#damaged.has(file)) return
     this.#damaged.add(file)
     const message = 'a file of receipts is damaged: what became of some records is not known any more'
@@ -308,10 +319,14 @@ export class OutcomeStore {
 
   /** Former outcomes are not looked up any more: receipts that were given before name another log. */
   #beginAnew(): Buffer {
-    for (const { id } of this.#files.splice(0)) tryTo(() => this.#directory.remove(outcomesName(id)))
+    this.close()
+    this.#kept.clear()
+    // Without the ID, a crash in between begins anew, too.
+    const names = this.#directory.list().toSorted((one, other) => Number(other === ID_NAME) - Number(one === ID_NAME))
+    for (const name of names) this.#directory.remove(name)
+    this.#highest = 0
     this.#expiredUpTo = 0
     const id = randomBytes(ID_BYTES)
-    if (this.#directory.list().includes(ID_NAME)) this.#directory.remove(ID_NAME)
     const file = this.#directory.open(ID_NAME, 'create')
     file.write(Buffer.from(idText(id)), 0)
     file.sync()

@@ -13,7 +13,7 @@ const section = z.strictObject({
     .min(0)
     .default(256 * MIB)
     .describe(
-      'Disk space for what became of records, per durable log; the oldest outcomes are removed first. A record in a batch takes 2 or 3 bytes, a record alone about 30. 0: no receipts are given'
+      'Disk space for what became of records, per durable log; the oldest outcomes are removed first. A record takes 16 bytes. 0: no receipts are given'
     )
 })
 

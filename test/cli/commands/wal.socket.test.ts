@@ -185,7 +185,7 @@ describe('castellan wal', () => {
     await opened.close()
     expect(await wal('verify')).to.include({ code: 0, stderr: '' })
     for (const [folder, suffix] of [
-      ['receipts', '.outcomes'],
+      ['receipts', '.places'],
       ['keys', '.keys']
     ] as const) {
       const [name] = readdirSync(join(directory, folder)).filter(file => file.endsWith(suffix))
@@ -195,7 +195,8 @@ describe('castellan wal', () => {
       writeFileSync(file, bytes)
       const { code, stderr } = await wal('verify')
       expect(code).to.equal(1)
-      expect(stderr).to.contain('files of receipts and keys are damaged: ').and.to.contain(name)
+      expect(stderr).to.contain('files of receipts and keys are damaged: ')
+      expect(stderr).to.contain(name!.slice(0, 16))
     }
   })
 

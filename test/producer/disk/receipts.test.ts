@@ -133,7 +133,7 @@ describe('durable: receipts', () => {
     const sent = harness.send(record('orders', 'A'))
     await harness.pass(1_000)
     harness.disk.faults.before = (operation, name) => {
-      if (operation === 'read' && name.endsWith('.outcomes')) throw eio()
+      if (operation === 'read' && name.endsWith('.rows')) throw eio()
     }
     const error = await ask(sent.holder.receipt).catch((thrown: unknown) => thrown)
     expect(error).to.be.instanceOf(UnavailableError).and.include({ code: 'logUnavailable', retriable: true })

@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { type EntryOutcome, OutcomeRows } from '../../../src/producer/log/outcome-frames.js'
-import { OutcomeStore, type OutcomeStoreOptions } from '../../../src/producer/log/outcome-store.js'
+import { damagedOutcomeFiles, OutcomeStore, type OutcomeStoreOptions } from '../../../src/producer/log/outcome-store.js'
+import { type EntryOutcome, OutcomeRows, outcomesIn } from '../../../src/producer/log/outcomes.js'
 import { SeededRandom } from '../../support/random.js'
 import { eio, enospc, SimulatedDisk } from '../../support/simulated-disk.js'
 
@@ -10,7 +11,6 @@ describe('log: what became of its entries', () => {
   let disk: SimulatedDisk
   let nowMs: number
   let messages: string[]
-  let salt = 1
   beforeEach(() => {
     disk = new SimulatedDisk()
     nowMs = 1_000_000
@@ -23,7 +23,6 @@ describe('log: what became of its entries', () => {
       maxBytes: 100 * 1024 * 1024,
       retentionMs: 24 * HOUR_MS,
       now: () => nowMs,
-      newSalt: () => (salt = (salt * 1_664_525 + 1_013_904_223) >>> 0),
       report: (_, message) => messages.push(message),
       nextSequence: Number.MAX_SAFE_INTEGER,
       ...overrides
@@ -34,15 +33,10 @@ describe('log: what became of its entries', () => {
     const rows = new OutcomeRows()
     for (let sequence = first; sequence < first + count; sequence++)
       rows.add(destination, sequence, { partition: 0, offset: sequence + 100, timestampMs: 5_000 + sequence })
-    store.writeRows(rows.take(), [{ first, count }])
+    store.write(outcomesIn(rows.take()))
   }
-  const all = (store: OutcomeStore, first: number, count: number): EntryOutcome[] => {
-    const found: EntryOutcome[] = []
-    for (let from = store.find({ first, count }); ; from = store.find({ first, count, from: from.next })) {
-      for (const outcome of from.outcomes) found.push(outcome)
-      if (from.next === undefined) return found.toSorted((one, other) => one.sequence - other.sequence)
-    }
-  }
+  const all = (store: OutcomeStore, first: number, count: number): readonly EntryOutcome[] =>
+    store.find({ first, count }).outcomes
   const delivered = (sequence: number, destination = 'default/orders') => ({
     type: 'delivered',
     sequence,
@@ -51,36 +45,23 @@ describe('log: what became of its entries', () => {
     offset: sequence + 100,
     timestampMs: 5_000 + sequence
   })
-  const filesOf = (): string[] => [...disk.directory.directory('receipts').list()].filter(name => name !== 'ID')
+  const folder = () => disk.directory.directory('receipts')
 
   it('is found, after a stop and after a crash', () => {
     const store = open()
     deliver(store, 1, 3)
     deliver(store, 4, 1, 'default/audit')
-    store.writeDeadLetter({
+    const dead = {
       type: 'deadLetter',
       sequence: 5,
       destination: 'default/orders',
       code: 'INVALID_RECORD',
-      message: 'no ü',
+      message: 'no ü\n',
       diedAtMs: 77,
       persisted: 'no'
-    })
-    const expected = [
-      delivered(1),
-      delivered(2),
-      delivered(3),
-      delivered(4, 'default/audit'),
-      {
-        type: 'deadLetter',
-        sequence: 5,
-        destination: 'default/orders',
-        code: 'INVALID_RECORD',
-        message: 'no ü',
-        diedAtMs: 77,
-        persisted: 'no'
-      }
-    ]
+    } as const
+    store.write([dead])
+    const expected = [delivered(1), delivered(2), delivered(3), delivered(4, 'default/audit'), dead]
     expect(all(store, 1, 9)).to.deep.equal(expected)
     const crashed = open()
     expect(all(crashed, 1, 9)).to.deep.equal(expected)
@@ -96,44 +77,31 @@ describe('log: what became of its entries', () => {
     deliver(store, 1, 10)
     const rows = new OutcomeRows()
     rows.add('default/orders', 3, { partition: 2, offset: 9, timestampMs: 1 })
-    store.writeRows(rows.take(), [{ first: 3, count: 1 }])
+    store.write(outcomesIn(rows.take()))
     expect(all(store, 3, 1)).to.deep.equal([
       { type: 'delivered', sequence: 3, destination: 'default/orders', partition: 2, offset: 9, timestampMs: 1 }
     ])
   })
 
-  it('takes two or three bytes in a run, whatever partition it belongs to', () => {
+  it('has every offset and time that a record can have, in any order of sequences, and takes 16 bytes', () => {
     const store = open()
-    const rows = new OutcomeRows()
-    for (let partition = 0; partition < 5; partition++) {
-      for (let nth = 0; nth < 1_000; nth++)
-        rows.add('default/orders', 1 + partition + 5 * nth, {
-          partition,
-          offset: 7_000 + nth,
-          timestampMs: 1_000_000 + nth
-        })
-    }
-    const bytes = rows.take()
-    expect(bytes.length).to.be.lessThan(5_000 * 2.1)
-    store.writeRows(bytes, [{ first: 1, count: 5_000 }])
-    expect(all(store, 4_994, 2).map(outcome => ({ ...outcome }))).to.deep.equal([
-      {
-        type: 'delivered',
-        sequence: 4_994,
-        destination: 'default/orders',
-        partition: 3,
-        offset: 7_998,
-        timestampMs: 1_000_998
-      },
-      {
-        type: 'delivered',
-        sequence: 4_995,
-        destination: 'default/orders',
-        partition: 4,
-        offset: 7_998,
-        timestampMs: 1_000_998
-      }
-    ])
+    const times = [-1, 0, 1, 2 ** 31 - 1, 2 ** 31, 1_764_000_000_000, 2 ** 52]
+    const places = times.flatMap(timestampMs =>
+      [-1, 0, 2 ** 48 - 2].map(offset => ({ timestampMs, offset, partition: offset % 7 === 0 ? 3 : 2 ** 31 - 1 }))
+    )
+    const outcomes = places.map((place, at) => ({
+      type: 'delivered' as const,
+      sequence: 32_760 + at,
+      destination: `default/topic ${at % 3}`,
+      ...place
+    }))
+    store.write(outcomes.toReversed())
+    expect(all(store, 32_760, 99)).to.deep.equal(outcomes)
+    expect(all(open(), 32_760, 99)).to.deep.equal(outcomes)
+    const before = store.sizeBytes
+    deliver(store, 40_000, 1_000)
+    deliver(store, 41_000, 1_000)
+    expect(store.sizeBytes - before).to.be.within(32_000, 32_000 + 16 * 7_232 + 100)
   })
 
   it('is removed when it is old; what was removed is told apart from what was never there', () => {
@@ -145,6 +113,8 @@ describe('log: what became of its entries', () => {
     store.tick()
     expect(all(store, 1, 10)).to.have.length(10)
     nowMs += 25 * HOUR_MS
+    open().tick()
+    expect(all(open(), 1, 10), 'a restart begins the time anew').to.have.length(10)
     store.tick()
     expect(all(store, 1, 10)).to.deep.equal([])
     expect(store.find({ first: 1, count: 1 }).expiredUpTo).to.equal(10)
@@ -154,76 +124,85 @@ describe('log: what became of its entries', () => {
     expect(all(open(), 1, 11)).to.deep.equal([delivered(11)])
   })
 
-  it('never takes more space than it may, and the oldest goes first', () => {
-    const store = open({ maxBytes: 400 * 1024 })
-    for (let first = 1; first < 600_000; first += 1_000) {
+  it('never takes more space than it may, and what was written first goes first', () => {
+    const maxBytes = 3 * 1024 * 1024
+    const store = open({ maxBytes })
+    for (let first = 100_000; first < 600_000; first += 1_000) {
+      nowMs++
       deliver(store, first, 1_000)
-      expect(store.sizeBytes).to.be.lessThan(400 * 1024 + 8 * 1024)
+      expect(store.sizeBytes).to.be.lessThan(maxBytes + 1)
     }
+    // A partition that was stuck for long.
+    deliver(store, 1, 10)
+    for (let first = 600_000; first < 650_000; first += 1_000) deliver(store, first, 1_000)
     const { expiredUpTo } = store.find({ first: 1, count: 1 })
-    expect(expiredUpTo).to.be.within(300_000, 590_000)
-    expect(all(store, expiredUpTo + 1, 1)).to.deep.equal([delivered(expiredUpTo + 1)])
-    expect(all(store, 1, 1)).to.deep.equal([])
-    const again = open({ maxBytes: 400 * 1024 })
-    expect(again.find({ first: 1, count: 1 }).expiredUpTo).to.equal(expiredUpTo)
-    expect(all(again, 599_999, 1)).to.deep.equal([delivered(599_999)])
-  })
-
-  it('is found where a partition that was stuck for long comes late, without reading everything', () => {
-    const store = open()
-    let late = 1
-    for (let first = 100_000; first < 1_000_000; first += 1_000) {
-      deliver(store, first, 1_000)
-      deliver(store, late++, 1)
+    expect(expiredUpTo).to.be.within(400_000, 590_000)
+    for (const again of [store, open({ maxBytes })]) {
+      expect(again.find({ first: 1, count: 1 })).to.deep.equal({ outcomes: [delivered(1)], expiredUpTo })
+      expect(all(again, expiredUpTo, 2)).to.deep.equal([delivered(expiredUpTo + 1)])
+      expect(all(again, 200_000, 1)).to.deep.equal([])
     }
-    expect(all(store, 450, 1)).to.deep.equal([delivered(450)])
-    const before = disk.readBytes
-    expect(all(store, 500_000, 1)).to.deep.equal([delivered(500_000)])
-    expect(disk.readBytes - before).to.be.lessThan(200 * 1024)
   })
 
-  it('is searched in several calls where much has to be read', () => {
+  it('is found without reading others', () => {
     const store = open()
-    for (let first = 1; first < 2_000_000; first += 1_000) deliver(store, first, 1_000)
-    const { next, outcomes } = store.find({ first: 1, count: 2_000_000 })
-    expect(next).not.to.equal(undefined)
-    expect(outcomes.length).to.be.lessThan(1_500_000)
-    expect(all(store, 1, 2_000_000)).to.have.length(2_000_000)
+    for (let first = 1; first < 400_000; first += 1_000) deliver(store, first, 1_000)
+    expect(all(store, 32_700, 200_000)).to.have.length(200_000)
+    const before = disk.readBytes
+    expect(all(store, 150_000, 1)).to.deep.equal([delivered(150_000)])
+    expect(disk.readBytes - before).to.be.lessThan(1_024)
   })
 
-  it('is never believed with a flipped bit', () => {
+  it('is never believed with a flipped bit, which is told', () => {
     const store = open()
     deliver(store, 1, 4)
-    deliver(store, 5, 4)
+    deliver(store, 5, 4, 'default/audit')
     store.close()
-    const [name] = filesOf()
-    const folder = disk.directory.directory('receipts')
-    const file = folder.open(name!, 'write')
-    const whole = Buffer.from(file.read(0, file.sizeBytes))
-    for (let bit = 0; bit < whole.length * 8; bit++) {
-      const byte = Buffer.from([whole[bit >> 3]! ^ (1 << (bit & 7))])
-      file.write(byte, bit >> 3)
-      const found = all(open(), 1, 9)
-      for (const outcome of found) expect(outcome, `bit ${bit}`).to.deep.equal(delivered(outcome.sequence))
-      // A file whose header is damaged is removed.
-      if (!folder.list().includes(name!)) break
-      file.write(whole.subarray(bit >> 3, (bit >> 3) + 1), bit >> 3)
+    expect(damagedOutcomeFiles(disk.directory)).to.deep.equal([])
+    for (const name of folder()
+      .list()
+      .filter(name => name !== 'ID')) {
+      const file = folder().open(name, 'write')
+      const whole = Buffer.from(file.read(0, file.sizeBytes))
+      for (let bit = 0; bit < whole.length * 8; bit++) {
+        file.write(Buffer.from([whole[bit >> 3]! ^ (1 << (bit & 7))]), bit >> 3)
+        const again = open()
+        const found = all(again, 1, 9)
+        for (const outcome of found)
+          expect(outcome, `bit ${bit}`).to.deep.equal(
+            delivered(outcome.sequence, outcome.sequence > 4 ? 'default/audit' : undefined)
+          )
+        again.close()
+        file.truncate(0)
+        file.write(whole, 0)
+      }
     }
     expect(messages.length).to.be.greaterThan(0)
+    const rows = folder().open('0000000000000000.rows', 'write')
+    rows.write(Buffer.from([1]), 20)
+    expect(damagedOutcomeFiles(disk.directory)).to.deep.equal(['0000000000000000.rows'])
   })
 
-  it('is lost with the end of a file that a crash has cut, and nothing else', () => {
+  it('is lost with lines that a crash has cut, and nothing else', () => {
     const store = open()
     deliver(store, 1, 4)
-    const [name] = filesOf()
-    const folder = disk.directory.directory('receipts')
-    const wholeBytes = folder.open(name!, 'read').sizeBytes
-    deliver(store, 5, 4)
-    const file = folder.open(name!, 'write')
+    const wholeBytes = folder().open('0000000000000000.places', 'read').sizeBytes
+    deliver(store, 5, 4, 'default/audit')
+    const file = folder().open('0000000000000000.places', 'write')
     for (let length = file.sizeBytes - 1; length >= wholeBytes; length--) {
       file.truncate(length)
-      expect(all(open(), 1, 9).map(({ sequence }) => sequence)).to.deep.equal([1, 2, 3, 4])
+      // The log does not know that these are completed.
+      const { outcomes } = open().find({ first: 1, count: 9 }, new Set([5, 6, 7, 8]))
+      expect(outcomes.map(({ sequence }) => sequence)).to.deep.equal([1, 2, 3, 4])
     }
+    const again = open()
+    deliver(again, 9, 1, 'default/other')
+    deliver(again, 5, 4, 'default/audit')
+    expect(all(open(), 1, 9).map(({ destination }) => destination)).to.deep.equal([
+      ...Array(4).fill('default/orders'),
+      ...Array(4).fill('default/audit'),
+      'default/other'
+    ])
     expect(messages).to.deep.equal([])
   })
 
@@ -232,7 +211,7 @@ describe('log: what became of its entries', () => {
     deliver(store, 1, 4)
     store.close()
     disk.faults.before = (operation, name) => {
-      if (operation === 'read' && name.endsWith('.outcomes')) throw eio()
+      if (operation === 'read' && name.endsWith('.places')) throw eio()
     }
     expect(all(open(), 1, 9)).to.deep.equal([])
     expect(messages).to.have.length(1)
@@ -281,5 +260,58 @@ describe('log: what became of its entries', () => {
     }
     expect(open({ nextSequence: 51 }).logId.equals(store.logId)).to.equal(false)
     expect(all(open({ nextSequence: 51 }), 1, 50)).to.have.length(50)
+  })
+
+  describe('of a former release', () => {
+    const formerFile = readFileSync('test/data/upgrade/79d4ee42/log/receipts/0000000000000001.outcomes')
+    const put = (name: string, bytes: Uint8Array): void => {
+      const file = folder().open(name, 'create')
+      file.write(bytes, 0)
+      file.sync()
+      file.close()
+      folder().sync()
+    }
+    beforeEach(() => put('ID', readFileSync('test/data/upgrade/79d4ee42/log/receipts/ID')))
+
+    it('is taken over once, as rows', () => {
+      put('0000000000000001.outcomes', formerFile)
+      const store = open()
+      const found = all(store, 1, 100)
+      expect(found.map(({ sequence }) => sequence)).to.deep.equal([1, 2, 3, 4, 5, 6])
+      expect(found[0]).to.include({ type: 'delivered', destination: 'default/orders' })
+      expect(folder().list()).not.to.include('0000000000000001.outcomes')
+      expect(all(open(), 1, 100)).to.deep.equal(found)
+      expect(messages).to.deep.equal([])
+    })
+
+    it('is taken over again where a crash or a full disk came in between', () => {
+      const whole = open()
+      const id = whole.logId.toString('hex')
+      for (let operations = 1; operations < 40; operations++) {
+        disk = new SimulatedDisk()
+        put('ID', readFileSync('test/data/upgrade/79d4ee42/log/receipts/ID'))
+        put('0000000000000001.outcomes', formerFile)
+        disk.operationsLeft = operations
+        try {
+          open()
+        } catch {
+          // The process is dead.
+        }
+        disk.operationsLeft = Number.POSITIVE_INFINITY
+        disk.powerCut(() => 0.1)
+        const store = open()
+        expect(store.logId.toString('hex')).to.equal(id)
+        expect(all(store, 1, 100), `${operations} operations`).to.have.length(6)
+      }
+    })
+
+    it('counts as damaged where bits have flipped, and what is before them is taken over', () => {
+      const flipped = Buffer.from(formerFile)
+      flipped[flipped.length >> 1]! ^= 1
+      put('0000000000000001.outcomes', flipped)
+      expect(damagedOutcomeFiles(disk.directory)).to.deep.equal(['0000000000000001.outcomes'])
+      expect(all(open(), 1, 100).length).to.be.within(1, 5)
+      expect(messages).to.have.length(1)
+    })
   })
 })
