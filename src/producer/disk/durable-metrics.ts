@@ -69,25 +69,6 @@ export class DurableMetrics {
   }
 }
 
-/** Statistics of a log that was never opened. */
-const EMPTY: LogStats = {
-  state: 'ok',
-  segmentCount: 0,
-  sizeBytes: 0,
-  openEntries: 0,
-  enqueued: 0,
-  completed: 0,
-  damagedEntries: 0,
-  syncs: 0,
-  quarantinedSegments: 0,
-  setAsideEntries: 0,
-  deadLetters: 0,
-  hasOutcomes: false,
-  outcomeBytes: 0,
-  lostOutcomes: 0,
-  damagedFiles: 0
-}
-
 /** Reports the statistics of the log itself, which all clusters share. */
 export class LogMetrics {
   readonly #metrics: MetricsLogger
@@ -98,7 +79,9 @@ export class LogMetrics {
     metrics.gauge(LOG, 'limit_bytes', {}, maxBytes)
     metrics.gauge(LOG, 'read_ahead_limit_bytes', {}, readAheadBytes)
     metrics.count(LOG, 'syncs', {}, 0)
-    this.report(EMPTY, 0, 0)
+    for (const name of Object.values(logGauges)) metrics.gauge(LOG, name, {}, 0)
+    this.writable(true)
+    this.#waiting(0, 0)
   }
 
   /** @param oldestAgeMs how long the oldest record has waited for Kafka */
@@ -106,10 +89,14 @@ export class LogMetrics {
     const metrics = this.#metrics
     for (const name of keysOf(logGauges)) metrics.gauge(LOG, logGauges[name], {}, stats[name])
     this.writable(stats.state === 'ok')
-    metrics.gauge(LOG, 'oldest_record_age_seconds', {}, oldestAgeMs / 1_000)
-    metrics.gauge(LOG, 'read_ahead_bytes', {}, readAheadBytes)
+    this.#waiting(oldestAgeMs, readAheadBytes)
     if (stats.syncs > this.#syncs) metrics.count(LOG, 'syncs', {}, stats.syncs - this.#syncs)
     this.#syncs = stats.syncs
+  }
+
+  #waiting(oldestAgeMs: number, readAheadBytes: number): void {
+    this.#metrics.gauge(LOG, 'oldest_record_age_seconds', {}, oldestAgeMs / 1_000)
+    this.#metrics.gauge(LOG, 'read_ahead_bytes', {}, readAheadBytes)
   }
 
   /** @param isWritable whether the log takes records, or can be opened to take them */

@@ -99,7 +99,7 @@ export class LogReader {
   /** The store's own list. */
   readonly #segments: readonly LogSegment[]
   readonly #indexes: SegmentIndexes
-  readonly #files: OpenSegments
+  readonly #directory: LogDirectory
   readonly #onDamaged: (segment: LogSegment) => void
 
   constructor(
@@ -110,7 +110,7 @@ export class LogReader {
   ) {
     this.#segments = segments
     this.#indexes = indexes
-    this.#files = new OpenSegments(directory)
+    this.#directory = directory
     this.#onDamaged = onDamaged
   }
 
@@ -129,40 +129,32 @@ export class LogReader {
     }
   }
 
-  /** Closes the file of a segment that is going to be removed, and forgets its index. */
-  forget(segment: LogSegment): void {
-    this.#indexes.forget(segment)
-    this.#files.close(segment)
-  }
-
-  close(): void {
-    this.#files.closeAll()
-  }
-
   /** @returns false when enough is gathered, true at the end of the segment */
   #readSegment(segment: LogSegment, gathering: Gathering): boolean {
+    let file: LogFile | undefined
     try {
       const wanted = new WantedEntries(segment, this.#indexes.of(segment), gathering.request)
       while (gathering.nextSequence < segment.endSequence) {
         if (gathering.isFull) return false
-        this.#readNext(segment, wanted, gathering)
+        const fromIndex = segment.placeOf(gathering.nextSequence)
+        const { members, offset, endBytes, nextIndex } = wanted.nextRun(
+          fromIndex,
+          Math.min(RUN_BYTES, gathering.capacityBytes)
+        )
+        gathering.looked(nextIndex - fromIndex)
+        if (members.length > 0) {
+          file ??= this.#directory.open(segment.name, 'read')
+          const bytes = file.read(offset, endBytes - offset)
+          for (const member of members) this.#take(segment, member, bytes, offset, gathering)
+        }
+        gathering.reach(segment.sequenceAt(nextIndex))
       }
       return true
     } catch (error) {
-      this.#files.close(segment)
       throw ofSegment(segment, error)
+    } finally {
+      file?.close()
     }
-  }
-
-  #readNext(segment: LogSegment, wanted: WantedEntries, gathering: Gathering): void {
-    const fromIndex = segment.placeOf(gathering.nextSequence)
-    const run = wanted.nextRun(fromIndex, Math.min(RUN_BYTES, gathering.capacityBytes))
-    gathering.looked(run.nextIndex - fromIndex)
-    if (run.members.length > 0) {
-      const bytes = this.#files.of(segment).read(run.offset, run.endBytes - run.offset)
-      for (const member of run.members) this.#take(segment, member, bytes, run.offset, gathering)
-    }
-    gathering.reach(segment.sequenceAt(run.nextIndex))
   }
 
   /** @param bytes of the file from `from` on, which hold the entry */
@@ -215,40 +207,5 @@ class Gathering {
 
   result(isAtEnd: boolean): ReadResult {
     return { entries: this.#entries, nextSequence: this.nextSequence, isAtEnd }
-  }
-}
-
-/** This many files stay open, because readers are at several places of the log. */
-const MAX_FILES = 4
-
-/** The open files of the segments that were read last. */
-export class OpenSegments {
-  readonly #directory: LogDirectory
-  /** Least recently used first. */
-  readonly #files = new Map<LogSegment, LogFile>()
-
-  constructor(directory: LogDirectory) {
-    this.#directory = directory
-  }
-
-  /** @throws when the file cannot be opened */
-  of(segment: LogSegment): LogFile {
-    const file = this.#files.get(segment) ?? this.#directory.open(segment.name, 'read')
-    this.#files.delete(segment)
-    this.#files.set(segment, file)
-    for (const oldest of this.#files.keys()) {
-      if (this.#files.size <= MAX_FILES) break
-      this.close(oldest)
-    }
-    return file
-  }
-
-  close(segment: LogSegment): void {
-    this.#files.get(segment)?.close()
-    this.#files.delete(segment)
-  }
-
-  closeAll(): void {
-    for (const segment of [...this.#files.keys()]) this.close(segment)
   }
 }

@@ -1,7 +1,5 @@
 import { LogUnusableError } from './availability.js'
 import { journalIdOf, type LogDirectory, segmentIdOf, withFile } from './files.js'
-import { isJournalOfOurs } from './progress-journal.js'
-import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { ReadablePages } from './unreadable.js'
 
 const FORMAT_NAME = 'FORMAT'
@@ -18,7 +16,7 @@ const OTHER_RELEASE = /^castellan-log \d+\n$/
 export function checkFormat(directory: LogDirectory): boolean {
   const format = readFormat(directory)
   if (format === undefined || format.equals(FORMAT)) return false
-  if (isDamaged(format) && hasFilesOfOurs(directory)) return true
+  if (!OTHER_RELEASE.test(format.toString('latin1')) && hasFilesOfOurs(directory)) return true
   throw new LogUnusableError(`${directory.path} holds a log of another format: ${JSON.stringify(format.toString())}`)
 }
 
@@ -39,21 +37,6 @@ function readFormat(directory: LogDirectory): Buffer | undefined {
   return bytes.every(byte => byte === 0) ? undefined : bytes
 }
 
-/** Another version number means another release, unless it differs in a single bit. */
-const isDamaged = (format: Buffer): boolean => !OTHER_RELEASE.test(format.toString('latin1')) || isOneBitOff(format)
-
-function isOneBitOff(format: Buffer): boolean {
-  if (format.length !== FORMAT.length) return false
-  const differences = [...FORMAT].map((byte, at) => byte ^ format[at]!).filter(difference => difference !== 0)
-  return differences.length === 1 && Number.isInteger(Math.log2(differences[0]!))
-}
-
-/** Whether some segment or journal has a header of this version. */
+/** Whether there are segments or journals. */
 const hasFilesOfOurs = (directory: LogDirectory): boolean =>
-  directory.list().some(name => {
-    if (segmentIdOf(name) !== undefined) {
-      const header = decodeSegmentHeader(withFile(directory, name, file => file.read(0, SEGMENT_HEADER_BYTES)))
-      return header !== 'damaged' && header !== 'unknownVersion'
-    }
-    return journalIdOf(name) !== undefined && withFile(directory, name, isJournalOfOurs)
-  })
+  directory.list().some(name => (segmentIdOf(name) ?? journalIdOf(name)) !== undefined)

@@ -99,11 +99,7 @@ export function* readDeadLetters(directory: LogDirectory, fromSequence = 1): Gen
     const result = whileUnchanged(() => {
       const { segments, nextSequence } = recoverIn(readOnly)
       const reader = new LogReader(readOnly, segments, new SegmentIndexes(readOnly, () => undefined), () => undefined)
-      try {
-        return reader.read({ fromSequence, maxBytes: READ_BYTES }, nextSequence)
-      } finally {
-        reader.close()
-      }
+      return reader.read({ fromSequence, maxBytes: READ_BYTES }, nextSequence)
     })
     for (const entry of result.entries) yield toDeadLetter(entry)
     fromSequence = result.nextSequence

@@ -130,7 +130,7 @@ export class LogStore {
       aside: found.aside,
       spares: this.#spares,
       minSpareBytes: options.segmentBytes / 2,
-      onRemoved: segment => this.#reader.forget(segment),
+      onRemoved: segment => this.#indexes.forget(segment),
       keepNext: () => this.#progress.write([this.#appender.next]) && this.#syncProgress(),
       syncProgress: () => this.#syncProgress()
     })
@@ -355,7 +355,6 @@ export class LogStore {
     this.#spares.drop()
     this.#outcomes?.close()
     this.#progress.close()
-    this.#reader.close()
     this.#availability.close()
   }
 

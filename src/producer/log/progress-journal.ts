@@ -217,10 +217,6 @@ export function saltOfProgress(bytes: Buffer): number | undefined {
   return typeof salt === 'number' ? salt : undefined
 }
 
-/** Whether its header is whole and of this release's version. */
-export const isJournalOfOurs = (file: LogFile): boolean =>
-  saltOfProgress(file.read(0, JOURNAL_HEADER_BYTES)) !== undefined
-
 /** A crash came before the header was on the disk. */
 const isUnwritten = (bytes: Buffer): boolean =>
   bytes.length < JOURNAL_HEADER_BYTES || bytes.subarray(0, JOURNAL_HEADER_BYTES).every(byte => byte === 0)

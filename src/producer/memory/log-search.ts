@@ -77,20 +77,10 @@ interface Range {
 /** Why searches can have no result. After other errors the search goes on. */
 class Unknowable extends Error {}
 
-/** Why a question to the Router has no answer, by the type of its result. */
-const TROUBLES: Readonly<Record<string, string>> = {
-  // The replicas have not reached the end of the log yet, or a new leader still waits for them.
-  noMessages: 'the end of the log cannot be read yet',
-  notFound: 'the leader does not report the end of its log yet',
-  corruptMessage: 'the log is damaged where the batch may be',
-  offsetOutOfRange: 'records were deleted during the search for the batch',
-  unknownTopicOrPartition: 'the broker does not know the partition',
-  timedOut: 'no broker has answered in time'
-}
-
 function success<Result extends { readonly type: string }>(result: Result): Extract<Result, { type: 'success' }> {
   if (result.type === 'success') return result as Extract<Result, { type: 'success' }>
-  const { message = TROUBLES[result.type], retriable = true } = result as Partial<Failure>
+  const { message = `the question to the broker has ended with ${result.type}`, retriable = true } =
+    result as Partial<Failure>
   throw retriable ? new Error(message) : new Unknowable(message)
 }
 

@@ -2,9 +2,7 @@ import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { Completions, SyncSchedule, type SyncScheduleOptions } from '../../../src/producer/log/append-groups.js'
 import { Availability } from '../../../src/producer/log/availability.js'
-import { OpenSegments } from '../../../src/producer/log/entry-reader.js'
-import type { LogDirectory } from '../../../src/producer/log/files.js'
-import { DoneSet, type LogSegment, type SequenceRange } from '../../../src/producer/log/segment.js'
+import { DoneSet, type SequenceRange } from '../../../src/producer/log/segment.js'
 
 describe('wal: completions', () => {
   let clock: SinonFakeTimers
@@ -170,43 +168,5 @@ describe('wal: whether appends are taken', () => {
     availability.close()
     nowMs += 1_000_000
     expect(JSON.stringify(availability.refusal)).to.contain('closed')
-  })
-})
-
-describe('wal: the files of segments that are read', () => {
-  const segmentOf = (name: string): LogSegment => ({ name }) as LogSegment
-  let done: string[]
-  let files: OpenSegments
-  beforeEach(() => {
-    done = []
-    const open = (name: string): object => {
-      done.push(`open ${name}`)
-      return { name, close: () => done.push(`close ${name}`) }
-    }
-    files = new OpenSegments({ open } as unknown as LogDirectory)
-  })
-
-  it('stay open, but for those that were used least lately', () => {
-    const segments = ['a', 'b', 'c', 'd', 'e'].map(segmentOf)
-    for (const segment of segments.slice(0, 4)) files.of(segment)
-    expect(files.of(segments[0]!)).to.include({ name: 'a' })
-    expect(done).to.deep.equal(['open a', 'open b', 'open c', 'open d'])
-    files.of(segments[4]!)
-    expect(done.slice(4)).to.deep.equal(['open e', 'close b'])
-    files.of(segments[0]!)
-    expect(done).to.have.length(6)
-  })
-
-  it('are closed with their segment, and all of them in the end, once each', () => {
-    const [a, b] = [segmentOf('a'), segmentOf('b')]
-    files.of(a)
-    files.of(b)
-    files.close(a)
-    files.close(a)
-    files.closeAll()
-    files.closeAll()
-    expect(done).to.deep.equal(['open a', 'open b', 'close a', 'close b'])
-    files.of(a)
-    expect(done.at(-1)).to.equal('open a')
   })
 })

@@ -240,7 +240,11 @@ describe('delivery: looking for a batch in the log', () => {
     for (const answer of partition.open.splice(0)) answer()
     for (const finding of await Promise.all(searches)) expect(finding.type).to.equal('absent')
     await clock.tickAsync(70_000)
-    expect(await last).to.deep.equal({ type: 'unknown', reason: 'no broker has answered in time', afterMs: 90_000 })
+    expect(await last).to.deep.equal({
+      type: 'unknown',
+      reason: 'the question to the broker has ended with timedOut',
+      afterMs: 90_000
+    })
   })
 
   it('reads eight partitions at a time', async () => {
