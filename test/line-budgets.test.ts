@@ -16,7 +16,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   gateway: 2_150,
   http: 15_590,
   kafka: 6_000,
-  producer: 18_550,
+  producer: 18_350,
   router: 10_780,
   schemas: 1_930,
   server: 6_110

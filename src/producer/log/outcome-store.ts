@@ -276,20 +276,21 @@ export class OutcomeStore {
   /** Writes what a former release has left as rows. It is done again when a crash interrupts it. */
   #adoptFormer(): void {
     const ids = this.#directory.list().flatMap(name => outcomesIdOf(name) ?? [])
-    const adopted: number[] = []
+    const adopted: string[] = []
     let bytesLeft = MAX_ADOPTED_BYTES
-    for (const id of ids.toSorted((one, other) => other - one)) {
-      if (bytesLeft > 0) adopted.unshift(id)
-      bytesLeft -= withFile(this.#directory, outcomesName(id), ({ sizeBytes }) => sizeBytes)
+    for (const name of ids.toSorted((one, other) => other - one).map(outcomesName)) {
+      if (bytesLeft > 0) adopted.unshift(name)
+      tryTo(() => (bytesLeft -= withFile(this.#directory, name, ({ sizeBytes }) => sizeBytes)))
     }
-    for (const id of adopted) this.#adopt(outcomesName(id), adopted.length < ids.length && id === adopted[0])
+    // It may be readable at another start.
+    const unread = adopted.filter((name, at) => !this.#adopt(name, at === 0 && adopted.length < ids.length))
     this.sync()
-    const isDone = ids.length > 0 && this.#lostOutcomes === 0
-    if (isDone) for (const id of ids) tryTo(() => this.#directory.remove(outcomesName(id)))
+    if (this.#lostOutcomes > 0) return
+    for (const name of ids.map(outcomesName)) if (!unread.includes(name)) tryTo(() => this.#directory.remove(name))
   }
 
-  /** @param isRest the files before it are not taken over: their outcomes have expired */
-  #adopt(name: string, isRest: boolean): void {
+  /** @param isRest the files before it are not taken over: their outcomes have expired @returns false: it cannot be read */
+  #adopt(name: string, isRest: boolean): boolean {
     let isDamaged = true
     const isRead = tryTo(() => {
       isDamaged = adoptFrames(this.#directory, name, ({ outcomes, expiredUpTo }) => {
@@ -298,7 +299,8 @@ export class OutcomeStore {
         this.#write(outcomes)
       })
     })
-    if (isDamaged || !isRead) this.#tellDamage(name)
+    if (isDamaged) this.#tellDamage(name)
+    return isRead
   }
 
   #tellDamage(file: string): void {
@@ -321,9 +323,13 @@ export class OutcomeStore {
   #beginAnew(): Buffer {
     this.close()
     this.#kept.clear()
-    // Without the ID, a crash in between begins anew, too.
-    const names = this.#directory.list().toSorted((one, other) => Number(other === ID_NAME) - Number(one === ID_NAME))
-    for (const name of names) this.#directory.remove(name)
+    const names = this.#directory.list()
+    if (names.includes(ID_NAME)) {
+      this.#directory.remove(ID_NAME)
+      // A crash behind this begins anew, too.
+      this.#directory.sync()
+    }
+    for (const name of names) if (name !== ID_NAME) this.#directory.remove(name)
     this.#highest = 0
     this.#expiredUpTo = 0
     const id = randomBytes(ID_BYTES)

@@ -305,6 +305,17 @@ describe('log: what became of its entries', () => {
       }
     })
 
+    it('is taken over at another start where the disk cannot read it', () => {
+      put('0000000000000001.outcomes', formerFile)
+      disk.faults.before = (operation, name) => {
+        if (operation === 'read' && name.endsWith('.outcomes')) throw eio()
+      }
+      expect(all(open(), 1, 100)).to.deep.equal([])
+      expect(messages).to.have.length(1)
+      delete disk.faults.before
+      expect(all(open(), 1, 100)).to.have.length(6)
+    })
+
     it('counts as damaged where bits have flipped, and what is before them is taken over', () => {
       const flipped = Buffer.from(formerFile)
       flipped[flipped.length >> 1]! ^= 1

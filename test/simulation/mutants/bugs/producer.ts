@@ -279,13 +279,23 @@ export const producerBugs: readonly PlantedBug[] = [
   {
     name: 'receipts-forget-restart',
     about: 'What became of records is forgotten when the durable log is opened again.',
-    edits: [{ in: 'OutcomeStore.#openFiles', find: 'this.#files.push(file)', replaceWith: '' }]
+    edits: [
+      {
+        in: 'OutcomeStore.#findFiles',
+        find: 'this.#kept.set(number, { sizeBytes: file.sizeBytes, newestAtMs: this.#options.now() })',
+        replaceWith: ''
+      }
+    ]
   },
   {
     name: 'receipts-tell-wrong-offset',
     about: 'A receipt tells the offset of the record before.',
     edits: [
-      { in: 'OutcomeRows.add', find: 'writer.number(offset + 1)', replaceWith: 'writer.number(Math.max(1, offset))' }
+      {
+        in: 'OutcomeRows.add',
+        find: 'partition, offset, timestampMs)',
+        replaceWith: 'partition, Math.max(0, offset - 1), timestampMs)'
+      }
     ]
   },
   {
