@@ -130,26 +130,6 @@ describe('appending to the durable log', () => {
     expect(log.append([entry('x')], () => undefined)).to.include({ kind: 'closed' })
   })
 
-  it('gathers completions and writes them together', async () => {
-    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-    try {
-      const log = inlineLog(new SimulatedDisk())
-      await append(
-        log,
-        ['a', 'b', 'c', 'd'].map(value => entry(value))
-      )
-      log.complete(1)
-      log.complete(2)
-      log.complete(4)
-      expect(await valuesIn(log)).to.have.length(4)
-      await clock.tickAsync(20)
-      expect(await valuesIn(log)).to.deep.equal(['c'])
-      await log.close()
-    } finally {
-      clock.restore()
-    }
-  })
-
   it('keeps keys, values and headers as they are: null and empty differ, bytes are any', async () => {
     const log = inlineLog(new SimulatedDisk())
     const records = [

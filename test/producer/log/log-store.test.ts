@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { eio, enospc, SimulatedDisk } from '../../support/simulated-disk.js'
+import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { group, openStore, readAll, readEntries } from './fixtures.js'
 
 describe('the durable log', () => {
@@ -283,15 +283,6 @@ describe('the durable log', () => {
       expect(store.commit(group(['a'])).refusal, `entry ${sequence}`).to.equal(undefined)
       store.complete([{ first: sequence, count: 1 }])
     }
-  })
-
-  it('reports ENOSPC from creating a segment as full', () => {
-    const disk = new SimulatedDisk()
-    const { store } = openStore(disk)
-    disk.faults.before = operation => {
-      if (operation === 'create') throw enospc()
-    }
-    expect(store.commit(group(['a'])).refusal).to.include({ kind: 'full', isCertain: true })
   })
 })
 
