@@ -9,7 +9,6 @@ import type { Mode } from './target.js'
 
 /** The queue as Arion describes it, under its names. */
 export interface QueueStats {
-  /** Files that hold messages. */
   readonly 'num-slabs': number
   /** Files that are written to or read from. */
   readonly 'num-active-slabs': number
@@ -19,7 +18,6 @@ export interface QueueStats {
   readonly retried: number
   /** Messages that no longer have to be kept. */
   readonly completed: number
-  /** Messages that still have to be kept. */
   readonly 'in-progress': number
   /** Messages that Kafka has refused for good. Arion did not have them. */
   readonly 'dead-letters'?: number
@@ -226,7 +224,6 @@ export class ArionMetrics {
     else this.#serverErrors.count++
   }
 
-  /** A message has been handed on. */
   attempted(sizeBytes: number): void {
     this.#attempts.count++
     this.#messageSizes.observe(sizeBytes)

@@ -21,7 +21,6 @@ export interface EndpointParts {
   readonly connections: ConnectionTimes
   readonly route: Pick<ProduceRoute<ProduceHead>, 'receive' | 'refuse' | 'broken'>
   readonly websockets: WebsocketUpgrade
-  /** The body of `GET /stats`. */
   readonly stats: () => Promise<string>
 }
 

@@ -61,7 +61,6 @@ export interface MessageParts {
   readonly now: () => number
 }
 
-/** A request that is refused with Arion's JSON. */
 export class ArionError extends StacklessError {
   readonly body: string
 
@@ -74,7 +73,6 @@ export class ArionError extends StacklessError {
 const UNSUPPORTED_MODE = new ArionError('unsupported broadcast mode')
 const NO_WEBSOCKET = new StacklessError(EXPECTED_WEBSOCKET)
 
-/** A message on its way to its answer. */
 interface MessageHead extends ProduceHead, Destination {
   readonly mode: string | undefined
   readonly startedAt: number

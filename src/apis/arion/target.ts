@@ -1,6 +1,5 @@
 import { z } from 'zod'
 
-/** How a message is produced. */
 export type Mode = 'sync' | 'async' | 'websocket'
 
 /** Where messages go: Kafka's topic, and the key, `null` when the path has none. */

@@ -33,7 +33,6 @@ export interface SessionParts {
   >
   readonly options: ProduceOptions
   readonly metrics: ArionMetrics
-  /** Counts messages that are refused. */
   readonly refused: RefusedByApi
   readonly counts: QueueCounts
   readonly clock: MonotonicClock

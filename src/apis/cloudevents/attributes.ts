@@ -1,6 +1,5 @@
 import { isUtf8 } from 'node:buffer'
 
-/** Receives one line for each defect of an event. */
 export type Report = (defect: string) => void
 
 /** The attributes of an event in their canonical text, in the order sent. An attribute that is not set is absent. */

@@ -7,7 +7,6 @@ import type { Asked } from '../../http/exchange/exchange.js'
 import { problemAnswer } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
-/** A request is answered with this problem. */
 export class ProblemError extends StacklessError {
   readonly status: number
   /** Further lines about single events: a member of the problem document. */
@@ -25,7 +24,6 @@ interface AnswerOptions {
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
   readonly cause?: Pick<CastellanError, 'code' | 'retriable'> | undefined
-  /** Lines about single events. */
   readonly errors?: readonly object[] | undefined
 }
 

@@ -46,7 +46,6 @@ const problem = z.looseObject({
 })
 const failure = (description: string) => ({ description, content: { [PROBLEM_TYPE]: problem } })
 
-/** Refusals that each operation can answer with. */
 const refusals: Answers = {
   400: failure('The request or an event has a defect; no event is taken'),
   401: failure('No credentials, or wrong ones'),

@@ -67,7 +67,6 @@ class Defects {
   }
 }
 
-/** Events of one request. */
 const MAX_EVENTS = 100_000
 
 interface SentEvents {
@@ -245,7 +244,6 @@ function failureAnswer(failed: readonly Failed[], known: readonly Known[]): Prod
 }
 
 interface Failed {
-  /** The place of the event in its batch. */
   readonly event: number
   readonly failure: RecordFailure
 }

@@ -122,7 +122,6 @@ export const STOPPING = {
   retriable: true
 } as const satisfies NoMessage
 
-/** What a reader wants in one answer. */
 export interface Wanted {
   readonly mode: ContentMode
   readonly count: number
@@ -169,12 +168,10 @@ export interface Found extends Place {
 /** Headers of a record that the answer with its event alone has. */
 export type Returned = (headers: readonly RecordHeader[]) => Output['headers']
 
-/** An event, and the record that it stands in. */
 interface Located extends Place {
   readonly headers: readonly RecordHeader[]
 }
 
-/** Copies what the answer has of an event. */
 export function foundIn(
   event: ReadEvent,
   { partition, offset, headers }: Located,

@@ -53,7 +53,6 @@ export class ConsumeEndpoint {
     this.#parts = parts
   }
 
-  /** Clients that wait for a message. */
   get openPolls(): number {
     return this.#polls.size
   }

@@ -11,7 +11,6 @@ interface FailureAnswer {
   readonly text: string
 }
 
-/** A failure of any operation. */
 export interface AnyFailure extends Pick<CastellanError, 'code' | 'message'> {
   /** Kafka's protocol error code when a broker said so. */
   readonly errorCode?: number | undefined
@@ -118,7 +117,6 @@ interface ErrorOptions {
   readonly isRead?: boolean
 }
 
-/** Writes answers as Kafka-Pixy does. */
 export class PixyAnswers {
   readonly #answers: Answers
   readonly #ok: AnswerTemplate

@@ -153,7 +153,6 @@ export interface PixyRequest {
   readonly query: ParsedQuery
 }
 
-/** The parts that every endpoint is created with. */
 export interface RouteParts {
   readonly access: Access
   readonly answers: PixyAnswers

@@ -35,7 +35,6 @@ export const PASSING: ReadonlySet<RecordFailure['code']> = new Set(['overloaded'
 export const NO_HEADERS_YET =
   'headers are not supported with this version of Kafka. Consider changing `kafka.version` (apis.kafka-pixy.messageHeaders)'
 
-/** How messages are produced, with and without waiting for Kafka. */
 export function messageOptionsFor(settings: KafkaPixySettings, capacityWaitMs = 0): ProduceApi<ProduceHead>['options'] {
   const { durability, syncTimeoutMs: deadlineMs } = settings
   const sync = { partitioner: PARTITIONERS[settings.partitioner], deadlineMs, capacityWaitMs }
@@ -92,7 +91,6 @@ function headerOf(name: string, value: string): RecordHeader {
 const capitalized = (name: string): string =>
   name.toLowerCase().replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase())
 
-/** A request is refused with this text. */
 export class PixyError extends StacklessError {
   readonly status: number
   /** Whether the connection stays open, although the body was not read. */
@@ -108,7 +106,6 @@ export class PixyError extends StacklessError {
   }
 }
 
-/** A message on its way to its answer. */
 interface Head extends ProduceHead {
   readonly topic: string
   readonly gateway: Gateway

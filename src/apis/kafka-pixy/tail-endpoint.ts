@@ -37,7 +37,6 @@ export class TailEndpoint {
     this.#parts = parts
   }
 
-  /** Clients that follow a topic. */
   get openTails(): number {
     return this.#tails.size
   }

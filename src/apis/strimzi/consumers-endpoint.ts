@@ -27,9 +27,7 @@ import {
   wrongType
 } from './strimzi-answers.js'
 
-/** The name of the API in the settings of an instance. */
 const API = 'strimzi'
-/** Kafka's defaults. */
 const AUTO_COMMIT_MS = 5_000
 const POLL_MS = 100
 /** The longest wait of a read, whatever `timeout` says. */
@@ -85,7 +83,6 @@ const apiOf = (parts: EndpointParts): InstanceApi => ({
   invalid: message => new ProblemError(400, `Validation error on: ${message}`)
 })
 
-/** The routes of consumers. */
 export function consumerRoutes(
   parts: EndpointParts,
   gateway: Pick<Gateway, 'instances'>,

@@ -21,7 +21,6 @@ const MAX_LOOK_UPS = 200
 const NOT_FOUND = { status: 404, message: 'Not Found' }
 const NO_METHOD = { status: 405, message: 'Method Not Allowed' }
 const BROKEN = { status: 500, message: 'internal error' }
-/** Headers that pages may send. */
 const ALLOWED_HEADERS =
   'x-requested-with,x-forwarded-proto,x-forwarded-host,origin,content-type,content-length,accept,authorization,access-control-allow-origin,access-control-allow-methods,content-encoding'
 

@@ -122,7 +122,6 @@ class RecordsReader {
     return { topic: this.#topic, partition, key, value, headers, timestampMs }
   }
 
-  /** A key or a value. */
   #bytes(name: string): Buffer {
     const type = typeAt(this.#json)
     if (type === 'null' || type === 'number' || type === 'boolean')
@@ -210,7 +209,6 @@ const FORMATS: ReadonlyMap<string, Format> = new Map(
   (Object.entries(RECORD_TYPES) as [Format, string][]).map(([format, type]) => [type, format])
 )
 
-/** A produce request whose head can be used. */
 interface Head extends ProduceHead {
   readonly topic: string
   readonly format: Format

@@ -9,7 +9,6 @@ import { type Asked, type Exchange, hasBody } from '../../http/exchange/exchange
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 
 export const V2_TYPE = 'application/vnd.kafka.v2+json'
-/** The format of keys and values. */
 export type Format = 'json' | 'binary' | 'text'
 export const RECORD_TYPES: Readonly<Record<Format, string>> = {
   json: 'application/vnd.kafka.json.v2+json',
@@ -17,15 +16,12 @@ export const RECORD_TYPES: Readonly<Record<Format, string>> = {
   text: 'application/vnd.kafka.text.v2+json'
 }
 
-/** An error as clients see it. */
 export interface Problem {
   readonly status: number
   readonly message: string
-  /** What the schema of the body does not allow. */
   readonly validationErrors?: readonly string[]
 }
 
-/** A request is answered with this problem. */
 export class ProblemError extends StacklessError {
   readonly problem: Problem
 
@@ -51,14 +47,12 @@ interface AnswerOptions {
   /** Whether the body has been read, or there is none. Default: true. */
   readonly isRead?: boolean
   readonly headers?: Readonly<Record<string, string>>
-  /** Why the request fails. */
   readonly cause?: CastellanError
 }
 
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
 
-/** Writes answers as the bridge does. */
 export class StrimziAnswers {
   readonly #answers: Answers
 
@@ -67,7 +61,6 @@ export class StrimziAnswers {
     this.#answers = new Answers(now)
   }
 
-  /** An answer with a body, or without one. */
   send({ response, requestId }: Asked, status: number, body: string | Buffer, options: AnswerOptions = {}): void {
     const { isRead = true } = options
     const type = body.length === 0 ? undefined : (options.type ?? V2_TYPE)
@@ -149,7 +142,6 @@ function statusOf(error: CastellanError): number {
   }
 }
 
-/** The parts that every endpoint is created with. */
 export interface EndpointParts extends EndpointBase {
   readonly answers: StrimziAnswers
   /** Requests that wait for Kafka, by client. */

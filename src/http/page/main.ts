@@ -14,7 +14,6 @@ const MAX_SAMPLES = 90
 const MAX_NEWS = 3
 const root = document.getElementById('app')!
 
-/** What the page knows. */
 let looked = {
   /** The oldest first; empty: no answer has come yet. */
   samples: [] as readonly Sample[],

@@ -5,7 +5,6 @@ import { bytesText, countOf, countText } from '../status/units.js'
 import { ask, textOf } from './ask.js'
 import { html, instantOf } from './table.js'
 
-/** What is said before a question is asked. */
 const NOTES = {
   key: '10,000 records or 16 MiB are looked at, the newest first, in the partitions of the key, then in others. The key counts as text and as JSON, with quotes. Values are never shown.',
   receipt:

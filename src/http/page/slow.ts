@@ -4,7 +4,6 @@ import { countText } from '../status/units.js'
 import { Refusals, rateText } from './lists.js'
 import { html } from './table.js'
 
-/** One look at the gateway. */
 export interface Sample {
   /** Milliseconds since the page was opened. */
   readonly at: number
@@ -47,7 +46,6 @@ function stagesOf({ request, body, admission, capacity, partition, router, broke
   ].map(stage => ({ ...stage, time: millisecondsText(stage.ms) }))
 }
 
-/** Why requests are slow or refused. */
 export function Slow({ samples }: { readonly samples: readonly Sample[] }): readonly VNode[] {
   const { at, status } = samples[samples.length - 1]!
   const then = samples.find(sample => at - sample.at <= WINDOW_MS)!.status.way

@@ -2,7 +2,6 @@ import { z } from 'zod'
 import type { Status } from './status.js'
 import { agoText, countOf, countText } from './units.js'
 
-/** A record that a client looks for. */
 export const recordQuestion = z.discriminatedUnion('by', [
   z.strictObject({
     by: z.literal('key'),

@@ -24,7 +24,6 @@ import {
   perSecondText
 } from './units.js'
 
-/** What a judgement needs to know. */
 export type Judged = Omit<Status, 'trouble'>
 
 /** A text, or how it is made of what was found and the whole status. */

@@ -105,12 +105,10 @@ function bounded(readings: Reading[]): Reading[] {
   return [...readings, { labels, value: rest.reduce((sum, { value }) => sum + value, 0) }]
 }
 
-/** A cluster whose groups are asked for. */
 export interface LagCluster {
   readonly name: string
   /** Asks Kafka, in at most `timeoutMs`. */
   readLag(group: string, timeoutMs: number): Promise<readonly TopicLag[]>
-  /** The groups that this process serves. */
   servedGroups(): Iterable<string>
 }
 
@@ -119,7 +117,6 @@ interface Target {
   readonly group: string
 }
 
-/** The last answer about a group. */
 interface LagReading {
   readonly target: Target
   /** Milliseconds since 1970. `undefined`: Kafka has not answered yet. */
@@ -146,7 +143,6 @@ export interface LagWatchDeps {
   readonly peers?: AnyPeers | undefined
 }
 
-/** The groups that a process serves, by cluster. */
 type ServedGroups = ReadonlyMap<string, readonly string[]>
 
 /**

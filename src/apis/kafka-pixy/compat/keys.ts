@@ -44,7 +44,6 @@ const ZOO_KEEPER = 'groups are kept by Kafka itself; ZooKeeper is not asked'
 const SENT_AT_ONCE = 'messages are sent as soon as their broker is free'
 const RETRIES = 'messages are tried until their time is over (apis.kafka-pixy.syncTimeoutMs, delivery.timeoutMs)'
 
-/** Keys of one cluster. */
 export const CLUSTER_KEYS: Keys = {
   client_id: { setting: 'clusters.*.clientId' },
   'kafka.seed_peers': { setting: 'clusters.*.brokers', read: peers },

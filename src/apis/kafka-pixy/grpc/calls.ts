@@ -19,9 +19,7 @@ export interface GrpcConnection {
 export interface CallLimits {
   /** Limit of calls whose request has not arrived, of all connections. Beyond it the oldest one is refused. */
   readonly maxArriving: number
-  /** How long a request may take to arrive. */
   readonly arrivalMs: number
-  /** How long the client may take for the answer. */
   readonly answerMs: number
 }
 
@@ -34,13 +32,11 @@ export interface CallsOptions {
   readonly recordHeaders?: RecordHeaders | undefined
   /** `undefined`: the connection has ended. */
   readonly connectionOf: (peer: string) => GrpcConnection | undefined
-  /** Counts messages that are refused. */
   readonly refused: RefusedByApi
   /** Logs a bug and returns the status to answer. */
   readonly broken: (error: unknown) => StatusError
 }
 
-/** A request that has arrived, as its bytes. */
 export interface ReceivedRequest {
   readonly bytes: Buffer
   readonly caller: Caller
@@ -86,7 +82,6 @@ export class Calls {
     this.options = options
   }
 
-  /** An interceptor for grpc-js. */
   readonly interceptor: ServerInterceptor = ({ path }, intercepted) => {
     const call = new IncomingCall(this, intercepted, path === PRODUCE, `grpc-${++this.#seen}`)
     return new ServerInterceptingCall(intercepted, {

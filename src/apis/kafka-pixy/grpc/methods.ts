@@ -43,7 +43,6 @@ import {
   statusOfError
 } from './protocol.js'
 
-/** A call, whose message has been received. */
 type ReceivedCall = ServerUnaryCall<ReceivedRequest, unknown>
 
 export interface Method<Name extends MethodName> {

@@ -152,7 +152,6 @@ export interface ListConsumersRs {
   >
 }
 
-/** Request and answer of each method. */
 export interface Methods {
   readonly Produce: [ProdRq, ProdRs]
   readonly ConsumeNAck: [ConsNAckRq, ConsRs]

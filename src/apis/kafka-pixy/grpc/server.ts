@@ -12,7 +12,6 @@ import { type CallLimits, Calls, type GrpcConnection } from './calls.js'
 import { loadDefinition, StatusError } from './protocol.js'
 import { KafkaPixyService } from './service.js'
 
-/** Time limit of the TLS handshake. */
 const HANDSHAKE_TIMEOUT_MS = 10_000
 const HTTP2 = 'h2'
 const SETTINGS = { hostSetting: 'apis.kafka-pixy.grpcHost', portSetting: 'apis.kafka-pixy.grpcPort' }
@@ -55,7 +54,6 @@ export class GrpcPort {
     return this.#open.size
   }
 
-  /** The connection of a call. */
   connectionOf(peer: string): GrpcConnection | undefined {
     return this.#open.get(peer)
   }
@@ -68,12 +66,10 @@ export class GrpcPort {
     })
   }
 
-  /** Accepts no further connection. */
   drain(): void {
     this.#server.close()
   }
 
-  /** Cuts all connections. */
   cut(): void {
     for (const { socket } of this.#open.values()) socket.destroy()
   }

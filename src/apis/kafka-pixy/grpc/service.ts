@@ -24,7 +24,6 @@ interface ServiceParts {
   /** Gateways by name of the cluster; the empty name is the default cluster. */
   readonly gateways: ReadonlyMap<string, Gateway>
   readonly log: Logger
-  /** Counts messages that are refused. */
   readonly refused: RefusedByApi
 }
 
@@ -43,7 +42,6 @@ export class KafkaPixyService {
     this.#verbs = methodsOf(settings, parts.refused)
   }
 
-  /** Calls without an answer. */
   get openCalls(): number {
     return this.#calls
   }

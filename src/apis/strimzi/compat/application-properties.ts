@@ -64,7 +64,6 @@ const GROUPS: Reasons = [
   ['kafka.consumer.', 'consumers have no such setting']
 ]
 
-/** Read together with others. */
 const SECURITY: SecurityKeys = ['kafka.security.protocol', 'kafka.sasl.mechanism', 'kafka.sasl.jaas.config']
 const LISTENER = ['http.host', 'http.port', 'http.ssl.enable', 'http.ssl.certificate.location', 'http.ssl.key.location']
 const CORS = ['http.cors.enabled', 'http.cors.allowedOrigins', 'http.cors.allowedMethods']
