@@ -243,23 +243,6 @@ describe('arion websockets', () => {
     expect(gateway.calls).to.deep.equal([])
   })
 
-  it('replies come in the order of the messages, although a later one is settled first', async () => {
-    const gateway = byHand()
-    const { url } = await serve({ gateway })
-    const client = await Client.open(url, '/websocket/test')
-    client.websocket.send('first')
-    await untilTaken(gateway, 1)
-    client.websocket.send('second')
-    await untilTaken(gateway, 2)
-    gateway.calls[1]!.settle([delivered(0, 2)])
-    await new Promise(resolve => setTimeout(resolve, 20))
-    expect(client.replies).to.deep.equal([])
-    gateway.calls[0]!.settle([delivered(0, 1)])
-    await client.untilReplies(2)
-    expect(client.replies.map(({ offset }) => offset)).to.deep.equal([1, 2])
-    client.websocket.terminate()
-  })
-
   it('a thousand messages are in flight at most, and the next are read when some are answered', async () => {
     const gateway = byHand()
     const { url, metric } = await serve({ gateway })
@@ -282,60 +265,6 @@ describe('arion websockets', () => {
     expect(await metric('castellan_arion_websocket_messages_in_flight')).to.equal(0)
     client.websocket.terminate()
   }).timeout(60_000)
-
-  it('bytes in flight are limited as well', async () => {
-    const gateway = byHand()
-    const { url } = await serve({ gateway, settings: { maxBytesInFlightPerConnection: 100_000, idleTimeoutMs: 500 } })
-    const client = await Client.open(url, '/websocket/test')
-    for (let i = 0; i < 100; i++) client.websocket.send(Buffer.alloc(50_000))
-    await untilTaken(gateway, 2)
-    await new Promise(resolve => setTimeout(resolve, 50))
-    expect(gateway.records.length).to.be.below(6)
-    // Nothing is read from it, so its end is noticed when it has been silent for too long.
-    client.websocket.terminate()
-    await untilNothingIsHeld(served)
-  })
-
-  it('messages that find no room wait in their order until there is some', async () => {
-    let isFull = true
-    const refuse = (_: unknown, index: number) => (isFull && index >= 2 ? failure('overloaded') : undefined)
-    const { gateway, url } = await serve({ gateway: new FakeGateway({ refuse }) })
-    const socket = await RawSocket.open(url)
-    await socket.send(
-      Buffer.concat([Buffer.from(handshake('/websocket/test')), ...['a', 'b', 'c', 'd'].map(text => frame(text))])
-    )
-    await socket.until(text => (text.match(/"sent","key"/g)?.length ?? 0) >= 2)
-    isFull = false
-    await socket.send(frame('e'))
-    await socket.until(text => (text.match(/"sent","key"/g)?.length ?? 0) >= 5)
-    const tries = gateway.calls.map(({ records }) => records.map(({ value }) => value!.toString()).join(''))
-    expect(tries[0]).to.equal('abcd')
-    expect(tries.slice(1).join(' ')).to.match(/^(cd )*cde?( e)?$/)
-    socket.destroy()
-  })
-
-  it('a message that fails ends the websocket behind the replies before it', async () => {
-    const gateway = byHand()
-    const { url } = await serve({ gateway })
-    for (const [bad, code] of [
-      [failure('recordTooLarge', 10), 1011],
-      [failure('logUnavailable'), 1013]
-    ] as const) {
-      const client = await Client.open(url, '/websocket/test')
-      const before = gateway.calls.length
-      for (const text of ['a', 'b', 'c']) client.websocket.send(text)
-      await until(() => gateway.calls.slice(before).flatMap(({ records }) => records).length === 3, 'three messages')
-      let index = 0
-      for (const call of gateway.calls.slice(before)) {
-        call.settle(call.records.map(() => (index++ === 1 ? bad : delivered(0, 5))))
-      }
-      const closed = await client.untilClosed()
-      expect(closed).to.deep.equal({ code, reason: bad.message })
-      expect(client.replies.map(({ offset }) => offset)).to.deep.equal([5])
-    }
-    await untilNothingIsHeld(served)
-    expect(await served.metric('castellan_arion_websocket_messages_in_flight')).to.equal(0)
-  })
 
   it('messages of which not the first ones were taken end the websocket, for their order is lost', async () => {
     const refuse = (_: unknown, index: number) => (index === 0 ? failure('overloaded') : undefined)

@@ -1,9 +1,7 @@
 import { expect } from 'chai'
 import { kafkaPixyCommand } from '../../../src/apis/commands.js'
-import { goDurationMs } from '../../../src/apis/kafka-pixy/compat/keys.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { translateConfig } from '../../../src/server/config/config.js'
-import { checkRows } from '../../support/rows.js'
 
 async function load(text: string | undefined, flags: object = {}, environment = {}) {
   const all = new Map(Object.entries({ ...(text !== undefined && { config: 'pixy.yaml' }), ...flags }))
@@ -120,65 +118,6 @@ proxies:
     expect(await clientIdOf('proxies: { default: {} }', { NOMAD_ALLOC_ID })).to.equal('kp_nomad_5fc98185')
     expect(await clientIdOf('proxies: { default: { client_id: own } }', nomad)).to.equal('own')
     expect(await clientIdOf('proxies: { default: {} }', {})).to.equal('castellan')
-  })
-
-  it('every key is translated or explained, and unknown ones are ignored', async () => {
-    const { config, pixy, notes } = await load(`
-grpc_addr: 0.0.0.0:19091
-something: else
-proxies:
-  main:
-    client_id: pixy-7
-    kafka: { seed_peers: [k1], version: 0.10.2.1, unheard_of: 1 }
-    net: { dial_timeout: 4s, read_timeout: 1m30s, write_timeout: 30s, sasl: { enable: true, handshake: true, user: u, password: p } }
-    zoo_keeper: { seed_peers: [z], chroot: /a, session_timeout: 15s }
-    producer: { channel_buffer_size: 1, max_message_bytes: 5000, compression: gzip, flush_bytes: 1, flush_frequency: 1s, retry_backoff: 1s, retry_max: 1, required_acks: wait_for_local, shutdown_timeout: 20s, partitioner: roundrobin, timeout: 10s }
-    consumer: { disabled: true, ack_timeout: 1m, channel_buffer_size: 7, fetch_max_bytes: 1, fetch_max_wait: 1s, long_polling_timeout: 2s, max_pending_messages: 9, max_retries: 3, offsets_commit_interval: 100ms, retry_backoff: 200ms, subscription_timeout: 5s }
-logging: [{ name: json, severity: warning }, { name: syslog }]
-`)
-    expect(pixy).to.deep.include({
-      messageHeaders: false,
-      maxMessageBytes: 5_000,
-      partitioner: 'roundrobin',
-      consumerDisabled: true
-    })
-    expect(config.consumer).to.deep.include({
-      ackTimeoutMs: 60_000,
-      maxWaitingRequests: 7,
-      longPollMs: 2_000,
-      maxPendingMessages: 9,
-      maxRetries: 3,
-      commitIntervalMs: 100,
-      retryBackoffMs: 200,
-      subscriptionTimeoutMs: 5_000
-    })
-    expect(config.consumer, 'its groups have no static members').to.not.have.property('instanceId')
-    expect(config.clusters.default).to.deep.include({
-      clientId: 'pixy-7',
-      brokers: ['k1:9092'],
-      connectTimeoutMs: 4_000,
-      requestTimeoutMs: 90_000,
-      sasl: { mechanism: 'plain', username: 'u', password: 'p' }
-    })
-    expect([config.delivery.compression, config.shutdown.graceMs, config.log.level]).to.deep.equal([
-      'gzip',
-      20_000,
-      'warn'
-    ])
-    const explained = [
-      'write_timeout',
-      'handshake',
-      'zoo_keeper.seed_peers',
-      'flush_bytes',
-      'retry_max',
-      'required_acks'
-    ]
-    for (const key of [...explained, 'fetch_max_wait', 'logger syslog']) {
-      expect(
-        notes.filter(note => note.includes(key)),
-        key
-      ).to.not.deep.equal([])
-    }
   })
 
   it('time limits of 0 are taken: there is none in Kafka-Pixy, and the default here', async () => {
@@ -319,22 +258,6 @@ proxies:
     expect((await settingsOf(`tls: { key_path: k }\n${MAIN}`))['http.tls.keyFile']).to.equal('k')
   })
 
-  it('flags tell how brokers are reached, or that there are none', async () => {
-    const flags = { tls: true, insecureTLS: true, caCertFile: 'ca', clientCertFile: 'c', clientCertKeyFile: 'k' }
-    expect(await settingsOf(MAIN, flags)).to.deep.include({
-      'clusters.default.tls.enabled': true,
-      'clusters.default.tls.rejectUnauthorized': false,
-      'clusters.default.tls.caFile': 'ca',
-      'clusters.default.tls.certFile': 'c',
-      'clusters.default.tls.keyFile': 'k'
-    })
-    const without = await settingsOf(MAIN)
-    expect(Object.keys(without).filter(path => path.includes('.tls.'))).to.deep.equal([])
-    expect(without).not.to.have.any.keys('embedded.enabled', 'service.pidFile')
-    const embedded = await settingsOf(MAIN, { embedded: true })
-    expect([embedded['clusters.default.brokers'], embedded['embedded.enabled']]).to.deep.equal([[], true])
-  })
-
   it('loggers that are known decide how lines look, and the last known severity which there are', async () => {
     const logged = async (loggers: string): Promise<unknown[]> => {
       const settings = await settingsOf(`logging: ${loggers}\n${MAIN}`)
@@ -365,17 +288,4 @@ proxies:
       .and.to.include('ack_timeout: write a duration')
     expect(await refusal('a: [')).to.include('pixy.yaml')
   })
-
-  const durations: [text: string, durationMs: number | undefined][] = [
-    ['250ms', 250],
-    ['1m30s', 90_000],
-    ['1.5s', 1_500],
-    ['2h', 7_200_000],
-    ['0', 0],
-    ['15', undefined],
-    ['s', undefined],
-    ['1s!', undefined]
-  ]
-  it('each duration of Go is read', () =>
-    checkRows(durations, ([text, durationMs]) => expect(goDurationMs(text)).to.equal(durationMs)))
 })

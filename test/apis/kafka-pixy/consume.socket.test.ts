@@ -79,25 +79,6 @@ describe('pixy: consume', function () {
     expect(brief(await quick.get('/topics/test.1/messages?group=nothing'))).to.equal(timeout)
   })
 
-  const wrong: [query: string, error: string][] = [
-    ['ackPartition=0', 'ackPartition and ackOffset either both should be provided or neither'],
-    ['ackPartition=x&ackOffset=1', 'bad ackPartition: [x]: strconv.ParseInt: parsing "x": invalid syntax'],
-    ['ackPartition=x&ackPartition=y', 'bad ackPartition: [x y]: strconv.ParseInt: parsing "x": invalid syntax'],
-    ['ackOffset=', 'bad ackOffset: []: strconv.ParseInt: parsing "": invalid syntax'],
-    [
-      'ackPartition=2147483648&ackOffset=1',
-      'bad ackPartition: [2147483648]: strconv.ParseInt: parsing "2147483648": value out of range'
-    ],
-    ['count=x', 'bad count: [x]: strconv.ParseInt: parsing "x": invalid syntax'],
-    ['count=0', 'count should be at least 1']
-  ]
-  for (const [query, error] of wrong) {
-    it(`refuses ${query}`, async () => {
-      const { status, body } = await quick.get(`/topics/test.1/messages?group=g&${query}`)
-      expect([status, JSON.parse(body)]).to.deep.equal([400, { error }])
-    })
-  }
-
   it('pixy H23: a consumer that is switched off', async () => {
     const pixy = await PixyUnderTest.over(cluster, { 'apis.kafka-pixy.consumerDisabled': 'true' })
     try {
@@ -197,25 +178,6 @@ describe('pixy: consume', function () {
   })
 
   describe('acks', () => {
-    const acks = async (query: string) => brief(await quick.post(`/topics/test.1/acks${query}`))
-    const wrongAcks: [query: string, said: string][] = [
-      ['', '400 {"error":"one consumer group is expected, but 0 provided"}'],
-      ['?group=g&partition=0', '400 {"error":"partition and offset either both should be provided or neither"}'],
-      [
-        '?group=g&partition=x&offset=1',
-        '400 {"error":"bad partition: [x]: strconv.ParseInt: parsing \\"x\\": invalid syntax"}'
-      ],
-      ['?group=no&partition=0&offset=0', '500 {"error":"acks channel missing for {no test.1 0}"}'],
-      ['?group=no', '500 {"error":"acks channel missing for {no test.1 -2}"}'],
-      ['?group=no&noAck', '500 {"error":"acks channel missing for {no test.1 -1}"}'],
-      ['?group=no&partition=-5&offset=0', '500 {"error":"acks channel missing for {no test.1 -1}"}']
-    ]
-    for (const [query, said] of wrongAcks) {
-      it(`${query || '(none)'}: ${said.slice(0, 3)}`, async () => {
-        expect(await acks(query)).to.equal(said)
-      })
-    }
-
     it('in any order, in a form, twice, and never of what was not offered', async () => {
       const topic = await topicWith(3)
       for (let i = 0; i < 3; i++) await next(patient, topic, `group=${topic}&noAck`)
@@ -282,17 +244,6 @@ describe('pixy: consume', function () {
       await Promise.race([Promise.all(clients), until(async () => acked.size === messages)])
       expect(acked.size).to.equal(messages)
     }).timeout(180_000)
-
-    it('while the process stops, are told so at once', async () => {
-      const pixy = await PixyUnderTest.over(cluster, PATIENT)
-      const topic = await topicWith(0)
-      const polled = pixy.get(`/topics/${topic}/messages?group=${topic}`)
-      await until(async () => (await openPolls(pixy)) > 0)
-      const stopped = pixy.app.stop()
-      expect(brief(await polled)).to.equal('503 {"error":"service is shutting down"}')
-      await stopped
-      await pixy.stop()
-    })
   })
 
   it('new: several messages in one answer, with time and text where that is asked for', async () => {

@@ -582,8 +582,13 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
     expect(await play.ask('ListConsumers', { group: 'g', topic: 'u' })).to.equal('5: topic u is not consumed by g')
   })
 
-  it('tells of no group that the client may not administer', async () => {
+  it('tells of no group and no topic that the client may not administer', async () => {
     const play = new GrpcPlay()
+    play.gateway.metadata = topics(topic('a'), topic('secret'))
+    play.access.allows = (operation, target) => operation === 'admin' && target?.topic !== 'secret'
+    const listed = (await play.ask('ListTopics')) as { topics: object }
+    expect(Object.keys(listed.topics)).to.deep.equal(['a'])
+    expect(play.gateway.asked).to.deep.include(['configs', ['a'], 77])
     play.gateway.members = new Map(['billing', 'audit'].map(group => [group, [member('one', 'one-1', { t: [0] })]]))
     play.access.allows = (operation, { topic, group } = {}) =>
       operation === 'admin' && topic === 't' && group === 'billing'

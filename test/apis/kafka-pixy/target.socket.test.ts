@@ -2,8 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
 import { kafkaPixy } from '../../../src/apis/kafka-pixy/api.js'
-import { goJson, goQuoted, goString, type Json, withNumbersOnOneLine } from '../../../src/apis/kafka-pixy/go-json.js'
-import { merged, parseQuery } from '../../../src/apis/kafka-pixy/pixy-request.js'
+import { goJson, type Json, withNumbersOnOneLine } from '../../../src/apis/kafka-pixy/go-json.js'
 import { oddPathOf } from '../../../src/apis/kafka-pixy/target.js'
 import { routeNameOf } from '../../../src/http/api/by-hand.js'
 import { contextFor } from '../../support/api-context.js'
@@ -106,47 +105,7 @@ describe('pixy: paths', () => {
     checkRows(paths, async ([path, expected]) => expect(await said(path)).to.equal(expected)))
 })
 
-describe('pixy: parameters', () => {
-  const queries: [text: string, values: object, flaw: string | undefined][] = [
-    ['', {}, undefined],
-    ['a=1&b&a=%41&&=x', { a: ['1', 'A'], b: [''], '': ['x'] }, undefined],
-    ['a=%zz&b=+%2B', { b: [' +'] }, 'invalid URL escape "%zz"'],
-    ['a=%4', {}, 'invalid URL escape "%4"'],
-    ['sync;key=a', {}, 'invalid semicolon separator in query'],
-    ['__proto__=1', { ['__proto__']: ['1'] }, undefined]
-  ]
-  for (const [text, values, flaw] of queries) {
-    it(`${text || '(none)'}`, () => {
-      const parsed = parseQuery(text)
-      expect(parsed.flaw).to.equal(flaw)
-      expect(new Map(parsed.values)).to.deep.equal(new Map(Object.entries(values)))
-    })
-  }
-
-  it('those of a form come first', () => {
-    const both = merged(parseQuery('a=form&b=1').values, parseQuery('a=query&c=2').values)
-    expect([...both]).to.deep.equal([
-      ['a', ['form', 'query']],
-      ['b', ['1']],
-      ['c', ['2']]
-    ])
-  })
-})
-
 describe('pixy: JSON as Go writes it', () => {
-  const texts: [text: string, written: string][] = [
-    ['a', '"a"'],
-    ['<&>', '"\\u003c\\u0026\\u003e"'],
-    ['"\\\n\r\t', '"\\"\\\\\\n\\r\\t"'],
-    ['\b\f\x01\x7f', '"\\u0008\\u000c\\u0001\x7f"'],
-    ['\\b\\\b', '"\\\\b\\\\\\u0008"'],
-    ['\u2028\u2029', '"\\u2028\\u2029"'],
-    ['ü☃😀', '"ü☃😀"'],
-    ['\ud800', '"\ufffd"']
-  ]
-  it('each text is written as Go writes it', () =>
-    checkRows(texts, ([text, written]) => expect(goString(text)).to.equal(written)))
-
   it('indents, and sorts the members of maps by bytes', () => {
     const value = {
       b: [],
@@ -167,9 +126,5 @@ describe('pixy: JSON as Go writes it', () => {
     expect(withNumbersOnOneLine(goJson(value))).to.equal(
       '{\n  "a": [1,-2,30],\n  "b": [],\n  "c": [\n    "1",\n    "2"\n  ],\n  "d": [\n    [1],\n    [2,3]\n  ],\n  "e": "[\\n1\\n]",\n  "f": 4\n}'
     )
-  })
-
-  it('quotes texts in messages', () => {
-    expect(goQuoted('a"\\\n\x01')).to.equal('"a\\"\\\\\\n\\x01"')
   })
 })

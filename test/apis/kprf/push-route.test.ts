@@ -1,15 +1,10 @@
-import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
-import { kprf } from '../../../src/apis/kprf/api.js'
-import { OverloadedError } from '../../../src/core/errors.js'
-import type { ProduceRecord, RecordFailure } from '../../../src/core/model.js'
+import type { ProduceRecord } from '../../../src/core/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
-import { checkRows } from '../../support/rows.js'
 import { asJson, pushOf, serve } from './harness.js'
 
 const OK = '{"status":"ok","errors":[]}'
-const QUEUE_FULL = 'Message production error: QueueFull (Local: Queue full)'
 const fine = { error: false, message: null }
 const failed = (message: string) => ({ error: true, message })
 const json = (word: string, errors: readonly object[]): string => JSON.stringify({ status: word, errors })
@@ -65,20 +60,6 @@ describe('kprf POST /push', () => {
     expect(gateway.calls).to.deep.equal([])
   })
 
-  it('names every record of a sync request of which one failed, in order', async () => {
-    const gateway = new FakeGateway({
-      outcome: ({ topic }) => (topic === 'bad' ? failure('unknownTopic', 3) : delivered())
-    })
-    const { app } = await serve({ gateway })
-    const payload = pushOf(['good', 'bad', 'good'], true)
-    const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-    expect(answer.statusCode).to.equal(500)
-    expect(answer.headers['content-type']).to.equal('application/json')
-    expect(answer.body).to.equal(
-      json('err', [fine, failed('Message production error: UnknownTopic (Local: Unknown topic)'), fine])
-    )
-  })
-
   it('says another word for failure when told to', async () => {
     const gateway = new FakeGateway({ outcome: () => failure('timedOut') })
     const { app } = await serve({ gateway, settings: { failureWord: 'error' } })
@@ -91,69 +72,6 @@ describe('kprf POST /push', () => {
     expect(answer.body).to.equal(
       json('error', [failed('Message production error: MessageTimedOut (Local: Message timed out)')])
     )
-  })
-
-  // Source: texts seen from kprf, and librdkafka 1.6.0 rd_kafka_err_descs with rdkafka's names.
-  const texts: [RecordFailure['code'], number | undefined, string][] = [
-    ['timedOut', undefined, 'MessageTimedOut (Local: Message timed out)'],
-    ['brokerUnreachable', undefined, 'MessageTimedOut (Local: Message timed out)'],
-    ['noLeader', undefined, 'MessageTimedOut (Local: Message timed out)'],
-    ['unknownTopic', 3, 'UnknownTopic (Local: Unknown topic)'],
-    ['unknownPartition', undefined, 'UnknownPartition (Local: Unknown partition)'],
-    ['recordTooLarge', undefined, 'MessageSizeTooLarge (Broker: Message size too large)'],
-    ['recordTooLarge', 10, 'MessageSizeTooLarge (Broker: Message size too large)'],
-    ['overloaded', undefined, 'QueueFull (Local: Queue full)'],
-    ['shuttingDown', undefined, 'PurgeQueue (Local: Purged in queue)'],
-    ['invalidTopic', 17, 'InvalidTopic (Broker: Invalid topic)'],
-    ['notAuthorized', 29, 'TopicAuthorizationFailed (Broker: Topic authorization failed)'],
-    ['notAuthorized', 31, 'ClusterAuthorizationFailed (Broker: Cluster authorization failed)'],
-    ['recordRejected', 87, 'InvalidRecord (Broker: Broker failed to validate record)'],
-    ['recordRejected', 32, 'InvalidTimestamp (Broker: Invalid timestamp)'],
-    ['kafka', 2, 'InvalidMessage (Broker: Invalid message)'],
-    ['kafka', 9999, 'Unknown (Unknown broker error)']
-  ]
-  it('each failure has the text that kprf has for it', () =>
-    checkRows(texts, async ([code, errorCode, text]) => {
-      const { app } = await serve({ gateway: new FakeGateway({ outcome: () => failure(code, errorCode) }) })
-      const payload = pushOf(['t'], true)
-      const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-      expect(answer.json()).to.deep.equal({ status: 'err', errors: [failed(`Message production error: ${text}`)] })
-    }))
-
-  describe('when the buffer is full', () => {
-    const gateway = (): FakeGateway =>
-      new FakeGateway({ refuse: ({ topic }) => (topic === 'full' ? failure('overloaded') : undefined) })
-
-    it('refuses just those records of an async request that found no room', async () => {
-      const { app } = await serve({ gateway: gateway() })
-      const payload = pushOf(['t', 'full'], false)
-      const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-      expect(answer.statusCode).to.equal(500)
-      expect(answer.body).to.equal(json('err', [fine, failed(QUEUE_FULL)]))
-    })
-
-    it('drops them as kprf does when told to', async () => {
-      const { app } = await serve({ gateway: gateway(), settings: { whenFull: 'drop' } })
-      const payload = pushOf(['t', 'full'], false)
-      const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-      expect(answer.statusCode).to.equal(200)
-      expect(answer.body).to.equal(OK)
-    })
-
-    it('refuses sync ones without waiting for more', async () => {
-      const { app } = await serve({ gateway: gateway() })
-      const payload = pushOf(['full'], true)
-      const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-      expect(answer.body).to.equal(json('err', [failed(QUEUE_FULL)]))
-    })
-  })
-
-  it('hides from async requests every other failure, as kprf does', async () => {
-    const gateway = new FakeGateway({ refuse: () => failure('invalidTopic') })
-    const { app } = await serve({ gateway })
-    const payload = '{"records":[{"topic":"\\u0000","data":"d"}]}'
-    const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-    expect(answer.body).to.equal(OK)
   })
 
   it('measures data and key against the size limit less 36 bytes', async () => {
@@ -175,35 +93,6 @@ describe('kprf POST /push', () => {
     const text = 'Message production error: MessageSizeTooLarge (Broker: Message size too large)'
     expect(answer.json().errors).to.deep.equal([failed(text)])
     expect(gateway.calls).to.have.length(1)
-  })
-
-  describe('with a rate limit', () => {
-    const settings = { ratelimit: { enabled: true, rules: [{ topic: 'slow', maxPerMinute: 1 }] } }
-
-    it('answers ratelimit in sync and sends the other records on', async () => {
-      const { app, gateway } = await serve({ settings, clock: () => 0 })
-      const payload = pushOf(['slow', 'slow', 'fast'], true)
-      const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-      expect(answer.statusCode).to.equal(500)
-      expect(answer.json().errors).to.deep.equal([fine, failed('ratelimit'), fine])
-      expect(gateway.records.map(({ topic }) => topic)).to.deep.equal(['slow', 'fast'])
-    })
-
-    it('drops in async, and keeps the order of what it tells besides', async () => {
-      const gateway = new FakeGateway({ refuse: ({ topic }) => (topic === 'full' ? failure('overloaded') : undefined) })
-      const { app } = await serve({ settings, clock: () => 0, gateway })
-      const payload = pushOf(['slow', 'slow', 'full'], false)
-      const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-      expect(answer.json().errors).to.deep.equal([fine, fine, failed(QUEUE_FULL)])
-      const more = await app.inject({
-        method: 'POST',
-        url: '/kprf/push',
-        headers: asJson,
-        payload: pushOf(['slow'], false)
-      })
-      expect(more.body).to.equal(OK)
-      expect(gateway.records.map(({ topic }) => topic)).to.deep.equal(['slow', 'full'])
-    })
   })
 
   describe('with limits that are answered 429', () => {
@@ -285,81 +174,10 @@ describe('kprf POST /push', () => {
     })
   })
 
-  it("answers what cannot be read with serde's words", async () => {
-    const { app, gateway } = await serve()
-    const payload = '{"records":[{"topic":"t","data":"d","partition":"1"}]}'
-    const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-    expect(answer.statusCode).to.equal(400)
-    expect(answer.headers['content-type']).to.equal('text/plain; charset=utf-8')
-    expect(answer.body).to.equal(
-      'Request body deserialize error: invalid type: string "1", expected i32 at line 1 column 51'
-    )
-    expect(gateway.calls).to.deep.equal([])
-  })
-
-  it('refuses bodies and lists beyond the limits with 413', async () => {
-    const { app } = await serve({ settings: { maxBodyBytes: 60, maxRecordsPerRequest: 1 } })
-    for (const payload of [`{"records":[]${' '.repeat(60)}}`, pushOf(['a', 'b'], false)]) {
-      const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-      expect(answer.statusCode).to.equal(413)
-      expect(answer.body).to.equal('The request payload is too large')
-    }
-  })
-
   it('obeys the limit of the server when that is smaller', async () => {
     const { app } = await serve()
     const payload = `{"records":[]${' '.repeat(app.initialConfig.bodyLimit!)}}`
     const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
     expect(answer.statusCode).to.equal(413)
-  })
-
-  it('a push refused before its body is read is answered in the words of the API', async () => {
-    const { app } = await serve({
-      prepare: server => server.addHook('onRequest', (_request, _reply, done) => done(new OverloadedError('full')))
-    })
-    const answer = await app.inject({
-      method: 'POST',
-      url: '/kprf/push',
-      headers: asJson,
-      payload: pushOf(['a'], false)
-    })
-    expect(answer.statusCode).to.equal(503)
-    expect(answer.headers['retry-after']).to.equal('1')
-    expect(answer.body).to.equal(json('err', [failed(QUEUE_FULL)]))
-  })
-
-  it('a push refused in the middle of its body is answered in the words of the API', async () => {
-    const { app, gateway } = await serve({
-      prepare: server =>
-        server.addHook('preParsing', (_request, _reply, _payload, done) => {
-          const counted = new PassThrough()
-          done(null, counted)
-          counted.destroy(new OverloadedError('full'))
-        })
-    })
-    const payload = pushOf(['a'], false)
-    const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-    expect(answer.statusCode).to.equal(503)
-    expect(answer.body).to.equal(json('err', [failed(QUEUE_FULL)]))
-    expect(gateway.calls).to.deep.equal([])
-  })
-
-  it('survives a gateway that throws', async () => {
-    for (const wait of [true, false]) {
-      const gateway = new FakeGateway({
-        refuse: () => {
-          throw new Error('made up')
-        }
-      })
-      const { app } = await serve({ gateway })
-      const payload = pushOf(['t'], wait)
-      const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-      expect(answer.statusCode).to.equal(500)
-    }
-  })
-
-  it('says which API it is', () => {
-    expect(kprf.name).to.equal('kprf')
-    expect(kprf.prefix).to.equal('/kprf')
   })
 })
