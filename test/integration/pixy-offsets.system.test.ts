@@ -263,4 +263,12 @@ describe('pixy: offsets, consumers and topics', function () {
     const { [topic]: both } = await described('withConfig&withPartitions')
     expect(Object.keys(both!)).to.deep.equal(['config', 'partitions'])
   })
+
+  it('pixy 1.14: a topic alone, and one that does not exist', async () => {
+    expect(await said(`/topics/${topic}`)).to.equal('200 {"config":{"version":1,"config":{}}}')
+    const gone = `/topics/${freshTopic('gone')}`
+    expect(await said(gone)).to.equal('500 {"error":"failed to fetch topic configuration: zk: node does not exist"}')
+    expect(await said(`${gone}?withPartitions`)).to.match(/^500 .*failed to get partitions: kafka server/)
+    expect(await said('/topics?a=%zz')).to.equal('400 {"error":"invalid URL escape \\"%zz\\""}')
+  })
 })

@@ -27,16 +27,6 @@ describe("Kafka-Pixy's gRPC service", function () {
     await cluster.close()
   })
 
-  it('pixy G4 pixy G13 a synchronous message is where the answer says, with its headers', async () => {
-    const headers = [{ key: 'Trace', value: Buffer.from([0, 255]) }]
-    const request = { topic: 'test.4', key_value: bytes('bar'), message: bytes('hello'), headers }
-    const { partition, offset } = await grpc.ask('Produce', request)
-    expect(partition).to.equal(2)
-    const record = cluster.records('test.4', 2)[offset]!
-    expect([String(record.key), String(record.value)]).to.deep.equal(['bar', 'hello'])
-    expect(record.headers).to.deep.equal(headers)
-  })
-
   it('pixy G5 pixy G14 an unknown cluster and an unknown topic are refused by name', async () => {
     const cluster = 'nowhere'
     const unknown = '3: proxy `nowhere` does not exist'

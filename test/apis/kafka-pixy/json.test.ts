@@ -56,6 +56,12 @@ describe('pixy: JSON that Go takes', () => {
     expect(refusalOf(inside(1_000))).to.equal('taken')
     expect(refusalOf(`[${inside(1_000)}]`)).to.equal("invalid character '[' exceeded max depth")
   })
+
+  it('may have 100,000 values', () => {
+    const listOf = (values: number): string => `[${Array.from({ length: values }, () => '{}').join()}]`
+    expect(refusalOf(listOf(99_999))).to.equal('taken')
+    expect(refusalOf(listOf(100_000))).to.equal('more than 100000 values')
+  })
 })
 
 describe('pixy: JSON that Go refuses', () => {

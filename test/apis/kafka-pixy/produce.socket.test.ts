@@ -77,14 +77,6 @@ describe('pixy: produce', function () {
     )
   })
 
-  it('pixy H15: a synchronous answer names partition and offset', async () => {
-    const [end] = pixy.ends('test.4', 4)
-    const answer = await pixy.produce(`${MESSAGES}?key=1&sync`, 'm')
-    expect(answer.body).to.equal(`{\n  "partition": 0,\n  "offset": ${end}\n}`)
-    expect(answer.type).to.equal('application/json')
-    expect(answer.headers['x-castellan-persisted']).to.equal('yes')
-  })
-
   it('pixy H16: a topic that does not exist', async () => {
     expect(await errorOf(pixy.produce('/topics/gone/messages?sync', 'm'))).to.equal(`404 ${NO_SUCH_TOPIC}`)
     expect(brief(await pixy.produce('/topics/gone/messages', 'm'))).to.equal('200 {}')

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { KprfMetrics, RecordCounts, sizesOf } from '../../../src/apis/kprf/kprf-metrics.js'
 import type { PushRecord } from '../../../src/apis/kprf/push-parse.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
-import { type Logger, type RecordOutcome, silentLogger } from '../../../src/core/model.js'
+import { type RecordOutcome, silentLogger } from '../../../src/core/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { asJson, pushOf, type Served, serve } from './harness.js'
 
@@ -138,25 +138,6 @@ describe('kprf metrics', () => {
   it('says which version is spoken', async () => {
     expect(await valuesOf(await serve(), 'kprf_app_metadata')).to.deep.equal([
       'kprf_app_metadata{version="0.2.4",commit_hash="fd32acc"} 0'
-    ])
-  })
-
-  it('logs failures at most once a second, with no data in them', async () => {
-    const lines: unknown[] = []
-    const log: Logger = { ...silentLogger, warn: (fields, message) => lines.push([message, fields]) }
-    const gateway = new FakeGateway({ outcome: () => failure('timedOut') })
-    const served = await serve({ gateway, log })
-    for (let i = 0; i < 5; i++) await push(served, ['t', 't'], true)
-    expect(lines).to.deep.equal([
-      [
-        'records failed',
-        {
-          records: 2,
-          topic: 't',
-          error: 'MessageTimedOut (Local: Message timed out)',
-          cause: 'made up for a test: timedOut'
-        }
-      ]
     ])
   })
 })
