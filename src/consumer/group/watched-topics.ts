@@ -1,8 +1,9 @@
 import type { Timer } from './group-runtime.js'
 import type { FoundTopics } from './topic-look-ups.js'
 
+/** Limit of the names in one request. Early look-ups make one request. */
 const MAX_NAMES = 2_000
-/** Limit of missing topics in one early look-up. If more are missing, a client may have invented their names. */
+/** If a group misses more topics, a client may have invented their names. They are not looked up early. */
 const MAX_MISSING = 100
 
 export interface WatchedTopicsOptions {
@@ -18,15 +19,9 @@ export interface WatchedTopicsOptions {
 interface Watch {
   /** The number of partitions of each topic when the watch began. */
   readonly counts: ReadonlyMap<string, number>
-  /** The number of topics that did not exist when the watch began. */
-  readonly missingCount: number
+  /** True: topics that did not exist when the watch began are looked up early. */
+  readonly isEarly: boolean
   readonly onChanged: () => void
-}
-
-/** A topic that does not exist, and the fewest missing topics of a watch that names it. */
-interface Missing {
-  readonly topic: string
-  readonly fewest: number
 }
 
 /**
@@ -38,9 +33,6 @@ export class WatchedTopics {
   readonly #watches = new Map<string, Set<Watch>>()
   #timer: Timer | undefined
   #missingTimer: Timer | undefined
-  /** The number of the last early look-up of each missing topic. */
-  readonly #lookedUpIn = new Map<string, number>()
-  #earlyLookUps = 0
 
   constructor(options: WatchedTopicsOptions) {
     this.#options = options
@@ -53,14 +45,14 @@ export class WatchedTopics {
   /** Calls back once, when a topic has more partitions than `counts` says. */
   watch(counts: ReadonlyMap<string, number>, onChanged: () => void): Timer {
     const missingCount = [...counts.values()].filter(count => count === 0).length
-    const watch = { counts, missingCount, onChanged }
+    const watch = { counts, isEarly: missingCount > 0 && missingCount <= MAX_MISSING, onChanged }
     for (const topic of counts.keys()) {
       const watches = this.#watches.get(topic)
       if (watches) watches.add(watch)
       else this.#watches.set(topic, new Set([watch]))
     }
     this.#plan()
-    if (missingCount > 0) this.#planMissing()
+    if (watch.isEarly) this.#planMissing()
     return { cancel: () => this.#remove(watch) }
   }
 
@@ -81,34 +73,23 @@ export class WatchedTopics {
       this.#missingTimer = undefined
       const missing = this.#missingTopics()
       if (missing.length === 0) return
-      this.#lookUp(this.#nextOf(missing))
+      this.#lookUp(missing)
       this.#planMissing()
     })
   }
 
   /** Topics that have no partitions, according to a group. */
-  #missingTopics(): Missing[] {
-    const missing: Missing[] = []
+  #missingTopics(): readonly string[] {
+    const missing: string[] = []
     for (const [topic, watches] of this.#watches) {
-      let fewest = Number.POSITIVE_INFINITY
-      for (const { counts, missingCount } of watches)
-        if (missingCount < fewest && counts.get(topic) === 0) fewest = missingCount
-      if (fewest < Number.POSITIVE_INFINITY) missing.push({ topic, fewest })
+      for (const { counts, isEarly } of watches) {
+        if (!isEarly || counts.get(topic) !== 0) continue
+        missing.push(topic)
+        break
+      }
+      if (missing.length === MAX_NAMES) break
     }
     return missing
-  }
-
-  /**
-   * The topics of the next early look-up. Groups with few missing topics come first, so that a client that invents many
-   * names delays only its own group. Among equals, the topic that has waited longest comes first.
-   */
-  #nextOf(missing: Missing[]): readonly string[] {
-    const lastOf = (topic: string): number => this.#lookedUpIn.get(topic) ?? 0
-    if (missing.length > MAX_MISSING)
-      missing.sort((a, b) => a.fewest - b.fewest || lastOf(a.topic) - lastOf(b.topic)).splice(MAX_MISSING)
-    this.#earlyLookUps++
-    for (const { topic } of missing) this.#lookedUpIn.set(topic, this.#earlyLookUps)
-    return missing.map(({ topic }) => topic)
   }
 
   #lookUp(topics: readonly string[]): void {
@@ -138,7 +119,6 @@ export class WatchedTopics {
       watches?.delete(watch)
       if (watches?.size !== 0) continue
       this.#watches.delete(topic)
-      this.#lookedUpIn.delete(topic)
     }
     if (this.#watches.size > 0) return
     this.#timer?.cancel()

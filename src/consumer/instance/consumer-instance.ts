@@ -15,8 +15,6 @@ import type { FindStart } from '../group/topic-start.js'
 import { InstanceCommits, late, type StoredOffset, TIMEOUT_MS } from './instance-commits.js'
 import { epochWithin, type Furthest, InstancePartition } from './instance-partition.js'
 import { InstanceReads, type ReadBudget, type ReadRequest } from './instance-reads.js'
-import type { ChosenTopics } from './instance-topics.js'
-import { InstanceTopicsWatch } from './instance-topics.js'
 import type {
   InstanceName,
   InstanceOffset,
@@ -27,7 +25,7 @@ import type {
   InstanceSettings
 } from './instances.js'
 import type { StoredInstance, StoredTopics } from './stored-instance.js'
-import type { PatternLookUps } from './topic-patterns.js'
+import { type ChosenTopics, InstanceTopicsWatch, type PatternLookUps } from './topic-patterns.js'
 
 /** Time limit for the commit before the instance leaves its group. */
 const LAST_COMMIT_MS = 5_000

@@ -13,7 +13,6 @@ import { HeldBatches } from '../group/held-batches.js'
 import { ConsumerInstance, type InstanceMessage } from './consumer-instance.js'
 import { ReadBudget } from './instance-reads.js'
 import { InstanceStore, TAKEN } from './instance-store.js'
-import type { ChosenTopics } from './instance-topics.js'
 import type {
   AskToRelease,
   DescribedInstance,
@@ -29,7 +28,7 @@ import type {
   InstanceTopics
 } from './instances.js'
 import type { StoredInstance } from './stored-instance.js'
-import { PatternLookUps } from './topic-patterns.js'
+import { type ChosenTopics, PatternLookUps } from './topic-patterns.js'
 
 /** Limit of the length of a name, as for the id of a static member. */
 const MAX_NAME_LENGTH = 249

@@ -4,7 +4,6 @@ import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { ConsumerInstance } from '../../../src/consumer/instance/consumer-instance.js'
 import { ReadBudget } from '../../../src/consumer/instance/instance-reads.js'
-import type { ChosenTopics } from '../../../src/consumer/instance/instance-topics.js'
 import type {
   InstanceOffset,
   InstancePosition,
@@ -13,6 +12,7 @@ import type {
   InstanceResult,
   InstanceSettings
 } from '../../../src/consumer/instance/instances.js'
+import type { ChosenTopics } from '../../../src/consumer/instance/topic-patterns.js'
 import type { TopicPartition } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
