@@ -1,26 +1,40 @@
 import { expect } from 'chai'
-import { GroupMember, LOST } from '../../../src/consumer/group/group-member.js'
-import { checksumOf, encodeStarts, type GroupStarts } from '../../../src/consumer/group/start-messages.js'
+import { GroupMember, type GroupMemberOptions, LOST } from '../../../src/consumer/group/group-member.js'
+import { checksumOf, encodeBegun, encodeStarts, type GroupStarts } from '../../../src/consumer/group/start-messages.js'
 import type { TopicPartition } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { encodeAssignment, userDataOfSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
+import {
+  encodeAssignment,
+  encodeSubscription,
+  userDataOfSubscription
+} from '../../../src/kafka/protocol/consumer-protocol.js'
+import type { Failure } from '../../../src/router/messages/operations.js'
 import { GroupWorld } from './group-world.js'
 
-class MemberHarness {
+const RETRY_MS = 100
+const REFUSED_MS = 5_000
+const SESSION_MS = 10_000
+
+const failed = (errorCode: number, retriable = false) => ({ type: 'failed', errorCode, retriable })
+
+/** A member that writes down what it is told; `hand over` is answered by the test. */
+class Incarnation {
   readonly world = new GroupWorld()
+  readonly told: string[] = []
+  readonly refusals: Failure[] = []
   lost = 0
   readonly assigned: { readonly partitions: readonly TopicPartition[]; readonly isNext: boolean }[] = []
+  ready: () => void = () => undefined
   readonly member: GroupMember
 
-  constructor(instanceId: string | null = null, answers: GroupWorld['answers'] = []) {
-    this.world.answers.push(...answers)
+  constructor(options: Partial<GroupMemberOptions> = {}) {
     this.member = new GroupMember({
       runtime: this.world,
-      instanceId,
-      sessionTimeoutMs: 10_000,
+      instanceId: null,
+      sessionTimeoutMs: SESSION_MS,
       heartbeatIntervalMs: 1_000,
       rebalanceTimeoutMs: 60_000,
-      retryBackoffMs: 100,
+      retryBackoffMs: RETRY_MS,
       start: 'latest',
       begun: () => false,
       isWaiting: () => false,
@@ -28,24 +42,404 @@ class MemberHarness {
         const { partitions, isNext } = assigned
         if (assigned === LOST) this.lost++
         else this.assigned.push({ partitions, isNext })
+        const names = partitions.map(({ topic, partition }) => `${topic}/${partition}`)
+        this.told.push(assigned === LOST ? 'lost' : `assigned ${names}${isNext ? ' next' : ''}`)
       },
-      onRebalance: (_cause, ready) => ready(),
-      onRefused: () => {}
+      onRebalance: (cause, ready) => {
+        this.told.push(`hand over: ${cause}`)
+        this.ready = ready
+      },
+      onRefused: failure => this.refusals.push(failure),
+      ...options
     })
-    this.member.subscribe(['orders'])
+  }
+
+  static joined(options: Partial<GroupMemberOptions> = {}): Incarnation {
+    const incarnation = new Incarnation(options)
+    incarnation.subscribe('orders')
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
+    incarnation.world.asked.length = 0
+    return incarnation
+  }
+
+  subscribe(...topics: readonly string[]): void {
+    this.member.subscribe(topics)
     this.world.settle()
   }
 
+  answer(kind: 'joinGroup' | 'syncGroup' | 'heartbeat' | 'fetchTopicMetadata', result: unknown): void {
+    this.world.answers.push({ kind, result })
+  }
+
   rebalance(): void {
-    const rebalancing = { type: 'failed', errorCode: errorCodes.REBALANCE_IN_PROGRESS, retriable: false }
-    this.world.answers.push({ kind: 'heartbeat', result: rebalancing })
+    this.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
     this.world.pass(1_000)
+  }
+
+  newly(): string[] {
+    return this.told.splice(0)
+  }
+
+  /** What was asked since, without heartbeats and look-ups of topics. */
+  asked(): { kind: string; memberId: unknown }[] {
+    return this.world.asked
+      .splice(0)
+      .filter(({ kind }) => kind !== 'heartbeat' && kind !== 'fetchTopicMetadata')
+      .map(({ kind, request }) => ({ kind, memberId: request['memberId'] }))
+  }
+
+  /** Nothing is asked for `ms`, and then a join. */
+  joinsAfter(ms: number, memberId: string): void {
+    this.asked()
+    this.world.pass(ms - 1)
+    expect(this.asked(), `before ${ms} ms`).to.deep.equal([])
+    this.world.pass(1)
+    expect(this.asked()[0], `after ${ms} ms`).to.deep.equal({ kind: 'joinGroup', memberId })
   }
 }
 
+/** A member that reads orders, and hands over at once. */
+function reading(instanceId: string | null = null, answers: GroupWorld['answers'] = []): Incarnation {
+  const incarnation = new Incarnation({ instanceId, onRebalance: (_, ready) => ready() })
+  incarnation.world.answers.push(...answers)
+  incarnation.subscribe('orders')
+  return incarnation
+}
+
+describe('a member that joins', () => {
+  it('says who it is, what it reads, and how long it may take', () => {
+    const incarnation = new Incarnation({ instanceId: 'static-1' })
+    incarnation.subscribe('orders', 'audit')
+    const [join] = incarnation.world.asked
+    const sync = incarnation.world.asked.find(({ kind }) => kind === 'syncGroup')
+    expect(join).to.deep.equal({
+      kind: 'joinGroup',
+      request: {
+        groupId: 'foo',
+        connection: '0',
+        memberId: '',
+        instanceId: 'static-1',
+        sessionTimeoutMs: SESSION_MS,
+        rebalanceTimeoutMs: 60_000,
+        protocols: [
+          {
+            name: 'range',
+            metadata: encodeSubscription(
+              ['audit', 'orders'],
+              encodeBegun([], () => false)
+            )
+          }
+        ],
+        timeoutMs: 120_000
+      }
+    })
+    expect(sync!.request).to.include({ memberId: 'm', instanceId: 'static-1', generationId: 1, timeoutMs: 120_000 })
+    expect(incarnation.newly()).to.deep.equal(['assigned audit/0,orders/0'])
+    expect(incarnation.member.membership).to.deep.equal({ memberId: 'm', generationId: 1, instanceId: 'static-1' })
+    expect(incarnation.member.isStable).to.equal(true)
+  })
+
+  it('takes the id that the coordinator gives it, and joins with it at once', () => {
+    const incarnation = new Incarnation()
+    incarnation.answer('joinGroup', { type: 'memberIdRequired', memberId: 'given' })
+    incarnation.subscribe('orders')
+    expect(incarnation.asked().slice(0, 2)).to.deep.equal([
+      { kind: 'joinGroup', memberId: '' },
+      { kind: 'joinGroup', memberId: 'given' }
+    ])
+  })
+
+  it('leaves the assignment to the leader when it is another member', () => {
+    const incarnation = new Incarnation()
+    incarnation.answer('joinGroup', { type: 'success', generationId: 7, memberId: 'm', leaderId: 'other', members: [] })
+    incarnation.answer('syncGroup', { type: 'failed', errorCode: errorCodes.UNKNOWN_MEMBER_ID, retriable: false })
+    incarnation.member.subscribe(['orders'])
+    incarnation.world.settle()
+    const sync = incarnation.world.asked.find(({ kind }) => kind === 'syncGroup')
+    expect(sync!.request).to.deep.include({ generationId: 7, assignments: [] })
+    expect(incarnation.world.asked[1]!.kind, 'no topic is looked up').to.equal('syncGroup')
+  })
+
+  const outcomes: [name: string, result: unknown, pauseMs: number, memberId: string, refusals: number][] = [
+    ['no answer', { type: 'timedOut' }, RETRY_MS, '', 0],
+    ['a failure that may pass', failed(errorCodes.COORDINATOR_NOT_AVAILABLE, true), RETRY_MS, '', 0],
+    ['a rebalance', failed(errorCodes.REBALANCE_IN_PROGRESS), RETRY_MS, '', 0],
+    ['a missing permission', failed(errorCodes.GROUP_AUTHORIZATION_FAILED), REFUSED_MS, '', 1],
+    ['a fence', failed(errorCodes.FENCED_INSTANCE_ID), REFUSED_MS, '', 1]
+  ]
+  for (const [name, result, pauseMs, memberId, refusals] of outcomes) {
+    it(`tries again ${pauseMs} ms after ${name}`, () => {
+      const incarnation = new Incarnation()
+      incarnation.answer('joinGroup', result)
+      incarnation.subscribe('orders')
+      expect([incarnation.member.isStable, incarnation.member.membership]).to.deep.equal([false, undefined])
+      expect(incarnation.refusals).to.have.length(refusals)
+      incarnation.joinsAfter(pauseMs, memberId)
+      expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
+    })
+  }
+
+  it('tries again after a pause when nobody tells about the topics', () => {
+    const incarnation = new Incarnation()
+    incarnation.answer('fetchTopicMetadata', { type: 'timedOut' })
+    incarnation.subscribe('orders')
+    expect(incarnation.newly()).to.deep.equal([])
+    incarnation.joinsAfter(RETRY_MS, 'm')
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
+  })
+
+  it('gets nothing of a topic that is not there', () => {
+    const incarnation = new Incarnation()
+    const metadata = { errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION, topic: 'gone', partitions: [] }
+    incarnation.answer('fetchTopicMetadata', { type: 'success', topics: new Map([['gone', metadata]]) })
+    incarnation.subscribe('gone', 'unheard-of')
+    expect(incarnation.newly()).to.deep.equal(['assigned '])
+  })
+})
+
+describe('a member that syncs', () => {
+  const outcomes: [name: string, result: unknown, pauseMs: number, memberId: string, exclusions: number][] = [
+    ['no answer', { type: 'timedOut' }, 0, 'm', 0],
+    ['another rebalance', failed(errorCodes.REBALANCE_IN_PROGRESS), 0, 'm', 0],
+    ['an old generation', failed(errorCodes.ILLEGAL_GENERATION), 0, 'm', 1],
+    ['an unknown member', failed(errorCodes.UNKNOWN_MEMBER_ID), 0, '', 1],
+    ['a fence', failed(errorCodes.FENCED_INSTANCE_ID), REFUSED_MS, '', 1],
+    ['any other failure', failed(errorCodes.UNKNOWN_SERVER_ERROR), RETRY_MS, '', 1]
+  ]
+  for (const [name, result, pauseMs, memberId, exclusions] of outcomes) {
+    it(`joins ${pauseMs === 0 ? 'at once' : `${pauseMs} ms`} after ${name}`, () => {
+      const incarnation = new Incarnation()
+      incarnation.answer('syncGroup', result)
+      incarnation.subscribe('orders')
+      expect(incarnation.world.metrics.of('exclusions')).to.equal(exclusions)
+      if (pauseMs === 0) {
+        const joins = incarnation.asked().filter(({ kind }) => kind === 'joinGroup')
+        expect(joins.map(join => join.memberId)).to.deep.equal(['', memberId])
+      } else incarnation.joinsAfter(pauseMs, memberId)
+      expect(incarnation.newly(), 'it had nothing to lose').to.deep.equal(['assigned orders/0'])
+    })
+  }
+})
+
+describe('a member of a stable group', () => {
+  it('shows that it lives once in each interval, in its own name', () => {
+    const incarnation = Incarnation.joined()
+    incarnation.world.pass(999)
+    expect(incarnation.world.newly('heartbeat')).to.equal(0)
+    incarnation.world.pass(3_001)
+    const beats = incarnation.world.asked.filter(({ kind }) => kind === 'heartbeat')
+    expect(beats).to.have.length(4)
+    expect(beats[0]!.request).to.deep.include({ groupId: 'foo', memberId: 'm', generationId: 1, timeoutMs: 9_000 })
+    expect(beats[3]!.request, 'counted from the last answer').to.include({ timeoutMs: 9_000 })
+  })
+
+  const exclusions: [name: string, code: number, pauseMs: number, memberId: string][] = [
+    ['an old generation', errorCodes.ILLEGAL_GENERATION, 0, 'm'],
+    ['an unknown member', errorCodes.UNKNOWN_MEMBER_ID, 0, ''],
+    ['a fence', errorCodes.FENCED_INSTANCE_ID, REFUSED_MS, ''],
+    ['another failure that stays', errorCodes.GROUP_AUTHORIZATION_FAILED, RETRY_MS, '']
+  ]
+  for (const [name, code, pauseMs, memberId] of exclusions) {
+    it(`loses what it reads when a heartbeat says ${name}, and joins again`, () => {
+      const incarnation = Incarnation.joined()
+      incarnation.answer('heartbeat', failed(code))
+      incarnation.world.pass(1_000)
+      expect(incarnation.newly()[0]).to.equal('lost')
+      expect(incarnation.world.metrics.of('exclusions')).to.equal(1)
+      if (pauseMs === 0) expect(incarnation.asked()[0]).to.deep.equal({ kind: 'joinGroup', memberId })
+      else {
+        expect(incarnation.member.membership).to.equal(undefined)
+        incarnation.joinsAfter(pauseMs, memberId)
+      }
+      expect(incarnation.member.isStable).to.equal(true)
+    })
+  }
+
+  it('loses what it reads when no heartbeat is answered for the time of a session', () => {
+    const incarnation = Incarnation.joined()
+    for (let beat = 0; beat < 12; beat++) incarnation.answer('heartbeat', failed(errorCodes.NOT_COORDINATOR, true))
+    incarnation.world.pass(9_999)
+    expect(incarnation.newly()).to.deep.equal([])
+    incarnation.world.pass(1)
+    expect(incarnation.newly()).to.deep.equal(['lost', 'assigned orders/0'])
+    expect(incarnation.asked()[0]).to.deep.equal({ kind: 'joinGroup', memberId: 'm' })
+  })
+
+  it('is not silent as long as it hears of a rebalance', () => {
+    const incarnation = Incarnation.joined()
+    for (let beat = 0; beat < 30; beat++) incarnation.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
+    incarnation.world.pass(25_000)
+    expect(incarnation.newly()).to.deep.equal(['hand over: others'])
+  })
+
+  it('hands over before it joins again, and keeps what it has in the next generation', () => {
+    const incarnation = Incarnation.joined()
+    incarnation.rebalance()
+    expect(incarnation.newly()).to.deep.equal(['hand over: others'])
+    expect([incarnation.member.isStable, incarnation.member.membership?.generationId]).to.deep.equal([false, 1])
+    expect(incarnation.asked()).to.deep.equal([])
+    incarnation.ready()
+    expect(incarnation.member.membership, 'while it joins').to.equal(undefined)
+    incarnation.ready()
+    incarnation.world.settle()
+    expect(incarnation.asked().filter(({ kind }) => kind === 'joinGroup')).to.deep.equal([
+      { kind: 'joinGroup', memberId: 'm' }
+    ])
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0 next'])
+  })
+
+  for (const [generation, which] of [
+    [2, 'there was one between'],
+    [-1, 'it is one before']
+  ] as const)
+    it(`keeps nothing of what others may have read when its generation is not the next: ${which}`, () => {
+      const incarnation = Incarnation.joined()
+      incarnation.rebalance()
+      incarnation.world.generation = generation
+      incarnation.ready()
+      incarnation.world.settle()
+      expect(incarnation.newly()).to.deep.equal(['hand over: others', 'assigned orders/0'])
+    })
+
+  it('joins again for other topics, and for nothing else', () => {
+    const incarnation = Incarnation.joined()
+    incarnation.subscribe('orders')
+    incarnation.subscribe()
+    expect(incarnation.newly()).to.deep.equal([])
+    incarnation.subscribe('orders', 'audit')
+    expect(incarnation.newly()).to.deep.equal(['hand over: ourselves'])
+    incarnation.ready()
+    incarnation.world.settle()
+    expect(incarnation.newly()).to.deep.equal(['assigned audit/0,orders/0 next'])
+    incarnation.subscribe('audit', 'orders')
+    expect(incarnation.newly(), 'in another order').to.deep.equal([])
+  })
+
+  it('joins again for topics that were asked for while it joined', () => {
+    const incarnation = new Incarnation()
+    incarnation.member.subscribe(['orders'])
+    incarnation.member.subscribe(['orders', 'audit'])
+    incarnation.world.settle()
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0', 'hand over: ourselves'])
+  })
+
+  it('has all join again when a topic has got more partitions', () => {
+    const incarnation = Incarnation.joined()
+    const orders = (count: number) => ({
+      type: 'success',
+      topics: new Map([
+        [
+          'orders',
+          {
+            errorCode: 0,
+            topic: 'orders',
+            partitions: Array.from({ length: count }, (_, partition) => ({ partition }))
+          }
+        ]
+      ])
+    })
+    incarnation.answer('fetchTopicMetadata', { type: 'timedOut' })
+    incarnation.answer('fetchTopicMetadata', orders(0))
+    incarnation.answer('fetchTopicMetadata', orders(1))
+    incarnation.answer('fetchTopicMetadata', orders(2))
+    incarnation.world.pass(9_999)
+    expect(incarnation.world.newly('fetchTopicMetadata')).to.equal(0)
+    incarnation.world.pass(30_000)
+    expect(incarnation.newly()).to.deep.equal([])
+    incarnation.world.pass(1)
+    expect(incarnation.newly()).to.deep.equal(['hand over: others'])
+    incarnation.answer('fetchTopicMetadata', orders(2))
+    incarnation.ready()
+    incarnation.world.settle()
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0,orders/1 next'])
+  })
+})
+
+describe('a member that goes', () => {
+  it('tells the coordinator, in its own name, and says when that knows', () => {
+    const incarnation = Incarnation.joined({ instanceId: 'static-1' })
+    let isGone = false
+    incarnation.member.leave(() => (isGone = true))
+    expect([isGone, incarnation.member.isStable, incarnation.member.membership]).to.deep.equal([
+      false,
+      false,
+      undefined
+    ])
+    incarnation.world.settle()
+    expect(isGone).to.equal(true)
+    expect(incarnation.world.asked.at(-1)).to.deep.equal({
+      kind: 'leaveGroup',
+      request: { groupId: 'foo', connection: '0', memberId: 'm', instanceId: 'static-1', timeoutMs: 5_000 }
+    })
+    incarnation.asked()
+    incarnation.world.pass(1_000_000)
+    expect(incarnation.world.asked, 'nothing is asked any more').to.deep.equal([])
+    expect(incarnation.newly()).to.deep.equal([])
+  })
+
+  it('need not tell anybody when it never came', () => {
+    const incarnation = new Incarnation()
+    let isGone = false
+    incarnation.member.leave(() => (isGone = true))
+    expect([isGone, incarnation.world.asked]).to.deep.equal([true, []])
+  })
+
+  it('comes back as another one, over a connection of its own', () => {
+    const incarnation = Incarnation.joined()
+    incarnation.member.leave(() => undefined)
+    incarnation.world.settle()
+    incarnation.world.asked.length = 0
+    incarnation.subscribe('orders')
+    expect(incarnation.world.asked[0]!.request).to.include({ memberId: '', connection: '1' })
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
+  })
+
+  it('may go without a word, and is the same when it comes back', () => {
+    const incarnation = Incarnation.joined()
+    incarnation.member.abandon()
+    incarnation.world.pass(1_000_000)
+    expect(incarnation.world.asked).to.deep.equal([])
+    incarnation.subscribe('orders')
+    expect(incarnation.world.asked[0]!.request).to.include({ memberId: 'm', connection: '1' })
+    expect(incarnation.newly(), 'others may have read meanwhile').to.deep.equal(['assigned orders/0'])
+  })
+
+  it('is not brought back by an answer to a question of before', () => {
+    for (const kind of ['joinGroup', 'syncGroup', 'fetchTopicMetadata', 'heartbeat'] as const) {
+      const incarnation = new Incarnation()
+      const { ask } = incarnation.world
+      let isGone = false
+      const runtime = {
+        ...incarnation.world,
+        ask: ((asked, request, onResult) =>
+          ask(asked, request, result => {
+            if (asked === kind && !isGone) {
+              isGone = true
+              member.abandon()
+            }
+            onResult(result)
+          })) as typeof ask
+      }
+      const { member } = new Incarnation({
+        runtime: Object.assign(Object.create(incarnation.world), runtime),
+        onAssigned: () => incarnation.told.push('assigned'),
+        onRebalance: () => incarnation.told.push('hand over'),
+        onRefused: () => incarnation.told.push('refused')
+      })
+      member.subscribe(['orders'])
+      incarnation.world.pass(1_500)
+      expect(isGone, kind).to.equal(true)
+      incarnation.newly()
+      incarnation.world.asked.length = 0
+      incarnation.world.pass(100_000)
+      expect([incarnation.newly(), incarnation.world.asked, member.isStable], kind).to.deep.equal([[], [], false])
+    }
+  })
+})
+
 describe('a member of a group', () => {
   it('a commit of a generation before that is refused late does not throw it out of the present one', () => {
-    const harness = new MemberHarness()
+    const harness = reading()
     const { member, world } = harness
     const before = member.membership!
     harness.rebalance()
@@ -57,7 +451,7 @@ describe('a member of a group', () => {
   })
 
   it('a commit of its generation that is refused makes it join again, and gives up what it read', () => {
-    const harness = new MemberHarness()
+    const harness = reading()
     const { member, world } = harness
     world.newly('joinGroup')
     member.fenced(errorCodes.ILLEGAL_GENERATION, member.membership!)
@@ -79,20 +473,20 @@ describe('a member of a group', () => {
     ]
     const from = (topics: readonly string[], counts?: ReadonlyMap<string, number>): Buffer =>
       encodeStarts(NOTHING, [], { topics: checksumOf(topics), counts })
-    const joins = ({ world }: MemberHarness): string[] =>
+    const joins = ({ world }: Incarnation): string[] =>
       world.asked.flatMap(({ kind, request }) => {
         const [offered] = (request['protocols'] ?? []) as { metadata: Buffer }[]
         return kind === 'joinGroup' ? [String(userDataOfSubscription(offered!.metadata))] : []
       })
 
     it('goes on where it was when it asks for the same topics', () => {
-      const harness = new MemberHarness('pod-1', backIn([ORDERS], from(['orders'])))
+      const harness = reading('pod-1', backIn([ORDERS], from(['orders'])))
       expect(harness.assigned).to.deep.equal([{ partitions: [ORDERS], isNext: false }])
       expect(joins(harness)).to.have.length(1)
     })
 
     it('goes on where it was also without a partition, which another member has', () => {
-      const harness = new MemberHarness('pod-1', backIn([], from(['orders'])))
+      const harness = reading('pod-1', backIn([], from(['orders'])))
       expect([harness.assigned.length, joins(harness).length]).to.deep.equal([1, 1])
     })
 
@@ -101,7 +495,7 @@ describe('a member of a group', () => {
       ['another client', undefined]
     ] as const) {
       it(`has the group join again when it asks for other topics, and ${leader} leads`, () => {
-        const harness = new MemberHarness('pod-1', [...backIn([INVOICES], userData), ...backIn([ORDERS], userData)])
+        const harness = reading('pod-1', [...backIn([INVOICES], userData), ...backIn([ORDERS], userData)])
         expect(harness.assigned, 'nothing of its former life').to.deep.equal([{ partitions: [ORDERS], isNext: false }])
         const [first, second, ...more] = joins(harness)
         expect(second, 'a subscription that is the same changes nothing').not.to.equal(first)
@@ -110,13 +504,13 @@ describe('a member of a group', () => {
     }
 
     it('has the group join again once, when another client leaves it without a partition', () => {
-      const harness = new MemberHarness('pod-1', [...backIn([]), ...backIn([])])
+      const harness = reading('pod-1', [...backIn([]), ...backIn([])])
       harness.world.pass(10_000)
       expect([harness.assigned.length, joins(harness).length]).to.deep.equal([1, 2])
     })
 
     it('has the group join again each time that it comes back with other topics, also twice in one life', () => {
-      const { world, member, assigned } = new MemberHarness('pod-1', [
+      const { world, member, assigned } = reading('pod-1', [
         ...backIn([INVOICES], from(['invoices'])),
         ...backIn([ORDERS], from(['orders']))
       ])
@@ -143,7 +537,7 @@ describe('a member of a group', () => {
 
     it('has the group join again when it asks for other topics, and its first sync is not answered', () => {
       const [joined, synced] = backIn([INVOICES], from(['invoices']))
-      const harness = new MemberHarness('pod-1', [
+      const harness = reading('pod-1', [
         joined!,
         { kind: 'syncGroup', result: { type: 'timedOut' } },
         { ...joined! },
@@ -159,7 +553,7 @@ describe('a member of a group', () => {
         ['invoices', 0],
         ['orders', 1]
       ])
-      const harness = new MemberHarness('pod-1', backIn([ORDERS], from(['orders'], counts)))
+      const harness = reading('pod-1', backIn([ORDERS], from(['orders'], counts)))
       expect(joins(harness)).to.have.length(1)
       // The topic of another member exists now.
       harness.world.pass(30_000)
@@ -168,9 +562,8 @@ describe('a member of a group', () => {
   })
 
   it('leaves no timer behind when it ends while it waits to join again', () => {
-    const { member, world } = new MemberHarness()
-    const denied = { type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, retriable: false }
-    world.answers.push({ kind: 'joinGroup', result: denied })
+    const { member, world } = reading()
+    world.answers.push({ kind: 'joinGroup', result: failed(errorCodes.GROUP_AUTHORIZATION_FAILED) })
     member.fenced(errorCodes.ILLEGAL_GENERATION, member.membership!)
     world.settle()
     expect(world.timersLeft).to.equal(1)
@@ -179,15 +572,15 @@ describe('a member of a group', () => {
   })
 
   const refusals = [
-    { kind: 'joinGroup', result: { type: 'failed', errorCode: errorCodes.UNKNOWN_MEMBER_ID, retriable: false } },
+    { kind: 'joinGroup', result: failed(errorCodes.UNKNOWN_MEMBER_ID) },
     { kind: 'joinGroup', result: { type: 'memberIdRequired', memberId: 'another' } },
-    { kind: 'syncGroup', result: { type: 'failed', errorCode: errorCodes.ILLEGAL_GENERATION, retriable: false } },
-    { kind: 'syncGroup', result: { type: 'failed', errorCode: errorCodes.UNKNOWN_MEMBER_ID, retriable: false } },
-    { kind: 'syncGroup', result: { type: 'failed', errorCode: errorCodes.REBALANCE_IN_PROGRESS, retriable: false } }
+    { kind: 'syncGroup', result: failed(errorCodes.ILLEGAL_GENERATION) },
+    { kind: 'syncGroup', result: failed(errorCodes.UNKNOWN_MEMBER_ID) },
+    { kind: 'syncGroup', result: failed(errorCodes.REBALANCE_IN_PROGRESS) }
   ] as const
   for (const { kind, result } of refusals) {
     it(`pauses between its attempts when ${kind} is answered ${JSON.stringify(result)} again and again`, () => {
-      const { member, world } = new MemberHarness()
+      const { member, world } = reading()
       world.newly('joinGroup')
       for (let times = 0; times < 20; times++) world.answers.push({ kind, result })
       member.fenced(errorCodes.ILLEGAL_GENERATION, member.membership!)
@@ -201,7 +594,7 @@ describe('a member of a group', () => {
   }
 
   it('reads no partitions of negative numbers, and each of the others once, whatever another leader assigns', () => {
-    const harness = new MemberHarness()
+    const harness = reading()
     const at = (partition: number) => ({ topic: 'orders', partition })
     const assignment = encodeAssignment([at(-1), at(3), at(-(2 ** 31)), at(3), at(0), at(3)])
     harness.world.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment } })
@@ -209,18 +602,9 @@ describe('a member of a group', () => {
     expect(harness.assigned.at(-1)!.partitions).to.deep.equal([at(3), at(0)])
   })
 
-  it('keeps nothing of what it read when its generation is one before: others may have read in between', () => {
-    const harness = new MemberHarness()
-    harness.rebalance()
-    expect(harness.assigned.at(-1)!.isNext).to.equal(true)
-    harness.world.generation = 0
-    harness.rebalance()
-    expect(harness.assigned.at(-1)!.isNext).to.equal(false)
-  })
-
   /** Another client leads the group, and assigns the member something. */
-  const assignedBy = (partitions: readonly TopicPartition[], topics?: object): MemberHarness => {
-    const harness = new MemberHarness()
+  const assignedBy = (partitions: readonly TopicPartition[], topics?: object): Incarnation => {
+    const harness = reading()
     const { world } = harness
     const joined = { type: 'success', generationId: ++world.generation, memberId: 'm', leaderId: 'other', members: [] }
     world.answers.push({ kind: 'joinGroup', result: joined })
