@@ -98,9 +98,14 @@ export function answerRefusal(
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) {
     reply.header('connection', 'close')
   }
+  sendJson(reply.headers(refusalHeaders(error)), status, body)
+}
+
+export const JSON_TYPE = 'application/json; charset=utf-8'
+
+/** Answers with a line of JSON. */
+export const sendJson = (reply: FastifyReply, status: number, body: object): FastifyReply =>
   reply
     .code(status)
-    .headers(refusalHeaders(error))
-    .type('application/json; charset=utf-8')
+    .type(JSON_TYPE)
     .send(`${JSON.stringify(body)}\n`)
-}

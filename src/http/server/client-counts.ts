@@ -1,64 +1,36 @@
-import type { Socket } from 'node:net'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { Refusals } from '../../core/refusals.js'
-import type { CountedCall, CountedCalls, CountedConnection } from '../exchange/other-protocols.js'
+import type { CountedCall, CountedCalls } from '../exchange/other-protocols.js'
 import { type AddressUse, BodyBudget } from './client-addresses.js'
 import { Connections, type ReceivingBody } from './connections.js'
 import { LoadShedder } from './load-shedder.js'
 import { HttpMetrics } from './request-log.js'
 import type { HttpSettings } from './settings.js'
 
-export interface CallCountsOptions {
-  readonly connections: Connections
-  readonly shedder: LoadShedder
-  readonly maxHeaderBytes: number
-}
-
-/** Counts calls of other protocols in the books of HTTP's connections. */
-export class CallCounts implements CountedCalls {
-  readonly #options: CallCountsOptions
-
-  constructor(options: CallCountsOptions) {
-    this.#options = options
-  }
-
-  get maxHeaderBytes(): number {
-    return this.#options.maxHeaderBytes
-  }
-
-  connection(socket: Socket): CountedConnection {
-    const address = this.#options.connections.enter(socket)
-    return {
-      addressKey: address.key,
-      begin: onRefused => new Call(this.#options, address, onRefused)
-    }
-  }
-
-  refusedConnection(): void {
-    this.#options.connections.onConnectionRefused('grpc')
-  }
-}
-
+/** A call of another protocol, counted in the books of HTTP's connections. */
 class Call implements CountedCall, ReceivingBody {
-  readonly #options: CallCountsOptions
+  readonly #counts: Pick<ClientCounts, 'connections' | 'shedder'>
   readonly #onRefused: (refusal: OverloadedError) => void
   #isOver = false
   readonly address: AddressUse
   heldBytes = 0
 
-  constructor(options: CallCountsOptions, address: AddressUse, onRefused: (refusal: OverloadedError) => void) {
-    this.#options = options
+  constructor(
+    counts: Pick<ClientCounts, 'connections' | 'shedder'>,
+    address: AddressUse,
+    onRefused: (refusal: OverloadedError) => void
+  ) {
+    this.#counts = counts
     this.address = address
     this.#onRefused = onRefused
     address.requests++
-    options.connections.receives(this)
+    counts.connections.receives(this)
   }
 
   refusal(): CastellanError | undefined {
-    const { connections, shedder } = this.#options
-    return connections.requestRefusal(this) ?? shedder.refusal()
+    return this.#counts.connections.requestRefusal(this) ?? this.#counts.shedder.refusal()
   }
 
   refuse(refusal: OverloadedError): void {
@@ -68,15 +40,15 @@ class Call implements CountedCall, ReceivingBody {
   }
 
   take(sizeBytes: number): OverloadedError | undefined {
-    return this.#isOver ? undefined : this.#options.connections.take(this, sizeBytes)
+    return this.#isOver ? undefined : this.#counts.connections.take(this, sizeBytes)
   }
 
   give(sizeBytes: number): void {
-    this.#options.connections.give(this, Math.min(sizeBytes, this.heldBytes))
+    this.#counts.connections.give(this, Math.min(sizeBytes, this.heldBytes))
   }
 
   received(): void {
-    this.#options.connections.hasReceived(this)
+    this.#counts.connections.hasReceived(this)
   }
 
   end(): void {
@@ -121,7 +93,14 @@ export function createClientCounts(options: {
     log.debug({ address, unreadBytes }, 'a connection was ended whose client does not read its answers')
   }
   const shedder = new LoadShedder(http, { metrics: options.metrics, log, clock: now })
-  const calls = new CallCounts({ connections, shedder, maxHeaderBytes: http.maxHeaderBytes })
+  const calls: CountedCalls = {
+    maxHeaderBytes: http.maxHeaderBytes,
+    connection: socket => {
+      const address = connections.enter(socket)
+      return { addressKey: address.key, begin: onRefused => new Call({ connections, shedder }, address, onRefused) }
+    },
+    refusedConnection: () => connections.onConnectionRefused('grpc')
+  }
   return { metrics, connections, shedder, calls, refusals }
 }
 

@@ -13,11 +13,9 @@ import {
   writtenOnce
 } from '../openapi/operation.js'
 import { toServedDocument } from '../openapi/served-document.js'
-import { requireRule } from './access-hooks.js'
+import { JSON_TYPE, requireRule, sendJson } from './access-hooks.js'
 import { pageOperations } from './page-routes.js'
 import { receiptOperation } from './receipt-route.js'
-
-const JSON_TYPE = 'application/json; charset=utf-8'
 
 /** The front page of the shared port, and the description that every port has. */
 const description: Operation = {
@@ -199,10 +197,5 @@ export function addFrontPage(
     message: `no such route; each API is served below its prefix: ${prefixes.join(', ') || '(none is mounted)'}`,
     prefixes
   }
-  app.setNotFoundHandler((_, reply) => {
-    reply
-      .code(404)
-      .type(JSON_TYPE)
-      .send(`${JSON.stringify(notFound)}\n`)
-  })
+  app.setNotFoundHandler((_, reply) => sendJson(reply, 404, notFound))
 }

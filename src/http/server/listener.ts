@@ -17,18 +17,6 @@ const BACKLOG = 4_096
 /** While draining, idle connections are closed at this interval. */
 const IDLE_SWEEP_MS = 50
 
-type Limits = Pick<
-  HttpSettings,
-  | 'maxConnections'
-  | 'maxHeaderBytes'
-  | 'maxHeaders'
-  | 'headersTimeoutMs'
-  | 'requestTimeoutMs'
-  | 'admissionWaitMs'
-  | 'keepAliveTimeoutMs'
-  | 'socketTimeoutMs'
->
-
 const PLAIN = { allowHalfOpen: true, noDelay: true }
 
 /** A port or a unix socket on which requests arrive. */
@@ -41,7 +29,7 @@ export class Listener {
   readonly #engine: HttpEngine
 
   /** @param certificates for TLS; absent: plain HTTP */
-  constructor(limits: Limits, served: Served, connections: Connections, certificates?: Certificates) {
+  constructor(limits: HttpSettings, served: Served, connections: Connections, certificates?: Certificates) {
     const headersTimeoutMs = Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs)
     // A request that waits to be admitted is not read meanwhile.
     const requestTimeoutMs = limits.requestTimeoutMs + limits.admissionWaitMs

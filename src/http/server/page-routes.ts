@@ -9,7 +9,7 @@ import { isOfThisMachine } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
 import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
 import { type StatusSource, statusSchema } from '../status/status.js'
-import { answerRefusal } from './access-hooks.js'
+import { answerRefusal, JSON_TYPE, sendJson } from './access-hooks.js'
 
 export const PAGE_PATH = '/'
 export const STATUS_PATH = '/status.json'
@@ -89,7 +89,7 @@ export const pageOperations: readonly Operation[] = [
 export function addStatusRoute(app: FastifyInstance, source: StatusSource): void {
   app.get(STATUS_PATH, async (_, reply) => {
     const status = await source()
-    return reply.headers(FOUND_HEADERS).type('application/json; charset=utf-8').send(JSON.stringify(status))
+    return reply.headers(FOUND_HEADERS).type(JSON_TYPE).send(JSON.stringify(status))
   })
 }
 
@@ -119,7 +119,7 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
     const release = searches.take(principal)
     try {
       const found = await source.findRecord(parsed.data, principal)
-      return reply.type('application/json; charset=utf-8').send(JSON.stringify(found))
+      return reply.type(JSON_TYPE).send(JSON.stringify(found))
     } catch (error) {
       if (!(error instanceof CastellanError)) throw error
       const status = error.code === 'unknownTopic' ? 404 : error instanceof InvalidRequestError ? 400 : 503
@@ -160,9 +160,5 @@ function requireReader(request: FastifyRequest, question: RecordQuestion, access
   return principal
 }
 
-function refuse(reply: FastifyReply, status: number, error: string, message: string): FastifyReply {
-  return reply
-    .code(status)
-    .type('application/json; charset=utf-8')
-    .send(`${JSON.stringify({ error, message })}\n`)
-}
+const refuse = (reply: FastifyReply, status: number, error: string, message: string): FastifyReply =>
+  sendJson(reply, status, { error, message })

@@ -72,13 +72,14 @@ describe('http: what connections hold', () => {
 
   it('counts no body whose whole answer was made, wherever that waits, but one that has not come', () => {
     const { connect, held } = setUp()
-    const { request } = connect()
+    const { socket, request } = connect()
     const [whole, half] = [request(), request()]
-    for (const each of [whole, half]) each.take(10)
+    whole.take(1_000)
+    half.take(10)
     whole.counted.received()
     whole.response.finished = half.response.finished = true
     for (const { counted } of [whole, half]) counted.answered()
-    expect(held.value).to.equal(10)
+    expect([held.value, socket.newly()]).to.deep.equal([10, ['pause', 'resume']])
     half.counted.received()
     expect(held.value).to.equal(0)
   })
@@ -88,6 +89,7 @@ describe('http: what connections hold', () => {
     const [one, other] = [connect(), connect('10.0.0.2')]
     const counts = (): number[] => [connections.unreadBytes, held.value, one.connection.address.bodyBytes]
     expect([one.connection.keeps(400), ...counts()]).to.deep.equal([true, 400, 0, 400])
+    expect(one.connection.keeps(901), 'more than the address may have').to.equal(false)
     expect([one.connection.keeps(700), ...counts()]).to.deep.equal([true, 700, 0, 700])
     expect(one.request().take(300)?.message).to.contain('perAddress')
     expect([other.connection.keeps(301), other.connection.keeps(300)]).to.deep.equal([false, true])

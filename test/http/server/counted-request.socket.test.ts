@@ -104,12 +104,15 @@ describe('http: a request of the engine', () => {
       expect([request.handOn(reader), request.isRead]).to.deep.equal([true, true])
       push('ab')
       expect(request.readableEnded).to.equal(false)
-      push('cd')
+      push('cd', true)
       request.received()
-      expect([reader.told, request.readableEnded]).to.deep.equal([['chunk ab', 'chunk cd', 'end'], true])
+      expect([reader.told, request.readableEnded]).to.deep.equal([
+        ['passing chunk ab', 'lasting chunk cd', 'end'],
+        true
+      ])
       expect(request.receivedAt).to.be.a('number')
       request.over()
-      expect(reader.told).to.deep.equal(['chunk ab', 'chunk cd', 'end', 'closed'])
+      expect(reader.told).to.deep.equal(['passing chunk ab', 'lasting chunk cd', 'end', 'closed'])
     })
 
     it('is told a refusal once, and no end', () => {

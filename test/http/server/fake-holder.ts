@@ -47,8 +47,8 @@ export class FakeHolder implements RequestHolder {
 /** Writes down what it is told. */
 export class Reader implements BodyReader {
   readonly told: string[] = []
-  chunk(chunk: Buffer): void {
-    this.told.push(`chunk ${chunk}`)
+  chunk(chunk: Buffer, lasts = true): void {
+    this.told.push(`${lasts ? 'lasting' : 'passing'} chunk ${chunk}`)
   }
   end(): void {
     this.told.push('end')
