@@ -133,7 +133,7 @@ export class PartitionProducer implements ScheduledProducer {
 
   #takeNext(nowMs: number): Batch {
     let head = this.#waiting.take()
-    while (head.sizeBytes > this.#limit.bytes && head.recordCount > 1) {
+    while (head.recordCount > 1 && head.sizeBytes > this.#limit.bytes) {
       this.#replace(head, head.split())
       head = this.#waiting.take()
     }

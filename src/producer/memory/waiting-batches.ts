@@ -123,9 +123,9 @@ export class WaitingBatches {
     if (parts.length > 0) this.#keep([...parts, ...this.#all])
   }
 
-  /** Keeps the writer of a sealed batch for the next one if the size limit is still the same. */
+  /** Keeps the writer of a sealed batch, for the next one if the size limit is still the same then. */
   giveWriter(writer: RecordBatchWriter | undefined): void {
-    if (writer?.maxBytes === this.#limit.bytes) this.#spareWriter ??= writer
+    this.#spareWriter ??= writer
   }
 
   /** Takes the object of a delivered batch to which nothing else refers. */
