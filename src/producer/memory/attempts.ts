@@ -3,7 +3,8 @@ import type { Logger, Persisted, RecordFailure, TopicPartition } from '../../cor
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { BatchAnswer, SealedBatch } from '../../router/messages/operations.js'
 import { failures } from './failures.js'
-import type { ClusterState, PartitionProducerSettings } from './partition-producer-deps.js'
+import type { ClusterState } from './partition-producer-deps.js'
+import type { DeliverySettings } from './settings.js'
 import { type Obstacle, obstacleOf } from './topic-view.js'
 
 /**
@@ -132,7 +133,7 @@ export class Attempts {
    * Like {@link refused}, for a batch that is tried again. @param soon see {@link retryPauseMs} @returns the pause
    * before the next attempt
    */
-  pauseMs(reason: string, soon: boolean, settings: PartitionProducerSettings, random: () => number): number {
+  pauseMs(reason: string, soon: boolean, settings: DeliverySettings, random: () => number): number {
     this.refused(reason)
     if (this.#count === ATTEMPTS_WORTH_A_LINE)
       this.#log.warn({ ...this.#place, attempts: this.#count }, `kafka does not take a batch yet: ${reason}`)
@@ -215,7 +216,7 @@ class SentBatch implements SealedBatch {
 export const retryPauseMs = (
   attempts: number,
   soon: boolean,
-  { retryBackoffMs, retryBackoffMaxMs }: PartitionProducerSettings,
+  { retryBackoffMs, retryBackoffMaxMs }: Pick<DeliverySettings, 'retryBackoffMs' | 'retryBackoffMaxMs'>,
   random: () => number
 ): number =>
   soon && attempts === 1

@@ -5,8 +5,8 @@ import { readBack } from '../../kafka/record-reader.js'
 import { BatchRows } from './batch-rows.js'
 import type { Numbering } from './numbering.js'
 import { canSetBackFurther } from './own-time.js'
-import type { PartitionProducerSettings } from './partition-producer-deps.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
+import type { DeliverySettings } from './settings.js'
 import { persistedOf } from './verdict.js'
 
 /**
@@ -27,7 +27,7 @@ export const overheadOf = (index: number): number =>
 const STAMP_AFTER_MS = 1_000
 
 /** `timeoutMs`: how long a batch is sent again; infinite: until Kafka has it. */
-export type BatchOptions = Pick<PartitionProducerSettings, 'compression' | 'timeoutMs'>
+export type BatchOptions = Pick<DeliverySettings, 'compression' | 'timeoutMs'>
 
 /**
  * Records of one partition that are sent together, and the request that each belongs to. Open: records are written into

@@ -1,11 +1,35 @@
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import type { Logger, MonotonicClock } from '../../core/model.js'
-import { type Loss, LossBook, type LossView } from './loss-book.js'
+import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
+import { RecentRate } from '../../core/recent-rate.js'
 
+/** Views of losses that are kept. The losses of further topics are in one view for each API and reason. */
+const MAX_VIEWS = 100
 /** Pause between log lines about losses for the same reason; each line has the sum since the last one. */
 const LOG_EVERY_MS = 10_000
 
-export type { Loss } from './loss-book.js'
+export interface Loss extends Pick<RecordFailure, 'code' | 'message'> {
+  readonly topic?: string | undefined
+}
+
+/** Lost records of one topic that one API had accepted, for one reason. */
+export interface LossView {
+  /** The API that had accepted the records. */
+  readonly api: string
+  /** `undefined`: several topics. */
+  readonly topic: string | undefined
+  /** A code of docs/errors.md. */
+  readonly reason: string
+  /** The message of the last one. */
+  readonly message: string
+  readonly records: number
+  /** As of the last seconds. */
+  readonly perSecond: number
+  /** Monotonic milliseconds. */
+  readonly firstAt: number
+  readonly lastAt: number
+}
+
+type Kept = { -readonly [Field in keyof Omit<LossView, 'perSecond'>]: LossView[Field] } & { readonly rate: RecentRate }
 
 export interface LossesDeps {
   readonly metrics: MetricsLogger
@@ -32,14 +56,16 @@ interface Account {
 export class Losses {
   readonly #deps: LossesDeps
   readonly #accounts = new Map<string, Account>()
-  readonly #book: LossBook
+  /** By API, reason and topic, for people who look. */
+  readonly #kept = new Map<string, Kept>()
+  /** Many records are lost at the same moment, mostly for the same reason. */
+  #last: Kept | undefined
   #records = 0
   #isScheduled = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(deps: LossesDeps) {
     this.#deps = deps
-    this.#book = new LossBook(deps.clock)
   }
 
   get records(): number {
@@ -47,12 +73,13 @@ export class Losses {
   }
 
   views(): readonly LossView[] {
-    return this.#book.views()
+    const nowMs = this.#deps.clock()
+    return Array.from(this.#kept.values(), ({ rate, ...kept }) => ({ ...kept, perSecond: rate.perSecond(nowMs) }))
   }
 
   add(api: string, loss: Loss, records = 1): void {
     this.#records += records
-    this.#book.add(api, loss, records)
+    this.#keep(api, loss, records)
     const account = this.#accountOf(api, loss)
     account.uncounted += records
     account.untold += records
@@ -66,6 +93,30 @@ export class Losses {
     this.#report(true)
     clearTimeout(this.#timer)
     this.#timer = undefined
+  }
+
+  #keep(api: string, loss: Loss, records: number): void {
+    const nowMs = this.#deps.clock()
+    const kept = this.#keptOf(api, loss, nowMs)
+    kept.records += records
+    kept.rate.add(records, nowMs)
+    kept.lastAt = nowMs
+    kept.message = loss.message
+    this.#last = kept
+  }
+
+  #keptOf(api: string, { code, topic }: Loss, nowMs: number): Kept {
+    const last = this.#last
+    if (last !== undefined && last.api === api && last.topic === topic && last.reason === code) return last
+    const found = this.#kept.get(`${api} ${code} ${topic ?? ''}`)
+    if (found !== undefined) return found
+    const place = this.#kept.size < MAX_VIEWS ? topic : undefined
+    const key = `${api} ${code} ${place ?? ''}`
+    const rate = new RecentRate(nowMs)
+    const empty = { api, topic: place, reason: code, message: '', records: 0, rate, firstAt: nowMs, lastAt: nowMs }
+    const kept = this.#kept.get(key) ?? empty
+    this.#kept.set(key, kept)
+    return kept
   }
 
   #accountOf(api: string, loss: Loss): Account {

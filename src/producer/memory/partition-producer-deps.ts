@@ -59,20 +59,9 @@ export interface ClusterState {
   readonly awayBecause: string | undefined
 }
 
-/** Limits of a partition. Records of a partition whose `timeoutMs` is infinite never expire. */
-export type PartitionProducerSettings = Pick<
-  DeliverySettings,
-  | 'maxPartitionBytes'
-  | 'batchMaxBytes'
-  | 'timeoutMs'
-  | 'retryBackoffMs'
-  | 'retryBackoffMaxMs'
-  | 'answerTimeoutMs'
-  | 'compression'
->
-
 export interface PartitionProducerDeps {
-  readonly settings: PartitionProducerSettings
+  /** Records of a partition whose `timeoutMs` is infinite never expire. */
+  readonly settings: DeliverySettings
   readonly clock: MonotonicClock
   readonly random: () => number
   readonly log: Logger

@@ -1,6 +1,5 @@
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { TraceContext } from '../../core/tracing/tracing.js'
-import type { KeyTag } from './key-tag.js'
 import type { Losses } from './losses.js'
 
 /**
@@ -237,6 +236,19 @@ export interface PendingProduce {
    * @param settled called once, at once if every record has an outcome already; it does not throw
    */
   whenSettled?(settled: (outcomes: readonly RecordOutcome[] | undefined) => void): void
+}
+
+/** The records of a request with a key: it may come again, and must not be written twice. */
+export interface KeyTag {
+  /** Hash of the client and the key, and hash of the request; texts of one byte per character. */
+  readonly hash: string
+  readonly fingerprint: string
+  /** The place among the records of the request of a record of this call. */
+  indexOf(at: number): number
+  /** A record is in the durable log. */
+  stored(index: number, sequence: number): void
+  /** The outcome of a record in memory is certain after its request was told that it is unknown. */
+  settledLate(at: number, outcome: RecordOutcome): void
 }
 
 /** Receives the outcomes of records, each under its index. Times are monotonic milliseconds. */

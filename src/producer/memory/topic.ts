@@ -7,7 +7,6 @@ import type { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import type { Partitioner } from './partitioners.js'
 import type { MemoryPendingProduce, Row } from './pending-produce.js'
-import type { DeliverySettings } from './settings.js'
 import { TopicProducers } from './topic-producers.js'
 import { isQuiet, type TopicView, type TroubledPartition, troubledOf, viewOf } from './topic-view.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
@@ -20,7 +19,6 @@ const DENIAL_COUNTS_FOR_MS = 5_000
 
 /** Shared by all topics and partitions of delivery from memory. */
 export interface MemoryDeps extends PartitionProducerDeps {
-  readonly settings: DeliverySettings
   readonly budget: Budget
   readonly capacityQueues: CapacityQueues
   /** Memory for all records that wait for capacity. */

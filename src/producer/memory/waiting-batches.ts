@@ -1,8 +1,8 @@
 import type { MonotonicClock, Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
 import { type BatchBufferPool, RecordBatchWriter, sizeOfRecord } from '../../kafka/record-batch-writer.js'
 import { Batch, type BatchOptions } from './batch.js'
-import type { PartitionProducerSettings } from './partition-producer-deps.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
+import type { DeliverySettings } from './settings.js'
 
 const NO_RECORDS = [0, 0] as const
 /** Never written to. Most partitions of many have one batch or none, and so no list. */
@@ -10,7 +10,7 @@ const NO_BATCHES: Batch[] = []
 
 /** Unsealed batches of a partition, oldest first; records are appended to the last one. */
 export class WaitingBatches {
-  readonly #settings: PartitionProducerSettings
+  readonly #settings: DeliverySettings
   readonly #limit: BatchLimit
   readonly #batchBuffers: BatchBufferPool
   readonly #onFull: () => void
@@ -24,12 +24,7 @@ export class WaitingBatches {
   #spareBatch: Batch | undefined
 
   /** @param onFull called when a batch is full and another one begins */
-  constructor(
-    settings: PartitionProducerSettings,
-    limit: BatchLimit,
-    batchBuffers: BatchBufferPool,
-    onFull: () => void
-  ) {
+  constructor(settings: DeliverySettings, limit: BatchLimit, batchBuffers: BatchBufferPool, onFull: () => void) {
     this.#settings = settings
     this.#limit = limit
     this.#batchBuffers = batchBuffers

@@ -20,7 +20,7 @@ import {
 } from '../requests/failures.js'
 import { replyAll } from '../requests/open-requests.js'
 import { type ChangeState, describeOperation } from '../requests/operation.js'
-import { ofPartition, PartitionProcessor } from './by-partition.js'
+import { askingPartitions, ofPartition } from './by-partition.js'
 import { groupAction } from './error-actions.js'
 import { placesOf } from './fetch-offset.js'
 import type { ProcessorContext } from './queue-processor.js'
@@ -191,44 +191,31 @@ export const fetchGroupOffsets = describeOperation('fetchGroupOffsets', {
 
 type EndKind = 'fetchStableEnd' | 'fetchLogEnd'
 
-/** Finds the ends of partitions' logs for readers of one isolation level. */
-const endProcessor = (name: EndKind, isolationLevel: IsolationLevel, context: ProcessorContext) =>
-  new PartitionProcessor(
-    name,
-    {
+/** The parts of an operation that finds the end of a log for readers of one isolation level. */
+const endParts = (kind: EndKind, isolationLevel: IsolationLevel) =>
+  ({
+    ...ofPartition,
+    role: 'admin',
+    problemOf: ({ topicPartition }: { readonly topicPartition: TopicPartition }) => problemOfPartition(topicPartition),
+    createProcessor: askingPartitions(kind, {
       subjectOf: () => LATEST_TIMESTAMP,
       ask: (client, wanted, { callTimeoutMs: timeoutMs }) =>
         client.listOffsets({ isolationLevel, partitions: placesOf(wanted), timeoutMs }),
       answersIn: ({ partitions }: ListOffsetsResponse) => partitions,
       settle({ waiters }, { offset }, action) {
         if (action !== 'success') return undefined
-        replyAll<EndKind>(
-          waiters,
-          offset !== undefined && offset >= 0 ? { type: 'success', offset } : oddOffset(offset)
-        )
+        const isOffset = offset !== undefined && offset >= 0
+        replyAll<EndKind>(waiters, isOffset ? { type: 'success', offset } : oddOffset(offset))
         return []
       }
-    },
-    context
-  )
-
-const endParts = {
-  ...ofPartition,
-  role: 'admin',
-  problemOf: ({ topicPartition }: { readonly topicPartition: TopicPartition }) => problemOfPartition(topicPartition)
-} as const
+    })
+  }) as const
 
 /** The end of the log for readers of committed records. */
-export const fetchStableEnd = describeOperation('fetchStableEnd', {
-  ...endParts,
-  createProcessor: (context: ProcessorContext) => endProcessor('fetchStableEnd', 'readCommitted', context)
-})
+export const fetchStableEnd = describeOperation('fetchStableEnd', endParts('fetchStableEnd', 'readCommitted'))
 
 /** The end of the log, records of open transactions included. */
-export const fetchLogEnd = describeOperation('fetchLogEnd', {
-  ...endParts,
-  createProcessor: (context: ProcessorContext) => endProcessor('fetchLogEnd', 'readUncommitted', context)
-})
+export const fetchLogEnd = describeOperation('fetchLogEnd', endParts('fetchLogEnd', 'readUncommitted'))
 
 const SUCCESS = { type: 'success' } as const
 

@@ -40,7 +40,16 @@ interface PartitionQuestion<Kind extends PartitionKind, Response, Answer> {
   ): readonly Returned[] | undefined
 }
 
-/** The parts of the operations that ask a leader about a partition. */
+/** The part `createProcessor` of an operation that asks a leader about partitions. */
+export const askingPartitions =
+  <Kind extends PartitionKind, Response, Answer extends PartitionAnswer>(
+    kind: Kind,
+    question: PartitionQuestion<Kind, Response, Answer>
+  ) =>
+  (context: ProcessorContext): OperationProcessor =>
+    new PartitionProcessor(kind, question, context)
+
+/** The other parts of such an operation. */
 export const ofPartition = {
   target: {
     type: 'leader',
@@ -54,7 +63,7 @@ export const ofPartition = {
  * first. Waiting requests share a call. No request joins a call in flight, because its answer must cover all records
  * written before the request, and the broker may have answered the call earlier.
  */
-export class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends PartitionAnswer>
+class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends PartitionAnswer>
   implements OperationProcessor
 {
   readonly name: Kind

@@ -3,9 +3,9 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import { invalid, isCount, ownFailure, problemOfPartition } from '../requests/failures.js'
 import { type OpenRequest, replyAll } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
-import { ofPartition, PartitionProcessor } from './by-partition.js'
+import { askingPartitions, ofPartition } from './by-partition.js'
 import { toAsk } from './fetch-session.js'
-import { type ProcessorContext, type Returned, returned } from './queue-processor.js'
+import { type Returned, returned } from './queue-processor.js'
 
 const MAX_PARTITION_BYTES = 128 * 1024
 /**
@@ -41,33 +41,28 @@ export const fetchOrigins = describeOperation('fetchOrigins', {
   problemOf: ({ topicPartition, offset }) =>
     problemOfPartition(topicPartition) ??
     (isCount(offset) ? undefined : invalid('invalidRequest', `not an offset: ${offset}`)),
-  createProcessor: (context: ProcessorContext) =>
-    new PartitionProcessor(
-      'fetchOrigins',
-      {
-        subjectOf: ({ request }) => request.offset,
-        ask: (client, wanted, { callTimeoutMs, decompression }) =>
-          client.fetch({
-            maxWaitMs: 0,
-            minBytes: 0,
-            maxBytes: MAX_BYTES,
-            isolationLevel: 'readUncommitted',
-            decompression,
-            timeoutMs: callTimeoutMs,
-            partitions: wanted.map(({ subject, waiters }) => {
-              const { request, identity } = waiters.at(-1)!
-              return toAsk({ ...request.topicPartition, position: subject, identity }, MAX_PARTITION_BYTES)
-            })
-          }),
-        // A response with an error code of its own has no answer for any partition.
-        answersIn: ({ errorCode, partitions }: FetchResponse) => (errorCode === errorCodes.NONE ? partitions : []),
-        settle({ subject, waiters }, answer, action) {
-          if (action === 'success') return settleRecords(subject, waiters, answer)
-          if (action !== 'corrupt' && action !== 'outOfRange') return undefined
-          replyAll(waiters, { type: action === 'corrupt' ? 'corruptMessage' : 'offsetOutOfRange' })
-          return []
-        }
-      },
-      context
-    )
+  createProcessor: askingPartitions('fetchOrigins', {
+    subjectOf: ({ request }) => request.offset,
+    ask: (client, wanted, { callTimeoutMs, decompression }) =>
+      client.fetch({
+        maxWaitMs: 0,
+        minBytes: 0,
+        maxBytes: MAX_BYTES,
+        isolationLevel: 'readUncommitted',
+        decompression,
+        timeoutMs: callTimeoutMs,
+        partitions: wanted.map(({ subject, waiters }) => {
+          const { request, identity } = waiters.at(-1)!
+          return toAsk({ ...request.topicPartition, position: subject, identity }, MAX_PARTITION_BYTES)
+        })
+      }),
+    // A response with an error code of its own has no answer for any partition.
+    answersIn: ({ errorCode, partitions }: FetchResponse) => (errorCode === errorCodes.NONE ? partitions : []),
+    settle({ subject, waiters }, answer, action) {
+      if (action === 'success') return settleRecords(subject, waiters, answer)
+      if (action !== 'corrupt' && action !== 'outOfRange') return undefined
+      replyAll(waiters, { type: action === 'corrupt' ? 'corruptMessage' : 'offsetOutOfRange' })
+      return []
+    }
+  })
 })

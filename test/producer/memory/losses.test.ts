@@ -186,3 +186,34 @@ describe('the log of accepted records that are lost', () => {
     expect(clock.countTimers()).to.equal(0)
   })
 })
+
+describe('lost records as people see them', () => {
+  let now = 10
+  const losses = () => new Losses({ metrics: new CountingMetrics(), log: silentLogger, clock: () => now })
+
+  it('are shown for each API, topic and reason, with the time of the first and of the last one', () => {
+    const seen = losses()
+    seen.add('kprf', { code: 'timedOut', message: 'too late', topic: '__proto__' }, 2)
+    seen.add('kprf', { code: 'timedOut', message: 'too late', topic: 'b' }, 1)
+    now = 2_010
+    seen.add('kprf', { code: 'timedOut', message: 'later', topic: '__proto__' }, 4)
+    seen.add('arion', { code: 'timedOut', message: 'too late' }, 1)
+    const [first, ...others] = seen.views()
+    const times = { perSecond: 3, firstAt: 10, lastAt: 2_010 }
+    expect(first).to.deep.equal({
+      ...{ api: 'kprf', topic: '__proto__', reason: 'timedOut', message: 'later', records: 6 },
+      ...times
+    })
+    expect(others.map(({ api, topic, records }) => [api, topic, records])).to.deep.equal([
+      ['kprf', 'b', 1],
+      ['arion', undefined, 1]
+    ])
+  })
+
+  it('are shown for 100 topics, and for all further ones together', () => {
+    const seen = losses()
+    for (let topic = 0; topic < 1_000; topic++) seen.add('kprf', { code: 'timedOut', message: 'm', topic: `t${topic}` })
+    expect(seen.views()).to.have.length(101)
+    expect(seen.views()[100]).to.include({ topic: undefined, records: 900 })
+  })
+})
