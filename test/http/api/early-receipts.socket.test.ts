@@ -4,8 +4,7 @@ import { Idempotency, type KeyResult } from '../../../src/http/api/idempotency.j
 import { originOf } from '../../../src/http/api/request-origin.js'
 import { AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
 import type { Claim } from '../../../src/producer/keys/keys.js'
-import type { KeyTag } from '../../../src/producer/memory/pending-produce.js'
-import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
+import type { KeyTag, PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { localKeys } from '../../support/local-keys.js'
 import { type Started, startHttp } from '../server/fixtures.js'
 
