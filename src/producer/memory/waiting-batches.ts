@@ -120,7 +120,7 @@ export class WaitingBatches {
 
   /** Keeps the writer of a sealed batch, for the next one if the size limit is still the same then. */
   giveWriter(writer: RecordBatchWriter | undefined): void {
-    this.#spareWriter ??= writer
+    if (writer !== undefined) this.#spareWriter = writer
   }
 
   /** Takes the object of a delivered batch to which nothing else refers. */

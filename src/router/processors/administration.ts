@@ -21,7 +21,7 @@ import {
 import { replyAll } from '../requests/open-requests.js'
 import { type ChangeState, describeOperation } from '../requests/operation.js'
 import { askingPartitions, ofPartition } from './by-partition.js'
-import { groupAction } from './error-actions.js'
+import { groupAction, groupFailure } from './error-actions.js'
 import { placesOf } from './fetch-offset.js'
 import type { ProcessorContext } from './queue-processor.js'
 import { SharedCalls } from './shared-calls.js'
@@ -177,10 +177,7 @@ export const fetchGroupOffsets = describeOperation('fetchGroupOffsets', {
       outcomeOf({ errorCode, partitions }: OffsetFetchResponse) {
         const codes = [errorCode, ...partitions.map(partition => partition.errorCode)]
         const problem = codes.find(code => groupAction(code) !== 'success')
-        if (problem !== undefined) {
-          const action = groupAction(problem)
-          return action === 'notCoordinator' || action === 'retryLater' ? action : kafkaFailure(problem)
-        }
+        if (problem !== undefined) return groupFailure(problem)
         const offsets = partitions.flatMap(({ topic, partition, offset, metadata }) =>
           offset !== undefined && offset >= 0 ? [{ topic, partition, offset, metadata: metadata ?? '' }] : []
         )

@@ -1,4 +1,6 @@
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import type { Failure } from '../messages/request.js'
+import { kafkaFailure } from '../requests/failures.js'
 
 /** The actions of a processor for error codes. The action for an unknown code is `fail`. */
 export type ErrorAction =
@@ -83,6 +85,15 @@ export function groupAction(errorCode: number): ErrorAction {
     default:
       return 'fail'
   }
+}
+
+/** The outcome for a code of a coordinator that is no success: a failure, or the reason to ask again. */
+export function groupFailure(
+  errorCode: number,
+  message?: string | null
+): Failure | Extract<ErrorAction, 'notCoordinator' | 'retryLater'> {
+  const action = groupAction(errorCode)
+  return action === 'notCoordinator' || action === 'retryLater' ? action : kafkaFailure(errorCode, message)
 }
 
 /** The action for calls that any broker can answer, with one code for the whole call. */

@@ -2,6 +2,7 @@ import { ResponseTooLargeError } from '../../core/errors.js'
 import type { BrokerNode } from '../../core/model.js'
 import type { BrokerClient, FindCoordinatorResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
+import { CONSUMER_PROTOCOL_TYPE } from '../../kafka/protocol/consumer-protocol.js'
 import type {
   DescribeConsumerGroupsResponse,
   DescribeGroupsResponse,
@@ -10,7 +11,7 @@ import type {
 import { invalid, isCount, kafkaFailure, problemOfGroup } from '../requests/failures.js'
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
-import { anyBrokerAction, groupAction } from './error-actions.js'
+import { anyBrokerAction, groupAction, groupFailure } from './error-actions.js'
 import { type OperationProcessor, type ProcessorContext, type Returned, returned } from './queue-processor.js'
 import { SharedCalls } from './shared-calls.js'
 
@@ -48,9 +49,7 @@ export const describeConsumerGroup = describeOperation('describeConsumerGroup', 
         if (group === undefined) return 'retryLater'
         const { errorCode, errorMessage, state, assignor, members } = group
         if (isUnknownGroup.has(errorCode) || state === NO_SUCH_GROUP) return { type: 'notFound' }
-        const action = groupAction(errorCode)
-        if (action === 'notCoordinator' || action === 'retryLater') return action
-        if (action !== 'success') return kafkaFailure(errorCode, errorMessage)
+        if (groupAction(errorCode) !== 'success') return groupFailure(errorCode, errorMessage)
         return { type: 'success', state, assignor, coordinatorId: Number(tags.broker_id), members }
       }
     })
@@ -88,6 +87,88 @@ export const findCoordinator = describeOperation('findCoordinator', {
         if (action === 'fail') return kafkaFailure(errorCode)
         return action === 'retryLater' || !canBeReached(coordinator) ? 'retryLater' : { type: 'success', coordinator }
       }
+    })
+})
+
+const ofMember = {
+  target: { type: 'coordinator', groupId: ({ groupId }: { readonly groupId: string }) => groupId },
+  connection: ({ groupId, connection }: { readonly groupId: string; readonly connection: string }) =>
+    `${groupId}/${connection}`,
+  problemOf: ({ groupId }: { readonly groupId: string }) => problemOfGroup(groupId)
+} as const
+
+/**
+ * A new or known member joins. The coordinator answers when all members have joined, or when the rebalance time-out is
+ * over.
+ */
+export const joinGroup = describeOperation('joinGroup', {
+  ...ofMember,
+  role: 'member',
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls('joinGroup', {
+      send: (client, { groupId, memberId, instanceId, sessionTimeoutMs, rebalanceTimeoutMs, protocols }) =>
+        client.joinGroup({
+          groupId,
+          memberId,
+          instanceId,
+          sessionTimeoutMs,
+          rebalanceTimeoutMs,
+          protocolType: CONSUMER_PROTOCOL_TYPE,
+          protocols,
+          timeoutMs: rebalanceTimeoutMs + callTimeoutMs
+        }),
+      outcomeOf({ errorCode, generationId, memberId, leaderId, protocolName, members }) {
+        if (errorCode === errorCodes.MEMBER_ID_REQUIRED) return { type: 'memberIdRequired', memberId }
+        if (errorCode !== errorCodes.NONE) return groupFailure(errorCode)
+        return { type: 'success', generationId, memberId, leaderId, protocolName, members }
+      }
+    })
+})
+
+/**
+ * A member asks for its assignment. The leader of the group sends the assignments of all members, and the coordinator
+ * answers after it has received them.
+ */
+export const syncGroup = describeOperation('syncGroup', {
+  ...ofMember,
+  role: 'member',
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls('syncGroup', {
+      send: (client, { groupId, generationId, memberId, instanceId, assignments, rebalanceTimeoutMs }) =>
+        client.syncGroup({
+          groupId,
+          generationId,
+          memberId,
+          instanceId,
+          assignments,
+          timeoutMs: rebalanceTimeoutMs + callTimeoutMs
+        }),
+      outcomeOf: ({ errorCode, assignment }) =>
+        errorCode === errorCodes.NONE ? { type: 'success', assignment } : groupFailure(errorCode)
+    })
+})
+
+/** Keeps a member in its group. The answer says whether the member must join again. */
+export const heartbeat = describeOperation('heartbeat', {
+  ...ofMember,
+  role: 'member',
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls('heartbeat', {
+      send: (client, { groupId, generationId, memberId, instanceId }) =>
+        client.heartbeat({ groupId, generationId, memberId, instanceId, timeoutMs: callTimeoutMs }),
+      outcomeOf: ({ errorCode }) => (errorCode === errorCodes.NONE ? { type: 'success' } : groupFailure(errorCode))
+    })
+})
+
+/** A member leaves its group, so that the others get its partitions at once. */
+export const leaveGroup = describeOperation('leaveGroup', {
+  ...ofMember,
+  role: 'control',
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls('leaveGroup', {
+      send: (client, { groupId, memberId, instanceId }) =>
+        client.leaveGroup({ groupId, memberId, instanceId, timeoutMs: callTimeoutMs }),
+      outcomeOf: ({ errorCode }) => (errorCode === errorCodes.NONE ? { type: 'success' } : groupFailure(errorCode))
     })
 })
 

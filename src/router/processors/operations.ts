@@ -18,8 +18,16 @@ import { fetchData } from './fetch-data.js'
 import { fetchEpochEnd, fetchOffset } from './fetch-offset.js'
 import { fetchOrigins } from './fetch-origins.js'
 import { fetchTopicMetadata } from './fetch-topic-metadata.js'
-import { describeConsumerGroup, describeGroup, findCoordinator, listGroups } from './groups.js'
-import { heartbeat, joinGroup, leaveGroup, syncGroup } from './membership.js'
+import {
+  describeConsumerGroup,
+  describeGroup,
+  findCoordinator,
+  heartbeat,
+  joinGroup,
+  leaveGroup,
+  listGroups,
+  syncGroup
+} from './groups.js'
 import { initProducerId, produceBatch } from './produce-admission.js'
 
 /**

@@ -30,7 +30,7 @@ describe('one descriptor per operation', () => {
       'consumer/group/group-member.ts',
       'kafka/broker-client.ts',
       'router/messages/groups.ts',
-      'router/processors/membership.ts',
+      'router/processors/groups.ts',
       'router/processors/operations.ts'
     ])
   })
