@@ -15,9 +15,9 @@ const BUDGETS: Readonly<Record<string, number>> = {
   'embedded-broker': 8_250,
   gateway: 2_150,
   http: 15_590,
-  kafka: 6_000,
-  producer: 18_350,
-  router: 10_780,
+  kafka: 5_960,
+  producer: 18_290,
+  router: 10_740,
   schemas: 1_930,
   server: 6_110
 }
