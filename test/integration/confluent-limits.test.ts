@@ -2,10 +2,6 @@ import { expect } from 'chai'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { ConfluentStage, JSON_RECORDS, V2 } from '../support/confluent-stage.js'
 import { inWorld } from '../support/in-world.js'
-import { type RecordAnswer, RecordStreamClient } from '../support/record-stream-client.js'
-
-const streamTo = (stage: ConfluentStage, topic: string): RecordStreamClient =>
-  new RecordStreamClient(`${stage.url}/v3/clusters/c1/topics/${topic}/records`)
 
 describe('confluent: limits and refusals', () => {
   inWorld()
@@ -16,39 +12,6 @@ describe('confluent: limits and refusals', () => {
   })
   const open = async (settings: Readonly<Record<string, string>>): Promise<ConfluentStage> =>
     (opened = await ConfluentStage.open(settings))
-
-  it('confluent 77: records beyond a quota are answered 429 and not written', async () => {
-    const stage = await open({ 'quotas.perAddress.recordsPerSecond': '1' })
-    const topic = await stage.topic(1)
-    const client = streamTo(stage, topic)
-    const codes: number[] = []
-    // Records that come together are admitted together, so the quota is used up by the time of a second round.
-    while (!codes.includes(429)) {
-      client.send(...Array.from({ length: 200 }, () => ({})))
-      for (let answers = 0; answers < 200; answers++) codes.push((await client.next())!.error_code)
-    }
-    client.end()
-    expect(await client.ended).to.equal('ended')
-    expect([...new Set(codes)].sort()).to.deep.equal([200, 429])
-    expect(await stage.endOf(topic, 0)).to.equal(codes.filter(code => code === 200).length)
-  })
-
-  it('confluent 83: the record after the longest time of a stream is answered 408, and the stream ends', async () => {
-    const stage = await open({ 'advanced.apis.confluent.streamMaxMs': '300' })
-    const topic = await stage.topic(1)
-    const client = streamTo(stage, topic)
-    let written = 0
-    let last: RecordAnswer | undefined
-    do {
-      client.send({})
-      last = await client.next()
-      if (last?.error_code === 200) written++
-    } while (last?.error_code === 200)
-    expect(last).to.include({ error_code: 408 })
-    expect(await client.next()).to.equal(undefined)
-    expect(await client.ended).to.equal('ended')
-    expect(await stage.endOf(topic, 0)).to.equal(written)
-  })
 
   it('confluent 23: a topic that Kafka denies is answered 403, with the codes of all records', async () => {
     const stage = await open({})

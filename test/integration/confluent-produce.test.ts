@@ -171,12 +171,6 @@ describe('confluent: version 2', () => {
     })
   }
 
-  it('confluent 17: one value that is not base64 is answered 400, and nothing is written', async () => {
-    const answer = await stage.produce(one, BINARY, [{ value: 'YQ==' }, { value: 'fooba' }, { value: 'YQ' }])
-    expect([...brief(answer), answer.persisted]).to.deep.equal([400, V2, 400, 'no'])
-    expect(await stage.endOf(one, 0)).to.equal(0)
-  })
-
   it('confluent 18: headers are refused unless a setting takes them', async () => {
     const answer = await stage.produce(one, JSON_RECORDS, [{ value: 1, headers: [] }])
     expect(brief(answer)).to.deep.equal([422, V2, 422])

@@ -87,19 +87,6 @@ describe('confluent: records of version 3', function () {
     expect(await stage.endOf(one, 0)).to.equal(2)
   })
 
-  it('what is no object ends the records, and those before it are written', async () => {
-    for (const [end, count] of [
-      ['{"value":', 1],
-      ['5', 1],
-      ['[{}]', 1],
-      ['}{}', 1]
-    ] as const) {
-      const answer = await post(`${JSON.stringify(value(1))}${end}`)
-      expect(codes(linesOf(answer.body)), end).to.deep.equal([200, ...new Array(count).fill(400)])
-    }
-    expect(await stage.endOf(one, 0)).to.equal(4)
-  })
-
   it('confluent 74: the first answer comes before the second record is sent', async () => {
     const client = open()
     const { statusCode, headers } = await client.response
@@ -241,12 +228,5 @@ describe('confluent: records of version 3', function () {
       expect([text, (await batch(text)).status]).to.deep.equal([text, code])
     }
     expect(await stage.endOf(one, 0)).to.equal(0)
-  })
-
-  it('an empty body is answered 422', async () => {
-    for (const body of ['', ' \n']) {
-      const { status, body: text, persisted } = await post(body)
-      expect([status, JSON.parse(text).error_code, persisted]).to.deep.equal([422, 42206, 'no'])
-    }
   })
 })

@@ -151,23 +151,6 @@ describe('confluent: answers to produce requests whose records fail', () => {
       expect([answer.statusCode, JSON.parse(answer.body).error_code]).to.deep.equal([422, 42206])
     })
 
-    it('a request is read up to what is not JSON', async () => {
-      const { body } = await post(RECORDS, '{}{"value":{"type":"STRING","data":"x}}{"a":"}}{}{}"}}')
-      const codes = body
-        .split('\r\n')
-        .filter(Boolean)
-        .map(line => JSON.parse(line).error_code)
-      expect(codes).to.deep.equal([200, 400])
-    })
-
-    it('a request with more records than the limit is answered 413, and nothing is written', async () => {
-      expect((await post(RECORDS, '{}{}{}')).body.split('\r\n')).to.have.length(4)
-      await app.close()
-      const answer = await post(RECORDS, '{}{}{}{}')
-      expect([answer.statusCode, answer.headers['x-castellan-persisted']]).to.deep.equal([413, 'no'])
-      expect(JSON.parse(answer.body).message).to.include('advanced.apis.confluent.maxRecordsPerRequest')
-    })
-
     for (const suffix of ['', ':batch']) {
       it(`records${suffix}: nothing has a name that is too long`, async () => {
         const cluster = await post(`/v3/clusters/${'c'.repeat(65)}/topics/t/records${suffix}`, '{}')

@@ -3,35 +3,10 @@ import fc from 'fast-check'
 import { contentsOf, isJsonType, parseForm, toJsonObject } from '../../../src/apis/kafboy/content.js'
 import { checkRows } from '../../support/rows.js'
 
-const published = (...args: Parameters<typeof contentsOf>) =>
-  contentsOf(...args)?.map(({ key, value }) => [key?.toString() ?? null, value?.toString() ?? null])
-
 describe('kafboy: what is published without a hook', () => {
-  it('kafboy 1: a form is one record, a JSON object of its fields', () => {
-    expect(published(Buffer.from('test=a'), false, 'json')).to.deep.equal([[null, '{"test":"a"}']])
-  })
-
-  it('kafboy 1: with `payload: fields` each field is a record of its own with a key', () => {
-    expect(published(Buffer.from('test=a&b=2&c'), false, 'fields')).to.deep.equal([
-      ['test', 'a'],
-      ['b', '2'],
-      ['c', 'true']
-    ])
-  })
-
-  it('kafboy 11: JSON is published as the bytes that came', () => {
-    const body = Buffer.from('{"a":"b=c&d+e%"}')
-    expect(contentsOf(body, true, 'fields')).to.deep.equal([{ key: null, value: body }])
-  })
-
   it('JSON is not parsed: bytes that are no JSON pass untouched', () => {
     const body = Buffer.from([0xff, 0, 0x7b])
     expect(contentsOf(body, true, 'json')![0]!.value).to.equal(body)
-  })
-
-  it('kafboy 10: an empty body publishes nothing', () => {
-    expect(contentsOf(Buffer.alloc(0), true, 'json')).to.deep.equal([])
-    expect(contentsOf(Buffer.from('&'), false, 'json')).to.deep.equal([])
   })
 
   it('a form that is not UTF-8 makes no JSON, but fields of bytes', () => {

@@ -57,11 +57,6 @@ describe('kafboy: routes', () => {
     expect(find('/b/t/x/y', lists)).to.equal('none')
   })
 
-  it('tries custom routes first', () => {
-    expect(find('/async/t', { routesSync: ['/async/:topic'] })).to.equal('sync t')
-    expect(find('/disco', { routesAsync: ['/:topic'] })).to.equal('async disco')
-  })
-
   it('understands brackets and the rest as cowboy does', () => {
     const lists = { routesSync: ['/v[1/[minor]]/:topic/[...]'] }
     expect(find('/v1/minor/t', lists)).to.equal('sync t')
