@@ -16,7 +16,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   gateway: 2_150,
   http: 15_590,
   kafka: 5_960,
-  producer: 18_290,
+  producer: 18_320,
   router: 10_740,
   schemas: 1_930,
   server: 6_110

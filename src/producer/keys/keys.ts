@@ -1,6 +1,7 @@
 import { Waiters } from '../../core/waiters.js'
 import type { LogDirectory } from '../log/files.js'
 import { AnsweredKeys, type AnswerOrPlace, isPlace } from './answered-keys.js'
+import { BriefMap } from './brief-map.js'
 import { ClaimedKey, type Settlement } from './claimed-key.js'
 import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
 import { KeyJournal } from './key-journal.js'
@@ -64,7 +65,7 @@ export class LocalKeys {
   readonly logged = new LoggedRecords()
   readonly #options: LocalKeysOptions
   /** Keys without an answer that is where it stays, by hash, in the order of their claims. */
-  readonly #open = new Map<string, KeyedRecords>()
+  readonly #open = new BriefMap<KeyedRecords>()
   readonly #answered = new AnsweredKeys()
   readonly #space: KeySpace
   readonly #damaged = new Set<string>()
@@ -173,7 +174,7 @@ export class LocalKeys {
 
   #add(key: KeyName): KeyedRecords {
     const records = new KeyedRecords(key, this.#space)
-    this.#open.set(key.hash, records)
+    this.#open.add(key.hash, records)
     this.#space.use(key.hash, KEY_BYTES)
     return records
   }
