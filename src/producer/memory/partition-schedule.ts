@@ -40,8 +40,8 @@ export interface PartitionScheduleOptions {
 }
 
 /**
- * Sealing this many batches takes a millisecond, and what they need stays in the cache of the processor until the Router has
- * sent them: 1,000 cost a fifth more each. The partitions after them are next in the following tick.
+ * Sealing this many batches takes a millisecond, and what they need may stay in the cache of the processor until the Router
+ * has sent them. The partitions after them are next in the following tick.
  */
 const MOST_PER_TICK = 200
 
