@@ -81,13 +81,6 @@ function partsOf(text: string): number {
   return outside.reduce((sum, more) => sum + more, parts)
 }
 
-/** A look-up that waits for its next portion. `step` does a part of it. @returns whether it is done */
-interface Job {
-  readonly step: () => boolean
-  readonly resolve: () => void
-  readonly reject: (error: unknown) => void
-}
-
 /**
  * Looks up the topics that match patterns. Clients take turns of a few milliseconds, and all together have a fifth of the
  * time, so that no client waits for the patterns of others. One pattern is compiled at a time: what RE2 remembers of names takes
@@ -96,8 +89,10 @@ interface Job {
 export class PatternLookUps {
   readonly #ask: GroupRuntime['ask']
   readonly #clock: MonotonicClock
-  /** By client. The first one is next. */
-  readonly #waiting = new Map<string | undefined, Job[]>()
+  /** By client: its last look-up. The next one begins when that is over. */
+  readonly #last = new Map<string | undefined, Promise<unknown>>()
+  /** Resolves when the next portion may begin. */
+  #rested: Promise<unknown> = Promise.resolve()
   #compile: Promise<CompilePattern> | undefined
   /** The look-up whose pattern was compiled last: what it finds. */
   #compiledFor: object | undefined
@@ -106,8 +101,6 @@ export class PatternLookUps {
   #topics: readonly string[] = []
   #asking: Promise<boolean> = Promise.resolve(true)
   #nextAsking: Promise<boolean> | undefined
-  #isRunning = false
-  #restsUntil = -Infinity
 
   constructor({ ask, clock }: Pick<GroupRuntime, 'ask' | 'clock'>) {
     this.#ask = ask
@@ -163,43 +156,40 @@ export class PatternLookUps {
     })
   }
 
-  #turns(client: string | undefined, step: () => boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const jobs = this.#waiting.get(client) ?? []
-      jobs.push({ step, resolve, reject })
-      this.#waiting.set(client, jobs)
-      if (!this.#isRunning) void this.#run()
-    })
-  }
-
-  async #run(): Promise<void> {
-    this.#isRunning = true
-    for (;;) {
-      const restMs = this.#restsUntil - this.#clock()
-      if (restMs > 0) await new Promise(resolve => setTimeout(resolve, Math.ceil(restMs)))
-      const [next] = this.#waiting
-      if (!next) break
-      const [client, jobs] = next
-      this.#waiting.delete(client)
-      const startedAt = this.#clock()
-      while (jobs.length > 0 && this.#clock() < startedAt + PORTION_MS) if (isDone(jobs[0]!)) jobs.shift()
-      if (jobs.length > 0) this.#waiting.set(client, jobs)
-      const endedAt = this.#clock()
-      this.#restsUntil = endedAt + PAUSES_PER_PORTION * (endedAt - startedAt)
-      if (this.#waiting.size === 0) break
+  /** Repeats a step until it says that it was the last one. Clients take turns. */
+  async #turns(client: string | undefined, step: () => boolean): Promise<void> {
+    const before = this.#last.get(client)
+    const work = async (): Promise<void> => {
+      await before
+      while (!(await this.#portion(step)));
     }
-    this.#isRunning = false
+    const working = work()
+    const over = working.catch(() => undefined)
+    this.#last.set(client, over)
+    void over.then(() => {
+      if (this.#last.get(client) === over) this.#last.delete(client)
+    })
+    return working
   }
-}
 
-function isDone({ step, resolve, reject }: Job): boolean {
-  try {
-    if (!step()) return false
-    resolve()
-  } catch (error) {
-    reject(error)
+  /** Repeats the step for a few milliseconds, and rests afterwards. @returns whether the last step was done */
+  #portion(step: () => boolean): Promise<boolean> {
+    let usedMs = 0
+    const portion = this.#rested.then(() => {
+      const startedAt = this.#clock()
+      let isDone = false
+      try {
+        while (!isDone && this.#clock() < startedAt + PORTION_MS) isDone = step()
+      } finally {
+        usedMs = this.#clock() - startedAt
+      }
+      return isDone
+    })
+    const rest = (): Promise<void> =>
+      new Promise(resolve => setTimeout(resolve, Math.ceil(PAUSES_PER_PORTION * usedMs)).unref())
+    this.#rested = portion.then(rest, rest)
+    return portion
   }
-  return true
 }
 
 interface MatchingTopics extends PatternChoice {

@@ -94,9 +94,9 @@ describe('the look-ups of patterns', () => {
     await clock.tickAsync(14)
     expect(looked).to.have.length(1)
     await clock.tickAsync(5)
-    expect(looked).to.deep.equal(['greedy a', 'greedy b'])
+    expect(looked).to.deep.equal(['greedy a', 'polite a'])
     await clock.tickAsync(1_000)
-    expect(looked.slice(2, 5)).to.deep.equal(['polite a', 'greedy orders', 'polite b'])
+    expect(looked.slice(2, 5)).to.deep.equal(['greedy b', 'polite b', 'greedy orders'])
     expect(found).to.deep.equal([['a', 'b', 'orders', 'orders.eu'], ['orders', 'orders.eu'], ['a']])
   })
 

@@ -32,11 +32,10 @@ describe('castellan.read', () => {
     for (const outcome of await pendingProduce.outcomes()) expect(outcome.type).to.equal('delivered')
   }
 
-  async function read(options?: ReadOptions, enough = Number.POSITIVE_INFINITY): Promise<string[]> {
+  async function read(options?: ReadOptions): Promise<string[]> {
     const values: string[] = []
     for await (const { partition, offset, value } of castellan.read('orders', options)) {
       values.push(`${partition}@${offset}=${value}`)
-      if (values.length >= enough) break
     }
     return values
   }
@@ -68,23 +67,9 @@ describe('castellan.read', () => {
     expect(await read({ from: { timestampMs: 0 }, partitions: [1] })).to.deep.equal(['1@0=x', '1@1=y'])
   })
 
-  it('waits for records that are still to be written, and stops when the loop is left', async () => {
-    const following = read({ from: { offset: 3 }, follow: true, partitions: [0] }, 2)
-    await write(0, 'd', 'e')
-    expect(await following).to.deep.equal(['0@3=d', '0@4=e'])
-  })
-
-  it('ends without an error when its signal is aborted, before or while it waits', async () => {
-    expect(await read({ signal: AbortSignal.abort() })).to.deep.equal([])
-    const controller = new AbortController()
-    const following = read({ from: 'latest', follow: true, signal: controller.signal })
-    setTimeout(() => controller.abort(), 100)
-    expect(await following).to.deep.equal([])
-  })
-
   it('reads the same partitions several times at once', async () => {
     const all = await Promise.all([read(), read(), read({ partitions: [1] })])
-    expect(all.map(records => records.length)).to.deep.equal([7, 7, 2])
+    expect(all.map(records => records.length)).to.deep.equal([5, 5, 2])
   })
 
   it('says by a code why a topic cannot be read', async () => {
