@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,9 +21,14 @@ const { minutes, only } = toolOptions<{ readonly minutes: number; readonly only:
 const folder = mkdtempSync(join(tmpdir(), 'castellan-alerts-'))
 const children = new Children()
 
-const start = (name: string, settings: Record<string, string | number> = {}): Promise<Gateway> => {
+const start = (
+  name: string,
+  settings: Record<string, string | number> = {},
+  environment: Record<string, string> = {}
+): Promise<Gateway> => {
   const flags = Object.entries(settings).flatMap(([path, value]) => ['--set', `${path}=${value}`])
-  return Gateway.start(children, ['--embedded-port', '0', ...flags], { CASTELLAN_WAL_DIRECTORY: join(folder, name) })
+  const all = { CASTELLAN_WAL_DIRECTORY: join(folder, name), ...environment }
+  return Gateway.start(children, ['--embedded-port', '0', ...flags], all)
 }
 
 /** What clients do until the recording is over; failures are part of the trouble. */
@@ -121,6 +127,53 @@ const recordings: Readonly<Record<string, () => Promise<void>>> = {
     await record('keys-away', 'One of two gateways is gone for good.', gateway, 330, 5, async (at, time) => {
       await ask(at, '/kprf/push', recordsOf(1, true), `key-${time}`)
       await sleep(200)
+    })
+  },
+  async 'outcomes-lost'() {
+    const receipts = join(folder, 'outcomes-lost', 'receipts')
+    mkdirSync(receipts, { recursive: true })
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'tmpfs', receipts])
+    try {
+      const gateway = await start('outcomes-lost')
+      await record('outcomes-lost', 'The disk of receipts is full.', gateway, 120, 5, at =>
+        Promise.all([ask(at, '/arion/async/orders/k1', 'hello'), sleep(50)])
+      )
+    } finally {
+      execFileSync('umount', ['-l', receipts])
+    }
+  },
+  async 'log-set-aside'() {
+    const directory = join(folder, 'log-set-aside')
+    const environment = { CASTELLAN_WAL_DIRECTORY: directory }
+    const before = await Gateway.start(children, ['--brokers', '127.0.0.1:1'], environment)
+    for (let time = 0; time < 50; time++) await ask(before, '/arion/async/orders/k1', 'hello')
+    await before.child.stop()
+    for (const name of readdirSync(directory).filter(file => file.endsWith('.slab'))) {
+      const file = openSync(join(directory, name), 'r+')
+      writeSync(file, Buffer.alloc(32), 0, 32, 0)
+      closeSync(file)
+    }
+    const gateway = await start('log-set-aside')
+    await record('log-set-aside', 'The header of a file of the durable log was overwritten.', gateway, 120, 5, at =>
+      Promise.all([ask(at, '/arion/async/orders/k1', 'hello'), sleep(200)])
+    )
+  },
+  async bug() {
+    const planted = join(folder, 'planted.mjs')
+    const inbox = join(process.cwd(), 'dist/consumer/group/group-inbox.js')
+    writeFileSync(
+      planted,
+      `import { GroupInbox } from ${JSON.stringify(inbox)}
+const { begins } = GroupInbox.prototype
+setTimeout(() => {
+  GroupInbox.prototype.begins = function () { GroupInbox.prototype.begins = begins; throw new Error('a planted bug') }
+}, 30_000).unref()`
+    )
+    const gateway = await start('bug', {}, { NODE_OPTIONS: `--import=${planted}` })
+    await record('bug', 'A consumer group meets a bug that was planted into it.', gateway, 120, 5, async at => {
+      await ask(at, '/kprf/push', recordsOf(3, true))
+      await ask(at, '/pixy/topics/orders/messages?group=readers')
+      await sleep(100)
     })
   },
   async overloaded() {

@@ -1,11 +1,12 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { Agent, type IncomingMessage, request } from 'node:http'
+import { rmSync, writeFileSync } from 'node:fs'
+import { Agent } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { Children, Gateway } from '../cli/child.js'
-import { FrontProxy, isInstalled, type ProxyKind, proxyKinds } from '../http/engine/proxies.js'
+import { FrontProxy, isInstalled, type ProxyKind } from '../http/engine/proxies.js'
 import { freePorts } from '../real-kafka/ports.js'
+import { ask, haproxy, kindOf, nginx, type Ports } from './two-gateways.js'
 
 /** `ROLLING_REQUESTS=10000` for a long run, `ROLLING_BROKERS=HOST:PORT,…` on a Kafka that has none of these topics yet. */
 const REQUESTS = Number(process.env.ROLLING_REQUESTS ?? 2_000)
@@ -14,32 +15,6 @@ const CLIENTS = 16
 /** Between two requests of a client: the load lasts as long as the restarts. */
 const PAUSE_MS = 20
 const TOKEN = 'x'.repeat(32)
-
-const kindOf = (name: string): ProxyKind => proxyKinds.find(one => one.name === name)!
-
-interface Ports {
-  readonly port: number
-  readonly management: number
-}
-
-/** The file of docs/deploy, for the gateways of the test. */
-function haproxy(folder: string, [one, two]: readonly Ports[]): string {
-  return readFileSync('docs/deploy/haproxy.cfg', 'utf8')
-    .replace('bind :80', `bind ${folder}/front`)
-    .replace('10.0.0.1:8080', `127.0.0.1:${one!.port} port ${one!.management}`)
-    .replace('10.0.0.2:8080', `127.0.0.1:${two!.port} port ${two!.management}`)
-}
-
-function nginx(folder: string, ports: readonly Ports[]): string {
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(it => `${it}_temp_path ${folder}/${it};`)
-  const text = readFileSync('docs/deploy/nginx.conf', 'utf8')
-    .replace('http {', `http {\naccess_log off;\n${temporary.join('\n')}`)
-    .replace('listen 80;', `listen unix:${folder}/front;`)
-    .replaceAll('/run/castellan-out', folder)
-    .replaceAll('10.0.0.1:8080', `127.0.0.1:${ports[0]!.port}`)
-    .replaceAll('10.0.0.2:8080', `127.0.0.1:${ports[1]!.port}`)
-  return `daemon off;\nmaster_process off;\npid ${folder}/nginx.pid;\nerror_log ${folder}/error.log;\n${text}`
-}
 
 /** Clients with connections that are kept: each pushes a record and waits for it, then takes a message of a group. */
 class Load {
@@ -79,22 +54,10 @@ class Load {
     }
   }
 
-  #ask(method: string, path: string, body?: string): Promise<string> {
-    return new Promise(resolve => {
-      const done = (answer: string): void => {
-        this.answered++
-        resolve(answer)
-      }
-      const headers = { host: 'localhost', ...(body !== undefined && { 'content-type': 'application/json' }) }
-      const sent = request({ socketPath: this.#socketPath, agent: this.#agent, method, path, headers })
-      sent.once('error', error => done(`${error.message} (${sent.reusedSocket ? 'reused' : 'new'} connection)`))
-      sent.once('response', (response: IncomingMessage) => {
-        let text = ''
-        response.setEncoding('utf8').on('data', (data: string) => (text += data))
-        response.once('error', error => done(error.message)).once('end', () => done(`${response.statusCode} ${text}`))
-      })
-      sent.end(body)
-    })
+  async #ask(method: string, path: string, body?: string): Promise<string> {
+    const answer = await ask(this.#agent, this.#socketPath, method, path, body)
+    this.answered++
+    return answer
   }
 }
 

@@ -14,8 +14,8 @@ import { Workspace } from './workspace.js'
 
 /**
  * Makes the recordings for the tests of the alert rules: gateways on real Kafka, each in one kind of trouble, are scraped
- * every few seconds. Takes about fifteen minutes; `--only NAME` makes one part of the recordings: `without-kafka`, `trouble`, or
- * `lost-records`.
+ * every few seconds. Takes about half an hour; `--only NAME` makes one part of the recordings: `without-kafka`, `trouble`,
+ * `lost-records`, or `lag`.
  */
 
 const INTERVAL_MS = 5_000
@@ -24,6 +24,8 @@ const BROKER_DOWN_SECONDS = 160
 const PAUSED_SECONDS = 130
 /** Twice the retention of their topic, and as long as the alert waits. */
 const WAITING_SECONDS = 150
+/** As long as the alert waits, and a minute. */
+const UNREADABLE_SECONDS = 660
 /** A group reads what is written. */
 const LOSING_SECONDS = 15
 const AFTER_LOSS_SECONDS = 60
@@ -139,7 +141,12 @@ async function setAcls(kafka: KafkaCluster, acls: readonly { [field: string]: nu
 const say = sayWithTime()
 endOnSignals()
 const version = `Apache Kafka ${kafkaVersion}, 3 nodes`
-const parts = { 'without-kafka': recordWithoutKafka, trouble: recordTrouble, 'lost-records': recordLostRecords }
+const parts = {
+  'without-kafka': recordWithoutKafka,
+  trouble: recordTrouble,
+  'lost-records': recordLostRecords,
+  lag: recordLag
+}
 const only = process.argv[process.argv.indexOf('--only') + 1]
 for (const [name, record] of Object.entries(parts)) if (!(only! in parts) || name === only) await record()
 process.exit(0)
@@ -311,6 +318,32 @@ async function recordLostRecords(): Promise<void> {
     cut.end()
     cut.save('log-cut', 'An unclean election loses the end of a log that a consumer group has read.', version, from - 6)
     say('lost records are recorded')
+  } finally {
+    await kafka.stop()
+  }
+}
+
+/** One of two groups whose committed offsets may not be read from some moment on. */
+async function recordLag(): Promise<void> {
+  const kafka = await startKafka()
+  try {
+    await kafka.createTopic('orders', 1)
+    const gateway = await Recorded.start(kafka.workspace, 'lag', kafka.saslSslBootstrap, {
+      ...loginOf(kafka),
+      'metrics.lag.everyMs': 5_000,
+      'metrics.lag.groups': 'billing,secret'
+    })
+    gateway.repeat(500, () => gateway.push('orders', 1, true))
+    gateway.repeat(100, () => gateway.poll('orders', 'billing', true))
+    const stopScraping = scrapeAll([gateway])
+    await sleep(30_000)
+    await setAcls(kafka, [{ resourceType: GROUP, resourceName: 'secret', operation: DESCRIBE, permissionType: DENY }])
+    say('one group may not be described')
+    await sleep(UNREADABLE_SECONDS * 1_000)
+    await stopScraping()
+    gateway.end()
+    gateway.save('lag-unreadable', 'The committed offsets of one of two groups may not be read.', version)
+    say('the lag is recorded')
   } finally {
     await kafka.stop()
   }

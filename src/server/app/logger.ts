@@ -98,7 +98,7 @@ function textStream(colors: boolean, target: Target): DestinationStream {
     const before = isAnew ? ANEW : ''
     // How far long work is: the next line takes its place.
     isAnew = terminal?.isTTY === true && line.includes('"progress":')
-    const text = logText(line, { colors, columns: isAnew ? undefined : columns() })
+    const text = logText(line, isAnew ? { colors: false, columns: undefined } : { colors, columns: columns() })
     stream.write(before + (isAnew ? text.trimEnd().slice(0, columns()! - 1) : text))
   }
   return { write }

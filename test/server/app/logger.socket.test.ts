@@ -40,4 +40,16 @@ describe('the log', () => {
     expect(text).to.not.match(CONTROL)
     expect(JSON.parse(text)).to.deep.include({ topic: NAME, msg: `no topic ${NAME}` })
   })
+
+  it('shows how far long work is in a line of a terminal that the next one replaces', () => {
+    const tell = (left: string) => `log.info({ progress: 'replay' }, 'replay: 1 record; ${left}');`
+    const text = write(
+      'text',
+      `Object.assign(process.stdout, { isTTY: true, columns: 40 }); ${tell('2 left')} ${tell('1 left, and a long while')} log.info({}, 'ready')`
+    )
+    expect(text.replace(/\d\d:\d\d:\d\d/g, 'T')).to.equal(
+      '[T] INFO: replay: 1 record; 2 le\r\u001b[K[T] INFO: replay: 1 record; 1 le\r\u001b[K[T] INFO: ready\n'
+    )
+    expect(write('text', tell('1 left')).split('\n')[0]).to.match(/replay: 1 record; 1 left$/)
+  })
 })
