@@ -61,7 +61,7 @@ const firesIn: Readonly<Record<string, readonly string[]>> = {
   'no-kafka': ['CastellanDown', 'CastellanKafkaAway'],
   'keys-full': ['CastellanKeysFull', 'CastellanRecordsRefused'],
   'keys-away': ['CastellanKeysAway', 'CastellanServerErrors'],
-  // On the busy machine of the recording some of kprf's records also had no answer of the broker within two seconds.
+  // Records of kprf fail beside it; why was not looked for. The machine was busy.
   bug: ['CastellanBug', 'CastellanRecordsFail', 'CastellanRecordsRefused'],
   'outcomes-lost': ['CastellanOutcomesLost'],
   'log-set-aside': ['CastellanLogSetAside'],
