@@ -68,18 +68,6 @@ describe('pixy: consume', function () {
   }
   const committed = () => Promise.all([0, 1, 2, 3].map(partition => stage.committed(group, topic, partition)))
 
-  it('pixy H17 H18: exactly one group', async () => {
-    topic = await stage.topic(1)
-    const said = async (query: string) => brief(await stage.pixy.get(`/topics/${topic}/messages${query}`))
-    expect(await said('')).to.equal('400 {"error":"one consumer group is expected, but 0 provided"}')
-    expect(await said('?group=a&group=b')).to.equal('400 {"error":"one consumer group is expected, but 2 provided"}')
-  })
-
-  it('pixy H19: a topic that does not exist', async () => {
-    topic = freshTopic('gone')
-    expect(brief(await poll(stage.pixy))).to.equal(TIMED_OUT)
-  })
-
   it('pixy H20: auto-ack gives each message exactly once, per key in order, and commits', async () => {
     topic = await stage.topic(4)
     const pixy = await stage.another()
@@ -119,12 +107,6 @@ describe('pixy: consume', function () {
     await pixy.stop()
     isWholeLoad(messages)
     expect(await committed()).to.deep.equal(COMMITTED)
-  })
-
-  it('pixy H23: a consumer that is switched off', async () => {
-    topic = await stage.topic(1)
-    const pixy = await stage.another({ 'apis.kafka-pixy.consumerDisabled': 'true' })
-    expect(brief(await poll(pixy))).to.equal('503 {"error":"service is disabled by configuration"}')
   })
 
   it('pixy H24 H42 H45: headers, key and value, of a cluster that is named', async () => {

@@ -10,7 +10,6 @@ interface Place {
 }
 
 const NO_SUCH_TOPIC = 'kafka server: Request was for a topic or partition that does not exist on this broker.'
-const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 
 /** Partitions of keys among 64, as the original's client library chooses them. */
 const OF_64: Readonly<Record<string, number>> = {
@@ -97,18 +96,6 @@ describe('pixy: produce', () => {
     expect(await ends()).to.deep.equal([0, 1, 0, 0])
     const [header, ...none] = (await stage.record(topic, 1)).headers
     expect([header!.key, String(header!.value), none]).to.deep.equal(['Foo', 'bar', []])
-  })
-
-  it('pixy H8: a header value that is no base64 is refused, and nothing is written', async () => {
-    const answer = await stage.pixy.produce(path('key=foo&sync'), 'm', { 'X-Kafka-Foo': 'bar!' })
-    expect(brief(answer)).to.equal('400 {"error":"Invalid base64 encoding for header: X-Kafka-Foo"}')
-    expect(await ends()).to.deep.equal([0, 0, 0, 0])
-  })
-
-  it('pixy H10: a form with the field msg, and the key in the query', async () => {
-    expect((await stage.pixy.post(path('key=foo&sync'), 'msg=foo', FORM)).status).to.equal(200)
-    expect(await ends()).to.deep.equal([0, 1, 0, 0])
-    expect(String((await stage.record(topic, 1)).value)).to.equal('foo')
   })
 
   it('pixy H13: the largest message, uploaded slowly in pieces', async () => {
