@@ -67,6 +67,8 @@ function describedRoute(
       404: { description: 'There is no such instance (40403), topic or partition', ...failure },
       415: { description: 'The content type is another one', content: { ...v2(error), 'application/json': error } },
       422: { description: 'The body, or a member of it, is missing or unknown, or a setting is not valid', ...failure },
+      429: { description: 'A quota is used up', ...failure },
+      500: { description: 'Kafka, or the schema registry, cannot be asked', ...failure },
       ...(conflict !== undefined && { 409: { description: conflict, ...failure } }),
       ...answers
     }
