@@ -290,7 +290,7 @@ describe('confluent: consumer instances', () => {
       value: null,
       offset,
       error_code: 40801,
-      error: `the record at offset ${offset} of ${one}/0 is not JSON`
+      error: `the record at offset ${offset} of ${one}/0 has a value that is not JSON`
     })
     expect(plain(include)).to.deep.equal([
       200,

@@ -231,7 +231,7 @@ describe('strimzi: consumers', () => {
     const { status, body } = await stage.get(`${consumer}/records?timeout=30000`, { accept: typeOf('json') })
     expect([status, body.message]).to.deep.equal([
       406,
-      `Failed to decode: the record at offset 1 of ${topic}/0 is not JSON; to go on, seek behind it, or read with the header x-castellan-undecodable: skip or include`
+      `Failed to decode: the record at offset 1 of ${topic}/0 has a value that is not JSON; to go on, seek behind it, or read with the header x-castellan-undecodable: skip or include`
     ])
     await done(stage.post(`${consumer}/positions`, { offsets: [at(topic, 2)] }))
     expect(valuesOf(await stage.read(consumer, 'json', 1))).to.deep.equal(['c'])
@@ -253,7 +253,7 @@ describe('strimzi: consumers', () => {
       if (undecodable === 'include')
         expect([second!.error_code, second!.error]).to.deep.equal([
           406,
-          `the record at offset 1 of ${topic}/0 is not JSON`
+          `the record at offset 1 of ${topic}/0 has a value that is not JSON`
         ])
     }
   })

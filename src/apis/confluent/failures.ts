@@ -1,5 +1,5 @@
 import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
-import type { RecordFailure } from '../../core/model.js'
+import { isLegalTopicName, type RecordFailure } from '../../core/model.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { Version } from './media-types.js'
@@ -102,7 +102,8 @@ export function recordCodeOf(failure: RecordFailure | RefusedRecord, version: Ve
   return found === 'byRetriable' || (isClients(found) && persisted !== 'no') ? byRetriable : found
 }
 
-export const noTopicText = (topic: string): string => `there is no topic ${topic}`
+export const noTopicText = (topic: string): string =>
+  isLegalTopicName(topic) ? `there is no topic ${topic}` : `${JSON.stringify(topic)} is not a legal topic name`
 
 /** Errors of Kafka that the client can mend: they are answered 400. */
 const CLIENTS_OWN = codesOf(

@@ -51,7 +51,7 @@ export function writeRecordList(
   let before = '['
   for (const record of records) {
     const { topic, partition, offset } = record
-    const cause = needsJson && !hasJson(record) ? 'is not JSON' : causes?.[count]
+    const cause = needsJson ? noJsonIn(record) : causes?.[count]
     const instead = cause === undefined ? '' : insteadOf?.({ record, cause })
     if (cause !== undefined && instead === undefined) {
       poison = { record, cause }
@@ -146,6 +146,9 @@ const lengthOf = (bytes: Buffer | null): number => bytes?.length ?? 0
 
 const NOTHING = { key: null, value: null }
 
-const hasJson = ({ key, value }: InstanceRecord): boolean => isNullOrJson(key) && isNullOrJson(value)
+function noJsonIn({ key, value }: InstanceRecord): string | undefined {
+  if (!isNullOrJson(key)) return 'has a key that is not JSON'
+  return isNullOrJson(value) ? undefined : 'has a value that is not JSON'
+}
 
 const isNullOrJson = (bytes: Buffer | null): boolean => bytes === null || isJson(bytes)

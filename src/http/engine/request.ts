@@ -39,6 +39,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   #early: KeptPiece | undefined
   /** The answer was sent, so the rest of the body is dropped. */
   #isUnwanted = false
+  #closed: AbortController | undefined
 
   static {
     const ofStream = Object.getOwnPropertyDescriptor(LazyReadable.prototype, 'readableEnded')!.get!
@@ -90,6 +91,13 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
 
   get rawTrailers(): string[] {
     return []
+  }
+
+  /** Aborted when the connection ends before the answer, or the request is destroyed. Requests of Node 24 have it. */
+  get signal(): AbortSignal {
+    this.#closed ??= new AbortController()
+    if (this.socket.destroyed) this.#closed.abort()
+    return this.#closed.signal
   }
 
   setTimeout(limitMs: number, onTimeout?: () => void): this {
@@ -172,6 +180,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     if (!this.readableEnded || !this.complete) {
       this.aborted = true
       this.emit('aborted')
+      this.#closed?.abort()
     }
     if (this.aborted && !this.socket.destroyed) this.socket.destroy(error ?? undefined)
     // Without a listener, the error would end the process.
@@ -180,6 +189,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
 
   /** Called by the connection when it ends before the answer. */
   abort(): void {
+    this.#closed?.abort()
     if (this.isOpen) this.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }))
     else {
       this.aborted = !this.complete

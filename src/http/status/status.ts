@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import type { MonotonicClock } from '../../core/model.js'
 
 /** The number of the format. A field may be added without a new number; none is removed or changes its meaning. */
 export const STATUS_VERSION = 1
@@ -232,7 +231,7 @@ export type StatusSource = () => Promise<Status>
 const SHARED_FOR_MS = 500
 
 /** Reads the status when it is asked for, one look for all who ask at the same time. */
-export function sharedStatus(read: StatusSource, clock: MonotonicClock): StatusSource {
+export function sharedStatus(read: StatusSource, clock: () => number): StatusSource {
   let reading: Promise<Status> | undefined
   let readAt = Number.NEGATIVE_INFINITY
   return () => {

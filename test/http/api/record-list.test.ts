@@ -51,14 +51,17 @@ describe('writeRecordList', () => {
   }
 
   it('writes what precedes a value or a key that is not JSON, and names that record', () => {
-    for (const bad of [
-      recordOf(2, null, 'no JSON'),
-      recordOf(2, '', '1'),
-      recordOf(2, null, Buffer.of(0x22, 0xff, 0x22))
-    ]) {
+    for (const [part, bad] of [
+      ['value', recordOf(2, null, 'no JSON')],
+      ['key', recordOf(2, '', '1')],
+      ['value', recordOf(2, null, Buffer.of(0x22, 0xff, 0x22))]
+    ] as const) {
       const { body, count, bytes, poison } = writeRecordList([...records.slice(0, 2), bad, ...records], 'json')
       expect(body.toString()).to.equal(listOf(records.slice(0, 2), 'json'))
-      expect({ count, poison }).to.deep.equal({ count: 2, poison: { record: bad, cause: 'is not JSON' } })
+      expect({ count, poison }).to.deep.equal({
+        count: 2,
+        poison: { record: bad, cause: `has a ${part} that is not JSON` }
+      })
       expect(bytes).to.equal(9 + Buffer.byteLength('"é€😀"'))
     }
   })
@@ -76,15 +79,22 @@ describe('writeRecordList', () => {
     const { body, count, poison } = writeRecordList(some, 'json', { insteadOf: ({ cause }) => `,"error":"${cause}"` })
     const written = JSON.parse(body.toString()) as { offset: number; error?: string }[]
     expect(written.map(({ offset, error }) => [offset, error])).to.deep.equal([
-      [2, 'is not JSON'],
+      [2, 'has a value that is not JSON'],
       [0, undefined],
-      [2, 'is not JSON'],
-      [2, 'is not JSON'],
+      [2, 'has a value that is not JSON'],
+      [2, 'has a value that is not JSON'],
       [1, undefined],
-      [2, 'is not JSON']
+      [2, 'has a value that is not JSON']
     ])
     const { topic, partition } = bad
-    expect(written[0]).to.deep.equal({ topic, key: null, value: null, partition, offset: 2, error: 'is not JSON' })
+    expect(written[0]).to.deep.equal({
+      topic,
+      key: null,
+      value: null,
+      partition,
+      offset: 2,
+      error: 'has a value that is not JSON'
+    })
     expect([skipped.count, count, skipped.poison, poison]).to.deep.equal([6, 6, undefined, undefined])
     expect(writeRecordList([bad, bad], 'json', { insteadOf: () => '' }).body.toString()).to.equal('[]')
   })

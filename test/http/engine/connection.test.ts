@@ -294,8 +294,10 @@ describe('a connection of the engine', () => {
 
     it('is aborted when its connection ends', () => {
       const request = began()
+      const { signal } = request
+      expect(signal.aborted).to.equal(false)
       socket.emit('close')
-      expect([request.aborted, newly()]).to.deep.equal([true, ['closed']])
+      expect([request.aborted, signal.aborted, newly()]).to.deep.equal([true, true, ['closed']])
     })
   })
 
