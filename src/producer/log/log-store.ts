@@ -60,7 +60,7 @@ export interface CommitResult {
 }
 
 /** What the log knows about a run of entries. An entry that is neither open nor has an outcome is unknown, or expired. */
-export interface EntryStates extends FoundOutcomes {
+interface EntryStates extends FoundOutcomes {
   /** In the order of their sequences. */
   readonly open: readonly OpenEntry[]
   /** When the first open entry was accepted, epoch milliseconds; `undefined`: there is none, or it cannot be read. */

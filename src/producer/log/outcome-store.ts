@@ -103,6 +103,7 @@ export class OutcomeStore {
   readonly #directory: LogDirectory
   /** By number. */
   readonly #kept = new Map<number, KeptFile>()
+  #sizeBytes = 0
   /** Least recently used first. */
   readonly #open = new Map<number, OutcomeFile>()
   /** The highest sequence that has, or had, an outcome. */
@@ -125,8 +126,9 @@ export class OutcomeStore {
     this.logId = id === undefined || this.#highest >= options.nextSequence ? this.#beginAnew() : id
   }
 
+  /** Of all files. It is asked for with every group of outcomes, and there may be thousands of files. */
   get sizeBytes(): number {
-    return [...this.#kept.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    return this.#sizeBytes
   }
 
   /** Outcomes that could not be written. */
@@ -161,7 +163,7 @@ export class OutcomeStore {
       try {
         const file = this.#opened(number)
         file.write(own)
-        this.#kept.set(number, { sizeBytes: file.sizeBytes, newestAtMs: this.#options.now() })
+        this.#keep(number, file)
         this.#highest = own.reduce((most, { sequence }) => Math.max(most, sequence), this.#highest)
       } catch (error) {
         this.#leave(number)
@@ -238,8 +240,14 @@ export class OutcomeStore {
     return [...this.#kept].reduce((one, other) => (other[1].newestAtMs < one[1].newestAtMs ? other : one))[0]
   }
 
+  #keep(number: number, { sizeBytes }: OutcomeFile): void {
+    this.#sizeBytes += sizeBytes - (this.#kept.get(number)?.sizeBytes ?? 0)
+    this.#kept.set(number, { sizeBytes, newestAtMs: this.#options.now() })
+  }
+
   #remove(number: number): void {
     this.#leave(number)
+    this.#sizeBytes -= this.#kept.get(number)?.sizeBytes ?? 0
     this.#kept.delete(number)
     this.#expire(Math.min(this.#highest, (number + 1) * ROWS_PER_FILE - 1))
     for (const name of [rowsName(number), placesName(number)]) tryTo(() => this.#directory.remove(name))
@@ -267,7 +275,7 @@ export class OutcomeStore {
       const isRead = tryTo(() => {
         const file = this.#opened(number)
         if (number === Math.max(...numbers)) this.#highest = Math.max(this.#highest, file.lastSequence)
-        this.#kept.set(number, { sizeBytes: file.sizeBytes, newestAtMs: this.#options.now() })
+        this.#keep(number, file)
       })
       if (!isRead) this.#tellDamage(rowsName(number))
     }
@@ -323,6 +331,7 @@ export class OutcomeStore {
   #beginAnew(): Buffer {
     this.close()
     this.#kept.clear()
+    this.#sizeBytes = 0
     const names = this.#directory.list()
     if (names.includes(ID_NAME)) {
       this.#directory.remove(ID_NAME)

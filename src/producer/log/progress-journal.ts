@@ -57,7 +57,7 @@ export function createJournalFile(
   return { id, salt, file, sizeBytes: bytes.length }
 }
 
-export interface ProgressJournalOptions {
+interface ProgressJournalOptions {
   readonly directory: LogDirectory
   /** Size limit of the whole log. */
   readonly maxBytes: number

@@ -282,7 +282,7 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'OutcomeStore.#findFiles',
-        find: 'this.#kept.set(number, { sizeBytes: file.sizeBytes, newestAtMs: this.#options.now() })',
+        find: 'this.#keep(number, file)',
         replaceWith: ''
       }
     ]
