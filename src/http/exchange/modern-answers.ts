@@ -2,7 +2,7 @@ import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import type { RecordOutcome } from '../../core/model.js'
 import type { PendingProduce } from '../../gateway/gateway.js'
-import type { Certainty } from '../../gateway/persisted.js'
+import { type Certainty, certaintyOf } from '../../gateway/persisted.js'
 
 /**
  * A client that accepts this gets the same answers from every API: the outcome of each record, or a problem document.
@@ -53,8 +53,7 @@ function entryOf(known: Known): object {
   return { error: { code, message, persisted, retriable } }
 }
 
-export const certaintyOfKnown = (known: Known): Certainty =>
-  known === 'pending' ? 'pending' : known.type === 'delivered' ? 'yes' : known.persisted
+export const certaintyOfKnown = (known: Known): Certainty => (known === 'pending' ? 'pending' : certaintyOf(known))
 
 /** What is known of records that were handed on, of which some were refused at once. */
 export const knownOfAccepted = (records: number, refused: PendingProduce['refused']): readonly Known[] =>

@@ -148,9 +148,11 @@ const NOTHING = { type: 'noMessages' }
 const UNKNOWN = { type: 'unknownTopicOrPartition' }
 const AWAY = { type: 'failed', code: 'noLeader', message: 'away', retriable: true }
 
-describe('readers of a topic', () => {
-  let time: FakeTime
-  let harness: Harness
+let time: FakeTime
+let harness: Harness
+
+/** Gives each test of a suite a time and readers of its own. */
+function inFakeTime(): void {
   beforeEach(() => {
     time = new FakeTime()
     harness = new Harness()
@@ -160,6 +162,10 @@ describe('readers of a topic', () => {
     harness.system.stop()
     time.restore()
   })
+}
+
+describe('readers of a topic', () => {
+  inFakeTime()
 
   const starts: readonly [
     start: ReadStart,
@@ -348,17 +354,7 @@ describe('readers of a topic', () => {
 })
 
 describe('a subscription to a topic', () => {
-  let time: FakeTime
-  let harness: Harness
-  beforeEach(() => {
-    time = new FakeTime()
-    harness = new Harness()
-  })
-  afterEach(() => {
-    harness.stop()
-    harness.system.stop()
-    time.restore()
-  })
+  inFakeTime()
 
   it('gives records with the offset behind each, and asks for the next ones', async () => {
     await harness.follow([
