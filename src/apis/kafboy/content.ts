@@ -8,7 +8,7 @@ import type { ProduceRecord } from '../../core/model.js'
 export type Content = Pick<ProduceRecord, 'key' | 'value' | 'headers'>
 
 /** How a form is produced: as one JSON object, or as a record for each field, with the field's name as its key. */
-export type PayloadMode = 'json' | 'fields'
+type PayloadMode = 'json' | 'fields'
 
 const JSON_TYPE = /^application\/(?:[\w.!#$&^+-]+\+)?json *(?:;|$)/i
 

@@ -14,7 +14,7 @@ import { copied, Strategies, type TopicOptions, topicOptionsOf } from './strateg
 /** How records are produced: with `sync` the caller waits for Kafka; with `async` and `batch` no caller waits. */
 export type EkafMode = 'async' | 'sync' | 'batch'
 
-export interface EkafDeps {
+interface EkafDeps {
   readonly gateway: Gateway
   readonly settings: KafboySettings
   /** Absent: there are no hooks. */

@@ -63,5 +63,3 @@ export function kafboyMetrics({ registry }: PrometheusMetrics, openRequests: () 
     }
   }
 }
-
-export type KafboyMetrics = ReturnType<typeof kafboyMetrics>

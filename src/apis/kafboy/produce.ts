@@ -69,7 +69,7 @@ interface Head extends ProduceHead {
   isOwnForm: boolean
 }
 
-export interface KafboyParts {
+interface KafboyParts {
   readonly gateway: Gateway
   readonly settings: KafboySettings
   readonly ekaf: Ekaf

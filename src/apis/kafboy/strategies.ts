@@ -17,7 +17,7 @@ export function topicOptionsOf(settings: KafboySettings): (topic: string) => Top
   return topic => byTopic.get(topic) ?? settings
 }
 
-export interface StrategiesDeps {
+interface StrategiesDeps {
   readonly gateway: Pick<Gateway, 'topics'>
   readonly optionsOf: (topic: string) => TopicOptions
   /** Monotonic milliseconds. */

@@ -98,7 +98,7 @@ export interface PushRequest {
 }
 
 /** The partition of a record for the gateway: librdkafka takes -1 for none, like null. */
-export const toPartition = (asked: number | null | undefined): number | undefined =>
+const toPartition = (asked: number | null | undefined): number | undefined =>
   asked === null || asked === -1 ? undefined : asked
 
 /**

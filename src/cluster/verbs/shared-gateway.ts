@@ -11,7 +11,7 @@ const STATS_TIMEOUT_MS = 2_000
 const CHANGE_TIMEOUT_MS = 1_000
 
 /** The workers of one gateway. Their number does not change, so each of them finds the same owner. */
-export interface WorkersOfGateway {
+interface WorkersOfGateway {
   readonly count: number
   /** How long a request for a message waits that does not say it. */
   readonly longPollMs: number

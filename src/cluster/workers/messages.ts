@@ -39,7 +39,7 @@ export interface WorkerReport {
 }
 
 /** A message of one worker to another. Users of {@link WorkerPeers} choose its name. */
-export interface PeerMessage {
+interface PeerMessage {
   readonly name: string
   readonly body: unknown
   readonly timeoutMs?: number | undefined

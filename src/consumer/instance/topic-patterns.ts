@@ -18,7 +18,7 @@ const PAUSES_PER_PORTION = 4
 export type CompilePattern = (text: string) => (topic: string) => boolean
 
 /** Which topics a client wants. */
-export interface PatternChoice {
+interface PatternChoice {
   /** The pattern. */
   readonly text: string
   /** Whether the client may have a topic; asked before the pattern is matched. */
@@ -199,7 +199,7 @@ interface MatchingTopics extends PatternChoice {
 
 export type ChosenTopics = { readonly topics: readonly string[] } | MatchingTopics
 
-export interface InstanceTopicsOptions {
+interface InstanceTopicsOptions {
   readonly runtime: GroupRuntime
   readonly topics: ChosenTopics
   readonly patterns: Pick<PatternLookUps, 'find'>

@@ -52,7 +52,7 @@ export function choosePartitions({ topic, partitions }: TopicMetadata, chosen?: 
 const numbersOf = (partitions: readonly number[]): string =>
   partitions.length === 1 ? `its only one is ${partitions[0]}` : `they are 0 to ${partitions.length - 1}`
 
-export interface TopicPlan {
+interface TopicPlan {
   readonly metadata: TopicMetadata
   /** `undefined`: all partitions; with `follow`, also partitions that are added later. */
   readonly partitions: readonly number[] | undefined

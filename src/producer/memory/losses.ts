@@ -12,7 +12,7 @@ export interface Loss extends Pick<RecordFailure, 'code' | 'message'> {
 }
 
 /** Lost records of one topic that one API had accepted, for one reason. */
-export interface LossView {
+interface LossView {
   /** The API that had accepted the records. */
   readonly api: string
   /** `undefined`: several topics. */

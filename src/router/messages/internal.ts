@@ -88,7 +88,7 @@ export interface FetchEpochEnd extends Request<FetchEpochEndResult> {
   readonly topicPartition: TopicPartition
   readonly leaderEpoch: number
 }
-export type FetchEpochEndResult =
+type FetchEpochEndResult =
   | {
       readonly type: 'success'
       /** The newest epoch of the log that is not newer than the requested epoch. */

@@ -50,11 +50,11 @@ const schemaText = text.nullish().describe('the text of a schema, which is looke
 const schemaId = z.int().nullish().describe('the id of a schema, in place of its text')
 
 /** `produce-body.ts` reads it; a test holds that it takes every body that these schemas take. */
-export const binaryBody = z.object({
+const binaryBody = z.object({
   records: z.array(record(text.describe('in base64'))).min(1),
   ...schemaMembers
 })
-export const jsonBody = z.object({ records: z.array(record(z.unknown())).min(1), ...schemaMembers })
+const jsonBody = z.object({ records: z.array(record(z.unknown())).min(1), ...schemaMembers })
 /** Keys need a schema or its id, as values do. */
 const schemaBody = z.object({
   key_schema: schemaText,

@@ -73,7 +73,7 @@ interface ToCluster {
 interface ToTopic extends ToCluster {
   readonly topic: string
 }
-export interface ToGroup extends ToTopic {
+interface ToGroup extends ToTopic {
   readonly group: string
 }
 
@@ -119,14 +119,14 @@ export interface PartitionOffset {
   readonly metadata: string
   readonly sparse_acks: string
 }
-export interface GetOffsetsRs {
+interface GetOffsetsRs {
   readonly offsets: readonly PartitionOffset[]
 }
-export interface SetOffsetsRq extends ToGroup {
+interface SetOffsetsRq extends ToGroup {
   readonly offsets: readonly Pick<PartitionOffset, 'partition' | 'offset' | 'metadata'>[]
 }
 
-export interface GetTopicMetadataRq extends ToTopic {
+interface GetTopicMetadataRq extends ToTopic {
   readonly with_partitions: boolean
 }
 export interface GetTopicMetadataRs {
@@ -139,14 +139,14 @@ export interface GetTopicMetadataRs {
     readonly isr: readonly number[]
   }[]
 }
-export interface ListTopicRq extends ToCluster {
+interface ListTopicRq extends ToCluster {
   readonly with_partitions: boolean
 }
-export interface ListTopicRs {
+interface ListTopicRs {
   readonly topics: Readonly<Record<string, GetTopicMetadataRs>>
 }
 
-export interface ListConsumersRs {
+interface ListConsumersRs {
   readonly groups: Readonly<
     Record<string, { readonly consumers: Readonly<Record<string, { readonly partitions: readonly number[] }>> }>
   >
