@@ -3,7 +3,7 @@ import fastify from 'fastify'
 import { confluent } from '../../src/apis/confluent/api.js'
 import { strimzi } from '../../src/apis/strimzi/api.js'
 import type { ErrorCode } from '../../src/core/errors.js'
-import type { InstanceResult, InstanceSettings } from '../../src/gateway/gateway.js'
+import type { InstanceName, InstanceResult } from '../../src/gateway/gateway.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import { ownFailure } from '../../src/router/requests/failures.js'
 import { contextFor } from '../support/api-context.js'
@@ -13,15 +13,17 @@ const PARTITIONS = JSON.stringify({ partitions: [{ topic: 'orders', partition: 0
 
 describe('a request for a consumer instance', () => {
   for (const api of [confluent, strimzi] as unknown as readonly HttpApi[]) {
+    const asked: (readonly [verb: string, api: string | undefined])[] = []
     /** The status of a request that assigns partitions. */
     const statusFor = async (result: InstanceResult<never>): Promise<number> => {
       const gateway = new FakeGateway()
-      const settings = { api: api.name } as InstanceSettings
-      gateway.instances = {
-        ...gateway.instances,
-        settingsOf: async () => ({ type: 'done', value: settings }),
-        assign: async () => result
-      }
+      const instances = { ...gateway.instances, assign: async () => result }
+      gateway.instances = new Proxy(instances, {
+        get: (verbs, verb: 'assign') => (instance: InstanceName) => {
+          asked.push([verb, instance.api])
+          return verbs[verb]()
+        }
+      })
       const addRoutes = await api.plugin(contextFor(gateway, api.settings.parse({})))
       const app = fastify()
       await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
@@ -31,6 +33,12 @@ describe('a request for a consumer instance', () => {
       await app.close()
       return answer.statusCode
     }
+    it(`is one question of ${api.name} to the instances, which may be those of another gateway`, async () => {
+      asked.length = 0
+      await statusFor({ type: 'unknownInstance' })
+      expect(asked).to.deep.equal([['assign', api.name]])
+    })
+
     const codes: readonly ErrorCode[] = ['clusterChanged', 'overloaded', 'shuttingDown', 'timedOut']
 
     it(`is answered 503 by ${api.name} while gateways or Kafka cannot be asked, and 500 when they fail`, async () => {

@@ -263,6 +263,18 @@ describe('consumer instances', () => {
     expect(done(await instances.create(instance, base, undefined))).to.equal(true)
   })
 
+  it('is unknown to other APIs, and reads nothing for a client that takes other formats', async () => {
+    const topic = await topicOf(1)
+    await produce(topic, 0, 'a')
+    const instance = await assigned(topic)
+    expect(await instances.assignment({ ...instance, api: 'other' })).to.deep.equal({ type: 'unknownInstance' })
+    const asked = { ...limits, formats: ['json', 'text'] }
+    expect(await instances.read(instance, asked)).to.deep.equal({ type: 'otherFormat', format: 'binary' })
+    const of = { ...instance, api: base.api }
+    const { records, format } = done(await instances.read(of, { ...limits, formats: ['json', 'binary'] }))
+    expect([textsOf(records), format]).to.deep.equal([['a'], 'binary'])
+  })
+
   it('begins at the end when it is told so, with every record from the subscription on', async () => {
     const topic = await topicOf(1)
     await produce(topic, 0, 'old')

@@ -17,7 +17,7 @@ export const SCHEMA_TYPES = {
   jsonschema: 'application/vnd.kafka.jsonschema.v2+json',
   protobuf: 'application/vnd.kafka.protobuf.v2+json'
 } as const
-const RECORD_TYPES = { binary: BINARY_TYPE, json: EMBEDDED_JSON_TYPE, ...SCHEMA_TYPES } as const
+export const RECORD_TYPES = { binary: BINARY_TYPE, json: EMBEDDED_JSON_TYPE, ...SCHEMA_TYPES } as const
 
 /** The format of keys and values in a body of version 2. */
 export type Format = keyof typeof RECORD_TYPES
@@ -25,10 +25,6 @@ export type Format = keyof typeof RECORD_TYPES
 /** @returns `undefined`: it has no schemas */
 export const schemaFormatOf = (format: string): SchemaFormat | undefined =>
   Object.hasOwn(SCHEMA_TYPES, format) ? (format.toUpperCase() as SchemaFormat) : undefined
-
-/** The type of records in a format; of a format that is not known, that of binary ones. */
-export const recordTypeOf = (format: string): string =>
-  Object.hasOwn(RECORD_TYPES, format) ? RECORD_TYPES[format as Format] : BINARY_TYPE
 
 const EMBEDDED_TYPES: ReadonlySet<string> = new Set(Object.values(RECORD_TYPES))
 const FORMATS: ReadonlyMap<string, Format> = new Map([
@@ -105,12 +101,13 @@ export function embeddedTypeOf(accept: string | undefined): string | undefined {
   return first !== undefined && EMBEDDED_TYPES.has(first.type) ? first.type : undefined
 }
 
-/** The types of records that a client takes. Without `Accept`, and with the type of version 2, it takes binary ones. */
-export function recordTypesOf(accept: string | undefined): readonly string[] {
+/** The formats of records that a client takes. Without `Accept`, and with the type of version 2, it takes binary ones. */
+export function recordFormatsOf(accept: string | undefined): readonly Format[] {
   const types = rangesOf(accept ?? '*/*').filter(({ quality }) => quality > 0)
-  return types.flatMap(({ type }) => {
-    if (EMBEDDED_TYPES.has(type)) return [type]
-    if (type === JSON_TYPE) return [BINARY_TYPE, EMBEDDED_JSON_TYPE]
-    return [V2_TYPE, 'application/*', '*/*'].includes(type) ? [BINARY_TYPE] : []
+  return types.flatMap(({ type }): readonly Format[] => {
+    if (type === JSON_TYPE) return ['binary', 'json']
+    if ([V2_TYPE, 'application/*', '*/*'].includes(type)) return ['binary']
+    const format = FORMATS.get(type)
+    return format === undefined ? [] : [format]
   })
 }

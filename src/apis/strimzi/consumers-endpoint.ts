@@ -28,6 +28,7 @@ import {
 } from './strimzi-answers.js'
 
 const API = 'strimzi'
+const FORMATS: readonly Format[] = ['binary', 'json', 'text']
 const AUTO_COMMIT_MS = 5_000
 const POLL_MS = 100
 /** The longest wait of a read, whatever `timeout` says. */
@@ -75,6 +76,8 @@ const apiOf = (parts: EndpointParts): InstanceApi => ({
   },
   unknown: () => new ProblemError(404, 'The specified consumer instance was not found.'),
   illegalState: message => new ProblemError(409, message),
+  otherFormat: () =>
+    new ProblemError(406, 'Consumer format does not match the embedded format requested by the Accept header.'),
   failed: error => error,
   unavailable: message => new ProblemError(503, message),
   forbidden: error => error,
@@ -96,15 +99,16 @@ export function consumerRoutes(
     const query = queryOf(sentUrlOf(request))
     const timeoutMs = wholeIn(query, 'timeout') ?? POLL_MS
     const maxBytes = Math.min(wholeIn(query, 'max_bytes') ?? MAX_ANSWER_BYTES, MAX_ANSWER_BYTES)
-    const format = (await routes.settingsOf(instance)).format as Format
-    const type = RECORD_TYPES[format]
-    if (request.headers.accept?.trim().toLowerCase() !== type) {
-      const message = 'Consumer format does not match the embedded format requested by the Accept header.'
-      throw new ProblemError(406, message)
-    }
-    const options = { timeoutMs, maxBytes, format, membersOf: timestampAndHeadersOf, illegalState: noAssignments }
-    const records = await routes.read(exchange, instance, options)
-    if (records !== undefined) parts.answers.send(exchange, 200, records, { type })
+    const accepted = request.headers.accept?.trim().toLowerCase()
+    const formats = FORMATS.filter(format => RECORD_TYPES[format] === accepted)
+    const read = await routes.read(exchange, instance, {
+      timeoutMs,
+      maxBytes,
+      formats,
+      membersOf: timestampAndHeadersOf,
+      illegalState: noAssignments
+    })
+    if (read) parts.answers.send(exchange, 200, read.body, { type: RECORD_TYPES[read.format as Format] })
   }
 
   async function seek(exchange: Exchange, instance: InstanceName, positions: readonly InstancePosition[]) {
@@ -198,7 +202,7 @@ export function consumerRoutes(
 
 /** @throws ProblemError */
 function settingsOf(body: ReturnType<typeof bodyOf>, { startFrom, instanceIdleMs }: StrimziSettings): InstanceSettings {
-  const format = oneOf('format', body.format, ['binary', 'json', 'text'] as const) ?? 'binary'
+  const format = oneOf('format', body.format, FORMATS) ?? 'binary'
   const start = oneOf('auto.offset.reset', body['auto.offset.reset'], ['earliest', 'latest', 'none'] as const)
   oneOf('isolation.level', body['isolation.level'], ['read_committed', 'read_uncommitted'] as const)
   const minBytes = notNegative('fetch.min.bytes', body['fetch.min.bytes'])

@@ -7,6 +7,7 @@ import type {
   InstanceReadLimits,
   InstanceRecord,
   InstanceResult,
+  InstanceSettings,
   InstanceTopics
 } from '../../gateway/gateway.js'
 import type { Failure } from '../../router/messages/operations.js'
@@ -16,8 +17,8 @@ import { heaviest } from '../calls/rendezvous.js'
 
 /** Time limit of verbs that make requests to Kafka; those have shorter ones. */
 const VERB_TIMEOUT_MS = 60_000
-/** Of a read that does not say how long it waits, so that its instance does. */
-const LONGEST_WAIT_MS = 500_000
+/** The longest wait of a read; also of one that does not say how long it waits, so that its instance does. */
+const LONGEST_WAIT_MS = 600_000
 /** Limit of the records of one forwarded read, because they are copied twice on their way. */
 const MAX_READ_BYTES = 4 * 1024 * 1024
 /** How long the former owner of an instance has to give it up: to commit what automatic commits would commit. */
@@ -38,7 +39,7 @@ const UNKNOWN = { type: 'unknownInstance' } as const
 const GONE = { type: 'unknownInstance' } as const
 const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
 
-const NOTHING_READ = { type: 'done', value: { records: [], settle: () => undefined } } as const
+const NOTHING_READ = { type: 'done', value: { records: [], format: '', settle: () => undefined } } as const
 
 /** The verbs whose arguments and results are plain data. */
 const PLAIN_VERBS = [
@@ -64,6 +65,7 @@ interface AskedRead {
 }
 interface ReadAnswer {
   readonly records: readonly InstanceRecord[]
+  readonly format?: string
 }
 /** How far the client of a read has got its answer; 0 also for a read whose client is gone. */
 interface Settled {
@@ -201,28 +203,36 @@ export function peerInstances<Id>(
     if ('topics' in topics || !topics.includes) return undefined
     return [...(await own.topics('all', SHORT_TIMEOUT_MS)).keys()].filter(topics.includes)
   }
+  /** Release 0.2.0 does not tell the format of a read. */
+  const formatAt = async (owner: Id, instance: InstanceName): Promise<string> => {
+    const settings = (await call(owner, 'settingsOf', [instance], SHORT_TIMEOUT_MS)) as InstanceResult<InstanceSettings>
+    return settings.type === 'done' ? settings.value.format : ''
+  }
   const readAt = async (
     owner: Id,
     instance: InstanceName,
     limits: InstanceReadLimits
   ): Promise<InstanceResult<InstanceRead>> => {
     const id = ++lastId
-    const { gone, timeoutMs = LONGEST_WAIT_MS } = limits
+    const { gone, timeoutMs = LONGEST_WAIT_MS, formats } = limits
     if (gone?.aborted) return NOTHING_READ
     const settle = (accepted: number): void => void settleAt(owner, { id, accepted })
     const cancel = (): void => settle(0)
     gone?.addEventListener('abort', cancel, { once: true })
     const maxBytes = Math.min(limits.maxBytes ?? MAX_READ_BYTES, MAX_READ_BYTES)
-    const asked: AskedRead = { instance, id, limits: { timeoutMs: limits.timeoutMs, maxBytes } }
+    const asked: AskedRead = { instance, id, limits: { timeoutMs: limits.timeoutMs, maxBytes, formats } }
     const result = (await call(
       owner,
       'read',
       asked,
-      VERB_TIMEOUT_MS + timeoutMs,
+      VERB_TIMEOUT_MS + Math.min(timeoutMs, LONGEST_WAIT_MS),
       instance.principal
     )) as InstanceResult<ReadAnswer>
     gone?.removeEventListener('abort', cancel)
-    if (result.type === 'done') return { type: 'done', value: { records: result.value.records, settle } }
+    if (result.type === 'done') {
+      const { records, format = await formatAt(owner, instance) } = result.value
+      return { type: 'done', value: { records, format, settle } }
+    }
     // The owner may have answered all the same.
     if (result === AWAY || result === GONE) settle(0)
     return result
@@ -285,7 +295,8 @@ function serveInstances<Id>(instances: InstanceGateway, cluster: string, peers: 
     }
     open.read = result.value
     if (open.gone.signal.aborted) result.value.settle(0)
-    return { type: 'done', value: { records: result.value.records.map(toPlain) } }
+    const { records, format } = result.value
+    return { type: 'done', value: { records, format } }
   })
   serve('settle', ({ id, accepted }: Settled, from) => settle(from, id, accepted))
   peers.onGone(from => {
@@ -293,14 +304,3 @@ function serveInstances<Id>(instances: InstanceGateway, cluster: string, peers: 
     reads.delete(from)
   })
 }
-
-/** Copies the fields that are sent. */
-const toPlain = ({ topic, partition, offset, timestampMs, key, value, headers }: InstanceRecord): InstanceRecord => ({
-  topic,
-  partition,
-  offset,
-  timestampMs,
-  key,
-  value,
-  headers
-})

@@ -424,11 +424,16 @@ export class ConsumerInstance {
   }
 
   read(limits: InstanceReadLimits, requester: Requester<InstanceResult<InstanceRead>>): void {
+    const { settings } = this.#options
+    const { format } = settings
+    if (limits.formats?.includes(format) === false) {
+      requester.reply({ type: 'otherFormat', format })
+      return
+    }
     if (!this.#topics && !this.#isAssigned) {
       requester.reply(illegal('the instance has neither a subscription nor assigned partitions'))
       return
     }
-    const { settings } = this.#options
     this.#reads.add({
       maxWaitMs: Math.min(limits.timeoutMs ?? settings.maxWaitMs, settings.maxWaitMs),
       maxBytes: Math.min(limits.maxBytes ?? settings.maxBytes, settings.maxBytes),

@@ -153,7 +153,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const instance = { groupId: ownText(groupId), name: ownText(name), principal }
     if (this.#isStopped) return SHUTTING_DOWN
     const key = keyOf(instance)
-    const here = this.#entries.has(key) ? await this.#entryOf(instance) : undefined
+    const here = this.#entries.has(key) ? await this.#anyEntryOf(instance, 0) : undefined
     if (here?.type === 'failed' && here !== TAKEN) return here
     // Another request may look for it, or create it.
     for (let other = this.#opening.get(key); other; other = this.#opening.get(key))
@@ -273,12 +273,18 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
 
   /** The instance, confirmed to be of this process in the last `maxAgeMs`. */
   async #entryOf(instance: InstanceName, maxAgeMs = 0): Promise<Opened> {
+    const found = await this.#anyEntryOf(instance, maxAgeMs)
+    const isOfAnotherApi = 'entry' in found && instance.api !== undefined && instance.api !== found.entry.settings.api
+    return isOfAnotherApi ? UNKNOWN : found
+  }
+
+  async #anyEntryOf(instance: InstanceName, maxAgeMs: number): Promise<Opened> {
     const key = keyOf(instance)
     const entry = this.#entries.get(key)
     if (this.#isStopped) return SHUTTING_DOWN
     if (!entry) {
       const opened = await this.#opens(key, () => this.#continue(instance))
-      return opened.type === 'exists' ? this.#entryOf(instance, maxAgeMs) : opened
+      return opened.type === 'exists' ? this.#anyEntryOf(instance, maxAgeMs) : opened
     }
     const failure = this.#store && (await withinTime(this.#store.catchUp(maxAgeMs)))
     if (failure) return failure

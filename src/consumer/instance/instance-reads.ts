@@ -28,7 +28,7 @@ export interface ReadRequest {
 
 export interface InstanceReadsOptions {
   readonly runtime: GroupRuntime
-  readonly settings: Pick<InstanceSettings, 'minBytes'>
+  readonly settings: Pick<InstanceSettings, 'minBytes' | 'format'>
   readonly partitions: ReadonlyMap<string, InstancePartition>
   /** Sends the actor of the instance the message that the read with this number is settled. */
   readonly tellSettled: (read: number, accepted: number) => void
@@ -114,7 +114,7 @@ export class InstanceReads {
       return
     }
     if (request.gone?.aborted) {
-      answerNothing(request)
+      this.#answerNothing(request)
       return
     }
     request.gone?.addEventListener('abort', () => this.#options.tellGone(request), { once: true })
@@ -129,7 +129,7 @@ export class InstanceReads {
   cancel(request: ReadRequest): void {
     this.#dropWaiting(request)
     if (this.#collecting?.request === request) {
-      answerNothing(request)
+      this.#answerNothing(request)
       this.#endCollecting()
       this.#rejectAll()
       this.proceed()
@@ -240,7 +240,7 @@ export class InstanceReads {
     if (!waiting) return
     waiting.deadline.cancel()
     this.#waiting = this.#waiting.filter(one => one !== waiting)
-    answerNothing(request)
+    this.#answerNothing(request)
   }
 
   /** All partitions, from the one on whose turn it is. */
@@ -313,7 +313,7 @@ export class InstanceReads {
     budget.add(bytes)
     this.#unsettled = { number, records, bytes, epochs, timer }
     const settle = (accepted: number): void => this.#options.tellSettled(number, accepted)
-    request.requester.reply({ type: 'done', value: { records, settle } })
+    request.requester.reply({ type: 'done', value: { records, format: this.#options.settings.format, settle } })
   }
 
   #answerWith(failure: Failure): void {
@@ -321,6 +321,12 @@ export class InstanceReads {
     this.#endCollecting()
     requester.reply(failure)
     this.proceed()
+  }
+
+  /** Answers a read without records. */
+  #answerNothing({ requester }: ReadRequest): void {
+    const { format } = this.#options.settings
+    requester.reply({ type: 'done', value: { records: [], format, settle: () => undefined } })
   }
 
   #endCollecting(): void {
@@ -334,10 +340,6 @@ export class InstanceReads {
     for (const partition of this.#options.partitions.values()) partition.reject()
   }
 }
-
-/** Answers a read without records. */
-const answerNothing = ({ requester }: ReadRequest): void =>
-  requester.reply({ type: 'done', value: { records: [], settle: () => undefined } })
 
 const firstProblem = (partitions: ReadonlyMap<string, InstancePartition>): Failure | undefined => {
   for (const { problem } of partitions.values()) if (problem) return problem

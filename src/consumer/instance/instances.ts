@@ -14,11 +14,13 @@ export interface InstanceName {
   readonly name: string
   /** The client on whose behalf a verb is asked, for the logs of the process that carries it out. No part of the name. */
   readonly principal?: string | undefined
+  /** The API that asks. An instance that another API has created is unknown to it. Absent: any. No part of the name. */
+  readonly api?: string | undefined
 }
 
 /** The settings of an instance. They do not change. */
 export interface InstanceSettings {
-  /** The name of the API that has created the instance. An API answers that it does not know instances of another one. */
+  /** The name of the API that has created the instance. */
   readonly api: string
   /** How the API writes keys and values; only the API interprets it. */
   readonly format: string
@@ -63,6 +65,8 @@ export interface InstanceReadLimits {
   readonly timeoutMs: number | undefined
   /** The limit of this read is this, or `maxBytes` of the instance when that is less. `undefined`: `maxBytes`. */
   readonly maxBytes: number | undefined
+  /** The formats that the client takes. An instance of another one reads nothing. `undefined`: all. */
+  readonly formats?: readonly string[] | undefined
   /** When it is aborted, the client is gone: the read ends without records, which stay in the instance. */
   readonly gone?: AbortSignal | undefined
   /** The trace of the client's request. Absent: it is not traced. */
@@ -72,6 +76,8 @@ export interface InstanceReadLimits {
 /** The records of a read, in the order of their offsets in each partition. */
 export interface InstanceRead {
   readonly records: readonly InstanceRecord[]
+  /** The format of the instance. */
+  readonly format: string
   /**
    * Ends the read; to be called exactly once. The next read of the instance begins only then, or after five
    * minutes, which returns all records to the instance.
@@ -86,12 +92,15 @@ export interface InstanceRead {
 export type UnknownInstance = { readonly type: 'unknownInstance' }
 /** The instance is not in a state for this: it is subscribed, or not, or the partition is not assigned to it. */
 export type IllegalState = { readonly type: 'illegalState'; readonly message: string }
+/** Of a read: the format of the instance is none that the client takes. */
+export type OtherFormat = { readonly type: 'otherFormat'; readonly format: string }
 
 /** The result of a verb. A failed or late verb may have had its effect. */
 export type InstanceResult<Value> =
   | { readonly type: 'done'; readonly value: Value }
   | UnknownInstance
   | IllegalState
+  | OtherFormat
   | Failure
   | TimedOut
 

@@ -16,7 +16,7 @@ import type { Exchange } from '../exchange/exchange.js'
 import { traceOf } from '../exchange/trace.js'
 import type { DecodedRecords } from './decoded-records.js'
 import type { Params, Receive } from './endpoint.js'
-import { type RecordFormat, type RecordListOptions, type Undecodable, writeRecordList } from './record-list.js'
+import { type RecordListOptions, type Undecodable, writeRecordList } from './record-list.js'
 import { handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from './undecodable.js'
 
 /** Limit for the keys and values of one answer: writing them holds up other requests. The next read has the others. */
@@ -48,6 +48,8 @@ export interface InstanceApi {
   /** Errors by which the API answers. */
   unknown(): Error
   illegalState(message: string): Error
+  /** A client of a read does not take the format of the instance. */
+  otherFormat(format: string): Error
   failed(error: CastellanError): Error
   unavailable(message: string): Error
   forbidden(error: CastellanError): Error
@@ -59,12 +61,18 @@ export interface InstanceApi {
   invalid(message: string): Error
 }
 
-/** How one read is written. */
-interface ReadOptions extends Pick<InstanceReadLimits, 'timeoutMs' | 'maxBytes'>, Pick<RecordListOptions, 'membersOf'> {
-  readonly format: RecordFormat
-  /** Makes the JSON of records with schemas. Absent: they have none. */
-  readonly decode?: ((records: readonly InstanceRecord[]) => Promise<DecodedRecords>) | undefined
+/** How one read is asked for and written. */
+interface ReadOptions
+  extends Pick<InstanceReadLimits, 'timeoutMs' | 'maxBytes' | 'formats'>,
+    Pick<RecordListOptions, 'membersOf'> {
+  /** Makes the JSON of records with schemas. Absent, or `undefined` for a format: they have none. */
+  readonly decode?: (format: string, records: readonly InstanceRecord[]) => Promise<DecodedRecords> | undefined
   readonly illegalState?: InstanceApi['illegalState']
+}
+
+interface WrittenRead {
+  readonly body: Buffer
+  readonly format: string
 }
 
 /** The routes of consumer instances, for any API. */
@@ -100,7 +108,6 @@ export class InstanceRoutes {
       const instance = this.named(exchange, params)
       this.#api.withBody(exchange, instance.groupId, body, json =>
         this.#api.work(exchange, async () => {
-          await this.settingsOf(instance)
           if (rights === 'ofInstance') await this.#requireTopicsOf(exchange, instance)
           return verb(instance, json, exchange)
         })
@@ -111,20 +118,13 @@ export class InstanceRoutes {
   named({ request }: Exchange, params: Params): InstanceName {
     const { group, instance } = this.#api
     const { principal } = this.#access.callerOf(request)
-    return { groupId: params[group] ?? '', name: params[instance] ?? '', principal }
+    return { groupId: params[group] ?? '', name: params[instance] ?? '', principal, api: this.#api.name }
   }
 
   /** @returns false: the group has an instance of this name */
   async create(exchange: Exchange, instance: InstanceName, settings: InstanceSettings): Promise<boolean> {
     const client = clientOf(exchange.request, this.#callerOf(exchange))
     return this.done(await this.#gateway.instances.create(instance, settings, client))
-  }
-
-  /** @throws the error for an instance that there is not, or that another API has created */
-  async settingsOf(instance: InstanceName): Promise<InstanceSettings> {
-    const settings = this.done(await this.#gateway.instances.settingsOf(instance))
-    if (settings.api !== this.#api.name) throw this.#api.unknown()
-    return settings
   }
 
   /** Replaces the subscription, within what the client may read. */
@@ -151,8 +151,11 @@ export class InstanceRoutes {
     }
   }
 
-  /** @returns the records as JSON; `undefined`: the client has left. They are accepted when the whole answer was sent */
-  async read(exchange: Exchange, instance: InstanceName, options: ReadOptions): Promise<Buffer | undefined> {
+  /**
+   * @returns the records as JSON, and the format of the instance; `undefined`: the client has left. The records are accepted
+   *   when the whole answer was sent
+   */
+  async read(exchange: Exchange, instance: InstanceName, options: ReadOptions): Promise<WrittenRead | undefined> {
     const { request, response } = exchange
     const handling = handlingIn(request.headers[UNDECODABLE_HEADER])
     if (handling === undefined) throw this.#api.invalid(`${UNDECODABLE_HEADER}: expected fail, skip or include`)
@@ -169,8 +172,8 @@ export class InstanceRoutes {
       settle()
     })
     try {
-      const { timeoutMs, maxBytes } = options
-      const limits = { timeoutMs, maxBytes, gone: gone.signal, trace: traceOf(request) }
+      const { timeoutMs, maxBytes, formats } = options
+      const limits = { timeoutMs, maxBytes, formats, gone: gone.signal, trace: traceOf(request) }
       read = this.done(await this.#gateway.instances.read(instance, limits), options.illegalState)
     } finally {
       this.#reads.delete(gone)
@@ -179,18 +182,18 @@ export class InstanceRoutes {
       settle()
       return undefined
     }
-    const { records } = read
+    const { records, format } = read
     // The instance may belong to a client that may read more than this one.
     this.require(
       exchange,
       instance,
       records.map(({ topic }) => topic)
     )
-    const { causes, ...decoded } = (await options.decode?.(records)) ?? { records }
+    const { causes, ...decoded } = (await options.decode?.(format, records)) ?? { records }
     if (response.destroyed) return undefined
     const note = ({ record, cause }: Undecodable): void =>
       this.#undecodable.note(this.#api.name, instance.groupId, record, handling, cause)
-    const written = writeRecordList(decoded.records, options.format, {
+    const written = writeRecordList(decoded.records, format === 'binary' || format === 'text' ? format : 'json', {
       membersOf: options.membersOf,
       causes,
       insteadOf: undecodable => {
@@ -208,7 +211,7 @@ export class InstanceRoutes {
       )
     }
     count = written.count
-    return written.body
+    return { body: written.body, format }
   }
 
   /** The value of a result. @throws the error of the API for any other */
@@ -220,6 +223,8 @@ export class InstanceRoutes {
         throw this.#api.unknown()
       case 'illegalState':
         throw illegalState(result.message)
+      case 'otherFormat':
+        throw this.#api.otherFormat(result.format)
       default: {
         const error = toError(result, `the request to the ${this.#api.noun}`, TIMEOUT_MS)
         throw UNAVAILABLE.includes(error.code) ? this.#api.unavailable(error.message) : this.#api.failed(error)

@@ -3,7 +3,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { confluent } from '../../../src/apis/confluent/api.js'
 import { ForbiddenError, InvalidRequestError } from '../../../src/core/errors.js'
 import type { ConfigChange } from '../../../src/gateway/admin.js'
-import type { GroupDescription, InstanceSettings } from '../../../src/gateway/gateway.js'
+import type { GroupDescription } from '../../../src/gateway/gateway.js'
 import { type Caller, type Operation, openAccess, type Target } from '../../../src/http/access/access.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
@@ -197,16 +197,17 @@ describe('confluent: permissions of administration', () => {
 
   it('records of an instance of another client are refused where the topic is, and stay in the instance', async () => {
     await start((_, { topic }) => topic === undefined || topic === 'open')
-    const settings = { api: 'confluent', format: 'json', maxWaitMs: 1_000 } as InstanceSettings
     const fields = { partition: 0, offset: 0, timestampMs: 0, key: null, value: Buffer.from('1'), headers: [] }
     const settled: number[] = []
     let topics = ['open', 'secret']
     gateway.instances = {
       ...gateway.instances,
-      settingsOf: async () => ({ type: 'done', value: settings }),
       read: async () => {
         const records = topics.map(topic => ({ topic, ...fields }))
-        return { type: 'done', value: { records, settle: (accepted: number) => void settled.push(accepted) } }
+        return {
+          type: 'done',
+          value: { records, format: 'json', settle: (accepted: number) => void settled.push(accepted) }
+        }
       }
     }
     const read = async (): Promise<number> => {
@@ -230,10 +231,8 @@ describe('confluent: permissions of administration', () => {
     let looks = 0
     let topics: readonly string[] = []
     let assigned: readonly string[] = ['secret']
-    const settings = { api: 'confluent' } as InstanceSettings
     gateway.instances = {
       ...gateway.instances,
-      settingsOf: async () => ({ type: 'done', value: settings }),
       describe: async () => {
         const assignment = assigned.map(topic => ({ topic, partition: 0 }))
         looks++

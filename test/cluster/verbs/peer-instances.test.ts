@@ -24,7 +24,7 @@ import { turns } from '../../support/ticks.js'
 const settings: InstanceSettings = { ...instanceSettings, maxWaitMs: 1_000 }
 /** Between two attempts to tell the owner how a read has ended. */
 const PAUSE_MS = 300
-const limits: InstanceReadLimits = { timeoutMs: 100, maxBytes: 1 << 30 }
+const limits: InstanceReadLimits = { timeoutMs: 100, maxBytes: 1 << 30, formats: ['binary'] }
 const record = {
   topic: 'orders',
   partition: 1,
@@ -78,6 +78,8 @@ class Noted {
   readonly gone: AbortSignal[] = []
   includes: ((topic: string) => boolean) | undefined
   answer: Promise<void> = Promise.resolve()
+  /** What it tells of its reads; `undefined`, as release 0.2.0. */
+  format: string | undefined = 'binary'
   /** So many commits find that another process has the instance. */
   takenOver = 0
   readonly gateway = Object.assign(new FakeGateway(), {
@@ -96,7 +98,7 @@ class Noted {
         this.gone.push(gone!)
         await this.answer
         const settle = (accepted: number): void => void this.settled.push(accepted)
-        return this.#noted('read', [asked], { records: [record], settle })
+        return this.#noted('read', [asked], { records: [record], format: this.format, settle })
       }
     } as unknown as InstanceGateway
   })
@@ -162,7 +164,8 @@ describe('instances of several processes', () => {
       offset: 7,
       value: Buffer.from('v')
     })
-    expect(owner.calls).to.deep.equal([['read', { timeoutMs: 100, maxBytes: 4 * 1024 * 1024 }]])
+    expect(owner.calls).to.deep.equal([['read', { ...limits, maxBytes: 4 * 1024 * 1024 }]])
+    expect(result.value.format).to.equal('binary')
     result.value.settle(1)
     await turns(5)
     expect(owner.settled).to.deep.equal([1])
@@ -170,6 +173,11 @@ describe('instances of several processes', () => {
       ['instance read default', 'long'],
       ['instance settle default', 'ending']
     ])
+  })
+
+  it('asks an owner of release 0.2.0, which tells no format with a read, for the settings', async () => {
+    owner.format = undefined
+    expect(await verbs.read(instance, limits)).to.have.nested.property('value.format', settings.format)
   })
 
   it('reads nothing for a client that has left before the owner is asked', async () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { shortened } from '../../../core/printable.js'
-import type { Gateway, InstanceName, InstancePosition, InstanceRecord } from '../../../gateway/gateway.js'
+import type { Gateway, InstanceName, InstancePosition } from '../../../gateway/gateway.js'
 import type { ApiContext } from '../../../http/api/api.js'
 import { decodeRecords } from '../../../http/api/decoded-records.js'
 import type { Params } from '../../../http/api/endpoint.js'
@@ -15,9 +15,10 @@ import {
   BINARY_TYPE,
   embeddedTypeOf,
   errorTypeOf,
+  type Format,
   isConsumerBody,
-  recordTypeOf,
-  recordTypesOf,
+  RECORD_TYPES,
+  recordFormatsOf,
   schemaFormatOf
 } from '../media-types.js'
 import type { ConfluentSettings } from '../settings.js'
@@ -48,7 +49,7 @@ export interface ConsumersOptions extends Pick<ApiContext<unknown>, 'log' | 'clo
   readonly prefix: string
 }
 
-const apiOf = (parts: EndpointParts): InstanceApi => ({
+const apiOf = (parts: EndpointParts, hasRegistry: boolean): InstanceApi => ({
   name: API,
   noun: 'instance',
   group: 'group',
@@ -75,6 +76,7 @@ const apiOf = (parts: EndpointParts): InstanceApi => ({
   },
   unknown: () => new ProblemError(NO_INSTANCE),
   illegalState: message => new ProblemError({ status: 409, code: 40903, message }),
+  otherFormat: format => new ProblemError(hasRegistry || isWithoutSchemas(format) ? WRONG_FORMAT : NO_REGISTRY),
   failed(error) {
     const problem = problemOf(error)
     // The code for what Kafka does not have is here that of a missing instance: a client would create it again.
@@ -98,7 +100,7 @@ export class Consumers {
   constructor(parts: EndpointParts, gateway: Pick<Gateway, 'instances'>, options: ConsumersOptions) {
     this.parts = parts
     this.#gateway = gateway
-    this.#api = apiOf(parts)
+    this.#api = apiOf(parts, options.schemas !== undefined)
     this.#options = options
     this.routes = new InstanceRoutes(this.#api, gateway, parts.access, options.undecodable)
   }
@@ -152,24 +154,25 @@ export class Consumers {
   async #read(exchange: Exchange, instance: InstanceName): Promise<void> {
     const { request } = exchange
     const { schemas, clock } = this.#options
-    const wanted = await this.routes.settingsOf(instance)
-    const type = recordTypeOf(wanted.format)
-    const schemaFormat = schemaFormatOf(wanted.format)
-    if (schemaFormat !== undefined && schemas === undefined) throw new ProblemError(NO_REGISTRY)
-    if (!recordTypesOf(request.headers.accept).includes(type)) throw new ProblemError(WRONG_FORMAT)
     const query = queryOf(sentUrlOf(request))
-    const timeoutMs = Math.min(aboveZero(query.get('timeout')) ?? wanted.maxWaitMs, wanted.maxWaitMs)
+    const timeoutMs = aboveZero(query.get('timeout'))
     const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_ANSWER_BYTES, MAX_ANSWER_BYTES)
-    const decode =
-      schemaFormat &&
-      ((records: readonly InstanceRecord[]) => decodeRecords(schemas!, schemaFormat, records, maxBytes, clock))
-    const format = wanted.format === 'binary' ? 'binary' : 'json'
-    const records = await this.routes.read(exchange, instance, { timeoutMs, maxBytes, format, decode })
-    if (records !== undefined) this.parts.answers.typed(exchange, type, records)
+    const read = await this.routes.read(exchange, instance, {
+      timeoutMs,
+      maxBytes,
+      formats: recordFormatsOf(request.headers.accept).filter(format => schemas || isWithoutSchemas(format)),
+      decode: (format, records) => {
+        const schemaFormat = schemaFormatOf(format)
+        return schemaFormat && decodeRecords(schemas!, schemaFormat, records, maxBytes, clock)
+      }
+    })
+    if (read) this.parts.answers.typed(exchange, RECORD_TYPES[read.format as Format], read.body)
   }
 }
 
 export const topicsOf = (places: readonly { readonly topic: string }[]): string[] => places.map(({ topic }) => topic)
+
+const isWithoutSchemas = (format: string): boolean => schemaFormatOf(format) === undefined
 
 /** Errors have the first type that the client names, else that of binary records. */
 const errorTypeOfRecords = (accept: string | undefined): string =>
