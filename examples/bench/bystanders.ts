@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiName, Fault } from 'castellan'
+import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
 import { buildScene } from './bystanders/build-scene.js'
 import { type InnocentName, Innocents, innocentNames, type Watched } from './bystanders/innocents.js'
 import { askedByClients, groupOn } from './bystanders/scene.js'
 import { type Trouble, troubles } from './bystanders/troubles.js'
-import { DIST, loadCastellan } from './tools/in-process.js'
+import { loadCastellan } from './tools/in-process.js'
 import type { BenchOptions } from './tools/options.js'
 import type { Row } from './tools/report.js'
 
@@ -58,9 +59,6 @@ function toRow(work: string, base: Readonly<Record<string, number>>, watched?: W
 
 async function openScene(freshTopics: number) {
   const { startEmbeddedCluster, openCastellan, startApp, loadConfig, askRouter, silentLogger } = await loadCastellan()
-  const writers: typeof import('../../src/kafka/record-batch-writer.js') = await import(
-    new URL('kafka/record-batch-writer.js', DIST).href
-  )
   const broker = await startEmbeddedCluster({ nodes: 3 })
   const castellan = await openCastellan({ brokers: broker.bootstrap })
   const settings = { 'clusters.default.brokers': broker.bootstrap, 'http.port': '0', 'management.port': '0' }
@@ -90,9 +88,9 @@ async function openScene(freshTopics: number) {
     askRouter,
     freshTopics,
     seal: (values, codec) => {
-      const writer = new writers.RecordBatchWriter(RAW_BATCH_BYTES)
+      const writer = new RecordBatchWriter(RAW_BATCH_BYTES)
       for (const value of values) writer.append(null, value, undefined, Date.now())
-      return Buffer.from(writer.seal({ ...writers.noProducer, codec }))
+      return Buffer.from(writer.seal({ ...noProducer, codec }))
     }
   })
   const close = async (): Promise<void> => {

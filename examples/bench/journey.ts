@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -24,6 +24,15 @@ const SETTLE_MS = 1_500
 const PAUSE_MS = 2
 const FIRST_TIMEOUT_MS = 20_000
 const COVERAGE = fileURLToPath(new URL('./journey/coverage.mjs', import.meta.url))
+
+const texts = new Map<string, string>()
+
+/** The text of a built file. */
+function textOf(url: string): string {
+  const text = texts.get(url) ?? readFileSync(fileURLToPath(url), 'utf8')
+  texts.set(url, text)
+  return text
+}
 
 interface Scene {
   readonly bootstrap: string
@@ -134,7 +143,7 @@ async function measure(work: Work, bootstrap: string, windowMs: number, rounds: 
       requests += await keepAsking(once, windowMs)
       busy.push(...(await take()))
     }
-    return { executed: executedBy(busy, idle, DIST.href), requests }
+    return { executed: executedBy(busy, idle, DIST.href, textOf), requests }
   } finally {
     await child.stop()
     rmSync(scene.directory, { recursive: true, force: true })

@@ -86,7 +86,7 @@ async function append(putters: number, windowMs: number): Promise<Row> {
 }
 
 /** The compiled file is measured, because users run that file. */
-const builtWorker = (): URL => new URL('../../dist/producer/log/log-worker.js', import.meta.url)
+const builtWorker = (): URL => new URL('../../dist/log-worker.js', import.meta.url)
 
 function fail(error: Error): never {
   throw error

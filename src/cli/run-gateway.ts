@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { apis } from '../apis/apis.js'
 import { ConfigError } from '../core/errors.js'
 import type { Logger } from '../core/model.js'
-import { threadModule } from '../core/thread-module.js'
+import { packageFile } from '../core/package-file.js'
 import { unixSocketsOf } from '../server/app/apis.js'
 import { startApp } from '../server/app/app.js'
 import { type AppLogger, createLogger } from '../server/app/logger.js'
@@ -134,7 +134,7 @@ async function runWorkers(
     drainMs,
     logStyle: style,
     umask,
-    fork: workerForker(fileURLToPath(threadModule('./worker.js', import.meta.url)), { stdout, stderr }),
+    fork: workerForker(fileURLToPath(packageFile('dist/worker.js')), { stdout, stderr }),
     onStarted: () => {
       for (const { path, mode } of sockets) chmodSync(path, Number.parseInt(mode, 8))
     }

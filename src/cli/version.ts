@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { packageFile } from '../core/package-file.js'
 
-/** The version of this package. The path of package.json is right for `src/cli` and for `dist/cli`. */
+/** The version of this package. */
 export const version = (): string =>
-  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+  (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version

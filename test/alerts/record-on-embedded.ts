@@ -160,14 +160,22 @@ const recordings: Readonly<Record<string, () => Promise<void>>> = {
   },
   async bug() {
     const planted = join(folder, 'planted.mjs')
-    const inbox = join(process.cwd(), 'dist/consumer/group/group-inbox.js')
+    const bug = `
+{
+  const { tell } = GroupActor.prototype
+  setTimeout(() => {
+    GroupActor.prototype.tell = function () { GroupActor.prototype.tell = tell; throw new Error('a planted bug') }
+  }, 30_000).unref()
+}`
+    const hook = `export async function load(url, context, next) {
+  const module = await next(url, context)
+  const has = /\\bGroupActor = class\\b/.test(module.source ?? '')
+  return has ? { ...module, source: module.source + ${JSON.stringify(bug)} } : module
+}`
     writeFileSync(
       planted,
-      `import { GroupInbox } from ${JSON.stringify(inbox)}
-const { begins } = GroupInbox.prototype
-setTimeout(() => {
-  GroupInbox.prototype.begins = function () { GroupInbox.prototype.begins = begins; throw new Error('a planted bug') }
-}, 30_000).unref()`
+      `import { register } from 'node:module'
+register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(hook)}))`
     )
     const gateway = await start('bug', {}, { NODE_OPTIONS: `--import=${planted}` })
     await record('bug', 'A consumer group meets a bug that was planted into it.', gateway, 120, 5, async at => {

@@ -7,40 +7,46 @@ const file = (url: string, ...calls: readonly Calls[]): FileCalls => ({
   url,
   functions: calls.map(([name, start, calls]) => ({ name, start, calls }))
 })
-const ofDist = (path: string, ...calls: readonly Calls[]): FileCalls => file(`${DIST}${path}`, ...calls)
+/** As the build writes it: the line above what comes from a source names it. */
+const BUILT = `import "./common-1.js";\n\n// src/a.ts\n${' '.repeat(100)}\n// src/core/clock.ts\n${' '.repeat(200)}`
+const CLOCK = BUILT.indexOf('// src/core')
+const ofDist = (...calls: readonly Calls[]): FileCalls => file(`${DIST}main.js`, ...calls)
+const executed = (work: readonly FileCalls[], idle: readonly FileCalls[]) => executedBy(work, idle, DIST, () => BUILT)
 const packaged = (path: string, ...calls: readonly Calls[]): FileCalls =>
   file(`file:///gateway/node_modules/${path}`, ...calls)
 
 describe('bench journey', () => {
-  it('names compiled files by their sources, and adds up windows and threads', () => {
-    const work = [ofDist('core/clock.js', ['now', 10, 3], ['wait', 90, 1]), ofDist('core/clock.js', ['now', 10, 4])]
-    const { ours, packages } = executedBy(work, [], DIST)
+  it('names functions of built files by their sources, and adds up windows and threads', () => {
+    const [now, wait] = [CLOCK + 30, CLOCK + 90]
+    const work = [ofDist(['now', now, 3], ['wait', wait, 1], ['run', 40, 5]), ofDist(['now', now, 4], ['main', 0, 1])]
+    const { ours, packages } = executed(work, [])
     expect([...ours]).to.deep.equal([
       [
         'src/core/clock.ts',
         [
-          { name: 'now', start: 10, calls: 7 },
-          { name: 'wait', start: 90, calls: 1 }
+          { name: 'now', start: now, calls: 7 },
+          { name: 'wait', start: wait, calls: 1 }
         ]
-      ]
+      ],
+      ['src/a.ts', [{ name: 'run', start: 40, calls: 5 }]]
     ])
-    expect(functionsIn(ours)).to.equal(2)
+    expect(functionsIn(ours)).to.equal(3)
     expect(packages.size).to.equal(0)
   })
 
   it('leaves out functions that were not called, and files without any that was', () => {
-    const work = [ofDist('a.js', ['run', 1, 0], ['end', 5, 2]), ofDist('b.js', ['run', 1, 0])]
-    expect([...executedBy(work, [], DIST).ours].map(([name, functions]) => [name, functions.length])).to.deep.equal([
+    const work = [ofDist(['run', 50, 0], ['end', 60, 2], ['now', CLOCK + 30, 0])]
+    expect([...executed(work, []).ours].map(([name, functions]) => [name, functions.length])).to.deep.equal([
       ['src/a.ts', 1]
     ])
   })
 
   it('leaves out functions that are called without work at least half as often', () => {
-    const work = [ofDist('a.js', ['tick', 1, 20], ['run', 50, 21], ['run', 80, 1])]
-    const idle = [ofDist('a.js', ['tick', 1, 4]), ofDist('a.js', ['tick', 1, 6], ['run', 50, 10])]
-    const called = executedBy(work, idle, DIST).ours.get('src/a.ts')!
+    const work = [ofDist(['tick', 40, 20], ['run', 50, 21], ['run', 80, 1])]
+    const idle = [ofDist(['tick', 40, 4]), ofDist(['tick', 40, 6], ['run', 50, 10])]
+    const called = executed(work, idle).ours.get('src/a.ts')!
     expect(called.map(({ start }) => start)).to.deep.equal([50, 80])
-    expect(executedBy(work, work, DIST).ours.size).to.equal(0)
+    expect(executed(work, work).ours.size).to.equal(0)
   })
 
   it('counts files of packages by the innermost package, and nothing else', () => {
@@ -52,7 +58,7 @@ describe('bench journey', () => {
       file('file:///gateway/examples/bench/journey/peers.ts', ['startPeer', 1, 5]),
       file('node:net', ['connect', 1, 5])
     ]
-    const { ours, packages } = executedBy(work, [], DIST)
+    const { ours, packages } = executed(work, [])
     expect(ours.size).to.equal(0)
     expect([...packages].map(([name, files]) => [name, files.size, functionsIn(files)])).to.deep.equal([
       ['fastify', 2, 3],

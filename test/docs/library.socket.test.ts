@@ -99,7 +99,7 @@ describe('docs/library.md', function () {
   })
 })
 
-/** Each program is a module of its own that uses the package as it is built. */
+/** Each program is a module of its own that uses the library. */
 function compile(programs: readonly string[]): void {
   mkdirSync('node_modules/.cache', { recursive: true })
   const folder = mkdtempSync('node_modules/.cache/library-')
@@ -113,13 +113,13 @@ function compile(programs: readonly string[]): void {
         extends: resolve('tsconfig.json'),
         compilerOptions: {
           paths: {
-            castellan: [resolve('dist/index.d.ts')],
-            'castellan/client': [resolve('dist/client.d.ts')],
-            'castellan/testing': [resolve('dist/testing.d.ts')]
+            castellan: [resolve('src/index.ts')],
+            'castellan/client': [resolve('src/client.ts')],
+            'castellan/testing': [resolve('src/testing.ts')]
           },
           typeRoots: [resolve('node_modules/@types')]
         },
-        include: ['*.mts']
+        include: ['*.mts', resolve('src/kafka/untyped-packages.d.ts')]
       })
     )
     execFileSync('node_modules/.bin/tsc', ['-p', folder], { encoding: 'utf8', stdio: 'pipe' })

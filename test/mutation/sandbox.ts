@@ -7,10 +7,14 @@ import { copyProject } from '../support/project-copy.js'
 
 const COPIED = ['src', 'test', 'examples', 'docs', 'README.md', 'package.json', 'tsconfig.json']
 
+/** Files of `dist` that have another name than their source. */
+const BUILT = { 'worker.js': './cli/worker.js', 'log-worker.js': './producer/log/log-worker.js' }
+
 /** A copy of the project with these files in it, compiled to JavaScript beside the sources; `dist` is `src`. */
 export async function createSandbox(files: readonly File[]): Promise<string> {
   const folder = await copyProject('mutation', COPIED)
   await symlink('src', join(folder, 'dist'))
+  for (const [name, source] of Object.entries(BUILT)) await writeFile(join(folder, 'src', name), `import '${source}'\n`)
   for (const { name, content } of files) await writeFile(join(folder, name), content)
   await compile(folder)
   // Tests run what is built only where it is newer than the sources.

@@ -16,12 +16,11 @@ function newestSourceMs(): number {
   return Math.max(...sources.map(({ parentPath, name }) => statSync(join(parentPath, name)).mtimeMs))
 }
 
-/** What a process that loads modules of the project has to be started with. */
-export const LOADER: readonly string[] = isBuilt ? [] : ['--import', createRequire(import.meta.url).resolve('tsx')]
+/** What a process that loads modules of the sources has to be started with. */
+export const LOADER: readonly string[] = ['--import', createRequire(import.meta.url).resolve('tsx')]
 
 /** Where such a process finds a module, as `wal/directory-lock`. */
-export const moduleUrl = (name: string): string =>
-  pathToFileURL(join(PROJECT, isBuilt ? `dist/${name}.js` : `src/${name}.ts`)).href
+export const moduleUrl = (name: string): string => pathToFileURL(join(PROJECT, `src/${name}.ts`)).href
 
 /** The thread of the durable log, run from its source where that is newer than what is built. */
 export const logWorker = isBuilt ? undefined : new URL('./log-worker.mjs', import.meta.url)

@@ -27,30 +27,43 @@ export interface Executed {
  * of the same length without work, because then timers call it. Node's own code and the code of the benchmark are not
  * counted.
  *
- * @param folder the URL of the folder with Castellan's compiled files, with a slash at the end
+ * @param folder the URL of the folder with what is built of Castellan, with a slash at the end
+ * @param textOf the text of a file in it
  */
-export function executedBy(work: readonly FileCalls[], idle: readonly FileCalls[], folder: string): Executed {
+export function executedBy(
+  work: readonly FileCalls[],
+  idle: readonly FileCalls[],
+  folder: string,
+  textOf: (url: string) => string
+): Executed {
   const idleCalls = new Map(totals(idle).map(({ url, start, calls }) => [`${url}:${start}`, calls]))
   const ours = new Map<string, FunctionCalls[]>()
   const packages = new Map<string, Map<string, FunctionCalls[]>>()
   for (const { url, name, start, calls } of totals(work)) {
     if (calls <= 2 * (idleCalls.get(`${url}:${start}`) ?? 0)) continue
-    const files = filesOf(url)
+    const files = filesOf(url, start)
     if (files === undefined) continue
     files.map.set(files.file, [...(files.map.get(files.file) ?? []), { name, start, calls }])
   }
   return { ours, packages }
 
-  function filesOf(url: string): { map: Map<string, FunctionCalls[]>; file: string } | undefined {
+  function filesOf(url: string, start: number): { map: Map<string, FunctionCalls[]>; file: string } | undefined {
     const [, name] = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url) ?? []
     if (name !== undefined) {
       const map = packages.get(name) ?? new Map<string, FunctionCalls[]>()
       packages.set(name, map)
       return { map, file: fileURLToPath(url) }
     }
-    if (!url.startsWith(folder)) return undefined
-    return { map: ours, file: `src/${url.slice(folder.length).replace(/\.js$/, '.ts')}` }
+    const file = url.startsWith(folder) ? sourceAt(textOf(url), start) : undefined
+    return file === undefined ? undefined : { map: ours, file }
   }
+}
+
+/** The source of what is at a position of a built file: the build names each source in a line above it. */
+function sourceAt(text: string, position: number): string | undefined {
+  const lines = `\n${text}`
+  const named = lines.lastIndexOf('\n// src/', position)
+  return named === -1 ? undefined : lines.slice(named + '\n// '.length, lines.indexOf('\n', named + 1))
 }
 
 /** The number of calls of each called function in all windows and threads. */

@@ -11,12 +11,9 @@ let cluster: EmbeddedCluster
 const partitionsOf = new Map<string, number>()
 
 async function start({ nodes = 1, port = 0, topics, retentionBytes = RETENTION_BYTES }: BrokerSetup) {
-  // This is not imported from the library's entry, because the entry loads modules that slow down the garbage collector
-  // and are not used here.
-  const capacity: Pick<typeof import('castellan'), 'startEmbeddedCluster'> = await import(
-    new URL('embedded-broker/start-embedded-cluster.js', DIST).href
-  )
-  cluster = await capacity.startEmbeddedCluster({
+  // The whole library would load modules that slow down the garbage collector and are not used here.
+  const { startEmbeddedCluster }: typeof import('castellan/testing') = await import(new URL('testing.js', DIST).href)
+  cluster = await startEmbeddedCluster({
     nodes,
     port,
     retentionBytes,

@@ -1,5 +1,7 @@
+import { openDurableLog } from '../../../src/producer/log/open-durable-log.js'
+import { walSettings } from '../../../src/producer/log/settings.js'
 import { answerParent } from './child.js'
-import { DIST, loadCastellan } from './in-process.js'
+import { loadCastellan } from './in-process.js'
 
 /** Number of records in one call: together 1 MB, the size of a full Produce request. */
 const RECORDS_PER_CALL = 250
@@ -17,12 +19,6 @@ export interface DrainRun {
 
 /** Writes a backlog into the durable log, like a gateway without Kafka. */
 async function fill({ directory, topic, partitions, records, recordBytes }: DrainRun): Promise<void> {
-  const { openDurableLog }: typeof import('../../../src/producer/log/open-durable-log.js') = await import(
-    new URL('producer/log/open-durable-log.js', DIST).href
-  )
-  const { walSettings }: typeof import('../../../src/producer/log/settings.js') = await import(
-    new URL('producer/log/settings.js', DIST).href
-  )
   const ignore = (): void => undefined
   const log = { debug: ignore, info: ignore, warn: ignore, error: ignore }
   const settings = walSettings.parse({ directory })

@@ -1,7 +1,7 @@
+import { noProducer, RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
 import { bodyOf, single } from '../push.js'
 import { answerParent } from './child.js'
 import { HttpConnection, postRequest } from './http-connection.js'
-import { DIST } from './in-process.js'
 import { latencyHistogram, type Percentiles, percentiles } from './percentiles.js'
 import { RawConnection } from './raw-connection.js'
 
@@ -44,9 +44,6 @@ async function start({ bootstrap, gatewayPort, topic }: LoneSetup) {
 }
 
 async function batchOf(value: string): Promise<Buffer> {
-  const { noProducer, RecordBatchWriter }: typeof import('../../../src/kafka/record-batch-writer.js') = await import(
-    new URL('kafka/record-batch-writer.js', DIST).href
-  )
   const writer = new RecordBatchWriter(64 * 1024)
   writer.append(null, value, undefined, Date.now())
   return writer.seal({ ...noProducer, codec: 'none' })

@@ -1,5 +1,5 @@
 import { answerParent } from './child.js'
-import { DIST } from './in-process.js'
+import { loadCastellan } from './in-process.js'
 import { LongestTick } from './longest-tick.js'
 
 type App = import('../../../src/server/app/app.js').App
@@ -21,15 +21,7 @@ let usage: NodeJS.CpuUsage
 
 /** The whole gateway in this process, which measures itself. */
 async function start({ bootstrap, directory }: { bootstrap: string; directory: string }): Promise<StatusReady> {
-  const { startApp }: typeof import('../../../src/server/app/app.js') = await import(
-    new URL('server/app/app.js', DIST).href
-  )
-  const { loadConfig }: typeof import('../../../src/server/config/config.js') = await import(
-    new URL('server/config/config.js', DIST).href
-  )
-  const { silentLogger }: typeof import('../../../src/core/model.js') = await import(
-    new URL('core/model.js', DIST).href
-  )
+  const { startApp, loadConfig, silentLogger } = await loadCastellan()
   const settings = {
     'clusters.default.brokers': bootstrap,
     'wal.directory': directory,

@@ -1,14 +1,9 @@
-/**
- * Makes the page of the management port: one file, `dist/http/page/page.html`, with its script and style in it. A part of
- * `npm run build`.
- */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+/** Makes the page of the management port: one file, `page.html`, with its script and style in it. */
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 
 const SOURCES = import.meta.dirname
-const PROJECT = join(SOURCES, '../../..')
-const TARGET = join(PROJECT, 'dist/http/page')
 const options = { bundle: true, minify: true, write: false, target: 'es2022', legalComments: 'none' }
 
 /** @param {string} file @returns {Promise<string>} */
@@ -17,14 +12,16 @@ async function bundle(file) {
   return outputFiles[0].text.trim()
 }
 
-const [script, style] = await Promise.all([bundle('main.ts'), bundle('style.css')])
-// The end of the element would end the script, too.
-if (/<\/script/i.test(script) || /<\/style/i.test(style)) throw new Error('the page has the end of an element in its text')
-const page = readFileSync(join(SOURCES, 'page.html'), 'utf8')
-  .replace('/*style*/', () => style)
-  .replace('/*script*/', () => script)
-mkdirSync(TARGET, { recursive: true })
-writeFileSync(join(TARGET, 'page.html'), page)
-// preact's licence (MIT) asks for its text beside the page; that of htm (Apache 2.0) is the same as Castellan's own.
-const licence = readFileSync(join(PROJECT, 'node_modules/preact/LICENSE'), 'utf8')
-writeFileSync(join(TARGET, 'licences.txt'), `The page contains preact and htm.\n\npreact:\n\n${licence}\nhtm: Apache License 2.0, as in LICENSE of this package.\n`)
+/** @param {string} target the folder of the page */
+export async function buildPage(target) {
+  const [script, style] = await Promise.all([bundle('main.ts'), bundle('style.css')])
+  // The end of the element would end the script, too.
+  if (/<\/script/i.test(script) || /<\/style/i.test(style)) throw new Error('the page has the end of an element in its text')
+  const page = readFileSync(join(SOURCES, 'page.html'), 'utf8')
+    .replace('/*style*/', () => style)
+    .replace('/*script*/', () => script)
+  writeFileSync(join(target, 'page.html'), page)
+  // preact's licence (MIT) asks for its text beside the page; that of htm (Apache 2.0) is the same as Castellan's own.
+  const licence = readFileSync(join(SOURCES, '../../../node_modules/preact/LICENSE'), 'utf8')
+  writeFileSync(join(target, 'licences.txt'), `The page contains preact and htm.\n\npreact:\n\n${licence}\nhtm: Apache License 2.0, as in LICENSE of this package.\n`)
+}

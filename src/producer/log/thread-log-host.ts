@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import type { Logger } from '../../core/model.js'
-import { threadModule } from '../../core/thread-module.js'
+import { packageFile } from '../../core/package-file.js'
 import { CHUNK_BYTES, GROUP_BYTES } from './append-groups.js'
 import { type LogStats, LogUnusableError } from './availability.js'
 import { toBuffer } from './bytes.js'
@@ -71,7 +71,7 @@ export interface LogThreadDeps {
  */
 export function openLogThread(
   options: LogThreadOptions,
-  { log, onCrash, worker: url = threadModule('./log-worker.js', import.meta.url) }: LogThreadDeps
+  { log, onCrash, worker: url = packageFile('dist/log-worker.js') }: LogThreadDeps
 ): Promise<OpenedLog> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(url, { workerData: options, name: 'castellan-log' })

@@ -59,7 +59,7 @@ describe('the process and the thread of the durable log', () => {
     return memory
   }
 
-  const worker = logWorker ?? pathToFileURL(join(PROJECT, 'dist/producer/log/log-worker.js'))
+  const worker = logWorker ?? pathToFileURL(join(PROJECT, 'dist/log-worker.js'))
   /** The thread of the log, in which each look at the clock takes so long. */
   const slowThread = (stepMs: number): URL =>
     new URL(

@@ -240,7 +240,7 @@ async function servesPlainly(app: Started, client: Call): Promise<void> {
   }
 }
 
-const WORKER = new URL(isBuilt ? '../../../dist/cli/worker.js' : '../../../src/cli/worker.ts', import.meta.url)
+const WORKER = new URL(isBuilt ? '../../../dist/worker.js' : '../../../src/cli/worker.ts', import.meta.url)
 
 /** The same gateway, served by two processes. */
 const byTwoWorkers = (config: Config): Promise<Started> => {

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { loadPackageDefinition, type ServiceClientConstructor, status } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import { CastellanError, type ErrorCode, type KafkaError } from '../../../core/errors.js'
+import { packageFile } from '../../../core/package-file.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import { type AnyFailure, CONSUMED, failureAnswerOf, isConsumedByOthers, NO_SUCH_TOPIC } from '../pixy-answers.js'
 
@@ -165,7 +166,7 @@ export interface Methods {
 export type MethodName = keyof Methods
 
 /** The definition of the service; it is part of the package, for clients. */
-const PROTO_FILE = fileURLToPath(new URL('../kafka-pixy.proto', import.meta.url))
+const PROTO_FILE = fileURLToPath(packageFile('dist/apis/kafka-pixy/kafka-pixy.proto'))
 
 /** The constructor of clients, which holds the definition of the service. */
 export function loadDefinition(): ServiceClientConstructor {
