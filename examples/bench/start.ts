@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DIST } from './tools/in-process.js'
 import type { BenchOptions } from './tools/options.js'
@@ -12,7 +14,11 @@ const OPEN = `const { openCastellan } = await import('${CLIENT}')
 await (await openCastellan({ brokers: '127.0.0.1:1' })).close(0)`
 const SERVE = ['serve', '--port', '0', '--management-port', '0', '--embedded-port', '0']
 
-/** The works. Each runs in its own process and returns milliseconds: a duration or CPU time. */
+const LISTENS = /"msg":"listening on /
+/** Until the garbage of the start is collected, as far as it is. */
+const SETTLE_MS = 5_000
+
+/** The works. Each runs in its own process and returns milliseconds, a duration or CPU time, or MB of memory. */
 const works = new Map<string, () => Promise<number>>([
   ['node', () => untilExit(['-e', '0'])],
   ['import', () => cpuOf(`await import('${new URL('index.js', DIST).href}')`)],
@@ -21,7 +27,8 @@ const works = new Map<string, () => Promise<number>>([
   ['import-kafkajs', () => cpuOf(`await import('kafkajs')`)],
   ['open', () => cpuOf(OPEN)],
   ['version', () => untilExit([MAIN, '--version'])],
-  ['serve', () => untilLine([MAIN, ...SERVE], /"msg":"listening on /)]
+  ['serve', () => untilLine([MAIN, ...SERVE], LISTENS)],
+  ['rss', () => rssOf([MAIN, ...SERVE], LISTENS)]
 ])
 
 /**
@@ -34,7 +41,12 @@ export async function start({ rounds, only }: BenchOptions): Promise<readonly Ro
   for (let round = 0; round < rounds; round++) {
     for (const [work, measure] of chosen) timesMs.get(work)!.push(await measure())
   }
-  return chosen.map(([work]) => ({ work, value: median(timesMs.get(work)!), unit: 'ms', note: notes.get(work)! }))
+  return chosen.map(([work]) => ({
+    work,
+    value: median(timesMs.get(work)!),
+    unit: work === 'rss' ? 'MB' : 'ms',
+    note: notes.get(work)!
+  }))
 }
 
 const notes = new Map([
@@ -45,7 +57,8 @@ const notes = new Map([
   ['import-kafkajs', "CPU of import('kafkajs')"],
   ['open', "CPU of import('castellan/client') and openCastellan together"],
   ['version', 'castellan --version, from its start to its end'],
-  ['serve', 'castellan serve, from its start until it listens, embedded broker included']
+  ['serve', 'castellan serve, from its start until it listens, embedded broker included'],
+  ['rss', 'memory of that process in RAM, 5 s after it listens']
 ])
 
 async function untilExit(args: readonly string[]): Promise<number> {
@@ -68,6 +81,19 @@ const cpuOf = (code: string): Promise<number> =>
     ],
     /^([\d.]+)$/
   )
+
+/** Resident memory in MB of a process of Linux, some time after a line that matches. */
+async function rssOf(args: readonly string[], pattern: RegExp): Promise<number> {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  try {
+    for await (const line of createInterface({ input: child.stdout })) if (pattern.test(line)) break
+    await sleep(SETTLE_MS)
+    const [, kilobytes] = readFileSync(`/proc/${child.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)!
+    return Number(kilobytes) / 1_024
+  } finally {
+    child.kill('SIGKILL')
+  }
+}
 
 /** Waits for a line that matches. Returns the number in the line, or the time until the line came. */
 async function untilLine(args: readonly string[], pattern: RegExp): Promise<number> {
