@@ -1,5 +1,6 @@
 import { FINGERPRINT_BYTES, HASH_BYTES, type KeptAnswer, type KeyName } from './key-frames.js'
 import type { AnswerPlace } from './key-journal.js'
+import type { KeySpace } from './key-space.js'
 import { RowIndex } from './row-index.js'
 
 /** An answer, or where it is on disk. */
@@ -20,10 +21,10 @@ const FINGERPRINT_AT = HASH_BYTES / 4
 const TIME_AT = FINGERPRINT_AT + FINGERPRINT_BYTES / 4
 /** Of the whole row, in bytes. */
 const SIZE_AT = TIME_AT + 2
-/** Status of the answer and kind of the row: `status * 4 + kind`. */
-const KIND_AT = SIZE_AT + 1
+/** Of the answer, or one of the two below. */
+const STATUS_AT = SIZE_AT + 1
 /** Bytes of the headers; of a place: the file. */
-const HEAD_AT = KIND_AT + 1
+const HEAD_AT = STATUS_AT + 1
 /** Bytes of the body; of a place: the bytes of its frame. */
 const BODY_AT = HEAD_AT + 1
 const FIXED_BYTES = 4 * (BODY_AT + 1)
@@ -31,13 +32,9 @@ const FIXED_BYTES = 4 * (BODY_AT + 1)
 const INDEX_BYTES = 20
 
 const DELETED = 0
-/** The headers are lines of text, one byte per character. */
-const LINES = 1
-/** The headers are JSON. */
-const JSON_HEAD = 2
 /** The answer is on disk; the row ends with its offset there. */
-const PLACE = 3
-const PLACE_BYTES = 8
+const ON_DISK = 1
+const OFFSET_BYTES = 8
 
 interface Chunk {
   readonly number: number
@@ -56,11 +53,11 @@ interface Chunk {
  * garbage collector neither copies nor visits them.
  */
 export class AnsweredKeys {
+  readonly #space: Pick<KeySpace, 'use'>
   readonly #index = new RowIndex()
-  readonly #chunks: (Chunk | undefined)[] = []
-  readonly #freeNumbers: number[] = []
-  /** Chunks in the order of their rows. New rows go to the last one. */
-  #order: Chunk[] = []
+  /** By their numbers, in the order of their rows. New rows go to the last one. */
+  readonly #chunks = new Map<number, Chunk>()
+  #last: Chunk | undefined
   #size = 0
   /** The hash of the row that is looked for. */
   readonly #wanted = new Uint32Array(HASH_BYTES / 4)
@@ -72,151 +69,154 @@ export class AnsweredKeys {
     return true
   }
 
+  /** @param space where memory and disk of the rows are counted */
+  constructor(space: Pick<KeySpace, 'use'>) {
+    this.#space = space
+  }
+
   get size(): number {
     return this.#size
   }
 
   /** No more rows can be numbered, but for those of requests that are under way. */
   get isFull(): boolean {
-    return this.#freeNumbers.length === 0 && this.#chunks.length >= MAX_CHUNKS
+    return this.#chunks.size >= MAX_CHUNKS
   }
 
-  /** Memory of all rows, deleted ones included until those beside them are deleted as well. */
-  get allocatedBytes(): number {
-    return this.#order.reduce((sum, { bytes }) => sum + bytes.length, 0) + this.#index.sizeBytes
-  }
-
-  /** @returns the number of its row; -1: it has none */
-  find(hash: string): number {
-    const wanted = this.#wanted
-    for (let word = 0; word < wanted.length; word++) wanted[word] = wordIn(hash, 4 * word)
-    return this.#index.find(wanted[0]!, wanted[1]!, this.#isWanted)
-  }
-
-  isOf(row: number, fingerprint: string): boolean {
-    const { words } = this.#chunkOf(row)
-    const at = wordAt(row) + FINGERPRINT_AT
-    return words[at] === wordIn(fingerprint, 0) && words[at + 1] === wordIn(fingerprint, 4)
-  }
-
-  /** When the key was claimed, epoch milliseconds. */
-  atMsOf(row: number): number {
-    return timeIn(this.#chunkOf(row).words, wordAt(row))
-  }
-
-  /** When the key was claimed that was answered first. `undefined`: there is none. */
+  /** When the key was claimed that was answered first, epoch milliseconds. `undefined`: there is none. */
   get firstAtMs(): number | undefined {
-    for (const { words, end, expiredTo } of this.#order) {
-      for (let at = expiredTo / 4; at < end / 4; at += words[at + SIZE_AT]! / 4) {
-        if ((words[at + KIND_AT]! & 3) !== DELETED) return timeIn(words, at)
-      }
-    }
+    for (const chunk of this.#chunks.values()) if (skipDeleted(chunk)) return timeIn(chunk.words, chunk.expiredTo / 4)
     return undefined
   }
 
-  isOnDisk(row: number): boolean {
-    return (this.#chunkOf(row).words[wordAt(row) + KIND_AT]! & 3) === PLACE
+  has(hash: string): boolean {
+    return this.#find(hash) >= 0
   }
 
-  /** Space on disk of the answer. */
-  diskBytesOf(row: number): number {
-    return this.isOnDisk(row) ? this.#chunkOf(row).words[wordAt(row) + BODY_AT]! : 0
+  /**
+   * @param sinceMs keys that were claimed before this have expired
+   * @returns `undefined`: the key has no answer
+   */
+  answerTo(hash: string, fingerprint: string, sinceMs: number): AnswerOrPlace | 'conflict' | undefined {
+    const row = this.#find(hash)
+    if (row < 0) return undefined
+    const { words } = this.#chunkOf(row)
+    const at = wordAt(row)
+    if (timeIn(words, at) < sinceMs) {
+      this.#delete(row)
+      return undefined
+    }
+    const isSame =
+      words[at + FINGERPRINT_AT] === wordIn(fingerprint, 0) && words[at + FINGERPRINT_AT + 1] === wordIn(fingerprint, 4)
+    return isSame ? this.#answerIn(row) : 'conflict'
   }
 
-  memoryOf(row: number): number {
-    return this.#chunkOf(row).words[wordAt(row) + SIZE_AT]! + INDEX_BYTES
-  }
-
-  /** @returns the row of the key, which must not have one */
-  add({ hash, fingerprint, atMs }: KeyName, answer: AnswerOrPlace): number {
+  /** The key must not have an answer. */
+  add({ hash, fingerprint, atMs }: KeyName, answer: AnswerOrPlace): void {
     const head = isPlace(answer) ? '' : headOf(answer)
-    const keptBytes = isPlace(answer) ? PLACE_BYTES : head.length + answer.body.length
+    const keptBytes = isPlace(answer) ? OFFSET_BYTES : head.length + answer.body.length
     const size = Math.ceil((FIXED_BYTES + keptBytes) / UNIT_BYTES) * UNIT_BYTES
     const chunk = this.#chunkFor(size)
-    const { words, end } = chunk
+    const { bytes, words, end } = chunk
     const at = end / 4
+    const keptAt = end + FIXED_BYTES
     for (let word = 0; word < FINGERPRINT_AT; word++) words[at + word] = wordIn(hash, 4 * word)
     words[at + FINGERPRINT_AT] = wordIn(fingerprint, 0)
     words[at + FINGERPRINT_AT + 1] = wordIn(fingerprint, 4)
     words[at + TIME_AT] = Math.floor(atMs / 2 ** 32)
     words[at + TIME_AT + 1] = atMs
     words[at + SIZE_AT] = size
-    if (isPlace(answer)) writePlace(chunk, answer)
-    else writeAnswer(chunk, answer, head)
+    if (isPlace(answer)) {
+      words[at + STATUS_AT] = ON_DISK
+      words[at + HEAD_AT] = answer.file
+      words[at + BODY_AT] = answer.sizeBytes
+      bytes.writeDoubleLE(answer.offset, keptAt)
+    } else {
+      words[at + STATUS_AT] = answer.status
+      words[at + HEAD_AT] = head.length
+      words[at + BODY_AT] = answer.body.length
+      if (typeof head === 'string') bytes.write(head, keptAt, 'latin1')
+      else bytes.set(head, keptAt)
+      bytes.set(answer.body, keptAt + head.length)
+    }
     chunk.end += size
     chunk.rows++
     this.#size++
-    const row = chunk.number * UNITS + end / UNIT_BYTES
-    this.#index.add(words[at]!, words[at + 1]!, row)
-    return row
+    this.#index.add(words[at]!, words[at + 1]!, chunk.number * UNITS + end / UNIT_BYTES)
+    this.#space.use(hash, size + INDEX_BYTES, isPlace(answer) ? answer.sizeBytes : 0)
   }
 
-  answerOf(row: number): AnswerOrPlace {
+  delete(hash: string): void {
+    const row = this.#find(hash)
+    if (row >= 0) this.#delete(row)
+  }
+
+  /**
+   * Forgets keys that were claimed before a time, the earliest answers first, up to the first key that was not.
+   *
+   * @returns whether more may be left
+   */
+  expire(sinceMs: number, most: number): boolean {
+    let left = most
+    for (const chunk of this.#chunks.values()) {
+      while (skipDeleted(chunk)) {
+        if (timeIn(chunk.words, chunk.expiredTo / 4) >= sinceMs) return false
+        if (left-- === 0) return true
+        this.#delete(chunk.number * UNITS + chunk.expiredTo / UNIT_BYTES)
+      }
+    }
+    return false
+  }
+
+  /** @returns the number of the row; -1: there is none */
+  #find(hash: string): number {
+    const wanted = this.#wanted
+    for (let word = 0; word < wanted.length; word++) wanted[word] = wordIn(hash, 4 * word)
+    return this.#index.find(wanted[0]!, wanted[1]!, this.#isWanted)
+  }
+
+  #answerIn(row: number): AnswerOrPlace {
     const { bytes, words } = this.#chunkOf(row)
     const at = wordAt(row)
-    const kind = words[at + KIND_AT]! & 3
-    const [head, body] = [words[at + HEAD_AT]!, words[at + BODY_AT]!]
-    const headAt = 4 * at + FIXED_BYTES
-    if (kind === PLACE) return { file: head, offset: bytes.readDoubleLE(headAt), sizeBytes: body }
-    const bodyAt = headAt + head
+    const [status, head, body] = [words[at + STATUS_AT]!, words[at + HEAD_AT]!, words[at + BODY_AT]!]
+    const keptAt = 4 * at + FIXED_BYTES
+    if (status === ON_DISK) return { file: head, offset: bytes.readDoubleLE(keptAt), sizeBytes: body }
+    const bodyAt = keptAt + head
     return {
-      status: words[at + KIND_AT]! >>> 2,
-      headers:
-        kind === LINES
-          ? pairsIn(bytes.toString('latin1', headAt, bodyAt))
-          : (JSON.parse(bytes.toString('utf8', headAt, bodyAt)) as KeptAnswer['headers']),
+      status,
+      headers: headersIn(bytes.subarray(keptAt, bodyAt)),
       body: Buffer.from(bytes.subarray(bodyAt, bodyAt + body))
     }
   }
 
-  delete(row: number): void {
+  #delete(row: number): void {
     const chunk = this.#chunkOf(row)
+    const { bytes, words } = chunk
     const at = wordAt(row)
-    chunk.words[at + KIND_AT] = DELETED
-    this.#index.delete(chunk.words[at]!, chunk.words[at + 1]!, row)
+    const diskBytes = words[at + STATUS_AT] === ON_DISK ? words[at + BODY_AT]! : 0
+    const hash = bytes.toString('latin1', 4 * at, 4 * at + HASH_BYTES)
+    this.#space.use(hash, -words[at + SIZE_AT]! - INDEX_BYTES, -diskBytes)
+    words[at + STATUS_AT] = DELETED
+    this.#index.delete(words[at]!, words[at + 1]!, row)
     this.#size--
-    if (--chunk.rows === 0 && chunk !== this.#order.at(-1)) this.#release(chunk)
-  }
-
-  /**
-   * Finds keys that were claimed before a time, the earliest answers first. It ends at the first key that was not. The
-   * caller deletes each before it asks for the next one.
-   */
-  *expired(beforeMs: number): Generator<{ readonly hash: string; readonly row: number }> {
-    for (const chunk of [...this.#order]) {
-      const { bytes, words } = chunk
-      while (chunk.expiredTo < chunk.end) {
-        const at = chunk.expiredTo / 4
-        const isDeleted = (words[at + KIND_AT]! & 3) === DELETED
-        if (!isDeleted && timeIn(words, at) >= beforeMs) return
-        const row = chunk.number * UNITS + chunk.expiredTo / UNIT_BYTES
-        chunk.expiredTo += words[at + SIZE_AT]!
-        if (!isDeleted) yield { hash: bytes.toString('latin1', 4 * at, 4 * at + HASH_BYTES), row }
-      }
-    }
+    if (--chunk.rows === 0 && chunk !== this.#last) this.#chunks.delete(chunk.number)
   }
 
   #chunkOf(row: number): Chunk {
-    return this.#chunks[Math.floor(row / UNITS)]!
+    return this.#chunks.get(Math.floor(row / UNITS))!
   }
 
   #chunkFor(sizeBytes: number): Chunk {
-    const last = this.#order.at(-1)
+    const last = this.#last
     if (last !== undefined && last.end + sizeBytes <= last.bytes.length) return last
-    const number = this.#freeNumbers.pop() ?? this.#chunks.length
+    if (last?.rows === 0) this.#chunks.delete(last.number)
+    let number = last === undefined ? 0 : last.number + 1
+    while (this.#chunks.has(number) || number > MAX_CHUNKS) number = number > MAX_CHUNKS ? 0 : number + 1
     const bytes = Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, sizeBytes))
     const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
-    const chunk: Chunk = { number, bytes, words, end: 0, rows: 0, expiredTo: 0 }
-    this.#chunks[number] = chunk
-    this.#order.push(chunk)
-    if (last?.rows === 0) this.#release(last)
-    return chunk
-  }
-
-  #release(chunk: Chunk): void {
-    this.#chunks[chunk.number] = undefined
-    this.#freeNumbers.push(chunk.number)
-    this.#order = this.#order.filter(one => one !== chunk)
+    this.#last = { number, bytes, words, end: 0, rows: 0, expiredTo: 0 }
+    this.#chunks.set(number, this.#last)
+    return this.#last
   }
 }
 
@@ -232,35 +232,26 @@ const wordIn = (text: string, at: number): number =>
 
 const timeIn = (words: Uint32Array, at: number): number => words[at + TIME_AT]! * 2 ** 32 + words[at + TIME_AT + 1]!
 
-/** How the bytes of a row begin: text of one byte per character, or bytes. */
-const headOf = (answer: KeptAnswer): string | Buffer => answer.lines ?? Buffer.from(JSON.stringify(answer.headers))
-
-/** Writes the second half of the row at the end of a chunk. */
-function writePlace({ bytes, words, end }: Chunk, { file, offset, sizeBytes }: AnswerPlace): void {
-  const at = end / 4
-  words[at + KIND_AT] = PLACE
-  words[at + HEAD_AT] = file
-  words[at + BODY_AT] = sizeBytes
-  bytes.writeDoubleLE(offset, end + FIXED_BYTES)
+/** @returns whether a row is left at `expiredTo` */
+function skipDeleted(chunk: Chunk): boolean {
+  const { words, end } = chunk
+  while (chunk.expiredTo < end && words[chunk.expiredTo / 4 + STATUS_AT] === DELETED) {
+    chunk.expiredTo += words[chunk.expiredTo / 4 + SIZE_AT]!
+  }
+  return chunk.expiredTo < end
 }
 
-/** Writes the second half of the row at the end of a chunk. */
-function writeAnswer({ bytes, words, end }: Chunk, { status, body }: KeptAnswer, head: string | Buffer): void {
-  const at = end / 4
-  const headAt = end + FIXED_BYTES
-  const isText = typeof head === 'string'
-  words[at + KIND_AT] = status * 4 + (isText ? LINES : JSON_HEAD)
-  words[at + HEAD_AT] = head.length
-  words[at + BODY_AT] = body.length
-  if (isText) bytes.write(head, headAt, 'latin1')
-  else bytes.set(head, headAt)
-  bytes.set(body, headAt + head.length)
-}
-
+/** No line begins so: a name of a header has no brackets. */
+const JSON_BEGIN = '['.charCodeAt(0)
 const LINE_END = '\r\n'
 const COLON = ': '
 
-function pairsIn(lines: string): (readonly [string, string])[] {
+/** The headers: lines of one byte per character, or JSON where they have not been written so. */
+const headOf = (answer: KeptAnswer): string | Buffer => answer.lines ?? Buffer.from(JSON.stringify(answer.headers))
+
+function headersIn(head: Buffer): KeptAnswer['headers'] {
+  if (head[0] === JSON_BEGIN) return JSON.parse(head.toString()) as KeptAnswer['headers']
+  const lines = head.toString('latin1')
   const pairs: (readonly [string, string])[] = []
   for (let at = 0; at < lines.length; ) {
     const colon = lines.indexOf(COLON, at)

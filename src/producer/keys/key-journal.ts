@@ -148,12 +148,6 @@ export class KeyJournal {
     }
   }
 
-  /** Begins a file, so that there is a journal before the first record with a key. @throws when the disk does */
-  begin(bound: number): void {
-    this.#bound = Math.max(this.#bound, bound)
-    this.#begin()
-  }
-
   /** From now on all records with a key and a lower sequence have been added. */
   advance(bound: number): void {
     if (bound > this.#bound) this.#bound = bound
@@ -219,7 +213,7 @@ export class KeyJournal {
   }
 
   #write(all: readonly Waiting[], places: (AnswerPlace | undefined)[]): void {
-    if (this.#open === undefined || this.#files.get(this.#open.id)!.sizeBytes >= this.#options.fileBytes) this.#begin()
+    if (this.#open === undefined || this.#files.get(this.#open.id)!.sizeBytes >= this.#options.fileBytes) this.begin()
     const { id, file } = this.#open!
     const about = this.#files.get(id)!
     const frames: Buffer[] = []
@@ -246,7 +240,8 @@ export class KeyJournal {
     }, SYNC_MS)
   }
 
-  #begin(): void {
+  /** Begins a file; there must be a journal before the first record with a key. @throws when the disk does */
+  begin(): void {
     this.#leave()
     const id = this.#lastId + 1
     const salt = this.#options.newSalt()

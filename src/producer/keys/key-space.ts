@@ -1,7 +1,7 @@
 /** What one client uses. */
 interface ClientUse {
-  memoryBytes: number
-  diskBytes: number
+  readonly memoryBytes: number
+  readonly diskBytes: number
 }
 
 /** The end of a hash names the client. */
@@ -10,7 +10,7 @@ const CLIENT_AT = 12
 /** Memory of a record that is held until its request has an answer, measured. */
 export const RECORD_BYTES = 90
 
-const UNUSED: Readonly<ClientUse> = { memoryBytes: 0, diskBytes: 0 }
+const UNUSED: ClientUse = { memoryBytes: 0, diskBytes: 0 }
 /** A client may use so many times what is free: alone three quarters of all, and two clients 3/7 each. */
 const SHARE = 3
 
@@ -20,9 +20,6 @@ export class KeySpace {
   readonly #diskBytes: () => number
   /** Clients that use nothing are forgotten. */
   readonly #uses = new Map<string, ClientUse>()
-  /** The client that was looked for last: it is looked for several times for each request. */
-  #lastClient = ''
-  #last: ClientUse | undefined
   memoryBytes = 0
 
   /** @param diskBytes the size of all files */
@@ -34,18 +31,16 @@ export class KeySpace {
   /** The client with this key uses this much more, or less. */
   use(hash: string, memoryBytes: number, diskBytes = 0): void {
     this.memoryBytes += memoryBytes
-    let use = this.#find(hash)
-    if (use === undefined) this.#uses.set(hash.slice(CLIENT_AT), (use = { memoryBytes: 0, diskBytes: 0 }))
-    use.memoryBytes += memoryBytes
-    use.diskBytes += diskBytes
-    if (use.memoryBytes > 0 || use.diskBytes > 0) return
-    this.#uses.delete(hash.slice(CLIENT_AT))
-    this.#last = undefined
+    const client = hash.slice(CLIENT_AT)
+    const before = this.#uses.get(client) ?? UNUSED
+    const use = { memoryBytes: before.memoryBytes + memoryBytes, diskBytes: before.diskBytes + diskBytes }
+    if (use.memoryBytes > 0 || use.diskBytes > 0) this.#uses.set(client, use)
+    else this.#uses.delete(client)
   }
 
   /** Whether a new key does not fit. Each client leaves some space to the others, however many keys it uses. */
   lacksFor(hash: string, neededBytes: number): boolean {
-    const { memoryBytes, diskBytes } = this.#find(hash) ?? UNUSED
+    const { memoryBytes, diskBytes } = this.#uses.get(hash.slice(CLIENT_AT)) ?? UNUSED
     const memoryFree = this.#maxBytes - this.memoryBytes
     const diskFree = this.#maxBytes - this.#diskBytes()
     return memoryFree < neededBytes || diskFree < 0 || memoryBytes > SHARE * memoryFree || diskBytes > SHARE * diskFree
@@ -54,13 +49,5 @@ export class KeySpace {
   /** Used share of the memory or of the space on the disk, whichever is larger. */
   get usedRatio(): number {
     return Math.max(this.memoryBytes, this.#diskBytes()) / this.#maxBytes
-  }
-
-  #find(hash: string): ClientUse | undefined {
-    if (this.#last === undefined || !hash.startsWith(this.#lastClient, CLIENT_AT)) {
-      this.#lastClient = hash.slice(CLIENT_AT)
-      this.#last = this.#uses.get(this.#lastClient)
-    }
-    return this.#last
   }
 }

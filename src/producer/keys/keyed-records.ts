@@ -1,5 +1,5 @@
 import { MAX_TIMER_MS, type RecordFailure, type RecordOutcome } from '../../core/model.js'
-import type { Waiters } from '../../core/waiters.js'
+import { Waiters } from '../../core/waiters.js'
 import type { ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import type { PendingProduce, Refusals } from '../memory/pending-produce.js'
@@ -57,13 +57,11 @@ export class KeyedRecords {
   readonly key: KeyName
   state: KeyState = 'busy'
   answer: KeptAnswer | undefined
-  /** Requests that wait for the one that is under way. */
-  waiters: Waiters | undefined
+  #waiters: Waiters | undefined
   /** Their sequences in the durable log, by index. */
   #sequences: number[] | undefined
   /** `undefined`: not accepted. */
   #outcomes: (RecordOutcome | 'open' | undefined)[] = NONE
-  #waiting: Set<() => void> | undefined
   /** The request waits for the outcomes, so its answer has them. */
   isAwaited = false
   /** At least one record is in the durable log, or may be. */
@@ -189,17 +187,23 @@ export class KeyedRecords {
     const before = this.outcomeOf(index)
     if (before !== undefined && (isRefused(outcome) || !isDoubtful(before))) return
     this.#note(index, outcome)
-    this.#look()
+    this.changed()
   }
 
-  #look(): void {
-    if (this.#waiting !== undefined) for (const look of [...this.#waiting]) look()
+  /** Wakes all that wait for something of this key. */
+  changed(): void {
+    this.#waiters?.wake()
+  }
+
+  /** All that waits for something of this key. */
+  get waiters(): Waiters {
+    return (this.#waiters ??= new Waiters())
   }
 
   /** The request that is under way has a receipt, or, with `undefined`, none yet. */
   given(receipt: GivenReceipt | undefined): void {
     this.#receipt = receipt
-    this.#look()
+    this.changed()
   }
 
   /** The receipt of the request that is under way, as soon as it has one. @returns `undefined`: not within this time */
@@ -213,21 +217,11 @@ export class KeyedRecords {
     return this.#when(() => indexes.every(index => this.outcomeOf(index) !== undefined), timeoutMs)
   }
 
-  #when(isKnown: () => boolean, timeoutMs: number): Promise<void> {
-    if (isKnown() || timeoutMs <= 0) return Promise.resolve()
-    return new Promise(resolve => {
-      const end = (): void => {
-        clearTimeout(timer)
-        this.#waiting?.delete(look)
-        resolve()
-      }
-      const look = (): void => {
-        if (isKnown()) end()
-      }
-      const timer = timeoutMs <= MAX_TIMER_MS ? setTimeout(end, timeoutMs) : undefined
-      this.#waiting ??= new Set()
-      this.#waiting.add(look)
-    })
+  async #when(isKnown: () => boolean, timeoutMs: number): Promise<void> {
+    const endsAt = performance.now() + timeoutMs
+    for (let leftMs = timeoutMs; leftMs > 0 && !isKnown(); leftMs = endsAt - performance.now()) {
+      await this.waiters.wait(Math.min(leftMs, MAX_TIMER_MS))
+    }
   }
 }
 

@@ -1,7 +1,5 @@
-import { Waiters } from '../../core/waiters.js'
 import type { LogDirectory } from '../log/files.js'
-import { AnsweredKeys, type AnswerOrPlace, isPlace } from './answered-keys.js'
-import { BriefMap } from './brief-map.js'
+import { AnsweredKeys, isPlace } from './answered-keys.js'
 import { ClaimedKey, type Settlement } from './claimed-key.js'
 import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
 import { KeyJournal } from './key-journal.js'
@@ -65,9 +63,9 @@ export class LocalKeys {
   readonly logged = new LoggedRecords()
   readonly #options: LocalKeysOptions
   /** Keys without an answer that is where it stays, by hash, in the order of their claims. */
-  readonly #open = new BriefMap<KeyedRecords>()
-  readonly #answered = new AnsweredKeys()
+  readonly #open = new Map<string, KeyedRecords>()
   readonly #space: KeySpace
+  readonly #answered: AnsweredKeys
   readonly #damaged = new Set<string>()
   #sweptAt = 0
   /** There may be expired keys that are not forgotten yet. */
@@ -76,6 +74,7 @@ export class LocalKeys {
   constructor(options: LocalKeysOptions) {
     this.#options = options
     this.#space = new KeySpace(options.maxBytes, () => this.logged.journal?.sizeBytes ?? 0)
+    this.#answered = new AnsweredKeys(this.#space)
   }
 
   get size(): number {
@@ -94,7 +93,7 @@ export class LocalKeys {
 
   /** Whether a request with the key has come to this process, and is under way, or its records or its answer are here. */
   knows(hash: string): boolean {
-    return this.#open.has(hash) || this.#answered.find(hash) >= 0
+    return this.#open.has(hash) || this.#answered.has(hash)
   }
 
   /** @returns `undefined`: the key has an answer, or is not known */
@@ -121,35 +120,27 @@ export class LocalKeys {
     for (let leftMs = waitMs; ; leftMs = endsAt - performance.now()) {
       const claim = leaving.signal.aborted ? BUSY : this.claim(asked)
       if (claim.type !== 'busy' || leftMs <= 0) return claim
-      const { waiters = new Waiters() } = this.#open.get(asked.hash)!
-      this.#open.get(asked.hash)!.waiters = waiters
-      if (!(await waiters.wait(leftMs, leaving.signal))) return BUSY
+      if (!(await this.#open.get(asked.hash)!.waiters.wait(leftMs, leaving.signal))) return BUSY
     }
   }
 
   claim({ hash, fingerprint }: AskedKey): Claim {
     const atMs = this.#options.now()
     this.#sweep(atMs)
-    let records = this.#open.get(hash)
-    if (records !== undefined && records.state !== 'busy' && records.key.atMs < this.#sinceMs) {
-      this.#forget(records)
-      records = undefined
+    const records = this.#open.get(hash)
+    if (records === undefined || (records.state !== 'busy' && records.key.atMs < this.#sinceMs)) {
+      if (records !== undefined) this.#forget(records)
+      return this.#answerTo(hash, fingerprint) ?? this.#begin({ hash, fingerprint, atMs })
     }
-    if (records === undefined) return this.#answerOf(hash, fingerprint) ?? this.#begin({ hash, fingerprint, atMs })
     if (records.key.fingerprint !== fingerprint) return CONFLICT
     if (records.state === 'busy') return BUSY
     return records.state === 'answered' ? { type: 'answered', answer: records.answer! } : this.#claimed(records)
   }
 
-  #answerOf(hash: string, fingerprint: string): Claim | undefined {
-    const row = this.#answered.find(hash)
-    if (row < 0) return undefined
-    if (this.#answered.atMsOf(row) < this.#sinceMs) {
-      this.#deleteRow(hash, row)
-      return undefined
-    }
-    if (!this.#answered.isOf(row, fingerprint)) return CONFLICT
-    const kept = this.#answered.answerOf(row)
+  #answerTo(hash: string, fingerprint: string): Claim | undefined {
+    const kept = this.#answered.answerTo(hash, fingerprint, this.#sinceMs)
+    if (kept === undefined) return undefined
+    if (kept === 'conflict') return CONFLICT
     const answer = isPlace(kept) ? this.logged.journal?.answerAt(kept) : kept
     // The records may be in Kafka: carrying the request out once more would write them twice.
     return answer === undefined ? { type: 'away' } : { type: 'answered', answer }
@@ -166,15 +157,15 @@ export class LocalKeys {
 
   /** What a request is told for whose key there is no space: none is freed before the oldest key expires. */
   get #full(): Claim {
-    const unanswered = this.#open.values().next().value?.key.atMs ?? Number.POSITIVE_INFINITY
-    const oldest = Math.min(unanswered, this.#answered.firstAtMs ?? Number.POSITIVE_INFINITY)
+    const [oldestOpen] = this.#open.values()
+    const oldest = Math.min(oldestOpen?.key.atMs ?? Infinity, this.#answered.firstAtMs ?? Infinity)
     const expiresAt = Number.isFinite(oldest) ? oldest + this.#options.windowMs : 0
     return { type: 'full', retryAfterMs: Math.max(LEAST_RETRY_MS, expiresAt - this.#options.now()) }
   }
 
   #add(key: KeyName): KeyedRecords {
     const records = new KeyedRecords(key, this.#space)
-    this.#open.add(key.hash, records)
+    this.#open.set(key.hash, records)
     this.#space.use(key.hash, KEY_BYTES)
     return records
   }
@@ -186,74 +177,42 @@ export class LocalKeys {
 
   /** Ends a claim. @param settled called when an answer that is kept on disk survives the death of the process */
   settle(records: KeyedRecords, settlement: Settlement, settled: () => void): void {
-    switch (settlement.type) {
-      case 'open':
-        records.state = 'open'
-        this.#wake(records, settled)
-        break
-      case 'free':
-        this.#free(records, settled)
-        break
-      case 'answered':
-        this.#answer(records, settlement.answer, settled)
-    }
-  }
-
-  /** After a restart the records must not count as those of a request that comes later. */
-  #free(records: KeyedRecords, settled: () => void): void {
-    const journal = records.isDurable ? this.logged.journal : undefined
-    this.#end(records)
-    const free = (): void => {
-      if (this.#open.get(records.key.hash) !== records) return
-      this.#remove(records)
-      this.#wake(records, settled)
-    }
-    if (journal === undefined) free()
-    else journal.add(records.key, { type: 'ended' }, undefined, free)
-  }
-
-  #answer(records: KeyedRecords, answer: KeptAnswer, settled: () => void): void {
-    const journal = records.isDurable ? this.logged.journal : undefined
-    this.#end(records)
-    if (journal === undefined) {
-      this.#keep(records, answer)
+    if (settlement.type === 'open') {
+      records.state = 'open'
       this.#wake(records, settled)
       return
     }
-    records.state = 'answered'
-    records.answer = answer
-    const answerBytes = bytesOf(answer)
-    this.#space.use(records.key.hash, answerBytes)
+    const { key, isDurable } = records
+    const journal = isDurable ? this.logged.journal : undefined
+    const answer = settlement.type === 'answered' ? settlement.answer : undefined
+    this.#end(records)
+    if (journal === undefined) {
+      this.#remove(records)
+      if (answer !== undefined) this.#answered.add(key, answer)
+      this.#wake(records, settled)
+      return
+    }
+    if (answer !== undefined) {
+      records.state = 'answered'
+      records.answer = answer
+      this.#space.use(key.hash, bytesOf(answer))
+    }
     let isSettled = false
-    journal.add(records.key, { type: 'answered', answer }, undefined, place => {
-      // The answer is on disk, so it need not be in memory.
-      if (place !== undefined && this.#open.get(records.key.hash) === records) this.#keep(records, place)
+    // Without an answer, the records must not count after a restart as those of a request that comes later.
+    journal.add(key, answer === undefined ? { type: 'ended' } : { type: 'answered', answer }, undefined, place => {
+      if (this.#open.get(key.hash) === records && (answer === undefined || place !== undefined)) {
+        this.#remove(records)
+        // The answer is on disk, so it need not be in memory.
+        if (answer !== undefined) this.#answered.add(key, place!)
+      }
       if (!isSettled) this.#wake(records, settled)
       isSettled = true
     })
   }
 
   #wake(records: KeyedRecords, settled: () => void): void {
-    const { waiters } = records
-    records.waiters = undefined
     settled()
-    waiters?.wake()
-  }
-
-  /** The key has an answer that is where it stays. */
-  #keep(records: KeyedRecords, answer: AnswerOrPlace): void {
-    this.#remove(records)
-    this.#addRow(records.key, answer)
-  }
-
-  #addRow(key: KeyName, answer: AnswerOrPlace): void {
-    const row = this.#answered.add(key, answer)
-    this.#space.use(key.hash, this.#answered.memoryOf(row), this.#answered.diskBytesOf(row))
-  }
-
-  #deleteRow(hash: string, row: number): void {
-    this.#space.use(hash, -this.#answered.memoryOf(row), -this.#answered.diskBytesOf(row))
-    this.#answered.delete(row)
+    records.changed()
   }
 
   /** No answer needs the records any more. */
@@ -297,11 +256,7 @@ export class LocalKeys {
       this.#forget(records)
       if (--left === 0) return true
     }
-    for (const { hash, row } of this.#answered.expired(this.#sinceMs)) {
-      this.#deleteRow(hash, row)
-      if (--left === 0) return true
-    }
-    return false
+    return this.#answered.expire(this.#sinceMs, left)
   }
 
   /**
@@ -315,21 +270,18 @@ export class LocalKeys {
       this.#damaged.add(file)
       this.#options.onDamage?.(file)
     }
-    const create = (): KeyJournal => {
-      const fileBytes = Math.min(LARGEST_FILE_BYTES, maxBytes / FILES)
-      return new KeyJournal({ directory, fileBytes, newSalt, onFailure, onDamage })
-    }
-    const use = (journal: KeyJournal): void => {
-      journal.begin(journal.bound)
+    const fileBytes = Math.min(LARGEST_FILE_BYTES, maxBytes / FILES)
+    const journal = new KeyJournal({ directory, fileBytes, newSalt, onFailure, onDamage })
+    const use = (): void => {
+      journal.begin()
       this.logged.journal = journal
     }
     if (!KeyJournal.isIn(directory)) {
-      this.logged.prepare(() => use(create()))
+      this.logged.prepare(use)
       return
     }
-    const journal = create()
     for (const frame of journal.read()) this.#restore(frame)
-    use(journal)
+    use()
     await this.logged.scan(log, journal.bound, key => this.#restored(key))
     // Where that cannot be read, the keys stay open until they expire: their requests are neither repeated nor answered.
     void this.logged.resolve(log).catch((error: unknown) => this.#options.onUnresolved?.(error))
@@ -337,14 +289,13 @@ export class LocalKeys {
   }
 
   /** Takes note of a key of an earlier process. */
-  #restore({ key, news, file, offset, sizeBytes }: ReadFrame & { readonly file: number }): void {
+  #restore({ key, news, ...place }: ReadFrame & { readonly file: number }): void {
     if (news.type === 'ended' || news.type === 'answered') {
       const records = this.#open.get(key.hash)
       if (records !== undefined) this.#forget(records)
       if (news.type === 'ended' || key.atMs < this.#sinceMs) return
-      const row = this.#answered.find(key.hash)
-      if (row >= 0) this.#deleteRow(key.hash, row)
-      this.#addRow(key, { file, offset, sizeBytes })
+      this.#answered.delete(key.hash)
+      this.#answered.add(key, place)
       return
     }
     const records = this.#restored(key)
@@ -359,7 +310,7 @@ export class LocalKeys {
 
   /** The records of an earlier process. @returns `undefined`: their key has an answer, or has expired */
   #restored(key: KeyName): KeyedRecords | undefined {
-    if (key.atMs < this.#sinceMs || this.#answered.find(key.hash) >= 0) return undefined
+    if (key.atMs < this.#sinceMs || this.#answered.has(key.hash)) return undefined
     const records = this.#open.get(key.hash) ?? this.#add(key)
     records.state = 'open'
     return records

@@ -10,8 +10,6 @@ const WORDS = 2
 /** Whether a row has the hash that is looked for. */
 type IsRow = (row: number) => boolean
 
-const randomWord = (): number => randomBytes(4).readUInt32LE()
-
 /**
  * Finds rows by words of their hash. It is a hash table with open addressing in memory that the garbage collector does not
  * look at. Each part of it grows and shrinks by itself, so that no step takes long. Clients can choose keys whose hashes have
@@ -19,18 +17,8 @@ const randomWord = (): number => randomBytes(4).readUInt32LE()
  */
 export class RowIndex {
   readonly #parts = Array.from({ length: PARTS }, () => new Part())
-  readonly #firstFactor: number
-  readonly #secondFactor: number
-
-  /** @param random gives numbers of 32 bits */
-  constructor(random: () => number = randomWord) {
-    this.#firstFactor = random() | 1
-    this.#secondFactor = random() | 1
-  }
-
-  get sizeBytes(): number {
-    return this.#parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-  }
+  readonly #firstFactor = randomBytes(4).readUInt32LE() | 1
+  readonly #secondFactor = randomBytes(4).readUInt32LE() | 1
 
   /**
    * @param first a word of the hash; any number of 32 bits
@@ -68,10 +56,6 @@ class Part {
   #slots = new Uint32Array(SMALLEST * WORDS)
   #mask = SMALLEST - 1
   #used = 0
-
-  get sizeBytes(): number {
-    return this.#slots.byteLength
-  }
 
   find(word: number, isRow: IsRow): number {
     const slots = this.#slots

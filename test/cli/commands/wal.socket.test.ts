@@ -178,7 +178,7 @@ describe('castellan wal', () => {
   it('names damaged files of receipts and keys', async () => {
     const opened = await filled(defaultReceiptSettings)
     const keys = new KeyJournal({ directory: opened.directory, fileBytes: 1e6, newSalt: () => 7, onFailure: fail })
-    keys.begin(0)
+    keys.begin()
     for (const name of ['a', 'b', 'c'])
       keys.add({ hash: name.repeat(16), fingerprint: 'f'.repeat(8), atMs: 1 }, { type: 'ended' })
     keys.close()

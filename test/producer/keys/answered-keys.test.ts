@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { AnsweredKeys, type AnswerOrPlace } from '../../../src/producer/keys/answered-keys.js'
 import type { KeyName } from '../../../src/producer/keys/key-frames.js'
@@ -45,91 +47,93 @@ const withoutLines = (answer: AnswerOrPlace): unknown => {
   return { status, headers, body }
 }
 
+/** Bytes of buffers that are in use. */
+function bufferBytes(): number {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+  return process.memoryUsage().arrayBuffers
+}
+
 describe('answers to keys', () => {
+  let keys: AnsweredKeys
+  let used: { memoryBytes: number; diskBytes: number }
+  beforeEach(() => {
+    used = { memoryBytes: 0, diskBytes: 0 }
+    keys = new AnsweredKeys({
+      use: (_, memoryBytes, diskBytes = 0) => {
+        used.memoryBytes += memoryBytes
+        used.diskBytes += diskBytes
+      }
+    })
+  })
+  const answerTo = (number: number, sinceMs = 0) => {
+    const { hash, fingerprint } = keyOf(number)
+    return keys.answerTo(hash, fingerprint, sinceMs)
+  }
+
   it('are given as they were kept', () => {
-    const keys = new AnsweredKeys()
-    const rows = answers.map((answer, number) => keys.add(keyOf(number), answer))
-    for (const [number, row] of rows.entries()) {
-      const key = keyOf(number)
-      expect(keys.find(key.hash)).to.equal(row)
-      expect(keys.answerOf(row)).to.deep.equal(withoutLines(answers[number]!))
-      expect(keys.atMsOf(row)).to.equal(key.atMs)
-      expect(keys.isOf(row, key.fingerprint)).to.equal(true)
-      expect(keys.isOf(row, keyOf(number + 1).fingerprint)).to.equal(false)
-      expect(keys.isOnDisk(row)).to.equal('file' in answers[number]!)
+    for (const [number, answer] of answers.entries()) keys.add(keyOf(number), answer)
+    for (const [number, answer] of answers.entries()) {
+      const { hash, atMs } = keyOf(number)
+      expect(answerTo(number)).to.deep.equal(withoutLines(answer))
+      expect(answerTo(number, atMs)).to.deep.equal(withoutLines(answer))
+      expect(keys.answerTo(hash, keyOf(number + 1).fingerprint, 0)).to.equal('conflict')
     }
-    expect(keys.diskBytesOf(rows[2]!)).to.equal(123_456)
-    expect(keys.diskBytesOf(rows[0]!)).to.equal(0)
+    expect(used.diskBytes).to.equal(123_456)
+    expect(answerTo(0, keyOf(0).atMs + 1)).to.equal(undefined)
+    expect(keys.has(keyOf(0).hash)).to.equal(false)
+    for (const number of answers.keys()) keys.delete(keyOf(number).hash)
+    expect([used, keys.size]).to.deep.equal([{ memoryBytes: 0, diskBytes: 0 }, 0])
   })
 
   it('are told apart by each byte of the hash and of the fingerprint', () => {
-    const keys = new AnsweredKeys()
-    const key = keyOf(1)
-    const row = keys.add(key, answers[0]!)
+    const { hash, fingerprint, atMs } = keyOf(1)
+    keys.add({ hash, fingerprint, atMs }, answers[0]!)
     const changed = (text: string, at: number): string =>
       text.slice(0, at) + String.fromCharCode(text.charCodeAt(at) ^ 1) + text.slice(at + 1)
-    for (let at = 0; at < 16; at++) expect(keys.find(changed(key.hash, at))).to.equal(-1)
-    for (let at = 0; at < 8; at++) expect(keys.isOf(row, changed(key.fingerprint, at))).to.equal(false)
+    for (let at = 0; at < 16; at++) expect(keys.has(changed(hash, at))).to.equal(false)
+    for (let at = 0; at < 8; at++) expect(keys.answerTo(hash, changed(fingerprint, at), 0)).to.equal('conflict')
   })
 
   for (const seed of [1, 2, 3])
     it(`are those of a map, whatever is added, deleted and expired, seed ${seed}`, () => {
       const random = randomFrom(seed)
-      const keys = new AnsweredKeys()
       const model = new Map<number, { atMs: number; answer: AnswerOrPlace }>()
       let nowMs = 1_000_000
-      const numberOf = (hash: string): number =>
-        [...model.keys()].find(number => keyOf(number).hash === hash) ?? Number.NaN
       for (let step = 0; step < 12_000; step++) {
         nowMs += 1
         const number = Math.floor(random() * 5_000)
-        const row = keys.find(keyOf(number).hash)
-        expect(row >= 0).to.equal(model.has(number))
-        if (row < 0) {
+        const known = model.get(number)
+        expect(answerTo(number)).to.deep.equal(known && withoutLines(known.answer))
+        if (known === undefined) {
           const answer = answers[step % 200 === 0 ? 4 : step % 4]!
           keys.add(keyOf(number, nowMs), answer)
           model.set(number, { atMs: nowMs, answer })
-        } else if (random() < 0.5) {
-          keys.delete(row)
+        } else if (random() < 0.25) {
+          keys.delete(keyOf(number).hash)
           model.delete(number)
-        } else {
-          expect(keys.atMsOf(row)).to.equal(model.get(number)!.atMs)
-          expect(keys.answerOf(row)).to.deep.equal(withoutLines(model.get(number)!.answer))
         }
         if (step % 1_000 === 0) {
-          for (const { hash, row: expired } of keys.expired(nowMs - 2_000)) {
-            const known = numberOf(hash)
-            expect(model.get(known)!.atMs).to.be.below(nowMs - 2_000)
-            keys.delete(expired)
-            model.delete(known)
-          }
-          expect([...model.values()].every(({ atMs }) => atMs >= nowMs - 2_000)).to.equal(true)
+          const expired = [...model].filter(([, { atMs }]) => atMs < nowMs - 2_000).map(([key]) => key)
+          expect(keys.expire(nowMs - 2_000, 100)).to.equal(expired.length > 100)
+          if (step % 2_000 === 0) while (keys.expire(nowMs - 2_000, 100));
+          for (const key of step % 2_000 === 0 ? expired : expired.slice(0, 100)) model.delete(key)
         }
         expect(keys.size).to.equal(model.size)
         expect(keys.firstAtMs).to.equal(model.values().next().value?.atMs)
       }
     })
 
-  it('use no memory of keys that have expired', () => {
-    const keys = new AnsweredKeys()
-    const empty = keys.allocatedBytes
-    for (let number = 0; number < 20_000; number++) keys.add(keyOf(number, number), answers[3]!)
-    expect(keys.allocatedBytes).to.be.above(2_000_000)
-    for (const { row } of keys.expired(20_000)) keys.delete(row)
-    expect(keys.size).to.equal(0)
-    expect(keys.allocatedBytes - empty).to.be.at.most(CHUNK_BYTES)
+  it('use about the memory that is counted for them, and none when they have expired', () => {
+    const empty = bufferBytes()
     // The numbers of chunks are used again.
-    for (let number = 0; number < 20_000; number++) {
-      const row = keys.add(keyOf(number, number), answers[3]!)
-      expect(row).to.be.below(20 * (CHUNK_BYTES / 8))
+    for (let round = 0; round < 3; round++) {
+      for (let number = 0; number < 50_000; number++) keys.add(keyOf(number, number), answers[3]!)
+      expect((bufferBytes() - empty) / used.memoryBytes).to.be.within(0.9, 1.1)
+      expect(keys.expire(50_000, 50_000)).to.equal(false)
+      expect(keys.size).to.equal(0)
+      expect(bufferBytes() - empty).to.be.at.most(2 * CHUNK_BYTES)
     }
-  })
-
-  it('use about the memory that is counted for them', () => {
-    const keys = new AnsweredKeys()
-    let counted = 0
-    for (let number = 0; number < 50_000; number++) counted += keys.memoryOf(keys.add(keyOf(number), answers[3]!))
-    expect(keys.allocatedBytes / counted).to.be.within(0.9, 1.1)
   })
 })
 

@@ -22,7 +22,7 @@ describe('a journal of keys whose disk takes nothing for a while', () => {
     disk = new SimulatedDisk()
     failures = 0
     journal = open()
-    journal.begin(0)
+    journal.begin()
     logged = new LoggedRecords()
     logged.journal = journal
     known = new Map()
@@ -122,7 +122,7 @@ describe('a damaged journal of keys', () => {
     disk = new SimulatedDisk()
     damaged = []
     const journal = open()
-    journal.begin(0)
+    journal.begin()
     for (const at of [1, 2, 3]) {
       journal.add(keyOf(`${at}`), { type: 'stored', index: 0, sequence: at, count: 1 }, undefined, () => undefined)
       journal.flush()
