@@ -3,8 +3,9 @@ import fastify from 'fastify'
 import { decodeBody, encodeBody } from '../../src/cluster/gateways/body.js'
 import { ForbiddenError, QuotaExceededError } from '../../src/core/errors.js'
 import { type Access, admit, type Caller, openAccess } from '../../src/http/access/access.js'
-import { Idempotency, type KeyResult } from '../../src/http/api/idempotency.js'
-import type { KeyOwner, KeyOwners } from '../../src/http/api/key-owners.js'
+import { Idempotency } from '../../src/http/api/idempotency.js'
+import type { KeyOwners, PassOn } from '../../src/http/api/key-owners.js'
+import type { KeyResult } from '../../src/http/api/key-refusals.js'
 import { contextFor } from '../support/api-context.js'
 import { delivered, FakeGateway } from '../support/fake-gateway.js'
 import { localKeys } from '../support/local-keys.js'
@@ -20,7 +21,7 @@ interface Rights {
 }
 
 /** A process that serves an API. @param owner carries out all requests with a key. Absent: it does so itself */
-async function serve({ api, settings }: Way, owner?: KeyOwner['carryOut']) {
+async function serve({ api, settings }: Way, owner?: PassOn) {
   const gateway = new FakeGateway({ outcome: () => delivered(1, 7) })
   const counts: KeyResult[] = []
   const rights: Rights = { isForbidden: false, quota: undefined, charged: [] }
@@ -54,7 +55,7 @@ async function serve({ api, settings }: Way, owner?: KeyOwner['carryOut']) {
   }
   const owners: KeyOwners | undefined = owner && {
     reach: 'deployment',
-    ownerOf: () => ({ carryOut: owner }),
+    ownerOf: () => owner,
     serve: () => undefined,
     close: () => undefined
   }

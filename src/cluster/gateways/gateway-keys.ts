@@ -3,9 +3,9 @@ import {
   type CarryOut,
   type ForwardedAnswer,
   type ForwardedRequest,
-  type KeyOwner,
   type KeyOwners,
-  NotCarriedOutError
+  NotCarriedOutError,
+  type PassOn
 } from '../../http/api/key-owners.js'
 import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
 import { isAway, type PeerError } from '../calls/peers.js'
@@ -60,7 +60,6 @@ export class GatewayKeys implements KeyOwners {
   readonly #members: KeyMembers
   /** How the others serve requests with keys, by process. */
   readonly #standings = new Map<string, KeyStanding>()
-  readonly #owners: ReadonlyMap<string, KeyOwner>
   #sharing: Sharing = { type: 'looking' }
   /** How often in a row another gateway could not be called. */
   readonly #silent = new Map<string, number>()
@@ -79,10 +78,6 @@ export class GatewayKeys implements KeyOwners {
     this.#deps = deps
     this.#members = new KeyMembers(addresses, peers.id, name => peers.processesAt(name))
     peers.serve(STANDING, () => this.#standing)
-    const ownerAs = (name: string): KeyOwner => ({
-      carryOut: (request, timeoutMs) => this.#passOn(name, request, timeoutMs)
-    })
-    this.#owners = new Map(this.#members.names.map(name => [name, ownerAs(name)]))
     peers.onRefreshed(() => this.#look())
   }
 
@@ -90,11 +85,13 @@ export class GatewayKeys implements KeyOwners {
     return this.#sharing.type === 'alone' ? 'gateway' : 'deployment'
   }
 
-  ownerOf(hash: string): KeyOwner | undefined {
+  ownerOf(hash: string): PassOn | undefined {
     const owner = this.#members.ownerOf(hash)
     // Where no request may be carried out, none is: not even those whose key this gateway owns.
     const isOwn = this.#sharing.type === 'alone' || (this.#sharing.type === 'shared' && owner === this.#sharing.self)
-    return isOwn && this.#refusal === undefined ? undefined : this.#owners.get(owner)
+    return isOwn && this.#refusal === undefined
+      ? undefined
+      : (request, timeoutMs) => this.#passOn(owner, request, timeoutMs)
   }
 
   serve(carryOut: CarryOut): void {

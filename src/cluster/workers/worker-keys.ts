@@ -1,4 +1,4 @@
-import type { CarryOut, KeyOwner, KeyOwners } from '../../http/api/key-owners.js'
+import type { CarryOut, KeyOwners, PassOn } from '../../http/api/key-owners.js'
 import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
 import type { WorkerPeers } from './worker-peers.js'
 
@@ -10,20 +10,18 @@ export const ownerOfKey = (hash: string, workers: number): number =>
 export class WorkerKeys implements KeyOwners {
   readonly reach = 'gateway'
   readonly #peers: WorkerPeers
-  readonly #owners: ReadonlyMap<number, KeyOwner>
   #isClosed = false
 
   constructor(peers: WorkerPeers) {
     this.#peers = peers
-    const ownerAt = (number: number): KeyOwner => ({
-      carryOut: (request, timeoutMs) =>
-        answerOf(`the worker ${number}`, peers.call(number, KEYED_REQUEST, request, { timeoutMs }))
-    })
-    this.#owners = new Map(peers.others.map(number => [number, ownerAt(number)]))
   }
 
-  ownerOf(hash: string): KeyOwner | undefined {
-    return this.#owners.get(ownerOfKey(hash, this.#peers.count))
+  ownerOf(hash: string): PassOn | undefined {
+    const { id, count } = this.#peers
+    const owner = ownerOfKey(hash, count)
+    if (owner === id) return undefined
+    return (request, timeoutMs) =>
+      answerOf(`the worker ${owner}`, this.#peers.call(owner, KEYED_REQUEST, request, { timeoutMs }))
   }
 
   serve(carryOut: CarryOut): void {

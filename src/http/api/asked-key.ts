@@ -1,13 +1,23 @@
 import { createHash, hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { RecordHeader } from '../../core/model.js'
 import type { AskedKey } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
+import { MAX_KEY_CHARACTERS } from './key-refusals.js'
 import { originOf } from './request-origin.js'
+
+/** A string of RFC 8941, or the same without quotes as many clients send it. */
+const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/
+const BARE = /^[!#$%&'*+\-./0-9:=@A-Z^_`a-z|~]+$/
+
+/** The key in a header; `undefined`: the header is not one key. */
+export function keyIn(header: string): string | undefined {
+  const quoted = QUOTED.exec(header)?.[1]?.replaceAll(/\\(.)/g, '$1')
+  const key = quoted ?? (BARE.test(header) ? header : '')
+  return key.length > 0 && key.length <= MAX_KEY_CHARACTERS ? key : undefined
+}
 
 /** Headers from which APIs make records, and the type of the body. */
 const IS_FINGERPRINTED = /^(?:content-type|x-kafka-.*|ce-.*)$/i
-const IS_TYPE = /^content-type$/i
 const LOWER_CASE = 0x20
 const C = 0x63
 const X = 0x78
@@ -59,54 +69,21 @@ function nameOfClient(principal: string): string {
 
 const sha256 = (data: string | Buffer): string => hash('sha256', data, 'binary')
 
-/** What of a request counts that has no record headers, and of whose headers only the type of the body counts. */
-interface PlainHead {
-  readonly method: string | undefined
-  readonly url: string | undefined
-  /** `undefined`: it has none. */
-  readonly type: string | undefined
-  readonly text: string
-}
-/** Most requests are like the one before. */
-let lastPlain: PlainHead = { method: undefined, url: undefined, type: undefined, text: '' }
-
+/** What of a request counts beside its body. Each line but the last ends with a line break, and none of these is empty. */
 function headOf(request: IncomingMessage): string {
   const { method, url, rawHeaders } = request
-  const { recordHeaders } = originOf(request)
-  const type = recordHeaders.length === 0 ? onlyTypeIn(rawHeaders) : null
-  if (type === null) return `${method} ${url}\n${linesOf(recordHeaders, rawHeaders)}\n`
-  if (lastPlain.url !== url || lastPlain.method !== method || lastPlain.type !== type) {
-    const text = `${method} ${url}\n${linesOf(recordHeaders, rawHeaders)}\n`
-    lastPlain = { method, url, type, text }
+  const lines: (readonly [name: string, line: string])[] = []
+  for (const { key, value } of originOf(request).recordHeaders) {
+    if (!IS_OF_ATTEMPT.test(key)) lines.push([key, `${JSON.stringify(key)}=${value?.toString('hex')}\n`])
   }
-  return lastPlain.text
-}
-
-/** The type of the body. `null`: other headers count as well, or it occurs twice. */
-function onlyTypeIn(rawHeaders: readonly string[]): string | undefined | null {
-  let type: string | undefined
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at]!
     // Most names are told by their first letter.
     const first = name.charCodeAt(0) | LOWER_CASE
     if ((first !== C && first !== X) || !IS_FINGERPRINTED.test(name)) continue
-    if (type !== undefined || !IS_TYPE.test(name)) return null
-    type = rawHeaders[at + 1]!
-  }
-  return type
-}
-
-/** Each line ends with a line break, and none is empty. */
-function linesOf(recordHeaders: readonly RecordHeader[], rawHeaders: readonly string[]): string {
-  const lines: (readonly [name: string, line: string])[] = []
-  for (const { key, value } of recordHeaders) {
-    if (!IS_OF_ATTEMPT.test(key)) lines.push([key, `${JSON.stringify(key)}=${value?.toString('hex')}\n`])
-  }
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at]!.toLowerCase()
-    if (IS_FINGERPRINTED.test(name)) lines.push([name, `${name}:${rawHeaders[at + 1]}\n`])
+    lines.push([name.toLowerCase(), `${name.toLowerCase()}:${rawHeaders[at + 1]}\n`])
   }
   // Proxies may send the headers of each attempt in another order. Values of one header stay in theirs.
   if (lines.length > 1) lines.sort(([one], [other]) => (one < other ? -1 : Number(one > other)))
-  return lines.map(([, line]) => line).join('')
+  return `${method} ${url}\n${lines.map(([, line]) => line).join('')}\n`
 }

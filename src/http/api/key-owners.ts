@@ -6,7 +6,7 @@ import type { AskedKey } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
 import { EngineRequest } from '../engine/request.js'
 import { type Exchange, keepSentUrl, sentUrlOf } from '../exchange/exchange.js'
-import type { WrittenAnswer } from '../exchange/kept-response.js'
+import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import type { Params } from './endpoint.js'
 import { originOf, takeRecordHeaders } from './request-origin.js'
 
@@ -46,23 +46,20 @@ export interface ForwardedAnswer {
 /** Carries out a request whose key this process owns. */
 export type CarryOut = (request: ForwardedRequest) => Promise<ForwardedAnswer>
 
-/** The process that owns a key. */
-export interface KeyOwner {
-  /**
-   * Passes a request on to the process, which carries it out.
-   *
-   * @throws NotCarriedOutError when it is certain that the process does not carry the request out
-   * @throws Error when there is no answer, and the request may be carried out
-   */
-  carryOut(request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer>
-}
+/**
+ * Passes a request on to the process that owns its key, which carries it out.
+ *
+ * @throws NotCarriedOutError when it is certain that the process does not carry the request out
+ * @throws Error when there is no answer, and the request may be carried out
+ */
+export type PassOn = (request: ForwardedRequest, timeoutMs: number) => Promise<ForwardedAnswer>
 
 /** Processes that share keys of requests: each key has one of them as its owner, which alone carries out requests with it. */
 export interface KeyOwners {
   /** Where a key is known: at this gateway only, or at all gateways of the deployment. */
   readonly reach: 'gateway' | 'deployment'
   /** @returns `undefined`: this process owns the key */
-  ownerOf(hash: string): KeyOwner | undefined
+  ownerOf(hash: string): PassOn | undefined
   /** Lets others pass on requests whose keys this process owns. */
   serve(carryOut: CarryOut): void
   /** From now on the requests of others are refused. */
@@ -128,4 +125,19 @@ export function requestOf(forwarded: ForwardedRequest): IncomingMessage {
     recordHeaders.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
   )
   return request
+}
+
+/** The answer to a request that another process has passed on. */
+export class ForwardedResponse extends KeptResponse {
+  readonly #failed: (error: Error) => void
+
+  /** @param failed called when there will be no answer; the request may have been carried out */
+  constructor(request: IncomingMessage, ended: (answer: WrittenAnswer) => void, failed: (error: Error) => void) {
+    super(request, ended)
+    this.#failed = failed
+  }
+
+  destroy(error: Error): void {
+    this.#failed(error)
+  }
 }

@@ -20,7 +20,7 @@ import {
 import { type ApiContext, ASYNC_TIMEOUT_MS, admissionOf } from './api.js'
 import { byHand } from './by-hand.js'
 import type { Params } from './endpoint.js'
-import { type GuardOptions, withKeys } from './idempotency.js'
+import type { GuardOptions } from './idempotency.js'
 import type { RefusalReason, RefusedByApi } from './refused-records.js'
 import { originOf } from './request-origin.js'
 import type { Route } from './routes.js'
@@ -183,7 +183,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     receive = (exchange: Exchange, params: Params): void => this.receive(exchange, params)
   ): (exchange: Exchange, params: Params) => void {
     const own = { name: this.#api.name, maxBodyBytes: this.#maxBodyBytes, refused: this.refused }
-    return withKeys(this.#parts.idempotency, receive, { ...own, ...options })
+    return this.#parts.idempotency?.guard(receive, { ...own, ...options }) ?? receive
   }
 
   /** Asks for permission, and reads the head. @returns `undefined`: the request is refused */

@@ -158,7 +158,10 @@ export class LocalKeys {
   /** What a request is told for whose key there is no space: none is freed before the oldest key expires. */
   get #full(): Claim {
     const [oldestOpen] = this.#open.values()
-    const oldest = Math.min(oldestOpen?.key.atMs ?? Infinity, this.#answered.firstAtMs ?? Infinity)
+    const oldest = Math.min(
+      oldestOpen?.key.atMs ?? Number.POSITIVE_INFINITY,
+      this.#answered.firstAtMs ?? Number.POSITIVE_INFINITY
+    )
     const expiresAt = Number.isFinite(oldest) ? oldest + this.#options.windowMs : 0
     return { type: 'full', retryAfterMs: Math.max(LEAST_RETRY_MS, expiresAt - this.#options.now()) }
   }

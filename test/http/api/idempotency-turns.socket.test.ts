@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
-import type { KeyOwner } from '../../../src/http/api/key-owners.js'
+import type { PassOn } from '../../../src/http/api/key-owners.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
 import { hashOf } from '../../cluster/gateways/key-gateways.js'
 import { localKeys } from '../../support/local-keys.js'
@@ -27,11 +27,9 @@ describe('requests of one connection whose keys another process owns', () => {
     closed = 0
     ends = []
     slow = new Map()
-    const owner: KeyOwner = {
-      carryOut: ({ body }) => {
-        begun.push(String(body))
-        return new Promise(resolve => ends.push(() => resolve({ answer, records: 0, bytes: 0 })))
-      }
+    const owner: PassOn = ({ body }) => {
+      begun.push(String(body))
+      return new Promise(resolve => ends.push(() => resolve({ answer, records: 0, bytes: 0 })))
     }
     const here = hashOf('here')
     const idempotency = new Idempotency({
