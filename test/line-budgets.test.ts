@@ -14,9 +14,9 @@ const BUDGETS: Readonly<Record<string, number>> = {
   core: 4_300,
   'embedded-broker': 8_250,
   gateway: 2_150,
-  http: 15_590,
+  http: 15_540,
   kafka: 5_960,
-  producer: 18_320,
+  producer: 18_190,
   router: 10_740,
   schemas: 1_930,
   server: 6_110

@@ -23,7 +23,7 @@ const limits: Readonly<Record<string, readonly [count: number, limit: string]>> 
   'consumer/instance/topic-patterns.ts': [1, 'patterns of 1,000 characters (MAX_PATTERN_LENGTH)'],
   'core/refusals.ts': [1, 'texts of errors of this process'],
   'embedded-broker/topics/topic-config.ts': [2, 'values of 32 KiB (MAX_VALUE_LENGTH)'],
-  'http/api/idempotency.ts': [1, HEAD],
+  'http/api/asked-key.ts': [1, HEAD],
   'http/api/tail.ts': [1, HEAD],
   'http/engine/head.ts': [1, HEAD],
   'http/server/cors.ts': [1, HEAD],

@@ -83,6 +83,11 @@ export class AnsweredKeys {
     return this.#chunks.size >= MAX_CHUNKS
   }
 
+  /** Memory of all rows, deleted ones included until those beside them are deleted as well. */
+  get allocatedBytes(): number {
+    return [...this.#chunks.values()].reduce((sum, { bytes }) => sum + bytes.length, 0)
+  }
+
   /** When the key was claimed that was answered first, epoch milliseconds. `undefined`: there is none. */
   get firstAtMs(): number | undefined {
     for (const chunk of this.#chunks.values()) if (skipDeleted(chunk)) return timeIn(chunk.words, chunk.expiredTo / 4)
