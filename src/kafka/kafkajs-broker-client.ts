@@ -197,15 +197,20 @@ class KafkajsSessions {
   ): Promise<Response> {
     const { clientId } = this.#settings
     return new Promise((resolve, reject) => {
+      let memory: Buffer | undefined
       connection.exchange({
         apiName: api.name,
         timeoutMs,
         encode(correlationId) {
-          const writer = new RequestWriter(api.key, api.version, correlationId, clientId, api.isFlexible)
+          const { key, version, isFlexible } = api
+          const writer = new RequestWriter(key, version, correlationId, clientId, isFlexible, connection.spareMemory)
+          connection.spareMemory = undefined
           api.encode(writer, call)
+          memory = writer.memory
           return writer.finish()
         },
         onPayload(payload) {
+          connection.spareMemory = memory
           try {
             const response = decode(api, payload, call)
             const throttleTimeMs = connection.throttle(response.throttleTimeMs)

@@ -44,6 +44,8 @@ export class KafkajsConnection {
   #answers = 0
   #closedBy: CastellanError | undefined
   #failStep: ((error: CastellanError) => void) | undefined
+  /** The memory of an answered request, which the broker has read, for the next one. */
+  spareMemory: Buffer | undefined
 
   /** @param onClosed called once, with the reason, when the connection is closed */
   constructor(address: BrokerAddress, settings: ConnectionSettings, onClosed: (error: CastellanError) => void) {

@@ -110,7 +110,8 @@ export function writeVarlong(target: Buffer, value: number, at: number): number 
 /** For strings up to this length a loop in JavaScript is faster than a call into C++. */
 const SHORT_STRING_CHARACTERS = 24
 
-function byteLengthOf(text: string): number {
+/** Bytes of the text in UTF-8. */
+export function byteLengthOf(text: string): number {
   const length = text.length
   if (length > SHORT_STRING_CHARACTERS) return Buffer.byteLength(text)
   for (let index = 0; index < length; index++) if (text.charCodeAt(index) > 0x7f) return Buffer.byteLength(text)
@@ -145,8 +146,8 @@ interface DirectWriters {
   utf8Write(text: string, at: number, length: number): void
 }
 
-/** A string with as many bytes as characters is ASCII, which needs no transcoding. */
-function writeString(target: Buffer, text: string, length: number, at: number): void {
+/** Writes a text of this length in UTF-8. One with as many bytes as characters is ASCII, which needs no transcoding. */
+export function writeString(target: Buffer, text: string, length: number, at: number): void {
   if (text.length !== length) (target as Buffer & DirectWriters).utf8Write(text, at, length)
   else if (length > SHORT_STRING_CHARACTERS) (target as Buffer & DirectWriters).latin1Write(text, at, length)
   else for (let index = 0; index < length; index++) target[at + index] = text.charCodeAt(index)

@@ -204,7 +204,9 @@ function writeBatchHeader(batch: Buffer, producer: ProducerState, codec: Compres
 }
 
 function writeProducer(batch: Buffer, { producerId, producerEpoch, baseSequence }: ProducerState): void {
-  batch.set(bytesOfId(producerId), layout.AT_PRODUCER_ID)
+  if (producerId !== lastId) splitId(producerId)
+  batch.writeInt32BE(lastIdHigh, layout.AT_PRODUCER_ID)
+  batch.writeInt32BE(lastIdLow, layout.AT_PRODUCER_ID + 4)
   batch.writeInt16BE(producerEpoch, layout.AT_PRODUCER_EPOCH)
   batch.writeInt32BE(baseSequence, layout.AT_BASE_SEQUENCE)
   writeStart(batch)
@@ -226,16 +228,15 @@ function writeStart(batch: Buffer): void {
   batch.writeUInt32BE(crc, layout.AT_CRC)
 }
 
-const idBytes = Buffer.alloc(8)
-let idInBytes = 0n
+// The halves of the last producer id: most batches of a process have the same one, and BigInt arithmetic creates garbage.
+let lastId = 0n
+let lastIdHigh = 0
+let lastIdLow = 0
 
-/**
- * The bytes of a producer id. The last id is cached, because most batches of a process have the same id, and BigInt
- * arithmetic creates garbage.
- */
-function bytesOfId(producerId: bigint): Buffer {
-  if (producerId !== idInBytes) idBytes.writeBigInt64BE((idInBytes = producerId))
-  return idBytes
+function splitId(producerId: bigint): void {
+  lastId = producerId
+  lastIdHigh = Number(BigInt.asIntN(32, producerId >> 32n))
+  lastIdLow = Number(BigInt.asIntN(32, producerId))
 }
 
 /** A copy of a sealed batch with another id, epoch or sequence, for a broker that has forgotten the producer. */

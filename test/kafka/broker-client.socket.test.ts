@@ -226,6 +226,19 @@ describe('BrokerClient', () => {
       expect(seen).to.deep.equal(['aa', 'bb', 'cc'])
     })
 
+    it('has memory of its own until it is answered, also while it is held back', async () => {
+      const topics: string[] = []
+      broker.script = (request, reply) => {
+        topics.push(request.body.toString('latin1', 6, 7))
+        reply.payload(metadataPayload(topics.length === 1 ? 50 : 0))
+      }
+      const ask = (topic: string) => client.metadata({ topics: [topic], allowAutoTopicCreation: false })
+      await ask('a')
+      await Promise.all([ask('b'), ask('c')])
+      await ask('d')
+      expect(topics).to.deep.equal(['a', 'b', 'c', 'd'])
+    })
+
     it('sends large batches untouched, in pieces that are not copied together', async () => {
       let received: Buffer | undefined
       broker.script = (request, reply) => {

@@ -210,6 +210,24 @@ describe('requests are byte for byte those of kafkajs:', () => {
 })
 
 describe('requests', () => {
+  it('have the same bytes in the memory of another one, and keep no more than 4 MiB of it for the next one', () => {
+    const encodeIn = (count: number, memory?: Buffer) => {
+      const writer = new RequestWriter(0, 7, 77, 'clïent', false, memory)
+      const partitions = Array.from({ length: count }, (_, at) => ({
+        topic: `bestellungen-für-${at}`,
+        partition: at,
+        bytes: Buffer.alloc(4_000, at)
+      }))
+      produceV7.encode(writer, { acks: -1, brokerTimeoutMs: 1, partitions })
+      return { bytes: Buffer.concat(writer.finish()), memory: writer.memory }
+    }
+    const small = encodeIn(3)
+    const large = encodeIn(2_000, small.memory)
+    expect(encodeIn(2_000, large.memory).bytes).to.deep.equal(large.bytes)
+    expect(encodeIn(3, large.memory).bytes).to.deep.equal(small.bytes)
+    expect(large.memory.length).to.be.within(2 * 1024 * 1024, 4 * 1024 * 1024)
+  })
+
   it('Metadata tells all topics from none', () => {
     const tail = (topics: string[] | null) =>
       encode(metadataV7, { topics, allowAutoTopicCreation: true })

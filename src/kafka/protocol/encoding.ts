@@ -1,14 +1,18 @@
 import { InvalidRequestError, ProtocolError } from '../../core/errors.js'
-import { readInt64, writeInt64 } from '../record-batch-layout.js'
+import { byteLengthOf, readInt64, writeInt64, writeString } from '../record-batch-layout.js'
 
 const FIRST_BYTES = 512
+/** Larger buffers are not used again, so that an idle connection does not keep them. */
+const MOST_KEPT_BYTES = 4 * 1024 * 1024
 /** Byte fields up to this size are copied, because a copy is cheaper than one more piece to send. */
 const COPIED_BYTES = 4096
 const UUID_BYTES = 16
 
 /** Writes one request, big-endian. Large byte fields are not copied. */
 export class RequestWriter {
-  #buffer = Buffer.allocUnsafe(FIRST_BYTES)
+  #buffer: Buffer
+  /** The largest buffer of the request. */
+  #kept: Buffer
   #end = 0
   /** Start of the part of `#buffer` that is not among the pieces yet. */
   #start = 0
@@ -22,8 +26,17 @@ export class RequestWriter {
    * Starts a request; the length is filled in at the end.
    *
    * @param isFlexible the request has the compact encoding and the tagged fields of KIP-482
+   * @param memory the {@link memory} of a former request that was answered; absent: fresh memory
    */
-  constructor(apiKey: number, apiVersion: number, correlationId: number, clientId: string, isFlexible = false) {
+  constructor(
+    apiKey: number,
+    apiVersion: number,
+    correlationId: number,
+    clientId: string,
+    isFlexible = false,
+    memory: Buffer = Buffer.allocUnsafe(FIRST_BYTES)
+  ) {
+    this.#buffer = this.#kept = memory
     this.int32(0)
     this.int16(apiKey)
     this.int16(apiVersion)
@@ -32,6 +45,14 @@ export class RequestWriter {
     this.#classicString(clientId)
     this.#isFlexible = isFlexible
     this.tags()
+  }
+
+  /**
+   * A buffer of the request, for another one after this one was answered: fresh memory costs a page fault per 4 KiB, which
+   * is more than to copy a small batch into it.
+   */
+  get memory(): Buffer {
+    return this.#kept
   }
 
   boolean(value: boolean): void {
@@ -64,19 +85,19 @@ export class RequestWriter {
       this.#classicString(value)
       return
     }
-    const length = Buffer.byteLength(value)
+    const length = byteLengthOf(value)
     this.#unsignedVarint(length + 1)
     const at = this.#take(length)
-    this.#buffer.write(value, at, length, 'utf8')
+    writeString(this.#buffer, value, length, at)
   }
 
   #classicString(value: string): void {
-    const length = Buffer.byteLength(value)
+    const length = byteLengthOf(value)
     if (length > 0x7fff)
       throw new InvalidRequestError(`a name or text of ${length} bytes is too long for Kafka (32767)`)
     const at = this.#take(2 + length)
     this.#buffer.writeInt16BE(length, at)
-    this.#buffer.write(value, at + 2, length, 'utf8')
+    writeString(this.#buffer, value, length, at + 2)
   }
 
   nullableString(value: string | null): void {
@@ -176,6 +197,7 @@ export class RequestWriter {
     if (this.#end + bytes > this.#buffer.length) {
       if (this.#end > this.#start) this.#pieces.push(this.#buffer.subarray(this.#start, this.#end))
       this.#buffer = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, bytes))
+      if (this.#buffer.length <= MOST_KEPT_BYTES) this.#kept = this.#buffer
       this.#start = this.#end = 0
     }
     const at = this.#end

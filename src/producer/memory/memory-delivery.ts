@@ -34,7 +34,7 @@ import { CapacityQueues, roughSizeOf } from './waiting-records.js'
 /** Deadlines are met with this precision. */
 const TICK_MS = 50
 /** So many partitions are looked at for the metrics in one tick on average. */
-const PRODUCERS_PER_TICK = 1_000
+const PRODUCERS_PER_TICK = 250
 /** Memory of buffers that are kept for the next batches: as much as several busy partitions fill in one round trip. */
 const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
 const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000

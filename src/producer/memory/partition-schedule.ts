@@ -64,6 +64,8 @@ export class PartitionSchedule implements Schedule {
   /** The number of listed partitions. The lists are not made shorter: growing them again would cost more than their memory. */
   #count = 0
   #ready: ScheduledProducer[] = []
+  /** How many of those that are ready have had their turn. */
+  #served = 0
   #isFlushPlanned = false
 
   constructor(options: PartitionScheduleOptions) {
@@ -128,17 +130,23 @@ export class PartitionSchedule implements Schedule {
 
   #flush(): void {
     this.#isFlushPlanned = false
-    const producers = this.#ready
-    this.#ready = producers.splice(MOST_PER_TICK)
+    const ready = this.#ready
+    const end = Math.min(ready.length, this.#served + MOST_PER_TICK)
     const batches: SealedBatch[] = []
     const senders: ScheduledProducer[] = []
-    for (const producer of producers) {
+    while (this.#served < end) {
+      const producer = ready[this.#served++]!
       const batch = this.#take(producer)
       if (batch === undefined) continue
       batches.push(batch)
       senders.push(producer)
     }
-    if (this.#ready.length > 0) this.#planFlush()
+    if (end < ready.length) this.#planFlush()
+    // Not in every tick: to copy those that wait would cost more than to send the others.
+    if (2 * end >= ready.length) {
+      this.#ready = ready.slice(end)
+      this.#served = 0
+    }
     if (batches.length > 0) this.#sendNoted(senders, batches)
   }
 

@@ -6,9 +6,9 @@ import type { MemoryPendingProduce } from './pending-produce.js'
 import { type MemoryDeps, Topic, type TopicDeps, type TopicLookUps } from './topic.js'
 import { UnknownTopics } from './unknown-topics.js'
 
-const UNUSED_CHECK_MS = 500
-/** An unused topic is forgotten after this multiple of the greatest age of metadata. */
+/** An unused topic is forgotten after this multiple of the greatest age of metadata, or a little later. */
 const UNUSED_TOPICS_KEPT_FOR = 10
+const UNUSED_CHECKS = 20
 
 /** All topics that requests have produced to. The Router sends news of them. */
 export class TopicTable implements TopicFollower, TopicLookUps {
@@ -70,9 +70,9 @@ export class TopicTable implements TopicFollower, TopicLookUps {
   /** Ends waits that are over, and forgets topics that are not used. */
   tick(nowMs: number): void {
     this.#unknown.tick(nowMs)
-    if (nowMs - this.#unusedCheckedAt < UNUSED_CHECK_MS) return
-    this.#unusedCheckedAt = nowMs
     const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#deps.settings.metadataMaxAgeMs
+    if (nowMs - this.#unusedCheckedAt < unusedMs / UNUSED_CHECKS) return
+    this.#unusedCheckedAt = nowMs
     for (const topic of this.#topics.values()) if (topic.isUnused(unusedMs, nowMs)) this.#forget(topic)
   }
 

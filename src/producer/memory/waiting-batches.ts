@@ -179,7 +179,8 @@ const SMALLEST_BYTES = 1024
 export class BatchLimit {
   readonly #maxBytes: number
   readonly #clock: MonotonicClock
-  #learntBytes = Number.POSITIVE_INFINITY
+  /** `undefined`: no batch was refused lately. */
+  #learntBytes: number | undefined
   #believedUntil = 0
 
   constructor(maxBytes: number, clock: MonotonicClock) {
@@ -189,14 +190,13 @@ export class BatchLimit {
 
   /** Largest size of a batch before compression. */
   get bytes(): number {
-    if (this.#learntBytes === Number.POSITIVE_INFINITY) return this.#maxBytes
-    if (this.#clock() >= this.#believedUntil) this.#learntBytes = Number.POSITIVE_INFINITY
-    return Math.min(this.#maxBytes, this.#learntBytes)
+    if (this.#learntBytes !== undefined && this.#clock() >= this.#believedUntil) this.#learntBytes = undefined
+    return this.#learntBytes ?? this.#maxBytes
   }
 
   /** A batch of several records was refused because of its size. */
   refused(bytes: number): void {
-    this.#learntBytes = Math.min(this.#learntBytes, Math.max(SMALLEST_BYTES, bytes >> 1))
+    this.#learntBytes = Math.min(this.#learntBytes ?? this.#maxBytes, Math.max(SMALLEST_BYTES, bytes >> 1))
     this.#believedUntil = this.#clock() + BELIEVED_FOR_MS
   }
 }

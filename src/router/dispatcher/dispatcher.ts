@@ -13,12 +13,6 @@ import type { Admission, BrokerTags, QueueProcessor, Returned } from '../process
 import { failureOf, ownFailure } from '../requests/failures.js'
 import { fail, type Holder, type OpenRequest, type OpenRequests } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
-import {
-  type ConnectionEvent,
-  type ConnectionState,
-  connectionTransition,
-  initialConnectionState
-} from './transition.js'
 
 /** The messages of a dispatcher. They are few, because requests wait in an array beside the mailbox. */
 type DispatcherMessage =
@@ -75,12 +69,14 @@ export interface DispatcherOptions {
 }
 
 interface Connection extends ConnectionPlan {
-  state: ConnectionState
+  /** The processor whose turn it was. */
+  last: number
   client: BrokerClient | undefined
   call: { readonly processor: QueueProcessor; readonly call: unknown } | undefined
   timeouts: number
   sentAt: number
-  timer: NodeJS.Timeout | undefined
+  /** Runs while the broker has asked for a pause (throttling): nothing is sent. */
+  pause: NodeJS.Timeout | undefined
 }
 
 const NANOSECONDS_PER_MILLISECOND = 1e6
@@ -116,12 +112,12 @@ export class Dispatcher implements Holder {
     this.#tags = { ...options.tags, dispatcher: options.role }
     this.#connections = options.connections.map(plan => ({
       ...plan,
-      state: initialConnectionState(plan.processors.length),
+      last: plan.processors.length - 1,
       client: undefined,
       call: undefined,
       timeouts: 0,
       sentAt: 0,
-      timer: undefined
+      pause: undefined
     }))
     this.#self = options.system.spawnOwner<DispatcherMessage>(options.name, {
       receive: message => this.#receive(message),
@@ -181,7 +177,7 @@ export class Dispatcher implements Holder {
     this.#self.stop()
     const requests = [...this.#abandonCalls(new UnavailableError('brokerUnreachable', 'the dispatcher was stopped'))]
     for (const connection of this.#connections) {
-      clearTimeout(connection.timer)
+      clearTimeout(connection.pause)
       void connection.client?.close()
     }
     return [...requests, ...this.drain()]
@@ -213,11 +209,11 @@ export class Dispatcher implements Holder {
         this.#callFailed(this.#connections[message.connection]!, message.error, message.sent)
         break
       case 'resumed':
-        this.#step(this.#connections[message.connection]!, ready => ({ type: 'resumed', ready }))
+        this.#connections[message.connection]!.pause = undefined
         break
     }
     // A queued request, or a request that was moved to another connection, may find a free connection.
-    for (const connection of this.#connections) this.#step(connection, ready => ({ type: 'queued', ready }))
+    for (const connection of this.#connections) this.#issue(connection)
     // The dispatchers of members are left out, because their tags are equal.
     if (role !== 'member') metrics.gauge('kafka_dispatcher', 'queue_depth', this.#tags, this.#held)
   }
@@ -277,7 +273,7 @@ export class Dispatcher implements Holder {
       this.#options.reports.returned(returned)
     }
     const throttleMs = (response as { throttleTimeMs?: number }).throttleTimeMs ?? 0
-    this.#step(connection, ready => ({ type: 'settled', ready, throttleMs }))
+    if (throttleMs > 0) connection.pause = setTimeout(() => this.#tellRested(connection), throttleMs)
   }
 
   /**
@@ -309,7 +305,6 @@ export class Dispatcher implements Holder {
       connection.timeouts = 0
       this.#options.reports.unreachable(error, [...requests, ...this.drain()])
     }
-    this.#step(connection, ready => ({ type: 'settled', ready, throttleMs: 0 }))
   }
 
   #isSilent(connection: Connection): boolean {
@@ -317,31 +312,27 @@ export class Dispatcher implements Holder {
     return isSilent ? isSilent(connection.sentAt) : ++connection.timeouts >= TIMEOUTS_BEFORE_UNREACHABLE
   }
 
-  #step(connection: Connection, toEvent: (ready: readonly boolean[]) => ConnectionEvent): void {
-    const ready = connection.processors.map(processor => !processor.isEmpty)
-    const [state, effects] = connectionTransition(connection.state, toEvent(ready))
-    connection.state = state
-    for (const effect of effects) {
-      if (effect.type === 'issue') this.#issue(connection, connection.processors[effect.processor]!)
-      else connection.timer = setTimeout(() => this.#tellRested(connection), effect.forMs)
-    }
-  }
-
   #tellRested(connection: Connection): void {
     this.#self.tell({ type: 'resumed', connection: this.#connections.indexOf(connection) })
   }
 
-  #issue(connection: Connection, processor: QueueProcessor): void {
-    const call = processor.nextCall()
-    if (call === undefined) {
-      // All queued requests have been answered meanwhile.
-      this.#step(connection, ready => ({ type: 'settled', ready, throttleMs: 0 }))
-      return
+  /** Sends the call of the next processor in turn, if the connection is free. */
+  #issue(connection: Connection): void {
+    const { processors } = connection
+    // A processor has no call when all its requests have been answered meanwhile; then it is the turn of the next.
+    for (let turns = 0; turns < processors.length; turns++) {
+      if (connection.call !== undefined || connection.pause !== undefined) return
+      const ready = processors.map(processor => !processor.isEmpty)
+      const next = nextInTurn(ready, connection.last)
+      if (next === undefined) return
+      connection.last = next
+      const processor = processors[next]!
+      const call = processor.nextCall()
+      if (call === undefined) continue
+      connection.call = { processor, call }
+      connection.client ??= this.#options.createClient(connection.purpose)
+      void this.#send(connection, connection.call, connection.client)
     }
-    const inFlight = { processor, call }
-    connection.call = inFlight
-    connection.client ??= this.#options.createClient(connection.purpose)
-    void this.#send(connection, inFlight, connection.client)
   }
 
   async #send(connection: Connection, inFlight: NonNullable<Connection['call']>, client: BrokerClient): Promise<void> {
@@ -366,3 +357,19 @@ export class Dispatcher implements Holder {
 
 const isAboutTheCall = (error: CastellanError): boolean =>
   error instanceof KafkaError || error instanceof InvalidRequestError || error instanceof ResponseTooLargeError
+
+/**
+ * The next index after `current` that is ready. The search wraps around and ends at `current`, so that no index
+ * starves. `undefined` when no index is ready.
+ *
+ *   ready = [true, true, false], current = 1   =>   tries 2, 0, 1: gives 0
+ *
+ * Source: Box-Castle/router 1.0.3, KafkaDispatcher.scala.
+ */
+export function nextInTurn(ready: readonly boolean[], current: number): number | undefined {
+  for (let step = 1; step <= ready.length; step++) {
+    const index = (current + step) % ready.length
+    if (ready[index]) return index
+  }
+  return undefined
+}

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { KafkaError, TimedOutError, UnavailableError } from '../../../src/core/errors.js'
 import type { MetricTags } from '../../../src/core/metrics/metrics-logger.js'
@@ -183,6 +184,46 @@ describe('dispatcher of a broker', () => {
         'returned'
       ])
     })
+  })
+
+  it('sends nothing on a connection for as long as the broker asks it to pause', async () => {
+    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const dispatcher = start()
+      for (let count = 0; count < 2; count++) await submit(dispatcher)
+      await answer(0, { throttleTimeMs: 40 })
+      await submit(dispatcher)
+      clock.tick(39)
+      await turns(4)
+      expect(broker.calls).to.have.length(1)
+      clock.tick(1)
+      await turns(4)
+      expect(broker.calls).to.have.length(2)
+    } finally {
+      clock.restore()
+    }
+  })
+
+  it('lets the processors of a connection take turns, and skips those whose requests were all answered', async () => {
+    const sent: string[] = []
+    const left: Record<string, number> = { first: 2, answered: 1, last: 2 }
+    const processors = Object.keys(left).map(name => ({
+      name,
+      get isEmpty() {
+        return left[name] === 0
+      },
+      nextCall: () => (left[name]-- > 0 && name !== 'answered' ? name : undefined),
+      send: (client: BrokerClient) => {
+        sent.push(name)
+        return (client as unknown as Broker).call()
+      },
+      processResponse: () => [],
+      callFailed: () => []
+    }))
+    const dispatcher = start({ connections: [{ purpose: 'control', processors }] })
+    await submit(dispatcher)
+    for (let call = 0; call < 4; call++) await answer(call)
+    expect(sent).to.deep.equal(['first', 'last', 'first', 'last'])
   })
 
   it('reports nothing after an answer that settles everything', async () => {
