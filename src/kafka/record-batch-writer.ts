@@ -204,9 +204,8 @@ function writeBatchHeader(batch: Buffer, producer: ProducerState, codec: Compres
 }
 
 function writeProducer(batch: Buffer, { producerId, producerEpoch, baseSequence }: ProducerState): void {
-  if (producerId !== lastId) splitId(producerId)
-  batch.writeInt32BE(lastIdHigh, layout.AT_PRODUCER_ID)
-  batch.writeInt32BE(lastIdLow, layout.AT_PRODUCER_ID + 4)
+  // Brokers count ids from 0, so that they are safe integers. BigInt arithmetic would create garbage.
+  layout.writeInt64(batch, Number(producerId), layout.AT_PRODUCER_ID)
   batch.writeInt16BE(producerEpoch, layout.AT_PRODUCER_EPOCH)
   batch.writeInt32BE(baseSequence, layout.AT_BASE_SEQUENCE)
   writeStart(batch)
@@ -226,17 +225,6 @@ function writeStart(batch: Buffer): void {
   batch.writeInt32BE(-1, layout.AT_LEADER_EPOCH)
   batch[layout.AT_MAGIC] = 2
   batch.writeUInt32BE(crc, layout.AT_CRC)
-}
-
-// The halves of the last producer id: most batches of a process have the same one, and BigInt arithmetic creates garbage.
-let lastId = 0n
-let lastIdHigh = 0
-let lastIdLow = 0
-
-function splitId(producerId: bigint): void {
-  lastId = producerId
-  lastIdHigh = Number(BigInt.asIntN(32, producerId >> 32n))
-  lastIdLow = Number(BigInt.asIntN(32, producerId))
 }
 
 /** A copy of a sealed batch with another id, epoch or sequence, for a broker that has forgotten the producer. */

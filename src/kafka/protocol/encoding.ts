@@ -11,8 +11,6 @@ const UUID_BYTES = 16
 /** Writes one request, big-endian. Large byte fields are not copied. */
 export class RequestWriter {
   #buffer: Buffer
-  /** The largest buffer of the request. */
-  #kept: Buffer
   #end = 0
   /** Start of the part of `#buffer` that is not among the pieces yet. */
   #start = 0
@@ -36,7 +34,7 @@ export class RequestWriter {
     isFlexible = false,
     memory: Buffer = Buffer.allocUnsafe(FIRST_BYTES)
   ) {
-    this.#buffer = this.#kept = memory
+    this.#buffer = memory
     this.int32(0)
     this.int16(apiKey)
     this.int16(apiVersion)
@@ -47,12 +45,9 @@ export class RequestWriter {
     this.tags()
   }
 
-  /**
-   * A buffer of the request, for another one after this one was answered: fresh memory costs a page fault per 4 KiB, which
-   * is more than to copy a small batch into it.
-   */
-  get memory(): Buffer {
-    return this.#kept
+  /** For another request when this one was answered: fresh memory costs a page fault per 4 KiB, more than small batches. */
+  get memory(): Buffer | undefined {
+    return this.#buffer.length <= MOST_KEPT_BYTES ? this.#buffer : undefined
   }
 
   boolean(value: boolean): void {
@@ -142,12 +137,6 @@ export class RequestWriter {
     this.#buffer.write(text, at, UUID_BYTES, 'base64url')
   }
 
-  /** Writes the UUID of zeroes, which means that there is no UUID. */
-  zeroUuid(): void {
-    const at = this.#take(UUID_BYTES)
-    this.#buffer.fill(0, at, at + UUID_BYTES)
-  }
-
   /** Ends a structure with an empty list of tagged fields. Writes nothing in versions that are not flexible. */
   tags(): void {
     if (this.#isFlexible) this.#unsignedVarint(0)
@@ -197,7 +186,6 @@ export class RequestWriter {
     if (this.#end + bytes > this.#buffer.length) {
       if (this.#end > this.#start) this.#pieces.push(this.#buffer.subarray(this.#start, this.#end))
       this.#buffer = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, bytes))
-      if (this.#buffer.length <= MOST_KEPT_BYTES) this.#kept = this.#buffer
       this.#start = this.#end = 0
     }
     const at = this.#end
@@ -232,7 +220,8 @@ const VARINT_BITS = 35
 const MAX_ASCII = 0x7f
 const NAME_LENGTH_BYTES = 2
 const SHORT_LIST = 16
-const ZERO_UUID = 'A'.repeat(22)
+/** Means that there is no UUID. */
+export const ZERO_UUID = 'A'.repeat(22)
 /** Bytes of the two lengths of a topic: the length of its name, and the number of its partitions. */
 const SMALLEST_TOPIC_BYTES = 6
 

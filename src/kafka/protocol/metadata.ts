@@ -9,7 +9,7 @@ import type {
   TopicWithOperations
 } from '../calls.js'
 import type { Api } from './api.js'
-import type { ResponseReader } from './encoding.js'
+import { type ResponseReader, ZERO_UUID } from './encoding.js'
 
 // Limits far above the size of any Kafka cluster. A response beyond them comes from a broken or hostile broker.
 const MAX_BROKERS = 10_000
@@ -92,7 +92,7 @@ function metadata(version: 7 | 10 | 12): Api<MetadataCall, MetadataResponse> {
     isFlexible,
     encode(writer, { topics, allowAutoTopicCreation, withAuthorizedOperations = false }) {
       writer.nullableArray(topics, topic => {
-        if (isFlexible) writer.zeroUuid()
+        if (isFlexible) writer.uuid(ZERO_UUID)
         writer.string(topic)
         writer.tags()
       })

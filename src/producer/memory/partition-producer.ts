@@ -9,7 +9,7 @@ import type { BatchOwner, PartitionProducerDeps, PartitionProducerState } from '
 import type { ScheduledProducer } from './partition-schedule.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
 import type { Obstacle } from './topic-view.js'
-import { factsOf, judge, persistedOf, type Verdict } from './verdict.js'
+import { judge, persistedOf, type Verdict } from './verdict.js'
 import { type BatchLimit, WaitingBatches } from './waiting-batches.js'
 
 /** A refusal by brokers counts for people who look as long as this. */
@@ -189,7 +189,11 @@ export class PartitionProducer implements ScheduledProducer {
       return
     }
     const { owner, clock } = this.#deps
-    this.#carryOut(head, judge(factsOf(this, head, clock(), owner !== undefined, this.#attempts.cause), answer))
+    const { topic, partition } = this
+    const { recordCount, maybeWritten, canRestamp, expiresAt } = head
+    const facts = { topic, partition, recordCount, maybeWritten, canRestamp, isExpired: clock() >= expiresAt }
+    const verdict = judge({ ...facts, isDurable: owner !== undefined, lastError: this.#attempts.cause }, answer)
+    this.#carryOut(head, verdict)
   }
 
   #appended(head: Batch, baseOffset: Offset, logAppendTimeMs: number): void {

@@ -1,4 +1,4 @@
-import type { Persisted, RecordFailure, TopicPartition } from '../../core/model.js'
+import type { Persisted, RecordFailure } from '../../core/model.js'
 import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { BatchAnswer } from '../../router/messages/operations.js'
 import { failures } from './failures.js'
@@ -19,29 +19,6 @@ export interface HeadFacts {
   /** Why the leader could not be reached; absent if a broker has answered since. */
   readonly lastError?: string | undefined
 }
-
-/** @param lastError see {@link HeadFacts.lastError} */
-export const factsOf = (
-  { topic, partition }: TopicPartition,
-  {
-    recordCount,
-    maybeWritten,
-    canRestamp,
-    expiresAt
-  }: Pick<HeadFacts, 'recordCount' | 'maybeWritten' | 'canRestamp'> & { expiresAt: number },
-  nowMs: number,
-  isDurable: boolean,
-  lastError: string | undefined
-): HeadFacts => ({
-  topic,
-  partition,
-  recordCount,
-  maybeWritten,
-  isExpired: nowMs >= expiresAt,
-  isDurable,
-  canRestamp,
-  lastError
-})
 
 /** What an answer means. `renumber`: raise the epoch before the next batch, because a late copy of this one may still arrive. */
 export type Verdict =

@@ -212,7 +212,7 @@ describe('dispatcher of a broker', () => {
       get isEmpty() {
         return left[name] === 0
       },
-      nextCall: () => (left[name]-- > 0 && name !== 'answered' ? name : undefined),
+      nextCall: () => (left[name]!-- > 0 && name !== 'answered' ? name : undefined),
       send: (client: BrokerClient) => {
         sent.push(name)
         return (client as unknown as Broker).call()
