@@ -1,93 +1,12 @@
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
 import { CodecUnavailableError } from '../../../src/kafka/compression-errors.js'
-import { Budget, PartitionCharge } from '../../../src/producer/memory/budget.js'
 import { DeliveryMetrics, type DeliveryStats } from '../../../src/producer/memory/delivery.js'
-import { PartitionNumbering } from '../../../src/producer/memory/numbering.js'
 import type { ScheduledProducer } from '../../../src/producer/memory/partition-schedule.js'
 import { PartitionSchedule } from '../../../src/producer/memory/partition-schedule.js'
-import type { OutcomeReceiver } from '../../../src/producer/memory/pending-produce.js'
 import { checkRecord } from '../../../src/producer/memory/record-checks.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { turns } from '../../support/ticks.js'
-
-const [one, other] = [{}, {}] as [OutcomeReceiver, OutcomeReceiver]
-
-describe('delivery: the buffer', () => {
-  const budgetOf = (maxBytes: number): Budget => new Budget(maxBytes, () => {})
-
-  it('has room to the last byte, and again when something has gone', () => {
-    const budget = budgetOf(1_000)
-    const freed: string[] = []
-    budget.onFreed(() => freed.push('freed'))
-    budget.hold(600, 2)
-    expect([budget.hasCapacity(400), budget.hasCapacity(401)]).to.deep.equal([true, false])
-    expect(freed).to.deep.equal([])
-    budget.hold(-100, -1)
-    expect([budget.hasCapacity(500), budget.records, budget.usedBytes]).to.deep.equal([true, 1, 500])
-    expect(freed).to.deep.equal(['freed'])
-  })
-
-  it('lets partitions have their whole share while there is much room, and less and less then', () => {
-    const budget = budgetOf(1_000)
-    budget.hold(750, 1)
-    expect(budget.shareOf(200)).to.equal(200)
-    budget.hold(125, 1)
-    expect(budget.shareOf(200)).to.equal(100)
-    budget.hold(125, 1)
-    expect(budget.shareOf(200)).to.equal(0)
-  })
-
-  it('is shared by partitions that are stuck up to a bound, to the last byte', () => {
-    const budget = budgetOf(1_000)
-    const most = budget.stuckPartitionsMaxBytes
-    expect(most).to.be.within(1, 999)
-    budget.stick(most - 10)
-    expect([budget.mayStick(10), budget.mayStick(11)]).to.deep.equal([true, false])
-    budget.stick(-10)
-    expect(budget.mayStick(11)).to.equal(true)
-  })
-})
-
-describe('delivery: what a partition holds', () => {
-  const setUp = (maxBytes: number) => {
-    const budget = new Budget(1_000, () => {})
-    return { budget, charge: new PartitionCharge(budget, maxBytes) }
-  }
-
-  it('is its share, to the last byte, and what the request needs that it was empty for', () => {
-    const { charge } = setUp(100)
-    charge.take(60, one)
-    expect([charge.allows(40, other), charge.allows(41, other)]).to.deep.equal([true, false])
-    expect(charge.allows(41, one), 'the rest of the same request').to.equal(true)
-    charge.take(40, other)
-    expect(charge.allows(1, one), 'it is not alone any more').to.equal(false)
-    charge.hold(-100, -2)
-    expect(charge.allows(300, other), 'empty').to.equal(true)
-  })
-
-  it('is nothing that comes now while others wait for room', () => {
-    const { charge } = setUp(100)
-    charge.isWaitedFor = true
-    expect([charge.allows(1, one), charge.allowsNext(1, one)]).to.deep.equal([false, true])
-  })
-
-  it('counts as stuck from when it is until it moves again or is gone', () => {
-    const { budget, charge } = setUp(100)
-    charge.take(60, one)
-    charge.setStuck(true)
-    charge.setStuck(true)
-    expect(budget.stuckBytes).to.equal(60)
-    charge.hold(20, 1)
-    expect(budget.stuckBytes).to.equal(80)
-    charge.setStuck(false)
-    expect(budget.stuckBytes).to.equal(0)
-    charge.setStuck(true)
-    charge.hold(-80, -2)
-    charge.emptied()
-    expect([budget.stuckBytes, charge.isStuck, budget.usedBytes]).to.deep.equal([0, false, 0])
-  })
-})
 
 describe('delivery: a record', () => {
   const problem = (record: object, maxBytes = 10): string | undefined =>
@@ -355,40 +274,5 @@ describe('delivery: partitions that have something to send', () => {
         retriable: false
       }
     ])
-  })
-})
-
-describe('delivery: the numbers of a partition', () => {
-  const numbering = { producerId: 7n, epoch: 0, nextSequence: 0 }
-  const setUp = (first: typeof numbering | undefined = numbering) => {
-    const usedUp: bigint[] = []
-    const numbers = new PartitionNumbering({ numbering: () => first, usedUp: (id: bigint) => usedUp.push(id) } as never)
-    return { numbers, usedUp }
-  }
-  const producer = {} as ScheduledProducer
-
-  it('go on with each batch, and begin anew with each epoch, until there is none left', () => {
-    const { numbers, usedUp } = setUp({ ...numbering, epoch: 0x7ffe })
-    numbers.start(producer)
-    numbers.advance(5)
-    expect(numbers.start(producer)).to.deep.equal({ producerId: 7n, epoch: 0x7ffe, nextSequence: 5 })
-    numbers.raise()
-    expect(numbers.current).to.deep.equal({ producerId: 7n, epoch: 0x7fff, nextSequence: 0 })
-    expect(usedUp).to.deep.equal([])
-    numbers.raise()
-    expect([numbers.current, usedUp]).to.deep.equal([undefined, [7n]])
-  })
-
-  it('are none before the first batch, and after the cluster has changed', () => {
-    const { numbers, usedUp } = setUp()
-    numbers.advance(5)
-    numbers.raise()
-    expect([numbers.current, usedUp]).to.deep.equal([undefined, []])
-    numbers.start(producer)
-    numbers.forget()
-    numbers.advance(3)
-    expect(numbers.current).to.equal(undefined)
-    numbers.resume({ ...numbering, nextSequence: 40 })
-    expect(numbers.start(producer)?.nextSequence).to.equal(40)
   })
 })

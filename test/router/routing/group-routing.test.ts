@@ -61,4 +61,13 @@ describe('coordinator table', () => {
     expect(table.nodeOf('billing')).to.equal(undefined)
     expect(table.beginSearch('audit', 1), 'is still on').to.equal(undefined)
   })
+
+  it('forgets a coordinator only when it is the one that denied it', () => {
+    const table = new CoordinatorTable()
+    table.found('g', 2)
+    table.forget('g', 1)
+    expect(table.nodeOf('g')).to.equal(2)
+    table.forget('g', 2)
+    expect(table.nodeOf('g')).to.equal(undefined)
+  })
 })

@@ -4,11 +4,11 @@ import { metadataOf, type ScriptedTopic } from '../../support/scripted-client.js
 
 const named = (topic: string, told: ScriptedTopic) => metadataOf([], { [topic]: told }).topics[0]!
 const topicOf = (told: ScriptedTopic) => named('orders', told)
-const ledBy = (leaderId: number) => topicOf({ partitions: { 0: { leaderId } } })
+const ledBy = (leaderId: number, leaderEpoch = 0) => topicOf({ partitions: { 0: { leaderId, leaderEpoch } } })
 const two = topicOf({ partitions: { 0: { leaderId: 1 }, 1: { leaderId: 1 } } })
 const missing = topicOf({ errorCode: 3 })
 
-describe('leader table: what it tells of topics', () => {
+describe('leader table', () => {
   let table: LeaderTable
   let recreated: string[]
   beforeEach(() => {
@@ -20,8 +20,8 @@ describe('leader table: what it tells of topics', () => {
       onRecreated: key => recreated.push(key)
     })
   })
-  const lookUp = (partition = 0, now = 0) => {
-    const found = table.lookUp('orders', partition, now)
+  const lookUp = (partition = 0, now = 0, mayBeCreated = false) => {
+    const found = table.lookUp('orders', partition, now, mayBeCreated)
     return found.type === 'leader' ? found.partition.leaderId : found.type
   }
 
@@ -33,6 +33,7 @@ describe('leader table: what it tells of topics', () => {
     expect(table.topicCount).to.equal(1)
     table.forgetUnused(300_000, 300_008)
     expect(table.topicCount).to.equal(0)
+    expect(recreated).to.deep.equal(['orders/0'])
   })
 
   it('lists topics whose turn would come soon with one whose turn it is, and none without', () => {
@@ -153,6 +154,155 @@ describe('leader table: what it tells of topics', () => {
     expect([lookUp(0, 10), lookUp(0, 5_009), lookUp(0, 5_010)]).to.deep.equal(['topicError', 'topicError', 2])
     table.apply(topicOf({ errorCode: 7 }), 5_020, 5_020, false)
     expect(lookUp(0, 5_020), 'an error that passes by').to.equal(2)
+  })
+
+  it('never goes back to a lower epoch that a lagging broker tells', () => {
+    table.apply(ledBy(2, 5), 0, 0, false)
+    table.apply(ledBy(1, 4), 10, 10, false)
+    expect(lookUp()).to.equal(2)
+    table.apply(ledBy(3, 6), 20, 20, false)
+    expect(lookUp()).to.equal(3)
+    expect(recreated).to.deep.equal([])
+  })
+
+  it('believes a lower epoch when it is told again and again: the topic was created anew', () => {
+    table.apply(ledBy(2, 5), 0, 0, false)
+    for (let time = 1; time <= 3; time++) table.apply(ledBy(1, 0), time, time, false)
+    expect(lookUp()).to.equal(1)
+    expect(recreated).to.deep.equal(['orders/0'])
+  })
+
+  it('does not trust a leader that denied it until a refresh that began afterwards', () => {
+    table.apply(ledBy(2), 0, 0, false)
+    table.suspect('orders', 0, 2, 100)
+    expect(lookUp()).to.equal('noLeader')
+    table.apply(ledBy(2), 50, 120, false)
+    expect(lookUp()).to.equal('noLeader')
+    table.apply(ledBy(2), 130, 140, false)
+    expect(lookUp()).to.equal(2)
+  })
+
+  it('takes a higher epoch at once, and no notice of what an earlier leader says', () => {
+    table.apply(ledBy(2, 0), 0, 0, false)
+    table.suspect('orders', 0, 2, 100)
+    table.apply(ledBy(3, 1), 50, 120, false)
+    expect(lookUp()).to.equal(3)
+    table.suspect('orders', 0, 2, 150)
+    expect(lookUp()).to.equal(3)
+  })
+
+  it('gives a topic that is being created five seconds, whatever readers have found meanwhile', () => {
+    for (let now = 0; now < 1_000; now += 100) table.apply(missing, now, now, false)
+    expect(lookUp(0, 1_000), 'to who reads').to.equal('unknownTopic')
+    expect(lookUp(0, 1_000, true), 'to who may create').to.equal('ask')
+    for (let now = 1_000; now < 6_000; now += 100) table.apply(missing, now, now, true)
+    expect(lookUp(0, 5_900, true)).to.equal('ask')
+    table.apply(missing, 6_000, 6_000, true)
+    expect(lookUp(0, 6_000, true)).to.equal('unknownTopic')
+    table.apply(ledBy(1), 6_100, 6_100, true)
+    expect(lookUp(0, 6_100)).to.equal(1)
+  })
+
+  it('keeps leading where it did until a topic it knew has been missing for five seconds', () => {
+    table.apply(ledBy(2), 0, 0, false)
+    table.apply(missing, 10, 10, false)
+    expect(lookUp()).to.equal(2)
+    expect(recreated).to.deep.equal([])
+    table.apply(missing, 20, 20, false)
+    expect(recreated, 'not served from the cache after two misses').to.deep.equal(['orders/0'])
+    for (let now = 520; now < 5_000; now += 500) table.apply(missing, now, now, false)
+    expect(lookUp(0, 4_999)).to.equal(2)
+    table.apply(missing, 5_020, 5_020, false)
+    expect(lookUp(0, 5_020)).to.equal('unknownTopic')
+  })
+
+  const created = (topicId: string, leaderId = 2, leaderEpoch = 0) =>
+    topicOf({ topicId, partitions: { 0: { leaderId, leaderEpoch }, 1: { leaderId } } })
+  const identity = () => table.leaderOf('orders', 0)?.identity
+
+  it('another topic id is another life: all that is known of every partition is void', () => {
+    table.apply(created('one', 2, 5), 0, 0, false)
+    expect(identity()).to.deep.equal({ topicId: 'one', leaderEpoch: 5 })
+    table.apply(created('two', 3, 0), 10, 10, false)
+    expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
+    expect(identity()).to.deep.equal({ topicId: 'two', leaderEpoch: 0 })
+    expect(lookUp()).to.equal(3)
+  })
+
+  it('another topic id with the same epochs is another life too', () => {
+    table.apply(created('one'), 0, 0, false)
+    table.apply(created('two'), 10, 10, false)
+    expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
+  })
+
+  it('a lagging broker that tells the id before does not bring the life before back', () => {
+    for (const [now, id] of ['one', 'two', 'one', 'two', 'one', 'one', 'two'].entries()) {
+      table.apply(created(id), now, now, false)
+    }
+    expect(identity()?.topicId).to.equal('two')
+    expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
+  })
+
+  it('where the lagging broker was asked later, the id that lives wins by being told again and again', () => {
+    for (const [now, id] of ['new', 'old', 'new', 'new'].entries()) table.apply(created(id), now, now, false)
+    expect(identity()?.topicId).to.equal('old')
+    table.apply(created('new'), 4, 4, false)
+    expect(identity()?.topicId).to.equal('new')
+  })
+
+  it('brokers that do not tell ids change nothing, and the first id told is that of what is known', () => {
+    table.apply(ledBy(2), 0, 0, false)
+    const without = identity()
+    table.apply(ledBy(2), 1, 1, false)
+    expect(identity()).to.equal(without)
+    table.apply(topicOf({ topicId: 'one', partitions: { 0: { leaderId: 2 } } }), 2, 2, false)
+    table.apply(ledBy(2), 3, 3, false)
+    expect(identity()).to.deep.equal({ topicId: 'one', leaderEpoch: 0 })
+    expect(recreated).to.deep.equal([])
+  })
+
+  it('castle 9.16-D6 a leaderless partition hides no other', () => {
+    table.apply(topicOf({ partitions: { 0: { errorCode: 5 }, 1: { leaderId: 4 } } }), 0, 0, false)
+    expect(lookUp(0)).to.equal('noLeader')
+    expect(lookUp(1)).to.equal(4)
+  })
+
+  it('knows that there is no such partition, until partitions may have been added', () => {
+    table.apply(ledBy(2), 0, 0, false)
+    expect(lookUp(7, 100)).to.equal('unknownPartition')
+    expect(lookUp(7, 5_001)).to.equal('ask')
+  })
+
+  it('believes fewer partitions only when they are told again and again: a broker may lag', () => {
+    table.apply(two, 0, 0, false)
+    for (const now of [10, 20]) table.apply(ledBy(1), now, now, false)
+    expect(lookUp(1, 20)).to.equal(1)
+    table.apply(two, 30, 30, false)
+    for (const now of [40, 50]) table.apply(ledBy(1), now, now, false)
+    expect(lookUp(1, 50)).to.equal(1)
+    expect(recreated).to.deep.equal([])
+    table.apply(ledBy(1), 60, 60, false)
+    expect(recreated).to.deep.equal(['orders/1'])
+    expect(lookUp(1, 60)).to.equal('unknownPartition')
+  })
+
+  it('believes fewer partitions at once when the topic id has changed', () => {
+    table.apply(created('one'), 0, 0, false)
+    table.apply(topicOf({ topicId: 'two', partitions: { 0: { leaderId: 2 } } }), 10, 10, false)
+    expect(lookUp(1, 10)).to.equal('unknownPartition')
+    expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
+  })
+
+  it('bears partition ids that a damaged reply made up', () => {
+    table.apply(topicOf({ partitions: { 0: { leaderId: 1 }, 1073741825: { leaderId: 2 } } }), 0, 0, false)
+    expect(lookUp(0)).to.equal(1)
+    for (let time = 1; time <= 3; time++) {
+      table.apply(topicOf({ partitions: { 0: { leaderId: 1 }, 1: { leaderId: 2 } } }), 1, 1, false)
+    }
+    expect([lookUp(0, 1), lookUp(1, 1), lookUp(1073741825, 1)]).to.deep.equal([1, 2, 'unknownPartition'])
+    for (const now of [10, 5_010]) table.apply(missing, now, now, false)
+    expect(lookUp(0, 5_010)).to.equal('unknownTopic')
+    expect([...new Set(recreated)]).to.have.members(['orders/1073741825', 'orders/0', 'orders/1'])
   })
 
   it('forgets everything when another cluster is connected', () => {

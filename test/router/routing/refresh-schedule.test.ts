@@ -10,15 +10,17 @@ describe('router: when topics are looked up', () => {
     cannotBeCreated = false
     known.clear()
     missing.clear()
-    schedule = new RefreshSchedule({
+    schedule = scheduleOf(20)
+  })
+  const scheduleOf = (creationsPerSecond: number): RefreshSchedule =>
+    new RefreshSchedule({
       refreshBackoffMs: 100,
       refreshBackoffMaxMs: 1_000,
       random: () => 1,
       leaders: { isKnown: topic => known.has(topic), isMissing: topic => missing.has(topic) },
       cannotBeCreated: () => cannotBeCreated,
-      creations: new TokenBucket(2, 0)
+      creations: new TokenBucket(creationsPerSecond, 0)
     })
-  })
   /** Asks as soon as it may. */
   const askFor = (topic: string, now: number): number => {
     schedule.want(topic, false, now)
@@ -28,7 +30,7 @@ describe('router: when topics are looked up', () => {
     return at
   }
 
-  it('counts the look-ups of a topic from zero after a pause of ten seconds, and not before', () => {
+  it('pixy A2 counts the look-ups of a topic from zero after a pause of ten seconds, and not before', () => {
     known.add('a')
     expect([askFor('a', 0), askFor('a', 0), askFor('a', 0)]).to.deep.equal([0, 100, 300])
     expect(askFor('a', 10_300), 'long due').to.equal(10_300)
@@ -57,6 +59,7 @@ describe('router: when topics are looked up', () => {
   })
 
   it('says when it may create: as soon as the topic is missing, and there is a token for it', () => {
+    schedule = scheduleOf(2)
     for (const topic of ['a', 'b', 'c']) {
       missing.add(topic)
       known.add(topic)
@@ -138,16 +141,108 @@ describe('router: when topics are looked up', () => {
     expect(schedule.start(now)!.topics).to.deep.equal(['b'])
   })
 
-  it('counts the look-ups of the list of brokers from zero after a pause of ten seconds, and not before', () => {
-    const askForBrokers = (now: number): number => {
-      schedule.wantBrokers()
-      const at = Math.max(now, schedule.nextAt(now)!)
-      expect(schedule.start(at)!.topics).to.deep.equal([])
-      schedule.succeeded()
-      return at
+  const refresh = (now: number): readonly string[] | undefined => {
+    const plan = schedule.start(now)
+    if (plan) schedule.succeeded()
+    return plan?.topics
+  }
+
+  it('castle 9.16-D12 pixy A4 has one call in flight, and merges what is wanted meanwhile', () => {
+    schedule.want('a', false, 0)
+    expect(schedule.start(0)?.topics).to.deep.equal(['a'])
+    for (const topic of ['b', 'c', 'b']) schedule.want(topic, false, 1)
+    expect(schedule.start(1)).to.equal(undefined)
+    schedule.succeeded()
+    expect(schedule.start(20)?.topics).to.deep.equal(['b', 'c'])
+  })
+
+  it('castle 9.16-D12 pixy A3 refreshes one topic at once, then with a doubling pause; others are not held up', () => {
+    known.add('a').add('b')
+    const started: number[] = []
+    for (let now = 0; now <= 3_000; now++) {
+      schedule.want('a', false, now)
+      if (refresh(now)?.includes('a')) started.push(now)
     }
-    const from = 60_000
-    const asked = [from, from, from, from + 10_300, from + 10_300, from + 22_000, from + 22_000].map(askForBrokers)
-    expect(asked.map(at => at - from)).to.deep.equal([0, 100, 300, 10_300, 11_100, 22_000, 22_100])
+    expect(started).to.deep.equal([0, 100, 300, 700, 1_500, 2_500])
+    schedule.want('b', false, 3_000)
+    expect(refresh(3_000)).to.deep.equal(['b'])
+  })
+
+  it('looks up known topics first and many names at once, however many were invented', () => {
+    for (let at = 0; at < 2_000; at++) schedule.want(`invented-${at}`, false, 0)
+    known.add('known')
+    schedule.want('known', false, 0)
+    const first = refresh(0)!
+    expect(first[0]).to.equal('known')
+    expect(first).to.have.length(501)
+    for (let at = 2_000; at < 4_000; at++) schedule.want(`invented-${at}`, false, 0)
+    schedule.want('known', false, 1)
+    expect(refresh(1), 'names nobody knows pause for a moment').to.equal(undefined)
+    expect(schedule.nextAt(1)).to.equal(20)
+    expect(refresh(100)![0]).to.equal('known')
+  })
+
+  it('asks brokers to create what they say is missing only, within the budget, in turn with look-ups', () => {
+    for (let at = 0; at < 50; at++) schedule.want(`new-${at}`, true, 0)
+    expect(schedule.start(0)).to.deep.include({ allowAutoTopicCreation: false })
+    schedule.succeeded()
+    for (let at = 0; at < 50; at++) {
+      missing.add(`new-${at}`)
+      schedule.want(`new-${at}`, true, 1)
+    }
+    const creation = schedule.start(1)!
+    expect(creation.allowAutoTopicCreation).to.equal(true)
+    expect(creation.topics).to.have.length(20)
+    schedule.succeeded()
+    for (const topic of creation.topics) schedule.want(topic, true, 2)
+    expect(schedule.start(200), 'look-ups go on meanwhile').to.deep.include({ allowAutoTopicCreation: false })
+    schedule.succeeded()
+    const next = schedule.start(500)!
+    expect(next.allowAutoTopicCreation).to.equal(true)
+    expect(next.topics, 'each once a second').to.have.length(9).and.not.include(creation.topics[0])
+  })
+
+  it('a want ends with its last waiter, and nothing is left of it', () => {
+    for (let at = 0; at < 1_000; at++) schedule.want(`invented-${at}`, true, 0)
+    for (let at = 0; at < 1_000; at++) schedule.forget(`invented-${at}`)
+    expect(schedule.size).to.equal(0)
+    expect(schedule.nextAt(0)).to.equal(undefined)
+    expect(schedule.start(0)).to.equal(undefined)
+  })
+
+  it('never lets a topic be created that is only read', () => {
+    missing.add('read').add('written')
+    schedule.want('read', false, 0)
+    schedule.want('written', true, 0)
+    const plans = [schedule.start(0)!]
+    schedule.succeeded()
+    plans.push(schedule.start(0)!)
+    expect(plans).to.deep.equal([
+      { topics: ['written'], allowAutoTopicCreation: true },
+      { topics: ['read'], allowAutoTopicCreation: false }
+    ])
+  })
+
+  it('asks for the list of brokers at once, then with a doubling pause, however often it is wanted', () => {
+    const started: number[] = []
+    for (let now = 0; now <= 3_000; now++) {
+      schedule.wantBrokers()
+      if (refresh(now)) started.push(now)
+      else expect(schedule.nextAt(now)).to.be.greaterThan(now)
+    }
+    expect(started).to.deep.equal([0, 100, 300, 700, 1_500, 2_500])
+    known.add('a')
+    schedule.want('a', false, 3_001)
+    expect(refresh(3_001), 'topics are not held up').to.deep.equal(['a'])
+    expect(schedule.nextAt(3_100), 'that answer had the list of brokers, too').to.equal(undefined)
+    schedule.wantBrokers()
+    expect(refresh(20_000)).to.deep.equal([])
+  })
+
+  it('asks for the list of brokers as soon as any broker may be asked again', () => {
+    schedule.wantBrokers()
+    schedule.failed(schedule.start(0)!, 10)
+    expect(schedule.nextAt(10)).to.equal(110)
+    expect(schedule.start(110)?.topics).to.deep.equal([])
   })
 })

@@ -3,7 +3,6 @@ import type { MetadataCall, ProduceCall } from '../../../src/kafka/broker-client
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { BatchAnswer } from '../../../src/router/messages/operations.js'
 import { CastleRouter } from '../../support/castle-router.js'
-import { startEmbeddedRouter } from '../../support/embedded-router.js'
 import { metadataOf, ScriptedCluster, type ScriptedTopic } from '../../support/scripted-client.js'
 
 const FOUND: ScriptedTopic = { partitions: { 0: { leaderId: 1 } } }
@@ -80,20 +79,5 @@ describe('router: writing to a topic that was just created', () => {
     await Promise.all([write('orders'), write('payments')])
     await write('orders')
     expect(produceConnections()).to.deep.equal(['1 produce'])
-  })
-
-  it('on the embedded broker, where answers for a new topic are late', async () => {
-    const { cluster: embedded, write: writeTo, stop } = await startEmbeddedRouter({ nodes: 1 })
-    try {
-      embedded.createTopic('orders', { partitions: 1 })
-      const late = embedded.faults.add({ api: 'Produce', topic: 'invented' }, { type: 'dropRequest' })
-      const order: string[] = []
-      void writeTo('invented', 0, ['x']).then(() => order.push('invented'))
-      await late.whenFired()
-      await writeTo('orders', 0, ['x']).then(() => order.push('orders'))
-      expect(order).to.deep.equal(['orders'])
-    } finally {
-      await stop()
-    }
   })
 })
