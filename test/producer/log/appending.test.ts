@@ -119,6 +119,101 @@ describe('what may be appended', () => {
   })
 })
 
+describe('appending to the durable log', () => {
+  it('syncs once for all appends of a turn, and answers them in order', async () => {
+    const { log, disk } = open()
+    await append(log, [entry('first')])
+    const before = disk.syncs
+    const answered: number[] = []
+    const results = await Promise.all(
+      Array.from({ length: 50 }, async (_, index) => {
+        const result = await append(log, [entry(`a${index}`), entry(`b${index}`)])
+        answered.push(index)
+        return result
+      })
+    )
+    expect(disk.syncs - before).to.equal(1)
+    expect(answered).to.deep.equal(Array.from({ length: 50 }, (_, index) => index))
+    expect(results.map(({ firstSequence }) => firstSequence)).to.deep.equal(
+      Array.from({ length: 50 }, (_, index) => 2 + 2 * index)
+    )
+    expect(await valuesIn(log)).to.have.length(101)
+    await log.close()
+  })
+
+  it('writes large groups in parts while they are filled, and syncs them once', async () => {
+    const { log, host, disk } = open(
+      { segmentBytes: 10_000_000, maxWaitingBytes: 10_000_000 },
+      { segmentBytes: 10_000_000 }
+    )
+    const staged = sinon.spy(host, 'stage')
+    await append(log, [entry('first')])
+    const before = disk.syncs
+    const values = Array.from({ length: 30 }, (_, index) => `${index}:`.padEnd(40_000, 'x'))
+    const results = Promise.all(values.map(value => append(log, [entry(value)])))
+    expect(staged.callCount).to.equal(4)
+    expect((await results).map(({ firstSequence }) => firstSequence)).to.deep.equal(values.map((_, index) => index + 2))
+    expect(disk.syncs - before).to.equal(1)
+    expect(await valuesIn(log)).to.deep.equal(['first', ...values])
+    await log.close()
+  })
+
+  it('answers nobody before the sync, and everybody in a group whose sync failed with the refusal', async () => {
+    const { log, disk } = open()
+    await append(log, [entry('kept')])
+    let isArmed = true
+    disk.faults.before = operation => {
+      if (operation !== 'sync' || !isArmed) return
+      isArmed = false
+      throw eio()
+    }
+    const [one, two] = await Promise.all([append(log, [entry('x')]), append(log, [entry('y'), entry('z')])])
+    expect(one).to.deep.include({ storedCount: 0 })
+    expect(one.refusal).to.include({ kind: 'failed', isCertain: true })
+    expect(two).to.deep.include({ storedCount: 0 })
+    expect(await valuesIn(log)).to.deep.equal(['kept'])
+    await log.close()
+  })
+
+  it('durable-queue 7: refuses at once what does not fit into a segment, and what does not fit into the waiting room', async () => {
+    const { log } = open({ maxWaitingBytes: 500 })
+    expect(log.append([entry('x'.repeat(10_000))], () => undefined)).to.include({ kind: 'tooLarge' })
+    expect(log.append([entry('x'.repeat(300))], () => undefined)).to.equal(undefined)
+    expect(log.append([entry('x'.repeat(300))], () => undefined)).to.include({ kind: 'full' })
+    await append(log, [entry('still usable')])
+    expect(await valuesIn(log)).to.deep.equal(['x'.repeat(300), 'still usable'])
+    await log.close()
+    expect(log.append([entry('x')], () => undefined)).to.include({ kind: 'closed' })
+  })
+
+  it('keeps keys, values and headers as they are: null and empty differ, bytes are any', async () => {
+    const { log } = open()
+    const records = [
+      { key: null, value: null, headers: [], timestampMs: 0 },
+      { key: Buffer.alloc(0), value: Buffer.alloc(0), headers: [], timestampMs: 2 ** 52 },
+      {
+        partition: 7,
+        key: Buffer.from([0, 255, 254]),
+        value: Buffer.from('\u0000é'),
+        headers: [
+          { key: '__proto__', value: null },
+          { key: '', value: Buffer.alloc(0) },
+          { key: 'ключ', value: Buffer.from([1, 2]) }
+        ],
+        timestampMs: 5
+      }
+    ]
+    await append(
+      log,
+      records.map(record => ({ destination: 'default/__proto__', record }))
+    )
+    const { entries } = await log.read({ fromSequence: 1, maxBytes: 1_000_000 })
+    expect(entries.map(({ body }) => readLoggedRecord(body))).to.deep.equal(records)
+    expect(entries[0]!.destination).to.equal('default/__proto__')
+    await log.close()
+  })
+})
+
 describe('the answer to an append', () => {
   it('shows its own entries as they stand in the log, while it is given', async () => {
     const { log } = open({ now: () => 77 })

@@ -21,7 +21,6 @@ import {
   openDurableLog
 } from '../../../src/producer/log/open-durable-log.js'
 import { type WalSettings, walSettings } from '../../../src/producer/log/settings.js'
-import { configSchema } from '../../../src/server/config/schema.js'
 import { logWorker } from '../../support/built.js'
 
 describe('opening the durable log', () => {
@@ -127,24 +126,6 @@ describe('opening the durable log', () => {
     while ((await log.look()).openEntries > 0) await new Promise(resolve => setTimeout(resolve, 5))
     expect(await log.look()).to.include({ enqueued: 2, completed: 2, openEntries: 0, deadLetters: 1 })
     await close()
-  })
-})
-
-describe('settings of the durable log', () => {
-  const problemsOf = (wal: object): string[] =>
-    configSchema.safeParse({ wal }).error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? []
-
-  it('durable-queue 14: refuse syncs from time to time beside syncs of every record', () => {
-    for (const name of ['fsyncThreshold', 'fsyncIntervalMs']) {
-      expect(problemsOf({ [name]: 10 })).to.have.length(1)
-      expect(problemsOf({ [name]: 10 })[0]).to.match(new RegExp(`^wal.${name}: .*fsyncPuts`))
-      expect(problemsOf({ [name]: 10, fsyncPuts: false, fsyncTakes: true })).to.have.length(1)
-      expect(problemsOf({ [name]: 10, fsyncPuts: false })).to.deep.equal([])
-    }
-  })
-
-  it('sync every record by default', () => {
-    expect(walSettings.parse(undefined)).to.include({ fsyncPuts: true, directory: 'castellan-data/wal' })
   })
 })
 

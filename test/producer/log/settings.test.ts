@@ -47,7 +47,7 @@ describe('the settings of the durable log', () => {
     }
   })
 
-  it('name the setting of a sync from time to time that the others contradict', () => {
+  it('durable-queue 14: name the setting of a sync from time to time that the others contradict', () => {
     for (const [settings, paths] of [
       [{ fsyncIntervalMs: 10 }, ['fsyncIntervalMs']],
       [{ fsyncThreshold: 10, fsyncPuts: false, fsyncTakes: true }, ['fsyncThreshold']],

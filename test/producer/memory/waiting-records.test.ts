@@ -51,21 +51,4 @@ describe('delivery: what a record weighs', () => {
     queue.add(arrival('abc', pendingProduce, 1))
     expect(held).to.equal(3 + OTHER_BYTES)
   })
-
-  it('is copied where it is bytes: text stays what it is', () => {
-    const [deferred, queue] = [new WaitingRecords(), new OverflowQueue(() => undefined)]
-    const bytes = Buffer.from('abc')
-    for (const value of ['abc', bytes]) {
-      deferred.add(arrival(value))
-      queue.add(arrival(value))
-    }
-    bytes.fill('x')
-    const values = deferred.takeAll().map(({ record }) => record.value)
-    queue.enterAll(({ record }) => {
-      values.push(record.value)
-      return undefined
-    })
-    expect(values.map(String)).to.deep.equal(['abc', 'abc', 'abc', 'abc'])
-    expect(values.map(value => typeof value)).to.deep.equal(['string', 'object', 'string', 'object'])
-  })
 })

@@ -1,8 +1,5 @@
 import { expect } from 'chai'
-import type { RecordOutcome } from '../../../src/core/model.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { DeliveryHarness, record, resultsOf } from '../../support/delivery-harness.js'
-import { startStack } from '../../support/kafka-stack.js'
 
 const change = { before: 'old', now: 'new' }
 
@@ -87,41 +84,5 @@ describe('delivery: another cluster at the same addresses', () => {
     harness.send(record('orders', 'A', 0))
     await harness.pass(500)
     expect(harness.router.clusterIds).to.deep.equal(['old', 'new'])
-  })
-})
-
-describe('delivery: an embedded broker that is wiped and comes back', () => {
-  it('has every record that was acknowledged, although its producer ids are given out anew', async () => {
-    const old = await startEmbeddedCluster({ nodes: 1 })
-    const { port } = old.nodes[0]!
-    old.createTopic('orders', { partitions: 1 })
-    const stack = startStack(old.nodes)
-    const produce = (gateway: typeof stack.gateway, value: string) =>
-      gateway
-        .produce([{ topic: 'orders', partition: 0, key: null, value }], { partitioner: 'murmur2', deadlineMs: 15_000 })
-        .outcomes()
-    try {
-      for (let at = 0; at < 3; at++) await produce(stack.gateway, `old ${at}`)
-      await old.close()
-      const successor = await startEmbeddedCluster({ nodes: 1, port })
-      successor.createTopic('orders', { partitions: 1 })
-      const stranger = startStack(successor.nodes)
-      try {
-        for (let at = 0; at < 5; at++) await produce(stranger.gateway, `stranger ${at}`)
-        const outcomes: RecordOutcome[] = []
-        for (let at = 0; at < 5; at++) outcomes.push(...(await produce(stack.gateway, `ours ${at}`)))
-        expect(outcomes.map(({ type }) => type)).to.deep.equal(Array(5).fill('delivered'))
-        const values = successor.records('orders', 0).map(({ value }) => String(value))
-        for (let at = 0; at < 5; at++) expect(values).to.include(`ours ${at}`)
-        for (const [at, outcome] of outcomes.entries()) {
-          expect(values[(outcome as { offset: number }).offset]).to.equal(`ours ${at}`)
-        }
-      } finally {
-        await stranger.close()
-        await successor.close()
-      }
-    } finally {
-      await stack.close()
-    }
   })
 })
