@@ -5,7 +5,7 @@
 export const EACH_NODE: Readonly<Record<string, readonly string[]>> = {
   engine: ['connection', 'shared-buffer', 'smuggling'].map(name => `http/engine/${name}`),
   sockets: ['kafka/connection-trouble', 'kafka/socket', 'http/server/listeners', 'http/server/upgrades'],
-  files: ['appending', 'directory-lock', 'durable-log', 'recovering'].map(name => `producer/log/${name}`),
+  files: ['appending', 'directory-lock', 'recovering'].map(name => `producer/log/${name}`),
   streams: ['integration/ended-streams', 'integration/readers'],
   workers: ['producer/log/log-thread', 'cluster/workers/supervisor', 'cluster/workers/worker-process'],
   tls: ['http/server/certificates', 'http/server/tls', 'kafka/security'],
