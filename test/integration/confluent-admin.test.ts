@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { z } from 'zod'
-import type { Described } from '../../src/apis/confluent/endpoint-parts.js'
 import { v3AdminRoutes } from '../../src/apis/confluent/operations.js'
+import type { Described } from '../../src/http/api/routes.js'
 import { call } from '../support/access.js'
 import { ConfluentStage, JSON_RECORDS, JSON_TYPE, V2 } from '../support/confluent-stage.js'
 import { inWorld } from '../support/in-world.js'

@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { Kafka, logLevel } from 'kafkajs'
-import { cloudeventsOperations } from '../../src/apis/cloudevents/operations.js'
+import { cloudeventsOperations } from '../../src/apis/cloudevents/routes.js'
 import type { Logger } from '../../src/core/model.js'
 import type { App } from '../../src/server/app/app.js'
 import { ask, type EventAnswer, type Headers } from '../apis/cloudevents/harness.js'

@@ -1,5 +1,5 @@
 import type { HttpApi } from '../../http/api/api.js'
-import { cloudeventsOperations } from './operations.js'
+import { cloudeventsOperations } from './routes.js'
 import { type CloudeventsSettings, cloudeventsSettings } from './settings.js'
 
 /**

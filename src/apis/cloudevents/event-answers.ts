@@ -1,7 +1,7 @@
 import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
-import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
-import { type EndpointBase, fail, type Receive, withBytes } from '../../http/api/endpoint.js'
-import { Answers, unreadBodyHeaders } from '../../http/exchange/answers.js'
+import { refusalStatus } from '../../http/access/access.js'
+import { type AnswerOptions, ApiAnswers, refusalOptions } from '../../http/api/api-answers.js'
+import type { EndpointBase } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Asked } from '../../http/exchange/exchange.js'
 import { problemAnswer } from '../../http/exchange/modern-answers.js'
@@ -19,57 +19,24 @@ export class ProblemError extends StacklessError {
   }
 }
 
-interface AnswerOptions {
-  readonly headers?: Readonly<Record<string, string | readonly string[]>>
-  /** Whether the body has been read, or there is none. Default: true. */
-  readonly isRead?: boolean
-  readonly cause?: Pick<CastellanError, 'code' | 'retriable'> | undefined
+export const RETRY = { 'retry-after': '1' }
+
+interface ProblemOptions extends AnswerOptions {
+  /** Further lines about single events. */
   readonly errors?: readonly object[] | undefined
 }
 
-/** The rest of an unwanted body is not read: the connection ends with the answer. */
-const CLOSE = { connection: 'close' }
-export const RETRY = { 'retry-after': '1' }
-
 /** Writes answers: events, and problem documents (RFC 9457). */
-export class EventAnswers {
-  readonly #answers: Answers
-
-  /** @param now epoch milliseconds, for the header `date` */
-  constructor(now: () => number) {
-    this.#answers = new Answers(now)
-  }
-
-  /** @param type `undefined`: no content type */
-  send(
-    asked: Asked,
-    status: number,
-    type: string | undefined,
-    body: string | Buffer,
-    options: AnswerOptions = {}
-  ): void {
-    const { response, requestId } = asked
-    const { isRead = true, cause } = options
-    const headers = { ...options.headers, ...(!isRead && CLOSE) }
-    this.#answers.send(response, status, type, body, { requestId, persisted: undefined, cause }, headers)
-  }
-
-  noContent(asked: Asked, options: AnswerOptions = {}): void {
-    this.send(asked, 204, undefined, '', options)
-  }
-
-  problem(asked: Asked, status: number, detail: string, options: AnswerOptions = {}): void {
+export class EventAnswers extends ApiAnswers {
+  problem(asked: Asked, status: number, detail: string, options: ProblemOptions = {}): void {
     const { cause, errors } = options
     const { type, body } = problemAnswer(status, detail, undefined, cause, errors && { errors })
-    const headers = { ...(status === 503 && RETRY), ...options.headers }
-    this.send(asked, status, type, body, { ...options, headers })
+    this.send(asked, status, type, body, { ...options, headers: { ...(status === 503 && RETRY), ...options.headers } })
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
   refuse(asked: Asked, error: CastellanError, isRead = false): void {
-    const unread = isRead ? {} : unreadBodyHeaders(asked.response, error)
-    const headers = { ...refusalHeaders(error), ...unread }
-    this.problem(asked, refusalStatus(error)!, error.message, { headers, cause: error })
+    this.problem(asked, refusalStatus(error)!, error.message, refusalOptions(asked, error, isRead))
   }
 
   /** @returns false: it is a bug, and nothing is answered */
@@ -115,26 +82,3 @@ export interface EndpointParts extends EndpointBase {
   readonly answers: EventAnswers
   readonly pool: BufferPool
 }
-
-/** Calls a handler, and answers what it throws. */
-export const guarded =
-  (parts: EndpointParts, receive: Receive): Receive =>
-  (exchange, params) => {
-    try {
-      receive(exchange, params)
-    } catch (error) {
-      fail(parts, exchange, error)
-    }
-  }
-
-/** More is not read of a body that means nothing. */
-const IGNORED_BYTES = 64 * 1024
-
-/** Calls a handler once the body has come, which means nothing: clients send an empty one in pieces. */
-export const afterBody =
-  (parts: EndpointParts, receive: Receive): Receive =>
-  (exchange, params) => {
-    const tooLarge = (): void =>
-      parts.answers.problem(exchange, 413, 'a request of this kind has no body', { isRead: false })
-    withBytes(parts, exchange, IGNORED_BYTES, tooLarge, () => receive(exchange, params))
-  }

@@ -1,79 +1,32 @@
 import type { IncomingMessage } from 'node:http'
 import { CastellanError, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
-import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
-import { type Answers, type AnswerTemplate, noteFailure, unreadBodyHeaders } from '../../http/exchange/answers.js'
+import { refusalStatus } from '../../http/access/access.js'
+import { type AnswerOptions, ApiAnswers, refusalOptions } from '../../http/api/api-answers.js'
+import { noteFailure } from '../../http/exchange/answers.js'
 import { type Asked, sentUrlOf } from '../../http/exchange/exchange.js'
 import { failedProblemOf, type Problem } from './failures.js'
-import { errorTypeOf, JSON_TYPE, typeOf, V2_TYPE, type Version } from './media-types.js'
-
-export interface ErrorOptions {
-  /** Whether the body has been read, or there is none. Default: true. */
-  readonly isRead?: boolean
-  readonly headers?: Readonly<Record<string, string>>
-}
-
-/** The rest of an unwanted body is not read: the connection ends with the answer. */
-const CLOSE = { connection: 'close' }
+import { errorTypeOf, JSON_TYPE, V2_TYPE, type Version } from './media-types.js'
 
 export const errorBody = (code: number, message: string): string =>
   `{"error_code":${code},"message":${JSON.stringify(message)}}`
 
 /** Writes answers to requests that produce nothing, as Confluent's REST Proxy does. */
-export class ConfluentAnswers {
-  readonly #answers: Answers
-  readonly #templates: Readonly<Record<Version, AnswerTemplate>>
-
-  constructor(answers: Answers) {
-    this.#answers = answers
-    this.#templates = { v2: answers.template(200, V2_TYPE), v3: answers.template(200, JSON_TYPE) }
-  }
+export class ConfluentAnswers extends ApiAnswers {
+  readonly #templates = { v2: this.template(200, V2_TYPE), v3: this.template(200, JSON_TYPE) }
 
   /** 200 with JSON. */
   ok({ response, requestId }: Asked, version: Version, body: string): void {
     if (!response.destroyed) this.#templates[version].send(response, { requestId, persisted: undefined }, body)
   }
 
-  /** Any other answer with a body. */
-  send(
-    { response, requestId }: Asked,
-    status: number,
-    version: Version,
-    body: string,
-    headers: Readonly<Record<string, string>> = {}
-  ): void {
-    this.#answers.send(response, status, typeOf(version), body, { requestId, persisted: undefined }, headers)
-  }
-
-  /** 200 of a type that the client asks for. */
-  typed({ response, requestId }: Asked, type: string, body: string | Buffer): void {
-    this.#answers.send(response, 200, type, body, { requestId, persisted: undefined })
-  }
-
-  noContent({ response, requestId }: Asked): void {
-    this.#answers.send(response, 204, undefined, '', { requestId, persisted: undefined })
-  }
-
-  error(asked: Asked, { status, code, message, type }: Problem, options: ErrorOptions = {}): void {
-    const { response, requestId } = asked
-    const { isRead = true } = options
-    const headers = { ...options.headers, ...(!isRead && CLOSE) }
-    const body = errorBody(code, message)
-    this.#answers.send(
-      response,
-      status,
-      type ?? typeOfRoute(response.req),
-      body,
-      { requestId, persisted: undefined },
-      headers
-    )
+  error(asked: Asked, { status, code, message, type }: Problem, options?: AnswerOptions): void {
+    this.send(asked, status, type ?? typeOfRoute(asked.response.req), errorBody(code, message), options)
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
-  refuse({ response, requestId }: Asked, error: CastellanError, isRead = false): void {
-    const headers = { ...refusalHeaders(error), ...(!isRead && unreadBodyHeaders(response, error)) }
-    const body = errorBody(refusalCodeOf(error), error.message)
-    const known = { requestId, persisted: undefined, cause: error }
-    this.#answers.send(response, refusalStatus(error)!, typeOfRoute(response.req), body, known, headers)
+  refuse(asked: Asked, error: CastellanError, isRead = false): void {
+    const problem = { status: refusalStatus(error)!, code: refusalCodeOf(error), message: error.message }
+    this.error(asked, problem, refusalOptions(asked, error, isRead))
   }
 
   /** @returns false: it is a bug, and nothing is answered. @param topic that the request names */

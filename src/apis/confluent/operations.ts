@@ -1,5 +1,6 @@
+import { type Described, operationsOf } from '../../http/api/routes.js'
 import { type Content, json, type Operation } from '../../http/openapi/operation.js'
-import { type Described, error } from './endpoint-parts.js'
+import { error } from './endpoint-parts.js'
 import { V2_TYPE } from './media-types.js'
 import { consumerRoutes } from './v2/consumer-routes.js'
 import { lookUpRoutes, produceOperations } from './v2/routes.js'
@@ -12,10 +13,6 @@ import { topicRoutes } from './v3/topic-routes.js'
 /** The routes of version 3 on clusters, topics and consumer groups, by id. */
 export const v3AdminRoutes = { ...configRoutes, ...clusterRoutes, ...topicRoutes, ...groupRoutes } as const
 const all = { ...lookUpRoutes, ...produceOperations, ...consumerRoutes, ...v3Operations, ...v3AdminRoutes }
-
-export type OperationId = keyof typeof all
-
-export const operationsById = Object.entries(all) as [OperationId, Described][]
 
 /** Refusals that each operation can answer with, whose descriptions do not say more. */
 const refusals: Readonly<Record<number, string>> = {
@@ -42,8 +39,4 @@ function refusalsOf({ path, body }: Described): Operation['answers'] {
 }
 
 /** The operations of Confluent's API for `/openapi.json`. */
-export const confluentOperations: readonly Operation[] = operationsById.map(([id, operation]) => ({
-  ...operation,
-  id,
-  answers: { ...refusalsOf(operation), ...operation.answers }
-}))
+export const confluentOperations: readonly Operation[] = operationsOf<Described>(all, refusalsOf)

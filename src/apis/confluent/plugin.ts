@@ -2,18 +2,16 @@ import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import { Shares } from '../../core/shares.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { byHand } from '../../http/api/by-hand.js'
-import type { Receive } from '../../http/api/endpoint.js'
+import { bodyPool, type Receive } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
-import { type Route, serveRoutes } from '../../http/api/routes.js'
-import { Answers } from '../../http/exchange/answers.js'
-import { BufferPool } from '../../http/exchange/body-collector.js'
+import { type AnsweredRoute, type Route, serveRoutes } from '../../http/api/routes.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { ConfluentAnswers } from './answers.js'
-import type { AnsweredRoute, EndpointParts } from './endpoint-parts.js'
+import type { EndpointParts } from './endpoint-parts.js'
 import { type Problem, ProblemError } from './failures.js'
 import { LongLists } from './long-lists.js'
 import { isAcceptable, JSON_TYPE, type Version } from './media-types.js'
-import { operationsById, v3AdminRoutes } from './operations.js'
+import { confluentOperations, v3AdminRoutes } from './operations.js'
 import { SchemaWriter } from './schema-writer.js'
 import type { ConfluentSettings } from './settings.js'
 import { consumerRoutes } from './v2/consumer-routes.js'
@@ -24,9 +22,6 @@ import { V3Batch } from './v3/batch-endpoint.js'
 import { V3Records, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
 import { V3Requests } from './v3/routes.js'
 import { StreamTurns, turnLimitsOf } from './v3/stream-turns.js'
-
-/** Memory kept for assembling bodies while none are being assembled. */
-const POOL_BYTES = 16 * 1024 * 1024
 
 /**
  * Requests that look something up or change it, and that are open at the same time; one client has about half of them. An
@@ -51,7 +46,7 @@ export const confluentPlugin =
     const { access, gateway, log, clock, now, settings, lifetime, metrics } = context
     const { lookUpTimeoutMs: timeoutMs, administration } = settings
     const { prefix } = app
-    const answers = new ConfluentAnswers(new Answers(now))
+    const answers = new ConfluentAnswers(now)
     const broken = (exchange: Exchange, error: unknown): void => {
       log.error({ err: error, requestId: exchange.requestId }, "a request of Confluent's API failed unexpectedly")
       answers.error(exchange, BROKEN)
@@ -59,7 +54,7 @@ export const confluentPlugin =
     const parts: EndpointParts = {
       access,
       answers,
-      pool: new BufferPool(POOL_BYTES),
+      pool: bodyPool(),
       lookUps: new Shares(MAX_LOOK_UPS),
       longLists: new LongLists(),
       broken
@@ -82,7 +77,7 @@ export const confluentPlugin =
       ),
       ...receiversOf(v3AdminRoutes, new V3Requests(gateway, { timeoutMs, clock, prefix, administration }, parts))
     ])
-    const routes = operationsById.flatMap(([id, { method, path }]) => {
+    const routes = confluentOperations.flatMap(({ id, method, path }) => {
       const route = producing.routes.get(id)
       const refuse: Refuse = (exchange, problem, isRead) =>
         route === undefined
@@ -157,4 +152,4 @@ function producingOf(context: ApiContext<ConfluentSettings>, maxBodyBytes: numbe
 }
 
 const receiversOf = <On>(routes: Readonly<Record<string, AnsweredRoute<On>>>, on: On): [id: string, Receive][] =>
-  Object.entries(routes).map(([id, route]) => [id, (exchange, params) => route.receive(on, exchange, params)])
+  Object.entries(routes).map(([id, route]) => [id, (exchange, params) => route.receive!(on, exchange, params)])

@@ -1,6 +1,7 @@
 import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
-import { type Answers, type AnswerTemplate, noteFailure } from '../../http/exchange/answers.js'
+import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
+import { noteFailure } from '../../http/exchange/answers.js'
 import type { Asked } from '../../http/exchange/exchange.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { goString } from './go-json.js'
@@ -106,41 +107,24 @@ export function produceFailureOf(failure: AnyFailure, isReady: boolean): Failure
 export const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
 const NO_SNIFFING = { 'x-content-type-options': 'nosniff' }
-/** The rest of an unwanted body is not read: the connection ends with the answer. */
-const CLOSE = { connection: 'close' }
 const RETRY = { 'retry-after': '1' }
-/** Value for requests that produce nothing. */
-const NO_PRODUCE = undefined
 
-interface ErrorOptions {
-  /** Whether the body has been read, or there is none. Default: true. */
-  readonly isRead?: boolean
-}
-
-export class PixyAnswers {
-  readonly #answers: Answers
-  readonly #ok: AnswerTemplate
-
-  constructor(answers: Answers) {
-    this.#answers = answers
-    this.#ok = answers.template(200, JSON_TYPE)
-  }
+export class PixyAnswers extends ApiAnswers {
+  readonly #ok = this.template(200, JSON_TYPE)
 
   /** 200 with JSON, indented as Go does. */
   ok({ response, requestId }: Asked, body: string): void {
-    if (!response.destroyed) this.#ok.send(response, { requestId, persisted: NO_PRODUCE }, body)
+    if (!response.destroyed) this.#ok.send(response, { requestId, persisted: undefined }, body)
   }
 
   /** 200 with one message, and headers of its record. */
-  message({ response, requestId }: Asked, body: string, headers: Readonly<Record<string, readonly string[]>>): void {
-    this.#answers.send(response, 200, JSON_TYPE, body, { requestId, persisted: NO_PRODUCE }, headers)
+  message(asked: Asked, body: string, headers: Readonly<Record<string, readonly string[]>>): void {
+    this.send(asked, 200, JSON_TYPE, body, { headers })
   }
 
-  error(asked: Asked, status: number, text: string, options: ErrorOptions = {}): void {
-    const { response, requestId } = asked
-    const { isRead = true } = options
-    const headers = { ...((status === 429 || status === 503) && RETRY), ...(!isRead && CLOSE) }
-    this.#answers.send(response, status, JSON_TYPE, errorBody(text), { requestId, persisted: NO_PRODUCE }, headers)
+  error(asked: Asked, status: number, text: string, { isRead }: AnswerOptions = {}): void {
+    const headers = status === 429 || status === 503 ? RETRY : {}
+    this.send(asked, status, JSON_TYPE, errorBody(text), { headers, ...(isRead !== undefined && { isRead }) })
   }
 
   /**
@@ -155,45 +139,23 @@ export class PixyAnswers {
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
-  refuse({ response, requestId }: Asked, error: CastellanError, isRead = false): void {
-    const headers = { ...refusalHeaders(error), ...(!isRead && CLOSE) }
+  refuse(asked: Asked, error: CastellanError, isRead = false): void {
     const text = error.code === 'shuttingDown' ? SHUTTING_DOWN : error.message
-    const status = refusalStatus(error)!
-    this.#answers.send(
-      response,
-      status,
-      JSON_TYPE,
-      errorBody(text),
-      { requestId, persisted: NO_PRODUCE, cause: error },
-      headers
-    )
+    const options = { headers: refusalHeaders(error), isRead, cause: error }
+    this.send(asked, refusalStatus(error)!, JSON_TYPE, errorBody(text), options)
   }
 
-  pong({ response, requestId }: Asked): void {
-    this.#answers.send(response, 200, TEXT_TYPE, 'pong', { requestId, persisted: NO_PRODUCE })
+  pong(asked: Asked): void {
+    this.send(asked, 200, TEXT_TYPE, 'pong')
   }
 
-  notFound({ response, requestId }: Asked): void {
-    const headers = { requestId, persisted: NO_PRODUCE }
-    this.#answers.send(response, 404, TEXT_TYPE, '404 page not found\n', headers, NO_SNIFFING)
+  notFound(asked: Asked): void {
+    this.send(asked, 404, TEXT_TYPE, '404 page not found\n', { headers: NO_SNIFFING })
   }
 
   /** A path that cannot be decoded. */
-  badRequest({ response, requestId }: Asked): void {
-    const headers = { requestId, persisted: NO_PRODUCE }
-    this.#answers.send(response, 400, TEXT_TYPE, '400 Bad Request', headers, CLOSE)
-  }
-
-  methodNotAllowed(asked: Asked): void {
-    this.#empty(asked, 405)
-  }
-
-  moved(asked: Asked, location: string): void {
-    this.#empty(asked, 301, { location })
-  }
-
-  #empty({ response, requestId }: Asked, status: number, headers?: Record<string, string>): void {
-    this.#answers.send(response, status, undefined, '', { requestId, persisted: NO_PRODUCE }, headers)
+  badRequest(asked: Asked): void {
+    this.send(asked, 400, TEXT_TYPE, '400 Bad Request', { isRead: false })
   }
 }
 

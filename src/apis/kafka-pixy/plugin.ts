@@ -4,11 +4,9 @@ import type { CastellanError } from '../../core/errors.js'
 import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
-import type { Receive } from '../../http/api/endpoint.js'
+import { bodyPool, type Receive } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
-import { Answers } from '../../http/exchange/answers.js'
-import { BufferPool } from '../../http/exchange/body-collector.js'
 import {
   type Asked,
   type Exchange,
@@ -27,9 +25,6 @@ import type { KafkaPixySettings } from './settings.js'
 import { TailEndpoint } from './tail-endpoint.js'
 import { DEFAULT_CLUSTER, type OddPath, oddPathOf, withAlias } from './target.js'
 
-/** Memory kept for assembling bodies while none are being assembled. */
-const POOL_BYTES = 16 * 1024 * 1024
-
 /** The original gives a profile of its heap in the format of Go's tool pprof. */
 const NO_HEAP_PROFILE =
   'heap profiles of Go are not served; start the process with NODE_OPTIONS=--heapsnapshot-signal=SIGUSR2 and send SIGUSR2 for a heap snapshot of Node'
@@ -41,7 +36,7 @@ export const kafkaPixyPlugin =
     const { settings, access, admission, log, now, lifetime, metrics, schemas } = context
     const { prefix } = app
     const gateways = withAlias(context.gateways, settings.defaultCluster)
-    const answers = new PixyAnswers(new Answers(now))
+    const answers = new PixyAnswers(now)
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const message = new MessageApi({ settings, prefix, capacityWaitMs: capacityWaitMsOf(context), gateways, now })
     const produce = new ProduceRoute(message, context, maxBodyBytes)
@@ -50,7 +45,7 @@ export const kafkaPixyPlugin =
       answers.error(exchange, 500, 'internal error')
     }
     const parts: RouteParts = { access, answers, schemas, broken }
-    const bodies = new FormReader(maxBodyBytes, new BufferPool(POOL_BYTES), answers)
+    const bodies = new FormReader(maxBodyBytes, bodyPool(), answers)
     const consume = new ConsumeEndpoint(settings, parts)
     const tail = new TailEndpoint(settings, parts)
     const lookUps = new LookUpsEndpoint(settings, parts)
@@ -103,7 +98,9 @@ export const kafkaPixyPlugin =
       else {
         const { query } = sentPartsOf(exchange.request, prefix)
         const location = `${isOnOwnPort(exchange) ? '' : prefix}${odd.path}`
-        answers.moved(exchange, query === '' ? location : `${location}?${query}`)
+        answers.send(exchange, 301, undefined, '', {
+          headers: { location: query === '' ? location : `${location}?${query}` }
+        })
       }
     }
     /** Answers a request that the process has refused. The liveness check succeeds until the end. */
@@ -128,7 +125,7 @@ export const kafkaPixyPlugin =
       if (odd === undefined) done(null, payload)
       else byHand(exchange => answerOdd(exchange, odd)).call(this, request, reply, payload, done)
     })
-    const notAllowed = byHand(asked => answers.methodNotAllowed(asked))
+    const notAllowed = byHand(asked => answers.send(asked, 405, undefined, ''))
     addRoutes(
       app,
       routes,

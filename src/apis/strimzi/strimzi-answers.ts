@@ -1,10 +1,10 @@
 import type { z } from 'zod'
 import { CastellanError, KafkaError, StacklessError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
-import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
+import { refusalStatus } from '../../http/access/access.js'
+import { type AnswerOptions, ApiAnswers, refusalOptions } from '../../http/api/api-answers.js'
 import { type EndpointBase, withBytes } from '../../http/api/endpoint.js'
-import { Answers, unreadBodyHeaders } from '../../http/exchange/answers.js'
-import { BufferPool } from '../../http/exchange/body-collector.js'
+import type { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Asked, type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 
@@ -41,50 +41,19 @@ export const problemJson = ({ status, message, validationErrors }: Problem): obj
   ...(validationErrors && { validation_errors: validationErrors })
 })
 
-interface AnswerOptions {
-  /** Default: that of the bridge's answers; `undefined` without a body. */
-  readonly type?: string
-  /** Whether the body has been read, or there is none. Default: true. */
-  readonly isRead?: boolean
-  readonly headers?: Readonly<Record<string, string>>
-  readonly cause?: CastellanError
-}
-
-/** The rest of an unwanted body is not read: the connection ends with the answer. */
-const CLOSE = { connection: 'close' }
-
-export class StrimziAnswers {
-  readonly #answers: Answers
-
-  /** @param now epoch milliseconds, for the header `date` */
-  constructor(now: () => number) {
-    this.#answers = new Answers(now)
-  }
-
-  send({ response, requestId }: Asked, status: number, body: string | Buffer, options: AnswerOptions = {}): void {
-    const { isRead = true } = options
-    const type = body.length === 0 ? undefined : (options.type ?? V2_TYPE)
-    const headers = { ...options.headers, ...(!isRead && CLOSE) }
-    this.#answers.send(response, status, type, body, { requestId, persisted: undefined, cause: options.cause }, headers)
-  }
-
+export class StrimziAnswers extends ApiAnswers {
   ok(asked: Asked, value: unknown): void {
-    this.send(asked, 200, JSON.stringify(value))
+    this.send(asked, 200, V2_TYPE, JSON.stringify(value))
   }
 
-  noContent(asked: Asked): void {
-    this.send(asked, 204, '')
-  }
-
-  problem(asked: Asked, problem: Problem, options: AnswerOptions = {}): void {
-    this.send(asked, problem.status, JSON.stringify(problemJson(problem)), options)
+  problem(asked: Asked, problem: Problem, options?: AnswerOptions): void {
+    this.send(asked, problem.status, V2_TYPE, JSON.stringify(problemJson(problem)), options)
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
   refuse(asked: Asked, error: CastellanError, isRead = false): void {
-    const unread = isRead ? {} : unreadBodyHeaders(asked.response, error)
     const problem = { status: refusalStatus(error)!, message: error.message }
-    this.problem(asked, problem, { headers: { ...refusalHeaders(error), ...unread }, cause: error })
+    this.problem(asked, problem, refusalOptions(asked, error, isRead))
   }
 
   /** @returns false: it is a bug, and nothing is answered */
@@ -148,10 +117,6 @@ export interface EndpointParts extends EndpointBase {
   readonly lookUps: Shares
   readonly pool: BufferPool
 }
-
-/** Memory kept for assembling bodies while none are being assembled. */
-const POOL_BYTES = 16 * 1024 * 1024
-export const bodyPool = (): BufferPool => new BufferPool(POOL_BYTES)
 
 export const BAD_TYPE = new ProblemError(400, 'Validation error on: The format of the request body is not supported')
 

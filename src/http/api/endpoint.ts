@@ -1,10 +1,14 @@
 import { type CastellanError, OverloadedError, QuotaExceededError, UnreadableBodyError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
 import type { Access, Operation, Target } from '../access/access.js'
-import type { BufferPool } from '../exchange/body-collector.js'
+import { BufferPool } from '../exchange/body-collector.js'
 import { clientOf } from '../exchange/client.js'
 import { collectDecoded } from '../exchange/decoded-body.js'
 import { type Exchange, hasBody } from '../exchange/exchange.js'
+
+/** Memory kept for assembling bodies while none are being assembled. */
+const POOL_BYTES = 16 * 1024 * 1024
+export const bodyPool = (): BufferPool => new BufferPool(POOL_BYTES)
 
 /** The parameters of the path. */
 export type Params = Readonly<Record<string, string>>

@@ -6,7 +6,7 @@ import { persistedText } from '../../gateway/persisted.js'
 import { type ProduceOrigin, placesOf } from '../../gateway/produce-origin.js'
 import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
 import { Answers, type AnswerTemplate, firstFailureOf, noteFailure, unreadBodyHeaders } from '../exchange/answers.js'
-import { BufferPool } from '../exchange/body-collector.js'
+import type { BufferPool } from '../exchange/body-collector.js'
 import { collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
 import type { Asked, Exchange } from '../exchange/exchange.js'
 import {
@@ -19,7 +19,7 @@ import {
 } from '../exchange/modern-answers.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, admissionOf } from './api.js'
 import { byHand } from './by-hand.js'
-import type { Params } from './endpoint.js'
+import { bodyPool, type Params } from './endpoint.js'
 import type { GuardOptions } from './idempotency.js'
 import type { RefusalReason, RefusedByApi } from './refused-records.js'
 import { originOf } from './request-origin.js'
@@ -132,8 +132,6 @@ export class BodyTooLargeError extends CastellanError {
   }
 }
 
-/** Memory kept for assembling bodies while none are being assembled. */
-const POOL_BYTES = 16 * 1024 * 1024
 const CLOSE = { connection: 'close' }
 const NOT_PERSISTED = persistedText(['no'])
 const UNKNOWN = persistedText(['unknown'])
@@ -159,7 +157,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   readonly #pool: BufferPool
 
   /** @param maxBodyBytes the limit of the server and of the API */
-  constructor(api: ProduceApi<Head>, parts: Context, maxBodyBytes: number, pool = new BufferPool(POOL_BYTES)) {
+  constructor(api: ProduceApi<Head>, parts: Context, maxBodyBytes: number, pool = bodyPool()) {
     this.#pool = pool
     this.#api = api
     this.#parts = parts

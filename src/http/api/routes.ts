@@ -2,6 +2,50 @@ import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fas
 import type { Exchange } from '../exchange/exchange.js'
 import type { Operation } from '../openapi/operation.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from './by-hand.js'
+import { type EndpointBase, fail, type Params } from './endpoint.js'
+
+/** What OpenAPI says about a route. */
+export type Described = Omit<Operation, 'id'>
+
+/** A route in one literal: what OpenAPI says about it, and what answers it. @param On the parts that answer routes of its kind */
+export interface AnsweredRoute<On> extends Described {
+  /** Absent: a {@link ProduceRoute} does. */
+  receive?(on: On, exchange: Exchange, params: Params): void
+}
+
+/** A path and its parameters. @param params by name, at least those of the path */
+export function describedPath(
+  path: string,
+  params: NonNullable<Operation['params']>
+): Pick<Described, 'path' | 'params'> {
+  const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!)
+  return { path, ...(names.length > 0 && { params: Object.fromEntries(names.map(name => [name, params[name]!])) }) }
+}
+
+/** Routes by id as `/openapi.json` lists them. @param refusalsOf what each may be answered with, unless it says more */
+export const operationsOf = <One extends Described>(
+  routes: Readonly<Record<string, One>>,
+  refusalsOf: (route: One) => Described['answers']
+): readonly (One & Operation)[] =>
+  Object.entries(routes).map(([id, route]) => ({ ...route, id, answers: { ...refusalsOf(route), ...route.answers } }))
+
+/** What a route throws is answered. @param produce serves the routes that have nothing that answers them */
+export const servedRoutes = <On extends { readonly parts: EndpointBase }>(
+  routes: readonly AnsweredRoute<On>[],
+  on: On,
+  produce: Pick<Route, 'preParsing' | 'refuse'>
+): readonly Route[] =>
+  routes.map(route => {
+    const { method, path } = route
+    const receive = (exchange: Exchange, params: Params): void => {
+      try {
+        route.receive!(on, exchange, params)
+      } catch (error) {
+        fail(on.parts, exchange, error)
+      }
+    }
+    return { method, path, ...(route.receive === undefined ? produce : { preParsing: byHand(receive) }) }
+  })
 
 /** A route whose requests are taken from Fastify before their bodies are read. */
 export interface Route extends Pick<Operation, 'method' | 'path'> {

@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { StatusError } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
-import { decodeRequest, type MethodName } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
+import { decodeRequest } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
 import { groupField, lengthField, repeated, varint, varintField } from '../../support/raw-grpc.js'
 
 let heldBytes = 0
-const read = (name: MethodName, bytes: Buffer): object => decodeRequest(name, bytes, size => (heldBytes = size))
-const refusal = (name: MethodName, bytes: Buffer): string => {
+const read = (name: string, bytes: Buffer): object => decodeRequest(name, bytes, size => (heldBytes = size))
+const refusal = (name: string, bytes: Buffer): string => {
   try {
     read(name, bytes)
   } catch (error) {
@@ -56,7 +56,7 @@ describe("kafka-pixy: requests of gRPC as protobuf's bytes", () => {
     const elements = fc.constantFrom(headers(9), offsets(9))
     const parts = fc.array(fc.oneof(field, number, elements), { maxLength: 6 }).map(all => Buffer.concat(all))
     let decoded = 0
-    const made = (name: MethodName, bytes: Buffer, list: string): void => {
+    const made = (name: string, bytes: Buffer, list: string): void => {
       if (refusal(name, bytes) !== 'none') return
       decoded++
       const { length } = (read(name, bytes) as Record<string, readonly unknown[]>)[list]!

@@ -54,7 +54,7 @@ describe("Kafka-Pixy's gRPC service", function () {
     const offsets = [{ partition: 1, offset: 7, metadata: 'note' }]
     expect(await grpc.ask('SetOffsets', { ...asked, offsets })).to.deep.equal({})
     const standing = (await grpc.ask('GetOffsets', asked)).offsets
-    expect(standing.map(({ offset }) => offset)).to.deep.equal([-1, 7, -1, -1])
+    expect(standing.map(({ offset }: { offset: number }) => offset)).to.deep.equal([-1, 7, -1, -1])
     expect(standing[1]).to.include({ metadata: 'note', lag: -7 })
     const topics = (await grpc.ask('ListTopics', { with_partitions: true })).topics
     expect(topics['test.4']!.partitions).to.have.length(4)

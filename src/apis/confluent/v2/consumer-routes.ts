@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import type { InstanceName } from '../../../gateway/gateway.js'
 import { queryOf } from '../../../http/api/instance-routes.js'
+import { type AnsweredRoute, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import type { Body, Content, Operation, Parameters } from '../../../http/openapi/operation.js'
-import { type AnsweredRoute, describedPath, error } from '../endpoint-parts.js'
+import { error } from '../endpoint-parts.js'
 import { type Problem, ProblemError } from '../failures.js'
 import { BINARY_TYPE, EMBEDDED_JSON_TYPE, SCHEMA_TYPES, V2_TYPE } from '../media-types.js'
 import {

@@ -70,7 +70,7 @@ const apiOf = (parts: EndpointParts, hasRegistry: boolean): InstanceApi => ({
       const type = embeddedTypeOf(exchange.request.headers.accept)
       if (result !== undefined && type === undefined) return result
       if (result === undefined) answers.noContent(exchange)
-      else answers.typed(exchange, type!, JSON.stringify(result))
+      else answers.send(exchange, 200, type!, JSON.stringify(result))
       return undefined
     })
   },
@@ -166,7 +166,7 @@ export class Consumers {
         return schemaFormat && decodeRecords(schemas!, schemaFormat, records, maxBytes, clock)
       }
     })
-    if (read) this.parts.answers.typed(exchange, RECORD_TYPES[read.format as Format], read.body)
+    if (read) this.parts.answers.send(exchange, 200, RECORD_TYPES[read.format as Format], read.body)
   }
 }
 

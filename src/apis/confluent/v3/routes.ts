@@ -6,20 +6,14 @@ import type { ClusterDescription } from '../../../gateway/admin.js'
 import type { Gateway } from '../../../gateway/gateway.js'
 import type { Caller, Operation as Permission, Target } from '../../../http/access/access.js'
 import type { Params } from '../../../http/api/endpoint.js'
+import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../../http/exchange/exchange.js'
 import { json, type Operation } from '../../../http/openapi/operation.js'
-import {
-  type AnsweredRoute,
-  charsetProblemOf,
-  type Described,
-  describedPath,
-  type EndpointParts,
-  error
-} from '../endpoint-parts.js'
+import { charsetProblemOf, type EndpointParts, error } from '../endpoint-parts.js'
 import { ProblemError } from '../failures.js'
 import type { LongList } from '../long-lists.js'
 import { answerAllowed, readSmallBody, TimeLeft } from '../look-up.js'
-import { charsetOf } from '../media-types.js'
+import { charsetOf, JSON_TYPE } from '../media-types.js'
 import { BodyError } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import { baseUrlOf, type Kind, Links, listOf, type Resource, text } from './resources.js'
@@ -147,7 +141,7 @@ export function change<Body = undefined>(
           const { status = 200, headers = {}, body: json } = (await work(ask, sent)) ?? {}
           if (json === undefined) answers.noContent(exchange)
           else if (status === 200) return json
-          else answers.send(exchange, status, 'v3', JSON.stringify(json), headers)
+          else answers.send(exchange, status, JSON_TYPE, JSON.stringify(json), { headers })
           return undefined
         }
         if (isEarly) requests.work(exchange, params, answer)

@@ -28,47 +28,32 @@ import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN, TOO_LARGE
 import { API, messageOptionsFor, messageSizeOf, NO_HEADERS_YET, PASSING } from '../produce.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ReceivedRequest } from './calls.js'
-import {
-  type AckRq,
-  type ConsNAckRq,
-  type ConsRs,
-  type GetTopicMetadataRs,
-  type MethodName,
-  type Methods,
-  type PartitionOffset,
-  type ProdRq,
-  type ProdRs,
-  StatusError,
-  statusOf,
-  statusOfError
-} from './protocol.js'
+import { type Fields, StatusError, statusOf, statusOfError } from './protocol.js'
 
 type ReceivedCall = ServerUnaryCall<ReceivedRequest, unknown>
 
-export interface Method<Name extends MethodName> {
+/** What one method does. The result has the fields of its answer in kafka-pixy.proto. */
+export interface Method {
   readonly operation: Operation
-  target(names: { readonly topic: string; readonly group: string }): Target
+  target(request: Fields): Target
   /** Bytes of key and value of the record that a request brings, which count against quotas. */
-  recordBytesOf?(request: Methods[Name][0]): number
-  run(gateway: Gateway, request: Methods[Name][0], call: ReceivedCall, origin: ProduceOrigin): Promise<Methods[Name][1]>
+  recordBytesOf?(request: Fields): number
+  run(gateway: Gateway, request: Fields, call: ReceivedCall, origin: ProduceOrigin): Promise<object>
 }
 
 const EMPTY = Buffer.alloc(0)
 const OVERSIZED = { code: 'recordTooLarge', message: TOO_LARGE } as const
 /** Answer for a message whose partition and offset are unknown. */
-const NO_PLACE: ProdRs = { partition: -1, offset: -1 }
+const NO_PLACE = { partition: -1, offset: -1 }
 
 /** The methods of the service over the verbs of the gateway, and what ends the calls that wait for a message. */
-export function methodsOf(
-  settings: KafkaPixySettings,
-  refused: RefusedByApi
-): { readonly methods: { readonly [Name in MethodName]: Method<Name> }; stop(): void } {
+export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
   const { lookUpTimeoutMs: timeoutMs, messageHeaders, maxMessageBytes, consumerDisabled } = settings
   const options = messageOptionsFor(settings)
   /** Ends of the calls that wait for a message. */
   const waiting = new Set<(error: StatusError) => void>()
 
-  async function produce(gateway: Gateway, request: ProdRq, origin: ProduceOrigin): Promise<ProdRs> {
+  async function produce(gateway: Gateway, request: Fields, origin: ProduceOrigin): Promise<object> {
     const { topic, key_value, key_undefined, message: value, async_mode: isAsync, headers } = request
     const key = key_undefined ? null : key_value
     if (headers.length > 0 && !messageHeaders) {
@@ -91,7 +76,7 @@ export function methodsOf(
     throw statusOf(known, status.INVALID_ARGUMENT, gateway.isReady)
   }
 
-  async function consume(gateway: Gateway, request: ConsNAckRq, call: ReceivedCall): Promise<ConsRs> {
+  async function consume(gateway: Gateway, request: Fields, call: ReceivedCall): Promise<object> {
     const { group, topic, no_ack, auto_ack, ack_partition: partition, ack_offset: offset } = request
     const acksAnother = !no_ack && !auto_ack
     if (acksAnother) requirePlace(partition, offset)
@@ -133,7 +118,7 @@ export function methodsOf(
     })
   }
 
-  const methods: { readonly [Name in MethodName]: Method<Name> } = {
+  const methods: Readonly<Record<string, Method>> = {
     Produce: {
       operation: 'produce',
       target: topicOf,
@@ -180,10 +165,14 @@ export function methodsOf(
       async run(gateway, { topic, group }, { request: { caller } }) {
         const asked = { topic, group: group === '' ? undefined : group }
         const isListed = (one: string): boolean => caller.allows('admin', { topic, group: one })
-        const groups = await readersOf(gateway, asked, isListed, timeoutMs).catch(asStatus)
-        return {
-          groups: Object.fromEntries([...groups].map(([name, clients]) => [name, { consumers: toConsumers(clients) }]))
-        }
+        const groups = await readersOf(gateway, asked, isListed, timeoutMs).catch(error => {
+          throw error instanceof NoReadersError ? notFound(error.message) : error
+        })
+        const described = [...groups].map(([name, clients]) => {
+          const consumers = Object.fromEntries([...clients].map(([client, partitions]) => [client, { partitions }]))
+          return [name, { consumers }] as const
+        })
+        return { groups: Object.fromEntries(described) }
       }
     },
     GetTopicMetadata: {
@@ -196,28 +185,26 @@ export function methodsOf(
       }
     }
   }
-  return {
-    methods,
-    stop: () => {
-      for (const end of [...waiting]) end(new StatusError(status.UNAVAILABLE, SHUTTING_DOWN))
-    }
+  const stop = (): void => {
+    for (const end of [...waiting]) end(new StatusError(status.UNAVAILABLE, SHUTTING_DOWN))
   }
+  return { methods, stop }
 }
 
-const topicOf = ({ topic }: { topic: string }): Target => ({ topic })
-const groupOf = ({ topic, group }: { topic: string; group: string }): Target => ({ topic, group })
+const topicOf = ({ topic }: Fields): Target => ({ topic })
+const groupOf = ({ topic, group }: Fields): Target => ({ topic, group })
 
 const gone = (): StatusError => new StatusError(status.CANCELLED, 'the client has gone away')
 const notFound = (details: string): StatusError => new StatusError(status.NOT_FOUND, details)
 const unknownTopic = (): StatusError => notFound(UNKNOWN_TOPIC)
 
 /** The answer has no word for a message that was not taken. */
-function dropped(gateway: Gateway, topic: string, { code, message }: Loss): ProdRs {
+function dropped(gateway: Gateway, topic: string, { code, message }: Loss): object {
   gateway.lost(API, { code, message, topic }, 1)
   return NO_PLACE
 }
 
-async function ack(gateway: Gateway, { group, topic, partition, offset }: AckRq): Promise<object> {
+async function ack(gateway: Gateway, { group, topic, partition, offset }: Fields): Promise<object> {
   requirePlace(partition, offset)
   requireGroup(group)
   const result = await gateway.groups.ack(group, { topic, partition, offset })
@@ -243,7 +230,7 @@ function failureOf(result: Exclude<ConsumeResult, { type: 'message' }>, isReady:
 }
 
 /** The bytes are copied when the answer is encoded, in the same tick. */
-const toAnswer = ({ partition, offset, key, value, headers }: ConsumedMessage): ConsRs => ({
+const toAnswer = ({ partition, offset, key, value, headers }: ConsumedMessage): object => ({
   partition,
   offset,
   key_value: key ?? EMPTY,
@@ -262,28 +249,17 @@ function requireGroup(group: string): void {
     throw new StatusError(status.INVALID_ARGUMENT, 'one consumer group is expected, but its name is empty')
 }
 
-function toPartitionOffset(place: GroupOffset): PartitionOffset {
+function toPartitionOffset(place: GroupOffset): object {
   const { partition, earliest: begin, latest: end, committed } = place
   const { offset = NO_OFFSET, metadata = '' } = committed ?? {}
   const sparse_acks = sparseAcksOf({ offset, metadata })
   return { partition, begin, end, count: end - begin, offset, lag: lagOf(place), metadata, sparse_acks }
 }
 
-const toMetadata = (
-  { topic, partitions }: TopicMetadata,
-  configs: TopicConfigs,
-  withPartitions: boolean
-): GetTopicMetadataRs => ({
+const toMetadata = ({ topic, partitions }: TopicMetadata, configs: TopicConfigs, withPartitions: boolean): object => ({
   version: CONFIG_VERSION,
   config: Object.fromEntries(configs.get(topic) ?? []),
   partitions: withPartitions
     ? partitions.map(({ partition, leaderId: leader, replicas, isr }) => ({ partition, leader, replicas, isr }))
     : []
 })
-
-const toConsumers = (clients: ReadonlyMap<string, readonly number[]>) =>
-  Object.fromEntries([...clients].map(([name, partitions]) => [name, { partitions }]))
-
-function asStatus(error: unknown): never {
-  throw error instanceof NoReadersError ? notFound(error.message) : error
-}

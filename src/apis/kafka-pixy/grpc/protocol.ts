@@ -62,108 +62,29 @@ export function statusOfError(error: unknown, isReady: boolean): StatusError | u
   return statusOf(failure, status.NOT_FOUND, isReady)
 }
 
-/** Requests and answers of the gRPC service, as its definition in kafka-pixy.proto has them. */
-interface RecordHeader {
-  readonly key: string
-  readonly value: Buffer
-}
-interface ToCluster {
+/**
+ * The fields of requests as kafka-pixy.proto has them. A request has those of its method; what its client does not set has the
+ * default of its type.
+ */
+export interface Fields {
   /** Empty: the default one. */
   readonly cluster: string
-}
-interface ToTopic extends ToCluster {
   readonly topic: string
-}
-interface ToGroup extends ToTopic {
   readonly group: string
-}
-
-export interface ProdRq extends ToTopic {
   readonly key_value: Buffer
   readonly key_undefined: boolean
   readonly message: Buffer
   readonly async_mode: boolean
-  readonly headers: readonly RecordHeader[]
-}
-export interface ProdRs {
-  readonly partition: number
-  readonly offset: number
-}
-
-export interface ConsNAckRq extends ToGroup {
+  readonly headers: readonly { readonly key: string; readonly value: Buffer }[]
   readonly no_ack: boolean
   readonly auto_ack: boolean
   readonly ack_partition: number
   readonly ack_offset: number
-}
-export interface ConsRs {
   readonly partition: number
   readonly offset: number
-  readonly key_value: Buffer
-  readonly key_undefined: boolean
-  readonly message: Buffer
-  readonly headers: readonly RecordHeader[]
-}
-
-export interface AckRq extends ToGroup {
-  readonly partition: number
-  readonly offset: number
-}
-
-export interface PartitionOffset {
-  readonly partition: number
-  readonly begin: number
-  readonly end: number
-  readonly count: number
-  readonly offset: number
-  readonly lag: number
-  readonly metadata: string
-  readonly sparse_acks: string
-}
-interface GetOffsetsRs {
-  readonly offsets: readonly PartitionOffset[]
-}
-interface SetOffsetsRq extends ToGroup {
-  readonly offsets: readonly Pick<PartitionOffset, 'partition' | 'offset' | 'metadata'>[]
-}
-
-interface GetTopicMetadataRq extends ToTopic {
+  readonly offsets: readonly { readonly partition: number; readonly offset: number; readonly metadata: string }[]
   readonly with_partitions: boolean
 }
-export interface GetTopicMetadataRs {
-  readonly version: number
-  readonly config: Readonly<Record<string, string>>
-  readonly partitions: readonly {
-    readonly partition: number
-    readonly leader: number
-    readonly replicas: readonly number[]
-    readonly isr: readonly number[]
-  }[]
-}
-interface ListTopicRq extends ToCluster {
-  readonly with_partitions: boolean
-}
-interface ListTopicRs {
-  readonly topics: Readonly<Record<string, GetTopicMetadataRs>>
-}
-
-interface ListConsumersRs {
-  readonly groups: Readonly<
-    Record<string, { readonly consumers: Readonly<Record<string, { readonly partitions: readonly number[] }>> }>
-  >
-}
-
-export interface Methods {
-  readonly Produce: [ProdRq, ProdRs]
-  readonly ConsumeNAck: [ConsNAckRq, ConsRs]
-  readonly Ack: [AckRq, object]
-  readonly GetOffsets: [ToGroup, GetOffsetsRs]
-  readonly SetOffsets: [SetOffsetsRq, object]
-  readonly ListTopics: [ListTopicRq, ListTopicRs]
-  readonly ListConsumers: [ToGroup, ListConsumersRs]
-  readonly GetTopicMetadata: [GetTopicMetadataRq, GetTopicMetadataRs]
-}
-export type MethodName = keyof Methods
 
 /** The definition of the service; it is part of the package, for clients. */
 const PROTO_FILE = fileURLToPath(packageFile('dist/apis/kafka-pixy/kafka-pixy.proto'))
@@ -184,11 +105,11 @@ interface RepeatedField {
   /** Fields of the request that are truth values; all others begin with their length. */
   readonly booleans: readonly number[]
 }
-/** Repeated fields. Over HTTP, a message has at most 100 headers; offsets have the same limit. */
-const LISTS: Partial<Record<MethodName, RepeatedField>> = {
-  Produce: { field: 7, name: 'headers', max: 1_000, booleans: [4, 6] },
-  SetOffsets: { field: 4, name: 'offsets', max: 10_000, booleans: [] }
-}
+/** Repeated fields, by method. Over HTTP, a message has at most 100 headers; offsets have the same limit. */
+const LISTS: ReadonlyMap<string, RepeatedField> = new Map([
+  ['Produce', { field: 7, name: 'headers', max: 1_000, booleans: [4, 6] }],
+  ['SetOffsets', { field: 4, name: 'offsets', max: 10_000, booleans: [] }]
+])
 /** Memory that one element takes once it is an object, its texts and bytes not counted: they are in the request. */
 const ELEMENT_BYTES = 256
 /** Sizes of values by their wire type; those of varints and of bytes are in the value. */
@@ -205,14 +126,10 @@ const FIXED_BYTES: ReadonlyMap<number, number> = new Map([
  * @param hold counts memory, or refuses it
  * @throws StatusError
  */
-export function decodeRequest<Name extends MethodName>(
-  name: Name,
-  bytes: Buffer,
-  hold: (sizeBytes: number) => void
-): Methods[Name][0] {
+export function decodeRequest(method: string, bytes: Buffer, hold: (sizeBytes: number) => void): Fields {
   try {
-    hold(countElements(bytes, LISTS[name]) * ELEMENT_BYTES)
-    return service[name]!.requestDeserialize(bytes) as Methods[Name][0]
+    hold(countElements(bytes, LISTS.get(method)) * ELEMENT_BYTES)
+    return service[method]!.requestDeserialize(bytes) as Fields
   } catch (error) {
     if (error instanceof StatusError || error instanceof CastellanError) throw error
     throw new StatusError(status.INTERNAL, 'Error deserializing request')

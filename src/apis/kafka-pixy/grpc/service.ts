@@ -15,7 +15,7 @@ import { SHUTTING_DOWN } from '../pixy-answers.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ReceivedRequest } from './calls.js'
 import { type Method, methodsOf } from './methods.js'
-import { countRefused, decodeRequest, type MethodName, type Methods, StatusError, statusOfError } from './protocol.js'
+import { countRefused, decodeRequest, StatusError, statusOfError } from './protocol.js'
 
 /** Limit of calls at a time; each call holds its request, and a long poll also holds a place in its group's queue. */
 const MAX_CALLS = 10_000
@@ -26,9 +26,6 @@ interface ServiceParts {
   readonly log: Logger
   readonly refused: RefusedByApi
 }
-
-/** The request is decoded from its bytes only when it may be served. */
-type UnaryCall<Name extends MethodName> = ServerUnaryCall<ReceivedRequest, Methods[Name][1]>
 
 /** Kafka-Pixy's gRPC service over the verbs of the gateway. */
 export class KafkaPixyService {
@@ -48,8 +45,14 @@ export class KafkaPixyService {
 
   /** The functions that grpc-js calls. */
   get handlers(): UntypedServiceImplementation {
-    const names = Object.keys(this.#verbs.methods) as MethodName[]
-    return Object.fromEntries(names.map(name => [name, this.#handler(name)])) as UntypedServiceImplementation
+    const handlers = Object.entries(this.#verbs.methods).map(([name, method]) => {
+      const handler: handleUnaryCall<ReceivedRequest, object> = (call, callback) => {
+        this.#calls++
+        this.#serve(name, method, call, callback).finally(() => this.#calls--)
+      }
+      return [name, handler] as const
+    })
+    return Object.fromEntries(handlers)
   }
 
   /** Refuses calls from now on, and ends those that wait for a message. */
@@ -58,17 +61,12 @@ export class KafkaPixyService {
     this.#verbs.stop()
   }
 
-  #handler<Name extends MethodName>(name: Name): handleUnaryCall<ReceivedRequest, Methods[Name][1]> {
-    return (call, callback) => {
-      this.#calls++
-      this.#serve(name, call, callback).finally(() => this.#calls--)
-    }
-  }
-
-  async #serve<Name extends MethodName>(
-    name: Name,
-    call: UnaryCall<Name>,
-    callback: sendUnaryData<Methods[Name][1]>
+  /** The request is decoded from its bytes only when it may be served. */
+  async #serve(
+    name: string,
+    method: Method,
+    call: ServerUnaryCall<ReceivedRequest, object>,
+    callback: sendUnaryData<object>
   ): Promise<void> {
     let gateway: Gateway | undefined
     let origin: ProduceOrigin | undefined
@@ -79,8 +77,7 @@ export class KafkaPixyService {
       const request = decodeRequest(name, bytes, hold)
       gateway = this.#parts.gateways.get(request.cluster)
       if (!gateway) throw new StatusError(status.INVALID_ARGUMENT, `proxy \`${request.cluster}\` does not exist`)
-      const method: Method<Name> = this.#verbs.methods[name]
-      const target = method.target({ topic: '', group: '', ...request })
+      const target = method.target(request)
       const { caller } = call.request
       const refusal = caller.refusalOf(method.operation, target)
       if (refusal) throw refusal
@@ -96,16 +93,11 @@ export class KafkaPixyService {
     } catch (error) {
       const metadata = receiptOf(origin)
       const known = statusOfError(error, gateway?.isReady ?? false)
-      if (this.#verbs.methods[name].recordBytesOf && origin === undefined && known)
-        countRefused(this.#parts.refused, known)
-      callback({ ...this.#statusOf(name, known, error), ...(metadata && { metadata }) })
+      if (method.recordBytesOf && origin === undefined && known) countRefused(this.#parts.refused, known)
+      if (!known) this.#parts.log.error({ err: error as Error, method: name }, 'a call of gRPC failed unexpectedly')
+      const { code, message: details } = known ?? { code: status.INTERNAL, message: 'internal error' }
+      callback({ code, details, ...(metadata && { metadata }) })
     }
-  }
-
-  #statusOf(name: MethodName, known: StatusError | undefined, error: unknown): { code: status; details: string } {
-    if (known) return { code: known.code, details: known.message }
-    this.#parts.log.error({ err: error as Error, method: name }, 'a call of gRPC failed unexpectedly')
-    return { code: status.INTERNAL, details: 'internal error' }
   }
 }
 

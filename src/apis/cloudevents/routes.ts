@@ -1,10 +1,23 @@
 import { z } from 'zod'
+import type { Target } from '../../http/access/access.js'
+import { admits, withBytes } from '../../http/api/endpoint.js'
+import { type AnsweredRoute, operationsOf } from '../../http/api/routes.js'
+import { browserRefusalOf } from '../../http/exchange/client.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
 import { PROBLEM_TYPE } from '../../http/exchange/modern-answers.js'
 import type { Content, Operation } from '../../http/openapi/operation.js'
 import { BATCH_TYPE, EVENT_TYPE, MAX_EVENTS } from './content-types.js'
+import { type EndpointParts, ProblemError } from './event-answers.js'
+import type { FollowEndpoint } from './follow-endpoint.js'
+import type { GroupEndpoint } from './group-endpoint.js'
+import { Query } from './read-request.js'
 
-type Described = Omit<Operation, 'id'>
-type Answers = Operation['answers']
+/** The parts that answer the routes. */
+interface Events {
+  readonly parts: EndpointParts
+  readonly groups: GroupEndpoint
+  readonly followers: FollowEndpoint
+}
 
 const text = z.string()
 
@@ -46,7 +59,7 @@ const problem = z.looseObject({
 })
 const failure = (description: string) => ({ description, content: { [PROBLEM_TYPE]: problem } })
 
-const refusals: Answers = {
+const refusals: Operation['answers'] = {
   400: failure('The request or an event has a defect; no event is taken'),
   401: failure('No credentials, or wrong ones'),
   403: failure('The client may not do this'),
@@ -62,7 +75,17 @@ const refusals: Answers = {
 const topic = text.describe('The topic')
 const jsonEvents: Content = { [EVENT_TYPE]: event, [BATCH_TYPE]: z.array(event) }
 
-const operations = {
+/** Refuses a request to read of a browser that no page may send, or whose client may not read. @returns whether it may */
+function mayRead(parts: EndpointParts, exchange: Exchange, target: Target): boolean {
+  const refusal = browserRefusalOf(exchange.request)
+  if (refusal !== undefined) parts.answers.refuse(exchange, refusal, true)
+  return refusal === undefined && admits(parts, exchange, 'consume', target)
+}
+
+/** More is not read of a body that means nothing. */
+const IGNORED_BYTES = 64 * 1024
+
+const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
   produce: {
     method: 'post',
     path: '/{topic}',
@@ -118,6 +141,17 @@ const operations = {
       200: { description: 'The event or the batch', content: { ...jsonEvents, '*/*': z.unknown() } },
       204: { description: 'No event came in time; of a batch 200 with an empty list' },
       406: failure('count asks for a batch, and Accept for a single event')
+    },
+    receive({ parts, groups, followers }, exchange, { topic = '' }) {
+      const query = new Query(exchange.request)
+      const group = query.text('group')
+      const from = query.text('from')
+      if (!mayRead(parts, exchange, { topic, group })) return
+      if (group !== undefined && from !== undefined) throw new ProblemError(400, 'group and from exclude each other')
+      if (group === '') throw new ProblemError(400, 'the parameter group is empty')
+      if (group !== undefined) groups.poll(exchange, topic, group, query)
+      else if (from !== undefined) followers.poll(exchange, topic, from, query)
+      else throw new ProblemError(400, 'one of the parameters group and from is needed')
     }
   },
   acknowledge: {
@@ -132,6 +166,12 @@ const operations = {
     answers: {
       204: { description: 'The events are acknowledged' },
       409: failure('Not all of the events wait for an acknowledgement here')
+    },
+    /** The body means nothing: clients send an empty one in pieces. */
+    receive({ parts, groups }, exchange, params) {
+      const tooLarge = (): void =>
+        parts.answers.problem(exchange, 413, 'a request of this kind has no body', { isRead: false })
+      withBytes(parts, exchange, IGNORED_BYTES, tooLarge, () => groups.ack(exchange, params))
     }
   },
   tail: {
@@ -147,16 +187,12 @@ const operations = {
     summary: 'Follows a topic by server-sent events',
     description:
       'The data of each server-sent event is an event in structured mode. `skipped` tells how many records were no events, `warning` and `error` tell of trouble.',
-    answers: { 200: { description: 'A stream without an end', content: { 'text/event-stream': text } } }
+    answers: { 200: { description: 'A stream without an end', content: { 'text/event-stream': text } } },
+    receive({ parts, followers }, exchange, params) {
+      if (mayRead(parts, exchange, { topic: params.topic })) followers.tail(exchange, params)
+    }
   }
-} as const satisfies Readonly<Record<string, Described>>
+}
 
-export type OperationId = keyof typeof operations
-
-export const cloudeventsOperations: readonly (Operation & { readonly id: OperationId })[] = Object.entries(
-  operations
-).map(([id, operation]: [string, Described]) => ({
-  ...operation,
-  id: id as OperationId,
-  answers: { ...refusals, ...operation.answers }
-}))
+/** The routes with their ids, and as operations for `/openapi.json`. */
+export const cloudeventsOperations = operationsOf(routes, () => refusals)

@@ -1,0 +1,382 @@
+import { randomUUID } from 'node:crypto'
+import type { TLSSocket } from 'node:tls'
+import { z } from 'zod'
+import type {
+  InstanceGateway,
+  InstanceName,
+  InstancePosition,
+  InstanceRecord,
+  InstanceSettings
+} from '../../gateway/gateway.js'
+import { admits, answerWork, fail } from '../../http/api/endpoint.js'
+import { type InstanceApi, type InstanceRoutes, MAX_ANSWER_BYTES, queryOf } from '../../http/api/instance-routes.js'
+import { describedPath } from '../../http/api/routes.js'
+import { browserRefusalOf } from '../../http/exchange/client.js'
+import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
+import type { Operation } from '../../http/openapi/operation.js'
+import {
+  commitBody,
+  consumedRecords,
+  consumerBody,
+  createdConsumer,
+  offsetsBody,
+  partitionsBody,
+  subscribed,
+  text,
+  topicsBody
+} from './bodies.js'
+import { type Bridge, type BridgeRoute, bodyOf, failure, ofRecords, v2 } from './routes.js'
+import type { StrimziSettings } from './settings.js'
+import {
+  checked,
+  type EndpointParts,
+  type Format,
+  ProblemError,
+  RECORD_TYPES,
+  schemaProblem,
+  V2_TYPE,
+  withJson,
+  withoutBody,
+  wrongType
+} from './strimzi-answers.js'
+
+const API = 'strimzi'
+const FORMATS: readonly Format[] = ['binary', 'json', 'text']
+const AUTO_COMMIT_MS = 5_000
+const POLL_MS = 100
+/** The longest wait of a read, whatever `timeout` says. */
+const MAX_WAIT_MS = 10 * 60_000
+const DEFAULT_PORTS: ReadonlyMap<string, number> = new Map([
+  ['http', 80],
+  ['https', 443]
+])
+
+const exclusive = (): ProblemError =>
+  new ProblemError(409, 'Subscriptions to topics, partitions, and patterns are mutually exclusive.')
+const noAssignments = (): ProblemError =>
+  new ProblemError(500, 'Consumer is not subscribed to any topics or assigned any partitions')
+
+export const consumerApiOf = (parts: EndpointParts): InstanceApi => ({
+  name: API,
+  noun: 'consumer',
+  group: 'groupid',
+  instance: 'name',
+  withBody(exchange, group, body, use) {
+    if (!admits(parts, exchange, 'consume', { group })) return
+    if (body === 'noBody') withoutBody(parts, exchange, () => use(undefined))
+    else {
+      withJson(parts, exchange, V2_TYPE, json => {
+        if (body === 'needsBody' && json === undefined) {
+          throw new ProblemError(400, 'Validation error on: the body is missing')
+        }
+        use(json)
+      })
+    }
+  },
+  work(exchange, work) {
+    answerWork(parts, exchange, async () => {
+      const result = await work()
+      if (result === undefined) parts.answers.noContent(exchange)
+      else parts.answers.ok(exchange, result)
+    })
+  },
+  unknown: () => new ProblemError(404, 'The specified consumer instance was not found.'),
+  illegalState: message => new ProblemError(409, message),
+  otherFormat: () =>
+    new ProblemError(406, 'Consumer format does not match the embedded format requested by the Accept header.'),
+  failed: error => error,
+  unavailable: message => new ProblemError(503, message),
+  forbidden: error => error,
+  unreadable: message => new ProblemError(406, `Failed to decode: ${message}`),
+  unreadableCode: 406,
+  invalid: message => new ProblemError(400, `Validation error on: ${message}`)
+})
+
+const CONSUMERS = ['Consumers']
+const PARAMS = { groupid: text.describe('The consumer group'), name: text.describe('The name of the consumer') }
+const GROUP = '/consumers/{groupid}'
+const INSTANCE = `${GROUP}/instances/{name}`
+const EXCLUSIVE = { 409: failure('The consumer has a subscription or an assignment of another kind') }
+
+/** A request about one consumer, which has its permission. */
+interface Ask<Sent> {
+  readonly consumers: InstanceRoutes
+  readonly instances: InstanceGateway
+  readonly instance: InstanceName
+  readonly sent: Sent
+  readonly exchange: Exchange
+}
+
+interface Verb<Sent> {
+  /** Default: `post`. */
+  readonly method?: 'get' | 'delete'
+  /** Absent: the route has no body. */
+  readonly body?: z.ZodType<Sent>
+  /** The body may be absent: it counts as an empty object. */
+  readonly isOptional?: boolean
+  readonly answers?: Operation['answers']
+  readonly tags?: readonly string[]
+}
+
+const missing = {
+  404: failure('There is no such consumer, or it does not read a named partition'),
+  422: failure('A name, a number or the pattern cannot be used')
+}
+
+/** A route of one consumer. @param work its result is the answer; `undefined`: 204 */
+function verb<Sent = undefined>(
+  path: string,
+  summary: string,
+  { method, body, isOptional = false, answers, tags = CONSUMERS }: Verb<Sent>,
+  work: (ask: Ask<Sent>) => Promise<unknown>
+): BridgeRoute {
+  return {
+    method: method ?? 'post',
+    ...describedPath(INSTANCE + path, PARAMS),
+    summary,
+    tags,
+    ...(body && { body: bodyOf('As described', v2(body), !isOptional) }),
+    answers: { ...(answers?.[200] === undefined && { 204: { description: 'Done' } }), ...missing, ...answers },
+    receive({ consumers, context }, exchange, params) {
+      const { instances } = context.gateway
+      const carryOut = async (instance: InstanceName, json: unknown): Promise<unknown> => {
+        const sent = body && checked(isOptional ? (json ?? {}) : json, body)
+        return work({ consumers, instances, instance, sent: sent as Sent, exchange })
+      }
+      consumers.verb(body === undefined ? 'noBody' : isOptional ? 'mayHaveBody' : 'needsBody', carryOut)(
+        exchange,
+        params
+      )
+    }
+  }
+}
+
+const topicsOf = (places: readonly { readonly topic: string }[]): string[] => places.map(({ topic }) => topic)
+
+async function seek(
+  { consumers, instances, instance, exchange }: Ask<unknown>,
+  positions: readonly InstancePosition[]
+) {
+  consumers.require(exchange, instance, topicsOf(positions))
+  const result = await instances.seek(instance, positions)
+  if (result.type !== 'illegalState') return consumers.done(result)
+  const assigned = consumers.done(await instances.assignment(instance))
+  const missing = positions.find(
+    ({ topic, partition }) => !assigned.some(one => one.topic === topic && one.partition === partition)
+  )
+  const { topic, partition } = missing ?? positions[0]!
+  throw new ProblemError(404, `No current assignment for partition ${topic}-${partition}`)
+}
+
+const SEEK = ['Seek', ...CONSUMERS]
+
+const seekTo = (position: 'beginning' | 'end', summary: string): BridgeRoute =>
+  verb(`/positions/${position}`, summary, { body: partitionsBody, tags: SEEK }, async ask => {
+    const positions = ask.sent.partitions.map(place => ({ ...place, position }))
+    await seek(ask, positions)
+  })
+
+/** The routes of consumers by the ids that the bridge has published. */
+export const consumerRoutes = {
+  createConsumer: {
+    method: 'post',
+    ...describedPath(GROUP, PARAMS),
+    summary: 'Creates a consumer',
+    tags: CONSUMERS,
+    body: bodyOf('As described', v2(consumerBody), false),
+    answers: {
+      200: { description: 'Its name and address', content: v2(createdConsumer) },
+      409: failure('The group has a consumer of this name'),
+      422: failure('A setting has a value that is not known')
+    },
+    receive({ consumers, consumerApi, context: { settings }, isTrustedProxy }, exchange, { groupid = '' }) {
+      consumerApi.withBody(exchange, groupid, 'mayHaveBody', json => {
+        const body = checked(json ?? {}, consumerBody)
+        const wanted = settingsOf(body, settings)
+        const name = body.name ?? `${settings.bridgeId ?? 'kafka-bridge-consumer'}-${randomUUID()}`
+        consumerApi.work(exchange, async () => {
+          if (!(await consumers.create(exchange, consumers.named(exchange, { groupid, name }), wanted))) {
+            const message = 'A consumer instance with the specified name already exists in the Kafka Bridge.'
+            throw new ProblemError(409, message)
+          }
+          const address = addressOf(exchange, isTrustedProxy)
+          return { instance_id: name, base_uri: `${address}/instances/${encodeURIComponent(name)}` }
+        })
+      })
+    }
+  },
+  deleteConsumer: verb('', 'Removes a consumer', { method: 'delete' }, async ({ consumers, instances, instance }) =>
+    consumers.done(await instances.remove(instance))
+  ),
+  subscribe: verb('/subscription', 'Subscribes to topics', { body: topicsBody, answers: EXCLUSIVE }, async ask => {
+    const { consumers, instance, exchange } = ask
+    const { topics, topic_pattern: pattern } = ask.sent
+    if (topics !== undefined && pattern !== undefined) throw exclusive()
+    if (topics !== undefined) await consumers.subscribe(exchange, instance, { topics }, exclusive)
+    else if (pattern !== undefined) await consumers.subscribe(exchange, instance, { pattern }, exclusive)
+    else throw new ProblemError(422, 'A list (of Topics type) or a topic_pattern must be specified.')
+  }),
+  unsubscribe: verb('/subscription', 'Ends a subscription or an assignment', { method: 'delete' }, async ask =>
+    ask.consumers.done(await ask.instances.unsubscribe(ask.instance))
+  ),
+  listSubscriptions: verb(
+    '/subscription',
+    'The topics, and the partitions that are read now',
+    { method: 'get', answers: { 200: { description: 'Topics, and partitions by topic', content: v2(subscribed) } } },
+    async ({ consumers, instances, instance }) => {
+      const { subscription, assignment } = consumers.done(await instances.describe(instance))
+      const byTopic = new Map<string, number[]>()
+      for (const { topic, partition } of assignment) {
+        byTopic.set(topic, [...(byTopic.get(topic) ?? []), partition])
+      }
+      const partitions = [...byTopic].map(([topic, numbers]) => ({ [topic]: numbers }))
+      return { topics: [...new Set([...subscription, ...byTopic.keys()])], partitions }
+    }
+  ),
+  assign: verb('/assignments', 'Assigns partitions', { body: partitionsBody, answers: EXCLUSIVE }, async ask => {
+    const { consumers, instance, exchange } = ask
+    const { partitions } = ask.sent
+    consumers.require(exchange, instance, topicsOf(partitions))
+    consumers.done(await ask.instances.assign(instance, partitions), exclusive)
+  }),
+  seek: verb('/positions', 'Moves the positions of partitions', { body: offsetsBody, tags: SEEK }, async ask => {
+    const positions = ask.sent.offsets.map(({ offset, ...place }) => ({ ...place, position: offset }))
+    await seek(ask, positions)
+  }),
+  seekToBeginning: seekTo('beginning', 'Moves to the first records'),
+  seekToEnd: seekTo('end', 'Moves behind the last records'),
+  poll: {
+    method: 'get',
+    ...describedPath(`${INSTANCE}/records`, PARAMS),
+    summary: 'Reads records',
+    tags: CONSUMERS,
+    query: {
+      timeout: z.int().min(0).optional().describe('how long to wait, in milliseconds. Default: 100'),
+      max_bytes: z.int().min(0).optional().describe('limit for keys and values; one record is returned in any case')
+    },
+    answers: {
+      200: { description: 'The records; none came in time: an empty list', content: ofRecords(consumedRecords) },
+      ...missing,
+      406: failure('Accept does not name the format of the consumer, or a record is not in this format')
+    },
+    receive(bridge, exchange, params) {
+      const { parts, consumers } = bridge
+      const refusal = browserRefusalOf(exchange.request)
+      const instance = consumers.named(exchange, params)
+      if (refusal !== undefined) parts.answers.refuse(exchange, refusal, !hasBody(exchange))
+      else if (admits(parts, exchange, 'consume', { group: instance.groupId })) {
+        poll(bridge, exchange, instance).catch(error => fail(parts, exchange, error))
+      }
+    }
+  },
+  commit: verb(
+    '/offsets',
+    'Commits offsets as they are given; without a body those that were read',
+    { body: commitBody, isOptional: true },
+    async ({ consumers, instances, instance, sent: { offsets }, exchange }) => {
+      consumers.require(exchange, instance, topicsOf(offsets ?? []), 'offsets')
+      const given = offsets?.map(offset => ({ ...offset, metadata: '' }))
+      consumers.done(await instances.commit(instance, given ?? 'accepted'))
+    }
+  )
+} as const satisfies Readonly<Record<string, BridgeRoute>>
+
+async function poll({ parts, consumers }: Bridge, exchange: Exchange, instance: InstanceName): Promise<void> {
+  const { request } = exchange
+  const query = queryOf(sentUrlOf(request))
+  const timeoutMs = wholeIn(query, 'timeout') ?? POLL_MS
+  const maxBytes = Math.min(wholeIn(query, 'max_bytes') ?? MAX_ANSWER_BYTES, MAX_ANSWER_BYTES)
+  const accepted = request.headers.accept?.trim().toLowerCase()
+  const read = await consumers.read(exchange, instance, {
+    timeoutMs,
+    maxBytes,
+    formats: FORMATS.filter(format => RECORD_TYPES[format] === accepted),
+    membersOf: timestampAndHeadersOf,
+    illegalState: noAssignments
+  })
+  if (read) parts.answers.send(exchange, 200, RECORD_TYPES[read.format as Format], read.body)
+}
+
+/** @throws ProblemError */
+function settingsOf(
+  body: z.output<typeof consumerBody>,
+  { startFrom, instanceIdleMs }: StrimziSettings
+): InstanceSettings {
+  const format = oneOf('format', body.format, FORMATS) ?? 'binary'
+  const start = oneOf('auto.offset.reset', body['auto.offset.reset'], ['earliest', 'latest', 'none'] as const)
+  oneOf('isolation.level', body['isolation.level'], ['read_committed', 'read_uncommitted'] as const)
+  const minBytes = notNegative('fetch.min.bytes', body['fetch.min.bytes'])
+  notNegative('consumer.request.timeout.ms', body['consumer.request.timeout.ms'])
+  return {
+    api: API,
+    format,
+    start: start ?? startFrom,
+    autoCommitMs: body['enable.auto.commit'] === false ? undefined : AUTO_COMMIT_MS,
+    minBytes: minBytes === undefined || minBytes <= 1 ? undefined : minBytes,
+    maxWaitMs: MAX_WAIT_MS,
+    maxBytes: MAX_ANSWER_BYTES,
+    idleMs: instanceIdleMs
+  }
+}
+
+/** The address of a request as its client has written it; a trusted proxy may say what that is. */
+function addressOf({ request }: Exchange, isTrustedProxy: Bridge['isTrustedProxy']): string {
+  const { headers, socket } = request
+  let scheme = (socket as TLSSocket).encrypted === true ? 'https' : 'http'
+  let host = headers.host ?? `${socket.localAddress}:${socket.localPort}`
+  let path = ((request as { originalUrl?: string }).originalUrl ?? sentUrlOf(request)).replace(/[?#].*$/, '')
+  if (isTrustedProxy(socket.remoteAddress ?? '')) {
+    const header = (name: string): string | undefined => headers[name]?.toString().replace(/,.*$/, '').trim()
+    path = header('x-forwarded-path') || path
+    const forwarded = header('forwarded')
+    const of = (key: string): string | undefined =>
+      new RegExp(`(?:^|;)\\s*${key}="?([^;"]+)`, 'i').exec(forwarded ?? '')?.[1]
+    const [proto, name] = forwarded
+      ? [of('proto'), of('host')]
+      : [header('x-forwarded-proto'), header('x-forwarded-host')]
+    if (proto && name) [scheme, host] = [proto, name]
+  }
+  if (!/:\d+$/.test(host)) {
+    const port = DEFAULT_PORTS.get(scheme)
+    if (port === undefined) throw new ProblemError(500, `${scheme} is not a valid schema/proto.`)
+    host += `:${port}`
+  }
+  return `${scheme}://${host}${path.replace(/\/+$/, '')}`
+}
+
+/** @throws ProblemError */
+function oneOf<Value extends string>(name: string, text: string | undefined, all: readonly Value[]): Value | undefined {
+  const found = all.find(value => value === text)
+  if (text === undefined || found !== undefined) return found
+  if (name === 'format') throw new ProblemError(422, 'Invalid format type.')
+  const message = `Invalid value ${text.slice(0, 100)} for configuration ${name}: String must be one of: ${all.join(', ')}`
+  throw new ProblemError(422, message)
+}
+
+/** @throws ProblemError */
+function notNegative(name: string, number: number | undefined): number | undefined {
+  if (number === undefined || number >= 0) return number
+  throw new ProblemError(422, `Invalid value ${number} for configuration ${name}: Value must be at least 0`)
+}
+
+/** A number of a query. @throws ProblemError */
+function wholeIn(query: URLSearchParams, name: string): number | undefined {
+  const text = query.get(name)
+  if (text === null) return undefined
+  if (!/^\d{1,15}$/.test(text)) throw schemaProblem(wrongType('string', 'integer'))
+  return Number(text)
+}
+
+const timestampAndHeadersOf = (record: InstanceRecord): string =>
+  `,"timestamp":${record.timestampMs}${headersOf(record)}`
+
+function headersOf({ headers }: InstanceRecord): string {
+  if (headers === undefined || headers.length === 0) return ''
+  const all = headers.map(({ key, value }) => ({
+    key,
+    value: value === null ? null : asBuffer(value).toString('base64')
+  }))
+  return `,"headers":${JSON.stringify(all)}`
+}
+
+const asBuffer = (bytes: Uint8Array | string): Buffer => Buffer.from(bytes as Uint8Array)

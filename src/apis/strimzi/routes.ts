@@ -1,0 +1,301 @@
+import { z } from 'zod'
+import { ForbiddenError } from '../../core/errors.js'
+import type { Gateway, TopicMetadata } from '../../gateway/gateway.js'
+import type { Caller } from '../../http/access/access.js'
+import type { ApiContext } from '../../http/api/api.js'
+import { admits, admitsRuled, answerWork, fail } from '../../http/api/endpoint.js'
+import type { InstanceApi, InstanceRoutes } from '../../http/api/instance-routes.js'
+import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
+import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
+import { type Body, type Content, json, type Operation } from '../../http/openapi/operation.js'
+import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import {
+  error,
+  model,
+  newTopicBody,
+  offsetsSummary,
+  partitionObject,
+  partitionRecordsBody,
+  recordsBody,
+  sentOffsets,
+  text,
+  topicMetadata
+} from './bodies.js'
+import type { StrimziSettings } from './settings.js'
+import {
+  checked,
+  type EndpointParts,
+  ProblemError,
+  partitionIn,
+  RECORD_TYPES,
+  V2_TYPE,
+  withJson
+} from './strimzi-answers.js'
+
+/** The parts that answer the routes. */
+export interface Bridge {
+  readonly parts: EndpointParts
+  readonly context: ApiContext<StrimziSettings>
+  readonly consumers: InstanceRoutes
+  readonly consumerApi: InstanceApi
+  /** Whether a peer is a proxy that may say how clients reach it. */
+  readonly isTrustedProxy: (address: string) => boolean
+  /** The operations as the bridge describes them. */
+  readonly documentFor: (exchange: Exchange) => Buffer
+}
+
+export interface BridgeRoute extends AnsweredRoute<Bridge> {
+  /** The groups in which the bridge lists it. Absent: it is about the process itself. */
+  readonly tags?: readonly string[]
+}
+
+type Answers = Operation['answers']
+
+export const v2 = (schema: z.ZodType): Content => ({ [V2_TYPE]: schema })
+export const ofRecords = (schema: z.ZodType): Content =>
+  Object.fromEntries(Object.values(RECORD_TYPES).map(type => [type, schema]))
+export const failure = (description: string) => ({ description, content: v2(error) })
+export const bodyOf = (description: string, content: Content, required = true): Body => ({
+  description,
+  content,
+  required
+})
+
+/** Refusals that each operation can answer with, unless it says more. */
+const refusals: Answers = {
+  400: failure('The request does not have the described form'),
+  401: failure('No credentials, or wrong ones'),
+  403: failure('The client may not do this'),
+  408: failure('The request comes too slowly'),
+  429: failure('A quota is used up'),
+  500: failure('The request failed in Kafka, or unexpectedly'),
+  503: failure('Overloaded, or shutting down')
+}
+export const refusalsOf = ({ body }: BridgeRoute): Answers => ({
+  ...refusals,
+  ...(body !== undefined && { 413: failure('The body is too large') })
+})
+
+const PARAMS = { topicname: text.describe('The topic'), partitionid: z.int().min(0).describe('The partition') }
+const TOPICS = ['Topics']
+const TOPIC = '/topics/{topicname}'
+const PARTITION = `${TOPIC}/partitions/{partitionid}`
+/** Requests about topics are answered within this. */
+const TIMEOUT_MS = 10_000
+
+const produce = (path: string, summary: string, schema: z.ZodType): BridgeRoute => ({
+  method: 'post',
+  ...describedPath(path, PARAMS),
+  summary,
+  tags: [...TOPICS, 'Producer'],
+  query: {
+    async: z
+      .boolean()
+      .optional()
+      .describe('true: answered 204 when the records are accepted, on disk with `durability: disk`')
+  },
+  body: bodyOf('The records', ofRecords(schema)),
+  produces: true,
+  answers: {
+    200: {
+      description: 'One entry for each record, in their order; records may have failed',
+      content: v2(sentOffsets)
+    },
+    204: { description: 'With `async`: the records are accepted' },
+    422: failure('A key, value or header has another form than the format asks for')
+  }
+})
+
+/** A request about a topic, or all of them, that has its permission. */
+interface Ask {
+  readonly gateway: Gateway
+  readonly caller: Caller
+  readonly topic: string
+  readonly partition: string
+}
+
+const lookUp = (
+  path: string,
+  summary: string,
+  schema: z.ZodType,
+  work: (ask: Ask) => Promise<unknown>
+): BridgeRoute => ({
+  method: 'get',
+  ...describedPath(path, PARAMS),
+  summary,
+  tags: TOPICS,
+  answers: {
+    200: { description: 'What was asked for', content: v2(schema) },
+    404: failure('There is no such topic, or no such partition')
+  },
+  receive({ parts, context: { gateway } }, exchange, { topicname: topic, partitionid: partition = '' }) {
+    if (!admits(parts, exchange, 'admin', { topic })) return
+    const caller = parts.access.callerOf(exchange.request)
+    answerWork(parts, exchange, async () =>
+      parts.answers.ok(exchange, await work({ gateway, caller, topic: topic ?? '', partition }))
+    )
+  }
+})
+
+/** @throws ProblemError when there is no such topic */
+async function topicOf({ gateway, topic }: Ask): Promise<TopicMetadata> {
+  const found = (await gateway.topics([topic], TIMEOUT_MS)).get(topic)
+  const { NONE, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, TOPIC_AUTHORIZATION_FAILED } = errorCodes
+  const { errorCode = UNKNOWN_TOPIC_OR_PARTITION } = found ?? {}
+  if (found !== undefined && errorCode === NONE) return found
+  if (errorCode === UNKNOWN_TOPIC_OR_PARTITION || errorCode === INVALID_TOPIC_EXCEPTION) {
+    throw new ProblemError(404, `there is no topic ${topic}`)
+  }
+  const { message } = kafkaErrorOf(errorCode)
+  throw new ProblemError(errorCode === TOPIC_AUTHORIZATION_FAILED ? 403 : 500, message)
+}
+
+type Partition = TopicMetadata['partitions'][number]
+
+/** @throws ProblemError when there is none */
+async function partitionOf(ask: Ask): Promise<Partition> {
+  const number = partitionIn(ask.partition)
+  const found = (await topicOf(ask)).partitions.find(({ partition }) => partition === number)
+  if (found === undefined) throw noPartition(ask.topic, number)
+  return found
+}
+
+const noPartition = (topic: string, partition: number): ProblemError =>
+  new ProblemError(404, `topic ${topic} has no partition ${partition}`)
+
+const partitionJson = ({ partition, leaderId, replicas, isr }: Partition): object => ({
+  partition,
+  leader: leaderId,
+  replicas: replicas.map(broker => ({ broker, leader: broker === leaderId, in_sync: isr.includes(broker) }))
+})
+
+/** A route about the process itself. */
+const plain = (path: string, summary: string, answers: Answers, receive: BridgeRoute['receive']): BridgeRoute => ({
+  method: 'get',
+  path,
+  summary,
+  answers,
+  ...(receive && { receive })
+})
+
+const document = { 200: { description: 'An OpenAPI 3.1 document', content: json(z.looseObject({})) } }
+const sendDocument: BridgeRoute['receive'] = ({ parts, documentFor }, exchange) => {
+  if (admitsRuled(parts, exchange)) parts.answers.send(exchange, 200, 'application/json', documentFor(exchange))
+}
+
+/** The routes about topics by the ids that the bridge has published. */
+export const topicRoutes = {
+  send: produce(TOPIC, 'Produces records', recordsBody),
+  sendToPartition: produce(PARTITION, 'Produces records to one partition', partitionRecordsBody),
+  listTopics: lookUp('/topics', 'The names of the topics', z.array(text), async ({ gateway, caller }) => {
+    const all = await gateway.topics('all', TIMEOUT_MS)
+    const names = [...all.values()].filter(({ isInternal, topic }) => !isInternal && caller.allows('admin', { topic }))
+    return names.map(({ topic }) => topic).sort()
+  }),
+  getTopic: lookUp(TOPIC, 'Settings and partitions of a topic', topicMetadata, async ask => {
+    const { topic: name, gateway } = ask
+    const { partitions } = await topicOf(ask)
+    const entries = await gateway.admin.describeConfigs([{ type: 'topic', name }], TIMEOUT_MS)
+    const configs = Object.fromEntries((entries.get(name) ?? []).map(entry => [entry.name, entry.value]))
+    return { name, configs, partitions: partitions.map(partitionJson) }
+  }),
+  listPartitions: lookUp(`${TOPIC}/partitions`, 'The partitions of a topic', z.array(partitionObject), async ask =>
+    (await topicOf(ask)).partitions.map(partitionJson)
+  ),
+  getPartition: lookUp(PARTITION, 'A partition', partitionObject, async ask => partitionJson(await partitionOf(ask))),
+  getOffsets: lookUp(
+    `${PARTITION}/offsets`,
+    'Where the log of a partition begins and ends',
+    offsetsSummary,
+    async ask => {
+      const { topic, gateway } = ask
+      const { partition } = await partitionOf(ask)
+      const [ends] = await gateway.admin.logEnds([{ topic, partition }], TIMEOUT_MS)
+      if (ends === undefined) throw noPartition(topic, partition)
+      return { beginning_offset: ends.start, end_offset: ends.end }
+    }
+  ),
+  createTopic: {
+    method: 'post',
+    path: '/admin/topics',
+    summary: 'Creates a topic',
+    tags: TOPICS,
+    body: bodyOf('The topic', { [RECORD_TYPES.json]: newTopicBody }),
+    answers: {
+      201: { description: 'The topic is created', content: v2(z.object({})) },
+      409: failure('There is a topic of this name'),
+      422: failure('Kafka does not take the name or a number')
+    },
+    /** Where no rules say who may create topics, only those may who reach the API's own port, as in the API of Confluent. */
+    receive({ parts, context: { gateway } }, exchange) {
+      const { access, answers } = parts
+      if (!isOnOwnPort(exchange) && !access.callerOf(exchange.request).isRuled) {
+        const why = "topics are created on the API's own port (apis.strimzi.port), or where a rule of access allows it"
+        answers.refuse(exchange, new ForbiddenError(why), !hasBody(exchange))
+        return
+      }
+      withJson(parts, exchange, RECORD_TYPES.json, json => {
+        const { topic_name: name, partitions_count, replication_factor } = checked(json ?? {}, newTopicBody)
+        if (!admits(parts, exchange, 'create', { topic: name })) return
+        const [partitions, replicationFactor] = [partitions_count ?? undefined, replication_factor ?? undefined]
+        answerWork(parts, exchange, async () => {
+          await gateway.admin.createTopic({ name, partitions, replicationFactor }, { timeoutMs: TIMEOUT_MS })
+          answers.send(exchange, 201, V2_TYPE, '{}')
+        })
+      })
+    }
+  }
+} as const satisfies Readonly<Record<string, BridgeRoute>>
+
+export const processRoutes = {
+  healthy: plain(
+    '/healthy',
+    'Answers while the process serves requests',
+    { 200: { description: 'It does' } },
+    ({ parts }, exchange) => parts.answers.send(exchange, 200, undefined, '')
+  ),
+  ready: plain(
+    '/ready',
+    'Whether Kafka answers',
+    { 200: { description: 'It does' }, 500: { description: 'It does not', content: v2(error) } },
+    ({ parts: { answers }, context: { gateway } }, exchange) => {
+      if (gateway.isReady) answers.send(exchange, 200, undefined, '')
+      else answers.problem(exchange, { status: 500, message: 'no broker answers' })
+    }
+  ),
+  openapi: plain('/openapi', 'These operations', document, sendDocument),
+  openapiv3: plain('/openapi/v3', 'The same', document, sendDocument),
+  metrics: plain(
+    '/metrics',
+    'Metrics in the text format of Prometheus',
+    {
+      200: { description: 'The metrics of this process', content: { 'text/plain': text } },
+      404: failure('Several processes serve: only the management port has the metrics of all')
+    },
+    ({ parts, context: { everywhere, metrics } }, exchange) => {
+      const { registry } = metrics
+      if (!admits(parts, exchange, 'management', {})) return
+      if (everywhere === undefined) {
+        const sent = registry.metrics().then(text => parts.answers.send(exchange, 200, registry.contentType, text))
+        sent.catch(error => fail(parts, exchange, error))
+        return
+      }
+      const message = 'several processes serve; the management port has the metrics of all of them'
+      parts.answers.problem(exchange, { status: 404, message })
+    }
+  ),
+  info: plain(
+    '/',
+    'Says which version answers',
+    {
+      200: {
+        description: 'The version',
+        content: json(model('BridgeInfo', z.object({ bridge_version: text })))
+      }
+    },
+    ({ parts, context: { version = '0' } }, exchange) => {
+      if (admitsRuled(parts, exchange))
+        parts.answers.send(exchange, 200, 'application/json', JSON.stringify({ bridge_version: version }))
+    }
+  )
+} as const satisfies Readonly<Record<string, BridgeRoute>>
