@@ -39,7 +39,7 @@ const NOT_ACCEPTABLE = {
 }
 const BROKEN = { status: 500, code: 500, message: 'internal error' }
 
-/** Serves Confluent's API: `operations.ts` has its routes, their handlers are joined here. */
+/** Serves Confluent's API. */
 export const confluentPlugin =
   (context: ApiContext<ConfluentSettings>): ApiPlugin =>
   app => {

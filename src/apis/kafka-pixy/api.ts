@@ -1,5 +1,5 @@
 import type { HttpApi, OwnListener } from '../../http/api/api.js'
-import { kafkaPixyOperations } from './operations.js'
+import { kafkaPixyOperations } from './routes.js'
 import { type KafkaPixySettings, kafkaPixySettings } from './settings.js'
 
 const PREFIX = '/pixy'

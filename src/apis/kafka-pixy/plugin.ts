@@ -2,9 +2,10 @@ import type { IncomingMessage } from 'node:http'
 import type { preParsingHookHandler } from 'fastify'
 import type { CastellanError } from '../../core/errors.js'
 import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import type { Gateway } from '../../gateway/gateway.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
-import { bodyPool, type Receive } from '../../http/api/endpoint.js'
+import { bodyPool, type Params, type Receive } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import {
@@ -17,10 +18,10 @@ import {
 } from '../../http/exchange/exchange.js'
 import { ConsumeEndpoint } from './consume-endpoint.js'
 import { LookUpsEndpoint } from './look-ups-endpoint.js'
-import { CLUSTER_PATH, type ClusterOperation, operationsByCluster } from './operations.js'
 import { PixyAnswers } from './pixy-answers.js'
 import { FormReader, isFormType, type PixyRequest, parseQuery, type RouteParts } from './pixy-request.js'
 import { MessageApi, PixyError } from './produce.js'
+import { routesOfClusters } from './routes.js'
 import type { KafkaPixySettings } from './settings.js'
 import { TailEndpoint } from './tail-endpoint.js'
 import { DEFAULT_CLUSTER, type OddPath, oddPathOf, withAlias } from './target.js'
@@ -29,7 +30,7 @@ import { DEFAULT_CLUSTER, type OddPath, oddPathOf, withAlias } from './target.js
 const NO_HEAP_PROFILE =
   'heap profiles of Go are not served; start the process with NODE_OPTIONS=--heapsnapshot-signal=SIGUSR2 and send SIGUSR2 for a heap snapshot of Node'
 
-/** Serves Kafka-Pixy's API: `operations.ts` has the routes, `serve` below the handler of each. */
+/** Serves Kafka-Pixy's API. */
 export const kafkaPixyPlugin =
   (context: ApiContext<KafkaPixySettings>): ApiPlugin =>
   app => {
@@ -48,45 +49,40 @@ export const kafkaPixyPlugin =
     const bodies = new FormReader(maxBodyBytes, bodyPool(), answers)
     const consume = new ConsumeEndpoint(settings, parts)
     const tail = new TailEndpoint(settings, parts)
-    const lookUps = new LookUpsEndpoint(settings, parts)
-    const serve: Readonly<Record<Exclude<ClusterOperation, 'produceMessage'>, (request: PixyRequest) => void>> = {
-      consumeMessage: request => consume.consume(request),
-      tailTopic: request => tail.tail(request),
-      ackMessage: request => bodies.read(request, ({ form }) => consume.ack(request, form)),
-      readOffsets: request => lookUps.readOffsets(request),
-      writeOffsets: request => bodies.read(request, body => lookUps.writeOffsets(request, body)),
-      readConsumers: request => lookUps.consumers(request),
-      listTopics: request => lookUps.topics(request),
-      describeTopic: request => lookUps.topic(request)
-    }
-    const receiveBy =
-      (id: ClusterOperation): Receive =>
+    const pixy = { consume, tail, lookUps: new LookUpsEndpoint(settings, parts), bodies }
+    /** @param unknown answers where there is no such cluster */
+    const withGateway =
+      (receive: (exchange: Exchange, gateway: Gateway, params: Params) => void, unknown: Refuse): Receive =>
       (exchange, params) => {
-        const { cluster = DEFAULT_CLUSTER, topic = '' } = params
+        const { cluster = DEFAULT_CLUSTER } = params
         const gateway = gateways.get(cluster)
-        const isRead = !hasBody(exchange)
-        const noCluster = `proxy \`${cluster}\` does not exist`
-        if (id === 'produceMessage') {
-          if (gateway === undefined) produce.refuse(exchange, new PixyError(400, noCluster, isRead))
-          else produce.receive(exchange, params)
-        } else if (gateway === undefined) answers.error(exchange, 400, noCluster, { isRead })
-        else {
-          const { query } = sentPartsOf(exchange.request, prefix)
-          serve[id]({ exchange, gateway, topic, query: parseQuery(query) })
-        }
+        if (gateway !== undefined) receive(exchange, gateway, params)
+        else unknown(exchange, `proxy \`${cluster}\` does not exist`, !hasBody(exchange))
       }
-
-    /** The operations of the default cluster and of named ones, and the two routes that need no cluster. */
+    const keyed = produce.guarded(
+      { waitMs: settings.syncTimeoutMs },
+      withGateway(
+        (exchange, _, params) => produce.receive(exchange, params),
+        (exchange, text, isRead) => produce.refuse(exchange, new PixyError(400, text, isRead))
+      )
+    )
     const asyncAdmission = admissionOf(context, settings.durability)
-    const ofClusters = operationsByCluster.flatMap(([id, { method, path }]): Route[] => {
-      const receive = receiveBy(id)
-      if (id !== 'produceMessage') return onBoth({ method, path, preParsing: byHand(receive) })
-      const keyed = produce.guarded({ waitMs: settings.syncTimeoutMs }, receive)
-      const preParsing = bySync(byHand(keyed, admission), byHand(keyed, asyncAdmission))
-      return onBoth({ method, path, preParsing, refuse: produce.refuse.bind(produce) })
-    })
+    const producing = {
+      preParsing: bySync(byHand(keyed, admission), byHand(keyed, asyncAdmission)),
+      refuse: produce.refuse.bind(produce)
+    }
     const routes: readonly Route[] = [
-      ...ofClusters,
+      ...routesOfClusters.map(({ method, path, receive }): Route => {
+        if (receive === undefined) return { method, path, ...producing }
+        const serve = withGateway(
+          (exchange, gateway, { topic = '' }) => {
+            const query = parseQuery(sentPartsOf(exchange.request, prefix).query)
+            receive(pixy, { exchange, gateway, topic, query })
+          },
+          (exchange, text, isRead) => answers.error(exchange, 400, text, { isRead })
+        )
+        return { method, path, preParsing: byHand(serve) }
+      }),
       { method: 'get', path: '/_ping', preParsing: byHand(asked => answers.pong(asked)) },
       { method: 'get', path: '/pprof/heap', preParsing: byHand(asked => answers.error(asked, 501, NO_HEAP_PROFILE)) }
     ]
@@ -134,8 +130,7 @@ export const kafkaPixyPlugin =
     )
   }
 
-/** A route of the default cluster, and the same one of named clusters. */
-const onBoth = (route: Route): Route[] => [route, { ...route, path: CLUSTER_PATH + route.path }]
+type Refuse = (exchange: Exchange, text: string, isRead: boolean) => void
 
 /** Chooses where a request to produce waits. */
 const bySync = (sync: preParsingHookHandler, async: preParsingHookHandler): preParsingHookHandler =>

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { kafkaPixyOperations } from '../../../src/apis/kafka-pixy/operations.js'
+import { kafkaPixyOperations } from '../../../src/apis/kafka-pixy/routes.js'
 import { type Content, type Operation, parametersOf, toJsonSchema } from '../../../src/http/openapi/operation.js'
 import { checkRows } from '../../support/rows.js'
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { checkJson, GoJsonError, goJson, goQuoted, goString } from '../../../src/apis/kafka-pixy/go-json.js'
 import { offsetChangesOf } from '../../../src/apis/kafka-pixy/look-ups-endpoint.js'
-import { offsetsBody } from '../../../src/apis/kafka-pixy/operations.js'
+import { offsetsBody } from '../../../src/apis/kafka-pixy/routes.js'
 import { checkRows } from '../../support/rows.js'
 
 /** The text of the error; `taken` when there is none. */
