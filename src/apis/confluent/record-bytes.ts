@@ -98,18 +98,13 @@ export class UsualBytes {
   jsonValue(): Buffer | null | undefined {
     const first = this.json.token()
     if (first === LETTER_N) return this.json.nullOrString()
-    return (first === QUOTE ? this.json.quotedString() : undefined) ?? this.#read(readValueBytes)
+    return (first === QUOTE ? this.json.quotedString() : undefined) ?? this.#jsonBytes()
   }
 
-  /** Consumes any JSON value, whose bytes stay as they were sent; `null` is no value. @throws DeserializeError */
-  jsonSlice(): Buffer | null | undefined {
-    return this.json.token() === LETTER_N ? this.json.nullOrString() : this.#read(readJsonSlice)
-  }
-
-  #read<Value>(read: (reader: JsonReader, body: Buffer) => Value): Value {
+  #jsonBytes(): Buffer {
     const reader = (this.#reader ??= new JsonReader(this.#body))
     reader.index = this.json.index
-    const value = read(reader, this.#body)
+    const value = readValueBytes(reader, this.#body)
     this.json.index = reader.index
     return value
   }

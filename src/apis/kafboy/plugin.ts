@@ -1,12 +1,13 @@
 import type { IncomingMessage } from 'node:http'
+import { hostname } from 'node:os'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
 import { admitsRuled } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { Answers } from '../../http/exchange/answers.js'
-import { BufferPool } from '../../http/exchange/body-collector.js'
+import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody, sentPartsOf } from '../../http/exchange/exchange.js'
-import { discoOf } from './disco.js'
+import { isJsonType, parseForm, toJsonObject } from './content.js'
 import { Ekaf } from './ekaf.js'
 import { HookCalls } from './hooks/hook-calls.js'
 import { loadHooks } from './hooks/load-hooks.js'
@@ -17,6 +18,7 @@ import type { KafboySettings } from './settings.js'
 
 /** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 4 * 1024 * 1024
+const JSON_TYPE = 'application/json; charset=utf-8'
 
 /**
  * Loads the hooks and makes the routes of kafboy.
@@ -41,8 +43,9 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
   return app => {
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const produce = new KafboyProduce({ gateway, settings, ekaf, hooks })
-    const produceRoute = new ProduceRoute(produce, context, maxBodyBytes, new BufferPool(POOL_BYTES))
-    const disco = discoOf(answers, maxBodyBytes)
+    const pool = new BufferPool(POOL_BYTES)
+    const produceRoute = new ProduceRoute(produce, context, maxBodyBytes, pool)
+    const disco = discoOf(answers, pool, maxBodyBytes)
     const table = new RouteTable(settings)
     const routeOf = (request: IncomingMessage): Route | undefined => table.find(sentPartsOf(request, app.prefix).path)
     nameRoutes(app, request => routeOf(request.raw)?.path)
@@ -77,3 +80,31 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
 
 const sendEmpty = (answers: Answers, { response, requestId }: Exchange, status: number): void =>
   answers.send(response, status, undefined, '', { requestId, persisted: undefined })
+
+/** Answers `/disco` and `/echo_post`: a POST with its form as JSON, anything else with the name of this instance. */
+function discoOf(answers: Answers, pool: BufferPool, maxBodyBytes: number): (exchange: Exchange) => void {
+  return ({ request, response, requestId, payload }) => {
+    const send = (status: number, type: string, body: string, headers?: Record<string, string>): void =>
+      answers.send(response, status, type, body, { requestId, persisted: undefined }, headers)
+    if (request.method !== 'POST') {
+      const { localPort: port } = request.socket
+      // The address by which other instances could reach this one.
+      send(200, 'text/plain', `${hostname()}${port === undefined ? '' : `:${port}`}`)
+      return
+    }
+    const isJson = isJsonType(request.headers['content-type'])
+    const declaredBytes = Number(request.headers['content-length'] ?? 0)
+    collectBody(payload, declaredBytes, maxBodyBytes, pool, body => {
+      if (body instanceof Error) return
+      const echo = body === 'tooLarge' ? undefined : isJson && body.length > 0 ? body.toString() : formAsJson(body)
+      if (body === 'tooLarge') send(400, JSON_TYPE, '{"error":"no_body"}', { connection: 'close' })
+      else if (echo === undefined) send(400, JSON_TYPE, '{"error":"invalid"}')
+      else send(200, JSON_TYPE, echo)
+    })
+  }
+}
+
+function formAsJson(body: Buffer): string | undefined {
+  const fields = parseForm(body)
+  return fields?.length === 0 ? '[]' : fields && toJsonObject(fields)
+}

@@ -136,14 +136,11 @@ interface Known {
   lookUp: Promise<void>
 }
 
-/** Partition counts of topics. One look-up at a time serves many topics. */
+/** Partition counts of topics. */
 class PartitionCounts {
   readonly #gateway: StrategiesDeps['gateway']
   readonly #clock: () => number
   readonly #known = new Map<string, Known>()
-  readonly #wanted = new Set<string>()
-  #running: Promise<unknown> = Promise.resolve()
-  #next: ReturnType<Gateway['topics']> | undefined
 
   constructor(gateway: StrategiesDeps['gateway'], clock: () => number) {
     this.#gateway = gateway
@@ -163,15 +160,8 @@ class PartitionCounts {
   }
 
   async #lookUp(topic: string, known: Known): Promise<void> {
-    this.#wanted.add(topic)
-    this.#next ??= this.#running.then(() => {
-      const topics = [...this.#wanted]
-      this.#wanted.clear()
-      this.#next = undefined
-      return this.#gateway.topics(topics, LOOK_UP_TIMEOUT_MS).catch(() => new Map())
-    })
-    this.#running = this.#next
-    const found = (await this.#next).get(topic)
+    const topics = await this.#gateway.topics([topic], LOOK_UP_TIMEOUT_MS).catch(() => undefined)
+    const found = topics?.get(topic)
     const count = found?.errorCode === errorCodes.NONE ? found.partitions.length : undefined
     // A broker may lose sight of a topic for a while, so a known count stays until another one is known.
     known.count = count ?? known.count

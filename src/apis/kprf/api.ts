@@ -1,9 +1,8 @@
 import { z } from 'zod'
-import type { HttpApi } from '../../http/api/api.js'
+import type { HttpApi, OwnListener } from '../../http/api/api.js'
 import { json, type Operation } from '../../http/openapi/operation.js'
-import { metricsListeners } from './metrics-listener.js'
 import { limitsOfAll } from './rate-limits.js'
-import { type KprfSettings, kprfSettings } from './settings.js'
+import { type KprfSettings, kprfSettings, METRICS_PATH } from './settings.js'
 
 /**
  * The body of a push, as clients should send it. `push-parse.ts` reads it; a test holds that it takes every body that
@@ -50,6 +49,36 @@ export const kprfOperations = ({ failureWord }: KprfSettings): readonly Operatio
         500: { description: 'Records have failed: one entry for each record', ...failure },
         503: { description: 'Overloaded, or shutting down', ...failure }
       }
+    }
+  ]
+}
+
+const metrics: Operation = {
+  method: 'get',
+  path: '/metrics',
+  id: 'metrics',
+  summary: "kprf's own metrics in the text format of Prometheus",
+  answers: { 200: { description: 'The metrics', content: { 'text/plain': z.string() } } }
+}
+
+/** kprf has a port for its metrics. */
+export function metricsListeners(
+  { host, metricsPort, tls }: KprfSettings,
+  shared: { readonly host: string }
+): readonly OwnListener[] {
+  if (metricsPort === undefined) return []
+  return [
+    {
+      label: 'kprf metrics',
+      prefix: `/kprf${METRICS_PATH}`,
+      address: {
+        host: host ?? shared.host,
+        port: metricsPort,
+        setting: 'apis.kprf.host',
+        portSetting: 'apis.kprf.metricsPort'
+      },
+      tls: tls === 'inherit',
+      operations: [metrics]
     }
   ]
 }

@@ -11,9 +11,8 @@ import {
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { KprfMetrics } from './kprf-metrics.js'
-import { METRICS_PATH } from './metrics-listener.js'
 import { PushApi } from './push.js'
-import type { KprfSettings } from './settings.js'
+import { type KprfSettings, METRICS_PATH } from './settings.js'
 
 /** The routes of kprf. The path of its metrics is secret, and served for any method. */
 export const kprfPlugin =

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { bytes, count, listenPort, milliseconds } from '../../core/settings/units.js'
 import { commonSettings, durability, whenFull } from '../../http/api/api.js'
@@ -52,5 +53,8 @@ export const kprfSettings = z
   })
   .prefault({})
   .describe('The API of kprf, under `/kprf`')
+
+/** Secret path of the metrics below the prefix. Only requests to the metrics port are routed to it. */
+export const METRICS_PATH = `/${randomUUID()}`
 
 export type KprfSettings = z.output<typeof kprfSettings>

@@ -41,17 +41,14 @@ const SCHEMA_MEMBERS = ['key_schema', 'key_schema_id', 'value_schema', 'value_sc
  * @throws DeserializeError, BodyError
  */
 export function readProduceBody(body: Buffer, format: RecordFormat): readonly ProduceRecord[] {
-  return readRecordsIn(body, format, undefined)
+  checkText(body)
+  return new UsualBody(body, format).records() ?? readAnyBody(body, format, undefined)
 }
 
-/** @param schemas gets the members about schemas. Absent: they are ignored */
-function readRecordsIn(body: Buffer, format: RecordFormat, schemas: SchemaMembers | undefined) {
+/** @throws BodyError */
+function checkText(body: Buffer): void {
   if (body.length === 0) throw new BodyError(422, 'the body is empty')
   if (!isUtf8(body)) throw new BodyError(400, 'the body is not valid UTF-8')
-  const records = new UsualBody(body, format, schemas).records()
-  if (records !== undefined) return records
-  schemas?.clear()
-  return readAnyBody(body, format, schemas)
 }
 
 /** The records of a body whose keys and values are JSON that has schemas, and the schemas. */
@@ -64,7 +61,8 @@ export interface UnencodedRecords {
 /** {@link readProduceBody} for a format with schemas. Keys and values are views of the body. @throws DeserializeError, BodyError */
 export function readUnencoded(body: Buffer, format: RecordFormat): UnencodedRecords {
   const schemas: SchemaMembers = new Map()
-  const records = readRecordsIn(body, format, schemas)
+  checkText(body)
+  const records = readAnyBody(body, format, schemas)
   return {
     records,
     key: schemaOf('key', 42201, records, schemas),
@@ -100,36 +98,26 @@ const RECORDS = name('records')
 const KEY = name('key')
 const VALUE = name('value')
 const PARTITION = name('partition')
-const NAMES_OF_SCHEMAS = SCHEMA_MEMBERS.map(member => [member, name(member)] as const)
 
 /**
- * A body of the usual shape: `records`, with schemas their members, too. Members of records are `key`, `value` and `partition`. Each
- * comes at most once. It is read without an object or a text for each name. Everything else, right or wrong, is left to {@link readAnyBody}.
+ * A body of the usual shape: `records` alone, without schemas. Members of records are `key`, `value` and `partition`, each at most
+ * once. It is read without an object or a text for each name. Everything else, right or wrong, is left to {@link readAnyBody}.
  */
 class UsualBody {
   readonly #format: RecordFormat
-  readonly #schemas: SchemaMembers | undefined
   readonly #bytes: UsualBytes
 
-  constructor(body: Buffer, format: RecordFormat, schemas: SchemaMembers | undefined) {
+  constructor(body: Buffer, format: RecordFormat) {
     this.#format = format
-    this.#schemas = schemas
     this.#bytes = new UsualBytes(body)
   }
 
   /** @returns `undefined` where the body has another shape */
   records(): readonly ProduceRecord[] | undefined {
     const { json } = this.#bytes
-    let records: readonly ProduceRecord[] | undefined
-    if (!json.take(OPEN_OBJECT)) return undefined
-    do {
-      if (!json.take(QUOTE)) return undefined
-      if (records === undefined && json.takeName(RECORDS)) {
-        records = this.#list()
-        if (records === undefined) return undefined
-      } else if (!this.#takeSchema()) return undefined
-    } while (json.take(COMMA))
-    return json.take(CLOSE_OBJECT) && json.token() === -1 ? records : undefined
+    if (!json.take(OPEN_OBJECT) || !json.take(QUOTE) || !json.takeName(RECORDS)) return undefined
+    const records = this.#list()
+    return records && json.take(CLOSE_OBJECT) && json.token() === -1 ? records : undefined
   }
 
   #list(): readonly ProduceRecord[] | undefined {
@@ -142,16 +130,6 @@ class UsualBody {
       records.push(record)
     } while (json.take(COMMA))
     return json.take(CLOSE_LIST) ? records : undefined
-  }
-
-  #takeSchema(): boolean {
-    const { json } = this.#bytes
-    const [member] = (this.#schemas && NAMES_OF_SCHEMAS.find(([, letters]) => json.takeName(letters))) ?? []
-    if (member === undefined || this.#schemas!.has(member)) return false
-    const value = member.endsWith('_id') ? json.nullOrInteger() : json.nullOrString()
-    if (value === undefined || value === null) return false
-    this.#schemas!.set(member, typeof value === 'number' ? value : value.toString())
-    return true
   }
 
   #record(): ProduceRecord | undefined {
@@ -187,12 +165,11 @@ class UsualBody {
 
   /** A key or a value. */
   #read(): Buffer | null | undefined {
-    const { format } = this.#format
-    if (format === 'binary') return this.#bytes.base64()
-    return format === 'json' ? this.#bytes.jsonValue() : this.#bytes.jsonSlice()
+    return this.#format.format === 'binary' ? this.#bytes.base64() : this.#bytes.jsonValue()
   }
 }
 
+/** @param schemas gets the members about schemas. Absent: they are ignored */
 function readAnyBody(body: Buffer, format: RecordFormat, schemas: SchemaMembers | undefined): readonly ProduceRecord[] {
   const reader = new JsonReader(body)
   let records: ProduceRecord[] | undefined

@@ -70,7 +70,7 @@ const SCHEMA_MEMBERS = new Map<string, (reader: JsonReader, bytes: Buffer) => Na
  */
 export function readSentRecord(bytes: Buffer, options: ReadOptions): SentRecord {
   if (!isUtf8(bytes)) throw new BodyError(400, 'the record is not valid UTF-8')
-  return scanRecord(new UsualBytes(bytes), options) ?? readAnyRecord(bytes, options)
+  return scanRecord(new UsualBytes(bytes), options.topic) ?? readAnyRecord(bytes, options)
 }
 
 const QUOTE = 0x22
@@ -87,15 +87,12 @@ const DATA = letters('data')
 const BINARY = letters('BINARY')
 const JSON_LETTERS = letters('JSON')
 const STRING = letters('STRING')
-const SCHEMA = letters('schema')
-const SCHEMA_ID = letters('schema_id')
-const FORMATS = (['AVRO', 'JSONSCHEMA', 'PROTOBUF'] as const).map(format => ({ format, letters: letters(format) }))
 
 /**
- * Reads a record of the usual shape: only `key`, `value` and `partition_id`, each at most once, and a type before its
- * data. Everything else, right or wrong, is left to {@link readAnyRecord}.
+ * Reads a record of the usual shape: only `key`, `value` and `partition_id`, each at most once, without schemas, and a type
+ * before its data. Everything else, right or wrong, is left to {@link readAnyRecord}.
  */
-function scanRecord(bytes: UsualBytes, { topic, hasRegistry }: ReadOptions): SentRecord | undefined {
+function scanRecord(bytes: UsualBytes, topic: string): SentRecord | undefined {
   const { json } = bytes
   let key: Data | undefined
   let value: Data | undefined
@@ -104,10 +101,10 @@ function scanRecord(bytes: UsualBytes, { topic, hasRegistry }: ReadOptions): Sen
   do {
     if (!json.take(QUOTE)) return undefined
     if (value === undefined && json.takeName(VALUE)) {
-      value = scanData(bytes, hasRegistry)
+      value = scanData(bytes)
       if (value === undefined) return undefined
     } else if (key === undefined && json.takeName(KEY)) {
-      key = scanData(bytes, hasRegistry)
+      key = scanData(bytes)
       if (key === undefined) return undefined
     } else if (partition === undefined && json.takeName(PARTITION_ID)) {
       partition = json.nullOrInteger()
@@ -118,11 +115,10 @@ function scanRecord(bytes: UsualBytes, { topic, hasRegistry }: ReadOptions): Sen
   return sentRecord({ topic, partition: partition ?? undefined, key, value })
 }
 
-function scanData(bytes: UsualBytes, hasRegistry: boolean): Data | undefined {
+function scanData(bytes: UsualBytes): Data | undefined {
   const { json } = bytes
   if (!json.take(OPEN_OBJECT) || !json.take(QUOTE)) return undefined
-  if (!json.takeName(TYPE)) return hasRegistry ? scanSchemaData(bytes, undefined) : undefined
-  if (!json.take(QUOTE)) return undefined
+  if (!json.takeName(TYPE) || !json.take(QUOTE)) return undefined
   const type = json.takeWord(JSON_LETTERS)
     ? 'JSON'
     : json.takeWord(STRING)
@@ -130,40 +126,9 @@ function scanData(bytes: UsualBytes, hasRegistry: boolean): Data | undefined {
       : json.takeWord(BINARY)
         ? 'BINARY'
         : undefined
-  if (type === undefined) {
-    const format = FORMATS.find(one => json.takeWord(one.letters))?.format
-    return hasRegistry && format !== undefined ? scanSchemaData(bytes, format) : undefined
-  }
-  if (!json.take(COMMA) || !json.take(QUOTE) || !json.takeName(DATA)) return undefined
+  if (type === undefined || !json.take(COMMA) || !json.take(QUOTE) || !json.takeName(DATA)) return undefined
   const data = type === 'JSON' ? bytes.jsonValue() : type === 'STRING' ? json.nullOrString() : bytes.base64()
   return data === undefined || !json.take(CLOSE_OBJECT) ? undefined : { type, bytes: data, size: sizeOf(data) }
-}
-
-/**
- * Reads the members of data that have a schema, each at most once.
- *
- * @param format a type that was read already. `undefined`: the data have none, and the quote of their first member was read
- */
-function scanSchemaData(bytes: UsualBytes, format: SchemaFormat | undefined): Data | undefined {
-  const { json } = bytes
-  const named: { -readonly [member in keyof NamedSchema]: NamedSchema[member] } = {}
-  let data: Buffer | null | undefined
-  for (let isFirst = format === undefined; isFirst || json.take(COMMA); isFirst = false) {
-    if (!isFirst && !json.take(QUOTE)) return undefined
-    if (data === undefined && json.takeName(DATA)) {
-      data = bytes.jsonSlice()
-      if (data === undefined) return undefined
-    } else if (named.id === undefined && json.takeName(SCHEMA_ID)) {
-      const id = json.nullOrInteger()
-      if (typeof id !== 'number') return undefined
-      named.id = id
-    } else if (named.schema === undefined && json.takeName(SCHEMA)) {
-      const schema = json.nullOrString()
-      if (!schema) return undefined
-      named.schema = schema.toString()
-    } else return undefined
-  }
-  return json.take(CLOSE_OBJECT) ? unencodedData(format, named, data ?? null) : undefined
 }
 
 function readAnyRecord(bytes: Buffer, options: ReadOptions): SentRecord {
