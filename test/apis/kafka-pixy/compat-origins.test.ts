@@ -6,9 +6,9 @@ import { ConfigError } from '../../../src/core/errors.js'
 import { checkRows } from '../../support/rows.js'
 
 /** `clusters.default.brokers = ["a:9092"] (f.yaml, proxies.main.kafka.seed_peers)`, in the order in which they are set. */
-async function settingsOf(text: string | undefined, flags: object = {}, environment = {}): Promise<string[]> {
+async function settingsOf(text: string | undefined, flags: object = {}): Promise<string[]> {
   const all = new Map(Object.entries({ ...(text !== undefined && { config: 'f.yaml' }), ...flags }))
-  const { settings } = await kafkaPixyCommand.translate({ flags: all, environment, readFile: () => text! })
+  const { settings } = await kafkaPixyCommand.translate({ flags: all, environment: {}, readFile: () => text! })
   return settings.map(({ path, value, origin }) => `${path.join('.')} = ${JSON.stringify(value)} (${origin})`)
 }
 
@@ -103,21 +103,6 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
     expect(setting(PROCESS_KEYS)).to.have.members(keysOfProcess.map(([path]) => path))
   })
 
-  it('is a cluster by its name, the default one by another one as well', async () => {
-    const text = JSON.stringify({
-      default_cluster: 'two',
-      proxies: { one: { client_id: 'a' }, two: { client_id: 'b' } }
-    })
-    const [, , , , , ...settings] = await settingsOf(text)
-    expect(settings).to.deep.equal([
-      `${PIXY}.defaultCluster = "two" (f.yaml, proxies)`,
-      `clusters.one.brokers = ["localhost:9092"] ${DEFAULT}`,
-      'clusters.one.clientId = "a" (f.yaml, proxies.one.client_id)',
-      BROKERS,
-      'clusters.default.clientId = "b" (f.yaml, proxies.two.client_id)'
-    ])
-  })
-
   it('are addresses, certificates, loggers and credentials', async () => {
     const sasl = { net: { sasl: { enable: true, user: 'u', password: 'p' } } }
     const [port, ...settings] = await settingsOf(
@@ -186,44 +171,9 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
       'clusters.default.brokers = [] (--embedded)'
     ])
   })
-
-  it('is Nomad, whose name for the instance a client_id replaces', async () => {
-    const nomad = { NOMAD_ALLOC_ID: '5fc98185-17ff', NOMAD_ALLOC_INDEX: '3' }
-    const name = 'clusters.default.clientId = "kp_nomad_5fc98185_3" (NOMAD_ALLOC_ID)'
-    const settings = await settingsOf(fileWith({ client_id: 'own' }), {}, nomad)
-    const own = settings.findIndex(one => one.startsWith('clusters.default.clientId = "own"'))
-    expect(settings.indexOf(name)).to.be.within(0, own - 1)
-    const without = await settingsOf(fileWith({}), {}, { NOMAD_ALLOC_ID: '', NOMAD_ALLOC_INDEX: '3' })
-    expect(without.join()).not.to.include('nomad')
-  })
-
-  it('is each severity that Kafka-Pixy knows', async () => {
-    const levelOf = async (severity: string): Promise<string | undefined> => {
-      const settings = await settingsOf(fileWith({}, { logging: [{ name: 'json', severity }] }))
-      return settings.find(one => one.startsWith('log.level'))?.split('"')[1]
-    }
-    const levels = ['debug', 'info', 'warning', 'warn', 'error', 'fatal', 'Info']
-    expect(await Promise.all(levels.map(levelOf))).to.deep.equal([
-      'debug',
-      'info',
-      'warn',
-      'warn',
-      'error',
-      undefined,
-      undefined
-    ])
-  })
 })
 
 describe("pixy 1.12: a file of Kafka-Pixy's that cannot be used", () => {
-  const none = 'f.yaml: invalid config parameter: at least on proxy must be configured'
-
-  it('has no clusters', async () => {
-    for (const text of ['', 'proxies:', 'proxies: {}', 'proxies: []', 'proxies: a', '[]', 'a', '{}']) {
-      expect(await refusalOf(text), text).to.equal(none)
-    }
-  })
-
   it('is no YAML: it is said where, without the lines of the file', async () => {
     const refusal = await refusalOf('proxies:\n  main: { net: { sasl: { password: secret } }')
     expect(refusal).to.match(/^f\.yaml: .* at line \d+, column \d+/)
