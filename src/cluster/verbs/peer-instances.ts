@@ -105,14 +105,22 @@ export function hashedOwner<Id extends number | string>(
 ): OwnerOfInstance<Id> {
   const release = `instance release ${cluster}`
   peers.serve(release, instance => owners?.release(instance as InstanceName))
-  owners?.identify(String(peers.id), async (owner, instance) => {
+  /** Also those that are not called for a moment. */
+  const there = new Set<string>()
+  const isThere = (owner: string): boolean => {
+    for (const id of peers.others) there.add(String(id))
+    return there.has(owner)
+  }
+  peers.onGone(id => there.delete(String(id)))
+  const askToRelease = async (owner: string, instance: InstanceName): Promise<boolean> => {
     const former = peers.others.find(id => String(id) === owner)
     if (former === undefined) return false
     return peers.call(former, release, instance, { timeoutMs: RELEASE_MS }).then(
       isReleased => isReleased === true,
       () => false
     )
-  })
+  }
+  owners?.identify(String(peers.id), askToRelease, isThere)
   return (instance, away) =>
     ownerAmong(
       [peers.id, ...peers.others].filter(id => !away.has(id)),

@@ -254,9 +254,10 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return this.#entries.has(keyOf(instance))
   }
 
-  identify(id: string, askToRelease: AskToRelease): void {
+  identify(id: string, askToRelease: AskToRelease, isThere: (owner: string) => boolean): void {
     if (!this.#store) return
     this.#store.id = id
+    this.#store.isThere = isThere
     this.#askToRelease = askToRelease
   }
 

@@ -74,6 +74,8 @@ export class InstanceStore {
   #refusedUntil = Number.NEGATIVE_INFINITY
   /** How other processes know this one. */
   id = randomBytes(12).toString('hex')
+  /** Whether another process serves. It removes its instances by itself, by its own clock. */
+  isThere: (owner: string) => boolean = () => false
 
   constructor(options: InstanceStoreOptions) {
     this.#options = options
@@ -117,7 +119,11 @@ export class InstanceStore {
 
   #living(instance: InstanceName): KnownInstance | undefined {
     const known = this.#known.get(keyOfInstance(instance))
-    return known?.value && known.expiresAtMs > this.#options.now() ? known : undefined
+    return known?.value && !this.#isOver(known, this.#options.now()) ? known : undefined
+  }
+
+  #isOver({ owner, expiresAtMs }: KnownInstance, nowMs: number): boolean {
+    return expiresAtMs <= nowMs && !this.isThere(owner)
   }
 
   /** Whether this process has the instance, as far as it has read. */
@@ -235,10 +241,11 @@ export class InstanceStore {
   #removeExpired(): void {
     const now = this.#options.now()
     const expired: InstanceName[] = []
-    for (const [key, { instance, value, expiresAtMs }] of this.#known) {
+    for (const [key, known] of this.#known) {
+      const { instance, value, expiresAtMs } = known
       // Earlier builds have not told when.
       if (!value && Math.abs(now - expiresAtMs) > EXPIRED_MS) this.#known.delete(key)
-      if (value && expiresAtMs < now - EXPIRED_MS && !this.#own.has(key)) expired.push(instance)
+      if (value && this.#isOver(known, now - EXPIRED_MS) && !this.#own.has(key)) expired.push(instance)
     }
     const marks = expired.slice(0, MAX_EXPIRED).map(instance => this.#record(instance, null))
     if (marks.length > 0) void this.#tried(async () => void (await this.#topic.append(marks)))

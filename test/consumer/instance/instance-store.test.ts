@@ -371,6 +371,21 @@ describe('the store of consumer instances', () => {
     expect(topic.log.at(-1)).to.deep.include({ key: '["g","one"]', value: null })
   })
 
+  it('keeps an instance whose process serves, however far the clocks of the two machines differ', async () => {
+    await former.claim(instance, subscribed('a', 1_000))
+    const owners = new Set(['former'])
+    owner.verbs.isThere = id => owners.has(id)
+    owner.pass(HOUR_MS)
+    expect(await owner.verbs.find(instance)).to.include({ owner: 'former' })
+    expect(await owner.claim(instance, subscribed('a', 1_000))).to.equal(undefined)
+    expect(topic.log.map(({ value }) => value)).to.not.include(null)
+    expect(await former.verbs.find(instance)).to.include({ owner: 'owner' })
+    owners.clear()
+    const fresh = topic.store('fresh')
+    fresh.pass(3 * HOUR_MS)
+    expect(await fresh.verbs.find(instance)).to.equal(undefined)
+  })
+
   it('has instances in memory alone while Kafka refuses the topic, and stores them later', async () => {
     topic.refuses = 'createTopic'
     expect(await owner.verbs.find(instance)).to.equal(undefined)
