@@ -22,6 +22,8 @@ const MAX_INSTANCES = 100_000
 const MAX_BYTES = 64 * 1024 * 1024
 /** Kafka keeps marks of removed instances for a day by default. An older copy may lack some, and is read anew. */
 const MAX_AGE_MS = 3_600_000
+/** For this long the mark of a removed instance is kept: a late record of another process does not bring it back. */
+const MARK_MS = 60_000
 /** How long after its idle time an instance is removed that no process has, and how many at a time. */
 const EXPIRED_MS = 600_000
 const MAX_EXPIRED = 100
@@ -64,6 +66,8 @@ export class InstanceStore {
   /** The offsets of own records that do not count. */
   readonly #ignored = new Set<Offset>()
   #bytes = 0
+  /** Of them, those that were not removed. */
+  #count = 0
   /** The instances of this process. */
   readonly #own = new Set<string>()
   /** How far the log was read in the last look that is over. */
@@ -87,7 +91,7 @@ export class InstanceStore {
       onRecord: record => this.#apply(record),
       onForgotten: isAnother => {
         for (const copied of [this.#known, this.#changed, this.#disturbed, this.#ignored]) copied.clear()
-        this.#bytes = 0
+        this.#bytes = this.#count = 0
         if (isAnother) this.#readTo = NONE
       }
     })
@@ -137,7 +141,7 @@ export class InstanceStore {
    * @param found what {@link find} has told
    */
   async claim(instance: InstanceName, stored: StoredInstance, found?: FoundInstance): Promise<Failure | undefined> {
-    if (!found && (this.#known.size >= MAX_INSTANCES || this.#bytes >= MAX_BYTES))
+    if (!found && (this.#count >= MAX_INSTANCES || this.#bytes >= MAX_BYTES))
       return ownFailure('quotaExceeded', `too many consumer instances are stored (limit ${MAX_INSTANCES})`, true)
     if (!this.#isRefused && this.#living(instance)?.offset !== found?.offset) return TAKEN
     const failure = await this.#put(instance, stored)
@@ -228,7 +232,9 @@ export class InstanceStore {
       else this.#disturbed.add(key)
       return
     }
-    this.#bytes += (known.value?.length ?? 0) - (this.#known.get(key)?.value?.length ?? 0)
+    const before = this.#known.get(key)?.value
+    this.#bytes += (known.value?.length ?? 0) - (before?.length ?? 0)
+    this.#count += (known.value ? 1 : 0) - (before ? 1 : 0)
     this.#known.set(key, known)
     this.#changed.add(key)
   }
@@ -244,7 +250,7 @@ export class InstanceStore {
     for (const [key, known] of this.#known) {
       const { instance, value, expiresAtMs } = known
       // Earlier builds have not told when.
-      if (!value && Math.abs(now - expiresAtMs) > EXPIRED_MS) this.#known.delete(key)
+      if (!value && Math.abs(now - expiresAtMs) > MARK_MS) this.#known.delete(key)
       if (value && this.#isOver(known, now - EXPIRED_MS) && !this.#own.has(key)) expired.push(instance)
     }
     const marks = expired.slice(0, MAX_EXPIRED).map(instance => this.#record(instance, null))

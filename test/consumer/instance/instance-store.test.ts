@@ -267,6 +267,12 @@ describe('the store of consumer instances', () => {
     expect(await former.claim(instance, subscribed('b'))).to.equal(undefined)
   })
 
+  it('has places for new instances after others have created and removed 100,000', async () => {
+    for (let at = 0; at < 100_000; at++)
+      topic.write(`["g","n${at}"]`, null, { format: '2', owner: 'former', after: '-1', expires: String(topic.nowMs) })
+    expect(await owner.claim(instance, subscribed('a'))).to.equal(undefined)
+  })
+
   it('gives a name to the first of two processes that create it in the same moment', async () => {
     const claims = [former, owner].map(store => store.claim(instance, subscribed('a')))
     expect(await Promise.all(claims)).to.deep.equal([undefined, TAKEN])
