@@ -83,6 +83,14 @@ export class Gateway {
     for (const pid of workers) killNow(pid)
   }
 
+  /** Its process stands still for a while, as on a machine that is suspended. */
+  async pause(durationMs: number): Promise<void> {
+    const child = this.#running()
+    child.kill('SIGSTOP')
+    await sleep(durationMs)
+    child.kill('SIGCONT')
+  }
+
   /** Ends the process that was started; workers end by themselves. */
   async killParent(): Promise<void> {
     const child = this.#running()

@@ -9,6 +9,7 @@ const values = toolOptions<{
   readonly seconds: number
   readonly kills: number
   readonly brokerKills: number
+  readonly pauses: number
   readonly instances: number
   readonly groups: number
   readonly seed: number
@@ -16,7 +17,8 @@ const values = toolOptions<{
   new Command('npm run test:kill:gateways --')
     .description(
       'Clients of consumer instances and of groups send each request to one of two gateways that know each other, while\n' +
-        'gateways and brokers are killed. In the end everything that each group was given and has committed is checked.'
+        'gateways and brokers are killed, and gateways stand still. In the end everything that each group was given and has\n' +
+        'committed is checked.'
     )
     .addOption(
       new Option('--on <WHERE...>', 'the embedded broker, or real Kafka').choices(CLUSTERS).default([...CLUSTERS])
@@ -24,6 +26,7 @@ const values = toolOptions<{
     .addOption(countOption('--seconds <N>', 'how long records are written', 120))
     .addOption(countOption('--kills <N>', 'kills of gateways', 10))
     .addOption(countOption('--broker-kills <N>', 'kills of brokers', 5))
+    .addOption(countOption('--pauses <N>', 'how often a gateway stands still for up to 8 s', 5))
     .addOption(countOption('--instances <N>', 'consumer instances', 20))
     .addOption(countOption('--groups <N>', "groups of Kafka-Pixy's API", 20))
     .addOption(seedOption())
@@ -35,7 +38,7 @@ let failures = 0
 for (const where of values.on) {
   const cluster = await clusterOf(where)
   try {
-    const { seconds, kills, brokerKills, instances, groups: pixyGroups, seed } = values
+    const { seconds, kills, brokerKills, pauses, instances, groups: pixyGroups, seed } = values
     say(`${where}, seed ${seed}: ${seconds} s, ${instances} instances, ${pixyGroups} groups`)
     const options = {
       maxPauseMs: 10_000,
@@ -43,6 +46,7 @@ for (const where of values.on) {
       seconds,
       kills,
       brokerKills,
+      pauses,
       instances,
       pixyGroups,
       seed,

@@ -24,8 +24,10 @@ const CLIENTS_OF_GROUP = 2
 const INSTANCES_OF_GROUP = 4
 /** A client repeats a request that failed after this pause. */
 const RETRY_MS = 50
-/** How long all groups may take in the end to be offered everything. */
-const DRAIN_TIMEOUT_MS = 120_000
+/** In the end groups are offered everything. It counts as lost when no group is given any more for this time. */
+const IDLE_MS = 60_000
+/** The longest pause of a gateway: longer than the sessions of its groups. */
+const LONGEST_PAUSE_MS = 8_000
 /** Pause between two looks at the committed offsets. */
 const CHECK_PAUSE_MS = 200
 /** A client gives up a request after this time. */
@@ -39,6 +41,8 @@ export interface TwoGatewaysOptions {
   readonly seconds: number
   readonly kills: number
   readonly brokerKills: number
+  /** How often a gateway stands still for up to 8 s. Default: never. */
+  readonly pauses?: number | undefined
   /** Consumer instances of Confluent's API. Four of them are in one group. */
   readonly instances: number
   /** Groups of Kafka-Pixy's API, with two clients each. */
@@ -53,6 +57,7 @@ export interface TwoGatewaysResult {
   readonly written: number
   readonly kills: number
   readonly brokerKills: number
+  readonly pauses: number
   /** Answers with records, and how many records were given out more than once, over all groups. */
   readonly given: number
   readonly duplicates: number
@@ -288,13 +293,17 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
     let isDisturbed = true
     const isDue = (): boolean => isDisturbed || performance.now() < endsAt || world.writtenCount < MIN_RECORDS
     const writing = write(world, castellan, isDue)
-    const kills = await disturb(options, world, broker, endsAt)
+    const { kills, pauses } = await disturb(options, world, broker, endsAt)
     isDisturbed = false
     await writing
     await broker.heal()
     say(`${world.writtenCount} records written; waiting until all groups have them`)
-    for (const deadline = performance.now() + DRAIN_TIMEOUT_MS; performance.now() < deadline; await sleep(100))
-      if (groups.every(group => world.isComplete(group))) break
+    let [left, leftSince] = [Number.POSITIVE_INFINITY, performance.now()]
+    while (left > 0 && performance.now() - leftSince < IDLE_MS) {
+      await sleep(500)
+      const now = groups.reduce((sum, group) => sum + world.missingIn(group).length, 0)
+      if (now < left) [left, leftSince] = [now, performance.now()]
+    }
     world.isStopped = true
     await Promise.all([checking, ...clients])
     for (const group of groups) {
@@ -313,6 +322,7 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
       written: world.writtenCount,
       kills,
       brokerKills: broker.kills,
+      pauses,
       given: sum(({ given }) => given),
       duplicates: sum(({ duplicates }) => duplicates),
       longestPauseMs: world.longestPauseMs,
@@ -347,33 +357,37 @@ async function write(
   }
 }
 
-/** Kills gateways and brokers at moments that are spread over the time. @returns how many gateways were killed */
+/** Kills gateways and brokers, and stops gateways for a while, at moments that are spread over the time. */
 async function disturb(
-  { kills, brokerKills, seconds, say }: TwoGatewaysOptions,
+  { kills, brokerKills, pauses = 0, seconds, say }: TwoGatewaysOptions,
   { gateways, random }: World,
   broker: OneBrokerDown,
   endsAt: number
-): Promise<number> {
-  const turns = [...Array(kills).fill('gateway'), ...Array(2 * brokerKills).fill('broker')] as ('gateway' | 'broker')[]
+): Promise<Pick<TwoGatewaysResult, 'kills' | 'pauses'>> {
+  const turns = [
+    ...Array<'gateway'>(kills).fill('gateway'),
+    ...Array<'broker'>(2 * brokerKills).fill('broker'),
+    ...Array<'pause'>(pauses).fill('pause')
+  ]
   for (let at = turns.length - 1; at > 0; at--) {
     const other = random.between(0, at)
     ;[turns[at], turns[other]] = [turns[other]!, turns[at]!]
   }
   const pauseMs = (seconds * 1_000) / (turns.length + 1)
-  let killed = 0
+  const done = { gateway: 0, pause: 0 }
   for (const [at, turn] of turns.entries()) {
     await sleep(Math.max(0, endsAt - (turns.length - at) * pauseMs - performance.now()))
+    const gateway = random.pick(gateways)
     if (turn === 'broker') await broker.change()
+    else if (turn === 'pause') await gateway.pause(random.between(500, LONGEST_PAUSE_MS))
     else {
-      const gateway = random.pick(gateways)
       await gateway.kill()
       await sleep(random.between(0, LONGEST_AWAY_MS))
       await gateway.start()
-      killed++
     }
-    say(`${turn}: ${turn === 'broker' ? broker.kills : killed}`)
+    say(`${turn}: ${turn === 'broker' ? broker.kills : ++done[turn]}`)
   }
-  return killed
+  return { kills: done.gateway, pauses: done.pause }
 }
 
 /**
@@ -405,9 +419,9 @@ async function checkAgainAndAgain(bootstrap: string, world: World, groups: reado
 
 /** One line about a run. */
 export const describeRun = (result: TwoGatewaysResult): string => {
-  const { written, kills, brokerKills, given, duplicates, longestPauseMs, acksElsewhere, commitChecks } = result
+  const { written, kills, brokerKills, pauses, given, duplicates, longestPauseMs, acksElsewhere, commitChecks } = result
   return (
-    `${written} records written, ${given} given out, ${duplicates} of them again; ${kills} kills of gateways, ${brokerKills} of brokers; ` +
+    `${written} records written, ${given} given out, ${duplicates} of them again; ${kills} kills of gateways, ${brokerKills} of brokers, ${pauses} pauses; ` +
     `longest pause of an instance ${(longestPauseMs / 1_000).toFixed(1)} s; ${acksElsewhere} acknowledged at the other gateway; ` +
     `committed offsets compared ${commitChecks} times`
   )
