@@ -25,18 +25,11 @@ export const CLOSED: Further = { headers: [['connection', 'close']], lines: '' }
 export const REPLAYED: Further = { headers: [[REPLAYED_HEADER, 'true']], lines: `${REPLAYED_HEADER}: true\r\n` }
 export const NONE: Further = { headers: [], lines: '' }
 
-/** An answer that leaves at the end of the tick. */
-interface SoonAnswer extends Pick<Exchange, 'response'> {
-  readonly exchange: Exchange
-  readonly answer: WrittenAnswer
-  readonly further: Further
-}
-
 /** Answers to requests with keys, as they leave. */
 export class KeyAnswers {
   readonly #reach: () => KeyOwners['reach']
   readonly #count: (result: KeyResult) => void
-  readonly #soon = new AtEndOfTick<SoonAnswer>(({ exchange, answer, further }) => this.write(exchange, answer, further))
+  readonly #soon = new AtEndOfTick()
 
   /** @param count called with what happens to a request that is refused */
   constructor(reach: () => KeyOwners['reach'], count: (result: KeyResult) => void) {
@@ -46,7 +39,7 @@ export class KeyAnswers {
 
   /** An answer between two reads has to wake its reader, see `AnswerTemplate.sendSoon`. */
   writeSoon(exchange: Exchange, answer: WrittenAnswer, further: Further): void {
-    this.#soon.add({ exchange, response: exchange.response, answer, further })
+    this.#soon.add(exchange.response, () => this.write(exchange, answer, further))
   }
 
   write({ response, requestId }: Exchange, answer: WrittenAnswer, further: Further): void {

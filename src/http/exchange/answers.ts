@@ -5,7 +5,6 @@ import { PERSISTED_HEADER, persistedText } from '../../gateway/persisted.js'
 import { RECEIPT_HEADER } from '../../gateway/receipts.js'
 import { compress, isCompressible, varyOf } from './compressed-answer.js'
 import { receiptOf } from './exchange.js'
-import { KeptParts } from './kept-parts.js'
 import { KeptResponse, linesOf, type WrittenAnswer } from './kept-response.js'
 import {
   type Cause,
@@ -38,17 +37,17 @@ export interface AnswerHeaders {
 
 /** Writes answers to requests that were taken from Fastify. */
 export class Answers {
-  readonly #now: () => number
-  readonly #soon = new AtEndOfTick(sendSoonAnswer)
+  readonly #common: CommonHeaders
+  readonly #soon = new AtEndOfTick()
 
   /** @param now epoch milliseconds, for the header `date` */
   constructor(now: () => number) {
-    this.#now = now
+    this.#common = new CommonHeaders(now)
   }
 
   /** Prepares an answer that is given often. */
   template(status: number, type: string): AnswerTemplate {
-    return new AnswerTemplate(this, status, type, this.#soon, this.#now)
+    return new AnswerTemplate(this, status, type, this.#soon, this.#common)
   }
 
   /**
@@ -117,24 +116,29 @@ interface PreparedResponse extends ServerResponse {
   endPrepared(text: string): void
 }
 
+type Pair = readonly [name: string, value: string]
+
 /** An answer whose status and content type are known beforehand. */
 export class AnswerTemplate {
   readonly #answers: Answers
   readonly #status: number
-  readonly #type: string
-  readonly #soon: AtEndOfTick<SoonAnswer>
+  readonly #type: Pair
+  readonly #typeLine: string
+  readonly #soon: AtEndOfTick
   readonly #common: CommonHeaders
-  readonly #start: SharedStart
-  readonly #kept: KeptParts
+  /** Those of the last answer: most answers of a template say the same of their records. */
+  #persisted: Pair = [PERSISTED_HEADER, '']
+  #lines = ''
+  #text = ''
+  #body = Buffer.alloc(0)
 
-  constructor(answers: Answers, status: number, type: string, soon: AtEndOfTick<SoonAnswer>, now: () => number) {
+  constructor(answers: Answers, status: number, type: string, soon: AtEndOfTick, common: CommonHeaders) {
     this.#answers = answers
     this.#status = status
-    this.#type = type
+    this.#type = ['content-type', type]
+    this.#typeLine = `content-type: ${type}\r\n`
     this.#soon = soon
-    this.#common = new CommonHeaders(now)
-    this.#kept = new KeptParts(status, type)
-    this.#start = new SharedStart(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${type}\r\n`)
+    this.#common = common
   }
 
   /**
@@ -146,21 +150,20 @@ export class AnswerTemplate {
   send(response: ServerResponse, headers: AnswerHeaders, body: string): void {
     // The client may have got an early answer.
     if (response.headersSent) return
+    const { persisted, requestId } = headers
+    const receipt = receiptOf(response.req)
     // The answer for a key gets a connection, and headers of that, when it leaves.
     if (response instanceof KeptResponse && this.#status < 400) {
-      response.keep(this.#kept.answer(headers.persisted, receiptOf(response.req), body))
+      response.keep(this.#kept(persisted, receipt, body))
       return
     }
-    const mayCompress = headers.persisted === undefined && isCompressible(this.#type, body.length)
+    const mayCompress = persisted === undefined && isCompressible(this.#type[1], body.length)
     if (!isUsual(response) || mayCompress) {
-      this.#answers.send(response, this.#status, this.#type, body, headers)
+      this.#answers.send(response, this.#status, this.#type[1], body, headers)
       return
     }
-    const bytes = toLatin1(body)
-    const start = this.#start.of(this.#common.of(response), headers.persisted, bytes.length)
-    const receipt = receiptOf(response.req)
-    const lines = receipt === undefined ? ID_LINE : `${RECEIPT_LINE}${receipt}${ID_LINE}`
-    endWith(response, this.#status, `${start}${lines}${headers.requestId}\r\n\r\n${bytes}`)
+    const lines = `${this.#linesOf(persisted, receipt)}${REQUEST_ID}: ${requestId}\r\n`
+    endWith(response, this.#status, this.#common, lines, lengthAndBody(toLatin1(body)))
   }
 
   /**
@@ -172,7 +175,37 @@ export class AnswerTemplate {
    */
   sendSoon(response: ServerResponse, headers: AnswerHeaders, body: string): void {
     if (response.socket === null) this.send(response, headers, body)
-    else this.#soon.add({ template: this, response, headers, body })
+    else
+      this.#soon.add(response, () => {
+        if (!response.destroyed) this.send(response, headers, body)
+      })
+  }
+
+  /** Millions of answers are kept for keys: they share their parts. */
+  #kept(persisted: string | undefined, receipt: string | undefined, text: string): WrittenAnswer {
+    if (text !== this.#text) {
+      this.#text = text
+      this.#body = Buffer.from(text)
+    }
+    const lines = this.#linesOf(persisted, receipt)
+    const headers = this.#headersOf(persisted, receipt)
+    return { status: this.#status, headers, body: this.#body, lines, persisted }
+  }
+
+  #linesOf(persisted: string | undefined, receipt: string | undefined): string {
+    if (persisted !== undefined && persisted !== this.#persisted[1]) {
+      this.#persisted = [PERSISTED_HEADER, persisted]
+      this.#lines = whole(`${this.#typeLine}${PERSISTED_HEADER}: ${persisted}\r\n`)
+    }
+    const lines = persisted === undefined ? this.#typeLine : this.#lines
+    return receipt === undefined ? lines : `${lines}${RECEIPT_HEADER}: ${receipt}\r\n`
+  }
+
+  /** To be called after {@link #linesOf}. A list grows in large steps, so each is created with all its elements. */
+  #headersOf(persisted: string | undefined, receipt: string | undefined): WrittenAnswer['headers'] {
+    if (persisted === undefined) return receipt === undefined ? [this.#type] : [this.#type, [RECEIPT_HEADER, receipt]]
+    if (receipt === undefined) return [this.#type, this.#persisted]
+    return [this.#type, this.#persisted, [RECEIPT_HEADER, receipt]]
   }
 }
 
@@ -186,16 +219,26 @@ function isUsual(response: ServerResponse | PreparedResponse): response is Prepa
   return shouldKeepAlive && req.httpVersionMinor === 1 && req.method !== 'HEAD' && req.headers.origin === undefined
 }
 
-/** @param text head and body, each character one byte */
-function endWith(response: PreparedResponse, status: number, text: string): void {
+/** @param lines further headers @param rest what follows them; each character is one byte */
+function endWith(
+  response: PreparedResponse,
+  status: number,
+  common: CommonHeaders,
+  lines: string,
+  rest: string
+): void {
   response.statusCode = status
-  response.endPrepared(text)
+  response.endPrepared(`${common.startOf(status, response)}${lines}${rest}`)
 }
 
-/** The headers `date`, `keep-alive` and `connection`, which many answers of a second share, without the end of the last line. */
+/** A text of pieces is put together anew with each answer that has it, so one that is used again is made a whole. */
+const whole = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
+
+/** The status line and the headers `date`, `keep-alive` and `connection`, which all answers of a second share. */
 class CommonHeaders {
   readonly #now: () => number
-  #text = ''
+  /** By status. */
+  readonly #starts = new Map<number, string>()
   #second = -1
   #keepAliveMs = -1
 
@@ -203,74 +246,30 @@ class CommonHeaders {
     this.#now = now
   }
 
-  of({ keepAliveTimeoutMs: keepAliveMs }: PreparedResponse): string {
+  startOf(status: number, { keepAliveTimeoutMs: keepAliveMs }: PreparedResponse): string {
     const second = Math.floor(this.#now() / 1_000)
     if (second !== this.#second || keepAliveMs !== this.#keepAliveMs) {
       this.#second = second
       this.#keepAliveMs = keepAliveMs
-      const keepAlive = keepAliveMs < 1_000 ? '' : `keep-alive: timeout=${Math.floor(keepAliveMs / 1_000)}\r\n`
-      const date = new Date(second * 1_000).toUTCString()
-      this.#text = `date: ${date}\r\n${keepAlive}connection: keep-alive`
+      this.#starts.clear()
     }
-    return this.#text
+    const known = this.#starts.get(status)
+    if (known !== undefined) return known
+    const keepAlive = keepAliveMs < 1_000 ? '' : `keep-alive: timeout=${Math.floor(keepAliveMs / 1_000)}\r\n`
+    const date = `date: ${new Date(second * 1_000).toUTCString()}\r\n`
+    const start = whole(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${date}${keepAlive}connection: keep-alive\r\n`
+    )
+    this.#starts.set(status, start)
+    return start
   }
 }
 
-const RECEIPT_LINE = `\r\n${RECEIPT_HEADER}: `
-const ID_LINE = `\r\n${REQUEST_ID}: `
-
-/**
- * The answers of a second mostly have the same text up to the receipt. A text of pieces is put together anew with each answer
- * that begins with it, so one that is used again is made a whole.
- */
-class SharedStart {
-  readonly #line: string
-  #common = ''
-  #persisted: string | undefined
-  #bodyBytes = -1
-  #text = ''
-  #isWhole = false
-
-  /** @param line the status line, and headers that all answers share */
-  constructor(line: string) {
-    this.#line = line
-  }
-
-  /** @returns all but the end of its last line */
-  of(common: string, persisted: string | undefined, bodyBytes: number): string {
-    if (common !== this.#common || persisted !== this.#persisted || bodyBytes !== this.#bodyBytes) {
-      this.#common = common
-      this.#persisted = persisted
-      this.#bodyBytes = bodyBytes
-      const certainty = persisted === undefined ? '' : `\r\n${PERSISTED_HEADER}: ${persisted}`
-      this.#text = `${this.#line}content-length: ${bodyBytes}\r\n${common}${certainty}`
-      this.#isWhole = false
-    } else if (!this.#isWhole) {
-      this.#text = Buffer.from(this.#text, 'latin1').toString('latin1')
-      this.#isWhole = true
-    }
-    return this.#text
-  }
-}
-
-const common = new CommonHeaders(Date.now)
+const common = new CommonHeaders(() => Date.now())
 /** Larger bodies are not made texts. */
 const MAX_TEXT_BYTES = 16 * 1024
 
-/** A text of pieces is made a whole: it begins or ends many answers. */
-const whole = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
-
-/** The beginning of answers of a second with the same status. */
-const start = { status: 0, shared: '', text: '' }
-
-function startOf(status: number, shared: string): string {
-  if (start.status !== status || start.shared !== shared) {
-    start.status = status
-    start.shared = shared
-    start.text = whole(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${shared}\r\n`)
-  }
-  return start.text
-}
+const lengthAndBody = (body: string): string => `content-length: ${body.length}\r\n\r\n${body}`
 
 /** The end of answers with the same body. The answers of a template share their body, which is never written to. */
 const end: { body: Buffer | undefined; text: string } = { body: undefined, text: '' }
@@ -278,7 +277,7 @@ const end: { body: Buffer | undefined; text: string } = { body: undefined, text:
 function endOf(body: Buffer): string {
   if (end.body !== body) {
     end.body = body
-    end.text = `content-length: ${body.length}\r\n\r\n${body.toString('latin1')}`
+    end.text = lengthAndBody(body.toString('latin1'))
   }
   return end.text
 }
@@ -295,43 +294,27 @@ export function endWithLines(response: ServerResponse, answer: WrittenAnswer, fu
   if (!hasText || !isUsual(response)) return false
   const lines = answer.lines ?? linesOf(answer.headers)
   if (lines === undefined) return false
-  endWith(response, status, `${startOf(status, common.of(response))}${lines}${further}${endOf(body)}`)
+  endWith(response, status, common, `${lines}${further}`, endOf(body))
   return true
 }
 
-interface SoonAnswer {
-  readonly template: AnswerTemplate
-  readonly response: ServerResponse
-  readonly headers: AnswerHeaders
-  readonly body: string
-}
-
-const sendSoonAnswer = ({ template, response, headers, body }: SoonAnswer): void => {
-  if (!response.destroyed) template.send(response, headers, body)
-}
-
 /** Answers that leave together at the end of a tick. */
-export class AtEndOfTick<Answer extends { readonly response: ServerResponse }> {
-  readonly #send: (answer: Answer) => void
-  #answers: Answer[] = []
+export class AtEndOfTick {
+  #answers: (readonly [response: ServerResponse, send: () => void])[] = []
 
-  constructor(send: (answer: Answer) => void) {
-    this.#send = send
-  }
-
-  add(answer: Answer): void {
-    if (this.#answers.push(answer) === 1) setImmediate(() => this.#sendAll())
+  add(response: ServerResponse, send: () => void): void {
+    if (this.#answers.push([response, send]) === 1) setImmediate(() => this.#sendAll())
   }
 
   #sendAll(): void {
     const answers = this.#answers
     this.#answers = []
-    for (const answer of answers) {
+    for (const [response, send] of answers) {
       try {
-        this.#send(answer)
+        send()
       } catch (error) {
         // The other answers must still leave; this client sees its connection end.
-        answer.response.destroy(error as Error)
+        response.destroy(error as Error)
       }
     }
   }
