@@ -1,6 +1,5 @@
 import { isIPv6 } from 'node:net'
 import { OverloadedError, QuotaExceededError } from '../../core/errors.js'
-import type { Cell } from '../../core/metrics/family.js'
 
 const RETRY_AFTER_SECONDS = 1
 
@@ -48,16 +47,13 @@ export class ClientAddresses {
 
   /** Whether an address has more connections than it may. Clients of a unix socket have no address and no limit. */
   hasTooManyConnections({ key, connections }: AddressUse): boolean {
-    const { maxConnections } = this.#limits
-    if (maxConnections === undefined || key === '') return false
-    return connections > maxConnections
+    return key !== '' && connections > (this.#limits.maxConnections ?? connections)
   }
 
   /** The error when an address has too many requests, the new request included. */
   requestRefusal({ key, requests }: AddressUse): QuotaExceededError | undefined {
-    const { maxRequestsInFlight } = this.#limits
-    if (maxRequestsInFlight === undefined || key === '') return undefined
-    if (requests <= maxRequestsInFlight) return undefined
+    const { maxRequestsInFlight = requests } = this.#limits
+    if (key === '' || requests <= maxRequestsInFlight) return undefined
     return new QuotaExceededError(
       `more than ${maxRequestsInFlight} requests of your address ${key} are in flight (http.perAddress.maxRequestsInFlight)`,
       RETRY_AFTER_SECONDS
@@ -66,9 +62,8 @@ export class ClientAddresses {
 
   /** The error when an address may not hold this many more bytes. */
   bodyRefusal({ key, bodyBytes }: AddressUse, sizeBytes: number): OverloadedError | undefined {
-    const { maxBodiesInFlightBytes } = this.#limits
-    if (maxBodiesInFlightBytes === undefined || key === '') return undefined
-    if (bodyBytes + sizeBytes <= maxBodiesInFlightBytes) return undefined
+    const { maxBodiesInFlightBytes = Number.POSITIVE_INFINITY } = this.#limits
+    if (key === '' || bodyBytes + sizeBytes <= maxBodiesInFlightBytes) return undefined
     return new OverloadedError(
       `request bodies of ${bodyBytes} bytes of your address ${key} are in flight (limit ${maxBodiesInFlightBytes}; http.perAddress.maxBodiesInFlightBytes)`
     )
@@ -99,41 +94,4 @@ function toAddressKey(remoteAddress = ''): string {
   const rightGroups = right.length + (tail.includes('.') ? 1 : 0)
   const zeros = Array.from({ length: 8 - left.length - rightGroups }, () => '0')
   return [...left, ...zeros, ...right].slice(0, 4).join(':')
-}
-
-/** Counts the bytes of all request bodies in the process, from their arrival until their request is answered. */
-export class BodyBudget {
-  readonly #maxBytes: number
-  readonly #gauge: Cell
-  #usedBytes = 0
-
-  constructor(maxBytes: number, gauge: Cell) {
-    this.#maxBytes = maxBytes
-    this.#gauge = gauge
-  }
-
-  /**
-   * Reserves bytes; false when the limit does not allow them.
-   *
-   * @param ownBytes what the same body holds already: a single body always fits into an otherwise empty budget
-   */
-  take(sizeBytes: number, ownBytes: number): boolean {
-    if (!this.hasCapacity(sizeBytes, ownBytes)) return false
-    this.#gauge.value = this.#usedBytes += sizeBytes
-    return true
-  }
-
-  hasCapacity(sizeBytes: number, ownBytes: number): boolean {
-    return this.#usedBytes <= ownBytes || this.#usedBytes + sizeBytes <= this.#maxBytes
-  }
-
-  give(sizeBytes: number): void {
-    this.#gauge.value = this.#usedBytes -= sizeBytes
-  }
-
-  get error(): OverloadedError {
-    return new OverloadedError(
-      `request bodies of ${this.#usedBytes} bytes are in flight (limit ${this.#maxBytes}; http.maxBodiesInFlightBytes)`
-    )
-  }
 }

@@ -1,9 +1,9 @@
-import { type CastellanError, OverloadedError } from '../../core/errors.js'
+import type { CastellanError, OverloadedError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { Refusals } from '../../core/refusals.js'
 import type { CountedCall, CountedCalls } from '../exchange/other-protocols.js'
-import { type AddressUse, BodyBudget } from './client-addresses.js'
+import type { AddressUse } from './client-addresses.js'
 import { Connections, type ReceivingBody } from './connections.js'
 import { LoadShedder } from './load-shedder.js'
 import { HttpMetrics } from './request-log.js'
@@ -11,26 +11,29 @@ import type { HttpSettings } from './settings.js'
 
 /** A call of another protocol, counted in the books of HTTP's connections. */
 class Call implements CountedCall, ReceivingBody {
-  readonly #counts: Pick<ClientCounts, 'connections' | 'shedder'>
+  readonly #connections: Connections
+  readonly #shedder: LoadShedder
   readonly #onRefused: (refusal: OverloadedError) => void
   #isOver = false
   readonly address: AddressUse
   heldBytes = 0
 
   constructor(
-    counts: Pick<ClientCounts, 'connections' | 'shedder'>,
+    connections: Connections,
+    shedder: LoadShedder,
     address: AddressUse,
     onRefused: (refusal: OverloadedError) => void
   ) {
-    this.#counts = counts
+    this.#connections = connections
+    this.#shedder = shedder
     this.address = address
     this.#onRefused = onRefused
     address.requests++
-    counts.connections.receives(this)
+    connections.receives(this)
   }
 
   refusal(): CastellanError | undefined {
-    return this.#counts.connections.requestRefusal(this) ?? this.#counts.shedder.refusal()
+    return this.#connections.requestRefusal(this) ?? this.#shedder.refusal()
   }
 
   refuse(refusal: OverloadedError): void {
@@ -40,15 +43,15 @@ class Call implements CountedCall, ReceivingBody {
   }
 
   take(sizeBytes: number): OverloadedError | undefined {
-    return this.#isOver ? undefined : this.#counts.connections.take(this, sizeBytes)
+    return this.#isOver ? undefined : this.#connections.take(this, sizeBytes)
   }
 
   give(sizeBytes: number): void {
-    this.#counts.connections.give(this, Math.min(sizeBytes, this.heldBytes))
+    this.#connections.give(this, Math.min(sizeBytes, this.heldBytes))
   }
 
   received(): void {
-    this.#counts.connections.hasReceived(this)
+    this.#connections.hasReceived(this)
   }
 
   end(): void {
@@ -80,33 +83,16 @@ export function createClientCounts(options: {
 }): ClientCounts {
   const { http, log, now, refusals = new Refusals(now) } = options
   const metrics = new HttpMetrics(options.metrics)
-  const budget = new BodyBudget(http.maxBodiesInFlightBytes, metrics.bodiesInFlightBytes)
-  const connections = new Connections(http, budget, metrics.connections, now)
+  const connections = new Connections(http, { metrics, refusals, log, now })
   metrics.showUnread(options.metrics, () => connections.unreadBytes)
-  connections.onBodyRefused = refusal => refusals.note(refusal)
-  connections.onConnectionRefused = limit => {
-    metrics.connectionRefused(limit)
-    refusals.note(beyondLimit[limit])
-  }
-  connections.onEndedUnread = ({ socket: { remoteAddress: address }, unreadBytes }) => {
-    metrics.connectionsEndedUnread.value++
-    log.debug({ address, unreadBytes }, 'a connection was ended whose client does not read its answers')
-  }
   const shedder = new LoadShedder(http, { metrics: options.metrics, log, clock: now })
   const calls: CountedCalls = {
     maxHeaderBytes: http.maxHeaderBytes,
     connection: socket => {
       const address = connections.enter(socket)
-      return { addressKey: address.key, begin: onRefused => new Call({ connections, shedder }, address, onRefused) }
+      return { addressKey: address.key, begin: onRefused => new Call(connections, shedder, address, onRefused) }
     },
-    refusedConnection: () => connections.onConnectionRefused('grpc')
+    refusedConnection: () => connections.refused('grpc')
   }
   return { metrics, connections, shedder, calls, refusals }
-}
-
-/** What the status tells of connections that are closed at once. */
-const beyondLimit = {
-  all: new OverloadedError('a port has more of them than http.maxConnections'),
-  address: new OverloadedError('an address has more of them than http.perAddress.maxConnections'),
-  grpc: new OverloadedError('the gRPC port has more of them than advanced.apis.kafka-pixy.grpcMaxConnections')
 }

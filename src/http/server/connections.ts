@@ -1,12 +1,13 @@
 import type { Socket } from 'node:net'
-import type { OverloadedError, QuotaExceededError } from '../../core/errors.js'
-import type { Cell } from '../../core/metrics/family.js'
-import type { MonotonicClock } from '../../core/model.js'
+import { OverloadedError, type QuotaExceededError } from '../../core/errors.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { Refusals } from '../../core/refusals.js'
 import type { UsedConnection } from '../engine/engine-user.js'
 import type { UpgradeOwner } from '../exchange/other-protocols.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
-import { type AddressLimits, type AddressUse, type BodyBudget, ClientAddresses } from './client-addresses.js'
+import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
 import { type BodyHolder, Connection, type ConnectionHost, type ConnectionLimits, type Served } from './connection.js'
+import type { HttpMetrics } from './request-log.js'
 
 /** Interval between checks for silent connections, as a fraction of the time limit for silence. */
 const SILENCE_PRECISION = 0.1
@@ -28,25 +29,31 @@ export interface ReceivingBody extends BodyHolder {
   refuse(refusal: OverloadedError): void
 }
 
-/** Which limit a connection is beyond: `http.maxConnections`, `http.perAddress.maxConnections` or that of the gRPC port. */
-export type ConnectionLimit = 'all' | 'address' | 'grpc'
+/** Why a connection is closed at once. */
+const beyondLimit = {
+  all: new OverloadedError('a port has more of them than http.maxConnections'),
+  address: new OverloadedError('an address has more of them than http.perAddress.maxConnections'),
+  grpc: new OverloadedError('the gRPC port has more of them than advanced.apis.kafka-pixy.grpcMaxConnections')
+}
+
+/** Where clients are counted and noted that get no connection or no memory. */
+export interface ConnectionsDeps {
+  readonly metrics: HttpMetrics
+  readonly refusals: Refusals
+  readonly log: Logger
+  readonly now: MonotonicClock
+}
 
 /** All connections of all listeners. Only this class grants memory for bodies. */
 export class Connections implements ConnectionHost {
   readonly limits: ConnectionsLimits
-  /** Called with each body for which there is no memory. */
-  onBodyRefused: (refusal: OverloadedError) => void = () => undefined
-  /** Called with each connection that is closed at once because there are too many, in all or of its address. */
-  onConnectionRefused: (limit: ConnectionLimit) => void = () => undefined
-  /** Called with each connection that ends because its client reads no answers. */
-  onEndedUnread: (connection: Connection) => void = () => undefined
-  readonly #budget: BodyBudget
-  readonly #gauge: Cell
-  readonly #now: MonotonicClock
+  readonly #deps: ConnectionsDeps
   readonly #addresses: ClientAddresses
   readonly #open = new Set<Connection>()
   /** Bodies of calls that are no requests of HTTP/1.1. */
   readonly #otherBodies = new Set<ReceivingBody>()
+  /** Bytes of all bodies, from their arrival until their request is answered. */
+  #bodyBytes = 0
   /** Bytes of requests that have not begun. They have as much memory as bodies, but apart from them. */
   #keptBytes = 0
   /** Whether the process stops. */
@@ -58,11 +65,9 @@ export class Connections implements ConnectionHost {
   #searchedInVainAt = Number.NEGATIVE_INFINITY
   #searchedInVainBytes = 0
 
-  constructor(limits: ConnectionsLimits, budget: BodyBudget, gauge: Cell, now: MonotonicClock) {
+  constructor(limits: ConnectionsLimits, deps: ConnectionsDeps) {
     this.limits = limits
-    this.#budget = budget
-    this.#gauge = gauge
-    this.#now = now
+    this.#deps = deps
     this.#addresses = new ClientAddresses(limits.perAddress)
   }
 
@@ -72,24 +77,30 @@ export class Connections implements ConnectionHost {
     socket.once('close', () => this.#addresses.leave(address))
     if (this.#addresses.hasTooManyConnections(address)) {
       socket.destroy()
-      this.onConnectionRefused('address')
+      this.refused('address')
     }
     return address
+  }
+
+  /** A connection was closed at once, because there are too many. */
+  refused(limit: keyof typeof beyondLimit): void {
+    this.#deps.metrics.connectionRefused(limit)
+    this.#deps.refusals.note(beyondLimit[limit])
   }
 
   /** Requests can come on this connection, whose address has been told by {@link enter}. */
   open(engine: UsedConnection, served: Served): Connection {
     const address = this.#addresses.of(engine.socket.remoteAddress)
-    const connection = new Connection(engine, served, address, this, this.#now())
+    const connection = new Connection(engine, served, address, this, this.#deps.now())
     this.#open.add(connection)
-    this.#gauge.value++
+    this.#deps.metrics.connections.value++
     this.#startLooking()
     return connection
   }
 
   closed(connection: Connection): void {
     this.#open.delete(connection)
-    this.#gauge.value--
+    this.#deps.metrics.connections.value--
     if (this.#open.size === 0) this.#stopLooking()
   }
 
@@ -104,26 +115,36 @@ export class Connections implements ConnectionHost {
   }
 
   take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined {
-    const refusal = this.#addresses.bodyRefusal(holder.address, sizeBytes) ?? this.#reserve(holder, sizeBytes)
-    if (refusal !== undefined) {
-      this.onBodyRefused(refusal)
-      return refusal
-    }
-    holder.heldBytes += sizeBytes
-    holder.address.bodyBytes += sizeBytes
-    return undefined
-  }
-
-  #reserve(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined {
-    if (this.#budget.take(sizeBytes, holder.heldBytes)) return undefined
-    this.#makeCapacity(holder, sizeBytes)
-    return this.#budget.take(sizeBytes, holder.heldBytes) ? undefined : this.#budget.error
+    const refusal = this.#addresses.bodyRefusal(holder.address, sizeBytes) ?? this.#refusalInAll(holder, sizeBytes)
+    if (refusal === undefined) this.#count(holder, sizeBytes)
+    else this.#deps.refusals.note(refusal)
+    return refusal
   }
 
   give(holder: BodyHolder, sizeBytes: number): void {
-    holder.heldBytes -= sizeBytes
-    holder.address.bodyBytes -= sizeBytes
-    this.#budget.give(sizeBytes)
+    this.#count(holder, -sizeBytes)
+  }
+
+  #count(holder: BodyHolder, sizeBytes: number): void {
+    holder.heldBytes += sizeBytes
+    holder.address.bodyBytes += sizeBytes
+    this.#deps.metrics.bodiesInFlightBytes.value = this.#bodyBytes += sizeBytes
+  }
+
+  #refusalInAll(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined {
+    if (!this.#hasCapacity(holder, sizeBytes)) this.#makeCapacity(holder, sizeBytes)
+    return this.#hasCapacity(holder, sizeBytes) ? undefined : this.#error
+  }
+
+  /** A single body always fits where there is no other. */
+  #hasCapacity({ heldBytes }: BodyHolder, sizeBytes: number): boolean {
+    return this.#bodyBytes <= heldBytes || this.#bodyBytes + sizeBytes <= this.limits.maxBodiesInFlightBytes
+  }
+
+  get #error(): OverloadedError {
+    return new OverloadedError(
+      `request bodies of ${this.#bodyBytes} bytes are in flight (limit ${this.limits.maxBodiesInFlightBytes}; http.maxBodiesInFlightBytes)`
+    )
   }
 
   keep(address: AddressUse, sizeBytes: number): boolean {
@@ -142,8 +163,9 @@ export class Connections implements ConnectionHost {
     return bytes
   }
 
-  endedUnread(connection: Connection): void {
-    this.onEndedUnread(connection)
+  endedUnread({ socket: { remoteAddress: address }, unreadBytes }: Connection): void {
+    this.#deps.metrics.connectionsEndedUnread.value++
+    this.#deps.log.debug({ address, unreadBytes }, 'a connection was ended whose client does not read its answers')
   }
 
   /** Refuses bodies that have not come whole. */
@@ -192,25 +214,25 @@ export class Connections implements ConnectionHost {
   }
 
   #look(): void {
-    const now = this.#now()
+    const now = this.#deps.now()
     for (const connection of this.#open) connection.endIfSilent(now)
   }
 
   /** Refuses incomplete bodies, the largest first, until there is memory for a smaller one: they cannot keep it out. */
   #makeCapacity(holder: BodyHolder, sizeBytes: number): void {
     const leastBytes = PRESSED_FACTOR * (holder.heldBytes + sizeBytes)
-    const isEarly = this.#now() - this.#searchedInVainAt < SEARCH_INTERVAL_MS
+    const isEarly = this.#deps.now() - this.#searchedInVainAt < SEARCH_INTERVAL_MS
     if (isEarly && leastBytes >= this.#searchedInVainBytes) return
     const unfinished: ReceivingBody[] = [...this.#otherBodies]
     for (const { incomplete } of this.#open) if (incomplete !== undefined) unfinished.push(incomplete)
     const larger = unfinished.filter(({ heldBytes }) => heldBytes >= leastBytes)
     if (larger.length === 0) {
-      this.#searchedInVainAt = this.#now()
+      this.#searchedInVainAt = this.#deps.now()
       this.#searchedInVainBytes = leastBytes
     }
     for (const body of larger.sort((a, b) => b.heldBytes - a.heldBytes)) {
-      if (this.#budget.hasCapacity(sizeBytes, holder.heldBytes)) return
-      body.refuse(this.#budget.error)
+      if (this.#hasCapacity(holder, sizeBytes)) return
+      body.refuse(this.#error)
     }
   }
 }

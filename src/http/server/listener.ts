@@ -41,7 +41,7 @@ export class Listener {
     this.#engine = new HttpEngine(this.#server, { ...limits, headersTimeoutMs, requestTimeoutMs }, engine =>
       connections.open(engine, served)
     )
-    const refused = (): void => connections.onConnectionRefused('all')
+    const refused = (): void => connections.refused('all')
     if (cluster.isWorker) closeBeyond(limits.maxConnections, this.#server, refused)
     else {
       this.#server.maxConnections = limits.maxConnections

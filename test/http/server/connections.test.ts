@@ -129,6 +129,18 @@ describe('http: what connections hold', () => {
       return { ...world, hogs, refused }
     }
 
+    it('all of it is given to the last byte, and one body of any size fits where there is no other', () => {
+      const { connect, held } = setUp({}, 1_000)
+      const only = connect().request()
+      expect([only.take(900), only.take(900), held.value]).to.deep.equal([undefined, undefined, 1_800])
+      only.counted.received()
+      expect(connect().request().take(1)?.message).to.contain('1800 bytes').and.contain('http.maxBodiesInFlightBytes')
+      only.counted.over()
+      const [one, other] = [connect().request(), connect().request()]
+      expect([one.take(600), other.take(400), held.value]).to.deep.equal([undefined, undefined, 1_000])
+      expect(other.take(1)).not.to.equal(undefined)
+    })
+
     it('the largest unfinished bodies are refused, as many as it takes, in favour of one that holds a quarter', () => {
       const { connect, refused, held } = full(400, 1_000, 800)
       expect(connect().request().take(100)).to.equal(undefined)
@@ -190,9 +202,7 @@ describe('http: what connections hold', () => {
     })
 
     it('is limited in requests and connections', () => {
-      const { connections, connect } = setUp({ perAddress: { maxConnections: 2, maxRequestsInFlight: 1 } })
-      const refused: string[] = []
-      connections.onConnectionRefused = limit => refused.push(limit)
+      const { connections, connect, refusals } = setUp({ perAddress: { maxConnections: 2, maxRequestsInFlight: 1 } })
       const { request } = connect()
       expect(connections.requestRefusal(request().counted)).to.equal(undefined)
       expect(connections.requestRefusal(request().counted)).not.to.equal(undefined)
@@ -200,7 +210,8 @@ describe('http: what connections hold', () => {
       connections.enter(handshake as never)
       const late = new FakeSocket()
       connections.enter(late as never)
-      expect([handshake.newly(), late.newly(), refused]).to.deep.equal([[], ['destroy'], ['address']])
+      expect([handshake.newly(), late.newly()]).to.deep.equal([[], ['destroy']])
+      expect(refusals.all().map(({ setting }) => setting)).to.deep.equal(['http.perAddress.maxConnections'])
       handshake.destroy()
       expect(connect().socket.newly()).to.deep.equal([])
     })

@@ -1,9 +1,12 @@
 import { EventEmitter } from 'node:events'
 import type { OverloadedError } from '../../../src/core/errors.js'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { Refusals } from '../../../src/core/refusals.js'
 import { type Head, readHead } from '../../../src/http/engine/head.js'
 import type { SilenceLimit } from '../../../src/http/exchange/silence-limit.js'
-import { BodyBudget } from '../../../src/http/server/client-addresses.js'
 import { Connections, type ConnectionsLimits } from '../../../src/http/server/connections.js'
+import { HttpMetrics } from '../../../src/http/server/request-log.js'
 import { Reader } from './fake-holder.js'
 
 /** A socket that writes down what is done to it. */
@@ -61,7 +64,9 @@ const headOf = (bodyBytes: number): Head => {
 
 /** Connections over fake sockets, and the gauges of what they hold. */
 export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => number, maxBytes = 1_000_000) {
-  const [held, open] = [{ value: 0 }, { value: 0 }]
+  const metrics = new HttpMetrics(createPrometheusMetrics())
+  const { bodiesInFlightBytes: held, connections: open } = metrics
+  const refusals = new Refusals(now)
   const connections = new Connections(
     {
       maxBodyBytes: 1_000_000,
@@ -71,9 +76,7 @@ export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => n
       perAddress: {},
       ...limits
     },
-    new BodyBudget(maxBytes, held as never),
-    open,
-    now
+    { metrics, refusals, log: silentLogger, now }
   )
   const connect = (address?: string, silence?: SilenceLimit) => {
     const socket = new FakeSocket(address)
@@ -95,5 +98,5 @@ export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => n
     }
     return { socket, connection, request }
   }
-  return { connections, connect, held, open }
+  return { connections, connect, held, open, refusals }
 }

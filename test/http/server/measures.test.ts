@@ -1,29 +1,6 @@
 import { expect } from 'chai'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
-import { BodyBudget } from '../../../src/http/server/client-addresses.js'
 import { HttpMetrics } from '../../../src/http/server/request-log.js'
-
-describe('http: room for bodies', () => {
-  it('is granted to the last byte, and given back', () => {
-    const gauge = { value: 0 }
-    const budget = new BodyBudget(100, gauge as never)
-    expect([budget.take(60, 0), budget.take(40, 0), budget.take(1, 0)]).to.deep.equal([true, true, false])
-    expect(gauge.value).to.equal(100)
-    expect(budget.error.message).to.contain('100 bytes').and.to.contain('http.maxBodiesInFlightBytes')
-    budget.give(40)
-    expect(gauge.value).to.equal(60)
-    expect([budget.hasCapacity(41, 0), budget.hasCapacity(40, 0)]).to.deep.equal([false, true])
-  })
-
-  it('is there for a single body of any size, and only as long as it is the only one', () => {
-    const budget = new BodyBudget(100, { value: 0 } as never)
-    expect([budget.take(80, 0), budget.take(80, 80)]).to.deep.equal([true, true])
-    expect(budget.take(1, 0)).to.equal(false)
-    budget.give(160)
-    budget.take(1, 0)
-    expect(budget.take(100, 0)).to.equal(false)
-  })
-})
 
 describe('http: metrics of requests', () => {
   it('tell counts by API, method and status, and times in seconds', async () => {
