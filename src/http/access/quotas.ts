@@ -2,7 +2,7 @@ import { QuotaExceededError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { QuotaLimits, QuotaSettings } from './settings.js'
 
-const MILLISECONDS_PER_SECOND = 1_000
+const MS_PER_SECOND = 1_000
 
 /**
  * A rate limit that may be overdrawn once: as long as anything is left, a request may spend any amount, and the next
@@ -13,31 +13,34 @@ const MILLISECONDS_PER_SECOND = 1_000
  */
 class Meter {
   readonly #perSecond: number
+  readonly #clock: MonotonicClock
   #left: number
   #updatedAt: number
 
-  constructor(perSecond: number, now: number) {
+  constructor(perSecond: number, clock: MonotonicClock) {
     this.#perSecond = this.#left = perSecond
-    this.#updatedAt = now
+    this.#clock = clock
+    this.#updatedAt = clock()
   }
 
   /** Time until something is left; 0: now. */
-  waitMs(now: number): number {
-    this.#refill(now)
-    return this.#left > 0 ? 0 : ((1 - this.#left) / this.#perSecond) * MILLISECONDS_PER_SECOND
+  get waitMs(): number {
+    this.#refill()
+    return this.#left > 0 ? 0 : ((1 - this.#left) / this.#perSecond) * MS_PER_SECOND
   }
 
   spend(amount: number): void {
     this.#left -= amount
   }
 
-  isFull(now: number): boolean {
-    this.#refill(now)
+  get isFull(): boolean {
+    this.#refill()
     return this.#left === this.#perSecond
   }
 
-  #refill(now: number): void {
-    const gained = ((now - this.#updatedAt) / MILLISECONDS_PER_SECOND) * this.#perSecond
+  #refill(): void {
+    const now = this.#clock()
+    const gained = ((now - this.#updatedAt) / MS_PER_SECOND) * this.#perSecond
     this.#left = Math.min(this.#perSecond, this.#left + gained)
     this.#updatedAt = now
   }
@@ -45,35 +48,37 @@ class Meter {
 
 /** The use of the quotas of one principal or address. */
 export class QuotaAccount {
-  /** Whose it is: `the principal shop`. */
-  readonly of: string
+  readonly #of: string
   readonly #records: Meter | undefined
   readonly #bytes: Meter | undefined
-  readonly maxRequests: number
+  readonly #maxRequests: number
   #requests = 0
 
-  constructor(of: string, { recordsPerSecond, bytesPerSecond, maxRequestsInFlight }: QuotaLimits, now: number) {
-    this.of = of
-    this.#records = recordsPerSecond === undefined ? undefined : new Meter(recordsPerSecond, now)
-    this.#bytes = bytesPerSecond === undefined ? undefined : new Meter(bytesPerSecond, now)
-    this.maxRequests = maxRequestsInFlight ?? Number.POSITIVE_INFINITY
+  /** @param of whose it is: `the principal shop` */
+  constructor(of: string, limits: QuotaLimits, clock: MonotonicClock) {
+    const { recordsPerSecond, bytesPerSecond, maxRequestsInFlight = Number.POSITIVE_INFINITY } = limits
+    this.#of = of
+    this.#records = recordsPerSecond === undefined ? undefined : new Meter(recordsPerSecond, clock)
+    this.#bytes = bytesPerSecond === undefined ? undefined : new Meter(bytesPerSecond, clock)
+    this.#maxRequests = maxRequestsInFlight
   }
 
   /** Whether the number of requests in flight is limited. */
   get limitsRequests(): boolean {
-    return this.maxRequests !== Number.POSITIVE_INFINITY
+    return this.#maxRequests !== Number.POSITIVE_INFINITY
   }
 
-  /** Time until the rates admit another request. */
-  waitMs(now: number): number {
-    return Math.max(this.#records?.waitMs(now) ?? 0, this.#bytes?.waitMs(now) ?? 0)
+  /** The error when the rates do not admit another request at the moment. */
+  refusal(): QuotaExceededError | undefined {
+    const waitMs = Math.max(this.#records?.waitMs ?? 0, this.#bytes?.waitMs ?? 0)
+    return waitMs > 0 ? this.#exceeded('records or bytes per second', waitMs) : undefined
   }
 
-  /** Counts a request as in flight; false when the limit is reached. {@link leave} ends it. */
-  enter(): boolean {
-    if (this.#requests >= this.maxRequests) return false
+  /** Counts a request as in flight until {@link leave}, or returns the error when there are too many. */
+  enter(): QuotaExceededError | undefined {
+    if (this.#requests >= this.#maxRequests) return this.#exceeded('requests in flight', MS_PER_SECOND)
     this.#requests++
-    return true
+    return undefined
   }
 
   leave(): void {
@@ -86,9 +91,26 @@ export class QuotaAccount {
   }
 
   /** True when a new account would be in the same state. */
-  isIdle(now: number): boolean {
-    return this.#requests === 0 && (this.#records?.isFull(now) ?? true) && (this.#bytes?.isFull(now) ?? true)
+  get isIdle(): boolean {
+    return this.#requests === 0 && (this.#records?.isFull ?? true) && (this.#bytes?.isFull ?? true)
   }
+
+  #exceeded(what: string, waitMs: number): QuotaExceededError {
+    const seconds = Math.max(1, Math.ceil(waitMs / MS_PER_SECOND))
+    const text = `the quota of ${what} of ${this.#of} is used up; try again in ${seconds} s (quotas)`
+    return new QuotaExceededError(text, seconds)
+  }
+}
+
+/** Charges all accounts, or none: then it returns the error of the one that takes longest. */
+export function charge(
+  accounts: readonly QuotaAccount[],
+  records: number,
+  bytes: number
+): QuotaExceededError | undefined {
+  const refusals = accounts.flatMap(account => account.refusal() ?? [])
+  if (refusals.length === 0) for (const account of accounts) account.spend(records, bytes)
+  return refusals.sort((one, other) => other.retryAfterSeconds - one.retryAfterSeconds)[0]
 }
 
 /** Limit of accounts per kind; beyond it, new clients share one account. */
@@ -97,71 +119,30 @@ const MAX_ACCOUNTS = 10_000
 /** Each new account examines this many accounts, to find one that can be forgotten. */
 const SWEEP = 16
 
-const MS_PER_SECOND = 1_000
-
 const isLimited = (limits: QuotaLimits): boolean => Object.values(limits).some(limit => limit !== undefined)
-
-type AccountKind = 'principal' | 'address'
 
 /** The accounts of principals and of addresses. */
 export class Quotas {
-  readonly #clock: MonotonicClock
   readonly #principals: Accounts | undefined
   readonly #addresses: Accounts | undefined
 
   constructor({ perPrincipal, perAddress, principals }: QuotaSettings, clock: MonotonicClock) {
-    this.#clock = clock
     const own = new Map(principals.map(({ principal, ...limits }) => [principal, limits]))
-    if (isLimited(perPrincipal) || own.size > 0) this.#principals = new Accounts('principal', perPrincipal, own)
-    if (isLimited(perAddress)) this.#addresses = new Accounts('address', perAddress, new Map())
+    if (isLimited(perPrincipal) || own.size > 0) this.#principals = new Accounts('principal', perPrincipal, own, clock)
+    if (isLimited(perAddress)) this.#addresses = new Accounts('address', perAddress, new Map(), clock)
   }
 
   get isActive(): boolean {
     return this.#principals !== undefined || this.#addresses !== undefined
   }
 
-  now(): number {
-    return this.#clock()
-  }
-
-  ofPrincipal(principal: string, now: number): QuotaAccount | undefined {
-    return this.#principals?.get(principal, now)
+  ofPrincipal(principal: string): QuotaAccount | undefined {
+    return this.#principals?.get(principal)
   }
 
   /** @param address empty for clients without one, which have no quota */
-  ofAddress(address: string, now: number): QuotaAccount | undefined {
-    return address === '' ? undefined : this.#addresses?.get(address, now)
-  }
-
-  /** The error when the rates do not admit another request at the moment. */
-  refusalOf(account: QuotaAccount, now: number): QuotaExceededError | undefined {
-    const waitMs = account.waitMs(now)
-    return waitMs > 0 ? exceeded(account, 'records or bytes per second', waitMs) : undefined
-  }
-
-  /** Counts a request as in flight, or returns the reason for refusing it; `leave` of the account ends it. */
-  enter(account: QuotaAccount): QuotaExceededError | undefined {
-    return account.enter() ? undefined : this.tooManyInFlight(account)
-  }
-
-  tooManyInFlight(account: QuotaAccount): QuotaExceededError {
-    return exceeded(account, 'requests in flight', MS_PER_SECOND)
-  }
-
-  /** Charges both accounts, or none. */
-  charge(
-    one: QuotaAccount | undefined,
-    other: QuotaAccount | undefined,
-    records: number,
-    bytes: number
-  ): QuotaExceededError | undefined {
-    const now = this.#clock()
-    const scarcer = (other?.waitMs(now) ?? 0) > (one?.waitMs(now) ?? 0) ? other : one
-    const refusal = scarcer && this.refusalOf(scarcer, now)
-    if (refusal) return refusal
-    one?.spend(records, bytes)
-    other?.spend(records, bytes)
-    return undefined
+  ofAddress(address: string): QuotaAccount | undefined {
+    return address === '' ? undefined : this.#addresses?.get(address)
   }
 
   /** Number of remembered accounts. */
@@ -170,50 +151,52 @@ export class Quotas {
   }
 }
 
-function exceeded({ of }: QuotaAccount, what: string, waitMs: number): QuotaExceededError {
-  const seconds = Math.max(1, Math.ceil(waitMs / MS_PER_SECOND))
-  return new QuotaExceededError(`the quota of ${what} of ${of} is used up; try again in ${seconds} s (quotas)`, seconds)
-}
-
 class Accounts {
-  readonly #kind: AccountKind
+  readonly #kind: 'principal' | 'address'
   readonly #limits: QuotaLimits
   readonly #own: ReadonlyMap<string, QuotaLimits>
+  readonly #clock: MonotonicClock
   /** Least recently examined first: the next sweep begins there. */
   readonly #byName = new Map<string, QuotaAccount>()
   #shared: QuotaAccount | undefined
 
-  constructor(kind: AccountKind, limits: QuotaLimits, own: ReadonlyMap<string, QuotaLimits>) {
+  constructor(
+    kind: 'principal' | 'address',
+    limits: QuotaLimits,
+    own: ReadonlyMap<string, QuotaLimits>,
+    clock: MonotonicClock
+  ) {
     this.#kind = kind
     this.#limits = limits
     this.#own = own
+    this.#clock = clock
   }
 
   get size(): number {
     return this.#byName.size
   }
 
-  get(name: string, now: number): QuotaAccount {
+  get(name: string): QuotaAccount {
     const known = this.#byName.get(name)
     if (known) return known
     const own = this.#own.get(name)
     // Principals named in the configuration are few, and their accounts are never forgotten.
-    if (!own && this.#byName.size >= MAX_ACCOUNTS && !this.#sweep(now)) {
-      return (this.#shared ??= new QuotaAccount(`one ${this.#kind} of many`, this.#limits, now))
+    if (!own && this.#byName.size >= MAX_ACCOUNTS && !this.#sweep()) {
+      return (this.#shared ??= new QuotaAccount(`one ${this.#kind} of many`, this.#limits, this.#clock))
     }
-    const account = new QuotaAccount(`the ${this.#kind} ${name}`, own ?? this.#limits, now)
+    const account = new QuotaAccount(`the ${this.#kind} ${name}`, own ?? this.#limits, this.#clock)
     this.#byName.set(name, account)
     return account
   }
 
   /** Forgets accounts whose state equals that of a new one; true when at least one was forgotten. */
-  #sweep(now: number): boolean {
+  #sweep(): boolean {
     const sizeBefore = this.#byName.size
     let looked = 0
     for (const [name, account] of this.#byName) {
       if (looked++ >= SWEEP) break
       this.#byName.delete(name)
-      if (!account.isIdle(now)) this.#byName.set(name, account)
+      if (!account.isIdle) this.#byName.set(name, account)
     }
     return this.#byName.size < sizeBefore
   }

@@ -1,58 +1,45 @@
 import { type CastellanError, ForbiddenError } from '../../core/errors.js'
 import type { Caller, ForwardedCaller, Identity, IncomingRequest, Operation, Target } from './access.js'
 import { type AccessMetrics, type Audit, namedTopics } from './audit.js'
-import type { QuotaAccount, Quotas } from './quotas.js'
+import { charge, type QuotaAccount } from './quotas.js'
 import type { Grants } from './rules.js'
 import type { Watches } from './watches.js'
 
-/** The parts that all callers share. */
-export interface CallerDeps {
-  readonly quotas: Quotas
+/** What all callers share: credentials and rules as they are now. */
+export interface CallerHost {
   readonly audit: Audit
   readonly metrics: AccessMetrics
   readonly watches: Watches
-  readonly present: PresentAccess
-}
-
-/** Credentials and rules as they are now. */
-export interface PresentAccess {
   /** How often credentials and rules have been replaced. */
   readonly version: number
   /** Why a client that was admitted before may not continue, as far as this is known without a verification. */
-  refusalOf(incoming: IncomingRequest, identity: Identity): CastellanError | undefined
+  refusalSince(incoming: IncomingRequest, identity: Identity): CastellanError | undefined
   /** `undefined`: no rules apply. */
   grantsOf(principal: string): Grants | undefined
+  /** Writes down and counts a refusal. */
+  refused(incoming: IncomingRequest, error: CastellanError, identity?: Identity): CastellanError
 }
 
 /** The caller of one request. One caller is made per request, so it only references existing objects. */
 export class RequestCaller implements Caller {
-  readonly #deps: CallerDeps
+  readonly #host: CallerHost
   readonly #incoming: IncomingRequest
   readonly #identity: Identity
+  /** `undefined`: no rules apply, everything is allowed. */
   #grants: Grants | undefined
   /** The version of credentials and rules that was checked last. */
   #version: number
   /** The last question that was allowed. */
   #allowed: { readonly operation: Operation; readonly target: Target } | undefined
-  readonly #byAddress: QuotaAccount | undefined
-  readonly #byPrincipal: QuotaAccount | undefined
+  readonly #accounts: readonly QuotaAccount[]
 
-  /** @param grants `undefined`: no rules apply, everything is allowed */
-  constructor(
-    deps: CallerDeps,
-    incoming: IncomingRequest,
-    identity: Identity,
-    grants: Grants | undefined,
-    byAddress: QuotaAccount | undefined,
-    byPrincipal: QuotaAccount | undefined
-  ) {
-    this.#deps = deps
+  constructor(host: CallerHost, incoming: IncomingRequest, identity: Identity, accounts: readonly QuotaAccount[]) {
+    this.#host = host
     this.#incoming = incoming
     this.#identity = identity
-    this.#grants = grants
-    this.#version = deps.present.version
-    this.#byAddress = byAddress
-    this.#byPrincipal = byPrincipal
+    this.#grants = host.grantsOf(identity.principal)
+    this.#version = host.version
+    this.#accounts = accounts
   }
 
   get principal(): string {
@@ -71,7 +58,7 @@ export class RequestCaller implements Caller {
     const gone = this.#refusalSince()
     if (gone !== undefined) return gone
     const allowed = this.allows(operation, target)
-    if (this.#deps.audit.wants(allowed)) this.#audit(operation, allowed, target)
+    if (this.#host.audit.wants(allowed)) this.#audit(operation, allowed, target)
     if (!allowed) return this.#forbidden(operation)
     this.#allowed = { operation, target }
     return undefined
@@ -79,9 +66,9 @@ export class RequestCaller implements Caller {
 
   refusalOfUnruled(): ForbiddenError | undefined {
     if (this.#grants === undefined || this.#grants.isAny) return undefined
-    this.#deps.audit.refused(this.#incoming, this.#identity, 'no rule names this principal')
+    this.#host.audit.refused(this.#incoming, this.#identity, 'no rule names this principal')
     const error = new ForbiddenError(`${this.principal} may not do this: no rule names it (access.rules)`)
-    this.#deps.metrics.refused(error)
+    this.#host.metrics.refused(error)
     return error
   }
 
@@ -90,41 +77,34 @@ export class RequestCaller implements Caller {
     if (gone !== undefined) return gone
     const denied = this.#deniedTopic(operation, records)
     const allowed = denied === undefined
-    if (this.#deps.audit.wants(allowed)) {
+    if (this.#host.audit.wants(allowed)) {
       this.#audit(operation, allowed, allowed ? { topics: namedTopics(records) } : { topics: [denied] })
     }
     return allowed ? undefined : this.#forbidden(operation)
   }
 
   watch(operation: Operation, target: Target, onRefused: (error: CastellanError) => void): void {
-    this.#deps.watches.add({ incoming: this.#incoming, identity: this.#identity, operation, target, onRefused })
+    this.#host.watches.add({ incoming: this.#incoming, identity: this.#identity, operation, target, onRefused })
   }
 
   charge(records: number, bytes: number): CastellanError | undefined {
     const gone = this.#refusalSince()
     if (gone !== undefined) return gone
-    if (this.#byAddress === undefined && this.#byPrincipal === undefined) return undefined
-    const error = this.#deps.quotas.charge(this.#byAddress, this.#byPrincipal, records, bytes)
-    return error && this.#refused(error)
-  }
-
-  #refused(error: CastellanError): CastellanError {
-    this.#deps.audit.refused(this.#incoming, this.#identity, error.message)
-    this.#deps.metrics.refused(error)
-    return error
+    const error = charge(this.#accounts, records, bytes)
+    return error && this.#host.refused(this.#incoming, error, this.#identity)
   }
 
   /** Why the request may not go on: credentials or rules were replaced while its body was under way. */
   #refusalSince(): CastellanError | undefined {
-    const { present, audit } = this.#deps
-    if (this.#version === present.version) return undefined
-    const error = present.refusalOf(this.#incoming, this.#identity)
-    if (error !== undefined) return this.#refused(error)
-    this.#version = present.version
-    this.#grants = present.grantsOf(this.principal)
+    const host = this.#host
+    if (this.#version === host.version) return undefined
+    const error = host.refusalSince(this.#incoming, this.#identity)
+    if (error !== undefined) return host.refused(this.#incoming, error, this.#identity)
+    this.#version = host.version
+    this.#grants = host.grantsOf(this.principal)
     const former = this.#allowed
     if (former === undefined || this.allows(former.operation, former.target)) return undefined
-    if (audit.wants(false)) this.#audit(former.operation, false, former.target)
+    if (host.audit.wants(false)) this.#audit(former.operation, false, former.target)
     return this.#forbidden(former.operation)
   }
 
@@ -144,14 +124,14 @@ export class RequestCaller implements Caller {
   #forbidden(operation: Operation): ForbiddenError {
     const text = `${this.principal} may not do this: no rule allows ${operation} here (access.rules)`
     const error = new ForbiddenError(text)
-    this.#deps.metrics.refused(error)
+    this.#host.metrics.refused(error)
     return error
   }
 
   #audit(operation: Operation, allowed: boolean, what: Target & { readonly topics?: readonly string[] }): void {
     const { principal, method } = this.#identity
     const { peer: address, requestId } = this.#incoming
-    this.#deps.audit.write({ allowed, principal, method, address, operation, ...what, requestId })
+    this.#host.audit.write({ allowed, principal, method, address, operation, ...what, requestId })
   }
 }
 

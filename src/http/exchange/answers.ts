@@ -220,13 +220,7 @@ function isUsual(response: ServerResponse | PreparedResponse): response is Prepa
 }
 
 /** @param lines further headers @param rest what follows them; each character is one byte */
-function endWith(
-  response: PreparedResponse,
-  status: number,
-  common: CommonHeaders,
-  lines: string,
-  rest: string
-): void {
+function endWith(response: PreparedResponse, status: number, common: CommonHeaders, lines: string, rest: string): void {
   response.statusCode = status
   response.endPrepared(`${common.startOf(status, response)}${lines}${rest}`)
 }
@@ -257,9 +251,7 @@ class CommonHeaders {
     if (known !== undefined) return known
     const keepAlive = keepAliveMs < 1_000 ? '' : `keep-alive: timeout=${Math.floor(keepAliveMs / 1_000)}\r\n`
     const date = `date: ${new Date(second * 1_000).toUTCString()}\r\n`
-    const start = whole(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${date}${keepAlive}connection: keep-alive\r\n`
-    )
+    const start = whole(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${date}${keepAlive}connection: keep-alive\r\n`)
     this.#starts.set(status, start)
     return start
   }

@@ -6,7 +6,7 @@ import type { Refusals } from '../../core/refusals.js'
 import { AccessMetrics } from '../../http/access/audit.js'
 import { Authenticator } from '../../http/access/authenticator.js'
 import { fetchKeys, IssuerKeys, JsonWebTokens } from '../../http/access/json-web-tokens.js'
-import { createRequestAccess, type RequestAccess } from '../../http/access/request-access.js'
+import { RequestAccess } from '../../http/access/request-access.js'
 import { requiresCredentials } from '../../http/access/settings.js'
 import { Certificates } from '../../http/server/certificates.js'
 import type { Config } from '../config/config.js'
@@ -57,7 +57,7 @@ export async function openListenerSecurity(
     allowAnonymous: config.http.allowAnonymous,
     now: Date.now
   })
-  const requestAccess = createRequestAccess(config, {
+  const requestAccess = RequestAccess.of(config, {
     authenticator,
     isAuthenticated: requiresCredentials(config.auth),
     metrics: new AccessMetrics(metrics, refusals),

@@ -4,7 +4,7 @@ import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js
 import { AccessMetrics, type AuditLine } from '../../../src/http/access/audit.js'
 import { Authenticator } from '../../../src/http/access/authenticator.js'
 import type { JsonWebTokens } from '../../../src/http/access/json-web-tokens.js'
-import { createRequestAccess, type RequestAccess } from '../../../src/http/access/request-access.js'
+import { RequestAccess } from '../../../src/http/access/request-access.js'
 import { accessSettings, authSettings, quotaSettings } from '../../../src/http/access/settings.js'
 
 const rulesFor = (principal: string) =>
@@ -20,7 +20,7 @@ describe('a request that another process has admitted and passed on', () => {
     lines = []
     const tokens = { expireKeys: () => undefined } as unknown as JsonWebTokens
     const auth = authSettings.parse({ tokens: [{ principal: 'shop', sha256: 'a'.repeat(64) }] })
-    access = createRequestAccess(
+    access = RequestAccess.of(
       { access: rulesFor('shop'), quotas: quotaSettings.parse({ perPrincipal: { recordsPerSecond: 1 } }) },
       {
         authenticator: new Authenticator({ settings: auth, tokens, allowAnonymous: false, now: () => 0 }),

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { type QuotaAccount, Quotas } from '../../../src/http/access/quotas.js'
+import { charge, type QuotaAccount, Quotas } from '../../../src/http/access/quotas.js'
 import type { QuotaSettings } from '../../../src/http/access/settings.js'
 
 const none: QuotaSettings = { perPrincipal: {}, perAddress: {}, principals: [] }
@@ -15,19 +15,19 @@ describe('quotas', () => {
   it('do nothing when no limit is set', () => {
     const quotas = quotasOf({})
     expect(quotas.isActive).to.equal(false)
-    expect([quotas.ofPrincipal('a', nowMs), quotas.ofAddress('10.0.0.1', nowMs)]).to.deep.equal([undefined, undefined])
+    expect([quotas.ofPrincipal('a'), quotas.ofAddress('10.0.0.1')]).to.deep.equal([undefined, undefined])
   })
 
   it('let a client overdraw once, and wait until the debt is paid', () => {
     const quotas = quotasOf({ perPrincipal: { recordsPerSecond: 10 } })
-    const account = quotas.ofPrincipal('a', nowMs)!
-    expect(quotas.charge(account, undefined, 100, 0)).to.equal(undefined)
-    expect(quotas.refusalOf(account, nowMs)?.retryAfterSeconds).to.equal(10)
+    const account = quotas.ofPrincipal('a')!
+    expect(charge([account], 100, 0)).to.equal(undefined)
+    expect(account.refusal()?.retryAfterSeconds).to.equal(10)
     nowMs += 9_000
-    expect(quotas.refusalOf(account, nowMs)?.retryAfterSeconds).to.equal(1)
+    expect(account.refusal()?.retryAfterSeconds).to.equal(1)
     nowMs += 101
-    expect(quotas.refusalOf(account, nowMs)).to.equal(undefined)
-    expect(quotas.charge(account, undefined, 1, 0)).to.equal(undefined)
+    expect(account.refusal()).to.equal(undefined)
+    expect(charge([account], 1, 0)).to.equal(undefined)
   })
 
   it('hold their rate over time, however the requests come', () => {
@@ -36,12 +36,12 @@ describe('quotas', () => {
     fc.assert(
       fc.property(fc.array(request, { maxLength: 200 }), requests => {
         const quotas = quotasOf({ perAddress: { recordsPerSecond: perSecond } })
-        const account = quotas.ofAddress('10.0.0.1', nowMs)!
+        const account = quotas.ofAddress('10.0.0.1')!
         const startedAt = nowMs
         let taken = 0
         for (const { waitMs, records } of requests) {
           nowMs += waitMs
-          if (quotas.charge(account, undefined, records, 0)) continue
+          if (charge([account], records, 0)) continue
           taken += records
           // A second's worth to begin with, and one request that overdraws.
           expect(taken).to.be.at.most(perSecond * (1 + (nowMs - startedAt) / 1_000) + 300)
@@ -52,19 +52,19 @@ describe('quotas', () => {
 
   it('charge all accounts or none', () => {
     const quotas = quotasOf({ perPrincipal: { bytesPerSecond: 10 }, perAddress: { bytesPerSecond: 1_000 } })
-    const [poor, address] = [quotas.ofPrincipal('a', nowMs)!, quotas.ofAddress('10.0.0.1', nowMs)!]
-    expect(quotas.charge(poor, address, 1, 10)).to.equal(undefined)
-    expect(quotas.charge(poor, address, 1, 1_000_000)).to.not.equal(undefined)
-    expect(quotas.charge(address, undefined, 1, 1)).to.equal(undefined)
+    const [poor, address] = [quotas.ofPrincipal('a')!, quotas.ofAddress('10.0.0.1')!]
+    expect(charge([poor, address], 1, 10)).to.equal(undefined)
+    expect(charge([poor, address], 1, 1_000_000)).to.not.equal(undefined)
+    expect(charge([address], 1, 1)).to.equal(undefined)
   })
 
   it('count requests in flight', () => {
     const quotas = quotasOf({ perPrincipal: { maxRequestsInFlight: 2 } })
-    const account = quotas.ofPrincipal('a', nowMs)!
-    expect([quotas.enter(account), quotas.enter(account)]).to.deep.equal([undefined, undefined])
-    expect(quotas.enter(account)).to.deep.include({ code: 'quotaExceeded', retryAfterSeconds: 1 })
+    const account = quotas.ofPrincipal('a')!
+    expect([account.enter(), account.enter()]).to.deep.equal([undefined, undefined])
+    expect(account.enter()).to.deep.include({ code: 'quotaExceeded', retryAfterSeconds: 1 })
     account.leave()
-    expect(quotas.enter(account)).to.equal(undefined)
+    expect(account.enter()).to.equal(undefined)
   })
 
   it('give a principal its own limits instead of those of all', () => {
@@ -72,28 +72,28 @@ describe('quotas', () => {
       perPrincipal: { recordsPerSecond: 1 },
       principals: [{ principal: '__proto__', recordsPerSecond: 1_000 }]
     })
-    expect(quotas.charge(quotas.ofPrincipal('__proto__', nowMs)!, undefined, 900, 0)).to.equal(undefined)
-    expect(quotas.charge(quotas.ofPrincipal('__proto__', nowMs)!, undefined, 900, 0)).to.equal(undefined)
-    expect(quotas.charge(quotas.ofPrincipal('other', nowMs)!, undefined, 900, 0)).to.equal(undefined)
-    expect(quotas.charge(quotas.ofPrincipal('other', nowMs)!, undefined, 1, 0)).to.not.equal(undefined)
+    expect(charge([quotas.ofPrincipal('__proto__')!], 900, 0)).to.equal(undefined)
+    expect(charge([quotas.ofPrincipal('__proto__')!], 900, 0)).to.equal(undefined)
+    expect(charge([quotas.ofPrincipal('other')!], 900, 0)).to.equal(undefined)
+    expect(charge([quotas.ofPrincipal('other')!], 1, 0)).to.not.equal(undefined)
   })
 
   it('remember a bounded number of addresses, forget those that are idle, and never one in debt', () => {
     const quotas = quotasOf({ perAddress: { recordsPerSecond: 10 } })
-    const debtor = quotas.ofAddress('debtor', nowMs)!
-    quotas.charge(debtor, undefined, 1_000_000, 0)
-    const busy = quotas.ofAddress('busy', nowMs)!
+    const debtor = quotas.ofAddress('debtor')!
+    charge([debtor], 1_000_000, 0)
+    const busy = quotas.ofAddress('busy')!
     busy.enter()
-    for (let i = 0; i < 50_000; i++) quotas.ofAddress(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, nowMs)
+    for (let i = 0; i < 50_000; i++) quotas.ofAddress(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`)
     expect(quotas.size).to.be.at.most(10_000)
-    expect(quotas.ofAddress('debtor', nowMs)).to.equal(debtor)
-    expect(quotas.ofAddress('busy', nowMs)).to.equal(busy)
+    expect(quotas.ofAddress('debtor')).to.equal(debtor)
+    expect(quotas.ofAddress('busy')).to.equal(busy)
   })
 
   it('make addresses share one account when all that are remembered are busy', () => {
     const quotas = quotasOf({ perAddress: { recordsPerSecond: 1 } })
-    for (let i = 0; i < 10_000; i++) quotas.charge(quotas.ofAddress(`a${i}`, nowMs)!, undefined, 1_000, 0)
-    const [one, other]: QuotaAccount[] = [quotas.ofAddress('one', nowMs)!, quotas.ofAddress('other', nowMs)!]
+    for (let i = 0; i < 10_000; i++) charge([quotas.ofAddress(`a${i}`)!], 1_000, 0)
+    const [one, other]: QuotaAccount[] = [quotas.ofAddress('one')!, quotas.ofAddress('other')!]
     expect(one).to.equal(other)
     expect(quotas.size).to.equal(10_000)
   })
