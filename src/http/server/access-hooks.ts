@@ -109,3 +109,6 @@ export const sendJson = (reply: FastifyReply, status: number, body: object): Fas
     .code(status)
     .type(JSON_TYPE)
     .send(`${JSON.stringify(body)}\n`)
+
+export const refuse = (reply: FastifyReply, status: number, error: string, message: string): FastifyReply =>
+  sendJson(reply, status, { error, message })

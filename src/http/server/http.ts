@@ -2,27 +2,29 @@ import type { IncomingMessage, RequestListener } from 'node:http'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { inTime } from '../../core/in-time.js'
 import type { ListenAddress } from '../../core/listen-error.js'
-import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
-import type { Logger, MonotonicClock } from '../../core/model.js'
-import type { Tracing } from '../../core/tracing/tracing.js'
 import type { ReceiptDesk } from '../../gateway/receipts.js'
-import type { RequestAccess } from '../access/request-access.js'
 import type { ApiContext, ApiSettings, HttpApi, OwnListener } from '../api/api.js'
 import { carryRecordHeaders, RecordHeaders } from '../exchange/record-headers.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { Operation } from '../openapi/operation.js'
 import { markUnixSocket } from './access-hooks.js'
 import type { Certificates } from './certificates.js'
-import type { ClientCounts } from './client-counts.js'
 import { Cors } from './cors.js'
 import { addDescriptions, addFrontPage, addPartDescription, type MountedApi } from './front-page.js'
 import type { Listener } from './listener.js'
 import type { LoadShedder } from './load-shedder.js'
 import { createManagementApp, type Open, openerOf, openManagement, type ProcessStatus } from './management-port.js'
 import { addReceiptRoute, RECEIPT_PATH } from './receipt-route.js'
-import type { AccessLog } from './request-log.js'
-import { createHttpContext, createHttpServer, type HttpContext, handlerOf, nameMount, shuttingDown } from './server.js'
-import type { HttpSettings, ManagementSettings } from './settings.js'
+import {
+  createHttpContext,
+  createHttpServer,
+  type HttpContext,
+  handlerOf,
+  nameMount,
+  type ServerOptions,
+  shuttingDown
+} from './server.js'
+import type { ManagementSettings } from './settings.js'
 
 /** An API, ready to be mounted: under its prefix on the shared port, and without it on listeners of its own. */
 export interface ApiMount extends MountedApi {
@@ -51,23 +53,10 @@ export function mountOf<Settings extends ApiSettings>(
   return { name, prefix, page: api, operations, listeners, maxBodyBytes, silence: context.silence, plugin }
 }
 
-export interface HttpOptions {
-  readonly http: HttpSettings
+export interface HttpOptions extends ServerOptions {
   readonly management: ManagementSettings
   readonly apis: readonly ApiMount[]
-  readonly metrics: PrometheusMetrics
   readonly status: ProcessStatus
-  readonly log: Logger
-  readonly now: MonotonicClock
-  /** Prefix of generated request ids. */
-  readonly idPrefix: string
-  /** Absent: no access rules are configured. */
-  readonly requestAccess?: RequestAccess | undefined
-  readonly accessLog?: AccessLog | undefined
-  /** Absent: nothing records spans. */
-  readonly tracing?: Tracing | undefined
-  /** The counts of clients, which APIs use for their own protocols as well. Default: new ones. */
-  readonly counts?: ClientCounts | undefined
   /** TLS of the shared port and the APIs' own ports; absent: plain HTTP. */
   readonly certificates?: Certificates | undefined
   readonly managementCertificates?: Certificates | undefined
@@ -184,8 +173,8 @@ async function createSharedApp(
   context: HttpContext,
   { apis, status, receipts }: HttpOptions
 ): Promise<FastifyInstance> {
-  const app = createHttpServer(context, undefined, Cors.of(context.settings.allowedOrigins))
-  carryHeaders(app, context.settings.recordHeaders)
+  const app = createHttpServer(context, undefined, Cors.of(context.http.allowedOrigins))
+  carryHeaders(app, context.http.recordHeaders)
   addFrontPage(app, status.version, apis, context.requestAccess)
   addReceiptRoute(app, receipts)
   addDescriptions(

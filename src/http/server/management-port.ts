@@ -2,9 +2,6 @@ import type { RequestListener } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
-import type { Logger, MonotonicClock } from '../../core/model.js'
-import type { Refusals } from '../../core/refusals.js'
-import type { RequestAccess } from '../access/request-access.js'
 import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { StatusSource } from '../status/status.js'
 import { requireManagement } from './access-hooks.js'
@@ -13,8 +10,15 @@ import type { Certificates } from './certificates.js'
 import { addManagementDescription } from './front-page.js'
 import { Listener } from './listener.js'
 import { addPageRoutes, addStatusRoute, FIND_PATH, PAGE_PATH, type PageSource, STATUS_PATH } from './page-routes.js'
-import { createHttpContext, createHttpServer, type HttpContext, handlerOf, isProbe } from './server.js'
-import type { HttpSettings, ManagementSettings } from './settings.js'
+import {
+  createHttpContext,
+  createHttpServer,
+  type HttpContext,
+  handlerOf,
+  isProbe,
+  type ServerOptions
+} from './server.js'
+import type { ManagementSettings } from './settings.js'
 
 /** @returns the URL of the listener */
 export type Open = (
@@ -26,11 +30,11 @@ export type Open = (
 
 /** @param opened where every listener is added that listens */
 export const openerOf =
-  ({ connections, settings, foreignHosts }: HttpContext, opened: Listener[]): Open =>
+  ({ connections, http, foreignHosts }: HttpContext, opened: Listener[]): Open =>
   async (handler, address, certificates, silence) => {
     const boundHost = 'host' in address ? address.host : undefined
-    const guard = new BrowserGuard(boundHost, settings, host => foreignHosts.refused(host))
-    const listener = new Listener(settings, { handler, guard, silence }, connections, certificates)
+    const guard = new BrowserGuard(boundHost, http, host => foreignHosts.refused(host))
+    const listener = new Listener(http, { handler, guard, silence }, connections, certificates)
     const url = await listener.listen(address)
     opened.push(listener)
     return url
@@ -138,19 +142,10 @@ export async function openManagement(
   return open(handlerOf(app), { host, port, hostSetting, portSetting }, managementCertificates)
 }
 
-export interface ManagementPortOptions extends ManagementAddress {
-  readonly http: HttpSettings
-  /** Where its own requests are counted. */
-  readonly metrics: PrometheusMetrics
+export interface ManagementPortOptions extends ManagementAddress, ServerOptions {
   /** The metrics that `/metrics` shows. */
   readonly shown: MetricsText
   readonly status: ProcessStatus
-  /** Counts requests that are refused, by reason. Default: they are counted apart. */
-  readonly refusals?: Refusals | undefined
-  readonly log: Logger
-  readonly now: MonotonicClock
-  readonly idPrefix: string
-  readonly requestAccess?: RequestAccess | undefined
 }
 
 /** The management port alone, in a process that serves nothing else. */

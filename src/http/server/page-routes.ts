@@ -9,7 +9,7 @@ import { isOfThisMachine } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
 import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
 import { type StatusSource, statusSchema } from '../status/status.js'
-import { answerRefusal, JSON_TYPE, sendJson } from './access-hooks.js'
+import { answerRefusal, JSON_TYPE, refuse } from './access-hooks.js'
 
 export const PAGE_PATH = '/'
 export const STATUS_PATH = '/status.json'
@@ -159,6 +159,3 @@ function requireReader(request: FastifyRequest, question: RecordQuestion, access
   }
   return principal
 }
-
-const refuse = (reply: FastifyReply, status: number, error: string, message: string): FastifyReply =>
-  sendJson(reply, status, { error, message })

@@ -5,6 +5,7 @@ import { ANONYMOUS, principalOf } from '../access/access.js'
 import { answeredBefore } from '../api/by-hand.js'
 import { clientOf } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
+import { refuse, sendJson } from './access-hooks.js'
 import type { CountedRequest } from './counted-request.js'
 
 /** The beginning of the path of receipts, on every port whose API produces. */
@@ -13,7 +14,6 @@ export const RECEIPT_PATH = '/receipts/'
 const MAX_WAIT_MS = 300_000
 const WAIT = /^(\d{1,6})(ms|s|m)?$/
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 }
-const JSON_TYPE = 'application/json; charset=utf-8'
 const RETRY_AFTER_SECONDS = '1'
 const OTHER_METHODS = ['POST', 'PUT', 'PATCH', 'DELETE']
 const SWITCHED_OFF = 'receipts are switched off (receipts.maxBytes: 0)'
@@ -75,7 +75,7 @@ export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefi
     url: `${RECEIPT_PATH}:id`,
     preParsing: async (_, reply) => {
       reply.header('allow', 'GET, HEAD')
-      return reply.send(refuse(reply, 405, 'method not allowed', 'a receipt can only be read: GET'))
+      return refuse(reply, 405, 'method not allowed', 'a receipt can only be read: GET')
     },
     handler: answeredBefore
   })
@@ -103,11 +103,10 @@ function leavingOf({ raw }: FastifyRequest): AbortSignal {
   return left.signal
 }
 
-function answer(reply: FastifyReply, id: string, found: ReceiptReply): string {
+function answer(reply: FastifyReply, id: string, found: ReceiptReply): FastifyReply {
   switch (found.type) {
     case 'found':
-      reply.type(JSON_TYPE)
-      return `${JSON.stringify(receiptJson(id, found))}\n`
+      return sendJson(reply, 200, receiptJson(id, found))
     case 'notFound':
       return refuse(reply, 404, 'unknown receipt', 'no receipt with this id was given to this client')
     case 'expired':
@@ -121,11 +120,6 @@ function answer(reply: FastifyReply, id: string, found: ReceiptReply): string {
       reply.header('retry-after', RETRY_AFTER_SECONDS)
       return refuse(reply, 503, 'unreachable gateway', 'the gateway that has given this receipt does not answer now')
   }
-}
-
-function refuse(reply: FastifyReply, status: number, error: string, message: string): string {
-  reply.code(status).type(JSON_TYPE)
-  return `${JSON.stringify({ error, message })}\n`
 }
 
 /** `undefined`: malformed, or too long. */

@@ -16,11 +16,9 @@ import { keepTrace } from '../exchange/trace.js'
 import { addAccessHooks, answerRefusal } from './access-hooks.js'
 import { ForeignHosts } from './browser-guard.js'
 import { type ClientCounts, createClientCounts } from './client-counts.js'
-import type { Connections } from './connections.js'
 import { type Cors, isPreflight } from './cors.js'
 import type { CountedRequest } from './counted-request.js'
-import type { LoadShedder } from './load-shedder.js'
-import { type AccessLog, type HttpMetrics, REQUEST_ID_HEADER, RequestLog, requestIds } from './request-log.js'
+import { type AccessLog, REQUEST_ID_HEADER, RequestLog, requestIds } from './request-log.js'
 import type { HttpSettings } from './settings.js'
 
 /** Longer than any URL: Fastify's router would answer longer ones itself, before any hook. */
@@ -31,25 +29,31 @@ const PROBES: readonly (string | undefined)[] = ['/health-check', '/ready', '/re
 /** Whether a route reports liveness or readiness only. */
 export const isProbe = (route: string | undefined): boolean => PROBES.includes(route)
 
+/** What the servers of the process are made of. */
+export interface ServerOptions {
+  readonly http: HttpSettings
+  /** Where requests are counted. */
+  readonly metrics: PrometheusMetrics
+  readonly log: Logger
+  readonly now: MonotonicClock
+  /** Prefix of generated request ids. */
+  readonly idPrefix: string
+  /** Absent: no access rules are configured. */
+  readonly requestAccess?: RequestAccess | undefined
+  readonly accessLog?: AccessLog | undefined
+  /** Absent: nothing records spans. */
+  readonly tracing?: Tracing | undefined
+  /** Counts requests that are refused, by reason. Default: of its own. */
+  readonly refusals?: Refusals | undefined
+  /** The counts of clients, which APIs use for their own protocols as well. Default: new ones. */
+  readonly counts?: ClientCounts | undefined
+}
+
 /** The parts that all servers of the process share. */
-export interface HttpContext {
-  readonly settings: HttpSettings
-  readonly metrics: HttpMetrics
-  readonly connections: Connections
+export interface HttpContext extends Omit<ServerOptions, 'metrics' | 'refusals'>, Omit<ClientCounts, 'calls'> {
   readonly requestLog: RequestLog
   readonly foreignHosts: ForeignHosts
-  /** Whether the process can take more requests. */
-  readonly shedder: LoadShedder
-  /** Requests that are refused, by reason. */
-  readonly refusals: Refusals
-  /** `undefined`: there is none. */
-  readonly accessLog: AccessLog | undefined
   readonly nextRequestId: (request: IncomingMessage) => string
-  readonly now: MonotonicClock
-  /** `undefined`: no access rules are configured. */
-  readonly requestAccess: RequestAccess | undefined
-  /** `undefined`: nothing records spans. */
-  readonly tracing: Tracing | undefined
   /** Time limits for silence by API, for APIs that set one. */
   readonly silences: Map<string, SilenceLimit>
   /** True once new requests are refused. */
@@ -62,34 +66,14 @@ export interface HttpContext {
   isLeaving: boolean
 }
 
-export function createHttpContext(options: {
-  readonly http: HttpSettings
-  readonly metrics: PrometheusMetrics
-  readonly log: Logger
-  readonly now: MonotonicClock
-  readonly idPrefix: string
-  readonly requestAccess?: RequestAccess | undefined
-  readonly accessLog?: AccessLog | undefined
-  readonly tracing?: Tracing | undefined
-  readonly refusals?: Refusals | undefined
-  /** Default: of its own. */
-  readonly counts?: ClientCounts | undefined
-}): HttpContext {
-  const { http, log, now } = options
-  const { metrics, connections, shedder, refusals } = options.counts ?? createClientCounts(options)
+export function createHttpContext(options: ServerOptions): HttpContext {
+  const { http, log, now, idPrefix } = options
   return {
-    settings: http,
-    metrics,
-    connections,
-    accessLog: options.accessLog,
-    shedder,
-    refusals,
+    ...options,
+    ...(options.counts ?? createClientCounts(options)),
     requestLog: new RequestLog(log, http.slowRequestMs, now),
     foreignHosts: new ForeignHosts(log),
-    nextRequestId: requestIds(options.idPrefix),
-    now,
-    requestAccess: options.requestAccess,
-    tracing: options.tracing,
+    nextRequestId: requestIds(idPrefix),
     silences: new Map(),
     isDraining: false,
     isLeaving: false
@@ -111,7 +95,7 @@ export function createHttpServer(
 ): FastifyInstance {
   const app = fastify({
     genReqId: context.nextRequestId,
-    bodyLimit: context.settings.maxBodyBytes,
+    bodyLimit: context.http.maxBodyBytes,
     // Modules of APIs are loaded meanwhile: on a machine without a free core that took more than Fastify's 10 s.
     pluginTimeout: 0,
     // Each API answers in its own words while the process stops.
