@@ -1,8 +1,18 @@
 import { createHash } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { type PeerCertificate, TLSSocket } from 'node:tls'
 import { type CastellanError, ForbiddenError, OverloadedError, UnauthenticatedError } from '../../core/errors.js'
-import { ANONYMOUS, type Arrival, type Authentication, type AuthRefusal, type Identity, isRefusal } from './access.js'
-import { Certificates } from './certificates.js'
+import {
+  ANONYMOUS,
+  type Arrival,
+  type Authentication,
+  type AuthRefusal,
+  type Identity,
+  isPrincipal,
+  isRefusal
+} from './access.js'
 import { type JsonWebTokens, looksLikeJwt } from './json-web-tokens.js'
+import { toMatcher } from './rules.js'
 import { type AuthSettings, requiresCredentials } from './settings.js'
 import { BearerTokens, type Login, parseLogin, Users } from './stored-credentials.js'
 import { type Remembered, RememberedCredentials, VerificationQueue } from './verification.js'
@@ -27,7 +37,7 @@ class Known {
   readonly challenge: string
   readonly bearerTokens: BearerTokens
   readonly users: Users
-  readonly certificates: Certificates
+  readonly certificates: CertificateOwners
 
   constructor(settings: AuthSettings, tokens: JsonWebTokens) {
     this.settings = settings
@@ -35,7 +45,7 @@ class Known {
     this.challenge = toChallenge(settings)
     this.bearerTokens = new BearerTokens(settings.tokens)
     this.users = new Users(settings.users)
-    this.certificates = new Certificates(settings.certificates)
+    this.certificates = new CertificateOwners(settings.certificates)
   }
 }
 
@@ -192,3 +202,63 @@ function toChallenge({ tokens, users, issuers }: AuthSettings): string {
   if (challenges.length === 0) challenges.push(`Certificate realm="${REALM}"`)
   return challenges.join(', ')
 }
+
+/** The outcome for a certificate: its principal, not accepted, or no certificate was presented. */
+type CertificateOwner = Identity | 'unknown' | 'none'
+
+interface Mapping {
+  readonly principal: string | undefined
+  readonly names: (certificate: PeerCertificate) => readonly string[]
+  readonly matches: (name: string) => boolean
+}
+
+/** Finds the principal of a connection by its client certificate, which TLS has verified before. */
+class CertificateOwners {
+  readonly #mappings: readonly Mapping[]
+  /** Reading a certificate costs more than the rest of a small request, and it never changes. */
+  readonly #owners = new WeakMap<Socket, CertificateOwner>()
+
+  constructor(certificates: AuthSettings['certificates']) {
+    this.#mappings = certificates.map(({ principal, commonName, alternativeName }) => ({
+      principal,
+      names: commonName === undefined ? alternativeNames : commonNames,
+      matches: toMatcher(commonName ?? alternativeName!)
+    }))
+  }
+
+  ownerOf(socket: Socket): CertificateOwner {
+    if (!(socket instanceof TLSSocket)) return 'none'
+    const known = this.#owners.get(socket)
+    if (known !== undefined) return known
+    const owner = this.#find(socket)
+    this.#owners.set(socket, owner)
+    return owner
+  }
+
+  #find(socket: TLSSocket): CertificateOwner {
+    const certificate = socket.getPeerCertificate() as PeerCertificate | undefined
+    if (certificate?.subject === undefined) return 'none'
+    if (!socket.authorized) return 'unknown'
+    const validUntil = Date.parse(certificate.valid_to)
+    for (const { principal, names, matches } of this.#mappings) {
+      const name = names(certificate).find(matches)
+      if (name === undefined) continue
+      const owner = principal ?? name
+      return isPrincipal(owner) ? { principal: owner, method: 'certificate', validUntil } : 'unknown'
+    }
+    return 'unknown'
+  }
+}
+
+// A subject may have several common names, although the declared type allows one.
+const commonNames = ({ subject }: PeerCertificate): readonly string[] => {
+  const { CN } = subject as { CN?: string | string[] }
+  return CN === undefined ? [] : [CN].flat()
+}
+
+/**
+ * `DNS:a.example.com, URI:spiffe://example.com/a`. A name with a comma or quote arrives quoted and is ignored: no
+ * pattern needs it, and one name must not read as two.
+ */
+const alternativeNames = ({ subjectaltname = '' }: PeerCertificate): readonly string[] =>
+  subjectaltname.includes('"') ? [] : subjectaltname.split(', ').filter(name => name !== '')

@@ -5,8 +5,8 @@ import type { ProduceOrigin, RecordPlaces } from '../../gateway/produce-origin.j
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import { principalOf } from '../access/access.js'
 import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
+import { traceOf } from '../exchange/exchange.js'
 import { recordHeadersOf } from '../exchange/record-headers.js'
-import { traceOf } from '../exchange/trace.js'
 
 type Originating = IncomingMessage & { origin?: RequestOrigin }
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { BodySource } from './body-collector.js'
 
 /** A request that is read and answered through Node's own objects, without Fastify. */
@@ -49,4 +50,14 @@ export const isOnOwnPort = ({ request }: Pick<Exchange, 'request'>): boolean =>
 /** For the listeners: sets the answer of {@link sentUrlOf}. */
 export const keepSentUrl = (request: IncomingMessage, url: string): void => {
   ;(request as Sent).sentUrl = url
+}
+
+type Traced = IncomingMessage & { trace?: TraceOfRequest }
+
+/** The trace of a request. `undefined`: nothing records spans, or the request has none. */
+export const traceOf = (request: IncomingMessage): TraceOfRequest | undefined => (request as Traced).trace
+
+/** For the listeners: sets the answer of {@link traceOf}. */
+export const keepTrace = (request: IncomingMessage, trace: TraceOfRequest): void => {
+  ;(request as Traced).trace = trace
 }

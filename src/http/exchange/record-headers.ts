@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { RecordHeader } from '../../core/model.js'
-import { traceOf } from './trace.js'
+import { traceOf } from './exchange.js'
 
 /** Names and values of the headers of one request that may become headers of records, together. */
 export const MAX_RECORD_HEADERS_BYTES = 10 * 1024

@@ -4,12 +4,11 @@ import type { OverloadedError } from '../../core/errors.js'
 import type { Broken, ConnectionUser, UsedConnection } from '../engine/engine-user.js'
 import type { Head } from '../engine/head.js'
 import type { EngineResponse } from '../engine/response.js'
+import type { SilenceLimit } from '../exchange/client.js'
 import { offerUpgrade, type UpgradeOwner } from '../exchange/other-protocols.js'
-import type { SilenceLimit } from '../exchange/silence-limit.js'
 import type { BrowserGuard } from './browser-guard.js'
 import type { AddressUse } from './client-addresses.js'
-import { CountedRequest, type RequestHolder } from './counted-request.js'
-import { SocketUpgrade } from './socket-upgrade.js'
+import { CountedRequest, type RequestHolder, SocketUpgrade } from './counted-request.js'
 
 /** Time for the client to read the last answers before the connection is closed. */
 const LINGER_MS = 2_000

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
-import type { PreflightAnswer } from '../api/preflight.js'
+import type { PreflightAnswer } from '../api/by-hand.js'
 
 /** Any origin. */
 const ANY = '*'

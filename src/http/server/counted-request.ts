@@ -1,11 +1,18 @@
+import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../core/errors.js'
+import type { UsedConnection } from '../engine/engine-user.js'
 import type { Head } from '../engine/head.js'
 import { EngineRequest, type RequestConnection } from '../engine/request.js'
 import type { EngineResponse } from '../engine/response.js'
 import type { HeldRequest } from '../exchange/admission.js'
 import type { BodyReader } from '../exchange/body-collector.js'
-import { isWebsocketRequest, type UpgradeOwner } from '../exchange/other-protocols.js'
-import type { SilenceLimit } from '../exchange/silence-limit.js'
+import type { SilenceLimit } from '../exchange/client.js'
+import {
+  isWebsocketRequest,
+  type Upgrade,
+  type UpgradedSocket,
+  type UpgradeOwner
+} from '../exchange/other-protocols.js'
 import type { BrowserGuard } from './browser-guard.js'
 import type { AddressUse } from './client-addresses.js'
 
@@ -262,5 +269,38 @@ export class CountedRequest extends EngineRequest implements HeldRequest {
   /** Calls back once when {@link upgraded} is called. */
   whenUpgraded(upgraded: () => void): void {
     this.#onUpgraded = upgraded
+  }
+}
+
+/** The offer of a client to upgrade its connection, and the connection when it was taken. */
+export class SocketUpgrade implements Upgrade, UpgradedSocket {
+  readonly socket: Socket
+  head: Buffer = Buffer.alloc(0)
+  readonly #connection: UsedConnection
+  readonly #request: CountedRequest
+  readonly #onUpgraded: (owner: UpgradeOwner) => void
+
+  constructor(connection: UsedConnection, request: CountedRequest, onUpgraded: (owner: UpgradeOwner) => void) {
+    this.socket = connection.socket
+    this.#connection = connection
+    this.#request = request
+    this.#onUpgraded = onUpgraded
+  }
+
+  take(owner: UpgradeOwner): UpgradedSocket | undefined {
+    const head = this.#request.isAnswerBegun ? undefined : this.#connection.detach()
+    if (head === undefined) return undefined
+    this.head = head
+    this.#request.upgraded(owner)
+    this.#onUpgraded(owner)
+    return this
+  }
+
+  hold(sizeBytes: number): OverloadedError | undefined {
+    return this.#request.isOver ? undefined : this.#request.holder.take(this.#request, sizeBytes)
+  }
+
+  release(): void {
+    this.#request.holder.give(this.#request)
   }
 }

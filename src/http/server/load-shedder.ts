@@ -1,7 +1,6 @@
 import { getHeapStatistics } from 'node:v8'
 import { OverloadedError } from '../../core/errors.js'
-import type { Cell } from '../../core/metrics/family.js'
-import { counterFamily, gaugeFamily } from '../../core/metrics/family.js'
+import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { HttpSettings } from './settings.js'

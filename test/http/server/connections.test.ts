@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { SilenceLimit } from '../../../src/http/exchange/silence-limit.js'
+import { SilenceLimit } from '../../../src/http/exchange/client.js'
 import type { ConnectionsLimits } from '../../../src/http/server/connections.js'
 import { connectionsWith, FakeSocket } from './fake-connections.js'
 

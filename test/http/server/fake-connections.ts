@@ -4,7 +4,7 @@ import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js
 import { silentLogger } from '../../../src/core/model.js'
 import { Refusals } from '../../../src/core/refusals.js'
 import { type Head, readHead } from '../../../src/http/engine/head.js'
-import type { SilenceLimit } from '../../../src/http/exchange/silence-limit.js'
+import type { SilenceLimit } from '../../../src/http/exchange/client.js'
 import { Connections, type ConnectionsLimits } from '../../../src/http/server/connections.js'
 import { HttpMetrics } from '../../../src/http/server/request-log.js'
 import { Reader } from './fake-holder.js'

@@ -1,6 +1,5 @@
 import { expect } from 'chai'
-import type { FoundRecords } from '../../../src/http/status/record-question.js'
-import { withCaveat } from '../../../src/http/status/record-question.js'
+import { type FoundRecords, withCaveat } from '../../../src/http/status/record-question.js'
 import type { Status } from '../../../src/http/status/status.js'
 import { calm, calmTopic } from './calm.js'
 
