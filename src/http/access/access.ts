@@ -113,7 +113,6 @@ export interface ForwardedCaller extends Caller {
 /** The principal of clients without credentials, where those are admitted. */
 export const ANONYMOUS = 'anonymous'
 
-/** A caller that may do everything: no access rules are configured. */
 const openCaller: Caller = {
   principal: ANONYMOUS,
   isRuled: false,
@@ -127,7 +126,6 @@ const openCaller: Caller = {
 
 const notAdmitted = (): ForbiddenError => new ForbiddenError('the request was not admitted')
 
-/** A caller that may do nothing. */
 export const deniedCaller: Caller = {
   principal: 'unknown',
   isRuled: true,
@@ -144,10 +142,8 @@ const CALLER = Symbol('caller')
 /** A request, and its caller once it is admitted. */
 export type Called = IncomingMessage & { [CALLER]?: Caller }
 
-/** The caller of an admitted request. */
 export const admittedCaller = (request: Called): Caller | undefined => request[CALLER]
 
-/** Remembers the caller of a request that is admitted. */
 export const admit = (request: Called, caller: Caller): void => {
   request[CALLER] = caller
 }
@@ -155,7 +151,6 @@ export const admit = (request: Called, caller: Caller): void => {
 /** The principal of a request that an API has got. */
 export const principalOf = (request: Called): string => request[CALLER]?.principal ?? ANONYMOUS
 
-/** The access of a gateway without any rules. */
 export const openAccess: Access = { callerOf: () => openCaller }
 
 const RETRY_AFTER_SECONDS = 1
@@ -169,7 +164,6 @@ export function refusalStatus(error: unknown): number | undefined {
   return error instanceof OverloadedError || error instanceof UnavailableError ? 503 : undefined
 }
 
-/** The headers of the refusal. */
 export function refusalHeaders(error: unknown): Readonly<Record<string, string>> {
   if (error instanceof UnauthenticatedError) return { 'www-authenticate': error.challenge }
   if (error instanceof QuotaExceededError) return { 'retry-after': String(error.retryAfterSeconds) }
@@ -179,10 +173,8 @@ export function refusalHeaders(error: unknown): Readonly<Record<string, string>>
   return { 'retry-after': String(RETRY_AFTER_SECONDS) }
 }
 
-/** The way in which a client has authenticated. */
 export type AuthMethod = 'token' | 'password' | 'certificate' | 'jwt' | 'unixSocket' | 'forwarded' | 'none'
 
-/** An authenticated client. */
 export interface Identity {
   readonly principal: string
   readonly method: AuthMethod
@@ -197,7 +189,6 @@ export type Authentication = Identity | AuthRefusal
 
 /** What is known about a request before its body is read. */
 export interface Arrival {
-  /** The header `Authorization`. */
   readonly authorization: string | undefined
   /** The connection, whose peer may have shown a certificate. */
   readonly socket: Socket
@@ -206,7 +197,6 @@ export interface Arrival {
   readonly isUnixSocket: boolean
 }
 
-/** A request that asks to be admitted. */
 export interface IncomingRequest extends Arrival {
   readonly request: IncomingMessage
   readonly requestId: string

@@ -19,12 +19,10 @@ export interface AuditLine extends Target {
   readonly operation?: Operation | undefined
   /** At most {@link MAX_TOPICS} of them. */
   readonly topics?: readonly string[] | undefined
-  /** The reason for a refusal. */
   readonly reason?: string | undefined
   readonly requestId: string
 }
 
-/** Takes audit lines. */
 export type AuditSink = (line: AuditLine) => void
 
 /** Writes those decisions that the settings ask for. */
@@ -80,7 +78,6 @@ export function namedTopics(records: readonly { readonly topic: string }[]): rea
   return [...topics]
 }
 
-/** Metrics of access checks. One object per process. */
 export class AccessMetrics {
   /** Requests that are counted in by a quota of their principal or address. */
   readonly requestsInFlight: Cell

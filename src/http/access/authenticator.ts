@@ -30,7 +30,6 @@ export interface AuthenticatorDeps {
 
 type Verified = Remembered | AuthRefusal
 
-/** The settings, in a form for fast look-ups. */
 class Known {
   readonly settings: AuthSettings
   readonly tokens: JsonWebTokens
@@ -203,7 +202,6 @@ function toChallenge({ tokens, users, issuers }: AuthSettings): string {
   return challenges.join(', ')
 }
 
-/** The outcome for a certificate: its principal, not accepted, or no certificate was presented. */
 type CertificateOwner = Identity | 'unknown' | 'none'
 
 interface Mapping {

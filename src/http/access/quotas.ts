@@ -63,7 +63,6 @@ export class QuotaAccount {
     this.#maxRequests = maxRequestsInFlight
   }
 
-  /** Whether the number of requests in flight is limited. */
   get limitsRequests(): boolean {
     return this.#maxRequests !== Number.POSITIVE_INFINITY
   }
@@ -145,7 +144,6 @@ export class Quotas {
     return address === '' ? undefined : this.#addresses?.get(address)
   }
 
-  /** Number of remembered accounts. */
   get size(): number {
     return (this.#principals?.size ?? 0) + (this.#addresses?.size ?? 0)
   }

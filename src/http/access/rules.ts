@@ -21,9 +21,7 @@ interface Rule {
   readonly subjects: Matcher
 }
 
-/** The permissions of one principal. */
 export interface Grants {
-  /** Whether the principal is allowed anything at all. */
   readonly isAny: boolean
   allows(operation: Operation, target: Target): boolean
   /** {@link allows} for a topic without a group; remembers its answers. */
@@ -126,7 +124,6 @@ function matchesParts(name: string, first: string, middle: readonly string[], la
   return true
 }
 
-/** True when any of the patterns matches. */
 function toAnyMatcher(patterns: readonly string[]): (name: string) => boolean {
   const matchers = patterns.map(toMatcher)
   return name => matchers.some(matches => matches(name))

@@ -78,7 +78,6 @@ const issuer = z
     error: 'name either jwksUrl or jwksFile'
   })
 
-/** The settings of authentication. */
 export const authSettings = z
   .strictObject({
     tokens: z
@@ -123,7 +122,6 @@ const rule = z.strictObject({
   subjects: names.default([]).describe('Patterns for subjects of the schema registry, for `register`')
 })
 
-/** The settings of permissions. */
 export const accessSettings = z
   .strictObject({
     rules: z
@@ -155,7 +153,6 @@ const limits = {
   maxRequestsInFlight: count.optional().describe('Requests in progress')
 }
 
-/** The settings of quotas. */
 export const quotaSettings = z
   .strictObject({
     perPrincipal: z

@@ -9,7 +9,6 @@ const P = 1
 const SALT_BYTES = 16
 const HASH_BYTES = 32
 
-/** A parsed password hash. */
 export interface PasswordHash {
   readonly options: ScryptOptions
   readonly salt: Buffer
@@ -75,7 +74,6 @@ export function parseLogin(text: string): Login | undefined {
   return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1) }
 }
 
-/** A user who has logged in. */
 export interface LoggedIn {
   readonly identity: Identity
   /** The user as the settings have it, for {@link Users.has}. */
@@ -88,7 +86,6 @@ interface User {
   readonly text: string
 }
 
-/** Users with passwords. */
 export class Users {
   readonly #byName: ReadonlyMap<string, User>
   readonly #texts: ReadonlySet<string>

@@ -59,7 +59,6 @@ const MAX_REMEMBERED = 10_000
 /** Limit for one principal: its issuer may make any number of tokens, and they must not evict those of others. */
 const MAX_PER_PRINCIPAL = 100
 
-/** Credentials that have been verified. */
 export interface Remembered {
   readonly identity: Identity
   /** The user in the settings with which the password was compared; `undefined`: a token. */

@@ -36,7 +36,6 @@ interface Watch extends Watched {
 
 export interface WatchesDeps {
   readonly authenticate: (incoming: IncomingRequest) => Authentication | Promise<Authentication>
-  /** Whether rules allow it. */
   readonly allows: (principal: string, operation: Operation, target: Target) => boolean
   /** The request was ended for this reason. */
   readonly onEnded: (watched: Watched, error: CastellanError) => void
@@ -58,7 +57,6 @@ export class Watches {
     this.#deps = deps
   }
 
-  /** How many requests are watched. */
   get size(): number {
     return this.#all.size
   }

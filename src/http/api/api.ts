@@ -16,7 +16,6 @@ import type { Idempotency } from './idempotency.js'
 import type { RefusedRecords } from './refused-records.js'
 import type { UndecodableRecords } from './undecodable.js'
 
-/** The parts with which every API is created. */
 export interface ApiContext<Settings> {
   /** The gateway of the cluster `default`. */
   readonly gateway: Gateway
@@ -30,7 +29,6 @@ export interface ApiContext<Settings> {
   readonly decodesBodies?: boolean | undefined
   /** Writes and reads records with schemas. Absent: no schema registry is configured. */
   readonly schemas?: Schemas | undefined
-  /** The version of Castellan. */
   readonly version?: string | undefined
   /** Addresses and networks of proxies that may say how clients reach them (`http.trustedProxies`). */
   readonly trustedProxies?: readonly string[] | undefined
@@ -45,7 +43,6 @@ export interface ApiContext<Settings> {
   readonly settings: Settings
   readonly log: Logger
   readonly metrics: PrometheusMetrics
-  /** Counts records that are refused. */
   readonly refused: RefusedRecords
   /** Counts records that are read and cannot be decoded. */
   readonly undecodable: UndecodableRecords
@@ -76,7 +73,6 @@ export interface ApiContext<Settings> {
 
 /** Certificate, key and authorities of the shared port. */
 export interface SharedTls {
-  /** The options to create a server with. */
   readonly options: TlsOptions
   /** Keeps the certificate of a server up to date. */
   serve(server: TlsServer): void
@@ -126,7 +122,6 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
   readonly about: string
   /** The imitated API, and the exact version of its documents and source that is followed. */
   readonly source: string
-  /** Its prefix on the shared port. */
   readonly prefix: string
   /** `all`: its requests can name a cluster of the configuration. Absent: all of them go to `default`. */
   readonly clusters?: 'all'
@@ -152,7 +147,6 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
    * questions of the processes.
    */
   shared?(settings: Settings): (question: unknown) => unknown
-  /** Its operations, for `/openapi.json`. */
   operations(settings: Settings): readonly Operation[]
   /**
    * Loads what its routes need: their module, which commands without HTTP can do without, packages, and files that

@@ -15,13 +15,11 @@ export interface PollOptions {
   readonly topic: string
   /** The client whose share of `advanced.consumer.maxGroups` a new group takes; absent: none. */
   readonly client?: string | undefined
-  /** The trace of the request. Absent: it is not traced. */
   readonly trace?: TraceOfRequest | undefined
   /** `undefined`: one message. */
   readonly limits: MessageLimits | undefined
   /** Whether receiving a message acknowledges it. */
   readonly isAutoAck: boolean
-  /** Writes the answer. */
   readonly answer: (messages: readonly AcquiredMessage[]) => void
   /** @param reason an error: writing the answer has failed by a bug */
   readonly fail: (reason: NoMessage | Error) => void

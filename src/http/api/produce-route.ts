@@ -63,7 +63,6 @@ export interface ProduceAnswer {
 /** Calls exactly one of the two functions, once, at once or later. */
 export type Later<Value> = (take: (value: Value) => void, fail: (error: unknown) => void) => void
 
-/** A request that is refused. */
 export interface RefusedRequest {
   readonly exchange: Asked
   /** Whether the body has been read. */
@@ -115,7 +114,6 @@ export function produceOptionsOf(api: string, sync: ProduceOptions): ProduceApi<
   return { sync, async: { ...sync, deadlineMs, answeredBy: api } }
 }
 
-/** The body is larger than allowed. */
 export class BodyTooLargeError extends CastellanError {
   override readonly name = 'BodyTooLargeError'
   readonly maxBytes: number
@@ -137,7 +135,6 @@ const NOT_PERSISTED = persistedText(['no'])
 const UNKNOWN = persistedText(['unknown'])
 const SAID = { unknown: UNKNOWN, unsaid: undefined } as const
 
-/** What a route has from the context of its API. */
 type Context = Pick<
   ApiContext<unknown>,
   'gateway' | 'access' | 'log' | 'now' | 'idempotency' | 'admission' | 'diskAdmission' | 'refused' | 'decodesBodies'

@@ -89,7 +89,6 @@ class ListWriter {
     this.#text += text
   }
 
-  /** Adds a key or a value. */
   addContent(bytes: Buffer | null): void {
     if (bytes === null) this.#text += 'null'
     else if (this.#format === 'json') this.#addBytes(bytes)
@@ -97,7 +96,6 @@ class ListWriter {
     else this.#addBase64(bytes)
   }
 
-  /** Ends the list and returns its bytes. */
   end(): Buffer {
     this.#writeText()
     return this.#target.subarray(0, this.#at)

@@ -18,7 +18,6 @@ const COMMON: readonly ErrorCode[] = [
   'unknownTopic'
 ]
 
-/** Why records were refused. */
 export interface RefusalReason {
   readonly code: ErrorCode
   readonly message: string
@@ -41,7 +40,6 @@ export class RefusedRecords {
     registerFamily(registry, this.#family)
   }
 
-  /** The counts of one API. */
   of(api: string): RefusedByApi {
     const cellOf = (reason: ErrorCode): Cell => this.#family.series({ api, reason })
     for (const reason of COMMON) cellOf(reason)

@@ -42,7 +42,6 @@ export class AnswerQueue {
     return this.#hasLast
   }
 
-  /** Bytes that have not left. */
   get waitingBytes(): number {
     return this.#socket.writableLength + this.#keptBytes
   }
@@ -86,7 +85,6 @@ export class AnswerQueue {
     this.#open.length = 0
   }
 
-  /** The connection has ended. */
   close(): void {
     this.#kept = undefined
     for (const response of [...this.#leaving.splice(0), ...this.#open.splice(0)]) {

@@ -8,7 +8,6 @@ const MAX_DIGITS = 16
 const BAD = '400 Bad Request'
 const [CR, LF, QUOTE, SEMICOLON, EQUALS, BACKSLASH] = [13, 10, 34, 59, 61, 92]
 
-/** Gets the pieces of a body. */
 export interface PieceTaker {
   /** @param lasts whether the bytes stay valid after the call */
   receive(piece: Buffer, lasts: boolean): void
@@ -32,9 +31,7 @@ type Part =
 
 /** Reads a body in chunks, as strictly as Node's parser. Extensions and trailers are checked and forgotten. */
 export class Chunks {
-  /** Whether the body has ended. */
   isOver = false
-  /** Why the body is malformed. */
   problem: Malformed | undefined
   readonly #limits: HeadLimits
   #part: Part = 'firstDigit'

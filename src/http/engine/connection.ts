@@ -13,7 +13,6 @@ import { ConnectionTimes, MAX_UNREAD_BYTES } from './time-limits.js'
 /** At most this many requests of one connection begin in one tick. */
 const MAX_REQUESTS_PER_TICK = 8
 
-/** The parts that all connections share. */
 export interface ConnectionHost {
   readonly limits: EngineLimits
   readonly date: DateHeader
@@ -22,7 +21,6 @@ export interface ConnectionHost {
   closed(connection: EngineConnection): void
 }
 
-/** An HTTP/1.1 connection. */
 export class EngineConnection implements UsedConnection, ResponseConnection {
   readonly socket: Socket
   readonly #host: ConnectionHost
@@ -221,7 +219,6 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
     return !this.#isReceiving && this.#receiving!.isStreamed
   }
 
-  /** Whether a part of a body is missing. */
   get #isReceiving(): boolean {
     return this.#missingBytes > 0 || this.#chunks !== undefined
   }

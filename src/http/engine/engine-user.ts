@@ -42,5 +42,4 @@ export interface ConnectionUser {
   unread(): void
 }
 
-/** A connection has begun. */
 export type Connected = (connection: UsedConnection) => ConnectionUser

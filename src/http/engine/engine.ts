@@ -38,7 +38,6 @@ export class HttpEngine implements ConnectionHost {
     for (const connection of this.#connections) if (connection.isIdle) connection.socket.destroy()
   }
 
-  /** Cuts every connection, whatever its state. */
   cut(): void {
     for (const { socket } of this.#connections) socket.destroy()
   }

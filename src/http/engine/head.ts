@@ -4,7 +4,6 @@ import { ownText } from '../../core/own-text.js'
 /** Why bytes are no request, as the status of the answer. */
 export type Malformed = '400 Bad Request' | '413 Payload Too Large' | '431 Request Header Fields Too Large'
 
-/** The head of a request: request line and headers. */
 export interface Head {
   readonly method: string
   readonly url: string
@@ -18,13 +17,11 @@ export interface Head {
   readonly isChunked: boolean
   /** Whether the client allows the connection to stay open. */
   readonly mayStayOpen: boolean
-  /** Whether the client offers another protocol. */
   readonly isUpgrade: boolean
   /** Whether the client waits for `100 Continue`. */
   readonly isWaiting: boolean
   /** Status of the answer to a head that a server must refuse; absent: it is a good one. */
   readonly refusal: 400 | 405 | 417 | 431 | 505 | undefined
-  /** Position behind the head. */
   readonly endsAt: number
 }
 
@@ -64,7 +61,6 @@ const WHOLE_URL = new RegExp(`^[a-z]+://${SERVER}*(?:[/?].*)?$`, 'i')
 const BEGINNING_OF_URL = new RegExp(`^[a-z]+(?::/?|://${SERVER}*(?:[/?].*)?)?$`, 'i')
 const ADDRESS = new RegExp(`^${SERVER}*(?:[/?].*)?$`)
 
-/** The characters of a token. */
 export const IS_TOKEN = new Uint8Array(256)
 for (const character of "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") {
   IS_TOKEN[character.charCodeAt(0)] = 1

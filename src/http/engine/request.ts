@@ -5,10 +5,8 @@ import type { Head } from './head.js'
 import { LazyReadable } from './lazy-readable.js'
 import { type KeptPiece, keepPiece, lastingPart } from './shared-buffer.js'
 
-/** The part of a head that a request shows. */
 export type RequestHead = Pick<Head, 'method' | 'url' | 'httpVersion' | 'headers' | 'rawHeaders'>
 
-/** The part of its connection that a request uses. */
 export interface RequestConnection {
   readonly socket: Socket
   /** Stops reading a body while its reader has not taken the bytes that have arrived; `false`: reads on. */
@@ -28,7 +26,6 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   readonly httpVersion: string
   /** Whether it may upgrade its connection. */
   readonly upgrade: boolean = false
-  /** Whether the whole request has arrived. */
   complete = false
   aborted = false
   /** True: the reader of the body sets its time limit, and the connection sets none. */
@@ -134,7 +131,6 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     this.isOpenEnded = true
   }
 
-  /** The reader of {@link handOn}. */
   protected get reader(): BodyReader | undefined {
     return this.#reader
   }
@@ -151,7 +147,6 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     else if (!this.push(lastingPart(piece, lasts))) this.#connection.holdBody(true)
   }
 
-  /** Called by the connection when the whole request has arrived. */
   received(): void {
     this.complete = true
     this.endBody()

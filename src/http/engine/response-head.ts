@@ -11,7 +11,6 @@ export type GivenHeaders = OutgoingHttpHeaders | readonly OutgoingHttpHeader[]
 
 /** What the connection contributes to the head of an answer. */
 export interface HeadContext {
-  /** The value of the header `date`. */
   readonly date: string
   /** Idle connections are closed after this; clients are told in whole seconds. */
   readonly keepAliveTimeoutMs: number

@@ -7,11 +7,8 @@ const KEEP_ALIVE_BUFFER_MS = 1_000
 export const MAX_UNREAD_BYTES = 1024 * 1024
 const UNREAD_TIMEOUT_MS = 30_000
 
-/** The time limits of a connection. */
 export interface TimeLimits {
-  /** For the head of a request. */
   readonly headersTimeoutMs: number
-  /** For a whole request. */
   readonly requestTimeoutMs: number
   /** For a connection between two requests. */
   readonly keepAliveTimeoutMs: number
@@ -64,7 +61,6 @@ export class ConnectionTimes {
     this.#since = undefined
   }
 
-  /** Whether a part of a request is late. */
   isLate(part: 'head' | 'body', now: number): boolean {
     const { headersTimeoutMs, requestTimeoutMs } = this.#limits
     return this.#since !== undefined && now - this.#since >= (part === 'head' ? headersTimeoutMs : requestTimeoutMs)

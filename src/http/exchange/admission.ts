@@ -20,7 +20,6 @@ export interface HeldRequest extends IncomingMessage {
   whenRefused(refused: (refusal: OverloadedError) => void): void
 }
 
-/** A request that waits. */
 interface Waiter {
   readonly request: HeldRequest
   readonly sizeBytes: number
@@ -57,7 +56,6 @@ const TICK_MS = 50
  */
 export class Admission {
   readonly #capacity: BufferCapacity
-  /** The longest wait of a request. */
   readonly waitMs: number
   readonly #clock: MonotonicClock
   readonly #onWaited: (waitedMs: number) => void
@@ -93,12 +91,10 @@ export class Admission {
     })
   }
 
-  /** The memory for records. */
   get maxBytes(): number {
     return this.#capacity.maxBytes
   }
 
-  /** The number of waiting requests. */
   get waiting(): number {
     return this.#waiting === undefined ? 0 : this.#waiting.size
   }

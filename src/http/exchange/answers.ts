@@ -103,7 +103,6 @@ export class Answers {
 const fieldOf = (value: string | readonly string[]): string | string[] =>
   typeof value === 'string' ? value : [...value]
 
-/** The response to which an answer is written. */
 interface Answered {
   readonly response: ServerResponse
   readonly requestId: string
@@ -325,7 +324,6 @@ export function noteFailure(response: ServerResponse, code: ErrorCode | undefine
   if (code !== undefined && !codes.has(response)) codes.set(response, code)
 }
 
-/** `undefined`: no reason was noted. */
 export const failureCodeOf = (response: ServerResponse): ErrorCode | undefined => codes.get(response)
 
 /** Up to this size, discarding a body costs less than a new connection. */

@@ -10,7 +10,6 @@ type Preferring = IncomingMessage & { asyncAnswer?: AsyncAnswer }
 /** The receipt of a request, each of whose records is in the durable log. */
 export interface AcceptedRequest {
   readonly id: string
-  /** Records of the request. */
   readonly records: number
 }
 

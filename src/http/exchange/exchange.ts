@@ -12,10 +12,8 @@ export interface Exchange {
   readonly requestId: string
 }
 
-/** Where an answer goes. */
 export type Asked = Pick<Exchange, 'response' | 'requestId'>
 
-/** Whether a request announces a body. */
 export const hasBody = ({ request: { headers } }: Pick<Exchange, 'request'>): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 

@@ -29,7 +29,6 @@ export class FairQueue<Item> {
     return this.#size
   }
 
-  /** Whether items of an owner wait. */
   has(owner: object): boolean {
     const line = this.#byOwner.get(owner)
     return line !== undefined && line.entries.length > 0

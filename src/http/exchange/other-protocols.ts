@@ -90,7 +90,6 @@ export interface CountedCall {
   /** Counts bytes that the call holds, or returns the refusal when the limits do not allow them. */
   take(sizeBytes: number): OverloadedError | undefined
   give(sizeBytes: number): void
-  /** The whole request has come. */
   received(): void
   /** Releases all bytes that the call holds, and stops counting it. */
   end(): void

@@ -36,7 +36,6 @@ export interface Operation {
   readonly id: string
   readonly summary: string
   readonly description?: string
-  /** Parameters in the path. */
   readonly params?: Parameters
   readonly query?: Parameters
   readonly body?: Body

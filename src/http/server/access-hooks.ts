@@ -11,7 +11,6 @@ const unixSocketRequests = new WeakSet<IncomingMessage>()
 
 export const markUnixSocket = (request: IncomingMessage): void => void unixSocketRequests.add(request)
 
-/** Exempts requests. */
 type IsOpen = (request: FastifyRequest) => boolean
 
 /**
@@ -103,7 +102,6 @@ export function answerRefusal(
 
 export const JSON_TYPE = 'application/json; charset=utf-8'
 
-/** Answers with a line of JSON. */
 export const sendJson = (reply: FastifyReply, status: number, body: object): FastifyReply =>
   reply
     .code(status)

@@ -14,7 +14,6 @@ export interface TlsMaterial {
   readonly key: string | undefined
 }
 
-/** A certificate, for people who look. */
 export interface CertificateView {
   /** The section of the settings: `http.tls`. */
   readonly of: string
@@ -32,12 +31,9 @@ export function viewOf(of: string, pem: string): CertificateView {
   return ends.reduce((first, one) => (one.validTo < first.validTo ? one : first))
 }
 
-/** The source of a listener's certificate. */
 export interface CertificateSource {
-  /** Name of the settings, such as `http.tls`. */
   readonly section: string
   readonly settings: ListenerTlsSettings
-  /** Reads the files. */
   readonly read: () => Promise<TlsMaterial>
   readonly log: Logger
 }
@@ -70,7 +66,6 @@ export class Certificates {
     return new Certificates(source, material)
   }
 
-  /** The options to create a server with. */
   get options(): TlsOptions {
     return toOptions(this.#material, this.#source.settings)
   }

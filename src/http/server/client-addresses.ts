@@ -69,7 +69,6 @@ export class ClientAddresses {
     )
   }
 
-  /** Number of addresses with connections. */
   get size(): number {
     return this.#byKey.size
   }

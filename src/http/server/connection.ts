@@ -24,11 +24,9 @@ export interface ConnectionLimits {
 /** A request or call that holds bytes of its body in memory. */
 export interface BodyHolder {
   readonly address: AddressUse
-  /** Bytes of the body that are counted at present. */
   heldBytes: number
 }
 
-/** The parts that all connections share. */
 export interface ConnectionHost {
   readonly limits: ConnectionLimits
   /** Counts bytes of a body, or returns the error when there is no memory for them. */

@@ -23,7 +23,6 @@ export interface ConnectionsLimits extends ConnectionLimits {
   readonly perAddress: AddressLimits
 }
 
-/** An incomplete body. */
 export interface ReceivingBody extends BodyHolder {
   /** Releases the bytes of the body; bytes that still arrive are not kept. */
   refuse(refusal: OverloadedError): void
@@ -56,7 +55,6 @@ export class Connections implements ConnectionHost {
   #bodyBytes = 0
   /** Bytes of requests that have not begun. They have as much memory as bodies, but apart from them. */
   #keptBytes = 0
-  /** Whether the process stops. */
   #isLeaving = false
   #timer: NodeJS.Timeout | undefined
   /** `undefined`: no API has a time limit for silence. */
@@ -104,12 +102,10 @@ export class Connections implements ConnectionHost {
     if (this.#open.size === 0) this.#stopLooking()
   }
 
-  /** The body of a call of another protocol begins to come. */
   receives(body: ReceivingBody): void {
     this.#otherBodies.add(body)
   }
 
-  /** The body has ended, or nothing more of it will come. */
   hasReceived(body: ReceivingBody): void {
     this.#otherBodies.delete(body)
   }
@@ -178,7 +174,6 @@ export class Connections implements ConnectionHost {
     for (const { unanswered } of this.#open) unanswered.at(-1)?.endConnection()
   }
 
-  /** A connection has been upgraded. */
   upgraded(owner: UpgradeOwner): void {
     if (this.#isLeaving) owner.leave()
   }

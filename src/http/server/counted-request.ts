@@ -19,7 +19,6 @@ import type { AddressUse } from './client-addresses.js'
 /** The connection of a request, as far as the request uses it. */
 export interface RequestHolder {
   readonly address: AddressUse
-  /** Unanswered requests. */
   readonly openRequests: number
   /** The request whose head arrived last; its body may be incomplete. Set by the request itself. */
   receiving: CountedRequest | undefined
@@ -30,7 +29,6 @@ export interface RequestHolder {
   end(request: CountedRequest): void
   /** Counts bytes of a body that have arrived, or returns the error when there is no memory for them. */
   take(request: CountedRequest, sizeBytes: number): OverloadedError | undefined
-  /** Releases all bytes that the body holds. */
   give(request: CountedRequest): void
   /** Bytes have come behind the answer to the request. */
   discards(sizeBytes: number): void
@@ -63,7 +61,6 @@ export class CountedRequest extends EngineRequest implements HeldRequest {
   /** When the whole body had come, by `performance.now()`. */
   receivedAt: number | undefined
   override readonly upgrade: boolean
-  /** The handler of an upgraded connection. */
   owner: UpgradeOwner | undefined
   #response: EngineResponse | undefined
   #onOver: (() => void) | undefined
@@ -85,7 +82,6 @@ export class CountedRequest extends EngineRequest implements HeldRequest {
     holder.receiving = this
   }
 
-  /** The address of its connection. */
   get address(): AddressUse {
     return this.holder.address
   }
@@ -95,7 +91,6 @@ export class CountedRequest extends EngineRequest implements HeldRequest {
     return this.isOver || this.reader !== undefined || (this.isOpen && this.readableFlowing === true)
   }
 
-  /** Whether any part of the answer was written. */
   get isAnswerBegun(): boolean {
     return this.#response?.headersSent === true
   }
@@ -266,7 +261,6 @@ export class CountedRequest extends EngineRequest implements HeldRequest {
     return this.owner !== undefined
   }
 
-  /** Calls back once when {@link upgraded} is called. */
   whenUpgraded(upgraded: () => void): void {
     this.#onUpgraded = upgraded
   }

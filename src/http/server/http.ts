@@ -64,7 +64,6 @@ export interface HttpOptions extends ServerOptions {
   readonly receipts?: ReceiptDesk | undefined
 }
 
-/** The URLs of the process. */
 export interface HttpUrls {
   readonly shared: string
   readonly unixSocket: string | undefined
@@ -73,7 +72,6 @@ export interface HttpUrls {
   readonly apis: ReadonlyMap<string, string>
 }
 
-/** All listeners of the process. */
 export class Http {
   readonly urls: HttpUrls
   readonly #context: HttpContext
@@ -160,7 +158,6 @@ export class Http {
     await Promise.all(this.#apps.map(app => app.close()))
   }
 
-  /** Whether the process can take more requests. */
   get shedder(): Pick<LoadShedder, 'view'> {
     return this.#context.shedder
   }

@@ -93,7 +93,6 @@ export class Listener {
     })
   }
 
-  /** Cuts every connection, whatever its state. */
   cut(): void {
     this.#engine.cut()
   }

@@ -96,7 +96,6 @@ export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefi
   )
 }
 
-/** Aborts when the client has left. */
 function leavingOf({ raw }: FastifyRequest): AbortSignal {
   const left = new AbortController()
   ;(raw as CountedRequest).whenOver(() => left.abort())

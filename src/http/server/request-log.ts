@@ -69,7 +69,6 @@ const MILLISECONDS_PER_SECOND = 1_000
 /** Methods that are timed separately: those that produce, and those that may wait for a message. */
 const TIMED_METHODS: ReadonlySet<string> = new Set(['GET', 'POST'])
 
-/** The counters of requests with the same labels. */
 interface Series {
   readonly mount: string
   readonly method: string
@@ -196,7 +195,6 @@ export interface AccessFields {
   readonly durationMs: number
 }
 
-/** Takes access lines. */
 export interface AccessLog {
   /** Whether the request that has just ended gets a line. */
   wants(): boolean

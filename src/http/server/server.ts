@@ -34,7 +34,6 @@ export interface ServerOptions {
   readonly metrics: PrometheusMetrics
   readonly log: Logger
   readonly now: MonotonicClock
-  /** Prefix of generated request ids. */
   readonly idPrefix: string
   /** Absent: no access rules are configured. */
   readonly requestAccess?: RequestAccess | undefined
@@ -54,7 +53,6 @@ export interface HttpContext extends Omit<ServerOptions, 'metrics' | 'refusals'>
   readonly nextRequestId: (request: IncomingMessage) => string
   /** Time limits for silence by API, for APIs that set one. */
   readonly silences: Map<string, SilenceLimit>
-  /** True once new requests are refused. */
   isDraining: boolean
   /** Quotas do not apply to its requests. Default: they apply. */
   readonly isExempt?: boolean | undefined

@@ -205,7 +205,6 @@ const never = { count: 0, seconds: 0 }
 const noRecords = { records: 0, limitBytes: 0, oldestAgeMs: 0 }
 const noDamage = { deadLetters: 0, damagedRecords: 0, quarantinedSegments: 0, setAsideRecords: 0, damagedFiles: 0 }
 
-/** The status of a process that has nothing. */
 export const NOTHING: StatusPart = {
   ...noRows,
   memory: { ...noRecords, bytes: 0, stuckBytes: 0, timeoutMs: 0, delivered: 0, failed: 0, lost: 0 },
@@ -224,7 +223,6 @@ export const NOTHING: StatusPart = {
   }
 }
 
-/** Gives the status of the whole gateway. */
 export type StatusSource = () => Promise<Status>
 
 /** An answer is given to all who ask within this time, so that many readers cost as much as one. */
