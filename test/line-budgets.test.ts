@@ -14,7 +14,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   core: 4_300,
   'embedded-broker': 8_250,
   gateway: 2_150,
-  http: 15_640,
+  http: 15_340,
   kafka: 5_960,
   producer: 18_190,
   router: 10_740,

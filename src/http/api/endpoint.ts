@@ -10,7 +10,6 @@ import { type Exchange, hasBody } from '../exchange/exchange.js'
 const POOL_BYTES = 16 * 1024 * 1024
 export const bodyPool = (): BufferPool => new BufferPool(POOL_BYTES)
 
-/** The parameters of the path. */
 export type Params = Readonly<Record<string, string>>
 export type Receive = (exchange: Exchange, params: Params) => void
 
@@ -48,7 +47,6 @@ export function admitsRuled(
   return refusal === undefined
 }
 
-/** Answers a request that has failed. */
 export function fail({ answers, broken }: EndpointBase, exchange: Exchange, error: unknown): void {
   if (!answers.failed(exchange, error)) broken(exchange, error)
 }

@@ -117,6 +117,9 @@ interface PreparedResponse extends ServerResponse {
 
 type Pair = readonly [name: string, value: string]
 
+const RECEIPT_START = `${RECEIPT_HEADER}: `
+const ID_START = `${REQUEST_ID}: `
+
 /** An answer whose status and content type are known beforehand. */
 export class AnswerTemplate {
   readonly #answers: Answers
@@ -128,7 +131,11 @@ export class AnswerTemplate {
   /** Those of the last answer: most answers of a template say the same of their records. */
   #persisted: Pair = [PERSISTED_HEADER, '']
   #lines = ''
-  #text = ''
+  /** The first body, which most templates have with each answer. */
+  #text: string | undefined
+  #tail = ''
+  /** That of the last answer that was kept. */
+  #keptText = ''
   #body = Buffer.alloc(0)
 
   constructor(answers: Answers, status: number, type: string, soon: AtEndOfTick, common: CommonHeaders) {
@@ -161,8 +168,8 @@ export class AnswerTemplate {
       this.#answers.send(response, this.#status, this.#type[1], body, headers)
       return
     }
-    const lines = `${this.#linesOf(persisted, receipt)}${REQUEST_ID}: ${requestId}\r\n`
-    endWith(response, this.#status, this.#common, lines, lengthAndBody(toLatin1(body)))
+    const lines = `${this.#linesOf(persisted, receipt)}${ID_START}${requestId}\r\n`
+    endWith(response, this.#status, this.#common, lines, this.#tailOf(body))
   }
 
   /**
@@ -182,13 +189,21 @@ export class AnswerTemplate {
 
   /** Millions of answers are kept for keys: they share their parts. */
   #kept(persisted: string | undefined, receipt: string | undefined, text: string): WrittenAnswer {
-    if (text !== this.#text) {
-      this.#text = text
+    if (text !== this.#keptText) {
+      this.#keptText = text
       this.#body = Buffer.from(text)
     }
     const lines = this.#linesOf(persisted, receipt)
     const headers = this.#headersOf(persisted, receipt)
     return { status: this.#status, headers, body: this.#body, lines, persisted }
+  }
+
+  #tailOf(text: string): string {
+    if (text === this.#text) return this.#tail
+    const tail = lengthAndBody(toLatin1(text))
+    if (this.#tail !== '') return tail
+    this.#text = text
+    return (this.#tail = whole(tail))
   }
 
   #linesOf(persisted: string | undefined, receipt: string | undefined): string {
@@ -197,7 +212,7 @@ export class AnswerTemplate {
       this.#lines = whole(`${this.#typeLine}${PERSISTED_HEADER}: ${persisted}\r\n`)
     }
     const lines = persisted === undefined ? this.#typeLine : this.#lines
-    return receipt === undefined ? lines : `${lines}${RECEIPT_HEADER}: ${receipt}\r\n`
+    return receipt === undefined ? lines : `${lines}${RECEIPT_START}${receipt}\r\n`
   }
 
   /** To be called after {@link #linesOf}. A list grows in large steps, so each is created with all its elements. */
@@ -231,7 +246,7 @@ const whole = (text: string): string => Buffer.from(text, 'latin1').toString('la
 class CommonHeaders {
   readonly #now: () => number
   /** By status. */
-  readonly #starts = new Map<number, string>()
+  readonly #starts: string[] = []
   #second = -1
   #keepAliveMs = -1
 
@@ -244,14 +259,14 @@ class CommonHeaders {
     if (second !== this.#second || keepAliveMs !== this.#keepAliveMs) {
       this.#second = second
       this.#keepAliveMs = keepAliveMs
-      this.#starts.clear()
+      this.#starts.length = 0
     }
-    const known = this.#starts.get(status)
+    const known = this.#starts[status]
     if (known !== undefined) return known
     const keepAlive = keepAliveMs < 1_000 ? '' : `keep-alive: timeout=${Math.floor(keepAliveMs / 1_000)}\r\n`
     const date = `date: ${new Date(second * 1_000).toUTCString()}\r\n`
     const start = whole(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${date}${keepAlive}connection: keep-alive\r\n`)
-    this.#starts.set(status, start)
+    this.#starts[status] = start
     return start
   }
 }
@@ -260,6 +275,7 @@ const common = new CommonHeaders(() => Date.now())
 /** Larger bodies are not made texts. */
 const MAX_TEXT_BYTES = 16 * 1024
 
+/** @param body each character one byte */
 const lengthAndBody = (body: string): string => `content-length: ${body.length}\r\n\r\n${body}`
 
 /** The end of answers with the same body. The answers of a template share their body, which is never written to. */

@@ -31,13 +31,13 @@ describe('kprf on a socket', () => {
       const answer = await exchange(port, post(pushOf(['t'], wait), 'x-request-id: mine-1\r\n'), isComplete)
       expect(answer).to.equal(
         'HTTP/1.1 200 OK\r\n' +
-          'content-type: application/json\r\n' +
-          'content-length: 27\r\n' +
           'date: Fri, 20 Nov 2026 12:00:00 GMT\r\n' +
           'keep-alive: timeout=65\r\n' +
           'connection: keep-alive\r\n' +
+          'content-type: application/json\r\n' +
           `x-castellan-persisted: ${wait ? 'yes' : 'pending'}\r\n` +
           'x-request-id: mine-1\r\n' +
+          'content-length: 27\r\n' +
           `\r\n${OK}`
       )
     })
@@ -51,8 +51,8 @@ describe('kprf on a socket', () => {
       heads.push(/^HTTP\/1\.1 200 OK\r\n(.*?)\r\n\r\n/s.exec(answer)?.[1])
     }
     const headOf = (wait: boolean, nth: number): string =>
-      'content-type: application/json\r\ncontent-length: 27\r\ndate: Fri, 20 Nov 2026 12:00:00 GMT\r\n' +
-      `keep-alive: timeout=65\r\nconnection: keep-alive\r\nx-castellan-persisted: ${wait ? 'yes' : 'pending'}\r\nx-request-id: ${nth}`
+      'date: Fri, 20 Nov 2026 12:00:00 GMT\r\nkeep-alive: timeout=65\r\nconnection: keep-alive\r\ncontent-type: application/json\r\n' +
+      `x-castellan-persisted: ${wait ? 'yes' : 'pending'}\r\nx-request-id: ${nth}\r\ncontent-length: 27`
     expect(heads).to.deep.equal(waits.map(headOf))
   })
 
