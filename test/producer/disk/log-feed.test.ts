@@ -82,17 +82,6 @@ describe('durable: the feed of the log', () => {
     expect(requests, 'nobody wants anything').to.have.length(1)
   })
 
-  it('reads on for a target that still wants something', async () => {
-    const target = new Target('default/a', 1)
-    target.offered = (sequence): void => {
-      target.wanted = sequence < 40 ? sequence : undefined
-    }
-    answer = async ({ fromSequence }) => ({ entries: [], nextSequence: fromSequence + 10, isAtEnd: false })
-    feed.want(target)
-    await clock.tickAsync(10)
-    expect(requests.map(({ fromSequence }) => fromSequence)).to.deep.equal([1, 11, 21, 31])
-  })
-
   it('lets those who stand before the one that waits longest wait for their turn, and goes in turn', async () => {
     const [first, behind, before] = [
       new Target('default/a', 50),
@@ -144,19 +133,6 @@ describe('durable: the feed of the log', () => {
     expect(target.told).to.deep.equal(['until 100, the end'])
   })
 
-  it('reads once at a time, and what is wanted meanwhile next', async () => {
-    let end: (result: ReadResult) => void = () => undefined
-    answer = () => new Promise(resolve => (end = resolve))
-    feed.want(new Target('default/a', 1))
-    await turn()
-    feed.want(new Target('default/b', 1))
-    await turn()
-    expect(requests).to.have.length(1)
-    end(nothing)
-    await turn()
-    expect(requests).to.have.length(2)
-  })
-
   it('offers nothing any more once it has stopped, and waits for a read under way', async () => {
     let end: (result: ReadResult) => void = () => undefined
     answer = () => new Promise(resolve => (end = resolve))
@@ -173,21 +149,6 @@ describe('durable: the feed of the log', () => {
     feed.want(target)
     await clock.tickAsync(10_000)
     expect([requests.length, clock.countTimers()]).to.deep.equal([1, 0])
-  })
-
-  it('stops at once when no read is under way, also before one that was planned or is to be tried again', async () => {
-    feed.want(new Target('default/a', 1))
-    await feed.stop()
-    await clock.tickAsync(5_000)
-    expect(requests).to.deep.equal([])
-    const another = new LogFeed(async () => {
-      throw new Error('EIO')
-    }, silentLogger)
-    another.want(new Target('default/a', 1))
-    await turn()
-    expect(clock.countTimers()).to.equal(1)
-    await another.stop()
-    expect(clock.countTimers()).to.equal(0)
   })
 })
 
@@ -214,33 +175,7 @@ describe('durable: following topics', () => {
     })
   })
   afterEach(() => clock.restore())
-  const [orders, audit] = [{ name: 'orders' }, { name: 'audit' }]
-
-  it('asks for all of a turn together', () => {
-    follower.follow(orders, 0)
-    follower.follow(audit, 0)
-    expect(sent).to.deep.equal([])
-    clock.tick(0)
-    expect(sent).to.deep.equal([['followTopics', ['orders', 'audit']]])
-    follower.tick(10_000)
-    expect(sent).to.have.length(1)
-    follower.follow(orders, 0)
-    clock.tick(0)
-    expect(sent).to.have.length(2)
-  })
-
-  it('asks for others after a pause, to the millisecond, and not for those that are let go', () => {
-    follower.follow(orders, 500)
-    follower.follow(audit, 600)
-    clock.tick(0)
-    follower.tick(499)
-    expect(sent).to.deep.equal([])
-    follower.tick(500)
-    expect(sent).to.deep.equal([['followTopics', ['orders']]])
-    follower.unfollow(audit)
-    follower.tick(10_000)
-    expect(sent.slice(1)).to.deep.equal([['unfollowTopics', ['audit']]])
-  })
+  const orders = { name: 'orders' }
 
   it('keeps a bug that it meets with one topic from the others', () => {
     const known = (topic: string): TopicNews => ({ type: 'known', topic, partitionCount: 1 }) as TopicNews

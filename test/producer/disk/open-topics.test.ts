@@ -101,25 +101,6 @@ describe('durable: topics that are open', () => {
     await turn()
   }
 
-  it('are opened with their first entry, and are told of each one', async () => {
-    append('orders', 5)
-    append('orders', 6)
-    append('audit', 7)
-    made[1]!.isCaughtUp = true
-    append('audit', 8)
-    await turn()
-    expect(made.map(({ destination, from, heard }) => [destination, from, heard])).to.deep.equal([
-      ['default/orders', undefined, ['5 is there', '6 is there']],
-      ['default/audit', undefined, ['7 is there', 'take 8: body of 8']]
-    ])
-    expect([topics.size, topics.byName('orders')?.destination, topics.byName('x')]).to.deep.equal([
-      2,
-      'default/orders',
-      undefined
-    ])
-    expect(searches).to.deep.equal([])
-  })
-
   it('are looked for in what an earlier process has left, once that may be delivered, until the end of the log', async () => {
     append('orders', 90)
     topics.found(3)
@@ -178,50 +159,6 @@ describe('durable: topics that are open', () => {
     ])
   })
 
-  it('are looked for again five seconds after that failed', async () => {
-    answers.push(new Error('EIO'), found({ 'default/a': 3 }))
-    topics.found(3)
-    topics.drain()
-    await turn()
-    expect([errors, searches.length]).to.deep.equal([1, 1])
-    await clock.tickAsync(4_999)
-    topics.tick(Date.now())
-    await turn()
-    expect(searches).to.have.length(1)
-    await clock.tickAsync(1)
-    topics.tick(Date.now())
-    await turn()
-    expect([froms(), openNames()]).to.deep.equal([[3, 3], ['default/a']])
-  })
-
-  it('are named once, when Kafka knows them', () => {
-    append('orders', 1)
-    tell('orders', 'missing')
-    tell('orders', 'known')
-    tell('orders', 'known')
-    tell('never-heard-of', 'known')
-    expect(named).to.deep.equal(['default/orders'])
-    expect(made[0]!.heard.slice(1)).to.deep.equal(['missing at 100000', 'known at 100000', 'known at 100000'])
-  })
-
-  it('are known, denied or neither: a name that was not asked for is known as long as no other is denied', () => {
-    const standings = (): string[] => ['orders', 'gone', 'new'].map(name => topics.standingOf(name))
-    append('orders', 1)
-    append('gone', 2)
-    expect(standings()).to.deep.equal(['known', 'known', 'known'])
-    tell('gone', 'missing')
-    expect(standings()).to.deep.equal(['unknown', 'denied', 'unknown'])
-    tell('orders', 'known')
-    expect(standings()).to.deep.equal(['known', 'denied', 'unknown'])
-    tell('orders', 'denied')
-    expect(standings()).to.deep.equal(['denied', 'denied', 'unknown'])
-    topics.clusterChanged()
-    expect(standings()).to.deep.equal(['known', 'known', 'known'])
-    tell('gone', 'refused')
-    topics.forget(topics.byName('gone')!)
-    expect([standings(), openNames()]).to.deep.equal([['known', 'known', 'known'], ['default/orders']])
-  })
-
   it('are a thousand that Kafka has not named at most, and any number of others', async () => {
     await fill([])
     append('orders', 5_000)
@@ -234,19 +171,6 @@ describe('durable: topics that are open', () => {
     expect([topics.size, named, openNames().at(-1)]).to.deep.equal([
       MAX_UNKNOWN_TOPICS + 1,
       ['default/x-7'],
-      'default/orders'
-    ])
-  })
-
-  it('give their places to others when one is forgotten', async () => {
-    await fill([])
-    append('orders', 5_000)
-    answers.push(found({ 'default/orders': 5_000 }))
-    topics.forget(topics.byName('x-3')!)
-    await turn()
-    expect([topics.size, openNames().includes('default/x-3'), openNames().at(-1)]).to.deep.equal([
-      MAX_UNKNOWN_TOPICS,
-      false,
       'default/orders'
     ])
   })
@@ -283,54 +207,5 @@ describe('durable: topics that are open', () => {
     append('x-9', 6_000)
     expect(made.at(-1)).to.include({ destination: 'default/x-9', from: 5 })
     expect(made.at(-1)!.heard).to.deep.equal(['6000 is there'])
-  })
-
-  it('make room no more often than every quarter of a second', async () => {
-    await fill([1])
-    answers.push(found({ 'default/a': 5_000 }, 5_001), found({ 'default/b': 5_001 }))
-    append('a', 5_000)
-    append('b', 5_001)
-    await turn()
-    expect([shelved.length, searches.length]).to.deep.equal([1, 2])
-    tell('x-2', 'missing')
-    await clock.tickAsync(249)
-    topics.tick(Date.now())
-    await turn()
-    expect(shelved).to.have.length(1)
-    await clock.tickAsync(1)
-    topics.tick(Date.now())
-    await turn()
-    expect([shelved, openNames().at(-1)]).to.deep.equal([['default/x-1', 'default/x-2'], 'default/b'])
-  })
-
-  it('begin again at once on another cluster with those that gave up their places', async () => {
-    await fill([4])
-    answers.push(found({ 'default/orders': 5_000 }))
-    append('orders', 5_000)
-    await turn()
-    tell('x-0', 'known')
-    await turn()
-    const before = searches.length
-    topics.clusterChanged()
-    topics.tick(Date.now())
-    await clock.tickAsync(1)
-    expect(searches).to.have.length(before + 1)
-    expect(searches.at(-1)).to.deep.include({ fromSequence: 5 })
-    expect(searches.at(-1)!.except.has('default/x-4')).to.equal(false)
-  })
-
-  it('are not opened any more once delivery is closed', async () => {
-    let end: (result: FoundDestinations) => void = () => undefined
-    answers.push(new Promise(resolve => (end = resolve)))
-    topics.found(3)
-    topics.drain()
-    await turn()
-    topics.close()
-    end(found({ 'default/a': 3 }, 20))
-    topics.found(1)
-    await clock.tickAsync(10_000)
-    topics.tick(Date.now())
-    await turn()
-    expect([made, searches.length]).to.deep.equal([[], 1])
   })
 })

@@ -1,44 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { ANY_PARTITION, PartitionCursors } from '../../../src/producer/disk/partition-cursors.js'
+import { PartitionCursors } from '../../../src/producer/disk/partition-cursors.js'
 
 describe('durable: flows of a topic', () => {
   const everybody = () => true
-  const nobody = () => false
-
-  it('go on together while they have room', () => {
-    const cursors = new PartitionCursors(10)
-    expect(cursors.next(everybody, true)).to.equal(10)
-    expect([0, 1, ANY_PARTITION].map(cursor => cursors.isNext(cursor, 10))).to.deep.equal([true, true, true])
-    cursors.reached(20)
-    expect([cursors.position, cursors.lowest, cursors.behindCount]).to.deep.equal([20, 20, 0])
-  })
-
-  it('leave one behind that has no room, and catch up with it later', () => {
-    const cursors = new PartitionCursors(10)
-    cursors.next(everybody, true)
-    cursors.stall(1, 13)
-    expect(cursors.isNext(1, 14), 'behind the one that found no room').to.equal(false)
-    expect(cursors.isNext(0, 15)).to.equal(true)
-    cursors.reached(19)
-    expect([cursors.position, cursors.lowest]).to.deep.equal([19, 13])
-    expect(cursors.next(nobody, false)).to.equal(undefined)
-    expect(cursors.next(everybody, false)).to.equal(13)
-    expect([cursors.isNext(0, 15), cursors.isNext(1, 13), cursors.isNext(1, 12)]).to.deep.equal([false, true, false])
-    cursors.reached(16)
-    expect(cursors.lowest).to.equal(16)
-    cursors.next(everybody, false)
-    cursors.reached(25)
-    expect([cursors.position, cursors.behindCount]).to.deep.equal([25, 0])
-  })
-
-  it('take turns: what is behind and what goes on', () => {
-    const cursors = new PartitionCursors(10)
-    cursors.next(everybody, true)
-    cursors.stall(1, 13)
-    cursors.reached(19)
-    expect([1, 2, 3, 4].map(() => cursors.next(everybody, true))).to.deep.equal([13, 19, 13, 19])
-  })
 
   it('do not let one that is behind take an entry out of turn while the others go on', () => {
     const cursors = new PartitionCursors(10)

@@ -15,19 +15,6 @@ describe('durable: memory for records that were read from the log', () => {
   afterEach(() => clock.restore())
   const starvedAs = (name: string): Starved => ({ fed: () => done.push(name) })
 
-  it('has room to the byte, and a quarter of what is free for one partition', () => {
-    expect([memory.share, memory.hasCapacity(1_000), memory.hasCapacity(1_001)]).to.deep.equal([250, true, false])
-    memory.hold(600)
-    expect([memory.bytes, memory.share, memory.hasCapacity(400), memory.hasCapacity(401)]).to.deep.equal([
-      600,
-      100,
-      true,
-      false
-    ])
-    memory.hold(-100)
-    expect([memory.bytes, memory.share]).to.deep.equal([500, 125])
-  })
-
   it('tells who found no room once, two milliseconds after some was given back', () => {
     memory.hold(1_000)
     memory.starve(starvedAs('a'))
@@ -73,17 +60,6 @@ describe('durable: memory for records that were read from the log', () => {
     expect(memory.bytes).to.equal(301)
   })
 
-  it('takes from a partition that gets stuck while others wait', () => {
-    memory.hold(800)
-    memory.starve(starvedAs('waiting'))
-    memory.isStuck({}, () => {
-      done.push('stuck')
-      memory.hold(-300)
-    })
-    clock.tick(2)
-    expect(done).to.deep.equal(['stuck', 'waiting'])
-  })
-
   it('brings batches back, four at a time, while no more than three quarters are in use', async () => {
     const finish: (() => void)[] = []
     const back = (name: string): void =>
@@ -112,22 +88,6 @@ describe('durable: memory for records that were read from the log', () => {
     for (const end of finish) end()
     await clock.tickAsync(2)
     expect(clock.countTimers()).to.equal(0)
-  })
-
-  it('takes from partitions that are stuck for batches that come back, from three quarters on', async () => {
-    const release = (): void => {
-      done.push('stuck')
-      memory.hold(-400)
-    }
-    memory.hold(750)
-    memory.isStuck({}, release)
-    memory.return(async () => void done.push('back'))
-    await clock.tickAsync(2)
-    expect(done).to.deep.equal(['back'])
-    memory.hold(1)
-    memory.return(async () => void done.push('back'))
-    await clock.tickAsync(2)
-    expect(done).to.deep.equal(['back', 'stuck', 'back'])
   })
 })
 
@@ -162,60 +122,11 @@ describe('durable: which partitions have room', () => {
     })
   })
 
-  it('are those that stay within their share, to the byte', () => {
-    world.held = [60, 0, 0]
-    expect([capacity.hasCapacity(0, 40), capacity.hasCapacity(0, 41), starved]).to.deep.equal([true, false, 1])
-    world.share = 1_000
-    expect([capacity.hasCapacity(0, 140), capacity.hasCapacity(0, 141)]).to.deep.equal([true, false])
-    expect(starved, 'more memory would not help').to.equal(1)
-  })
-
   it('are also those that hold nothing, whatever the record takes, if there is memory for it', () => {
     expect([capacity.hasCapacity(1, 1_000), starved]).to.deep.equal([true, 0])
     expect([capacity.hasCapacity(1, 1_001), starved]).to.deep.equal([false, 1])
     world.held = [1, 0, 0]
     expect(capacity.hasCapacity(0, 300)).to.equal(false)
-  })
-
-  it('are none that are not there, or wait for a batch that was sent before', () => {
-    world.reserved.add(1)
-    expect([2, 3, 1].map(partition => capacity.hasCapacity(partition, 1))).to.deep.equal([true, false, false])
-    expect(starved).to.equal(0)
-  })
-
-  it('are tried in turn from the one that is preferred', () => {
-    world.held = [200, 200, 0]
-    expect([0, 1, 2].map(partition => capacity.firstWithCapacity(partition, 10))).to.deep.equal([2, 2, 2])
-    world.held = [0, 200, 200]
-    expect(capacity.firstWithCapacity(1, 10)).to.equal(0)
-    world.held = [200, 200, 200]
-    expect(capacity.firstWithCapacity(0, 10)).to.equal(undefined)
-    world.held = []
-    expect(capacity.firstWithCapacity(0, 10)).to.equal(undefined)
-  })
-
-  it('are worth reading for when half of what they may hold has gone', () => {
-    for (const [share, held] of [
-      [100, 50],
-      [1_000, 100]
-    ] as const) {
-      world.share = share
-      world.held = [held, 0, 0]
-      expect(capacity.isHungry(0), `${held} of ${share}`).to.equal(true)
-      world.held = [held + 1, 0, 0]
-      expect(capacity.isHungry(0), `${held + 1} of ${share}`).to.equal(false)
-    }
-  })
-
-  it('are worth reading for only with room for the record that found none', () => {
-    world.held = [50, 0, 0]
-    capacity.lacks(0, 51)
-    expect([capacity.isHungry(0), capacity.isHungry(1)]).to.deep.equal([false, true])
-    capacity.had(0)
-    expect(capacity.isHungry(0)).to.equal(true)
-    capacity.lacks(0, 51)
-    capacity.clear()
-    expect(capacity.isHungry(0)).to.equal(true)
   })
 
   it('are not while a flow waits for a former batch', () => {

@@ -57,33 +57,6 @@ describe('durable: batches that come back to their partitions', () => {
     expect(batches.isEmpty).to.equal(true)
   })
 
-  it('come back a second after they were set aside', async () => {
-    const batches = open()
-    batches.setAside(2, batchOf(9))
-    expect([...batches.all].map(([partition]) => partition)).to.deep.equal([2])
-    await clock.tickAsync(999)
-    expect(waiting).to.have.length(0)
-    await clock.tickAsync(1)
-    await feed()
-    expect(returned).to.deep.equal([[2, [9], whole]])
-  })
-
-  it('are read again a second after they could not be', async () => {
-    const batches = open([0, batchOf(1)])
-    recall = async () => {
-      throw new Error('EIO')
-    }
-    batches.resume(() => true)
-    await feed()
-    expect([errors, returned.length, batches.has(0)]).to.deep.equal([1, 0, true])
-    recall = async () => whole
-    await clock.tickAsync(999)
-    expect(waiting).to.have.length(0)
-    await clock.tickAsync(1)
-    await feed()
-    expect(returned).to.have.length(1)
-  })
-
   it('are given to nobody when they were forgotten meanwhile, or another one has taken their place', async () => {
     const batches = open([0, batchOf(1)], [1, batchOf(2)])
     batches.resume(() => true)
@@ -116,20 +89,5 @@ describe('durable: batches that come back to their partitions', () => {
     batches.resume(() => true)
     await feed()
     expect(returned).to.have.length(1)
-  })
-
-  it('leave no timer when their topic is closed', async () => {
-    const batches = open([1, batchOf(5)])
-    recall = async () => {
-      throw new Error('EIO')
-    }
-    batches.setAside(0, batchOf(1))
-    batches.resume(() => true)
-    await feed()
-    expect(clock.countTimers()).to.be.above(0)
-    batches.close()
-    expect(clock.countTimers()).to.equal(0)
-    batches.setAside(2, batchOf(3))
-    expect(clock.countTimers()).to.equal(0)
   })
 })

@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { MetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
-import type { RecordOutcome } from '../../../src/core/model.js'
 import {
   type BatchNote,
   decodeBatchNote,
@@ -9,12 +8,11 @@ import {
   noteKeyOf,
   partitionOfNoteKey
 } from '../../../src/producer/disk/batch-notes.js'
-import { DurableMetrics, type DurableStats, LogMetrics } from '../../../src/producer/disk/durable-metrics.js'
-import { clusterOf } from '../../../src/producer/disk/durable-queue.js'
+import { LogMetrics } from '../../../src/producer/disk/durable-metrics.js'
 import { refusalFor } from '../../../src/producer/disk/log-capacity.js'
 import { numberOfPartitioner, partitionerOfNumber, toLoggedRecord } from '../../../src/producer/disk/logged.js'
 import { FormerBatches } from '../../../src/producer/disk/recalled-batches.js'
-import { DurablePendingProduce, Waiters } from '../../../src/producer/disk/record-outcomes.js'
+import { DurablePendingProduce } from '../../../src/producer/disk/record-outcomes.js'
 import type { LogStats } from '../../../src/producer/log/availability.js'
 import { walSettings } from '../../../src/producer/log/settings.js'
 import { failures } from '../../../src/producer/memory/failures.js'
@@ -49,13 +47,6 @@ describe('durable: the note of a batch that was sent', () => {
     for (const distance of [127, 128, 16_383, 16_384]) {
       expect(decodeBatchNote(encodeBatchNote({ ...note, sequences: [distance] }))?.sequences).to.deep.equal([distance])
     }
-  })
-
-  it('takes a byte for a short distance, two for one above 127', () => {
-    const lengthOf = (sequences: readonly number[]): number => encodeBatchNote({ ...note, sequences }).length
-    expect([lengthOf([127]), lengthOf([127, 254]), lengthOf([128])].map(each => each - lengthOf([]))).to.deep.equal([
-      1, 2, 2
-    ])
   })
 
   it('is none when bytes are missing, or another release wrote it', () => {
@@ -117,18 +108,6 @@ describe('durable: batches of a former number of partitions', () => {
     former.forget(3)
     expect([former.isEmpty, former.settled(11), holdsUp('abc', 0)]).to.deep.equal([true, false, false])
   })
-
-  it('keep the first number that is known of a partition, and none without records', () => {
-    const former = new FormerBatches()
-    former.add(1, 2, [])
-    expect(former.isEmpty).to.equal(true)
-    former.add(1, 2, [10])
-    former.add(1, 8, [11])
-    expect([former.countOf(1), former.settled(11), former.settled(10)]).to.deep.equal([2, false, true])
-    former.add(1, 8, [11])
-    former.clear()
-    expect([former.isEmpty, former.countOf(1)]).to.deep.equal([true, undefined])
-  })
 })
 
 describe('durable: partitioners in the log', () => {
@@ -165,10 +144,6 @@ describe('durable: a record as the log keeps it', () => {
       isTimeGiven: true
     })
   })
-
-  it('belongs to the cluster whose name is before the last slash', () => {
-    expect(['default/orders', 'eu/west/orders'].map(clusterOf)).to.deep.equal(['default', 'eu/west'])
-  })
 })
 
 describe('durable: what is taken of a log that fills', () => {
@@ -183,50 +158,6 @@ describe('durable: what is taken of a log that fills', () => {
 })
 
 describe('durable: who waits for records', () => {
-  const delivered = { type: 'delivered', partition: 0, offset: 5, timestampMs: 1 } as unknown as RecordOutcome
-  const pendingOf = (records: number, deadlineAt: number): DurablePendingProduce => {
-    const pendingProduce = new DurablePendingProduce(records, deadlineAt)
-    pendingProduce.handedOn()
-    pendingProduce.stored()
-    return pendingProduce
-  }
-  const outcomesOf = async (pendingProduce: DurablePendingProduce): Promise<string[]> =>
-    (await pendingProduce.outcomes()).map(outcome => (outcome.type === 'delivered' ? 'delivered' : outcome.message))
-
-  it('is told of each record once all are in Kafka', async () => {
-    const waiters = new Waiters()
-    const pendingProduce = pendingOf(2, 100)
-    waiters.add(7, pendingProduce, 1)
-    waiters.add(6, pendingProduce, 0)
-    expect(waiters.count).to.equal(1)
-    waiters.settle(99, delivered)
-    waiters.settle(7, delivered)
-    expect([pendingProduce.isComplete, waiters.count]).to.deep.equal([false, 1])
-    waiters.settle(7, failures.shuttingDown())
-    waiters.settle(6, delivered)
-    expect([pendingProduce.isComplete, waiters.count]).to.deep.equal([true, 0])
-    expect(await outcomesOf(pendingProduce)).to.deep.equal(['delivered', 'delivered'])
-  })
-
-  it('waits until the deadline, to the millisecond, and is told why nothing more came', async () => {
-    const waiters = new Waiters()
-    const [soon, later] = [pendingOf(2, 100), pendingOf(1, 101)]
-    waiters.add(1, soon, 0)
-    waiters.add(2, soon, 1)
-    waiters.add(3, later, 0)
-    waiters.settle(1, delivered)
-    waiters.tick(99, () => expect.fail('nobody is told yet'))
-    expect(waiters.count).to.equal(2)
-    waiters.tick(100, () => 'kafka is away')
-    expect([soon.isComplete, later.isComplete, waiters.count]).to.deep.equal([true, false, 1])
-    const [first, second] = await outcomesOf(soon)
-    expect([first, second?.includes('kafka is away')]).to.deep.equal(['delivered', true])
-    waiters.settle(2, delivered)
-    waiters.close('shutting down')
-    expect([later.isComplete, waiters.count]).to.deep.equal([true, 0])
-    expect((await outcomesOf(later))[0]).to.contain('shutting down')
-  })
-
   it('learns of refusals in two parts: those at once, and those of the disk', async () => {
     const pendingProduce = new DurablePendingProduce(3, 100)
     pendingProduce.refuse(0, failures.shuttingDown())
@@ -254,40 +185,6 @@ describe('durable: what metrics are told', () => {
       gauge: (component, name, _, value) => told.push(`${component}.${name} ${value}`),
       time: () => undefined
     }
-  })
-
-  it('is what was counted since it was told last, and how things stand', () => {
-    const stats: DurableStats = {
-      accepted: 5,
-      delivered: 3,
-      refused: 0,
-      deadLettered: 1,
-      retries: 2,
-      failed: 0,
-      withdrawn: 0,
-      topics: 4,
-      producers: 8,
-      retentionShare: 0,
-      producersBackingOff: 1
-    }
-    const reporting = new DurableMetrics(metrics)
-    reporting.report(stats)
-    const gauges = [
-      'durable.topics 4',
-      'durable.partitions 8',
-      'durable.partitions_backing_off 1',
-      'durable.backlog_retention_ratio 0'
-    ]
-    expect(told).to.have.members([
-      'durable.accepted_records +5',
-      'durable.delivered_records +3',
-      'durable.dead_lettered_records +1',
-      'durable.retried_batches +2',
-      ...gauges
-    ])
-    told.length = 0
-    reporting.report({ ...stats, accepted: 7, refused: 1 })
-    expect(told).to.have.members(['durable.accepted_records +2', 'durable.refused_records +1', ...gauges])
   })
 
   it('is of the log its limits at once, and its state later', () => {

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { Persisted, ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import { BatchBufferPool, RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
 import { readBack } from '../../../src/kafka/record-reader.js'
-import { Batch, boundlessBatch, overheadOf } from '../../../src/producer/memory/batch.js'
+import { Batch, boundlessBatch } from '../../../src/producer/memory/batch.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { BatchLimit, loneBatch, WaitingBatches } from '../../../src/producer/memory/waiting-batches.js'
@@ -17,27 +17,6 @@ const valuesIn = (bytes: Buffer): (string | undefined)[] => readBack(bytes).map(
 const late = (persisted: Persisted) => failures.timedOut('late', persisted)
 
 describe('delivery: a batch', () => {
-  it('is charged what its records take, and bookkeeping: more for the first record of a request', () => {
-    expect([overheadOf(0), overheadOf(1), overheadOf(2)]).to.deep.equal([1_024, 256, 256])
-    const batch = batchOf()
-    const empty = batch.sizeBytes
-    const charges = ['a', 'b'].map((value, index) => batch.append(record('t', value), 1, pendingOf(2), index))
-    expect(charges.reduce((sum, charge) => sum + charge)).to.equal(batch.sizeBytes - empty + 1_024 + 256)
-    expect([batch.chargedBytes, batch.recordCount, batch.isEmpty]).to.deep.equal([charges[0]! + charges[1]!, 2, false])
-  })
-
-  it('takes nothing any more once something did not fit, or it was sealed', () => {
-    const full = batchOf(200)
-    expect(full.append(record('t', 'a'), 1, pendingOf(), 0)).to.be.above(0)
-    expect([full.append(record('t', 'x'.repeat(200)), 1, pendingOf(), 0), full.isClosed]).to.deep.equal([0, true])
-    expect([full.append(record('t', 'b'), 1, pendingOf(), 0), full.recordCount]).to.deep.equal([0, 1])
-    const sealed = batchOf()
-    sealed.append(record('t', 'a'), 1, pendingOf(), 0)
-    expect(sealed.isClosed).to.equal(false)
-    sealed.bytesFor(numbering)
-    expect([sealed.append(record('t', 'b'), 1, pendingOf(), 0), sealed.isClosed]).to.deep.equal([0, true])
-  })
-
   it('has the same bytes for the same number, and as few as it had before it was sealed', () => {
     const batch = batchOf()
     batch.append(record('t', 'a'), 1, pendingOf(), 0)
@@ -49,33 +28,6 @@ describe('delivery: a batch', () => {
     expect([next.readInt16BE(51), next.readInt32BE(53), valuesIn(next)]).to.deep.equal([4, 0, ['a']])
     expect([bytes.readInt16BE(51), batch.sizeBytes, batch.sealedBytes]).to.deep.equal([3, size, next])
   })
-
-  it('gives its writer away once it is sealed, and only once', () => {
-    const batch = batchOf()
-    batch.append(record('t', 'a'), 1, pendingOf(), 0)
-    expect(batch.takeWriter()).to.equal(undefined)
-    batch.bytesFor(numbering)
-    expect([batch.takeWriter()?.maxBytes, batch.takeWriter()]).to.deep.equal([10_000, undefined])
-  })
-
-  it('is given up after its time, which begins when it is tried', () => {
-    const batch = batchOf()
-    expect(batch.expiresAt).to.equal(Number.POSITIVE_INFINITY)
-    batch.tryFrom(50)
-    expect(batch.expiresAt).to.equal(1_050)
-  })
-
-  it('is as old as the oldest record that is still to be written', () => {
-    const batch = batchOf()
-    expect(batch.oldestAt).to.equal(Number.POSITIVE_INFINITY)
-    batch.append(record('t', 'a'), 1, pendingOf(1, 100, 5), 0)
-    batch.append(record('t', 'b'), 1, pendingOf(1, 900, 8), 0)
-    expect(batch.oldestAt).to.equal(5)
-    batch.expire(100, true, late)
-    expect(batch.oldestAt).to.equal(8)
-    batch.expire(900, true, late)
-    expect([batch.oldestAt, batch.isEmpty]).to.deep.equal([Number.POSITIVE_INFINITY, true])
-  })
 })
 
 describe('delivery: the end of a wait for a batch', () => {
@@ -86,15 +38,6 @@ describe('delivery: the end of a wait for a batch', () => {
       batch.append(record('t', `${at}`), 10 + at, pendingProduce, 0)
     return { batch, pendingProduces }
   }
-
-  it('comes to each record at its own time, which the batch knows', () => {
-    const { batch, pendingProduces } = three(300, 100, 200)
-    expect([batch.earliestDeadlineAt, batch.expire(99, true, late)]).to.deep.equal([100, 0])
-    expect([batch.expire(100, true, late), batch.earliestDeadlineAt]).to.deep.equal([1, 200])
-    expect(pendingProduces.map(({ isComplete }) => isComplete)).to.deep.equal([false, true, false])
-    expect([batch.expire(300, true, late), batch.earliestDeadlineAt]).to.deep.equal([2, Number.POSITIVE_INFINITY])
-    expect([batch.isEmpty, batch.expire(1_000, true, late)]).to.deep.equal([true, 0])
-  })
 
   it('takes out what cannot have been written: it is in no bytes, and the others have their places', async () => {
     const { batch, pendingProduces } = three(300, 100, 300)
@@ -135,17 +78,6 @@ describe('delivery: what becomes of a batch', () => {
       expect(outcomes.map(({ offset }) => offset)).to.deep.equal(offsets)
       expect(outcomes.map(({ timestampMs }) => timestampMs)).to.deep.equal(times)
     }
-  })
-
-  it('is told to all of them when it fails', async () => {
-    const batch = batchOf()
-    const pendingProduce = pendingOf(2)
-    for (const index of [0, 1]) batch.append(record('t', 'a'), 1, pendingProduce, index)
-    batch.fail(failures.shuttingDown())
-    expect((await pendingProduce.outcomes()).map(outcome => outcome.type === 'failed' && outcome.code)).to.deep.equal([
-      'shuttingDown',
-      'shuttingDown'
-    ])
   })
 
   it('is told to its halves: both are closed, and as uncertain as it was', () => {
@@ -189,19 +121,6 @@ describe('delivery: what becomes of a batch', () => {
       0
     ])
     expect(lone.recordCount).to.equal(1)
-  })
-
-  it('takes the memory of a single large record from the pool', () => {
-    const batchBuffers = new BatchBufferPool(1_000_000)
-    const large = record('t', 'x'.repeat(500_000))
-    const sealed = (): Buffer => {
-      const lone = loneBatch(large, options, batchBuffers)
-      lone.append(large, 1, pendingOf(), 0)
-      return lone.bytesFor(numbering)
-    }
-    const first = sealed()
-    batchBuffers.give(first)
-    expect(sealed().buffer).to.equal(first.buffer)
   })
 })
 
@@ -260,35 +179,6 @@ describe('delivery: batches that wait', () => {
     waiting.putBack(rest.slice(1))
     append('d'.repeat(230))
     expect(counts(waiting.takeAll())).to.deep.equal([1, 1, 1])
-  })
-
-  it('use the writer of the last one again where it makes batches of the same size', () => {
-    const { waiting, append, limit } = setUp(10_000)
-    const [alike, other] = [new RecordBatchWriter(10_000), new RecordBatchWriter(9_999)]
-    waiting.giveWriter(undefined)
-    waiting.giveWriter(other)
-    waiting.giveWriter(alike)
-    append('a')
-    expect([alike.count, other.count]).to.deep.equal([1, 0])
-    const next = new RecordBatchWriter(10_000)
-    waiting.takeAll()
-    waiting.giveWriter(next)
-    limit.refused(4_000)
-    append('b')
-    expect(next.count, 'batches are smaller now').to.equal(0)
-  })
-
-  it('lose the records whose time is over, and are dropped when these were all', () => {
-    const { waiting, append } = setUp()
-    append('x', pendingOf(1, 100))
-    append('x', pendingOf(1, 200))
-    append('y'.repeat(230), pendingOf(1, 100))
-    const dropped: number[] = []
-    const expire = (nowMs: number): number =>
-      waiting.expire(nowMs, late, ({ chargedBytes }) => dropped.push(chargedBytes))
-    expect([expire(99), dropped.length]).to.deep.equal([0, 0])
-    expect([expire(100), dropped.length]).to.deep.equal([2, 1])
-    expect(counts(waiting.takeAll())).to.deep.equal([1])
   })
 
   it('lose nothing that may have been written', async () => {

@@ -11,10 +11,8 @@ import {
   unanswered
 } from '../../support/partition-producer-stage.js'
 
-const NOT_ENOUGH_REPLICAS = 19
 const INVALID_RECORD = 87
 const UNKNOWN_PRODUCER_ID = 59
-const TOPIC_AUTHORIZATION_FAILED = 29
 const unknownTopic: BatchAnswer = { type: 'notSent', reason: 'unknownTopic', message: 'there is none' }
 
 describe('delivery: a partition of records that are kept on disk', () => {
@@ -56,21 +54,6 @@ describe('delivery: a partition of records that are kept on disk', () => {
     expect(await outcomesOf(pendingProduce)).to.deep.equal(['at 3', 'at 4'])
   })
 
-  it('says when it waits before it tries again, and never gives up', async () => {
-    const pendingProduce = stage.append('A', Number.POSITIVE_INFINITY)
-    for (let attempt = 0; attempt < 20; attempt++) {
-      await answer(stage.requireBatch(), rejected(NOT_ENOUGH_REPLICAS))
-      await stage.pass(10_000)
-      stage.tick()
-    }
-    expect([owner.delays, stage.counters.retries, pendingProduce.isComplete]).to.deep.equal([20, 20, false])
-    await answer(stage.requireBatch(), rejected(TOPIC_AUTHORIZATION_FAILED))
-    expect([stage.producer.state, owner.deadLetters], 'rights are mended by an operator').to.deep.equal([
-      'backingOff',
-      []
-    ])
-  })
-
   it('isolates the record that Kafka refuses for good; it becomes a dead letter before the next one goes', async () => {
     const pendingProduce = stage.append(['good', 'bad', 'next'])
     await answer(stage.requireBatch(), rejected(INVALID_RECORD))
@@ -90,26 +73,6 @@ describe('delivery: a partition of records that are kept on disk', () => {
     await answer(next, appended(1))
     expect(await outcomesOf(pendingProduce)).to.deep.equal(['at 0', 'recordRejected, no', 'at 1'])
     expect([stage.counters.failed, stage.budget.records]).to.deep.equal([1, 0])
-  })
-
-  it('tries the record again that could not become a dead letter', async () => {
-    stage.append('bad')
-    await answer(stage.requireBatch(), rejected(INVALID_RECORD))
-    await decide(false)
-    expect([stage.producer.state, stage.counters.retries, stage.isReady]).to.deep.equal(['backingOff', 1, false])
-    await stage.pass(99)
-    expect(stage.isReady, 'after a pause').to.equal(false)
-    await stage.pass(1)
-    expect(contentsOf(stage.requireBatch()).values).to.deep.equal(['bad'])
-  })
-
-  it('does nothing about a dead letter when it was closed meanwhile', async () => {
-    stage.append('bad')
-    await answer(stage.requireBatch(), rejected(INVALID_RECORD))
-    stage.producer.close(() => ({ type: 'failed' }) as never)
-    const { failed } = stage.counters
-    await decide(false)
-    expect([stage.counters.failed, stage.producer.state, stage.clock.countTimers()]).to.deep.equal([failed, 'idle', 0])
   })
 
   it('goes on where another process stopped, with the same batch under the same number', async () => {
@@ -142,17 +105,6 @@ describe('delivery: a partition of records that are kept on disk', () => {
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['A'] })
   })
 
-  it('gives back what was never sent', async () => {
-    expect(stage.producer.takeBack()).to.deep.equal([])
-    stage.append(['A', 'B'])
-    const batch = stage.requireBatch()
-    stage.append(['C', 'D', 'E'])
-    expect(stage.producer.takeBack()).to.deep.equal([0, 1, 2])
-    expect(stage.budget.records).to.equal(2)
-    await answer(batch, appended())
-    expect([stage.budget.records, stage.budget.usedBytes, stage.producer.isIdle]).to.deep.equal([0, 0, true])
-  })
-
   it('gives back the batch that is tried, too, unless the Router has it', async () => {
     expect(stage.producer.takeBackSent()).to.deep.equal([])
     stage.append(['A', 'B'])
@@ -167,29 +119,6 @@ describe('delivery: a partition of records that are kept on disk', () => {
     ])
     expect(stage.clock.countTimers(), 'it waits no longer').to.equal(0)
     expect(contentsOf(stage.requireBatch()).values).to.deep.equal(['C'])
-  })
-
-  it('sets the batch aside that waits to be tried again, with its number, and is empty then', async () => {
-    expect(stage.producer.setAside()).to.equal(undefined)
-    stage.append(['A', 'B'])
-    const batch = stage.requireBatch()
-    expect(stage.producer.setAside(), 'the Router has it').to.equal(undefined)
-    await answer(batch, rejected(NOT_ENOUGH_REPLICAS))
-    expect(stage.producer.setAside()).to.deep.equal({ indexes: [0, 1], numbering: stage.numbering })
-    expect([stage.budget.usedBytes, stage.producer.isIdle, stage.isEmptied]).to.deep.equal([0, true, true])
-    await stage.pass(10_000)
-    expect([stage.isReady, stage.producer.setAside()]).to.deep.equal([false, undefined])
-  })
-
-  it('is not idle while records wait behind a batch that was set aside', async () => {
-    stage.append('A')
-    const batch = stage.requireBatch()
-    stage.append('B')
-    await answer(batch, rejected(NOT_ENOUGH_REPLICAS))
-    stage.producer.setAside()
-    expect([stage.producer.isIdle, stage.budget.records]).to.deep.equal([false, 1])
-    stage.producer.takeBack()
-    expect([stage.producer.isIdle, stage.budget.records]).to.deep.equal([true, 0])
   })
 
   it('makes it no less uncertain that a batch came back, nor the next one', async () => {

@@ -14,9 +14,7 @@ import {
 
 const OUT_OF_ORDER = 45
 const NOT_ENOUGH_REPLICAS = 19
-const NOT_LEADER = 6
 const INVALID_RECORD = 87
-const TOPIC_AUTHORIZATION_FAILED = 29
 
 describe('delivery: a partition', () => {
   let stage: PartitionProducerStage
@@ -29,35 +27,6 @@ describe('delivery: a partition', () => {
     await stage.pass(0)
   }
 
-  it('sends one batch, and what came meanwhile once that is settled', async () => {
-    const { producer } = start()
-    expect([producer.state, producer.isIdle, producer.sentIndexes]).to.deep.equal(['idle', true, []])
-    const first = stage.append('A')
-    expect([producer.state, producer.isIdle, stage.isReady, producer.numbering]).to.deep.equal([
-      'ready',
-      false,
-      true,
-      undefined
-    ])
-    const batch = stage.requireBatch()
-    expect(batch).to.include({ topic: 'orders', partition: 3, clusterId: 'here' })
-    expect([producer.state, producer.sentIndexes]).to.deep.equal(['awaiting', [0]])
-    stage.append(['B', 'C'])
-    expect(stage.isReady).to.equal(false)
-    await answer(batch, appended(9))
-    expect([await outcomesOf(first), stage.isReady, stage.counters.delivered]).to.deep.equal([['at 9'], true, 1])
-    const next = stage.requireBatch()
-    expect(contentsOf(next)).to.deep.equal({ epoch: 0, sequence: 1, values: ['B', 'C'] })
-    await answer(next, appended(10))
-    expect([producer.state, producer.isIdle, stage.isEmptied, stage.counters.delivered]).to.deep.equal([
-      'idle',
-      true,
-      true,
-      3
-    ])
-    expect([stage.budget.usedBytes, stage.budget.records, producer.numbering?.nextSequence]).to.deep.equal([0, 0, 3])
-  })
-
   it('waits for a producer id when there is none, and has nothing to send when nothing is left', async () => {
     const { producer } = start()
     stage.numbering = undefined
@@ -68,38 +37,6 @@ describe('delivery: a partition', () => {
     expect([stage.counters.withdrawn, stage.budget.records, stage.budget.usedBytes]).to.deep.equal([1, 0, 0])
     stage.isReady = true
     expect([stage.take(), producer.state, stage.isEmptied]).to.deep.equal([undefined, 'idle', true])
-  })
-
-  it('tells how long its oldest record waited before it was sent, once', async () => {
-    start()
-    stage.append('A')
-    await stage.pass(30)
-    stage.append('B')
-    expect(stage.producer.oldestAt).to.equal(0)
-    await answer(stage.requireBatch(), rejected(NOT_ENOUGH_REPLICAS))
-    await stage.pass(1_000)
-    stage.append('C')
-    expect(stage.producer.oldestAt, 'the batch that is tried').to.equal(0)
-    await answer(stage.requireBatch(), appended())
-    expect([stage.waitedInPartition, stage.producer.oldestAt]).to.deep.equal([[30], 1_030])
-  })
-
-  it('tries again the same bytes after a pause that doubles, at once after a change of leader, and begins anew with the next', async () => {
-    start()
-    const pauseAfter = async (code: number): Promise<number> => {
-      const from = performance.now()
-      await answer(stage.requireBatch(), rejected(code))
-      while (!stage.isReady) await stage.pass(1)
-      return performance.now() - from
-    }
-    stage.append('A')
-    const pauses = [await pauseAfter(NOT_ENOUGH_REPLICAS), await pauseAfter(NOT_ENOUGH_REPLICAS)]
-    expect(pauses).to.deep.equal([100, 200])
-    await answer(stage.requireBatch(), appended())
-    stage.append('B')
-    expect([await pauseAfter(NOT_LEADER), await pauseAfter(NOT_LEADER)]).to.deep.equal([15, 200])
-    expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 0, sequence: 1, values: ['B'] })
-    expect([stage.counters.retries, stage.counters.failed]).to.deep.equal([4, 0])
   })
 
   it('goes on under the next epoch after a pause when Kafka has lost its state', async () => {
@@ -172,64 +109,6 @@ describe('delivery: a partition', () => {
     expect(buffers[2]).not.to.equal(buffers[1])
   })
 
-  it('sends a batch that is as large as it may be in one piece', async () => {
-    start()
-    const send = (): number => {
-      stage.append(['A'.repeat(500), 'B'.repeat(500)])
-      const { bytes } = stage.requireBatch()
-      return contentsOf({ bytes } as never).values.length === 2 ? bytes.length : 0
-    }
-    const size = send()
-    stage.restore()
-    start({ batchMaxBytes: size })
-    expect(send()).to.equal(size)
-    stage.restore()
-    start({ batchMaxBytes: size - 1 })
-    expect(send()).to.equal(0)
-  })
-
-  it('counts as stuck after half a second without an acknowledgement, and no more with one', async () => {
-    const { producer } = start()
-    await stage.pass(10_000)
-    stage.append('A')
-    const batch = stage.requireBatch()
-    await stage.pass(499)
-    stage.tick()
-    expect(producer.charge.isStuck).to.equal(false)
-    await stage.pass(1)
-    const closedBefore = stage.batchesClosed
-    stage.tick()
-    stage.tick()
-    expect([producer.charge.isStuck, stage.budget.stuckBytes]).to.deep.equal([true, stage.budget.usedBytes])
-    expect(stage.batchesClosed, 'records without a key may go elsewhere').to.equal(closedBefore + 1)
-    stage.append('B')
-    await answer(batch, appended())
-    expect([producer.charge.isStuck, stage.budget.stuckBytes]).to.deep.equal([false, 0])
-  })
-
-  it('takes a batch back that waits at the Router once the time of a record is over, and tries it as before', async () => {
-    start()
-    const late = stage.append('late', 500)
-    stage.append('patient')
-    const batch = stage.requireBatch()
-    let recalls = 0
-    batch.recall = () => {
-      recalls++
-      return true
-    }
-    await stage.pass(499)
-    stage.tick()
-    expect(recalls).to.equal(0)
-    await stage.pass(1)
-    stage.tick()
-    expect([recalls, await outcomesOf(late), stage.counters.withdrawn]).to.deep.equal([1, ['timedOut, no'], 1])
-    const again = stage.requireBatch()
-    expect(contentsOf(again)).to.deep.equal({ epoch: 0, sequence: 0, values: ['patient'] })
-    await answer(again, rejected(NOT_LEADER))
-    await stage.pass(15)
-    expect(stage.isReady, 'what was taken back was no attempt').to.equal(true)
-  })
-
   it('does not take a batch back that may have been written', async () => {
     start()
     const pendingProduce = stage.append('A', 500)
@@ -259,20 +138,6 @@ describe('delivery: a partition', () => {
     }
   })
 
-  it('waits for the answer of the Router as long as the setting says, then tries again', async () => {
-    start({ answerTimeoutMs: 3_000 })
-    stage.append('A')
-    const batch = stage.requireBatch()
-    await stage.pass(2_999)
-    stage.tick()
-    expect(stage.producer.state).to.equal('awaiting')
-    await stage.pass(1)
-    stage.tick()
-    expect(stage.producer.state).to.equal('backingOff')
-    await answer(batch, appended())
-    expect(stage.counters.delivered, 'a late answer is not heard').to.equal(0)
-  })
-
   it('knows that nothing was written when it takes a batch back that the Router did not answer', async () => {
     for (const [isBack, persisted] of [
       [true, 'no'],
@@ -288,47 +153,6 @@ describe('delivery: a partition', () => {
     }
   })
 
-  it('gives a batch up when its time is over, and fences it, for it may turn up', async () => {
-    for (const isLost of [true, false]) {
-      start({ timeoutMs: 2_000 })
-      const pendingProduce = stage.append('A', 1_000)
-      const batch = stage.requireBatch()
-      await stage.pass(1_000)
-      stage.tick()
-      expect(await outcomesOf(pendingProduce), 'on its way').to.deep.equal(['timedOut, unknown'])
-      await stage.pass(990)
-      await answer(batch, isLost ? unanswered : rejected(NOT_ENOUGH_REPLICAS))
-      await stage.pass(9)
-      stage.tick()
-      expect(stage.producer.state).to.equal('backingOff')
-      await stage.pass(1)
-      stage.tick()
-      expect([stage.producer.isIdle, stage.counters.failed, stage.clock.countTimers()]).to.deep.equal([true, 1, 0])
-      stage.append('B')
-      expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })
-      if (isLost) stage.restore()
-    }
-  })
-
-  it('fails all that waits when its topic is gone, but for what is on its way', async () => {
-    start()
-    const sent = stage.append('A')
-    const batch = stage.requireBatch()
-    const behind = stage.append(['B', 'C'])
-    stage.producer.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
-    expect([await outcomesOf(sent), await outcomesOf(behind)]).to.deep.equal([
-      undefined,
-      ['unknownTopic, no', 'unknownTopic, no']
-    ])
-    expect([stage.counters.failed, stage.budget.records, stage.producer.state]).to.deep.equal([2, 1, 'awaiting'])
-    await answer(batch, unanswered)
-    stage.producer.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
-    expect([await outcomesOf(sent), stage.budget.records]).to.deep.equal([['unknownTopic, unknown'], 0])
-    expect([stage.take(), stage.producer.state, stage.clock.countTimers()]).to.deep.equal([undefined, 'idle', 0])
-    stage.append('D')
-    expect(contentsOf(stage.requireBatch()), 'the lost one may turn up').to.include({ epoch: 1, sequence: 0 })
-  })
-
   it('raises the epoch also where a broker said that it had not written what failed with its topic', async () => {
     start()
     stage.append('A')
@@ -337,16 +161,6 @@ describe('delivery: a partition', () => {
     stage.take()
     stage.append('B')
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })
-  })
-
-  it('keeps its epoch where no broker has got what failed with its topic', async () => {
-    start()
-    stage.append('A')
-    await answer(stage.requireBatch(), { type: 'notSent', reason: 'noLeader', message: 'no leader' })
-    stage.producer.failWaiting(maybeWritten => failures.unknownTopic('orders', maybeWritten ? 'unknown' : 'no'))
-    stage.take()
-    stage.append('B')
-    expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 0, sequence: 0, values: ['B'] })
   })
 
   it('raises the epoch when a record is taken out of a batch that a broker says it has not written, once per attempt', async () => {
@@ -364,21 +178,6 @@ describe('delivery: a partition', () => {
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['patient'] })
   })
 
-  it('sends the same batch again under the same number, whatever was said of it', async () => {
-    start()
-    const first = stage.append('A')
-    for (const said of [rejected(NOT_ENOUGH_REPLICAS), unanswered]) {
-      await answer(stage.requireBatch(), said)
-      await stage.pass(2_000)
-    }
-    const again = stage.requireBatch()
-    expect(contentsOf(again)).to.deep.equal({ epoch: 0, sequence: 0, values: ['A'] })
-    await answer(again, appended(3))
-    expect(await outcomesOf(first)).to.deep.equal(['at 3'])
-    stage.append('B')
-    expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 0, sequence: 1, values: ['B'] })
-  })
-
   it('gives a batch that comes back without a number one that none of its batches has had', async () => {
     start()
     stage.append('A')
@@ -390,48 +189,5 @@ describe('delivery: a partition', () => {
       undefined
     )
     expect(contentsOf(stage.requireBatch())).to.deep.equal({ epoch: 1, sequence: 0, values: ['B'] })
-  })
-
-  it('lets go of everything when it is closed; what the Router has may be written', async () => {
-    start()
-    const sent = stage.append('A')
-    const batch = stage.requireBatch()
-    const behind = stage.append('B')
-    stage.producer.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
-    expect([await outcomesOf(sent), await outcomesOf(behind)]).to.deep.equal([
-      ['shuttingDown, unknown'],
-      ['shuttingDown, no']
-    ])
-    expect([stage.producer.isIdle, stage.isEmptied, stage.budget.usedBytes]).to.deep.equal([true, true, 0])
-    await answer(batch, appended())
-    expect([stage.counters.delivered, stage.counters.failed]).to.deep.equal([0, 2])
-  })
-
-  it('fails what it may not write, as certain as its history is', async () => {
-    start()
-    const first = stage.append('A')
-    await answer(stage.requireBatch(), rejected(TOPIC_AUTHORIZATION_FAILED))
-    const second = stage.append(['B', 'C'])
-    await answer(stage.requireBatch(), unanswered)
-    await stage.pass(100)
-    await answer(stage.requireBatch(), rejected(TOPIC_AUTHORIZATION_FAILED))
-    expect([await outcomesOf(first), await outcomesOf(second)]).to.deep.equal([
-      ['notAuthorized, no'],
-      ['notAuthorized, unknown', 'notAuthorized, unknown']
-    ])
-    expect([stage.counters.failed, stage.producer.numbering?.epoch]).to.deep.equal([3, 2])
-  })
-
-  it('forgets its number with the cluster that gave it, and asks for a new one when it has no epoch left', async () => {
-    start()
-    stage.numbering = { producerId: 7n, epoch: 0x7fff, nextSequence: 0 }
-    stage.append('A')
-    await answer(stage.requireBatch(), rejected(OUT_OF_ORDER))
-    expect([stage.usedUp, stage.producer.numbering]).to.deep.equal([[7n], undefined])
-    stage.numbering = { producerId: 8n, epoch: 2, nextSequence: 0 }
-    await stage.pass(200)
-    expect(contentsOf(stage.requireBatch())).to.include({ epoch: 2, sequence: 0 })
-    stage.producer.clusterChanged()
-    expect(stage.producer.numbering).to.equal(undefined)
   })
 })

@@ -143,20 +143,6 @@ describe('delivery: partitions that have something to send', () => {
       beforeSending
     })
 
-  it('send it together, once in a turn', async () => {
-    const sent: unknown[] = []
-    const schedule = scheduleOf(sent)
-    for (const producer of [producerOf('a'), producerOf('b'), producerOf('nothing', NOTHING)]) schedule.ready(producer)
-    expect(sent).to.deep.equal([])
-    await turns(2)
-    schedule.ready(producerOf('c'))
-    await turns(2)
-    schedule.ready(producerOf('nothing', NOTHING))
-    await turns(2)
-    const message = (...batches: string[]): object => ({ type: 'produceBatches', batches })
-    expect(sent).to.deep.equal([message('a', 'b'), message('c')])
-  })
-
   it('take turns over several ticks where there are thousands, in order, and each once', async () => {
     const sent: { batches: string[] }[] = []
     const schedule = scheduleOf(sent)
@@ -169,80 +155,6 @@ describe('delivery: partitions that have something to send', () => {
     await turns(15)
     expect(sent.flatMap(({ batches }) => batches)).to.deep.equal([...names, 'later'])
     expect(sent.every(({ batches }) => batches.length <= most)).to.equal(true)
-  })
-
-  it('send it after what has to be done before, also when that fails', async () => {
-    const sent: unknown[] = []
-    let done = (): void => {}
-    const schedule = scheduleOf(sent, () => new Promise<void>((_, reject) => (done = () => reject(new Error('a bug')))))
-    schedule.ready(producerOf('a'))
-    await turns(2)
-    expect(sent).to.deep.equal([])
-    done()
-    await turns(2)
-    expect(sent).to.have.length(1)
-  })
-
-  it('are ticked from when they have something until they are empty', () => {
-    const schedule = scheduleOf([])
-    const [a, b] = [producerOf('a'), producerOf('b')]
-    schedule.ready(a)
-    schedule.ready(b)
-    schedule.tick(1)
-    schedule.emptied(a)
-    schedule.tick(501)
-    expect([a.ticks, b.ticks]).to.deep.equal([[1], [1, 501]])
-  })
-
-  it('are ticked when one of their waits ends, and otherwise twice in a second', () => {
-    const schedule = scheduleOf([])
-    const [a, b, unknown] = [producerOf('a'), producerOf('b'), producerOf('unknown')]
-    for (const producer of [a, b]) schedule.ready(producer)
-    schedule.lookBy(a, 120)
-    schedule.lookBy(unknown, 120)
-    schedule.tick(100)
-    schedule.lookBy(a, 200)
-    schedule.lookBy(a, 250)
-    for (const nowMs of [199, 200, 250, 599, 600, 700]) schedule.tick(nowMs)
-    expect([a.ticks, b.ticks, unknown.ticks]).to.deep.equal([[100, 200, 700], [100, 600], []])
-  })
-
-  it('are ticked once by each tick, however often they were emptied and have something again', () => {
-    const schedule = scheduleOf([])
-    const [a, b, c] = [producerOf('a'), producerOf('b'), producerOf('c')]
-    for (const producer of [a, b, c]) schedule.ready(producer)
-    for (let time = 0; time < 3; time++) {
-      schedule.emptied(a)
-      schedule.ready(a)
-    }
-    b.tick = nowMs => {
-      b.ticks.push(nowMs)
-      schedule.emptied(b)
-    }
-    for (const nowMs of [1_000, 2_000]) schedule.tick(nowMs)
-    schedule.emptied(c)
-    schedule.ready(b)
-    schedule.tick(3_000)
-    expect([a.ticks, b.ticks, c.ticks]).to.deep.equal([
-      [1_000, 2_000, 3_000],
-      [1_000, 3_000],
-      [1_000, 2_000]
-    ])
-  })
-
-  it('are ticked although one of them meets a bug in its tick', () => {
-    const schedule = scheduleOf([])
-    const [idle, broken, last] = [producerOf('idle'), producerOf('broken'), producerOf('last')]
-    for (const producer of [idle, broken, last]) schedule.ready(producer)
-    schedule.emptied(idle)
-    const ticked = broken.tick
-    broken.tick = () => {
-      throw new TypeError('a bug')
-    }
-    expect(() => schedule.tick(1)).to.throw('a bug')
-    broken.tick = ticked
-    schedule.tick(501)
-    expect([idle.ticks, broken.ticks, last.ticks]).to.deep.equal([[], [501], [1, 501]])
   })
 
   it('are emptied one by one when they meet a bug: the others send', async () => {

@@ -1,5 +1,4 @@
 import { expect } from 'chai'
-import { failures } from '../../../src/producer/memory/failures.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import type { SealedBatch } from '../../../src/router/messages/operations.js'
 import { record } from '../../support/delivery-harness.js'
@@ -83,25 +82,6 @@ describe('delivery: the objects of a batch that was appended', () => {
     ])
   })
 
-  it('leave the batch alone that came while they were in flight', async () => {
-    const first = stage.append('A')
-    const batch = stage.requireBatch()
-    const second = stage.append('B')
-    batch.answer(appended(1))
-    const third = stage.append('C')
-    const next = stage.requireBatch()
-    expect(contentsOf(next)).to.deep.equal({ epoch: 0, sequence: 1, values: ['B', 'C'] })
-    const fourth = stage.append('D')
-    next.answer(appended(2))
-    stage.requireBatch().answer(appended(4))
-    expect(await Promise.all([first, second, third, fourth].map(outcomesOf))).to.deep.equal([
-      ['at 1'],
-      ['at 2'],
-      ['at 3'],
-      ['at 4']
-    ])
-  })
-
   it('are not used where an earlier attempt may still be answered', async () => {
     const pending = stage.append('A')
     const first = stage.requireBatch()
@@ -112,18 +92,6 @@ describe('delivery: the objects of a batch that was appended', () => {
     third.answer(appended(7))
     expect(await outcomesOf(pending)).to.deep.equal(['at 7'])
     await expectOwnAnswer(1, first, second, third)
-  })
-
-  it('are not used where the answer has not come in time', async () => {
-    const pending = stage.append('A')
-    const first = stage.requireBatch()
-    await stage.pass(3_000)
-    stage.tick()
-    const second = await nextAttempt()
-    expect(second).not.to.equal(first)
-    second.answer(appended(7))
-    expect(await outcomesOf(pending)).to.deep.equal(['at 7'])
-    await expectOwnAnswer(1, first, second)
   })
 
   it('are not used where the Router has given the batch back', async () => {
@@ -158,32 +126,5 @@ describe('delivery: the objects of a batch that was appended', () => {
     other.answer(appended(4))
     expect(await outcomesOf(pending)).to.deep.equal(['at 3', 'at 4'])
     await expectOwnAnswer(2, whole)
-  })
-
-  it('are not used where all was given up while the Router had the batch', async () => {
-    const pending = stage.append('A')
-    const first = stage.requireBatch()
-    stage.producer.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
-    expect(await outcomesOf(pending)).to.deep.equal(['shuttingDown, unknown'])
-    const next = stage.append('B')
-    const batch = await nextAttempt()
-    expect(batch).not.to.equal(first)
-    first.answer(appended(900))
-    expect(next.isComplete).to.equal(false)
-    batch.answer(appended(8))
-    expect(await outcomesOf(next)).to.deep.equal(['at 8'])
-  })
-
-  it('leave each request its own outcome, whenever it is asked for', async () => {
-    const first = stage.append('A')
-    stage.requireBatch().answer(appended(10))
-    const second = stage.append('B')
-    stage.requireBatch().answer(appended(11))
-    const offsets = [first, second].map(one => {
-      const outcome = one.latestOutcome(0)
-      return outcome?.type === 'delivered' ? outcome.offset : outcome
-    })
-    expect(offsets).to.deep.equal([10, 11])
-    expect([await outcomesOf(first), await outcomesOf(second)]).to.deep.equal([['at 10'], ['at 11']])
   })
 })

@@ -20,29 +20,10 @@ describe('delivery: where records without a partition go', () => {
   const nextOf = (producers: readonly (PartitionProducer | undefined)[]): number =>
     choiceOf(producers).of(null, sticky, producers.length)
 
-  it('is what the partitioner says, which knows the key, the count and the topic', () => {
-    const seen: unknown[] = []
-    const partitioner: Partitioner = (...told) => {
-      seen.push(told)
-      return 5
-    }
-    expect(choiceOf([]).of('key', partitioner, 8)).to.equal(5)
-    expect(seen).to.deep.equal([['key', 8, 'orders']])
-  })
-
   it('is one after the other, from the first on and around', () => {
     const choice = choiceOf([])
     const partitions = Array.from({ length: 7 }, () => choice.of(null, always('roundRobin'), 3))
     expect(partitions).to.deep.equal([0, 1, 2, 0, 1, 2, 0])
-  })
-
-  it('is drawn for each record where it is to be', () => {
-    const choice = choiceOf([])
-    const partitions = [0, 0.99, 0.5, 0.25].map(value => {
-      drawn = value
-      return choice.of(null, always('random'), 4)
-    })
-    expect(partitions).to.deep.equal([0, 3, 2, 1])
   })
 
   it('stays the same until its batch is closed, whatever else is', () => {
@@ -71,24 +52,6 @@ describe('delivery: where records without a partition go', () => {
     expect(choice.of(null, sticky, 4)).to.equal(0)
     expect(choice.elsewhere(null, sticky, 4)).to.equal(2)
     expect(choice.of(null, sticky, 4), 'and stays').to.equal(2)
-  })
-
-  it('is the next one without trouble for records that are spread one by one', () => {
-    const producers = [producerOf(0, { isStuck: true }), producerOf(9), producerOf(0, { state: 'backingOff' })]
-    const choice = choiceOf(producers)
-    expect(choice.of(null, always('random'), 3)).to.equal(1)
-    expect([1, 2, 3].map(() => choice.of(null, always('roundRobin'), 3))).to.deep.equal([1, 1, 1])
-    const [stuck] = producers
-    expect(choiceOf([stuck, stuck]).of(null, always('random'), 2), 'all of them are').to.equal(0)
-  })
-
-  it('is chosen anew when the topic has fewer partitions than that one needs', () => {
-    const choice = choiceOf([])
-    drawn = 0.75
-    expect(choice.of(null, sticky, 4)).to.equal(3)
-    drawn = 0
-    expect(choice.of(null, sticky, 4)).to.equal(3)
-    expect(choice.of(null, sticky, 3)).to.equal(0)
   })
 
   it('is the partition with the fewest bytes to send, the drawn one first among equals', () => {
