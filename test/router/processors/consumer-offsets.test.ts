@@ -98,10 +98,29 @@ describe('commitConsumerOffset', () => {
     expect(asked.processor.drain()).to.have.length(1)
   })
 
-  it('counts answers that a topic is unknown', async () => {
+  it('castle 16 code 3 is answered and counted, and told once to whoever keeps the tables', async () => {
     asked.ask(requestFor(0))
-    await asked.settle({ partitions: [at(0, { errorCode: 3 })] })
+    const back = await asked.settle({ partitions: [at(0, { errorCode: 3 })] })
+    expect(asked.told[0]!.map(({ type }) => type)).to.deep.equal(['unknownTopicOrPartition'])
+    expect(back).to.deep.equal([{ reason: 'unknownTopicOrPartition', requests: [], topic: 'orders', partition: 0 }])
     expect(asked.metrics.of('unknown_topic_or_partition_responses')).to.equal(1)
+  })
+
+  it('codes 2 and 9 are no success: the coordinator has not stored the offset', async () => {
+    for (const errorCode of [2, 9]) {
+      const commit = asked.ask(requestFor(0))
+      expect(await asked.settle({ partitions: [at(0, { errorCode })] })).to.deep.equal(retried([commit]))
+      expect(asked.told.at(-1)).to.deep.equal([])
+    }
+  })
+
+  it('gives every code there is exactly one fate', async () => {
+    for (let errorCode = -2; errorCode <= 255; errorCode++) {
+      asked.ask(requestFor(0))
+      const back = await asked.settle({ partitions: [at(0, { errorCode })] })
+      const fates = asked.told.at(-1)!.length + back.flatMap(({ requests }) => requests).length
+      expect(fates, `code ${errorCode}`).to.equal(1)
+    }
   })
 })
 
