@@ -1,51 +1,8 @@
 import { expect } from 'chai'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll, readEntries } from './fixtures.js'
+import { group, openStore, readAll } from './fixtures.js'
 
 describe('the durable log', () => {
-  it('gives back what was appended, in order, over many segments', () => {
-    const { store } = openStore(new SimulatedDisk())
-    const bodies = Array.from({ length: 200 }, (_, index) => `body ${index}`)
-    for (const body of bodies) expect(store.commit(group([body])).refusal).to.equal(undefined)
-    expect(store.stats.segmentCount).to.be.above(5)
-    expect(readAll(store)).to.deep.equal(bodies)
-  })
-
-  it('numbers entries one after the other, over segments and groups', () => {
-    const { store } = openStore(new SimulatedDisk())
-    expect(store.commit(group(['a', 'b'])).firstSequence).to.equal(1)
-    expect(store.commit(group(Array.from({ length: 50 }, () => 'x'.repeat(90)))).firstSequence).to.equal(3)
-    expect(store.commit(group(['c'])).firstSequence).to.equal(53)
-    expect(readEntries(store).map(({ sequence }) => sequence)).to.deep.equal(
-      Array.from({ length: 53 }, (_, i) => i + 1)
-    )
-  })
-
-  it('does not give back what is completed, in any order', () => {
-    const { store } = openStore(new SimulatedDisk())
-    store.commit(group(['a', 'b', 'c', 'd']))
-    expect(store.complete([{ first: 3, count: 1 }])).to.equal(1)
-    expect(store.complete([{ first: 1, count: 1 }])).to.equal(1)
-    expect(store.complete([{ first: 1, count: 1 }])).to.equal(0)
-    expect(readAll(store)).to.deep.equal(['b', 'd'])
-  })
-
-  it('removes a segment once all its entries are completed, and keeps one with a single open entry', () => {
-    const disk = new SimulatedDisk()
-    const { store } = openStore(disk)
-    for (let index = 0; index < 60; index++) store.commit(group(['x'.repeat(50)]))
-    const segments = (): number => [...disk.files().keys()].filter(name => name.endsWith('.slab')).length
-    const before = segments()
-    store.complete([
-      { first: 1, count: 1 },
-      { first: 3, count: 56 }
-    ])
-    expect(segments()).to.equal(2)
-    expect(before).to.be.above(4)
-    store.complete([{ first: 2, count: 1 }])
-    expect(segments()).to.equal(1)
-  })
-
   it('survives a stop and a start: open entries, completions, notes and the next sequence', () => {
     const disk = new SimulatedDisk()
     const first = openStore(disk)
