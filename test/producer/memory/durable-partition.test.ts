@@ -15,6 +15,8 @@ const INVALID_RECORD = 87
 const UNKNOWN_PRODUCER_ID = 59
 const unknownTopic: BatchAnswer = { type: 'notSent', reason: 'unknownTopic', message: 'there is none' }
 
+const NOT_ENOUGH_REPLICAS = 19
+
 describe('delivery: a partition of records that are kept on disk', () => {
   let stage: PartitionProducerStage
   let owner: FakeBatchOwner
@@ -119,6 +121,29 @@ describe('delivery: a partition of records that are kept on disk', () => {
     ])
     expect(stage.clock.countTimers(), 'it waits no longer').to.equal(0)
     expect(contentsOf(stage.requireBatch()).values).to.deep.equal(['C'])
+  })
+
+  it('sets the batch aside that waits to be tried again, with its number, and is empty then', async () => {
+    expect(stage.producer.setAside()).to.equal(undefined)
+    stage.append(['A', 'B'])
+    const batch = stage.requireBatch()
+    expect(stage.producer.setAside(), 'the Router has it').to.equal(undefined)
+    await answer(batch, rejected(NOT_ENOUGH_REPLICAS))
+    expect(stage.producer.setAside()).to.deep.equal({ indexes: [0, 1], numbering: stage.numbering })
+    expect([stage.budget.usedBytes, stage.producer.isIdle, stage.isEmptied]).to.deep.equal([0, true, true])
+    await stage.pass(10_000)
+    expect([stage.isReady, stage.producer.setAside()]).to.deep.equal([false, undefined])
+  })
+
+  it('is not idle while records wait behind a batch that was set aside', async () => {
+    stage.append('A')
+    const batch = stage.requireBatch()
+    stage.append('B')
+    await answer(batch, rejected(NOT_ENOUGH_REPLICAS))
+    stage.producer.setAside()
+    expect([stage.producer.isIdle, stage.budget.records]).to.deep.equal([false, 1])
+    stage.producer.takeBack()
+    expect([stage.producer.isIdle, stage.budget.records]).to.deep.equal([true, 0])
   })
 
   it('makes it no less uncertain that a batch came back, nor the next one', async () => {
