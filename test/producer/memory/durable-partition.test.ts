@@ -11,11 +11,10 @@ import {
   unanswered
 } from '../../support/partition-producer-stage.js'
 
+const NOT_ENOUGH_REPLICAS = 19
 const INVALID_RECORD = 87
 const UNKNOWN_PRODUCER_ID = 59
 const unknownTopic: BatchAnswer = { type: 'notSent', reason: 'unknownTopic', message: 'there is none' }
-
-const NOT_ENOUGH_REPLICAS = 19
 
 describe('delivery: a partition of records that are kept on disk', () => {
   let stage: PartitionProducerStage
