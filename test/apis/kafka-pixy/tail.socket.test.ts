@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { deleteRecords } from '../../support/target-cluster.js'
-import { brief, PixyUnderTest } from './harness.js'
+import { PixyUnderTest } from './harness.js'
 
 interface Event {
   readonly id: string | undefined
@@ -105,7 +105,7 @@ describe('pixy: tail', function () {
     const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
     return Number(/^kafka_pixy_open_tails (\d+)$/m.exec(metrics)![1])
   }
-  const refusal = async (query: string, headers = {}) => {
+  const _refusal = async (query: string, headers = {}) => {
     const { status, body } = await pixy.ask(`/topics/${query}`, { headers })
     return `${status} ${(JSON.parse(body) as { error: string }).error}`
   }
@@ -215,60 +215,5 @@ describe('pixy: tail', function () {
     cluster.deleteTopic(topic)
     await client.until(() => client.isEnded)
     expect(client.events.at(-1)).to.deep.include({ name: 'error', data: `{"error":"${topic}/0 does not exist"}` })
-  })
-
-  it('refuses what cannot be followed', async () => {
-    const topic = await topicWith(0)
-    expect(await refusal('gone/tail')).to.match(/^404 kafka server: Request was for a topic or partition/)
-    expect(await refusal(`${topic}/tail?partition=7`)).to.equal(
-      `400 topic ${topic} has no partition 7; its only one is 0`
-    )
-    expect(await refusal(`${topic}/tail?partition=x`)).to.equal('400 bad partition: x')
-    expect(await refusal(`${topic}/tail?from=now`)).to.equal('400 from should be latest or earliest')
-    expect(await refusal(`${topic}/tail`, { 'last-event-id': 'x' })).to.equal('400 bad Last-Event-ID')
-    expect((await pixy.post(`/topics/${topic}/tail`, '')).status).to.equal(405)
-  })
-
-  it('keeps its limits of tails and of partitions', async () => {
-    const few = await PixyUnderTest.over(cluster, { 'advanced.apis.kafka-pixy.maxTails': '1' })
-    const topic = await topicWith(0)
-    const wide = await topicWith(0, 201)
-    try {
-      expect(brief(await few.get(`/topics/${wide}/tail`))).to.include('partitions are too many to follow (limit 200)')
-      const open = await EventClient.open(few, `/topics/${topic}/tail?from=earliest`)
-      const refused = await few.get(`/topics/${topic}/tail`)
-      expect([refused.status, refused.headers['retry-after']]).to.deep.equal([429, '1'])
-      open.leave()
-    } finally {
-      await few.stop()
-    }
-  })
-
-  it('asks for the permission to consume the topic', async () => {
-    const rules = [{ principals: ['anonymous'], operations: ['consume', 'produce'], topics: ['open'] }]
-    const guarded = await PixyUnderTest.over(cluster, { 'access.rules': JSON.stringify(rules) })
-    cluster.createTopic('open', { partitions: 1 })
-    cluster.createTopic('secret', { partitions: 1 })
-    try {
-      expect((await guarded.get('/topics/secret/tail')).status).to.equal(403)
-      expect((await guarded.get('/topics/unheard/tail')).status).to.equal(403)
-      const client = await EventClient.open(guarded, '/topics/open/tail')
-      expect(client.response.statusCode).to.equal(200)
-      client.leave()
-    } finally {
-      await guarded.stop()
-    }
-  })
-
-  it('ends without an error when the process stops', async () => {
-    const other = await PixyUnderTest.over(cluster)
-    const topic = await topicWith(2)
-    const client = await EventClient.open(other, `/topics/${topic}/tail?from=earliest`)
-    await client.until(() => client.values.length === 2)
-    const stopped = other.app.stop()
-    await client.until(() => client.isEnded)
-    expect(client.events.every(({ name }) => name === 'message')).to.equal(true)
-    await stopped
-    await other.stop()
   })
 })

@@ -56,6 +56,9 @@ const CHUNK_BYTES = 320
 const MAX_EXPANSION = 1_032
 const ZLIB_BYTES = 64 * 1024
 
+/** Half of what HTTP/2 counts for a header beside its name and value (RFC 9113 6.5.2). */
+const HEADER_PART_BYTES = 16
+
 const PRODUCE = '/KafkaPixy/Produce'
 
 type InterceptedCall = Parameters<ServerInterceptor>[1]
@@ -231,16 +234,16 @@ class IncomingCall implements IncomingRequest {
         new StatusError(status.DEADLINE_EXCEEDED, `the request did not arrive within ${limits.arrivalMs} ms`)
       )
     }, limits.arrivalMs)
-    const headerBytes = sizeOf(metadata)
+    const raw = rawHeadersOf(metadata)
+    const headerBytes = raw.reduce((sum, text) => sum + text.length + HEADER_PART_BYTES, 0)
     if (headerBytes > maxHeaderBytes) throw tooLarge(`the headers have more than ${maxHeaderBytes} bytes`)
     const refusal = this.#counted.refusal()
     if (refusal) throw refusal
     this.#take(headerBytes)
-    const raw = recordHeaders && rawHeadersOf(metadata)
-    if (raw && recordHeaders.areTooLarge(raw)) {
+    if (recordHeaders?.areTooLarge(raw)) {
       throw tooLarge(`the metadata for records has more than ${MAX_RECORD_HEADERS_BYTES} bytes`)
     }
-    this.#recordHeaders = raw && recordHeaders.ofRequest(raw)
+    this.#recordHeaders = recordHeaders?.ofRequest(raw)
     this.#countMessage()
   }
 
@@ -314,12 +317,3 @@ const rawHeadersOf = (metadata: Metadata): string[] =>
   Object.entries(metadata.toJSON()).flatMap(([name, values]) =>
     values.flatMap(value => [name, typeof value === 'string' ? value : value.toString('latin1')])
   )
-
-/** The size of headers, approximately as HTTP/2 counts it (RFC 9113 6.5.2). */
-function sizeOf(metadata: Metadata): number {
-  let sizeBytes = 0
-  for (const name of Object.keys(metadata.getMap())) {
-    for (const value of metadata.get(name)) sizeBytes += name.length + value.length + 32
-  }
-  return sizeBytes
-}

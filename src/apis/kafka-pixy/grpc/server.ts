@@ -2,7 +2,7 @@ import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { Server, ServerCredentials, type ServiceDefinition, status } from '@grpc/grpc-js'
 import { toListenError } from '../../../core/listen-error.js'
-import { type PrometheusMetrics, registerScrapedGauge } from '../../../core/metrics/prometheus.js'
+import { registerScrapedGauge } from '../../../core/metrics/prometheus.js'
 import type { ApiContext, SharedTls } from '../../../http/api/api.js'
 import type { CountedCalls } from '../../../http/exchange/other-protocols.js'
 import { RecordHeaders } from '../../../http/exchange/record-headers.js'
@@ -135,43 +135,13 @@ function serverDefinition(): ServiceDefinition {
 }
 
 /**
- * Opens the port of the gRPC service, where one is configured.
+ * Opens the port of the gRPC service.
  *
  * @throws ListenError when the address cannot be used
  */
 export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits = LIMITS): Promise<void> {
-  const { settings, log, lifetime } = context
-  const { grpcPort, grpcHost } = settings
-  if (grpcPort === undefined) return
-  const service = createService(context, limits)
-  const { port, server } = service
-  const bound = await port.listen(grpcHost, grpcPort)
-  log.info({ host: grpcHost, port: bound }, "Kafka-Pixy's gRPC service listens")
-  registerMetrics(context.metrics, service)
-  lifetime.onDrain(() => {
-    service.service.stop()
-    port.drain()
-    return new Promise<void>(resolve => server.tryShutdown(() => resolve()))
-  })
-  lifetime.onCut(async () => {
-    server.forceShutdown()
-    port.cut()
-  })
-}
-
-type Service = ReturnType<typeof createService>
-
-function registerMetrics({ registry }: PrometheusMetrics, { port, incoming, service }: Service): void {
-  const gauge = (name: string, help: string, value: () => number): void =>
-    registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: value() }])
-  gauge('kafka_pixy_open_calls', 'Calls of gRPC without an answer', () => service.openCalls)
-  gauge('kafka_pixy_arriving_calls', 'Calls of gRPC whose request has not arrived', () => incoming.arriving.size)
-  gauge('kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections)
-}
-
-function createService(context: ApiContext<KafkaPixySettings>, limits: CallLimits) {
-  const { settings, access, calls, log, recordHeaders = [] } = context
-  const { grpcMaxConnections: maxConnections, maxMessageBytes } = settings
+  const { settings, access, calls, lifetime, log, metrics, recordHeaders = [] } = context
+  const { grpcPort = 0, grpcHost, grpcMaxConnections: maxConnections, maxMessageBytes } = settings
   const tls = settings.tls === 'inherit' ? context.tls : undefined
   const accept = (socket: Socket): void => injector.injectConnection(socket)
   const port = new GrpcPort({ maxConnections, calls, tls, accept })
@@ -191,11 +161,7 @@ function createService(context: ApiContext<KafkaPixySettings>, limits: CallLimit
     broken,
     connectionOf: peer => port.connectionOf(peer)
   })
-  const service = new KafkaPixyService(settings, {
-    log,
-    gateways: gatewaysOf(context),
-    refused
-  })
+  const service = new KafkaPixyService(settings, { log, gateways: gatewaysOf(context), refused })
   const server = new Server({
     interceptors: [incoming.interceptor],
     'grpc.max_receive_message_length': maxRequestBytes,
@@ -207,7 +173,22 @@ function createService(context: ApiContext<KafkaPixySettings>, limits: CallLimit
   server.addService(serverDefinition(), service.handlers)
   // The port has already handled TLS, if it is on.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
-  return { port, incoming, server, service }
+  const bound = await port.listen(grpcHost, grpcPort)
+  log.info({ host: grpcHost, port: bound }, "Kafka-Pixy's gRPC service listens")
+  const gauge = (name: string, help: string, value: () => number): void =>
+    registerScrapedGauge(metrics.registry, name, help, 'sum', () => [{ labels: {}, value: value() }])
+  gauge('kafka_pixy_open_calls', 'Calls of gRPC without an answer', () => service.openCalls)
+  gauge('kafka_pixy_arriving_calls', 'Calls of gRPC whose request has not arrived', () => incoming.arriving.size)
+  gauge('kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections)
+  lifetime.onDrain(() => {
+    service.stop()
+    port.drain()
+    return new Promise<void>(resolve => server.tryShutdown(() => resolve()))
+  })
+  lifetime.onCut(async () => {
+    server.forceShutdown()
+    port.cut()
+  })
 }
 
 /** The default cluster has the empty name, too. */
