@@ -14,6 +14,10 @@ const EXACT = 2 ** 52
 const MAX_SHORT_TEXT = 63
 /** So many times a writer may try a type of a union, for one record. */
 const MAX_TRIALS = 1_000
+/** Items, fields, and types that are looked at, for one record. 16 MiB of numbers with two types to choose from take 24 million. */
+const MAX_STEPS = 25_000_000
+/** So many characters of a text count as a step. */
+const CHARACTERS_PER_STEP = 16
 
 export const misfit = (expected: string, value: unknown): never => {
   throw new Misfit(`expected ${expected}, got ${shown(value)}`)
@@ -31,12 +35,13 @@ export class AvroWriter {
   length = 0
   depth = 0
   #trials = 0
+  #steps = 0
   /** A default is written: a value of a union has the first type that fits. */
   isDefault = false
 
   /** The bytes of one value. */
   write(write: () => void): Buffer {
-    this.length = this.depth = this.#trials = 0
+    this.length = this.depth = this.#trials = this.#steps = 0
     try {
       write()
       return this.taken()
@@ -53,7 +58,9 @@ export class AvroWriter {
     return Buffer.from(this.#bytes.subarray(start, this.length))
   }
 
-  enter(): void {
+  /** @param parts items or fields that are written now */
+  enter(parts: number): void {
+    this.#take(parts)
     if (this.depth >= MAX_DEPTH) misfit(`at most ${MAX_DEPTH} values in each other`, {})
     this.#path[this.depth++] = ''
   }
@@ -61,6 +68,18 @@ export class AvroWriter {
   /** What follows is this member, or at this place of an array. */
   place(part: string | number): void {
     this.#path[this.depth - 1] = part
+  }
+
+  /** Counts a look at a value for each of so many types. */
+  look(value: unknown, types: number): void {
+    this.#take(types * (1 + (typeof value === 'string' ? value.length / CHARACTERS_PER_STEP : 0)))
+  }
+
+  /** Counts steps: a small record may need any number of them, by defaults, or by types of unions that are tried. */
+  #take(steps: number): void {
+    this.#steps += steps
+    if (this.#steps > MAX_STEPS)
+      throw new RangeError('it takes too many steps, which the types of values in unions save')
   }
 
   countTrial(expected: string, value: unknown): void {

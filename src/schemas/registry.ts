@@ -194,7 +194,9 @@ function versionIn({ id, version }: Fields): SchemaVersion {
   return { id, version }
 }
 
-const isId = (value: unknown): value is number => Number.isInteger(value) && (value as number) > 0
+/** Records have the id in four bytes. */
+const isId = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) > 0 && (value as number) < 2 ** 32
 
 const bodyOf = ({ format, text, references }: SchemaText): string =>
   JSON.stringify({

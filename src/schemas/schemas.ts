@@ -76,6 +76,8 @@ export interface SchemasDeps {
 /** A schema with all that it uses. */
 const MAX_SCHEMA_BYTES = 1024 * 1024
 const MAX_REFERENCES = 100
+/** What does not fit is told in so many characters, since names may be as long as a schema. */
+const MAX_WORDS_LENGTH = 1_000
 const ID_MAGIC = 0
 const ID_END = 5
 const GUID_MAGIC = 1
@@ -320,7 +322,8 @@ function unencodable(error: Error, id: number): Error {
   if (error instanceof RangeError) return new SchemaError('tooLarge', `${wordsOf(error)} (schema ${id})`, { id })
   const misfit = error instanceof SyntaxError ? new Misfit('it is not JSON') : error
   if (!(misfit instanceof Misfit)) return error
-  const { path, message } = misfit
+  const { path } = misfit
+  const message = misfit.message.slice(0, MAX_WORDS_LENGTH)
   return new SchemaError('doesNotFit', `${path === '' ? '' : `${path}: `}${message} (schema ${id})`, { id, path })
 }
 

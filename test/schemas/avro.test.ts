@@ -196,6 +196,43 @@ describe('Avro', () => {
     expect(await errorOf(() => schema.encode(deep))).to.match(/doesNotFit: .*with its type/)
   })
 
+  it('S26: gives up on a short value that takes very many steps, or very much memory', async () => {
+    const letters = (count: number, size: number): readonly unknown[] =>
+      Array.from({ length: count }, (_, at) => ({ type: 'fixed', name: `F${at}`, size }))
+    const empty = Array.from({ length: 500 }, (_, at) => record(`R${at}`))
+    const members = Object.fromEntries(Array.from({ length: 100_000 }, (_, at) => [`m${at}`, 1]))
+    const wide = Array.from({ length: 20_000 }, (_, at) => field(`f${at}`, 'null', { default: null }))
+    const rows: readonly (readonly [schema: unknown, json: string, error: RegExp])[] = [
+      [
+        { type: 'array', items: ['int', ...letters(9_000, 1)] },
+        JSON.stringify(Array(20_000).fill(1)),
+        /tooLarge: .*too many steps/
+      ],
+      [letters(9_000, 1_000_000), JSON.stringify('a'.repeat(1_000_000)), /tooLarge: .*too many steps/],
+      [letters(90, 1_000_000), JSON.stringify('a'.repeat(1_000_000)), /doesNotFit: .*several fit/],
+      [empty, JSON.stringify(members), /tooLarge: .*too many steps/],
+      [
+        { type: 'array', items: record('Wide', ...wide) },
+        JSON.stringify(Array(2_000).fill({})),
+        /tooLarge: .*too many steps/
+      ]
+    ]
+    await checkRows(rows, async ([type, json, error]) => {
+      const schema = await new SchemasStage().avro(type)
+      const before = process.memoryUsage().arrayBuffers
+      expect(await errorOf(() => schema.encode(json))).to.match(error)
+      expect(process.memoryUsage().arrayBuffers - before).to.be.below(50_000_000)
+    })
+  })
+
+  it('S27: names ten types of a union at most, and so many characters of a problem', async () => {
+    const names = Array.from({ length: 12 }, (_, at) => ({ type: 'enum', name: `E${at}`, symbols: [`A${at}`] }))
+    const schema = await new SchemasStage().avro(names)
+    expect(await errorOf(() => schema.encode('5'))).to.match(/one of enum E0 .*, enum E9 \(A9\), …, got 5/)
+    const long = await new SchemasStage().avro({ type: 'enum', name: 'E'.repeat(100_000), symbols: ['A'] })
+    expect(await errorOf(() => long.encode('5'))).to.have.length.below(1_200)
+  })
+
   it('reads neither endless arrays of nothing nor records without end', async () => {
     const stage = new SchemasStage()
     const schema = await stage.avro({ type: 'array', items: 'null' }, { topic: 'nulls' })

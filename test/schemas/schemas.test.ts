@@ -168,6 +168,17 @@ describe('schemas', () => {
       }
     ))
 
+  it('of a registry that answers with an id of more than four bytes are refused', async () => {
+    const wanted = { topic: 't', part: 'value', schema: STRING, mayRegister: () => true } as const
+    const resolve = (id: number) => {
+      const { registry, schemas } = new SchemasStage()
+      registry.script = () => ({ status: 200, body: { id, version: 1 } })
+      return schemas.resolve(wanted)
+    }
+    expect(await errorOf(() => resolve(2 ** 32))).to.match(/^registryUnreachable: .*no id and version/)
+    expect((await resolve(2 ** 32 - 1)).encode('"x"').toString('hex')).to.equal('00ffffffff0278')
+  })
+
   it('of a registry that finds another id or version than was asked for are refused', async () => {
     stage.registry.add('orders-value', STRING)
     stage.registry.script = ({ method, url }) =>
