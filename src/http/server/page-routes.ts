@@ -16,6 +16,8 @@ export const STATUS_PATH = '/status.json'
 export const FIND_PATH = '/find-record'
 /** Searches that run at the same time, about half of them of one caller: each reads up to 16 MiB from Kafka. */
 const MAX_SEARCHES = 4
+/** A question has a topic and a key. */
+const MAX_QUESTION_BYTES = 1024 * 1024
 
 const WRONG_QUESTION =
   'the body has to be {"by":"key","topic":"…","key":"…"}, with "cluster" if need be, or {"by":"receipt","receipt":"…"}'
@@ -109,24 +111,30 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
     return reply.type('text/html; charset=utf-8').send(page.bytes)
   })
   const searches = new Shares(MAX_SEARCHES)
-  app.post(FIND_PATH, { errorHandler: answerUnreadable }, async (request, reply) => {
-    reply.headers(FOUND_HEADERS)
-    const parsed = recordQuestion.safeParse(request.body)
-    if (!parsed.success) return refuse(reply, 400, 'invalidRequest', WRONG_QUESTION)
-    const principal = requireReader(request, parsed.data, access)
-    if (searches.problemOf(principal) !== undefined)
-      throw new OverloadedError('too many records are looked for at the same time')
-    const release = searches.take(principal)
-    try {
-      const found = await source.findRecord(parsed.data, principal)
-      return reply.type(JSON_TYPE).send(JSON.stringify(found))
-    } catch (error) {
-      if (!(error instanceof CastellanError)) throw error
-      const status = error.code === 'unknownTopic' ? 404 : error instanceof InvalidRequestError ? 400 : 503
-      return refuse(reply, status, error.code, error.message)
-    } finally {
-      release()
-    }
+  app.register((scope, _options, done) => {
+    const readJson = scope.getDefaultJsonParser('error', 'error')
+    scope.removeAllContentTypeParsers()
+    scope.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: MAX_QUESTION_BYTES }, readJson)
+    scope.post(FIND_PATH, { errorHandler: answerUnreadable }, async (request, reply) => {
+      reply.headers(FOUND_HEADERS)
+      const parsed = recordQuestion.safeParse(request.body)
+      if (!parsed.success) return refuse(reply, 400, 'invalidRequest', WRONG_QUESTION)
+      const principal = requireReader(request, parsed.data, access)
+      if (searches.problemOf(principal) !== undefined)
+        throw new OverloadedError('too many records are looked for at the same time')
+      const release = searches.take(principal)
+      try {
+        const found = await source.findRecord(parsed.data, principal)
+        return reply.type(JSON_TYPE).send(JSON.stringify(found))
+      } catch (error) {
+        if (!(error instanceof CastellanError)) throw error
+        const status = error.code === 'unknownTopic' ? 404 : error instanceof InvalidRequestError ? 400 : 503
+        return refuse(reply, status, error.code, error.message)
+      } finally {
+        release()
+      }
+    })
+    done()
   })
 }
 

@@ -98,6 +98,9 @@ export function createHttpServer(
     return503OnClosing: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH }
   })
+  // Fastify would read and parse the bodies of unknown paths, and refuse some of them instead of answering 404.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   app.addHook('onRequest', (request, reply, done) => {
     reply.header(REQUEST_ID_HEADER, request.id)
     if (context.isDraining) reply.header('connection', 'close')

@@ -43,6 +43,17 @@ describe('http', () => {
       expect((await missing.json()) as object).to.deep.include({ error: 'not found', prefixes: ['/loud'] })
     })
 
+    it('reads no body that comes to a path that nobody serves, whatever its type', async () => {
+      const { urls } = (await start()).http
+      for (const url of [`${urls.shared}/nowhere`, `${urls.management}/nowhere`]) {
+        for (const type of ['application/json', 'text/plain', 'text/xml']) {
+          const answer = await fetch(url, { method: 'POST', headers: { 'content-type': type }, body: '{"__proto__":' })
+          expect(answer.status).to.equal(404)
+          expect(await answer.json()).to.include({ error: 'not found' })
+        }
+      }
+    })
+
     it('leaves the 404 below a prefix to its api', async () => {
       const { http } = await start()
       const response = await fetch(`${http.urls.shared}/loud/nothing`)
