@@ -115,10 +115,7 @@ export function hashedOwner<Id extends number | string>(
   const askToRelease = async (owner: string, instance: InstanceName): Promise<boolean> => {
     const former = peers.others.find(id => String(id) === owner)
     if (former === undefined) return false
-    return peers.call(former, release, instance, { timeoutMs: RELEASE_MS }).then(
-      isReleased => isReleased === true,
-      () => false
-    )
+    return (await peers.call(former, release, instance, { timeoutMs: RELEASE_MS }).catch(() => false)) === true
   }
   owners?.identify(String(peers.id), askToRelease, isThere)
   return (instance, away) =>
@@ -180,21 +177,27 @@ export function peerInstances<Id>(
     if (isRepeated) setTimeout(() => void settleAt(to, settled, tries + 1), PAUSE_MS).unref()
     else if (tries > 1) untold--
   }
-  /** Carries out a verb at the owner. Where that does not answer, another process is the owner. */
+  /** Carries out a verb at the owner. Where that does not answer, or stops, another process is the owner. */
   const atOwner = async <Result extends { readonly type: string }>(
     instance: InstanceName,
     here: () => Promise<Result>,
     there: (owner: Id) => Promise<Result>
   ): Promise<Result | typeof UNKNOWN | Failure> => {
     const away = new Set<Id>()
+    // A process that is gone has lost its instances, unless their states are in Kafka: its successor continues them.
+    let refusal: Result | typeof UNKNOWN | Failure = instances.owners ? AWAY : UNKNOWN
     for (let looks = 1; ; looks++) {
       const id = ownerOf(instance, away)
-      // A process that is gone has lost its instances, unless their states are in Kafka: its successor continues them.
-      if (id === undefined) return instances.owners ? AWAY : UNKNOWN
+      if (id === undefined) return refusal
       const result = await (id === peers.id ? here() : there(id))
+      const { code } = result as Partial<Failure>
       if (result === GONE) away.add(id)
+      else if (code === 'shuttingDown') {
+        away.add(id)
+        refusal = result
+      }
       // Another process has taken the instance over while the verb was open.
-      else if ((result as Partial<Failure>).code !== 'clusterChanged' || looks >= MAX_LOOKS) return result
+      else if (code !== 'clusterChanged' || looks >= MAX_LOOKS) return result
     }
   }
   const passed =

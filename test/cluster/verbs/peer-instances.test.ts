@@ -17,6 +17,7 @@ import type {
   InstanceSettings,
   InstanceTopics
 } from '../../../src/gateway/gateway.js'
+import { ownFailure } from '../../../src/router/requests/failures.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { instanceSettings } from '../../support/instances.js'
 import { turns } from '../../support/ticks.js'
@@ -34,6 +35,8 @@ const record = {
   value: Buffer.from('v'),
   headers: [{ key: 'h', value: Buffer.from('x') }]
 }
+
+const STOPPING = ownFailure('shuttingDown', 'the consumer instances are shutting down', true)
 
 /** Two processes in one. Bodies and answers are copied as between processes. */
 class Pair {
@@ -82,12 +85,14 @@ class Noted {
   format: string | undefined = 'binary'
   /** So many commits find that another process has the instance. */
   takenOver = 0
+  isStopping = false
   readonly gateway = Object.assign(new FakeGateway(), {
     instances: {
       create: async (...args: unknown[]) => this.#noted('create', args, true),
       settingsOf: async (...args: unknown[]) => this.#noted('settingsOf', args, settings),
       commit: async (...args: unknown[]) => {
         const noted = this.#noted('commit', args, undefined)
+        if (this.isStopping) return STOPPING
         return this.takenOver-- > 0 ? TAKEN : noted
       },
       subscribe: async (instance: InstanceName, topics: InstanceTopics) => {
@@ -304,6 +309,19 @@ describe('instances of several processes', () => {
       pair.isAway = false
       await at[0]!.commit(name, 'accepted')
       expect(owner.calls).to.deep.equal([['commit', name, 'accepted']])
+    })
+
+    it('belong to the next one while their owner stops, wherever the request comes in', async () => {
+      const name = nameOf(1)
+      owner.isStopping = true
+      for (const verbs of at)
+        expect(await verbs.commit(name, 'accepted')).to.deep.equal({ type: 'done', value: undefined })
+      expect(other.calls).to.deep.equal([
+        ['commit', name, 'accepted'],
+        ['commit', name, 'accepted']
+      ])
+      other.isStopping = true
+      expect(await at[0]!.commit(name, 'accepted')).to.deep.equal(STOPPING)
     })
 
     it('are asked for again when another process takes them over meanwhile', async () => {
