@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer'
 import { decodeBase64 } from '../../core/base64.js'
 import { CastellanError } from '../../core/errors.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
@@ -59,7 +58,6 @@ function readRecords(
   partition: number | undefined,
   format: Format
 ): readonly ProduceRecord[] {
-  if (!isUtf8(body)) throw new ProblemError(400, 'Validation error on: the body is not valid UTF-8')
   try {
     return new RecordsReader(body, topic, partition, format).read()
   } catch (error) {
@@ -85,6 +83,7 @@ class RecordsReader {
 
   read(): ProduceRecord[] {
     const json = this.#json
+    if (!json.isWholeUtf8) throw new ProblemError(400, 'Validation error on: the body is not valid UTF-8')
     let records: ProduceRecord[] | undefined
     this.#expect('object')
     readMembers(json, name => {
@@ -186,24 +185,20 @@ const unknownProperty = (name: string): ProblemError =>
 const missingProperty = (name: string): ProblemError =>
   schemaProblem(`Instance does not have required property "${name}"`)
 
-/** The first letter of a value, and its type. */
-const TYPES: Readonly<Record<string, string>> = {
+/** The types of values, by the code of their first letter. */
+const TYPES: (string | undefined)[] = new Array(256).fill(undefined)
+for (const [letters, type] of Object.entries({
   '"': 'string',
   '{': 'object',
   '[': 'array',
-  t: 'boolean',
-  f: 'boolean',
+  tf: 'boolean',
   n: 'null',
-  '-': 'number'
-}
+  '-0123456789': 'number'
+}))
+  for (const letter of letters) TYPES[letter.charCodeAt(0)] = type
 
 /** The type of the value that comes next; `undefined`: it is no JSON. */
-function typeAt(json: JsonReader): string | undefined {
-  const first = json.peekToken()
-  if (first < 0) return undefined
-  const letter = String.fromCharCode(first)
-  return /\d/.test(letter) ? 'number' : TYPES[letter]
-}
+const typeAt = (json: JsonReader): string | undefined => TYPES[json.peekToken()]
 
 const FORMATS: ReadonlyMap<string, Format> = new Map(
   (Object.entries(RECORD_TYPES) as [Format, string][]).map(([format, type]) => [type, format])

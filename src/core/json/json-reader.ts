@@ -33,12 +33,12 @@ export class JsonReader {
   /** Set by its user; false as soon as white space or an escape in a string is skipped. */
   isCompact = true
   readonly #bytes: Buffer
-  readonly #isWholeUtf8: boolean
+  readonly isWholeUtf8: boolean
   #scratch: Buffer | undefined
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes
-    this.#isWholeUtf8 = isUtf8(bytes)
+    this.isWholeUtf8 = isUtf8(bytes)
   }
 
   /** The next byte, or -1 at the end. */
@@ -99,8 +99,7 @@ export class JsonReader {
     if (plainEnd >= 0) this.index = plainEnd
     const value = plainEnd >= 0 ? bytes.subarray(start, plainEnd) : this.#unescape(start)
     this.index++
-    if (!this.#isWholeUtf8 && !isUtf8(bytes.subarray(start, this.index - 1)))
-      this.failHere('invalid unicode code point')
+    if (!this.isWholeUtf8 && !isUtf8(bytes.subarray(start, this.index - 1))) this.failHere('invalid unicode code point')
     return value
   }
 
