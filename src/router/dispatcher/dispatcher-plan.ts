@@ -27,44 +27,22 @@ interface GroupAdmissionOptions {
 }
 
 /** A processor that makes each call for one group. */
-type GroupProcessor = QueueProcessor<{ readonly groupId: string }> & {
-  addToQueue(request: OpenRequest): void
+type GroupProcessor = OperationProcessor & {
   isEmptyFor(mayGo: MayGo): boolean
   nextCall(mayGo: MayGo): { readonly groupId: string } | undefined
-  drain(): OpenRequest[]
 }
 
-/**
- * The operations of all groups that one broker coordinates. All connections share the queues. Each connection takes
- * requests of the groups that may use it.
- */
-class GroupAdmission implements Admission {
-  /** The processors of each connection, in the order of their turns. */
-  readonly processors: readonly (readonly QueueProcessor[])[]
-  readonly #processorOf: ReadonlyMap<string, GroupProcessor>
-  #look = (): void => {}
+/** The operations of one role. They take turns on one connection. */
+class RoleAdmission implements Admission {
+  readonly processors: readonly OperationProcessor[]
+  readonly #processorOf: ReadonlyMap<string, OperationProcessor>
 
-  constructor(context: ProcessorContext, { maxGroupConnections, slowGroupCallMs }: GroupAdmissionOptions) {
-    this.#processorOf = new Map(
-      operationsOf('group').map(({ kind, createProcessor }) => [kind, createProcessor(context)])
+  constructor(role: 'control' | 'admin' | 'member' | 'group', context: ProcessorContext) {
+    const entries = operationsOf(role).map(
+      ({ kind, createProcessor }) => [kind, createProcessor(context) as OperationProcessor] as const
     )
-    const turns = new GroupTurns(slowGroupCallMs, () => this.#look())
-    const connections = Math.max(maxGroupConnections, LEAST_CONNECTIONS)
-    this.processors = Array.from({ length: connections }, (_, at) =>
-      Array.from(this.#processorOf.values(), processor => inTurns(processor, turns, at === 0))
-    )
-  }
-
-  onReady(look: () => void): void {
-    this.#look = look
-  }
-
-  answerFromCache(): boolean {
-    return false
-  }
-
-  shareOf(request: OpenRequest): string | undefined {
-    return request.groupId
+    this.#processorOf = new Map(entries)
+    this.processors = entries.map(([, processor]) => processor)
   }
 
   addToQueue(request: OpenRequest): void {
@@ -72,7 +50,34 @@ class GroupAdmission implements Admission {
   }
 
   drain(): OpenRequest[] {
-    return Array.from(this.#processorOf.values(), processor => processor.drain()).flat()
+    return this.processors.flatMap(processor => processor.drain())
+  }
+}
+
+/**
+ * The operations of all groups that one broker coordinates. All connections share the queues. Each connection takes
+ * requests of the groups that may use it.
+ */
+class GroupAdmission extends RoleAdmission {
+  /** The processors of each connection, in the order of their turns. */
+  readonly connections: readonly (readonly QueueProcessor[])[]
+  #look = (): void => {}
+
+  constructor(context: ProcessorContext, { maxGroupConnections, slowGroupCallMs }: GroupAdmissionOptions) {
+    super('group', context)
+    const turns = new GroupTurns(slowGroupCallMs, () => this.#look())
+    const connections = Math.max(maxGroupConnections, LEAST_CONNECTIONS)
+    this.connections = Array.from({ length: connections }, (_, at) =>
+      this.processors.map(processor => inTurns(processor as GroupProcessor, turns, at === 0))
+    )
+  }
+
+  onReady(look: () => void): void {
+    this.#look = look
+  }
+
+  shareOf(request: OpenRequest): string | undefined {
+    return request.groupId
   }
 }
 
@@ -208,7 +213,7 @@ export function planDispatcher(
     case 'control':
     case 'admin':
     case 'member': {
-      const admission = new SharedAdmission(role, contextOf(options))
+      const admission = new RoleAdmission(role, contextOf(options))
       return { admission, connections: [{ purpose: role, processors: admission.processors }] }
     }
     case 'group': {
@@ -216,7 +221,7 @@ export function planDispatcher(
       const purposeOf = (at: number): string => (at === 0 ? 'group' : `group-${at + 1}`)
       return {
         admission,
-        connections: admission.processors.map((processors, at) => ({ purpose: purposeOf(at), processors }))
+        connections: admission.connections.map((processors, at) => ({ purpose: purposeOf(at), processors }))
       }
     }
     case 'fetch': {
@@ -252,30 +257,4 @@ function contextOf(options: DispatcherPlanOptions): ProcessorContext {
   const { readCache, reports } = options
   const { isolationLevel, decompression } = readCache
   return { ...options, isolationLevel, decompression, onMetadata: reports.metadata.bind(reports) }
-}
-
-/** The operations of one role. They take turns on one connection. */
-class SharedAdmission implements Admission {
-  readonly processors: readonly OperationProcessor[]
-  readonly #processorOf: ReadonlyMap<string, OperationProcessor>
-
-  constructor(role: 'control' | 'admin' | 'member', context: ProcessorContext) {
-    const entries = operationsOf(role).map(
-      ({ kind, createProcessor }) => [kind, createProcessor(context) as OperationProcessor] as const
-    )
-    this.#processorOf = new Map(entries)
-    this.processors = entries.map(([, processor]) => processor)
-  }
-
-  answerFromCache(): boolean {
-    return false
-  }
-
-  addToQueue(request: OpenRequest): void {
-    this.#processorOf.get(request.kind)!.addToQueue(request)
-  }
-
-  drain(): OpenRequest[] {
-    return this.processors.flatMap(processor => processor.drain())
-  }
 }

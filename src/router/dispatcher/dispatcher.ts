@@ -226,7 +226,7 @@ export class Dispatcher implements Holder {
     try {
       for (; taken < inbox.length; taken++) {
         const request = inbox[taken]!
-        if (request.settled || admission.answerFromCache(request)) continue
+        if (request.settled || admission.answerFromCache?.(request)) continue
         const share = admission.shareOf?.(request)
         if (this.#held >= maxQueued * NEARLY_FULL) admission.makeCapacity?.()
         if (this.#held >= maxQueued || (share !== undefined && this.#heldBy(share) >= maxQueued / 2)) {

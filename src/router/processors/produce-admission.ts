@@ -74,10 +74,6 @@ export class ProduceAdmission implements Admission {
     this.slow = this.#processor('produceSlow', this.#queues.slow, options)
   }
 
-  answerFromCache(): boolean {
-    return false
-  }
-
   addToQueue(request: OpenRequest): void {
     const batch = request as Batch
     this.#queues[this.#queueOf(batch.partition!)].add(batch)

@@ -56,8 +56,8 @@ export interface OperationProcessor extends QueueProcessor {
 }
 
 export interface Admission {
-  /** Answers a request from the cache, if possible. Returns true when it was answered. */
-  answerFromCache(request: OpenRequest): boolean
+  /** Answers a request from a cache, if possible. Returns true when it was answered. */
+  answerFromCache?(request: OpenRequest): boolean
   addToQueue(request: OpenRequest): void
   /** Sets the function to call when a request that could not be sent before may be sent now. */
   onReady?(look: () => void): void

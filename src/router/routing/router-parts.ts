@@ -16,24 +16,43 @@ import { TokenBucket } from './refresh-schedule.js'
 import { Refresher } from './refresher.js'
 import { RequestAdmission } from './request-admission.js'
 import { Routing } from './routing.js'
-import type { RouterSettings } from './settings.js'
+import type { RouterSettings, RouterSettingsOverrides } from './settings.js'
 import { SubscribedTopics } from './subscribed-topics.js'
 
-export interface RouterDeps {
+/** The parts and settings with which a Router starts. */
+export interface StartRouterOptions {
   readonly system: ActorSystem
   readonly createClient: BrokerClientFactory
+  /** Bootstrap brokers: the first metadata comes from one of them. */
   readonly bootstrap: readonly BrokerAddress[]
-  readonly settings: RouterSettings
+  /** Absent settings have their default values. */
+  readonly settings?: RouterSettingsOverrides
   readonly clock: MonotonicClock
   readonly random: () => number
   readonly log: Logger
   readonly metrics: MetricsLogger
-  readonly delivery?: { produce(request: Produce): void } | undefined
+  /** Gets the Produce requests from the Router. Absent: Produce requests are refused. */
+  readonly delivery?: { produce(request: Produce): void }
   /**
-   * The memory that all Routers of the process share. Default: the Router has its own, with the limit in the settings.
+   * The memory that all Routers of the process share. Default: the Router has its own, with the limit
+   * `decompressedMaxBytes`.
    */
   readonly decompressedMemory?: DecompressedMemory | undefined
-  readonly onClusterChanged?: ((change: ClusterChange) => void) | undefined
+  /**
+   * Called with the first cluster id and with every change, before anything is sent to the new cluster. Producer ids,
+   * offsets and numbers of partitions of the former cluster are then void.
+   */
+  readonly onClusterChanged?: (change: ClusterChange) => void
+  /**
+   * Called when the Router has stopped because of a bug, or because it cannot continue. All its requests have been
+   * answered.
+   */
+  readonly onFatal: (error: Error) => void
+}
+
+/** What the parts get of these options. */
+export interface RouterDeps extends Omit<StartRouterOptions, 'settings' | 'onFatal'> {
+  readonly settings: RouterSettings
   /** Called when the Router cannot continue. Its owner then stops it. */
   readonly onUnusable: (error: Error) => void
 }

@@ -1,47 +1,14 @@
-import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
-import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import type { BrokerAddress, ClusterChange, Logger, MonotonicClock } from '../../core/model.js'
-import type { BrokerClientFactory } from '../../kafka/broker-client.js'
-import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
-import type { Produce, RouterMessage } from '../messages/operations.js'
+import type { ActorRef } from '../../core/actor/actor.js'
+import type { RouterMessage } from '../messages/operations.js'
 import { ownFailure } from '../requests/failures.js'
 import type { BrokerView } from './broker-pool.js'
 import type { RouterMailbox } from './messages.js'
 import { isRouterMessage, SHUTTING_DOWN } from './request-admission.js'
 import { RouterCore } from './router-core.js'
-import type { RouterParts } from './router-parts.js'
-import { type RouterSettingsOverrides, toRouterSettings } from './settings.js'
+import type { RouterParts, StartRouterOptions } from './router-parts.js'
+import { toRouterSettings } from './settings.js'
 
-/** The parts and settings with which a Router starts. */
-export interface StartRouterOptions {
-  readonly system: ActorSystem
-  readonly createClient: BrokerClientFactory
-  /** Bootstrap brokers: the first metadata comes from one of them. */
-  readonly bootstrap: readonly BrokerAddress[]
-  /** Absent settings have their default values. */
-  readonly settings?: RouterSettingsOverrides
-  readonly clock: MonotonicClock
-  readonly random: () => number
-  readonly log: Logger
-  readonly metrics: MetricsLogger
-  /** Gets the Produce requests from the Router. Absent: Produce requests are refused. */
-  readonly delivery?: { produce(request: Produce): void }
-  /**
-   * The memory that all Routers of the process share. Default: the Router has its own, with the limit
-   * `decompressedMaxBytes`.
-   */
-  readonly decompressedMemory?: DecompressedMemory | undefined
-  /**
-   * Called with the first cluster id and with every change, before anything is sent to the new cluster. Producer ids,
-   * offsets and numbers of partitions of the former cluster are then void.
-   */
-  readonly onClusterChanged?: (change: ClusterChange) => void
-  /**
-   * Called when the Router has stopped because of a bug, or because it cannot continue. All its requests have been
-   * answered.
-   */
-  readonly onFatal: (error: Error) => void
-}
+export type { StartRouterOptions } from './router-parts.js'
 
 export interface RouterStats {
   /** The number of requests accepted since the start, and the number of them without an answer. */
