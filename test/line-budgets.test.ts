@@ -17,7 +17,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   http: 15_340,
   kafka: 5_960,
   producer: 18_190,
-  router: 10_740,
+  router: 10_640,
   schemas: 1_959,
   server: 6_110
 }
