@@ -84,6 +84,7 @@ function headOf(request: IncomingMessage): string {
     lines.push([name.toLowerCase(), `${name.toLowerCase()}:${rawHeaders[at + 1]}\n`])
   }
   // Proxies may send the headers of each attempt in another order. Values of one header stay in theirs.
-  if (lines.length > 1) lines.sort(([one], [other]) => (one < other ? -1 : Number(one > other)))
+  if (lines.length === 1) return `${method} ${url}\n${lines[0]![1]}\n`
+  lines.sort(([one], [other]) => (one < other ? -1 : Number(one > other)))
   return `${method} ${url}\n${lines.map(([, line]) => line).join('')}\n`
 }

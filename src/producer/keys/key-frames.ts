@@ -60,10 +60,12 @@ const CRC_AT = 16
 const FIXED_BYTES = 1 + 8 + 8 + HASH_BYTES + FINGERPRINT_BYTES
 const NEWS_AT = FRAME_HEADER_BYTES + FIXED_BYTES
 
-const STORED = 1
-const OUTCOME = 2
-const ANSWERED = 3
-const ENDED = 4
+/** Types of frames; the number of a type is its place, from 1. */
+const types = ['stored', 'outcome', 'answered', 'ended'] as const
+
+/** @returns `undefined`: a later release wrote the frame, or there is none */
+const typeAt = (bytes: Buffer, offset = 0): KeyNews['type'] | undefined =>
+  types[bytes[offset + FRAME_HEADER_BYTES]! - 1]
 
 export function encodeFileHeader(salt: number): Buffer {
   const header = Buffer.alloc(FILE_HEADER_BYTES)
@@ -95,50 +97,40 @@ export function saltIn(bytes: Buffer): number | undefined {
  *   4 ended
  */
 export function encodeKeyFrame({ key, bound, news }: KeyFrame, salt: number): Buffer {
-  const parts = partsOf(news)
-  const frame = Buffer.allocUnsafe(NEWS_AT + parts.reduce((sum, { length }) => sum + length, 0))
+  const rest = restOf(news)
+  const frame = Buffer.allocUnsafe(NEWS_AT + rest.length)
   frame.writeUInt32BE(frame.length - FRAME_HEADER_BYTES, 0)
-  frame[FRAME_HEADER_BYTES] = typeOf[news.type]
+  frame[FRAME_HEADER_BYTES] = types.indexOf(news.type) + 1
   writeUInt64(frame, bound, FRAME_HEADER_BYTES + 1)
   writeUInt64(frame, key.atMs, FRAME_HEADER_BYTES + 9)
   frame.write(key.hash, FRAME_HEADER_BYTES + 17, 'latin1')
   frame.write(key.fingerprint, FRAME_HEADER_BYTES + 17 + HASH_BYTES, 'latin1')
-  let at = NEWS_AT
-  for (const part of parts) {
-    frame.set(part, at)
-    at += part.length
-  }
+  rest.copy(frame, NEWS_AT)
   frame.writeUInt32BE(saltedCrc(frame.subarray(FRAME_HEADER_BYTES), salt), 4)
   return frame
 }
 
-const typeOf = { stored: STORED, outcome: OUTCOME, answered: ANSWERED, ended: ENDED } as const
-
-function partsOf(news: KeyNews): readonly Buffer[] {
-  switch (news.type) {
-    case 'stored': {
-      const bytes = Buffer.allocUnsafe(16)
-      bytes.writeUInt32BE(news.index, 0)
-      writeUInt64(bytes, news.sequence, 4)
-      bytes.writeUInt32BE(news.count, 12)
-      return [bytes]
-    }
-    case 'outcome': {
-      const index = Buffer.allocUnsafe(4)
-      index.writeUInt32BE(news.index)
-      return [index, Buffer.from(JSON.stringify(news.outcome))]
-    }
-    case 'answered': {
-      const { status, headers, body } = news.answer
-      const head = Buffer.from(JSON.stringify(headers))
-      const lengths = Buffer.allocUnsafe(6)
-      lengths.writeUInt16BE(status, 0)
-      lengths.writeUInt32BE(head.length, 2)
-      return [lengths, head, body]
-    }
-    case 'ended':
-      return []
+/** What the type says. */
+function restOf(news: KeyNews): Buffer {
+  if (news.type === 'stored') {
+    const bytes = Buffer.allocUnsafe(16)
+    bytes.writeUInt32BE(news.index, 0)
+    writeUInt64(bytes, news.sequence, 4)
+    bytes.writeUInt32BE(news.count, 12)
+    return bytes
   }
+  if (news.type === 'outcome') {
+    const index = Buffer.allocUnsafe(4)
+    index.writeUInt32BE(news.index)
+    return Buffer.concat([index, Buffer.from(JSON.stringify(news.outcome))])
+  }
+  if (news.type === 'ended') return Buffer.alloc(0)
+  const { status, headers, body } = news.answer
+  const head = Buffer.from(JSON.stringify(headers))
+  const lengths = Buffer.allocUnsafe(6)
+  lengths.writeUInt16BE(status, 0)
+  lengths.writeUInt32BE(head.length, 2)
+  return Buffer.concat([lengths, head, body])
 }
 
 /** The frames of a file, up to the first one that is torn or damaged. */
@@ -162,12 +154,9 @@ export function* keyFramesIn(bytes: Buffer, salt: number): Generator<ReadFrame> 
 /** Whether a whole frame begins at an offset or later: the bytes there are not merely the end of an interrupted write. */
 export function hasKeyFrameFrom(bytes: Buffer, offset: number, salt: number): boolean {
   for (let at = offset; at + NEWS_AT <= bytes.length; at++)
-    if (isType(bytes[at + FRAME_HEADER_BYTES]) && frameEnd(bytes, at, salt) !== undefined) return true
+    if (typeAt(bytes, at) !== undefined && frameEnd(bytes, at, salt) !== undefined) return true
   return false
 }
-
-const isType = (type: number | undefined): boolean =>
-  type === STORED || type === OUTCOME || type === ANSWERED || type === ENDED
 
 /** `undefined`: no whole frame begins here. */
 function frameEnd(bytes: Buffer, offset: number, salt: number): number | undefined {
@@ -177,32 +166,17 @@ function frameEnd(bytes: Buffer, offset: number, salt: number): number | undefin
 
 /** `undefined`: a later release wrote it. */
 function newsIn(frame: Buffer): ReadFrame['news'] | undefined {
-  switch (frame[FRAME_HEADER_BYTES]) {
-    case STORED:
-      return {
-        type: 'stored',
-        index: frame.readUInt32BE(NEWS_AT),
-        sequence: readUInt64(frame, NEWS_AT + 4),
-        count: frame.readUInt32BE(NEWS_AT + 12)
-      }
-    case OUTCOME:
-      return {
-        type: 'outcome',
-        index: frame.readUInt32BE(NEWS_AT),
-        outcome: JSON.parse(frame.toString('utf8', NEWS_AT + 4)) as RecordOutcome
-      }
-    case ANSWERED:
-      return { type: 'answered' }
-    case ENDED:
-      return { type: 'ended' }
-    default:
-      return undefined
-  }
+  const type = typeAt(frame)
+  if (type === undefined || type === 'answered' || type === 'ended') return type && { type }
+  const index = frame.readUInt32BE(NEWS_AT)
+  if (type === 'outcome')
+    return { type, index, outcome: JSON.parse(frame.toString('utf8', NEWS_AT + 4)) as RecordOutcome }
+  return { type, index, sequence: readUInt64(frame, NEWS_AT + 4), count: frame.readUInt32BE(NEWS_AT + 12) }
 }
 
 /** The answer in a frame of the type `answered`. `undefined`: the frame is damaged. */
 export function answerIn(frame: Buffer, salt: number): KeptAnswer | undefined {
-  if (frameEnd(frame, 0, salt) !== frame.length || frame[FRAME_HEADER_BYTES] !== ANSWERED) return undefined
+  if (frameEnd(frame, 0, salt) !== frame.length || typeAt(frame) !== 'answered') return undefined
   const bodyAt = NEWS_AT + 6 + frame.readUInt32BE(NEWS_AT + 2)
   return {
     status: frame.readUInt16BE(NEWS_AT),

@@ -1,7 +1,7 @@
 /** What one client uses. */
 interface ClientUse {
-  readonly memoryBytes: number
-  readonly diskBytes: number
+  memoryBytes: number
+  diskBytes: number
 }
 
 /** The end of a hash names the client. */
@@ -10,7 +10,7 @@ const CLIENT_AT = 12
 /** Memory of a record that is held until its request has an answer, measured. */
 export const RECORD_BYTES = 90
 
-const UNUSED: ClientUse = { memoryBytes: 0, diskBytes: 0 }
+const UNUSED: Readonly<ClientUse> = { memoryBytes: 0, diskBytes: 0 }
 /** A client may use so many times what is free: alone three quarters of all, and two clients 3/7 each. */
 const SHARE = 3
 
@@ -32,10 +32,14 @@ export class KeySpace {
   use(hash: string, memoryBytes: number, diskBytes = 0): void {
     this.memoryBytes += memoryBytes
     const client = hash.slice(CLIENT_AT)
-    const before = this.#uses.get(client) ?? UNUSED
-    const use = { memoryBytes: before.memoryBytes + memoryBytes, diskBytes: before.diskBytes + diskBytes }
-    if (use.memoryBytes > 0 || use.diskBytes > 0) this.#uses.set(client, use)
-    else this.#uses.delete(client)
+    const use = this.#uses.get(client)
+    if (use === undefined) {
+      this.#uses.set(client, { memoryBytes, diskBytes })
+      return
+    }
+    use.memoryBytes += memoryBytes
+    use.diskBytes += diskBytes
+    if (use.memoryBytes <= 0 && use.diskBytes <= 0) this.#uses.delete(client)
   }
 
   /** Whether a new key does not fit. Each client leaves some space to the others, however many keys it uses. */
