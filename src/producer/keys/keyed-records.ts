@@ -72,6 +72,8 @@ export class KeyedRecords {
   isEnded = false
   /** Records that were accepted or refused. */
   #count = 0
+  /** Memory that is counted for it. */
+  usedBytes = 0
   readonly #space: Pick<KeySpace, 'use'> | undefined
 
   /** @param space where the memory of the records is counted. Absent: nowhere */
@@ -84,6 +86,12 @@ export class KeyedRecords {
     return this.#count
   }
 
+  /** Counts memory that it uses more, or no longer. */
+  use(bytes: number): void {
+    this.usedBytes += bytes
+    this.#space?.use(this.key.hash, bytes)
+  }
+
   #note(index: number, outcome: RecordOutcome | 'open'): void {
     const isNew = this.#outcomes[index] === undefined
     // A list that is created with its first element has space for one; most requests have one record.
@@ -91,7 +99,7 @@ export class KeyedRecords {
     this.#outcomes[index] = outcome
     if (!isNew) return
     this.#count++
-    if (!this.isEnded) this.#space?.use(this.key.hash, RECORD_BYTES)
+    if (!this.isEnded) this.use(RECORD_BYTES)
   }
 
   /** No record was accepted, and none was refused. */

@@ -3,7 +3,7 @@ import { AnsweredKeys, isPlace } from './answered-keys.js'
 import { ClaimedKey, type Settlement } from './claimed-key.js'
 import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
 import { KeyJournal } from './key-journal.js'
-import { KeySpace, RECORD_BYTES } from './key-space.js'
+import { KeySpace } from './key-space.js'
 import { type GivenReceipt, KeyedRecords } from './keyed-records.js'
 import { type KeyedLog, LoggedRecords } from './logged-records.js'
 
@@ -169,7 +169,7 @@ export class LocalKeys {
   #add(key: KeyName): KeyedRecords {
     const records = new KeyedRecords(key, this.#space)
     this.#open.set(key.hash, records)
-    this.#space.use(key.hash, KEY_BYTES)
+    records.use(KEY_BYTES)
     return records
   }
 
@@ -198,7 +198,7 @@ export class LocalKeys {
     if (answer !== undefined) {
       records.state = 'answered'
       records.answer = answer
-      this.#space.use(key.hash, bytesOf(answer))
+      records.use(bytesOf(answer))
     }
     let isSettled = false
     // Without an answer, the records must not count after a restart as those of a request that comes later.
@@ -221,14 +221,13 @@ export class LocalKeys {
   /** No answer needs the records any more. */
   #end(records: KeyedRecords): void {
     if (records.isEnded) return
-    this.#space.use(records.key.hash, -records.count * RECORD_BYTES)
     records.isEnded = true
     this.logged.forget(records)
   }
 
-  #remove({ key: { hash }, answer }: KeyedRecords): void {
-    this.#open.delete(hash)
-    this.#space.use(hash, -KEY_BYTES - bytesOf(answer))
+  #remove(records: KeyedRecords): void {
+    this.#open.delete(records.key.hash)
+    records.use(-records.usedBytes)
   }
 
   #forget(records: KeyedRecords): void {
@@ -324,8 +323,5 @@ export class LocalKeys {
   }
 }
 
-const bytesOf = (answer: KeptAnswer | undefined): number => {
-  if (answer === undefined) return 0
-  const headers = answer.headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
-  return answer.body.length + headers
-}
+const bytesOf = ({ headers, body }: KeptAnswer): number =>
+  headers.reduce((sum, [name, value]) => sum + name.length + value.length, body.length)
