@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { AppendGroups, CHUNK_BYTES, GROUP_BYTES } from '../../../src/producer/log/append-groups.js'
+import { AppendGroups, GROUP_BYTES } from '../../../src/producer/log/append-groups.js'
 
 type Waiter = readonly [chunk: number, offset: number]
 
@@ -16,25 +16,6 @@ describe('entries that wait for the disk', () => {
   })
   const add = (sizeBytes: number) => groups.add(sizeBytes, (chunk, offset) => [chunk, offset])
 
-  it('fill pieces of memory of 256 KiB, to the byte', () => {
-    expect([CHUNK_BYTES, GROUP_BYTES]).to.deep.equal([256 * KIB, 8 * 1024 * KIB])
-    const first = add(200 * KIB)
-    expect(first.usedBytes).to.equal(200 * KIB)
-    expect(add(56 * KIB), 'it fits exactly').to.equal(first)
-    expect(first.usedBytes).to.equal(256 * KIB)
-    const second = add(1)
-    expect(second).not.to.equal(first)
-    expect(second.usedBytes).to.equal(1)
-    expect(add(256 * KIB), 'one byte is used already').not.to.equal(second)
-    expect(given).to.deep.equal([256 * KIB, 256 * KIB, 256 * KIB])
-    expect(groups.oldest?.waiters).to.deep.equal([
-      [0, 0],
-      [0, 200 * KIB],
-      [1, 0],
-      [2, 0]
-    ])
-  })
-
   it('have a piece of their own size when they are larger', () => {
     add(10)
     const large = add(256 * KIB + 1)
@@ -42,15 +23,6 @@ describe('entries that wait for the disk', () => {
     add(20)
     expect(given).to.deep.equal([256 * KIB, 256 * KIB + 1, 256 * KIB])
     expect(groups.oldest).to.include({ sizeBytes: 10 + 256 * KIB + 1 + 20, chunkCount: 3 })
-  })
-
-  it('are numbered by the pieces of their group, also those that were handed over', () => {
-    add(200 * KIB)
-    add(200 * KIB)
-    groups.oldest!.chunks.shift()
-    add(200 * KIB)
-    expect(groups.oldest!.waiters.map(([chunk]) => chunk)).to.deep.equal([0, 1, 2])
-    expect(groups.oldest!.chunks).to.have.length(2)
   })
 
   it('are a group of their own once the last one has 8 MiB, and are taken oldest first', () => {

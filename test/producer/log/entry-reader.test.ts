@@ -28,26 +28,6 @@ const OTHER = 'default/audit'
 const ORDERS_ONLY = { destinations: new Map([['default/orders', 0]]) }
 
 describe('which entries of a segment are read at once', () => {
-  it('are all that lie together, to the last byte of the segment', () => {
-    const { wanted } = segmentOf([10, 20, 30])
-    const all = { members: [0, 1, 2], offset: 64, endBytes: 124, nextIndex: 3 }
-    expect(wanted().nextRun(0, EVERYTHING)).to.deep.equal(all)
-    expect(wanted().nextRun(1, EVERYTHING)).to.deep.equal({ ...all, members: [1, 2], offset: 74 })
-    expect(wanted().nextRun(3, EVERYTHING)).to.deep.equal({ members: [], offset: 0, endBytes: 0, nextIndex: 3 })
-  })
-
-  it('are no more bytes than asked for, to the byte, but one entry in any case', () => {
-    const { wanted } = segmentOf([100, 100, 100])
-    const run = (fromIndex: number, maxBytes: number): unknown => {
-      const { members, nextIndex } = wanted().nextRun(fromIndex, maxBytes)
-      return [members, nextIndex]
-    }
-    expect(run(0, 200)).to.deep.equal([[0, 1], 2])
-    expect(run(0, 199)).to.deep.equal([[0], 1])
-    expect(run(1, 200)).to.deep.equal([[1, 2], 3])
-    expect(run(1, 0)).to.deep.equal([[1], 2])
-  })
-
   it('are those with less than 16 KiB of others between them', () => {
     for (const [gapBytes, members] of [
       [MAX_GAP_BYTES, [0, 2]],

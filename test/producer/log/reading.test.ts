@@ -22,14 +22,6 @@ const every = (step: number, from: number, end: number): number[] =>
   Array.from({ length: Math.ceil((end - from) / step) }, (_, index) => from + index * step)
 
 describe('reading the durable log', () => {
-  it('reads no value of a destination that is not wanted', () => {
-    const { store, disk } = filled(600, 100, 50)
-    const before = disk.readBytes
-    const read = readAll(store, { destinations: new Map([['default/topic-7', 0]]) })
-    expect(numbersOf(read)).to.deep.equal(every(100, 7, 600))
-    expect(disk.readBytes - before).to.be.below(6 * (VALUE_BYTES + 100))
-  })
-
   it('begins for each destination where the request says, in one pass over the log', () => {
     const { store } = filled(300, 3, 50)
     const destinations = new Map([
@@ -38,25 +30,6 @@ describe('reading the durable log', () => {
     ])
     const expected = [...every(3, 0, 300), ...every(3, 1, 300).filter(at => at + 1 >= 200)].sort((a, b) => a - b)
     expect(numbersOf(readAll(store, { destinations }))).to.deep.equal(expected)
-  })
-
-  it('goes on where it stopped, with one entry at a time and with many', () => {
-    const { store } = filled(120, 7, 10)
-    const destinations = new Map([0, 1, 2, 4, 5, 6].map(topic => [`default/topic-${topic}`, 0]))
-    for (const maxBytes of [1, 10_000, 1_000_000]) {
-      const read = readEntries(store, { destinations }, maxBytes)
-      expect(read.map(({ sequence }) => sequence)).to.deep.equal(every(1, 1, 121).filter(at => (at - 1) % 7 !== 3))
-    }
-    expect(store.read({ fromSequence: 1, maxBytes: 1 }).entries).to.have.length(1)
-  })
-
-  it('tells who has entries that are not completed, and from where on', () => {
-    const { store } = filled(30, 3, 10)
-    store.complete([
-      { first: 1, count: 4 },
-      { first: 6, count: 25 }
-    ])
-    expect(store.backlog()).to.deep.equal(new Map([['default/topic-1', { firstSequence: 5, openEntries: 1 }]]))
   })
 
   it('keeps few indexes in memory, and reads the others from the seals again', () => {

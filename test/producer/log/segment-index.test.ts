@@ -57,14 +57,6 @@ describe('the index of a segment', () => {
       ['d', 150]
     ])
   })
-
-  it('tells what it takes in memory: more with more entries, and with more and longer names', () => {
-    const few = indexOf([['a', 64]]).memoryBytes
-    const many = indexOf(Array.from({ length: 5_000 }, (_, at) => ['a', at + 64] as const)).memoryBytes
-    const named = indexOf(Array.from({ length: 100 }, (_, at) => [`${at}`.padEnd(200, 'x'), at + 64] as const))
-    expect(many).to.be.within(5_000 * 8, 5_000 * 8 * 2 + 200)
-    expect(named.memoryBytes - few).to.be.within(100 * 200, 100 * 320)
-  })
 })
 
 describe('the indexes that are kept in memory', () => {
@@ -101,22 +93,6 @@ describe('the indexes that are kept in memory', () => {
     indexes.keep(segments[1]!, index())
     expect(keptOf(indexes, segments), 'none counts twice').to.deep.equal([1, 2, 4])
   })
-
-  it('are, beside them, those of segments that grow, until they are closed', () => {
-    const segments = [1, 2].map(id => new LogSegment(headerOf(id)))
-    const indexes = new SegmentIndexes(new SimulatedDisk().directory, () => undefined, memoryBytes)
-    const growing = index()
-    indexes.grow(segments[0]!, growing)
-    indexes.keep(segments[1]!, index())
-    expect(indexes.of(segments[0]!)).to.equal(growing)
-    expect(keptOf(indexes, segments)).to.deep.equal([1, 2])
-    indexes.closed(segments[0]!)
-    expect(keptOf(indexes, segments)).to.deep.equal([1])
-    indexes.closed(segments[1]!)
-    expect(keptOf(indexes, segments)).to.deep.equal([1])
-    indexes.forget(segments[0]!)
-    expect(keptOf(indexes, segments)).to.deep.equal([])
-  })
 })
 
 describe('which entries of a segment are completed', () => {
@@ -137,29 +113,12 @@ describe('which entries of a segment are completed', () => {
       })
     )
   })
-
-  it('takes no memory for entries far behind, before one of them is', () => {
-    const done = new DoneSet()
-    expect(done.has(2 ** 30)).to.equal(false)
-    expect([...done.runs()]).to.deep.equal([])
-  })
 })
 
 describe('a segment', () => {
   const merged = (): LogSegment =>
     new LogSegment({ id: 1, salt: 0, firstSequence: 3 }, { endBytes: 500, entryCount: 3 }, Float64Array.from([3, 7, 8]))
   const plain = (): LogSegment => new LogSegment({ id: 1, salt: 0, firstSequence: 3 }, { endBytes: 500, entryCount: 3 })
-
-  it('finds the place of a sequence, or of the next one', () => {
-    expect([0, 3, 4, 5, 6, 99].map(sequence => plain().placeOf(sequence))).to.deep.equal([0, 0, 1, 2, 3, 3])
-    expect([0, 3, 4, 7, 8, 9].map(sequence => merged().placeOf(sequence))).to.deep.equal([0, 0, 1, 1, 2, 3])
-  })
-
-  it('tells the sequence at a place, and behind the last one the next that may come', () => {
-    expect([0, 2, 3, 4].map(place => plain().sequenceAt(place))).to.deep.equal([3, 5, 6, 6])
-    expect([0, 1, 2, 3].map(place => merged().sequenceAt(place))).to.deep.equal([3, 7, 8, 9])
-    expect(new LogSegment({ id: 1, salt: 0, firstSequence: 3 }, undefined, new Float64Array(0)).endSequence).to.equal(3)
-  })
 
   it('completes what it has of a run, once', () => {
     for (const [segment, expected] of [
