@@ -70,19 +70,6 @@ describe('router: refreshes of metadata', () => {
     return told.splice(0)
   }
 
-  it('ask at once for what is wanted, and tell what was answered to which question', async () => {
-    want('orders', 7)
-    const plan: RefreshPlan = { topics: ['orders'], allowAutoTopicCreation: false }
-    expect(await pump(7)).to.deep.equal([{ type: 'metadataAnswered', plan, response, address, askedAt: 7 }])
-    expect(calls).to.deep.equal([{ ...plan, timeoutMs: 1_500 }])
-    expect(metrics.of('metadata_refreshes')).to.equal(1)
-  })
-
-  it('ask nothing while nothing is wanted, and wait for nothing', async () => {
-    expect(await pump(0)).to.deep.equal([])
-    expect([calls.length, clock.countTimers()]).to.deep.equal([0, 0])
-  })
-
   it('wake the Router by one timer when the next one is due, and sooner where one is wanted sooner', async () => {
     want('orders', 0)
     await pump(0)
@@ -137,15 +124,5 @@ describe('router: refreshes of metadata', () => {
     await pump(100)
     expect(refresher.answered(address), 'nobody was away').to.equal(false)
     expect(logged).to.deep.equal(['no broker answers', 'Kafka answers'])
-  })
-
-  it('drop the connections to the cluster before, and go on over new ones', async () => {
-    want('orders', 0)
-    await pump(0)
-    refresher.answered(address)
-    refresher.clusterChanged()
-    expect(closed).to.equal(1)
-    want('payments', 0)
-    expect((await pump(0)).map(({ type }) => type)).to.deep.equal(['metadataAnswered'])
   })
 })
