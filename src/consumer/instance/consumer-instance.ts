@@ -1,4 +1,3 @@
-import type { Requester } from '../../core/actor/actor.js'
 import { type LogPosition, type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type GroupMembership, type OffsetType } from '../../router/messages/operations.js'
@@ -14,7 +13,7 @@ import { decisionOn, type GroupStarts } from '../group/start-messages.js'
 import type { FindStart } from '../group/topic-start.js'
 import { InstanceCommits, late, type StoredOffset, TIMEOUT_MS } from './instance-commits.js'
 import { epochWithin, type Furthest, InstancePartition } from './instance-partition.js'
-import { InstanceReads, type ReadBudget, type ReadRequest } from './instance-reads.js'
+import { InstanceReads, type ReadBudget } from './instance-reads.js'
 import type {
   InstanceName,
   InstanceOffset,
@@ -34,46 +33,30 @@ const MAX_WAITING_COMMITS = 64
 /** Limit of partitions that an instance had before, and whose furthest positions it keeps. */
 const MAX_READ_BEFORE = 10_000
 
-/** A request of a client, or a notice of an earlier request. */
-export type InstanceMessage =
-  | {
-      readonly type: 'verb'
-      readonly run: (consumer: ConsumerInstance) => void
-      /** Gets the answer of an instance that has ended. */
-      readonly requester: Requester<InstanceResult<never>>
-    }
-  /** The answer of the read with this number was written, up to a number of records. */
-  | { readonly type: 'settled'; readonly read: number; readonly accepted: number }
-  | { readonly type: 'gone'; readonly request: ReadRequest }
-  /**
-   * The process stops, or gives the instance up. `isKept`: the instance remains a member of its group, because another process
-   * continues it. `result`: the answer to open and later requests.
-   */
-  | { readonly type: 'stop'; readonly isKept: boolean; readonly result: Failure; readonly whenEnded: () => void }
+/** Answers a request; once. */
+export type Reply<Value> = (result: InstanceResult<Value>) => void
 
 export interface ConsumerInstanceOptions {
   readonly runtime: GroupRuntime
+  /** Calls back in a later tick of the actor. */
+  readonly tick: (run: () => void) => void
   readonly instance: InstanceName
   readonly settings: InstanceSettings
   readonly consumer: ConsumerSettings
   readonly batches: HeldBatches
   readonly budget: ReadBudget
   readonly patterns: Pick<PatternLookUps, 'find'>
-  readonly tell: (message: InstanceMessage) => void
   /** The id as a static member of the group; `null`: a restart makes it another member. */
   readonly staticId?: string | null | undefined
   /** Asked before a commit that Kafka cannot refuse: whether the instance is still of this process. */
   readonly confirm?: (() => Promise<Failure | undefined>) | undefined
   /** Called when another process has joined the group in place of this instance. */
   readonly onFenced?: (() => void) | undefined
-  /** Called once, when the instance begins to end. `isKept`: for another process to continue. */
-  readonly onEnding: (isKept: boolean) => void
-  /** Called once, when it has left its group. */
-  readonly onEnded: () => void
+  /** Called when it was not used for its idle time. */
+  readonly onIdle: () => void
 }
 
 const DONE = { type: 'done', value: undefined } as const
-const UNKNOWN = { type: 'unknownInstance' } as const
 
 /** A commit that waits until the instance is in its group. */
 interface WaitingCommit {
@@ -99,9 +82,6 @@ export class ConsumerInstance {
   #refusal: Failure | undefined
   /** Called when the instance has left its group; `undefined`: it is not leaving. */
   #whenLeft: (() => void)[] | undefined
-  /** The answer to requests once the instance has begun to end. */
-  #endResult: Failure | typeof UNKNOWN = UNKNOWN
-  readonly #whenEnded: (() => void)[] = []
   #idle: Timer | undefined
   #usedAt: number
   #waitingCommits: WaitingCommit[] = []
@@ -120,26 +100,22 @@ export class ConsumerInstance {
   #memberships = 0
 
   constructor(options: ConsumerInstanceOptions) {
-    const { runtime, settings, budget } = options
+    const { runtime, settings } = options
     this.#options = options
     this.#usedAt = runtime.clock()
     this.#reads = new InstanceReads({
-      runtime,
-      settings,
-      budget,
+      ...options,
       partitions: this.#partitions,
-      tellSettled: (read, accepted) => options.tell({ type: 'settled', read, accepted }),
-      tellGone: request => options.tell({ type: 'gone', request }),
       refusal: () => this.#refusal,
       onSettled: () => {
+        this.used()
         this.#revocations.check()
         this.#autoCommitSoon()
       }
     })
     this.#commits = new InstanceCommits({
-      runtime,
+      ...options,
       retryBackoffMs: options.consumer.retryBackoffMs,
-      confirm: options.confirm,
       onStored: ({ topic, partition }, offset) => {
         const read = this.#partitions.get(topicPartitionKey(topic, partition))
         if (read) read.committed = offset
@@ -150,42 +126,13 @@ export class ConsumerInstance {
     this.#watchIdle(settings.idleMs ?? 0)
   }
 
-  receive(message: InstanceMessage): void {
-    if (this.#isEnded) {
-      if (message.type === 'verb') message.requester.reply(this.#endResult)
-      else if (message.type === 'stop') this.#end(message.whenEnded)
-      return
-    }
+  /** The idle time begins anew. */
+  used(): void {
     this.#usedAt = this.#options.runtime.clock()
-    if (message.type === 'verb') message.run(this)
-    else if (message.type === 'settled') this.#reads.settle(message.read, message.accepted)
-    else if (message.type === 'gone') this.#reads.cancel(message.request)
-    else {
-      this.#isKept = message.isKept
-      this.#end(message.whenEnded, message.result)
-    }
-  }
-
-  /** Answers all open requests with a failure, because the process stops or the instance has failed. */
-  abandon(failure: Failure): void {
-    this.#isEnded = true
-    this.#endResult = failure
-    this.#member?.abandon()
-    this.#stop(failure)
-    this.#ended()
-  }
-
-  /**
-   * Commits as automatic commits do, leaves the group, and ends.
-   *
-   * @param result the answer to open and later requests
-   */
-  end(result: Failure, whenEnded: () => void): void {
-    this.#end(whenEnded, result)
   }
 
   /** The topics of the subscription, once those of a pattern are known; none: it is not subscribed. */
-  subscription({ reply }: Requester<InstanceResult<readonly string[]>>): void {
+  subscription(reply: Reply<readonly string[]>): void {
     if (!this.#topics) reply({ type: 'done', value: [] })
     else
       this.#topics.whenKnown(names =>
@@ -194,13 +141,8 @@ export class ConsumerInstance {
   }
 
   /** Ends a subscription or an assignment. */
-  unsubscribe({ reply }: Requester<InstanceResult<void>>): void {
+  unsubscribe(reply: Reply<void>): void {
     this.#leave(() => reply(DONE))
-  }
-
-  /** Ends for good. */
-  remove({ reply }: Requester<InstanceResult<void>>): void {
-    this.#end(() => reply(DONE))
   }
 
   get isAssigned(): boolean {
@@ -383,12 +325,12 @@ export class ConsumerInstance {
     )
   }
 
-  seek(positions: readonly InstancePosition[], requester: Requester<InstanceResult<void>>): void {
+  seek(positions: readonly InstancePosition[], reply: Reply<void>): void {
     const { runtime } = this.#options
     const keyOf = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
     const missing = positions.find(position => !this.#partitions.has(keyOf(position)))
     if (missing) {
-      requester.reply(illegal(`${keyOf(missing)} is not assigned to the instance`))
+      reply(illegal(`${keyOf(missing)} is not assigned to the instance`))
       return
     }
     const found: [key: string, offset: Offset][] = []
@@ -413,49 +355,42 @@ export class ConsumerInstance {
         })
       },
       () => {
-        if (failure) requester.reply(failure)
+        if (failure) reply(failure)
         else {
           this.#reads.restart()
           for (const [key, offset] of found) this.#partitions.get(key)?.seek(offset)
-          requester.reply(DONE)
+          reply(DONE)
         }
       }
     )
   }
 
-  read(limits: InstanceReadLimits, requester: Requester<InstanceResult<InstanceRead>>): void {
+  read(limits: InstanceReadLimits, reply: Reply<InstanceRead>): void {
     const { settings } = this.#options
     const { format } = settings
     if (limits.formats?.includes(format) === false) {
-      requester.reply({ type: 'otherFormat', format })
+      reply({ type: 'otherFormat', format })
       return
     }
     if (!this.#topics && !this.#isAssigned) {
-      requester.reply(illegal('the instance has neither a subscription nor assigned partitions'))
+      reply(illegal('the instance has neither a subscription nor assigned partitions'))
       return
     }
     this.#reads.add({
       maxWaitMs: Math.min(limits.timeoutMs ?? settings.maxWaitMs, settings.maxWaitMs),
       maxBytes: Math.min(limits.maxBytes ?? settings.maxBytes, settings.maxBytes),
       gone: limits.gone,
-      requester
+      reply
     })
   }
 
-  commit(offsets: readonly InstanceOffset[] | 'accepted', requester: Requester<InstanceResult<void>>): void {
-    const reply = (failure: Failure | undefined): void => requester.reply(failure ?? DONE)
-    if (offsets !== 'accepted')
-      this.#whenMember(
-        member =>
-          this.#commits.store(
-            offsets.map(stored => this.#withEpoch(stored)),
-            member,
-            reply
-          ),
-        reply
-      )
-    else if (this.#uncommitted().length === 0) reply(undefined)
-    else this.#whenMember(() => this.#commitAccepted(reply), reply)
+  commit(offsets: readonly InstanceOffset[] | 'accepted', reply: Reply<void>): void {
+    const answer = (failure: Failure | undefined): void => reply(failure ?? DONE)
+    if (offsets !== 'accepted') {
+      const stored = offsets.map(offset => this.#withEpoch(offset))
+      this.#whenMember(member => this.#commits.store(stored, member, answer), answer)
+    } else if (this.#uncommitted().length === 0) answer(undefined)
+    else this.#whenMember(() => this.#commitAccepted(answer), answer)
   }
 
   /** Waits until the instance is in its group, if it is subscribed. */
@@ -494,10 +429,7 @@ export class ConsumerInstance {
     this.#commits.store(this.#uncommitted(), this.#member?.membership, done)
   }
 
-  committed(
-    partitions: readonly TopicPartition[],
-    requester: Requester<InstanceResult<readonly InstanceOffset[]>>
-  ): void {
+  committed(partitions: readonly TopicPartition[], reply: Reply<readonly InstanceOffset[]>): void {
     const { runtime } = this.#options
     const found = new Map<number, InstanceOffset>()
     let failure: Failure | undefined
@@ -515,7 +447,7 @@ export class ConsumerInstance {
         })
       },
       () =>
-        requester.reply(
+        reply(
           failure ?? { type: 'done', value: partitions.flatMap((_, at) => (found.has(at) ? [found.get(at)!] : [])) }
         )
     )
@@ -588,51 +520,48 @@ export class ConsumerInstance {
     this.#lastAccepted.clear()
   }
 
-  #end(whenEnded: () => void, result: Failure | typeof UNKNOWN = UNKNOWN): void {
-    this.#whenEnded.push(whenEnded)
-    if (this.#isEnded) return
+  /**
+   * Commits as automatic commits do, leaves the group, and ends. Who still waits for an answer gets none from here.
+   *
+   * @param isKept the instance remains a member of its group, because another process continues it
+   */
+  end(isKept: boolean, whenEnded: () => void): void {
     this.#isEnded = true
-    this.#endResult = result
-    this.#options.onEnding(this.#isKept)
-    this.#reads.stop(result)
+    this.#isKept = isKept
+    this.#reads.stop()
     this.#leave(() => {
-      this.#stop(result)
-      this.#ended()
-      this.#options.onEnded()
+      this.abandon()
+      whenEnded()
     })
   }
 
-  #ended(): void {
-    for (const whenEnded of this.#whenEnded.splice(0)) whenEnded()
-  }
-
-  #stop(result: Failure | typeof UNKNOWN): void {
-    this.#reads.stop(result)
+  /** Ends without a commit, and without leaving the group. Idempotent. */
+  abandon(): void {
+    this.#isEnded = true
+    this.#member?.abandon()
+    this.#reads.stop()
     this.#topics?.stop()
     this.#autoCommit?.cancel()
     this.#idle?.cancel()
     this.#revocations.cancel()
     this.#commits.stop()
     this.#dropAll()
-    for (const { refuse, limit } of this.#waitingCommits.splice(0)) {
-      limit.cancel()
-      refuse(result.type === 'failed' ? result : ownFailure('shuttingDown', 'the instance was removed', false))
-    }
+    for (const { limit } of this.#waitingCommits.splice(0)) limit.cancel()
   }
 
-  /** Removes the instance when it was not used for its idle time. A read that waits counts as use. */
+  /** A read that waits counts as use. */
   #watchIdle(inMs: number): void {
-    const { runtime, settings } = this.#options
+    const { runtime, settings, instance, onIdle } = this.#options
     const { idleMs } = settings
     if (idleMs === undefined) return
     this.#idle = runtime.after(inMs, () => {
       if (this.#isEnded) return
-      if (this.#reads.isBusy) this.#usedAt = runtime.clock()
+      if (this.#reads.isBusy) this.used()
       const leftMs = this.#usedAt + idleMs - runtime.clock()
       if (leftMs > 0) this.#watchIdle(leftMs)
       else {
-        runtime.log.info({ instance: this.#options.instance.name, idleMs }, 'an instance was not used, and is removed')
-        this.#end(() => undefined)
+        runtime.log.info({ instance: instance.name, idleMs }, 'an instance was not used, and is removed')
+        onIdle()
       }
     })
   }

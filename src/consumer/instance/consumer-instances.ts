@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { ask, type Requester } from '../../core/actor/actor.js'
+import { ask } from '../../core/actor/actor.js'
 import { TimedOutError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
 import { MAX_TIMER_MS, type TopicPartition } from '../../core/model.js'
@@ -8,9 +8,9 @@ import { Shares } from '../../core/shares.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { isTopic, ownFailure, problemOfGroup, problemOfPartition } from '../../router/requests/failures.js'
 import { type GroupDeps, sharedRuntime } from '../group/consumer-groups.js'
-import { asking, GroupActor, type SharedRuntime, type Timer } from '../group/group-runtime.js'
+import { asking, GroupActor, type SharedRuntime } from '../group/group-runtime.js'
 import { HeldBatches } from '../group/held-batches.js'
-import { ConsumerInstance, type InstanceMessage } from './consumer-instance.js'
+import { ConsumerInstance, type Reply } from './consumer-instance.js'
 import { ReadBudget } from './instance-reads.js'
 import { InstanceStore, TAKEN } from './instance-store.js'
 import type {
@@ -41,8 +41,6 @@ const OPEN_TIMEOUT_MS = 20_000
  * about its instances has to be confirmed.
  */
 const TAKE_OVER_MS = 1_000
-/** When the state of an instance is written again after a record that does not count. */
-const REPEAT_MS = 2_000
 /** How often an instance is confirmed for one commit, while confirming takes longer than that. */
 const MAX_CONFIRMATIONS = 3
 /** Time limit of verbs. The requests that they make have shorter ones, so it is reached only when an actor is stuck. */
@@ -62,23 +60,29 @@ const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer instances are shu
 interface Entry {
   readonly instance: InstanceName
   readonly settings: InstanceSettings
-  readonly actor: GroupActor<InstanceMessage>
+  readonly actor: GroupActor<never>
   readonly consumer: ConsumerInstance
   readonly releaseShare: () => void
   readonly client: string | undefined
   /** When its state was last written, or is about to be. */
   storedAt: number
-  /** Its state is about to be written again. */
-  repetition: Timer | undefined
-  /** The requests that are not answered. They are answered at the latest when the instance has ended. */
-  readonly open: Set<Requester<InstanceResult<never>>>
+  /** Answer the requests that are not answered, at the latest when the instance begins to end. */
+  readonly open: Set<Reply<never>>
+  /** The answer to requests from then on. */
+  endResult: typeof UNKNOWN | Failure | undefined
+  readonly ended: Promise<void>
+  readonly hasEnded: () => void
 }
 
-/** The requester of a message whose outcome is not needed. */
-const NOBODY = { reply: () => undefined }
+/** An instance that leaves its group, or whose stored state is not removed yet. */
+interface Closing {
+  readonly entry: Entry
+  /** Resolves when that is done. A failure: the state is not removed. */
+  readonly done: Promise<Failure | undefined>
+}
 
 /** What an instance does for a request, in a tick of its actor. */
-type VerbOf<Value> = (consumer: ConsumerInstance, requester: Requester<InstanceResult<Value>>) => void
+type VerbOf<Value> = (consumer: ConsumerInstance, reply: Reply<Value>) => void
 
 /** An instance that is here, or why it is not. */
 type Opened = { readonly type: 'opened'; readonly entry: Entry } | typeof UNKNOWN | Failure
@@ -100,10 +104,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   readonly #shares: Shares
   readonly #patterns: PatternLookUps
   readonly #entries = new Map<string, Entry>()
-  /** Instances that are leaving their group. */
-  readonly #ending = new Set<Entry>()
-  /** Those of them that have not left it yet, or whose stored states are not removed yet. */
-  readonly #closing = new Map<string, Promise<Failure | undefined>>()
+  readonly #closing = new Map<string, Closing>()
   /** Instances that are created, or continued here, in this moment. */
   readonly #opening = new Map<string, Promise<Opened | typeof EXISTS>>()
   readonly #store: InstanceStore | undefined
@@ -117,15 +118,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     this.#store =
       topic === ''
         ? undefined
-        : new InstanceStore({
-            ...deps,
-            topic,
-            onTaken: instance => this.#taken(keyOf(instance)),
-            onIgnored: instance => {
-              const entry = this.#entries.get(keyOf(instance))
-              if (entry) this.#repeatLater(entry)
-            }
-          })
+        : new InstanceStore({ ...deps, topic, onTaken: instance => this.#taken(keyOf(instance)) })
     this.#batches = new HeldBatches(settings.bufferMaxBytes)
     this.#budget = new ReadBudget(2 * settings.bufferMaxBytes)
     this.#shares = new Shares(settings.maxGroups)
@@ -178,7 +171,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
    */
   #opens(key: string, open: () => Promise<Opened | typeof EXISTS>): Promise<Opened | typeof EXISTS> {
     const begin = async (): Promise<Opened | typeof EXISTS> => {
-      await this.#closing.get(key)
+      await this.#closing.get(key)?.done
       return open()
     }
     const opening = this.#opening.get(key) ?? begin().finally(() => this.#opening.delete(key))
@@ -223,10 +216,8 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const chosen = this.#chosenBy(stored)
     const opened = this.#opened(instance, stored)
     if (!('entry' in opened)) return opened
-    const { actor } = opened.entry
-    const run = (consumer: ConsumerInstance): unknown =>
-      chosen ? consumer.subscribe(chosen) : consumer.assign(assigned)
-    actor.tell({ type: 'verb', run, requester: NOBODY })
+    const { actor, consumer } = opened.entry
+    actor.tick(() => (chosen ? consumer.subscribe(chosen) : consumer.assign(assigned)))
     return opened
   }
 
@@ -263,7 +254,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
 
   async release(instance: InstanceName): Promise<boolean> {
     const entry = this.#entries.get(keyOf(instance))
-    if (entry) await this.#ended(entry, TAKEN)
+    if (entry) await this.#close(entry, TAKEN, true)
     return entry !== undefined
   }
 
@@ -293,9 +284,10 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   async remove(instance: InstanceName): Promise<InstanceResult<void>> {
-    const result = await this.#ask<void>(instance, (consumer, requester) => consumer.remove(requester))
+    const found = await this.#entryOf(instance)
+    if (!('entry' in found)) return found
     // A removal that Kafka does not have is no removal: the next request would continue the instance.
-    return (result.type === 'done' && (await this.#closing.get(keyOf(instance)))) || result
+    return (await this.#close(found.entry, UNKNOWN, false)) ?? DONE
   }
 
   async subscribe(instance: InstanceName, topics: InstanceTopics): Promise<InstanceResult<void>> {
@@ -304,7 +296,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       if (bad !== undefined) return ownFailure('invalidTopic', `${JSON.stringify(bad)} is not a name of a topic`, false)
       const names = [...new Set(topics.topics)]
       const change = (): Promise<InstanceResult<void>> =>
-        this.#change(instance, (consumer, { reply }) => reply(consumer.subscribe({ topics: names })))
+        this.#change(instance, (consumer, reply) => reply(consumer.subscribe({ topics: names })))
       return names.length === 0 ? this.unsubscribe(instance) : (this.#tooMany(names.length) ?? change())
     }
     const found = await this.#entryOf(instance)
@@ -317,10 +309,10 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     }
     const chosen = this.#matching(topics.pattern, client, topics.includes)
     // Those that match now are stored: a client may be allowed no others.
-    return this.#change(instance, (consumer, { reply }) => {
+    return this.#change(instance, (consumer, reply) => {
       const result = consumer.subscribe(chosen)
       if (result.type !== 'done') reply(result)
-      else consumer.subscription({ reply: known => reply(known.type === 'done' ? result : known) })
+      else consumer.subscription(known => reply(known.type === 'done' ? result : known))
     })
   }
 
@@ -333,22 +325,20 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   subscription(instance: InstanceName): Promise<InstanceResult<readonly string[]>> {
-    return this.#ask(instance, (consumer, requester) => consumer.subscription(requester))
+    return this.#ask<readonly string[]>(instance, (consumer, reply) => consumer.subscription(reply))
   }
 
   describe(instance: InstanceName): Promise<InstanceResult<DescribedInstance>> {
-    return this.#ask<DescribedInstance>(instance, (consumer, { reply }) =>
-      consumer.subscription({
-        reply: result => {
-          if (result.type !== 'done') reply(result)
-          else reply({ type: 'done', value: { subscription: result.value, assignment: consumer.assignment } })
-        }
+    return this.#ask<DescribedInstance>(instance, (consumer, reply) =>
+      consumer.subscription(result => {
+        if (result.type !== 'done') reply(result)
+        else reply({ type: 'done', value: { subscription: result.value, assignment: consumer.assignment } })
       })
     )
   }
 
   unsubscribe(instance: InstanceName): Promise<InstanceResult<void>> {
-    return this.#change(instance, (consumer, requester) => consumer.unsubscribe(requester))
+    return this.#change(instance, (consumer, reply) => consumer.unsubscribe(reply))
   }
 
   async assign(instance: InstanceName, partitions: readonly TopicPartition[]): Promise<InstanceResult<void>> {
@@ -360,27 +350,27 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
         `${partitions.length} partitions are too many (limit ${MAX_PARTITIONS})`,
         false
       )
-    return this.#change(instance, (consumer, { reply }) => reply(consumer.assign(partitions)))
+    return this.#change(instance, (consumer, reply) => reply(consumer.assign(partitions)))
   }
 
   assignment(instance: InstanceName): Promise<InstanceResult<readonly TopicPartition[]>> {
-    return this.#ask(instance, (consumer, { reply }) => reply({ type: 'done', value: consumer.assignment }))
+    return this.#ask(instance, (consumer, reply) => reply({ type: 'done', value: consumer.assignment }))
   }
 
   seek(instance: InstanceName, positions: readonly InstancePosition[]): Promise<InstanceResult<void>> {
-    return this.#change(instance, (consumer, requester) => consumer.seek(positions, requester))
+    return this.#change(instance, (consumer, reply) => consumer.seek(positions, reply))
   }
 
   read(instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
     // A subscribed instance is fenced by its group.
     const isAssigned = this.#entries.get(keyOf(instance))?.consumer.isAssigned === true
     const maxAgeMs = isAssigned ? TAKE_OVER_MS : Number.POSITIVE_INFINITY
-    return this.#ask(instance, (consumer, requester) => consumer.read(limits, requester), maxAgeMs)
+    return this.#ask<InstanceRead>(instance, (consumer, reply) => consumer.read(limits, reply), maxAgeMs)
   }
 
   async commit(instance: InstanceName, offsets: readonly InstanceOffset[] | 'accepted'): Promise<InstanceResult<void>> {
     const problem = offsets === 'accepted' ? undefined : problemOfPartitions(offsets)
-    return problem ?? this.#ask(instance, (consumer, requester) => consumer.commit(offsets, requester))
+    return problem ?? this.#ask<void>(instance, (consumer, reply) => consumer.commit(offsets, reply))
   }
 
   async committed(
@@ -389,67 +379,71 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   ): Promise<InstanceResult<readonly InstanceOffset[]>> {
     return (
       problemOfPartitions(partitions) ??
-      this.#ask(instance, (consumer, requester) => consumer.committed(partitions, requester))
+      this.#ask<readonly InstanceOffset[]>(instance, (consumer, reply) => consumer.committed(partitions, reply))
     )
   }
 
   /** Refuses further requests, commits as automatic commits do, and leaves all groups. Idempotent. */
   async stop(timeoutMs = MAX_TIMER_MS): Promise<void> {
     this.#isStopped = true
-    const entries = [...this.#entries.values(), ...this.#ending]
-    const left: Promise<unknown>[] = [...this.#closing.values()]
-    for (const entry of this.#entries.values()) left.push(this.#ended(entry, SHUTTING_DOWN))
-    for (const { consumer } of this.#ending)
-      left.push(new Promise<void>(resolve => consumer.end(SHUTTING_DOWN, resolve)))
-    await inTime(Promise.all(left), timeoutMs, () => undefined)
-    for (const entry of entries) this.#abandon(entry, SHUTTING_DOWN)
-    this.#entries.clear()
-    this.#ending.clear()
+    for (const entry of this.#entries.values()) void this.#close(entry, SHUTTING_DOWN, this.#store !== undefined)
+    const closing = [...this.#closing.values()]
+    await inTime(Promise.all(closing.map(({ done }) => done)), timeoutMs, () => undefined)
+    for (const { entry } of closing) this.#abandon(entry, SHUTTING_DOWN)
   }
 
-  /** Ends an instance here, for another process to continue it. By message, so that the outcomes of answered reads come before. */
-  #ended({ actor }: Entry, result: Failure): Promise<void> {
-    const isKept = this.#store !== undefined
-    return new Promise(whenEnded => actor.tell({ type: 'stop', isKept, result, whenEnded }))
-  }
-
-  /** The answer for an instance that is not here. While the process stops, all instances are. */
-  get #unknown(): typeof UNKNOWN | typeof SHUTTING_DOWN {
-    return this.#isStopped ? SHUTTING_DOWN : UNKNOWN
+  /**
+   * Ends an instance, in the tick after the outcomes of answered reads.
+   *
+   * @param result the answer to open and later requests
+   * @param isKept the stored state and the membership remain, for another process to continue
+   * @returns a failure: the stored state is not removed
+   */
+  #close(entry: Entry, result: typeof UNKNOWN | Failure, isKept: boolean): Promise<Failure | undefined> {
+    const { instance, actor, consumer, ended, hasEnded } = entry
+    const key = keyOf(instance)
+    const other = this.#closing.get(key)
+    if (other) return other.done
+    this.#forget(key, entry)
+    entry.endResult = result
+    actor.tick(() => {
+      answerOpen(entry, result)
+      consumer.end(isKept, hasEnded)
+    })
+    const close = async (): Promise<Failure | undefined> => {
+      await ended
+      actor.stop()
+      if (!isKept) return this.#store?.write(instance, null)
+      this.#store?.release(instance)
+      return undefined
+    }
+    const done = close().finally(() => this.#closing.delete(key))
+    this.#closing.set(key, { entry, done })
+    return done
   }
 
   #abandon(entry: Entry, failure: Failure): void {
-    const { consumer, actor } = entry
-    consumer.abandon(failure)
-    actor.stop()
+    entry.consumer.abandon()
+    entry.actor.stop()
     answerOpen(entry, failure)
+    entry.hasEnded()
   }
 
   /** Carries out a verb that changes what the instance reads. It is answered when Kafka has the new state. */
   async #change(instance: InstanceName, verb: VerbOf<void>): Promise<InstanceResult<void>> {
-    let changed: ConsumerInstance | undefined
-    const result = await this.#ask<void>(instance, (consumer, requester) => verb((changed = consumer), requester))
+    const found = await this.#entryOf(instance)
+    if (!('entry' in found)) return found
+    const { entry } = found
+    const result = await this.#askEntry(entry, verb)
     if (result.type !== 'done' || !this.#store) return result
-    const entry = this.#entries.get(keyOf(instance))
     // Another process may have taken the instance over meanwhile, and this one may have continued it anew.
-    return entry?.consumer === changed ? ((await this.#save(entry!)) ?? DONE) : TAKEN
+    return this.#entries.get(keyOf(instance)) === entry ? ((await this.#save(entry)) ?? DONE) : TAKEN
   }
 
   async #save(entry: Entry): Promise<Failure | undefined> {
     const { settings, client, consumer, instance } = entry
     entry.storedAt = this.#deps.clock()
     return this.#store?.write(instance, { settings, client, ...consumer.stored })
-  }
-
-  /**
-   * Writes the state again, because Kafka may keep no other record than one that does not count. Later: the process that has
-   * written that one may be taking the instance over, and each record that it has not read is in its way.
-   */
-  #repeatLater(entry: Entry): void {
-    entry.repetition ??= entry.actor.after(REPEAT_MS, () => {
-      entry.repetition = undefined
-      void this.#save(entry)
-    })
   }
 
   /** Tells other processes, now and then, that an instance is used. */
@@ -475,18 +469,24 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   async #ask<Value>(instance: InstanceName, verb: VerbOf<Value>, maxAgeMs = 0): Promise<InstanceResult<Value>> {
     const found = await this.#entryOf(instance, maxAgeMs)
     if (!('entry' in found)) return found
-    const { entry } = found
+    return this.#askEntry(found.entry, verb)
+  }
+
+  async #askEntry<Value>(entry: Entry, verb: VerbOf<Value>): Promise<InstanceResult<Value>> {
+    const { settings, actor, consumer, open, endResult } = entry
+    if (endResult) return endResult
     this.#used(entry)
-    const timeoutMs = VERB_TIMEOUT_MS + entry.settings.maxWaitMs
+    const timeoutMs = VERB_TIMEOUT_MS + settings.maxWaitMs
     try {
       return await ask<InstanceResult<Value>>('instance', timeoutMs, requester => {
-        const open = {
-          reply: (result: InstanceResult<Value>): void => {
-            if (entry.open.delete(open)) requester.reply(result)
-          }
+        const reply: Reply<Value> = result => {
+          if (open.delete(reply)) requester.reply(result)
         }
-        entry.open.add(open)
-        entry.actor.tell({ type: 'verb', run: consumer => verb(consumer, open), requester: open })
+        open.add(reply)
+        actor.tick(() => {
+          consumer.used()
+          verb(consumer, reply)
+        })
       })
     } catch (error) {
       if (error instanceof TimedOutError) return { type: 'timedOut' }
@@ -497,79 +497,49 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   #start(instance: InstanceName, settings: InstanceSettings, client: string | undefined): Entry {
     const { settings: consumerSettings, metrics } = this.#deps
     const key = keyOf(instance)
-    const actor = new GroupActor<InstanceMessage>(`instance-${key}`, instance.groupId, this.#shared, {
-      receive: message => consumer.receive(message),
+    const actor = new GroupActor<never>(`instance-${key}`, instance.groupId, this.#shared, {
+      receive: () => undefined,
       onCrash: error => {
         metrics.count('groups', 'unexpected_failures')
         actor.log.error({ err: error, instance: instance.name }, 'a consumer instance met a bug and is removed')
         const failure = ownFailure('protocol', `the instance has failed: ${error.message}`, true)
-        consumer.abandon(failure)
-        answerOpen(entry, failure)
-        this.#forget(key, entry)
-        this.#ending.delete(entry)
-        this.#close(entry, Promise.resolve(), false)
+        this.#abandon(entry, failure)
+        void this.#close(entry, failure, false)
       }
     })
-    let isReleased = false
-    let hasEnded: () => void = () => undefined
-    const ended = new Promise<void>(resolve => (hasEnded = resolve))
-    const consumer: ConsumerInstance = new ConsumerInstance({
+    const consumer = new ConsumerInstance({
       runtime: actor,
+      tick: actor.tick,
       instance,
       settings,
       consumer: consumerSettings,
       batches: this.#batches,
       budget: this.#budget,
       patterns: this.#patterns,
-      tell: message => actor.tell(message),
       staticId: this.#store ? staticIdOf(instance) : null,
       confirm: () => this.#confirm(instance),
       onFenced: () => {
         this.#store?.release(instance)
         this.#taken(key)
       },
-      onEnding: isKept => {
-        isReleased = isKept
-        this.#ending.add(entry)
-        this.#forget(key, entry)
-        this.#close(entry, ended, isKept)
-      },
-      onEnded: () => {
-        this.#ending.delete(entry)
-        actor.stop()
-        answerOpen(entry, isReleased && !this.#isStopped ? TAKEN : this.#unknown)
-        hasEnded()
-      }
+      onIdle: () => void this.#close(entry, UNKNOWN, false)
     })
+    let hasEnded: () => void = () => undefined
+    const ended = new Promise<void>(resolve => (hasEnded = resolve))
     const entry: Entry = {
       instance,
       settings,
       client,
       storedAt: this.#deps.clock(),
-      repetition: undefined,
       actor,
       consumer,
       releaseShare: this.#shares.take(client),
-      open: new Set()
+      open: new Set(),
+      endResult: undefined,
+      ended,
+      hasEnded
     }
     return entry
-  }
-
-  /** `isKept`: the stored state remains, for another process to continue. */
-  #close({ instance }: Entry, ended: Promise<void>, isKept: boolean): void {
-    if (!this.#store) return
-    const store = this.#store
-    const key = keyOf(instance)
-    const closed = async (): Promise<Failure | undefined> => {
-      await ended
-      if (!isKept) return store.write(instance, null)
-      store.release(instance)
-      return undefined
-    }
-    const closing = closed().finally(() => {
-      if (this.#closing.get(key) === closing) this.#closing.delete(key)
-    })
-    this.#closing.set(key, closing)
   }
 
   /** Another process has the instance now. It continues there. */
@@ -584,7 +554,6 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   #forget(key: string, entry: Entry): void {
     if (this.#entries.get(key) !== entry) return
     this.#entries.delete(key)
-    entry.repetition?.cancel()
     entry.releaseShare()
     this.#count()
   }
@@ -626,5 +595,5 @@ function problemOfPartitions(partitions: readonly TopicPartition[]): ReturnType<
 }
 
 function answerOpen({ open }: Entry, result: InstanceResult<never>): void {
-  for (const requester of open) requester.reply(result)
+  for (const reply of open) reply(result)
 }

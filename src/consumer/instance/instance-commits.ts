@@ -25,9 +25,11 @@ export interface StoredOffset extends InstanceOffset {
 
 export interface InstanceCommitsOptions {
   readonly runtime: GroupRuntime
+  /** Calls back in a later tick of the actor. */
+  readonly tick: (run: () => void) => void
   readonly retryBackoffMs: number
   /** Asked before a commit without a member: Kafka cannot know who has the instance. */
-  readonly confirm: (() => Promise<Failure | undefined>) | undefined
+  readonly confirm?: (() => Promise<Failure | undefined>) | undefined
   /** Called when Kafka has an offset. */
   readonly onStored: (topicPartition: TopicPartition, offset: Offset) => void
   /** Called when the coordinator excludes the member that has committed. */
@@ -61,13 +63,9 @@ export class InstanceCommits {
 
   /** Commits offsets. Calls back with the first failure, or `undefined` when Kafka has all of them. */
   store(offsets: readonly StoredOffset[], member: GroupMembership | undefined, done: Done): void {
-    const { confirm, runtime } = this.#options
+    const { confirm, tick } = this.#options
     if (member || !confirm || offsets.length === 0) this.#store(offsets, member, done)
-    else
-      void confirm().then(refusal =>
-        // In a tick of the actor.
-        runtime.after(0, () => (refusal ? done(refusal) : this.#store(offsets, member, done)))
-      )
+    else void confirm().then(refusal => tick(() => (refusal ? done(refusal) : this.#store(offsets, member, done))))
   }
 
   #store(offsets: readonly StoredOffset[], member: GroupMembership | undefined, done: Done): void {

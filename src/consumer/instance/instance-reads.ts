@@ -1,4 +1,3 @@
-import type { Requester } from '../../core/actor/actor.js'
 import type { Offset } from '../../core/model.js'
 import { topicPartitionKey } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
@@ -23,17 +22,15 @@ export interface ReadRequest {
   readonly maxWaitMs: number
   readonly maxBytes: number
   readonly gone: AbortSignal | undefined
-  readonly requester: Requester<InstanceResult<InstanceRead>>
+  readonly reply: (result: InstanceResult<InstanceRead>) => void
 }
 
 export interface InstanceReadsOptions {
   readonly runtime: GroupRuntime
   readonly settings: Pick<InstanceSettings, 'minBytes' | 'format'>
   readonly partitions: ReadonlyMap<string, InstancePartition>
-  /** Sends the actor of the instance the message that the read with this number is settled. */
-  readonly tellSettled: (read: number, accepted: number) => void
-  /** Sends the actor the message that the client of this read is gone. */
-  readonly tellGone: (request: ReadRequest) => void
+  /** Calls back in a later tick of the actor. */
+  readonly tick: (run: () => void) => void
   /** The bytes that reads of all instances hold. */
   readonly budget: ReadBudget
   /** Why the group cannot be joined; `undefined`: it is joined, or this is not known. */
@@ -110,15 +107,15 @@ export class InstanceReads {
 
   add(request: ReadRequest): void {
     if (this.#waiting.length >= MAX_WAITING) {
-      request.requester.reply(ownFailure('overloaded', `${MAX_WAITING} reads of this instance wait already`, true))
+      request.reply(ownFailure('overloaded', `${MAX_WAITING} reads of this instance wait already`, true))
       return
     }
     if (request.gone?.aborted) {
       this.#answerNothing(request)
       return
     }
-    request.gone?.addEventListener('abort', () => this.#options.tellGone(request), { once: true })
-    const { runtime } = this.#options
+    const { runtime, tick } = this.#options
+    request.gone?.addEventListener('abort', () => tick(() => this.#cancel(request)), { once: true })
     const { maxWaitMs } = request
     const deadline = runtime.after(maxWaitMs, () => this.#late(request))
     this.#waiting.push({ request, endsAt: runtime.clock() + maxWaitMs, deadline })
@@ -126,7 +123,7 @@ export class InstanceReads {
   }
 
   /** Drops a read whose client is gone. */
-  cancel(request: ReadRequest): void {
+  #cancel(request: ReadRequest): void {
     this.#dropWaiting(request)
     if (this.#collecting?.request === request) {
       this.#answerNothing(request)
@@ -187,12 +184,10 @@ export class InstanceReads {
   }
 
   /** The answer with this number was written, up to a number of records. */
-  settle(number: number, accepted: number): void {
+  #settle(number: number, accepted: number): void {
     const read = this.#unsettled
     if (read?.number !== number) return
-    read.timer.cancel()
-    this.#unsettled = undefined
-    this.#options.budget.add(-read.bytes)
+    this.#endUnsettled(read)
     const isWhole = accepted >= read.records.length
     const ends = isWhole ? undefined : endsOf(read.records.slice(0, accepted))
     for (const [key, partition] of this.#options.partitions) {
@@ -205,20 +200,11 @@ export class InstanceReads {
     this.proceed()
   }
 
-  /** Answers all reads: the instance ends. */
-  stop(result: InstanceResult<never>): void {
-    const collecting = this.#collecting
+  /** Gives up all reads: the instance ends. Idempotent. */
+  stop(): void {
     this.#endCollecting()
-    collecting?.request.requester.reply(result)
-    for (const { request, deadline } of this.#waiting.splice(0)) {
-      deadline.cancel()
-      request.requester.reply(result)
-    }
-    if (this.#unsettled) {
-      this.#unsettled.timer.cancel()
-      this.#options.budget.add(-this.#unsettled.bytes)
-      this.#unsettled = undefined
-    }
+    for (const { deadline } of this.#waiting.splice(0)) deadline.cancel()
+    if (this.#unsettled) this.#endUnsettled(this.#unsettled)
   }
 
   #begin(): Collecting | undefined {
@@ -295,7 +281,7 @@ export class InstanceReads {
   }
 
   #answer(): void {
-    const { partitions, runtime, budget } = this.#options
+    const { partitions, runtime, budget, settings, tick } = this.#options
     const { records, bytes, request } = this.#collecting!
     const problem = records.length > 0 ? undefined : firstProblem(partitions)
     if (problem) {
@@ -308,25 +294,25 @@ export class InstanceReads {
     const epochs = new Map(Array.from(partitions.values(), partition => [partition, partition.epoch]))
     const timer = runtime.after(SETTLE_MS, () => {
       runtime.log.error({ records: records.length }, 'the API has not told how far an answer was written')
-      this.settle(number, 0)
+      this.#settle(number, 0)
     })
     budget.add(bytes)
     this.#unsettled = { number, records, bytes, epochs, timer }
-    const settle = (accepted: number): void => this.#options.tellSettled(number, accepted)
-    request.requester.reply({ type: 'done', value: { records, format: this.#options.settings.format, settle } })
+    const settle = (accepted: number): void => tick(() => this.#settle(number, accepted))
+    request.reply({ type: 'done', value: { records, format: settings.format, settle } })
   }
 
   #answerWith(failure: Failure): void {
-    const { requester } = this.#collecting!.request
+    const { reply } = this.#collecting!.request
     this.#endCollecting()
-    requester.reply(failure)
+    reply(failure)
     this.proceed()
   }
 
   /** Answers a read without records. */
-  #answerNothing({ requester }: ReadRequest): void {
+  #answerNothing({ reply }: ReadRequest): void {
     const { format } = this.#options.settings
-    requester.reply({ type: 'done', value: { records: [], format, settle: () => undefined } })
+    reply({ type: 'done', value: { records: [], format, settle: () => undefined } })
   }
 
   #endCollecting(): void {
@@ -334,6 +320,12 @@ export class InstanceReads {
     this.#collecting?.linger?.cancel()
     this.#options.budget.add(-(this.#collecting?.bytes ?? 0))
     this.#collecting = undefined
+  }
+
+  #endUnsettled({ timer, bytes }: Unsettled): void {
+    timer.cancel()
+    this.#options.budget.add(-bytes)
+    this.#unsettled = undefined
   }
 
   #rejectAll(): void {

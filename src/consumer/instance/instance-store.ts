@@ -30,6 +30,8 @@ const MAX_EXPIRED = 100
 /** How often, and how long after the last time, an own record is looked for that was not read yet. */
 const MAX_LOOKS = 40
 const LOOK_AGAIN_MS = 50
+/** When the state of an instance is written again after a record that does not count. */
+const REPEAT_MS = 2_000
 /** No offset. */
 const NONE = -1
 
@@ -45,8 +47,6 @@ export interface InstanceStoreOptions extends Pick<CompactedTopicOptions, 'route
   readonly clock: MonotonicClock
   /** Called when another process has written the state of an instance of this one, or has removed it. */
   readonly onTaken: (instance: InstanceName) => void
-  /** Called when the last record of an instance of this process does not count: Kafka may keep no other one. */
-  readonly onIgnored: (instance: InstanceName) => void
 }
 
 /**
@@ -65,6 +65,8 @@ export class InstanceStore {
   readonly #disturbed = new Set<string>()
   /** The offsets of own records that do not count. */
   readonly #ignored = new Set<Offset>()
+  /** Own instances whose states are about to be written again. */
+  readonly #repeating = new Set<string>()
   #bytes = 0
   /** Of them, those that were not removed. */
   #count = 0
@@ -214,7 +216,7 @@ export class InstanceStore {
       const { instance, owner } = this.#known.get(key)!
       if (owner !== this.id && this.#own.delete(key)) this.#options.onTaken(instance)
     }
-    for (const key of this.#disturbed) if (this.#own.has(key)) this.#options.onIgnored(this.#known.get(key)!.instance)
+    for (const key of this.#disturbed) this.#repeatLater(key)
     this.#changed.clear()
     this.#disturbed.clear()
     this.#removeExpired()
@@ -237,6 +239,22 @@ export class InstanceStore {
     this.#count += (known.value ? 1 : 0) - (before ? 1 : 0)
     this.#known.set(key, known)
     this.#changed.add(key)
+  }
+
+  /**
+   * Writes the state of an own instance again, because Kafka may keep no other record than one that does not count. Later: the
+   * process that has written that one may be taking the instance over, and each record that it has not read is in its way.
+   */
+  #repeatLater(key: string): void {
+    if (!this.#own.has(key) || this.#repeating.has(key)) return
+    this.#repeating.add(key)
+    const repeat = (): void => {
+      this.#repeating.delete(key)
+      const { instance, value } = this.#known.get(key) ?? {}
+      const stored = value && instanceOfBytes(value)
+      if (instance && stored) void this.write(instance, stored)
+    }
+    setTimeout(repeat, REPEAT_MS).unref()
   }
 
   #record(instance: InstanceName, stored: StoredInstance | null): UnplacedRecord {

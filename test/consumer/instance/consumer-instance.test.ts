@@ -36,15 +36,15 @@ type Asked =
   | { readonly type: 'commit'; readonly offsets: readonly InstanceOffset[] | 'accepted' }
   | { readonly type: 'assignment' | 'unsubscribe' | 'remove' }
 
-function carryOut(consumer: ConsumerInstance, asked: Asked, result: (value: unknown) => void): void {
-  const requester = { reply: result }
-  if (asked.type === 'subscribe') result(consumer.subscribe(asked.topics))
-  else if (asked.type === 'assign') result(consumer.assign(asked.partitions))
-  else if (asked.type === 'assignment') result({ type: 'done', value: consumer.assignment })
-  else if (asked.type === 'seek') consumer.seek(asked.positions, requester)
-  else if (asked.type === 'read') consumer.read(asked.limits, requester)
-  else if (asked.type === 'commit') consumer.commit(asked.offsets, requester)
-  else consumer[asked.type](requester)
+function carryOut(consumer: ConsumerInstance, asked: Asked, reply: (value: unknown) => void): void {
+  if (asked.type === 'subscribe') reply(consumer.subscribe(asked.topics))
+  else if (asked.type === 'assign') reply(consumer.assign(asked.partitions))
+  else if (asked.type === 'assignment') reply({ type: 'done', value: consumer.assignment })
+  else if (asked.type === 'seek') consumer.seek(asked.positions, reply)
+  else if (asked.type === 'read') consumer.read(asked.limits, reply)
+  else if (asked.type === 'commit') consumer.commit(asked.offsets, reply)
+  else if (asked.type === 'unsubscribe') consumer.unsubscribe(reply)
+  else consumer.end(false, () => reply({ type: 'done', value: undefined }))
 }
 
 class Harness {
@@ -62,27 +62,21 @@ class Harness {
     this.#budget = budget
     this.instance = new ConsumerInstance({
       runtime: world,
+      tick: run => run(),
       instance: { groupId: 'foo', name: 'one' },
       settings: { ...usualSettings, ...settings },
       consumer: { ...defaultConsumerSettings, ...consumer },
       batches: new HeldBatches(1_000_000),
       budget: this.#budget,
       patterns: { find: async () => [] },
-      tell: message => this.instance.receive(message),
-      onEnding: () => undefined,
-      onEnded: () => undefined
+      onIdle: () => undefined
     })
   }
 
   /** Answers follow later. */
   ask<Value>(request: Asked): { result: InstanceResult<Value> | undefined } {
     const asked: { result: InstanceResult<Value> | undefined } = { result: undefined }
-    const requester = { reply: (result: InstanceResult<Value>): void => void (asked.result = result) }
-    this.instance.receive({
-      type: 'verb',
-      run: consumer => carryOut(consumer, request, requester.reply as never),
-      requester
-    })
+    carryOut(this.instance, request, result => (asked.result = result as InstanceResult<Value>))
     return asked
   }
 
