@@ -1,12 +1,7 @@
 import { CastellanError } from '../../core/errors.js'
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import {
-  AS_STORED,
-  type CommitConsumerOffsetResult,
-  type Failure,
-  type GroupMembership
-} from '../../router/messages/operations.js'
+import { AS_STORED, type Failure, type GroupMembership } from '../../router/messages/operations.js'
 import { failureOf, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { inPortions } from '../../router/routing/ask-router.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
@@ -94,23 +89,31 @@ export class InstanceCommits {
   }
 
   #send(commit: Commit): void {
-    const { runtime } = this.#options
+    const { runtime, onStored, onFenced } = this.#options
     const { stored, member } = commit
-    const { topic, partition, offset, metadata, leaderEpoch } = stored
+    const { topic, partition, ...offsetAndMetadata } = stored
     const topicPartition = { topic, partition }
-    const offsetAndMetadata = { offset, metadata, leaderEpoch }
-    const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, ...AS_STORED }
-    runtime.ask(
-      'commitConsumerOffset',
-      { ...request, replacesWaiting: true, member, timeoutMs: TIMEOUT_MS },
-      result => {
-        if (result.type === 'superseded') this.#superseded(commit)
-        else {
-          if (result.type === 'success') this.#options.onStored(topicPartition, offset)
-          this.#end(commit, this.#problemOf(result, member))
-        }
+    const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, member, ...AS_STORED }
+    runtime.ask('commitConsumerOffset', { ...request, replacesWaiting: true, timeoutMs: TIMEOUT_MS }, result => {
+      switch (result.type) {
+        case 'superseded':
+          this.#superseded(commit)
+          break
+        case 'success':
+          onStored(topicPartition, stored.offset)
+          this.#end(commit, undefined)
+          break
+        case 'failed':
+          if (member && fencingCodes.has(result.errorCode)) onFenced(result.errorCode!, member)
+          this.#end(commit, result)
+          break
+        case 'timedOut':
+          this.#end(commit, late('the commit'))
+          break
+        case 'unknownTopicOrPartition':
+          this.#end(commit, kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION))
       }
-    )
+    })
   }
 
   #superseded(commit: Commit): void {
@@ -136,23 +139,6 @@ export class InstanceCommits {
     if (others.length > 0) this.#open.set(key, others)
     else this.#open.delete(key)
     for (const done of commit.done) done(problem)
-  }
-
-  #problemOf(
-    result: Exclude<CommitConsumerOffsetResult, { readonly type: 'superseded' }>,
-    member: GroupMembership | undefined
-  ): Failure | undefined {
-    switch (result.type) {
-      case 'success':
-        return undefined
-      case 'failed':
-        if (member && fencingCodes.has(result.errorCode)) this.#options.onFenced(result.errorCode!, member)
-        return result
-      case 'timedOut':
-        return late('the commit')
-      case 'unknownTopicOrPartition':
-        return kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
-    }
   }
 }
 
