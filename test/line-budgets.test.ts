@@ -9,7 +9,7 @@ import { expect } from 'chai'
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 19_080,
   cli: 3_600,
-  consumer: 9_500,
+  consumer: 9_360,
   cluster: 3_500,
   core: 4_300,
   'embedded-broker': 8_250,

@@ -267,7 +267,7 @@ export class ConsumerGroups {
       settings,
       deadlines: this.#deadlines,
       batches: this.#batches,
-      tell: message => actor.tell(message),
+      tick: actor.tick,
       onEnded: () => {
         this.#ended(groupId)
         // Requests that were sent before go to the next group of the same name.

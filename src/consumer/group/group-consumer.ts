@@ -1,5 +1,5 @@
 import type { Requester } from '../../core/actor/actor.js'
-import type { KafkaRecord, Offset, OffsetAndMetadata, TopicPartition } from '../../core/model.js'
+import type { Offset, OffsetAndMetadata, TopicPartition } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/operations.js'
@@ -49,14 +49,6 @@ export type GroupMessage =
       readonly offset: Offset
       readonly requester: Requester<AckResult>
     }
-  /** A client has processed messages: their offsets by partition. */
-  | { readonly type: 'ackAll'; readonly topic: string; readonly offsets: ReadonlyMap<number, readonly Offset[]> }
-  /** A client did not get messages: their records by partition, in order. */
-  | {
-      readonly type: 'releaseAll'
-      readonly topic: string
-      readonly records: ReadonlyMap<number, readonly KafkaRecord[]>
-    }
   /** The group must continue at other offsets, given by partition. Their metadata is stored unchanged. */
   | {
       readonly type: 'setOffsets'
@@ -73,7 +65,8 @@ export interface GroupConsumerOptions {
   readonly settings: ConsumerSettings
   readonly deadlines: Deadlines
   readonly batches: HeldBatches
-  readonly tell: (message: GroupMessage) => void
+  /** Calls back in a later tick of the actor. */
+  readonly tick: (run: () => void) => void
   /** Called when the group has no more topics and the member has left. */
   readonly onEnded: () => void
   /** Called with a request that came after the group had ended. */
@@ -182,12 +175,6 @@ export class GroupConsumer {
         message.requester.reply({ type })
         break
       }
-      case 'ackAll':
-        this.#topics.get(message.topic)?.consumer.ackAll(message.offsets)
-        break
-      case 'releaseAll':
-        this.#topics.get(message.topic)?.consumer.releaseAll(message.records)
-        break
       case 'setOffsets':
         this.#setOffsets(message)
         break
@@ -241,7 +228,7 @@ export class GroupConsumer {
   }
 
   #add(name: string): Topic {
-    const { runtime, settings, deadlines, tell } = this.#options
+    const { runtime, settings, deadlines, tick } = this.#options
     const start = new TopicStart(settings.start, runtime, name, settings.retryBackoffMs)
     const consumer = new TopicConsumer({
       topic: name,
@@ -251,8 +238,9 @@ export class GroupConsumer {
       start,
       maxWaitingRequests: settings.maxWaitingRequests,
       createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, topic, demand),
-      ackAll: offsets => tell({ type: 'ackAll', topic: name, offsets }),
-      releaseAll: records => tell({ type: 'releaseAll', topic: name, records })
+      // The topic may be given up, and read again, before a client is done with a message.
+      ackAll: offsets => tick(() => this.#topics.get(name)?.consumer.ackAll(offsets)),
+      releaseAll: records => tick(() => this.#topics.get(name)?.consumer.releaseAll(records))
     })
     const rest = { refusal: undefined, askedAt: runtime.clock(), timer: undefined, beginTimer: undefined }
     const topic: Topic = { consumer, start, ...rest }

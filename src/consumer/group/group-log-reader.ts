@@ -46,27 +46,20 @@ export interface GroupLogReaderOptions {
    * then read again.
    */
   readonly releasePrefetched: () => Offset | undefined
-  readonly notify: (news: LogNews) => void
+  /** Called when a read has ended. There may be records, and another read may begin. */
+  readonly onReady: () => void
+  /**
+   * Called when there is a new position to commit, because records were skipped, or the leader epoch of the position became
+   * known.
+   */
+  readonly onSkipped: () => void
+  /** Called when Kafka's ACLs do not allow the read. */
+  readonly onRefused: (failure: Failure) => void
+  /** Called when the topic has a new log, or the log has lost its end. The group begins again at this position. */
+  readonly onStartOver: (position: TrackedPosition) => void
+  /** Called when the log was cut at this offset. Other records may have been written from there on. Records before it stay. */
+  readonly onCut: (offset: Offset) => void
 }
-
-export type LogNews =
-  /** A read has ended. There may be records, and another read may begin. */
-  | { readonly type: 'ready' }
-  /**
-   * There is a new position to commit, because records were skipped, or the leader epoch of the position became known.
-   */
-  | { readonly type: 'skipped' }
-  /** Kafka's ACLs do not allow the read. */
-  | { readonly type: 'refused'; readonly failure: Failure }
-  /** The topic has a new log, or the log has lost its end. The group begins again at this position. */
-  | { readonly type: 'startOver'; readonly position: TrackedPosition }
-  /**
-   * The log was cut at this offset. Other records may have been written from this offset on. Records before it stay.
-   */
-  | { readonly type: 'cut'; readonly offset: Offset }
-
-const READY: LogNews = { type: 'ready' }
-const SKIPPED: LogNews = { type: 'skipped' }
 
 /** Reads the log of one partition for a group, one fetch at a time, and only on request. */
 export class GroupLogReader implements BatchHolder {
@@ -126,7 +119,7 @@ export class GroupLogReader implements BatchHolder {
     const before = tracker.offset
     const record = this.#cursor.next(tracker)
     if (!this.#cursor.hasBatch) this.#options.batches.release(this)
-    if (tracker.offset !== before) this.#options.notify(SKIPPED)
+    if (tracker.offset !== before) this.#options.onSkipped()
     return record
   }
 
@@ -148,7 +141,7 @@ export class GroupLogReader implements BatchHolder {
       else if (reads !== this.#reads || offset !== this.#cursor.position || result.type === 'cut') this.#ready()
       else {
         const isNewEpoch = isFirst && tracker.epochs.before(offset) !== undefined
-        if (isNewEpoch && result.type === 'noMessages') this.#options.notify(SKIPPED)
+        if (isNewEpoch && result.type === 'noMessages') this.#options.onSkipped()
         this.#fetched(result, tracker, askedAt)
       }
     })
@@ -181,10 +174,10 @@ export class GroupLogReader implements BatchHolder {
     onFailed: () => void
   ): void {
     this.#isFetchingAgain = true
-    const { runtime, retryBackoffMs, notify } = this.#options
+    const { runtime, retryBackoffMs, onReady } = this.#options
     const over = (): void => {
       this.#isFetchingAgain = false
-      notify(READY)
+      onReady()
     }
     const take = (result: FetchDataResult): void => {
       const record = result.type === 'success' ? result.batch.at(0) : undefined
@@ -211,7 +204,7 @@ export class GroupLogReader implements BatchHolder {
 
   #ready(): void {
     this.#isBusy = false
-    this.#options.notify(READY)
+    this.#options.onReady()
   }
 
   #readyAfter(delayMs: number): void {
@@ -241,7 +234,7 @@ export class GroupLogReader implements BatchHolder {
         this.#skipTo(result.nextOffset, tracker, 'records are damaged and were skipped')
         break
       default:
-        if (isForbidden(result)) this.#options.notify({ type: 'refused', failure: result })
+        if (isForbidden(result)) this.#options.onRefused(result)
         this.#readyAfter(pauseMs)
     }
   }
@@ -284,26 +277,26 @@ export class GroupLogReader implements BatchHolder {
   }
 
   #startOver(at: LogPosition): void {
-    this.#options.notify({ type: 'startOver', position: { ...positionIn(at), metadata: '' } })
+    this.#options.onStartOver({ ...positionIn(at), metadata: '' })
     this.#ready()
   }
 
   #cutAt({ cutAt: offset, epochs }: LogCut): void {
-    const { runtime, batches, notify } = this.#options
+    const { runtime, batches, onCut } = this.#options
     const fields = { partition: this.#name, from: this.#cursor.position, to: offset, ...epochs }
     runtime.log.warn(fields, 'the end of the log was lost; the group continues where the logs diverge')
     runtime.metrics.count('groups', 'truncated_logs')
     this.#cursor.drop()
     batches.release(this)
     this.#cursor.position = Math.min(this.#cursor.position, offset)
-    notify({ type: 'cut', offset })
+    onCut(offset)
   }
 
   #skipTo(offset: Offset, tracker: OffsetTracker, why: string): void {
     this.#say(why, offset)
     tracker.skipped(this.#cursor.position, offset)
     this.#cursor.position = offset
-    this.#options.notify(SKIPPED)
+    this.#options.onSkipped()
     this.#ready()
   }
 

@@ -7,7 +7,7 @@ import {
 } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { withMark } from './ack-encoding.js'
-import { GroupLogReader, type LogNews } from './group-log-reader.js'
+import { GroupLogReader } from './group-log-reader.js'
 import { type GroupRuntime, stoppable, type Timer } from './group-runtime.js'
 import { copyOf, type HeldBatches } from './held-batches.js'
 import type { PositionSource } from './offset-committer.js'
@@ -83,7 +83,10 @@ export class PartitionConsumer {
       finder,
       isWanted: () => !this.#isStopped && options.demand.isOpen(),
       releasePrefetched: () => this.#releasePrefetched(),
-      notify: news => this.#readerTells(news)
+      onReady: () => this.#prefetch(),
+      onSkipped: () => this.#submit(),
+      onStartOver: position => this.#beginAnew(position),
+      onCut: offset => this.#cutAt(offset)
     })
     finder.findStart((position, isNew) => {
       if (isNew) this.#beginAnew(position)
@@ -192,25 +195,6 @@ export class PartitionConsumer {
     this.#runtime.stop()
     this.#reader.stop()
     this.#prefetched = undefined
-  }
-
-  #readerTells(news: LogNews): void {
-    switch (news.type) {
-      case 'ready':
-        this.#prefetch()
-        break
-      case 'skipped':
-        this.#submit()
-        break
-      case 'refused':
-        this.#options.onRefused(news.failure)
-        break
-      case 'startOver':
-        this.#beginAnew(news.position)
-        break
-      case 'cut':
-        this.#cutAt(news.offset)
-    }
   }
 
   /** Begins at a position that is not committed yet. */

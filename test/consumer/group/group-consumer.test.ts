@@ -45,7 +45,7 @@ class GroupHarness {
       },
       deadlines: this.#deadlines,
       batches: new HeldBatches(1_000_000),
-      tell: message => this.consumer.receive(message),
+      tick: run => run(),
       onEnded: () => this.ends++,
       onLate: () => {}
     })
