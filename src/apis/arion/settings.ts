@@ -1,8 +1,6 @@
 import { z } from 'zod'
 import { bytes, count, milliseconds } from '../../core/settings/units.js'
-import { commonSettings, durability } from '../../http/api/api.js'
-
-const MIB = 1024 * 1024
+import { commonSettings, durability, MIB } from '../../http/api/api.js'
 
 /** The settings of Arion's API. `castellan arion` sets most of them from Arion's environment variables. */
 export const arionSettings = z

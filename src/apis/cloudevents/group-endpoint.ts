@@ -1,7 +1,6 @@
-import { sizeOfRecord } from '../../core/model.js'
 import type { AckResult, AcquiredMessage, Gateway, NoMessage } from '../../gateway/gateway.js'
 import { admits, fail, type Params } from '../../http/api/endpoint.js'
-import { Poll } from '../../http/api/poll.js'
+import { bytesIn, Poll } from '../../http/api/poll.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
@@ -147,6 +146,3 @@ function requireGroup(group: string | undefined): string {
   if (group === '') throw new ProblemError(400, 'the parameter group is empty')
   return group
 }
-
-const bytesIn = (messages: readonly AcquiredMessage[]): number =>
-  messages.reduce((sum, message) => sum + sizeOfRecord(message), 0)

@@ -1,7 +1,5 @@
 import { z } from 'zod'
-import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
-
-const MIB = 1024 * 1024
+import { commonSettings, durability, MIB, syncTimeoutMs } from '../../http/api/api.js'
 
 export const cloudeventsSettings = z
   .strictObject({

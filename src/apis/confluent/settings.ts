@@ -1,8 +1,7 @@
 import { z } from 'zod'
 import { count, milliseconds } from '../../core/settings/units.js'
-import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
+import { commonSettings, durability, MIB, syncTimeoutMs } from '../../http/api/api.js'
 
-const MIB = 1024 * 1024
 const DAY_MS = 24 * 60 * 60 * 1_000
 
 /** The settings of Confluent's API. `castellan confluent` sets them from `kafka-rest.properties`. */

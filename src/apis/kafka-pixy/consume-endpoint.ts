@@ -1,7 +1,6 @@
 import type { CastellanError } from '../../core/errors.js'
-import { sizeOfRecord } from '../../core/model.js'
 import type { AckResult, AcquiredMessage, NoMessage } from '../../gateway/gateway.js'
-import { Poll } from '../../http/api/poll.js'
+import { bytesIn, Poll } from '../../http/api/poll.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
@@ -216,9 +215,6 @@ export class ConsumeEndpoint {
 
 const notRead = (groupId: string, topic: string, partition: number, reason?: string): string =>
   `acks channel missing for {${groupId} ${topic} ${partition}}${reason === undefined ? '' : `: ${reason}`}`
-
-const bytesIn = (messages: readonly AcquiredMessage[]): number =>
-  messages.reduce((sum, message) => sum + sizeOfRecord(message), 0)
 
 const listJson = (
   messages: readonly AcquiredMessage[],

@@ -80,7 +80,7 @@ function membersOf(value: { readonly [name: string]: Json | undefined } | Readon
   )
 }
 
-const byBytes = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other))
+export const byBytes = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other))
 
 function wrapped(open: string, close: string, indent: string, items: readonly string[]): string {
   if (items.length === 0) return open + close

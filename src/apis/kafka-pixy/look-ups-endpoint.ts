@@ -3,7 +3,7 @@ import type { OffsetAndMetadata } from '../../core/model.js'
 import type { GroupOffset, TopicMetadata } from '../../gateway/gateway.js'
 import type { Operation, Target } from '../../http/access/access.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { checkJson, GoJsonError, goJson, type Json, withNumbersOnOneLine } from './go-json.js'
+import { byBytes, checkJson, GoJsonError, goJson, type Json, withNumbersOnOneLine } from './go-json.js'
 import {
   CONFIG_VERSION,
   configsOf,
@@ -254,5 +254,3 @@ const partitionJson = ({ partition, leaderId: leader, replicas, isr }: TopicMeta
   replicas,
   isr
 })
-
-const byBytes = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other))

@@ -107,7 +107,7 @@ export function produceFailureOf(failure: AnyFailure, isReady: boolean): Failure
 export const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
 const NO_SNIFFING = { 'x-content-type-options': 'nosniff' }
-const RETRY = { 'retry-after': '1' }
+export const RETRY = { 'retry-after': '1' }
 
 export class PixyAnswers extends ApiAnswers {
   readonly #ok = this.template(200, JSON_TYPE)

@@ -15,7 +15,7 @@ import {
 import { Answers, WARNING_HEADER } from '../../http/exchange/answers.js'
 import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
-import { errorBody, JSON_TYPE, produceFailureOf, SHUTTING_DOWN, TOO_LARGE } from './pixy-answers.js'
+import { errorBody, JSON_TYPE, produceFailureOf, RETRY, SHUTTING_DOWN, TOO_LARGE } from './pixy-answers.js'
 import { bytesOf, type ContentKind, contentKindOf, merged, parseQuery, type Values } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 import { DEFAULT_CLUSTER } from './target.js'
@@ -218,7 +218,6 @@ const EMPTY = 'empty message'
 const WRONG_TYPE = {
   [WARNING_HEADER]: 'send the message with the header content-type: text/plain, or a form with the field msg'
 }
-const RETRY = { 'retry-after': '1' }
 
 const errorAnswer = (status: number, text: string): ProduceAnswer => ({
   status,

@@ -1,8 +1,6 @@
 import { z } from 'zod'
 import { bytes, count, host, listenPort, milliseconds } from '../../core/settings/units.js'
-import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
-
-const MIB = 1024 * 1024
+import { commonSettings, durability, MIB, syncTimeoutMs } from '../../http/api/api.js'
 
 /** The settings of Kafka-Pixy's API. `castellan kafka-pixy` sets most of them from Kafka-Pixy's configuration file. */
 export const kafkaPixySettings = z

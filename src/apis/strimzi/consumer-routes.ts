@@ -9,7 +9,13 @@ import type {
   InstanceSettings
 } from '../../gateway/gateway.js'
 import { admits, answerWork, fail } from '../../http/api/endpoint.js'
-import { type InstanceApi, type InstanceRoutes, MAX_ANSWER_BYTES, queryOf } from '../../http/api/instance-routes.js'
+import {
+  type InstanceApi,
+  type InstanceRoutes,
+  MAX_ANSWER_BYTES,
+  queryOf,
+  topicsOf
+} from '../../http/api/instance-routes.js'
 import { describedPath } from '../../http/api/routes.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
@@ -150,8 +156,6 @@ function verb<Sent = undefined>(
     }
   }
 }
-
-const topicsOf = (places: readonly { readonly topic: string }[]): string[] => places.map(({ topic }) => topic)
 
 async function seek(
   { consumers, instances, instance, exchange }: Ask<unknown>,

@@ -188,6 +188,8 @@ export interface OwnListener {
   readonly operations?: readonly Operation[]
 }
 
+export const MIB = 1024 * 1024
+
 /** The settings that every API has, to be spread into its section. */
 export const commonSettings = (maxBodyBytes: number) => ({
   enabled: z.boolean().default(true).describe('Serves this API'),

@@ -183,11 +183,7 @@ export class InstanceRoutes {
     }
     const { records, format } = read
     // The instance may belong to a client that may read more than this one.
-    this.require(
-      exchange,
-      instance,
-      records.map(({ topic }) => topic)
-    )
+    this.require(exchange, instance, topicsOf(records))
     const { causes, ...decoded } = (await options.decode?.(format, records)) ?? { records }
     if (response.destroyed) return undefined
     const note = ({ record, cause }: Undecodable): void =>
@@ -248,3 +244,5 @@ const messageOf = ({ record: { topic, partition, offset }, cause }: Undecodable)
 
 /** The query of a request. */
 export const queryOf = (url: string): URLSearchParams => new URLSearchParams(url.split('?', 2)[1] ?? '')
+
+export const topicsOf = (places: readonly { readonly topic: string }[]): string[] => places.map(({ topic }) => topic)

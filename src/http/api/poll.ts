@@ -1,3 +1,4 @@
+import { sizeOfRecord } from '../../core/model.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type {
   AcquiredMessage,
@@ -138,3 +139,7 @@ const single = (message: ConsumedMessage): ConsumedMessages => ({
   ack: () => message.ack(),
   release: () => message.release()
 })
+
+/** What the messages count as against quotas. */
+export const bytesIn = (messages: readonly AcquiredMessage[]): number =>
+  messages.reduce((sum, message) => sum + sizeOfRecord(message), 0)

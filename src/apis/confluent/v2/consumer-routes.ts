@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { InstanceName } from '../../../gateway/gateway.js'
-import { queryOf } from '../../../http/api/instance-routes.js'
+import { queryOf, topicsOf } from '../../../http/api/instance-routes.js'
 import { type AnsweredRoute, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import type { Body, Content, Operation, Parameters } from '../../../http/openapi/operation.js'
@@ -16,7 +16,7 @@ import {
   subscriptionBody,
   timestampIn
 } from './consumer-bodies.js'
-import { type Consumers, topicsOf } from './consumers.js'
+import type { Consumers } from './consumers.js'
 
 const NO_PARTITIONS: Problem = {
   status: 404,

@@ -4,7 +4,13 @@ import type { Gateway, InstanceName, InstancePosition } from '../../../gateway/g
 import type { ApiContext } from '../../../http/api/api.js'
 import { decodeRecords } from '../../../http/api/decoded-records.js'
 import type { Params } from '../../../http/api/endpoint.js'
-import { type InstanceApi, InstanceRoutes, MAX_ANSWER_BYTES, queryOf } from '../../../http/api/instance-routes.js'
+import {
+  type InstanceApi,
+  InstanceRoutes,
+  MAX_ANSWER_BYTES,
+  queryOf,
+  topicsOf
+} from '../../../http/api/instance-routes.js'
 import { browserRefusalOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { SchemaError } from '../../../schemas/schemas.js'
@@ -169,8 +175,6 @@ export class Consumers {
     if (read) this.parts.answers.send(exchange, 200, RECORD_TYPES[read.format as Format], read.body)
   }
 }
-
-export const topicsOf = (places: readonly { readonly topic: string }[]): string[] => places.map(({ topic }) => topic)
 
 const isWithoutSchemas = (format: string): boolean => schemaFormatOf(format) === undefined
 

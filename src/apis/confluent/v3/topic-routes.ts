@@ -4,6 +4,7 @@ import { isLegalTopicName } from '../../../core/model.js'
 import type { AclOperation, LogEnds, NewTopic } from '../../../gateway/admin.js'
 import type { TopicMetadata } from '../../../gateway/gateway.js'
 import type { Operation } from '../../../http/access/access.js'
+import { queryOf } from '../../../http/api/instance-routes.js'
 import { sentUrlOf } from '../../../http/exchange/exchange.js'
 import { json } from '../../../http/openapi/operation.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
@@ -130,16 +131,13 @@ async function partitionOf(ask: Ask): Promise<OnePartition> {
 
 const replicasOf = (one: OnePartition): Replica[] => one.of.replicas.map(broker => ({ ...one, broker }))
 
-const queryOf = ({ exchange: { request } }: Ask): URLSearchParams =>
-  new URLSearchParams(sentUrlOf(request).split('?')[1])
-
 /**
  * What may be done with topics: what Kafka allows Castellan, without what `access` forbids the client.
  *
  * @returns `undefined`: the request does not ask for it, or Kafka does not report it
  */
 async function operationsOn(ask: Ask, topics: readonly string[] | 'all') {
-  const query = queryOf(ask)
+  const query = queryOf(sentUrlOf(ask.exchange.request))
   if (!operationsParameters.some(name => query.get(name)?.toLowerCase() === 'true')) return () => undefined
   const found = await ask.gateway.admin.topicOperations(topics, ask.time.ms)
   return (topic: string): readonly AclOperation[] | undefined =>
@@ -301,7 +299,8 @@ export const topicRoutes = {
   getPartitionOffset: {
     ...one(`${PARTITION}/offset`, 'Where the log of a partition begins and ends', offsets, async ask => {
       const found = await topicOf(ask)
-      if ((queryOf(ask).get('offset_type') ?? BOTH_OFFSETS) !== BOTH_OFFSETS) throw new ProblemError(BAD_OFFSET_TYPE)
+      if ((queryOf(sentUrlOf(ask.exchange.request)).get('offset_type') ?? BOTH_OFFSETS) !== BOTH_OFFSETS)
+        throw new ProblemError(BAD_OFFSET_TYPE)
       const of = requirePartition(found, ask.params.partition_id ?? '')
       const { topic } = found
       const [ends] = await ask.gateway.admin.logEnds([{ topic, partition: of.partition }], ask.time.ms)
