@@ -89,7 +89,7 @@ const prefixOf = ({ name }: operator.ExistingLog, logs: readonly operator.Existi
 
 async function verify(line: Command, process: Process): Promise<number> {
   const { format } = line.opts<WalFlags>()
-  const { existingLogs, verifyLog, damagedOutcomeFiles, KeyJournal } = await tools()
+  const { existingLogs, verifyLog, damagedLogFiles, damagedOutcomeFiles, KeyJournal } = await tools()
   const settings = await walSettings(line, process)
   const logs = existingLogs(settings)
   const { tell, end } = await openProgress(process.stderr, 'verify')
@@ -103,12 +103,16 @@ async function verify(line: Command, process: Process): Promise<number> {
     segments.map(own => own.map(toSegmentRow))
   )
   const damaged = segments.flat().reduce((sum, { damagedEntries }) => sum + damagedEntries, 0)
-  const files = logs.flatMap(({ directory }) => [...damagedOutcomeFiles(directory), ...KeyJournal.damagedIn(directory)])
+  const files = logs.flatMap(({ directory }) => [
+    ...damagedLogFiles(directory),
+    ...damagedOutcomeFiles(directory),
+    ...KeyJournal.damagedIn(directory)
+  ])
   const problems = [
     ...(damaged > 0
       ? [`${damaged} records in ${printable(settings.directory)} are damaged; the others are delivered`]
       : []),
-    ...(files.length > 0 ? [`files of receipts and keys are damaged: ${files.join(', ')}`] : [])
+    ...(files.length > 0 ? [`damaged files: ${files.join(', ')}`] : [])
   ]
   if (problems.length === 0) return EXIT_OK
   throw new CommandError(problems.join('; '))

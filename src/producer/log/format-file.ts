@@ -2,7 +2,7 @@ import { LogUnusableError } from './availability.js'
 import { journalIdOf, type LogDirectory, segmentIdOf, withFile } from './files.js'
 import { ReadablePages } from './unreadable.js'
 
-const FORMAT_NAME = 'FORMAT'
+export const FORMAT_NAME = 'FORMAT'
 const FORMAT = Buffer.from('castellan-log 1\n')
 const OTHER_RELEASE = /^castellan-log \d+\n$/
 

@@ -4,9 +4,10 @@ import { backlogOf, type DestinationBacklog } from './backlog.js'
 import { DEAD_LETTER_DIRECTORY, type DeadLetter, toDeadLetter } from './dead-letters.js'
 import type { StoredEntry } from './entry.js'
 import { LogReader } from './entry-reader.js'
-import { type LogDirectory, ReadOnlyDirectory, withFile } from './files.js'
+import { journalIdOf, type LogDirectory, ReadOnlyDirectory, withFile } from './files.js'
+import { checkFormat, FORMAT_NAME } from './format-file.js'
 import { QUARANTINE_DIRECTORY } from './quarantine.js'
-import { type Recovered, type RecoveryReport, recover } from './recovery.js'
+import { type Recovered, type RecoveryReport, readProgress, recover } from './recovery.js'
 import { directoriesWithSegments, entriesAside } from './salvage.js'
 import { scanMerged, scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
@@ -81,6 +82,18 @@ export const verifyLog = (directory: LogDirectory, tell?: TellProgress): readonl
       return { ...report, damagedEntries }
     })
     return [...read, ...aside.map(unreadable)]
+  })
+
+/** The files of a log whose own bytes are damaged, beside those of single records; a start goes on without what they held. */
+export const damagedLogFiles = (directory: LogDirectory): readonly string[] =>
+  whileUnchanged(() => {
+    const readOnly = new ReadOnlyDirectory(directory)
+    const journals = readOnly.list().filter(name => journalIdOf(name) !== undefined)
+    return [
+      ...(checkFormat(readOnly) ? [FORMAT_NAME] : []),
+      ...recoverIn(readOnly).report.quarantinedFiles,
+      ...journals.filter(name => readProgress(readOnly, name).damagedBytes > 0)
+    ]
   })
 
 function damagedInMerged(directory: LogDirectory, segment: LogSegment): number {

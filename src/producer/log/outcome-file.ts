@@ -8,6 +8,7 @@ export const ROWS_PER_FILE = 32_768
 /** No row crosses a sector of the disk: a power cut leaves all of a row, or nothing. */
 const ROW_BYTES = 16
 const CRC_AT = 12
+const NO_ROW = Buffer.alloc(ROW_BYTES)
 /** The time of a row is less than this behind the time of its place. */
 const TIME_RANGE_MS = 2 ** 31
 const LINE_END = 0x0a
@@ -179,7 +180,7 @@ export class OutcomeFile {
     for (let at = 0; at + ROW_BYTES <= bytes.length; at += ROW_BYTES) {
       const number = bytes.readUInt16BE(at)
       const sequence = start + from + at / ROW_BYTES
-      if (number === 0 || !isWanted(sequence)) continue
+      if (!isWanted(sequence) || NO_ROW.equals(bytes.subarray(at, at + ROW_BYTES))) continue
       const known = this.#places[number]
       const crc = known && saltedCrc(bytes.subarray(at, at + CRC_AT), known.crc)
       if (crc === bytes.readUInt32BE(at + CRC_AT)) found(decode(known!.place, sequence, bytes, at))

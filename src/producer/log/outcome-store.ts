@@ -58,6 +58,7 @@ export function damagedOutcomeFiles(log: LogDirectory): string[] {
 
 function isWholeFile(directory: LogDirectory, name: string): boolean {
   const number = rowsNumberOf(name)
+  if (name === ID_NAME) return idIn(directory) !== undefined
   if (number === undefined) return outcomesIdOf(name) === undefined || !adoptFrames(directory, name, () => undefined)
   const file = OutcomeFile.open(directory, number, 'read')
   try {
@@ -320,9 +321,8 @@ export class OutcomeStore {
 
   #readId(): Buffer | undefined {
     if (!this.#directory.list().includes(ID_NAME)) return undefined
-    const text = withFile(this.#directory, ID_NAME, file => file.read(0, 256)).toString('latin1')
-    const id = Buffer.from(/^castellan-receipts 1 ([0-9a-f]{16}) /.exec(text)?.[1] ?? '', 'hex')
-    if (id.length === ID_BYTES && text === idText(id)) return id
+    const id = idIn(this.#directory)
+    if (id !== undefined) return id
     this.#options.report({}, 'the file ID of the receipts is damaged: receipts given before are not known any more')
     return undefined
   }
@@ -350,6 +350,13 @@ export class OutcomeStore {
     this.#options.directory.sync()
     return id
   }
+}
+
+/** `undefined`: the file is damaged. */
+function idIn(directory: LogDirectory): Buffer | undefined {
+  const text = withFile(directory, ID_NAME, file => file.read(0, 256)).toString('latin1')
+  const id = Buffer.from(/^castellan-receipts 1 ([0-9a-f]{16}) /.exec(text)?.[1] ?? '', 'hex')
+  return id.length === ID_BYTES && text === idText(id) ? id : undefined
 }
 
 const idText = (id: Buffer): string => {

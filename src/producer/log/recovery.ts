@@ -180,7 +180,7 @@ const mostEntriesIn = (bytes: number): number => Math.ceil(bytes / ENTRY_HEADER_
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
 
 /** Bytes that the disk cannot read count as damaged. */
-function readProgress(directory: LogDirectory, name: string): ReadProgress & { readonly isWhole: boolean } {
+export function readProgress(directory: LogDirectory, name: string): ReadProgress & { readonly isWhole: boolean } {
   return withFile(directory, name, file => {
     const { sizeBytes } = file
     const length = Math.min(sizeBytes, MAX_JOURNAL_BYTES)

@@ -139,6 +139,25 @@ describe('castellan wal', () => {
     expect(stderr).to.match(/^castellan wal verify: 1 records in .* are damaged; the others are delivered\n$/)
   })
 
+  it('finds one flipped bit in each file of the log', async () => {
+    await (await filled()).close()
+    const flips: readonly (readonly [name: string, at: number])[] = [
+      ['FORMAT', 2],
+      ['0000000000000001.slab', 20],
+      ['0000000000000001.progress', 45]
+    ]
+    for (const [name, at] of flips) {
+      const file = join(directory, name)
+      const whole = readFileSync(file)
+      const flipped = Buffer.from(whole)
+      flipped[at]! ^= 1
+      writeFileSync(file, flipped)
+      const { code, stderr } = await wal('verify')
+      expect([code, stderr]).to.deep.equal([1, `castellan wal verify: damaged files: ${name}\n`])
+      writeFileSync(file, whole)
+    }
+  })
+
   it('writes records that are set aside to a file, and puts them back into the log of a stopped gateway, once', async () => {
     const opened = await filled()
     const out = join(parent, 'records.jsonl')
@@ -195,7 +214,7 @@ describe('castellan wal', () => {
       writeFileSync(file, bytes)
       const { code, stderr } = await wal('verify')
       expect(code).to.equal(1)
-      expect(stderr).to.contain('files of receipts and keys are damaged: ')
+      expect(stderr).to.contain('damaged files: ')
       expect(stderr).to.contain(name!.slice(0, 16))
     }
   })

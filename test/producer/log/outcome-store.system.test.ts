@@ -166,6 +166,7 @@ describe('log: what became of its entries', () => {
       const whole = Buffer.from(file.read(0, file.sizeBytes))
       for (let bit = 0; bit < whole.length * 8; bit++) {
         file.write(Buffer.from([whole[bit >> 3]! ^ (1 << (bit & 7))]), bit >> 3)
+        expect(damagedOutcomeFiles(disk.directory), `bit ${bit}`).to.not.deep.equal([])
         const again = open()
         const found = all(again, 1, 9)
         for (const outcome of found)
@@ -178,6 +179,11 @@ describe('log: what became of its entries', () => {
       }
     }
     expect(messages.length).to.be.greaterThan(0)
+    const id = folder().open('ID', 'write')
+    const whole = id.read(0, id.sizeBytes)
+    id.write(Buffer.from([whole[25]! ^ 1]), 25)
+    expect(damagedOutcomeFiles(disk.directory)).to.deep.equal(['ID'])
+    id.write(whole, 0)
     const rows = folder().open('0000000000000000.rows', 'write')
     rows.write(Buffer.from([1]), 20)
     expect(damagedOutcomeFiles(disk.directory)).to.deep.equal(['0000000000000000.rows'])
