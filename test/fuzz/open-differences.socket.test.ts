@@ -53,6 +53,13 @@ const cases: readonly NamedCase[] = [
       'refuses it in another way': changing(/HTTP\/1\.1 400 [^\r]*/, 'HTTP/1.1 413 Payload Too Large'),
       'gives the request before it another answer': changing(/HTTP\/1\.1 200 OK/, 'HTTP/1.1 202 OK')
     }
+  },
+  {
+    name: 'a body that is too large, and then broken',
+    send: `POST /kafboy/async/a HTTP/1.1\r\n${HOST}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nfde8\r\n${'x'.repeat(66_000)}`,
+    neighbours: {
+      'refuses it in another way': changing(/HTTP\/1\.1 400 [^\r]*/, 'HTTP/1.1 413 Payload Too Large')
+    }
   }
 ]
 

@@ -19,13 +19,22 @@ const ANSWERS_BEFORE_CONNECT = 'answers before a CONNECT'
 const BEHIND_AN_ANSWER = 'a body that comes behind the answer to its request'
 const IGNORED_OFFER = 'an offer of another protocol'
 const FRAMING = 'an odd length or coding'
+const BROKEN_CHUNK = 'a body that is too large, and then broken'
 
 /** As docs/compatibility/http-engine.md has them. */
-export const differenceNames: readonly string[] = [ANSWERS_BEFORE_CONNECT, IGNORED_OFFER, BEHIND_AN_ANSWER, FRAMING]
+export const differenceNames: readonly string[] = [
+  ANSWERS_BEFORE_CONNECT,
+  IGNORED_OFFER,
+  BEHIND_AN_ANSWER,
+  FRAMING,
+  BROKEN_CHUNK
+]
 
 /** A coding that does not end with `chunked`, perhaps in the probe behind the script, and a length with a tab behind it. */
 const REFUSED_FRAMING =
   /\n(transfer-encoding:(?!(?:[^\r]*,)?[ \t]*chunked *\r\n)[^\r]*(?:\r\n|$)|content-length:[ \t]*\d+[ \t]*\t[ \t]*\r\n)/gi
+/** The size of the first chunk of a body. */
+const CHUNK_SIZE = /\r\n\r\n[\da-f]+(?=[;\r])/gi
 const OFFER = /(\nUpgrad)e(?=:)/gi
 
 /** The header of an offer by the name that it has in {@link withoutOffers}. */
@@ -77,7 +86,7 @@ async function isAsNodeDoes(other: Script, script: Script, seen: Seen, pair: Pai
 
 /**
  * Unless chance decides it, a difference has a name only if the gateway does exactly what Node does with another script: one
- * whose client waits before a CONNECT, one without offers, or one whose length or coding Node refuses at once.
+ * whose client waits before a CONNECT, one without offers, or one whose length, coding or chunk Node refuses at once.
  *
  * @returns its name in docs/compatibility/http-engine.md; `undefined`: it has none
  */
@@ -94,6 +103,9 @@ export async function nameOf(
     if (await isOfferIgnored(script, pair, play, offers)) return IGNORED_OFFER
   const refused = changed(script, REFUSED_FRAMING, whole => `\n\0${whole.slice(1)}`)
   if (!refused.bytes.equals(script.bytes) && (await isAsNodeDoes(refused, script, sides[1], pair, play))) return FRAMING
+  const unsized = changed(script, CHUNK_SIZE, () => '\r\n\r\n\0')
+  if (!unsized.bytes.equals(script.bytes) && (await isAsNodeDoes(unsized, script, sides[1], pair, play)))
+    return BROKEN_CHUNK
   const connectAt = text.indexOf(CONNECT)
   const isAnswered = connectAt >= 0 && sides.every(({ fate }) => fate !== 'open')
   const waiting = quietBefore(connectAt, script)
