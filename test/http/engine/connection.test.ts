@@ -301,6 +301,51 @@ describe('a connection of the engine', () => {
     })
   })
 
+  describe('whose request', () => {
+    const requestOf = (text: string): EngineRequest => {
+      take(text)
+      newly()
+      socket.newly()
+      return answers.at(-1)!.req as EngineRequest
+    }
+
+    it('is shown as Node shows one', () => {
+      const { httpVersionMinor, headersDistinct } = requestOf('GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\n\r\n')
+      expect([httpVersionMinor, { ...headersDistinct }]).to.deep.equal([1, { host: ['a'], 'x-a': ['1', '2'] }])
+      expect(requestOf('GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n').httpVersionMinor).to.equal(0)
+    })
+
+    it('is aborted by the end of its connection only if some of it is missing, also for who asks later', () => {
+      const [whole, half] = [requestOf(get('/1')), requestOf(post('/2', 'abc').slice(0, -1))]
+      socket.destroy()
+      expect([whole.aborted, half.aborted, whole.signal.aborted]).to.deep.equal([false, true, true])
+    })
+
+    it('hands on nothing of a stream behind its answer, and the connection is read on', async () => {
+      const request = requestOf(post('/1', 'x'.repeat(70_000)).slice(0, 200))
+      const heard: number[] = []
+      request.on('data', ({ length }) => heard.push(length))
+      request.pause()
+      take('x'.repeat(10_000))
+      request.over()
+      take('x'.repeat(40_000))
+      await new Promise(resolve => process.nextTick(() => process.nextTick(resolve)))
+      expect([heard, request.readableFlowing]).to.deep.equal([[], true])
+      expect(socket.newly()).not.to.include('pause')
+    })
+
+    it('ends its connection when it is destroyed, and tells those who listen', done => {
+      const request = requestOf(post('/1', 'abc').slice(0, -1))
+      const told: string[] = []
+      request.on('aborted', () => told.push('aborted'))
+      request.on('error', ({ message }) => {
+        expect([told, message, socket.newly(), request.aborted]).to.deep.equal([['aborted'], 'no', ['destroy'], true])
+        done()
+      })
+      request.destroy(new Error('no'))
+    })
+  })
+
   it('does not keep a large buffer for a small body that nobody has read', () => {
     const text = post('/1', 'a'.repeat(60_000)) + post('/2', 'b')
     connection.take(Buffer.from(text), true)

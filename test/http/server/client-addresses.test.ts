@@ -52,22 +52,6 @@ describe('addresses of clients', () => {
     expect(addresses.size).to.equal(1)
   })
 
-  it('have as many connections, requests and bytes as the limits say, each by itself', () => {
-    const addresses = new ClientAddresses({ maxConnections: 1, maxRequestsInFlight: 1, maxBodiesInFlightBytes: 10 })
-    const use = addresses.enter('10.0.0.1')
-    use.requests = 1
-    use.bodyBytes = 6
-    expect(addresses.hasTooManyConnections(use)).to.equal(false)
-    expect(addresses.requestRefusal(use)).to.equal(undefined)
-    expect(addresses.bodyRefusal(use, 4)).to.equal(undefined)
-    expect(addresses.bodyRefusal(use, 5)?.message).to.contain('http.perAddress.maxBodiesInFlightBytes')
-    use.requests = 2
-    expect(addresses.requestRefusal(use)).to.include({ retryAfterSeconds: 1 })
-    expect(addresses.requestRefusal(use)?.message).to.contain('http.perAddress.maxRequestsInFlight')
-    expect(addresses.hasTooManyConnections(addresses.enter('10.0.0.1'))).to.equal(true)
-    expect(addresses.hasTooManyConnections(addresses.enter('10.0.0.2'))).to.equal(false)
-  })
-
   it('have no limit without a setting, nor where there is no address, as at a unix socket', () => {
     const socket = new ClientAddresses({ maxConnections: 1, maxRequestsInFlight: 1, maxBodiesInFlightBytes: 1 })
     for (const [addresses, address] of [
