@@ -16,7 +16,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   gateway: 2_150,
   http: 15_340,
   kafka: 5_960,
-  producer: 18_176,
+  producer: 18_184,
   router: 10_640,
   schemas: 1_959,
   server: 6_110

@@ -50,6 +50,7 @@ const tinyApi = (events: string[]): HttpApi<z.output<typeof settings>, 'tiny'> =
       app.get('/broken', () => {
         throw new Error('not answered in the words of others')
       })
+      app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'))
       app.post('/length', ({ body }) => ({ length: JSON.stringify(body).length }))
       app.setErrorHandler((error, _, reply) => reply.code((error as { statusCode?: number }).statusCode ?? 418).send())
     }

@@ -184,7 +184,7 @@ export class GatewayDisk {
   get reportedLosses(): number {
     const reported = this.#stores.reduce((sum, { recovered, stats }) => {
       const { quarantinedFiles, tornEntries, tornBytes } = recovered
-      if (quarantinedFiles.length > 0) return Number.POSITIVE_INFINITY
+      if (quarantinedFiles.length > 0 || stats.setAsideEntries > 0) return Number.POSITIVE_INFINITY
       return sum + stats.damagedEntries + tornEntries + Math.ceil(tornBytes / LEAST_ENTRY_BYTES)
     }, 0)
     return Math.min(reported, this.#mayBeDamaged)

@@ -76,7 +76,7 @@ const groupOffset = z.object({
   sparse_acks: text.optional().describe('what is acknowledged above the offset: `1-4,6-8`')
 })
 
-/** `offsets-endpoint.ts` reads it; a test holds that it takes every body that this schema takes. */
+/** `look-ups-endpoint.ts` reads it; a test holds that it takes every body that this schema takes. */
 export const offsetsBody = z.array(z.object({ partition: z.int32(), offset: z.int(), metadata: text.optional() }))
 
 const partition = z.object({

@@ -308,7 +308,7 @@ export class LogStore {
 
   #tellAside({ name, openCount: records }: LogSegment, err?: unknown): void {
     const message =
-      'the disk cannot read a file of the durable log: its records are set aside in quarantine/, and wait there. Stop the gateway and run castellan wal salvage'
+      'a file of the durable log cannot be read: its records are set aside in quarantine/, and wait there. Stop the gateway and run castellan wal salvage'
     this.#options.report({ segment: name, records, err }, message)
   }
 

@@ -13,7 +13,7 @@ import {
 } from './files.js'
 import { type Progress, type ReadProgress, readJournal } from './progress-journal.js'
 import { forgetAside, segmentsAside } from './quarantine.js'
-import { scanMerged, scanSegment } from './scan-segment.js'
+import { saltOfEntries, scanMerged, scanSegment } from './scan-segment.js'
 import { completeRange, LogSegment } from './segment.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import type { SegmentIndex } from './segment-index.js'
@@ -51,7 +51,7 @@ export interface RecoveryReport {
   readonly tornBytes: number
   /** Entries missing among those of the last append, which a power cut interrupted: they were never acknowledged. */
   readonly tornEntries: number
-  /** Files moved to `quarantine/` because their header is damaged. */
+  /** Files moved to `quarantine/` because their header is damaged and no entry is found in them. */
   readonly quarantinedFiles: readonly string[]
   /** Damaged bytes of progress journals: completed entries may be delivered again. */
   readonly damagedJournalBytes: number
@@ -66,7 +66,7 @@ interface Headed {
 }
 
 /**
- * Reads what a directory holds. Moves segments with a damaged header to `quarantine`, and changes nothing else.
+ * Reads what a directory holds. Moves files without header and entries to `quarantine`, and changes nothing else.
  *
  * @throws LogUnusableError when another release wrote the files; nothing is touched then
  */
@@ -205,7 +205,7 @@ interface Headers {
    * merged segment replaces.
    */
   readonly leftovers: readonly string[]
-  /** Segments whose header the disk cannot read. */
+  /** Segments with entries whose header is damaged, or cannot be read by the disk. */
   readonly unreadable: string[]
 }
 
@@ -231,11 +231,15 @@ function readHeaders(directory: LogDirectory, names: readonly string[]): Headers
     if (header !== 'damaged' && segmentName(header.id) === name) {
       headed.push({ header, name })
       mergedUpTo = header.mergedUpTo ?? mergedUpTo
-    } else if (name === segmentNames.at(-1) && isUnwritten(bytes)) leftovers.push(name)
+    } else if (header === 'damaged' && hasEntries(directory, name)) unreadable.push(name)
+    else if (name === segmentNames.at(-1) && isUnwritten(bytes)) leftovers.push(name)
     else damagedNames.push(name)
   }
   return { headed, damagedNames, leftovers, unreadable }
 }
+
+const hasEntries = (directory: LogDirectory, name: string): boolean =>
+  withFile(directory, name, file => saltOfEntries(new ReadablePages(file), file.sizeBytes)) !== undefined
 
 const isUnwritten = (bytes: Buffer): boolean => bytes.length < SEGMENT_HEADER_BYTES || bytes.every(byte => byte === 0)
 

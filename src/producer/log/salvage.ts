@@ -1,13 +1,12 @@
 import type { TellProgress } from '../../core/model.js'
-import { saltBehind } from './bytes.js'
 import { DEAD_LETTER_DIRECTORY } from './dead-letters.js'
-import { decodeEntry, ENTRY_HEADER_BYTES, ENTRY_MAGIC, encodeEntry, type StoredEntry, stampEntry } from './entry.js'
+import { encodeEntry, type StoredEntry, stampEntry } from './entry.js'
 import { type LogDirectory, mergeName, type ReadableFile, segmentName } from './files.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
 import { loggedRecordBytes, readLoggedRecord, writeLoggedRecord } from './logged-record.js'
 import { forgetAside, QUARANTINE_DIRECTORY } from './quarantine.js'
 import { recover } from './recovery.js'
-import { SegmentCursor } from './scan-segment.js'
+import { SegmentCursor, saltOfEntries } from './scan-segment.js'
 import { LogSegment } from './segment.js'
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
@@ -67,23 +66,11 @@ export function* entriesAside(
   }
 }
 
-const WINDOW_BYTES = 8 * 1024 * 1024
-
-/** The salt of the file; where its header cannot be read, that of the first entry that fits to some salt. */
+/** The salt of the file; where its header cannot be read, that of its entries. */
 function saltOf(file: ReadableFile, sizeBytes: number, { salt }: LogSegment): number {
   const header = decodeSegmentHeader(file.read(0, SEGMENT_HEADER_BYTES))
   if (typeof header !== 'string') return header.salt
-  if (salt !== 0) return salt
-  for (let from = 0; from < sizeBytes; from += WINDOW_BYTES) {
-    const bytes = file.read(from, Math.min(WINDOW_BYTES, sizeBytes - from))
-    for (let at = bytes.indexOf(ENTRY_MAGIC); at >= 0; at = bytes.indexOf(ENTRY_MAGIC, at + 1)) {
-      if (at + ENTRY_HEADER_BYTES > bytes.length) break
-      const headerEnd = at + ENTRY_HEADER_BYTES + bytes.readUInt16BE(at + 10)
-      const found = saltBehind(bytes.readUInt32BE(at + 4), bytes.subarray(at + 8, headerEnd))
-      if (decodeEntry(bytes, at, found).type === 'entry') return found
-    }
-  }
-  return salt
+  return salt !== 0 ? salt : (saltOfEntries(file, sizeBytes) ?? salt)
 }
 
 /** What came of one segment that was set aside. */

@@ -1,3 +1,4 @@
+import { saltBehind } from './bytes.js'
 import { type DecodedEntry, decodeEntry, ENTRY_HEADER_BYTES, ENTRY_MAGIC, MAX_DESTINATION_BYTES } from './entry.js'
 import type { ReadableFile } from './files.js'
 import type { LogSegment } from './segment.js'
@@ -244,4 +245,20 @@ export function rebuildMerged(file: ReadableFile, { salt, endBytes, sequences }:
     }
   }
   return index
+}
+
+const SALT_WINDOW_BYTES = 8 * 1024 * 1024
+
+/** The salt of a file whose header is damaged, by the first entry that fits to some salt; `undefined`: it has no entry. */
+export function saltOfEntries(file: ReadableFile, sizeBytes: number): number | undefined {
+  for (let from = 0; from < sizeBytes; from += SALT_WINDOW_BYTES) {
+    const bytes = file.read(from, Math.min(SALT_WINDOW_BYTES, sizeBytes - from))
+    for (let at = bytes.indexOf(ENTRY_MAGIC); at >= 0; at = bytes.indexOf(ENTRY_MAGIC, at + 1)) {
+      if (at + ENTRY_HEADER_BYTES > bytes.length) break
+      const headerEnd = at + ENTRY_HEADER_BYTES + bytes.readUInt16BE(at + 10)
+      const salt = saltBehind(bytes.readUInt32BE(at + 4), bytes.subarray(at + 8, headerEnd))
+      if (decodeEntry(bytes, at, salt).type === 'entry') return salt
+    }
+  }
+  return undefined
 }

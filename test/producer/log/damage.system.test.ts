@@ -1,5 +1,7 @@
 import { expect } from 'chai'
 import { ENTRY_HEADER_BYTES } from '../../../src/producer/log/entry.js'
+import { recover } from '../../../src/producer/log/recovery.js'
+import { entriesAside } from '../../../src/producer/log/salvage.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 import { group, openStore, readAll } from './fixtures.js'
 
@@ -13,6 +15,12 @@ function written(isSealed: boolean): { disk: SimulatedDisk; segment: string } {
   if (isSealed) store.close()
   return { disk, segment: [...disk.files().keys()].find(name => name.endsWith('.slab'))! }
 }
+
+/** What can be salvaged. */
+const asideIn = ({ directory }: SimulatedDisk): readonly string[] =>
+  recover(directory, () => directory)
+    .aside.flatMap(segment => [...entriesAside(directory, segment, () => undefined)])
+    .map(({ body }) => body.toString())
 
 const toText = ({ message }: { readonly message: string }): string => message
 const JOURNAL_DAMAGED = 'a progress journal is damaged: records that Kafka has may be delivered again'
@@ -39,8 +47,8 @@ describe('damage to the durable log', () => {
         const copy = copyOf(disk)
         const { store, reports } = openStore(copy)
         const read = readAll(store)
-        const { damagedEntries, tornBytes, tornEntries, quarantinedFiles } = store.recovered
-        if (bit >> 3 < 64) expect(quarantinedFiles, `bit ${bit}`).to.deep.equal([segment])
+        const { damagedEntries, tornBytes, tornEntries } = store.recovered
+        if (bit >> 3 < 64) expect([read, asideIn(copy)], `bit ${bit}`).to.deep.equal([[], BODIES])
         else {
           expect(read.length, `bit ${bit}`).to.be.at.least(BODIES.length - 1)
           expect(isSubsequence(read, BODIES), `bit ${bit}`).to.equal(true)
@@ -243,7 +251,7 @@ describe('damage to the durable log', () => {
     flip(64 + 8)
     const { reports } = openStore(copyOf(disk))
     expect(reports.map(toText)).to.deep.equal(['entries of the durable log are damaged and cannot be delivered'])
-    flip(20)
+    disk.patch(segment, bytes => Buffer.alloc(bytes.length, 0xee))
     const { reports: further } = openStore(copyOf(disk))
     const message = 'files of the durable log are damaged: the records in them cannot be delivered'
     expect(further).to.deep.equal([{ fields: { files: [segment] }, message }])

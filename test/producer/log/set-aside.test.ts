@@ -74,6 +74,26 @@ describe('a segment that the disk cannot read', () => {
     expect(reports[0]?.message).to.contain('castellan wal salvage')
   })
 
+  it('may have a flipped bit in its header: its open entries wait, and are salvaged, once', () => {
+    for (let bit = 0; bit < 64 * 8; bit += 5) {
+      const { store, disk } = filled(9)
+      store.complete([{ first: 2, count: 1 }])
+      store.close()
+      disk.patch(FIRST, bytes => {
+        bytes[bit >> 3]! ^= 1 << (bit & 7)
+        return bytes
+      })
+      const { store: open, reports } = openStore(disk)
+      const waiting = valuesIn(open)
+      expect(reports.map(({ message }) => message).join(), `bit ${bit}`).to.include('castellan wal salvage')
+      open.close()
+      salvageOn(disk)
+      const all = valuesIn(openStore(disk).store)
+      expect(all, `bit ${bit}`).to.deep.equal(['1', ...numbered(3, 9)])
+      expect(waiting.length, `bit ${bit}`).to.be.below(all.length)
+    }
+  })
+
   it('is not set aside for a want of file descriptors or memory', () => {
     const { store, disk } = filled(12)
     for (const code of ['EMFILE', 'ENFILE', 'ENOMEM']) {
