@@ -141,19 +141,21 @@ describe('castellan wal', () => {
 
   it('finds one flipped bit in each file of the log', async () => {
     await (await filled()).close()
-    const flips: readonly (readonly [name: string, at: number])[] = [
-      ['FORMAT', 2],
-      ['0000000000000001.slab', 20],
-      ['0000000000000001.progress', 45]
+    const flips: readonly (readonly [name: string, at: number, told: RegExp])[] = [
+      ['FORMAT', 2, /^damaged files: FORMAT$/],
+      // The start sets its records aside, and how many there are is an upper bound.
+      ['0000000000000001.slab', 20, /^\d+ records in .* are damaged; the others are delivered$/],
+      ['0000000000000001.progress', 45, /^damaged files: 0000000000000001\.progress$/]
     ]
-    for (const [name, at] of flips) {
+    for (const [name, at, told] of flips) {
       const file = join(directory, name)
       const whole = readFileSync(file)
       const flipped = Buffer.from(whole)
       flipped[at]! ^= 1
       writeFileSync(file, flipped)
       const { code, stderr } = await wal('verify')
-      expect([code, stderr]).to.deep.equal([1, `castellan wal verify: damaged files: ${name}\n`])
+      expect(code).to.equal(1)
+      expect(stderr.replace('castellan wal verify: ', '').trimEnd()).to.match(told)
       writeFileSync(file, whole)
     }
   })
