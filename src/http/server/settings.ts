@@ -48,7 +48,7 @@ const addressSettings = z
       ),
     maxRequestsInFlight: count
       .optional()
-      .describe('Limit of requests of one address in progress; further ones are refused as overload')
+      .describe('Limit of requests of one address in progress; further ones are answered 429')
   })
   .prefault({})
   .describe(
