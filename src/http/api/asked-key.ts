@@ -81,7 +81,8 @@ function headOf(request: IncomingMessage): string {
     // Most names are told by their first letter.
     const first = name.charCodeAt(0) | LOWER_CASE
     if ((first !== C && first !== X) || !IS_FINGERPRINTED.test(name)) continue
-    lines.push([name.toLowerCase(), `${name.toLowerCase()}:${rawHeaders[at + 1]}\n`])
+    const lowerName = name.toLowerCase()
+    lines.push([lowerName, `${lowerName}:${rawHeaders[at + 1]}\n`])
   }
   // Proxies may send the headers of each attempt in another order. Values of one header stay in theirs.
   if (lines.length === 1) return `${method} ${url}\n${lines[0]![1]}\n`

@@ -39,7 +39,7 @@ import { claimedBy } from './request-origin.js'
 import { EarlyReceipt, WaitingBody } from './waiting-request.js'
 
 /** Source: draft-ietf-httpapi-idempotency-key-header. */
-export const KEY_HEADER = 'idempotency-key'
+const KEY_HEADER = 'idempotency-key'
 export interface IdempotencyDeps {
   readonly keys: Pick<LocalKeys, 'knows' | 'claim' | 'claimWithin' | 'receiptOf'>
   readonly count: (result: KeyResult) => void
