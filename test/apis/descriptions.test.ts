@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import { arionOperations } from '../../src/apis/arion/api.js'
 import { kafboyOperations } from '../../src/apis/kafboy/api.js'
 import { kafboySettings } from '../../src/apis/kafboy/settings.js'
-import { kprfOperations } from '../../src/apis/kprf/api.js'
+import { kprfOperations } from '../../src/apis/kprf/routes.js'
 import { kprfSettings } from '../../src/apis/kprf/settings.js'
 import { type Answer, type Operation, parametersOf, toJsonSchema } from '../../src/http/openapi/operation.js'
 

@@ -180,7 +180,7 @@ describe('castellan serve --workers: each promise', function () {
     expect(await gateway.child.stop()).to.equal(0)
   })
 
-  it('workers 9: a rate limit holds for all processes together', async () => {
+  it('workers 9: each process lets its share of a rate limit pass', async () => {
     const file = join(mkdtempSync(join(tmpdir(), 'workers-')), 'castellan.yaml')
     const rules = '[{ topic: limited, maxPerMinute: 42 }]'
     writeFileSync(file, `apis: { kprf: { ratelimit: { enabled: true, rules: ${rules} } } }`)
@@ -194,13 +194,14 @@ describe('castellan serve --workers: each promise', function () {
       })
     const answers = await Promise.all(clients.flatMap(client => [push(client, 4), push(client, 3), push(client, 1)]))
     expect(new Set(answers.map(({ worker }) => worker)).size).to.equal(2)
-    const delivered = answers.flatMap(({ status, text }, at) =>
-      status === 200 ? [4, 3, 1][at % 3]! : text.split('"error":false').length - 1
-    )
-    expect(delivered.reduce((sum, count) => sum + count, 0)).to.equal(42)
-    expect((await Promise.all(clients.map(client => push(client, 1)))).map(({ status }) => status)).to.deep.equal(
-      new Array(8).fill(500)
-    )
+    const passed = new Map<string, { asked: number; delivered: number }>()
+    for (const [at, { worker, status, text }] of answers.entries()) {
+      const asked = [4, 3, 1][at % 3]!
+      const delivered = status === 200 ? asked : text.split('"error":false').length - 1
+      const before = passed.get(worker) ?? { asked: 0, delivered: 0 }
+      passed.set(worker, { asked: before.asked + asked, delivered: before.delivered + delivered })
+    }
+    for (const { asked, delivered } of passed.values()) expect(delivered).to.equal(Math.min(asked, 21))
     for (const client of clients) client.close()
   })
 

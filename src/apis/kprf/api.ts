@@ -1,65 +1,6 @@
-import { z } from 'zod'
 import type { HttpApi, OwnListener } from '../../http/api/api.js'
-import { json, type Operation } from '../../http/openapi/operation.js'
-import { limitsOfAll } from './rate-limits.js'
+import { kprfOperations, metricsOperation } from './routes.js'
 import { type KprfSettings, kprfSettings, METRICS_PATH } from './settings.js'
-
-/**
- * The body of a push, as clients should send it. `push-parse.ts` reads it; a test holds that it takes every body that
- * this schema takes.
- */
-export const pushBody = z.object({
-  records: z.array(
-    z.object({
-      topic: z.string(),
-      data: z.string().describe('the value; its UTF-8 bytes'),
-      key: z.string().nullish(),
-      partition: z.int32().nullish().describe('absent, null or -1: by the key')
-    })
-  ),
-  wait_for_send: z.boolean().nullish().describe('true: the answer comes when every record has its outcome')
-})
-const text = { 'text/plain': z.string() }
-
-export const kprfOperations = ({ failureWord }: KprfSettings): readonly Operation[] => {
-  const failures = z.object({
-    status: z.enum([failureWord]),
-    errors: z.array(z.object({ error: z.boolean(), message: z.string().nullable() }))
-  })
-  const failure = { content: json(failures) }
-  return [
-    {
-      method: 'post',
-      path: '/push',
-      id: 'push',
-      summary: 'Pushes records to Kafka',
-      body: { description: 'Records, in the order in which they are to be written', content: json(pushBody) },
-      produces: true,
-      answers: {
-        200: {
-          description: 'All records are in Kafka; without `wait_for_send`: accepted',
-          content: json(z.object({ status: z.enum(['ok']), errors: z.array(z.unknown()).max(0) }))
-        },
-        400: { description: 'The body cannot be parsed', content: text },
-        401: { description: 'No credentials, or wrong ones', ...failure },
-        403: { description: 'A topic of the request is not allowed', ...failure },
-        413: { description: 'The body is too large', content: text },
-        415: { description: 'The content type is not application/json', content: text },
-        429: { description: 'A quota or a rate limit is used up', ...failure },
-        500: { description: 'Records have failed: one entry for each record', ...failure },
-        503: { description: 'Overloaded, or shutting down', ...failure }
-      }
-    }
-  ]
-}
-
-const metrics: Operation = {
-  method: 'get',
-  path: '/metrics',
-  id: 'metrics',
-  summary: "kprf's own metrics in the text format of Prometheus",
-  answers: { 200: { description: 'The metrics', content: { 'text/plain': z.string() } } }
-}
 
 /** kprf has a port for its metrics. */
 export function metricsListeners(
@@ -78,7 +19,7 @@ export function metricsListeners(
         portSetting: 'apis.kprf.metricsPort'
       },
       tls: tls === 'inherit',
-      operations: [metrics]
+      operations: [metricsOperation]
     }
   ]
 }
@@ -98,7 +39,11 @@ export const kprf: HttpApi<KprfSettings, 'kprf'> = {
     `curl -i ${url}/push -H 'content-type: application/json' -d '{"records":[{"topic":"orders","key":"k1","data":"hello"}],"wait_for_send":true}'`
   ],
   listeners: metricsListeners,
-  shared: settings => limitsOfAll(settings, () => performance.now()),
+  shareOf: (settings, workers) => {
+    const { ratelimit } = settings
+    const rules = ratelimit.rules.map(rule => ({ ...rule, maxPerMinute: Math.ceil(rule.maxPerMinute / workers) }))
+    return { ...settings, ratelimit: { ...ratelimit, rules } }
+  },
   operations: kprfOperations,
   plugin: async context => (await import('./plugin.js')).kprfPlugin(context)
 }

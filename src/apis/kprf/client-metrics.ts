@@ -12,85 +12,50 @@ interface Value {
   readonly metricName?: string
 }
 
-/** A metric of librdkafka, and Castellan's own metric from which it is read at each scrape. */
-interface ClientMetric {
-  readonly name: string
-  readonly help: string
-  readonly type: 'counter' | 'gauge'
-  /** Name of Castellan's metric; of a histogram the count is read. */
-  readonly source: string
-  /** Absent: the sum of all values. */
-  readonly by?: 'broker'
-}
-
+const BUFFERED = 'castellan_delivery_buffered_bytes'
 const CALLS = 'castellan_kafka_dispatcher_calls_total'
 const ANSWERED = 'castellan_kafka_dispatcher_call_seconds'
+const QUEUED = 'castellan_kafka_dispatcher_queue_depth'
+const FAILED = 'castellan_kafka_dispatcher_failed_calls_total'
+const TIMED_OUT = 'castellan_kafka_dispatcher_timed_out_calls_total'
+
+/**
+ * A metric of librdkafka, and Castellan's own metric from which it is read at each scrape; of a histogram the count is read.
+ * Without `broker` it is the sum of all values.
+ */
+type ClientMetric = readonly [name: string, type: 'counter' | 'gauge', source: string, help: string, by?: 'broker']
 
 /** The values are those of all APIs of the process. Metrics are gauges where librdkafka has a current value. */
 const metrics: readonly ClientMetric[] = [
-  {
-    name: 'kafka_producer_current_messages_in_queue_bytes',
-    help: 'Bytes of records waiting to be delivered',
-    type: 'gauge',
-    source: 'castellan_delivery_buffered_bytes'
-  },
-  { name: 'kafka_producer_total_requests_count', help: 'Produce calls sent', type: 'counter', source: CALLS },
-  {
-    name: 'kafka_producer_total_responses_received',
-    help: 'Answers to produce calls',
-    type: 'counter',
-    source: ANSWERED
-  },
-  {
-    name: 'kafka_producer_broker_outbuf_count',
-    help: 'Requests waiting to be sent to a broker',
-    type: 'gauge',
-    source: 'castellan_kafka_dispatcher_queue_depth',
-    by: 'broker'
-  },
-  {
-    name: 'kafka_producer_broker_requests_sent',
-    help: 'Produce calls sent to a broker',
-    type: 'counter',
-    source: CALLS,
-    by: 'broker'
-  },
-  {
-    name: 'kafka_producer_broker_responses_count',
-    help: 'Answers of a broker to produce calls',
-    type: 'counter',
-    source: ANSWERED,
-    by: 'broker'
-  },
-  {
-    name: 'kafka_producer_broker_errors_count',
-    help: 'Produce calls to a broker that failed',
-    type: 'counter',
-    source: 'castellan_kafka_dispatcher_failed_calls_total',
-    by: 'broker'
-  },
-  {
-    name: 'kafka_producer_request_timeouts',
-    help: 'Produce calls that a broker did not answer in time',
-    type: 'counter',
-    source: 'castellan_kafka_dispatcher_timed_out_calls_total',
-    by: 'broker'
-  }
+  ['kafka_producer_current_messages_in_queue_bytes', 'gauge', BUFFERED, 'Bytes of records waiting to be delivered'],
+  ['kafka_producer_total_requests_count', 'counter', CALLS, 'Produce calls sent'],
+  ['kafka_producer_total_responses_received', 'counter', ANSWERED, 'Answers to produce calls'],
+  ['kafka_producer_broker_outbuf_count', 'gauge', QUEUED, 'Requests waiting to be sent to a broker', 'broker'],
+  ['kafka_producer_broker_requests_sent', 'counter', CALLS, 'Produce calls sent to a broker', 'broker'],
+  ['kafka_producer_broker_responses_count', 'counter', ANSWERED, 'Answers of a broker to produce calls', 'broker'],
+  ['kafka_producer_broker_errors_count', 'counter', FAILED, 'Produce calls to a broker that failed', 'broker'],
+  [
+    'kafka_producer_request_timeouts',
+    'counter',
+    TIMED_OUT,
+    'Produce calls that a broker did not answer in time',
+    'broker'
+  ]
 ]
 
 /** The names of metrics that librdkafka has and that have a counterpart among Castellan's own. */
-export const CLIENT_METRICS: readonly string[] = metrics.map(({ name }) => name)
+export const CLIENT_METRICS: readonly string[] = metrics.map(([name]) => name)
 
 export function registerClientMetrics({ registry }: PrometheusMetrics): void {
-  const read = ({ source, by }: ClientMetric): Reading[] => {
+  const read = ([, , source, , by]: ClientMetric): Reading[] => {
     const metric = registry.getSingleMetric(source) as OwnMetric | undefined
     const values = (metric?.get().values ?? []).filter(isOfProducing)
     if (by === 'broker') return values.map(toReading)
     return [{ labels: {}, value: values.reduce((sum, { value }) => sum + value, 0) }]
   }
   for (const metric of metrics) {
-    const { name, help } = metric
-    if (metric.type === 'counter') registerScrapedCounter(registry, name, help, () => read(metric))
+    const [name, type, , help] = metric
+    if (type === 'counter') registerScrapedCounter(registry, name, help, () => read(metric))
     else registerScrapedGauge(registry, name, help, 'sum', () => read(metric))
   }
 }

@@ -12,6 +12,7 @@ import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { KprfMetrics } from './kprf-metrics.js'
 import { PushApi } from './push.js'
+import { kprfOperations } from './routes.js'
 import { type KprfSettings, METRICS_PATH } from './settings.js'
 
 /** The routes of kprf. The path of its metrics is secret, and served for any method. */
@@ -26,7 +27,9 @@ export const kprfPlugin =
     app.setErrorHandler(refusedBy((exchange, error) => route.refuse(exchange, error)))
     const unknown = (reply: FastifyReply): void => void reply.code(404).send()
     answerEscaped(app, unknown)
-    const pushes = ['/push', '/push/'].map((path): Route => ({ method: 'post', path, preParsing }))
+    const pushes = kprfOperations(settings).flatMap(({ method, path }): Route[] =>
+      [path, `${path}/`].map(path => ({ method, path, preParsing }))
+    )
     addRoutes(
       app,
       pushes,

@@ -6,7 +6,6 @@ import { refusalStatus } from '../../http/access/access.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf } from '../../http/api/api.js'
 import {
   BodyTooLargeError,
-  type Later,
   type Outcomes,
   type ProduceAnswer,
   type ProduceApi,
@@ -19,8 +18,8 @@ import type { Exchange } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
 import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
 import { type PushRecord, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
-import { type Limits, LimitTurns, noLimits, RateLimiter, SharedLimits } from './rate-limits.js'
-import { messageTooLarge, purged, rateLimited, refusalOf, textOf, tooLarge } from './record-errors.js'
+import { RateLimiter, RecordLimits } from './rate-limits.js'
+import { purged, refusalOf, textOf } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
 
 const JSON_TYPE = 'application/json'
@@ -68,19 +67,16 @@ export class PushApi implements ProduceApi<PushHead> {
   readonly #metrics: KprfMetrics
   readonly #counts: RecordCounts
   readonly #limits: RecordLimits
-  /** Absent: no other process shares the limits. */
-  readonly #turns: LimitTurns | undefined
   readonly #ok: ProduceAnswer
 
   constructor(context: ApiContext<KprfSettings>, metrics: KprfMetrics) {
-    const { settings, log, now, clock, shared } = context
+    const { settings, log, now, clock } = context
     const { messageTimeoutMs, durability, messageMaxBytes, ratelimit } = settings
     const capacityWaitMs = capacityWaitMsOf(context)
     this.#context = context
     this.#metrics = metrics
     this.#counts = new RecordCounts(metrics, log)
     this.#limits = new RecordLimits(messageMaxBytes, new RateLimiter(ratelimit), metrics, clock)
-    this.#turns = shared && new LimitTurns(new SharedLimits(settings, shared))
     this.#ok = { status: 200, body: OK_BODY, template: new Answers(now).template(200, JSON_TYPE) }
     const partitioner = 'crc32'
     // The log keeps records until Kafka has them: they have no deadline, and no request waits for it.
@@ -103,21 +99,9 @@ export class PushApi implements ProduceApi<PushHead> {
     return records
   }
 
-  /** Asks the limiter of all processes first whether the records may pass. */
-  limit(
-    records: readonly PushRecord[],
-    head: PushHead,
-    { request }: Exchange
-  ): readonly PushRecord[] | Later<readonly PushRecord[]> {
-    const turn = this.#turns?.take(request.socket, records)
-    if (turn === undefined) return this.#within(records, head, this.#turns && noLimits)
-    const kept = records.map(copyOf)
-    return (take, fail) => turn(limits => take(this.#within(kept, head, limits)), fail)
-  }
-
-  #within(records: readonly PushRecord[], head: PushHead, limits: Limits | undefined): readonly PushRecord[] {
+  limit(records: readonly PushRecord[], head: PushHead): readonly PushRecord[] {
     head.startedAt = this.#context.clock()
-    const checked = this.#limits.check(records, limits)
+    const checked = this.#limits.check(records)
     head.refusals = checked.refusals
     if (this.#context.settings.ratelimit.answer === 'tooManyRequests')
       head.retryAfterSeconds = checked.retryAfterSeconds
@@ -191,80 +175,7 @@ export class PushApi implements ProduceApi<PushHead> {
 
 const escaped = (text: string): string => JSON.stringify(text).slice(1, -1)
 
-const copyOf = ({ topic, key, value, partition }: PushRecord): PushRecord => ({
-  topic,
-  key: key && Buffer.from(key),
-  value: Buffer.from(value),
-  partition
-})
-
 const isFailed = (one: Known): one is RecordFailure => one !== 'pending' && one.type === 'failed'
 
 const isFull = (one: Known): boolean =>
   isFailed(one) && (one.code === 'overloaded' || one.code === 'logUnavailable' || one.code === 'shuttingDown')
-
-/**
- * librdkafka counts this many bytes of its own towards `message.max.bytes`. Measured on kprf: 1,048,540 of 1,048,576.
- */
-const OVERHEAD_BYTES = 36
-
-/** Which records are within the limits, and the errors of the others. */
-interface LimitCheck {
-  readonly records: readonly PushRecord[]
-  /**
-   * `undefined`: all records are within the limits. Otherwise one entry per record of the request, `undefined` for
-   * those within the limits.
-   */
-  readonly refusals: readonly (RecordFailure | undefined)[] | undefined
-  /** Seconds until records of every topic would be within its limit again; absent when no topic is beyond its limit. */
-  readonly retryAfterSeconds?: number
-}
-
-/** Refuses what kprf refuses before its queue: records beyond a rate limit, and records that are too large. */
-export class RecordLimits {
-  readonly #maxBytes: number
-  readonly #limiter: Limits
-  readonly #metrics: KprfMetrics
-  readonly #now: () => number
-
-  constructor(messageMaxBytes: number, limiter: Limits, metrics: KprfMetrics, now: () => number) {
-    this.#maxBytes = messageMaxBytes - OVERHEAD_BYTES
-    this.#limiter = limiter
-    this.#metrics = metrics
-    this.#now = now
-  }
-
-  /** @param limiter what has been decided about these records already; absent: they are counted here */
-  check(records: readonly PushRecord[], limiter = this.#limiter): LimitCheck {
-    if (!limiter.isActive && !records.some(record => this.#isTooLarge(record))) {
-      return { records, refusals: undefined }
-    }
-    const refusals = records.map(record => this.#refusalOf(record, limiter))
-    if (refusals.every(refusal => refusal === undefined)) return { records, refusals: undefined }
-    const limited = new Set(records.filter((_, i) => refusals[i] === rateLimited).map(({ topic }) => topic))
-    return {
-      records: records.filter((_, i) => refusals[i] === undefined),
-      refusals,
-      ...(limited.size > 0 && { retryAfterSeconds: this.#retryAfterSeconds(limited, limiter) })
-    }
-  }
-
-  #retryAfterSeconds(topics: ReadonlySet<string>, limiter: Limits): number {
-    return Math.max(...[...topics].map(topic => limiter.retryAfterSeconds(topic, this.#now())))
-  }
-
-  #refusalOf(record: PushRecord, limiter: Limits): RecordFailure | undefined {
-    if (!limiter.allows(record.topic, this.#now())) {
-      this.#metrics.rateLimited(record.topic)
-      return rateLimited
-    }
-    if (!this.#isTooLarge(record)) return undefined
-    this.#metrics.topic(record.topic).sent.value++
-    this.#metrics.failed(record.topic, messageTooLarge)
-    return tooLarge
-  }
-
-  #isTooLarge({ key, value }: PushRecord): boolean {
-    return value.length + (key === null ? 0 : key.length) > this.#maxBytes
-  }
-}

@@ -1,18 +1,11 @@
-import { OverloadedError } from '../../core/errors.js'
+import type { RecordFailure } from '../../core/model.js'
+import type { KprfMetrics } from './kprf-metrics.js'
 import type { PushRecord } from './push-parse.js'
+import { messageTooLarge, rateLimited, tooLarge } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
 
 const WINDOW_MS = 60_000
 const SLOTS = 61
-
-export interface Limits {
-  /** False: all records may pass, so checks can be skipped. */
-  readonly isActive: boolean
-  /** Counts a record; true when it may pass. */
-  allows(topic: string, nowMs: number): boolean
-  /** Seconds until a record of the topic would pass if no other one came. */
-  retryAfterSeconds(topic: string, nowMs: number): number
-}
 
 /**
  * Records per topic and minute: one count per second, and the sum of the last minute decides.
@@ -25,7 +18,8 @@ export interface Limits {
  *
  * Source: kprf fd32acc, ratelimit.
  */
-export class RateLimiter implements Limits {
+export class RateLimiter {
+  /** False: all records may pass, so checks can be skipped. */
   readonly isActive: boolean
   readonly #rules = new Map<string, Rule>()
 
@@ -38,19 +32,12 @@ export class RateLimiter implements Limits {
     this.isActive = this.#rules.size > 0
   }
 
-  hasRule(topic: string): boolean {
-    return this.#rules.has(topic)
-  }
-
+  /** Counts a record. @returns whether it may pass */
   allows(topic: string, nowMs: number): boolean {
-    return this.take(topic, 1, nowMs) === 1
+    return this.#rules.get(topic)?.allows(nowMs) ?? true
   }
 
-  /** Counts records. @returns how many of them may pass */
-  take(topic: string, records: number, nowMs: number): number {
-    return this.#rules.get(topic)?.take(records, nowMs) ?? records
-  }
-
+  /** Seconds until a record of the topic would pass if no other one came. */
   retryAfterSeconds(topic: string, nowMs: number): number {
     return this.#rules.get(topic)?.retryAfterSeconds(nowMs) ?? 0
   }
@@ -66,15 +53,14 @@ class Rule {
     this.#maxPerMinute = maxPerMinute
   }
 
-  take(records: number, nowMs: number): number {
+  allows(nowMs: number): boolean {
     const second = Math.floor(nowMs / 1_000)
     const slot = second % SLOTS
     if (this.#seconds[slot] !== second) this.#counts[slot] = 0
     this.#seconds[slot] = second
-    this.#counts[slot]! += records
+    this.#counts[slot]!++
     this.#lastAtMs[slot] = nowMs
-    const beyond = this.#sumAt(nowMs) - this.#maxPerMinute
-    return Math.max(0, records - Math.max(0, beyond))
+    return this.#sumAt(nowMs) <= this.#maxPerMinute
   }
 
   #sumAt(nowMs: number): number {
@@ -90,118 +76,67 @@ class Rule {
   }
 }
 
-/** Number of records that a request wants to produce to each topic. */
-type Asked = readonly (readonly [topic: string, records: number])[]
-/** For each topic, in the same order: how many records may pass, and when to retry the others. */
-type Granted = readonly (readonly [allowed: number, retryAfterSeconds: number])[]
+/**
+ * librdkafka counts this many bytes of its own towards `message.max.bytes`. Measured on kprf: 1,048,540 of 1,048,576.
+ */
+const OVERHEAD_BYTES = 36
 
-/** Decides for all processes together, so a limit of 42 a minute holds whichever processes receive the records. */
-export function limitsOfAll({ ratelimit }: KprfSettings, now: () => number): (question: unknown) => Granted {
-  const limiter = new RateLimiter(ratelimit)
-  return question =>
-    (question as Asked).map(([topic, records]) => {
-      const nowMs = now()
-      const allowed = limiter.take(topic, records, nowMs)
-      return [allowed, allowed < records ? limiter.retryAfterSeconds(topic, nowMs) : 0]
-    })
-}
-
-/** The limits in one of several processes. It asks the parent process about records of topics that have a rule. */
-export class SharedLimits {
-  readonly #rules: RateLimiter
-  readonly #ask: (question: unknown) => Promise<unknown>
-
-  constructor({ ratelimit }: Pick<KprfSettings, 'ratelimit'>, ask: (question: unknown) => Promise<unknown>) {
-    this.#rules = new RateLimiter(ratelimit)
-    this.#ask = ask
-  }
-
+/** Which records are within the limits, and the errors of the others. */
+interface LimitCheck {
+  readonly records: readonly PushRecord[]
   /**
-   * Counts records.
-   *
-   * @returns which of them may pass; `undefined`: all, since no topic has a rule
+   * `undefined`: all records are within the limits. Otherwise one entry per record of the request, `undefined` for
+   * those within the limits.
    */
-  permits(records: readonly PushRecord[]): Promise<Limits> | undefined {
-    if (!this.#rules.isActive) return undefined
-    const counts = new Map<string, number>()
-    for (const { topic } of records) {
-      if (this.#rules.hasRule(topic)) counts.set(topic, (counts.get(topic) ?? 0) + 1)
-    }
-    return counts.size === 0 ? undefined : this.#permits([...counts])
-  }
-
-  /** @throws OverloadedError when the parent process does not answer */
-  async #permits(asked: Asked): Promise<Limits> {
-    try {
-      const granted = (await this.#ask(asked)) as Granted
-      return new Permits(new Map(asked.map(([topic], at) => [topic, granted[at]!])))
-    } catch (error) {
-      throw new OverloadedError(`the rate limits of all workers cannot be asked: ${(error as Error).message}`)
-    }
-  }
+  readonly refusals: readonly (RecordFailure | undefined)[] | undefined
+  /** Seconds until records of every topic would be within its limit again; absent when no topic is beyond its limit. */
+  readonly retryAfterSeconds?: number
 }
 
-/** The records of one request that may pass: the first ones of each topic. */
-class Permits implements Limits {
-  readonly isActive = true
-  readonly #left = new Map<string, number>()
-  readonly #retryAfterSeconds = new Map<string, number>()
+/** Refuses what kprf refuses before its queue: records beyond a rate limit, and records that are too large. */
+export class RecordLimits {
+  readonly #maxBytes: number
+  readonly #limiter: RateLimiter
+  readonly #metrics: KprfMetrics
+  readonly #now: () => number
 
-  constructor(granted: ReadonlyMap<string, Granted[number]>) {
-    for (const [topic, [allowed, retryAfterSeconds]] of granted) {
-      this.#left.set(topic, allowed)
-      this.#retryAfterSeconds.set(topic, retryAfterSeconds)
+  constructor(messageMaxBytes: number, limiter: RateLimiter, metrics: KprfMetrics, now: () => number) {
+    this.#maxBytes = messageMaxBytes - OVERHEAD_BYTES
+    this.#limiter = limiter
+    this.#metrics = metrics
+    this.#now = now
+  }
+
+  check(records: readonly PushRecord[]): LimitCheck {
+    if (!this.#limiter.isActive && !records.some(record => this.#isTooLarge(record))) {
+      return { records, refusals: undefined }
+    }
+    const refusals = records.map(record => this.#refusalOf(record))
+    if (refusals.every(refusal => refusal === undefined)) return { records, refusals: undefined }
+    const limited = new Set(records.filter((_, i) => refusals[i] === rateLimited).map(({ topic }) => topic))
+    return {
+      records: records.filter((_, i) => refusals[i] === undefined),
+      refusals,
+      ...(limited.size > 0 && { retryAfterSeconds: this.#retryAfterSeconds(limited) })
     }
   }
 
-  allows(topic: string): boolean {
-    const left = this.#left.get(topic)
-    if (left === undefined) return true
-    this.#left.set(topic, left - 1)
-    return left > 0
+  #retryAfterSeconds(topics: ReadonlySet<string>): number {
+    return Math.max(...[...topics].map(topic => this.#limiter.retryAfterSeconds(topic, this.#now())))
   }
 
-  retryAfterSeconds(topic: string): number {
-    return this.#retryAfterSeconds.get(topic) ?? 0
-  }
-}
-
-/** Lets every record pass. */
-export const noLimits: Limits = { isActive: false, allows: () => true, retryAfterSeconds: () => 0 }
-
-/** Calls exactly one of the two functions, once, in a later tick. */
-type Turn = (serve: (limits: Limits) => void, fail: (error: unknown) => void) => void
-
-/** Serves pushes that wait for their limits in the order in which they came over their connection. */
-export class LimitTurns {
-  readonly #limits: SharedLimits
-  /** By connection: settles when its last waiting push has been served. */
-  readonly #last = new WeakMap<object, Promise<void>>()
-
-  constructor(limits: SharedLimits) {
-    this.#limits = limits
-  }
-
-  /**
-   * Asks whether records may pass.
-   *
-   * @returns `undefined`: they may pass at once, since no topic has a limit and no earlier push of the connection waits
-   */
-  take(connection: object, records: readonly PushRecord[]): Turn | undefined {
-    const permits = this.#limits.permits(records)
-    const before = this.#last.get(connection)
-    if (permits === undefined && before === undefined) return undefined
-    // The promise is awaited later, behind others. A failure before that would count as unhandled.
-    permits?.catch(() => undefined)
-    return (serve, fail) => {
-      const served = (before ?? Promise.resolve())
-        .then(() => permits ?? noLimits)
-        .then(serve)
-        .catch(fail)
-        .finally(() => {
-          if (this.#last.get(connection) === served) this.#last.delete(connection)
-        })
-      this.#last.set(connection, served)
+  #refusalOf(record: PushRecord): RecordFailure | undefined {
+    if (!this.#limiter.allows(record.topic, this.#now())) {
+      this.#metrics.rateLimited(record.topic)
+      return rateLimited
     }
+    if (!this.#isTooLarge(record)) return undefined
+    this.#metrics.topic(record.topic).sent.value++
+    this.#metrics.failed(record.topic, messageTooLarge)
+    return tooLarge
+  }
+
+  #isTooLarge({ key, value }: PushRecord): boolean {
+    return value.length + (key === null ? 0 : key.length) > this.#maxBytes
   }
 }

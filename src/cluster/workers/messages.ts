@@ -45,12 +45,6 @@ interface PeerMessage {
   readonly timeoutMs?: number | undefined
 }
 
-/** A question of an API to its part that exists once for all workers. */
-export interface SharedQuestion {
-  readonly api: string
-  readonly question: unknown
-}
-
 /** All messages that a worker handles for the parent. */
 export type WorkerServes = {
   /** Tells the worker to serve. The body is a `WorkerOrder` of `app/`. */
@@ -91,7 +85,6 @@ export type ParentServes = {
   counted: OneWay<MetricsSnapshot>
   /** Asks for a snapshot of the metrics of all processes. */
   gathered: Asked<undefined, MetricsSnapshot>
-  shared: Asked<SharedQuestion, unknown>
   /** Asks the parent to pass on a call to the worker `to`. */
   peer: Asked<PeerMessage & { readonly to: number }, unknown>
 }

@@ -58,13 +58,6 @@ export interface ApiContext<Settings> {
   /** Set by the API: time limits for silent clients. */
   readonly silence: SilenceLimit
   /**
-   * Sends a question to the part of the API that exists once for all processes ({@link HttpApi.shared}). Absent: this
-   * process is the only one.
-   *
-   * @throws Error when there is no answer
-   */
-  readonly shared?: ((question: unknown) => Promise<unknown>) | undefined
-  /**
    * Sends a value of this process to the others, and collects the values of all; processes that do not answer in time
    * are left out. Absent: this process is the only one.
    */
@@ -142,11 +135,8 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
   listeners?(settings: Settings, shared: { readonly host: string }): readonly OwnListener[]
   /** Addresses of protocols other than HTTP, on which it listens by itself; absent ones are loopback. */
   hosts?(settings: Settings): readonly OwnHost[]
-  /**
-   * The part that exists once when several processes serve, such as a limit for all of them together. It answers
-   * questions of the processes.
-   */
-  shared?(settings: Settings): (question: unknown) => unknown
+  /** Its settings in one of several workers, where a limit of it is for all of them together. Absent: the same. */
+  shareOf?(settings: Settings, workers: number): Settings
   operations(settings: Settings): readonly Operation[]
   /**
    * Loads what its routes need: their module, which commands without HTTP can do without, packages, and files that

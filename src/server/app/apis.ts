@@ -27,8 +27,6 @@ export interface ApisDeps
     | 'version'
   > {
   readonly access: Access
-  /** Asks the part of an API that exists once for all processes. Absent: there is only one process. */
-  readonly shared?: ((api: string, question: unknown) => Promise<unknown>) | undefined
   /** Collects values of an API from every process. Absent: there is only one process. */
   readonly everywhereOf?: ((api: string) => Everywhere) | undefined
   readonly shutdown: Pick<Shutdown, 'add'>
@@ -62,7 +60,7 @@ function mountApi(
   api: HttpApi,
   settings: ApiSettings,
   http: Config['http'],
-  { shutdown, drainSteps, cutSteps, shared, everywhereOf, ...deps }: ApisDeps
+  { shutdown, drainSteps, cutSteps, everywhereOf, ...deps }: ApisDeps
 ): ApiMount {
   const { name } = api
   const context = {
@@ -78,8 +76,7 @@ function mountApi(
       onCut: step => cutSteps.add(name, step)
     },
     silence: new SilenceLimit(),
-    everywhere: everywhereOf?.(name),
-    ...(shared && api.shared && { shared: (question: unknown) => shared(name, question) })
+    everywhere: everywhereOf?.(name)
   } satisfies ApiContext<ApiSettings>
   return mountOf(api, context, listenersOf(api, settings, http))
 }

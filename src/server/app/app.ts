@@ -72,8 +72,6 @@ const GROUPS_SHARE = 0.5
 /** Largest share of `shutdown.graceMs` that draining may take. */
 const DRAIN_SHARE = 0.5
 const NANOSECONDS_PER_MILLISECOND = 1e6
-/** Time limit for an answer of the parent process to a worker. */
-const SHARED_TIMEOUT_MS = 5_000
 
 const lossOf = (records: number): string =>
   records === 1
@@ -437,7 +435,6 @@ class ProcessParts {
         schemas: this.#schemas,
         access,
         tls: security.certificates,
-        shared: peers && ((api, question) => peers.parent.call('shared', { api, question }, SHARED_TIMEOUT_MS)),
         everywhereOf: peers && everywhereOf(peers),
         log: this.#quietLog,
         metrics: this.#metrics,

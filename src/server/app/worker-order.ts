@@ -1,7 +1,10 @@
+import { apis } from '../../apis/apis.js'
 import type { LinkError } from '../../cluster/workers/link.js'
 import { CastellanError, ConfigError, type ErrorCode } from '../../core/errors.js'
+import type { HttpApi } from '../../http/api/api.js'
 import { workerDirectory } from '../../producer/log/open-durable-log.js'
 import type { Config } from '../config/config.js'
+import { settingsOfApis } from '../config/schema.js'
 import type { LoggerOptions } from './logger.js'
 
 /** Body of the message that starts a worker. */
@@ -31,8 +34,14 @@ export function configOfWorker(config: Config, number: number, count: number): C
         typeof limit === 'number' ? Math.ceil(limit / count) : limit
       ])
     ) as Limits
+  const own = new Map<string, HttpApi>(apis.map(api => [api.name, api]))
+  const shares = settingsOfApis(config).map(([name, settings]) => [
+    name,
+    own.get(name)?.shareOf?.(settings, count) ?? settings
+  ])
   return {
     ...config,
+    apis: Object.fromEntries(shares),
     http: { ...http, perAddress: shareOf(http.perAddress) },
     quotas: {
       perPrincipal: shareOf(quotas.perPrincipal),

@@ -24,7 +24,6 @@ import { mergeParts } from '../../http/status/merge.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
-import { settingsOfApis } from '../config/schema.js'
 import { workerCountOf } from '../config/worker-count.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { enabledApis } from './apis.js'
@@ -92,16 +91,6 @@ export async function startWorkers(config: Config, deps: WorkersDeps): Promise<W
   }
 }
 
-function sharedPartsOf(config: Config): Map<string, (question: unknown) => unknown> {
-  const settings = new Map(settingsOfApis(config))
-  return new Map(
-    enabledApis(apis, config).flatMap(({ name, ...api }) => {
-      const part = api.shared?.(settings.get(name)!)
-      return part === undefined ? [] : [[name, part]]
-    })
-  )
-}
-
 const clock = (): number => performance.now()
 
 class Parent {
@@ -118,10 +107,6 @@ class Parent {
   readonly #refusals = new Refusals(clock)
   readonly #lines = new RecentLines(clock)
   readonly #receiptSecret: Buffer
-  /**
-   * Some APIs have a part that exists once for all workers. These functions answer questions to it, by name of the API.
-   */
-  readonly #shared: ReadonlyMap<string, (question: unknown) => unknown>
   /** Number of lost records in the last reports of workers that ended unexpectedly. */
   #lostByEnded = 0
   #embeddedBootstrap: string | undefined
@@ -135,7 +120,6 @@ class Parent {
     this.#gathered = new GatheredMetrics(this.#metrics.registry, timeoutMs =>
       this.#supervisor.callAll('metrics', timeoutMs)
     )
-    this.#shared = sharedPartsOf(config)
     const { fork, log } = this.#deps
     this.#supervisor = new Supervisor({
       ...config.workers,
@@ -265,7 +249,6 @@ class Parent {
         supervisor.reported(number)
         this.#reports.set(number, { ...report, at: performance.now() })
       },
-      shared: ({ api, question }) => this.#shared.get(api)?.(question),
       gathered: () => this.#gathered.getMetricsAsJSON(),
       counted: snapshot => this.#gathered.reported(number, snapshot)
     }

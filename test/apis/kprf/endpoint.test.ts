@@ -18,11 +18,7 @@ describe('kprf: a push and what surrounds it', () => {
   let metrics: ReturnType<typeof prometheus>
   afterEach(() => app?.close())
 
-  async function serve(
-    gateway: FakeGateway,
-    settings: object = {},
-    further: { access?: Access; shared?: (question: unknown) => Promise<unknown> } = {}
-  ): Promise<void> {
+  async function serve(gateway: FakeGateway, settings: object = {}, further: { access?: Access } = {}): Promise<void> {
     lines = []
     metrics = prometheus()
     const note = (level: string) => (_: object, text: string) => void lines.push(`${level} ${text}`)
@@ -39,8 +35,6 @@ describe('kprf: a push and what surrounds it', () => {
       headers: { ...asJson, ...headers },
       payload: pushOf(topics, isSync)
     })
-  const messages = (body: string): unknown[] =>
-    (JSON.parse(body) as { errors: { message: unknown }[] }).errors.map(({ message }) => message)
 
   it('whose outcome cannot be told is answered 500 without a body, and nothing is known of its records', async () => {
     const broken = (): FakeGateway => {
@@ -76,60 +70,6 @@ describe('kprf: a push and what surrounds it', () => {
       ([, labels, n]) => labels! + n
     )
     expect(counted).to.have.members(['{code="500",method="push/sync"}1', '{code="200",method="push/async"}1'])
-  })
-
-  it('asks once for all processes, and each record gets its part of what was granted', async () => {
-    const questions: unknown[] = []
-    const rules = [
-      { topic: 'slow', maxPerMinute: 2 },
-      { topic: 'other', maxPerMinute: 1 }
-    ]
-    const ratelimit = { enabled: true, rules }
-    const gateway = new FakeGateway()
-    await serve(
-      gateway,
-      { ratelimit },
-      {
-        shared: async question => {
-          questions.push(question)
-          return (question as [string, number][]).map(([, records]) => [Math.min(records, 2), 30])
-        }
-      }
-    )
-    const answer = await push(['slow', 't', 'slow', 'slow'], true)
-    expect(questions).to.deep.equal([[['slow', 3]]])
-    expect([answer.statusCode, messages(answer.body)]).to.deep.equal([500, [null, null, null, 'ratelimit']])
-    expect(gateway.records.map(({ topic, value }) => `${topic} ${value}`)).to.deep.equal([
-      'slow to slow',
-      't to t',
-      'slow to slow'
-    ])
-    expect((await push(['t'], true)).statusCode).to.equal(200)
-    expect(questions).to.have.length(1)
-  })
-
-  it('is refused as overload when the other processes cannot be asked', async () => {
-    const ratelimit = { enabled: true, rules: [{ topic: 'slow', maxPerMinute: 2 }] }
-    const gateway = new FakeGateway()
-    await serve(gateway, { ratelimit }, { shared: () => Promise.reject(new Error('gone')) })
-    const answer = await push(['slow'], true)
-    expect([answer.statusCode, answer.headers['retry-after'], messages(answer.body)]).to.deep.equal([
-      503,
-      '1',
-      ['Message production error: QueueFull (Local: Queue full)']
-    ])
-    expect([gateway.calls, lines]).to.deep.equal([[], []])
-  })
-
-  it('that fails when it has been asked for is answered 500', async () => {
-    const ratelimit = { enabled: true, rules: [{ topic: 'slow', maxPerMinute: 2 }] }
-    const gateway = new FakeGateway()
-    gateway.produce = () => {
-      throw new Error('made up')
-    }
-    await serve(gateway, { ratelimit }, { shared: async () => [[1, 0]] })
-    expect((await push(['slow'], true)).statusCode).to.equal(500)
-    expect(lines).to.deep.equal(['error a request to produce failed unexpectedly'])
   })
 
   describe('its metrics on a port of their own', () => {

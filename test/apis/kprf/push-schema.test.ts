@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { pushBody } from '../../../src/apis/kprf/api.js'
 import { parsePush } from '../../../src/apis/kprf/push-parse.js'
+import { pushBody } from '../../../src/apis/kprf/routes.js'
 import { DeserializeError } from '../../../src/core/json/json-reader.js'
 import { PushBodies } from '../../support/push-bodies.js'
 

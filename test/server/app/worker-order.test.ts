@@ -8,6 +8,7 @@ describe('the configuration of a worker', () => {
     const limits = { recordsPerSecond: 100, bytesPerSecond: 7, maxRequestsInFlight: 1 }
     const whole = configOf(folder, {
       http: { perAddress: { maxConnections: 10 } },
+      apis: { kprf: { ratelimit: { rules: [10, 0].map(maxPerMinute => ({ topic: 'orders', maxPerMinute })) } } },
       quotas: {
         perPrincipal: limits,
         perAddress: { recordsPerSecond: 9 },
@@ -16,12 +17,14 @@ describe('the configuration of a worker', () => {
     })
     folder.remove()
     const share = { recordsPerSecond: 34, bytesPerSecond: 3, maxRequestsInFlight: 1 }
-    const { http, quotas } = configOfWorker(whole, 2, 3)
+    const { http, quotas, apis } = configOfWorker(whole, 2, 3)
     expect(quotas).to.deep.equal({
       perPrincipal: share,
       perAddress: { recordsPerSecond: 3 },
       principals: [{ principal: '7', ...share }]
     })
+    expect(apis.kprf.ratelimit.rules.map(({ maxPerMinute }) => maxPerMinute)).to.deep.equal([4, 0])
+    expect({ ...apis, kprf: undefined }).to.deep.equal({ ...whole.apis, kprf: undefined })
     expect(http).to.deep.equal({ ...whole.http, perAddress: { ...whole.http.perAddress, maxConnections: 4 } })
   })
 })
