@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Bytes, KafkaRecord, ProduceRecord, RecordOutcome } from '../../src/core/model.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import { onTargetCluster } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const recordCount = 10_000
 const burstSize = 500
@@ -44,36 +44,27 @@ const asHex = ({ key, value, headers = [] }: ProduceRecord | KafkaRecord): unkno
 
 describe('bytes', () => {
   inWorld()
-  let cluster: TargetCluster
-  let castellan: Castellan
-  before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap)
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
-  })
+  const on = onTargetCluster()
 
   /** The first one awaited, since the room for records of a topic nobody has looked up yet is small; then none. */
   async function produceInBursts(records: readonly ProduceRecord[]): Promise<RecordOutcome[]> {
     const [first, ...bursts] = Array.from({ length: records.length / burstSize }, (_, index) =>
       records.slice(index * burstSize, (index + 1) * burstSize)
     )
-    const firstOutcomes = await castellan.produce(first!)
-    return [firstOutcomes, ...(await Promise.all(bursts.map(burst => castellan.produce(burst))))].flat()
+    const firstOutcomes = await on.castellan.produce(first!)
+    return [firstOutcomes, ...(await Promise.all(bursts.map(burst => on.castellan.produce(burst))))].flat()
   }
 
   it(`come back identical from ${recordCount} random records`, async () => {
     const topic = freshTopic('bytes')
-    await cluster.createTopic(topic, partitions)
+    await on.cluster.createTopic(topic, partitions)
     const seed = Date.now() % 1_000_000
     const records = fc.sample(record, { numRuns: recordCount, seed }).map(sample => ({ ...sample, topic }))
     const outcomes = await produceInBursts(records)
     expect(outcomes.filter(outcome => outcome.type !== 'delivered')).to.deep.equal([])
     const back = await Promise.all(
       Array.from({ length: partitions }, (_, partition) =>
-        castellan.read(topic, partition, records.filter(of => of.partition === partition).length)
+        on.castellan.read(topic, partition, records.filter(of => of.partition === partition).length)
       )
     )
     records.forEach((sent, index) => {
@@ -87,7 +78,7 @@ describe('bytes', () => {
 
   it('tells an empty key and value from none', async () => {
     const topic = freshTopic('empty')
-    await cluster.createTopic(topic, 1)
+    await on.cluster.createTopic(topic, 1)
     const empty = Buffer.alloc(0)
     const sent = [
       { key: null, value: empty },
@@ -95,17 +86,17 @@ describe('bytes', () => {
       { key: null, value: null },
       { key: empty, value: empty }
     ]
-    await castellan.produce(sent.map(of => ({ ...of, topic, partition: 0 })))
-    const back = [...(await castellan.read(topic, 0, sent.length)).values()]
+    await on.castellan.produce(sent.map(of => ({ ...of, topic, partition: 0 })))
+    const back = [...(await on.castellan.read(topic, 0, sent.length)).values()]
     expect(back.map(asHex)).to.deep.equal(sent.map(of => asHex({ ...of, topic })))
   })
 
   for (const topic of ['__proto__', 'constructor', 'hasOwnProperty']) {
     it(`go through a topic and a key named ${topic}`, async () => {
       const sent = [{ topic, partition: 0, key: topic, value: `${topic} ${Date.now()}` }]
-      const [outcome] = await castellan.produce(sent)
+      const [outcome] = await on.castellan.produce(sent)
       if (outcome?.type !== 'delivered') throw new Error(JSON.stringify(outcome))
-      const back = await castellan.read(topic, 0, 1, outcome.offset)
+      const back = await on.castellan.read(topic, 0, 1, outcome.offset)
       expect(asHex(back.get(outcome.offset)!)).to.deep.equal(asHex(sent[0]!))
     })
   }

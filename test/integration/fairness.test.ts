@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { FetchDataResult } from '../../src/router/messages/operations.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import { onTargetCluster } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const PARTITIONS = 100
 const RECORDS = 40
@@ -10,24 +10,15 @@ const VALUE = 'x'.repeat(1_000)
 
 describe('readers that catch up', () => {
   inWorld()
-  let cluster: TargetCluster
-  let castellan: Castellan
-  before(async () => {
-    cluster = await targetCluster()
-    // A response has room for a handful of partitions, and nothing is served from the cache.
-    castellan = await startCastellan(cluster.bootstrap, {
-      router: { fetchMaxBytes: 20_000, fetchBufferBytes: 5_000, cacheMaxBytes: 1 }
-    })
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
+  // A response has room for a handful of partitions, and nothing is served from the cache.
+  const on = onTargetCluster({
+    router: { fetchMaxBytes: 20_000, fetchBufferBytes: 5_000, cacheMaxBytes: 1 }
   })
 
   /** As many records in as many batches, so that it takes a reader several answers to read a partition. */
   async function fill(topic: string): Promise<void> {
     for (let record = 0; record < RECORDS; record++) {
-      const outcomes = await castellan.produce(
+      const outcomes = await on.castellan.produce(
         Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition, key: null, value: VALUE }))
       )
       expect(outcomes.filter(({ type }) => type !== 'delivered')).to.deep.equal([])
@@ -36,10 +27,10 @@ describe('readers that catch up', () => {
 
   it('of a hundred partitions all get their turns, the last about as often as the first', async () => {
     const topic = freshTopic('turns')
-    await cluster.createTopic(topic, PARTITIONS)
+    await on.cluster.createTopic(topic, PARTITIONS)
     await fill(topic)
     const leaders = await Promise.all(
-      Array.from({ length: PARTITIONS }, (_, partition) => cluster.leaderOf(topic, partition))
+      Array.from({ length: PARTITIONS }, (_, partition) => on.cluster.leaderOf(topic, partition))
     )
     const answers = new Array<number>(PARTITIONS).fill(0)
     const answersAtHalfTime = new Map<number, number[]>()
@@ -51,7 +42,7 @@ describe('readers that catch up', () => {
 
     async function readAll(leader: number, partition: number): Promise<void> {
       for (let offset = 0; offset < RECORDS; ) {
-        const result: FetchDataResult = await castellan.fetchData(topic, partition, offset)
+        const result: FetchDataResult = await on.castellan.fetchData(topic, partition, offset)
         if (result.type !== 'success') throw new Error(`${partition}@${offset}: ${result.type}`)
         offset = result.batch.nextOffset
         answers[partition]!++

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ProduceOptions } from '../../src/producer/memory/delivery.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import { onTargetCluster } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const INVENTED_PER_SECOND = 300
 // Behind the first calls of invented topics, which wait for their replicas, some records of real brokers' topics missed it.
@@ -11,25 +11,16 @@ const options: ProduceOptions = { partitioner: 'crc32', deadlineMs: 2_000 }
 
 describe('writing while a client invents topics', () => {
   inWorld()
-  let cluster: TargetCluster
-  let castellan: Castellan
-  before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap)
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
-  })
+  const on = onTargetCluster()
 
   it('takes the first record of every topic that exists, and delivers it', async () => {
     const existing = Array.from({ length: 10 }, () => freshTopic('existing'))
     const before = freshTopic('before')
-    for (const topic of [before, ...existing]) await cluster.createTopic(topic, 1)
+    for (const topic of [before, ...existing]) await on.cluster.createTopic(topic, 1)
     // The first record of a process waits for its producer id as well, which a busy controller gives when it gets to it.
-    await castellan.produce([{ topic: before, key: null, value: 'x' }])
+    await on.castellan.produce([{ topic: before, key: null, value: 'x' }])
     const prefix = freshTopic('invented')
-    const send = (topic: string) => castellan.gateway.produce([{ topic, key: null, value: 'x' }], options)
+    const send = (topic: string) => on.castellan.gateway.produce([{ topic, key: null, value: 'x' }], options)
     let invented = 0
     const inventor = setInterval(() => {
       for (let at = 0; at < INVENTED_PER_SECOND / 20; at++) send(`${prefix}-${invented++}`)

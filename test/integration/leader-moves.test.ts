@@ -1,24 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import { onTargetCluster } from '../support/castellan.js'
 import { explain, History, type Logged } from '../support/history-checker.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const partitions = 4
 
 describe('a stream of records', () => {
   inWorld()
-  let cluster: TargetCluster
-  let castellan: Castellan
-  before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap)
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
-  })
+  const on = onTargetCluster()
 
   /** Bursts that are not awaited, until `disturb` has ended and every burst has its outcomes. */
   async function streamWhile(topic: string, disturb: () => Promise<void>): Promise<History> {
@@ -33,7 +24,7 @@ describe('a stream of records', () => {
         return { id, topic, key: `key-${index % 3}`, value: id }
       })
       bursts.push(
-        castellan.produce(records).then(outcomes => {
+        on.castellan.produce(records).then(outcomes => {
           outcomes.forEach((outcome, index) => {
             const { id } = records[index]!
             if (outcome.type === 'delivered') history.complete(id, { ...outcome, type: 'ok' })
@@ -52,7 +43,7 @@ describe('a stream of records', () => {
   async function logOf(topic: string): Promise<Logged[]> {
     const all: Logged[] = []
     for (let partition = 0; partition < partitions; partition++) {
-      for (const { offset, key, value } of await castellan.readAll(topic, partition)) {
+      for (const { offset, key, value } of await on.castellan.readAll(topic, partition)) {
         all.push({ topic, partition, offset, key: String(key), value: String(value) })
       }
     }
@@ -68,11 +59,11 @@ describe('a stream of records', () => {
 
   it('arrives once and in order while every leader moves', async () => {
     const topic = freshTopic('moved')
-    await cluster.createTopic(topic, partitions)
+    await on.cluster.createTopic(topic, partitions)
     const history = await streamWhile(topic, async () => {
       for (let partition = 0; partition < partitions; partition++) {
-        const leader = await cluster.leaderOf(topic, partition)
-        await cluster.moveLeader(topic, partition, cluster.nodeIds.find(nodeId => nodeId !== leader)!)
+        const leader = await on.cluster.leaderOf(topic, partition)
+        await on.cluster.moveLeader(topic, partition, on.cluster.nodeIds.find(nodeId => nodeId !== leader)!)
         await sleep(50)
       }
     })
@@ -81,13 +72,13 @@ describe('a stream of records', () => {
 
   it('arrives once and in order while a node is away', async () => {
     const topic = freshTopic('away')
-    await cluster.createTopic(topic, partitions)
+    await on.cluster.createTopic(topic, partitions)
     const history = await streamWhile(topic, async () => {
-      const leader = await cluster.leaderOf(topic, 0)
+      const leader = await on.cluster.leaderOf(topic, 0)
       await sleep(50)
-      await cluster.killNode(leader)
+      await on.cluster.killNode(leader)
       await sleep(300)
-      await cluster.reviveNode(leader)
+      await on.cluster.reviveNode(leader)
       await sleep(100)
     })
     await judge(topic, history)
@@ -95,14 +86,15 @@ describe('a stream of records', () => {
 
   it('is read on by those who were reading', async () => {
     const topic = freshTopic('read-on')
-    await cluster.createTopic(topic, 1)
-    const produce = (value: string): Promise<unknown> => castellan.produce([{ topic, partition: 0, key: null, value }])
+    await on.cluster.createTopic(topic, 1)
+    const produce = (value: string): Promise<unknown> =>
+      on.castellan.produce([{ topic, partition: 0, key: null, value }])
     await produce('before')
-    const reading = castellan.read(topic, 0, 3)
-    const leader = await cluster.leaderOf(topic, 0)
-    await cluster.moveLeader(topic, 0, cluster.nodeIds.find(nodeId => nodeId !== leader)!)
+    const reading = on.castellan.read(topic, 0, 3)
+    const leader = await on.cluster.leaderOf(topic, 0)
+    await on.cluster.moveLeader(topic, 0, on.cluster.nodeIds.find(nodeId => nodeId !== leader)!)
     await produce('moved')
-    await cluster.moveLeader(topic, 0, leader)
+    await on.cluster.moveLeader(topic, 0, leader)
     await produce('moved back')
     expect([...(await reading).values()].map(record => String(record.value))).to.deep.equal([
       'before',

@@ -1,28 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { FetchDataResult } from '../../src/router/messages/operations.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import { onTargetCluster } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 describe('readers', () => {
   inWorld()
-  let cluster: TargetCluster
-  let castellan: Castellan
-  before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap, {
-      createTopics: false,
-      router: { unknownTopicTimeoutMs: 1000, unknownTopicRememberedMs: 300 }
-    })
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
+  const on = onTargetCluster({
+    createTopics: false,
+    router: { unknownTopicTimeoutMs: 1000, unknownTopicRememberedMs: 300 }
   })
 
   const write = async (topic: string, partition: number, values: readonly string[]): Promise<void> => {
-    const outcomes = await castellan.produce(values.map(value => ({ topic, partition, key: null, value })))
+    const outcomes = await on.castellan.produce(values.map(value => ({ topic, partition, key: null, value })))
     expect(outcomes.map(outcome => outcome.type)).to.deep.equal(values.map(() => 'delivered'))
   }
   const numbered = (label: string, count: number): string[] =>
@@ -37,7 +28,7 @@ describe('readers', () => {
   ): Promise<Extract<FetchDataResult, { type: Type }>> {
     const seen: string[] = []
     for (let attempt = 0; attempt < 100; attempt++) {
-      const result = await castellan.fetchData(topic, partition, offset)
+      const result = await on.castellan.fetchData(topic, partition, offset)
       if (result.type === type) return result as Extract<FetchDataResult, { type: Type }>
       seen.push(result.type)
       await sleep(100)
@@ -47,12 +38,12 @@ describe('readers', () => {
 
   it('learn that a topic was deleted, and read the new one of its name, not what was cached of the old', async () => {
     const topic = freshTopic('recreated')
-    await cluster.createTopic(topic, 1)
+    await on.cluster.createTopic(topic, 1)
     await write(topic, 0, numbered('old', 10))
-    expect((await castellan.read(topic, 0, 10)).size).to.equal(10)
-    await cluster.deleteTopic(topic)
+    expect((await on.castellan.read(topic, 0, 10)).size).to.equal(10)
+    await on.cluster.deleteTopic(topic)
     await answerOfType('unknownTopicOrPartition', topic, 0, 10)
-    await cluster.createTopic(topic, 1)
+    await on.cluster.createTopic(topic, 1)
     await answerOfType('offsetOutOfRange', topic, 0, 10)
     await write(topic, 0, numbered('new', 3))
     const { batch } = await answerOfType('success', topic, 0, 0)
@@ -61,50 +52,50 @@ describe('readers', () => {
 
   it('read partitions that were added, and written to at once', async () => {
     const topic = freshTopic('grown')
-    await cluster.createTopic(topic, 1)
+    await on.cluster.createTopic(topic, 1)
     await write(topic, 0, ['in the first'])
-    expect((await castellan.fetchData(topic, 2, 0)).type).to.equal('unknownTopicOrPartition')
-    await cluster.growTopic(topic, 3)
+    expect((await on.castellan.fetchData(topic, 2, 0)).type).to.equal('unknownTopicOrPartition')
+    await on.cluster.growTopic(topic, 3)
     // The writer knows the topic with one partition.
     await write(topic, 2, ['in the third'])
-    const read = await castellan.read(topic, 2, 1)
+    const read = await on.castellan.read(topic, 2, 1)
     expect(String(read.get(0)?.value)).to.equal('in the third')
   })
 
   it('are told that their offset is gone, and read on from where the log begins now', async () => {
     const topic = freshTopic('truncated')
-    await cluster.createTopic(topic, 1)
+    await on.cluster.createTopic(topic, 1)
     await write(topic, 0, numbered('kept or not', 20))
-    await cluster.deleteRecords(topic, 0, 15)
+    await on.cluster.deleteRecords(topic, 0, 15)
     await answerOfType('offsetOutOfRange', topic, 0, 3)
-    const read = await castellan.read(topic, 0, 5, 15)
+    const read = await on.castellan.read(topic, 0, 5, 15)
     expect([...read.keys()]).to.deep.equal([15, 16, 17, 18, 19])
-    expect((await castellan.fetchData(topic, 0, 1000)).type).to.equal('offsetOutOfRange')
+    expect((await on.castellan.fetchData(topic, 0, 1000)).type).to.equal('offsetOutOfRange')
   })
 
   it('at the end of a hundred partitions get every record, once, through a node that is killed', async () => {
     const partitions = 100
     const topic = freshTopic('wide')
-    await cluster.createTopic(topic, partitions)
+    await on.cluster.createTopic(topic, partitions)
     const rounds = 5
-    const readers = Array.from({ length: partitions }, (_, partition) => castellan.read(topic, partition, rounds))
+    const readers = Array.from({ length: partitions }, (_, partition) => on.castellan.read(topic, partition, rounds))
     for (let round = 0; round < rounds; round++) {
-      const node = cluster.nodeIds[round % 3]!
-      if (round === 1) await cluster.killNode(node)
+      const node = on.cluster.nodeIds[round % 3]!
+      if (round === 1) await on.cluster.killNode(node)
       const records = Array.from({ length: partitions }, (_, partition) => ({
         topic,
         partition,
         key: null,
         value: `${round}`
       }))
-      const outcomes = await castellan.produce(records)
+      const outcomes = await on.castellan.produce(records)
       expect(outcomes.filter(outcome => outcome.type !== 'delivered')).to.deep.equal([])
-      if (round === 1) await cluster.reviveNode(node)
+      if (round === 1) await on.cluster.reviveNode(node)
     }
     for (const read of await Promise.all(readers)) {
       expect([...read.values()].map(record => String(record.value))).to.deep.equal(['0', '1', '2', '3', '4'])
     }
-    const { open } = castellan.router.stats()
+    const { open } = on.castellan.router.stats()
     expect(open, 'requests without an answer').to.equal(0)
   })
 })

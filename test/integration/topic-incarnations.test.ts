@@ -1,28 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import { onTargetCluster, startCastellan } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 describe('writing to topics that come and go', () => {
   inWorld()
-  let cluster: TargetCluster
-  let castellan: Castellan
-  before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap)
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
-  })
+  const on = onTargetCluster()
 
   it('creates a topic with its first record although readers ask for it all the time', async () => {
     const topics = Array.from({ length: 8 }, () => freshTopic('wanted'))
     let isOver = false
     const readers = topics.map(async topic => {
       while (!isOver) {
-        const { type } = await castellan.fetchData(topic, 0, 0)
+        const { type } = await on.castellan.fetchData(topic, 0, 0)
         if (type !== 'noMessages') await sleep(20)
       }
     })
@@ -30,7 +21,7 @@ describe('writing to topics that come and go', () => {
       await sleep(1_000)
       const outcomes = await Promise.all(
         topics.map(topic =>
-          castellan.gateway
+          on.castellan.gateway
             .produce([{ topic, key: null, value: 'first' }], { partitioner: 'crc32', deadlineMs: 4_000 })
             .outcomes()
         )
@@ -46,19 +37,19 @@ describe('writing to topics that come and go', () => {
     const topic = freshTopic('recreated')
     const produced: string[] = []
     const produce = async (value: string): Promise<void> => {
-      const [outcome] = await castellan.produce([{ topic, partition: 0, key: null, value }])
+      const [outcome] = await on.castellan.produce([{ topic, partition: 0, key: null, value }])
       if (outcome?.type === 'delivered') produced.push(`${outcome.offset}: ${value}`)
     }
-    await cluster.createTopic(topic, 1)
+    await on.cluster.createTopic(topic, 1)
     for (let at = 0; at < 5; at++) await produce(`old ${at}`)
     for (let incarnation = 1; incarnation < 3; incarnation++) {
-      await cluster.deleteTopic(topic)
-      await cluster.createTopic(topic, 1)
+      await on.cluster.deleteTopic(topic)
+      await on.cluster.createTopic(topic, 1)
       produced.length = 0
       for (let at = 0; at < 7; at++) await produce(`life ${incarnation}, ${at}`)
       expect(produced).to.have.length(7)
       // One who has not met the former lives.
-      const reader = await startCastellan(cluster.bootstrap)
+      const reader = await startCastellan(on.cluster.bootstrap)
       try {
         const records = await reader.readAll(topic, 0)
         expect(records.map(({ offset, value }) => `${offset}: ${value}`)).to.deep.equal(produced)

@@ -2,30 +2,21 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ResultOf } from '../../src/router/messages/operations.js'
 import { askRouter } from '../../src/router/routing/ask-router.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onTargetCluster } from '../support/castellan.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const MAX_AGE_MS = 2_000
 /** What a busy machine and brokers that hear of things one after another add. */
 const SLACK_MS = 3_000
 
 describe('names of topics and groups that do not exist', () => {
-  let cluster: TargetCluster
-  let castellan: Castellan
-  before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap, {
-      createTopics: true,
-      router: { metadataMaxAgeMs: MAX_AGE_MS }
-    })
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
+  const on = onTargetCluster({
+    createTopics: true,
+    router: { metadataMaxAgeMs: MAX_AGE_MS }
   })
 
   const latestOf = (topic: string, timeoutMs: number): Promise<ResultOf<'fetchOffset'>> =>
-    askRouter(castellan.router.ref, {
+    askRouter(on.castellan.router.ref, {
       type: 'fetchOffset',
       topicPartition: { topic, partition: 0 },
       offsetType: 'latest',
@@ -34,14 +25,14 @@ describe('names of topics and groups that do not exist', () => {
 
   it('two thousand of them do not hold up the first request of a topic that exists', async () => {
     const topic = freshTopic('orders')
-    await cluster.createTopic(topic, 1)
+    await on.cluster.createTopic(topic, 1)
     const invented = Array.from({ length: 2_000 }, (_, at) => latestOf(`${topic}-invented-${at}`, 30_000))
     await sleep(50)
     expect(await latestOf(topic, 5_000), 'while they wait').to.include({ type: 'success', offset: 0 })
     const types = new Set((await Promise.all(invented)).map(({ type }) => type))
     expect([...types]).to.deep.equal(['unknownTopicOrPartition'])
     const another = freshTopic('orders')
-    await cluster.createTopic(another, 1)
+    await on.cluster.createTopic(another, 1)
     expect(await latestOf(another, 5_000), 'when they are answered').to.include({ type: 'success', offset: 0 })
   })
 
@@ -50,12 +41,12 @@ describe('names of topics and groups that do not exist', () => {
     let isReading = true
     const reader = (async () => {
       while (isReading) {
-        await castellan.fetchData(topic, 0, 0)
+        await on.castellan.fetchData(topic, 0, 0)
         await sleep(20)
       }
     })()
     await sleep(500)
-    const [outcome] = await castellan.produce([{ topic, partition: 0, key: null, value: 'first' }])
+    const [outcome] = await on.castellan.produce([{ topic, partition: 0, key: null, value: 'first' }])
     isReading = false
     await reader
     expect(outcome).to.include({ type: 'delivered', offset: 0 })
@@ -63,11 +54,11 @@ describe('names of topics and groups that do not exist', () => {
 
   it('a deleted topic is not read from the cache for longer than the setting allows', async () => {
     const topic = freshTopic('deleted')
-    await cluster.createTopic(topic, 1)
-    await castellan.produce([{ topic, key: null, value: 'old' }])
-    const read = () => castellan.fetchData(topic, 0, 0)
+    await on.cluster.createTopic(topic, 1)
+    await on.castellan.produce([{ topic, key: null, value: 'old' }])
+    const read = () => on.castellan.fetchData(topic, 0, 0)
     expect((await read()).type).to.equal('success')
-    await cluster.deleteTopic(topic)
+    await on.cluster.deleteTopic(topic)
     const deletedAt = performance.now()
     let readAt = deletedAt
     while ((await read()).type === 'success') {

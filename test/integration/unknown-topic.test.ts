@@ -1,34 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { RecordOutcome } from '../../src/core/model.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import { onTargetCluster } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 describe('one unknown topic among many', () => {
   inWorld()
-  let cluster: TargetCluster
-  let castellan: Castellan
-  before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap, {
-      createTopics: false,
-      router: { unknownTopicTimeoutMs: 1000, unknownTopicRememberedMs: 500 }
-    })
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
+  const on = onTargetCluster({
+    createTopics: false,
+    router: { unknownTopicTimeoutMs: 1000, unknownTopicRememberedMs: 500 }
   })
 
   const codeOf = (outcome: RecordOutcome): string => (outcome.type === 'delivered' ? outcome.type : outcome.code)
 
   it('fails its own records only', async () => {
     const known = Array.from({ length: 10 }, () => freshTopic('known'))
-    for (const topic of known) await cluster.createTopic(topic, 1)
+    for (const topic of known) await on.cluster.createTopic(topic, 1)
     const unknown = freshTopic('unknown')
     const topics = [...known.slice(0, 5), unknown, ...known.slice(5)]
-    const outcomes = await castellan.produce(topics.map(topic => ({ topic, key: 'k', value: topic })))
+    const outcomes = await on.castellan.produce(topics.map(topic => ({ topic, key: 'k', value: topic })))
     expect(outcomes.map(codeOf)).to.deep.equal(topics.map(topic => (topic === unknown ? 'unknownTopic' : 'delivered')))
     const failed = outcomes[5]!
     expect(failed).to.include({ type: 'failed', persisted: 'no' })
@@ -36,11 +27,11 @@ describe('one unknown topic among many', () => {
 
   it('is answered unknown to a reader, while others read on', async () => {
     const known = freshTopic('known')
-    await cluster.createTopic(known, 1)
-    await castellan.produce([{ topic: known, key: null, value: 'here' }])
+    await on.cluster.createTopic(known, 1)
+    await on.castellan.produce([{ topic: known, key: null, value: 'here' }])
     const [unknown, read] = await Promise.all([
-      castellan.fetchData(freshTopic('unknown'), 0, 0),
-      castellan.fetchData(known, 0, 0)
+      on.castellan.fetchData(freshTopic('unknown'), 0, 0),
+      on.castellan.fetchData(known, 0, 0)
     ])
     expect(unknown.type).to.equal('unknownTopicOrPartition')
     expect(read.type).to.equal('success')
@@ -48,36 +39,38 @@ describe('one unknown topic among many', () => {
 
   it('is not created by asking for it', async () => {
     const unknown = freshTopic('asked-for')
-    expect((await castellan.fetchData(unknown, 0, 0)).type).to.equal('unknownTopicOrPartition')
-    expect((await castellan.fetchData(unknown, 0, 0)).type).to.equal('unknownTopicOrPartition')
-    const [outcome] = await castellan.produce([{ topic: unknown, key: null, value: 'x' }])
+    expect((await on.castellan.fetchData(unknown, 0, 0)).type).to.equal('unknownTopicOrPartition')
+    expect((await on.castellan.fetchData(unknown, 0, 0)).type).to.equal('unknownTopicOrPartition')
+    const [outcome] = await on.castellan.produce([{ topic: unknown, key: null, value: 'x' }])
     expect(codeOf(outcome!)).to.equal('unknownTopic')
   })
 
   it('is found once it was created', async () => {
     const topic = freshTopic('late')
-    const [before] = await castellan.produce([{ topic, key: null, value: 'too early' }])
+    const [before] = await on.castellan.produce([{ topic, key: null, value: 'too early' }])
     expect(codeOf(before!)).to.equal('unknownTopic')
-    await cluster.createTopic(topic, 1)
+    await on.cluster.createTopic(topic, 1)
     // The negative answer is remembered for a while.
     for (let attempt = 0; ; attempt++) {
-      const [outcome] = await castellan.produce([{ topic, key: null, value: 'now' }])
+      const [outcome] = await on.castellan.produce([{ topic, key: null, value: 'now' }])
       if (outcome?.type === 'delivered') break
       expect(codeOf(outcome!)).to.equal('unknownTopic')
       expect(attempt, 'attempts').to.be.lessThan(100)
       await sleep(100)
     }
-    expect([...(await castellan.read(topic, 0, 1)).values()].map(record => String(record.value))).to.deep.equal(['now'])
+    expect([...(await on.castellan.read(topic, 0, 1)).values()].map(record => String(record.value))).to.deep.equal([
+      'now'
+    ])
   })
 
   it('tells a partition that does not exist', async () => {
     const topic = freshTopic('narrow')
-    await cluster.createTopic(topic, 1)
-    const outcomes = await castellan.produce([
+    await on.cluster.createTopic(topic, 1)
+    const outcomes = await on.castellan.produce([
       { topic, partition: 7, key: null, value: 'nowhere' },
       { topic, partition: 0, key: null, value: 'here' }
     ])
     expect(outcomes.map(codeOf)).to.deep.equal(['unknownPartition', 'delivered'])
-    expect((await castellan.fetchData(topic, 7, 0)).type).to.equal('unknownTopicOrPartition')
+    expect((await on.castellan.fetchData(topic, 7, 0)).type).to.equal('unknownTopicOrPartition')
   })
 })

@@ -17,6 +17,7 @@ import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memor
 import type { FetchDataResult } from '../../src/router/messages/operations.js'
 import { type RouterHandle, startRouter } from '../../src/router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../src/router/routing/settings.js'
+import { type TargetCluster, targetCluster } from './target-cluster.js'
 
 const answerTimeoutMs = 60_000
 
@@ -129,4 +130,21 @@ export async function startCastellan(bootstrap: string, options: CastellanOption
   })
   delivery = startDelivery({ ...common, router: router.ref, now: Date.now, settings })
   return new Castellan(router, delivery, system)
+}
+
+/** In a `describe` block: a cluster to test against and a {@link Castellan} on it, for all tests of the block. */
+export function onTargetCluster(options?: CastellanOptions): {
+  readonly cluster: TargetCluster
+  readonly castellan: Castellan
+} {
+  const on = {} as { cluster: TargetCluster; castellan: Castellan }
+  before(async () => {
+    on.cluster = await targetCluster()
+    on.castellan = await startCastellan(on.cluster.bootstrap, options)
+  })
+  after(async () => {
+    await on.castellan?.close()
+    await on.cluster?.close()
+  })
+  return on
 }
