@@ -3,7 +3,7 @@ import { type CastellanError, KafkaError, TimedOutError } from '../../src/core/e
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { KafkaAdmin } from '../../src/gateway/kafka-admin.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
-import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/kafka-stack.js'
+import { type EmbeddedStack, startCastellan, startEmbeddedStack } from '../support/castellan.js'
 
 const PATIENCE_MS = 15_000
 const options = { timeoutMs: PATIENCE_MS }
@@ -109,7 +109,7 @@ describe('the id of a cluster', () => {
 
   it('is that of the cluster that answers, also after another one has started at the same address', async () => {
     const first = await startEmbeddedCluster({ nodes: 1 })
-    const stack = startStack(first.nodes)
+    const stack = startCastellan(first.bootstrap)
     const { gateway } = stack
     const idOf = () => gateway.admin.clusterId(PATIENCE_MS)
     const described = async () => (await gateway.admin.describeCluster(PATIENCE_MS)).clusterId

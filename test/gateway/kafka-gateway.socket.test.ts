@@ -5,7 +5,7 @@ import type { Bytes, ProduceRecord, RecordOutcome } from '../../src/core/model.j
 import type { FaultAction } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
-import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/kafka-stack.js'
+import { type EmbeddedStack, startCastellan, startEmbeddedStack } from '../support/castellan.js'
 
 const options = { partitioner: 'murmur2', deadlineMs: 15_000 } as const
 const results = (outcomes: readonly RecordOutcome[]) =>
@@ -47,7 +47,7 @@ describe('kafka gateway on the embedded broker', () => {
   })
 
   it('says that no broker tells what topics there are', async () => {
-    const away = startStack([{ host: '127.0.0.1', port: 1 }])
+    const away = startCastellan('127.0.0.1:1')
     const error = await away.gateway.topics(['orders'], 50).catch((thrown: unknown) => thrown)
     expect(error).to.be.instanceOf(CastellanError)
     await away.close()
@@ -188,7 +188,7 @@ describe('kafka gateway without Kafka', () => {
     const cluster = await startEmbeddedCluster({ nodes: 1 })
     cluster.createTopic('orders', { partitions: 1 })
     await cluster.stopNode(1)
-    const stack = startStack(cluster.nodes)
+    const stack = startCastellan(cluster.bootstrap)
     const { gateway } = stack
     try {
       const value = Buffer.alloc(10_000)

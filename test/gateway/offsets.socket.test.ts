@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { CastellanError, TimedOutError } from '../../src/core/errors.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
-import { type EmbeddedStack, startEmbeddedStack, startStack } from '../support/kafka-stack.js'
+import { type EmbeddedStack, startCastellan, startEmbeddedStack } from '../support/castellan.js'
 
 const PATIENCE_MS = 15_000
 
@@ -91,7 +91,7 @@ describe('the gateway tells and sets where groups stand', () => {
   })
 
   it('that time is over, with the last cause', async () => {
-    const away = startStack([{ host: '127.0.0.1', port: 1 }])
+    const away = startCastellan('127.0.0.1:1')
     while (away.router.awayBecause === undefined) await new Promise(resolve => setTimeout(resolve, 5))
     for (const asked of [
       away.gateway.groups.offsets('billing', 'orders', 50),

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { RecordOutcome } from '../../src/core/model.js'
-import { type EmbeddedStack, startEmbeddedStack } from '../support/kafka-stack.js'
+import { type EmbeddedStack, startEmbeddedStack } from '../support/castellan.js'
 
 const SLOW_MS = 700
 const PARTITIONS = 8

@@ -1,19 +1,16 @@
 import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
 import { KafkaError, TimedOutError } from '../../src/core/errors.js'
-import { type BrokerAddress, isLegalTopicName, type RecordOutcome } from '../../src/core/model.js'
+import { isLegalTopicName, type RecordOutcome } from '../../src/core/model.js'
 import type { AdminGateway, ConfigEntry, ConfigResource } from '../../src/gateway/gateway.js'
 import { errorCodes, type KafkaErrorName } from '../../src/kafka/error-codes.js'
+import { type Castellan, startCastellan } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { type Stack, startStack } from '../support/kafka-stack.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const PATIENCE_MS = 30_000
 const options = { timeoutMs: PATIENCE_MS }
 const onlyChecked = { timeoutMs: PATIENCE_MS, validateOnly: true }
-
-const addresses = (bootstrap: string): BrokerAddress[] =>
-  bootstrap.split(',').map(one => ({ host: one.split(':')[0]!, port: Number(one.split(':')[1]) }))
 
 /** The name of the code with which Kafka refuses. */
 async function refusal(promise: Promise<unknown>): Promise<string | undefined> {
@@ -33,14 +30,14 @@ const refused = async (name: KafkaErrorName, promise: Promise<unknown>): Promise
 describe('a cluster is administered', () => {
   inWorld()
   let target: TargetCluster
-  let stack: Stack
+  let stack: Castellan
   let admin: AdminGateway
   before(async () => {
     target = await targetCluster()
   })
   after(() => target.close())
   beforeEach(() => {
-    stack = startStack(addresses(target.bootstrap))
+    stack = startCastellan(target.bootstrap)
     admin = stack.gateway.admin
   })
   afterEach(() => stack.close())
@@ -119,7 +116,7 @@ describe('a cluster is administered', () => {
   it('lets producers write at once to a topic that they were told is missing', async () => {
     const topic = freshTopic('missing')
     await stack.close()
-    stack = startStack(addresses(target.bootstrap), { createTopics: false })
+    stack = startCastellan(target.bootstrap, { createTopics: false })
     admin = stack.gateway.admin
     const [missing] = await produce(topic, 'a')
     expect(missing).to.deep.include({ type: 'failed', code: 'unknownTopic' })
@@ -298,7 +295,7 @@ describe('a cluster is administered', () => {
 
   it('answers in time when no broker answers', async () => {
     await stack.close()
-    stack = startStack([{ host: '127.0.0.1', port: 1 }])
+    stack = startCastellan('127.0.0.1:1')
     const { admin: unreachable } = stack.gateway
     const asked = [
       unreachable.describeCluster(50),

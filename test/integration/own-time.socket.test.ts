@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import type { KafkaRecord, ProduceRecord, RecordOutcome } from '../../src/core/model.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
-import { type Stack, startStack } from '../support/kafka-stack.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
 
 const HOUR_MS = 3_600_000
@@ -9,7 +8,7 @@ const HOUR_MS = 3_600_000
 describe('a gateway whose clock is ahead of that of the brokers', () => {
   let cluster: TargetCluster
   let reader: Castellan
-  let stack: Stack
+  let stack: Castellan
   let topic: string
   let aheadMs: number
   before(async () => {
@@ -24,11 +23,7 @@ describe('a gateway whose clock is ahead of that of the brokers', () => {
     aheadMs = 2 * HOUR_MS
     topic = freshTopic('own-time')
     await cluster.createTopic(topic, 1)
-    const nodes = cluster.bootstrap.split(',').map(address => {
-      const [host, port] = address.split(':')
-      return { host: host!, port: Number(port) }
-    })
-    stack = startStack(nodes, {}, () => Date.now() + aheadMs)
+    stack = startCastellan(cluster.bootstrap, { now: () => Date.now() + aheadMs })
   })
   afterEach(() => stack.close())
 

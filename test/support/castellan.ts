@@ -8,6 +8,8 @@ import {
   type RecordOutcome,
   silentLogger
 } from '../../src/core/model.js'
+import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
 import type { BrokerClient } from '../../src/kafka/broker-client.js'
 import { createBrokerClientFactory } from '../../src/kafka/kafkajs-broker-client.js'
@@ -26,6 +28,8 @@ export interface CastellanOptions {
   readonly delivery?: Partial<DeliverySettings>
   readonly router?: RouterSettingsOverrides
   readonly log?: Logger
+  /** The wall clock. */
+  readonly now?: () => number
   /** Default 5 s. */
   readonly connectTimeoutMs?: number
   /** Sees each client of a broker before the Router does. */
@@ -88,8 +92,8 @@ export class Castellan {
   }
 
   /** @returns how many records were lost by closing */
-  async close(): Promise<number> {
-    const lost = await this.delivery.close(10_000)
+  async close(timeoutMs = 10_000): Promise<number> {
+    const lost = await this.delivery.close(timeoutMs)
     await this.router.stop()
     this.system.stop()
     return lost
@@ -97,8 +101,8 @@ export class Castellan {
 }
 
 /** Starts it against a cluster; it connects by itself. */
-export async function startCastellan(bootstrap: string, options: CastellanOptions = {}): Promise<Castellan> {
-  const { createTopics = true, log = silentLogger } = options
+export function startCastellan(bootstrap: string, options: CastellanOptions = {}): Castellan {
+  const { createTopics = true, log = silentLogger, now = Date.now } = options
   const system = new ActorSystem()
   const common = { clock: () => performance.now(), random: Math.random, log, metrics: defaultLogger }
   const settings = { createTopics, ...options.delivery }
@@ -128,8 +132,25 @@ export async function startCastellan(bootstrap: string, options: CastellanOption
       throw error
     }
   })
-  delivery = startDelivery({ ...common, router: router.ref, now: Date.now, settings })
+  delivery = startDelivery({ ...common, router: router.ref, now, settings })
   return new Castellan(router, delivery, system)
+}
+
+/** A {@link Castellan} with an embedded cluster of its own. */
+export interface EmbeddedStack extends Pick<Castellan, 'gateway' | 'delivery' | 'router'> {
+  readonly cluster: EmbeddedCluster
+  close(): Promise<void>
+}
+
+export async function startEmbeddedStack(options?: EmbeddedClusterOptions): Promise<EmbeddedStack> {
+  const cluster = await startEmbeddedCluster(options)
+  const castellan = startCastellan(cluster.bootstrap)
+  const { gateway, delivery, router } = castellan
+  const close = async () => {
+    await castellan.close(0)
+    await cluster.close()
+  }
+  return { gateway, delivery, router, cluster, close }
 }
 
 /** In a `describe` block: a cluster to test against and a {@link Castellan} on it, for all tests of the block. */
@@ -140,7 +161,7 @@ export function onTargetCluster(options?: CastellanOptions): {
   const on = {} as { cluster: TargetCluster; castellan: Castellan }
   before(async () => {
     on.cluster = await targetCluster()
-    on.castellan = await startCastellan(on.cluster.bootstrap, options)
+    on.castellan = startCastellan(on.cluster.bootstrap, options)
   })
   after(async () => {
     await on.castellan?.close()
