@@ -1,11 +1,4 @@
-import type {
-  AckResult,
-  Asker,
-  ConsumeManyResult,
-  ConsumeResult,
-  MessageId,
-  MessageLimits
-} from '../consumer/group/consume-result.js'
+import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
 import type { InstanceGateway } from '../consumer/instance/instances.js'
 import type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { NewRecord, Offset, OffsetAndMetadata, TopicPartition } from '../core/model.js'
@@ -23,11 +16,11 @@ export type {
   ConsumedMessage,
   ConsumedMessages,
   ConsumeManyResult,
-  ConsumeResult,
   MessageId,
   MessageLimits,
   NoMessage
 } from '../consumer/group/consume-result.js'
+export { ONE_MESSAGE } from '../consumer/group/consume-result.js'
 export type * from '../consumer/instance/instances.js'
 export type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
 export type { TopicMetadata } from '../kafka/calls.js'
@@ -258,19 +251,15 @@ export interface GroupGateway {
    */
   committed(groupId: string, timeoutMs: number): Promise<readonly CommittedOffset[]>
   /**
-   * Waits for a message of a topic on behalf of a consumer group. The first request makes this process join the group.
-   * It leaves the group when no more requests for the topic come. The caller must release a message that does not reach
-   * the client, so that another client gets it.
+   * Waits for a message of a topic on behalf of a consumer group, and answers with it and all others that are available
+   * at that moment, within the limits. The first request makes this process join the group. It leaves the group when no
+   * more requests for the topic come. The caller must release messages that do not reach the client, so that another
+   * client gets them.
    *
    * @param timeoutMs `undefined`: `consumer.longPollMs`
    * @returns a function to call when the client has gone away
    */
-  consume(groupId: string, topic: string, timeoutMs: number | undefined, requester: Asker<ConsumeResult>): () => void
-  /**
-   * Like {@link consume}, but answers with several messages: the first, and all others that are available at that
-   * moment, within the limits.
-   */
-  consumeMany(
+  consume(
     groupId: string,
     topic: string,
     limits: MessageLimits,

@@ -1,11 +1,4 @@
-import type {
-  AckResult,
-  Asker,
-  ConsumeManyResult,
-  ConsumeResult,
-  MessageId,
-  MessageLimits
-} from '../consumer/group/consume-result.js'
+import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
 import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
 import type { InstanceGateway } from '../consumer/instance/instances.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
@@ -67,8 +60,7 @@ export interface KafkaGatewayDeps {
   readonly system: ActorSystem
   /** Absent: requests of consumer groups are refused. */
   readonly groups?:
-    | (Pick<ConsumerGroups, 'request' | 'requestMany' | 'ack' | 'setOffsets'> &
-        Partial<Pick<ConsumerGroups, 'beginningOf'>>)
+    | (Pick<ConsumerGroups, 'requestMany' | 'ack' | 'setOffsets'> & Partial<Pick<ConsumerGroups, 'beginningOf'>>)
     | undefined
   /** Absent: requests of consumer instances are refused. */
   readonly instances?: InstanceGateway | undefined
@@ -259,14 +251,7 @@ class KafkaGroupGateway implements GroupGateway {
     throw toAdminError(result, `the offsets of group ${groupId}`, timeoutMs)
   }
 
-  consume(groupId: string, topic: string, timeoutMs: number | undefined, requester: Asker<ConsumeResult>): () => void {
-    const { groups } = this.#deps
-    if (groups) return groups.request(groupId, topic, timeoutMs, requester)
-    requester.reply(NO_GROUPS)
-    return () => undefined
-  }
-
-  consumeMany(
+  consume(
     groupId: string,
     topic: string,
     limits: MessageLimits,

@@ -3,7 +3,6 @@ import type { GivenMessages, TraceOfRequest, Tracing } from '../core/tracing/tra
 import type {
   AcquiredMessage,
   ConsumeManyResult,
-  ConsumeResult,
   Gateway,
   GroupGateway,
   InstanceGateway,
@@ -37,23 +36,14 @@ function endWhenStored(pendingProduce: PendingProduce, end: (refused: number) =>
 
 function tracedGroups(own: GroupGateway, tracing: Tracing): GroupGateway {
   return over(own, {
-    consume(groupId, topic, timeoutMs, asker) {
-      const { client, trace } = asker
-      const askedAt = Date.now()
-      const reply = (result: ConsumeResult): void => {
-        if (result.type === 'message') record(tracing, groupId, [result.message], askedAt, trace)
-        asker.reply(result)
-      }
-      return own.consume(groupId, topic, timeoutMs, { client, reply })
-    },
-    consumeMany(groupId, topic, limits, timeoutMs, asker) {
+    consume(groupId, topic, limits, timeoutMs, asker) {
       const { client, trace } = asker
       const askedAt = Date.now()
       const reply = (result: ConsumeManyResult): void => {
         if (result.type === 'messages') record(tracing, groupId, result.messages.messages, askedAt, trace)
         asker.reply(result)
       }
-      return own.consumeMany(groupId, topic, limits, timeoutMs, { client, reply })
+      return own.consume(groupId, topic, limits, timeoutMs, { client, reply })
     }
   })
 }

@@ -1,9 +1,4 @@
-import type {
-  AckResult,
-  ConsumeManyResult,
-  ConsumeResult,
-  MessageLimits
-} from '../../src/consumer/group/consume-result.js'
+import type { AckResult, ConsumeManyResult, MessageLimits } from '../../src/consumer/group/consume-result.js'
 import type { Requester } from '../../src/core/actor/actor.js'
 import type { OffsetAndMetadata, ProduceRecord, RecordFailure, RecordOutcome } from '../../src/core/model.js'
 import type {
@@ -117,16 +112,6 @@ export class FakeGateway implements Gateway, GroupGateway {
 
   /** There is never a message. */
   consume(
-    _groupId: string,
-    _topic: string,
-    _timeoutMs: number | undefined,
-    { reply }: Requester<ConsumeResult>
-  ): () => void {
-    reply({ type: 'timedOut' })
-    return () => undefined
-  }
-
-  consumeMany(
     _groupId: string,
     _topic: string,
     _limits: MessageLimits,

@@ -1,5 +1,5 @@
 import type { CastellanError } from '../../core/errors.js'
-import type { AckResult, AcquiredMessage, NoMessage } from '../../gateway/gateway.js'
+import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../gateway/gateway.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { traceOf } from '../../http/exchange/exchange.js'
@@ -122,7 +122,7 @@ export class ConsumeEndpoint {
       topic,
       client: clientOf(exchange.request, caller),
       trace: traceOf(exchange.request),
-      limits: count === undefined ? undefined : { maxMessages: count, maxBytes: MAX_ANSWER_BYTES },
+      limits: count === undefined ? ONE_MESSAGE : { maxMessages: count, maxBytes: MAX_ANSWER_BYTES },
       isAutoAck: ack === 'auto',
       answer: messages => {
         this.#decode(request, messages, options, count !== undefined, error =>

@@ -6,7 +6,6 @@ import type {
   AcquiredMessage,
   ConsumedMessages,
   ConsumeManyResult,
-  ConsumeResult,
   GroupGateway,
   MessageId,
   MessageLimits,
@@ -44,11 +43,11 @@ const MAX_KEPT = 10_000
  */
 const AWAY = ownFailure('timedOut', 'the worker that reads for the group does not answer', true)
 
-/** A request for one message, or with `limits` for several. */
+/** A request for messages. */
 interface AskedMessages {
   readonly groupId: string
   readonly topic: string
-  readonly limits?: MessageLimits | undefined
+  readonly limits: MessageLimits
   readonly timeoutMs: number
   /** The client to whose share of `advanced.consumer.maxGroups` a new group is counted. */
   readonly client?: string | undefined
@@ -98,14 +97,9 @@ export function ownedGroups<Id>(own: GroupGateway, owners: OwnersOfGroups<Id>): 
     // Only the owner knows where the group begins in partitions without a committed offset.
     offsets: (...args) => (isOwn(args[0]) ? own.offsets(...args) : elsewhere.carryOut('offsets', own, args)),
     commit: (...args) => (isOwn(args[0]) ? own.commit(...args) : elsewhere.carryOut('commit', own, args)),
-    consume: (groupId, topic, timeoutMs, requester) => {
-      if (isOwn(groupId)) return own.consume(groupId, topic, timeoutMs, requester)
-      const reply = (result: ConsumeManyResult): void => requester.reply(single(result))
-      return elsewhere.consume({ groupId, topic, client: requester.client }, timeoutMs, { reply })
-    },
-    consumeMany: (groupId, topic, limits, timeoutMs, requester) =>
+    consume: (groupId, topic, limits, timeoutMs, requester) =>
       isOwn(groupId)
-        ? own.consumeMany(groupId, topic, limits, timeoutMs, requester)
+        ? own.consume(groupId, topic, limits, timeoutMs, requester)
         : elsewhere.consume({ groupId, topic, limits, client: requester.client }, timeoutMs, requester),
     ack: (groupId, message) =>
       isOwn(groupId) ? own.ack(groupId, message) : acks.at(ownerOf(groupId), groupId, message)
@@ -149,35 +143,22 @@ class GroupOwner<Id> {
   }
 
   #consume(asked: AskedMessages, from: Id): Promise<MessagesOfOwner | NoMessage> {
-    const key = `${from}/${asked.id}`
+    const { groupId, topic, limits, timeoutMs, client, id } = asked
+    const key = `${from}/${id}`
     return new Promise(resolve => {
       let isAnswered = false
-      const cancel = this.#ask(asked, result => {
+      const reply = (result: ConsumeManyResult): void => {
         isAnswered = true
         this.#cancels.delete(key)
-        resolve(result.type === 'messages' ? this.#keep(result.messages, from, asked.id) : result)
-      })
+        resolve(result.type === 'messages' ? this.#keep(result.messages, from, id) : result)
+      }
+      const cancel = this.#groups.consume(groupId, topic, limits, timeoutMs, { client, reply })
       if (isAnswered) return
       this.#cancels.set(key, () => {
         this.#cancels.delete(key)
         cancel()
         resolve({ type: 'timedOut' })
       })
-    })
-  }
-
-  #ask(
-    { groupId, topic, limits, timeoutMs, client }: AskedMessages,
-    reply: (result: ConsumeManyResult) => void
-  ): () => void {
-    if (limits !== undefined) return this.#groups.consumeMany(groupId, topic, limits, timeoutMs, { reply, client })
-    return this.#groups.consume(groupId, topic, timeoutMs, {
-      client,
-      reply: result => {
-        if (result.type !== 'message') return reply(result)
-        const { ack, release, ...message } = result.message
-        reply({ type: 'messages', messages: { messages: [message], ack, release } })
-      }
     })
   }
 
@@ -335,11 +316,4 @@ function reasonOf(error: unknown, groupId: string): string {
   return cause === undefined
     ? `the worker that reads on behalf of group ${shortened(groupId)} does not answer`
     : message
-}
-
-/** Turns a result for several messages into a result for one message: the first. */
-function single(result: ConsumeManyResult): ConsumeResult {
-  if (result.type !== 'messages') return result
-  const { messages, ack, release } = result.messages
-  return { type: 'message', message: { ...messages[0]!, ack, release } }
 }

@@ -44,6 +44,9 @@ export interface MessageLimits {
   readonly maxBytes: number
 }
 
+/** The limits of a request for one message. */
+export const ONE_MESSAGE: MessageLimits = { maxMessages: 1, maxBytes: 1 }
+
 /** Messages that were offered to one client together, at least one; those of a partition in order. Their bytes are views. */
 export interface ConsumedMessages {
   readonly messages: readonly AcquiredMessage[]
@@ -59,6 +62,19 @@ export type NoMessage = TimedOut | Failure
 export type ConsumeResult = { readonly type: 'message'; readonly message: ConsumedMessage } | NoMessage
 
 export type ConsumeManyResult = { readonly type: 'messages'; readonly messages: ConsumedMessages } | NoMessage
+
+/** The asker of a request with the limits {@link ONE_MESSAGE}. */
+export const askerOfOne = (asker: Asker<ConsumeResult>): Asker<ConsumeManyResult> => ({
+  client: asker.client,
+  trace: asker.trace,
+  reply: result => {
+    if (result.type !== 'messages') asker.reply(result)
+    else {
+      const { messages, ack, release } = result.messages
+      asker.reply({ type: 'message', message: Object.assign(messages[0]!, { ack, release }) })
+    }
+  }
+})
 
 export type AckResult =
   /** The message is acknowledged, by this or an earlier call. */
@@ -89,30 +105,29 @@ const NOT_BEGUN = ownFailure('timedOut', 'the group has not begun to read the to
 /** The request of a client for one or several messages of a topic. It gets exactly one answer. */
 export class WaitingRequest implements Due {
   deadlineAt: number
-  /** The answer has all available messages within these limits; `undefined`: one message. */
-  readonly limits: MessageLimits | undefined
-  readonly #requester: Requester<ConsumeResult | ConsumeManyResult>
+  /** The answer has all available messages within these limits. */
+  readonly limits: MessageLimits
+  readonly #requester: Requester<ConsumeManyResult>
   readonly #awayBecause: AwayBecause
   next: Due | undefined
   previous: Due | undefined
   settled = false
   #hold: { readonly graceMs: number; readonly wait: () => void; isOver: boolean } | undefined
 
-  /** @param requester takes several messages if there are limits, otherwise one */
   constructor(
     deadlineAt: number,
-    requester: Requester<never>,
-    limits?: MessageLimits,
+    requester: Requester<ConsumeManyResult>,
+    limits: MessageLimits,
     awayBecause: AwayBecause = () => undefined
   ) {
     this.deadlineAt = deadlineAt
     this.#awayBecause = awayBecause
     this.limits = limits
-    this.#requester = requester as Requester<ConsumeResult | ConsumeManyResult>
+    this.#requester = requester
   }
 
   /** Answers the request. Returns false, and does nothing, when it has been answered before. */
-  answer(result: ConsumeResult | ConsumeManyResult): boolean {
+  answer(result: ConsumeManyResult): boolean {
     if (this.settled) return false
     this.settled = true
     this.#requester.reply(result)

@@ -17,10 +17,12 @@ import {
   type AckResult,
   type Asker,
   type AwayBecause,
+  askerOfOne,
   type ConsumeManyResult,
   type ConsumeResult,
   type MessageId,
   type MessageLimits,
+  ONE_MESSAGE,
   type SetOffsetsResult,
   WaitingRequest
 } from './consume-result.js'
@@ -118,7 +120,7 @@ export class ConsumerGroups {
    * @returns a function that cancels the request, which then gets no answer
    */
   request(groupId: string, topic: string, timeoutMs: number | undefined, requester: Asker<ConsumeResult>): () => void {
-    return this.#ask(groupId, topic, timeoutMs, requester)
+    return this.requestMany(groupId, topic, ONE_MESSAGE, timeoutMs, askerOfOne(requester))
   }
 
   /**
@@ -132,7 +134,14 @@ export class ConsumerGroups {
     timeoutMs: number | undefined,
     requester: Asker<ConsumeManyResult>
   ): () => void {
-    return this.#ask(groupId, topic, timeoutMs, requester, limits)
+    const { clock, settings, awayBecause } = this.#deps
+    const deadlineAt = clock() + (timeoutMs ?? settings.longPollMs)
+    const request = new WaitingRequest(deadlineAt, requester, limits, awayBecause)
+    this.#tellGroup(groupId, { type: 'consume', topic, request }, requester.client)
+    return () => {
+      this.#deadlines.remove(request)
+      request.cancel()
+    }
   }
 
   /** {@link request}, as a promise. */
@@ -184,23 +193,6 @@ export class ConsumerGroups {
     await inTime(Promise.all(groups), timeoutMs, () => undefined)
     this.#abandonRest()
     this.#deadlines.stop()
-  }
-
-  #ask(
-    groupId: string,
-    topic: string,
-    timeoutMs: number | undefined,
-    requester: Asker<never>,
-    limits?: MessageLimits
-  ): () => void {
-    const { clock, settings, awayBecause } = this.#deps
-    const deadlineAt = clock() + (timeoutMs ?? settings.longPollMs)
-    const request = new WaitingRequest(deadlineAt, requester, limits, awayBecause)
-    this.#tellGroup(groupId, { type: 'consume', topic, request }, requester.client)
-    return () => {
-      this.#deadlines.remove(request)
-      request.cancel()
-    }
   }
 
   async #leave(groupId: string, { actor }: Group, graceMs: number): Promise<void> {

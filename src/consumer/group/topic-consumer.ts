@@ -3,13 +3,7 @@ import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js
 import type { Failure } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import type {
-  AcquiredMessage,
-  ConsumedMessage,
-  ConsumedMessages,
-  MessageLimits,
-  WaitingRequest
-} from './consume-result.js'
+import type { AcquiredMessage, ConsumedMessages, MessageLimits, WaitingRequest } from './consume-result.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
 import { type Demand, TurnOrder } from './turn-order.js'
@@ -223,9 +217,7 @@ export class TopicConsumer {
       if (!partition) break
       this.#queue.shift()
       this.#options.deadlines.remove(request)
-      const { limits } = request
-      if (limits === undefined) request.answer({ type: 'message', message: this.#offerOne(partition) })
-      else request.answer({ type: 'messages', messages: this.#offerMany(partition, limits) })
+      request.answer({ type: 'messages', messages: this.#offer(partition, request.limits) })
     }
     this.#isServing = false
   }
@@ -253,18 +245,8 @@ export class TopicConsumer {
     }
   }
 
-  #offerOne(partition: PartitionConsumer): ConsumedMessage {
-    const { ackAll, releaseAll } = this.#options
-    const id = partition.partition
-    const record = this.#take(partition)
-    return Object.assign(this.#offered(partition, record), {
-      ack: () => ackAll(new Map([[id, [record.offset]]])),
-      release: () => releaseAll(new Map([[id, [record]]]))
-    })
-  }
-
   /** Takes messages within the limits, one of each prefetched partition in turn. */
-  #offerMany(first: PartitionConsumer, { maxMessages, maxBytes }: MessageLimits): ConsumedMessages {
+  #offer(first: PartitionConsumer, { maxMessages, maxBytes }: MessageLimits): ConsumedMessages {
     const { ackAll, releaseAll } = this.#options
     const messages: AcquiredMessage[] = []
     const records = new Map<number, KafkaRecord[]>()

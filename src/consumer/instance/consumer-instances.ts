@@ -358,7 +358,8 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   seek(instance: InstanceName, positions: readonly InstancePosition[]): Promise<InstanceResult<void>> {
-    return this.#change(instance, (consumer, reply) => consumer.seek(positions, reply))
+    // Positions are not stored: who continues the instance begins at the committed offsets.
+    return this.#ask<void>(instance, (consumer, reply) => consumer.seek(positions, reply))
   }
 
   read(instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {

@@ -2,7 +2,6 @@ import { sizeOfRecord } from '../../core/model.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type {
   AcquiredMessage,
-  ConsumedMessage,
   ConsumedMessages,
   GroupGateway,
   MessageLimits,
@@ -17,8 +16,7 @@ export interface PollOptions {
   /** The client whose share of `advanced.consumer.maxGroups` a new group takes; absent: none. */
   readonly client?: string | undefined
   readonly trace?: TraceOfRequest | undefined
-  /** `undefined`: one message. */
-  readonly limits: MessageLimits | undefined
+  readonly limits: MessageLimits
   /** Whether receiving a message acknowledges it. */
   readonly isAutoAck: boolean
   readonly answer: (messages: readonly AcquiredMessage[]) => void
@@ -79,17 +77,10 @@ export class Poll {
   #ask(): () => void {
     const { groups, groupId, topic, limits, client, trace } = this.#options
     const timeoutMs = this.#options.timeoutMs?.()
-    if (limits !== undefined) {
-      return groups.consumeMany(groupId, topic, limits, timeoutMs, {
-        client,
-        trace,
-        reply: result => (result.type === 'messages' ? this.#got(result.messages) : this.end(result))
-      })
-    }
-    return groups.consume(groupId, topic, timeoutMs, {
+    return groups.consume(groupId, topic, limits, timeoutMs, {
       client,
       trace,
-      reply: result => (result.type === 'message' ? this.#got(single(result.message)) : this.end(result))
+      reply: result => (result.type === 'messages' ? this.#got(result.messages) : this.end(result))
     })
   }
 
@@ -133,12 +124,6 @@ export class Poll {
     this.#messages = undefined
   }
 }
-
-const single = (message: ConsumedMessage): ConsumedMessages => ({
-  messages: [message],
-  ack: () => message.ack(),
-  release: () => message.release()
-})
 
 /** What the messages count as against quotas. */
 export const bytesIn = (messages: readonly AcquiredMessage[]): number =>

@@ -37,7 +37,7 @@ class ReadGateway extends EventGateway {
   #followed: () => void = () => undefined
   readonly followed = new Promise<void>(resolve => (this.#followed = resolve))
 
-  override consumeMany(
+  override consume(
     group: string,
     topic: string,
     limits: MessageLimits,

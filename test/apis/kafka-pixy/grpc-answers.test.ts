@@ -10,7 +10,13 @@ import {
 } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type ProduceRecord, type RecordFailure, silentLogger } from '../../../src/core/model.js'
-import type { AckResult, NoMessage, PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
+import {
+  type AckResult,
+  type NoMessage,
+  ONE_MESSAGE,
+  type PendingProduce,
+  type ProduceOptions
+} from '../../../src/gateway/gateway.js'
 import { refusedBy } from '../../support/api-context.js'
 import { failure } from '../../support/fake-gateway.js'
 import { checkRows } from '../../support/rows.js'
@@ -314,10 +320,16 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
       { key: 'a', value: bytes('b') },
       { key: 'n', value: null }
     ]
-    play.gateway.result = play.gateway.message({ partition: 2, offset: 7, key: bytes('k'), value: bytes('v'), headers })
+    play.gateway.result = play.gateway.messages({
+      partition: 2,
+      offset: 7,
+      key: bytes('k'),
+      value: bytes('v'),
+      headers
+    })
     return play
   }
-  const consume = ['consume', 'g', 't', undefined]
+  const consume = ['consume', 'g', 't', ONE_MESSAGE, undefined]
 
   it('answer a message whole', async () => {
     const play = withMessage()
@@ -334,7 +346,7 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
       headers
     }
     expect(await play.ask('ConsumeNAck', { no_ack: true })).to.deep.equal(answer)
-    play.gateway.result = play.gateway.message({})
+    play.gateway.result = play.gateway.messages({})
     expect(await play.ask('ConsumeNAck', { no_ack: true })).to.deep.equal({
       partition: 0,
       offset: 0,

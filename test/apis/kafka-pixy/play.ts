@@ -8,10 +8,7 @@ import type {
   AckResult,
   AcquiredMessage,
   CommitOutcome,
-  ConsumedMessage,
-  ConsumedMessages,
   ConsumeManyResult,
-  ConsumeResult,
   MessageId,
   MessageLimits
 } from '../../../src/gateway/gateway.js'
@@ -50,36 +47,29 @@ export class PlayedGateway extends FakeGateway {
   readonly asked: unknown[] = []
   /** What became of messages that were given out. */
   readonly told: string[] = []
-  result: ConsumeResult | ConsumeManyResult | 'none' | Error = { type: 'timedOut' }
+  result: ConsumeManyResult | 'none' | Error = { type: 'timedOut' }
   acked: AckResult | Error = { type: 'acked' }
   committing: ReadonlyMap<number, CommitOutcome> | Error | undefined
 
-  /** What {@link consume} or {@link consumeMany} gives. */
-  message(message: Partial<AcquiredMessage>): ConsumeResult {
-    return { type: 'message', message: { ...offered(message), ...this.#ends() } as ConsumedMessage }
-  }
-
+  /** What {@link consume} gives. */
   messages(...messages: Partial<AcquiredMessage>[]): ConsumeManyResult {
-    return { type: 'messages', messages: { messages: messages.map(offered), ...this.#ends() } as ConsumedMessages }
+    const ack = (): void => void this.told.push('acknowledged')
+    const release = (): void => void this.told.push('given back')
+    return { type: 'messages', messages: { messages: messages.map(offered), ack, release } }
   }
 
   override consume(
-    group: string,
-    topic: string,
-    timeoutMs: number | undefined,
-    { reply }: { reply(result: ConsumeResult): void }
-  ): () => void {
-    return this.#consume(['consume', group, topic, timeoutMs], reply as (result: unknown) => void)
-  }
-
-  override consumeMany(
     group: string,
     topic: string,
     limits: MessageLimits,
     timeoutMs: number | undefined,
     { reply }: { reply(result: ConsumeManyResult): void }
   ): () => void {
-    return this.#consume(['consumeMany', group, topic, limits, timeoutMs], reply as (result: unknown) => void)
+    this.asked.push(['consume', group, topic, limits, timeoutMs])
+    const { result } = this
+    if (result instanceof Error) throw result
+    if (result !== 'none') queueMicrotask(() => reply(result))
+    return () => this.told.push('cancelled')
   }
 
   override async ack(...asked: [group?: string, message?: MessageId]): Promise<AckResult> {
@@ -97,17 +87,6 @@ export class PlayedGateway extends FakeGateway {
     this.asked.push(['commit', groupId, topic, [...offsets], ...rest])
     if (this.committing instanceof Error) throw this.committing
     return this.committing ?? new Map()
-  }
-
-  #consume(asked: unknown, reply: (result: unknown) => void): () => void {
-    this.asked.push(asked)
-    if (this.result instanceof Error) throw this.result
-    if (this.result !== 'none') queueMicrotask(() => reply(this.result))
-    return () => this.told.push('cancelled')
-  }
-
-  #ends() {
-    return { ack: () => void this.told.push('acknowledged'), release: () => void this.told.push('given back') }
   }
 }
 

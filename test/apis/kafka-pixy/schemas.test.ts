@@ -32,7 +32,7 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
   it('are JSON that keeps long integers exact, and each schema is asked for once', async () => {
     const { registry, play, order } = await start()
     for (let time = 0; time < 2; time++) {
-      play.gateway.result = play.gateway.message({ key: null, value: order, offset: 7 })
+      play.gateway.result = play.gateway.messages({ key: null, value: order, offset: 7 })
       const { status, body } = await play.get(PATH)
       expect(status).to.equal(200)
       expect(body).to.equal(
@@ -83,7 +83,7 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
     for (const path of [PATH, `${PATH}&count=10`]) {
       play.gateway.result =
         path === PATH
-          ? play.gateway.message({ value: order })
+          ? play.gateway.messages({ value: order })
           : play.gateway.messages({ value: order }, { value: null })
       const { status, body } = await play.get(path)
       expect(status, path).to.equal(503)

@@ -6,10 +6,7 @@ import { passingOn, WorkerPeers } from '../../../src/cluster/workers/worker-peer
 import type { Requester } from '../../../src/core/actor/actor.js'
 import { KafkaError, OverloadedError } from '../../../src/core/errors.js'
 import type {
-  AcquiredMessage,
-  ConsumedMessage,
   ConsumeManyResult,
-  ConsumeResult,
   Gateway,
   MessageId,
   MessageLimits
@@ -18,13 +15,16 @@ import { FakeGateway } from '../../support/fake-gateway.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { turns } from '../../support/ticks.js'
 
+const limits: MessageLimits = { maxMessages: 3, maxBytes: 1_000 }
+
 /** A gateway whose messages the test hands out. */
 class GroupsByHand extends FakeGateway {
   readonly waiting: {
     groupId: string
     topic: string
+    limits: MessageLimits
     timeoutMs: number | undefined
-    reply: (r: ConsumeResult) => void
+    reply: (r: ConsumeManyResult) => void
   }[] = []
   readonly acked: [string, MessageId][] = []
   readonly givenBack: number[] = []
@@ -33,25 +33,11 @@ class GroupsByHand extends FakeGateway {
   override consume(
     groupId: string,
     topic: string,
-    timeoutMs: number | undefined,
-    { reply }: Requester<ConsumeResult>
-  ): () => void {
-    this.waiting.push({ groupId, topic, timeoutMs, reply })
-    return () => this.cancelled++
-  }
-
-  /** The next request is one for several messages. */
-  override consumeMany(
-    groupId: string,
-    topic: string,
     limits: MessageLimits,
-    _timeoutMs: number | undefined,
+    timeoutMs: number | undefined,
     { reply }: Requester<ConsumeManyResult>
   ): () => void {
-    const messages = Array.from({ length: limits.maxMessages }, (_, offset) => toAcquired(groupId, topic, offset))
-    const ack = (): void => void this.acked.push(...messages.map(one => [groupId, one] as [string, MessageId]))
-    const release = (): void => void this.givenBack.push(...messages.map(({ offset }) => offset))
-    reply({ type: 'messages', messages: { messages, ack, release } })
+    this.waiting.push({ groupId, topic, limits, timeoutMs, reply })
     return () => this.cancelled++
   }
 
@@ -60,36 +46,24 @@ class GroupsByHand extends FakeGateway {
     return { type: 'acked' } as const
   }
 
-  offer(offset: number, value: Buffer | null = Buffer.from('v')): void {
+  offer(...offsets: number[]): void {
     const { groupId, topic, reply } = this.waiting.shift()!
-    const message: ConsumedMessage = {
+    const messages = offsets.map(offset => ({
       groupId,
       topic,
       partition: 3,
       offset,
       timestampMs: 5,
       key: Buffer.alloc(0),
-      value,
+      value: null,
       headers: [{ key: 'h', value: null }],
-      retries: 1,
-      ack: () => this.acked.push([groupId, { topic, partition: 3, offset }]),
-      release: () => this.givenBack.push(offset)
-    }
-    reply({ type: 'message', message })
+      retries: 1
+    }))
+    const ack = (): void =>
+      void this.acked.push(...offsets.map((offset): [string, MessageId] => [groupId, { topic, partition: 3, offset }]))
+    reply({ type: 'messages', messages: { messages, ack, release: () => void this.givenBack.push(...offsets) } })
   }
 }
-
-const toAcquired = (groupId: string, topic: string, offset: number): AcquiredMessage => ({
-  groupId,
-  topic,
-  partition: 3,
-  offset,
-  timestampMs: 5,
-  key: null,
-  value: Buffer.from('v'),
-  headers: [],
-  retries: 0
-})
 
 const links: { close(because: string): void }[] = []
 afterEach(() => {
@@ -199,17 +173,17 @@ describe('consumer groups of several workers', () => {
   it('are read by their owner, whichever worker is asked; bytes stay as they are', async () => {
     const { workers } = workersOf(2)
     const group = groupOf(2)
-    const results: ConsumeResult[] = []
-    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    const results: ConsumeManyResult[] = []
+    workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
     await turns(3)
     expect(workers[0]!.own.waiting).to.deep.equal([])
     expect(workers[1]!.own.waiting[0]!).to.deep.include({ groupId: group, topic: 'orders' })
     expect(workers[1]!.own.waiting[0]!.timeoutMs, 'what is left of it').to.be.within(1, 1_000)
-    workers[1]!.own.offer(7, null)
+    workers[1]!.own.offer(7)
     await turns(3)
-    const [result] = results as [ConsumeResult & { type: 'message' }]
+    const [result] = results as [ConsumeManyResult & { type: 'messages' }]
     expect(results).to.have.length(1)
-    const { message } = result
+    const message = result.messages.messages[0]!
     expect(message).to.deep.include({
       groupId: group,
       topic: 'orders',
@@ -220,7 +194,7 @@ describe('consumer groups of several workers', () => {
     })
     expect(message.key).to.have.length(0)
     expect(message.headers).to.deep.equal([{ key: 'h', value: null }])
-    message.ack()
+    result.messages.ack()
     await turns(3)
     expect(workers[1]!.own.acked).to.deep.equal([[group, { topic: 'orders', partition: 3, offset: 7 }]])
   })
@@ -230,11 +204,14 @@ describe('consumer groups of several workers', () => {
     const group = groupOf(2)
     const results: ConsumeManyResult[] = []
     const ask = () =>
-      workers[0]!.gateway.groups.consumeMany(group, 'orders', { maxMessages: 3, maxBytes: 1_000 }, 1_000, {
-        reply: result => results.push(result)
-      })
+      workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
     ask()
     ask()
+    await turns(3)
+    const { own } = workers[1]!
+    expect(own.waiting.map(one => one.limits)).to.deep.equal([limits, limits])
+    own.offer(0, 1, 2)
+    own.offer(0, 1, 2)
     await turns(3)
     const [first, second] = results.map(result => (result as ConsumeManyResult & { type: 'messages' }).messages)
     expect(first!.messages.map(({ offset }) => offset)).to.deep.equal([0, 1, 2])
@@ -252,16 +229,16 @@ describe('consumer groups of several workers', () => {
       type: 'acked'
     })
     expect(workers[1]!.own.acked).to.deep.equal([[group, { topic: 't', partition: 1, offset: 2 }]])
-    const results: ConsumeResult[] = []
-    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    const results: ConsumeManyResult[] = []
+    workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
     await turns(3)
     workers[1]!.own.waiting.shift()!.reply({ type: 'timedOut' })
-    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: result => results.push(result) })
+    workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
     await turns(3)
     workers[1]!.own.offer(8)
     await turns(3)
-    expect(results.map(({ type }) => type)).to.deep.equal(['timedOut', 'message'])
-    ;(results[1] as ConsumeResult & { type: 'message' }).message.release()
+    expect(results.map(({ type }) => type)).to.deep.equal(['timedOut', 'messages'])
+    ;(results[1] as ConsumeManyResult & { type: 'messages' }).messages.release()
     await turns(3)
     expect(workers[1]!.own.givenBack).to.deep.equal([8])
   })
@@ -319,7 +296,7 @@ describe('consumer groups of several workers', () => {
     const { workers } = workersOf(2)
     const group = groupOf(2)
     let replies = 0
-    const ask = () => workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: () => replies++ })
+    const ask = () => workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: () => replies++ })
     const cancel = ask()
     await turns(3)
     cancel()
@@ -337,9 +314,9 @@ describe('consumer groups of several workers', () => {
   it('wait for an owner that has ended, and say in time that it does not answer, not that there is no message', async () => {
     const { workers, end } = workersOf(2)
     const group = groupOf(2)
-    const results: ConsumeResult[] = []
+    const results: ConsumeManyResult[] = []
     const startedAt = performance.now()
-    workers[0]!.gateway.groups.consume(group, 'orders', 300, { reply: result => results.push(result) })
+    workers[0]!.gateway.groups.consume(group, 'orders', limits, 300, { reply: result => results.push(result) })
     await turns(3)
     end(2)
     await turns(3)
@@ -355,15 +332,15 @@ describe('consumer groups of several workers', () => {
   it('say in time that their owner does not answer while it stands still, and lose no message when it goes on', async () => {
     const { workers, standStill, goOn } = workersOf(2)
     const [asking, owner] = workers as [(typeof workers)[0], (typeof workers)[0]]
-    const results: ConsumeResult[] = []
+    const results: ConsumeManyResult[] = []
     standStill(2)
-    asking.gateway.groups.consume(groupOf(2), 'orders', 300, { reply: result => results.push(result) })
+    asking.gateway.groups.consume(groupOf(2), 'orders', limits, 300, { reply: result => results.push(result) })
     for (let passed = 0; results.length === 0 && passed < 10_000; passed += 100) await time.pass(100)
     expect(results).to.have.lengthOf(1)
     expect(results[0]).to.include({ type: 'failed', code: 'timedOut', retriable: true })
     // The owner has a message at once, when it gets the request at last.
-    owner.own.consume = (groupId, topic, timeoutMs, requester) => {
-      GroupsByHand.prototype.consume.call(owner.own, groupId, topic, timeoutMs, requester)
+    owner.own.consume = (...asked) => {
+      GroupsByHand.prototype.consume.apply(owner.own, asked)
       owner.own.offer(5)
       return () => undefined
     }
@@ -377,12 +354,12 @@ describe('consumer groups of several workers', () => {
     const { workers, end } = workersOf(2)
     const group = groupOf(2)
     for (let offset = 1; offset <= 3; offset++) {
-      workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: () => undefined })
+      workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: () => undefined })
       await turns(3)
       workers[1]!.own.offer(offset)
       await turns(3)
     }
-    workers[0]!.gateway.groups.consume(group, 'orders', 1_000, { reply: () => undefined })
+    workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: () => undefined })
     await turns(3)
     end(1)
     await turns(3)

@@ -278,8 +278,10 @@ describe('consumer groups on a cluster with faults', function () {
     const { gateway } = instance.castellan
     await instance.produce('orders', 0, ['m0'])
     const consume = (): Promise<ConsumeResult> =>
-      new Promise(resolve => void gateway.groups.consume('billing', 'orders', 10_000, { reply: resolve }))
-    const gone = gateway.groups.consume('billing', 'orders', 10_000, { reply: () => expect.fail('it has gone away') })
+      new Promise(resolve => void instance.castellan.groups.request('billing', 'orders', 10_000, { reply: resolve }))
+    const gone = instance.castellan.groups.request('billing', 'orders', 10_000, {
+      reply: () => expect.fail('it has gone away')
+    })
     gone()
     const first = await consume()
     expect(first.type === 'message' && String(first.message.value)).to.equal('m0')

@@ -1,7 +1,9 @@
 import { expect } from 'chai'
 import {
+  askerOfOne,
   type ConsumedMessage,
   type ConsumeResult,
+  ONE_MESSAGE,
   type SetOffsetsResult,
   WaitingRequest
 } from '../../../src/consumer/group/consume-result.js'
@@ -59,7 +61,7 @@ class GroupHarness {
   next(topic = 'orders'): ConsumedMessage {
     let answer: ConsumeResult | undefined
     const reply = (result: ConsumeResult): void => void (answer = result)
-    const request = new WaitingRequest(this.world.now + 1_000_000, { reply })
+    const request = new WaitingRequest(this.world.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
     this.consumer.receive({ type: 'consume', topic, request })
     this.world.pass(1)
     this.#deadlines.stop()
@@ -71,7 +73,7 @@ class GroupHarness {
   ask(): { answer: ConsumeResult | undefined } {
     const asked: { answer: ConsumeResult | undefined } = { answer: undefined }
     const reply = (result: ConsumeResult): void => void (asked.answer = result)
-    const request = new WaitingRequest(this.world.now + 1_000_000, { reply })
+    const request = new WaitingRequest(this.world.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
     this.consumer.receive({ type: 'consume', topic: 'orders', request })
     this.world.pass(1)
     this.#deadlines.stop()
@@ -111,7 +113,7 @@ describe('a group, as one process takes part in it', () => {
     harness.world.offsets = []
     harness.world.logEnd = 0
     const poll = (): WaitingRequest => {
-      const request = new WaitingRequest(harness.world.now + 1_000_000, { reply: () => undefined })
+      const request = new WaitingRequest(harness.world.now + 1_000_000, { reply: () => undefined }, ONE_MESSAGE)
       harness.consumer.receive({ type: 'consume', topic: 'orders', request })
       harness.world.pass(1)
       return request
@@ -130,7 +132,7 @@ describe('a group, as one process takes part in it', () => {
     const harness = new GroupHarness()
     harness.world.offsets = []
     harness.world.logEnd = 0
-    const request = new WaitingRequest(harness.world.now + 1_000_000, { reply: () => undefined })
+    const request = new WaitingRequest(harness.world.now + 1_000_000, { reply: () => undefined }, ONE_MESSAGE)
     harness.consumer.receive({ type: 'consume', topic: 'orders', request })
     harness.world.pass(SUBSCRIPTION_MS + 50)
     request.cancel()
@@ -182,7 +184,11 @@ describe('a group, as one process takes part in it', () => {
       const harness = new GroupHarness({ start, retryBackoffMs: 300 })
       joinsInVain(harness, 3)
       let answered: ConsumeResult | undefined
-      const request = new WaitingRequest(harness.world.now, { reply: result => void (answered = result) })
+      const request = new WaitingRequest(
+        harness.world.now,
+        askerOfOne({ reply: result => void (answered = result) }),
+        ONE_MESSAGE
+      )
       harness.consumer.receive({ type: 'consume', topic: 'orders', request })
       harness.world.pass(1)
       request.onDue()
@@ -359,7 +365,7 @@ describe('a group, as one process takes part in it', () => {
     const harness = new GroupHarness()
     harness.next('orders').ack()
     for (const topic of ['bills', 'audits', 'claims']) {
-      const request = new WaitingRequest(harness.world.now + 1_000, { reply: () => {} })
+      const request = new WaitingRequest(harness.world.now + 1_000, { reply: () => {} }, ONE_MESSAGE)
       harness.consumer.receive({ type: 'consume', topic, request })
     }
     harness.world.pass(100)

@@ -2,10 +2,12 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import {
   type AcquiredMessage,
+  askerOfOne,
   type ConsumedMessages,
   type ConsumeManyResult,
   type ConsumeResult,
   type MessageLimits,
+  ONE_MESSAGE,
   WaitingRequest
 } from '../../../src/consumer/group/consume-result.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
@@ -87,7 +89,7 @@ class TopicHarness {
       const what = type === 'message' ? `${result.message.partition}/${result.message.offset}` : type
       this.told.push(`${name}: ${what}`)
     }
-    const request = new WaitingRequest(this.#time.now() + LONG_POLL_MS, { reply })
+    const request = new WaitingRequest(this.#time.now() + LONG_POLL_MS, askerOfOne({ reply }), ONE_MESSAGE)
     this.consumer.enqueue(request)
     this.settle()
     return request

@@ -129,6 +129,17 @@ describe('consumer instances while Kafka is slow', () => {
       expect(asked.includes('commitConsumerOffset')).to.equal(isPrompt)
     })
 
+  it('write no record when a position is set, because positions are not stored', async () => {
+    delayMs = 0
+    const log = withLog()
+    const partition = { topic: 'orders', partition: 0 }
+    await answerOf(instances.create(instance, settings, undefined))
+    await answerOf(instances.assign(instance, [partition]))
+    const written = log.length
+    expect(await answerOf(instances.seek(instance, [{ ...partition, position: 5 }]))).to.include({ type: 'done' })
+    expect(log).to.have.length(written)
+  })
+
   it('continue the creation that was answered too early, and have the instance then', async () => {
     withLog()
     let created: unknown

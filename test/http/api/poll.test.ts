@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
-import type { AcquiredMessage, ConsumeManyResult, ConsumeResult, GroupGateway } from '../../../src/gateway/gateway.js'
+import type { AcquiredMessage, ConsumeManyResult, GroupGateway } from '../../../src/gateway/gateway.js'
 import { Poll } from '../../../src/http/api/poll.js'
 
 const message = { topic: 't', partition: 0, offset: 7 } as AcquiredMessage
@@ -15,21 +15,21 @@ class PollHarness {
   answer = (messages: readonly AcquiredMessage[]): void => void this.told.push(`answered ${messages.length}`)
   readonly response = Object.assign(new EventEmitter(), { writableFinished: false, destroyed: false })
   readonly poll: Poll
-  #reply: (result: never) => void = () => undefined
+  #reply: (result: ConsumeManyResult) => void = () => undefined
 
-  constructor(isAutoAck: boolean, limits?: { maxMessages: number; maxBytes: number }) {
+  constructor(isAutoAck: boolean) {
     const consume = (...asked: readonly unknown[]): (() => void) => {
       this.asked++
-      this.#reply = (asked.at(-1) as { reply(result: never): void }).reply
+      this.#reply = (asked.at(-1) as { reply(result: ConsumeManyResult): void }).reply
       return () => this.told.push('cancelled')
     }
     this.poll = new Poll(
       { response: this.response as unknown as ServerResponse, requestId: 'r' },
       {
-        groups: { consume, consumeMany: consume } as unknown as GroupGateway,
+        groups: { consume } as unknown as GroupGateway,
         groupId: 'g',
         topic: 't',
-        limits,
+        limits: { maxMessages: 5, maxBytes: 100 },
         isAutoAck,
         skips: messages => this.skips?.(messages) ?? false,
         answer: messages => this.answer(messages),
@@ -40,14 +40,9 @@ class PollHarness {
   }
 
   /** @param count of the messages that the gateway gives */
-  give(count?: number): void {
+  give(count: number): void {
     const done = { ack: () => void this.told.push('ack'), release: () => void this.told.push('give back') }
-    const one: ConsumeResult = { type: 'message', message: { ...message, ...done } }
-    const many: ConsumeManyResult = {
-      type: 'messages',
-      messages: { messages: Array.from({ length: count ?? 0 }, () => message), ...done }
-    }
-    this.#reply((count === undefined ? one : many) as never)
+    this.#reply({ type: 'messages', messages: { messages: Array.from({ length: count }, () => message), ...done } })
   }
 
   close(isSent: boolean): string[] {
@@ -59,48 +54,40 @@ class PollHarness {
 }
 
 describe('a client that waits for messages', () => {
-  const limits = { maxMessages: 5, maxBytes: 100 }
-  const cases = [
-    { name: 'one message', limits: undefined, count: undefined, answered: 'answered 1' },
-    { name: 'several messages', limits, count: 3, answered: 'answered 3' }
-  ]
-  for (const { name, limits, count, answered } of cases) {
-    describe(`for ${name}`, () => {
-      it('acknowledges what was sent, where that is wanted', () => {
-        for (const isAutoAck of [true, false]) {
-          const harness = new PollHarness(isAutoAck, limits)
-          harness.give(count)
-          expect(harness.close(true)).to.deep.equal([answered, 'over', 'cancelled', ...(isAutoAck ? ['ack'] : [])])
-        }
-      })
+  it('acknowledges what was sent, where that is wanted', () => {
+    for (const isAutoAck of [true, false]) {
+      const harness = new PollHarness(isAutoAck)
+      harness.give(3)
+      expect(harness.close(true)).to.deep.equal(['answered 3', 'over', 'cancelled', ...(isAutoAck ? ['ack'] : [])])
+    }
+  })
 
-      it('gives back what was not sent whole', () => {
-        const harness = new PollHarness(true, limits)
-        harness.give(count)
-        expect(harness.close(false)).to.deep.equal([answered, 'over', 'cancelled', 'give back'])
-      })
+  it('gives back what was not sent whole', () => {
+    const harness = new PollHarness(true)
+    harness.give(3)
+    expect(harness.close(false)).to.deep.equal(['answered 3', 'over', 'cancelled', 'give back'])
+  })
 
-      it('gives back what comes when the client has gone away', () => {
-        const harness = new PollHarness(true, limits)
-        harness.close(false)
-        harness.give(count)
-        expect(harness.told).to.deep.equal(['over', 'cancelled', 'give back'])
-      })
+  it('gives back what comes when the client has gone away', () => {
+    const harness = new PollHarness(true)
+    harness.close(false)
+    harness.give(3)
+    expect(harness.told).to.deep.equal(['over', 'cancelled', 'give back'])
+  })
 
-      it('gives back what comes when it was ended before', () => {
-        const harness = new PollHarness(true, limits)
-        harness.poll.end({ type: 'timedOut' })
-        harness.give(count)
-        expect(harness.told).to.deep.equal(['cancelled', 'timedOut', 'give back'])
-      })
-    })
-  }
+  it('gives back what comes when it was ended before', () => {
+    const harness = new PollHarness(true)
+    harness.poll.end({ type: 'timedOut' })
+    harness.give(3)
+    expect(harness.told).to.deep.equal(['cancelled', 'timedOut', 'give back'])
+  })
+
   it('releases what an answer or a skip has failed with, and fails once, whatever is sent then', () => {
     const fails = (): never => {
       throw new Error('a bug')
     }
     for (const part of ['answer', 'skips'] as const) {
-      const harness = new PollHarness(true, limits)
+      const harness = new PollHarness(true)
       harness[part] = fails
       expect(() => harness.give(2)).to.not.throw()
       harness.poll.end({ type: 'timedOut' })
@@ -109,7 +96,7 @@ describe('a client that waits for messages', () => {
   })
 
   it('acknowledges messages that it skips, and waits for others', async () => {
-    const harness = new PollHarness(false, limits)
+    const harness = new PollHarness(false)
     let left = 2
     harness.skips = () => left-- > 0
     harness.give(3)
@@ -121,7 +108,7 @@ describe('a client that waits for messages', () => {
   })
 
   it('asks no more after it has skipped messages when the client has gone away', async () => {
-    const harness = new PollHarness(false, limits)
+    const harness = new PollHarness(false)
     harness.skips = () => true
     harness.give(3)
     harness.close(false)

@@ -12,11 +12,6 @@ class Groups extends FakeGateway {
     return super.consume(...asked)
   }
 
-  override consumeMany(...asked: Parameters<FakeGateway['consumeMany']>): () => void {
-    this.asked.push('consume')
-    return super.consumeMany(...asked)
-  }
-
   override ack(): ReturnType<FakeGateway['ack']> {
     this.asked.push('ack')
     return super.ack()

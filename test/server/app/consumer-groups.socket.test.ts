@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { silentLogger } from '../../../src/core/model.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
-import type { ConsumeResult, Gateway } from '../../../src/gateway/gateway.js'
+import { type ConsumeManyResult, type Gateway, ONE_MESSAGE } from '../../../src/gateway/gateway.js'
 import { commonSettings, type HttpApi } from '../../../src/http/api/api.js'
 import { startApp } from '../../../src/server/app/app.js'
 import { loadConfig } from '../../../src/server/config/config.js'
@@ -48,8 +48,8 @@ describe('consumer groups of the command', () => {
     const app = await startApp(config, { log: silentLogger, version: '0', logWorker, apis })
     return { app, gateway: gateway! }
   }
-  const consume = (gateway: Gateway): Promise<ConsumeResult> =>
-    new Promise(reply => gateway.groups.consume('billing', 'orders', 10_000, { reply }))
+  const consume = (gateway: Gateway): Promise<ConsumeManyResult> =>
+    new Promise(reply => gateway.groups.consume('billing', 'orders', ONE_MESSAGE, 10_000, { reply }))
 
   it('have the settings of the configuration, and are left with a commit when the process stops', async () => {
     const { app, gateway } = await start({
@@ -60,10 +60,11 @@ describe('consumer groups of the command', () => {
     const library = await GroupInstance.start(cluster.bootstrap)
     await library.produce('orders', 0, ['m0', 'm1'])
     const retries = []
-    for (let result = await consume(gateway); result.type === 'message'; result = await consume(gateway)) {
-      retries.push(`${result.message.value}: ${result.message.retries}`)
-      if (String(result.message.value) !== 'm1') continue
-      result.message.ack()
+    for (let result = await consume(gateway); result.type === 'messages'; result = await consume(gateway)) {
+      const { messages, ack } = result.messages
+      retries.push(`${messages[0]!.value}: ${messages[0]!.retries}`)
+      if (String(messages[0]!.value) !== 'm1') continue
+      ack()
       break
     }
     expect(retries[0]).to.equal('m0: 0')

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import type { ConsumeResult } from '../../../src/gateway/gateway.js'
+import { type ConsumeManyResult, ONE_MESSAGE } from '../../../src/gateway/gateway.js'
 import {
   askRouter,
   type Castellan,
@@ -87,10 +87,10 @@ describe('the library', () => {
         deadlineMs: 30_000
       })
       expect((await produced.outcomes())[0]).to.include({ type: 'delivered' })
-      const taken = await new Promise<ConsumeResult>(reply => {
-        one.gateway.groups.consume('billing', 'shared', 30_000, { reply })
+      const taken = await new Promise<ConsumeManyResult>(reply => {
+        one.gateway.groups.consume('billing', 'shared', ONE_MESSAGE, 30_000, { reply })
       })
-      expect(taken.type).to.equal('message')
+      expect(taken.type).to.equal('messages')
       const id = { topic: 'shared', partition: 0, offset: 0 }
       expect(await gateway.groups.ack('billing', id)).to.deep.equal({ type: 'notRead' })
       // The first look-up of the other process may not be over.

@@ -1,4 +1,9 @@
-import type { ConsumedMessage, ConsumeResult } from '../../../src/consumer/group/consume-result.js'
+import {
+  askerOfOne,
+  type ConsumedMessage,
+  type ConsumeResult,
+  ONE_MESSAGE
+} from '../../../src/consumer/group/consume-result.js'
 import { recordText } from '../record-text.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
@@ -88,11 +93,10 @@ export class GroupConsumer implements Workload {
     const timeoutMs = random.between(...TIMEOUTS_MS)
     const answered = answers.ask(`${this.name} consumes`, timeoutMs)
     this.counts.asked!++
-    service.gateway.groups.consume(groupId, topic, timeoutMs, {
-      reply: result => {
-        if (answered()) this.#answered(result)
-      }
-    })
+    const reply = (result: ConsumeResult): void => {
+      if (answered()) this.#answered(result)
+    }
+    service.gateway.groups.consume(groupId, topic, ONE_MESSAGE, timeoutMs, askerOfOne({ reply }))
   }
 
   #answered(result: ConsumeResult): void {

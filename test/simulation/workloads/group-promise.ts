@@ -1,4 +1,9 @@
-import type { ConsumedMessage, ConsumeResult } from '../../../src/consumer/group/consume-result.js'
+import {
+  askerOfOne,
+  type ConsumedMessage,
+  type ConsumeResult,
+  ONE_MESSAGE
+} from '../../../src/consumer/group/consume-result.js'
 import { OfferCheck } from '../../support/offer-check.js'
 import type { Brokers } from '../brokers.js'
 import type { Violation } from '../violation.js'
@@ -191,11 +196,10 @@ export class PromiseConsumer implements Workload {
     const timeoutMs = random.between(...TIMEOUTS_MS)
     const answered = answers.ask(`${this.name} consumes`, timeoutMs + FIRST_ANSWER_MS)
     this.counts.asked!++
-    service.gateway.groups.consume(groupId, topic, timeoutMs, {
-      reply: result => {
-        if (answered()) this.#answered(result)
-      }
-    })
+    const reply = (result: ConsumeResult): void => {
+      if (answered()) this.#answered(result)
+    }
+    service.gateway.groups.consume(groupId, topic, ONE_MESSAGE, timeoutMs, askerOfOne({ reply }))
   }
 
   #answered(result: ConsumeResult): void {

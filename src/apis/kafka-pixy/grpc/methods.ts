@@ -1,13 +1,16 @@
 import { type ServerUnaryCall, status } from '@grpc/grpc-js'
 import { sizeOfRecord } from '../../../core/model.js'
-import type {
-  ConsumedMessage,
-  ConsumeResult,
-  Gateway,
-  GroupOffset,
-  Loss,
-  ProduceOrigin,
-  TopicMetadata
+import {
+  type AcquiredMessage,
+  type ConsumedMessages,
+  type ConsumeManyResult,
+  type Gateway,
+  type GroupOffset,
+  type Loss,
+  type NoMessage,
+  ONE_MESSAGE,
+  type ProduceOrigin,
+  type TopicMetadata
 } from '../../../gateway/gateway.js'
 import { sparseAcksOf } from '../../../gateway/offsets.js'
 import type { Operation, Target } from '../../../http/access/access.js'
@@ -85,17 +88,18 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
     // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
     // acknowledgement.
     if (acksAnother) void gateway.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
-    const message = await next(gateway, group, topic, call)
+    const { messages, ack, release } = await next(gateway, group, topic, call)
+    const message = messages[0]!
     // The next call of the client is refused when its quotas are used up.
     call.request.caller.charge(1, sizeOfRecord(message))
     call.request.answered = isSent => {
-      if (!isSent) message.release()
-      else if (auto_ack && !no_ack) message.ack()
+      if (!isSent) release()
+      else if (auto_ack && !no_ack) ack()
     }
     return toAnswer(message)
   }
 
-  function next(gateway: Gateway, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessage> {
+  function next(gateway: Gateway, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessages> {
     const { address, caller } = call.request
     return new Promise((resolve, reject) => {
       const end = (error: StatusError): void => {
@@ -103,16 +107,17 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
         waiting.delete(end)
         reject(error)
       }
-      const reply = (result: ConsumeResult): void => {
+      const reply = (result: ConsumeManyResult): void => {
         waiting.delete(end)
-        if (result.type !== 'message') reject(failureOf(result, gateway.isReady))
+        if (result.type !== 'messages') reject(failureOf(result, gateway.isReady))
         else if (call.cancelled) {
-          result.message.release()
+          result.messages.release()
           reject(gone())
-        } else resolve(result.message)
+        } else resolve(result.messages)
       }
       waiting.add(end)
-      const cancel = gateway.groups.consume(group, topic, undefined, { reply, client: clientAt(address, caller) })
+      const asker = { reply, client: clientAt(address, caller) }
+      const cancel = gateway.groups.consume(group, topic, ONE_MESSAGE, undefined, asker)
       caller.watch('consume', { topic, group }, error => end(statusOfError(error, true)!))
       call.once('cancelled', () => end(gone()))
     })
@@ -223,14 +228,14 @@ async function ack(gateway: Gateway, { group, topic, partition, offset }: Fields
   }
 }
 
-function failureOf(result: Exclude<ConsumeResult, { type: 'message' }>, isReady: boolean): StatusError {
+function failureOf(result: NoMessage, isReady: boolean): StatusError {
   if (result.type === 'timedOut') return notFound(LONG_POLL_TIMEOUT)
   if (result.code === 'overloaded') return new StatusError(status.RESOURCE_EXHAUSTED, overloadedTextOf(result))
   return statusOf(result, status.INTERNAL, isReady)
 }
 
 /** The bytes are copied when the answer is encoded, in the same tick. */
-const toAnswer = ({ partition, offset, key, value, headers }: ConsumedMessage): object => ({
+const toAnswer = ({ partition, offset, key, value, headers }: AcquiredMessage): object => ({
   partition,
   offset,
   key_value: key ?? EMPTY,
