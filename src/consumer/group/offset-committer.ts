@@ -25,29 +25,30 @@ export interface PositionSource {
   readonly answered?: () => void
 }
 
-interface Submitted {
-  readonly topicPartition: TopicPartition
-  readonly source: PositionSource
-}
-
 /**
  * Time limit of a commit, long enough for a coordinator to move. After it, a new attempt commits the newest position.
  */
 const COMMIT_TIMEOUT_MS = 10_000
 
-/** A commit that is kept for a later attempt. */
-interface Delayed {
-  readonly submitted: Submitted
-  readonly dueAt: number
+/** A partition, and the commits of its positions. */
+interface Partition {
+  readonly key: string
+  readonly topicPartition: TopicPartition
+  /** The newest position that waits for a commit. `undefined`: none waits. */
+  waiting: PositionSource | undefined
+  /** When it is committed. {@link WITH_NEXT}: with the next commit of the group. */
+  dueAt: number
   /** True: the commit will probably be accepted soon, so a flush waits for it. */
-  readonly isHopeful: boolean
+  isHopeful: boolean
+  /** How often in a row the coordinator has answered that it does not know the partition, and since when. */
+  denials: number
+  deniedSince: number
+  /** The length of metadata that was too large for brokers. The offset is then committed without metadata of this length. */
+  tooLong: number
 }
 
-/** How often in a row the coordinator has answered that it does not know a partition, and since when. */
-interface Denials {
-  readonly times: number
-  readonly since: number
-}
+const WITH_NEXT = Number.NEGATIVE_INFINITY
+const AT_ONCE = { dueAt: WITH_NEXT, isHopeful: true }
 
 /**
  * A coordinator whose metadata lags catches up within this time. Until then, a denied commit will probably be accepted
@@ -88,24 +89,14 @@ const tooLargeCodes: ReadonlySet<number> = new Set([
  */
 export class OffsetCommitter {
   readonly #options: OffsetCommitterOptions
-  readonly #pending = new Map<string, Submitted>()
-  /** Commits in flight, by partition. The value is `undefined` when the partition was dropped meanwhile. */
-  readonly #inFlight = new Map<string, Submitted | undefined>()
-  /** Positions that are committed again after a pause, or with the next flush. */
-  readonly #delayed = new Map<string, Delayed>()
-  #delayedTimer: Timer | undefined
-  #delayEndsAt = Number.POSITIVE_INFINITY
-  /** The number of delayed commits that a flush waits for. */
-  #hopeful = 0
-  readonly #denials = new Map<string, Denials>()
+  readonly #partitions = new Map<string, Partition>()
+  /** Number of commits that are not answered, also those of partitions that were dropped meanwhile. */
+  #inFlight = 0
   readonly #refusals: Refusals
-  /**
-   * The length of metadata that was too large for brokers. The offset is then committed without metadata of this
-   * length.
-   */
-  readonly #tooLong = new Map<string, number>()
+  /** When the next commit of the group may be sent. */
   #nextAt = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
+  #timerAt = Number.POSITIVE_INFINITY
   #whenIdle: (() => void)[] = []
 
   constructor(options: OffsetCommitterOptions) {
@@ -113,30 +104,34 @@ export class OffsetCommitter {
     this.#refusals = new Refusals(options.runtime.log)
   }
 
-  /** True when no position waits to be committed. */
+  /** True when no commit is open, except those that will not be accepted soon. */
   get isIdle(): boolean {
-    return this.#pending.size === 0 && this.#inFlight.size === 0 && this.#hopeful === 0
+    return (
+      this.#inFlight === 0 && ![...this.#partitions.values()].some(({ waiting, isHopeful }) => waiting && isHopeful)
+    )
   }
 
   submit(topicPartition: TopicPartition, source: PositionSource): void {
     const key = topicPartitionKey(topicPartition.topic, topicPartition.partition)
-    // A commit for a partition that the coordinator does not know keeps its pause.
-    const delayed = this.#delayed.get(key)
-    if (delayed && this.#denials.has(key)) this.#delayed.set(key, { ...delayed, submitted: { topicPartition, source } })
-    else {
-      this.#undelay(key)
-      this.#pending.set(key, { topicPartition, source })
-      this.#schedule()
+    let partition = this.#partitions.get(key)
+    if (!partition) {
+      const never = { denials: 0, deniedSince: 0, tooLong: Number.POSITIVE_INFINITY }
+      partition = { key, topicPartition, waiting: undefined, ...AT_ONCE, ...never }
+      this.#partitions.set(key, partition)
     }
+    // A commit for a partition that the coordinator does not know keeps its pause.
+    const keepsPause = partition.waiting !== undefined && partition.denials > 0
+    partition.waiting = source
+    if (keepsPause) return
+    Object.assign(partition, AT_ONCE)
+    this.#wakeAt(this.#nextAt)
   }
 
   /** Drops the commits of a partition that another member has now. */
   drop({ topic, partition }: TopicPartition): void {
     const key = topicPartitionKey(topic, partition)
-    for (const known of [this.#pending, this.#denials, this.#tooLong]) known.delete(key)
-    this.#undelay(key)
-    this.#forgetRefusal(key, { topic, partition })
-    if (this.#inFlight.has(key)) this.#inFlight.set(key, undefined)
+    this.#partitions.delete(key)
+    this.#forgetRefusal(key, topic)
     this.#tellIfIdle()
   }
 
@@ -149,64 +144,73 @@ export class OffsetCommitter {
   flush(whenIdle: () => void): void {
     this.#nextAt = Number.NEGATIVE_INFINITY
     this.#whenIdle.push(whenIdle)
-    this.#endDelays(Number.POSITIVE_INFINITY)
-    this.#timer?.cancel()
-    this.#timer = undefined
+    for (const partition of this.#partitions.values()) Object.assign(partition, AT_ONCE)
     this.#schedule()
     this.#tellIfIdle()
   }
 
   stop(): void {
     this.#timer?.cancel()
-    this.#delayedTimer?.cancel()
-    this.#pending.clear()
-    this.#delayed.clear()
-    this.#hopeful = 0
+    this.#partitions.clear()
     this.#whenIdle = []
   }
 
+  /** Plans the next commit of the group, if a position waits. */
   #schedule(): void {
-    if (this.#timer || this.#inFlight.size > 0 || this.#pending.size === 0) return
-    const { clock, after } = this.#options.runtime
-    const delayMs = Math.max(0, this.#nextAt - clock())
-    const send = (): void => {
-      this.#timer = undefined
-      this.#send()
+    for (const { waiting, dueAt } of this.#partitions.values()) {
+      // What had a pause of its own does not wait for `commitIntervalMs` as well.
+      if (waiting) this.#wakeAt(dueAt === WITH_NEXT ? this.#nextAt : dueAt)
     }
-    this.#timer = after(delayMs, send)
+  }
+
+  #wakeAt(at: number): void {
+    if (this.#inFlight > 0 || this.#timerAt <= at) return
+    const { clock, after } = this.#options.runtime
+    this.#timer?.cancel()
+    this.#timerAt = at
+    this.#timer = after(Math.max(0, at - clock()), () => {
+      this.#timerAt = Number.POSITIVE_INFINITY
+      this.#send()
+    })
   }
 
   #send(): void {
     const { runtime, membership, commitIntervalMs } = this.#options
     const member = membership()
-    if (!member || this.#inFlight.size > 0) return
-    this.#nextAt = runtime.clock() + commitIntervalMs
-    const commits = [...this.#pending]
-    this.#pending.clear()
-    for (const [key, submitted] of commits) this.#inFlight.set(key, submitted)
-    for (const [key, submitted] of commits) this.#commit(key, submitted, member)
+    if (!member) return
+    const now = runtime.clock()
+    this.#nextAt = now + commitIntervalMs
+    const due = [...this.#partitions.values()].filter(({ waiting, dueAt }) => waiting && dueAt <= now)
+    this.#inFlight = due.length
+    for (const partition of due) this.#commit(partition, member)
+    this.#schedule()
   }
 
-  #commit(key: string, submitted: Submitted, member: GroupMembership): void {
+  #commit(partition: Partition, member: GroupMembership): void {
     const { runtime } = this.#options
-    const { topicPartition, source } = submitted
+    const { topicPartition, tooLong } = partition
+    const source = partition.waiting!
+    Object.assign(partition, { waiting: undefined, ...AT_ONCE })
     const { position } = source
-    const isTooLong = position.metadata.length >= (this.#tooLong.get(key) ?? Number.POSITIVE_INFINITY)
+    const isTooLong = position.metadata.length >= tooLong
     const offsetAndMetadata = isTooLong ? { ...position, metadata: '' } : position
     const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, rawMetadata: true, member }
     runtime.ask('commitConsumerOffset', { timeoutMs: COMMIT_TIMEOUT_MS, ...request }, result => {
-      if (result.type === 'unknownTopicOrPartition' && this.#inFlight.get(key) !== undefined) {
-        this.#lookUp(key, submitted, result)
-      } else this.#over(key, () => this.#answered(key, submitted, member, result, isTooLong))
+      if (result.type === 'unknownTopicOrPartition' && this.#isKnown(partition)) this.#lookUp(partition, source, result)
+      else this.#over(partition, () => this.#answered(partition, source, member, result, isTooLong))
     })
   }
 
+  /** False when the partition was dropped. */
+  #isKnown(partition: Partition): boolean {
+    return this.#partitions.get(partition.key) === partition
+  }
+
   /** Called when a commit is no longer in flight. Calls `settle` unless the partition was dropped meanwhile. */
-  #over(key: string, settle: () => void): void {
-    const isDropped = this.#inFlight.get(key) === undefined
-    this.#inFlight.delete(key)
-    if (!isDropped) settle()
-    if (this.#inFlight.size > 0) return
+  #over(partition: Partition, settle: () => void): void {
+    this.#inFlight--
+    if (this.#isKnown(partition)) settle()
+    if (this.#inFlight > 0) return
     this.#schedule()
     this.#tellIfIdle()
   }
@@ -215,128 +219,78 @@ export class OffsetCommitter {
    * Called when the coordinator does not know the partition. Asks other brokers whether it exists, and in which
    * incarnation of the topic.
    */
-  #lookUp(key: string, submitted: Submitted, result: CommitConsumerOffsetResult): void {
-    const { topicPartition, source } = submitted
-    const { runtime } = this.#options
-    partitionNow(runtime, topicPartition, source.topicId, now => {
-      this.#over(key, () => {
+  #lookUp(partition: Partition, source: PositionSource, result: CommitConsumerOffsetResult): void {
+    const { runtime, retryBackoffMs } = this.#options
+    partitionNow(runtime, partition.topicPartition, source.topicId, now => {
+      this.#over(partition, () => {
         if (now === 'another') {
-          this.#denials.delete(key)
-          runtime.log.warn({ partition: key, offset: source.position.offset }, POSITION_IS_VOID)
+          partition.denials = 0
+          runtime.log.warn({ partition: partition.key, offset: source.position.offset }, POSITION_IS_VOID)
           return
         }
-        const { times, since } = this.#countDenial(key)
+        if (partition.denials++ === 0) partition.deniedSince = runtime.clock()
         if (now === 'gone') {
-          this.#wasRefused(key, submitted, result)
+          this.#wasRefused(partition, source, result)
           return
         }
-        const pauseMs = Math.min(REFUSED_PAUSE_MS, this.#options.retryBackoffMs * 2 ** (times - 1))
-        const isHopeful = times === 1 || runtime.clock() + pauseMs <= since + HOPE_MS
-        this.#delay(key, submitted, pauseMs, isHopeful)
+        const pauseMs = Math.min(REFUSED_PAUSE_MS, retryBackoffMs * 2 ** (partition.denials - 1))
+        const isHopeful = partition.denials === 1 || runtime.clock() + pauseMs <= partition.deniedSince + HOPE_MS
+        this.#delay(partition, source, pauseMs, isHopeful)
       })
     })
   }
 
-  #countDenial(key: string): Denials {
-    const { times, since } = this.#denials.get(key) ?? { times: 0, since: this.#options.runtime.clock() }
-    const denials = { times: times + 1, since }
-    this.#denials.set(key, denials)
-    return denials
-  }
-
   #answered(
-    key: string,
-    submitted: Submitted,
+    partition: Partition,
+    source: PositionSource,
     member: GroupMembership,
     result: CommitConsumerOffsetResult,
     isTooLong: boolean
   ): void {
     const { runtime, retryBackoffMs, onFenced } = this.#options
     const errorCode = result.type === 'failed' ? (result.errorCode ?? errorCodes.NONE) : errorCodes.NONE
-    this.#denials.delete(key)
+    partition.denials = 0
+    // Commits again, unless a newer position was submitted meanwhile.
+    const keep = (): void => void (partition.waiting ??= source)
     if (tooLargeCodes.has(errorCode) && !isTooLong) {
-      this.#tooLong.set(key, submitted.source.position.metadata.length)
-      this.#keep(key, submitted)
+      partition.tooLong = source.position.metadata.length
+      keep()
     } else if (fencingCodes.has(errorCode)) {
-      this.#keep(key, submitted)
+      keep()
       onFenced(errorCode, member)
     } else if (result.type === 'timedOut' || (result.type === 'failed' && isPassing(result))) {
-      this.#keep(key, submitted)
+      keep()
       this.#nextAt = runtime.clock() + retryBackoffMs
     } else if (result.type === 'success') {
-      this.#forgetRefusal(key, submitted.topicPartition)
-      submitted.source.answered?.()
+      this.#forgetRefusal(partition.key, partition.topicPartition.topic)
+      source.answered?.()
     }
     // A newer commit, which names no member, has replaced this commit. A coordinator accepts such commits only while the
     // group has no members, so this commit is repeated.
-    else if (result.type === 'superseded') this.#delay(key, submitted, retryBackoffMs, true)
-    else this.#wasRefused(key, submitted, result)
+    else if (result.type === 'superseded') this.#delay(partition, source, retryBackoffMs, true)
+    else this.#wasRefused(partition, source, result)
   }
 
-  #forgetRefusal(key: string, { topic }: TopicPartition): void {
+  #forgetRefusal(key: string, topic: string): void {
     this.#refusals.forget(key)
     this.#refusals.forget(topic)
-  }
-
-  /** Commits again, unless a newer position was submitted meanwhile. */
-  #keep(key: string, submitted: Submitted): void {
-    if (!this.#pending.has(key)) this.#pending.set(key, submitted)
   }
 
   /**
    * Commits again after a pause. If the coordinator does not know the partition, newer positions wait for the end of
    * this pause as well.
    */
-  #delay(key: string, submitted: Submitted, pauseMs: number, isHopeful: boolean): void {
-    const newer = this.#pending.get(key)
-    if (newer && !this.#denials.has(key)) return
-    this.#pending.delete(key)
-    this.#undelay(key)
-    const dueAt = this.#options.runtime.clock() + pauseMs
-    this.#delayed.set(key, { submitted: newer ?? submitted, dueAt, isHopeful })
-    if (isHopeful) this.#hopeful++
-    this.#wakeAt(dueAt)
+  #delay(partition: Partition, source: PositionSource, pauseMs: number, isHopeful: boolean): void {
+    if (partition.waiting && partition.denials === 0) return
+    partition.waiting ??= source
+    partition.dueAt = this.#options.runtime.clock() + pauseMs
+    partition.isHopeful = isHopeful
   }
 
-  #undelay(key: string): void {
-    if (this.#delayed.get(key)?.isHopeful) this.#hopeful--
-    this.#delayed.delete(key)
-  }
-
-  #wakeAt(dueAt: number): void {
-    if (dueAt >= this.#delayEndsAt) return
+  #wasRefused(partition: Partition, source: PositionSource, result: CommitConsumerOffsetResult): void {
     const { runtime } = this.#options
-    this.#delayEndsAt = dueAt
-    this.#delayedTimer?.cancel()
-    this.#delayedTimer = runtime.after(Math.max(0, dueAt - runtime.clock()), () => {
-      this.#endDelays(runtime.clock())
-      // These commits have waited long enough, so the next commit need not wait for `commitIntervalMs`.
-      this.#nextAt = Math.min(this.#nextAt, runtime.clock())
-      this.#timer?.cancel()
-      this.#timer = undefined
-      this.#schedule()
-    })
-  }
-
-  /** Makes commits due again when their pause is over by this time. */
-  #endDelays(time: number): void {
-    this.#delayedTimer?.cancel()
-    this.#delayEndsAt = Number.POSITIVE_INFINITY
-    let nextAt = Number.POSITIVE_INFINITY
-    for (const [key, { submitted, dueAt }] of this.#delayed) {
-      if (dueAt > time) nextAt = Math.min(nextAt, dueAt)
-      else {
-        this.#undelay(key)
-        this.#keep(key, submitted)
-      }
-    }
-    if (nextAt !== Number.POSITIVE_INFINITY) this.#wakeAt(nextAt)
-  }
-
-  #wasRefused(key: string, submitted: Submitted, result: CommitConsumerOffsetResult): void {
-    const { runtime } = this.#options
-    const { topicPartition, source } = submitted
-    this.#delay(key, submitted, REFUSED_PAUSE_MS, false)
+    const { key, topicPartition } = partition
+    this.#delay(partition, source, REFUSED_PAUSE_MS, false)
     runtime.metrics.count('groups', 'failed_commits')
     const fields = { partition: key, offset: source.position.offset }
     if (result.type === 'failed') {
@@ -345,10 +299,7 @@ export class OffsetCommitter {
   }
 
   #tellIfIdle(): void {
-    if (!this.isIdle) return
-    const waiting = this.#whenIdle
-    this.#whenIdle = []
-    for (const tell of waiting) tell()
+    if (this.#whenIdle.length > 0 && this.isIdle) for (const tell of this.#whenIdle.splice(0)) tell()
   }
 }
 
