@@ -45,11 +45,15 @@ type KeyStanding = 'shared' | 'alone' | 'refused'
 
 /** How this gateway serves keys, as far as it knows. */
 type Sharing =
-  /** It does not know yet which of the list it is. */
-  | { readonly type: 'looking' }
+  /**
+   * It does not know yet which of the list it is, and why; so often in a row the look-up had this result. `isAlone`: the
+   * list says that keys cannot be shared.
+   */
+  | { readonly type: 'looking'; readonly why: string; readonly times: number; readonly isAlone: boolean }
   /** The list cannot be used, so keys hold at this gateway only. */
   | { readonly type: 'alone' }
-  | { readonly type: 'shared'; readonly self: string }
+  /** `isDoubled`: another gateway answers at the entry of this one. */
+  | { readonly type: 'shared'; readonly self: string; readonly isDoubled: boolean }
 
 /**
  * The keys of gateways that know each other. They hold over all of them when each entry of `peers.addresses` is one gateway
@@ -60,17 +64,11 @@ export class GatewayKeys implements KeyOwners {
   readonly #members: KeyMembers
   /** How the others serve requests with keys, by process. */
   readonly #standings = new Map<string, KeyStanding>()
-  #sharing: Sharing = { type: 'looking' }
+  #sharing: Sharing = { type: 'looking', why: '', times: 0, isAlone: false }
   /** How often in a row another gateway could not be called. */
   readonly #silent = new Map<string, number>()
-  /** Another gateway answers at the entry of this one. */
-  #isDoubled = false
   /** This gateway shares keys and another one serves them by itself, or the other way round. */
   #isContested = false
-  /** The list says that keys cannot be shared. */
-  #isAlone = false
-  /** How often in a row the look-up had this result. */
-  #undecided = { why: '', times: 0 }
   #isClosed = false
 
   constructor(deps: GatewayKeysDeps) {
@@ -88,7 +86,7 @@ export class GatewayKeys implements KeyOwners {
   ownerOf(hash: string): PassOn | undefined {
     const owner = this.#members.ownerOf(hash)
     // Where no request may be carried out, none is: not even those whose key this gateway owns.
-    const isOwn = this.#sharing.type === 'alone' || (this.#sharing.type === 'shared' && owner === this.#sharing.self)
+    const isOwn = this.#sharing.type === 'alone' || owner === this.#self
     return isOwn && this.#refusal === undefined
       ? undefined
       : (request, timeoutMs) => this.#passOn(owner, request, timeoutMs)
@@ -109,30 +107,34 @@ export class GatewayKeys implements KeyOwners {
 
   /** Why no request with a key is carried out at this gateway. `undefined`: they are. */
   get #refusal(): string | undefined {
-    if (this.#sharing.type === 'looking') return this.#whyUndecided
+    const sharing = this.#sharing
+    if (sharing.type === 'looking') {
+      const why = sharing.why === '' ? '' : `: ${sharing.why}`
+      return `this gateway does not know yet which of peers.addresses it is${why}`
+    }
     // Two gateways would both carry a request out.
-    if (this.#isDoubled) return `another gateway answers at ${(this.#sharing as { self?: string }).self}`
+    if (sharing.type === 'shared' && sharing.isDoubled) return `another gateway answers at ${sharing.self}`
     return this.#isContested ? CONTESTED : undefined
   }
 
   get #standing(): KeyStanding {
-    const { type } = this.#sharing
-    if (this.#isDoubled || type === 'looking') return 'refused'
-    return type === 'shared' ? 'shared' : this.#isContested ? 'refused' : 'alone'
+    const sharing = this.#sharing
+    if (sharing.type === 'shared') return sharing.isDoubled ? 'refused' : 'shared'
+    return sharing.type === 'looking' || this.#isContested ? 'refused' : 'alone'
   }
 
-  get #whyUndecided(): string {
-    const { why } = this.#undecided
-    return `this gateway does not know yet which of peers.addresses it is${why === '' ? '' : `: ${why}`}`
+  /** The entry of this gateway; `undefined`: none, or it is not known. */
+  get #self(): string | undefined {
+    return this.#sharing.type === 'shared' ? this.#sharing.self : undefined
   }
 
   /** What is wrong with keys of requests, one sentence each, for operators. */
   get warnings(): readonly string[] {
     const refused = 'requests with an Idempotency-Key are refused (503)'
-    if (this.#sharing.type === 'looking')
-      return this.#undecided.times < LOOKS ? [] : [`${refused}: ${this.#whyUndecided}`]
-    const hint = this.#isDoubled ? 'peers.addresses' : 'peers.addresses and builds'
-    if (this.#isDoubled || this.#isContested) return [`${refused}: ${this.#refusal}; compare ${hint}`]
+    const refusal = this.#refusal
+    if (this.#sharing.type === 'looking') return this.#sharing.times < LOOKS ? [] : [`${refused}: ${refusal}`]
+    const hint = refusal === CONTESTED ? 'peers.addresses and builds' : 'peers.addresses'
+    if (refusal !== undefined) return [`${refused}: ${refusal}; compare ${hint}`]
     return [...this.#silent].flatMap(([name, looks]) =>
       looks < LOOKS ? [] : [`${refused} whose key the gateway ${name} owns, because it cannot be reached`]
     )
@@ -140,13 +142,14 @@ export class GatewayKeys implements KeyOwners {
 
   /** Finds out which gateway this one is, and whether others leave its keys to it. */
   #look(): void {
-    if (this.#sharing.type === 'shared') {
-      this.#lookForDouble(this.#sharing.self)
-      this.#lookForOthers(this.#sharing.self)
-    } else if (this.#sharing.type === 'looking') {
+    const sharing = this.#sharing
+    if (sharing.type === 'shared') {
+      this.#lookForDouble(sharing.self)
+      this.#lookForOthers(sharing.self)
+    } else if (sharing.type === 'looking') {
       const standing = this.#members.standing()
       if (standing.type === 'member') this.#share(standing.self)
-      else this.#postpone(standing)
+      else this.#postpone(standing, standing.why === sharing.why ? sharing.times + 1 : 1)
     }
     void this.#askOthers().then(() => this.#compare())
   }
@@ -161,25 +164,25 @@ export class GatewayKeys implements KeyOwners {
   }
 
   #lookForDouble(self: string): void {
-    this.#isDoubled = !this.#members.isOnly(self)
-    if (!this.#isDoubled) return
+    const isDoubled = !this.#members.isOnly(self)
+    this.#sharing = { type: 'shared', self, isDoubled }
+    if (!isDoubled) return
     const message = `another gateway answers at ${self}: requests with keys are refused (503)`
     this.#deps.log.error({}, `${message}; compare peers.addresses`)
   }
 
   #share(self: string): void {
-    this.#sharing = { type: 'shared', self }
+    this.#sharing = { type: 'shared', self, isDoubled: false }
     const { length } = this.#members.names
     this.#deps.log.info({}, `keys of requests hold at all ${length} gateways; this one is ${self}`)
   }
 
   /** Gateways that are started again may exchange their addresses, so a result counts when it comes several times. */
-  #postpone(standing: Exclude<Standing, { type: 'member' }>): void {
+  #postpone(standing: Exclude<Standing, { type: 'member' }>, times: number): void {
     const { type, why } = standing
-    this.#undecided = { why, times: why === this.#undecided.why ? this.#undecided.times + 1 : 1 }
-    const isFinal = (type === 'alone' && standing.isFinal) || this.#undecided.times >= LOOKS
-    this.#isAlone = isFinal && type === 'alone'
-    if (!isFinal || type === 'alone') return
+    const isAlone = type === 'alone' && (standing.isFinal || times >= LOOKS)
+    this.#sharing = { type: 'looking', why, times, isAlone }
+    if (type === 'alone' || times < LOOKS) return
     const message = 'requests with keys are refused (503) until this gateway knows which of peers.addresses it is'
     this.#deps.log.warn({}, `${message}: ${why}`)
   }
@@ -209,9 +212,9 @@ export class GatewayKeys implements KeyOwners {
       log.error({}, `${CONTESTED}: requests with keys are refused (503); compare peers.addresses and builds`)
     }
     this.#isContested = isContested
-    if (isContested || !this.#isAlone || this.#sharing.type !== 'looking') return
-    const why = 'because peers.addresses cannot be used for them'
-    log.warn({}, `keys of requests hold at this gateway only, ${why}: ${this.#undecided.why}`)
+    if (isContested || this.#sharing.type !== 'looking' || !this.#sharing.isAlone) return
+    const because = `because peers.addresses cannot be used for them: ${this.#sharing.why}`
+    log.warn({}, `keys of requests hold at this gateway only, ${because}`)
     this.#sharing = { type: 'alone' }
   }
 
@@ -223,8 +226,7 @@ export class GatewayKeys implements KeyOwners {
     if (id === undefined || !peers.others.includes(id))
       throw new NotCarriedOutError(`the gateway ${to}, which owns the key, cannot be reached`)
     const client = request.asked.hash.slice(CLIENT_AT)
-    const { self = '' } = this.#sharing as { self?: string }
-    const envelope: Envelope = { list: this.#members.digest, by: self, to, request }
+    const envelope: Envelope = { list: this.#members.digest, by: this.#self ?? '', to, request }
     const called = peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, client, kind: 'long' })
     called.catch(error => this.#note(to, error as PeerError))
     return answerOf(`the gateway ${to}`, called)
@@ -240,7 +242,7 @@ export class GatewayKeys implements KeyOwners {
 
   /** Why this gateway is not the owner that another one takes it for. */
   #disagreement({ list, by, to }: Envelope): string | undefined {
-    const { self } = this.#sharing as { self?: string }
+    const self = this.#self
     if (list === this.#members.digest && to === self && by !== self) return undefined
     const what =
       list === this.#members.digest

@@ -5,12 +5,7 @@ import type { ParentLink, WorkerLink } from '../../../src/cluster/workers/messag
 import { passingOn, WorkerPeers } from '../../../src/cluster/workers/worker-peers.js'
 import type { Requester } from '../../../src/core/actor/actor.js'
 import { KafkaError, OverloadedError } from '../../../src/core/errors.js'
-import type {
-  ConsumeManyResult,
-  Gateway,
-  MessageId,
-  MessageLimits
-} from '../../../src/gateway/gateway.js'
+import type { ConsumeManyResult, Gateway, MessageId, MessageLimits } from '../../../src/gateway/gateway.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { turns } from '../../support/ticks.js'
