@@ -18,8 +18,7 @@ import { consumerRoutes } from './v2/consumer-routes.js'
 import { Consumers } from './v2/consumers.js'
 import { V2Produce } from './v2/produce-endpoint.js'
 import { lookUpRoutes } from './v2/routes.js'
-import { V3Batch } from './v3/batch-endpoint.js'
-import { V3Records, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
+import { V3Batch, V3Records, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
 import { V3Requests } from './v3/routes.js'
 import { StreamTurns, turnLimitsOf } from './v3/stream-turns.js'
 
@@ -132,11 +131,11 @@ function producingOf(context: ApiContext<ConfluentSettings>, maxBodyBytes: numbe
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
   const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings
   const bufferBytes = admissionOf(context, durability)?.maxBytes ?? Number.POSITIVE_INFINITY
-  const turns = new StreamTurns(turnLimitsOf(bufferBytes))
-  const options = { ...context, pool, produce, maxRecords, limits: { maxRecordBytes: maxBodyBytes, idleMs, maxMs } }
-  const { schemas, clock } = context
+  const { schemas, clock, log } = context
   const writing = { access, writer: schemas && new SchemaWriter(schemas, clock) }
-  const records = new V3Records(options, writing, turns)
+  const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
+  const turns = new StreamTurns(turnLimitsOf(bufferBytes))
+  const records = new V3Records({ produce, maxRecords, limits, log, clock, pool, turns }, writing)
   // A compressed body that is announced as small may become a large one.
   const ofRecords = new ProduceRoute(records, context, Math.max(WHOLE_BODY_BYTES, maxBodyBytes), pool)
   const ofV2 = new ProduceRoute(new V2Produce(settings, produce, writing), context, maxBodyBytes, pool)

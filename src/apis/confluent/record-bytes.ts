@@ -1,7 +1,6 @@
 import { decodeBase64 } from '../../core/base64.js'
 import type { ErrorCode } from '../../core/errors.js'
-import { JsonReader } from '../../core/json/json-reader.js'
-import { JsonScanner } from '../../core/json/json-scanner.js'
+import type { JsonReader } from '../../core/json/json-reader.js'
 import { readElements, readMembers, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
 import { skipValue } from '../../core/json/json-values.js'
 import { MAX_RECORD_HEADERS, type RecordHeader } from '../../core/model.js'
@@ -25,8 +24,8 @@ export interface SchemaData {
   readonly json: Buffer
 }
 
-export const unknownMember = (name: string): BodyError =>
-  new BodyError(422, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
+export const unknownMember = (name: string, status = 422): BodyError =>
+  new BodyError(status, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
 
 /** Consumes a string in base64, or `null`. */
 export function readBase64(reader: JsonReader): Buffer | null {
@@ -67,45 +66,4 @@ export function readHeaders(reader: JsonReader, nameMember: 'name' | 'key'): Rec
     headers.push({ key, value })
   })
   return headers
-}
-
-const QUOTE = 0x22
-const LETTER_N = 0x6e
-
-/**
- * Reads keys and values of a body whose members the caller scans, without a closure or a text for each member.
- * `undefined`: the caller leaves the body to the complete reader, which accepts it or says what is wrong.
- */
-export class UsualBytes {
-  readonly json: JsonScanner
-  readonly #body: Buffer
-  /** Reads JSON values that are more than a plain string. */
-  #reader: JsonReader | undefined
-
-  /** @param body valid UTF-8 */
-  constructor(body: Buffer) {
-    this.#body = body
-    this.json = new JsonScanner(body)
-  }
-
-  /** Consumes a string in base64, or `null`. */
-  base64(): Buffer | null | undefined {
-    const text = this.json.nullOrString()
-    return text && decodeBase64(text)
-  }
-
-  /** Consumes any JSON value. @throws DeserializeError */
-  jsonValue(): Buffer | null | undefined {
-    const first = this.json.token()
-    if (first === LETTER_N) return this.json.nullOrString()
-    return (first === QUOTE ? this.json.quotedString() : undefined) ?? this.#jsonBytes()
-  }
-
-  #jsonBytes(): Buffer {
-    const reader = (this.#reader ??= new JsonReader(this.#body))
-    reader.index = this.json.index
-    const value = readValueBytes(reader, this.#body)
-    this.json.index = reader.index
-    return value
-  }
 }

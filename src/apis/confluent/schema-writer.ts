@@ -1,7 +1,7 @@
 import { OverloadedError } from '../../core/errors.js'
 import type { MonotonicClock, ProduceRecord } from '../../core/model.js'
 import { inPortions } from '../../core/portions.js'
-import { ANONYMOUS, type Caller } from '../../http/access/access.js'
+import { type Access, ANONYMOUS, type Caller } from '../../http/access/access.js'
 import type { Later } from '../../http/api/produce-route.js'
 import { isOfThisMachine } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
@@ -18,6 +18,13 @@ import { type Collected, type Item, refusalOfItem } from './v3/record-reader.js'
 
 /** The topic of the records of a request, and what its client may do. */
 export type SchemaClient = Pick<WantedSchema, 'topic' | 'mayRegister'>
+
+/** What the routes to produce need to write records with schemas. */
+export interface WritingParts {
+  readonly access: Access
+  /** Absent: there is no schema registry. */
+  readonly writer: SchemaWriter | undefined
+}
 
 /** Bodies that wait for their schemas. A registry that does not answer lets them wait for its time limit. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024

@@ -19,6 +19,11 @@ export class DeserializeError extends StacklessError {
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COLON = 0x3a
+const SPACE = 0x20
+
+/** The last name of a member with each first byte. Names repeat, and to compare one costs a fraction of making its text. */
+const knownNames = new Array<string>(256).fill('')
+const MAX_KNOWN_NAME = 64
 
 /**
  * A cursor over JSON bytes. Its errors have the message, the line and the column of serde_json.
@@ -53,12 +58,13 @@ export class JsonReader {
 
   /** Skips white space and returns the next byte without consuming it. */
   peekToken(): number {
-    for (;;) {
-      const byte = this.peek()
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x09 && byte !== 0x0d) return byte
+    const bytes = this.#bytes
+    let byte = bytes[this.index]
+    while (byte !== undefined && byte <= SPACE && (byte === SPACE || byte === 0x0a || byte === 0x09 || byte === 0x0d)) {
       this.isCompact = false
-      this.index++
+      byte = bytes[++this.index]
     }
+    return byte ?? -1
   }
 
   failHere(reason: string): never {
@@ -101,6 +107,24 @@ export class JsonReader {
     this.index++
     if (!this.isWholeUtf8 && !isUtf8(bytes.subarray(start, this.index - 1))) this.failHere('invalid unicode code point')
     return value
+  }
+
+  /** The same as text, for strings that repeat: names of members, and words. */
+  finishName(): string {
+    const bytes = this.#bytes
+    const start = this.index
+    const known = knownNames[bytes[start] ?? QUOTE]!
+    let length = 0
+    while (length < known.length && bytes[start + length] === known.charCodeAt(length)) length++
+    if (length === known.length && bytes[start + length] === QUOTE) {
+      this.index = start + length + 1
+      return known
+    }
+    const name = this.finishString().toString()
+    // Only ASCII without escapes has as many characters as bytes. A key of an object is compared by its place in memory.
+    const isPlain = name.length === this.index - 1 - start && name.length <= MAX_KNOWN_NAME
+    if (isPlain && name !== '') knownNames[bytes[start]!] = Object.keys({ [name]: 0 })[0]!
+    return name
   }
 
   /**

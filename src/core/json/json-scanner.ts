@@ -55,15 +55,6 @@ export class JsonScanner {
     this.#hasControl = hasControlByte(bytes)
   }
 
-  /** Position of the next byte. Another reader may consume a value at it; then it is set to the end of that value. */
-  get index(): number {
-    return this.#at
-  }
-
-  set index(index: number) {
-    this.#at = index
-  }
-
   /** The next byte that is no white space; -1 at the end. */
   token(): number {
     const bytes = this.#bytes
@@ -114,23 +105,6 @@ export class JsonScanner {
     if (this.#backslashAt < end) return this.#unescape()
     const value = this.#bytes.subarray(this.#at, end)
     if (this.#hasControl && hasControlByte(value)) return undefined
-    this.#at = end + 1
-    return value
-  }
-
-  /** Consumes a string without escapes and returns a view of its bytes with their quotes. */
-  quotedString(): Buffer | undefined {
-    const start = this.#at
-    const end = this.#openString()
-    if (
-      end < 0 ||
-      this.#backslashAt < end ||
-      (this.#hasControl && hasControlByte(this.#bytes.subarray(this.#at, end)))
-    ) {
-      this.#at = start
-      return undefined
-    }
-    const value = this.#bytes.subarray(this.#at - 1, end + 1)
     this.#at = end + 1
     return value
   }

@@ -22,12 +22,18 @@ export function readStringBytes(reader: JsonReader): Buffer {
   return reader.finishString()
 }
 
+/** Consumes a string that is one of few words. */
+export function readWord(reader: JsonReader): string {
+  requireToken(reader, QUOTE, 'a string')
+  return reader.finishName()
+}
+
 /** Consumes an object. @param read called at the value of each member, which it consumes */
 export function readMembers(reader: JsonReader, read: (name: string) => void): void {
   requireToken(reader, OPEN_OBJECT, 'an object')
   for (let isFirst = true; nextKey(reader, isFirst); isFirst = false) {
     reader.index++
-    const name = reader.finishString().toString()
+    const name = reader.finishName()
     reader.expectColon()
     read(name)
   }

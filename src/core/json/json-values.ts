@@ -120,12 +120,14 @@ const COMMA = 0x2c
  * Consumes a value of any kind and drops it. It uses one byte of memory per level of nesting, so any depth is allowed.
  */
 export function skipValue(reader: JsonReader): void {
+  let opened = skipScalarOrOpen(reader)
+  if (!opened) return
   const enclosing = new BracketStack()
   for (;;) {
-    const opened = skipScalarOrOpen(reader)
     if (opened) enclosing.push(opened)
     if (closeFinished(reader, enclosing, !opened)) return
     if (enclosing.top === OPEN_OBJECT) skipKey(reader)
+    opened = skipScalarOrOpen(reader)
   }
 }
 

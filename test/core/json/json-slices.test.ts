@@ -56,6 +56,34 @@ describe('readMembers, readElements, readInteger and takeNull', () => {
     expect(reader.peekToken()).to.equal(-1)
   })
 
+  it('names that begin alike, have escapes or are not ASCII are told apart, in any order', () => {
+    const names = [
+      'value',
+      'val',
+      'values',
+      'v',
+      'value',
+      '',
+      'vä',
+      'v\\u00e4',
+      'v\\"',
+      'väl',
+      'v'.repeat(100),
+      'value',
+      ''
+    ]
+    const json = `{${names.map(name => `"${name}":1`).join(',')}}`
+    const found: string[] = []
+    const reader = new JsonReader(Buffer.from(json))
+    readMembers(reader, name => {
+      found.push(name)
+      reader.index++
+    })
+    expect(found).to.deep.equal(names.map(name => JSON.parse(`"${name}"`)))
+    const cut = new JsonReader(Buffer.from('{"valu'))
+    expect(() => readMembers(cut, () => undefined)).to.throw(DeserializeError, 'EOF while parsing a string')
+  })
+
   for (const json of ['1.0', '1e3', '"1"', 'true', '1000000000000000']) {
     it(`readInteger refuses ${json}`, () => {
       const bytes = Buffer.from(json)

@@ -1,10 +1,12 @@
-import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
+import { JsonReader } from '../../../core/json/json-reader.js'
+import { readElements, readInteger, readMembers, readStringBytes, takeNull } from '../../../core/json/json-slices.js'
+import { skipValue } from '../../../core/json/json-values.js'
+import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/model.js'
 import type { ProduceOptions } from '../../../gateway/gateway.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import type { Later, Outcomes, ProduceAnswer, ProduceHead } from '../../../http/api/produce-route.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import type { ResolvedSchema, SchemaFormat } from '../../../schemas/schemas.js'
-import type { EndpointParts } from '../endpoint-parts.js'
 import {
   PARTITION_NOT_FOUND,
   type Problem,
@@ -15,16 +17,31 @@ import {
   UNAUTHORIZED
 } from '../failures.js'
 import { noPartition, noTopic, partitionIn } from '../look-up.js'
-import { errorTypeOf, formatOf, schemaFormatOf, V2_TYPE } from '../media-types.js'
+import { errorTypeOf, type Format, formatOf, schemaFormatOf, V2_TYPE } from '../media-types.js'
 import { ConfluentProduce } from '../produce.js'
-import { mayRegister, type SchemaWriter } from '../schema-writer.js'
+import {
+  BodyError,
+  type NamedSchema,
+  readBase64,
+  readHeaders,
+  readJsonBytes,
+  readJsonSlice,
+  unknownMember
+} from '../record-bytes.js'
+import { mayRegister, type WritingParts } from '../schema-writer.js'
 import type { ConfluentSettings } from '../settings.js'
-import { type RecordFormat, readProduceBody, readUnencoded } from './produce-body.js'
 
 /** A produce request whose head can be used. */
-interface Head extends ProduceHead, RecordFormat {
+export interface V2Head extends ProduceHead {
+  readonly topic: string
+  /** The partition of the path; that of a record wins. */
+  readonly partition: number | undefined
+  readonly format: Format
   /** Absent: keys and values have no schemas. */
   readonly schemaFormat: SchemaFormat | undefined
+  /** Whether a record may have headers and a timestamp. */
+  readonly hasFurtherMembers: boolean
+  readonly maxRecords: number
   readonly mayRegister: (subject: string) => boolean
   keySchemaId: number | null
   valueSchemaId: number | null
@@ -44,59 +61,54 @@ export const NO_REGISTRY: Problem = {
 }
 
 /** `POST /topics/{topic}` and `POST /topics/{topic}/partitions/{partition}`. */
-export class V2Produce extends ConfluentProduce<Head> {
+export class V2Produce extends ConfluentProduce<V2Head> {
   readonly #settings: ConfluentSettings
-  readonly #access: EndpointParts['access']
-  readonly #writer: SchemaWriter | undefined
+  readonly #parts: WritingParts
 
-  constructor(
-    settings: ConfluentSettings,
-    produce: ProduceOptions,
-    { access, writer }: { readonly access: EndpointParts['access']; readonly writer: SchemaWriter | undefined }
-  ) {
+  constructor(settings: ConfluentSettings, produce: ProduceOptions, parts: WritingParts) {
     super('v2', produce)
     this.#settings = settings
-    this.#access = access
-    this.#writer = writer
+    this.#parts = parts
   }
 
   topicOf({ topic = '' }: Params): string {
     return topic
   }
 
-  readHead(exchange: Exchange, { topic = '', partition: text }: Params): Head {
+  readHead(exchange: Exchange, { topic = '', partition: text }: Params): V2Head {
     const { accept, 'content-type': contentType } = exchange.request.headers
+    const { access, writer } = this.#parts
     const format = formatOf(contentType)
     const schemaFormat = format && schemaFormatOf(format)
-    if (schemaFormat !== undefined && this.#writer === undefined) throw new ProblemError(NO_REGISTRY)
+    if (schemaFormat !== undefined && writer === undefined) throw new ProblemError(NO_REGISTRY)
     if (format === undefined) throw new ProblemError({ ...UNSUPPORTED, type: errorTypeOf(accept) })
     const partition = text === undefined ? undefined : partitionIn(text)
     if (partition === 'none') throw new ProblemError(noPartition(topic, text!))
     const { recordMembers, maxRecordsPerRequest: maxRecords } = this.#settings
     const hasFurtherMembers = recordMembers === 'headersAndTimestamp'
-    const may = mayRegister(exchange, this.#access.callerOf(exchange.request), topic)
+    const may = mayRegister(exchange, access.callerOf(exchange.request), topic)
     const read = { format, topic, partition, hasFurtherMembers, maxRecords }
     return { isSync: true, ...read, schemaFormat, mayRegister: may, keySchemaId: null, valueSchemaId: null }
   }
 
-  readBody(body: Buffer, head: Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
-    const writer = this.#writer
-    if (head.schemaFormat === undefined || writer === undefined) return readProduceBody(body, head)
+  readBody(body: Buffer, head: V2Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
+    const { writer } = this.#parts
+    if (head.schemaFormat === undefined || writer === undefined) return readProduceBody(body, head).records
     // The bytes of the body are valid during this call only.
-    const unencoded = readUnencoded(Buffer.from(body), head)
+    const { records, schemas } = readProduceBody(Buffer.from(body), head)
+    const keys = schemaOf('key', 42201, records, schemas)
+    const values = schemaOf('value', 42202, records, schemas)
     return writer.hold(body.length, async () => {
-      const resolve = (part: 'key' | 'value'): Promise<ResolvedSchema> | undefined => {
-        const named = unencoded[part]
-        return named && writer.resolve(part, { ...named, format: head.schemaFormat }, head)
-      }
-      const [key, value] = await Promise.all([resolve('key'), resolve('value')])
+      const resolve = (part: 'key' | 'value', named: NamedSchema | undefined): Promise<ResolvedSchema> | undefined =>
+        named && writer.resolve(part, { ...named, format: head.schemaFormat }, head)
+      const [key, value] = await Promise.all([resolve('key', keys), resolve('value', values)])
       head.keySchemaId = key?.id ?? null
       head.valueSchemaId = value?.id ?? null
-      return writer.encode(unencoded.records, { key, value })
+      return writer.encode(records, { key, value })
     })
   }
 
-  answer(outcomes: Outcomes, head: Head): ProduceAnswer {
+  answer(outcomes: Outcomes, head: V2Head): ProduceAnswer {
     const known = outcomes as readonly RecordOutcome[]
     const codes = new Set(known.map(codeOf))
     const missing = codes.size === 1 ? missingOf(codes, head.topic) : undefined
@@ -121,7 +133,7 @@ function missingOf(codes: ReadonlySet<number | null>, topic: string): Problem | 
   return { status: 404, code: PARTITION_NOT_FOUND, message: `topic ${topic} has no such partition` }
 }
 
-function bodyOf(outcomes: readonly RecordOutcome[], { keySchemaId, valueSchemaId }: Head): string {
+function bodyOf(outcomes: readonly RecordOutcome[], { keySchemaId, valueSchemaId }: V2Head): string {
   let offsets = ''
   for (const outcome of outcomes) offsets += offsets === '' ? entryOf(outcome) : `,${entryOf(outcome)}`
   return `{"offsets":[${offsets}],"key_schema_id":${keySchemaId},"value_schema_id":${valueSchemaId}}`
@@ -131,3 +143,107 @@ const entryOf = (outcome: RecordOutcome): string =>
   outcome.type === 'delivered'
     ? `{"partition":${outcome.partition},"offset":${outcome.offset},"error_code":null,"error":null}`
     : `{"partition":null,"offset":null,"error_code":${recordCodeOf(outcome, 'v2')},"error":${JSON.stringify(outcome.message)}}`
+
+/** The schemas of a body, by the names of their members. */
+type SchemaMembers = Map<string, string | number>
+
+/** Members that matter to formats with schemas only. */
+const SCHEMA_MEMBERS = ['key_schema', 'key_schema_id', 'value_schema', 'value_schema_id']
+
+/**
+ * Reads the body of a produce request. Keys and values may be views of the body, whose buffer is reused after the call
+ * that receives it.
+ *
+ *   {"records":[{"key":"a2V5","value":"AAH/","partition":2}]}
+ *
+ * @throws DeserializeError, BodyError
+ */
+export function readProduceBody(body: Buffer, head: V2Head) {
+  if (body.length === 0) throw new BodyError(422, 'the body is empty')
+  const reader = new JsonReader(body)
+  if (!reader.isWholeUtf8) throw new BodyError(400, 'the body is not valid UTF-8')
+  const schemas: SchemaMembers = new Map()
+  let records: readonly ProduceRecord[] = []
+  readMembers(reader, name => {
+    if (name === 'records') records = readRecords(reader, body, head)
+    else if (!SCHEMA_MEMBERS.includes(name)) throw unknownMember(name)
+    else if (head.schemaFormat === undefined) skipValue(reader)
+    else if (!takeNull(reader))
+      schemas.set(name, name.endsWith('_id') ? readId(reader, body) : readStringBytes(reader).toString())
+  })
+  if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
+  if (records.length === 0) throw new BodyError(422, 'there are no records')
+  return { records, schemas }
+}
+
+/** @returns `undefined`: there is none, and none is needed */
+function schemaOf(
+  part: 'key' | 'value',
+  code: number,
+  records: readonly ProduceRecord[],
+  schemas: SchemaMembers
+): NamedSchema | undefined {
+  const [schema, id] = [schemas.get(`${part}_schema`), schemas.get(`${part}_schema_id`)]
+  if (schema !== undefined && id !== undefined)
+    throw new BodyError(400, `${part}_schema and ${part}_schema_id exclude each other`)
+  if (typeof schema === 'string') return { schema }
+  if (typeof id === 'number') return { id }
+  if (records.every(record => record[part] === null)) return undefined
+  throw new BodyError(422, `there are ${part}s, but neither ${part}_schema nor ${part}_schema_id`, code)
+}
+
+const QUOTE = 0x22
+
+/** The original takes an id as text, too. */
+function readId(reader: JsonReader, body: Buffer): number {
+  if (reader.peekToken() !== QUOTE) return readInteger(reader, body)
+  const text = readStringBytes(reader).toString()
+  if (!/^\d{1,9}$/.test(text)) throw new BodyError(422, `not the id of a schema: ${text.slice(0, 100)}`)
+  return Number(text)
+}
+
+function readRecords(reader: JsonReader, body: Buffer, head: V2Head): ProduceRecord[] {
+  const records: ProduceRecord[] = []
+  if (takeNull(reader)) return records
+  readElements(reader, () => {
+    if (records.length >= head.maxRecords) throw tooMany(head.maxRecords)
+    try {
+      records.push(readRecord(reader, body, head))
+    } catch (error) {
+      throw error instanceof BodyError ? ofRecord(error, records.length) : error
+    }
+  })
+  return records
+}
+
+const ofRecord = ({ problem: { status, message, code } }: BodyError, at: number): BodyError =>
+  new BodyError(status, `records[${at}]: ${message}`, code)
+
+const tooMany = (limit: number): BodyError =>
+  new BodyError(413, `there are more than ${limit} records (advanced.apis.confluent.maxRecordsPerRequest)`)
+
+function readRecord(reader: JsonReader, body: Buffer, of: V2Head): ProduceRecord {
+  const read = of.format === 'binary' ? readBase64 : of.format === 'json' ? readJsonBytes : readJsonSlice
+  let key: Buffer | null = null
+  let value: Buffer | null = null
+  let { partition } = of
+  let headers: readonly RecordHeader[] | undefined
+  let timestampMs: number | undefined
+  readMembers(reader, name => {
+    if (name === 'value') value = read(reader, body)
+    else if (name === 'key') key = read(reader, body)
+    else if (name === 'partition') partition = readPartition(reader, body) ?? partition
+    else if (name === 'headers' && of.hasFurtherMembers) headers = readHeaders(reader, 'key')
+    else if (name === 'timestamp' && of.hasFurtherMembers) {
+      timestampMs = takeNull(reader) ? undefined : readInteger(reader, body)
+    } else throw unknownMember(name)
+  })
+  return { topic: of.topic, partition, key, value, headers, timestampMs }
+}
+
+function readPartition(reader: JsonReader, body: Buffer): number | undefined {
+  if (takeNull(reader)) return undefined
+  const partition = readInteger(reader, body)
+  if (partition < 0) throw new BodyError(422, 'a partition is negative')
+  return partition
+}

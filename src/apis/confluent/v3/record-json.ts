@@ -1,7 +1,13 @@
-import { isUtf8 } from 'node:buffer'
 import { decodeBase64 } from '../../../core/base64.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
-import { readInteger, readMembers, readStringBytes, readValueBytes, takeNull } from '../../../core/json/json-slices.js'
+import {
+  readInteger,
+  readMembers,
+  readStringBytes,
+  readValueBytes,
+  readWord,
+  takeNull
+} from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordHeader } from '../../../core/model.js'
 import type { ResolvedSchema, SchemaFormat, SubjectStrategy } from '../../../schemas/schemas.js'
@@ -12,7 +18,7 @@ import {
   readHeaders,
   readJsonSlice,
   type SchemaData,
-  UsualBytes
+  unknownMember
 } from '../record-bytes.js'
 
 /** What the answer says about a key or value. */
@@ -29,10 +35,10 @@ export interface SentRecord {
   readonly key: DataSize | undefined
   readonly value: DataSize | undefined
   /** Keys and values that do not have their bytes yet. Absent: there are none. */
-  readonly unencoded?: Unencoded
+  readonly unencoded: Unencoded | undefined
 }
 
-export interface ReadOptions {
+export interface RecordTarget {
   readonly topic: string
   /** Whether records may have schemas. */
   readonly hasRegistry: boolean
@@ -45,8 +51,10 @@ export interface Unencoded {
 
 type DataType = 'BINARY' | 'JSON' | 'STRING'
 
-interface Data extends DataSize {
+/** The size is an object of its own: the answer waits for Kafka, and the bytes of the body must not wait with it. */
+interface Data {
   readonly bytes: Buffer | null
+  readonly size: DataSize
   /** What the bytes will be made of. */
   readonly unencoded?: SchemaData
 }
@@ -68,73 +76,11 @@ const SCHEMA_MEMBERS = new Map<string, (reader: JsonReader, bytes: Buffer) => Na
  *
  * @throws DeserializeError, BodyError
  */
-export function readSentRecord(bytes: Buffer, options: ReadOptions): SentRecord {
-  if (!isUtf8(bytes)) throw new BodyError(400, 'the record is not valid UTF-8')
-  return scanRecord(new UsualBytes(bytes), options.topic) ?? readAnyRecord(bytes, options)
-}
-
-const QUOTE = 0x22
-const COMMA = 0x2c
-const OPEN_OBJECT = 0x7b
-const CLOSE_OBJECT = 0x7d
-
-const letters = (text: string): Buffer => Buffer.from(`${text}"`)
-const KEY = letters('key')
-const VALUE = letters('value')
-const PARTITION_ID = letters('partition_id')
-const TYPE = letters('type')
-const DATA = letters('data')
-const BINARY = letters('BINARY')
-const JSON_LETTERS = letters('JSON')
-const STRING = letters('STRING')
-
-/**
- * Reads a record of the usual shape: only `key`, `value` and `partition_id`, each at most once, without schemas, and a type
- * before its data. Everything else, right or wrong, is left to {@link readAnyRecord}.
- */
-function scanRecord(bytes: UsualBytes, topic: string): SentRecord | undefined {
-  const { json } = bytes
-  let key: Data | undefined
-  let value: Data | undefined
-  let partition: number | null | undefined
-  if (!json.take(OPEN_OBJECT)) return undefined
-  do {
-    if (!json.take(QUOTE)) return undefined
-    if (value === undefined && json.takeName(VALUE)) {
-      value = scanData(bytes)
-      if (value === undefined) return undefined
-    } else if (key === undefined && json.takeName(KEY)) {
-      key = scanData(bytes)
-      if (key === undefined) return undefined
-    } else if (partition === undefined && json.takeName(PARTITION_ID)) {
-      partition = json.nullOrInteger()
-      if (partition === undefined || (partition !== null && partition < 0)) return undefined
-    } else return undefined
-  } while (json.take(COMMA))
-  if (!json.take(CLOSE_OBJECT) || json.token() !== -1) return undefined
-  return sentRecord({ topic, partition: partition ?? undefined, key, value })
-}
-
-function scanData(bytes: UsualBytes): Data | undefined {
-  const { json } = bytes
-  if (!json.take(OPEN_OBJECT) || !json.take(QUOTE)) return undefined
-  if (!json.takeName(TYPE) || !json.take(QUOTE)) return undefined
-  const type = json.takeWord(JSON_LETTERS)
-    ? 'JSON'
-    : json.takeWord(STRING)
-      ? 'STRING'
-      : json.takeWord(BINARY)
-        ? 'BINARY'
-        : undefined
-  if (type === undefined || !json.take(COMMA) || !json.take(QUOTE) || !json.takeName(DATA)) return undefined
-  const data = type === 'JSON' ? bytes.jsonValue() : type === 'STRING' ? json.nullOrString() : bytes.base64()
-  return data === undefined || !json.take(CLOSE_OBJECT) ? undefined : { type, bytes: data, size: sizeOf(data) }
-}
-
-function readAnyRecord(bytes: Buffer, options: ReadOptions): SentRecord {
+export function readSentRecord(bytes: Buffer, to: RecordTarget): SentRecord {
   const reader = new JsonReader(bytes)
-  const sent = readRecordMembers(reader, bytes, options, name => {
-    throw new BodyError(400, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
+  if (!reader.isWholeUtf8) throw new BodyError(400, 'the record is not valid UTF-8')
+  const sent = readRecordMembers(reader, bytes, to, name => {
+    throw unknownMember(name, 400)
   })
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   return sent
@@ -144,7 +90,7 @@ function readAnyRecord(bytes: Buffer, options: ReadOptions): SentRecord {
 export function readRecordMembers(
   reader: JsonReader,
   bytes: Buffer,
-  { topic, hasRegistry }: ReadOptions,
+  { topic, hasRegistry }: RecordTarget,
   other: (name: string) => void
 ): SentRecord {
   let key: Data | undefined
@@ -163,25 +109,19 @@ export function readRecordMembers(
   if (partition !== undefined && partition < 0) {
     throw new BodyError(404, 'a partition is never negative', PARTITION_NOT_FOUND)
   }
-  return sentRecord({ topic, partition, key, value, headers, timestampMs })
+  return sentRecord({ topic, partition, headers, timestampMs }, key, value)
 }
 
-interface Members extends Pick<ProduceRecord, 'topic' | 'partition' | 'headers' | 'timestampMs'> {
-  readonly key: Data | undefined
-  readonly value: Data | undefined
+function sentRecord(
+  { topic, partition, headers, timestampMs }: Omit<ProduceRecord, 'key' | 'value'>,
+  key: Data | undefined,
+  value: Data | undefined
+): SentRecord {
+  const record = { topic, partition, key: key?.bytes ?? null, value: value?.bytes ?? null, headers, timestampMs }
+  const [ofKey, ofValue] = [key?.unencoded, value?.unencoded]
+  const unencoded = ofKey === undefined && ofValue === undefined ? undefined : { key: ofKey, value: ofValue }
+  return { record, key: key?.size, value: value?.size, unencoded }
 }
-
-function sentRecord({ topic, partition, key, value, headers, timestampMs }: Members): SentRecord {
-  const record = { topic, partition, key: bytesOf(key), value: bytesOf(value), headers, timestampMs }
-  const sizes = { record, key: toSize(key), value: toSize(value) }
-  const unencoded = { key: key?.unencoded, value: value?.unencoded }
-  return unencoded.key === undefined && unencoded.value === undefined ? sizes : { ...sizes, unencoded }
-}
-
-/** Without the bytes: the answer waits for Kafka, and the body must not wait with it. */
-const toSize = (data: Data | undefined): DataSize | undefined => data && { type: data.type, size: data.size }
-
-const bytesOf = (data: Data | undefined): Buffer | null => (data === undefined ? null : data.bytes)
 
 /** Consumes `{"type":"JSON","data":…}`. @returns `undefined` for null: not sent */
 function readData(reader: JsonReader, bytes: Buffer, hasRegistry: boolean): Data | undefined {
@@ -189,36 +129,39 @@ function readData(reader: JsonReader, bytes: Buffer, hasRegistry: boolean): Data
   let type: DataType | SchemaFormat | undefined
   let data: Buffer | null = null
   let unreadAt: number | undefined
-  let named: NamedSchema = {}
+  let named: NamedSchema | undefined
   readMembers(reader, name => {
-    const readNamed = SCHEMA_MEMBERS.get(name)
     if (name === 'type') type = takeNull(reader) ? undefined : readType(reader, hasRegistry)
     else if (name === 'data' && isPlain(type)) data = readBytes(reader, bytes, type)
     else if (name === 'data') {
       reader.peekToken()
       unreadAt = reader.index
       skipValue(reader)
-    } else if (readNamed !== undefined && !hasRegistry) throw needsRegistry()
-    else if (readNamed === undefined) throw new BodyError(400, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
-    else if (!takeNull(reader)) named = { ...named, ...readNamed(reader, bytes) }
+    } else named = { ...named, ...readNamed(reader, bytes, name, hasRegistry) }
   })
   if (type === undefined && !hasRegistry) throw needsRegistry()
-  requireOneSchema(type, named)
+  if (!isPlain(type) || named !== undefined) requireOneSchema(type, named ?? {})
   if (unreadAt !== undefined) {
     const end = reader.index
     reader.index = unreadAt
     data = isPlain(type) ? readBytes(reader, bytes, type) : readJsonSlice(reader, bytes)
     reader.index = end
   }
-  if (isPlain(type)) return { type, bytes: data, size: sizeOf(data) }
-  return unencodedData(type, named, data)
+  if (isPlain(type)) return { bytes: data, size: { type, size: (data as Buffer | null)?.length ?? -1 } }
+  const json = Buffer.from(data ?? 'null')
+  return {
+    bytes: null,
+    size: { type: type ?? 'AVRO', size: -1 },
+    unencoded: { named: { ...named, format: type }, json }
+  }
 }
 
-/** @param type absent: that of the schema. @throws BodyError for members that cannot stand together */
-function unencodedData(type: SchemaFormat | undefined, named: NamedSchema, data: Buffer | null): Data {
-  requireOneSchema(type, named)
-  const json = Buffer.from(data ?? 'null')
-  return { type: type ?? 'AVRO', bytes: null, size: -1, unencoded: { named: { ...named, format: type }, json } }
+/** Consumes a member that names a schema. */
+function readNamed(reader: JsonReader, bytes: Buffer, name: string, hasRegistry: boolean): NamedSchema {
+  const read = SCHEMA_MEMBERS.get(name)
+  if (read === undefined) throw unknownMember(name, 400)
+  if (!hasRegistry) throw needsRegistry()
+  return takeNull(reader) ? {} : read(reader, bytes)
 }
 
 const isPlain = (type: DataType | SchemaFormat | undefined): type is DataType =>
@@ -240,13 +183,11 @@ function requireOneSchema(type: DataType | SchemaFormat | undefined, named: Name
   if (problem !== undefined) throw new BodyError(400, problem)
 }
 
-const sizeOf = (data: Buffer | null): number => data?.length ?? -1
-
 const needsRegistry = (): BodyError =>
   new BodyError(422, 'a key or value without one of the types BINARY, JSON and STRING needs a schema registry', 42206)
 
 function readType(reader: JsonReader, hasRegistry: boolean): DataType | SchemaFormat {
-  const type = readStringBytes(reader).toString()
+  const type = readWord(reader)
   if (type === 'JSON' || type === 'BINARY' || type === 'STRING') return type
   if (type !== 'AVRO' && type !== 'JSONSCHEMA' && type !== 'PROTOBUF')
     throw new BodyError(400, `unknown type ${JSON.stringify(type.slice(0, 100))}`)
@@ -270,6 +211,7 @@ function readBytes(reader: JsonReader, bytes: Buffer, type: DataType): Buffer | 
   return decoded
 }
 
+const QUOTE = 0x22
 const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/
 /** The latest time that a `Date` of JavaScript can hold. */
 const MAX_TIMESTAMP_MS = 8.64e15

@@ -5,7 +5,7 @@ import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { BodyError } from '../record-bytes.js'
 import { ObjectSplitter, type SplitEnd } from './object-splitter.js'
 import { type RecordAnswers, type Repeated, refusalOfBody } from './record-answers.js'
-import { type ReadOptions, readSentRecord, type Unencoded } from './record-json.js'
+import { type RecordTarget, readSentRecord, type SentRecord, type Unencoded } from './record-json.js'
 import { costOf } from './stream-turns.js'
 
 /** A record of a request as it was read. */
@@ -25,7 +25,7 @@ export interface Collected {
   bytes: number
 }
 
-export interface ReaderOptions extends ReadOptions {
+export interface ReaderOptions extends RecordTarget {
   readonly maxRecordBytes: number
   /** Called before each record; false: it is not read, and nothing behind it. Absent: all are read. */
   readonly accepts?: () => boolean
@@ -34,7 +34,18 @@ export interface ReaderOptions extends ReadOptions {
 /** Whether some of the records do not have their bytes yet. */
 export const isUnencoded = ({ items }: Collected): boolean => items.some(({ unencoded }) => unencoded !== undefined)
 
-const nothing = (): Collected => ({ items: [], records: [], bytes: 0 })
+export const nothing = (): Collected => ({ items: [], records: [], bytes: 0 })
+
+/** Adds what is read: a record, or why it is refused. */
+export function collect({ items, records }: Collected, read: () => SentRecord): void {
+  try {
+    const { record, key, value, unencoded } = read()
+    records.push(record)
+    items.push({ key, value, unencoded })
+  } catch (error) {
+    items.push({ refused: refusalOfItem(error) })
+  }
+}
 
 /** Reads the records of a body, one by one. A record that cannot be used is refused, and the next one is read all the same. */
 export class RecordReader {
@@ -93,18 +104,12 @@ export class RecordReader {
       this.#splitter.stop()
       return
     }
-    const { items, records } = this.#collected
+    const { items } = this.#collected
     this.#collected.bytes += bytes.length
     this.#cost += costOf(bytes.length, 1)
-    try {
-      const { record, key, value, unencoded } = readSentRecord(bytes, this.#options)
-      records.push(record)
-      items.push(unencoded === undefined ? { key, value } : { key, value, unencoded })
-    } catch (error) {
-      items.push({ refused: refusalOfItem(error) })
-      // It is not known where the next record begins.
-      this.#isBroken = !isJson(bytes)
-    }
+    collect(this.#collected, () => readSentRecord(bytes, this.#options))
+    // It is not known where the next record begins.
+    this.#isBroken = items.at(-1)!.refused !== undefined && !isJson(bytes)
     if (this.#isBroken || this.#cost >= this.#maxCost) this.#splitter.stop()
   }
 }

@@ -1,3 +1,6 @@
+import { JsonReader } from '../../../core/json/json-reader.js'
+import { readElements, readMembers, readStringBytes } from '../../../core/json/json-slices.js'
+import { skipValue } from '../../../core/json/json-values.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import type { ProduceOptions } from '../../../gateway/gateway.js'
 import type { Params } from '../../../http/api/endpoint.js'
@@ -5,22 +8,21 @@ import type { Later, Outcomes, ProduceAnswer, ProduceHead, ProduceRoute } from '
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
 import { decodedStream } from '../../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
-import { charsetProblemOf, type EndpointParts } from '../endpoint-parts.js'
+import { charsetProblemOf } from '../endpoint-parts.js'
 import { ProblemError } from '../failures.js'
 import { noTopic } from '../look-up.js'
 import { charsetOf, JSON_TYPE } from '../media-types.js'
 import { ConfluentProduce } from '../produce.js'
-import { BodyError } from '../record-bytes.js'
-import { mayRegister, type SchemaWriter } from '../schema-writer.js'
-import { RecordAnswers, refusalOfEnd } from './record-answers.js'
-import { answersTo, type Collected, type Item, isUnencoded, RecordReader } from './record-reader.js'
+import { BodyError, unknownMember } from '../record-bytes.js'
+import { mayRegister, type WritingParts } from '../schema-writer.js'
+import { problemOfFailure, RecordAnswers, refusalOfEnd } from './record-answers.js'
+import { type RecordTarget, readRecordMembers } from './record-json.js'
+import { answersTo, type Collected, collect, type Item, isUnencoded, nothing, RecordReader } from './record-reader.js'
 import { RecordStream, type StreamHead, type StreamLimits } from './record-stream.js'
-import { costOf, type StreamTurns } from './stream-turns.js'
+import type { StreamTurns } from './stream-turns.js'
 
 /** A body that announces at most this much is read as a whole, and answered as a whole. */
 export const WHOLE_BODY_BYTES = 1024 * 1024
-/** A body up to this cost is read and answered at once, which takes about two milliseconds. Others take turns with streams. */
-const COST_AT_ONCE = 512 * 1024
 
 /** Each answer repeats the id, so one of any length would multiply the memory of a request. */
 const MAX_CLUSTER_ID_CHARS = 64
@@ -28,30 +30,20 @@ const MAX_CLUSTER_ID_CHARS = 64
 const MAX_TOPIC_CHARS = 249
 
 /** A request to produce whose head can be used. */
-export interface V3Head extends ProduceHead, StreamHead {
+interface V3Head extends ProduceHead, StreamHead {
   items: readonly Item[]
   /** Of the entries of a batch. */
   ids: readonly string[]
   isOwnForm: boolean
 }
 
-export interface V3Parts {
-  readonly access: EndpointParts['access']
-  /** Absent: there is no schema registry. */
-  readonly writer: SchemaWriter | undefined
-}
-
 /** What produces records by version 3. */
-export abstract class V3Produce extends ConfluentProduce<V3Head> {
-  protected readonly parts: V3Parts
+abstract class V3Produce extends ConfluentProduce<V3Head> {
+  protected readonly parts: WritingParts
 
-  constructor(produce: ProduceOptions, parts: V3Parts) {
+  constructor(produce: ProduceOptions, parts: WritingParts) {
     super('v3', produce)
     this.parts = parts
-  }
-
-  get hasRegistry(): boolean {
-    return this.parts.writer !== undefined
   }
 
   topicOf({ topic_name: topic = '' }: Params): string {
@@ -70,23 +62,22 @@ export abstract class V3Produce extends ConfluentProduce<V3Head> {
     return { isSync: true, topic, charset: charset!, answers, items: [], ids: [], isOwnForm: true, mayRegister: may }
   }
 
-  /** The body in UTF-8. */
-  protected decoded({ charset }: V3Head, body: Buffer): Buffer {
-    return charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
-  }
-
-  /** The records with their bytes. What the answer needs of them is put into the head. */
-  protected encoded(head: V3Head, collected: Collected): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
+  readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
     const { writer } = this.parts
-    if (!isUnencoded(collected) || writer === undefined) return this.#noted(head, collected)
-    return writer.hold(collected.bytes, async () => this.#noted(head, await writer.encodeEach(collected, head)))
+    const decoded = head.charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
+    const collected = this.collect(decoded, { topic: head.topic, hasRegistry: writer !== undefined }, head)
+    // What the answer needs of the records is put into the head.
+    const noted = ({ items, records }: Collected): readonly ProduceRecord[] => {
+      head.items = items
+      if (items.length > records.length) head.refusals = items.map(({ refused }) => refused)
+      return records
+    }
+    if (!isUnencoded(collected) || writer === undefined) return noted(collected)
+    return writer.hold(collected.bytes, async () => noted(await writer.encodeEach(collected, head)))
   }
 
-  #noted(head: V3Head, { items, records }: Collected): readonly ProduceRecord[] {
-    head.items = items
-    if (items.length > records.length) head.refusals = items.map(({ refused }) => refused)
-    return records
-  }
+  /** Reads all records of a body in UTF-8. */
+  protected abstract collect(body: Buffer, to: RecordTarget, head: V3Head): Collected
 }
 
 export interface RecordsOptions {
@@ -98,6 +89,7 @@ export interface RecordsOptions {
   readonly clock: MonotonicClock
   /** Memory for what waits for a turn. */
   readonly pool: BufferPool
+  readonly turns: StreamTurns
 }
 
 /**
@@ -106,13 +98,11 @@ export interface RecordsOptions {
  */
 export class V3Records extends V3Produce {
   readonly #options: RecordsOptions
-  readonly #turns: StreamTurns
   readonly #streams = new Set<RecordStream>()
 
-  constructor(options: RecordsOptions, parts: V3Parts, turns: StreamTurns) {
+  constructor(options: RecordsOptions, parts: WritingParts) {
     super(options.produce, parts)
     this.#options = options
-    this.#turns = turns
   }
 
   /** Streams that are open. */
@@ -145,63 +135,107 @@ export class V3Records extends V3Produce {
     }
     const stream = new RecordStream({ ...exchange, payload }, head, {
       ...this.#options,
-      ...this.parts,
+      writer: this.parts.writer,
       caller: this.parts.access.callerOf(exchange.request),
       refused: route.refused,
-      turns: this.#turns,
       produce: records => route.handOn(exchange, head, records)
     })
     this.#streams.add(stream)
     stream.start(() => this.#streams.delete(stream))
   }
 
-  readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
-    const decoded = this.decoded(head, body)
-    const atOnce = this.#reading(head, decoded)(COST_AT_ONCE)
-    if (typeof atOnce !== 'number') return atOnce.value
-    // The bytes of the body are valid during this call only.
-    const read = this.#turns.inTurns(this.#reading(head, Buffer.from(decoded)))
-    return (take, fail) => read(records => (typeof records === 'function' ? records(take, fail) : take(records)), fail)
-  }
-
-  /** Reads a part of a body with each call; returns the cost of the part, and after the last one the records. */
-  #reading(head: V3Head, body: Buffer) {
+  protected collect(body: Buffer, to: RecordTarget, head: V3Head): Collected {
     const { maxRecords, limits } = this.#options
     const { maxRecordBytes } = limits
-    const reader = new RecordReader({ topic: head.topic, hasRegistry: this.hasRegistry, maxRecordBytes })
-    let at = 0
-    return (maxCost: number): number | { value: readonly ProduceRecord[] | Later<readonly ProduceRecord[]> } => {
-      const { cost, end } = reader.read(body, at, maxCost)
-      at = reader.readBytes
-      if (end === undefined && at < body.length && reader.count <= maxRecords) return cost
-      const problem = end ?? (reader.keptBytes > 0 ? 'cut' : undefined)
-      const refused = problem && refusalOfEnd(problem, maxRecordBytes)
-      const collected = reader.take()
-      if (refused !== undefined) collected.items.push({ refused })
-      return { value: this.#read(head, collected) }
-    }
-  }
-
-  #read(head: V3Head, collected: Collected): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
-    const { maxRecords } = this.#options
+    const reader = new RecordReader({ ...to, maxRecordBytes, accepts: () => reader.count <= maxRecords })
+    const { end = reader.keptBytes > 0 ? 'cut' : undefined } = reader.read(body, 0, Number.POSITIVE_INFINITY)
+    const collected = reader.take()
+    const refused = end && refusalOfEnd(end, maxRecordBytes)
+    if (refused !== undefined) collected.items.push({ refused })
     const { length } = collected.items
     if (length === 0) throw new BodyError(422, 'the body is empty; a record is needed', 42206)
     const setting = 'advanced.apis.confluent.maxRecordsPerRequest'
     if (length > maxRecords) throw new BodyError(413, `a request has at most ${maxRecords} records (${setting})`)
     head.isOwnForm = false
-    return this.encoded(head, collected)
+    return collected
   }
 
-  answer(outcomes: Outcomes, { items, answers }: V3Head): ProduceAnswer | Later<ProduceAnswer> {
-    const known = outcomes as readonly RecordOutcome[]
-    const answerOf = (body: string): ProduceAnswer => ({ status: 200, type: JSON_TYPE, body, template: this.template })
-    if (costOf(0, items.length) <= COST_AT_ONCE) return answerOf(answersTo(items, known, answers))
-    let [text, at] = ['', 0]
-    return this.#turns.inTurns(maxCost => {
-      const end = at + Math.ceil(maxCost / costOf(0, 1))
-      text += answersTo(items.slice(at, end), known.slice(at, end), answers)
-      at = end
-      return at < items.length ? maxCost : { value: answerOf(text) }
-    })
+  answer(outcomes: Outcomes, { items, answers }: V3Head): ProduceAnswer {
+    const body = answersTo(items, outcomes as readonly RecordOutcome[], answers)
+    return { status: 200, type: JSON_TYPE, body, template: this.template }
   }
+}
+
+const QUOTE = 0x22
+const ID = /^[\w-]{1,80}$/
+const MULTI_STATUS = 207
+const MAX_ENTRIES = 'advanced.apis.confluent.maxRecordsPerBatch'
+
+/** `POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch`. */
+export class V3Batch extends V3Produce {
+  readonly #maxEntries: number
+
+  constructor(maxEntries: number, produce: ProduceOptions, parts: WritingParts) {
+    super(produce, parts)
+    this.#maxEntries = maxEntries
+  }
+
+  protected collect(body: Buffer, to: RecordTarget, head: V3Head): Collected {
+    const reader = new JsonReader(body)
+    if (!reader.isWholeUtf8) throw new BodyError(400, 'the body is not valid UTF-8')
+    if (body.length === 0) throw new BodyError(422, 'the body is empty')
+    const collected = { ...nothing(), bytes: body.length }
+    const ids: string[] = []
+    readMembers(reader, name => {
+      if (name !== 'entries') throw unknownMember(name)
+      readElements(reader, () => {
+        reader.peekToken()
+        const start = reader.index
+        skipValue(reader)
+        if (ids.length === this.#maxEntries)
+          throw badBatch(`has more than ${this.#maxEntries} entries (${MAX_ENTRIES})`)
+        const bytes = body.subarray(start, reader.index)
+        ids.push(idIn(bytes))
+        const entry = new JsonReader(bytes)
+        const skipId = (name: string): void => {
+          if (name !== 'id') throw unknownMember(name)
+          skipValue(entry)
+        }
+        collect(collected, () => readRecordMembers(entry, bytes, to, skipId))
+      })
+    })
+    if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
+    if (ids.length === 0) throw badBatch('has no entries')
+    if (new Set(ids).size < ids.length) throw badBatch('has an id twice')
+    head.ids = ids
+    return collected
+  }
+
+  answer(outcomes: Outcomes, { ids, items, answers }: V3Head): ProduceAnswer {
+    const successes: string[] = []
+    const failures: string[] = []
+    for (const [at, outcome] of (outcomes as readonly RecordOutcome[]).entries()) {
+      const id = `"id":"${ids[at]}"`
+      if (outcome.type === 'delivered') successes.push(`{${id},${answers.placed(outcome, items[at]!)}}`)
+      else {
+        const { code, message } = problemOfFailure(outcome)
+        failures.push(`{${id},"error_code":${code},"message":${JSON.stringify(message)}}`)
+      }
+    }
+    const body = `{"successes":[${successes.join(',')}],"failures":[${failures.join(',')}]}`
+    return { status: MULTI_STATUS, type: JSON_TYPE, body }
+  }
+}
+
+const badBatch = (problem: string): BodyError => new BodyError(422, `the batch ${problem}`, 42208)
+
+function idIn(entry: Buffer): string {
+  const reader = new JsonReader(entry)
+  let id: string | undefined
+  readMembers(reader, name => {
+    if (name === 'id' && reader.peekToken() === QUOTE) id = readStringBytes(reader).toString()
+    else skipValue(reader)
+  })
+  if (id !== undefined && ID.test(id)) return id
+  throw badBatch('has an entry whose id is not 1 to 80 letters, digits, hyphens and underscores')
 }

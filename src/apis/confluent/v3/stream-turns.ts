@@ -1,5 +1,3 @@
-import type { Later } from '../../../http/api/produce-route.js'
-
 /** Reading and answering a record costs about as much as so many of its bytes, besides the bytes themselves. */
 const COST_OF_A_RECORD = 256
 
@@ -81,32 +79,6 @@ export class StreamTurns {
   setInFlight(stream: TurnTaker, hasSome: boolean): void {
     if (hasSome) this.#inFlight.add(stream)
     else this.#inFlight.delete(stream)
-  }
-
-  /**
-   * Does the work of a request in turns with the streams.
-   *
-   * @param work does a part of it; returns the cost of the part, and after the last one its value
-   */
-  inTurns<Value>(work: (maxCost: number) => number | { readonly value: Value }): Later<Value> {
-    return (take, fail) => {
-      const taker: TurnTaker = {
-        readOn: maxCost => {
-          try {
-            const done = work(maxCost)
-            if (typeof done === 'number') {
-              this.ask(taker)
-              return done
-            }
-            take(done.value)
-          } catch (error) {
-            fail(error)
-          }
-          return maxCost
-        }
-      }
-      this.ask(taker)
-    }
   }
 
   /** The share of a stream in what may be in flight. A stream with nothing in flight may read one record of any size. */
