@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net'
+import { ProtocolError } from '../core/errors.js'
+import { errorCodes } from '../kafka/error-codes.js'
+import { ProtocolReader, ProtocolWriter } from '../kafka/protocol/encoding.js'
 import type { Call, OpenRequest, Peer } from './api/api.js'
 import { API_VERSIONS_KEY, apiOf, apis, writeApiVersions } from './api/apis.js'
 import { openToStrangers } from './api/sasl.js'
 import type { Cluster } from './cluster.js'
 import { noEffects } from './faults.js'
 import { FrameSplitter } from './frame-splitter.js'
-import { errors } from './protocol/error-codes.js'
-import { MalformedRequest, ProtocolReader } from './protocol/reader.js'
-import { ProtocolWriter } from './protocol/writer.js'
 import type { SaslExchange } from './sasl-mechanisms.js'
 import type { Holder } from './shared-capacity.js'
 
@@ -178,7 +178,7 @@ export class Connection implements Peer, Holder {
     const clientId = reader.nullableString() ?? ''
     const api = apiOf(key)
     if (!api?.serves(version)) return this.#refuse(key, correlationId)
-    if (this.#isStranger && !openToStrangers.has(key)) throw new MalformedRequest('authentication comes first')
+    if (this.#isStranger && !openToStrangers.has(key)) throw new ProtocolError('authentication comes first')
     const isFlexible = api.isFlexible(version)
     if (isFlexible) reader.becomeFlexible().tags()
     const request = api.open(reader, version)
@@ -214,7 +214,7 @@ export class Connection implements Peer, Holder {
     if (key !== API_VERSIONS_KEY) return void this.#socket.destroy()
     this.#cluster.count('ApiVersions', this.#nodeId)
     const response = new ProtocolWriter().int32(0).int32(correlationId)
-    writeApiVersions(response, apis, errors.unsupportedVersion, 0)
+    writeApiVersions(response, apis, errorCodes.UNSUPPORTED_VERSION, 0)
     this.#send(response)
   }
 
@@ -266,7 +266,7 @@ const pause = (ms: number): Promise<void> | undefined =>
   ms > 0 ? new Promise(resolve => setTimeout(resolve, ms)) : undefined
 
 /** Finishes a response, with its length first. */
-function sealed(response: ProtocolWriter): Buffer[] {
+function sealed(response: ProtocolWriter): readonly Buffer[] {
   const sizeBytes = response.sizeBytes - 4
   const chunks = response.finish()
   chunks[0]!.writeInt32BE(sizeBytes, 0)

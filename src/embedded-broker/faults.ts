@@ -1,5 +1,5 @@
+import { errorCodes } from '../kafka/error-codes.js'
 import type { ApiName, Fault, FaultAction, FaultMatch, Faults } from './embedded-cluster.js'
-import { errors } from './protocol/error-codes.js'
 
 /** A topic and partition in a request. Without a partition, it is the whole topic. */
 export interface Target {
@@ -7,7 +7,7 @@ export interface Target {
   readonly partition?: number
 }
 
-const NO_ERROR = errors.none
+const NO_ERROR = errorCodes.NONE
 
 type TransportAction = Exclude<FaultAction, { type: 'error' | 'errorAfter' | 'delay' }>
 

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { errors } from './protocol/error-codes.js'
+import { errorCodes } from '../kafka/error-codes.js'
 
 /** Limit of sessions, the same as Kafka's `max.incremental.fetch.session.cache.slots`. */
 const MOST_SESSIONS = 1_000
@@ -113,12 +113,12 @@ export class FetchSession {
     if (!known) return true
     const { errorCode, highWatermark, logStartOffset, hasRecords } = reported
     const isNews =
-      errorCode !== errors.none ||
+      errorCode !== errorCodes.NONE ||
       hasRecords ||
       known.highWatermark !== highWatermark ||
       known.logStartOffset !== logStartOffset
-    known.highWatermark = errorCode === errors.none ? highWatermark : -1
-    known.logStartOffset = errorCode === errors.none ? logStartOffset : -1
+    known.highWatermark = errorCode === errorCodes.NONE ? highWatermark : -1
+    known.logStartOffset = errorCode === errorCodes.NONE ? logStartOffset : -1
     if (hasRecords) {
       this.#partitions.delete(key)
       this.#partitions.set(key, known)

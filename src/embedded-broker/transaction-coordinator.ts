@@ -1,6 +1,6 @@
 import { topicPartitionKey } from '../core/model.js'
+import { errorCodes } from '../kafka/error-codes.js'
 import type { CommittedOffsets } from './groups/committed-offsets.js'
-import { errors } from './protocol/error-codes.js'
 import { controlBatch } from './protocol/record-batch.js'
 import type { StoredCluster, StoredOffset } from './storage/storage.js'
 import type { Partition } from './topics/partition.js'
@@ -62,15 +62,15 @@ export class TransactionCoordinator {
    *   unknown id starts a new producer
    */
   begin(transactionalId: string, timeoutMs: number, current: ProducerIdentity | undefined): ProducerIdentity | number {
-    if (timeoutMs <= 0 || timeoutMs > LONGEST_TIMEOUT_MS) return errors.invalidTransactionTimeout
+    if (timeoutMs <= 0 || timeoutMs > LONGEST_TIMEOUT_MS) return errorCodes.INVALID_TRANSACTION_TIMEOUT
     let transaction = this.#transactions.get(transactionalId)
-    if (current && transaction && !isThis(transaction, current)) return errors.producerFenced
+    if (current && transaction && !isThis(transaction, current)) return errorCodes.PRODUCER_FENCED
     if (!transaction) {
       this.#makeCapacity()
       transaction = newTransaction(this.#producerIds.take())
       this.#transactions.set(transactionalId, transaction)
     } else this.#fence(transaction)
-    if (transaction.state === 'ongoing') return errors.concurrentTransactions
+    if (transaction.state === 'ongoing') return errorCodes.CONCURRENT_TRANSACTIONS
     transaction.timeoutMs = timeoutMs
     transaction.state = 'empty'
     return { producerId: transaction.producerId, producerEpoch: transaction.epoch }
@@ -89,7 +89,7 @@ export class TransactionCoordinator {
   offsetsError(producer: TransactionalProducer, groupId: string): number {
     const transaction = this.#transactions.get(producer.transactionalId)
     const isIn = transaction?.state === 'ongoing' && transaction.groupIds.has(groupId)
-    return this.producerError(producer) || (isIn ? errors.none : errors.invalidTxnState)
+    return this.producerError(producer) || (isIn ? errorCodes.NONE : errorCodes.INVALID_TXN_STATE)
   }
 
   addOffsets({ transactionalId }: TransactionalProducer, offsets: readonly StoredOffset[]): void {
@@ -111,16 +111,17 @@ export class TransactionCoordinator {
     const refusal = this.producerError(producer)
     if (refusal) return refusal
     const transaction = this.#transactions.get(producer.transactionalId)!
-    if (transaction.state === outcome) return errors.none
-    if (transaction.state !== 'ongoing' || (transaction.ending ?? outcome) !== outcome) return errors.invalidTxnState
-    return this.#finish(transaction, outcome) ? errors.none : errors.coordinatorNotAvailable
+    if (transaction.state === outcome) return errorCodes.NONE
+    if (transaction.state !== 'ongoing' || (transaction.ending ?? outcome) !== outcome)
+      return errorCodes.INVALID_TXN_STATE
+    return this.#finish(transaction, outcome) ? errorCodes.NONE : errorCodes.COORDINATOR_NOT_AVAILABLE
   }
 
   /** Returns 0, 49 for another producer id, or 47 for an epoch that was fenced. */
   producerError({ transactionalId, producerId, producerEpoch }: TransactionalProducer): number {
     const transaction = this.#transactions.get(transactionalId)
-    if (transaction?.producerId !== producerId) return errors.invalidProducerIdMapping
-    return transaction.epoch === producerEpoch ? errors.none : errors.invalidProducerEpoch
+    if (transaction?.producerId !== producerId) return errorCodes.INVALID_PRODUCER_ID_MAPPING
+    return transaction.epoch === producerEpoch ? errorCodes.NONE : errorCodes.INVALID_PRODUCER_EPOCH
   }
 
   close(): void {

@@ -11,6 +11,10 @@ import { listOffsetsV4, offsetCommitV7, offsetFetchV5, offsetForLeaderEpochV3 } 
 import { initProducerIdV1, produceV7 } from './protocol/produce.js'
 
 export * from './calls.js'
+export type { TopicErrorsResponse } from './protocol/administration.js'
+export type { FindCoordinatorResponse, ListGroupsResponse } from './protocol/groups.js'
+export type * from './protocol/offsets.js'
+export { EARLIEST_TIMESTAMP, LATEST_TIMESTAMP } from './protocol/offsets.js'
 
 /**
  * One connection to one broker, with one method per call; {@link apis} lists them. A broker answers the calls of a

@@ -12,7 +12,7 @@ import { prepareCompression } from './compression.js'
 import { errorCodes } from './error-codes.js'
 import { KafkajsConnection } from './kafkajs-connection.js'
 import { type Api, type ApiVersionRanges, apiVersionsV0, apiVersionsV1 } from './protocol/api.js'
-import { RequestWriter, ResponseReader } from './protocol/encoding.js'
+import { ProtocolReader, RequestWriter } from './protocol/encoding.js'
 import { metadataV12 } from './protocol/metadata.js'
 
 type VersionRange = { readonly minVersion: number; readonly maxVersion: number }
@@ -269,7 +269,7 @@ export function decode<Call, Response extends client.Throttled>(
   payload: Buffer,
   call: Call
 ): Response {
-  const reader = new ResponseReader(payload, api.isFlexible)
+  const reader = new ProtocolReader(payload, api.isFlexible, api.asked?.(call))
   reader.tags()
   const response = api.decode(reader, call)
   reader.end()

@@ -55,7 +55,7 @@ describe('broker: connections', () => {
     const list = (answer: typeof known) => answer.array(() => [answer.int16(), answer.int16(), answer.int16()])
     const ranges = list(known)
     expect(list(unknown)).to.deep.equal(ranges)
-    expect(unknown.remaining).to.equal(0)
+    expect(unknown.remainingBytes).to.equal(0)
     expect(ranges).to.deep.include([0, 0, 11]).and.to.deep.include([1, 4, 17])
   })
 

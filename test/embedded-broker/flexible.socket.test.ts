@@ -30,7 +30,7 @@ describe('broker: flexible versions', () => {
   /** Metadata from version 9 on, read to its last byte. */
   async function metadata(version: number, topics: readonly Asked[] | null) {
     const answer = await client.callFlexible(3, version, body => {
-      if (topics === null) body.nullArray()
+      if (topics === null) body.nullableArray(null, () => {})
       else {
         body.structs(topics, ({ name, id }) => {
           if (version >= 10) body.uuid(id ?? NO_ID).nullableString(name)
@@ -64,7 +64,7 @@ describe('broker: flexible versions', () => {
     })
     if (version <= 10) answer.int32()
     answer.tags()
-    expect(answer.remaining).to.equal(0)
+    expect(answer.remainingBytes).to.equal(0)
     return { brokers, clusterId, controllerId, topics: found }
   }
   const idOf = async (name: string) => (await metadata(12, [{ name }])).topics[0]!.id
@@ -77,7 +77,7 @@ describe('broker: flexible versions', () => {
       expect(ranges.map(([key]) => key)).to.include.members([0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18, 19, 20, 22, 60])
       answer.int32()
       answer.tags()
-      expect(answer.remaining).to.equal(0)
+      expect(answer.remainingBytes).to.equal(0)
     })
   }
 
@@ -85,7 +85,7 @@ describe('broker: flexible versions', () => {
     const answer = await client.call(18, 5, body => body.int8(0))
     expect(answer.int16()).to.equal(35)
     expect(answer.array(() => [answer.int16(), answer.int16(), answer.int16()])).to.deep.include([18, 0, 4])
-    expect(answer.remaining).to.equal(0)
+    expect(answer.remainingBytes).to.equal(0)
     expect((await metadata(12, [])).brokers).to.have.length(1)
   })
 
@@ -195,7 +195,7 @@ describe('broker: flexible versions', () => {
           return { name, ...partitions[0]! }
         })
         answer.tags()
-        expect(answer.remaining).to.equal(0)
+        expect(answer.remainingBytes).to.equal(0)
         return topic
       }
       const expected = { errorCode: 0, highWatermark: 2, bytes: batchOf(['a', 'b']).length }
@@ -227,7 +227,7 @@ describe('broker: flexible versions', () => {
       expect(code).to.equal(0)
       answer.int32()
       answer.tags()
-      expect(answer.remaining).to.equal(0)
+      expect(answer.remainingBytes).to.equal(0)
     }
     expect(cluster.records('orders', 1)).to.have.length(2)
   })

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import sinon from 'sinon'
-import type { OffsetCommitCall } from '../../src/kafka/calls.js'
+import type { OffsetCommitCall } from '../../src/kafka/protocol/offsets.js'
 import { offsetCommitV7 } from '../../src/kafka/protocol/offsets.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { inWorld } from '../support/in-world.js'

@@ -352,7 +352,7 @@ describe('BrokerClient', () => {
       breaksWith(
         ({ correlationId }, reply) =>
           reply.raw(Buffer.concat([frame(correlationId, Buffer.alloc(2)), frame(9, Buffer.alloc(9))])),
-        'ends early'
+        'end early'
       ))
     it('that ends early breaks it', () =>
       breaksWith((_, reply) => reply.payload(metadataPayload().subarray(0, 9)), 'early'))

@@ -154,7 +154,7 @@ describe('a group in ListGroups without id, type or state', () => {
       ['g', null, 'Stable'],
       ['g', 'consumer', null]
     ]) {
-      expect(() => decode(listGroupsV4, listed(...texts), call)).to.throw(ProtocolError, 'lacks a text')
+      expect(() => decode(listGroupsV4, listed(...texts), call)).to.throw(ProtocolError, 'a text is missing')
     }
   })
 

@@ -73,7 +73,10 @@ describe('a metadata answer that holds too much', () => {
 
     it(`v${version}: 10,000 brokers are taken, 100,000 refused before anything is built of them`, () => {
       expect(read(new Answer(version).payload(10_000, []), []).brokers).to.have.length(10_000)
-      expect(() => read(new Answer(version).payload(100_000, []), [])).to.throw(ResponseTooLargeError, '100000 brokers')
+      expect(() => read(new Answer(version).payload(100_000, []), [])).to.throw(
+        ResponseTooLargeError,
+        'more than 10000 brokers'
+      )
     })
 
     it(`v${version}: topics that were not asked for are dropped, more than were asked for refused`, () => {
@@ -82,8 +85,8 @@ describe('a metadata answer that holds too much', () => {
         ['unasked', 1]
       ])
       expect(read(payload, ['orders', 'other']).topics.map(({ topic }) => topic)).to.deep.equal(['orders'])
-      expect(() => read(payload, ['orders'])).to.throw(ProtocolError, '2 topics, but only 1 were asked for')
-      expect(() => read(payload, [])).to.throw(ProtocolError, '2 topics, but only 0 were asked for')
+      expect(() => read(payload, ['orders'])).to.throw(ProtocolError, 'more than the 1 topics that were asked for')
+      expect(() => read(payload, [])).to.throw(ProtocolError, 'more than the 0 topics that were asked for')
     })
 
     it(`v${version}: more than a million partitions are refused, over all topics`, () => {
@@ -102,7 +105,7 @@ describe('a metadata answer that holds too much', () => {
     const payload = Buffer.concat([head, repeat(topic, 1_000_000)])
     expect(() => decode(metadataV7, payload, { topics: null, allowAutoTopicCreation: false })).to.throw(
       ResponseTooLargeError,
-      '1000000 topics'
+      'more than 500000 topics'
     )
   })
 
@@ -121,7 +124,7 @@ describe('a metadata answer that holds too much', () => {
     expect(error).to.be.instanceOf(ResponseTooLargeError)
     const { host, port } = broker.address
     expect((error as Error).message).to.include(
-      `broker ${host}:${port}: a Metadata response is too large: 100000 brokers`
+      `broker ${host}:${port}: a Metadata response is too large: more than 10000 brokers`
     )
     expect((await client.metadata(call)).brokers).to.have.length(1)
     expect(broker.connectionCount).to.equal(1)

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { ProtocolError } from '../../src/core/errors.js'
 import { decode } from '../../src/kafka/kafkajs-broker-client.js'
 import { apiVersionsV1 } from '../../src/kafka/protocol/api.js'
-import { ResponseReader } from '../../src/kafka/protocol/encoding.js'
+import { ProtocolReader } from '../../src/kafka/protocol/encoding.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
 import { metadataV7 } from '../../src/kafka/protocol/metadata.js'
 import { offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
@@ -102,9 +102,9 @@ describe('responses', () => {
 
   it('a name that is null is read as an empty one, a text that has to be there is missed', () => {
     const nothing = Buffer.from([0xff, 0xff])
-    expect([new ResponseReader(nothing).name(), new ResponseReader(nothing).nullableString()]).to.deep.equal(['', null])
-    expect(() => new ResponseReader(nothing).string()).to.throw('lacks a text')
-    expect(() => new ResponseReader(Buffer.from([0]), true).string()).to.throw('lacks a text')
+    expect([new ProtocolReader(nothing).name(), new ProtocolReader(nothing).nullableString()]).to.deep.equal(['', null])
+    expect(() => new ProtocolReader(nothing).string()).to.throw('a text is missing')
+    expect(() => new ProtocolReader(Buffer.from([0]), true).string()).to.throw('a text is missing')
   })
 
   it('a count that cannot be true is refused before anything is allocated for it', () => {

@@ -111,7 +111,7 @@ export async function syncGroup(
 ): Promise<{ errorCode: number; assignment: string }> {
   const answer = await client.call(14, 3, body => {
     body.string(groupId).int32(generationId).string(memberId).nullableString(null)
-    body.array(assignments, ([id, assignment]) => body.string(id).bytes(Buffer.from(assignment as string)))
+    body.array([...assignments], ([id, assignment]) => body.string(id).bytes(Buffer.from(assignment as string)))
   })
   answer.int32()
   return { errorCode: answer.int16(), assignment: answer.bytes().toString() }

@@ -1,9 +1,8 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { BrokerAddress } from '../../src/core/model.js'
-import { ProtocolReader } from '../../src/embedded-broker/protocol/reader.js'
 import { BatchView, HEADER_BYTES } from '../../src/embedded-broker/protocol/record-batch.js'
-import { ProtocolWriter } from '../../src/embedded-broker/protocol/writer.js'
+import { ProtocolReader, ProtocolWriter } from '../../src/kafka/protocol/encoding.js'
 
 const API_VERSIONS_KEY = 18
 

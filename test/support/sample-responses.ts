@@ -511,8 +511,8 @@ export const samples: readonly Sample[] = [
   sample(listOffsetsV3, { isolationLevel: 'readUncommitted', partitions: [] }, listOffsets(3), {
     throttleTimeMs: 5,
     partitions: [
-      { topic: 'a', partition: 0, errorCode: 0, timestampMs: -1, offset: 40 },
-      { topic: 'a', partition: 1, errorCode: 0, timestampMs: -1, offset: 41 }
+      { topic: 'a', partition: 0, errorCode: 0, timestampMs: -1, offset: 40, leaderEpoch: -1 },
+      { topic: 'a', partition: 1, errorCode: 0, timestampMs: -1, offset: 41, leaderEpoch: -1 }
     ]
   }),
   sample(

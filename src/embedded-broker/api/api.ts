@@ -1,10 +1,9 @@
 import type { BrokerNode } from '../../core/model.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { ProtocolReader, ProtocolWriter } from '../../kafka/protocol/encoding.js'
 import type { Cluster } from '../cluster.js'
 import type { ApiName } from '../embedded-cluster.js'
 import type { FaultEffects, Target } from '../faults.js'
-import { errors } from '../protocol/error-codes.js'
-import type { ProtocolReader } from '../protocol/reader.js'
-import type { ProtocolWriter } from '../protocol/writer.js'
 import type { SaslExchange } from '../sasl-mechanisms.js'
 
 export interface Peer {
@@ -69,7 +68,7 @@ export interface Api {
   readonly maxVersion: number
   serves(version: number): boolean
   isFlexible(version: number): boolean
-  /** @throws MalformedRequest */
+  /** @throws ProtocolError */
   open(reader: ProtocolReader, version: number): OpenRequest
 }
 
@@ -134,7 +133,7 @@ export function writeByTopic<Partition>(
 export function coordinatorError({ cluster, faults, nodeId }: Call, groupId: string): number {
   const injected = faults.before()
   if (injected) return injected
-  return cluster.coordinatorOf(groupId)?.nodeId === nodeId ? errors.none : errors.notCoordinator
+  return cluster.coordinatorOf(groupId)?.nodeId === nodeId ? errorCodes.NONE : errorCodes.NOT_COORDINATOR
 }
 
 /** Returns 0, or the error code when this node does not lead the partition. */
@@ -142,9 +141,9 @@ export function leaderError({ faults, cluster, nodeId }: Call, topic: string, in
   const injected = faults.before(topic, index)
   if (injected) return injected
   const partition = cluster.topics.partition(topic, index)
-  if (!partition) return errors.unknownTopicOrPartition
-  if (partition.leaderId !== nodeId) return errors.notLeaderOrFollower
-  if (epoch >= 0 && epoch < partition.leaderEpoch) return errors.fencedLeaderEpoch
-  if (epoch > partition.leaderEpoch) return errors.unknownLeaderEpoch
-  return errors.none
+  if (!partition) return errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+  if (partition.leaderId !== nodeId) return errorCodes.NOT_LEADER_OR_FOLLOWER
+  if (epoch >= 0 && epoch < partition.leaderEpoch) return errorCodes.FENCED_LEADER_EPOCH
+  if (epoch > partition.leaderEpoch) return errorCodes.UNKNOWN_LEADER_EPOCH
+  return errorCodes.NONE
 }

@@ -1,5 +1,5 @@
-import { errors } from '../protocol/error-codes.js'
-import type { ProtocolWriter } from '../protocol/writer.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { ProtocolWriter } from '../../kafka/protocol/encoding.js'
 import { type Api, defineApi } from './api.js'
 import { clusterMetadata } from './cluster-metadata.js'
 import { configs } from './configs.js'
@@ -38,7 +38,7 @@ const apiVersions = defineApi({
     reader.string()
   },
   answer(_request, { response, faults, version }) {
-    writeApiVersions(response, apis, faults.before() || faults.after() || errors.none, version)
+    writeApiVersions(response, apis, faults.before() || faults.after() || errorCodes.NONE, version)
   }
 })
 

@@ -1,5 +1,5 @@
 import { isLegalTopicName } from '../../core/model.js'
-import { errors } from '../protocol/error-codes.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import { NO_LEADER } from '../topics/partition.js'
 import { type ClusterImage, NO_TOPIC_ID, type PartitionImage, type TopicImage } from '../topics/topic-table.js'
 import { type Api, advertisedHost, type Call, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
@@ -98,7 +98,7 @@ function writeTopic({ cluster, faults, response, version }: Call, looked: Looked
 
   function writePartition(partition: PartitionImage, injectedCode: number): void {
     const leaderId = injectedCode ? NO_LEADER : partition.leaderId
-    response.int16(injectedCode || (leaderId === NO_LEADER ? errors.leaderNotAvailable : errors.none))
+    response.int16(injectedCode || (leaderId === NO_LEADER ? errorCodes.LEADER_NOT_AVAILABLE : errorCodes.NONE))
     response.int32(partition.index).int32(leaderId)
     if (version >= 7) response.int32(partition.leaderEpoch)
     response.array(partition.replicas, id => response.int32(id))
@@ -108,9 +108,9 @@ function writeTopic({ cluster, faults, response, version }: Call, looked: Looked
 }
 
 function errorOf({ name, topic }: Looked): number {
-  if (topic) return errors.none
-  if (name === null) return errors.unknownTopicId
-  return isLegalTopicName(name) ? errors.unknownTopicOrPartition : errors.invalidTopic
+  if (topic) return errorCodes.NONE
+  if (name === null) return errorCodes.UNKNOWN_TOPIC_ID
+  return isLegalTopicName(name) ? errorCodes.UNKNOWN_TOPIC_OR_PARTITION : errorCodes.INVALID_TOPIC_EXCEPTION
 }
 
 const BROKERS = 1
@@ -127,7 +127,7 @@ const describeCluster = defineApi({
   },
   answer({ endpointType }, call) {
     const { cluster, response, faults, version } = call
-    const refusal = endpointType === BROKERS ? errors.none : errors.unsupportedEndpointType
+    const refusal = endpointType === BROKERS ? errorCodes.NONE : errorCodes.UNSUPPORTED_ENDPOINT_TYPE
     const errorCode = faults.before() || refusal
     response
       .int32(0)
@@ -187,8 +187,8 @@ function find(call: Call, key: string, keyType: number) {
   const injected = faults.before() || faults.after()
   const node = injected ? undefined : cluster.coordinatorOf(key)
   const isKnownType = keyType === GROUP || keyType === TRANSACTION
-  const unavailable = node ? errors.none : errors.coordinatorNotAvailable
-  const errorCode = injected || (isKnownType ? unavailable : errors.invalidRequest)
+  const unavailable = node ? errorCodes.NONE : errorCodes.COORDINATOR_NOT_AVAILABLE
+  const errorCode = injected || (isKnownType ? unavailable : errorCodes.INVALID_REQUEST)
   if (errorCode || !node) return { errorCode, message: 'the coordinator is not available', node: NOBODY }
   return { errorCode, message: null, node: { ...node, host: advertisedHost(call, node) } }
 }

@@ -1,7 +1,7 @@
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { Cluster } from '../cluster.js'
 import type { Target } from '../faults.js'
-import { errors } from '../protocol/error-codes.js'
-import type { ProtocolReader } from '../protocol/reader.js'
 import { TopicConfig } from '../topics/topic-config.js'
 import { type Api, type Call, defineApi } from './api.js'
 
@@ -64,10 +64,10 @@ const describeConfigs = defineApi({
       const injected = faults.before(resource.name)
       const entries = injected ? undefined : entriesOf(call.cluster, resource)
       const errorCode = entries
-        ? errors.none
+        ? errorCodes.NONE
         : resource.type === TOPIC
-          ? errors.unknownTopicOrPartition
-          : errors.invalidRequest
+          ? errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+          : errorCodes.INVALID_REQUEST
       response.int16(injected || faults.after(resource.name) || errorCode).nullableString(null)
       response.int8(resource.type).string(resource.name)
       const asked = (entries ?? []).filter(({ name }) => resource.names?.includes(name) ?? true)
@@ -145,7 +145,7 @@ const alterApi = (key: number, name: 'AlterConfigs' | 'IncrementalAlterConfigs',
         const injected = faults.before(resource.name)
         const problem = injected ? undefined : changeProblem(cluster, resource)
         if (!injected && !problem && !isValidateOnly) apply(cluster, resource, name === 'AlterConfigs')
-        const errorCode = problem?.errorCode ?? errors.none
+        const errorCode = problem?.errorCode ?? errorCodes.NONE
         response.int16(injected || faults.after(resource.name) || errorCode).nullableString(problem?.message ?? null)
         response.int8(resource.type).string(resource.name)
       })
@@ -168,17 +168,17 @@ function readAlter(reader: ProtocolReader, isIncremental: boolean): AlterRequest
 function changeProblem(cluster: Cluster, { type, name, changes }: AlterRequest['resources'][number]) {
   if (type !== TOPIC) {
     const names = changes.map(change => change.name).join(', ')
-    return { errorCode: errors.invalidRequest, message: `Cannot update these configs dynamically: Set(${names})` }
+    return { errorCode: errorCodes.INVALID_REQUEST, message: `Cannot update these configs dynamically: Set(${names})` }
   }
-  if (!cluster.topics.get(name)) return { errorCode: errors.unknownTopicOrPartition, message: null }
+  if (!cluster.topics.get(name)) return { errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION, message: null }
   for (const change of changes) {
     const isKnownOperation = change.operation === SET || change.operation === DELETE
     const problem = change.operation === DELETE ? undefined : TopicConfig.problem(change.name, change.value)
     if (change.operation === SET && change.value === null) {
-      return { errorCode: errors.invalidRequest, message: `Null value not supported for : ${change.name}` }
+      return { errorCode: errorCodes.INVALID_REQUEST, message: `Null value not supported for : ${change.name}` }
     }
-    if (!isKnownOperation) return { errorCode: errors.invalidConfig, message: `${change.name} is not a list here` }
-    if (problem) return { errorCode: errors.invalidConfig, message: problem }
+    if (!isKnownOperation) return { errorCode: errorCodes.INVALID_CONFIG, message: `${change.name} is not a list here` }
+    if (problem) return { errorCode: errorCodes.INVALID_CONFIG, message: problem }
   }
   return undefined
 }

@@ -1,5 +1,5 @@
+import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { FetchPartition, FetchTopic, ForgottenTopics } from '../fetch-sessions.js'
-import type { ProtocolReader } from '../protocol/reader.js'
 import type { Call } from './api.js'
 
 /** The session epoch of a request outside of fetch sessions. The request ends the session that it names, if any. */

@@ -1,7 +1,7 @@
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { Cluster } from '../cluster.js'
 import type { FetchPartition, FetchSession, FetchTopic, ReportedPartition } from '../fetch-sessions.js'
 import type { PartitionLog } from '../log/partition-log.js'
-import { errors } from '../protocol/error-codes.js'
 import type { Partition } from '../topics/partition.js'
 import { type Call, defineApi, targetsByTopic } from './api.js'
 import {
@@ -21,9 +21,9 @@ const LARGEST_EPOCH = 0x7fffffff
 const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 /** Error codes of a whole session. Without a session, only a fault can cause them. */
 const sessionErrors: ReadonlySet<number> = new Set([
-  errors.fetchSessionIdNotFound,
-  errors.invalidFetchSessionEpoch,
-  errors.fetchSessionTopicIdError
+  errorCodes.FETCH_SESSION_ID_NOT_FOUND,
+  errorCodes.INVALID_FETCH_SESSION_EPOCH,
+  errorCodes.FETCH_SESSION_TOPIC_ID_ERROR
 ])
 
 const isIncremental = ({ sessionEpoch }: FetchRequest): boolean =>
@@ -64,13 +64,13 @@ function sessionOf(request: FetchRequest, call: Call): FetchSession | number | u
     return sessions.begin(nodeId, topics, usesTopicIds, now)
   }
   const injected = faults.before()
-  if (injected === errors.fetchSessionIdNotFound) sessions.end(sessionId, nodeId)
+  if (injected === errorCodes.FETCH_SESSION_ID_NOT_FOUND) sessions.end(sessionId, nodeId)
   if (sessionErrors.has(injected)) return injected
   const session = sessions.use(sessionId, nodeId, now)
-  if (!session) return errors.fetchSessionIdNotFound
-  if (session.epoch !== sessionEpoch) return errors.invalidFetchSessionEpoch
-  if (session.usesTopicIds !== usesTopicIds) return errors.fetchSessionTopicIdError
-  if (!sessions.update(session, topics, forgotten)) return errors.fetchSessionIdNotFound
+  if (!session) return errorCodes.FETCH_SESSION_ID_NOT_FOUND
+  if (session.epoch !== sessionEpoch) return errorCodes.INVALID_FETCH_SESSION_EPOCH
+  if (session.usesTopicIds !== usesTopicIds) return errorCodes.FETCH_SESSION_TOPIC_ID_ERROR
+  if (!sessions.update(session, topics, forgotten)) return errorCodes.FETCH_SESSION_ID_NOT_FOUND
   session.epoch = session.epoch === LARGEST_EPOCH ? 1 : session.epoch + 1
   if (session.size > 0) return session
   sessions.end(sessionId, nodeId)
@@ -95,7 +95,7 @@ interface ReadPartition extends ReadResult {
 function write(request: FetchRequest, call: Call, session: FetchSession | undefined): void {
   const { response, version } = call
   response.int32(0)
-  if (version >= SESSIONS_SINCE) response.int16(errors.none).int32(session?.id ?? NO_SESSION_ID)
+  if (version >= SESSIONS_SINCE) response.int16(errorCodes.NONE).int32(session?.id ?? NO_SESSION_ID)
   const isPart = isIncremental(request)
   const read = readAll(request, call)
   const topics = session ? read.map(topic => ({ ...topic, read: withNews(topic, session, isPart) })) : read
@@ -152,7 +152,7 @@ function writeAborted(
   partition: Partition | undefined,
   endOffset: number
 ): void {
-  if (!isReadCommitted) return void response.nullArray()
+  if (!isReadCommitted) return void response.nullableArray(null, () => {})
   const aborted = partition?.log.transactions.abortedIn(fetchOffset, endOffset) ?? []
   response.structs(aborted, ({ producerId, firstOffset }) => response.int64(producerId).int64(firstOffset))
 }
@@ -178,7 +178,7 @@ function readOne(
   const { log } = partition
   const endOffset = request.isReadCommitted ? log.lastStableOffset : log.highWatermark
   const records = readRecords(log, asked, Math.min(asked.maxBytes, left), wholeFirst, endOffset)
-  if (!records) return { records: NO_RECORDS, errorCode: errors.kafkaStorageError, partition, endOffset: 0 }
+  if (!records) return { records: NO_RECORDS, errorCode: errorCodes.KAFKA_STORAGE_ERROR, partition, endOffset: 0 }
   return { records, errorCode: call.faults.after(topic, asked.partition), partition, endOffset }
 }
 
@@ -203,16 +203,17 @@ function partitionError(call: Call, topic: string, asked: FetchPartition): numbe
   const injected = faults.before(topic, asked.partition)
   if (injected && !sessionErrors.has(injected)) return injected
   const partition = cluster.topics.partition(topic, asked.partition)
-  if (!partition) return version >= TOPIC_IDS_SINCE ? unknownById(cluster, topic) : errors.unknownTopicOrPartition
+  if (!partition)
+    return version >= TOPIC_IDS_SINCE ? unknownById(cluster, topic) : errorCodes.UNKNOWN_TOPIC_OR_PARTITION
   const serves = partition.leaderId === nodeId || (version >= 11 && partition.hasReplicaOn(nodeId))
-  if (!serves) return errors.notLeaderOrFollower
+  if (!serves) return errorCodes.NOT_LEADER_OR_FOLLOWER
   const epoch = asked.currentLeaderEpoch
-  if (epoch >= 0 && epoch < partition.leaderEpoch) return errors.fencedLeaderEpoch
-  if (epoch > partition.leaderEpoch) return errors.unknownLeaderEpoch
+  if (epoch >= 0 && epoch < partition.leaderEpoch) return errorCodes.FENCED_LEADER_EPOCH
+  if (epoch > partition.leaderEpoch) return errorCodes.UNKNOWN_LEADER_EPOCH
   const { logStartOffset, highWatermark } = partition.log
   const isInside = asked.fetchOffset >= logStartOffset && asked.fetchOffset <= highWatermark
-  return isInside ? errors.none : errors.offsetOutOfRange
+  return isInside ? errorCodes.NONE : errorCodes.OFFSET_OUT_OF_RANGE
 }
 
 const unknownById = ({ topics }: Cluster, topic: string): number =>
-  topics.get(topic) ? errors.unknownTopicOrPartition : errors.unknownTopicId
+  topics.get(topic) ? errorCodes.UNKNOWN_TOPIC_OR_PARTITION : errorCodes.UNKNOWN_TOPIC_ID

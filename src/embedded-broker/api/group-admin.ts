@@ -1,5 +1,5 @@
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { Cluster } from '../cluster.js'
-import { errors } from '../protocol/error-codes.js'
 import { type Api, type Call, coordinatorError, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
 
 const NOTHING = Buffer.alloc(0)
@@ -82,7 +82,7 @@ function deleteGroup({ groups }: Cluster, groupId: string): number {
   try {
     return groups.delete(groupId)
   } catch {
-    return errors.coordinatorNotAvailable
+    return errorCodes.COORDINATOR_NOT_AVAILABLE
   }
 }
 
@@ -98,7 +98,7 @@ const deleteGroups = defineApi({
     response.int32(0)
     response.structs(groupIds, groupId => {
       const errorCode = coordinatorError(call, groupId) || deleteGroup(cluster, groupId)
-      response.string(groupId).int16(errorCode || faults.after() || errors.none)
+      response.string(groupId).int16(errorCode || faults.after() || errorCodes.NONE)
     })
   }
 })

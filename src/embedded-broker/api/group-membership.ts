@@ -1,6 +1,6 @@
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { Group } from '../groups/group.js'
 import { type JoinResult, refusedJoin, refusedSync, type SyncRequest, type SyncResult } from '../groups/member.js'
-import { errors } from '../protocol/error-codes.js'
 import { type Api, type Call, coordinatorError, defineApi } from './api.js'
 
 const joinGroup = defineApi({
@@ -47,7 +47,7 @@ function writeJoin({ response, version, faults }: Call, result: JoinResult): voi
   if (version >= 2) response.int32(0)
   response.int16(faults.after() || result.errorCode).int32(result.generationId)
   if (version >= 7) response.nullableString(result.protocolType)
-  const isRefused = result.errorCode !== errors.none
+  const isRefused = result.errorCode !== errorCodes.NONE
   response.nullableString(version >= 7 && isRefused ? null : result.protocol).string(result.leaderId)
   if (version >= 9) response.boolean(result.skipsAssignment)
   response.string(result.memberId)
@@ -83,7 +83,7 @@ const syncGroup = defineApi<SyncRequest>({
   answer(request, call) {
     const refusal = coordinatorError(call, request.groupId)
     const group = call.cluster.groups.get(request.groupId)
-    if (refusal || !group) return writeSync(call, refusedSync(refusal || errors.unknownMemberId))
+    if (refusal || !group) return writeSync(call, refusedSync(refusal || errorCodes.UNKNOWN_MEMBER_ID))
     const result = group.sync(request)
     if (!(result instanceof Promise)) return writeSync(call, result, group)
     return result.then(synced => writeSync(call, synced, group))
@@ -94,7 +94,7 @@ function writeSync(call: Call, { errorCode, assignment }: SyncResult, group?: Gr
   const { response, version, faults } = call
   if (version >= 1) response.int32(0)
   response.int16(faults.after() || errorCode)
-  const joined = errorCode === errors.none ? group : undefined
+  const joined = errorCode === errorCodes.NONE ? group : undefined
   if (version >= 5) response.nullableString(joined?.protocolType ?? null).nullableString(joined?.protocol ?? null)
   response.bytes(assignment)
 }
@@ -114,7 +114,7 @@ const heartbeat = defineApi<MemberRequest>({
   answer({ groupId, generationId, memberId, groupInstanceId }, call) {
     const { response, version, faults, cluster } = call
     const beat = (group: Group | undefined) =>
-      group?.heartbeat(generationId, memberId, groupInstanceId) ?? errors.unknownMemberId
+      group?.heartbeat(generationId, memberId, groupInstanceId) ?? errorCodes.UNKNOWN_MEMBER_ID
     const errorCode = coordinatorError(call, groupId) || beat(cluster.groups.get(groupId))
     if (version >= 1) response.int32(0)
     response.int16(faults.after() || errorCode)
@@ -145,11 +145,13 @@ const leaveGroup = defineApi({
     const group = cluster.groups.get(groupId)
     const left = members.map(member => ({
       ...member,
-      errorCode: refusal || (group?.leave(member.memberId, member.groupInstanceId) ?? errors.unknownMemberId)
+      errorCode: refusal || (group?.leave(member.memberId, member.groupInstanceId) ?? errorCodes.UNKNOWN_MEMBER_ID)
     }))
     if (version >= 1) response.int32(0)
     // From v3 on each member has its own code; older versions have one code for the whole request.
-    response.int16(faults.after() || refusal || (version >= 3 ? errors.none : (left[0]?.errorCode ?? errors.none)))
+    response.int16(
+      faults.after() || refusal || (version >= 3 ? errorCodes.NONE : (left[0]?.errorCode ?? errorCodes.NONE))
+    )
     if (version < 3) return
     response.structs(left, ({ memberId, groupInstanceId, errorCode }) =>
       response.string(memberId).nullableString(groupInstanceId).int16(errorCode)

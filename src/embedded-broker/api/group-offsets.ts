@@ -1,6 +1,6 @@
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { CommittedOffset } from '../groups/committed-offsets.js'
-import { errors } from '../protocol/error-codes.js'
-import type { ProtocolReader } from '../protocol/reader.js'
 import type { StoredOffset } from '../storage/storage.js'
 import {
   type Api,
@@ -70,18 +70,18 @@ const offsetCommit = defineApi({
  * Commits offsets. Returns 0 or an error code. While its storage fails, a coordinator answers that it is not available.
  */
 function commit({ cluster }: Call, offsets: readonly StoredOffset[]): number {
-  if (!cluster.groups.offsets.hasCapacityFor(offsets)) return errors.policyViolation
+  if (!cluster.groups.offsets.hasCapacityFor(offsets)) return errorCodes.POLICY_VIOLATION
   try {
     cluster.groups.offsets.commit(offsets)
-    return errors.none
+    return errorCodes.NONE
   } catch {
-    return errors.coordinatorNotAvailable
+    return errorCodes.COORDINATOR_NOT_AVAILABLE
   }
 }
 
 function partitionError({ cluster }: Call, topic: string, { partition, metadata }: CommittedPartition): number {
-  if (!cluster.topics.partition(topic, partition)) return errors.unknownTopicOrPartition
-  return Buffer.byteLength(metadata) > LONGEST_METADATA_BYTES ? errors.offsetMetadataTooLarge : errors.none
+  if (!cluster.topics.partition(topic, partition)) return errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+  return Buffer.byteLength(metadata) > LONGEST_METADATA_BYTES ? errorCodes.OFFSET_METADATA_TOO_LARGE : errorCodes.NONE
 }
 
 interface OffsetFetchGroup {
@@ -129,7 +129,7 @@ function writeGroup(call: Call, { groupId, topics }: OffsetFetchGroup, requiresS
   const asked = topics ?? (refusal ? [] : groupByTopic(offsets.of(groupId)))
   writeByTopic(response, asked, (topic, { partition }) => {
     const isUnstable = requiresStable && cluster.transactions.willCommit(groupId, topic, partition)
-    const errorCode = refusal || faults.before(topic, partition) || (isUnstable ? errors.unstableOffsetCommit : 0)
+    const errorCode = refusal || faults.before(topic, partition) || (isUnstable ? errorCodes.UNSTABLE_OFFSET_COMMIT : 0)
     const found = errorCode ? undefined : offsets.get(groupId, topic, partition)
     response.int32(partition).int64(found?.offset ?? -1)
     if (version >= 5) response.int32(found?.leaderEpoch ?? -1)
@@ -162,11 +162,11 @@ const offsetDelete = defineApi({
     const { response, cluster, faults } = call
     const { groups } = cluster
     const group = groups.get(groupId)
-    const missing = group || groups.offsets.has(groupId) ? errors.none : errors.groupIdNotFound
+    const missing = group || groups.offsets.has(groupId) ? errorCodes.NONE : errorCodes.GROUP_ID_NOT_FOUND
     const refusal = coordinatorError(call, groupId) || missing
     response.int16(refusal).int32(0)
     writeByTopic(response, refusal ? [] : topics, (topic, { partition }) => {
-      const inUse = group && group.state !== 'Empty' ? errors.groupSubscribedToTopic : errors.none
+      const inUse = group && group.state !== 'Empty' ? errorCodes.GROUP_SUBSCRIBED_TO_TOPIC : errorCodes.NONE
       const errorCode = faults.before(topic, partition) || inUse
       if (!errorCode) groups.offsets.delete(groupId, topic, partition)
       response.int32(partition).int16(errorCode || faults.after(topic, partition))

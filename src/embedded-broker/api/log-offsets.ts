@@ -1,5 +1,5 @@
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { PartitionLog } from '../log/partition-log.js'
-import { errors } from '../protocol/error-codes.js'
 import type { BatchView } from '../protocol/record-batch.js'
 import { firstRecordSince } from '../protocol/records.js'
 import type { Partition } from '../topics/partition.js'
@@ -47,11 +47,11 @@ const listOffsets = defineApi({
     writeByTopic(response, topics, (topic, asked) => {
       const errorCode = isKnown(asked.timestamp, version)
         ? leaderError(call, topic, asked.partition, asked.currentLeaderEpoch)
-        : errors.unsupportedVersion
+        : errorCodes.UNSUPPORTED_VERSION
       const partition = errorCode ? undefined : call.cluster.topics.partition(topic, asked.partition)
       const looked = partition ? lookUp(partition, asked.timestamp, isReadCommitted) : NOT_FOUND
       const found = looked ?? NOT_FOUND
-      const storageError = looked ? errors.none : errors.kafkaStorageError
+      const storageError = looked ? errorCodes.NONE : errorCodes.KAFKA_STORAGE_ERROR
       response.int32(asked.partition).int16(errorCode || storageError || faults.after(topic, asked.partition))
       response.int64(found.timestamp).int64(found.offset)
       if (version >= 4) response.int32(found.offset < 0 ? -1 : (partition?.leaderEpoch ?? -1))
@@ -116,7 +116,8 @@ const deleteRecords = defineApi({
       const log = cluster.topics.partition(topic, partition)?.log
       const before = offset === UP_TO_HIGH_WATERMARK ? (log?.highWatermark ?? 0) : offset
       const isOutside = log && (before < 0 || before > log.highWatermark)
-      const errorCode = leaderError(call, topic, partition, -1) || (isOutside ? errors.offsetOutOfRange : errors.none)
+      const errorCode =
+        leaderError(call, topic, partition, -1) || (isOutside ? errorCodes.OFFSET_OUT_OF_RANGE : errorCodes.NONE)
       if (!errorCode) log?.deleteBefore(before)
       response.int32(partition).int64(errorCode ? -1 : log!.logStartOffset)
       response.int16(faults.after(topic, partition) || errorCode)

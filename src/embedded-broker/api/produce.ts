@@ -1,5 +1,5 @@
+import { errorCodes } from '../../kafka/error-codes.js'
 import { type DecodingAllowance, validateProduced } from '../log/validate-batch.js'
-import { errors } from '../protocol/error-codes.js'
 import type { BatchView } from '../protocol/record-batch.js'
 import type { Partition } from '../topics/partition.js'
 import type { Topic } from '../topics/topic-table.js'
@@ -31,7 +31,7 @@ export const produce = defineApi({
     return {
       transactionalId,
       acks,
-      topics: readByTopic(reader, () => ({ partition: reader.int32(), records: reader.nullableBytes() }))
+      topics: readByTopic(reader, () => ({ partition: reader.int32(), records: reader.bytes() }))
     }
   },
   targets: ({ topics }) => targetsByTopic(topics),
@@ -43,7 +43,7 @@ export const produce = defineApi({
     writeByTopic(response, topics, (topic, { partition, records }) => {
       const found = cluster.topics.partition(topic, partition)
       const outcome = produceOne(call, acks, { topic, partition, found, records, allowance, transactionalId })
-      failed ||= outcome.errorCode !== errors.none
+      failed ||= outcome.errorCode !== errorCodes.NONE
       response.int32(partition).int16(outcome.errorCode).int64(outcome.baseOffset).int64(outcome.logAppendTimeMs)
       if (version >= 5) response.int64(found?.log.logStartOffset ?? -1)
       if (version >= 8) response.structs([], () => {}).nullableString(outcome.reason)
@@ -79,19 +79,19 @@ function produceOne(
   const { faults, cluster, nodeId, version } = call
   const injected = faults.before(topic, index)
   if (injected) return refusal(injected)
-  if (acks < -1 || acks > 1) return refusal(errors.invalidRequiredAcks)
+  if (acks < -1 || acks > 1) return refusal(errorCodes.INVALID_REQUIRED_ACKS)
   const found = cluster.topics.get(topic)
-  if (!partition || !found) return refusal(errors.unknownTopicOrPartition)
+  if (!partition || !found) return refusal(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
   const { config } = found
-  if (partition.leaderId !== nodeId) return refusal(errors.notLeaderOrFollower)
+  if (partition.leaderId !== nodeId) return refusal(errorCodes.NOT_LEADER_OR_FOLLOWER)
   const neededReplicas = Math.min(config.minInsyncReplicas, partition.replicas.length)
   if (acks === -1 && cluster.inSyncReplicas(partition).length < neededReplicas) {
-    return refusal(errors.notEnoughReplicas)
+    return refusal(errorCodes.NOT_ENOUGH_REPLICAS)
   }
   const validated = validateProduced(records, version, config, allowance)
   if (validated.type === 'refused') return refusal(validated.errorCode, validated.reason)
   if (validated.batch.isTransactional && transactionalId === null) {
-    return refusal(errors.transactionalIdAuthorizationFailed)
+    return refusal(errorCodes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
   }
   const outcome = append(call, found, partition, validated.batch)
   const after = faults.after(topic, index)
@@ -115,12 +115,12 @@ function append({ nodeId, cluster }: Call, topic: Topic, partition: Partition, b
     cluster.retain(partition)
     return stored(baseOffset, appendTimeMs)
   } catch (error) {
-    return refusal(errors.kafkaStorageError, (error as Error).message)
+    return refusal(errorCodes.KAFKA_STORAGE_ERROR, (error as Error).message)
   }
 }
 
 const stored = (baseOffset: number, logAppendTimeMs: number): Outcome => ({
-  errorCode: errors.none,
+  errorCode: errorCodes.NONE,
   baseOffset,
   logAppendTimeMs,
   reason: null

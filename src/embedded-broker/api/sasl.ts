@@ -1,4 +1,4 @@
-import { errors } from '../protocol/error-codes.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import { type Api, type Call, defineApi } from './api.js'
 
 const NOTHING = Buffer.alloc(0)
@@ -17,9 +17,9 @@ const saslHandshake = defineApi({
     const injected = faults.before()
     const exchange = injected ? undefined : mechanisms?.get(mechanism)?.()
     if (exchange) peer.sasl = exchange
-    const refusal = mechanisms ? errors.unsupportedSaslMechanism : errors.illegalSaslState
-    response.int16(injected || faults.after() || (exchange ? errors.none : refusal))
-    response.array(mechanisms?.keys() ?? [], name => response.string(name))
+    const refusal = mechanisms ? errorCodes.UNSUPPORTED_SASL_MECHANISM : errorCodes.ILLEGAL_SASL_STATE
+    response.int16(injected || faults.after() || (exchange ? errorCodes.NONE : refusal))
+    response.array([...(mechanisms?.keys() ?? [])], name => response.string(name))
   }
 })
 
@@ -34,7 +34,7 @@ const saslAuthenticate = defineApi({
     const injected = call.faults.before()
     if (injected) return write(call, injected, 'injected', NOTHING)
     const { peer } = call
-    if (!peer.sasl) return write(call, errors.illegalSaslState, 'SaslHandshake comes first', NOTHING)
+    if (!peer.sasl) return write(call, errorCodes.ILLEGAL_SASL_STATE, 'SaslHandshake comes first', NOTHING)
     try {
       const { answer, principal } = peer.sasl.step(token)
       if (principal !== undefined) peer.principal = principal
@@ -42,7 +42,7 @@ const saslAuthenticate = defineApi({
     } catch (error) {
       peer.sasl = undefined
       call.hangUp = true
-      write(call, errors.saslAuthenticationFailed, `Authentication failed: ${(error as Error).message}`, NOTHING)
+      write(call, errorCodes.SASL_AUTHENTICATION_FAILED, `Authentication failed: ${(error as Error).message}`, NOTHING)
     }
   }
 })

@@ -1,6 +1,6 @@
 import { isLegalTopicName } from '../../core/model.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { Cluster } from '../cluster.js'
-import { errors } from '../protocol/error-codes.js'
 import { TopicConfig } from '../topics/topic-config.js'
 import { NO_TOPIC_ID, type Topic } from '../topics/topic-table.js'
 import { type Api, type Call, defineApi } from './api.js'
@@ -17,7 +17,9 @@ const MAX_PARTITIONS = 10_000
 function controllerRefusal({ cluster, faults, nodeId }: Call, topic: string): Refusal | undefined {
   const injected = faults.before(topic)
   if (injected) return { errorCode: injected, message: null }
-  return cluster.controllerId === nodeId ? undefined : refuse(errors.notController, 'another node is the controller')
+  return cluster.controllerId === nodeId
+    ? undefined
+    : refuse(errorCodes.NOT_CONTROLLER, 'another node is the controller')
 }
 
 interface NewTopic {
@@ -54,7 +56,7 @@ const createTopics = defineApi({
       const created = outcome || isValidateOnly ? undefined : call.cluster.topics.get(topic.name)
       response.string(topic.name)
       if (version >= 7) response.uuid(created?.id ?? NO_TOPIC_ID)
-      response.int16(faults.after(topic.name) || (outcome?.errorCode ?? errors.none))
+      response.int16(faults.after(topic.name) || (outcome?.errorCode ?? errorCodes.NONE))
       response.nullableString(outcome?.message ?? null)
       if (version >= 5) writeCreated(call, created)
     })
@@ -86,23 +88,23 @@ function stored(change: () => void): Refusal | undefined {
     change()
     return undefined
   } catch (error) {
-    return refuse(errors.kafkaStorageError, `the storage fails: ${(error as Error).message}`)
+    return refuse(errorCodes.KAFKA_STORAGE_ERROR, `the storage fails: ${(error as Error).message}`)
   }
 }
 
 function nameRefusal(cluster: Cluster, name: string): Refusal | undefined {
-  if (!isLegalTopicName(name)) return refuse(errors.invalidTopic, `'${name}' is not a legal topic name`)
-  if (cluster.topics.get(name)) return refuse(errors.topicAlreadyExists, `Topic '${name}' already exists.`)
+  if (!isLegalTopicName(name)) return refuse(errorCodes.INVALID_TOPIC_EXCEPTION, `'${name}' is not a legal topic name`)
+  if (cluster.topics.get(name)) return refuse(errorCodes.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
   const other = cluster.topics.collidingWith(name)
   return other === undefined
     ? undefined
-    : refuse(errors.invalidTopic, `Topic '${name}' collides with existing topic: ${other}`)
+    : refuse(errorCodes.INVALID_TOPIC_EXCEPTION, `Topic '${name}' collides with existing topic: ${other}`)
 }
 
 function configRefusal(configs: NewTopic['configs']): Refusal | undefined {
   for (const [name, value] of configs) {
     const problem = TopicConfig.problem(name, value)
-    if (problem) return refuse(errors.invalidConfig, problem)
+    if (problem) return refuse(errorCodes.INVALID_CONFIG, problem)
   }
   return undefined
 }
@@ -115,18 +117,21 @@ function sizeRefusal(cluster: Cluster, { partitions, replicationFactor, assignme
     const isDense = numbers.size === assignments.length && assignments.every((_, index) => numbers.has(index))
     const isEven = new Set(assignments.map(({ replicas }) => replicas.length)).size === 1
     if (!isGood || !isDense || !isEven)
-      return refuse(errors.invalidReplicaAssignment, 'the replica assignment is invalid')
+      return refuse(errorCodes.INVALID_REPLICA_ASSIGNMENT, 'the replica assignment is invalid')
   }
   const count = partitionsOf(cluster, { partitions, assignments })
   if (count < 1 || count > MAX_PARTITIONS) {
-    return refuse(errors.invalidPartitions, `Number of partitions must be between 1 and ${MAX_PARTITIONS}.`)
+    return refuse(errorCodes.INVALID_PARTITIONS, `Number of partitions must be between 1 and ${MAX_PARTITIONS}.`)
   }
   const nodes = cluster.nodes.length
   if (replicationFactor !== -1 && (replicationFactor < 1 || replicationFactor > nodes)) {
-    return refuse(errors.invalidReplicationFactor, `Replication factor ${replicationFactor} with ${nodes} brokers.`)
+    return refuse(
+      errorCodes.INVALID_REPLICATION_FACTOR,
+      `Replication factor ${replicationFactor} with ${nodes} brokers.`
+    )
   }
   const problem = cluster.capacityProblem(1, count)
-  return problem === undefined ? undefined : refuse(errors.policyViolation, problem)
+  return problem === undefined ? undefined : refuse(errorCodes.POLICY_VIOLATION, problem)
 }
 
 /** True when each replica is a known broker, and no broker occurs twice. */
@@ -164,7 +169,7 @@ const deleteTopics = defineApi({
   read(reader, version) {
     const topics =
       version >= DELETION_BY_ID_SINCE
-        ? reader.structs(() => ({ name: reader.nullableString(), id: reader.uuid() }))
+        ? reader.structs(() => ({ name: reader.nullableString(), id: reader.uuid() ?? NO_TOPIC_ID }))
         : reader.array(() => ({ name: reader.string(), id: NO_TOPIC_ID }))
     reader.int32()
     return { topics }
@@ -180,7 +185,7 @@ const deleteTopics = defineApi({
     response.structs(topics, doomed => {
       const name = nameOf(call.cluster, doomed)
       const id = (name === null ? undefined : call.cluster.topics.get(name)?.id) ?? doomed.id
-      const errorCode = name === null ? errors.unknownTopicId : deleteOne(call, name)
+      const errorCode = name === null ? errorCodes.UNKNOWN_TOPIC_ID : deleteOne(call, name)
       response.nullableString(name)
       if (version >= DELETION_BY_ID_SINCE) response.uuid(id)
       response.int16(errorCode)
@@ -193,7 +198,7 @@ const nameOf = (cluster: Cluster, { name, id }: DoomedTopic): string | null =>
   name ?? cluster.topics.byId(id)?.name ?? null
 
 function deleteOne(call: Call, name: string): number {
-  const deleted = () => (call.cluster.deleteTopic(name) ? errors.none : errors.unknownTopicOrPartition)
+  const deleted = () => (call.cluster.deleteTopic(name) ? errorCodes.NONE : errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
   const errorCode = controllerRefusal(call, name)?.errorCode ?? deleted()
   return call.faults.after(name) || errorCode
 }
@@ -225,7 +230,7 @@ const createPartitions = defineApi({
     response.int32(0)
     response.structs(topics, growth => {
       const outcome = controllerRefusal(call, growth.name) ?? growOne(call.cluster, growth, isValidateOnly)
-      response.string(growth.name).int16(faults.after(growth.name) || (outcome?.errorCode ?? errors.none))
+      response.string(growth.name).int16(faults.after(growth.name) || (outcome?.errorCode ?? errorCodes.NONE))
       response.nullableString(outcome?.message ?? null)
     })
   }
@@ -233,21 +238,21 @@ const createPartitions = defineApi({
 
 function growOne(cluster: Cluster, growth: Growth, isValidateOnly: boolean): Refusal | undefined {
   const topic = cluster.topics.get(growth.name)
-  if (!topic) return refuse(errors.unknownTopicOrPartition, 'This server does not host this topic-partition.')
+  if (!topic) return refuse(errorCodes.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
   const current = topic.partitions.length
   if (growth.partitions <= current || growth.partitions > MAX_PARTITIONS) {
     const message = `Topic currently has ${current} partitions, ${growth.partitions} would not be an increase.`
-    return refuse(errors.invalidPartitions, message)
+    return refuse(errorCodes.INVALID_PARTITIONS, message)
   }
   if (growth.assignments && growth.assignments.length !== growth.partitions - current) {
-    return refuse(errors.invalidReplicaAssignment, 'one assignment per new partition is needed')
+    return refuse(errorCodes.INVALID_REPLICA_ASSIGNMENT, 'one assignment per new partition is needed')
   }
   const known = new Set(cluster.nodes.map(({ nodeId }) => nodeId))
   if (growth.assignments?.some(replicas => !areReplicas(replicas, known))) {
-    return refuse(errors.invalidReplicaAssignment, 'the replica assignment names an unknown broker')
+    return refuse(errorCodes.INVALID_REPLICA_ASSIGNMENT, 'the replica assignment names an unknown broker')
   }
   const problem = cluster.capacityProblem(0, growth.partitions - current)
-  if (problem !== undefined) return refuse(errors.policyViolation, problem)
+  if (problem !== undefined) return refuse(errorCodes.POLICY_VIOLATION, problem)
   if (isValidateOnly) return undefined
   return stored(() => cluster.growTopic(topic, growth.partitions, growth.assignments ?? undefined))
 }

@@ -1,5 +1,5 @@
-import { errors } from '../protocol/error-codes.js'
-import type { ProtocolReader } from '../protocol/reader.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { StoredOffset } from '../storage/storage.js'
 import type { ProducerIdentity, TransactionalProducer } from '../transaction-coordinator.js'
 import {
@@ -51,7 +51,7 @@ function giveOrRefuse(request: InitProducerIdRequest, call: Call) {
   try {
     return give(request, call)
   } catch {
-    return errors.coordinatorNotAvailable
+    return errorCodes.COORDINATOR_NOT_AVAILABLE
   }
 }
 
@@ -60,13 +60,13 @@ function give({ transactionalId, timeoutMs, current }: InitProducerIdRequest, ca
   const { cluster, faults, nodeId, version } = call
   const injected = faults.before()
   if (injected) return injected
-  if (!cluster.producerIds.isReady(nodeId)) return errors.coordinatorLoadInProgress
+  if (!cluster.producerIds.isReady(nodeId)) return errorCodes.COORDINATOR_LOAD_IN_PROGRESS
   if (transactionalId === null) return { producerId: cluster.producerIds.take(), producerEpoch: 0 }
-  if (transactionalId === '') return errors.invalidRequest
+  if (transactionalId === '') return errorCodes.INVALID_REQUEST
   const refusal = coordinatorError(call, transactionalId)
   if (refusal) return refusal
   const given = cluster.transactions.begin(transactionalId, timeoutMs, current)
-  return given === errors.producerFenced && version < INIT_FENCED_SINCE ? errors.invalidProducerEpoch : given
+  return given === errorCodes.PRODUCER_FENCED && version < INIT_FENCED_SINCE ? errorCodes.INVALID_PRODUCER_EPOCH : given
 }
 
 /** First version of the requests within a transaction that answers 90 to a fenced producer. */
@@ -84,7 +84,9 @@ function producerError(call: Call, producer: TransactionalProducer): number {
 }
 
 const fenced = ({ version }: Call, errorCode: number): number =>
-  errorCode === errors.invalidProducerEpoch && version >= PRODUCER_FENCED_SINCE ? errors.producerFenced : errorCode
+  errorCode === errorCodes.INVALID_PRODUCER_EPOCH && version >= PRODUCER_FENCED_SINCE
+    ? errorCodes.PRODUCER_FENCED
+    : errorCode
 
 const addPartitionsToTxn = defineApi({
   key: 24,
@@ -100,13 +102,14 @@ const addPartitionsToTxn = defineApi({
     const targets = targetsByTopic(topics)
     const codeOf = (topic: string, partition = -1) =>
       faults.before(topic, partition) ||
-      (cluster.topics.partition(topic, partition) ? errors.none : errors.unknownTopicOrPartition)
-    const isGood = !refusal && targets.every(({ topic, partition }) => codeOf(topic, partition) === errors.none)
+      (cluster.topics.partition(topic, partition) ? errorCodes.NONE : errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+    const isGood = !refusal && targets.every(({ topic, partition }) => codeOf(topic, partition) === errorCodes.NONE)
     response.int32(0)
     writeByTopic(response, topics, (topic, { partition }) => {
       if (isGood) cluster.transactions.addPartition(producer, cluster.topics.partition(topic, partition)!)
       // Either all partitions are added or none: one invalid partition excludes the others.
-      const errorCode = refusal || codeOf(topic, partition) || (isGood ? errors.none : errors.operationNotAttempted)
+      const errorCode =
+        refusal || codeOf(topic, partition) || (isGood ? errorCodes.NONE : errorCodes.OPERATION_NOT_ATTEMPTED)
       response.int32(partition).int16(errorCode || faults.after(topic, partition))
     })
   }
@@ -167,7 +170,7 @@ const txnOffsetCommit = defineApi<TxnOffsetCommitRequest>({
       partitions: partitions.map(committed => {
         const isKnown = cluster.topics.partition(topic, committed.partition) !== undefined
         const injected = faults.before(topic, committed.partition)
-        const errorCode = injected || refusal || (isKnown ? errors.none : errors.unknownTopicOrPartition)
+        const errorCode = injected || refusal || (isKnown ? errorCodes.NONE : errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
         if (!errorCode) accepted.push({ groupId, topic, committedAtMs: Date.now(), ...committed })
         return { partition: committed.partition, errorCode: faults.after(topic, committed.partition) || errorCode }
       })
@@ -185,7 +188,7 @@ function offsetsError(
   const { transactions, groups } = call.cluster
   const refusal = coordinatorError(call, groupId) || fenced(call, transactions.offsetsError(producer, groupId))
   const isMember = generationId >= 0 || memberId !== '' || groupInstanceId !== null
-  return refusal || (isMember ? groups.commitError(groupId, generationId, memberId, groupInstanceId) : errors.none)
+  return refusal || (isMember ? groups.commitError(groupId, generationId, memberId, groupInstanceId) : errorCodes.NONE)
 }
 
 function readOffsets(reader: ProtocolReader, version: number): TxnOffsetCommitRequest {

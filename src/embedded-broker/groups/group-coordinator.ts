@@ -1,4 +1,4 @@
-import { errors } from '../protocol/error-codes.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { StoredOffsets } from '../storage/storage.js'
 import { CommittedOffsets } from './committed-offsets.js'
 import { Group } from './group.js'
@@ -30,14 +30,14 @@ export class GroupCoordinator {
   }
 
   join(request: JoinRequest): JoinResult | Promise<JoinResult> {
-    if (request.groupId === '') return refusedJoin(errors.invalidGroupId)
+    if (request.groupId === '') return refusedJoin(errorCodes.INVALID_GROUP_ID)
     if (request.sessionTimeoutMs < this.#minSessionTimeoutMs || request.sessionTimeoutMs > LONGEST_SESSION_MS) {
-      return refusedJoin(errors.invalidSessionTimeout)
+      return refusedJoin(errorCodes.INVALID_SESSION_TIMEOUT)
     }
-    if (!this.#hasCapacityFor(request)) return refusedJoin(errors.groupMaxSizeReached, request.memberId)
+    if (!this.#hasCapacityFor(request)) return refusedJoin(errorCodes.GROUP_MAX_SIZE_REACHED, request.memberId)
     let group = this.#groups.get(request.groupId)
     if (!group) {
-      if (request.memberId !== '') return refusedJoin(errors.unknownMemberId)
+      if (request.memberId !== '') return refusedJoin(errorCodes.UNKNOWN_MEMBER_ID)
       group = new Group(request.groupId, this.bytes)
       this.bytes.add(GROUP_BYTES)
       this.#groups.set(request.groupId, group)
@@ -48,16 +48,16 @@ export class GroupCoordinator {
   commitError(groupId: string, generationId: number, memberId: string, groupInstanceId: string | null): number {
     const group = this.#groups.get(groupId)
     if (group) return group.commitError(generationId, memberId, groupInstanceId)
-    return generationId < 0 ? errors.none : errors.illegalGeneration
+    return generationId < 0 ? errorCodes.NONE : errorCodes.ILLEGAL_GENERATION
   }
 
   delete(groupId: string): number {
     const group = this.#groups.get(groupId)
-    if (group && group.state !== 'Empty') return errors.nonEmptyGroup
-    if (!group && !this.offsets.has(groupId)) return errors.groupIdNotFound
+    if (group && group.state !== 'Empty') return errorCodes.NON_EMPTY_GROUP
+    if (!group && !this.offsets.has(groupId)) return errorCodes.GROUP_ID_NOT_FOUND
     this.offsets.deleteGroup(groupId)
     if (group) this.#forget(group)
-    return errors.none
+    return errorCodes.NONE
   }
 
   /** Returns true when there is capacity for the request. Removes groups without members if this is necessary. */

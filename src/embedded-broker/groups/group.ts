@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { errors } from '../protocol/error-codes.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import { GroupBytes, PromisedIds } from './group-bytes.js'
 import {
   canJoin,
@@ -72,12 +72,12 @@ export class Group {
 
   join(request: JoinRequest): JoinResult | Promise<JoinResult> {
     const others = this.members.filter(({ memberId }) => memberId !== request.memberId)
-    if (!canJoin(request, others)) return refusedJoin(errors.inconsistentGroupProtocol, request.memberId)
+    if (!canJoin(request, others)) return refusedJoin(errorCodes.INCONSISTENT_GROUP_PROTOCOL, request.memberId)
     if (request.memberId === '') return this.#joinNew(request)
     const member = this.#members.get(request.memberId)
     if (member) return this.#joinAgain(member, request)
     if (!this.#promisedIds.take(request.memberId)) {
-      return refusedJoin(this.#isFenced(request) ? errors.fencedInstanceId : errors.unknownMemberId)
+      return refusedJoin(this.#isFenced(request) ? errorCodes.FENCED_INSTANCE_ID : errorCodes.UNKNOWN_MEMBER_ID)
     }
     return this.#add(request.memberId, request)
   }
@@ -87,11 +87,11 @@ export class Group {
     const refusal = this.#memberError(generationId, memberId, groupInstanceId) || this.#protocolError(request)
     if (refusal) return refusedSync(refusal)
     const member = this.#members.get(memberId)!
-    if (this.#state === 'PreparingRebalance') return refusedSync(errors.rebalanceInProgress)
-    if (!this.#bytes.hasCapacity(sum(assignments))) return refusedSync(errors.groupMaxSizeReached)
+    if (this.#state === 'PreparingRebalance') return refusedSync(errorCodes.REBALANCE_IN_PROGRESS)
+    if (!this.#bytes.hasCapacity(sum(assignments))) return refusedSync(errorCodes.GROUP_MAX_SIZE_REACHED)
     member.hasSynced = true
     this.#restartSession(member)
-    if (this.#state === 'Stable') return { errorCode: errors.none, assignment: member.assignment }
+    if (this.#state === 'Stable') return { errorCode: errorCodes.NONE, assignment: member.assignment }
     const answer = member.holdSync()
     if (memberId === this.#leaderId) this.#assign(assignments)
     return answer
@@ -101,20 +101,23 @@ export class Group {
     const refusal = this.#memberError(generationId, memberId, groupInstanceId)
     if (refusal) return refusal
     this.#restartSession(this.#members.get(memberId)!)
-    return this.#state === 'PreparingRebalance' ? errors.rebalanceInProgress : errors.none
+    return this.#state === 'PreparingRebalance' ? errorCodes.REBALANCE_IN_PROGRESS : errorCodes.NONE
   }
 
   /** Removes the member with this member id, or with this instance id if the member id is empty. */
   leave(memberId: string, groupInstanceId: string | null): number {
     if (this.#promisedIds.take(memberId)) {
       this.#completeJoinIfAllAreHere()
-      return errors.none
+      return errorCodes.NONE
     }
     const member =
       memberId === '' && groupInstanceId !== null ? this.#instance(groupInstanceId) : this.#members.get(memberId)
-    if (!member) return this.#isFenced({ memberId, groupInstanceId }) ? errors.fencedInstanceId : errors.unknownMemberId
+    if (!member)
+      return this.#isFenced({ memberId, groupInstanceId })
+        ? errorCodes.FENCED_INSTANCE_ID
+        : errorCodes.UNKNOWN_MEMBER_ID
     this.#remove(member)
-    return errors.none
+    return errorCodes.NONE
   }
 
   /**
@@ -122,12 +125,12 @@ export class Group {
    * without members.
    */
   commitError(generationId: number, memberId: string, groupInstanceId: string | null): number {
-    if (generationId < 0 && this.#state === 'Empty') return errors.none
-    if (generationId < 0 && memberId === '' && groupInstanceId === null) return errors.unknownMemberId
+    if (generationId < 0 && this.#state === 'Empty') return errorCodes.NONE
+    if (generationId < 0 && memberId === '' && groupInstanceId === null) return errorCodes.UNKNOWN_MEMBER_ID
     const refusal = this.#memberError(generationId, memberId, groupInstanceId)
     if (refusal) return refusal
     this.#restartSession(this.#members.get(memberId)!)
-    return this.#state === 'CompletingRebalance' ? errors.rebalanceInProgress : errors.none
+    return this.#state === 'CompletingRebalance' ? errorCodes.REBALANCE_IN_PROGRESS : errorCodes.NONE
   }
 
   /** Called when another node became the coordinator. Every member gets a full session time-out. */
@@ -151,7 +154,7 @@ export class Group {
     if (predecessor) return this.#replace(predecessor, memberId, request)
     if (!request.requiresKnownMemberId || request.groupInstanceId !== null) return this.#add(memberId, request)
     this.#promisedIds.add(memberId, request.sessionTimeoutMs, () => this.#completeJoinIfAllAreHere())
-    return refusedJoin(errors.memberIdRequired, memberId)
+    return refusedJoin(errorCodes.MEMBER_ID_REQUIRED, memberId)
   }
 
   #add(memberId: string, request: JoinRequest): Promise<JoinResult> {
@@ -170,8 +173,8 @@ export class Group {
   #replace(old: Member, memberId: string, request: JoinRequest): JoinResult | Promise<JoinResult> {
     const leaderBefore = this.#leaderId
     old.stopSession()
-    old.answerJoin(refusedJoin(errors.fencedInstanceId, old.memberId))
-    old.answerSync(refusedSync(errors.fencedInstanceId))
+    old.answerJoin(refusedJoin(errorCodes.FENCED_INSTANCE_ID, old.memberId))
+    old.answerSync(refusedSync(errorCodes.FENCED_INSTANCE_ID))
     this.#members.delete(old.memberId)
     this.#charge(old)
     const member = new Member(memberId, request)
@@ -188,7 +191,7 @@ export class Group {
   }
 
   #joinAgain(member: Member, request: JoinRequest): JoinResult | Promise<JoinResult> {
-    if (member.groupInstanceId !== request.groupInstanceId) return refusedJoin(errors.fencedInstanceId)
+    if (member.groupInstanceId !== request.groupInstanceId) return refusedJoin(errorCodes.FENCED_INSTANCE_ID)
     const isUnchanged = member.offers(request.protocols)
     const isRetry = this.#state === 'CompletingRebalance' && isUnchanged
     const isIdleFollower = this.#state === 'Stable' && isUnchanged && member.memberId !== this.#leaderId
@@ -208,7 +211,7 @@ export class Group {
     if (this.#state !== 'PreparingRebalance') {
       this.#isGathering = this.#state === 'Empty'
       this.#state = 'PreparingRebalance'
-      for (const member of this.#members.values()) member.answerSync(refusedSync(errors.rebalanceInProgress))
+      for (const member of this.#members.values()) member.answerSync(refusedSync(errorCodes.REBALANCE_IN_PROGRESS))
       const longestMs = Math.max(0, ...this.members.map(({ rebalanceTimeoutMs }) => rebalanceTimeoutMs))
       this.#phase(this.#isGathering ? FIRST_JOIN_DELAY_MS : longestMs, () => this.#completeJoin())
     }
@@ -263,14 +266,14 @@ export class Group {
     for (const member of this.#members.values()) {
       member.assignment = assignments.get(member.memberId) ?? Buffer.alloc(0)
       this.#charge(member)
-      member.answerSync({ errorCode: errors.none, assignment: member.assignment })
+      member.answerSync({ errorCode: errorCodes.NONE, assignment: member.assignment })
     }
   }
 
   #joinResult(member: Member): JoinResult {
     const isLeader = member.memberId === this.#leaderId
     return {
-      errorCode: errors.none,
+      errorCode: errorCodes.NONE,
       generationId: this.#generationId,
       protocolType: this.#protocolType,
       protocol: this.#protocol,
@@ -295,8 +298,8 @@ export class Group {
 
   #forget(member: Member): void {
     member.stopSession()
-    member.answerJoin(refusedJoin(errors.unknownMemberId))
-    member.answerSync(refusedSync(errors.unknownMemberId))
+    member.answerJoin(refusedJoin(errorCodes.UNKNOWN_MEMBER_ID))
+    member.answerSync(refusedSync(errorCodes.UNKNOWN_MEMBER_ID))
     this.#members.delete(member.memberId)
     this.#charge(member)
   }
@@ -320,16 +323,16 @@ export class Group {
   }
 
   #memberError(generationId: number, memberId: string, groupInstanceId: string | null): number {
-    if (this.#isFenced({ memberId, groupInstanceId })) return errors.fencedInstanceId
-    if (!this.#members.has(memberId)) return errors.unknownMemberId
-    return generationId === this.#generationId ? errors.none : errors.illegalGeneration
+    if (this.#isFenced({ memberId, groupInstanceId })) return errorCodes.FENCED_INSTANCE_ID
+    if (!this.#members.has(memberId)) return errorCodes.UNKNOWN_MEMBER_ID
+    return generationId === this.#generationId ? errorCodes.NONE : errorCodes.ILLEGAL_GENERATION
   }
 
   /** Returns 0, or the error code for a member that names another protocol than the group has chosen. */
   #protocolError({ protocolType, protocol }: SyncRequest): number {
     const isAnother = (named: string | null, chosen: string) => named !== null && named !== chosen
     const isWrong = isAnother(protocolType, this.#protocolType) || isAnother(protocol, this.#protocol)
-    return isWrong ? errors.inconsistentGroupProtocol : errors.none
+    return isWrong ? errorCodes.INCONSISTENT_GROUP_PROTOCOL : errorCodes.NONE
   }
 
   #isFenced({ memberId, groupInstanceId }: Pick<JoinRequest, 'memberId' | 'groupInstanceId'>): boolean {

@@ -1,4 +1,4 @@
-import { errors } from '../protocol/error-codes.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { BatchView } from '../protocol/record-batch.js'
 import { decodeRecords } from '../protocol/records.js'
 
@@ -78,7 +78,7 @@ export class ProducerState {
     const producer = this.#producers.get(batch.producerId)
     // Any sequence of an unknown producer is accepted, so order is only safe with one batch in flight.
     if (!producer) return APPEND
-    if (batch.producerEpoch < producer.epoch) return { type: 'refused', errorCode: errors.invalidProducerEpoch }
+    if (batch.producerEpoch < producer.epoch) return { type: 'refused', errorCode: errorCodes.INVALID_PRODUCER_EPOCH }
     // The coordinator writes control batches, which have no sequence.
     if (batch.isControl) return APPEND
     const first = batch.baseSequence
@@ -141,7 +141,7 @@ export class ProducerState {
   }
 }
 
-const OUT_OF_ORDER: SequenceVerdict = { type: 'refused', errorCode: errors.outOfOrderSequenceNumber }
+const OUT_OF_ORDER: SequenceVerdict = { type: 'refused', errorCode: errorCodes.OUT_OF_ORDER_SEQUENCE_NUMBER }
 
 export class LeaderEpochs {
   readonly #starts: { readonly epoch: number; readonly startOffset: number }[] = []

@@ -1,5 +1,5 @@
 import { CodecUnavailableError } from '../../kafka/compression-errors.js'
-import { errors } from '../protocol/error-codes.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import { BatchView, HEADER_BYTES, MAGIC, splitBatches } from '../protocol/record-batch.js'
 import { recordBytes, SMALLEST_RECORD_BYTES, walkRecords } from '../protocol/records.js'
 
@@ -41,13 +41,14 @@ export function validateProduced(
 ): ValidatedBatch {
   const bytes = records ?? Buffer.alloc(0)
   if (bytes.length > 16 && bytes.readInt8(16) !== MAGIC) {
-    return refused(errors.invalidRecord, 'produce requests may carry record batches of magic 2 only')
+    return refused(errorCodes.INVALID_RECORD, 'produce requests may carry record batches of magic 2 only')
   }
   const { batches, leftover } = splitBatches(bytes)
   const first = batches[0]
-  if (!first) return refused(bytes.length > 0 ? errors.corruptMessage : errors.invalidRecord, 'no whole record batch')
+  if (!first)
+    return refused(bytes.length > 0 ? errorCodes.CORRUPT_MESSAGE : errorCodes.INVALID_RECORD, 'no whole record batch')
   if (batches.length > 1 || leftover.length > 0) {
-    return refused(errors.invalidRecord, 'produce requests may carry exactly one record batch per partition')
+    return refused(errorCodes.INVALID_RECORD, 'produce requests may carry exactly one record batch per partition')
   }
   const batch = new BatchView(first)
   const refusal = headerRefusal(batch, version, limits.maxMessageBytes) ?? countRefusal(batch, allowance)
@@ -71,17 +72,21 @@ function isBadTime(timestampMs: number, limits: BatchLimits, nowMs: number): boo
 }
 
 function headerRefusal(batch: BatchView, version: number, maxMessageBytes: number): ValidatedBatch | undefined {
-  if (batch.codec === ZSTD && version < 7) return refused(errors.unsupportedCompressionType, 'zstd needs Produce v7')
+  if (batch.codec === ZSTD && version < 7)
+    return refused(errorCodes.UNSUPPORTED_COMPRESSION_TYPE, 'zstd needs Produce v7')
   if (batch.bytes.length > maxMessageBytes) {
-    return refused(errors.messageTooLarge, `a batch of ${batch.bytes.length} bytes is larger than ${maxMessageBytes}`)
+    return refused(
+      errorCodes.MESSAGE_TOO_LARGE,
+      `a batch of ${batch.bytes.length} bytes is larger than ${maxMessageBytes}`
+    )
   }
-  if (!batch.hasGoodCrc) return refused(errors.corruptMessage, 'the CRC does not fit the bytes')
+  if (!batch.hasGoodCrc) return refused(errorCodes.CORRUPT_MESSAGE, 'the CRC does not fit the bytes')
   if (batch.recordCount <= 0 || batch.lastOffsetDelta + 1 !== batch.recordCount) {
-    return refused(errors.invalidRecord, 'record count and last offset delta do not agree')
+    return refused(errorCodes.INVALID_RECORD, 'record count and last offset delta do not agree')
   }
-  if (batch.isControl) return refused(errors.invalidRecord, 'clients may not write control batches')
+  if (batch.isControl) return refused(errorCodes.INVALID_RECORD, 'clients may not write control batches')
   if (batch.producerId >= 0 && batch.baseSequence < 0) {
-    return refused(errors.invalidRecord, 'a batch with a producer id needs a sequence')
+    return refused(errorCodes.INVALID_RECORD, 'a batch with a producer id needs a sequence')
   }
   return undefined
 }
@@ -89,11 +94,14 @@ function headerRefusal(batch: BatchView, version: number, maxMessageBytes: numbe
 function countRefusal(batch: BatchView, { maxRecordsPerBatch }: DecodingAllowance): ValidatedBatch | undefined {
   const { recordCount } = batch
   if (recordCount > maxRecordsPerBatch) {
-    return refused(errors.messageTooLarge, `a batch of ${recordCount} records has more than ${maxRecordsPerBatch}`)
+    return refused(
+      errorCodes.MESSAGE_TOO_LARGE,
+      `a batch of ${recordCount} records has more than ${maxRecordsPerBatch}`
+    )
   }
   const payloadBytes = batch.bytes.length - HEADER_BYTES
   if (batch.codec === 0 && recordCount * SMALLEST_RECORD_BYTES > payloadBytes) {
-    return refused(errors.invalidRecord, `${recordCount} records do not fit into ${payloadBytes} bytes`)
+    return refused(errorCodes.INVALID_RECORD, `${recordCount} records do not fit into ${payloadBytes} bytes`)
   }
   return undefined
 }
@@ -104,10 +112,13 @@ function validateRecords(batch: BatchView, limits: BatchLimits, allowance: Decod
     bytes = recordBytes(batch, allowance.bytesLeft)
   } catch (error) {
     const { message } = error as Error
-    if (error instanceof CodecUnavailableError) return refused(errors.unsupportedCompressionType, message)
+    if (error instanceof CodecUnavailableError) return refused(errorCodes.UNSUPPORTED_COMPRESSION_TYPE, message)
     return isTooLarge(error as NodeJS.ErrnoException)
-      ? refused(errors.messageTooLarge, `the compressed batches of the request are too large unpacked: ${message}`)
-      : refused(errors.unknownServerError, `the records do not decode: ${message}`)
+      ? refused(
+          errorCodes.MESSAGE_TOO_LARGE,
+          `the compressed batches of the request are too large unpacked: ${message}`
+        )
+      : refused(errorCodes.UNKNOWN_SERVER_ERROR, `the records do not decode: ${message}`)
   }
   if (batch.codec !== 0) allowance.bytesLeft -= bytes.length
   return walk(batch, bytes, limits)
@@ -133,13 +144,13 @@ function walk(batch: BatchView, bytes: Buffer, limits: BatchLimits): ValidatedBa
       return problem === undefined
     })
   } catch (error) {
-    return refused(errors.unknownServerError, `the records do not decode: ${(error as Error).message}`)
+    return refused(errorCodes.UNKNOWN_SERVER_ERROR, `the records do not decode: ${(error as Error).message}`)
   }
-  if (problem !== undefined) return refused(errors.invalidRecord, problem)
+  if (problem !== undefined) return refused(errorCodes.INVALID_RECORD, problem)
   return badTimes === 0
     ? { type: 'good', batch }
     : refused(
-        errors.invalidTimestamp,
+        errorCodes.INVALID_TIMESTAMP,
         `${badTimes} of ${batch.recordCount} records have a timestamp that is out of range`
       )
 }

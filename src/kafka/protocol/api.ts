@@ -1,23 +1,73 @@
-import { ProtocolError, ResponseTooLargeError } from '../../core/errors.js'
-import type { Throttled } from '../calls.js'
+import type { CallOptions, Throttled } from '../calls.js'
 import { errorCodes } from '../error-codes.js'
-import type { RequestWriter, ResponseReader } from './encoding.js'
+import type { ProtocolReader, ProtocolWriter } from './encoding.js'
+import type { Field } from './schema.js'
 
 /** One call of Kafka's protocol in one version. */
-export interface Api<Call, Response extends Throttled> {
+export interface Api<Call, Response extends Throttled> extends ApiHead<Call> {
+  /** @throws InvalidRequestError when the call cannot be expressed */
+  encode(writer: ProtocolWriter, call: Call): void
+  /** @throws ProtocolError when the bytes are not a response of this call */
+  decode(reader: ProtocolReader, call: Call): Response
+  /** The version to use when the broker does not support this version, or this version cannot express the call. */
+  readonly older?: Api<Call, Response>
+}
+
+export type CallOf<Of> = Of extends Api<infer Call, Throttled> ? Call : never
+export type ResponseOf<Of> = Of extends Api<never, infer Response> ? Response : never
+
+interface ApiHead<Call> {
   readonly key: number
   readonly version: number
   readonly name: string
   /** Requests and responses have the compact encoding and the tagged fields of KIP-482, also in their headers. */
   readonly isFlexible?: boolean
-  /** The version to use when the broker does not support this version, or this version cannot express the call. */
-  readonly older?: Api<Call, Response>
   /** False for a call that this version cannot express. Absent: this version can express every call. */
   canExpress?(call: Call): boolean
-  /** @throws InvalidRequestError when the call cannot be expressed */
-  encode(writer: RequestWriter, call: Call): void
-  /** @throws ProtocolError when the bytes are not a response of this call */
-  decode(reader: ResponseReader, call: Call): Response
+  /** The number of items that the call asks for, for the limit {@link noMoreThanAsked}; `undefined`: any number. */
+  asked?(call: Call): number | undefined
+}
+
+/** A call whose messages are described by their fields. */
+interface ApiSpec<Call, Request, Told, Response> extends ApiHead<Call> {
+  readonly request: Field<Request>
+  readonly response: Field<Told>
+  /** Absent: the call has the fields of the request. */
+  requestOf?(call: Call): Request
+  /** Absent: callers get the fields of the response. */
+  responseOf?(told: Told, call: Call): Response
+}
+
+export function describeApi<
+  Request,
+  Told extends Throttled,
+  Call = Request & CallOptions,
+  Response extends Throttled = Told
+>({
+  request,
+  response,
+  requestOf = call => call as unknown as Request,
+  responseOf = told => told as unknown as Response,
+  ...head
+}: ApiSpec<Call, Request, Told, Response>): Api<Call, Response> {
+  return {
+    ...head,
+    encode: (writer, call) => request.write(writer, requestOf(call)),
+    decode: (reader, call) => responseOf(response.read(reader), call)
+  }
+}
+
+/** A call in several versions, the newest first. Each has the next one as its older version. */
+export const inVersions = <const Versions extends readonly number[], Call, Response extends Throttled>(
+  versions: Versions,
+  describe: (version: Versions[number]) => Api<Call, Response>
+): { readonly [At in keyof Versions]: Api<Call, Response> } => {
+  const oldestFirst: Api<Call, Response>[] = []
+  for (const version of versions.toReversed()) {
+    const older = oldestFirst.at(-1)
+    oldestFirst.push({ ...describe(version), ...(older && { older }) })
+  }
+  return oldestFirst.reverse() as { readonly [At in keyof Versions]: Api<Call, Response> }
 }
 
 /** The versions of each call that a broker supports, by the key of the call. */
@@ -36,7 +86,7 @@ const apiVersions = (version: 0 | 1): Api<object, ApiVersionsResponse> => ({
   encode() {},
   decode(reader) {
     const errorCode = reader.int16()
-    const ranges = reader.array(6, () => {
+    const ranges = reader.array(() => {
       const key = reader.int16()
       return [key, { minVersion: reader.int16(), maxVersion: reader.int16() }] as const
     })
@@ -48,25 +98,3 @@ const apiVersions = (version: 0 | 1): Api<object, ApiVersionsResponse> => ({
 
 export const apiVersionsV1 = apiVersions(1)
 export const apiVersionsV0 = apiVersions(0)
-
-/**
- * Adds up the lengths of lists in a response, before their items are read. An item of a few bytes becomes an object of
- * many bytes, so a large response of small items could take all memory.
- */
-type Count = (count: number) => void
-
-/** Throws ResponseTooLargeError when the lists have more than `limit` items. */
-export const atMost = (limit: number, what: string): Count =>
-  counting(limit, () => new ResponseTooLargeError(`more than ${limit} ${what}`))
-
-/** Throws ProtocolError when the lists have more than `asked` items. */
-export const noMoreThanAsked = (asked: number, what: string): Count =>
-  counting(asked, () => new ProtocolError(`more than the ${asked} ${what} that were asked for`))
-
-function counting(limit: number, problem: () => Error): Count {
-  let total = 0
-  return count => {
-    total += Math.max(0, count)
-    if (total > limit) throw problem()
-  }
-}

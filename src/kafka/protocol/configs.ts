@@ -1,7 +1,7 @@
-import type { CallOptions, Configs, Throttled } from '../calls.js'
 import { errorCodes } from '../error-codes.js'
-import { type Api, atMost, noMoreThanAsked } from './api.js'
-import type { RequestWriter, ResponseReader } from './encoding.js'
+import { describeApi, type ResponseOf } from './api.js'
+import { atMost, noMoreThanAsked } from './encoding.js'
+import * as t from './schema.js'
 
 const TOPIC = 2
 const BROKER = 4
@@ -11,21 +11,13 @@ export interface ConfigResourceId {
   /** The name of a topic, or the id of a broker. An empty name of type `broker`: the defaults of all brokers. */
   readonly name: string
 }
-
-/** Where the value of a setting comes from, as Kafka prints it. */
-export type ConfigSource =
-  | 'UNKNOWN'
-  | 'DYNAMIC_TOPIC_CONFIG'
-  | 'DYNAMIC_BROKER_CONFIG'
-  | 'DYNAMIC_DEFAULT_BROKER_CONFIG'
-  | 'STATIC_BROKER_CONFIG'
-  | 'DEFAULT_CONFIG'
-  | 'DYNAMIC_BROKER_LOGGER_CONFIG'
-  | 'DYNAMIC_CLIENT_METRICS_CONFIG'
-  | 'DYNAMIC_GROUP_CONFIG'
+const resourceType: t.Field<ConfigResourceId['type']> = {
+  write: (writer, type) => writer.int8(type === 'topic' ? TOPIC : BROKER),
+  read: reader => (reader.int8() === TOPIC ? 'topic' : 'broker')
+}
 
 /** By their numbers in the protocol. Source: org.apache.kafka.common.requests.DescribeConfigsResponse.ConfigSource. */
-const SOURCES: readonly ConfigSource[] = [
+const SOURCES = [
   'UNKNOWN',
   'DYNAMIC_TOPIC_CONFIG',
   'DYNAMIC_BROKER_CONFIG',
@@ -35,149 +27,109 @@ const SOURCES: readonly ConfigSource[] = [
   'DYNAMIC_BROKER_LOGGER_CONFIG',
   'DYNAMIC_CLIENT_METRICS_CONFIG',
   'DYNAMIC_GROUP_CONFIG'
-]
+] as const
+/** Where the value of a setting comes from, as Kafka prints it. */
+export type ConfigSource = (typeof SOURCES)[number]
+const source: t.Field<ConfigSource> = t.readAs(t.int8, code => SOURCES[code] ?? 'UNKNOWN')
 
-interface ConfigValue {
-  readonly name: string
+/** Limit of settings and synonyms in one response. A topic has about 40 settings, with two synonyms each. */
+const settingsInAll = atMost(3_000_000, 'settings')
+
+const describedConfig = t.struct({
+  name: t.string,
   /** `null`: Kafka does not reveal the value, or there is none. */
-  readonly value: string | null
-  readonly source: ConfigSource
-}
-export interface DescribedConfig extends ConfigValue {
-  readonly isReadOnly: boolean
-  readonly isSensitive: boolean
+  value: t.nullableString,
+  isReadOnly: t.boolean,
+  source,
+  isSensitive: t.boolean,
   /** The values that Kafka considers, the one that counts first. Empty unless the call asks for them. */
-  readonly synonyms: readonly ConfigValue[]
-}
+  synonyms: t.array(t.struct({ name: t.string, value: t.nullableString, source }), settingsInAll)
+})
+export type DescribedConfig = t.ValueOf<typeof describedConfig>
 
-export interface DescribeConfigsCall extends CallOptions {
+export interface DescribeConfigsCall {
+  readonly timeoutMs?: number | undefined
   readonly resources: readonly ConfigResourceId[]
   /** The settings to describe; absent: all. */
   readonly names?: readonly string[] | undefined
   readonly withSynonyms?: boolean
 }
-export interface DescribeConfigsResponse extends Throttled {
-  readonly resources: readonly {
-    readonly name: string
-    readonly errorCode: number
-    readonly errorMessage: string | null
-    readonly configs: readonly DescribedConfig[]
-  }[]
-}
 
-/** Limit of settings and synonyms in one response. A topic has about 40 settings, with two synonyms each. */
-const MAX_CONFIGS = 3_000_000
-
-/**
- * Version 2.
- *
- * Request: `[resource_type i8, resource_name, [config_name]?], include_synonyms bool`
- * Response: `throttle_time_ms i32, [error_code i16, error_message?, resource_type i8, resource_name,
- *   [name, value?, read_only bool, source i8, is_sensitive bool, [synonym name, value?, source i8]]]`
- */
-export const describeConfigsV2: Api<DescribeConfigsCall, DescribeConfigsResponse> = {
+export const describeConfigsV2 = describeApi({
   key: 32,
   version: 2,
   name: 'DescribeConfigs',
-  encode(writer, { resources, names = null, withSynonyms = false }) {
-    writer.array(resources, resource => {
-      writeResource(writer, resource)
-      writer.nullableArray(names, name => writer.string(name))
-    })
-    writer.boolean(withSynonyms)
-  },
-  decode: (reader, { resources }) => ({
-    throttleTimeMs: reader.int32(),
-    resources: readResources(reader, resources.length)
-  })
-}
+  request: t.struct({
+    resources: t.array(t.struct({ type: resourceType, name: t.string, names: t.orNull(t.array(t.string)) })),
+    withSynonyms: t.boolean
+  }),
+  requestOf: ({ resources, names, withSynonyms = false }: DescribeConfigsCall) => ({
+    resources: resources.map(resource => ({ ...resource, names: names ?? null })),
+    withSynonyms
+  }),
+  response: t.struct({
+    throttleTimeMs: t.int32,
+    resources: t.array(
+      t.struct({
+        errorCode: t.int16,
+        errorMessage: t.nullableString,
+        _type: t.int8,
+        name: t.string,
+        configs: t.array(describedConfig, settingsInAll)
+      }),
+      noMoreThanAsked('resources')
+    )
+  }),
+  asked: ({ resources }) => resources.length
+})
+export type DescribeConfigsResponse = ResponseOf<typeof describeConfigsV2>
 
 /** The values of settings by their names. */
-export const valuesOf = (configs: readonly ConfigValue[]): Configs =>
-  new Map(configs.map(({ name, value }) => [name, value]))
-
-function writeResource(writer: RequestWriter, { type, name }: ConfigResourceId): void {
-  writer.int8(type === 'topic' ? TOPIC : BROKER)
-  writer.string(name)
-}
-
-function readResources(reader: ResponseReader, asked: number): DescribeConfigsResponse['resources'] {
-  const inAll = atMost(MAX_CONFIGS, 'settings')
-  const readResource = () => {
-    const errorCode = reader.int16()
-    const errorMessage = reader.nullableString()
-    reader.int8()
-    const name = reader.string()
-    return { name, errorCode, errorMessage, configs: reader.array(11, () => readConfig(reader, inAll), inAll) }
-  }
-  return reader.array(11, readResource, noMoreThanAsked(asked, 'resources'))
-}
-
-function readConfig(reader: ResponseReader, inAll: (count: number) => void): DescribedConfig {
-  const name = reader.string()
-  const value = reader.nullableString()
-  const isReadOnly = reader.boolean()
-  const source = readSource(reader)
-  const isSensitive = reader.boolean()
-  const readSynonym = (): ConfigValue => ({
-    name: reader.string(),
-    value: reader.nullableString(),
-    source: readSource(reader)
-  })
-  return { name, value, isReadOnly, source, isSensitive, synonyms: reader.array(5, readSynonym, inAll) }
-}
-
-const readSource = (reader: ResponseReader): ConfigSource => SOURCES[reader.int8()] ?? 'UNKNOWN'
+export const valuesOf = (
+  configs: readonly { readonly name: string; readonly value: string | null }[]
+): ReadonlyMap<string, string | null> => new Map(configs.map(({ name, value }) => [name, value]))
 
 /** Changes settings of one resource, all or none. */
-export interface AlterConfigsCall extends CallOptions {
+export interface AlterConfigsCall {
+  readonly timeoutMs?: number | undefined
   readonly resource: ConfigResourceId
   /** `value` null: the setting gets its default again. */
   readonly changes: readonly { readonly name: string; readonly value: string | null }[]
   /** True: the change is only checked. */
   readonly validateOnly: boolean
 }
-export interface AlterConfigsResponse extends Throttled {
-  readonly errorCode: number
-  readonly errorMessage: string | null
-}
 
 const SET = 0
 const DELETE = 1
+/** For a response without an answer about the resource, which no broker sends. */
+const NO_RESULT = { errorCode: errorCodes.UNKNOWN_SERVER_ERROR, errorMessage: null }
 
-/**
- * Version 0 (Kafka 2.3).
- *
- * Request: `[resource_type i8, resource_name, [name, operation i8, value?]], validate_only bool`
- * Response: `throttle_time_ms i32, [error_code i16, error_message?, resource_type i8, resource_name]`
- */
-export const incrementalAlterConfigsV0: Api<AlterConfigsCall, AlterConfigsResponse> = {
+/** Version 0 (Kafka 2.3). */
+export const incrementalAlterConfigsV0 = describeApi({
   key: 44,
   version: 0,
   name: 'IncrementalAlterConfigs',
-  encode(writer, { resource, changes, validateOnly }) {
-    writer.array([resource], () => {
-      writeResource(writer, resource)
-      writer.array(changes, ({ name, value }) => {
-        writer.string(name)
-        writer.int8(value === null ? DELETE : SET)
-        writer.nullableString(value)
+  request: t.struct({
+    resources: t.array(
+      t.struct({
+        type: resourceType,
+        name: t.string,
+        changes: t.array(t.struct({ name: t.string, operation: t.int8, value: t.nullableString }))
       })
-    })
-    writer.boolean(validateOnly)
+    ),
+    validateOnly: t.boolean
+  }),
+  requestOf({ resource, changes, validateOnly }: AlterConfigsCall) {
+    const operations = changes.map(change => ({ ...change, operation: change.value === null ? DELETE : SET }))
+    return { resources: [{ ...resource, changes: operations }], validateOnly }
   },
-  decode(reader) {
-    const throttleTimeMs = reader.int32()
-    const readResult = () => {
-      const result = { errorCode: reader.int16(), errorMessage: reader.nullableString() }
-      reader.int8()
-      reader.string()
-      return result
-    }
-    const [result = NO_RESULT] = reader.array(7, readResult, noMoreThanAsked(1, 'resources'))
-    return { throttleTimeMs, ...result }
-  }
-}
-
-/** For a response without an answer about the resource, which no broker sends. */
-const NO_RESULT = { errorCode: errorCodes.UNKNOWN_SERVER_ERROR, errorMessage: null }
+  response: t.struct({
+    throttleTimeMs: t.int32,
+    resources: t.array(
+      t.struct({ errorCode: t.int16, errorMessage: t.nullableString, _type: t.int8, _name: t.string }),
+      noMoreThanAsked('resources')
+    )
+  }),
+  asked: () => 1,
+  responseOf: ({ throttleTimeMs, resources: [result = NO_RESULT] }) => ({ throttleTimeMs, ...result })
+})

@@ -1,7 +1,6 @@
 import { ProtocolError } from '../../core/errors.js'
 import type { TopicPartition } from '../../core/model.js'
-import { atMost } from './api.js'
-import { byTopic, ResponseReader } from './encoding.js'
+import { atMost, ProtocolReader, ProtocolWriter } from './encoding.js'
 
 /**
  * The data that members of a consumer group exchange within JoinGroup and SyncGroup. Newer versions only append fields, so it is
@@ -14,17 +13,15 @@ import { byTopic, ResponseReader } from './encoding.js'
  */
 const VERSION = 0
 // Limits far above what a member can subscribe to or read.
-const MAX_TOPICS = 100_000
-const MAX_PARTITIONS = 100_000
-const NULL_LENGTH = -1
+const topicsInAll = atMost(100_000, 'topics')
+const partitionsInAll = atMost(100_000, 'partitions')
 const NONE: readonly number[] = []
 
 export const CONSUMER_PROTOCOL_TYPE = 'consumer'
 
 /** @param userData data for members with the same implementation; other members ignore it */
-export function encodeSubscription(topics: readonly string[], userData?: Buffer): Buffer {
-  return Buffer.concat([int16(VERSION), int32(topics.length), ...topics.flatMap(text), ...nullableBytes(userData)])
-}
+export const encodeSubscription = (topics: readonly string[], userData: Buffer | null = null): Buffer =>
+  inVersion0(writer => writer.array(topics, topic => writer.string(topic)).nullableBytes(userData))
 
 /** @throws ProtocolError when the bytes are not a subscription, ResponseTooLargeError when it has too many topics */
 export function decodeSubscription(bytes: Buffer): readonly string[] {
@@ -43,13 +40,13 @@ export function userDataOfSubscription(bytes: Buffer): Buffer {
 }
 
 /** @param userData as in `encodeSubscription` */
-export function encodeAssignment(partitions: readonly TopicPartition[], userData?: Buffer): Buffer {
-  const topics = byTopic(partitions).flatMap(([topic, ofTopic]) => [
-    ...text(topic),
-    int32(ofTopic.length),
-    ...ofTopic.map(({ partition }) => int32(partition))
-  ])
-  return Buffer.concat([int16(VERSION), int32(byTopic(partitions).length), ...topics, ...nullableBytes(userData)])
+export const encodeAssignment = (partitions: readonly TopicPartition[], userData: Buffer | null = null): Buffer =>
+  inVersion0(writer => writer.byTopic(partitions, ({ partition }) => writer.int32(partition)).nullableBytes(userData))
+
+function inVersion0(write: (writer: ProtocolWriter) => void): Buffer {
+  const writer = new ProtocolWriter().int16(VERSION)
+  write(writer)
+  return Buffer.concat(writer.finish())
 }
 
 /**
@@ -69,14 +66,13 @@ export function decodeAssignment(bytes: Buffer): readonly TopicPartition[] {
 export function decodeAssignmentOf(bytes: Buffer, topic: string): readonly number[] {
   if (bytes.length === 0) return []
   const reader = startOf(bytes, 'assignment')
-  const partitions = atMost(MAX_PARTITIONS, 'partitions')
   const name = Buffer.from(topic)
   const readTopic = (): readonly number[] => {
-    if (reader.bytesOfString().equals(name)) return reader.array(4, () => reader.int32(), partitions)
+    if (reader.bytesOfString().equals(name)) return reader.array(() => reader.int32(), partitionsInAll)
     reader.skip(4 * Math.max(0, reader.int32()))
     return NONE
   }
-  return reader.array(6, readTopic, atMost(MAX_TOPICS, 'topics')).flat()
+  return reader.array(readTopic, topicsInAll).flat()
 }
 
 /**
@@ -91,34 +87,18 @@ export function userDataOfAssignment(bytes: Buffer): Buffer {
   return reader.bytes()
 }
 
-const readTopics = (reader: ResponseReader): readonly string[] =>
-  reader.array(2, () => reader.string(), atMost(MAX_TOPICS, 'topics'))
+const readTopics = (reader: ProtocolReader): readonly string[] => reader.array(() => reader.string(), topicsInAll)
 
-function readPartitions(reader: ResponseReader): readonly TopicPartition[] {
-  const partitions = atMost(MAX_PARTITIONS, 'partitions')
+function readPartitions(reader: ProtocolReader): readonly TopicPartition[] {
   const readTopic = (): readonly TopicPartition[] => {
     const topic = reader.string()
-    return reader.array(4, () => ({ topic, partition: reader.int32() }), partitions)
+    return reader.array(() => ({ topic, partition: reader.int32() }), partitionsInAll)
   }
-  return reader.array(6, readTopic, atMost(MAX_TOPICS, 'topics')).flat()
+  return reader.array(readTopic, topicsInAll).flat()
 }
 
-function startOf(bytes: Buffer, what: string): ResponseReader {
-  const reader = new ResponseReader(bytes)
+function startOf(bytes: Buffer, what: string): ProtocolReader {
+  const reader = new ProtocolReader(bytes)
   if (reader.int16() < VERSION) throw new ProtocolError(`a consumer ${what} has a negative version`)
   return reader
 }
-
-const int16 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(2)
-  bytes.writeInt16BE(value)
-  return bytes
-}
-const int32 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4)
-  bytes.writeInt32BE(value)
-  return bytes
-}
-const nullableBytes = (bytes: Buffer | undefined): Buffer[] =>
-  bytes === undefined ? [int32(NULL_LENGTH)] : [int32(bytes.length), bytes]
-const text = (value: string): Buffer[] => [int16(Buffer.byteLength(value)), Buffer.from(value)]

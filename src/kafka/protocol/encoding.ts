@@ -1,4 +1,4 @@
-import { InvalidRequestError, ProtocolError } from '../../core/errors.js'
+import { InvalidRequestError, ProtocolError, ResponseTooLargeError } from '../../core/errors.js'
 import { byteLengthOf, readInt64, writeInt64, writeString } from '../record-batch-layout.js'
 
 const FIRST_BYTES = 512
@@ -7,112 +7,106 @@ const MOST_KEPT_BYTES = 4 * 1024 * 1024
 /** Byte fields up to this size are copied, because a copy is cheaper than one more piece to send. */
 const COPIED_BYTES = 4096
 const UUID_BYTES = 16
+const MOST_CLASSIC_BYTES = 0x7fff
 
-/** Writes one request, big-endian. Large byte fields are not copied. */
-export class RequestWriter {
+/**
+ * Writes values of Kafka's protocol, big-endian. Large byte fields are not copied, so they must not change until they are sent.
+ */
+export class ProtocolWriter {
   #buffer: Buffer
   #end = 0
   /** Start of the part of `#buffer` that is not among the pieces yet. */
   #start = 0
   readonly #pieces: Buffer[] = []
-  readonly #isFlexible: boolean
-  #attachedBytes = 0
-  /** Bytes of the request so far, in all buffers. */
-  #writtenBytes = 0
+  #isFlexible = false
+  #sizeBytes = 0
 
-  /**
-   * Starts a request; the length is filled in at the end.
-   *
-   * @param isFlexible the request has the compact encoding and the tagged fields of KIP-482
-   * @param memory the {@link memory} of a former request that was answered; absent: fresh memory
-   */
-  constructor(
-    apiKey: number,
-    apiVersion: number,
-    correlationId: number,
-    clientId: string,
-    isFlexible = false,
-    memory: Buffer = Buffer.allocUnsafe(FIRST_BYTES)
-  ) {
+  /** @param memory the {@link memory} of a former writer whose bytes were sent; absent: fresh memory */
+  constructor(memory: Buffer = Buffer.allocUnsafe(FIRST_BYTES)) {
     this.#buffer = memory
-    this.int32(0)
-    this.int16(apiKey)
-    this.int16(apiVersion)
-    this.int32(correlationId)
-    // The client id is always in the classic encoding, so that brokers can read it in versions that they do not know.
-    this.#classicString(clientId)
-    this.#isFlexible = isFlexible
-    this.tags()
   }
 
-  /** For another request when this one was answered: fresh memory costs a page fault per 4 KiB, more than small batches. */
+  /** From now on, writes the compact encoding and the tagged fields of KIP-482. */
+  becomeFlexible(): this {
+    this.#isFlexible = true
+    return this
+  }
+
+  /** For another writer when these bytes were sent: fresh memory costs a page fault per 4 KiB, more than small batches. */
   get memory(): Buffer | undefined {
     return this.#buffer.length <= MOST_KEPT_BYTES ? this.#buffer : undefined
   }
 
-  boolean(value: boolean): void {
-    this.int8(value ? 1 : 0)
+  /** The bytes so far, in all pieces. */
+  get sizeBytes(): number {
+    return this.#sizeBytes
   }
 
-  int8(value: number): void {
+  boolean(value: boolean): this {
+    return this.int8(value ? 1 : 0)
+  }
+
+  int8(value: number): this {
     const at = this.#take(1)
     this.#buffer.writeInt8(value, at)
+    return this
   }
 
-  int16(value: number): void {
+  int16(value: number): this {
     const at = this.#take(2)
     this.#buffer.writeInt16BE(value, at)
+    return this
   }
 
-  int32(value: number): void {
+  int32(value: number): this {
     const at = this.#take(4)
     this.#buffer.writeInt32BE(value, at)
+    return this
   }
 
-  int64(value: number): void {
+  int64(value: number): this {
     const at = this.#take(8)
     writeInt64(this.#buffer, value, at)
+    return this
   }
 
   /** @throws InvalidRequestError when the text has more than 32,767 bytes in the classic encoding */
-  string(value: string): void {
-    if (!this.#isFlexible) {
-      this.#classicString(value)
-      return
-    }
+  string(value: string): this {
     const length = byteLengthOf(value)
-    this.#unsignedVarint(length + 1)
+    if (this.#isFlexible) this.#unsignedVarint(length + 1)
+    else if (length <= MOST_CLASSIC_BYTES) this.int16(length)
+    else
+      throw new InvalidRequestError(`a name or text of ${length} bytes is too long for Kafka (${MOST_CLASSIC_BYTES})`)
     const at = this.#take(length)
     writeString(this.#buffer, value, length, at)
+    return this
   }
 
-  #classicString(value: string): void {
-    const length = byteLengthOf(value)
-    if (length > 0x7fff)
-      throw new InvalidRequestError(`a name or text of ${length} bytes is too long for Kafka (32767)`)
-    const at = this.#take(2 + length)
-    this.#buffer.writeInt16BE(length, at)
-    writeString(this.#buffer, value, length, at + 2)
+  nullableString(value: string | null): this {
+    if (value !== null) return this.string(value)
+    return this.#isFlexible ? this.#unsignedVarint(0) : this.int16(-1)
   }
 
-  nullableString(value: string | null): void {
-    if (value !== null) this.string(value)
-    else if (this.#isFlexible) this.#unsignedVarint(0)
-    else this.int16(-1)
-  }
-
-  array<T>(items: readonly T[], write: (item: T) => void): void {
+  array<T>(items: readonly T[], write: (item: T) => void): this {
     this.#length(items.length)
     for (const item of items) write(item)
+    return this
   }
 
-  nullableArray<T>(items: readonly T[] | null, write: (item: T) => void): void {
-    if (items === null) this.#length(-1)
-    else this.array(items, write)
+  nullableArray<T>(items: readonly T[] | null, write: (item: T) => void): this {
+    return items === null ? this.#length(-1) : this.array(items, write)
   }
 
-  /** Writes `[topic, [partition …]]`; `write` writes the fields of one partition. */
-  byTopic<T extends { readonly topic: string }>(partitions: readonly T[], write: (partition: T) => void): void {
+  /** Writes an array of structures. */
+  structs<T>(items: readonly T[], write: (item: T) => void): this {
+    return this.array(items, item => {
+      write(item)
+      this.tags()
+    })
+  }
+
+  /** Writes `[topic, [partition …]]` in the classic encoding; `write` writes the fields of one partition. */
+  byTopic<T extends { readonly topic: string }>(partitions: readonly T[], write: (partition: T) => void): this {
     if (isEachOfAnotherTopic(partitions)) {
       this.#length(partitions.length)
       for (const partition of partitions) {
@@ -120,59 +114,65 @@ export class RequestWriter {
         this.#length(1)
         write(partition)
       }
-      return
+      return this
     }
     const topics = mapByTopic(partitions)
     this.#length(topics.size)
-    for (const [topic, ofTopic] of topics) {
-      this.string(topic)
-      this.array(ofTopic, write)
-    }
+    for (const [topic, ofTopic] of topics) this.string(topic).array(ofTopic, write)
+    return this
   }
 
   /** @param text as Kafka prints it: 22 characters of base64url */
-  uuid(text: string): void {
+  uuid(text: string): this {
     const at = this.#take(UUID_BYTES)
     this.#buffer.fill(0, at, at + UUID_BYTES)
     this.#buffer.write(text, at, UUID_BYTES, 'base64url')
+    return this
   }
 
   /** Ends a structure with an empty list of tagged fields. Writes nothing in versions that are not flexible. */
-  tags(): void {
-    if (this.#isFlexible) this.#unsignedVarint(0)
+  tags(): this {
+    return this.#isFlexible ? this.#unsignedVarint(0) : this
   }
 
-  /** Writes a byte field with its length. The bytes must not change until they are sent. */
-  bytes(value: Buffer): void {
-    this.#length(value.length)
+  /** Writes a byte field with its length. */
+  bytes(value: Buffer): this {
+    return this.#length(value.length).raw(value)
+  }
+
+  nullableBytes(value: Buffer | null): this {
+    return value === null ? this.#length(-1) : this.bytes(value)
+  }
+
+  /** Writes bytes without a length. */
+  raw(value: Buffer): this {
     if (value.length <= COPIED_BYTES) {
       const at = this.#take(value.length)
       this.#buffer.set(value, at)
-      return
+      return this
     }
-    this.#pieces.push(this.#buffer.subarray(this.#start, this.#end), value)
-    this.#start = this.#end
-    this.#attachedBytes += value.length
+    this.#seal()
+    this.#pieces.push(value)
+    this.#sizeBytes += value.length
+    return this
   }
 
-  /** Returns the whole request in pieces, which are sent one after another. */
+  /** Returns all bytes in pieces, which are sent one after another. Nothing may be written afterwards. */
   finish(): readonly Buffer[] {
-    const last = this.#buffer.subarray(this.#start, this.#end)
-    const pieces = last.length > 0 ? [...this.#pieces, last] : this.#pieces
-    pieces[0]!.writeInt32BE(this.#writtenBytes + this.#attachedBytes - 4, 0)
-    return pieces
+    this.#seal()
+    return this.#pieces
   }
 
   /** The length of bytes or of an array; -1: null. */
-  #length(length: number): void {
-    if (this.#isFlexible) this.#unsignedVarint(length + 1)
-    else this.int32(length)
+  #length(length: number): this {
+    return this.#isFlexible ? this.#unsignedVarint(length + 1) : this.int32(length)
   }
 
-  #unsignedVarint(value: number): void {
+  #unsignedVarint(value: number): this {
     let rest = value
     for (; rest > 0x7f; rest >>>= 7) this.#byte((rest & 0x7f) | 0x80)
     this.#byte(rest)
+    return this
   }
 
   #byte(value: number): void {
@@ -180,17 +180,51 @@ export class RequestWriter {
     this.#buffer[at] = value
   }
 
+  #seal(): void {
+    if (this.#end > this.#start) this.#pieces.push(this.#buffer.subarray(this.#start, this.#end))
+    this.#start = this.#end
+  }
+
   /** Reserves this many bytes and returns their position. A new buffer is used when the old one is full. */
   #take(bytes: number): number {
-    this.#writtenBytes += bytes
+    this.#sizeBytes += bytes
     if (this.#end + bytes > this.#buffer.length) {
-      if (this.#end > this.#start) this.#pieces.push(this.#buffer.subarray(this.#start, this.#end))
+      this.#seal()
       this.#buffer = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, bytes))
       this.#start = this.#end = 0
     }
     const at = this.#end
     this.#end += bytes
     return at
+  }
+}
+
+/** Writes one request. */
+export class RequestWriter extends ProtocolWriter {
+  /**
+   * Starts a request; the length is filled in at the end.
+   *
+   * @param isFlexible the request has the compact encoding and the tagged fields of KIP-482
+   * @param memory as for {@link ProtocolWriter}
+   */
+  constructor(
+    apiKey: number,
+    apiVersion: number,
+    correlationId: number,
+    clientId: string,
+    isFlexible = false,
+    memory?: Buffer
+  ) {
+    super(memory)
+    // The client id is always in the classic encoding, so that brokers can read it in versions that they do not know.
+    this.int32(0).int16(apiKey).int16(apiVersion).int32(correlationId).string(clientId)
+    if (isFlexible) this.becomeFlexible().tags()
+  }
+
+  override finish(): readonly Buffer[] {
+    const pieces = super.finish()
+    pieces[0]!.writeInt32BE(this.sizeBytes - 4, 0)
+    return pieces
   }
 }
 
@@ -222,19 +256,40 @@ const NAME_LENGTH_BYTES = 2
 const SHORT_LIST = 16
 /** Means that there is no UUID. */
 export const ZERO_UUID = 'A'.repeat(22)
-/** Bytes of the two lengths of a topic: the length of its name, and the number of its partitions. */
-const SMALLEST_TOPIC_BYTES = 6
 
-/** Reads a response. Every method checks that enough bytes are left. */
-export class ResponseReader {
+/**
+ * A limit of the items of lists, which are added up before they are read. An item of a few bytes becomes an object of many
+ * bytes, so a large response of small items could take all memory.
+ */
+export interface Limit {
+  readonly most: number
+  readonly what: string
+  /** True: there may not be more items than were asked for either. */
+  readonly isAsked: boolean
+}
+export const atMost = (most: number, what: string): Limit => ({ most, what, isAsked: false })
+export const noMoreThanAsked = (what: string, most = Number.POSITIVE_INFINITY): Limit => ({ most, what, isAsked: true })
+
+/** Reads values of Kafka's protocol. Every method checks that enough bytes are left. */
+export class ProtocolReader {
   readonly #bytes: Buffer
-  readonly #isFlexible: boolean
+  #isFlexible: boolean
   #at = 0
+  /** The number of items that the call has asked for; `undefined`: any number. */
+  readonly #asked: number | undefined
+  #totals: Map<Limit, number> | undefined
 
-  /** @param isFlexible the response has the compact encoding and the tagged fields of KIP-482 */
-  constructor(bytes: Buffer, isFlexible = false) {
+  /** @param isFlexible the bytes have the compact encoding and the tagged fields of KIP-482 */
+  constructor(bytes: Buffer, isFlexible = false, asked?: number) {
     this.#bytes = bytes
     this.#isFlexible = isFlexible
+    this.#asked = asked
+  }
+
+  /** From now on, reads the compact encoding and the tagged fields of KIP-482. */
+  becomeFlexible(): this {
+    this.#isFlexible = true
+    return this
   }
 
   get remainingBytes(): number {
@@ -262,12 +317,12 @@ export class ResponseReader {
    * here fails all partitions of the response, and a wrong value only concerns one of them.
    */
   safeInt64(): number | undefined {
-    const value = this.roundedInt64()
+    const value = this.int64()
     return Number.isSafeInteger(value) ? value : undefined
   }
 
   /** Reads an i64, rounded beyond 2^53. This is exact enough for times. */
-  roundedInt64(): number {
+  int64(): number {
     const at = this.#pass(8)
     return readInt64(this.#bytes, at)
   }
@@ -278,7 +333,7 @@ export class ResponseReader {
 
   string(): string {
     const value = this.nullableString()
-    if (value === null) throw new ProtocolError('a response lacks a text')
+    if (value === null) throw new ProtocolError('a text is missing')
     return value
   }
 
@@ -328,14 +383,13 @@ export class ResponseReader {
       value += (byte & 0x7f) * 2 ** shift
       if (byte < 0x80) return value
     }
-    throw new ProtocolError('a response has a length of more than 32 bits')
+    throw new ProtocolError('a length of more than 32 bits')
   }
 
-  /** Reads a UUID as Kafka prints it, 22 characters of base64url. The UUID of zeroes becomes `undefined`. */
-  uuid(): string | undefined {
+  /** Reads a UUID as Kafka prints it, 22 characters of base64url. */
+  uuid(): string {
     const at = this.#pass(UUID_BYTES)
-    const text = this.#bytes.toString('base64url', at, at + UUID_BYTES)
-    return text === ZERO_UUID ? undefined : text
+    return this.#bytes.toString('base64url', at, at + UUID_BYTES)
   }
 
   /** Ends a structure: skips the tagged fields of newer brokers. Does nothing in versions that are not flexible. */
@@ -358,53 +412,76 @@ export class ResponseReader {
   /**
    * Reads an array. `null` becomes empty.
    *
-   * @param smallestItemBytes smallest size of an item; a count that does not fit into the remaining bytes is refused
-   *   before memory is allocated
-   * @param check called with the count before the items are read; throws when it is too high
+   * @throws ProtocolError when the count does not fit into the remaining bytes, ResponseTooLargeError beyond the limit;
+   *   both before any item is read
    */
-  array<T>(smallestItemBytes: number, read: () => T, check?: (count: number) => void): T[] {
-    const count = this.#count(smallestItemBytes, check)
+  array<T>(read: () => T, limit?: Limit): T[] {
+    return this.nullableArray(read, limit) ?? []
+  }
+
+  nullableArray<T>(read: () => T, limit?: Limit): T[] | null {
+    const count = this.#count(limit)
+    if (count < 0) return null
     // Short lists get their exact size, because `push` reserves memory for 17 items, and most lists have one item or
     // none.
-    const items: T[] = count <= SHORT_LIST ? new Array(Math.max(0, count)) : []
+    const items: T[] = count <= SHORT_LIST ? new Array(count) : []
     for (let index = 0; index < count; index++) items[index] = read()
     return items
   }
 
-  #count(smallestItemBytes: number, check?: (count: number) => void): number {
+  /** Reads an array of structures. */
+  structs<T>(read: () => T): T[] {
+    return this.nullableStructs(read) ?? []
+  }
+
+  nullableStructs<T>(read: () => T): T[] | null {
+    return this.nullableArray(() => {
+      const item = read()
+      this.tags()
+      return item
+    })
+  }
+
+  #count(limit?: Limit): number {
     const count = this.#length()
-    if (count < -1 || count * smallestItemBytes > this.remainingBytes) {
-      throw new ProtocolError(`a response has ${count} items in ${this.remainingBytes} bytes`)
+    // Each item has at least one byte.
+    if (count < -1 || count > this.remainingBytes) {
+      throw new ProtocolError(`${count} items in ${this.remainingBytes} bytes`)
     }
-    check?.(count)
+    if (limit !== undefined) this.#addUp(limit, Math.max(0, count))
     return count
+  }
+
+  #addUp(limit: Limit, count: number): void {
+    this.#totals ??= new Map()
+    const total = (this.#totals.get(limit) ?? 0) + count
+    this.#totals.set(limit, total)
+    const { most, what, isAsked } = limit
+    if (isAsked && this.#asked !== undefined && total > this.#asked) {
+      throw new ProtocolError(`more than the ${this.#asked} ${what} that were asked for`)
+    }
+    if (total > most) throw new ResponseTooLargeError(`more than ${most} ${what}`)
   }
 
   /**
    * Reads `[topic, [partition …]]` into one list; `read` reads the fields of one partition.
    *
-   * @param check called with the number of partitions of each topic before they are read; throws when there are too
-   * many
+   * @param limit of the partitions of all topics
    * @param expected the topic that the partition at this place of the list may have. A name that is expected becomes
    *   that string, which costs less than a new one.
    */
-  byTopic<T>(
-    smallestPartitionBytes: number,
-    read: (topic: string) => T,
-    check?: (count: number) => void,
-    expected?: (at: number) => string | undefined
-  ): T[] {
+  byTopic<T>(read: (topic: string) => T, limit?: Limit, expected?: (at: number) => string | undefined): T[] {
     const partitions: T[] = []
-    for (let topics = this.#count(SMALLEST_TOPIC_BYTES); topics > 0; topics--) {
+    for (let topics = this.#count(); topics > 0; topics--) {
       const topic = this.#passName(expected?.(partitions.length)) ?? this.name()
-      for (let left = this.#count(smallestPartitionBytes, check); left > 0; left--) partitions.push(read(topic))
+      for (let left = this.#count(limit); left > 0; left--) partitions.push(read(topic))
     }
     return partitions
   }
 
   /** @throws ProtocolError when bytes are left */
   end(): void {
-    if (this.remainingBytes > 0) throw new ProtocolError(`a response has ${this.remainingBytes} bytes too many`)
+    if (this.remainingBytes > 0) throw new ProtocolError(`${this.remainingBytes} bytes too many`)
   }
 
   /** The length of bytes or of an array; -1: null. */
@@ -415,7 +492,7 @@ export class ResponseReader {
   #pass(bytes: number): number {
     const at = this.#at
     if (bytes < 0 || bytes > this.#bytes.length - at) {
-      throw new ProtocolError(`a response ends ${bytes < 0 ? 'before it starts' : 'early'}`)
+      throw new ProtocolError(bytes < 0 ? 'a negative length' : 'the bytes end early')
     }
     this.#at = at + bytes
     return at

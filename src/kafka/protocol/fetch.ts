@@ -2,8 +2,8 @@ import { topicPartitionKey } from '../../core/model.js'
 import type { FetchCall, FetchPartition, FetchPartitionResponse, FetchResponse, IsolationLevel } from '../calls.js'
 import { decodeFetchedRecords } from '../fetched-records.js'
 import { DecompressionAllowance, defaultDecompressionLimits } from '../packed-records.js'
-import type { Api } from './api.js'
-import type { RequestWriter, ResponseReader } from './encoding.js'
+import { type Api, inVersions } from './api.js'
+import type { ProtocolReader, ProtocolWriter } from './encoding.js'
 
 export const isolationLevels: Readonly<Record<IsolationLevel, number>> = { readUncommitted: 0, readCommitted: 1 }
 
@@ -26,49 +26,49 @@ const NO_RACK = ''
  *   error_code i16, high_watermark i64, last_stable_offset i64, log_start_offset i64, [producer_id i64,
  *   first_offset i64]?, preferred_read_replica i32, records bytes?]]`
  */
-const fetch = (version: 11 | 13): Api<FetchCall, FetchResponse> => ({
-  key: 1,
-  version,
-  name: 'Fetch',
-  isFlexible: version === 13,
-  canExpress: ({ partitions, session }) =>
-    version === 11 || (session?.usesTopicIds ?? partitions.every(({ topicId }) => topicId !== undefined)),
-  encode(writer, call) {
-    writeHead(writer, call)
-    writeInOrder(writer, version, call.partitions, ({ partition, currentLeaderEpoch, fetchOffset, maxBytes }) => {
-      writer.int32(partition)
-      writer.int32(currentLeaderEpoch)
-      writer.int64(fetchOffset)
-      if (version === 13) writer.int32(NO_EPOCH)
-      writer.int64(NO_LOG_START)
-      writer.int32(maxBytes)
+export const [fetchV13, fetchV11] = inVersions(
+  [13, 11],
+  (version): Api<FetchCall, FetchResponse> => ({
+    key: 1,
+    version,
+    name: 'Fetch',
+    isFlexible: version === 13,
+    canExpress: ({ partitions, session }) =>
+      version === 11 || (session?.usesTopicIds ?? partitions.every(({ topicId }) => topicId !== undefined)),
+    encode(writer, call) {
+      writeHead(writer, call)
+      writeInOrder(writer, version, call.partitions, ({ partition, currentLeaderEpoch, fetchOffset, maxBytes }) => {
+        writer.int32(partition)
+        writer.int32(currentLeaderEpoch)
+        writer.int64(fetchOffset)
+        if (version === 13) writer.int32(NO_EPOCH)
+        writer.int64(NO_LOG_START)
+        writer.int32(maxBytes)
+        writer.tags()
+      })
+      writeInOrder(writer, version, call.session?.forgotten ?? [], ({ partition }) => writer.int32(partition))
+      writer.string(NO_RACK)
       writer.tags()
-    })
-    writeInOrder(writer, version, call.session?.forgotten ?? [], ({ partition }) => writer.int32(partition))
-    writer.string(NO_RACK)
-    writer.tags()
-  },
-  decode(reader, call) {
-    const sizeBytes = reader.remainingBytes
-    const throttleTimeMs = reader.int32()
-    const errorCode = reader.int16()
-    const sessionId = reader.int32()
-    const response = new PartitionsOfResponse(call)
-    reader.array(6, () => {
-      const topicId = version === 13 ? (reader.uuid() ?? '') : undefined
-      const topic = topicId === undefined ? reader.name() : response.nameOf(topicId)
-      reader.array(37, () => response.read(reader, topic, topicId))
+    },
+    decode(reader, call) {
+      const sizeBytes = reader.remainingBytes
+      const throttleTimeMs = reader.int32()
+      const errorCode = reader.int16()
+      const sessionId = reader.int32()
+      const response = new PartitionsOfResponse(call)
+      reader.array(() => {
+        const topicId = version === 13 ? reader.uuid() : undefined
+        const topic = topicId === undefined ? reader.name() : response.nameOf(topicId)
+        reader.array(() => response.read(reader, topic, topicId))
+        reader.tags()
+      })
       reader.tags()
-    })
-    reader.tags()
-    return { throttleTimeMs, errorCode, sessionId, sizeBytes, partitions: response.partitions }
-  }
-})
+      return { throttleTimeMs, errorCode, sessionId, sizeBytes, partitions: response.partitions }
+    }
+  })
+)
 
-export const fetchV11 = fetch(11)
-export const fetchV13: Api<FetchCall, FetchResponse> = { ...fetch(13), older: fetchV11 }
-
-function writeHead(writer: RequestWriter, call: FetchCall): void {
+function writeHead(writer: ProtocolWriter, call: FetchCall): void {
   writer.int32(NO_REPLICA)
   writer.int32(call.maxWaitMs)
   writer.int32(call.minBytes)
@@ -84,7 +84,7 @@ function writeHead(writer: RequestWriter, call: FetchCall): void {
  * once.
  */
 function writeInOrder<T extends Pick<FetchPartition, 'topic' | 'topicId'>>(
-  writer: RequestWriter,
+  writer: ProtocolWriter,
   version: 11 | 13,
   partitions: readonly T[],
   write: (partition: T) => void
@@ -137,7 +137,7 @@ class PartitionsOfResponse {
    * @param topic `undefined`: the topic was not asked for
    * @param topicId `undefined`: this version has no topic ids
    */
-  read(reader: ResponseReader, topic: string | undefined, topicId: string | undefined): void {
+  read(reader: ProtocolReader, topic: string | undefined, topicId: string | undefined): void {
     const fields = {
       partition: reader.int32(),
       errorCode: reader.int16(),
@@ -145,8 +145,8 @@ class PartitionsOfResponse {
       lastStableOffset: reader.safeInt64(),
       logStartOffset: reader.safeInt64()
     }
-    const aborted = reader.array(16, () => {
-      const transaction = { producerId: reader.bigInt64(), firstOffset: reader.roundedInt64() }
+    const aborted = reader.array(() => {
+      const transaction = { producerId: reader.bigInt64(), firstOffset: reader.int64() }
       reader.tags()
       return transaction
     })

@@ -1,186 +1,90 @@
-import type { CallOptions, Throttled } from '../calls.js'
 import { errorCodes } from '../error-codes.js'
-import { type Api, atMost } from './api.js'
+import { describeApi } from './api.js'
+import { atMost } from './encoding.js'
+import * as t from './schema.js'
 
-/** An assignment strategy that a member supports, and the subscription of the member in the format of this strategy. */
-interface OfferedProtocol {
-  readonly name: string
-  readonly metadata: Buffer
-}
+const joinedMember = t.struct({ memberId: t.name, instanceId: t.nullableString, metadata: t.bytes })
+export type JoinedMember = t.ValueOf<typeof joinedMember>
 
-export interface JoinGroupCall extends CallOptions {
-  readonly groupId: string
-  /** The coordinator removes a member that sends no heartbeat for this time. */
-  readonly sessionTimeoutMs: number
-  /** How long the coordinator waits for all members to join again. */
-  readonly rebalanceTimeoutMs: number
-  /** Empty: a new member. */
-  readonly memberId: string
-  /** The instance id of a static member (KIP-345), which keeps its partitions over a restart; `null`: the member is dynamic. */
-  readonly instanceId: string | null
-  readonly protocolType: string
-  readonly protocols: readonly OfferedProtocol[]
-}
-export interface JoinedMember {
-  readonly memberId: string
-  readonly instanceId: string | null
-  readonly metadata: Buffer
-}
-export interface JoinGroupResponse extends Throttled {
-  readonly errorCode: number
-  readonly generationId: number
-  readonly protocolName: string
-  /** The member that assigns the partitions. */
-  readonly leaderId: string
-  /** The id of the member. The coordinator chooses it for a new member, also with MEMBER_ID_REQUIRED. */
-  readonly memberId: string
-  /** All members of the group; empty for members other than the leader. */
-  readonly members: readonly JoinedMember[]
-}
-
-/** Limit of members in a response, far above the size of any group. */
-const MAX_MEMBERS = 100_000
-/** Bytes of the lengths of three fields: member id, instance id, metadata. */
-const SMALLEST_JOINED_MEMBER_BYTES = 8
-
-/**
- * Version 5, the first one with static members.
- *
- * Request: `group_id, session_timeout_ms i32, rebalance_timeout_ms i32, member_id, group_instance_id?, protocol_type,
- *   [name, metadata bytes]`
- * Response: `throttle_time_ms i32, error_code i16, generation_id i32, protocol_name, leader, member_id,
- *   [member_id, group_instance_id?, metadata bytes]`
- */
-export const joinGroupV5: Api<JoinGroupCall, JoinGroupResponse> = {
+/** Version 5, the first one with static members. */
+export const joinGroupV5 = describeApi({
   key: 11,
   version: 5,
   name: 'JoinGroup',
-  encode(writer, call) {
-    writer.string(call.groupId)
-    writer.int32(call.sessionTimeoutMs)
-    writer.int32(call.rebalanceTimeoutMs)
-    writer.string(call.memberId)
-    writer.nullableString(call.instanceId)
-    writer.string(call.protocolType)
-    writer.array(call.protocols, ({ name, metadata }) => {
-      writer.string(name)
-      writer.bytes(metadata)
-    })
-  },
-  decode: reader => ({
-    throttleTimeMs: reader.int32(),
-    errorCode: reader.int16(),
-    generationId: reader.int32(),
-    protocolName: reader.name(),
-    leaderId: reader.name(),
-    memberId: reader.name(),
-    members: reader.array(
-      SMALLEST_JOINED_MEMBER_BYTES,
-      (): JoinedMember => ({
-        memberId: reader.name(),
-        instanceId: reader.nullableString(),
-        metadata: Buffer.from(reader.bytes())
-      }),
-      atMost(MAX_MEMBERS, 'members')
-    )
+  request: t.struct({
+    groupId: t.string,
+    /** The coordinator removes a member that sends no heartbeat for this time. */
+    sessionTimeoutMs: t.int32,
+    /** How long the coordinator waits for all members to join again. */
+    rebalanceTimeoutMs: t.int32,
+    /** Empty: a new member. */
+    memberId: t.string,
+    /** The id of a static member (KIP-345), which keeps its partitions over a restart; `null`: the member is dynamic. */
+    instanceId: t.nullableString,
+    protocolType: t.string,
+    /** The assignment strategies that the member supports, each with the subscription of the member in its format. */
+    protocols: t.array(t.struct({ name: t.string, metadata: t.bytes }))
+  }),
+  response: t.struct({
+    throttleTimeMs: t.int32,
+    errorCode: t.int16,
+    generationId: t.int32,
+    protocolName: t.name,
+    /** The member that assigns the partitions. */
+    leaderId: t.name,
+    /** The id of the member. The coordinator chooses it for a new member, also with MEMBER_ID_REQUIRED. */
+    memberId: t.name,
+    /** All members of the group; empty for members other than the leader. The limit is far above the size of any group. */
+    members: t.array(joinedMember, atMost(100_000, 'members'))
   })
-}
+})
 
-export interface HeartbeatCall extends CallOptions {
-  readonly groupId: string
-  readonly generationId: number
-  readonly memberId: string
-  readonly instanceId: string | null
-}
-export interface HeartbeatResponse extends Throttled {
-  readonly errorCode: number
-}
+const membership = { groupId: t.string, generationId: t.int32, memberId: t.string, instanceId: t.nullableString }
 
-/**
- * Version 3.
- *
- * Request: `group_id, generation_id i32, member_id, group_instance_id?`
- * Response: `throttle_time_ms i32, error_code i16`
- */
-export const heartbeatV3: Api<HeartbeatCall, HeartbeatResponse> = {
+export const heartbeatV3 = describeApi({
   key: 12,
   version: 3,
   name: 'Heartbeat',
-  encode(writer, { groupId, generationId, memberId, instanceId }) {
-    writer.string(groupId)
-    writer.int32(generationId)
-    writer.string(memberId)
-    writer.nullableString(instanceId)
-  },
-  decode: reader => ({ throttleTimeMs: reader.int32(), errorCode: reader.int16() })
-}
+  request: t.struct(membership),
+  response: t.struct({ throttleTimeMs: t.int32, errorCode: t.int16 })
+})
 
-export interface SyncGroupCall extends HeartbeatCall {
-  /** Each member's partitions; only the leader sends them. */
-  readonly assignments: readonly { readonly memberId: string; readonly assignment: Buffer }[]
-}
-export interface SyncGroupResponse extends HeartbeatResponse {
-  readonly assignment: Buffer
-}
-
-/**
- * Version 3.
- *
- * Request: `group_id, generation_id i32, member_id, group_instance_id?, [member_id, assignment bytes]`
- * Response: `throttle_time_ms i32, error_code i16, assignment bytes`
- */
-export const syncGroupV3: Api<SyncGroupCall, SyncGroupResponse> = {
+export const syncGroupV3 = describeApi({
   key: 14,
   version: 3,
   name: 'SyncGroup',
-  encode(writer, call) {
-    heartbeatV3.encode(writer, call)
-    writer.array(call.assignments, ({ memberId, assignment }) => {
-      writer.string(memberId)
-      writer.bytes(assignment)
-    })
-  },
-  decode: reader => ({
-    throttleTimeMs: reader.int32(),
-    errorCode: reader.int16(),
-    assignment: Buffer.from(reader.bytes())
-  })
-}
+  request: t.struct({
+    ...membership,
+    /** The partitions of each member; only the leader sends them. */
+    assignments: t.array(t.struct({ memberId: t.string, assignment: t.bytes }))
+  }),
+  response: t.struct({ throttleTimeMs: t.int32, errorCode: t.int16, assignment: t.bytes })
+})
 
-export interface LeaveGroupCall extends CallOptions {
+export interface LeaveGroupCall {
+  readonly timeoutMs?: number | undefined
   readonly groupId: string
   readonly memberId: string
   readonly instanceId: string | null
 }
 
-/** Bytes of two lengths and an error code. */
-const SMALLEST_LEFT_MEMBER_BYTES = 6
-
-/**
- * Version 3, for one member. The error of this member becomes the error of the call.
- *
- * Request: `group_id, [member_id, group_instance_id?]`
- * Response: `throttle_time_ms i32, error_code i16, [member_id, group_instance_id?, error_code i16]`
- */
-export const leaveGroupV3: Api<LeaveGroupCall, HeartbeatResponse> = {
+/** Version 3, for one member. The error of this member becomes the error of the call. */
+export const leaveGroupV3 = describeApi({
   key: 13,
   version: 3,
   name: 'LeaveGroup',
-  encode(writer, { groupId, memberId, instanceId }) {
-    writer.string(groupId)
-    writer.array([memberId], id => {
-      writer.string(id)
-      writer.nullableString(instanceId)
-    })
-  },
-  decode(reader) {
-    const throttleTimeMs = reader.int32()
-    const errorCode = reader.int16()
-    const codes = reader.array(SMALLEST_LEFT_MEMBER_BYTES, () => {
-      reader.name()
-      reader.nullableString()
-      return reader.int16()
-    })
-    return { throttleTimeMs, errorCode: errorCode === errorCodes.NONE ? (codes[0] ?? errorCode) : errorCode }
-  }
-}
+  request: t.struct({
+    groupId: t.string,
+    members: t.array(t.struct({ memberId: t.string, instanceId: t.nullableString }))
+  }),
+  requestOf: ({ groupId, ...member }: LeaveGroupCall) => ({ groupId, members: [member] }),
+  response: t.struct({
+    throttleTimeMs: t.int32,
+    errorCode: t.int16,
+    members: t.array(t.struct({ _memberId: t.name, _instanceId: t.nullableString, errorCode: t.int16 }))
+  }),
+  responseOf: ({ throttleTimeMs, errorCode, members: [member] }) => ({
+    throttleTimeMs,
+    errorCode: errorCode === errorCodes.NONE ? (member?.errorCode ?? errorCode) : errorCode
+  })
+})

@@ -1,170 +1,145 @@
-import type {
-  ListOffsetsCall,
-  ListOffsetsResponse,
-  OffsetCommitCall,
-  OffsetCommitResponse,
-  OffsetFetchCall,
-  OffsetFetchResponse,
-  OffsetForLeaderEpochCall,
-  OffsetForLeaderEpochResponse
-} from '../calls.js'
-import { type Api, atMost, noMoreThanAsked } from './api.js'
-import { byTopic } from './encoding.js'
+import type { IsolationLevel } from '../calls.js'
+import { type CallOf, describeApi, inVersions, type ResponseOf } from './api.js'
+import { noMoreThanAsked } from './encoding.js'
 import { isolationLevels } from './fetch.js'
+import * as t from './schema.js'
 
 const NO_REPLICA = -1
 const UNKNOWN_LEADER_EPOCH = -1
 
-/**
- * Versions 3, and 4 (Kafka 2.1) with leader epochs.
- *
- * Request: `replica_id i32, isolation_level i8, [topic, [partition i32, (4: current_leader_epoch i32,) timestamp i64]]`
- * Response: `throttle_time_ms i32, [topic, [partition i32, error_code i16, timestamp i64, offset i64,
- *   (4: leader_epoch i32)]]`
- */
-function listOffsets(version: 3 | 4): Api<ListOffsetsCall, ListOffsetsResponse> {
-  const hasEpochs = version >= 4
-  return {
+const isolationLevel: t.Field<IsolationLevel> = {
+  write: (writer, level) => writer.int8(isolationLevels[level]),
+  read: reader => (reader.int8() === isolationLevels.readCommitted ? 'readCommitted' : 'readUncommitted')
+}
+
+/** Special timestamps, for which ListOffsets returns the end of the log and its start. */
+export const LATEST_TIMESTAMP = -1
+export const EARLIEST_TIMESTAMP = -2
+
+/** Versions 3, and 4 (Kafka 2.1) with leader epochs. */
+export const [listOffsetsV4, listOffsetsV3] = inVersions([4, 3], version =>
+  describeApi({
     key: 2,
     version,
     name: 'ListOffsets',
-    encode(writer, { isolationLevel, partitions }) {
-      writer.int32(NO_REPLICA)
-      writer.int8(isolationLevels[isolationLevel])
-      writer.byTopic(partitions, ({ partition, timestamp }) => {
-        writer.int32(partition)
-        if (hasEpochs) writer.int32(UNKNOWN_LEADER_EPOCH)
-        writer.int64(timestamp)
+    request: t.struct({
+      _replicaId: t.constant(t.int32, NO_REPLICA),
+      isolationLevel,
+      partitions: t.byTopic({
+        partition: t.int32,
+        _currentLeaderEpoch: t.onlyIf(version === 4, t.constant(t.int32, UNKNOWN_LEADER_EPOCH), UNKNOWN_LEADER_EPOCH),
+        /** Epoch milliseconds; asks for the first record at or after this time. */
+        timestamp: t.time
       })
-    },
-    decode(reader) {
-      const throttleTimeMs = reader.int32()
-      const partitions = reader.byTopic(hasEpochs ? 26 : 22, topic => ({
-        topic,
-        partition: reader.int32(),
-        errorCode: reader.int16(),
-        timestampMs: reader.roundedInt64(),
-        offset: reader.safeInt64(),
-        ...(hasEpochs && { leaderEpoch: reader.int32() })
-      }))
-      return { throttleTimeMs, partitions }
-    }
-  }
-}
+    }),
+    response: t.struct({
+      throttleTimeMs: t.int32,
+      partitions: t.byTopic({
+        partition: t.int32,
+        errorCode: t.int16,
+        /** The timestamp of the found record; not exact beyond 2^53. */
+        timestampMs: t.time,
+        /** -1: all records are older than the timestamp. `undefined`: the offset is beyond 2^53. */
+        offset: t.offset,
+        /** The leader epoch of the found record; for the end of the log, the epoch of the present leader. -1: unknown. */
+        leaderEpoch: t.onlyIf(version === 4, t.optional(t.int32, UNKNOWN_LEADER_EPOCH), UNKNOWN_LEADER_EPOCH)
+      })
+    })
+  })
+)
+export type ListOffsetsResponse = ResponseOf<typeof listOffsetsV4>
 
-export const listOffsetsV3 = listOffsets(3)
-export const listOffsetsV4: Api<ListOffsetsCall, ListOffsetsResponse> = { ...listOffsets(4), older: listOffsetsV3 }
-
-/**
- * Version 3 (Kafka 2.3): the ends of leader epochs in the log of the leader.
- *
- * Request: `replica_id i32, [topic, [partition i32, current_leader_epoch i32, leader_epoch i32]]`
- * Response: `throttle_time_ms i32, [topic, [error_code i16, partition i32, leader_epoch i32, end_offset i64]]`
- */
-export const offsetForLeaderEpochV3: Api<OffsetForLeaderEpochCall, OffsetForLeaderEpochResponse> = {
+/** Version 3 (Kafka 2.3): the ends of leader epochs in the log of the leader. */
+export const offsetForLeaderEpochV3 = describeApi({
   key: 23,
   version: 3,
   name: 'OffsetForLeaderEpoch',
-  encode(writer, { partitions }) {
-    writer.int32(NO_REPLICA)
-    writer.byTopic(partitions, ({ partition, currentLeaderEpoch, leaderEpoch }) => {
-      writer.int32(partition)
-      writer.int32(currentLeaderEpoch)
-      writer.int32(leaderEpoch)
+  request: t.struct({
+    _replicaId: t.constant(t.int32, NO_REPLICA),
+    partitions: t.byTopic({
+      partition: t.int32,
+      /** The broker refuses another epoch. -1: it does not check the epoch. */
+      currentLeaderEpoch: t.int32,
+      leaderEpoch: t.int32
     })
-  },
-  decode(reader, { partitions: asked }) {
-    const throttleTimeMs = reader.int32()
-    const readPartition = (topic: string) => ({
-      topic,
-      errorCode: reader.int16(),
-      partition: reader.int32(),
-      leaderEpoch: reader.int32(),
-      endOffset: reader.safeInt64()
-    })
-    return {
-      throttleTimeMs,
-      partitions: reader.byTopic(18, readPartition, noMoreThanAsked(asked.length, 'partitions'))
-    }
-  }
-}
+  }),
+  response: t.struct({
+    throttleTimeMs: t.int32,
+    partitions: t.byTopic(
+      {
+        errorCode: t.int16,
+        partition: t.int32,
+        /** The newest epoch of the log that is not newer than the requested epoch; -1: the log has no such epoch. */
+        leaderEpoch: t.int32,
+        /** The offset after the last record of this epoch. -1: unknown; `undefined`: beyond 2^53. */
+        endOffset: t.offset
+      },
+      noMoreThanAsked('partitions')
+    )
+  }),
+  asked: ({ partitions }) => partitions.length
+})
+export type OffsetForLeaderEpochResponse = ResponseOf<typeof offsetForLeaderEpochV3>
 
-/**
- * Versions 5, and 7 with the instance id of a static member and leader epochs.
- *
- * Request: `group_id, generation_id i32, member_id, (7: group_instance_id?,) [topic, [partition i32, offset i64,
- *   (7: leader_epoch i32,) metadata?]]`
- * Response: `throttle_time_ms i32, [topic, [partition i32, error_code i16]]`
- */
-function offsetCommit(version: 5 | 7): Api<OffsetCommitCall, OffsetCommitResponse> {
-  const hasInstances = version >= 7
-  return {
+/** Versions 5, and 7 with the instance id of a static member and leader epochs. */
+export const [offsetCommitV7, offsetCommitV5] = inVersions([7, 5], version =>
+  describeApi({
     key: 8,
     version,
     name: 'OffsetCommit',
-    canExpress: ({ instanceId }) => hasInstances || !instanceId,
-    encode(writer, { groupId, generationId, memberId, instanceId, partitions }) {
-      writer.string(groupId)
-      writer.int32(generationId)
-      writer.string(memberId)
-      if (hasInstances) writer.nullableString(instanceId ?? null)
-      writer.byTopic(partitions, ({ partition, offset, metadata, leaderEpoch }) => {
-        writer.int32(partition)
-        writer.int64(offset)
-        if (hasInstances) writer.int32(leaderEpoch ?? UNKNOWN_LEADER_EPOCH)
-        writer.nullableString(metadata)
+    canExpress: ({ instanceId }) => version === 7 || !instanceId,
+    request: t.struct({
+      groupId: t.string,
+      /** -1 with an empty `memberId`: a commit without membership, accepted while the group has no members. */
+      generationId: t.int32,
+      memberId: t.string,
+      /** The instance id of a static member; absent: the member is dynamic. */
+      instanceId: t.onlyIf(version === 7, t.optional(t.nullableString, null), null),
+      partitions: t.byTopic({
+        partition: t.int32,
+        offset: t.time,
+        /** The epoch of the last record before the offset. */
+        leaderEpoch: t.onlyIf(version === 7, t.optional(t.int32, UNKNOWN_LEADER_EPOCH), UNKNOWN_LEADER_EPOCH),
+        metadata: t.nullableString
       })
-    },
-    decode(reader) {
-      const throttleTimeMs = reader.int32()
-      const readPartition = (topic: string) => ({ topic, partition: reader.int32(), errorCode: reader.int16() })
-      return { throttleTimeMs, partitions: reader.byTopic(6, readPartition) }
-    }
-  }
-}
+    }),
+    response: t.struct({ throttleTimeMs: t.int32, partitions: t.byTopic({ partition: t.int32, errorCode: t.int16 }) })
+  })
+)
 
-export const offsetCommitV5 = offsetCommit(5)
-export const offsetCommitV7: Api<OffsetCommitCall, OffsetCommitResponse> = { ...offsetCommit(7), older: offsetCommitV5 }
+export type OffsetCommitCall = CallOf<typeof offsetCommitV7>
+export type OffsetCommitResponse = ResponseOf<typeof offsetCommitV7>
 
-/** Limit of partitions in a response, the same as in Metadata. */
-const MAX_PARTITIONS = 1_000_000
-
-/**
- * Versions 4, and 5 (Kafka 2.1) with leader epochs.
- *
- * Request: `group_id, [topic, [partition i32]]?`; topics null: all
- * Response: `throttle_time_ms i32, [topic, [partition i32, offset i64, (5: leader_epoch i32,) metadata?, error_code i16]],
- *   error_code i16`
- */
-function offsetFetch(version: 4 | 5): Api<OffsetFetchCall, OffsetFetchResponse> {
-  const hasEpochs = version >= 5
-  return {
+/** Versions 4, and 5 (Kafka 2.1) with leader epochs. */
+export const [offsetFetchV5, offsetFetchV4] = inVersions([5, 4], version =>
+  describeApi({
     key: 9,
     version,
     name: 'OffsetFetch',
-    encode(writer, { groupId, partitions }) {
-      writer.string(groupId)
-      writer.nullableArray(partitions && byTopic(partitions), ([topic, ofTopic]) => {
-        writer.string(topic)
-        writer.array(ofTopic, ({ partition }) => writer.int32(partition))
-      })
-    },
-    decode(reader, { partitions: asked }) {
-      const inAll = asked ? noMoreThanAsked(asked.length, 'partitions') : atMost(MAX_PARTITIONS, 'partitions')
-      const throttleTimeMs = reader.int32()
-      const readPartition = (topic: string) => ({
-        topic,
-        partition: reader.int32(),
-        offset: reader.safeInt64(),
-        leaderEpoch: hasEpochs ? reader.int32() : UNKNOWN_LEADER_EPOCH,
-        metadata: reader.nullableString(),
-        errorCode: reader.int16()
-      })
-      const partitions = reader.byTopic(hasEpochs ? 20 : 16, readPartition, inAll)
-      return { throttleTimeMs, partitions, errorCode: reader.int16() }
-    }
-  }
-}
-
-export const offsetFetchV4 = offsetFetch(4)
-export const offsetFetchV5: Api<OffsetFetchCall, OffsetFetchResponse> = { ...offsetFetch(5), older: offsetFetchV4 }
+    request: t.struct({
+      groupId: t.string,
+      /** `null`: every partition for which the group has an offset. */
+      partitions: t.orNull(t.byTopic({ partition: t.int32 }))
+    }),
+    response: t.struct({
+      throttleTimeMs: t.int32,
+      partitions: t.byTopic(
+        {
+          partition: t.int32,
+          /** -1: the group has no offset. `undefined`: the offset is beyond 2^53. */
+          offset: t.offset,
+          /** The epoch that was committed with the offset; -1: unknown. */
+          leaderEpoch: t.onlyIf(version === 5, t.int32, UNKNOWN_LEADER_EPOCH),
+          metadata: t.nullableString,
+          errorCode: t.int16
+        },
+        // The same limit as in Metadata.
+        noMoreThanAsked('partitions', 1_000_000)
+      ),
+      errorCode: t.int16
+    }),
+    asked: ({ partitions }) => partitions?.length
+  })
+)
+export type OffsetFetchResponse = ResponseOf<typeof offsetFetchV5>
+export type OffsetFetchCall = CallOf<typeof offsetFetchV5>

@@ -1,5 +1,6 @@
-import type { InitProducerIdCall, InitProducerIdResponse, ProduceCall, ProduceResponse } from '../calls.js'
-import type { Api } from './api.js'
+import type { ProduceCall, ProduceResponse } from '../calls.js'
+import { type Api, describeApi } from './api.js'
+import * as t from './schema.js'
 
 /**
  * Version 7.
@@ -27,36 +28,28 @@ export const produceV7: Api<ProduceCall, ProduceResponse> = {
       partition: reader.int32(),
       errorCode: reader.int16(),
       baseOffset: reader.safeInt64(),
-      logAppendTimeMs: reader.roundedInt64(),
+      logAppendTimeMs: reader.int64(),
       logStartOffset: reader.safeInt64()
     })
     // Brokers mostly answer in the order of the request.
-    const partitions = reader.byTopic(30, read, undefined, at => asked[at]?.topic)
+    const partitions = reader.byTopic(read, undefined, at => asked[at]?.topic)
     return { partitions, throttleTimeMs: reader.int32() }
   }
 }
 
 /** Must be positive, although it has no meaning without a transactional id. */
 const TRANSACTION_TIMEOUT_MS = 60_000
+const producerId: t.Field<bigint> = { write() {}, read: reader => reader.bigInt64() }
 
-/**
- * Version 1, for an idempotent producer without transactions.
- *
- * Request: `transactional_id?, transaction_timeout_ms i32`
- * Response: `throttle_time_ms i32, error_code i16, producer_id i64, producer_epoch i16`
- */
-export const initProducerIdV1: Api<InitProducerIdCall, InitProducerIdResponse> = {
+/** Version 1, for an idempotent producer without transactions. */
+export const initProducerIdV1 = describeApi({
   key: 22,
   version: 1,
   name: 'InitProducerId',
-  encode(writer) {
-    writer.nullableString(null)
-    writer.int32(TRANSACTION_TIMEOUT_MS)
-  },
-  decode: reader => ({
-    throttleTimeMs: reader.int32(),
-    errorCode: reader.int16(),
-    producerId: reader.bigInt64(),
-    producerEpoch: reader.int16()
-  })
-}
+  request: t.struct({
+    _transactionalId: t.constant(t.nullableString, null),
+    _transactionTimeoutMs: t.constant(t.int32, TRANSACTION_TIMEOUT_MS)
+  }),
+  // A broker that has just started answers 14, with `producerId` -1.
+  response: t.struct({ throttleTimeMs: t.int32, errorCode: t.int16, producerId, producerEpoch: t.int16 })
+})

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ResponseReader } from '../../../src/kafka/protocol/encoding.js'
+import { ProtocolReader } from '../../../src/kafka/protocol/encoding.js'
 import { produceV7 } from '../../../src/kafka/protocol/produce.js'
 import type { BatchAnswer } from '../../../src/router/messages/operations.js'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
@@ -45,7 +45,7 @@ function toldBy(rows: readonly Answered[]): Record<string, (number | string)[]> 
   }
   const call = produce.main.nextCall()!
   const partitions = call.batches.map(({ request }) => request)
-  const reader = new ResponseReader(payloadOf(rows))
+  const reader = new ProtocolReader(payloadOf(rows))
   const response = produceV7.decode(reader, { acks: -1, brokerTimeoutMs: 1, timeoutMs: 1, partitions })
   reader.end()
   produce.main.processResponse(call, response)
