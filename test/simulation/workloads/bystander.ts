@@ -1,7 +1,6 @@
 import type { Requester } from '../../../src/core/actor/actor.js'
-import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
-import type { Host } from '../world/host.js'
+import { Client } from './client.js'
 import type { ServiceDeps } from './producer.js'
 
 export interface BystanderOptions {
@@ -17,53 +16,36 @@ export interface BystanderOptions {
 const TIMEOUT_MS = 10_000
 
 /** Has to do with nobody who is in trouble: everything it asks for succeeds, and soon. */
-export class Bystander implements Workload {
-  readonly name: string
-  readonly host: Host
+export class Bystander extends Client<BystanderOptions, ServiceDeps> implements Workload {
   readonly counts: Record<string, number> = { asked: 0, slowest: 0 }
-  readonly #options: BystanderOptions
-  readonly #deps: ServiceDeps
-  readonly #violations: Violation[] = []
   readonly #groupId: string
   #offset = 0
   #open = 0
-  #isStopped = false
 
   constructor(options: BystanderOptions, deps: ServiceDeps) {
-    this.name = options.name
-    this.host = deps.service.host
-    this.#options = options
-    this.#deps = deps
+    super(options, deps)
     this.#groupId = deps.groupOn(options.groupNode)
   }
 
   start(): void {
-    if (this.#isStopped) return
-    const { random } = this.#deps
+    if (this.isStopped) return
+    const { random } = this.deps
     random.pick([this.#write, this.#read, this.#look, this.#commit, this.#committed]).call(this)
-    setTimeout(() => this.start(), random.between(...this.#options.pauseMs))
-  }
-
-  stop(): void {
-    this.#isStopped = true
+    setTimeout(() => this.start(), random.between(...this.options.pauseMs))
   }
 
   get isFinished(): boolean {
     return this.#open === 0
   }
 
-  check(): readonly Violation[] {
-    return this.#violations
-  }
-
   get #topicPartition() {
-    const { topic, partition } = this.#options
+    const { topic, partition } = this.options
     return { topic, partition }
   }
 
   #write(): void {
     const { reply } = this.#requester<{ type: string }>('write', ['delivered'])
-    this.#deps.service.gateway
+    this.deps.service.gateway
       .produce([{ ...this.#topicPartition, key: null, value: 'quiet' }], {
         partitioner: 'crc32',
         deadlineMs: TIMEOUT_MS
@@ -77,7 +59,7 @@ export class Bystander implements Workload {
 
   #read(): void {
     const requester = this.#requester<{ type: string }>('read', ['success', 'noMessages'])
-    const { service } = this.#deps
+    const { service } = this.deps
     service.tell({
       type: 'fetchData',
       topicPartition: this.#topicPartition,
@@ -89,7 +71,7 @@ export class Bystander implements Workload {
 
   #look(): void {
     const requester = this.#requester<{ type: string }>('look', ['success'])
-    const { service } = this.#deps
+    const { service } = this.deps
     service.tell({
       type: 'fetchOffset',
       topicPartition: this.#topicPartition,
@@ -101,7 +83,7 @@ export class Bystander implements Workload {
 
   #commit(): void {
     const requester = this.#requester<{ type: string }>('commit', ['success', 'superseded'])
-    const { service } = this.#deps
+    const { service } = this.deps
     service.tell({
       type: 'commitConsumerOffset',
       groupId: this.#groupId,
@@ -114,7 +96,7 @@ export class Bystander implements Workload {
 
   #committed(): void {
     const requester = this.#requester<{ type: string }>('committed', ['success', 'notFound'])
-    const { service } = this.#deps
+    const { service } = this.deps
     service.tell({
       type: 'fetchConsumerOffset',
       groupId: this.#groupId,
@@ -125,7 +107,7 @@ export class Bystander implements Workload {
   }
 
   #requester<Result extends { readonly type: string }>(what: string, expected: readonly string[]): Requester<Result> {
-    const { answers, now } = this.#deps
+    const { answers, now } = this.deps
     const answered = answers.ask(`${this.name} ${what}`, TIMEOUT_MS)
     const askedAt = now()
     this.counts.asked!++
@@ -136,7 +118,7 @@ export class Bystander implements Workload {
         if (!answered()) return
         const tookMs = now() - askedAt
         this.counts.slowest = Math.max(this.counts.slowest!, Math.round(tookMs))
-        const isRight = expected.includes(result.type) && tookMs <= this.#options.boundMs
+        const isRight = expected.includes(result.type) && tookMs <= this.options.boundMs
         if (!isRight)
           this.#violated(`${what} at ${askedAt.toFixed(0)}: ${JSON.stringify(result)} after ${tookMs.toFixed(0)} ms`)
       }
@@ -144,6 +126,6 @@ export class Bystander implements Workload {
   }
 
   #violated(what: string): void {
-    this.#violations.push({ rule: 'bystander harmed', what })
+    this.violations.push({ rule: 'bystander harmed', what })
   }
 }

@@ -1,8 +1,7 @@
 import type { OffsetAndMetadata } from '../../../src/core/model.js'
 import type { CommitConsumerOffsetResult, FetchConsumerOffsetResult } from '../../../src/router/messages/operations.js'
-import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
-import type { Host } from '../world/host.js'
+import { Client } from './client.js'
 import type { ServiceDeps } from './producer.js'
 
 export interface CommitterOptions {
@@ -27,38 +26,21 @@ const METADATA: readonly ((offset: number) => string | undefined)[] = [
 const metadataOf = (offset: number): string | undefined => METADATA[offset % METADATA.length]!(offset)
 
 /** Commits ever higher offsets, some before the one before is answered, and looks at what is stored. */
-export class Committer implements Workload {
-  readonly name: string
-  readonly host: Host
+export class Committer extends Client<CommitterOptions, ServiceDeps> implements Workload {
   readonly counts: Record<string, number> = { commits: 0, looks: 0 }
-  readonly #options: CommitterOptions
-  readonly #deps: ServiceDeps
-  readonly #violations: Violation[] = []
   #open = 0
   /** The highest offset that was asked to be stored, and the highest that was said to be. */
   #asked = 0
   #stored = -1
   #seen = -1
-  #isStopped = false
   #hasLookedLast = false
 
-  constructor(options: CommitterOptions, deps: ServiceDeps) {
-    this.name = options.name
-    this.host = deps.service.host
-    this.#options = options
-    this.#deps = deps
-  }
-
   start(): void {
-    if (this.#isStopped) return
-    const { random } = this.#deps
+    if (this.isStopped) return
+    const { random } = this.deps
     if (random.between(1, 100) <= PERCENT_OF_LOOKS) this.#look()
     else this.#commit()
-    setTimeout(() => this.start(), random.between(...this.#options.pauseMs))
-  }
-
-  stop(): void {
-    this.#isStopped = true
+    setTimeout(() => this.start(), random.between(...this.options.pauseMs))
   }
 
   /** The last look is one at which everything is settled. */
@@ -66,10 +48,6 @@ export class Committer implements Workload {
     if (this.#open > 0) return false
     if (!this.#hasLookedLast) this.#lookLast()
     return this.#open === 0 && this.#hasLookedLast
-  }
-
-  check(): readonly Violation[] {
-    return this.#violations
   }
 
   tryOnceMore(succeeded: () => void): void {
@@ -80,13 +58,13 @@ export class Committer implements Workload {
   }
 
   #lookLast(): void {
-    this.#deps.onHost(() => this.#look(() => (this.#hasLookedLast = true)))
+    this.deps.onHost(() => this.#look(() => (this.#hasLookedLast = true)))
   }
 
   #commit(then?: (isStored: boolean) => void): void {
     this.#hasLookedLast = false
-    const { service, answers, random } = this.#deps
-    const { groupId, topic, partition } = this.#options
+    const { service, answers, random } = this.deps
+    const { groupId, topic, partition } = this.options
     const offset = ++this.#asked
     const timeoutMs = random.between(...TIMEOUTS_MS)
     const answered = answers.ask(`${this.name} commits ${offset}`, timeoutMs)
@@ -111,14 +89,14 @@ export class Committer implements Workload {
   #committed(offset: number, result: CommitConsumerOffsetResult): void {
     this.#open--
     this.#count(`commit ${result.type}`)
-    this.#deps.trace.say(this.name, `commit ${offset}: ${result.type}`)
+    this.deps.trace.say(this.name, `commit ${offset}: ${result.type}`)
     if (result.type === 'superseded') this.#checkSuperseded(offset, result.supersededBy)
     if (result.type === 'success') this.#stored = Math.max(this.#stored, offset)
   }
 
   #look(then?: () => void): void {
-    const { service, answers, random } = this.#deps
-    const { groupId, topic, partition } = this.#options
+    const { service, answers, random } = this.deps
+    const { groupId, topic, partition } = this.options
     const timeoutMs = random.between(...TIMEOUTS_MS)
     const answered = answers.ask(`${this.name} looks`, timeoutMs)
     const atLeast = this.#stored
@@ -142,13 +120,13 @@ export class Committer implements Workload {
     this.#count(`look ${result.type}`)
     if (result.type !== 'success' && result.type !== 'notFound') return
     const offset = result.type === 'success' ? result.offsetAndMetadata.offset : -1
-    this.#deps.trace.say(this.name, `sees ${offset}`)
+    this.deps.trace.say(this.name, `sees ${offset}`)
     if (result.type === 'success') this.#checkMetadata(result.offsetAndMetadata)
-    if (offset < atLeast) this.#violated('commit lost', `sees ${offset} after ${atLeast} was stored`)
+    if (offset < atLeast) this.violated('commit lost', `sees ${offset} after ${atLeast} was stored`)
     const isInvented = offset > this.#asked || offset === 0
-    if (isInvented) this.#violated('commit invented', `sees ${offset}, asked for 1 to ${this.#asked}`)
+    if (isInvented) this.violated('commit invented', `sees ${offset}, asked for 1 to ${this.#asked}`)
     // Looks may be answered in another order than they were asked, so only one at a time says something about order.
-    if (then !== undefined && offset < this.#seen) this.#violated('commit went back', `${offset} after ${this.#seen}`)
+    if (then !== undefined && offset < this.#seen) this.violated('commit went back', `${offset} after ${this.#seen}`)
     this.#seen = Math.max(this.#seen, offset)
     then?.()
   }
@@ -156,19 +134,15 @@ export class Committer implements Workload {
   /** A higher one has taken its place. */
   #checkSuperseded(offset: number, by: OffsetAndMetadata): void {
     const isAsked = by.offset <= this.#asked && by.metadata === metadataOf(by.offset)
-    if (by.offset <= offset || !isAsked) this.#violated('commit dropped', `${offset} for ${by.offset}`)
+    if (by.offset <= offset || !isAsked) this.violated('commit dropped', `${offset} for ${by.offset}`)
   }
 
   #checkMetadata({ offset, metadata }: OffsetAndMetadata): void {
     const expected = metadataOf(offset)
-    if (metadata !== expected) this.#violated('commit damaged', `${offset} with ${metadata} instead of ${expected}`)
+    if (metadata !== expected) this.violated('commit damaged', `${offset} with ${metadata} instead of ${expected}`)
   }
 
   #count(what: string): void {
     this.counts[what] = (this.counts[what] ?? 0) + 1
-  }
-
-  #violated(rule: string, what: string): void {
-    this.#violations.push({ rule, what: `${this.name} ${what}` })
   }
 }

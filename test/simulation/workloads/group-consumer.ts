@@ -5,10 +5,9 @@ import {
   ONE_MESSAGE
 } from '../../../src/consumer/group/consume-result.js'
 import { recordText } from '../record-text.js'
-import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
-import type { Host } from '../world/host.js'
 import { percent } from '../world/randomness.js'
+import { Client } from './client.js'
 import type { GroupProgress } from './group-progress.js'
 import type { ServiceDeps } from './producer.js'
 
@@ -29,34 +28,21 @@ const GIVES_BACK_PERCENT = 4
 const LATE_MS = 6_000
 
 /** Takes messages of a group one by one; some it forgets, gives back, or acknowledges late. */
-export class GroupConsumer implements Workload {
-  readonly name: string
-  readonly host: Host
+export class GroupConsumer extends Client<GroupConsumerOptions, ServiceDeps> implements Workload {
   readonly counts: Record<string, number> = { asked: 0, messages: 0, again: 0 }
-  readonly #options: GroupConsumerOptions
-  readonly #deps: ServiceDeps
   readonly #progress: GroupProgress
-  readonly #violations: Violation[] = []
   #busy = 0
-  #isStopped = false
 
   constructor(options: GroupConsumerOptions, deps: ServiceDeps, progress: GroupProgress) {
-    this.name = options.name
-    this.host = deps.service.host
-    this.#options = options
-    this.#deps = deps
+    super(options, deps)
     this.#progress = progress
   }
 
   start(): void {
-    while (this.#busy < this.#options.runtime) {
+    while (this.#busy < this.options.runtime) {
       this.#busy++
       this.#ask()
     }
-  }
-
-  stop(): void {
-    this.#isStopped = true
   }
 
   /**
@@ -65,7 +51,7 @@ export class GroupConsumer implements Workload {
    */
   get isFinished(): boolean {
     if (this.#progress.isCommitted) return this.#busy === 0
-    if (this.#busy === 0) this.#deps.onHost(() => this.start())
+    if (this.#busy === 0) this.deps.onHost(() => this.start())
     return false
   }
 
@@ -75,21 +61,17 @@ export class GroupConsumer implements Workload {
     succeeded()
   }
 
-  check(): readonly Violation[] {
-    return this.#violations
-  }
-
   #next(pauseMs: number): void {
     setTimeout(() => this.#ask(), pauseMs)
   }
 
   #ask(): void {
-    if (this.#isStopped && this.#progress.isCommitted) {
+    if (this.isStopped && this.#progress.isCommitted) {
       this.#busy--
       return
     }
-    const { random, answers, service } = this.#deps
-    const { groupId, topic } = this.#options
+    const { random, answers, service } = this.deps
+    const { groupId, topic } = this.options
     const timeoutMs = random.between(...TIMEOUTS_MS)
     const answered = answers.ask(`${this.name} consumes`, timeoutMs)
     this.counts.asked!++
@@ -102,17 +84,17 @@ export class GroupConsumer implements Workload {
   #answered(result: ConsumeResult): void {
     this.counts[result.type] = (this.counts[result.type] ?? 0) + 1
     if (result.type === 'message') return void this.#take(result.message)
-    this.#deps.trace.say(this.name, JSON.stringify(result))
+    this.deps.trace.say(this.name, JSON.stringify(result))
     this.#next(result.type === 'timedOut' ? 0 : AGAIN_AFTER_FAILURE_MS)
   }
 
   #take(message: ConsumedMessage): void {
-    const { random, trace } = this.#deps
+    const { random, trace } = this.deps
     const { partition, offset } = message
     this.counts.messages!++
     trace.say(this.name, `takes ${partition}@${offset}`)
     if (this.#progress.offered(partition, offset, recordText(message))) this.counts.again!++
-    const pauseMs = random.between(...this.#options.pauseMs)
+    const pauseMs = random.between(...this.options.pauseMs)
     if (this.#progress.isAtRest) return void setTimeout(() => this.#ack(message), pauseMs)
     const draw = random.next() * 100
     if (draw < FORGETS_PERCENT) return void this.#next(pauseMs)

@@ -1,7 +1,7 @@
 import type { FetchConsumerOffsetResult } from '../../../src/router/messages/operations.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
-import type { Host } from '../world/host.js'
+import { Client } from './client.js'
 import type { ServiceDeps } from './producer.js'
 import type { LogEnd } from './reader.js'
 
@@ -40,24 +40,15 @@ interface Progress {
  * What all members of a group together have been offered and have acknowledged; and somebody who looks at the committed
  * offsets again and again.
  */
-export class GroupProgress implements Workload {
-  readonly name: string
-  readonly host: Host
+export class GroupProgress extends Client<GroupProgressOptions, ServiceDeps> implements Workload {
   readonly counts: Record<string, number> = { looks: 0, committed: 0, written: 0 }
-  readonly #options: GroupProgressOptions
-  readonly #deps: ServiceDeps
   readonly #log: LogEnd
-  readonly #violations: Violation[] = []
   readonly #partitions: readonly Progress[]
   #lastRound: 'none' | 'awaited' | 'written' = 'none'
   #isLooking = false
-  #isStopped = false
 
   constructor(options: GroupProgressOptions, deps: ServiceDeps, log: LogEnd) {
-    this.name = options.name
-    this.host = deps.service.host
-    this.#options = options
-    this.#deps = deps
+    super(options, deps)
     this.#log = log
     this.#partitions = Array.from({ length: options.partitions }, () => ({
       offered: new Map(),
@@ -78,10 +69,10 @@ export class GroupProgress implements Workload {
   offered(partition: number, offset: number, value: string): boolean {
     const { offered, confirmed, lastRoundFrom } = this.#partitions[partition]!
     const before = offered.get(offset)
-    if (before !== undefined && before !== value) this.#violated('misread', `${partition}@${offset} is two records`)
-    const isDone = this.#options.moves !== true || confirmed.has(offset)
+    if (before !== undefined && before !== value) this.violated('misread', `${partition}@${offset} is two records`)
+    const isDone = this.options.moves !== true || confirmed.has(offset)
     if (before !== undefined && offset >= lastRoundFrom && isDone)
-      this.#violated('offered twice', `${partition}@${offset}`)
+      this.violated('offered twice', `${partition}@${offset}`)
     offered.set(offset, value)
     return before !== undefined
   }
@@ -109,15 +100,15 @@ export class GroupProgress implements Workload {
     setTimeout(() => {
       this.#partitions.forEach((progress, partition) => (progress.lastRoundFrom = this.#endOf(partition)))
       this.#lastRound = 'written'
-      this.#writeUntil((this.#options.last ?? LAST).records, succeeded)
+      this.#writeUntil((this.options.last ?? LAST).records, succeeded)
     }, REST_MS)
   }
 
   #writeUntil(open: number, succeeded: () => void): void {
     if (open === 0) return void succeeded()
-    const { service, history } = this.#deps
+    const { service, history } = this.deps
     const id = `${this.name}.${open}-${++this.counts.written!}`
-    const record = { topic: this.#options.topic, key: id, value: `${id}|` }
+    const record = { topic: this.options.topic, key: id, value: `${id}|` }
     history.invoke({ id, ...record })
     service.gateway
       .produce([record], { partitioner: 'crc32', deadlineMs: TIMEOUT_MS })
@@ -125,43 +116,39 @@ export class GroupProgress implements Workload {
       .then(([outcome]) => {
         const isThere = outcome!.type === 'delivered'
         history.complete(id, isThere ? { type: 'ok' } : { type: 'unknown', answered: true, isAssumed: true })
-        setTimeout(() => this.#writeUntil(isThere ? open - 1 : open, succeeded), (this.#options.last ?? LAST).pauseMs)
+        setTimeout(() => this.#writeUntil(isThere ? open - 1 : open, succeeded), (this.options.last ?? LAST).pauseMs)
       })
   }
 
   start(): void {
-    const partition = this.#deps.random.between(0, this.#partitions.length - 1)
+    const partition = this.deps.random.between(0, this.#partitions.length - 1)
     this.#look(partition)
-  }
-
-  stop(): void {
-    this.#isStopped = true
   }
 
   /** The last acknowledgement is committed, too. */
   get isFinished(): boolean {
-    if (!this.isCommitted && !this.#isLooking) this.#deps.onHost(() => this.start())
+    if (!this.isCommitted && !this.#isLooking) this.deps.onHost(() => this.start())
     return this.isCommitted && !this.#isLooking
   }
 
-  check(): readonly Violation[] {
+  override check(): readonly Violation[] {
     this.#partitions.forEach(({ offered }, partition) => {
-      const [life] = this.#log.livesOf(this.#options.topic, partition)
+      const [life] = this.#log.livesOf(this.options.topic, partition)
       for (const [offset, value] of life!.values) {
-        if (!offered.has(offset)) this.#violated('skipped', `${partition}@${offset} was never offered`)
-        else if (offered.get(offset) !== value) this.#violated('misread', `${partition}@${offset}`)
+        if (!offered.has(offset)) this.violated('skipped', `${partition}@${offset} was never offered`)
+        else if (offered.get(offset) !== value) this.violated('misread', `${partition}@${offset}`)
       }
     })
-    return this.#violations
+    return this.violations
   }
 
   #endOf(partition: number): number {
-    return this.#log.endOf(this.#options.topic, partition)
+    return this.#log.endOf(this.options.topic, partition)
   }
 
   #look(partition: number): void {
-    const { service, answers } = this.#deps
-    const { groupId, topic } = this.#options
+    const { service, answers } = this.deps
+    const { groupId, topic } = this.options
     const answered = answers.ask(`${this.name} looks`, TIMEOUT_MS)
     this.#isLooking = true
     this.counts.looks!++
@@ -181,22 +168,18 @@ export class GroupProgress implements Workload {
   #looked(partition: number, result: FetchConsumerOffsetResult): void {
     setTimeout(() => {
       this.#isLooking = false
-      if (!this.#isStopped) this.start()
+      if (!this.isStopped) this.start()
     }, LOOK_EVERY_MS)
     const progress = this.#partitions[partition]!
-    if (result.type === 'notFound' && progress.committed >= 0) this.#violated('commit lost', `of ${partition}`)
+    if (result.type === 'notFound' && progress.committed >= 0) this.violated('commit lost', `of ${partition}`)
     if (result.type !== 'success') return
     const { offset } = result.offsetAndMetadata
     this.counts.committed!++
-    this.#deps.trace.say(this.name, `sees ${partition}@${offset}`)
+    this.deps.trace.say(this.name, `sees ${partition}@${offset}`)
     if (offset > progress.ackedUpTo)
-      this.#violated('committed too far', `${partition}@${offset}, acknowledged up to ${progress.ackedUpTo}`)
+      this.violated('committed too far', `${partition}@${offset}, acknowledged up to ${progress.ackedUpTo}`)
     if (offset < progress.committed)
-      this.#violated('commit went back', `${partition}@${offset} after ${progress.committed}`)
+      this.violated('commit went back', `${partition}@${offset} after ${progress.committed}`)
     progress.committed = Math.max(progress.committed, offset)
-  }
-
-  #violated(rule: string, what: string): void {
-    this.#violations.push({ rule, what: `${this.name} ${what}` })
   }
 }

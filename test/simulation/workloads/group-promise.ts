@@ -8,7 +8,7 @@ import { OfferCheck } from '../../support/offer-check.js'
 import type { Brokers } from '../brokers.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
-import type { Host } from '../world/host.js'
+import { Client } from './client.js'
 import type { ServiceDeps } from './producer.js'
 
 /** The promise of offers, checked against the logs of the simulated brokers. */
@@ -45,37 +45,25 @@ export interface PromiseWriterOptions {
 }
 
 /** Writes records one after another, whether their topic is there or not. */
-export class PromiseWriter implements Workload {
-  readonly name: string
-  readonly host: Host
+export class PromiseWriter extends Client<PromiseWriterOptions, ServiceDeps> implements Workload {
   readonly counts = { records: 0, delivered: 0 }
-  readonly #options: PromiseWriterOptions
-  readonly #deps: ServiceDeps
   readonly #promise: GroupPromise
   #isOpen = false
-  #isStopped = false
 
   constructor(options: PromiseWriterOptions, deps: ServiceDeps, promise: GroupPromise) {
-    this.name = options.name
-    this.host = deps.service.host
-    this.#options = options
-    this.#deps = deps
+    super(options, deps)
     this.#promise = promise
   }
 
   start(): void {
-    if (!this.#isStopped) this.#write(isThere => this.#next(isThere))
-  }
-
-  stop(): void {
-    this.#isStopped = true
+    if (!this.isStopped) this.#write(isThere => this.#next(isThere))
   }
 
   get isFinished(): boolean {
     return !this.#isOpen
   }
 
-  check(): readonly Violation[] {
+  override check(): readonly Violation[] {
     return []
   }
 
@@ -88,14 +76,14 @@ export class PromiseWriter implements Workload {
   }
 
   #next(isThere: boolean): void {
-    const pauseMs = this.#deps.random.between(...this.#options.pauseMs)
+    const pauseMs = this.deps.random.between(...this.options.pauseMs)
     setTimeout(() => this.start(), isThere ? pauseMs : BEHIND_FAILURE_MS)
   }
 
   #write(then: (isThere: boolean) => void): void {
-    const { service, now, trace, answers, history } = this.#deps
+    const { service, now, trace, answers, history } = this.deps
     const id = `${this.name}.${++this.counts.records}`
-    const record = { topic: this.#options.topic, key: id, value: `${id}|` }
+    const record = { topic: this.options.topic, key: id, value: `${id}|` }
     this.#isOpen = true
     this.#promise.written(id, now())
     history.invoke({ id, ...record })
@@ -133,37 +121,25 @@ const PROCESSING_MS = [0, 60] as const
 const FIRST_ANSWER_MS = 5_000
 
 /** Takes the messages of a topic on behalf of a group, one after another, and acknowledges each. */
-export class PromiseConsumer implements Workload {
-  readonly name: string
-  readonly host: Host
+export class PromiseConsumer extends Client<PromiseConsumerOptions, ServiceDeps> implements Workload {
   readonly counts: Record<string, number> = { asked: 0, message: 0, again: 0 }
-  readonly #options: PromiseConsumerOptions
-  readonly #deps: ServiceDeps
   readonly #promise: GroupPromise
   #isBusy = false
-  #isStopped = false
 
   constructor(options: PromiseConsumerOptions, deps: ServiceDeps, promise: GroupPromise) {
-    this.name = options.name
-    this.host = deps.service.host
-    this.#options = options
-    this.#deps = deps
+    super(options, deps)
     this.#promise = promise
   }
 
   start(): void {
     this.#isBusy = true
-    setTimeout(() => this.#ask(), this.#options.afterMs)
-  }
-
-  stop(): void {
-    this.#isStopped = true
+    setTimeout(() => this.#ask(), this.options.afterMs)
   }
 
   /** Goes on until its group has been offered everything. */
   get isFinished(): boolean {
     if (this.#missing().length === 0) return !this.#isBusy
-    if (!this.#isBusy) this.#deps.onHost(() => this.#goOn())
+    if (!this.#isBusy) this.deps.onHost(() => this.#goOn())
     return false
   }
 
@@ -173,12 +149,12 @@ export class PromiseConsumer implements Workload {
     succeeded()
   }
 
-  check(): readonly Violation[] {
-    return this.#missing().map(what => ({ rule: 'never offered', what: `${this.#options.groupId}: ${what}` }))
+  override check(): readonly Violation[] {
+    return this.#missing().map(what => ({ rule: 'never offered', what: `${this.options.groupId}: ${what}` }))
   }
 
   #missing(): string[] {
-    return this.#promise.missingNow(this.#options.groupId, this.#options.topic)
+    return this.#promise.missingNow(this.options.groupId, this.options.topic)
   }
 
   #goOn(): void {
@@ -187,12 +163,12 @@ export class PromiseConsumer implements Workload {
   }
 
   #ask(): void {
-    if (this.#isStopped && this.#missing().length === 0) {
+    if (this.isStopped && this.#missing().length === 0) {
       this.#isBusy = false
       return
     }
-    const { random, answers, service } = this.#deps
-    const { groupId, topic } = this.#options
+    const { random, answers, service } = this.deps
+    const { groupId, topic } = this.options
     const timeoutMs = random.between(...TIMEOUTS_MS)
     const answered = answers.ask(`${this.name} consumes`, timeoutMs + FIRST_ANSWER_MS)
     this.counts.asked!++
@@ -203,8 +179,8 @@ export class PromiseConsumer implements Workload {
   }
 
   #answered(result: ConsumeResult): void {
-    const { now, trace } = this.#deps
-    const { groupId, topic } = this.#options
+    const { now, trace } = this.deps
+    const { groupId, topic } = this.options
     this.counts[result.type] = (this.counts[result.type] ?? 0) + 1
     if (result.type === 'message') {
       this.#promise.answered(groupId, topic, now())
@@ -219,8 +195,8 @@ export class PromiseConsumer implements Workload {
   }
 
   #take(message: ConsumedMessage): void {
-    const { random, trace } = this.#deps
-    const { groupId, topic } = this.#options
+    const { random, trace } = this.deps
+    const { groupId, topic } = this.options
     const id = idIn(String(message.value))
     trace.say(this.name, `takes ${message.partition}@${message.offset} ${id}`)
     if (this.#promise.offered(groupId, topic, id)) this.counts.again!++

@@ -1,7 +1,6 @@
 import type { Requester } from '../../../src/core/actor/actor.js'
-import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
-import type { Host } from '../world/host.js'
+import { Client } from './client.js'
 import type { ServiceDeps } from './producer.js'
 
 export interface InventorOptions {
@@ -15,51 +14,30 @@ const MOST_NAMES = 8
 const ODD_NAMES = ['__proto__', 'constructor', 'toString']
 
 /** Asks for topics that nobody has, and must be told so or nothing; never anything else. */
-export class Inventor implements Workload {
-  readonly name: string
-  readonly host: Host
+export class Inventor extends Client<InventorOptions, ServiceDeps> implements Workload {
   readonly counts: Record<string, number> = { asked: 0 }
-  readonly #options: InventorOptions
-  readonly #deps: ServiceDeps
-  readonly #violations: Violation[] = []
   #invented = 0
   #open = 0
-  #isStopped = false
-
-  constructor(options: InventorOptions, deps: ServiceDeps) {
-    this.name = options.name
-    this.host = deps.service.host
-    this.#options = options
-    this.#deps = deps
-  }
 
   start(): void {
-    if (this.#isStopped) return
-    const { random } = this.#deps
+    if (this.isStopped) return
+    const { random } = this.deps
     const ask = random.pick([this.#read, this.#look, this.#list, this.#write])
     for (let count = random.between(1, MOST_NAMES); count > 0; count--) ask.call(this, this.#newName())
-    setTimeout(() => this.start(), random.between(...this.#options.pauseMs))
-  }
-
-  stop(): void {
-    this.#isStopped = true
+    setTimeout(() => this.start(), random.between(...this.options.pauseMs))
   }
 
   get isFinished(): boolean {
     return this.#open === 0
   }
 
-  check(): readonly Violation[] {
-    return this.#violations
-  }
-
   #newName(): string {
-    return this.#deps.random.between(1, 20) === 1 ? this.#deps.random.pick(ODD_NAMES) : `invented-${++this.#invented}`
+    return this.deps.random.between(1, 20) === 1 ? this.deps.random.pick(ODD_NAMES) : `invented-${++this.#invented}`
   }
 
   #read(topic: string): void {
     const requester = this.#requester<{ type: string }>(`reads ${topic}`, ({ type }) => type)
-    this.#deps.service.tell({
+    this.deps.service.tell({
       type: 'fetchData',
       topicPartition: { topic, partition: 0 },
       offset: 0,
@@ -70,7 +48,7 @@ export class Inventor implements Workload {
 
   #look(topic: string): void {
     const requester = this.#requester<{ type: string }>(`looks at ${topic}`, ({ type }) => type)
-    this.#deps.service.tell({
+    this.deps.service.tell({
       type: 'fetchOffset',
       topicPartition: { topic, partition: 0 },
       offsetType: 'latest',
@@ -84,7 +62,7 @@ export class Inventor implements Workload {
       `lists ${topic}`,
       ({ type, topics }) => (topics === undefined ? type : topics.get(topic)?.errorCode === 0 ? 'found' : 'missing')
     )
-    this.#deps.service.tell({
+    this.deps.service.tell({
       type: 'fetchTopicMetadata',
       requestId: this.#invented,
       topics: [topic],
@@ -95,14 +73,14 @@ export class Inventor implements Workload {
 
   #write(topic: string): void {
     const { reply } = this.#requester<string>(`writes to ${topic}`, outcome => outcome)
-    this.#deps.service.gateway
+    this.deps.service.gateway
       .produce([{ topic, key: 'key', value: 'nowhere' }], { partitioner: 'crc32', deadlineMs: TIMEOUT_MS })
       .outcomes()
       .then(([outcome]) => reply(outcome?.type === 'failed' ? `write ${outcome.persisted}` : 'written'))
   }
 
   #requester<Result>(what: string, kindOf: (result: Result) => string): Requester<Result> {
-    const answered = this.#deps.answers.ask(`${this.name} ${what}`, TIMEOUT_MS)
+    const answered = this.deps.answers.ask(`${this.name} ${what}`, TIMEOUT_MS)
     this.counts.asked!++
     this.#open++
     return {
@@ -111,7 +89,7 @@ export class Inventor implements Workload {
         if (!answered()) return
         const kind = kindOf(result)
         this.counts[kind] = (this.counts[kind] ?? 0) + 1
-        if (!honest.has(kind)) this.#violations.push({ rule: 'invented', what: `${this.name} ${what}: ${kind}` })
+        if (!honest.has(kind)) this.violations.push({ rule: 'invented', what: `${this.name} ${what}: ${kind}` })
       }
     }
   }

@@ -2,11 +2,11 @@ import type { SeededRandom } from '../../support/random.js'
 import type { Answers } from '../answers.js'
 import type { SimulatedProcess } from '../process.js'
 import { recordText } from '../record-text.js'
-import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
 import { percent } from '../world/randomness.js'
 import type { Trace } from '../world/trace.js'
+import { Client } from './client.js'
 import type { GroupProgress } from './group-progress.js'
 import { HttpConnection, type HttpResponse, requestText } from './http-connection.js'
 
@@ -58,26 +58,13 @@ const OK = 200
 const NOTHING_CAME = 408
 
 /** A client of Kafka-Pixy's API that takes messages of a group one by one and acknowledges most of them. */
-export class PixyConsumer implements Workload {
-  readonly name: string
-  readonly host: Host
+export class PixyConsumer extends Client<PixyConsumerOptions, PixyConsumerDeps> implements Workload {
   readonly counts: Record<string, number> = { asked: 0, messages: 0, again: 0, acks: 0 }
-  readonly #options: PixyConsumerOptions
-  readonly #deps: PixyConsumerDeps
-  readonly #violations: Violation[] = []
   #connection: HttpConnection | undefined
   #onAnswer: Answered | undefined
   #onTime: (() => boolean) | undefined
   #sentAt = 0
   #isBusy = false
-  #isStopped = false
-
-  constructor(options: PixyConsumerOptions, deps: PixyConsumerDeps) {
-    this.name = options.name
-    this.host = deps.host
-    this.#options = options
-    this.#deps = deps
-  }
 
   start(): void {
     if (this.#isBusy) return
@@ -85,14 +72,10 @@ export class PixyConsumer implements Workload {
     this.#consume()
   }
 
-  stop(): void {
-    this.#isStopped = true
-  }
-
   /** Goes on until every acknowledgement is committed. */
   get isFinished(): boolean {
-    if (this.#deps.progress.isCommitted) return !this.#isBusy && this.#connection === undefined
-    if (!this.#isBusy) this.#deps.onHost(() => this.start())
+    if (this.deps.progress.isCommitted) return !this.#isBusy && this.#connection === undefined
+    if (!this.#isBusy) this.deps.onHost(() => this.start())
     return false
   }
 
@@ -102,19 +85,15 @@ export class PixyConsumer implements Workload {
     succeeded()
   }
 
-  check(): readonly Violation[] {
-    return this.#violations
-  }
-
   /** @param done a message that this request acknowledges */
   #consume(done?: Message): void {
-    const { progress } = this.#deps
-    if (this.#isStopped && progress.isCommitted) {
+    const { progress } = this.deps
+    if (this.isStopped && progress.isCommitted) {
       this.#isBusy = false
       this.#connection?.end()
       return
     }
-    const { topic, groupId, longPollMs } = this.#options
+    const { topic, groupId, longPollMs } = this.options
     const ack = done === undefined ? 'noAck' : `ackPartition=${done.partition}&ackOffset=${done.offset}`
     if (done !== undefined) progress.acked(done.partition, done.offset)
     this.counts.asked!++
@@ -126,12 +105,12 @@ export class PixyConsumer implements Workload {
     if (done !== undefined && (status === OK || status === NOTHING_CAME)) this.#confirmed(done)
     this.counts[status] = (this.counts[status] ?? 0) + 1
     if (status !== OK) return void this.#consumeIn(status === NOTHING_CAME ? 0 : AGAIN_AFTER_FAILURE_MS)
-    const { random, progress, trace } = this.#deps
+    const { random, progress, trace } = this.deps
     const message = JSON.parse(body) as Message
     this.counts.messages!++
     trace.say(this.name, `takes ${message.partition}@${message.offset}`)
     if (progress.offered(message.partition, message.offset, textOf(message))) this.counts.again!++
-    const pauseMs = random.between(...this.#options.pauseMs)
+    const pauseMs = random.between(...this.options.pauseMs)
     if (percent(random, progress.isAtRest ? 0 : FORGETS_PERCENT)) return void this.#consumeIn(pauseMs)
     const isAckedByNext = percent(random, ACKED_BY_NEXT_PERCENT)
     setTimeout(() => (isAckedByNext ? this.#consume(message) : this.#ack(message)), pauseMs)
@@ -139,8 +118,8 @@ export class PixyConsumer implements Workload {
 
   #ack(message: Message): void {
     const { partition, offset } = message
-    const { topic, groupId } = this.#options
-    this.#deps.progress.acked(partition, offset)
+    const { topic, groupId } = this.options
+    this.deps.progress.acked(partition, offset)
     this.counts.acks!++
     const path = `/pixy/topics/${topic}/acks?group=${groupId}&partition=${partition}&offset=${offset}`
     this.#send('acknowledges', requestText('POST', path, ''), ACK_TIMEOUT_MS, ({ status }) => {
@@ -151,7 +130,7 @@ export class PixyConsumer implements Workload {
   }
 
   #confirmed({ partition, offset }: Message): void {
-    this.#deps.progress.confirmed(partition, offset)
+    this.deps.progress.confirmed(partition, offset)
   }
 
   #consumeIn(pauseMs: number): void {
@@ -159,16 +138,16 @@ export class PixyConsumer implements Workload {
   }
 
   #send(what: string, text: string, timeoutMs: number, onAnswer: Answered): void {
-    const { answers, gateway } = this.#deps
+    const { answers, gateway } = this.deps
     if (this.#connection === undefined) this.#connect()
     this.#onAnswer = onAnswer
     this.#onTime = answers.ask(`${this.name} ${what}`, timeoutMs, gateway.host)
-    this.#sentAt = this.#deps.now()
+    this.#sentAt = this.deps.now()
     this.#connection!.send(text)
   }
 
   #connect(): void {
-    const connection = new HttpConnection('127.0.0.1', this.#options.port, {
+    const connection = new HttpConnection('127.0.0.1', this.options.port, {
       onResponse: response => {
         if (this.#connection === connection) this.#answered(response)
       },
@@ -180,7 +159,7 @@ export class PixyConsumer implements Workload {
   #answered(response: HttpResponse): void {
     const onAnswer = this.#onAnswer
     this.#onAnswer = undefined
-    if (onAnswer === undefined) this.#violated('answered twice', `${response.status}`)
+    if (onAnswer === undefined) this.violated('answered twice', `${response.status}`)
     else if (this.#onTime!()) onAnswer(response)
   }
 
@@ -191,12 +170,8 @@ export class PixyConsumer implements Workload {
     if (this.#onAnswer === undefined) return
     this.#onAnswer = undefined
     this.#onTime!()
-    if (!this.#deps.mayHangUp(this.#sentAt)) this.#violated('hung up', `asked at ${this.#sentAt}`)
+    if (!this.deps.mayHangUp(this.#sentAt)) this.violated('hung up', `asked at ${this.#sentAt}`)
     this.#consumeIn(RECONNECT_MS)
-  }
-
-  #violated(rule: string, what: string): void {
-    this.#violations.push({ rule, what: `${this.name} ${what}` })
   }
 }
 

@@ -5,10 +5,9 @@ import type { SeededRandom } from '../../support/random.js'
 import type { Answers } from '../answers.js'
 import type { Departures } from '../departures.js'
 import type { Service } from '../service.js'
-import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
-import type { Host } from '../world/host.js'
 import type { Trace } from '../world/trace.js'
+import { Client } from './client.js'
 import { someRecord } from './record-shapes.js'
 
 export interface ProducerOptions {
@@ -52,45 +51,24 @@ const toOutcome = (outcome: RecordOutcome): Outcome => {
 }
 
 /** Writes records through the gateway of a service, several calls at a time. */
-export class Producer implements Workload {
-  readonly name: string
-  readonly host: Host
+export class Producer extends Client<ProducerOptions, ServiceDeps> implements Workload {
   readonly counts = { calls: 0, records: 0, ok: 0, no: 0, unknown: 0 }
-  readonly #options: ProducerOptions
-  readonly #deps: ServiceDeps
   #open = 0
-  readonly #violations: Violation[] = []
-  #isStopped = false
-
-  constructor(options: ProducerOptions, deps: ServiceDeps) {
-    this.name = options.name
-    this.host = deps.service.host
-    this.#options = options
-    this.#deps = deps
-  }
 
   start(): void {
-    if (this.#isStopped) return
-    if (this.#open < this.#options.maxOpen) this.#call()
-    const { random } = this.#deps
-    setTimeout(() => this.start(), random.between(...this.#options.pauseMs))
-  }
-
-  stop(): void {
-    this.#isStopped = true
+    if (this.isStopped) return
+    if (this.#open < this.options.maxOpen) this.#call()
+    const { random } = this.deps
+    setTimeout(() => this.start(), random.between(...this.options.pauseMs))
   }
 
   get isFinished(): boolean {
     return this.#open === 0
   }
 
-  check(): readonly Violation[] {
-    return this.#violations
-  }
-
   /** A record of each key to each topic. */
   tryOnceMore(succeeded: () => void): void {
-    const { topics, keys } = this.#options
+    const { topics, keys } = this.options
     const places = topics.flatMap(topic => Array.from({ length: keys }, (_, key) => ({ topic, key: key + 1 })))
     const tryAll = (open: typeof places): void => {
       if (open.length === 0) return void succeeded()
@@ -105,8 +83,8 @@ export class Producer implements Workload {
   }
 
   #call(): void {
-    const { random } = this.#deps
-    const { deadlineMs: range, maxRecordsPerCall } = this.#options
+    const { random } = this.deps
+    const { deadlineMs: range, maxRecordsPerCall } = this.options
     const deadlineMs = random.between(...range)
     const ids: string[] = []
     const count = random.between(1, maxRecordsPerCall)
@@ -120,7 +98,7 @@ export class Producer implements Workload {
     deadlineMs: number,
     then?: (outcomes: readonly RecordOutcome[]) => void
   ): void {
-    const { service, answers } = this.#deps
+    const { service, answers } = this.deps
     const options: ProduceOptions = { partitioner: 'crc32', deadlineMs }
     const answered = answers.ask(`produce ${ids[0]}…${ids.length} by ${this.name}`, deadlineMs)
     this.#open++
@@ -136,15 +114,15 @@ export class Producer implements Workload {
   }
 
   #record(ids: string[]): ProduceRecord {
-    const { topics, keys } = this.#options
-    const { random } = this.#deps
+    const { topics, keys } = this.options
+    const { random } = this.deps
     const key = random.between(1, keys)
     return this.#recordTo(random.pick(topics), key, ids)
   }
 
   #recordTo(topic: string, keyNumber: number, ids: string[]): ProduceRecord {
-    const { random, history } = this.#deps
-    const { maxValueBytes } = this.#options
+    const { random, history } = this.deps
+    const { maxValueBytes } = this.options
     const id = `${this.name}.${++this.counts.records}`
     const { record, invoked } = someRecord({ id, topic, key: `${this.name}-key-${keyNumber}`, maxValueBytes }, random)
     ids.push(id)
@@ -155,14 +133,14 @@ export class Producer implements Workload {
   #settled(id: string, outcome: RecordOutcome): void {
     const known = toOutcome(outcome)
     this.counts[known.type === 'ok' ? 'ok' : known.type === 'fail' ? 'no' : 'unknown']++
-    const { history, trace } = this.#deps
+    const { history, trace } = this.deps
     if (outcome.type === 'failed') this.#checkFailure(id, outcome)
     history.complete(id, known)
     trace.say(this.name, `${id} ${describe(outcome)}`)
   }
 
   #checkFailure(id: string, { code, persisted, retriable, errorCode, message }: RecordFailure): void {
-    const isUnsent = this.#deps.departures.of(id).length === 0
+    const isUnsent = this.deps.departures.of(id).length === 0
     if (persisted !== 'no' && isUnsent) this.#violated('unknown though unsent', `${id}, when it was told`)
     // What may pass is tried again, for as long as there is time.
     const isGivenUp = retriable && errorCode !== undefined && code !== 'unknownTopic'
@@ -170,7 +148,7 @@ export class Producer implements Workload {
   }
 
   #violated(rule: string, what: string): void {
-    this.#violations.push({ rule, what })
+    this.violations.push({ rule, what })
   }
 }
 

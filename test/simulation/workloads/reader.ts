@@ -3,7 +3,7 @@ import type { FetchDataResult } from '../../../src/router/messages/operations.js
 import { recordText } from '../record-text.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
-import type { Host } from '../world/host.js'
+import { Client } from './client.js'
 import type { ServiceDeps } from './producer.js'
 
 export interface ReaderOptions {
@@ -42,26 +42,17 @@ export interface LogEnd {
 }
 
 /** Reads a partition through the Router, offset by offset, and keeps what it has read. */
-export class Reader implements Workload {
-  readonly name: string
-  readonly host: Host
+export class Reader extends Client<ReaderOptions, ServiceDeps> implements Workload {
   readonly counts: Record<string, number> = { asked: 0, records: 0 }
-  readonly #options: ReaderOptions
-  readonly #deps: ServiceDeps
   readonly #log: LogEnd
-  readonly #violations: Violation[] = []
   /** Batch by batch: each comes from one life of its topic. `askedAt`: the last time that it was asked for. */
   readonly #read = new Map<string, { readonly values: ReadonlyMap<number, string>; askedAt: number }>()
   #offset = 0
   /** It has stopped where the log ended. */
   #isIdle = false
-  #isStopped = false
 
   constructor(options: ReaderOptions, deps: ServiceDeps, log: LogEnd) {
-    this.name = options.name
-    this.host = deps.service.host
-    this.#options = options
-    this.#deps = deps
+    super(options, deps)
     this.#log = log
   }
 
@@ -70,11 +61,11 @@ export class Reader implements Workload {
       this.#isIdle = true
       return
     }
-    const { topic, partition } = this.#options
+    const { topic, partition } = this.options
     const offset = this.#offset
-    const askedAt = this.#deps.now()
+    const askedAt = this.deps.now()
     const { heldUpMs } = this.host
-    const answered = this.#deps.answers.ask(`${this.name} at ${topic}/${partition}@${offset}`, TIMEOUT_MS)
+    const answered = this.deps.answers.ask(`${this.name} at ${topic}/${partition}@${offset}`, TIMEOUT_MS)
     const requester: Requester<FetchDataResult> = {
       reply: result => {
         if (answered()) this.#answered(offset, askedAt, heldUpMs, result)
@@ -82,24 +73,20 @@ export class Reader implements Workload {
     }
     this.counts.asked!++
     const topicPartition = { topic, partition }
-    this.#deps.service.tell({ type: 'fetchData', topicPartition, offset, timeoutMs: TIMEOUT_MS, requester })
-  }
-
-  stop(): void {
-    this.#isStopped = true
+    this.deps.service.tell({ type: 'fetchData', topicPartition, offset, timeoutMs: TIMEOUT_MS, requester })
   }
 
   /** A reader goes on to the end of the log, also when that moves once more. */
   get isFinished(): boolean {
     if (this.#isIdle && !this.#isOver) {
       this.#isIdle = false
-      this.#deps.onHost(() => this.start())
+      this.deps.onHost(() => this.start())
     }
     return this.#isIdle
   }
 
-  check(): readonly Violation[] {
-    const { topic, partition } = this.#options
+  override check(): readonly Violation[] {
+    const { topic, partition } = this.options
     const lives = this.#log.livesOf(topic, partition)
     for (const { values, askedAt } of this.#read.values()) {
       const isTrue = lives.some(life => askedAt <= life.endedAt + STALE_MS && holds(life, values))
@@ -109,11 +96,11 @@ export class Reader implements Workload {
           `@${[...values.keys()]} asked at ${askedAt.toFixed(0)}: ${[...values.values()].map(short)}`
         )
     }
-    return this.#violations
+    return this.violations
   }
 
   get #isOver(): boolean {
-    return this.#isStopped && this.#offset >= this.#log.endOf(this.#options.topic, this.#options.partition)
+    return this.isStopped && this.#offset >= this.#log.endOf(this.options.topic, this.options.partition)
   }
 
   #answered(asked: number, askedAt: number, heldUpMs: number, result: FetchDataResult): void {
@@ -122,22 +109,22 @@ export class Reader implements Workload {
     if (result.type === 'success') {
       this.#take(asked, askedAt, result.batch)
       // Without a pause one that reads from the cache would do nothing else.
-      setTimeout(() => this.start(), this.#deps.random.between(...PAUSE_MS))
+      setTimeout(() => this.start(), this.deps.random.between(...PAUSE_MS))
       return
     }
     if (result.type === 'noMessages') return void this.start()
-    this.#deps.trace.say(this.name, `${asked}: ${JSON.stringify(result)}`)
+    this.deps.trace.say(this.name, `${asked}: ${JSON.stringify(result)}`)
     if (result.type === 'corruptMessage') this.#violated('corrupt', `@${asked}`)
     if (result.type === 'offsetOutOfRange') {
-      if (!this.#options.isMortal) this.#violated('out of range', `@${asked}`)
+      if (!this.options.isMortal) this.#violated('out of range', `@${asked}`)
       this.#offset = 0
     }
     setTimeout(() => this.start(), AGAIN_AFTER_FAILURE_MS)
   }
 
   #checkTime(asked: number, askedAt: number, heldUpMs: number): void {
-    const { boundMs = Number.POSITIVE_INFINITY } = this.#options
-    const tookMs = this.#deps.now() - askedAt - (this.host.heldUpMs - heldUpMs)
+    const { boundMs = Number.POSITIVE_INFINITY } = this.options
+    const tookMs = this.deps.now() - askedAt - (this.host.heldUpMs - heldUpMs)
     if (tookMs > boundMs && askedAt > STARTING_MS) this.#violated('starved', `@${asked} for ${tookMs.toFixed(0)} ms`)
   }
 
@@ -157,14 +144,14 @@ export class Reader implements Workload {
     if (batch.nextOffset > expected) this.#violated('skipped', `next is ${batch.nextOffset} after @${expected - 1}`)
     if (values.size !== batch.recordCount)
       this.#violated('miscounted', `${values.size} of ${batch.recordCount} records`)
-    this.#deps.trace.add(this.name, 'reads', asked, batch.nextOffset, () => `${asked} to ${batch.nextOffset}`)
-    const { againAfter = Number.POSITIVE_INFINITY } = this.#options
-    this.#offset = !this.#isStopped && batch.nextOffset >= againAfter ? 0 : batch.nextOffset
+    this.deps.trace.add(this.name, 'reads', asked, batch.nextOffset, () => `${asked} to ${batch.nextOffset}`)
+    const { againAfter = Number.POSITIVE_INFINITY } = this.options
+    this.#offset = !this.isStopped && batch.nextOffset >= againAfter ? 0 : batch.nextOffset
   }
 
   #violated(rule: string, what: string): void {
-    const { topic, partition } = this.#options
-    this.#violations.push({ rule, what: `${this.name} ${topic}/${partition}${what}` })
+    const { topic, partition } = this.options
+    this.violations.push({ rule, what: `${this.name} ${topic}/${partition}${what}` })
   }
 }
 

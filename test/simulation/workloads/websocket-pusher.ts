@@ -2,11 +2,11 @@ import type { History } from '../../support/history-checker.js'
 import type { SeededRandom } from '../../support/random.js'
 import { GATEWAY_PORT } from '../http-gateway.js'
 import { filler } from '../record-text.js'
-import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
 import { percent } from '../world/randomness.js'
 import type { Trace } from '../world/trace.js'
+import { Client } from './client.js'
 import { clientFrame, WebsocketConnection } from './websocket-connection.js'
 
 export interface WebsocketPusherOptions {
@@ -40,13 +40,8 @@ const MESSAGES_PER_CONNECTION = 60
 const MAX_MASK = 2 ** 32 - 1
 
 /** A client of Arion's API that sends messages over websockets; each has its reply, in the order of the messages. */
-export class WebsocketPusher implements Workload {
-  readonly name: string
-  readonly host: Host
+export class WebsocketPusher extends Client<WebsocketPusherOptions, WebsocketPusherDeps> implements Workload {
   readonly counts: Record<string, number> = { connections: 0, messages: 0, sent: 0, 'cut off': 0 }
-  readonly #options: WebsocketPusherOptions
-  readonly #deps: WebsocketPusherDeps
-  readonly #violations: Violation[] = []
   /** Without a reply, in order. */
   #open: string[] = []
   #connection: WebsocketConnection | undefined
@@ -54,32 +49,16 @@ export class WebsocketPusher implements Workload {
   #isLeaving = false
   #topic = ''
   #messagesLeft = 0
-  #isStopped = false
-
-  constructor(options: WebsocketPusherOptions, deps: WebsocketPusherDeps) {
-    this.name = options.name
-    this.host = deps.host
-    this.#options = options
-    this.#deps = deps
-  }
 
   start(): void {
-    if (this.#isStopped) return void this.#leave()
+    if (this.isStopped) return void this.#leave()
     if (this.#connection === undefined) this.#connect()
     else if (this.#isOpen && !this.#isLeaving) this.#push()
-    setTimeout(() => this.start(), this.#deps.random.between(...this.#options.pauseMs))
-  }
-
-  stop(): void {
-    this.#isStopped = true
+    setTimeout(() => this.start(), this.deps.random.between(...this.options.pauseMs))
   }
 
   get isFinished(): boolean {
-    return this.#isStopped && this.#connection === undefined
-  }
-
-  check(): readonly Violation[] {
-    return this.#violations
+    return this.isStopped && this.#connection === undefined
   }
 
   /** One message over a connection of its own. */
@@ -111,8 +90,8 @@ export class WebsocketPusher implements Workload {
   }
 
   #connect(onOver?: () => void): void {
-    this.#topic = this.#deps.random.pick(this.#options.topics)
-    this.#messagesLeft = this.#deps.random.between(1, MESSAGES_PER_CONNECTION)
+    this.#topic = this.deps.random.pick(this.options.topics)
+    this.#messagesLeft = this.deps.random.between(1, MESSAGES_PER_CONNECTION)
     this.#isLeaving = false
     this.counts.connections!++
     const path = `/arion/websocket/${this.#topic}/${this.#key}`
@@ -132,8 +111,8 @@ export class WebsocketPusher implements Workload {
   }
 
   #push(): void {
-    const { random } = this.#deps
-    const { maxMessages, cutPercent } = this.#options
+    const { random } = this.deps
+    const { maxMessages, cutPercent } = this.options
     const count = Math.min(random.between(1, maxMessages), MOST_OPEN - this.#open.length, this.#messagesLeft)
     if (count > 0) {
       this.#messagesLeft -= count
@@ -146,7 +125,7 @@ export class WebsocketPusher implements Workload {
   }
 
   #sendAll(bytes: Buffer, isCut: boolean): void {
-    const { random } = this.#deps
+    const { random } = this.deps
     const connection = this.#connection!
     connection.sendBytes(isCut ? bytes.subarray(0, random.between(0, bytes.length)) : bytes)
     if (isCut) setTimeout(() => connection.destroy(), random.between(0, 3))
@@ -154,9 +133,9 @@ export class WebsocketPusher implements Workload {
   }
 
   #frame(): Buffer {
-    const { random, history } = this.#deps
+    const { random, history } = this.deps
     const id = `${this.name}.${++this.counts.messages!}`
-    const value = `${id}|${filler(random.between(0, this.#options.maxValueBytes), true)}`
+    const value = `${id}|${filler(random.between(0, this.options.maxValueBytes), true)}`
     history.invoke({ id, topic: this.#topic, key: this.#key, value })
     this.#open.push(id)
     return clientFrame(TEXT, Buffer.from(value, 'latin1'), random.between(0, MAX_MASK))
@@ -165,12 +144,12 @@ export class WebsocketPusher implements Workload {
   #replied(text: string): void {
     const { topic, partition, offset, status } = JSON.parse(text) as Reply
     const id = this.#open.shift()
-    if (id === undefined) return void this.#violated('answered twice', text)
-    if (topic !== this.#topic || status !== 'sent') this.#violated('untrue', text)
+    if (id === undefined) return void this.violated('answered twice', text)
+    if (topic !== this.#topic || status !== 'sent') this.violated('untrue', text)
     this.counts.sent!++
-    this.#deps.trace.say(this.name, `${id} is at ${partition}@${offset}`)
+    this.deps.trace.say(this.name, `${id} is at ${partition}@${offset}`)
     // -1: Kafka has it and has not said where.
-    this.#deps.history.complete(id, offset < 0 ? { type: 'ok' } : { type: 'ok', partition, offset })
+    this.deps.history.complete(id, offset < 0 ? { type: 'ok' } : { type: 'ok', partition, offset })
   }
 
   #closed(connection: WebsocketConnection): void {
@@ -179,11 +158,7 @@ export class WebsocketPusher implements Workload {
     this.#isOpen = false
     for (const id of this.#open.splice(0)) {
       this.counts['cut off']!++
-      this.#deps.history.complete(id, { type: 'unknown', answered: false })
+      this.deps.history.complete(id, { type: 'unknown', answered: false })
     }
-  }
-
-  #violated(rule: string, what: string): void {
-    this.#violations.push({ rule, what: `${this.name} ${what}` })
   }
 }
