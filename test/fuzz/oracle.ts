@@ -20,6 +20,8 @@ interface Accepted {
   readonly user: ConnectionUser
   readonly holder: Connection
   readonly guard: CountedRequest['guard']
+  /** Its requests that are not over. */
+  readonly unanswered: OracleRequest[]
 }
 
 const accepted = new WeakMap<Duplex, Accepted>()
@@ -28,6 +30,7 @@ const accepted = new WeakMap<Duplex, Accepted>()
 class OracleRequest extends IncomingMessage {
   readonly holder: Connection
   readonly guard: CountedRequest['guard']
+  readonly #unanswered: OracleRequest[]
   readonly address: Connection['address']
   readonly heldBytes = 0
   readonly isOpenEnded = false
@@ -44,8 +47,9 @@ class OracleRequest extends IncomingMessage {
 
   constructor(socket: Socket) {
     super(socket)
-    const { holder, guard } = accepted.get(socket)!
+    const { holder, guard, unanswered } = accepted.get(socket)!
     this.holder = holder
+    this.#unanswered = unanswered
     this.guard = guard
     this.address = holder.address
     holder.receiving = this.#counted
@@ -91,7 +95,8 @@ class OracleRequest extends IncomingMessage {
   begin(response: ServerResponse): void {
     this.isOver = false
     this.response = response
-    this.holder.begin(this.#counted)
+    this.holder.begin()
+    this.#unanswered.push(this)
     response.on('close', () => this.over())
   }
 
@@ -115,7 +120,7 @@ class OracleRequest extends IncomingMessage {
   #received(): void {
     this.receivedAt = performance.now()
     this.#onReceived?.()
-    if (this.isOver) this.holder.end(this.#counted)
+    if (this.isOver) this.holder.changed()
   }
 
   #sayContinue(): void {
@@ -130,6 +135,7 @@ class OracleRequest extends IncomingMessage {
   over(): void {
     if (this.isOver) return
     this.isOver = true
+    this.#unanswered.splice(this.#unanswered.indexOf(this), 1)
     this.holder.end(this.#counted)
     this.#onReceived?.()
     for (const over of this.#onOver) over()
@@ -223,8 +229,8 @@ function createOracle({ limits: { maxHeaders, maxHeaderBytes, ...times } }: Http
   server.maxHeadersCount = 0
   server.timeout = times.socketTimeoutMs
   const handle = (request: OracleRequest, response: ServerResponse, head: Partial<Head> = {}): void => {
-    const { user, holder } = accepted.get(request.socket)!
-    const isBehindLast = holder.unanswered.some(each => (each as unknown as OracleRequest).isLast)
+    const { user, unanswered } = accepted.get(request.socket)!
+    const isBehindLast = unanswered.some(({ isLast }) => isLast)
     // Node's parser hides errors after an upgrade that was not granted, so the connection must end.
     if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
     const refusal = head.refusal ?? problemOf(request, maxHeaders)
@@ -284,7 +290,11 @@ HttpEngine.prototype.accept = function acceptByOracle(this: HttpEngine, socket: 
   const user = this.connected(reader)
   const { holder, guard } = user.toRequest(ANY_HEAD) as CountedRequest & { holder: Connection }
   holder.receiving = undefined
-  accepted.set(socket, { user, holder, guard })
+  const unanswered: OracleRequest[] = []
+  socket.once('close', () => {
+    for (const request of [...unanswered]) request.connectionEnded()
+  })
+  accepted.set(socket, { user, holder, guard, unanswered })
   server.emit('connection', socket)
 }
 

@@ -116,7 +116,8 @@ export function requestOf(forwarded: ForwardedRequest): IncomingMessage {
   const { method, url, sentUrl, originalUrl, rawHeaders, recordHeaders, address } = forwarded
   const headers = forwarded.headers as Record<string, string>
   const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: address })
-  const head = { method, url, httpVersion: '1.1', headers, rawHeaders: [...rawHeaders] }
+  const lines = rawHeaders.map((text, at) => (at % 2 === 0 ? `${text}: ` : `${text}\r\n`)).join('')
+  const head = { method, url, httpVersion: '1.1', headers, lines }
   const request: Received = new EngineRequest({ socket, holdBody: () => undefined }, head)
   keepSentUrl(request, sentUrl)
   if (originalUrl !== undefined) request.originalUrl = originalUrl

@@ -4,21 +4,15 @@ import type { EngineResponse, Piece } from './response.js'
 /** A connection is not read while this many bytes of its answers wait for the client. */
 const MAX_OUTPUT_BYTES = 64 * 1024
 
-/** The pieces that an answer has written before its turn. */
-interface Kept {
-  readonly pieces: Piece[]
-  isEnd: boolean
-}
-
 /** The answers of one connection, which leave in the order of their requests. */
 export class AnswerQueue {
   readonly #socket: Socket
   readonly #onLeft: () => void
-  /** Answers that have not ended or are not written yet. Only the first one writes to the socket. */
-  readonly #open: EngineResponse[] = []
-  /** Answers that were written to the socket as a whole, and are not sent yet. */
-  readonly #leaving: EngineResponse[] = []
-  #kept: Map<EngineResponse, Kept> | undefined
+  /** The first answer that was not sent; the others follow it. A list would be made anew for every request. */
+  #first: EngineResponse | undefined
+  /** The first answer that was not written as a whole. Only this one writes to the socket. */
+  #writing: EngineResponse | undefined
+  #last: EngineResponse | undefined
   #keptBytes = 0
   #isCorked = false
   #isEnded = false
@@ -34,7 +28,7 @@ export class AnswerQueue {
   }
 
   get isEmpty(): boolean {
-    return this.#open.length === 0 && this.#leaving.length === 0
+    return this.#first === undefined
   }
 
   /** Whether an answer ends the connection, also while it waits for its turn: requests behind it get no answer. */
@@ -58,11 +52,14 @@ export class AnswerQueue {
 
   /** Whether all earlier answers were sent, not only written to the socket. */
   isTurnOf(response: EngineResponse): boolean {
-    return this.#open[0] === response && this.#leaving.length === 0
+    return this.#first === response && this.#writing === response
   }
 
   add(response: EngineResponse): void {
-    this.#open.push(response)
+    if (this.#last === undefined) this.#first = response
+    else this.#last.next = response
+    this.#last = response
+    this.#writing ??= response
   }
 
   /** @returns whether the client keeps up */
@@ -74,7 +71,7 @@ export class AnswerQueue {
       response.isStreamed = !isEnd
       this.#streams += isEnd ? -1 : 1
     }
-    if (this.#open[0] !== response) return this.#keep(response, pieces, isEnd)
+    if (this.#writing !== response) return this.#keep(response, pieces)
     const keepsUp = this.#writeNow(response, pieces, isEnd)
     if (isEnd) this.#advance()
     return keepsUp
@@ -82,24 +79,27 @@ export class AnswerQueue {
 
   /** Another protocol takes the place of the only answer. */
   forget(): void {
-    this.#open.length = 0
+    this.#first = this.#writing = this.#last = undefined
   }
 
   close(): void {
-    this.#kept = undefined
-    for (const response of [...this.#leaving.splice(0), ...this.#open.splice(0)]) {
+    let response = this.#first
+    this.forget()
+    while (response !== undefined) {
+      const { next } = response
+      response.next = response.kept = undefined
       response.req.abort()
       response.over(false)
+      response = next
     }
   }
 
   #writeNow(response: EngineResponse, pieces: readonly Piece[], isEnd: boolean): boolean {
-    if (pieces.length > 1 || this.#open.length > 1) this.#cork()
+    if (pieces.length > 1 || response.next !== undefined) this.#cork()
     const last = isEnd ? (pieces.at(-1) ?? NOTHING) : undefined
     for (const piece of pieces) if (piece !== last) this.#socket.write(piece.data, piece.encoding)
     if (last !== undefined) {
-      this.#open.shift()
-      this.#leaving.push(response)
+      this.#writing = response.next
       this.#isEnded = response.isLast
       this.#socket.write(last.data, last.encoding, this.#written)
     }
@@ -119,34 +119,33 @@ export class AnswerQueue {
 
   readonly #written = (error?: Error | null): void => {
     // The connection closes after an error.
-    const response = error ? undefined : this.#leaving.shift()
-    if (response === undefined) return
+    const response = this.#first
+    if (error || response === undefined || response === this.#writing) return
+    this.#first = response.next
+    if (this.#first === undefined) this.#last = undefined
+    response.next = undefined
     // Node does this first, too: the handlers below must not write behind the last answer.
     if (response.isLast) this.#socket.destroySoon()
     response.over(true)
     this.#onLeft()
   }
 
-  #keep(response: EngineResponse, pieces: readonly Piece[], isEnd: boolean): boolean {
-    const kept = (this.#kept ??= new Map())
-    const own = kept.get(response) ?? { pieces: [], isEnd }
-    own.pieces.push(...pieces)
-    own.isEnd = isEnd
-    kept.set(response, own)
+  #keep(response: EngineResponse, pieces: readonly Piece[]): boolean {
+    ;(response.kept ??= []).push(...pieces)
     for (const { data } of pieces) this.#keptBytes += data.length
     return this.#keptBytes < MAX_OUTPUT_BYTES
   }
 
   /** Writes the pieces that the next answers have kept until their turn. */
   #advance(): void {
-    for (let next = this.#open[0]; next !== undefined && !this.#isEnded; next = this.#open[0]) {
-      const kept = this.#kept?.get(next)
+    for (let next = this.#writing; next !== undefined && !this.#isEnded; next = this.#writing) {
+      const { kept } = next
       if (kept !== undefined) {
-        this.#kept!.delete(next)
-        for (const { data } of kept.pieces) this.#keptBytes -= data.length
-        this.#writeNow(next, kept.pieces, kept.isEnd)
+        next.kept = undefined
+        for (const { data } of kept) this.#keptBytes -= data.length
+        this.#writeNow(next, kept, next.finished)
       }
-      if (kept?.isEnd !== true) {
+      if (kept === undefined || !next.finished) {
         this.#wake(next)
         return
       }
@@ -154,8 +153,7 @@ export class AnswerQueue {
   }
 
   #drained(): void {
-    const first = this.#open[0]
-    if (first !== undefined) this.#wake(first)
+    if (this.#writing !== undefined) this.#wake(this.#writing)
     this.#onLeft()
   }
 

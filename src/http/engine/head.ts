@@ -10,8 +10,8 @@ export interface Head {
   readonly httpVersion: string
   /** By name in lower case, joined as Node joins headers that occur several times. */
   readonly headers: Record<string, string | string[]>
-  /** Names as they were sent, each followed by its value. */
-  readonly rawHeaders: string[]
+  /** The headers as they were sent; {@link rawHeadersOf} reads them for the few that ask. */
+  readonly lines: string
   /** Length of the body, unless it comes in chunks. */
   readonly bodyBytes: number
   readonly isChunked: boolean
@@ -87,6 +87,7 @@ const LENGTH = /^[ \t]*\d+ *$/
 const BEGINNING_OF_LENGTH = /^[ \t]*(?:\d+ *)?$/
 const MAX_LENGTH = 2n ** 64n - 1n
 const BLANK = /^[ \t]*$/
+const BLANKS_AROUND = /^[ \t]+|[ \t]+$/g
 const CHUNKED = /^chunked *$/i
 const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i
 const optionOf = (option: string): RegExp => new RegExp(`(?:^|,)[ \\t]*${option} *(?=,|$)`, 'i')
@@ -161,9 +162,8 @@ export function readHead(bytes: Buffer, start: number, limits: HeadLimits): Head
   const isRefused = fieldCount > limits.maxHeaders
   if (endsAt < 0 && !isRefused && !isGoodBeginning(bytes.toString('latin1', start, end), start)) return BAD
   if (endsAt < 0) return endsAt === OVERFLOW ? TOO_LARGE : noMore
-  const text = bytes.toString('latin1', start, endsAt)
-  const url = partOf(bytes, text, start, urlAt, urlEnd)
-  return toHead(bytes, text, start, { method, url, httpVersion, endsAt }, limits.maxHeaders)
+  const url = bytes.toString('latin1', urlAt, urlEnd)
+  return toHead(bytes, fieldsAt, { method, url, httpVersion, endsAt }, limits.maxHeaders)
 }
 
 /**
@@ -318,18 +318,17 @@ function resetFraming(): void {
   framing.bodyBytes = 0
 }
 
-/** @param start position of the first character of the text */
+/** @param start position of the first header */
 function toHead(
   bytes: Buffer,
-  text: string,
   start: number,
   line: Pick<Head, 'method' | 'url' | 'httpVersion' | 'endsAt'>,
   maxHeaders: number
 ): Head | Malformed {
   const { method, url, httpVersion, endsAt } = line
   const isModern = httpVersion === '1.1'
+  const text = bytes.toString('latin1', start, endsAt)
   const headers: Head['headers'] = {}
-  const rawHeaders: string[] = []
   let [hosts, credentials] = [0, 0]
   let [isClosing, isKept, isUpgrading, isOffered] = [false, false, false, false]
   resetFraming()
@@ -350,7 +349,6 @@ function toHead(
     } else if (special !== undefined && !isGoodFraming(special, sentValue(text, start, i), true)) return BAD
     if (headers[key] === undefined && key !== COOKIES) headers[key] = value
     else addAgain(headers, key, value)
-    rawHeaders.push(name, value)
   }
   if (framing.isCoded && !framing.isChunked) return BAD
   const isWaiting = isModern && CONTINUE.test(String(headers['expect'] ?? ''))
@@ -365,7 +363,7 @@ function toHead(
     url,
     httpVersion,
     headers,
-    rawHeaders,
+    lines: text,
     bodyBytes: framing.bodyBytes,
     isChunked: framing.isChunked,
     mayStayOpen: isModern ? !isClosing : isKept,
@@ -375,6 +373,13 @@ function toHead(
     endsAt
   }
 }
+
+/** Names as they were sent, each followed by its value. @param lines of a head that was read */
+export const rawHeadersOf = (lines: string): string[] =>
+  lines.split('\r\n').flatMap(line => {
+    const at = line.indexOf(':')
+    return at < 0 ? [] : [line.slice(0, at), line.slice(at + 1).replace(BLANKS_AROUND, '')]
+  })
 
 /** Adds a header of a name that was there before, or that every object has, as Node does. */
 function addAgain(headers: Head['headers'], key: string, value: string): void {

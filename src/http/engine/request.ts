@@ -1,11 +1,11 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { BodyReader, BodySource } from '../exchange/body-collector.js'
-import type { Head } from './head.js'
+import { type Head, rawHeadersOf } from './head.js'
 import { LazyReadable } from './lazy-readable.js'
 import { type KeptPiece, keepPiece, lastingPart } from './shared-buffer.js'
 
-export type RequestHead = Pick<Head, 'method' | 'url' | 'httpVersion' | 'headers' | 'rawHeaders'>
+export type RequestHead = Pick<Head, 'method' | 'url' | 'httpVersion' | 'headers' | 'lines'>
 
 export interface RequestConnection {
   readonly socket: Socket
@@ -22,7 +22,6 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   readonly method: string
   url: string
   readonly headers: IncomingHttpHeaders
-  readonly rawHeaders: string[]
   readonly httpVersion: string
   /** Whether it may upgrade its connection. */
   readonly upgrade: boolean = false
@@ -31,6 +30,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   /** True: the reader of the body sets its time limit, and the connection sets none. */
   isOpenEnded = false
   readonly #connection: RequestConnection
+  #rawHeaders: string[] | string
   #reader: BodyReader | undefined
   /** The first piece of the body, which came before the reader. No more is read until then. */
   #early: KeptPiece | undefined
@@ -48,15 +48,20 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     })
   }
 
-  constructor(connection: RequestConnection, { method, url, headers, rawHeaders, httpVersion }: RequestHead) {
+  constructor(connection: RequestConnection, { method, url, headers, lines, httpVersion }: RequestHead) {
     super()
     this.#connection = connection
     this.socket = connection.socket
     this.method = method
     this.url = url
     this.headers = headers
-    this.rawHeaders = rawHeaders
+    this.#rawHeaders = lines
     this.httpVersion = httpVersion
+  }
+
+  get rawHeaders(): string[] {
+    if (typeof this.#rawHeaders === 'string') this.#rawHeaders = rawHeadersOf(this.#rawHeaders)
+    return this.#rawHeaders
   }
 
   get httpVersionMajor(): number {
@@ -73,8 +78,9 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
 
   get headersDistinct(): NodeJS.Dict<string[]> {
     const distinct: NodeJS.Dict<string[]> = Object.create(null)
-    for (let at = 0; at + 1 < this.rawHeaders.length; at += 2)
-      (distinct[this.rawHeaders[at]!.toLowerCase()] ??= []).push(this.rawHeaders[at + 1]!)
+    const { rawHeaders } = this
+    for (let at = 0; at + 1 < rawHeaders.length; at += 2)
+      (distinct[rawHeaders[at]!.toLowerCase()] ??= []).push(rawHeaders[at + 1]!)
     return distinct
   }
 
@@ -150,6 +156,8 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   received(): void {
     this.complete = true
     this.endBody()
+    // A request may wait for its answer long after that: the reader and all that it knows must not.
+    if (this.#reader !== undefined) this.#reader = READ
   }
 
   /** The reader gets the end, or the stream, at once or when it is made. */
@@ -206,3 +214,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     this.resume()
   }
 }
+
+const ignore = (): void => {}
+/** In the place of a reader that has all of its body. */
+const READ: BodyReader = { chunk: ignore, end: ignore, failed: ignore, closed: ignore }

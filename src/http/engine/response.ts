@@ -1,6 +1,6 @@
-import { EventEmitter } from 'node:events'
 import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { QuietEmitter } from '../exchange/kept-response.js'
 import type { EngineRequest } from './request.js'
 import { CHUNKED, type GivenHeaders, type HeadContext, isWithoutBody, toAnswerHead } from './response-head.js'
 
@@ -50,7 +50,7 @@ type Members = Pick<
 type Callback = (error?: Error | null) => void
 
 /** An answer with the properties of Node's own answers, as far as Fastify and handlers use them. */
-export class EngineResponse extends EventEmitter implements Members {
+export class EngineResponse extends QuietEmitter implements Members {
   readonly req: EngineRequest
   statusCode = 200
   statusMessage: string | undefined
@@ -70,6 +70,10 @@ export class EngineResponse extends EventEmitter implements Members {
   isStreamed = false
   /** Whether `drain` is due. */
   needsDrain = false
+  /** The answer to the next request of the connection, until this one has left. */
+  next: EngineResponse | undefined
+  /** What it has written before its turn. */
+  kept: Piece[] | undefined
   readonly #connection: ResponseConnection
   /** Headers with their names as given, by name in lower case. */
   #headers: Map<string, readonly [name: string, value: OutgoingHttpHeader]> | undefined

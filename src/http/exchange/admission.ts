@@ -37,12 +37,12 @@ const NEARLY_FULL = 0.75
 const EXPECTED_FOR_MS = 250
 /** No single request counts as more than this share of the memory. */
 const MAX_SHARE = 0.25
-/** Bytes of bodies that are let in per tick, so that answers of brokers and batches come between. */
+/** Bytes of larger bodies that are let in per tick, so that answers of brokers and batches come between. */
 const MAX_TURN_BYTES = 1024 * 1024
 /** The size that a body without an announced length counts as, and the largest size that any body counts as. */
 const UNANNOUNCED_BYTES = 64 * 1024
 const MAX_COUNTED_BYTES = 1024 * 1024
-/** Bodies up to this size have mostly come together with their headers, and are read at once. */
+/** Bodies up to this size have mostly come together with their headers: to keep them would cost more than to read them. */
 const SMALL_BODY_BYTES = 32 * 1024
 /** Interval at which expired waits are ended. */
 const TICK_MS = 50
@@ -64,7 +64,7 @@ export class Admission {
   #waiting: FairQueue<Waiter> | undefined
   /** Announced bytes of admitted requests whose bodies have not come. */
   #expectedBytes = 0
-  /** Bytes that were let in during this tick. */
+  /** Bytes of larger bodies that were let in during this tick. */
   #turnBytes = 0
   #isTurnWatched = false
   #ticker: NodeJS.Timeout | undefined
@@ -138,7 +138,8 @@ export class Admission {
 
   /** @param reservedBytes memory that is reserved for another request */
   #fits(sizeBytes: number, reservedBytes = 0): boolean {
-    if (this.#turnBytes > 0 && this.#turnBytes + sizeBytes > MAX_TURN_BYTES) return false
+    const isLate = sizeBytes > SMALL_BODY_BYTES && this.#turnBytes > 0 && this.#turnBytes + sizeBytes > MAX_TURN_BYTES
+    if (isLate) return false
     const { usedBytes, maxBytes, stuckBytes } = this.#capacity
     const comingBytes = usedBytes - stuckBytes + this.#expectedBytes + reservedBytes
     return comingBytes === 0 || comingBytes + sizeBytes <= (maxBytes - stuckBytes) * NEARLY_FULL
@@ -154,9 +155,9 @@ export class Admission {
   }
 
   #expect(request: HeldRequest, sizeBytes: number): void {
+    if (sizeBytes <= SMALL_BODY_BYTES) return
     this.#turnBytes += sizeBytes
     this.#watchTurn()
-    if (sizeBytes <= SMALL_BODY_BYTES) return
     this.#expectedBytes += sizeBytes
     let isExpected = true
     const come = (): void => {

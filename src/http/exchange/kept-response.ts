@@ -42,10 +42,10 @@ export function linesOf(headers: WrittenAnswer['headers']): string | undefined {
   return lines
 }
 
-/** Inherits from `EventEmitter` without its constructor, which a response without listeners does not need. */
 class Uninitialized {}
 Object.setPrototypeOf(Uninitialized.prototype, EventEmitter.prototype)
-const QuietEmitter = Uninitialized as new () => Partial<EventEmitter> as new () => EventEmitter
+/** An `EventEmitter` without the object for listeners, which most responses never have. It is made for the first one. */
+export const QuietEmitter = Uninitialized as new () => Partial<EventEmitter> as new () => EventEmitter
 
 const NO_HEADERS: WrittenAnswer['headers'] = []
 

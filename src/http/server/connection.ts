@@ -56,8 +56,8 @@ export class Connection implements ConnectionUser, RequestHolder {
   readonly #engine: UsedConnection
   readonly #served: Served
   readonly #host: ConnectionHost
-  /** Mostly one request: a Set would create garbage with every request. */
-  readonly #requests: CountedRequest[] = []
+  /** Number of requests that are not over. */
+  openRequests = 0
   #isPaused = false
   /** Number of requests that wait to be admitted. Meanwhile the connection is not read. */
   #heldRequests = 0
@@ -85,14 +85,6 @@ export class Connection implements ConnectionUser, RequestHolder {
     // reset, and a reset discards answers that the client has not read yet.
     socket.destroySoon = () => this.linger()
     socket.once('close', () => this.#close())
-  }
-
-  get openRequests(): number {
-    return this.#requests.length
-  }
-
-  get unanswered(): readonly CountedRequest[] {
-    return this.#requests
   }
 
   /** The request whose body is still coming. */
@@ -131,19 +123,20 @@ export class Connection implements ConnectionUser, RequestHolder {
     this.#host.endedUnread(this)
   }
 
-  begin(request: CountedRequest): void {
-    this.#requests.push(request)
+  begin(): void {
+    this.openRequests++
     this.address.requests++
     this.#pauseOrResume()
   }
 
   end(request: CountedRequest): void {
-    const at = this.#requests.indexOf(request)
-    if (at >= 0) {
-      this.#requests.splice(at, 1)
-      this.address.requests--
-      this.give(request)
-    }
+    this.openRequests--
+    this.address.requests--
+    this.give(request)
+    this.changed()
+  }
+
+  changed(): void {
     this.#pauseOrResume()
     this.#sayLastAnswer()
   }
@@ -152,7 +145,7 @@ export class Connection implements ConnectionUser, RequestHolder {
     const refusal = this.#host.take(request, sizeBytes)
     if (refusal !== undefined) return refusal
     this.#bodyBytes += sizeBytes
-    if (this.#requests.length > 1) this.#pauseOrResume()
+    if (this.openRequests > 1) this.#pauseOrResume()
     return undefined
   }
 
@@ -195,10 +188,9 @@ export class Connection implements ConnectionUser, RequestHolder {
 
   /** False for a single request: only answers to earlier requests free memory, so it would wait for itself. */
   get #isFull(): boolean {
-    const openRequests = this.#requests.length
-    if (openRequests <= 1) return false
+    if (this.openRequests <= 1) return false
     const { maxRequestsPerConnection, maxBodyBytesPerConnection } = this.#host.limits
-    return openRequests > maxRequestsPerConnection || this.#bodyBytes >= maxBodyBytesPerConnection
+    return this.openRequests > maxRequestsPerConnection || this.#bodyBytes >= maxBodyBytesPerConnection
   }
 
   /** Ends the connection when its client has been silent for too long; to be called at intervals. */
@@ -239,9 +231,9 @@ export class Connection implements ConnectionUser, RequestHolder {
     if (this.#broken?.complete) this.#lastStatus = undefined
     const { socket, incomplete } = this
     const status = this.#lastStatus
-    const isBrokenOpen = incomplete !== undefined && this.#requests.includes(incomplete)
+    const isBrokenOpen = incomplete?.isOver === false
     if (status === undefined || this.#lingering !== undefined) return
-    if (this.#requests.length > (isBrokenOpen ? 1 : 0)) return
+    if (this.openRequests > (isBrokenOpen ? 1 : 0)) return
     this.#lastStatus = undefined
     // The broken request may have an answer already, which cannot be replaced.
     if (socket.writable && (incomplete === undefined || (isBrokenOpen && !incomplete.isAnswerBegun))) {
@@ -266,7 +258,8 @@ export class Connection implements ConnectionUser, RequestHolder {
   #close(): void {
     clearTimeout(this.#lingering)
     this.#lastStatus = undefined
-    for (const request of [...this.#requests]) request.connectionEnded()
+    // The engine has ended the others, but not one that has upgraded the connection.
+    this.receiving?.over()
     this.keeps(0)
     this.#host.closed(this)
   }

@@ -171,7 +171,7 @@ export class Connections implements ConnectionHost {
 
   /** Every connection ends behind the answer to its last request. */
   endBehindAnswers(): void {
-    for (const { unanswered } of this.#open) unanswered.at(-1)?.endConnection()
+    for (const { receiving } of this.#open) receiving?.endConnection()
   }
 
   upgraded(owner: UpgradeOwner): void {

@@ -24,9 +24,10 @@ export interface RequestHolder {
   receiving: CountedRequest | undefined
   /** The time limit for silence of the API that has the request. */
   silence: SilenceLimit | undefined
-  begin(request: CountedRequest): void
-  /** The request is over. Called again when the rest of its body has come after that. */
+  begin(): void
   end(request: CountedRequest): void
+  /** The rest of the body of a request has come that is over. */
+  changed(): void
   /** Counts bytes of a body that have arrived, or returns the error when there is no memory for them. */
   take(request: CountedRequest, sizeBytes: number): OverloadedError | undefined
   give(request: CountedRequest): void
@@ -109,7 +110,7 @@ export class CountedRequest extends EngineRequest implements HeldRequest {
   begin(response: EngineResponse): void {
     this.isOver = false
     this.#response = response
-    this.holder.begin(this)
+    this.holder.begin()
   }
 
   /** The client waits for `100 Continue` before it sends the body. It is sent as soon as the body is read. */
@@ -160,7 +161,7 @@ export class CountedRequest extends EngineRequest implements HeldRequest {
     this.receivedAt = performance.now()
     this.#onReceived?.()
     super.received()
-    if (this.isOver) this.holder.end(this)
+    if (this.isOver) this.holder.changed()
     else if (this.isAnswered) this.answered()
   }
 
@@ -209,11 +210,6 @@ export class CountedRequest extends EngineRequest implements HeldRequest {
     if (this.complete && this.reader === undefined) super.endBody()
     this.#onReceived?.()
     this.#onOver?.()
-  }
-
-  /** The engine closes the answers. */
-  connectionEnded(): void {
-    this.over()
   }
 
   hold(): void {

@@ -8,6 +8,7 @@ import { FakeSocket } from './fake-socket.js'
 class FakeResponse {
   needsDrain = false
   isLast = false
+  finished = false
   readonly told: string[] = []
   readonly req = { abort: () => void this.told.push('abort') }
   over(isWritten: boolean): void {
@@ -40,8 +41,10 @@ describe('the answers of one connection', () => {
     queue.add(response.asResponse)
     return response
   }
-  const write = ({ asResponse }: FakeResponse, texts: readonly string[], isEnd = true): boolean =>
-    queue.write(asResponse, piecesOf(...texts), isEnd)
+  const write = (response: FakeResponse, texts: readonly string[], isEnd = true): boolean => {
+    response.finished = isEnd
+    return queue.write(response.asResponse, piecesOf(...texts), isEnd)
+  }
 
   it('leave as they are written, and are over when they have left', () => {
     const one = add()

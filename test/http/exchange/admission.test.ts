@@ -210,6 +210,12 @@ describe('admission', () => {
     expect(entered).to.have.length(25)
   })
 
+  it('lets small bodies in at once, however many come in one turn', () => {
+    for (let at = 0; at < 100; at++) ask(`a${at}`, 32 * KIB)
+    expect(entered).to.have.length(100)
+    expect(clock.countTimers(), 'nothing waits for the next turn').to.equal(0)
+  })
+
   it('lets a body in that is larger than what is read in a turn', () => {
     ask('large', 16 * MIB)
     expect(entered).to.deep.equal(['large'])

@@ -24,6 +24,9 @@ export class FakeHolder implements RequestHolder {
   end(): void {
     this.told.push('end')
   }
+  changed(): void {
+    this.told.push('changed')
+  }
   take(request: CountedRequest, sizeBytes: number): OverloadedError | undefined {
     if (sizeBytes > this.capacityBytes) return noCapacity
     request.heldBytes += sizeBytes
