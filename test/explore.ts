@@ -39,7 +39,7 @@ const RUNS: Readonly<Record<string, CommandLine>> = {
   'hostile clients in 256 MB': seed => `npm run test:hostile -- --seconds 300 --heap 256 --seed ${seed}`,
   'as node:http': seed => `npm run test:fuzz -- --requests 1000000 --repeatable --seed ${seed}`,
   backlog: () => 'npm run test:backlog -- --gb 1',
-  soak: seed => `node --expose-gc --import tsx test/soak/soak.ts --seconds 300 --seed ${seed}`,
+  soak: seed => `node --import tsx test/soak/soak.ts --seconds 300 --seed ${seed}`,
   'real registry': () => 'npm run test:registry -- ',
   'real Kafka': seed => `npm run test:kafka -- --seed ${seed}`
 }

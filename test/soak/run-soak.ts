@@ -1,173 +1,189 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { Agent, request } from 'node:http'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RouterMessage, RouterRequest, RouterResult } from '../../src/router/messages/operations.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import { freePorts } from '../real-kafka/ports.js'
 import { SeededRandom } from '../support/random.js'
-import { type SoakWorld, spawnSoakActor } from './actors.js'
-import { soakPartitions, soakTopics, type ToBroker } from './protocol.js'
+import { type FromBroker, soakTopics, type ToBroker } from './protocol.js'
 import { messageOf, type Sample, slopePerMinute } from './samples.js'
 
-export interface SoakOptions {
+const MAIN = join(import.meta.dirname, '../../dist/main.js')
+const SAMPLE_MS = 1_000
+const START_TIMEOUT_MS = 60_000
+/** Longer than any answer takes. */
+const ANSWER_TIMEOUT_MS = 60_000
+const PAGE_BYTES = 4_096
+
+interface SoakOptions {
   readonly seconds: number
   readonly seed: number
-  readonly actors: number
-  readonly onSample?: (line: string) => void
+  readonly clients: number
+  readonly workers: number
+  readonly onSample: (line: string) => void
 }
 
-export interface SoakReport {
+interface SoakReport {
   readonly sent: number
   readonly answered: number
-  readonly doubled: number
-  /** What actors still wait for, long after the faults have ended. */
-  readonly waiting: readonly string[]
-  readonly records: number
+  readonly statuses: Readonly<Record<string, number>>
   readonly faultsFired: Readonly<Record<string, number>>
-  readonly answers: Readonly<Record<string, number>>
-  readonly cacheMaxBytes: number
-  readonly cacheBound: number
-  /** Least squares over the samples after the first quarter. */
-  readonly rssSlopeMbPerMinute: number
-  readonly heapSlopeMbPerMinute: number
+  /** Of the parent first, then of its workers. */
+  readonly processes: readonly { readonly maxMb: number; readonly slopeMbPerMinute: number }[]
+  readonly exitCode: number | null
 }
 
-const CACHE_BOUND_BYTES = 8 * 1024 * 1024
-const SAMPLE_MS = 1_000
-/** A damaged answer may name a throttle time, which the Router obeys for up to 10 s. */
-const SETTLE_MS = 120_000
-
-/** Actors ask a Router whose brokers fail at random; every request is counted going in and every answer coming out. */
+/** Clients of two APIs ask a gateway whose brokers fail at random; the memory of each of its processes is watched. */
 export async function runSoak(options: SoakOptions): Promise<SoakReport> {
+  const directory = mkdtempSync(join(tmpdir(), 'castellan-soak-'))
   const broker = fork(join(import.meta.dirname, 'broker-process.ts'), [String(options.seed)], {
     execArgv: ['--import', 'tsx']
   })
-  const gone = once(broker, 'exit').then(() => {
-    throw new Error('the brokers have died')
-  })
-  gone.catch(() => {})
+  const { bootstrap } = await messageOf(broker, 'up')
+  const [port, managementPort] = await freePorts(2)
+  const gateway = start(options.workers, bootstrap, directory, port!, managementPort!)
   try {
-    return await Promise.race([gone, soak(options, broker)])
+    await ready(gateway, `http://127.0.0.1:${managementPort}/ready/kafka`)
+    return await soak(options, broker, gateway, `http://127.0.0.1:${port}`)
   } finally {
-    broker.removeAllListeners('exit')
+    gateway.kill('SIGKILL')
     broker.kill('SIGKILL')
+    rmSync(directory, { recursive: true, force: true })
   }
 }
 
-async function soak(options: SoakOptions, broker: ChildProcess): Promise<SoakReport> {
-  const up = await messageOf(broker, 'up')
-  const castellan = await startCastellan(up.bootstrap, {
-    router: { cacheMaxBytes: CACHE_BOUND_BYTES, callTimeoutMs: 2_000 }
-  })
-  const seeded = new SeededRandom(options.seed)
-  const account = { sent: 0, answered: 0, doubled: 0 }
-  const world: SoakWorld = {
-    system: castellan.system,
-    router: { ...castellan.router.ref, tell: message => castellan.router.ref.tell(counted(message, account)) },
-    topics: soakTopics,
-    partitions: soakPartitions,
-    random: () => seeded.next(),
-    asks: true,
-    answers: new Map()
+function start(workers: number, bootstrap: string, directory: string, port: number, management: number): ChildProcess {
+  const log = openSync(join(directory, 'gateway.log'), 'a')
+  const settings = [
+    'shutdown.drainMs=0',
+    `wal.directory=${join(directory, 'wal')}`,
+    'advanced.router.callTimeoutMs=2000'
+  ]
+  const args = [
+    ...[MAIN, 'serve', '--brokers', bootstrap, '--workers', String(workers)],
+    ...['--port', String(port), '--management-port', String(management)],
+    ...settings.flatMap(setting => ['--set', setting])
+  ]
+  return spawn(process.execPath, args, { cwd: directory, stdio: ['ignore', log, log] })
+}
+
+async function ready(gateway: ChildProcess, url: string): Promise<void> {
+  for (const deadline = performance.now() + START_TIMEOUT_MS; performance.now() < deadline; await sleep(50)) {
+    if (gateway.exitCode !== null) break
+    const answer = await fetch(url).catch(() => undefined)
+    await answer?.arrayBuffer()
+    if (answer?.status === 200) return
   }
-  const waits = Array.from({ length: options.actors }, (_, number) => spawnSoakActor(world, number))
-  const writing = write(castellan, world)
-  const { samples, cacheMaxBytes } = await watch(castellan, account, options)
-  world.asks = false
+  throw new Error('the gateway did not become ready')
+}
+
+async function soak(
+  { seconds, seed, clients, onSample }: SoakOptions,
+  broker: ChildProcess,
+  gateway: ChildProcess,
+  url: string
+): Promise<SoakReport> {
+  const random = new SeededRandom(seed)
+  const account: Account = { sent: 0, answered: 0, statuses: new Map(), asks: true }
+  const running = Array.from({ length: clients }, (_, number) =>
+    client(url, new SeededRandom(random.between(0, 2 ** 31)), number, account)
+  )
+  const pids = [gateway.pid!, ...childrenOf(gateway.pid!)]
+  const samples = await watch(pids, seconds, account, onSample)
+  account.asks = false
   const healed = messageOf(broker, 'healed')
   broker.send({ type: 'heal' } satisfies ToBroker)
-  const { faultsFired } = await healed
-  const records = await writing
-  const waiting = await settled(account, waits)
-  await castellan.close()
-  return {
-    ...account,
-    waiting,
-    records,
-    faultsFired,
-    answers: Object.fromEntries(world.answers),
-    cacheMaxBytes,
-    cacheBound: CACHE_BOUND_BYTES,
-    rssSlopeMbPerMinute: slopePerMinute(samples, sample => sample.rssMb),
-    heapSlopeMbPerMinute: slopePerMinute(samples, sample => sample.heapMb)
-  }
+  const { faultsFired }: Extract<FromBroker, { type: 'healed' }> = await healed
+  await Promise.all(running)
+  // A worker that was started anew has another number.
+  if (childrenOf(gateway.pid!).join() !== pids.slice(1).join()) throw new Error('a worker has ended by itself')
+  gateway.kill('SIGTERM')
+  await once(gateway, 'exit')
+  const { sent, answered, statuses } = account
+  const processes = samples.map(ofOne => ({
+    maxMb: Math.max(...ofOne.map(({ rssMb }) => rssMb)),
+    slopeMbPerMinute: slopePerMinute(ofOne)
+  }))
+  return { sent, answered, statuses: Object.fromEntries(statuses), faultsFired, processes, exitCode: gateway.exitCode }
 }
 
-function counted(message: RouterMessage, account: { sent: number; answered: number; doubled: number }): RouterMessage {
-  const request = message as RouterRequest
-  account.sent++
-  let answers = 0
-  const requester = {
-    reply: (result: RouterResult) => {
-      account.answered++
-      if (++answers > 1) account.doubled++
-      ;(request.requester as { reply(result: RouterResult): void }).reply(result)
+interface Account {
+  sent: number
+  answered: number
+  /** False: clients finish what they have asked and ask no more. */
+  asks: boolean
+  readonly statuses: Map<string, number>
+}
+
+/** Pushes, synchronously or not, and asks for messages; a third of it all over a new connection. */
+async function client(url: string, random: SeededRandom, number: number, account: Account): Promise<void> {
+  let agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  while (account.asks) {
+    const topic = random.pick(soakTopics)
+    const dice = random.next()
+    account.sent++
+    const status =
+      dice < 0.8
+        ? await ask(agent, `${url}/kprf/push`, pushOf(topic, dice < 0.4, random))
+        : await ask(agent, `${url}/pixy/topics/${topic}/messages?group=soak-${number % 20}`)
+    if (status !== undefined) account.answered++
+    account.statuses.set(String(status), (account.statuses.get(String(status)) ?? 0) + 1)
+    if (random.next() < 0.3) {
+      agent.destroy()
+      agent = new Agent({ keepAlive: true, maxSockets: 1 })
     }
+    await sleep(random.between(5, 100))
   }
-  return { ...request, requester } as RouterMessage
+  agent.destroy()
 }
 
-/** Keeps records arriving until the actors stop asking. @returns how many were delivered */
-async function write(castellan: Castellan, world: SoakWorld): Promise<number> {
-  let delivered = 0
-  const value = Buffer.alloc(200, 'x')
-  const pending = new Set<Promise<void>>()
-  while (world.asks) {
-    const records = Array.from({ length: 40 }, () => ({
-      topic: soakTopics[Math.floor(world.random() * soakTopics.length)]!,
-      partition: Math.floor(world.random() * soakPartitions),
-      key: null,
-      value
-    }))
-    const done: Promise<void> = castellan.produce(records).then(outcomes => {
-      delivered += outcomes.filter(outcome => outcome.type === 'delivered').length
-      pending.delete(done)
-    })
-    pending.add(done)
-    await sleep(20)
-  }
-  await Promise.all(pending)
-  return delivered
+function pushOf(topic: string, isSync: boolean, random: SeededRandom): string {
+  const records = Array.from({ length: random.between(1, 5) }, () => ({
+    topic,
+    key: `k${random.between(0, 50)}`,
+    data: 'x'.repeat(random.between(0, 4_000))
+  }))
+  return JSON.stringify({ records, wait_for_send: isSync })
 }
+
+/** @returns `undefined` when there was no answer */
+function ask(agent: Agent, url: string, body?: string): Promise<number | undefined> {
+  return new Promise(resolve => {
+    const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+    const call = request(url, { method: body === undefined ? 'GET' : 'POST', agent, headers }, response => {
+      response.on('end', () => resolve(response.statusCode)).on('error', () => resolve(undefined))
+      response.resume()
+    })
+    call.setTimeout(ANSWER_TIMEOUT_MS, () => call.destroy(new Error('no answer')))
+    call.on('error', () => resolve(undefined)).end(body)
+  })
+}
+
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+
+const residentMb = (pid: number): number =>
+  (Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * PAGE_BYTES) / 2 ** 20
 
 async function watch(
-  castellan: Castellan,
-  account: { readonly sent: number; readonly answered: number },
-  { seconds, onSample }: SoakOptions
-): Promise<{ samples: Sample[]; cacheMaxBytes: number }> {
-  const samples: Sample[] = []
+  pids: readonly number[],
+  seconds: number,
+  account: Account,
+  onSample: SoakOptions['onSample']
+): Promise<Sample[][]> {
+  const samples: Sample[][] = pids.map(() => [])
   const startedAt = performance.now()
-  let cacheMaxBytes = 0
-  while (performance.now() - startedAt < seconds * 1000) {
+  for (let count = 1; performance.now() - startedAt < seconds * 1_000; count++) {
     await sleep(SAMPLE_MS)
-    globalThis.gc?.()
-    const { rss, heapUsed } = process.memoryUsage()
-    const sample = { atMs: performance.now() - startedAt, rssMb: rss / 2 ** 20, heapMb: heapUsed / 2 ** 20 }
-    samples.push(sample)
-    const { cacheBytes, open, deferred } = castellan.router.stats()
-    cacheMaxBytes = Math.max(cacheMaxBytes, cacheBytes)
-    if (samples.length % 10 === 0) {
-      onSample?.(
-        `${(sample.atMs / 1000).toFixed(0)} s: sent ${account.sent}, answered ${account.answered}, open ${open}, parked ${deferred}, ` +
-          `cache ${(cacheBytes / 2 ** 20).toFixed(1)} MB, rss ${sample.rssMb.toFixed(0)} MB, heap ${sample.heapMb.toFixed(1)} MB`
-      )
-    }
+    const atMs = performance.now() - startedAt
+    pids.forEach((pid, index) => {
+      samples[index]!.push({ atMs, rssMb: residentMb(pid) })
+    })
+    if (count % 10 > 0) continue
+    const resident = samples.map(ofOne => `${ofOne.at(-1)!.rssMb.toFixed(0)} MB`).join(', ')
+    onSample(`${(atMs / 1_000).toFixed(0)} s: sent ${account.sent}, answered ${account.answered}, resident ${resident}`)
   }
-  return { samples, cacheMaxBytes }
-}
-
-/**
- * Waits until everything that was asked is answered, and no actor is about to ask again.
- *
- * @returns what is still waited for
- */
-async function settled(
-  account: { readonly sent: number; readonly answered: number },
-  waits: readonly (() => string | undefined)[]
-): Promise<string[]> {
-  const deadline = performance.now() + SETTLE_MS
-  const waiting = (): string[] => waits.flatMap(waitsFor => waitsFor() ?? [])
-  const isAsking = (): boolean => account.answered < account.sent || waiting().length > 0
-  while (isAsking() && performance.now() < deadline) await sleep(50)
-  return waiting()
+  return samples
 }

@@ -4,18 +4,17 @@ import type { FromBroker } from './protocol.js'
 export interface Sample {
   readonly atMs: number
   readonly rssMb: number
-  readonly heapMb: number
 }
 
 /** Least squares over the samples after the first quarter. */
-export function slopePerMinute(samples: readonly Sample[], of: (sample: Sample) => number): number {
+export function slopePerMinute(samples: readonly Sample[]): number {
   const warm = samples.slice(Math.floor(samples.length / 4))
   const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
-  const [meanX, meanY] = [mean(warm.map(sample => sample.atMs)), mean(warm.map(of))]
+  const [meanX, meanY] = [mean(warm.map(sample => sample.atMs)), mean(warm.map(sample => sample.rssMb))]
   let covariance = 0
   let variance = 0
   for (const sample of warm) {
-    covariance += (sample.atMs - meanX) * (of(sample) - meanY)
+    covariance += (sample.atMs - meanX) * (sample.rssMb - meanY)
     variance += (sample.atMs - meanX) ** 2
   }
   return variance === 0 ? 0 : (covariance / variance) * 60_000
