@@ -22,16 +22,10 @@ describe('APIs: settings', () => {
       partitioner: 'javaHashCode',
       maxMessageBytes: 1_000_000,
       idleTimeoutMs: 15_000,
-      producesByGet: false,
-      maxMessagesInFlightPerConnection: 1_000,
-      maxBytesInFlightPerConnection: 4 * MIB
+      producesByGet: false
     })
     const idle = [0, 2_147_483_647, -1, 2_147_483_648, 1.5].map(idleTimeoutMs => ({ idleTimeoutMs }))
     expect(taken(arionSettings, ...idle)).to.deep.equal([true, true, false, false, false])
-    const inFlight = [1, 100_000, 0, 100_001].map(maxMessagesInFlightPerConnection => ({
-      maxMessagesInFlightPerConnection
-    }))
-    expect(taken(arionSettings, ...inFlight)).to.deep.equal([true, true, false, false])
     const words = [{ partitioner: 'murmur2' }, { durability: 'memory' }, { partitioner: 'crc32' }, { durability: '' }]
     expect(taken(arionSettings, ...words)).to.deep.equal([true, true, false, false])
     expect(taken(arionSettings, { syncTimeoutMs: 1 }, { syncTimeoutMs: 0 }, { other: 1 })).to.deep.equal([

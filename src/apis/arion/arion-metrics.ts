@@ -34,51 +34,25 @@ export const diskStats = (log: DurableLogStats): QueueStats => ({
   'dead-letters': log.deadLetters
 })
 
-/** The queue before its first message. */
-export const NO_MESSAGES: QueueStats = {
-  'num-slabs': 0,
-  'num-active-slabs': 0,
-  enqueued: 0,
-  retried: 0,
-  completed: 0,
-  'in-progress': 0
+/** Messages of this API that are kept in memory, since the start. */
+export interface QueueCounts {
+  enqueued: number
+  completed: number
 }
 
-/** The queues of several processes together; `undefined`: none of them had a message. */
-export function sumOf(all: readonly (QueueStats | undefined)[]): QueueStats | undefined {
-  const used = all.filter(stats => stats !== undefined)
-  if (used.length === 0) return undefined
-  const sum = (name: keyof QueueStats): number => used.reduce((total, stats) => total + (stats[name] ?? 0), 0)
+export const NO_MESSAGES: QueueCounts = { enqueued: 0, completed: 0 }
+
+/** The queues in memory of several processes together. */
+export function memoryStats(all: readonly Readonly<QueueCounts>[]): QueueStats {
+  const sum = (name: keyof QueueCounts): number => all.reduce((total, counts) => total + counts[name], 0)
+  const [enqueued, completed] = [sum('enqueued'), sum('completed')]
   return {
-    ...NO_MESSAGES,
-    enqueued: sum('enqueued'),
-    completed: sum('completed'),
-    'in-progress': sum('in-progress')
-  }
-}
-
-/** Counts the messages of this API that are kept in memory. */
-export class QueueCounts {
-  #enqueued = 0
-  #completed = 0
-
-  enqueued(messages: number): void {
-    this.#enqueued += messages
-  }
-
-  completed(messages: number): void {
-    this.#completed += messages
-  }
-
-  /** `undefined` before the first message. */
-  get stats(): QueueStats | undefined {
-    if (this.#enqueued === 0) return undefined
-    return {
-      ...NO_MESSAGES,
-      enqueued: this.#enqueued,
-      completed: this.#completed,
-      'in-progress': this.#enqueued - this.#completed
-    }
+    'num-slabs': 0,
+    'num-active-slabs': 0,
+    enqueued,
+    retried: 0,
+    completed,
+    'in-progress': enqueued - completed
   }
 }
 
@@ -149,50 +123,47 @@ export class KafkaStats {
 
 const round = (value: number): number => Math.round(value * 1_000) / 1_000
 
+const METERS = [
+  'start',
+  'stop',
+  'api.success',
+  'api.client_error',
+  'api.server_error',
+  'api.idle_close',
+  'broadcast.attempt',
+  'broadcast.error'
+] as const
+const TIMERS = [
+  'broadcast.time',
+  'api.connection_duration',
+  'api.sync_put_time',
+  'api.async_put_time',
+  'api.websocket_put_time'
+] as const
+
 /**
  * Arion's metrics, under its names for StatsD. Those without a counterpart in Castellan are exported to Prometheus,
  * too.
  */
 export class ArionMetrics {
-  readonly #now: MonotonicClock
-  readonly #startedAt: number
-  readonly #meters = new Map<string, Meter>()
-  readonly #timers = new Map<string, Timer>()
-  readonly #success: Meter
-  readonly #clientErrors: Meter
-  readonly #serverErrors: Meter
-  readonly #idleCloses: Meter
-  readonly #stops: Meter
-  readonly #attempts: Meter
-  readonly #broadcastErrors: Meter
-  readonly #broadcastTimes: Timer
-  readonly #connectionTimes: Timer
-  readonly #putTimes: Readonly<Record<Mode, Timer>>
+  readonly #clock: MonotonicClock
+  readonly meters: Readonly<Record<(typeof METERS)[number], Meter>>
+  readonly #timers: Readonly<Record<(typeof TIMERS)[number], Timer>>
   readonly #messageSizes = new Histogram()
-  readonly #websocketMessages: { readonly sent: Cell; readonly failed: Cell }
+  readonly #sent: Cell
+  readonly #failed: Cell
+  readonly #known = new WeakSet<Socket>()
   /** Open connections that have carried a request. */
-  connections = 0
+  #connections = 0
   /** Messages of websockets that wait for their reply. */
   readonly inFlight: Cell
 
-  constructor({ registry }: PrometheusMetrics, now: MonotonicClock) {
-    this.#now = now
-    this.#startedAt = now()
-    this.#meter('start').count++
-    this.#stops = this.#meter('stop')
-    this.#success = this.#meter('api.success')
-    this.#clientErrors = this.#meter('api.client_error')
-    this.#serverErrors = this.#meter('api.server_error')
-    this.#idleCloses = this.#meter('api.idle_close')
-    this.#attempts = this.#meter('broadcast.attempt')
-    this.#broadcastErrors = this.#meter('broadcast.error')
-    this.#broadcastTimes = this.#timer('broadcast.time')
-    this.#connectionTimes = this.#timer('api.connection_duration')
-    this.#putTimes = {
-      sync: this.#timer('api.sync_put_time'),
-      async: this.#timer('api.async_put_time'),
-      websocket: this.#timer('api.websocket_put_time')
-    }
+  constructor({ registry }: PrometheusMetrics, clock: MonotonicClock) {
+    this.#clock = clock
+    const startedAt = clock()
+    this.meters = perName(METERS, () => new Meter(startedAt))
+    this.#timers = perName(TIMERS, () => new Timer(startedAt))
+    this.meters.start.count++
     const messages = counterFamily('castellan_arion_websocket_messages_total', 'Messages that came by websocket')
     const inFlight = gaugeFamily(
       'castellan_arion_websocket_messages_in_flight',
@@ -201,91 +172,60 @@ export class ArionMetrics {
     )
     registerFamily(registry, messages)
     registerFamily(registry, inFlight)
-    const [sent, failed] = ['sent', 'failed'].map(outcome => messages.series({ outcome }))
-    this.#websocketMessages = { sent: sent!, failed: failed! }
+    this.#sent = messages.series({ outcome: 'sent' })
+    this.#failed = messages.series({ outcome: 'failed' })
     this.inFlight = inFlight.series({})
   }
 
-  #meter(name: string): Meter {
-    const meter = new Meter(this.#startedAt)
-    this.#meters.set(name, meter)
-    return meter
-  }
-
-  #timer(name: string): Timer {
-    const timer = new Timer(this.#startedAt)
-    this.#timers.set(name, timer)
-    return timer
-  }
-
   answered(status: number): void {
-    if (status < 400) this.#success.count++
-    else if (status < 500) this.#clientErrors.count++
-    else this.#serverErrors.count++
+    this.meters[status < 400 ? 'api.success' : status < 500 ? 'api.client_error' : 'api.server_error'].count++
   }
 
   attempted(sizeBytes: number): void {
-    this.#attempts.count++
+    this.meters['broadcast.attempt'].count++
     this.#messageSizes.observe(sizeBytes)
   }
 
   /** Counts an outcome and the time since the message was handed on. */
   settled(isDelivered: boolean, durationMs: number): void {
-    if (isDelivered) this.#broadcastTimes.observe(durationMs)
-    else this.#broadcastErrors.count++
+    if (isDelivered) this.#timers['broadcast.time'].observe(durationMs)
+    else this.meters['broadcast.error'].count++
   }
 
   /** Counts an answered message and the time since its last byte. */
   put(mode: Mode, durationMs: number): void {
-    this.#putTimes[mode].observe(durationMs)
+    this.#timers[`api.${mode}_put_time`].observe(durationMs)
   }
 
   websocketAnswered(isSent: boolean): void {
-    if (isSent) this.#websocketMessages.sent.value++
-    else this.#websocketMessages.failed.value++
+    const cell = isSent ? this.#sent : this.#failed
+    cell.value++
   }
 
-  connectionEnded(durationMs: number): void {
-    this.connections--
-    this.#connectionTimes.observe(durationMs)
-  }
-
-  closedForSilence(): void {
-    this.#idleCloses.count++
-  }
-
-  stopped(): void {
-    this.#stops.count++
+  /** Counts the connection that a request came over, and how long it lasts from its first request on. */
+  watch(socket: Socket): void {
+    if (this.#known.has(socket) || socket.destroyed) return
+    this.#known.add(socket)
+    this.#connections++
+    const startedAt = this.#clock()
+    socket.once('close', () => {
+      this.#connections--
+      this.#timers['api.connection_duration'].observe(this.#clock() - startedAt)
+    })
   }
 
   /** Everything by Arion's names, except the statistics of the queue and of Kafka. */
   toValues(): StatsdValue[] {
-    const now = this.#now()
+    const now = this.#clock()
     return [
-      ...[...this.#meters].flatMap(([name, meter]) => meter.toValues(`arion.${name}`, now)),
-      ...[...this.#timers].flatMap(([name, timer]) => timer.toValues(`arion.${name}`, now)),
+      ...Object.entries({ ...this.meters, ...this.#timers }).flatMap(([name, one]) =>
+        one.toValues(`arion.${name}`, now)
+      ),
       ...this.#messageSizes.toValues('arion.queue.message_size'),
-      { name: 'arion.api.connections', value: this.connections, type: 'g' }
+      { name: 'arion.api.connections', value: this.#connections, type: 'g' }
     ]
   }
 }
 
-/** Counts the connections that requests come over, and how long they last from the first request on. */
-export class ConnectionTimes {
-  readonly #metrics: ArionMetrics
-  readonly #clock: MonotonicClock
-  readonly #known = new WeakSet<Socket>()
-
-  constructor(metrics: ArionMetrics, clock: MonotonicClock) {
-    this.#metrics = metrics
-    this.#clock = clock
-  }
-
-  watch(socket: Socket): void {
-    if (this.#known.has(socket) || socket.destroyed) return
-    this.#known.add(socket)
-    this.#metrics.connections++
-    const startedAt = this.#clock()
-    socket.once('close', () => this.#metrics.connectionEnded(this.#clock() - startedAt))
-  }
-}
+const perName = <Name extends string, Made>(names: readonly Name[], make: () => Made) =>
+  Object.fromEntries(names.map(name => [name, make()])) as Record<Name, Made>

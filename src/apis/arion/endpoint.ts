@@ -9,7 +9,7 @@ import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import { type Upgrade, upgradeOf } from '../../http/exchange/other-protocols.js'
 import { recordHeadersOf } from '../../http/exchange/record-headers.js'
 import { type ArionAnswers, EXPECTED_WEBSOCKET, errorBody, HEALTH_BODY } from './arion-answers.js'
-import type { ConnectionTimes } from './arion-metrics.js'
+import type { ArionMetrics } from './arion-metrics.js'
 import { ArionError } from './producer.js'
 import type { ArionSettings } from './settings.js'
 import { type Destination, type Mode, type Target, targetOf } from './target.js'
@@ -18,7 +18,7 @@ import { type SessionParts, WebsocketSession } from './websocket-session.js'
 export interface EndpointParts {
   readonly access: Access
   readonly answers: ArionAnswers
-  readonly connections: ConnectionTimes
+  readonly metrics: ArionMetrics
   readonly route: Pick<ProduceRoute<ProduceHead>, 'receive' | 'refuse' | 'broken'>
   readonly websockets: WebsocketUpgrade
   readonly stats: () => Promise<string>
@@ -39,7 +39,7 @@ export class ArionEndpoint {
 
   receive(exchange: Exchange): void {
     const { request } = exchange
-    this.#parts.connections.watch(request.socket)
+    this.#parts.metrics.watch(request.socket)
     try {
       this.#serve(exchange, targetOf(request.method ?? '', this.#pathOf(request), this.#settings.producesByGet))
     } catch (error) {
@@ -132,6 +132,8 @@ export class ArionEndpoint {
 }
 
 const VERSION = '13'
+/** Of one message. Clients send a message in pieces of some KiB. */
+const MAX_FRAGMENTS = 1_024
 /** Sixteen bytes in base64. */
 const KEY = /^[+/\dA-Za-z]{22}==$/
 
@@ -185,6 +187,8 @@ function createServer(maxMessageBytes: number): WebSocketServer {
     perMessageDeflate: false,
     handleProtocols: () => false,
     // The size of a frame counts towards the same limit as a whole message.
-    maxPayload: maxMessageBytes
+    maxPayload: maxMessageBytes,
+    // Each costs memory beside its bytes.
+    maxFragments: MAX_FRAGMENTS
   })
 }

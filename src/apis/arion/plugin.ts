@@ -7,13 +7,12 @@ import { type ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
 import { ArionAnswers } from './arion-answers.js'
 import {
   ArionMetrics,
-  ConnectionTimes,
   diskStats,
   KafkaStats,
+  memoryStats,
   NO_MESSAGES,
-  QueueCounts,
-  type QueueStats,
-  sumOf
+  type QueueCounts,
+  type QueueStats
 } from './arion-metrics.js'
 import { ArionEndpoint, WebsocketUpgrade } from './endpoint.js'
 import { MessageApi, MessageIds, produceOptions } from './producer.js'
@@ -27,11 +26,11 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
   const metrics = new ArionMetrics(context.metrics, clock)
   if (settings.idleTimeoutMs > 0) {
     silence.limitMs = settings.idleTimeoutMs
-    silence.onEnd = () => metrics.closedForSilence()
+    silence.onEnd = () => void metrics.meters['api.idle_close'].count++
   }
-  lifetime.onStop(async () => metrics.stopped())
+  lifetime.onStop(async () => void metrics.meters.stop.count++)
   return app => {
-    const counts = new QueueCounts()
+    const counts: QueueCounts = { ...NO_MESSAGES }
     const { now } = context
     const ids = new MessageIds(randomBytes(ID_BYTES))
     const capacityWaitMs = capacityWaitMsOf(context)
@@ -69,23 +68,26 @@ function createEndpoint(
 ): ArionEndpoint {
   const { gateway, access, settings, now } = context
   const answers = new ArionAnswers(now, metrics)
-  const inMemory = context.everywhere?.('queue', () => counts.stats) ?? (async () => [counts.stats])
+  const inMemory = context.everywhere?.('queue', () => counts) ?? (async () => [counts])
   const options = produceOptions(settings, Number.POSITIVE_INFINITY)
   const kafka = new KafkaStats(context.metrics, clock)
-  const queue = (): Promise<QueueStats | undefined> =>
-    settings.durability === 'disk' ? onDisk(gateway) : inMemory().then(sumOf)
+  const queue = async (): Promise<QueueStats> =>
+    settings.durability === 'disk' ? onDisk(gateway) : memoryStats(await inMemory())
   context.statsd.add(async () => [
     ...metrics.toValues(),
-    ...gaugesOf('arion.queue', (await queue()) ?? NO_MESSAGES),
+    ...gaugesOf('arion.queue', await queue()),
     ...gaugesOf('arion.kafka_producer', await kafka.read())
   ])
-  const stats = async (): Promise<string> =>
-    JSON.stringify({ queue: (await queue()) ?? { status: 'empty' }, kafka: await kafka.read() })
+  const stats = async (): Promise<string> => {
+    const own = await queue()
+    const isEmpty = own.enqueued === 0 && own['num-slabs'] === 0
+    return JSON.stringify({ queue: isEmpty ? { status: 'empty' } : own, kafka: await kafka.read() })
+  }
   return new ArionEndpoint(settings, prefix, {
     access,
     answers,
     stats,
-    connections: new ConnectionTimes(metrics, clock),
+    metrics,
     route,
     websockets: new WebsocketUpgrade(answers, {
       gateway,
@@ -101,9 +103,9 @@ function createEndpoint(
 }
 
 /** A log that has failed is reported elsewhere. */
-async function onDisk(gateway: Gateway): Promise<QueueStats | undefined> {
+async function onDisk(gateway: Gateway): Promise<QueueStats> {
   const log = await gateway.durableLog().catch(() => undefined)
-  return log === undefined || (log.enqueued === 0 && log.segmentCount === 0) ? undefined : diskStats(log)
+  return log === undefined || (log.enqueued === 0 && log.segmentCount === 0) ? memoryStats([]) : diskStats(log)
 }
 
 /** `num-slabs` of the statistics is `num_slabs` for StatsD. */

@@ -133,11 +133,11 @@ export class MessageApi implements ProduceApi<MessageHead> {
     if (pending.refused?.[0] !== undefined) return
     head.isTaken = true
     metrics.attempted(sizeBytes)
-    counts.enqueued(1)
+    counts.enqueued++
     // The durable log counts its own.
     if (!isSync && this.options.async.deadlineMs === 0) return
     whenSettled(pending, outcomes => {
-      counts.completed(1)
+      counts.completed++
       metrics.settled(outcomes === undefined || outcomes[0]!.type === 'delivered', clock() - startedAt)
     })
   }
@@ -231,10 +231,8 @@ function failureAnswer(failure: RecordFailure, further: Readonly<Record<string, 
 /** Time from the start of the Gregorian calendar to 1970, in steps of 100 ns. */
 const GREGORIAN_STEPS = 0x01b21dd213814000n
 const STEPS_PER_MS = 10_000
-const STEPS_PER_MS_LONG = 10_000n
-const LOW_BITS = 32n
-const LOW_MASK = 0xffff_ffffn
-const LOW_END = 0x1_0000_0000
+/** Digits of the time in an id. */
+const TIME_DIGITS = 15
 
 /**
  * Makes ids of messages: UUIDs of version 1, as Arion's documents have them. Each id holds the time in steps of 100 ns,
@@ -245,9 +243,6 @@ export class MessageIds {
   #ms = -1
   /** Steps of the current millisecond that are used up. */
   #step = 0
-  /** The lower 32 bits of the time of the current millisecond, and what follows them in an id. */
-  #low = 0
-  #rest = ''
 
   /** @param random eight random bytes */
   constructor(random: Uint8Array) {
@@ -261,30 +256,15 @@ export class MessageIds {
 
   /** @param now epoch milliseconds; a clock that is set back does not repeat ids */
   next(now: number): string {
-    if (now > this.#ms) this.#begin(now)
-    else if (++this.#step === STEPS_PER_MS) this.#begin(this.#ms + 1)
-    const low = this.#low + this.#step
-    return low < LOW_END
-      ? toHex(low) + this.#rest
-      : toHex(low - LOW_END) + this.#restOf(this.#timeOf(this.#ms, this.#step))
-  }
-
-  #begin(ms: number): void {
-    this.#ms = ms
+    if (now <= this.#ms && ++this.#step < STEPS_PER_MS) return this.#id()
+    this.#ms = Math.max(now, this.#ms + 1)
     this.#step = 0
-    const time = this.#timeOf(ms, 0)
-    this.#low = Number(time & LOW_MASK)
-    this.#rest = this.#restOf(time)
+    return this.#id()
   }
 
-  #timeOf(ms: number, step: number): bigint {
-    return BigInt(ms) * STEPS_PER_MS_LONG + GREGORIAN_STEPS + BigInt(step)
-  }
-
-  #restOf(time: bigint): string {
-    const high = (time >> LOW_BITS).toString(16).padStart(7, '0')
-    return `-${high.slice(3)}-1${high.slice(0, 3)}-${this.#end}`
+  #id(): string {
+    const steps = BigInt(this.#ms) * BigInt(STEPS_PER_MS) + GREGORIAN_STEPS + BigInt(this.#step)
+    const time = steps.toString(16).padStart(TIME_DIGITS, '0')
+    return `${time.slice(7)}-${time.slice(3, 7)}-1${time.slice(0, 3)}-${this.#end}`
   }
 }
-
-const toHex = (low: number): string => low.toString(16).padStart(8, '0')

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, count, milliseconds } from '../../core/settings/units.js'
+import { bytes, milliseconds } from '../../core/settings/units.js'
 import { commonSettings, durability, MIB } from '../../http/api/api.js'
 
 /** The settings of Arion's API. `castellan arion` sets most of them from Arion's environment variables. */
@@ -32,18 +32,7 @@ export const arionSettings = z
     producesByGet: z
       .boolean()
       .default(false)
-      .describe('Whether `GET /sync/…` and `GET /async/…` produce an empty message, as they did in Arion; else 404'),
-    maxMessagesInFlightPerConnection: count
-      .max(100_000)
-      .default(1_000)
-      .describe('Messages of one websocket that wait for their reply; more are not read until some are answered')
-      .meta({ advanced: true }),
-    maxBytesInFlightPerConnection: bytes
-      .default(4 * MIB)
-      .describe(
-        'Bytes of messages of one websocket that wait for their reply; more are not read until some are answered'
-      )
-      .meta({ advanced: true })
+      .describe('Whether `GET /sync/…` and `GET /async/…` produce an empty message, as they did in Arion; else 404')
   })
   .prefault({})
   .describe('The API of Arion, under `/arion`')

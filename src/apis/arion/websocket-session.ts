@@ -1,4 +1,4 @@
-import type { RawData, WebSocket } from 'ws'
+import type { WebSocket } from 'ws'
 import { type CastellanError, ForbiddenError, QuotaExceededError, UnauthenticatedError } from '../../core/errors.js'
 import type { MonotonicClock, ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
@@ -8,15 +8,20 @@ import type { RefusedByApi } from '../../http/api/refused-records.js'
 import type { UpgradedSocket, UpgradeOwner } from '../../http/exchange/other-protocols.js'
 import { sentReply } from './arion-answers.js'
 import type { ArionMetrics, QueueCounts } from './arion-metrics.js'
-import { type MessageGroup, MessagesInFlight } from './messages-in-flight.js'
 import type { ArionSettings } from './settings.js'
 import type { Destination } from './target.js'
-import { WebsocketMeter } from './websocket-meter.js'
 
 /** Limit of unread replies; beyond it no further messages are read. */
 const MAX_UNREAD_BYTES = 256 * 1024
+/** Messages of one websocket, and their bytes, that wait for their reply; more are not read until some are answered. */
+const MAX_MESSAGES_IN_FLIGHT = 1_000
+const MAX_BYTES_IN_FLIGHT = 4 * 1024 * 1024
 /** Memory that an incomplete message may keep beside twice the largest message size. */
 const MAX_FRAGMENTS_BYTES = 4 * 1024 * 1024
+/** Less than this behind a message counts as nothing, because the heads of its fragments are not known. */
+const SLACK_BYTES = 1024
+/** Head of a control frame of a client, which is masked. */
+const HEAD_BYTES = 6
 /** Pause before a message that was refused because a buffer was full is offered again. */
 const FULL_PAUSE_MS = 50
 const MS_PER_SECOND = 1_000
@@ -27,10 +32,7 @@ export interface SessionParts {
   readonly caller: Caller
   /** Headers of each record: those of the request that has opened the websocket. */
   readonly recordHeaders: readonly RecordHeader[]
-  readonly settings: Pick<
-    ArionSettings,
-    'maxMessageBytes' | 'maxMessagesInFlightPerConnection' | 'maxBytesInFlightPerConnection'
-  >
+  readonly settings: ArionSettings
   readonly options: ProduceOptions
   readonly metrics: ArionMetrics
   readonly refused: RefusedByApi
@@ -38,6 +40,16 @@ export interface SessionParts {
   readonly clock: MonotonicClock
   /** Epoch milliseconds. */
   readonly now: () => number
+}
+
+/** Messages that were handed on together, and their outcomes. */
+interface MessageGroup {
+  readonly messages: number
+  readonly sizeBytes: number
+  /** When the messages were handed to delivery, in monotonic milliseconds. */
+  readonly startedAt: number
+  /** `undefined`: not known yet. */
+  outcomes: readonly RecordOutcome[] | undefined
 }
 
 /**
@@ -52,8 +64,10 @@ export interface SessionParts {
  */
 export class WebsocketSession implements UpgradeOwner {
   readonly #parts: SessionParts
-  readonly #inFlight: MessagesInFlight
-  readonly #meter = new WebsocketMeter()
+  /** In the order in which their messages came. */
+  readonly #groups: MessageGroup[] = []
+  #messagesInFlight = 0
+  #bytesInFlight = 0
   #websocket: WebSocket | undefined
   #upgraded: UpgradedSocket | undefined
   #waiting: ProduceRecord[] = []
@@ -61,6 +75,13 @@ export class WebsocketSession implements UpgradeOwner {
   #isPaused = false
   /** Bytes that are counted as held: at most those that have come and were not handed on. */
   #heldBytes = 0
+  /** Memory that the websocket keeps for what is incomplete: whole chunks, of which its fragments are views. */
+  #keptBytes = 0
+  /** Bytes that came, less those of frames that are whole. */
+  #incompleteBytes = 0
+  /** The same of the current chunk, and whether a message has ended in it. */
+  #wholeBytes = 0
+  #hasMessageEnded = false
   #isLeaving = false
   #isEnded = false
   /** The client has sent bytes that are not a websocket frame. */
@@ -69,22 +90,24 @@ export class WebsocketSession implements UpgradeOwner {
   #pause: NodeJS.Timeout | undefined
 
   constructor(parts: SessionParts) {
-    const { maxMessagesInFlightPerConnection: messages, maxBytesInFlightPerConnection: bytes } = parts.settings
     this.#parts = parts
-    this.#inFlight = new MessagesInFlight({ messages, bytes }, parts.metrics.inFlight)
   }
 
   start(websocket: WebSocket, upgraded: UpgradedSocket): void {
     this.#websocket = websocket
     this.#upgraded = upgraded
-    websocket.on('message', data => this.#received(data))
+    websocket.on('message', data => this.#received(data as Buffer))
+    for (const kind of ['ping', 'pong'] as const)
+      websocket.on(kind, data => {
+        this.#wholeBytes += data.length + HEAD_BYTES
+      })
     websocket.on('close', () => this.#end())
     // The package closes with the right code by itself, and discards what comes from now on.
     websocket.on('error', () => this.#discard())
     upgraded.socket.on('drain', () => this.#handOn())
     // The first listener runs before the one of `ws`, which finds messages in the bytes; the second one runs after it.
     upgraded.socket.prependListener('data', (chunk: Buffer) => this.#came(chunk))
-    upgraded.socket.on('data', () => this.#holdWhatIsKept())
+    upgraded.socket.on('data', (chunk: Buffer) => this.#parsed(chunk.length))
     if (this.#isLeaving) this.#closeWhenAnswered()
   }
 
@@ -112,8 +135,23 @@ export class WebsocketSession implements UpgradeOwner {
 
   #came(chunk: Buffer): void {
     if (this.#isBroken) return
-    this.#meter.add(chunk)
+    this.#wholeBytes = 0
+    this.#hasMessageEnded = false
     this.#hold(chunk.length)
+  }
+
+  /**
+   * Counts what the package keeps of a chunk. A fragment is a view of its chunk and keeps all of it, so a byte between
+   * control frames costs as much as they do.
+   */
+  #parsed(chunkBytes: number): void {
+    const incomplete = Math.max(0, this.#incompleteBytes + chunkBytes - this.#wholeBytes)
+    const isWhole = incomplete < (this.#hasMessageEnded ? SLACK_BYTES : 1)
+    this.#incompleteBytes = isWhole ? 0 : incomplete
+    if (isWhole) this.#keptBytes = 0
+    else if (this.#hasMessageEnded) this.#keptBytes = Math.min(incomplete, chunkBytes)
+    else if (this.#wholeBytes !== chunkBytes) this.#keptBytes += chunkBytes
+    this.#holdWhatIsKept()
   }
 
   #hold(sizeBytes: number): void {
@@ -132,19 +170,22 @@ export class WebsocketSession implements UpgradeOwner {
    * Releases the bytes of control frames and of messages that delivery has copied; an incomplete message stays held.
    */
   #holdWhatIsKept(): void {
-    const { keptBytes } = this.#meter
-    if (this.#isBroken || this.#waiting.length > 0 || this.#heldBytes === keptBytes) return
+    const keptBytes = this.#keptBytes
+    if (this.#isBroken || this.#waiting.length > 0) return
+    const isTooMuch = keptBytes > 2 * this.#parts.settings.maxMessageBytes + MAX_FRAGMENTS_BYTES
+    if (isTooMuch) this.#refuseBytes(closeCodes.policy, 'too many fragments')
+    if (this.#heldBytes === keptBytes && !isTooMuch) return
     this.#upgraded!.release()
     this.#heldBytes = 0
-    if (keptBytes > 2 * this.#parts.settings.maxMessageBytes + MAX_FRAGMENTS_BYTES) {
-      this.#refuseBytes(closeCodes.policy, 'too many fragments')
-    } else if (keptBytes > 0) this.#hold(keptBytes)
+    if (keptBytes > 0 && !isTooMuch) this.#hold(keptBytes)
   }
 
-  #received(data: RawData): void {
+  #received(data: Buffer): void {
+    this.#wholeBytes += frameBytesOf(data.length)
+    this.#hasMessageEnded = true
     if (this.#isLeaving || this.#isEnded) return
     const { topic, key } = this.#parts.destination
-    this.#waiting.push({ topic, key, value: data as Buffer })
+    this.#waiting.push({ topic, key, value: data })
     if (this.#isScheduled) return
     this.#isScheduled = true
     process.nextTick(() => {
@@ -156,18 +197,23 @@ export class WebsocketSession implements UpgradeOwner {
   /** Gives delivery as many messages as may be in flight. */
   #handOn(): void {
     if (this.#isLeaving) return
-    while (this.#waiting.length > 0 && this.#mayHandOn) this.#produce(this.#waiting.splice(0, this.#inFlight.capacity))
+    while (this.#waiting.length > 0 && this.#mayHandOn) this.#produce(this.#waiting.splice(0, this.#capacity))
     if (this.#isEnded) return
     this.#holdWhatIsKept()
     if (this.#waiting.length > 0 || !this.#mayHandOn) this.#pauseReading()
     else this.#resumeReading()
   }
 
+  /** Messages that may be added; 0 also while too many bytes are in flight. */
+  get #capacity(): number {
+    return this.#bytesInFlight < MAX_BYTES_IN_FLIGHT ? MAX_MESSAGES_IN_FLIGHT - this.#messagesInFlight : 0
+  }
+
   get #mayHandOn(): boolean {
     return (
       !this.#isEnded &&
       this.#pause === undefined &&
-      this.#inFlight.capacity > 0 &&
+      this.#capacity > 0 &&
       this.#websocket!.bufferedAmount < MAX_UNREAD_BYTES
     )
   }
@@ -189,8 +235,10 @@ export class WebsocketSession implements UpgradeOwner {
 
   #follow(records: readonly ProduceRecord[], pendingProduce: PendingProduce): void {
     const { metrics, counts, clock } = this.#parts
-    const group = this.#inFlight.add(records.length, sizeOf(records), clock())
-    counts.enqueued(records.length)
+    const group = { messages: records.length, sizeBytes: sizeOf(records), startedAt: clock(), outcomes: undefined }
+    this.#groups.push(group)
+    this.#count(group, 1)
+    counts.enqueued += records.length
     for (const { value } of records) metrics.attempted(value!.length)
     pendingProduce.outcomes().then(
       // The outcomes include messages that were not taken.
@@ -223,7 +271,7 @@ export class WebsocketSession implements UpgradeOwner {
     const { metrics, counts, clock } = this.#parts
     const durationMs = clock() - group.startedAt
     group.outcomes = outcomes
-    counts.completed(group.messages)
+    counts.completed += group.messages
     for (const { type } of outcomes) metrics.settled(type === 'delivered', durationMs)
     if (this.#isEnded) return
     this.#reply()
@@ -235,7 +283,11 @@ export class WebsocketSession implements UpgradeOwner {
   #reply(): void {
     const { socket } = this.#upgraded!
     socket.cork()
-    for (let group = this.#inFlight.takeSettled(); group; group = this.#inFlight.takeSettled()) this.#replyTo(group)
+    while (this.#groups[0]?.outcomes !== undefined) {
+      const group = this.#groups.shift()!
+      this.#count(group, -1)
+      this.#replyTo(group)
+    }
     socket.uncork()
   }
 
@@ -273,7 +325,7 @@ export class WebsocketSession implements UpgradeOwner {
   }
 
   #closeWhenAnswered(): void {
-    if (this.#inFlight.isEmpty) this.#close(closeCodes.goingAway, 'the gateway is stopping')
+    if (this.#groups.length === 0) this.#close(closeCodes.goingAway, 'the gateway is stopping')
   }
 
   #close(code: number, reason: string): void {
@@ -289,9 +341,20 @@ export class WebsocketSession implements UpgradeOwner {
     this.#isEnded = true
     this.#waiting = []
     clearTimeout(this.#pause)
-    this.#inFlight.clear()
+    // Outcomes are not awaited any more.
+    for (const group of this.#groups.splice(0)) this.#count(group, -1)
+  }
+
+  #count({ messages, sizeBytes }: MessageGroup, direction: 1 | -1): void {
+    this.#messagesInFlight += direction * messages
+    this.#bytesInFlight += direction * sizeBytes
+    this.#parts.metrics.inFlight.value += direction * messages
   }
 }
+
+/** The size of the frame of a message that comes in one. */
+const frameBytesOf = (sizeBytes: number): number =>
+  HEAD_BYTES + sizeBytes + (sizeBytes < 126 ? 0 : sizeBytes < 65_536 ? 2 : 8)
 
 const sizeOf = (records: readonly ProduceRecord[]): number =>
   records.reduce((sizeBytes, { value }) => sizeBytes + value!.length, 0)

@@ -1,15 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { expect } from 'chai'
-import {
-  ArionMetrics,
-  ConnectionTimes,
-  diskStats,
-  KafkaStats,
-  NO_MESSAGES,
-  QueueCounts,
-  sumOf
-} from '../../../src/apis/arion/arion-metrics.js'
+import { ArionMetrics, diskStats, KafkaStats, memoryStats } from '../../../src/apis/arion/arion-metrics.js'
 import { produceOptions } from '../../../src/apis/arion/producer.js'
 import { arionSettings } from '../../../src/apis/arion/settings.js'
 import type { ErrorCode } from '../../../src/core/errors.js'
@@ -49,14 +41,10 @@ describe("arion: what is sent to StatsD under Arion's names", () => {
   it('counts answers by what they mean', () => {
     const { metrics, values } = measured()
     for (const status of [101, 200, 201, 399, 400, 404, 499, 500, 504]) metrics.answered(status)
-    metrics.closedForSilence()
-    metrics.stopped()
     expect(values()).to.include({
       'arion.api.success.count': 4,
       'arion.api.client_error.count': 3,
-      'arion.api.server_error.count': 2,
-      'arion.api.idle_close.count': 1,
-      'arion.stop.count': 1
+      'arion.api.server_error.count': 2
     })
   })
 
@@ -88,11 +76,10 @@ describe("arion: what is sent to StatsD under Arion's names", () => {
   it('measures each connection once, from its first request on', () => {
     let clock = 0
     const metrics = new ArionMetrics(createPrometheusMetrics(), () => clock)
-    const times = new ConnectionTimes(metrics, () => clock)
     const socket = Object.assign(new EventEmitter(), { destroyed: false }) as unknown as Socket
-    times.watch(socket)
-    times.watch(socket)
-    times.watch(Object.assign(new EventEmitter(), { destroyed: true }) as unknown as Socket)
+    metrics.watch(socket)
+    metrics.watch(socket)
+    metrics.watch(Object.assign(new EventEmitter(), { destroyed: true }) as unknown as Socket)
     const values = (): Record<string, number> =>
       Object.fromEntries(metrics.toValues().map(({ name, value }) => [name, value]))
     expect(values()).to.include({ 'arion.api.connections': 1, 'arion.api.connection_duration.count': 0 })
@@ -206,18 +193,13 @@ describe('arion: what clients read about the queue', () => {
   })
 
   it('is counted where messages are in memory, for all processes together', () => {
-    const [one, two, three] = [new QueueCounts(), new QueueCounts(), new QueueCounts()]
-    expect(sumOf([one.stats, two.stats, three.stats])).to.equal(undefined)
-    one.enqueued(5)
-    one.completed(2)
-    two.enqueued(1)
-    expect(one.stats).to.deep.equal({ ...NO_MESSAGES, enqueued: 5, completed: 2, 'in-progress': 3 })
-    expect(sumOf([one.stats, two.stats, three.stats])).to.deep.equal({
-      ...NO_MESSAGES,
-      enqueued: 6,
-      completed: 2,
-      'in-progress': 4
-    })
+    const none = { 'num-slabs': 0, 'num-active-slabs': 0, retried: 0 }
+    expect(memoryStats([])).to.deep.equal({ ...none, enqueued: 0, completed: 0, 'in-progress': 0 })
+    const all = memoryStats([
+      { enqueued: 5, completed: 2 },
+      { enqueued: 1, completed: 0 }
+    ])
+    expect(all).to.deep.equal({ ...none, enqueued: 6, completed: 2, 'in-progress': 4 })
   })
 })
 

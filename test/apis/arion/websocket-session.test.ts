@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import { ArionMetrics, QueueCounts } from '../../../src/apis/arion/arion-metrics.js'
+import { ArionMetrics } from '../../../src/apis/arion/arion-metrics.js'
 import { arionSettings } from '../../../src/apis/arion/settings.js'
 import { closeCodeOf, closePolitely, WebsocketSession } from '../../../src/apis/arion/websocket-session.js'
 import { OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
@@ -42,10 +42,10 @@ describe('arion: a session of a websocket', () => {
   })
   afterEach(() => timers.restore())
 
-  function setUp(gateway = new FakeGateway({ outcome: 'by hand' }), settings: object = {}) {
+  function setUp(gateway = new FakeGateway({ outcome: 'by hand' })) {
     const time = { nowMs: 0 }
     const metrics = new ArionMetrics(createPrometheusMetrics(), () => time.nowMs)
-    const counts = new QueueCounts()
+    const counts = { enqueued: 0, completed: 0 }
     const charges: string[] = []
     const quota: { refusal?: QuotaExceededError } = {}
     const session = new WebsocketSession({
@@ -65,7 +65,7 @@ describe('arion: a session of a websocket', () => {
         }
       },
       recordHeaders: [],
-      settings: arionSettings.parse(settings),
+      settings: arionSettings.parse({}),
       options: { partitioner: 'javaHashCode', deadlineMs: 1_000 },
       metrics,
       refused: refusedBy('arion'),
@@ -125,13 +125,13 @@ describe('arion: a session of a websocket', () => {
     const { websocket, charges, metrics, counts, time, receive, settle, values, statsd } = setUp()
     await receive('a', 'bcd', '')
     expect([charges, values()]).to.deep.equal([['3 4'], ['a,bcd,']])
-    expect([metrics.inFlight.value, counts.stats!['in-progress']]).to.deep.equal([3, 3])
+    expect([metrics.inFlight.value, counts]).to.deep.equal([3, { enqueued: 3, completed: 0 }])
     time.nowMs = 40
     await settle(0, 5, 6, 7)
     expect(websocket.sent[1]).to.equal(
       '{"topic":"t","partition":2,"offset":6,"sent":"2026-01-01T00:00:00.000Z","status":"sent","key":null}'
     )
-    expect([metrics.inFlight.value, counts.stats!.completed]).to.deep.equal([0, 3])
+    expect([metrics.inFlight.value, counts.completed]).to.deep.equal([0, 3])
     expect(statsd()).to.include({
       'arion.broadcast.attempt.count': 3,
       'arion.broadcast.error.count': 0,
@@ -143,26 +143,27 @@ describe('arion: a session of a websocket', () => {
     })
   })
 
-  it('reads on while there is room, and stops where messages or bytes in flight reach their limit', async () => {
-    for (const limit of [{ maxMessagesInFlightPerConnection: 2 }, { maxBytesInFlightPerConnection: 4 }]) {
-      const { websocket, receive, settle, values } = setUp(undefined, limit)
-      await receive('ab')
-      expect([websocket.isPaused, values()]).to.deep.equal([false, ['ab']])
-      await receive('cd')
-      expect([websocket.isPaused, values()]).to.deep.equal([true, ['ab', 'cd']])
-      await settle(1, 2)
+  it('reads on while there is room, and stops where 1,000 messages or 4 MiB are in flight', async () => {
+    for (const texts of [Array.from({ length: 999 }, () => 'x'), ['x'.repeat(4 * 1024 * 1024 - 1)]]) {
+      const { websocket, receive, settle, values } = setUp()
+      await receive(...texts)
+      expect([websocket.isPaused, values().length]).to.deep.equal([false, 1])
+      await receive('y')
+      expect([websocket.isPaused, values()[1]]).to.deep.equal([true, 'y'])
+      await settle(1, 2_000)
       expect([websocket.isPaused, websocket.sent]).to.deep.equal([true, []])
-      await settle(0, 1)
-      expect([websocket.isPaused, websocket.sent.length]).to.deep.equal([false, 2])
+      await settle(0, ...texts.keys())
+      expect([websocket.isPaused, websocket.sent.length]).to.deep.equal([false, texts.length + 1])
     }
   })
 
   it('hands on as many of those that came as there is room for, and the rest behind them', async () => {
-    const { receive, settle, values } = setUp(undefined, { maxMessagesInFlightPerConnection: 2 })
-    await receive('a', 'b', 'c')
-    expect(values()).to.deep.equal(['a,b'])
-    await settle(0, 1, 2)
-    expect(values()).to.deep.equal(['a,b', 'c'])
+    const { receive, settle, values } = setUp()
+    const texts = Array.from({ length: 1_001 }, (_, at) => `m${at}`)
+    await receive(...texts)
+    expect(values()).to.deep.equal([texts.slice(0, 1_000).join()])
+    await settle(0, ...Array.from({ length: 1_000 }, (_, at) => at))
+    expect(values()[1]).to.equal('m1000')
   })
 
   it('stops while 256 KiB of replies are unread, and goes on when they have been written', async () => {
@@ -288,6 +289,41 @@ describe('arion: a session of a websocket', () => {
     expect([timers.countTimers(), metrics.inFlight.value]).to.deep.equal([0, 0])
     await settle(0, 1)
     expect([websocket.sent, values(), websocket.closed]).to.deep.equal([[], ['a'], undefined])
+  })
+
+  /** What the package tells of the frames in a chunk: the sizes of messages and of control frames that are whole. */
+  type Chunk = readonly [bytes: number, messages?: readonly number[], controls?: readonly number[]]
+  const heldAfter = (...chunks: readonly Chunk[]): number[] => {
+    const { websocket, socket } = setUp()
+    // The package parses between the first listener and the second one.
+    const [first, second] = socket.listeners('data') as ((chunk: Buffer) => void)[]
+    return chunks.map(([bytes, messages = [], controls = []]) => {
+      first!(Buffer.alloc(bytes))
+      for (const size of controls) websocket.emit('pong', Buffer.alloc(size))
+      for (const size of messages) websocket.emit('message', Buffer.alloc(size))
+      second!(Buffer.alloc(bytes))
+      socket.emit('drain')
+      return socket.heldBytes
+    })
+  }
+
+  it('holds what is incomplete: nothing of whole frames, and all chunks of an unfinished message', () => {
+    expect(heldAfter([11, [5]], [106 + 131, [100], [125]])).to.deep.equal([0, 0])
+    expect(heldAfter([50], [56, [100]])).to.deep.equal([50, 0])
+    expect(heldAfter([131 + 50, [], [125]], [56, [100]])).to.deep.equal([181, 0])
+    expect(heldAfter([500, [], [125, 125]], [548, [], [125, 125, 125, 125, 125, 125]])).to.deep.equal([500, 0])
+    expect(heldAfter([60_000, [5]], [60_000], [60_000])).to.deep.equal([59_989, 119_989, 179_989])
+  })
+
+  it('holds the whole chunk of each fragment, however many control frames are in it', () => {
+    const controls = Array.from({ length: 400 }, () => 125)
+    const chunk: Chunk = [7 + 400 * 131, [], controls]
+    expect(heldAfter(chunk, chunk, [131, [], [125]])).to.deep.equal([52_407, 104_814, 104_814])
+  })
+
+  it('holds nothing behind a message in many fragments, whose heads are not known', () => {
+    const inPieces = 100 * (6 + 40)
+    expect(heldAfter([inPieces, [100 * 40]], [6, [], [0]])).to.deep.equal([0, 0])
   })
 
   it('closes when there is no room for bytes that come, and reads nothing more', () => {
