@@ -1,10 +1,12 @@
+import { requireTopic } from '../../consumer/stream/topic-readers.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { isLegalTopicName, type KafkaRecord, type Offset } from '../../core/model.js'
+import type { LogEnds } from '../../gateway/admin.js'
+import type { Gateway } from '../../gateway/gateway.js'
 import type { ReceiptDesk, ReceiptReply } from '../../gateway/receipts.js'
 import { ANONYMOUS } from '../../http/access/access.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import { agoText, countText, firstOf, instantText } from '../../http/status/units.js'
-import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { type PartitionerName, partitioners } from '../../producer/memory/partitioners.js'
 import { askRouter } from '../../router/routing/ask-router.js'
 import type { RouterHandle } from '../../router/routing/router.js'
@@ -28,7 +30,7 @@ const MAX_NAMED = 5
 const KEYED: readonly PartitionerName[] = ['murmur2', 'crc32', 'fnv1a', 'javaHashCode', 'phash2']
 
 export interface FindRecordDeps {
-  readonly clusters: readonly Pick<KafkaCluster, 'name' | 'router'>[]
+  readonly clusters: readonly Pick<KafkaCluster, 'name' | 'router' | 'gateway'>[]
   /** `undefined`: receipts are switched off. */
   readonly receipts?: Pick<ReceiptDesk, 'read'> | undefined
   /** Reads keys that have a schema. Absent: no registry is configured. */
@@ -53,7 +55,7 @@ export async function findRecord(
   const { topic, key, cluster: name = 'default' } = question
   const cluster = clusters.find(one => one.name === name)
   if (cluster === undefined) throw new InvalidRequestError(`there is no cluster ${name}`)
-  return new KeySearch(cluster.router.ref, topic, key, schemas).run()
+  return new KeySearch(cluster, topic, key, schemas).run()
 }
 
 /** What is said of a receipt without records. */
@@ -88,28 +90,19 @@ function ofReceipt(reply: ReceiptReply): FoundRecords {
 
 type Searched = FoundRecords['searched'][number]
 
-/** A partition, and how far back it has been searched. */
-interface Cursor {
+/** A partition, and the offsets that it had at the start of the search. */
+interface Log extends LogEnds {
   readonly partition: number
-  readonly earliest: Offset
-  readonly latest: Offset
-  /** All readable records from here on have been looked at. */
-  from: Offset
-  step: number
-  records: number
-  bytes: number
-  /** Some records could not be read, or were not there any more. */
-  hasGaps: boolean
-  isOver: boolean
 }
 
 /**
  * Looks for a key from the ends of partitions backwards, within bounds of records, bytes and time. The partitions in
- * which clients put the key come first, and share the bounds: what a short one leaves goes to the others. If the key is
- * in none of them, the other partitions of the topic get the rest, because a client may name a partition.
+ * which clients put the key share the bounds: what a short one leaves goes to the longer ones. If the key is in none of
+ * them, the other partitions of the topic get the rest, because a client may name a partition.
  */
 class KeySearch {
   readonly #router: RouterHandle['ref']
+  readonly #gateway: Gateway
   readonly #topic: string
   readonly #spellings: readonly Buffer[]
   readonly #schemas: Decoding | undefined
@@ -121,55 +114,46 @@ class KeySearch {
   #recordsLeft = MAX_RECORDS
   #bytesLeft = MAX_BYTES
 
-  constructor(router: RouterHandle['ref'], topic: string, key: string, schemas: Decoding | undefined) {
+  constructor({ router, gateway }: FindRecordDeps['clusters'][number], topic: string, key: string, schemas?: Decoding) {
     this.#schemas = schemas
     this.#jsons = new Set([key, JSON.stringify(key), sameJson(key)])
-    this.#router = router
+    this.#router = router.ref
+    this.#gateway = gateway
     this.#topic = topic
     this.#spellings = spellingsOf(key).map(text => Buffer.from(text))
   }
 
   /** @throws CastellanError when Kafka does not answer, or the topic does not exist */
   async run(): Promise<FoundRecords> {
-    const partitions = await this.#partitions()
-    const count = partitions.length
-    const leaderless = partitions.flatMap(({ leaderId }, partition) => (leaderId < 0 ? [partition] : []))
-    const isLed = (partition: number): boolean => partitions[partition]!.leaderId >= 0
-    const own = new Set(this.#spellings.flatMap(key => partitionsOf(key, this.#topic, count)))
-    const searched = await this.#search([...own].filter(isLed), false)
+    const topic = this.#topic
+    if (!isLegalTopicName(topic)) throw new InvalidRequestError('this is not a legal topic name', 'invalidTopic')
+    const { partitions } = requireTopic(topic, await this.#gateway.topics([topic], this.#leftMs))
+    const [led, leaderless] = [[], []] as [number[], string[]]
+    for (const { partition, leaderId } of partitions) {
+      if (leaderId < 0) leaderless.push(`${this.#topic}/${partition}`)
+      else led.push(partition)
+    }
+    const own = new Set(this.#spellings.flatMap(key => partitionsOf(key, topic, partitions.length)))
+    const searched = await this.#search(led.filter(partition => own.has(partition)))
     if (this.#found.length === 0) {
-      const others = Array.from(partitions.keys()).filter(partition => !own.has(partition) && isLed(partition))
+      const others = led.filter(partition => !own.has(partition))
       searched.push(...(await this.#search(others.slice(0, MAX_OTHERS), true)))
     }
-    const found = this.#answer(searched, count - searched.length)
-    if (leaderless.length === 0) return found
-    const names = leaderless.map(partition => `${this.#topic}/${partition}`)
-    const why = ` Not looked at, because no broker leads it now: ${firstOf(names, MAX_NAMED)}.`
-    return { ...found, message: found.message + why }
-  }
-
-  #answer(searched: Searched[], notSearched: number): FoundRecords {
+    const notSearched = partitions.length - searched.length
+    const isAll = notSearched === 0 && searched.every(({ isWhole }) => isWhole)
     const records = this.#found.sort((one, other) => (other.timestamp ?? 0) - (one.timestamp ?? 0)).slice(0, MAX_FOUND)
-    const all = { records, searched, notSearched }
-    if (records.length > 0) {
-      const asOther = ' Its key is stored in another form than was asked for: JSON has quotes around a text.'
-      const message = foundText(records, this.#topic) + (this.#isFoundAsAsked ? '' : asOther)
-      return { verdict: 'yes', message, ...all }
+    const none = isAll
+      ? `Topic ${this.#topic} has no record with this key, as text or as JSON. All of it was searched.`
+      : notFoundText(searched, notSearched)
+    const away = ` Not looked at, because no broker leads it now: ${firstOf(leaderless, MAX_NAMED)}.`
+    const message = records.length === 0 ? none : foundText(records, this.#topic, this.#isFoundAsAsked)
+    return {
+      verdict: records.length > 0 ? 'yes' : isAll ? 'no' : 'notFound',
+      message: leaderless.length === 0 ? message : message + away,
+      records,
+      searched,
+      notSearched
     }
-    if (notSearched > 0 || searched.some(({ isWhole }) => !isWhole))
-      return { verdict: 'notFound', message: notFoundText(searched, notSearched), ...all }
-    const none = `Topic ${this.#topic} has no record with this key, as text or as JSON. All of it was searched.`
-    return { verdict: 'no', message: none, ...all }
-  }
-
-  async #partitions() {
-    if (!isLegalTopicName(this.#topic)) throw new InvalidRequestError('this is not a legal topic name', 'invalidTopic')
-    const asked = { type: 'fetchTopicMetadata', requestId: 0, topics: [this.#topic], timeoutMs: this.#leftMs } as const
-    const result = await askRouter(this.#router, asked)
-    if (result.type !== 'success') throw failureOf(result)
-    const { errorCode = errorCodes.UNKNOWN_TOPIC_OR_PARTITION, partitions = [] } = result.topics.get(this.#topic) ?? {}
-    if (errorCode === errorCodes.NONE) return [...partitions].sort((one, other) => one.partition - other.partition)
-    throw new InvalidRequestError(`topic ${this.#topic}: ${kafkaErrorOf(errorCode).message}`, 'unknownTopic')
   }
 
   get #leftMs(): number {
@@ -177,111 +161,107 @@ class KeySearch {
   }
 
   get #isOver(): boolean {
-    const isSpent = this.#recordsLeft <= 0 || this.#bytesLeft <= 0
-    return isSpent || this.#found.length >= MAX_FOUND || performance.now() >= this.#endsAt
+    return this.#recordsLeft <= 0 || this.#bytesLeft <= 0 || performance.now() >= this.#endsAt
   }
 
-  /**
-   * One step back in each partition in turn, so that the newest records of all come first.
-   *
-   * @param mayFail a partition that cannot be read is left out
-   */
-  async #search(partitions: readonly number[], mayFail: boolean): Promise<Searched[]> {
-    const cursors: Cursor[] = []
+  /** @param mayFail a partition that cannot be read is left out */
+  async #search(partitions: readonly number[], mayFail = false): Promise<Searched[]> {
+    const logs: Log[] = []
     for (const partition of partitions) {
       if (mayFail && this.#isOver) break
-      const [earliest, latest] = await this.#ends(partition).catch(onlyIf(() => mayFail, [-1, -1]))
-      const fresh = { step: FIRST_STEP, records: 0, bytes: 0, hasGaps: false, isOver: latest <= earliest }
-      if (latest >= 0) cursors.push({ partition, earliest, latest, from: latest, ...fresh })
+      const asked = this.#gateway.admin.logEnds([{ topic: this.#topic, partition }], this.#leftMs)
+      const [ends] = await asked.catch(onlyIf(() => mayFail, []))
+      if (ends !== undefined) logs.push({ partition, ...ends })
     }
-    for (let open = cursors; open.length > 0; open = open.filter(({ isOver }) => !isOver)) {
-      const share = Math.ceil(this.#recordsLeft / open.length)
-      for (const cursor of open) {
-        if (this.#isOver) break
-        cursor.isOver = true
-        // What was looked at before counts when time is over.
-        const isOptional = (error: CastellanError): boolean =>
-          mayFail || (cursor.records > 0 && error.code === 'timedOut')
-        await this.#stepBack(cursor, Math.min(cursor.step, share, this.#recordsLeft)).catch(
-          onlyIf(isOptional, undefined)
-        )
-        const bytesPerRecord = Math.max(1, cursor.bytes / Math.max(1, cursor.records))
-        const fitting = Math.floor(this.#bytesLeft / open.length / bytesPerRecord)
-        cursor.step = Math.max(1, Math.min(GROWTH * cursor.step, fitting))
-      }
-      if (this.#isOver) break
+    // A short one leaves its share to the longer ones.
+    logs.sort((one, other) => one.end - one.start - (other.end - other.start))
+    const searched: Searched[] = []
+    for (const [index, log] of logs.entries()) {
+      const found = await this.#searchLog(log, logs.length - index, mayFail)
+      if (found.records > 0 || found.from < log.end || log.end <= log.start) searched.push(found)
     }
-    return cursors.filter(wasSearched).map(({ partition, from, earliest, latest, records, hasGaps }) => {
-      return { partition, from, to: Math.max(from, latest - 1), records, isWhole: from <= earliest && !hasGaps }
-    })
+    return searched
   }
 
-  async #ends(partition: number): Promise<readonly [earliest: Offset, latest: Offset]> {
-    const offsetOf = async (offsetType: 'earliest' | 'latest'): Promise<Offset> => {
-      const topicPartition = { topic: this.#topic, partition }
-      const asked = { type: 'fetchOffset', topicPartition, offsetType, timeoutMs: this.#leftMs } as const
-      const result = await askRouter(this.#router, asked)
-      if (result.type === 'success') return result.offset
-      throw failureOf(result)
+  /** Goes back in one partition, with its share of the bounds. */
+  async #searchLog(
+    { partition, start: earliest, end: latest }: Log,
+    sharers: number,
+    mayFail: boolean
+  ): Promise<Searched> {
+    const [recordsBefore, bytesBefore, foundBefore] = [this.#recordsLeft, this.#bytesLeft, this.#found.length]
+    const recordsOf = (): number => recordsBefore - this.#recordsLeft
+    const bytesOf = (): number => bytesBefore - this.#bytesLeft
+    let [from, step, hasGaps] = [latest, FIRST_STEP, false]
+    while (from > earliest && step > 0 && !this.#isOver && this.#found.length - foundBefore < MAX_FOUND) {
+      const start = Math.max(earliest, from - step)
+      // What was looked at before counts when time is over.
+      const isOptional = (error: CastellanError): boolean => mayFail || (recordsOf() > 0 && error.code === 'timedOut')
+      const block = await this.#readBlock(partition, start, from).catch(onlyIf(isOptional, undefined))
+      if (block === undefined) break
+      hasGaps ||= block.hasGaps
+      if (block.isRead) from = start
+      const bytesPerRecord = Math.max(1, bytesOf() / Math.max(1, recordsOf()))
+      const recordsLeft = Math.ceil(recordsBefore / sharers) - recordsOf()
+      const fitting = Math.floor((bytesBefore / sharers - bytesOf()) / bytesPerRecord)
+      step = Math.min(GROWTH * step, recordsLeft, block.isRead ? fitting : 0)
     }
-    return [await offsetOf('earliest'), await offsetOf('latest')]
+    return {
+      partition,
+      from,
+      to: Math.max(from, latest - 1),
+      records: recordsOf(),
+      isWhole: from <= earliest && !hasGaps
+    }
   }
 
-  /** Reads the records before those that were read. The cursor stays where it is if the bytes do not suffice. */
-  async #stepBack(cursor: Cursor, records: number): Promise<void> {
-    const { partition, earliest, from } = cursor
-    const start = Math.max(earliest, from - records)
-    for (let offset = start; offset < from; ) {
-      if (this.#bytesLeft <= 0) return
+  /** Reads the records from `start` to before `end`. @returns whether all of them were read, and whether some are missing */
+  async #readBlock(partition: number, start: Offset, end: Offset) {
+    let hasGaps = false
+    for (let offset = start; offset < end; ) {
+      if (this.#bytesLeft <= 0) return { isRead: false, hasGaps }
       const topicPartition = { topic: this.#topic, partition }
       const asked = { type: 'fetchData', topicPartition, offset, timeoutMs: this.#leftMs } as const
       const result = await askRouter(this.#router, asked)
       if (result.type === 'success') {
         for (const record of result.batch) {
-          if (record.offset >= from) break
-          cursor.records++
+          if (record.offset >= end) break
           this.#recordsLeft--
-          if (this.#mayHaveSchema(record)) await this.#lookBySchema(partition, record)
-          else this.#look(partition, record)
+          await this.#look(partition, record)
         }
-        cursor.bytes += result.batch.sizeBytes
         this.#bytesLeft -= result.batch.sizeBytes
         offset = result.batch.nextOffset
       } else if (result.type === 'corruptMessage') {
-        cursor.hasGaps = true
+        hasGaps = true
         offset = result.nextOffset
       } else if (result.type === 'noMessages' || result.type === 'offsetOutOfRange') {
         const next = result.type === 'noMessages' ? result.nextOffset : undefined
         // Without a next one, the rest was deleted, or its transaction was, since the ends of the log were read.
-        cursor.hasGaps ||= next === undefined
-        offset = next ?? from
+        hasGaps ||= next === undefined
+        offset = next ?? end
       } else throw failureOf(result)
     }
-    cursor.from = start
-    cursor.isOver = start <= earliest
+    return { isRead: true, hasGaps }
   }
 
-  #mayHaveSchema({ key }: KafkaRecord): boolean {
-    return this.#schemas !== undefined && key?.[0] === 0 && performance.now() < this.#endsAt
-  }
-
-  async #lookBySchema(partition: number, record: KafkaRecord): Promise<void> {
-    const { key, headers } = record
-    const { key: json } = await recordJson(this.#schemas!, { key, value: null, headers })
-    if (this.#jsons.has(json) || this.#jsons.has(sameJson(json))) this.#add(partition, record, true)
-    else this.#look(partition, record)
-  }
-
-  #look(partition: number, record: KafkaRecord): void {
-    const { key } = record
-    const spelling = key === null ? -1 : this.#spellings.findIndex(one => key.equals(one))
-    if (spelling >= 0) this.#add(partition, record, spelling === 0)
-  }
-
-  #add(partition: number, { offset, timestampMs, value }: KafkaRecord, isAsAsked: boolean): void {
-    this.#isFoundAsAsked ||= isAsAsked
-    const timestamp = timestampMs >= 0 ? timestampMs : undefined
-    this.#found.push({ partition, offset, timestamp, valueBytes: value === null ? null : value.length })
+  #look(partition: number, record: KafkaRecord): void | Promise<void> {
+    const { key, offset, timestampMs, value } = record
+    const add = (isAsAsked: boolean): void => {
+      this.#isFoundAsAsked ||= isAsAsked
+      const timestamp = timestampMs >= 0 ? timestampMs : undefined
+      this.#found.push({ partition, offset, timestamp, valueBytes: value === null ? null : value.length })
+    }
+    const lookAtBytes = (): void => {
+      const spelling = key === null ? -1 : this.#spellings.findIndex(one => key.equals(one))
+      if (spelling >= 0) add(spelling === 0)
+    }
+    if (this.#schemas === undefined || key?.[0] !== 0 || performance.now() >= this.#endsAt) return lookAtBytes()
+    return Promise.resolve(recordJson(this.#schemas, { key, value: null, headers: record.headers })).then(
+      ({ key: json }) => {
+        if (this.#jsons.has(json) || this.#jsons.has(sameJson(json))) add(true)
+        else lookAtBytes()
+      }
+    )
   }
 }
 
@@ -320,16 +300,17 @@ export function partitionsOf(key: Buffer, topic: string, count: number): readonl
   return [...new Set(choices.filter(choice => typeof choice === 'number'))]
 }
 
-const wasSearched = ({ records, from, earliest, latest }: Cursor): boolean =>
-  records > 0 || from < latest || latest <= earliest
-
 /** @param records the newest first */
-function foundText(records: FoundRecords['records'], topic: string): string {
+function foundText(records: FoundRecords['records'], topic: string, isAsAsked: boolean): string {
   const [at, now] = [records[0]?.timestamp, Date.now()]
   const when = at && `${instantText(at, new Date(now).toISOString())}, ${agoText(Math.max(0, now - at))}`
-  if (records.length === 1) return `A record with this key is in topic ${topic}${when ? `, of ${when}` : ''}.`
   const count = `${records.length >= MAX_FOUND ? 'At least ' : ''}${records.length}`
-  return `${count} records with this key are in topic ${topic}${when ? `, the newest of ${when}` : ''}.`
+  const where =
+    records.length === 1
+      ? `A record with this key is in topic ${topic}${when ? `, of ${when}` : ''}.`
+      : `${count} records with this key are in topic ${topic}${when ? `, the newest of ${when}` : ''}.`
+  const asOther = ' Its key is stored in another form than was asked for: JSON has quotes around a text.'
+  return isAsAsked ? where : where + asOther
 }
 
 function notFoundText(searched: readonly Searched[], notSearched: number): string {

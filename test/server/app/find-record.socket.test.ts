@@ -21,7 +21,7 @@ describe('the search for a record', () => {
   })
 
   const find = (topic: string, key: string) => {
-    const clusters = [{ name: 'default', router: castellan.router }]
+    const clusters = [{ name: 'default', router: castellan.router, gateway: castellan.gateway }]
     return findRecord({ clusters }, { by: 'key', topic, key }, 'ann')
   }
   const write = (topic: string, records: readonly { key: string | null; value: string | null }[]) =>
@@ -59,7 +59,7 @@ describe('the search for a record', () => {
       value: 'v'
     }))
     await castellan.produce([...records, { topic: 'typed', partition: 0, key: 'plain', value: null }])
-    const clusters = [{ name: 'default', router: castellan.router }]
+    const clusters = [{ name: 'default', router: castellan.router, gateway: castellan.gateway }]
     const ask = (key: string) => findRecord({ clusters, schemas }, { by: 'key', topic: 'typed', key }, 'ann')
     for (const key of ['{"n":5}', '{ "n": 5 }']) {
       const found = await ask(key)
@@ -98,7 +98,7 @@ describe('the search for a record', () => {
       ])
       expect(twoNodes.leaderOf('audit', gone)).not.to.equal(twoNodes.leaderOf('audit', left))
       await twoNodes.stopNode(twoNodes.leaderOf('audit', gone))
-      const clusters = [{ name: 'default', router: other.router }]
+      const clusters = [{ name: 'default', router: other.router, gateway: other.gateway }]
       const { verdict, message, records } = await findRecord(
         { clusters },
         { by: 'key', topic: 'audit', key: 'a' },
