@@ -77,6 +77,7 @@ const section = z.strictObject({
     .describe(
       'Size of a partition beyond which its oldest records are deleted; absent: 1 GiB in a directory, 128 MiB in memory'
     )
+    .meta({ advanced: true })
 })
 
 /** The section `embedded` of the configuration. */

@@ -71,8 +71,11 @@ export interface SchemasDeps {
   /** Calls the registry. `createTransport` makes the one over HTTP. */
   readonly transport: Transport
   readonly clock: MonotonicClock
+  /** Memory for schemas that are known; those used least recently are asked for again. Default 64 MiB. */
+  readonly cacheMaxBytes?: number | undefined
 }
 
+const CACHE_BYTES = 64 * 1024 * 1024
 /** A schema with all that it uses. */
 const MAX_SCHEMA_BYTES = 1024 * 1024
 const MAX_REFERENCES = 100
@@ -100,7 +103,7 @@ export class Schemas {
   readonly #isStrict: boolean
   readonly #remembered: Remembered
 
-  constructor({ registry, avro, cacheMaxBytes }: SchemasSettings, { transport, clock }: SchemasDeps) {
+  constructor({ registry, avro }: SchemasSettings, { transport, clock, cacheMaxBytes = CACHE_BYTES }: SchemasDeps) {
     this.#registry = new Registry(registry.urls, transport, clock)
     this.#transport = transport
     this.#isStrict = avro.strict

@@ -1,7 +1,5 @@
 import { z } from 'zod'
-import { bytes, secret } from '../core/settings/units.js'
-
-const MIB = 1024 * 1024
+import { secret } from '../core/settings/units.js'
 
 const registryUrl = z.string().refine(isRegistryUrl, {
   error: 'write it as https://HOST:PORT/PATH, without user, password, ? and #'
@@ -45,11 +43,7 @@ export const schemasSettings = z
           )
       })
       .prefault({})
-      .describe('Avro'),
-    cacheMaxBytes: bytes
-      .default(64 * MIB)
-      .describe('Memory for schemas that are known; those used least recently are dropped, and asked for again')
-      .meta({ advanced: true })
+      .describe('Avro')
   })
   .prefault({})
   .describe('Records with schemas, explained in [schemas.md](schemas.md)')

@@ -112,10 +112,9 @@ describe('APIs: what callers may do, and what they are charged', () => {
     })
 
     it('a body that is read and cannot be used is charged with its bytes', async () => {
-      await serve(kprf, { maxRecordsPerRequest: 1, maxBodyBytes: 100 })
-      const many = records('t', 'u')
-      expect([(await push('{"records":')).status, (await push(many)).status]).to.deep.equal([400, 413])
-      expect(caller.charges.splice(0)).to.deep.equal(['0 11', `0 ${many.length}`])
+      await serve(kprf, { maxBodyBytes: 100 })
+      expect((await push('{"records":')).status).to.equal(400)
+      expect(caller.charges.splice(0)).to.deep.equal(['0 11'])
       const refused = await push([' '.repeat(99), '  '])
       expect([refused.status, refused.headers.connection]).to.deep.equal([413, 'close'])
       expect(caller.charges.splice(0)).to.deep.equal(['0 101'])

@@ -43,7 +43,6 @@ describe('APIs: settings', () => {
       whenFull: 'refuse',
       failureWord: 'err',
       messageTimeoutMs: 2_000,
-      maxRecordsPerRequest: 100_000,
       messageMaxBytes: 1_048_576,
       ratelimit: { enabled: false, answer: 'original', rules: [] }
     })

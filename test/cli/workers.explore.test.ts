@@ -285,7 +285,7 @@ describe('castellan serve --workers: each promise', function () {
         '--set',
         setting
       ]),
-      ...['--set', `statsd.port=${statsd.address().port}`, '--set', 'advanced.statsd.intervalMs=200']
+      ...['--set', `statsd.port=${statsd.address().port}`]
     ])
     await gateway.until(200)
     const clients = clientsOf(gateway.url, 8)

@@ -62,17 +62,16 @@ describe('tails of one client', () => {
   const rules = [{ principals: ['*'], operations: ['consume'], topics: ['*'] }]
 
   it('leave places for other principals', async () => {
-    const advanced = { apis: { 'kafka-pixy': { maxTails: 10 } } }
-    guarded = await startGuarded(configOf(folder, { advanced, auth: { tokens }, access: { rules } }), new FakeGateway())
+    guarded = await startGuarded(configOf(folder, { auth: { tokens }, access: { rules } }), new FakeGateway())
     const openBy = (token: string): Promise<RawSocket> => open('127.0.0.1', token)
-    for (let count = 1; count <= 6; count++) {
+    for (let count = 1; count <= 51; count++) {
       await openBy(greedy.token)
       await untilOpen(count)
     }
-    const refused = await (await openBy(greedy.token)).until(text => text.includes('maxTails'))
+    const refused = await (await openBy(greedy.token)).until(text => text.includes('limit'))
     expect(refused).to.match(/^HTTP\/1\.1 429 .*too many tails of one client \(limit 10: maxTails\)/s)
     await openBy(polite.token)
-    await untilOpen(7)
+    await untilOpen(52)
     for (const socket of sockets.splice(0)) socket.destroy()
     await untilOpen(0)
     await openBy(greedy.token)
@@ -80,14 +79,13 @@ describe('tails of one client', () => {
   })
 
   it('leave places for other addresses where clients have no credentials', async () => {
-    const advanced = { apis: { 'kafka-pixy': { maxTails: 10 } } }
     const http = { host: '0.0.0.0', allowAnonymous: true }
-    guarded = await startGuarded(configOf(folder, { advanced, http }), new FakeGateway())
-    for (let count = 1; count <= 6; count++) {
+    guarded = await startGuarded(configOf(folder, { http }), new FakeGateway())
+    for (let count = 1; count <= 51; count++) {
       await open('127.0.0.1')
       await untilOpen(count)
     }
-    const refused = await (await open('127.0.0.1')).until(text => text.includes('maxTails'))
+    const refused = await (await open('127.0.0.1')).until(text => text.includes('limit'))
     expect(refused).to.match(/^HTTP\/1\.1 429 .*too many tails of one client/s)
   })
 })

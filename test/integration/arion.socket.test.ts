@@ -44,8 +44,7 @@ describe("Arion's API over a cluster", () => {
       'apis.arion.durability': 'memory',
       'delivery.createTopics': 'false',
       'statsd.host': '127.0.0.1',
-      'statsd.port': String((statsd.address() as AddressInfo).port),
-      'advanced.statsd.intervalMs': '100'
+      'statsd.port': String((statsd.address() as AddressInfo).port)
     })
     url = app.urls.apis.get('arion')!
   })
@@ -192,6 +191,8 @@ describe("Arion's API over a cluster", () => {
   })
 
   it("arion 39: StatsD is told Arion's metrics and all others", async () => {
+    // The last report is sent at the end.
+    await app.stop()
     const heard = (pattern: RegExp): boolean => [...lines].some(line => pattern.test(line))
     const wanted = [
       /^arion\.api\.success\.count:[1-9]\d*\|g$/,

@@ -18,7 +18,7 @@ const IN_FLIGHT = 2_000
 /** Overload, time limits and limits of connections are tested elsewhere. */
 const PATIENT = [
   'http.maxConnections=20000',
-  'http.keepAliveTimeoutMs=600000',
+  'advanced.http.keepAliveTimeoutMs=600000',
   'advanced.http.headersTimeoutMs=600000',
   'http.requestTimeoutMs=600000',
   'advanced.http.socketTimeoutMs=600000',

@@ -86,7 +86,7 @@ export async function runKill(options: KillOptions): Promise<KillResult> {
   const flags = [
     ...onDisk,
     'advanced.wal.segmentBytes=4194304',
-    'advanced.workers.maxRestartPauseMs=500',
+    'advanced.workers.restartPauseMs=3',
     ...(options.settings ?? [])
   ]
   const gateway = await Gateway.make({ directory, bootstrap: cluster.bootstrap, flags, workers })

@@ -216,8 +216,7 @@ async function recordTrouble(): Promise<void> {
     })
     const halved = await Recorded.start(kafka.workspace, 'halved', bootstrap, {
       'workers.count': 2,
-      'advanced.workers.restartPauseMs': 100_000,
-      'advanced.workers.maxRestartPauseMs': 100_000
+      'advanced.workers.restartPauseMs': 100_000
     })
     const all = [busy, denied, full, stuck, late, halved]
     say('all gateways are up')

@@ -12,12 +12,8 @@ export class SchemasStage {
     settings: { readonly urls?: readonly string[]; readonly strict?: boolean; readonly cacheMaxBytes?: number } = {}
   ) {
     const { urls = ['http://registry'], strict = false, cacheMaxBytes } = settings
-    const parsed = schemasSettings.parse({
-      registry: { urls },
-      avro: { strict },
-      ...(cacheMaxBytes && { cacheMaxBytes })
-    })
-    this.schemas = new Schemas(parsed, { transport: this.registry, clock: () => this.nowMs })
+    const parsed = schemasSettings.parse({ registry: { urls }, avro: { strict } })
+    this.schemas = new Schemas(parsed, { transport: this.registry, clock: () => this.nowMs, cacheMaxBytes })
   }
 
   resolve(wanted: Partial<WantedSchema>): Promise<ResolvedSchema> {

@@ -30,7 +30,7 @@ async function start({ bootstrap, directory }: { bootstrap: string; directory: s
     'shutdown.drainMs': '0',
     // Nothing is given up while the broker stands still: the work of that would hide what a look costs.
     'delivery.timeoutMs': '300000',
-    'router.requestTimeoutMs': '300000',
+    'advanced.router.requestTimeoutMs': '300000',
     'advanced.router.callTimeoutMs': '300000',
     'clusters.default.requestTimeoutMs': '300000',
     'advanced.http.maxEventLoopDelayMs': '0'

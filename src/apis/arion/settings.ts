@@ -33,6 +33,7 @@ export const arionSettings = z
       .boolean()
       .default(false)
       .describe('Whether `GET /sync/…` and `GET /async/…` produce an empty message, as they did in Arion; else 404')
+      .meta({ advanced: true })
   })
   .prefault({})
   .describe('The API of Arion, under `/arion`')

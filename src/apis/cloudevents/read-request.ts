@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { CastellanError } from '../../core/errors.js'
 import type { RecordHeader } from '../../core/model.js'
 import type { FollowOptions, NoMessage } from '../../gateway/gateway.js'
+import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { positionsOf } from '../../http/api/tail.js'
 import { noteFailure, WARNING_HEADER } from '../../http/exchange/answers.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
@@ -111,7 +112,6 @@ const DEFAULT_EVENTS = 100
 export const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 /** Partitions that a reader without a group reads; the place to go on at names all of them. */
 const MAX_PARTITIONS = 200
-const LOOK_UP_TIMEOUT_MS = 10_000
 const MAX_WAIT_MS = 60_000
 
 export const STOPPING = {

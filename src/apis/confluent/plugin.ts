@@ -1,6 +1,12 @@
 import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import { Shares } from '../../core/shares.js'
-import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
+import {
+  type ApiContext,
+  type ApiPlugin,
+  admissionOf,
+  capacityWaitMsOf,
+  LOOK_UP_TIMEOUT_MS
+} from '../../http/api/api.js'
 import { byHand } from '../../http/api/by-hand.js'
 import { bodyPool, type Receive } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
@@ -43,7 +49,7 @@ export const confluentPlugin =
   (context: ApiContext<ConfluentSettings>): ApiPlugin =>
   app => {
     const { access, gateway, log, clock, now, settings, lifetime, metrics } = context
-    const { lookUpTimeoutMs: timeoutMs, administration } = settings
+    const { administration } = settings
     const { prefix } = app
     const answers = new ConfluentAnswers(now)
     const broken = (exchange: Exchange, error: unknown): void => {
@@ -69,12 +75,15 @@ export const confluentPlugin =
     const admission = admissionOf(context, settings.durability)
     const { syncTimeoutMs: waitMs } = settings
     const receivers: ReadonlyMap<string, Receive> = new Map([
-      ...receiversOf(lookUpRoutes, { parts, gateway, timeoutMs, clock }),
+      ...receiversOf(lookUpRoutes, { parts, gateway, timeoutMs: LOOK_UP_TIMEOUT_MS, clock }),
       ...receiversOf(
         consumerRoutes,
         new Consumers(parts, gateway, { ...context, settings: settings.consumers, prefix })
       ),
-      ...receiversOf(v3AdminRoutes, new V3Requests(gateway, { timeoutMs, clock, prefix, administration }, parts))
+      ...receiversOf(
+        v3AdminRoutes,
+        new V3Requests(gateway, { timeoutMs: LOOK_UP_TIMEOUT_MS, clock, prefix, administration }, parts)
+      )
     ])
     const routes = confluentOperations.flatMap(({ id, method, path }) => {
       const route = producing.routes.get(id)

@@ -65,10 +65,6 @@ export const confluentSettings = z
       })
       .prefault({})
       .describe('Consumer instances of version 2'),
-    lookUpTimeoutMs: milliseconds
-      .default(10_000)
-      .describe('Requests about topics, offsets, groups and the cluster are answered within this')
-      .meta({ advanced: true }),
     maxRecordsPerRequest: count
       .default(100_000)
       .describe('Records of one produce request that is no stream; more is answered 413')

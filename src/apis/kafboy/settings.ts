@@ -29,12 +29,14 @@ const topicOptions = {
     .default(100)
     .describe(
       'Records of a batch route that the hook `massageBuffer` gets together at most (`ekaf_max_buffer_size`); without this hook batches are those of delivery'
-    ),
+    )
+    .meta({ advanced: true }),
   bufferTtlMs: milliseconds
     .default(5_000)
     .describe(
       'How long a record of a batch route waits for others before the hook `massageBuffer` is called (`ekaf_buffer_ttl`)'
-    ),
+    )
+    .meta({ advanced: true }),
   partitionStrategy: z
     .enum(PARTITION_STRATEGIES)
     .default('random')
@@ -78,17 +80,29 @@ export const kafboySettings = z
         'Status of a synchronous request that failed: `honest` 502, 503 or 504; `original` 200, as kafboy does. The body names the failure either way'
       ),
     whenFull,
-    syncUrl: routeTemplate.default('/sync/:topic/').describe('Path of synchronous requests (`kafboy_sync_url`)'),
-    asyncUrl: routeTemplate.default('/async/:topic/').describe('Path of asynchronous requests (`kafboy_async_url`)'),
+    syncUrl: routeTemplate
+      .default('/sync/:topic/')
+      .describe('Path of synchronous requests (`kafboy_sync_url`)')
+      .meta({ advanced: true }),
+    asyncUrl: routeTemplate
+      .default('/async/:topic/')
+      .describe('Path of asynchronous requests (`kafboy_async_url`)')
+      .meta({ advanced: true }),
     routesSync: z
       .array(routeTemplate)
       .default([])
-      .describe('More paths of synchronous requests, as cowboy writes them: `/1/foo/:topic`, `[/optional]`, `[...]`'),
-    routesAsync: z.array(routeTemplate).default([]).describe('More paths of asynchronous requests'),
+      .describe('More paths of synchronous requests, as cowboy writes them: `/1/foo/:topic`, `[/optional]`, `[...]`')
+      .meta({ advanced: true }),
+    routesAsync: z
+      .array(routeTemplate)
+      .default([])
+      .describe('More paths of asynchronous requests')
+      .meta({ advanced: true }),
     routesAsyncBatch: z
       .array(routeTemplate)
       .default([])
-      .describe('More paths of asynchronous requests that are batched'),
+      .describe('More paths of asynchronous requests that are batched')
+      .meta({ advanced: true }),
     safeRoutes: z
       .boolean()
       .default(false)

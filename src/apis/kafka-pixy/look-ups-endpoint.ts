@@ -2,6 +2,7 @@ import { CastellanError, type KafkaError } from '../../core/errors.js'
 import type { OffsetAndMetadata } from '../../core/model.js'
 import type { GroupOffset, TopicMetadata } from '../../gateway/gateway.js'
 import type { Operation, Target } from '../../http/access/access.js'
+import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { byBytes, checkJson, GoJsonError, goJson, type Json, withNumbersOnOneLine } from './go-json.js'
 import {
@@ -25,7 +26,6 @@ import {
   textOf,
   type Values
 } from './pixy-request.js'
-import type { KafkaPixySettings } from './settings.js'
 
 /** Kept for old clients, although ZooKeeper is not used. */
 const NO_CONFIG = 'failed to fetch topic configuration: zk: node does not exist'
@@ -43,11 +43,9 @@ class UnknownError extends Error {
 
 /** The requests about offsets, consumers and topics. */
 export class LookUpsEndpoint {
-  readonly #timeoutMs: number
   readonly #parts: RouteParts
 
-  constructor({ lookUpTimeoutMs }: KafkaPixySettings, parts: RouteParts) {
-    this.#timeoutMs = lookUpTimeoutMs
+  constructor(parts: RouteParts) {
     this.#parts = parts
   }
 
@@ -55,7 +53,7 @@ export class LookUpsEndpoint {
   readOffsets(request: PixyRequest): void {
     const { gateway, topic, query } = request
     this.#answerOfGroup(request, query.values, async group => {
-      const offsets = await gateway.groups.offsets(group, topic, this.#timeoutMs)
+      const offsets = await gateway.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
       if (offsets === undefined) throw new UnknownError(404, UNKNOWN_TOPIC)
       return goJson(offsets.map(toJson))
     })
@@ -67,7 +65,7 @@ export class LookUpsEndpoint {
     this.#answerOfGroup(request, merged(form, query.values), async group => {
       const changes = offsetChangesOf(rest)
       const isPossible = [...changes.keys()].every(partition => partition >= 0)
-      const outcomes = isPossible ? await gateway.groups.commit(group, topic, changes, this.#timeoutMs) : undefined
+      const outcomes = isPossible ? await gateway.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS) : undefined
       if (outcomes === undefined || [...outcomes.values()].includes('unknownTopicOrPartition'))
         throw new UnknownError(404, UNKNOWN_TOPIC)
       return '{}'
@@ -82,10 +80,10 @@ export class LookUpsEndpoint {
     this.#answer(request, 'admin', {}, async () => {
       if (flaw !== undefined) throw new ParameterError(flaw)
       const [withPartitions, withConfig] = [values.has('withPartitions'), values.has('withConfig')]
-      const all = await gateway.topics('all', this.#timeoutMs)
+      const all = await gateway.topics('all', LOOK_UP_TIMEOUT_MS)
       const topics = new Map([...all].filter(([topic]) => caller.allows('admin', { topic })))
       if (!withPartitions && !withConfig) return goJson([...topics.keys()].sort(byBytes))
-      const configs = withConfig ? await configsOf(gateway, [...topics.keys()], this.#timeoutMs) : undefined
+      const configs = withConfig ? await configsOf(gateway, [...topics.keys()], LOOK_UP_TIMEOUT_MS) : undefined
       return goJson(new Map([...topics].map(([name, topic]) => [name, describe(topic, configs, withPartitions)])))
     })
   }
@@ -96,10 +94,10 @@ export class LookUpsEndpoint {
     this.#answer(request, 'admin', { topic }, async () => {
       if (query.flaw !== undefined) throw new ParameterError(query.flaw)
       const withPartitions = query.values.has('withPartitions')
-      const found = (await gateway.topics([topic], this.#timeoutMs)).get(topic)
+      const found = (await gateway.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
       if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
         throw new UnknownError(500, withPartitions ? NO_PARTITIONS : NO_CONFIG)
-      return goJson(describe(found, await configsOf(gateway, [topic], this.#timeoutMs), withPartitions))
+      return goJson(describe(found, await configsOf(gateway, [topic], LOOK_UP_TIMEOUT_MS), withPartitions))
     })
   }
 
@@ -112,7 +110,7 @@ export class LookUpsEndpoint {
     this.#answer(request, 'admin', { topic, ...(group !== undefined && { group }) }, async () => {
       if (groups.length > 1) throw new ParameterError(`one consumer group is expected, but ${groups.length} provided`)
       const isVisible = (one: string): boolean => caller.allows('admin', { topic, group: one })
-      return withNumbersOnOneLine(goJson(await readersOf(gateway, { topic, group }, isVisible, this.#timeoutMs)))
+      return withNumbersOnOneLine(goJson(await readersOf(gateway, { topic, group }, isVisible, LOOK_UP_TIMEOUT_MS)))
     })
   }
 

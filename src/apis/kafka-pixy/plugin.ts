@@ -49,7 +49,7 @@ export const kafkaPixyPlugin =
     const bodies = new FormReader(maxBodyBytes, bodyPool(), answers)
     const consume = new ConsumeEndpoint(settings, parts)
     const tail = new TailEndpoint(settings, parts)
-    const pixy = { consume, tail, lookUps: new LookUpsEndpoint(settings, parts), bodies }
+    const pixy = { consume, tail, lookUps: new LookUpsEndpoint(parts), bodies }
     /** @param unknown answers where there is no such cluster */
     const withGateway =
       (receive: (exchange: Exchange, gateway: Gateway, params: Params) => void, unknown: Refuse): Receive =>

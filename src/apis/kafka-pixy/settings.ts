@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, count, host, listenPort, milliseconds } from '../../core/settings/units.js'
+import { bytes, count, host, listenPort } from '../../core/settings/units.js'
 import { commonSettings, durability, MIB, syncTimeoutMs } from '../../http/api/api.js'
 
 /** The settings of Kafka-Pixy's API. `castellan kafka-pixy` sets most of them from Kafka-Pixy's configuration file. */
@@ -15,7 +15,8 @@ export const kafkaPixySettings = z
       .string()
       .regex(/^[0-7]{3,4}$/, { error: 'write it in octal digits, as 660' })
       .default('660')
-      .describe('File mode of the socket. Kafka-Pixy had 777: who can open the socket needs no credentials'),
+      .describe('File mode of the socket. Kafka-Pixy had 777: who can open the socket needs no credentials')
+      .meta({ advanced: true }),
     grpcPort: listenPort
       .optional()
       .describe('The port of the gRPC service, as Kafka-Pixy had 19091; 0: any free one. Absent: none'),
@@ -46,20 +47,10 @@ export const kafkaPixySettings = z
         'Whether messages may have headers. `false`: a synchronous request with one is answered 400, as by Kafka-Pixy with a `kafka.version` below 0.11'
       ),
     syncTimeoutMs: syncTimeoutMs(60_000),
-    lookUpTimeoutMs: milliseconds
-      .default(10_000)
-      .describe('Requests about offsets, consumers and topics are answered within this')
-      .meta({ advanced: true }),
     consumerDisabled: z
       .boolean()
       .default(false)
-      .describe('Answers every request for a message with 503 (`disabled` of a consumer)'),
-    maxTails: count
-      .default(100)
-      .describe(
-        'Limit of clients that follow a topic by `GET /topics/TOPIC/tail`; further ones are answered 429, and so is a client that has more tails than are free'
-      )
-      .meta({ advanced: true })
+      .describe('Answers every request for a message with 503 (`disabled` of a consumer)')
   })
   .prefault({})
   .describe('The API of Kafka-Pixy, under `/pixy`')

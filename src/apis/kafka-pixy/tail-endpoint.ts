@@ -2,6 +2,7 @@ import { CastellanError } from '../../core/errors.js'
 import type { Offset } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
 import type { Gateway } from '../../gateway/gateway.js'
+import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { positionsOf, Tail } from '../../http/api/tail.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { recordJson } from '../../schemas/record-json.js'
@@ -21,6 +22,9 @@ import type { KafkaPixySettings } from './settings.js'
 /** The id of each event names all partitions that a tail follows. */
 const MAX_PARTITIONS = 200
 
+/** Clients that follow topics at the same time; one client has at most about half of them. */
+const MAX_TAILS = 100
+
 type Follow = Parameters<Gateway['follow']>[1]
 
 /** `GET /topics/{topic}/tail`: the messages of a topic as server-sent events, without a group. */
@@ -33,7 +37,7 @@ export class TailEndpoint {
 
   constructor(settings: KafkaPixySettings, parts: RouteParts) {
     this.#settings = settings
-    this.#shares = new Shares(settings.maxTails)
+    this.#shares = new Shares(MAX_TAILS)
     this.#parts = parts
   }
 
@@ -44,7 +48,7 @@ export class TailEndpoint {
   tail(request: PixyRequest): void {
     const { access, answers } = this.#parts
     const { exchange, topic } = request
-    const { consumerDisabled, maxTails } = this.#settings
+    const { consumerDisabled } = this.#settings
     const options = this.#optionsOf(request)
     const refusal =
       browserRefusalOf(exchange.request) ?? access.callerOf(exchange.request).refusalOf('consume', { topic })
@@ -56,7 +60,7 @@ export class TailEndpoint {
       const problem = this.#shares.problemOf(this.#clientOf(request))
       const whose = problem === 'greedy' ? ' of one client' : ''
       if (problem === undefined) this.#open(request, options)
-      else answers.error(exchange, 429, `too many tails${whose} (limit ${maxTails}: maxTails)`)
+      else answers.error(exchange, 429, `too many tails${whose} (limit ${MAX_TAILS})`)
     }
   }
 
@@ -72,7 +76,6 @@ export class TailEndpoint {
 
   /** Returns a text if something is wrong with the request. */
   #optionsOf({ exchange, query: { values } }: PixyRequest): Follow | string {
-    const { lookUpTimeoutMs: timeoutMs } = this.#settings
     const id = exchange.request.headers['last-event-id']
     const positions = idIn(id)
     if (positions === undefined) return 'bad Last-Event-ID'
@@ -82,7 +85,13 @@ export class TailEndpoint {
       messageOptionsOf(values, this.#parts.schemas)
       // Partitions that were added while the client was away are read from their beginning.
       const start = positions.size > 0 ? 'earliest' : from
-      return { partitions: partitionsIn(values), maxPartitions: MAX_PARTITIONS, timeoutMs, from: start, positions }
+      return {
+        partitions: partitionsIn(values),
+        maxPartitions: MAX_PARTITIONS,
+        timeoutMs: LOOK_UP_TIMEOUT_MS,
+        from: start,
+        positions
+      }
     } catch (error) {
       if (error instanceof ParameterError) return error.message
       throw error

@@ -22,6 +22,9 @@ import { RateLimiter, RecordLimits } from './rate-limits.js'
 import { purged, refusalOf, textOf } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
 
+/** Of one request; more is answered 413, because a request is parsed in one turn of the event loop. */
+const MAX_RECORDS = 100_000
+
 const JSON_TYPE = 'application/json'
 /** The response body of a push without any failed record. */
 const OK_BODY = '{"status":"ok","errors":[]}'
@@ -93,8 +96,7 @@ export class PushApi implements ProduceApi<PushHead> {
   }
 
   readBody(body: Buffer, head: PushHead): readonly PushRecord[] {
-    const { maxRecordsPerRequest } = this.#context.settings
-    const { records, waitForSend } = scanPush(body, maxRecordsPerRequest) ?? parsePush(body, maxRecordsPerRequest)
+    const { records, waitForSend } = scanPush(body, MAX_RECORDS) ?? parsePush(body, MAX_RECORDS)
     head.isSync = waitForSend
     return records
   }

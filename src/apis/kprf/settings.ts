@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { bytes, count, listenPort, milliseconds } from '../../core/settings/units.js'
+import { bytes, listenPort, milliseconds } from '../../core/settings/units.js'
 import { commonSettings, durability, MIB, whenFull } from '../../http/api/api.js'
 
 const rateLimitRule = z.strictObject({
@@ -23,14 +23,11 @@ export const kprfSettings = z
       .string()
       .regex(/^[ !#-[\]-~]{1,64}$/, { error: 'use up to 64 printable characters without quote and backslash' })
       .default('err')
-      .describe('The `status` of an answer that names failures. Versions of kprf before 0.2.0 said `error`'),
+      .describe('The `status` of an answer that names failures. Versions of kprf before 0.2.0 said `error`')
+      .meta({ advanced: true }),
     messageTimeoutMs: milliseconds
       .default(2_000)
       .describe('A synchronous request is answered within this; what has not been delivered then has failed'),
-    maxRecordsPerRequest: count
-      .default(100_000)
-      .describe('Records of one request; more is answered 413')
-      .meta({ advanced: true }),
     messageMaxBytes: bytes
       .min(1_000)
       .default(1 * MIB)

@@ -20,10 +20,12 @@ const MAX_SILENT_CHECKS = 12
 /** A worker that is told to stop is killed this long after its own time limit. */
 const STOP_MARGIN_MS = 2_000
 
+/** The longest pause before a worker is started again, as a multiple of the first one: 30 s for 0.2 s. */
+const LONGEST_PAUSE = 150
+
 export interface SupervisorOptions {
   readonly count: number
   readonly restartPauseMs: number
-  readonly maxRestartPauseMs: number
   readonly fork: (number: number) => WorkerProcess
   /**
    * Registers what the worker may ask of this process. @returns a function that makes the body of its `start` message,
@@ -243,8 +245,8 @@ class Slot implements WorkerView {
   }
 
   #pauseMs(): number {
-    const { restartPauseMs, maxRestartPauseMs, random = Math.random } = this.#options
-    return Math.round(backoffMs(this.#failures++, restartPauseMs, maxRestartPauseMs, random))
+    const { restartPauseMs, random = Math.random } = this.#options
+    return Math.round(backoffMs(this.#failures++, restartPauseMs, LONGEST_PAUSE * restartPauseMs, random))
   }
 
   #restart(): void {

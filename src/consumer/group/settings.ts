@@ -68,7 +68,8 @@ const section = z.strictObject({
     .meta({ advanced: true }),
   rebalanceTimeoutMs: milliseconds
     .default(60_000)
-    .describe('How long the coordinator waits for all members to join again in a rebalance'),
+    .describe('How long the coordinator waits for all members to join again in a rebalance')
+    .meta({ advanced: true }),
   revocationMs: millisecondsOrZero
     .default(5_000)
     .describe(

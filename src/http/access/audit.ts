@@ -79,7 +79,7 @@ export function namedTopics(records: readonly { readonly topic: string }[]): rea
 }
 
 export class AccessMetrics {
-  /** Requests that are counted in by a quota of their principal or address. */
+  /** Requests of principals whose quota limits them. */
   readonly requestsInFlight: Cell
   readonly #refused = counterFamily(
     'castellan_access_refused_requests_total',
@@ -93,7 +93,7 @@ export class AccessMetrics {
     this.#refusals = refusals
     const inFlight = gaugeFamily(
       'castellan_access_quota_requests_in_flight',
-      'Requests in progress as quotas count them, once per principal and once per address',
+      'Requests in progress of principals with maxRequestsInFlight among their quotas',
       'sum'
     )
     registerFamily(registry, inFlight)

@@ -12,6 +12,8 @@ import type { Logger, MonotonicClock } from '../../core/model.js'
 import { type Identity, isPrincipal } from './access.js'
 import type { AuthSettings } from './settings.js'
 
+/** Tolerance for the clock of an issuer. */
+const CLOCK_TOLERANCE_MS = 30_000
 /** How long a verified token is remembered, which limits how long a revoked key is still accepted. */
 const TRUSTED_MS = 60_000
 const MS_PER_SECOND = 1_000
@@ -29,17 +31,11 @@ export type JwtResult = Identity | 'expired' | 'invalid' | UnavailableError
 /** Verifies tokens of several issuers; the claim `iss` selects the keys. */
 export class JsonWebTokens {
   readonly #issuers: ReadonlyMap<string, { readonly settings: Issuer; readonly keys: IssuerKeys }>
-  readonly #clockToleranceMs: number
   readonly #now: () => number
 
   /** @param now epoch milliseconds */
-  constructor(
-    issuers: readonly { readonly settings: Issuer; readonly keys: IssuerKeys }[],
-    clockToleranceMs: number,
-    now: () => number
-  ) {
+  constructor(issuers: readonly { readonly settings: Issuer; readonly keys: IssuerKeys }[], now: () => number) {
     this.#issuers = new Map(issuers.map(issuer => [issuer.settings.issuer, issuer]))
-    this.#clockToleranceMs = clockToleranceMs
     this.#now = now
   }
 
@@ -56,7 +52,7 @@ export class JsonWebTokens {
         issuer: issuer.settings.issuer,
         audience: issuer.settings.audience,
         algorithms: [...issuer.settings.algorithms],
-        clockTolerance: this.#clockToleranceMs / MS_PER_SECOND,
+        clockTolerance: CLOCK_TOLERANCE_MS / MS_PER_SECOND,
         currentDate: new Date(this.#now()),
         requiredClaims: ['exp']
       })
@@ -72,7 +68,7 @@ export class JsonWebTokens {
     if (typeof claim !== 'string' || claim === '') return 'invalid'
     const principal = principalPrefix + claim
     if (!isPrincipal(principal)) return 'invalid'
-    const expiresAt = payload.exp! * MS_PER_SECOND + this.#clockToleranceMs
+    const expiresAt = payload.exp! * MS_PER_SECOND + CLOCK_TOLERANCE_MS
     return { principal, method: 'jwt', validUntil: Math.min(expiresAt, this.#now() + TRUSTED_MS) }
   }
 }

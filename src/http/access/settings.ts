@@ -94,14 +94,7 @@ export const authSettings = z
       .optional()
       .describe(
         'Principal of clients of `http.unixSocket` that send no credentials; the mode of the socket file decides who can connect. Absent: they need credentials like all other clients'
-      ),
-    clockToleranceMs: z
-      .int()
-      .min(0)
-      .max(600_000)
-      .default(30_000)
-      .describe('Tolerance for the clock of an issuer')
-      .meta({ advanced: true })
+      )
   })
   .prefault({})
   .describe(

@@ -74,6 +74,9 @@ export interface SharedTls {
 /** @param name names the value, the same in all processes; used once per API */
 export type Everywhere = <Value>(name: string, own: () => Value) => () => Promise<readonly Value[]>
 
+/** Requests that look up topics, offsets, groups and the like are answered within this. */
+export const LOOK_UP_TIMEOUT_MS = 10_000
+
 /** Where requests with this durability wait. */
 export const admissionOf = (
   { admission, diskAdmission }: Pick<ApiContext<unknown>, 'admission' | 'diskAdmission'>,

@@ -22,24 +22,25 @@ export interface RequestFields {
   readonly err?: { readonly code: ErrorCode } | undefined
 }
 
+/** Requests that take this long are logged as slow. */
+export const SLOW_MS = 5_000
+
 /** Logs requests that failed or were slow; reports the number of suppressed lines when there were too many. */
 export class RequestLog {
   readonly #log: Logger
-  readonly #slowRequestMs: number
   readonly #now: () => number
   #windowStartedMs = Number.NEGATIVE_INFINITY
   #written = 0
   #leftOut = 0
 
-  constructor(log: Logger, slowRequestMs: number, now: () => number) {
+  constructor(log: Logger, now: () => number) {
     this.#log = log
-    this.#slowRequestMs = slowRequestMs
     this.#now = now
   }
 
   /** Asked before an entry is made, so that a request that is not logged costs no object. */
   wants(status: number, durationMs: number): boolean {
-    return status >= 500 || durationMs >= this.#slowRequestMs
+    return status >= 500 || durationMs >= SLOW_MS
   }
 
   answered(fields: RequestFields): void {

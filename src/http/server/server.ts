@@ -63,11 +63,11 @@ export interface HttpContext extends Omit<ServerOptions, 'metrics' | 'refusals'>
 }
 
 export function createHttpContext(options: ServerOptions): HttpContext {
-  const { http, log, now, idPrefix } = options
+  const { log, now, idPrefix } = options
   return {
     ...options,
     ...(options.counts ?? createClientCounts(options)),
-    requestLog: new RequestLog(log, http.slowRequestMs, now),
+    requestLog: new RequestLog(log, now),
     foreignHosts: new ForeignHosts(log),
     nextRequestId: requestIds(idPrefix),
     silences: new Map(),

@@ -189,7 +189,8 @@ export const httpSettings = z
       .default(65_000)
       .describe(
         'Time after which an idle connection is closed; longer than the 60 s of common load balancers, so that they close first'
-      ),
+      )
+      .meta({ advanced: true }),
     socketTimeoutMs: milliseconds
       .default(120_000)
       .describe('Time after which a connection without any traffic is closed')
@@ -203,14 +204,16 @@ export const httpSettings = z
           .describe(
             'Where one line of JSON is written for each request: `off`, `stdout`, or a file, which is opened again on SIGHUP. A line has time, request id, address, method, route, status and duration; never a path, a header or a body'
           ),
-        share: z.number().min(0).max(1).default(1).describe('Share of the requests that have a line, drawn at random')
+        share: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(1)
+          .describe('Share of the requests that have a line, drawn at random')
+          .meta({ advanced: true })
       })
       .prefault({})
       .describe('The access log'),
-    slowRequestMs: milliseconds
-      .default(5_000)
-      .describe('Duration from which a request is logged as slow')
-      .meta({ advanced: true }),
     tls: httpTlsSettings
   })
   .prefault({})

@@ -167,7 +167,7 @@ export class RouterCore {
     const what = 'another Kafka cluster answers at the same addresses'
     if (settings.onClusterChange === 'stop') {
       const ids = `${change.now}, before it was ${change.before}`
-      onUnusable(new UnavailableError('brokerUnreachable', `${what}: ${ids} (router.onClusterChange: stop)`))
+      onUnusable(new UnavailableError('brokerUnreachable', `${what}: ${ids} (advanced.router.onClusterChange: stop)`))
       return []
     }
     log.error({ ...change }, `${what}; everything known of the cluster before is forgotten`)

@@ -134,7 +134,8 @@ export class RouterParts {
       metrics,
       decompression: {
         memory: decompressedMemory ?? new DecompressedMemory(settings.decompressedMaxBytes, gauge),
-        responseMaxBytes: settings.fetchMaxDecompressedBytes
+        // The other half is for what readers hold meanwhile.
+        responseMaxBytes: settings.decompressedMaxBytes / 2
       }
     })
   }
@@ -172,7 +173,7 @@ export class RouterParts {
       readCache: this.readCache,
       openRequests: this.openRequests,
       callTimeoutMs: settings.callTimeoutMs,
-      maxQueued: settings.maxQueuedPerDispatcher,
+      maxQueued: settings.maxWaitingRequests,
       group: settings,
       fetch: { ...settings, maxPartitionsPerCall: settings.fetchMaxPartitions },
       produce: {

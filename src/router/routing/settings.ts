@@ -79,7 +79,8 @@ const section = z.strictObject({
     .default(30_000)
     .describe(
       'Deadline of a request to the Router. A request without an answer by then is answered `timedOut`. A time-out in the request itself takes precedence'
-    ),
+    )
+    .meta({ advanced: true }),
   fetchMaxWaitMs: millisecondsOrZero
     .default(100)
     .describe(
@@ -93,12 +94,6 @@ const section = z.strictObject({
   fetchBufferBytes: bytes
     .default(1 * MIB)
     .describe('Limit of one partition in a fetch response; a single larger batch is returned whole')
-    .meta({ advanced: true }),
-  fetchMaxDecompressedBytes: bytes
-    .default(64 * MIB)
-    .describe(
-      'Limit of the decompressed bytes of one fetch response. Batches beyond the limit are fetched again. Readers of a single batch beyond the limit are answered `failed` (`batchTooLarge`). A response is decompressed in one tick of the event loop, so a response of several batches has at most 16 MiB. A single batch of 64 MiB blocks the event loop for about 0.1 s with gzip or zstd, 0.3 s with snappy or lz4'
-    )
     .meta({ advanced: true }),
   isolationLevel: z
     .enum(['readUncommitted', 'readCommitted'])
@@ -125,11 +120,6 @@ const section = z.strictObject({
     .default('follow')
     .describe(
       'Reaction to a Kafka cluster with another id at the same addresses: `follow` forgets everything about the former cluster and uses the new one, `stop` ends the process'
-    ),
-  maxQueuedPerDispatcher: count
-    .default(10_000)
-    .describe(
-      'Limit of requests that wait at one dispatcher of a broker; further ones are refused as overload. Batches of records do not count: `delivery.maxBytes` limits them. When three quarters of the places are taken, readers that have waited at the end of a partition for a second are answered `noMessages`, which frees their places'
     )
     .meta({ advanced: true }),
   maxWaitingRequests: count

@@ -67,7 +67,7 @@ export async function openListenerSecurity(
   })
   const prepareAccess = async ({ auth, access }: Pick<Config, 'auth' | 'access'>): Promise<() => void> => {
     // If the issuers are unchanged, their known keys stay in use even when an issuer cannot be reached.
-    const isSame = isDeepStrictEqual(issuersOf(auth), issuersOf(current.auth))
+    const isSame = isDeepStrictEqual(auth.issuers, current.auth.issuers)
     const next = await createTokens(auth, log)
     return () => {
       if (!isSame) tokens = next
@@ -111,9 +111,6 @@ export async function allPrepared(parts: readonly (Promise<() => void> | undefin
   }
 }
 
-/** The settings on which the keys of issuers depend. */
-const issuersOf = ({ issuers, clockToleranceMs }: Config['auth']): unknown[] => [issuers, clockToleranceMs]
-
 function closeAll(
   certificates: Certificates | undefined,
   managementCertificates: Certificates | undefined,
@@ -151,7 +148,7 @@ async function createTokens(settings: Config['auth'], log: Logger): Promise<Json
   })
   // At the start, only files are read: a missing file is an error. A URL that cannot be reached may be reachable later.
   for (const { settings: issuer, fetch } of issuers) if (issuer.jwksFile !== undefined) await fetch()
-  return new JsonWebTokens(issuers, settings.clockToleranceMs, Date.now)
+  return new JsonWebTokens(issuers, Date.now)
 }
 
 /** @throws ConfigError when the text is no JSON */

@@ -7,6 +7,9 @@ import type { Config } from '../config/config.js'
 import type { KafkaCluster } from './kafka.js'
 import type { Shutdown } from './shutdown.js'
 
+/** Between two reports to a StatsD server, which usually flushes every ten seconds. */
+const STATSD_PAUSE_MS = 10_000
+
 /** Exports the answers of `/ready` and `/ready/kafka` as metrics. */
 export function registerReadiness({ registry }: PrometheusMetrics, readiness: Omit<Readiness, 'warnings'>): void {
   const gauge = (name: string, path: string, reasons: () => readonly string[]): void =>
@@ -53,11 +56,13 @@ export function registerClusters(
  * @returns where further sources of values are added
  */
 export function reportToStatsd(
-  { host, port, intervalMs }: Config['statsd'],
+  { host, port }: Config['statsd'],
   { registry, log, shutdown }: { registry: JsonRegistry; log: Logger; shutdown: Pick<Shutdown, 'add'> }
 ): StatsdSources {
   if (host === undefined) return { add: () => undefined }
-  const reporter = new StatsdReporter({ host, port, intervalMs }, (error, message) => log.warn({ err: error }, message))
+  const reporter = new StatsdReporter({ host, port, intervalMs: STATSD_PAUSE_MS }, (error, message) =>
+    log.warn({ err: error }, message)
+  )
   reporter.add(registrySource(registry))
   shutdown.add('reporting to StatsD', () => reporter.close())
   return reporter

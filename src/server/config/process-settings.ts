@@ -31,8 +31,7 @@ export const logSettings = z
 export const statsdSettings = z
   .strictObject({
     host: host.optional().describe('The StatsD server to which all metrics are sent by UDP; absent: none'),
-    port: z.int().min(1).max(65_535).default(8125).describe('UDP port of the StatsD server'),
-    intervalMs: milliseconds.default(10_000).describe('Pause between two reports').meta({ advanced: true })
+    port: z.int().min(1).max(65_535).default(8125).describe('UDP port of the StatsD server')
   })
   .prefault({})
   .describe('Metrics by StatsD')
@@ -88,11 +87,9 @@ export const workersSettings = z
       ),
     restartPauseMs: milliseconds
       .default(200)
-      .describe('Pause before a worker that has ended unexpectedly is started again; it doubles each time')
-      .meta({ advanced: true }),
-    maxRestartPauseMs: milliseconds
-      .default(30_000)
-      .describe('Longest pause before a worker is started again')
+      .describe(
+        'Pause before a worker that has ended unexpectedly is started again; it doubles each time, up to 150 times this'
+      )
       .meta({ advanced: true })
   })
   .prefault({})

@@ -74,7 +74,7 @@ describe('confluent: long lists', () => {
       })
     }
     const addRoutes = await confluent.plugin(
-      contextFor(gateway, confluent.settings.parse({ lookUpTimeoutMs: 600_000 }), { access }) as never
+      contextFor(gateway, confluent.settings.parse({}), { access, clock: () => 0 }) as never
     )
     app = fastify()
     await app.register(async scope => addRoutes(scope))

@@ -5,8 +5,6 @@ import type { CommittedOffset, GroupDescription } from '../../../src/gateway/gat
 import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 
-const LIMIT_MS = 10_000
-const STEP_MS = 3_000
 const group: GroupDescription = {
   groupId: 'g',
   type: 'classic',
@@ -18,14 +16,16 @@ const group: GroupDescription = {
   members: []
 }
 
-/** A gateway each of whose calls takes three seconds of a clock that the test sets. */
+/** A gateway each of whose calls takes a step of a clock that the test sets. */
 class SlowGateway extends FakeGateway {
+  readonly #stepMs: number
   now = 0
   /** Calls with the time limit of each, in milliseconds. */
   readonly asked: string[] = []
 
-  constructor() {
+  constructor(stepMs: number) {
     super()
+    this.#stepMs = stepMs
     this.partitions.set('t', 1)
     this.admin = {
       ...this.admin,
@@ -64,7 +64,7 @@ class SlowGateway extends FakeGateway {
 
   #step(name: string, timeoutMs: number): void {
     this.asked.push(`${name} ${timeoutMs}`)
-    this.now += STEP_MS
+    this.now += this.#stepMs
   }
 }
 
@@ -73,46 +73,46 @@ describe('confluent: the time limit of a request that looks something up', () =>
   let gateway: SlowGateway
   afterEach(() => app.close())
 
-  async function start(lookUpTimeoutMs: number): Promise<void> {
-    gateway = new SlowGateway()
-    const settings = confluent.settings.parse({ lookUpTimeoutMs, administration: 'everywhere' })
+  async function start(stepMs: number): Promise<void> {
+    gateway = new SlowGateway(stepMs)
+    const settings = confluent.settings.parse({ administration: 'everywhere' })
     const addRoutes = await confluent.plugin(contextFor(gateway, settings, { clock: () => gateway.now }) as never)
     app = fastify()
     await app.register(async scope => addRoutes(scope))
   }
 
   it('is one limit for all steps together', async () => {
-    await start(LIMIT_MS + STEP_MS)
+    await start(3_000)
     const { statusCode } = await app.inject('/v3/clusters/c1/consumer-groups/g/lags')
     expect(statusCode).to.equal(200)
-    expect(gateway.asked).to.deep.equal(['clusterId 13000', 'describe 10000', 'committed 7000', 'logEnds 4000'])
+    expect(gateway.asked).to.deep.equal(['clusterId 10000', 'describe 7000', 'committed 4000', 'logEnds 1000'])
   })
 
   it('is one limit for all steps of a request of version 2', async () => {
     const asked = {
-      '/topics/t': ['topics 5000', 'describeConfigs 2000'],
-      '/topics/t/partitions/0/offsets': ['topics 5000', 'logEnds 2000']
+      '/topics/t': ['topics 10000', 'describeConfigs 4000'],
+      '/topics/t/partitions/0/offsets': ['topics 10000', 'logEnds 4000']
     }
     for (const [path, steps] of Object.entries(asked)) {
-      await start(5_000)
+      await start(6_000)
       const { statusCode } = await app.inject(path)
       expect([path, statusCode, ...gateway.asked]).to.deep.equal([path, 200, ...steps])
       await app.close()
     }
-    await start(STEP_MS)
+    await start(10_000)
     const { statusCode, body } = await app.inject('/topics/t')
-    expect([statusCode, JSON.parse(body).error_code, gateway.asked]).to.deep.equal([500, 50003, ['topics 3000']])
+    expect([statusCode, JSON.parse(body).error_code, gateway.asked]).to.deep.equal([500, 50003, ['topics 10000']])
   })
 
   it('ends a request before a step for which no time is left', async () => {
-    await start(2 * STEP_MS)
+    await start(5_000)
     const { statusCode, body } = await app.inject('/v3/clusters/c1/consumer-groups/g/lags')
     expect([statusCode, JSON.parse(body).error_code]).to.deep.equal([500, 50003])
-    expect(gateway.asked).to.deep.equal(['clusterId 6000', 'describe 3000'])
+    expect(gateway.asked).to.deep.equal(['clusterId 10000', 'describe 5000'])
   })
 
   it('counts for all topics of one change, and names the topics that were not reached', async () => {
-    await start(5 * STEP_MS)
+    await start(2_000)
     const topics = Array.from({ length: 25 }, (_, at) => `topic-${at}`)
     const configs = [{ name: 'retention.ms', value: '5' }]
     const answer = await app.inject({

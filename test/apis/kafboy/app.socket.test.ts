@@ -114,8 +114,8 @@ describe('kafboy in the whole gateway', () => {
   })
 
   const refused: [settings: Record<string, string>, message: string][] = [
-    [{ 'apis.kafboy.routesSync': 'no/slash' }, 'begin it with /'],
-    [{ 'apis.kafboy.asyncUrl': '/async' }, 'name the topic in it'],
+    [{ 'advanced.apis.kafboy.routesSync': 'no/slash' }, 'begin it with /'],
+    [{ 'advanced.apis.kafboy.asyncUrl': '/async' }, 'name the topic in it'],
     [{ 'apis.kafboy.partitionStrategy': 'ketama' }, 'partitionStrategy'],
     [{ 'apis.kafboy.callbackEditJson': '/no/such/module.js' }, 'callbackEditJson']
   ]

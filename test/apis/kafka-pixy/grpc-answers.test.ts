@@ -102,7 +102,7 @@ class GrpcPlay {
     const log = { ...silentLogger, error: (...told: unknown[]) => void this.logged.push(String(told.at(-1))) }
     const refused = refusedBy('kafka-pixy', this.metrics)
     const parts = { gateways: new Map([['', this.gateway]]), log, refused }
-    this.service = new KafkaPixyService(kafkaPixySettings.parse({ lookUpTimeoutMs: 77, ...settings }), parts)
+    this.service = new KafkaPixyService(kafkaPixySettings.parse(settings), parts)
   }
 
   /** Refused messages by reason. */
@@ -499,7 +499,7 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
         { partition: 4, ...common, offset: 31, lag: -1, metadata: 'not acks' }
       ]
     })
-    expect(play.gateway.asked).to.deep.equal([['offsets', 'g', 't', 77]])
+    expect(play.gateway.asked).to.deep.equal([['offsets', 'g', 't', 10_000]])
     play.gateway.standing = undefined
     expect(await play.ask('GetOffsets')).to.equal('5: Unknown topic')
   })
@@ -512,7 +512,7 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
     ]
     expect(await play.ask('SetOffsets', { offsets })).to.deep.equal({})
     const committed = offsets.map(({ partition, offset, metadata }) => [partition, { offset, metadata }])
-    expect(play.gateway.asked).to.deep.equal([['commit', 'g', 't', committed, 77]])
+    expect(play.gateway.asked).to.deep.equal([['commit', 'g', 't', committed, 10_000]])
     expect(
       await play.ask('SetOffsets', { offsets: [...offsets, { partition: -1, offset: 0, metadata: '' }] })
     ).to.equal('5: Unknown topic')
@@ -541,16 +541,16 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
     })
     expect(await play.ask('ListTopics')).to.deep.equal({ topics: { a: described({}), b: described({ k: 'v' }) } })
     expect(play.gateway.asked).to.deep.equal([
-      ['topics', 'all', 77],
-      ['configs', ['b', 'a'], 77]
+      ['topics', 'all', 10_000],
+      ['configs', ['b', 'a'], 10_000]
     ])
     expect(await play.ask('ListTopics', { with_partitions: true })).to.deep.equal({
       topics: { a: described({}), b: described({ k: 'v' }, 2, -1) }
     })
     expect(await play.ask('GetTopicMetadata', { topic: 'b' })).to.deep.equal(described({ k: 'v' }))
     expect(play.gateway.asked.slice(-2)).to.deep.equal([
-      ['topics', ['b'], 77],
-      ['configs', ['b'], 77]
+      ['topics', ['b'], 10_000],
+      ['configs', ['b'], 10_000]
     ])
     expect(await play.ask('GetTopicMetadata', { topic: 'b', with_partitions: true })).to.deep.equal(
       described({ k: 'v' }, 2, -1)
@@ -558,7 +558,7 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
     play.gateway.metadata = new Map()
     play.gateway.asked.length = 0
     expect(await play.ask('ListTopics')).to.deep.equal({ topics: {} })
-    expect(play.gateway.asked).to.deep.equal([['topics', 'all', 77]])
+    expect(play.gateway.asked).to.deep.equal([['topics', 'all', 10_000]])
   })
 
   it('knows topics that do not exist', async () => {
@@ -585,10 +585,10 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
         h: { consumers: { 'c-1': { partitions: [1] }, 'c-2': { partitions: [2] }, 'i-3': { partitions: [4] } } }
       }
     })
-    expect(play.gateway.asked).to.deep.equal([['consumers', 'all', 77, 't']])
+    expect(play.gateway.asked).to.deep.equal([['consumers', 'all', 10_000, 't']])
     expect(await play.ask('ListConsumers', { topic: 'nobody' })).to.deep.equal({ groups: {} })
     expect(await play.ask('ListConsumers', { group: 'gone' })).to.equal('5: unknown consumer group gone')
-    expect(play.gateway.asked.at(-1)).to.deep.equal(['consumers', ['gone'], 77, 't'])
+    expect(play.gateway.asked.at(-1)).to.deep.equal(['consumers', ['gone'], 10_000, 't'])
     play.gateway.members = new Map([['g', play.gateway.members.get('g')!]])
     expect(await play.ask('ListConsumers', { group: 'g' })).to.deep.equal({ groups: { g: one } })
     expect(await play.ask('ListConsumers', { group: 'g', topic: 'u' })).to.equal('5: topic u is not consumed by g')
@@ -600,7 +600,7 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
     play.access.allows = (operation, target) => operation === 'admin' && target?.topic !== 'secret'
     const listed = (await play.ask('ListTopics')) as { topics: object }
     expect(Object.keys(listed.topics)).to.deep.equal(['a'])
-    expect(play.gateway.asked).to.deep.include(['configs', ['a'], 77])
+    expect(play.gateway.asked).to.deep.include(['configs', ['a'], 10_000])
     play.gateway.members = new Map(['billing', 'audit'].map(group => [group, [member('one', 'one-1', { t: [0] })]]))
     play.access.allows = (operation, { topic, group } = {}) =>
       operation === 'admin' && topic === 't' && group === 'billing'

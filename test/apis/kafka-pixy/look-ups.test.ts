@@ -12,7 +12,7 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
   let pixy: PixyPlay
   beforeEach(async () => {
     gateway = new LookUpGateway()
-    pixy = await PixyPlay.start({ lookUpTimeoutMs: 77 }, { gateway })
+    pixy = await PixyPlay.start({}, { gateway })
   })
   const json = async (path: string): Promise<unknown> => {
     const said = await pixy.get(path)
@@ -92,7 +92,7 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
       { partition: 4, ...common, offset: 31, lag: -1 },
       { partition: 5, ...common, offset: 0, lag: 30 }
     ])
-    expect(gateway.asked).to.deep.equal([['offsets', 'g', 't', 77]])
+    expect(gateway.asked).to.deep.equal([['offsets', 'g', 't', 10_000]])
     gateway.standing = []
     expect((await pixy.get('/topics/t/offsets?group=g')).body).to.equal('[]')
     gateway.standing = undefined
@@ -112,7 +112,7 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
           [1, { offset: -2 }],
           [0, { offset: 7, metadata: 'm' }]
         ],
-        77
+        10_000
       ]
     ])
     gateway.committing = new Map([[0, 'superseded']])
@@ -159,7 +159,7 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
   it('topics are told by name in the order of their bytes', async () => {
     gateway.metadata = topics(topic('b'), topic('\uff5e'), topic('B'), topic('\u{1f600}'), topic('a'))
     expect(await json('/topics')).to.deep.equal(['B', 'a', 'b', '\uff5e', '\u{1f600}'])
-    expect(gateway.asked).to.deep.equal([['topics', 'all', 77]])
+    expect(gateway.asked).to.deep.equal([['topics', 'all', 10_000]])
     gateway.metadata = new Map()
     expect((await pixy.get('/topics')).body).to.equal('[]')
     expect((await pixy.get('/topics?withConfig')).body).to.equal('{}')
@@ -184,9 +184,9 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
     const config = { version: 1, config: { a: '2', z: '1' } }
     const none = { version: 1, config: {} }
     expect(await json('/topics?withPartitions=false')).to.deep.equal({ a: {}, b: { partitions } })
-    expect(gateway.asked).to.deep.equal([['topics', 'all', 77]])
+    expect(gateway.asked).to.deep.equal([['topics', 'all', 10_000]])
     expect(await json('/topics?withConfig')).to.deep.equal({ a: { config: none }, b: { config } })
-    expect(gateway.asked.at(-1)).to.deep.equal(['configs', ['b', 'a'], 77])
+    expect(gateway.asked.at(-1)).to.deep.equal(['configs', ['b', 'a'], 10_000])
     expect(await json('/topics?withPartitions&withConfig')).to.deep.equal({
       a: { config: none },
       b: { config, partitions }
@@ -204,8 +204,8 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
     const config = { version: 1, config: { a: '2' } }
     expect(await json('/topics/b')).to.deep.equal({ config })
     expect(gateway.asked).to.deep.equal([
-      ['topics', ['b'], 77],
-      ['configs', ['b'], 77]
+      ['topics', ['b'], 10_000],
+      ['configs', ['b'], 10_000]
     ])
     expect(await json('/topics/b?withPartitions')).to.deep.equal({
       config,
@@ -237,7 +237,7 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
     expect((await pixy.get('/topics/t/consumers')).body).to.equal(
       '{\n  "g1": {\n    "c-1": [1],\n    "c-2": [2],\n    "i-3": [4]\n  },\n  "g2": {\n    "one": [0,3]\n  }\n}'
     )
-    expect(gateway.asked).to.deep.equal([['consumers', 'all', 77, 't']])
+    expect(gateway.asked).to.deep.equal([['consumers', 'all', 10_000, 't']])
     expect((await pixy.get('/topics/nobody/consumers')).body).to.equal('{}')
   })
 
@@ -251,7 +251,7 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
   it('consumers of a group are told where it reads the topic', async () => {
     gateway.members = new Map([['ü', [member('one', 'one-1', { t: [0] })]]])
     expect(await json('/topics/t/consumers?group=%C3%BC')).to.deep.equal({ ü: { one: [0] } })
-    expect(gateway.asked).to.deep.equal([['consumers', ['ü'], 77, 't']])
+    expect(gateway.asked).to.deep.equal([['consumers', ['ü'], 10_000, 't']])
     expect(errorOf(await pixy.get('/topics/u/consumers?group=%C3%BC'))).to.equal('400 topic u is not consumed by ü')
     expect(errorOf(await pixy.get('/topics/t/consumers?group=g'))).to.equal('400 unknown consumer group g')
     gateway.asked.length = 0

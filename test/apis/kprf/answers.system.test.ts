@@ -188,10 +188,12 @@ const cases: readonly Case[] = [
   ],
   [
     '413 for many records',
-    pushOf(['t', 't'], true),
+    pushOf(
+      Array.from({ length: 100_001 }, () => 't'),
+      true
+    ),
     'no',
-    text(413, 'The request payload is too large'),
-    { settings: { maxRecordsPerRequest: 1 } }
+    text(413, 'The request payload is too large')
   ],
   [
     '503 before the body is read',

@@ -58,7 +58,6 @@ describe('the supervisor of workers', () => {
     const supervisor = new Supervisor({
       count: 2,
       restartPauseMs: 100,
-      maxRestartPauseMs: 1_000,
       fork: number => {
         const worker = new FakeProcess()
         prepare(worker, number, started.length)
@@ -120,18 +119,18 @@ describe('the supervisor of workers', () => {
     const { supervisor, started, ended } = supervise()
     await supervisor.start()
     const pauses: number[] = []
-    for (let i = 0; i < 6; i++) {
+    for (let i = 0; i < 9; i++) {
       const endedAt = time.now()
       started.at(-1)!.worker.end('SIGSEGV')
       await turns(5)
       expect(supervisor.workers[1]!.isUp).to.equal(false)
-      await time.pass(1_100)
+      await time.pass(15_100, 100)
       pauses.push(started.at(-1)!.at - endedAt)
       expect(supervisor.workers[1]).to.deep.include({ isUp: true, restarts: i + 1 })
     }
-    expect(pauses).to.deep.equal([100, 200, 400, 800, 1_000, 1_000])
+    expect(pauses).to.deep.equal([100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 15_000])
     expect(started.filter(({ number }) => number === 1)).to.have.length(1)
-    expect(ended).to.deep.equal([2, 2, 2, 2, 2, 2])
+    expect(ended).to.deep.equal(new Array(9).fill(2))
   })
 
   it('kills one that does not serve after two minutes, and starts it again', async () => {

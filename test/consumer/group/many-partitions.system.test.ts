@@ -16,7 +16,7 @@ describe('a group with more partitions of one broker than requests may wait ther
     writer = await GroupInstance.start(cluster.bootstrap)
     reader = await openCastellan({
       brokers: cluster.bootstrap,
-      router: { maxQueuedPerDispatcher: PLACES },
+      router: { maxWaitingRequests: PLACES },
       consumer: { start: 'earliest', retryBackoffMs: 50, subscriptionTimeoutMs: 120_000 }
     })
   })

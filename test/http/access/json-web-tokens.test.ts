@@ -35,7 +35,7 @@ class Harness {
       principalPrefix: '',
       ...more
     }
-    this.tokens = new JsonWebTokens([{ settings: issuer, keys }], 30 * SECOND, () => this.nowMs)
+    this.tokens = new JsonWebTokens([{ settings: issuer, keys }], () => this.nowMs)
   }
 
   inSeconds(seconds: number): number {

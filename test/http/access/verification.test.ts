@@ -102,7 +102,7 @@ describe('credentials that were verified', () => {
 
   it('are verified once in whatever spelling of the header they come', async () => {
     let verified = 0
-    const tokens = new JsonWebTokens([], 0, Date.now)
+    const tokens = new JsonWebTokens([], Date.now)
     tokens.verify = async () => {
       verified++
       return identityOf('anna', Number.MAX_SAFE_INTEGER)

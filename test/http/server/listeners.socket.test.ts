@@ -261,18 +261,16 @@ describe('http: listeners', () => {
 
     it('a slow answer, and log it, but not one whose client has left', async () => {
       let laterMs = 0
-      const slowRequestMs = 600_000
       const { client, requestAccess } = await withRequest({
-        http: { slowRequestMs },
         now: () => performance.now() + laterMs
       })
-      laterMs = slowRequestMs
+      laterMs = 600_000
       client.reset()
       await untilNothingIsHeld(started)
       expect(started.lines).to.deep.equal([])
       requestAccess.release()
       await started.http.close()
-      const slow = await withRequest({ http: { slowRequestMs }, now: () => performance.now() + laterMs })
+      const slow = await withRequest({ now: () => performance.now() + laterMs })
       laterMs *= 2
       slow.requestAccess.release()
       await slow.client.until(text => text.includes('held'))

@@ -6,17 +6,17 @@ const failed = { requestId: 'a', method: 'POST', route: '/push', status: 503, du
 
 describe('RequestLog', () => {
   it('wants failures and slow requests only', () => {
-    const log = new RequestLog(recordingLogger([]), 100, () => 0)
-    expect(log.wants(200, 99)).to.equal(false)
-    expect(log.wants(404, 99)).to.equal(false)
-    expect(log.wants(200, 100)).to.equal(true)
+    const log = new RequestLog(recordingLogger([]), () => 0)
+    expect(log.wants(200, 4_999)).to.equal(false)
+    expect(log.wants(404, 4_999)).to.equal(false)
+    expect(log.wants(200, 5_000)).to.equal(true)
     expect(log.wants(500, 0)).to.equal(true)
   })
 
   it('writes ten lines in ten seconds, then counts, then tells the count', () => {
     let now = 0
     const lines: LogLine[] = []
-    const log = new RequestLog(recordingLogger(lines), 100, () => now)
+    const log = new RequestLog(recordingLogger(lines), () => now)
     for (let i = 0; i < 1_000; i++) log.answered(failed)
     expect(lines).to.have.length(10)
     now = 9_999

@@ -17,7 +17,7 @@ function bomb(records: number): Buffer {
 describe('router: compressed records', () => {
   let embedded: EmbeddedRouter
   beforeEach(async () => {
-    embedded = await startEmbeddedRouter({}, { fetchMaxDecompressedBytes: MIB, decompressedMaxBytes: 2 * MIB })
+    embedded = await startEmbeddedRouter({}, { decompressedMaxBytes: 2 * MIB })
   })
   afterEach(() => embedded.stop())
 

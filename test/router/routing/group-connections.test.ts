@@ -179,7 +179,7 @@ describe('a group that is stuck', () => {
 
   it('cannot take more than half of the room', async () => {
     stuck.add('stuck')
-    start({ maxQueuedPerDispatcher: 10 })
+    start({ maxWaitingRequests: 10 })
     commit('stuck')
     await time.pass(300)
     const looks = Array.from({ length: 20 }, () => look('stuck'))

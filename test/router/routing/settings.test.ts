@@ -39,7 +39,7 @@ describe('settings of the Router', () => {
       maxGroupConnections: 1,
       produceConnections: 6,
       callTimeoutMs: 0,
-      maxQueuedPerDispatcher: 1.5
+      maxWaitingRequests: 1.5
     })) {
       expect(refused({ [name]: value }), name).to.contain(name)
     }

@@ -67,7 +67,7 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['embedded.port', 0],
   ['embedded.nodes', 3],
   ['embedded.autoCreateTopics', true],
-  ['embedded.retentionBytes', MIB],
+  ['advanced.embedded.retentionBytes', MIB],
   ['metrics.lag.everyMs', 1_000],
   ['metrics.lag.groups', ['billing']],
   ['statsd.host', '127.0.0.1'],
@@ -462,7 +462,6 @@ async function makeScenes(
           auth: {
             issuers: [{ issuer: ISSUER, audience: AUDIENCE, jwksFile }]
           },
-          advanced: { auth: { clockToleranceMs: 1_000 } },
           access
         },
         client: { headers: { authorization: `Bearer ${await issuer.sign({ sub: 'carol' })}` } }
@@ -479,7 +478,15 @@ async function makeScenes(
     ...SCENES_OF_APIS.map(
       ({ name, api, settings }) => [name, { settings: { apis: { [api]: settings(folder) } } }] as const
     ),
-    ['access log', { settings: { http: { accessLog: { target: `${folder.path}/access`, share: 0.5 } } } }],
+    [
+      'access log',
+      {
+        settings: {
+          http: { accessLog: { target: `${folder.path}/access` } },
+          advanced: { http: { accessLog: { share: 0.5 } } }
+        }
+      }
+    ],
     [
       'other gateways',
       {

@@ -140,7 +140,7 @@ describe('the access log', () => {
       app = await startTestApp('127.0.0.1:1', {
         'http.accessLog.target': file,
         'apis.kafboy.syncTimeoutMs': '100',
-        'apis.kafboy.routesAsync': '/say "/:topic',
+        'advanced.apis.kafboy.routesAsync': '/say "/:topic',
         'apis.arion.durability': 'memory',
         'shutdown.graceMs': '200'
       })

@@ -56,7 +56,7 @@ describe('config', () => {
   describe('precedence', () => {
     it('is file, then environment, then flags, setting by setting', () => {
       const { http } = loadConfig({
-        file: file('http: {port: 1001, maxConnections: 11, accessLog: {share: 0.5}}'),
+        file: file('http: {port: 1001, maxConnections: 11}\nadvanced: {http: {accessLog: {share: 0.5}}}'),
         environment: { CASTELLAN_HTTP_PORT: '1002', CASTELLAN_HTTP_MAX_CONNECTIONS: '12' },
         flags: [flag('--port', 'http.port', '1003')]
       })
@@ -528,7 +528,7 @@ describe('config', () => {
       CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD: 'hush'
     }
     const text =
-      'http:\n  port: 1\nadvanced: {http: {slowRequestMs: 7}}\nauth:\n  users: []\nclusters:\n  default:\n    sasl: {mechanism: plain, username: me}\n'
+      'http:\n  port: 1\nadvanced: {http: {socketTimeoutMs: 7}}\nauth:\n  users: []\nclusters:\n  default:\n    sasl: {mechanism: plain, username: me}\n'
     const explain = () => {
       const flags = [flag('--log-level', 'log.level', 'debug')]
       return explainConfig({ file: file(text), environment, flags })
@@ -538,7 +538,7 @@ describe('config', () => {
       const { originOf } = explain()
       const origin = (path: string): string => originOf(path.split('.')).replace(`${directory}/`, '')
       expect(origin('http.port')).to.equal('CASTELLAN_HTTP_PORT')
-      expect(origin('advanced.http.slowRequestMs')).to.equal('castellan.yaml, line 3')
+      expect(origin('advanced.http.socketTimeoutMs')).to.equal('castellan.yaml, line 3')
       expect(origin('http.host')).to.equal('default')
       expect(origin('log.level')).to.equal('--log-level')
       expect(origin('clusters.default.sasl.username')).to.equal('castellan.yaml, line 8')
@@ -548,7 +548,7 @@ describe('config', () => {
       const { config, originOf } = explain()
       const printed = toYaml(config, originOf).replaceAll(`${directory}/`, '')
       expect(printed).to.include('  port: 80 # CASTELLAN_HTTP_PORT\n')
-      expect(printed).to.include('    slowRequestMs: 7 # castellan.yaml, line 3\n')
+      expect(printed).to.include('    socketTimeoutMs: 7 # castellan.yaml, line 3\n')
       expect(printed).to.include('  users: [] # castellan.yaml, line 5\n')
       expect(printed).to.include('    brokers:\n      # CASTELLAN_BROKERS\n      - x:1\n')
       expect(printed).to.include('      password: (secret) # CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD\n')

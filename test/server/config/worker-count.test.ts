@@ -6,7 +6,7 @@ describe('the number of workers', () => {
     usableCores(available, path => files[path])
 
   it('is as configured, or the usable cores', () => {
-    const settings = { restartPauseMs: 1, maxRestartPauseMs: 1 }
+    const settings = { restartPauseMs: 1 }
     expect(workerCountOf({ ...settings, count: 3 })).to.equal(3)
     expect(workerCountOf({ ...settings, count: 'auto' })).to.equal(usableCores())
   })

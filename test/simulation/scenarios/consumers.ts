@@ -33,7 +33,7 @@ async function build(setting: Setting): Promise<Cast> {
     'advanced.consumer.commitIntervalMs': String(draw.pick([0, 100, 500])),
     'consumer.sessionTimeoutMs': '6000',
     'advanced.consumer.heartbeatIntervalMs': '1000',
-    'consumer.rebalanceTimeoutMs': String(draw.pick([3_000, 10_000])),
+    'advanced.consumer.rebalanceTimeoutMs': String(draw.pick([3_000, 10_000])),
     'consumer.maxPendingMessages': String(draw.pick([5, 300])),
     'advanced.consumer.revocationMs': String(draw.pick([0, 1_000, 5_000])),
     'advanced.consumer.bufferMaxBytes': String(draw.pick([1_000, 67_108_864]))

@@ -44,7 +44,7 @@ function settingsOf({ random }: Setting): Record<string, string> {
     'advanced.consumer.commitIntervalMs': String(draw.pick([0, 100, 500])),
     'consumer.sessionTimeoutMs': '6000',
     'advanced.consumer.heartbeatIntervalMs': '1000',
-    'consumer.rebalanceTimeoutMs': '3000'
+    'advanced.consumer.rebalanceTimeoutMs': '3000'
   }
 }
 

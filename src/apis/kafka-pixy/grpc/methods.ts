@@ -14,6 +14,7 @@ import {
 } from '../../../gateway/gateway.js'
 import { sparseAcksOf } from '../../../gateway/offsets.js'
 import type { Operation, Target } from '../../../http/access/access.js'
+import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
@@ -51,7 +52,7 @@ const NO_PLACE = { partition: -1, offset: -1 }
 
 /** The methods of the service over the verbs of the gateway, and what ends the calls that wait for a message. */
 export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
-  const { lookUpTimeoutMs: timeoutMs, messageHeaders, maxMessageBytes, consumerDisabled } = settings
+  const { messageHeaders, maxMessageBytes, consumerDisabled } = settings
   const options = messageOptionsFor(settings)
   /** Ends of the calls that wait for a message. */
   const waiting = new Set<(error: StatusError) => void>()
@@ -136,7 +137,7 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
       operation: 'offsets',
       target: groupOf,
       async run(gateway, { group, topic }) {
-        const offsets = await gateway.groups.offsets(group, topic, timeoutMs)
+        const offsets = await gateway.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
         if (offsets === undefined) throw unknownTopic()
         return { offsets: offsets.map(toPartitionOffset) }
       }
@@ -147,7 +148,7 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
       async run(gateway, { group, topic, offsets }) {
         if (offsets.some(({ partition }) => partition < 0)) throw unknownTopic()
         const changes = new Map(offsets.map(({ partition, offset, metadata }) => [partition, { offset, metadata }]))
-        const outcomes = await gateway.groups.commit(group, topic, changes, timeoutMs)
+        const outcomes = await gateway.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS)
         if ([...outcomes.values()].includes('unknownTopicOrPartition')) throw unknownTopic()
         return {}
       }
@@ -156,10 +157,10 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
       operation: 'admin',
       target: () => ({}),
       async run(gateway, { with_partitions }, { request: { caller } }) {
-        const all = await gateway.topics('all', timeoutMs)
+        const all = await gateway.topics('all', LOOK_UP_TIMEOUT_MS)
         const topics = [...all].filter(([topic]) => caller.allows('admin', { topic }))
         const names = topics.map(([name]) => name)
-        const configs = await configsOf(gateway, names, timeoutMs)
+        const configs = await configsOf(gateway, names, LOOK_UP_TIMEOUT_MS)
         const described = topics.map(([name, topic]) => [name, toMetadata(topic, configs, with_partitions)] as const)
         return { topics: Object.fromEntries(described) }
       }
@@ -170,7 +171,7 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
       async run(gateway, { topic, group }, { request: { caller } }) {
         const asked = { topic, group: group === '' ? undefined : group }
         const isListed = (one: string): boolean => caller.allows('admin', { topic, group: one })
-        const groups = await readersOf(gateway, asked, isListed, timeoutMs).catch(error => {
+        const groups = await readersOf(gateway, asked, isListed, LOOK_UP_TIMEOUT_MS).catch(error => {
           throw error instanceof NoReadersError ? notFound(error.message) : error
         })
         const described = [...groups].map(([name, clients]) => {
@@ -184,9 +185,9 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
       operation: 'admin',
       target: topicOf,
       async run(gateway, { topic, with_partitions }) {
-        const found = (await gateway.topics([topic], timeoutMs)).get(topic)
+        const found = (await gateway.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
         if (!found || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) throw unknownTopic()
-        return toMetadata(found, await configsOf(gateway, [topic], timeoutMs), with_partitions)
+        return toMetadata(found, await configsOf(gateway, [topic], LOOK_UP_TIMEOUT_MS), with_partitions)
       }
     }
   }
