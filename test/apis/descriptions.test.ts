@@ -1,7 +1,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
 import { arionOperations } from '../../src/apis/arion/api.js'
-import { kafboyOperations } from '../../src/apis/kafboy/api.js'
+import { kafboyOperations } from '../../src/apis/kafboy/routes.js'
 import { kafboySettings } from '../../src/apis/kafboy/settings.js'
 import { kprfOperations } from '../../src/apis/kprf/routes.js'
 import { kprfSettings } from '../../src/apis/kprf/settings.js'

@@ -3,7 +3,6 @@ import type { Gateway, PartitionerName, PendingProduce, ProduceOptions, ProduceO
 import { ASYNC_TIMEOUT_MS } from '../../http/api/api.js'
 import { type ProduceApi, type ProduceHead, produceOptionsOf, whenSettled } from '../../http/api/produce-route.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { Content } from './content.js'
 import { readRecords } from './hooks/decision.js'
 import type { HookCalls } from './hooks/hook-calls.js'
 import type { KafboyOutcome, KafboyProducer, KafboyTopicInfo } from './hooks/hooks.js'
@@ -62,17 +61,13 @@ export class Ekaf {
   /**
    * Finds the partitions of records of one topic, in their order.
    *
-   * @param contents valid until the call returns
+   * @param records valid until the call returns
    * @param placed called before this returns in most cases; later with copies, if a partition has to be found first
    */
-  place(topic: string, contents: readonly Content[], mode: EkafMode, placed: Placed): void {
+  place(topic: string, records: readonly ProduceRecord[], mode: EkafMode, placed: Placed): void {
     // Gathered records are placed when they are handed on.
-    if (mode === 'batch' && this.#batches !== undefined)
-      placed(
-        contents.map(content => ({ topic, ...content })),
-        'random'
-      )
-    else this.#strategies.place(topic, contents, placed)
+    if (mode === 'batch' && this.#batches !== undefined) placed(records, 'random')
+    else this.#strategies.place(topic, records, placed)
   }
 
   /**
@@ -93,10 +88,10 @@ export class Ekaf {
   /** The producer that hooks are given. */
   forHooks(): KafboyProducer {
     const produce = (topic: unknown, data: unknown, mode: EkafMode, begun: (pending: PendingProduce) => void) => {
-      const contents = readRecords(data)
-      if (typeof topic !== 'string' || contents === undefined) throw new TypeError('ekaf takes a topic and records')
-      if (contents.length === 0) return false
-      this.place(topic, contents, mode, (records, partitioner) => begun(this.produce(records, partitioner, mode)))
+      const given = typeof topic === 'string' ? readRecords(topic, data) : undefined
+      if (typeof topic !== 'string' || given === undefined) throw new TypeError('ekaf takes a topic and records')
+      if (given.length === 0) return false
+      this.place(topic, given, mode, (records, partitioner) => begun(this.produce(records, partitioner, mode)))
       return true
     }
     return {
@@ -158,9 +153,9 @@ export class Ekaf {
     return { refused, accepted: async () => refused, outcomes: () => new Promise(() => undefined) }
   }
 
-  #flush(topic: string, contents: readonly Content[]): void {
-    if (contents.length === 0) return
-    this.#strategies.place(topic, contents, (records, partitioner) => {
+  #flush(topic: string, gathered: readonly ProduceRecord[]): void {
+    if (gathered.length === 0) return
+    this.#strategies.place(topic, gathered, (records, partitioner) => {
       const deadlineMs = ASYNC_TIMEOUT_MS
       // Gathered records were accepted before, when their requests came.
       const options = { partitioner, deadlineMs, capacityWaitMs: deadlineMs, stopsWhereFull: true, answeredBy: API }
@@ -183,7 +178,7 @@ const MAX_BYTES = 16 * 1024 * 1024
 const RECORD_OVERHEAD_BYTES = 128
 
 interface Batch {
-  readonly records: Content[]
+  readonly records: ProduceRecord[]
   readonly timer: NodeJS.Timeout
   sizeBytes: number
 }
@@ -194,11 +189,14 @@ interface Batch {
  */
 class Batches {
   readonly #optionsOf: (topic: string) => TopicOptions
-  readonly #flush: (topic: string, records: readonly Content[]) => void
+  readonly #flush: (topic: string, records: readonly ProduceRecord[]) => void
   readonly #byTopic = new Map<string, Batch>()
   #sizeBytes = 0
 
-  constructor(optionsOf: (topic: string) => TopicOptions, flush: (topic: string, records: readonly Content[]) => void) {
+  constructor(
+    optionsOf: (topic: string) => TopicOptions,
+    flush: (topic: string, records: readonly ProduceRecord[]) => void
+  ) {
     this.#optionsOf = optionsOf
     this.#flush = flush
   }
@@ -244,7 +242,7 @@ class Batches {
   }
 }
 
-const lengthOf = (bytes: Content['key']): number => (bytes === null ? 0 : Buffer.byteLength(bytes))
+const lengthOf = (bytes: ProduceRecord['key']): number => (bytes === null ? 0 : Buffer.byteLength(bytes))
 
 const full: RecordFailure = {
   type: 'failed',

@@ -13,7 +13,7 @@ import { HookCalls } from './hooks/hook-calls.js'
 import { loadHooks } from './hooks/load-hooks.js'
 import { kafboyMetrics } from './kafboy-metrics.js'
 import { KafboyError, KafboyProduce } from './produce.js'
-import { type Route, RouteTable } from './routes.js'
+import { type FoundRoute, RouteTable } from './routes.js'
 import type { KafboySettings } from './settings.js'
 
 /** Memory kept for assembling bodies while none are being assembled. */
@@ -47,7 +47,8 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
     const produceRoute = new ProduceRoute(produce, context, maxBodyBytes, pool)
     const disco = discoOf(answers, pool, maxBodyBytes)
     const table = new RouteTable(settings)
-    const routeOf = (request: IncomingMessage): Route | undefined => table.find(sentPartsOf(request, app.prefix).path)
+    const routeOf = (request: IncomingMessage): FoundRoute | undefined =>
+      table.find(sentPartsOf(request, app.prefix).path)
     nameRoutes(app, request => routeOf(request.raw)?.path)
     const receive = (exchange: Exchange): void => {
       const route = routeOf(exchange.request)

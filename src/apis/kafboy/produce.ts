@@ -22,7 +22,7 @@ import {
 import { Answers, type AnswerTemplate } from '../../http/exchange/answers.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
-import { type Content, contentsOf, isJsonType, parseForm } from './content.js'
+import { isJsonType, parseForm, recordOf, recordsIn } from './content.js'
 import type { Ekaf, EkafMode } from './ekaf.js'
 import type { HookProduce } from './hooks/decision.js'
 import type { Edited, HookCalls } from './hooks/hook-calls.js'
@@ -48,9 +48,6 @@ export class KafboyError extends StacklessError {
   }
 }
 
-/** An early answer of a hook that produces nothing. */
-const NOTHING: HookProduce = { topic: undefined, mode: undefined, contents: [] }
-
 const invalid = (): KafboyError => new KafboyError(400, 'invalid')
 const empty = (): KafboyError => new KafboyError(400, 'empty')
 
@@ -61,9 +58,10 @@ interface Head extends ProduceHead {
   mode: ProduceMode
   partitioner: PartitionerName
   isKeyed: boolean
-  /** A copy of the body, and what the hook is asked about. Absent: there is no hook that edits. */
+  /** What the hook is asked about. Absent: there is no hook that edits. */
+  asked: KafboyRequest | undefined
+  /** A copy of the body for the hook. */
   body: Buffer | undefined
-  seen: KafboyRequest | undefined
   /** The early answer of a hook. */
   reply: string | undefined
   isOwnForm: boolean
@@ -106,8 +104,8 @@ export class KafboyProduce implements ProduceApi<Head> {
       isSync: mode === 'sync',
       partitioner: 'random',
       isKeyed: false,
+      asked: undefined,
       body: undefined,
-      seen: undefined,
       reply: undefined,
       isOwnForm: false
     }
@@ -115,41 +113,37 @@ export class KafboyProduce implements ProduceApi<Head> {
 
   readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
     const { hooks } = this.#parts
-    if (hooks?.has('editJson') !== true)
-      return this.#contentsOf(head, body).map(content => ({ topic: head.topic, ...content }))
+    if (hooks?.has('editJson') !== true) return this.#recordsIn(body, head)
     // The hook may decide later, and `body` is valid until this returns.
-    const rawBody = Buffer.from(body)
-    const { topic, mode, exchange } = head
-    const content = isJsonType(exchange.request.headers['content-type']) ? readJson(rawBody) : readForm(rawBody)
-    head.body = rawBody
-    head.seen = { type: 'post', topic, mode, ...content, rawBody, req: headOf(exchange) }
+    head.body = Buffer.from(body)
+    head.asked = askedOf(head, head.body)
     // The request is charged for one record, whatever the hook makes of it.
-    return [{ topic, key: null, value: rawBody }]
+    return [recordOf(head.topic, null, body)]
   }
 
   /** The records of a body that no hook has changed. */
-  #contentsOf({ exchange }: Head, body: Buffer): readonly Content[] {
+  #recordsIn(body: Buffer, { exchange, topic }: Head): readonly ProduceRecord[] {
     const isJson = isJsonType(exchange.request.headers['content-type'])
-    const contents = contentsOf(body, isJson, this.#parts.settings.payload)
-    if (contents === undefined) throw invalid()
-    return contents
+    const records = recordsIn(body, topic, isJson, this.#parts.settings.payload)
+    if (records === undefined) throw invalid()
+    return records
   }
 
   /** Asks the hook, and finds the partitions. */
   limit(records: readonly ProduceRecord[], head: Head): Later<readonly ProduceRecord[]> {
     const { hooks, ekaf } = this.#parts
-    const { seen } = head
-    const place = (contents: readonly Content[], take: (records: readonly ProduceRecord[]) => void): void => {
-      if (contents.length === 0 && head.isSync) throw empty()
-      head.isKeyed = contents.some(({ key }) => key !== null)
-      ekaf.place(head.topic, contents, ekafModeOf(head.mode), (placed, partitioner) => {
+    const { asked } = head
+    const place = (given: readonly ProduceRecord[], take: (records: readonly ProduceRecord[]) => void): void => {
+      if (given.length === 0 && head.isSync) throw empty()
+      head.isKeyed = given.some(({ key }) => key !== null)
+      ekaf.place(head.topic, given, ekafModeOf(head.mode), (placed, partitioner) => {
         head.partitioner = partitioner
         take(placed)
       })
     }
-    if (seen === undefined || hooks === undefined) return take => place(records, take)
+    if (asked === undefined || hooks === undefined) return take => place(records, take)
     return (take, fail) =>
-      hooks.edit(seen, this.#producer, edited => {
+      hooks.edit(asked, this.#producer, edited => {
         try {
           place(this.#decided(edited, head), take)
         } catch (error) {
@@ -159,16 +153,16 @@ export class KafboyProduce implements ProduceApi<Head> {
   }
 
   /** The records that a decision produces. */
-  #decided(edited: Edited, head: Head): readonly Content[] {
+  #decided(edited: Edited, head: Head): readonly ProduceRecord[] {
     switch (edited.type) {
       case 'produce':
         return this.#edited(edited.produce, head)
       case 'reply': {
         // An early answer does not wait for the records that the decision produces.
-        const { topic, mode, contents } = edited.produce ?? NOTHING
+        const { topic, mode, records } = edited.produce ?? { topic: head.topic, mode: undefined, records: [] }
         head.reply = edited.body
         head.isOwnForm = true
-        return this.#edited({ topic, mode: mode === undefined || mode === 'sync' ? 'async' : mode, contents }, head)
+        return this.#edited({ topic, mode: mode === undefined || mode === 'sync' ? 'async' : mode, records }, head)
       }
       case 'reject':
         throw new KafboyError(400, edited.message)
@@ -181,12 +175,11 @@ export class KafboyProduce implements ProduceApi<Head> {
     }
   }
 
-  #edited(produce: HookProduce, head: Head): readonly Content[] {
-    const { topic = head.topic, mode = head.mode, contents } = produce
+  #edited({ topic, mode, records }: HookProduce, head: Head): readonly ProduceRecord[] {
     head.topic = topic
-    head.mode = mode
-    head.isSync = mode === 'sync'
-    return contents ?? this.#contentsOf(head, head.body!)
+    head.mode = mode ?? head.mode
+    head.isSync = head.mode === 'sync'
+    return records ?? this.#recordsIn(head.body!, head)
   }
 
   produce(records: readonly ProduceRecord[], { partitioner, mode }: Head, origin: ProduceOrigin): PendingProduce {
@@ -256,25 +249,27 @@ function wordOf(error: CastellanError): string {
   return error.code === 'shuttingDown' ? 'shutting down' : error.code
 }
 
-type BodyContent = Pick<KafboyRequest, 'body' | 'json'>
+function askedOf({ exchange, topic, mode }: Head, rawBody: Buffer): KafboyRequest {
+  const isJson = isJsonType(exchange.request.headers['content-type'])
+  const json = isJson && rawBody.length > 0 ? parsed(rawBody) : undefined
+  const isObject = typeof json === 'object' && json !== null && !Array.isArray(json)
+  const body = isJson ? (isObject ? Object.entries(json) : []) : fieldsOf(rawBody)
+  return { type: 'post', topic, mode, body, json, rawBody, req: headOf(exchange) }
+}
 
-function readJson(bytes: Buffer): BodyContent {
-  if (bytes.length === 0) return { body: [], json: undefined }
+function parsed(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw invalid()
   try {
-    const json: unknown = JSON.parse(bytes.toString())
-    const isObject = typeof json === 'object' && json !== null && !Array.isArray(json)
-    return { body: isObject ? Object.entries(json) : [], json }
+    return JSON.parse(bytes.toString())
   } catch {
     throw invalid()
   }
 }
 
-function readForm(bytes: Buffer): BodyContent {
+function fieldsOf(bytes: Buffer): readonly KafboyField[] {
   const fields = parseForm(bytes)
   if (!fields?.every(({ name, value }) => isUtf8(name) && (value === true || isUtf8(value)))) throw invalid()
-  const body = fields.map(({ name, value }): KafboyField => [name.toString(), value === true || value.toString()])
-  return { body, json: undefined }
+  return fields.map(({ name, value }) => [name.toString(), value === true || value.toString()])
 }
 
 /** A copy: what a hook changes must not change the request. */

@@ -1,27 +1,20 @@
+import { z } from 'zod'
+import { json, type Operation, type Parameters } from '../../http/openapi/operation.js'
 import { percentDecoded } from './content.js'
+import type { KafboySettings } from './settings.js'
 
 /** How a request is produced, as the path says. */
 export type ProduceMode = 'async' | 'sync' | 'batchAsync' | 'batchSync'
 
 /** The route of a path. `path` is its template, such as `/sync/:topic`. */
-export type Route =
+export type FoundRoute =
   | { readonly type: 'produce'; readonly mode: ProduceMode; readonly topic: string; readonly path: string }
   | { readonly type: 'disco'; readonly path: string }
   /** A percent sign without two hexadecimal digits. */
   | { readonly type: 'undecodable'; readonly path?: undefined }
 
-/** Which paths there are. Templates have cowboy's syntax: `/1/foo/:topic`, `[/optional]`, `[...]` for the rest. */
-export interface RouteSettings {
-  readonly syncUrl: string
-  readonly asyncUrl: string
-  readonly routesSync: readonly string[]
-  readonly routesAsync: readonly string[]
-  readonly routesAsyncBatch: readonly string[]
-  readonly safeRoutes: boolean
-}
-
-/** A path that is served. */
-export interface ServedPath {
+/** A path that is served. Templates have cowboy's syntax: `/1/foo/:topic`, `[/optional]`, `[...]` for the rest. */
+interface ServedPath {
   /** `undefined`: the path writes nothing. It answers with the name of the instance, or with the posted form as JSON. */
   readonly mode: ProduceMode | undefined
   /** A template without optional parts: `/sync/:topic`. `[...]` at its end stands for the rest. */
@@ -40,9 +33,9 @@ interface Pattern {
 export class RouteTable {
   readonly #patterns: readonly Pattern[]
   /** A request asks several times for its own route. */
-  #last: { readonly path: string; readonly route: Route | undefined } | undefined
+  #last: { readonly path: string; readonly route: FoundRoute | undefined } | undefined
 
-  constructor(settings: RouteSettings) {
+  constructor(settings: KafboySettings) {
     this.#patterns = servedPaths(settings).map(({ mode, path }) => ({
       mode,
       path: path.replace(/\/$/, ''),
@@ -51,12 +44,12 @@ export class RouteTable {
   }
 
   /** @param path as it was sent, without prefix and query */
-  find(path: string): Route | undefined {
+  find(path: string): FoundRoute | undefined {
     if (this.#last?.path !== path) this.#last = { path, route: this.#match(path) }
     return this.#last.route
   }
 
-  #match(sent: string): Route | undefined {
+  #match(sent: string): FoundRoute | undefined {
     const segments = segmentsOf(sent)
     if (segments === undefined) return { type: 'undecodable' }
     for (const { mode, path, segments: template } of this.#patterns) {
@@ -70,7 +63,7 @@ export class RouteTable {
 }
 
 /** Every path that is served, in the order in which they are tried: the configured lists first. */
-export function servedPaths(settings: RouteSettings): readonly ServedPath[] {
+function servedPaths(settings: KafboySettings): readonly ServedPath[] {
   const { syncUrl, asyncUrl, routesSync, routesAsync, routesAsyncBatch, safeRoutes } = settings
   const paths = (mode: ServedPath['mode'], template: string, id: string): ServedPath[] =>
     alternativesOf(template).map((path, at) => ({ mode, path, id: at === 0 ? id : `${id}Short${at}` }))
@@ -118,7 +111,7 @@ function segmentsOf(path: string): readonly string[] | undefined {
   if (raw.at(-1) === '') raw.pop()
   const segments: string[] = []
   for (const one of raw) {
-    const decoded = /[%+]/.test(one) ? percentDecoded(Buffer.from(one))?.toString() : one
+    const decoded = percentDecoded(Buffer.from(one).toString('latin1'))?.toString()
     if (decoded === undefined) return undefined
     segments.push(decoded)
   }
@@ -139,10 +132,87 @@ function topicOf(template: readonly string[], segments: readonly string[]): stri
   return segments.length === template.length ? topic : undefined
 }
 
-/** Describes the problem with a template; `undefined` where there is none. */
-export function templateProblem(template: string): string | undefined {
-  if (!template.startsWith('/')) return 'begin it with /'
-  if (!template.split(/[/[\]]/).includes(':topic')) return 'name the topic in it, as in /events/:topic'
-  const depth = [...template].reduce((open, letter) => open + (letter === '[' ? 1 : letter === ']' ? -1 : 0), 0)
-  return depth === 0 ? undefined : 'close every bracket'
+const failure = z.object({ error: z.string() })
+const error = json(failure)
+const outcomes = json(
+  z.array(z.union([z.object({ ok: z.boolean() }), z.object({ error: z.union([z.int(), z.string()]) })]))
+)
+const errorOrList = json(z.union([failure, z.array(z.unknown())]))
+
+const form = {
+  'application/x-www-form-urlencoded': z.record(z.string(), z.string()),
+  'application/json': z.unknown()
 }
+
+const refusals = {
+  400: { description: 'The body is empty, too large or cannot be parsed, or a hook refuses it', content: error },
+  401: { description: 'No credentials, or wrong ones', content: error },
+  403: { description: 'The topic is not allowed', content: error },
+  429: { description: 'A quota is used up', content: error }
+}
+
+const asyncAnswers = {
+  200: { description: 'The record is accepted', content: json(z.unknown()) },
+  ...refusals,
+  500: { description: 'A hook has failed' },
+  503: { description: 'Overloaded', content: error },
+  504: { description: 'A hook has not decided in time', content: error }
+}
+
+const syncAnswers = {
+  200: { description: 'All records are in Kafka', content: json(z.unknown()) },
+  ...refusals,
+  500: { description: 'A hook has failed' },
+  502: { description: 'Kafka refuses a record', content: outcomes },
+  503: { description: 'Overloaded, or no broker can be reached', content: errorOrList },
+  504: { description: 'No acknowledgement in time', content: errorOrList }
+}
+
+const produce = ({ path, id, mode }: ServedPath): Operation => ({
+  method: 'post',
+  path: bracesOf(path),
+  id,
+  summary: mode === 'sync' ? 'Produces a record and waits until Kafka has it' : 'Accepts a record for Kafka',
+  params: paramsOf(path),
+  body: {
+    description: 'A form, which becomes a JSON object, or JSON, which stays as it is',
+    content: form,
+    required: false
+  },
+  produces: true,
+  answers: mode === 'sync' ? syncAnswers : asyncAnswers
+})
+
+/** `/sync/:topic/` => `/sync/{topic}` */
+const bracesOf = (path: string): string => path.replace(/:(\w+)/g, '{$1}').replace(/\/$/, '')
+
+const paramsOf = (path: string): Parameters =>
+  Object.fromEntries(
+    [...path.matchAll(/:(\w+)/g)].map(([, name]) => [
+      name!,
+      z.string().describe(name === 'topic' ? 'The topic' : 'Any text')
+    ])
+  )
+
+const identify = ({ path, id }: ServedPath): Operation => ({
+  method: 'get',
+  path,
+  id: `${id}Name`,
+  summary: 'Names the instance',
+  answers: { 200: { description: '`HOST:PORT`', content: { 'text/plain': z.string() } } }
+})
+
+const echo = ({ path, id }: ServedPath): Operation => ({
+  method: 'post',
+  path,
+  id,
+  summary: 'Answers the form as JSON',
+  body: { description: 'A form', content: form, required: false },
+  answers: { 200: { description: 'The form as JSON', content: json(z.unknown()) } }
+})
+
+/** The operations of kafboy for `/openapi.json`, which cannot express paths with an open end. */
+export const kafboyOperations = (settings: KafboySettings): readonly Operation[] =>
+  servedPaths(settings)
+    .filter(({ mode, path }) => !path.includes('[...]') && (mode === undefined || path.includes(':topic')))
+    .flatMap(served => (served.mode === undefined ? [identify(served), echo(served)] : [produce(served)]))

@@ -1,10 +1,17 @@
 import { z } from 'zod'
 import { count, milliseconds } from '../../core/settings/units.js'
 import { commonSettings, durability, syncTimeoutMs, whenFull } from '../../http/api/api.js'
-import { templateProblem } from './routes.js'
 
 /** kafboy refuses bodies that are larger than about this. */
 const BODY_BYTES = 64_000
+
+/** Describes the problem with a template; `undefined` where there is none. */
+export function templateProblem(template: string): string | undefined {
+  if (!template.startsWith('/')) return 'begin it with /'
+  if (!template.split(/[/[\]]/).includes(':topic')) return 'name the topic in it, as in /events/:topic'
+  const depth = [...template].reduce((open, letter) => open + (letter === '[' ? 1 : letter === ']' ? -1 : 0), 0)
+  return depth === 0 ? undefined : 'close every bracket'
+}
 
 /** A template in cowboy's syntax; problems are reported in words. */
 const routeTemplate = z.string().superRefine((template, context) => {

@@ -1,17 +1,17 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { contentsOf, isJsonType, parseForm, toJsonObject } from '../../../src/apis/kafboy/content.js'
+import { isJsonType, parseForm, recordsIn, toJsonObject } from '../../../src/apis/kafboy/content.js'
 import { checkRows } from '../../support/rows.js'
 
 describe('kafboy: what is published without a hook', () => {
   it('JSON is not parsed: bytes that are no JSON pass untouched', () => {
     const body = Buffer.from([0xff, 0, 0x7b])
-    expect(contentsOf(body, true, 'json')![0]!.value).to.equal(body)
+    expect(recordsIn(body, 't', true, 'json')![0]!.value).to.equal(body)
   })
 
   it('a form that is not UTF-8 makes no JSON, but fields of bytes', () => {
-    expect(contentsOf(Buffer.from('a=%FF'), false, 'json')).to.equal(undefined)
-    expect(contentsOf(Buffer.from('a=%FF'), false, 'fields')![0]!.value).to.deep.equal(Buffer.from([0xff]))
+    expect(recordsIn(Buffer.from('a=%FF'), 't', false, 'json')).to.equal(undefined)
+    expect(recordsIn(Buffer.from('a=%FF'), 't', false, 'fields')![0]!.value).to.deep.equal(Buffer.from([0xff]))
   })
 
   const types: [string | undefined, boolean][] = [

@@ -1,19 +1,10 @@
 import { expect } from 'chai'
-import { kafboyOperations } from '../../../src/apis/kafboy/api.js'
-import { type RouteSettings, RouteTable, templateProblem } from '../../../src/apis/kafboy/routes.js'
-import { kafboySettings } from '../../../src/apis/kafboy/settings.js'
+import { kafboyOperations, RouteTable } from '../../../src/apis/kafboy/routes.js'
+import { kafboySettings, templateProblem } from '../../../src/apis/kafboy/settings.js'
 import { checkRows } from '../../support/rows.js'
 
-const defaults: RouteSettings = {
-  syncUrl: '/sync/:topic/',
-  asyncUrl: '/async/:topic/',
-  routesSync: [],
-  routesAsync: [],
-  routesAsyncBatch: [],
-  safeRoutes: false
-}
-const find = (path: string, settings: Partial<RouteSettings> = {}): string => {
-  const route = new RouteTable({ ...defaults, ...settings }).find(path)
+const find = (path: string, settings: object = {}): string => {
+  const route = new RouteTable(kafboySettings.parse(settings)).find(path)
   return route === undefined ? 'none' : route.type === 'produce' ? `${route.mode} ${route.topic}` : route.type
 }
 

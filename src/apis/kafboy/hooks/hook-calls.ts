@@ -1,5 +1,4 @@
-import type { Logger } from '../../../core/model.js'
-import type { Content } from '../content.js'
+import type { Logger, ProduceRecord } from '../../../core/model.js'
 import { type Decided, readDecision, readRecords } from './decision.js'
 import type { KafboyBatchRecord, KafboyEvent, KafboyHooks, KafboyProducer, KafboyRequest } from './hooks.js'
 
@@ -67,7 +66,7 @@ export class HookCalls {
       done(this.#guarded(read))
     }
     const stop = (): void => end('late', () => ({ type: 'threw' }))
-    const decide = (decision: unknown): void => end('twice', () => readDecision(decision))
+    const decide = (decision: unknown): void => end('twice', () => readDecision(decision, request.topic))
     const fail = (error: unknown): void =>
       end('twice', () => {
         throw error
@@ -98,10 +97,10 @@ export class HookCalls {
   }
 
   /** A partition for each record; `undefined`: any; none that there can be: the hook refuses the record. */
-  pick(topic: string, partitionCount: number, contents: readonly Content[]): readonly (number | undefined)[] {
-    return contents.map(content => {
+  pick(topic: string, partitionCount: number, records: readonly ProduceRecord[]): readonly (number | undefined)[] {
+    return records.map(record => {
       try {
-        const picked: unknown = this.#hooks.pickPartition!({ topic, ...toBuffers(content), partitionCount })
+        const picked: unknown = this.#hooks.pickPartition!({ topic, ...toBuffers(record), partitionCount })
         if (typeof picked === 'object' && picked !== null && Object.hasOwn(picked, 'error')) return REFUSED_PARTITION
         const isPartition = Number.isInteger(picked) && (picked as number) >= 0 && (picked as number) < partitionCount
         return isPartition ? (picked as number) : undefined
@@ -113,9 +112,9 @@ export class HookCalls {
   }
 
   /** The records that a batch becomes; itself when the hook fails. */
-  massage(topic: string, batch: readonly Content[]): readonly Content[] {
+  massage(topic: string, batch: readonly ProduceRecord[]): readonly ProduceRecord[] {
     try {
-      const massaged = readRecords(this.#hooks.massageBuffer!({ topic, records: batch.map(toBuffers) }))
+      const massaged = readRecords(topic, this.#hooks.massageBuffer!({ topic, records: batch.map(toBuffers) }))
       if (massaged !== undefined) return massaged
       throw new Error('massageBuffer returned neither a record nor a list of records')
     } catch (error) {
@@ -167,9 +166,10 @@ const PROBLEMS = {
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 
-const toBuffers = ({ key, value }: Content): KafboyBatchRecord => ({ key: toBuffer(key), value: toBuffer(value) })
+const toBuffers = ({ key, value }: ProduceRecord): KafboyBatchRecord => ({ key: toBuffer(key), value: toBuffer(value) })
 
-const toBuffer = (bytes: Content['key']): Buffer | null => (typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
+const toBuffer = (bytes: ProduceRecord['key']): Buffer | null =>
+  typeof bytes === 'string' ? Buffer.from(bytes) : bytes
 
 /** For the log. Converting a thrown value to text may throw. */
 function textOf(error: unknown): string {
