@@ -1,4 +1,3 @@
-import type { CastellanError } from '../../core/errors.js'
 import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../gateway/gateway.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
@@ -7,20 +6,19 @@ import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { type RecordJson, recordJson } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
-import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN } from './pixy-answers.js'
+import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, PixyError, SHUTTING_DOWN } from './pixy-answers.js'
 import {
   type AckOf,
   ackOf,
+  admits,
   groupOf,
   int32,
   merged,
   numberOf,
-  ParameterError,
   type PixyRequest,
   type RouteParts,
   type Values
 } from './pixy-request.js'
-import type { KafkaPixySettings } from './settings.js'
 
 /** Partition in the text of an acknowledgement that names none. */
 const NONE_NAMED = -2
@@ -43,12 +41,10 @@ const MAX_ANSWER_MESSAGES = 1_000
 
 /** `GET /topics/{topic}/messages` and `POST /topics/{topic}/acks`. */
 export class ConsumeEndpoint {
-  readonly #settings: KafkaPixySettings
   readonly #parts: RouteParts
   readonly #polls = new Set<Poll>()
 
-  constructor(settings: KafkaPixySettings, parts: RouteParts) {
-    this.#settings = settings
+  constructor(parts: RouteParts) {
     this.#parts = parts
   }
 
@@ -56,57 +52,38 @@ export class ConsumeEndpoint {
     return this.#polls.size
   }
 
+  /** @throws PixyError when a parameter is wrong */
   consume(request: PixyRequest): void {
-    const { answers } = this.#parts
-    const { exchange, query } = request
-    this.#guarded(request, () => {
-      const groupId = groupOf(query.values)
-      const ack = ackOf(query.values, 'ackPartition', 'ackOffset')
-      const count = this.#countOf(query.values)
-      const options = messageOptionsOf(query.values, this.#parts.schemas)
-      const refusal = browserRefusalOf(exchange.request) ?? this.#refusalOf(request, groupId)
-      if (refusal !== undefined) answers.refuse(exchange, refusal, true)
-      else if (this.#settings.consumerDisabled) answers.error(exchange, 503, DISABLED)
-      else this.#poll(request, groupId, ack, options, count)
-    })
+    const { exchange, topic, query } = request
+    const groupId = groupOf(query.values)
+    const ack = ackOf(query.values, 'ackPartition', 'ackOffset')
+    const count = countOf(query.values)
+    const options = messageOptionsOf(query.values, this.#parts.schemas)
+    if (!admits(this.#parts, request, 'consume', { topic, group: groupId }, browserRefusalOf(exchange.request))) return
+    if (this.#parts.settings.consumerDisabled) throw new PixyError(503, DISABLED)
+    this.#poll(request, groupId, ack, options, count)
   }
 
-  /** @param form parameters of the body */
+  /** @param form parameters of the body. @throws PixyError when a parameter is wrong */
   ack(request: PixyRequest, form: Values): void {
-    const { answers } = this.#parts
-    const { exchange, gateway, topic, query } = request
-    this.#guarded(request, () => {
-      const values = merged(form, query.values)
-      const groupId = groupOf(values)
-      const place = ackOf(values, 'partition', 'offset')
-      const refusal = this.#refusalOf(request, groupId)
-      if (refusal !== undefined) answers.refuse(exchange, refusal, true)
-      else if (typeof place === 'string') {
-        const partition = place === 'auto' ? NONE_NAMED : NONE_WANTED
-        answers.error(exchange, 500, notRead(groupId, topic, partition))
-      } else {
-        gateway.groups.ack(groupId, { topic, ...place }).then(
-          result => this.#acked(request, groupId, place, result),
-          error => this.#parts.broken(request, error)
-        )
-      }
-    })
+    const { gateway, topic, query } = request
+    const values = merged(form, query.values)
+    const groupId = groupOf(values)
+    const place = ackOf(values, 'partition', 'offset')
+    if (!admits(this.#parts, request, 'consume', { topic, group: groupId })) return
+    if (typeof place === 'string') {
+      const partition = place === 'auto' ? NONE_NAMED : NONE_WANTED
+      throw new PixyError(500, notRead(groupId, topic, partition))
+    }
+    gateway.groups.ack(groupId, { topic, ...place }).then(
+      result => this.#acked(request, groupId, place, result),
+      error => this.#parts.fail(request, error)
+    )
   }
 
   /** Answers all waiting clients that the process stops. */
   stop(): void {
     for (const poll of this.#polls) poll.end(STOPPING)
-  }
-
-  #countOf(values: Values): number | undefined {
-    const count = numberOf(values, 'count', int32)
-    if (count === undefined) return undefined
-    if (count < 1) throw new ParameterError('count should be at least 1')
-    return Math.min(count, MAX_ANSWER_MESSAGES)
-  }
-
-  #refusalOf({ exchange, topic }: PixyRequest, group: string): CastellanError | undefined {
-    return this.#parts.access.callerOf(exchange.request).refusalOf('consume', { topic, group })
   }
 
   #poll(request: PixyRequest, groupId: string, ack: AckOf, options: MessageOptions, count: number | undefined): void {
@@ -183,7 +160,7 @@ export class ConsumeEndpoint {
   #failed(request: PixyRequest, reason: NoMessage | Error): void {
     const { answers } = this.#parts
     const { exchange, gateway } = request
-    if (reason instanceof Error) this.#parts.broken(request, reason)
+    if (reason instanceof Error) this.#parts.fail(request, reason)
     else if (reason.type === 'timedOut') answers.error(exchange, 408, LONG_POLL_TIMEOUT)
     else if (reason.code === 'overloaded') answers.error(exchange, 429, overloadedTextOf(reason))
     else answers.failure(exchange, reason, gateway.isReady)
@@ -202,15 +179,13 @@ export class ConsumeEndpoint {
       answers.error(exchange, 400, `offset ${offset} of {${groupId} ${topic} ${partition}} has not been offered`)
     } else answers.failure(exchange, result, gateway.isReady)
   }
+}
 
-  #guarded(request: PixyRequest, serve: () => void): void {
-    try {
-      serve()
-    } catch (error) {
-      if (error instanceof ParameterError) this.#parts.answers.error(request.exchange, 400, error.message)
-      else this.#parts.broken(request, error)
-    }
-  }
+function countOf(values: Values): number | undefined {
+  const count = numberOf(values, 'count', int32)
+  if (count === undefined) return undefined
+  if (count < 1) throw new PixyError(400, 'count should be at least 1')
+  return Math.min(count, MAX_ANSWER_MESSAGES)
 }
 
 const notRead = (groupId: string, topic: string, partition: number, reason?: string): string =>

@@ -95,7 +95,9 @@ export const withNumbersOnOneLine = (json: string): string =>
 export class GoJsonError extends Error {}
 
 const END = 'unexpected end of JSON input'
-const SPACE = ' \t\r\n'
+/** Characters of a string, and a whole escape in it. */
+const CHARACTERS = /[ !#-[\]-\u00ff]+/y
+const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y
 /** Go allows 10,000; each level takes some of the stack here. */
 const MAX_DEPTH = 1_000
 /**
@@ -186,50 +188,27 @@ class Check {
   }
 
   #string(): void {
-    for (this.#at++; ; this.#at++) {
-      const letter = this.#letter()
-      if (letter === '"') break
-      if (letter < ' ') this.#fail('in string literal')
-      if (letter === '\\') this.#escape()
-    }
+    this.#at++
+    while (this.#skip(CHARACTERS) || this.#skip(ESCAPE));
+    const letter = this.#letter()
+    if (letter === '\\') this.#failInEscape()
+    if (letter !== '"') this.#fail('in string literal')
     this.#at++
   }
 
-  #escape(): void {
+  #failInEscape(): never {
     this.#at++
-    const letter = this.#inToken()
-    if (!'bfnrt\\/"u'.includes(letter)) this.#fail('in string escape code')
-    if (letter !== 'u') return
-    for (let digits = 0; digits < 4; digits++) {
-      this.#at++
-      if (!/[0-9a-f]/i.test(this.#inToken())) this.#fail('in \\u hexadecimal character escape')
-    }
+    if (this.#inToken() !== 'u') this.#fail('in string escape code')
+    this.#at++
+    this.#skip(/[0-9a-fA-F]*/y)
+    this.#fail('in \\u hexadecimal character escape')
   }
 
   #number(): void {
-    if (this.#letter() === '-') this.#at++
-    const first = this.#inToken()
-    if (!isDigit(first)) this.#fail('in numeric literal')
-    this.#at++
-    if (first !== '0') this.#digits()
-    if (this.#inToken() === '.') {
-      this.#at++
-      this.#someDigits('after decimal point in numeric literal')
-    }
-    if (/[eE]/.test(this.#inToken())) {
-      this.#at++
-      if (/[+-]/.test(this.#inToken())) this.#at++
-      this.#someDigits('in exponent of numeric literal')
-    }
-  }
-
-  #someDigits(where: string): void {
-    if (!isDigit(this.#inToken())) this.#fail(where)
-    this.#digits()
-  }
-
-  #digits(): void {
-    while (isDigit(this.#inToken())) this.#at++
+    this.#skip(/-/y)
+    if (!this.#skip(/0|[1-9]\d*/y)) this.#fail('in numeric literal')
+    if (this.#skip(/\./y) && !this.#skip(/\d+/y)) this.#fail('after decimal point in numeric literal')
+    if (this.#skip(/[eE][+-]?/y) && !this.#skip(/\d+/y)) this.#fail('in exponent of numeric literal')
   }
 
   #literal(word: string): void {
@@ -246,7 +225,15 @@ class Check {
   }
 
   #skipSpace(): void {
-    while (this.#at < this.#text.length && SPACE.includes(this.#text[this.#at]!)) this.#at++
+    this.#skip(/[ \t\r\n]+/y)
+  }
+
+  /** @returns whether the pattern is found here */
+  #skip(pattern: RegExp): boolean {
+    pattern.lastIndex = this.#at
+    const isFound = pattern.test(this.#text)
+    if (isFound) this.#at = pattern.lastIndex
+    return isFound
   }
 
   #letter(): string {

@@ -1,9 +1,10 @@
 import type { Gateway, GroupOffset, GroupReader } from '../../gateway/gateway.js'
+import { PixyError } from './pixy-answers.js'
 
 type PartitionsByClient = ReadonlyMap<string, readonly number[]>
 
-/** The named group does not exist, or does not read the topic. The message is the text of the answer. */
-export class NoReadersError extends Error {}
+/** The named group does not exist, or does not read the topic. */
+export class NoReadersError extends PixyError {}
 
 /**
  * Looks up the readers of a topic by group. Groups without a reader of the topic are left out.
@@ -19,11 +20,11 @@ export async function readersOf(
   timeoutMs: number
 ): Promise<ReadonlyMap<string, PartitionsByClient>> {
   const groups = await gateway.groups.consumers(group === undefined ? 'all' : [group], timeoutMs, { topic, includes })
-  if (group !== undefined && !groups.has(group)) throw new NoReadersError(`unknown consumer group ${group}`)
+  if (group !== undefined && !groups.has(group)) throw new NoReadersError(400, `unknown consumer group ${group}`)
   const found = [...groups].map(([name, readers]) => [name, partitionsByClient(readers, topic)] as const)
   const reading = found.filter(([, clients]) => clients.size > 0)
   if (group !== undefined && reading.length === 0) {
-    throw new NoReadersError(`topic ${topic} is not consumed by ${group}`)
+    throw new NoReadersError(400, `topic ${topic} is not consumed by ${group}`)
   }
   return new Map(reading)
 }

@@ -1,156 +1,97 @@
-import { CastellanError, type KafkaError } from '../../core/errors.js'
 import type { OffsetAndMetadata } from '../../core/model.js'
 import type { GroupOffset, TopicMetadata } from '../../gateway/gateway.js'
 import type { Operation, Target } from '../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { byBytes, checkJson, GoJsonError, goJson, type Json, withNumbersOnOneLine } from './go-json.js'
-import {
-  CONFIG_VERSION,
-  configsOf,
-  lagOf,
-  NO_OFFSET,
-  NoReadersError,
-  readersOf,
-  type TopicConfigs,
-  UNKNOWN_TOPIC
-} from './groups.js'
-import { CONSUMED, isConsumedByOthers, NO_SUCH_TOPIC } from './pixy-answers.js'
-import {
-  groupOf,
-  merged,
-  ParameterError,
-  type PixyRequest,
-  type ReadBody,
-  type RouteParts,
-  textOf,
-  type Values
-} from './pixy-request.js'
+import { CONFIG_VERSION, configsOf, lagOf, NO_OFFSET, readersOf, type TopicConfigs, UNKNOWN_TOPIC } from './groups.js'
+import { NO_SUCH_TOPIC, PixyError } from './pixy-answers.js'
+import { admits, groupOf, merged, type PixyRequest, type RouteParts, textOf, type Values } from './pixy-request.js'
 
 /** Kept for old clients, although ZooKeeper is not used. */
 const NO_CONFIG = 'failed to fetch topic configuration: zk: node does not exist'
 const NO_PARTITIONS = `failed to get partitions: ${NO_SUCH_TOPIC}`
 
-/** A topic or partition does not exist. The message is the text of the answer. */
-class UnknownError extends Error {
-  readonly status: number
-
-  constructor(status: number, text: string) {
-    super(text)
-    this.status = status
-  }
+/** `GET /topics/{topic}/offsets`. */
+export function readOffsets(parts: RouteParts, request: PixyRequest): void {
+  const { gateway, topic, query } = request
+  const group = groupOf(query.values)
+  answer(parts, request, 'offsets', { topic, group }, async () => {
+    const offsets = await gateway.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
+    if (offsets === undefined) throw new PixyError(404, UNKNOWN_TOPIC)
+    return goJson(offsets.map(toJson))
+  })
 }
 
-/** The requests about offsets, consumers and topics. */
-export class LookUpsEndpoint {
-  readonly #parts: RouteParts
+/** `POST /topics/{topic}/offsets`. @param body whose bytes are valid during the call */
+export function writeOffsets(parts: RouteParts, request: PixyRequest, form: Values, body: Buffer): void {
+  const { gateway, topic, query } = request
+  const group = groupOf(merged(form, query.values))
+  answer(parts, request, 'offsets', { topic, group }, async () => {
+    const changes = offsetChangesOf(body)
+    const isPossible = [...changes.keys()].every(partition => partition >= 0)
+    const outcomes = isPossible ? await gateway.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS) : undefined
+    if (outcomes === undefined || [...outcomes.values()].includes('unknownTopicOrPartition'))
+      throw new PixyError(404, UNKNOWN_TOPIC)
+    return '{}'
+  })
+}
 
-  constructor(parts: RouteParts) {
-    this.#parts = parts
-  }
+/** `GET /topics`. */
+export function listTopics(parts: RouteParts, request: PixyRequest): void {
+  const { exchange, gateway, query } = request
+  const { values, flaw } = query
+  const caller = parts.access.callerOf(exchange.request)
+  answer(parts, request, 'admin', {}, async () => {
+    if (flaw !== undefined) throw new PixyError(400, flaw)
+    const [withPartitions, withConfig] = [values.has('withPartitions'), values.has('withConfig')]
+    const all = await gateway.topics('all', LOOK_UP_TIMEOUT_MS)
+    const topics = new Map([...all].filter(([topic]) => caller.allows('admin', { topic })))
+    if (!withPartitions && !withConfig) return goJson([...topics.keys()].sort(byBytes))
+    const configs = withConfig ? await configsOf(gateway, [...topics.keys()], LOOK_UP_TIMEOUT_MS) : undefined
+    return goJson(new Map([...topics].map(([name, topic]) => [name, describe(topic, configs, withPartitions)])))
+  })
+}
 
-  /** `GET /topics/{topic}/offsets`. */
-  readOffsets(request: PixyRequest): void {
-    const { gateway, topic, query } = request
-    this.#answerOfGroup(request, query.values, async group => {
-      const offsets = await gateway.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
-      if (offsets === undefined) throw new UnknownError(404, UNKNOWN_TOPIC)
-      return goJson(offsets.map(toJson))
-    })
-  }
+/** `GET /topics/{topic}`. */
+export function describeTopic(parts: RouteParts, request: PixyRequest): void {
+  const { gateway, topic, query } = request
+  answer(parts, request, 'admin', { topic }, async () => {
+    if (query.flaw !== undefined) throw new PixyError(400, query.flaw)
+    const withPartitions = query.values.has('withPartitions')
+    const found = (await gateway.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
+    if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+      throw new PixyError(500, withPartitions ? NO_PARTITIONS : NO_CONFIG)
+    return goJson(describe(found, await configsOf(gateway, [topic], LOOK_UP_TIMEOUT_MS), withPartitions))
+  })
+}
 
-  /** `POST /topics/{topic}/offsets`. @param body whose bytes are valid during the call */
-  writeOffsets(request: PixyRequest, { form, rest }: ReadBody): void {
-    const { gateway, topic, query } = request
-    this.#answerOfGroup(request, merged(form, query.values), async group => {
-      const changes = offsetChangesOf(rest)
-      const isPossible = [...changes.keys()].every(partition => partition >= 0)
-      const outcomes = isPossible ? await gateway.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS) : undefined
-      if (outcomes === undefined || [...outcomes.values()].includes('unknownTopicOrPartition'))
-        throw new UnknownError(404, UNKNOWN_TOPIC)
-      return '{}'
-    })
-  }
+/** `GET /topics/{topic}/consumers`. */
+export function readConsumers(parts: RouteParts, request: PixyRequest): void {
+  const { exchange, gateway, topic, query } = request
+  const caller = parts.access.callerOf(exchange.request)
+  const groups = query.values.get('group') ?? []
+  const group = groups.length === 1 && groups[0] ? textOf(groups[0]) : undefined
+  answer(parts, request, 'admin', { topic, ...(group !== undefined && { group }) }, async () => {
+    if (groups.length > 1) throw new PixyError(400, `one consumer group is expected, but ${groups.length} provided`)
+    const isVisible = (one: string): boolean => caller.allows('admin', { topic, group: one })
+    return withNumbersOnOneLine(goJson(await readersOf(gateway, { topic, group }, isVisible, LOOK_UP_TIMEOUT_MS)))
+  })
+}
 
-  /** `GET /topics`. */
-  topics(request: PixyRequest): void {
-    const { exchange, gateway, query } = request
-    const { values, flaw } = query
-    const caller = this.#parts.access.callerOf(exchange.request)
-    this.#answer(request, 'admin', {}, async () => {
-      if (flaw !== undefined) throw new ParameterError(flaw)
-      const [withPartitions, withConfig] = [values.has('withPartitions'), values.has('withConfig')]
-      const all = await gateway.topics('all', LOOK_UP_TIMEOUT_MS)
-      const topics = new Map([...all].filter(([topic]) => caller.allows('admin', { topic })))
-      if (!withPartitions && !withConfig) return goJson([...topics.keys()].sort(byBytes))
-      const configs = withConfig ? await configsOf(gateway, [...topics.keys()], LOOK_UP_TIMEOUT_MS) : undefined
-      return goJson(new Map([...topics].map(([name, topic]) => [name, describe(topic, configs, withPartitions)])))
-    })
-  }
-
-  /** `GET /topics/{topic}`. */
-  topic(request: PixyRequest): void {
-    const { gateway, topic, query } = request
-    this.#answer(request, 'admin', { topic }, async () => {
-      if (query.flaw !== undefined) throw new ParameterError(query.flaw)
-      const withPartitions = query.values.has('withPartitions')
-      const found = (await gateway.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
-      if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
-        throw new UnknownError(500, withPartitions ? NO_PARTITIONS : NO_CONFIG)
-      return goJson(describe(found, await configsOf(gateway, [topic], LOOK_UP_TIMEOUT_MS), withPartitions))
-    })
-  }
-
-  /** `GET /topics/{topic}/consumers`. */
-  consumers(request: PixyRequest): void {
-    const { exchange, gateway, topic, query } = request
-    const caller = this.#parts.access.callerOf(exchange.request)
-    const groups = query.values.get('group') ?? []
-    const group = groups.length === 1 && groups[0] ? textOf(groups[0]) : undefined
-    this.#answer(request, 'admin', { topic, ...(group !== undefined && { group }) }, async () => {
-      if (groups.length > 1) throw new ParameterError(`one consumer group is expected, but ${groups.length} provided`)
-      const isVisible = (one: string): boolean => caller.allows('admin', { topic, group: one })
-      return withNumbersOnOneLine(goJson(await readersOf(gateway, { topic, group }, isVisible, LOOK_UP_TIMEOUT_MS)))
-    })
-  }
-
-  #answerOfGroup(request: PixyRequest, values: Values, work: (group: string) => Promise<string>): void {
-    let group: string
-    try {
-      group = groupOf(values)
-    } catch (error) {
-      this.#failed(request, error)
-      return
-    }
-    this.#answer(request, 'offsets', { topic: request.topic, group }, () => work(group))
-  }
-
-  /** Does the work, if the client may have it done, and answers with its JSON or its failure. */
-  #answer(request: PixyRequest, operation: Operation, target: Target, work: () => Promise<string>): void {
-    const { access, answers } = this.#parts
-    const { exchange } = request
-    const refusal = access.callerOf(exchange.request).refusalOf(operation, target)
-    if (refusal !== undefined) answers.refuse(exchange, refusal, true)
-    else {
-      work().then(
-        json => answers.ok(exchange, json),
-        error => this.#failed(request, error)
-      )
-    }
-  }
-
-  #failed(request: PixyRequest, error: unknown): void {
-    const { answers, broken } = this.#parts
-    const { exchange, gateway } = request
-    if (error instanceof UnknownError) answers.error(exchange, error.status, error.message)
-    else if (error instanceof ParameterError || error instanceof NoReadersError)
-      answers.error(exchange, 400, error.message)
-    else if (error instanceof GoJsonError)
-      answers.error(exchange, 400, `Failed to parse the request: err=(${error.message})`)
-    else if (!(error instanceof CastellanError)) broken(request, error)
-    else if (isConsumedByOthers(error as KafkaError)) answers.error(exchange, 409, CONSUMED)
-    else answers.failure(exchange, error, gateway.isReady)
-  }
+/** Does the work, if the client may have it done, and answers with its JSON or its failure. */
+function answer(
+  parts: RouteParts,
+  request: PixyRequest,
+  operation: Operation,
+  target: Target,
+  work: () => Promise<string>
+): void {
+  if (!admits(parts, request, operation, target)) return
+  work().then(
+    json => parts.answers.ok(request.exchange, json),
+    error => parts.fail(request, error)
+  )
 }
 
 /** A group's place in a partition, as Kafka-Pixy writes it. */

@@ -1,7 +1,8 @@
 import type { KafkaRecord, RecordHeader } from '../../core/model.js'
 import type { Decoding, RecordJson } from '../../schemas/record-json.js'
 import { goString } from './go-json.js'
-import { ParameterError, type Values } from './pixy-request.js'
+import { PixyError } from './pixy-answers.js'
+import type { Values } from './pixy-request.js'
 
 /** A message, however it was read. */
 export interface PlacedRecord extends KafkaRecord {
@@ -17,11 +18,11 @@ export interface MessageOptions {
   readonly schemas?: Decoding | undefined
 }
 
-/** @throws ParameterError */
+/** @throws PixyError */
 export function messageOptionsOf(values: Values, schemas?: Decoding): MessageOptions {
   const encoding = values.get('encoding')?.[0]
   if (encoding === 'schema' && schemas === undefined)
-    throw new ParameterError('encoding=schema needs a schema registry, and there is none (schemas.registry.urls)')
+    throw new PixyError(400, 'encoding=schema needs a schema registry, and there is none (schemas.registry.urls)')
   return {
     asText: encoding === 'text',
     withTimestamp: values.has('timestamp'),

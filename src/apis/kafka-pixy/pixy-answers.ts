@@ -1,10 +1,23 @@
-import type { CastellanError, ErrorCode } from '../../core/errors.js'
+import { CastellanError, type ErrorCode, type KafkaError, StacklessError } from '../../core/errors.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
 import { noteFailure } from '../../http/exchange/answers.js'
 import type { Asked } from '../../http/exchange/exchange.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { goString } from './go-json.js'
+import { GoJsonError, goString } from './go-json.js'
+
+/** A request is answered with this status and the text, such as one with a wrong parameter. */
+export class PixyError extends StacklessError {
+  readonly status: number
+  /** `undefined`: follows from the status. */
+  readonly code: ErrorCode | undefined
+
+  constructor(status: number, text: string, code?: ErrorCode) {
+    super(text)
+    this.status = status
+    this.code = code
+  }
+}
 
 /** Status and text of an error answer. */
 interface FailureAnswer {
@@ -136,6 +149,21 @@ export class PixyAnswers extends ApiAnswers {
     const { status, text } = failureAnswerOf(failure, isReady)
     noteFailure(asked.response, failure.code)
     this.error(asked, status, text)
+  }
+
+  /**
+   * What was thrown, in the words of the original.
+   *
+   * @param isReady whether any broker can be reached
+   * @returns false: it is a bug, and nothing is answered
+   */
+  failed(asked: Asked, error: unknown, isReady: boolean): boolean {
+    if (error instanceof PixyError) this.error(asked, error.status, error.message)
+    else if (error instanceof GoJsonError) this.error(asked, 400, `Failed to parse the request: err=(${error.message})`)
+    else if (!(error instanceof CastellanError)) return false
+    else if (isConsumedByOthers(error as KafkaError)) this.error(asked, 409, CONSUMED)
+    else this.failure(asked, error, isReady)
+    return true
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */

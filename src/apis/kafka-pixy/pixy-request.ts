@@ -1,12 +1,13 @@
 import { z } from 'zod'
-import { OverloadedError } from '../../core/errors.js'
+import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import type { Gateway } from '../../gateway/gateway.js'
-import type { Access } from '../../http/access/access.js'
+import type { Access, Operation, Target } from '../../http/access/access.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import type { Decoding } from '../../schemas/record-json.js'
 import { goQuoted } from './go-json.js'
-import type { PixyAnswers } from './pixy-answers.js'
+import { type PixyAnswers, PixyError } from './pixy-answers.js'
+import type { KafkaPixySettings } from './settings.js'
 
 /** Values by name, in the order sent. Each character of a value stands for one byte; {@link textOf} decodes it. */
 export type Values = ReadonlyMap<string, readonly string[]>
@@ -84,25 +85,22 @@ export const bytesOf = (value: string): Buffer => Buffer.from(value, 'latin1')
 /** The message that a request acknowledges: one by its place, the message that it gets (`auto`), or none. */
 export type AckOf = 'auto' | 'none' | { readonly partition: number; readonly offset: number }
 
-/** A parameter is missing or wrong; the text is that of the answer. */
-export class ParameterError extends Error {}
-
-/** @throws ParameterError when there is not exactly one, or it is empty */
+/** @throws PixyError when there is not exactly one, or it is empty */
 export function groupOf(values: Values): string {
   const groups = values.get('group') ?? []
-  if (groups.length !== 1) throw new ParameterError(`one consumer group is expected, but ${groups.length} provided`)
-  if (groups[0] === '') throw new ParameterError('one consumer group is expected, but its name is empty')
+  if (groups.length !== 1) throw new PixyError(400, `one consumer group is expected, but ${groups.length} provided`)
+  if (groups[0] === '') throw new PixyError(400, 'one consumer group is expected, but its name is empty')
   return textOf(groups[0]!)
 }
 
-/** @throws ParameterError when a number is wrong, or one of the two is missing */
+/** @throws PixyError when a number is wrong, or one of the two is missing */
 export function ackOf(values: Values, partitionName: string, offsetName: string): AckOf {
   if (values.has('noAck')) return 'none'
   const partition = numberOf(values, partitionName, int32)
   const offset = numberOf(values, offsetName, int64)
   if (partition === undefined && offset === undefined) return 'auto'
   if (partition === undefined || offset === undefined) {
-    throw new ParameterError(`${partitionName} and ${offsetName} either both should be provided or neither`)
+    throw new PixyError(400, `${partitionName} and ${offsetName} either both should be provided or neither`)
   }
   return partition < 0 || offset < 0 ? 'none' : { partition, offset }
 }
@@ -126,7 +124,7 @@ export const int64 = whole
  * Reads a whole number; of several values the first counts.
  *
  * @param type {@link int32} or {@link int64}
- * @throws ParameterError when it is wrong
+ * @throws PixyError when it is wrong
  */
 export function numberOf(values: Values, name: string, type: z.ZodType<number, string>): number | undefined {
   const texts = values.get(name)?.map(textOf)
@@ -134,7 +132,7 @@ export function numberOf(values: Values, name: string, type: z.ZodType<number, s
   const { data, error } = type.safeParse(texts[0])
   if (error === undefined) return data
   const problem = `parsing ${goQuoted(texts[0]!)}: ${error.issues[0]!.message}`
-  throw new ParameterError(`bad ${name}: [${texts.join(' ')}]: strconv.ParseInt: ${problem}`)
+  throw new PixyError(400, `bad ${name}: [${texts.join(' ')}]: strconv.ParseInt: ${problem}`)
 }
 
 /** Where a tail begins. */
@@ -153,48 +151,61 @@ export interface PixyRequest {
   readonly query: ParsedQuery
 }
 
+/** What answers the routes that produce nothing. */
 export interface RouteParts {
+  readonly settings: KafkaPixySettings
   readonly access: Access
   readonly answers: PixyAnswers
   /** Absent: no schema registry is configured. */
   readonly schemas?: Decoding | undefined
-  /** Called when a request has failed by a bug. */
-  readonly broken: (request: PixyRequest, error: unknown) => void
+  readonly pool: BufferPool
+  readonly maxBodyBytes: number
+  /** Answers a request that has failed. */
+  readonly fail: (request: PixyRequest, error: unknown) => void
 }
 
-/** A body, and the parameters in it. The bytes are valid until the call returns; of a form there are none left. */
-export interface ReadBody {
-  readonly form: Values
-  readonly rest: Buffer
+/**
+ * Refuses a request whose client may not do this, or for another reason.
+ *
+ * @returns whether it is admitted
+ */
+export function admits(
+  { access, answers }: RouteParts,
+  { exchange }: PixyRequest,
+  operation: Operation,
+  target: Target,
+  reason?: CastellanError
+): boolean {
+  const refusal = reason ?? access.callerOf(exchange.request).refusalOf(operation, target)
+  if (refusal !== undefined) answers.refuse(exchange, refusal, true)
+  return refusal === undefined
 }
 
 const EMPTY = Buffer.alloc(0)
 const NO_VALUES: Values = new Map()
 
-/** Reads the bodies of requests that may bring parameters in a form. */
-export class FormReader {
-  readonly #maxBytes: number
-  readonly #pool: BufferPool
-  readonly #answers: PixyAnswers
-
-  constructor(maxBytes: number, pool: BufferPool, answers: PixyAnswers) {
-    this.#maxBytes = maxBytes
-    this.#pool = pool
-    this.#answers = answers
-  }
-
-  /** @param use called with the body; not when it is too large, or the client has left */
-  read({ exchange }: PixyRequest, use: (body: ReadBody) => void): void {
-    const { headers } = exchange.request
-    collectBody(exchange.payload, Number(headers['content-length'] ?? 0), this.#maxBytes, this.#pool, body => {
-      if (body instanceof OverloadedError) this.#answers.refuse(exchange, body)
-      else if (body === 'tooLarge') this.#answers.error(exchange, 413, 'the body is too large', { isRead: false })
-      else if (body instanceof Error) return
-      else if (isFormType(headers['content-type']))
-        use({ form: parseQuery(body.toString('latin1')).values, rest: EMPTY })
-      else use({ form: NO_VALUES, rest: body })
-    })
-  }
+/**
+ * Reads a body that may bring parameters in a form.
+ *
+ * @param use called with the parameters, and with the bytes of a body that is no form, which are valid during the call; not
+ *   called when the body is too large, or the client has left
+ */
+export function readForm(parts: RouteParts, request: PixyRequest, use: (form: Values, rest: Buffer) => void): void {
+  const { answers, maxBodyBytes, pool } = parts
+  const { exchange } = request
+  const { headers } = exchange.request
+  collectBody(exchange.payload, Number(headers['content-length'] ?? 0), maxBodyBytes, pool, body => {
+    if (body instanceof OverloadedError) answers.refuse(exchange, body)
+    else if (body === 'tooLarge') answers.error(exchange, 413, 'the body is too large', { isRead: false })
+    else if (body instanceof Buffer) {
+      try {
+        if (isFormType(headers['content-type'])) use(parseQuery(body.toString('latin1')).values, EMPTY)
+        else use(NO_VALUES, body)
+      } catch (error) {
+        parts.fail(request, error)
+      }
+    }
+  })
 }
 
 /** Whether a body is the message itself or a form that contains it. */

@@ -17,10 +17,9 @@ import {
   sentUrlOf
 } from '../../http/exchange/exchange.js'
 import { ConsumeEndpoint } from './consume-endpoint.js'
-import { LookUpsEndpoint } from './look-ups-endpoint.js'
-import { PixyAnswers } from './pixy-answers.js'
-import { FormReader, isFormType, type PixyRequest, parseQuery, type RouteParts } from './pixy-request.js'
-import { MessageApi, PixyError } from './produce.js'
+import { PixyAnswers, PixyError } from './pixy-answers.js'
+import { isFormType, type PixyRequest, parseQuery, type RouteParts } from './pixy-request.js'
+import { MessageApi } from './produce.js'
 import { routesOfClusters } from './routes.js'
 import type { KafkaPixySettings } from './settings.js'
 import { TailEndpoint } from './tail-endpoint.js'
@@ -41,15 +40,15 @@ export const kafkaPixyPlugin =
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const message = new MessageApi({ settings, prefix, capacityWaitMs: capacityWaitMsOf(context), gateways, now })
     const produce = new ProduceRoute(message, context, maxBodyBytes)
-    const broken = ({ exchange }: PixyRequest, error: unknown): void => {
+    const fail = ({ exchange, gateway }: PixyRequest, error: unknown): void => {
+      if (answers.failed(exchange, error, gateway.isReady)) return
       log.error({ err: error, url: sentUrlOf(exchange.request) }, 'a request of Kafka-Pixy failed unexpectedly')
       answers.error(exchange, 500, 'internal error')
     }
-    const parts: RouteParts = { access, answers, schemas, broken }
-    const bodies = new FormReader(maxBodyBytes, bodyPool(), answers)
-    const consume = new ConsumeEndpoint(settings, parts)
-    const tail = new TailEndpoint(settings, parts)
-    const pixy = { consume, tail, lookUps: new LookUpsEndpoint(parts), bodies }
+    const parts: RouteParts = { settings, access, answers, schemas, pool: bodyPool(), maxBodyBytes, fail }
+    const consume = new ConsumeEndpoint(parts)
+    const tail = new TailEndpoint(parts)
+    const pixy = { ...parts, consume, tail }
     /** @param unknown answers where there is no such cluster */
     const withGateway =
       (receive: (exchange: Exchange, gateway: Gateway, params: Params) => void, unknown: Refuse): Receive =>
@@ -63,7 +62,7 @@ export const kafkaPixyPlugin =
       { waitMs: settings.syncTimeoutMs },
       withGateway(
         (exchange, _, params) => produce.receive(exchange, params),
-        (exchange, text, isRead) => produce.refuse(exchange, new PixyError(400, text, isRead))
+        (exchange, text, isRead) => produce.refuse(exchange, new PixyError(400, text), isRead)
       )
     )
     const asyncAdmission = admissionOf(context, settings.durability)
@@ -77,7 +76,12 @@ export const kafkaPixyPlugin =
         const serve = withGateway(
           (exchange, gateway, { topic = '' }) => {
             const query = parseQuery(sentPartsOf(exchange.request, prefix).query)
-            receive(pixy, { exchange, gateway, topic, query })
+            const request = { exchange, gateway, topic, query }
+            try {
+              receive(pixy, request)
+            } catch (error) {
+              fail(request, error)
+            }
           },
           (exchange, text, isRead) => answers.error(exchange, 400, text, { isRead })
         )

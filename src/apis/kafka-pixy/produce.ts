@@ -1,4 +1,4 @@
-import { CastellanError, type ErrorCode, StacklessError } from '../../core/errors.js'
+import { CastellanError, type ErrorCode } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PartitionerName } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
@@ -15,7 +15,7 @@ import {
 import { Answers, WARNING_HEADER } from '../../http/exchange/answers.js'
 import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
-import { errorBody, JSON_TYPE, produceFailureOf, RETRY, SHUTTING_DOWN, TOO_LARGE } from './pixy-answers.js'
+import { errorBody, JSON_TYPE, PixyError, produceFailureOf, RETRY, SHUTTING_DOWN, TOO_LARGE } from './pixy-answers.js'
 import { bytesOf, type ContentKind, contentKindOf, merged, parseQuery, type Values } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 import { DEFAULT_CLUSTER } from './target.js'
@@ -58,9 +58,6 @@ const PREFIX = /^x-kafka-/i
 const PREFIX_LENGTH = 'x-kafka-'.length
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
-/** A header with an invalid value, by its full name. */
-class HeaderValueError extends Error {}
-
 const NONE: readonly RecordHeader[] = []
 
 /**
@@ -69,7 +66,7 @@ const NONE: readonly RecordHeader[] = []
  *   x-kafka-foo-BAR: YQ==   =>   Foo-Bar: a
  *
  * @param rawHeaders names and values in turn
- * @throws HeaderValueError when a value is not in base64
+ * @throws PixyError when a value is not in base64
  */
 export function messageHeadersOf(rawHeaders: readonly string[]): readonly RecordHeader[] {
   let headers: RecordHeader[] | undefined
@@ -83,28 +80,13 @@ export function messageHeadersOf(rawHeaders: readonly string[]): readonly Record
 }
 
 function headerOf(name: string, value: string): RecordHeader {
-  if (!BASE64.test(value)) throw new HeaderValueError(`Invalid base64 encoding for header: ${name}`)
+  if (!BASE64.test(value)) throw new PixyError(400, `Invalid base64 encoding for header: ${name}`)
   return { key: name.slice(PREFIX_LENGTH), value: Buffer.from(value, 'base64') }
 }
 
 /** Each word with one capital, as Go writes the names of headers. */
 const capitalized = (name: string): string =>
   name.toLowerCase().replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase())
-
-export class PixyError extends StacklessError {
-  readonly status: number
-  /** Whether the connection stays open, although the body was not read. */
-  readonly stays: boolean
-  /** `undefined`: follows from the status. */
-  readonly code: ErrorCode | undefined
-
-  constructor(status: number, text: string, stays = false, code?: ErrorCode) {
-    super(text)
-    this.status = status
-    this.stays = stays
-    this.code = code
-  }
-}
 
 interface Head extends ProduceHead {
   readonly topic: string
@@ -173,7 +155,7 @@ export class MessageApi implements ProduceApi<Head> {
     if (isForm && value.length === 0) throw new PixyError(400, EMPTY)
     const keyText = values.get('key')?.[0]
     const key = keyText === undefined ? null : bytesOf(keyText)
-    const headers = headersOf(rawHeaders)
+    const headers = messageHeadersOf(rawHeaders)
     head.isSync = values.has('sync')
     const { maxMessageBytes, messageHeaders } = this.#parts.settings
     if (headers.length > 0 && !messageHeaders) return refused(head, 400, 'invalidRequest', NO_HEADERS_YET)
@@ -194,9 +176,9 @@ export class MessageApi implements ProduceApi<Head> {
   refuse(error: unknown, { exchange, isRead }: RefusedRequest): ProduceAnswer | undefined {
     const closes = !isRead
     if (error instanceof PixyError) {
-      const { status, message, stays, code } = error
+      const { status, message, code } = error
       const cause = code && { code, retriable: false }
-      return { ...errorAnswer(status, message), ...hintFor(exchange, message), closes: closes && !stays, cause }
+      return { ...errorAnswer(status, message), ...hintFor(exchange, message), closes, cause }
     }
     if (error instanceof BodyTooLargeError) {
       const isForm = contentKindOf(exchange.response.req.headers['content-type']) === 'form'
@@ -236,18 +218,9 @@ const NOTHING: readonly ProduceRecord[] = []
 
 /** An asynchronous message that can never be written is accepted and dropped. @throws PixyError for others */
 function refused(head: Head, status: number, code: ErrorCode, message: string): readonly ProduceRecord[] {
-  if (head.isSync || head.isModern) throw new PixyError(status, message, false, code)
+  if (head.isSync || head.isModern) throw new PixyError(status, message, code)
   head.refusals = [{ type: 'failed', code, errorCode: undefined, message, persisted: 'no', retriable: false }]
   return NOTHING
-}
-
-/** @throws PixyError when one has a value that is not in base64 */
-function headersOf(rawHeaders: readonly string[]): readonly RecordHeader[] {
-  try {
-    return messageHeadersOf(rawHeaders)
-  } catch (error) {
-    throw error instanceof HeaderValueError ? new PixyError(400, error.message) : error
-  }
 }
 
 /** The place of a message. Members that the original does not have are written only when the client asks for them. */

@@ -2,20 +2,18 @@ import { z } from 'zod'
 import type { Described } from '../../http/api/routes.js'
 import { json, type Operation } from '../../http/openapi/operation.js'
 import type { ConsumeEndpoint } from './consume-endpoint.js'
-import type { LookUpsEndpoint } from './look-ups-endpoint.js'
-import { type FormReader, int32, int64, type PixyRequest, partitionList, tailStart } from './pixy-request.js'
+import { describeTopic, listTopics, readConsumers, readOffsets, writeOffsets } from './look-ups-endpoint.js'
+import { int32, int64, type PixyRequest, partitionList, type RouteParts, readForm, tailStart } from './pixy-request.js'
 import type { TailEndpoint } from './tail-endpoint.js'
 
 /** The parts that answer the routes. */
-interface Pixy {
+interface Pixy extends RouteParts {
   readonly consume: ConsumeEndpoint
   readonly tail: TailEndpoint
-  readonly lookUps: LookUpsEndpoint
-  readonly bodies: FormReader
 }
 
 interface PixyRoute extends Described {
-  /** Absent: the route produces. */
+  /** Absent: the route produces. What it throws is answered. */
   receive?(pixy: Pixy, request: PixyRequest): void
 }
 
@@ -197,7 +195,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       500: { description: 'This process does not read the partition on behalf of the group', ...failure },
       503: { description: 'Shutting down', ...failure }
     },
-    receive: ({ consume, bodies }, request) => bodies.read(request, ({ form }) => consume.ack(request, form))
+    receive: (pixy, request) => readForm(pixy, request, form => pixy.consume.ack(request, form))
   },
   readOffsets: {
     method: 'get',
@@ -210,7 +208,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       404: { description: 'There is no such topic', ...failure },
       ...refusals
     },
-    receive: ({ lookUps }, request) => lookUps.readOffsets(request)
+    receive: readOffsets
   },
   writeOffsets: {
     method: 'post',
@@ -225,7 +223,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       409: { description: 'The group is being consumed', ...failure },
       ...refusals
     },
-    receive: ({ lookUps, bodies }, request) => bodies.read(request, body => lookUps.writeOffsets(request, body))
+    receive: (pixy, request) => readForm(pixy, request, (form, body) => writeOffsets(pixy, request, form, body))
   },
   readConsumers: {
     method: 'get',
@@ -240,7 +238,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       },
       ...refusals
     },
-    receive: ({ lookUps }, request) => lookUps.consumers(request)
+    receive: readConsumers
   },
   listTopics: {
     method: 'get',
@@ -254,7 +252,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       },
       ...refusals
     },
-    receive: ({ lookUps }, request) => lookUps.topics(request)
+    receive: listTopics
   },
   describeTopic: {
     method: 'get',
@@ -269,7 +267,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       },
       ...refusals
     },
-    receive: ({ lookUps }, request) => lookUps.topic(request)
+    receive: describeTopic
   }
 }
 

@@ -1,4 +1,4 @@
-import { CastellanError } from '../../core/errors.js'
+import type { CastellanError } from '../../core/errors.js'
 import type { Offset } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
 import type { Gateway } from '../../gateway/gateway.js'
@@ -6,10 +6,10 @@ import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { positionsOf, Tail } from '../../http/api/tail.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { recordJson } from '../../schemas/record-json.js'
-import { lineJson, messageOptionsOf } from './message-json.js'
-import { DISABLED, NO_SUCH_TOPIC, SHUTTING_DOWN } from './pixy-answers.js'
+import { lineJson, type MessageOptions, messageOptionsOf } from './message-json.js'
+import { DISABLED, NO_SUCH_TOPIC, PixyError, SHUTTING_DOWN } from './pixy-answers.js'
 import {
-  ParameterError,
+  admits,
   type PixyRequest,
   partitionList,
   type RouteParts,
@@ -17,7 +17,6 @@ import {
   textOf,
   type Values
 } from './pixy-request.js'
-import type { KafkaPixySettings } from './settings.js'
 
 /** The id of each event names all partitions that a tail follows. */
 const MAX_PARTITIONS = 200
@@ -29,39 +28,34 @@ type Follow = Parameters<Gateway['follow']>[1]
 
 /** `GET /topics/{topic}/tail`: the messages of a topic as server-sent events, without a group. */
 export class TailEndpoint {
-  readonly #settings: KafkaPixySettings
   readonly #parts: RouteParts
   readonly #tails = new Map<Tail, PixyRequest>()
   readonly #shares: Shares
   #isStopped = false
 
-  constructor(settings: KafkaPixySettings, parts: RouteParts) {
-    this.#settings = settings
-    this.#shares = new Shares(MAX_TAILS)
+  constructor(parts: RouteParts) {
     this.#parts = parts
+    this.#shares = new Shares(MAX_TAILS)
   }
 
   get openTails(): number {
     return this.#tails.size
   }
 
+  /** @throws PixyError when a parameter is wrong, or the tail cannot begin */
   tail(request: PixyRequest): void {
-    const { access, answers } = this.#parts
-    const { exchange, topic } = request
-    const { consumerDisabled } = this.#settings
+    const { access, settings, schemas } = this.#parts
+    const { exchange, topic, query } = request
     const options = this.#optionsOf(request)
-    const refusal =
-      browserRefusalOf(exchange.request) ?? access.callerOf(exchange.request).refusalOf('consume', { topic })
-    if (typeof options === 'string') answers.error(exchange, 400, options)
-    else if (refusal !== undefined) answers.refuse(exchange, refusal, true)
-    else if (consumerDisabled) answers.error(exchange, 503, DISABLED)
-    else if (this.#isStopped) answers.error(exchange, 503, SHUTTING_DOWN)
-    else {
-      const problem = this.#shares.problemOf(this.#clientOf(request))
-      const whose = problem === 'greedy' ? ' of one client' : ''
-      if (problem === undefined) this.#open(request, options)
-      else answers.error(exchange, 429, `too many tails${whose} (limit ${MAX_TAILS})`)
-    }
+    const message = messageOptionsOf(query.values, schemas)
+    if (!admits(this.#parts, request, 'consume', { topic }, browserRefusalOf(exchange.request))) return
+    if (settings.consumerDisabled) throw new PixyError(503, DISABLED)
+    if (this.#isStopped) throw new PixyError(503, SHUTTING_DOWN)
+    const client = clientOf(exchange.request, access.callerOf(exchange.request))
+    const problem = this.#shares.problemOf(client)
+    const whose = problem === 'greedy' ? ' of one client' : ''
+    if (problem !== undefined) throw new PixyError(429, `too many tails${whose} (limit ${MAX_TAILS})`)
+    this.#open(request, options, message, this.#shares.take(client))
   }
 
   /** Ends all tails; their clients connect again, to another process. */
@@ -74,40 +68,20 @@ export class TailEndpoint {
     }
   }
 
-  /** Returns a text if something is wrong with the request. */
-  #optionsOf({ exchange, query: { values } }: PixyRequest): Follow | string {
-    const id = exchange.request.headers['last-event-id']
-    const positions = idIn(id)
-    if (positions === undefined) return 'bad Last-Event-ID'
+  #optionsOf({ exchange, query: { values } }: PixyRequest): Follow {
+    const timeoutMs = LOOK_UP_TIMEOUT_MS
+    const positions = positionsIn(exchange.request.headers['last-event-id'])
     const { data: from, error } = tailStart.safeParse(values.get('from')?.[0])
-    if (error !== undefined) return error.issues[0]!.message
-    try {
-      messageOptionsOf(values, this.#parts.schemas)
-      // Partitions that were added while the client was away are read from their beginning.
-      const start = positions.size > 0 ? 'earliest' : from
-      return {
-        partitions: partitionsIn(values),
-        maxPartitions: MAX_PARTITIONS,
-        timeoutMs: LOOK_UP_TIMEOUT_MS,
-        from: start,
-        positions
-      }
-    } catch (error) {
-      if (error instanceof ParameterError) return error.message
-      throw error
-    }
+    if (error !== undefined) throw new PixyError(400, error.issues[0]!.message)
+    // Partitions that were added while the client was away are read from their beginning.
+    const start = positions.size > 0 ? 'earliest' : from
+    return { partitions: partitionsIn(values), maxPartitions: MAX_PARTITIONS, timeoutMs, from: start, positions }
   }
 
-  #clientOf({ exchange: { request } }: PixyRequest): string | undefined {
-    return clientOf(request, this.#parts.access.callerOf(request))
-  }
-
-  #open(request: PixyRequest, options: Follow): void {
-    const release = this.#shares.take(this.#clientOf(request))
-    const { exchange, gateway, topic, query } = request
+  #open(request: PixyRequest, options: Follow, message: MessageOptions, release: () => void): void {
+    const { exchange, gateway, topic } = request
     const { access, answers } = this.#parts
     const caller = access.callerOf(exchange.request)
-    const message = messageOptionsOf(query.values, this.#parts.schemas)
     const { schemas } = message
     const tail = new Tail(exchange, {
       caller,
@@ -119,7 +93,7 @@ export class TailEndpoint {
         const headers = record.headers.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
         return json.then(json => lineJson({ partition, ...record, headers }, message, json))
       },
-      broken: error => this.#parts.broken(request, error),
+      broken: error => this.#parts.fail(request, error),
       onOver: () => {
         this.#tails.delete(tail)
         release()
@@ -133,31 +107,30 @@ export class TailEndpoint {
     })
     gateway.follow(topic, options, tail).then(
       following => tail.follows(following),
-      error => this.#failed(request, error)
+      error => this.#parts.fail(request, refusalOf(error))
     )
   }
-
-  #failed(request: PixyRequest, error: unknown): void {
-    const { answers } = this.#parts
-    const { exchange, gateway } = request
-    if (!(error instanceof CastellanError)) this.#parts.broken(request, error)
-    else if (error.code === 'unknownTopic') answers.error(exchange, 404, NO_SUCH_TOPIC)
-    else if (error.code === 'unknownPartition' || error.code === 'invalidRequest') {
-      answers.error(exchange, 400, error.message)
-    } else answers.failure(exchange, error, gateway.isReady)
-  }
 }
 
-function idIn(header: string | string[] | undefined): ReadonlyMap<number, Offset> | undefined {
-  if (header === undefined || header === '') return new Map()
-  return typeof header === 'string' ? positionsOf(header) : undefined
+/** A topic or partition that is not there is told otherwise than by requests that look them up. */
+function refusalOf(error: unknown): unknown {
+  const { code, message } = error as CastellanError
+  if (code === 'unknownTopic') return new PixyError(404, NO_SUCH_TOPIC)
+  return code === 'unknownPartition' || code === 'invalidRequest' ? new PixyError(400, message) : error
 }
 
-/** `partition=0,3` and `partition=0&partition=3`. @throws ParameterError when one is no number */
+function positionsIn(id: string | string[] | undefined): ReadonlyMap<number, Offset> {
+  if (id === undefined || id === '') return new Map()
+  const positions = typeof id === 'string' ? positionsOf(id) : undefined
+  if (positions === undefined) throw new PixyError(400, 'bad Last-Event-ID')
+  return positions
+}
+
+/** `partition=0,3` and `partition=0&partition=3`. @throws PixyError when one is no number */
 function partitionsIn(values: Values): readonly number[] | undefined {
   const given = values.get('partition')
   if (given === undefined) return undefined
   const text = given.map(textOf).join(',')
-  if (!partitionList.safeParse(text).success) throw new ParameterError(`bad partition: ${text}`)
+  if (!partitionList.safeParse(text).success) throw new PixyError(400, `bad partition: ${text}`)
   return text.split(',').map(Number)
 }

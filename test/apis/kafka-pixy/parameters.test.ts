@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { expect } from 'chai'
 import { goDurationMs } from '../../../src/apis/kafka-pixy/compat/keys.js'
 import { lineJson, messageJson, messageOptionsOf } from '../../../src/apis/kafka-pixy/message-json.js'
+import { PixyError } from '../../../src/apis/kafka-pixy/pixy-answers.js'
 import {
   ackOf,
   bytesOf,
@@ -12,7 +13,6 @@ import {
   isFormType,
   merged,
   numberOf,
-  ParameterError,
   parseQuery,
   textOf
 } from '../../../src/apis/kafka-pixy/pixy-request.js'
@@ -28,7 +28,7 @@ const errorOf = (work: () => unknown): string => {
   try {
     return JSON.stringify(work())
   } catch (error) {
-    expect(error).to.be.instanceOf(ParameterError)
+    expect(error).to.be.instanceOf(PixyError)
     return (error as Error).message
   }
 }
