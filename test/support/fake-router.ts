@@ -5,10 +5,9 @@ import type { DescribedConfig } from '../../src/kafka/protocol/configs.js'
 import { readBack } from '../../src/kafka/record-reader.js'
 import type {
   BatchAnswer,
-  FetchEpochEnd,
   FetchOffset,
-  FetchOrigins,
-  InitProducerIdResult,
+  RequestOf,
+  ResultOf,
   RouterMessage,
   SealedBatch
 } from '../../src/router/messages/operations.js'
@@ -353,13 +352,13 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     }
   }
 
-  #fetchEpochEnd({ topicPartition, leaderEpoch, requester }: FetchEpochEnd): void {
+  #fetchEpochEnd({ topicPartition, leaderEpoch, requester }: RequestOf<'fetchEpochEnd'>): void {
     const endOffset = this.partition(topicPartition.topic, topicPartition.partition).log.length
     if (this.isAway) requester.reply({ type: 'timedOut' })
     else requester.reply({ type: 'success', leaderEpoch, endOffset, currentLeaderEpoch: 0 })
   }
 
-  #fetchOrigins({ topicPartition, offset, requester }: FetchOrigins): void {
+  #fetchOrigins({ topicPartition, offset, requester }: RequestOf<'fetchOrigins'>): void {
     const batch = this.partition(topicPartition.topic, topicPartition.partition).batchAt(offset)
     if (this.isAway) requester.reply({ type: 'timedOut' })
     else if (this.readRefusal !== undefined) {
@@ -377,7 +376,7 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     return true
   }
 
-  #producerId(): InitProducerIdResult {
+  #producerId(): ResultOf<'initProducerId'> {
     if (this.isAway) return { type: 'timedOut' }
     if (this.producerIdRefusal !== undefined) {
       const refused = { errorCode: this.producerIdRefusal, code: 'notAuthorized', retriable: false } as const

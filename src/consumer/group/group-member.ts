@@ -1,8 +1,7 @@
 import type { TopicPartition } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { encodeSubscription } from '../../kafka/protocol/consumer-protocol.js'
-import type { JoinGroupResult, SyncGroupResult } from '../../router/messages/groups.js'
-import type { Failure, GroupMembership } from '../../router/messages/operations.js'
+import type { Failure, GroupMembership, ResultOf } from '../../router/messages/operations.js'
 import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import { Heartbeats } from './heartbeats.js'
@@ -243,7 +242,7 @@ export class GroupMember {
     }
   }
 
-  #joined(result: JoinGroupResult): void {
+  #joined(result: ResultOf<'joinGroup'>): void {
     switch (result.type) {
       case 'memberIdRequired':
         this.#memberId = result.memberId
@@ -316,7 +315,7 @@ export class GroupMember {
     })
   }
 
-  #synced(result: SyncGroupResult): void {
+  #synced(result: ResultOf<'syncGroup'>): void {
     if (result.type === 'timedOut') this.#join()
     else if (result.type === 'failed') {
       if (result.errorCode === errorCodes.REBALANCE_IN_PROGRESS) this.#joinSoon()

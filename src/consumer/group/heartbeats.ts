@@ -1,5 +1,5 @@
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { HeartbeatResult } from '../../router/messages/groups.js'
+import type { ResultOf } from '../../router/messages/operations.js'
 import type { GroupRequest, GroupRuntime, Timer } from './group-runtime.js'
 
 /**
@@ -78,7 +78,7 @@ export class Heartbeats {
     })
   }
 
-  #answered(result: HeartbeatResult): void {
+  #answered(result: ResultOf<'heartbeat'>): void {
     const { runtime, sessionTimeoutMs, onRebalance, onExcluded, onSilence } = this.#options
     const isRebalance = result.type === 'failed' && result.errorCode === errorCodes.REBALANCE_IN_PROGRESS
     if (result.type === 'success' || isRebalance) this.#answeredAt = runtime.clock()

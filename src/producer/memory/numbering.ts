@@ -1,7 +1,7 @@
 import { type ActorRef, ask } from '../../core/actor/actor.js'
 import { A_FIFTH_AROUND, backoffMs } from '../../core/backoff.js'
 import type { Logger } from '../../core/model.js'
-import type { InitProducerIdResult, RouterMessage } from '../../router/messages/operations.js'
+import type { ResultOf, RouterMessage } from '../../router/messages/operations.js'
 import type { ScheduledProducer } from './partition-schedule.js'
 import type { DeliverySettings } from './settings.js'
 
@@ -113,7 +113,7 @@ const BELT_MS = 1_000
 interface IdentityWaiters {
   /** There is a producer id now: `take` of these producers returns a batch. */
   ready(producers: readonly ScheduledProducer[]): void
-  refused(producers: readonly ScheduledProducer[], refusal: InitProducerIdResult & { type: 'failed' }): void
+  refused(producers: readonly ScheduledProducer[], refusal: ResultOf<'initProducerId'> & { type: 'failed' }): void
 }
 
 /**
@@ -182,7 +182,7 @@ export class ProducerIdentity implements Numbers {
   #ask(): void {
     if (this.#isAsking || this.#isClosed) return
     this.#isAsking = true
-    ask<InitProducerIdResult>('a producer id', TIMEOUT_MS + BELT_MS, requester =>
+    ask<ResultOf<'initProducerId'>>('a producer id', TIMEOUT_MS + BELT_MS, requester =>
       this.#router.tell({ type: 'initProducerId', timeoutMs: TIMEOUT_MS, requester })
     ).then(
       result => this.#answered(result),
@@ -190,7 +190,7 @@ export class ProducerIdentity implements Numbers {
     )
   }
 
-  #answered(result: InitProducerIdResult): void {
+  #answered(result: ResultOf<'initProducerId'>): void {
     if (this.#isClosed) return
     // A broker that has just come up answers with id -1.
     if (result.type !== 'success' || result.producerId < 0n) this.#askLater(result)
@@ -211,7 +211,7 @@ export class ProducerIdentity implements Numbers {
     return producers
   }
 
-  #askLater(result: InitProducerIdResult): void {
+  #askLater(result: ResultOf<'initProducerId'>): void {
     const { retryBackoffMs, retryBackoffMaxMs } = this.#settings
     this.#failedAttempts++
     const reason = result.type === 'failed' ? result.message : 'no broker answered'

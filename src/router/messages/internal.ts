@@ -1,6 +1,7 @@
 import type { BatchOrigin, BrokerNode, Offset, TopicPartition } from '../../core/model.js'
-import type { AdministrationOperations } from './administration.js'
-import type { GroupDescriptionOperations, MembershipOperations } from './groups.js'
+import type { AclOperation } from '../../kafka/calls.js'
+import type { ConfigResourceId, DescribedConfig } from '../../kafka/protocol/configs.js'
+import type { ConsumerMember, DescribeGroupsResponse } from '../../kafka/protocol/groups.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
 /**
@@ -68,80 +69,282 @@ export type BatchAnswer =
       readonly message: string
     }
 
-/**
- * Internal, from delivery only: asks any broker for a producer id. The Router retries the request until its deadline.
- */
-export interface InitProducerId extends Request<InitProducerIdResult> {
-  readonly type: 'initProducerId'
+/** An operation: the fields of its requests, and its results besides a failure and a time-out. */
+interface Operation<Fields, Told> {
+  readonly fields: Fields
+  readonly told: Told
 }
-export type InitProducerIdResult =
-  | { readonly type: 'success'; readonly producerId: bigint; readonly producerEpoch: number }
-  | TimedOut
-  | Failure
+
+/** An operation of a group. Failures keep Kafka's error code, because members react to the code. */
+type OfGroup<Fields, Told> = Operation<{ readonly groupId: string } & Fields, Told>
 
 /**
- * Internal, from readers: finds where a leader epoch ends in the log of the leader. A log that ends an epoch before a
- * position that was read in that epoch has lost its end.
+ * Membership by Kafka's classic protocol. JoinGroup, SyncGroup and Heartbeat of a member have a connection of their own,
+ * because the coordinator delays the answers to JoinGroup and SyncGroup until other members have joined.
  */
-export interface FetchEpochEnd extends Request<FetchEpochEndResult> {
-  readonly type: 'fetchEpochEnd'
-  readonly topicPartition: TopicPartition
-  readonly leaderEpoch: number
-}
-type FetchEpochEndResult =
-  | {
+type OfMember<Fields, Told = Success> = OfGroup<
+  Fields & {
+    /** The id of a static member, which keeps its partitions over a restart; `null`: the member is dynamic. */
+    readonly instanceId: string | null
+    /** Empty before the first join. */
+    readonly memberId: string
+    /** Names the connection: it stays the same when the coordinator gives the member another id. */
+    readonly connection: string
+  },
+  Told
+>
+
+type Success = { readonly type: 'success' }
+
+/**
+ * A change is repeated until its deadline while its outcome is unknown, for example after a lost connection. If Kafka
+ * then answers that there is nothing to change, an earlier attempt or another client may have made the change: the
+ * result is `timedOut`, or `success` if the topic to delete no longer exists.
+ *
+ * `validateOnly`: Kafka only checks the change.
+ */
+type Change<Fields> = Operation<Fields & { readonly validateOnly: boolean }, Success>
+
+type OfPartition<Fields, Told> = Operation<
+  { readonly topicPartition: TopicPartition } & Fields,
+  Told | { readonly type: 'unknownTopicOrPartition' }
+>
+
+/**
+ * Operations for this process only, not for users of the library. A failure has Kafka's error code, and Kafka's message if
+ * the broker has sent one.
+ */
+interface Table {
+  /** From delivery: asks any broker for a producer id. */
+  initProducerId: Operation<unknown, Success & { readonly producerId: bigint; readonly producerEpoch: number }>
+
+  /** From the Router itself: finds the broker that coordinates a group. Every broker can answer this request. */
+  findCoordinator: OfGroup<unknown, Success & { readonly coordinator: BrokerNode }>
+
+  /**
+   * From readers: finds where a leader epoch ends in the log of the leader. A log that ends an epoch before a position
+   * that was read in that epoch has lost its end.
+   */
+  fetchEpochEnd: OfPartition<
+    { readonly leaderEpoch: number },
+    | {
+        readonly type: 'success'
+        /** The newest epoch of the log that is not newer than the requested epoch. */
+        readonly leaderEpoch: number
+        /** The offset after the last record of this epoch. */
+        readonly endOffset: Offset
+        /** The epoch of the leader that has answered; -1: unknown. */
+        readonly currentLeaderEpoch: number
+      }
+    /** The log has no such epoch, or the broker does not know it. */
+    | { readonly type: 'notFound'; readonly currentLeaderEpoch: number }
+  >
+
+  /**
+   * From delivery: finds which producers wrote the batches from `offset` on, in offset order, whether their transactions
+   * are committed or not. The request does not wait for records.
+   */
+  fetchOrigins: OfPartition<
+    { readonly offset: Offset },
+    /** `nextOffset`, above `offset`: the offset to ask for next. `sizeBytes`: the number of bytes that were read. */
+    | {
+        readonly type: 'success'
+        readonly origins: readonly BatchOrigin[]
+        readonly nextOffset: Offset
+        readonly sizeBytes: number
+      }
+    /** The replicas have not reached the offset, or the leader does not know their progress yet. */
+    | { readonly type: 'noMessages' }
+    | { readonly type: 'offsetOutOfRange' }
+    | { readonly type: 'corruptMessage' }
+  >
+
+  joinGroup: OfMember<
+    {
+      readonly sessionTimeoutMs: number
+      readonly rebalanceTimeoutMs: number
+      /**
+       * The assignment strategies that the member supports, the preferred one first. Each has the subscription of the
+       * member in its own format.
+       */
+      readonly protocols: readonly { readonly name: string; readonly metadata: Buffer }[]
+    },
+    | {
+        readonly type: 'success'
+        readonly generationId: number
+        readonly memberId: string
+        /** The member that assigns the partitions. */
+        readonly leaderId: string
+        readonly protocolName: string
+        /** For the leader: all members. */
+        readonly members: readonly {
+          readonly memberId: string
+          readonly instanceId: string | null
+          readonly metadata: Buffer
+        }[]
+      }
+    /**
+     * The member must repeat the join with this id. In this way the coordinator keeps no state of clients that have gone
+     * away.
+     */
+    | { readonly type: 'memberIdRequired'; readonly memberId: string }
+  >
+
+  syncGroup: OfMember<
+    {
+      readonly generationId: number
+      /** How long the coordinator waits for the leader. */
+      readonly rebalanceTimeoutMs: number
+      /** Only the leader of the group sends assignments. */
+      readonly assignments: readonly { readonly memberId: string; readonly assignment: Buffer }[]
+    },
+    Success & { readonly assignment: Buffer }
+  >
+
+  heartbeat: OfMember<{ readonly generationId: number }>
+
+  /**
+   * Sent over the control connection, because a join may wait on the connection of the member. The connection of the
+   * member is closed afterwards.
+   */
+  leaveGroup: OfMember<unknown>
+
+  describeGroup: OfGroup<
+    unknown,
+    | {
+        readonly type: 'success'
+        /** `consumer` for a consumer group. The assignments of its members then have a known format. */
+        readonly protocolType: string
+        /**
+         * `Stable`, `PreparingRebalance`, `CompletingRebalance` or `Empty`; or a state that a later version of Kafka
+         * adds.
+         */
+        readonly state: string
+        /** The assignment strategy that the members have agreed on; empty unless the group is `Stable`. */
+        readonly protocol: string
+        /** The broker that has answered; it coordinates the group. */
+        readonly coordinatorId: number
+        readonly members: DescribedGroup['members']
+      }
+    | NotFound
+  >
+
+  /** From the gateway: describes a group of the protocol of KIP-848. `notFound` also where there is no such protocol. */
+  describeConsumerGroup: OfGroup<
+    unknown,
+    | {
+        readonly type: 'success'
+        /** `Empty`, `Assigning`, `Reconciling` or `Stable`; or a state that a later version of Kafka adds. */
+        readonly state: string
+        readonly assignor: string
+        /** The broker that has answered; it coordinates the group. */
+        readonly coordinatorId: number
+        readonly members: readonly ConsumerMember[]
+      }
+    | NotFound
+  >
+
+  /** From the gateway: lists the groups that one broker coordinates. `brokerUnreachable`: it has left the cluster. */
+  listGroups: Operation<
+    {
+      readonly nodeId: number
+      /** True: groups without members are left out. Brokers before Kafka 2.6 list them nevertheless. */
+      readonly withMembers: boolean
+    },
+    Success & { readonly groups: readonly { readonly groupId: string; readonly protocolType: string }[] }
+  >
+
+  /** From the gateway, as all that follow. */
+  describeCluster: Operation<
+    unknown,
+    {
       readonly type: 'success'
-      /** The newest epoch of the log that is not newer than the requested epoch. */
-      readonly leaderEpoch: number
-      /** The offset after the last record of this epoch. */
-      readonly endOffset: Offset
-      /** The epoch of the leader that has answered; -1: unknown. */
-      readonly currentLeaderEpoch: number
+      /** `null`: the brokers do not report an id. */
+      readonly clusterId: string | null
+      /** -1: the broker knows no controller. */
+      readonly controllerId: number
+      readonly brokers: readonly BrokerNode[]
     }
-  /** The log has no such epoch, or the broker does not know it. */
-  | { readonly type: 'notFound'; readonly currentLeaderEpoch: number }
-  | { readonly type: 'unknownTopicOrPartition' }
-  | TimedOut
-  | Failure
+  >
+
+  createTopic: Change<{
+    readonly topic: string
+    /** -1: the default of the brokers, or there are assignments. */
+    readonly partitions: number
+    /** -1: the default of the brokers, or there are assignments. */
+    readonly replicationFactor: number
+    /** The brokers of each partition, the preferred leader first. */
+    readonly assignments: ReadonlyMap<number, readonly number[]>
+    /** Settings of the topic itself. */
+    readonly configs: ReadonlyMap<string, string | null>
+  }>
+
+  deleteTopic: Operation<{ readonly topic: string }, Success>
+
+  /** `total`: the number of partitions that the topic then has. */
+  createPartitions: Change<{ readonly topic: string; readonly total: number }>
+
+  describeConfigs: Operation<
+    {
+      /** All of one type. Resources of type `broker` have one name, that of the broker that is asked. */
+      readonly resources: readonly ConfigResourceId[]
+      /** The broker to ask. Default: the broker whose settings these are, or any broker. */
+      readonly nodeId?: number | undefined
+      /** The settings to describe. Default: all. */
+      readonly names?: readonly string[] | undefined
+      readonly withSynonyms?: boolean
+    },
+    /** Settings by the name of the resource. A topic that does not exist is absent. */
+    Success & { readonly configs: ReadonlyMap<string, readonly DescribedConfig[]> }
+  >
+
+  /** Changes settings of one resource, all or none. `value` null: the setting gets its default again. */
+  alterConfigs: Change<{
+    readonly resource: ConfigResourceId
+    readonly changes: readonly { readonly name: string; readonly value: string | null }[]
+  }>
+
+  /** What Castellan may do with topics. `topics` null: all. */
+  fetchTopicOperations: Operation<
+    { readonly topics: readonly string[] | null },
+    /** Topics that do not exist are absent, and so are all topics where the broker does not report operations. */
+    Success & { readonly operations: ReadonlyMap<string, readonly AclOperation[]> }
+  >
+
+  /** Asks the leader for the end of the log for readers of committed records, whatever the Router's isolation level is. */
+  fetchStableEnd: OfPartition<unknown, Success & { readonly offset: Offset }>
+
+  /**
+   * Asks the leader for the end of the log, records of open transactions included. It is asked over the connection for
+   * administration, where it delays no reader and no group.
+   */
+  fetchLogEnd: OfPartition<unknown, Success & { readonly offset: Offset }>
+
+  /** Empty: the group has committed nothing, or there is no such group. */
+  fetchGroupOffsets: OfGroup<
+    unknown,
+    Success & { readonly offsets: readonly (TopicPartition & { readonly offset: Offset; readonly metadata: string })[] }
+  >
+}
+
+/** No coordinator knows such a group. */
+type NotFound = { readonly type: 'notFound' }
+type DescribedGroup = DescribeGroupsResponse['groups'][number]
+
+type ResultIn<Of extends Operation<unknown, unknown>> = Of['told'] | TimedOut | Failure
+export type InternalOperations = {
+  readonly [Kind in keyof Table]: {
+    readonly request: Request<ResultIn<Table[Kind]>> & { readonly type: Kind } & Table[Kind]['fields']
+    readonly result: ResultIn<Table[Kind]>
+  }
+}
 
 /**
- * Internal, from delivery: finds which producers wrote the batches from `offset` on, in offset order, whether their
- * transactions are committed or not. The request does not wait for records.
+ * Internal, from the gateway only: a topic was created, deleted or enlarged, by this process or by another worker. The
+ * Router does not wait until look-ups have shown it. There is no answer.
  */
-export interface FetchOrigins extends Request<FetchOriginsResult> {
-  readonly type: 'fetchOrigins'
-  readonly topicPartition: TopicPartition
-  readonly offset: Offset
-}
-export type FetchOriginsResult =
-  /** `nextOffset`, above `offset`: the offset to ask for next. `sizeBytes`: the number of bytes that were read. */
-  | {
-      readonly type: 'success'
-      readonly origins: readonly BatchOrigin[]
-      readonly nextOffset: Offset
-      readonly sizeBytes: number
-    }
-  /** The replicas have not reached the offset, or the leader does not know their progress yet. */
-  | { readonly type: 'noMessages' }
-  | { readonly type: 'offsetOutOfRange' }
-  | { readonly type: 'corruptMessage' }
-  | { readonly type: 'unknownTopicOrPartition' }
-  | TimedOut
-  | Failure
-
-/**
- * Internal, from the Router itself: finds the broker that coordinates a group. Every broker can answer this request.
- */
-export interface FindCoordinator extends Request<FindCoordinatorResult> {
-  readonly type: 'findCoordinator'
-  readonly groupId: string
-}
-export type FindCoordinatorResult = { readonly type: 'success'; readonly coordinator: BrokerNode } | TimedOut | Failure
-
-/** Operations for this process only, not for users of the library. */
-export interface InternalOperations extends MembershipOperations, GroupDescriptionOperations, AdministrationOperations {
-  initProducerId: { request: InitProducerId; result: InitProducerIdResult }
-  findCoordinator: { request: FindCoordinator; result: FindCoordinatorResult }
-  fetchEpochEnd: { request: FetchEpochEnd; result: FetchEpochEndResult }
-  fetchOrigins: { request: FetchOrigins; result: FetchOriginsResult }
+export interface TopicChanged {
+  readonly type: 'topicChanged'
+  readonly topic: string
+  readonly isDeleted: boolean
 }

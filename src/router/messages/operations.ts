@@ -8,11 +8,9 @@ import type {
   TopicPartition
 } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
-import type { TopicChanged } from './administration.js'
-import type { BatchAnswer, InternalOperations, ProduceBatches, SealedBatch } from './internal.js'
+import type { BatchAnswer, InternalOperations, ProduceBatches, SealedBatch, TopicChanged } from './internal.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
-export type * from './administration.js'
 export type * from './internal.js'
 export type { Failure } from './request.js'
 

@@ -8,7 +8,7 @@ import type {
 import { LATEST_TIMESTAMP, type ListOffsetsResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { DescribeConfigsResponse } from '../../kafka/protocol/configs.js'
-import type { ChangeResult, Failure } from '../messages/operations.js'
+import type { Failure, ResultOf } from '../messages/operations.js'
 import {
   invalid,
   isCount,
@@ -29,7 +29,7 @@ import { SharedCalls } from './shared-calls.js'
 /** A broker may use this share of the time limit of a call, so that its answer comes before the limit. */
 const BROKER_SHARE_OF_CALL = 0.8
 
-type ChangeOutcome = ChangeResult | 'notController' | 'retryLater'
+type ChangeOutcome = ResultOf<'deleteTopic'> | 'notController' | 'retryLater'
 interface Changing {
   readonly state: ChangeState
 }

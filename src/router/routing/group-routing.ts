@@ -1,5 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import type { FindCoordinatorResult } from '../messages/operations.js'
+import type { ResultOf } from '../messages/operations.js'
 import { operations } from '../processors/operations.js'
 import { Alarm } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
@@ -106,13 +106,13 @@ export class GroupRouting {
   askForCoordinator(groupId: string, now: number): void {
     const { self, openRequests, settings } = this.#options
     const requester = {
-      reply: (result: FindCoordinatorResult): void => self.tell({ type: 'coordinatorFound', groupId, result })
+      reply: (result: ResultOf<'findCoordinator'>): void => self.tell({ type: 'coordinatorFound', groupId, result })
     }
     const request = { type: 'findCoordinator', groupId, requester } as const
     this.#routeAll([openRequests.accept(operations.findCoordinator, request, 2 * settings.callTimeoutMs, now)], now)
   }
 
-  coordinatorFound(groupId: string, result: FindCoordinatorResult, now: number): void {
+  coordinatorFound(groupId: string, result: ResultOf<'findCoordinator'>, now: number): void {
     this.#coordinators.endSearch(groupId, now)
     const waiting = this.#waiting.queues.take(groupPlace(groupId))
     if (result.type === 'failed') {

@@ -1,7 +1,7 @@
 import type { BrokerAddress } from '../../core/model.js'
 import type { MetadataResponse } from '../../kafka/broker-client.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
-import type { FindCoordinatorResult, RouterMessage } from '../messages/operations.js'
+import type { ResultOf, RouterMessage } from '../messages/operations.js'
 import type { Returned, TopicLookUp } from '../processors/queue-processor.js'
 import type { OpenRequest } from '../requests/open-requests.js'
 import type { RefreshPlan } from './refresh-schedule.js'
@@ -45,7 +45,7 @@ export type RouterNotice =
       readonly error: Error
       readonly requests: readonly OpenRequest[]
     }
-  | { readonly type: 'coordinatorFound'; readonly groupId: string; readonly result: FindCoordinatorResult }
+  | { readonly type: 'coordinatorFound'; readonly groupId: string; readonly result: ResultOf<'findCoordinator'> }
   | { readonly type: 'searchCoordinator'; readonly groupId: string }
   /** The requests that wait at this place may be routed again. */
   | { readonly type: 'wake'; readonly place: WaitingPlace }

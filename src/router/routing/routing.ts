@@ -4,7 +4,7 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, TopicPartition } from '../../core/model.js'
 import type { MetadataResponse } from '../../kafka/broker-client.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
-import type { FindCoordinatorResult, FollowTopics, TopicChanged, UnfollowTopics } from '../messages/operations.js'
+import type { FollowTopics, ResultOf, TopicChanged, UnfollowTopics } from '../messages/operations.js'
 import { missingTopic } from '../processors/fetch-topic-metadata.js'
 import { notSent } from '../processors/produce-admission.js'
 import type { Returned, ReturnReason } from '../processors/queue-processor.js'
@@ -240,7 +240,7 @@ export class Routing {
     this.#groups.askForCoordinator(groupId, now)
   }
 
-  coordinatorFound(groupId: string, result: FindCoordinatorResult, now: number): void {
+  coordinatorFound(groupId: string, result: ResultOf<'findCoordinator'>, now: number): void {
     this.#groups.coordinatorFound(groupId, result, now)
   }
 

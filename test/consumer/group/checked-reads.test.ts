@@ -3,13 +3,13 @@ import { CheckedReads } from '../../../src/consumer/group/checked-reads.js'
 import { asking } from '../../../src/consumer/group/group-runtime.js'
 import type {
   FetchData,
-  FetchEpochEnd,
   FetchTopicMetadata,
+  RequestOf,
   RouterMessage
 } from '../../../src/router/messages/operations.js'
 import { fakeBatchOf } from '../../support/fake-batch.js'
 
-type Question = FetchData | FetchEpochEnd | FetchTopicMetadata
+type Question = FetchData | RequestOf<'fetchEpochEnd'> | FetchTopicMetadata
 
 interface Told {
   readonly asked: unknown[]

@@ -4,7 +4,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { advanced, newNumbering, ProducerIdentity, raised } from '../../../src/producer/memory/numbering.js'
 import type { ScheduledProducer } from '../../../src/producer/memory/partition-schedule.js'
 import { defaultDeliverySettings } from '../../../src/producer/memory/settings.js'
-import type { InitProducerId, InitProducerIdResult } from '../../../src/router/messages/operations.js'
+import type { RequestOf, ResultOf } from '../../../src/router/messages/operations.js'
 
 describe('numbering of batches', () => {
   it('goes on after the records of a batch', () => {
@@ -28,17 +28,17 @@ describe('numbering of batches', () => {
 })
 
 const [a, b] = [{}, {}] as [ScheduledProducer, ScheduledProducer]
-const success = (producerId: bigint, producerEpoch = 0): InitProducerIdResult => ({
+const success = (producerId: bigint, producerEpoch = 0): ResultOf<'initProducerId'> => ({
   type: 'success',
   producerId,
   producerEpoch
 })
-const failed = (retriable: boolean): InitProducerIdResult =>
-  ({ type: 'failed', errorCode: 31, code: 'notAuthorized', message: 'no', retriable }) as InitProducerIdResult
+const failed = (retriable: boolean): ResultOf<'initProducerId'> =>
+  ({ type: 'failed', errorCode: 31, code: 'notAuthorized', message: 'no', retriable }) as ResultOf<'initProducerId'>
 
 describe('delivery: the producer id', () => {
   let clock: sinon.SinonFakeTimers
-  let asked: InitProducerId[]
+  let asked: RequestOf<'initProducerId'>[]
   let ready: (readonly ScheduledProducer[])[]
   let refused: (readonly ScheduledProducer[])[]
   let identity: ProducerIdentity
@@ -49,7 +49,7 @@ describe('delivery: the producer id', () => {
     refused = []
     identity = new ProducerIdentity(
       {
-        router: { tell: (message: InitProducerId) => void asked.push(message) } as never,
+        router: { tell: (message: RequestOf<'initProducerId'>) => void asked.push(message) } as never,
         settings: defaultDeliverySettings,
         random: () => 0.5,
         log: silentLogger
@@ -58,7 +58,7 @@ describe('delivery: the producer id', () => {
     )
   })
   afterEach(() => clock.restore())
-  const answer = async (result: InitProducerIdResult): Promise<void> => {
+  const answer = async (result: ResultOf<'initProducerId'>): Promise<void> => {
     asked.at(-1)!.requester.reply(result)
     await clock.tickAsync(0)
   }
@@ -76,7 +76,7 @@ describe('delivery: the producer id', () => {
   })
 
   it('is asked for again after pauses that grow while there is none, and begin anew the next time', async () => {
-    const pauses = async (...results: (InitProducerIdResult | undefined)[]): Promise<number[]> => {
+    const pauses = async (...results: (ResultOf<'initProducerId'> | undefined)[]): Promise<number[]> => {
       const took: number[] = []
       for (const result of results) {
         const before = asked.length

@@ -29,7 +29,7 @@ describe('one descriptor per operation', () => {
     expect(filesNaming('leaveGroup')).to.deep.equal([
       'consumer/group/group-member.ts',
       'kafka/broker-client.ts',
-      'router/messages/groups.ts',
+      'router/messages/internal.ts',
       'router/processors/groups.ts',
       'router/processors/operations.ts'
     ])

@@ -1,13 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { UnavailableError } from '../../../src/core/errors.js'
-import type { ListGroupsResult } from '../../../src/router/messages/groups.js'
-import type {
-  BatchAnswer,
-  ChangeResult,
-  InitProducerIdResult,
-  RouterMessage
-} from '../../../src/router/messages/operations.js'
+import type { BatchAnswer, ResultOf, RouterMessage } from '../../../src/router/messages/operations.js'
 import { CastleRouter, Inbox } from '../../support/castle-router.js'
 import { fakeBatch } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
@@ -65,7 +59,7 @@ describe('router: where requests go', () => {
     castle.router.ref.tell({ ...request, timeoutMs: 20_000, requester } as unknown as RouterMessage)
     return { results }
   }
-  const listGroups = (nodeId: number) => tell<ListGroupsResult>({ type: 'listGroups', nodeId })
+  const listGroups = (nodeId: number) => tell<ResultOf<'listGroups'>>({ type: 'listGroups', nodeId })
   const latest = (timeoutMs = 20_000): Inbox<'fetchOffset'> => {
     const inbox = new Inbox<'fetchOffset'>()
     castle.tell(inbox, { type: 'fetchOffset', topicPartition: at, offsetType: 'latest', timeoutMs })
@@ -120,7 +114,7 @@ describe('router: where requests go', () => {
 
     it('are asked of the broker that metadata names', async () => {
       for (const nodeId of [1, 2]) answers(nodeId, 0)
-      const deleted = tell<ChangeResult>(deletion)
+      const deleted = tell<ResultOf<'deleteTopic'>>(deletion)
       await time.pass(20)
       expect([typesOf(deleted), asked()]).to.deep.equal([['success'], [1, 0]])
     })
@@ -129,7 +123,7 @@ describe('router: where requests go', () => {
       answers(1, NOT_CONTROLLER)
       answers(2, 0)
       controllerIs(2)
-      const deleted = tell<ChangeResult>(deletion)
+      const deleted = tell<ResultOf<'deleteTopic'>>(deletion)
       await time.pass(20)
       expect([typesOf(deleted), asked()]).to.deep.equal([[], [1, 0]])
       await time.pass(200)
@@ -139,7 +133,7 @@ describe('router: where requests go', () => {
     it('wait while there is none, and are answered once, in time', async () => {
       answers(1, NOT_CONTROLLER)
       controllerIs(-1)
-      const deleted = tell<ChangeResult>(deletion)
+      const deleted = tell<ResultOf<'deleteTopic'>>(deletion)
       await time.pass(19_900)
       expect([typesOf(deleted), asked()]).to.deep.equal([[], [1, 0]])
       await time.pass(1_000)
@@ -149,7 +143,7 @@ describe('router: where requests go', () => {
     it('wait for it while it is away', async () => {
       answers(1, 0)
       lose(1)
-      const deleted = tell<ChangeResult>(deletion)
+      const deleted = tell<ResultOf<'deleteTopic'>>(deletion)
       await time.pass(250)
       expect([typesOf(deleted), asked()]).to.deep.equal([[], [0, 0]])
       cluster.refused.clear()
@@ -160,7 +154,7 @@ describe('router: where requests go', () => {
 
   it('for any broker go to one that is up, or wait until one is', async () => {
     const idOf = async (passMs: number): Promise<bigint | undefined> => {
-      const { results } = tell<InitProducerIdResult>({ type: 'initProducerId' })
+      const { results } = tell<ResultOf<'initProducerId'>>({ type: 'initProducerId' })
       await time.pass(passMs)
       const [result] = results
       return result?.type === 'success' ? result.producerId : undefined
