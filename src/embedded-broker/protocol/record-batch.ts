@@ -1,37 +1,13 @@
 import { crc32c } from '../../kafka/crc32c.js'
+import { readInt64, writeInt64 } from '../../kafka/record-batch-layout.js'
 
-/**
- * A record batch (magic 2), big-endian:
- *
- *    0  baseOffset      i64     rewritten by the broker
- *    8  batchLength     i32     bytes after this field
- *   12  leaderEpoch     i32     rewritten by the broker
- *   16  magic           i8
- *   17  crc             u32     CRC-32C of everything from 21 on
- *   21  attributes      i16     0-2 codec, 3 timestamp type, 4 transactional, 5 control
- *   23  lastOffsetDelta i32
- *   27  baseTimestamp   i64
- *   35  maxTimestamp    i64
- *   43  producerId      i64
- *   51  producerEpoch   i16
- *   53  baseSequence    i32
- *   57  recordCount     i32
- *   61  records
- */
+/** Of a record batch (magic 2). `kafka/record-batch-layout.ts` has its fields and their positions. */
 export const HEADER_BYTES = 61
 /** Bytes of a batch that `batchLength` does not count. */
 export const LENGTH_OVERHEAD_BYTES = 12
 export const MAGIC = 2
 const CRC_AT = 17
 const ATTRIBUTES_AT = 21
-
-const int64At = (bytes: Buffer, at: number): number => bytes.readInt32BE(at) * 4294967296 + bytes.readUInt32BE(at + 4)
-
-function writeInt64(bytes: Buffer, value: number, at: number): void {
-  const high = Math.floor(value / 4294967296)
-  bytes.writeInt32BE(high, at)
-  bytes.writeUInt32BE(value - high * 4294967296, at + 4)
-}
 
 /** Size of the whole batch at `at`; undefined when the batch is incomplete or its length is invalid. */
 function batchSizeAt(bytes: Buffer, at: number): number | undefined {
@@ -60,7 +36,7 @@ export class BatchView {
   }
 
   get baseOffset(): number {
-    return int64At(this.bytes, 0)
+    return readInt64(this.bytes, 0)
   }
   get leaderEpoch(): number {
     return this.bytes.readInt32BE(12)
@@ -84,13 +60,13 @@ export class BatchView {
     return this.bytes.readInt32BE(23)
   }
   get baseTimestamp(): number {
-    return int64At(this.bytes, 27)
+    return readInt64(this.bytes, 27)
   }
   get maxTimestamp(): number {
-    return int64At(this.bytes, 35)
+    return readInt64(this.bytes, 35)
   }
   get producerId(): number {
-    return int64At(this.bytes, 43)
+    return readInt64(this.bytes, 43)
   }
   get producerEpoch(): number {
     return this.bytes.readInt16BE(51)
@@ -145,9 +121,9 @@ export function controlBatch(
   bytes.writeInt32BE(bytes.length - 12, 8)
   bytes.writeInt8(2, 16)
   bytes.writeInt16BE(CONTROL_AND_TRANSACTIONAL, 21)
-  bytes.writeBigInt64BE(BigInt(nowMs), 27)
-  bytes.writeBigInt64BE(BigInt(nowMs), 35)
-  bytes.writeBigInt64BE(BigInt(producerId), 43)
+  writeInt64(bytes, nowMs, 27)
+  writeInt64(bytes, nowMs, 35)
+  writeInt64(bytes, producerId, 43)
   bytes.writeInt16BE(producerEpoch, 51)
   bytes.writeInt32BE(-1, 53)
   bytes.writeInt32BE(1, 57)

@@ -1,7 +1,7 @@
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { MetadataResponse } from '../../kafka/broker-client.js'
 import { FetchAdmission, type FetchDataOptions } from '../processors/fetch-data.js'
-import type { MayGo } from '../processors/group-queue.js'
+import type { MayGo } from '../processors/group-processor.js'
 import { operationsOf } from '../processors/operations.js'
 import { ProduceAdmission, type ProduceAdmissionOptions } from '../processors/produce-admission.js'
 import type {

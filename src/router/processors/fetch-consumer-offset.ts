@@ -1,12 +1,11 @@
-import { topicPartitionKey } from '../../core/model.js'
 import type { BrokerClient, OffsetFetchResponse } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { kafkaFailure, oddOffset, problemOfGroup, problemOfPartition } from '../requests/failures.js'
-import { type OpenRequest, reply, replyAll, stillOpen } from '../requests/open-requests.js'
+import { oddOffset, problemOfGroup, problemOfPartition } from '../requests/failures.js'
+import { type OpenRequest, reply, replyAll } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
-import { groupAction } from './error-actions.js'
-import { everyGroup, GroupQueue, type MayGo, openEntries } from './group-queue.js'
-import { type ProcessorContext, type QueueProcessor, type Returned, returned } from './queue-processor.js'
+import type { ErrorAction } from './error-actions.js'
+import { type GroupCall, GroupProcessor } from './group-processor.js'
+import type { ProcessorContext, Returned } from './queue-processor.js'
 
 /**
  * Castle puts a mark in front of the metadata of a committed offset, and returns only metadata with the mark. Castellan does
@@ -30,101 +29,35 @@ const fromStoredMetadata = (stored: string | null, raw: boolean): string | undef
 /** With metadata, it is an offset that a client has set. */
 const NOTHING_STORED = -1
 
-type Waiter = OpenRequest<'fetchConsumerOffset'>
+type Kind = 'fetchConsumerOffset'
+type Waiters = readonly OpenRequest<Kind>[]
 type PartitionAnswer = OffsetFetchResponse['partitions'][number]
-export interface FetchConsumerOffsetCall {
-  readonly groupId: string
-  readonly partitions: ReadonlyMap<string, readonly Waiter[]>
-}
-
-export type GroupProcessorOptions = Pick<ProcessorContext, 'callTimeoutMs' | 'metrics' | 'tags'>
 
 /**
- * Asks the coordinator for committed offsets. Each call is for the group that has waited longest, and has all its
- * partitions. No request joins a call in flight, because the answer of this call may be older than a commit that was
- * accepted before the request.
+ * Asks the coordinator for committed offsets. No request joins a call in flight, because the answer of this call may be
+ * older than a commit that was accepted before the request.
  */
-export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsumerOffsetCall, OffsetFetchResponse> {
+export class FetchConsumerOffsetProcessor extends GroupProcessor<Kind, PartitionAnswer, OffsetFetchResponse> {
   readonly name = 'fetchConsumerOffset'
-  readonly #options: GroupProcessorOptions
-  readonly #queue = new GroupQueue<Waiter[]>()
 
-  constructor(options: GroupProcessorOptions) {
-    this.#options = options
-  }
-
-  get isEmpty(): boolean {
-    return this.#queue.isEmpty
-  }
-
-  addToQueue(request: Waiter): void {
-    const { groupId } = request.request
-    const { topic, partition } = request.request.topicPartition
-    const key = topicPartitionKey(topic, partition)
-    const waiting = this.#queue.get(groupId, key)
-    if (waiting) waiting.push(request)
-    else this.#queue.set(groupId, key, [request])
-  }
-
-  isEmptyFor(mayGo: MayGo): boolean {
-    return this.#queue.isEmptyFor(mayGo)
-  }
-
-  nextCall(mayGo = everyGroup): FetchConsumerOffsetCall | undefined {
-    for (let first = this.#queue.takeFirst(mayGo); first; first = this.#queue.takeFirst(mayGo)) {
-      const partitions = openEntries(first.partitions)
-      if (partitions.size > 0) return { groupId: first.groupId, partitions }
-    }
-    return undefined
-  }
-
-  send(client: BrokerClient, { groupId, partitions }: FetchConsumerOffsetCall): Promise<OffsetFetchResponse> {
+  send(client: BrokerClient, { groupId, partitions }: GroupCall<Kind>): Promise<OffsetFetchResponse> {
     return client.offsetFetch({
       groupId,
       partitions: Array.from(partitions.values(), waiters => waiters[0]!.request.topicPartition),
-      timeoutMs: this.#options.callTimeoutMs
+      timeoutMs: this.context.callTimeoutMs
     })
   }
 
-  processResponse(call: FetchConsumerOffsetCall, response: OffsetFetchResponse): readonly Returned[] {
-    const unanswered = new Map(call.partitions)
-    const back: Returned[] = []
-    if (response.errorCode === errorCodes.NONE) {
-      for (const answer of response.partitions) {
-        const key = topicPartitionKey(answer.topic, answer.partition)
-        const waiters = unanswered.get(key)
-        if (!waiters) continue
-        unanswered.delete(key)
-        back.push(...this.#process(call.groupId, waiters, answer))
-      }
-    }
-    for (const waiters of unanswered.values()) {
-      back.push(
-        ...this.#processError(
-          call.groupId,
-          waiters,
-          response.errorCode === errorCodes.NONE ? errorCodes.NETWORK_EXCEPTION : response.errorCode
-        )
-      )
-    }
-    return back
+  protected answersIn({ errorCode, partitions }: OffsetFetchResponse) {
+    return errorCode === errorCodes.NONE
+      ? { answers: partitions, otherwise: errorCodes.NETWORK_EXCEPTION }
+      : { answers: [], otherwise: errorCode }
   }
 
-  callFailed(call: FetchConsumerOffsetCall): readonly OpenRequest[] {
-    return stillOpen([...call.partitions.values()].flat())
-  }
-
-  drain(): OpenRequest[] {
-    return stillOpen(this.#queue.drain().flat())
-  }
-
-  #process(groupId: string, waiters: readonly Waiter[], answer: PartitionAnswer): readonly Returned[] {
-    const { errorCode, offset, metadata, leaderEpoch } = answer
-    const action = groupAction(errorCode)
+  protected settle(waiters: Waiters, answer: PartitionAnswer, action: ErrorAction): readonly Returned[] | undefined {
+    const { offset, metadata, leaderEpoch } = answer
     const hasValue = offset !== undefined && offset >= 0
-    if (action !== 'success' && !(action === 'corrupt' && hasValue)) {
-      return this.#processError(groupId, waiters, errorCode)
-    }
+    if (action !== 'success' && !(action === 'corrupt' && hasValue)) return undefined
     for (const waiter of waiters) {
       if (offset === NOTHING_STORED && !(waiter.request.negativeOffset && metadata)) {
         reply(waiter, { type: 'notFound' })
@@ -145,22 +78,9 @@ export class FetchConsumerOffsetProcessor implements QueueProcessor<FetchConsume
     return []
   }
 
-  #processError(groupId: string, waiters: readonly Waiter[], errorCode: number): readonly Returned[] {
-    const action = groupAction(errorCode)
-    switch (action) {
-      case 'unknownTopicOrPartition':
-        this.#options.metrics.count('kafka_dispatcher', 'unknown_topic_or_partition_responses', this.#options.tags, 1)
-        replyAll(waiters, { type: 'notFound' })
-        return []
-      case 'notCoordinator':
-        return returned(action, [...waiters, ...this.#queue.takeGroup(groupId).flat()])
-      case 'corrupt':
-      case 'retryLater':
-        return returned('retryLater', waiters)
-      default:
-        replyAll(waiters, kafkaFailure(errorCode))
-        return []
-    }
+  protected settleUnknown(waiters: Waiters): readonly Returned[] {
+    replyAll(waiters, { type: 'notFound' })
+    return []
   }
 }
 

@@ -44,7 +44,13 @@ type Ask = (parts: readonly Part[]) => { readonly told: readonly (Told | undefin
 
 class Sharing extends ProcessorHarness {
   readonly told: (Told | undefined)[] = []
-  readonly options = { callTimeoutMs: 5_000, metrics: this.metrics, tags: this.tags }
+  readonly options: ProcessorContext = {
+    callTimeoutMs: 5_000,
+    metrics: this.metrics,
+    tags: this.tags,
+    isolationLevel: 'readUncommitted',
+    admitCreations: () => []
+  }
 
   listen(partition: number): never[] {
     const results: unknown[] = []
@@ -68,11 +74,7 @@ const listOffsets =
   (offsetType: 'latest' | { timestampMs: number }): Ask =>
   parts => {
     const sharing = new Sharing()
-    const processor = fetchOffset.createProcessor({
-      ...sharing.options,
-      isolationLevel: 'readUncommitted',
-      admitCreations: () => []
-    })
+    const processor = fetchOffset.createProcessor(sharing.options)
     for (const partition of PARTITIONS) {
       const request = { topicPartition: { topic: 'orders', partition }, offsetType }
       processor.addToQueue(sharing.accept('fetchOffset', request, sharing.listen(partition)))
