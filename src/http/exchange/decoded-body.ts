@@ -6,6 +6,7 @@ import { OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { Shares } from '../../core/shares.js'
 import { type BodyEnd, type BodySource, type BufferPool, collectBody, type OpenEnded } from './body-collector.js'
 import { type Exchange, hasBody } from './exchange.js'
+import { FairQueue, QUANTUM } from './fair-queue.js'
 
 /** What a decoder has taken. */
 interface Engine {
@@ -66,9 +67,9 @@ const AT_ONCE_BYTES = 64 * 1024
 const AT_ONCE_DECODED_BYTES = 256 * 1024
 /** Larger ones are decoded by threads, which files and the durable log need, too. */
 const MAX_RUNNING = 2
-/** Of those that are decoded or wait for it, one address has about half. Each takes some tens of milliseconds at most. */
+/** Of those that are decoded or wait for it, one address has about half. Addresses take turns. */
 const places = new Shares(256)
-const waiting: (() => void)[] = []
+const waiting = new FairQueue<() => void>()
 let running = 0
 /** Bytes of bodies that wait for others, or are being decoded. Clients that leave cannot make more of them. */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024
@@ -186,15 +187,20 @@ async function endLater(reading: Reading, bytes: Buffer): Promise<void> {
     return
   }
   const release = places.take(address)
-  if (running === MAX_RUNNING) await new Promise<void>(resolve => waiting.push(resolve))
+  const owner = reading.request.holder?.address ?? reading.request
+  if (running === MAX_RUNNING) await new Promise<void>(resolve => waiting.add(owner, resolve, QUANTUM))
   else running++
   try {
     if (!reading.response.destroyed) await endInPieces(reading, bytes)
   } finally {
     release()
-    const next = waiting.shift()
-    if (next === undefined) running--
-    else next()
+    running--
+    waiting.serve(next => {
+      if (running === MAX_RUNNING) return false
+      running++
+      next()
+      return true
+    })
   }
 }
 
