@@ -302,20 +302,12 @@ class SimulatedThread {
   }
 }
 
-/** What is asked of the process itself. */
-const AT_ONCE: readonly (keyof LogHost)[] = ['memory', 'reuse']
-
 function onThread(core: LogHost, durationMs: () => number): LogHost {
   const thread = new SimulatedThread(durationMs)
-  return new Proxy(core, {
-    get: (target, name: keyof LogHost) => {
-      const method = target[name].bind(target) as (...args: unknown[]) => unknown
-      if (AT_ONCE.includes(name)) return method
-      if (name === 'stage') return (...args: unknown[]) => thread.do(() => method(...args))
-      return (...args: unknown[]) =>
-        new Promise((resolve, reject) => {
-          thread.do(() => void (method(...args) as Promise<unknown>).then(resolve, reject))
-        })
-    }
-  })
+  return {
+    call: (...call) =>
+      new Promise((resolve, reject) => {
+        thread.do(() => void core.call(...call).then(resolve, reject))
+      })
+  }
 }

@@ -31,10 +31,8 @@ export interface DurableHarnessOptions {
   readonly receipts?: Partial<ReceiptSettings>
 }
 
-type Asked = keyof LogHost | LogCallName
-
 /** What the log's thread answers late; the rest is for starts and checks. */
-const LATE: ReadonlySet<Asked> = new Set<Asked>(['commit', 'read', 'noteAll', 'deadLetter'])
+const LATE: ReadonlySet<LogCallName> = new Set<LogCallName>(['commit', 'read', 'noteAll', 'deadLetter'])
 
 const never = new Promise<never>(() => undefined)
 
@@ -58,7 +56,7 @@ export class DurableHarness {
   /** How long answers of the log's thread are on their way. */
   hostLatencyMs = 0
   /** What the log's thread fails to do. */
-  readonly failing = new Set<Asked>()
+  readonly failing = new Set<LogCallName>()
   keys!: LocalKeys
   /** Starts do not open the log: the first record does, or the test. */
   opensLater = false
@@ -156,22 +154,18 @@ export class DurableHarness {
     })
     const store = new LogCore(options, settings.maxDeadLetterBytes)
     const inline = new InlineLogHost(store)
-    const host = new Proxy<LogHost>(inline, {
-      get: (target, name: keyof LogHost) => {
-        const method = target[name] as (...args: unknown[]) => unknown
-        return (...args: unknown[]) => {
-          if (!isAlive.now) return name === 'memory' ? inline.memory(args[0] as number) : never
-          const asked = name === 'call' ? (args[0] as LogCallName) : name
-          if (asked === 'read') this.reads++
-          if (this.failing.has(asked)) return Promise.reject(new Error('EIO'))
-          const answer = method.apply(target, args)
-          if (!(answer instanceof Promise) || !LATE.has(asked) || this.hostLatencyMs === 0) return answer
-          return answer.then(
-            value => new Promise(resolve => setTimeout(() => isAlive.now && resolve(value), this.hostLatencyMs))
-          )
-        }
+    const host: LogHost = {
+      call: (name, ...args) => {
+        if (!isAlive.now) return never
+        if (name === 'read') this.reads++
+        if (this.failing.has(name)) return Promise.reject(new Error('EIO'))
+        const answer = inline.call(name, ...args)
+        if (!LATE.has(name) || this.hostLatencyMs === 0) return answer
+        return answer.then(
+          value => new Promise(resolve => setTimeout(() => isAlive.now && resolve(value), this.hostLatencyMs))
+        )
       }
-    })
+    }
     const { onTaken } = deps
     const log = new DurableLog({
       ...settings,

@@ -1,4 +1,4 @@
-import type { CommittedGroup, LogCallName, LogCalls, LogCore, LogHost } from '../../src/producer/log/log-host.js'
+import type { LogCallName, LogCalls, LogCore, LogHost } from '../../src/producer/log/log-host.js'
 
 /** Runs the log in place: every call blocks the caller for as long as the disk takes. */
 export class InlineLogHost implements LogHost {
@@ -7,20 +7,6 @@ export class InlineLogHost implements LogHost {
   constructor(core: LogCore) {
     this.core = core
   }
-
-  memory(sizeBytes: number): Buffer {
-    return Buffer.allocUnsafeSlow(sizeBytes)
-  }
-
-  stage(bytes: Buffer): void {
-    this.core.stage(bytes)
-  }
-
-  async commit(bytes: Buffer): Promise<CommittedGroup> {
-    return this.core.commit(bytes)
-  }
-
-  reuse(): void {}
 
   async call<Name extends LogCallName>(
     name: Name,

@@ -7,38 +7,32 @@ export interface Chunk {
 }
 
 /** Entries that are committed together, and the callers that wait for them. */
-export interface AppendGroup<Waiter> {
-  /** Chunks that were not staged yet; the last chunk is not staged but written with the commit. */
+interface AppendGroup<Waiter> {
   readonly chunks: Chunk[]
-  /** Number of all chunks, staged or not. */
-  chunkCount: number
   readonly waiters: Waiter[]
   sizeBytes: number
 }
 
 /** Size of chunks; a larger entry gets a chunk of its own. */
-export const CHUNK_BYTES = 256 * 1024
+const CHUNK_BYTES = 256 * 1024
 /** A group of this size takes no more entries. */
 export const GROUP_BYTES = 8 * 1024 * 1024
+/** Chunks for two groups: one fills while another is written. */
+const KEPT_CHUNKS = (2 * GROUP_BYTES) / CHUNK_BYTES
 
 /** Entries that wait for the disk, in groups, oldest first. */
 export class AppendGroups<Waiter> {
   readonly #waiting: AppendGroup<Waiter>[] = []
-  readonly #memory: (sizeBytes: number) => Buffer
+  /** Chunks of former groups. */
+  readonly #spare: Buffer[] = []
   #waitingBytes = 0
-
-  /** @param memory makes a Buffer of exactly the given size; it belongs to the caller that takes the group */
-  constructor(memory: (sizeBytes: number) => Buffer) {
-    this.#memory = memory
-  }
 
   /** Bytes of entries in groups that were not taken yet. */
   get waitingBytes(): number {
     return this.#waitingBytes
   }
-  /** The group that is taken next. */
-  get oldest(): AppendGroup<Waiter> | undefined {
-    return this.#waiting[0]
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0
   }
 
   /**
@@ -53,25 +47,35 @@ export class AppendGroups<Waiter> {
     if (!chunk || chunk.usedBytes + sizeBytes > chunk.bytes.length) {
       chunk = { bytes: this.#memory(Math.max(sizeBytes, CHUNK_BYTES)), usedBytes: 0 }
       group.chunks.push(chunk)
-      group.chunkCount++
     }
-    group.waiters.push(waiterAt(group.chunkCount - 1, chunk.usedBytes))
+    group.waiters.push(waiterAt(group.chunks.length - 1, chunk.usedBytes))
     chunk.usedBytes += sizeBytes
     group.sizeBytes += sizeBytes
     this.#waitingBytes += sizeBytes
     return chunk
   }
 
+  /** The oldest group; its memory belongs to the caller. */
   take(): AppendGroup<Waiter> | undefined {
     const group = this.#waiting.shift()
     if (group) this.#waitingBytes -= group.sizeBytes
     return group
   }
 
+  /** Takes back the memory of a group. */
+  reuse(memory: readonly Uint8Array[]): void {
+    for (const { buffer } of memory)
+      if (buffer.byteLength === CHUNK_BYTES && this.#spare.length < KEPT_CHUNKS) this.#spare.push(Buffer.from(buffer))
+  }
+
+  #memory(sizeBytes: number): Buffer {
+    return (sizeBytes === CHUNK_BYTES && this.#spare.pop()) || Buffer.allocUnsafeSlow(sizeBytes)
+  }
+
   #groupFor(): AppendGroup<Waiter> {
     const last = this.#waiting.at(-1)
     if (last && last.sizeBytes < GROUP_BYTES) return last
-    const group = { chunks: [], chunkCount: 0, waiters: [], sizeBytes: 0 }
+    const group = { chunks: [], waiters: [], sizeBytes: 0 }
     this.#waiting.push(group)
     return group
   }

@@ -1,6 +1,5 @@
 import { CastellanError, OverloadedError, UnavailableError } from '../../core/errors.js'
 import {
-  type AppendGroup,
   AppendGroups,
   type Chunk,
   Completions,
@@ -14,7 +13,8 @@ import { toBuffer } from './bytes.js'
 import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
 import type { ReadRequest, ReadResult } from './entry-reader.js'
-import type { CommittedGroup, LogHost, Note } from './log-host.js'
+import type { LogHost, Note } from './log-host.js'
+import type { CommitResult } from './log-store.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
 import { type EntryOutcome, OutcomeRows, type RecordPlace } from './outcomes.js'
 import type { SequenceRange } from './segment.js'
@@ -79,12 +79,10 @@ const MAX_KEPT_DESTINATIONS = 10_000
 /**
  * The durable log as the rest of the process sees it. Appends of one tick share one sync; while that sync runs, the next group
  * is filled. Calls are answered in order.
- *
- * Full chunks of a group are written while the rest of it is still being filled.
  */
 export class DurableLog {
   readonly #options: DurableLogOptions
-  readonly #groups: AppendGroups<Waiter>
+  readonly #groups = new AppendGroups<Waiter>()
   readonly #completions: Completions
   /** The outcomes of these completions. */
   readonly #rows = new OutcomeRows()
@@ -105,7 +103,6 @@ export class DurableLog {
   constructor(options: DurableLogOptions) {
     const { host } = options
     this.#options = options
-    this.#groups = new AppendGroups(sizeBytes => host.memory(sizeBytes))
     if (!options.syncPuts) this.#syncs = new SyncSchedule(options, () => host.call('sync').catch(() => false))
     this.#completions = new Completions(async (ranges, count) => {
       this.#syncs?.operated(count)
@@ -155,7 +152,6 @@ export class DurableLog {
       this.#write(chunk.bytes, offset, entries[at]!, sizes[at]!)
       offset += sizes[at]!
     }
-    this.#stage(this.#groups.oldest!)
     this.#schedule()
     return undefined
   }
@@ -275,7 +271,7 @@ export class DurableLog {
     if (this.#isClosed) return
     this.#isClosed = true
     clearInterval(this.#ticker)
-    if (this.#isCommitting || this.#groups.oldest) await new Promise<void>(resolve => (this.#idle = resolve))
+    if (this.#isCommitting || !this.#groups.isEmpty) await new Promise<void>(resolve => (this.#idle = resolve))
     await this.#completions.flush()
     this.#syncs?.stop()
     await this.#options.host.call('close')
@@ -336,26 +332,13 @@ export class DurableLog {
     this.#isCommitting = true
     for (let group = this.#groups.take(); group; group = this.#groups.take()) {
       this.#options.onTaken?.()
-      await this.#commit(group)
+      const result = await this.#options.host.call('commit', ...group.chunks.map(usedBytes)).catch(unknownOutcome)
+      this.#syncs?.operated(result.committedCount)
+      settle(group.waiters, result)
+      this.#groups.reuse(result.memory)
     }
     this.#isCommitting = false
     this.#idle?.()
-  }
-
-  /** Writes the full chunks of a group. */
-  #stage({ chunks }: AppendGroup<Waiter>): void {
-    while (chunks.length > 1) this.#options.host.stage(usedBytes(chunks.shift()!))
-  }
-
-  async #commit(group: AppendGroup<Waiter>): Promise<void> {
-    this.#stage(group)
-    const committed = this.#options.host.commit(usedBytes(group.chunks[0]!))
-    const next = this.#groups.oldest
-    if (next) this.#stage(next)
-    const result = await committed.catch((error: unknown) => unknownOutcome(error))
-    this.#syncs?.operated(result.committedCount)
-    settle(group.waiters, result)
-    this.#options.host.reuse(result.memory)
   }
 
   async #tick(): Promise<void> {
@@ -367,12 +350,12 @@ const usedBytes = ({ bytes, usedBytes }: Chunk): Buffer => bytes.subarray(0, use
 
 const NOTHING = Buffer.alloc(0)
 
-function settle(waiters: readonly Waiter[], { firstSequence, committedCount, refusal, memory }: CommittedGroup): void {
+function settle(waiters: readonly Waiter[], { firstSequence, committedCount, refusal, memory }: CommitResult): void {
   let first = firstSequence
   let left = committedCount
   for (const { entryCount, chunk, offset, sizeBytes, settle } of waiters) {
     const storedCount = Math.max(0, Math.min(entryCount, left))
-    const bytes = storedCount === 0 ? NOTHING : memory[chunk]!.subarray(offset, offset + sizeBytes)
+    const bytes = storedCount === 0 ? NOTHING : toBuffer(memory[chunk]!.subarray(offset, offset + sizeBytes))
     settle({ firstSequence: first, storedCount, refusal: storedCount < entryCount ? refusal : undefined, bytes })
     first += entryCount
     left -= entryCount
@@ -380,7 +363,7 @@ function settle(waiters: readonly Waiter[], { firstSequence, committedCount, ref
 }
 
 /** The thread has ended: what it wrote is unknown. */
-const unknownOutcome = (error: unknown): CommittedGroup => ({
+const unknownOutcome = (error: unknown): CommitResult => ({
   memory: [],
   firstSequence: 0,
   committedCount: 0,

@@ -110,9 +110,9 @@ export class LogAppender {
     return failure === undefined
   }
 
-  /** Appends nothing more to a segment, if it is the open one. @returns why it could not be closed */
-  leave(segment: LogSegment): Refusal | undefined {
-    return this.#writer?.segment === segment ? this.#orFail(() => this.#closeWriter()) : undefined
+  /** Appends nothing more to a segment, if it is the open one. */
+  leave(segment: LogSegment): void {
+    if (this.#writer?.segment === segment) this.#orFail(() => this.#closeWriter())
   }
 
   /** Closes the open segment with a seal. */

@@ -2,7 +2,7 @@ import type { LogStats, Refusal } from './availability.js'
 import { toBuffer } from './bytes.js'
 import { type DeadLetterReason, DeadLetters } from './dead-letters.js'
 import type { StoredEntry } from './entry.js'
-import { type CommitResult, LogStore, type LogStoreOptions } from './log-store.js'
+import { LogStore, type LogStoreOptions } from './log-store.js'
 
 /** A small value that is kept by key; an empty one removes the key. */
 export interface Note {
@@ -10,16 +10,9 @@ export interface Note {
   readonly value: Uint8Array
 }
 
-/** The result of a group, and the memory that holds its entries as they stand in the log. */
-export interface CommittedGroup extends CommitResult {
-  /** One piece for each {@link LogHost.stage} of the group, then the piece of the commit. Belongs to the caller. */
-  readonly memory: readonly Buffer[]
-}
-
 /** The log together with its dead letters, synchronous. Byte arrays may come from another thread. */
 export class LogCore extends LogStore {
   readonly #deadLetters: DeadLetters
-  #staged: Buffer[] = []
 
   /**
    * @param maxDeadLetterBytes disk space for dead letters
@@ -28,19 +21,6 @@ export class LogCore extends LogStore {
   constructor(options: LogStoreOptions, maxDeadLetterBytes: number) {
     super(options)
     this.#deadLetters = new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes })
-  }
-
-  override stage(bytes: Buffer): void {
-    this.#staged.push(bytes)
-    super.stage(bytes)
-  }
-
-  /** Stages the last part, too. */
-  override commit(bytes: Buffer): CommittedGroup {
-    const result = super.commit(bytes)
-    const memory = this.#staged
-    this.#staged = []
-    return { ...result, memory }
   }
 
   /** True when the notes survive the death of the process. */
@@ -74,9 +54,10 @@ export class LogCore extends LogStore {
   }
 }
 
-/** Calls of {@link LogCore} that need no memory of their own, by name. */
+/** Calls of {@link LogCore}, by name. */
 export type LogCalls = Pick<
   LogCore,
+  | 'commit'
   | 'complete'
   | 'openRuns'
   | 'states'
@@ -91,19 +72,8 @@ export type LogCalls = Pick<
 >
 export type LogCallName = keyof LogCalls
 
-/** Runs a {@link LogCore}: on a thread of its own, or in place in simulations. Calls are made in the order in which they come. */
+/** Runs a {@link LogCore}: on a thread of its own, or in place in simulations. */
 export interface LogHost {
-  /** Memory for entries that are going to be staged or committed, of exactly this size. */
-  memory(sizeBytes: number): Buffer
-  /**
-   * Writes a part of a group; {@link commit} has the result.
-   *
-   * @param bytes unstamped entries, from the beginning of a {@link memory} that the caller must no longer use
-   */
-  stage(bytes: Buffer): void
-  /** Writes the last part of a group, and makes the group as durable as the settings say. */
-  commit(bytes: Buffer): Promise<CommittedGroup>
-  /** Takes back the memory of a group: {@link memory} may give it again. */
-  reuse(memory: readonly Buffer[]): void
+  /** Makes a call, after those before it. The memory that `commit` is given belongs to the log until its result has it. */
   call<Name extends LogCallName>(name: Name, ...args: Parameters<LogCalls[Name]>): Promise<ReturnType<LogCalls[Name]>>
 }

@@ -10,6 +10,7 @@ import {
   openRunsBetween,
   searchDestinations
 } from './backlog.js'
+import { toBuffer } from './bytes.js'
 import type { ReadRequest, ReadResult } from './entry-reader.js'
 import { LogReader } from './entry-reader.js'
 import { type LogDirectory, tryTo, withFile } from './files.js'
@@ -57,6 +58,8 @@ export interface CommitResult {
   readonly committedCount: number
   /** Why the other entries are not in the log. */
   readonly refusal: Refusal | undefined
+  /** The parts of the group, with its entries as they stand in the log. */
+  readonly memory: readonly Uint8Array[]
 }
 
 /** What the log knows about a run of entries. An entry that is neither open nor has an outcome is unknown, or expired. */
@@ -70,12 +73,6 @@ interface EntryStates extends FoundOutcomes {
 }
 
 const NO_OUTCOMES: FoundOutcomes = { outcomes: [], expiredUpTo: 0 }
-
-/** A group that is staged and not committed. */
-interface Group {
-  readonly firstSequence: number
-  refusal: Refusal | undefined
-}
 
 /**
  * The durable log as it runs on the log's thread: synchronous, and the only user of its directory. Takes appends, remembers
@@ -95,7 +92,6 @@ export class LogStore {
   readonly #availability: Availability
   readonly #appender: LogAppender
   readonly #outcomes: OutcomeStore | undefined
-  #group: Group | undefined
   #isDiskLow = false
   #enqueued: number
   #completed = 0
@@ -173,26 +169,18 @@ export class LogStore {
   }
 
   /**
-   * Writes the first part of a group, or the next one. Nothing of it is in the log before {@link commit}.
+   * Writes a group, and makes it as durable as the settings say.
    *
-   * @param bytes entries one behind the other, written by `writeUnstamped`; they are stamped in place
+   * @param memory entries one behind the other, written by `writeUnstamped`; they are stamped in place
    */
-  stage(bytes: Buffer): void {
-    this.#group ??= { firstSequence: this.#appender.endSequence, refusal: undefined }
-    this.#group.refusal ??= this.#refusalFor(bytes.length)
-    if (this.#group.refusal) return
-    this.#group.refusal = this.#appender.write(bytes)
-  }
-
-  /** Writes the last part of a group, and makes the whole group as durable as the settings say. */
-  commit(bytes: Buffer): CommitResult {
-    this.stage(bytes)
-    const { firstSequence, refusal } = this.#group!
-    this.#group = undefined
+  commit(...memory: Uint8Array[]): CommitResult {
+    const firstSequence = this.#appender.endSequence
+    let refusal: Refusal | undefined
+    for (const part of memory) refusal ??= this.#refusalFor(part.length) ?? this.#appender.write(toBuffer(part))
     const failure = this.#appender.settle()
     const committedCount = this.#appender.endSequence - firstSequence
     this.#enqueued += committedCount
-    return { firstSequence, committedCount, refusal: refusal ?? failure }
+    return { firstSequence, committedCount, refusal: refusal ?? failure, memory }
   }
 
   /** Names the log in receipts; `undefined`: outcomes are not kept. */
@@ -300,8 +288,7 @@ export class LogStore {
   }
 
   #setAside({ segment, cause }: UnreadableSegment): void {
-    const refusal = this.#appender.leave(segment)
-    if (this.#group !== undefined) this.#group.refusal ??= refusal
+    this.#appender.leave(segment)
     this.#segments.setAside(segment)
     this.#tellAside(segment, cause)
   }

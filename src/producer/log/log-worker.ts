@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
-import { toBuffer } from './bytes.js'
 import type { ReadResult } from './entry-reader.js'
-import { LogCore } from './log-host.js'
-import type { LogStoreOptions } from './log-store.js'
+import { type LogCallName, LogCore } from './log-host.js'
+import type { CommitResult, LogStoreOptions } from './log-store.js'
 import { NodeDirectory } from './node-files.js'
-import type { AnsweredCall, CommitReply, LogCall, LogReply, LogThreadOptions } from './thread-log-host.js'
+import type { LogCall, LogReply, LogThreadOptions } from './thread-log-host.js'
 
 /** The thread of the durable log: opens the store, and serves one call after the other. */
 const port = parentPort!
@@ -29,42 +28,34 @@ try {
     report: (fields, message) => send({ type: 'report', fields: printable(fields), message })
   }
   const core = new LogCore(options, maxDeadLetterBytes)
-  port.on('message', (call: LogCall) => {
-    if (call.type === 'stage') core.stage(toBuffer(call.bytes))
-    else answer(core, call)
-  })
+  port.on('message', (call: LogCall) => answer(core, call))
   const { recovered: report, notes, logId } = core
   send({ type: 'opened', report, notes: [...notes], stats: core.look(), logId })
 } catch (error) {
   send({ type: 'unusable', message: (error as Error).message })
 }
 
-function answer(core: LogCore, call: AnsweredCall): void {
-  const { id } = call
+function answer(core: LogCore, { id, name, args }: LogCall): void {
+  const startedAt = performance.now()
   try {
-    if (call.type === 'commit') {
-      const value = commit(core, call.bytes)
-      send({ type: 'result', id, value }, value.memory)
-    } else {
-      const value: unknown = Reflect.apply(core[call.name], core, call.args)
-      send({ type: 'result', id, value }, call.name === 'read' ? memoryOf(value as ReadResult) : [])
-    }
+    const value: unknown = Reflect.apply(core[name], core, args)
+    if (name === 'commit') warnOfSlowDisk(performance.now() - startedAt)
+    send({ type: 'result', id, value }, movedWith(name, value))
   } catch (error) {
     send({ type: 'callFailed', id, message: (error as Error).message })
   }
-  if (call.type === 'call' && call.name === 'close') port.close()
+  if (name === 'close') port.close()
 }
 
-/** The memory that was read into for this one answer: it is moved to the other thread, not copied. */
-const memoryOf = ({ entries }: ReadResult): ArrayBuffer[] => [
-  ...new Set(entries.map(({ body }) => body.buffer as ArrayBuffer))
-]
-
-function commit(core: LogCore, bytes: Uint8Array): CommitReply {
-  const startedAt = performance.now()
-  const { memory, ...result } = core.commit(toBuffer(bytes))
-  warnOfSlowDisk(performance.now() - startedAt)
-  return { ...result, memory: memory.map(({ buffer }) => buffer as ArrayBuffer) }
+/** The memory of a group, or that was read into for this one answer: it is moved to the other thread, not copied. */
+function movedWith(name: LogCallName, value: unknown): ArrayBuffer[] {
+  const all =
+    name === 'commit'
+      ? (value as CommitResult).memory
+      : name === 'read'
+        ? (value as ReadResult).entries.map(({ body }) => body)
+        : []
+  return [...new Set(all.map(({ buffer }) => buffer as ArrayBuffer))]
 }
 
 function warnOfSlowDisk(tookMs: number): void {

@@ -1,11 +1,10 @@
 import { Worker } from 'node:worker_threads'
 import type { Logger } from '../../core/model.js'
 import { packageFile } from '../../core/package-file.js'
-import { CHUNK_BYTES, GROUP_BYTES } from './append-groups.js'
 import { type LogStats, LogUnusableError } from './availability.js'
 import { toBuffer } from './bytes.js'
-import type { CommittedGroup, LogCallName, LogCalls, LogHost } from './log-host.js'
-import type { CommitResult, LogStoreOptions } from './log-store.js'
+import type { LogCallName, LogCalls, LogHost } from './log-host.js'
+import type { LogStoreOptions } from './log-store.js'
 import type { RecoveryReport } from './recovery.js'
 
 /** What the thread needs to open the log. */
@@ -17,18 +16,11 @@ export interface LogThreadOptions
   readonly maxDeadLetterBytes: number
 }
 
-/**
- * Messages to the log's thread, which handles them one after the other. Each message except `stage` is answered once.
- */
-export type LogCall = { readonly type: 'stage'; readonly bytes: Uint8Array } | AnsweredCall
-export type AnsweredCall = { readonly id: number } & (
-  | { readonly type: 'commit'; readonly bytes: Uint8Array }
-  | { readonly type: 'call'; readonly name: LogCallName; readonly args: readonly unknown[] }
-)
-
-/** The result of a group, and the memory that it came in. */
-export interface CommitReply extends CommitResult {
-  readonly memory: readonly ArrayBuffer[]
+/** A message to the log's thread, which handles one after the other, and answers each once. */
+export interface LogCall {
+  readonly id: number
+  readonly name: LogCallName
+  readonly args: readonly unknown[]
 }
 
 export type LogReply =
@@ -95,19 +87,14 @@ export function openLogThread(
   })
 }
 
-type Unnumbered<Call> = Call extends unknown ? Omit<Call, 'id'> : never
 interface Pending {
   readonly resolve: (value: never) => void
   readonly reject: (error: Error) => void
 }
 
-/** Chunks for two groups: one fills while another is written. */
-const KEPT_CHUNKS = (2 * GROUP_BYTES) / CHUNK_BYTES
-
 class ThreadLogHost implements LogHost {
   readonly #worker: Worker
   readonly #pending = new Map<number, Pending>()
-  readonly #spare: Buffer[] = []
   #nextId = 1
   #end: Error | undefined
   #isClosing = false
@@ -116,30 +103,19 @@ class ThreadLogHost implements LogHost {
     this.#worker = worker
   }
 
-  memory(sizeBytes: number): Buffer {
-    const spare = sizeBytes === CHUNK_BYTES ? this.#spare.pop() : undefined
-    return spare ?? Buffer.allocUnsafeSlow(sizeBytes)
-  }
-
-  stage(bytes: Buffer): void {
-    this.#worker.postMessage({ type: 'stage', bytes } satisfies LogCall, [bytes.buffer as ArrayBuffer])
-  }
-
-  async commit(bytes: Buffer): Promise<CommittedGroup> {
-    const moved = [bytes.buffer as ArrayBuffer]
-    const { memory, ...result } = await this.#post<CommitReply>({ type: 'commit', bytes }, moved)
-    return { ...result, memory: memory.map(chunk => Buffer.from(chunk)) }
-  }
-
-  reuse(memory: readonly Buffer[]): void {
-    for (const chunk of memory) {
-      if (chunk.length === CHUNK_BYTES && this.#spare.length < KEPT_CHUNKS) this.#spare.push(chunk)
-    }
-  }
-
   call<Name extends LogCallName>(name: Name, ...args: Parameters<LogCalls[Name]>): Promise<ReturnType<LogCalls[Name]>> {
     if (name === 'close') this.#isClosing = true
-    return this.#post({ type: 'call', name, args })
+    if (this.#end) return Promise.reject(this.#end)
+    const id = this.#nextId++
+    const memory = name === 'commit' ? (args as readonly Uint8Array[]) : []
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject })
+      const call: LogCall = { id, name, args }
+      this.#worker.postMessage(
+        call,
+        memory.map(({ buffer }) => buffer as ArrayBuffer)
+      )
+    })
   }
 
   answered(id: number, settle: (pending: Pending) => void): void {
@@ -155,14 +131,5 @@ class ThreadLogHost implements LogHost {
     for (const { reject } of this.#pending.values()) reject(error)
     this.#pending.clear()
     return !this.#isClosing
-  }
-
-  #post<Value>(call: Unnumbered<AnsweredCall>, moved: readonly ArrayBuffer[] = []): Promise<Value> {
-    if (this.#end) return Promise.reject(this.#end)
-    const id = this.#nextId++
-    return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject })
-      this.#worker.postMessage({ id, ...call }, moved)
-    })
   }
 }

@@ -141,18 +141,18 @@ describe('appending to the durable log', () => {
     await log.close()
   })
 
-  it('writes large groups in parts while they are filled, and syncs them once', async () => {
+  it('writes large groups in parts, and syncs them once', async () => {
     const { log, host, disk } = open(
       { segmentBytes: 10_000_000, maxWaitingBytes: 10_000_000 },
       { segmentBytes: 10_000_000 }
     )
-    const staged = sinon.spy(host, 'stage')
+    const commit = sinon.spy(host.core, 'commit')
     await append(log, [entry('first')])
     const before = disk.syncs
     const values = Array.from({ length: 30 }, (_, index) => `${index}:`.padEnd(40_000, 'x'))
     const results = Promise.all(values.map(value => append(log, [entry(value)])))
-    expect(staged.callCount).to.equal(4)
     expect((await results).map(({ firstSequence }) => firstSequence)).to.deep.equal(values.map((_, index) => index + 2))
+    expect(commit.args.map(({ length }) => length)).to.deep.equal([1, 5])
     expect(disk.syncs - before).to.equal(1)
     expect(await valuesIn(log)).to.deep.equal(['first', ...values])
     await log.close()
@@ -255,7 +255,7 @@ describe('the answer to an append', () => {
 
   it('says that the outcome is unknown when the thread ends meanwhile', async () => {
     const { log, host } = open()
-    sinon.stub(host, 'commit').rejects(new Error('the thread is gone'))
+    sinon.stub(host.core, 'commit').throws(new Error('the thread is gone'))
     const result = await append(log, [entry('perhaps')])
     expect(result).to.deep.include({ storedCount: 0, bytes: Buffer.alloc(0) })
     expect(result.refusal).to.deep.equal({

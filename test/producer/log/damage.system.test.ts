@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { ENTRY_HEADER_BYTES } from '../../../src/producer/log/entry.js'
 import { recover } from '../../../src/producer/log/recovery.js'
 import { entriesAside } from '../../../src/producer/log/salvage.js'
-import { SimulatedDisk } from '../../support/simulated-disk.js'
+import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { group, openStore, readAll } from './fixtures.js'
 
 const BODIES = Array.from({ length: 12 }, (_, index) => `body-${index}-${'x'.repeat(index * 3)}`)
@@ -151,7 +151,11 @@ describe('damage to the durable log', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { segmentBytes: 100_000 })
     store.commit(group(BODIES.slice(0, 6)))
-    store.stage(group(BODIES.slice(6)))
+    disk.faults.before = operation => {
+      if (operation === 'sync') throw eio()
+    }
+    store.commit(group(BODIES.slice(6)))
+    delete disk.faults.before
     const { store: again, reports } = openStore(disk)
     expect([again.recovered.cutEntries, reports]).to.deep.equal([0, []])
   })

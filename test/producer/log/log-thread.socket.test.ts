@@ -76,7 +76,7 @@ describe('the process and the thread of the durable log', () => {
     const { host } = await open(slowThread(1_500))
     const counts: number[] = []
     for (let at = 0; at < 4; at++) {
-      await host.commit(entries('a'))
+      await host.call('commit', entries('a'))
       counts.push(slowDisk().length)
     }
     await host.call('close')
@@ -88,7 +88,7 @@ describe('the process and the thread of the durable log', () => {
 
   it('say nothing of a disk that is quicker', async () => {
     const { host } = await open(slowThread(200))
-    for (let at = 0; at < 5; at++) await host.commit(entries('a'))
+    for (let at = 0; at < 5; at++) await host.call('commit', entries('a'))
     await host.call('close')
     expect(slowDisk()).to.deep.equal([])
   })
@@ -98,8 +98,10 @@ describe('the process and the thread of the durable log', () => {
     expect([...notes]).to.deep.equal([])
     expect(report.openEntries).to.equal(0)
     expect(stats).to.include({ state: 'ok', openEntries: 0, deadLetters: 0 })
-    host.stage(entries('a', 'b'))
-    expect(await host.commit(entries('c', 'd', 'e'))).to.include({ firstSequence: 1, committedCount: 5 })
+    expect(await host.call('commit', entries('a', 'b'), entries('c', 'd', 'e'))).to.include({
+      firstSequence: 1,
+      committedCount: 5
+    })
     expect(await host.call('complete', [{ first: 1, count: 1 }])).to.equal(1)
     expect(await host.call('noteAll', [{ key: 'n', value: Buffer.from('v') }])).to.equal(true)
     expect(await host.call('sync')).to.equal(true)
@@ -125,28 +127,10 @@ describe('the process and the thread of the durable log', () => {
 
   it('give memory back and forth: what was committed comes back as it stands in the log', async () => {
     const { host } = await open()
-    const memory = host.memory(256 * 1024)
-    expect(memory).to.have.length(256 * 1024)
-    const size = entries('a').copy(memory)
-    const committed = await host.commit(memory.subarray(0, size))
+    const memory = entries('a')
+    const committed = await host.call('commit', memory)
     expect(memory.buffer.byteLength, 'it belongs to the thread').to.equal(0)
-    expect(committed.memory).to.have.length(1)
-    host.reuse(committed.memory)
-    expect(host.memory(100)).to.have.length(100)
-    expect(host.memory(256 * 1024).buffer).to.equal(committed.memory[0]!.buffer)
-    expect(host.memory(256 * 1024).buffer).not.to.equal(committed.memory[0]!.buffer)
-    await host.call('close')
-  })
-
-  it('keep no memory of odd sizes, and no more than two groups fill', async () => {
-    const { host } = await open()
-    const odd = Buffer.alloc(256 * 1024 + 1)
-    const chunks = Array.from({ length: 100 }, () => Buffer.alloc(256 * 1024))
-    const kept = new Set<Buffer>(chunks)
-    host.reuse([odd, ...chunks])
-    const given = Array.from({ length: 100 }, () => host.memory(256 * 1024))
-    expect(given.filter(chunk => kept.has(chunk))).to.have.length(64)
-    expect(given).not.to.include(odd)
+    expect(committed.memory.map(({ length }) => length)).to.deep.equal([entries('a').length])
     await host.call('close')
   })
 
@@ -176,7 +160,7 @@ describe('the process and the thread of the durable log', () => {
 
   it('tell each other of damage and of a disk that fails, with the reason', async () => {
     const { host } = await open()
-    await host.commit(entries('a', 'b'))
+    await host.call('commit', entries('a', 'b'))
     await host.call('close')
     const segment = join(path, '0000000000000001.slab')
     const bytes = readFileSync(segment)
@@ -186,7 +170,7 @@ describe('the process and the thread of the durable log', () => {
     const again = (await open()).host
     // What the next segment would be called is taken.
     mkdirSync(join(path, '0000000000000002.slab'))
-    expect(await again.commit(entries('c'))).to.include({ committedCount: 0 })
+    expect(await again.call('commit', entries('c'))).to.include({ committedCount: 0 })
     await again.call('close')
     expect(warnings.map(([, message]) => message)).to.deep.equal([
       'entries of the durable log are damaged and cannot be delivered',
@@ -215,7 +199,7 @@ describe('the process and the thread of the durable log', () => {
       ]
       for (const failure of await Promise.all(waiting)) expect(failure?.message).to.equal(message)
       await isTold
-      expect((await failureOf(host.commit(entries('late'))))?.message).to.equal(message)
+      expect((await failureOf(host.call('commit', entries('late'))))?.message).to.equal(message)
       expect((await failureOf(host.call('close')))?.message).to.equal(message)
       expect(crashes.map(error => error.message)).to.deep.equal([message])
     })
@@ -240,7 +224,7 @@ describe('the process and the thread of the durable log', () => {
 
   it('end together: a closed log leaves no thread, and the directory as it should be', async () => {
     const { host } = await open()
-    await host.commit(entries('a'))
+    await host.call('commit', entries('a'))
     await host.call('close')
     let failure: Error | undefined
     while (failure === undefined) failure = await failureOf(host.call('sync'))

@@ -221,8 +221,10 @@ class Run {
   #append(sizes: readonly number[], destination: string, isDying = false): void {
     const bodies = this.#bodiesOf(sizes)
     const staged = bodies.length >> 1
-    if (staged > 0) this.#store.stage(group(bodies.slice(0, staged), destination))
-    const { firstSequence, committedCount, refusal } = this.#store.commit(group(bodies.slice(staged), destination))
+    const parts = [bodies.slice(0, staged), bodies.slice(staged)].filter(({ length }) => length > 0)
+    const { firstSequence, committedCount, refusal } = this.#store.commit(
+      ...parts.map(part => group(part, destination))
+    )
     for (let index = 0; index < committedCount; index++) {
       const sequence = firstSequence + index
       expect(this.#model.stored.has(sequence), `sequence ${sequence} is new`).to.equal(false)

@@ -76,26 +76,22 @@ describe('segments whose files are used again', () => {
 })
 
 describe('parts of a group', () => {
-  it('are in the log once the group is committed, and not before', () => {
+  it('are in the log with one sync', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { segmentBytes: 100_000 })
-    store.stage(group(['a', 'b']))
-    store.stage(group(['c']))
-    expect(readAll(store)).to.deep.equal([])
-    expect(store.stats.openEntries).to.equal(0)
+    store.commit(group(['first']))
     const syncs = disk.syncs
-    expect(store.commit(group(['d']))).to.deep.include({ firstSequence: 1, committedCount: 4, refusal: undefined })
+    const result = store.commit(group(['a', 'b']), group(['c']), group(['d']))
+    expect(result).to.deep.include({ firstSequence: 2, committedCount: 4, refusal: undefined })
     expect(disk.syncs - syncs).to.equal(1)
-    expect(readAll(store)).to.deep.equal(['a', 'b', 'c', 'd'])
+    expect(readAll(store)).to.deep.equal(['first', 'a', 'b', 'c', 'd'])
   })
 
   it('are stored up to the one that was refused, and nothing behind it', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { maxBytes: 500 })
     store.commit(group(['first']))
-    store.stage(group(['a']))
-    store.stage(group(['x'.repeat(1_000)]))
-    const { committedCount, refusal } = store.commit(group(['b']))
+    const { committedCount, refusal } = store.commit(group(['a']), group(['x'.repeat(1_000)]), group(['b']))
     expect(committedCount).to.equal(1)
     expect(refusal).to.include({ kind: 'full', isCertain: true })
     expect(store.commit(group(['next'])).firstSequence).to.equal(3)
@@ -107,13 +103,13 @@ describe('parts of a group', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { segmentBytes: 100_000 })
     store.commit(group(['first']))
-    store.stage(group(['a']))
+    let writes = 0
     disk.faults.before = operation => {
-      if (operation === 'write') throw eio()
+      if (operation === 'write' && ++writes === 2) throw eio()
     }
-    store.stage(group(['b']))
+    const result = store.commit(group(['a']), group(['b']), group(['c']))
+    expect(result).to.deep.include({ firstSequence: 2, committedCount: 0 })
     delete disk.faults.before
-    expect(store.commit(group(['c']))).to.deep.include({ firstSequence: 2, committedCount: 0 })
     expect(readAll(openStore(disk).store)).to.deep.equal(['first'])
   })
 })
