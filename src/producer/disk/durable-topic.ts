@@ -12,7 +12,6 @@ import type { ScheduledProducer } from '../memory/partition-schedule.js'
 import type { OutcomeReceiver } from '../memory/pending-produce.js'
 import { TopicProducers } from '../memory/topic-producers.js'
 import { type TopicView, type TroubledPartition, troubledOf, viewOf } from '../memory/topic-view.js'
-import { AbsentPartitions } from './absent-partitions.js'
 import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
 import type { FeedTarget, LogFeed } from './log-feed.js'
 import { ProducerChoice, toProduceRecord, toSentRecord } from './logged.js'
@@ -39,6 +38,9 @@ export interface DurableTopicDeps extends PartitionProducerDeps {
  * partition.
  */
 const PAUSE_MS = 1_000
+
+/** So many partitions that a topic does not have are named one by one. */
+const MAX_ABSENT_NAMED = 5
 
 /**
  * One topic of the durable log. Its records are read as far as its partitions have capacity, in order per partition, and
@@ -67,7 +69,6 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   readonly #held = new Set<number>()
   #lastHeld = 0
   readonly #former = new FormerBatches()
-  readonly #absent: AbsentPartitions
   readonly #capacity: CursorCapacity
   readonly #choice: ProducerChoice
   /** Producers that wait until their partition is known again. */
@@ -91,7 +92,6 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   ) {
     this.name = name
     this.destination = destination
-    this.#absent = new AbsentPartitions(name)
     this.#cursors = new PartitionCursors(backlogFrom ?? 0)
     this.#hasBacklog = backlogFrom !== undefined
     const budget = {
@@ -146,14 +146,14 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** Partitions whose records do not flow. */
   get troubled(): readonly TroubledPartition[] {
-    return [...troubledOf(this.#producers.all), ...this.#absent.troubled]
+    return [...troubledOf(this.#producers.all), ...this.#absent.slice(0, MAX_ABSENT_NAMED)]
   }
 
   /** What of it is in memory, and why it does not flow, for people who look. */
   view(nowMs: number): TopicView {
     const producers = viewOf(this.#producers.all, nowMs)
     const { records, bytes, oldestAt, partitions } = producers
-    const troubledCount = producers.troubledCount + this.#absent.count
+    const troubledCount = producers.troubledCount + this.#absent.length
     const refusal = this.#refusal ?? producers.refusal
     return {
       topic: this.name,
@@ -189,14 +189,25 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   whyOpen(sequence: number): string {
     if (this.#partitionCount === 0)
       return this.#refusal?.message ?? this.#deps.cluster.awayBecause ?? 'looking up the topic'
-    const absent = this.#absent.whyWaiting(sequence)
-    if (absent !== undefined) return absent
+    const absent = this.#absent.find(({ partition }) => this.#cursors.behind.get(partition) === sequence)
+    if (absent !== undefined) return `${absent.obstacle!.message}; it waits until there is one`
     const sending = this.#producers.all.find(producer => producer?.sentIndexes.includes(sequence))
     if (sending !== undefined) return sending.whyWaiting
     const stuck = this.#producers.all.find(
       producer => producer?.state === 'backingOff' || producer?.state === 'suspended'
     )
-    return `it waits behind earlier records of the topic${stuck === undefined ? '' : ` (${stuck.whyWaiting})`}`
+    const why = stuck?.whyWaiting ?? this.#absent[0]?.obstacle?.message
+    return `it waits behind earlier records of the topic${why === undefined ? '' : ` (${why})`}`
+  }
+
+  /** Partitions that records name and the topic does not have. The records wait until it has them. */
+  get #absent(): TroubledPartition[] {
+    return [...this.#cursors.behind.keys()]
+      .filter(cursor => cursor >= this.#partitionCount)
+      .map(partition => {
+        const { message } = failures.unknownPartition(this.name, partition, 'pending')
+        return { partition, state: 'suspended', attempts: 1, obstacle: { error: 'unknownPartition', message } }
+      })
   }
 
   /** How many partitions the topic had when the batch that the partition is sending was assigned to it. */
@@ -206,7 +217,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** The log has entries that some cursor has not passed. */
   get #hasMore(): boolean {
-    return this.#hasBacklog || this.#cursors.behindCount > 0 || this.#cursors.position < this.#end
+    return this.#hasBacklog || this.#cursors.behind.size > 0 || this.#cursors.position < this.#end
   }
 
   /** An entry for this topic was appended. */
@@ -252,7 +263,6 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     this.#partitionCount = partitionCount
     if (before === 0) this.#resume()
     else if (before !== partitionCount) this.#recount(before)
-    if (before !== partitionCount) this.#absent.clear()
     for (const producer of this.#suspended) producer.wake()
     this.#suspended.clear()
     this.#want()
@@ -346,7 +356,6 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     if (this.#isVoid || this.#held.has(sequence)) return
     const record = readLoggedRecord(body)
     const cursor = this.#choice.cursorOf(record)
-    if (cursor >= this.#partitionCount) this.#absent.add(sequence, cursor)
     if (!this.#cursors.isNext(cursor, sequence)) return
     const producer = this.#choice.producerFor(record, cursor)
     if (producer === undefined) this.#cursors.stall(cursor, sequence)
@@ -402,7 +411,6 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
       if (!this.#isClosed) this.#gaveBack(sequence)
       return
     }
-    this.#absent.delete(sequence)
     if (this.#former.isEmpty || !this.#former.settled(sequence)) return
     this.#capacity.release()
     this.#want()

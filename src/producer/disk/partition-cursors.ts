@@ -28,12 +28,9 @@ export class PartitionCursors {
     return this.#position
   }
 
-  get behindCount(): number {
-    return this.#behind.size
-  }
-
-  isBehind(cursor: number): boolean {
-    return this.#behind.has(cursor)
+  /** Cursors that are behind, with the sequence of the first entry that each has not passed. */
+  get behind(): ReadonlyMap<number, number> {
+    return this.#behind
   }
 
   /** No entry is before `sequence`. */
@@ -103,7 +100,7 @@ interface CursorCapacityOptions {
   readonly readAhead: Pick<ReadAhead, 'share' | 'hasCapacity' | 'starve'>
   /** Limit of the bytes that one partition may hold. */
   readonly maxPartitionBytes: number
-  readonly cursors: Pick<PartitionCursors, 'isBehind'>
+  readonly cursors: { readonly behind: ReadonlyMap<number, number> }
   /** 0: not known. */
   readonly partitionCount: () => number
   /** Bytes that the partition's producer holds. */
@@ -185,7 +182,7 @@ export class CursorCapacity {
   isAnyHungry(bytes = 0): boolean {
     const count = this.#options.partitionCount()
     for (let partition = 0; partition < count; partition++) {
-      if (!this.#options.cursors.isBehind(partition) && this.#isProducerHungry(partition, bytes)) return true
+      if (!this.#options.cursors.behind.has(partition) && this.#isProducerHungry(partition, bytes)) return true
     }
     return false
   }

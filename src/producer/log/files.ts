@@ -104,45 +104,5 @@ export const placesName = (number: number): string => name(number, 'places')
 export const expiredName = (sequence: number): string => name(sequence, 'expired')
 export const expiredSequenceOf = (fileName: string): number | undefined => idOf(fileName, 'expired')
 
-/** File of outcomes of a former release. */
-export const outcomesName = (id: number): string => name(id, 'outcomes')
+/** Of a file of outcomes of a former release. */
 export const outcomesIdOf = (fileName: string): number | undefined => idOf(fileName, 'outcomes')
-
-/** A read-only view of a directory whose log another process may be using. */
-export class ReadOnlyDirectory implements LogDirectory {
-  readonly #directory: LogDirectory
-
-  constructor(directory: LogDirectory) {
-    this.#directory = directory
-  }
-
-  get path(): string {
-    return this.#directory.path
-  }
-
-  list(): readonly string[] {
-    return this.#directory.list()
-  }
-
-  open(name: string, mode: 'read' | 'write' | 'create'): LogFile {
-    if (mode === 'read') return this.#directory.open(name, mode)
-    throw new Error(`${name} cannot be written: the directory was opened for reading only`)
-  }
-
-  remove(): void {}
-  rename(): void {}
-  sync(): void {}
-
-  directory(name: string): LogDirectory
-  directory(name: string, mustExist: true): LogDirectory | undefined
-  directory(name: string, mustExist = false): LogDirectory | undefined {
-    const directory = this.#directory.directory(name, true)
-    if (directory !== undefined) return new ReadOnlyDirectory(directory)
-    if (mustExist) return undefined
-    throw new Error(`there is no ${name} in ${this.path}`)
-  }
-
-  freeBytes(): number {
-    return this.#directory.freeBytes()
-  }
-}

@@ -4,10 +4,10 @@ import { backlogOf, type DestinationBacklog } from './backlog.js'
 import { DEAD_LETTER_DIRECTORY, type DeadLetter, toDeadLetter } from './dead-letters.js'
 import type { StoredEntry } from './entry.js'
 import { LogReader } from './entry-reader.js'
-import { journalIdOf, type LogDirectory, ReadOnlyDirectory, withFile } from './files.js'
+import { journalIdOf, type LogDirectory, withFile } from './files.js'
 import { checkFormat, FORMAT_NAME } from './format-file.js'
 import { QUARANTINE_DIRECTORY } from './quarantine.js'
-import { type Recovered, type RecoveryReport, readProgress, recover } from './recovery.js'
+import { type RecoveryReport, readProgress, recover } from './recovery.js'
 import { directoriesWithSegments, entriesAside } from './salvage.js'
 import { scanMerged, scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
@@ -48,22 +48,20 @@ const MAX_LOOKS = 10
  */
 export const inspectLog = (directory: LogDirectory): LogReport =>
   whileUnchanged(() => {
-    const readOnly = new ReadOnlyDirectory(directory)
-    const { segments, aside, report } = recoverIn(readOnly)
+    const { segments, aside, report } = recover(directory)
     return {
-      segments: [...segments.map(segment => reportOf(readOnly, segment)), ...aside.map(unreadable)],
-      backlog: backlogOf(segments, new SegmentIndexes(readOnly, () => undefined)),
+      segments: [...segments.map(segment => reportOf(directory, segment)), ...aside.map(unreadable)],
+      backlog: backlogOf(segments, new SegmentIndexes(directory, () => undefined)),
       report,
-      deadLetters: countDeadLetters(readOnly),
-      quarantined: readOnly.directory(QUARANTINE_DIRECTORY, true)?.list() ?? []
+      deadLetters: countDeadLetters(directory),
+      quarantined: directory.directory(QUARANTINE_DIRECTORY, true)?.list() ?? []
     }
   })
 
 /** Reads every byte of every segment, completed entries included, and tells what is damaged. */
 export const verifyLog = (directory: LogDirectory, tell?: TellProgress): readonly SegmentReport[] =>
   whileUnchanged(() => {
-    const readOnly = new ReadOnlyDirectory(directory)
-    const { segments, aside } = recoverIn(readOnly)
+    const { segments, aside } = recover(directory)
     const done = { records: 0, bytes: 0 }
     const left = { records: 0, bytes: segments.reduce((sum, { endBytes }) => sum + endBytes, 0) }
     const read = segments.map(segment => {
@@ -71,9 +69,9 @@ export const verifyLog = (directory: LogDirectory, tell?: TellProgress): readonl
       done.records += segment.entryCount
       done.bytes += segment.endBytes
       left.bytes -= segment.endBytes
-      const report = reportOf(readOnly, segment)
-      if (segment.sequences !== undefined) return { ...report, damagedEntries: damagedInMerged(readOnly, segment) }
-      const { index, damaged, torn } = withFile(readOnly, segment.name, file =>
+      const report = reportOf(directory, segment)
+      if (segment.sequences !== undefined) return { ...report, damagedEntries: damagedInMerged(directory, segment) }
+      const { index, damaged, torn } = withFile(directory, segment.name, file =>
         scanSegment(new ReadablePages(file), segment)
       )
       const missing = Math.max(0, segment.entryCount - index.count)
@@ -87,12 +85,11 @@ export const verifyLog = (directory: LogDirectory, tell?: TellProgress): readonl
 /** The files of a log whose own bytes are damaged, beside those of single records; a start goes on without what they held. */
 export const damagedLogFiles = (directory: LogDirectory): readonly string[] =>
   whileUnchanged(() => {
-    const readOnly = new ReadOnlyDirectory(directory)
-    const journals = readOnly.list().filter(name => journalIdOf(name) !== undefined)
+    const journals = directory.list().filter(name => journalIdOf(name) !== undefined)
     return [
-      ...(checkFormat(readOnly) ? [FORMAT_NAME] : []),
-      ...recoverIn(readOnly).report.quarantinedFiles,
-      ...journals.filter(name => readProgress(readOnly, name).damagedBytes > 0)
+      ...(checkFormat(directory) ? [FORMAT_NAME] : []),
+      ...recover(directory).report.quarantinedFiles,
+      ...journals.filter(name => readProgress(directory, name).damagedBytes > 0)
     ]
   })
 
@@ -107,11 +104,10 @@ function damagedInMerged(directory: LogDirectory, segment: LogSegment): number {
 export function* readDeadLetters(directory: LogDirectory, fromSequence = 1): Generator<DeadLetter> {
   const dead = directory.directory(DEAD_LETTER_DIRECTORY, true)
   if (dead === undefined) return
-  const readOnly = new ReadOnlyDirectory(dead)
   for (let isAtEnd = false; !isAtEnd; ) {
     const result = whileUnchanged(() => {
-      const { segments, nextSequence } = recoverIn(readOnly)
-      const reader = new LogReader(readOnly, segments, new SegmentIndexes(readOnly, () => undefined), () => undefined)
+      const { segments, nextSequence } = recover(dead)
+      const reader = new LogReader(dead, segments, new SegmentIndexes(dead, () => undefined), () => undefined)
       return reader.read({ fromSequence, maxBytes: READ_BYTES }, nextSequence)
     })
     for (const entry of result.entries) yield toDeadLetter(entry)
@@ -120,10 +116,6 @@ export function* readDeadLetters(directory: LogDirectory, fromSequence = 1): Gen
   }
 }
 
-/** What the segments of a log hold; changes nothing. */
-export const recoverIn = (directory: LogDirectory): Recovered =>
-  recover(new ReadOnlyDirectory(directory), () => directory)
-
 /** The entries of segments that were set aside, as far as the disk can read them; changes nothing. */
 export function* readAside(
   directory: LogDirectory,
@@ -131,7 +123,7 @@ export function* readAside(
 ): Generator<StoredEntry & { readonly letter: DeadLetter | undefined }> {
   for (const one of directoriesWithSegments(directory)) {
     const isDead = one.path !== directory.path
-    for (const segment of recoverIn(one).aside)
+    for (const segment of recover(one).aside)
       for (const entry of entriesAside(one, segment, tell))
         yield { ...entry, letter: isDead ? toDeadLetter(entry) : undefined }
   }
@@ -139,7 +131,7 @@ export function* readAside(
 
 function countDeadLetters(directory: LogDirectory): number {
   const dead = directory.directory(DEAD_LETTER_DIRECTORY, true)
-  return dead === undefined ? 0 : recoverIn(dead).report.openEntries
+  return dead === undefined ? 0 : recover(dead).report.openEntries
 }
 
 function reportOf(directory: LogDirectory, segment: LogSegment): SegmentReport {

@@ -19,8 +19,7 @@ import { LogAppender, type LogAppenderOptions } from './log-appender.js'
 import { type FoundOutcomes, type OutcomeLimits, OutcomeStore } from './outcome-store.js'
 import { type DeadOutcome, type DeliveredRows, outcomesIn } from './outcomes.js'
 import { type Progress, ProgressJournal } from './progress-journal.js'
-import { QUARANTINE_DIRECTORY } from './quarantine.js'
-import { type Recovered, type RecoveryReport, recover } from './recovery.js'
+import { type Recovered, type RecoveryReport, recover, tidy } from './recovery.js'
 import { completeRange, type LogSegment, type SequenceRange } from './segment.js'
 import { SegmentIndexes } from './segment-indexes.js'
 import { SegmentList, SpareSegments } from './segment-list.js'
@@ -107,7 +106,8 @@ export class LogStore {
     this.#options = options
     this.#directory = directory
     const isFormatDamaged = checkFormat(directory)
-    const found = recover(directory, () => directory.directory(QUARANTINE_DIRECTORY))
+    const found = recover(directory)
+    tidy(directory, found)
     this.#outcomes = options.receipts && this.#openOutcomes(options.receipts, found)
     this.recovered = found.report
     this.#tellDamage()

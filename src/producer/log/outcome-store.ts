@@ -5,14 +5,13 @@ import {
   expiredSequenceOf,
   type LogDirectory,
   outcomesIdOf,
-  outcomesName,
   placesName,
   rowsName,
   rowsNumberOf,
   tryTo,
   withFile
 } from './files.js'
-import { type FormerFrame, formerFrames } from './former-outcomes.js'
+import { readFormerOutcomes } from './former-outcomes.js'
 import { OutcomeFile, ROWS_PER_FILE } from './outcome-file.js'
 import type { EntryOutcome } from './outcomes.js'
 import type { SequenceRange } from './segment.js'
@@ -59,7 +58,8 @@ export function damagedOutcomeFiles(log: LogDirectory): string[] {
 function isWholeFile(directory: LogDirectory, name: string): boolean {
   const number = rowsNumberOf(name)
   if (name === ID_NAME) return idIn(directory) !== undefined
-  if (number === undefined) return outcomesIdOf(name) === undefined || !adoptFrames(directory, name, () => undefined)
+  if (number === undefined)
+    return outcomesIdOf(name) === undefined || !readFormerOutcomes(bytesOf(directory, name), () => undefined)
   const file = OutcomeFile.open(directory, number, 'read')
   try {
     return file.isWhole
@@ -68,14 +68,8 @@ function isWholeFile(directory: LogDirectory, name: string): boolean {
   }
 }
 
-/** Reads a file of a former release. @returns whether it is damaged @throws when the disk cannot read it */
-function adoptFrames(directory: LogDirectory, name: string, adopt: (frame: FormerFrame) => void): boolean {
-  const frames = formerFrames(withFile(directory, name, file => file.read(0, file.sizeBytes)))
-  for (let next = frames.next(); ; next = frames.next()) {
-    if (next.done) return next.value
-    adopt(next.value)
-  }
-}
+const bytesOf = (directory: LogDirectory, name: string): Buffer =>
+  withFile(directory, name, file => file.read(0, file.sizeBytes))
 
 /** Its name below the log's directory. */
 export const RECEIPT_DIRECTORY = 'receipts'
@@ -284,32 +278,20 @@ export class OutcomeStore {
 
   /** Writes what a former release has left as rows. It is done again when a crash interrupts it. */
   #adoptFormer(): void {
-    const ids = this.#directory.list().flatMap(name => outcomesIdOf(name) ?? [])
-    const adopted: string[] = []
+    const names = this.#directory.list().filter(name => outcomesIdOf(name) !== undefined)
     let bytesLeft = MAX_ADOPTED_BYTES
-    for (const name of ids.toSorted((one, other) => other - one).map(outcomesName)) {
-      if (bytesLeft > 0) adopted.unshift(name)
-      tryTo(() => (bytesLeft -= withFile(this.#directory, name, ({ sizeBytes }) => sizeBytes)))
-    }
-    // It may be readable at another start.
-    const unread = adopted.filter((name, at) => !this.#adopt(name, at === 0 && adopted.length < ids.length))
-    this.sync()
-    if (this.#lostOutcomes > 0) return
-    for (const name of ids.map(outcomesName)) if (!unread.includes(name)) tryTo(() => this.#directory.remove(name))
-  }
-
-  /** @param isRest the files before it are not taken over: their outcomes have expired @returns false: it cannot be read */
-  #adopt(name: string, isRest: boolean): boolean {
-    let isDamaged = true
-    const isRead = tryTo(() => {
-      isDamaged = adoptFrames(this.#directory, name, ({ outcomes, expiredUpTo }) => {
-        this.#expire(isRest && outcomes.length > 0 ? outcomes[0]!.sequence - 1 : expiredUpTo)
-        isRest &&= outcomes.length === 0
-        this.#write(outcomes)
+    for (const name of names.toSorted().toReversed()) {
+      let isDamaged = true
+      const isRead = tryTo(() => {
+        const bytes = bytesLeft > 0 ? bytesOf(this.#directory, name) : Buffer.alloc(0)
+        bytesLeft -= bytes.length
+        isDamaged = readFormerOutcomes(bytes, outcomes => this.#write(outcomes))
       })
-    })
-    if (isDamaged) this.#tellDamage(name)
-    return isRead
+      if (isDamaged) this.#tellDamage(name)
+      this.sync()
+      // It may be readable at another start.
+      if (isRead && this.#lostOutcomes === 0) tryTo(() => this.#directory.remove(name))
+    }
   }
 
   #tellDamage(file: string): void {

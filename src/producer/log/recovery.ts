@@ -12,8 +12,8 @@ import {
   withFile
 } from './files.js'
 import { type Progress, type ReadProgress, readJournal } from './progress-journal.js'
-import { forgetAside, segmentsAside } from './quarantine.js'
-import { saltOfEntries, scanMerged, scanSegment } from './scan-segment.js'
+import { forgetAside, QUARANTINE_DIRECTORY, segmentsAside } from './quarantine.js'
+import { firstEntryOf, SegmentCursor, scanMerged, scanSegment } from './scan-segment.js'
 import { completeRange, LogSegment } from './segment.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import type { SegmentIndex } from './segment-index.js'
@@ -36,6 +36,10 @@ export interface Recovered {
   /** Rising. */
   readonly journalIds: readonly number[]
   readonly report: RecoveryReport
+  /** Files that nothing needs. */
+  readonly useless: readonly string[]
+  /** Segments in quarantine that an operator has put back. */
+  readonly returned: readonly LogSegment[]
 }
 
 /** Findings for an operator. All counts are 0 after a clean stop. */
@@ -51,7 +55,7 @@ export interface RecoveryReport {
   readonly tornBytes: number
   /** Entries missing among those of the last append, which a power cut interrupted: they were never acknowledged. */
   readonly tornEntries: number
-  /** Files moved to `quarantine/` because their header is damaged and no entry is found in them. */
+  /** Files that {@link tidy} moves to `quarantine/`, because their header is damaged and no entry is found in them. */
   readonly quarantinedFiles: readonly string[]
   /** Damaged bytes of progress journals: completed entries may be delivered again. */
   readonly damagedJournalBytes: number
@@ -66,11 +70,11 @@ interface Headed {
 }
 
 /**
- * Reads what a directory holds. Moves files without header and entries to `quarantine`, and changes nothing else.
+ * Reads what a directory holds; changes nothing.
  *
- * @throws LogUnusableError when another release wrote the files; nothing is touched then
+ * @throws LogUnusableError when another release wrote the files
  */
-export function recover(directory: LogDirectory, quarantine: () => LogDirectory): Recovered {
+export function recover(directory: LogDirectory): Recovered {
   const names = directory.list()
   const journalIds = names.flatMap(name => journalIdOf(name) ?? []).sort((a, b) => a - b)
   const journals = journalIds.map(id => readProgress(directory, journalName(id)))
@@ -86,18 +90,9 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
     if (segment === undefined) unreadable.push(one.name)
     return segment ?? []
   })
-  for (const name of leftovers) directory.remove(name)
-  for (const name of names) if ((spareIdOf(name) ?? mergeIdOf(name)) !== undefined) directory.remove(name)
   const unreadBytes = sum([...read.map(({ tornBytes }) => tornBytes), ...damagedNames.map(sizeIn(directory))])
-  for (const name of damagedNames) directory.rename(name, name, quarantine())
-  if (damagedNames.length > 0) {
-    quarantine().sync()
-    directory.sync()
-  }
   const segments = read.map(({ segment }) => segment)
   const quarantined = segmentsAside(directory)
-  // An operator has put them back.
-  for (const segment of quarantined) if (names.includes(segment.name)) forgetAside(directory, segment)
   const before = quarantined.filter(({ name }) => !names.includes(name))
   const aside = [...before, ...unreadable.map(name => guessed(directory, name, headed, [...segments, ...before]))]
   aside.sort((one, other) => one.id - other.id)
@@ -116,6 +111,8 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
       mostEntriesIn(unreadBytes),
     nextSegmentId: usedIds.reduce((next, id) => Math.max(next, id + 1), nextSegmentId),
     journalIds,
+    useless: [...leftovers, ...names.filter(name => (spareIdOf(name) ?? mergeIdOf(name)) !== undefined)],
+    returned: quarantined.filter(({ name }) => names.includes(name)),
     report: {
       openEntries: sum(segments.map(({ openCount }) => openCount)),
       damagedEntries: sum(segments.map(({ damagedCount }) => damagedCount)),
@@ -126,6 +123,17 @@ export function recover(directory: LogDirectory, quarantine: () => LogDirectory)
       damagedJournalBytes: sum(journals.map(({ damagedBytes }) => damagedBytes))
     }
   }
+}
+
+/** Removes files that nothing needs, and moves those without header and entries to `quarantine/`. @throws when the disk does */
+export function tidy(directory: LogDirectory, { useless, returned, report: { quarantinedFiles } }: Recovered): void {
+  for (const name of useless) directory.remove(name)
+  for (const segment of returned) forgetAside(directory, segment)
+  if (quarantinedFiles.length === 0) return
+  const quarantine = directory.directory(QUARANTINE_DIRECTORY)
+  for (const name of quarantinedFiles) directory.rename(name, name, quarantine)
+  quarantine.sync()
+  directory.sync()
 }
 
 /** One past the last synced entry of each segment. */
@@ -162,10 +170,12 @@ function guessed(
   const next = headed.find(one => one.header.id > id)?.header
   const endBytes = readable(() => sizeIn(directory)(name)) ?? 0
   const before = others.reduce((end, other) => (other.id < id ? Math.max(end, other.endSequence) : end), 1)
-  const firstSequence = own?.firstSequence ?? before
+  const [first, last] = (own ? undefined : readable(() => sequencesIn(directory, name))) ?? [before, before]
+  // The first entry that can be read need not be the first one, but sequences are skipped after a crash.
+  const firstSequence = own?.firstSequence ?? (first - before > mostEntriesIn(endBytes) ? first : before)
   const isWhole = own !== undefined && own.mergedUpTo === undefined
   const sealed = isWhole && readable(() => withFile(directory, name, file => readTrailer(file, own.salt)))
-  const most = next === undefined ? mostEntriesIn(endBytes) : next.firstSequence - firstSequence
+  const most = (next?.firstSequence ?? Math.max(firstSequence, last) + mostEntriesIn(endBytes)) - firstSequence
   const entryCount = sealed ? sealed.entryCount : most
   return closed(new LogSegment({ id, salt: own?.salt ?? 0, firstSequence }, { endBytes, entryCount }))
 }
@@ -231,15 +241,25 @@ function readHeaders(directory: LogDirectory, names: readonly string[]): Headers
     if (header !== 'damaged' && segmentName(header.id) === name) {
       headed.push({ header, name })
       mergedUpTo = header.mergedUpTo ?? mergedUpTo
-    } else if (header === 'damaged' && hasEntries(directory, name)) unreadable.push(name)
+    } else if (header === 'damaged' && sequencesIn(directory, name) !== undefined) unreadable.push(name)
     else if (name === segmentNames.at(-1) && isUnwritten(bytes)) leftovers.push(name)
     else damagedNames.push(name)
   }
   return { headed, damagedNames, leftovers, unreadable }
 }
 
-const hasEntries = (directory: LogDirectory, name: string): boolean =>
-  withFile(directory, name, file => saltOfEntries(new ReadablePages(file), file.sizeBytes)) !== undefined
+/** The sequences of the first and the last entry that can be read in a file whose header is damaged. */
+const sequencesIn = (directory: LogDirectory, name: string): readonly [first: number, last: number] | undefined =>
+  withFile(directory, name, file => {
+    const pages = new ReadablePages(file)
+    const first = firstEntryOf(pages, file.sizeBytes)
+    if (first === undefined) return undefined
+    let last = first.sequence
+    const cursor = new SegmentCursor(pages, first.salt, SEGMENT_HEADER_BYTES, file.sizeBytes)
+    for (let found = cursor.next(); found.type !== 'end'; found = cursor.next())
+      if (found.type === 'entry' && found.kind === 'record') last = found.sequence
+    return [first.sequence, last]
+  })
 
 const isUnwritten = (bytes: Buffer): boolean => bytes.length < SEGMENT_HEADER_BYTES || bytes.every(byte => byte === 0)
 

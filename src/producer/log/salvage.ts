@@ -6,7 +6,7 @@ import { LogStore, type LogStoreOptions } from './log-store.js'
 import { loggedRecordBytes, readLoggedRecord, writeLoggedRecord } from './logged-record.js'
 import { forgetAside, QUARANTINE_DIRECTORY } from './quarantine.js'
 import { recover } from './recovery.js'
-import { SegmentCursor, saltOfEntries } from './scan-segment.js'
+import { firstEntryOf, SegmentCursor } from './scan-segment.js'
 import { LogSegment } from './segment.js'
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
@@ -70,7 +70,7 @@ export function* entriesAside(
 function saltOf(file: ReadableFile, sizeBytes: number, { salt }: LogSegment): number {
   const header = decodeSegmentHeader(file.read(0, SEGMENT_HEADER_BYTES))
   if (typeof header !== 'string') return header.salt
-  return salt !== 0 ? salt : (saltOfEntries(file, sizeBytes) ?? salt)
+  return salt !== 0 ? salt : (firstEntryOf(file, sizeBytes)?.salt ?? salt)
 }
 
 /** What came of one segment that was set aside. */
@@ -87,7 +87,7 @@ export const salvageLog = (options: LogStoreOptions, tell: TellProgress): readon
   directoriesWithSegments(options.directory).flatMap(directory => {
     // Sets aside what cannot be read now.
     new LogStore({ ...options, directory }).close()
-    return recover(directory, () => directory).aside.map(aside => putBack({ ...options, directory }, aside, tell))
+    return recover(directory).aside.map(aside => putBack({ ...options, directory }, aside, tell))
   })
 
 /**

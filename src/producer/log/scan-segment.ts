@@ -249,15 +249,19 @@ export function rebuildMerged(file: ReadableFile, { salt, endBytes, sequences }:
 
 const SALT_WINDOW_BYTES = 8 * 1024 * 1024
 
-/** The salt of a file whose header is damaged, by the first entry that fits to some salt; `undefined`: it has no entry. */
-export function saltOfEntries(file: ReadableFile, sizeBytes: number): number | undefined {
+/** The first entry of a file whose header is damaged: one that fits to some salt. `undefined`: it has none. */
+export function firstEntryOf(
+  file: ReadableFile,
+  sizeBytes: number
+): { readonly salt: number; readonly sequence: number } | undefined {
   for (let from = 0; from < sizeBytes; from += SALT_WINDOW_BYTES) {
     const bytes = file.read(from, Math.min(SALT_WINDOW_BYTES, sizeBytes - from))
     for (let at = bytes.indexOf(ENTRY_MAGIC); at >= 0; at = bytes.indexOf(ENTRY_MAGIC, at + 1)) {
       if (at + ENTRY_HEADER_BYTES > bytes.length) break
       const headerEnd = at + ENTRY_HEADER_BYTES + bytes.readUInt16BE(at + 10)
       const salt = saltBehind(bytes.readUInt32BE(at + 4), bytes.subarray(at + 8, headerEnd))
-      if (decodeEntry(bytes, at, salt).type === 'entry') return salt
+      const found = decodeEntry(bytes, at, salt)
+      if (found.type === 'entry') return { salt, sequence: found.sequence }
     }
   }
   return undefined

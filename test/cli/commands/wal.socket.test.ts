@@ -167,7 +167,7 @@ describe('castellan wal', () => {
     expect((await wal('salvage', '--append')).stderr).to.contain('another process uses the durable log')
     await opened.close()
     const place = new NodeDirectory(directory)
-    setAside(place, recover(place, () => place).segments[0]!)
+    setAside(place, recover(place).segments[0]!)
     expect((await wal('verify')).code).to.equal(1)
     const nowhere = await wal('salvage', '--out', join(parent, 'none', 'out'))
     expect(nowhere.code).to.equal(1)

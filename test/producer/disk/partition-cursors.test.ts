@@ -23,7 +23,7 @@ describe('durable: flows of a topic', () => {
     cursors.stall(1, 13)
     cursors.reached(19)
     cursors.rewind(15)
-    expect([cursors.position, cursors.behindCount]).to.deep.equal([13, 0])
+    expect([cursors.position, cursors.behind.size]).to.deep.equal([13, 0])
   })
 
   it('offer every entry to its flow exactly once and in order, whoever has room when', () => {

@@ -114,7 +114,11 @@ describe('durable: which partitions have room', () => {
         starve: () => void starved++
       },
       maxPartitionBytes: 200,
-      cursors: { isBehind: cursor => world.behind.has(cursor) },
+      cursors: {
+        get behind() {
+          return new Map([...world.behind].map(cursor => [cursor, 0]))
+        }
+      },
       partitionCount: () => world.held.length,
       heldBy: partition => world.held[partition]!,
       isReserved: partition => world.reserved.has(partition),

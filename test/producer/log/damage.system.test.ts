@@ -18,7 +18,7 @@ function written(isSealed: boolean): { disk: SimulatedDisk; segment: string } {
 
 /** What can be salvaged. */
 const asideIn = ({ directory }: SimulatedDisk): readonly string[] =>
-  recover(directory, () => directory)
+  recover(directory)
     .aside.flatMap(segment => [...entriesAside(directory, segment, () => undefined)])
     .map(({ body }) => body.toString())
 

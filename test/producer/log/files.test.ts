@@ -11,7 +11,6 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { ReadOnlyDirectory } from '../../../src/producer/log/files.js'
 import { checkFormat, writeFormat } from '../../../src/producer/log/format-file.js'
 import { NodeDirectory } from '../../../src/producer/log/node-files.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
@@ -123,35 +122,6 @@ describe('the files of the durable log', () => {
     again.store.close()
     expect(open()).to.equal(after)
     expect(after).to.be.below(before)
-  })
-})
-
-describe('a directory that is only looked at', () => {
-  it('shows what is there, and stays as it is', () => {
-    const disk = new SimulatedDisk()
-    const file = disk.directory.open('a', 'create')
-    file.write(Buffer.from('abc'), 0)
-    disk.directory.directory('below').open('b', 'create')
-    disk.capacityBytes = 1_000
-    const directory = new ReadOnlyDirectory(disk.directory)
-    expect(directory.list()).to.deep.equal(['a'])
-    expect(directory.open('a', 'read').read(0, 10).toString()).to.equal('abc')
-    expect(directory.directory('below').list()).to.deep.equal(['b'])
-    expect(directory.path).to.equal('/simulated')
-    expect(directory.freeBytes()).to.equal(997)
-    expect(() => directory.open('c', 'create')).to.throw(
-      'c cannot be written: the directory was opened for reading only'
-    )
-    expect(() => directory.open('a', 'write')).to.throw(
-      'a cannot be written: the directory was opened for reading only'
-    )
-    expect(() => directory.directory('other')).to.throw('there is no other in /simulated')
-    directory.remove()
-    directory.rename()
-    directory.sync()
-    expect(() => directory.directory('below').open('d', 'create')).to.throw('opened for reading only')
-    expect([...disk.files()].map(([name, bytes]) => [name, bytes.toString()])).to.deep.equal([['a', 'abc']])
-    expect(disk.directory.directory('other', true) !== undefined).to.equal(false)
   })
 })
 

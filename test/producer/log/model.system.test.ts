@@ -290,7 +290,7 @@ class Run {
 
   #sequencesAside(): number[] {
     const { directory } = this.#disk
-    return recover(directory, () => directory)
+    return recover(directory)
       .aside.flatMap(segment => [...entriesAside(directory, segment, () => undefined)])
       .map(({ sequence }) => sequence)
   }

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { LogDirectory, LogFile } from '../../../src/producer/log/files.js'
 import { createJournalFile, type Progress } from '../../../src/producer/log/progress-journal.js'
-import { recover } from '../../../src/producer/log/recovery.js'
+import { recover, tidy } from '../../../src/producer/log/recovery.js'
 import { completeRange, LogSegment, segmentIndexOf } from '../../../src/producer/log/segment.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 import { group, openStore, readAll, readEntries } from './fixtures.js'
@@ -11,7 +11,11 @@ const segmentsOn = (disk: SimulatedDisk): string[] =>
   [...disk.files().keys()].filter(name => name.endsWith('.slab')).sort()
 const journalsOn = (disk: SimulatedDisk): string[] =>
   [...disk.files().keys()].filter(name => name.endsWith('.progress'))
-const recovered = ({ directory }: SimulatedDisk) => recover(directory, () => directory.directory('quarantine'))
+const recovered = ({ directory }: SimulatedDisk) => {
+  const found = recover(directory)
+  tidy(directory, found)
+  return found
+}
 const note = (key: string, value: string): Progress => ({ type: 'note', key, value: Buffer.from(value) })
 const completed = (first: number, count: number): Progress => ({ type: 'completed', range: { first, count } })
 
@@ -217,7 +221,7 @@ describe('what a start tells about damage', () => {
       [gib, 0],
       [gib + 7, 7]
     ] as const) {
-      const { notes, report } = recover(grown(sizeBytes), () => disk.directory)
+      const { notes, report } = recover(grown(sizeBytes))
       expect(notes.has('kept')).to.equal(true)
       expect(report).to.include({ damagedJournalBytes: damagedBytes })
       expect(asked.at(-1)).to.equal(gib)

@@ -44,7 +44,7 @@ const failing =
 const salvageOn = (disk: SimulatedDisk, overrides: Partial<LogStoreOptions> = {}): readonly SalvagedSegment[] =>
   salvageLog(storeOptions(disk, [], overrides), () => undefined)
 const asideOn = ({ directory }: SimulatedDisk): number[] => {
-  const runs = recover(directory, () => directory).aside.flatMap(segment =>
+  const runs = recover(directory).aside.flatMap(segment =>
     Array.from({ length: segment.entryCount }, (_, at) => at).flatMap(at =>
       segment.done.has(at) ? [] : segment.sequenceAt(at)
     )
@@ -92,6 +92,23 @@ describe('a segment that the disk cannot read', () => {
       expect(all, `bit ${bit}`).to.deep.equal(['1', ...numbered(3, 9)])
       expect(waiting.length, `bit ${bit}`).to.be.below(all.length)
     }
+  })
+
+  it('keeps its records although its header is damaged and sequences were skipped before it, after a crash', () => {
+    const { disk } = filled(2)
+    disk.patch(FIRST, bytes => Buffer.concat([bytes, Buffer.alloc(40_000, 1)]))
+    const { store } = openStore(disk)
+    for (const number of ['3', '4']) store.commit(group([bodyOf(number.padEnd(200, '.'))]))
+    store.close()
+    disk.patch(SECOND, bytes => {
+      bytes[0]! ^= 1
+      return bytes
+    })
+    const { store: open } = openStore(disk)
+    expect([valuesIn(open), open.stats.setAsideEntries > 0]).to.deep.equal([['1', '2'], true])
+    open.close()
+    expect(salvageOn(disk).map(({ records }) => records)).to.deep.equal([2])
+    expect(valuesIn(openStore(disk).store)).to.deep.equal(['1', '2', '3', '4'])
   })
 
   it('is not set aside for a want of file descriptors or memory', () => {

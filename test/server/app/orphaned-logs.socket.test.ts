@@ -26,7 +26,7 @@ describe('an orphaned durable log', () => {
     await new Promise(stored => opened.log.append([{ destination: 'default/orders', record }], stored))
     await opened.close()
     const place = new NodeDirectory(directory)
-    setAside(place, recover(place, () => place).segments[0]!)
+    setAside(place, recover(place).segments[0]!)
     const clock = (): number => performance.now()
     const deps = { settings, log: silentLogger, metrics: defaultLogger, now: Date.now, clock, worker: logWorker }
     const orphaned = new OrphanedLogs([directory], { ...deps, receipts: undefined })
