@@ -4,8 +4,8 @@ import { refusalStatus } from '../../http/access/access.js'
 import { type AnswerOptions, ApiAnswers, refusalOptions } from '../../http/api/api-answers.js'
 import { noteFailure } from '../../http/exchange/answers.js'
 import { type Asked, sentUrlOf } from '../../http/exchange/exchange.js'
-import { failedProblemOf, type Problem } from './failures.js'
-import { errorTypeOf, JSON_TYPE, V2_TYPE, type Version } from './media-types.js'
+import { failedProblemOf, type Problem, type Version } from './failures.js'
+import { errorTypeOf, JSON_TYPE, V2_TYPE } from './media-types.js'
 
 export const errorBody = (code: number, message: string): string =>
   `{"error_code":${code},"message":${JSON.stringify(message)}}`

@@ -2,7 +2,9 @@ import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../.
 import { isLegalTopicName, type RecordFailure } from '../../core/model.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
-import type { Version } from './media-types.js'
+
+/** The version of the API that a route belongs to; it decides the type of its answers, and codes of errors. */
+export type Version = 'v2' | 'v3'
 
 /** An error as clients see it: a status of HTTP, and Confluent's code for the cause. */
 export interface Problem {

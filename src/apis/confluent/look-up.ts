@@ -1,20 +1,35 @@
+import { z } from 'zod'
 import { TimedOutError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
+import type { Shares } from '../../core/shares.js'
 import type { TopicMetadata } from '../../gateway/gateway.js'
-import { answerWork, withBytes } from '../../http/api/endpoint.js'
+import { answerWork, type EndpointBase, withBytes } from '../../http/api/endpoint.js'
+import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import type { EndpointParts } from './endpoint-parts.js'
+import type { ConfluentAnswers } from './answers.js'
 import {
   KAFKA_UNKNOWN,
   noTopicText,
   PARTITION_NOT_FOUND,
   type Problem,
   ProblemError,
-  TOPIC_NOT_FOUND
+  TOPIC_NOT_FOUND,
+  type Version
 } from './failures.js'
-import { LongList } from './long-lists.js'
-import type { Version } from './media-types.js'
+import { LongList, type LongLists } from './long-lists.js'
+
+/** Every error of Confluent's API. */
+export const error = z.object({ error_code: z.int(), message: z.string() })
+
+/** The parts that every endpoint is created with. */
+export interface ConfluentParts extends EndpointBase {
+  readonly answers: ConfluentAnswers
+  readonly pool: BufferPool
+  /** Look-ups and changes that are open, by client. */
+  readonly lookUps: Shares
+  readonly longLists: LongLists
+}
 
 /** The time limit of one request. It is one limit for all steps of the request together. */
 export class TimeLeft {
@@ -43,7 +58,7 @@ export class TimeLeft {
  * @param work `undefined` as its result: it has answered by itself
  */
 export function answerAllowed(
-  parts: EndpointParts,
+  parts: ConfluentParts,
   exchange: Exchange,
   version: Version,
   topic: string | undefined,
@@ -70,7 +85,7 @@ const TOO_LARGE: Problem = {
 }
 
 /** Reads a small body. @param use gets the bytes, valid during the call; what it throws is answered */
-export const readSmallBody = (parts: EndpointParts, exchange: Exchange, use: (bytes: Buffer) => void): void =>
+export const readSmallBody = (parts: ConfluentParts, exchange: Exchange, use: (bytes: Buffer) => void): void =>
   withBytes(
     parts,
     exchange,

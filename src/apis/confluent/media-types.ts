@@ -1,13 +1,11 @@
 import { MODERN_TYPE } from '../../http/exchange/modern-answers.js'
 import type { SchemaFormat } from '../../schemas/schemas.js'
+import { ProblemError, type Version } from './failures.js'
 
 export const V2_TYPE = 'application/vnd.kafka.v2+json'
 export const JSON_TYPE = 'application/json'
 export const BINARY_TYPE = 'application/vnd.kafka.binary.v2+json'
 export const EMBEDDED_JSON_TYPE = 'application/vnd.kafka.json.v2+json'
-
-/** The version of the API that a route belongs to; it decides the type of its answers. */
-export type Version = 'v2' | 'v3'
 
 export const typeOf = (version: Version): string => (version === 'v2' ? V2_TYPE : JSON_TYPE)
 
@@ -39,8 +37,8 @@ const mediaTypeOf = (header: string): string => header.split(';', 1)[0]!.trim().
 export const formatOf = (contentType: string | undefined): Format | undefined =>
   contentType === undefined ? undefined : (FORMATS.get(contentType) ?? FORMATS.get(mediaTypeOf(contentType)))
 
-/** The encoding of a body of version 3. `badCharset` is answered 400, `undefined` 415. */
-export type Charset = 'utf8' | 'latin1' | 'badCharset'
+/** The encoding of a body of version 3. */
+export type Charset = 'utf8' | 'latin1'
 
 const CHARSETS: ReadonlyMap<string, Charset> = new Map([
   ['utf-8', 'utf8'],
@@ -49,10 +47,14 @@ const CHARSETS: ReadonlyMap<string, Charset> = new Map([
   ['latin1', 'latin1']
 ])
 
-export function charsetOf(contentType: string | undefined): Charset | undefined {
-  if (contentType === undefined || mediaTypeOf(contentType) !== JSON_TYPE) return undefined
-  const name = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(contentType)?.[1]
-  return name === undefined ? 'utf8' : (CHARSETS.get(name.toLowerCase()) ?? 'badCharset')
+/** @throws ProblemError */
+export function charsetOf(contentType = ''): Charset {
+  if (mediaTypeOf(contentType) !== JSON_TYPE)
+    throw new ProblemError({ status: 415, code: 415, message: 'the content type must be application/json' })
+  const name = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(contentType)?.[1] ?? 'utf8'
+  const charset = CHARSETS.get(name.toLowerCase())
+  if (charset !== undefined) return charset
+  throw new ProblemError({ status: 400, code: 400, message: 'the charset must be UTF-8 or ISO-8859-1' })
 }
 
 /** A media range of the header `Accept`: `text/*;q=0.5`. */

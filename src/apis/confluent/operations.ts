@@ -1,6 +1,6 @@
 import { type Described, operationsOf } from '../../http/api/routes.js'
 import { type Content, json, type Operation } from '../../http/openapi/operation.js'
-import { error } from './endpoint-parts.js'
+import { error } from './look-up.js'
 import { V2_TYPE } from './media-types.js'
 import { consumerRoutes } from './v2/consumer-routes.js'
 import { lookUpRoutes, produceOperations } from './v2/routes.js'

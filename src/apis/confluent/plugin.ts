@@ -13,10 +13,10 @@ import { ProduceRoute } from '../../http/api/produce-route.js'
 import { type AnsweredRoute, type Route, serveRoutes } from '../../http/api/routes.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { ConfluentAnswers } from './answers.js'
-import type { EndpointParts } from './endpoint-parts.js'
-import { type Problem, ProblemError } from './failures.js'
+import { type Problem, ProblemError, type Version } from './failures.js'
 import { LongLists } from './long-lists.js'
-import { isAcceptable, JSON_TYPE, type Version } from './media-types.js'
+import type { ConfluentParts } from './look-up.js'
+import { isAcceptable, JSON_TYPE } from './media-types.js'
 import { confluentOperations, v3AdminRoutes } from './operations.js'
 import { SchemaWriter } from './schema-writer.js'
 import type { ConfluentSettings } from './settings.js'
@@ -25,7 +25,6 @@ import { Consumers } from './v2/consumers.js'
 import { V2Produce } from './v2/produce-endpoint.js'
 import { lookUpRoutes } from './v2/routes.js'
 import { V3Batch, V3Records, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
-import { V3Requests } from './v3/routes.js'
 import { StreamTurns, turnLimitsOf } from './v3/stream-turns.js'
 
 /**
@@ -56,7 +55,7 @@ export const confluentPlugin =
       log.error({ err: error, requestId: exchange.requestId }, "a request of Confluent's API failed unexpectedly")
       answers.error(exchange, BROKEN)
     }
-    const parts: EndpointParts = {
+    const parts: ConfluentParts = {
       access,
       answers,
       pool: bodyPool(),
@@ -80,10 +79,7 @@ export const confluentPlugin =
         consumerRoutes,
         new Consumers(parts, gateway, { ...context, settings: settings.consumers, prefix })
       ),
-      ...receiversOf(
-        v3AdminRoutes,
-        new V3Requests(gateway, { timeoutMs: LOOK_UP_TIMEOUT_MS, clock, prefix, administration }, parts)
-      )
+      ...receiversOf(v3AdminRoutes, { parts, gateway, timeoutMs: LOOK_UP_TIMEOUT_MS, clock, prefix, administration })
     ])
     const routes = confluentOperations.flatMap(({ id, method, path }) => {
       const route = producing.routes.get(id)
@@ -134,7 +130,7 @@ const negotiated =
 type ProduceId = 'produce' | 'produceToPartition' | 'produceRecords' | 'produceBatch'
 
 /** The routes that produce, by id, and the endpoint of streams. */
-function producingOf(context: ApiContext<ConfluentSettings>, maxBodyBytes: number, { pool, access }: EndpointParts) {
+function producingOf(context: ApiContext<ConfluentSettings>, maxBodyBytes: number, { pool, access }: ConfluentParts) {
   const { settings } = context
   const { durability, syncTimeoutMs: deadlineMs, maxRecordsPerRequest: maxRecords, maxRecordsPerBatch } = settings
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const

@@ -18,8 +18,8 @@ import { Answers, type AnswerTemplate } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import { errorBody, refusalCodeOf } from './answers.js'
-import { type Problem, ProblemError, RETRIABLE, reasonOf } from './failures.js'
-import { typeOf, type Version } from './media-types.js'
+import { type Problem, ProblemError, RETRIABLE, reasonOf, type Version } from './failures.js'
+import { typeOf } from './media-types.js'
 
 /** What the routes to produce of both versions have in common. All their answers wait for Kafka. */
 export abstract class ConfluentProduce<Head extends ProduceHead> implements ProduceApi<Head> {

@@ -4,8 +4,8 @@ import { queryOf, topicsOf } from '../../../http/api/instance-routes.js'
 import { type AnsweredRoute, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import type { Body, Content, Operation, Parameters } from '../../../http/openapi/operation.js'
-import { error } from '../endpoint-parts.js'
 import { type Problem, ProblemError } from '../failures.js'
+import { error } from '../look-up.js'
 import { BINARY_TYPE, EMBEDDED_JSON_TYPE, SCHEMA_TYPES, V2_TYPE } from '../media-types.js'
 import {
   checked,

@@ -14,9 +14,8 @@ import {
 import { browserRefusalOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { SchemaError } from '../../../schemas/schemas.js'
-import type { EndpointParts } from '../endpoint-parts.js'
 import { failedProblemOf, type Problem, ProblemError, problemOf, TOPIC_NOT_FOUND, UNAUTHORIZED } from '../failures.js'
-import { answerAllowed, readSmallBody } from '../look-up.js'
+import { answerAllowed, type ConfluentParts, readSmallBody } from '../look-up.js'
 import {
   BINARY_TYPE,
   embeddedTypeOf,
@@ -55,7 +54,7 @@ export interface ConsumersOptions extends Pick<ApiContext<unknown>, 'log' | 'clo
   readonly prefix: string
 }
 
-const apiOf = (parts: EndpointParts, hasRegistry: boolean): InstanceApi => ({
+const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
   name: API,
   noun: 'instance',
   group: 'group',
@@ -97,13 +96,13 @@ const apiOf = (parts: EndpointParts, hasRegistry: boolean): InstanceApi => ({
 
 /** What answers the routes of consumer instances. */
 export class Consumers {
-  readonly parts: EndpointParts
+  readonly parts: ConfluentParts
   readonly routes: InstanceRoutes
   readonly #gateway: Pick<Gateway, 'instances'>
   readonly #api: InstanceApi
   readonly #options: ConsumersOptions
 
-  constructor(parts: EndpointParts, gateway: Pick<Gateway, 'instances'>, options: ConsumersOptions) {
+  constructor(parts: ConfluentParts, gateway: Pick<Gateway, 'instances'>, options: ConsumersOptions) {
     this.parts = parts
     this.#gateway = gateway
     this.#api = apiOf(parts, options.schemas !== undefined)

@@ -5,12 +5,13 @@ import type { Caller } from '../../../http/access/access.js'
 import { admitsRuled, type Params } from '../../../http/api/endpoint.js'
 import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'
 import type { Content, Operation } from '../../../http/openapi/operation.js'
-import { type EndpointParts, error } from '../endpoint-parts.js'
 import { ProblemError } from '../failures.js'
 import { LongList, lazily } from '../long-lists.js'
 import {
   answerAllowed,
   byBytes,
+  type ConfluentParts,
+  error,
   noPartition,
   type Partition,
   requirePartition,
@@ -122,7 +123,7 @@ const produce: Described = {
 
 /** The parts that answer requests about topics, partitions and brokers. */
 export interface LookUpParts {
-  readonly parts: EndpointParts
+  readonly parts: ConfluentParts
   readonly gateway: Gateway
   /** Of a whole request. */
   readonly timeoutMs: number

@@ -4,7 +4,7 @@ import type { ClusterDescription } from '../../../gateway/admin.js'
 import { kind, link, linkIfAny, text } from './resources.js'
 import { brokerOf, CLUSTER, list, one, type V3Route } from './routes.js'
 
-const cluster = kind<ClusterDescription>('KafkaCluster', () => ['', ''], {
+const cluster = kind<ClusterDescription>('KafkaCluster', () => [], {
   controller: linkIfAny(({ controllerId }) => (controllerId >= 0 ? `/brokers/${controllerId}` : undefined)),
   acls: link(() => '/acls'),
   brokers: link(() => '/brokers'),
@@ -14,7 +14,7 @@ const cluster = kind<ClusterDescription>('KafkaCluster', () => ['', ''], {
   partition_reassignments: link(() => '/topics/-/partitions/-/reassignment')
 })
 
-const broker = kind<BrokerNode>('KafkaBroker', ({ nodeId }) => [`/brokers/${nodeId}`, `/broker=${nodeId}`], {
+const broker = kind<BrokerNode>('KafkaBroker', ({ nodeId }) => ['brokers', nodeId], {
   broker_id: [z.int(), ({ nodeId }) => nodeId],
   host: [text, ({ host }) => host],
   port: [z.int(), ({ port }) => port],

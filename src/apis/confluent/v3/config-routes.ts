@@ -4,7 +4,7 @@ import type { Operation } from '../../../http/access/access.js'
 import { json } from '../../../http/openapi/operation.js'
 import { failedProblemOf, KAFKA_REFUSES, ProblemError, UNAUTHORIZED } from '../failures.js'
 import { unknownTopic } from '../look-up.js'
-import { type Kind, kind, type Members, part, type Resource, text } from './resources.js'
+import { type Kind, kind, type Members, type Place, type Resource, text } from './resources.js'
 import { type Ask, brokerOf, CLUSTER, change, done, list, notFound, one, type V3Route } from './routes.js'
 import { requireNamedOnce, visibleTopics } from './topic-routes.js'
 
@@ -22,45 +22,39 @@ interface Setting {
   readonly entry: ConfigEntry
 }
 
-/** @param placeOf the path of the settings of something, and what identifies it in the cluster */
-const settings = (
-  name: string,
-  placeOf: (of: string) => readonly [path: string, id: string],
-  members: Members<Setting>
-): Kind<Setting> =>
-  kind(
-    name,
-    ({ of, entry }) => {
-      const [path, id] = placeOf(resourceName(of))
-      return [`${path}/${part(entry.name)}`, `${id}=${entry.name}`]
-    },
-    {
-      ...members,
-      name: [text, ({ entry }) => entry.name],
-      value: [text.nullable(), ({ entry }) => entry.value],
-      is_default: [z.boolean(), ({ entry }) => entry.isDefault],
-      is_read_only: [z.boolean(), ({ entry }) => entry.isReadOnly],
-      is_sensitive: [z.boolean(), ({ entry }) => entry.isSensitive],
-      source: [text, ({ entry }) => entry.source],
-      synonyms: [z.array(z.object({ name: text, value: text.nullable(), source: text })), ({ entry }) => entry.synonyms]
-    }
-  )
+/** @param placeOf the place of the settings of something */
+const settings = (name: string, placeOf: (of: string) => Place, members: Members<Setting>): Kind<Setting> =>
+  kind(name, ({ of, entry }) => [...placeOf(resourceName(of)), entry.name], {
+    ...members,
+    name: [text, ({ entry }) => entry.name],
+    value: [text.nullable(), ({ entry }) => entry.value],
+    is_default: [z.boolean(), ({ entry }) => entry.isDefault],
+    is_read_only: [z.boolean(), ({ entry }) => entry.isReadOnly],
+    is_sensitive: [z.boolean(), ({ entry }) => entry.isSensitive],
+    source: [text, ({ entry }) => entry.source],
+    synonyms: [z.array(z.object({ name: text, value: text.nullable(), source: text })), ({ entry }) => entry.synonyms]
+  })
 
-const ofTopics = settings('KafkaTopicConfig', of => [`/topics/${part(of)}/configs`, `/topic=${of}/config`], {
+const ofTopics = settings('KafkaTopicConfig', of => ['topics', of, 'configs'], {
   topic_name: [text, ({ of }) => resourceName(of)]
 })
-const ofBrokers = settings('KafkaBrokerConfig', of => [`/brokers/${of}/configs`, `/broker=${of}/config`], {
+const ofBrokers = settings('KafkaBrokerConfig', of => ['brokers', of, 'configs'], {
   broker_id: [z.int(), ({ of }) => Number(resourceName(of))]
 })
-const ofCluster = settings('KafkaClusterConfig', () => ['/broker-configs', '/broker-config'], {
+const ofCluster = settings('KafkaClusterConfig', () => ['broker-configs'], {
   config_type: [z.literal('BROKER'), () => 'BROKER']
 })
 
 const topicResource = (name: string): ConfigResource => ({ type: 'topic', name })
 const brokerResource = ({ nodeId }: { readonly nodeId: number }): ConfigResource => ({ type: 'broker', nodeId })
 
-async function settingsOf({ gateway, time }: Ask, of: ConfigResource): Promise<readonly Setting[]> {
-  const found = (await gateway.admin.describeConfigs([of], time.ms)).get(resourceName(of))
+/** `undefined`: Kafka has no such thing. */
+async function entriesOf({ gateway, time }: Ask, of: ConfigResource): Promise<readonly ConfigEntry[] | undefined> {
+  return (await gateway.admin.describeConfigs([of], time.ms)).get(resourceName(of))
+}
+
+async function settingsOf(ask: Ask, of: ConfigResource): Promise<readonly Setting[]> {
+  const found = await entriesOf(ask, of)
   if (found !== undefined) return found.map(entry => ({ of, entry }))
   throw of.type === 'topic' ? new ProblemError(unknownTopic(of.name)) : notFound('there are no such settings')
 }
@@ -84,30 +78,34 @@ const tooManyTopics = (topics: number) => ({
   message: `there are ${topics} topics, and one answer has the settings of at most ${MAX_TOPICS}; ask for each topic`
 })
 
-/** What a request wants to change. */
-interface Wanted {
-  readonly changes: readonly ConfigChange[]
-  readonly validateOnly?: boolean
-}
-
-async function alter({ gateway, time }: Ask, of: ConfigResource, { changes, validateOnly = false }: Wanted) {
+async function alter(
+  ask: Ask,
+  of: ConfigResource,
+  changes: readonly ConfigChange[],
+  validateOnly = false
+): Promise<undefined> {
   requireNamedOnce(changes)
   // Of settings that all brokers share, Kafka describes only those that have been set.
   if (of.type !== 'brokers') {
-    const found = (await gateway.admin.describeConfigs([of], time.ms)).get(resourceName(of))
+    const found = await entriesOf(ask, of)
     // Kafka itself refuses the change of a topic that does not exist.
     const unknown = changes.find(({ name }) => found?.every(entry => entry.name !== name))
     if (unknown !== undefined) throw noSetting(of, unknown.name)
   }
-  await gateway.admin.alterConfigs(of, changes, { timeoutMs: time.ms, validateOnly })
+  await ask.gateway.admin.alterConfigs(of, changes, { timeoutMs: ask.time.ms, validateOnly })
 }
 
 /** @returns why the topic could not be changed */
-async function alterTopic(ask: Ask, topic: string, wanted: Wanted): Promise<Resource | undefined> {
+async function failureOf(
+  ask: Ask,
+  topic: string,
+  changes: readonly ConfigChange[],
+  validateOnly: boolean
+): Promise<Resource | undefined> {
   const refusal = ask.caller.refusalOf('alter', { topic })
   if (refusal !== undefined) return { topic_name: topic, error_code: UNAUTHORIZED, message: refusal.message }
   try {
-    await alter(ask, topicResource(topic), wanted)
+    await alter(ask, topicResource(topic), changes, validateOnly)
     return undefined
   } catch (error) {
     const problem = failedProblemOf(error, topic)
@@ -134,95 +132,71 @@ const failures = z.object({
 const toChanges = (sent: z.output<typeof changesBody>): ConfigChange[] =>
   sent.map(({ name, value, operation }) => ({ name, value: operation === 'DELETE' ? null : (value ?? null) }))
 
-/** The routes about the settings of one thing. */
+/** The routes about the settings of one thing, by id. @param name of the thing in ids */
 function routesOf(
+  name: string,
   path: string,
   of: string,
   kind: Kind<Setting>,
   find: (ask: Ask) => Promise<ConfigResource>,
-  reading: Operation,
-  permission: Operation,
+  [reading, changing]: readonly [Operation, Operation],
   [all, any] = [`The settings of ${of}`, `A setting of ${of}`]
-) {
+): Readonly<Record<string, V3Route>> {
   const NAMED = `${path}/{name}`
+  const set = async (ask: Ask, value: string | null): Promise<undefined> =>
+    alter(ask, await find(ask), [{ name: ask.params.name ?? '', value }])
+  const findNamed = async (ask: Ask): Promise<Setting> => {
+    const { name = '' } = ask.params
+    const resource = await find(ask)
+    const found = (await settingsOf(ask, resource)).find(({ entry }) => entry.name === name)
+    if (found === undefined) throw noSetting(resource, name)
+    return found
+  }
   return {
-    list: list(path, all, kind, async ask => settingsOf(ask, await find(ask)), reading),
-    get: one(
-      NAMED,
-      any,
-      kind,
-      async ask => {
-        const { name = '' } = ask.params
-        const resource = await find(ask)
-        const found = (await settingsOf(ask, resource)).find(({ entry }) => entry.name === name)
-        if (found === undefined) throw noSetting(resource, name)
-        return found
+    [`list${name}Configs`]: list(path, all, kind, async ask => settingsOf(ask, await find(ask)), reading),
+    [`get${name}Config`]: one(NAMED, any, kind, findNamed, reading),
+    [`set${name}Config`]: change(
+      {
+        method: 'put',
+        path: NAMED,
+        summary: `Sets a setting of ${of}`,
+        body: ['Its value', valueBody],
+        permission: changing
       },
-      reading
+      (ask, { value = null }) => set(ask, value)
     ),
-    set: change(
-      { method: 'put', path: NAMED, summary: `Sets a setting of ${of}`, body: ['Its value', valueBody], permission },
-      async (ask, { value = null }) => {
-        await alter(ask, await find(ask), { changes: [{ name: ask.params.name ?? '', value }] })
-        return undefined
-      }
+    [`reset${name}Config`]: change(
+      {
+        method: 'delete',
+        path: NAMED,
+        summary: `Gives a setting of ${of} its default again`,
+        permission: changing
+      },
+      ask => set(ask, null)
     ),
-    reset: change(
-      { method: 'delete', path: NAMED, summary: `Gives a setting of ${of} its default again`, permission },
-      async ask => {
-        await alter(ask, await find(ask), { changes: [{ name: ask.params.name ?? '', value: null }] })
-        return undefined
-      }
-    ),
-    alter: change(
+    [`alter${name}Configs`]: change(
       {
         method: 'post',
         path: `${path}:alter`,
         summary: `Changes settings of ${of}, all or none`,
         body: ['The changes', alterBody],
-        permission
+        permission: changing
       },
-      async (ask, { data, validate_only: validateOnly }) => {
-        await alter(ask, await find(ask), { changes: toChanges(data), validateOnly: validateOnly === true })
-        return undefined
-      }
+      async (ask, { data, validate_only }) => alter(ask, await find(ask), toChanges(data), validate_only === true)
     )
   }
 }
 
-const topic = routesOf(
-  `${CLUSTER}/topics/{topic_name}/configs`,
-  'a topic',
-  ofTopics,
-  async ({ params: { topic_name: topic = '' } }) => topicResource(topic),
-  'admin',
-  'alter'
-)
-const broker = routesOf(
-  `${CLUSTER}/brokers/{broker_id}/configs`,
-  'a broker',
-  ofBrokers,
-  async ask => brokerResource(await brokerOf(ask)),
-  'cluster',
-  'cluster'
-)
-const cluster = routesOf(
-  `${CLUSTER}/broker-configs`,
-  'all brokers',
-  ofCluster,
-  async () => ({ type: 'brokers' }),
-  'cluster',
-  'cluster',
-  ['The settings that all brokers share', 'A setting that all brokers share']
-)
-
 /** The routes of version 3 about settings of topics and brokers, by id. */
 export const configRoutes = {
-  listTopicConfigs: topic.list,
-  getTopicConfig: topic.get,
-  setTopicConfig: topic.set,
-  resetTopicConfig: topic.reset,
-  alterTopicConfigs: topic.alter,
+  ...routesOf(
+    'Topic',
+    `${CLUSTER}/topics/{topic_name}/configs`,
+    'a topic',
+    ofTopics,
+    async ({ params: { topic_name: topic = '' } }) => topicResource(topic),
+    ['admin', 'alter']
+  ),
   listAllTopicConfigs: list(`${CLUSTER}/topics/-/configs`, 'The settings of all topics', ofTopics, async ask => {
     const all = await ask.gateway.topics('all', ask.time.ms)
     return settingsOfAll(ask, () => {
@@ -253,17 +227,20 @@ export const configRoutes = {
       for (let at = 0; at < topics.length; at += CHANGES_AT_ONCE) {
         const portion = topics
           .slice(at, at + CHANGES_AT_ONCE)
-          .map(([topic, changes]) => alterTopic(ask, topic, { changes, validateOnly: validate_only === true }))
+          .map(([topic, changes]) => failureOf(ask, topic, changes, validate_only === true))
         failures.push(...(await Promise.all(portion)).filter(failure => failure !== undefined))
       }
       return failures.length === 0 ? undefined : { status: MULTI_STATUS, body: { failures } }
     }
   ),
-  listBrokerConfigs: broker.list,
-  getBrokerConfig: broker.get,
-  setBrokerConfig: broker.set,
-  resetBrokerConfig: broker.reset,
-  alterBrokerConfigs: broker.alter,
+  ...routesOf(
+    'Broker',
+    `${CLUSTER}/brokers/{broker_id}/configs`,
+    'a broker',
+    ofBrokers,
+    async ask => brokerResource(await brokerOf(ask)),
+    ['cluster', 'cluster']
+  ),
   listAllBrokerConfigs: list(
     `${CLUSTER}/brokers/-/configs`,
     'The settings of all brokers',
@@ -274,9 +251,13 @@ export const configRoutes = {
     },
     'cluster'
   ),
-  listClusterConfigs: cluster.list,
-  getClusterConfig: cluster.get,
-  setClusterConfig: cluster.set,
-  resetClusterConfig: cluster.reset,
-  alterClusterConfigs: cluster.alter
+  ...routesOf(
+    'Cluster',
+    `${CLUSTER}/broker-configs`,
+    'all brokers',
+    ofCluster,
+    async () => ({ type: 'brokers' }),
+    ['cluster', 'cluster'],
+    ['The settings that all brokers share', 'A setting that all brokers share']
+  )
 } as const satisfies Readonly<Record<string, V3Route>>

@@ -3,11 +3,11 @@ import { topicPartitionKey } from '../../../core/model.js'
 import type { GroupDescription, GroupReader } from '../../../gateway/gateway.js'
 import { lazily } from '../long-lists.js'
 import { byBytes } from '../look-up.js'
-import { kind, link, linkIfAny, type Members, part, text } from './resources.js'
+import { kind, link, linkIfAny, type Members, type Place, pathOf, text } from './resources.js'
 import { type Ask, CLUSTER, list, notFound, one, type V3Route } from './routes.js'
 
 /** A partition, and what a group has to do with it. */
-interface Place {
+interface GroupPartition {
   readonly groupId: string
   readonly topic: string
   readonly partition: number
@@ -17,7 +17,7 @@ interface Member {
   readonly member: GroupReader
 }
 /** How far a group is behind in one partition. */
-interface Lag extends Place {
+interface Lag extends GroupPartition {
   readonly committed: number
   readonly end: number
   /** `undefined`: no member reads the partition. */
@@ -30,19 +30,23 @@ interface Summary {
 }
 
 const lagOf = ({ committed, end }: Lag): number => Math.max(0, end - committed)
-const groupPath = (group: string): string => `/consumer-groups/${part(group)}`
-const groupId = (group: string): string => `/consumer-group=${group}`
-const memberPath = ({ groupId, member }: Member): string => `${groupPath(groupId)}/consumers/${part(member.memberId)}`
-/** A partition below the lags of a group, and below the assignments of a member: without `/topics` in front. */
-const placePath = ({ topic, partition }: Place): string => `/${part(topic)}/partitions/${partition}`
-const lagPath = (place: Place): string => `${groupPath(place.groupId)}/lags${placePath(place)}`
+const placeOfGroup = ({ groupId }: { readonly groupId: string }): Place => ['consumer-groups', groupId]
+const placeOfMember = (one: Member): Place => [...placeOfGroup(one), 'consumers', one.member.memberId]
+/** A partition below the topics, the lags of a group, and the assignments of a member. */
+const placeBelow = (place: Place, { topic, partition }: GroupPartition): Place => [
+  ...place,
+  topic,
+  'partitions',
+  partition
+]
+const placeOfLag = (one: GroupPartition): Place => placeBelow([...placeOfGroup(one), 'lags'], one)
 /** `PreparingRebalance` => `PREPARING_REBALANCE` */
 const upperSnake = (name: string): string => name.replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()
 
 const ofGroup = { consumer_group_id: [text, ({ groupId }: { readonly groupId: string }) => groupId] } as const
 const ofPlace = {
-  topic_name: [text, ({ topic }: Place) => topic],
-  partition_id: [z.int(), ({ partition }: Place) => partition]
+  topic_name: [text, ({ topic }: GroupPartition) => topic],
+  partition_id: [z.int(), ({ partition }: GroupPartition) => partition]
 } as const
 /** The member that reads a partition. */
 const readerMembers = <One>(prefix: string, readerOf: (one: One) => GroupReader | undefined): Members<One> => ({
@@ -51,72 +55,53 @@ const readerMembers = <One>(prefix: string, readerOf: (one: One) => GroupReader 
   [`${prefix}client_id`]: [text, one => readerOf(one)?.clientId ?? '']
 })
 
-const groups = kind<GroupDescription>(
-  'KafkaConsumerGroup',
-  ({ groupId: group }) => [groupPath(group), groupId(group)],
-  {
-    ...ofGroup,
-    is_simple: [z.boolean(), ({ isSimple }) => isSimple],
-    partition_assignor: [text, ({ assignor }) => assignor],
-    state: [text, ({ state }) => upperSnake(state)],
-    type: [text, ({ type }) => type.toUpperCase()],
-    is_mixed_consumer_group: [z.boolean(), ({ isMixed }) => isMixed],
-    coordinator: linkIfAny(({ coordinatorId }) => (coordinatorId >= 0 ? `/brokers/${coordinatorId}` : undefined)),
-    consumers: link((_, path) => `${path}/consumers`),
-    lag_summary: link((_, path) => `${path}/lag-summary`)
-  }
-)
-const consumers = kind<Member>(
-  'KafkaConsumer',
-  one => [memberPath(one), `${groupId(one.groupId)}/consumer=${one.member.memberId}`],
-  {
-    ...ofGroup,
-    ...readerMembers('', ({ member }) => member),
-    assignments: link((_, path) => `${path}/assignments`)
-  }
-)
-const assignments = kind<Place & Member>(
+const groups = kind<GroupDescription>('KafkaConsumerGroup', placeOfGroup, {
+  ...ofGroup,
+  is_simple: [z.boolean(), ({ isSimple }) => isSimple],
+  partition_assignor: [text, ({ assignor }) => assignor],
+  state: [text, ({ state }) => upperSnake(state)],
+  type: [text, ({ type }) => type.toUpperCase()],
+  is_mixed_consumer_group: [z.boolean(), ({ isMixed }) => isMixed],
+  coordinator: linkIfAny(({ coordinatorId }) => (coordinatorId >= 0 ? `/brokers/${coordinatorId}` : undefined)),
+  consumers: link((_, path) => `${path}/consumers`),
+  lag_summary: link((_, path) => `${path}/lag-summary`)
+})
+const consumers = kind<Member>('KafkaConsumer', placeOfMember, {
+  ...ofGroup,
+  ...readerMembers('', ({ member }) => member),
+  assignments: link((_, path) => `${path}/assignments`)
+})
+const assignments = kind<GroupPartition & Member>(
   'KafkaConsumerAssignment',
-  one => [
-    `${memberPath(one)}/assignments${placePath(one)}`,
-    `${groupId(one.groupId)}/consumer=${one.member.memberId}/assignment=${one.topic}/partition=${one.partition}`
-  ],
+  one => placeBelow([...placeOfMember(one), 'assignments'], one),
   {
     ...ofGroup,
     consumer_id: [text, ({ member }) => member.memberId],
     ...ofPlace,
-    partition: link(place => `/topics${placePath(place)}`),
-    lag: link(lagPath)
+    partition: link(one => pathOf(placeBelow(['topics'], one))),
+    lag: link(one => pathOf(placeOfLag(one)))
   }
 )
-const lags = kind<Lag>(
-  'KafkaConsumerLag',
-  lag => [lagPath(lag), `${groupId(lag.groupId)}/lag=${lag.topic}/partition=${lag.partition}`],
-  {
-    ...ofGroup,
-    ...ofPlace,
-    current_offset: [z.int(), ({ committed }) => committed],
-    log_end_offset: [z.int(), ({ end }) => end],
-    lag: [z.int(), lagOf],
-    ...readerMembers('', ({ reader }) => reader)
-  }
-)
-const summaries = kind<Summary>(
-  'KafkaConsumerGroupLagSummary',
-  ({ groupId: group }) => [`${groupPath(group)}/lag-summary`, `${groupId(group)}/lag-summary`],
-  {
-    ...ofGroup,
-    ...readerMembers('max_lag_', ({ largest }) => largest.reader),
-    max_lag_topic_name: [text, ({ largest }) => largest.topic],
-    max_lag_partition_id: [z.int(), ({ largest }) => largest.partition],
-    max_lag: [z.int(), ({ largest }) => lagOf(largest)],
-    total_lag: [z.int(), ({ total }) => total],
-    max_lag_consumer: linkIfAny(
-      ({ groupId, largest: { reader } }) => reader && memberPath({ groupId, member: reader })
-    ),
-    max_lag_partition: link(({ largest }) => `/topics${placePath(largest)}`)
-  }
-)
+const lags = kind<Lag>('KafkaConsumerLag', placeOfLag, {
+  ...ofGroup,
+  ...ofPlace,
+  current_offset: [z.int(), ({ committed }) => committed],
+  log_end_offset: [z.int(), ({ end }) => end],
+  lag: [z.int(), lagOf],
+  ...readerMembers('', ({ reader }) => reader)
+})
+const summaries = kind<Summary>('KafkaConsumerGroupLagSummary', one => [...placeOfGroup(one), 'lag-summary'], {
+  ...ofGroup,
+  ...readerMembers('max_lag_', ({ largest }) => largest.reader),
+  max_lag_topic_name: [text, ({ largest }) => largest.topic],
+  max_lag_partition_id: [z.int(), ({ largest }) => largest.partition],
+  max_lag: [z.int(), ({ largest }) => lagOf(largest)],
+  total_lag: [z.int(), ({ total }) => total],
+  max_lag_consumer: linkIfAny(
+    ({ groupId, largest: { reader } }) => reader && pathOf(placeOfMember({ groupId, member: reader }))
+  ),
+  max_lag_partition: link(({ largest }) => pathOf(placeBelow(['topics'], largest)))
+})
 
 async function groupOf({ gateway, params: { consumer_group_id: group = '' }, time }: Ask): Promise<GroupDescription> {
   const found = (await gateway.groups.describe([group], time.ms)).get(group)

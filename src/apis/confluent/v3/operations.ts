@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Described } from '../../../http/api/routes.js'
 import { json } from '../../../http/openapi/operation.js'
-import { error } from '../endpoint-parts.js'
+import { error } from '../look-up.js'
 
 const text = z.string()
 const failure = { content: json(error) }

@@ -235,19 +235,15 @@ export class RecordStream implements TurnTaker {
     const { items, records, bytes } = collected
     if (items.length === 0) return
     const { caller, writer } = this.#parts
-    const cost = costOf(bytes, items.length)
     const refusal = caller.charge(records.length, bytes)
+    const group = this.#add(items, costOf(bytes, items.length))
     if (refusal !== undefined) {
       const refused = refusedBy(refusal)
-      this.#add(
-        items.map(item => ({ refused: item.refused ?? refused })),
-        cost
-      )
+      group.items = items.map(item => ({ refused: item.refused ?? refused }))
+      this.#settled(group, [])
       if (!(refusal instanceof QuotaExceededError)) this.#endEarly()
-    } else if (writer !== undefined && isUnencoded(collected))
-      this.#encode(this.#add(items, cost, 'waits'), writer, collected)
-    else if (records.length === 0) this.#add(items, cost)
-    else this.#produce(this.#add(items, cost, 'waits'), records)
+    } else if (writer !== undefined && isUnencoded(collected)) this.#encode(group, writer, collected)
+    else this.#produce(group, records)
   }
 
   #encode(group: Group, writer: Pick<SchemaWriter, 'encodeEach'>, collected: Collected): void {
@@ -257,36 +253,39 @@ export class RecordStream implements TurnTaker {
       .then(({ items, records }) => {
         this.#isEncoding = false
         group.items = items
-        if (records.length > 0) this.#produce(group, records)
-        else this.#settled(group, outcomesOf(items, []))
+        this.#produce(group, records)
         this.#setReading()
       })
       .catch(error => this.#broken(error))
   }
 
   #produce(group: Group, records: readonly ProduceRecord[]): void {
+    if (records.length === 0) {
+      this.#settled(group, [])
+      return
+    }
     this.#parts
       .produce(records)
       .outcomes()
       .then(outcomes => {
-        this.#settled(group, outcomesOf(group.items, outcomes))
+        this.#settled(group, outcomes)
         this.#setReading()
       })
       .catch(error => this.#broken(error))
   }
 
-  #add(items: readonly Item[], cost = 0, state: 'waits' | 'settled' = 'settled'): Group {
+  #add(items: readonly Item[], cost: number): Group {
     const group: Group = { items, cost, outcomes: undefined }
     this.#groups.push(group)
     this.#costInFlight += cost
     this.#parts.turns.setInFlight(this, true)
-    if (state === 'settled') this.#settled(group, outcomesOf(items, []))
     return group
   }
 
+  /** @param outcomes of the records that are not refused */
   #settled(group: Group, outcomes: readonly RecordOutcome[]): void {
-    group.outcomes = outcomes
-    this.#parts.refused.addFailed(outcomes)
+    group.outcomes = outcomesOf(group.items, outcomes)
+    this.#parts.refused.addFailed(group.outcomes)
     this.#answer()
   }
 
@@ -345,8 +344,7 @@ export class RecordStream implements TurnTaker {
   #ended(): void {
     if (this.#state !== 'open') return
     this.#state = 'ending'
-    if (this.#reader.keptBytes > 0) this.#add([{ refused: refusalOfEnd('cut', this.#parts.limits.maxRecordBytes) }])
-    else this.#answer()
+    this.#answerLast(this.#reader.keptBytes > 0 ? refusalOfEnd('cut', this.#parts.limits.maxRecordBytes) : undefined)
   }
 
   /** Takes no further record. @param refused the next one */
@@ -357,8 +355,12 @@ export class RecordStream implements TurnTaker {
     // Records before the problem have been collected and not handed on where the limit was found between two.
     this.#handOn(this.#reader.take())
     this.#setReading()
-    if (refused !== undefined) this.#add([{ refused }])
-    else this.#answer()
+    this.#answerLast(refused)
+  }
+
+  #answerLast(refused: RefusedRecord | undefined): void {
+    if (refused === undefined) this.#answer()
+    else this.#settled(this.#add([{ refused }], 0), [])
   }
 
   #refused(error: CastellanError): void {

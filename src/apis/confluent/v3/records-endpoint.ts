@@ -8,7 +8,6 @@ import type { Later, Outcomes, ProduceAnswer, ProduceHead, ProduceRoute } from '
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
 import { decodedStream } from '../../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
-import { charsetProblemOf } from '../endpoint-parts.js'
 import { ProblemError } from '../failures.js'
 import { noTopic } from '../look-up.js'
 import { charsetOf, JSON_TYPE } from '../media-types.js'
@@ -55,11 +54,9 @@ abstract class V3Produce extends ConfluentProduce<V3Head> {
       throw new BodyError(404, `there is no cluster whose id is longer than ${MAX_CLUSTER_ID_CHARS} characters`)
     if (topic.length > MAX_TOPIC_CHARS) throw new ProblemError(noTopic(`${topic.slice(0, MAX_TOPIC_CHARS)}…`))
     const charset = charsetOf(exchange.request.headers['content-type'])
-    const problem = charsetProblemOf(charset)
-    if (problem !== undefined) throw new ProblemError(problem)
     const answers = new RecordAnswers(cluster, topic)
     const may = mayRegister(exchange, this.parts.access.callerOf(exchange.request), topic)
-    return { isSync: true, topic, charset: charset!, answers, items: [], ids: [], isOwnForm: true, mayRegister: may }
+    return { isSync: true, topic, charset, answers, items: [], ids: [], isOwnForm: true, mayRegister: may }
   }
 
   readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {

@@ -36,15 +36,23 @@ export interface Kind<One> {
   json(one: One, links: Links): Resource
 }
 
-/**
- * @param at the path of a resource below the cluster, and what identifies it in the cluster:
- *   `['/topics/orders', '/topic=orders']`
- */
-export function kind<One>(
-  name: string,
-  at: (one: One) => readonly [path: string, id: string],
-  members: Members<One>
-): Kind<One> {
+/** The place of a resource below the cluster: `['topics', 'orders', 'partitions', 0]`. */
+export type Place = readonly (string | number)[]
+
+/** `/topics/orders/partitions/0` */
+export const pathOf = (place: Place): string => place.map(one => `/${part(one)}`).join('')
+
+/** What identifies the resource in the cluster: `/topic=orders/partition=0`. */
+const idOf = (place: Place): string =>
+  place
+    .map((one, at) => {
+      if (at % 2 === 1) return `=${one}`
+      if (one === 'offset') return '/offset_type=earliest_and_latest'
+      return `/${at + 1 < place.length ? String(one).replace(/s$/, '') : one}`
+    })
+    .join('')
+
+export function kind<One>(name: string, placeOf: (one: One) => Place, members: Members<One>): Kind<One> {
   const all = Object.entries(members)
   return {
     name,
@@ -55,10 +63,11 @@ export function kind<One>(
       ...Object.fromEntries(all.map(([member, [schema]]) => [member, schema]))
     }),
     json(one, links) {
-      const [path, id] = at(one)
+      const place = placeOf(one)
+      const path = pathOf(place)
       const json: Record<string, unknown> = {
         kind: name,
-        metadata: { self: links.url(path), resource_name: `crn:///kafka=${links.clusterId}${id}` },
+        metadata: { self: links.url(path), resource_name: `crn:///kafka=${links.clusterId}${idOf(place)}` },
         cluster_id: links.clusterId
       }
       for (const [member, [, toValue]] of all) json[member] = toValue(one, path, links)

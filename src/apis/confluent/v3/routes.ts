@@ -9,10 +9,9 @@ import type { Params } from '../../../http/api/endpoint.js'
 import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../../http/exchange/exchange.js'
 import { json, type Operation } from '../../../http/openapi/operation.js'
-import { charsetProblemOf, type EndpointParts, error } from '../endpoint-parts.js'
 import { ProblemError } from '../failures.js'
 import type { LongList } from '../long-lists.js'
-import { answerAllowed, readSmallBody, TimeLeft } from '../look-up.js'
+import { answerAllowed, type ConfluentParts, error, readSmallBody, TimeLeft } from '../look-up.js'
 import { charsetOf, JSON_TYPE } from '../media-types.js'
 import { BodyError } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
@@ -20,6 +19,18 @@ import { baseUrlOf, type Kind, Links, listOf, type Resource, text } from './reso
 
 /** A route of version 3: what OpenAPI says about it, and what answers it. */
 export type V3Route = AnsweredRoute<V3Requests>
+
+/** What answers requests about the cluster. */
+export interface V3Requests {
+  readonly parts: ConfluentParts
+  readonly gateway: Gateway
+  /** Of a whole request. */
+  readonly timeoutMs: number
+  readonly clock: MonotonicClock
+  /** Of the API on the shared port. */
+  readonly prefix: string
+  readonly administration: ConfluentSettings['administration']
+}
 
 /** A request about the cluster of its path, which has its permission. */
 export interface Ask {
@@ -33,8 +44,8 @@ export interface Ask {
   describe(): Promise<ClusterDescription>
 }
 
-/** The answer to a change; `undefined`: 204. */
-export interface Changed {
+/** The answer to a change. */
+interface Changed {
   /** Default: 200. */
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
@@ -83,7 +94,9 @@ function read(
     ...describedPath(path, PARAMS),
     summary,
     answers,
-    receive: (requests, exchange, params) => requests.answer(exchange, params, permission, targetOf(params), work)
+    receive(requests, exchange, params) {
+      if (isAllowed(requests, exchange, permission, targetOf(params), true)) answer(requests, exchange, params, work)
+    }
   }
 }
 
@@ -121,7 +134,7 @@ interface Change<Body> {
   readonly targetOf?: (body: Body) => Target
 }
 
-/** A route that changes something. */
+/** A route that changes something. @param work without a result: 204 */
 export function change<Body = undefined>(
   { method, path, summary, body, answers = done, permission, targetOf: targetIn }: Change<Body>,
   work: (ask: Ask, body: Body) => Promise<Changed | undefined>
@@ -133,33 +146,42 @@ export function change<Body = undefined>(
     ...(body && { body: { description: body[0], content: json(body[1]) } }),
     answers: { ...refusalsOfChange, ...answers },
     receive(requests, exchange, params) {
-      const isEarly = targetIn === undefined
-      if (!requests.admits(exchange, isEarly ? permission : undefined, targetOf(params))) return
-      const make = (sent: Body): void => {
-        const { answers } = requests.parts
-        const answer = async (ask: Ask): Promise<Resource | undefined> => {
+      const early = targetIn === undefined ? permission : undefined
+      if (!isServed(requests, exchange) || !isAllowed(requests, exchange, early, targetOf(params))) return
+      readBody(requests.parts, exchange, body?.[1], sent => {
+        if (targetIn !== undefined && !isAllowed(requests, exchange, permission, targetIn(sent), true)) return
+        answer(requests, exchange, params, async ask => {
+          const { answers } = requests.parts
           const { status = 200, headers = {}, body: json } = (await work(ask, sent)) ?? {}
+          if (json !== undefined && status === 200) return json
           if (json === undefined) answers.noContent(exchange)
-          else if (status === 200) return json
           else answers.send(exchange, status, JSON_TYPE, JSON.stringify(json), { headers })
           return undefined
-        }
-        if (isEarly) requests.work(exchange, params, answer)
-        else requests.answer(exchange, params, permission!, targetIn(sent), answer)
-      }
-      if (body === undefined) make(undefined as Body)
-      else requests.read(exchange, body[1], make)
+        })
+      })
     }
   }
 }
 
-export interface V3Options {
-  /** Of a whole request. */
-  readonly timeoutMs: number
-  readonly clock: MonotonicClock
-  /** Of the API on the shared port. */
-  readonly prefix: string
-  readonly administration: ConfluentSettings['administration']
+/** Refuses a change where changes are off. Where no rules say who may make one, only those may who reach the API's own port. */
+function isServed({ parts, administration }: V3Requests, exchange: Exchange): boolean {
+  const { isRuled } = parts.access.callerOf(exchange.request)
+  if (administration !== 'off' && (isOnOwnPort(exchange) || administration === 'everywhere' || isRuled)) return true
+  const why = 'changes are off on this port; a rule of access or apis.confluent.administration allows them'
+  parts.answers.refuse(exchange, new ForbiddenError(why), !hasBody(exchange))
+  return false
+}
+
+function isAllowed(
+  { parts: { access, answers } }: V3Requests,
+  exchange: Exchange,
+  permission: Permission | undefined,
+  target: Target,
+  isRead = !hasBody(exchange)
+): boolean {
+  const refusal = permission && access.callerOf(exchange.request).refusalOf(permission, target)
+  if (refusal !== undefined) answers.refuse(exchange, refusal, isRead)
+  return refusal === undefined
 }
 
 /** The Router has not noticed it yet, so the id in links would be that of the former cluster. */
@@ -169,83 +191,50 @@ const OTHER_CLUSTER = {
   message: 'another Kafka cluster answers at the same addresses; a later attempt reads it'
 }
 
-/** How requests about the cluster are answered: permission, body, then the cluster of the path, then the work. */
-export class V3Requests {
-  readonly parts: EndpointParts
-  readonly #gateway: Gateway
-  readonly #options: V3Options
-
-  constructor(gateway: Gateway, options: V3Options, parts: EndpointParts) {
-    this.#gateway = gateway
-    this.parts = parts
-    this.#options = options
-  }
-
-  /** Asks for permission, and does the work. */
-  answer(
-    exchange: Exchange,
-    params: Params,
-    permission: Permission,
-    target: Target,
-    work: (ask: Ask) => Promise<Resource | LongList | undefined>
-  ): void {
-    const refusal = this.parts.access.callerOf(exchange.request).refusalOf(permission, target)
-    if (refusal === undefined) this.work(exchange, params, work)
-    else this.parts.answers.refuse(exchange, refusal, true)
-  }
-
-  /** @param work `undefined` as its result: it has answered by itself */
-  work(exchange: Exchange, params: Params, work: (ask: Ask) => Promise<Resource | LongList | undefined>): void {
-    const { cluster_id: asked, topic_name: topic } = params
-    answerAllowed(this.parts, exchange, 'v3', topic, async () => {
-      const { timeoutMs, clock, prefix } = this.#options
-      const gateway = this.#gateway
-      const time = new TimeLeft(timeoutMs, clock)
-      const clusterId = (await gateway.admin.clusterId(time.ms)) ?? asked ?? 'unknown'
-      if (asked !== undefined && asked !== clusterId) throw notFound(`there is no cluster ${asked}`)
-      const describe = async (): Promise<ClusterDescription> => {
-        const description = await gateway.admin.describeCluster(time.ms)
-        if ((description.clusterId ?? clusterId) !== clusterId) throw new ProblemError(OTHER_CLUSTER)
-        return description
-      }
-      const links = new Links(baseUrlOf(exchange.request, prefix), clusterId)
-      const caller = this.parts.access.callerOf(exchange.request)
-      return work({ exchange, params, caller, gateway, links, time, describe })
-    })
-  }
-
-  /**
-   * Refuses a change where changes are off, or if the client may not make it. Where no rules say who may, only those may who
-   * reach the API's own port. To be called before the body is read.
-   */
-  admits(exchange: Exchange, permission: Permission | undefined, target: Target): boolean {
-    const { administration } = this.#options
-    const caller = this.parts.access.callerOf(exchange.request)
-    const isServed =
-      administration !== 'off' && (isOnOwnPort(exchange) || administration === 'everywhere' || caller.isRuled)
-    const refusal = isServed
-      ? permission && caller.refusalOf(permission, target)
-      : new ForbiddenError(
-          'changes are off on this port; a rule of access or apis.confluent.administration allows them'
-        )
-    if (refusal !== undefined) this.parts.answers.refuse(exchange, refusal, !hasBody(exchange))
-    return refusal === undefined
-  }
-
-  /** Reads the body of a change. @param use may throw a BodyError */
-  read<Body>(exchange: Exchange, schema: z.ZodType<Body>, use: (body: Body) => void): void {
-    const charset = charsetOf(exchange.request.headers['content-type'])
-    // Without a body there is nothing whose type could be wrong.
-    const problem = hasBody(exchange) ? charsetProblemOf(charset) : undefined
-    if (problem !== undefined) {
-      this.parts.answers.error(exchange, problem, { isRead: false })
-      return
+/** Does the work of a request, if it names this cluster. @param work `undefined` as its result: it has answered by itself */
+function answer(
+  { parts, gateway, timeoutMs, clock, prefix }: V3Requests,
+  exchange: Exchange,
+  params: Params,
+  work: (ask: Ask) => Promise<Resource | LongList | undefined>
+): void {
+  const { cluster_id: asked, topic_name: topic } = params
+  answerAllowed(parts, exchange, 'v3', topic, async () => {
+    const time = new TimeLeft(timeoutMs, clock)
+    const clusterId = (await gateway.admin.clusterId(time.ms)) ?? asked ?? 'unknown'
+    if (asked !== undefined && asked !== clusterId) throw notFound(`there is no cluster ${asked}`)
+    const describe = async (): Promise<ClusterDescription> => {
+      const description = await gateway.admin.describeCluster(time.ms)
+      if ((description.clusterId ?? clusterId) !== clusterId) throw new ProblemError(OTHER_CLUSTER)
+      return description
     }
-    readSmallBody(this.parts, exchange, bytes => {
-      const isLatin1 = charset === 'latin1'
-      if (!isLatin1 && !isUtf8(bytes)) throw new BodyError(400, 'the body is not valid UTF-8')
-      use(parsedBody(bytes.toString(isLatin1 ? 'latin1' : 'utf8'), schema))
+    const links = new Links(baseUrlOf(exchange.request, prefix), clusterId)
+    const caller = parts.access.callerOf(exchange.request)
+    return work({ exchange, params, caller, gateway, links, time, describe })
+  })
+}
+
+/** Reads the body of a change. @param use may throw a BodyError */
+function readBody<Body>(
+  parts: ConfluentParts,
+  exchange: Exchange,
+  schema: z.ZodType<Body> | undefined,
+  use: (body: Body) => void
+): void {
+  if (schema === undefined) {
+    use(undefined as Body)
+    return
+  }
+  try {
+    // Without a body there is nothing whose type could be wrong.
+    const charset = hasBody(exchange) ? charsetOf(exchange.request.headers['content-type']) : 'utf8'
+    readSmallBody(parts, exchange, bytes => {
+      if (charset === 'utf8' && !isUtf8(bytes)) throw new BodyError(400, 'the body is not valid UTF-8')
+      use(parsedBody(bytes.toString(charset), schema))
     })
+  } catch (error) {
+    if (!(error instanceof ProblemError)) throw error
+    parts.answers.error(exchange, error.problem, { isRead: false })
   }
 }
 

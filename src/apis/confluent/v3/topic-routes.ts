@@ -20,7 +20,7 @@ import {
   unknownTopic
 } from '../look-up.js'
 import { BodyError } from '../record-bytes.js'
-import { kind, link, linkIfAny, part, text } from './resources.js'
+import { kind, link, linkIfAny, type Place, pathOf, text } from './resources.js'
 import { type Ask, brokerOf, CLUSTER, change, list, notFound, one, type V3Route } from './routes.js'
 
 /** The only value of `offset_type`. */
@@ -58,16 +58,13 @@ interface Replica extends OnePartition {
   readonly broker: number
 }
 
-const topicPath = (topic: string): string => `/topics/${part(topic)}`
-const partitionPath = ({ topic, of: { partition } }: OnePartition): string =>
-  `${topicPath(topic)}/partitions/${partition}`
-const partitionId = ({ topic, of: { partition } }: OnePartition): string => `/topic=${topic}/partition=${partition}`
+const placeOf = ({ topic, of: { partition } }: OnePartition): Place => ['topics', topic, 'partitions', partition]
 const ofPartition = {
   topic_name: [text, ({ topic }: OnePartition) => topic],
   partition_id: [z.int(), ({ of }: OnePartition) => of.partition]
 } as const
 
-const topics = kind<ShownTopic>('KafkaTopic', ({ topic }) => [topicPath(topic), `/topic=${topic}`], {
+const topics = kind<ShownTopic>('KafkaTopic', ({ topic }) => ['topics', topic], {
   topic_name: [text, ({ topic }) => topic],
   is_internal: [z.boolean(), ({ isInternal }) => isInternal],
   replication_factor: [z.int(), ({ replicas }) => replicas],
@@ -80,26 +77,22 @@ const topics = kind<ShownTopic>('KafkaTopic', ({ topic }) => [topicPath(topic), 
     ({ operations }) => operations
   ]
 })
-const partitions = kind<OnePartition>('KafkaPartition', one => [partitionPath(one), partitionId(one)], {
+const partitions = kind<OnePartition>('KafkaPartition', placeOf, {
   ...ofPartition,
   leader: linkIfAny(({ of: { leaderId } }, path) => (leaderId >= 0 ? `${path}/replicas/${leaderId}` : undefined)),
   replicas: link((_, path) => `${path}/replicas`),
   reassignment: link((_, path) => `${path}/reassignment`)
 })
-const replicas = kind<Replica>(
-  'KafkaReplica',
-  one => [`${partitionPath(one)}/replicas/${one.broker}`, `${partitionId(one)}/replica=${one.broker}`],
-  {
-    ...ofPartition,
-    broker_id: [z.int(), ({ broker }) => broker],
-    is_leader: [z.boolean(), ({ broker, of }) => broker === of.leaderId],
-    is_in_sync: [z.boolean(), ({ broker, of }) => of.isr.includes(broker)],
-    broker: link(({ broker }) => `/brokers/${broker}`)
-  }
-)
+const replicas = kind<Replica>('KafkaReplica', one => [...placeOf(one), 'replicas', one.broker], {
+  ...ofPartition,
+  broker_id: [z.int(), ({ broker }) => broker],
+  is_leader: [z.boolean(), ({ broker, of }) => broker === of.leaderId],
+  is_in_sync: [z.boolean(), ({ broker, of }) => of.isr.includes(broker)],
+  broker: link(({ broker }) => `/brokers/${broker}`)
+})
 const offsets = kind<OnePartition & { readonly ends: LogEnds }>(
   'KafkaPartitionWithOffsets',
-  one => [`${partitionPath(one)}/offset`, `${partitionId(one)}/offset_type=${BOTH_OFFSETS}`],
+  one => [...placeOf(one), 'offset'],
   {
     ...ofPartition,
     earliest_offset: [z.int(), ({ ends }) => ends.start],
@@ -258,7 +251,7 @@ export const topicRoutes = {
         links
       )
       if (validateOnly) return { body: json }
-      return { status: CREATED, headers: { location: links.url(topicPath(topic.name)) }, body: json }
+      return { status: CREATED, headers: { location: links.url(pathOf(['topics', topic.name])) }, body: json }
     }
   ),
   getTopicV3: {
@@ -288,7 +281,6 @@ export const topicRoutes = {
     { method: 'delete', path: TOPIC, summary: 'Deletes a topic with its records', permission: 'delete' },
     async ({ gateway, params: { topic_name: topic = '' }, time }) => {
       await gateway.admin.deleteTopic(topic, time.ms)
-      return undefined
     }
   ),
   listPartitionsV3: list(`${TOPIC}/partitions`, 'The partitions of a topic', partitions, async ask => {
