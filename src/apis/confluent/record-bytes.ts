@@ -1,3 +1,4 @@
+import type { z } from 'zod'
 import { decodeBase64 } from '../../core/base64.js'
 import type { ErrorCode } from '../../core/errors.js'
 import type { JsonReader } from '../../core/json/json-reader.js'
@@ -26,6 +27,30 @@ export interface SchemaData {
 
 export const unknownMember = (name: string, status = 422): BodyError =>
   new BodyError(status, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
+
+/** The JSON of a whole body; `undefined`: it is empty. @throws BodyError */
+export function jsonIn(text: string): unknown {
+  if (text === '') return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new BodyError(400, 'the body is not JSON')
+  }
+}
+
+/** @param ofMissing the status for a missing member. @throws BodyError 422 for no body or an unknown member, else 400 */
+export function checked<Body>(json: unknown, schema: z.ZodType<Body>, ofMissing = 422): Body {
+  if (json === undefined) throw new BodyError(422, 'the body is empty')
+  const { data, error } = schema.safeParse(json)
+  if (error === undefined) return data
+  const [{ code, path, message }] = error.issues as [z.core.$ZodIssue]
+  const isMissing = path.length > 0 && memberAt(json, path) === undefined
+  const status = code === 'unrecognized_keys' ? 422 : isMissing ? ofMissing : 400
+  throw new BodyError(status, `${path.join('.') || 'the body'}: ${message}`)
+}
+
+const memberAt = (json: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>((at, name) => (at as Record<PropertyKey, unknown> | undefined)?.[name], json)
 
 /** Consumes a string in base64, or `null`. */
 export function readBase64(reader: JsonReader): Buffer | null {

@@ -1,9 +1,8 @@
-import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
 import type { InstanceSettings } from '../../../gateway/gateway.js'
 import { MAX_ANSWER_BYTES } from '../../../http/api/instance-routes.js'
 import { schemaFormatOf } from '../media-types.js'
-import { BodyError, unknownMember } from '../record-bytes.js'
+import { BodyError, checked, unknownMember } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 
 /** The name of the API in the settings of instances. */
@@ -68,31 +67,6 @@ export interface Wanted {
   /** Settings of Kafka's consumer that have no effect here. */
   readonly without: readonly string[]
 }
-
-/** The JSON of a body; `undefined`: it is empty, or null. @throws BodyError */
-export function jsonIn(body: Buffer): unknown {
-  if (body.length === 0) return undefined
-  try {
-    if (isUtf8(body)) return JSON.parse(body.toString()) ?? undefined
-  } catch {
-    // It is answered below.
-  }
-  throw new BodyError(400, 'the body is not JSON')
-}
-
-/** @throws BodyError 422 for a missing or unknown member, 400 for one of the wrong kind */
-export function checked<Body>(json: unknown, schema: z.ZodType<Body>): Body {
-  if (json === undefined) throw new BodyError(422, 'the body is empty')
-  const { data, error } = schema.safeParse(json)
-  if (error === undefined) return data
-  const [issue] = error.issues as [z.core.$ZodIssue]
-  const where = issue.path.join('.') || 'the body'
-  const isMissing = issue.path.length > 0 && memberAt(json, issue.path) === undefined
-  throw new BodyError(isMissing || issue.code === 'unrecognized_keys' ? 422 : 400, `${where}: ${issue.message}`)
-}
-
-const memberAt = (json: unknown, path: readonly PropertyKey[]): unknown =>
-  path.reduce<unknown>((at, name) => (at as Record<PropertyKey, unknown> | undefined)?.[name], json)
 
 /** Reads the body that creates an instance. @throws BodyError */
 export function readWanted(json: unknown, defaults: ConfluentSettings['consumers'], hasRegistry: boolean): Wanted {

@@ -7,8 +7,8 @@ import type { Body, Content, Operation, Parameters } from '../../../http/openapi
 import { type Problem, ProblemError } from '../failures.js'
 import { error } from '../look-up.js'
 import { BINARY_TYPE, EMBEDDED_JSON_TYPE, SCHEMA_TYPES, V2_TYPE } from '../media-types.js'
+import { checked } from '../record-bytes.js'
 import {
-  checked,
   commitBody,
   createBody,
   partitionsBody,

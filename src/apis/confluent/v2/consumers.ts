@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import { shortened } from '../../../core/printable.js'
 import type { Gateway, InstanceName, InstancePosition } from '../../../gateway/gateway.js'
@@ -26,9 +27,10 @@ import {
   recordFormatsOf,
   schemaFormatOf
 } from '../media-types.js'
+import { BodyError, jsonIn } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import { baseUrlOf, part } from '../v3/resources.js'
-import { API, jsonIn, readWanted } from './consumer-bodies.js'
+import { API, readWanted } from './consumer-bodies.js'
 import { NO_REGISTRY } from './produce-endpoint.js'
 
 const UNSUPPORTED: Problem = {
@@ -66,7 +68,11 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
     if (refusal !== undefined) answers.refuse(exchange, refusal, !hasBody(exchange))
     else if (hasBody(exchange) && !isConsumerBody(headers['content-type'])) {
       answers.error(exchange, { ...UNSUPPORTED, type: errorTypeOf(headers.accept) }, { isRead: false })
-    } else readSmallBody(parts, exchange, bytes => use(jsonIn(bytes)))
+    } else
+      readSmallBody(parts, exchange, bytes => {
+        if (!isUtf8(bytes)) throw new BodyError(400, 'the body is not JSON')
+        use(jsonIn(bytes.toString()) ?? undefined)
+      })
   },
   work(exchange, work) {
     const { answers } = parts

@@ -48,31 +48,16 @@ export function collect({ items, records }: Collected, read: () => SentRecord): 
 }
 
 /** Reads the records of a body, one by one. A record that cannot be used is refused, and the next one is read all the same. */
-export class RecordReader {
+export class RecordReader extends ObjectSplitter {
   readonly #options: ReaderOptions
-  readonly #splitter: ObjectSplitter
   #collected = nothing()
   #isBroken = false
   #cost = 0
   #maxCost = 0
 
   constructor(options: ReaderOptions) {
+    super(options.maxRecordBytes, bytes => this.#record(bytes))
     this.#options = options
-    this.#splitter = new ObjectSplitter(options.maxRecordBytes, bytes => this.#record(bytes))
-  }
-
-  /** Bytes of the piece up to which {@link read} has read. */
-  get readBytes(): number {
-    return this.#splitter.readBytes
-  }
-
-  /** Bytes of a record that has not come as a whole, and the memory for it. */
-  get keptBytes(): number {
-    return this.#splitter.keptBytes
-  }
-
-  get heldBytes(): number {
-    return this.#splitter.heldBytes
   }
 
   /** Records that {@link take} will return. */
@@ -89,7 +74,7 @@ export class RecordReader {
   read(piece: Buffer, from: number, maxCost: number): { cost: number; end: SplitEnd | 'notJson' | undefined } {
     this.#cost = 0
     this.#maxCost = maxCost
-    const end = this.#splitter.push(piece, from)
+    const end = this.push(piece, from)
     return { cost: Math.max(this.#cost, this.readBytes - from), end: this.#isBroken ? 'notJson' : end }
   }
 
@@ -101,7 +86,7 @@ export class RecordReader {
 
   #record(bytes: Buffer): void {
     if (this.#isBroken || this.#options.accepts?.() === false) {
-      this.#splitter.stop()
+      this.stop()
       return
     }
     const { items } = this.#collected
@@ -110,7 +95,7 @@ export class RecordReader {
     collect(this.#collected, () => readSentRecord(bytes, this.#options))
     // It is not known where the next record begins.
     this.#isBroken = items.at(-1)!.refused !== undefined && !isJson(bytes)
-    if (this.#isBroken || this.#cost >= this.#maxCost) this.#splitter.stop()
+    if (this.#isBroken || this.#cost >= this.#maxCost) this.stop()
   }
 }
 

@@ -170,25 +170,16 @@ export class RecordStream implements TurnTaker {
     const rest = this.#piece!.subarray(this.#pieceAt)
     const length = rest.length + more.length
     const before = this.#memory
-    const memory = before !== undefined && before.length >= length ? before : this.#take(length)
+    const fits = before !== undefined && before.length >= length
+    // The pool has no small memory, and does not take it back.
+    const fresh = (): Buffer => (length < SMALL_BYTES ? Buffer.allocUnsafe(length) : this.#parts.pool.take(length))
+    const memory = fits ? before : fresh()
     rest.copy(memory, 0)
     more.copy(memory, rest.length)
-    if (before !== undefined && before !== memory) this.#parts.pool.give(before)
+    if (before !== undefined && !fits) this.#parts.pool.give(before)
     this.#memory = memory
     this.#piece = memory.subarray(0, length)
     this.#pieceAt = 0
-  }
-
-  /** The pool has no small memory, and does not take it back. */
-  #take(length: number): Buffer {
-    return length < SMALL_BYTES ? Buffer.allocUnsafe(length) : this.#parts.pool.take(length)
-  }
-
-  /** Called when nothing waits, and nothing of the piece is being read. */
-  #giveMemory(): void {
-    if (this.#memory === undefined) return
-    this.#parts.pool.give(this.#memory)
-    this.#memory = undefined
   }
 
   readOn(maxCost: number): number {
@@ -197,7 +188,10 @@ export class RecordStream implements TurnTaker {
       if (this.#mayRead && this.#piece !== undefined) cost = this.#readPiece(this.#piece, maxCost)
       else this.#setReading()
     })
-    if (this.#piece === undefined) this.#giveMemory()
+    if (this.#piece === undefined && this.#memory !== undefined) {
+      this.#parts.pool.give(this.#memory)
+      this.#memory = undefined
+    }
     return cost
   }
 

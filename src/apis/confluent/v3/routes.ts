@@ -13,7 +13,7 @@ import { ProblemError } from '../failures.js'
 import type { LongList } from '../long-lists.js'
 import { answerAllowed, type ConfluentParts, error, readSmallBody, TimeLeft } from '../look-up.js'
 import { charsetOf, JSON_TYPE } from '../media-types.js'
-import { BodyError } from '../record-bytes.js'
+import { BodyError, checked, jsonIn } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import { baseUrlOf, type Kind, Links, listOf, type Resource, text } from './resources.js'
 
@@ -230,28 +230,12 @@ function readBody<Body>(
     const charset = hasBody(exchange) ? charsetOf(exchange.request.headers['content-type']) : 'utf8'
     readSmallBody(parts, exchange, bytes => {
       if (charset === 'utf8' && !isUtf8(bytes)) throw new BodyError(400, 'the body is not valid UTF-8')
-      use(parsedBody(bytes.toString(charset), schema))
+      use(checked(jsonIn(bytes.toString(charset)), schema, 400))
     })
   } catch (error) {
     if (!(error instanceof ProblemError)) throw error
     parts.answers.error(exchange, error.problem, { isRead: false })
   }
-}
-
-/** @throws BodyError */
-function parsedBody<Body>(text: string, schema: z.ZodType<Body>): Body {
-  if (text === '') throw new BodyError(422, 'the body is empty')
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {
-    throw new BodyError(400, 'the body is not JSON')
-  }
-  const { data, error } = schema.safeParse(json)
-  if (error === undefined) return data
-  const [{ code, path, message }] = error.issues as [z.core.$ZodIssue]
-  const status = code === 'unrecognized_keys' ? 422 : 400
-  throw new BodyError(status, `${path.join('.') || 'the body'}: ${message}`)
 }
 
 export const notFound = (message: string): ProblemError => new ProblemError({ status: 404, code: 404, message })
