@@ -10,7 +10,7 @@ const ofPartition = `${ofTopic} partition_id:integer`
 const ofGroup = 'cluster_id:text consumer_group_id:text'
 const ofConfig =
   'cluster_id:text name:text value?:text is_default:boolean is_read_only:boolean is_sensitive:boolean source:text synonyms:list'
-export const publishedKinds: Readonly<Record<string, string>> = {
+const publishedKinds: Readonly<Record<string, string>> = {
   KafkaCluster:
     'cluster_id:text controller?:link acls:link brokers:link broker_configs:link consumer_groups:link topics:link partition_reassignments:link',
   KafkaBroker:

@@ -6,7 +6,7 @@ import type { TopicMetadata } from '../../gateway/gateway.js'
 import { answerWork, type EndpointBase, withBytes } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { ConfluentAnswers } from './answers.js'
 import {
   KAFKA_UNKNOWN,
@@ -94,21 +94,18 @@ export const readSmallBody = (parts: ConfluentParts, exchange: Exchange, use: (b
     use
   )
 
-/** The topic of this name. @throws ProblemError when there is none */
+/** The topic of this name. @throws ProblemError when there is none, KafkaError when it cannot be read */
 export function requireTopic(
   topics: ReadonlyMap<string, TopicMetadata>,
   name: string,
   missing = noTopic(name)
 ): TopicMetadata {
   const found = topics.get(name)
-  const { NONE, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, TOPIC_AUTHORIZATION_FAILED } = errorCodes
-  if (found?.errorCode === NONE) return found
-  if (found === undefined || found.errorCode === UNKNOWN_TOPIC_OR_PARTITION) throw new ProblemError(missing)
-  if (found.errorCode === INVALID_TOPIC_EXCEPTION) throw new ProblemError(missing)
-  const { message, retriable } = kafkaErrorOf(found.errorCode)
-  if (found.errorCode === TOPIC_AUTHORIZATION_FAILED) throw new ProblemError({ status: 403, code: 40301, message })
-  throw new ProblemError({ status: 500, code: retriable ? 50003 : 50002, message })
+  if (found?.errorCode === errorCodes.NONE) return found
+  throw found === undefined || MISSING.has(found.errorCode) ? new ProblemError(missing) : kafkaErrorOf(found.errorCode)
 }
+
+const MISSING = codesOf('UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION')
 
 export type Partition = TopicMetadata['partitions'][number]
 

@@ -8,7 +8,7 @@ import type { InstanceApi, InstanceRoutes } from '../../http/api/instance-routes
 import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
 import { type Body, type Content, json, type Operation } from '../../http/openapi/operation.js'
-import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import {
   error,
   model,
@@ -137,18 +137,15 @@ const lookUp = (
   }
 })
 
-/** @throws ProblemError when there is no such topic */
+/** @throws ProblemError when there is no such topic, KafkaError when it cannot be read */
 async function topicOf({ gateway, topic }: Ask): Promise<TopicMetadata> {
   const found = (await gateway.topics([topic], TIMEOUT_MS)).get(topic)
-  const { NONE, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, TOPIC_AUTHORIZATION_FAILED } = errorCodes
-  const { errorCode = UNKNOWN_TOPIC_OR_PARTITION } = found ?? {}
-  if (found !== undefined && errorCode === NONE) return found
-  if (errorCode === UNKNOWN_TOPIC_OR_PARTITION || errorCode === INVALID_TOPIC_EXCEPTION) {
-    throw new ProblemError(404, `there is no topic ${topic}`)
-  }
-  const { message } = kafkaErrorOf(errorCode)
-  throw new ProblemError(errorCode === TOPIC_AUTHORIZATION_FAILED ? 403 : 500, message)
+  if (found?.errorCode === errorCodes.NONE) return found
+  if (found !== undefined && !MISSING.has(found.errorCode)) throw kafkaErrorOf(found.errorCode)
+  throw new ProblemError(404, `there is no topic ${topic}`)
 }
+
+const MISSING = codesOf('UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION')
 
 type Partition = TopicMetadata['partitions'][number]
 

@@ -1,9 +1,8 @@
 import { expect } from 'chai'
-import fastify, { type FastifyInstance } from 'fastify'
-import { confluent } from '../../../src/apis/confluent/api.js'
+import type { FastifyInstance } from 'fastify'
 import { TimedOutError } from '../../../src/core/errors.js'
-import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
+import { serve } from './stage.js'
 
 /** A gateway that makes every change, and can look up nothing afterwards. */
 class ChangesOnly extends FakeGateway {
@@ -29,10 +28,7 @@ describe('confluent: changes whose result cannot be looked up', () => {
   let gateway: ChangesOnly
   beforeEach(async () => {
     gateway = new ChangesOnly()
-    const settings = confluent.settings.parse({ administration: 'everywhere' })
-    const addRoutes = await confluent.plugin(contextFor(gateway, settings) as never)
-    app = fastify()
-    await app.register(async scope => addRoutes(scope))
+    app = await serve(gateway, { administration: 'everywhere' })
   })
   afterEach(() => app.close())
 
@@ -97,10 +93,7 @@ describe('confluent: changes that name something twice', () => {
   let gateway: SettingsOnly
   beforeEach(async () => {
     gateway = new SettingsOnly()
-    const settings = confluent.settings.parse({ administration: 'everywhere' })
-    const addRoutes = await confluent.plugin(contextFor(gateway, settings) as never)
-    app = fastify()
-    await app.register(async scope => addRoutes(scope))
+    app = await serve(gateway, { administration: 'everywhere' })
   })
   afterEach(() => app.close())
 

@@ -1,8 +1,7 @@
 import { expect } from 'chai'
-import fastify, { type FastifyInstance } from 'fastify'
-import { confluent } from '../../../src/apis/confluent/api.js'
-import { contextFor } from '../../support/api-context.js'
+import type { FastifyInstance } from 'fastify'
 import { FakeGateway } from '../../support/fake-gateway.js'
+import { serve } from './stage.js'
 
 describe('confluent: the id of the cluster', () => {
   let app: FastifyInstance
@@ -18,9 +17,7 @@ describe('confluent: the id of the cluster', () => {
         return { clusterId: 'c1', controllerId: 1, brokers: [{ nodeId: 1, host: 'broker', port: 9092, rack: null }] }
       }
     }
-    const addRoutes = await confluent.plugin(contextFor(gateway, confluent.settings.parse({})) as never)
-    app = fastify()
-    await app.register(async scope => addRoutes(scope))
+    app = await serve(gateway)
   })
   afterEach(() => app.close())
 

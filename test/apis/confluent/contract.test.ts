@@ -1,16 +1,11 @@
-import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { parse } from 'yaml'
 import { confluentOperations } from '../../../src/apis/confluent/operations.js'
-import { confluentContract, differencesFrom, publishedKinds } from '../../support/confluent-contract.js'
+import { confluentContract, differencesFrom } from '../../support/confluent-contract.js'
 import type { AnswerSeen } from '../../support/described-answers.js'
 import { checkRows } from '../../support/rows.js'
 
 const V2 = 'application/vnd.kafka.v2+json'
 const JSON_TYPE = 'application/json'
-
-/** Where Confluent's own document is: kafka-rest's api/v3/openapi.yaml, which its licence keeps out of this repository. */
-const DOCUMENT = process.env.CONFLUENT_OPENAPI
 
 describe('confluent: what is said of the answers', () => {
   it('each operation has the refusals that any can have, with the body of an error', () => {
@@ -88,71 +83,4 @@ describe('confluent: what is said of the answers', () => {
       'the kind KafkaOdd is not in the published document'
     ])
   })
-
-  if (DOCUMENT === undefined) {
-    it('NOT COMPARED with the document of Confluent: CONFLUENT_OPENAPI does not say where it is')
-  } else compareWith(DOCUMENT)
 })
-
-/** A schema of that document. */
-interface Schema {
-  readonly $ref?: string
-  readonly type?: string
-  readonly required?: readonly string[]
-  readonly nullable?: boolean
-  readonly properties?: Readonly<Record<string, Schema>>
-  readonly allOf?: readonly Schema[]
-}
-
-function compareWith(file: string): void {
-  const { paths, components } = parse(readFileSync(file, 'utf8')) as {
-    paths: Readonly<Record<string, Readonly<Record<string, { responses?: Readonly<Record<string, unknown>> }>>>>
-    components: { schemas: Readonly<Record<string, Schema>> }
-  }
-  const nameOf = (ref: string): string => ref.split('/').at(-1)!
-  const schemaOf = ({ $ref, allOf, ...own }: Schema): Schema => {
-    if ($ref !== undefined) return schemaOf(components.schemas[nameOf($ref)]!)
-    const all = [...(allOf ?? []).map(schemaOf), own]
-    return {
-      ...own,
-      required: all.flatMap(({ required = [] }) => required),
-      properties: Object.assign({}, ...all.map(({ properties }) => properties ?? {}))
-    }
-  }
-  const typeOf = (schema: Schema): string => {
-    if (schema.$ref !== undefined && nameOf(schema.$ref) === 'Relationship') return 'link'
-    const { type } = schemaOf(schema)
-    return { string: 'text', array: 'list', int64: 'integer' }[type!] ?? type!
-  }
-
-  it('the published members are those of that document', () => {
-    const wrong = Object.entries(publishedKinds).flatMap(([kind, line]) => {
-      const found = components.schemas[`${kind.replace(/^Kafka/, '')}Data`]
-      const { required = [], properties = {} } = schemaOf(found!)
-      const members = Object.entries(properties)
-        .filter(([name]) => name !== 'kind' && name !== 'metadata')
-        .map(([name, one]) => `${name}${required.includes(name) && one.nullable !== true ? '' : '?'}:${typeOf(one)}`)
-      return members.sort().join(' ') === line.split(' ').sort().join(' ') ? [] : [`${kind}: ${members.join(' ')}`]
-    })
-    expect(wrong).to.deep.equal([])
-  })
-
-  it('each route of version 3 is in that document, with its answers of success', () => {
-    const shape = (path: string): string => path.replace(/\{\w+\}/g, '{}')
-    const known = new Map<string, object>(
-      Object.entries(paths).flatMap(([path, methods]) =>
-        Object.entries(methods).map(
-          ([method, { responses = {} }]) => [`${method} /v3${shape(path)}`, responses] as const
-        )
-      )
-    )
-    const good = (answers: object): string[] => Object.keys(answers).filter(status => status.startsWith('2'))
-    // The original has it as well.
-    const isKnown = (path: string): boolean => path.endsWith('/topics/-/configs:alter')
-    const wrong = confluentOperations
-      .filter(({ path }) => path.startsWith('/v3') && !isKnown(path))
-      .map(({ method, path, answers }) => [`${method} ${shape(path)}`, good(answers)] as const)
-      .filter(([route, statuses]) => String(good(known.get(route) ?? {})) !== String(statuses))
-    expect(wrong).to.deep.equal([])
-  })
-}

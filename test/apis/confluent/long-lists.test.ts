@@ -1,12 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
-import fastify, { type FastifyInstance } from 'fastify'
-import { confluent } from '../../../src/apis/confluent/api.js'
+import type { FastifyInstance } from 'fastify'
 import { LongList, LongLists } from '../../../src/apis/confluent/long-lists.js'
 import type { TopicMetadata } from '../../../src/gateway/gateway.js'
-import { openAccess } from '../../../src/http/access/access.js'
-import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
+import { accessByHeader, serve } from './stage.js'
 
 const LISTINGS = 30
 /** Their resources fill several portions. The settings of more than 1,000 topics would be refused. */
@@ -66,18 +64,7 @@ describe('confluent: long lists', () => {
   let gateway: HeldGateway
   beforeEach(async () => {
     gateway = new HeldGateway()
-    const access = {
-      ...openAccess,
-      callerOf: (request: Parameters<typeof openAccess.callerOf>[0]) => ({
-        ...openAccess.callerOf(request),
-        principal: String(request.headers['x-client'])
-      })
-    }
-    const addRoutes = await confluent.plugin(
-      contextFor(gateway, confluent.settings.parse({}), { access, clock: () => 0 }) as never
-    )
-    app = fastify()
-    await app.register(async scope => addRoutes(scope))
+    app = await serve(gateway, {}, { access: accessByHeader, clock: () => 0 })
   })
   afterEach(() => app.close())
 

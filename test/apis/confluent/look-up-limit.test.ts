@@ -1,10 +1,8 @@
 import { expect } from 'chai'
-import fastify, { type FastifyInstance } from 'fastify'
-import { confluent } from '../../../src/apis/confluent/api.js'
+import type { FastifyInstance } from 'fastify'
 import type { ClusterDescription } from '../../../src/gateway/admin.js'
-import { openAccess } from '../../../src/http/access/access.js'
-import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
+import { accessByHeader, serve } from './stage.js'
 
 const CLUSTER: ClusterDescription = { clusterId: 'c1', controllerId: 1, brokers: [] }
 /** Of all clients together; one client has a place while it holds at most as many as are free. */
@@ -21,16 +19,7 @@ describe('confluent: look-ups that wait for Kafka', () => {
       ...gateway.admin,
       describeCluster: () => new Promise(resolve => answer.push(() => resolve(CLUSTER)))
     }
-    const access = {
-      ...openAccess,
-      callerOf: (request: Parameters<typeof openAccess.callerOf>[0]) => ({
-        ...openAccess.callerOf(request),
-        principal: String(request.headers['x-client'])
-      })
-    }
-    const addRoutes = await confluent.plugin(contextFor(gateway, confluent.settings.parse({}), { access }) as never)
-    app = fastify()
-    await app.register(async scope => addRoutes(scope))
+    app = await serve(gateway, {}, { access: accessByHeader })
   })
   afterEach(() => app.close())
 

@@ -1,12 +1,11 @@
 import { expect } from 'chai'
-import fastify, { type FastifyInstance } from 'fastify'
-import { confluent } from '../../../src/apis/confluent/api.js'
+import type { FastifyInstance } from 'fastify'
 import { ForbiddenError, InvalidRequestError } from '../../../src/core/errors.js'
 import type { ConfigChange } from '../../../src/gateway/admin.js'
 import type { GroupDescription } from '../../../src/gateway/gateway.js'
 import { type Caller, type Operation, openAccess, type Target } from '../../../src/http/access/access.js'
-import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
+import { serve } from './stage.js'
 
 const JSON_TYPE = 'application/json'
 const BROKER = { nodeId: 1, host: 'broker', port: 9092, rack: null }
@@ -72,10 +71,7 @@ describe('confluent: permissions of administration', () => {
         }
       })
     }
-    const context = contextFor(gateway, confluent.settings.parse(settings), { access })
-    const addRoutes = await confluent.plugin(context as never)
-    app = fastify()
-    await app.register(async scope => addRoutes(scope))
+    app = await serve(gateway, settings, { access })
   }
   const ask = async (method: string, path: string, payload?: string) => {
     const headers = payload === undefined ? {} : { 'content-type': JSON_TYPE }

@@ -1,12 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { expect } from 'chai'
-import fastify, { type FastifyInstance } from 'fastify'
-import { confluent } from '../../../src/apis/confluent/api.js'
+import type { FastifyInstance } from 'fastify'
 import type { RecordFailure, RecordOutcome } from '../../../src/core/model.js'
 import { seenBy } from '../../support/access.js'
-import { contextFor } from '../../support/api-context.js'
 import { confluentContract } from '../../support/confluent-contract.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { serve } from './stage.js'
 
 const V2 = 'application/vnd.kafka.v2+json'
 const unknown = (code: RecordFailure['code'], retriable = true): RecordFailure => ({
@@ -22,9 +21,7 @@ describe('confluent: answers to produce requests whose records fail', () => {
   /** One request whose records have these outcomes. */
   async function produce(outcomes: readonly RecordOutcome[], headers: Record<string, string> = {}) {
     const gateway = new FakeGateway({ outcome: (_, index) => outcomes[index]! })
-    const addRoutes = await confluent.plugin(contextFor(gateway, confluent.settings.parse({})) as never)
-    app = fastify({ routerOptions: { maxParamLength: 1_000 } })
-    await app.register(async scope => addRoutes(scope))
+    app = await serve(gateway)
     const answer = await app.inject({
       method: 'POST',
       url: '/topics/t',
@@ -107,10 +104,7 @@ describe('confluent: answers to produce requests whose records fail', () => {
 
     async function post(url: string, payload: string, outcome: (at: number) => RecordOutcome = () => delivered()) {
       const gateway = new FakeGateway({ outcome: (_, at) => outcome(at) })
-      const settings = confluent.settings.parse({ maxRecordsPerRequest: 3 })
-      const addRoutes = await confluent.plugin(contextFor(gateway, settings) as never)
-      app = fastify({ routerOptions: { maxParamLength: 1_000 } })
-      await app.register(async scope => addRoutes(scope))
+      app = await serve(gateway, { maxRecordsPerRequest: 3 })
       return app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload })
     }
     const noDate = (): RecordOutcome => ({ ...delivered(), timestampMs: 8.65e15 }) as RecordOutcome
@@ -123,19 +117,19 @@ describe('confluent: answers to produce requests whose records fail', () => {
       expect(JSON.parse(batch.body).successes[0]).to.include({ id: '1', timestamp: null })
     })
 
-    for (const [time, code] of [
-      ['2026-02-28T23:59:60Z', 400],
-      ['2026-02-29T00:00:00Z', 400],
-      ['2028-02-29T00:00:00Z', 200],
-      ['2026-04-31T00:00:00Z', 400],
-      ['2026-13-01T00:00:00Z', 400],
-      ['2026-12-31T23:59:59.999+02:00', 200]
-    ] as const) {
-      it(`the time ${time} is answered ${code}`, async () => {
-        const answer = await post(RECORDS, JSON.stringify({ timestamp: time }))
-        expect(JSON.parse(answer.body).error_code).to.equal(code)
-      })
-    }
+    it('a time that no calendar has is answered 400', async () => {
+      const [late, leap] = ['2026-12-31T23:59:59.999+02:00', '2028-02-29T00:00:00Z']
+      const wrong = ['2026-02-28T23:59:60Z', '2026-02-29T00:00:00Z', '2026-04-31T00:00:00Z', '2026-13-01T00:00:00Z']
+      for (const [times, code] of [
+        [[late, leap], 200],
+        [wrong.slice(0, 2), 400],
+        [wrong.slice(2), 400]
+      ] as const) {
+        const { body } = await post(RECORDS, times.map(timestamp => JSON.stringify({ timestamp })).join(''))
+        expect(body.match(/"error_code":\d+/g)).to.deep.equal(times.map(() => `"error_code":${code}`))
+        await app.close()
+      }
+    })
 
     it('an entry of a batch whose time is no date is answered 400', async () => {
       const batch = await post(`${RECORDS}:batch`, '{"entries":[{"id":"1","timestamp":8650000000000},{"id":"2"}]}')
@@ -144,9 +138,7 @@ describe('confluent: answers to produce requests whose records fail', () => {
     })
 
     it('a request without a body is answered 422', async () => {
-      const addRoutes = await confluent.plugin(contextFor(new FakeGateway(), confluent.settings.parse({})) as never)
-      app = fastify()
-      await app.register(async scope => addRoutes(scope))
+      app = await serve(new FakeGateway())
       const answer = await app.inject({ method: 'POST', url: RECORDS, headers: { 'content-type': 'application/json' } })
       expect([answer.statusCode, JSON.parse(answer.body).error_code]).to.deep.equal([422, 42206])
     })
@@ -173,9 +165,7 @@ describe('confluent: answers to produce requests whose records fail', () => {
           }
         }
         const gateway = new FakeGateway({ outcome: () => broken as never })
-        const addRoutes = await confluent.plugin(contextFor(gateway, confluent.settings.parse({})) as never)
-        app = fastify({ routerOptions: { maxParamLength: 1_000 } })
-        await app.register(async scope => addRoutes(scope))
+        app = await serve(gateway)
         const type = url.startsWith('/v3') ? 'application/json' : 'application/vnd.kafka.json.v2+json'
         const answer = await app.inject({ method: 'POST', url, headers: { 'content-type': type }, payload })
         expect([answer.statusCode, answer.headers['x-castellan-persisted']]).to.deep.equal([500, 'unknown'])

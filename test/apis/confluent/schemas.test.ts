@@ -1,15 +1,14 @@
 import { expect } from 'chai'
-import fastify, { type FastifyInstance } from 'fastify'
-import { confluent } from '../../../src/apis/confluent/api.js'
+import type { FastifyInstance } from 'fastify'
 import { SchemaWriter } from '../../../src/apis/confluent/schema-writer.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import { openAccess } from '../../../src/http/access/access.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
-import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { turns } from '../../support/ticks.js'
+import { serve } from './stage.js'
 
 const AVRO = 'application/vnd.kafka.avro.v2+json'
 const RECORDS = '/v3/clusters/c/topics/t/records'
@@ -36,12 +35,7 @@ describe('confluent: schemas without a network', () => {
   async function open(access = openAccess): Promise<void> {
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
     const schemas = new Schemas(settings, { transport: registry, clock: () => 0 })
-    const addRoutes = await confluent.plugin(
-      contextFor(gateway, confluent.settings.parse({}), { access, schemas, clock: () => 0 }) as never
-    )
-    app = fastify()
-    await app.register(async scope => addRoutes(scope))
-    await app.ready()
+    app = await serve(gateway, {}, { access, schemas, clock: () => 0 })
   }
 
   async function post(

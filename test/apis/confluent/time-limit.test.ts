@@ -1,9 +1,8 @@
 import { expect } from 'chai'
-import fastify, { type FastifyInstance } from 'fastify'
-import { confluent } from '../../../src/apis/confluent/api.js'
+import type { FastifyInstance } from 'fastify'
 import type { CommittedOffset, GroupDescription } from '../../../src/gateway/gateway.js'
-import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
+import { serve } from './stage.js'
 
 const group: GroupDescription = {
   groupId: 'g',
@@ -75,10 +74,7 @@ describe('confluent: the time limit of a request that looks something up', () =>
 
   async function start(stepMs: number): Promise<void> {
     gateway = new SlowGateway(stepMs)
-    const settings = confluent.settings.parse({ administration: 'everywhere' })
-    const addRoutes = await confluent.plugin(contextFor(gateway, settings, { clock: () => gateway.now }) as never)
-    app = fastify()
-    await app.register(async scope => addRoutes(scope))
+    app = await serve(gateway, { administration: 'everywhere' }, { clock: () => gateway.now })
   }
 
   it('is one limit for all steps together', async () => {

@@ -1,9 +1,8 @@
 import { expect } from 'chai'
-import fastify, { type FastifyInstance } from 'fastify'
-import { confluent } from '../../../src/apis/confluent/api.js'
+import type { FastifyInstance } from 'fastify'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
-import { contextFor } from '../../support/api-context.js'
 import { delivered, FakeGateway } from '../../support/fake-gateway.js'
+import { serve } from './stage.js'
 
 const URL = '/v3/clusters/c/topics/t/records'
 const MANY = 200
@@ -29,11 +28,7 @@ describe('confluent: bodies of many records that are read as a whole', () => {
         charge: (records, bytes) => void charged.push([records, bytes])
       })
     }
-    const settings = confluent.settings.parse({ maxRecordsPerRequest: MANY })
-    const addRoutes = await confluent.plugin(contextFor(gateway, settings, { access }) as never)
-    app = fastify({ routerOptions: { maxParamLength: 1_000 } })
-    await app.register(async scope => addRoutes(scope))
-    await app.ready()
+    app = await serve(gateway, { maxRecordsPerRequest: MANY }, { access })
   })
   afterEach(() => app.close())
 
