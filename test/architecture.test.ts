@@ -47,7 +47,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   re2js: ['consumer/instance', 'schemas'],
   ajv: ['schemas'],
   'ajv-draft-04': ['schemas'],
-  protobufjs: ['schemas'],
+  protobufjs: ['schemas', 'apis/kafka-pixy/grpc'],
   '@bufbuild/protobuf': ['schemas'],
   ws: ['apis/arion'],
   fastify: ['apis', 'http'],

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { loadPackageDefinition, type ServiceClientConstructor, status } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
+import protobuf from 'protobufjs'
 import { CastellanError, type ErrorCode, type KafkaError } from '../../../core/errors.js'
 import { packageFile } from '../../../core/package-file.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'
@@ -112,14 +113,6 @@ const LISTS: ReadonlyMap<string, RepeatedField> = new Map([
 ])
 /** Memory that one element takes once it is an object, its texts and bytes not counted: they are in the request. */
 const ELEMENT_BYTES = 256
-/** Sizes of values by their wire type; those of varints and of bytes are in the value. */
-const FIXED_BYTES: ReadonlyMap<number, number> = new Map([
-  [1, 8],
-  [3, 0],
-  [4, 0],
-  [5, 4]
-])
-
 /**
  * Decodes a request. Its elements are counted before, because a megabyte may hold half a million of them.
  *
@@ -137,40 +130,23 @@ export function decodeRequest(method: string, bytes: Buffer, hold: (sizeBytes: n
 }
 
 /**
- * Counts elements as protobufjs reads them, or throws. It reads each field that it knows as of its own type, whatever type
- * the message says, and most numbers as of one to five bytes, or of ten.
- *
- * Source: https://protobuf.dev/programming-guides/encoding
+ * Counts elements by the decoder's own reader, or throws. The decoder reads each field that it knows as of its own type,
+ * whatever type the message says.
  */
 function countElements(bytes: Buffer, list: RepeatedField | undefined): number {
-  let at = 0
+  const reader = protobuf.Reader.create(bytes)
   let elements = 0
-  const varint = (maxBytes = 5): number => {
-    let value = 0
-    for (let factor = 1; maxBytes > 0; maxBytes--, factor *= 128) {
-      const byte = bytes.readUInt8(at++)
-      value += (byte & 127) * factor
-      if (byte < 128) return value % 2 ** 32
-    }
-    throw new RangeError('a number is too long')
-  }
-  while (at < bytes.length) {
-    const key = varint()
-    const field = Math.floor(key / 8)
-    const type = key % 8
+  while (reader.pos < reader.len) {
+    const key = reader.uint32()
+    const [field, type] = [key >>> 3, key & 7]
     if (field === list?.field && ++elements > list.max) {
       throw new StatusError(status.INVALID_ARGUMENT, `more than ${list.max} ${list.name}`)
     }
-    const isKnown = list !== undefined && field <= list.field
-    if (isKnown && type !== (list.booleans.includes(field) ? 0 : 2)) throw new RangeError('a field of another type')
-    const fixedBytes = FIXED_BYTES.get(type)
-    if (fixedBytes !== undefined) at += fixedBytes
-    else {
-      const value = varint(type === 0 && !isKnown ? 10 : 5)
-      if (type === 2) at += value
-    }
+    // The decoder cuts a value off at the end of the message.
+    if (list === undefined || field > list.field) reader.skipType(type)
+    else if (type !== (list.booleans.includes(field) ? 0 : 2)) throw new RangeError('a field of another type')
+    else if (type === 0) reader.bool()
+    else reader.skip(reader.uint32())
   }
-  // The decoder cuts a value off at the end of the message.
-  if (at !== bytes.length) throw new RangeError('a value ends behind the message')
   return elements
 }
