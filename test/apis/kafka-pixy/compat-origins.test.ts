@@ -166,11 +166,43 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
       'clusters.default.tls.certFile = "cert" (--clientCertFile)',
       'clusters.default.tls.keyFile = "key" (--clientCertKeyFile)',
       'service.pidFile = "/p" (--pidFile)',
+      'clusters.default.brokers = [] (--embedded)',
       'log.format = "json" (--logging)',
-      'log.level = "debug" (--logging)',
-      'clusters.default.brokers = [] (--embedded)'
+      'log.level = "debug" (--logging)'
     ])
   })
+})
+
+const values: [path: string, given: unknown, read: unknown][] = [
+  ...['0.10.2.1', 0.1].map((old): [string, unknown, unknown] => ['kafka.version', old, false]),
+  ...['0.11.0.0', '0.12', '1.0.0', '10.0'].map((one): [string, unknown, unknown] => ['kafka.version', one, true]),
+  ['kafka.seed_peers', ['a', 'b:1', 'c:x', 'd:12b'], ['a:9092', 'b:1', 'c:x:9092', 'd:12b:9092']],
+  ['kafka.insecure', 'yes', true]
+]
+const WRONG_PEERS = 'write a list of HOST:PORT'
+const WRONG_DURATION = 'write a duration as 250ms, 15s or 5m'
+const wrong: [path: string, given: unknown, problem: string][] = [
+  ...['x', '1', '1.x', 'x.1'].map((bad): [string, unknown, string] => [
+    'kafka.version',
+    bad,
+    `bad kafka version, ${bad}`
+  ]),
+  ...['a:1', [1], ['a', null]].map((bad): [string, unknown, string] => ['kafka.seed_peers', bad, WRONG_PEERS]),
+  ...['soon', true, {}, ['5s']].map((bad): [string, unknown, string] => ['net.dial_timeout', bad, WRONG_DURATION])
+]
+
+describe("pixy 1.12: values in Kafka-Pixy's file", () => {
+  it('each value is read as Kafka-Pixy does', () =>
+    checkRows(values, async ([path, given, read]) => {
+      const end = ` = ${JSON.stringify(read)} (f.yaml, proxies.main.${path})`
+      const settings = await settingsOf(fileWith(nested(path, given)))
+      expect(settings.filter(setting => setting.endsWith(end))).to.have.length(1)
+    }))
+
+  it('each value that cannot be read is told', () =>
+    checkRows(wrong, async ([path, given, problem]) =>
+      expect(await refusalOf(fileWith(nested(path, given)))).to.equal(`f.yaml, proxies.main.${path}: ${problem}`)
+    ))
 })
 
 describe("pixy 1.12: a file of Kafka-Pixy's that cannot be used", () => {

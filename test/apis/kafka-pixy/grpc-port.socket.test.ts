@@ -10,12 +10,7 @@ describe('kafka-pixy: the port of gRPC', () => {
   })
 
   const listen = (host: string, port: number): Promise<number> => {
-    const opened = new GrpcPort({
-      maxConnections: 10,
-      calls: callCounts(),
-      tls: undefined,
-      accept: () => undefined
-    })
+    const opened = new GrpcPort(callCounts(), 10, undefined, () => undefined)
     return opened.listen(host, port).then(bound => {
       ports.push(opened)
       return bound

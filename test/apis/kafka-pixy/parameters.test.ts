@@ -56,7 +56,7 @@ describe('pixy 1.4: content types', () => {
     ['text/json', undefined],
     ['', undefined]
   ]
-  it('each content type is a kind of message, or none', () =>
+  it('pixy H46: each content type is a kind of message, or none', () =>
     checkRows(kinds, ([type, kind]) => expect(contentKindOf(type)).to.equal(kind)))
 
   it('of forms with parameters are known with other letters and with parameters', () => {
@@ -108,7 +108,7 @@ describe('pixy 1.4: X-Kafka- headers', () => {
     )
   })
 
-  it('have values in padded base64, whose spare bits do not count', () => {
+  it('pixy H8: have values in padded base64, whose spare bits do not count', () => {
     for (const value of ['', 'YQ==', 'YR==', 'YWI=', 'YWJj', 'YWJjZA==', '+/+/', 'AZaz09+/']) {
       expect(taken(value), value).to.equal(true)
     }

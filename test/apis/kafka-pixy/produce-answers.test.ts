@@ -65,7 +65,7 @@ describe('pixy: who may produce', () => {
 })
 
 describe('pixy: a request that brings no message', () => {
-  it('is refused without reading on where its type or length is wrong', async () => {
+  it('pixy H46 H47: is refused without reading on where its type or length is wrong', async () => {
     const pixy = await PixyPlay.start()
     const said = [
       await produce(pixy, SYNC, 'm', { 'content-type': 'text/html' }),
@@ -135,7 +135,7 @@ describe('pixy: a request that brings no message', () => {
 })
 
 describe('pixy: a message that is produced', () => {
-  it('is the body, with the key and the headers of the request', async () => {
+  it('pixy H7 H10: is the body, or a field of the form, with the key and the headers of the request', async () => {
     const gateway = new PendingGateway()
     const given: ProduceRecord[] = []
     gateway.produce = (records, options) => {
@@ -145,8 +145,10 @@ describe('pixy: a message that is produced', () => {
     const pixy = await PixyPlay.start({}, { gateway })
     await produce(pixy, `${PATH}?key=k%FF`, 'v', { ...TEXT, 'x-kafka-a': 'YQ==' })
     await produce(pixy, `${PATH}?key=`, '', { ...TEXT, 'content-length': '0' })
-    await produce(pixy, PATH, 'msg=%FF&key=form', FORM)
+    await produce(pixy, PATH, 'msg=a%26b%FF&key=form', FORM)
     await produce(pixy, `${PATH}?key=query&msg=query`, 'key=form', FORM)
+    await produce(pixy, `${PATH}?key=a+b%2Bc&key=other`, 'v', { ...TEXT, 'x-kafka-foo-BAR': 'YR==' })
+    await produce(pixy, `${PATH}?key=%zz`, 'v')
     const shown = given.map(({ topic, key, value, headers }) => [
       topic,
       key && Buffer.from(key).toString('latin1'),
@@ -156,9 +158,26 @@ describe('pixy: a message that is produced', () => {
     expect(shown).to.deep.equal([
       ['orders', 'k\xff', 'v', 'A=a'],
       ['orders', '', '', ''],
-      ['orders', 'form', '\xff', ''],
-      ['orders', 'form', 'query', '']
+      ['orders', 'form', 'a&b\xff', ''],
+      ['orders', 'form', 'query', ''],
+      ['orders', 'a b+c', 'v', 'Foo-Bar=a'],
+      ['orders', null, 'v', '']
     ])
+  })
+
+  it('pixy H42: goes to the cluster that its path names, of which the default one may have another name', async () => {
+    const [gateway, other] = [new PlayedGateway(), new PlayedGateway()]
+    const gateways = new Map([
+      ['default', gateway],
+      ['b', other]
+    ])
+    const pixy = await PixyPlay.start({ defaultCluster: 'Main' }, { gateway, overrides: { gateways } })
+    for (const cluster of ['Main', 'default', 'b']) {
+      expect((await produce(pixy, `/clusters/${cluster}${SYNC}`)).status).to.equal(200)
+    }
+    expect([gateway.calls.length, other.calls.length]).to.deep.equal([2, 1])
+    const unknown = await produce(pixy, `/clusters/nope${SYNC}`)
+    expect([errorOf(unknown), certainty(unknown)]).to.deep.equal(['400 proxy `nope` does not exist', 'no'])
   })
 
   it('has a partitioner and time limits by the settings', async () => {
@@ -225,7 +244,7 @@ describe('pixy: a message that is produced', () => {
     expect(pixy.gateway.calls).to.have.length(1)
   })
 
-  it('has no headers where those are switched off', async () => {
+  it('pixy H9: has no headers where those are switched off', async () => {
     const pixy = await PixyPlay.start({ messageHeaders: false })
     const headers = { ...TEXT, 'x-kafka-a': '' }
     expect((await produce(pixy, SYNC)).status).to.equal(200)
@@ -294,7 +313,7 @@ describe('pixy: a message that failed', () => {
     [failure('logUnavailable'), `503 ${made('logUnavailable')}`],
     [failure('shuttingDown'), '503 service is shutting down']
   ]
-  it('each failure has its status, text and Retry-After', () =>
+  it('pixy H16: each failure has its status, text and Retry-After', () =>
     checkRows(failures, async ([failed, said]) => {
       const pixy = await startWith({ outcomes: async () => [{ ...failed, persisted: 'unknown' }] })
       const answer = await produce(pixy)

@@ -33,7 +33,7 @@ const isOld = (value: unknown): unknown => {
 }
 
 const DEFAULT_PORT = 9_092
-export const toAddress = (peer: string): string => (/:\d+$/.test(peer) ? peer : `${peer}:${DEFAULT_PORT}`)
+const toAddress = (peer: string): string => (/:\d+$/.test(peer) ? peer : `${peer}:${DEFAULT_PORT}`)
 
 const peers = (value: unknown): unknown =>
   Array.isArray(value) && value.every(peer => typeof peer === 'string')
@@ -95,6 +95,25 @@ export const PROCESS_KEYS: Keys = {
   'consumer.subscription_timeout': { setting: 'consumer.subscriptionTimeoutMs', read: duration }
 }
 
+/** Keys of the file beside those of clusters. */
+export const FILE_KEYS: Keys = {
+  'tls.certificate_path': { setting: 'http.tls.certFile' },
+  'tls.key_path': { setting: 'http.tls.keyFile' }
+}
+
+/** Flags override the file, and apply to the default cluster only. */
+export const FLAG_KEYS: Keys = {
+  kafkaPeers: { setting: 'clusters.default.brokers', read: (text: string) => text.split(',').map(toAddress) },
+  zookeeperPeers: { note: 'groups are kept by Kafka itself' },
+  tls: { setting: 'clusters.default.tls.enabled' },
+  insecureTLS: { setting: 'clusters.default.tls.rejectUnauthorized', read: negated },
+  caCertFile: { setting: 'clusters.default.tls.caFile' },
+  clientCertFile: { setting: 'clusters.default.tls.certFile' },
+  clientCertKeyFile: { setting: 'clusters.default.tls.keyFile' },
+  pidFile: { setting: 'service.pidFile' },
+  embedded: { setting: 'clusters.default.brokers', read: () => [] }
+}
+
 const UNITS: ReadonlyMap<string, number> = new Map([
   ['ns', 1e-6],
   ['us', 1e-3],
@@ -129,8 +148,7 @@ const OF_FILE = [
   'default_cluster',
   'proxies',
   'logging',
-  'tls.certificate_path',
-  'tls.key_path'
+  ...Object.keys(FILE_KEYS)
 ]
 
 const OF_CLUSTER = [

@@ -9,7 +9,7 @@ import {
   type Section,
   type Translation
 } from '../../command.js'
-import { CLUSTER_KEYS, PROCESS_KEYS, toAddress, unknownKeys } from './keys.js'
+import { CLUSTER_KEYS, FILE_KEYS, FLAG_KEYS, PROCESS_KEYS, unknownKeys } from './keys.js'
 
 const COMMAND = 'castellan kafka-pixy'
 const PIXY = 'apis.kafka-pixy'
@@ -36,7 +36,7 @@ export async function translateKafkaPixy(given: ForeignConfiguration): Promise<T
   listen(found, file, flags, origin)
   nameAsNomad(found, environment)
   translateClusters(found, file, origin)
-  translateTls(found, sectionOf(file.tls), origin)
+  translateKeys(found, file, FILE_KEYS, '', origin)
   translateLogging(found, file.logging, origin)
   applyFlags(found, flags)
   return found.translation()
@@ -143,12 +143,6 @@ function explainShared(found: Findings, name: string, proxy: Section, main: Sect
   }
 }
 
-function translateTls(found: Findings, tls: Section, origin: (path: string) => string): void {
-  if (!tls.certificate_path && !tls.key_path) return
-  found.set('http.tls.certFile', tls.certificate_path, origin('tls.certificate_path'))
-  found.set('http.tls.keyFile', tls.key_path, origin('tls.key_path'))
-}
-
 const LEVELS: ReadonlyMap<string, string> = new Map([
   ['debug', 'debug'],
   ['info', 'info'],
@@ -168,25 +162,12 @@ function translateLogging(found: Findings, logging: unknown, origin: (path: stri
   }
 }
 
-/** Flags override the file, and apply to the default cluster only. */
 function applyFlags(found: Findings, flags: Flags): void {
-  const kafkaPeers = textOf(flags, 'kafkaPeers')
-  if (kafkaPeers !== undefined) {
-    found.set('clusters.default.brokers', kafkaPeers.split(',').map(toAddress), '--kafkaPeers')
+  for (const [flag, key] of Object.entries(FLAG_KEYS)) {
+    if (flags.has(flag)) found.take(key, flags.get(flag), `--${flag}`)
   }
-  if (flags.has('zookeeperPeers')) found.notes.push('--zookeeperPeers has no effect: groups are kept by Kafka itself')
-  if (flags.has('tls')) found.set('clusters.default.tls.enabled', true, '--tls')
-  if (flags.has('insecureTLS')) found.set('clusters.default.tls.rejectUnauthorized', false, '--insecureTLS')
-  const files = { caCertFile: 'caFile', clientCertFile: 'certFile', clientCertKeyFile: 'keyFile' }
-  for (const [flag, setting] of Object.entries(files)) {
-    const file = textOf(flags, flag)
-    if (file !== undefined) found.set(`clusters.default.tls.${setting}`, file, `--${flag}`)
-  }
-  const pidFile = textOf(flags, 'pidFile')
-  if (pidFile !== undefined) found.set('service.pidFile', pidFile, '--pidFile')
   const logging = textOf(flags, 'logging')
   if (logging !== undefined) translateLogging(found, parseLogging(found, logging), () => '--logging')
-  if (flags.has('embedded')) found.set('clusters.default.brokers', [], '--embedded')
 }
 
 function parseLogging(found: Findings, text: string): unknown {

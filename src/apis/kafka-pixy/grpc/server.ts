@@ -16,17 +16,6 @@ const HANDSHAKE_TIMEOUT_MS = 10_000
 const HTTP2 = 'h2'
 const SETTINGS = { hostSetting: 'apis.kafka-pixy.grpcHost', portSetting: 'apis.kafka-pixy.grpcPort' }
 
-interface GrpcPortOptions {
-  /** Further connections are closed at once. */
-  readonly maxConnections: number
-  /** Counts connections and calls for the limits of `http`. */
-  readonly calls: CountedCalls
-  /** Absent: the port does not speak TLS. */
-  readonly tls: SharedTls | undefined
-  /** Serves HTTP/2 on a connection, after its handshake. */
-  readonly accept: (socket: Socket) => void
-}
-
 /**
  * The port of the gRPC service. It is not opened by grpc-js, which neither limits connections nor exchanges certificates
  * while it serves.
@@ -38,7 +27,18 @@ export class GrpcPort {
   /** By address and port of the peer, as grpc-js writes them. */
   readonly #open = new Map<string, GrpcConnection>()
 
-  constructor({ maxConnections, calls, tls, accept }: GrpcPortOptions) {
+  /**
+   * @param calls counts connections and calls for the limits of `http`
+   * @param maxConnections further ones are closed at once
+   * @param tls absent: the port does not speak TLS
+   * @param accept serves HTTP/2 on a connection, after its handshake
+   */
+  constructor(
+    calls: CountedCalls,
+    maxConnections: number,
+    tls: SharedTls | undefined,
+    accept: (socket: Socket) => void
+  ) {
     this.#calls = calls
     this.#accept = accept
     this.#server = tls ? secureServer(tls, socket => this.#secured(socket)) : createServer({ noDelay: true })
@@ -144,7 +144,7 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
   const { grpcPort = 0, grpcHost, grpcMaxConnections: maxConnections, maxMessageBytes } = settings
   const tls = settings.tls === 'inherit' ? context.tls : undefined
   const accept = (socket: Socket): void => injector.injectConnection(socket)
-  const port = new GrpcPort({ maxConnections, calls, tls, accept })
+  const port = new GrpcPort(calls, maxConnections, tls, accept)
   const maxRequestBytes = Math.max(SMALLEST_REQUEST_LIMIT_BYTES, maxMessageBytes + BESIDE_MESSAGE_BYTES)
   const refused = context.refused.of('kafka-pixy')
   const broken = (error: unknown): StatusError => {
