@@ -236,10 +236,19 @@ export function resealBatch(batch: Buffer, producer: ProducerState): Buffer {
 }
 
 const SMALLEST_POOLED_BYTES = 1024
+/**
+ * Up to this size, buffers have a multiple of 256 bytes. Larger ones have a power of two. Batches of one record in thousands of
+ * partitions take less memory by this, so more of them stay in the cache of the processor.
+ */
+const MOST_FINELY_SIZED_BYTES = 4 * 1024
+const FINE_STEP_BYTES = 256
 /** Buffers smaller than this share a piece of memory of this size. */
 const CHUNK_BYTES = 64 * 1024
-/** The smallest power of two that is not below this number, which is above 1. */
-const powerOfTwoFrom = (bytes: number): number => 2 * (1 << (31 - Math.clz32(bytes - 1)))
+/** The size of the buffer in which so many bytes are kept. */
+const pooledSizeOf = (bytes: number): number => {
+  if (bytes > MOST_FINELY_SIZED_BYTES) return 2 * (1 << (31 - Math.clz32(bytes - 1)))
+  return Math.max(SMALLEST_POOLED_BYTES, (bytes + FINE_STEP_BYTES - 1) & -FINE_STEP_BYTES)
+}
 /** Unused bytes beyond twice the limit of a pool that are kept while other buffers of their pieces are lent. */
 const KEPT_BESIDE_LENT_BYTES = 1024 * 1024
 
@@ -253,7 +262,7 @@ class Chunk {
   constructor(bufferBytes: number) {
     const memory = Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, bufferBytes))
     this.bufferBytes = bufferBytes
-    for (let at = 0; at < memory.length; at += bufferBytes) {
+    for (let at = 0; at + bufferBytes <= memory.length; at += bufferBytes) {
       this.#buffers.push(memory.subarray(at, at + bufferBytes))
       this.#isLent.push(false)
     }
@@ -298,7 +307,7 @@ class Chunk {
  * batch. A caller may give back the bytes of a batch after their last use. Bytes that are not given back are
  * garbage-collected.
  *
- * Sizes are powers of two. Small buffers share pieces of memory. With one record in each of thousands of batches, a
+ * Small buffers share pieces of memory. With one record in each of thousands of batches, a
  * piece for each batch costs more than all other work for the batch. The unused bytes are bounded. When there are too
  * many, a piece is dropped after its last buffer is given back. When there are twice as many, a piece is dropped earlier:
  * a buffer that was sent twice is never given back, so the last buffer of its piece never comes.
@@ -323,7 +332,7 @@ export class BatchBufferPool {
   /** A buffer of at least this many bytes, with arbitrary content. One that is too large to be kept has exactly this size. */
   take(bytes: number): Buffer {
     if (bytes > CHUNK_BYTES && bytes > this.#maxBytes) return Buffer.allocUnsafeSlow(bytes)
-    const size = bytes <= SMALLEST_POOLED_BYTES ? SMALLEST_POOLED_BYTES : powerOfTwoFrom(bytes)
+    const size = pooledSizeOf(bytes)
     const open = this.#openOf(size)
     const chunk = open.at(-1) ?? this.#newChunk(size, open)
     const buffer = chunk.take()
