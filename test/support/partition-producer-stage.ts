@@ -101,7 +101,7 @@ export class PartitionProducerStage {
   take(): SealedBatch | undefined {
     if (!this.isReady) return undefined
     this.isReady = false
-    return this.producer.take()
+    return this.producer.take(performance.now())
   }
 
   /** The same where there has to be something. */

@@ -114,7 +114,12 @@ export class DurableDelivery implements QueueMember, ClusterState {
     this.cluster = deps.cluster
     this.#settings = toDeliverySettings(deps.settings)
     const { clock, random, log, router, queue } = deps
-    this.#schedule = new PartitionSchedule({ router, log, beforeSending: batches => this.#beforeSending(batches) })
+    this.#schedule = new PartitionSchedule({
+      router,
+      clock,
+      log,
+      beforeSending: batches => this.#beforeSending(batches)
+    })
     this.#identity = new ProducerIdentity(
       { router, settings: this.#settings, random, log },
       { ready: producers => this.#makeReady(producers), refused: producers => this.#makeReadyLater(producers) }

@@ -1,8 +1,14 @@
 import type { Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
 import type { SendSpan } from '../../core/tracing/tracing.js'
-import { noProducer, RecordBatchWriter, resealBatch, type SealOptions } from '../../kafka/record-batch-writer.js'
+import {
+  type BatchBufferPool,
+  noProducer,
+  RecordBatchWriter,
+  resealBatch,
+  type SealOptions
+} from '../../kafka/record-batch-writer.js'
 import { readBack } from '../../kafka/record-reader.js'
-import { BatchRows } from './batch-rows.js'
+import { type BatchRow, BatchRows } from './batch-rows.js'
 import type { Numbering } from './numbering.js'
 import { canSetBackFurther } from './own-time.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
@@ -35,7 +41,7 @@ export type BatchOptions = Pick<DeliverySettings, 'compression' | 'timeoutMs'>
  * no broker can have written it; its bytes are then removed.
  */
 export class Batch extends BatchRows {
-  #writer: RecordBatchWriter | undefined
+  #writer: RecordBatchWriter
   readonly #options: BatchOptions
   #withdrawn = 0
   #bytes: Buffer | undefined
@@ -52,36 +58,38 @@ export class Batch extends BatchRows {
   span: SendSpan | undefined
   #expiresAt = Number.POSITIVE_INFINITY
 
-  constructor(writer: RecordBatchWriter, options: BatchOptions) {
+  /**
+   * @param maxBytes limit of the whole batch, for records that come one after another. Records that have been in a batch
+   *   before are written without a limit, because timestamps relative to another first record may take more bytes. Kafka
+   *   decides whether the batch is too large.
+   * @param batchBuffers absent: fresh memory
+   */
+  constructor(options: BatchOptions, maxBytes = Number.POSITIVE_INFINITY, batchBuffers?: BatchBufferPool) {
     super()
-    this.#writer = writer
     this.#options = options
+    this.#writer = new RecordBatchWriter(maxBytes, batchBuffers)
+  }
+
+  get maxBytes(): number {
+    return this.#writer.maxBytes
   }
 
   /**
-   * Forgets all records, so that the object can be the next batch. Called when nothing else refers to it: it was delivered by
-   * its only attempt.
+   * Forgets all records, so that the object can be the next batch. Called when nothing else refers to it: it was sealed, and
+   * delivered by its only attempt.
    */
   clear(): void {
     this.forget()
-    this.#writer = undefined
     this.#withdrawn = 0
     this.#bytes = undefined
     this.#numbering = undefined
-    this.#isClosed = true
+    this.#isClosed = false
     this.#sizeBytes = 0
     this.maybeWritten = false
     this.setBackMs = undefined
     this.chargedBytes = 0
     this.span = undefined
     this.#expiresAt = Number.POSITIVE_INFINITY
-  }
-
-  /** Begins the next batch after {@link clear}. */
-  open(writer: RecordBatchWriter): this {
-    this.#writer = writer
-    this.#isClosed = false
-    return this
   }
 
   /** When the batch is given up; infinite: never, or it was not sent yet. */
@@ -101,7 +109,7 @@ export class Batch extends BatchRows {
   /** Indexes of the records in their pending produces; for the durable log, their sequences. */
   get indexes(): readonly number[] {
     this.toSingleRecords()
-    return this.firstIndexes
+    return this.rows.map(({ index }) => index)
   }
 
   get isEmpty(): boolean {
@@ -110,7 +118,7 @@ export class Batch extends BatchRows {
 
   /** Size of the whole batch before compression, also when it is sealed. */
   get sizeBytes(): number {
-    return this.#bytes === undefined ? this.#writer!.sizeBytes : this.#sizeBytes
+    return this.#bytes === undefined ? this.#writer.sizeBytes : this.#sizeBytes
   }
 
   /** The batch takes no more records. */
@@ -119,15 +127,15 @@ export class Batch extends BatchRows {
   }
 
   /** @returns the bytes to charge to the budget; 0 when the batch is full, and did not take the record */
-  append(record: ProduceRecord, timestampMs: number, pendingProduce: OutcomeReceiver, index: number): number {
+  append(record: ProduceRecord, timestampMs: number, receiver: OutcomeReceiver, index: number): number {
+    if (this.#isClosed) return 0
     const writer = this.#writer
-    if (this.#isClosed || writer === undefined) return 0
     const before = writer.sizeBytes
     if (!writer.append(record.key, record.value, record.headers, timestampMs)) {
       this.#isClosed = true
       return 0
     }
-    this.remember(timestampMs, pendingProduce, index, 1, record.timestampMs !== undefined)
+    this.remember(timestampMs, receiver, index, 1, record.timestampMs !== undefined)
     const charge = writer.sizeBytes - before + overheadOf(index)
     this.chargedBytes += charge
     return charge
@@ -139,8 +147,8 @@ export class Batch extends BatchRows {
    * @returns how many records it took
    */
   appendRow({ records, from, to, timestampMs, pendingProduce }: Row): number {
+    if (this.#isClosed) return 0
     const writer = this.#writer
-    if (this.#isClosed || writer === undefined) return 0
     const before = writer.sizeBytes
     let at = from
     let charge = 0
@@ -190,13 +198,6 @@ export class Batch extends BatchRows {
     this.setBackMs = setBackMs
   }
 
-  /** Takes the writer of a sealed batch, which does not need it any more. */
-  takeWriter(): RecordBatchWriter | undefined {
-    const writer = this.#bytes === undefined ? undefined : this.#writer
-    if (writer !== undefined) this.#writer = undefined
-    return writer
-  }
-
   /**
    * Ends waits whose deadline has passed: withdraws the records if no broker can have written them; otherwise their outcome is
    * unknown.
@@ -215,20 +216,20 @@ export class Batch extends BatchRows {
     const withdrawnBefore = this.#withdrawn
     const failure = failureOf(persistedOf(!canWithdraw))
     let earliest = Number.POSITIVE_INFINITY
-    for (let at = 0; at < this.pendingProduces.length; at++) {
-      const pendingProduce = this.pendingProduces[at]
-      if (pendingProduce === undefined) continue
-      if (pendingProduce.deadlineAt > nowMs) {
-        if (pendingProduce.deadlineAt < earliest) earliest = pendingProduce.deadlineAt
+    for (const row of this.rows) {
+      const { receiver, index } = row
+      if (receiver === undefined) continue
+      if (receiver.deadlineAt > nowMs) {
+        if (receiver.deadlineAt < earliest) earliest = receiver.deadlineAt
         continue
       }
       // A record whose outcome was reported as unknown is sent again: "not written" would contradict the report.
-      if (!canWithdraw || pendingProduce.isSettled(this.firstIndexes[at]!)) {
-        pendingProduce.settle(this.firstIndexes[at]!, failure)
+      if (!canWithdraw || receiver.isSettled(index)) {
+        receiver.settle(index, failure)
         continue
       }
-      pendingProduce.fail(this.firstIndexes[at]!, failure, topic)
-      this.pendingProduces[at] = undefined
+      receiver.fail(index, failure, topic)
+      row.receiver = undefined
       this.#withdrawn++
     }
     this.earliestDeadlineAt = earliest
@@ -243,8 +244,7 @@ export class Batch extends BatchRows {
   /** Fails all records. @param topic named in the report of lost records */
   fail(failure: RecordFailure, topic?: string): void {
     this.toSingleRecords()
-    for (let at = 0; at < this.pendingProduces.length; at++)
-      this.pendingProduces[at]?.fail(this.firstIndexes[at]!, failure, topic)
+    for (const { receiver, index } of this.rows) receiver?.fail(index, failure, topic)
   }
 
   /** Splits the batch into two closed ones with the same records, order and history. Needs at least two records. */
@@ -252,21 +252,19 @@ export class Batch extends BatchRows {
     if (this.#withdrawn > 0) this.#compact()
     this.toSingleRecords()
     const half = this.recordCount >> 1
-    return [this.#part(0, half), this.#part(half, this.recordCount)]
+    const records = readBack(this.#rawBytes())
+    return [
+      this.#part(records.slice(0, half), this.rows.slice(0, half)),
+      this.#part(records.slice(half), this.rows.slice(half))
+    ]
   }
 
-  #part(from: number, to: number): Batch {
-    const part = new Batch(boundlessWriter(), this.#options)
-    const records = readBack(this.#rawBytes())
-    for (let at = from; at < to; at++) {
+  #part(records: readonly SentBytes[], rows: readonly BatchRow[]): Batch {
+    const part = new Batch(this.#options)
+    for (const [at, { receiver, index, timestampMs, isGiven }] of rows.entries()) {
       const { key, value, headers } = records[at]!
-      const timestampMs = this.given[at] ? this.timestampsMs[at] : undefined
-      part.append(
-        { topic: '', key, value, headers, timestampMs },
-        this.timestampsMs[at]!,
-        this.pendingProduces[at]!,
-        this.firstIndexes[at]!
-      )
+      const given = isGiven ? timestampMs : undefined
+      part.append({ topic: '', key, value, headers, timestampMs: given }, timestampMs, receiver!, index)
     }
     part.maybeWritten = this.maybeWritten
     part.#isClosed = true
@@ -277,24 +275,14 @@ export class Batch extends BatchRows {
   #compact(): void {
     this.toSingleRecords()
     const records = readBack(this.#rawBytes())
-    const writer = boundlessWriter()
     this.#bytes = undefined
-    this.#writer = writer
-    const given: boolean[] = []
-    let kept = 0
-    for (let at = 0; at < this.pendingProduces.length; at++) {
-      const pendingProduce = this.pendingProduces[at]
-      if (pendingProduce === undefined) continue
+    this.#writer = new RecordBatchWriter(Number.POSITIVE_INFINITY)
+    this.rows = this.rows.filter(({ receiver, timestampMs }, at) => {
       const { key, value, headers } = records[at]!
-      writer.append(key, value, headers, this.timestampsMs[at]!)
-      this.pendingProduces[kept] = pendingProduce
-      if (this.given[at]) given[kept] = true
-      this.firstIndexes[kept] = this.firstIndexes[at]!
-      this.timestampsMs[kept++] = this.timestampsMs[at]!
-    }
-    this.pendingProduces.length = this.firstIndexes.length = this.timestampsMs.length = this.counts.length = kept
-    this.records = kept
-    this.given = given
+      if (receiver !== undefined) this.#writer.append(key, value, headers, timestampMs)
+      return receiver !== undefined
+    })
+    this.records = this.rows.length
     this.#withdrawn = 0
   }
 
@@ -304,20 +292,12 @@ export class Batch extends BatchRows {
   }
 
   #seal(options: SealOptions): Buffer {
-    this.#sizeBytes = this.#writer!.sizeBytes
-    return this.#writer!.seal(options)
+    this.#sizeBytes = this.#writer.sizeBytes
+    return this.#writer.seal(options)
   }
 }
 
-/**
- * For records that have been in a batch before. Timestamps are written relative to the first record's, so the other
- * records may take more bytes when the first is gone. None may be left out; Kafka decides whether the batch is too
- * large.
- */
-const boundlessWriter = (): RecordBatchWriter => new RecordBatchWriter(Number.POSITIVE_INFINITY)
-
-/** A batch without a size limit, for records that were in one before. */
-export const boundlessBatch = (options: BatchOptions): Batch => new Batch(boundlessWriter(), options)
+type SentBytes = ReturnType<typeof readBack>[number]
 
 /** A record that was in a batch before, and its index in its pending produce. */
 export interface SentRecord {
@@ -329,7 +309,7 @@ export interface SentRecord {
 }
 
 export function sentBatch(records: readonly SentRecord[], receiver: OutcomeReceiver, options: BatchOptions): Batch {
-  const batch = boundlessBatch(options)
+  const batch = new Batch(options)
   for (const { record, timestampMs, index } of records) batch.append(record, timestampMs, receiver, index)
   batch.maybeWritten = true
   return batch

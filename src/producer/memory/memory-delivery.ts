@@ -74,7 +74,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
       this.#metrics.waitedForCapacity(clock() - pendingProduce.acceptedAt)
     )
     this.#written = new LogSearch(deps)
-    this.#schedule = new PartitionSchedule({ router, log })
+    this.#schedule = new PartitionSchedule({ router, clock, log })
     this.#identity = new ProducerIdentity(
       { ...deps, settings },
       {

@@ -109,7 +109,7 @@ export class PartitionProducer implements ScheduledProducer {
    * The batch to send now. Called once after the partition has become ready. `undefined`: there is none, or no producer id yet;
    * the partition becomes ready again when there is one.
    */
-  take(): SealedBatch | undefined {
+  take(nowMs: number): SealedBatch | undefined {
     if (this.#state !== 'ready') return undefined
     if (this.#head === undefined && this.#waiting.isEmpty) {
       this.#becomeIdle()
@@ -122,11 +122,9 @@ export class PartitionProducer implements ScheduledProducer {
     }
     const numbering = this.#numbering.start(this)
     if (numbering === undefined) return undefined
-    const nowMs = this.#deps.clock()
     const head = this.#head ?? this.#takeNext(nowMs)
     this.#search.sent(numbering)
     const bytes = head.bytesFor(numbering, this.#deps.sendTimeMs?.())
-    this.#waiting.giveWriter(head.takeWriter())
     this.#state = 'awaiting'
     return this.#attempts.send(bytes, nowMs, this.#onAnswer)
   }

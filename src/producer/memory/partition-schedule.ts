@@ -1,5 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import type { Logger, RecordFailure } from '../../core/model.js'
+import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
 import { CodecUnavailableError } from '../../kafka/compression-errors.js'
 import type { RouterMessage, SealedBatch } from '../../router/messages/operations.js'
 import { failures } from './failures.js'
@@ -14,7 +14,7 @@ export interface ScheduledProducer {
   /** Set by the schedule alone. */
   isEmptied?: boolean
   /** The batch to send now; `undefined`: there is none, or no producer id yet. */
-  take(): SealedBatch | undefined
+  take(nowMs: number): SealedBatch | undefined
   /** Ends waits whose time is over, and says by {@link Schedule.lookBy} when the next one may be. */
   tick(nowMs: number): void
   /** Fails all records; a batch that the Router has may still be written. */
@@ -34,6 +34,7 @@ export interface Schedule {
 
 export interface PartitionScheduleOptions {
   readonly router: ActorRef<RouterMessage>
+  readonly clock: MonotonicClock
   readonly log: Logger
   /** Called with the batches of a tick and their partitions. The batches are sent when the promise resolves. */
   readonly beforeSending?: ((batches: ReadonlyMap<ScheduledProducer, SealedBatch>) => Promise<unknown>) | undefined
@@ -134,9 +135,10 @@ export class PartitionSchedule implements Schedule {
     const end = Math.min(ready.length, this.#served + MOST_PER_TICK)
     const batches: SealedBatch[] = []
     const senders: ScheduledProducer[] = []
+    const nowMs = this.#options.clock()
     while (this.#served < end) {
       const producer = ready[this.#served++]!
-      const batch = this.#take(producer)
+      const batch = this.#take(producer, nowMs)
       if (batch === undefined) continue
       batches.push(batch)
       senders.push(producer)
@@ -164,9 +166,9 @@ export class PartitionSchedule implements Schedule {
   }
 
   /** An exception in one partition does not affect others. */
-  #take(producer: ScheduledProducer): SealedBatch | undefined {
+  #take(producer: ScheduledProducer, nowMs: number): SealedBatch | undefined {
     try {
-      return producer.take()
+      return producer.take(nowMs)
     } catch (error) {
       if (error instanceof CodecUnavailableError) {
         producer.close(maybeWritten => failures.codecUnavailable(error.message, persistedOf(maybeWritten)))

@@ -1,5 +1,5 @@
 import type { MonotonicClock, Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
-import { type BatchBufferPool, RecordBatchWriter, sizeOfRecord } from '../../kafka/record-batch-writer.js'
+import { type BatchBufferPool, sizeOfRecord } from '../../kafka/record-batch-writer.js'
 import { Batch, type BatchOptions } from './batch.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
@@ -18,8 +18,6 @@ export class WaitingBatches {
   #last: Batch | undefined
   /** All but the last. */
   #before: Batch[] = NO_BATCHES
-  /** The writer of the last sealed batch, whose memory suits a similar batch. */
-  #spareWriter: RecordBatchWriter | undefined
   /** The object of a delivered batch, for the next one: an object for each of many small batches is much garbage. */
   #spareBatch: Batch | undefined
 
@@ -82,12 +80,9 @@ export class WaitingBatches {
 
   #newBatch(): Batch {
     const maxBytes = this.#limit.bytes
-    const spare = this.#spareWriter?.maxBytes === maxBytes ? this.#spareWriter : undefined
-    this.#spareWriter = undefined
-    const writer = spare ?? new RecordBatchWriter(maxBytes, this.#batchBuffers)
-    const batch = this.#spareBatch
+    const spare = this.#spareBatch
     this.#spareBatch = undefined
-    return batch?.open(writer) ?? new Batch(writer, this.#settings)
+    return spare?.maxBytes === maxBytes ? spare : new Batch(this.#settings, maxBytes, this.#batchBuffers)
   }
 
   /** Takes the oldest batch. Never called when there is none. */
@@ -116,11 +111,6 @@ export class WaitingBatches {
   /** Puts the parts of a batch that was taken in front of all others. */
   putBack(parts: readonly Batch[]): void {
     if (parts.length > 0) this.#keep([...parts, ...this.#all])
-  }
-
-  /** Keeps the writer of a sealed batch, for the next one if the size limit is still the same then. */
-  giveWriter(writer: RecordBatchWriter | undefined): void {
-    if (writer !== undefined) this.#spareWriter = writer
   }
 
   /** Takes the object of a delivered batch to which nothing else refers. */
@@ -165,7 +155,7 @@ const LONE_RECORD_SLACK_BYTES = 256
 /** A batch for one record above the size limit of batches. Kafka decides whether it is too large. */
 export function loneBatch(record: ProduceRecord, options: BatchOptions, batchBuffers: BatchBufferPool): Batch {
   const maxBytes = sizeOfRecord(record.key, record.value, record.headers) + LONE_RECORD_SLACK_BYTES
-  return new Batch(new RecordBatchWriter(maxBytes, batchBuffers), options)
+  return new Batch(options, maxBytes, batchBuffers)
 }
 
 /** Time after which a batch of full size is sent again, because the topic's configuration may have changed. */

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { Persisted, ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
-import { BatchBufferPool, RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
+import { BatchBufferPool } from '../../../src/kafka/record-batch-writer.js'
 import { readBack } from '../../../src/kafka/record-reader.js'
-import { Batch, boundlessBatch } from '../../../src/producer/memory/batch.js'
+import { Batch } from '../../../src/producer/memory/batch.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { BatchLimit, loneBatch, WaitingBatches } from '../../../src/producer/memory/waiting-batches.js'
@@ -12,7 +12,7 @@ const options = { compression: 'none', timeoutMs: 1_000 } as const
 const numbering = { producerId: 7n, epoch: 3, nextSequence: 40 }
 const pendingOf = (records = 1, deadlineAt = 500, acceptedAt = 5): MemoryPendingProduce =>
   new MemoryPendingProduce(records, deadlineAt, acceptedAt)
-const batchOf = (maxBytes = 10_000): Batch => new Batch(new RecordBatchWriter(maxBytes), options)
+const batchOf = (maxBytes = 10_000): Batch => new Batch(options, maxBytes)
 const valuesIn = (bytes: Buffer): (string | undefined)[] => readBack(bytes).map(({ value }) => value?.toString())
 const late = (persisted: Persisted) => failures.timedOut('late', persisted)
 
@@ -113,7 +113,7 @@ describe('delivery: what becomes of a batch', () => {
 
   it('may be larger than any limit where its records have been in one before, or it is a single one', () => {
     const large = record('t', 'x'.repeat(50_000))
-    const boundless = boundlessBatch(options)
+    const boundless = new Batch(options)
     for (const index of [0, 1]) expect(boundless.append(large, 1, pendingOf(2), index)).to.be.above(50_000)
     const lone = loneBatch(large, options, new BatchBufferPool(0))
     expect([lone.append(large, 1, pendingOf(), 0), lone.append(large, 1, pendingOf(), 0)]).to.deep.equal([
@@ -184,7 +184,7 @@ describe('delivery: batches that wait', () => {
   it('lose nothing that may have been written', async () => {
     const { waiting } = setUp()
     const pendingProduce = pendingOf(1, 100)
-    const batch = boundlessBatch(options)
+    const batch = new Batch(options)
     batch.append(record('t', 'a') satisfies ProduceRecord, 1, pendingProduce, 0)
     batch.maybeWritten = true
     waiting.putBack([batch])

@@ -139,6 +139,7 @@ describe('delivery: partitions that have something to send', () => {
   const scheduleOf = (sent: unknown[], beforeSending?: () => Promise<unknown>): PartitionSchedule =>
     new PartitionSchedule({
       router: { path: '', tell: (message: unknown) => sent.push(message), stop: () => {} } as never,
+      clock: () => 0,
       log: silentLogger,
       beforeSending
     })

@@ -1,6 +1,5 @@
 import { expect } from 'chai'
 import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
-import { RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
 import { Batch } from '../../../src/producer/memory/batch.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
@@ -20,7 +19,7 @@ describe('delivery: records in a row', () => {
   })
 
   describe('in a batch', () => {
-    const batchOf = (maxBytes = 100_000): Batch => new Batch(new RecordBatchWriter(maxBytes), options)
+    const batchOf = (maxBytes = 100_000): Batch => new Batch(options, maxBytes)
     /** The same records in two batches: in rows, and one by one. */
     const both = (random: SeededRandom) => {
       const maxBytes = random.between(300, 3_000)

@@ -86,8 +86,8 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'Batch.#compact',
-        find: 'writer.append(key, value, headers, this.timestampsMs[at]!)',
-        replaceWith: 'void headers\n      writer.append(key, value, [], this.timestampsMs[at]!)'
+        find: 'append(key, value, headers, timestampMs)',
+        replaceWith: 'append(key, value, headers && [], timestampMs)'
       }
     ]
   },
@@ -242,9 +242,9 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'PartitionProducer.take',
-        find: 'this.#waiting.giveWriter(head.takeWriter())',
+        find: "this.#state = 'awaiting'",
         replaceWith: `
-          this.#waiting.giveWriter(head.takeWriter())
+          this.#state = 'awaiting'
           this.#deps.batchBuffers.give(bytes)`
       }
     ]
@@ -354,8 +354,8 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'Batch.#part',
-        find: 'this.timestampsMs[at]!, this.pendingProduces[at]!',
-        replaceWith: '0, this.pendingProduces[at]!'
+        find: 'timestampMs, receiver!',
+        replaceWith: '0, receiver!'
       }
     ]
   },
