@@ -315,11 +315,10 @@ export class ProduceRoute<Head extends ProduceHead> {
 
   #whenDelivered(exchange: Exchange, head: Head, pending: PendingProduce): void {
     const needsEach = this.#api.namesOffsets || head.refusals !== undefined || wantsModern(exchange.request)
-    const outcomes = needsEach || pending.unlessDelivered === undefined ? pending.outcomes() : pending.unlessDelivered()
-    outcomes.then(
-      known => this.#answer(exchange, head, known === undefined ? 'delivered' : inRequestOrder(head.refusals, known)),
-      error => this.broken(exchange, error)
-    )
+    const answer = (known?: readonly RecordOutcome[]): void =>
+      this.#answer(exchange, head, known === undefined ? 'delivered' : inRequestOrder(head.refusals, known))
+    if (!needsEach && pending.whenSettled !== undefined) pending.whenSettled(answer)
+    else pending.outcomes().then(answer, error => this.broken(exchange, error))
   }
 
   #whenAccepted(exchange: Exchange, head: Head, pending: PendingProduce, records: number): void {

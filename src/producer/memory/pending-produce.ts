@@ -202,7 +202,14 @@ export abstract class RequestOutcomes {
   }
 
   whenSettled(settled: (outcomes: readonly RecordOutcome[] | undefined) => void): void {
-    this.#onSettled = settled
+    const before = this.#onSettled
+    if (before === undefined || this.isComplete) this.#onSettled = settled
+    else {
+      this.#onSettled = outcomes => {
+        before(outcomes)
+        settled(outcomes)
+      }
+    }
     if (this.isComplete) settled(this.#unlessDelivered)
   }
 }
@@ -230,10 +237,10 @@ export interface PendingProduce {
    */
   unlessDelivered?(): Promise<readonly RecordOutcome[] | undefined>
   /**
-   * Like `unlessDelivered`, for a caller that only counts: a promise for each of many requests is much garbage. To be called
-   * once at most.
+   * Like `unlessDelivered`, without a promise: one for each of many requests is much garbage.
    *
-   * @param settled called once, at once if every record has an outcome already; it does not throw
+   * @param settled called once, behind those that were given before; at once if every record has an outcome already. It does
+   * not throw
    */
   whenSettled?(settled: (outcomes: readonly RecordOutcome[] | undefined) => void): void
 }

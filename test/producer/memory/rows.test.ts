@@ -130,16 +130,17 @@ describe('delivery: records in a row', () => {
       expect(await pendingProduce.outcomes()).to.deep.equal([7, 8, 9, 10].map(delivered))
     })
 
-    it('are told once to a caller that only counts, whether it asks before or after', () => {
+    it('are told once to callers that need no promise, in their order, whether they ask before or after', () => {
       const told: unknown[] = []
       const [early, late] = [pendingOf(2), pendingOf(2)]
-      early.whenSettled(outcomes => told.push(outcomes))
+      for (const name of ['a', 'b', 'c']) early.whenSettled(outcomes => told.push([name, outcomes]))
       for (const pendingProduce of [early, late]) pendingProduce.delivered(row(0, 1, 7))
       early.fail(1, LATE)
       late.delivered(row(1, 1, 8))
       early.settle(1, delivered(9))
       late.whenSettled(outcomes => told.push(outcomes))
-      expect(told).to.deep.equal([[delivered(7), LATE], undefined])
+      const outcomes = [delivered(7), LATE]
+      expect(told).to.deep.equal([['a', outcomes], ['b', outcomes], ['c', outcomes], undefined])
     })
 
     it('are all listed when one of them was not delivered, and the first outcome of each counts', async () => {
