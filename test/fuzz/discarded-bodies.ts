@@ -1,24 +1,16 @@
-import { normalised, type Seen } from './comparison.js'
+import { answerCount, normalised, type Seen } from './comparison.js'
 
-/** The answer of the route that reads no body: it tells the head of its request. */
-const UNREAD_ANSWER = /^HTTP\/1\.1 200 OK\r\n(?:[^\r\n]+\r\n)*\r\n(\["[A-Z]+","\/echo\/unread\/.*\])$/
+/** Heads that the client has sent, and texts in bodies that look like one. */
+const HEAD = /[A-Z]+ \S+ HTTP\/1\.[01]\r\n((?:[^\r\n]+\r\n)*)\r\n/g
+const LENGTH = /^content-length:[ \t]*(\d+)/im
+const CODING = /^transfer-encoding:/im
 
-/** The bytes that the body of the request has at least: as many as its length says, or all that the client sends behind its head. */
-function bodyBytesOf([, url, , , headers]: EchoedHead, sent: string): number {
-  const length = headers['content-length']
+/** The bytes that the body of a request has at least: as many as its length says, or all that the client sends behind its head. */
+function bodyBytesOf({ index, 0: head, 1: lines = '' }: RegExpExecArray, sent: string): number {
+  const length = LENGTH.exec(lines)?.[1]
   if (length !== undefined) return Number(length)
-  if (headers['transfer-encoding'] === undefined) return 0
-  const headEndsAt = sent.indexOf('\r\n\r\n', sent.indexOf(` ${url} HTTP/`))
-  return sent.length - headEndsAt - 4
+  return CODING.test(lines) ? sent.length - index - head.length : 0
 }
-
-type EchoedHead = readonly [
-  method: string,
-  url: string,
-  version: string,
-  rawHeaders: readonly string[],
-  headers: Readonly<Record<string, string | undefined>>
-]
 
 /**
  * Whether one server has ended the connection behind an answer whose request has a longer body than a server discards, and
@@ -31,7 +23,8 @@ export function isEndedInABody(sides: readonly [Seen, Seen], sent: string, maxBo
   const [ended, open] = one.fate === 'open' || one.answers.length > other.answers.length ? [other, one] : [one, other]
   if (ended.fate === 'open' || !normalised(open.answers).startsWith(normalised(ended.answers))) return false
   if (!ended.handled.every(({ head }, i) => head === open.handled[i]?.head)) return false
-  const last = ended.answers.slice(ended.answers.lastIndexOf('HTTP/1.1 200 OK\r\n'))
-  const [, head] = UNREAD_ANSWER.exec(last) ?? []
-  return head !== undefined && bodyBytesOf(JSON.parse(head) as EchoedHead, sent) > maxBodyBytes
+  const answered = answerCount(ended.answers)
+  // No request stands before as many heads as were answered before it.
+  const heads = [...sent.matchAll(HEAD)].slice(answered - 1)
+  return answered > 0 && heads.some(head => bodyBytesOf(head, sent) > maxBodyBytes)
 }

@@ -29,6 +29,13 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   aborted = false
   /** True: the reader of the body sets its time limit, and the connection sets none. */
   isOpenEnded = false
+  // Nobody asks for these.
+  declare readonly headersDistinct: NodeJS.Dict<string[]>
+  declare readonly trailers: NodeJS.Dict<string>
+  declare readonly trailersDistinct: NodeJS.Dict<string[]>
+  declare readonly rawTrailers: string[]
+  declare readonly signal: AbortSignal
+  declare setTimeout: (limitMs: number) => this
   readonly #connection: RequestConnection
   #rawHeaders: string[] | string
   #reader: BodyReader | undefined
@@ -36,17 +43,6 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   #early: KeptPiece | undefined
   /** The answer was sent, so the rest of the body is dropped. */
   #isUnwanted = false
-  #closed: AbortController | undefined
-
-  static {
-    const ofStream = Object.getOwnPropertyDescriptor(LazyReadable.prototype, 'readableEnded')!.get!
-    // The types declare a property, so an accessor in the class cannot override it.
-    Object.defineProperty(EngineRequest.prototype, 'readableEnded', {
-      get(this: EngineRequest): boolean {
-        return this.#reader === undefined ? (ofStream.call(this) as boolean) : this.complete
-      }
-    })
-  }
 
   constructor(connection: RequestConnection, { method, url, headers, lines, httpVersion }: RequestHead) {
     super()
@@ -76,56 +72,22 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     return this.socket
   }
 
-  get headersDistinct(): NodeJS.Dict<string[]> {
-    const distinct: NodeJS.Dict<string[]> = Object.create(null)
-    const { rawHeaders } = this
-    for (let at = 0; at + 1 < rawHeaders.length; at += 2)
-      (distinct[rawHeaders[at]!.toLowerCase()] ??= []).push(rawHeaders[at + 1]!)
-    return distinct
-  }
-
-  get trailers(): NodeJS.Dict<string> {
-    return {}
-  }
-
-  get trailersDistinct(): NodeJS.Dict<string[]> {
-    return {}
-  }
-
-  get rawTrailers(): string[] {
-    return []
-  }
-
-  /** Aborted when the connection ends before the answer, or the request is destroyed. Requests of Node 24 have it. */
-  get signal(): AbortSignal {
-    this.#closed ??= new AbortController()
-    if (this.socket.destroyed) this.#closed.abort()
-    return this.#closed.signal
-  }
-
-  setTimeout(limitMs: number, onTimeout?: () => void): this {
-    this.socket.setTimeout(limitMs, onTimeout)
-    return this
-  }
-
   /** Hands the body to a reader instead of a stream; false: the body is complete, or its stream is in use. */
   handOn(reader: BodyReader): boolean {
     if (this.complete || this.isOpen) return false
     this.#reader = reader
-    const early = this.#early
-    if (early === undefined) return true
-    reader.chunk(early.bytes, false)
-    this.#dropEarly()
-    this.#connection.holdBody(false)
+    if (this.#early !== undefined) {
+      reader.chunk(this.#early.bytes, false)
+      this.#dropEarly()
+    }
     return true
   }
 
-  /** @returns whether there was a piece */
-  #dropEarly(): boolean {
-    const early = this.#early
+  #dropEarly(): void {
+    if (this.#early === undefined) return
+    this.#early.release()
     this.#early = undefined
-    early?.release()
-    return early !== undefined
+    this.#connection.holdBody(false)
   }
 
   /** Whether the body has come, in part or as a whole, without a reader. */
@@ -180,10 +142,9 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    if (!this.readableEnded || !this.complete) {
+    if (!this.complete || (this.#reader === undefined && !this.readableEnded)) {
       this.aborted = true
       this.emit('aborted')
-      this.#closed?.abort()
     }
     if (this.aborted && !this.socket.destroyed) this.socket.destroy(error ?? undefined)
     // Without a listener, the error would end the process.
@@ -192,12 +153,8 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
 
   /** Called by the connection when it ends before the answer. */
   abort(): void {
-    this.#closed?.abort()
     if (this.isOpen) this.destroy(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }))
-    else {
-      this.aborted = !this.complete
-      this.#dropEarly()
-    }
+    else this.aborted = !this.complete
   }
 
   /** Called by the answer when nothing more is written to it; it may not have left. */
@@ -208,7 +165,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     if (this.#isUnwanted) return
     this.#isUnwanted = true
     this.#reader?.closed()
-    if (this.#dropEarly()) this.#connection.holdBody(false)
+    this.#dropEarly()
     if (!this.isOpen) return
     this.removeAllListeners('data')
     this.resume()

@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { QuietEmitter } from '../exchange/kept-response.js'
+import { QuietEmitter, type ResponseState } from '../exchange/kept-response.js'
 import type { EngineRequest } from './request.js'
 import { CHUNKED, type GivenHeaders, type HeadContext, isWithoutBody, toAnswerHead } from './response-head.js'
 
@@ -24,38 +24,14 @@ export interface ResponseConnection extends HeadContext {
   write(response: EngineResponse, pieces: readonly Piece[], isEnd: boolean): boolean
 }
 
-/** The members of Node's answers that this one has. */
-type Members = Pick<
-  ServerResponse,
-  | 'statusCode'
-  | 'shouldKeepAlive'
-  | 'headersSent'
-  | 'destroyed'
-  | 'closed'
-  | 'finished'
-  | 'writable'
-  | 'writableEnded'
-  | 'writableFinished'
-  | 'writableLength'
-  | 'sendDate'
-  | 'socket'
-  | 'connection'
-  | 'hasHeader'
-  | 'getHeaderNames'
-  | 'getHeaders'
-  | 'removeHeader'
-  | 'flushHeaders'
->
-
 type Callback = (error?: Error | null) => void
 
 /** An answer with the properties of Node's own answers, as far as Fastify and handlers use them. */
-export class EngineResponse extends QuietEmitter implements Members {
+export class EngineResponse extends QuietEmitter implements ResponseState {
   readonly req: EngineRequest
   statusCode = 200
   statusMessage: string | undefined
   shouldKeepAlive: boolean
-  readonly sendDate = true
   /** True after the end of the answer or of its connection. */
   destroyed = false
   closed = false
@@ -90,16 +66,12 @@ export class EngineResponse extends QuietEmitter implements Members {
 
   /** Fastify and our handlers use no other members of Node's answers than this one has. */
   get asServerResponse(): ServerResponse {
-    return this as Members as ServerResponse
+    return this as ResponseState as ServerResponse
   }
 
   /** `null`: earlier answers come first, or the answer is over. */
   get socket(): Socket | null {
     return this.#connection.isTurnOf(this) ? this.#connection.socket : null
-  }
-
-  get connection(): Socket | null {
-    return this.socket
   }
 
   /** Idle connections are closed after this. */
@@ -113,10 +85,6 @@ export class EngineResponse extends QuietEmitter implements Members {
 
   get writableEnded(): boolean {
     return this.finished
-  }
-
-  get writableLength(): number {
-    return this.#head?.length ?? 0
   }
 
   get writableNeedDrain(): boolean {
@@ -136,10 +104,6 @@ export class EngineResponse extends QuietEmitter implements Members {
 
   hasHeader(name: string): boolean {
     return this.#headers?.has(name.toLowerCase()) === true
-  }
-
-  getHeaderNames(): string[] {
-    return [...(this.#headers?.keys() ?? [])]
   }
 
   getHeaders(): OutgoingHttpHeaders {
@@ -254,11 +218,6 @@ export class EngineResponse extends QuietEmitter implements Members {
     if (this.destroyed) return this
     this.destroyed = true
     this.#connection.socket.destroy(error)
-    return this
-  }
-
-  setTimeout(limitMs: number, onTimeout?: () => void): this {
-    this.#connection.socket.setTimeout(limitMs, onTimeout)
     return this
   }
 

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
-/** The members of Node's answers that this one has. */
-type Members = Pick<
+/** What everybody may read of an answer, whoever writes it. */
+export type ResponseState = Pick<
   ServerResponse,
   | 'statusCode'
   | 'shouldKeepAlive'
@@ -13,7 +13,6 @@ type Members = Pick<
   | 'writable'
   | 'writableEnded'
   | 'socket'
-  | 'connection'
 >
 
 /** An answer as an API has written it. */
@@ -53,7 +52,7 @@ const NO_HEADERS: WrittenAnswer['headers'] = []
  * Takes the answer of an API in place of the client's connection, and hands it on when it is complete. The client may
  * leave before: an answer is made all the same.
  */
-export class KeptResponse extends QuietEmitter implements Members {
+export class KeptResponse extends QuietEmitter implements ResponseState {
   readonly req: IncomingMessage
   statusCode = 200
   readonly shouldKeepAlive = true
@@ -63,7 +62,6 @@ export class KeptResponse extends QuietEmitter implements Members {
   finished = false
   readonly writable = true
   readonly socket = null
-  readonly connection = null
   readonly #ended: (answer: WrittenAnswer) => void
   #pieces: Buffer[] | undefined
   #headers = NO_HEADERS
@@ -80,7 +78,7 @@ export class KeptResponse extends QuietEmitter implements Members {
    * that is written: routes that read or stream must not have keys.
    */
   get asServerResponse(): ServerResponse {
-    return this as Members as ServerResponse
+    return this as ResponseState as ServerResponse
   }
 
   get writableEnded(): boolean {
