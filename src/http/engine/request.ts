@@ -29,7 +29,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   aborted = false
   /** True: the reader of the body sets its time limit, and the connection sets none. */
   isOpenEnded = false
-  // Nobody asks for these.
+  // Neither Fastify nor a handler asks for these.
   declare readonly headersDistinct: NodeJS.Dict<string[]>
   declare readonly trailers: NodeJS.Dict<string>
   declare readonly trailersDistinct: NodeJS.Dict<string[]>

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
-/** What everybody may read of an answer, whoever writes it. */
+/** The state of an answer, for its handlers. */
 export type ResponseState = Pick<
   ServerResponse,
   | 'statusCode'

@@ -29,10 +29,7 @@ export const outcomeIn = ({ partition, offset, timestampMs }: DeliveredRow, nth:
 const NO_ROWS: DeliveredRow[] = []
 const NO_OUTCOMES: (RecordOutcome | undefined)[] = []
 
-/**
- * The outcomes of the records of one request, in memory or on disk. Makes no promise unless a caller waits, and at most one of
- * each kind.
- */
+/** The outcomes of the records of one request, in memory or on disk. Makes no promise unless a caller waits for one. */
 export abstract class RequestOutcomes {
   /** When the wait for outcomes ends, monotonic milliseconds. */
   readonly deadlineAt: number
@@ -53,8 +50,6 @@ export abstract class RequestOutcomes {
   #resolveAccepted: ((refusals: Refusals) => void) | undefined
   #outcomesPromise: Promise<readonly RecordOutcome[]> | undefined
   #resolveOutcomes: ((outcomes: readonly RecordOutcome[]) => void) | undefined
-  #unlessDeliveredPromise: Promise<readonly RecordOutcome[] | undefined> | undefined
-  #resolveUnlessDelivered: ((outcomes: readonly RecordOutcome[] | undefined) => void) | undefined
   #onSettled: ((outcomes: readonly RecordOutcome[] | undefined) => void) | undefined
 
   constructor(recordCount: number, deadlineAt: number) {
@@ -123,7 +118,6 @@ export abstract class RequestOutcomes {
     if (this.#open > 0) return
     this.completed(row?.count === this.recordCount ? row : undefined)
     this.#onSettled?.(this.#unlessDelivered)
-    this.#resolveUnlessDelivered?.(this.#unlessDelivered)
     this.#resolveOutcomes?.(this.#all)
   }
 
@@ -163,9 +157,7 @@ export abstract class RequestOutcomes {
   }
 
   protected get isAwaited(): boolean {
-    return (
-      this.#outcomesPromise !== undefined || this.#unlessDeliveredPromise !== undefined || this.#onSettled !== undefined
-    )
+    return this.#outcomesPromise !== undefined || this.#onSettled !== undefined
   }
 
   isSettled(index: number): boolean {
@@ -195,24 +187,22 @@ export abstract class RequestOutcomes {
   }
 
   unlessDelivered(): Promise<readonly RecordOutcome[] | undefined> {
-    this.#unlessDeliveredPromise ??= this.isComplete
-      ? Promise.resolve(this.#unlessDelivered)
-      : new Promise(resolve => (this.#resolveUnlessDelivered = resolve))
-    return this.#unlessDeliveredPromise
+    return new Promise(resolve => this.whenSettled(resolve))
   }
 
   whenSettled(settled: (outcomes: readonly RecordOutcome[] | undefined) => void): void {
     const before = this.#onSettled
-    if (before === undefined || this.isComplete) this.#onSettled = settled
-    else {
-      this.#onSettled = outcomes => {
-        before(outcomes)
-        settled(outcomes)
-      }
-    }
+    this.#onSettled = before === undefined ? settled : both(before, settled)
     if (this.isComplete) settled(this.#unlessDelivered)
   }
 }
+
+const both =
+  <Value>(one: (value: Value) => void, other: (value: Value) => void): ((value: Value) => void) =>
+  value => {
+    one(value)
+    other(value)
+  }
 
 /** The synchronous answer to produce: which records were accepted, and promises of their outcomes. */
 export interface PendingProduce {
