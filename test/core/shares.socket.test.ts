@@ -69,7 +69,7 @@ describe('tails of one client', () => {
       await untilOpen(count)
     }
     const refused = await (await openBy(greedy.token)).until(text => text.includes('limit'))
-    expect(refused).to.match(/^HTTP\/1\.1 429 .*too many tails of one client \(limit 10: maxTails\)/s)
+    expect(refused).to.match(/^HTTP\/1\.1 429 .*too many tails of one client \(limit 100\)/s)
     await openBy(polite.token)
     await untilOpen(52)
     for (const socket of sockets.splice(0)) socket.destroy()

@@ -11,8 +11,8 @@ import {
 
 /** Credentials are verified again after this, or when they expire. */
 const CHECK_MS = 60_000
-/** Interval at which due checks are looked for. */
-const LOOK_MS = 1_000
+/** Pause before credentials are looked at again that could not be verified. */
+const RETRY_MS = 1_000
 /**
  * Credentials that could not be verified for this long count as wrong; keys may be missing, or too many requests wait.
  */
@@ -30,8 +30,8 @@ export interface Watched {
 
 interface Watch extends Watched {
   /** Time of the monotonic clock. */
-  checkAt: number
   verifiedAt: number
+  timer?: NodeJS.Timeout | undefined
 }
 
 export interface WatchesDeps {
@@ -51,7 +51,6 @@ export interface WatchesDeps {
 export class Watches {
   readonly #deps: WatchesDeps
   readonly #all = new Set<Watch>()
-  #timer: NodeJS.Timeout | undefined
 
   constructor(deps: WatchesDeps) {
     this.#deps = deps
@@ -63,10 +62,9 @@ export class Watches {
 
   /** Watches it until its request is over. */
   add(watched: Watched): void {
-    const verifiedAt = this.#deps.clock()
-    const watch = { ...watched, verifiedAt, checkAt: this.#nextCheckOf(watched.identity) }
+    const watch: Watch = { ...watched, verifiedAt: this.#deps.clock() }
     this.#all.add(watch)
-    this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref()
+    this.#checkLater(watch, watched.identity)
     watched.incoming.onEnd(() => this.#remove(watch))
   }
 
@@ -75,14 +73,10 @@ export class Watches {
     for (const watch of [...this.#all]) this.#check(watch)
   }
 
-  #nextCheckOf({ validUntil }: Identity): number {
-    const { clock, now } = this.#deps
-    return clock() + Math.max(0, Math.min(CHECK_MS, validUntil - now()))
-  }
-
-  #look(): void {
-    const now = this.#deps.clock()
-    for (const watch of this.#all) if (watch.checkAt <= now) this.#check(watch)
+  #checkLater(watch: Watch, { validUntil }: Pick<Identity, 'validUntil'>, pauseMs = CHECK_MS): void {
+    const restMs = Math.max(0, Math.min(pauseMs, validUntil - this.#deps.now()))
+    clearTimeout(watch.timer)
+    watch.timer = setTimeout(() => this.#check(watch), restMs).unref()
   }
 
   #check(watch: Watch): void {
@@ -92,7 +86,7 @@ export class Watches {
       return
     }
     // No second check begins while this one is under way.
-    watch.checkAt = Number.POSITIVE_INFINITY
+    clearTimeout(watch.timer)
     authentication.then(
       result => this.#settle(watch, result),
       error => this.#end(watch, error as CastellanError)
@@ -106,14 +100,14 @@ export class Watches {
     if (isRefusal(authentication)) {
       const isWrong = authentication instanceof UnauthenticatedError
       if (isWrong || clock() - watch.verifiedAt >= CHECK_MS + UNVERIFIED_MS) this.#end(watch, authentication)
-      else watch.checkAt = clock() + LOOK_MS
+      else this.#checkLater(watch, watch.identity, RETRY_MS)
     } else if (authentication.principal !== identity.principal) {
       this.#end(watch, new ForbiddenError('the credentials belong to another principal now'))
     } else if (!allows(identity.principal, operation, target)) {
       this.#end(watch, new ForbiddenError(`no rule allows ${identity.principal} to go on (access.rules)`))
     } else {
       watch.verifiedAt = clock()
-      watch.checkAt = this.#nextCheckOf(authentication)
+      this.#checkLater(watch, authentication)
     }
   }
 
@@ -126,8 +120,6 @@ export class Watches {
 
   #remove(watch: Watch): void {
     this.#all.delete(watch)
-    if (this.#all.size > 0) return
-    clearInterval(this.#timer)
-    this.#timer = undefined
+    clearTimeout(watch.timer)
   }
 }

@@ -67,31 +67,17 @@ export class Clusters {
   constructor(deps: ClustersDeps) {
     const { config, metrics, quietLog: log, onFatal: onBroken, logWorker: worker, logStorage, receipts } = deps
     this.#deps = deps
-    const settings = config.wal
-    const drainsLater = true
-    const clock = (): number => performance.now()
-    this.queue = new DurableQueue({
-      settings,
+    const shared = {
+      settings: config.wal,
       log,
       metrics,
       now: Date.now,
-      clock,
-      onBroken,
-      worker,
-      drainsLater,
-      receipts: receipts?.ofLogs,
-      keys: deps.keys,
-      ...logStorage
-    })
-    this.#orphaned = new OrphanedLogs(deps.orphanedDirectories, {
-      settings,
-      log,
-      metrics,
-      now: Date.now,
-      clock,
+      clock: (): number => performance.now(),
       worker,
       receipts: receipts?.ofLogs
-    })
+    }
+    this.queue = new DurableQueue({ ...shared, onBroken, drainsLater: true, keys: deps.keys, ...logStorage })
+    this.#orphaned = new OrphanedLogs(deps.orphanedDirectories, shared)
     this.#isKept = namesOfOwners(config, deps.apis).length > 0
     const whyUnusable = (): Promise<string | undefined> =>
       this.#isKept ? this.queue.whyUnusable() : this.queue.whyNotOpened()

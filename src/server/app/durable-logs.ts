@@ -86,27 +86,15 @@ export class OrphanedLogs {
   readonly #logged = new Set<string>()
   #timer: NodeJS.Timeout | undefined
 
-  constructor(
-    directories: readonly string[],
-    { settings, log, metrics, now, clock, worker, receipts }: OrphanedLogOptions
-  ) {
+  constructor(directories: readonly string[], options: OrphanedLogOptions) {
+    const { log } = options
     this.#log = log
     this.all = directories.map(directory => {
       const tagged = (of: MetricsLogger): MetricsLogger => new TaggedMetricsLogger(of, { log: basename(directory) })
       // When the thread of the log fails, its records wait for the next start.
       const onBroken = (error: Error): void => log.error({ directory, err: error }, 'an orphaned durable log failed')
-      const own = { ...settings, directory }
-      const queue = new DurableQueue({
-        settings: own,
-        log,
-        metrics: tagged(metrics),
-        now,
-        clock,
-        worker,
-        receipts,
-        onBroken
-      })
-      return { queue, metrics: tagged, deliveries: [] }
+      const own = { settings: { ...options.settings, directory }, metrics: tagged(options.metrics), onBroken }
+      return { queue: new DurableQueue({ ...options, ...own }), metrics: tagged, deliveries: [] }
     })
   }
 

@@ -219,9 +219,6 @@ export interface PlaceInLog {
   readonly receipts?: MemoryReceipts | undefined
 }
 
-/** Options of a cluster of a gateway. */
-export interface ClusterOptions extends OpenCastellanOptions {}
-
 /**
  * Opens one of several clusters of a process.
  *
@@ -230,7 +227,7 @@ export interface ClusterOptions extends OpenCastellanOptions {}
  * @param login called for each new connection; replaces `tls` and `sasl` of the options
  */
 export async function openCluster(
-  options: ClusterOptions,
+  options: OpenCastellanOptions,
   sharedPlace?: PlaceInLog,
   waitingMaxBytes?: number,
   login?: () => Pick<ConnectionSettings, 'tls' | 'sasl'>

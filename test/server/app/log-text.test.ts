@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { logText, type TextLook } from '../../../src/server/app/log-text.js'
+import { logText, type TextLook } from '../../../src/server/app/logger.js'
 
 const time = new Date(2026, 10, 26, 9, 5, 4).toISOString()
 const shown = (fields: object, look: Partial<TextLook> = {}): string =>
