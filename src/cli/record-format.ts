@@ -3,15 +3,15 @@ import type { KafkaRecord, TopicPartition } from '../core/model.js'
 import { printable, printableJson, printableLines } from '../core/printable.js'
 import type { RecordJson } from '../schemas/record-json.js'
 
-export type RecordFormat = 'value' | 'key-value' | 'json'
+export type LineStyle = 'value' | 'key-value' | 'json'
 
 export interface RecordLook {
-  readonly format: RecordFormat
+  readonly format: LineStyle
   /** A terminal interprets control characters, so those of a record are escaped. Default: no. */
   readonly isTerminal?: boolean | undefined
 }
 
-export const recordFormats: readonly RecordFormat[] = ['value', 'key-value', 'json']
+export const recordFormats: readonly LineStyle[] = ['value', 'key-value', 'json']
 
 const NEWLINE = Buffer.from('\n')
 const TAB = Buffer.from('\t')

@@ -40,16 +40,16 @@ export async function openProgress(
   stderr: NodeJS.WriteStream,
   name: string
 ): Promise<{ readonly tell: TellProgress; end(): void }> {
-  const { ANEW, Progress } = await import('../server/app/progress.js')
+  const { ANEW, ProgressTeller } = await import('../server/app/progress.js')
   const shown = (text: string): string =>
     stderr.isTTY ? `${ANEW}${text.slice(0, (stderr.columns || USUAL_COLUMNS) - 1)}` : `${text}\n`
   const say = (text: string): unknown => stderr.write(shown(`${name}: ${text}`))
-  const { tell } = new Progress(say, () => performance.now(), stderr.isTTY ? REWRITE_EVERY_MS : undefined)
+  const { tell } = new ProgressTeller(say, () => performance.now(), stderr.isTTY ? REWRITE_EVERY_MS : undefined)
   return { tell, end: () => void (stderr.isTTY && stderr.write(ANEW)) }
 }
 
 /** The name of a field, which is shown as a column. */
-export type Column<Row> = keyof Row & string
+export type RowColumn<Row> = keyof Row & string
 
 /**
  * Writes rows as a table with a header line, or each row as one line of JSON with all its fields. In a table, `-` stands
@@ -58,7 +58,7 @@ export type Column<Row> = keyof Row & string
 export function writeTable<Row extends object>(
   stdout: NodeJS.WritableStream,
   format: 'table' | 'json' = 'table',
-  columns: readonly Column<Row>[],
+  columns: readonly RowColumn<Row>[],
   rows: readonly Row[]
 ): void {
   if (format === 'json') {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { formatRecord, type RecordFormat } from '../../src/cli/record-format.js'
+import { formatRecord, type LineStyle } from '../../src/cli/record-format.js'
 import type { KafkaRecord } from '../../src/core/model.js'
 
 const record = (key: Buffer | null, value: Buffer | null): KafkaRecord => ({
@@ -25,7 +25,7 @@ describe('record formats', () => {
 
   it('write no control character of a record on a terminal', () => {
     const hostile = record(Buffer.from('k\u001b[2J\nx'), Buffer.from('{\n\t"a": "\u009b\r\u202e"\n}'))
-    const look = (format: RecordFormat): string =>
+    const look = (format: LineStyle): string =>
       formatRecord({ format, isTerminal: true }, place, hostile).toString('utf8')
     expect(look('value')).to.equal('{\n\t"a": "\\u009b\\r\\u202e"\n}\n')
     expect(look('key-value')).to.equal('k\\u001b[2J\\nx\t{\n\t"a": "\\u009b\\r\\u202e"\n}\n')

@@ -38,7 +38,7 @@ export const enqueuedBody = ({ topic, key }: Destination, enqueuedAt: number, id
   `{"status":"enqueued","topic":"${topic}","key":${JSON.stringify(key)},"enqueued":"${time(enqueuedAt)}","id":"${id}"}`
 
 /** Arion says `error` where the client or the queue is to blame. */
-export const errorBody = (error: string, further: Readonly<Record<string, unknown>> = {}): string =>
+export const arionErrorBody = (error: string, further: Readonly<Record<string, unknown>> = {}): string =>
   JSON.stringify({ status: 'error', error, ...further })
 
 /** Arion's answers to errors of the server have `message` and `details`. */
@@ -46,15 +46,15 @@ export const serverErrorBody = (message: string, details: string | null): string
   JSON.stringify({ status: 'error', message, details })
 
 export const tooLargeBody = (sizeBytes: number, limitBytes: number): string =>
-  errorBody('message too large', { size: sizeBytes, limit: limitBytes })
+  arionErrorBody('message too large', { size: sizeBytes, limit: limitBytes })
 
 export const HEALTH_BODY = '{"status":"ok"}'
-const UNABLE_TO_ENQUEUE = errorBody('unable to enqueue message')
+const UNABLE_TO_ENQUEUE = arionErrorBody('unable to enqueue message')
 export const TOO_MANY_REQUESTS = 'too many concurrent requests; backoff and retry'
 export const UNEXPECTED = 'server encountered an error processing request'
 export const EXPECTED_WEBSOCKET = 'expected websocket request'
 
-export const JSON_TYPE = 'application/json'
+export const ARION_TYPE = 'application/json'
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
 
@@ -92,7 +92,7 @@ const QUEUE_REFUSES: ReadonlySet<ErrorCode> = new Set(['overloaded', 'logUnavail
 
 /** What Arion says of a message that was not taken or not delivered. */
 export const failureBody = (failure: RecordFailure, further: Readonly<Record<string, unknown>>): string =>
-  QUEUE_REFUSES.has(failure.code) ? UNABLE_TO_ENQUEUE : errorBody(toError(failure), further)
+  QUEUE_REFUSES.has(failure.code) ? UNABLE_TO_ENQUEUE : arionErrorBody(toError(failure), further)
 
 /** Answers requests that produce nothing, and counts them. */
 export class ArionAnswers {
@@ -110,7 +110,7 @@ export class ArionAnswers {
   }
 
   json(asked: Exchange, status: number, body: string): void {
-    this.#write(asked, status, JSON_TYPE, body)
+    this.#write(asked, status, ARION_TYPE, body)
   }
 
   /** Text without JSON; the connection ends with it. */

@@ -8,14 +8,14 @@ import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import { type Upgrade, upgradeOf } from '../../http/exchange/other-protocols.js'
 import { recordHeadersOf } from '../../http/exchange/record-headers.js'
-import { type ArionAnswers, EXPECTED_WEBSOCKET, errorBody, HEALTH_BODY } from './arion-answers.js'
+import { type ArionAnswers, arionErrorBody, EXPECTED_WEBSOCKET, HEALTH_BODY } from './arion-answers.js'
 import type { ArionMetrics } from './arion-metrics.js'
 import { ArionError } from './producer.js'
 import type { ArionSettings } from './settings.js'
-import { type Destination, type Mode, type Target, targetOf } from './target.js'
+import { type ArionTarget, type Destination, type Mode, targetOf } from './target.js'
 import { type SessionParts, WebsocketSession } from './websocket-session.js'
 
-export interface EndpointParts {
+export interface ArionParts {
   readonly access: Access
   readonly answers: ArionAnswers
   readonly metrics: ArionMetrics
@@ -28,10 +28,10 @@ export interface EndpointParts {
 export class ArionEndpoint {
   readonly #settings: ArionSettings
   readonly #prefix: string
-  readonly #parts: EndpointParts
+  readonly #parts: ArionParts
 
   /** @param prefix where the API is mounted */
-  constructor(settings: ArionSettings, prefix: string, parts: EndpointParts) {
+  constructor(settings: ArionSettings, prefix: string, parts: ArionParts) {
     this.#settings = settings
     this.#prefix = prefix
     this.#parts = parts
@@ -69,7 +69,7 @@ export class ArionEndpoint {
     return query < 0 ? url.slice(this.#prefix.length) : url.slice(this.#prefix.length, query)
   }
 
-  #serve(exchange: Exchange, target: Target): void {
+  #serve(exchange: Exchange, target: ArionTarget): void {
     const { answers, route } = this.#parts
     switch (target.type) {
       case 'malformedUrl':
@@ -98,7 +98,7 @@ export class ArionEndpoint {
   #unknown(exchange: Exchange): void {
     const { request } = exchange
     const [uri] = ((request as { originalUrl?: string }).originalUrl ?? sentUrlOf(request)).split('?')
-    this.#parts.answers.json(exchange, 404, errorBody('unknown resource', { details: { uri } }))
+    this.#parts.answers.json(exchange, 404, arionErrorBody('unknown resource', { details: { uri } }))
   }
 
   #stats(exchange: Exchange): void {

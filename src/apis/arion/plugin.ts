@@ -15,7 +15,7 @@ import {
   type QueueStats
 } from './arion-metrics.js'
 import { ArionEndpoint, WebsocketUpgrade } from './endpoint.js'
-import { MessageApi, MessageIds, produceOptions } from './producer.js'
+import { ArionMessages, MessageIds, produceOptions } from './producer.js'
 import type { ArionSettings } from './settings.js'
 
 const ID_BYTES = 8
@@ -34,7 +34,7 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
     const { now } = context
     const ids = new MessageIds(randomBytes(ID_BYTES))
     const capacityWaitMs = capacityWaitMsOf(context)
-    const message = new MessageApi({ settings, capacityWaitMs, metrics, counts, ids, clock, now })
+    const message = new ArionMessages({ settings, capacityWaitMs, metrics, counts, ids, clock, now })
     const route = new ProduceRoute(message, context, settings.maxMessageBytes)
     const endpoint = createEndpoint(context, app.prefix, { metrics, counts, route })
     nameRoutes(app, request => endpoint.routeNameOf(request.raw))

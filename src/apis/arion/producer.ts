@@ -14,11 +14,11 @@ import {
 import { Answers } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import {
+  ARION_TYPE,
+  arionErrorBody,
   EXPECTED_WEBSOCKET,
   enqueuedBody,
-  errorBody,
   failureBody,
-  JSON_TYPE,
   sentBody,
   serverErrorBody,
   statusByCode,
@@ -66,7 +66,7 @@ export class ArionError extends StacklessError {
 
   constructor(error: string, further: object = {}) {
     super(error)
-    this.body = errorBody(error, { ...further })
+    this.body = arionErrorBody(error, { ...further })
   }
 }
 
@@ -84,7 +84,7 @@ interface MessageHead extends ProduceHead, Destination {
 }
 
 /** Produces the message of a request. It is answered once Kafka has it (sync) or once it is enqueued (async). */
-export class MessageApi implements ProduceApi<MessageHead> {
+export class ArionMessages implements ProduceApi<MessageHead> {
   readonly name = 'arion'
   readonly keepsCompressed = true
   readonly namesOffsets = true
@@ -102,8 +102,8 @@ export class MessageApi implements ProduceApi<MessageHead> {
       async: { ...produceOptions(settings, asyncDeadlineMs(settings)), capacityWaitMs, answeredBy: this.name }
     }
     const answers = new Answers(now)
-    this.#sent = { status: 201, body: '', template: answers.template(201, JSON_TYPE) }
-    this.#enqueued = { status: 202, body: '', template: answers.template(202, JSON_TYPE) }
+    this.#sent = { status: 201, body: '', template: answers.template(201, ARION_TYPE) }
+    this.#enqueued = { status: 202, body: '', template: answers.template(202, ARION_TYPE) }
   }
 
   /** That of a request for a websocket has been checked. */
@@ -163,7 +163,7 @@ export class MessageApi implements ProduceApi<MessageHead> {
     }
     const wasTaken = isSync && isTaken
     if (known.code === 'recordTooLarge' && !wasTaken)
-      return { status: 400, type: JSON_TYPE, body: tooLargeBody(sizeBytes, settings.maxMessageBytes) }
+      return { status: 400, type: ARION_TYPE, body: tooLargeBody(sizeBytes, settings.maxMessageBytes) }
     return failureAnswer(known, known.persisted === 'pending' ? { id: ids.next(now()) } : {})
   }
 
@@ -174,25 +174,25 @@ export class MessageApi implements ProduceApi<MessageHead> {
   }
 
   #refusal(error: unknown): ProduceAnswer | undefined {
-    if (error instanceof ArionError) return { status: 400, type: JSON_TYPE, body: error.body, closes: false }
+    if (error instanceof ArionError) return { status: 400, type: ARION_TYPE, body: error.body, closes: false }
     if (error === NO_WEBSOCKET)
       return { status: 400, type: 'text/plain', body: EXPECTED_WEBSOCKET, closes: true, persisted: 'unsaid' }
     if (error instanceof BodyTooLargeError) {
       const { seenBytes, maxBytes } = error
       const closes = seenBytes > this.#parts.settings.maxBodyBytes
-      return { status: 400, type: JSON_TYPE, body: tooLargeBody(seenBytes, maxBytes), closes }
+      return { status: 400, type: ARION_TYPE, body: tooLargeBody(seenBytes, maxBytes), closes }
     }
     const status = refusalStatus(error)
     if (status === undefined || !(error instanceof CastellanError)) return undefined
     const isOverload = error instanceof OverloadedError
-    const body = isOverload ? serverErrorBody(TOO_MANY_REQUESTS, error.message) : errorBody(error.message)
-    return { status, type: JSON_TYPE, body }
+    const body = isOverload ? serverErrorBody(TOO_MANY_REQUESTS, error.message) : arionErrorBody(error.message)
+    return { status, type: ARION_TYPE, body }
   }
 
   broken(error: unknown): ProduceAnswer {
     this.#parts.metrics.answered(500)
     const details = error instanceof Error ? error.message : null
-    return { status: 500, type: JSON_TYPE, body: serverErrorBody(UNEXPECTED, details) }
+    return { status: 500, type: ARION_TYPE, body: serverErrorBody(UNEXPECTED, details) }
   }
 
   /**
@@ -225,7 +225,7 @@ const RETRY_AFTER = { 'retry-after': '1' }
 function failureAnswer(failure: RecordFailure, further: Readonly<Record<string, unknown>>): ProduceAnswer {
   const status = statusByCode[failure.code]
   const headers = status === 503 ? RETRY_AFTER : undefined
-  return { status, type: JSON_TYPE, body: failureBody(failure, further), headers, cause: failure }
+  return { status, type: ARION_TYPE, body: failureBody(failure, further), headers, cause: failure }
 }
 
 /** Time from the start of the Gregorian calendar to 1970, in steps of 100 ns. */

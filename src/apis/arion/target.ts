@@ -12,7 +12,7 @@ export interface Destination {
  * The target of a request, or the problem with its path. If there are several problems, Arion names the first in this
  * order.
  */
-export type Target =
+export type ArionTarget =
   | { readonly type: 'malformedUrl'; readonly details: string }
   | { readonly type: 'unknownResource' }
   | { readonly type: 'stats' }
@@ -22,8 +22,8 @@ export type Target =
   | { readonly type: 'unsupportedMode' }
   | ({ readonly type: 'produce'; readonly mode: Mode } & Destination)
 
-const malformedTopic: Target = { type: 'malformedTopic' }
-const unknownResource: Target = { type: 'unknownResource' }
+const malformedTopic: ArionTarget = { type: 'malformedTopic' }
+const unknownResource: ArionTarget = { type: 'unknownResource' }
 
 /** Arion's routes. The path is compared as it was sent; only topic and key are decoded. */
 const PRODUCE = /^\/([\w.-]+)\/([^/]+)(?:\/([\s\S]+)?)?$/
@@ -35,7 +35,7 @@ export const topicName = z.string().regex(TOPIC)
  * @param path as it was sent, one character per byte, without the query
  * @param producesByGet whether `GET` produces an empty message as it did in Arion
  */
-export function targetOf(method: string, path: string, producesByGet: boolean): Target {
+export function targetOf(method: string, path: string, producesByGet: boolean): ArionTarget {
   const details = urlProblem(path)
   if (details !== undefined) return { type: 'malformedUrl', details }
   if (path === '/stats') return method === 'GET' ? { type: 'stats' } : unknownResource

@@ -141,7 +141,7 @@ const PREFIX = 'ce-'
  *
  * @param rawHeaders names and values in turn, as Node has them: one character for each byte
  */
-export function readHeaders(rawHeaders: readonly string[], report: Report): Attributes {
+export function readAttributes(rawHeaders: readonly string[], report: Report): Attributes {
   const attributes = new Map<string, string>()
   const names = new Set<string>()
   let contentType: string | undefined

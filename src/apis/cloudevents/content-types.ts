@@ -1,6 +1,6 @@
 import type { Offset, RecordHeader } from '../../core/model.js'
 import type { Attributes } from './attributes.js'
-import { ProblemError } from './event-answers.js'
+import { EventProblem } from './event-answers.js'
 
 /** The content mode of an HTTP message. Source: HTTP protocol binding 1.0.2, section 3. */
 export type ContentMode = 'binary' | 'structured' | 'batch'
@@ -40,7 +40,7 @@ export function isUtf8Charset(contentType: string): boolean {
 }
 
 /** Whether data of this type is JSON. Source: JSON format 1.0.2, section 3.1. */
-export const isJsonType = (contentType: string): boolean =>
+export const isJsonData = (contentType: string): boolean =>
   /^[^/\s]+\/(?:json|.+\+json)$/.test(mediaTypeOf(contentType))
 
 /** Whether data of this type is text that can stand in JSON as it is. */
@@ -91,20 +91,20 @@ const RANGE = /^(\d{1,10}):(\d{1,16})(?:-(\d{1,16}))?$/
 /**
  * Reads what {@link placesText} has written.
  *
- * @throws ProblemError when it is another text, or there are more than `max` places
+ * @throws EventProblem when it is another text, or there are more than `max` places
  */
 export function placesIn(text: string, max: number): readonly Place[] {
   const places: Place[] = []
   for (const range of text.split(',')) {
     const [, partition, from, to = from] = RANGE.exec(range) ?? []
     if (partition === undefined || !(Number(to) >= Number(from)) || Number(to) > Number.MAX_SAFE_INTEGER) {
-      throw new ProblemError(
+      throw new EventProblem(
         400,
         'the parameter offsets has to have the form 0:17-19,1:4: partitions and their offsets'
       )
     }
     if (places.length + Number(to) - Number(from) >= max) {
-      throw new ProblemError(400, `the parameter offsets names more than ${max} events`)
+      throw new EventProblem(400, `the parameter offsets names more than ${max} events`)
     }
     for (let offset = Number(from); offset <= Number(to); offset++)
       places.push({ partition: Number(partition), offset })

@@ -7,7 +7,7 @@ import type { Asked } from '../../http/exchange/exchange.js'
 import { problemAnswer } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
-export class ProblemError extends StacklessError {
+export class EventProblem extends StacklessError {
   readonly status: number
   /** Further lines about single events: a member of the problem document. */
   readonly errors: readonly object[] | undefined
@@ -19,7 +19,7 @@ export class ProblemError extends StacklessError {
   }
 }
 
-export const RETRY = { 'retry-after': '1' }
+export const RETRY_HEADER = { 'retry-after': '1' }
 
 interface ProblemOptions extends AnswerOptions {
   /** Further lines about single events. */
@@ -31,7 +31,10 @@ export class EventAnswers extends ApiAnswers {
   problem(asked: Asked, status: number, detail: string, options: ProblemOptions = {}): void {
     const { cause, errors } = options
     const { type, body } = problemAnswer(status, detail, undefined, cause, errors && { errors })
-    this.send(asked, status, type, body, { ...options, headers: { ...(status === 503 && RETRY), ...options.headers } })
+    this.send(asked, status, type, body, {
+      ...options,
+      headers: { ...(status === 503 && RETRY_HEADER), ...options.headers }
+    })
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
@@ -41,18 +44,18 @@ export class EventAnswers extends ApiAnswers {
 
   /** @returns false: it is a bug, and nothing is answered */
   failed(asked: Asked, error: unknown): boolean {
-    if (error instanceof ProblemError) this.problem(asked, error.status, error.message, { errors: error.errors })
+    if (error instanceof EventProblem) this.problem(asked, error.status, error.message, { errors: error.errors })
     else if (!(error instanceof CastellanError)) return false
     else if (refusalStatus(error) !== undefined) this.refuse(asked, error, true)
     else {
       const isMissing = error instanceof KafkaError && error.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-      this.problem(asked, isMissing ? 404 : statusOf[error.code], error.message, { cause: error })
+      this.problem(asked, isMissing ? 404 : eventStatusByCode[error.code], error.message, { cause: error })
     }
     return true
   }
 }
 
-export const statusOf: Readonly<Record<ErrorCode, number>> = {
+export const eventStatusByCode: Readonly<Record<ErrorCode, number>> = {
   invalidRequest: 400,
   invalidTopic: 400,
   invalidConfig: 500,
@@ -78,7 +81,7 @@ export const statusOf: Readonly<Record<ErrorCode, number>> = {
   kafka: 502
 }
 
-export interface EndpointParts extends EndpointBase {
+export interface EventParts extends EndpointBase {
   readonly answers: EventAnswers
   readonly pool: BufferPool
 }

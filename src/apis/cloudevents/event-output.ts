@@ -9,7 +9,7 @@ import {
   CONTENT_TYPE,
   EVENT_TYPE,
   hasEventFormat,
-  isJsonType,
+  isJsonData,
   isTextType,
   isUtf8Charset,
   modeOf
@@ -153,7 +153,7 @@ function toJson({ attributes, data }: ReadEvent): Buffer {
  */
 function dataMember(data: Buffer, attributes: Attributes): Buffer[] {
   const type = attributes.get('datacontenttype')
-  if (type !== undefined && isJsonType(type) && isUtf8Charset(type) && isJson(data))
+  if (type !== undefined && isJsonData(type) && isUtf8Charset(type) && isJson(data))
     return [Buffer.from('"data":'), data]
   if (type !== undefined && isTextType(type) && isUtf8(data)) {
     return [Buffer.from(`"data":${JSON.stringify(data.toString())}`)]

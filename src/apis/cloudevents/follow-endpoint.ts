@@ -8,7 +8,7 @@ import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { ContentMode } from './content-types.js'
-import { type EndpointParts, ProblemError } from './event-answers.js'
+import { type EventParts, EventProblem } from './event-answers.js'
 import { eventIn, jsonOf, toEventData } from './event-output.js'
 import {
   answerEvents,
@@ -17,7 +17,7 @@ import {
   type Found,
   followOptionsOf,
   foundIn,
-  MAX_ANSWER_BYTES,
+  MAX_EVENT_BYTES,
   Query,
   type Returned,
   STOPPING,
@@ -64,7 +64,7 @@ class FollowPoll implements FollowSink {
   }
 
   get isFull(): boolean {
-    return this.#isOver || this.#found.length >= this.#options.count || this.#bytes >= MAX_ANSWER_BYTES
+    return this.#isOver || this.#found.length >= this.#options.count || this.#bytes >= MAX_EVENT_BYTES
   }
 
   take(partition: number, record: KafkaRecord): void {
@@ -121,19 +121,19 @@ const MAX_READERS = 200
 const DEFAULT_WAIT_MS = 3_000
 /** `GET /{topic}?from=…` and `GET /{topic}/tail`. */
 export class FollowEndpoint {
-  readonly #parts: EndpointParts
+  readonly #parts: EventParts
   readonly #gateway: Pick<Gateway, 'follow'>
   readonly #shares = new Shares(MAX_READERS)
   /** What ends each open request when the process stops. */
   readonly #open = new Set<() => void>()
   #isStopped = false
 
-  constructor(parts: EndpointParts, gateway: Pick<Gateway, 'follow'>) {
+  constructor(parts: EventParts, gateway: Pick<Gateway, 'follow'>) {
     this.#parts = parts
     this.#gateway = gateway
   }
 
-  /** @throws ProblemError */
+  /** @throws EventProblem */
   poll(exchange: Exchange, topic: string, from: string, query: Query): void {
     const options = followOptionsOf(query, from)
     const { mode, count, timeoutMs = DEFAULT_WAIT_MS } = wantedOf(exchange, query)
@@ -169,7 +169,7 @@ export class FollowEndpoint {
     })
   }
 
-  /** @throws ProblemError */
+  /** @throws EventProblem */
   tail(exchange: Exchange, { topic = '' }: Params): void {
     const { access, answers } = this.#parts
     const { request } = exchange
@@ -210,14 +210,14 @@ export class FollowEndpoint {
     for (const stop of this.#open) stop()
   }
 
-  /** @returns what releases the place of the client. @throws ProblemError when there is none for it */
+  /** @returns what releases the place of the client. @throws EventProblem when there is none for it */
   #enter({ request }: Exchange): () => void {
-    if (this.#isStopped) throw new ProblemError(503, STOPPING.message)
+    if (this.#isStopped) throw new EventProblem(503, STOPPING.message)
     const client = clientOf(request, this.#parts.access.callerOf(request))
     const problem = this.#shares.problemOf(client)
     if (problem === undefined) return this.#shares.take(client)
     const whose = problem === 'greedy' ? ' of one client' : ''
-    throw new ProblemError(429, `too many requests${whose} read without a group (limit ${MAX_READERS})`)
+    throw new EventProblem(429, `too many requests${whose} read without a group (limit ${MAX_READERS})`)
   }
 
   #follow(

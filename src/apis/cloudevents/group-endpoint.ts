@@ -5,17 +5,17 @@ import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { MAX_EVENTS, type Place, placesIn, placesText } from './content-types.js'
-import { type EndpointParts, ProblemError } from './event-answers.js'
+import { type EventParts, EventProblem } from './event-answers.js'
 import { eventIn } from './event-output.js'
 import {
   answerEvents,
   answerFailure,
   foundIn,
-  MAX_ANSWER_BYTES,
+  MAX_EVENT_BYTES,
   Query,
   type Returned,
   STOPPING,
-  type Wanted,
+  type WantedEvents,
   wantedOf
 } from './read-request.js'
 
@@ -25,19 +25,19 @@ const ACKS = ['auto', 'manual'] as const
 
 /** `GET /{topic}?group=…` and `POST /{topic}/acks`. */
 export class GroupEndpoint {
-  readonly #parts: EndpointParts
+  readonly #parts: EventParts
   readonly #gateway: Pick<Gateway, 'groups'>
   readonly #clock: () => number
   readonly #polls = new Set<Poll>()
 
   /** @param clock monotonic milliseconds */
-  constructor(parts: EndpointParts, gateway: Pick<Gateway, 'groups'>, clock: () => number) {
+  constructor(parts: EventParts, gateway: Pick<Gateway, 'groups'>, clock: () => number) {
     this.#parts = parts
     this.#gateway = gateway
     this.#clock = clock
   }
 
-  /** @throws ProblemError */
+  /** @throws EventProblem */
   poll(exchange: Exchange, topic: string, group: string, query: Query): void {
     const isAutoAck = (query.oneOf('ack', ACKS) ?? 'auto') === 'auto'
     const wanted = wantedOf(exchange, query)
@@ -52,7 +52,7 @@ export class GroupEndpoint {
       topic,
       client: clientOf(exchange.request, caller),
       trace: traceOf(exchange.request),
-      limits: { maxMessages: wanted.count, maxBytes: MAX_ANSWER_BYTES },
+      limits: { maxMessages: wanted.count, maxBytes: MAX_EVENT_BYTES },
       isAutoAck,
       timeoutMs: () =>
         wanted.timeoutMs === undefined ? undefined : Math.max(0, wanted.timeoutMs - (this.#clock() - startedAt)),
@@ -80,7 +80,7 @@ export class GroupEndpoint {
     const query = new Query(exchange.request)
     const group = requireGroup(query.text('group'))
     const offsets = query.text('offsets')
-    if (offsets === undefined) throw new ProblemError(400, 'the parameter offsets is missing')
+    if (offsets === undefined) throw new EventProblem(400, 'the parameter offsets is missing')
     const places = placesIn(offsets, MAX_EVENTS)
     if (!admits(this.#parts, exchange, 'consume', { topic, group })) return
     const { groups } = this.#gateway
@@ -97,7 +97,7 @@ export class GroupEndpoint {
 
   #answer(
     exchange: Exchange,
-    { mode }: Wanted,
+    { mode }: WantedEvents,
     group: string,
     messages: readonly AcquiredMessage[],
     skippedBefore: number
@@ -115,7 +115,7 @@ export class GroupEndpoint {
     answerEvents(this.#parts.answers, exchange, mode, found, { skipped })
   }
 
-  #failed(exchange: Exchange, { mode }: Wanted, reason: NoMessage | Error, skipped: number): void {
+  #failed(exchange: Exchange, { mode }: WantedEvents, reason: NoMessage | Error, skipped: number): void {
     const { answers } = this.#parts
     if (reason instanceof Error) fail(this.#parts, exchange, reason)
     else if (reason.type === 'failed') answerFailure(answers, exchange, reason)
@@ -140,9 +140,9 @@ export class GroupEndpoint {
 
 const NOT_OFFERED = { code: 'invalidRequest', retriable: false } as const
 
-/** @throws ProblemError */
+/** @throws EventProblem */
 function requireGroup(group: string | undefined): string {
-  if (group === undefined) throw new ProblemError(400, 'the parameter group is missing')
-  if (group === '') throw new ProblemError(400, 'the parameter group is empty')
+  if (group === undefined) throw new EventProblem(400, 'the parameter group is missing')
+  if (group === '') throw new EventProblem(400, 'the parameter group is empty')
   return group
 }

@@ -4,7 +4,7 @@ import { readMembers, readStringBytes, takeNull } from '../../core/json/json-sli
 import { skipValue } from '../../core/json/json-values.js'
 import { MAX_RECORD_HEADERS } from '../../core/model.js'
 import { type Attributes, isLegalText, nameDefect, quoted, type Report, STRINGS } from './attributes.js'
-import { isJsonType } from './content-types.js'
+import { isJsonData } from './content-types.js'
 
 export interface JsonEvent {
   readonly attributes: Attributes
@@ -81,7 +81,7 @@ function readData(reader: JsonReader, bytes: Buffer): DataMember {
 
 function dataOf(data: DataMember | undefined, type: string | undefined, report: Report): Buffer | null {
   if (data === undefined) return null
-  if (type === undefined || isJsonType(type)) return data.json
+  if (type === undefined || isJsonData(type)) return data.json
   if (data.text === undefined) report(`data has to be a string, because datacontenttype ${quoted(type)} is not JSON`)
   return data.text ?? data.json
 }

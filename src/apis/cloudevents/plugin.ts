@@ -3,7 +3,7 @@ import { bodyPool } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
-import { type EndpointParts, EventAnswers } from './event-answers.js'
+import { EventAnswers, type EventParts } from './event-answers.js'
 import { FollowEndpoint } from './follow-endpoint.js'
 import { GroupEndpoint } from './group-endpoint.js'
 import { EventsApi } from './produce.js'
@@ -20,7 +20,7 @@ export const cloudeventsPlugin =
       log.error({ err: error, requestId: exchange.requestId }, 'a request for CloudEvents failed unexpectedly')
       answers.problem(exchange, 500, 'internal error')
     }
-    const parts: EndpointParts = { access, answers, broken, pool: bodyPool() }
+    const parts: EventParts = { access, answers, broken, pool: bodyPool() }
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const { durability, syncTimeoutMs: deadlineMs } = settings
     const capacityWaitMs = capacityWaitMsOf(context)

@@ -18,7 +18,7 @@ import {
 } from '../../http/api/produce-route.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { type Cause, certaintyOfKnown, type Known, problemAnswer } from '../../http/exchange/modern-answers.js'
-import { type Attributes, checkAttributes, type Report, readHeaders } from './attributes.js'
+import { type Attributes, checkAttributes, type Report, readAttributes } from './attributes.js'
 import {
   BATCH_TYPE,
   CONTENT_TYPE,
@@ -28,7 +28,7 @@ import {
   modeOf,
   typeOfElement
 } from './content-types.js'
-import { ProblemError, RETRY, statusOf } from './event-answers.js'
+import { EventProblem, eventStatusByCode, RETRY_HEADER } from './event-answers.js'
 import { type JsonEvent, readJsonEvent } from './json-event.js'
 import { Query } from './read-request.js'
 
@@ -56,14 +56,14 @@ class Defects {
     }
   }
 
-  /** @throws ProblemError if there are any */
+  /** @throws EventProblem if there are any */
   throwIfAny(): void {
     if (this.#count === 0) return
     const lines = this.#listed.map(({ event, message }) =>
       event === undefined ? message : `event ${event}: ${message}`
     )
     if (this.areMany) lines.push('and more')
-    throw new ProblemError(400, lines.join('; '), this.#listed)
+    throw new EventProblem(400, lines.join('; '), this.#listed)
   }
 }
 
@@ -82,7 +82,7 @@ interface SentEvents {
  * The records of a request: all of its events, or none when one of them has a defect. Values are views of the body,
  * whose buffer is reused after the call that receives it.
  *
- * @throws ProblemError
+ * @throws EventProblem
  */
 export function recordsOf(body: Buffer, sent: SentEvents): readonly ProduceRecord[] {
   const defects = new Defects()
@@ -98,7 +98,7 @@ function binaryRecord(
   defects: Defects
 ): ProduceRecord {
   const report = defects.of()
-  const attributes = readHeaders(rawHeaders, report)
+  const attributes = readAttributes(rawHeaders, report)
   checkAttributes(attributes, report)
   // A message without a body and without its type has no data, which is null; with its type the data is empty.
   const value = body.length === 0 && contentType === undefined ? null : body
@@ -108,7 +108,7 @@ function binaryRecord(
 /** Source: Kafka protocol binding 1.0.2, section 3.3. */
 function jsonRecords(body: Buffer, sent: SentEvents, defects: Defects): ProduceRecord[] {
   const { mode, contentType = '' } = sent
-  if (!isUtf8(body)) throw new ProblemError(400, 'the body is not valid UTF-8')
+  if (!isUtf8(body)) throw new EventProblem(400, 'the body is not valid UTF-8')
   const records: ProduceRecord[] = []
   const isBatch = mode === 'batch'
   const headers = [{ key: CONTENT_TYPE, value: Buffer.from(isBatch ? typeOfElement(contentType) : contentType) }]
@@ -116,7 +116,7 @@ function jsonRecords(body: Buffer, sent: SentEvents, defects: Defects): ProduceR
     const reader = new JsonReader(body)
     if (isBatch) {
       readElements(reader, () => {
-        if (records.length >= MAX_EVENTS) throw new ProblemError(413, `there are more than ${MAX_EVENTS} events`)
+        if (records.length >= MAX_EVENTS) throw new EventProblem(413, `there are more than ${MAX_EVENTS} events`)
         const { attributes, json } = readChecked(reader, body, defects, records.length)
         records.push(structuredRecord(json, attributes, sent, headers))
       })
@@ -127,7 +127,7 @@ function jsonRecords(body: Buffer, sent: SentEvents, defects: Defects): ProduceR
     if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   } catch (error) {
     if (!(error instanceof DeserializeError)) throw error
-    throw new ProblemError(400, `the body${isBatch ? `, event ${records.length}` : ''}: ${error.message}`)
+    throw new EventProblem(400, `the body${isBatch ? `, event ${records.length}` : ''}: ${error.message}`)
   }
   return records
 }
@@ -173,10 +173,10 @@ export class EventsApi implements ProduceApi<Head> {
     const mode = modeOf(contentType)
     if (mode === undefined) {
       const detail = `the event format ${contentType} is not known: there are ${EVENT_TYPE} and ${BATCH_TYPE}, in UTF-8; every other content type is that of the data of one event`
-      throw new ProblemError(415, detail)
+      throw new EventProblem(415, detail)
     }
     if (rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'content-type').length > 1) {
-      throw new ProblemError(400, 'the header Content-Type occurs more than once')
+      throw new EventProblem(400, 'the header Content-Type occurs more than once')
     }
     const query = new Query(request)
     const isSync = query.oneOf('async', BOOLEANS) !== 'true'
@@ -199,12 +199,12 @@ export class EventsApi implements ProduceApi<Head> {
 
   refuse(error: unknown, { exchange, isRead }: RefusedRequest): ProduceAnswer | undefined {
     const stays = (isRead || !hasBody({ request: exchange.response.req })) && { closes: false }
-    if (error instanceof ProblemError)
+    if (error instanceof EventProblem)
       return { ...problem(error.status, error.message, NO, undefined, error.errors), ...stays }
     if (!(error instanceof CastellanError)) return undefined
     if (error instanceof BodyTooLargeError)
       return problem(413, `${error.message} (apis.cloudevents.maxBodyBytes)`, NO, error)
-    return { ...problem(refusalStatus(error) ?? statusOf[error.code], error.message, NO, error), ...stays }
+    return { ...problem(refusalStatus(error) ?? eventStatusByCode[error.code], error.message, NO, error), ...stays }
   }
 
   broken(): ProduceAnswer {
@@ -222,7 +222,7 @@ function problem(
   errors?: readonly object[]
 ): ProduceAnswer {
   const answer = problemAnswer(status, detail, persisted, cause, errors && { errors })
-  return { ...answer, headers: status === 503 ? RETRY : undefined, cause }
+  return { ...answer, headers: status === 503 ? RETRY_HEADER : undefined, cause }
 }
 
 /**
@@ -240,7 +240,7 @@ function failureAnswer(failed: readonly Failed[], known: readonly Known[]): Prod
   }))
   const detail =
     known.length === 1 ? first.message : `${failed.length} of ${known.length} events failed: ${first.message}`
-  return problem(statusOf[first.code], detail, persistedText(known.map(certaintyOfKnown)), first, errors)
+  return problem(eventStatusByCode[first.code], detail, persistedText(known.map(certaintyOfKnown)), first, errors)
 }
 
 interface Failed {

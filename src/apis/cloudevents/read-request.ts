@@ -7,7 +7,7 @@ import { positionsOf } from '../../http/api/tail.js'
 import { noteFailure, WARNING_HEADER } from '../../http/exchange/answers.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import { BATCH_TYPE, type ContentMode, EVENT_TYPE, MAX_EVENTS, type Place, placesText } from './content-types.js'
-import { type EventAnswers, ProblemError, statusOf } from './event-answers.js'
+import { type EventAnswers, EventProblem, eventStatusByCode } from './event-answers.js'
 import {
   batchOutput,
   binaryOutput,
@@ -38,14 +38,14 @@ export class Query {
       })
   }
 
-  /** @throws ProblemError when it occurs twice, or cannot be decoded */
+  /** @throws EventProblem when it occurs twice, or cannot be decoded */
   bytes(name: string): Buffer | undefined {
     const values = this.#pairs.filter(pair => pair[0] === name)
-    if (values.length > 1) throw new ProblemError(400, `the parameter ${name} occurs more than once`)
+    if (values.length > 1) throw new EventProblem(400, `the parameter ${name} occurs more than once`)
     const value = values[0]?.[1].replaceAll('+', ' ')
     if (value === undefined) return undefined
     if (/%(?![\da-f]{2})/i.test(value)) {
-      throw new ProblemError(400, `the parameter ${name} has a % without two hexadecimal digits`)
+      throw new EventProblem(400, `the parameter ${name} has a % without two hexadecimal digits`)
     }
     return Buffer.from(
       value.replace(/%(..)/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16))),
@@ -53,27 +53,27 @@ export class Query {
     )
   }
 
-  /** @throws ProblemError */
+  /** @throws EventProblem */
   text(name: string): string | undefined {
     return this.bytes(name)?.toString()
   }
 
-  /** @throws ProblemError when it is none of them */
+  /** @throws EventProblem when it is none of them */
   oneOf<Word extends string>(name: string, words: readonly Word[]): Word | undefined {
     const text = this.text(name)
     const word = words.find(known => known === text)
     if (text !== undefined && word === undefined) {
-      throw new ProblemError(400, `the parameter ${name} has to be one of ${words.join(', ')}`)
+      throw new EventProblem(400, `the parameter ${name} has to be one of ${words.join(', ')}`)
     }
     return word
   }
 
-  /** @throws ProblemError when it is no whole number between the bounds */
+  /** @throws EventProblem when it is no whole number between the bounds */
   whole(name: string, min: number, max: number): number | undefined {
     const text = this.text(name)
     if (text === undefined) return undefined
     if (/^\d{1,15}$/.test(text) && Number(text) >= min && Number(text) <= max) return Number(text)
-    throw new ProblemError(400, `the parameter ${name} has to be a whole number from ${min} to ${max}`)
+    throw new EventProblem(400, `the parameter ${name} has to be a whole number from ${min} to ${max}`)
   }
 }
 
@@ -109,7 +109,7 @@ export function acceptedMode(accept: string | undefined, hasCount: boolean): Con
 
 const DEFAULT_EVENTS = 100
 /** Once an answer has so many bytes of records, none is added: more holds up the event loop. */
-export const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+export const MAX_EVENT_BYTES = 4 * 1024 * 1024
 /** Partitions that a reader without a group reads; the place to go on at names all of them. */
 const MAX_PARTITIONS = 200
 const MAX_WAIT_MS = 60_000
@@ -122,30 +122,30 @@ export const STOPPING = {
   retriable: true
 } as const satisfies NoMessage
 
-export interface Wanted {
+export interface WantedEvents {
   readonly mode: ContentMode
   readonly count: number
   /** How long it waits for the first event; `undefined`: it does not say. */
   readonly timeoutMs: number | undefined
 }
 
-/** @throws ProblemError */
-export function wantedOf({ request: { headers } }: Exchange, query: Query): Wanted {
+/** @throws EventProblem */
+export function wantedOf({ request: { headers } }: Exchange, query: Query): WantedEvents {
   const count = query.whole('count', 1, Number.MAX_SAFE_INTEGER)
   const timeoutMs = query.whole('timeout', 0, MAX_WAIT_MS)
   const mode = acceptedMode(headers.accept, count !== undefined)
-  if (mode === undefined) throw new ProblemError(406, 'count asks for a batch, and Accept for a single event')
+  if (mode === undefined) throw new EventProblem(406, 'count asks for a batch, and Accept for a single event')
   return { mode, count: mode === 'batch' ? Math.min(count ?? DEFAULT_EVENTS, MAX_EVENTS) : 1, timeoutMs }
 }
 
-/** Where a reader without a group begins: the words, or the place that an earlier answer named. @throws ProblemError */
+/** Where a reader without a group begins: the words, or the place that an earlier answer named. @throws EventProblem */
 export function followOptionsOf(query: Query, from: string): FollowOptions {
   const partitions = partitionsOf(query.text('partition'))
   const common = { partitions, maxPartitions: MAX_PARTITIONS, timeoutMs: LOOK_UP_TIMEOUT_MS }
   if (from === 'earliest' || from === 'latest') return { ...common, from, positions: new Map() }
   const positions = positionsOf(from)
   if (positions === undefined) {
-    throw new ProblemError(
+    throw new EventProblem(
       400,
       `${from === '' ? 'an empty position' : 'the position'} is neither earliest nor latest, nor has it the form 0:17,1:4`
     )
@@ -157,7 +157,7 @@ export function followOptionsOf(query: Query, from: string): FollowOptions {
 function partitionsOf(text: string | undefined): readonly number[] | undefined {
   if (text === undefined) return undefined
   if (/^\d{1,10}(,\d{1,10})*$/.test(text)) return text.split(',').map(Number)
-  throw new ProblemError(400, 'the parameter partition has to be numbers with commas between them')
+  throw new EventProblem(400, 'the parameter partition has to be numbers with commas between them')
 }
 
 /** An event, ready to be answered, and where its record is. */
@@ -217,7 +217,7 @@ export function answerEvents(
 
 export function answerFailure(answers: EventAnswers, exchange: Exchange, failure: Failure): void {
   noteFailure(exchange.response, failure.code)
-  answers.problem(exchange, statusOf[failure.code], failure.message, { cause: failure })
+  answers.problem(exchange, eventStatusByCode[failure.code], failure.message, { cause: failure })
 }
 
 type Failure = Pick<CastellanError, 'code' | 'message' | 'retriable'>

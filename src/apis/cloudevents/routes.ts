@@ -7,14 +7,14 @@ import type { Exchange } from '../../http/exchange/exchange.js'
 import { PROBLEM_TYPE } from '../../http/exchange/modern-answers.js'
 import type { Content, Operation } from '../../http/openapi/operation.js'
 import { BATCH_TYPE, EVENT_TYPE, MAX_EVENTS } from './content-types.js'
-import { type EndpointParts, ProblemError } from './event-answers.js'
+import { type EventParts, EventProblem } from './event-answers.js'
 import type { FollowEndpoint } from './follow-endpoint.js'
 import type { GroupEndpoint } from './group-endpoint.js'
 import { Query } from './read-request.js'
 
 /** The parts that answer the routes. */
 interface Events {
-  readonly parts: EndpointParts
+  readonly parts: EventParts
   readonly groups: GroupEndpoint
   readonly followers: FollowEndpoint
 }
@@ -76,7 +76,7 @@ const topic = text.describe('The topic')
 const jsonEvents: Content = { [EVENT_TYPE]: event, [BATCH_TYPE]: z.array(event) }
 
 /** Refuses a request to read of a browser that no page may send, or whose client may not read. @returns whether it may */
-function mayRead(parts: EndpointParts, exchange: Exchange, target: Target): boolean {
+function mayRead(parts: EventParts, exchange: Exchange, target: Target): boolean {
   const refusal = browserRefusalOf(exchange.request)
   if (refusal !== undefined) parts.answers.refuse(exchange, refusal, true)
   return refusal === undefined && admits(parts, exchange, 'consume', target)
@@ -147,11 +147,11 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
       const group = query.text('group')
       const from = query.text('from')
       if (!mayRead(parts, exchange, { topic, group })) return
-      if (group !== undefined && from !== undefined) throw new ProblemError(400, 'group and from exclude each other')
-      if (group === '') throw new ProblemError(400, 'the parameter group is empty')
+      if (group !== undefined && from !== undefined) throw new EventProblem(400, 'group and from exclude each other')
+      if (group === '') throw new EventProblem(400, 'the parameter group is empty')
       if (group !== undefined) groups.poll(exchange, topic, group, query)
       else if (from !== undefined) followers.poll(exchange, topic, from, query)
-      else throw new ProblemError(400, 'one of the parameters group and from is needed')
+      else throw new EventProblem(400, 'one of the parameters group and from is needed')
     }
   },
   acknowledge: {

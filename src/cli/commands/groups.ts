@@ -5,7 +5,7 @@ import type { TopicLag } from '../../gateway/lag.js'
 import type { Client, ClientFlags } from '../client.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
 import { clientOptions } from '../options.js'
-import { type Column, writeTable } from '../standard-output.js'
+import { type RowColumn, writeTable } from '../standard-output.js'
 
 /** `castellan groups`: lists consumer groups, and their lag. */
 export const groupsCommand: CommandDescription = {
@@ -34,7 +34,7 @@ async function groups(line: Command, process: Process): Promise<number> {
   const { openClient } = await import('../client.js')
   const client = await openClient(line, process)
   try {
-    const write = <Row extends object>(columns: readonly Column<Row>[], rows: readonly Row[]): void =>
+    const write = <Row extends object>(columns: readonly RowColumn<Row>[], rows: readonly Row[]): void =>
       writeTable(process.stdout, format, columns, rows)
     if (!lag) return await listGroups(client, group, write)
     return group === undefined ? await listLags(client, write) : await listLag(client, group, write)
@@ -43,7 +43,7 @@ async function groups(line: Command, process: Process): Promise<number> {
   }
 }
 
-type Write = <Row extends object>(columns: readonly Column<Row>[], rows: readonly Row[]) => void
+type Write = <Row extends object>(columns: readonly RowColumn<Row>[], rows: readonly Row[]) => void
 
 async function listGroups(client: Client, group: string | undefined, write: Write): Promise<number> {
   const described = await describe(client, group === undefined ? 'all' : [group])

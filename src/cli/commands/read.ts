@@ -9,7 +9,7 @@ import { type Decoding, recordJson } from '../../schemas/record-json.js'
 import type { Client, ClientFlags } from '../client.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { clientOptions, notEmpty, wholeNumber } from '../options.js'
-import { formatRecord, type RecordFormat, type RecordLook, recordFormats } from '../record-format.js'
+import { formatRecord, type LineStyle, type RecordLook, recordFormats } from '../record-format.js'
 
 /** `castellan read TOPIC`: writes records to stdout. */
 export const readCommand: CommandDescription = {
@@ -50,7 +50,7 @@ interface ReadFlags extends ClientFlags {
   readonly from?: string
   readonly follow?: boolean
   readonly count?: number
-  readonly format?: RecordFormat
+  readonly format?: LineStyle
   readonly schema?: boolean
 }
 

@@ -3,7 +3,7 @@ import { printable } from '../../core/printable.js'
 import type { LogReport, SegmentReport } from '../../producer/log/inspect.js'
 import type * as operator from '../../producer/log/operator.js'
 import { type CommandDescription, CommandError, EXIT_OK, type Process } from '../command.js'
-import { type Column, openProgress } from '../standard-output.js'
+import { openProgress, type RowColumn } from '../standard-output.js'
 import { deadLetterCommands } from '../wal/dead-letters.js'
 import {
   areNamed,
@@ -126,7 +126,7 @@ const toSegmentRow = ({ name, entries, openEntries, damagedEntries, sizeBytes }:
   sizeBytes
 })
 
-const SEGMENT_COLUMNS: readonly Column<ReturnType<typeof toSegmentRow>>[] = [
+const SEGMENT_COLUMNS: readonly RowColumn<ReturnType<typeof toSegmentRow>>[] = [
   'segment',
   'records',
   'waiting',
@@ -134,9 +134,5 @@ const SEGMENT_COLUMNS: readonly Column<ReturnType<typeof toSegmentRow>>[] = [
   'sizeBytes'
 ]
 
-const TOPIC_COLUMNS: readonly Column<{ cluster: string; topic: string; waiting: number; firstSequence: number }>[] = [
-  'cluster',
-  'topic',
-  'waiting',
-  'firstSequence'
-]
+const TOPIC_COLUMNS: readonly RowColumn<{ cluster: string; topic: string; waiting: number; firstSequence: number }>[] =
+  ['cluster', 'topic', 'waiting', 'firstSequence']

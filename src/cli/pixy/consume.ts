@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander'
 import { printableJson } from '../../core/printable.js'
 import { type CommandDescription, CommandError, EXIT_OK, type Process } from '../command.js'
 import { wholeNumber } from '../options.js'
-import { formatRecord, type RecordFormat, recordFormats, toJson } from '../record-format.js'
+import { formatRecord, type LineStyle, recordFormats, toJson } from '../record-format.js'
 import { group, type PixyAnswer, PixyClient, type PixyFlags, pixyOptions, refusal, topic } from './pixy-client.js'
 
 export const consumeCommand: CommandDescription = {
@@ -40,7 +40,7 @@ const DEFAULT_PAUSE_SECONDS = 1
 interface ConsumeFlags extends PixyFlags {
   readonly count?: number
   readonly follow?: boolean
-  readonly format?: RecordFormat
+  readonly format?: LineStyle
   readonly ack?: 'written' | 'auto' | 'none'
 }
 
@@ -132,7 +132,7 @@ class Consumer {
     if (ack === 'written') this.#written = message
   }
 
-  #toText({ key, value, partition, offset }: Message, format: RecordFormat): Buffer {
+  #toText({ key, value, partition, offset }: Message, format: LineStyle): Buffer {
     const record = { offset, timestampMs: 0, key: decoded(key), value: decoded(value), headers: [] }
     const look = { format, isTerminal: this.#process.stdout.isTTY }
     return formatRecord(look, { topic: this.#topic, partition }, record)

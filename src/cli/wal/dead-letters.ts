@@ -5,7 +5,7 @@ import type * as operator from '../../producer/log/operator.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { wholeNumber } from '../options.js'
 import { contentToJson } from '../record-format.js'
-import { type Column, openProgress } from '../standard-output.js'
+import { openProgress, type RowColumn } from '../standard-output.js'
 import { areNamed, BESIDE, format, logOptions, tools, toPlace, type WalFlags, walSettings, writeRows } from './logs.js'
 
 const selection = {
@@ -139,7 +139,7 @@ const toDeadRow = ({ sequence, destination, acceptedAtMs, reason, body }: DeadLe
   message: reason.message
 })
 
-const DEAD_COLUMNS: readonly Column<ReturnType<typeof toDeadRow>>[] = [
+const DEAD_COLUMNS: readonly RowColumn<ReturnType<typeof toDeadRow>>[] = [
   'sequence',
   'cluster',
   'topic',

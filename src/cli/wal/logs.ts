@@ -3,7 +3,7 @@ import type * as operator from '../../producer/log/operator.js'
 import type { WalSettings } from '../../producer/log/settings.js'
 import type { Process } from '../command.js'
 import { configOptions, SettingOption, settingsOf } from '../options.js'
-import { type Column, writeTable } from '../standard-output.js'
+import { type RowColumn, writeTable } from '../standard-output.js'
 
 export const logOptions = [
   new SettingOption('--directory <DIR>', 'directory of the log (default: the directory in the configuration)', [
@@ -51,13 +51,13 @@ export function writeRows<Row extends object>(
   { stdout }: Process,
   format: WalFlags['format'],
   logs: readonly operator.ExistingLog[],
-  columns: readonly Column<Row>[],
+  columns: readonly RowColumn<Row>[],
   rows: readonly (readonly Row[])[]
 ): void {
   if (!areNamed(logs)) writeTable(stdout, format, columns, rows.flat())
   else {
     const named = rows.flatMap((own, at) => own.map(row => ({ log: logs[at]!.name, ...row })))
-    writeTable(stdout, format, ['log', ...columns] as readonly Column<{ log: string } & Row>[], named)
+    writeTable(stdout, format, ['log', ...columns] as readonly RowColumn<{ log: string } & Row>[], named)
   }
 }
 

@@ -188,7 +188,7 @@ export type AuthRefusal = UnauthenticatedError | UnavailableError | OverloadedEr
 export type Authentication = Identity | AuthRefusal
 
 /** What is known about a request before its body is read. */
-export interface Arrival {
+export interface ArrivedRequest {
   readonly authorization: string | undefined
   /** The connection, whose peer may have shown a certificate. */
   readonly socket: Socket
@@ -197,7 +197,7 @@ export interface Arrival {
   readonly isUnixSocket: boolean
 }
 
-export interface IncomingRequest extends Arrival {
+export interface IncomingRequest extends ArrivedRequest {
   readonly request: IncomingMessage
   readonly requestId: string
   /** The full address of the peer, for log lines. */

@@ -4,7 +4,7 @@ import { type PeerCertificate, TLSSocket } from 'node:tls'
 import { type CastellanError, ForbiddenError, OverloadedError, UnauthenticatedError } from '../../core/errors.js'
 import {
   ANONYMOUS,
-  type Arrival,
+  type ArrivedRequest,
   type Authentication,
   type AuthRefusal,
   type Identity,
@@ -15,7 +15,7 @@ import { type JsonWebTokens, looksLikeJwt } from './json-web-tokens.js'
 import { toMatcher } from './rules.js'
 import { type AuthSettings, requiresCredentials } from './settings.js'
 import { BearerTokens, type Login, parseLogin, Users } from './stored-credentials.js'
-import { type Remembered, RememberedCredentials, VerificationQueue } from './verification.js'
+import { RememberedCredentials, VerificationQueue, type VerifiedCredentials } from './verification.js'
 
 const anonymous: Identity = { principal: ANONYMOUS, method: 'none', validUntil: Number.POSITIVE_INFINITY }
 
@@ -28,7 +28,7 @@ export interface AuthenticatorDeps {
   readonly now: () => number
 }
 
-type Verified = Remembered | AuthRefusal
+type Verified = VerifiedCredentials | AuthRefusal
 
 class Known {
   readonly settings: AuthSettings
@@ -85,7 +85,7 @@ export class Authenticator {
     tokens.expireKeys()
   }
 
-  authenticate(arrival: Arrival): Authentication | Promise<Authentication> {
+  authenticate(arrival: ArrivedRequest): Authentication | Promise<Authentication> {
     const { authorization } = arrival
     if (!this.#isRequired) return anonymous
     if (authorization === undefined) return this.#withoutHeader(arrival)
@@ -100,7 +100,7 @@ export class Authenticator {
    * verification, which accepts a revoked key for a minute at most. A password that needs a new verification has
    * changed, so it is refused.
    */
-  refusalSince(arrival: Arrival, { principal, method }: Identity): CastellanError | undefined {
+  refusalSince(arrival: ArrivedRequest, { principal, method }: Identity): CastellanError | undefined {
     const present = this.authenticate(arrival)
     if (present instanceof Promise) {
       present.catch(() => undefined)
@@ -111,7 +111,7 @@ export class Authenticator {
     return new ForbiddenError('the credentials belong to another principal now')
   }
 
-  #withoutHeader({ socket, isUnixSocket }: Arrival): Authentication {
+  #withoutHeader({ socket, isUnixSocket }: ArrivedRequest): Authentication {
     const { certificates, settings } = this.#known
     const owner = certificates.ownerOf(socket)
     if (owner === 'unknown') return this.#refusal('the client certificate is not known')
@@ -170,7 +170,7 @@ export class Authenticator {
   }
 
   /** @param asked the verifications that were open at its start; results by former settings are not remembered */
-  #accepted(key: string, verified: Remembered, asked: ReadonlyMap<string, unknown>): Authentication {
+  #accepted(key: string, verified: VerifiedCredentials, asked: ReadonlyMap<string, unknown>): Authentication {
     const accepted = this.#valid(verified.identity)
     if (!isRefusal(accepted) && asked === this.#verifying) this.#remembered.add(key, verified)
     return accepted

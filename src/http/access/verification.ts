@@ -59,7 +59,7 @@ const MAX_REMEMBERED = 10_000
 /** Limit for one principal: its issuer may make any number of tokens, and they must not evict those of others. */
 const MAX_PER_PRINCIPAL = 100
 
-export interface Remembered {
+export interface VerifiedCredentials {
   readonly identity: Identity
   /** The user in the settings with which the password was compared; `undefined`: a token. */
   readonly user?: string | undefined
@@ -70,7 +70,7 @@ export interface Remembered {
  * Only verified ones are remembered, so guesses cannot evict them.
  */
 export class RememberedCredentials {
-  readonly #byKey = new Map<string, Remembered>()
+  readonly #byKey = new Map<string, VerifiedCredentials>()
   /** Keys by principal, the oldest first. */
   readonly #keys = new Map<string, Set<string>>()
 
@@ -86,7 +86,7 @@ export class RememberedCredentials {
     return undefined
   }
 
-  add(key: string, remembered: Remembered): void {
+  add(key: string, remembered: VerifiedCredentials): void {
     this.#forget(key)
     const { principal } = remembered.identity
     const ofPrincipal = this.#keys.get(principal)
@@ -99,7 +99,7 @@ export class RememberedCredentials {
   }
 
   /** Forgets all others. */
-  keep(isKept: (remembered: Remembered) => boolean): void {
+  keep(isKept: (remembered: VerifiedCredentials) => boolean): void {
     for (const [key, remembered] of this.#byKey) if (!isKept(remembered)) this.#forget(key)
   }
 

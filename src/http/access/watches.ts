@@ -19,7 +19,7 @@ const RETRY_MS = 1_000
 const UNVERIFIED_MS = 60_000
 
 /** A websocket, a stream or a waiting request: something that stays open after it was admitted. */
-export interface Watched {
+export interface OpenRequestWatch {
   readonly incoming: IncomingRequest
   readonly identity: Identity
   readonly operation: Operation
@@ -28,7 +28,7 @@ export interface Watched {
   readonly onRefused: (error: CastellanError) => void
 }
 
-interface Watch extends Watched {
+interface Watch extends OpenRequestWatch {
   /** Time of the monotonic clock. */
   verifiedAt: number
   timer?: NodeJS.Timeout | undefined
@@ -38,7 +38,7 @@ export interface WatchesDeps {
   readonly authenticate: (incoming: IncomingRequest) => Authentication | Promise<Authentication>
   readonly allows: (principal: string, operation: Operation, target: Target) => boolean
   /** The request was ended for this reason. */
-  readonly onEnded: (watched: Watched, error: CastellanError) => void
+  readonly onEnded: (watched: OpenRequestWatch, error: CastellanError) => void
   readonly clock: MonotonicClock
   /** Epoch milliseconds. */
   readonly now: () => number
@@ -61,7 +61,7 @@ export class Watches {
   }
 
   /** Watches it until its request is over. */
-  add(watched: Watched): void {
+  add(watched: OpenRequestWatch): void {
     const watch: Watch = { ...watched, verifiedAt: this.#deps.clock() }
     this.#all.add(watch)
     this.#checkLater(watch, watched.identity)

@@ -7,16 +7,16 @@ export const credentials = {
   forget: (): void => sessionStorage.removeItem(KEY),
   /** Takes what the form for it says. Names and passwords are UTF-8, as the challenge of the gateway says. */
   take: (form: FormData): void => {
-    const [token = '', user = '', password = ''] = ['token', 'user', 'password'].map(name => textOf(form, name))
+    const [token = '', user = '', password = ''] = ['token', 'user', 'password'].map(name => fieldOf(form, name))
     const basic = btoa(String.fromCharCode(...new TextEncoder().encode(`${user}:${password}`)))
     if (token + user !== '') sessionStorage.setItem(KEY, token === '' ? `Basic ${basic}` : `Bearer ${token.trim()}`)
   }
 }
 
-export const textOf = (form: FormData, name: string): string => String(form.get(name) ?? '')
+export const fieldOf = (form: FormData, name: string): string => String(form.get(name) ?? '')
 
 /** The gateway did not answer as asked. */
-export class Refused extends Error {
+export class NoAnswer extends Error {
   /** 0: no answer came. */
   readonly status: number
 
@@ -27,12 +27,12 @@ export class Refused extends Error {
 }
 
 /**
- * Asks the gateway. The browser adds no credentials of its own where the user gave some here, so that it does not ask
+ * Asks the gateway. The browser adds no credentials of its own where the user gave some here, so that it does not askGateway
  * for them by itself. Certificates of clients need TLS, and are the browser's.
  *
- * @throws Refused
+ * @throws NoAnswer
  */
-export async function ask(path: string, body?: object): Promise<unknown> {
+export async function askGateway(path: string, body?: object): Promise<unknown> {
   const authorization = credentials.get()
   const mayHaveCertificate = authorization === null && location.protocol === 'https:'
   const response = await fetch(path, {
@@ -47,11 +47,11 @@ export async function ask(path: string, body?: object): Promise<unknown> {
     ...(body !== undefined && { body: JSON.stringify(body) }),
     signal: AbortSignal.timeout(TIMEOUT_MS)
   }).catch((error: Error) => {
-    throw new Refused(0, error.name === 'TimeoutError' ? 'no answer in time' : 'no connection')
+    throw new NoAnswer(0, error.name === 'TimeoutError' ? 'no answer in time' : 'no connection')
   })
   const answer: unknown = await response.json().catch(() => undefined)
   if (response.ok && answer !== undefined) return answer
   // A proxy answers in its own words.
   const { message = `the answer was ${response.status}` } = (answer ?? {}) as { message?: string }
-  throw new Refused(response.status, message)
+  throw new NoAnswer(response.status, message)
 }

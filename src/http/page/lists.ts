@@ -1,7 +1,7 @@
 import type { VNode } from 'preact'
 import type * as Rows from '../status/status.js'
 import { bytesText, countOf, countText, durationText, percentText } from '../status/units.js'
-import { type Column, html, instantOf, number, sorted, state, table, text } from './table.js'
+import { html, instantOf, number, sorted, state, type TableColumn, table, text } from './table.js'
 
 type Of = { readonly status: Rows.Status }
 
@@ -12,7 +12,7 @@ export const rateText = (rate: number): string => (rate >= 100 || rate === 0 ? c
 /** `orders`, or `eu / orders` in another cluster than the default one. */
 const placeIn = (cluster: string, name: string): string => (cluster === 'default' ? name : `${cluster} / ${name}`)
 
-const last: Column<{ readonly lastAgoMs: number }> = {
+const last: TableColumn<{ readonly lastAgoMs: number }> = {
   ...number('Last', ({ lastAgoMs }) => lastAgoMs, agoText),
   sortBy: ({ lastAgoMs }) => -lastAgoMs
 }
@@ -44,14 +44,14 @@ export function TroubleList({ status: { trouble } }: Of): VNode {
   </ol>`
 }
 
-const brokers: readonly Column<Rows.ClusterRow['brokers'][number] & { readonly cluster: string }>[] = [
+const brokers: readonly TableColumn<Rows.ClusterRow['brokers'][number] & { readonly cluster: string }>[] = [
   { name: 'Broker', show: ({ nodeId, address }) => `${nodeId} · ${address}`, sortBy: ({ nodeId }) => nodeId },
   text('Cluster', ({ cluster }) => cluster),
   state(({ state }) => [state, state]),
   number('For', ({ forMs, state }) => (state === 'up' ? undefined : forMs), durationText),
   text('Last error', ({ lastError = '' }) => lastError)
 ]
-const processes: readonly Column<Rows.WorkerRow>[] = [
+const processes: readonly TableColumn<Rows.WorkerRow>[] = [
   { name: 'Process', show: ({ number }) => String(number), sortBy: ({ number }) => number },
   state(({ isUp }) => (isUp ? ['up', 'up'] : ['down', 'down'])),
   number('Busy', ({ eventLoopUse }) => eventLoopUse, percentText),
@@ -61,13 +61,13 @@ const processes: readonly Column<Rows.WorkerRow>[] = [
   text('Ended last', ({ lastEnd: end }) => (end === undefined ? '' : `${durationText(end.agoMs)} ago, ${end.how}`))
 ]
 const untilText = (ms: number): string => (ms > 0 ? durationText(ms) : 'ended')
-const certificates: readonly Column<Rows.CertificateRow>[] = [
+const certificates: readonly TableColumn<Rows.CertificateRow>[] = [
   text('Certificate of', ({ of }) => html`<code>${of}</code>`),
   text('Subject', ({ subject }) => subject),
   text('Ends', ({ validTo }) => validTo.slice(0, 10)),
   number('In', ({ remainingMs }) => remainingMs, untilText)
 ]
-const lines: readonly Column<Rows.LineRow>[] = [
+const lines: readonly TableColumn<Rows.LineRow>[] = [
   text('Message', ({ message }) => message),
   state(({ level }) => [level, level], 'Level'),
   text('About', ({ topic, group, worker }) => topic ?? group ?? (worker === undefined ? '' : `worker ${worker}`)),
@@ -79,7 +79,7 @@ const lines: readonly Column<Rows.LineRow>[] = [
 export function Parts({ status }: Of): VNode {
   const allBrokers = status.clusters.flatMap(({ name, brokers }) => brokers.map(one => ({ ...one, cluster: name })))
   const [isAway, isDown] = [allBrokers.some(({ state }) => state !== 'up'), status.workers.some(({ isUp }) => !isUp)]
-  const part = <Row>(title: string, columns: readonly Column<Row>[], rows: readonly Row[], isOpen = false) =>
+  const part = <Row>(title: string, columns: readonly TableColumn<Row>[], rows: readonly Row[], isOpen = false) =>
     html`<details open=${isOpen}><summary>${title} <span class="count">${rows.length}</span></summary>${table(title, columns, rows)}</details>`
   return html`<div class="parts">
     ${part('Brokers', brokers, allBrokers, isAway)}
@@ -89,7 +89,7 @@ export function Parts({ status }: Of): VNode {
   </div>`
 }
 
-const failures: readonly Column<Rows.FailureRow>[] = [
+const failures: readonly TableColumn<Rows.FailureRow>[] = [
   sorted('Reason', ({ reason }) => reason),
   sorted('Answer', ({ status }) => String(status)),
   sorted('API', ({ api }) => api),
@@ -97,7 +97,7 @@ const failures: readonly Column<Rows.FailureRow>[] = [
   rate,
   last
 ]
-const refusals = (what: string): readonly Column<Rows.RefusalRow>[] => [
+const refusals = (what: string): readonly TableColumn<Rows.RefusalRow>[] => [
   sorted('Reason', ({ reason }) => reason),
   text('Setting', ({ setting }) => (setting === undefined ? '–' : html`<code>${setting}</code>`)),
   number(what, ({ count }) => count),
@@ -105,7 +105,7 @@ const refusals = (what: string): readonly Column<Rows.RefusalRow>[] => [
   last,
   text('Message', ({ message }) => message)
 ]
-const losses: readonly Column<Rows.LossRow>[] = [
+const losses: readonly TableColumn<Rows.LossRow>[] = [
   sorted('Topic', ({ cluster, topic = 'several' }) => placeIn(cluster, topic)),
   sorted('API', ({ api }) => api),
   number('Records', ({ records }) => records),
@@ -115,10 +115,10 @@ const losses: readonly Column<Rows.LossRow>[] = [
 ]
 
 /** What failed, what was refused and what is lost: requests and records each by itself, since the start. */
-export function Refusals({ status }: Of): VNode {
+export function RefusalLists({ status }: Of): VNode {
   if (status.failures.length + status.refusals.length + status.losses.length === 0)
     return html`<p class="calm">Since the start nothing was refused, nothing failed and nothing was lost.</p>`
-  const list = <Row>(title: string, columns: readonly Column<Row>[], rows: readonly Row[]) =>
+  const list = <Row>(title: string, columns: readonly TableColumn<Row>[], rows: readonly Row[]) =>
     rows.length > 0 && html`<h3>${title}, by reason</h3>${table(title, columns, rows)}`
   const of = (unit: Rows.RefusalRow['what']) => status.refusals.filter(({ what }) => what === unit)
   return html`<div id="reasons">
@@ -130,7 +130,7 @@ export function Refusals({ status }: Of): VNode {
 }
 
 const STATES: Readonly<Partial<Record<string, string>>> = { lookingUp: 'looked up', flowing: 'flows' }
-const topics: readonly Column<Rows.TopicRow>[] = [
+const topics: readonly TableColumn<Rows.TopicRow>[] = [
   sorted('Topic', ({ cluster, topic }) => placeIn(cluster, topic)),
   state(({ state }) => [state, STATES[state] ?? state]),
   number('In memory', ({ memory }) => memory.records),
@@ -171,7 +171,7 @@ function meter(name: string, used: number, limit: number, more: string, setting:
   </div>`
 }
 
-const lags: readonly Column<Rows.LagRow>[] = [
+const lags: readonly TableColumn<Rows.LagOfGroup>[] = [
   sorted('Group', ({ cluster, group }) => placeIn(cluster, group)),
   sorted('Topic', ({ topic = 'all' }) => topic),
   number('Behind', ({ lag }) => lag, countText, '?'),
@@ -181,7 +181,7 @@ const lags: readonly Column<Rows.LagRow>[] = [
     return [problem, missing].filter(Boolean).join('; ')
   })
 ]
-const groups: readonly Column<Rows.GroupRow>[] = [
+const groups: readonly TableColumn<Rows.GroupRow>[] = [
   sorted('Group', ({ cluster, group }) => placeIn(cluster, group)),
   text('Topics', ({ topics }) => topics.join(', ')),
   number('Partitions', ({ partitions }) => partitions),

@@ -1,7 +1,7 @@
 import { render, type VNode } from 'preact'
 import type { Status, Trouble } from '../status/status.js'
 import { countOf } from '../status/units.js'
-import { ask, credentials, Refused } from './ask.js'
+import { askGateway, credentials, NoAnswer } from './ask.js'
 import { Lag, Parts, TroubleList, Waiting } from './lists.js'
 import { RecordForm } from './record.js'
 import { type Sample, Slow } from './slow.js'
@@ -17,7 +17,7 @@ const root = document.getElementById('app')!
 let looked = {
   /** The oldest first; empty: no answer has come yet. */
   samples: [] as readonly Sample[],
-  problem: undefined as Refused | undefined,
+  problem: undefined as NoAnswer | undefined,
   isPaused: false,
   /** For readers who do not see the page. */
   news: ''
@@ -36,12 +36,12 @@ async function look(): Promise<void> {
   if (isAsking || looked.isPaused || document.visibilityState === 'hidden') return
   isAsking = true
   try {
-    const status = (await ask('status.json')) as Status
+    const status = (await askGateway('status.json')) as Status
     const before = looked.samples[looked.samples.length - 1]?.status.trouble
     const samples = [...looked.samples, { at: performance.now(), status }].slice(-MAX_SAMPLES)
     know({ samples, problem: undefined, news: newsOf(before, status.trouble) ?? looked.news })
   } catch (error) {
-    know({ problem: error instanceof Refused ? error : new Refused(0, String(error)) })
+    know({ problem: error instanceof NoAnswer ? error : new NoAnswer(0, String(error)) })
   }
   isAsking = false
   // Without credentials the next answer is the same.
@@ -105,7 +105,7 @@ function Header({ status }: { readonly status: Status | undefined }): VNode {
   </header>`
 }
 
-function verdictOf(status: Status | undefined, problem: Refused | undefined): readonly [level: string, text: string] {
+function verdictOf(status: Status | undefined, problem: NoAnswer | undefined): readonly [level: string, text: string] {
   if (problem !== undefined) return ['bad', problem.status === 401 ? 'Sign in' : 'No answer']
   if (status === undefined) return ['none', 'Looking…']
   const bad = status.trouble.filter(({ severity }) => severity === 'bad').length
@@ -126,7 +126,7 @@ function upFor(seconds: number): string {
   return minutes > 0 ? `${minutes} min` : `${Math.floor(seconds)} s`
 }
 
-function Silence({ problem, status }: { readonly problem: Refused; readonly status: Status | undefined }): VNode {
+function Silence({ problem, status }: { readonly problem: NoAnswer; readonly status: Status | undefined }): VNode {
   // A refusal names the setting that it comes from.
   const next = problem.status === 403 ? '' : 'Is the process running? The page tries again every two seconds.'
   return html`<section class="panel silence" role="alert">

@@ -2,13 +2,13 @@ import type { VNode } from 'preact'
 import { useState } from 'preact/hooks'
 import type { FoundRecords } from '../status/record-question.js'
 import { bytesText, countOf, countText } from '../status/units.js'
-import { ask, textOf } from './ask.js'
+import { askGateway, fieldOf } from './ask.js'
 import { html, instantOf } from './table.js'
 
 const NOTES = {
   key: '10,000 records or 16 MiB are looked at, the newest first, in the partitions of the key, then in others. The key counts as text and as JSON, with quotes. Values are never shown.',
   receipt:
-    'A receipt is the value of the header x-castellan-receipt in the answer to the request that sent the records. Only the client that got it can ask for it: sign in as that client, or look by topic and key.'
+    'A receipt is the value of the header x-castellan-receipt in the answer to the request that sent the records. Only the client that got it can askGateway for it: sign in as that client, or look by topic and key.'
 }
 
 /** Asks whether a record is in Kafka, by its receipt, or by its topic and key. */
@@ -19,10 +19,10 @@ export function RecordForm(): VNode {
   const submit = (event: SubmitEvent): void => {
     event.preventDefault()
     const form = new FormData(event.target as HTMLFormElement)
-    const key = { by, topic: textOf(form, 'topic'), key: textOf(form, 'key') }
+    const key = { by, topic: fieldOf(form, 'topic'), key: fieldOf(form, 'key') }
     say(html`<p class="note">Looking…</p>`)
     set(true)
-    void ask('find-record', by === 'key' ? key : { by, receipt: textOf(form, 'receipt').trim() })
+    void askGateway('find-record', by === 'key' ? key : { by, receipt: fieldOf(form, 'receipt').trim() })
       .then(answer => say(foundText(answer as FoundRecords)))
       .catch((error: Error) => say(html`<p class="verdict bad"><b>Not known.</b> ${error.message}.</p>`))
       .finally(() => set(false))

@@ -1,7 +1,7 @@
 import type { VNode } from 'preact'
 import type { Status } from '../status/status.js'
 import { countText } from '../status/units.js'
-import { Refusals, rateText } from './lists.js'
+import { RefusalLists, rateText } from './lists.js'
 import { html } from './table.js'
 
 export interface Sample {
@@ -86,7 +86,7 @@ export function Slow({ samples }: { readonly samples: readonly Sample[] }): read
       }
     </div>
   </div>
-  <${Refusals} status=${status} />` as unknown as readonly VNode[]
+  <${RefusalLists} status=${status} />` as unknown as readonly VNode[]
 }
 
 /** A counter as its course per second, the newest at the right. */

@@ -10,16 +10,20 @@ export const html: (strings: TemplateStringsArray, ...values: unknown[]) => VNod
 export const instantOf = (instant: string | number): string => instantText(instant, new Date(Date.now()).toISOString())
 
 /** A column of a table. Numbers stand at the right; rows can be sorted by a column that says by what. */
-export interface Column<Row> {
+export interface TableColumn<Row> {
   readonly name: string
   readonly isNumber?: boolean
   readonly show: (row: Row) => VNode | string
   readonly sortBy?: (row: Row) => number | string
 }
 
-export const text = <Row>(name: string, show: Column<Row>['show']): Column<Row> => ({ name, show })
+export const text = <Row>(name: string, show: TableColumn<Row>['show']): TableColumn<Row> => ({ name, show })
 
-export const sorted = <Row>(name: string, show: (row: Row) => string): Column<Row> => ({ name, show, sortBy: show })
+export const sorted = <Row>(name: string, show: (row: Row) => string): TableColumn<Row> => ({
+  name,
+  show,
+  sortBy: show
+})
 
 /** `unknown` stands where there is no number. */
 export const number = <Row>(
@@ -27,12 +31,15 @@ export const number = <Row>(
   of: (row: Row) => number | undefined,
   format: (value: number) => string = countText,
   unknown = '–'
-): Column<Row> => {
+): TableColumn<Row> => {
   const show = (value: number | undefined): string => (value === undefined ? unknown : format(value))
   return { name, isNumber: true, show: row => show(of(row)), sortBy: row => of(row) ?? -1 }
 }
 
-export const state = <Row>(of: (row: Row) => readonly [level: string, text: string], name = 'State'): Column<Row> => ({
+export const state = <Row>(
+  of: (row: Row) => readonly [level: string, text: string],
+  name = 'State'
+): TableColumn<Row> => ({
   name,
   show: row => html`<span class="state ${of(row)[0]}">${of(row)[1]}</span>`,
   sortBy: row => of(row)[0]
@@ -40,7 +47,7 @@ export const state = <Row>(of: (row: Row) => readonly [level: string, text: stri
 
 interface TableProps<Row> {
   readonly caption: string
-  readonly columns: readonly Column<Row>[]
+  readonly columns: readonly TableColumn<Row>[]
   readonly rows: readonly Row[]
   /** The column by which the rows are sorted first; absent: the order in which they came. */
   readonly sortedBy?: string | undefined
@@ -49,7 +56,7 @@ interface TableProps<Row> {
 /** A table that its reader can sort by buttons in its head. */
 export const table = <Row>(
   caption: string,
-  columns: readonly Column<Row>[],
+  columns: readonly TableColumn<Row>[],
   rows: readonly Row[],
   sortedBy?: string
 ): VNode => html`<${Table} caption=${caption} columns=${columns} rows=${rows} sortedBy=${sortedBy} />`
@@ -57,7 +64,7 @@ export const table = <Row>(
 /** The roles are named, because on a phone rows are laid out as blocks, and browsers then forget that it is a table. */
 function Table<Row>({ caption, columns, rows, sortedBy }: TableProps<Row>): VNode {
   const [{ by, sign }, sort] = useState({ by: sortedBy, sign: -1 })
-  const head = ({ name, isNumber, sortBy }: Column<Row>): VNode => {
+  const head = ({ name, isNumber, sortBy }: TableColumn<Row>): VNode => {
     const [direction, arrow] = by !== name ? ['none', ''] : sign < 0 ? ['descending', '▾'] : ['ascending', '▴']
     const turn = (): void => sort({ by: name, sign: direction === 'descending' ? 1 : -1 })
     return html`<th scope="col" role="columnheader" class=${isNumber ? 'number' : ''} aria-sort=${sortBy && direction}>

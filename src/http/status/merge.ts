@@ -2,7 +2,7 @@ import {
   type ClusterRow,
   type FailureRow,
   type GroupRow,
-  type LagRow,
+  type LagOfGroup,
   type LineRow,
   type LossRow,
   MAX_ROWS,
@@ -138,9 +138,10 @@ const mergeCluster = (one: ClusterRow, other: ClusterRow): ClusterRow => ({
   )
 })
 
-const keyOfLag = ({ cluster, group, topic = '' }: LagRow): string => `${cluster}/${group}/${topic}`
+const keyOfLag = ({ cluster, group, topic = '' }: LagOfGroup): string => `${cluster}/${group}/${topic}`
 const keyOfLoss = ({ cluster, api, topic, reason }: LossRow): string => `${cluster} ${api} ${topic} ${reason}`
-const laterLag = (one: LagRow, other: LagRow): LagRow => ((one.asOf ?? '') >= (other.asOf ?? '') ? one : other)
+const laterLag = (one: LagOfGroup, other: LagOfGroup): LagOfGroup =>
+  (one.asOf ?? '') >= (other.asOf ?? '') ? one : other
 
 /** The number of rows that several processes leave out is not known exactly: the same topic may be left out by each. */
 function mergeRows<Row>(

@@ -3,7 +3,7 @@ import type {
   CertificateRow,
   ClusterRow,
   GroupRow,
-  LagRow,
+  LagOfGroup,
   LossRow,
   PartitionRow,
   RefusalRow,
@@ -326,7 +326,7 @@ const troubles = {
     next: 'Start the gateway that is missing, or look at the network and at peers.addresses of all gateways. Requests without a key are served.',
     see: 'docs/peers.md#keys-of-requests'
   }),
-  groupLags: rowsOf<LagRow>({
+  groupLags: rowsOf<LagOfGroup>({
     when: ({ lag }) =>
       (lag?.rows ?? []).filter(
         ({ failure, lag = 0, problem }) => failure === undefined && (lag >= LAG_WORTH_A_ROW || problem === BEYOND_END)
@@ -350,7 +350,7 @@ const troubles = {
       } castellan groups --lag ${group} names the partitions.`,
     see: LAG_DOCS
   }),
-  lagUnknown: rowsOf<readonly LagRow[]>({
+  lagUnknown: rowsOf<readonly LagOfGroup[]>({
     // All topics of a group with the same reason have one row.
     when: ({ lag }) =>
       groupBy(
@@ -661,7 +661,7 @@ function groupName(row: Pick<GroupRow, 'cluster' | 'group'>): string {
   return nameIn(row, `group ${row.group}`)
 }
 
-function groupInTopic(row: LagRow): string {
+function groupInTopic(row: LagOfGroup): string {
   return `${groupName(row)}${row.topic === undefined ? '' : ` in topic ${row.topic}`}`
 }
 

@@ -17,7 +17,7 @@ import { type KafkaCluster, startCluster } from './kafka.js'
 import { briefOf, watchKafka } from './kafka-watch.js'
 import { writeWhatIsLeft } from './open-castellan.js'
 import { toBrokerAddress } from './open-options.js'
-import { Progress } from './progress.js'
+import { ProgressTeller } from './progress.js'
 import type { ReceiptParts } from './receipt-parts.js'
 
 /** The share of the time for leaving groups that may be spent waiting for acknowledgements. Commits need the rest. */
@@ -133,7 +133,7 @@ export class Clusters {
   /** Looks once a second how far long work is. @returns what ends it */
   #tellProgress(what: string, look: (tell: TellProgress) => void): () => void {
     const say = (text: string): void => this.#deps.log.info({ progress: what }, `${what}: ${text}`)
-    const { tell } = new Progress(say, () => performance.now())
+    const { tell } = new ProgressTeller(say, () => performance.now())
     const timer = setInterval(() => look(tell), LOOK_EVERY_MS)
     return () => clearInterval(timer)
   }

@@ -99,7 +99,7 @@ class FileAccessLog implements OpenAccessLog {
 
 /** One open file of the access log. */
 class AccessFile {
-  readonly #file: LogFile
+  readonly #file: AppendedFile
   /** `destroy` of the file, which pino takes from it when a pipe is broken. */
   readonly #destroy: () => void
   #isBroken = false
@@ -157,7 +157,7 @@ class AccessFile {
 }
 
 /** A file that lines are appended to. */
-export type LogFile = ReturnType<typeof pino.destination>
+export type AppendedFile = ReturnType<typeof pino.destination>
 
 interface Options {
   /** Mode bits of a new file. */
@@ -170,7 +170,7 @@ interface Options {
  * @param setting the setting that names the file, for messages
  * @throws ConfigError when it cannot be opened
  */
-export const openLogFile = (file: string, setting: string, options: Options = {}): LogFile =>
+export const openLogFile = (file: string, setting: string, options: Options = {}): AppendedFile =>
   whileOpenToAppend(file, setting, options.mode, () =>
     pino.destination({ sync: true, ...options, dest: file, append: true, mkdir: false })
   )

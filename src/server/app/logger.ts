@@ -1,7 +1,7 @@
 import pino, { type DestinationStream, type Logger as Pino } from 'pino'
 import { CastellanError } from '../../core/errors.js'
 import { printable, printableJson, printableLines } from '../../core/printable.js'
-import { type LogFile, openLogFile } from './log-files.js'
+import { type AppendedFile, openLogFile } from './log-files.js'
 import { ANEW } from './progress.js'
 
 /** A pino logger; the rest of the code knows it as the four-method Logger of model.ts. */
@@ -82,7 +82,7 @@ const formats = {
   }
 }
 
-type Target = LoggerOptions['descriptor'] | LogFile
+type Target = LoggerOptions['descriptor'] | AppendedFile
 
 /** A narrow window of a terminal, and one whose width is not known. */
 const USUAL_COLUMNS = 80

@@ -12,7 +12,7 @@ export const ANEW = '\r\u001b[K'
  * Says how far long work is: records, bytes, rate, and what is left. Says nothing of work that ends before the first
  * pause, or that stands still.
  */
-export class Progress {
+export class ProgressTeller {
   readonly #say: (text: string) => void
   readonly #now: MonotonicClock
   readonly #everyMs: number

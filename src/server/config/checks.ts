@@ -13,12 +13,17 @@ export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>
   config.embedded.enabled || config.clusters.default!.brokers.length === 0
 
 /** What a configuration is for: a gateway, a client of a running cluster, or the embedded broker alone. */
-export type Role = 'serve' | 'client' | 'broker'
+export type ConfigRole = 'serve' | 'client' | 'broker'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
 /** Contradictions between settings that are valid on their own. */
-export function crossCheck(config: Config, role: Role, environment: Environment, apis: readonly HttpApi[]): string[] {
+export function crossCheck(
+  config: Config,
+  role: ConfigRole,
+  environment: Environment,
+  apis: readonly HttpApi[]
+): string[] {
   if (role === 'broker') return checkHosts(config, [embeddedHost(config)])
   if (role === 'client') return checkClusters(config)
   return [

@@ -6,7 +6,7 @@ import type { Leaf } from '../../core/settings/leaves.js'
 import { type Assignment, toProblems } from '../../core/settings/problems.js'
 import type { HttpApi } from '../../http/api/api.js'
 import { misplaced, named, placed } from './advanced.js'
-import { crossCheck, forbiddenHosts, type Role } from './checks.js'
+import { type ConfigRole, crossCheck, forbiddenHosts } from './checks.js'
 import { readSources, type ValueSources } from './read-sources.js'
 import { type Config, configSchema, describeSettings, schemaOf } from './schema.js'
 
@@ -16,7 +16,7 @@ export type { Config } from './schema.js'
 /** The sources of settings. Later sources override earlier ones: defaults, translated, file, environment, flags. */
 export interface ConfigSources extends ValueSources {
   /** What the settings are for. It decides which combinations of settings are checked. Default `serve`. */
-  readonly role?: Role | undefined
+  readonly role?: ConfigRole | undefined
   /** The APIs whose settings are accepted. Default: all APIs of this version. */
   readonly apis?: readonly HttpApi[] | undefined
 }

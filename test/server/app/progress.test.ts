@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { openProgress } from '../../../src/cli/standard-output.js'
-import { Progress } from '../../../src/server/app/progress.js'
+import { ProgressTeller } from '../../../src/server/app/progress.js'
 
 const MIB = 1024 * 1024
 const amount = (records: number, bytes: number) => ({ records, bytes })
@@ -10,7 +10,7 @@ const amount = (records: number, bytes: number) => ({ records, bytes })
 describe('how far long work is', () => {
   it('is told each ten seconds: records, bytes, rate, and what is left', () => {
     const [said, clock] = [[] as string[], sinon.useFakeTimers({ toFake: ['performance'] })]
-    const { tell } = new Progress(
+    const { tell } = new ProgressTeller(
       text => said.push(text),
       () => performance.now()
     )
@@ -28,7 +28,7 @@ describe('how far long work is', () => {
   it('is told in records where bytes are not known, of each part by itself, and not while nothing moves', () => {
     const said: string[] = []
     let now = 0
-    const { tell } = new Progress(
+    const { tell } = new ProgressTeller(
       text => said.push(text),
       () => now
     )
