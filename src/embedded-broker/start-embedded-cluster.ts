@@ -11,9 +11,8 @@ import type {
   Faults,
   TopicOptions
 } from './embedded-cluster.js'
-import { compactBatches } from './log/compaction.js'
 import { Node } from './node.js'
-import { decodeRecords } from './protocol/records.js'
+import { compactBatches, decodeRecords } from './protocol/records.js'
 import { saslMechanisms } from './sasl-mechanisms.js'
 import { type ClusterSettings, clusterOptions } from './settings.js'
 import { DirectoryStorage } from './storage/directory-storage.js'

@@ -4,9 +4,8 @@ import { type Api, defineApi } from './api.js'
 import { clusterMetadata } from './cluster-metadata.js'
 import { configs } from './configs.js'
 import { fetch } from './fetch.js'
-import { groupAdmin } from './group-admin.js'
-import { groupMembership } from './group-membership.js'
 import { groupOffsets } from './group-offsets.js'
+import { groupApis } from './groups.js'
 import { logOffsets } from './log-offsets.js'
 import { produce } from './produce.js'
 import { sasl } from './sasl.js'
@@ -48,9 +47,8 @@ export const apis: readonly Api[] = [
   fetch,
   ...clusterMetadata,
   ...logOffsets,
-  ...groupMembership,
+  ...groupApis,
   ...groupOffsets,
-  ...groupAdmin,
   ...topicAdmin,
   ...configs,
   ...transactions,

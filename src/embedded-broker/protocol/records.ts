@@ -1,7 +1,14 @@
 import type { KafkaRecord } from '../../core/model.js'
-import { codecOf, decompress } from '../../kafka/compression.js'
+import { codecOf, compress, decompress } from '../../kafka/compression.js'
+import {
+  AT_ATTRIBUTES,
+  AT_BATCH_LENGTH,
+  AT_RECORD_COUNT,
+  CODEC_MASK,
+  LOG_OVERHEAD_BYTES
+} from '../../kafka/record-batch-layout.js'
 import { RecordFields, readHeaders } from '../../kafka/record-reader.js'
-import { type BatchView, HEADER_BYTES } from './record-batch.js'
+import { BatchView, HEADER_BYTES } from './record-batch.js'
 
 /** Limit for batches in the log. Producers have a lower limit, but tests may write larger batches. */
 const MAX_DECOMPRESSED_BYTES = 256 * 1024 * 1024
@@ -100,4 +107,39 @@ function decodeRecord(bytes: Buffer, fields: RecordFields, batch: BatchView): De
   const timestampMs = batch.isLogAppendTime ? batch.maxTimestamp : batch.baseTimestamp + timestampDelta
   const offset = batch.baseOffset + offsetDelta
   return { offset, timestampMs, key, value, headers, offsetDelta, bytes: bytes.subarray(start, end) }
+}
+
+/**
+ * Keeps only the newest record of each key, and returns the remaining batches. Offsets do not change, so batches get
+ * holes. A batch without records stays as an empty header if it is the last batch of the log or of a producer.
+ *
+ *   [a0 b1 a2] [b3 b4] [a5]   =>   [- - -] gone   [- b4]   [a5]
+ */
+export function compactBatches(batches: readonly BatchView[]): BatchView[] {
+  const newest = new Map<string, number>()
+  const decoded = batches.map(batch => (batch.isControl ? undefined : decodeRecords(batch)))
+  for (const records of decoded) {
+    for (const { key, offset } of records ?? []) if (key) newest.set(key.toString('latin1'), offset)
+  }
+  const isNewest = ({ key, offset }: DecodedRecord) => key !== null && newest.get(key.toString('latin1')) === offset
+  return batches.flatMap((batch, index) => {
+    const records = decoded[index]
+    if (!records) return [batch]
+    const kept = records.filter(isNewest)
+    if (kept.length === records.length) return [batch]
+    const mustStay = batch.producerId >= 0 || index === batches.length - 1
+    return kept.length > 0 || mustStay ? [withRecords(batch, kept)] : []
+  })
+}
+
+function withRecords(batch: BatchView, records: readonly DecodedRecord[]): BatchView {
+  const plain = Buffer.concat(records.map(({ bytes }) => bytes))
+  const payload = records.length === 0 ? plain : compress(codecOf(batch.codec) ?? 'none', plain)
+  const bytes = Buffer.concat([batch.bytes.subarray(0, HEADER_BYTES), payload])
+  bytes.writeInt32BE(bytes.length - LOG_OVERHEAD_BYTES, AT_BATCH_LENGTH)
+  if (records.length === 0) bytes.writeInt16BE(bytes.readInt16BE(AT_ATTRIBUTES) & ~CODEC_MASK, AT_ATTRIBUTES)
+  bytes.writeInt32BE(records.length, AT_RECORD_COUNT)
+  const compacted = new BatchView(bytes)
+  compacted.sealCrc()
+  return compacted
 }

@@ -15,8 +15,7 @@ import {
 import { commitConsumerOffset } from './commit-consumer-offset.js'
 import { fetchConsumerOffset } from './fetch-consumer-offset.js'
 import { fetchData } from './fetch-data.js'
-import { fetchEpochEnd, fetchOffset } from './fetch-offset.js'
-import { fetchOrigins } from './fetch-origins.js'
+import { fetchEpochEnd, fetchOffset, fetchOrigins } from './fetch-offset.js'
 import { fetchTopicMetadata } from './fetch-topic-metadata.js'
 import {
   describeConsumerGroup,

@@ -33,7 +33,7 @@ export class GroupRouting {
   readonly #options: GroupRoutingOptions
   readonly #waiting: WaitingRequests
   readonly #routeAll: (requests: readonly OpenRequest[], now: number) => void
-  readonly #coordinators = new CoordinatorTable()
+  readonly coordinators = new CoordinatorTable()
   readonly #commits: CommitOrder
 
   /** @param routeAll routes waiting requests and searches for coordinators */
@@ -79,19 +79,19 @@ export class GroupRouting {
   #toCoordinator(request: OpenRequest, now: number): void {
     const { pool } = this.#options
     const groupId = request.groupId!
-    const nodeId = this.#coordinators.nodeOf(groupId)
+    const nodeId = this.coordinators.nodeOf(groupId)
     const proxy = nodeId === undefined ? undefined : pool.upProxyOf(nodeId, now)
     if (proxy) {
       proxy.submit(request)
       return
     }
-    if (nodeId !== undefined) this.#coordinators.forget(groupId, nodeId)
+    if (nodeId !== undefined) this.coordinators.forget(groupId, nodeId)
     this.#waiting.enqueue(groupPlace(groupId), request)
     this.#searchCoordinator(groupId, now)
   }
 
   #searchCoordinator(groupId: string, now: number): void {
-    const attempts = this.#coordinators.beginSearch(groupId, now)
+    const attempts = this.coordinators.beginSearch(groupId, now)
     if (attempts === undefined) return
     if (attempts === 0) {
       this.askForCoordinator(groupId, now)
@@ -113,7 +113,7 @@ export class GroupRouting {
   }
 
   coordinatorFound(groupId: string, result: ResultOf<'findCoordinator'>, now: number): void {
-    this.#coordinators.endSearch(groupId, now)
+    this.coordinators.endSearch(groupId, now)
     const waiting = this.#waiting.queues.take(groupPlace(groupId))
     if (result.type === 'failed') {
       for (const request of waiting) fail(request, result)
@@ -121,7 +121,7 @@ export class GroupRouting {
     }
     if (result.type === 'success') {
       this.#routeAll(this.#options.pool.ensure(result.coordinator), now)
-      this.#coordinators.found(groupId, result.coordinator.nodeId)
+      this.coordinators.found(groupId, result.coordinator.nodeId)
     }
     this.#routeAll(waiting, now)
   }
@@ -129,16 +129,7 @@ export class GroupRouting {
   /** Forgets a coordinator that has answered that it does not coordinate the group of the request. */
   forgetCoordinator(request: OpenRequest, nodeId: number): void {
     const groupId = request.groupId
-    if (groupId !== undefined) this.#coordinators.forget(groupId, nodeId)
-  }
-
-  /** Forgets all coordinators, because another cluster is connected. */
-  forgetAll(): void {
-    this.#coordinators.forgetAll()
-  }
-
-  tidy(now: number): void {
-    this.#coordinators.tidy(now)
+    if (groupId !== undefined) this.coordinators.forget(groupId, nodeId)
   }
 }
 

@@ -126,10 +126,10 @@ export class RouterCore {
         routing.crashed(notice.proxy, notice.error, notice.requests, now)
         break
       case 'coordinatorFound':
-        routing.coordinatorFound(notice.groupId, notice.result, now)
+        routing.groups.coordinatorFound(notice.groupId, notice.result, now)
         break
       case 'searchCoordinator':
-        routing.askForCoordinator(notice.groupId, now)
+        routing.groups.askForCoordinator(notice.groupId, now)
         break
       case 'wake':
         routing.wake(notice.place, now)
@@ -190,7 +190,7 @@ export class RouterCore {
     schedule.wantBrokers()
     schedule.tidy(now)
     this.parts.leaders.forgetUnused(UNUSED_TOPICS_KEPT_FOR * metadataMaxAgeMs, now)
-    this.parts.routing.tidy(now)
+    this.parts.routing.groups.coordinators.tidy(now)
     this.parts.pool.tidy(now)
   }
 

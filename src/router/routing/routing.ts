@@ -4,7 +4,7 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, TopicPartition } from '../../core/model.js'
 import type { MetadataResponse } from '../../kafka/broker-client.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
-import type { FollowTopics, ResultOf, TopicChanged, UnfollowTopics } from '../messages/operations.js'
+import type { FollowTopics, TopicChanged, UnfollowTopics } from '../messages/operations.js'
 import { missingTopic } from '../processors/fetch-topic-metadata.js'
 import { notSent } from '../processors/produce-admission.js'
 import type { Returned, ReturnReason } from '../processors/queue-processor.js'
@@ -59,12 +59,12 @@ const AUTHENTICATION_PAUSE_MS = 1_000
 export class Routing {
   readonly #options: RoutingOptions
   readonly #waiting: WaitingRequests
-  readonly #groups: GroupRouting
+  readonly groups: GroupRouting
 
   constructor(options: RoutingOptions) {
     this.#options = options
     this.#waiting = new WaitingRequests(options, topic => this.#forgetWant(topic))
-    this.#groups = new GroupRouting(options, this.#waiting, (requests, now) => this.routeAll(requests, now))
+    this.groups = new GroupRouting(options, this.#waiting, (requests, now) => this.routeAll(requests, now))
   }
 
   /** Requests that wait for a leader, a coordinator, a broker or the end of a pause. */
@@ -79,7 +79,7 @@ export class Routing {
         this.#routeToLeader(request, request.topicPartition!, now)
         break
       case 'coordinator':
-        this.#groups.route(request, now)
+        this.groups.route(request, now)
         break
       case 'node':
         if (request.nodeId === undefined) this.#routeToAny(request, now)
@@ -148,7 +148,7 @@ export class Routing {
     const { pool, leaders, followed } = this.#options
     leaders.clear()
     followed.clear()
-    this.#groups.forgetAll()
+    this.groups.coordinators.forgetAll()
     const rest: OpenRequest[] = []
     for (const request of [...pool.stop(), ...this.queues.takeAll()]) {
       if (isOf(request, 'produceBatch')) notSent(request, 'clusterChanged')
@@ -187,7 +187,7 @@ export class Routing {
     for (const request of requests) {
       if (request.settled) continue
       // A commit that was only sent to a wrong broker is still sent to the right broker, before later commits.
-      if (reason !== 'notCoordinator' && this.#groups.hasYielded(request)) continue
+      if (reason !== 'notCoordinator' && this.groups.hasYielded(request)) continue
       metrics.count('router', 'retries', { reason })
       attemptsOf(request).returns++
       this.#reroute(request, reason, nodeId, now)
@@ -210,7 +210,7 @@ export class Routing {
       schedule.wantBrokers()
     }
     for (const request of requests) {
-      if (request.settled || this.#groups.hasYielded(request)) continue
+      if (request.settled || this.groups.hasYielded(request)) continue
       metrics.count('router', 'retries', { reason: 'unreachable' })
       const attempts = attemptsOf(request)
       attempts.returns++
@@ -229,23 +229,10 @@ export class Routing {
   crashed(proxy: BrokerProxy, error: Error, requests: readonly OpenRequest[], now: number): void {
     this.#options.log.error({ err: error, nodeId: proxy.node.nodeId }, 'a dispatcher met a bug')
     for (const request of requests) {
-      if (request.settled || this.#groups.hasYielded(request)) continue
+      if (request.settled || this.groups.hasYielded(request)) continue
       if (++attemptsOf(request).crashes >= MAX_CRASHES) fail(request, ownFailure('protocol', error.message, false))
       else this.route(request, now)
     }
-  }
-
-  /** Begins the search for a coordinator after its pause. */
-  askForCoordinator(groupId: string, now: number): void {
-    this.#groups.askForCoordinator(groupId, now)
-  }
-
-  coordinatorFound(groupId: string, result: ResultOf<'findCoordinator'>, now: number): void {
-    this.#groups.coordinatorFound(groupId, result, now)
-  }
-
-  tidy(now: number): void {
-    this.#groups.tidy(now)
   }
 
   #routeToLeader(request: OpenRequest, { topic, partition }: TopicPartition, now: number): void {
@@ -376,7 +363,7 @@ export class Routing {
         this.route(request, now)
         break
       case 'notCoordinator':
-        this.#groups.forgetCoordinator(request, nodeId)
+        this.groups.forgetCoordinator(request, nodeId)
         this.route(request, now)
         break
       case 'notController':
