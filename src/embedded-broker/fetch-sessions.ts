@@ -6,11 +6,6 @@ const MOST_SESSIONS = 1_000
 /** Limit of partitions in all sessions together. A partition of a topic with a very long name counts as several. */
 const MOST_PARTITIONS = 100_000
 const CHARACTERS_OF_ONE = 256
-/**
- * A session that was used within this time counts as in use. The value is that of Kafka's
- * `min.incremental.fetch.session.eviction.ms`.
- */
-const IN_USE_MS = 120_000
 const LARGEST_ID = 0x7fffffff
 
 export interface FetchPartition {
@@ -54,20 +49,16 @@ export class FetchSession {
   readonly nodeId: number
   /** True: requests name topics by their ids. */
   readonly usesTopicIds: boolean
-  readonly beganAt: number
-  usedAt: number
   /** The epoch that the next request must have. */
   epoch = 1
   weight = 0
   readonly #partitions = new Map<string, Remembered>()
   #topics: readonly FetchTopic[] | undefined
 
-  constructor(id: number, nodeId: number, usesTopicIds: boolean, now: number) {
+  constructor(id: number, nodeId: number, usesTopicIds: boolean) {
     this.id = id
     this.nodeId = nodeId
     this.usesTopicIds = usesTopicIds
-    this.beganAt = now
-    this.usedAt = now
   }
 
   get size(): number {
@@ -138,10 +129,9 @@ export class FetchSessions {
   }
 
   /** Returns a session of the node and marks it as used. */
-  use(id: number, nodeId: number, now: number): FetchSession | undefined {
+  use(id: number, nodeId: number): FetchSession | undefined {
     const session = this.#sessions.get(id)
     if (session?.nodeId !== nodeId) return undefined
-    session.usedAt = now
     this.#sessions.delete(id)
     this.#sessions.set(id, session)
     return session
@@ -153,13 +143,17 @@ export class FetchSessions {
     return session?.nodeId === nodeId ? session : undefined
   }
 
-  /** Begins a session; undefined: the limit is reached, because too many other sessions are in use. */
-  begin(nodeId: number, topics: readonly FetchTopic[], usesTopicIds: boolean, now: number): FetchSession | undefined {
+  /** Begins a session. When a limit is reached, it replaces those that were not used for longest. undefined: it is too large. */
+  begin(nodeId: number, topics: readonly FetchTopic[], usesTopicIds: boolean): FetchSession | undefined {
     let id = 0
     while (id === 0 || this.#sessions.has(id)) id = randomInt(1, LARGEST_ID)
-    const session = new FetchSession(id, nodeId, usesTopicIds, now)
+    const session = new FetchSession(id, nodeId, usesTopicIds)
     session.update(topics, [])
-    if (!this.#makeCapacityFor(session, now)) return undefined
+    if (session.weight > MOST_PARTITIONS) return undefined
+    for (const oldest of this.#sessions.values()) {
+      if (this.#sessions.size < MOST_SESSIONS && this.#weight + session.weight <= MOST_PARTITIONS) break
+      this.#remove(oldest)
+    }
     this.#sessions.set(id, session)
     this.#weight += session.weight
     return session
@@ -183,33 +177,6 @@ export class FetchSessions {
   /** Ends the sessions of a stopped node, because it loses its memory. */
   nodeStopped(nodeId: number): void {
     for (const session of [...this.#sessions.values()]) if (session.nodeId === nodeId) this.#remove(session)
-  }
-
-  /**
-   * Evicts sessions to make capacity, as Kafka does: first a session that was not used for long, else a smaller session
-   * that is no longer new.
-   */
-  #makeCapacityFor({ size, weight }: FetchSession, now: number): boolean {
-    for (;;) {
-      const isFull = this.#sessions.size >= MOST_SESSIONS || this.#weight + weight > MOST_PARTITIONS
-      if (!isFull) return true
-      const victim = this.#unused(now) ?? this.#smallest(size, now)
-      if (!victim) return false
-      this.#remove(victim)
-    }
-  }
-
-  #unused(now: number): FetchSession | undefined {
-    const [oldest] = this.#sessions.values()
-    return oldest && now - oldest.usedAt > IN_USE_MS ? oldest : undefined
-  }
-
-  #smallest(belowSize: number, now: number): FetchSession | undefined {
-    let smallest: FetchSession | undefined
-    for (const session of this.#sessions.values()) {
-      if (now - session.beganAt > IN_USE_MS && session.size < (smallest?.size ?? belowSize)) smallest = session
-    }
-    return smallest
   }
 
   #remove(session: FetchSession): void {

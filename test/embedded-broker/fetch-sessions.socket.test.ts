@@ -145,40 +145,23 @@ describe('broker: fetch sessions', () => {
         maxBytes: 1
       }))
     })
-    const full = () => {
+    it('are bounded: a further one replaces the one that was not used for longest', () => {
       const sessions = new FetchSessions()
-      const begun = Array.from({ length: MOST }, (_, at) => sessions.begin(1, [topicOf(at === 5 ? 1 : 2)], false, 0)!)
-      return { sessions, begun }
-    }
-
-    it('are bounded: a further client has none while others are in use', () => {
-      const { sessions } = full()
-      expect(sessions.begin(1, [topicOf(3)], false, 120_000)).to.equal(undefined)
+      const begun = Array.from({ length: MOST }, () => sessions.begin(1, [topicOf(2)], false)!)
+      sessions.use(begun[0]!.id, 1)
+      expect(sessions.begin(1, [topicOf(3)], false)).to.not.equal(undefined)
+      expect(begun.slice(0, 3).map(({ id }) => sessions.get(id, 1) === undefined)).to.deep.equal([false, true, false])
       expect(sessions.size).to.equal(MOST)
-    })
-
-    it('make room when they were not used for two minutes, the one that was used last at the end', () => {
-      const { sessions, begun } = full()
-      const [first, second] = begun
-      sessions.use(first!.id, 1, 60_000)
-      expect(sessions.begin(1, [topicOf(1)], false, 120_001)).to.not.equal(undefined)
-      expect([first, second].map(session => sessions.get(session!.id, 1) === undefined)).to.deep.equal([false, true])
-    })
-
-    it('make room for larger ones when they are two minutes old, the smallest first', () => {
-      const { sessions, begun } = full()
-      for (const { id } of begun) sessions.use(id, 1, 119_000)
-      expect(sessions.begin(1, [topicOf(1)], false, 121_000), 'it is not larger').to.equal(undefined)
-      expect(sessions.begin(1, [topicOf(2)], false, 121_000)).to.not.equal(undefined)
-      expect(sessions.get(begun[5]!.id, 1)).to.equal(undefined)
     })
 
     it('hold so many partitions at most, and fewer with very long names', () => {
       const sessions = new FetchSessions()
-      const first = sessions.begin(1, [topicOf(60_000)], false, 0)!
-      expect(sessions.begin(1, [topicOf(60_000)], false, 0)).to.equal(undefined)
-      expect(sessions.begin(1, [topicOf(600, 'x'.repeat(30_000))], false, 0)).to.equal(undefined)
-      const second = sessions.begin(1, [topicOf(40_000)], false, 0)!
+      expect(sessions.begin(1, [topicOf(100_001)], false)).to.equal(undefined)
+      expect(sessions.begin(1, [topicOf(900, 'x'.repeat(30_000))], false)).to.equal(undefined)
+      const former = sessions.begin(1, [topicOf(60_000)], false)!
+      const first = sessions.begin(1, [topicOf(60_000)], false)!
+      expect(sessions.get(former.id, 1)).to.equal(undefined)
+      const second = sessions.begin(1, [topicOf(40_000)], false)!
       expect(sessions.update(first, [topicOf(1, 'one more')], []), 'it has ended').to.equal(false)
       expect(sessions.get(first.id, 1)).to.equal(undefined)
       expect(sessions.update(second, [topicOf(60_000)], [])).to.equal(true)

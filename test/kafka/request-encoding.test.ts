@@ -32,88 +32,81 @@ async function encodeWithKafkajs(name: string, version: number, fields: object):
 
 const inTopics = <T>(partitions: T[], topic = 'orders') => [{ topic, partitions }]
 
-describe('requests are byte for byte those of kafkajs:', () => {
-  it('ListOffsets', async () => {
-    const theirs = inTopics([
-      { partition: 3, timestamp: -1 },
-      { partition: 4, timestamp: 1_700_000_000_000 }
-    ])
-    expect(
-      encode(listOffsetsV3, {
-        isolationLevel: 'readCommitted',
-        partitions: [
-          { topic: 'orders', partition: 3, timestamp: -1 },
-          { topic: 'orders', partition: 4, timestamp: 1_700_000_000_000 }
-        ]
-      })
-    ).to.deep.equal(await encodeWithKafkajs('ListOffsets', 3, { isolationLevel: 1, topics: theirs }))
-  })
+type Row = [what: string, ours: Buffer, name: string, version: number, theirs: object]
 
-  it('Fetch', async () => {
-    const partition = { partition: 3, fetchOffset: 2 ** 40 + 1, maxBytes: 1000 }
-    const ours = encode(fetchV11, {
-      maxWaitMs: 5,
-      minBytes: 1,
-      maxBytes: 5000,
-      isolationLevel: 'readUncommitted',
-      partitions: [{ topic: 'orders', ...partition, currentLeaderEpoch: -1 }]
-    })
-    const theirs = await encodeWithKafkajs('Fetch', 11, {
-      maxWaitTime: 5,
-      minBytes: 1,
-      maxBytes: 5000,
-      isolationLevel: 0,
-      rackId: '',
-      topics: inTopics([partition])
-    })
-    expect(ours).to.deep.equal(theirs)
-  })
+const member = { groupId: 'g', generationId: 7, memberId: 'm', instanceId: null }
+const theirMember = { groupId: 'g', generationId: 7, memberId: 'm', groupInstanceId: null }
+const protocols = [{ name: 'range', metadata: Buffer.from('mine') }]
+const assignment = Buffer.from('yours')
+const fetched = { partition: 3, fetchOffset: 2 ** 40 + 1, maxBytes: 1000 }
+const times = [
+  { partition: 3, timestamp: -1 },
+  { partition: 4, timestamp: 1_700_000_000_000 }
+]
+const commits = [
+  { partition: 3, offset: 9, metadata: null },
+  { partition: 4, offset: 2 ** 33, metadata: 'note' }
+]
+const ofOrders = <Partition extends object>(partitions: readonly Partition[]) =>
+  partitions.map(partition => ({ topic: 'orders', ...partition }))
 
-  it('FindCoordinator', async () => {
-    expect(encode(findCoordinatorV2, { groupId: 'grüppe' })).to.deep.equal(
-      await encodeWithKafkajs('GroupCoordinator', 2, { groupId: 'grüppe', coordinatorType: 0 })
-    )
-  })
-
-  it('OffsetCommit', async () => {
-    expect(
-      encode(offsetCommitV5, {
-        groupId: 'g',
-        generationId: 5,
-        memberId: 'm',
-        partitions: [
-          { topic: 'orders', partition: 3, offset: 9, metadata: null },
-          { topic: 'orders', partition: 4, offset: 2 ** 33, metadata: 'note' }
-        ]
-      })
-    ).to.deep.equal(
-      await encodeWithKafkajs('OffsetCommit', 5, {
+describe('requests', () => {
+  const rows: Row[] = [
+    [
+      'ListOffsets',
+      encode(listOffsetsV3, { isolationLevel: 'readCommitted', partitions: ofOrders(times) }),
+      'ListOffsets',
+      3,
+      { isolationLevel: 1, topics: inTopics(times) }
+    ],
+    [
+      'Fetch',
+      encode(fetchV11, {
+        maxWaitMs: 5,
+        minBytes: 1,
+        maxBytes: 5000,
+        isolationLevel: 'readUncommitted',
+        partitions: [{ topic: 'orders', ...fetched, currentLeaderEpoch: -1 }]
+      }),
+      'Fetch',
+      11,
+      { maxWaitTime: 5, minBytes: 1, maxBytes: 5000, isolationLevel: 0, rackId: '', topics: inTopics([fetched]) }
+    ],
+    [
+      'FindCoordinator',
+      encode(findCoordinatorV2, { groupId: 'grüppe' }),
+      'GroupCoordinator',
+      2,
+      { groupId: 'grüppe', coordinatorType: 0 }
+    ],
+    [
+      'OffsetCommit',
+      encode(offsetCommitV5, { groupId: 'g', generationId: 5, memberId: 'm', partitions: ofOrders(commits) }),
+      'OffsetCommit',
+      5,
+      {
         groupId: 'g',
         groupGenerationId: 5,
         memberId: 'm',
-        topics: inTopics([
-          { partition: 3, offset: '9', metadata: null },
-          { partition: 4, offset: String(2 ** 33), metadata: 'note' }
-        ])
-      })
-    )
-  })
-
-  it('OffsetFetch, named partitions', async () => {
-    expect(encode(offsetFetchV4, { groupId: 'g', partitions: [{ topic: 'orders', partition: 3 }] })).to.deep.equal(
-      await encodeWithKafkajs('OffsetFetch', 4, { groupId: 'g', topics: inTopics([{ partition: 3 }]) })
-    )
-  })
-
-  it('OffsetFetch, all', async () => {
-    expect(encode(offsetFetchV4, { groupId: 'g', partitions: null })).to.deep.equal(
-      await encodeWithKafkajs('OffsetFetch', 4, { groupId: 'g', topics: [] })
-    )
-  })
-
-  it('JoinGroup, of a static member', async () => {
-    const protocols = [{ name: 'range', metadata: Buffer.from('mine') }]
-    expect(
+        topics: inTopics(commits.map(commit => ({ ...commit, offset: String(commit.offset) })))
+      }
+    ],
+    [
+      'OffsetFetch, named partitions',
+      encode(offsetFetchV4, { groupId: 'g', partitions: [{ topic: 'orders', partition: 3 }] }),
+      'OffsetFetch',
+      4,
+      { groupId: 'g', topics: inTopics([{ partition: 3 }]) }
+    ],
+    [
+      'OffsetFetch, all',
+      encode(offsetFetchV4, { groupId: 'g', partitions: null }),
+      'OffsetFetch',
+      4,
+      { groupId: 'g', topics: [] }
+    ],
+    [
+      'JoinGroup, of a static member',
       encode(joinGroupV5, {
         groupId: 'g',
         sessionTimeoutMs: 10_000,
@@ -122,9 +115,10 @@ describe('requests are byte for byte those of kafkajs:', () => {
         instanceId: 'pod-1',
         protocolType: 'consumer',
         protocols
-      })
-    ).to.deep.equal(
-      await encodeWithKafkajs('JoinGroup', 5, {
+      }),
+      'JoinGroup',
+      5,
+      {
         groupId: 'g',
         sessionTimeout: 10_000,
         rebalanceTimeout: 60_000,
@@ -132,56 +126,40 @@ describe('requests are byte for byte those of kafkajs:', () => {
         groupInstanceId: 'pod-1',
         protocolType: 'consumer',
         groupProtocols: protocols
-      })
-    )
-  })
-
-  it('SyncGroup, Heartbeat and LeaveGroup', async () => {
-    const ours = { groupId: 'g', generationId: 7, memberId: 'm', instanceId: null }
-    const theirs = { groupId: 'g', generationId: 7, memberId: 'm', groupInstanceId: null }
-    const assignments = [{ memberId: 'm', assignment: Buffer.from('yours') }]
-    expect(encode(syncGroupV3, { ...ours, assignments })).to.deep.equal(
-      await encodeWithKafkajs('SyncGroup', 3, {
-        ...theirs,
-        groupAssignment: [{ memberId: 'm', memberAssignment: assignments[0]!.assignment }]
-      })
-    )
-    expect(encode(heartbeatV3, ours)).to.deep.equal(
-      await encodeWithKafkajs('Heartbeat', 3, { ...theirs, groupGenerationId: 7 })
-    )
-    expect(encode(leaveGroupV3, ours)).to.deep.equal(
-      await encodeWithKafkajs('LeaveGroup', 3, {
-        groupId: 'g',
-        memberId: 'm'
-      })
-    )
-  })
-
-  it('InitProducerId', async () => {
-    expect(encode(initProducerIdV1, {})).to.deep.equal(
-      await encodeWithKafkajs('InitProducerId', 1, { transactionalId: null, transactionTimeout: 60_000 })
-    )
-  })
-
-  it('DescribeConfigs', async () => {
-    expect(
-      encode(describeConfigsV2, { resources: [{ type: 'topic', name: 'orders' }], names: ['retention.ms'] })
-    ).to.deep.equal(
-      await encodeWithKafkajs('DescribeConfigs', 2, {
-        resources: [{ type: 2, name: 'orders', configNames: ['retention.ms'] }],
-        includeSynonyms: false
-      })
-    )
-  })
-
-  it('CreateTopics', async () => {
-    expect(
+      }
+    ],
+    [
+      'SyncGroup',
+      encode(syncGroupV3, { ...member, assignments: [{ memberId: 'm', assignment }] }),
+      'SyncGroup',
+      3,
+      { ...theirMember, groupAssignment: [{ memberId: 'm', memberAssignment: assignment }] }
+    ],
+    ['Heartbeat', encode(heartbeatV3, member), 'Heartbeat', 3, { ...theirMember, groupGenerationId: 7 }],
+    ['LeaveGroup', encode(leaveGroupV3, member), 'LeaveGroup', 3, { groupId: 'g', memberId: 'm' }],
+    [
+      'InitProducerId',
+      encode(initProducerIdV1, {}),
+      'InitProducerId',
+      1,
+      { transactionalId: null, transactionTimeout: 60_000 }
+    ],
+    [
+      'DescribeConfigs',
+      encode(describeConfigsV2, { resources: [{ type: 'topic', name: 'orders' }], names: ['retention.ms'] }),
+      'DescribeConfigs',
+      2,
+      { resources: [{ type: 2, name: 'orders', configNames: ['retention.ms'] }], includeSynonyms: false }
+    ],
+    [
+      'CreateTopics',
       encode(createTopicsV3, {
         topics: [{ topic: 'orders', partitions: 4, replicationFactor: 1, configs: new Map([['retention.ms', '5']]) }],
         brokerTimeoutMs: 700
-      })
-    ).to.deep.equal(
-      await encodeWithKafkajs('CreateTopics', 3, {
+      }),
+      'CreateTopics',
+      3,
+      {
         topics: [
           {
             topic: 'orders',
@@ -192,24 +170,29 @@ describe('requests are byte for byte those of kafkajs:', () => {
         ],
         validateOnly: false,
         timeout: 700
-      })
-    )
+      }
+    ],
+    [
+      'DeleteTopics',
+      encode(deleteTopicsV1, { topics: ['orders', '__proto__'], brokerTimeoutMs: 700 }),
+      'DeleteTopics',
+      1,
+      { topics: ['orders', '__proto__'], timeout: 700 }
+    ]
+  ]
+
+  it('are byte for byte those of kafkajs', async () => {
+    for (const [what, ours, name, version, theirs] of rows) {
+      expect(ours, what).to.deep.equal(await encodeWithKafkajs(name, version, theirs))
+    }
   })
 
-  it('DeleteTopics', async () => {
-    expect(encode(deleteTopicsV1, { topics: ['orders', '__proto__'], brokerTimeoutMs: 700 })).to.deep.equal(
-      await encodeWithKafkajs('DeleteTopics', 1, { topics: ['orders', '__proto__'], timeout: 700 })
-    )
-  })
-
-  it('Metadata, whose version 7 asks as version 6 does', async () => {
+  it('of Metadata ask in version 7 as in version 6', async () => {
     const theirs = await encodeWithKafkajs('Metadata', 6, { topics: ['orders'], allowAutoTopicCreation: false })
     theirs.writeInt16BE(7, 6)
     expect(encode(metadataV7, { topics: ['orders'], allowAutoTopicCreation: false })).to.deep.equal(theirs)
   })
-})
 
-describe('requests', () => {
   it('have the same bytes in the memory of another one, and keep no more than 4 MiB of it for the next one', () => {
     const encodeIn = (count: number, memory?: Buffer) => {
       const writer = new RequestWriter(0, 7, 77, 'clïent', false, memory)

@@ -57,16 +57,15 @@ function sessionOf(request: FetchRequest, call: Call): FetchSession | number | u
   const { sessionId, sessionEpoch, topics, forgotten, usesTopicIds } = request
   const { nodeId, version, faults } = call
   const sessions = call.cluster.fetchSessions
-  const now = Date.now()
   if (!isIncremental(request)) {
     sessions.end(sessionId, nodeId)
     if (sessionEpoch === NO_SESSION || version < SESSIONS_SINCE) return undefined
-    return sessions.begin(nodeId, topics, usesTopicIds, now)
+    return sessions.begin(nodeId, topics, usesTopicIds)
   }
   const injected = faults.before()
   if (injected === errorCodes.FETCH_SESSION_ID_NOT_FOUND) sessions.end(sessionId, nodeId)
   if (sessionErrors.has(injected)) return injected
-  const session = sessions.use(sessionId, nodeId, now)
+  const session = sessions.use(sessionId, nodeId)
   if (!session) return errorCodes.FETCH_SESSION_ID_NOT_FOUND
   if (session.epoch !== sessionEpoch) return errorCodes.INVALID_FETCH_SESSION_EPOCH
   if (session.usesTopicIds !== usesTopicIds) return errorCodes.FETCH_SESSION_TOPIC_ID_ERROR
