@@ -21,7 +21,7 @@ export type {
   NoMessage
 } from '../consumer/group/consume-result.js'
 export { ONE_MESSAGE } from '../consumer/group/consume-result.js'
-export type * from '../consumer/instance/instances.js'
+export * from '../consumer/instance/instances.js'
 export type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
 export type { TopicMetadata } from '../kafka/calls.js'
 export type { Durability, ProduceOptions } from '../producer/memory/delivery.js'

@@ -1,6 +1,6 @@
 import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
 import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
-import type { InstanceGateway } from '../consumer/instance/instances.js'
+import { type InstanceGateway, PLAIN_INSTANCE_VERBS } from '../consumer/instance/instances.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
@@ -81,21 +81,9 @@ const NO_GROUPS = ownFailure('invalidRequest', 'this gateway was started without
 
 const refuseInstances = (): Promise<Failure> =>
   Promise.resolve(ownFailure('invalidRequest', 'this gateway was started without consumer instances', false))
-const NO_INSTANCES: InstanceGateway = {
-  create: refuseInstances,
-  settingsOf: refuseInstances,
-  remove: refuseInstances,
-  subscribe: refuseInstances,
-  subscription: refuseInstances,
-  describe: refuseInstances,
-  unsubscribe: refuseInstances,
-  assign: refuseInstances,
-  assignment: refuseInstances,
-  seek: refuseInstances,
-  read: refuseInstances,
-  commit: refuseInstances,
-  committed: refuseInstances
-}
+const NO_INSTANCES = Object.fromEntries(
+  [...PLAIN_INSTANCE_VERBS, 'subscribe', 'read'].map(verb => [verb, refuseInstances])
+) as object as InstanceGateway
 
 const hasNoKey = (record: NewRecord): boolean => record?.key === undefined && typeof record === 'object'
 

@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto'
-import type {
-  Gateway,
-  InstanceGateway,
-  InstanceName,
-  InstanceRead,
-  InstanceReadLimits,
-  InstanceRecord,
-  InstanceResult,
-  InstanceSettings,
-  InstanceTopics
+import {
+  type Gateway,
+  type InstanceGateway,
+  type InstanceName,
+  type InstanceRead,
+  type InstanceReadLimits,
+  type InstanceRecord,
+  type InstanceResult,
+  type InstanceSettings,
+  type InstanceTopics,
+  PLAIN_INSTANCE_VERBS,
+  type PlainInstanceVerb
 } from '../../gateway/gateway.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
@@ -40,22 +42,6 @@ const GONE = { type: 'unknownInstance' } as const
 const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
 
 const NOTHING_READ = { type: 'done', value: { records: [], format: '', settle: () => undefined } } as const
-
-/** The verbs whose arguments and results are plain data. */
-const PLAIN_VERBS = [
-  'create',
-  'settingsOf',
-  'remove',
-  'subscription',
-  'unsubscribe',
-  'assign',
-  'assignment',
-  'describe',
-  'seek',
-  'commit',
-  'committed'
-] as const
-type PlainVerb = (typeof PLAIN_VERBS)[number]
 
 interface AskedRead {
   readonly instance: InstanceName
@@ -201,7 +187,7 @@ export function peerInstances<Id>(
     }
   }
   const passed =
-    <Verb extends PlainVerb>(verb: Verb) =>
+    <Verb extends PlainInstanceVerb>(verb: Verb) =>
     (...args: Parameters<InstanceGateway[Verb]>): ReturnType<InstanceGateway[Verb]> => {
       const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<never>>
       const here = (): Promise<InstanceResult<never>> => method.apply(instances, args)
@@ -248,7 +234,10 @@ export function peerInstances<Id>(
     if (result === AWAY || result === GONE) settle(0)
     return result
   }
-  const plain = Object.fromEntries(PLAIN_VERBS.map(verb => [verb, passed(verb)])) as Pick<InstanceGateway, PlainVerb>
+  const plain = Object.fromEntries(PLAIN_INSTANCE_VERBS.map(verb => [verb, passed(verb)])) as Pick<
+    InstanceGateway,
+    PlainInstanceVerb
+  >
   return {
     ...plain,
     create: async (...args) => {
@@ -278,7 +267,7 @@ export function peerInstances<Id>(
 function serveInstances<Id>(instances: InstanceGateway, cluster: string, peers: Peers<Id>): void {
   const serve = <Body>(verb: string, handler: (body: Body, from: Id) => unknown): void =>
     peers.serve(`instance ${verb} ${cluster}`, (body, { from }) => handler(body as Body, from))
-  for (const verb of PLAIN_VERBS) {
+  for (const verb of PLAIN_INSTANCE_VERBS) {
     const method = instances[verb] as (...args: unknown[]) => unknown
     serve(verb, (args: unknown[]) => method.apply(instances, args))
   }

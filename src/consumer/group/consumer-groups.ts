@@ -30,8 +30,7 @@ import { GroupConsumer, type GroupMessage, type GroupWork, SHUTTING_DOWN } from 
 import { asking, GroupActor, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
 import type { ConsumerSettings } from './settings.js'
-import { lookUpTopics } from './topic-look-ups.js'
-import { WatchedTopics } from './watched-topics.js'
+import { lookUpTopics, WatchedTopics } from './topic-look-ups.js'
 
 /** Time limit for an acknowledgement, which the group's actor answers in its next tick. */
 const ACK_TIMEOUT_MS = 10_000

@@ -5,8 +5,7 @@ import type { Failure, GroupMembership, ResultOf } from '../../router/messages/o
 import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import { Heartbeats } from './heartbeats.js'
-import { madeFrom, readAssignment } from './member-assignment.js'
-import { encodeBegun, type GroupStarts } from './start-messages.js'
+import { encodeBegun, type GroupStarts, madeFrom, readAssignment } from './start-messages.js'
 import { lookUpTopics } from './topic-look-ups.js'
 
 /** The only assignment strategy that every client knows. */

@@ -125,6 +125,22 @@ export interface InstanceOwners {
   release(instance: InstanceName): Promise<boolean>
 }
 
+/** The verbs whose arguments and results are plain data. */
+export const PLAIN_INSTANCE_VERBS = [
+  'create',
+  'settingsOf',
+  'remove',
+  'subscription',
+  'unsubscribe',
+  'assign',
+  'assignment',
+  'describe',
+  'seek',
+  'commit',
+  'committed'
+] as const
+export type PlainInstanceVerb = (typeof PLAIN_INSTANCE_VERBS)[number]
+
 /** The verbs of the instances of one Kafka cluster. Every verb but `settingsOf` restarts the idle time. */
 export interface InstanceGateway {
   /**

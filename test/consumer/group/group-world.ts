@@ -1,6 +1,5 @@
 import type { GroupRuntime, Timer } from '../../../src/consumer/group/group-runtime.js'
-import { lookUpTopics } from '../../../src/consumer/group/topic-look-ups.js'
-import { WatchedTopics } from '../../../src/consumer/group/watched-topics.js'
+import { lookUpTopics, WatchedTopics } from '../../../src/consumer/group/topic-look-ups.js'
 import { type KafkaRecord, type Offset, silentLogger } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { AskedKind } from '../../../src/router/messages/operations.js'

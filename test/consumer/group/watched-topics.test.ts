@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import type { GroupRuntime, Timer } from '../../../src/consumer/group/group-runtime.js'
-import { type FoundTopics, lookUpTopics } from '../../../src/consumer/group/topic-look-ups.js'
-import { WatchedTopics } from '../../../src/consumer/group/watched-topics.js'
+import { type FoundTopics, lookUpTopics, WatchedTopics } from '../../../src/consumer/group/topic-look-ups.js'
 import type { FetchTopicMetadata } from '../../../src/router/messages/operations.js'
 
 describe('topics that groups watch', () => {
