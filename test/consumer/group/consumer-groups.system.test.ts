@@ -161,15 +161,6 @@ describe('consumer groups on a cluster with faults', function () {
     expect(values(await instance.take('billing', 'orders', 1))).to.deep.equal(['m2'])
   })
 
-  it('a group that may not be joined is refused with the reason, not with a time-out', async () => {
-    const instance = await start()
-    const { GROUP_AUTHORIZATION_FAILED } = errorCodes
-    cluster.faults.add({ api: 'JoinGroup', count: Infinity }, { type: 'error', errorCode: GROUP_AUTHORIZATION_FAILED })
-    expect(await instance.consume('billing', 'orders', 30_000)).to.include({ type: 'failed', code: 'notAuthorized' })
-    const loop = instance.castellan.consume({ group: 'audit', topic: 'orders' })[Symbol.asyncIterator]()
-    expect(await loop.next().catch((error: { code: string }) => error.code)).to.equal('notAuthorized')
-  })
-
   it('of two processes under one instance id the older is fenced, and says so', async () => {
     const settings = { instanceId: 'pod-1' }
     const [before, after] = [await start(settings), await start(settings)]

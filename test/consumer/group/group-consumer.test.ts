@@ -87,15 +87,6 @@ class GroupHarness {
 }
 
 describe('a group, as one process takes part in it', () => {
-  it('joins with the first request, and stays while it is asked', () => {
-    const harness = new GroupHarness()
-    for (let round = 0; round < 5; round++) {
-      harness.next().ack()
-      harness.world.pass(SUBSCRIPTION_MS - 100)
-    }
-    expect([harness.world.newly('joinGroup'), harness.world.newly('leaveGroup')]).to.deep.equal([1, 0])
-  })
-
   it('pixy T4 S4 S5 leaves when the topic was not asked for as long as the subscription lasts; asking restarts the clock', () => {
     const harness = new GroupHarness()
     harness.next().ack()
@@ -126,18 +117,6 @@ describe('a group, as one process takes part in it', () => {
     last.cancel()
     while (!harness.hasEnded) harness.world.pass(10)
     expect(harness.world.now - startedAt).to.be.within(SUBSCRIPTION_MS, SUBSCRIPTION_MS + 20)
-  })
-
-  it('leaves soon after a request that waited for longer than the subscription lasts', () => {
-    const harness = new GroupHarness()
-    harness.world.offsets = []
-    harness.world.logEnd = 0
-    const request = new WaitingRequest(harness.world.now + 1_000_000, { reply: () => undefined }, ONE_MESSAGE)
-    harness.consumer.receive({ type: 'consume', topic: 'orders', request })
-    harness.world.pass(SUBSCRIPTION_MS + 50)
-    request.cancel()
-    harness.world.pass(200)
-    expect(harness.hasEnded).to.equal(true)
   })
 
   it('pixy T5 stays for as long as an ack may come', () => {
@@ -475,36 +454,6 @@ describe('a group, as one process takes part in it', () => {
     harness.world.pass(defaultConsumerSettings.heartbeatIntervalMs)
     return { harness, message }
   }
-
-  it('leaves no timer behind when it stops in the middle of a rebalance', () => {
-    const { harness } = harnessInRebalance(ACK_MS)
-    harness.stop(10)
-    harness.world.pass(10)
-    expect(harness.stoppedAt).not.to.equal(undefined)
-    expect(harness.world.timersLeft).to.equal(0)
-  })
-
-  it('stops with the last ack, also when a rebalance has waited for it in vain', () => {
-    const { harness, message } = harnessInRebalance(100)
-    harness.stop(1_000)
-    harness.world.pass(200)
-    expect(harness.stoppedAt).to.equal(undefined)
-    message.ack()
-    harness.world.pass(1)
-    expect(harness.stoppedAt).not.to.equal(undefined)
-    expect(harness.world.committed?.offset).to.equal(1)
-  })
-
-  it('answers requests with the reason when it cannot be joined', () => {
-    const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000 })
-    const reason = { type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, retriable: false, message: 'no' }
-    harness.world.answers.push({ kind: 'joinGroup', result: reason })
-    expect(harness.ask().answer).to.equal(reason)
-    harness.world.pass(2_500)
-    expect(harness.ask().answer, 'in the pause before the next attempt').to.equal(reason)
-    harness.world.pass(2_500)
-    expect(harness.next().offset).to.equal(0)
-  })
 
   describe('that may not read', () => {
     const refused = (kind: 'joinGroup' | 'fetchConsumerOffset' | 'fetchData' | 'fetchOffset', errorCode: number) => {

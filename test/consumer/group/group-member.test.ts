@@ -139,16 +139,6 @@ describe('a member that joins', () => {
     expect(incarnation.member.isStable).to.equal(true)
   })
 
-  it('takes the id that the coordinator gives it, and joins with it at once', () => {
-    const incarnation = new Incarnation()
-    incarnation.answer('joinGroup', { type: 'memberIdRequired', memberId: 'given' })
-    incarnation.subscribe('orders')
-    expect(incarnation.asked().slice(0, 2)).to.deep.equal([
-      { kind: 'joinGroup', memberId: '' },
-      { kind: 'joinGroup', memberId: 'given' }
-    ])
-  })
-
   it('leaves the assignment to the leader when it is another member', () => {
     const incarnation = new Incarnation()
     incarnation.answer('joinGroup', { type: 'success', generationId: 7, memberId: 'm', leaderId: 'other', members: [] })
@@ -178,15 +168,6 @@ describe('a member that joins', () => {
       expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
     })
   }
-
-  it('tries again after a pause when nobody tells about the topics', () => {
-    const incarnation = new Incarnation()
-    incarnation.answer('fetchTopicMetadata', { type: 'timedOut' })
-    incarnation.subscribe('orders')
-    expect(incarnation.newly()).to.deep.equal([])
-    incarnation.joinsAfter(RETRY_MS, 'm')
-    expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
-  })
 
   it('gets nothing of a topic that is not there', () => {
     const incarnation = new Incarnation()
@@ -315,14 +296,6 @@ describe('a member of a stable group', () => {
     expect(incarnation.newly(), 'in another order').to.deep.equal([])
   })
 
-  it('joins again for topics that were asked for while it joined', () => {
-    const incarnation = new Incarnation()
-    incarnation.member.subscribe(['orders'])
-    incarnation.member.subscribe(['orders', 'audit'])
-    incarnation.world.settle()
-    expect(incarnation.newly()).to.deep.equal(['assigned orders/0', 'hand over: ourselves'])
-  })
-
   it('has all join again when a topic has got more partitions', () => {
     const incarnation = Incarnation.joined()
     const orders = (count: number) => ({
@@ -375,13 +348,6 @@ describe('a member that goes', () => {
     incarnation.world.pass(1_000_000)
     expect(incarnation.world.asked, 'nothing is asked any more').to.deep.equal([])
     expect(incarnation.newly()).to.deep.equal([])
-  })
-
-  it('need not tell anybody when it never came', () => {
-    const incarnation = new Incarnation()
-    let isGone = false
-    incarnation.member.leave(() => (isGone = true))
-    expect([isGone, incarnation.world.asked]).to.deep.equal([true, []])
   })
 
   it('comes back as another one, over a connection of its own', () => {
@@ -502,12 +468,6 @@ describe('a member of a group', () => {
         expect(more).to.deep.equal([])
       })
     }
-
-    it('has the group join again once, when another client leaves it without a partition', () => {
-      const harness = reading('pod-1', [...backIn([]), ...backIn([])])
-      harness.world.pass(10_000)
-      expect([harness.assigned.length, joins(harness).length]).to.deep.equal([1, 2])
-    })
 
     it('has the group join again each time that it comes back with other topics, also twice in one life', () => {
       const { world, member, assigned } = reading('pod-1', [

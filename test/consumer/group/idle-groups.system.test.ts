@@ -119,21 +119,6 @@ describe('groups without messages', function () {
     expect(result.type === 'message' && String(result.message.value)).to.equal('at last')
   })
 
-  it('20 groups at the end of one topic ask no more for its records than one', async () => {
-    const [partitions, groups] = [4, 20]
-    router.cluster.createTopic(TOPIC, { partitions })
-    counted = new CountedGroups(router)
-    await counted.reads(partitions)
-    const { next } = await counted.begin(groups, partitions)
-    expect(counted.count('fetchData')).to.be.at.most(READS_AT_MOST * partitions)
-    const fetched = counted.count('fetchData')
-    await router.write(TOPIC, 2, ['for all'])
-    for (const result of await Promise.all(next)) {
-      expect(result.type === 'message' && String(result.message.value)).to.equal('for all')
-    }
-    expect(counted.count('fetchData') - fetched).to.be.at.most(groups)
-  })
-
   it('a group costs a constant number of calls, however many groups there are', async () => {
     const [partitions, groups] = [2, 100]
     router.cluster.createTopic(TOPIC, { partitions })

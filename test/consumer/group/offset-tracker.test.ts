@@ -158,31 +158,6 @@ describe('offset tracker', () => {
       expect([tracker.retriesOf(300), tracker.retriesOf(301)]).to.deep.equal([2, 2])
     })
 
-    it('comes also for a message behind one that was taken back and offered again later', () => {
-      const tracker = trackerAt(10)
-      tracker.offered(10, 0)
-      tracker.offered(11, 0)
-      tracker.givenBack(10)
-      tracker.offered(10, 60)
-      expect(tracker.nextRetry(100, () => undefined)).to.equal(undefined)
-      expect(tracker.isRetryDue(101)).to.equal(true)
-      expect(tracker.nextRetry(101, () => undefined)).to.equal(11)
-      expect(tracker.isRetryDue(101)).to.equal(false)
-      expect(tracker.nextRetry(161, () => undefined)).to.equal(10)
-    })
-
-    it('ends after the number of retries that is allowed: what was given up counts as acknowledged', () => {
-      const tracker = trackerAt(300, '', 1)
-      const givenUp: number[] = []
-      tracker.offered(300, 0)
-      tracker.offered(301, 0)
-      expect(tracker.nextRetry(101, offset => givenUp.push(offset))).to.equal(300)
-      expect(tracker.nextRetry(101, offset => givenUp.push(offset))).to.equal(301)
-      expect(tracker.nextRetry(202, offset => givenUp.push(offset))).to.equal(undefined)
-      expect(givenUp).to.deep.equal([300, 301])
-      expect(tracker.position.offset).to.equal(302)
-    })
-
     it('pixy O9 tells how long acks may still come', () => {
       const tracker = trackerAt(300)
       expect(tracker.waitMs(0)).to.equal(0)
@@ -190,13 +165,6 @@ describe('offset tracker', () => {
       tracker.offered(301, 30)
       expect([tracker.waitMs(40), tracker.waitMs(110), tracker.waitMs(131)]).to.deep.equal([90, 20, 0])
     })
-  })
-
-  it('a hole in the log is passed, and what was offered in it is forgotten', () => {
-    const tracker = trackerAt(300)
-    tracker.offered(301, 0)
-    tracker.skipped(300, 310)
-    expect([tracker.pending, tracker.position.offset]).to.deep.equal([0, 310])
   })
 
   it('metadata stays within what brokers take, however much was acknowledged out of order', () => {

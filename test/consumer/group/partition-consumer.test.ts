@@ -60,21 +60,6 @@ class PartitionHarness {
 }
 
 describe('one partition of a group', () => {
-  it('a new group begins at the end of the log, which is committed at once', () => {
-    const harness = new PartitionHarness(new GroupWorld(run(0, 10)))
-    expect(harness.position).to.deep.equal({ offset: 10, metadata: '' })
-    expect(harness.next()).to.equal(undefined)
-    harness.world.write(10)
-    expect(harness.next()).to.equal(10)
-  })
-
-  it('a new group begins at the oldest record where it is told to', () => {
-    const world = new GroupWorld(run(0, 10))
-    world.logStart = 4
-    const harness = new PartitionHarness(world, { start: onStart => onStart('earliest') })
-    expect([harness.position?.offset, harness.next()]).to.deep.equal([4, 4])
-  })
-
   it('pixy P1 a stored -2 is the oldest offset, which is committed', () => {
     const world = new GroupWorld(run(0, 10))
     world.logStart = 3
@@ -220,21 +205,6 @@ describe('one partition of a group', () => {
     expect(world.metrics.of('given_up_messages')).to.equal(2)
   })
 
-  it('says that fewer messages are pending when some are given up, and commits that', () => {
-    const world = new GroupWorld(run(0, 2))
-    world.committed = { offset: 0, metadata: '' }
-    let settled = 0
-    const harness = new PartitionHarness(world, { maxRetries: 0, onSettled: () => settled++ })
-    settled = 0
-    expect(harness.nextFew(2)).to.deep.equal([0, 1])
-    expect(harness.position).to.equal(undefined)
-    expect(settled).to.equal(0)
-    world.pass(ACK_TIMEOUT_MS + 10)
-    expect(harness.next()).to.equal(undefined)
-    expect([harness.position!.offset, harness.consumer.pending, settled]).to.deep.equal([2, 0, 1])
-    expect(world.metrics.of('given_up_messages')).to.equal(2)
-  })
-
   it('a retry for which the record cannot be read is none: the message is offered as often as it may be', () => {
     const world = new GroupWorld([0])
     const harness = new PartitionHarness(world, { start: onStart => onStart('earliest'), maxRetries: 2 })
@@ -273,61 +243,6 @@ describe('one partition of a group', () => {
     world.pass(60)
     expect(harness.next()).to.equal(0)
     expect(harness.consumer.retriesOf(0)).to.equal(1)
-  })
-
-  it('an expired message comes at its time when as many are pending as may be, and nothing is asked of Kafka', () => {
-    const world = new GroupWorld(run(0, 9))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world, { maxPendingMessages: 1 })
-    expect(harness.nextFew(3)).to.deep.equal([0, 1, undefined])
-    const asked = world.asked.length
-    world.pass(ACK_TIMEOUT_MS - 10)
-    expect(harness.consumer.isPrefetched).to.equal(false)
-    expect(world.asked).to.have.length(asked)
-    world.pass(20)
-    expect(harness.consumer.isPrefetched).to.equal(true)
-    expect(harness.next()).to.equal(0)
-    expect(harness.consumer.retriesOf(0)).to.equal(1)
-  })
-
-  it('stages nothing before it is wanted, and nothing more once it is stopped', () => {
-    const world = new GroupWorld(run(0, 9))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    world.pass(100)
-    expect(harness.consumer.isPrefetched).to.equal(false)
-    expect(harness.next()).to.equal(0)
-    harness.consumer.stop()
-    harness.consumer.want()
-    world.pass(10 * ACK_TIMEOUT_MS)
-    expect(harness.consumer.isPrefetched).to.equal(false)
-  })
-
-  it('what has to be offered again does not wait for the read that waits at the end of the log', () => {
-    const world = new GroupWorld(run(0, 2))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect(harness.nextFew(3)).to.deep.equal([0, 1, undefined])
-    const reads = world.newly('fetchData')
-    world.pass(ACK_TIMEOUT_MS + 10)
-    expect(harness.nextFew(3)).to.deep.equal([0, 1, undefined])
-    expect(world.newly('fetchData')).to.equal(2)
-    expect(reads).to.equal(2)
-    world.write(2)
-    expect(harness.next()).to.equal(2)
-  })
-
-  it('asks once for the next message, and says how long that may wait', () => {
-    const world = new GroupWorld()
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    for (let request = 0; request < 20; request++) {
-      expect(harness.next()).to.equal(undefined)
-      world.pass(100)
-    }
-    const reads = world.asked.filter(({ kind }) => kind === 'fetchData')
-    expect(reads).to.have.length(1)
-    expect(reads[0]!.request).to.include({ maxWaitMs: 10_000, timeoutMs: 40_000 })
   })
 
   it('pixy P14 E9 goes on at the next offset there is when what it was to read is deleted', () => {
@@ -401,23 +316,6 @@ describe('one partition of a group', () => {
     expect(world.newly('fetchData')).to.equal(2)
   })
 
-  it('gives up the message that waits to be offered when its memory is needed, and reads it again', () => {
-    const world = new GroupWorld(run(0, 3))
-    world.committed = { offset: 0, metadata: '' }
-    let idles = 0
-    const harness = new PartitionHarness(world, {
-      demand: { isOpen: () => true, prefetched: () => {}, idle: () => idles++ }
-    })
-    harness.consumer.want()
-    world.settle()
-    expect(harness.consumer.isPrefetched).to.equal(true)
-    const before = idles
-    harness.needMemory()
-    expect([harness.consumer.isPrefetched, idles - before]).to.deep.equal([false, 1])
-    expect(harness.batches.bytes).to.equal(1_000_000)
-    expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
-  })
-
   it('keeps a message that is to be offered again though memory is needed: it has bytes of its own', () => {
     const world = new GroupWorld(run(0, 3))
     world.committed = { offset: 0, metadata: '' }
@@ -432,23 +330,6 @@ describe('one partition of a group', () => {
     expect(harness.consumer.retriesOf(1)).to.equal(0)
     harness.consumer.ack(0)
     expect(harness.next()).to.equal(1)
-  })
-
-  it('holds memory for its batch only as long as there are records in it, and none once it is stopped', () => {
-    const world = new GroupWorld(run(0, 2))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    harness.next()
-    expect(harness.batches.bytes).to.be.above(0)
-    expect(harness.nextFew(2)).to.deep.equal([1, undefined])
-    expect(harness.batches.bytes).to.equal(0)
-    world.write(2, 3)
-    world.settle()
-    expect(harness.next()).to.equal(2)
-    expect(harness.batches.bytes).to.be.above(0)
-    harness.consumer.stop()
-    expect(harness.batches.bytes).to.equal(0)
-    expect(harness.consumer.isPrefetched).to.equal(false)
   })
 
   it('asks at the end of a log for as long as the Router waits, and not at once where it does not wait', () => {
@@ -467,23 +348,6 @@ describe('one partition of a group', () => {
     expect(world.asked.at(-1)!.request).to.deep.include({ offset: 0, maxWaitMs: 30_000, timeoutMs: 40_000 })
   })
 
-  it('offers others first while a message that is to be offered again cannot be read', () => {
-    const world = new GroupWorld(run(0, 1))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect(harness.next()).to.equal(0)
-    world.pass(ACK_TIMEOUT_MS + 1)
-    world.answers.push({ kind: 'fetchData', result: { type: 'failed', retriable: true } })
-    expect(harness.next()).to.equal(undefined)
-    world.write(1)
-    world.pass(99)
-    expect(harness.consumer.isPrefetched).to.equal(false)
-    world.pass(1)
-    expect(harness.next()).to.equal(1)
-    world.pass(ACK_TIMEOUT_MS + 1)
-    expect(harness.next()).to.equal(0)
-  })
-
   for (const gone of ['offsetOutOfRange', 'corruptMessage']) {
     it(`counts a message as acknowledged when it cannot be read again: ${gone}`, () => {
       const world = new GroupWorld(run(0, 1))
@@ -496,37 +360,6 @@ describe('one partition of a group', () => {
       expect([harness.position?.offset, harness.consumer.pending]).to.deep.equal([1, 0])
     })
   }
-
-  it('begins anew at the end of a log that has lost its end, and commits that', () => {
-    const world = new GroupWorld(run(0, 10))
-    world.committed = { offset: 8, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect(harness.nextFew(3)).to.deep.equal([8, 9, undefined])
-    world.offsets = run(0, 4)
-    world.logEnd = 4
-    world.write()
-    world.settle()
-    expect(harness.position).to.deep.equal({ offset: 4, metadata: '' })
-    expect(harness.consumer.pending).to.equal(0)
-    expect(harness.consumer.ack(8), 'of the log before').to.equal('notOffered')
-    world.write(4)
-    expect(harness.next()).to.equal(4)
-  })
-
-  it('does not fetch while no request waits', () => {
-    const world = new GroupWorld(run(0, 3))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    world.pass(10_000)
-    expect(world.asked.filter(({ kind }) => kind === 'fetchData')).to.have.length(0)
-    expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
-    harness.isWanted = false
-    const before = world.asked.length
-    world.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
-    world.write()
-    world.pass(10_000)
-    expect(world.asked).to.have.length(before)
-  })
 
   it('says so when damaged records are skipped, and counts it', () => {
     const world = new GroupWorld(run(0, 6))

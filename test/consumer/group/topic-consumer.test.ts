@@ -161,17 +161,6 @@ describe('one topic of a group', () => {
     expect(harness.consumer.waiting).to.equal(3)
   })
 
-  it('a client that goes away makes room, and takes no message', () => {
-    const harness = new TopicHarness(time, [0], 1)
-    harness.consumer.resume()
-    harness.ask('ann').cancel()
-    harness.ask('bob')
-    harness.ask('cid')
-    harness.worlds[0]!.write(0, 1)
-    harness.settle()
-    expect(harness.newly()).to.deep.equal(['bob: 0/0', 'cid: 0/1'])
-  })
-
   it('a client that goes away makes room also where another one waits before it', () => {
     const harness = new TopicHarness(time, [0], 1)
     harness.consumer.resume()
@@ -316,18 +305,6 @@ describe('one topic of a group', () => {
       expect(harness.consumer.pending).to.equal(7)
     })
 
-    it('wait for the first one only, and end without one', async () => {
-      const harness = new TopicHarness(time, [0, 0])
-      harness.consumer.resume()
-      harness.askMany('ann', many)
-      harness.worlds[1]!.write(0, 1)
-      harness.settle()
-      expect(harness.newly()).to.deep.equal(['ann: 1/0 1/1'])
-      harness.askMany('bob', many)
-      await time.pass(LONG_POLL_MS + 20)
-      expect(harness.newly()).to.deep.equal(['bob: timedOut'])
-    })
-
     it('end with the message that reaches the limit of bytes, and there is always one', () => {
       const harness = new TopicHarness(time, [20])
       const recordBytes = sizeOfRecord(fakeRecord(0))
@@ -385,16 +362,6 @@ describe('one topic of a group', () => {
       expect([...new Set(harness.submitted.map(place => place[0]))]).to.deep.equal([])
       harness.askMany('bob', many)
       expect(harness.newly().at(-1)).to.equal('bob: 1/0 1/1 1/2')
-    })
-
-    it('no more than may be pending in a partition, and one', () => {
-      const harness = new TopicHarness(time, [400])
-      harness.consumer.resume()
-      const sizes = Array.from({ length: 5 }, () => {
-        const [got] = harness.askMany('ann', { maxMessages: 1_000, maxBytes: 1_000_000 })
-        return got?.messages.length
-      })
-      expect(sizes, 'as many as a fetch brings').to.deep.equal([100, 100, 100, 1, undefined])
     })
   })
 

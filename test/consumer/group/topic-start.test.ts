@@ -46,27 +46,11 @@ describe('where a member begins to read a topic', () => {
     })
   }
 
-  it('is told to the leader as begun when a request may have been answered during a slow join', () => {
-    const harness = new StartHarness()
-    expect(harness.start.excludesLatest).to.equal(false)
-    harness.world.committed = { offset: 3, metadata: '' }
-    harness.joinTakesLong()
-    expect(harness.start.excludesLatest).to.equal(true)
-  })
-
   it('is where the leader decided when no request may be answered before', () => {
     const harness = new StartHarness()
     harness.joinTakesLong()
     expect([harness.releases, harness.start.excludesLatest]).to.deep.equal([0, false])
     harness.start.decided(ENDS)
-    expect(harness.find()).to.deep.equal({ offset: 5, topicId: 'anew' })
-  })
-
-  it('is where the leader decided when the group is known to have committed only after that', () => {
-    const harness = new StartHarness()
-    harness.start.decided(ENDS)
-    harness.world.committed = { offset: 5, metadata: '' }
-    harness.joinTakesLong()
     expect(harness.find()).to.deep.equal({ offset: 5, topicId: 'anew' })
   })
 

@@ -40,16 +40,6 @@ describe('topics that groups watch', () => {
     for (const { answer } of lookUps.splice(0)) answer(known)
   }
 
-  it('are asked for together, each once, and not more often than once a pause', () => {
-    for (let at = 0; at < 2_000; at++) watch(`g${at}`, { orders: 4, [`own-${at % 10}`]: 1 })
-    expect(timers).to.have.length(1)
-    pass()
-    expect(lookUps.map(({ topics }) => topics.length)).to.deep.equal([11])
-    answer()
-    pass()
-    expect(lookUps.map(({ topics }) => topics.length)).to.deep.equal([11])
-  })
-
   it('tell those that know fewer partitions, once each', () => {
     watch('knows four', { orders: 4 })
     watch('knows two', { orders: 2, bills: 1 })
@@ -100,35 +90,6 @@ describe('topics that groups watch', () => {
     for (let at = 0; at < 2_500; at++) watch(`g${at}`, { [`missing-${at}`]: 0 })
     pass(1_000)
     expect(lookUps.map(({ topics }) => topics.length)).to.deep.equal([2_000])
-  })
-
-  it('that do not exist are forgotten with the last watch', () => {
-    const before = watch('before', { orders: 0 })
-    before.cancel()
-    pass(1_000)
-    expect(lookUps).to.deep.equal([])
-    watch('after', { orders: 0 })
-    pass(1_000)
-    expect(lookUps.map(({ topics }) => topics)).to.deep.equal([['orders']])
-  })
-
-  it('are unchanged for a watch that began while an older answer was on its way', () => {
-    watch('before', { orders: 4 })
-    pass()
-    watch('meanwhile', { orders: 6 })
-    partitions.set('orders', 5)
-    answer()
-    expect(told).to.deep.equal(['before'])
-  })
-
-  it('are asked for again when no broker has answered', () => {
-    watch('g', { orders: 4 })
-    pass()
-    lookUps.shift()!.answer(undefined)
-    partitions.set('orders', 5)
-    pass()
-    answer()
-    expect(told).to.deep.equal(['g'])
   })
 
   it('are not asked for, and not remembered, once nobody watches', () => {
