@@ -44,7 +44,6 @@ const ofClientsAlone = [
   'idempotency-early',
   'idempotency-requests',
   'keys-of-peers',
-  'killed-peers',
   'pixy-forbidden',
   'receipt-patterns',
   'tracing'
