@@ -45,7 +45,6 @@ export interface FollowOptions {
   readonly timeoutMs: number
 }
 
-/** The position of a group in a partition. */
 export interface GroupOffset {
   readonly partition: number
   /** Offset of the first record that Kafka still has. */
@@ -173,9 +172,7 @@ export interface Gateway {
    */
   topicConfigs(names: readonly string[], timeoutMs: number): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
   readonly groups: GroupGateway
-  /** Named consumers that outlive a request. */
   readonly instances: InstanceGateway
-  /** The operations that describe and change the cluster. */
   readonly admin: AdminGateway
   /**
    * Reads a topic without a group and without an end. All readers share the fetches and the cache of the process; a

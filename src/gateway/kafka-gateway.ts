@@ -42,7 +42,6 @@ import { KafkaAdmin, toAdminError } from './kafka-admin.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
 import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
 
-/** Keeps records in the durable log. */
 interface DurableAcceptor extends Pick<Delivery, 'accept'> {
   logStats(): Promise<DurableLogStats | undefined>
   /** Gives a receipt for records that an earlier request with the key has brought. */
@@ -93,7 +92,6 @@ const withKeys = (records: readonly NewRecord[]): readonly ProduceRecord[] =>
     ? records.map(record => (hasNoKey(record) ? { ...record, key: null } : record))
     : (records as readonly ProduceRecord[])
 
-/** The gateway of one Kafka cluster. */
 export class KafkaGateway implements Gateway {
   readonly groups: GroupGateway
   readonly #deps: KafkaGatewayDeps

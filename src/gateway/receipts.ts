@@ -56,7 +56,6 @@ export interface FormerReply {
 /** The answer of one process. `undefined`: it has not given the receipt. */
 export type ProcessReply = ReceiptReply | FormerReply | undefined
 
-/** Other processes that may have given a receipt. */
 export interface ReceiptsElsewhere {
   /**
    * @returns `undefined`: all of them can be asked, and none has given it

@@ -3,7 +3,6 @@ export const SILENT_MS = 8_000
 
 /** A call from another process, as its handler sees it. */
 export interface PeerCall<Id> {
-  /** The process that called. */
   readonly from: Id
   /** How long the caller still waits, in milliseconds. `undefined`: it waits until this process ends. */
   readonly timeoutMs: number | undefined
@@ -12,7 +11,6 @@ export interface PeerCall<Id> {
 /** Handles a call. An error that it throws fails the call with its message and its code. */
 export type PeerHandler<Id> = (body: unknown, call: PeerCall<Id>) => unknown
 
-/** Options of a call. */
 export interface CallOptions {
   readonly timeoutMs: number
   /** The client whose share of the places for long calls it uses. */
@@ -30,7 +28,6 @@ export interface CallOptions {
  * process: handlers answer from what their own process has.
  */
 export interface Peers<Id = string> {
-  /** The id of this process. */
   readonly id: Id
   /** The others that are known. A call to one of them may still fail. */
   readonly others: readonly Id[]

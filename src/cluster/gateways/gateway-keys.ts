@@ -35,7 +35,6 @@ interface Envelope {
 
 export interface GatewayKeysDeps {
   readonly peers: Pick<GatewayPeers, 'id' | 'others' | 'serve' | 'call' | 'onRefreshed' | 'processesAt'>
-  /** The setting `peers.addresses`. */
   readonly addresses: readonly string[]
   readonly log: Logger
 }

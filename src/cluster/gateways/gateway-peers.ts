@@ -24,7 +24,6 @@ const RESOLVE_MS = 1_000
 const MAX_PEERS = 256
 const ID_BYTES = 12
 
-/** Finds the addresses of a host. */
 export type Resolve = (host: string) => Promise<readonly string[]>
 
 const resolveHost: Resolve = async host => (await lookup(host, { all: true })).map(({ address }) => address)
@@ -49,7 +48,6 @@ interface Place {
   readonly port: number
 }
 
-/** An address of a gateway, and the process there. */
 export interface PlaceOfProcess {
   readonly address: string
   readonly id: string | undefined

@@ -25,7 +25,6 @@ const OK = 200
  * calls with long handlers do not hold up others.
  */
 const MAX_CALLS = 512
-/** Connections that stay open between calls. */
 const MAX_FREE_SOCKETS = 32
 /** Bytes of calls to one gateway that may be in progress. */
 const MAX_BYTES = 2 * MAX_BODY_BYTES
@@ -39,7 +38,6 @@ const MAX_PAUSE_MS = 4_000
 const FAILURES_UNTIL_GONE = 2
 
 export interface PeerConnectionDeps {
-  /** Id of this process. */
   readonly id: string
   readonly token: PeerToken
   /** The certificate of this gateway, and the authorities of the others. Absent: no TLS. */

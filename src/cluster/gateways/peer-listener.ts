@@ -59,7 +59,6 @@ export interface PeerTls {
   readonly key: string
 }
 
-/** What a request is refused for. */
 type RefusedFor = 'address' | 'token'
 
 interface CallAnswer {

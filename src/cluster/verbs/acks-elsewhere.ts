@@ -4,7 +4,6 @@ import { isAway, type Peers } from '../calls/peers.js'
 
 /** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
 const ACK_TIMEOUT_MS = 2_000
-/** Acknowledgements of one call. */
 const MAX_ACKS_OF_CALL = 1_000
 /** Calls with acknowledgements to one gateway at a time. Further acknowledgements wait and go together. */
 const MAX_CALLS = 4
@@ -20,7 +19,6 @@ const NOT_READ: AckResult = {
   reason: 'no gateway of this deployment that answers reads the partition for the group'
 }
 
-/** An acknowledgement as it is sent to another process. */
 interface AskedAck extends MessageId {
   readonly groupId: string
 }
@@ -62,21 +60,15 @@ export class AcksElsewhere<Id> {
 
   /** Asks several processes. At most one of them reads the partition; the others need not answer then. */
   #askAll(ids: readonly Id[], groupId: string, message: MessageId, key: string): Promise<AckResult> {
-    return new Promise(resolve => {
-      let failure: AckResult | undefined
-      let open = ids.length
-      if (open === 0) resolve(NOT_READ)
-      for (const id of ids) {
-        void this.at(id, groupId, message).then(result => {
-          open--
-          if (result.type === 'acked' || result.type === 'notOffered') {
-            this.#remember(key, id)
-            resolve(result)
-          } else if (result.type === 'failed') failure = result
-          if (open === 0) resolve(failure ?? NOT_READ)
-        })
-      }
+    let without: AckResult = NOT_READ
+    const asked = ids.map(async id => {
+      const result = await this.at(id, groupId, message)
+      if (result.type === 'failed') without = result
+      if (result.type === 'failed' || result.type === 'notRead') throw result
+      this.#remember(key, id)
+      return result
     })
+    return Promise.any(asked).catch(() => without)
   }
 
   /** Asks one process. Never rejects. */

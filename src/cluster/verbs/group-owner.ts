@@ -43,7 +43,6 @@ const MAX_KEPT = 10_000
  */
 const AWAY = ownFailure('timedOut', 'the worker that reads for the group does not answer', true)
 
-/** A request for messages. */
 interface AskedMessages {
   readonly groupId: string
   readonly topic: string

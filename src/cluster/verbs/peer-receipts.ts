@@ -19,14 +19,12 @@ const PART_MS = 5_000
 /** Waits for receipts of other processes. They leave calls to these free for other questions. */
 const MAX_WAITS = 256
 
-/** A question as it is sent to another process. */
 type SentQuestion = Omit<ReceiptQuestion, 'signal'>
 
 interface Answer {
   readonly reply?: ProcessReply
 }
 
-/** An answer, and the process that has given it. */
 interface Found<Id> {
   readonly reply: ReceiptReply | FormerReply | undefined
   readonly by?: Id

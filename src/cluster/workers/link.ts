@@ -62,7 +62,6 @@ export class Link<Serves extends Messages = Messages, Asks extends Messages = Me
     this.#send = send
   }
 
-  /** Handles calls and messages of this name. */
   serve<Name extends keyof Serves & string>(name: Name, handler: Handler<Serves[Name]>): void {
     this.#handlers.set(name, handler as Handler<Messages[string]>)
   }

@@ -58,11 +58,8 @@ export type WorkerServes = {
    * opened anew.
    */
   reload: OneWay<unknown>
-  /** Asks for a snapshot of the worker's metrics. */
   metrics: Asked<undefined, MetricsSnapshot>
-  /** Asks for the StatsD values of the worker's APIs. */
   statsd: Asked<undefined, readonly StatsdValue[]>
-  /** Asks for what `/status.json` says about the worker. */
   status: Asked<undefined, StatusPart>
   /** Looks for a record on behalf of a client who may read its topic. */
   findRecord: Asked<{ readonly question: RecordQuestion; readonly principal: string }, FoundRecords>

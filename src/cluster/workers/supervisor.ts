@@ -32,7 +32,6 @@ export interface SupervisorOptions {
    * called once the worker has sent `hello`
    */
   readonly prepare: (number: number, link: ParentLink) => () => unknown
-  /** Called when a worker begins to serve. */
   readonly onStarted?: ((number: number) => void) | undefined
   /** Called when a worker has ended, expectedly or not. */
   readonly onEnded?: ((number: number) => void) | undefined
@@ -41,14 +40,12 @@ export interface SupervisorOptions {
   readonly random?: () => number
 }
 
-/** The public view of a worker. */
 export interface WorkerView {
   /** The number of the worker, from 1. */
   readonly number: number
   readonly pid: number | undefined
   /** Whether it serves. */
   readonly isUp: boolean
-  /** How often the worker was started again. */
   readonly restarts: number
   /** How the worker ended last, and the monotonic milliseconds of it; `undefined`: it has never ended unexpectedly. */
   readonly lastEnd: { readonly how: string; readonly at: number } | undefined
@@ -118,7 +115,6 @@ export class Supervisor {
     return said.filter(one => one !== undefined)
   }
 
-  /** Kills all workers now. */
   kill(): void {
     this.#isStopping = true
     for (const slot of this.#slots) slot.kill()

@@ -10,7 +10,6 @@ export class WorkerPeers implements Peers<number> {
   /** Number of this worker, from 1. A worker that is started again has the number of its predecessor. */
   readonly id: number
   readonly count: number
-  /** The link to the parent. */
   readonly parent: Pick<WorkerLink, 'call' | 'tell'>
   readonly others: readonly number[]
   readonly #handlers = new Map<string, PeerHandler<number>>()
@@ -33,7 +32,6 @@ export class WorkerPeers implements Peers<number> {
     }
   }
 
-  /** Handles calls and messages of the other workers. */
   serve(name: string, handler: PeerHandler<number>): void {
     this.#handlers.set(name, handler)
   }

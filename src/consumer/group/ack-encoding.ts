@@ -142,7 +142,6 @@ function decodeNumber(text: string, at: number): { readonly value: number; reado
   return undefined
 }
 
-/** The committed offset of a partition, with its metadata. */
 interface CommittedPosition {
   readonly offset: Offset
   readonly metadata: string

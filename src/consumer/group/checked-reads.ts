@@ -3,7 +3,6 @@ import type { FetchData, FetchDataResult } from '../../router/messages/operation
 import type { GroupRuntime } from './group-runtime.js'
 import { partitionNow } from './topic-look-ups.js'
 
-/** Time limit for the answer of a leader. */
 const TIMEOUT_MS = 10_000
 /** Limit of epoch changes that are kept for unacknowledged records. Beyond it, the oldest are merged. */
 const MAX_STARTS = 256
@@ -25,7 +24,6 @@ export class EpochHistory {
     this.#starts = leaderEpoch === undefined ? [] : [{ offset: 0, leaderEpoch }]
   }
 
-  /** True when no epoch is known. */
   get isEmpty(): boolean {
     return this.#starts.length === 0
   }

@@ -39,7 +39,6 @@ const DENIED = kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED)
 
 export const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
 
-/** A request of a client, or of the process. */
 export type GroupMessage =
   | { readonly type: 'consume'; readonly topic: string; readonly request: WaitingRequest }
   | {
@@ -86,7 +85,6 @@ interface Topic {
 
 export interface GroupWork {
   readonly topics: readonly string[]
-  /** Partitions that are read. */
   readonly partitions: number
   /** Requests that wait for messages, and messages that are offered and not acknowledged. */
   readonly waiting: number

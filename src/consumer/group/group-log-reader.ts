@@ -88,7 +88,6 @@ export class GroupLogReader implements BatchHolder {
     return this.#isBusy
   }
 
-  /** True while a single record is being fetched again. */
   get isFetchingAgain(): boolean {
     return this.#isFetchingAgain
   }

@@ -66,7 +66,6 @@ export class BatchCursor {
     return this.#batch?.nextOffset ?? this.position
   }
 
-  /** Takes a batch that was read at the position. */
   take(batch: RecordBatch): void {
     this.#batch = batch
     this.#index = 0

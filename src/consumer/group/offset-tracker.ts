@@ -40,7 +40,6 @@ export class OffsetTracker {
   readonly #options: OffsetTrackerOptions
   readonly #acked: OffsetRanges
   #offset: Offset
-  /** Leader epochs of the records that were read. */
   readonly epochs: EpochHistory
   /** The open offers, sorted by offset. */
   readonly #offers: Offer[] = []
@@ -60,7 +59,6 @@ export class OffsetTracker {
     return this.#offset
   }
 
-  /** The offset after the last acknowledged offset. */
   get ackedEnd(): Offset {
     return this.#acked.all.at(-1)?.to ?? this.#offset
   }
@@ -171,7 +169,6 @@ export class OffsetTracker {
     this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, retryAt)
   }
 
-  /** How often the message was offered again. */
   retriesOf(offset: Offset): number {
     const offer = this.#offers[this.#indexOf(offset)]
     return offer?.offset === offset ? offer.retries : 0

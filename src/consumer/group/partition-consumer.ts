@@ -118,7 +118,6 @@ export class PartitionConsumer {
   positionIn(topicId: string | undefined): Offset | undefined {
     return incarnationOfTopic(this.#finder.topicId, topicId) === 'same' ? this.#tracker?.offset : undefined
   }
-  /** Number of messages that are offered and not acknowledged. */
   get pending(): number {
     return this.#tracker?.pending ?? 0
   }

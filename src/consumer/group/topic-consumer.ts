@@ -75,7 +75,6 @@ export class TopicConsumer {
     for (const partition of this.#partitions.values()) pending += partition.pending
     return pending
   }
-  /** Time until the last deadline of an open acknowledgement. */
   waitMs(): number {
     let longest = 0
     for (const partition of this.#partitions.values()) longest = Math.max(longest, partition.waitMs())

@@ -8,7 +8,6 @@ const TIMEOUT_MS = 10_000
 const NO_LEADER = -1
 const UNKNOWN = errorCodes.UNKNOWN_TOPIC_OR_PARTITION
 
-/** The answer of brokers about some topics. */
 export class FoundTopics {
   readonly #asked: readonly string[]
   readonly #topics: ReadonlyMap<string, TopicMetadata>

@@ -7,7 +7,6 @@ import type { Failure, TimedOut } from '../../router/messages/request.js'
 import { failureOf, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { askRouter } from '../../router/routing/ask-router.js'
 
-/** Time limit of each request to Kafka. */
 const TIMEOUT_MS = 10_000
 const COMPACTED = { 'cleanup.policy': 'compact' }
 /**

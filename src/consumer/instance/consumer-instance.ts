@@ -92,7 +92,6 @@ export class ConsumerInstance {
   readonly #readBefore = new Map<string, Furthest>()
   /** Topics that the instance has read: partitions that are added begin at their earliest record. */
   readonly #begun = new Set<string>()
-  /** What the client has subscribed to. */
   #chosen: ChosenTopics | undefined
   /** True: the instance remains a member of its group, and another process continues it. */
   #isKept = false
@@ -140,7 +139,6 @@ export class ConsumerInstance {
       )
   }
 
-  /** Ends a subscription or an assignment. */
   unsubscribe(reply: Reply<void>): void {
     this.#leave(() => reply(DONE))
   }
@@ -149,7 +147,6 @@ export class ConsumerInstance {
     return this.#isAssigned
   }
 
-  /** What another process needs to continue. */
   get stored(): Pick<StoredInstance, 'topics' | 'assigned'> {
     const topics = this.#topics && storedTopics(this.#chosen!, this.#topics.names)
     return { topics, assigned: this.#isAssigned ? this.assignment : [] }
@@ -281,7 +278,6 @@ export class ConsumerInstance {
     added.begin()
   }
 
-  /** Where a partition begins without a committed offset. */
   #startOf(topic: string, partition: number, starts: GroupStarts | undefined): FindStart | 'none' {
     const { start } = this.#options.settings
     const key = topicPartitionKey(topic, partition)
@@ -469,7 +465,6 @@ export class ConsumerInstance {
     })
   }
 
-  /** Ends a subscription or an assignment. */
   #leave(whenLeft: () => void): void {
     const topics = this.#topics
     this.#topics = undefined

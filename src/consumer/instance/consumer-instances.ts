@@ -126,7 +126,6 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     this.#shared = sharedRuntime(deps)
   }
 
-  /** Number of instances. */
   get size(): number {
     return this.#entries.size
   }

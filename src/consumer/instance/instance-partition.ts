@@ -61,7 +61,6 @@ export class InstancePartition implements BatchHolder {
   /** The offset after the records that were taken. Not below `#accepted`. */
   #taken = 0
   #batch: RecordBatch | undefined
-  /** The next record of the batch. */
   #index = 0
   /** The fetch or look-up on its way for the position. A change of the position makes its answer void. */
   #fetching: object | undefined
@@ -109,7 +108,6 @@ export class InstancePartition implements BatchHolder {
   get epoch(): number {
     return this.#epoch
   }
-  /** The offset after the records that were taken. */
   get taken(): Offset {
     return this.#taken
   }

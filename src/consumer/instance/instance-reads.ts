@@ -17,7 +17,6 @@ const MAX_WAITING = 64
 /** An API that has not settled a read after this time has failed. */
 const SETTLE_MS = 300_000
 
-/** A request to read, with its limits. */
 export interface ReadRequest {
   readonly maxWaitMs: number
   readonly maxBytes: number
@@ -31,7 +30,6 @@ export interface InstanceReadsOptions {
   readonly partitions: ReadonlyMap<string, InstancePartition>
   /** Calls back in a later tick of the actor. */
   readonly tick: (run: () => void) => void
-  /** The bytes that reads of all instances hold. */
   readonly budget: ReadBudget
   /** Why the group cannot be joined; `undefined`: it is joined, or this is not known. */
   readonly refusal: () => Failure | undefined
@@ -214,7 +212,6 @@ export class InstanceReads {
     return { ...waiting, records: [], bytes: 0, maxBytes: 0, linger: undefined, firstAt: undefined, hasAskedAll: false }
   }
 
-  /** The time limit of a read is over. */
   #late(request: ReadRequest): void {
     if (this.#collecting?.request === request) this.#answer()
     else this.#dropWaiting(request)
@@ -309,7 +306,6 @@ export class InstanceReads {
     this.proceed()
   }
 
-  /** Answers a read without records. */
   #answerNothing({ reply }: ReadRequest): void {
     const { format } = this.#options.settings
     reply({ type: 'done', value: { records: [], format, settle: () => undefined } })

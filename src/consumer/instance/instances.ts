@@ -76,7 +76,6 @@ export interface InstanceReadLimits {
 /** The records of a read, in the order of their offsets in each partition. */
 export interface InstanceRead {
   readonly records: readonly InstanceRecord[]
-  /** The format of the instance. */
   readonly format: string
   /**
    * Ends the read; to be called exactly once. The next read of the instance begins only then, or after five
@@ -88,7 +87,6 @@ export interface InstanceRead {
   settle(accepted: number): void
 }
 
-/** There is no such instance. */
 export type UnknownInstance = { readonly type: 'unknownInstance' }
 /** The instance is not in a state for this: it is subscribed, or not, or the partition is not assigned to it. */
 export type IllegalState = { readonly type: 'illegalState'; readonly message: string }
@@ -154,7 +152,6 @@ export interface InstanceGateway {
     settings: InstanceSettings,
     client: string | undefined
   ): Promise<InstanceResult<boolean>>
-  /** The settings of an instance. */
   settingsOf(instance: InstanceName): Promise<InstanceResult<InstanceSettings>>
   /** Commits what automatic commits would commit, leaves the group, and removes the instance. */
   remove(instance: InstanceName): Promise<InstanceResult<void>>

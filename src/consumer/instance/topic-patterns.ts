@@ -19,7 +19,6 @@ export type CompilePattern = (text: string) => (topic: string) => boolean
 
 /** Which topics a client wants. */
 interface PatternChoice {
-  /** The pattern. */
   readonly text: string
   /** Whether the client may have a topic; asked before the pattern is matched. */
   readonly includes: (topic: string) => boolean
