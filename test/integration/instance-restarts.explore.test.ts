@@ -1,12 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type {
-  InstanceGateway,
-  InstanceName,
-  InstanceRecord,
-  InstanceResult,
-  InstanceSettings
-} from '../../src/gateway/gateway.js'
+import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../src/gateway/gateway.js'
 import { openCastellan } from '../../src/index.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { done, instanceSettings } from '../support/instances.js'
@@ -16,15 +9,6 @@ const settings: InstanceSettings = { ...instanceSettings, idleMs: 300_000 }
 const limits = { timeoutMs: undefined, maxBytes: undefined }
 type Castellan = Awaited<ReturnType<typeof openCastellan>>
 
-/** As clients do: a request that meets a take-over by another process is sent again. */
-async function doneInTheEnd<Value>(ask: () => Promise<InstanceResult<Value>>): Promise<Value> {
-  for (let left = 20; left > 0; left--) {
-    const result = await ask()
-    if (result.type !== 'failed' || !result.retriable) return done(result)
-    await sleep(50)
-  }
-  return done(await ask())
-}
 const textsOf = (records: readonly InstanceRecord[]): string[] => records.map(({ value }) => String(value))
 
 describe('consumer instances whose process ends', function () {
@@ -184,25 +168,6 @@ describe('consumer instances whose process ends', function () {
     expect(await after.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
   })
 
-  it('have one name over all processes', async () => {
-    const [one, other] = await Promise.all([start(), start()])
-    const created: boolean[] = []
-    for (const { gateway } of [one, other, one, other])
-      created.push(done(await gateway.instances.create(instance, settings, undefined)))
-    expect(created).to.deep.equal([true, false, false, false])
-  })
-
-  it('are gone for all once they are removed, and can be created anew', async () => {
-    const [one, other] = await Promise.all([start(), start()])
-    const instances = await create(one)
-    done(await instances.remove(instance))
-    expect(await other.gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
-    const again = await create(other, { maxBytes: 5 })
-    expect(done(await again.settingsOf(instance)).maxBytes).to.equal(5)
-    await other.close()
-    expect(done(await one.gateway.instances.settingsOf(instance)).maxBytes).to.equal(5)
-  })
-
   it('are not removed before Kafka knows it', async () => {
     if (!target.faults) {
       console.log('      SKIPPED on real Kafka, which takes no orders to misbehave')
@@ -219,118 +184,11 @@ describe('consumer instances whose process ends', function () {
     expect(await (await start()).gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
   })
 
-  it('are gone when nobody has used them for their idle time, whether their process lives or not', async () => {
-    const first = await start()
-    await create(first, { idleMs: 400 })
-    await first.close()
-    const next = await start()
-    await new Promise(resolve => setTimeout(resolve, 600))
-    expect(await next.gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
-    expect(done(await next.gateway.instances.create(instance, settings, undefined))).to.equal(true)
-  })
-
   it('end with it when their states are kept in memory alone', async () => {
     const first = await start({ instancesTopic: '' })
     await create(first)
     await first.close()
     const next = await start({ instancesTopic: '' })
     expect(await next.gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
-  })
-
-  it('go on with more partitions than fit into a record of Kafka as plain text', async () => {
-    const first = await start()
-    const instances = await create(first)
-    const long = 'x'.repeat(249)
-    const partitions = Array.from({ length: 5_000 }, (_, partition) => ({ topic: long, partition }))
-    done(await instances.assign(instance, partitions))
-    await first.close()
-    const next = await start()
-    expect(done(await next.gateway.instances.assignment(instance))).to.have.length(5_000)
-    done(await next.gateway.instances.remove(instance))
-  })
-
-  it('are continued by each process that is asked, the last one counting, when they do not know each other', async () => {
-    const first = await start()
-    const instances = await create(first)
-    done(await instances.subscribe(instance, { topics: [topic] }))
-    await first.close()
-    const others = await Promise.all([start(), start(), start()])
-    const asked = others.map(({ gateway }) => gateway.instances.subscription(instance))
-    for (const result of await Promise.all(asked))
-      if (result.type !== 'failed') expect(done(result)).to.deep.equal([topic])
-    await produce(others[0]!, 0, 'a')
-    for (const { gateway } of others) {
-      // What the requests wrote that failed above may reach Kafka only now, and takes the instance over once more.
-      expect(await doneInTheEnd(() => gateway.instances.subscription(instance))).to.deep.equal([topic])
-      let texts: string[] = []
-      while (texts.length === 0) {
-        const { records, settle } = await doneInTheEnd(() => gateway.instances.read(instance, limits))
-        settle(records.length)
-        texts = textsOf(records)
-      }
-      expect(texts).to.deep.equal(['a'])
-      await doneInTheEnd(async () => {
-        const sought = await gateway.instances.seek(instance, [{ topic, partition: 0, position: 0 }])
-        if (sought.type !== 'illegalState') return sought
-        // Another process has taken the instance over since it was read: it gets its partitions with the next read.
-        const read = await gateway.instances.read(instance, limits)
-        if (read.type === 'done') read.value.settle(0)
-        return { type: 'failed', retriable: true, errorCode: -1, code: 'overloaded', message: sought.message }
-      })
-    }
-  })
-
-  it('are not disturbed by records in the topic that are no states', async () => {
-    const first = await start()
-    const instances = await create(first)
-    done(await instances.subscribe(instance, { topics: [topic] }))
-    await first.close()
-    const next = await start()
-    const key = JSON.stringify([instance.groupId, instance.name])
-    const headers = (texts: Record<string, string>) =>
-      Object.entries(texts).map(([name, text]) => ({ key: name, value: Buffer.from(text) }))
-    const odd = [
-      { key: 'no JSON', value: '{}' },
-      { key: '[]', value: '{}' },
-      { key, value: null },
-      { key, value: '{}', headers: headers({ format: '3', owner: 'x' }) },
-      { key: '["a","b"]', value: '{}', headers: headers({ format: '2', owner: 'x', expires: '9e15' }) }
-    ].map(record => ({ topic: instancesTopic, partition: 0, ...record }))
-    const options = { partitioner: 'murmur2', deadlineMs: 30_000 } as const
-    for (const { type } of await next.gateway.produce(odd, options).outcomes()) expect(type).to.equal('delivered')
-    expect(done(await next.gateway.instances.subscription(instance))).to.deep.equal([topic])
-    const unreadable = await next.gateway.instances.settingsOf({ groupId: 'a', name: 'b' })
-    expect(unreadable).to.deep.include({ type: 'failed', retriable: false })
-  })
-
-  it('live in memory where Kafka does not let Castellan create the topic', async () => {
-    if (!target.faults) {
-      console.log('      SKIPPED on real Kafka, whose nodes have no authorizer here')
-      return
-    }
-    const errorCode = errorCodes.TOPIC_AUTHORIZATION_FAILED
-    const fault = target.faults.add({ api: 'CreateTopics', count: Infinity }, { type: 'error', errorCode })
-    const first = await start()
-    const instances = await create(first)
-    done(await instances.subscribe(instance, { topics: [topic] }))
-    await produce(first, 0, 'a')
-    expect(await read(instances, 1)).to.deep.equal(['a'])
-    await first.close()
-    const next = await start()
-    expect(await next.gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
-    fault.remove()
-  })
-
-  it('outlive the loss of the topic with their states', async () => {
-    const first = await start()
-    const instances = await create(first)
-    await target.deleteTopic(instancesTopic)
-    await target.createTopic(instancesTopic, 1)
-    await produce(first, 0, 'a')
-    done(await instances.subscribe(instance, { topics: [topic] }))
-    expect(await read(instances, 1)).to.deep.equal(['a'])
-    await first.close()
-    const next = await start()
-    expect(done(await next.gateway.instances.subscription(instance))).to.deep.equal([topic])
   })
 })
