@@ -51,7 +51,7 @@ interface DurableAcceptor extends Pick<Delivery, 'accept'> {
 export interface KafkaGatewayDeps {
   readonly delivery: Pick<Delivery, 'accept'> & Partial<Pick<Delivery, 'topicChanged' | 'clusterId'>>
   /** Counts accepted records that are lost. Absent: they are not counted. */
-  readonly losses?: Pick<Losses, 'add'> | undefined
+  readonly losses?: Losses | undefined
   /** Accepts records that are kept on disk. Absent: `delivery` refuses them. */
   readonly durable?: DurableAcceptor | undefined
   readonly router: ActorRef<RouterMessage>

@@ -45,7 +45,7 @@ export class GroupOffsets {
    * @returns `undefined`: the topic was deleted in the meantime
    */
   async read(
-    { topic, topicId, partitions }: Pick<TopicMetadata, 'topic' | 'topicId' | 'partitions'>,
+    { topic, topicId, partitions }: TopicMetadata,
     begins: TopicBeginning
   ): Promise<readonly GroupOffset[] | undefined> {
     const numbers = partitions.map(({ partition }) => partition)
@@ -211,7 +211,7 @@ export async function findStarts(
   limit: TimeLimit,
   topic: string,
   partitions: readonly number[],
-  { from, positions }: Pick<FollowOptions, 'from' | 'positions'>
+  { from, positions }: FollowOptions
 ): Promise<ReadonlyMap<number, LogPosition>> {
   const startOf = async (partition: number): Promise<LogPosition> => {
     const offset = positions.get(partition)

@@ -164,7 +164,7 @@ function replyOf({ count }: ReceiptClaims, { from }: RecordSpan, answer: Receipt
 }
 
 /** The answer for a receipt whose place does not exist any more. */
-function goneOf(claims: ReceiptClaims, { from = 0 }: Pick<ReceiptQuestion, 'from'>): ReceiptReply {
+function goneOf(claims: ReceiptClaims, { from = 0 }: ReceiptQuestion): ReceiptReply {
   const span = spanOf(claims, from)
   const isAccepted = (index: number): boolean =>
     claims.accepted.some(run => index >= run.index && index < run.index + run.count)

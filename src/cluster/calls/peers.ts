@@ -50,7 +50,7 @@ export interface Peers<Id = string> {
  * @returns the answers that came in time, without an order
  */
 export async function callOthers<Id>(
-  peers: Pick<Peers<Id>, 'others' | 'call'>,
+  peers: Peers<Id>,
   name: string,
   body: unknown,
   options: CallOptions

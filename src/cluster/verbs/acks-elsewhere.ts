@@ -31,7 +31,7 @@ export class AcksElsewhere<Id> {
   readonly #owners = new Map<string, Id>()
   readonly #queues = new Map<Id, AckQueue>()
 
-  constructor(groups: Pick<GroupGateway, 'ack'>, cluster: string, peers: Peers<Id>) {
+  constructor(groups: GroupGateway, cluster: string, peers: Peers<Id>) {
     this.#peers = peers
     this.#message = `acks ${cluster}`
     // The own groups answer, so an acknowledgement is not passed on again.

@@ -85,7 +85,7 @@ export const fixedOwner =
  * belong to others at once. Before a new owner continues an instance, it asks the former one to give it up.
  */
 export function hashedOwner<Id extends number | string>(
-  { owners }: Pick<InstanceGateway, 'owners'>,
+  { owners }: InstanceGateway,
   cluster: string,
   peers: Peers<Id>
 ): OwnerOfInstance<Id> {
@@ -130,7 +130,7 @@ export const ownerAmong = <Id extends number | string>(
  * processes pass the verbs on to it.
  */
 export function peerInstances<Id>(
-  own: Pick<Gateway, 'instances' | 'topics'>,
+  own: Gateway,
   cluster: string,
   peers: Peers<Id>,
   ownerOf: OwnerOfInstance<Id>

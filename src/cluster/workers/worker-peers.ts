@@ -10,7 +10,7 @@ export class WorkerPeers implements Peers<number> {
   /** Number of this worker, from 1. A worker that is started again has the number of its predecessor. */
   readonly id: number
   readonly count: number
-  readonly parent: Pick<WorkerLink, 'call' | 'tell'>
+  readonly parent: WorkerLink
   readonly others: readonly number[]
   readonly #handlers = new Map<string, PeerHandler<number>>()
   readonly #whenGone: ((id: number) => void)[] = []

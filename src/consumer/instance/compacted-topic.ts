@@ -1,11 +1,12 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { CastellanError } from '../../core/errors.js'
-import type { KafkaRecord, Logger, Offset, ProduceRecord } from '../../core/model.js'
+import type { KafkaRecord, Logger, Offset } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 import { failureOf, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { askRouter } from '../../router/routing/ask-router.js'
+import type { UnplacedRecord } from './stored-instance.js'
 
 const TIMEOUT_MS = 10_000
 const COMPACTED = { 'cleanup.policy': 'compact' }
@@ -70,7 +71,7 @@ export class CompactedTopic {
   }
 
   /** @returns the offset of the last record @throws TopicError, TimedOutError */
-  async append(records: readonly Pick<ProduceRecord, 'key' | 'value' | 'headers'>[]): Promise<Offset> {
+  async append(records: readonly UnplacedRecord[]): Promise<Offset> {
     if (this.#id === undefined) await this.#create()
     const placed = records.map(record => ({ ...record, ...this.#place }))
     const asked = { type: 'produce', records: placed, timeoutMs: TIMEOUT_MS } as const

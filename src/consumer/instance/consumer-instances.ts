@@ -122,7 +122,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     this.#batches = new HeldBatches(settings.bufferMaxBytes)
     this.#budget = new ReadBudget(2 * settings.bufferMaxBytes)
     this.#shares = new Shares(settings.maxGroups)
-    this.#patterns = new PatternLookUps({ ask: asking(deps.router), clock: deps.clock })
+    this.#patterns = new PatternLookUps(asking(deps.router), deps.clock)
     this.#shared = sharedRuntime(deps)
   }
 

@@ -26,7 +26,7 @@ export interface ReadRequest {
 
 export interface InstanceReadsOptions {
   readonly runtime: GroupRuntime
-  readonly settings: Pick<InstanceSettings, 'minBytes' | 'format'>
+  readonly settings: InstanceSettings
   readonly partitions: ReadonlyMap<string, InstancePartition>
   /** Calls back in a later tick of the actor. */
   readonly tick: (run: () => void) => void

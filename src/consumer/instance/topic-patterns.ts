@@ -101,7 +101,7 @@ export class PatternLookUps {
   #asking: Promise<boolean> = Promise.resolve(true)
   #nextAsking: Promise<boolean> | undefined
 
-  constructor({ ask, clock }: Pick<GroupRuntime, 'ask' | 'clock'>) {
+  constructor(ask: GroupRuntime['ask'], clock: MonotonicClock) {
     this.#ask = ask
     this.#clock = clock
   }
