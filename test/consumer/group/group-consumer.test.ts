@@ -446,15 +446,6 @@ describe('a group, as one process takes part in it', () => {
     expect([harness.world.newly('fetchData'), harness.world.newly('joinGroup')]).to.deep.equal([0, 0])
   })
 
-  const harnessInRebalance = (revocationMs: number): { harness: GroupHarness; message: ConsumedMessage } => {
-    const harness = new GroupHarness({ revocationMs })
-    const message = harness.next()
-    const rebalancing = { type: 'failed', errorCode: errorCodes.REBALANCE_IN_PROGRESS, retriable: false }
-    harness.world.answers.push({ kind: 'heartbeat', result: rebalancing })
-    harness.world.pass(defaultConsumerSettings.heartbeatIntervalMs)
-    return { harness, message }
-  }
-
   describe('that may not read', () => {
     const refused = (kind: 'joinGroup' | 'fetchConsumerOffset' | 'fetchData' | 'fetchOffset', errorCode: number) => {
       const { world } = new GroupHarness()
