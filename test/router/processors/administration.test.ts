@@ -34,43 +34,6 @@ describe('changes of topics', () => {
     expect(asked.sent.map(one => (one.call as typeof call).topics[0]!.topic)).to.deep.equal(['orders', 'payments'])
   })
 
-  it('have the code and the message of the broker', async () => {
-    for (const kind of changes) {
-      const asked = new Asked(kind)
-      for (const [errorCode, message] of [
-        [errorCodes.NONE, null],
-        [errorCodes.POLICY_VIOLATION, 'too many'],
-        [errorCodes.UNKNOWN_TOPIC_OR_PARTITION, null],
-        [errorCodes.TOPIC_AUTHORIZATION_FAILED, null],
-        [errorCodes.UNKNOWN_SERVER_ERROR, 'a bug']
-      ] as const) {
-        asked.ask(request)
-        expect(await asked.settle(topics(errorCode, message))).to.deep.equal([])
-        const [told] = asked.told.at(-1)!
-        if (errorCode === errorCodes.NONE) expect(told).to.deep.equal({ type: 'success' })
-        else expect(told).to.include({ type: 'failed', errorCode })
-        if (message !== null) expect(told).to.include({ message })
-      }
-    }
-  })
-
-  it('are asked again when the broker is no controller, or could not do it now', async () => {
-    for (const kind of changes) {
-      const asked = new Asked(kind)
-      const waits = asked.ask(request)
-      expect(await asked.settle(topics(errorCodes.NOT_CONTROLLER))).to.deep.equal([
-        { reason: 'notController', requests: [waits] }
-      ])
-      for (const code of [errorCodes.THROTTLING_QUOTA_EXCEEDED, errorCodes.REQUEST_TIMED_OUT]) {
-        asked.processor.addToQueue(waits)
-        expect(await asked.settle(topics(code))).to.deep.equal(retried([waits]))
-      }
-      asked.processor.addToQueue(waits)
-      expect(await asked.settle({ topics: [] })).to.deep.equal(retried([waits]))
-      expect(asked.told).to.deep.equal([[]])
-    }
-  })
-
   const inDoubt: readonly (readonly [(typeof changes)[number], number, string])[] = [
     ['createTopic', errorCodes.TOPIC_ALREADY_EXISTS, 'timedOut'],
     ['createPartitions', errorCodes.INVALID_PARTITIONS, 'timedOut'],
@@ -102,23 +65,6 @@ describe('changes of topics', () => {
 describe('settings', () => {
   const resource = { type: 'topic', name: 'orders' } as const
 
-  it('of topics that exist are told, and others are left out', async () => {
-    const asked = new Asked('describeConfigs')
-    asked.ask({ resources: [resource, { type: 'topic', name: 'none' }] })
-    const configs = [{ name: 'retention.ms', value: '5' }]
-    const none = { name: 'none', errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION, errorMessage: 'no', configs: [] }
-    await asked.settle({ resources: [{ name: 'orders', errorCode: 0, errorMessage: null, configs }, none] })
-    expect(asked.told[0]).to.deep.equal([{ type: 'success', configs: new Map([['orders', configs]]) }])
-  })
-
-  it('are refused as the broker refuses them', async () => {
-    const asked = new Asked('describeConfigs')
-    asked.ask({ resources: [resource] })
-    const errorCode = errorCodes.TOPIC_AUTHORIZATION_FAILED
-    await asked.settle({ resources: [{ name: 'orders', errorCode, errorMessage: 'not you', configs: [] }] })
-    expect(asked.told[0]![0]).to.include({ type: 'failed', errorCode, message: 'not you' })
-  })
-
   it('are changed by one call, which is repeated after a lost connection', async () => {
     const asked = new Asked('alterConfigs')
     const changes = [{ name: 'retention.ms', value: null }]
@@ -147,25 +93,6 @@ describe('the offsets of a group', () => {
     await asked.settle({ errorCode: 0, partitions: [partition(0, 7), partition(1, -1), partition(2, undefined)] })
     const offsets = [{ topic: 'orders', partition: 0, offset: 7, metadata: '' }]
     expect(asked.told[0]).to.deep.equal([{ type: 'success', offsets }])
-  })
-
-  it('are asked for again, or refused, by the code of the call or of a partition', async () => {
-    for (const [code, reason] of [
-      [errorCodes.NOT_COORDINATOR, 'notCoordinator'],
-      [errorCodes.COORDINATOR_LOAD_IN_PROGRESS, 'retryLater'],
-      [errorCodes.GROUP_AUTHORIZATION_FAILED, undefined]
-    ] as const) {
-      for (const answer of [
-        { errorCode: code, partitions: [] },
-        { errorCode: 0, partitions: [partition(0, -1, code)] }
-      ]) {
-        const asked = new Asked('fetchGroupOffsets')
-        const waits = asked.ask({ groupId: 'billing' })
-        const back = await asked.settle(answer)
-        expect(back).to.deep.equal(reason === undefined ? [] : [{ reason, requests: [waits] }])
-        if (reason === undefined) expect(asked.told[0]![0]).to.include({ type: 'failed', errorCode: code })
-      }
-    }
   })
 })
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { ResponseTooLargeError } from '../../../src/core/errors.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { Asked, CALL_TIMEOUT_MS, retried } from './asked.js'
+import { Asked, CALL_TIMEOUT_MS } from './asked.js'
 
 describe('describeGroup', () => {
   const described = (groupId: string, more: object = {}): object => ({
@@ -83,12 +83,6 @@ describe('describeGroup', () => {
     ])
     expect(asked.told.flat()).to.deep.equal([])
   })
-
-  it('tells what else the coordinator says', async () => {
-    asked.ask({ groupId: 'billing' })
-    await asked.settle({ groups: [described('billing', { errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED })] })
-    expect(asked.told[0]![0]).to.include({ type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED })
-  })
 })
 
 describe('describeConsumerGroup', () => {
@@ -113,32 +107,10 @@ describe('describeConsumerGroup', () => {
     expect(asked.told[0]![0]).to.deep.include({ type: 'success', state: 'Stable', assignor: 'uniform', members })
   })
 
-  it('has no group where the coordinator knows none, or does not have the protocol', async () => {
-    for (const answer of [
-      { ...group, errorCode: errorCodes.GROUP_ID_NOT_FOUND },
-      { ...group, errorCode: errorCodes.UNSUPPORTED_VERSION },
-      { ...group, state: 'Dead' }
-    ]) {
-      asked.ask({ groupId: 'billing' })
-      expect(await asked.settle({ groups: [answer] })).to.deep.equal([])
-      expect(asked.told.at(-1)).to.deep.equal([{ type: 'notFound' }])
-    }
-  })
-
-  it('is asked for again, or refused, by the code of the group', async () => {
-    for (const [errorCode, reason] of [
-      [errorCodes.NOT_COORDINATOR, 'notCoordinator'],
-      [errorCodes.COORDINATOR_LOAD_IN_PROGRESS, 'retryLater']
-    ] as const) {
-      const request = asked.ask({ groupId: 'billing' })
-      expect(await asked.settle({ groups: [{ ...group, errorCode }] })).to.deep.equal([{ reason, requests: [request] }])
-    }
+  it('has no group where it is dead', async () => {
     asked.ask({ groupId: 'billing' })
-    await asked.settle({ groups: [{ ...group, errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, errorMessage: 'no' }] })
-    const expected = { type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, message: 'no' }
-    expect(asked.told.at(-1)![0]).to.include(expected)
-    const request = asked.ask({ groupId: 'billing' })
-    expect(await asked.settle({ groups: [] })).to.deep.equal([{ reason: 'retryLater', requests: [request] }])
+    expect(await asked.settle({ groups: [{ ...group, state: 'Dead' }] })).to.deep.equal([])
+    expect(asked.told.at(-1)).to.deep.equal([{ type: 'notFound' }])
   })
 })
 
@@ -166,26 +138,6 @@ describe('listGroups', () => {
     await asked.settle({ errorCode: 0, groups: all })
     expect(asked.told[1]![0]!.groups).to.deep.equal(all)
     expect((asked.sent.at(-1) as unknown as { call: { states: string[] } }).call.states).to.deep.equal([])
-  })
-
-  it('makes no call when everybody was answered meanwhile', async () => {
-    asked.ask({ nodeId: 1, withMembers: true }).settled = true
-    expect(await asked.next()).to.equal(undefined)
-    expect(asked.processor.isEmpty).to.equal(true)
-  })
-
-  it('asks the same broker again while it does not coordinate yet', async () => {
-    for (const errorCode of [errorCodes.COORDINATOR_LOAD_IN_PROGRESS, errorCodes.COORDINATOR_NOT_AVAILABLE]) {
-      const request = asked.ask({ nodeId: 1, withMembers: true })
-      expect(await asked.settle({ errorCode, groups: [] })).to.deep.equal(retried([request]))
-      expect(asked.told.at(-1)).to.deep.equal([])
-    }
-  })
-
-  it('tells what else the broker says', async () => {
-    asked.ask({ nodeId: 1, withMembers: true })
-    await asked.settle({ errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED, groups: [] })
-    expect(asked.told[0]![0]).to.include({ type: 'failed', errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED })
   })
 })
 
@@ -224,19 +176,6 @@ describe('describeConfigs', () => {
     )
     expect(await asked.next()).to.equal(undefined)
   })
-
-  it('asks again after what passes by, and tells what does not', async () => {
-    const request = asked.ask({ resources: [orders] })
-    const later = [described('orders', errorCodes.REQUEST_TIMED_OUT)]
-    expect(await asked.settle({ resources: later })).to.deep.equal(retried([request]))
-    asked.ask({ resources: [orders] })
-    const refused = [described('orders', errorCodes.TOPIC_AUTHORIZATION_FAILED)]
-    expect(await asked.settle({ resources: refused })).to.deep.equal([])
-    expect(asked.told.map(told => told.map(({ errorCode }) => errorCode))).to.deep.equal([
-      [],
-      [errorCodes.TOPIC_AUTHORIZATION_FAILED]
-    ])
-  })
 })
 
 describe('initProducerId', () => {
@@ -254,28 +193,6 @@ describe('initProducerId', () => {
       [{ type: 'success', producerId: 0n, producerEpoch: 0 }],
       [{ type: 'success', producerId: 8n, producerEpoch: 1 }]
     ])
-  })
-
-  it('asks again after what passes by, and tells what does not', async () => {
-    const request = asked.ask({})
-    const answer = { producerId: 7n, producerEpoch: 0 }
-    const loads = { ...answer, errorCode: errorCodes.COORDINATOR_LOAD_IN_PROGRESS }
-    expect(await asked.settle(loads)).to.deep.equal(retried([request]))
-    asked.ask({})
-    const refused = { ...answer, errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED }
-    expect(await asked.settle(refused)).to.deep.equal([])
-    expect(asked.told[1]![0]).to.include({ type: 'failed', errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED })
-    asked.ask({})
-    await asked.settle({ ...answer, errorCode: errorCodes.UNSUPPORTED_VERSION })
-    expect(asked.told[2]![0]).to.include({ type: 'failed', errorCode: errorCodes.UNSUPPORTED_VERSION })
-  })
-
-  it('is asked again when the call failed, unless nobody waits any more', async () => {
-    const request = asked.ask({})
-    const call = await asked.next()
-    expect(asked.processor.callFailed(call, new Error('cut'), true)).to.deep.equal([request])
-    request.settled = true
-    expect(asked.processor.callFailed(call, new Error('cut'), true)).to.deep.equal([])
   })
 })
 
@@ -303,12 +220,5 @@ describe('findCoordinator', () => {
       const back = await asked.settle({ errorCode: 0, coordinator: { ...node, port } })
       expect(back, String(port)).to.have.length(port === 1 || port === 65_535 ? 0 : 1)
     }
-  })
-
-  it('tells all who wait when it is refused', async () => {
-    asked.ask({ groupId: 'billing' })
-    asked.ask({ groupId: 'billing' })
-    await asked.settle({ errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, coordinator: node })
-    expect(asked.told.flat().map(({ errorCode }) => errorCode)).to.deep.equal([30, 30])
   })
 })

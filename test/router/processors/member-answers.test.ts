@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { descriptorOf } from '../../../src/router/processors/operations.js'
-import { Asked, CALL_TIMEOUT_MS, retried } from './asked.js'
+import { Asked, CALL_TIMEOUT_MS } from './asked.js'
 
 describe('members of groups', () => {
   const membership = { groupId: 'billing', memberId: 'm', instanceId: null, connection: 'one', generationId: 3 }
@@ -35,20 +35,6 @@ describe('members of groups', () => {
         expect(asked.sent.map(({ api }) => api)).to.deep.equal([kind, kind])
         expect(asked.sent.map(({ call }) => (call as { memberId: string }).memberId)).to.deep.equal(['m', 'n'])
         expect(asked.processor.isEmpty).to.equal(true)
-      })
-
-      it('goes to another coordinator, or there again, or is told what the coordinator says', async () => {
-        const moved = asked.ask(asks[kind])
-        expect(await asked.settle({ ...good[kind], errorCode: errorCodes.NOT_COORDINATOR })).to.deep.equal([
-          { reason: 'notCoordinator', requests: [moved] }
-        ])
-        const loads = asked.ask(asks[kind])
-        const later = { ...good[kind], errorCode: errorCodes.COORDINATOR_LOAD_IN_PROGRESS }
-        expect(await asked.settle(later)).to.deep.equal(retried([loads]))
-        asked.ask(asks[kind])
-        expect(await asked.settle({ ...good[kind], errorCode: errorCodes.REBALANCE_IN_PROGRESS })).to.deep.equal([])
-        expect(asked.told.map(({ length }) => length)).to.deep.equal([0, 0, 1])
-        expect(asked.told[2]![0]).to.include({ type: 'failed', errorCode: errorCodes.REBALANCE_IN_PROGRESS })
       })
 
       it('is not sent when it was answered meanwhile, and given back when the broker is left', async () => {

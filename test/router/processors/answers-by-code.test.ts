@@ -1,0 +1,126 @@
+import { expect } from 'chai'
+import { type errorCodes as codes, errorCodes } from '../../../src/kafka/error-codes.js'
+import type { AskedKind } from '../../../src/router/messages/operations.js'
+import { Asked } from './asked.js'
+
+/** What becomes of a request: the reason for which it is asked again, or the type of its result. */
+type Fate = 'notCoordinator' | 'notController' | 'retryLater' | 'failed' | 'notFound' | 'success'
+type Fates = Readonly<Partial<Record<keyof typeof codes, Fate>>>
+
+const MESSAGE = 'the words of the broker'
+const group = { groupId: 'billing', errorMessage: MESSAGE, state: 'Stable', members: [] }
+const member = { ...group, memberId: 'm', instanceId: null, connection: 'one', generationId: 3, protocols: [] }
+const topic = { topic: 'orders', assignments: new Map(), configs: new Map() }
+const resource = { type: 'topic', name: 'orders' }
+
+const ofCoordinator: Fates = {
+  NOT_COORDINATOR: 'notCoordinator',
+  COORDINATOR_LOAD_IN_PROGRESS: 'retryLater',
+  GROUP_AUTHORIZATION_FAILED: 'failed',
+  REBALANCE_IN_PROGRESS: 'failed'
+}
+const ofController: Fates = {
+  NONE: 'success',
+  NOT_CONTROLLER: 'notController',
+  THROTTLING_QUOTA_EXCEEDED: 'retryLater',
+  REQUEST_TIMED_OUT: 'retryLater',
+  POLICY_VIOLATION: 'failed',
+  UNKNOWN_TOPIC_OR_PARTITION: 'failed',
+  TOPIC_AUTHORIZATION_FAILED: 'failed',
+  UNKNOWN_SERVER_ERROR: 'failed'
+}
+const ofWhole = (errorCode: number): object => ({ errorCode })
+const inGroups = (errorCode: number): object => ({ groups: [{ ...group, errorCode }] })
+const inTopics = (errorCode: number): object => ({ topics: [{ ...topic, errorCode, errorMessage: MESSAGE }] })
+const inPartitions = (errorCode: number): object => ({
+  errorCode: 0,
+  partitions: [{ topic: 'orders', partition: 0, offset: -1, metadata: null, errorCode }]
+})
+
+const rows: readonly (readonly [AskedKind, request: object, answer: (errorCode: number) => object, fates: Fates])[] = [
+  ['describeGroup', group, inGroups, { ...ofCoordinator, GROUP_ID_NOT_FOUND: 'notFound' }],
+  [
+    'describeConsumerGroup',
+    group,
+    inGroups,
+    { ...ofCoordinator, GROUP_ID_NOT_FOUND: 'notFound', UNSUPPORTED_VERSION: 'notFound' }
+  ],
+  [
+    'listGroups',
+    { nodeId: 1, withMembers: true },
+    errorCode => ({ errorCode, groups: [] }),
+    {
+      COORDINATOR_LOAD_IN_PROGRESS: 'retryLater',
+      COORDINATOR_NOT_AVAILABLE: 'retryLater',
+      CLUSTER_AUTHORIZATION_FAILED: 'failed'
+    }
+  ],
+  [
+    'findCoordinator',
+    group,
+    ofWhole,
+    { COORDINATOR_NOT_AVAILABLE: 'retryLater', GROUP_AUTHORIZATION_FAILED: 'failed' }
+  ],
+  [
+    'initProducerId',
+    {},
+    ofWhole,
+    {
+      COORDINATOR_LOAD_IN_PROGRESS: 'retryLater',
+      CLUSTER_AUTHORIZATION_FAILED: 'failed',
+      UNSUPPORTED_VERSION: 'failed'
+    }
+  ],
+  ...(['joinGroup', 'syncGroup', 'heartbeat', 'leaveGroup'] as const).map(
+    kind => [kind, member, ofWhole, ofCoordinator] as const
+  ),
+  ['fetchGroupOffsets', group, errorCode => ({ errorCode, partitions: [] }), ofCoordinator],
+  ['fetchGroupOffsets', group, inPartitions, ofCoordinator],
+  [
+    'describeConfigs',
+    { resources: [resource] },
+    errorCode => ({ resources: [{ ...resource, errorCode, errorMessage: MESSAGE, configs: [] }] }),
+    { REQUEST_TIMED_OUT: 'retryLater', TOPIC_AUTHORIZATION_FAILED: 'failed' }
+  ],
+  ...(['createTopic', 'deleteTopic', 'createPartitions'] as const).map(
+    kind => [kind, topic, inTopics, ofController] as const
+  )
+]
+
+describe('answers of brokers', () => {
+  it('are asked for again, or told to all who wait, by their code', async () => {
+    for (const [kind, request, answer, fates] of rows) {
+      for (const [name, fate] of Object.entries(fates)) {
+        const what = `${kind} ${name}`
+        const errorCode = errorCodes[name as keyof typeof codes]
+        const asked = new Asked(kind)
+        const waits = asked.ask(request)
+        const response = answer(errorCode)
+        const back = await asked.settle(response)
+        const results = asked.told[0]!
+        if (results.length === 0) expect(back, what).to.deep.equal([{ reason: fate, requests: [waits] }])
+        else {
+          expect([back, results.map(({ type }) => type)], what).to.deep.equal([[], [fate]])
+          if (fate === 'failed') expect(results[0], what).to.include({ errorCode })
+          const hasMessage = kind !== 'describeGroup' && JSON.stringify(response).includes(MESSAGE)
+          if (fate === 'failed' && hasMessage) expect(results[0], what).to.include({ message: MESSAGE })
+        }
+      }
+    }
+  })
+
+  it('that leave out what was asked for are asked for again', async () => {
+    for (const [kind, request, response] of [
+      ['describeGroup', group, { groups: [] }],
+      ['describeConsumerGroup', group, { groups: [] }],
+      ['createTopic', topic, { topics: [] }],
+      ['deleteTopic', topic, { topics: [] }],
+      ['createPartitions', topic, { topics: [] }]
+    ] as const) {
+      const asked = new Asked(kind)
+      const waits = asked.ask(request)
+      expect(await asked.settle(response), kind).to.deep.equal([{ reason: 'retryLater', requests: [waits] }])
+      expect(asked.told, kind).to.deep.equal([[]])
+    }
+  })
+})
