@@ -2,14 +2,14 @@ import type { Socket } from 'node:net'
 import { ProtocolError } from '../core/errors.js'
 import { errorCodes } from '../kafka/error-codes.js'
 import { ProtocolReader, ProtocolWriter } from '../kafka/protocol/encoding.js'
-import type { Call, OpenRequest, Peer } from './api/api.js'
+import type { Call, OpenedRequest, Peer } from './api/api.js'
 import { API_VERSIONS_KEY, apiOf, apis, writeApiVersions } from './api/apis.js'
 import { openToStrangers } from './api/sasl.js'
 import type { Cluster } from './cluster.js'
 import { noEffects } from './faults.js'
 import { FrameSplitter } from './frame-splitter.js'
 import type { SaslExchange } from './sasl-mechanisms.js'
-import type { Holder } from './shared-capacity.js'
+import type { ByteHolder } from './shared-capacity.js'
 
 const PRODUCE_KEY = 0
 /**
@@ -22,7 +22,7 @@ const UNSERVED_FRAMES = 64
 const UNSERVED_BYTES = 4 * 1024 * 1024
 
 /** The connection of one client. As in Kafka, its requests are answered strictly one after another. */
-export class Connection implements Peer, Holder {
+export class Connection implements Peer, ByteHolder {
   principal: string | undefined
   sasl: SaslExchange | undefined
   readonly host: string
@@ -218,7 +218,7 @@ export class Connection implements Peer, Holder {
     this.#send(response)
   }
 
-  #answer(request: OpenRequest, call: Call): Promise<void> | undefined {
+  #answer(request: OpenedRequest, call: Call): Promise<void> | undefined {
     const work = request.answer(call)
     if (work) return work.then(() => this.#sendAnswer(call))
     this.#sendAnswer(call)
@@ -230,7 +230,7 @@ export class Connection implements Peer, Holder {
     if (call.hangUp) this.#close()
   }
 
-  async #answerWithFaults(request: OpenRequest, call: Call): Promise<void> {
+  async #answerWithFaults(request: OpenedRequest, call: Call): Promise<void> {
     const { delayMs, answerDelayMs, transport } = call.faults
     await pause(delayMs)
     if (this.#isKilled) return

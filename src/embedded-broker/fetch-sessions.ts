@@ -8,7 +8,7 @@ const MOST_PARTITIONS = 100_000
 const CHARACTERS_OF_ONE = 256
 const LARGEST_ID = 0x7fffffff
 
-export interface FetchPartition {
+export interface AskedPartition {
   readonly partition: number
   readonly currentLeaderEpoch: number
   readonly fetchOffset: number
@@ -20,7 +20,7 @@ export interface FetchTopic {
   readonly topic: string
   /** Undefined: the topic was requested by name. */
   readonly topicId: string | undefined
-  readonly partitions: readonly FetchPartition[]
+  readonly partitions: readonly AskedPartition[]
 }
 
 export interface ReportedPartition {
@@ -32,7 +32,7 @@ export interface ReportedPartition {
 
 interface Remembered {
   readonly topic: FetchTopic
-  asked: FetchPartition
+  asked: AskedPartition
   /** The value in the last response; -1: there was no response yet, or it had an error. */
   highWatermark: number
   logStartOffset: number
@@ -44,7 +44,7 @@ const keyOf = (topic: string, partition: number): string => `${topic}/${partitio
 const weightOf = ({ topic }: Pick<FetchTopic, 'topic'>): number => 1 + Math.floor(topic.length / CHARACTERS_OF_ONE)
 
 /** The partitions that a client reads repeatedly. A request in a session only names changed partitions (KIP-227). */
-export class FetchSession {
+export class KeptSession {
   readonly id: number
   readonly nodeId: number
   /** True: requests name topics by their ids. */
@@ -121,7 +121,7 @@ export class FetchSession {
 
 /** The sessions of all nodes, the least recently used first. */
 export class FetchSessions {
-  readonly #sessions = new Map<number, FetchSession>()
+  readonly #sessions = new Map<number, KeptSession>()
   #weight = 0
 
   get size(): number {
@@ -129,7 +129,7 @@ export class FetchSessions {
   }
 
   /** Returns a session of the node and marks it as used. */
-  use(id: number, nodeId: number): FetchSession | undefined {
+  use(id: number, nodeId: number): KeptSession | undefined {
     const session = this.#sessions.get(id)
     if (session?.nodeId !== nodeId) return undefined
     this.#sessions.delete(id)
@@ -138,16 +138,16 @@ export class FetchSessions {
   }
 
   /** Returns a session of the node without marking it as used. */
-  get(id: number, nodeId: number): FetchSession | undefined {
+  get(id: number, nodeId: number): KeptSession | undefined {
     const session = this.#sessions.get(id)
     return session?.nodeId === nodeId ? session : undefined
   }
 
   /** Begins a session. When a limit is reached, it replaces those that were not used for longest. undefined: it is too large. */
-  begin(nodeId: number, topics: readonly FetchTopic[], usesTopicIds: boolean): FetchSession | undefined {
+  begin(nodeId: number, topics: readonly FetchTopic[], usesTopicIds: boolean): KeptSession | undefined {
     let id = 0
     while (id === 0 || this.#sessions.has(id)) id = randomInt(1, LARGEST_ID)
-    const session = new FetchSession(id, nodeId, usesTopicIds)
+    const session = new KeptSession(id, nodeId, usesTopicIds)
     session.update(topics, [])
     if (session.weight > MOST_PARTITIONS) return undefined
     for (const oldest of this.#sessions.values()) {
@@ -160,7 +160,7 @@ export class FetchSessions {
   }
 
   /** @returns false when the limit does not allow the added partitions; this ends the session */
-  update(session: FetchSession, topics: readonly FetchTopic[], forgotten: ForgottenTopics): boolean {
+  update(session: KeptSession, topics: readonly FetchTopic[], forgotten: ForgottenTopics): boolean {
     const before = session.weight
     session.update(topics, forgotten)
     this.#weight += session.weight - before
@@ -179,14 +179,14 @@ export class FetchSessions {
     for (const session of [...this.#sessions.values()]) if (session.nodeId === nodeId) this.#remove(session)
   }
 
-  #remove(session: FetchSession): void {
+  #remove(session: KeptSession): void {
     this.#sessions.delete(session.id)
     this.#weight -= session.weight
   }
 }
 
 function inOrder(partitions: Iterable<Remembered>): FetchTopic[] {
-  const topics: { topic: string; topicId: string | undefined; partitions: FetchPartition[] }[] = []
+  const topics: { topic: string; topicId: string | undefined; partitions: AskedPartition[] }[] = []
   for (const { topic, asked } of partitions) {
     const last = topics.at(-1)
     if (last?.topic === topic.topic) last.partitions.push(asked)

@@ -111,4 +111,4 @@ export const clusterOptions = section.omit({ enabled: true }).extend({
   tls: given
 })
 
-export type ClusterSettings = z.output<typeof clusterOptions>
+export type EmbeddedClusterSettings = z.output<typeof clusterOptions>

@@ -1,5 +1,5 @@
 /** A holder of bytes that can be made to release them. */
-export interface Holder {
+export interface ByteHolder {
   /** Called when the limit is exceeded. The holder must release everything, by {@link HeldBytes.set} with 0. */
   kill(): void
 }
@@ -11,7 +11,7 @@ export interface Holder {
 export class HeldBytes {
   readonly #limitBytes: number
   /** The bytes of each holder, least recent progress first. */
-  readonly #holders = new Map<Holder, number>()
+  readonly #holders = new Map<ByteHolder, number>()
   #totalBytes = 0
 
   constructor(limitBytes: number) {
@@ -23,7 +23,7 @@ export class HeldBytes {
   }
 
   /** Sets the bytes of a holder, which may be evicted before this returns. */
-  set(holder: Holder, bytes: number): void {
+  set(holder: ByteHolder, bytes: number): void {
     const before = this.#holders.get(holder) ?? 0
     if (bytes === before) return
     this.#totalBytes += bytes - before
@@ -33,7 +33,7 @@ export class HeldBytes {
   }
 
   /** Called when a request was finished or a response was read. */
-  progressed(holder: Holder): void {
+  progressed(holder: ByteHolder): void {
     const bytes = this.#holders.get(holder)
     if (bytes === undefined) return
     this.#holders.delete(holder)

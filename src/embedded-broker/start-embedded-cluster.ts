@@ -14,7 +14,7 @@ import type {
 import { Node } from './node.js'
 import { compactBatches, decodeRecords } from './protocol/records.js'
 import { saslMechanisms } from './sasl-mechanisms.js'
-import { type ClusterSettings, clusterOptions } from './settings.js'
+import { clusterOptions, type EmbeddedClusterSettings } from './settings.js'
 import { DirectoryStorage } from './storage/directory-storage.js'
 import { type FileSystem, nodeFileSystem } from './storage/file-bytes.js'
 import { memoryStorage } from './storage/storage.js'
@@ -70,7 +70,7 @@ class RunningCluster implements EmbeddedCluster {
   readonly #nodes = new Map<number, Node>()
   #closing: Promise<void> | undefined
 
-  constructor(cluster: Cluster, settings: ClusterSettings, tls: EmbeddedClusterOptions['tls']) {
+  constructor(cluster: Cluster, settings: EmbeddedClusterSettings, tls: EmbeddedClusterOptions['tls']) {
     const { nodes, host, port, advertisedHost } = settings
     this.#cluster = cluster
     this.#advertisedHost = advertisedHost ?? (isWildcard(host) ? LOOPBACK : host)

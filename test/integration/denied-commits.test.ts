@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import sinon from 'sinon'
-import type { OffsetCommitCall } from '../../src/kafka/protocol/offsets.js'
+import type { BrokerClient } from '../../src/kafka/broker-client.js'
 import { offsetCommitV7 } from '../../src/kafka/protocol/offsets.js'
 import { GroupInstance } from '../support/group-instance.js'
 import { inWorld } from '../support/in-world.js'
@@ -20,7 +20,7 @@ function denyCommits(topic: string, times: number): { readonly denied: number } 
   const deny = { denied: 0 }
   const encode = offsetCommitV7.encode.bind(offsetCommitV7)
   const decode = offsetCommitV7.decode.bind(offsetCommitV7)
-  sinon.stub(offsetCommitV7, 'encode').callsFake((writer, call: OffsetCommitCall) => {
+  sinon.stub(offsetCommitV7, 'encode').callsFake((writer, call: Parameters<BrokerClient['offsetCommit']>[0]) => {
     const isHit = call.partitions.some(one => one.topic === topic) && deny.denied < times
     if (isHit) deny.denied++
     const moved = call.partitions.map(one => (isHit ? { ...one, partition: one.partition + NOWHERE } : one))

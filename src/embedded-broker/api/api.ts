@@ -55,7 +55,7 @@ export interface ApiSpec<Request> {
   answer(request: Request, call: Call): void | Promise<void>
 }
 
-export interface OpenRequest {
+export interface OpenedRequest {
   targets(cluster: Cluster, nodeId: number): Target[]
   answer(call: Call): Promise<void> | undefined
 }
@@ -69,7 +69,7 @@ export interface Api {
   serves(version: number): boolean
   isFlexible(version: number): boolean
   /** @throws ProtocolError */
-  open(reader: ProtocolReader, version: number): OpenRequest
+  open(reader: ProtocolReader, version: number): OpenedRequest
 }
 
 /** Defines an API. The type of its requests is the return type of `read`. */

@@ -1,5 +1,5 @@
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
-import type { FetchPartition, FetchTopic, ForgottenTopics } from '../fetch-sessions.js'
+import type { AskedPartition, FetchTopic, ForgottenTopics } from '../fetch-sessions.js'
 import type { Call } from './api.js'
 
 /** The session epoch of a request outside of fetch sessions. The request ends the session that it names, if any. */
@@ -57,7 +57,7 @@ const readForgotten = (reader: ProtocolReader, byId: boolean): ForgottenTopics =
     partitions: reader.array(() => reader.int32())
   }))
 
-type ErrorOf = (call: Call, topic: string, asked: FetchPartition) => number
+type ErrorOf = (call: Call, topic: string, asked: AskedPartition) => number
 
 /**
  * The wait of a long poll. It resolves when `minBytes` can be read, the time is over, the connection has ended, or a
@@ -99,12 +99,12 @@ class Watched {
   readonly #request: FetchRequest
   readonly #call: Call
   readonly #topic: string
-  readonly #asked: FetchPartition
+  readonly #asked: AskedPartition
   readonly #log
   #forget = () => {}
   readableBytes: number
 
-  constructor(request: FetchRequest, call: Call, topic: string, asked: FetchPartition) {
+  constructor(request: FetchRequest, call: Call, topic: string, asked: AskedPartition) {
     this.#request = request
     this.#call = call
     this.#topic = topic

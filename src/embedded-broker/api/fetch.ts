@@ -1,6 +1,6 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Cluster } from '../cluster.js'
-import type { FetchPartition, FetchSession, FetchTopic, ReportedPartition } from '../fetch-sessions.js'
+import type { AskedPartition, FetchTopic, KeptSession, ReportedPartition } from '../fetch-sessions.js'
 import type { PartitionLog } from '../log/partition-log.js'
 import type { Partition } from '../topics/partition.js'
 import { type Call, defineApi, targetsByTopic } from './api.js'
@@ -53,7 +53,7 @@ export const fetch = defineApi<FetchRequest>({
 })
 
 /** The session of a request, or the error code when it cannot be used; undefined: the request has no session. */
-function sessionOf(request: FetchRequest, call: Call): FetchSession | number | undefined {
+function sessionOf(request: FetchRequest, call: Call): KeptSession | number | undefined {
   const { sessionId, sessionEpoch, topics, forgotten, usesTopicIds } = request
   const { nodeId, version, faults } = call
   const sessions = call.cluster.fetchSessions
@@ -87,11 +87,11 @@ function writeRefusal({ response }: Call, errorCode: number): void {
 }
 
 interface ReadPartition extends ReadResult {
-  readonly asked: FetchPartition
+  readonly asked: AskedPartition
   readonly reported: ReportedPartition
 }
 
-function write(request: FetchRequest, call: Call, session: FetchSession | undefined): void {
+function write(request: FetchRequest, call: Call, session: KeptSession | undefined): void {
   const { response, version } = call
   response.int32(0)
   if (version >= SESSIONS_SINCE) response.int16(errorCodes.NONE).int32(session?.id ?? NO_SESSION_ID)
@@ -111,7 +111,7 @@ interface ReadTopic {
   readonly read: readonly ReadPartition[]
 }
 
-function withNews({ topic, read }: ReadTopic, session: FetchSession, isPart: boolean): readonly ReadPartition[] {
+function withNews({ topic, read }: ReadTopic, session: KeptSession, isPart: boolean): readonly ReadPartition[] {
   return read.filter(({ asked, reported }) => session.isNews(topic, asked.partition, reported) || !isPart)
 }
 
@@ -147,7 +147,7 @@ function writePartition(request: FetchRequest, call: Call, read: ReadPartition):
 function writeAborted(
   { isReadCommitted }: FetchRequest,
   { response }: Call,
-  { fetchOffset }: FetchPartition,
+  { fetchOffset }: AskedPartition,
   partition: Partition | undefined,
   endOffset: number
 ): void {
@@ -167,7 +167,7 @@ function readOne(
   request: FetchRequest,
   call: Call,
   topic: string,
-  asked: FetchPartition,
+  asked: AskedPartition,
   left: number,
   wholeFirst: boolean
 ): ReadResult {
@@ -184,7 +184,7 @@ function readOne(
 /** Reads records; undefined: the storage fails. */
 function readRecords(
   log: PartitionLog,
-  { fetchOffset }: FetchPartition,
+  { fetchOffset }: AskedPartition,
   maxBytes: number,
   wholeFirst: boolean,
   endOffset: number
@@ -197,7 +197,7 @@ function readRecords(
 }
 
 /** Returns 0, or the error code of a partition that cannot be read. From v11 on, followers also answer, as in Kafka. */
-function partitionError(call: Call, topic: string, asked: FetchPartition): number {
+function partitionError(call: Call, topic: string, asked: AskedPartition): number {
   const { cluster, faults, nodeId, version } = call
   const injected = faults.before(topic, asked.partition)
   if (injected && !sessionErrors.has(injected)) return injected

@@ -50,7 +50,7 @@ const sequenceAfter = (sequence: number, count: number): number => {
  *
  * Source: apache/kafka ProducerStateManager and ProducerAppendInfo, and answers of real brokers.
  */
-export class ProducerState {
+export class KnownProducer {
   readonly #producers = new Map<number, Producer>()
   /** Time of the next search for expired producers; `undefined`: no batch was written since the start. */
   #checkAt: number | undefined

@@ -1,5 +1,5 @@
 import { BatchView, splitBatches } from '../protocol/record-batch.js'
-import { LeaderEpochs, ProducerState, TransactionIndex } from './batch-history.js'
+import { KnownProducer, LeaderEpochs, TransactionIndex } from './batch-history.js'
 import type { DamagedRange } from './recover-segment.js'
 import { type BatchPlace, firstIndex, type OpenSegmentBytes, Segment } from './segment.js'
 
@@ -37,7 +37,7 @@ const NOTHING: LogSlice = { bytes: Buffer.alloc(0), firstBatchIncomplete: false 
 
 /** The records of one partition, in segments of whole batches, oldest first. Offsets only increase. */
 export class PartitionLog {
-  producers = new ProducerState()
+  producers = new KnownProducer()
   transactions = new TransactionIndex()
   epochs = new LeaderEpochs()
   readonly #options: LogOptions
@@ -184,7 +184,7 @@ export class PartitionLog {
     for (const segment of this.#segments) segment.remove()
     this.#segments = []
     this.#sizeBytes = 0
-    this.producers = new ProducerState()
+    this.producers = new KnownProducer()
     this.transactions = new TransactionIndex()
     this.epochs = new LeaderEpochs()
     for (const batch of copies) {

@@ -13,7 +13,6 @@ export interface Api<Call, Response extends Throttled> extends ApiHead<Call> {
   readonly older?: Api<Call, Response>
 }
 
-export type CallOf<Of> = Of extends Api<infer Call, Throttled> ? Call : never
 export type ResponseOf<Of> = Of extends Api<never, infer Response> ? Response : never
 
 interface ApiHead<Call> {

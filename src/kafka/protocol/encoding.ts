@@ -228,11 +228,6 @@ export class RequestWriter extends ProtocolWriter {
   }
 }
 
-/** The partitions of each topic together, topics in order of their first mention. */
-export const byTopic = <T extends { readonly topic: string }>(items: readonly T[]): [topic: string, items: T[]][] => [
-  ...mapByTopic(items)
-]
-
 /** Then no lists are needed to bring the partitions of a topic together. */
 function isEachOfAnotherTopic(items: readonly { readonly topic: string }[]): boolean {
   const topics = new Set<string>()
@@ -240,6 +235,7 @@ function isEachOfAnotherTopic(items: readonly { readonly topic: string }[]): boo
   return true
 }
 
+/** The partitions of each topic together, topics in order of their first mention. */
 function mapByTopic<T extends { readonly topic: string }>(items: readonly T[]): Map<string, T[]> {
   const topics = new Map<string, T[]>()
   for (const item of items) {

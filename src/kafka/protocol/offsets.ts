@@ -1,5 +1,5 @@
 import type { IsolationLevel } from '../calls.js'
-import { type CallOf, describeApi, inVersions, type ResponseOf } from './api.js'
+import { describeApi, inVersions, type ResponseOf } from './api.js'
 import { noMoreThanAsked } from './encoding.js'
 import { isolationLevels } from './fetch.js'
 import * as t from './schema.js'
@@ -107,7 +107,6 @@ export const [offsetCommitV7, offsetCommitV5] = inVersions([7, 5], version =>
   })
 )
 
-export type OffsetCommitCall = CallOf<typeof offsetCommitV7>
 export type OffsetCommitResponse = ResponseOf<typeof offsetCommitV7>
 
 /** Versions 4, and 5 (Kafka 2.1) with leader epochs. */
@@ -142,4 +141,3 @@ export const [offsetFetchV5, offsetFetchV4] = inVersions([5, 4], version =>
   })
 )
 export type OffsetFetchResponse = ResponseOf<typeof offsetFetchV5>
-export type OffsetFetchCall = CallOf<typeof offsetFetchV5>

@@ -15,7 +15,7 @@ interface PartitionAnswer {
 }
 
 /** One partition of a call, with all requests that wait for the same subject. */
-export interface Wanted<Kind extends PartitionKind> {
+export interface AskedPartition<Kind extends PartitionKind> {
   /** The subject of the question about the partition: a time, a leader epoch, or an offset. */
   readonly subject: number
   /** The requests; there is at least one. */
@@ -25,7 +25,7 @@ export interface Wanted<Kind extends PartitionKind> {
 /** What an operation asks about partitions. */
 interface PartitionQuestion<Kind extends PartitionKind, Response, Answer> {
   subjectOf(request: OpenRequest<Kind>): number
-  ask(client: BrokerClient, wanted: readonly Wanted<Kind>[], context: ProcessorContext): Promise<Response>
+  ask(client: BrokerClient, wanted: readonly AskedPartition<Kind>[], context: ProcessorContext): Promise<Response>
   answersIn(response: Response): readonly Answer[]
   /**
    * Settles an answer by the rules of the operation. `undefined`: the error code decides, by the common rules.
@@ -33,7 +33,7 @@ interface PartitionQuestion<Kind extends PartitionKind, Response, Answer> {
    * @param askAgain queues the requests that have no answer yet again, with another subject
    */
   settle(
-    wanted: Wanted<Kind>,
+    wanted: AskedPartition<Kind>,
     answer: Answer,
     action: ErrorAction,
     askAgain: (subject: number) => void
@@ -85,8 +85,8 @@ class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends Pa
     this.#queue.add(request.key, this.#question.subjectOf(request), request)
   }
 
-  nextCall(): ReadonlyMap<string, Wanted<Kind>> | undefined {
-    const call = new Map<string, Wanted<Kind>>()
+  nextCall(): ReadonlyMap<string, AskedPartition<Kind>> | undefined {
+    const call = new Map<string, AskedPartition<Kind>>()
     while (call.size === 0 && !this.#queue.isEmpty) {
       for (const [key, { subkey, waiters }] of this.#queue.takeHeads()) {
         const open = stillOpen(waiters)
@@ -96,7 +96,7 @@ class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends Pa
     return call.size > 0 ? call : undefined
   }
 
-  send(client: BrokerClient, call: ReadonlyMap<string, Wanted<Kind>>): Promise<Response> {
+  send(client: BrokerClient, call: ReadonlyMap<string, AskedPartition<Kind>>): Promise<Response> {
     return this.#question.ask(client, [...call.values()], this.#context)
   }
 
@@ -104,7 +104,7 @@ class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends Pa
    * Settles the answers of a response. An answer for a partition outside the call is ignored, and so is a second answer
    * for the same partition. Partitions without an answer are asked again.
    */
-  processResponse(call: ReadonlyMap<string, Wanted<Kind>>, response: Response): readonly Returned[] {
+  processResponse(call: ReadonlyMap<string, AskedPartition<Kind>>, response: Response): readonly Returned[] {
     const unanswered = new Map(call)
     const back: Returned[] = []
     for (const answer of this.#question.answersIn(response)) {
@@ -118,7 +118,7 @@ class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends Pa
     return back
   }
 
-  callFailed(call: ReadonlyMap<string, Wanted<Kind>>): readonly OpenRequest[] {
+  callFailed(call: ReadonlyMap<string, AskedPartition<Kind>>): readonly OpenRequest[] {
     return stillOpen([...call.values()].flatMap(({ waiters }) => waiters))
   }
 
@@ -126,7 +126,7 @@ class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends Pa
     return stillOpen(this.#queue.drain())
   }
 
-  #process(key: string, wanted: Wanted<Kind>, answer: Answer): readonly Returned[] {
+  #process(key: string, wanted: AskedPartition<Kind>, answer: Answer): readonly Returned[] {
     const { waiters } = wanted
     const action = partitionAction(answer.errorCode)
     const settled = this.#question.settle(wanted, answer, action, subject => {

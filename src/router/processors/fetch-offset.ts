@@ -11,7 +11,7 @@ import type { OffsetType } from '../messages/operations.js'
 import { invalid, isCount, oddOffset, ownFailure, problemOfPartition } from '../requests/failures.js'
 import { type OpenRequest, replyAll } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
-import { askingPartitions, ofPartition, type Wanted } from './by-partition.js'
+import { type AskedPartition, askingPartitions, ofPartition } from './by-partition.js'
 import { toAsk } from './fetch-session.js'
 import { type Returned, returned } from './queue-processor.js'
 
@@ -62,7 +62,7 @@ export const fetchOffset = describeOperation('fetchOffset', {
 })
 
 /** The partitions of a call, each with the timestamp that is asked for. */
-export const placesOf = (wanted: readonly Wanted<'fetchOffset' | 'fetchStableEnd' | 'fetchLogEnd'>[]) =>
+export const placesOf = (wanted: readonly AskedPartition<'fetchOffset' | 'fetchStableEnd' | 'fetchLogEnd'>[]) =>
   wanted.map(({ subject, waiters }) => ({ timestamp: subject, ...waiters[0]!.request.topicPartition }))
 
 /** The known epoch of the leader. A broker that leads in another epoch answers with an error. */

@@ -2,7 +2,7 @@
 type Waiting<Subkey, Waiter> = Map<Subkey, Waiter[]>
 
 /** Waiters that were taken out of the queue and could not be served. */
-export interface Unserved<Subkey, Waiter> {
+export interface NotServed<Subkey, Waiter> {
   readonly key: string
   readonly subkey: Subkey
   readonly waiters: readonly Waiter[]
@@ -56,7 +56,7 @@ export class RequestQueue<Subkey, Waiter> {
    * Puts back waiters that were taken and not served, in the order in which they were taken; their keys keep their
    * turns. The cost depends only on the number of waiters that are put back.
    */
-  putBack(unserved: readonly Unserved<Subkey, Waiter>[]): void {
+  putBack(unserved: readonly NotServed<Subkey, Waiter>[]): void {
     if (unserved.length === 0) return
     const first = new Map<string, Waiting<Subkey, Waiter>>()
     for (const { key, subkey, waiters } of unserved) {

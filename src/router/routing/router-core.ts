@@ -41,15 +41,6 @@ export class RouterCore {
     this.parts.refresher.pump(clock())
   }
 
-  /** True when a broker has answered and the last attempt to reach a broker did not fail. */
-  get isReady(): boolean {
-    return !this.#stopped && this.parts.refresher.isInTouch
-  }
-  /** The last error while no broker answers; `undefined` while a broker answers. */
-  get awayBecause(): Error | undefined {
-    return this.parts.refresher.awayBecause
-  }
-
   receive(message: RouterMailbox): void {
     const now = this.#deps.clock()
     const { admission } = this.parts

@@ -95,10 +95,10 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
       stop: () => void stop()
     },
     get isReady() {
-      return over === undefined && core.isReady
+      return over === undefined && core.parts.refresher.isInTouch
     },
     get awayBecause() {
-      return core.awayBecause
+      return core.parts.refresher.awayBecause
     },
     stats: () => statsOf(core.parts, options.clock()),
     brokers: () => core.parts.pool.views(options.clock()),

@@ -1,13 +1,15 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { TimedOutError, UnavailableError } from '../../../src/core/errors.js'
-import type { OffsetCommitCall } from '../../../src/kafka/broker-client.js'
+import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import type { CommitConsumerOffsetResult } from '../../../src/router/messages/operations.js'
 import { A, CastleRouter, Inbox, metaGood } from '../../support/castle-router.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { checkRows } from '../../support/rows.js'
 import { coordinatorReply, type Reply, ScriptedCluster } from '../../support/scripted-client.js'
 import { turns } from '../../support/ticks.js'
+
+type OffsetCommitCall = Parameters<BrokerClient['offsetCommit']>[0]
 
 /** What becomes of one call; time-outs and cuts either after the broker has stored everything, or before. */
 type Outcome =

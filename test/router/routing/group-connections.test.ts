@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { TimedOutError } from '../../../src/core/errors.js'
-import type { OffsetCommitCall, OffsetFetchCall } from '../../../src/kafka/broker-client.js'
+import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import type { RouterSettingsOverrides } from '../../../src/router/routing/settings.js'
 import { A, CastleRouter, Inbox, metaGood } from '../../support/castle-router.js'
 import { FakeTime } from '../../support/fake-time.js'
@@ -31,12 +31,12 @@ describe('a group that is stuck', () => {
     cluster = metaGood(new ScriptedCluster([1]))
     cluster.always(1, 'findCoordinator', coordinatorReply(cluster, 1))
     cluster.always(1, 'listOffsets', listOffsetsReply(cluster, -1, 0, 7))
-    const commit = whenLetThrough((call: OffsetCommitCall) => ({
+    const commit = whenLetThrough((call: Parameters<BrokerClient['offsetCommit']>[0]) => ({
       throttleTimeMs: 0,
       partitions: call.partitions.map(({ topic, partition }) => ({ topic, partition, errorCode: 0 }))
     }))
     cluster.always(1, 'offsetCommit', commit as unknown as Reply<'offsetCommit'>)
-    const fetch = whenLetThrough((call: OffsetFetchCall) => offsetFetchReply(0, 5)(call))
+    const fetch = whenLetThrough((call: Parameters<BrokerClient['offsetFetch']>[0]) => offsetFetchReply(0, 5)(call))
     cluster.always(1, 'offsetFetch', fetch as unknown as Reply<'offsetFetch'>)
   })
   afterEach(async () => {
