@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { type Edited, HookCalls } from '../../../src/apis/kafboy/hooks/hook-calls.js'
+import { type Edited, HookCalls, loadHooks } from '../../../src/apis/kafboy/hooks/hook-calls.js'
 import type {
   KafboyAnswer,
   KafboyDecision,
@@ -10,7 +10,6 @@ import type {
   KafboyProducer,
   KafboyRequest
 } from '../../../src/apis/kafboy/hooks/hooks.js'
-import { loadHooks } from '../../../src/apis/kafboy/hooks/load-hooks.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { checkRows } from '../../support/rows.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { kafboyCommand } from '../../../../src/apis/commands.js'
-import { Atom, parseTerm, Tuple } from '../../../../src/apis/kafboy/compat/erlang-terms.js'
+import { Atom, parseTerm, Tuple } from '../../../../src/apis/kafboy/compat/sys-config.js'
 import { ConfigError } from '../../../../src/core/errors.js'
 import { translateConfig } from '../../../../src/server/config/config.js'
 
