@@ -1,15 +1,9 @@
-import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import { CastellanError, type ErrorCode } from '../../core/errors.js'
 import { type IncomingRequest, refusalHeaders, refusalStatus } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
 import type { CountedRequest } from './counted-request.js'
-
-/** Requests on the unix socket. Their socket has no address, but a destroyed socket has none either. */
-const unixSocketRequests = new WeakSet<IncomingMessage>()
-
-export const markUnixSocket = (request: IncomingMessage): void => void unixSocketRequests.add(request)
 
 type IsOpen = (request: FastifyRequest) => boolean
 
@@ -58,7 +52,7 @@ class IncomingHttpRequest implements IncomingRequest {
   }
 
   get isUnixSocket(): boolean {
-    return unixSocketRequests.has(this.request)
+    return this.request.guard.isOfUnixSocket
   }
 
   onEnd(ended: () => void): void {

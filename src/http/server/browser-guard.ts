@@ -66,6 +66,11 @@ export class BrowserGuard {
       boundHost !== undefined && !this.#allowsAnyHost && (isLoopback(boundHost) || allowedHosts.length > 0)
   }
 
+  /** Whether its requests come by a unix socket. Their socket has no address, but a destroyed socket has none either. */
+  get isOfUnixSocket(): boolean {
+    return this.#boundHost === undefined
+  }
+
   /**
    * The reason to refuse a request with these headers.
    *

@@ -1,8 +1,8 @@
-import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { RequestAccess } from '../access/request-access.js'
 import type { HttpApi } from '../api/api.js'
+import { isOnOwnPort } from '../exchange/exchange.js'
 import {
   type DescribedApi,
   type JsonSchema,
@@ -102,7 +102,7 @@ export function addDescriptions(
       toDocument(`Castellan: ${api.name}`, version, [own(description, receiptOperation), { ...api, prefix: '' }])
     )
     app.get(`${api.prefix}${OPENAPI_PATH}`, { onRequest }, (request, reply) => {
-      reply.type(JSON_TYPE).send(isOnOwnPort(request.raw) ? alone() : shared())
+      reply.type(JSON_TYPE).send(isOnOwnPort({ request: request.raw }) ? alone() : shared())
     })
   }
 }
@@ -119,9 +119,6 @@ export function addPartDescription(
   const answer = { onRequest: requireRule(requestAccess) }
   app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => void reply.type(JSON_TYPE).send(document()))
 }
-
-/** An API's own port adds the prefix of the API and keeps the URL as it was sent. */
-const isOnOwnPort = (request: IncomingMessage & { originalUrl?: string }): boolean => request.originalUrl !== undefined
 
 const servedOnce = (toDocument: () => JsonSchema): (() => Buffer) => writtenOnce(() => toServedDocument(toDocument()))
 

@@ -7,7 +7,6 @@ import type { ApiContext, ApiSettings, HttpApi, OwnListener } from '../api/api.j
 import type { SilenceLimit } from '../exchange/client.js'
 import { carryRecordHeaders, RecordHeaders } from '../exchange/record-headers.js'
 import type { Operation } from '../openapi/operation.js'
-import { markUnixSocket } from './access-hooks.js'
 import type { Certificates } from './certificates.js'
 import { Cors } from './cors.js'
 import { addDescriptions, addFrontPage, addPartDescription, type MountedApi } from './front-page.js'
@@ -241,13 +240,13 @@ async function openTraffic(
   const socketUrl =
     unixSocket === undefined
       ? undefined
-      : await open(fromUnixSocket(handler), { unixSocket, mode, setting: '--unix-socket (http.unixSocket)' })
+      : await open(handler, { unixSocket, mode, setting: '--unix-socket (http.unixSocket)' })
   const own = new Map<string, string>()
   for (const { listeners, silence } of apis) {
     for (const { label, prefix, address, tls, operations } of listeners) {
       // A listener with operations of its own serves a part of the API, which does not produce.
       const shared = operations === undefined ? RECEIPT_PATH : undefined
-      const inner = withPrefix(prefix, shared, 'unixSocket' in address ? fromUnixSocket(handler) : handler)
+      const inner = withPrefix(prefix, shared, handler)
       own.set(label, await open(inner, toListenAddress(address), tls ? certificates : undefined, silence))
     }
   }
@@ -259,13 +258,6 @@ function toListenAddress(address: OwnListener['address']): ListenAddress {
   const { host, port, setting, portSetting = setting } = address
   return { host, port, hostSetting: setting, portSetting }
 }
-
-const fromUnixSocket =
-  (handler: RequestListener): RequestListener =>
-  (request, response) => {
-    markUnixSocket(request)
-    handler(request, response)
-  }
 
 /**
  * On an API's own port its paths have no prefix: `/push` there is `/kprf/push` on the shared port.
