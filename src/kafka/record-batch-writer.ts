@@ -83,11 +83,6 @@ export class RecordBatchWriter {
     return this.#end
   }
 
-  /** Bytes of the buffer, unused space included. */
-  get heapBytes(): number {
-    return this.#batchBuffer?.length ?? 0
-  }
-
   /** The first record's timestamp; 0 while empty. */
   get baseTimestampMs(): number {
     return this.#baseTimestampMs

@@ -51,15 +51,11 @@ export type Finding =
   | { readonly type: 'unknown'; readonly reason: string }
 
 /** How long the brokers of one cluster remember a producer that writes nothing. */
-interface Expiration {
-  expirationMs: number
-  validUntil: number
-  asking?: Promise<void> | undefined
+class Expiration {
+  expirationMs = DEFAULT_EXPIRATION_MS
+  validUntil = Number.NEGATIVE_INFINITY
+  asking: Promise<void> | undefined
 }
-const newExpiration = (): Expiration => ({
-  expirationMs: DEFAULT_EXPIRATION_MS,
-  validUntil: Number.NEGATIVE_INFINITY
-})
 
 export interface LogSearchOptions {
   readonly router: ActorRef<RouterMessage>
@@ -70,10 +66,6 @@ export interface LogSearchOptions {
   readonly metrics: MetricsLogger
 }
 
-interface Range {
-  readonly from: Offset
-  readonly end: Offset
-}
 /** Why searches can have no result. After other errors the search goes on. */
 class Unknowable extends Error {}
 
@@ -94,7 +86,7 @@ export type WrittenBatches = Pick<LogSearch, 'now' | 'mayBeForgotten' | 'find' |
  */
 export class LogSearch {
   readonly #options: LogSearchOptions
-  #expiration = newExpiration()
+  #expiration = new Expiration()
   /** The last search of each place; the next one begins when it has ended. */
   readonly #places: Promise<unknown>[] = new Array(SEARCHES).fill(Promise.resolve())
   #searches = 0
@@ -117,7 +109,7 @@ export class LogSearch {
 
   /** Another cluster has settings of its own. */
   clusterChanged(): void {
-    this.#expiration = newExpiration()
+    this.#expiration = new Expiration()
   }
 
   close(): void {
@@ -196,7 +188,7 @@ export class LogSearch {
   }
 
   /** The offsets between which the batch can be. `end`: the end of the leader's log, which readers may not see yet. */
-  async #rangeOf({ topic, partition, sinceMs }: SoughtBatch, from: Offset): Promise<Range> {
+  async #rangeOf({ topic, partition, sinceMs }: SoughtBatch, from: Offset) {
     const { router } = this.#options
     const place = { topicPartition: { topic, partition }, timeoutMs: CALL_TIMEOUT_MS }
     const latest = success(await askRouter(router, { type: 'fetchOffset', offsetType: 'latest', ...place }))
@@ -213,7 +205,11 @@ export class LogSearch {
     return { from: from > log.endOffset ? notBefore : Math.max(from, notBefore), end: log.endOffset }
   }
 
-  async #read(batch: SoughtBatch, { from, end }: Range, reached: (next: Offset) => void): Promise<Finding> {
+  async #read(
+    batch: SoughtBatch,
+    { from, end }: Record<'from' | 'end', Offset>,
+    reached: (next: Offset) => void
+  ): Promise<Finding> {
     const { router, clock } = this.#options
     const { topic, partition, numbering, recordCount } = batch
     const place = { topicPartition: { topic, partition }, timeoutMs: CALL_TIMEOUT_MS }
@@ -246,12 +242,13 @@ export class PartitionSearch {
   readonly #place: TopicPartition
   readonly #written: WrittenBatches | undefined
   /** The batch is at this offset or later. */
-  #from: Offset = 0
+  from: Offset = 0
   /** The number under which the batch was sent last. */
   #sentAs: Numbering | undefined
   /** Epoch milliseconds: the first attempt was not earlier. */
   #sentSinceMs = 0
-  #isForgotten = false
+  /** A broker has forgotten the producer. */
+  isForgotten = false
   /** The batch was searched for after it was last sent. */
   #isLooked = false
   /** Why the batch is sent again without a result. */
@@ -271,7 +268,7 @@ export class PartitionSearch {
 
   sent(numbering: Numbering | undefined): void {
     this.#sentAs = numbering
-    this.#isForgotten = false
+    this.isForgotten = false
     this.#isLooked = false
   }
 
@@ -287,43 +284,33 @@ export class PartitionSearch {
     this.#givenUpBecause = undefined
   }
 
-  /** A broker has forgotten the producer. */
-  forgotten(): void {
-    this.#isForgotten = true
-  }
-
-  /** The next batch is at this offset or later. */
-  acknowledged(nextOffset: Offset): void {
-    this.#from = nextOffset
-  }
-
   /** Offsets and numbers are void in another cluster. */
   clusterChanged(): void {
-    this.#from = 0
+    this.from = 0
     this.begin()
   }
 
   /** A broker has forgotten the producer, and the batch was not searched for since. */
   get mustLook(): boolean {
-    return this.#written !== undefined && this.#isForgotten && !this.#isLooked
+    return this.#written !== undefined && this.isForgotten && !this.#isLooked
   }
 
   /** Whether to search before the batch is sent again. */
   isDue(newestMs: number): boolean {
     if (this.#written === undefined || this.#sentAs === undefined || this.#isLooked) return false
-    return this.#isForgotten || this.#written.mayBeForgotten(Math.min(newestMs, this.#sentSinceMs))
+    return this.isForgotten || this.#written.mayBeForgotten(Math.min(newestMs, this.#sentSinceMs))
   }
 
   /** Searches, only when it {@link isDue}. */
   async look({ recordCount, newestMs }: { readonly recordCount: number; readonly newestMs: number }): Promise<Finding> {
     const numbering = this.#sentAs!
-    const [from, isForgotten] = [this.#from, this.#isForgotten]
+    const { from, isForgotten } = this
     const sinceMs = Math.min(newestMs, this.#sentSinceMs)
     const finding = await this.#written!.find({ ...this.#place, recordCount, numbering, sinceMs, from, isForgotten })
     // Otherwise another batch is being sent by now.
     if (this.#sentAs === numbering) {
       this.#isLooked = true
-      if (finding.type === 'absent') this.#from = finding.end
+      if (finding.type === 'absent') this.from = finding.end
       if (finding.type === 'unknown') this.#givenUpBecause = finding.reason
     }
     return finding

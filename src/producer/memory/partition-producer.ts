@@ -172,7 +172,7 @@ export class PartitionProducer implements ScheduledProducer {
   #delivered(head: Batch, baseOffset: Offset, logAppendTimeMs: number): void {
     this.#deps.counters.delivered += head.recordCount
     this.#refusal = undefined
-    if (baseOffset >= 0) this.#search.acknowledged(baseOffset + head.recordCount)
+    if (baseOffset >= 0) this.#search.from = baseOffset + head.recordCount
     this.#settled(head)
     head.span?.delivered(baseOffset, this.#attempts.count)
     head.deliver(this.partition, baseOffset, logAppendTimeMs)
@@ -217,7 +217,7 @@ export class PartitionProducer implements ScheduledProducer {
       case 'restart':
         this.#attempts.stateLost(this.#numbering.current?.epoch, verdict.reason)
         this.#numbering.raise()
-        this.#search.forgotten()
+        this.#search.isForgotten = true
         this.#backOff(verdict.reason, false)
         return
       case 'restamp':

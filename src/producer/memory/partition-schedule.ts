@@ -107,15 +107,11 @@ export class PartitionSchedule implements Schedule {
       }
       const producer = this.#listed[at]!
       lookAt[at] = nowMs + LOOK_EVERY_MS
-      if (!this.#isEmptied(producer)) producer.tick(nowMs)
+      if (producer.isEmptied !== true) producer.tick(nowMs)
       // Its waits may have ended with its last record.
-      if (this.#isEmptied(producer)) this.#remove(producer, at)
+      if (producer.isEmptied === true) this.#remove(producer, at)
       else at++
     }
-  }
-
-  #isEmptied({ isEmptied }: ScheduledProducer): boolean {
-    return isEmptied === true
   }
 
   /** Puts the last partition into the place of another one. */

@@ -74,17 +74,8 @@ export function troubledOf(producers: readonly (Viewed | undefined)[]): Troubled
   return troubled
 }
 
-interface PartitionsView {
-  readonly records: number
-  readonly bytes: number
-  /** `Infinity`: none waits. */
-  readonly oldestAt: number
-  readonly partitions: number
-  readonly troubledCount: number
-  readonly refusal: TopicView['refusal']
-}
-
-export function viewOf(producers: readonly (Viewed | undefined)[], nowMs: number): PartitionsView {
+/** What waits in all partitions of a topic. `oldestAt`: infinite where nothing does. */
+export function viewOf(producers: readonly (Viewed | undefined)[], nowMs: number) {
   let [records, bytes, partitions, troubledCount] = [0, 0, 0, 0]
   let oldestAt = Number.POSITIVE_INFINITY
   let refusal: TopicView['refusal']
