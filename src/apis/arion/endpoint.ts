@@ -41,7 +41,7 @@ export class ArionEndpoint {
     const { request } = exchange
     this.#parts.metrics.watch(request.socket)
     try {
-      this.#serve(exchange, targetOf(request.method ?? '', this.#pathOf(request), this.#settings.producesByGet))
+      this.#serve(exchange, this.#targetOf(request))
     } catch (error) {
       this.#parts.route.broken(exchange, error)
     }
@@ -49,7 +49,7 @@ export class ArionEndpoint {
 
   /** Name of the route for logs, such as `/sync/:topic/:key`. */
   routeNameOf(request: IncomingMessage): string | undefined {
-    const target = targetOf(request.method ?? '', this.#pathOf(request), this.#settings.producesByGet)
+    const target = this.#targetOf(request)
     if (target.type === 'stats') return '/stats'
     if (target.type === 'health') return '/health-check'
     return target.type === 'produce' ? `/${target.mode}/:topic${target.key === null ? '' : '/:key'}` : undefined
@@ -57,16 +57,17 @@ export class ArionEndpoint {
 
   /** Whether a request produces one message; a websocket is none. */
   produces(request: IncomingMessage): boolean {
-    const target = targetOf(request.method ?? '', this.#pathOf(request), this.#settings.producesByGet)
+    const target = this.#targetOf(request)
     return target.type === 'produce' && target.mode !== 'websocket'
   }
 
-  /** The path as it was sent, without the prefix and the query. */
-  #pathOf(request: IncomingMessage): string {
+  /** The path counts as it was sent, without the prefix and the query. */
+  #targetOf(request: IncomingMessage): ArionTarget {
     const sent = sentUrlOf(request)
     const url = sent.startsWith('/') ? sent : sent.replace(/^https?:\/\/[^/?#]*/i, '')
     const query = url.indexOf('?')
-    return query < 0 ? url.slice(this.#prefix.length) : url.slice(this.#prefix.length, query)
+    const path = url.slice(this.#prefix.length, query < 0 ? undefined : query)
+    return targetOf(request.method ?? '', path, this.#settings.producesByGet)
   }
 
   #serve(exchange: Exchange, target: ArionTarget): void {

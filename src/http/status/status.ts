@@ -135,6 +135,8 @@ const logLine = z.object({
 })
 
 const sum = z.object({ count, seconds: number })
+/** The stages of the way of a record. */
+const stages = { request: sum, body: sum, admission: sum, capacity: sum, partition: sum, router: sum, broker: sum }
 const rowsOf = <Row extends z.ZodType>(row: Row) =>
   z.object({ total: count.describe('Of which rows are the worst'), rows: z.array(row) })
 
@@ -173,9 +175,7 @@ export const statusSchema = z.object({
   requests: z
     .object({ total: count, failed: count, refused: count, inFlight: count, connections: count })
     .describe('`failed`: answered 5xx; `refused`: answered 401, 403, 413, 429 or 503'),
-  way: z
-    .object({ request: sum, body: sum, admission: sum, capacity: sum, partition: sum, router: sum, broker: sum })
-    .describe('Where the time of a record goes, since the start, so that readers take differences'),
+  way: z.object(stages).describe('Where the time of a record goes, since the start, so that readers take differences'),
   refusals: z.array(refused),
   failures: z.array(failure).describe('The latest first'),
   losses: z.array(loss).describe('Accepted records that are lost; the latest first'),
@@ -212,15 +212,7 @@ export const NOTHING: StatusPart = {
   topics: none,
   groups: none,
   requests: { total: 0, failed: 0, refused: 0, inFlight: 0, connections: 0 },
-  way: {
-    request: never,
-    body: never,
-    admission: never,
-    capacity: never,
-    partition: never,
-    router: never,
-    broker: never
-  }
+  way: Object.fromEntries(Object.keys(stages).map(name => [name, never])) as Status['way']
 }
 
 export type StatusSource = () => Promise<Status>

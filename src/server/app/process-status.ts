@@ -69,7 +69,7 @@ export class ProcessStatusReader {
     const { clusters, viewLog, clock, now, refusals, lines, certificates } = this.#deps
     const log = await viewLog()
     const { topics, oldestAgeMs } = await waitingTopics(clusters, log.backlog, clock)
-    const agoMs = agoAt(clock())
+    const at = clock()
     return {
       workers: [this.#worker()],
       clusters: clusters.map(toClusterRow),
@@ -80,11 +80,12 @@ export class ProcessStatusReader {
       lag: this.#lag(),
       certificates: certificates().map(one => toCertificateRow(one, now())),
       ...this.#fromMetrics(),
-      ...toldOf(refusals, lines, agoMs),
-      failures: refusals.answers().map(({ lastAt, ...row }) => ({ ...row, lastAgoMs: agoMs(lastAt) })),
+      refusals: aged(refusals.all(), at),
+      lines: aged(lines.all(), at),
+      failures: aged(refusals.answers(), at),
       losses: clusters.flatMap(({ name: cluster, losses }) =>
         losses.views().map(({ firstAt, lastAt, message, ...row }) => {
-          const [firstAgoMs, lastAgoMs] = [agoMs(firstAt), agoMs(lastAt)]
+          const [firstAgoMs, lastAgoMs] = [agoMs(firstAt, at), agoMs(lastAt, at)]
           return { cluster, ...row, message: shortened(message), firstAgoMs, lastAgoMs }
         })
       )
@@ -169,21 +170,11 @@ export class ProcessStatusReader {
 
 const REFUSED: ReadonlySet<string> = new Set(['401', '403', '413', '429', '503'])
 
-/** How long ago something was, in place of its moment. */
-const agoAt =
-  (nowMs: number) =>
-  (at: number): number =>
-    Math.max(0, Math.round(nowMs - at))
+const agoMs = (at: number, nowMs: number): number => Math.max(0, Math.round(nowMs - at))
 
-/** What any process knows of refusals and of the lines of its log. */
-const toldOf = (
-  refusals: Pick<Refusals, 'all'>,
-  lines: Pick<RecentLines, 'all'>,
-  agoMs: (at: number) => number
-): Pick<StatusPart, 'refusals' | 'lines'> => ({
-  refusals: refusals.all().map(({ lastAt, ...row }) => ({ ...row, lastAgoMs: agoMs(lastAt) })),
-  lines: lines.all().map(({ lastAt, ...row }) => ({ ...row, lastAgoMs: agoMs(lastAt) }))
-})
+/** How long ago something was, in place of its moment. */
+const aged = <Row extends { readonly lastAt: number }>(rows: readonly Row[], nowMs: number) =>
+  rows.map(({ lastAt, ...row }) => ({ ...row, lastAgoMs: agoMs(lastAt, nowMs) }))
 
 /** Certificates of the listeners, and those with which this process logs in to brokers. */
 export function certificateViews(
@@ -367,7 +358,8 @@ export function parentPart(
   certificate: CertificateView | undefined
 ): StatusPart {
   const certificates = certificate === undefined ? [] : [toCertificateRow(certificate, Date.now())]
-  return { ...NOTHING, ...toldOf(refusals, lines, agoAt(performance.now())), certificates }
+  const at = performance.now()
+  return { ...NOTHING, refusals: aged(refusals.all(), at), lines: aged(lines.all(), at), certificates }
 }
 
 /** Adds what the parent knows of its workers, also of those that gave no part. */
