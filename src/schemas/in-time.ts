@@ -7,7 +7,7 @@ const sandbox = createContext({ work: undefined })
 const script = new Script('work()')
 
 /** @throws RangeError also when the work takes too long */
-export function inTime<Value>(work: () => Value): Value {
+export function endedInTime<Value>(work: () => Value): Value {
   sandbox.work = work
   try {
     return script.runInContext(sandbox, { timeout: TIME_LIMIT_MS }) as Value

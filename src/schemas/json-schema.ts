@@ -5,7 +5,7 @@ import draft04 from 'ajv-draft-04'
 import { RE2JS } from 're2js'
 import { isJson } from '../core/json/is-json.js'
 import { type Codec, isObject, Misfit, type SchemaSource, shown, Undecodable } from './codec.js'
-import { inTime } from './in-time.js'
+import { endedInTime } from './in-time.js'
 
 type Draft = typeof Ajv
 /** By a part of `$schema`; others are drafts 6 and 7, which Ajv reads alike. */
@@ -41,14 +41,14 @@ const ofSchemas = new Map<Draft, Ajv>()
 /** @throws Error with the reason why it is no JSON Schema */
 export function createJsonSchema({ text, used }: SchemaSource): Codec {
   const schema: unknown = JSON.parse(text)
-  const validate = inTime(() => compile(schema, used))
+  const validate = endedInTime(() => compile(schema, used))
   const mayBeSlow = /"(\$ref|\$dynamicRef|\$recursiveRef|pattern|patternProperties)"/.test(text)
   return {
     name: isObject(schema) && typeof schema.title === 'string' ? schema.title : undefined,
     encode: json => {
       const value: unknown = JSON.parse(json)
       const isQuick = !mayBeSlow && text.length * json.length < QUICK_PRODUCT
-      if (!(isQuick ? validate(value) : inTime(() => validate(value)))) throw misfitOf(validate.errors![0]!)
+      if (!(isQuick ? validate(value) : endedInTime(() => validate(value)))) throw misfitOf(validate.errors![0]!)
       return Buffer.from(json)
     },
     decode: bytes => {

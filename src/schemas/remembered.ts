@@ -16,7 +16,7 @@ interface Entry {
  * Answers by their questions, within a number of bytes. Those who ask the same question at a time share one answer. An
  * answer that has become old serves on while the registry cannot be asked.
  */
-export class Remembered {
+export class RememberedAnswers {
   readonly #entries: LRUCache<string, Entry>
   readonly #waiting = new Map<string, Promise<unknown>>()
   readonly #sizeOf: (value: unknown) => number

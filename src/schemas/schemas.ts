@@ -11,7 +11,7 @@ import {
   type SchemaText,
   type SchemaVersion
 } from './registry.js'
-import { Remembered } from './remembered.js'
+import { RememberedAnswers } from './remembered.js'
 import { SchemaError, type SchemaErrorReason } from './schema-error.js'
 import type { SchemasSettings } from './settings.js'
 import type { Transport } from './transport.js'
@@ -101,13 +101,13 @@ export class Schemas {
   readonly #registry: Registry
   readonly #transport: Transport
   readonly #isStrict: boolean
-  readonly #remembered: Remembered
+  readonly #remembered: RememberedAnswers
 
   constructor({ registry, avro }: SchemasSettings, { transport, clock, cacheMaxBytes = CACHE_BYTES }: SchemasDeps) {
     this.#registry = new Registry(registry.urls, transport, clock)
     this.#transport = transport
     this.#isStrict = avro.strict
-    this.#remembered = new Remembered(cacheMaxBytes, sizeOf, clock)
+    this.#remembered = new RememberedAnswers(cacheMaxBytes, sizeOf, clock)
   }
 
   /** @throws SchemaError */

@@ -7,7 +7,7 @@ import { type Asked, sentUrlOf } from '../../http/exchange/exchange.js'
 import { failedProblemOf, type Problem, type Version } from './failures.js'
 import { errorTypeOf, JSON_TYPE, V2_TYPE } from './media-types.js'
 
-export const errorBody = (code: number, message: string): string =>
+export const errorObjectJson = (code: number, message: string): string =>
   `{"error_code":${code},"message":${JSON.stringify(message)}}`
 
 /** Writes answers to requests that produce nothing, as Confluent's REST Proxy does. */
@@ -20,7 +20,7 @@ export class ConfluentAnswers extends ApiAnswers {
   }
 
   error(asked: Asked, { status, code, message, type }: Problem, options?: AnswerOptions): void {
-    this.send(asked, status, type ?? typeOfRoute(asked.response.req), errorBody(code, message), options)
+    this.send(asked, status, type ?? typeOfRoute(asked.response.req), errorObjectJson(code, message), options)
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */

@@ -95,7 +95,7 @@ export const readSmallBody = (parts: ConfluentParts, exchange: Exchange, use: (b
   )
 
 /** The topic of this name. @throws ProblemError when there is none, KafkaError when it cannot be read */
-export function requireTopic(
+export function usableTopic(
   topics: ReadonlyMap<string, TopicMetadata>,
   name: string,
   missing = noTopic(name)
@@ -107,10 +107,10 @@ export function requireTopic(
 
 const MISSING = codesOf('UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION')
 
-export type Partition = TopicMetadata['partitions'][number]
+export type FoundPartition = TopicMetadata['partitions'][number]
 
 /** The partition that a path names. @throws ProblemError when there is none */
-export function requirePartition({ topic, partitions }: TopicMetadata, text: string): Partition {
+export function requirePartition({ topic, partitions }: TopicMetadata, text: string): FoundPartition {
   const number = partitionIn(text)
   const found = partitions.find(({ partition }) => partition === number)
   if (found === undefined) throw new ProblemError(noPartition(topic, text))
@@ -135,4 +135,5 @@ export const noPartition = (topic: string, partition: string): Problem => ({
   message: `topic ${topic} has no partition ${partition}`
 })
 
-export const byBytes = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other))
+export const inOrderOfBytes = (one: string, other: string): number =>
+  Buffer.compare(Buffer.from(one), Buffer.from(other))

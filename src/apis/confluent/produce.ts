@@ -17,7 +17,7 @@ import {
 import { Answers, type AnswerTemplate } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
-import { errorBody, refusalCodeOf } from './answers.js'
+import { errorObjectJson, refusalCodeOf } from './answers.js'
 import { type Problem, ProblemError, RETRIABLE, reasonOf, type Version } from './failures.js'
 import { typeOf } from './media-types.js'
 
@@ -50,7 +50,7 @@ export abstract class ConfluentProduce<Head extends ProduceHead> implements Prod
       return this.errorOf({ status: 413, code: 413, message: `${error.message} (apis.confluent.maxBodyBytes)` })
     const status = refusalStatus(error)
     if (status === undefined || !(error instanceof CastellanError)) return undefined
-    return { status, type: this.#type, body: errorBody(refusalCodeOf(error), error.message) }
+    return { status, type: this.#type, body: errorObjectJson(refusalCodeOf(error), error.message) }
   }
 
   broken(): ProduceAnswer {
@@ -59,6 +59,6 @@ export abstract class ConfluentProduce<Head extends ProduceHead> implements Prod
 
   protected errorOf({ status, code, message, type = this.#type, reason = reasonOf(code) }: Problem): ProduceAnswer {
     const cause = reason === codeOfStatus(status) ? undefined : { code: reason, retriable: RETRIABLE.has(reason) }
-    return { status, type, body: errorBody(code, message), cause }
+    return { status, type, body: errorObjectJson(code, message), cause }
   }
 }

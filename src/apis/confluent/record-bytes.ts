@@ -74,7 +74,7 @@ export function readJsonSlice(reader: JsonReader, body: Buffer): Buffer | null {
 }
 
 /** Consumes the headers of a record: `[{"name": "trace", "value": "AAE="}]`. @param nameMember `name`, or `key` */
-export function readHeaders(reader: JsonReader, nameMember: 'name' | 'key'): RecordHeader[] {
+export function readHeaderList(reader: JsonReader, nameMember: 'name' | 'key'): RecordHeader[] {
   const headers: RecordHeader[] = []
   if (takeNull(reader)) return headers
   readElements(reader, () => {

@@ -5,7 +5,7 @@ export const text = z.string()
 export const model = <Schema extends z.ZodType>(title: string, schema: Schema): Schema => schema.meta({ title })
 
 /** Every error of the bridge; `error_code` is the status of HTTP. */
-export const error = model(
+export const bridgeError = model(
   'Error',
   z.object({
     error_code: z.int(),
@@ -45,7 +45,10 @@ export const partitionRecordsBody = model(
 )
 
 const offsetSent = model('OffsetRecordSent', z.object({ partition: z.int(), offset: z.int() }))
-export const sentOffsets = model('OffsetRecordSentList', z.object({ offsets: z.array(z.union([offsetSent, error])) }))
+export const sentOffsets = model(
+  'OffsetRecordSentList',
+  z.object({ offsets: z.array(z.union([offsetSent, bridgeError])) })
+)
 const replica = model('Replica', z.object({ broker: z.int(), leader: z.boolean(), in_sync: z.boolean() }))
 export const partitionObject = model(
   'PartitionMetadata',
@@ -96,9 +99,9 @@ export const topicsBody = model(
 )
 const place = model('Partition', z.strictObject({ topic: text, partition }))
 const offsetOfPlace = model('OffsetCommitSeek', place.extend({ offset: z.int().min(0) }))
-export const partitionsBody = model('Partitions', z.strictObject({ partitions: z.array(place) }))
-export const offsetsBody = model('OffsetCommitSeekList', z.strictObject({ offsets: z.array(offsetOfPlace) }))
-export const commitBody = offsetsBody.partial()
+export const placesBody = model('Partitions', z.strictObject({ partitions: z.array(place) }))
+export const bridgeOffsetsBody = model('OffsetCommitSeekList', z.strictObject({ offsets: z.array(offsetOfPlace) }))
+export const bridgeCommitBody = bridgeOffsetsBody.partial()
 
 export const consumedRecords = model(
   'ConsumerRecordList',

@@ -12,42 +12,42 @@ import { admits, answerWork, fail } from '../../http/api/endpoint.js'
 import {
   type InstanceApi,
   type InstanceRoutes,
-  MAX_ANSWER_BYTES,
+  MAX_READ_BYTES,
   queryOf,
-  topicsOf
+  topicNamesOf
 } from '../../http/api/instance-routes.js'
 import { describedPath } from '../../http/api/routes.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Operation } from '../../http/openapi/operation.js'
 import {
-  commitBody,
+  bridgeCommitBody,
+  bridgeOffsetsBody,
   consumedRecords,
   consumerBody,
   createdConsumer,
-  offsetsBody,
-  partitionsBody,
+  placesBody,
   subscribed,
   text,
   topicsBody
 } from './bodies.js'
-import { type Bridge, type BridgeRoute, bodyOf, failure, ofRecords, v2 } from './routes.js'
+import { type Bridge, type BridgeRoute, describedBody, failure, ofRecords, v2 } from './routes.js'
 import type { StrimziSettings } from './settings.js'
 import {
-  checked,
-  type EndpointParts,
-  type Format,
-  ProblemError,
-  RECORD_TYPES,
+  BRIDGE_TYPE,
+  BRIDGE_TYPES,
+  BridgeError,
+  type BridgeFormat,
+  type BridgeParts,
   schemaProblem,
-  V2_TYPE,
+  validated,
   withJson,
   withoutBody,
   wrongType
 } from './strimzi-answers.js'
 
 const API = 'strimzi'
-const FORMATS: readonly Format[] = ['binary', 'json', 'text']
+const FORMATS: readonly BridgeFormat[] = ['binary', 'json', 'text']
 const AUTO_COMMIT_MS = 5_000
 const POLL_MS = 100
 /** The longest wait of a read, whatever `timeout` says. */
@@ -57,12 +57,12 @@ const DEFAULT_PORTS: ReadonlyMap<string, number> = new Map([
   ['https', 443]
 ])
 
-const exclusive = (): ProblemError =>
-  new ProblemError(409, 'Subscriptions to topics, partitions, and patterns are mutually exclusive.')
-const noAssignments = (): ProblemError =>
-  new ProblemError(500, 'Consumer is not subscribed to any topics or assigned any partitions')
+const exclusive = (): BridgeError =>
+  new BridgeError(409, 'Subscriptions to topics, partitions, and patterns are mutually exclusive.')
+const noAssignments = (): BridgeError =>
+  new BridgeError(500, 'Consumer is not subscribed to any topics or assigned any partitions')
 
-export const consumerApiOf = (parts: EndpointParts): InstanceApi => ({
+export const consumerApiOf = (parts: BridgeParts): InstanceApi => ({
   name: API,
   noun: 'consumer',
   group: 'groupid',
@@ -71,9 +71,9 @@ export const consumerApiOf = (parts: EndpointParts): InstanceApi => ({
     if (!admits(parts, exchange, 'consume', { group })) return
     if (body === 'noBody') withoutBody(parts, exchange, () => use(undefined))
     else {
-      withJson(parts, exchange, V2_TYPE, json => {
+      withJson(parts, exchange, BRIDGE_TYPE, json => {
         if (body === 'needsBody' && json === undefined) {
-          throw new ProblemError(400, 'Validation error on: the body is missing')
+          throw new BridgeError(400, 'Validation error on: the body is missing')
         }
         use(json)
       })
@@ -86,16 +86,16 @@ export const consumerApiOf = (parts: EndpointParts): InstanceApi => ({
       else parts.answers.ok(exchange, result)
     })
   },
-  unknown: () => new ProblemError(404, 'The specified consumer instance was not found.'),
-  illegalState: message => new ProblemError(409, message),
+  unknown: () => new BridgeError(404, 'The specified consumer instance was not found.'),
+  illegalState: message => new BridgeError(409, message),
   otherFormat: () =>
-    new ProblemError(406, 'Consumer format does not match the embedded format requested by the Accept header.'),
+    new BridgeError(406, 'Consumer format does not match the embedded format requested by the Accept header.'),
   failed: error => error,
-  unavailable: message => new ProblemError(503, message),
+  unavailable: message => new BridgeError(503, message),
   forbidden: error => error,
-  unreadable: message => new ProblemError(406, `Failed to decode: ${message}`),
+  unreadable: message => new BridgeError(406, `Failed to decode: ${message}`),
   unreadableCode: 406,
-  invalid: message => new ProblemError(400, `Validation error on: ${message}`)
+  invalid: message => new BridgeError(400, `Validation error on: ${message}`)
 })
 
 const CONSUMERS = ['Consumers']
@@ -141,12 +141,12 @@ function verb<Sent = undefined>(
     ...describedPath(INSTANCE + path, PARAMS),
     summary,
     tags,
-    ...(body && { body: bodyOf('As described', v2(body), !isOptional) }),
+    ...(body && { body: describedBody('As described', v2(body), !isOptional) }),
     answers: { ...(answers?.[200] === undefined && { 204: { description: 'Done' } }), ...missing, ...answers },
     receive({ consumers, context }, exchange, params) {
       const { instances } = context.gateway
       const carryOut = async (instance: InstanceName, json: unknown): Promise<unknown> => {
-        const sent = body && checked(isOptional ? (json ?? {}) : json, body)
+        const sent = body && validated(isOptional ? (json ?? {}) : json, body)
         return work({ consumers, instances, instance, sent: sent as Sent, exchange })
       }
       consumers.verb(body === undefined ? 'noBody' : isOptional ? 'mayHaveBody' : 'needsBody', carryOut)(
@@ -161,7 +161,7 @@ async function seek(
   { consumers, instances, instance, exchange }: Ask<unknown>,
   positions: readonly InstancePosition[]
 ) {
-  consumers.require(exchange, instance, topicsOf(positions))
+  consumers.require(exchange, instance, topicNamesOf(positions))
   const result = await instances.seek(instance, positions)
   if (result.type !== 'illegalState') return consumers.done(result)
   const assigned = consumers.done(await instances.assignment(instance))
@@ -169,25 +169,25 @@ async function seek(
     ({ topic, partition }) => !assigned.some(one => one.topic === topic && one.partition === partition)
   )
   const { topic, partition } = missing ?? positions[0]!
-  throw new ProblemError(404, `No current assignment for partition ${topic}-${partition}`)
+  throw new BridgeError(404, `No current assignment for partition ${topic}-${partition}`)
 }
 
 const SEEK = ['Seek', ...CONSUMERS]
 
 const seekTo = (position: 'beginning' | 'end', summary: string): BridgeRoute =>
-  verb(`/positions/${position}`, summary, { body: partitionsBody, tags: SEEK }, async ask => {
+  verb(`/positions/${position}`, summary, { body: placesBody, tags: SEEK }, async ask => {
     const positions = ask.sent.partitions.map(place => ({ ...place, position }))
     await seek(ask, positions)
   })
 
 /** The routes of consumers by the ids that the bridge has published. */
-export const consumerRoutes = {
+export const bridgeConsumerRoutes = {
   createConsumer: {
     method: 'post',
     ...describedPath(GROUP, PARAMS),
     summary: 'Creates a consumer',
     tags: CONSUMERS,
-    body: bodyOf('As described', v2(consumerBody), false),
+    body: describedBody('As described', v2(consumerBody), false),
     answers: {
       200: { description: 'Its name and address', content: v2(createdConsumer) },
       409: failure('The group has a consumer of this name'),
@@ -195,13 +195,13 @@ export const consumerRoutes = {
     },
     receive({ consumers, consumerApi, context: { settings }, isTrustedProxy }, exchange, { groupid = '' }) {
       consumerApi.withBody(exchange, groupid, 'mayHaveBody', json => {
-        const body = checked(json ?? {}, consumerBody)
+        const body = validated(json ?? {}, consumerBody)
         const wanted = settingsOf(body, settings)
         const name = body.name ?? `${settings.bridgeId ?? 'kafka-bridge-consumer'}-${randomUUID()}`
         consumerApi.work(exchange, async () => {
           if (!(await consumers.create(exchange, consumers.named(exchange, { groupid, name }), wanted))) {
             const message = 'A consumer instance with the specified name already exists in the Kafka Bridge.'
-            throw new ProblemError(409, message)
+            throw new BridgeError(409, message)
           }
           const address = addressOf(exchange, isTrustedProxy)
           return { instance_id: name, base_uri: `${address}/instances/${encodeURIComponent(name)}` }
@@ -218,7 +218,7 @@ export const consumerRoutes = {
     if (topics !== undefined && pattern !== undefined) throw exclusive()
     if (topics !== undefined) await consumers.subscribe(exchange, instance, { topics }, exclusive)
     else if (pattern !== undefined) await consumers.subscribe(exchange, instance, { pattern }, exclusive)
-    else throw new ProblemError(422, 'A list (of Topics type) or a topic_pattern must be specified.')
+    else throw new BridgeError(422, 'A list (of Topics type) or a topic_pattern must be specified.')
   }),
   unsubscribe: verb('/subscription', 'Ends a subscription or an assignment', { method: 'delete' }, async ask =>
     ask.consumers.done(await ask.instances.unsubscribe(ask.instance))
@@ -237,13 +237,13 @@ export const consumerRoutes = {
       return { topics: [...new Set([...subscription, ...byTopic.keys()])], partitions }
     }
   ),
-  assign: verb('/assignments', 'Assigns partitions', { body: partitionsBody, answers: EXCLUSIVE }, async ask => {
+  assign: verb('/assignments', 'Assigns partitions', { body: placesBody, answers: EXCLUSIVE }, async ask => {
     const { consumers, instance, exchange } = ask
     const { partitions } = ask.sent
-    consumers.require(exchange, instance, topicsOf(partitions))
+    consumers.require(exchange, instance, topicNamesOf(partitions))
     consumers.done(await ask.instances.assign(instance, partitions), exclusive)
   }),
-  seek: verb('/positions', 'Moves the positions of partitions', { body: offsetsBody, tags: SEEK }, async ask => {
+  seek: verb('/positions', 'Moves the positions of partitions', { body: bridgeOffsetsBody, tags: SEEK }, async ask => {
     const positions = ask.sent.offsets.map(({ offset, ...place }) => ({ ...place, position: offset }))
     await seek(ask, positions)
   }),
@@ -276,9 +276,9 @@ export const consumerRoutes = {
   commit: verb(
     '/offsets',
     'Commits offsets as they are given; without a body those that were read',
-    { body: commitBody, isOptional: true },
+    { body: bridgeCommitBody, isOptional: true },
     async ({ consumers, instances, instance, sent: { offsets }, exchange }) => {
-      consumers.require(exchange, instance, topicsOf(offsets ?? []), 'offsets')
+      consumers.require(exchange, instance, topicNamesOf(offsets ?? []), 'offsets')
       const given = offsets?.map(offset => ({ ...offset, metadata: '' }))
       consumers.done(await instances.commit(instance, given ?? 'accepted'))
     }
@@ -289,19 +289,19 @@ async function poll({ parts, consumers }: Bridge, exchange: Exchange, instance: 
   const { request } = exchange
   const query = queryOf(sentUrlOf(request))
   const timeoutMs = wholeIn(query, 'timeout') ?? POLL_MS
-  const maxBytes = Math.min(wholeIn(query, 'max_bytes') ?? MAX_ANSWER_BYTES, MAX_ANSWER_BYTES)
+  const maxBytes = Math.min(wholeIn(query, 'max_bytes') ?? MAX_READ_BYTES, MAX_READ_BYTES)
   const accepted = request.headers.accept?.trim().toLowerCase()
   const read = await consumers.read(exchange, instance, {
     timeoutMs,
     maxBytes,
-    formats: FORMATS.filter(format => RECORD_TYPES[format] === accepted),
+    formats: FORMATS.filter(format => BRIDGE_TYPES[format] === accepted),
     membersOf: timestampAndHeadersOf,
     illegalState: noAssignments
   })
-  if (read) parts.answers.send(exchange, 200, RECORD_TYPES[read.format as Format], read.body)
+  if (read) parts.answers.send(exchange, 200, BRIDGE_TYPES[read.format as BridgeFormat], read.body)
 }
 
-/** @throws ProblemError */
+/** @throws BridgeError */
 function settingsOf(
   body: z.output<typeof consumerBody>,
   { startFrom, instanceIdleMs }: StrimziSettings
@@ -318,7 +318,7 @@ function settingsOf(
     autoCommitMs: body['enable.auto.commit'] === false ? undefined : AUTO_COMMIT_MS,
     minBytes: minBytes === undefined || minBytes <= 1 ? undefined : minBytes,
     maxWaitMs: MAX_WAIT_MS,
-    maxBytes: MAX_ANSWER_BYTES,
+    maxBytes: MAX_READ_BYTES,
     idleMs: instanceIdleMs
   }
 }
@@ -342,28 +342,28 @@ function addressOf({ request }: Exchange, isTrustedProxy: Bridge['isTrustedProxy
   }
   if (!/:\d+$/.test(host)) {
     const port = DEFAULT_PORTS.get(scheme)
-    if (port === undefined) throw new ProblemError(500, `${scheme} is not a valid schema/proto.`)
+    if (port === undefined) throw new BridgeError(500, `${scheme} is not a valid schema/proto.`)
     host += `:${port}`
   }
   return `${scheme}://${host}${path.replace(/\/+$/, '')}`
 }
 
-/** @throws ProblemError */
+/** @throws BridgeError */
 function oneOf<Value extends string>(name: string, text: string | undefined, all: readonly Value[]): Value | undefined {
   const found = all.find(value => value === text)
   if (text === undefined || found !== undefined) return found
-  if (name === 'format') throw new ProblemError(422, 'Invalid format type.')
+  if (name === 'format') throw new BridgeError(422, 'Invalid format type.')
   const message = `Invalid value ${text.slice(0, 100)} for configuration ${name}: String must be one of: ${all.join(', ')}`
-  throw new ProblemError(422, message)
+  throw new BridgeError(422, message)
 }
 
-/** @throws ProblemError */
+/** @throws BridgeError */
 function notNegative(name: string, number: number | undefined): number | undefined {
   if (number === undefined || number >= 0) return number
-  throw new ProblemError(422, `Invalid value ${number} for configuration ${name}: Value must be at least 0`)
+  throw new BridgeError(422, `Invalid value ${number} for configuration ${name}: Value must be at least 0`)
 }
 
-/** A number of a query. @throws ProblemError */
+/** A number of a query. @throws BridgeError */
 function wholeIn(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name)
   if (text === null) return undefined

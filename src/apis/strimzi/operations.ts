@@ -1,10 +1,13 @@
 import { operationsOf } from '../../http/api/routes.js'
 import { type JsonSchema, toDocument } from '../../http/openapi/operation.js'
-import { consumerRoutes } from './consumer-routes.js'
-import { processRoutes, refusalsOf, topicRoutes } from './routes.js'
+import { bridgeConsumerRoutes } from './consumer-routes.js'
+import { bridgeTopicRoutes, processRoutes, refusalsOf } from './routes.js'
 
 /** The routes of the bridge as operations for `/openapi.json`. */
-export const strimziOperations = operationsOf({ ...topicRoutes, ...consumerRoutes, ...processRoutes }, refusalsOf)
+export const strimziOperations = operationsOf(
+  { ...bridgeTopicRoutes, ...bridgeConsumerRoutes, ...processRoutes },
+  refusalsOf
+)
 
 /** The operations under the ids, and with the names of schemas, that the bridge has published. */
 export function documentOf(version: string, url: string): JsonSchema {

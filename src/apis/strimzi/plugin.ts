@@ -12,7 +12,7 @@ import { consumerApiOf } from './consumer-routes.js'
 import { documentOf, strimziOperations } from './operations.js'
 import { RecordsApi } from './produce.js'
 import type { StrimziSettings } from './settings.js'
-import { type EndpointParts, StrimziAnswers } from './strimzi-answers.js'
+import { type BridgeParts, StrimziAnswers } from './strimzi-answers.js'
 
 /** Requests to Kafka that are open at the same time; one client has about half of them. */
 const MAX_LOOK_UPS = 200
@@ -34,7 +34,7 @@ export const strimziPlugin =
       log.error({ err: error, requestId: exchange.requestId }, "a request of Strimzi's API failed unexpectedly")
       answers.problem(exchange, BROKEN)
     }
-    const parts: EndpointParts = { lookUps: new Shares(MAX_LOOK_UPS), pool: bodyPool(), access, answers, broken }
+    const parts: BridgeParts = { lookUps: new Shares(MAX_LOOK_UPS), pool: bodyPool(), access, answers, broken }
     if (corsMethods !== undefined) answerPreflights(app, { methods: corsMethods.join(','), headers: ALLOWED_HEADERS })
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const api = new RecordsApi({

@@ -27,15 +27,15 @@ import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.
 import type { Known } from '../../http/exchange/modern-answers.js'
 import {
   BAD_TYPE,
-  type Format,
+  BRIDGE_TYPE,
+  BRIDGE_TYPES,
+  BridgeError,
+  type BridgeFormat,
+  type BridgeProblem,
   mediaTypeOf,
-  type Problem,
-  ProblemError,
-  partitionIn,
+  partitionNumberIn,
   problemJson,
-  RECORD_TYPES,
   schemaProblem,
-  V2_TYPE,
   wrongType
 } from './strimzi-answers.js'
 
@@ -50,19 +50,19 @@ const UNPROCESSABLE = 422
  *   {"records":[{"key":"k1","value":{"total":7},"headers":[{"key":"trace","value":"AAE="}]}]}
  *
  * @param partition that of the path; records may then have no partition and no timestamp
- * @throws ProblemError
+ * @throws BridgeError
  */
 function readRecords(
   body: Buffer,
   topic: string,
   partition: number | undefined,
-  format: Format
+  format: BridgeFormat
 ): readonly ProduceRecord[] {
   try {
     return new RecordsReader(body, topic, partition, format).read()
   } catch (error) {
     if (!(error instanceof DeserializeError)) throw error
-    throw new ProblemError(400, `Validation error on: the body: ${error.message}`)
+    throw new BridgeError(400, `Validation error on: the body: ${error.message}`)
   }
 }
 
@@ -71,9 +71,9 @@ class RecordsReader {
   readonly #body: Buffer
   readonly #topic: string
   readonly #partition: number | undefined
-  readonly #format: Format
+  readonly #format: BridgeFormat
 
-  constructor(body: Buffer, topic: string, partition: number | undefined, format: Format) {
+  constructor(body: Buffer, topic: string, partition: number | undefined, format: BridgeFormat) {
     this.#json = new JsonReader(body)
     this.#body = body
     this.#topic = topic
@@ -83,7 +83,7 @@ class RecordsReader {
 
   read(): ProduceRecord[] {
     const json = this.#json
-    if (!json.isWholeUtf8) throw new ProblemError(400, 'Validation error on: the body is not valid UTF-8')
+    if (!json.isWholeUtf8) throw new BridgeError(400, 'Validation error on: the body is not valid UTF-8')
     let records: ProduceRecord[] | undefined
     this.#expect('object')
     readMembers(json, name => {
@@ -91,13 +91,13 @@ class RecordsReader {
       const all: ProduceRecord[] = []
       this.#expect('array')
       readElements(json, () => {
-        if (all.length >= MAX_RECORDS) throw new ProblemError(413, `there are more than ${MAX_RECORDS} records`)
+        if (all.length >= MAX_RECORDS) throw new BridgeError(413, `there are more than ${MAX_RECORDS} records`)
         all.push(this.#record())
       })
       records = all
     })
     if (json.peekToken() >= 0) json.failAtPeek('trailing characters')
-    if (records === undefined) throw new ProblemError(UNPROCESSABLE, 'there are no records')
+    if (records === undefined) throw new BridgeError(UNPROCESSABLE, 'there are no records')
     return records
   }
 
@@ -128,7 +128,7 @@ class RecordsReader {
     if (this.#format === 'json') return readValueBytes(this.#json, this.#body)
     if (type !== 'string') {
       const message = `Because the embedded format is '${this.#format}', the ${name} must be a string`
-      throw new ProblemError(UNPROCESSABLE, message)
+      throw new BridgeError(UNPROCESSABLE, message)
     }
     const bytes = readStringBytes(this.#json)
     return this.#format === 'text' ? bytes : base64In(bytes, name)
@@ -140,7 +140,7 @@ class RecordsReader {
     this.#expect('array')
     readElements(json, () => {
       if (headers.length >= MAX_RECORD_HEADERS)
-        throw new ProblemError(400, `a record has more than ${MAX_RECORD_HEADERS} headers`)
+        throw new BridgeError(400, `a record has more than ${MAX_RECORD_HEADERS} headers`)
       let key: string | undefined
       let value: Buffer | null | undefined
       this.#expect('object')
@@ -164,7 +164,7 @@ class RecordsReader {
   #whole(name: string): number {
     this.#expect('number', 'integer')
     const number = readInteger(this.#json, this.#body)
-    if (number < 0) throw new ProblemError(UNPROCESSABLE, `the ${name} is negative: ${number}`)
+    if (number < 0) throw new BridgeError(UNPROCESSABLE, `the ${name} is negative: ${number}`)
     return number
   }
 
@@ -176,13 +176,13 @@ class RecordsReader {
 
 function base64In(text: Buffer, name: string): Buffer {
   const bytes = decodeBase64(text)
-  if (bytes === undefined) throw new ProblemError(UNPROCESSABLE, `the ${name} is not base64 of the standard alphabet`)
+  if (bytes === undefined) throw new BridgeError(UNPROCESSABLE, `the ${name} is not base64 of the standard alphabet`)
   return bytes
 }
 
-const unknownProperty = (name: string): ProblemError =>
+const unknownProperty = (name: string): BridgeError =>
   schemaProblem(`Property "${name.slice(0, 100)}" does not match additional properties schema`)
-const missingProperty = (name: string): ProblemError =>
+const missingProperty = (name: string): BridgeError =>
   schemaProblem(`Instance does not have required property "${name}"`)
 
 /** The types of values, by the code of their first letter. */
@@ -200,13 +200,13 @@ for (const [letters, type] of Object.entries({
 /** The type of the value that comes next; `undefined`: it is no JSON. */
 const typeAt = (json: JsonReader): string | undefined => TYPES[json.peekToken()]
 
-const FORMATS: ReadonlyMap<string, Format> = new Map(
-  (Object.entries(RECORD_TYPES) as [Format, string][]).map(([format, type]) => [type, format])
+const FORMATS: ReadonlyMap<string, BridgeFormat> = new Map(
+  (Object.entries(BRIDGE_TYPES) as [BridgeFormat, string][]).map(([format, type]) => [type, format])
 )
 
 interface Head extends ProduceHead {
   readonly topic: string
-  readonly format: Format
+  readonly format: BridgeFormat
   readonly partition: number | undefined
 }
 
@@ -225,24 +225,24 @@ export class RecordsApi implements ProduceApi<Head> {
   }
 
   readHead(exchange: Exchange, { topicname: topic = '', partitionid }: Params): Head {
-    const type = mediaTypeOf(exchange) ?? RECORD_TYPES.binary
+    const type = mediaTypeOf(exchange) ?? BRIDGE_TYPES.binary
     const format = FORMATS.get(type)
     if (format === undefined) throw BAD_TYPE
     const query = new URLSearchParams(sentUrlOf(exchange.request).split('?', 2)[1])
     const isAsync = query.get('async') ?? 'false'
     if (isAsync !== 'true' && isAsync !== 'false') throw schemaProblem(wrongType('string', 'boolean'))
-    const partition = partitionid === undefined ? undefined : partitionIn(partitionid)
+    const partition = partitionid === undefined ? undefined : partitionNumberIn(partitionid)
     return { topic, partition, format, isSync: isAsync === 'false' }
   }
 
   readBody(body: Buffer, { topic, partition, format }: Head): readonly ProduceRecord[] {
-    if (body.length === 0) throw new ProblemError(400, 'Validation error on: the body is missing')
+    if (body.length === 0) throw new BridgeError(400, 'Validation error on: the body is missing')
     return readRecords(body, topic, partition, format)
   }
 
   answer(outcomes: Outcomes, { isSync }: Head): ProduceAnswer {
     const known = typeof outcomes === 'string' ? [] : outcomes
-    if (isSync) return { status: 200, type: V2_TYPE, body: JSON.stringify({ offsets: known.map(entryOf) }) }
+    if (isSync) return { status: 200, type: BRIDGE_TYPE, body: JSON.stringify({ offsets: known.map(entryOf) }) }
     const refused = firstFailureOf(known)
     if (refused === undefined) return { status: 204, body: '' }
     return answerOf({ status: refused.retriable ? 503 : statusOf(refused), message: refused.message })
@@ -250,7 +250,7 @@ export class RecordsApi implements ProduceApi<Head> {
 
   refuse(error: unknown, { exchange, isRead }: RefusedRequest): ProduceAnswer | undefined {
     const stays = (isRead || !hasBody({ request: exchange.response.req })) && { closes: false }
-    if (error instanceof ProblemError) return { ...answerOf(error.problem), ...stays }
+    if (error instanceof BridgeError) return { ...answerOf(error.problem), ...stays }
     if (error instanceof BodyTooLargeError)
       return answerOf({ status: 413, message: `${error.message} (apis.strimzi.maxBodyBytes)` })
     const status = refusalStatus(error)
@@ -263,9 +263,9 @@ export class RecordsApi implements ProduceApi<Head> {
   }
 }
 
-const answerOf = (problem: Problem): ProduceAnswer => ({
+const answerOf = (problem: BridgeProblem): ProduceAnswer => ({
   status: problem.status,
-  type: V2_TYPE,
+  type: BRIDGE_TYPE,
   body: JSON.stringify(problemJson(problem))
 })
 

@@ -10,7 +10,7 @@ import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchang
 import { type Body, type Content, json, type Operation } from '../../http/openapi/operation.js'
 import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import {
-  error,
+  bridgeError,
   model,
   newTopicBody,
   offsetsSummary,
@@ -23,18 +23,18 @@ import {
 } from './bodies.js'
 import type { StrimziSettings } from './settings.js'
 import {
-  checked,
-  type EndpointParts,
-  ProblemError,
-  partitionIn,
-  RECORD_TYPES,
-  V2_TYPE,
+  BRIDGE_TYPE,
+  BRIDGE_TYPES,
+  BridgeError,
+  type BridgeParts,
+  partitionNumberIn,
+  validated,
   withJson
 } from './strimzi-answers.js'
 
 /** The parts that answer the routes. */
 export interface Bridge {
-  readonly parts: EndpointParts
+  readonly parts: BridgeParts
   readonly context: ApiContext<StrimziSettings>
   readonly consumers: InstanceRoutes
   readonly consumerApi: InstanceApi
@@ -51,11 +51,11 @@ export interface BridgeRoute extends AnsweredRoute<Bridge> {
 
 type Answers = Operation['answers']
 
-export const v2 = (schema: z.ZodType): Content => ({ [V2_TYPE]: schema })
+export const v2 = (schema: z.ZodType): Content => ({ [BRIDGE_TYPE]: schema })
 export const ofRecords = (schema: z.ZodType): Content =>
-  Object.fromEntries(Object.values(RECORD_TYPES).map(type => [type, schema]))
-export const failure = (description: string) => ({ description, content: v2(error) })
-export const bodyOf = (description: string, content: Content, required = true): Body => ({
+  Object.fromEntries(Object.values(BRIDGE_TYPES).map(type => [type, schema]))
+export const failure = (description: string) => ({ description, content: v2(bridgeError) })
+export const describedBody = (description: string, content: Content, required = true): Body => ({
   description,
   content,
   required
@@ -94,7 +94,7 @@ const produce = (path: string, summary: string, schema: z.ZodType): BridgeRoute 
       .optional()
       .describe('true: answered 204 when the records are accepted, on disk with `durability: disk`')
   },
-  body: bodyOf('The records', ofRecords(schema)),
+  body: describedBody('The records', ofRecords(schema)),
   produces: true,
   answers: {
     200: {
@@ -137,28 +137,28 @@ const lookUp = (
   }
 })
 
-/** @throws ProblemError when there is no such topic, KafkaError when it cannot be read */
+/** @throws BridgeError when there is no such topic, KafkaError when it cannot be read */
 async function topicOf({ gateway, topic }: Ask): Promise<TopicMetadata> {
   const found = (await gateway.topics([topic], TIMEOUT_MS)).get(topic)
   if (found?.errorCode === errorCodes.NONE) return found
   if (found !== undefined && !MISSING.has(found.errorCode)) throw kafkaErrorOf(found.errorCode)
-  throw new ProblemError(404, `there is no topic ${topic}`)
+  throw new BridgeError(404, `there is no topic ${topic}`)
 }
 
 const MISSING = codesOf('UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION')
 
 type Partition = TopicMetadata['partitions'][number]
 
-/** @throws ProblemError when there is none */
+/** @throws BridgeError when there is none */
 async function partitionOf(ask: Ask): Promise<Partition> {
-  const number = partitionIn(ask.partition)
+  const number = partitionNumberIn(ask.partition)
   const found = (await topicOf(ask)).partitions.find(({ partition }) => partition === number)
   if (found === undefined) throw noPartition(ask.topic, number)
   return found
 }
 
-const noPartition = (topic: string, partition: number): ProblemError =>
-  new ProblemError(404, `topic ${topic} has no partition ${partition}`)
+const noPartition = (topic: string, partition: number): BridgeError =>
+  new BridgeError(404, `topic ${topic} has no partition ${partition}`)
 
 const partitionJson = ({ partition, leaderId, replicas, isr }: Partition): object => ({
   partition,
@@ -181,7 +181,7 @@ const sendDocument: BridgeRoute['receive'] = ({ parts, documentFor }, exchange) 
 }
 
 /** The routes about topics by the ids that the bridge has published. */
-export const topicRoutes = {
+export const bridgeTopicRoutes = {
   send: produce(TOPIC, 'Produces records', recordsBody),
   sendToPartition: produce(PARTITION, 'Produces records to one partition', partitionRecordsBody),
   listTopics: lookUp('/topics', 'The names of the topics', z.array(text), async ({ gateway, caller }) => {
@@ -217,7 +217,7 @@ export const topicRoutes = {
     path: '/admin/topics',
     summary: 'Creates a topic',
     tags: TOPICS,
-    body: bodyOf('The topic', { [RECORD_TYPES.json]: newTopicBody }),
+    body: describedBody('The topic', { [BRIDGE_TYPES.json]: newTopicBody }),
     answers: {
       201: { description: 'The topic is created', content: v2(z.object({})) },
       409: failure('There is a topic of this name'),
@@ -231,13 +231,13 @@ export const topicRoutes = {
         answers.refuse(exchange, new ForbiddenError(why), !hasBody(exchange))
         return
       }
-      withJson(parts, exchange, RECORD_TYPES.json, json => {
-        const { topic_name: name, partitions_count, replication_factor } = checked(json ?? {}, newTopicBody)
+      withJson(parts, exchange, BRIDGE_TYPES.json, json => {
+        const { topic_name: name, partitions_count, replication_factor } = validated(json ?? {}, newTopicBody)
         if (!admits(parts, exchange, 'create', { topic: name })) return
         const [partitions, replicationFactor] = [partitions_count ?? undefined, replication_factor ?? undefined]
         answerWork(parts, exchange, async () => {
           await gateway.admin.createTopic({ name, partitions, replicationFactor }, { timeoutMs: TIMEOUT_MS })
-          answers.send(exchange, 201, V2_TYPE, '{}')
+          answers.send(exchange, 201, BRIDGE_TYPE, '{}')
         })
       })
     }
@@ -254,7 +254,7 @@ export const processRoutes = {
   ready: plain(
     '/ready',
     'Whether Kafka answers',
-    { 200: { description: 'It does' }, 500: { description: 'It does not', content: v2(error) } },
+    { 200: { description: 'It does' }, 500: { description: 'It does not', content: v2(bridgeError) } },
     ({ parts: { answers }, context: { gateway } }, exchange) => {
       if (gateway.isReady) answers.send(exchange, 200, undefined, '')
       else answers.problem(exchange, { status: 500, message: 'no broker answers' })

@@ -8,22 +8,22 @@ import type { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Asked, type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 
-export const V2_TYPE = 'application/vnd.kafka.v2+json'
-export type Format = 'json' | 'binary' | 'text'
-export const RECORD_TYPES: Readonly<Record<Format, string>> = {
+export const BRIDGE_TYPE = 'application/vnd.kafka.v2+json'
+export type BridgeFormat = 'json' | 'binary' | 'text'
+export const BRIDGE_TYPES: Readonly<Record<BridgeFormat, string>> = {
   json: 'application/vnd.kafka.json.v2+json',
   binary: 'application/vnd.kafka.binary.v2+json',
   text: 'application/vnd.kafka.text.v2+json'
 }
 
-export interface Problem {
+export interface BridgeProblem {
   readonly status: number
   readonly message: string
   readonly validationErrors?: readonly string[]
 }
 
-export class ProblemError extends StacklessError {
-  readonly problem: Problem
+export class BridgeError extends StacklessError {
+  readonly problem: BridgeProblem
 
   constructor(status: number, message: string, validationErrors?: readonly string[]) {
     super(message)
@@ -32,10 +32,10 @@ export class ProblemError extends StacklessError {
 }
 
 /** What the schema of a request does not allow; the bridge checks it before everything else. */
-export const schemaProblem = (...validationErrors: string[]): ProblemError =>
-  new ProblemError(400, 'Validation error on: Schema validation error', validationErrors)
+export const schemaProblem = (...validationErrors: string[]): BridgeError =>
+  new BridgeError(400, 'Validation error on: Schema validation error', validationErrors)
 
-export const problemJson = ({ status, message, validationErrors }: Problem): object => ({
+export const problemJson = ({ status, message, validationErrors }: BridgeProblem): object => ({
   error_code: status,
   message,
   ...(validationErrors && { validation_errors: validationErrors })
@@ -43,11 +43,11 @@ export const problemJson = ({ status, message, validationErrors }: Problem): obj
 
 export class StrimziAnswers extends ApiAnswers {
   ok(asked: Asked, value: unknown): void {
-    this.send(asked, 200, V2_TYPE, JSON.stringify(value))
+    this.send(asked, 200, BRIDGE_TYPE, JSON.stringify(value))
   }
 
-  problem(asked: Asked, problem: Problem, options?: AnswerOptions): void {
-    this.send(asked, problem.status, V2_TYPE, JSON.stringify(problemJson(problem)), options)
+  problem(asked: Asked, problem: BridgeProblem, options?: AnswerOptions): void {
+    this.send(asked, problem.status, BRIDGE_TYPE, JSON.stringify(problemJson(problem)), options)
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
@@ -76,8 +76,8 @@ const CLIENTS_OWN = codesOf(
 const DENIED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')
 
 /** `undefined`: a bug. */
-function problemOf(error: unknown): Problem | undefined {
-  if (error instanceof ProblemError) return error.problem
+function problemOf(error: unknown): BridgeProblem | undefined {
+  if (error instanceof BridgeError) return error.problem
   return error instanceof CastellanError ? { status: statusOf(error), message: error.message } : undefined
 }
 
@@ -111,14 +111,14 @@ function statusOf(error: CastellanError): number {
   }
 }
 
-export interface EndpointParts extends EndpointBase {
+export interface BridgeParts extends EndpointBase {
   readonly answers: StrimziAnswers
   /** Requests that wait for Kafka, by client. */
   readonly lookUps: Shares
   readonly pool: BufferPool
 }
 
-export const BAD_TYPE = new ProblemError(400, 'Validation error on: The format of the request body is not supported')
+export const BAD_TYPE = new BridgeError(400, 'Validation error on: The format of the request body is not supported')
 
 /** @returns the media type in lower case, without parameters; `undefined`: there is none */
 export const mediaTypeOf = ({ request: { headers } }: Exchange): string | undefined =>
@@ -127,14 +127,14 @@ export const mediaTypeOf = ({ request: { headers } }: Exchange): string | undefi
 /** Bodies that are no records are small. */
 const MAX_BYTES = 1024 * 1024
 
-function withSmallBody(parts: EndpointParts, exchange: Exchange, use: (bytes: Buffer) => void): void {
+function withSmallBody(parts: BridgeParts, exchange: Exchange, use: (bytes: Buffer) => void): void {
   const message = `the body is larger than ${MAX_BYTES} bytes (the limit of requests without records)`
   const tooLarge = (): void => parts.answers.problem(exchange, { status: 413, message }, { isRead: false })
   withBytes(parts, exchange, MAX_BYTES, tooLarge, use)
 }
 
 /** Reads a body of JSON of one media type. No body at all is passed on as `undefined`. */
-export function withJson(parts: EndpointParts, exchange: Exchange, type: string, use: (json: unknown) => void): void {
+export function withJson(parts: BridgeParts, exchange: Exchange, type: string, use: (json: unknown) => void): void {
   if (hasBody(exchange) && mediaTypeOf(exchange) !== type) {
     parts.answers.problem(exchange, BAD_TYPE.problem, { isRead: false })
     return
@@ -143,8 +143,8 @@ export function withJson(parts: EndpointParts, exchange: Exchange, type: string,
 }
 
 /** Reads a body that says nothing, which some clients send with a DELETE, and drops it. */
-export function withoutBody(parts: EndpointParts, exchange: Exchange, run: () => void): void {
-  const isTaken = [undefined, 'application/json', V2_TYPE].includes(mediaTypeOf(exchange))
+export function withoutBody(parts: BridgeParts, exchange: Exchange, run: () => void): void {
+  const isTaken = [undefined, 'application/json', BRIDGE_TYPE].includes(mediaTypeOf(exchange))
   if (!hasBody(exchange)) run()
   else if (isTaken) withSmallBody(parts, exchange, run)
   else parts.answers.problem(exchange, BAD_TYPE.problem, { isRead: false })
@@ -154,12 +154,12 @@ function jsonIn(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw new ProblemError(400, 'Validation error on: the body is not JSON')
+    throw new BridgeError(400, 'Validation error on: the body is not JSON')
   }
 }
 
-/** @throws ProblemError naming what the schema does not allow */
-export function checked<Value>(json: unknown, schema: z.ZodType<Value>): Value {
+/** @throws BridgeError naming what the schema does not allow */
+export function validated<Value>(json: unknown, schema: z.ZodType<Value>): Value {
   const { data, error } = schema.safeParse(json, { reportInput: true })
   if (error === undefined) return data
   throw schemaProblem(...new Set(error.issues.flatMap(textsOf)))
@@ -189,8 +189,8 @@ export const wrongType = (type: string, expected: string): string =>
 
 const typeOf = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value)
 
-/** A partition in a path. @throws ProblemError */
-export function partitionIn(text: string): number {
+/** A partition in a path. @throws BridgeError */
+export function partitionNumberIn(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw schemaProblem(wrongType('string', 'integer'))
   return Number(text)
 }

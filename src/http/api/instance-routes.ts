@@ -15,11 +15,11 @@ import { clientOf } from '../exchange/client.js'
 import { type Exchange, traceOf } from '../exchange/exchange.js'
 import type { DecodedRecords } from './decoded-records.js'
 import type { Params, Receive } from './endpoint.js'
-import { type RecordListOptions, type Undecodable, writeRecordList } from './record-list.js'
+import { type RecordListOptions, type UndecodableRecord, writeRecordList } from './record-list.js'
 import { handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from './undecodable.js'
 
 /** Limit for the keys and values of one answer: writing them holds up other requests. The next read has the others. */
-export const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+export const MAX_READ_BYTES = 4 * 1024 * 1024
 /** A failed verb that another attempt carries out once gateways and Kafka answer again. */
 const UNAVAILABLE: readonly ErrorCode[] = ['clusterChanged', 'overloaded', 'shuttingDown', 'timedOut']
 /** The time limit in the texts of errors. */
@@ -183,10 +183,10 @@ export class InstanceRoutes {
     }
     const { records, format } = read
     // The instance may belong to a client that may read more than this one.
-    this.require(exchange, instance, topicsOf(records))
+    this.require(exchange, instance, topicNamesOf(records))
     const { causes, ...decoded } = (await options.decode?.(format, records)) ?? { records }
     if (response.destroyed) return undefined
-    const note = ({ record, cause }: Undecodable): void =>
+    const note = ({ record, cause }: UndecodableRecord): void =>
       this.#undecodable.note(this.#api.name, instance.groupId, record, handling, cause)
     const written = writeRecordList(decoded.records, format === 'binary' || format === 'text' ? format : 'json', {
       membersOf: options.membersOf,
@@ -239,10 +239,11 @@ export class InstanceRoutes {
   }
 }
 
-const messageOf = ({ record: { topic, partition, offset }, cause }: Undecodable): string =>
+const messageOf = ({ record: { topic, partition, offset }, cause }: UndecodableRecord): string =>
   `the record at offset ${offset} of ${topic}/${partition} ${cause}`
 
 /** The query of a request. */
 export const queryOf = (url: string): URLSearchParams => new URLSearchParams(url.split('?', 2)[1] ?? '')
 
-export const topicsOf = (places: readonly { readonly topic: string }[]): string[] => places.map(({ topic }) => topic)
+export const topicNamesOf = (places: readonly { readonly topic: string }[]): string[] =>
+  places.map(({ topic }) => topic)

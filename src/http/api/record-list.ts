@@ -2,7 +2,7 @@ import { isJson } from '../../core/json/is-json.js'
 import type { InstanceRecord } from '../../gateway/gateway.js'
 
 /** How keys and values are written: as the stored JSON, in base64, or as a JSON string of their UTF-8. */
-export type RecordFormat = 'json' | 'binary' | 'text'
+export type ListFormat = 'json' | 'binary' | 'text'
 
 /** The records of an answer, as far as they can be written. */
 export interface RecordList {
@@ -12,10 +12,10 @@ export interface RecordList {
   /** Bytes of their keys and values. */
   readonly bytes: number
   /** The record after them at which the list ends, as the format cannot express it. */
-  readonly poison: Undecodable | undefined
+  readonly poison: UndecodableRecord | undefined
 }
 
-export interface Undecodable {
+export interface UndecodableRecord {
   readonly record: InstanceRecord
   readonly cause: string
 }
@@ -29,7 +29,7 @@ export interface RecordListOptions {
    * Further members of a record that cannot be written, each after a comma: its key and value are null then. Empty: it is left out;
    * `undefined`: the list ends before it.
    */
-  readonly insteadOf?: (undecodable: Undecodable) => string | undefined
+  readonly insteadOf?: (undecodable: UndecodableRecord) => string | undefined
 }
 
 /** About as many bytes of the JSON of a record are neither key, value nor topic. */
@@ -40,14 +40,14 @@ const BYTES_OF_UNIT = 3
 /** Writes records as a list of JSON, up to the first one that the format cannot express. */
 export function writeRecordList(
   records: readonly InstanceRecord[],
-  format: RecordFormat,
+  format: ListFormat,
   { membersOf, causes, insteadOf }: RecordListOptions = {}
 ): RecordList {
   const list = new ListWriter(format, aboutSizeOf(records, format))
   const needsJson = format === 'json' && causes === undefined
   let bytes = 0
   let count = 0
-  let poison: Undecodable | undefined
+  let poison: UndecodableRecord | undefined
   let before = '['
   for (const record of records) {
     const { topic, partition, offset } = record
@@ -75,12 +75,12 @@ export function writeRecordList(
 
 /** Text and bytes one after another. Texts are collected, because each write costs more than their concatenation. */
 class ListWriter {
-  readonly #format: RecordFormat
+  readonly #format: ListFormat
   #target: Buffer
   #at = 0
   #text = ''
 
-  constructor(format: RecordFormat, sizeBytes: number) {
+  constructor(format: ListFormat, sizeBytes: number) {
     this.#format = format
     this.#target = Buffer.allocUnsafe(sizeBytes)
   }
@@ -131,7 +131,7 @@ class ListWriter {
   }
 }
 
-function aboutSizeOf(records: readonly InstanceRecord[], format: RecordFormat): number {
+function aboutSizeOf(records: readonly InstanceRecord[], format: ListFormat): number {
   let size = BYTES_OF_UNIT * FRAME_BYTES
   for (const { topic, key, value } of records) {
     const raw = lengthOf(key) + lengthOf(value)

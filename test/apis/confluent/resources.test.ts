@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { z } from 'zod'
-import { kind, Links, type Place } from '../../../src/apis/confluent/v3/resources.js'
+import { kind, Links, type ResourcePlace } from '../../../src/apis/confluent/v3/resources.js'
 import { checkRows } from '../../support/rows.js'
 
 const links = new Links('http://h', 'c')
-const thing = kind<Place>('Thing', place => place, { size: [z.int(), place => place.length] })
+const thing = kind<ResourcePlace>('Thing', place => place, { size: [z.int(), place => place.length] })
 
 describe('confluent: the place of a resource', () =>
   it('is its URL, and what identifies it in the cluster', () =>

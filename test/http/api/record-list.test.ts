@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { InstanceRecord } from '../../../src/gateway/gateway.js'
-import { type RecordFormat, writeRecordList } from '../../../src/http/api/record-list.js'
+import { type ListFormat, writeRecordList } from '../../../src/http/api/record-list.js'
 import { SeededRandom } from '../../support/random.js'
 
 const recordOf = (offset: number, key: Buffer | string | null, value: Buffer | string | null): InstanceRecord => ({
@@ -14,7 +14,7 @@ const recordOf = (offset: number, key: Buffer | string | null, value: Buffer | s
 })
 
 /** The list as it is made of strings, one record after another. */
-function listOf(records: readonly InstanceRecord[], format: RecordFormat): string {
+function listOf(records: readonly InstanceRecord[], format: ListFormat): string {
   const contentOf = (bytes: Buffer | null): string => {
     if (bytes === null) return 'null'
     if (format === 'binary') return `"${bytes.toString('base64')}"`

@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import type { InstanceSettings } from '../../../gateway/gateway.js'
-import { MAX_ANSWER_BYTES } from '../../../http/api/instance-routes.js'
+import { MAX_READ_BYTES } from '../../../http/api/instance-routes.js'
 import { schemaFormatOf } from '../media-types.js'
 import { BodyError, checked, unknownMember } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 
 /** The name of the API in the settings of instances. */
-export const API = 'confluent'
+export const CONFLUENT = 'confluent'
 
 const INVALID_BYTES = 40001
 const INVALID_SETTING = 42204
@@ -60,7 +60,7 @@ export const positionsBody = z.strictObject({
 export const commitBody = z.strictObject({ offsets: z.array(namedOffset).nullish() })
 
 /** An instance that a client asks for. */
-export interface Wanted {
+export interface WantedInstance {
   /** `undefined`: the API makes one up. */
   readonly name: string | undefined
   readonly settings: InstanceSettings
@@ -69,7 +69,11 @@ export interface Wanted {
 }
 
 /** Reads the body that creates an instance. @throws BodyError */
-export function readWanted(json: unknown, defaults: ConfluentSettings['consumers'], hasRegistry: boolean): Wanted {
+export function readWanted(
+  json: unknown,
+  defaults: ConfluentSettings['consumers'],
+  hasRegistry: boolean
+): WantedInstance {
   const body = checked(json ?? {}, createBody)
   const unknown = Object.keys(body).filter(name => !(name in createBody.shape))
   // Names of Kafka's settings have dots. Others are mistakes.
@@ -100,13 +104,13 @@ export function readWanted(json: unknown, defaults: ConfluentSettings['consumers
   return {
     name: body.id ?? body.name ?? undefined,
     settings: {
-      api: API,
+      api: CONFLUENT,
       format,
       start,
       autoCommitMs: commits === 'true' ? AUTO_COMMIT_MS : undefined,
       minBytes: minBytes === -1 ? undefined : minBytes,
       maxWaitMs,
-      maxBytes: MAX_ANSWER_BYTES,
+      maxBytes: MAX_READ_BYTES,
       idleMs: defaults.idleMs
     },
     without: unknown

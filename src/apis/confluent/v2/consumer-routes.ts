@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { InstanceName } from '../../../gateway/gateway.js'
-import { queryOf, topicsOf } from '../../../http/api/instance-routes.js'
+import { queryOf, topicNamesOf } from '../../../http/api/instance-routes.js'
 import { type AnsweredRoute, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import type { Body, Content, Operation, Parameters } from '../../../http/openapi/operation.js'
@@ -203,7 +203,7 @@ export const consumerRoutes = {
     { body: ['The partitions', partitionsBody], conflict: 'The instance is subscribed (40903)' },
     async ({ routes, instances }, instance, sent, exchange) => {
       const partitions = sent.partitions.map(placeOf)
-      routes.require(exchange, instance, topicsOf(partitions))
+      routes.require(exchange, instance, topicNamesOf(partitions))
       routes.done(await instances.assign(instance, partitions))
     }
   ),
@@ -273,7 +273,7 @@ export const consumerRoutes = {
     },
     async ({ routes, instances }, instance, sent: z.output<typeof commitBody> | undefined, exchange) => {
       const offsets = sent?.offsets
-      routes.require(exchange, instance, topicsOf(offsets ?? []))
+      routes.require(exchange, instance, topicNamesOf(offsets ?? []))
       // Clients name the last record that they have processed; Kafka stores the next one.
       const next = offsets?.map(one => ({
         ...placeOf(one),
@@ -301,7 +301,7 @@ export const consumerRoutes = {
     },
     async ({ routes, instances }, instance, sent: z.output<typeof partitionsBody> | undefined, exchange) => {
       const partitions = sent === undefined ? partitionsInQuery(exchange) : sent.partitions.map(placeOf)
-      routes.require(exchange, instance, topicsOf(partitions))
+      routes.require(exchange, instance, topicNamesOf(partitions))
       return { offsets: routes.done(await instances.committed(instance, partitions)) }
     }
   )

@@ -8,9 +8,9 @@ import type { Params } from '../../../http/api/endpoint.js'
 import {
   type InstanceApi,
   InstanceRoutes,
-  MAX_ANSWER_BYTES,
+  MAX_READ_BYTES,
   queryOf,
-  topicsOf
+  topicNamesOf
 } from '../../../http/api/instance-routes.js'
 import { browserRefusalOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
@@ -30,7 +30,7 @@ import {
 import { BodyError, jsonIn } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import { baseUrlOf, part } from '../v3/resources.js'
-import { API, readWanted } from './consumer-bodies.js'
+import { CONFLUENT, readWanted } from './consumer-bodies.js'
 import { NO_REGISTRY } from './produce-endpoint.js'
 
 const UNSUPPORTED: Problem = {
@@ -57,7 +57,7 @@ export interface ConsumersOptions extends Pick<ApiContext<unknown>, 'log' | 'clo
 }
 
 const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
-  name: API,
+  name: CONFLUENT,
   noun: 'instance',
   group: 'group',
   instance: 'instance',
@@ -141,7 +141,7 @@ export class Consumers {
   }
 
   async seek(exchange: Exchange, instance: InstanceName, positions: readonly InstancePosition[]): Promise<void> {
-    this.routes.require(exchange, instance, topicsOf(positions))
+    this.routes.require(exchange, instance, topicNamesOf(positions))
     this.routes.done(await this.instances.seek(instance, positions))
   }
 
@@ -167,7 +167,7 @@ export class Consumers {
     const { schemas, clock } = this.#options
     const query = queryOf(sentUrlOf(request))
     const timeoutMs = aboveZero(query.get('timeout'))
-    const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_ANSWER_BYTES, MAX_ANSWER_BYTES)
+    const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_READ_BYTES, MAX_READ_BYTES)
     const read = await this.routes.read(exchange, instance, {
       timeoutMs,
       maxBytes,

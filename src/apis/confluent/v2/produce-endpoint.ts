@@ -23,7 +23,7 @@ import {
   BodyError,
   type NamedSchema,
   readBase64,
-  readHeaders,
+  readHeaderList,
   readJsonBytes,
   readJsonSlice,
   unknownMember
@@ -233,7 +233,7 @@ function readRecord(reader: JsonReader, body: Buffer, of: V2Head): ProduceRecord
     if (name === 'value') value = read(reader, body)
     else if (name === 'key') key = read(reader, body)
     else if (name === 'partition') partition = readPartition(reader, body) ?? partition
-    else if (name === 'headers' && of.hasFurtherMembers) headers = readHeaders(reader, 'key')
+    else if (name === 'headers' && of.hasFurtherMembers) headers = readHeaderList(reader, 'key')
     else if (name === 'timestamp' && of.hasFurtherMembers) {
       timestampMs = takeNull(reader) ? undefined : readInteger(reader, body)
     } else throw unknownMember(name)

@@ -9,14 +9,14 @@ import { ProblemError } from '../failures.js'
 import { LongList, lazily } from '../long-lists.js'
 import {
   answerAllowed,
-  byBytes,
   type ConfluentParts,
   error,
+  type FoundPartition,
+  inOrderOfBytes,
   noPartition,
-  type Partition,
   requirePartition,
-  requireTopic,
-  TimeLeft
+  TimeLeft,
+  usableTopic
 } from '../look-up.js'
 import { BINARY_TYPE, EMBEDDED_JSON_TYPE, SCHEMA_TYPES, V2_TYPE } from '../media-types.js'
 
@@ -182,9 +182,9 @@ const root = (method: 'get' | 'post', summary: string): V2Route => ({
 })
 
 const find = async ({ gateway, time, params: { topic = '' } }: Ask): Promise<TopicMetadata> =>
-  requireTopic(await gateway.topics([topic], time.ms), topic)
+  usableTopic(await gateway.topics([topic], time.ms), topic)
 
-async function partitionOf(ask: Ask): Promise<Partition> {
+async function partitionOf(ask: Ask): Promise<FoundPartition> {
   return requirePartition(await find(ask), ask.params.partition ?? '')
 }
 
@@ -201,7 +201,9 @@ export const lookUpRoutes = {
     z.array(text),
     async ({ gateway, time, caller }) => {
       const all = await gateway.topics('all', time.ms)
-      const names = lazily(() => [...all.keys()].filter(topic => caller.allows('admin', { topic })).sort(byBytes))
+      const names = lazily(() =>
+        [...all.keys()].filter(topic => caller.allows('admin', { topic })).sort(inOrderOfBytes)
+      )
       return new LongList('topics', '[', names, ']')
     }
   ),
@@ -264,11 +266,11 @@ export const produceOperations = {
   }
 } as const satisfies Readonly<Record<string, Described>>
 
-function* partitionsJson(partitions: readonly Partition[]): Iterable<object> {
+function* partitionsJson(partitions: readonly FoundPartition[]): Iterable<object> {
   for (const partition of partitions) yield partitionJson(partition)
 }
 
-const partitionJson = ({ partition, leaderId: leader, replicas, isr }: Partition): object => ({
+const partitionJson = ({ partition, leaderId: leader, replicas, isr }: FoundPartition): object => ({
   partition,
   leader,
   replicas: replicas.map(broker => ({ broker, leader: broker === leader, in_sync: isr.includes(broker) }))

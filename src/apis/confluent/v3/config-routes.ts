@@ -4,7 +4,7 @@ import type { Operation } from '../../../http/access/access.js'
 import { json } from '../../../http/openapi/operation.js'
 import { failedProblemOf, KAFKA_REFUSES, ProblemError, UNAUTHORIZED } from '../failures.js'
 import { unknownTopic } from '../look-up.js'
-import { type Kind, kind, type Members, type Place, type Resource, text } from './resources.js'
+import { type Kind, kind, type Members, type Resource, type ResourcePlace, text } from './resources.js'
 import { type Ask, brokerOf, CLUSTER, change, done, list, notFound, one, type V3Route } from './routes.js'
 import { requireNamedOnce, visibleTopics } from './topic-routes.js'
 
@@ -23,7 +23,7 @@ interface Setting {
 }
 
 /** @param placeOf the place of the settings of something */
-const settings = (name: string, placeOf: (of: string) => Place, members: Members<Setting>): Kind<Setting> =>
+const settings = (name: string, placeOf: (of: string) => ResourcePlace, members: Members<Setting>): Kind<Setting> =>
   kind(name, ({ of, entry }) => [...placeOf(resourceName(of)), entry.name], {
     ...members,
     name: [text, ({ entry }) => entry.name],

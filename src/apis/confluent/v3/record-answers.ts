@@ -1,12 +1,12 @@
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
-import { errorBody } from '../answers.js'
+import { errorObjectJson } from '../answers.js'
 import { type RefusedRecord, recordCodeOf, refusedRecord } from '../failures.js'
 import type { BodyError } from '../record-bytes.js'
 import type { SplitEnd } from './object-splitter.js'
-import type { DataSize, SentRecord } from './record-json.js'
+import type { DataSize, V3Record } from './record-json.js'
 
 /** The parts of a sent record that its answer repeats. */
-export type Repeated = Partial<Pick<SentRecord, 'key' | 'value'>>
+export type Repeated = Partial<Pick<V3Record, 'key' | 'value'>>
 
 /** Answers to records of one request, as JSON. */
 export class RecordAnswers {
@@ -22,7 +22,7 @@ export class RecordAnswers {
   of(outcome: RecordOutcome, repeated: Repeated): string {
     if (outcome.type === 'delivered') return `{"error_code":200,${this.placed(outcome, repeated)}}`
     const { code, message } = problemOfFailure(outcome)
-    return errorBody(code, message)
+    return errorObjectJson(code, message)
   }
 
   /** The members of a record that is in Kafka. */

@@ -15,7 +15,7 @@ import { PARTITION_NOT_FOUND } from '../failures.js'
 import {
   BodyError,
   type NamedSchema,
-  readHeaders,
+  readHeaderList,
   readJsonSlice,
   type SchemaData,
   unknownMember
@@ -30,7 +30,7 @@ export interface DataSize {
 }
 
 /** A record, and what its answer repeats. */
-export interface SentRecord {
+export interface V3Record {
   readonly record: ProduceRecord
   readonly key: DataSize | undefined
   readonly value: DataSize | undefined
@@ -76,7 +76,7 @@ const SCHEMA_MEMBERS = new Map<string, (reader: JsonReader, bytes: Buffer) => Na
  *
  * @throws DeserializeError, BodyError
  */
-export function readSentRecord(bytes: Buffer, to: RecordTarget): SentRecord {
+export function readSentRecord(bytes: Buffer, to: RecordTarget): V3Record {
   const reader = new JsonReader(bytes)
   if (!reader.isWholeUtf8) throw new BodyError(400, 'the record is not valid UTF-8')
   const sent = readRecordMembers(reader, bytes, to, name => {
@@ -92,7 +92,7 @@ export function readRecordMembers(
   bytes: Buffer,
   { topic, hasRegistry }: RecordTarget,
   other: (name: string) => void
-): SentRecord {
+): V3Record {
   let key: Data | undefined
   let value: Data | undefined
   let partition: number | undefined
@@ -102,7 +102,7 @@ export function readRecordMembers(
     if (name === 'value') value = readData(reader, bytes, hasRegistry)
     else if (name === 'key') key = readData(reader, bytes, hasRegistry)
     else if (name === 'partition_id') partition = takeNull(reader) ? undefined : readInteger(reader, bytes)
-    else if (name === 'headers') headers = readHeaders(reader, 'name')
+    else if (name === 'headers') headers = readHeaderList(reader, 'name')
     else if (name === 'timestamp') timestampMs = takeNull(reader) ? undefined : readTimestamp(reader, bytes)
     else other(name)
   })
@@ -116,7 +116,7 @@ function sentRecord(
   { topic, partition, headers, timestampMs }: Omit<ProduceRecord, 'key' | 'value'>,
   key: Data | undefined,
   value: Data | undefined
-): SentRecord {
+): V3Record {
   const record = { topic, partition, key: key?.bytes ?? null, value: value?.bytes ?? null, headers, timestampMs }
   const [ofKey, ofValue] = [key?.unencoded, value?.unencoded]
   const unencoded = ofKey === undefined && ofValue === undefined ? undefined : { key: ofKey, value: ofValue }

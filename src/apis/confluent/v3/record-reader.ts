@@ -5,7 +5,7 @@ import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { BodyError } from '../record-bytes.js'
 import { ObjectSplitter, type SplitEnd } from './object-splitter.js'
 import { type RecordAnswers, type Repeated, refusalOfBody } from './record-answers.js'
-import { type RecordTarget, readSentRecord, type SentRecord, type Unencoded } from './record-json.js'
+import { type RecordTarget, readSentRecord, type Unencoded, type V3Record } from './record-json.js'
 import { costOf } from './stream-turns.js'
 
 /** A record of a request as it was read. */
@@ -37,7 +37,7 @@ export const isUnencoded = ({ items }: Collected): boolean => items.some(({ unen
 export const nothing = (): Collected => ({ items: [], records: [], bytes: 0 })
 
 /** Adds what is read: a record, or why it is refused. */
-export function collect({ items, records }: Collected, read: () => SentRecord): void {
+export function collect({ items, records }: Collected, read: () => V3Record): void {
   try {
     const { record, key, value, unencoded } = read()
     records.push(record)

@@ -37,13 +37,13 @@ export interface Kind<One> {
 }
 
 /** The place of a resource below the cluster: `['topics', 'orders', 'partitions', 0]`. */
-export type Place = readonly (string | number)[]
+export type ResourcePlace = readonly (string | number)[]
 
 /** `/topics/orders/partitions/0` */
-export const pathOf = (place: Place): string => place.map(one => `/${part(one)}`).join('')
+export const pathOf = (place: ResourcePlace): string => place.map(one => `/${part(one)}`).join('')
 
 /** What identifies the resource in the cluster: `/topic=orders/partition=0`. */
-const idOf = (place: Place): string =>
+const idOf = (place: ResourcePlace): string =>
   place
     .map((one, at) => {
       if (at % 2 === 1) return `=${one}`
@@ -52,7 +52,7 @@ const idOf = (place: Place): string =>
     })
     .join('')
 
-export function kind<One>(name: string, placeOf: (one: One) => Place, members: Members<One>): Kind<One> {
+export function kind<One>(name: string, placeOf: (one: One) => ResourcePlace, members: Members<One>): Kind<One> {
   const all = Object.entries(members)
   return {
     name,

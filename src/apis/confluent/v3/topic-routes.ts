@@ -11,16 +11,16 @@ import { errorCodes } from '../../../kafka/error-codes.js'
 import { KAFKA_REFUSES, ProblemError } from '../failures.js'
 import { lazily } from '../long-lists.js'
 import {
-  byBytes,
+  type FoundPartition,
+  inOrderOfBytes,
   noPartition,
-  type Partition,
   requirePartition,
-  requireTopic,
   type TimeLeft,
-  unknownTopic
+  unknownTopic,
+  usableTopic
 } from '../look-up.js'
 import { BodyError } from '../record-bytes.js'
-import { kind, link, linkIfAny, type Place, pathOf, text } from './resources.js'
+import { kind, link, linkIfAny, pathOf, type ResourcePlace, text } from './resources.js'
 import { type Ask, brokerOf, CLUSTER, change, list, notFound, one, type V3Route } from './routes.js'
 
 /** The only value of `offset_type`. */
@@ -52,13 +52,18 @@ interface ShownTopic {
 }
 interface OnePartition {
   readonly topic: string
-  readonly of: Partition
+  readonly of: FoundPartition
 }
 interface Replica extends OnePartition {
   readonly broker: number
 }
 
-const placeOf = ({ topic, of: { partition } }: OnePartition): Place => ['topics', topic, 'partitions', partition]
+const placeOf = ({ topic, of: { partition } }: OnePartition): ResourcePlace => [
+  'topics',
+  topic,
+  'partitions',
+  partition
+]
 const ofPartition = {
   topic_name: [text, ({ topic }: OnePartition) => topic],
   partition_id: [z.int(), ({ of }: OnePartition) => of.partition]
@@ -111,10 +116,10 @@ const shown = ({ topic, isInternal, partitions }: TopicMetadata): ShownTopic => 
 export const visibleTopics = ({ caller }: Ask, all: ReadonlyMap<string, TopicMetadata>): readonly TopicMetadata[] =>
   [...all.values()]
     .filter(({ topic, errorCode }) => errorCode === errorCodes.NONE && caller.allows('admin', { topic }))
-    .sort((one, other) => byBytes(one.topic, other.topic))
+    .sort((one, other) => inOrderOfBytes(one.topic, other.topic))
 
 async function topicOf({ gateway, params: { topic_name: topic = '' }, time }: Ask): Promise<TopicMetadata> {
-  return requireTopic(await gateway.topics([topic], time.ms), topic, unknownTopic(topic))
+  return usableTopic(await gateway.topics([topic], time.ms), topic, unknownTopic(topic))
 }
 
 async function partitionOf(ask: Ask): Promise<OnePartition> {
