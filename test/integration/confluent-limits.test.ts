@@ -1,34 +1,6 @@
 import { expect } from 'chai'
-import { errorCodes } from '../../src/kafka/error-codes.js'
 import { ConfluentStage, JSON_RECORDS, V2 } from '../support/confluent-stage.js'
 import { inWorld } from '../support/in-world.js'
-
-describe('confluent: limits and refusals', () => {
-  inWorld()
-  let opened: ConfluentStage | undefined
-  afterEach(async () => {
-    await opened?.close()
-    opened = undefined
-  })
-  const open = async (settings: Readonly<Record<string, string>>): Promise<ConfluentStage> =>
-    (opened = await ConfluentStage.open(settings))
-
-  it('confluent 23: a topic that Kafka denies is answered 403, with the codes of all records', async () => {
-    const stage = await open({})
-    const { faults } = stage.cluster
-    if (faults === undefined) {
-      console.log('      SKIPPED on real Kafka, whose nodes have no authorizer here')
-      return
-    }
-    const topic = await stage.topic(1)
-    const { TOPIC_AUTHORIZATION_FAILED } = errorCodes
-    faults.add({ api: 'Produce', topic }, { type: 'error', errorCode: TOPIC_AUTHORIZATION_FAILED })
-    const { status, type, body } = await stage.produce(topic, JSON_RECORDS, [{ value: 1 }, { value: 2 }])
-    const { offsets } = body as { offsets: { error_code: number }[] }
-    expect([status, type, offsets.map(({ error_code }) => error_code)]).to.deep.equal([403, V2, [40301, 40301]])
-    expect(await stage.endOf(topic, 0)).to.equal(0)
-  })
-})
 
 describe('confluent: a cluster that does not answer', () => {
   inWorld()

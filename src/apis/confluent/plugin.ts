@@ -75,10 +75,7 @@ export const confluentPlugin =
     const { syncTimeoutMs: waitMs } = settings
     const receivers: ReadonlyMap<string, Receive> = new Map([
       ...receiversOf(lookUpRoutes, { parts, gateway, timeoutMs: LOOK_UP_TIMEOUT_MS, clock }),
-      ...receiversOf(
-        consumerRoutes,
-        new Consumers(parts, gateway, { ...context, settings: settings.consumers, prefix })
-      ),
+      ...receiversOf(consumerRoutes, new Consumers(parts, context, prefix)),
       ...receiversOf(v3AdminRoutes, { parts, gateway, timeoutMs: LOOK_UP_TIMEOUT_MS, clock, prefix, administration })
     ])
     const routes = confluentOperations.flatMap(({ id, method, path }) => {

@@ -131,6 +131,27 @@ describe('confluent: answers to produce requests whose records fail', () => {
       }
     })
 
+    it('records of a whole body are taken up to one that does not end, or is not JSON', async () => {
+      const bad = '{"value":{"type":"BINARY","data":"%"}}'
+      for (const rest of ['{"value":', '{"value":x}', '{"value":x}{}', 'x']) {
+        const { body, headers } = await post(RECORDS, bad + rest)
+        expect(body.match(/"error_code":\d+/g), rest).to.deep.equal(['"error_code":400', '"error_code":400'])
+        expect(headers['x-castellan-persisted']).to.equal('no')
+        await app.close()
+      }
+      const { body } = await post(RECORDS, `{}${bad}{}`)
+      expect(body.match(/"error_code":\d+/g)).to.deep.equal([
+        '"error_code":200',
+        '"error_code":400',
+        '"error_code":200'
+      ])
+    })
+
+    it('a whole body with too many records is refused, and none of them is written', async () => {
+      const { statusCode, headers } = await post(RECORDS, '{}{}{}{}')
+      expect([statusCode, headers['x-castellan-persisted']]).to.deep.equal([413, 'no'])
+    })
+
     it('an entry of a batch whose time is no date is answered 400', async () => {
       const batch = await post(`${RECORDS}:batch`, '{"entries":[{"id":"1","timestamp":8650000000000},{"id":"2"}]}')
       const { successes, failures } = JSON.parse(batch.body)

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import { shortened } from '../../../core/printable.js'
-import type { Gateway, InstanceName, InstancePosition } from '../../../gateway/gateway.js'
+import type { InstanceGateway, InstanceName, InstancePosition } from '../../../gateway/gateway.js'
 import type { ApiContext } from '../../../http/api/api.js'
 import { decodeRecords } from '../../../http/api/decoded-records.js'
 import type { Params } from '../../../http/api/endpoint.js'
@@ -49,12 +49,6 @@ const WRONG_FORMAT: Problem = {
 
 /** The original's code for a record that is not JSON. */
 const UNREADABLE = 40801
-
-export interface ConsumersOptions extends Pick<ApiContext<unknown>, 'log' | 'clock' | 'undecodable' | 'schemas'> {
-  readonly settings: ConfluentSettings['consumers']
-  /** The prefix of the API on the shared port. */
-  readonly prefix: string
-}
 
 const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
   name: CONFLUENT,
@@ -104,37 +98,38 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
 export class Consumers {
   readonly parts: ConfluentParts
   readonly routes: InstanceRoutes
-  readonly #gateway: Pick<Gateway, 'instances'>
+  readonly instances: InstanceGateway
   readonly #api: InstanceApi
-  readonly #options: ConsumersOptions
+  readonly #context: ApiContext<ConfluentSettings>
+  readonly #prefix: string
 
-  constructor(parts: ConfluentParts, gateway: Pick<Gateway, 'instances'>, options: ConsumersOptions) {
+  /** @param prefix of the API on the shared port */
+  constructor(parts: ConfluentParts, context: ApiContext<ConfluentSettings>, prefix: string) {
+    const { gateway, schemas, undecodable } = context
     this.parts = parts
-    this.#gateway = gateway
-    this.#api = apiOf(parts, options.schemas !== undefined)
-    this.#options = options
-    this.routes = new InstanceRoutes(this.#api, gateway, parts.access, options.undecodable)
-  }
-
-  get instances(): Gateway['instances'] {
-    return this.#gateway.instances
+    this.instances = gateway.instances
+    this.#context = context
+    this.#prefix = prefix
+    this.#api = apiOf(parts, schemas !== undefined)
+    this.routes = new InstanceRoutes(this.#api, gateway, parts.access, undecodable)
   }
 
   create(exchange: Exchange, { group = '' }: Params): void {
-    const { settings, schemas, log, prefix } = this.#options
+    const { settings, schemas, log } = this.#context
+    const { consumers } = settings
     if (group === '') {
       this.parts.answers.error(exchange, NO_GROUP, { isRead: !hasBody(exchange) })
       return
     }
     this.#api.withBody(exchange, group, 'mayHaveBody', json => {
-      const wanted = readWanted(json, settings, schemas !== undefined)
+      const wanted = readWanted(json, consumers, schemas !== undefined)
       if (wanted.without.length > 0)
         log.warn({ group: shortened(group), settings: wanted.without }, 'settings of an instance have no effect')
       const name = wanted.name ?? `rest-consumer-${randomUUID()}`
       this.#api.work(exchange, async () => {
         const instance = this.routes.named(exchange, { group, instance: name })
         if (!(await this.routes.create(exchange, instance, wanted.settings))) throw new ProblemError(NAME_TAKEN)
-        const base = settings.advertisedUrl?.replace(/\/+$/, '') ?? baseUrlOf(exchange.request, prefix)
+        const base = consumers.advertisedUrl?.replace(/\/+$/, '') ?? baseUrlOf(exchange.request, this.#prefix)
         return { instance_id: name, base_uri: `${base}/consumers/${part(group)}/instances/${part(name)}` }
       })
     })
@@ -164,7 +159,7 @@ export class Consumers {
 
   async #read(exchange: Exchange, instance: InstanceName): Promise<void> {
     const { request } = exchange
-    const { schemas, clock } = this.#options
+    const { schemas, clock } = this.#context
     const query = queryOf(sentUrlOf(request))
     const timeoutMs = aboveZero(query.get('timeout'))
     const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_READ_BYTES, MAX_READ_BYTES)
