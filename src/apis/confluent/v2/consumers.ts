@@ -98,7 +98,6 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
 export class Consumers {
   readonly parts: ConfluentParts
   readonly routes: InstanceRoutes
-  readonly instances: InstanceGateway
   readonly #api: InstanceApi
   readonly #context: ApiContext<ConfluentSettings>
   readonly #prefix: string
@@ -107,11 +106,14 @@ export class Consumers {
   constructor(parts: ConfluentParts, context: ApiContext<ConfluentSettings>, prefix: string) {
     const { gateway, schemas, undecodable } = context
     this.parts = parts
-    this.instances = gateway.instances
     this.#context = context
     this.#prefix = prefix
     this.#api = apiOf(parts, schemas !== undefined)
     this.routes = new InstanceRoutes(this.#api, gateway, parts.access, undecodable)
+  }
+
+  get instances(): InstanceGateway {
+    return this.#context.gateway.instances
   }
 
   create(exchange: Exchange, { group = '' }: Params): void {
