@@ -357,9 +357,10 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     const record = readLoggedRecord(body)
     const cursor = this.#choice.cursorOf(record)
     if (!this.#cursors.isNext(cursor, sequence)) return
-    const producer = this.#choice.producerFor(record, cursor)
+    const produced = toProduceRecord(record)
+    const producer = this.#choice.producerFor(record, produced, cursor)
     if (producer === undefined) this.#cursors.stall(cursor, sequence)
-    else producer.append(toProduceRecord(record), this.#timeOf(record), this, sequence)
+    else producer.append(produced, this.#timeOf(record), this, sequence)
   }
 
   /** Sets the time of sending here, so that a batch that is sent soon need not be encoded again. */

@@ -90,11 +90,15 @@ export class ProducerChoice {
     return typeof choice === 'number' ? choice : ANY_PARTITION
   }
 
-  /** The producer that takes the record; `undefined`: the record has to wait. */
-  producerFor(record: LoggedRecord, cursor: number): PartitionProducer | undefined {
-    const { topic, capacity, former, producers } = this.#options
-    const bytes = roughSizeOf(toProduceRecord(record))
-    const partition = cursor === ANY_PARTITION ? this.#anyWithCapacity(record, bytes) : cursor
+  /** The producer that takes the record; `undefined`: the record has to wait. @param produced the record as it takes it */
+  producerFor(record: LoggedRecord, produced: ProduceRecord, cursor: number): PartitionProducer | undefined {
+    const { topic, capacity, former, producers, partitionCount } = this.#options
+    const bytes = roughSizeOf(produced)
+    // Records that may go anywhere get the chosen partition, or the next one with free capacity.
+    const partition =
+      cursor === ANY_PARTITION
+        ? capacity.firstWithCapacity(producers.partitionOf(produced, partitionerOf(record), partitionCount()), bytes)
+        : cursor
     if (partition === undefined || !capacity.hasCapacity(partition, bytes)) {
       capacity.lacks(cursor, bytes)
       return undefined
@@ -105,14 +109,5 @@ export class ProducerChoice {
     }
     capacity.had(cursor)
     return producers.of(partition)
-  }
-
-  /** The chosen partition for records that may go anywhere, or the next partition with free capacity. */
-  #anyWithCapacity(record: LoggedRecord, bytes: number): number | undefined {
-    const { producers, capacity, partitionCount } = this.#options
-    return capacity.firstWithCapacity(
-      producers.partitionOf(toProduceRecord(record), partitionerOf(record), partitionCount()),
-      bytes
-    )
   }
 }

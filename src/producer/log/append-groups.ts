@@ -100,10 +100,7 @@ export class Completions {
   }
 
   add(first: number, count: number): void {
-    const last = this.#ranges.at(-1)
-    if (last && last.first + last.count === first) {
-      this.#ranges[this.#ranges.length - 1] = { first: last.first, count: last.count + count }
-    } else this.#ranges.push({ first, count })
+    this.#ranges.push({ first, count })
     this.#count += count
     if (this.#count >= AT_ONCE) void this.flush()
     else this.#timer ??= setTimeout(() => void this.flush(), WAIT_MS)
@@ -113,11 +110,22 @@ export class Completions {
     clearTimeout(this.#timer)
     this.#timer = undefined
     if (this.#count === 0) return
-    const [ranges, count] = [this.#ranges, this.#count]
+    const [ranges, count] = [joined(this.#ranges), this.#count]
     this.#ranges = []
     this.#count = 0
     await this.#write(ranges, count)
   }
+}
+
+/** Runs in their order, neighbors as one: partitions complete their entries in turns. */
+function joined(ranges: SequenceRange[]): SequenceRange[] {
+  const runs: { readonly first: number; count: number }[] = []
+  for (const { first, count } of ranges.sort((one, other) => one.first - other.first)) {
+    const last = runs.at(-1)
+    if (last !== undefined && last.first + last.count === first) last.count += count
+    else runs.push({ first, count })
+  }
+  return runs
 }
 
 export interface SyncScheduleOptions {

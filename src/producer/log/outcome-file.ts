@@ -39,7 +39,8 @@ export class OutcomeFile {
   readonly #places: (KnownPlace | undefined)[] = [undefined]
   /** Numbers of places of delivered records, by destination, and by partition and time. */
   readonly #numbers = new Map<string, Map<number, number>>()
-  #isDirty = false
+  #areRowsDirty = false
+  #areLinesDirty = false
   /** False: lines before the last whole one are damaged. */
   areLinesWhole = true
 
@@ -99,13 +100,14 @@ export class OutcomeFile {
       for (; at < end; at++) this.#encode(sorted[at]!, bytes, (sorted[at]!.sequence - first) * ROW_BYTES, places)
       runs.push({ first, bytes })
     }
-    this.#isDirty = true
+    this.#areRowsDirty = true
     this.#append(places)
     for (const { first, bytes } of runs) this.#rows.write(bytes, (first % ROWS_PER_FILE) * ROW_BYTES)
   }
 
   #append(places: readonly Place[]): void {
     if (places.length === 0) return
+    this.#areLinesDirty = true
     const texts = places.map(place => JSON.stringify(place))
     const bytes = Buffer.from(texts.map(text => `${text} ${hexOf(this.#crcOf(text))}\n`).join(''))
     this.#lines.write(bytes, this.#linesEnd)
@@ -197,10 +199,10 @@ export class OutcomeFile {
 
   /** Makes everything written survive a power cut. @throws when the disk does */
   sync(): void {
-    if (!this.#isDirty) return
-    this.#lines.sync()
-    this.#rows.sync()
-    this.#isDirty = false
+    if (this.#areLinesDirty) this.#lines.sync()
+    this.#areLinesDirty = false
+    if (this.#areRowsDirty) this.#rows.sync()
+    this.#areRowsDirty = false
   }
 
   close(): void {
