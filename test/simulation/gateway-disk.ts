@@ -204,7 +204,7 @@ export class GatewayDisk {
    * kill.
    */
   get mayForget(): boolean {
-    const wereLost = this.#stores.some(({ outcomeStats }) => outcomeStats.lostOutcomes > 0)
+    const wereLost = this.#stores.some(({ stats }) => stats.lostOutcomes > 0)
     return this.#hasFailed || wereLost || this.#options?.fsyncPuts === false
   }
 

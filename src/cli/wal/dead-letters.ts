@@ -49,7 +49,7 @@ export const deadLetterCommands: readonly CommandDescription[] = [
 async function listDead(line: Command, process: Process): Promise<number> {
   const { format } = line.opts<WalFlags>()
   const { existingLogs, readDeadLetters } = await tools()
-  const logs = existingLogs(await walSettings(line, process))
+  const logs = existingLogs((await walSettings(line, process)).directory)
   if (format === 'json') for (const log of logs) await writeDeadAsJson(log, areNamed(logs), process)
   else
     writeRows(
@@ -104,7 +104,7 @@ async function redrive(
   const report = (_: object, message: string): unknown =>
     process.stderr.write(`${line.name()}: ${printable(message)}\n`)
   const settings = await walSettings(line, process)
-  const logs = (await tools()).existingLogs(settings)
+  const logs = (await tools()).existingLogs(settings.directory)
   if (which !== undefined && logs.length > 1) {
     const directories = logs.map(({ directory }) => printable(directory.path)).join(' or ')
     throw new UsageError(`each log has sequences of its own: name the log by --directory ${directories}`)

@@ -35,7 +35,7 @@ async function salvage(line: Command, process: Process): Promise<number> {
   const { existingLogs, salvage } = await tools()
   const settings = await walSettings(line, process)
   const [directory = settings.directory] = line.processedArgs as readonly (string | undefined)[]
-  const logs = existingLogs({ directory })
+  const logs = existingLogs(directory)
   const say = (text: string): unknown => process.stderr.write(`salvage: ${printable(text)}\n`)
   const { tell, end } = await openProgress(process.stderr, 'salvage')
   if (out !== undefined) {

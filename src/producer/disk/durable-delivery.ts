@@ -2,7 +2,7 @@ import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFa
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
 import type { StoredRecords } from '../keys/keyed-records.js'
-import type { LogStats, Refusal } from '../log/availability.js'
+import type { LogRefusal, LogStats } from '../log/availability.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
 import { unverifiedSizeBytes } from '../log/entry.js'
 import type { RecordTag } from '../log/logged-record.js'
@@ -222,7 +222,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
     this.#logRefused(refusal)
   }
 
-  #logRefused(refusal: Refusal): void {
+  #logRefused(refusal: LogRefusal): void {
     this.#deps.queue.refused(refusal)
     // Reported here, because the ticker that reports later starts when the log is open.
     if (this.#openedQueue === undefined) this.#report(this.#deps.clock())

@@ -3,7 +3,7 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { LocalKeys } from '../keys/keys.js'
 import type { LoggedRecords } from '../keys/logged-records.js'
-import { type LogState, type LogStats, type Refusal, refuse } from '../log/availability.js'
+import { type LogRefusal, type LogState, type LogStats, refuse } from '../log/availability.js'
 import type { DestinationBacklog } from '../log/backlog.js'
 import { whyNotToTake } from '../log/directory-lock.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
@@ -105,7 +105,8 @@ export interface DurableReceiptSettings {
 export type LogStorage = Pick<DurableQueueOptions, 'open' | 'holdsRecords'>
 
 /** Entries and notes of an earlier process. */
-interface Left extends Pick<OpenedQueue, 'notes'> {
+interface Left {
+  readonly notes: ReadonlyMap<string, ReadonlyMap<number, BatchNote>>
   /** Open entries by cluster. */
   readonly backlog: ReadonlyMap<string, DestinationBacklog>
 }
@@ -147,7 +148,7 @@ export class DurableQueue {
   /** The log is treated as full until this time. */
   #fullUntil = Number.NEGATIVE_INFINITY
   #lastError = ''
-  #lastRefusal: Refusal | undefined
+  #lastRefusal: LogRefusal | undefined
   #viewed: { readonly at: number; readonly backlog: LogView['backlog'] } | undefined
   #isClosed = false
   #receiptIssuer: ReceiptIssuer | undefined
@@ -248,7 +249,7 @@ export class DurableQueue {
    *
    * @returns why nothing was taken; `settle` is not called then
    */
-  append(entries: readonly NewEntry[], settle: (result: AppendResult) => void): Refusal | undefined {
+  append(entries: readonly NewEntry[], settle: (result: AppendResult) => void): LogRefusal | undefined {
     if (this.#isClosed) return refuse('closed', 'the durable log is closed')
     if (this.#opened !== undefined) return this.#opened.log.append(entries, settle)
     if (this.#opening === undefined && this.#options.clock() - this.#failedAt < RETRY_MS) {
@@ -258,7 +259,7 @@ export class DurableQueue {
   }
 
   /** @returns a refusal when too much waits already */
-  #wait(entries: readonly NewEntry[], settle: (result: AppendResult) => void): Refusal | undefined {
+  #wait(entries: readonly NewEntry[], settle: (result: AppendResult) => void): LogRefusal | undefined {
     const { maxWaitingBytes } = this.#options.settings
     const bytes = entries.reduce((sum, entry) => sum + sizeInLog(entry), 0)
     if (this.#waitingBytes + bytes > maxWaitingBytes) {
@@ -384,7 +385,7 @@ export class DurableQueue {
   }
 
   /** Remembers that the log did not take entries. A log that is full for one entry may have space for a smaller one. */
-  refused(refusal: Refusal): void {
+  refused(refusal: LogRefusal): void {
     const { kind, message } = refusal
     this.#lastRefusal = refusal
     if (kind === 'full') this.#fullUntil = this.#options.clock() + FULL_COUNTS_FOR_MS
@@ -484,7 +485,7 @@ const isIntact = (report: RecoveryReport): boolean =>
   report.quarantinedFiles.length === 0 &&
   report.damagedEntries + report.tornEntries + report.tornBytes + report.damagedJournalBytes === 0
 
-const nothingStored = (refusal: Refusal): AppendResult => ({
+const nothingStored = (refusal: LogRefusal): AppendResult => ({
   firstSequence: 0,
   storedCount: 0,
   refusal,

@@ -2,7 +2,6 @@ import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { TraceContext } from '../../core/tracing/tracing.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import type { DurableLog } from '../log/durable-log.js'
-import type { StoredEntry } from '../log/entry.js'
 import { type LoggedRecord, readLoggedRecord } from '../log/logged-record.js'
 import { boundless } from '../memory/budget.js'
 import { failures } from '../memory/failures.js'
@@ -352,7 +351,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     )
   }
 
-  offer({ sequence, body }: Pick<StoredEntry, 'sequence' | 'body'>): void {
+  offer({ sequence, body }: { readonly sequence: number; readonly body: Buffer }): void {
     if (this.#isVoid || this.#held.has(sequence)) return
     const record = readLoggedRecord(body)
     const cursor = this.#choice.cursorOf(record)

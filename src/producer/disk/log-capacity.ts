@@ -1,5 +1,5 @@
 import type { RecordFailure } from '../../core/model.js'
-import type { Refusal } from '../log/availability.js'
+import type { LogRefusal } from '../log/availability.js'
 import type { BufferCapacity } from '../memory/budget.js'
 import { failures } from '../memory/failures.js'
 
@@ -51,7 +51,7 @@ export function refusalFor(standing: TopicStanding, usedShare: number): RecordFa
 }
 
 /** The failure of records that the log did not take. */
-export function toFailure({ kind, message, isCertain }: Refusal): RecordFailure {
+export function toFailure({ kind, message, isCertain }: LogRefusal): RecordFailure {
   const failure = failures.logUnavailable(message, isCertain ? 'no' : 'unknown')
   return kind === 'tooLarge' ? { ...failure, code: 'recordTooLarge', retriable: false } : failure
 }

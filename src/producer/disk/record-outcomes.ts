@@ -119,7 +119,7 @@ export interface RecordOutcomesOptions {
   /** Epoch milliseconds. */
   readonly now: () => number
   /** The records of requests with a key. Absent: no request has one. */
-  readonly keys?: Pick<LoggedRecords, 'settled'> | undefined
+  readonly keys?: LoggedRecords | undefined
 }
 
 /**

@@ -74,10 +74,10 @@ export class KeyedRecords {
   #count = 0
   /** Memory that is counted for it. */
   usedBytes = 0
-  readonly #space: Pick<KeySpace, 'use'> | undefined
+  readonly #space: KeySpace | undefined
 
   /** @param space where the memory of the records is counted. Absent: nowhere */
-  constructor(key: KeyName, space?: Pick<KeySpace, 'use'>) {
+  constructor(key: KeyName, space?: KeySpace) {
     this.key = key
     this.#space = space
   }

@@ -12,7 +12,7 @@ type RefusalKind =
   | 'tooLarge'
 
 /** The log did not take entries. */
-export interface Refusal {
+export interface LogRefusal {
   readonly kind: RefusalKind
   readonly message: string
   /** False when the entries may reappear after a power cut, because the failed write could not be undone for certain. */
@@ -20,7 +20,7 @@ export interface Refusal {
 }
 
 /** A refusal of entries that are certainly not in the log. */
-export const refuse = (kind: RefusalKind, message: string): Refusal => ({ kind, message, isCertain: true })
+export const refuse = (kind: RefusalKind, message: string): LogRefusal => ({ kind, message, isCertain: true })
 
 /** The directory cannot be used as a durable log; the message says why and what to do. */
 export class LogUnusableError extends CastellanError {
@@ -58,7 +58,7 @@ export class Availability {
   }
 
   /** Why appends are refused without trying; `undefined`: they are tried. */
-  get refusal(): Refusal | undefined {
+  get refusal(): LogRefusal | undefined {
     if (this.#state === 'closed') return refuse('closed', 'the durable log is closed')
     if (this.#state === 'ok' || this.#clock() >= this.#retryAt) return undefined
     return refuse(this.#state, this.#lastError)
@@ -105,11 +105,6 @@ export interface StoreStats {
   readonly quarantinedSegments: number
   /** Open entries that the disk cannot read: they wait in `quarantine/` for an operator. */
   readonly setAsideEntries: number
-}
-
-/** Statistics of the log. */
-export interface LogStats extends StoreStats {
-  readonly deadLetters: number
   /** Receipts of completed entries are kept. */
   readonly hasOutcomes: boolean
   /** Disk space of what became of completed entries. */
@@ -118,4 +113,9 @@ export interface LogStats extends StoreStats {
   readonly lostOutcomes: number
   /** Files of receipts and keys in which damage was found. */
   readonly damagedFiles: number
+}
+
+/** Statistics of the log. */
+export interface LogStats extends StoreStats {
+  readonly deadLetters: number
 }

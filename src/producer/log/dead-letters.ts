@@ -1,5 +1,5 @@
 import type { Persisted } from '../../core/model.js'
-import type { Refusal } from './availability.js'
+import type { LogRefusal } from './availability.js'
 import { encodeEntry, type StoredEntry } from './entry.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
 import type { SequenceRange } from './segment.js'
@@ -59,7 +59,7 @@ export class DeadLetters {
   }
 
   /** Keeps a record, synced. @returns why it could not be kept; the record must then stay in the log */
-  add({ destination, acceptedAtMs, body }: StoredEntry, reason: DeadLetterReason): Refusal | undefined {
+  add({ destination, acceptedAtMs, body }: StoredEntry, reason: DeadLetterReason): LogRefusal | undefined {
     const why = Buffer.from(JSON.stringify(reason))
     const length = Buffer.alloc(LENGTH_BYTES)
     length.writeUInt32BE(why.length)

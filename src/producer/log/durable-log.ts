@@ -7,12 +7,12 @@ import {
   SyncSchedule,
   type SyncScheduleOptions
 } from './append-groups.js'
-import { type LogStats, type Refusal, refuse } from './availability.js'
+import { type LogRefusal, type LogStats, refuse } from './availability.js'
 import type { DestinationBacklog, DestinationSearch, FoundDestinations, OpenEntry } from './backlog.js'
 import { toBuffer } from './bytes.js'
 import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
-import type { ReadRequest, ReadResult } from './entry-reader.js'
+import type { LogReadRequest, ReadResult } from './entry-reader.js'
 import type { LogHost, Note } from './log-host.js'
 import type { CommitResult } from './log-store.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
@@ -56,7 +56,7 @@ export interface NewEntry {
 export interface AppendResult {
   readonly firstSequence: number
   readonly storedCount: number
-  readonly refusal: Refusal | undefined
+  readonly refusal: LogRefusal | undefined
   /**
    * The stored entries as they are in the log, one after the other. Valid only while `settle` runs, because the memory
    * is reused. Empty when nothing was stored.
@@ -135,7 +135,7 @@ export class DurableLog {
    *
    * @returns why nothing was taken; `settle` is not called then
    */
-  append(entries: readonly NewEntry[], settle: (result: AppendResult) => void): Refusal | undefined {
+  append(entries: readonly NewEntry[], settle: (result: AppendResult) => void): LogRefusal | undefined {
     const sizes = entries.map(entry => this.#sizeOf(entry))
     const sizeBytes = sizes.reduce((total, size) => total + size, 0)
     const refusal = this.#refusalFor(sizes, sizeBytes)
@@ -238,7 +238,7 @@ export class DurableLog {
   }
 
   /** Entries that are not completed, in order. Bodies are records as `readLoggedRecord` reads them. */
-  async read(request: ReadRequest): Promise<ReadResult> {
+  async read(request: LogReadRequest): Promise<ReadResult> {
     const { entries, ...place } = await this.#options.host.call('read', request)
     return { ...place, entries: entries.map(withBuffer) }
   }
@@ -254,7 +254,7 @@ export class DurableLog {
   }
 
   /** Makes a dead letter of an entry that can never be delivered. A refusal means that it stays in the log. */
-  async deadLetter(entry: StoredEntry, reason: DeadLetterReason): Promise<Refusal | undefined> {
+  async deadLetter(entry: StoredEntry, reason: DeadLetterReason): Promise<LogRefusal | undefined> {
     // A body is a view of a larger buffer, and a message to the other thread copies the whole buffer.
     const refusal = await this.#options.host.call('deadLetter', { ...entry, body: Buffer.from(entry.body) }, reason)
     if (refusal === undefined) this.#watches.completed(entry.sequence)
@@ -277,7 +277,7 @@ export class DurableLog {
     await this.#options.host.call('close')
   }
 
-  #refusalFor(sizes: readonly number[], sizeBytes: number): Refusal | undefined {
+  #refusalFor(sizes: readonly number[], sizeBytes: number): LogRefusal | undefined {
     const { segmentBytes, maxWaitingBytes } = this.#options
     if (this.#isClosed) return refuse('closed', 'the durable log is closed')
     if (this.#abandoned !== undefined) return refuse('failed', this.#abandoned)

@@ -6,7 +6,7 @@ import type { SegmentIndexes } from './segment-indexes.js'
 import { ofSegment } from './unreadable.js'
 
 /** Asks for entries that are not completed, in the order of their sequences. */
-export interface ReadRequest {
+export interface LogReadRequest {
   /** Entries with a lower sequence are not returned. */
   readonly fromSequence: number
   /** Reading stops once this many bytes of entries are gathered; one entry is always returned whole. */
@@ -24,7 +24,7 @@ export interface ReadResult {
 }
 
 /** Reads one piece of the log. */
-export type ReadLog = (request: ReadRequest) => Promise<ReadResult>
+export type ReadLog = (request: LogReadRequest) => Promise<ReadResult>
 
 /** Entries of one segment that are read at once, because they lie together. */
 interface Run {
@@ -47,11 +47,11 @@ const MAX_RUN_STEPS = 500_000
 export class WantedEntries {
   readonly #segment: LogSegment
   readonly #index: SegmentIndex
-  readonly #request: ReadRequest
+  readonly #request: LogReadRequest
   /** The lowest sequence that is wanted of each destination, by its number, as far as they were met. */
   readonly #from: number[] = []
 
-  constructor(segment: LogSegment, index: SegmentIndex, request: ReadRequest) {
+  constructor(segment: LogSegment, index: SegmentIndex, request: LogReadRequest) {
     this.#segment = segment
     this.#index = index
     this.#request = request
@@ -89,7 +89,7 @@ export class WantedEntries {
 }
 
 /** The lowest sequence that a request wants of a destination. */
-export const wantedFrom = ({ fromSequence, destinations }: ReadRequest, destination: string): number =>
+export const wantedFrom = ({ fromSequence, destinations }: LogReadRequest, destination: string): number =>
   destinations === undefined
     ? fromSequence
     : Math.max(fromSequence, destinations.get(destination) ?? Number.POSITIVE_INFINITY)
@@ -115,7 +115,7 @@ export class LogReader {
   }
 
   /** @throws UnreadableSegment */
-  read(request: ReadRequest, endSequence: number): ReadResult {
+  read(request: LogReadRequest, endSequence: number): ReadResult {
     const gathering = new Gathering(request)
     for (;;) {
       const segment = this.#segments[segmentIndexOf(this.#segments, gathering.nextSequence)]
@@ -173,13 +173,13 @@ const STEPS_PER_READ = 1_000
 
 /** The entries that one call has read so far. */
 class Gathering {
-  readonly request: ReadRequest
+  readonly request: LogReadRequest
   nextSequence: number
   readonly #entries: StoredEntry[] = []
   #bytes = 0
   #steps = 0
 
-  constructor(request: ReadRequest) {
+  constructor(request: LogReadRequest) {
     this.request = request
     this.nextSequence = request.fromSequence
   }

@@ -1,7 +1,7 @@
-import { type Availability, isFullDisk, type Refusal } from './availability.js'
+import { type Availability, isFullDisk, type LogRefusal } from './availability.js'
 import { type LogDirectory, type LogFile, segmentName, tryTo } from './files.js'
 import { writeFormat } from './format-file.js'
-import type { Progress, ProgressJournal } from './progress-journal.js'
+import type { LogProgress, ProgressJournal } from './progress-journal.js'
 import type { Recovered } from './recovery.js'
 import type { LogSegment } from './segment.js'
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
@@ -70,12 +70,12 @@ export class LogAppender {
   }
 
   /** The next sequence and the next segment id. */
-  get next(): Progress {
+  get next(): LogProgress {
     return { type: 'next', sequence: this.endSequence, segmentId: this.#nextSegmentId }
   }
 
   /** Writes entries that belong to the log once they are settled. @returns why they cannot be written */
-  write(bytes: Buffer): Refusal | undefined {
+  write(bytes: Buffer): LogRefusal | undefined {
     return this.#orFail(() => {
       for (let start = 0; start < bytes.length; ) {
         this.#writer ??= this.#openSegment()
@@ -88,7 +88,7 @@ export class LogAppender {
   }
 
   /** The written entries now belong to the log. @returns why they do not */
-  settle(): Refusal | undefined {
+  settle(): LogRefusal | undefined {
     const { syncPuts } = this.#parts.options
     return this.#orFail(() => {
       this.#writer?.settle(syncPuts)
@@ -120,7 +120,7 @@ export class LogAppender {
     if (this.settle() === undefined) tryTo(() => this.#closeWriter())
   }
 
-  #orFail(work: () => void): Refusal | undefined {
+  #orFail(work: () => void): LogRefusal | undefined {
     try {
       work()
       return undefined
@@ -209,7 +209,7 @@ export class LogAppender {
    * After a failed write or sync, entries that were not synced before are no longer trusted, and the file is not used
    * again. The header of the next segment states where this one ends, so that refused entries can never reappear.
    */
-  #fail(error: unknown): Refusal {
+  #fail(error: unknown): LogRefusal {
     const { options, segments, availability } = this.#parts
     const kind = isFullDisk(error) ? 'full' : 'failed'
     const message = availability.failed(error)

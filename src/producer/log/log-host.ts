@@ -1,4 +1,4 @@
-import type { LogStats, Refusal } from './availability.js'
+import type { LogRefusal, LogStats } from './availability.js'
 import { toBuffer } from './bytes.js'
 import { type DeadLetterReason, DeadLetters } from './dead-letters.js'
 import type { StoredEntry } from './entry.js'
@@ -33,7 +33,7 @@ export class LogCore extends LogStore {
    *
    * @returns why it could not be kept; the entry then stays in the log
    */
-  deadLetter(entry: StoredEntry, reason: DeadLetterReason): Refusal | undefined {
+  deadLetter(entry: StoredEntry, reason: DeadLetterReason): LogRefusal | undefined {
     const refusal = this.#deadLetters.add(entry, reason)
     if (refusal) return refusal
     const { sequence, destination } = entry
@@ -45,7 +45,7 @@ export class LogCore extends LogStore {
   look(): LogStats {
     this.tick()
     this.#deadLetters.tick()
-    return { ...this.stats, deadLetters: this.#deadLetters.count, ...this.outcomeStats }
+    return { ...this.stats, deadLetters: this.#deadLetters.count }
   }
 
   override close(): void {

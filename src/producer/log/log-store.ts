@@ -1,5 +1,5 @@
 import type { MonotonicClock } from '../../core/model.js'
-import { Availability, type LogStats, type Refusal, refuse, type StoreStats } from './availability.js'
+import { Availability, type LogRefusal, refuse, type StoreStats } from './availability.js'
 import {
   backlogOf,
   type DestinationBacklog,
@@ -11,14 +11,14 @@ import {
   searchDestinations
 } from './backlog.js'
 import { toBuffer } from './bytes.js'
-import type { ReadRequest, ReadResult } from './entry-reader.js'
+import type { LogReadRequest, ReadResult } from './entry-reader.js'
 import { LogReader } from './entry-reader.js'
 import { type LogDirectory, tryTo, withFile } from './files.js'
 import { checkFormat, writeFormat } from './format-file.js'
 import { LogAppender, type LogAppenderOptions } from './log-appender.js'
 import { type FoundOutcomes, type OutcomeLimits, OutcomeStore } from './outcome-store.js'
 import { type DeadOutcome, type DeliveredRows, outcomesIn } from './outcomes.js'
-import { type Progress, ProgressJournal } from './progress-journal.js'
+import { type LogProgress, ProgressJournal } from './progress-journal.js'
 import { type Recovered, type RecoveryReport, recover, tidy } from './recovery.js'
 import { completeRange, type LogSegment, type SequenceRange } from './segment.js'
 import { SegmentIndexes } from './segment-indexes.js'
@@ -56,7 +56,7 @@ export interface CommitResult {
   readonly firstSequence: number
   readonly committedCount: number
   /** Why the other entries are not in the log. */
-  readonly refusal: Refusal | undefined
+  readonly refusal: LogRefusal | undefined
   /** The parts of the group, with its entries as they stand in the log. */
   readonly memory: readonly Uint8Array[]
 }
@@ -154,6 +154,7 @@ export class LogStore {
 
   get stats(): StoreStats {
     const { state } = this.#availability
+    const { isEmpty = true, sizeBytes = 0, lostOutcomes = 0, damagedFiles = 0 } = this.#outcomes ?? {}
     return {
       state: state === 'ok' && this.#refusalFor(0) ? 'full' : state,
       segmentCount: this.#segments.all.length,
@@ -164,7 +165,11 @@ export class LogStore {
       damagedEntries: this.#damagedEntries,
       syncs: this.#appender.syncs + this.#progress.syncs,
       quarantinedSegments: this.recovered.quarantinedFiles.length + this.#segments.quarantinedCount,
-      setAsideEntries: this.#segments.asideEntries
+      setAsideEntries: this.#segments.asideEntries,
+      hasOutcomes: !isEmpty,
+      outcomeBytes: sizeBytes,
+      lostOutcomes,
+      damagedFiles
     }
   }
 
@@ -175,7 +180,7 @@ export class LogStore {
    */
   commit(...memory: Uint8Array[]): CommitResult {
     const firstSequence = this.#appender.endSequence
-    let refusal: Refusal | undefined
+    let refusal: LogRefusal | undefined
     for (const part of memory) refusal ??= this.#refusalFor(part.length) ?? this.#appender.write(toBuffer(part))
     const failure = this.#appender.settle()
     const committedCount = this.#appender.endSequence - firstSequence
@@ -186,12 +191,6 @@ export class LogStore {
   /** Names the log in receipts; `undefined`: outcomes are not kept. */
   get logId(): Buffer | undefined {
     return this.#outcomes?.logId
-  }
-
-  /** What is kept of the outcomes of completed entries. */
-  get outcomeStats(): Pick<LogStats, 'hasOutcomes' | 'outcomeBytes' | 'lostOutcomes' | 'damagedFiles'> {
-    const { isEmpty = true, sizeBytes = 0, lostOutcomes = 0, damagedFiles = 0 } = this.#outcomes ?? {}
-    return { hasOutcomes: !isEmpty, outcomeBytes: sizeBytes, lostOutcomes, damagedFiles }
   }
 
   /**
@@ -230,7 +229,7 @@ export class LogStore {
   }
 
   /** Entries that are not completed, in the order of their sequences. */
-  read(request: ReadRequest): ReadResult {
+  read(request: LogReadRequest): ReadResult {
     const damagedBefore = this.#damagedEntries
     const result = this.#reading(() => this.#reader.read(request, this.#appender.endSequence))
     if (this.#damagedEntries > damagedBefore) this.#segments.removeFinished()
@@ -368,7 +367,7 @@ export class LogStore {
     return this.#segments.sizeBytes + this.#spares.sizeBytes + this.#progress.sizeBytes
   }
 
-  #refusalFor(bytes: number): Refusal | undefined {
+  #refusalFor(bytes: number): LogRefusal | undefined {
     const { refusal } = this.#availability
     if (refusal) return refusal
     const { maxBytes } = this.#options
@@ -407,7 +406,7 @@ export class LogStore {
     this.#options.report({ segment: segment.name }, 'an entry of the durable log is damaged and cannot be delivered')
   }
 
-  *#snapshot(): Generator<Progress> {
+  *#snapshot(): Generator<LogProgress> {
     yield this.#appender.next
     for (const segment of this.#lists.flat()) {
       for (const range of segment.completed()) yield { type: 'completed', range }

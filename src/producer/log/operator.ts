@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { TellProgress } from '../../core/model.js'
-import { LogUnusableError, type Refusal } from './availability.js'
+import { type LogRefusal, LogUnusableError } from './availability.js'
 import { DeadLetters } from './dead-letters.js'
 import { DirectoryLock, isLocked } from './directory-lock.js'
 import { encodeEntry } from './entry.js'
@@ -26,7 +26,7 @@ export interface ExistingLog {
  * @returns at least one
  * @throws LogUnusableError when there is none; inspection does not create one
  */
-export function existingLogs({ directory }: Pick<WalSettings, 'directory'>): readonly ExistingLog[] {
+export function existingLogs(directory: string): readonly ExistingLog[] {
   const root = resolve(directory)
   const logs = ['.', ...workerNamesIn(root)]
     .map(name => ({ name, path: join(root, name) }))
@@ -104,7 +104,7 @@ export type Selection = ReadonlySet<number> | undefined
 export interface RedriveResult {
   readonly count: number
   /** Why the others remain dead letters. */
-  readonly refusal: Refusal | undefined
+  readonly refusal: LogRefusal | undefined
 }
 
 const READ_BYTES = 1024 * 1024
@@ -146,7 +146,7 @@ function redrive(
   options: LogStoreOptions,
   maxDeadLetterBytes: number,
   which: Selection,
-  take: (letter: ReturnType<DeadLetters['list']>['letters'][number]) => Refusal | undefined,
+  take: (letter: ReturnType<DeadLetters['list']>['letters'][number]) => LogRefusal | undefined,
   tell?: TellProgress
 ): RedriveResult {
   const dead = new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes })

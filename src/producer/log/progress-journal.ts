@@ -12,7 +12,7 @@ import type { SequenceRange } from './segment.js'
 import { readUInt64, writeUInt64 } from './segment-header.js'
 
 /** A completion of entries of the log, or a small value that is kept by key. */
-export type Progress =
+export type LogProgress =
   | { readonly type: 'completed'; readonly range: SequenceRange }
   /** An empty value forgets the key. */
   | { readonly type: 'note'; readonly key: string; readonly value: Buffer }
@@ -39,7 +39,7 @@ interface JournalFile {
   sizeBytes: number
 }
 
-const framesOf = (progress: Iterable<Progress>, salt: number): Buffer[] =>
+const framesOf = (progress: Iterable<LogProgress>, salt: number): Buffer[] =>
   [...progress].map(one => encodeJournalFrame(encodePayload(one), salt))
 
 /** Writes a new file that begins with `progress`, and makes it survive a power cut. @throws when the disk does */
@@ -47,7 +47,7 @@ export function createJournalFile(
   directory: LogDirectory,
   id: number,
   salt: number,
-  progress: Iterable<Progress>
+  progress: Iterable<LogProgress>
 ): JournalFile {
   const bytes = Buffer.concat([encodeJournalHeader(MAGIC, id, salt), ...framesOf(progress, salt)])
   const file = directory.open(journalName(id), 'create')
@@ -66,7 +66,7 @@ interface ProgressJournalOptions {
   /** A random 32-bit number. */
   readonly newSalt: () => number
   /** The current state, as a new journal begins with it. */
-  readonly snapshot: () => Iterable<Progress>
+  readonly snapshot: () => Iterable<LogProgress>
   /** Something an operator should know. */
   readonly report: (fields: object, message: string) => void
 }
@@ -103,7 +103,7 @@ export class ProgressJournal {
   }
 
   /** @returns false when it could not be written, and will be lost in a crash */
-  write(progress: readonly Progress[]): boolean {
+  write(progress: readonly LogProgress[]): boolean {
     try {
       if (!this.#current) this.renew()
       this.#append(progress)
@@ -115,11 +115,11 @@ export class ProgressJournal {
   }
 
   /** Writes an entry that may be lost: a failure is ignored. */
-  mark(progress: Progress): void {
+  mark(progress: LogProgress): void {
     if (this.#current !== undefined) tryTo(() => this.#append([progress]))
   }
 
-  #append(progress: readonly Progress[]): void {
+  #append(progress: readonly LogProgress[]): void {
     const current = this.#current!
     const bytes = Buffer.concat(framesOf(progress, current.salt))
     current.file.write(bytes, current.sizeBytes)
@@ -191,7 +191,7 @@ export class ProgressJournal {
 
 /** The contents of a journal, up to the first damaged frame. */
 export interface ReadProgress {
-  readonly progress: readonly Progress[]
+  readonly progress: readonly LogProgress[]
   /** Damaged bytes behind the last valid frame, unless a crash has merely interrupted the last append. */
   readonly damagedBytes: number
 }
@@ -201,7 +201,7 @@ export function readJournal(bytes: Buffer): ReadProgress | 'unknownVersion' {
   const salt = saltOfJournal(bytes, MAGIC)
   if (salt === 'unknownVersion') return salt
   if (salt === undefined) return { progress: [], damagedBytes: isUnwritten(bytes) ? 0 : bytes.length }
-  const progress: Progress[] = []
+  const progress: LogProgress[] = []
   let offset = JOURNAL_HEADER_BYTES
   for (let payload = payloadAt(bytes, offset, salt); payload; payload = payloadAt(bytes, offset, salt)) {
     const one = decodePayload(payload)
@@ -221,7 +221,7 @@ export function saltOfProgress(bytes: Buffer): number | undefined {
 const isUnwritten = (bytes: Buffer): boolean =>
   bytes.length < JOURNAL_HEADER_BYTES || bytes.subarray(0, JOURNAL_HEADER_BYTES).every(byte => byte === 0)
 
-function encodePayload(progress: Progress): Buffer {
+function encodePayload(progress: LogProgress): Buffer {
   switch (progress.type) {
     case 'completed': {
       const payload = Buffer.alloc(13)
@@ -255,7 +255,7 @@ function encodeNumbers(type: number, first: number, segmentId: number): Buffer {
 }
 
 /** `undefined` for a type that a later release may have written. */
-function decodePayload(payload: Buffer): Progress | undefined {
+function decodePayload(payload: Buffer): LogProgress | undefined {
   switch (payload[0]) {
     case COMPLETED:
       return { type: 'completed', range: { first: readUInt64(payload, 1), count: payload.readUInt32BE(9) } }

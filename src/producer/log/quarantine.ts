@@ -1,6 +1,6 @@
 import { openRunsBetween } from './backlog.js'
 import { journalIdOf, journalName, type LogDirectory, segmentName, tryTo, withFile } from './files.js'
-import { createJournalFile, type Progress, readJournal, saltOfProgress } from './progress-journal.js'
+import { createJournalFile, type LogProgress, readJournal, saltOfProgress } from './progress-journal.js'
 import { completeRange, LogSegment, type SequenceRange } from './segment.js'
 import { ReadablePages } from './unreadable.js'
 
@@ -56,7 +56,7 @@ function readAside(quarantine: LogDirectory, id: number): LogSegment | undefined
   return segment
 }
 
-function* progressOf(segment: LogSegment): Generator<Progress> {
+function* progressOf(segment: LogSegment): Generator<LogProgress> {
   const { id: segmentId, firstSequence, endSequence } = segment
   yield { type: 'next', sequence: firstSequence, segmentId }
   yield { type: 'synced', sequence: endSequence, segmentId }

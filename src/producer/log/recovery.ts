@@ -11,7 +11,7 @@ import {
   spareIdOf,
   withFile
 } from './files.js'
-import { type Progress, type ReadProgress, readJournal } from './progress-journal.js'
+import { type LogProgress, type ReadProgress, readJournal } from './progress-journal.js'
 import { forgetAside, QUARANTINE_DIRECTORY, segmentsAside } from './quarantine.js'
 import { firstEntryOf, SegmentCursor, scanMerged, scanSegment } from './scan-segment.js'
 import { completeRange, LogSegment } from './segment.js'
@@ -137,7 +137,7 @@ export function tidy(directory: LogDirectory, { useless, returned, report: { qua
 }
 
 /** One past the last synced entry of each segment. */
-function syncedEnds(progress: readonly Progress[]): Map<number, number> {
+function syncedEnds(progress: readonly LogProgress[]): Map<number, number> {
   const ends = new Map<number, number>()
   for (const one of progress) {
     if (one.type === 'synced') ends.set(one.segmentId, Math.max(ends.get(one.segmentId) ?? 0, one.sequence))
@@ -275,7 +275,7 @@ interface ReadSegment {
 interface KnownEnd {
   /** One past the last synced entry; 0: not known. */
   readonly synced: number
-  readonly progress: readonly Progress[]
+  readonly progress: readonly LogProgress[]
 }
 
 const WHOLE = { tornBytes: 0, tornEntries: 0, cutEntries: 0 }
@@ -348,7 +348,7 @@ const closed = (segment: LogSegment): LogSegment => {
 
 function applyProgress(
   lists: readonly (readonly LogSegment[])[],
-  progress: readonly Progress[]
+  progress: readonly LogProgress[]
 ): { notes: Map<string, Buffer>; nextSequence: number; nextSegmentId: number } {
   const notes = new Map<string, Buffer>()
   // Sequences of completed entries are never used again, even when the entries themselves are gone.

@@ -8,11 +8,15 @@ const MERGED_VERSION = 2
 const MERGED_AT = 56
 const CRC_AT = 60
 
-/** The first bytes of a segment; docs/wal-format.md draws them. */
-export interface SegmentHeader {
+/** What tells a segment from others. */
+export interface SegmentIdentity {
   readonly salt: number
   readonly id: number
   readonly firstSequence: number
+}
+
+/** The first bytes of a segment; docs/wal-format.md draws them. */
+export interface SegmentHeader extends SegmentIdentity {
   /** 0: there is none. */
   readonly previousId: number
   /** Bytes behind this length in the segment before were refused. */

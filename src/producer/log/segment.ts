@@ -1,5 +1,5 @@
 import { segmentName } from './files.js'
-import { SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
+import { SEGMENT_HEADER_BYTES, type SegmentIdentity } from './segment-header.js'
 
 /** A run of sequences: `first`, `first + 1`, … */
 export interface SequenceRange {
@@ -65,7 +65,7 @@ export class LogSegment {
   readonly sequences: Float64Array | undefined
 
   constructor(
-    { id, salt, firstSequence }: Pick<SegmentHeader, 'id' | 'salt' | 'firstSequence'>,
+    { id, salt, firstSequence }: SegmentIdentity,
     { endBytes, entryCount }: SegmentExtent = { endBytes: SEGMENT_HEADER_BYTES, entryCount: 0 },
     sequences?: Float64Array
   ) {

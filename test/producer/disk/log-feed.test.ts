@@ -4,7 +4,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { type FeedTarget, LogFeed } from '../../../src/producer/disk/log-feed.js'
 import { TopicFollower } from '../../../src/producer/disk/topic-metadata-subscription.js'
 import type { StoredEntry } from '../../../src/producer/log/entry.js'
-import type { ReadRequest, ReadResult } from '../../../src/producer/log/entry-reader.js'
+import type { LogReadRequest, ReadResult } from '../../../src/producer/log/entry-reader.js'
 import type { RouterMessage, TopicNews } from '../../../src/router/messages/operations.js'
 
 /** Wants entries from a place on, or none, and keeps what it is told. */
@@ -36,8 +36,8 @@ const nothing: ReadResult = { entries: [], nextSequence: 100, isAtEnd: true }
 
 describe('durable: the feed of the log', () => {
   let clock: SinonFakeTimers
-  let requests: ReadRequest[]
-  let answer: (request: ReadRequest) => Promise<ReadResult>
+  let requests: LogReadRequest[]
+  let answer: (request: LogReadRequest) => Promise<ReadResult>
   let errors: string[]
   let feed: LogFeed
   beforeEach(() => {

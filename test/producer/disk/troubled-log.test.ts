@@ -5,7 +5,7 @@ import { RecordOutcomes } from '../../../src/producer/disk/record-outcomes.js'
 import { refuse } from '../../../src/producer/log/availability.js'
 import type { DurableLog } from '../../../src/producer/log/durable-log.js'
 import type { StoredEntry } from '../../../src/producer/log/entry.js'
-import type { ReadRequest } from '../../../src/producer/log/entry-reader.js'
+import type { LogReadRequest } from '../../../src/producer/log/entry-reader.js'
 import { readDeadLetters } from '../../../src/producer/log/inspect.js'
 import { record } from '../../support/delivery-harness.js'
 import { DurableHarness } from '../../support/durable-harness.js'
@@ -100,7 +100,7 @@ describe('durable: a log that fails for a while', () => {
 })
 
 describe('durable: batches that were sent are read again', () => {
-  let reads: ReadRequest[]
+  let reads: LogReadRequest[]
   let answers: { entries: StoredEntry[]; nextSequence: number; isAtEnd: boolean }[]
   let completed: number[]
   let damagedEntries: number
@@ -113,7 +113,7 @@ describe('durable: batches that were sent are read again', () => {
     damagedEntries = 0
     wasIntact = true
     const log = {
-      read: async (request: ReadRequest) => {
+      read: async (request: LogReadRequest) => {
         reads.push(request)
         return answers.shift() ?? { entries: [], nextSequence: 1_000, isAtEnd: true }
       },
@@ -188,7 +188,7 @@ describe('durable: batches that were sent are read again', () => {
 describe('durable: a record that becomes a dead letter', () => {
   let entries: StoredEntry[]
   let letters: [sequence: number, reason: unknown][]
-  let reads: ReadRequest[]
+  let reads: LogReadRequest[]
   let lines: string[]
   let answer: () => ReturnType<DurableLog['deadLetter']>
   let outcomes: RecordOutcomes
@@ -199,7 +199,7 @@ describe('durable: a record that becomes a dead letter', () => {
     lines = []
     answer = async () => undefined
     const log = {
-      read: async (request: ReadRequest) => {
+      read: async (request: LogReadRequest) => {
         reads.push(request)
         return { entries, nextSequence: 8, isAtEnd: true }
       },

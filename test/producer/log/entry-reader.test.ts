@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { type ReadRequest, WantedEntries } from '../../../src/producer/log/entry-reader.js'
+import { type LogReadRequest, WantedEntries } from '../../../src/producer/log/entry-reader.js'
 import { LogSegment } from '../../../src/producer/log/segment.js'
 import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
 
@@ -19,7 +19,7 @@ function segmentOf(entries: readonly (number | readonly [sizeBytes: number, dest
   }
   const header = { id: 1, salt: 0, firstSequence: FIRST }
   const segment = new LogSegment(header, { endBytes: offset, entryCount: entries.length })
-  const wanted = (request: Partial<ReadRequest> = {}): WantedEntries =>
+  const wanted = (request: Partial<LogReadRequest> = {}): WantedEntries =>
     new WantedEntries(segment, index, { fromSequence: 0, maxBytes: 0, ...request })
   return { segment, index, wanted }
 }

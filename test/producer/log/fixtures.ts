@@ -1,6 +1,6 @@
 import { DeadLetters } from '../../../src/producer/log/dead-letters.js'
 import { encodeEntry, type StoredEntry } from '../../../src/producer/log/entry.js'
-import type { ReadRequest } from '../../../src/producer/log/entry-reader.js'
+import type { LogReadRequest } from '../../../src/producer/log/entry-reader.js'
 import { LogCore } from '../../../src/producer/log/log-host.js'
 import type { LogStore, LogStoreOptions } from '../../../src/producer/log/log-store.js'
 import type { SimulatedDisk } from '../../support/simulated-disk.js'
@@ -49,7 +49,7 @@ export function storeOptions(
   }
 }
 
-type Wanted = Omit<ReadRequest, 'fromSequence' | 'maxBytes'>
+type Wanted = Omit<LogReadRequest, 'fromSequence' | 'maxBytes'>
 
 /** Everything that is open, as text. */
 export function readAll(store: LogStore, wanted: Wanted = {}): string[] {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { type ReadRequest, wantedFrom } from '../../../src/producer/log/entry-reader.js'
+import { type LogReadRequest, wantedFrom } from '../../../src/producer/log/entry-reader.js'
 import type { LogStore } from '../../../src/producer/log/log-store.js'
 import { recover } from '../../../src/producer/log/recovery.js'
 import { entriesAside } from '../../../src/producer/log/salvage.js'
@@ -348,7 +348,7 @@ class Run {
     if (topics.type === 'all') this.#checkBacklog()
   }
 
-  #wanted(topics: WantedTopics): Pick<ReadRequest, 'destinations'> {
+  #wanted(topics: WantedTopics): Pick<LogReadRequest, 'destinations'> {
     const last = Math.max(0, ...this.#model.stored.keys())
     switch (topics.type) {
       case 'all':

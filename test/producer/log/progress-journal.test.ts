@@ -1,14 +1,14 @@
 import { expect } from 'chai'
 import {
   createJournalFile,
-  type Progress,
+  type LogProgress,
   ProgressJournal,
   readJournal
 } from '../../../src/producer/log/progress-journal.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
 
-const note = (key: string, value: string): Progress => ({ type: 'note', key, value: Buffer.from(value) })
-const some: readonly Progress[] = [
+const note = (key: string, value: string): LogProgress => ({ type: 'note', key, value: Buffer.from(value) })
+const some: readonly LogProgress[] = [
   { type: 'next', sequence: 2 ** 40 + 3, segmentId: 2 ** 33 + 1 },
   { type: 'completed', range: { first: 2 ** 35 + 7, count: 2 ** 32 - 1 } },
   note('заказы/0', 'epoch 3'),
@@ -18,9 +18,12 @@ const some: readonly Progress[] = [
 const HEADER_BYTES = 32
 
 /** The bytes of a journal, and where each of its frames ends. */
-function written(progress: readonly Progress[] = some): { readonly bytes: Buffer; readonly ends: readonly number[] } {
+function written(progress: readonly LogProgress[] = some): {
+  readonly bytes: Buffer
+  readonly ends: readonly number[]
+} {
   const disk = new SimulatedDisk()
-  const write = (on: SimulatedDisk, some: readonly Progress[]): number =>
+  const write = (on: SimulatedDisk, some: readonly LogProgress[]): number =>
     createJournalFile(on.directory, 7, 0xdeadbeef, some).sizeBytes
   write(disk, progress)
   const ends = progress.map((_, at) => write(new SimulatedDisk(), progress.slice(0, at + 1)))
@@ -90,7 +93,7 @@ describe('a progress journal', () => {
 })
 
 describe('the keeper of progress', () => {
-  const ownerOn = (disk: SimulatedDisk, snapshot: readonly Progress[], foundIds: readonly number[] = []) => {
+  const ownerOn = (disk: SimulatedDisk, snapshot: readonly LogProgress[], foundIds: readonly number[] = []) => {
     const reports: string[] = []
     const owner = new ProgressJournal({
       directory: disk.directory,

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { LogDirectory, LogFile } from '../../../src/producer/log/files.js'
-import { createJournalFile, type Progress } from '../../../src/producer/log/progress-journal.js'
+import { createJournalFile, type LogProgress } from '../../../src/producer/log/progress-journal.js'
 import { recover, tidy } from '../../../src/producer/log/recovery.js'
 import { completeRange, LogSegment, segmentIndexOf } from '../../../src/producer/log/segment.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
@@ -16,8 +16,8 @@ const recovered = ({ directory }: SimulatedDisk) => {
   tidy(directory, found)
   return found
 }
-const note = (key: string, value: string): Progress => ({ type: 'note', key, value: Buffer.from(value) })
-const completed = (first: number, count: number): Progress => ({ type: 'completed', range: { first, count } })
+const note = (key: string, value: string): LogProgress => ({ type: 'note', key, value: Buffer.from(value) })
+const completed = (first: number, count: number): LogProgress => ({ type: 'completed', range: { first, count } })
 
 /** The same files, which the disk lists in this order. */
 function listedAs(disk: SimulatedDisk, names: readonly string[]): SimulatedDisk {
