@@ -1,12 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { journalIdOf, mergeIdOf, segmentIdOf, segmentName, spareIdOf } from '../../../src/producer/log/files.js'
-import { DoneSet, LogSegment } from '../../../src/producer/log/segment.js'
-import {
-  decodeSegmentHeader,
-  encodeSegmentHeader,
-  type SegmentHeader
-} from '../../../src/producer/log/segment-header.js'
+import { LogSegment } from '../../../src/producer/log/segment.js'
 import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
 import { SegmentIndexes } from '../../../src/producer/log/segment-indexes.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
@@ -35,27 +30,6 @@ describe('the index of a segment', () => {
       }),
       { numRuns: 30 }
     )
-  })
-
-  it('tells where an entry ends: where the next one begins that is not lost, or the segment ends', () => {
-    const index = indexOf([['a', 64], 'lost', 'lost', ['a', 300], ['b', 400], 'lost'])
-    expect([0, 3, 4].map(at => index.endAt(at, 1_000))).to.deep.equal([300, 400, 1_000])
-  })
-
-  it('forgets what is behind a place, and takes others there', () => {
-    const index = indexOf([
-      ['a', 64],
-      ['b', 100],
-      ['c', 200]
-    ])
-    index.truncate(5)
-    expect(index.count).to.equal(3)
-    index.truncate(1)
-    index.add('d', 150)
-    expect(shown(index)).to.deep.equal([
-      ['a', 64],
-      ['d', 150]
-    ])
   })
 })
 
@@ -95,26 +69,6 @@ describe('the indexes that are kept in memory', () => {
   })
 })
 
-describe('which entries of a segment are completed', () => {
-  it('is remembered entry by entry, and told in runs', () => {
-    fc.assert(
-      fc.property(fc.uniqueArray(fc.nat(2_000), { maxLength: 300 }), places => {
-        const done = new DoneSet()
-        for (const place of places) expect(done.add(place)).to.equal(true)
-        for (const place of places) expect(done.add(place)).to.equal(false)
-        expect(done.count).to.equal(places.length)
-        const runs = [...done.runs()]
-        const told = runs.flatMap(({ first, count }) => Array.from({ length: count }, (_, at) => first + at))
-        expect(told).to.deep.equal([...places].sort((a, b) => a - b))
-        for (const [at, run] of runs.slice(1).entries()) {
-          expect(run.first, 'runs do not touch').to.be.above(runs[at]!.first + runs[at]!.count)
-        }
-        for (let place = 0; place < 2_100; place += 7) expect(done.has(place)).to.equal(places.includes(place))
-      })
-    )
-  })
-})
-
 describe('a segment', () => {
   const merged = (): LogSegment =>
     new LogSegment({ id: 1, salt: 0, firstSequence: 3 }, { endBytes: 500, entryCount: 3 }, Float64Array.from([3, 7, 8]))
@@ -149,34 +103,6 @@ describe('a segment', () => {
     expect([segment.damagedCount, segment.openCount, segment.isFinished]).to.deep.equal([1, 0, false])
     segment.isClosed = true
     expect(segment.isFinished).to.equal(true)
-  })
-})
-
-describe('the header of a segment', () => {
-  const header: SegmentHeader = {
-    salt: 0xfedcba98,
-    id: 2 ** 40,
-    firstSequence: 2 ** 45 + 1,
-    previousId: 2 ** 40 - 1,
-    previousEndBytes: 2 ** 33,
-    createdAtMs: 1_790_000_000_000,
-    mergedUpTo: undefined
-  }
-
-  it('is read as it was written, of a merged segment as well', () => {
-    for (const each of [header, { ...header, mergedUpTo: header.id }, { ...header, mergedUpTo: header.id + 300 }]) {
-      expect(decodeSegmentHeader(encodeSegmentHeader(each))).to.deep.equal(each)
-    }
-  })
-
-  it('is damaged when a bit is wrong or the end is missing', () => {
-    const bytes = encodeSegmentHeader(header)
-    expect(decodeSegmentHeader(bytes.subarray(0, 63))).to.equal('damaged')
-    for (let bit = 0; bit < 64 * 8; bit++) {
-      const flipped = Buffer.from(bytes)
-      flipped[bit >> 3]! ^= 1 << (bit & 7)
-      expect(decodeSegmentHeader(flipped), `bit ${bit}`).to.equal('damaged')
-    }
   })
 })
 
