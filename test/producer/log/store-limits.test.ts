@@ -148,7 +148,11 @@ describe('what the durable log tells about itself', () => {
       damagedEntries: 0,
       syncs: 0,
       quarantinedSegments: 0,
-      setAsideEntries: 0
+      setAsideEntries: 0,
+      hasOutcomes: false,
+      outcomeBytes: 0,
+      lostOutcomes: 0,
+      damagedFiles: 0
     })
     store.commit(group(['a', 'b']))
     const { syncs } = store.stats
