@@ -4,7 +4,7 @@ import { type InstanceGateway, PLAIN_INSTANCE_VERBS } from '../consumer/instance
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
-import { InvalidRequestError, KafkaError } from '../core/errors.js'
+import { InvalidRequestError, KafkaError, TimedOutError } from '../core/errors.js'
 import {
   type Logger,
   type MonotonicClock,
@@ -24,7 +24,6 @@ import type { Failure, RouterMessage } from '../router/messages/operations.js'
 import { ownFailure } from '../router/requests/failures.js'
 import { askRouter } from '../router/routing/ask-router.js'
 import type { AdminGateway } from './admin.js'
-import { AllTopics } from './all-topics.js'
 import type {
   CommitOutcome,
   CommittedOffset,
@@ -270,4 +269,47 @@ async function fetchTopics(
   const result = await askRouter(router, { type: 'fetchTopicMetadata', requestId: 0, topics, timeoutMs })
   if (result.type === 'success') return result.topics
   throw toError(result, 'the request for the topics', timeoutMs)
+}
+
+/** The Router's own answer, which has the cause, comes first. */
+const LATER_MS = 100
+
+type Topics = ReadonlyMap<string, TopicMetadata>
+
+/**
+ * Asks Kafka for all topics, once at a time: requests that come while Kafka is asked share the next answer. An answer about
+ * thousands of topics takes megabytes, and hundreds of requests at the same time would each hold one of their own.
+ */
+export class AllTopics {
+  readonly #fetch: (timeoutMs: number) => Promise<Topics>
+  #open: Promise<void> = Promise.resolve()
+  #next: Promise<Topics> | undefined
+  /** The longest of those that wait for the next answer. */
+  #timeoutMs = 0
+
+  constructor(fetch: (timeoutMs: number) => Promise<Topics>) {
+    this.#fetch = fetch
+  }
+
+  /** Topics as they were at a moment after the call. @throws what Kafka is asked with, TimedOutError after `timeoutMs` */
+  ask(timeoutMs: number): Promise<Topics> {
+    this.#timeoutMs = Math.max(this.#timeoutMs, timeoutMs)
+    const asked = (this.#next ??= this.#open.then(() => this.#begin()))
+    return new Promise((resolve, reject) => {
+      const late = (): void => reject(new TimedOutError('the request for the topics', timeoutMs))
+      const timer = setTimeout(late, timeoutMs + LATER_MS)
+      asked.then(resolve, reject).finally(() => clearTimeout(timer))
+    })
+  }
+
+  #begin(): Promise<Topics> {
+    const topics = this.#fetch(this.#timeoutMs)
+    this.#next = undefined
+    this.#timeoutMs = 0
+    this.#open = topics.then(
+      () => undefined,
+      () => undefined
+    )
+    return topics
+  }
 }

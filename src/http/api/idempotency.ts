@@ -1,8 +1,9 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import type { AskedKey, Claim, LocalKeys } from '../../producer/keys/keys.js'
 import { type Access, admittedCaller } from '../access/access.js'
-import { KnownBody } from '../engine/lazy-readable.js'
+import { KnownBody } from '../engine/request.js'
 import { failureCodeOf, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
 import { BufferPool, collectBody } from '../exchange/body-collector.js'
@@ -33,7 +34,6 @@ import {
   tooLarge,
   unanswered
 } from './key-refusals.js'
-import { Turns } from './key-turns.js'
 import type { RefusedByApi } from './refused-records.js'
 import { claimedBy } from './request-origin.js'
 import { EarlyReceipt, WaitingBody } from './waiting-request.js'
@@ -292,5 +292,56 @@ export class Idempotency {
     } finally {
       isServing = false
     }
+  }
+}
+
+/**
+ * The order of the requests of a connection while some of them wait for their keys: clients may send the next request
+ * before they have an answer, and records of one key keep the order of their requests.
+ */
+class Turns {
+  readonly #last = new WeakMap<Socket, Promise<void>>()
+  readonly #begun = new WeakMap<Socket, ServerResponse>()
+  #waiting = 0
+
+  /** Whether an earlier request of the connection waits. */
+  mustWait({ request }: Exchange): boolean {
+    return this.#waiting > 0 && this.#last.has(request.socket)
+  }
+
+  /** This process carries the request out. */
+  begin({ request, response }: Exchange): void {
+    this.#begun.set(request.socket, response)
+  }
+
+  /** Resolves when the requests of the connection that this process has begun to carry out are answered. */
+  async answered({ request }: Exchange): Promise<void> {
+    const last = this.#begun.get(request.socket)
+    if (last === undefined || last.writableFinished || last.destroyed) return
+    await new Promise<void>(resolve => last.once('close', resolve))
+  }
+
+  /** Lets a request without a key begin after the earlier ones. */
+  receiveLater(exchange: Exchange, begin: () => void): void {
+    this.add(exchange, async () => {
+      this.begin(exchange)
+      begin()
+      // Its body comes from a stream, some ticks later.
+      await new Promise(resolve => setImmediate(resolve))
+    })
+  }
+
+  /** @param step called when those before it have ended; the request ends with its connection if it fails */
+  add({ request: { socket }, response }: Exchange, step: () => Promise<void>): void {
+    this.#waiting++
+    const before = this.#last.get(socket) ?? Promise.resolve()
+    const turn = before
+      .then(step)
+      .catch(error => void response.destroy(error as Error))
+      .finally(() => {
+        this.#waiting--
+        if (this.#last.get(socket) === turn) this.#last.delete(socket)
+      })
+    this.#last.set(socket, turn)
   }
 }

@@ -1,12 +1,200 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import type { RouterMessage } from '../messages/operations.js'
+import { UnavailableError } from '../../core/errors.js'
+import type { ClusterChange } from '../../core/model.js'
+import type { TopicMetadata } from '../../kafka/broker-client.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { Failure, RouterMessage } from '../messages/operations.js'
+import type { TopicLookUp } from '../processors/queue-processor.js'
 import { ownFailure } from '../requests/failures.js'
+import { fail, type OpenRequest } from '../requests/open-requests.js'
 import type { BrokerView } from './broker-pool.js'
-import type { RouterMailbox } from './messages.js'
-import { isRouterMessage, SHUTTING_DOWN } from './request-admission.js'
-import { RouterCore } from './router-core.js'
-import type { RouterParts, StartRouterOptions } from './router-parts.js'
+import type { RouterMailbox, RouterNotice } from './messages.js'
+import { isFromOutside, isRouterMessage, SHUTTING_DOWN } from './request-admission.js'
+import { type RouterDeps, RouterParts, type StartRouterOptions } from './router-parts.js'
 import { toRouterSettings } from './settings.js'
+
+// How long unused topics are kept, in multiples of `metadataMaxAgeMs`.
+const UNUSED_TOPICS_KEPT_FOR = 30
+// Metadata is looked up at this share of its greatest age. The remaining time is for a silent broker, or for further
+// look-ups of a deleted topic.
+const REFRESH_AT_SHARE_OF_AGE = 0.75
+// The pause between checks of the age of metadata: a fixed pause, or a share of the greatest age if this is shorter.
+const LOOK_EVERY_MS = 500
+const LOOKS_PER_AGE = 10
+
+/** The logic of the Router actor. The actor calls {@link receive} with one message after another. */
+class RouterCore {
+  readonly parts: RouterParts
+  readonly #deps: RouterDeps
+  readonly #maintenance: NodeJS.Timeout
+  #waitedBefore = 0
+  #maintainedAt: number
+  #stopped = false
+
+  constructor(deps: RouterDeps, self: ActorRef<RouterNotice>) {
+    const { settings, clock } = deps
+    this.#deps = deps
+    this.parts = new RouterParts(deps, self)
+    const lookEveryMs = Math.min(LOOK_EVERY_MS, settings.metadataMaxAgeMs / LOOKS_PER_AGE)
+    this.#maintenance = setInterval(() => self.tell({ type: 'maintain' }), lookEveryMs)
+    this.#maintainedAt = clock()
+    this.#maintenance.unref()
+    if (!settings.connectAtStart) return
+    this.parts.refresher.schedule.wantBrokers()
+    this.parts.refresher.pump(clock())
+  }
+
+  receive(message: RouterMailbox): void {
+    const now = this.#deps.clock()
+    const { admission } = this.parts
+    admission.nextMessage()
+    if (!isFromOutside(message)) this.#notice(message, now)
+    else if (this.#stopped) admission.refuse(message)
+    else admission.take(message, now)
+    admission.nextMessage()
+    if (!this.#stopped) this.parts.refresher.pump(now)
+    this.#reportWaiting()
+  }
+
+  /** Answers all open requests with a failure, and closes all connections. Idempotent. */
+  shutDown(failure = SHUTTING_DOWN): void {
+    if (this.#stopped) return
+    this.#stopped = true
+    clearInterval(this.#maintenance)
+    const inProxies = this.parts.pool.stop()
+    for (const request of [...inProxies, ...this.parts.openRequests.waiting()]) fail(request, failure)
+    this.parts.admission.failInHand(failure)
+    this.parts.openRequests.deadlines.stop()
+    this.parts.refresher.stop()
+  }
+
+  /**
+   * Called after a bug, and after {@link shutDown}. Answers the open requests of the message whose handling threw, and
+   * of all later messages.
+   */
+  refuseOpen(message: RouterMailbox, behindIt: readonly RouterMailbox[], failure: Failure): void {
+    const { admission } = this.parts
+    admission.refuseRest(message, failure)
+    admission.nextMessage()
+    for (const unhandled of behindIt) admission.refuseRest(unhandled, failure)
+  }
+
+  #notice(notice: RouterNotice, now: number): void {
+    const { routing } = this.parts
+    if (this.#stopped) return
+    switch (notice.type) {
+      case 'metadataAnswered': {
+        const { plan, response, askedAt } = notice
+        // After a time in which no broker answered, the pauses of single brokers have no meaning.
+        if (this.parts.refresher.answered(notice.address)) this.parts.pool.forgive()
+        const change = this.parts.cluster.see(response.clusterId)
+        const waiting = change ? this.#clusterChanged(change) : []
+        if (this.#stopped) break
+        routing.apply(response, plan.topics, askedAt, plan.allowAutoTopicCreation, now)
+        routing.routeAll(waiting, now)
+        break
+      }
+      case 'metadataFailed':
+        this.parts.refresher.failed(notice.plan, notice.error, now)
+        break
+      case 'metadataSeen': {
+        const { response, call } = notice
+        if (!this.parts.cluster.isSame(response.clusterId)) {
+          // Only the Router's own refreshes, which run one after another, show which of two clusters is the later one.
+          this.parts.refresher.schedule.wantBrokers()
+          break
+        }
+        const topics = response.topics.filter(topic => this.#isOfUse(topic, call))
+        // The time of the user's call is unknown, so the answer only replaces older leader epochs, and clears no doubt
+        // about a leader.
+        routing.apply({ ...response, topics }, [], Number.NEGATIVE_INFINITY, call.allowAutoTopicCreation, now)
+        break
+      }
+      case 'returned':
+        for (const group of notice.groups) routing.returned(group, notice.proxy.node.nodeId, now)
+        break
+      case 'unreachable':
+        routing.unreachable(notice.proxy, notice.error, notice.requests, now)
+        break
+      case 'crashed':
+        routing.crashed(notice.proxy, notice.error, notice.requests, now)
+        break
+      case 'coordinatorFound':
+        routing.groups.coordinatorFound(notice.groupId, notice.result, now)
+        break
+      case 'searchCoordinator':
+        routing.groups.askForCoordinator(notice.groupId, now)
+        break
+      case 'wake':
+        routing.wake(notice.place, now)
+        break
+      case 'brokerIsBack':
+        routing.brokerIsBack(notice.nodeId, now)
+        break
+      case 'refreshDue':
+        break
+      case 'maintain':
+        this.#maintain(now)
+        break
+      case 'stop':
+        this.shutDown()
+    }
+  }
+
+  /**
+   * True if this topic of a user's look-up is applied to the routing tables. A look-up of all topics does not mark them
+   * as used. A user may repeat a look-up quickly, so a missing topic only counts if the look-up creates topics.
+   */
+  #isOfUse({ topic, errorCode }: TopicMetadata, { topics, allowAutoTopicCreation }: TopicLookUp): boolean {
+    if (errorCode !== errorCodes.NONE) return allowAutoTopicCreation
+    return topics !== null || this.parts.leaders.isKnown(topic) || this.parts.routing.isWaitedFor(topic)
+  }
+
+  /** Returns the requests that must be routed again, to the new cluster. */
+  #clusterChanged(change: ClusterChange): readonly OpenRequest[] {
+    const { settings, metrics, log, onClusterChanged, onUnusable } = this.#deps
+    if (change.before === undefined) {
+      onClusterChanged?.(change)
+      return []
+    }
+    metrics.count('router', 'cluster_changes')
+    const what = 'another Kafka cluster answers at the same addresses'
+    if (settings.onClusterChange === 'stop') {
+      const ids = `${change.now}, before it was ${change.before}`
+      onUnusable(new UnavailableError('brokerUnreachable', `${what}: ${ids} (advanced.router.onClusterChange: stop)`))
+      return []
+    }
+    log.error({ ...change }, `${what}; everything known of the cluster before is forgotten`)
+    const waiting = this.parts.routing.leaveCluster()
+    this.parts.readCache.forgetAll()
+    this.parts.refresher.clusterChanged()
+    onClusterChanged?.(change)
+    return waiting
+  }
+
+  #maintain(now: number): void {
+    const { metadataMaxAgeMs } = this.#deps.settings
+    const { schedule } = this.parts.refresher
+    const refreshAgeMs = metadataMaxAgeMs * REFRESH_AT_SHARE_OF_AGE
+    // A slow reader makes no requests, but must learn of added partitions.
+    this.parts.leaders.used(this.parts.followed.read, now)
+    for (const topic of this.parts.leaders.stale(metadataMaxAgeMs, refreshAgeMs, now)) schedule.want(topic, false, now)
+    if (now - this.#maintainedAt < metadataMaxAgeMs) return
+    this.#maintainedAt = now
+    schedule.wantBrokers()
+    schedule.tidy(now)
+    this.parts.leaders.forgetUnused(UNUSED_TOPICS_KEPT_FOR * metadataMaxAgeMs, now)
+    this.parts.routing.groups.coordinators.tidy(now)
+    this.parts.pool.tidy(now)
+  }
+
+  #reportWaiting(): void {
+    const deferred = this.parts.routing.queues.size
+    if (deferred === this.#waitedBefore) return
+    this.#waitedBefore = deferred
+    this.#deps.metrics.gauge('router', 'waiting_requests', {}, this.#waitedBefore)
+  }
+}
 
 export type { StartRouterOptions } from './router-parts.js'
 

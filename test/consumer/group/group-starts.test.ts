@@ -1,6 +1,5 @@
 import { expect } from 'chai'
-import { decideStarts, type FirstAssigned } from '../../../src/consumer/group/first-assignment.js'
-import { GroupLeader } from '../../../src/consumer/group/group-leader.js'
+import { decideStarts, type FirstAssigned, GroupLeader } from '../../../src/consumer/group/group-leader.js'
 import type { GroupRuntime } from '../../../src/consumer/group/group-runtime.js'
 import {
   checksumOf,

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { CommitConsumerOffsetResult } from '../../../src/router/messages/operations.js'
 import { landed } from '../../../src/router/processors/commit-consumer-offset.js'
 import { answerTimedOut, type OpenRequest, reply } from '../../../src/router/requests/open-requests.js'
-import { CommitOrder } from '../../../src/router/routing/commit-order.js'
+import { CommitOrder } from '../../../src/router/routing/group-routing.js'
 import { ProcessorHarness } from '../processors/harness.js'
 
 const A = { topic: 'perf', partition: 1 }

@@ -1,8 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Holder, OpenRequest, OpenRequests } from '../../../src/router/requests/open-requests.js'
-import { DueHeap } from '../../../src/router/routing/due-heap.js'
-import { TokenBucket } from '../../../src/router/routing/refresh-schedule.js'
+import { DueHeap, TokenBucket } from '../../../src/router/routing/refresh-schedule.js'
 import { RequestQueues } from '../../../src/router/routing/waiting-requests.js'
 
 describe('router: items by the time at which they are due', () => {
