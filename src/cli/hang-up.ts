@@ -14,7 +14,7 @@ interface Reloading {
 }
 
 /** The configuration at the start, and a function that reads it again. */
-export interface ConfigSource {
+export interface ReloadSource {
   /** The configuration with which the process was started. */
   readonly config: Config
   /** Reads the configuration again from the same sources. Throws a ConfigError when it is invalid. */
@@ -34,7 +34,7 @@ export function reloadAtHangUp(
   onHangUp: (listener: () => void) => void,
   starting: Promise<Reloading>,
   log: AppLogger,
-  source: ConfigSource,
+  source: ReloadSource,
   reopen: () => void = () => log.reopen()
 ): void {
   let running = source.config
@@ -70,7 +70,7 @@ export function reloadAtHangUp(
 }
 
 /** @returns `undefined`: the new settings are invalid, and the current settings stay in effect */
-async function readAgain({ read }: ConfigSource, running: Config, log: AppLogger): Promise<Reloaded | undefined> {
+async function readAgain({ read }: ReloadSource, running: Config, log: AppLogger): Promise<Reloaded | undefined> {
   try {
     return reloaded(running, await read())
   } catch (error) {

@@ -13,7 +13,7 @@ import type { WorkerOrder } from '../server/app/worker-order.js'
 import type { Config } from '../server/config/config.js'
 import { workerCountOf } from '../server/config/worker-count.js'
 import { aborted, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
-import { type ConfigSource, reloadAtHangUp } from './hang-up.js'
+import { type ReloadSource, reloadAtHangUp } from './hang-up.js'
 import { usesColors } from './standard-output.js'
 import { version } from './version.js'
 
@@ -85,7 +85,7 @@ const PRIVATE = 0o177
  * @returns the exit code
  */
 export async function runGateway(
-  source: ConfigSource,
+  source: ReloadSource,
   process: Process,
   notes: readonly string[] = []
 ): Promise<number> {
@@ -115,7 +115,7 @@ export async function runGateway(
  * @returns the exit code
  */
 async function runWorkers(
-  source: ConfigSource,
+  source: ReloadSource,
   { stopped, crashed, onHangUp, stdout, stderr }: Process,
   log: AppLogger,
   { style, drainMs }: { style: LogStyle; drainMs: number }

@@ -12,7 +12,7 @@ import type {
   TopicOptions
 } from './embedded-cluster.js'
 import { Node } from './node.js'
-import { compactBatches, decodeRecords } from './protocol/records.js'
+import { compactBatches, decodeStoredRecords } from './protocol/records.js'
 import { saslMechanisms } from './sasl-mechanisms.js'
 import { clusterOptions, type EmbeddedClusterSettings } from './settings.js'
 import { DirectoryStorage } from './storage/directory-storage.js'
@@ -179,7 +179,7 @@ class RunningCluster implements EmbeddedCluster {
     const { log } = this.#requirePartition(topic, partition)
     return [...log.batches()]
       .filter(batch => !batch.isControl)
-      .flatMap(batch => decodeRecords(batch))
+      .flatMap(batch => decodeStoredRecords(batch))
       .filter(({ offset }) => offset >= log.logStartOffset)
       .map(({ offset, timestampMs, key, value, headers }) => ({ offset, timestampMs, key, value, headers }))
   }

@@ -19,7 +19,7 @@ import type { Known } from '../../http/exchange/modern-answers.js'
 import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
 import { type PushRecord, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
 import { RateLimiter, RecordLimits } from './rate-limits.js'
-import { purged, refusalOf, textOf } from './record-errors.js'
+import { purged, recordRefusalOf, textOf } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
 
 /** Of one request; more is answered 413, because a request is parsed in one turn of the event loop. */
@@ -152,7 +152,7 @@ export class PushApi implements ProduceApi<PushHead> {
     const status = refusalStatus(error)
     if (status === undefined || !(error instanceof CastellanError)) return undefined
     if (error instanceof UnreadableBodyError) return { status, type: TEXT_TYPE, body: error.message }
-    const text = refusalOf(error.code)
+    const text = recordRefusalOf(error.code)
     const isForbidden = error instanceof ForbiddenError
     // Where the topics are not known yet, the whole request is forbidden, and the text gives the reason.
     if (records === undefined)

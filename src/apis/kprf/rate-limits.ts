@@ -1,7 +1,7 @@
 import type { RecordFailure } from '../../core/model.js'
 import type { KprfMetrics } from './kprf-metrics.js'
 import type { PushRecord } from './push-parse.js'
-import { messageTooLarge, rateLimited, tooLarge } from './record-errors.js'
+import { messageTooLarge, rateLimited, recordTooLarge } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
 
 const WINDOW_MS = 60_000
@@ -133,7 +133,7 @@ export class RecordLimits {
     if (!this.#isTooLarge(record)) return undefined
     this.#metrics.topic(record.topic).sent.value++
     this.#metrics.failed(record.topic, messageTooLarge)
-    return tooLarge
+    return recordTooLarge
   }
 
   #isTooLarge({ key, value }: PushRecord): boolean {

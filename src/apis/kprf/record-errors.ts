@@ -97,7 +97,7 @@ export function toClientError({ code, errorCode }: RecordFailure): ClientError {
 }
 
 /** The errors of requests that are refused as a whole. */
-export const refusalOf = (code: ErrorCode): string =>
+export const recordRefusalOf = (code: ErrorCode): string =>
   code === 'quotaExceeded' ? RATE_LIMITED : toMessage(byCode[code])
 
 const refusal = (code: 'quotaExceeded' | 'recordTooLarge', message: string, retriable: boolean): RecordFailure => ({
@@ -111,7 +111,7 @@ const refusal = (code: 'quotaExceeded' | 'recordTooLarge', message: string, retr
 
 /** Refusals before the queue. */
 export const rateLimited = refusal('quotaExceeded', 'beyond the rate limit of the topic', true)
-export const tooLarge = refusal('recordTooLarge', toMessage(messageTooLarge), false)
+export const recordTooLarge = refusal('recordTooLarge', toMessage(messageTooLarge), false)
 
 /** For a record that was not produced because another one of its request was refused. */
 export const purged = toMessage(byCode.shuttingDown)

@@ -13,7 +13,7 @@ import {
   tools,
   toPlace,
   type WalFlags,
-  walSettings,
+  walSettingsOf,
   writeRows
 } from '../wal/logs.js'
 import { salvageCommand } from '../wal/salvage.js'
@@ -49,7 +49,7 @@ export const walCommand: CommandDescription = {
 async function listLog(line: Command, process: Process): Promise<number> {
   const { format, topics } = line.opts<WalFlags>()
   const { existingLogs, inspectLog } = await tools()
-  const logs = existingLogs((await walSettings(line, process)).directory)
+  const logs = existingLogs((await walSettingsOf(line, process)).directory)
   const reports = logs.map(log => ({ log, ...inspectLog(log.directory) }))
   if (topics) writeRows(process, format, logs, TOPIC_COLUMNS, reports.map(toTopicRows))
   else
@@ -90,7 +90,7 @@ const prefixOf = ({ name }: operator.ExistingLog, logs: readonly operator.Existi
 async function verify(line: Command, process: Process): Promise<number> {
   const { format } = line.opts<WalFlags>()
   const { existingLogs, verifyLog, damagedLogFiles, damagedOutcomeFiles, KeyJournal } = await tools()
-  const settings = await walSettings(line, process)
+  const settings = await walSettingsOf(line, process)
   const logs = existingLogs(settings.directory)
   const { tell, end } = await openProgress(process.stderr, 'verify')
   const segments = logs.map(({ directory }) => verifyLog(directory, tell))

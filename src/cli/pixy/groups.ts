@@ -4,7 +4,7 @@ import { notEmpty } from '../options.js'
 import { writeTable } from '../standard-output.js'
 import { group, PixyClient, type PixyFlags, pixyOptions, table, topic } from './pixy-client.js'
 
-export const groupsCommand: CommandDescription = {
+export const pixyGroupsCommand: CommandDescription = {
   name: 'groups',
   summary: 'lists the groups that read a topic, and their members',
   arguments: [topic, new Argument('[GROUP]')],

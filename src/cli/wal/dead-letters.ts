@@ -6,7 +6,17 @@ import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Proc
 import { wholeNumber } from '../options.js'
 import { contentToJson } from '../record-format.js'
 import { openProgress, type RowColumn } from '../standard-output.js'
-import { areNamed, BESIDE, format, logOptions, tools, toPlace, type WalFlags, walSettings, writeRows } from './logs.js'
+import {
+  areNamed,
+  BESIDE,
+  format,
+  logOptions,
+  tools,
+  toPlace,
+  type WalFlags,
+  walSettingsOf,
+  writeRows
+} from './logs.js'
 
 const selection = {
   arguments: [
@@ -49,7 +59,7 @@ export const deadLetterCommands: readonly CommandDescription[] = [
 async function listDead(line: Command, process: Process): Promise<number> {
   const { format } = line.opts<WalFlags>()
   const { existingLogs, readDeadLetters } = await tools()
-  const logs = existingLogs((await walSettings(line, process)).directory)
+  const logs = existingLogs((await walSettingsOf(line, process)).directory)
   if (format === 'json') for (const log of logs) await writeDeadAsJson(log, areNamed(logs), process)
   else
     writeRows(
@@ -103,7 +113,7 @@ async function redrive(
   if ((all === true) === (which !== undefined)) throw new UsageError('name sequences of dead letters, or --all')
   const report = (_: object, message: string): unknown =>
     process.stderr.write(`${line.name()}: ${printable(message)}\n`)
-  const settings = await walSettings(line, process)
+  const settings = await walSettingsOf(line, process)
   const logs = (await tools()).existingLogs(settings.directory)
   if (which !== undefined && logs.length > 1) {
     const directories = logs.map(({ directory }) => printable(directory.path)).join(' or ')

@@ -37,7 +37,7 @@ export const tools = async () => ({
   ...(await import('../../producer/keys/key-journal.js'))
 })
 
-export async function walSettings(line: Command, { environment }: Process): Promise<WalSettings> {
+export async function walSettingsOf(line: Command, { environment }: Process): Promise<WalSettings> {
   const { loadConfig } = await import('../../server/config/config.js')
   const { config: file } = line.opts<WalFlags>()
   return loadConfig({ role: 'client', file, environment, flags: settingsOf(line) }).wal

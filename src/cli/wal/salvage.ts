@@ -6,7 +6,7 @@ import type * as operator from '../../producer/log/operator.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import { contentToJson } from '../record-format.js'
 import { openProgress } from '../standard-output.js'
-import { areNamed, logOptions, tools, toPlace, type WalFlags, walSettings } from './logs.js'
+import { areNamed, logOptions, tools, toPlace, type WalFlags, walSettingsOf } from './logs.js'
 
 /** The command for records that the disk could not read when the gateway needed them. */
 export const salvageCommand: CommandDescription = {
@@ -33,7 +33,7 @@ async function salvage(line: Command, process: Process): Promise<number> {
   if (out === undefined && append !== true)
     throw new UsageError('name a file by --out, or put the records back by --append')
   const { existingLogs, salvage } = await tools()
-  const settings = await walSettings(line, process)
+  const settings = await walSettingsOf(line, process)
   const [directory = settings.directory] = line.processedArgs as readonly (string | undefined)[]
   const logs = existingLogs(directory)
   const say = (text: string): unknown => process.stderr.write(`salvage: ${printable(text)}\n`)

@@ -3,7 +3,7 @@ import type { StoredOffsets } from '../storage/storage.js'
 import { CommittedOffsets } from './committed-offsets.js'
 import { Group } from './group.js'
 import { GROUP_BYTES, GroupBytes, MEMBER_BYTES } from './group-bytes.js'
-import { type JoinRequest, type JoinResult, refusedJoin, sizeOf } from './member.js'
+import { type JoinRequest, type JoinResult, memberSizeOf, refusedJoin } from './member.js'
 
 const LONGEST_SESSION_MS = 30 * 60 * 1000
 
@@ -62,7 +62,7 @@ export class GroupCoordinator {
 
   /** Returns true when there is capacity for the request. Removes groups without members if this is necessary. */
   #hasCapacityFor({ protocols }: JoinRequest): boolean {
-    const neededBytes = GROUP_BYTES + MEMBER_BYTES + sizeOf(protocols)
+    const neededBytes = GROUP_BYTES + MEMBER_BYTES + memberSizeOf(protocols)
     if (this.bytes.hasCapacity(neededBytes)) return true
     for (const group of this.#groups.values()) if (group.isAbandoned) this.#forget(group)
     return this.bytes.hasCapacity(neededBytes)

@@ -68,7 +68,7 @@ export const refusedJoin = (errorCode: number, memberId = ''): JoinResult => ({
   members: []
 })
 
-export const sizeOf = (protocols: readonly OfferedProtocol[]): number =>
+export const memberSizeOf = (protocols: readonly OfferedProtocol[]): number =>
   protocols.reduce((sum, { name, metadata }) => sum + name.length + metadata.length, 0)
 
 export class Member {
@@ -99,7 +99,7 @@ export class Member {
   }
 
   get sizeBytes(): number {
-    return MEMBER_BYTES + sizeOf(this.protocols) + this.assignment.length
+    return MEMBER_BYTES + memberSizeOf(this.protocols) + this.assignment.length
   }
   get isJoining(): boolean {
     return this.#joined !== undefined

@@ -1,6 +1,6 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { BatchView } from '../protocol/record-batch.js'
-import { decodeRecords } from '../protocol/records.js'
+import { decodeStoredRecords } from '../protocol/records.js'
 
 /** The number of batches that Kafka remembers of each producer. */
 const REMEMBERED_BATCHES = 5
@@ -219,7 +219,7 @@ export class TransactionIndex {
 
 function markerType(marker: BatchView): number | undefined {
   try {
-    const key = decodeRecords(marker)[0]?.key
+    const key = decodeStoredRecords(marker)[0]?.key
     return key && key.length >= 4 ? key.readInt16BE(2) : undefined
   } catch {
     return undefined

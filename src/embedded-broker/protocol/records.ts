@@ -25,7 +25,7 @@ export interface DecodedRecord extends KafkaRecord {
 }
 
 /** @throws Error when the records cannot be decoded */
-export function decodeRecords(batch: BatchView): DecodedRecord[] {
+export function decodeStoredRecords(batch: BatchView): DecodedRecord[] {
   const bytes = recordBytes(batch, MAX_DECOMPRESSED_BYTES)
   const fields = new RecordFields(bytes, 0)
   return Array.from({ length: batch.recordCount }, () => decodeRecord(bytes, fields, batch))
@@ -117,7 +117,7 @@ function decodeRecord(bytes: Buffer, fields: RecordFields, batch: BatchView): De
  */
 export function compactBatches(batches: readonly BatchView[]): BatchView[] {
   const newest = new Map<string, number>()
-  const decoded = batches.map(batch => (batch.isControl ? undefined : decodeRecords(batch)))
+  const decoded = batches.map(batch => (batch.isControl ? undefined : decodeStoredRecords(batch)))
   for (const records of decoded) {
     for (const { key, offset } of records ?? []) if (key) newest.set(key.toString('latin1'), offset)
   }

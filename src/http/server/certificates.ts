@@ -23,7 +23,7 @@ export interface CertificateView {
 }
 
 /** The certificate of a PEM text that ends first. */
-export function viewOf(of: string, pem: string): CertificateView {
+export function certificateViewOf(of: string, pem: string): CertificateView {
   const ends = [...pem.matchAll(BLOCK)]
     .filter(([, kind]) => kind!.endsWith('CERTIFICATE'))
     .map(([block]) => new X509Certificate(block))
@@ -72,7 +72,7 @@ export class Certificates {
 
   /** The certificate in use; of a chain, the one that ends first. */
   get view(): CertificateView {
-    return viewOf(this.#source.section, this.#material.cert ?? '')
+    return certificateViewOf(this.#source.section, this.#material.cert ?? '')
   }
 
   /** Keeps the certificate of a server up to date until {@link close}. */

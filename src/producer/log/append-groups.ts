@@ -16,9 +16,9 @@ interface AppendGroup<Waiter> {
 /** Size of chunks; a larger entry gets a chunk of its own. */
 const CHUNK_BYTES = 256 * 1024
 /** A group of this size takes no more entries. */
-export const GROUP_BYTES = 8 * 1024 * 1024
+export const APPEND_GROUP_BYTES = 8 * 1024 * 1024
 /** Chunks for two groups: one fills while another is written. */
-const KEPT_CHUNKS = (2 * GROUP_BYTES) / CHUNK_BYTES
+const KEPT_CHUNKS = (2 * APPEND_GROUP_BYTES) / CHUNK_BYTES
 
 /** Entries that wait for the disk, in groups, oldest first. */
 export class AppendGroups<Waiter> {
@@ -74,7 +74,7 @@ export class AppendGroups<Waiter> {
 
   #groupFor(): AppendGroup<Waiter> {
     const last = this.#waiting.at(-1)
-    if (last && last.sizeBytes < GROUP_BYTES) return last
+    if (last && last.sizeBytes < APPEND_GROUP_BYTES) return last
     const group = { chunks: [], waiters: [], sizeBytes: 0 }
     this.#waiting.push(group)
     return group

@@ -22,7 +22,7 @@ import { replyAll } from '../requests/open-requests.js'
 import { type ChangeState, describeOperation } from '../requests/operation.js'
 import { askingPartitions, ofPartition } from './by-partition.js'
 import { groupAction, groupFailure } from './error-actions.js'
-import { placesOf } from './fetch-offset.js'
+import { askedPlacesOf } from './fetch-offset.js'
 import type { ProcessorContext } from './queue-processor.js'
 import { SharedCalls } from './shared-calls.js'
 
@@ -197,7 +197,7 @@ const endParts = (kind: EndKind, isolationLevel: IsolationLevel) =>
     createProcessor: askingPartitions(kind, {
       subjectOf: () => LATEST_TIMESTAMP,
       ask: (client, wanted, { callTimeoutMs: timeoutMs }) =>
-        client.listOffsets({ isolationLevel, partitions: placesOf(wanted), timeoutMs }),
+        client.listOffsets({ isolationLevel, partitions: askedPlacesOf(wanted), timeoutMs }),
       answersIn: ({ partitions }: ListOffsetsResponse) => partitions,
       settle({ waiters }, { offset }, action) {
         if (action !== 'success') return undefined

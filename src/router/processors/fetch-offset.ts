@@ -44,7 +44,7 @@ export const fetchOffset = describeOperation('fetchOffset', {
   createProcessor: askingPartitions('fetchOffset', {
     subjectOf: ({ request }) => toTimestamp(request.offsetType),
     ask: (client, wanted, { callTimeoutMs, isolationLevel }) =>
-      client.listOffsets({ isolationLevel, partitions: placesOf(wanted), timeoutMs: callTimeoutMs }),
+      client.listOffsets({ isolationLevel, partitions: askedPlacesOf(wanted), timeoutMs: callTimeoutMs }),
     answersIn: ({ partitions }: ListOffsetsResponse) => partitions,
     settle({ subject, waiters }, { errorCode, offset, leaderEpoch = NO_EPOCH }, action, askAgain) {
       // As in Castle, code 2 with an offset counts as a success.
@@ -62,7 +62,7 @@ export const fetchOffset = describeOperation('fetchOffset', {
 })
 
 /** The partitions of a call, each with the timestamp that is asked for. */
-export const placesOf = (wanted: readonly AskedPartition<'fetchOffset' | 'fetchStableEnd' | 'fetchLogEnd'>[]) =>
+export const askedPlacesOf = (wanted: readonly AskedPartition<'fetchOffset' | 'fetchStableEnd' | 'fetchLogEnd'>[]) =>
   wanted.map(({ subject, waiters }) => ({ timestamp: subject, ...waiters[0]!.request.topicPartition }))
 
 /** The known epoch of the leader. A broker that leads in another epoch answers with an error. */

@@ -8,7 +8,7 @@ import { shortened } from '../../core/printable.js'
 import type { RecentLines } from '../../core/recent-lines.js'
 import type { Refusals } from '../../core/refusals.js'
 import type { LagSource } from '../../gateway/lag.js'
-import { type CertificateView, viewOf } from '../../http/server/certificates.js'
+import { type CertificateView, certificateViewOf } from '../../http/server/certificates.js'
 import type { LoadShedder } from '../../http/server/load-shedder.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import type { PageSource } from '../../http/server/page-routes.js'
@@ -185,7 +185,7 @@ export function certificateViews(
   const ofListeners = [certificates, managementCertificates].flatMap(one => one?.view ?? [])
   const ofLogins = clusters.flatMap(({ name, connection: { current } }) => {
     const { cert } = typeof current.tls === 'object' ? current.tls : {}
-    return typeof cert === 'string' ? [viewOf(`clusters.${name}.tls`, cert)] : []
+    return typeof cert === 'string' ? [certificateViewOf(`clusters.${name}.tls`, cert)] : []
   })
   return [...ofListeners, ...ofLogins]
 }

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { refusalOf, toClientError } from '../../../src/apis/kprf/record-errors.js'
+import { recordRefusalOf, toClientError } from '../../../src/apis/kprf/record-errors.js'
 import type { ErrorCode } from '../../../src/core/errors.js'
 import { failure } from '../../support/fake-gateway.js'
 
@@ -79,7 +79,7 @@ describe('kprf: the errors of records', () => {
   })
 
   it('of a request refused as a whole are one text, a quota that of a rate limit', () => {
-    expect(refusalOf('quotaExceeded')).to.equal('ratelimit')
-    expect(refusalOf('overloaded')).to.equal('Message production error: QueueFull (Local: Queue full)')
+    expect(recordRefusalOf('quotaExceeded')).to.equal('ratelimit')
+    expect(recordRefusalOf('overloaded')).to.equal('Message production error: QueueFull (Local: Queue full)')
   })
 })

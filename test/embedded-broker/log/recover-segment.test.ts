@@ -4,7 +4,7 @@ import { PartitionLog } from '../../../src/embedded-broker/log/partition-log.js'
 import type { DamagedRange } from '../../../src/embedded-broker/log/recover-segment.js'
 import { MemoryBytes } from '../../../src/embedded-broker/log/segment.js'
 import { BatchView } from '../../../src/embedded-broker/protocol/record-batch.js'
-import { decodeRecords } from '../../../src/embedded-broker/protocol/records.js'
+import { decodeStoredRecords } from '../../../src/embedded-broker/protocol/records.js'
 import { batchOf } from '../../support/raw-kafka.js'
 
 const NEWEST_EPOCH = 3
@@ -47,7 +47,7 @@ function readAll(log: PartitionLog): string[] {
       const size = bytes.readInt32BE(at + 8) + 12
       const batch = new BatchView(bytes.subarray(at, at + size))
       if (!batch.hasGoodCrc) throw new Error(`a client would get a damaged batch at offset ${offset}`)
-      records.push(...decodeRecords(batch).map(textOf))
+      records.push(...decodeStoredRecords(batch).map(textOf))
       offset = batch.lastOffset + 1
       at += size
     }
@@ -62,7 +62,7 @@ function logOf(values: readonly (readonly string[])[], baseOffset = 0) {
     const bytes = batchOf(records, { timestampMs: 1_700_000_000_000 })
     const view = new BatchView(bytes)
     view.place(offset, Math.min(NEWEST_EPOCH, Math.floor(index / 2)))
-    const texts = decodeRecords(view).map(textOf)
+    const texts = decodeStoredRecords(view).map(textOf)
     offset += records.length
     return { bytes, texts }
   })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { AppendGroups, GROUP_BYTES } from '../../../src/producer/log/append-groups.js'
+import { APPEND_GROUP_BYTES, AppendGroups } from '../../../src/producer/log/append-groups.js'
 
 type Waiter = readonly [chunk: number, offset: number]
 
@@ -32,13 +32,13 @@ describe('entries that wait for the disk', () => {
   })
 
   it('are a group of their own once the last one has 8 MiB, and are taken oldest first', () => {
-    add(GROUP_BYTES - 1)
+    add(APPEND_GROUP_BYTES - 1)
     add(1)
     add(5)
     add(6)
-    expect(groups.waitingBytes).to.equal(GROUP_BYTES + 11)
+    expect(groups.waitingBytes).to.equal(APPEND_GROUP_BYTES + 11)
     const first = groups.take()!
-    expect([first.sizeBytes, first.chunks.length]).to.deep.equal([GROUP_BYTES, 2])
+    expect([first.sizeBytes, first.chunks.length]).to.deep.equal([APPEND_GROUP_BYTES, 2])
     expect(groups.waitingBytes).to.equal(11)
     const second = groups.take()!
     expect([second.sizeBytes, second.chunks.length]).to.deep.equal([11, 1])
