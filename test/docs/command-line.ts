@@ -1,8 +1,7 @@
 import { pathToFileURL } from 'node:url'
 import type { Command, Option } from 'commander'
-import { toProgram } from '../../src/cli/cli.js'
+import { commands, toProgram } from '../../src/cli/cli.js'
 import type { CommandDescription } from '../../src/cli/command.js'
-import { commands } from '../../src/cli/commands.js'
 
 const HEAD = `# The command line
 
