@@ -7,15 +7,13 @@ import {
   CODEC_MASK,
   LOG_OVERHEAD_BYTES
 } from '../../kafka/record-batch-layout.js'
-import { RecordFields, readHeaders } from '../../kafka/record-reader.js'
+import { indexRecords, RecordFields, readHeaders } from '../../kafka/record-reader.js'
 import { BatchView, HEADER_BYTES } from './record-batch.js'
 
 /** Limit for batches in the log. Producers have a lower limit, but tests may write larger batches. */
 const MAX_DECOMPRESSED_BYTES = 256 * 1024 * 1024
 /** An empty record has one byte each for length, attributes, timestamp, offset, key, value and headers. */
 export const SMALLEST_RECORD_BYTES = 7
-/** The length -1 of a key that is null, as a varint. */
-const NULL_BYTES = 1
 
 /** One record of a batch, with its own bytes. */
 export interface DecodedRecord extends KafkaRecord {
@@ -27,8 +25,8 @@ export interface DecodedRecord extends KafkaRecord {
 /** @throws Error when the records cannot be decoded */
 export function decodeStoredRecords(batch: BatchView): DecodedRecord[] {
   const bytes = recordBytes(batch, MAX_DECOMPRESSED_BYTES)
-  const fields = new RecordFields(bytes, 0)
-  return Array.from({ length: batch.recordCount }, () => decodeRecord(bytes, fields, batch))
+  const { positions } = indexRecords(bytes, 0, batch.recordCount, batch.lastOffsetDelta)
+  return Array.from(positions.subarray(1), (end, index) => decodeRecord(bytes.subarray(positions[index], end), batch))
 }
 
 /**
@@ -63,8 +61,9 @@ export function walkRecords(bytes: Buffer, count: number, visit: (record: Record
     reader.skip(1)
     record.timestampDelta = reader.varlong()
     record.offsetDelta = reader.varint()
-    record.hasKey = bytes[reader.position] !== NULL_BYTES
-    reader.skipBytes()
+    const keyLength = reader.varint()
+    record.hasKey = keyLength >= 0
+    reader.skip(Math.max(0, keyLength))
     reader.skipBytes()
     for (let headers = reader.varint(); headers > 0; headers--) {
       reader.skipBytes()
@@ -95,18 +94,16 @@ export function firstRecordSince(
   return found
 }
 
-function decodeRecord(bytes: Buffer, fields: RecordFields, batch: BatchView): DecodedRecord {
-  const start = fields.position
-  const end = fields.varint() + fields.position
-  if (end > bytes.length) throw new Error(`record ends at ${end} of ${bytes.length} bytes`)
+/** @param bytes checked */
+function decodeRecord(bytes: Buffer, batch: BatchView): DecodedRecord {
+  const fields = new RecordFields(bytes, 0)
+  fields.varint()
   fields.skip(1)
   const timestampDelta = fields.varlong()
   const offsetDelta = fields.varint()
   const [key, value, headers] = [fields.readBytes(), fields.readBytes(), readHeaders(fields)]
-  if (fields.position !== end) throw new Error(`record ends at ${fields.position}, its length says ${end}`)
   const timestampMs = batch.isLogAppendTime ? batch.maxTimestamp : batch.baseTimestamp + timestampDelta
-  const offset = batch.baseOffset + offsetDelta
-  return { offset, timestampMs, key, value, headers, offsetDelta, bytes: bytes.subarray(start, end) }
+  return { offset: batch.baseOffset + offsetDelta, timestampMs, key, value, headers, offsetDelta, bytes }
 }
 
 /**
