@@ -9,6 +9,9 @@ import {
 } from './decompressed-memory.js'
 import { indexRecords } from './record-reader.js'
 
+/** Records have positions of 32 bits, and gzip of Node 20 refuses to begin with a higher limit. */
+const LARGEST_BYTES = 2 ** 32 - 1
+
 /** The compressed records of a batch, and the fields of its header that describe them. */
 export interface Packed {
   readonly codec: CompressionCodec
@@ -87,7 +90,7 @@ export class PackedRecords implements RecordSource, DecompressedHolder {
    */
   openWithin(maxBytes: number): OpenRecords {
     const { codec, bytes, recordCount, lastOffsetDelta } = this.#packed
-    const records = decompress(codec, bytes, Math.min(maxBytes, this.#memory.maxBytes))
+    const records = decompress(codec, bytes, Math.ceil(Math.min(maxBytes, this.#memory.maxBytes, LARGEST_BYTES)))
     const opened = openRecords(records, recordCount, lastOffsetDelta)
     const heldBytes = heldBytesOf(opened)
     if (heldBytes > this.#memory.maxBytes) throw new DecompressionLimitError(this.#memory.maxBytes, heldBytes)

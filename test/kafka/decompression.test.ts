@@ -95,6 +95,15 @@ describe('decompression', () => {
       expect([slice.recordCount, slice.at(0).offset, slice.at(9).offset]).to.deep.equal([10, 110, 119])
     })
 
+    it(`limits of many GiB, and of half bytes, are no damage (${codec})`, () => {
+      const memory = new DecompressedMemory(12 * KIB * MIB)
+      const read12 = read(bombAt(0, 5, codec), new DecompressionAllowance({ memory, responseMaxBytes: 6 * KIB * MIB }))
+      expect(read12).to.deep.include({ corruption: undefined, tooLarge: undefined })
+      expect(valuesOf(read12.batches[0]!)).to.have.length(5)
+      const half = new DecompressionAllowance({ memory, responseMaxBytes: MIB + 0.5 })
+      expect(read(bombAt(0, 150, codec), half).tooLarge).to.include({ maxBytes: MIB + 1 })
+    })
+
     it(`tells too much from damage (${codec})`, () => {
       const packed = bombAt(0, 100, codec).subarray(61)
       expect(() => decompress(codec, packed, 100 * KIB)).to.throw(DecompressionLimitError)
