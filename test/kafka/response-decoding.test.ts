@@ -1,11 +1,13 @@
 import { expect } from 'chai'
-import { ProtocolError } from '../../src/core/errors.js'
+import { ProtocolError, ResponseTooLargeError } from '../../src/core/errors.js'
 import { decode } from '../../src/kafka/kafkajs-broker-client.js'
+import { createPartitionsV1, createTopicsV4, deleteTopicsV1 } from '../../src/kafka/protocol/administration.js'
 import { apiVersionsV1 } from '../../src/kafka/protocol/api.js'
 import { ProtocolReader } from '../../src/kafka/protocol/encoding.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
+import { leaveGroupV3 } from '../../src/kafka/protocol/group-membership.js'
 import { metadataV7 } from '../../src/kafka/protocol/metadata.js'
-import { offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
+import { offsetCommitV7, offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
 import { ResponseBuilder } from '../support/response-builder.js'
 import { checkRows } from '../support/rows.js'
 import {
@@ -105,6 +107,33 @@ describe('responses', () => {
     expect([new ProtocolReader(nothing).name(), new ProtocolReader(nothing).nullableString()]).to.deep.equal(['', null])
     expect(() => new ProtocolReader(nothing).string()).to.throw('a text is missing')
     expect(() => new ProtocolReader(Buffer.from([0]), true).string()).to.throw('a text is missing')
+  })
+
+  it('answers about more than was asked are refused before they are read', () => {
+    const many = (bytes: number): Buffer =>
+      Buffer.concat([new ResponseBuilder().int32(99).payload, Buffer.alloc(bytes)])
+    const answer = (start: ResponseBuilder): Buffer => Buffer.concat([start.payload, many(10_000)])
+    const inTopic = answer(new ResponseBuilder().int32(0).int32(1).string('a'))
+    const call = {
+      groupId: 'g',
+      generationId: 1,
+      memberId: 'm',
+      instanceId: null,
+      brokerTimeoutMs: 1,
+      validateOnly: true
+    }
+    const partitions = [{ topic: 'a', partition: 0, offset: 1, metadata: null }]
+    const topics = [{ topic: 'a', partitions: 1, replicationFactor: 1, total: 1 }]
+    const throttled = answer(new ResponseBuilder().int32(0))
+    const problem = 'that were asked for'
+    expect(() => decode(offsetCommitV7, inTopic, { ...call, partitions })).to.throw(ProtocolError, problem)
+    expect(() => decode(createTopicsV4, throttled, { ...call, topics })).to.throw(ProtocolError, problem)
+    expect(() => decode(createPartitionsV1, throttled, { ...call, topics })).to.throw(ProtocolError, problem)
+    expect(() => decode(deleteTopicsV1, throttled, { ...call, topics: ['a'] })).to.throw(ProtocolError, problem)
+    const left = answer(new ResponseBuilder().int32(0).int16(0))
+    expect(() => decode(leaveGroupV3, left, call)).to.throw(ProtocolError, problem)
+    const calls = Buffer.concat([new ResponseBuilder().int16(0).int32(10_001).payload, Buffer.alloc(61_000)])
+    expect(() => decode(apiVersionsV1, calls, {})).to.throw(ResponseTooLargeError, 'more than 10000 calls')
   })
 
   it('a count that cannot be true is refused before anything is allocated for it', () => {

@@ -369,6 +369,8 @@ function offsetCommit(): Buffer {
   return builder.payload
 }
 
+const commits = ['a', 'b'].flatMap(topic => [0, 1].map(partition => ({ topic, partition, offset: 1, metadata: null })))
+
 const SYNONYM = { name: 'synonym', value: 'x', source: 'DYNAMIC_TOPIC_CONFIG' } as const
 
 function describeConfigs(): Buffer {
@@ -391,6 +393,8 @@ function describeConfigs(): Buffer {
   })
   return builder.payload
 }
+
+const newTopics = ['a', 'b'].map(topic => ({ topic, partitions: 1, replicationFactor: 1 }))
 
 function topicErrors(withMessages: boolean): Buffer {
   const builder = new ResponseBuilder().int32(5)
@@ -526,7 +530,7 @@ export const samples: readonly Sample[] = [
       coordinator: { nodeId: -1, host: '', port: -1, rack: null }
     }
   ),
-  sample(offsetCommitV5, { groupId: 'g', generationId: -1, memberId: '', partitions: [] }, offsetCommit(), {
+  sample(offsetCommitV5, { groupId: 'g', generationId: -1, memberId: '', partitions: commits }, offsetCommit(), {
     throttleTimeMs: 5,
     partitions: [
       { topic: 'a', partition: 0, errorCode: 0 },
@@ -670,14 +674,14 @@ export const samples: readonly Sample[] = [
       ]
     }
   ),
-  sample(createTopicsV3, { topics: [], brokerTimeoutMs: 1 }, topicErrors(true), {
+  sample(createTopicsV3, { topics: newTopics, brokerTimeoutMs: 1 }, topicErrors(true), {
     throttleTimeMs: 5,
     topics: [
       { topic: 'a', errorCode: 0, errorMessage: null },
       { topic: 'b', errorCode: 36, errorMessage: 'there is one' }
     ]
   }),
-  sample(deleteTopicsV1, { topics: [], brokerTimeoutMs: 1 }, topicErrors(false), {
+  sample(deleteTopicsV1, { topics: ['a', 'b'], brokerTimeoutMs: 1 }, topicErrors(false), {
     throttleTimeMs: 5,
     topics: [
       { topic: 'a', errorCode: 0, errorMessage: null },

@@ -1,4 +1,5 @@
 import { describeApi, inVersions } from './api.js'
+import { noMoreThanAsked } from './encoding.js'
 import * as t from './schema.js'
 
 /** The error code of each topic; 0: success. */
@@ -6,7 +7,8 @@ const topicErrors = (withMessages: boolean) =>
   t.struct({
     throttleTimeMs: t.int32,
     topics: t.array(
-      t.struct({ topic: t.string, errorCode: t.int16, errorMessage: t.onlyIf(withMessages, t.nullableString, null) })
+      t.struct({ topic: t.string, errorCode: t.int16, errorMessage: t.onlyIf(withMessages, t.nullableString, null) }),
+      noMoreThanAsked('topics')
     )
   })
 export type TopicErrorsResponse = t.ValueOf<ReturnType<typeof topicErrors>>
@@ -51,7 +53,8 @@ export const [createTopicsV4, createTopicsV3] = inVersions([4, 3], version =>
       /** True: the topics are only checked. */
       validateOnly: t.optional(t.boolean, false)
     }),
-    response: topicErrors(true)
+    response: topicErrors(true),
+    asked: ({ topics }) => topics.length
   })
 )
 
@@ -63,7 +66,8 @@ export const [deleteTopicsV5, deleteTopicsV1] = inVersions([5, 1], version =>
     name: 'DeleteTopics',
     isFlexible: version === 5,
     request: t.struct({ topics: t.array(t.string), brokerTimeoutMs: t.int32 }),
-    response: topicErrors(version === 5)
+    response: topicErrors(version === 5),
+    asked: ({ topics }) => topics.length
   })
 )
 
@@ -85,5 +89,6 @@ export const createPartitionsV1 = describeApi({
     /** True: the change is only checked. */
     validateOnly: t.boolean
   }),
-  response: topicErrors(true)
+  response: topicErrors(true),
+  asked: ({ topics }) => topics.length
 })

@@ -1,6 +1,6 @@
 import type { CallOptions, Throttled } from '../calls.js'
 import { errorCodes } from '../error-codes.js'
-import type { ProtocolReader, ProtocolWriter } from './encoding.js'
+import { atMost, type ProtocolReader, type ProtocolWriter } from './encoding.js'
 import type { Field } from './schema.js'
 
 /** One call of Kafka's protocol in one version. */
@@ -77,6 +77,9 @@ interface ApiVersionsResponse extends Throttled {
   readonly ranges: ApiVersionRanges
 }
 
+/** The keys of calls have 16 bits; Kafka has fewer than a hundred. */
+const callsInAll = atMost(10_000, 'calls')
+
 /** `error_code i16, [api_key i16, min i16, max i16], (from version 1) throttle_time_ms i32` */
 const apiVersions = (version: 0 | 1): Api<object, ApiVersionsResponse> => ({
   key: 18,
@@ -88,7 +91,7 @@ const apiVersions = (version: 0 | 1): Api<object, ApiVersionsResponse> => ({
     const ranges = reader.array(() => {
       const key = reader.int16()
       return [key, { minVersion: reader.int16(), maxVersion: reader.int16() }] as const
-    })
+    }, callsInAll)
     // A refusal is always in version 0.
     const throttleTimeMs = version === 0 || errorCode !== errorCodes.NONE ? 0 : reader.int32()
     return { throttleTimeMs, errorCode, ranges: new Map(ranges) }

@@ -1,6 +1,6 @@
 import { errorCodes } from '../error-codes.js'
 import { describeApi } from './api.js'
-import { atMost } from './encoding.js'
+import { atMost, noMoreThanAsked } from './encoding.js'
 import * as t from './schema.js'
 
 const joinedMember = t.struct({ memberId: t.name, instanceId: t.nullableString, metadata: t.bytes })
@@ -81,8 +81,12 @@ export const leaveGroupV3 = describeApi({
   response: t.struct({
     throttleTimeMs: t.int32,
     errorCode: t.int16,
-    members: t.array(t.struct({ _memberId: t.name, _instanceId: t.nullableString, errorCode: t.int16 }))
+    members: t.array(
+      t.struct({ _memberId: t.name, _instanceId: t.nullableString, errorCode: t.int16 }),
+      noMoreThanAsked('members')
+    )
   }),
+  asked: () => 1,
   responseOf: ({ throttleTimeMs, errorCode, members: [member] }) => ({
     throttleTimeMs,
     errorCode: errorCode === errorCodes.NONE ? (member?.errorCode ?? errorCode) : errorCode

@@ -103,7 +103,11 @@ export const [offsetCommitV7, offsetCommitV5] = inVersions([7, 5], version =>
         metadata: t.nullableString
       })
     }),
-    response: t.struct({ throttleTimeMs: t.int32, partitions: t.byTopic({ partition: t.int32, errorCode: t.int16 }) })
+    response: t.struct({
+      throttleTimeMs: t.int32,
+      partitions: t.byTopic({ partition: t.int32, errorCode: t.int16 }, noMoreThanAsked('partitions'))
+    }),
+    asked: ({ partitions }) => partitions.length
   })
 )
 
