@@ -12,7 +12,7 @@ import { ownText } from '../../core/own-text.js'
 import { Shares } from '../../core/shares.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { Deadlines } from '../../router/requests/deadlines.js'
-import { ownFailure, problemOfGroup } from '../../router/requests/failures.js'
+import { invalid, ownFailure, problemOfGroup } from '../../router/requests/failures.js'
 import {
   type AckResult,
   type Asker,
@@ -32,6 +32,8 @@ import { HeldBatches } from './held-batches.js'
 import type { ConsumerSettings } from './settings.js'
 import { lookUpTopics, WatchedTopics } from './topic-look-ups.js'
 
+/** In characters, far below the limit of the protocol. Kafka has no topic with a longer name. */
+const LONGEST_TOPIC = 8_000
 /** Time limit for an acknowledgement, which the group's actor answers in its next tick. */
 const ACK_TIMEOUT_MS = 10_000
 /** Margin beyond the Router's time limit, for the ticks of the group's actor. */
@@ -215,7 +217,7 @@ export class ConsumerGroups {
 
   #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' }, client?: string): void {
     const { maxGroups } = this.#deps.settings
-    const problem = problemOfGroup(groupId)
+    const problem = problemOfGroup(groupId) ?? problemOfLength(message.topic)
     const group = this.#isStopped || problem ? undefined : this.#groupFor(groupId, client)
     if (group) group.actor.tell(message)
     else if (problem) message.request.answer(problem)
@@ -281,6 +283,10 @@ export class ConsumerGroups {
     this.#deps.metrics.gauge('groups', 'groups', {}, this.#groups.size)
   }
 }
+
+/** A member tells the others its topics. Of a name that is too long for this, the group would fail for all clients. */
+const problemOfLength = (topic: string) =>
+  topic.length > LONGEST_TOPIC ? invalid('invalidTopic', 'the topic name is too long') : undefined
 
 /** The parts that the runtimes of all groups of a process share. */
 export function sharedRuntime({ system, router, settings, clock, log, metrics }: GroupDeps): SharedRuntime {

@@ -51,4 +51,14 @@ describe('groups that are stopped at once, without time to leave', () => {
     expect(await acknowledged).to.deep.include({ type: 'failed', code: 'shuttingDown' })
     expect(await changed).to.deep.include({ type: 'failed', code: 'shuttingDown' })
   })
+
+  it('fail nobody when a client asks for a topic whose name is too long for Kafka', async () => {
+    const tooLong = groups.consume('g', 'x'.repeat(40_000), 60_000)
+    const innocent = groups.consume('g', 'orders', 60_000)
+    expect(await tooLong).to.deep.include({ type: 'failed', code: 'invalidTopic', retriable: false })
+    await turns(5)
+    expect(groups.size).to.equal(1)
+    await stopAtOnce()
+    expect(await innocent).to.deep.include({ type: 'failed', code: 'shuttingDown' })
+  })
 })
