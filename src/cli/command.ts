@@ -15,7 +15,7 @@ export interface Process {
 }
 
 /**
- * Describes one command, such as `castellan serve`. All descriptions are listed in commands.ts. Modules that only `run`
+ * Describes one command, such as `castellan serve`. All descriptions are listed in cli.ts. Modules that only `run`
  * needs are imported when `run` is called, so that `castellan --help` does not load the gateway.
  */
 export interface CommandDescription {

@@ -15,8 +15,8 @@ import { outcomesAnswer, wantsModern } from '../exchange/modern-answers.js'
  * traffic use it, because it saves a parsed content type, an async resource, a serializer and copies:
  *
  *   app.post('/topics/:topic', { preParsing: byHand(receive) }, answeredBefore)    one route
- *   app.addHook('preParsing', byHand(receive))                                      all routes of the scope, 404
- *   included
+ *   app.addHook('preParsing', byHand(receive))                                      all routes of the scope,
+ *                                                                                   also those that are answered 404
  *
  * Fastify does everything before the body as for other routes: routing, and the `onRequest` hooks, in which the process
  * refuses requests (access, quotas, web pages of others, draining). Those refusals come to the error handler of the
@@ -24,8 +24,8 @@ import { outcomesAnswer, wantsModern } from '../exchange/modern-answers.js'
  *
  * `receive` does everything after, and must answer each request once, also when something throws:
  *
- * - admission, where given, keeps requests waiting, unread, until there is memory for their records; a request that
- * gets none in time comes to the error handler of the scope.
+ *   - admission, where given, keeps requests waiting, unread, until there is memory for their records; a request that
+ *     gets none in time comes to the error handler of the scope.
  *   - collectBody reads the body within a limit and hands on its bytes, valid during that call only. Gateway.produce
  *     copies what it takes, so that no byte of a body has to be copied before.
  *   - Answers writes the answer with the headers `x-request-id` and `x-castellan-persisted`. The hooks `onSend` do not

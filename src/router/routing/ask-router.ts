@@ -145,7 +145,7 @@ export function withRequester(request: object, timeoutMs: number, requester: obj
  * Asks the Router from code outside the actors. The type of the result follows from the type of the request:
  *
  *   const result = await askRouter(router, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
- * if (result.type === 'success') result.offset
+ *   if (result.type === 'success') result.offset
  *
  * @throws TimedOutError when the Router itself does not answer; a request without an answer from Kafka has the result
  *   `timedOut`

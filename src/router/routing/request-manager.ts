@@ -69,8 +69,8 @@ interface Outstanding {
  * it is answered.
  *
  *   manager.sendRequestToRouter({ type: 'fetchData', topicPartition, offset })
- * // in the actor: on a message of type 'fromRouter'
- * manager.checkResult(message, { fetchData: { success: …, noMessages: …, … } })
+ *   // in the actor: on a message of type 'fromRouter'
+ *   manager.checkResult(message, { fetchData: { success: …, noMessages: …, … } })
  *
  * - A second question of the same operation replaces the first question, whose answer and timer are then ignored.
  * - A late answer to an earlier try counts. The answer to the later try is then dropped.

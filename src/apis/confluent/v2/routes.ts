@@ -51,7 +51,7 @@ const schemaMembers = {
 const schemaText = text.nullish().describe('the text of a schema, which is looked up, or registered')
 const schemaId = z.int().nullish().describe('the id of a schema, in place of its text')
 
-/** `produce-body.ts` reads it; a test holds that it takes every body that these schemas take. */
+/** `produce-endpoint.ts` reads it; a test holds that it takes every body that these schemas take. */
 const binaryBody = z.object({
   records: z.array(record(text.describe('in base64'))).min(1),
   ...schemaMembers
