@@ -19,7 +19,7 @@ export interface Codec {
   decode(bytes: Buffer): string
 }
 
-/** The text of a schema and, by their names, the texts of those that it uses, each behind those that it uses itself. */
+/** The text of a schema, and of the schemas that it references, by name. A schema stands after those that it references. */
 export interface SchemaSource {
   readonly text: string
   readonly used: ReadonlyMap<string, string>

@@ -199,7 +199,7 @@ export const STORED_LATEST = -1
 
 /**
  * The offset -1 of a group that was set to the end of a log: all records up to that end count as acknowledged. Without a
- * topic id nothing would tell it from an offset that was never committed, so that it is the end itself.
+ * topic id, -1 would look like an offset that was never committed. Then the offset is the end itself.
  */
 export function setToEnd(end: Offset, topicId: string | undefined): CommittedPosition {
   if (markOf(topicId) === undefined) return { offset: end, metadata: '' }

@@ -242,8 +242,8 @@ export class InstanceStore {
   }
 
   /**
-   * Writes the state of an own instance again, because Kafka may keep no other record than one that does not count. Later: the
-   * process that has written that one may be taking the instance over, and each record that it has not read is in its way.
+   * Writes the state of an own instance again after a pause, because Kafka may have kept only a record that does not count.
+   * The process that wrote that record may be taking the instance over: a record that it has not read would make that fail.
    */
   #repeatLater(key: string): void {
     if (!this.#own.has(key) || this.#repeating.has(key)) return

@@ -66,7 +66,7 @@ export interface VerifiedCredentials {
 }
 
 /**
- * Verified credentials by a digest of what was verified, so that one credential is remembered once however it is spelt.
+ * Verified credentials, by a digest of their decoded content: one credential has one entry, however its header is encoded.
  * Only verified ones are remembered, so guesses cannot evict them.
  */
 export class RememberedCredentials {

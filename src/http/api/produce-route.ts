@@ -263,7 +263,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     }
   }
 
-  /** It was sent and read all the same. */
+  /** The body cannot be used. Its bytes are charged, because they were sent and read. */
   #unusable(exchange: Exchange, error: unknown, bytes: number): void {
     this.#callerOf(exchange).charge(0, bytes)
     this.refuse(exchange, error, true)

@@ -72,7 +72,7 @@ const spareBuffers: Buffer[] = []
 const nothing = (): void => {}
 
 /**
- * Keeps a large piece. If its bytes do not last, they are copied into memory of earlier pieces, which costs less than fresh memory.
+ * Keeps a large piece. A piece whose buffer will be reused is copied into a spare buffer, which costs less than a new one.
  *
  * @returns `undefined` for a piece that is small
  */

@@ -47,7 +47,7 @@ export class PartitionCursors {
    * Where the next read begins.
    *
    * @param canTake whether a cursor that is behind has capacity
-   * @param canGoOn whether anything is there at the position, and some cursor that is not behind has capacity
+   * @param canGoOn whether there are entries at the position, and a cursor that is not behind has capacity for them
    */
   next(canTake: (cursor: number) => boolean, canGoOn: boolean): number | undefined {
     this.#stalled.clear()

@@ -47,7 +47,7 @@ function answer(core: LogCore, { id, name, args }: LogCall): void {
   if (name === 'close') port.close()
 }
 
-/** The memory of a group, or that was read into for this one answer: it is moved to the other thread, not copied. */
+/** Memory that is moved to the other thread, not copied: that of a committed group, or what was read for this answer. */
 function movedWith(name: LogCallName, value: unknown): ArrayBuffer[] {
   const all =
     name === 'commit'

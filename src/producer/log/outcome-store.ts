@@ -76,7 +76,7 @@ const bytesOf = (directory: LogDirectory, name: string): Buffer =>
 export const RECEIPT_DIRECTORY = 'receipts'
 const ID_NAME = 'ID'
 const ID_BYTES = 8
-/** Files that stay open: those of the newest entries, of entries that come late, and of those that are asked for. */
+/** Files that stay open: for the newest entries, for entries that are completed late, and for outcomes that clients ask for. */
 const MAX_OPEN_FILES = 4
 /** Files of former releases are taken over up to this size, newest first: they have some six million outcomes. */
 const MAX_ADOPTED_BYTES = 16 * 1024 * 1024

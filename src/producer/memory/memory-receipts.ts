@@ -30,7 +30,7 @@ interface KeptRequest {
 const MAX_REQUESTS = 16_384
 /** Records of them. */
 const MAX_RECORDS = 262_144
-/** Settled requests that make place for new ones, per new one, among those that are kept beyond these limits. */
+/** So many requests beyond these limits are looked at with each new request, and removed if they are settled. */
 const SWEPT_PER_REQUEST = 2
 
 /**
