@@ -9,17 +9,17 @@ import { expect } from 'chai'
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 18_130,
   cli: 3_600,
-  consumer: 9_280,
+  consumer: 9_290,
   cluster: 3_430,
   core: 4_230,
   'embedded-broker': 7_660,
   gateway: 2_060,
   http: 15_180,
-  kafka: 5_710,
+  kafka: 5_730,
   producer: 17_850,
   router: 10_420,
   schemas: 1_960,
-  server: 6_030
+  server: 6_050
 }
 
 function linesIn(path: string): number {

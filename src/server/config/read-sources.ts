@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { ConfigError } from '../../core/errors.js'
 import type { Leaf } from '../../core/settings/leaves.js'
 import { type Assignment, didYouMean } from '../../core/settings/problems.js'
+import { isWithin } from '../../core/settings/setting-names.js'
 import { fromEnvironment, fromText, fromYaml, type SourceResult } from './sources.js'
 
 /** A flag with the value of a setting: `--port 80` is `{flag: '--port', path: ['http', 'port'], value: '80'}`. */
@@ -37,13 +38,34 @@ export function readSources(
       ? { assignments: [], problems: [] }
       : fromYaml(readText(file, '; --config must name a YAML file'), file)
   const before = [...translated, ...fromFile.assignments]
+  const former = leaves.filter(isMoved).map(leaf => ({ ...leaf, path: leaf.path.slice(1) }))
+  const known = [...leaves, ...former]
   const clusterNames = before.filter(({ path }) => path[0] === 'clusters').map(({ path }) => path[1] ?? '')
-  const fromVariables = fromEnvironment(environment, leaves, ['default', ...clusterNames])
-  const given = fromFlags(flags, leaves)
+  const fromVariables = fromEnvironment(environment, known, ['default', ...clusterNames])
+  const given = fromFlags(flags, known)
   return {
-    assignments: [...before, ...fromVariables.assignments, ...given.assignments],
+    assignments: [...before, ...fromVariables.assignments, ...given.assignments].map(one => moved(one, former)),
     problems: [...fromFile.problems, ...fromVariables.problems, ...given.problems]
   }
+}
+
+/** Settings that were not in `advanced` before, and are read under both names. */
+const MOVED: ReadonlySet<string> = new Set([
+  ...['syncUrl', 'asyncUrl', 'routesSync', 'routesAsync', 'routesAsyncBatch', 'maxBufferRecords', 'bufferTtlMs'].map(
+    name => `apis.kafboy.${name}`
+  ),
+  ...['apis.kprf.failureWord', 'apis.arion.producesByGet', 'apis.kafka-pixy.unixSocketMode'],
+  ...['http.keepAliveTimeoutMs', 'http.accessLog.share', 'router.requestTimeoutMs', 'router.onClusterChange'],
+  ...['consumer.rebalanceTimeoutMs', 'embedded.retentionBytes']
+])
+
+const isMoved = ({ isAdvanced, path }: Leaf): boolean => isAdvanced && MOVED.has(path.slice(1).join('.'))
+
+/** The assignment with the name that the setting has today. */
+function moved(assignment: Assignment, former: readonly Leaf[]): Assignment {
+  const { path, originAt } = assignment
+  if (!former.some(leaf => isWithin(leaf.path, path))) return assignment
+  return { ...assignment, path: ['advanced', ...path], ...(originAt && { originAt: at => originAt(at.slice(1)) }) }
 }
 
 function fromFlags(flags: readonly FlagSetting[], leaves: readonly Leaf[]): SourceResult {

@@ -170,6 +170,18 @@ describe('config', () => {
       ])
     })
 
+    it('read those under both names that were not in advanced before', () => {
+      const { http, embedded, apis } = loadConfig({
+        file: file('http: {keepAliveTimeoutMs: 5}\napis: {arion: {producesByGet: true}, kprf: {failureWord: no}}\n'),
+        environment: { CASTELLAN_HTTP_ACCESS_LOG_SHARE: '0.5', CASTELLAN_ADVANCED_APIS_KPRF_FAILURE_WORD: 'error' },
+        flags: [flag('--set embedded.retentionBytes', 'embedded.retentionBytes', '1048576')]
+      })
+      expect([http.keepAliveTimeoutMs, http.accessLog.share, embedded.retentionBytes]).to.deep.equal([
+        5, 0.5, 1_048_576
+      ])
+      expect([apis.arion.producesByGet, apis.kprf.failureWord]).to.deep.equal([true, 'error'])
+    })
+
     it('name the place of an advanced setting, and refuse others there', () => {
       expect(
         problemsOf({
