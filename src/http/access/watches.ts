@@ -64,7 +64,7 @@ export class Watches {
   add(watched: OpenRequestWatch): void {
     const watch: Watch = { ...watched, verifiedAt: this.#deps.clock() }
     this.#all.add(watch)
-    this.#checkLater(watch, watched.identity)
+    this.#checkBeforeEnd(watch, watched.identity)
     watched.incoming.onEnd(() => this.#remove(watch))
   }
 
@@ -73,10 +73,13 @@ export class Watches {
     for (const watch of [...this.#all]) this.#check(watch)
   }
 
-  #checkLater(watch: Watch, { validUntil }: Pick<Identity, 'validUntil'>, pauseMs = CHECK_MS): void {
-    const restMs = Math.max(0, Math.min(pauseMs, validUntil - this.#deps.now()))
+  #checkBeforeEnd(watch: Watch, { validUntil }: Pick<Identity, 'validUntil'>): void {
+    this.#checkAfter(watch, Math.max(0, Math.min(CHECK_MS, validUntil - this.#deps.now())))
+  }
+
+  #checkAfter(watch: Watch, pauseMs: number): void {
     clearTimeout(watch.timer)
-    watch.timer = setTimeout(() => this.#check(watch), restMs).unref()
+    watch.timer = setTimeout(() => this.#check(watch), pauseMs).unref()
   }
 
   #check(watch: Watch): void {
@@ -100,14 +103,14 @@ export class Watches {
     if (isRefusal(authentication)) {
       const isWrong = authentication instanceof UnauthenticatedError
       if (isWrong || clock() - watch.verifiedAt >= CHECK_MS + UNVERIFIED_MS) this.#end(watch, authentication)
-      else this.#checkLater(watch, watch.identity, RETRY_MS)
+      else this.#checkAfter(watch, RETRY_MS)
     } else if (authentication.principal !== identity.principal) {
       this.#end(watch, new ForbiddenError('the credentials belong to another principal now'))
     } else if (!allows(identity.principal, operation, target)) {
       this.#end(watch, new ForbiddenError(`no rule allows ${identity.principal} to go on (access.rules)`))
     } else {
       watch.verifiedAt = clock()
-      this.#checkLater(watch, authentication)
+      this.#checkBeforeEnd(watch, authentication)
     }
   }
 

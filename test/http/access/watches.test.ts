@@ -101,6 +101,15 @@ describe('admitted requests that stay open', () => {
     }
   })
 
+  it('is looked at about once a second while its credentials have expired and new ones cannot be verified', async () => {
+    watch({ ...identity, validUntil: time.now() + 60_000 })
+    answer = new UnavailableError('issuerUnreachable', 'no keys')
+    await time.pass(60_000, 500)
+    asked = 0
+    await time.pass(10_000, 5)
+    expect(asked).to.be.within(9, 11)
+  })
+
   it('is not looked at any more when its request is over, nor ended by a look that was under way', async () => {
     watch()
     let settle!: (found: Authentication) => void
