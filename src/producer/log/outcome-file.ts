@@ -40,7 +40,8 @@ export class OutcomeFile {
   /** Numbers of places of delivered records, by destination, and by partition and time. */
   readonly #numbers = new Map<string, Map<number, number>>()
   #areRowsDirty = false
-  #areLinesDirty = false
+  /** From the beginning: a process that has crashed may not have synced the lines which new rows refer to. */
+  #areLinesDirty = true
   /** False: lines before the last whole one are damaged. */
   areLinesWhole = true
 
@@ -199,9 +200,10 @@ export class OutcomeFile {
 
   /** Makes everything written survive a power cut. @throws when the disk does */
   sync(): void {
+    if (!this.#areRowsDirty) return
     if (this.#areLinesDirty) this.#lines.sync()
     this.#areLinesDirty = false
-    if (this.#areRowsDirty) this.#rows.sync()
+    this.#rows.sync()
     this.#areRowsDirty = false
   }
 

@@ -47,6 +47,16 @@ describe('log: what became of its entries', () => {
   })
   const folder = () => disk.directory.directory('receipts')
 
+  it('survives a power cut behind a sync, also when a crash came before that', () => {
+    deliver(open(), 1, 3)
+    const next = open()
+    deliver(next, 4, 3)
+    next.sync()
+    disk.powerCut(() => 0.3)
+    expect(all(open(), 1, 6)).to.deep.equal([1, 2, 3, 4, 5, 6].map(sequence => delivered(sequence)))
+    expect(messages).to.deep.equal([])
+  })
+
   it('is found, after a stop and after a crash', () => {
     const store = open()
     deliver(store, 1, 3)
