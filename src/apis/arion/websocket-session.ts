@@ -145,11 +145,13 @@ export class WebsocketSession implements UpgradeOwner {
    * control frames costs as much as they do.
    */
   #parsed(chunkBytes: number): void {
-    const incomplete = Math.max(0, this.#incompleteBytes + chunkBytes - this.#wholeBytes)
+    // What is behind a message has come with its chunk; the rest are heads of fragments, which the package does not tell.
+    const most = this.#hasMessageEnded ? chunkBytes : Number.POSITIVE_INFINITY
+    const incomplete = Math.max(0, Math.min(most, this.#incompleteBytes + chunkBytes - this.#wholeBytes))
     const isWhole = incomplete < (this.#hasMessageEnded ? SLACK_BYTES : 1)
     this.#incompleteBytes = isWhole ? 0 : incomplete
     if (isWhole) this.#keptBytes = 0
-    else if (this.#hasMessageEnded) this.#keptBytes = Math.min(incomplete, chunkBytes)
+    else if (this.#hasMessageEnded) this.#keptBytes = incomplete
     else if (this.#wholeBytes !== chunkBytes) this.#keptBytes += chunkBytes
     this.#holdWhatIsKept()
   }

@@ -324,6 +324,9 @@ describe('arion: a session of a websocket', () => {
   it('holds nothing behind a message in many fragments, whose heads are not known', () => {
     const inPieces = 100 * (6 + 40)
     expect(heldAfter([inPieces, [100 * 40]], [6, [], [0]])).to.deep.equal([0, 0])
+    const inMore: Chunk = [1_000 * (6 + 40), [1_000 * 40]]
+    expect(heldAfter(inMore, inMore, [11, [5]], [6, [], [0]]).slice(2)).to.deep.equal([0, 0])
+    expect(heldAfter(...Array.from({ length: 10 }, () => inMore), [700, [692]])[10]).to.equal(0)
   })
 
   it('closes when there is no room for bytes that come, and reads nothing more', () => {
