@@ -14,7 +14,7 @@ import { type TopicView, type TroubledPartition, troubledOf, viewOf } from '../m
 import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
 import type { FeedTarget, LogFeed } from './log-feed.js'
 import { ProducerChoice, toProduceRecord, toSentRecord } from './logged.js'
-import { CursorCapacity, PartitionCursors } from './partition-cursors.js'
+import { ANY_PARTITION, CursorCapacity, PartitionCursors } from './partition-cursors.js'
 import type { ReadAhead, Starved } from './read-ahead.js'
 import { FormerBatches, ReturningBatches } from './recalled-batches.js'
 import type { RecordOutcomes } from './record-outcomes.js'
@@ -145,7 +145,11 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** Partitions whose records do not flow. */
   get troubled(): readonly TroubledPartition[] {
-    return [...troubledOf(this.#producers.all), ...this.#absent.slice(0, MAX_ABSENT_NAMED)]
+    const absent = this.#absent.slice(0, MAX_ABSENT_NAMED).map((partition): TroubledPartition => {
+      const obstacle = { error: 'unknownPartition' as const, message: this.#whyAbsent(partition) }
+      return { partition, state: 'suspended', attempts: 1, obstacle }
+    })
+    return [...troubledOf(this.#producers.all), ...absent]
   }
 
   /** What of it is in memory, and why it does not flow, for people who look. */
@@ -188,25 +192,29 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   whyOpen(sequence: number): string {
     if (this.#partitionCount === 0)
       return this.#refusal?.message ?? this.#deps.cluster.awayBecause ?? 'looking up the topic'
-    const absent = this.#absent.find(({ partition }) => this.#cursors.behind.get(partition) === sequence)
-    if (absent !== undefined) return `${absent.obstacle!.message}; it waits until there is one`
+    const partition = this.#cursors.stalledAt(sequence) ?? ANY_PARTITION
+    if (partition >= this.#partitionCount) return `${this.#whyAbsent(partition)}; it waits until there is one`
     const sending = this.#producers.all.find(producer => producer?.sentIndexes.includes(sequence))
     if (sending !== undefined) return sending.whyWaiting
     const stuck = this.#producers.all.find(
       producer => producer?.state === 'backingOff' || producer?.state === 'suspended'
     )
-    const why = stuck?.whyWaiting ?? this.#absent[0]?.obstacle?.message
+    const why = stuck?.whyWaiting ?? this.#whyFirstAbsent
     return `it waits behind earlier records of the topic${why === undefined ? '' : ` (${why})`}`
   }
 
   /** Partitions that records name and the topic does not have. The records wait until it has them. */
-  get #absent(): TroubledPartition[] {
-    return [...this.#cursors.behind.keys()]
-      .filter(cursor => cursor >= this.#partitionCount)
-      .map(partition => {
-        const { message } = failures.unknownPartition(this.name, partition, 'pending')
-        return { partition, state: 'suspended', attempts: 1, obstacle: { error: 'unknownPartition', message } }
-      })
+  get #absent(): number[] {
+    return [...this.#cursors.behind.keys()].filter(cursor => cursor >= this.#partitionCount)
+  }
+
+  #whyAbsent(partition: number): string {
+    return failures.unknownPartition(this.name, partition, 'pending').message
+  }
+
+  get #whyFirstAbsent(): string | undefined {
+    for (const cursor of this.#cursors.behind.keys()) if (cursor >= this.#partitionCount) return this.#whyAbsent(cursor)
+    return undefined
   }
 
   /** How many partitions the topic had when the batch that the partition is sending was assigned to it. */

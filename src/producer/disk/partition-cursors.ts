@@ -15,6 +15,8 @@ export const ANY_PARTITION = -1
 export class PartitionCursors {
   #position: number
   readonly #behind = new Map<number, number>()
+  /** Those of them that had no capacity for the entry, by its sequence. */
+  readonly #stalledAt = new Map<number, number>()
   /** Cursors that are behind and take no part in the present read. */
   readonly #stalled = new Set<number>()
   /** The present read is for cursors that are behind. Both kinds of read alternate. */
@@ -31,6 +33,11 @@ export class PartitionCursors {
   /** Cursors that are behind, with the sequence of the first entry that each has not passed. */
   get behind(): ReadonlyMap<number, number> {
     return this.#behind
+  }
+
+  /** The cursor that had no capacity for the entry at `sequence`; `undefined`: none is known. */
+  stalledAt(sequence: number): number | undefined {
+    return this.#stalledAt.get(sequence)
   }
 
   /** No entry is before `sequence`. */
@@ -74,7 +81,9 @@ export class PartitionCursors {
 
   /** The cursor has no capacity for the entry at `sequence`. */
   stall(cursor: number, sequence: number): void {
+    this.#passed(cursor)
     this.#behind.set(cursor, sequence)
+    this.#stalledAt.set(sequence, cursor)
     this.#stalled.add(cursor)
   }
 
@@ -83,9 +92,15 @@ export class PartitionCursors {
     if (sequence >= this.#position) this.#position = sequence
     for (const [cursor, from] of this.#behind) {
       if (this.#stalled.has(cursor) || from > sequence) continue
+      this.#passed(cursor)
       if (sequence >= this.#position) this.#behind.delete(cursor)
       else this.#behind.set(cursor, sequence)
     }
+  }
+
+  #passed(cursor: number): void {
+    const sequence = this.#behind.get(cursor)
+    if (sequence !== undefined && this.#stalledAt.get(sequence) === cursor) this.#stalledAt.delete(sequence)
   }
 
   /** All cursors go back to `sequence`, or to the lowest position if that is before it. */
@@ -93,6 +108,7 @@ export class PartitionCursors {
     this.#position = Math.min(this.lowest, sequence)
     this.#behind.clear()
     this.#stalled.clear()
+    this.#stalledAt.clear()
   }
 }
 

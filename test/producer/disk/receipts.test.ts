@@ -78,6 +78,20 @@ describe('durable: receipts', () => {
     expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
   })
 
+  it('are told soon for a request whose records name thousands of partitions that there are not', async () => {
+    await started()
+    const sent = harness.send(
+      Array.from({ length: 10_000 }, (_, at) => ({ ...record('orders', 'A'), partition: 9 + at }))
+    )
+    await harness.pass(3_500)
+    const before = process.cpuUsage()
+    const known = await states(sent.holder.receipt)
+    // It took seconds, in which nobody else was served.
+    expect(process.cpuUsage(before).user / 1_000).to.be.below(1_000)
+    const why = 'the topic orders has no partition 10008; it waits until there is one'
+    expect(known[9_999]).to.include({ state: 'waiting', why })
+  })
+
   it('say that the topic has no such partition, which is trouble, until it has one', async () => {
     await started()
     const sent = harness.send({ ...record('orders', 'A'), partition: 9 })
