@@ -13,6 +13,8 @@ describe('confluent: a record of version 3', () => {
       ['{"type":"JS\\u004fN","data":null}', undefined],
       ['{"type":"JSON"}', undefined],
       ['{"type":"STRING","data":"a","type":"JSON","data":"b"}', '"b"'],
+      ['{"data":"a","type":"STRING","data":"b"}', 'b'],
+      ['{"type":"STRING","data":"a","type":"JSON"}', '"a"'],
       ['{"type":"BINARY","data":"fooba"}', /not base64/],
       ['{"type":"JSON","data":"tab\tinside"}', /control character/],
       ['{"type":"JSON","data":"a","subject":"s"}', /needs a schema registry/],

@@ -128,22 +128,25 @@ function readData(reader: JsonReader, bytes: Buffer, hasRegistry: boolean): Data
   if (takeNull(reader)) return undefined
   let type: DataType | SchemaFormat | undefined
   let data: Buffer | null = null
-  let unreadAt: number | undefined
+  let dataAt: number | undefined
+  let readAs: typeof type
   let named: NamedSchema | undefined
   readMembers(reader, name => {
     if (name === 'type') type = takeNull(reader) ? undefined : readType(reader, hasRegistry)
-    else if (name === 'data' && isPlain(type)) data = readBytes(reader, bytes, type)
     else if (name === 'data') {
       reader.peekToken()
-      unreadAt = reader.index
-      skipValue(reader)
+      dataAt = reader.index
+      readAs = type
+      if (isPlain(type)) data = readBytes(reader, bytes, type)
+      else skipValue(reader)
     } else named = { ...named, ...readNamed(reader, bytes, name, hasRegistry) }
   })
   if (type === undefined && !hasRegistry) throw needsRegistry()
   if (!isPlain(type) || named !== undefined) requireOneSchema(type, named ?? {})
-  if (unreadAt !== undefined) {
+  // The type came behind the data, or another one; data with a schema are read here, too.
+  if (dataAt !== undefined && (readAs !== type || !isPlain(type))) {
     const end = reader.index
-    reader.index = unreadAt
+    reader.index = dataAt
     data = isPlain(type) ? readBytes(reader, bytes, type) : readJsonSlice(reader, bytes)
     reader.index = end
   }
