@@ -37,8 +37,10 @@ const NEARLY_FULL = 0.75
 const EXPECTED_FOR_MS = 250
 /** No single request counts as more than this share of the memory. */
 const MAX_SHARE = 0.25
-/** Bytes of larger bodies that are let in per tick, so that answers of brokers and batches come between. */
+/** Bytes of bodies that are let in per tick, so that answers of brokers and batches come between. */
 const MAX_TURN_BYTES = 1024 * 1024
+/** Small bodies may go beyond it until the tick has taken this long. */
+const MAX_TURN_MS = 100
 /** The size that a body without an announced length counts as, and the largest size that any body counts as. */
 const UNANNOUNCED_BYTES = 64 * 1024
 const MAX_COUNTED_BYTES = 1024 * 1024
@@ -64,9 +66,11 @@ export class Admission {
   #waiting: FairQueue<Waiter> | undefined
   /** Announced bytes of admitted requests whose bodies have not come. */
   #expectedBytes = 0
-  /** Bytes of larger bodies that were let in during this tick. */
+  /** Bytes of bodies that were let in during this tick. */
   #turnBytes = 0
   #isTurnWatched = false
+  /** When the first one was let in, or began to wait. */
+  #turnSince = 0
   #ticker: NodeJS.Timeout | undefined
 
   /**
@@ -138,11 +142,15 @@ export class Admission {
 
   /** @param reservedBytes memory that is reserved for another request */
   #fits(sizeBytes: number, reservedBytes = 0): boolean {
-    const isLate = sizeBytes > SMALL_BODY_BYTES && this.#turnBytes > 0 && this.#turnBytes + sizeBytes > MAX_TURN_BYTES
-    if (isLate) return false
+    const isBeyond = this.#turnBytes > 0 && this.#turnBytes + sizeBytes > MAX_TURN_BYTES
+    if (isBeyond && (sizeBytes > SMALL_BODY_BYTES || this.waiting > 0 || this.#isTurnLong)) return false
     const { usedBytes, maxBytes, stuckBytes } = this.#capacity
     const comingBytes = usedBytes - stuckBytes + this.#expectedBytes + reservedBytes
     return comingBytes === 0 || comingBytes + sizeBytes <= (maxBytes - stuckBytes) * NEARLY_FULL
+  }
+
+  get #isTurnLong(): boolean {
+    return this.#clock() - this.#turnSince >= MAX_TURN_MS
   }
 
   /**
@@ -155,9 +163,9 @@ export class Admission {
   }
 
   #expect(request: HeldRequest, sizeBytes: number): void {
-    if (sizeBytes <= SMALL_BODY_BYTES) return
     this.#turnBytes += sizeBytes
     this.#watchTurn()
+    if (sizeBytes <= SMALL_BODY_BYTES) return
     this.#expectedBytes += sizeBytes
     let isExpected = true
     const come = (): void => {
@@ -174,6 +182,7 @@ export class Admission {
   #watchTurn(): void {
     if (this.#isTurnWatched) return
     this.#isTurnWatched = true
+    this.#turnSince = this.#clock()
     setImmediate(() => {
       this.#isTurnWatched = false
       this.#turnBytes = 0
