@@ -122,7 +122,9 @@ export class RecordLimits {
   }
 
   #retryAfterSeconds(topics: ReadonlySet<string>): number {
-    return Math.max(...[...topics].map(topic => this.#limiter.retryAfterSeconds(topic, this.#now())))
+    let longest = 0
+    for (const topic of topics) longest = Math.max(longest, this.#limiter.retryAfterSeconds(topic, this.#now()))
+    return longest
   }
 
   #refusalOf(record: PushRecord): RecordFailure | undefined {

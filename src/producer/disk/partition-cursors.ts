@@ -47,7 +47,9 @@ export class PartitionCursors {
 
   /** Sequence of the first entry that some cursor has not passed. */
   get lowest(): number {
-    return Math.min(this.#position, ...this.#behind.values())
+    let lowest = this.#position
+    for (const sequence of this.#behind.values()) if (sequence < lowest) lowest = sequence
+    return lowest
   }
 
   /**

@@ -17,6 +17,14 @@ describe('durable: flows of a topic', () => {
     expect(cursors.lowest).to.equal(13)
   })
 
+  it('know the lowest of more positions than a call can have arguments', () => {
+    const cursors = new PartitionCursors(10)
+    cursors.next(everybody, true)
+    for (let partition = 0; partition < 200_000; partition++) cursors.stall(partition, 11 + partition)
+    cursors.reached(300_000)
+    expect(cursors.lowest).to.equal(11)
+  })
+
   it('begin again together after a rewind, before whatever was behind', () => {
     const cursors = new PartitionCursors(10)
     cursors.next(everybody, true)
