@@ -14,9 +14,9 @@ const BUDGETS: Readonly<Record<string, number>> = {
   core: 4_230,
   'embedded-broker': 7_660,
   gateway: 2_060,
-  http: 15_180,
+  http: 15_210,
   kafka: 5_730,
-  producer: 17_850,
+  producer: 17_880,
   router: 10_420,
   schemas: 1_960,
   server: 6_050

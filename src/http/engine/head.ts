@@ -87,7 +87,6 @@ const LENGTH = /^[ \t]*\d+ *$/
 const BEGINNING_OF_LENGTH = /^[ \t]*(?:\d+ *)?$/
 const MAX_LENGTH = 2n ** 64n - 1n
 const BLANK = /^[ \t]*$/
-const BLANKS_AROUND = /^[ \t]+|[ \t]+$/g
 const CHUNKED = /^chunked *$/i
 const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i
 const optionOf = (option: string): RegExp => new RegExp(`(?:^|,)[ \\t]*${option} *(?=,|$)`, 'i')
@@ -375,11 +374,22 @@ function toHead(
 }
 
 /** Names as they were sent, each followed by its value. @param lines of a head that was read */
-export const rawHeadersOf = (lines: string): string[] =>
-  lines.split('\r\n').flatMap(line => {
-    const at = line.indexOf(':')
-    return at < 0 ? [] : [line.slice(0, at), line.slice(at + 1).replace(BLANKS_AROUND, '')]
-  })
+export function rawHeadersOf(lines: string): string[] {
+  const raw: string[] = []
+  for (let from = 0; from < lines.length; ) {
+    const found = lines.indexOf('\r\n', from)
+    const end = found < 0 ? lines.length : found
+    const colon = lines.indexOf(':', from)
+    if (colon >= 0 && colon < end) {
+      let [first, last] = [colon + 1, end]
+      while (first < last && isBlank(lines.charCodeAt(first))) first++
+      while (last > first && isBlank(lines.charCodeAt(last - 1))) last--
+      raw.push(lines.slice(from, colon), lines.slice(first, last))
+    }
+    from = end + 2
+  }
+  return raw
+}
 
 /** Adds a header of a name that was there before, or that every object has, as Node does. */
 function addAgain(headers: Head['headers'], key: string, value: string): void {
