@@ -6,7 +6,7 @@ import type { TopicMetadata } from '../../gateway/gateway.js'
 import { answerWork, type EndpointBase, withBytes } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
 import type { ConfluentAnswers } from './answers.js'
 import {
   KAFKA_UNKNOWN,
@@ -102,10 +102,10 @@ export function usableTopic(
 ): TopicMetadata {
   const found = topics.get(name)
   if (found?.errorCode === errorCodes.NONE) return found
-  throw found === undefined || MISSING.has(found.errorCode) ? new ProblemError(missing) : kafkaErrorOf(found.errorCode)
+  throw found === undefined || NO_SUCH_TOPIC.has(found.errorCode)
+    ? new ProblemError(missing)
+    : kafkaErrorOf(found.errorCode)
 }
-
-const MISSING = codesOf('UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION')
 
 export type FoundPartition = TopicMetadata['partitions'][number]
 

@@ -8,7 +8,7 @@ import type { InstanceApi, InstanceRoutes } from '../../http/api/instance-routes
 import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
 import { type Body, type Content, json, type Operation } from '../../http/openapi/operation.js'
-import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
 import {
   bridgeError,
   model,
@@ -141,11 +141,9 @@ const lookUp = (
 async function topicOf({ gateway, topic }: Ask): Promise<TopicMetadata> {
   const found = (await gateway.topics([topic], TIMEOUT_MS)).get(topic)
   if (found?.errorCode === errorCodes.NONE) return found
-  if (found !== undefined && !MISSING.has(found.errorCode)) throw kafkaErrorOf(found.errorCode)
+  if (found !== undefined && !NO_SUCH_TOPIC.has(found.errorCode)) throw kafkaErrorOf(found.errorCode)
   throw new BridgeError(404, `there is no topic ${topic}`)
 }
-
-const MISSING = codesOf('UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION')
 
 type Partition = TopicMetadata['partitions'][number]
 

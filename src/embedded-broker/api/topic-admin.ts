@@ -169,7 +169,7 @@ const deleteTopics = defineApi({
   read(reader, version) {
     const topics =
       version >= DELETION_BY_ID_SINCE
-        ? reader.structs(() => ({ name: reader.nullableString(), id: reader.uuid() ?? NO_TOPIC_ID }))
+        ? reader.structs(() => ({ name: reader.nullableString(), id: reader.uuid() }))
         : reader.array(() => ({ name: reader.string(), id: NO_TOPIC_ID }))
     reader.int32()
     return { topics }

@@ -27,7 +27,7 @@ export class NoAnswer extends Error {
 }
 
 /**
- * Asks the gateway. The browser adds no credentials of its own where the user gave some here, so that it does not askGateway
+ * Asks the gateway. The browser adds no credentials of its own where the user gave some here, so that it does not ask
  * for them by itself. Certificates of clients need TLS, and are the browser's.
  *
  * @throws NoAnswer

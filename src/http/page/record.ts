@@ -8,7 +8,7 @@ import { html, instantOf } from './table.js'
 const NOTES = {
   key: '10,000 records or 16 MiB are looked at, the newest first, in the partitions of the key, then in others. The key counts as text and as JSON, with quotes. Values are never shown.',
   receipt:
-    'A receipt is the value of the header x-castellan-receipt in the answer to the request that sent the records. Only the client that got it can askGateway for it: sign in as that client, or look by topic and key.'
+    'A receipt is the value of the header x-castellan-receipt in the answer to the request that sent the records. Only the client that got it can ask for it: sign in as that client, or look by topic and key.'
 }
 
 /** Asks whether a record is in Kafka, by its receipt, or by its topic and key. */
