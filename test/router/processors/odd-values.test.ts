@@ -118,7 +118,9 @@ const offsetCommit: Ask = parts => {
   const call = processor.nextCall()!
   const builder = new ResponseBuilder().int32(0)
   inTopics(builder, parts, ({ partition, errorCode }) => builder.int32(partition).int16(errorCode))
-  return sharing.result(processor.processResponse(call, decode(offsetCommitV5, builder.payload, { partitions: PARTITIONS } as never)))
+  return sharing.result(
+    processor.processResponse(call, decode(offsetCommitV5, builder.payload, { partitions: PARTITIONS } as never))
+  )
 }
 
 const produce: Ask = parts => {
