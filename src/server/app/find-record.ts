@@ -90,11 +90,6 @@ function ofReceipt(reply: ReceiptReply): FoundRecords {
 
 type Searched = FoundRecords['searched'][number]
 
-/** A partition, and the offsets that it had at the start of the search. */
-interface Log extends LogEnds {
-  readonly partition: number
-}
-
 /**
  * Looks for a key from the ends of partitions backwards, within bounds of records, bytes and time. The partitions in
  * which clients put the key share the bounds: what a short one leaves goes to the longer ones. If the key is in none of
@@ -110,6 +105,7 @@ class KeySearch {
   readonly #jsons: ReadonlySet<string>
   readonly #endsAt = performance.now() + TIMEOUT_MS
   readonly #found: FoundRecords['records'] = []
+  readonly #searched: Searched[] = []
   #isFoundAsAsked = false
   #recordsLeft = MAX_RECORDS
   #bytesLeft = MAX_BYTES
@@ -128,25 +124,23 @@ class KeySearch {
     const topic = this.#topic
     if (!isLegalTopicName(topic)) throw new InvalidRequestError('this is not a legal topic name', 'invalidTopic')
     const { partitions } = requireTopic(topic, await this.#gateway.topics([topic], this.#leftMs))
-    const [led, leaderless] = [[], []] as [number[], string[]]
-    for (const { partition, leaderId } of partitions) {
-      if (leaderId < 0) leaderless.push(`${this.#topic}/${partition}`)
-      else led.push(partition)
-    }
+    const led = partitions.flatMap(({ partition, leaderId }) => (leaderId < 0 ? [] : [partition]))
     const own = new Set(this.#spellings.flatMap(key => partitionsOf(key, topic, partitions.length)))
-    const searched = await this.#search(led.filter(partition => own.has(partition)))
+    await this.#search(led.filter(partition => own.has(partition)))
     if (this.#found.length === 0) {
       const others = led.filter(partition => !own.has(partition))
-      searched.push(...(await this.#search(others.slice(0, MAX_OTHERS), true)))
+      await this.#search(others.slice(0, MAX_OTHERS), true)
     }
+    const searched = this.#searched
     const notSearched = partitions.length - searched.length
     const isAll = notSearched === 0 && searched.every(({ isWhole }) => isWhole)
     const records = this.#found.sort((one, other) => (other.timestamp ?? 0) - (one.timestamp ?? 0)).slice(0, MAX_FOUND)
     const none = isAll
-      ? `Topic ${this.#topic} has no record with this key, as text or as JSON. All of it was searched.`
+      ? `Topic ${topic} has no record with this key, as text or as JSON. All of it was searched.`
       : notFoundText(searched, notSearched)
+    const leaderless = partitions.flatMap(({ partition, leaderId }) => (leaderId < 0 ? [`${topic}/${partition}`] : []))
     const away = ` Not looked at, because no broker leads it now: ${firstOf(leaderless, MAX_NAMED)}.`
-    const message = records.length === 0 ? none : foundText(records, this.#topic, this.#isFoundAsAsked)
+    const message = records.length === 0 ? none : foundText(records, topic, this.#isFoundAsAsked)
     return {
       verdict: records.length > 0 ? 'yes' : isAll ? 'no' : 'notFound',
       message: leaderless.length === 0 ? message : message + away,
@@ -165,103 +159,97 @@ class KeySearch {
   }
 
   /** @param mayFail a partition that cannot be read is left out */
-  async #search(partitions: readonly number[], mayFail = false): Promise<Searched[]> {
-    const logs: Log[] = []
+  async #search(partitions: readonly number[], mayFail = false): Promise<void> {
+    const orNone = (error: unknown): undefined => {
+      if (!mayFail || !(error instanceof CastellanError)) throw error
+    }
+    const logs: (LogEnds & { readonly partition: number })[] = []
     for (const partition of partitions) {
       if (mayFail && this.#isOver) break
       const asked = this.#gateway.admin.logEnds([{ topic: this.#topic, partition }], this.#leftMs)
-      const [ends] = await asked.catch(onlyIf(() => mayFail, []))
+      const [ends] = (await asked.catch(orNone)) ?? []
       if (ends !== undefined) logs.push({ partition, ...ends })
     }
     // A short one leaves its share to the longer ones.
     logs.sort((one, other) => one.end - one.start - (other.end - other.start))
-    const searched: Searched[] = []
-    for (const [index, log] of logs.entries()) {
-      const found = await this.#searchLog(log, logs.length - index, mayFail)
-      if (found.records > 0 || found.from < log.end || log.end <= log.start) searched.push(found)
-    }
-    return searched
-  }
-
-  /** Goes back in one partition, with its share of the bounds. */
-  async #searchLog(
-    { partition, start: earliest, end: latest }: Log,
-    sharers: number,
-    mayFail: boolean
-  ): Promise<Searched> {
-    const [recordsBefore, bytesBefore, foundBefore] = [this.#recordsLeft, this.#bytesLeft, this.#found.length]
-    const recordsOf = (): number => recordsBefore - this.#recordsLeft
-    const bytesOf = (): number => bytesBefore - this.#bytesLeft
-    let [from, step, hasGaps] = [latest, FIRST_STEP, false]
-    while (from > earliest && step > 0 && !this.#isOver && this.#found.length - foundBefore < MAX_FOUND) {
-      const start = Math.max(earliest, from - step)
-      // What was looked at before counts when time is over.
-      const isOptional = (error: CastellanError): boolean => mayFail || (recordsOf() > 0 && error.code === 'timedOut')
-      const block = await this.#readBlock(partition, start, from).catch(onlyIf(isOptional, undefined))
-      if (block === undefined) break
-      hasGaps ||= block.hasGaps
-      if (block.isRead) from = start
-      const bytesPerRecord = Math.max(1, bytesOf() / Math.max(1, recordsOf()))
-      const recordsLeft = Math.ceil(recordsBefore / sharers) - recordsOf()
-      const fitting = Math.floor((bytesBefore / sharers - bytesOf()) / bytesPerRecord)
-      step = Math.min(GROWTH * step, recordsLeft, block.isRead ? fitting : 0)
-    }
-    return {
-      partition,
-      from,
-      to: Math.max(from, latest - 1),
-      records: recordsOf(),
-      isWhole: from <= earliest && !hasGaps
+    for (const [index, { partition, start, end }] of logs.entries()) {
+      const searched: Searched = { partition, from: end, to: 0, records: 0, isWhole: true }
+      await this.#searchLog(searched, start, logs.length - index).catch(orNone)
+      searched.to = Math.max(searched.from, end - 1)
+      searched.isWhole &&= searched.from <= start
+      if (searched.records > 0 || searched.from < end || end <= start) this.#searched.push(searched)
     }
   }
 
-  /** Reads the records from `start` to before `end`. @returns whether all of them were read, and whether some are missing */
-  async #readBlock(partition: number, start: Offset, end: Offset) {
-    let hasGaps = false
+  /** Goes back in one partition to its earliest record, with its share of the bounds. */
+  async #searchLog(searched: Searched, earliest: Offset, sharers: number): Promise<void> {
+    const [bytesBefore, foundBefore] = [this.#bytesLeft, this.#found.length]
+    const maxRecords = Math.ceil(this.#recordsLeft / sharers)
+    let step = FIRST_STEP
+    while (searched.from > earliest && step > 0 && !this.#isOver && this.#found.length - foundBefore < MAX_FOUND) {
+      const start = Math.max(earliest, searched.from - step)
+      if (!(await this.#readBlock(searched, start))) return
+      searched.from = start
+      const bytes = bytesBefore - this.#bytesLeft
+      const bytesPerRecord = Math.max(1, bytes / Math.max(1, searched.records))
+      const fitting = Math.floor((bytesBefore / sharers - bytes) / bytesPerRecord)
+      step = Math.min(GROWTH * step, maxRecords - searched.records, fitting)
+    }
+  }
+
+  /** Reads the records from `start` to those that were searched before. @returns false: time or bytes are used up */
+  async #readBlock(searched: Searched, start: Offset): Promise<boolean> {
+    const { partition, from: end } = searched
     for (let offset = start; offset < end; ) {
-      if (this.#bytesLeft <= 0) return { isRead: false, hasGaps }
+      if (this.#bytesLeft <= 0) return false
       const topicPartition = { topic: this.#topic, partition }
       const asked = { type: 'fetchData', topicPartition, offset, timeoutMs: this.#leftMs } as const
       const result = await askRouter(this.#router, asked)
-      if (result.type === 'success') {
-        for (const record of result.batch) {
-          if (record.offset >= end) break
-          this.#recordsLeft--
-          await this.#look(partition, record)
+      switch (result.type) {
+        case 'success':
+          for (const record of result.batch) {
+            if (record.offset >= end) break
+            searched.records++
+            this.#recordsLeft--
+            await this.#look(partition, record)
+          }
+          this.#bytesLeft -= result.batch.sizeBytes
+          offset = result.batch.nextOffset
+          break
+        case 'corruptMessage':
+          searched.isWhole = false
+          offset = result.nextOffset
+          break
+        case 'noMessages':
+        case 'offsetOutOfRange': {
+          const next = result.type === 'noMessages' ? result.nextOffset : undefined
+          // Without a next one, the rest was deleted, or its transaction was, since the ends of the log were read.
+          searched.isWhole &&= next !== undefined
+          offset = next ?? end
+          break
         }
-        this.#bytesLeft -= result.batch.sizeBytes
-        offset = result.batch.nextOffset
-      } else if (result.type === 'corruptMessage') {
-        hasGaps = true
-        offset = result.nextOffset
-      } else if (result.type === 'noMessages' || result.type === 'offsetOutOfRange') {
-        const next = result.type === 'noMessages' ? result.nextOffset : undefined
-        // Without a next one, the rest was deleted, or its transaction was, since the ends of the log were read.
-        hasGaps ||= next === undefined
-        offset = next ?? end
-      } else throw failureOf(result)
+        default:
+          // What was looked at before counts when time is over.
+          if (result.type === 'timedOut' && searched.records > 0) return false
+          throw result.type === 'failed'
+            ? new CastellanError(result.code, result.message, result.retriable)
+            : new CastellanError('timedOut', 'Kafka did not answer in time', true)
+      }
     }
-    return { isRead: true, hasGaps }
+    return true
   }
 
-  #look(partition: number, record: KafkaRecord): void | Promise<void> {
-    const { key, offset, timestampMs, value } = record
-    const add = (isAsAsked: boolean): void => {
-      this.#isFoundAsAsked ||= isAsAsked
-      const timestamp = timestampMs >= 0 ? timestampMs : undefined
-      this.#found.push({ partition, offset, timestamp, valueBytes: value === null ? null : value.length })
+  async #look(partition: number, { key, offset, timestampMs, value, headers }: KafkaRecord): Promise<void> {
+    let isAsAsked = false
+    if (this.#schemas !== undefined && key?.[0] === 0 && performance.now() < this.#endsAt) {
+      const { key: json } = await recordJson(this.#schemas, { key, value: null, headers })
+      isAsAsked = this.#jsons.has(json) || this.#jsons.has(sameJson(json))
     }
-    const lookAtBytes = (): void => {
-      const spelling = key === null ? -1 : this.#spellings.findIndex(one => key.equals(one))
-      if (spelling >= 0) add(spelling === 0)
-    }
-    if (this.#schemas === undefined || key?.[0] !== 0 || performance.now() >= this.#endsAt) return lookAtBytes()
-    return Promise.resolve(recordJson(this.#schemas, { key, value: null, headers: record.headers })).then(
-      ({ key: json }) => {
-        if (this.#jsons.has(json) || this.#jsons.has(sameJson(json))) add(true)
-        else lookAtBytes()
-      }
-    )
+    const spelling = key === null ? -1 : this.#spellings.findIndex(one => key.equals(one))
+    if (!isAsAsked && spelling < 0) return
+    this.#isFoundAsAsked ||= isAsAsked || spelling === 0
+    const timestamp = timestampMs >= 0 ? timestampMs : undefined
+    this.#found.push({ partition, offset, timestamp, valueBytes: value === null ? null : value.length })
   }
 }
 
@@ -320,19 +308,4 @@ function notFoundText(searched: readonly Searched[], notSearched: number): strin
     ...(searched.some(({ isWhole }) => !isWhole) ? ['It may be older.'] : []),
     ...(notSearched > 0 ? [others] : [])
   ].join(' ')
-}
-
-/** Handles a failure that Kafka or its silence causes, where it may be left out. */
-const onlyIf =
-  <Value>(isOptional: (error: CastellanError) => boolean, value: Value) =>
-  (error: unknown): Value => {
-    if (error instanceof CastellanError && isOptional(error)) return value
-    throw error
-  }
-
-function failureOf(result: { readonly type: string }): CastellanError {
-  const { code, message, retriable } = result as Partial<Pick<CastellanError, 'code' | 'message' | 'retriable'>>
-  if (result.type !== 'failed' || code === undefined)
-    return new CastellanError('timedOut', 'Kafka did not answer in time', true)
-  return new CastellanError(code, message ?? code, retriable ?? true)
 }
