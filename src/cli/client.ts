@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
-import { type ActorRef, ActorSystem } from '../core/actor/actor.js'
+import { type ActorRef, ActorSystem, ask } from '../core/actor/actor.js'
 import { defaultLogger } from '../core/metrics/metrics-logger.js'
 import type { Logger } from '../core/model.js'
 import { suggestion } from '../core/settings/problems.js'
 import type { Gateway } from '../gateway/gateway.js'
-import type { RouterMessage } from '../router/messages/operations.js'
+import type { TopicMetadata } from '../kafka/broker-client.js'
+import type { FetchTopicMetadataResult, RouterMessage } from '../router/messages/operations.js'
 import type { Schemas } from '../schemas/schemas.js'
 import { startCluster } from '../server/app/kafka.js'
 import { createLogger } from '../server/app/logger.js'
@@ -135,10 +136,52 @@ function requireCluster(clusters: Config['clusters'], name: string): Config['clu
 }
 
 /** The error for a cluster that cannot be reached: one line. */
-export function unreachable({ brokers, timeoutMs }: Client, reason: string | undefined): CommandError {
+function unreachable({ brokers, timeoutMs }: Client, reason: string | undefined): CommandError {
   const why = reason ?? `no answer from ${brokers.join(', ')} within ${timeoutMs / 1_000} s`
   const isAbsent = reason === undefined || reason.includes('ECONNREFUSED')
   return new CommandError(
     isAbsent ? `${why} (--brokers HOST:PORT names another one; castellan broker starts one)` : why
   )
+}
+
+/** Interval of the checks whether any broker can be reached. */
+const LOOK_EVERY_MS = 20
+
+/**
+ * Asks the Router for topics.
+ *
+ * @param names `null`: all topics
+ * @throws CommandError as soon as every broker has been tried in vain, or when no broker answers within the client's
+ * time-out
+ */
+export async function askForTopics(
+  client: Client,
+  names: readonly string[] | null
+): Promise<ReadonlyMap<string, TopicMetadata>> {
+  const { router, timeoutMs } = client
+  const asked = ask<FetchTopicMetadataResult>('topic metadata', timeoutMs + 1_000, requester =>
+    router.tell({ type: 'fetchTopicMetadata', requestId: 1, topics: names, requester, timeoutMs })
+  )
+  const watch = watchForTrouble(client)
+  try {
+    const result = await Promise.race([asked, watch.trouble])
+    if (result.type === 'success') return result.topics
+    throw unreachable(client, result.type === 'failed' ? result.message : result.reason)
+  } finally {
+    watch.stop()
+  }
+}
+
+/**
+ * Rejects when every broker has been tried in vain. A gateway keeps trying; a command reports the reason at once.
+ */
+function watchForTrouble(client: Client): { readonly trouble: Promise<never>; stop(): void } {
+  let timer: NodeJS.Timeout | undefined
+  const trouble = new Promise<never>((_, reject) => {
+    timer = setInterval(() => {
+      const error = client.awayBecause()
+      if (error !== undefined) reject(unreachable(client, error.message))
+    }, LOOK_EVERY_MS)
+  })
+  return { trouble, stop: () => clearInterval(timer) }
 }

@@ -7,14 +7,18 @@ export class SettingOption extends Option {
 
   /**
    * @param flags as commander writes them: `-p, --port <PORT>`
-   * @param path of the setting: `['http', 'port']`
+   * @param setting the name of the setting: `http.port`
    */
-  constructor(flags: string, description: string, path: readonly string[]) {
+  constructor(flags: string, description: string, setting: string) {
     super(flags, description)
-    this.path = path
+    this.path = setting.split('.')
     if (this.required) this.argParser(notEmpty)
   }
 }
+
+/** Options that stand for settings, each with the name of its setting and its description. */
+export const settingOptions = (options: Readonly<Record<string, readonly [setting: string, description: string]>>) =>
+  Object.entries(options).map(([flags, [setting, description]]) => new SettingOption(flags, description, setting))
 
 export const isSetting = (option: Option): option is SettingOption => option instanceof SettingOption
 
@@ -33,7 +37,7 @@ export const clientOptions: readonly Option[] = [
   new SettingOption(
     '-b, --brokers <HOST:PORT,…>',
     'bootstrap brokers (default: the brokers in the configuration, else 127.0.0.1:9092)',
-    ['clusters', 'default', 'brokers']
+    'clusters.default.brokers'
   ),
   new Option('--cluster <NAME>', 'one of the clusters of the configuration (default: default)').argParser(notEmpty),
   new Option('--timeout <SECONDS>', 'time limit for an answer of the brokers (default 10)').argParser(wholeNumber(1)),

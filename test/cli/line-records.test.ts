@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { type LineFormat, toRecord } from '../../src/cli/line-records.js'
-import { linesOf } from '../../src/cli/lines.js'
+import { type LineFormat, linesOf, toRecord } from '../../src/cli/line-records.js'
 import { formatRecord } from '../../src/cli/record-format.js'
 import type { ProduceRecord } from '../../src/core/model.js'
 

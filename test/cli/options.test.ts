@@ -11,8 +11,8 @@ const description: CommandDescription = {
   summary: 'is tried',
   arguments: [new Argument('[TOPIC]').argParser(notEmpty)],
   options: [
-    new SettingOption('-p, --port <PORT>', 'the port', ['http', 'port']),
-    new SettingOption('--embedded', 'the embedded broker', ['embedded', 'enabled']),
+    new SettingOption('-p, --port <PORT>', 'the port', 'http.port'),
+    new SettingOption('--embedded', 'the embedded broker', 'embedded.enabled'),
     new Option('--count <N>', 'how many').argParser(wholeNumber(1)),
     new Option('--from <WHERE>', 'where').argParser(notEmpty),
     new Option('--format <FORMAT>', 'how').choices(['table', 'json']),

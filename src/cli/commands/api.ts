@@ -47,7 +47,7 @@ const OTHER_DEFAULTS = new Map([
 function withOtherDefault(option: Option): Option {
   const description = OTHER_DEFAULTS.get(option.long ?? '')
   if (description === undefined || !isSetting(option)) return option
-  return new SettingOption(option.flags, description, option.path)
+  return new SettingOption(option.flags, description, option.path.join('.'))
 }
 
 export const commandsOfApis: readonly CommandDescription[] = apiCommands.map(describeApiCommand)

@@ -31,9 +31,11 @@ interface GroupsFlags extends ClientFlags {
 async function groups(line: Command, process: Process): Promise<number> {
   const [group] = line.args as [string | undefined]
   const { lag = false, format } = line.opts<GroupsFlags>()
-  const { openClient } = await import('../client.js')
+  const { openClient, askForTopics } = await import('../client.js')
   const client = await openClient(line, process)
   try {
+    // Reports at once that no broker can be reached.
+    await askForTopics(client, [])
     const write = <Row extends object>(columns: readonly RowColumn<Row>[], rows: readonly Row[]): void =>
       writeTable(process.stdout, format, columns, rows)
     if (!lag) return await listGroups(client, group, write)
@@ -75,12 +77,7 @@ const toMemberRows = ({ members }: GroupDescription) =>
 
 /** Groups in the order of their names. A group that does not exist is absent. */
 async function describe(client: Client, names: readonly string[] | 'all'): Promise<GroupDescription[]> {
-  const [{ GroupReaders }, { askForTopics }] = await Promise.all([
-    import('../../gateway/group-readers.js'),
-    import('../metadata.js')
-  ])
-  // Reports at once that no broker can be reached.
-  await askForTopics(client, [])
+  const { GroupReaders } = await import('../../gateway/group-readers.js')
   const { router, timeoutMs } = client
   const readers = new GroupReaders({ router, log: client.log, timeoutMs, clock: () => performance.now() }, {})
   const found = await failing(readers.describe(names))
@@ -130,8 +127,7 @@ const NOTHING = 'the group has committed no offset'
 
 /** One row per partition of the topics in which the group has committed offsets. */
 async function listLag(client: Client, group: string, write: Write): Promise<number> {
-  const [{ readLag }, { askForTopics }] = await Promise.all([import('../../gateway/lag.js'), import('../metadata.js')])
-  await askForTopics(client, [])
+  const { readLag } = await import('../../gateway/lag.js')
   const lags = await failing(readLag(client.router, group, client.timeoutMs))
   if (lags.length === 0) throw new CommandError(`group ${group} has committed no offset, or does not exist`)
   write(['topic', 'partition', 'committed', 'end', 'lag', 'trouble'], lags.flatMap(toPartitionRows))

@@ -60,11 +60,8 @@ async function read(line: Command, process: Process): Promise<number> {
   const { from = 'earliest', format = 'value', follow = false, partition, count, schema } = line.opts<ReadFlags>()
   const start = toReadStart(from)
   const chosen = toPartitions(partition)
-  const [{ openClient }, { askForTopics }, { readTopic, requireTopic }] = await Promise.all([
-    import('../client.js'),
-    import('../metadata.js'),
-    import('../../consumer/stream/topic-readers.js')
-  ])
+  const { openClient, askForTopics } = await import('../client.js')
+  const { readTopic, requireTopic } = await import('../../consumer/stream/topic-readers.js')
   const client = await openClient(line, process)
   try {
     const topics = await askForTopics(client, [topic])

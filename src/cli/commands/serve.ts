@@ -1,54 +1,32 @@
 import { type Command, Option } from 'commander'
 import type { FlagSetting } from '../../server/config/config.js'
 import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
-import { configOptions, SettingOption, settingsOf } from '../options.js'
+import { configOptions, settingOptions, settingsOf } from '../options.js'
+
+const settings = settingOptions({
+  '--host <HOST>': ['http.host', 'address of the shared port (default 127.0.0.1)'],
+  '-p, --port <PORT>': ['http.port', 'the shared port (default 8080; 0: any free one)'],
+  '--unix-socket <PATH>': ['http.unixSocket', 'unix socket that serves the same as the shared port'],
+  '--management-host <HOST>': ['management.host', 'address of health and metrics (default 127.0.0.1)'],
+  '--management-port <PORT>': [
+    'management.port',
+    'port of health and metrics (default 8081; 0: any free one; off: none)'
+  ],
+  '-b, --brokers <HOST:PORT,…>': ['clusters.default.brokers', 'the Kafka cluster; none: the embedded broker'],
+  '--embedded': ['embedded.enabled', 'the embedded broker, even with NODE_ENV=production'],
+  '--embedded-port <PORT>': ['embedded.port', 'port of the embedded broker (default 9092; 0: any free one)'],
+  '--embedded-dir <DIR>': ['embedded.directory', 'directory of the embedded broker (default: records stay in memory)'],
+  '--embedded-nodes <N>': ['embedded.nodes', 'number of brokers in the embedded cluster (default 1)'],
+  '--workers <N>': ['workers.count', 'processes that serve the same ports (default 1; auto: one for each core)'],
+  '--allow-anonymous': ['http.allowAnonymous', 'allows addresses other machines can reach, without authentication'],
+  '--log-level <LEVEL>': ['log.level', 'debug, info, warn, error or silent (default info)']
+})
 
 export const serveCommand: CommandDescription = {
   name: 'serve',
   summary: 'runs the HTTP gateway',
   options: [
-    new SettingOption('--host <HOST>', 'address of the shared port (default 127.0.0.1)', ['http', 'host']),
-    new SettingOption('-p, --port <PORT>', 'the shared port (default 8080; 0: any free one)', ['http', 'port']),
-    new SettingOption('--unix-socket <PATH>', 'unix socket that serves the same as the shared port', [
-      'http',
-      'unixSocket'
-    ]),
-    new SettingOption('--management-host <HOST>', 'address of health and metrics (default 127.0.0.1)', [
-      'management',
-      'host'
-    ]),
-    new SettingOption(
-      '--management-port <PORT>',
-      'port of health and metrics (default 8081; 0: any free one; off: none)',
-      ['management', 'port']
-    ),
-    new SettingOption('-b, --brokers <HOST:PORT,…>', 'the Kafka cluster; none: the embedded broker', [
-      'clusters',
-      'default',
-      'brokers'
-    ]),
-    new SettingOption('--embedded', 'the embedded broker, even with NODE_ENV=production', ['embedded', 'enabled']),
-    new SettingOption('--embedded-port <PORT>', 'port of the embedded broker (default 9092; 0: any free one)', [
-      'embedded',
-      'port'
-    ]),
-    new SettingOption('--embedded-dir <DIR>', 'directory of the embedded broker (default: records stay in memory)', [
-      'embedded',
-      'directory'
-    ]),
-    new SettingOption('--embedded-nodes <N>', 'number of brokers in the embedded cluster (default 1)', [
-      'embedded',
-      'nodes'
-    ]),
-    new SettingOption('--workers <N>', 'processes that serve the same ports (default 1; auto: one for each core)', [
-      'workers',
-      'count'
-    ]),
-    new SettingOption('--allow-anonymous', 'allows addresses other machines can reach, without authentication', [
-      'http',
-      'allowAnonymous'
-    ]),
-    new SettingOption('--log-level <LEVEL>', 'debug, info, warn, error or silent (default info)', ['log', 'level']),
+    ...settings,
     new Option(
       '--print-config',
       'prints the settings in effect as YAML, each with its origin and without secrets, and exits'

@@ -28,7 +28,7 @@ interface TopicsFlags extends ClientFlags {
 
 async function listTopics(line: Command, process: Process): Promise<number> {
   const { format = 'table', internal = false } = line.opts<TopicsFlags>()
-  const [{ openClient }, { askForTopics }] = await Promise.all([import('../client.js'), import('../metadata.js')])
+  const { openClient, askForTopics } = await import('../client.js')
   const client = await openClient(line, process)
   try {
     const topics = [...(await askForTopics(client, null)).values()].filter(({ isInternal }) => internal || !isInternal)

@@ -4,8 +4,7 @@ import { printable } from '../../core/printable.js'
 import type { ClientFlags } from '../client.js'
 import { aborted, type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import type { Fate } from '../gateway-writer.js'
-import { toRecord } from '../line-records.js'
-import { linesOf } from '../lines.js'
+import { linesOf, toRecord } from '../line-records.js'
 import { clientOptions, httpUrl, notEmpty } from '../options.js'
 import { readToken } from '../pixy/pixy-client.js'
 
@@ -87,7 +86,7 @@ async function openSink(line: Command, process: Process): Promise<Sink> {
     return { maxSending: 1, send: gatewayWriter(gateway, topic, token, timeoutMs), close: async () => undefined }
   }
   if (tokenFile !== undefined) throw new UsageError('--token-file is for --gateway')
-  const [{ openClient }, { askForTopics }] = await Promise.all([import('../client.js'), import('../metadata.js')])
+  const { openClient, askForTopics } = await import('../client.js')
   const client = await openClient(line, process, 'silent')
   const options = { partitioner: 'murmur2', deadlineMs: timeoutMs, capacityWaitMs: timeoutMs } as const
   const send = async (records: readonly ProduceRecord[]): Promise<readonly Fate[]> =>

@@ -2,10 +2,19 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Command, Option } from 'commander'
 import { printableJson } from '../../core/printable.js'
-import { type CommandDescription, CommandError, EXIT_OK, type Process } from '../command.js'
+import { type CommandDescription, CommandError, type Process } from '../command.js'
 import { wholeNumber } from '../options.js'
 import { formatRecord, type LineStyle, recordFormats, toJson } from '../record-format.js'
-import { group, type PixyAnswer, PixyClient, type PixyFlags, pixyOptions, refusal, topic } from './pixy-client.js'
+import {
+  group,
+  type PixyAnswer,
+  type PixyClient,
+  type PixyFlags,
+  pixyOptions,
+  refusal,
+  topic,
+  withPixyClient
+} from './pixy-client.js'
 
 export const consumeCommand: CommandDescription = {
   name: 'consume',
@@ -54,14 +63,8 @@ interface Message {
 }
 
 /** Writes messages to stdout. With `--ack written`, acknowledges each message once it is written. */
-async function consume(line: Command, process: Process): Promise<number> {
-  const client = new PixyClient(line)
-  try {
-    await new Consumer(line, client, process).run()
-    return EXIT_OK
-  } finally {
-    client.close()
-  }
+function consume(line: Command, process: Process): Promise<number> {
+  return withPixyClient(line, client => new Consumer(line, client, process).run())
 }
 
 class Consumer {

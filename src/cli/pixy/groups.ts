@@ -1,8 +1,8 @@
 import { Argument, type Command, Option } from 'commander'
-import { type CommandDescription, CommandError, EXIT_OK, type Process, UsageError } from '../command.js'
+import { type CommandDescription, CommandError, type Process, UsageError } from '../command.js'
 import { notEmpty } from '../options.js'
 import { writeTable } from '../standard-output.js'
-import { group, PixyClient, type PixyFlags, pixyOptions, table, topic } from './pixy-client.js'
+import { group, type PixyClient, type PixyFlags, pixyOptions, table, topic, withPixyClient } from './pixy-client.js'
 
 export const pixyGroupsCommand: CommandDescription = {
   name: 'groups',
@@ -18,17 +18,13 @@ interface GroupsFlags extends PixyFlags {
 }
 
 /** Writes which clients read a topic, and for which groups. */
-async function groups(line: Command, process: Process): Promise<number> {
+function groups(line: Command, process: Process): Promise<number> {
   const [topic, group] = line.args as [string, string | undefined]
-  const client = new PixyClient(line)
-  try {
+  const { format } = line.opts<GroupsFlags>()
+  return withPixyClient(line, async client => {
     const found = await client.demand(topic, 'consumers', { query: { group } })
-    const { format } = line.opts<GroupsFlags>()
     writeTable(process.stdout, format, ['group', 'client', 'partitions'], toClientRows(found))
-    return EXIT_OK
-  } finally {
-    client.close()
-  }
+  })
 }
 
 /** Turns `{"billing": {"pixy-1": [0, 1]}}` into one row per client. */
@@ -79,16 +75,12 @@ async function offsets(line: Command, process: Process): Promise<number> {
   const [topic, group] = line.args as [string, string]
   const { set, format } = line.opts<OffsetsFlags>()
   const wanted = set === undefined ? undefined : toOffsets(set)
-  const client = new PixyClient(line)
-  try {
+  return withPixyClient(line, async client => {
     if (wanted !== undefined) await setOffsets(client, topic, group, wanted)
     const rows = await client.demand(topic, 'offsets', { query: { group } })
     if (!Array.isArray(rows)) throw new CommandError('the answer of the server is not a list of offsets')
     writeTable(process.stdout, format, offsetColumns, (rows as PartitionOffset[]).map(toOffsetRow))
-    return EXIT_OK
-  } finally {
-    client.close()
-  }
+  })
 }
 
 const offsetColumns = ['partition', 'begin', 'end', 'count', 'offset', 'lag', 'sparseAcks'] as const

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Agent as HttpAgent, type RequestOptions, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { Argument, type Command, Option } from 'commander'
-import { CommandError, UsageError } from '../command.js'
+import { CommandError, EXIT_OK, UsageError } from '../command.js'
 import { notEmpty, wholeNumber } from '../options.js'
 
 /** Flags of every command that sends requests to a server of Kafka-Pixy's API. */
@@ -157,6 +157,17 @@ export class PixyClient {
 
   close(): void {
     this.#agent.destroy()
+  }
+}
+
+/** Runs a command with a client, which is closed at its end. */
+export async function withPixyClient(line: Command, run: (client: PixyClient) => Promise<void>): Promise<number> {
+  const client = new PixyClient(line)
+  try {
+    await run(client)
+    return EXIT_OK
+  } finally {
+    client.close()
   }
 }
 

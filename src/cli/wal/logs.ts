@@ -6,10 +6,11 @@ import { configOptions, SettingOption, settingsOf } from '../options.js'
 import { type RowColumn, writeTable } from '../standard-output.js'
 
 export const logOptions = [
-  new SettingOption('--directory <DIR>', 'directory of the log (default: the directory in the configuration)', [
-    'wal',
-    'directory'
-  ]),
+  new SettingOption(
+    '--directory <DIR>',
+    'directory of the log (default: the directory in the configuration)',
+    'wal.directory'
+  ),
   ...configOptions
 ]
 
