@@ -1,5 +1,4 @@
 import { LONGEST_HOLD_MS } from '../../consumer/group/topic-consumer.js'
-import type { Requester } from '../../core/actor/actor.js'
 import { CastellanError, OverloadedError } from '../../core/errors.js'
 import { shortened } from '../../core/printable.js'
 import type {
@@ -50,28 +49,25 @@ interface AskedMessages {
   readonly timeoutMs: number
   /** The client to whose share of `advanced.consumer.maxGroups` a new group is counted. */
   readonly client?: string | undefined
-  /** Number of the request, unique at the asking worker. It is used to cancel the request. */
+  /** Number of the request, unique at the asking worker. */
   readonly id: number
 }
 
-/** The messages of an answer to another worker: at least one. */
-interface MessagesOfOwner {
-  readonly type: 'messages'
-  readonly messages: readonly AcquiredMessage[]
-  /** Identifies these messages when they are acknowledged together or released. */
-  readonly token: number
-}
-
-/** What became of messages: the client has got them, or it has not. */
-interface EndOfMessages {
-  readonly token: number
+/** What became of a request: its client is gone, or has got the messages that answer it. */
+interface EndOfRequest {
+  /** The `id` in {@link AskedMessages}. */
+  readonly id: number
   readonly groupId: string
-  /** Absent: they are released. */
+  /** Absent: the request is cancelled, or its messages are released. */
   readonly acked?: readonly MessageId[]
 }
 
+/** The answer to another worker. */
+type OwnerAnswer = NoMessage | { readonly type: 'messages'; readonly messages: readonly AcquiredMessage[] }
+
 /** The verbs whose arguments and results are plain data. */
 type PlainVerb = 'commit' | 'offsets'
+type ResultOf<Verb extends PlainVerb> = Awaited<ReturnType<GroupGateway[Verb]>>
 
 interface AskedVerb {
   readonly verb: PlainVerb
@@ -88,161 +84,67 @@ interface OwnersOfGroups<Id> {
 
 /** The operations on consumer groups when each group has one of several workers as its owner. */
 export function ownedGroups<Id>(own: GroupGateway, owners: OwnersOfGroups<Id>): GroupGateway {
-  const { peers, ownerOf, acks } = owners
-  const elsewhere = new GroupsElsewhere(owners)
-  new GroupOwner(own, owners)
+  const { cluster, peers, ownerOf, acks, longPollMs } = owners
+  serveGroups(own, cluster, peers)
+  let lastId = 0
   const isOwn = (groupId: string): boolean => ownerOf(groupId) === peers.id
-  return over(own, {
-    // Only the owner knows where the group begins in partitions without a committed offset.
-    offsets: (...args) => (isOwn(args[0]) ? own.offsets(...args) : elsewhere.carryOut('offsets', own, args)),
-    commit: (...args) => (isOwn(args[0]) ? own.commit(...args) : elsewhere.carryOut('commit', own, args)),
-    consume: (groupId, topic, limits, timeoutMs, requester) =>
-      isOwn(groupId)
-        ? own.consume(groupId, topic, limits, timeoutMs, requester)
-        : elsewhere.consume({ groupId, topic, limits, client: requester.client }, timeoutMs, requester),
-    ack: (groupId, message) =>
-      isOwn(groupId) ? own.ack(groupId, message) : acks.at(ownerOf(groupId), groupId, message)
-  })
-}
-
-interface Kept<Id> {
-  readonly for: Id
-  /** The `id` in {@link AskedMessages}. */
-  readonly id: number
-  readonly at: number
-  readonly given: ConsumedMessages
-}
-
-/** Answers the requests that other workers pass on to this one, which owns their groups. */
-class GroupOwner<Id> {
-  readonly #groups: GroupGateway
-  /** Functions that cancel the open requests, by worker and id of the request. */
-  readonly #cancels = new Map<string, () => void>()
-  /** Messages that can be released, by token, oldest first. */
-  readonly #kept = new Map<number, Kept<Id>>()
-  #lastToken = 0
-
-  constructor(groups: GroupGateway, { cluster, peers }: OwnersOfGroups<Id>) {
-    this.#groups = groups
-    peers.serve(`consume ${cluster}`, (asked, { from }) => this.#consume(asked as AskedMessages, from))
-    peers.serve(`cancel ${cluster}`, (id, { from }) => this.#cancel(id as number, from))
-    peers.serve(`end ${cluster}`, end => this.#end(end as EndOfMessages))
-    peers.serve(`verb ${cluster}`, async asked => {
-      const { verb, args } = asked as AskedVerb
-      const method = groups[verb] as (...args: unknown[]) => Promise<unknown>
-      return method.call(groups, ...args).then(
-        value => ({ type: 'done', value }),
-        (error: unknown) => {
-          if (error instanceof CastellanError) return failureOf(error)
-          throw error
-        }
-      )
-    })
-    peers.onGone(id => this.#gone(id))
-  }
-
-  #consume(asked: AskedMessages, from: Id): Promise<MessagesOfOwner | NoMessage> {
-    const { groupId, topic, limits, timeoutMs, client, id } = asked
-    const key = `${from}/${id}`
-    return new Promise(resolve => {
-      let isAnswered = false
-      const reply = (result: ConsumeManyResult): void => {
-        isAnswered = true
-        this.#cancels.delete(key)
-        resolve(result.type === 'messages' ? this.#keep(result.messages, from, id) : result)
-      }
-      const cancel = this.#groups.consume(groupId, topic, limits, timeoutMs, { client, reply })
-      if (isAnswered) return
-      this.#cancels.set(key, () => {
-        this.#cancels.delete(key)
-        cancel()
-        resolve({ type: 'timedOut' })
+  const call = (groupId: string, verb: string, body: unknown, timeoutMs: number): Promise<unknown> =>
+    peers.call(ownerOf(groupId), `${verb} ${cluster}`, body, { timeoutMs })
+  /** A failure is ignored: if the owner has ended, its messages are released anyway. */
+  const tellEnd = (end: EndOfRequest): void =>
+    void call(end.groupId, 'end', end, TELL_TIMEOUT_MS).catch(() => undefined)
+  /**
+   * Has the owner carry a verb out. When it has ended, no worker reads for the group, so this one does.
+   *
+   * @throws CastellanError as the owner's gateway does
+   */
+  const atOwner =
+    <Verb extends PlainVerb>(verb: Verb) =>
+    async (...args: Parameters<GroupGateway[Verb]>): Promise<ResultOf<Verb>> => {
+      const [groupId] = args
+      const method = own[verb] as (...args: unknown[]) => Promise<ResultOf<Verb>>
+      if (isOwn(groupId)) return method.apply(own, args)
+      const timeoutMs = args.at(-1) as number
+      const asked: AskedVerb = { verb, args }
+      const called = call(groupId, 'verb', asked, timeoutMs + RETRY_MS).catch((error: unknown) => {
+        if (!isAway(error)) throw new OverloadedError(reasonOf(error, groupId))
+        return method.apply(own, args).then(value => ({ type: 'done', value }))
       })
-    })
-  }
-
-  async #end({ token, groupId, acked }: EndOfMessages): Promise<void> {
-    const given = this.#take(token)
-    if (acked === undefined) given?.release()
-    else if (given !== undefined) given.ack()
-    else await Promise.all(acked.map(id => this.#groups.ack(groupId, id)))
-  }
-
-  /**
-   * Cancels an open request. If it was already answered, the answer came too late for the client, so its messages are
-   * released.
-   */
-  #cancel(id: number, from: Id): void {
-    const cancel = this.#cancels.get(`${from}/${id}`)
-    if (cancel) cancel()
-    else for (const [token, kept] of this.#kept) if (kept.for === from && kept.id === id) this.#take(token)?.release()
-  }
-
-  #keep(given: ConsumedMessages, from: Id, id: number): MessagesOfOwner {
-    const token = ++this.#lastToken
-    const now = performance.now()
-    this.#kept.set(token, { for: from, id, at: now, given })
-    for (const [oldest, { at }] of this.#kept) {
-      if (this.#kept.size <= MAX_KEPT && at >= now - KEPT_MS) break
-      this.#kept.delete(oldest)
+      const result = (await called) as { readonly type: 'done'; readonly value: ResultOf<Verb> } | Failure
+      if (result.type === 'done') return result.value
+      throw toError(result, `the offsets of group ${groupId}`, timeoutMs)
     }
-    return { type: 'messages', messages: given.messages, token }
-  }
-
-  #take(token: number): ConsumedMessages | undefined {
-    const kept = this.#kept.get(token)
-    this.#kept.delete(token)
-    return kept?.given
-  }
-
-  /**
-   * Called when a worker has ended. Cancels its requests, and releases the messages that may not have reached a client.
-   */
-  #gone(gone: Id): void {
-    for (const [key, cancel] of [...this.#cancels]) if (key.startsWith(`${gone}/`)) cancel()
-    const given = [...this.#kept].filter(([, kept]) => kept.for === gone)
-    for (const [token] of given.reverse()) this.#take(token)?.release()
-  }
-}
-
-/** Calls the owners of groups that other workers own. */
-class GroupsElsewhere<Id> {
-  readonly #owners: OwnersOfGroups<Id>
-  #lastId = 0
-
-  constructor(owners: OwnersOfGroups<Id>) {
-    this.#owners = owners
-  }
-
-  consume(
-    asked: Pick<AskedMessages, 'groupId' | 'topic' | 'limits' | 'client'>,
-    timeoutMs = this.#owners.longPollMs,
-    { reply }: Requester<ConsumeManyResult>
-  ): () => void {
-    const { groupId } = asked
+  const consumeAtOwner: GroupGateway['consume'] = (groupId, topic, limits, waitMs, { client, reply }) => {
+    const timeoutMs = waitMs ?? longPollMs
     const endsAt = performance.now() + timeoutMs
-    const id = ++this.#lastId
+    const id = ++lastId
     let isOver = false
     const end = (result: ConsumeManyResult): void => {
       isOver = true
       clearTimeout(late)
       reply(result)
     }
-    const withdraw = (): void => this.#tell(groupId, 'cancel', id)
+    const release = (): void => tellEnd({ id, groupId })
     const late = setTimeout(
       () => {
         end(AWAY)
-        withdraw()
+        release()
       },
       timeoutMs + LONGEST_HOLD_MS + MARGIN_MS
     )
     const ask = async (): Promise<void> => {
-      const body: AskedMessages = { ...asked, id, timeoutMs: Math.max(1, Math.ceil(endsAt - performance.now())) }
+      const leftMs = Math.max(1, Math.ceil(endsAt - performance.now()))
+      const body: AskedMessages = { groupId, topic, limits, client, id, timeoutMs: leftMs }
       try {
-        const answered = this.#call(groupId, 'consume', body, timeoutMs + TELL_TIMEOUT_MS)
-        const result = (await answered) as MessagesOfOwner | NoMessage
-        if (!isOver) end(result.type === 'messages' ? this.#toMessages(groupId, result) : result)
-        else if (result.type === 'messages') this.#release(groupId, result.token)
+        const result = (await call(groupId, 'consume', body, timeoutMs + TELL_TIMEOUT_MS)) as OwnerAnswer
+        if (isOver) {
+          if (result.type === 'messages') release()
+        } else if (result.type !== 'messages') end(result)
+        else {
+          const { messages } = result
+          const acked = messages.map(({ topic, partition, offset }) => ({ topic, partition, offset }))
+          end({ type: 'messages', messages: { messages, ack: () => tellEnd({ id, groupId, acked }), release } })
+        }
       } catch (error) {
         if (isOver) return
         if (!isAway(error)) end(ownFailure('overloaded', reasonOf(error, groupId), true))
@@ -255,58 +157,91 @@ class GroupsElsewhere<Id> {
       if (isOver) return
       isOver = true
       clearTimeout(late)
-      withdraw()
+      release()
     }
   }
+  return over(own, {
+    // Only the owner knows where the group begins in partitions without a committed offset.
+    offsets: atOwner('offsets'),
+    commit: atOwner('commit'),
+    consume: (groupId, ...args) => (isOwn(groupId) ? own.consume(groupId, ...args) : consumeAtOwner(groupId, ...args)),
+    ack: (groupId, message) =>
+      isOwn(groupId) ? own.ack(groupId, message) : acks.at(ownerOf(groupId), groupId, message)
+  })
+}
 
-  /**
-   * Has the owner carry a verb out. When it has ended, no worker reads for the group, so this one does.
-   *
-   * @throws CastellanError as the owner's gateway does
-   */
-  async carryOut<Verb extends PlainVerb>(
-    verb: Verb,
-    own: GroupGateway,
-    args: Parameters<GroupGateway[Verb]>
-  ): Promise<Awaited<ReturnType<GroupGateway[Verb]>>> {
-    const [groupId] = args
-    const timeoutMs = args.at(-1) as number
-    try {
-      const asked: AskedVerb = { verb, args }
-      const result = (await this.#call(groupId, 'verb', asked, timeoutMs + RETRY_MS)) as
-        | { readonly type: 'done'; readonly value: Awaited<ReturnType<GroupGateway[Verb]>> }
-        | Failure
-      if (result.type === 'done') return result.value
-      throw toError(result, `the offsets of group ${groupId}`, timeoutMs)
-    } catch (error) {
-      if (error instanceof CastellanError) throw error
-      if (!isAway(error)) throw new OverloadedError(reasonOf(error, groupId))
-      const method = own[verb] as (...args: unknown[]) => ReturnType<GroupGateway[Verb]>
-      return await method.call(own, ...args)
+interface Kept<Id> {
+  readonly for: Id
+  readonly at: number
+  readonly given: ConsumedMessages
+}
+
+/** Answers the requests that other workers pass on to this one, which owns their groups. */
+function serveGroups<Id>(groups: GroupGateway, cluster: string, peers: Peers<Id>): void {
+  /** Functions that cancel the open requests, by worker and id of the request. */
+  const cancels = new Map<string, () => void>()
+  /** Messages that can be released, by worker and id of the request, oldest first. */
+  const kept = new Map<string, Kept<Id>>()
+  const keep = (key: string, from: Id, given: ConsumedMessages): void => {
+    const now = performance.now()
+    kept.set(key, { for: from, at: now, given })
+    for (const [oldest, { at }] of kept) {
+      if (kept.size <= MAX_KEPT && at >= now - KEPT_MS) break
+      kept.delete(oldest)
     }
   }
-
-  #toMessages(groupId: string, { messages, token }: MessagesOfOwner): ConsumeManyResult {
-    const acked = messages.map(({ topic, partition, offset }) => ({ topic, partition, offset }))
-    const ack = (): void => this.#tell(groupId, 'end', { token, groupId, acked } satisfies EndOfMessages)
-    return { type: 'messages', messages: { messages, ack, release: () => this.#release(groupId, token) } }
+  const take = (key: string): ConsumedMessages | undefined => {
+    const given = kept.get(key)?.given
+    kept.delete(key)
+    return given
   }
-
-  #release(groupId: string, token: number): void {
-    this.#tell(groupId, 'end', { token, groupId } satisfies EndOfMessages)
-  }
-
-  /**
-   * Calls the owner without waiting. A failure is ignored: if the owner has ended, its messages are released anyway.
-   */
-  #tell(groupId: string, verb: string, body: unknown): void {
-    void this.#call(groupId, verb, body, TELL_TIMEOUT_MS).catch(() => undefined)
-  }
-
-  #call(groupId: string, verb: string, body: unknown, timeoutMs: number): Promise<unknown> {
-    const { peers, cluster, ownerOf } = this.#owners
-    return peers.call(ownerOf(groupId), `${verb} ${cluster}`, body, { timeoutMs })
-  }
+  peers.serve(`consume ${cluster}`, (body, { from }): Promise<OwnerAnswer> => {
+    const { groupId, topic, limits, timeoutMs, client, id } = body as AskedMessages
+    const key = `${from}/${id}`
+    return new Promise(resolve => {
+      let isAnswered = false
+      const reply = (result: ConsumeManyResult): void => {
+        isAnswered = true
+        cancels.delete(key)
+        if (result.type === 'messages') keep(key, from, result.messages)
+        resolve(result.type === 'messages' ? { type: 'messages', messages: result.messages.messages } : result)
+      }
+      const cancel = groups.consume(groupId, topic, limits, timeoutMs, { client, reply })
+      if (isAnswered) return
+      cancels.set(key, () => {
+        cancels.delete(key)
+        cancel()
+        resolve({ type: 'timedOut' })
+      })
+    })
+  })
+  peers.serve(`end ${cluster}`, async (body, { from }) => {
+    const { id, groupId, acked } = body as EndOfRequest
+    const key = `${from}/${id}`
+    const given = take(key)
+    if (acked === undefined) {
+      cancels.get(key)?.()
+      given?.release()
+    } else if (given !== undefined) given.ack()
+    else await Promise.all(acked.map(message => groups.ack(groupId, message)))
+  })
+  peers.serve(`verb ${cluster}`, body => {
+    const { verb, args } = body as AskedVerb
+    const method = groups[verb] as (...args: unknown[]) => Promise<unknown>
+    return method.apply(groups, [...args]).then(
+      value => ({ type: 'done', value }),
+      (error: unknown) => {
+        if (error instanceof CastellanError) return failureOf(error)
+        throw error
+      }
+    )
+  })
+  // The requests of a worker that has ended are cancelled, and messages released that may not have reached a client.
+  peers.onGone(gone => {
+    for (const [key, cancel] of [...cancels]) if (key.startsWith(`${gone}/`)) cancel()
+    const given = [...kept].filter(([, one]) => one.for === gone)
+    for (const [key] of given.reverse()) take(key)?.release()
+  })
 }
 
 /** The text for the client: the error of the owner, or a sentence that the owner does not answer. */
