@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+import { isIPv6 } from 'node:net'
 import type { Logger } from '../../core/model.js'
 import {
   type CarryOut,
@@ -9,8 +11,8 @@ import {
 } from '../../http/api/key-owners.js'
 import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
 import { isAway, type PeerError } from '../calls/peers.js'
-import type { GatewayPeers } from './gateway-peers.js'
-import { KeyMembers, type Standing } from './key-members.js'
+import { heaviest } from '../calls/rendezvous.js'
+import type { GatewayPeers, PlaceOfProcess } from './gateway-peers.js'
 
 /** The end of a hash names the client. */
 const CLIENT_AT = 12
@@ -22,10 +24,11 @@ const LOOKS = 3
 const STANDING = 'keys of requests'
 const STANDING_TIMEOUT_MS = 2_000
 const CONTESTED = 'some gateways share keys of requests and others do not'
+const REFUSED = 'requests with an Idempotency-Key are refused (503)'
 
 /** A request with what has to be the same at both gateways. */
 interface Envelope {
-  /** {@link KeyMembers.digest} */
+  /** {@link KeyList.digest} */
   readonly list: string
   /** The gateway that calls, and the one that it means to call. */
   readonly by: string
@@ -42,58 +45,51 @@ export interface GatewayKeysDeps {
 /** How a gateway serves requests with keys: with all gateways of its list, by itself, or not now. */
 type KeyStanding = 'shared' | 'alone' | 'refused'
 
-/** How this gateway serves keys, as far as it knows. */
-type Sharing =
-  /**
-   * It does not know yet which of the list it is, and why; so often in a row the look-up had this result. `isAlone`: the
-   * list says that keys cannot be shared.
-   */
-  | { readonly type: 'looking'; readonly why: string; readonly times: number; readonly isAlone: boolean }
-  /** The list cannot be used, so keys hold at this gateway only. */
-  | { readonly type: 'alone' }
-  /** `isDoubled`: another gateway answers at the entry of this one. */
-  | { readonly type: 'shared'; readonly self: string; readonly isDoubled: boolean }
-
 /**
  * The keys of gateways that know each other. They hold over all of them when each entry of `peers.addresses` is one gateway
  * and this one is among them; otherwise over this gateway.
  */
 export class GatewayKeys implements KeyOwners {
   readonly #deps: GatewayKeysDeps
-  readonly #members: KeyMembers
+  readonly #list: KeyList
   /** How the others serve requests with keys, by process. */
   readonly #standings = new Map<string, KeyStanding>()
-  #sharing: Sharing = { type: 'looking', why: '', times: 0, isAlone: false }
-  /** How often in a row another gateway could not be called. */
-  readonly #silent = new Map<string, number>()
+  /** The entry of this gateway, once it has found itself in the list. */
+  #self: string | undefined
+  /** Why it has not, in so many look-ups in a row. */
+  #lost: Lost & { readonly times: number } = { why: '', times: 0 }
+  /** The list cannot be used, so keys hold at this gateway only. */
+  #isAlone = false
+  /** Another gateway answers at the entry of this one: both would carry a request out. */
+  #isDoubled = false
   /** This gateway shares keys and another one serves them by itself, or the other way round. */
   #isContested = false
+  /** How often in a row another gateway could not be called. */
+  readonly #silent = new Map<string, number>()
   #isClosed = false
 
   constructor(deps: GatewayKeysDeps) {
-    const { peers, addresses } = deps
     this.#deps = deps
-    this.#members = new KeyMembers(addresses, peers.id, name => peers.processesAt(name))
-    peers.serve(STANDING, () => this.#standing)
-    peers.onRefreshed(() => this.#look())
+    this.#list = new KeyList(deps.addresses)
+    deps.peers.serve(STANDING, () => this.#standing)
+    deps.peers.onRefreshed(() => this.#look())
   }
 
   get reach(): KeyOwners['reach'] {
-    return this.#sharing.type === 'alone' ? 'gateway' : 'deployment'
+    return this.#isAlone ? 'gateway' : 'deployment'
   }
 
   ownerOf(hash: string): PassOn | undefined {
-    const owner = this.#members.ownerOf(hash)
+    const owner = this.#list.ownerOf(hash)
     // Where no request may be carried out, none is: not even those whose key this gateway owns.
-    const isOwn = this.#sharing.type === 'alone' || owner === this.#self
+    const isOwn = this.#isAlone || owner === this.#self
     return isOwn && this.#refusal === undefined
       ? undefined
       : (request, timeoutMs) => this.#passOn(owner, request, timeoutMs)
   }
 
   serve(carryOut: CarryOut): void {
-    const { peers } = this.#deps
-    peers.serve(KEYED_REQUEST, message => {
+    this.#deps.peers.serve(KEYED_REQUEST, message => {
       const envelope = message as Envelope
       const refusal = this.#isClosed ? 'it is stopping' : (this.#refusal ?? this.#disagreement(envelope))
       return carriedOut(envelope.request, carryOut, refusal)
@@ -106,93 +102,82 @@ export class GatewayKeys implements KeyOwners {
 
   /** Why no request with a key is carried out at this gateway. `undefined`: they are. */
   get #refusal(): string | undefined {
-    const sharing = this.#sharing
-    if (sharing.type === 'looking') {
-      const why = sharing.why === '' ? '' : `: ${sharing.why}`
-      return `this gateway does not know yet which of peers.addresses it is${why}`
+    if (this.#self === undefined && !this.#isAlone) {
+      const { why } = this.#lost
+      return `this gateway does not know yet which of peers.addresses it is${why === '' ? '' : `: ${why}`}`
     }
-    // Two gateways would both carry a request out.
-    if (sharing.type === 'shared' && sharing.isDoubled) return `another gateway answers at ${sharing.self}`
+    if (this.#isDoubled) return `another gateway answers at ${this.#self}`
     return this.#isContested ? CONTESTED : undefined
   }
 
   get #standing(): KeyStanding {
-    const sharing = this.#sharing
-    if (sharing.type === 'shared') return sharing.isDoubled ? 'refused' : 'shared'
-    return sharing.type === 'looking' || this.#isContested ? 'refused' : 'alone'
-  }
-
-  /** The entry of this gateway; `undefined`: none, or it is not known. */
-  get #self(): string | undefined {
-    return this.#sharing.type === 'shared' ? this.#sharing.self : undefined
+    if (this.#self !== undefined) return this.#isDoubled ? 'refused' : 'shared'
+    return this.#isAlone && !this.#isContested ? 'alone' : 'refused'
   }
 
   /** What is wrong with keys of requests, one sentence each, for operators. */
   get warnings(): readonly string[] {
-    const refused = 'requests with an Idempotency-Key are refused (503)'
     const refusal = this.#refusal
-    if (this.#sharing.type === 'looking') return this.#sharing.times < LOOKS ? [] : [`${refused}: ${refusal}`]
+    if (this.#self === undefined && !this.#isAlone) return this.#lost.times < LOOKS ? [] : [`${REFUSED}: ${refusal}`]
     const hint = refusal === CONTESTED ? 'peers.addresses and builds' : 'peers.addresses'
-    if (refusal !== undefined) return [`${refused}: ${refusal}; compare ${hint}`]
+    if (refusal !== undefined) return [`${REFUSED}: ${refusal}; compare ${hint}`]
     return [...this.#silent].flatMap(([name, looks]) =>
-      looks < LOOKS ? [] : [`${refused} whose key the gateway ${name} owns, because it cannot be reached`]
+      looks < LOOKS ? [] : [`${REFUSED} whose key the gateway ${name} owns, because it cannot be reached`]
     )
   }
 
   /** Finds out which gateway this one is, and whether others leave its keys to it. */
   #look(): void {
-    const sharing = this.#sharing
-    if (sharing.type === 'shared') {
-      this.#lookForDouble(sharing.self)
-      this.#lookForOthers(sharing.self)
-    } else if (sharing.type === 'looking') {
-      const standing = this.#members.standing()
-      if (standing.type === 'member') this.#share(standing.self)
-      else this.#postpone(standing, standing.why === sharing.why ? sharing.times + 1 : 1)
-    }
+    if (this.#self !== undefined) this.#lookForOthers(this.#self)
+    else if (!this.#isAlone) this.#lookForSelf()
     void this.#askOthers().then(() => this.#compare())
   }
 
-  /** A gateway that is started again is away for a moment, so it counts when it comes several times. */
+  #lookForSelf(): void {
+    const { log, peers } = this.#deps
+    const found = placeIn(this.#list, peers)
+    if (typeof found === 'string') {
+      this.#self = found
+      log.info({}, `keys of requests hold at all ${this.#list.names.length} gateways; this one is ${found}`)
+      return
+    }
+    // Gateways that are started again may exchange their addresses, so a result counts when it comes several times.
+    const times = found.why === this.#lost.why ? this.#lost.times + 1 : 1
+    this.#lost = { ...found, times }
+    if (found.alone !== undefined || times < LOOKS) return
+    const message = 'requests with keys are refused (503) until this gateway knows which of peers.addresses it is'
+    log.warn({}, `${message}: ${found.why}`)
+  }
+
   #lookForOthers(self: string): void {
-    const { others } = this.#deps.peers
-    for (const name of this.#members.names) {
-      if (name === self || this.#members.isCallable(name, others)) this.#silent.delete(name)
+    const { log, peers } = this.#deps
+    const places = peers.processesAt(self)
+    this.#isDoubled = isSeveral(places) || idsOf(places).some(id => id !== peers.id)
+    if (this.#isDoubled) {
+      const message = `another gateway answers at ${self}: requests with keys are refused (503)`
+      log.error({}, `${message}; compare peers.addresses`)
+    }
+    // One that is started again is away for a moment, so it counts when it comes several times.
+    for (const name of this.#list.names) {
+      if (name === self || this.#processOf(name) !== undefined) this.#silent.delete(name)
       else this.#silent.set(name, (this.#silent.get(name) ?? 0) + 1)
     }
   }
 
-  #lookForDouble(self: string): void {
-    const isDoubled = !this.#members.isOnly(self)
-    this.#sharing = { type: 'shared', self, isDoubled }
-    if (!isDoubled) return
-    const message = `another gateway answers at ${self}: requests with keys are refused (503)`
-    this.#deps.log.error({}, `${message}; compare peers.addresses`)
-  }
-
-  #share(self: string): void {
-    this.#sharing = { type: 'shared', self, isDoubled: false }
-    const { length } = this.#members.names
-    this.#deps.log.info({}, `keys of requests hold at all ${length} gateways; this one is ${self}`)
-  }
-
-  /** Gateways that are started again may exchange their addresses, so a result counts when it comes several times. */
-  #postpone(standing: Exclude<Standing, { type: 'member' }>, times: number): void {
-    const { type, why } = standing
-    const isAlone = type === 'alone' && (standing.isFinal || times >= LOOKS)
-    this.#sharing = { type: 'looking', why, times, isAlone }
-    if (type === 'alone' || times < LOOKS) return
-    const message = 'requests with keys are refused (503) until this gateway knows which of peers.addresses it is'
-    this.#deps.log.warn({}, `${message}: ${why}`)
+  /** The process of another gateway that can be called. @returns `undefined`: there is none, or more than one */
+  #processOf(name: string): string | undefined {
+    const { peers } = this.#deps
+    const places = peers.processesAt(name)
+    const [id] = idsOf(places)
+    return id === undefined || isSeveral(places) || !peers.others.includes(id) ? undefined : id
   }
 
   /** Asks all others how they serve requests with keys. Never rejects. */
   async #askOthers(): Promise<void> {
     const { peers, addresses } = this.#deps
     // One that is not called for a moment is still there.
-    const there = new Set(addresses.flatMap(name => peers.processesAt(name).map(({ id }) => id)))
-    for (const id of this.#standings.keys())
-      if (!there.has(id) && !peers.others.includes(id)) this.#standings.delete(id)
+    const there = new Set([...peers.others, ...addresses.flatMap(name => idsOf(peers.processesAt(name)))])
+    for (const id of this.#standings.keys()) if (!there.has(id)) this.#standings.delete(id)
     const ask = async (id: string): Promise<void> => {
       const asked = peers.call(id, STANDING, {}, { timeoutMs: STANDING_TIMEOUT_MS })
       // An earlier build does not serve the question. Where there is no answer, the last one counts.
@@ -205,28 +190,27 @@ export class GatewayKeys implements KeyOwners {
   /** Keys are refused where others would carry requests with them out as well. */
   #compare(): void {
     const { log } = this.#deps
-    const contested = this.#sharing.type === 'shared' ? 'alone' : 'shared'
-    const isContested = [...this.#standings.values()].includes(contested)
+    const isContested = [...this.#standings.values()].includes(this.#self === undefined ? 'shared' : 'alone')
     if (isContested && !this.#isContested) {
       log.error({}, `${CONTESTED}: requests with keys are refused (503); compare peers.addresses and builds`)
     }
     this.#isContested = isContested
-    if (isContested || this.#sharing.type !== 'looking' || !this.#sharing.isAlone) return
-    const because = `because peers.addresses cannot be used for them: ${this.#sharing.why}`
+    const { why, times, alone } = this.#lost
+    const mayBeAlone = alone === 'always' || (alone === 'now' && times >= LOOKS)
+    if (isContested || this.#self !== undefined || this.#isAlone || !mayBeAlone) return
+    const because = `because peers.addresses cannot be used for them: ${why}`
     log.warn({}, `keys of requests hold at this gateway only, ${because}`)
-    this.#sharing = { type: 'alone' }
+    this.#isAlone = true
   }
 
   async #passOn(to: string, request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer> {
-    const { peers } = this.#deps
     if (this.#refusal !== undefined) throw new NotCarriedOutError(this.#refusal)
-    const id = this.#members.idOf(to)
+    const id = this.#processOf(to)
     // A call to an unknown process would look for it first.
-    if (id === undefined || !peers.others.includes(id))
-      throw new NotCarriedOutError(`the gateway ${to}, which owns the key, cannot be reached`)
+    if (id === undefined) throw new NotCarriedOutError(`the gateway ${to}, which owns the key, cannot be reached`)
     const client = request.asked.hash.slice(CLIENT_AT)
-    const envelope: Envelope = { list: this.#members.digest, by: this.#self ?? '', to, request }
-    const called = peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, client, kind: 'long' })
+    const envelope: Envelope = { list: this.#list.digest, by: this.#self ?? '', to, request }
+    const called = this.#deps.peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, client, kind: 'long' })
     called.catch(error => this.#note(to, error as PeerError))
     return answerOf(`the gateway ${to}`, called)
   }
@@ -242,18 +226,86 @@ export class GatewayKeys implements KeyOwners {
   /** Why this gateway is not the owner that another one takes it for. */
   #disagreement({ list, by, to }: Envelope): string | undefined {
     const self = this.#self
-    if (list === this.#members.digest && to === self && by !== self) return undefined
-    const what =
-      list === this.#members.digest
-        ? `${by} takes this gateway for ${to}, it is ${self ?? 'none of the list'}`
-        : `${by} has another list`
-    this.#deps.log.error(
-      { reason: what },
-      'the gateways have different peers.addresses: requests with keys are refused (503)'
-    )
-    return `peers.addresses differ: ${what}`
+    const isSame = list === this.#list.digest
+    if (isSame && to === self && by !== self) return undefined
+    const taken = `${by} takes this gateway for ${to}, it is ${self ?? 'none of the list'}`
+    const reason = isSame ? taken : `${by} has another list`
+    const message = 'the gateways have different peers.addresses: requests with keys are refused (503)'
+    this.#deps.log.error({ reason }, message)
+    return `peers.addresses differ: ${reason}`
   }
 }
 
 const isUnserved = (error: PeerError): boolean =>
   error.cause !== undefined && error.cause.code === undefined && !isAway(error)
+
+/**
+ * The gateways that share keys, each known by its entry in `peers.addresses`. Such a name is the same for all gateways, and for
+ * the successors of a process.
+ */
+export class KeyList {
+  /** All entries, in an order that is the same for all gateways. */
+  readonly names: readonly string[]
+  /** Differs when the lists differ. */
+  readonly digest: string
+  readonly #seeds: ReadonlyMap<string, number>
+
+  constructor(addresses: readonly string[]) {
+    this.names = [...new Set(addresses)].sort()
+    this.digest = createHash('sha256').update(JSON.stringify(this.names)).digest('base64url')
+    this.#seeds = new Map(this.names.map(name => [name, createHash('sha256').update(name).digest().readUInt32BE()]))
+  }
+
+  ownerOf(hash: string): string {
+    const word = wordOf(hash)
+    return heaviest(this.#seeds, ([, seed]) => mixed(seed ^ word))![0]
+  }
+}
+
+/** Why a gateway is not one of the list. `alone`: keys cannot be shared with the list; absent: not all have answered. */
+interface Lost {
+  readonly why: string
+  readonly alone?: 'now' | 'always'
+}
+
+/** The entry of this gateway, where each entry is one gateway. */
+export function placeIn({ names }: KeyList, peers: Pick<GatewayPeers, 'id' | 'processesAt'>): string | Lost {
+  if (names.length < 2)
+    return { why: 'it has one entry, which does not say how many gateways there are', alone: 'always' }
+  const found = new Map<string, string>()
+  const silent: string[] = []
+  for (const name of names) {
+    const places = peers.processesAt(name)
+    if (isSeveral(places)) return { why: `${name} is more than one gateway`, alone: 'now' }
+    const [id] = idsOf(places)
+    if (id === undefined) silent.push(name)
+    else if (found.has(id)) return { why: `${found.get(id)} and ${name} are the same gateway`, alone: 'now' }
+    else found.set(id, name)
+  }
+  const self = found.get(peers.id)
+  if (self !== undefined) return self
+  if (silent.length === 0) return { why: 'this gateway is not in it', alone: 'now' }
+  return { why: `no gateway answers at ${silent.join(', ')}` }
+}
+
+const idsOf = (places: readonly PlaceOfProcess[]): readonly string[] => [
+  ...new Set(places.flatMap(({ id }) => id ?? []))
+]
+
+/** A gateway may have an address of each family. */
+function isSeveral(places: readonly PlaceOfProcess[]): boolean {
+  const ofSix = places.filter(({ address }) => isIPv6(address)).length
+  return ofSix > 1 || places.length - ofSix > 1 || idsOf(places).length > 1
+}
+
+/** The first four bytes of a hash. */
+const wordOf = (hash: string): number =>
+  (hash.charCodeAt(0) << 24) | (hash.charCodeAt(1) << 16) | (hash.charCodeAt(2) << 8) | hash.charCodeAt(3)
+
+/** Each bit of the input changes about half of the bits of the result, which is a number of 32 bits. */
+function mixed(word: number): number {
+  let bits = word
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b)
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35)
+  return (bits ^ (bits >>> 16)) >>> 0
+}

@@ -2,8 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import fastify, { type FastifyInstance } from 'fastify'
 import { AWAY, PeerError, type PeerHandler, toPeerFailure } from '../../../src/cluster/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/cluster/gateways/body.js'
-import { GatewayKeys, type GatewayKeysDeps } from '../../../src/cluster/gateways/gateway-keys.js'
-import { KeyMembers } from '../../../src/cluster/gateways/key-members.js'
+import { GatewayKeys, type GatewayKeysDeps, KeyList } from '../../../src/cluster/gateways/gateway-keys.js'
 import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import { askedKeyOf } from '../../../src/http/api/asked-key.js'
 import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
@@ -323,10 +322,10 @@ export class KeyGateways {
 
   /** A new key whose owner is this gateway. */
   keyOf(owner: string): string {
-    const members = new KeyMembers(this.names, '', () => [])
+    const list = new KeyList(this.names)
     for (;;) {
       const key = `key-${this.#drawn++}`
-      if (members.ownerOf(hashOf(key)) === owner) return key
+      if (list.ownerOf(hashOf(key)) === owner) return key
     }
   }
 }
