@@ -223,7 +223,7 @@ export class GatewayDisk {
       const sequence = sequenceOf(claims, index)
       if (sequence === undefined) return { id, state: 'refused' }
       const { open, outcomes } = store.states({ first: sequence, count: 1 })
-      const [outcome] = outcomes
+      const outcome = outcomes.get(sequence)
       if (outcome?.type === 'delivered') {
         const { destination, partition, offset } = outcome
         return { id, state: 'inKafka', topic: destination.slice(destination.indexOf('/') + 1), partition, offset }

@@ -32,7 +32,7 @@ export interface DurableHarnessOptions {
 }
 
 /** What the log's thread answers late; the rest is for starts and checks. */
-const LATE: ReadonlySet<LogCallName> = new Set<LogCallName>(['commit', 'read', 'noteAll', 'deadLetter'])
+const LATE: ReadonlySet<LogCallName> = new Set<LogCallName>(['commit', 'read', 'note', 'deadLetter'])
 
 const never = new Promise<never>(() => undefined)
 

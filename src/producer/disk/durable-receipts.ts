@@ -1,4 +1,5 @@
-import type { DurableLog, KnownEntries } from '../log/durable-log.js'
+import type { DurableLog } from '../log/durable-log.js'
+import type { KnownEntries } from '../log/log-store.js'
 import { acceptedCount, type ReceiptClaims } from '../receipts/receipt-ids.js'
 import type { ReceiptAnswer, ReceiptStore, RecordSpan, RecordState } from '../receipts/receipts.js'
 

@@ -8,15 +8,15 @@ import {
   type SyncScheduleOptions
 } from './append-groups.js'
 import { type LogRefusal, type LogStats, refuse } from './availability.js'
-import type { DestinationBacklog, DestinationSearch, FoundDestinations, OpenEntry } from './backlog.js'
+import type { DestinationBacklog, DestinationSearch, FoundDestinations } from './backlog.js'
 import { toBuffer } from './bytes.js'
 import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
 import type { LogReadRequest, ReadResult } from './entry-reader.js'
-import type { LogHost, Note } from './log-host.js'
-import type { CommitResult } from './log-store.js'
+import type { LogHost } from './log-host.js'
+import type { CommitResult, KnownEntries, Note } from './log-store.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
-import { type EntryOutcome, OutcomeRows, type RecordPlace } from './outcomes.js'
+import { OutcomeRows, type RecordPlace } from './outcomes.js'
 import type { SequenceRange } from './segment.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 
@@ -33,16 +33,6 @@ export interface DurableLogOptions extends SyncScheduleOptions {
   readonly onTaken?: (() => void) | undefined
   /** Names the log in receipts. Absent: outcomes of completed entries are not kept. */
   readonly logId?: Buffer | undefined
-}
-
-/** What is known about a run of entries. Those that are in neither list are unknown, or expired. */
-export interface KnownEntries {
-  readonly open: readonly OpenEntry[]
-  /** When the first open entry was accepted, epoch milliseconds; `undefined`: there is none, or it cannot be read. */
-  readonly openSinceMs: number | undefined
-  readonly outcomes: ReadonlyMap<number, EntryOutcome>
-  /** Outcomes up to this sequence may have been removed, because they were old, or too many. */
-  readonly expiredUpTo: number
 }
 
 /** One record and its destination. */
@@ -188,8 +178,7 @@ export class DurableLog {
     // Completions that wait here would be missing.
     this.flushCompletions()
     try {
-      const { outcomes, ...states } = await this.#options.host.call('states', range)
-      return { ...states, outcomes: new Map(outcomes.map(outcome => [outcome.sequence, outcome])) }
+      return await this.#options.host.call('states', range)
     } catch (error) {
       if (error instanceof CastellanError) throw error
       if (this.#isClosed) throw new OverloadedError('the durable log is closed', 'shuttingDown')
@@ -234,7 +223,7 @@ export class DurableLog {
    */
   note(notes: readonly Note[]): Promise<boolean> {
     this.flushCompletions()
-    return this.#options.host.call('noteAll', notes)
+    return this.#options.host.call('note', notes)
   }
 
   /** Entries that are not completed, in order. Bodies are records as `readLoggedRecord` reads them. */

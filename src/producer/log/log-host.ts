@@ -1,14 +1,7 @@
 import type { LogRefusal, LogStats } from './availability.js'
-import { toBuffer } from './bytes.js'
 import { type DeadLetterReason, DeadLetters } from './dead-letters.js'
 import type { StoredEntry } from './entry.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
-
-/** A small value that is kept by key; an empty one removes the key. */
-export interface Note {
-  readonly key: string
-  readonly value: Uint8Array
-}
 
 /** The log together with its dead letters, synchronous. Byte arrays may come from another thread. */
 export class LogCore extends LogStore {
@@ -23,11 +16,6 @@ export class LogCore extends LogStore {
     this.#deadLetters = new DeadLetters({ ...options, maxBytes: maxDeadLetterBytes })
   }
 
-  /** True when the notes survive the death of the process. */
-  noteAll(notes: readonly Note[]): boolean {
-    return notes.map(({ key, value }) => this.note(key, toBuffer(value))).every(Boolean)
-  }
-
   /**
    * Keeps the entry among the dead letters, then completes it in the log: a crash in between leaves it in both.
    *
@@ -37,7 +25,7 @@ export class LogCore extends LogStore {
     const refusal = this.#deadLetters.add(entry, reason)
     if (refusal) return refusal
     const { sequence, destination } = entry
-    this.completeDead({ type: 'deadLetter', sequence, destination, ...reason })
+    this.settle([{ first: sequence, count: 1 }], [{ type: 'deadLetter', sequence, destination, ...reason }])
     return undefined
   }
 
@@ -54,14 +42,12 @@ export class LogCore extends LogStore {
   }
 }
 
-/** Calls of {@link LogCore}, by name. */
-export type LogCalls = Pick<
-  LogCore,
+export type LogCallName =
   | 'commit'
   | 'complete'
   | 'openRuns'
   | 'states'
-  | 'noteAll'
+  | 'note'
   | 'read'
   | 'backlog'
   | 'search'
@@ -69,8 +55,9 @@ export type LogCalls = Pick<
   | 'sync'
   | 'look'
   | 'close'
->
-export type LogCallName = keyof LogCalls
+
+/** Calls of {@link LogCore}, by name. */
+export type LogCalls = Pick<LogCore, LogCallName>
 
 /** Runs a {@link LogCore}: on a thread of its own, or in place in simulations. */
 export interface LogHost {

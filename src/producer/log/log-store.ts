@@ -17,7 +17,7 @@ import { type LogDirectory, tryTo, withFile } from './files.js'
 import { checkFormat, writeFormat } from './format-file.js'
 import { LogAppender, type LogAppenderOptions } from './log-appender.js'
 import { type FoundOutcomes, type OutcomeLimits, OutcomeStore } from './outcome-store.js'
-import { type DeadOutcome, type DeliveredRows, outcomesIn } from './outcomes.js'
+import { type DeliveredRows, type EntryOutcome, outcomesIn } from './outcomes.js'
 import { type LogProgress, ProgressJournal } from './progress-journal.js'
 import { type Recovered, type RecoveryReport, recover, tidy } from './recovery.js'
 import { completeRange, type LogSegment, type SequenceRange } from './segment.js'
@@ -61,17 +61,21 @@ export interface CommitResult {
   readonly memory: readonly Uint8Array[]
 }
 
-/** What the log knows about a run of entries. An entry that is neither open nor has an outcome is unknown, or expired. */
-interface EntryStates extends FoundOutcomes {
+/** A small value that is kept by key; an empty one removes the key. */
+export interface Note {
+  readonly key: string
+  readonly value: Uint8Array
+}
+
+/** What is known about a run of entries. Those that are neither open nor have an outcome are unknown, or expired. */
+export interface KnownEntries extends FoundOutcomes {
   /** In the order of their sequences. */
   readonly open: readonly OpenEntry[]
   /** When the first open entry was accepted, epoch milliseconds; `undefined`: there is none, or it cannot be read. */
   readonly openSinceMs: number | undefined
-  /** The lowest sequence that was never used. */
-  readonly endSequence: number
 }
 
-const NO_OUTCOMES: FoundOutcomes = { outcomes: [], expiredUpTo: 0 }
+const NO_OUTCOMES: FoundOutcomes = { outcomes: new Map(), expiredUpTo: 0 }
 
 /**
  * The durable log as it runs on the log's thread: synchronous, and the only user of its directory. Takes appends, remembers
@@ -200,17 +204,12 @@ export class LogStore {
    * @returns how many had been open
    */
   complete(ranges: readonly SequenceRange[], rows?: DeliveredRows): number {
-    if (rows !== undefined) this.#outcomes?.write(outcomesIn(rows))
-    return this.#complete(ranges)
+    return this.settle(ranges, rows && outcomesIn(rows))
   }
 
-  /** Completes an entry that is a dead letter now. */
-  completeDead(outcome: DeadOutcome): void {
-    this.#outcomes?.write([outcome])
-    this.#complete([{ first: outcome.sequence, count: 1 }])
-  }
-
-  #complete(ranges: readonly SequenceRange[]): number {
+  /** Writes outcomes, then completes their entries. @returns how many had been open */
+  protected settle(ranges: readonly SequenceRange[], outcomes: Iterable<EntryOutcome> = []): number {
+    this.#outcomes?.write(outcomes)
     let count = 0
     for (const range of ranges) for (const segments of this.#lists) count += completeRange(segments, range)
     if (count === 0) return 0
@@ -221,11 +220,14 @@ export class LogStore {
     return count
   }
 
-  /** Keeps a small value by key; an empty one removes the key. True when it survives the death of the process. */
-  note(key: string, value: Buffer): boolean {
-    if (value.length === 0) this.#notes.delete(key)
-    else this.#notes.set(key, value)
-    return this.#progress.write([{ type: 'note', key, value }])
+  /** Keeps small values by key. True when they survive the death of the process. */
+  note(notes: readonly Note[]): boolean {
+    const progress = notes.map(({ key, value }) => ({ type: 'note', key, value: toBuffer(value) }) as const)
+    for (const { key, value } of progress) {
+      if (value.length === 0) this.#notes.delete(key)
+      else this.#notes.set(key, value)
+    }
+    return this.#progress.write(progress)
   }
 
   /** Entries that are not completed, in the order of their sequences. */
@@ -253,13 +255,13 @@ export class LogStore {
   }
 
   /** What is known about a run of entries. @throws when files of outcomes cannot be read */
-  states(range: SequenceRange): EntryStates {
+  states(range: SequenceRange): KnownEntries {
     const open = this.#reading(() => this.#openBetween(range))
     const waiting = open.flatMap(({ sequence, destination }) => (destination === undefined ? [] : sequence))
     const found = this.#outcomes?.find(range, new Set(waiting)) ?? NO_OUTCOMES
     const [oldest] = open.length > 0 ? this.read({ fromSequence: open[0]!.sequence, maxBytes: 1 }).entries : []
     const openSinceMs = oldest?.sequence === open[0]?.sequence ? oldest?.acceptedAtMs : undefined
-    return { ...found, open, openSinceMs, endSequence: this.#appender.endSequence }
+    return { ...found, open, openSinceMs }
   }
 
   #openBetween({ first, count }: SequenceRange): OpenEntry[] {

@@ -30,19 +30,20 @@ try {
   const core = new LogCore(options, maxDeadLetterBytes)
   port.on('message', (call: LogCall) => answer(core, call))
   const { recovered: report, notes, logId } = core
-  send({ type: 'opened', report, notes: [...notes], stats: core.look(), logId })
+  core.look()
+  send({ type: 'answer', value: { report, notes: [...notes], logId } })
 } catch (error) {
-  send({ type: 'unusable', message: (error as Error).message })
+  send({ type: 'failure', message: (error as Error).message })
 }
 
-function answer(core: LogCore, { id, name, args }: LogCall): void {
+function answer(core: LogCore, { name, args }: LogCall): void {
   const startedAt = performance.now()
   try {
     const value: unknown = Reflect.apply(core[name], core, args)
     if (name === 'commit') warnOfSlowDisk(performance.now() - startedAt)
-    send({ type: 'result', id, value }, movedWith(name, value))
+    send({ type: 'answer', value }, movedWith(name, value))
   } catch (error) {
-    send({ type: 'callFailed', id, message: (error as Error).message })
+    send({ type: 'failure', message: (error as Error).message })
   }
   if (name === 'close') port.close()
 }

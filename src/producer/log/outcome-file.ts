@@ -174,7 +174,7 @@ export class OutcomeFile {
     first: number,
     last: number,
     isWanted: (sequence: number) => boolean,
-    found: (outcome: EntryOutcome) => void
+    found: (outcome: EntryOutcome) => unknown
   ): boolean {
     const start = this.#number * ROWS_PER_FILE
     const from = Math.max(0, first - start)

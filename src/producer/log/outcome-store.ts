@@ -35,7 +35,8 @@ export interface OutcomeStoreOptions extends OutcomeLimits {
 }
 
 export interface FoundOutcomes {
-  readonly outcomes: readonly EntryOutcome[]
+  /** By sequence. */
+  readonly outcomes: ReadonlyMap<number, EntryOutcome>
   /** Outcomes up to this sequence may have been removed, because they were old, or too many. */
   readonly expiredUpTo: number
 }
@@ -171,14 +172,14 @@ export class OutcomeStore {
   /** Looks for the outcomes of entries, except of those that wait. @throws when the disk cannot read */
   find({ first, count }: SequenceRange, open: ReadonlySet<number> = new Set()): FoundOutcomes {
     const last = first + count - 1
-    const outcomes: EntryOutcome[] = []
+    const outcomes = new Map<number, EntryOutcome>()
     for (let number = Math.floor(first / ROWS_PER_FILE); number <= Math.floor(last / ROWS_PER_FILE); number++) {
       if (!this.#kept.has(number)) continue
       const isDamaged = this.#opened(number).read(
         first,
         last,
         sequence => !open.has(sequence),
-        outcome => outcomes.push(outcome)
+        outcome => outcomes.set(outcome.sequence, outcome)
       )
       if (isDamaged) this.#tellDamage(rowsName(number))
     }

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type { Logger } from '../../core/model.js'
 import { packageFile } from '../../core/package-file.js'
-import { type LogStats, LogUnusableError } from './availability.js'
+import { LogUnusableError } from './availability.js'
 import { toBuffer } from './bytes.js'
 import type { LogCallName, LogCalls, LogHost } from './log-host.js'
 import type { LogStoreOptions } from './log-store.js'
@@ -16,40 +16,37 @@ export interface LogThreadOptions
   readonly maxDeadLetterBytes: number
 }
 
-/** A message to the log's thread, which handles one after the other, and answers each once. */
+/** A message to the log's thread, which handles one after the other. */
 export interface LogCall {
-  readonly id: number
   readonly name: LogCallName
   readonly args: readonly unknown[]
 }
 
+/** What was found in a log that is open. */
+interface FoundLog {
+  readonly report: RecoveryReport
+  readonly notes: readonly (readonly [string, Uint8Array])[]
+  readonly logId: Uint8Array | undefined
+}
+
+/** Answers come in the order of the calls; the first is a {@link FoundLog}. After a failure the log goes on, if it was opened. */
 export type LogReply =
-  | {
-      readonly type: 'opened'
-      readonly report: RecoveryReport
-      readonly notes: readonly (readonly [string, Uint8Array])[]
-      readonly stats: LogStats
-      readonly logId: Uint8Array | undefined
-    }
-  | { readonly type: 'unusable'; readonly message: string }
   | { readonly type: 'report'; readonly fields: object; readonly message: string }
-  | { readonly type: 'result'; readonly id: number; readonly value: unknown }
-  /** The call threw; the log goes on. */
-  | { readonly type: 'callFailed'; readonly id: number; readonly message: string }
+  | { readonly type: 'answer'; readonly value: unknown }
+  | { readonly type: 'failure'; readonly message: string }
 
 /** A log that is open: its host, and what was found in it. */
 export interface OpenedLog {
   readonly host: LogHost
   readonly report: RecoveryReport
   readonly notes: ReadonlyMap<string, Buffer>
-  readonly stats: LogStats
   /** Names the log in receipts; `undefined`: outcomes are not kept. */
   readonly logId: Buffer | undefined
 }
 
 export interface LogThreadDeps {
   readonly log: Logger
-  /** The thread has ended by itself; every call fails from then on. */
+  /** The thread of the open log has ended by itself; every call fails from then on. */
   readonly onCrash: (error: Error) => void
   /** The module that the thread runs; needed only when the sources are run directly, without a build. */
   readonly worker?: URL | undefined
@@ -61,75 +58,68 @@ export interface LogThreadDeps {
  *
  * @throws LogUnusableError when the directory cannot be used
  */
-export function openLogThread(
-  options: LogThreadOptions,
-  { log, onCrash, worker: url = packageFile('dist/log-worker.js') }: LogThreadDeps
-): Promise<OpenedLog> {
-  return new Promise((resolve, reject) => {
-    const worker = new Worker(url, { workerData: options, name: 'castellan-log' })
-    const host = new ThreadLogHost(worker)
-    worker.on('message', (reply: LogReply) => {
-      if (reply.type === 'result') host.answered(reply.id, pending => pending.resolve(reply.value as never))
-      else if (reply.type === 'callFailed') host.answered(reply.id, pending => pending.reject(new Error(reply.message)))
-      else if (reply.type === 'report') log.warn(reply.fields, reply.message)
-      else if (reply.type === 'unusable') reject(new LogUnusableError(reply.message))
-      else {
-        const notes = new Map(reply.notes.map(([key, value]) => [key, toBuffer(value)]))
-        resolve({ host, report: reply.report, notes, stats: reply.stats, logId: reply.logId && toBuffer(reply.logId) })
-      }
-    })
-    const ended = (error: Error): void => {
-      reject(error)
-      if (host.ended(error)) onCrash(error)
-    }
-    worker.on('error', ended)
-    worker.on('exit', code => ended(new Error(`the thread of the durable log ended with code ${code}`)))
-  })
+export async function openLogThread(options: LogThreadOptions, deps: LogThreadDeps): Promise<OpenedLog> {
+  const host = new ThreadLogHost(options, deps)
+  const { report, notes, logId } = await host.opened
+  return {
+    host,
+    report,
+    notes: new Map(notes.map(([key, value]) => [key, toBuffer(value)])),
+    logId: logId && toBuffer(logId)
+  }
 }
 
-interface Pending {
+interface Waiter {
   readonly resolve: (value: never) => void
   readonly reject: (error: Error) => void
 }
 
 class ThreadLogHost implements LogHost {
+  readonly opened: Promise<FoundLog>
   readonly #worker: Worker
-  readonly #pending = new Map<number, Pending>()
-  #nextId = 1
+  /** Those who wait for answers, in the order of their calls. */
+  readonly #waiters: Waiter[] = []
   #end: Error | undefined
-  #isClosing = false
+  /** Until it is open, and since it is being closed, its end is no crash. */
+  #mayEnd = true
 
-  constructor(worker: Worker) {
-    this.#worker = worker
+  constructor(options: LogThreadOptions, { log, onCrash, worker = packageFile('dist/log-worker.js') }: LogThreadDeps) {
+    this.#worker = new Worker(worker, { workerData: options, name: 'castellan-log' })
+    this.opened = this.#answer<FoundLog>().then(
+      found => {
+        this.#mayEnd = false
+        return found
+      },
+      (error: Error) => Promise.reject(new LogUnusableError(error.message))
+    )
+    this.#worker.on('message', (reply: LogReply) => {
+      if (reply.type === 'report') log.warn(reply.fields, reply.message)
+      else if (reply.type === 'answer') this.#waiters.shift()?.resolve(reply.value as never)
+      else this.#waiters.shift()?.reject(new Error(reply.message))
+    })
+    const ended = (error: Error): void => {
+      if (this.#end !== undefined) return
+      this.#end = error
+      for (const { reject } of this.#waiters.splice(0)) reject(error)
+      if (!this.#mayEnd) onCrash(error)
+    }
+    this.#worker.on('error', ended)
+    this.#worker.on('exit', code => ended(new Error(`the thread of the durable log ended with code ${code}`)))
   }
 
   call<Name extends LogCallName>(name: Name, ...args: Parameters<LogCalls[Name]>): Promise<ReturnType<LogCalls[Name]>> {
-    if (name === 'close') this.#isClosing = true
+    if (name === 'close') this.#mayEnd = true
     if (this.#end) return Promise.reject(this.#end)
-    const id = this.#nextId++
     const memory = name === 'commit' ? (args as readonly Uint8Array[]) : []
-    return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject })
-      const call: LogCall = { id, name, args }
-      this.#worker.postMessage(
-        call,
-        memory.map(({ buffer }) => buffer as ArrayBuffer)
-      )
-    })
+    const call: LogCall = { name, args }
+    this.#worker.postMessage(
+      call,
+      memory.map(({ buffer }) => buffer as ArrayBuffer)
+    )
+    return this.#answer()
   }
 
-  answered(id: number, settle: (pending: Pending) => void): void {
-    const pending = this.#pending.get(id)
-    this.#pending.delete(id)
-    if (pending !== undefined) settle(pending)
-  }
-
-  /** @returns false when the end was asked for */
-  ended(error: Error): boolean {
-    if (this.#end) return false
-    this.#end = error
-    for (const { reject } of this.#pending.values()) reject(error)
-    this.#pending.clear()
-    return !this.#isClosing
+  #answer<Value>(): Promise<Value> {
+    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }))
   }
 }

@@ -38,7 +38,7 @@ describe('durable: a log that fails for a while', () => {
 
   it('does not stop batches that cannot be noted, and says what that may cost', async () => {
     expect(lines).to.deep.equal([])
-    harness.failing.add('noteAll')
+    harness.failing.add('note')
     harness.send(record('orders', 'A'))
     await harness.pass(100)
     expect(values()).to.deep.equal(['before', 'A'])

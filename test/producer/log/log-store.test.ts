@@ -8,9 +8,9 @@ describe('the durable log', () => {
     const first = openStore(disk)
     first.store.commit(group(['a', 'b', 'c']))
     first.store.complete([{ first: 2, count: 1 }])
-    first.store.note('orders/0', Buffer.from('epoch 3'))
-    first.store.note('orders/1', Buffer.from('gone'))
-    first.store.note('orders/1', Buffer.alloc(0))
+    first.store.note([{ key: 'orders/0', value: Buffer.from('epoch 3') }])
+    first.store.note([{ key: 'orders/1', value: Buffer.from('gone') }])
+    first.store.note([{ key: 'orders/1', value: Buffer.alloc(0) }])
     first.store.close()
     const { store } = openStore(disk)
     expect(store.recovered).to.deep.equal({
@@ -33,7 +33,7 @@ describe('the durable log', () => {
     const first = openStore(disk)
     first.store.commit(group(['a', 'b']))
     first.store.complete([{ first: 1, count: 1 }])
-    first.store.note('orders/0', Buffer.from('sent'))
+    first.store.note([{ key: 'orders/0', value: Buffer.from('sent') }])
     const { store } = openStore(disk)
     expect(readAll(store)).to.deep.equal(['b'])
     expect(store.notes.get('orders/0')?.toString()).to.equal('sent')
@@ -225,10 +225,10 @@ describe('the durable log', () => {
       if (operation === 'create' && name.endsWith('.progress')) journals++
     }
     const value = Buffer.alloc(1_000_000, 'n')
-    for (let note = 0; note < 40; note++) store.note(`same/${note % 2}`, value)
+    for (let note = 0; note < 40; note++) store.note([{ key: `same/${note % 2}`, value: value }])
     expect(journals).to.be.within(2, 4)
     journals = 0
-    for (let note = 0; note < 40; note++) store.note(`another/${note}`, value)
+    for (let note = 0; note < 40; note++) store.note([{ key: `another/${note}`, value: value }])
     expect(journals).to.be.within(1, 4)
     const { store: again } = openStore(disk)
     expect([...again.notes.keys()]).to.have.length(42)

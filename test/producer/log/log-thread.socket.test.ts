@@ -15,7 +15,7 @@ const threadThat = (code: string): URL =>
   new URL(
     `data:text/javascript,${encodeURIComponent(`
       import { parentPort as port } from 'node:worker_threads'
-      port.postMessage({ type: 'opened', report: {}, notes: [['a', new Uint8Array([1])]], stats: {} })
+      port.postMessage({ type: 'answer', value: { report: {}, notes: [['a', new Uint8Array([1])]] } })
       port.on('message', call => {
         ${code}
         if (call.name === 'close') port.close()
@@ -94,16 +94,16 @@ describe('the process and the thread of the durable log', () => {
   })
 
   it('say the same to each other as in one place: every call has its answer', async () => {
-    const { host, notes, report, stats } = await open()
+    const { host, notes, report } = await open()
     expect([...notes]).to.deep.equal([])
     expect(report.openEntries).to.equal(0)
-    expect(stats).to.include({ state: 'ok', openEntries: 0, deadLetters: 0 })
+    expect(await host.call('look')).to.include({ state: 'ok', openEntries: 0, deadLetters: 0 })
     expect(await host.call('commit', entries('a', 'b'), entries('c', 'd', 'e'))).to.include({
       firstSequence: 1,
       committedCount: 5
     })
     expect(await host.call('complete', [{ first: 1, count: 1 }])).to.equal(1)
-    expect(await host.call('noteAll', [{ key: 'n', value: Buffer.from('v') }])).to.equal(true)
+    expect(await host.call('note', [{ key: 'n', value: Buffer.from('v') }])).to.equal(true)
     expect(await host.call('sync')).to.equal(true)
     const { entries: found } = await host.call('read', { fromSequence: 1, maxBytes: 1_000 })
     expect(found.map(({ body }) => Buffer.from(body).toString())).to.deep.equal(['b', 'c', 'd', 'e'])
@@ -137,8 +137,8 @@ describe('the process and the thread of the durable log', () => {
   it('tell each other why one call failed, and go on', async () => {
     const { host, notes } = await open(
       threadThat(`port.postMessage(call.name === 'close'
-        ? { type: 'result', id: call.id } : call.name === 'sync'
-        ? { type: 'callFailed', id: call.id, message: 'EIO: i/o error' } : { type: 'result', id: call.id, value: 3 })`)
+        ? { type: 'answer' } : call.name === 'sync'
+        ? { type: 'failure', message: 'EIO: i/o error' } : { type: 'answer', value: 3 })`)
     )
     expect([...notes]).to.deep.equal([['a', Buffer.from([1])]])
     const [sync, complete] = await Promise.all([failureOf(host.call('sync')), host.call('complete', [])])
@@ -151,7 +151,7 @@ describe('the process and the thread of the durable log', () => {
   it('write what an operator should know to the log of the process', async () => {
     const { host } = await open(
       threadThat(`port.postMessage({ type: 'report', fields: { segment: 'x' }, message: 'damaged' })
-        port.postMessage({ type: 'result', id: call.id, value: true })`)
+        port.postMessage({ type: 'answer', value: true })`)
     )
     await host.call('sync')
     expect(warnings).to.deep.equal([[{ segment: 'x' }, 'damaged']])
@@ -206,9 +206,7 @@ describe('the process and the thread of the durable log', () => {
   }
 
   it('part without a word when the process has asked for it', async () => {
-    const { host } = await open(
-      threadThat(`port.postMessage({ type: 'result', id: call.id }); setImmediate(() => process.exit(1))`)
-    )
+    const { host } = await open(threadThat(`port.postMessage({ type: 'answer' }); setImmediate(() => process.exit(1))`))
     await host.call('close')
     // The end of the thread is known to those who ask later.
     let failure: Error | undefined
@@ -220,6 +218,14 @@ describe('the process and the thread of the durable log', () => {
   it('never open when the thread dies before', async () => {
     const failure = await failureOf(open(new URL(`data:text/javascript,throw new Error('no room')`)))
     expect(failure?.message).to.equal('no room')
+    expect(crashes).to.deep.equal([])
+  })
+
+  it('part without a word when the directory cannot be used: a record that comes later tries again', async () => {
+    writeFileSync(join(path, 'FORMAT'), 'castellan-log 9\n')
+    expect((await failureOf(open()))?.message).to.contain('a log of another format')
+    await new Promise(resolve => setTimeout(resolve, 100))
+    expect(crashes).to.deep.equal([])
   })
 
   it('end together: a closed log leaves no thread, and the directory as it should be', async () => {

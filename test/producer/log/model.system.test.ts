@@ -208,7 +208,7 @@ class Run {
         this.#failing(command.type === 'failWrite' ? 'write' : 'sync', command.sizes)
         break
       case 'note':
-        this.#store.note(`key-${command.key}`, Buffer.alloc(command.value % 40, command.value))
+        this.#store.note([{ key: `key-${command.key}`, value: Buffer.alloc(command.value % 40, command.value) }])
         return
     }
   }

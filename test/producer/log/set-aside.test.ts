@@ -284,7 +284,7 @@ describe('a segment that the disk cannot read', () => {
     // It had been read before, and gets to Kafka now.
     store.complete([{ first: 5, count: 1 }])
     store.complete([{ first: 8, count: 1 }])
-    store.note('key', Buffer.from('value'))
+    store.note([{ key: 'key', value: Buffer.from('value') }])
     store.close()
     expect(asideOn(disk)).to.deep.equal([4, 6])
     expect(salvageOn(disk)).to.deep.equal([{ name: SECOND, records: 2, lost: 0 }])
