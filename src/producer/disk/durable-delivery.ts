@@ -364,7 +364,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
   #tick(): void {
     const nowMs = this.#deps.clock()
     this.#schedule.tick(nowMs)
-    this.#outcomes.waiters.tick(nowMs, () => this.awayBecause ?? 'kafka has not acknowledged it yet')
+    this.#outcomes.waiters.end(nowMs, () => this.awayBecause ?? 'kafka has not acknowledged it yet')
     this.#follower.tick(nowMs)
     this.#topics.tick(nowMs)
     if (nowMs - this.#reportedAt >= REPORT_EVERY_MS) this.#report(nowMs)
@@ -446,7 +446,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
     for (const topic of this.#topics.all) {
       for (const producer of topic.producers) producer?.close(() => failures.shuttingDown('pending'))
     }
-    this.#outcomes.waiters.close('shutting down')
+    this.#outcomes.waiters.end(Number.POSITIVE_INFINITY, () => 'shutting down')
     this.#metrics.report(this.stats())
   }
 

@@ -1,4 +1,4 @@
-import type { RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { TraceContext } from '../../core/tracing/tracing.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import type { DurableLog } from '../log/durable-log.js'
@@ -11,9 +11,10 @@ import type { ScheduledProducer } from '../memory/partition-schedule.js'
 import type { OutcomeReceiver } from '../memory/pending-produce.js'
 import { TopicProducers } from '../memory/topic-producers.js'
 import { type TopicView, type TroubledPartition, troubledOf, viewOf } from '../memory/topic-view.js'
+import { roughSizeOf } from '../memory/waiting-records.js'
 import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
 import type { FeedTarget, LogFeed } from './log-feed.js'
-import { ProducerChoice, toProduceRecord, toSentRecord } from './logged.js'
+import { partitionerOf, toProduceRecord, toSentRecord } from './logged.js'
 import { ANY_PARTITION, CursorCapacity, PartitionCursors } from './partition-cursors.js'
 import type { ReadAhead, Starved } from './read-ahead.js'
 import { FormerBatches, ReturningBatches } from './recalled-batches.js'
@@ -69,7 +70,6 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   #lastHeld = 0
   readonly #former = new FormerBatches()
   readonly #capacity: CursorCapacity
-  readonly #choice: ProducerChoice
   /** Producers that wait until their partition is known again. */
   readonly #suspended = new Set<PartitionProducer>()
   /** Why brokers do not take its records, by the last news. */
@@ -111,18 +111,15 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
       mayReturn: () => this.#partitionCount > 0 && !this.#isClosed,
       onReturned: (partition, batch, recalled) => this.#returned(this.#producers.of(partition), batch, recalled)
     })
-    const partitionCount = (): number => this.#partitionCount
     this.#capacity = new CursorCapacity({
       readAhead: deps.readAhead,
       maxPartitionBytes: deps.maxPartitionBytes,
       cursors: this.#cursors,
-      partitionCount,
+      partitionCount: () => this.#partitionCount,
       heldBy: partition => this.#producers.all[partition]?.charge.bytes ?? 0,
       isReserved: partition => this.#returning.has(partition),
       starved: this
     })
-    const [producers, capacity, former] = [this.#producers, this.#capacity, this.#former]
-    this.#choice = new ProducerChoice({ topic: name, partitionCount, producers, capacity, former })
   }
 
   get partitionCount(): number {
@@ -362,12 +359,38 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   offer({ sequence, body }: { readonly sequence: number; readonly body: Buffer }): void {
     if (this.#isVoid || this.#held.has(sequence)) return
     const record = readLoggedRecord(body)
-    const cursor = this.#choice.cursorOf(record)
+    const cursor = this.#cursorOf(record)
     if (!this.#cursors.isNext(cursor, sequence)) return
     const produced = toProduceRecord(record)
-    const producer = this.#choice.producerFor(record, produced, cursor)
+    const producer = this.#producerFor(record, produced, cursor)
     if (producer === undefined) this.#cursors.stall(cursor, sequence)
     else producer.append(produced, this.#timeOf(record), this, sequence)
+  }
+
+  /** The partition of the record, or {@link ANY_PARTITION}. */
+  #cursorOf(record: LoggedRecord): number {
+    const choice = record.partition ?? partitionerOf(record)(record.key, this.#partitionCount, this.name)
+    return typeof choice === 'number' ? choice : ANY_PARTITION
+  }
+
+  /** The producer that takes the record; `undefined`: the record has to wait. @param produced the record as it takes it */
+  #producerFor(record: LoggedRecord, produced: ProduceRecord, cursor: number): PartitionProducer | undefined {
+    const [capacity, partitioner, bytes] = [this.#capacity, partitionerOf(record), roughSizeOf(produced)]
+    // Records that may go anywhere get the chosen partition, or the next one with free capacity.
+    const partition =
+      cursor === ANY_PARTITION
+        ? capacity.firstWithCapacity(this.#producers.partitionOf(produced, partitioner, this.#partitionCount), bytes)
+        : cursor
+    if (partition === undefined || !capacity.hasCapacity(partition, bytes)) {
+      capacity.lacks(cursor, bytes)
+      return undefined
+    }
+    if (record.partition === undefined && this.#former.holdsUp(record.key, partition, partitioner, this.name)) {
+      capacity.holdUp(cursor)
+      return undefined
+    }
+    capacity.had(cursor)
+    return this.#producers.of(partition)
   }
 
   /** Sets the time of sending here, so that a batch that is sent soon need not be encoded again. */

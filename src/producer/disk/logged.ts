@@ -2,12 +2,7 @@ import type { Bytes, ProduceRecord } from '../../core/model.js'
 import type { StoredEntry } from '../log/entry.js'
 import { type LoggedRecord, type RecordTag, readLoggedRecord } from '../log/logged-record.js'
 import type { SentRecord } from '../memory/batch.js'
-import type { PartitionProducer } from '../memory/partition-producer.js'
 import { type Partitioner, type PartitionerName, partitioners } from '../memory/partitioners.js'
-import type { TopicProducers } from '../memory/topic-producers.js'
-import { roughSizeOf } from '../memory/waiting-records.js'
-import { ANY_PARTITION, type CursorCapacity } from './partition-cursors.js'
-import type { FormerBatches } from './recalled-batches.js'
 
 /**
  * The log keeps a partitioner by this number, because a record gets its partition when it is delivered. A number is
@@ -65,49 +60,4 @@ export const toProduceRecord = ({ key, value, headers, timestampMs, isTimeGiven 
 export const toSentRecord = ({ sequence, body, acceptedAtMs }: StoredEntry): SentRecord => {
   const logged = readLoggedRecord(body)
   return { record: toProduceRecord(logged), timestampMs: logged.timestampMs, index: sequence, acceptedAtMs }
-}
-
-interface ProducerChoiceOptions {
-  readonly topic: string
-  readonly partitionCount: () => number
-  readonly producers: TopicProducers
-  readonly capacity: CursorCapacity
-  readonly former: FormerBatches
-}
-
-/** Chooses the partition for a record of the log. */
-export class ProducerChoice {
-  readonly #options: ProducerChoiceOptions
-
-  constructor(options: ProducerChoiceOptions) {
-    this.#options = options
-  }
-
-  /** The partition of the record, or {@link ANY_PARTITION}. */
-  cursorOf(record: LoggedRecord): number {
-    const { topic, partitionCount } = this.#options
-    const choice = record.partition ?? partitionerOf(record)(record.key, partitionCount(), topic)
-    return typeof choice === 'number' ? choice : ANY_PARTITION
-  }
-
-  /** The producer that takes the record; `undefined`: the record has to wait. @param produced the record as it takes it */
-  producerFor(record: LoggedRecord, produced: ProduceRecord, cursor: number): PartitionProducer | undefined {
-    const { topic, capacity, former, producers, partitionCount } = this.#options
-    const bytes = roughSizeOf(produced)
-    // Records that may go anywhere get the chosen partition, or the next one with free capacity.
-    const partition =
-      cursor === ANY_PARTITION
-        ? capacity.firstWithCapacity(producers.partitionOf(produced, partitionerOf(record), partitionCount()), bytes)
-        : cursor
-    if (partition === undefined || !capacity.hasCapacity(partition, bytes)) {
-      capacity.lacks(cursor, bytes)
-      return undefined
-    }
-    if (record.partition === undefined && former.holdsUp(record.key, partition, partitionerOf(record), topic)) {
-      capacity.holdUp(cursor)
-      return undefined
-    }
-    capacity.had(cursor)
-    return producers.of(partition)
-  }
 }

@@ -60,16 +60,12 @@ interface Waiter {
 }
 
 /** Requests that wait until records of the log are in Kafka. Most records have no waiter. */
-export class Waiters {
+class Waiters {
   readonly #bySequence = new Map<number, Waiter>()
   /** Sequences of the records of each request. */
   readonly #pendingProduces = new Map<DurablePendingProduce, number[]>()
 
-  get count(): number {
-    return this.#pendingProduces.size
-  }
-
-  add(sequence: number, pendingProduce: DurablePendingProduce, index: number, destination = ''): void {
+  add(sequence: number, pendingProduce: DurablePendingProduce, index: number, destination: string): void {
     this.#bySequence.set(sequence, { pendingProduce, index, destination })
     const sequences = this.#pendingProduces.get(pendingProduce)
     if (sequences) sequences.push(sequence)
@@ -91,25 +87,18 @@ export class Waiters {
 
   /** Ends the waits for all records of a destination. */
   settleAll(destination: string, outcome: RecordOutcome): void {
-    const sequences = [...this.#bySequence].filter(([, waiter]) => waiter.destination === destination)
-    for (const [sequence] of sequences) this.settle(sequence, outcome)
+    for (const [sequence, waiter] of [...this.#bySequence])
+      if (waiter.destination === destination) this.settle(sequence, outcome)
   }
 
-  /** Ends waits whose deadline has passed. */
-  tick(nowMs: number, why: () => string): void {
-    for (const [pendingProduce, sequences] of this.#pendingProduces)
-      if (pendingProduce.deadlineAt <= nowMs) this.#letGo(pendingProduce, sequences, why())
-  }
-
-  /** Ends all waits. */
-  close(why: string): void {
-    for (const [pendingProduce, sequences] of this.#pendingProduces) this.#letGo(pendingProduce, sequences, why)
-  }
-
-  #letGo(pendingProduce: DurablePendingProduce, sequences: readonly number[], why: string): void {
-    this.#pendingProduces.delete(pendingProduce)
-    for (const sequence of sequences) this.#bySequence.delete(sequence)
-    pendingProduce.letGo(why)
+  /** Ends waits whose deadline has passed; infinite: all. */
+  end(nowMs: number, why: () => string): void {
+    for (const [pendingProduce, sequences] of this.#pendingProduces) {
+      if (pendingProduce.deadlineAt > nowMs) continue
+      this.#pendingProduces.delete(pendingProduce)
+      for (const sequence of sequences) this.#bySequence.delete(sequence)
+      pendingProduce.letGo(why())
+    }
   }
 }
 
