@@ -1,9 +1,8 @@
-import { decodeEntry, type StoredEntry } from './entry.js'
-import type { LogDirectory, LogFile } from './files.js'
+import { type DecodedEntry, decodeEntry, type StoredEntry } from './entry.js'
+import { type LogDirectory, withFile } from './files.js'
 import { type LogSegment, segmentIndexOf } from './segment.js'
-import type { SegmentIndex } from './segment-index.js'
 import type { SegmentIndexes } from './segment-indexes.js'
-import { ofSegment } from './unreadable.js'
+import { readable } from './unreadable.js'
 
 /** Asks for entries that are not completed, in the order of their sequences. */
 export interface LogReadRequest {
@@ -33,60 +32,17 @@ interface Run {
   readonly offset: number
   readonly endBytes: number
   /** All requested entries before this place are in this run or in an earlier one. */
-  readonly nextIndex: number
+  readonly nextPlace: number
 }
 
 /** Limit of one read in bytes. */
 const RUN_BYTES = 1024 * 1024
 /** A gap of at most this size between two requested entries is read and discarded: a second read takes longer. */
 const MAX_GAP_BYTES = 16 * 1024
-/** Limit of the index places examined for one run, which takes some milliseconds. */
-const MAX_RUN_STEPS = 500_000
-
-/** Which entries of a segment a request wants, according to the index of the segment. */
-export class WantedEntries {
-  readonly #segment: LogSegment
-  readonly #index: SegmentIndex
-  readonly #request: LogReadRequest
-  /** The lowest sequence that is wanted of each destination, by its number, as far as they were met. */
-  readonly #from: number[] = []
-
-  constructor(segment: LogSegment, index: SegmentIndex, request: LogReadRequest) {
-    this.#segment = segment
-    this.#index = index
-    this.#request = request
-  }
-
-  /**
-   * The first wanted entry at or behind `fromIndex`, and those that lie close behind it.
-   *
-   * @param maxBytes length of the run; its first entry is whole in any case
-   */
-  nextRun(fromIndex: number, maxBytes: number): Run {
-    const members: number[] = []
-    let offset = 0
-    let endBytes = 0
-    let index = fromIndex
-    const lastIndex = Math.min(this.#segment.entryCount, fromIndex + MAX_RUN_STEPS)
-    for (; index < lastIndex; index++) {
-      if (!this.#isWanted(index)) continue
-      const start = this.#index.offsetAt(index)
-      const end = this.#index.endAt(index, this.#segment.endBytes)
-      if (members.length === 0) offset = start
-      else if (start - endBytes > MAX_GAP_BYTES || end - offset > maxBytes) break
-      members.push(index)
-      endBytes = end
-    }
-    return { members, offset, endBytes, nextIndex: index }
-  }
-
-  #isWanted(index: number): boolean {
-    if (this.#segment.done.has(index)) return false
-    const destination = this.#index.destinationAt(index)
-    this.#from[destination] ??= wantedFrom(this.#request, this.#index.names[destination]!)
-    return this.#segment.sequenceAt(index) >= this.#from[destination]!
-  }
-}
+/** Limit of one call in index positions, some milliseconds, so that the thread is soon free for appends. */
+const MAX_STEPS = 1_000_000
+/** The cost of a read, in index positions examined. */
+const STEPS_PER_READ = 1_000
 
 /** The lowest sequence that a request wants of a destination. */
 export const wantedFrom = ({ fromSequence, destinations }: LogReadRequest, destination: string): number =>
@@ -116,96 +72,69 @@ export class LogReader {
 
   /** @throws UnreadableSegment */
   read(request: LogReadRequest, endSequence: number): ReadResult {
-    const gathering = new Gathering(request)
-    for (;;) {
-      const segment = this.#segments[segmentIndexOf(this.#segments, gathering.nextSequence)]
-      if (!segment) {
-        gathering.reach(endSequence)
-        return gathering.result(true)
-      }
-      gathering.reach(segment.firstSequence)
-      if (segment.openCount === 0) gathering.reach(segment.endSequence)
-      else if (!this.#readSegment(segment, gathering)) return gathering.result(false)
-    }
-  }
-
-  /** @returns false when enough is gathered, true at the end of the segment */
-  #readSegment(segment: LogSegment, gathering: Gathering): boolean {
-    let file: LogFile | undefined
-    try {
-      const wanted = new WantedEntries(segment, this.#indexes.of(segment), gathering.request)
-      while (gathering.nextSequence < segment.endSequence) {
-        if (gathering.isFull) return false
-        const fromIndex = segment.placeOf(gathering.nextSequence)
-        const { members, offset, endBytes, nextIndex } = wanted.nextRun(
-          fromIndex,
-          Math.min(RUN_BYTES, gathering.capacityBytes)
-        )
-        gathering.looked(nextIndex - fromIndex)
-        if (members.length > 0) {
-          file ??= this.#directory.open(segment.name, 'read')
-          const bytes = file.read(offset, endBytes - offset)
-          for (const member of members) this.#take(segment, member, bytes, offset, gathering)
+    const entries: StoredEntry[] = []
+    let [nextSequence, bytesLeft, stepsLeft] = [request.fromSequence, request.maxBytes, MAX_STEPS]
+    for (let at = segmentIndexOf(this.#segments, nextSequence); at < this.#segments.length; at++) {
+      const segment = this.#segments[at]!
+      const nextRun = segment.openCount > 0 ? this.#runsOf(segment, request) : undefined
+      nextSequence = Math.max(nextSequence, segment.firstSequence)
+      while (nextRun !== undefined && nextSequence < segment.endSequence) {
+        if (bytesLeft <= 0 || stepsLeft <= 0) return { entries, nextSequence, isAtEnd: false }
+        const fromPlace = segment.placeOf(nextSequence)
+        const run = nextRun(fromPlace, stepsLeft, Math.min(RUN_BYTES, bytesLeft))
+        stepsLeft -= run.nextPlace - fromPlace
+        if (run.members.length > 0) {
+          stepsLeft -= STEPS_PER_READ
+          for (const { entry, sizeBytes } of this.#readRun(segment, run)) {
+            entries.push(entry)
+            bytesLeft -= sizeBytes
+          }
         }
-        gathering.reach(segment.sequenceAt(nextIndex))
+        nextSequence = segment.sequenceAt(run.nextPlace)
       }
-      return true
-    } catch (error) {
-      throw ofSegment(segment, error)
-    } finally {
-      file?.close()
+      nextSequence = Math.max(nextSequence, segment.endSequence)
+    }
+    return { entries, nextSequence: Math.max(nextSequence, endSequence), isAtEnd: true }
+  }
+
+  /**
+   * @returns finds the first wanted entry at or behind a place within so many places, and those that lie close behind it.
+   * The first one is whole in any case
+   */
+  #runsOf(segment: LogSegment, request: LogReadRequest): (from: number, steps: number, maxBytes: number) => Run {
+    const index = this.#indexes.of(segment)
+    /** The lowest sequence that is wanted of each destination, by its number, as far as they were met. */
+    const wanted: number[] = []
+    return (from, steps, maxBytes) => {
+      const members: number[] = []
+      let [place, offset, endBytes] = [from, 0, 0]
+      for (const lastPlace = Math.min(segment.entryCount, from + steps); place < lastPlace; place++) {
+        if (segment.done.has(place)) continue
+        const destination = index.destinationAt(place)
+        wanted[destination] ??= wantedFrom(request, index.names[destination]!)
+        if (segment.sequenceAt(place) < wanted[destination]!) continue
+        const [start, end] = [index.offsetAt(place), index.endAt(place, segment.endBytes)]
+        if (members.length === 0) offset = start
+        else if (start - endBytes > MAX_GAP_BYTES || end - offset > maxBytes) break
+        members.push(place)
+        endBytes = end
+      }
+      return { members, offset, endBytes, nextPlace: place }
     }
   }
 
-  /** @param bytes of the file from `from` on, which hold the entry */
-  #take(segment: LogSegment, member: number, bytes: Buffer, from: number, gathering: Gathering): void {
-    const found = decodeEntry(bytes, this.#indexes.of(segment).offsetAt(member) - from, segment.salt)
-    const sequence = segment.sequenceAt(member)
-    if (found.type === 'entry' && found.entry.sequence === sequence) gathering.take(found.entry, found.sizeBytes)
-    else if (segment.damaged(sequence)) this.#onDamaged(segment)
-  }
-}
-
-/** Limit of one call in index positions, some milliseconds, so that the thread is soon free for appends. */
-const MAX_STEPS = 1_000_000
-/** The cost of a read, in index positions examined. */
-const STEPS_PER_READ = 1_000
-
-/** The entries that one call has read so far. */
-class Gathering {
-  readonly request: LogReadRequest
-  nextSequence: number
-  readonly #entries: StoredEntry[] = []
-  #bytes = 0
-  #steps = 0
-
-  constructor(request: LogReadRequest) {
-    this.request = request
-    this.nextSequence = request.fromSequence
-  }
-
-  get isFull(): boolean {
-    return this.capacityBytes <= 0 || this.#steps >= MAX_STEPS
-  }
-  get capacityBytes(): number {
-    return this.request.maxBytes - this.#bytes
-  }
-
-  looked(steps: number): void {
-    this.#steps += steps + STEPS_PER_READ
-  }
-
-  take(entry: StoredEntry, sizeBytes: number): void {
-    this.#entries.push(entry)
-    this.#bytes += sizeBytes
-  }
-
-  /** All entries before `sequence` were considered. */
-  reach(sequence: number): void {
-    this.nextSequence = Math.max(this.nextSequence, sequence)
-  }
-
-  result(isAtEnd: boolean): ReadResult {
-    return { entries: this.#entries, nextSequence: this.nextSequence, isAtEnd }
+  /** The entries of a run; those that are damaged are told, and left out. */
+  #readRun(segment: LogSegment, { members, offset, endBytes }: Run): Extract<DecodedEntry, { type: 'entry' }>[] {
+    const index = this.#indexes.of(segment)
+    const bytes = readable(segment, () =>
+      withFile(this.#directory, segment.name, file => file.read(offset, endBytes - offset))
+    )
+    return members.flatMap(place => {
+      const found = decodeEntry(bytes, index.offsetAt(place) - offset, segment.salt)
+      const sequence = segment.sequenceAt(place)
+      if (found.type === 'entry' && found.sequence === sequence) return found
+      if (segment.damaged(sequence)) this.#onDamaged(segment)
+      return []
+    })
   }
 }

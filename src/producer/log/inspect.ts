@@ -9,8 +9,9 @@ import { checkFormat, FORMAT_NAME } from './format-file.js'
 import { QUARANTINE_DIRECTORY } from './quarantine.js'
 import { type RecoveryReport, readProgress, recover } from './recovery.js'
 import { directoriesWithSegments, entriesAside } from './salvage.js'
-import { scanMerged, scanSegment } from './scan-segment.js'
+import { SegmentCursor } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
+import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { SegmentIndexes } from './segment-indexes.js'
 import { readTrailer } from './segment-writer.js'
 import { ReadablePages } from './unreadable.js'
@@ -70,14 +71,9 @@ export const verifyLog = (directory: LogDirectory, tell?: TellProgress): readonl
       done.bytes += segment.endBytes
       left.bytes -= segment.endBytes
       const report = reportOf(directory, segment)
-      if (segment.sequences !== undefined) return { ...report, damagedEntries: damagedInMerged(directory, segment) }
-      const { index, damaged, torn } = withFile(directory, segment.name, file =>
-        scanSegment(new ReadablePages(file), segment)
-      )
-      const missing = Math.max(0, segment.entryCount - index.count)
-      // All entries before a seal were durable when it was written.
-      const damagedEntries = damaged.length + missing + (report.isSealed ? torn.length : 0)
-      return { ...report, damagedEntries }
+      // The ends of others were read by recovery. All entries before a seal were durable when it was written.
+      if (!report.isSealed) return report
+      return { ...report, damagedEntries: segment.entryCount - wholeEntriesIn(directory, segment) }
     })
     return [...read, ...aside.map(unreadable)]
   })
@@ -93,12 +89,13 @@ export const damagedLogFiles = (directory: LogDirectory): readonly string[] =>
     ]
   })
 
-function damagedInMerged(directory: LogDirectory, segment: LogSegment): number {
-  const { sequences, lostCount } = withFile(directory, segment.name, file =>
-    scanMerged(new ReadablePages(file), segment.salt, segment.endBytes)
-  )
-  return Math.max(segment.damagedCount, lostCount, segment.entryCount - sequences.length)
-}
+const wholeEntriesIn = (directory: LogDirectory, { name, salt, endBytes }: LogSegment): number =>
+  withFile(directory, name, file => {
+    const cursor = new SegmentCursor(new ReadablePages(file), salt, SEGMENT_HEADER_BYTES, endBytes)
+    let count = 0
+    for (let found = cursor.next(); found.type !== 'end'; found = cursor.next()) if (found.type === 'entry') count++
+    return count
+  })
 
 /** The dead letters from `fromSequence` on, oldest first; looks at them without changing them. */
 export function* readDeadLetters(directory: LogDirectory, fromSequence = 1): Generator<DeadLetter> {

@@ -4,7 +4,6 @@ import {
   journalIdOf,
   journalName,
   type LogDirectory,
-  type LogFile,
   mergeIdOf,
   segmentIdOf,
   segmentName,
@@ -13,7 +12,7 @@ import {
 } from './files.js'
 import { type LogProgress, type ReadProgress, readJournal } from './progress-journal.js'
 import { forgetAside, QUARANTINE_DIRECTORY, segmentsAside } from './quarantine.js'
-import { firstEntryOf, SegmentCursor, scanMerged, scanSegment } from './scan-segment.js'
+import { firstEntryOf, SegmentCursor, scanSegment } from './scan-segment.js'
 import { completeRange, LogSegment } from './segment.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import type { SegmentIndex } from './segment-index.js'
@@ -280,14 +279,18 @@ interface KnownEnd {
 
 const WHOLE = { tornBytes: 0, tornEntries: 0, cutEntries: 0 }
 
+/** @returns `undefined`: a merged segment whose seal is damaged, which was synced before it got its name */
 function readSegment(
   directory: LogDirectory,
   { header, name }: Headed,
   next: SegmentHeader | undefined,
   end: KnownEnd
-): ReadSegment {
+): ReadSegment | undefined {
   return withFile(directory, name, file => {
-    if (header.mergedUpTo !== undefined) return readMerged(file, header)
+    if (header.mergedUpTo !== undefined) {
+      const sealed = readSealedSequences(file, header.salt)
+      return sealed && { segment: closed(new LogSegment(header, sealed, sealed.sequences)), index: undefined, ...WHOLE }
+    }
     const extent = readTrailer(file, header.salt)
     if (extent) return { segment: closed(new LogSegment(header, extent)), index: undefined, ...WHOLE }
     const isCut = next?.previousId === header.id
@@ -324,21 +327,6 @@ function loseCutEntries(
   for (let sequence = cutFrom!; sequence < synced; sequence++) if (segment.damaged(sequence)) lost++
   segment.cutCount = before + lost
   return segment.cutCount
-}
-
-/** A merged segment was synced before it got its name, so every missing entry is damage. */
-function readMerged(file: LogFile, header: SegmentHeader): ReadSegment {
-  const sealed = readSealedSequences(file, header.salt)
-  if (sealed) {
-    const segment = closed(new LogSegment(header, sealed, sealed.sequences))
-    return { segment, index: undefined, ...WHOLE }
-  }
-  const { index, sequences, endBytes, lostCount, tornBytes } = scanMerged(file, header.salt, file.sizeBytes)
-  const segment = closed(
-    new LogSegment(header, { endBytes, entryCount: sequences.length }, Float64Array.from(sequences))
-  )
-  segment.damagedCount = lostCount
-  return { segment, index, tornBytes, tornEntries: 0, cutEntries: 0 }
 }
 
 const closed = (segment: LogSegment): LogSegment => {

@@ -1,7 +1,6 @@
 import { saltBehind } from './bytes.js'
 import { type DecodedEntry, decodeEntry, ENTRY_HEADER_BYTES, ENTRY_MAGIC, MAX_DESTINATION_BYTES } from './entry.js'
 import type { ReadableFile } from './files.js'
-import type { LogSegment } from './segment.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
 
@@ -189,62 +188,6 @@ class Scan {
       tornBytes
     }
   }
-}
-
-/** The result of reading a merged segment from its first entry to its last. */
-interface ScannedMergedSegment {
-  /** Index of the entries that were found. */
-  readonly index: SegmentIndex
-  readonly sequences: readonly number[]
-  /** The offset behind the last entry. */
-  readonly endBytes: number
-  readonly lostCount: number
-  /** Bytes behind the last entry, if they are not a seal. */
-  readonly tornBytes: number
-}
-
-/**
- * Reads every entry of a merged segment whose seal is damaged. Each entry has the number of entries before it, so
- * missing ones are known to be lost.
- */
-export function scanMerged(file: ReadableFile, salt: number, fileBytes: number): ScannedMergedSegment {
-  const index = new SegmentIndex()
-  const sequences: number[] = []
-  const cursor = new SegmentCursor(file, salt, SEGMENT_HEADER_BYTES, fileBytes)
-  let endBytes = SEGMENT_HEADER_BYTES
-  let place = 0
-  let lostCount = 0
-  for (;;) {
-    const offset = cursor.offset
-    const found = cursor.next()
-    if (found.type === 'end') return { index, sequences, endBytes, lostCount, tornBytes: fileBytes - endBytes }
-    if (found.type === 'gap') continue
-    const before = found.sequence - found.durableSequence
-    lostCount += before - place
-    place = before
-    if (found.kind !== 'record') return { index, sequences, endBytes: offset, lostCount, tornBytes: 0 }
-    place++
-    endBytes = cursor.offset
-    if (found.type === 'entry') {
-      index.add(found.entry.destination, offset)
-      sequences.push(found.sequence)
-    } else lostCount++
-  }
-}
-
-/** The index of a merged segment whose sequences are known; entries that are not found any more are lost. */
-export function rebuildMerged(file: ReadableFile, { salt, endBytes, sequences }: LogSegment): SegmentIndex {
-  const found = scanMerged(file, salt, endBytes)
-  const index = new SegmentIndex()
-  let at = 0
-  for (const sequence of sequences!) {
-    if (found.sequences[at] !== sequence) index.addLost()
-    else {
-      index.add(found.index.names[found.index.destinationAt(at)]!, found.index.offsetAt(at))
-      at++
-    }
-  }
-  return index
 }
 
 const SALT_WINDOW_BYTES = 8 * 1024 * 1024

@@ -1,9 +1,9 @@
 import { type LogDirectory, type ReadableFile, withFile } from './files.js'
-import { rebuildMerged, scanSegment } from './scan-segment.js'
+import { scanSegment } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
 import type { SegmentIndex } from './segment-index.js'
 import { readSealedIndex } from './segment-writer.js'
-import { ofSegment } from './unreadable.js'
+import { readable, UnreadableSegment } from './unreadable.js'
 
 /** Enough for the indexes of 4 million entries. */
 const MAX_BYTES = 32 * 1024 * 1024
@@ -70,15 +70,13 @@ export class SegmentIndexes {
 
   /** The index in the seal, or of a scan if the seal is missing or damaged. */
   #load(segment: LogSegment): SegmentIndex {
-    try {
-      return withFile(
+    return readable(segment, () =>
+      withFile(
         this.#directory,
         segment.name,
         file => readSealedIndex(file, segment) ?? this.#noted(segment, scanned(file, segment))
       )
-    } catch (error) {
-      throw ofSegment(segment, error)
-    }
+    )
   }
 
   /** Tells of the entries that are lost. */
@@ -90,9 +88,10 @@ export class SegmentIndexes {
   }
 }
 
-/** The index of the entries that are found. */
+/** The index of the entries that are found. @throws UnreadableSegment for a merged segment: only its seal tells its sequences */
 function scanned(file: ReadableFile, segment: LogSegment): SegmentIndex {
-  const index = segment.sequences === undefined ? scanSegment(file, segment).index : rebuildMerged(file, segment)
+  if (segment.sequences !== undefined) throw new UnreadableSegment(segment, new Error('its seal is damaged'))
+  const { index } = scanSegment(file, segment)
   while (index.count < segment.entryCount) index.addLost()
   return index
 }

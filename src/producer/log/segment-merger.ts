@@ -6,7 +6,7 @@ import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_BYTES, type Se
 import { SegmentIndex } from './segment-index.js'
 import type { SegmentList } from './segment-list.js'
 import { encodeSeal } from './segment-writer.js'
-import { ofSegment, UnreadableSegment } from './unreadable.js'
+import { readable, UnreadableSegment } from './unreadable.js'
 
 export interface SegmentMergerOptions {
   readonly directory: LogDirectory
@@ -124,14 +124,12 @@ export class SegmentMerger {
 
   #headerOf(segment: LogSegment): SegmentHeader {
     const { name } = segment
-    try {
+    return readable(segment, () => {
       const bytes = withFile(this.#options.directory, name, file => file.read(0, SEGMENT_HEADER_BYTES))
       const header = decodeSegmentHeader(bytes)
       if (typeof header === 'string') throw new Error(`the header of ${name} is damaged`)
       return header
-    } catch (error) {
-      throw ofSegment(segment, error)
-    }
+    })
   }
 
   #lastIdOf(segment: LogSegment): number {

@@ -23,9 +23,14 @@ export class UnreadableSegment extends Error {
   }
 }
 
-/** The error, as one that names the segment where the disk has failed. */
-export const ofSegment = (segment: LogSegment, error: unknown): unknown =>
-  isOfDisk(error) && !(error instanceof UnreadableSegment) ? new UnreadableSegment(segment, error) : error
+/** Reads from a segment. @throws UnreadableSegment where the disk fails */
+export function readable<T>(segment: LogSegment, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw isOfDisk(error) && !(error instanceof UnreadableSegment) ? new UnreadableSegment(segment, error) : error
+  }
+}
 
 /** Disks lose sectors; file systems read pages. */
 const PAGE_BYTES = 4096

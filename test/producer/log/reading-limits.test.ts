@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { encodeEntry, stampEntry } from '../../../src/producer/log/entry.js'
-import { LogReader, WantedEntries } from '../../../src/producer/log/entry-reader.js'
+import { LogReader } from '../../../src/producer/log/entry-reader.js'
 import { NodeDirectory } from '../../../src/producer/log/node-files.js'
 import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log/operator.js'
 import { LogSegment } from '../../../src/producer/log/segment.js'
@@ -36,15 +36,6 @@ describe('one read of the durable log', () => {
     expect(first).to.deep.equal({ entries: [], nextSequence: 1_000_001, isAtEnd: false })
     const rest = reader.read({ ...EVERYTHING, destinations: ORDERS, fromSequence: first.nextSequence }, firstSequence)
     expect(rest).to.deep.equal({ entries: [], nextSequence: 1_400_001, isAtEnd: true })
-  })
-
-  it('looks for the next entry among half a million at a time', () => {
-    const index = new SegmentIndex()
-    for (let at = 0; at < 500_010; at++) index.add(at === 500_000 ? 'default/orders' : 'default/audit', 64 + at)
-    const segment = new LogSegment({ id: 1, salt: 0, firstSequence: 1 }, { endBytes: 600_000, entryCount: 500_010 })
-    const wanted = new WantedEntries(segment, index, { fromSequence: 0, maxBytes: 0, destinations: ORDERS })
-    expect(wanted.nextRun(0, 1_000)).to.deep.include({ members: [], nextIndex: 500_000 })
-    expect(wanted.nextRun(500_000, 1_000)).to.deep.include({ members: [500_000], nextIndex: 500_010 })
   })
 
   it('reads about a thousand times at most, and goes on there', () => {
