@@ -1,17 +1,5 @@
 import { BEYOND_END } from '../../gateway/lag.js'
-import type {
-  CertificateRow,
-  ClusterRow,
-  GroupRow,
-  LagOfGroup,
-  LossRow,
-  PartitionRow,
-  RefusalRow,
-  Status,
-  TopicRow,
-  Trouble,
-  WorkerRow
-} from './status.js'
+import type { ClusterRow, LossRow, PartitionRow, RefusalRow, Status, TopicRow, Trouble, WorkerRow } from './status.js'
 import {
   agoText,
   bytesText,
@@ -26,30 +14,14 @@ import {
 
 export type Judged = Omit<Status, 'trouble'>
 
-/** A text, or how it is made of what was found and the whole status. */
-type Told<Found, Text extends string = string> = Text | ((found: Found, status: Judged) => Text)
+/** A row without its kind. Default of `severity`: `bad`. */
+type Told = Omit<Trouble, 'kind' | 'severity'> & Partial<Pick<Trouble, 'severity'>>
 
 /** One kind of trouble: what is looked for, and what is said about each thing that is found. */
-interface Kind<Found> {
-  readonly when: (status: Judged) => readonly Found[]
-  /** Absent: `bad`. */
-  readonly severity?: Told<Found, Trouble['severity']>
-  readonly subject: Told<Found>
-  readonly cause: Told<Found>
-  readonly next: Told<Found>
-  readonly see: Told<Found>
-}
-
-type Rows = (status: Judged) => Omit<Trouble, 'kind'>[]
-
-const rowsOf =
-  <Found>({ when, severity = 'bad', subject, cause, next, see }: Kind<Found>): Rows =>
-  status =>
-    when(status).map(found => {
-      const told = <Text extends string>(text: Told<Found, Text>): Text =>
-        typeof text === 'function' ? text(found, status) : text
-      return { severity: told(severity), subject: told(subject), cause: told(cause), next: told(next), see: told(see) }
-    })
+const kind =
+  <Found>(when: (status: Judged) => readonly Found[], tell: (found: Found, status: Judged) => Told) =>
+  (status: Judged): Told[] =>
+    when(status).map(found => tell(found, status))
 
 const DAY_MS = 86_400_000
 /** A certificate is shown from this time before its end on, and as bad from the second one on. */
@@ -78,7 +50,6 @@ const MAX_TROUBLE = 100
 /** Causes stand before their effects, so that many topics must not push everything else off the list. */
 const MAX_OF_TOPICS = 60
 
-const STUCK_DOCS = 'docs/status.md#partitionstuck'
 const LOG_DOCS = 'docs/operations.md#the-durable-log'
 const LAG_DOCS = 'docs/metrics.md#lag-of-consumer-groups'
 
@@ -87,362 +58,383 @@ const LAG_DOCS = 'docs/metrics.md#lag-of-consumer-groups'
  * before its effects, as a partition that is stuck before the log that fills up by it.
  */
 const troubles = {
-  brokersAway: rowsOf<ClusterRow>({
-    when: ({ clusters }) => clusters.filter(({ isReady }) => !isReady),
-    subject: ({ name }) => `cluster ${name}`,
-    cause: ({ away }) => `No broker answers${away === undefined ? '' : `: ${away}`}.`,
-    next: ({ name }) =>
-      `Check that its brokers run, and that this machine reaches them at clusters.${name}.brokers. Castellan connects by itself as soon as one answers.`,
-    see: ({ name }) => `clusters.${name}.brokers`
-  }),
-  logFailed: rowsOf({
-    when: ({ log }) => only(log.state === 'failed', log),
-    subject: 'durable log',
-    cause: ({ why = 'the disk fails' }) => `It takes no records: ${why}.`,
-    next: 'Check the disk and the rights of the directory. The log is tried again by itself.',
-    see: 'wal.directory'
-  }),
-  heapFull: rowsOf<WorkerRow>({
-    when: ({ workers }) =>
+  brokersAway: kind(
+    ({ clusters }) => clusters.filter(({ isReady }) => !isReady),
+    ({ name, away }) => ({
+      subject: `cluster ${name}`,
+      cause: `No broker answers${away === undefined ? '' : `: ${away}`}.`,
+      next: `Check that its brokers run, and that this machine reaches them at clusters.${name}.brokers. Castellan connects by itself as soon as one answers.`,
+      see: `clusters.${name}.brokers`
+    })
+  ),
+  logFailed: kind(
+    ({ log }) => only(log.state === 'failed', log),
+    ({ why = 'the disk fails' }) => ({
+      subject: 'durable log',
+      cause: `It takes no records: ${why}.`,
+      next: 'Check the disk and the rights of the directory. The log is tried again by itself.',
+      see: 'wal.directory'
+    })
+  ),
+  heapFull: kind(
+    ({ workers }) =>
       workers.filter(
         ({ isHeapFull, heapShare = 0, maxHeapShare = 1 }) =>
           isHeapFull || (maxHeapShare < 1 && heapShare >= maxHeapShare)
       ),
-    severity: ({ isHeapFull }) => badIf(isHeapFull),
-    subject: processName,
-    cause: ({ heapShare = 0, isHeapFull }) =>
-      `${percentText(heapShare)} of its heap are in use.${isHeapFull ? ' Requests with a body are refused.' : ''}`,
-    next: 'Give the process more memory (node --max-old-space-size), or lower cache.maxBytes and http.maxBodiesInFlightBytes.',
-    see: 'advanced.http.maxHeapShare'
-  }),
-  eventLoopLate: rowsOf<WorkerRow>({
-    when: ({ workers }) =>
+    (worker, status) => ({
+      severity: badIf(worker.isHeapFull),
+      subject: processName(worker, status),
+      cause: `${percentText(worker.heapShare ?? 0)} of its heap are in use.${worker.isHeapFull ? ' Requests with a body are refused.' : ''}`,
+      next: 'Give the process more memory (node --max-old-space-size), or lower cache.maxBytes and http.maxBodiesInFlightBytes.',
+      see: 'advanced.http.maxHeapShare'
+    })
+  ),
+  eventLoopLate: kind(
+    ({ workers }) =>
       workers.filter(
         ({ refusedShare = 0, eventLoopDelayMs = 0, maxEventLoopDelayMs = 0 }) =>
           refusedShare > 0 || (maxEventLoopDelayMs > 0 && eventLoopDelayMs >= maxEventLoopDelayMs * LATE)
       ),
-    severity: ({ refusedShare = 0 }) => badIf(refusedShare > 0),
-    subject: processName,
-    cause: ({ eventLoopDelayMs = 0, eventLoopUse = 0, refusedShare = 0 }) => {
+    (worker, status) => {
+      const { eventLoopDelayMs = 0, eventLoopUse = 0, refusedShare = 0 } = worker
       const delay = eventLoopDelayMs > 0 ? `is late by ${durationText(eventLoopDelayMs)} and ` : ''
       const refused = refusedShare > 0 ? ` ${percentText(refusedShare)} of the requests with a body are refused.` : ''
-      return `Its event loop ${delay}was busy for ${percentText(eventLoopUse)} of the time.${refused}`
-    },
-    next: 'Give the gateway more processes (workers.count), or another instance behind the load balancer.',
-    see: ({ refusedShare = 0 }) => (refusedShare > 0 ? 'advanced.http.maxEventLoopDelayMs' : 'workers.count')
-  }),
-  workerDied: rowsOf<WorkerRow>({
-    when: ({ workers }) =>
+      return {
+        severity: badIf(refusedShare > 0),
+        subject: processName(worker, status),
+        cause: `Its event loop ${delay}was busy for ${percentText(eventLoopUse)} of the time.${refused}`,
+        next: 'Give the gateway more processes (workers.count), or another instance behind the load balancer.',
+        see: refusedShare > 0 ? 'advanced.http.maxEventLoopDelayMs' : 'workers.count'
+      }
+    }
+  ),
+  workerDied: kind(
+    ({ workers }) =>
       workers.filter(({ isUp, lastEnd }) => !isUp || (lastEnd !== undefined && lastEnd.agoMs <= ENDED_LATELY_MS)),
-    severity: ({ isUp }) => badIf(!isUp),
-    subject: processName,
-    cause: ({ isUp, lastEnd, restarts }) => {
-      const how = lastEnd && `It ended ${durationText(lastEnd.agoMs)} ago (${lastEnd.how})`
+    (worker, status) => {
+      const { isUp, lastEnd, restarts } = worker
+      const how = lastEnd ? `It ended ${durationText(lastEnd.agoMs)} ago (${lastEnd.how})` : 'It does not serve yet'
       const times = restarts === 1 ? 'once' : `${restarts} times`
-      return `${how ?? 'It does not serve yet'}; it was started again ${times}${isUp ? ' and serves' : ' and does not serve yet'}.`
-    },
-    next: 'The log of the moment before has the reason. SIGKILL mostly means that the system was out of memory: give it more, or lower delivery.maxBytes and cache.maxBytes.',
-    see: 'advanced.workers.restartPauseMs'
-  }),
-  workerSilent: rowsOf<number>({
-    when: ({ gateway }) => gateway.silentWorkers,
-    subject: number => `worker ${number}`,
-    cause: 'It did not answer in time, so its numbers are missing here.',
-    next: 'Look at the processor time of the process. A worker that stays silent for a minute is replaced.',
-    see: 'workers.count'
-  }),
-  certificateEnds: rowsOf<CertificateRow>({
-    when: ({ certificates }) => certificates.filter(({ remainingMs }) => remainingMs <= CERTIFICATE_SOON_MS),
-    severity: ({ remainingMs }) => badIf(remainingMs <= CERTIFICATE_BAD_MS),
-    subject: ({ of }) => `certificate of ${of}`,
-    cause: ({ subject, validTo, remainingMs: ms }) =>
-      `The certificate of ${subject} ${ms > 0 ? `ends in ${durationText(ms)}` : `ended ${durationText(-ms)} ago`}, on ${validTo.slice(0, 10)}.`,
-    next: ({ of }) =>
-      `Put a new one into ${of}.certFile and ${of}.keyFile. Castellan reads the files again by itself, or on SIGHUP.`,
-    see: ({ of }) => `${of}.certFile`
-  }),
-  notReady: rowsOf<string>({
-    when: ({ gateway }) => gateway.reasons.filter(isToldHere),
-    subject: 'this gateway',
-    cause: reason => `It is not ready: ${reason}.`,
-    next: 'Load balancers send it no requests until it is.',
-    see: 'docs/operations.md#health'
-  }),
-  brokerDown: rowsOf<FoundBroker>({
-    when: status => brokersIn(status, 'down'),
-    subject: brokerName,
-    cause: ({ broker: { forMs, lastError }, leaderless }) =>
-      `It has not answered for ${durationText(forMs)}${lastError === undefined ? '' : `: ${lastError}`}.${effectOf(leaderless)}`,
-    next: 'Start the broker, or check the network to it. The records of its partitions wait until it or another broker leads them.',
-    see: 'docs/status.md#brokerdown'
-  }),
-  brokerGone: rowsOf<FoundBroker>({
-    when: status => brokersIn(status, 'gone'),
-    severity: ({ leaderless }) => badIf(leaderless.length > 0),
-    subject: brokerName,
-    cause: ({ broker: { forMs }, leaderless }) =>
-      `Kafka has not named it for ${durationText(forMs)}: it has stopped, or was removed from the cluster.${effectOf(leaderless)}`,
-    next: ({ leaderless }) =>
-      leaderless.length > 0
-        ? 'Start the broker: records of these partitions wait until it, or another broker with a replica, leads them.'
-        : 'Start the broker. If it was removed on purpose, nothing has to be done: this row goes after an hour.',
-    see: 'docs/status.md#brokergone'
-  }),
-  noLeader: rowsOf<StuckPart>({
-    when: status => stuckParts(status).filter(({ partitions }) => isLeaderless(partitions[0]!)),
-    subject: partName,
-    cause: ({ row, partitions, away }) => {
+      return {
+        severity: badIf(!isUp),
+        subject: processName(worker, status),
+        cause: `${how}; it was started again ${times}${isUp ? ' and serves' : ' and does not serve yet'}.`,
+        next: 'The log of the moment before has the reason. SIGKILL mostly means that the system was out of memory: give it more, or lower delivery.maxBytes and cache.maxBytes.',
+        see: 'advanced.workers.restartPauseMs'
+      }
+    }
+  ),
+  workerSilent: kind(
+    ({ gateway }) => gateway.silentWorkers,
+    number => ({
+      subject: `worker ${number}`,
+      cause: 'It did not answer in time, so its numbers are missing here.',
+      next: 'Look at the processor time of the process. A worker that stays silent for a minute is replaced.',
+      see: 'workers.count'
+    })
+  ),
+  certificateEnds: kind(
+    ({ certificates }) => certificates.filter(({ remainingMs }) => remainingMs <= CERTIFICATE_SOON_MS),
+    ({ of, subject, validTo, remainingMs: ms }) => ({
+      severity: badIf(ms <= CERTIFICATE_BAD_MS),
+      subject: `certificate of ${of}`,
+      cause: `The certificate of ${subject} ${ms > 0 ? `ends in ${durationText(ms)}` : `ended ${durationText(-ms)} ago`}, on ${validTo.slice(0, 10)}.`,
+      next: `Put a new one into ${of}.certFile and ${of}.keyFile. Castellan reads the files again by itself, or on SIGHUP.`,
+      see: `${of}.certFile`
+    })
+  ),
+  notReady: kind(
+    ({ gateway }) => gateway.reasons.filter(isToldHere),
+    reason => ({
+      subject: 'this gateway',
+      cause: `It is not ready: ${reason}.`,
+      next: 'Load balancers send it no requests until it is.',
+      see: 'docs/operations.md#health'
+    })
+  ),
+  brokerDown: kind(
+    status => brokersIn(status, 'down'),
+    ({ name, broker: { forMs, lastError }, effect }) => ({
+      subject: name,
+      cause: `It has not answered for ${durationText(forMs)}${lastError === undefined ? '' : `: ${lastError}`}.${effect}`,
+      next: 'Start the broker, or check the network to it. The records of its partitions wait until it or another broker leads them.',
+      see: 'docs/status.md#brokerdown'
+    })
+  ),
+  brokerGone: kind(
+    status => brokersIn(status, 'gone'),
+    ({ name, broker: { forMs }, effect }) => ({
+      severity: badIf(effect !== ''),
+      subject: name,
+      cause: `Kafka has not named it for ${durationText(forMs)}: it has stopped, or was removed from the cluster.${effect}`,
+      next:
+        effect === ''
+          ? 'Start the broker. If it was removed on purpose, nothing has to be done: this row goes after an hour.'
+          : 'Start the broker: records of these partitions wait until it, or another broker with a replica, leads them.',
+      see: 'docs/status.md#brokergone'
+    })
+  ),
+  noLeader: kind(
+    status => stuckParts(status).filter(({ isLed }) => !isLed),
+    ({ name, row, partitions, away }, { memory }) => {
       const [these, its] = partitions.length === 1 ? ['The partition has', 'its'] : ['These partitions have', 'their']
       const who = away.length === 1 ? `Broker ${away[0]} does` : `Brokers ${away.join(', ')} do`
       const because = away.length === 0 ? '' : ` ${who} not run; the replicas that could lead are probably there.`
-      return `${these} no leader, so no broker takes ${its} records.${because}${waitingText(row)}`
-    },
-    next: ({ row, partitions, away }, { memory }) => {
-      const its = partitions.length === 1 ? 'its' : 'their'
       const start = away.length === 0 ? `the brokers that hold ${its} replicas` : brokersText(away)
-      return `Start ${start}; kafka-topics --describe --topic ${row.topic} names the brokers of ${its} replicas. Records in memory wait for ${durationText(memory.timeoutMs)} at most (delivery.timeoutMs) and fail then; those of the durable log wait for as long as it takes.`
-    },
-    see: 'delivery.timeoutMs'
-  }),
-  notAuthorized: rowsOf<TopicRow>({
-    when: ({ topics }) => topics.rows.filter(({ state }) => state === 'refused'),
-    subject: row => nameIn(row, `topic ${row.topic}`),
-    cause: row =>
-      `Kafka refuses its records: ${row.refusal?.message ?? 'not authorized for the topic'}.${waitingText(row)}`,
-    next: ({ cluster, topic }) =>
-      `Grant the rights Describe and Write on topic ${topic} to the user of clusters.${cluster}.sasl: kafka-acls --add --allow-principal User:NAME --operation Describe --operation Write --topic ${topic}`,
-    see: ({ cluster }) => `clusters.${cluster}.sasl`
-  }),
-  partitionStuck: rowsOf<StuckPart>({
-    when: status => stuckParts(status).filter(({ partitions }) => !isLeaderless(partitions[0]!)),
-    subject: partName,
-    cause: ({ row, partitions }) => {
+      return {
+        subject: name,
+        cause: `${these} no leader, so no broker takes ${its} records.${because}${waitingText(row)}`,
+        next: `Start ${start}; kafka-topics --describe --topic ${row.topic} names the brokers of ${its} replicas. Records in memory wait for ${durationText(memory.timeoutMs)} at most (delivery.timeoutMs) and fail then; those of the durable log wait for as long as it takes.`,
+        see: 'delivery.timeoutMs'
+      }
+    }
+  ),
+  notAuthorized: kind(
+    ({ topics }) => topics.rows.filter(({ state }) => state === 'refused'),
+    row => ({
+      subject: nameIn(row, `topic ${row.topic}`),
+      cause: `Kafka refuses its records: ${row.refusal?.message ?? 'not authorized for the topic'}.${waitingText(row)}`,
+      next: `Grant the rights Describe and Write on topic ${row.topic} to the user of clusters.${row.cluster}.sasl: kafka-acls --add --allow-principal User:NAME --operation Describe --operation Write --topic ${row.topic}`,
+      see: `clusters.${row.cluster}.sasl`
+    })
+  ),
+  partitionStuck: kind(
+    status => stuckParts(status).filter(({ isLed }) => isLed),
+    part => {
+      const { name, row, partitions } = part
       const [{ leader = -1, message }] = partitions as [PartitionRow]
       const why = message ?? 'a batch has waited for more than half a second for its acknowledgement'
       const [its, it] = partitions.length === 1 ? ['its', 'it'] : ['their', 'them']
-      const isLed = leader >= 0 && partitions.every(one => one.leader === leader)
-      return `Kafka does not take ${its} records: ${why}.${isLed ? ` Broker ${leader} leads ${it}.` : ''}${waitingText(row)}`
-    },
-    next: helpOfPart,
-    see: STUCK_DOCS
-  }),
-  topicMissing: rowsOf<TopicRow>({
-    when: status => topicsIn(status, 'missing'),
-    severity: ({ memory, log }) => badIf(memory.records + (log?.records ?? 0) > 0),
-    subject: row => nameIn(row, `topic ${row.topic}`),
-    cause: row => `Brokers do not have this topic.${waitingText(row)}`,
-    next: 'Create the topic, or correct the name in the program that writes to it. Records of the durable log wait until it exists.',
-    see: 'delivery.createTopics'
-  }),
-  logFull: rowsOf<Filling>({
-    when: ({ log, refusals }) => {
+      const isOfOne = leader >= 0 && partitions.every(one => one.leader === leader)
+      return {
+        subject: name,
+        cause: `Kafka does not take ${its} records: ${why}.${isOfOne ? ` Broker ${leader} leads ${it}.` : ''}${waitingText(row)}`,
+        next: helpOfPart(part),
+        see: 'docs/status.md#partitionstuck'
+      }
+    }
+  ),
+  topicMissing: kind(
+    status => topicsIn(status, 'missing'),
+    row => ({
+      severity: badIf(row.memory.records + (row.log?.records ?? 0) > 0),
+      subject: nameIn(row, `topic ${row.topic}`),
+      cause: `Brokers do not have this topic.${waitingText(row)}`,
+      next: 'Create the topic, or correct the name in the program that writes to it. Records of the durable log wait until it exists.',
+      see: 'delivery.createTopics'
+    })
+  ),
+  logFull: kind(
+    ({ log }) => {
       const used = log.sizeBytes / log.limitBytes
-      const refused = refusals.filter(({ reason }) => reason === 'logUnavailable')
-      const isShown = log.state !== 'failed' && (log.state === 'full' || used >= FILLING)
-      return only(isShown, { used, isFull: log.state === 'full' || used >= FULL, refused })
+      const isFull = log.state === 'full' || used >= FULL
+      return only(log.state !== 'failed' && (isFull || used >= FILLING), { ...log, used, isFull })
     },
-    severity: ({ isFull }) => badIf(isFull),
-    subject: 'durable log',
-    cause: ({ used, isFull, refused }, status) => {
-      const { why, sizeBytes, limitBytes } = status.log
-      const size = `${bytesText(sizeBytes)} of ${bytesText(limitBytes)}`
-      return [
-        `${percentText(used)} of it are in use (${size})${why === undefined ? '' : `: ${why}`}.`,
-        ...only(isFull, `Records of ALL topics that need it are refused${refusedText(refused)}.`),
-        ...whyFull(status, waitingInLog)
-      ].join(' ')
-    },
-    next: (_, status) =>
-      `${firstStep(status, waitingInLog)} Until then only more room helps: wal.maxBytes, or a larger disk.`,
-    see: 'wal.maxBytes'
-  }),
-  memoryFull: rowsOf<Filling>({
-    when: ({ memory, refusals }) => {
+    ({ used, isFull, why, sizeBytes, limitBytes }, status) => {
+      const refused = status.refusals.filter(({ reason }) => reason === 'logUnavailable')
+      const { because, first } = fillingBy(status, ({ log }) => log?.records ?? 0)
+      return {
+        severity: badIf(isFull),
+        subject: 'durable log',
+        cause: [
+          `${percentText(used)} of it are in use (${bytesText(sizeBytes)} of ${bytesText(limitBytes)})${why === undefined ? '' : `: ${why}`}.`,
+          ...only(isFull, `Records of ALL topics that need it are refused${refusedText(refused)}.`),
+          ...because
+        ].join(' '),
+        next: `${first} Until then only more room helps: wal.maxBytes, or a larger disk.`,
+        see: 'wal.maxBytes'
+      }
+    }
+  ),
+  memoryFull: kind(
+    ({ memory, refusals }) => {
       const used = memory.limitBytes === 0 ? 0 : memory.bytes / memory.limitBytes
       const refused = refusals.filter(one => isRecent(one) && one.setting === 'delivery.maxBytes')
       const isFull = refused.length > 0 || used >= FULL
-      return only(isFull || used >= FILLING, { used, isFull, refused })
+      return only(isFull || used >= FILLING, { ...memory, used, isFull, refused })
     },
-    severity: ({ isFull }) => badIf(isFull),
-    subject: 'memory for records',
-    cause: ({ used, isFull, refused }, status) => {
-      const { records, bytes, stuckBytes } = status.memory
+    ({ used, isFull, refused, records, bytes, stuckBytes }, status) => {
       const stuck = stuckBytes > 0 ? `, ${bytesText(stuckBytes)} of them in partitions that are stuck` : ''
-      const waiting = `${countOf(records, 'record')} (${bytesText(bytes)}) wait for Kafka${stuck}`
-      return [
-        `${percentText(used)} of delivery.maxBytes are in use: ${waiting}.`,
-        ...only(isFull, `Further records of ALL topics are refused${refusedText(refused)}.`),
-        ...whyFull(status, waitingInMemory)
-      ].join(' ')
-    },
-    next: (_, status) =>
-      `${firstStep(status, waitingInMemory)} If Kafka is only slow for moments, raise delivery.maxBytes.`,
-    see: 'delivery.maxBytes'
+      const { because, first } = fillingBy(status, ({ memory }) => memory.records)
+      return {
+        severity: badIf(isFull),
+        subject: 'memory for records',
+        cause: [
+          `${percentText(used)} of delivery.maxBytes are in use: ${countOf(records, 'record')} (${bytesText(bytes)}) wait for Kafka${stuck}.`,
+          ...only(isFull, `Further records of ALL topics are refused${refusedText(refused)}.`),
+          ...because
+        ].join(' '),
+        next: `${first} If Kafka is only slow for moments, raise delivery.maxBytes.`,
+        see: 'delivery.maxBytes'
+      }
+    }
+  ),
+  recordsLost: kind(lossesByTopic, ({ what, rows }, { at }) => {
+    const lastAgoMs = Math.min(...rows.map(row => row.lastAgoMs))
+    const isGoingOn = lastAgoMs < LOST_LATELY_MS
+    return {
+      severity: badIf(isGoingOn),
+      subject: `accepted records of ${what}`,
+      cause: `${lossText(rows, isGoingOn, at)}, the last one ${agoText(lastAgoMs)}. ${senderText(rows)} had told their senders that they were accepted. Reason: ${rows[0]!.message}.`,
+      next: `${isGoingOn ? 'Remove the reason, then have' : 'Have'} their senders send the lost records again. With durability: disk, an API keeps records until Kafka has them.`,
+      see: 'docs/metrics.md#records-that-are-lost'
+    }
   }),
-  recordsLost: rowsOf<Losses>({
-    when: lossesByTopic,
-    severity: ({ isGoingOn }) => badIf(isGoingOn),
-    subject: ({ what }) => `accepted records of ${what}`,
-    cause: lossText,
-    next: ({ isGoingOn }) =>
-      `${isGoingOn ? 'Remove the reason, then have' : 'Have'} their senders send the lost records again. With durability: disk, an API keeps records until Kafka has them.`,
-    see: 'docs/metrics.md#records-that-are-lost'
-  }),
-  groupRefused: rowsOf<GroupRow>({
-    when: ({ groups }) => groups.rows.filter(({ refusal }) => refusal !== undefined),
-    subject: groupName,
-    cause: ({ refusal: { topic, message } = { message: '' } }) =>
-      `${topic === undefined ? 'The group cannot be joined' : `The group cannot read topic ${topic}`}: ${message}. Requests of its clients are refused.`,
-    next: ({ cluster, group, refusal: { topic } = {} }) =>
-      `Grant ${topic === undefined ? 'Read on' : `Read on topic ${topic} and on`} group ${group} to the user of clusters.${cluster}.sasl. Castellan tries again every few seconds.`,
-    see: ({ cluster }) => `clusters.${cluster}.sasl`
-  }),
-  quotaReached: rowsOf<RefusalRow>({
-    when: status => refusalsFor(status, 'quotaExceeded'),
-    severity: 'warning',
-    subject: ({ setting = 'quotas' }) => setting,
-    cause: row => `Requests are refused with 429: ${row.message} (${latestText(row)}).`,
-    next: 'Raise the quota, or have the client that asks too much send less: with access.audit: denied, the audit log names its principal and address. What is refused is not written, unless the client sends it again.',
-    see: ({ setting = 'quotas' }) => setting
-  }),
-  refusing: rowsOf<RefusalRow>({
-    when: status => refusalsFor(status, 'overloaded'),
-    severity: 'warning',
-    subject: ({ setting = 'requests' }) => setting,
-    cause: row =>
-      `${/maxConnections$/i.test(row.setting ?? '') ? 'Connections are closed at once' : 'Requests are refused'}: ${row.message} (${latestText(row)}).`,
-    next: ({ setting }) => {
-      if (setting === undefined) return 'Send less, or start another instance.'
-      if (!setting.includes('.perAddress.')) return `Raise ${setting}, or start another instance.`
-      return `Find the client that takes so much, and raise ${setting} if it has to.`
-    },
-    see: ({ setting = 'docs/errors.md' }) => setting
-  }),
-  keysRefused: rowsOf<string>({
-    when: status => warningsIn(status, 'keysRefused'),
-    severity: 'warning',
-    subject: 'keys of requests',
-    cause: warning => `${warning}.`,
-    next: 'Start the gateway that is missing, or look at the network and at peers.addresses of all gateways. Requests without a key are served.',
-    see: 'docs/peers.md#keys-of-requests'
-  }),
-  groupLags: rowsOf<LagOfGroup>({
-    when: ({ lag }) =>
+  groupRefused: kind(
+    ({ groups }) =>
+      groups.rows.flatMap(({ refusal, ...row }) => (refusal === undefined ? [] : [{ ...row, ...refusal }])),
+    ({ cluster, group, topic, message }) => ({
+      subject: nameIn({ cluster }, `group ${group}`),
+      cause: `${topic === undefined ? 'The group cannot be joined' : `The group cannot read topic ${topic}`}: ${message}. Requests of its clients are refused.`,
+      next: `Grant ${topic === undefined ? 'Read on' : `Read on topic ${topic} and on`} group ${group} to the user of clusters.${cluster}.sasl. Castellan tries again every few seconds.`,
+      see: `clusters.${cluster}.sasl`
+    })
+  ),
+  quotaReached: kind(
+    status => refusalsFor(status, 'quotaExceeded'),
+    row => ({
+      severity: 'warning',
+      subject: row.setting ?? 'quotas',
+      cause: `Requests are refused with 429: ${row.message} (${latestText(row)}).`,
+      next: 'Raise the quota, or have the client that asks too much send less: with access.audit: denied, the audit log names its principal and address. What is refused is not written, unless the client sends it again.',
+      see: row.setting ?? 'quotas'
+    })
+  ),
+  refusing: kind(
+    status => refusalsFor(status, 'overloaded'),
+    row => ({
+      severity: 'warning',
+      subject: row.setting ?? 'requests',
+      cause: `${/maxConnections$/i.test(row.setting ?? '') ? 'Connections are closed at once' : 'Requests are refused'}: ${row.message} (${latestText(row)}).`,
+      next: row.setting?.includes('.perAddress.')
+        ? `Find the client that takes so much, and raise ${row.setting} if it has to.`
+        : `${row.setting === undefined ? 'Send less' : `Raise ${row.setting}`}, or start another instance.`,
+      see: row.setting ?? 'docs/errors.md'
+    })
+  ),
+  keysRefused: kind(
+    status => warningsIn(status, 'keysRefused'),
+    warning => ({
+      severity: 'warning',
+      subject: 'keys of requests',
+      cause: `${warning}.`,
+      next: 'Start the gateway that is missing, or look at the network and at peers.addresses of all gateways. Requests without a key are served.',
+      see: 'docs/peers.md#keys-of-requests'
+    })
+  ),
+  groupLags: kind(
+    ({ lag }) =>
       (lag?.rows ?? []).filter(
         ({ failure, lag = 0, problem }) => failure === undefined && (lag >= LAG_WORTH_A_ROW || problem === BEYOND_END)
       ),
-    severity: ({ lag = 0 }) => badIf(lag >= LAG_THAT_IS_BAD),
-    subject: groupInTopic,
-    cause: ({ lag = 0, problem, uncommitted, asOf }, { at }) => {
-      const isPartial = problem !== undefined || uncommitted > 0
-      const when = asOf === undefined ? '' : `, as of ${instantText(asOf, at)}`
-      return [
-        `It is ${isPartial ? 'at least ' : ''}${countOf(lag, 'record')} behind${when}.`,
+    ({ cluster, group, topic, lag = 0, problem, uncommitted, asOf }, { at }) => ({
+      severity: badIf(lag >= LAG_THAT_IS_BAD),
+      subject: groupName(cluster, group, topic),
+      cause: [
+        `It is ${problem !== undefined || uncommitted > 0 ? 'at least ' : ''}${countOf(lag, 'record')} behind${asOf === undefined ? '' : `, as of ${instantText(asOf, at)}`}.`,
         ...only(problem !== undefined, `Not all of it is known: ${problem}.`),
         ...only(uncommitted > 0, `Not counted: ${countOf(uncommitted, 'partition')} without a committed offset.`)
-      ].join(' ')
-    },
-    next: ({ problem, topic, group }) =>
-      `${
+      ].join(' '),
+      next: `${
         problem === BEYOND_END
           ? `Find out first whether topic ${topic} was created anew, or has lost the end of its log: clients that start now may skip records, or read them again.`
           : 'Check that its clients run and acknowledge what they read. If the number grows all the same, start more of them, up to one for each partition.'
       } castellan groups --lag ${group} names the partitions.`,
-    see: LAG_DOCS
-  }),
-  lagUnknown: rowsOf<readonly LagOfGroup[]>({
+      see: LAG_DOCS
+    })
+  ),
+  lagUnknown: kind(
     // All topics of a group with the same reason have one row.
-    when: ({ lag }) =>
+    ({ lag }) =>
       groupBy(
         (lag?.rows ?? []).filter(({ failure }) => failure !== undefined),
-        row => `${groupName(row)}\n${row.problem}`
+        ({ cluster, group, problem }) => `${groupName(cluster, group)}\n${problem}`
       ),
-    severity: rows => badIf(sumOf(rows, ({ lag = 0 }) => lag) >= LAG_THAT_IS_BAD),
-    subject: rows => (rows.length === 1 ? groupInTopic(rows[0]!) : groupName(rows[0]!)),
-    cause: (rows, { at }) => {
-      const { problem = 'Kafka does not answer', asOf } = rows[0]!
+    (rows, { at }) => {
+      const { cluster, group, topic, problem = 'Kafka does not answer', failure, asOf } = rows[0]!
+      const records = sumOf(rows, ({ lag = 0 }) => lag)
       const isKnown = asOf !== undefined && rows.some(({ lag }) => lag !== undefined)
-      const records = countText(sumOf(rows, ({ lag = 0 }) => lag))
-      const before = isKnown ? ` At ${instantText(asOf, at)} it was ${records} records behind.` : ''
-      return `How far it is behind is not known: ${problem}.${before}`
-    },
-    next: ([row]) => {
-      const { failure, cluster, group } = row!
+      const before = isKnown ? ` At ${instantText(asOf, at)} it was ${countText(records)} records behind.` : ''
       const orLeaveOut = 'take the group out of metrics.lag.groups'
-      if (failure === 'refused')
-        return `Grant Describe on group ${group} and on its topics to the user of clusters.${cluster}.sasl, or ${orLeaveOut}.`
-      if (failure === 'tooLarge')
-        return `Delete offsets that the group does not need any more, or ${orLeaveOut} and watch it by Kafka's own tools.`
-      return `Check the brokers of cluster ${cluster}. Castellan asks again at the next metrics.lag.everyMs.`
-    },
-    see: LAG_DOCS
-  }),
-  deadLetters: rowsOf({
-    when: ({ log }) => only(log.deadLetters > 0, log),
-    severity: 'warning',
-    subject: 'durable log',
-    cause: ({ deadLetters }) => `${countOf(deadLetters, 'dead letter')}: Kafka has refused these records for good.`,
-    next: 'castellan wal dead-letters names the reasons. Remove the cause, then castellan wal replay or discard.',
-    see: LOG_DOCS
-  }),
-  logDamaged: rowsOf<readonly [subject: string, cause: string, next?: string]>({
-    when: ({ log: { damagedRecords, quarantinedSegments, setAsideRecords, damagedFiles } }) => {
-      const found = `${countOf(damagedRecords, 'damaged record')} and ${countOf(quarantinedSegments, 'damaged file')}`
-      const files = `${countOf(damagedFiles, 'damaged file')} of receipts or keys of requests`
-      return [
-        ...only(setAsideRecords > 0, [
-          'durable log',
-          `The disk cannot read ${countOf(setAsideRecords, 'record')}: set aside in quarantine/, where they wait.`,
-          'Check the disk. Stop the gateway, and run castellan wal salvage --append: the next start delivers what can be read.'
-        ] as const),
-        ...only(damagedRecords + quarantinedSegments > 0 && setAsideRecords === 0, [
-          'durable log',
-          `${found} were found; files were moved to quarantine/.`
-        ] as const),
-        ...only(damagedFiles > 0, [
-          'receipts and keys',
-          `${files}: some receipts say unknown, or some requests that come again are carried out again.`
-        ] as const)
-      ]
-    },
-    severity: 'warning',
-    subject: ([subject]) => subject,
-    cause: ([, cause]) => cause,
-    next: ([, , next = 'Check the disk. castellan wal verify names the damaged files.']) => next,
-    see: LOG_DOCS
-  }),
-  clockAhead: rowsOf<string>({
-    when: status => warningsIn(status, 'clockAhead'),
-    severity: 'warning',
-    subject: 'clock',
-    cause: warning => `${warning}.`,
-    next: 'Set the clock of this machine, or of the brokers, by NTP. Records get the time of this machine again as soon as its clock is set.',
-    see: 'docs/operations.md#clocks'
-  }),
-  recordsOld: rowsOf<string>({
-    when: status => warningsIn(status, 'recordsOld'),
-    severity: 'warning',
-    subject: 'durable log',
-    cause: warning => warning,
-    next: 'Raise retention.ms of the topic before Kafka takes the records, or set wal.timestamps: sent.',
-    see: 'wal.timestamps'
-  })
+      const next = {
+        refused: `Grant Describe on group ${group} and on its topics to the user of clusters.${cluster}.sasl, or ${orLeaveOut}.`,
+        tooLarge: `Delete offsets that the group does not need any more, or ${orLeaveOut} and watch it by Kafka's own tools.`,
+        noAnswer: `Check the brokers of cluster ${cluster}. Castellan asks again at the next metrics.lag.everyMs.`
+      }
+      return {
+        severity: badIf(records >= LAG_THAT_IS_BAD),
+        subject: groupName(cluster, group, rows.length === 1 ? topic : undefined),
+        cause: `How far it is behind is not known: ${problem}.${before}`,
+        next: next[failure!],
+        see: LAG_DOCS
+      }
+    }
+  ),
+  deadLetters: kind(
+    ({ log }) => only(log.deadLetters > 0, log.deadLetters),
+    letters => ({
+      severity: 'warning',
+      subject: 'durable log',
+      cause: `${countOf(letters, 'dead letter')}: Kafka has refused these records for good.`,
+      next: 'castellan wal dead-letters names the reasons. Remove the cause, then castellan wal replay or discard.',
+      see: LOG_DOCS
+    })
+  ),
+  logDamaged: kind(
+    ({ log: { damagedRecords, quarantinedSegments, setAsideRecords, damagedFiles } }) => [
+      ...only(setAsideRecords > 0, [
+        'durable log',
+        `The disk cannot read ${countOf(setAsideRecords, 'record')}: set aside in quarantine/, where they wait.`,
+        'Check the disk. Stop the gateway, and run castellan wal salvage --append: the next start delivers what can be read.'
+      ]),
+      ...only(damagedRecords + quarantinedSegments > 0 && setAsideRecords === 0, [
+        'durable log',
+        `${countOf(damagedRecords, 'damaged record')} and ${countOf(quarantinedSegments, 'damaged file')} were found; files were moved to quarantine/.`
+      ]),
+      ...only(damagedFiles > 0, [
+        'receipts and keys',
+        `${countOf(damagedFiles, 'damaged file')} of receipts or keys of requests: some receipts say unknown, or some requests that come again are carried out again.`
+      ])
+    ],
+    ([subject = '', cause = '', next = 'Check the disk. castellan wal verify names the damaged files.']) => ({
+      severity: 'warning',
+      subject,
+      cause,
+      next,
+      see: LOG_DOCS
+    })
+  ),
+  clockAhead: kind(
+    status => warningsIn(status, 'clockAhead'),
+    warning => ({
+      severity: 'warning',
+      subject: 'clock',
+      cause: `${warning}.`,
+      next: 'Set the clock of this machine, or of the brokers, by NTP. Records get the time of this machine again as soon as its clock is set.',
+      see: 'docs/operations.md#clocks'
+    })
+  ),
+  recordsOld: kind(
+    status => warningsIn(status, 'recordsOld'),
+    cause => ({
+      severity: 'warning',
+      subject: 'durable log',
+      cause,
+      next: 'Raise retention.ms of the topic before Kafka takes the records, or set wal.timestamps: sent.',
+      see: 'wal.timestamps'
+    })
+  )
 }
 
-export type TroubleKind = keyof typeof troubles
-export const RANKS = Object.keys(troubles) as readonly TroubleKind[]
+export const RANKS = Object.keys(troubles) as readonly (keyof typeof troubles)[]
 
-const OF_TOPICS: ReadonlySet<string> = new Set<TroubleKind>([
-  'noLeader',
-  'notAuthorized',
-  'partitionStuck',
-  'topicMissing'
-])
+const OF_TOPICS: ReadonlySet<string> = new Set(['noLeader', 'notAuthorized', 'partitionStuck', 'topicMissing'])
 
 /** Everything that is wrong, worst first, each with its cause and the next step. */
 export function troubleOf(status: Judged): Trouble[] {
   const rows = RANKS.flatMap((kind, rank) =>
-    troubles[kind](status).map(({ severity, ...rest }) => ({ rank, row: { severity, kind, ...rest } }))
+    troubles[kind](status).map(({ severity = 'bad', ...rest }) => ({ rank, row: { severity, kind, ...rest } }))
   )
   // Kinds are in their order, and rows of one kind and subject stay in theirs.
   rows.sort(
@@ -460,17 +452,12 @@ const only = <Found>(isThere: boolean, found: Found): Found[] => (isThere ? [fou
 
 const badIf = (isBad: boolean | undefined): Trouble['severity'] => (isBad ? 'bad' : 'warning')
 
-function sumOf<Row>(rows: readonly Row[], of: (row: Row) => number): number {
-  return rows.reduce((sum, row) => sum + of(row), 0)
-}
+const sumOf = <Row>(rows: readonly Row[], of: (row: Row) => number): number =>
+  rows.reduce((sum, row) => sum + of(row), 0)
 
 function groupBy<Row>(rows: readonly Row[], keyOf: (row: Row) => unknown): Row[][] {
   const groups = new Map<unknown, Row[]>()
-  for (const row of rows) {
-    const group = groups.get(keyOf(row))
-    if (group === undefined) groups.set(keyOf(row), [row])
-    else group.push(row)
-  }
+  for (const row of rows) groups.set(keyOf(row), [...(groups.get(keyOf(row)) ?? []), row])
   return [...groups.values()]
 }
 
@@ -478,15 +465,19 @@ function groupBy<Row>(rows: readonly Row[], keyOf: (row: Row) => unknown): Row[]
 const nameIn = ({ cluster }: { readonly cluster: string }, what: string): string =>
   cluster === 'default' ? what : `${what} of cluster ${cluster}`
 
-function processName({ number }: WorkerRow, { workers }: Judged): string {
-  return workers.length > 1 ? `worker ${number}` : 'this process'
-}
+const groupName = (cluster: string, group: string, topic?: string): string =>
+  `${nameIn({ cluster }, `group ${group}`)}${topic === undefined ? '' : ` in topic ${topic}`}`
+
+const processName = ({ number }: WorkerRow, { workers }: Judged): string =>
+  workers.length > 1 ? `worker ${number}` : 'this process'
+
+const brokersText = (ids: readonly number[]): string => `broker${ids.length === 1 ? '' : 's'} ${ids.join(', ')}`
 
 interface FoundBroker {
-  readonly cluster: string
+  readonly name: string
   readonly broker: ClusterRow['brokers'][number]
-  /** Partitions without a leader whose records wait, as `audit/0`. */
-  readonly leaderless: readonly string[]
+  /** ` Partitions without a leader now: audit/0, audit/2.`; empty: all of them have one. */
+  readonly effect: string
 }
 
 /** Brokers of clusters that answer. */
@@ -497,16 +488,15 @@ const brokersIn = ({ clusters, topics: { rows } }: Judged, state: string): Found
     const leaderless = stuck.flatMap(({ topic, troubled }) =>
       troubled.filter(isLeaderless).map(({ partition }) => `${topic}/${partition}`)
     )
-    return brokers.filter(broker => broker.state === state).map(broker => ({ cluster, broker, leaderless }))
+    const effect = ` Partitions without a leader now: ${firstOf(leaderless, MAX_PARTITIONS)}.`
+    return brokers
+      .filter(broker => broker.state === state)
+      .map(broker => ({
+        name: nameIn({ cluster }, `broker ${broker.nodeId} (${broker.address})`),
+        broker,
+        effect: leaderless.length === 0 ? '' : effect
+      }))
   })
-
-function brokerName({ cluster, broker: { nodeId, address } }: FoundBroker): string {
-  return nameIn({ cluster }, `broker ${nodeId} (${address})`)
-}
-
-/** ` Partitions without a leader now: audit/0, audit/2.` */
-const effectOf = (leaderless: readonly string[]): string =>
-  leaderless.length === 0 ? '' : ` Partitions without a leader now: ${firstOf(leaderless, MAX_PARTITIONS)}.`
 
 /** Topics of clusters that answer: while no broker does, that is the trouble of all topics. */
 const topicsIn = ({ clusters, topics }: Judged, state: TopicRow['state']): TopicRow[] =>
@@ -516,8 +506,10 @@ const topicsIn = ({ clusters, topics }: Judged, state: TopicRow['state']): Topic
 
 /** Partitions of a topic that are stuck for the same reason, and the brokers of its cluster that are not up. */
 interface StuckPart {
+  readonly name: string
   readonly row: TopicRow
   readonly partitions: readonly PartitionRow[]
+  readonly isLed: boolean
   readonly away: readonly number[]
   readonly brokers: number
 }
@@ -533,17 +525,16 @@ const stuckParts = (status: Judged): StuckPart[] =>
     const { brokers = [] } = status.clusters.find(({ name }) => name === row.cluster) ?? {}
     const away = brokers.filter(({ state }) => state !== 'up').map(({ nodeId }) => nodeId)
     const parts = groupBy(row.troubled, partition => isLeaderless(partition) || String(partition.error))
-    return parts.map(partitions => ({ row, partitions, away, brokers: brokers.length }))
+    return parts.map(partitions => {
+      const [first] = partitions as [PartitionRow]
+      const more = row.troubledPartitions > row.troubled.length ? ', …' : ''
+      const all = `{${partitions.map(({ partition }) => partition).join(', ')}${more}}`
+      const what =
+        partitions.length === 1 ? `partition ${row.topic}/${first.partition}` : `partitions ${row.topic}/${all}`
+      const isLed = !isLeaderless(first)
+      return { name: nameIn(row, what), row, partitions, isLed, away, brokers: brokers.length }
+    })
   })
-
-function partName({ row, partitions }: StuckPart): string {
-  const [only] = partitions
-  if (partitions.length === 1) return nameIn(row, `partition ${row.topic}/${only!.partition}`)
-  const more = row.troubledPartitions > row.troubled.length ? ', …' : ''
-  return nameIn(row, `partitions ${row.topic}/{${partitions.map(({ partition }) => partition).join(', ')}${more}}`)
-}
-
-const brokersText = (ids: readonly number[]): string => `broker${ids.length === 1 ? '' : 's'} ${ids.join(', ')}`
 
 /** What helps against errors that operators can end. */
 const HELP: Readonly<Partial<Record<string, string>>> = {
@@ -575,39 +566,26 @@ function waitingText({ memory, log }: TopicRow): string {
   return ` Records that wait: ${parts.join(' and ')}${age}.`
 }
 
-/** How much of the log or the memory is used, and what was refused for it. */
-interface Filling {
-  readonly used: number
-  readonly isFull: boolean
-  readonly refused: readonly RefusalRow[]
-}
-
-const waitingInLog = ({ log }: TopicRow): number => log?.records ?? 0
-const waitingInMemory = ({ memory }: TopicRow): number => memory.records
-
-/** The names of topics that Kafka does not take, those with the most records first. */
-const culpritsOf = ({ topics }: Judged, recordsOf: (row: TopicRow) => number): readonly string[] =>
-  topics.rows
+/** Why the log or the memory fills up, and what to do first. */
+function fillingBy({ clusters, topics }: Judged, recordsOf: (row: TopicRow) => number) {
+  const away = clusters.find(({ isReady }) => !isReady)
+  if (away !== undefined) {
+    const because = [`It fills because no broker of cluster ${away.name} answers.`]
+    return { because, first: 'Get brokers to answer first: their row is above.' }
+  }
+  const culprits = topics.rows
     .filter(row => ['refused', 'stuck', 'missing'].includes(row.state) && recordsOf(row) > 0)
     .sort((one, other) => recordsOf(other) - recordsOf(one))
     .map(({ topic }) => topic)
-
-function whyFull(status: Judged, recordsOf: (row: TopicRow) => number): string[] {
-  const away = status.clusters.find(({ isReady }) => !isReady)
-  if (away !== undefined) return [`It fills because no broker of cluster ${away.name} answers.`]
-  const topics = culpritsOf(status, recordsOf)
-  return only(topics.length > 0, `It fills because Kafka does not take the records of ${topicsText(topics)}.`)
+  if (culprits.length === 0)
+    return { because: [], first: 'Kafka takes less than comes: check how busy its brokers are, or send less.' }
+  const [plural, rows] = culprits.length === 1 ? ['', 'its row is'] : ['s', 'their rows are']
+  const names = `topic${plural} ${firstOf(culprits, MAX_TOPICS)}`
+  return {
+    because: [`It fills because Kafka does not take the records of ${names}.`],
+    first: `Mend ${names} first: ${rows} above.`
+  }
 }
-
-function firstStep(status: Judged, recordsOf: (row: TopicRow) => number): string {
-  const topics = culpritsOf(status, recordsOf)
-  if (status.clusters.some(({ isReady }) => !isReady)) return 'Get brokers to answer first: their row is above.'
-  if (topics.length === 0) return 'Kafka takes less than comes: check how busy its brokers are, or send less.'
-  return `Mend ${topicsText(topics)} first: ${topics.length === 1 ? 'its row is' : 'their rows are'} above.`
-}
-
-const topicsText = (names: readonly string[]): string =>
-  `topic${names.length === 1 ? '' : 's'} ${firstOf(names, MAX_TOPICS)}`
 
 /** ` (12.9 records per second)` */
 function refusedText(refusals: readonly RefusalRow[]): string {
@@ -618,51 +596,33 @@ function refusedText(refusals: readonly RefusalRow[]): string {
   return texts.length === 0 ? '' : ` (${texts.join(', ')})`
 }
 
-/** Losses of one topic, by any API and for any reason. The latest is the first. */
-interface Losses {
-  readonly what: string
-  readonly rows: readonly LossRow[]
-  readonly lastAgoMs: number
-  readonly isGoingOn: boolean
-}
-
-function lossesByTopic({ losses }: Judged): Losses[] {
+/** Losses of each topic, by any API and for any reason, the latest first. */
+function lossesByTopic({ losses }: Judged) {
   const nameOf = (row: LossRow): string =>
     nameIn(row, row.topic === undefined ? 'further topics' : `topic ${row.topic}`)
   const all = groupBy(losses, nameOf).map(rows => ({ what: nameOf(rows[0]!), rows }))
   const rest = all.splice(MAX_LOSSES)
   const others = { what: `${rest.length} more topics`, rows: rest.flatMap(({ rows }) => rows) }
-  return [...all, ...only(rest.length > 0, others)].map(one => {
-    const lastAgoMs = Math.min(...one.rows.map(row => row.lastAgoMs))
-    return { ...one, lastAgoMs, isGoingOn: lastAgoMs < LOST_LATELY_MS }
-  })
+  return [...all, ...only(rest.length > 0, others)]
 }
 
-function lossText({ rows, lastAgoMs, isGoingOn }: Losses, { at }: Judged): string {
+function lossText(rows: readonly LossRow[], isGoingOn: boolean, at: string): string {
   const since = instantText(Date.parse(at) - Math.max(...rows.map(row => row.firstAgoMs)), at)
   const records = sumOf(rows, row => row.records)
   const rate = sumOf(rows, row => row.perSecond)
-  const last = `the last one ${agoText(lastAgoMs)}.`
+  if (!isGoingOn)
+    return `${countOf(records, 'accepted record')} ${records === 1 ? 'was' : 'were'} lost, the first one at ${since}`
   const perSecond = rate > 0 ? `${perSecondText(rate)} per second, ` : ''
-  const facts = isGoingOn
-    ? `Accepted records are being lost: ${perSecond}${countOf(records, 'record')} since ${since}, ${last}`
-    : `${countOf(records, 'accepted record')} ${records === 1 ? 'was' : 'were'} lost, the first one at ${since}, ${last}`
-  const apis = [...new Set(rows.map(({ api }) => api))]
-  // A program that uses Castellan as a library, and does not wait for outcomes.
-  const named = apis.filter(api => api !== 'library')
-  const who = [
-    ...only(named.length > 0, `${named.length === 1 ? 'API' : 'the APIs'} ${named.join(', ')}`),
-    ...only(named.length < apis.length, 'the library')
-  ].join(' and ')
-  return `${facts} ${who.charAt(0).toUpperCase()}${who.slice(1)} had told their senders that they were accepted. Reason: ${rows[0]!.message}.`
+  return `Accepted records are being lost: ${perSecond}${countOf(records, 'record')} since ${since}`
 }
 
-function groupName(row: Pick<GroupRow, 'cluster' | 'group'>): string {
-  return nameIn(row, `group ${row.group}`)
-}
-
-function groupInTopic(row: LagOfGroup): string {
-  return `${groupName(row)}${row.topic === undefined ? '' : ` in topic ${row.topic}`}`
+/** `The APIs kprf, arion and the library`; the library: a program that uses it does not wait for outcomes. */
+function senderText(rows: readonly LossRow[]): string {
+  const apis = new Set(rows.map(({ api }) => api))
+  const isOfLibrary = apis.delete('library')
+  const named = `${apis.size === 1 ? 'API' : 'The APIs'} ${[...apis].join(', ')}`
+  if (apis.size === 0) return 'The library'
+  return isOfLibrary ? `${named} and the library` : named
 }
 
 const isRecent = ({ lastAgoMs }: RefusalRow): boolean => lastAgoMs <= REFUSED_LATELY_MS
