@@ -10,30 +10,25 @@ import {
   UnreadableBodyError
 } from '../../core/errors.js'
 
-/**
- * What a rule may allow:
- *
- *   produce      write records to a topic
- *   consume      read records of a topic, alone or as a member of a group
- *   offsets      read or commit offsets of a group
- *   admin        list and describe brokers, topics and consumer groups
- *   create       create topics
- *   delete       delete topics
- *   alter        add partitions to topics, change settings of topics
- *   cluster      read and change settings of brokers
- *   register     register schemas under a subject of the schema registry
- *   management   what is not about topics: the metrics of the process
- */
+/** What a rule may allow. */
 export const OPERATIONS = [
+  // Write records to a topic.
   'produce',
+  // Read records of a topic, alone or as a member of a group.
   'consume',
+  // Read or commit offsets of a group.
   'offsets',
+  // List and describe brokers, topics and consumer groups.
   'admin',
   'create',
   'delete',
+  // Add partitions to topics, change settings of topics.
   'alter',
+  // Read and change settings of brokers.
   'cluster',
+  // Register schemas under a subject of the schema registry.
   'register',
+  // What is not about topics: the metrics of the process.
   'management'
 ] as const
 export type Operation = (typeof OPERATIONS)[number]
@@ -113,29 +108,20 @@ export interface ForwardedCaller extends Caller {
 /** The principal of clients without credentials, where those are admitted. */
 export const ANONYMOUS = 'anonymous'
 
-const openCaller: Caller = {
-  principal: ANONYMOUS,
-  isRuled: false,
-  allows: () => true,
-  refusalOf: () => undefined,
-  refusalOfUnruled: () => undefined,
+/** A caller whose questions all have the same answer. */
+const callerWith = (principal: string, refusal: () => ForbiddenError | undefined): Caller => ({
+  principal,
+  isRuled: refusal() !== undefined,
+  allows: () => refusal() === undefined,
+  refusalOf: refusal,
+  refusalOfUnruled: refusal,
+  refusalOfTopics: refusal,
   watch: () => undefined,
-  refusalOfTopics: () => undefined,
   charge: () => undefined
-}
+})
 
-const notAdmitted = (): ForbiddenError => new ForbiddenError('the request was not admitted')
-
-export const deniedCaller: Caller = {
-  principal: 'unknown',
-  isRuled: true,
-  allows: () => false,
-  refusalOf: notAdmitted,
-  refusalOfUnruled: notAdmitted,
-  watch: () => undefined,
-  refusalOfTopics: notAdmitted,
-  charge: () => undefined
-}
+const openCaller = callerWith(ANONYMOUS, () => undefined)
+export const deniedCaller = callerWith('unknown', () => new ForbiddenError('the request was not admitted'))
 
 const CALLER = Symbol('caller')
 

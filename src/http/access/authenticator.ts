@@ -30,23 +30,15 @@ export interface AuthenticatorDeps {
 
 type Verified = VerifiedCredentials | AuthRefusal
 
-class Known {
-  readonly settings: AuthSettings
-  readonly tokens: JsonWebTokens
-  readonly challenge: string
-  readonly bearerTokens: BearerTokens
-  readonly users: Users
-  readonly certificates: CertificateOwners
-
-  constructor(settings: AuthSettings, tokens: JsonWebTokens) {
-    this.settings = settings
-    this.tokens = tokens
-    this.challenge = toChallenge(settings)
-    this.bearerTokens = new BearerTokens(settings.tokens)
-    this.users = new Users(settings.users)
-    this.certificates = new CertificateOwners(settings.certificates)
-  }
-}
+/** What credentials are compared with. */
+const knownOf = (settings: AuthSettings, tokens: JsonWebTokens) => ({
+  settings,
+  tokens,
+  challenge: toChallenge(settings),
+  bearerTokens: new BearerTokens(settings.tokens),
+  users: new Users(settings.users),
+  certificates: new CertificateOwners(settings.certificates)
+})
 
 /**
  * Identifies a client before its body is read. An `Authorization` header alone decides when there is one;
@@ -62,13 +54,13 @@ export class Authenticator {
    * the order in which they came.
    */
   #verifying = new Map<string, Promise<Authentication>>()
-  #known: Known
+  #known: ReturnType<typeof knownOf>
   #isRequired: boolean
 
   constructor({ settings, tokens, allowAnonymous, now }: AuthenticatorDeps) {
     this.#allowAnonymous = allowAnonymous
     this.#now = now
-    this.#known = new Known(settings, tokens)
+    this.#known = knownOf(settings, tokens)
     this.#isRequired = requiresCredentials(settings)
   }
 
@@ -78,7 +70,7 @@ export class Authenticator {
    * token must not let all clients in.
    */
   replace(settings: AuthSettings, tokens: JsonWebTokens): void {
-    this.#known = new Known(settings, tokens)
+    this.#known = knownOf(settings, tokens)
     this.#isRequired ||= requiresCredentials(settings)
     this.#remembered.keep(({ user }) => user !== undefined && this.#known.users.has(user))
     this.#verifying = new Map()

@@ -127,8 +127,8 @@ export class Quotas {
 
   constructor({ perPrincipal, perAddress, principals }: QuotaSettings, clock: MonotonicClock) {
     const own = new Map(principals.map(({ principal, ...limits }) => [principal, limits]))
-    if (isLimited(perPrincipal) || own.size > 0) this.#principals = new Accounts('principal', perPrincipal, own, clock)
-    if (isLimited(perAddress)) this.#addresses = new Accounts('address', perAddress, new Map(), clock)
+    if (isLimited(perPrincipal) || own.size > 0) this.#principals = new Accounts('principal', perPrincipal, clock, own)
+    if (isLimited(perAddress)) this.#addresses = new Accounts('address', perAddress, clock)
   }
 
   get isActive(): boolean {
@@ -150,24 +150,18 @@ export class Quotas {
 }
 
 class Accounts {
-  readonly #kind: 'principal' | 'address'
-  readonly #limits: QuotaLimits
-  readonly #own: ReadonlyMap<string, QuotaLimits>
-  readonly #clock: MonotonicClock
+  readonly #limitsOf: (name: string) => QuotaLimits | undefined
+  readonly #make: (whose: string, limits?: QuotaLimits) => QuotaAccount
+  readonly #kind: string
   /** Least recently examined first: the next sweep begins there. */
   readonly #byName = new Map<string, QuotaAccount>()
   #shared: QuotaAccount | undefined
 
-  constructor(
-    kind: 'principal' | 'address',
-    limits: QuotaLimits,
-    own: ReadonlyMap<string, QuotaLimits>,
-    clock: MonotonicClock
-  ) {
+  /** @param own limits of single names */
+  constructor(kind: string, limits: QuotaLimits, clock: MonotonicClock, own?: ReadonlyMap<string, QuotaLimits>) {
     this.#kind = kind
-    this.#limits = limits
-    this.#own = own
-    this.#clock = clock
+    this.#limitsOf = name => own?.get(name)
+    this.#make = (whose, its = limits) => new QuotaAccount(whose, its, clock)
   }
 
   get size(): number {
@@ -177,12 +171,11 @@ class Accounts {
   get(name: string): QuotaAccount {
     const known = this.#byName.get(name)
     if (known) return known
-    const own = this.#own.get(name)
+    const own = this.#limitsOf(name)
     // Principals named in the configuration are few, and their accounts are never forgotten.
-    if (!own && this.#byName.size >= MAX_ACCOUNTS && !this.#sweep()) {
-      return (this.#shared ??= new QuotaAccount(`one ${this.#kind} of many`, this.#limits, this.#clock))
-    }
-    const account = new QuotaAccount(`the ${this.#kind} ${name}`, own ?? this.#limits, this.#clock)
+    if (!own && this.#byName.size >= MAX_ACCOUNTS && !this.#sweep())
+      return (this.#shared ??= this.#make(`one ${this.#kind} of many`))
+    const account = this.#make(`the ${this.#kind} ${name}`, own)
     this.#byName.set(name, account)
     return account
   }

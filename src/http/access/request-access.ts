@@ -24,24 +24,9 @@ import { type Grants, Rules } from './rules.js'
 import type { AccessSettings, QuotaSettings } from './settings.js'
 import { Watches } from './watches.js'
 
-/** What all callers share: credentials and rules as they are now. */
-interface CallerHost {
-  readonly audit: Audit
-  readonly metrics: AccessMetrics
-  readonly watches: Watches
-  /** How often credentials and rules have been replaced. */
-  readonly version: number
-  /** Why a client that was admitted before may not continue, as far as this is known without a verification. */
-  refusalSince(incoming: IncomingRequest, identity: Identity): CastellanError | undefined
-  /** `undefined`: no rules apply. */
-  grantsOf(principal: string): Grants | undefined
-  /** Writes down and counts a refusal. */
-  refused(incoming: IncomingRequest, error: CastellanError, identity?: Identity): CastellanError
-}
-
 /** The caller of one request. One caller is made per request, so it only references existing objects. */
 class RequestCaller implements Caller {
-  readonly #host: CallerHost
+  readonly #host: RequestAccess
   readonly #incoming: IncomingRequest
   readonly #identity: Identity
   /** `undefined`: no rules apply, everything is allowed. */
@@ -52,7 +37,7 @@ class RequestCaller implements Caller {
   #allowed: { readonly operation: Operation; readonly target: Target } | undefined
   readonly #accounts: readonly QuotaAccount[]
 
-  constructor(host: CallerHost, incoming: IncomingRequest, identity: Identity, accounts: readonly QuotaAccount[]) {
+  constructor(host: RequestAccess, incoming: IncomingRequest, identity: Identity, accounts: readonly QuotaAccount[]) {
     this.#host = host
     this.#incoming = incoming
     this.#identity = identity
@@ -165,12 +150,6 @@ class PassedOnCaller extends RequestCaller implements ForwardedCaller {
   }
 }
 
-/** The settings of access checks besides authentication. */
-interface RequestAccessSettings {
-  readonly access: AccessSettings
-  readonly quotas: QuotaSettings
-}
-
 interface RequestAccessDeps {
   readonly authenticator: Authenticator
   /** Whether clients can authenticate, which makes rules necessary. */
@@ -186,10 +165,11 @@ interface RequestAccessDeps {
  * Admits requests before their body is read: first the quota of the address, then authentication, then the quota of
  * the principal.
  */
-export class RequestAccess implements Access, CallerHost {
+export class RequestAccess implements Access {
   readonly audit: Audit
   readonly metrics: AccessMetrics
   readonly watches: Watches
+  /** How often credentials and rules have been replaced. */
   version = 0
   readonly #authenticator: Authenticator
   readonly #quotas: Quotas
@@ -216,7 +196,10 @@ export class RequestAccess implements Access, CallerHost {
   }
 
   /** @returns `undefined` when nothing about access is configured, so that requests need no check at all */
-  static of({ access, quotas: settings }: RequestAccessSettings, deps: RequestAccessDeps): RequestAccess | undefined {
+  static of(
+    { access, quotas: settings }: { access: AccessSettings; quotas: QuotaSettings },
+    deps: RequestAccessDeps
+  ): RequestAccess | undefined {
     const quotas = new Quotas(settings, deps.clock)
     const isOpen = !hasRules(access, deps.isAuthenticated) && !quotas.isActive && access.audit === 'off'
     return isOpen ? undefined : new RequestAccess(access, quotas, deps)
@@ -234,11 +217,15 @@ export class RequestAccess implements Access, CallerHost {
     this.watches.checkAll()
   }
 
+  /** @returns `undefined`: no rules apply */
   grantsOf(principal: string): Grants | undefined {
     return this.#rules?.grantsOf(principal)
   }
 
-  /** The process that has passed a request on has its credentials. */
+  /**
+   * Why a client that was admitted before may not continue, as far as this is known without a verification. The process that
+   * has passed a request on has its credentials.
+   */
   refusalSince(incoming: IncomingRequest, identity: Identity): CastellanError | undefined {
     return identity.method === 'forwarded' ? undefined : this.#authenticator.refusalSince(incoming, identity)
   }
@@ -276,16 +263,9 @@ export class RequestAccess implements Access, CallerHost {
   }
 
   admitForwarded(request: IncomingMessage, { principal, address, requestId }: PassedOn): ForwardedCaller {
-    const incoming: IncomingRequest = {
-      request,
-      requestId,
-      authorization: undefined,
-      socket: request.socket,
-      address: '',
-      peer: address,
-      isUnixSocket: false,
-      onEnd: () => undefined
-    }
+    const { socket } = request
+    const unknown = { authorization: undefined, address: '', isUnixSocket: false, onEnd: () => undefined }
+    const incoming: IncomingRequest = { request, requestId, socket, peer: address, ...unknown }
     const identity = { principal, method: 'forwarded', validUntil: Number.POSITIVE_INFINITY } as const
     const caller = new PassedOnCaller(this, incoming, identity, NO_ACCOUNTS)
     admit(request, caller)
@@ -327,6 +307,7 @@ export class RequestAccess implements Access, CallerHost {
     return undefined
   }
 
+  /** Writes down and counts a refusal. */
   refused(incoming: IncomingRequest, error: CastellanError, identity?: Identity): CastellanError {
     this.audit.refused(incoming, identity, error.message)
     this.metrics.refused(error)

@@ -21,13 +21,6 @@ interface Rule {
   readonly subjects: Matcher
 }
 
-export interface Grants {
-  readonly isAny: boolean
-  allows(operation: Operation, target: Target): boolean
-  /** {@link allows} for a topic without a group; remembers its answers. */
-  allowsTopic(operation: Operation, topic: string): boolean
-}
-
 /** All rules. Requests that no rule allows are refused. */
 export class Rules {
   readonly #rules: readonly Rule[]
@@ -46,7 +39,7 @@ export class Rules {
   grantsOf(principal: string): Grants {
     const known = this.#grants.get(principal)
     if (known) return known
-    const grants = new PrincipalGrants(this.#rules.filter(({ isFor }) => isFor(principal)))
+    const grants = new Grants(this.#rules.filter(({ isFor }) => isFor(principal)))
     if (this.#grants.size >= MAX_REMEMBERED_PRINCIPALS) this.#grants.delete(this.#grants.keys().next().value!)
     this.#grants.set(principal, grants)
     return grants
@@ -60,7 +53,8 @@ function toPrincipalMatcher(patterns: readonly string[]): Matcher {
   return principal => (principal === ANONYMOUS ? letsAnonymousIn : matches(principal))
 }
 
-class PrincipalGrants implements Grants {
+/** What the rules about one principal allow. */
+export class Grants {
   readonly #rules: readonly Rule[]
   readonly #remembered = new Map<Operation, Map<string, boolean>>()
 
@@ -82,6 +76,7 @@ class PrincipalGrants implements Grants {
     )
   }
 
+  /** {@link allows} for a topic without a group; remembers its answers. */
   allowsTopic(operation: Operation, topic: string): boolean {
     if (topic.length > MAX_TOPIC_LENGTH) return this.allows(operation, { topic })
     let answers = this.#remembered.get(operation)

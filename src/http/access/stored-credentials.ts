@@ -1,6 +1,7 @@
 import { createHash, randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
 import type { Identity } from './access.js'
 import type { AuthSettings } from './settings.js'
+import type { VerifiedCredentials } from './verification.js'
 
 /** 32 MiB and about 80 ms per guess. */
 const LN = 15
@@ -28,13 +29,6 @@ export function parsePasswordHash(text: string): PasswordHash {
   const [ln = 0, r = 0, p = 0] = [...cost.matchAll(/\d+/g)].map(Number)
   return { options: optionsOf(ln, r, p), salt: Buffer.from(salt, 'base64'), hash: Buffer.from(hash, 'base64') }
 }
-
-/** A hash that matches no password; verifying it takes as long as verifying any other of the same cost. */
-export const impossibleHash = (options = optionsOf(LN, R, P)): PasswordHash => ({
-  options,
-  salt: randomBytes(SALT_BYTES),
-  hash: randomBytes(HASH_BYTES)
-})
 
 /** Derives a key in the thread pool; takes tens of milliseconds and tens of megabytes. */
 export async function verifyPassword(password: string, expected: PasswordHash): Promise<boolean> {
@@ -74,12 +68,6 @@ export function parseLogin(text: string): Login | undefined {
   return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1) }
 }
 
-export interface LoggedIn {
-  readonly identity: Identity
-  /** The user as the settings have it, for {@link Users.has}. */
-  readonly user: string
-}
-
 interface User {
   readonly principal: string
   readonly passwordHash: PasswordHash
@@ -89,6 +77,7 @@ interface User {
 export class Users {
   readonly #byName: ReadonlyMap<string, User>
   readonly #texts: ReadonlySet<string>
+  /** Matches no password. */
   readonly #impossible: PasswordHash
 
   constructor(users: AuthSettings['users']) {
@@ -105,14 +94,15 @@ export class Users {
     this.#texts = new Set(Array.from(this.#byName.values(), ({ text }) => text))
     // Has the cost of the other hashes, so that the time of an answer does not reveal whether a user exists.
     const [first] = this.#byName.values()
-    this.#impossible = impossibleHash(first?.passwordHash.options)
+    const { options } = first?.passwordHash ?? { options: optionsOf(LN, R, P) }
+    this.#impossible = { options, salt: randomBytes(SALT_BYTES), hash: randomBytes(HASH_BYTES) }
   }
 
   /**
    * The user who logs in; `undefined`: the name or the password is wrong. It takes the same time for a name that does
    * not exist.
    */
-  async verify({ username, password }: Login): Promise<LoggedIn | undefined> {
+  async verify({ username, password }: Login): Promise<VerifiedCredentials | undefined> {
     const user = this.#byName.get(username)
     const isRight = await verifyPassword(password, user?.passwordHash ?? this.#impossible)
     if (!isRight || !user) return undefined
