@@ -2,7 +2,7 @@ import { createHash, hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { AskedKey } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
-import { MAX_KEY_CHARACTERS } from './key-refusals.js'
+import { MAX_KEY_CHARACTERS } from './key-answers.js'
 import { originOf } from './request-origin.js'
 
 /** A string of RFC 8941, or the same without quotes as many clients send it. */

@@ -6,13 +6,29 @@ import { type Access, admittedCaller } from '../access/access.js'
 import { KnownBody } from '../engine/request.js'
 import { failureCodeOf, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
-import { BufferPool, collectBody } from '../exchange/body-collector.js'
+import { collectBody } from '../exchange/body-collector.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import { askedKeyOf, keyIn } from './asked-key.js'
 import { noteAsyncAnswer } from './by-hand.js'
-import type { Params, Receive } from './endpoint.js'
-import { KeyAnswers, NONE, REACH_HEADER, REPLAYED, REPLAYED_HEADER, toOwn } from './key-answers.js'
+import { bodyPool, type Params, type Receive } from './endpoint.js'
+import {
+  away,
+  INVALID,
+  KeyAnswers,
+  type KeyResult,
+  NONE,
+  notAdmitted,
+  OVERLOADED,
+  REACH_HEADER,
+  REPLAYED,
+  REPLAYED_HEADER,
+  refusalOf,
+  STREAM,
+  toOwn,
+  tooLarge,
+  unanswered
+} from './key-answers.js'
 import {
   type ForwardedAnswer,
   type ForwardedRequest,
@@ -23,20 +39,9 @@ import {
   requestOf,
   toForwarded
 } from './key-owners.js'
-import {
-  away,
-  INVALID,
-  type KeyResult,
-  notAdmitted,
-  OVERLOADED,
-  refusalOf,
-  STREAM,
-  tooLarge,
-  unanswered
-} from './key-refusals.js'
 import type { RefusedByApi } from './refused-records.js'
-import { claimedBy } from './request-origin.js'
-import { EarlyReceipt, WaitingBody } from './waiting-request.js'
+import { originOf } from './request-origin.js'
+import { EarlyReceipt, RECEIPT_LIMIT_MS, WaitingBody } from './waiting-request.js'
 
 /** Source: draft-ietf-httpapi-idempotency-key-header. */
 const KEY_HEADER = 'idempotency-key'
@@ -84,13 +89,11 @@ const FORWARD_MARGIN_MS = 5_000
 const MAX_FORWARD_MS = 590_000
 /** Headers of an answer that are added where it leaves. */
 const ADDED: ReadonlySet<string> = new Set([REACH_HEADER, 'x-request-id', 'content-length'])
-/** Memory kept for assembling bodies while none are being assembled. */
-const POOL_BYTES = 16 * 1024 * 1024
 
 /** Carries out requests with the header `Idempotency-Key` once each, and answers them alike when they come again. */
 export class Idempotency {
   readonly #deps: IdempotencyDeps
-  readonly #pool = new BufferPool(POOL_BYTES)
+  readonly #pool = bodyPool()
   readonly #turns = new Turns()
   readonly #routes = new Map<string, KeyedRoute>()
   readonly #answers: KeyAnswers
@@ -176,11 +179,8 @@ export class Idempotency {
         this.#answers.write(exchange, answer, NONE)
       } catch (error) {
         const { message } = error as Error
-        this.#answers.refuse(
-          exchange,
-          error instanceof NotCarriedOutError ? away(message) : unanswered(message),
-          route.refused
-        )
+        const refusal = error instanceof NotCarriedOutError ? away(message) : unanswered(message)
+        this.#answers.refuse(exchange, refusal, route.refused)
       }
     })
   }
@@ -235,7 +235,9 @@ export class Idempotency {
     let early: EarlyReceipt | undefined
     if (claim.type === 'busy') {
       const headers = { [REACH_HEADER]: this.#reach, [REPLAYED_HEADER]: 'true' }
-      early = EarlyReceipt.look(exchange, keys, asked, headers)
+      const answer = AsyncAnswer.of(exchange.request)
+      if (answer !== undefined)
+        early = new EarlyReceipt(exchange, answer, keys.receiptOf(asked, RECEIPT_LIMIT_MS), headers)
       claim = await keys.claimWithin(asked, Math.min(route.waitMs, MAX_WAIT_MS), waiting.left)
     }
     const kept = waiting.end()
@@ -255,17 +257,11 @@ export class Idempotency {
 
   #claimed(request: KeyedRequest, claim: Claim, body: Buffer): void {
     const { exchange, route } = request
-    switch (claim.type) {
-      case 'claimed':
-        this.#serve(request, claim.key, body)
-        break
-      case 'answered':
-        this.#deps.count('replayed')
-        this.#answers.write(exchange, claim.answer, REPLAYED)
-        break
-      default:
-        this.#answers.refuse(exchange, refusalOf(claim), route.refused)
-    }
+    if (claim.type === 'claimed') this.#serve(request, claim.key, body)
+    else if (claim.type === 'answered') {
+      this.#deps.count('replayed')
+      this.#answers.write(exchange, claim.answer, REPLAYED)
+    } else this.#answers.refuse(exchange, refusalOf(claim), route.refused)
   }
 
   #serve({ exchange, route, params }: KeyedRequest, key: ClaimedKey, body: Buffer): void {
@@ -281,7 +277,7 @@ export class Idempotency {
       })
     })
     if (this.#deps.owners !== undefined) this.#turns.begin(exchange)
-    claimedBy(request, key)
+    originOf(request).key = key
     const early = AsyncAnswer.of(request)
     if (early !== undefined) {
       early.further[REACH_HEADER] = this.#reach

@@ -8,7 +8,7 @@ import { EngineRequest } from '../engine/request.js'
 import { type Exchange, keepSentUrl, sentUrlOf } from '../exchange/exchange.js'
 import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import type { Params } from './endpoint.js'
-import { originOf, takeRecordHeaders } from './request-origin.js'
+import { originOf } from './request-origin.js'
 
 /** A request that is passed on to the process that owns its key: all that its API needs. */
 export interface ForwardedRequest {
@@ -121,10 +121,8 @@ export function requestOf(forwarded: ForwardedRequest): IncomingMessage {
   const request: Received = new EngineRequest({ socket, holdBody: () => undefined }, head)
   keepSentUrl(request, sentUrl)
   if (originalUrl !== undefined) request.originalUrl = originalUrl
-  takeRecordHeaders(
-    request,
-    recordHeaders.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
-  )
+  const headersOfRecords = recordHeaders.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
+  originOf(request).recordHeaders = headersOfRecords
   return request
 }
 

@@ -4,7 +4,7 @@ import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { ProduceOrigin, RecordPlaces } from '../../gateway/produce-origin.js'
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import { principalOf } from '../access/access.js'
-import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
+import { AsyncAnswer } from '../exchange/async-answer.js'
 import { traceOf } from '../exchange/exchange.js'
 import { recordHeadersOf } from '../exchange/record-headers.js'
 
@@ -17,7 +17,9 @@ class RequestOrigin implements ProduceOrigin {
   #receipt: string | undefined
   acceptedRecords: number | undefined
   places: RecordPlaces | undefined
+  /** The key that the request has claimed: its records are produced once. */
   key: ClaimedKey | undefined
+  readonly isAsked = true
 
   constructor(request: IncomingMessage) {
     this.#request = request
@@ -35,10 +37,6 @@ class RequestOrigin implements ProduceOrigin {
     const accepted = { id: receipt, records }
     early?.accepted(accepted)
     this.key?.given(accepted)
-  }
-
-  get isAsked(): boolean {
-    return true
   }
 
   get principal(): string {
@@ -59,23 +57,4 @@ class RequestOrigin implements ProduceOrigin {
 }
 
 /** The request as the origin of its records: the same object at each call. */
-export const originOf = (request: IncomingMessage): ProduceOrigin => requestOriginOf(request)
-
-const requestOriginOf = (request: Originating): RequestOrigin => (request.origin ??= new RequestOrigin(request))
-
-/** A request that came before has these records in the durable log; this one gets the same receipt. */
-export const acceptedBefore = (request: IncomingMessage, { id, records }: AcceptedRequest): void => {
-  const origin = requestOriginOf(request)
-  origin.acceptedRecords = records
-  origin.receipt = id
-}
-
-/** Another process has passed the request on, with the headers for its records. */
-export const takeRecordHeaders = (request: IncomingMessage, headers: readonly RecordHeader[]): void => {
-  requestOriginOf(request).recordHeaders = headers
-}
-
-/** The request has claimed its key: its records are produced once. */
-export const claimedBy = (request: IncomingMessage, key: ClaimedKey): void => {
-  requestOriginOf(request).key = key
-}
+export const originOf = (request: Originating): RequestOrigin => (request.origin ??= new RequestOrigin(request))

@@ -1,12 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import { inTime } from '../../core/in-time.js'
-import type { AskedKey, LocalKeys } from '../../producer/keys/keys.js'
-import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
+import type { AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
 import type { Exchange } from '../exchange/exchange.js'
-import { acceptedBefore } from './request-origin.js'
+import { originOf } from './request-origin.js'
 
 /** How long the receipt is waited for: until all records of the request that is under way are on disk. */
-const LIMIT_MS = 5_000
+export const RECEIPT_LIMIT_MS = 5_000
 /** How long it is still waited for when the request would be refused: for a question to another process. */
 const LAST_LIMIT_MS = 200
 
@@ -15,40 +14,26 @@ const LAST_LIMIT_MS = 200
  * way with its key, when the time that the client prefers is over.
  */
 export class EarlyReceipt {
-  readonly #request: Exchange['request']
   readonly #early: AsyncAnswer
   readonly #found: Promise<AcceptedRequest | undefined>
   #isDropped = false
 
-  private constructor(request: Exchange['request'], early: AsyncAnswer, found: Promise<AcceptedRequest | undefined>) {
-    this.#request = request
-    this.#early = early
-    this.#found = found
-  }
-
-  /** @param headers further ones of the answer @returns `undefined`: the client prefers to wait */
-  static look(
+  /** @param headers further ones of the answer */
+  constructor(
     { request }: Pick<Exchange, 'request'>,
-    keys: Pick<LocalKeys, 'receiptOf'>,
-    asked: AskedKey,
+    early: AsyncAnswer,
+    found: Promise<AcceptedRequest | undefined>,
     headers: Readonly<Record<string, string>>
-  ): EarlyReceipt | undefined {
-    const early = AsyncAnswer.of(request)
-    if (early === undefined) return undefined
-    const receipt = new EarlyReceipt(
-      request,
-      early,
-      keys.receiptOf(asked, LIMIT_MS).catch(() => undefined)
-    )
-    void receipt.#schedule(headers)
-    return receipt
-  }
-
-  async #schedule(headers: Readonly<Record<string, string>>): Promise<void> {
-    const accepted = await this.#found
-    if (accepted === undefined || this.#isDropped) return
-    Object.assign(this.#early.further, headers)
-    acceptedBefore(this.#request, accepted)
+  ) {
+    this.#early = early
+    this.#found = found.catch(() => undefined)
+    void this.#found.then(accepted => {
+      if (accepted === undefined || this.#isDropped) return
+      Object.assign(early.further, headers)
+      const origin = originOf(request)
+      origin.acceptedRecords = accepted.records
+      origin.receipt = accepted.id
+    })
   }
 
   /** The request gets another answer. */
@@ -77,9 +62,7 @@ export class WaitingBody {
     this.#body = Buffer.from(body)
     this.#response = response
     let resolveLeft = (): void => undefined
-    this.left = new Promise(resolve => {
-      resolveLeft = resolve
-    })
+    this.left = new Promise(resolve => (resolveLeft = resolve))
     this.#onLeft = () => {
       this.#body = undefined
       resolveLeft()

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import { Idempotency, type IdempotencyDeps } from '../../http/api/idempotency.js'
-import type { KeyResult } from '../../http/api/key-refusals.js'
+import type { KeyResult } from '../../http/api/key-answers.js'
 import { LocalKeys } from '../../producer/keys/keys.js'
 import type { IdempotencySettings } from '../../producer/keys/settings.js'
 

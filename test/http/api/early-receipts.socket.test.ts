@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
-import type { KeyResult } from '../../../src/http/api/key-refusals.js'
+import type { KeyResult } from '../../../src/http/api/key-answers.js'
 import { originOf } from '../../../src/http/api/request-origin.js'
 import { AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
 import type { Claim } from '../../../src/producer/keys/keys.js'

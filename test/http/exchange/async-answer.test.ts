@@ -4,7 +4,6 @@ import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { EarlyReceipt } from '../../../src/http/api/waiting-request.js'
 import { AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
-import { LocalKeys } from '../../../src/producer/keys/keys.js'
 
 describe('http: the early answer to a request', () => {
   let clock: SinonFakeTimers
@@ -38,16 +37,9 @@ describe('http: the early answer to a request', () => {
   })
 
   it('does not hold up the refusal of a retry whose first request has no receipt', async () => {
-    const keys = new LocalKeys({
-      windowMs: 86_400_000,
-      maxBytes: 2 ** 24,
-      now: Date.now,
-      newSalt: () => 5,
-      onFailure: () => undefined
-    })
-    const asked = { hash: 'h'.repeat(16), fingerprint: 'f'.repeat(8) }
-    void keys.claim(asked)
-    const early = EarlyReceipt.look(requested('respond-async'), keys, asked, {})!
+    const { request } = requested('respond-async')
+    const none = new Promise<undefined>(() => {})
+    const early = new EarlyReceipt({ request }, AsyncAnswer.of(request)!, none, {})
     let isAnswered: boolean | undefined
     void early.send().then(answered => (isAnswered = answered))
     await clock.tickAsync(300)
