@@ -59,70 +59,54 @@ export interface DescribedApi {
 /** The path of the description itself, on every port. */
 export const OPENAPI_PATH = '/openapi.json'
 
-const REQUEST_ID = {
-  description: "The client's own id, or a generated one; it is the `requestId` of the log.",
-  schema: { type: 'string' }
-}
-const PERSISTED = {
-  description:
-    'Whether the records are in Kafka: `yes`, `no`, `unknown` or `pending`; one letter per record where they differ.',
-  schema: { type: 'string', pattern: '^(yes|no|unknown|pending|[ynup]+)$' }
-}
+/** A header of an answer. */
+const header = (description: string, more: object = {}) => ({ description, schema: { type: 'string', ...more } })
+
+const REQUEST_ID = header("The client's own id, or a generated one; it is the `requestId` of the log.")
+const PERSISTED = header(
+  'Whether the records are in Kafka: `yes`, `no`, `unknown` or `pending`; one letter per record where they differ.',
+  { pattern: '^(yes|no|unknown|pending|[ynup]+)$' }
+)
+
+const requestHeader = (name: string, description: string, more: object = {}): JsonSchema => ({
+  name,
+  in: 'header',
+  description,
+  required: false,
+  schema: { type: 'string', ...more }
+})
 
 /** Of operations that produce. */
-const IDEMPOTENCY_KEY = {
-  name: 'idempotency-key',
-  in: 'header',
-  description:
+const PRODUCE_PARAMETERS = [
+  requestHeader(
+    'idempotency-key',
     'A request that comes again with the same key gets the same answer, and its records are written once. Another request with the key is answered 422, and one that comes too soon 409.',
-  required: false,
-  schema: { type: 'string', minLength: 1, maxLength: 512 }
-}
+    { minLength: 1, maxLength: 512 }
+  ),
+  requestHeader(
+    'prefer',
+    '`respond-async` (RFC 7240): a request that would wait for Kafka is answered 202 with the place of its receipt as soon as its records are on disk, with `wait=SECONDS` after this time. Ignored where records are kept in memory.'
+  ),
+  requestHeader(
+    'content-encoding',
+    'One of `gzip`, `deflate`, `br` and, from Node 22.15 on, `zstd`: the body is decoded, but for APIs that keep it as it is sent unless `http.decodedApis` names them.'
+  )
+]
 
-const CONTENT_ENCODING = {
-  name: 'content-encoding',
-  in: 'header',
-  description:
-    'One of `gzip`, `deflate`, `br` and, from Node 22.15 on, `zstd`: the body is decoded, but for APIs that keep it as it is sent unless `http.decodedApis` names them.',
-  required: false,
-  schema: { type: 'string' }
-}
-
-const PREFER = {
-  name: 'prefer',
-  in: 'header',
-  description:
-    '`respond-async` (RFC 7240): a request that would wait for Kafka is answered 202 with the place of its receipt as soon as its records are on disk, with `wait=SECONDS` after this time. Ignored where records are kept in memory.',
-  required: false,
-  schema: { type: 'string' }
-}
-
-/** Headers of answers of operations that produce, beside {@link PERSISTED_HEADER}; each may be absent. */
-const RECEIPT_HEADERS = {
-  [RECEIPT_HEADER]: {
-    description: 'Names the request for `GET /receipts/{id}`; only where the gateway keeps what became of its records.',
-    schema: { type: 'string' }
-  }
-}
-const KEY_HEADERS = {
-  'x-castellan-idempotency': {
-    description: 'Where the key of the request is known.',
-    schema: { type: 'string', enum: ['gateway', 'deployment'] }
-  },
-  'idempotent-replayed': {
-    description: 'The answer was given before to a request with this key.',
-    schema: { type: 'string', enum: ['true'] }
-  }
+/** Headers of answers of operations that produce; each but the first may be absent. */
+const PRODUCE_HEADERS = {
+  [PERSISTED_HEADER]: PERSISTED,
+  [RECEIPT_HEADER]: header(
+    'Names the request for `GET /receipts/{id}`; only where the gateway keeps what became of its records.'
+  ),
+  'x-castellan-idempotency': header('Where the key of the request is known.', { enum: ['gateway', 'deployment'] }),
+  'idempotent-replayed': header('The answer was given before to a request with this key.', { enum: ['true'] })
 }
 const EARLY_HEADERS = {
-  location: {
-    description: 'The receipt of a request with `Prefer: respond-async`.',
-    schema: { type: 'string' }
-  },
-  'preference-applied': {
-    description: 'The answer does not wait for Kafka, as the client prefers.',
-    schema: { type: 'string', enum: ['respond-async'] }
-  }
+  location: header('The receipt of a request with `Prefer: respond-async`.'),
+  'preference-applied': header('The answer does not wait for Kafka, as the client prefers.', {
+    enum: ['respond-async']
+  })
 }
 
 /**
@@ -207,7 +191,7 @@ const camelCase = (text: string): string => text.replace(/-(\w)/g, (_, letter: s
 
 function toOperation(api: string, operation: Operation): JsonSchema {
   const { id, summary, description, body, answers, produces = false } = operation
-  const parameters = [...parametersOf(operation), ...(produces ? [IDEMPOTENCY_KEY, PREFER, CONTENT_ENCODING] : [])]
+  const parameters = [...parametersOf(operation), ...(produces ? PRODUCE_PARAMETERS : [])]
   const all: Record<string, Answer> = { ...refusalsOf(operation), ...answers }
   if (produces) addAnswersOfProduce(all)
   const responses = Object.entries(all).map(([status, answer]) => [status, toResponse(status, answer, produces)])
@@ -255,15 +239,12 @@ const refusalsOf = ({ body }: Operation): Record<string, Answer> =>
 
 const toResponse = (status: string, { description, content }: Answer, produces: boolean): JsonSchema => ({
   description,
-  headers: { 'x-request-id': REQUEST_ID, ...(produces && headersOfProduce(status)) },
+  headers: {
+    'x-request-id': REQUEST_ID,
+    ...(produces && PRODUCE_HEADERS),
+    ...(produces && status === '202' && EARLY_HEADERS)
+  },
   ...(content !== undefined && { content: toContent(content) })
-})
-
-const headersOfProduce = (status: string): JsonSchema => ({
-  [PERSISTED_HEADER]: PERSISTED,
-  ...RECEIPT_HEADERS,
-  ...KEY_HEADERS,
-  ...(status === '202' && EARLY_HEADERS)
 })
 
 const toContent = (content: Content): JsonSchema =>

@@ -76,10 +76,8 @@ function schema30(schema: Node): Node {
   return { type, format: Number(maximum) <= INT32.maximum ? 'int32' : 'int64', ...rest }
 }
 
-const isNull = ({ type }: Node): boolean => type === 'null'
-
 function union30(members: readonly Node[], rest: Node): Node {
-  const [first, ...others] = members.filter(member => !isNull(member))
+  const [first, ...others] = members.filter(({ type }) => type !== 'null')
   if (first === undefined) return { ...rest, type: 'string', nullable: true }
   const nullable = others.length + 1 < members.length || first.nullable === true ? { nullable: true } : {}
   if (others.length === 0) return { ...schema30(first), ...rest, ...nullable }
@@ -116,18 +114,16 @@ class Components {
     const name = pascalCase(operation.operationId as string)
     return {
       ...operation,
-      ...(Array.isArray(parameters) && { parameters: parameters.map(one => this.#parameter(one as Node)) }),
+      ...(Array.isArray(parameters) && {
+        parameters: (parameters as Node[]).map(one =>
+          one.in === 'header' ? this.#refer('parameters', pascalCase(one.name as string), one) : one
+        )
+      }),
       ...(requestBody !== undefined && { requestBody: this.#schemasIn(requestBody, `${name}Body`) }),
       responses: Object.fromEntries(
         Object.entries(responses as Node).map(([status, one]) => [status, this.#response(name, status, one as Node)])
       )
     }
-  }
-
-  #parameter(parameter: Node): Node {
-    return parameter.in === 'header'
-      ? this.#refer('parameters', pascalCase(parameter.name as string), parameter)
-      : parameter
   }
 
   #response(operation: string, status: string, { headers = {}, ...response }: Node): Node {

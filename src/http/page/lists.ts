@@ -24,21 +24,14 @@ export function TroubleList({ status: { trouble } }: Of): VNode {
     return html`<p class="calm"><span class="dot ok" aria-hidden="true"></span>Nothing. Records flow, and nothing is about to end.</p>`
   return html`<ol class="trouble" role="list">
     ${trouble.map(
-      ({
-        severity,
-        kind,
-        subject,
-        cause,
-        next,
-        see
-      }) => html`<li key="${kind} ${subject}" class=${severity} data-kind=${kind}>
+      row => html`<li key="${row.kind} ${row.subject}" class=${row.severity} data-kind=${row.kind}>
         <div class="head">
-          <span class="badge">${severity === 'bad' ? 'Bad' : 'Warning'}</span>
-          <h3>${subject}</h3>
-          <span class="kind">${kind.replace(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`)}</span>
+          <span class="badge">${row.severity === 'bad' ? 'Bad' : 'Warning'}</span>
+          <h3>${row.subject}</h3>
+          <span class="kind">${row.kind.replace(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`)}</span>
         </div>
-        <p class="cause">${cause}</p>
-        <p class="next"><b>Next:</b> ${next} <code class="see">${see}</code></p>
+        <p class="cause">${row.cause}</p>
+        <p class="next"><b>Next:</b> ${row.next} <code class="see">${row.see}</code></p>
       </li>`
     )}
   </ol>`

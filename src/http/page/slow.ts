@@ -74,11 +74,8 @@ export function Slow({ samples }: { readonly samples: readonly Sample[] }): read
           </div>
           <dl class="stages">
             ${stages.map(
-              (
-                { name, time, hint },
-                index
-              ) => html`<div><dt><span class="key s${index}" aria-hidden="true"></span>${name}</dt>
-                <dd><span class="number">${time}</span><span class="hint">${hint}</span></dd></div>`
+              (stage, index) => html`<div><dt><span class="key s${index}" aria-hidden="true"></span>${stage.name}</dt>
+                <dd><span class="number">${stage.time}</span><span class="hint">${stage.hint}</span></dd></div>`
             )}
           </dl>
         </div>

@@ -45,21 +45,20 @@ export const state = <Row>(
   sortBy: row => of(row)[0]
 })
 
-interface TableProps<Row> {
-  readonly caption: string
-  readonly columns: readonly TableColumn<Row>[]
-  readonly rows: readonly Row[]
-  /** The column by which the rows are sorted first; absent: the order in which they came. */
-  readonly sortedBy?: string | undefined
-}
-
-/** A table that its reader can sort by buttons in its head. */
+/** A table that its reader can sort by buttons in its head. @param sortedBy the column by which its rows are sorted first */
 export const table = <Row>(
   caption: string,
   columns: readonly TableColumn<Row>[],
   rows: readonly Row[],
   sortedBy?: string
 ): VNode => html`<${Table} caption=${caption} columns=${columns} rows=${rows} sortedBy=${sortedBy} />`
+
+interface TableProps<Row> {
+  readonly caption: string
+  readonly columns: readonly TableColumn<Row>[]
+  readonly rows: readonly Row[]
+  readonly sortedBy?: string
+}
 
 /** The roles are named, because on a phone rows are laid out as blocks, and browsers then forget that it is a table. */
 function Table<Row>({ caption, columns, rows, sortedBy }: TableProps<Row>): VNode {

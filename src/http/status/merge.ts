@@ -28,6 +28,8 @@ export const weightOfTopic = (state: TopicRow['state'], bytes = 0, loggedRecords
 export const weightOfGroup = ({ refusal, waiting, pending }: GroupRow): number =>
   (refusal === undefined ? 0 : STATE_WEIGHT) + waiting + pending
 
+type BrokerRow = ClusterRow['brokers'][number]
+
 interface Rows<Row> {
   total: number
   rows: Row[]
@@ -45,11 +47,7 @@ export function mergeParts(parts: readonly StatusPart[]): StatusPart {
   const { topics, groups, lag } = whole
   return {
     ...whole,
-    topics: worst(
-      topics.rows,
-      ({ state, memory, log }) => weightOfTopic(state, memory.bytes, log?.records),
-      topics.total
-    ),
+    topics: worst(topics.rows, row => weightOfTopic(row.state, row.memory.bytes, row.log?.records), topics.total),
     groups: worst(groups.rows, weightOfGroup, groups.total),
     lag: lag && worst(lag.rows, ({ lag: records = 0 }) => records, lag.total),
     refusals: latestOf(whole.refusals, MAX_ROWS),
@@ -61,24 +59,32 @@ export function mergeParts(parts: readonly StatusPart[]): StatusPart {
 
 /** What each process has for itself is summed; of what all of them see alike, the worst counts. */
 function mergeTwo(one: StatusPart, other: StatusPart): StatusPart {
-  const both = <Name extends 'clusters' | 'certificates' | 'refusals' | 'failures' | 'losses' | 'lines'>(name: Name) =>
-    [...one[name], ...other[name]] as StatusPart[Name][number][]
   const lag = one.lag && other.lag ? mergeRows(one.lag, other.lag, keyOfLag, laterLag) : (one.lag ?? other.lag)
   return {
     workers: [...one.workers, ...other.workers].sort((a, b) => a.number - b.number),
-    clusters: mergeEach(both('clusters'), ({ name }) => name, mergeCluster),
+    clusters: mergeEach(one.clusters, other.clusters, ({ name }) => name, mergeCluster),
     memory: withSums(one.memory, other.memory),
     log: withSums(...worseFirst(one.log, other.log, LOG_STATES)),
     topics: mergeRows(one.topics, other.topics, ({ cluster, topic }) => `${cluster}/${topic}`, mergeTopic),
     groups: mergeRows(one.groups, other.groups, ({ cluster, group }) => `${cluster}/${group}`, mergeGroup),
     lag,
-    certificates: mergeEach(both('certificates'), ({ of, subject }) => `${of} ${subject}`),
+    certificates: mergeEach(one.certificates, other.certificates, ({ of, subject }) => `${of} ${subject}`),
     requests: withSums(one.requests, other.requests),
     way: withSums(one.way, other.way),
-    refusals: mergeEach(both('refusals'), ({ reason, setting, what }) => `${what} ${reason} ${setting}`, addToLater),
-    failures: mergeEach(both('failures'), ({ api, status, reason }) => `${api} ${status} ${reason}`, addToLater),
-    losses: mergeEach(both('losses'), keyOfLoss, addToLater),
-    lines: mergeEach(both('lines'), ({ message, topic, group }) => `${message} ${topic} ${group}`, addToLater)
+    refusals: mergeEach(
+      one.refusals,
+      other.refusals,
+      ({ reason, setting, what }) => `${what} ${reason} ${setting}`,
+      addToLater
+    ),
+    failures: mergeEach(
+      one.failures,
+      other.failures,
+      ({ api, status, reason }) => `${api} ${status} ${reason}`,
+      addToLater
+    ),
+    losses: mergeEach(one.losses, other.losses, keyOfLoss, addToLater),
+    lines: mergeEach(one.lines, other.lines, ({ message, topic, group }) => `${message} ${topic} ${group}`, addToLater)
   }
 }
 
@@ -119,7 +125,7 @@ function mergeTopic(one: TopicRow, other: TopicRow): TopicRow {
     ...withSums(worse, better),
     // All processes see the same partitions.
     partitions: Math.max(one.partitions, other.partitions),
-    troubled: mergeEach([...worse.troubled, ...better.troubled], ({ partition }) => partition)
+    troubled: mergeEach(worse.troubled, better.troubled, ({ partition }) => partition)
   }
 }
 
@@ -131,13 +137,10 @@ const mergeGroup = (one: GroupRow, other: GroupRow): GroupRow => ({
 
 const mergeCluster = (one: ClusterRow, other: ClusterRow): ClusterRow => ({
   ...(one.isReady ? other : one),
-  brokers: mergeEach(
-    [...one.brokers, ...other.brokers],
-    ({ nodeId }) => nodeId,
-    (broker, same) => worseFirst(broker, same, BROKER_STATES)[0]
-  )
+  brokers: mergeEach(one.brokers, other.brokers, ({ nodeId }) => nodeId, worseBroker)
 })
 
+const worseBroker = (one: BrokerRow, other: BrokerRow): BrokerRow => worseFirst(one, other, BROKER_STATES)[0]
 const keyOfLag = ({ cluster, group, topic = '' }: LagOfGroup): string => `${cluster}/${group}/${topic}`
 const keyOfLoss = ({ cluster, api, topic, reason }: LossRow): string => `${cluster} ${api} ${topic} ${reason}`
 const laterLag = (one: LagOfGroup, other: LagOfGroup): LagOfGroup =>
@@ -150,19 +153,20 @@ function mergeRows<Row>(
   keyOf: (row: Row) => string,
   merge: (one: Row, other: Row) => Row
 ): Rows<Row> {
-  const rows = mergeEach([...one.rows, ...other.rows], keyOf, merge)
+  const rows = mergeEach(one.rows, other.rows, keyOf, merge)
   const leftOut = Math.max(0, one.total - one.rows.length, other.total - other.rows.length)
   return { total: rows.length + leftOut, rows }
 }
 
-/** @param merge absent: the first one of each stays */
+/** Those with the same key become one. @param merge absent: the first one of each stays */
 function mergeEach<Row>(
-  rows: readonly Row[],
+  ones: readonly Row[],
+  others: readonly Row[],
   keyOf: (row: Row) => unknown,
   merge: (one: Row, other: Row) => Row = one => one
 ): Row[] {
   const merged = new Map<unknown, Row>()
-  for (const row of rows) {
+  for (const row of [...ones, ...others]) {
     const known = merged.get(keyOf(row))
     merged.set(keyOf(row), known === undefined ? row : merge(known, row))
   }

@@ -7,16 +7,11 @@ import type { KeptAnswer, KeyName } from './key-frames.js'
 import { AttachedProduce, type GivenReceipt, KeyedRecords, type StoredRecords } from './keyed-records.js'
 import type { LoggedRecords } from './logged-records.js'
 
-/** What became of a request with a key. */
-export type Settlement =
-  | { readonly type: 'answered'; readonly answer: KeptAnswer }
-  /** Its records were accepted, and their outcome is not known. */
-  | { readonly type: 'open' }
-  /** None of its records was accepted: the key can be used again. */
-  | { readonly type: 'free' }
-
-const OPEN: Settlement = { type: 'open' }
-const FREE: Settlement = { type: 'free' }
+/**
+ * What became of a request with a key: its answer; `open`: its records were accepted, and their outcome is not known; `free`:
+ * none of its records was accepted, and the key can be used again.
+ */
+export type Settlement = KeptAnswer | 'open' | 'free'
 
 /** What the requests with keys have in common. */
 interface Claimed {
@@ -41,18 +36,13 @@ export class ClaimedKey {
   /** Calls whose records are all accepted in memory, and whose outcomes are not followed yet. */
   #unfollowed: CallTag[] | undefined
   #isEnded = false
-  /** An earlier request has brought some of the records: a receipt that is given now has only the others. */
-  #isRest = false
+  /** Whether a receipt that is given now has all records of the request: an earlier one has brought none of them. */
+  isWhole = true
 
   constructor(records: KeyedRecords, keys: Claimed) {
     this.#records = records
     this.#keys = keys
     records.given(undefined)
-  }
-
-  /** Whether a receipt that is given now has all records of the request. */
-  get isWhole(): boolean {
-    return !this.#isRest
   }
 
   /** All records of the request are on disk. A request that comes again may get the same receipt. */
@@ -95,7 +85,7 @@ export class ClaimedKey {
     }
     const missingIndexes = missing.map(at => indexes[at]!)
     const tag = new CallTag(records, this.#keys.logged, 0, missingIndexes)
-    this.#isRest = true
+    this.isWhole = false
     const rest = accept(
       missing.map(at => sent[at]!),
       tag
@@ -136,8 +126,9 @@ export class ClaimedKey {
    * those sent before may be in Kafka.
    */
   told(persisted: string): string {
-    const { isEmpty, isRefused, isDead, count } = this.#records
-    if (persisted === 'no') return isEmpty || isRefused || (isDead && this.#given >= count) ? 'no' : 'unknown'
+    const { areAllRefused, isDurable, count } = this.#records
+    if (persisted === 'no')
+      return count === 0 || (areAllRefused && (!isDurable || this.#given >= count)) ? 'no' : 'unknown'
     if (!LETTERS.test(persisted)) return persisted
     return persisted.replaceAll('n', (letter, index: number) => (this.#records.mayBeIn(index) ? 'u' : letter))
   }
@@ -155,7 +146,7 @@ export class ClaimedKey {
     }
     this.#isEnded = true
     const settlement = settlementOf(answer, this.told(persisted), this.#records)
-    if (settlement.type === 'answered') this.#unfollowed = undefined
+    if (typeof settlement === 'object') this.#unfollowed = undefined
     else this.#followAll()
     this.#keys.settle(this.#records, settlement, settled)
   }
@@ -163,13 +154,13 @@ export class ClaimedKey {
   /** The request is not carried out: its client does not wait any more. */
   release(): void {
     this.#isEnded = true
-    this.#keys.settle(this.#records, this.#records.isEmpty ? FREE : OPEN, () => undefined)
+    this.#keys.settle(this.#records, this.#records.count === 0 ? 'free' : 'open', () => undefined)
   }
 }
 
 /** The places of the records that have to be sent; `undefined`: all of them. */
 function missingOf(records: KeyedRecords, call: CallTag, count: number): readonly number[] | undefined {
-  if (records.isEmpty) return undefined
+  if (records.count === 0) return undefined
   const missing: number[] = []
   for (let at = 0; at < count; at++) if (records.isMissing(call.indexOf(at))) missing.push(at)
   return missing.length === count ? undefined : missing
@@ -226,7 +217,8 @@ function refusedRecords(key: KeyName, from: number, count: number): KeyedRecords
 }
 
 function settlementOf(answer: KeptAnswer, persisted: string, records: KeyedRecords): Settlement {
-  if (persisted === 'no' && !records.isDead) return FREE
+  // Dead letters must not become more: their request is not carried out again.
+  if (persisted === 'no' && !(records.areAllRefused && records.isDurable)) return 'free'
   const isCertain = persisted === 'yes' || (records.isAwaited ? CERTAIN : CERTAIN_OR_PENDING).test(persisted)
-  return isCertain ? { type: 'answered', answer } : OPEN
+  return isCertain ? answer : 'open'
 }

@@ -70,12 +70,12 @@ export class KeyJournal {
   #open: { readonly id: number; readonly file: LogFile } | undefined
   #lastId = 0
   /** Of all files. */
-  #sizeBytes = 0
+  sizeBytes = 0
   #waiting: Waiting[] = []
   #isScheduled = false
   #syncTimer: NodeJS.Timeout | undefined
-  /** See {@link KeyFrame.bound}. */
-  #bound = 0
+  /** All records of the durable log that have a key and a lower sequence are in the journal, or wait to be written. */
+  bound = 0
   /** The lowest sequence whose frame was dropped: the bound of no frame is higher. */
   #droppedFrom = Number.POSITIVE_INFINITY
   #retry: NodeJS.Timeout | undefined
@@ -87,12 +87,8 @@ export class KeyJournal {
 
   /** Whether a durable log has a journal of keys. */
   static isIn(directory: LogDirectory): boolean {
-    return (
-      directory
-        .directory(KEYS_DIRECTORY, true)
-        ?.list()
-        .some(name => FILE_NAME.test(name)) === true
-    )
+    const names = directory.directory(KEYS_DIRECTORY, true)?.list() ?? []
+    return names.some(name => FILE_NAME.test(name))
   }
 
   /** Reads all keys of a durable log; changes nothing. @returns the names of the damaged files */
@@ -103,15 +99,6 @@ export class KeyJournal {
     const journal = new KeyJournal({ directory, fileBytes: 0, newSalt: () => 0, onFailure: () => undefined, onDamage })
     for (const _ of journal.read());
     return [...damaged]
-  }
-
-  get sizeBytes(): number {
-    return this.#sizeBytes
-  }
-
-  /** All records of the durable log that have a key and a lower sequence are in the journal, or wait to be written. */
-  get bound(): number {
-    return this.#bound
   }
 
   /** The frames of earlier processes, in their order, each with the number of its file. */
@@ -127,12 +114,12 @@ export class KeyJournal {
       }
       const file = { salt, newestMs: 0, sizeBytes: bytes.length }
       this.#files.set(id, file)
-      this.#sizeBytes += bytes.length
+      this.sizeBytes += bytes.length
       let end = 0
       for (const frame of keyFramesIn(bytes, salt)) {
         end = frame.offset + frame.sizeBytes
         file.newestMs = Math.max(file.newestMs, frame.key.atMs)
-        this.#bound = Math.max(this.#bound, frame.bound)
+        this.bound = Math.max(this.bound, frame.bound)
         yield { ...frame, file: id }
       }
       if (hasKeyFrameFrom(bytes, end, salt)) this.#options.onDamage?.(nameOf(id))
@@ -146,11 +133,6 @@ export class KeyJournal {
     } finally {
       file.close()
     }
-  }
-
-  /** From now on all records with a key and a lower sequence have been added. */
-  advance(bound: number): void {
-    if (bound > this.#bound) this.#bound = bound
   }
 
   /**
@@ -223,7 +205,7 @@ export class KeyJournal {
         places.push(undefined)
         continue
       }
-      const bound = Math.min(this.#bound, this.#droppedFrom)
+      const bound = Math.min(this.bound, this.#droppedFrom)
       const frame = encodeKeyFrame({ key, bound, news }, about.salt)
       frames.push(frame)
       places.push({ file: id, offset: end, sizeBytes: frame.length })
@@ -232,7 +214,7 @@ export class KeyJournal {
     }
     if (frames.length === 0) return
     file.write(frames.length === 1 ? frames[0]! : Buffer.concat(frames), about.sizeBytes)
-    this.#sizeBytes += end - about.sizeBytes
+    this.sizeBytes += end - about.sizeBytes
     about.sizeBytes = end
     this.#syncTimer ??= setTimeout(() => {
       this.#syncTimer = undefined
@@ -249,7 +231,7 @@ export class KeyJournal {
     this.#lastId = id
     this.#open = { id, file }
     this.#files.set(id, { salt, newestMs: 0, sizeBytes: FILE_HEADER_BYTES })
-    this.#sizeBytes += FILE_HEADER_BYTES
+    this.sizeBytes += FILE_HEADER_BYTES
     file.write(encodeFileHeader(salt), 0)
     this.#directory.sync()
   }
@@ -288,7 +270,7 @@ export class KeyJournal {
     for (const [id, { newestMs, sizeBytes }] of this.#files) {
       if (newestMs >= beforeMs || id === this.#open?.id) continue
       this.#files.delete(id)
-      this.#sizeBytes -= sizeBytes
+      this.sizeBytes -= sizeBytes
       try {
         this.#directory.remove(nameOf(id))
       } catch (error) {

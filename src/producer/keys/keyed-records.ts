@@ -9,7 +9,6 @@ import { type KeySpace, RECORD_BYTES } from './key-space.js'
 /** Whether nothing will change the outcome any more. */
 const isFinal = (outcome: RecordOutcome): boolean => outcome.type === 'delivered' || outcome.persisted === 'no'
 
-const NO_SEQUENCES: readonly number[] = []
 /** Never written to. */
 const NONE: (RecordOutcome | 'open' | undefined)[] = []
 
@@ -71,7 +70,7 @@ export class KeyedRecords {
   /** No answer needs the records any more. */
   isEnded = false
   /** Records that were accepted or refused. */
-  #count = 0
+  count = 0
   /** Memory that is counted for it. */
   usedBytes = 0
   readonly #space: KeySpace | undefined
@@ -80,10 +79,6 @@ export class KeyedRecords {
   constructor(key: KeyName, space?: KeySpace) {
     this.key = key
     this.#space = space
-  }
-
-  get count(): number {
-    return this.#count
   }
 
   /** Counts memory that it uses more, or no longer. */
@@ -98,45 +93,29 @@ export class KeyedRecords {
     if (this.#outcomes === NONE) this.#outcomes = index === 0 ? [outcome] : []
     this.#outcomes[index] = outcome
     if (!isNew) return
-    this.#count++
+    this.count++
     if (!this.isEnded) this.use(RECORD_BYTES)
-  }
-
-  /** No record was accepted, and none was refused. */
-  get isEmpty(): boolean {
-    return this.#count === 0
-  }
-
-  has(index: number): boolean {
-    return this.#outcomes[index] !== undefined
   }
 
   /** Whether the request has to send the record. */
   isMissing(index: number): boolean {
-    return !this.has(index) || isDoubtful(this.#outcomes[index])
-  }
-
-  /** Each record was refused for good, and nothing is kept of it: the request is carried out when it comes again. */
-  get isRefused(): boolean {
-    return !this.isDurable && this.#areAllRefused
-  }
-
-  /** Each record was refused for good, and some of them are dead letters: these must not become more. */
-  get isDead(): boolean {
-    return this.isDurable && this.#areAllRefused
+    const outcome = this.#outcomes[index]
+    return outcome === undefined || isDoubtful(outcome)
   }
 
   /** Whether the record was accepted, and Kafka has not refused it for good. */
   mayBeIn(index: number): boolean {
-    return this.has(index) && !isRefused(this.#outcomes[index])
+    const outcome = this.#outcomes[index]
+    return outcome !== undefined && !isRefused(outcome)
   }
 
-  get #areAllRefused(): boolean {
-    return !this.isEmpty && this.#outcomes.filter(isRefused).length === this.#count
+  /** Whether each record was refused for good. If one is durable, some of them are dead letters. */
+  get areAllRefused(): boolean {
+    return this.count > 0 && this.#outcomes.filter(isRefused).length === this.count
   }
 
   get sequences(): readonly number[] {
-    return this.#sequences?.filter(sequence => sequence !== undefined) ?? NO_SEQUENCES
+    return this.#sequences?.filter(sequence => sequence !== undefined) ?? []
   }
 
   /** Where records of the request are in the durable log of this process; `undefined`: they are not there in one piece. */

@@ -6,6 +6,7 @@ import { KeyJournal } from './key-journal.js'
 import { KeySpace } from './key-space.js'
 import { type GivenReceipt, KeyedRecords } from './keyed-records.js'
 import { type KeyedLog, LoggedRecords } from './logged-records.js'
+import type { IdempotencySettings } from './settings.js'
 
 /** A request with a key. Texts of one byte per character. */
 export interface AskedKey {
@@ -26,11 +27,7 @@ export type Claim =
   /** The answer cannot be read. */
   | { readonly type: 'away' }
 
-export interface LocalKeysOptions {
-  /** How long a key is remembered after it was claimed. */
-  readonly windowMs: number
-  /** Memory for keys and answers, and space on the disk; each may take this much. */
-  readonly maxBytes: number
+export interface LocalKeysOptions extends IdempotencySettings {
   /** Epoch milliseconds. */
   readonly now: () => number
   /** A random 32-bit number. */
@@ -180,14 +177,14 @@ export class LocalKeys {
 
   /** Ends a claim. @param settled called when an answer that is kept on disk survives the death of the process */
   settle(records: KeyedRecords, settlement: Settlement, settled: () => void): void {
-    if (settlement.type === 'open') {
+    if (settlement === 'open') {
       records.state = 'open'
       this.#wake(records, settled)
       return
     }
     const { key, isDurable } = records
     const journal = isDurable ? this.logged.journal : undefined
-    const answer = settlement.type === 'answered' ? settlement.answer : undefined
+    const answer = settlement === 'free' ? undefined : settlement
     this.#end(records)
     if (journal === undefined) {
       this.#remove(records)

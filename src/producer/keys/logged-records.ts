@@ -28,8 +28,10 @@ export class LoggedRecords {
   /** The durable log has the record. */
   stored(records: KeyedRecords, index: number, sequence: number): void {
     this.isAt(records, index, sequence)
-    this.journal?.advance(sequence + 1)
-    this.journal?.add(records.key, { type: 'stored', index, sequence, count: 1 }, () => records.isEnded)
+    const { journal } = this
+    if (journal === undefined) return
+    journal.bound = Math.max(journal.bound, sequence + 1)
+    journal.add(records.key, { type: 'stored', index, sequence, count: 1 }, () => records.isEnded)
   }
 
   /** Takes note of where a record is. */
