@@ -343,8 +343,8 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'settlementOf',
-        find: "{ type: 'answered', answer } : OPEN",
-        replaceWith: "{ type: 'answered', answer } : FREE"
+        find: "answer : 'open'",
+        replaceWith: "answer : 'free'"
       }
     ]
   },
