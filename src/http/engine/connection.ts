@@ -50,6 +50,8 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
   #hasLastRequest = false
   /** The socket is not read beyond this number of bytes. */
   #maxReadBytes = Number.POSITIVE_INFINITY
+  /** How much had been read at the last {@link closeIdle}, if the connection was idle. */
+  #idleBytes: number | undefined
   readonly #times: ConnectionTimes
 
   constructor(socket: Socket, host: ConnectionHost) {
@@ -75,6 +77,16 @@ export class EngineConnection implements UsedConnection, ResponseConnection {
 
   get unreadBytes(): number {
     return this.#answers.waitingBytes
+  }
+
+  /**
+   * Ends the connection if it was between two requests at the last call, too. Until then, a request of a busy client may be
+   * on its way, which would get no answer.
+   */
+  closeIdle(): void {
+    const idleBytes = this.isIdle ? this.socket.bytesRead : undefined
+    if (idleBytes !== undefined && idleBytes === this.#idleBytes) this.socket.destroy()
+    this.#idleBytes = idleBytes
   }
 
   /** True between two requests, when no byte of the next one has arrived. */

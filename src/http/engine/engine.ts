@@ -33,9 +33,9 @@ export class HttpEngine implements ConnectionHost {
     return performance.now()
   }
 
-  /** Closes the connections that are between two requests. */
+  /** Closes the connections that have been between two requests since the last call. */
   closeIdle(): void {
-    for (const connection of this.#connections) if (connection.isIdle) connection.socket.destroy()
+    for (const connection of this.#connections) connection.closeIdle()
   }
 
   cut(): void {

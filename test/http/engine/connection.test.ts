@@ -393,7 +393,22 @@ describe('a connection of the engine', () => {
       expect(socket.newly()).to.deep.equal(['destroy'])
     })
 
-    it('ends then, too, when empty lines come all the time', () => {
+    it('ends while the server stops when nothing has come between two looks', () => {
+      const look = (): string[] => {
+        connection.closeIdle()
+        return socket.newly()
+      }
+      take(get('/1'))
+      expect([look(), look()], 'not while a request is open').to.deep.equal([[], []])
+      answerAll()
+      expect(look(), 'a request may be on its way').to.deep.equal([])
+      take(get('/2'))
+      answerAll()
+      expect(look(), 'one more has come').to.deep.equal([])
+      expect(look()).to.deep.equal(['destroy'])
+    })
+
+    it('ends in time, too, when empty lines come all the time', () => {
       take(get('/1'))
       answerAll()
       for (const now of [0, 500, 1_000, 1_499]) {

@@ -138,6 +138,21 @@ describe('http: listeners', () => {
       }
     })
 
+    it('refuse the requests of kept connections that were on their way', async () => {
+      const { http } = await start()
+      const clients = await Promise.all(Array.from({ length: 20 }, () => RawSocket.open(http.urls.shared)))
+      for (const client of clients) {
+        await client.send(GET)
+        await client.until(() => client.answers === 1)
+      }
+      const sent = Promise.all(clients.map(client => client.send(GET)))
+      const drained = http.drain(60_000)
+      await sent
+      for (const client of clients)
+        expect(await client.untilClosed()).to.match(/HTTP\/1\.1 200 .*HTTP\/1\.1 503 .*connection: close/is)
+      await drained
+    })
+
     it('are done at once when they are told again', async () => {
       const { http } = await start()
       await http.drain(60_000)
