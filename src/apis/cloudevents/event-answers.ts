@@ -1,58 +1,55 @@
 import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
 import { refusalStatus } from '../../http/access/access.js'
-import { type AnswerOptions, ApiAnswers, refusalOptions } from '../../http/api/api-answers.js'
+import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import type { EndpointBase } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Asked } from '../../http/exchange/exchange.js'
-import { problemAnswer } from '../../http/exchange/modern-answers.js'
+import { type Cause, problemAnswer } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
 export class EventProblem extends StacklessError {
   readonly status: number
   /** Further lines about single events: a member of the problem document. */
   readonly errors: readonly object[] | undefined
+  /** `undefined`: follows from the status. */
+  readonly reason: Cause | undefined
 
-  constructor(status: number, message: string, errors?: readonly object[]) {
+  constructor(status: number, message: string, errors?: readonly object[], reason?: Cause) {
     super(message)
     this.status = status
     this.errors = errors
+    this.reason = reason
   }
-}
 
-export const RETRY_HEADER = { 'retry-after': '1' }
-
-interface ProblemOptions extends AnswerOptions {
-  /** Further lines about single events. */
-  readonly errors?: readonly object[] | undefined
+  static of(failure: Cause & { readonly message: string }): EventProblem {
+    return new EventProblem(eventStatusByCode[failure.code], failure.message, undefined, failure)
+  }
 }
 
 /** Writes answers: events, and problem documents (RFC 9457). */
-export class EventAnswers extends ApiAnswers {
-  problem(asked: Asked, status: number, detail: string, options: ProblemOptions = {}): void {
-    const { cause, errors } = options
-    const { type, body } = problemAnswer(status, detail, undefined, cause, errors && { errors })
-    this.send(asked, status, type, body, {
-      ...options,
-      headers: { ...(status === 503 && RETRY_HEADER), ...options.headers }
-    })
-  }
+export class EventAnswers extends ErrorAnswers {
+  protected readonly bug = new EventProblem(500, 'internal error')
 
-  /** Refuses a request for a reason of {@link refusalStatus}. */
-  refuse(asked: Asked, error: CastellanError, isRead = false): void {
-    this.problem(asked, refusalStatus(error)!, error.message, refusalOptions(asked, error, isRead))
+  answerTo(error: unknown, _: Asked, persisted?: string): ErrorAnswer | undefined {
+    if (error instanceof EventProblem)
+      return eventProblem(error.status, error.message, persisted, error.reason, error.errors)
+    if (!(error instanceof CastellanError)) return undefined
+    const isMissing = error instanceof KafkaError && error.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+    const status = refusalStatus(error) ?? (isMissing ? 404 : eventStatusByCode[error.code])
+    return eventProblem(status, error.message, persisted, error)
   }
+}
 
-  /** @returns false: it is a bug, and nothing is answered */
-  failed(asked: Asked, error: unknown): boolean {
-    if (error instanceof EventProblem) this.problem(asked, error.status, error.message, { errors: error.errors })
-    else if (!(error instanceof CastellanError)) return false
-    else if (refusalStatus(error) !== undefined) this.refuse(asked, error, true)
-    else {
-      const isMissing = error instanceof KafkaError && error.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-      this.problem(asked, isMissing ? 404 : eventStatusByCode[error.code], error.message, { cause: error })
-    }
-    return true
-  }
+/** @param errors further lines about single events */
+export function eventProblem(
+  status: number,
+  detail: string,
+  persisted: string | undefined,
+  cause?: Cause,
+  errors?: readonly object[]
+): ErrorAnswer {
+  const answer = problemAnswer(status, detail, persisted, cause, errors && { errors })
+  return { ...answer, headers: status === 503 ? { 'retry-after': '1' } : undefined, cause }
 }
 
 export const eventStatusByCode: Readonly<Record<ErrorCode, number>> = {

@@ -1,8 +1,7 @@
-import { CastellanError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
 import type { FollowOptions, FollowSink, Gateway, TopicSubscription } from '../../gateway/gateway.js'
-import { fail, type Params } from '../../http/api/endpoint.js'
+import type { Params } from '../../http/api/endpoint.js'
 import { idOf, Tail } from '../../http/api/tail.js'
 import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
@@ -12,7 +11,6 @@ import { type EventParts, EventProblem } from './event-answers.js'
 import { eventIn, jsonOf, toEventData } from './event-output.js'
 import {
   answerEvents,
-  answerFailure,
   type BesideEvents,
   type Found,
   followOptionsOf,
@@ -162,7 +160,7 @@ export class FollowEndpoint {
       release()
     })
     caller.watch('consume', { topic }, error => {
-      if (poll.stop()) answers.refuse(exchange, error, true)
+      if (poll.stop()) answers.fail(exchange, error)
     })
     this.#follow(topic, options, poll, error => {
       if (poll.stop()) this.#failed(exchange, error)
@@ -199,7 +197,7 @@ export class FollowEndpoint {
     this.#open.add(stop)
     caller.watch('consume', { topic }, error => {
       tail.ended(error)
-      answers.refuse(exchange, error, true)
+      answers.fail(exchange, error)
     })
     this.#follow(topic, options, tail, error => this.#failed(exchange, error))
   }
@@ -229,13 +227,9 @@ export class FollowEndpoint {
     this.#gateway.follow(topic, options, sink).then(subscription => sink.follows(subscription), failed)
   }
 
+  /** @param error also the reason why reading has ended */
   #failed(exchange: Exchange, error: unknown): void {
-    if (isFailure(error)) answerFailure(this.#parts.answers, exchange, error)
-    else fail(this.#parts, exchange, error)
+    const known = error instanceof Error ? error : EventProblem.of(error as Parameters<FollowSink['ended']>[0])
+    this.#parts.answers.fail(exchange, known)
   }
 }
-
-/** An error of Castellan, or the reason why reading has ended. */
-const isFailure = (error: unknown): error is ReadProblem => error instanceof CastellanError || !(error instanceof Error)
-
-type ReadProblem = Parameters<FollowSink['ended']>[0]

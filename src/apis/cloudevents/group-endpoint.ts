@@ -1,5 +1,5 @@
 import type { AckResult, AcquiredMessage, Gateway, NoMessage } from '../../gateway/gateway.js'
-import { admits, fail, type Params } from '../../http/api/endpoint.js'
+import { admits, type Params } from '../../http/api/endpoint.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, traceOf } from '../../http/exchange/exchange.js'
@@ -9,7 +9,6 @@ import { type EventParts, EventProblem } from './event-answers.js'
 import { eventIn } from './event-output.js'
 import {
   answerEvents,
-  answerFailure,
   foundIn,
   MAX_EVENT_BYTES,
   Query,
@@ -72,7 +71,7 @@ export class GroupEndpoint {
       onOver: () => this.#polls.delete(poll)
     })
     this.#polls.add(poll)
-    caller.watch('consume', { topic, group }, error => poll.endWith(() => answers.refuse(exchange, error, true)))
+    caller.watch('consume', { topic, group }, error => poll.endWith(() => answers.fail(exchange, error)))
   }
 
   /** Acknowledges events whose answers had `ack=manual`. */
@@ -86,7 +85,7 @@ export class GroupEndpoint {
     const { groups } = this.#gateway
     Promise.all(places.map(place => groups.ack(group, { topic, ...place }))).then(
       results => this.#acked(exchange, group, places, results),
-      error => fail(this.#parts, exchange, error)
+      error => this.#parts.answers.fail(exchange, error)
     )
   }
 
@@ -117,27 +116,26 @@ export class GroupEndpoint {
 
   #failed(exchange: Exchange, { mode }: WantedEvents, reason: NoMessage | Error, skipped: number): void {
     const { answers } = this.#parts
-    if (reason instanceof Error) fail(this.#parts, exchange, reason)
-    else if (reason.type === 'failed') answerFailure(answers, exchange, reason)
-    else if (reason.reason !== undefined) {
-      const cause = { code: 'timedOut', retriable: true } as const
-      answers.problem(exchange, 503, reason.reason, { cause })
-    } else answerEvents(answers, exchange, mode, [], { skipped })
+    if (reason instanceof Error) answers.fail(exchange, reason)
+    else if (reason.type === 'failed') answers.fail(exchange, EventProblem.of(reason))
+    else if (reason.reason === undefined) answerEvents(answers, exchange, mode, [], { skipped })
+    else answers.fail(exchange, new EventProblem(503, reason.reason, undefined, TIMED_OUT))
   }
 
   #acked(exchange: Exchange, group: string, places: readonly Place[], results: readonly AckResult[]): void {
     const { answers } = this.#parts
     const failure = results.find(result => result.type === 'failed')
     const unknown = places.filter((_, at) => results[at]!.type !== 'acked')
-    if (failure !== undefined) answerFailure(answers, exchange, failure)
+    if (failure !== undefined) answers.fail(exchange, EventProblem.of(failure))
     else if (unknown.length === 0) answers.noContent(exchange)
     else {
       const detail = `group ${group} does not wait for the acknowledgement of ${placesText(unknown)} here: the events were offered to another client since, or by another gateway. All others are acknowledged`
-      answers.problem(exchange, 409, detail, { cause: NOT_OFFERED })
+      answers.fail(exchange, new EventProblem(409, detail, undefined, NOT_OFFERED))
     }
   }
 }
 
+const TIMED_OUT = { code: 'timedOut', retriable: true } as const
 const NOT_OFFERED = { code: 'invalidRequest', retriable: false } as const
 
 /** @throws EventProblem */

@@ -2,8 +2,7 @@ import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/ap
 import { bodyPool } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
-import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
-import { EventAnswers, type EventParts } from './event-answers.js'
+import { EventAnswers, type EventParts, EventProblem } from './event-answers.js'
 import { FollowEndpoint } from './follow-endpoint.js'
 import { GroupEndpoint } from './group-endpoint.js'
 import { EventsApi } from './produce.js'
@@ -15,16 +14,13 @@ export const cloudeventsPlugin =
   (context: ApiContext<CloudeventsSettings>): ApiPlugin =>
   app => {
     const { access, clock, gateway, lifetime, log, now, settings } = context
-    const answers = new EventAnswers(now)
-    const broken = (exchange: Exchange, error: unknown): void => {
-      log.error({ err: error, requestId: exchange.requestId }, 'a request for CloudEvents failed unexpectedly')
-      answers.problem(exchange, 500, 'internal error')
-    }
-    const parts: EventParts = { access, answers, broken, pool: bodyPool() }
+    const answers = new EventAnswers(now, log)
+    const parts: EventParts = { access, answers, pool: bodyPool() }
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const { durability, syncTimeoutMs: deadlineMs } = settings
     const capacityWaitMs = capacityWaitMsOf(context)
-    const api = new EventsApi({ partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs })
+    const sync = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs } as const
+    const api = new EventsApi('cloudevents', answers, sync)
     const produce = new ProduceRoute(api, context, maxBodyBytes).at(deadlineMs)
     const groups = new GroupEndpoint(parts, gateway, clock)
     const followers = new FollowEndpoint(parts, gateway)
@@ -32,12 +28,7 @@ export const cloudeventsPlugin =
       groups.stop()
       followers.stop()
     })
-    serveRoutes(app, servedRoutes(cloudeventsOperations, { parts, groups, followers }, produce), {
-      refuse: (asked, error) => answers.refuse(asked, error),
-      unknown: exchange => answers.problem(exchange, 404, 'there is no such route', { isRead: !hasBody(exchange) }),
-      notAllowed(exchange, allow) {
-        const options = { isRead: !hasBody(exchange), headers: { allow } }
-        answers.problem(exchange, 405, `only ${allow} can be used here`, options)
-      }
-    })
+    const routes = servedRoutes(cloudeventsOperations, { parts, groups, followers }, produce)
+    const notAllowed = (allow: string): EventProblem => new EventProblem(405, `only ${allow} can be used here`)
+    serveRoutes(app, routes, answers, new EventProblem(404, 'there is no such route'), notAllowed)
   }

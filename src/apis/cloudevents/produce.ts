@@ -1,23 +1,18 @@
 import { isUtf8 } from 'node:buffer'
-import { CastellanError } from '../../core/errors.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { readElements } from '../../core/json/json-slices.js'
 import type { ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
-import type { ProduceOptions } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
-import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
-  BodyTooLargeError,
   type Outcomes,
   type ProduceAnswer,
   type ProduceApi,
-  type ProduceHead,
-  produceOptionsOf,
-  type RefusedRequest
+  ProduceBase,
+  type ProduceHead
 } from '../../http/api/produce-route.js'
-import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
-import { type Cause, certaintyOfKnown, type Known, problemAnswer } from '../../http/exchange/modern-answers.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { certaintyOfKnown, type Known } from '../../http/exchange/modern-answers.js'
 import { type Attributes, checkAttributes, type Report, readAttributes } from './attributes.js'
 import {
   BATCH_TYPE,
@@ -28,7 +23,7 @@ import {
   modeOf,
   typeOfElement
 } from './content-types.js'
-import { EventProblem, eventStatusByCode, RETRY_HEADER } from './event-answers.js'
+import { EventProblem, eventProblem, eventStatusByCode } from './event-answers.js'
 import { type JsonEvent, readJsonEvent } from './json-event.js'
 import { Query } from './read-request.js'
 
@@ -154,14 +149,8 @@ const BOOLEANS = ['true', 'false'] as const
 interface Head extends SentEvents, ProduceHead {}
 
 /** `POST /{topic}`: one event, or a batch. */
-export class EventsApi implements ProduceApi<Head> {
-  readonly name = 'cloudevents'
+export class EventsApi extends ProduceBase<Head> implements ProduceApi<Head> {
   readonly namesOffsets = false
-  readonly options: ProduceApi<Head>['options']
-
-  constructor(sync: ProduceOptions) {
-    this.options = produceOptionsOf(this.name, sync)
-  }
 
   topicOf({ topic = '' }: Params): string {
     return topic
@@ -196,33 +185,6 @@ export class EventsApi implements ProduceApi<Head> {
     if (failed.length > 0) return failureAnswer(failed, outcomes)
     return { status: outcomes.some(one => certaintyOfKnown(one) === 'pending') ? 202 : 204, body: '' }
   }
-
-  refuse(error: unknown, { exchange, isRead }: RefusedRequest): ProduceAnswer | undefined {
-    const stays = (isRead || !hasBody({ request: exchange.response.req })) && { closes: false }
-    if (error instanceof EventProblem)
-      return { ...problem(error.status, error.message, NO, undefined, error.errors), ...stays }
-    if (!(error instanceof CastellanError)) return undefined
-    if (error instanceof BodyTooLargeError)
-      return problem(413, `${error.message} (apis.cloudevents.maxBodyBytes)`, NO, error)
-    return { ...problem(refusalStatus(error) ?? eventStatusByCode[error.code], error.message, NO, error), ...stays }
-  }
-
-  broken(): ProduceAnswer {
-    return problem(500, 'internal error', persistedText(['unknown']))
-  }
-}
-
-const NO = persistedText(['no'])
-
-function problem(
-  status: number,
-  detail: string,
-  persisted: string,
-  cause?: Cause,
-  errors?: readonly object[]
-): ProduceAnswer {
-  const answer = problemAnswer(status, detail, persisted, cause, errors && { errors })
-  return { ...answer, headers: status === 503 ? RETRY_HEADER : undefined, cause }
 }
 
 /**
@@ -240,7 +202,7 @@ function failureAnswer(failed: readonly Failed[], known: readonly Known[]): Prod
   }))
   const detail =
     known.length === 1 ? first.message : `${failed.length} of ${known.length} events failed: ${first.message}`
-  return problem(eventStatusByCode[first.code], detail, persistedText(known.map(certaintyOfKnown)), first, errors)
+  return eventProblem(eventStatusByCode[first.code], detail, persistedText(known.map(certaintyOfKnown)), first, errors)
 }
 
 interface Failed {

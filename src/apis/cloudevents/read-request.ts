@@ -1,13 +1,12 @@
 import type { IncomingMessage } from 'node:http'
-import type { CastellanError } from '../../core/errors.js'
 import type { RecordHeader } from '../../core/model.js'
 import type { FollowOptions, NoMessage } from '../../gateway/gateway.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { positionsOf } from '../../http/api/tail.js'
-import { noteFailure, WARNING_HEADER } from '../../http/exchange/answers.js'
+import { WARNING_HEADER } from '../../http/exchange/answers.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import { BATCH_TYPE, type ContentMode, EVENT_TYPE, MAX_EVENTS, type Place, placesText } from './content-types.js'
-import { type EventAnswers, EventProblem, eventStatusByCode } from './event-answers.js'
+import { type EventAnswers, EventProblem } from './event-answers.js'
 import {
   batchOutput,
   binaryOutput,
@@ -214,10 +213,3 @@ export function answerEvents(
   if (output === undefined) answers.noContent(exchange, { headers })
   else answers.send(exchange, 200, output.type, output.body, { headers: { ...output.headers, ...headers } })
 }
-
-export function answerFailure(answers: EventAnswers, exchange: Exchange, failure: Failure): void {
-  noteFailure(exchange.response, failure.code)
-  answers.problem(exchange, eventStatusByCode[failure.code], failure.message, { cause: failure })
-}
-
-type Failure = Pick<CastellanError, 'code' | 'message' | 'retriable'>

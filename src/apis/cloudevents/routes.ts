@@ -78,7 +78,7 @@ const jsonEvents: Content = { [EVENT_TYPE]: event, [BATCH_TYPE]: z.array(event) 
 /** Refuses a request to read of a browser that no page may send, or whose client may not read. @returns whether it may */
 function mayRead(parts: EventParts, exchange: Exchange, target: Target): boolean {
   const refusal = browserRefusalOf(exchange.request)
-  if (refusal !== undefined) parts.answers.refuse(exchange, refusal, true)
+  if (refusal !== undefined) parts.answers.fail(exchange, refusal)
   return refusal === undefined && admits(parts, exchange, 'consume', target)
 }
 
@@ -169,8 +169,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
     },
     /** The body means nothing: clients send an empty one in pieces. */
     receive({ parts, groups }, exchange, params) {
-      const tooLarge = (): void =>
-        parts.answers.problem(exchange, 413, 'a request of this kind has no body', { isRead: false })
+      const tooLarge = new EventProblem(413, 'a request of this kind has no body')
       withBytes(parts, exchange, IGNORED_BYTES, tooLarge, () => groups.ack(exchange, params))
     }
   },

@@ -1,17 +1,20 @@
 import type { IncomingMessage } from 'node:http'
 import { CastellanError, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
+import { DeserializeError } from '../../core/json/json-reader.js'
 import { refusalStatus } from '../../http/access/access.js'
-import { type AnswerOptions, ApiAnswers, refusalOptions } from '../../http/api/api-answers.js'
-import { noteFailure } from '../../http/exchange/answers.js'
+import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import { type Asked, sentUrlOf } from '../../http/exchange/exchange.js'
-import { failedProblemOf, type Problem, type Version } from './failures.js'
+import { codeOfStatus } from '../../http/exchange/modern-answers.js'
+import { failedProblemOf, type Problem, ProblemError, RETRIABLE, reasonOf, type Version } from './failures.js'
 import { errorTypeOf, JSON_TYPE, V2_TYPE } from './media-types.js'
+import { BodyError } from './record-bytes.js'
 
 export const errorObjectJson = (code: number, message: string): string =>
   `{"error_code":${code},"message":${JSON.stringify(message)}}`
 
-/** Writes answers to requests that produce nothing, as Confluent's REST Proxy does. */
-export class ConfluentAnswers extends ApiAnswers {
+/** Writes answers as Confluent's REST Proxy does. */
+export class ConfluentAnswers extends ErrorAnswers {
+  protected readonly bug = new ProblemError({ status: 500, code: 500, message: 'internal error' })
   readonly #templates = { v2: this.template(200, V2_TYPE), v3: this.template(200, JSON_TYPE) }
 
   /** 200 with JSON. */
@@ -19,24 +22,22 @@ export class ConfluentAnswers extends ApiAnswers {
     if (!response.destroyed) this.#templates[version].send(response, { requestId, persisted: undefined }, body)
   }
 
-  error(asked: Asked, { status, code, message, type }: Problem, options?: AnswerOptions): void {
-    this.send(asked, status, type ?? typeOfRoute(asked.response.req), errorObjectJson(code, message), options)
+  answerTo(error: unknown, asked: Asked): ErrorAnswer | undefined {
+    if (error instanceof DeserializeError) return this.answerTo(new BodyError(400, `the body: ${error.message}`), asked)
+    const problem = problemIn(error)
+    if (problem === undefined) return undefined
+    const { status, code, message, type = typeOfRoute(asked.response.req), reason } = problem
+    const told = reason ?? reasonOf(code)
+    const isUsual = reason === undefined && told === codeOfStatus(status)
+    const cause = isUsual ? undefined : { code: told, retriable: RETRIABLE.has(told) }
+    return { status, type, body: errorObjectJson(code, message), cause }
   }
+}
 
-  /** Refuses a request for a reason of {@link refusalStatus}. */
-  refuse(asked: Asked, error: CastellanError, isRead = false): void {
-    const problem = { status: refusalStatus(error)!, code: refusalCodeOf(error), message: error.message }
-    this.error(asked, problem, refusalOptions(asked, error, isRead))
-  }
-
-  /** @returns false: it is a bug, and nothing is answered. @param topic that the request names */
-  failed(asked: Asked, error: unknown, topic?: string): boolean {
-    const problem = failedProblemOf(error, topic)
-    if (problem === undefined) return false
-    if (error instanceof CastellanError) noteFailure(asked.response, error.code)
-    this.error(asked, problem)
-    return true
-  }
+function problemIn(error: unknown): Problem | undefined {
+  const status = refusalStatus(error)
+  if (status === undefined || !(error instanceof CastellanError)) return failedProblemOf(error)
+  return { status, code: refusalCodeOf(error), message: error.message }
 }
 
 /** Confluent's code for a reason of {@link refusalStatus}. */

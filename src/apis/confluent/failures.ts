@@ -128,6 +128,10 @@ const DENIED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED
  * @param topic that the request names. Texts of Kafka do not name it: "This server does not host this topic-partition."
  */
 export function problemOf(error: CastellanError, topic?: string): Problem {
+  return { reason: error.code, ...statusAndCodeOf(error, topic) }
+}
+
+function statusAndCodeOf(error: CastellanError, topic: string | undefined): Problem {
   const { message, code } = error
   if (error instanceof KafkaError) {
     if (error.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) {
@@ -143,6 +147,7 @@ export function problemOf(error: CastellanError, topic?: string): Problem {
   if (code === 'notAuthorized') return { status: 403, code: UNAUTHORIZED, message }
   if (code === 'authenticationFailed') return { status: 401, code: UNAUTHENTICATED, message }
   if (code === 'quotaExceeded') return { status: 429, code: 429, message }
+  if (code === 'recordTooLarge') return { status: 413, code: 413, message }
   return { status: 500, code: error.retriable ? RETRIABLE_KAFKA_ERROR : KAFKA_ERROR, message }
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { TimedOutError } from '../../core/errors.js'
+import { CastellanError, TimedOutError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { Shares } from '../../core/shares.js'
 import type { TopicMetadata } from '../../gateway/gateway.js'
@@ -14,10 +14,12 @@ import {
   PARTITION_NOT_FOUND,
   type Problem,
   ProblemError,
+  problemOf,
   TOPIC_NOT_FOUND,
   type Version
 } from './failures.js'
 import { LongList, type LongLists } from './long-lists.js'
+import { BodyError } from './record-bytes.js'
 
 /** Every error of Confluent's API. */
 export const error = z.object({ error_code: z.int(), message: z.string() })
@@ -64,35 +66,27 @@ export function answerAllowed(
   topic: string | undefined,
   work: () => Promise<unknown>
 ): void {
-  const { answers, broken, longLists } = parts
-  const answer = async (client: string | undefined): Promise<void> => {
-    const result = await work()
+  const { answers, longLists } = parts
+  answerWork(parts, exchange, async client => {
+    const result = await work().catch(error => {
+      throw error instanceof CastellanError ? new ProblemError(problemOf(error, topic)) : error
+    })
     if (result instanceof LongList) {
       const text = await longLists.textOf(result, client, exchange.response)
       if (text !== undefined) answers.ok(exchange, version, text)
     } else if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
-  }
-  answerWork(parts, exchange, answer, error => {
-    if (!answers.failed(exchange, error, topic)) broken(exchange, error)
   })
 }
 
 const MAX_SMALL_BODY_BYTES = 1024 * 1024
-const TOO_LARGE: Problem = {
-  status: 413,
-  code: 413,
-  message: `the body is larger than ${MAX_SMALL_BODY_BYTES} bytes, the limit of requests that produce nothing`
-}
+const TOO_LARGE = new BodyError(
+  413,
+  `the body is larger than ${MAX_SMALL_BODY_BYTES} bytes, the limit of requests that produce nothing`
+)
 
 /** Reads a small body. @param use gets the bytes, valid during the call; what it throws is answered */
 export const readSmallBody = (parts: ConfluentParts, exchange: Exchange, use: (bytes: Buffer) => void): void =>
-  withBytes(
-    parts,
-    exchange,
-    MAX_SMALL_BODY_BYTES,
-    () => parts.answers.error(exchange, TOO_LARGE, { isRead: false }),
-    use
-  )
+  withBytes(parts, exchange, MAX_SMALL_BODY_BYTES, TOO_LARGE, use)
 
 /** The topic of this name. @throws ProblemError when there is none, KafkaError when it cannot be read */
 export function usableTopic(

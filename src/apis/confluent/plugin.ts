@@ -13,15 +13,16 @@ import { ProduceRoute } from '../../http/api/produce-route.js'
 import { type AnsweredRoute, type Route, serveRoutes } from '../../http/api/routes.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { ConfluentAnswers } from './answers.js'
-import { type Problem, ProblemError, type Version } from './failures.js'
+import { ProblemError, type Version } from './failures.js'
 import { LongLists } from './long-lists.js'
 import type { ConfluentParts } from './look-up.js'
 import { isAcceptable, JSON_TYPE } from './media-types.js'
 import { confluentOperations, v3AdminRoutes } from './operations.js'
+import { BodyError } from './record-bytes.js'
 import { SchemaWriter } from './schema-writer.js'
 import type { ConfluentSettings } from './settings.js'
 import { consumerRoutes } from './v2/consumer-routes.js'
-import { Consumers } from './v2/consumers.js'
+import { consumersOf } from './v2/consumers.js'
 import { V2Produce } from './v2/produce-endpoint.js'
 import { lookUpRoutes } from './v2/routes.js'
 import { V3Batch, V3Records, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
@@ -33,15 +34,14 @@ import { StreamTurns, turnLimitsOf } from './v3/stream-turns.js'
  */
 export const MAX_LOOK_UPS = 200
 
-const NO_ROUTE = { status: 404, code: 404, message: 'there is nothing at this path' }
-const NO_METHOD = { status: 405, code: 405, message: 'this path does not have this method' }
-const NOT_ACCEPTABLE = {
+const NO_ROUTE = new BodyError(404, 'there is nothing at this path')
+const NO_METHOD = new BodyError(405, 'this path does not have this method')
+const NOT_ACCEPTABLE = new ProblemError({
   status: 406,
   code: 406,
   message: 'none of the types in Accept is that of the answer',
   type: JSON_TYPE
-}
-const BROKEN = { status: 500, code: 500, message: 'internal error' }
+})
 
 /** Serves Confluent's API. */
 export const confluentPlugin =
@@ -50,19 +50,9 @@ export const confluentPlugin =
     const { access, gateway, log, clock, now, settings, lifetime, metrics } = context
     const { administration } = settings
     const { prefix } = app
-    const answers = new ConfluentAnswers(now)
-    const broken = (exchange: Exchange, error: unknown): void => {
-      log.error({ err: error, requestId: exchange.requestId }, "a request of Confluent's API failed unexpectedly")
-      answers.error(exchange, BROKEN)
-    }
-    const parts: ConfluentParts = {
-      access,
-      answers,
-      pool: bodyPool(),
-      lookUps: new Shares(MAX_LOOK_UPS),
-      longLists: new LongLists(),
-      broken
-    }
+    const answers = new ConfluentAnswers(now, log)
+    const lookUps = new Shares(MAX_LOOK_UPS)
+    const parts: ConfluentParts = { access, answers, pool: bodyPool(), lookUps, longLists: new LongLists() }
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const producing = producingOf(context, maxBodyBytes, parts)
     const { records } = producing
@@ -75,15 +65,15 @@ export const confluentPlugin =
     const { syncTimeoutMs: waitMs } = settings
     const receivers: ReadonlyMap<string, Receive> = new Map([
       ...receiversOf(lookUpRoutes, { parts, gateway, timeoutMs: LOOK_UP_TIMEOUT_MS, clock }),
-      ...receiversOf(consumerRoutes, new Consumers(parts, context, prefix)),
+      ...receiversOf(consumerRoutes, consumersOf(parts, context, prefix)),
       ...receiversOf(v3AdminRoutes, { parts, gateway, timeoutMs: LOOK_UP_TIMEOUT_MS, clock, prefix, administration })
     ])
     const routes = confluentOperations.flatMap(({ id, method, path }) => {
       const route = producing.routes.get(id)
-      const refuse: Refuse = (exchange, problem, isRead) =>
-        route === undefined
-          ? answers.error(exchange, problem, { isRead })
-          : route.refuse(exchange, new ProblemError(problem), isRead)
+      const refuse: Refuse = (exchange, error, isRead) => {
+        if (route === undefined) answers.fail(exchange, error, isRead)
+        else route.refuse(exchange, error, isRead)
+      }
       const isOfStream = id === 'produceRecords'
       const receiver: Receive =
         route === undefined
@@ -105,16 +95,11 @@ export const confluentPlugin =
       const refusing = route && { refuse: route.refuse.bind(route) }
       return paths.flatMap(path => methods.map((method): Route => ({ method, path, preParsing, ...refusing })))
     })
-    serveRoutes(app, routes, {
-      refuse: (asked, error) => answers.refuse(asked, error),
-      unknown: exchange => answers.error(exchange, NO_ROUTE, { isRead: !hasBody(exchange) }),
-      notAllowed: (exchange, allow) =>
-        answers.error(exchange, NO_METHOD, { isRead: !hasBody(exchange), headers: { allow } })
-    })
+    serveRoutes(app, routes, answers, NO_ROUTE, () => NO_METHOD)
   }
 
 /** Answers a request that is not carried out. */
-type Refuse = (exchange: Exchange, problem: Problem, isRead: boolean) => void
+type Refuse = (exchange: Exchange, error: Error, isRead: boolean) => void
 
 /** Refuses clients that cannot read the answer. */
 const negotiated =
@@ -127,14 +112,18 @@ const negotiated =
 type ProduceId = 'produce' | 'produceToPartition' | 'produceRecords' | 'produceBatch'
 
 /** The routes that produce, by id, and the endpoint of streams. */
-function producingOf(context: ApiContext<ConfluentSettings>, maxBodyBytes: number, { pool, access }: ConfluentParts) {
+function producingOf(
+  context: ApiContext<ConfluentSettings>,
+  maxBodyBytes: number,
+  { answers, pool, access }: ConfluentParts
+) {
   const { settings } = context
   const { durability, syncTimeoutMs: deadlineMs, maxRecordsPerRequest: maxRecords, maxRecordsPerBatch } = settings
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
   const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings
   const bufferBytes = admissionOf(context, durability)?.maxBytes ?? Number.POSITIVE_INFINITY
   const { schemas, clock, log } = context
-  const writing = { access, writer: schemas && new SchemaWriter(schemas, clock) }
+  const writing = { access, answers, writer: schemas && new SchemaWriter(schemas, clock) }
   const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
   const turns = new StreamTurns(turnLimitsOf(bufferBytes))
   const records = new V3Records({ produce, maxRecords, limits, log, clock, pool, turns }, writing)

@@ -12,6 +12,7 @@ import {
   type Schemas,
   type WantedSchema
 } from '../../schemas/schemas.js'
+import type { ConfluentAnswers } from './answers.js'
 import { UNAUTHORIZED } from './failures.js'
 import { BodyError, type NamedSchema } from './record-bytes.js'
 import { type Collected, type Item, refusalOfItem } from './v3/record-reader.js'
@@ -21,6 +22,7 @@ export type SchemaClient = Pick<WantedSchema, 'topic' | 'mayRegister'>
 
 /** What the routes to produce need to write records with schemas. */
 export interface WritingParts {
+  readonly answers: ConfluentAnswers
   readonly access: Access
   /** Absent: there is no schema registry. */
   readonly writer: SchemaWriter | undefined

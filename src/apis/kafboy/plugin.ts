@@ -2,7 +2,6 @@ import type { IncomingMessage } from 'node:http'
 import { hostname } from 'node:os'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
-import { admitsRuled } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { Answers } from '../../http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
@@ -53,7 +52,9 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
       const route = routeOf(exchange.request)
       const { method } = exchange.request
       if (route?.type === 'disco') {
-        if (admitsRuled({ access, answers: produceRoute }, exchange)) disco(exchange)
+        const refusal = access.callerOf(exchange.request).refusalOfUnruled()
+        if (refusal !== undefined) produceRoute.refuse(exchange, refusal, !hasBody(exchange))
+        else disco(exchange)
       } else if (route?.type !== 'produce') sendEmpty(answers, exchange, route === undefined ? 404 : 400)
       else if (method === 'POST') produceRoute.receive(exchange, route)
       else

@@ -1,24 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
-import type {
-  InstanceGateway,
-  InstanceName,
-  InstancePosition,
-  InstanceRecord,
-  InstanceSettings
-} from '../../gateway/gateway.js'
-import { admits, answerWork, fail } from '../../http/api/endpoint.js'
+import type { InstancePosition, InstanceRecord, InstanceSettings } from '../../gateway/gateway.js'
+import { answerWork } from '../../http/api/endpoint.js'
 import {
   type InstanceApi,
-  type InstanceRoutes,
+  type InstanceAsk,
   MAX_READ_BYTES,
   queryOf,
+  type ReadOptions,
   topicNamesOf
 } from '../../http/api/instance-routes.js'
 import { describedPath } from '../../http/api/routes.js'
-import { browserRefusalOf } from '../../http/exchange/client.js'
-import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Operation } from '../../http/openapi/operation.js'
 import {
   bridgeCommitBody,
@@ -67,8 +61,8 @@ export const consumerApiOf = (parts: BridgeParts): InstanceApi => ({
   noun: 'consumer',
   group: 'groupid',
   instance: 'name',
-  withBody(exchange, group, body, use) {
-    if (!admits(parts, exchange, 'consume', { group })) return
+  parts,
+  withBody(exchange, body, use) {
     if (body === 'noBody') withoutBody(parts, exchange, () => use(undefined))
     else {
       withJson(parts, exchange, BRIDGE_TYPE, json => {
@@ -87,6 +81,8 @@ export const consumerApiOf = (parts: BridgeParts): InstanceApi => ({
     })
   },
   unknown: () => new BridgeError(404, 'The specified consumer instance was not found.'),
+  nameTaken: () =>
+    new BridgeError(409, 'A consumer instance with the specified name already exists in the Kafka Bridge.'),
   illegalState: message => new BridgeError(409, message),
   otherFormat: () =>
     new BridgeError(406, 'Consumer format does not match the embedded format requested by the Accept header.'),
@@ -103,15 +99,6 @@ const PARAMS = { groupid: text.describe('The consumer group'), name: text.descri
 const GROUP = '/consumers/{groupid}'
 const INSTANCE = `${GROUP}/instances/{name}`
 const EXCLUSIVE = { 409: failure('The consumer has a subscription or an assignment of another kind') }
-
-/** A request about one consumer, which has its permission. */
-interface Ask<Sent> {
-  readonly consumers: InstanceRoutes
-  readonly instances: InstanceGateway
-  readonly instance: InstanceName
-  readonly sent: Sent
-  readonly exchange: Exchange
-}
 
 interface Verb<Sent> {
   /** Default: `post`. */
@@ -134,7 +121,7 @@ function verb<Sent = undefined>(
   path: string,
   summary: string,
   { method, body, isOptional = false, answers, tags = CONSUMERS }: Verb<Sent>,
-  work: (ask: Ask<Sent>) => Promise<unknown>
+  work: (ask: InstanceAsk, sent: Sent) => Promise<unknown>
 ): BridgeRoute {
   return {
     method: method ?? 'post',
@@ -143,28 +130,20 @@ function verb<Sent = undefined>(
     tags,
     ...(body && { body: describedBody('As described', v2(body), !isOptional) }),
     answers: { ...(answers?.[200] === undefined && { 204: { description: 'Done' } }), ...missing, ...answers },
-    receive({ consumers, context }, exchange, params) {
-      const { instances } = context.gateway
-      const carryOut = async (instance: InstanceName, json: unknown): Promise<unknown> => {
-        const sent = body && validated(isOptional ? (json ?? {}) : json, body)
-        return work({ consumers, instances, instance, sent: sent as Sent, exchange })
-      }
-      consumers.verb(body === undefined ? 'noBody' : isOptional ? 'mayHaveBody' : 'needsBody', carryOut)(
-        exchange,
-        params
-      )
+    receive({ consumers }, exchange, params) {
+      const carryOut = async (ask: InstanceAsk, json: unknown): Promise<unknown> =>
+        work(ask, (body && validated(isOptional ? (json ?? {}) : json, body)) as Sent)
+      const needs = body === undefined ? 'noBody' : isOptional ? 'mayHaveBody' : 'needsBody'
+      consumers.verb(needs, carryOut)(exchange, params)
     }
   }
 }
 
-async function seek(
-  { consumers, instances, instance, exchange }: Ask<unknown>,
-  positions: readonly InstancePosition[]
-) {
-  consumers.require(exchange, instance, topicNamesOf(positions))
-  const result = await instances.seek(instance, positions)
-  if (result.type !== 'illegalState') return consumers.done(result)
-  const assigned = consumers.done(await instances.assignment(instance))
+async function seek(ask: InstanceAsk, positions: readonly InstancePosition[]): Promise<void> {
+  ask.require(topicNamesOf(positions))
+  const result = await ask.result('seek', positions)
+  if (result.type !== 'illegalState') return ask.done(result)
+  const assigned = await ask.does('assignment')
   const missing = positions.find(
     ({ topic, partition }) => !assigned.some(one => one.topic === topic && one.partition === partition)
   )
@@ -175,10 +154,12 @@ async function seek(
 const SEEK = ['Seek', ...CONSUMERS]
 
 const seekTo = (position: 'beginning' | 'end', summary: string): BridgeRoute =>
-  verb(`/positions/${position}`, summary, { body: placesBody, tags: SEEK }, async ask => {
-    const positions = ask.sent.partitions.map(place => ({ ...place, position }))
-    await seek(ask, positions)
-  })
+  verb(`/positions/${position}`, summary, { body: placesBody, tags: SEEK }, async (ask, { partitions }) =>
+    seek(
+      ask,
+      partitions.map(place => ({ ...place, position }))
+    )
+  )
 
 /** The routes of consumers by the ids that the bridge has published. */
 export const bridgeConsumerRoutes = {
@@ -193,42 +174,38 @@ export const bridgeConsumerRoutes = {
       409: failure('The group has a consumer of this name'),
       422: failure('A setting has a value that is not known')
     },
-    receive({ consumers, consumerApi, context: { settings }, isTrustedProxy }, exchange, { groupid = '' }) {
-      consumerApi.withBody(exchange, groupid, 'mayHaveBody', json => {
+    receive({ consumers, context: { settings }, isTrustedProxy }, exchange, params) {
+      const wantedIn = (json: unknown) => {
         const body = validated(json ?? {}, consumerBody)
-        const wanted = settingsOf(body, settings)
         const name = body.name ?? `${settings.bridgeId ?? 'kafka-bridge-consumer'}-${randomUUID()}`
-        consumerApi.work(exchange, async () => {
-          if (!(await consumers.create(exchange, consumers.named(exchange, { groupid, name }), wanted))) {
-            const message = 'A consumer instance with the specified name already exists in the Kafka Bridge.'
-            throw new BridgeError(409, message)
-          }
-          const address = addressOf(exchange, isTrustedProxy)
-          return { instance_id: name, base_uri: `${address}/instances/${encodeURIComponent(name)}` }
-        })
-      })
+        return { name, settings: settingsOf(body, settings) }
+      }
+      const uriOf = (_: Exchange, _group: string, name: string): string =>
+        `${addressOf(exchange, isTrustedProxy)}/instances/${encodeURIComponent(name)}`
+      consumers.creates(wantedIn, uriOf)(exchange, params)
     }
   },
-  deleteConsumer: verb('', 'Removes a consumer', { method: 'delete' }, async ({ consumers, instances, instance }) =>
-    consumers.done(await instances.remove(instance))
+  deleteConsumer: verb('', 'Removes a consumer', { method: 'delete' }, ask => ask.does('remove')),
+  subscribe: verb(
+    '/subscription',
+    'Subscribes to topics',
+    { body: topicsBody, answers: EXCLUSIVE },
+    async (ask, { topics, topic_pattern: pattern }) => {
+      if (topics !== undefined && pattern !== undefined) throw exclusive()
+      if (topics !== undefined) await ask.subscribe({ topics }, exclusive)
+      else if (pattern !== undefined) await ask.subscribe({ pattern }, exclusive)
+      else throw new BridgeError(422, 'A list (of Topics type) or a topic_pattern must be specified.')
+    }
   ),
-  subscribe: verb('/subscription', 'Subscribes to topics', { body: topicsBody, answers: EXCLUSIVE }, async ask => {
-    const { consumers, instance, exchange } = ask
-    const { topics, topic_pattern: pattern } = ask.sent
-    if (topics !== undefined && pattern !== undefined) throw exclusive()
-    if (topics !== undefined) await consumers.subscribe(exchange, instance, { topics }, exclusive)
-    else if (pattern !== undefined) await consumers.subscribe(exchange, instance, { pattern }, exclusive)
-    else throw new BridgeError(422, 'A list (of Topics type) or a topic_pattern must be specified.')
-  }),
-  unsubscribe: verb('/subscription', 'Ends a subscription or an assignment', { method: 'delete' }, async ask =>
-    ask.consumers.done(await ask.instances.unsubscribe(ask.instance))
+  unsubscribe: verb('/subscription', 'Ends a subscription or an assignment', { method: 'delete' }, ask =>
+    ask.does('unsubscribe')
   ),
   listSubscriptions: verb(
     '/subscription',
     'The topics, and the partitions that are read now',
     { method: 'get', answers: { 200: { description: 'Topics, and partitions by topic', content: v2(subscribed) } } },
-    async ({ consumers, instances, instance }) => {
-      const { subscription, assignment } = consumers.done(await instances.describe(instance))
+    async ask => {
+      const { subscription, assignment } = await ask.does('describe')
       const byTopic = new Map<string, number[]>()
       for (const { topic, partition } of assignment) {
         byTopic.set(topic, [...(byTopic.get(topic) ?? []), partition])
@@ -237,16 +214,19 @@ export const bridgeConsumerRoutes = {
       return { topics: [...new Set([...subscription, ...byTopic.keys()])], partitions }
     }
   ),
-  assign: verb('/assignments', 'Assigns partitions', { body: placesBody, answers: EXCLUSIVE }, async ask => {
-    const { consumers, instance, exchange } = ask
-    const { partitions } = ask.sent
-    consumers.require(exchange, instance, topicNamesOf(partitions))
-    consumers.done(await ask.instances.assign(instance, partitions), exclusive)
-  }),
-  seek: verb('/positions', 'Moves the positions of partitions', { body: bridgeOffsetsBody, tags: SEEK }, async ask => {
-    const positions = ask.sent.offsets.map(({ offset, ...place }) => ({ ...place, position: offset }))
-    await seek(ask, positions)
-  }),
+  assign: verb('/assignments', 'Assigns partitions', { body: placesBody, answers: EXCLUSIVE }, (ask, { partitions }) =>
+    ask.assign(partitions, exclusive)
+  ),
+  seek: verb(
+    '/positions',
+    'Moves the positions of partitions',
+    { body: bridgeOffsetsBody, tags: SEEK },
+    (ask, { offsets }) =>
+      seek(
+        ask,
+        offsets.map(({ offset, ...place }) => ({ ...place, position: offset }))
+      )
+  ),
   seekToBeginning: seekTo('beginning', 'Moves to the first records'),
   seekToEnd: seekTo('end', 'Moves behind the last records'),
   poll: {
@@ -263,42 +243,32 @@ export const bridgeConsumerRoutes = {
       ...missing,
       406: failure('Accept does not name the format of the consumer, or a record is not in this format')
     },
-    receive(bridge, exchange, params) {
-      const { parts, consumers } = bridge
-      const refusal = browserRefusalOf(exchange.request)
-      const instance = consumers.named(exchange, params)
-      if (refusal !== undefined) parts.answers.refuse(exchange, refusal, !hasBody(exchange))
-      else if (admits(parts, exchange, 'consume', { group: instance.groupId })) {
-        poll(bridge, exchange, instance).catch(error => fail(parts, exchange, error))
-      }
+    receive({ consumers }, exchange, params) {
+      consumers.reads(readOptionsOf, format => BRIDGE_TYPES[format as BridgeFormat])(exchange, params)
     }
   },
   commit: verb(
     '/offsets',
     'Commits offsets as they are given; without a body those that were read',
     { body: bridgeCommitBody, isOptional: true },
-    async ({ consumers, instances, instance, sent: { offsets }, exchange }) => {
-      consumers.require(exchange, instance, topicNamesOf(offsets ?? []), 'offsets')
-      const given = offsets?.map(offset => ({ ...offset, metadata: '' }))
-      consumers.done(await instances.commit(instance, given ?? 'accepted'))
+    async (ask, { offsets }) => {
+      ask.require(topicNamesOf(offsets ?? []), 'offsets')
+      await ask.does('commit', offsets?.map(offset => ({ ...offset, metadata: '' })) ?? 'accepted')
     }
   )
 } as const satisfies Readonly<Record<string, BridgeRoute>>
 
-async function poll({ parts, consumers }: Bridge, exchange: Exchange, instance: InstanceName): Promise<void> {
-  const { request } = exchange
+/** @throws BridgeError */
+function readOptionsOf({ request }: Exchange): ReadOptions {
   const query = queryOf(sentUrlOf(request))
-  const timeoutMs = wholeIn(query, 'timeout') ?? POLL_MS
-  const maxBytes = Math.min(wholeIn(query, 'max_bytes') ?? MAX_READ_BYTES, MAX_READ_BYTES)
   const accepted = request.headers.accept?.trim().toLowerCase()
-  const read = await consumers.read(exchange, instance, {
-    timeoutMs,
-    maxBytes,
+  return {
+    timeoutMs: wholeIn(query, 'timeout') ?? POLL_MS,
+    maxBytes: Math.min(wholeIn(query, 'max_bytes') ?? MAX_READ_BYTES, MAX_READ_BYTES),
     formats: FORMATS.filter(format => BRIDGE_TYPES[format] === accepted),
     membersOf: timestampAndHeadersOf,
     illegalState: noAssignments
-  })
-  if (read) parts.answers.send(exchange, 200, BRIDGE_TYPES[read.format as BridgeFormat], read.body)
+  }
 }
 
 /** @throws BridgeError */

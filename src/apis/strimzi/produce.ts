@@ -1,5 +1,4 @@
 import { decodeBase64 } from '../../core/base64.js'
-import { CastellanError } from '../../core/errors.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import {
   readElements,
@@ -10,20 +9,16 @@ import {
   takeNull
 } from '../../core/json/json-slices.js'
 import { MAX_RECORD_HEADERS, type ProduceRecord, type RecordFailure, type RecordHeader } from '../../core/model.js'
-import type { ProduceOptions } from '../../gateway/gateway.js'
-import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
-  BodyTooLargeError,
   type Outcomes,
   type ProduceAnswer,
   type ProduceApi,
-  type ProduceHead,
-  produceOptionsOf,
-  type RefusedRequest
+  ProduceBase,
+  type ProduceHead
 } from '../../http/api/produce-route.js'
 import { firstFailureOf } from '../../http/exchange/answers.js'
-import { type Exchange, hasBody, sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
 import {
   BAD_TYPE,
@@ -31,9 +26,9 @@ import {
   BRIDGE_TYPES,
   BridgeError,
   type BridgeFormat,
-  type BridgeProblem,
   mediaTypeOf,
   partitionNumberIn,
+  problemAnswer,
   problemJson,
   schemaProblem,
   wrongType
@@ -211,14 +206,8 @@ interface Head extends ProduceHead {
 }
 
 /** `POST /topics/{topicname}` and `POST /topics/{topicname}/partitions/{partitionid}`. */
-export class RecordsApi implements ProduceApi<Head> {
-  readonly name = 'strimzi'
+export class RecordsApi extends ProduceBase<Head> implements ProduceApi<Head> {
   readonly namesOffsets = true
-  readonly options: ProduceApi<Head>['options']
-
-  constructor(sync: ProduceOptions) {
-    this.options = produceOptionsOf(this.name, sync)
-  }
 
   topicOf({ topicname: topic = '' }: Params): string {
     return topic
@@ -245,29 +234,9 @@ export class RecordsApi implements ProduceApi<Head> {
     if (isSync) return { status: 200, type: BRIDGE_TYPE, body: JSON.stringify({ offsets: known.map(entryOf) }) }
     const refused = firstFailureOf(known)
     if (refused === undefined) return { status: 204, body: '' }
-    return answerOf({ status: refused.retriable ? 503 : statusOf(refused), message: refused.message })
-  }
-
-  refuse(error: unknown, { exchange, isRead }: RefusedRequest): ProduceAnswer | undefined {
-    const stays = (isRead || !hasBody({ request: exchange.response.req })) && { closes: false }
-    if (error instanceof BridgeError) return { ...answerOf(error.problem), ...stays }
-    if (error instanceof BodyTooLargeError)
-      return answerOf({ status: 413, message: `${error.message} (apis.strimzi.maxBodyBytes)` })
-    const status = refusalStatus(error)
-    if (status === undefined || !(error instanceof CastellanError)) return undefined
-    return { ...answerOf({ status, message: error.message }), ...stays }
-  }
-
-  broken(): ProduceAnswer {
-    return answerOf({ status: 500, message: 'internal error' })
+    return problemAnswer({ status: refused.retriable ? 503 : statusOf(refused), message: refused.message })
   }
 }
-
-const answerOf = (problem: BridgeProblem): ProduceAnswer => ({
-  status: problem.status,
-  type: BRIDGE_TYPE,
-  body: JSON.stringify(problemJson(problem))
-})
 
 function entryOf(outcome: Known): object {
   // A request that waits for Kafka has no such record.

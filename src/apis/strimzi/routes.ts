@@ -3,8 +3,8 @@ import { ForbiddenError } from '../../core/errors.js'
 import type { Gateway, TopicMetadata } from '../../gateway/gateway.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
-import { admits, admitsRuled, answerWork, fail } from '../../http/api/endpoint.js'
-import type { InstanceApi, InstanceRoutes } from '../../http/api/instance-routes.js'
+import { admits, admitsRuled, answerWork } from '../../http/api/endpoint.js'
+import type { InstanceRoutes } from '../../http/api/instance-routes.js'
 import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
 import { type Body, type Content, json, type Operation } from '../../http/openapi/operation.js'
@@ -37,7 +37,6 @@ export interface Bridge {
   readonly parts: BridgeParts
   readonly context: ApiContext<StrimziSettings>
   readonly consumers: InstanceRoutes
-  readonly consumerApi: InstanceApi
   /** Whether a peer is a proxy that may say how clients reach it. */
   readonly isTrustedProxy: (address: string) => boolean
   /** The operations as the bridge describes them. */
@@ -226,7 +225,7 @@ export const bridgeTopicRoutes = {
       const { access, answers } = parts
       if (!isOnOwnPort(exchange) && !access.callerOf(exchange.request).isRuled) {
         const why = "topics are created on the API's own port (apis.strimzi.port), or where a rule of access allows it"
-        answers.refuse(exchange, new ForbiddenError(why), !hasBody(exchange))
+        answers.fail(exchange, new ForbiddenError(why), !hasBody(exchange))
         return
       }
       withJson(parts, exchange, BRIDGE_TYPES.json, json => {
@@ -255,7 +254,7 @@ export const processRoutes = {
     { 200: { description: 'It does' }, 500: { description: 'It does not', content: v2(bridgeError) } },
     ({ parts: { answers }, context: { gateway } }, exchange) => {
       if (gateway.isReady) answers.send(exchange, 200, undefined, '')
-      else answers.problem(exchange, { status: 500, message: 'no broker answers' })
+      else answers.fail(exchange, new BridgeError(500, 'no broker answers'))
     }
   ),
   openapi: plain('/openapi', 'These operations', document, sendDocument),
@@ -269,14 +268,15 @@ export const processRoutes = {
     },
     ({ parts, context: { everywhere, metrics } }, exchange) => {
       const { registry } = metrics
+      const { answers } = parts
       if (!admits(parts, exchange, 'management', {})) return
       if (everywhere === undefined) {
-        const sent = registry.metrics().then(text => parts.answers.send(exchange, 200, registry.contentType, text))
-        sent.catch(error => fail(parts, exchange, error))
+        const sent = registry.metrics().then(text => answers.send(exchange, 200, registry.contentType, text))
+        sent.catch(error => answers.fail(exchange, error))
         return
       }
       const message = 'several processes serve; the management port has the metrics of all of them'
-      parts.answers.problem(exchange, { status: 404, message })
+      answers.fail(exchange, new BridgeError(404, message))
     }
   ),
   info: plain(

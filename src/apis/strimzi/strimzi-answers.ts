@@ -2,7 +2,7 @@ import type { z } from 'zod'
 import { CastellanError, KafkaError, StacklessError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
-import { type AnswerOptions, ApiAnswers, refusalOptions } from '../../http/api/api-answers.js'
+import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import { type EndpointBase, withBytes } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Asked, type Exchange, hasBody } from '../../http/exchange/exchange.js'
@@ -41,27 +41,22 @@ export const problemJson = ({ status, message, validationErrors }: BridgeProblem
   ...(validationErrors && { validation_errors: validationErrors })
 })
 
-export class StrimziAnswers extends ApiAnswers {
+export const problemAnswer = (problem: BridgeProblem): ErrorAnswer => ({
+  status: problem.status,
+  type: BRIDGE_TYPE,
+  body: JSON.stringify(problemJson(problem))
+})
+
+export class StrimziAnswers extends ErrorAnswers {
+  protected readonly bug = new BridgeError(500, 'internal error')
+
   ok(asked: Asked, value: unknown): void {
     this.send(asked, 200, BRIDGE_TYPE, JSON.stringify(value))
   }
 
-  problem(asked: Asked, problem: BridgeProblem, options?: AnswerOptions): void {
-    this.send(asked, problem.status, BRIDGE_TYPE, JSON.stringify(problemJson(problem)), options)
-  }
-
-  /** Refuses a request for a reason of {@link refusalStatus}. */
-  refuse(asked: Asked, error: CastellanError, isRead = false): void {
-    const problem = { status: refusalStatus(error)!, message: error.message }
-    this.problem(asked, problem, refusalOptions(asked, error, isRead))
-  }
-
-  /** @returns false: it is a bug, and nothing is answered */
-  failed(asked: Asked, error: unknown): boolean {
+  answerTo(error: unknown): ErrorAnswer | undefined {
     const problem = problemOf(error)
-    if (problem === undefined) return false
-    this.problem(asked, problem, error instanceof CastellanError ? { cause: error } : {})
-    return true
+    return problem && problemAnswer(problem)
   }
 }
 
@@ -78,7 +73,8 @@ const DENIED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED
 /** `undefined`: a bug. */
 function problemOf(error: unknown): BridgeProblem | undefined {
   if (error instanceof BridgeError) return error.problem
-  return error instanceof CastellanError ? { status: statusOf(error), message: error.message } : undefined
+  if (!(error instanceof CastellanError)) return undefined
+  return { status: refusalStatus(error) ?? statusOf(error), message: error.message }
 }
 
 function statusOf(error: CastellanError): number {
@@ -100,6 +96,8 @@ function statusOf(error: CastellanError): number {
     case 'notAuthorized':
     case 'forbidden':
       return 403
+    case 'recordTooLarge':
+      return 413
     case 'quotaExceeded':
       return 429
     case 'overloaded':
@@ -126,28 +124,27 @@ export const mediaTypeOf = ({ request: { headers } }: Exchange): string | undefi
 
 /** Bodies that are no records are small. */
 const MAX_BYTES = 1024 * 1024
-
-function withSmallBody(parts: BridgeParts, exchange: Exchange, use: (bytes: Buffer) => void): void {
-  const message = `the body is larger than ${MAX_BYTES} bytes (the limit of requests without records)`
-  const tooLarge = (): void => parts.answers.problem(exchange, { status: 413, message }, { isRead: false })
-  withBytes(parts, exchange, MAX_BYTES, tooLarge, use)
-}
+const TOO_LARGE = new BridgeError(
+  413,
+  `the body is larger than ${MAX_BYTES} bytes (the limit of requests without records)`
+)
 
 /** Reads a body of JSON of one media type. No body at all is passed on as `undefined`. */
 export function withJson(parts: BridgeParts, exchange: Exchange, type: string, use: (json: unknown) => void): void {
   if (hasBody(exchange) && mediaTypeOf(exchange) !== type) {
-    parts.answers.problem(exchange, BAD_TYPE.problem, { isRead: false })
+    parts.answers.fail(exchange, BAD_TYPE, false)
     return
   }
-  withSmallBody(parts, exchange, bytes => use(bytes.length === 0 ? undefined : jsonIn(bytes.toString())))
+  const read = (bytes: Buffer): void => use(bytes.length === 0 ? undefined : jsonIn(bytes.toString()))
+  withBytes(parts, exchange, MAX_BYTES, TOO_LARGE, read)
 }
 
 /** Reads a body that says nothing, which some clients send with a DELETE, and drops it. */
 export function withoutBody(parts: BridgeParts, exchange: Exchange, run: () => void): void {
   const isTaken = [undefined, 'application/json', BRIDGE_TYPE].includes(mediaTypeOf(exchange))
   if (!hasBody(exchange)) run()
-  else if (isTaken) withSmallBody(parts, exchange, run)
-  else parts.answers.problem(exchange, BAD_TYPE.problem, { isRead: false })
+  else if (isTaken) withBytes(parts, exchange, MAX_BYTES, TOO_LARGE, run)
+  else parts.answers.fail(exchange, BAD_TYPE, false)
 }
 
 function jsonIn(text: string): unknown {

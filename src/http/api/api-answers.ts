@@ -1,5 +1,6 @@
-import type { CastellanError } from '../../core/errors.js'
-import { refusalHeaders } from '../access/access.js'
+import { CastellanError } from '../../core/errors.js'
+import type { Logger } from '../../core/model.js'
+import { refusalHeaders, refusalStatus } from '../access/access.js'
 import { Answers, type AnswerTemplate, unreadBodyHeaders } from '../exchange/answers.js'
 import type { Asked } from '../exchange/exchange.js'
 import type { Cause } from '../exchange/modern-answers.js'
@@ -15,7 +16,7 @@ export interface AnswerOptions {
 /** The rest of an unwanted body is not read. */
 const CLOSE = { connection: 'close' }
 
-/** Writes answers to requests that produce nothing. Each API adds the form of its errors. */
+/** Writes answers to requests that produce nothing. */
 export class ApiAnswers {
   readonly #answers: Answers
 
@@ -45,8 +46,50 @@ export class ApiAnswers {
   }
 }
 
-/** Of an answer that refuses a request for a reason of {@link refusalStatus}. @param isRead whether the body has been read */
-export const refusalOptions = ({ response }: Asked, error: CastellanError, isRead: boolean): AnswerOptions => ({
-  headers: { ...refusalHeaders(error), ...(!isRead && unreadBodyHeaders(response, error)) },
-  cause: error
-})
+/** An error in the words of an API. */
+export interface ErrorAnswer {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Why the request fails. Absent: follows from the error. */
+  readonly cause?: Cause | undefined
+}
+
+/** Answers of an API that has one form for all of its errors, whatever request they are about. */
+export abstract class ErrorAnswers extends ApiAnswers {
+  readonly #log: Pick<Logger, 'error'>
+  /** What a client is told of a bug. */
+  protected abstract readonly bug: Error
+
+  /** @param now epoch milliseconds, for the header `date` */
+  constructor(now: () => number, log: Pick<Logger, 'error'>) {
+    super(now)
+    this.#log = log
+  }
+
+  /** @param persisted of a request to produce @returns `undefined`: the error is a bug */
+  abstract answerTo(error: unknown, asked: Asked, persisted?: string): ErrorAnswer | undefined
+
+  /** What a client is told of a bug. @param persisted of a request to produce */
+  broken(asked: Asked, persisted?: string): ErrorAnswer {
+    return this.answerTo(this.bug, asked, persisted)!
+  }
+
+  /** Answers a request that is refused, or has failed. @param isRead whether its body has been read, or there is none */
+  fail(asked: Asked, error: unknown, isRead = true, further?: AnswerOptions['headers']): void {
+    const { requestId, response } = asked
+    const known = this.answerTo(error, asked)
+    if (known === undefined) this.#log.error({ err: error, requestId }, 'a request failed unexpectedly')
+    const { status, type, body, headers, cause } = known ?? this.broken(asked)
+    this.send(asked, status, type, body, {
+      headers: {
+        ...(!isRead && unreadBodyHeaders(response, error)),
+        ...(refusalStatus(error) !== undefined && refusalHeaders(error)),
+        ...headers,
+        ...further
+      },
+      cause: cause ?? (error instanceof CastellanError ? error : undefined)
+    })
+  }
+}

@@ -1,20 +1,24 @@
 import type { CastellanError, ErrorCode } from '../../core/errors.js'
+import type { TopicPartition } from '../../core/model.js'
 import type {
   Gateway,
+  InstanceGateway,
   InstanceName,
   InstanceRead,
   InstanceReadLimits,
   InstanceRecord,
   InstanceResult,
   InstanceSettings,
-  InstanceTopics
+  InstanceTopics,
+  PlainInstanceVerb
 } from '../../gateway/gateway.js'
 import { toError } from '../../gateway/offsets.js'
-import type { Access, Caller, Operation } from '../access/access.js'
-import { clientOf } from '../exchange/client.js'
-import { type Exchange, traceOf } from '../exchange/exchange.js'
+import type { Caller, Operation } from '../access/access.js'
+import { browserRefusalOf, clientOf } from '../exchange/client.js'
+import { type Exchange, hasBody, traceOf } from '../exchange/exchange.js'
+import type { ErrorAnswers } from './api-answers.js'
 import type { DecodedRecords } from './decoded-records.js'
-import type { Params, Receive } from './endpoint.js'
+import { admits, type EndpointBase, type Params, type Receive } from './endpoint.js'
 import { type RecordListOptions, type UndecodableRecord, writeRecordList } from './record-list.js'
 import { handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from './undecodable.js'
 
@@ -29,7 +33,7 @@ const TIMEOUT_MS = 10_000
 export type InstanceBody = 'noBody' | 'needsBody' | 'mayHaveBody'
 
 /** What one route does with an instance; the result is the answer as JSON, `undefined` 204. */
-type InstanceVerb = (instance: InstanceName, json: unknown, exchange: Exchange) => Promise<unknown>
+type InstanceVerb = (ask: InstanceAsk, json: unknown) => Promise<unknown>
 
 /** The part of the routes of consumer instances that differs from API to API. */
 export interface InstanceApi {
@@ -40,12 +44,14 @@ export interface InstanceApi {
   /** The names of the parameters of paths. */
   readonly group: string
   readonly instance: string
-  /** Asks for permission to read with the group, then reads the body; answers when one of them fails. */
-  withBody(exchange: Exchange, groupId: string, body: InstanceBody, use: (json: unknown) => void): void
+  readonly parts: EndpointBase & { readonly answers: ErrorAnswers }
+  /** Reads the body of a request that has its permission; answers when that fails. */
+  withBody(exchange: Exchange, body: InstanceBody, use: (json: unknown) => void): void
   /** Does the work, and answers with its result or its failure. */
   work(exchange: Exchange, work: () => Promise<unknown>): void
   /** Errors by which the API answers. */
   unknown(): Error
+  nameTaken(): Error
   illegalState(message: string): Error
   /** A client of a read does not take the format of the instance. */
   otherFormat(format: string): Error
@@ -61,7 +67,7 @@ export interface InstanceApi {
 }
 
 /** How one read is asked for and written. */
-interface ReadOptions
+export interface ReadOptions
   extends Pick<InstanceReadLimits, 'timeoutMs' | 'maxBytes' | 'formats'>,
     Pick<RecordListOptions, 'membersOf'> {
   /** Makes the JSON of records with schemas. Absent, or `undefined` for a format: they have none. */
@@ -69,144 +75,70 @@ interface ReadOptions
   readonly illegalState?: InstanceApi['illegalState']
 }
 
-interface WrittenRead {
-  readonly body: Buffer
-  readonly format: string
-}
+/** The verbs about an instance that exists, with the rest of their arguments and what they return. */
+type Verb = Exclude<PlainInstanceVerb, 'create'>
+type Rest<Name extends Verb> = Parameters<InstanceGateway[Name]> extends [InstanceName, ...infer More] ? More : never
+type Done<Name extends Verb> = Extract<Awaited<ReturnType<InstanceGateway[Name]>>, { type: 'done' }>['value']
 
-/** The routes of consumer instances, for any API. */
-export class InstanceRoutes {
+/** A request about one instance. What it fails with are errors of the API. */
+export class InstanceAsk {
+  readonly exchange: Exchange
+  readonly instance: InstanceName
   readonly #api: InstanceApi
-  readonly #gateway: Pick<Gateway, 'instances'>
-  readonly #access: Access
-  readonly #undecodable: UndecodableRecords
-  /** Aborts the reads that are open. */
-  readonly #reads = new Set<AbortController>()
+  readonly #instances: InstanceGateway
 
-  constructor(api: InstanceApi, gateway: Pick<Gateway, 'instances'>, access: Access, undecodable: UndecodableRecords) {
+  constructor(exchange: Exchange, instance: InstanceName, api: InstanceApi, instances: InstanceGateway) {
+    this.exchange = exchange
+    this.instance = instance
     this.#api = api
-    this.#gateway = gateway
-    this.#access = access
-    this.#undecodable = undecodable
-    undecodable.prepare(api.name)
+    this.#instances = instances
   }
 
-  /** Ends all reads: the process stops. */
-  stop(): void {
-    for (const read of this.#reads) read.abort()
+  get caller(): Caller {
+    return this.#api.parts.access.callerOf(this.exchange.request)
   }
 
-  /**
-   * The handler of a route of one instance.
-   *
-   * @param rights `ofInstance`: the client needs those to all topics that the instance reads; `ofRequest`: the verb asks for
-   *   those to the topics that the request names
-   */
-  verb(body: InstanceBody, verb: InstanceVerb, rights: 'ofInstance' | 'ofRequest' = 'ofInstance'): Receive {
-    return (exchange, params) => {
-      const instance = this.named(exchange, params)
-      this.#api.withBody(exchange, instance.groupId, body, json =>
-        this.#api.work(exchange, async () => {
-          if (rights === 'ofInstance') await this.#requireTopicsOf(exchange, instance)
-          return verb(instance, json, exchange)
-        })
-      )
-    }
+  async does<Name extends Verb>(verb: Name, ...rest: Rest<Name>): Promise<Done<Name>> {
+    return this.done((await this.result(verb, ...rest)) as InstanceResult<Done<Name>>)
   }
 
-  named({ request }: Exchange, params: Params): InstanceName {
-    const { group, instance } = this.#api
-    const { principal } = this.#access.callerOf(request)
-    return { groupId: params[group] ?? '', name: params[instance] ?? '', principal, api: this.#api.name }
-  }
-
-  /** @returns false: the group has an instance of this name */
-  async create(exchange: Exchange, instance: InstanceName, settings: InstanceSettings): Promise<boolean> {
-    const client = clientOf(exchange.request, this.#callerOf(exchange))
-    return this.done(await this.#gateway.instances.create(instance, settings, client))
+  result<Name extends Verb>(verb: Name, ...rest: Rest<Name>): ReturnType<InstanceGateway[Name]> {
+    const carryOut = this.#instances[verb] as (instance: InstanceName, ...rest: unknown[]) => never
+    return carryOut.call(this.#instances, this.instance, ...rest)
   }
 
   /** Replaces the subscription, within what the client may read. */
-  async subscribe(
-    exchange: Exchange,
-    instance: InstanceName,
-    to: InstanceTopics,
-    illegalState?: InstanceApi['illegalState']
-  ): Promise<void> {
-    const caller = this.#callerOf(exchange)
-    const { groupId: group } = instance
+  async subscribe(to: InstanceTopics, illegalState?: InstanceApi['illegalState']): Promise<void> {
+    const { caller } = this
+    const { groupId: group } = this.instance
     let topics = to
-    if ('topics' in to) this.require(exchange, instance, to.topics)
+    if ('topics' in to) this.require(to.topics)
     else if (caller.isRuled) topics = { ...to, includes: topic => caller.allows('consume', { topic, group }) }
-    this.done(await this.#gateway.instances.subscribe(instance, topics), illegalState)
+    this.done(await this.#instances.subscribe(this.instance, topics), illegalState)
+  }
+
+  async assign(partitions: readonly TopicPartition[], illegalState?: InstanceApi['illegalState']): Promise<void> {
+    this.require(topicNamesOf(partitions))
+    this.done(await this.result('assign', partitions), illegalState)
+  }
+
+  read(limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
+    return this.#instances.read(this.instance, limits)
   }
 
   /** @throws the error for a topic that the client may not read */
-  require(exchange: Exchange, { groupId: group }: InstanceName, topics: Iterable<string>, operation?: Operation): void {
-    const caller = this.#callerOf(exchange)
+  require(topics: Iterable<string>, operation: Operation = 'consume'): void {
     for (const topic of new Set(topics)) {
-      const refusal = caller.refusalOf(operation ?? 'consume', { topic, group })
+      const refusal = this.caller.refusalOf(operation, { topic, group: this.instance.groupId })
       if (refusal !== undefined) throw this.#api.forbidden(refusal)
     }
   }
 
-  /**
-   * @returns the records as JSON, and the format of the instance; `undefined`: the client has left. The records are accepted
-   *   when the whole answer was sent
-   */
-  async read(exchange: Exchange, instance: InstanceName, options: ReadOptions): Promise<WrittenRead | undefined> {
-    const { request, response } = exchange
-    const handling = handlingIn(request.headers[UNDECODABLE_HEADER])
-    if (handling === undefined) throw this.#api.invalid(`${UNDECODABLE_HEADER}: expected fail, skip or include`)
-    const gone = new AbortController()
-    this.#reads.add(gone)
-    let read: InstanceRead | undefined
-    let count = 0
-    const settle = (): void => {
-      read?.settle(response.writableFinished ? count : 0)
-      read = undefined
-    }
-    response.once('close', () => {
-      gone.abort()
-      settle()
-    })
-    try {
-      const { timeoutMs, maxBytes, formats } = options
-      const limits = { timeoutMs, maxBytes, formats, gone: gone.signal, trace: traceOf(request) }
-      read = this.done(await this.#gateway.instances.read(instance, limits), options.illegalState)
-    } finally {
-      this.#reads.delete(gone)
-    }
-    if (response.destroyed) {
-      settle()
-      return undefined
-    }
-    const { records, format } = read
-    // The instance may belong to a client that may read more than this one.
-    this.require(exchange, instance, topicNamesOf(records))
-    const { causes, ...decoded } = (await options.decode?.(format, records)) ?? { records }
-    if (response.destroyed) return undefined
-    const note = ({ record, cause }: UndecodableRecord): void =>
-      this.#undecodable.note(this.#api.name, instance.groupId, record, handling, cause)
-    const written = writeRecordList(decoded.records, format === 'binary' || format === 'text' ? format : 'json', {
-      membersOf: options.membersOf,
-      causes,
-      insteadOf: undecodable => {
-        if (handling === 'fail') return undefined
-        note(undecodable)
-        if (handling === 'skip') return ''
-        return `,"error_code":${this.#api.unreadableCode},"error":${JSON.stringify(messageOf(undecodable))}`
-      }
-    })
-    this.#callerOf(exchange).charge(written.count, written.bytes)
-    if (written.count === 0 && written.poison !== undefined) {
-      note(written.poison)
-      throw this.#api.unreadable(
-        `${messageOf(written.poison)}; to go on, seek behind it, or read with the header ${UNDECODABLE_HEADER}: skip or include`
-      )
-    }
-    count = written.count
-    return { body: written.body, format }
+  /** @throws the error for a topic that the instance reads, and the client may not */
+  async requireTopics(): Promise<void> {
+    if (!this.caller.isRuled) return
+    const { subscription, assignment } = await this.does('describe')
+    this.require([...subscription, ...topicNamesOf(assignment)])
   }
 
   /** The value of a result. @throws the error of the API for any other */
@@ -226,16 +158,169 @@ export class InstanceRoutes {
       }
     }
   }
+}
 
-  /** @throws the error for a topic that the instance reads, and the client may not */
-  async #requireTopicsOf(exchange: Exchange, instance: InstanceName): Promise<void> {
-    if (!this.#callerOf(exchange).isRuled) return
-    const { subscription, assignment } = this.done(await this.#gateway.instances.describe(instance))
-    this.require(exchange, instance, [...subscription, ...assignment.map(({ topic }) => topic)])
+/** The routes of consumer instances, for any API. */
+export class InstanceRoutes {
+  readonly #api: InstanceApi
+  readonly #gateway: Pick<Gateway, 'instances'>
+  readonly #undecodable: UndecodableRecords
+  /** Aborts the reads that are open. */
+  readonly #reads = new Set<AbortController>()
+
+  constructor(api: InstanceApi, gateway: Pick<Gateway, 'instances'>, undecodable: UndecodableRecords) {
+    this.#api = api
+    this.#gateway = gateway
+    this.#undecodable = undecodable
+    undecodable.prepare(api.name)
   }
 
-  #callerOf({ request }: Exchange): Caller {
-    return this.#access.callerOf(request)
+  /** Ends all reads: the process stops. */
+  stop(): void {
+    for (const read of this.#reads) read.abort()
+  }
+
+  /**
+   * The handler of a route of one instance.
+   *
+   * @param rights `ofInstance`: the client needs those to all topics that the instance reads; `ofRequest`: the verb asks for
+   *   those to the topics that the request names
+   */
+  verb(body: InstanceBody, verb: InstanceVerb, rights: 'ofInstance' | 'ofRequest' = 'ofInstance'): Receive {
+    return (exchange, params) => {
+      const ask = this.#ask(exchange, params)
+      this.#whenAdmitted(ask, body, json =>
+        this.#api.work(exchange, async () => {
+          if (rights === 'ofInstance') await ask.requireTopics()
+          return verb(ask, json)
+        })
+      )
+    }
+  }
+
+  /**
+   * The handler of the route that creates an instance.
+   *
+   * @param wantedIn reads the body
+   * @param uriOf its result is the address of the instance
+   */
+  creates(
+    wantedIn: (json: unknown, groupId: string) => { readonly name: string; readonly settings: InstanceSettings },
+    uriOf: (exchange: Exchange, groupId: string, name: string) => string
+  ): Receive {
+    return (exchange, params) => {
+      const ofGroup = this.#ask(exchange, params)
+      const { groupId } = ofGroup.instance
+      this.#whenAdmitted(ofGroup, 'mayHaveBody', json => {
+        const { name, settings } = wantedIn(json, groupId)
+        this.#api.work(exchange, async () => {
+          const client = clientOf(exchange.request, ofGroup.caller)
+          const instance = { ...ofGroup.instance, name }
+          const isNew = ofGroup.done(await this.#gateway.instances.create(instance, settings, client))
+          if (!isNew) throw this.#api.nameTaken()
+          return { instance_id: name, base_uri: uriOf(exchange, groupId, name) }
+        })
+      })
+    }
+  }
+
+  /**
+   * The handler of the route that reads.
+   *
+   * @param optionsOf may throw
+   * @param typeOf the content type of a format
+   * @param toError of what the read has failed with
+   */
+  reads(
+    optionsOf: (exchange: Exchange) => ReadOptions,
+    typeOf: (format: string) => string,
+    toError = (error: unknown, _: Exchange): unknown => error
+  ): Receive {
+    const read = async (ask: InstanceAsk): Promise<void> => {
+      const { exchange } = ask
+      const read = await this.#read(ask, optionsOf(exchange))
+      if (read) this.#api.parts.answers.send(exchange, 200, typeOf(read.format), read.body)
+    }
+    return (exchange, params) => {
+      const ask = this.#ask(exchange, params)
+      const { parts } = this.#api
+      const refusal = browserRefusalOf(exchange.request)
+      if (refusal !== undefined) parts.answers.fail(exchange, refusal, !hasBody(exchange))
+      else if (admits(parts, exchange, 'consume', { group: ask.instance.groupId }))
+        read(ask).catch(error => parts.answers.fail(exchange, toError(error, exchange)))
+    }
+  }
+
+  #ask(exchange: Exchange, params: Params): InstanceAsk {
+    const { group, instance, name: api, parts } = this.#api
+    const { principal } = parts.access.callerOf(exchange.request)
+    const name = { groupId: params[group] ?? '', name: params[instance] ?? '', principal, api }
+    return new InstanceAsk(exchange, name, this.#api, this.#gateway.instances)
+  }
+
+  #whenAdmitted({ exchange, instance }: InstanceAsk, body: InstanceBody, use: (json: unknown) => void): void {
+    if (admits(this.#api.parts, exchange, 'consume', { group: instance.groupId }))
+      this.#api.withBody(exchange, body, use)
+  }
+
+  /**
+   * The records as JSON, and the format of the instance; `undefined`: the client has left. The records are accepted when the
+   * whole answer was sent.
+   */
+  async #read(ask: InstanceAsk, options: ReadOptions) {
+    const { exchange, instance } = ask
+    const { request, response } = exchange
+    const handling = handlingIn(request.headers[UNDECODABLE_HEADER])
+    if (handling === undefined) throw this.#api.invalid(`${UNDECODABLE_HEADER}: expected fail, skip or include`)
+    const gone = new AbortController()
+    this.#reads.add(gone)
+    let read: InstanceRead | undefined
+    let count = 0
+    const settle = (): void => {
+      read?.settle(response.writableFinished ? count : 0)
+      read = undefined
+    }
+    response.once('close', () => {
+      gone.abort()
+      settle()
+    })
+    try {
+      const { timeoutMs, maxBytes, formats } = options
+      const limits = { timeoutMs, maxBytes, formats, gone: gone.signal, trace: traceOf(request) }
+      read = ask.done(await ask.read(limits), options.illegalState)
+    } finally {
+      this.#reads.delete(gone)
+    }
+    if (response.destroyed) {
+      settle()
+      return undefined
+    }
+    const { records, format } = read
+    // The instance may belong to a client that may read more than this one.
+    ask.require(topicNamesOf(records))
+    const { causes, ...decoded } = (await options.decode?.(format, records)) ?? { records }
+    if (response.destroyed) return undefined
+    const note = ({ record, cause }: UndecodableRecord): void =>
+      this.#undecodable.note(this.#api.name, instance.groupId, record, handling, cause)
+    const written = writeRecordList(decoded.records, format === 'binary' || format === 'text' ? format : 'json', {
+      membersOf: options.membersOf,
+      causes,
+      insteadOf: undecodable => {
+        if (handling === 'fail') return undefined
+        note(undecodable)
+        if (handling === 'skip') return ''
+        return `,"error_code":${this.#api.unreadableCode},"error":${JSON.stringify(messageOf(undecodable))}`
+      }
+    })
+    ask.caller.charge(written.count, written.bytes)
+    if (written.count === 0 && written.poison !== undefined) {
+      note(written.poison)
+      throw this.#api.unreadable(
+        `${messageOf(written.poison)}; to go on, seek behind it, or read with the header ${UNDECODABLE_HEADER}: skip or include`
+      )
+    }
+    count = written.count
+    return { body: written.body, format }
   }
 }
 

@@ -8,7 +8,7 @@ import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
 import { Answers, type AnswerTemplate, firstFailureOf, noteFailure, unreadBodyHeaders } from '../exchange/answers.js'
 import type { BufferPool } from '../exchange/body-collector.js'
 import { collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
-import type { Asked, Exchange } from '../exchange/exchange.js'
+import { type Asked, type Exchange, hasBody } from '../exchange/exchange.js'
 import {
   type Cause,
   certaintyOfKnown,
@@ -18,6 +18,7 @@ import {
   wantsModern
 } from '../exchange/modern-answers.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, admissionOf } from './api.js'
+import type { ErrorAnswers } from './api-answers.js'
 import { byHand } from './by-hand.js'
 import { bodyPool, type Params } from './endpoint.js'
 import type { GuardOptions } from './idempotency.js'
@@ -103,7 +104,7 @@ export interface ProduceApi<Head extends ProduceHead> {
   /** The answer to a request that was refused before anything was produced. `undefined`: the error is a bug. */
   refuse(error: unknown, request: RefusedRequest): ProduceAnswer | undefined
   /** The answer to a request that has failed by a bug; its records may have been produced. */
-  broken(error: unknown): ProduceAnswer
+  broken(error: unknown, asked: Asked): ProduceAnswer
   /** Called when a body is too large, instead of refusing it at once. @param refuse to be called once */
   tooLarge?(exchange: Exchange, error: BodyTooLargeError, refuse: (error: BodyTooLargeError) => void): void
 }
@@ -127,6 +128,36 @@ export class BodyTooLargeError extends CastellanError {
     this.maxBytes = maxBytes
     this.seenBytes = seenBytes
     this.isAnnounced = isAnnounced
+  }
+
+  /** @param setting sets the limit */
+  naming(setting: string): CastellanError {
+    return new CastellanError(this.code, `${this.message} (${setting})`, false)
+  }
+}
+
+/** The part of a route to produce of an API that has one form for all of its errors. */
+export abstract class ProduceBase<Head extends ProduceHead> {
+  readonly name: string
+  readonly options: ProduceApi<Head>['options']
+  protected readonly answers: ErrorAnswers
+
+  constructor(name: string, answers: ErrorAnswers, sync: ProduceOptions) {
+    this.name = name
+    this.options = produceOptionsOf(name, sync)
+    this.answers = answers
+  }
+
+  refuse(error: unknown, { exchange, isRead }: RefusedRequest): ProduceAnswer | undefined {
+    const isTooLarge = error instanceof BodyTooLargeError
+    const told = isTooLarge ? error.naming(`apis.${this.name}.maxBodyBytes`) : error
+    const answer = this.answers.answerTo(told, exchange, NOT_PERSISTED)
+    const stays = isRead || !hasBody({ request: exchange.response.req })
+    return answer && { ...answer, ...(stays && { closes: false }) }
+  }
+
+  broken(_: unknown, asked: Asked): ProduceAnswer {
+    return this.answers.broken(asked, UNKNOWN)
   }
 }
 
@@ -377,9 +408,10 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   /** After a bug the records may have been produced. */
-  broken({ response, requestId }: Asked, error: unknown): void {
+  broken(asked: Asked, error: unknown): void {
+    const { response, requestId } = asked
     this.#parts.log.error({ requestId, err: error }, 'a request to produce failed unexpectedly')
-    const { status, type, body } = this.#api.broken(error)
+    const { status, type, body } = this.#api.broken(error, asked)
     this.#answers.send(response, status, type, body, { requestId, persisted: UNKNOWN })
   }
 }

@@ -1,8 +1,9 @@
 import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
-import type { Exchange } from '../exchange/exchange.js'
+import { type Exchange, hasBody } from '../exchange/exchange.js'
 import type { Operation } from '../openapi/operation.js'
+import type { ErrorAnswers } from './api-answers.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from './by-hand.js'
-import { type EndpointBase, fail, type Params } from './endpoint.js'
+import type { EndpointBase, Params } from './endpoint.js'
 
 /** What OpenAPI says about a route. */
 export type Described = Omit<Operation, 'id'>
@@ -41,7 +42,7 @@ export const servedRoutes = <On extends { readonly parts: EndpointBase }>(
       try {
         route.receive!(on, exchange, params)
       } catch (error) {
-        fail(on.parts, exchange, error)
+        on.parts.answers.fail(exchange, error)
       }
     }
     return { method, path, ...(route.receive === undefined ? produce : { preParsing: byHand(receive) }) }
@@ -54,21 +55,24 @@ export interface Route extends Pick<Operation, 'method' | 'path'> {
   readonly refuse?: Parameters<typeof refusedBy>[0]
 }
 
-/** How an API answers what none of its routes takes. */
-export interface OtherAnswers {
-  /** Answers a request that the process has refused before it was read. */
-  readonly refuse: Parameters<typeof refusedBy>[0]
-  readonly unknown: (exchange: Exchange) => void
-  /** @param allow the methods of the path, as in the header `Allow` */
-  readonly notAllowed: (exchange: Exchange, allow: string) => void
-}
-
-/** Serves the scope of an API whose requests are all taken from Fastify before their bodies are read. */
-export function serveRoutes(app: FastifyInstance, routes: readonly Route[], others: OtherAnswers): void {
-  app.setErrorHandler(refusedBy(others.refuse))
+/**
+ * Serves the scope of an API whose requests are all taken from Fastify before their bodies are read.
+ *
+ * @param unknown answers a path that there is not
+ * @param notAllowed answers a method that a path does not have, by those that it has, as in the header `Allow`
+ */
+export function serveRoutes(
+  app: FastifyInstance,
+  routes: readonly Route[],
+  answers: ErrorAnswers,
+  unknown: Error,
+  notAllowed: (allow: string) => Error
+): void {
+  app.setErrorHandler(refusedBy((asked, error) => answers.fail(asked, error, false)))
   app.setNotFoundHandler(answeredBefore)
-  const notAllowed = (allow: string): preParsingHookHandler => byHand(exchange => others.notAllowed(exchange, allow))
-  addRoutes(app, routes, notAllowed, byHand(others.unknown))
+  const other = (error: Error, allow?: string): preParsingHookHandler =>
+    byHand(exchange => answers.fail(exchange, error, !hasBody(exchange), allow === undefined ? {} : { allow }))
+  addRoutes(app, routes, allow => other(notAllowed(allow), allow), other(unknown))
 }
 
 /**

@@ -1,19 +1,15 @@
 import { strict as assert } from 'node:assert'
-import { readProduceBody, type V2Head } from '../../../src/apis/confluent/v2/produce-endpoint.js'
+import { readProduceBody, type V2Body } from '../../../src/apis/confluent/v2/produce-endpoint.js'
 
-const JSON_RECORDS: V2Head = {
-  isSync: true,
+const JSON_RECORDS: V2Body = {
   format: 'json',
   schemaFormat: undefined,
   topic: 't',
   partition: undefined,
   hasFurtherMembers: false,
-  maxRecords: 3,
-  mayRegister: () => false,
-  keySchemaId: null,
-  valueSchemaId: null
+  maxRecords: 3
 }
-const BINARY_RECORDS: V2Head = { ...JSON_RECORDS, format: 'binary', partition: 7 }
+const BINARY_RECORDS: V2Body = { ...JSON_RECORDS, format: 'binary', partition: 7 }
 
 describe('confluent: the body of a produce request of version 2', () => {
   it('keeps the bytes of values that have a schema as they were sent', () => {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import type { InstanceName } from '../../../gateway/gateway.js'
-import { queryOf, topicNamesOf } from '../../../http/api/instance-routes.js'
+import type { InstancePosition } from '../../../gateway/gateway.js'
+import { type InstanceAsk, queryOf, topicNamesOf } from '../../../http/api/instance-routes.js'
 import { type AnsweredRoute, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import type { Body, Content, Operation, Parameters } from '../../../http/openapi/operation.js'
@@ -89,7 +89,7 @@ function verb<Sent = undefined>(
   path: string,
   said: readonly [summary: string, said: string],
   { body, rights, ...described }: Verb<Sent>,
-  work: (consumers: Consumers, instance: InstanceName, sent: Sent, exchange: Exchange) => Promise<unknown>
+  work: (ask: InstanceAsk, sent: Sent) => Promise<unknown>
 ): ConsumerRoute {
   const [description, schema, presence] = body ?? []
   const needs = body === undefined ? 'noBody' : presence === undefined ? 'needsBody' : 'mayHaveBody'
@@ -98,12 +98,12 @@ function verb<Sent = undefined>(
   const sent = content && method !== 'get' ? { description: description!, content, required: !presence } : undefined
   return {
     ...describedRoute(method, INSTANCE + path, said, described, sent),
-    receive(consumers, exchange, params) {
-      const carryOut = async (instance: InstanceName, json: unknown): Promise<unknown> => {
+    receive({ routes }, exchange, params) {
+      const carryOut = async (ask: InstanceAsk, json: unknown): Promise<unknown> => {
         const isAbsent = schema === undefined || (presence !== undefined && json === undefined)
-        return work(consumers, instance, isAbsent ? (undefined as Sent) : checked(json, schema), exchange)
+        return work(ask, isAbsent ? (undefined as Sent) : checked(json, schema))
       }
-      consumers.routes.verb(needs, carryOut, rights)(exchange, params)
+      routes.verb(needs, carryOut, rights)(exchange, params)
     }
   }
 }
@@ -128,16 +128,20 @@ const placeOf = ({ topic, partition }: { readonly topic: string; readonly partit
   partition: Number(partition)
 })
 
+function seek(ask: InstanceAsk, positions: readonly InstancePosition[]): Promise<void> {
+  ask.require(topicNamesOf(positions))
+  return ask.does('seek', positions)
+}
+
 const seekTo = (position: 'beginning' | 'end'): ConsumerRoute =>
   verb(
     'post',
     `/positions/${position}`,
     [`Reads partitions from their ${position} on`, 'The positions are set'],
     { body: ['The partitions', partitionsBody], conflict: NOT_ASSIGNED, rights: 'ofRequest' },
-    (consumers, instance, { partitions }, exchange) =>
-      consumers.seek(
-        exchange,
-        instance,
+    (ask, { partitions }) =>
+      seek(
+        ask,
         partitions.map(one => ({ ...placeOf(one), position }))
       )
   )
@@ -160,14 +164,10 @@ export const consumerRoutes = {
         required: false
       }
     ),
-    receive: (consumers, exchange, params) => consumers.create(exchange, params)
+    receive: ({ create }, exchange, params) => create(exchange, params)
   },
-  deleteInstance: verb(
-    'delete',
-    '',
-    ['Removes an instance; it leaves its group', 'It is removed'],
-    {},
-    async ({ routes, instances }, instance) => routes.done(await instances.remove(instance))
+  deleteInstance: verb('delete', '', ['Removes an instance; it leaves its group', 'It is removed'], {}, ask =>
+    ask.does('remove')
   ),
   subscribe: verb(
     'post',
@@ -177,9 +177,9 @@ export const consumerRoutes = {
       body: ['The topics, or a pattern; topics win', subscriptionBody],
       conflict: 'Partitions were assigned to it (40903)'
     },
-    async ({ routes }, instance, { topics, topic_pattern: pattern }, exchange) => {
-      if (topics) await routes.subscribe(exchange, instance, { topics })
-      else if (pattern) await routes.subscribe(exchange, instance, { pattern })
+    async (ask, { topics, topic_pattern: pattern }) => {
+      if (topics) await ask.subscribe({ topics })
+      else if (pattern) await ask.subscribe({ pattern })
     }
   ),
   getSubscription: verb(
@@ -187,40 +187,32 @@ export const consumerRoutes = {
     '/subscription',
     ['The topics of the subscription', 'The topics'],
     { answer: z.object({ topics: z.array(text) }) },
-    async ({ routes, instances }, instance) => ({ topics: routes.done(await instances.subscription(instance)) })
+    async ask => ({ topics: await ask.does('subscription') })
   ),
-  unsubscribe: verb(
-    'delete',
-    '/subscription',
-    ['Ends the subscription, or the assignment', 'It has ended'],
-    {},
-    async ({ routes, instances }, instance) => routes.done(await instances.unsubscribe(instance))
+  unsubscribe: verb('delete', '/subscription', ['Ends the subscription, or the assignment', 'It has ended'], {}, ask =>
+    ask.does('unsubscribe')
   ),
   assignPartitions: verb(
     'post',
     '/assignments',
     ['Assigns partitions, in place of earlier ones', 'They are assigned'],
     { body: ['The partitions', partitionsBody], conflict: 'The instance is subscribed (40903)' },
-    async ({ routes, instances }, instance, sent, exchange) => {
-      const partitions = sent.partitions.map(placeOf)
-      routes.require(exchange, instance, topicNamesOf(partitions))
-      routes.done(await instances.assign(instance, partitions))
-    }
+    (ask, { partitions }) => ask.assign(partitions.map(placeOf))
   ),
   getAssignments: verb(
     'get',
     '/assignments',
     ['The partitions that the instance reads', 'The partitions'],
     { answer: z.object({ partitions: z.array(partition) }) },
-    async ({ routes, instances }, instance) => ({ partitions: routes.done(await instances.assignment(instance)) })
+    async ask => ({ partitions: await ask.does('assignment') })
   ),
   seekPositions: verb(
     'post',
     '/positions',
     ['Reads partitions from given offsets or times on', 'The positions are set'],
     { body: ['The offsets or times', positionsBody], conflict: NOT_ASSIGNED, rights: 'ofRequest' },
-    (consumers, instance, { offsets, timestamps }, exchange) =>
-      consumers.seek(exchange, instance, [
+    (ask, { offsets, timestamps }) =>
+      seek(ask, [
         ...(offsets ?? []).map(one => ({ ...placeOf(one), position: Number(one.offset) })),
         ...(timestamps ?? []).map(one => ({
           ...placeOf(one),
@@ -260,7 +252,7 @@ export const consumerRoutes = {
         }
       }
     ),
-    receive: (consumers, exchange, params) => consumers.receiveRead(exchange, params)
+    receive: ({ read }, exchange, params) => read(exchange, params)
   },
   commitOffsets: verb(
     'post',
@@ -271,16 +263,16 @@ export const consumerRoutes = {
       body: ['The offsets of the last processed records', commitBody, 'mayBeAbsent'],
       answer: z.array(z.never())
     },
-    async ({ routes, instances }, instance, sent: z.output<typeof commitBody> | undefined, exchange) => {
+    async (ask, sent: z.output<typeof commitBody> | undefined) => {
       const offsets = sent?.offsets
-      routes.require(exchange, instance, topicNamesOf(offsets ?? []))
+      ask.require(topicNamesOf(offsets ?? []))
       // Clients name the last record that they have processed; Kafka stores the next one.
       const next = offsets?.map(one => ({
         ...placeOf(one),
         offset: Number(one.offset) + 1,
         metadata: one.metadata ?? ''
       }))
-      routes.done(await instances.commit(instance, next ?? 'accepted'))
+      await ask.does('commit', next ?? 'accepted')
       return []
     }
   ),
@@ -299,10 +291,10 @@ export const consumerRoutes = {
       answer: z.object({ offsets: z.array(offset) }),
       rights: 'ofRequest'
     },
-    async ({ routes, instances }, instance, sent: z.output<typeof partitionsBody> | undefined, exchange) => {
-      const partitions = sent === undefined ? partitionsInQuery(exchange) : sent.partitions.map(placeOf)
-      routes.require(exchange, instance, topicNamesOf(partitions))
-      return { offsets: routes.done(await instances.committed(instance, partitions)) }
+    async (ask, sent: z.output<typeof partitionsBody> | undefined) => {
+      const partitions = sent === undefined ? partitionsInQuery(ask.exchange) : sent.partitions.map(placeOf)
+      ask.require(topicNamesOf(partitions))
+      return { offsets: await ask.does('committed', partitions) }
     }
   )
 } as const satisfies Readonly<Record<string, ConsumerRoute>>

@@ -1,18 +1,16 @@
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import { shortened } from '../../../core/printable.js'
-import type { InstanceGateway, InstanceName, InstancePosition } from '../../../gateway/gateway.js'
 import type { ApiContext } from '../../../http/api/api.js'
 import { decodeRecords } from '../../../http/api/decoded-records.js'
-import type { Params } from '../../../http/api/endpoint.js'
+import type { Receive } from '../../../http/api/endpoint.js'
 import {
   type InstanceApi,
   InstanceRoutes,
   MAX_READ_BYTES,
   queryOf,
-  topicNamesOf
+  type ReadOptions
 } from '../../../http/api/instance-routes.js'
-import { browserRefusalOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { SchemaError } from '../../../schemas/schemas.js'
 import { failedProblemOf, type Problem, ProblemError, problemOf, TOPIC_NOT_FOUND, UNAUTHORIZED } from '../failures.js'
@@ -39,7 +37,7 @@ const UNSUPPORTED: Problem = {
   message: 'the content type must be application/vnd.kafka.v2+json'
 }
 const NO_INSTANCE: Problem = { status: 404, code: 40403, message: 'there is no such consumer instance' }
-const NO_GROUP: Problem = { status: 404, code: 404, message: 'the path names no group' }
+const NO_GROUP = new BodyError(404, 'the path names no group')
 const NAME_TAKEN: Problem = { status: 409, code: 40902, message: 'the group has an instance of this name' }
 const WRONG_FORMAT: Problem = {
   status: 406,
@@ -55,13 +53,12 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
   noun: 'instance',
   group: 'group',
   instance: 'instance',
-  withBody(exchange, group, _, use) {
-    const { answers } = parts
+  parts,
+  withBody(exchange, _, use) {
     const { headers } = exchange.request
-    const refusal = parts.access.callerOf(exchange.request).refusalOf('consume', { group })
-    if (refusal !== undefined) answers.refuse(exchange, refusal, !hasBody(exchange))
-    else if (hasBody(exchange) && !isConsumerBody(headers['content-type'])) {
-      answers.error(exchange, { ...UNSUPPORTED, type: errorTypeOf(headers.accept) }, { isRead: false })
+    if (hasBody(exchange) && !isConsumerBody(headers['content-type'])) {
+      const unsupported = new ProblemError({ ...UNSUPPORTED, type: errorTypeOf(headers.accept) })
+      parts.answers.fail(exchange, unsupported, false)
     } else
       readSmallBody(parts, exchange, bytes => {
         if (!isUtf8(bytes)) throw new BodyError(400, 'the body is not JSON')
@@ -80,6 +77,7 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
     })
   },
   unknown: () => new ProblemError(NO_INSTANCE),
+  nameTaken: () => new ProblemError(NAME_TAKEN),
   illegalState: message => new ProblemError({ status: 409, code: 40903, message }),
   otherFormat: format => new ProblemError(hasRegistry || isWithoutSchemas(format) ? WRONG_FORMAT : NO_REGISTRY),
   failed(error) {
@@ -95,86 +93,59 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
 })
 
 /** What answers the routes of consumer instances. */
-export class Consumers {
-  readonly parts: ConfluentParts
+export interface Consumers {
   readonly routes: InstanceRoutes
-  readonly #api: InstanceApi
-  readonly #context: ApiContext<ConfluentSettings>
-  readonly #prefix: string
+  readonly create: Receive
+  readonly read: Receive
+}
 
-  /** @param prefix of the API on the shared port */
-  constructor(parts: ConfluentParts, context: ApiContext<ConfluentSettings>, prefix: string) {
-    const { gateway, schemas, undecodable } = context
-    this.parts = parts
-    this.#context = context
-    this.#prefix = prefix
-    this.#api = apiOf(parts, schemas !== undefined)
-    this.routes = new InstanceRoutes(this.#api, gateway, parts.access, undecodable)
-  }
-
-  get instances(): InstanceGateway {
-    return this.#context.gateway.instances
-  }
-
-  create(exchange: Exchange, { group = '' }: Params): void {
-    const { settings, schemas, log } = this.#context
-    const { consumers } = settings
-    if (group === '') {
-      this.parts.answers.error(exchange, NO_GROUP, { isRead: !hasBody(exchange) })
-      return
+/** @param prefix of the API on the shared port */
+export function consumersOf(
+  parts: ConfluentParts,
+  { gateway, schemas, undecodable, settings, log, clock }: ApiContext<ConfluentSettings>,
+  prefix: string
+): Consumers {
+  const { consumers } = settings
+  const routes = new InstanceRoutes(apiOf(parts, schemas !== undefined), gateway, undecodable)
+  const creates = routes.creates(
+    (json, group) => {
+      const { name, settings, without } = readWanted(json, consumers, schemas !== undefined)
+      if (without.length > 0)
+        log.warn({ group: shortened(group), settings: without }, 'settings of an instance have no effect')
+      return { name: name ?? `rest-consumer-${randomUUID()}`, settings }
+    },
+    ({ request }, group, name) => {
+      const base = consumers.advertisedUrl?.replace(/\/+$/, '') ?? baseUrlOf(request, prefix)
+      return `${base}/consumers/${part(group)}/instances/${part(name)}`
     }
-    this.#api.withBody(exchange, group, 'mayHaveBody', json => {
-      const wanted = readWanted(json, consumers, schemas !== undefined)
-      if (wanted.without.length > 0)
-        log.warn({ group: shortened(group), settings: wanted.without }, 'settings of an instance have no effect')
-      const name = wanted.name ?? `rest-consumer-${randomUUID()}`
-      this.#api.work(exchange, async () => {
-        const instance = this.routes.named(exchange, { group, instance: name })
-        if (!(await this.routes.create(exchange, instance, wanted.settings))) throw new ProblemError(NAME_TAKEN)
-        const base = consumers.advertisedUrl?.replace(/\/+$/, '') ?? baseUrlOf(exchange.request, this.#prefix)
-        return { instance_id: name, base_uri: `${base}/consumers/${part(group)}/instances/${part(name)}` }
-      })
-    })
-  }
-
-  async seek(exchange: Exchange, instance: InstanceName, positions: readonly InstancePosition[]): Promise<void> {
-    this.routes.require(exchange, instance, topicNamesOf(positions))
-    this.routes.done(await this.instances.seek(instance, positions))
-  }
-
-  receiveRead(exchange: Exchange, params: Params): void {
-    const { answers, broken } = this.parts
-    const instance = this.routes.named(exchange, params)
-    const caller = this.parts.access.callerOf(exchange.request)
-    const refusal = browserRefusalOf(exchange.request) ?? caller.refusalOf('consume', { group: instance.groupId })
-    if (refusal !== undefined) {
-      answers.refuse(exchange, refusal, !hasBody(exchange))
-      return
-    }
-    this.#read(exchange, instance).catch(error => {
-      const problem =
-        error instanceof SchemaError ? { status: 500, code: 50003, message: error.message } : failedProblemOf(error)
-      if (problem === undefined) broken(exchange, error)
-      else answers.error(exchange, { ...problem, type: errorTypeOfRecords(exchange.request.headers.accept) })
-    })
-  }
-
-  async #read(exchange: Exchange, instance: InstanceName): Promise<void> {
-    const { request } = exchange
-    const { schemas, clock } = this.#context
+  )
+  const optionsOf = ({ request }: Exchange): ReadOptions => {
     const query = queryOf(sentUrlOf(request))
-    const timeoutMs = aboveZero(query.get('timeout'))
     const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_READ_BYTES, MAX_READ_BYTES)
-    const read = await this.routes.read(exchange, instance, {
-      timeoutMs,
+    return {
+      timeoutMs: aboveZero(query.get('timeout')),
       maxBytes,
       formats: recordFormatsOf(request.headers.accept).filter(format => schemas || isWithoutSchemas(format)),
       decode: (format, records) => {
         const schemaFormat = schemaFormatOf(format)
         return schemaFormat && decodeRecords(schemas!, schemaFormat, records, maxBytes, clock)
       }
-    })
-    if (read) this.parts.answers.send(exchange, 200, RECORD_TYPES[read.format as Format], read.body)
+    }
+  }
+  const toError = (error: unknown, { request }: Exchange): unknown => {
+    const problem =
+      error instanceof SchemaError ? { status: 500, code: 50003, message: error.message } : failedProblemOf(error)
+    return problem === undefined
+      ? error
+      : new ProblemError({ ...problem, type: errorTypeOfRecords(request.headers.accept) })
+  }
+  return {
+    routes,
+    create(exchange, params) {
+      if (params.group) creates(exchange, params)
+      else parts.answers.fail(exchange, NO_GROUP, !hasBody(exchange))
+    },
+    read: routes.reads(optionsOf, format => RECORD_TYPES[format as Format], toError)
   }
 }
 

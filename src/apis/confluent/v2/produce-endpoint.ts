@@ -5,7 +5,7 @@ import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/m
 import type { ProduceOptions } from '../../../gateway/gateway.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import type { Later, Outcomes, ProduceAnswer, ProduceHead } from '../../../http/api/produce-route.js'
-import type { Exchange } from '../../../http/exchange/exchange.js'
+import type { Asked, Exchange } from '../../../http/exchange/exchange.js'
 import type { ResolvedSchema, SchemaFormat } from '../../../schemas/schemas.js'
 import {
   PARTITION_NOT_FOUND,
@@ -31,8 +31,8 @@ import {
 import { mayRegister, type WritingParts } from '../schema-writer.js'
 import type { ConfluentSettings } from '../settings.js'
 
-/** A produce request whose head can be used. */
-export interface V2Head extends ProduceHead {
+/** How the records of a body are read. */
+export interface V2Body {
   readonly topic: string
   /** The partition of the path; that of a record wins. */
   readonly partition: number | undefined
@@ -42,6 +42,10 @@ export interface V2Head extends ProduceHead {
   /** Whether a record may have headers and a timestamp. */
   readonly hasFurtherMembers: boolean
   readonly maxRecords: number
+}
+
+interface V2Head extends ProduceHead, V2Body {
+  readonly exchange: Asked
   readonly mayRegister: (subject: string) => boolean
   keySchemaId: number | null
   valueSchemaId: number | null
@@ -66,7 +70,7 @@ export class V2Produce extends ConfluentProduce<V2Head> {
   readonly #parts: WritingParts
 
   constructor(settings: ConfluentSettings, produce: ProduceOptions, parts: WritingParts) {
-    super('v2', produce)
+    super('v2', parts.answers, produce)
     this.#settings = settings
     this.#parts = parts
   }
@@ -88,7 +92,7 @@ export class V2Produce extends ConfluentProduce<V2Head> {
     const hasFurtherMembers = recordMembers === 'headersAndTimestamp'
     const may = mayRegister(exchange, access.callerOf(exchange.request), topic)
     const read = { format, topic, partition, hasFurtherMembers, maxRecords }
-    return { isSync: true, ...read, schemaFormat, mayRegister: may, keySchemaId: null, valueSchemaId: null }
+    return { exchange, isSync: true, ...read, schemaFormat, mayRegister: may, keySchemaId: null, valueSchemaId: null }
   }
 
   readBody(body: Buffer, head: V2Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
@@ -112,7 +116,7 @@ export class V2Produce extends ConfluentProduce<V2Head> {
     const known = outcomes as readonly RecordOutcome[]
     const codes = new Set(known.map(codeOf))
     const missing = codes.size === 1 ? missingOf(codes, head.topic) : undefined
-    if (missing !== undefined) return this.errorOf(missing)
+    if (missing !== undefined) return this.answers.answerTo(new ProblemError(missing), head.exchange)!
     const status = statusOf(codes)
     return { status, type: V2_TYPE, body: bodyOf(known, head), template: status === 200 ? this.template : undefined }
   }
@@ -158,7 +162,7 @@ const SCHEMA_MEMBERS = ['key_schema', 'key_schema_id', 'value_schema', 'value_sc
  *
  * @throws DeserializeError, BodyError
  */
-export function readProduceBody(body: Buffer, head: V2Head) {
+export function readProduceBody(body: Buffer, head: V2Body) {
   if (body.length === 0) throw new BodyError(422, 'the body is empty')
   const reader = new JsonReader(body)
   if (!reader.isWholeUtf8) throw new BodyError(400, 'the body is not valid UTF-8')
@@ -202,7 +206,7 @@ function readId(reader: JsonReader, body: Buffer): number {
   return Number(text)
 }
 
-function readRecords(reader: JsonReader, body: Buffer, head: V2Head): ProduceRecord[] {
+function readRecords(reader: JsonReader, body: Buffer, head: V2Body): ProduceRecord[] {
   const records: ProduceRecord[] = []
   if (takeNull(reader)) return records
   readElements(reader, () => {
@@ -222,7 +226,7 @@ const ofRecord = ({ problem: { status, message, code } }: BodyError, at: number)
 const tooMany = (limit: number): BodyError =>
   new BodyError(413, `there are more than ${limit} records (advanced.apis.confluent.maxRecordsPerRequest)`)
 
-function readRecord(reader: JsonReader, body: Buffer, of: V2Head): ProduceRecord {
+function readRecord(reader: JsonReader, body: Buffer, of: V2Body): ProduceRecord {
   const read = of.format === 'binary' ? readBase64 : of.format === 'json' ? readJsonBytes : readJsonSlice
   let key: Buffer | null = null
   let value: Buffer | null = null

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { MonotonicClock } from '../../../core/model.js'
 import type { Gateway, TopicMetadata } from '../../../gateway/gateway.js'
 import type { Caller } from '../../../http/access/access.js'
-import { admitsRuled, type Params } from '../../../http/api/endpoint.js'
+import { admits, admitsRuled, type Params } from '../../../http/api/endpoint.js'
 import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'
 import type { Content, Operation } from '../../../http/openapi/operation.js'
 import { ProblemError } from '../failures.js'
@@ -160,13 +160,11 @@ function read(
     },
     receive({ parts, gateway, timeoutMs, clock }, exchange, params) {
       const { topic } = params
+      if (!admits(parts, exchange, 'admin', { topic })) return
       const caller = parts.access.callerOf(exchange.request)
-      const refusal = caller.refusalOf('admin', { topic })
-      if (refusal !== undefined) parts.answers.refuse(exchange, refusal, true)
-      else
-        answerAllowed(parts, exchange, 'v2', topic, async () =>
-          work({ gateway, time: new TimeLeft(timeoutMs, clock), caller, params })
-        )
+      answerAllowed(parts, exchange, 'v2', topic, async () =>
+        work({ gateway, time: new TimeLeft(timeoutMs, clock), caller, params })
+      )
     }
   }
 }

@@ -41,7 +41,7 @@ abstract class V3Produce extends ConfluentProduce<V3Head> {
   protected readonly parts: WritingParts
 
   constructor(produce: ProduceOptions, parts: WritingParts) {
-    super('v3', produce)
+    super('v3', parts.answers, produce)
     this.parts = parts
   }
 

@@ -168,7 +168,7 @@ function isServed({ parts, administration }: V3Requests, exchange: Exchange): bo
   const { isRuled } = parts.access.callerOf(exchange.request)
   if (administration !== 'off' && (isOnOwnPort(exchange) || administration === 'everywhere' || isRuled)) return true
   const why = 'changes are off on this port; a rule of access or apis.confluent.administration allows them'
-  parts.answers.refuse(exchange, new ForbiddenError(why), !hasBody(exchange))
+  parts.answers.fail(exchange, new ForbiddenError(why), !hasBody(exchange))
   return false
 }
 
@@ -180,7 +180,7 @@ function isAllowed(
   isRead = !hasBody(exchange)
 ): boolean {
   const refusal = permission && access.callerOf(exchange.request).refusalOf(permission, target)
-  if (refusal !== undefined) answers.refuse(exchange, refusal, isRead)
+  if (refusal !== undefined) answers.fail(exchange, refusal, isRead)
   return refusal === undefined
 }
 
@@ -233,8 +233,7 @@ function readBody<Body>(
       use(checked(jsonIn(bytes.toString(charset)), schema, 400))
     })
   } catch (error) {
-    if (!(error instanceof ProblemError)) throw error
-    parts.answers.error(exchange, error.problem, { isRead: false })
+    parts.answers.fail(exchange, error, false)
   }
 }
 
