@@ -1,10 +1,14 @@
 import { randomBytes } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
-import { type ProduceHead, ProduceRoute } from '../../http/api/produce-route.js'
-import { ArionAnswers } from './arion-answers.js'
+import { ProduceRoute } from '../../http/api/produce-route.js'
+import { browserRefusalOf } from '../../http/exchange/client.js'
+import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import { upgradeOf } from '../../http/exchange/other-protocols.js'
+import { ArionAnswers, arionErrorBody, HEALTH_BODY } from './arion-answers.js'
 import {
   ArionMetrics,
   diskStats,
@@ -14,15 +18,17 @@ import {
   type QueueCounts,
   type QueueStats
 } from './arion-metrics.js'
-import { ArionEndpoint, WebsocketUpgrade } from './endpoint.js'
-import { ArionMessages, MessageIds, produceOptions } from './producer.js'
+import { ArionError, ArionMessages, MessageIds, produceOptions } from './producer.js'
 import type { ArionSettings } from './settings.js'
+import { type ArionTarget, type Destination, type Mode, targetOf } from './target.js'
+import { websocketsOf } from './websockets.js'
 
 const ID_BYTES = 8
 const clock = (): number => performance.now()
 
+/** Serves Arion's API: it finds its routes by itself. */
 export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
-  const { settings, silence, lifetime } = context
+  const { settings, silence, lifetime, access, gateway, now } = context
   const metrics = new ArionMetrics(context.metrics, clock)
   if (settings.idleTimeoutMs > 0) {
     silence.limitMs = settings.idleTimeoutMs
@@ -31,22 +37,84 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
   lifetime.onStop(async () => void metrics.meters.stop.count++)
   return app => {
     const counts: QueueCounts = { ...NO_MESSAGES }
-    const { now } = context
     const ids = new MessageIds(randomBytes(ID_BYTES))
     const capacityWaitMs = capacityWaitMsOf(context)
     const message = new ArionMessages({ settings, capacityWaitMs, metrics, counts, ids, clock, now })
     const route = new ProduceRoute(message, context, settings.maxMessageBytes)
-    const endpoint = createEndpoint(context, app.prefix, { metrics, counts, route })
-    nameRoutes(app, request => endpoint.routeNameOf(request.raw))
-    const options = { maxBodyBytes: settings.maxBodyBytes, waitMs: waitMsOf(settings) }
-    const receive = route.guarded({ ...options, produces: request => endpoint.produces(request) }, exchange =>
-      endpoint.receive(exchange)
-    )
+    const answers = new ArionAnswers(now, metrics)
+    const stats = statisticsOf(context, metrics, counts)
+    const options = produceOptions(settings, Number.POSITIVE_INFINITY)
+    const { refused } = route
+    const openWebsocket = websocketsOf(answers, { gateway, settings, options, metrics, refused, counts, clock, now })
+    /** The path counts as it was sent, without the prefix and the query. */
+    const targetIn = (request: IncomingMessage): ArionTarget => {
+      const sent = sentUrlOf(request)
+      const url = sent.startsWith('/') ? sent : sent.replace(/^https?:\/\/[^/?#]*/i, '')
+      const [path] = url.split('?', 1)
+      return targetOf(request.method ?? '', path!.slice(app.prefix.length), settings.producesByGet)
+    }
+    const produce = (exchange: Exchange, mode: Mode, { topic, key }: Destination): void => {
+      const { request } = exchange
+      const caller = access.callerOf(request)
+      const isWebsocket = mode === 'websocket'
+      const ofBrowser = request.method === 'GET' ? browserRefusalOf(request) : undefined
+      const refusal = isWebsocket ? caller.refusalOf('produce', { topic }) : ofBrowser
+      const upgrade = isWebsocket && refusal === undefined ? upgradeOf(request) : undefined
+      if (refusal !== undefined) route.refuse(exchange, refusal)
+      else if (upgrade !== undefined) openWebsocket(exchange, upgrade, { topic, key }, caller)
+      else route.receive(exchange, { mode, topic, ...(key !== null && { key }) })
+    }
+    const sendStats = (exchange: Exchange): void => {
+      const refusal = access.callerOf(exchange.request).refusalOfUnruled()
+      if (refusal !== undefined) {
+        route.refuse(exchange, refusal)
+        return
+      }
+      stats().then(
+        body => answers.json(exchange, 200, body),
+        error => route.broken(exchange, error)
+      )
+    }
+    const serve = (exchange: Exchange, target: ArionTarget): void => {
+      const { request } = exchange
+      if (target.type === 'produce') produce(exchange, target.mode, target)
+      else if (target.type === 'malformedUrl')
+        route.refuse(exchange, new ArionError('malformed URL', { details: target.details }))
+      else if (target.type === 'malformedTopic') route.refuse(exchange, new ArionError('malformed topic'))
+      else if (target.type === 'unsupportedMode') route.receive(exchange, {})
+      else if (target.type === 'health') answers.json(exchange, 200, HEALTH_BODY)
+      else if (target.type === 'stats') sendStats(exchange)
+      else {
+        const [uri] = ((request as { originalUrl?: string }).originalUrl ?? sentUrlOf(request)).split('?')
+        answers.json(exchange, 404, arionErrorBody('unknown resource', { details: { uri } }))
+      }
+    }
+    nameRoutes(app, ({ raw }) => nameOf(targetIn(raw)))
+    const produces = (request: IncomingMessage): boolean => {
+      const target = targetIn(request)
+      return target.type === 'produce' && target.mode !== 'websocket'
+    }
+    const { maxBodyBytes } = settings
+    const receive = route.guarded({ maxBodyBytes, waitMs: waitMsOf(settings), produces }, exchange => {
+      metrics.watch(exchange.request.socket)
+      try {
+        serve(exchange, targetIn(exchange.request))
+      } catch (error) {
+        route.broken(exchange, error)
+      }
+    })
     app.addHook('preParsing', byHand(receive, admissionOf(context, settings.durability)))
     app.all('/*', answeredBefore)
     app.setNotFoundHandler(answeredBefore)
     app.setErrorHandler(refusedBy((exchange, error) => route.refuse(exchange, error)))
   }
+}
+
+/** The name of a route for logs. */
+function nameOf(target: ArionTarget): string | undefined {
+  if (target.type === 'stats') return '/stats'
+  if (target.type === 'health') return '/health-check'
+  return target.type === 'produce' ? `/${target.mode}/:topic${target.key === null ? '' : '/:key'}` : undefined
 }
 
 const ANSWER_MARGIN_MS = 1_000
@@ -57,49 +125,26 @@ const waitMsOf = ({ syncTimeoutMs, idleTimeoutMs }: ArionSettings): number | und
     ? Math.min(syncTimeoutMs ?? Number.POSITIVE_INFINITY, Math.max(0, idleTimeoutMs - ANSWER_MARGIN_MS))
     : syncTimeoutMs
 
-function createEndpoint(
-  context: ApiContext<ArionSettings>,
-  prefix: string,
-  {
-    metrics,
-    counts,
-    route
-  }: { readonly route: ProduceRoute<ProduceHead>; readonly metrics: ArionMetrics; readonly counts: QueueCounts }
-): ArionEndpoint {
-  const { gateway, access, settings, now } = context
-  const answers = new ArionAnswers(now, metrics)
-  const inMemory = context.everywhere?.('queue', () => counts) ?? (async () => [counts])
-  const options = produceOptions(settings, Number.POSITIVE_INFINITY)
-  const kafka = new KafkaStats(context.metrics, clock)
+/** The text of `/stats`; StatsD gets the same numbers. */
+function statisticsOf(
+  { gateway, settings, everywhere, metrics: all, statsd }: ApiContext<ArionSettings>,
+  metrics: ArionMetrics,
+  counts: QueueCounts
+): () => Promise<string> {
+  const inMemory = everywhere?.('queue', () => counts) ?? (async () => [counts])
+  const kafka = new KafkaStats(all, clock)
   const queue = async (): Promise<QueueStats> =>
     settings.durability === 'disk' ? onDisk(gateway) : memoryStats(await inMemory())
-  context.statsd.add(async () => [
+  statsd.add(async () => [
     ...metrics.toValues(),
     ...gaugesOf('arion.queue', await queue()),
     ...gaugesOf('arion.kafka_producer', await kafka.read())
   ])
-  const stats = async (): Promise<string> => {
+  return async () => {
     const own = await queue()
     const isEmpty = own.enqueued === 0 && own['num-slabs'] === 0
     return JSON.stringify({ queue: isEmpty ? { status: 'empty' } : own, kafka: await kafka.read() })
   }
-  return new ArionEndpoint(settings, prefix, {
-    access,
-    answers,
-    stats,
-    metrics,
-    route,
-    websockets: new WebsocketUpgrade(answers, {
-      gateway,
-      settings,
-      options,
-      metrics,
-      refused: route.refused,
-      counts,
-      clock,
-      now
-    })
-  })
 }
 
 /** A log that has failed is reported elsewhere. */
