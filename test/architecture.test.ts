@@ -27,7 +27,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   http: [['access'], ['exchange'], ['engine'], ['openapi', 'status'], ['page'], ['api'], ['server']],
   apis: [
     ['command'],
-    ['findings', 'kafka-properties'],
+    ['instance-routes', 'kafka-properties'],
     ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'strimzi'],
     ['apis', 'commands']
   ],

@@ -1,6 +1,6 @@
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PartitionerName, PendingProduce, ProduceOptions, ProduceOrigin } from '../../gateway/gateway.js'
-import { ASYNC_TIMEOUT_MS } from '../../http/api/api.js'
+import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf } from '../../http/api/api.js'
 import { type ProduceApi, type ProduceHead, produceOptionsOf, whenSettled } from '../../http/api/produce-route.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { readRecords } from './hooks/decision.js'
@@ -8,26 +8,13 @@ import type { HookCalls } from './hooks/hook-calls.js'
 import type { KafboyOutcome, KafboyProducer, KafboyTopicInfo } from './hooks/hooks.js'
 import { toldOf } from './record-answers.js'
 import type { KafboySettings } from './settings.js'
-import { copied, Strategies, type TopicOptions, topicOptionsOf } from './strategies.js'
+import { copied, placing, type TopicOptions, topicOptionsOf } from './strategies.js'
 
 /** How records are produced: with `sync` the caller waits for Kafka; with `async` and `batch` no caller waits. */
 export type EkafMode = 'async' | 'sync' | 'batch'
 
-interface EkafDeps {
-  readonly gateway: Gateway
-  readonly settings: KafboySettings
-  /** Absent: there are no hooks. */
-  readonly hooks: HookCalls | undefined
-  /** Monotonic milliseconds. */
-  readonly clock: () => number
-  /** [0, 1) */
-  readonly random: () => number
-  /** How long records in memory wait for capacity. */
-  readonly capacityWaitMs: number
-  /** Receives the outcomes of each call of {@link Ekaf.produce}, once; `undefined`: all records were delivered. */
-  readonly onSettled: (mode: EkafMode, records: number, outcomes: readonly RecordOutcome[] | undefined) => void
-}
-
+/** @param outcomes `undefined`: all records were delivered */
+type Settled = (mode: EkafMode, records: number, outcomes: readonly RecordOutcome[] | undefined) => void
 type Placed = (records: readonly ProduceRecord[], partitioner: PartitionerName) => void
 
 /** The name under which lost records of this API are counted. */
@@ -38,21 +25,29 @@ const INFO_TIMEOUT_MS = 5_000
 export class Ekaf {
   /** The partitioner is that of the topic. */
   readonly options: ProduceApi<ProduceHead>['options']
-  readonly #deps: EkafDeps
-  readonly #strategies: Strategies
+  readonly #gateway: Gateway
+  readonly #hooks: HookCalls | undefined
+  readonly #onSettled: Settled
+  readonly #place: ReturnType<typeof placing>
   /** Absent: there is no hook `massageBuffer`, so records wait for others nowhere but in the batches of delivery. */
   readonly #batches: Batches | undefined
 
-  constructor(deps: EkafDeps) {
-    const { settings, hooks, capacityWaitMs } = deps
+  /**
+   * @param hooks absent: there are none
+   * @param onSettled receives the outcomes of each call of {@link produce}, once
+   */
+  constructor(context: ApiContext<KafboySettings>, hooks: HookCalls | undefined, onSettled: Settled) {
+    const { gateway, settings } = context
     const { durability, syncTimeoutMs: deadlineMs } = settings
-    const sync: ProduceOptions = { partitioner: 'random', deadlineMs, capacityWaitMs }
-    this.#deps = deps
+    const sync: ProduceOptions = { partitioner: 'random', deadlineMs, capacityWaitMs: capacityWaitMsOf(context) }
+    this.#gateway = gateway
+    this.#hooks = hooks
+    this.#onSettled = onSettled
     // Records that a request waits for are not written to the log.
     this.options = { sync, async: produceOptionsOf(API, { ...sync, durability }).async }
     const optionsOf = topicOptionsOf(settings)
     const pick = hooks?.has('pickPartition') ? hooks.pick.bind(hooks) : undefined
-    this.#strategies = new Strategies({ ...deps, optionsOf, pick })
+    this.#place = placing(context, optionsOf, pick)
     if (hooks?.has('massageBuffer') && durability === 'memory') {
       this.#batches = new Batches(optionsOf, (topic, gathered) => this.#flush(topic, hooks.massage(topic, gathered)))
     }
@@ -67,7 +62,7 @@ export class Ekaf {
   place(topic: string, records: readonly ProduceRecord[], mode: EkafMode, placed: Placed): void {
     // Gathered records are placed when they are handed on.
     if (mode === 'batch' && this.#batches !== undefined) placed(records, 'random')
-    else this.#strategies.place(topic, records, placed)
+    else this.#place(topic, records, placed)
   }
 
   /**
@@ -120,7 +115,7 @@ export class Ekaf {
 
   /** Describes a topic for a hook; `undefined`: it is not known. */
   async #info(topic: string): Promise<KafboyTopicInfo | undefined> {
-    const { gateway } = this.#deps
+    const gateway = this.#gateway
     const found = (await gateway.topics([topic], INFO_TIMEOUT_MS).catch(() => undefined))?.get(topic)
     if (found?.errorCode !== errorCodes.NONE) return undefined
     const workers = found.partitions.map(({ partition, leaderId }) => ({
@@ -132,11 +127,11 @@ export class Ekaf {
   }
 
   #begin(records: readonly ProduceRecord[], mode: EkafMode, options: ProduceOptions, origin?: ProduceOrigin) {
-    const { gateway, hooks, onSettled } = this.#deps
-    const pending = gateway.produce(records, options, origin)
+    const hooks = this.#hooks
+    const pending = this.#gateway.produce(records, options, origin)
     // No reference to the records is kept: waiting bodies would burden the garbage collector.
     const count = records.length
-    whenSettled(pending, outcomes => onSettled(mode, count, outcomes))
+    whenSettled(pending, outcomes => this.#onSettled(mode, count, outcomes))
     if (mode === 'batch' && hooks?.has('onEvent') === true) {
       const { topic } = records[0]!
       hooks.event({ name: 'ekaf_callback_flush', topic, records: count })
@@ -148,20 +143,20 @@ export class Ekaf {
   #gather(batches: Batches, records: readonly ProduceRecord[], origin: ProduceOrigin | undefined): PendingProduce {
     const failure = batches.add(records, origin?.recordHeaders)
     const refused = failure && new Array<RecordFailure>(records.length).fill(failure)
-    if (refused !== undefined) this.#deps.onSettled('batch', records.length, refused)
+    if (refused !== undefined) this.#onSettled('batch', records.length, refused)
     // No request waits for their outcomes.
     return { refused, accepted: async () => refused, outcomes: () => new Promise(() => undefined) }
   }
 
   #flush(topic: string, gathered: readonly ProduceRecord[]): void {
     if (gathered.length === 0) return
-    this.#strategies.place(topic, gathered, (records, partitioner) => {
+    this.#place(topic, gathered, (records, partitioner) => {
       const deadlineMs = ASYNC_TIMEOUT_MS
       // Gathered records were accepted before, when their requests came.
       const options = { partitioner, deadlineMs, capacityWaitMs: deadlineMs, stopsWhereFull: true, answeredBy: API }
       for (const failure of this.#begin(records, 'batch', options).refused ?? []) {
         // The gateway counts what it refuses for another reason, or later.
-        if (failure?.code === 'overloaded') this.#deps.gateway.lost(API, { ...failure, topic }, 1)
+        if (failure?.code === 'overloaded') this.#gateway.lost(API, { ...failure, topic }, 1)
       }
     })
   }

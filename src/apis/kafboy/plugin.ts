@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { hostname } from 'node:os'
-import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, admissionOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { Answers } from '../../http/exchange/answers.js'
@@ -24,15 +24,14 @@ const JSON_TYPE = 'application/json; charset=utf-8'
  * @throws ConfigError when the module of hooks cannot be used
  */
 export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise<ApiPlugin> {
-  const { settings, lifetime, clock, gateway, access, metrics, log, now } = context
+  const { settings, lifetime, clock, access, metrics, log, now } = context
   const { callbackEditJson: module, callbackTimeoutMs: timeoutMs, syncTimeoutMs: waitMs, durability } = settings
   const counted = kafboyMetrics(metrics, () => hooks?.openRequests ?? 0)
   const hooks =
     module === undefined
       ? undefined
       : new HookCalls(await loadHooks(module), { timeoutMs, log, onProblem: counted.hookProblem })
-  const capacityWaitMs = capacityWaitMsOf(context)
-  const ekaf = new Ekaf({ ...context, hooks, capacityWaitMs, random: Math.random, onSettled: counted.settled })
+  const ekaf = new Ekaf(context, hooks, counted.settled)
   const answers = new Answers(now)
   lifetime.onStop(async () => {
     hooks?.close()
@@ -40,7 +39,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
   })
   return app => {
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
-    const produce = new KafboyProduce({ gateway, settings, ekaf, hooks })
+    const produce = new KafboyProduce(context, ekaf, hooks)
     const pool = new BufferPool(POOL_BYTES)
     const produceRoute = new ProduceRoute(produce, context, maxBodyBytes, pool)
     const disco = discoOf(answers, pool, maxBodyBytes)

@@ -7,8 +7,9 @@ import {
   UnreadableBodyError
 } from '../../core/errors.js'
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
-import type { Gateway, PartitionerName, PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
+import type { PartitionerName, PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
+import type { ApiContext } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
   BodyTooLargeError,
@@ -67,28 +68,25 @@ interface Head extends ProduceHead {
   isOwnForm: boolean
 }
 
-interface KafboyParts {
-  readonly gateway: Gateway
-  readonly settings: KafboySettings
-  readonly ekaf: Ekaf
-  /** Absent: there are no hooks. */
-  readonly hooks: HookCalls | undefined
-}
-
 /** The produce routes: a body is one record or several, of which a hook may make others. */
 export class KafboyProduce implements ProduceApi<Head> {
   readonly name = 'kafboy'
   readonly namesOffsets = false
   readonly keepsCompressed = true
   readonly options: ProduceApi<Head>['options']
-  readonly #parts: KafboyParts
+  readonly #context: ApiContext<KafboySettings>
+  readonly #ekaf: Ekaf
+  /** Absent: there are no hooks. */
+  readonly #hooks: HookCalls | undefined
   readonly #producer: KafboyProducer
   readonly #ok: AnswerTemplate
 
-  constructor(parts: KafboyParts) {
-    this.#parts = parts
-    this.options = parts.ekaf.options
-    this.#producer = parts.ekaf.forHooks()
+  constructor(context: ApiContext<KafboySettings>, ekaf: Ekaf, hooks: HookCalls | undefined) {
+    this.#context = context
+    this.#ekaf = ekaf
+    this.#hooks = hooks
+    this.options = ekaf.options
+    this.#producer = ekaf.forHooks()
     this.#ok = new Answers(Date.now).template(200, JSON_TYPE)
   }
 
@@ -112,8 +110,7 @@ export class KafboyProduce implements ProduceApi<Head> {
   }
 
   readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
-    const { hooks } = this.#parts
-    if (hooks?.has('editJson') !== true) return this.#recordsIn(body, head)
+    if (this.#hooks?.has('editJson') !== true) return this.#recordsIn(body, head)
     // The hook may decide later, and `body` is valid until this returns.
     head.body = Buffer.from(body)
     head.asked = askedOf(head, head.body)
@@ -124,19 +121,19 @@ export class KafboyProduce implements ProduceApi<Head> {
   /** The records of a body that no hook has changed. */
   #recordsIn(body: Buffer, { exchange, topic }: Head): readonly ProduceRecord[] {
     const isJson = isJsonType(exchange.request.headers['content-type'])
-    const records = recordsIn(body, topic, isJson, this.#parts.settings.payload)
+    const records = recordsIn(body, topic, isJson, this.#context.settings.payload)
     if (records === undefined) throw invalid()
     return records
   }
 
   /** Asks the hook, and finds the partitions. */
   limit(records: readonly ProduceRecord[], head: Head): Later<readonly ProduceRecord[]> {
-    const { hooks, ekaf } = this.#parts
+    const hooks = this.#hooks
     const { asked } = head
     const place = (given: readonly ProduceRecord[], take: (records: readonly ProduceRecord[]) => void): void => {
       if (given.length === 0 && head.isSync) throw empty()
       head.isKeyed = given.some(({ key }) => key !== null)
-      ekaf.place(head.topic, given, ekafModeOf(head.mode), (placed, partitioner) => {
+      this.#ekaf.place(head.topic, given, ekafModeOf(head.mode), (placed, partitioner) => {
         head.partitioner = partitioner
         take(placed)
       })
@@ -183,19 +180,20 @@ export class KafboyProduce implements ProduceApi<Head> {
   }
 
   produce(records: readonly ProduceRecord[], { partitioner, mode }: Head, origin: ProduceOrigin): PendingProduce {
-    return this.#parts.ekaf.produce(records, partitioner, ekafModeOf(mode), origin)
+    return this.#ekaf.produce(records, partitioner, ekafModeOf(mode), origin)
   }
 
   answer(outcomes: Outcomes, { reply, isSync, isKeyed }: Head): ProduceAnswer {
     const known = typeof outcomes === 'string' ? [] : outcomes
     if (reply !== undefined)
       return this.#okOf(reply, outcomes !== 'pending' && known.length === 0 ? 'unknown' : undefined)
-    const { whenFull, failureStatus } = this.#parts.settings
+    const { gateway, settings } = this.#context
+    const { whenFull, failureStatus } = settings
     if (!isSync)
       return whenFull === 'refuse' && known.some(isFull)
         ? failed(503, errorJson('system queue full'))
         : this.#okOf(OK_BODY)
-    const { status, body } = syncAnswerOf(known as readonly RecordOutcome[], isKeyed, this.#parts.gateway.isReady)
+    const { status, body } = syncAnswerOf(known as readonly RecordOutcome[], isKeyed, gateway.isReady)
     return status === 200 || failureStatus === 'original' ? this.#okOf(body) : failed(status, body)
   }
 
@@ -204,16 +202,15 @@ export class KafboyProduce implements ProduceApi<Head> {
   }
 
   refuse(error: unknown, { isRead }: RefusedRequest): ProduceAnswer | undefined {
-    const { hooks } = this.#parts
     if (error instanceof KafboyError) {
       const { status, message, isUnknown } = error
-      if (status === 400) hooks?.error(message)
+      if (status === 400) this.#hooks?.error(message)
       const persisted = isUnknown ? 'unknown' : undefined
       if (status === 500) return { ...this.broken(), persisted }
       return { ...failed(status, errorJson(message)), closes: !isRead, persisted }
     }
     if (error instanceof BodyTooLargeError) {
-      hooks?.error('no_body')
+      this.#hooks?.error('no_body')
       return { ...failed(400, errorJson('no_body')), closes: !isRead }
     }
     const status = refusalStatus(error)

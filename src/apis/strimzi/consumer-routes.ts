@@ -3,6 +3,9 @@ import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
 import type { InstancePosition, InstanceRecord, InstanceSettings } from '../../gateway/gateway.js'
 import { answerWork } from '../../http/api/endpoint.js'
+import { describedPath } from '../../http/api/routes.js'
+import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import type { Operation } from '../../http/openapi/operation.js'
 import {
   type InstanceApi,
   type InstanceAsk,
@@ -10,10 +13,7 @@ import {
   queryOf,
   type ReadOptions,
   topicNamesOf
-} from '../../http/api/instance-routes.js'
-import { describedPath } from '../../http/api/routes.js'
-import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
-import type { Operation } from '../../http/openapi/operation.js'
+} from '../instance-routes.js'
 import {
   bridgeCommitBody,
   bridgeOffsetsBody,

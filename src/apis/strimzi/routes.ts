@@ -4,11 +4,11 @@ import type { Gateway, TopicMetadata } from '../../gateway/gateway.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { admits, admitsRuled, answerWork } from '../../http/api/endpoint.js'
-import type { InstanceRoutes } from '../../http/api/instance-routes.js'
 import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
 import { type Body, type Content, json, type Operation } from '../../http/openapi/operation.js'
 import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
+import type { InstanceRoutes } from '../instance-routes.js'
 import {
   bridgeError,
   model,

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { InstanceSettings } from '../../../gateway/gateway.js'
-import { MAX_READ_BYTES } from '../../../http/api/instance-routes.js'
+import { MAX_READ_BYTES } from '../../instance-routes.js'
 import { schemaFormatOf } from '../media-types.js'
 import { BodyError, checked, unknownMember } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'

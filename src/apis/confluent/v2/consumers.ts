@@ -4,15 +4,9 @@ import { shortened } from '../../../core/printable.js'
 import type { ApiContext } from '../../../http/api/api.js'
 import { decodeRecords } from '../../../http/api/decoded-records.js'
 import type { Receive } from '../../../http/api/endpoint.js'
-import {
-  type InstanceApi,
-  InstanceRoutes,
-  MAX_READ_BYTES,
-  queryOf,
-  type ReadOptions
-} from '../../../http/api/instance-routes.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { SchemaError } from '../../../schemas/schemas.js'
+import { type InstanceApi, InstanceRoutes, MAX_READ_BYTES, queryOf, type ReadOptions } from '../../instance-routes.js'
 import { failedProblemOf, type Problem, ProblemError, problemOf, TOPIC_NOT_FOUND, UNAUTHORIZED } from '../failures.js'
 import { answerAllowed, type ConfluentParts, readSmallBody } from '../look-up.js'
 import {

@@ -1,5 +1,5 @@
-import type { CastellanError, ErrorCode } from '../../core/errors.js'
-import type { TopicPartition } from '../../core/model.js'
+import type { CastellanError, ErrorCode } from '../core/errors.js'
+import type { TopicPartition } from '../core/model.js'
 import type {
   Gateway,
   InstanceGateway,
@@ -11,16 +11,16 @@ import type {
   InstanceSettings,
   InstanceTopics,
   PlainInstanceVerb
-} from '../../gateway/gateway.js'
-import { toError } from '../../gateway/offsets.js'
-import type { Caller, Operation } from '../access/access.js'
-import { browserRefusalOf, clientOf } from '../exchange/client.js'
-import { type Exchange, hasBody, traceOf } from '../exchange/exchange.js'
-import type { ErrorAnswers } from './api-answers.js'
-import type { DecodedRecords } from './decoded-records.js'
-import { admits, type EndpointBase, type Params, type Receive } from './endpoint.js'
-import { type RecordListOptions, type UndecodableRecord, writeRecordList } from './record-list.js'
-import { handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from './undecodable.js'
+} from '../gateway/gateway.js'
+import { toError } from '../gateway/offsets.js'
+import type { Caller, Operation } from '../http/access/access.js'
+import type { ErrorAnswers } from '../http/api/api-answers.js'
+import type { DecodedRecords } from '../http/api/decoded-records.js'
+import { admits, type EndpointBase, type Params, type Receive } from '../http/api/endpoint.js'
+import { type RecordListOptions, type UndecodableRecord, writeRecordList } from '../http/api/record-list.js'
+import { handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from '../http/api/undecodable.js'
+import { browserRefusalOf, clientOf } from '../http/exchange/client.js'
+import { type Exchange, hasBody, traceOf } from '../http/exchange/exchange.js'
 
 /** Limit for the keys and values of one answer: writing them holds up other requests. The next read has the others. */
 export const MAX_READ_BYTES = 4 * 1024 * 1024
