@@ -29,7 +29,7 @@ export class AcksElsewhere<Id> {
   readonly #message: string
   /** The process that acknowledged the last message of a partition, least recently used first. */
   readonly #owners = new Map<string, Id>()
-  readonly #queues = new Map<Id, AckQueue>()
+  readonly #queues = new Map<Id, ReturnType<typeof ackQueue>>()
 
   constructor(groups: GroupGateway, cluster: string, peers: Peers<Id>) {
     this.#peers = peers
@@ -54,14 +54,10 @@ export class AcksElsewhere<Id> {
         return result
       }
     }
-    const ids = others.filter(id => id !== owner)
-    return this.#askAll(ids, groupId, message, key)
-  }
-
-  /** Asks several processes. At most one of them reads the partition; the others need not answer then. */
-  #askAll(ids: readonly Id[], groupId: string, message: MessageId, key: string): Promise<AckResult> {
     let without: AckResult = NOT_READ
-    const asked = ids.map(async id => {
+    // At most one of them reads the partition; the others need not answer then.
+    const asked = others.map(async id => {
+      if (id === owner) throw NO_READER
       const result = await this.at(id, groupId, message)
       if (result.type === 'failed') without = result
       if (result.type === 'failed' || result.type === 'notRead') throw result
@@ -75,10 +71,10 @@ export class AcksElsewhere<Id> {
   at(id: Id, groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
     let queue = this.#queues.get(id)
     if (queue === undefined) {
-      queue = new AckQueue(acks => this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS }))
+      queue = ackQueue(acks => this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS }))
       this.#queues.set(id, queue)
     }
-    return queue.add({ groupId, topic, partition, offset })
+    return queue({ groupId, topic, partition, offset })
   }
 
   #remember(key: string, owner: Id): void {
@@ -93,45 +89,39 @@ interface WaitingAck {
   readonly resolve: (result: AckResult) => void
 }
 
-/** Acknowledgements for one process. Those that come while calls are under way go together in one call. */
-class AckQueue {
-  readonly #call: (acks: readonly AskedAck[]) => Promise<unknown>
-  #waiting: WaitingAck[] = []
-  #calls = 0
-
-  constructor(call: (acks: readonly AskedAck[]) => Promise<unknown>) {
-    this.#call = call
+/**
+ * Acknowledgements for one process. Those that come while calls are under way go together in one call.
+ *
+ * @returns a function that never rejects. A process that does not answer counts as one that does not read the partition
+ */
+function ackQueue(call: (acks: readonly AskedAck[]) => Promise<unknown>): (asked: AskedAck) => Promise<AckResult> {
+  const waiting: WaitingAck[] = []
+  let calls = 0
+  const resultsOf = async (batch: readonly WaitingAck[]): Promise<readonly AckResult[]> => {
+    try {
+      return (await call(batch.map(({ asked }) => asked))) as readonly AckResult[]
+    } catch (error) {
+      const result = isAway(error) ? NO_READER : ownFailure('overloaded', (error as Error).message, true)
+      return batch.map(() => result)
+    }
   }
-
-  /** Never rejects. A process that does not answer counts as one that does not read the partition. */
-  add(asked: AskedAck): Promise<AckResult> {
-    if (this.#waiting.length >= MAX_WAITING) return Promise.resolve(OVERLOADED)
-    return new Promise(resolve => {
-      this.#waiting.push({ asked, resolve })
-      // The acknowledgements of one tick go together.
-      if (this.#waiting.length === 1) setImmediate(() => this.#send())
-    })
-  }
-
-  #send(): void {
-    while (this.#calls < MAX_CALLS && this.#waiting.length > 0) {
-      this.#calls++
-      const batch = this.#waiting.splice(0, MAX_ACKS_OF_CALL)
-      void this.#settle(batch).then(() => {
-        this.#calls--
-        this.#send()
+  const send = (): void => {
+    while (calls < MAX_CALLS && waiting.length > 0) {
+      calls++
+      const batch = waiting.splice(0, MAX_ACKS_OF_CALL)
+      void resultsOf(batch).then(results => {
+        for (const [at, { resolve }] of batch.entries()) resolve(results[at] ?? NO_READER)
+        calls--
+        send()
       })
     }
   }
-
-  async #settle(batch: readonly WaitingAck[]): Promise<void> {
-    let results: readonly AckResult[] = []
-    try {
-      results = (await this.#call(batch.map(({ asked }) => asked))) as readonly AckResult[]
-    } catch (error) {
-      const result = isAway(error) ? NO_READER : ownFailure('overloaded', (error as Error).message, true)
-      results = batch.map(() => result)
-    }
-    for (const [at, { resolve }] of batch.entries()) resolve(results[at] ?? NO_READER)
+  return asked => {
+    if (waiting.length >= MAX_WAITING) return Promise.resolve(OVERLOADED)
+    return new Promise(resolve => {
+      waiting.push({ asked, resolve })
+      // The acknowledgements of one tick go together.
+      if (waiting.length === 1) setImmediate(send)
+    })
   }
 }

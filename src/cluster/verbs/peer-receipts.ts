@@ -30,46 +30,43 @@ interface Found<Id> {
   readonly by?: Id
 }
 
-/** Asks other processes for receipts that they have given, and answers their questions. */
-export class PeerReceipts<Id> implements ReceiptsElsewhere {
-  readonly #peers: Pick<Peers<Id>, 'call' | 'others'>
-  readonly #areAllKnown: boolean
-  readonly #waits = new Shares(MAX_WAITS)
+/**
+ * Asks other processes for receipts that they have given, and answers their questions. The process that has given a receipt
+ * answers; the others say at once that it was not them.
+ *
+ * @param areAllKnown there are no other processes than those of `peers.others`, also while one of them is away
+ */
+export function peerReceipts<Id>(
+  desk: ReceiptDesk,
+  peers: Pick<Peers<Id>, 'call' | 'others' | 'serve'>,
+  areAllKnown: boolean
+): ReceiptsElsewhere {
+  const waits = new Shares(MAX_WAITS)
+  peers.serve(MESSAGE, async (asked): Promise<Answer> => ({ reply: await desk.readHere(asked as SentQuestion) }))
 
-  /** @param areAllKnown there are no other processes than those of `peers.others`, also while one of them is away */
-  constructor(desk: ReceiptDesk, peers: Pick<Peers<Id>, 'call' | 'others' | 'serve'>, areAllKnown: boolean) {
-    this.#peers = peers
-    this.#areAllKnown = areAllKnown
-    peers.serve(MESSAGE, async (asked): Promise<Answer> => ({ reply: await desk.readHere(asked as SentQuestion) }))
+  /** @throws OverloadedError */
+  const ask = async (question: SentQuestion, others: readonly Id[]): Promise<Found<Id>> => {
+    const timeoutMs = (question.waitMs ?? 0) + ANSWER_MS
+    const asked = others.map(async by => {
+      const { reply } = (await peers.call(by, MESSAGE, question, { timeoutMs })) as Answer
+      if (reply === undefined || reply.type === 'former') throw new NotHereError(reply)
+      return { reply, by }
+    })
+    return Promise.any(asked).catch((error: AggregateError) => ({ reply: withoutAnswer(error.errors, areAllKnown) }))
   }
 
-  /** The process that has given the receipt answers; the others say at once that it was not them. */
-  async read({ waitMs = 0, signal, ...question }: ReceiptQuestion): Promise<ProcessReply> {
-    if (waitMs > 0) {
-      const release = placeOf(this.#waits, question.client, 'are waited for')
-      try {
-        const found = await this.#wait(question, waitMs, signal)
-        if (found !== undefined) return found.reply
-      } finally {
-        release()
-      }
-    }
-    const { reply } = await this.#ask(question, this.#peers.others)
-    return reply
-  }
-
-  /**
-   * Waits until all records are settled, at most until the signal.
-   *
-   * @returns `undefined`: they are not
-   */
-  async #wait(question: SentQuestion, waitMs: number, signal: AbortSignal | undefined): Promise<Found<Id> | undefined> {
+  /** Waits until all records are settled, at most until the signal. @returns `undefined`: they are not */
+  const wait = async (
+    question: SentQuestion,
+    waitMs: number,
+    signal: AbortSignal | undefined
+  ): Promise<Found<Id> | undefined> => {
     const endsAt = performance.now() + waitMs
-    for (let others = this.#peers.others; signal?.aborted !== true; ) {
+    for (let others = peers.others; signal?.aborted !== true; ) {
       const startedAt = performance.now()
       const partMs = Math.min(PART_MS, endsAt - startedAt)
       if (partMs <= 0) return undefined
-      const found = await unlessAborted(this.#ask({ ...question, isPart: true, waitMs: partMs }, others), signal)
+      const found = await unlessAborted(ask({ ...question, isPart: true, waitMs: partMs }, others), signal)
       if (found === undefined) return undefined
       const { reply, by } = found
       if (reply?.type !== 'found' || reply.isSettled) return found
@@ -80,29 +77,26 @@ export class PeerReceipts<Id> implements ReceiptsElsewhere {
     return undefined
   }
 
-  /** @throws OverloadedError */
-  async #ask(question: SentQuestion, others: readonly Id[]): Promise<Found<Id>> {
-    const timeoutMs = (question.waitMs ?? 0) + ANSWER_MS
-    const asked = others.map(async by => {
-      const { reply } = (await this.#peers.call(by, MESSAGE, question, { timeoutMs })) as Answer
-      if (reply === undefined || reply.type === 'former') throw new NotHereError(reply)
-      return { reply, by }
-    })
-    try {
-      return await Promise.any(asked)
-    } catch (error) {
-      return { reply: this.#withoutAnswer((error as AggregateError).errors) }
+  return {
+    read: async ({ waitMs = 0, signal, ...question }) => {
+      if (waitMs > 0) {
+        const release = placeOf(waits, question.client, 'are waited for')
+        const found = await wait(question, waitMs, signal).finally(release)
+        if (found !== undefined) return found.reply
+      }
+      return (await ask(question, peers.others)).reply
     }
   }
+}
 
-  #withoutAnswer(errors: readonly unknown[]): ReceiptReply | FormerReply | undefined {
-    const overload = errors.find(error => (error as Partial<PeerError>).cause?.code === 'overloaded')
-    if (overload !== undefined) throw new OverloadedError((overload as PeerError).message)
-    const refusals = errors.filter(error => error instanceof NotHereError)
-    const former = refusals.find(({ reply }) => reply !== undefined)?.reply
-    if (former !== undefined) return former
-    return refusals.length === errors.length && this.#areAllKnown ? undefined : { type: 'unreachable' }
-  }
+/** @throws OverloadedError when one of those that were asked is overloaded */
+function withoutAnswer(errors: readonly unknown[], areAllKnown: boolean): ReceiptReply | FormerReply | undefined {
+  const overload = errors.find(error => (error as Partial<PeerError>).cause?.code === 'overloaded')
+  if (overload !== undefined) throw new OverloadedError((overload as PeerError).message)
+  const refusals = errors.filter(error => error instanceof NotHereError)
+  const former = refusals.find(({ reply }) => reply !== undefined)?.reply
+  if (former !== undefined) return former
+  return refusals.length === errors.length && areAllKnown ? undefined : { type: 'unreachable' }
 }
 
 /** A process has answered that it has not given the receipt. */

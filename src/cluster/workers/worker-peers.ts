@@ -1,3 +1,5 @@
+import type { KeyOwners } from '../../http/api/key-owners.js'
+import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
 import { AWAY, type CallOptions, type PeerHandler, type Peers } from '../calls/peers.js'
 import type { Handlers, LinkError } from './link.js'
 import type { ParentLink, ParentServes, WorkerLink, WorkerServes } from './messages.js'
@@ -66,3 +68,26 @@ export const passingOn = (
 })
 
 const away = (number: number): Error => Object.assign(new Error(`worker ${number} does not serve`), { code: AWAY })
+
+/** The worker that owns a key. All workers compute the same owner. */
+export const ownerOfKey = (hash: string, workers: number): number =>
+  ((hash.charCodeAt(0) * 256 + hash.charCodeAt(1)) % workers) + 1
+
+/** The keys of a gateway that consists of several workers. */
+export function workerKeys(peers: WorkerPeers): KeyOwners {
+  let isClosed = false
+  return {
+    reach: 'gateway',
+    ownerOf: hash => {
+      const owner = ownerOfKey(hash, peers.count)
+      if (owner === peers.id) return undefined
+      return (request, timeoutMs) =>
+        answerOf(`the worker ${owner}`, peers.call(owner, KEYED_REQUEST, request, { timeoutMs }))
+    },
+    serve: carryOut =>
+      peers.serve(KEYED_REQUEST, request => carriedOut(request, carryOut, isClosed ? 'it is stopping' : undefined)),
+    close: () => {
+      isClosed = true
+    }
+  }
+}

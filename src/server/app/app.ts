@@ -3,11 +3,10 @@ import { apis } from '../../apis/apis.js'
 import type { GatewayKeys } from '../../cluster/gateways/gateway-keys.js'
 import type { GatewayPeers } from '../../cluster/gateways/gateway-peers.js'
 import type { PeerTls } from '../../cluster/gateways/peer-listener.js'
-import { PeerReceipts } from '../../cluster/verbs/peer-receipts.js'
+import { peerReceipts } from '../../cluster/verbs/peer-receipts.js'
 import { sharedGateway } from '../../cluster/verbs/shared-gateway.js'
 import { everywhereOf, gatheredFor } from '../../cluster/workers/gathered-metrics.js'
-import { WorkerKeys } from '../../cluster/workers/worker-keys.js'
-import type { WorkerPeers } from '../../cluster/workers/worker-peers.js'
+import { type WorkerPeers, workerKeys } from '../../cluster/workers/worker-peers.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import {
   createPrometheusMetrics,
@@ -476,14 +475,14 @@ class ProcessParts {
     const { desk } = this.#receipts ?? {}
     const { peers } = this.#worker ?? {}
     if (desk === undefined) return
-    if (peers !== undefined) desk.elsewhere = new PeerReceipts(desk, peers, true)
-    else if (this.#peers !== undefined) desk.elsewhere = new PeerReceipts(desk, this.#peers.all, false)
+    if (peers !== undefined) desk.elsewhere = peerReceipts(desk, peers, true)
+    else if (this.#peers !== undefined) desk.elsewhere = peerReceipts(desk, this.#peers.all, false)
   }
 
   /** Keys of requests hold over all workers, or over all gateways. */
   #keyOwners(): KeyOwners | undefined {
     const { peers } = this.#worker ?? {}
-    if (peers !== undefined) return new WorkerKeys(peers)
+    if (peers !== undefined) return workerKeys(peers)
     if (this.#peers === undefined) return undefined
     const { all, GatewayKeys } = this.#peers
     const { addresses } = this.#config.peers

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { expect } from 'chai'
 import { AWAY, PeerError, type PeerHandler, type Peers, toPeerFailure } from '../../../src/cluster/calls/peers.js'
-import { PeerReceipts } from '../../../src/cluster/verbs/peer-receipts.js'
+import { peerReceipts } from '../../../src/cluster/verbs/peer-receipts.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import { ReceiptDesk, type ReceiptQuestion, type ReceiptReply } from '../../../src/gateway/receipts.js'
 import { MemoryReceipts } from '../../../src/producer/memory/memory-receipts.js'
@@ -56,7 +56,7 @@ function processOf(network: Network, id: string, issuer: readonly number[]) {
   })
   receipts.add(table)
   const desk = new ReceiptDesk(receipts)
-  desk.elsewhere = new PeerReceipts(desk, network.peersOf(id), true)
+  desk.elsewhere = peerReceipts(desk, network.peersOf(id), true)
   const give = () => {
     const pending = new MemoryPendingProduce(1, Number.POSITIVE_INFINITY, performance.now())
     const holder = { principal: 'ann', receipt: undefined as string | undefined }

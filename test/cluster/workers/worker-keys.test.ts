@@ -1,8 +1,7 @@
 import { expect } from 'chai'
 import { type Frame, Link } from '../../../src/cluster/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../../src/cluster/workers/messages.js'
-import { ownerOfKey, WorkerKeys } from '../../../src/cluster/workers/worker-keys.js'
-import { passingOn, WorkerPeers } from '../../../src/cluster/workers/worker-peers.js'
+import { ownerOfKey, passingOn, WorkerPeers, workerKeys } from '../../../src/cluster/workers/worker-peers.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 import { hashOf, KeyedKafka, KeyedProcess, type Seen } from '../gateways/key-gateways.js'
 
@@ -33,7 +32,7 @@ describe('requests with keys at a gateway with several workers', () => {
     )
     parentEnd.serveAll(passingOn(number, to => links.get(to)))
     links.set(number, parentEnd)
-    const owners = new WorkerKeys(new WorkerPeers(workerEnd, number, COUNT))
+    const owners = workerKeys(new WorkerPeers(workerEnd, number, COUNT))
     const worker = new KeyedProcess(String(number), owners, kafka)
     await worker.open(disks.get(number)!)
     workers.set(number, worker)
@@ -108,7 +107,7 @@ describe('requests with keys at a gateway with several workers', () => {
     const peers = new WorkerPeers(workerEnd, 2, COUNT)
     links.set(2, parentEnd)
     expect((await send(1, key)).body).to.contain('This request has written nothing')
-    const owners = new WorkerKeys(peers)
+    const owners = workerKeys(peers)
     owners.serve(() => Promise.reject(new Error('it is carried out')))
     owners.close()
     expect((await send(1, key)).body).to.contain('This request has written nothing')
