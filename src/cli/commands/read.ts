@@ -7,7 +7,15 @@ import { printable } from '../../core/printable.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { type Decoding, recordJson } from '../../schemas/record-json.js'
 import type { Client, ClientFlags } from '../client.js'
-import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
+import {
+  aborted,
+  type CommandDescription,
+  CommandError,
+  EXIT_FAILURE,
+  EXIT_OK,
+  type Process,
+  UsageError
+} from '../command.js'
 import { clientOptions, notEmpty, wholeNumber } from '../options.js'
 import { formatRecord, type LineStyle, type RecordLook, recordFormats } from '../record-format.js'
 
@@ -69,7 +77,8 @@ async function read(line: Command, process: Process): Promise<number> {
     const stopped = AbortSignal.any([process.stopped, brokenPipe(process.stdout)])
     const look = { format, isTerminal: process.stdout.isTTY }
     const schemas = schema ? await client.schemas() : undefined
-    const output = new RecordOutput(process.stdout, look, count, stopped, schemas)
+    const full = new AbortController()
+    const write = recordWriter(process.stdout, look, count, stopped, schemas, () => full.abort())
     const problems: ReadProblem[] = []
     const warn = (message: string): void => void process.stderr.write(`castellan read: ${printable(message)}\n`)
     const reading = readTopic(
@@ -78,32 +87,23 @@ async function read(line: Command, process: Process): Promise<number> {
       {
         router: client.router,
         requestTimeoutMs: REQUEST_TIMEOUT_MS,
-        write: (topicPartition, batch, end) => output.write(topicPartition, batch, end),
+        write,
         warn,
         onRetry: warn,
         onProblem: problem => problems.push(problem)
       }
-    ).then(() => problems)
-    return await outcome(reading, output, stopped, process)
+    )
+    // Ends when all partitions are read, when enough records are written, on a signal, or when stdout is closed.
+    const isRead = await Promise.race([
+      reading.then(() => true),
+      aborted(AbortSignal.any([stopped, full.signal])).then(() => false)
+    ])
+    if (!isRead) return EXIT_OK
+    for (const { message } of problems) process.stderr.write(`castellan read: ${printable(message)}\n`)
+    return problems.length > 0 ? EXIT_FAILURE : EXIT_OK
   } finally {
     await client.stop()
   }
-}
-
-/** Resolves when all partitions are read, when enough records are written, on a signal, or when stdout is closed. */
-async function outcome(
-  reading: Promise<readonly ReadProblem[]>,
-  output: RecordOutput,
-  stopped: AbortSignal,
-  { stderr }: Process
-): Promise<number> {
-  const enough = new Promise<undefined>(resolve => {
-    stopped.addEventListener('abort', () => resolve(undefined), { once: true })
-    output.onFull = () => resolve(undefined)
-  })
-  const named = (await Promise.race([reading, enough])) ?? []
-  for (const { message } of named) stderr.write(`castellan read: ${printable(message)}\n`)
-  return named.length > 0 ? EXIT_FAILURE : EXIT_OK
 }
 
 /**
@@ -152,50 +152,38 @@ function brokenPipe(stdout: NodeJS.WriteStream): AbortSignal {
   return controller.signal
 }
 
-/** Writes records to a stream, waits when it is full, and stops after a number of records. */
-class RecordOutput {
-  readonly #stream: NodeJS.WriteStream
-  readonly #look: RecordLook
-  readonly #stopped: AbortSignal
-  readonly #schemas: Decoding | undefined
-  #remaining: number
-  /** Called once, when the wanted number of records is written. */
-  onFull: () => void = () => undefined
+type WriteBatch = (topicPartition: TopicPartition, batch: RecordBatch, end: Offset) => Promise<Offset | undefined>
 
-  constructor(
-    stream: NodeJS.WriteStream,
-    look: RecordLook,
-    count: number | undefined,
-    stopped: AbortSignal,
-    schemas: Decoding | undefined
-  ) {
-    this.#schemas = schemas
-    this.#stream = stream
-    this.#look = look
-    this.#stopped = stopped
-    this.#remaining = count ?? Number.POSITIVE_INFINITY
-  }
-
-  get isFull(): boolean {
-    return this.#remaining <= 0 || this.#stopped.aborted
-  }
-
-  /** Resolves when the stream can take more data, with the next offset if more records are wanted. */
-  async write(topicPartition: TopicPartition, batch: RecordBatch, end: Offset): Promise<Offset | undefined> {
+/**
+ * Writes records to a stream, and stops after a number of records.
+ *
+ * @param onFull called when the wanted number of records is written
+ * @returns a function that resolves when the stream can take more data, with the next offset if more records are wanted
+ */
+function recordWriter(
+  stream: NodeJS.WriteStream,
+  look: RecordLook,
+  count: number | undefined,
+  stopped: AbortSignal,
+  schemas: Decoding | undefined,
+  onFull: () => void
+): WriteBatch {
+  let left = count ?? Number.POSITIVE_INFINITY
+  const isFull = (): boolean => left <= 0 || stopped.aborted
+  return async (topicPartition, batch, end) => {
     const lines: Buffer[] = []
-    const schemas = this.#schemas
     // Lines of several partitions are counted as they are written, so nothing waits behind this.
     const jsons = schemas && (await Promise.all([...batch].map(record => recordJson(schemas, record))))
     let at = 0
     for (const record of batch) {
-      if (record.offset >= end || this.isFull) break
-      this.#remaining--
-      lines.push(formatRecord(this.#look, topicPartition, record, jsons?.[at++]))
+      if (record.offset >= end || isFull()) break
+      left--
+      lines.push(formatRecord(look, topicPartition, record, jsons?.[at++]))
     }
-    if (lines.length > 0 && !this.#stream.write(Buffer.concat(lines))) {
-      await once(this.#stream, 'drain', { signal: this.#stopped }).catch(() => undefined)
+    if (lines.length > 0 && !stream.write(Buffer.concat(lines))) {
+      await once(stream, 'drain', { signal: stopped }).catch(() => undefined)
     }
-    if (this.#remaining <= 0) this.onFull()
-    return this.isFull ? undefined : batch.nextOffset
+    if (left <= 0) onFull()
+    return isFull() ? undefined : batch.nextOffset
   }
 }

@@ -63,111 +63,86 @@ interface Message {
 }
 
 /** Writes messages to stdout. With `--ack written`, acknowledges each message once it is written. */
-function consume(line: Command, process: Process): Promise<number> {
-  return withPixyClient(line, client => new Consumer(line, client, process).run())
-}
-
-class Consumer {
-  readonly #topic: string
-  readonly #group: string
-  readonly #flags: ConsumeFlags
-  readonly #client: PixyClient
-  readonly #process: Process
+function consume(line: Command, { stdout, stopped }: Process): Promise<number> {
+  const [topic, group] = line.args as [string, string]
+  const {
+    count = Number.POSITIVE_INFINITY,
+    follow = false,
+    format = 'value',
+    ack = 'written'
+  } = line.opts<ConsumeFlags>()
   /** The message that is written but not acknowledged yet. */
-  #written: Message | undefined
-
-  constructor(line: Command, client: PixyClient, process: Process) {
-    ;[this.#topic, this.#group] = line.args as [string, string]
-    this.#flags = line.opts<ConsumeFlags>()
-    this.#client = client
-    this.#process = process
+  let written: Message | undefined
+  const queryOf = () => {
+    if (ack === 'auto') return { group }
+    if (ack === 'none' || written === undefined) return { group, noAck: true as const }
+    return { group, ackPartition: written.partition, ackOffset: written.offset }
   }
-
-  async run(): Promise<void> {
-    const { count = Number.POSITIVE_INFINITY, follow = false } = this.#flags
-    try {
-      for (let written = 0; written < count; ) {
-        const answer = await this.#poll()
-        if (answer === undefined) break
-        if (answer.status === OK) {
-          await this.#write(toMessage(answer.body))
-          written++
-        } else if (answer.status === LONG_POLL_TIMEOUT) {
-          if (!follow) break
-        } else if (follow && BUSY.has(answer.status)) await this.#pause(answer)
-        else throw refusal(answer)
-      }
-    } finally {
-      await this.#ackLast()
-    }
-  }
-
-  /** Asks for one message. `undefined`: a signal has ended the poll. */
-  async #poll(): Promise<PixyAnswer | undefined> {
-    const { stopped } = this.#process
-    if (stopped.aborted) return undefined
-    const answer = this.#client.ask(this.#topic, 'messages', { query: this.#query(), signal: stopped })
-    try {
-      const { status } = await answer
-      if (status === OK || status === LONG_POLL_TIMEOUT) this.#written = undefined
-      return await answer
-    } catch (error) {
-      if (stopped.aborted) return undefined
-      throw error
-    }
-  }
-
-  #query() {
-    const { ack = 'written' } = this.#flags
-    const query = { group: this.#group }
-    if (ack === 'auto') return query
-    const written = this.#written
-    if (ack === 'none' || written === undefined) return { ...query, noAck: true as const }
-    return { ...query, ackPartition: written.partition, ackOffset: written.offset }
-  }
-
-  async #write(message: Message): Promise<void> {
-    const { stdout, stopped } = this.#process
-    const { format = 'value', ack = 'written' } = this.#flags
-    const text = format === 'json' ? this.#toJson(message) : this.#toText(message, format)
+  const write = async (message: Message): Promise<void> => {
+    const text = format === 'json' ? jsonOf(topic, message) : textOf(topic, message, format, stdout.isTTY)
     if (!stdout.write(text)) await once(stdout, 'drain', { signal: stopped }).catch(() => undefined)
     if (stdout.errored) throw new CommandError('stdout has been closed; the last message is not acknowledged')
-    if (ack === 'written') this.#written = message
+    if (ack === 'written') written = message
   }
-
-  #toText({ key, value, partition, offset }: Message, format: LineStyle): Buffer {
-    const record = { offset, timestampMs: 0, key: decoded(key), value: decoded(value), headers: [] }
-    const look = { format, isTerminal: this.#process.stdout.isTTY }
-    return formatRecord(look, { topic: this.#topic, partition }, record)
+  /** Asks for one message. `undefined`: a signal has ended the poll. */
+  const poll = async (client: PixyClient): Promise<PixyAnswer | undefined> => {
+    if (stopped.aborted) return undefined
+    const answer = await client
+      .ask(topic, 'messages', { query: queryOf(), signal: stopped })
+      .catch((error: unknown) => {
+        if (!stopped.aborted) throw error
+      })
+    if (answer?.status === OK || answer?.status === LONG_POLL_TIMEOUT) written = undefined
+    return answer ?? undefined
   }
-
-  #toJson({ key, value, partition, offset, headers = [] }: Message): string {
-    const line = {
-      topic: this.#topic,
-      partition,
-      offset,
-      key: toJson(decoded(key)),
-      value: toJson(decoded(value)),
-      headers: headers.map(header => ({ key: header.key, value: toJson(decoded(header.value)) }))
+  const consumeAll = async (client: PixyClient): Promise<void> => {
+    for (let left = count; left > 0; ) {
+      const answer = await poll(client)
+      if (answer === undefined) break
+      const { status, retryAfter = DEFAULT_PAUSE_SECONDS } = answer
+      if (status === OK) {
+        await write(toMessage(answer.body))
+        left--
+      } else if (status === LONG_POLL_TIMEOUT) {
+        if (!follow) break
+      } else if (follow && BUSY.has(status))
+        await sleep(retryAfter * 1_000, undefined, { signal: stopped }).catch(() => undefined)
+      else throw refusal(answer)
     }
-    return `${printableJson(JSON.stringify(line))}\n`
   }
+  return withPixyClient(line, async client => {
+    try {
+      await consumeAll(client)
+    } finally {
+      // No poll follows that could carry the acknowledgement.
+      if (written !== undefined) {
+        const { partition, offset } = written
+        await client.demand(topic, 'acks', { method: 'POST', query: { group, partition, offset } })
+      }
+    }
+  })
+}
 
-  /**
-   * Acknowledges the last message by a request of its own, because no poll follows that could carry the
-   * acknowledgement.
-   */
-  async #ackLast(): Promise<void> {
-    if (!this.#written) return
-    const { partition, offset } = this.#written
-    const query = { group: this.#group, partition, offset }
-    await this.#client.demand(this.#topic, 'acks', { method: 'POST', query })
-  }
+function textOf(
+  topic: string,
+  { key, value, partition, offset }: Message,
+  format: LineStyle,
+  isTerminal: boolean
+): Buffer {
+  const record = { offset, timestampMs: 0, key: decoded(key), value: decoded(value), headers: [] }
+  return formatRecord({ format, isTerminal }, { topic, partition }, record)
+}
 
-  async #pause({ retryAfter = DEFAULT_PAUSE_SECONDS }: PixyAnswer): Promise<void> {
-    const { stopped } = this.#process
-    await sleep(retryAfter * 1_000, undefined, { signal: stopped }).catch(() => undefined)
+function jsonOf(topic: string, { key, value, partition, offset, headers = [] }: Message): string {
+  const line = {
+    topic,
+    partition,
+    offset,
+    key: toJson(decoded(key)),
+    value: toJson(decoded(value)),
+    headers: headers.map(header => ({ key: header.key, value: toJson(decoded(header.value)) }))
   }
+  return `${printableJson(JSON.stringify(line))}\n`
 }
 
 const decoded = (base64: string | null): Buffer | null => (base64 === null ? null : Buffer.from(base64, 'base64'))

@@ -2,7 +2,7 @@ import pino from 'pino'
 import type { Logger } from '../../core/model.js'
 import type { AuditLine } from '../../http/access/audit.js'
 import type { AccessSettings } from '../../http/access/settings.js'
-import { type AccessFields, type AccessLog, toAccessLine } from '../../http/server/request-log.js'
+import { type AccessLog, toAccessLine } from '../../http/server/request-log.js'
 import type { HttpSettings } from '../../http/server/settings.js'
 import { openToAppend, whileOpenToAppend } from '../config/append-file.js'
 
@@ -37,142 +37,102 @@ export function openAccessLog(
   log: Logger,
   random: () => number = Math.random
 ): OpenAccessLog | undefined {
-  return target === 'off' ? undefined : new FileAccessLog(target, share, log, random)
-}
-
-class FileAccessLog implements OpenAccessLog {
-  readonly #target: string
-  readonly #share: number
-  readonly #log: Logger
-  readonly #random: () => number
-  readonly #flusher: NodeJS.Timeout
-  #lines: AccessFile
-  #nowMs = 0
-  #now = ''
-  #isClosed = false
-
-  constructor(target: string, share: number, log: Logger, random: () => number) {
-    this.#target = target
-    this.#share = share
-    this.#log = log
-    this.#random = random
-    this.#lines = new AccessFile(target, log)
-    this.#flusher = setInterval(() => this.#lines.flush(), FLUSH_MS).unref()
-  }
-
-  wants(): boolean {
-    return !this.#isClosed && (this.#share === 1 || this.#random() < this.#share)
-  }
-
-  write(fields: AccessFields): void {
-    this.#lines.write(toAccessLine(this.#time(), fields))
-  }
-
-  /** The current time as text. The text is reused within the same millisecond, because many requests end in it. */
-  #time(): string {
-    const nowMs = Date.now()
-    if (nowMs !== this.#nowMs) {
-      this.#nowMs = nowMs
-      this.#now = new Date(nowMs).toISOString()
+  if (target === 'off') return undefined
+  let file = openAccessFile(target, log)
+  let isClosed = false
+  // The text of the time is reused within the same millisecond, because many requests end in it.
+  let [nowMs, now] = [0, '']
+  const flusher = setInterval(() => file.lines.flush(), FLUSH_MS).unref()
+  return {
+    wants: () => !isClosed && (share === 1 || random() < share),
+    write: fields => {
+      if (Date.now() !== nowMs) {
+        nowMs = Date.now()
+        now = new Date(nowMs).toISOString()
+      }
+      file.lines.write(toAccessLine(now, fields))
+    },
+    reopen: () => {
+      if (target === 'stdout' || isClosed) return
+      const before = file
+      try {
+        file = openAccessFile(target, log)
+      } catch (error) {
+        log.error({}, (error as Error).message)
+        return
+      }
+      void before.close()
+    },
+    close: () => {
+      isClosed = true
+      clearInterval(flusher)
+      return file.close()
     }
-    return this.#now
-  }
-
-  reopen(): void {
-    if (this.#target === 'stdout' || this.#isClosed) return
-    const before = this.#lines
-    try {
-      this.#lines = new AccessFile(this.#target, this.#log)
-    } catch (error) {
-      this.#log.error({}, (error as Error).message)
-      return
-    }
-    void before.close()
-  }
-
-  close(): Promise<void> {
-    this.#isClosed = true
-    clearInterval(this.#flusher)
-    return this.#lines.close()
   }
 }
 
-/** One open file of the access log. */
-class AccessFile {
-  readonly #file: AppendedFile
-  /** `destroy` of the file, which pino takes from it when a pipe is broken. */
-  readonly #destroy: () => void
-  #isBroken = false
-  #isGivenUp = false
-
-  /** @throws ConfigError when it cannot be opened */
-  constructor(target: string, log: Logger) {
-    this.#file = pino.destination({
-      sync: false,
-      minLength: WRITE_BYTES,
-      maxLength: MAX_WAITING_BYTES,
-      dest: target === 'stdout' ? STDOUT : openToAppend(target, 'http.accessLog.target', FILE_MODE),
-      retryEAGAIN: () => !this.#isGivenUp
-    })
-    this.#destroy = this.#file.destroy.bind(this.#file)
-    this.#file.on('error', (error: NodeJS.ErrnoException) => {
-      this.#isBroken = error.code === 'EPIPE'
-      log.error({ err: error }, `access lines cannot be written to ${target}`)
-    })
-    this.#file.on('drop', () => log.warn({}, `access lines are dropped: ${target} is too slow`))
-  }
-
-  write(line: string): void {
-    this.#file.write(line)
-  }
-
-  flush(): void {
-    this.#file.flush()
-  }
-
+interface AccessFile {
+  readonly lines: AppendedFile
   /**
    * Resolves when all lines are written or dropped, and after CLOSE_MS at the latest. A slow disk therefore does not
    * prevent the process from ending.
    */
-  close(): Promise<void> {
-    return new Promise(resolve => {
+  close(): Promise<void>
+}
+
+/** @throws ConfigError when it cannot be opened */
+function openAccessFile(target: string, log: Logger): AccessFile {
+  let isBroken = false
+  let isGivenUp = false
+  const lines = pino.destination({
+    sync: false,
+    minLength: WRITE_BYTES,
+    maxLength: MAX_WAITING_BYTES,
+    dest: target === 'stdout' ? STDOUT : openToAppend(target, 'http.accessLog.target', FILE_MODE),
+    retryEAGAIN: () => !isGivenUp
+  })
+  // pino takes it from the file when a pipe is broken.
+  const destroy = lines.destroy.bind(lines)
+  lines.on('error', (error: NodeJS.ErrnoException) => {
+    isBroken = error.code === 'EPIPE'
+    log.error({ err: error }, `access lines cannot be written to ${target}`)
+  })
+  lines.on('drop', () => log.warn({}, `access lines are dropped: ${target} is too slow`))
+  const close = (): Promise<void> =>
+    new Promise(resolve => {
       const over = (): void => {
         clearTimeout(timer)
-        this.#destroy()
+        destroy()
         resolve()
       }
       const timer = setTimeout(() => {
         // The file stays open until its last write has ended. Otherwise that write, or the next attempt, would go to the
         // file or connection that has got the same descriptor.
-        this.#isGivenUp = true
-        this.#file.flushSync = () => undefined
+        isGivenUp = true
+        lines.flushSync = () => undefined
         resolve()
       }, CLOSE_MS)
-      if (this.#isBroken) return over()
-      this.#file.once('close', over)
-      this.#file.once('error', over)
-      this.#file.end()
+      if (isBroken) return over()
+      lines.once('close', over)
+      lines.once('error', over)
+      lines.end()
     })
-  }
+  return { lines, close }
 }
 
 /** A file that lines are appended to. */
 export type AppendedFile = ReturnType<typeof pino.destination>
 
-interface Options {
-  /** Mode bits of a new file. */
-  readonly mode?: number
-}
-
 /**
  * Opens a file for appending lines. A missing file is created. A missing directory is an error.
  *
  * @param setting the setting that names the file, for messages
+ * @param mode mode bits of a new file
  * @throws ConfigError when it cannot be opened
  */
-export const openLogFile = (file: string, setting: string, options: Options = {}): AppendedFile =>
-  whileOpenToAppend(file, setting, options.mode, () =>
-    pino.destination({ sync: true, ...options, dest: file, append: true, mkdir: false })
+export const openLogFile = (file: string, setting: string, mode?: number): AppendedFile =>
+  whileOpenToAppend(file, setting, mode, () =>
+    pino.destination({ sync: true, ...(mode !== undefined && { mode }), dest: file, append: true, mkdir: false })
   )
 
 /** The destination of audit lines. */
@@ -193,7 +153,7 @@ export function openAuditLog({ audit, auditFile }: AccessSettings, log: Logger):
   if (audit === 'off' || auditFile === undefined) {
     return { write: line => log.info(line, 'audit'), reopen: () => undefined, close: () => undefined }
   }
-  const destination = openLogFile(auditFile, 'access.auditFile', { mode: FILE_MODE })
+  const destination = openLogFile(auditFile, 'access.auditFile', FILE_MODE)
   destination.on('error', error => log.error({ err: error }, `audit lines cannot be written to ${auditFile}`))
   const formatters = { level: (label: string) => ({ level: label }) }
   const file = pino({ base: null, formatters, timestamp: pino.stdTimeFunctions.isoTime }, destination)
