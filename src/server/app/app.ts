@@ -55,7 +55,7 @@ import { watchLag } from './lag.js'
 import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
 import { registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
-import { certificateViews, ProcessStatusReader, servedStatus } from './process-status.js'
+import { certificateViews, processStatusReader, servedStatus } from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
 import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
 import { openSchemas } from './schemas.js'
@@ -193,7 +193,7 @@ class ProcessParts {
   #security: ListenerSecurity | undefined
   #lag: LagSource | undefined
   #schemas: Schemas | undefined
-  readonly #statusReader: ProcessStatusReader
+  readonly #readStatus: () => Promise<StatusPart>
   readonly #system = new ActorSystem()
   readonly #keys: LocalKeys
   readonly #clusters: Clusters
@@ -256,7 +256,7 @@ class ProcessParts {
       logStorage,
       orphanedDirectories: logStorage === undefined ? orphanedFor(config, deps.worker) : []
     })
-    this.#statusReader = new ProcessStatusReader({
+    this.#readStatus = processStatusReader({
       number: deps.worker?.number ?? 1,
       clusters: this.#clusters.all,
       viewLog: () => this.#clusters.queue.view(),
@@ -327,7 +327,7 @@ class ProcessParts {
       readiness,
       memoryRecords: () => this.#clusters.memoryRecords(),
       lagOf: () => lag.lagOf(),
-      status: () => this.#statusReader.read(),
+      status: this.#readStatus,
       findRecord: (question, principal) => this.#findRecord(question, principal),
       reload: config => {
         accessLog?.reopen()
@@ -538,7 +538,7 @@ class ProcessParts {
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
       ...this.#readiness()
     } as const
-    const read = async () => ({ whole: mergeParts([await this.#statusReader.read()]) })
+    const read = async () => ({ whole: mergeParts([await this.#readStatus()]) })
     return servedStatus(facts, read, (question, principal) => this.#findRecord(question, principal))
   }
 

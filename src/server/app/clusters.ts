@@ -12,7 +12,7 @@ import type { Config } from '../config/config.js'
 import { announceDurableLog, namesOfOwners } from './announce.js'
 import { isAddressable } from './apis.js'
 import { DurabilityCheck } from './durability-check.js'
-import { DurableLogWatch, OrphanedLogs } from './durable-logs.js'
+import { type DurableLogWatch, OrphanedLogs, watchDurableLog } from './durable-logs.js'
 import { type KafkaCluster, startCluster } from './kafka.js'
 import { briefOf, watchKafka } from './kafka-watch.js'
 import { writeWhatIsLeft } from './open-castellan.js'
@@ -59,7 +59,7 @@ export class Clusters {
   /** The durable log of all clusters. It is closed after all writing has ended. */
   readonly queue: DurableQueue
   readonly #orphaned: OrphanedLogs
-  readonly #logWatch: DurableLogWatch
+  #logWatch: DurableLogWatch | undefined
   /** An API keeps its records in the durable log. */
   readonly #isKept: boolean
   #lostRecords = 0
@@ -79,9 +79,6 @@ export class Clusters {
     this.queue = new DurableQueue({ ...shared, onBroken, drainsLater: true, keys: deps.keys, ...logStorage })
     this.#orphaned = new OrphanedLogs(deps.orphanedDirectories, shared)
     this.#isKept = namesOfOwners(config, deps.apis).length > 0
-    const whyUnusable = (): Promise<string | undefined> =>
-      this.#isKept ? this.queue.whyUnusable() : this.queue.whyNotOpened()
-    this.#logWatch = new DurableLogWatch(whyUnusable, deps.log)
   }
 
   /** The started clusters, in the order of the configuration. */
@@ -109,7 +106,9 @@ export class Clusters {
     await this.queue.openIfNotEmpty()
     const { config, apis, log } = this.#deps
     await announceDurableLog(config, this.queue, apis, log)
-    await this.#logWatch.start()
+    const whyUnusable = (): Promise<string | undefined> =>
+      this.#isKept ? this.queue.whyUnusable() : this.queue.whyNotOpened()
+    this.#logWatch = await watchDurableLog(whyUnusable, log)
   }
 
   /** Begins to deliver the records that were in the durable log at the start. */
@@ -164,7 +163,7 @@ export class Clusters {
   }
 
   #logProblem(): string[] {
-    const { problem } = this.#logWatch
+    const { problem } = this.#logWatch ?? {}
     return problem === undefined ? [] : [problem]
   }
 
@@ -192,7 +191,7 @@ export class Clusters {
   }
 
   stopWatching(): void {
-    this.#logWatch.stop()
+    this.#logWatch?.stop()
     for (const stop of this.#stopWatching) stop()
   }
 

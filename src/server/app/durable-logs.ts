@@ -8,46 +8,41 @@ const CHECK_EVERY_MS = 1_000
 /** Pause between two checks whether an orphaned log is empty, or can be opened. */
 const LOOK_EVERY_MS = 2_000
 
+/** Checks of the durable log. */
+export interface DurableLogWatch {
+  /** The problem that the last check found, for `/ready`. `undefined`: the log can be used. */
+  readonly problem: string | undefined
+  stop(): void
+}
+
 /**
  * Checks once a second whether the durable log can be used. If an API needs the log and the log cannot be used, the
  * gateway is not ready and gets no requests. Therefore this check, and not a request, has to notice that the log can be
  * used again.
+ *
+ * @param whyUnusable why no record can be stored now; `undefined`: records can be stored
+ * @returns resolves after the first check
  */
-export class DurableLogWatch {
-  readonly #whyUnusable: () => Promise<string | undefined>
-  readonly #log: Logger
-  #problem: string | undefined
-  #timer: NodeJS.Timeout | undefined
-  #isLooking = false
-
-  /** @param whyUnusable why no record can be stored now; `undefined`: records can be stored */
-  constructor(whyUnusable: () => Promise<string | undefined>, log: Logger) {
-    this.#whyUnusable = whyUnusable
-    this.#log = log
+export async function watchDurableLog(
+  whyUnusable: () => Promise<string | undefined>,
+  log: Logger
+): Promise<DurableLogWatch> {
+  let problem = await whyUnusable()
+  let isLooking = false
+  const look = async (): Promise<void> => {
+    if (isLooking) return
+    isLooking = true
+    const found = await whyUnusable()
+    isLooking = false
+    if (found === undefined && problem !== undefined) log.info({}, 'the durable log can be used now')
+    problem = found
   }
-
-  /** The problem that the last check found, for `/ready`. `undefined`: the log can be used. */
-  get problem(): string | undefined {
-    return this.#problem
-  }
-
-  /** Resolves after the first check. */
-  start(): Promise<void> {
-    this.#timer = setInterval(() => void this.#look(), CHECK_EVERY_MS)
-    return this.#look()
-  }
-
-  stop(): void {
-    clearInterval(this.#timer)
-  }
-
-  async #look(): Promise<void> {
-    if (this.#isLooking) return
-    this.#isLooking = true
-    const problem = await this.#whyUnusable()
-    this.#isLooking = false
-    if (problem === undefined && this.#problem !== undefined) this.#log.info({}, 'the durable log can be used now')
-    this.#problem = problem
+  const timer = setInterval(() => void look(), CHECK_EVERY_MS)
+  return {
+    get problem() {
+      return problem
+    },
+    stop: () => clearInterval(timer)
   }
 }
 

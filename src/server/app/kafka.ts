@@ -47,7 +47,7 @@ export interface KafkaCluster extends Castellan {
 export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
   const { config, queue, orphaned, receipts, ...rest } = deps
   const { router, delivery, consumer, cache, clusters, http } = config
-  const connection = new ClusterConnection(name, clusters[name]!)
+  const connection = openConnection(name, clusters[name]!)
   const options = {
     ...rest,
     brokers,
@@ -88,37 +88,35 @@ export function connectionOf(name: string, settings: ClusterSettings): Connectio
 }
 
 /** How to connect to a cluster. Certificates and passwords can be replaced while the process runs. */
-class ClusterConnection {
-  readonly #name: string
-  #current: Connection
-  #loginMadeOf: unknown
-
-  /** @throws ConfigError when a certificate cannot be read */
-  constructor(name: string, settings: ClusterSettings) {
-    this.#name = name
-    this.#current = connectionOf(name, settings)
-    this.#loginMadeOf = loginParts(name, settings)
-  }
-
+interface ClusterConnection {
   /** The options with which new connections are opened. */
-  get current(): Connection {
-    return this.#current
-  }
-
+  readonly current: Connection
   /**
    * Reads the files again without using them.
    *
    * @returns a function that applies them to new connections; open connections stay
    * @throws ConfigError when a certificate cannot be read
    */
-  prepare(settings: ClusterSettings): () => void {
-    const next = connectionOf(this.#name, settings)
-    const madeOf = loginParts(this.#name, settings)
-    // If the login settings are unchanged, the current token is used until it expires.
-    const isLoginSame = isDeepStrictEqual(madeOf, this.#loginMadeOf)
-    return () => {
-      this.#current = isLoginSame ? { ...next, sasl: this.#current.sasl } : next
-      this.#loginMadeOf = madeOf
+  prepare(settings: ClusterSettings): () => void
+}
+
+/** @throws ConfigError when a certificate cannot be read */
+function openConnection(name: string, settings: ClusterSettings): ClusterConnection {
+  let current = connectionOf(name, settings)
+  let loginMadeOf = loginParts(name, settings)
+  return {
+    get current() {
+      return current
+    },
+    prepare: settings => {
+      const next = connectionOf(name, settings)
+      const madeOf = loginParts(name, settings)
+      // If the login settings are unchanged, the current token is used until it expires.
+      const isLoginSame = isDeepStrictEqual(madeOf, loginMadeOf)
+      return () => {
+        current = isLoginSame ? { ...next, sasl: current.sasl } : next
+        loginMadeOf = madeOf
+      }
     }
   }
 }

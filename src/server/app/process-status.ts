@@ -56,30 +56,30 @@ export interface ProcessStatusDeps {
   readonly now: () => number
 }
 
-/** Collects the status of this process when it is asked for. It has no timer, and keeps nothing but its last look. */
-export class ProcessStatusReader {
-  readonly #deps: ProcessStatusDeps
-  #lastUse = performance.eventLoopUtilization()
-
-  constructor(deps: ProcessStatusDeps) {
-    this.#deps = deps
+/** @returns a function that collects the status of this process. There is no timer, and nothing is kept but its last look */
+export function processStatusReader(deps: ProcessStatusDeps): () => Promise<StatusPart> {
+  const { number, clusters, viewLog, clock, now, refusals, lines, certificates, metrics, shedder } = deps
+  let lastUse = performance.eventLoopUtilization()
+  const workerRow = (): Status['workers'][number] => {
+    const use = performance.eventLoopUtilization()
+    const { utilization: eventLoopUse } = performance.eventLoopUtilization(use, lastUse)
+    lastUse = use
+    return { number, isUp: true, restarts: 0, eventLoopUse, ...shedder()?.view() }
   }
-
-  async read(): Promise<StatusPart> {
-    const { clusters, viewLog, clock, now, refusals, lines, certificates } = this.#deps
+  return async () => {
     const log = await viewLog()
     const { topics, oldestAgeMs } = await waitingTopics(clusters, log.backlog, clock)
     const at = clock()
     return {
-      workers: [this.#worker()],
+      workers: [workerRow()],
       clusters: clusters.map(toClusterRow),
-      memory: { ...this.#memory(), oldestAgeMs: Math.round(oldestAgeMs) },
+      memory: { ...memoryOf(deps), oldestAgeMs: Math.round(oldestAgeMs) },
       log: toLogRow(log),
       topics,
-      groups: await this.#groups(),
-      lag: this.#lag(),
+      groups: await groupsOf(deps),
+      lag: lagOf(deps.lag()),
       certificates: certificates().map(one => toCertificateRow(one, now())),
-      ...this.#fromMetrics(),
+      ...fromMetrics(metrics),
       refusals: aged(refusals.all(), at),
       lines: aged(lines.all(), at),
       failures: aged(refusals.answers(), at),
@@ -91,79 +91,68 @@ export class ProcessStatusReader {
       )
     }
   }
+}
 
-  #worker(): Status['workers'][number] {
-    const { number, shedder } = this.#deps
-    const use = performance.eventLoopUtilization()
-    const { utilization: eventLoopUse } = performance.eventLoopUtilization(use, this.#lastUse)
-    this.#lastUse = use
-    return { number, isUp: true, restarts: 0, eventLoopUse, ...shedder()?.view() }
+function memoryOf({ clusters, memoryLimitBytes, memoryTimeoutMs: timeoutMs }: ProcessStatusDeps): Status['memory'] {
+  const sum = { ...NOTHING.memory, timeoutMs }
+  for (const { delivery, losses } of clusters) {
+    const stats = delivery.counts()
+    sum.records += stats.bufferedRecords
+    sum.bytes += stats.bufferedBytes
+    sum.stuckBytes += stats.stuckBytes
+    sum.delivered += stats.delivered
+    sum.failed += stats.failed
+    sum.lost += losses.records
+    sum.limitBytes += memoryLimitBytes
   }
+  return sum
+}
 
-  #memory(): Status['memory'] {
-    const { clusters, memoryLimitBytes, memoryTimeoutMs: timeoutMs } = this.#deps
-    const sum = { ...NOTHING.memory, timeoutMs }
-    for (const { delivery, losses } of clusters) {
-      const stats = delivery.counts()
-      sum.records += stats.bufferedRecords
-      sum.bytes += stats.bufferedBytes
-      sum.stuckBytes += stats.stuckBytes
-      sum.delivered += stats.delivered
-      sum.failed += stats.failed
-      sum.lost += losses.records
-      sum.limitBytes += memoryLimitBytes
-    }
-    return sum
-  }
-
-  async #groups(): Promise<Status['groups']> {
-    const rows: GroupRow[] = []
-    for (const { name: cluster, groups } of this.#deps.clusters) {
-      await inPortions(groups.views(), this.#deps.clock, ({ topics, refusal, ...rest }) => {
-        const why = refusal && { topic: refusal.topic, message: refusal.message }
-        rows.push({ cluster, ...rest, topics: topics.slice(0, MAX_TOPICS_OF_GROUP), refusal: why })
-      })
-    }
-    return worst(rows, weightOfGroup)
-  }
-
-  #lag(): StatusPart['lag'] {
-    const source = this.#deps.lag()
-    if (source?.everyMs === undefined) return undefined
-    const { total, rows } = worst(source.lagOf(), ({ lag, trouble }) => lag ?? (trouble === undefined ? 0 : 1))
-    const named = rows.map(({ trouble: problem, asOf, partitions: _, ...rest }) => {
-      return { ...rest, problem, asOf: asOf === undefined ? undefined : new Date(asOf).toISOString() }
+async function groupsOf({ clusters, clock }: ProcessStatusDeps): Promise<Status['groups']> {
+  const rows: GroupRow[] = []
+  for (const { name: cluster, groups } of clusters) {
+    await inPortions(groups.views(), clock, ({ topics, refusal, ...rest }) => {
+      const why = refusal && { topic: refusal.topic, message: refusal.message }
+      rows.push({ cluster, ...rest, topics: topics.slice(0, MAX_TOPICS_OF_GROUP), refusal: why })
     })
-    return { total, rows: named }
   }
+  return worst(rows, weightOfGroup)
+}
 
-  #fromMetrics(): Pick<StatusPart, 'requests' | 'way'> {
-    const { registry } = this.#deps.metrics
-    const requests = (matches: (status: string) => boolean = () => true): number =>
-      sumOfSeries(
-        registry,
-        'castellan_http_requests_total',
-        ({ api, status }) => api !== 'none' && matches(String(status))
-      )
-    const times = (name: string, matches?: Parameters<typeof sumOfTimes>[2]): Status['way']['body'] =>
-      sumOfTimes(registry, `castellan_${name}`, matches)
-    return {
-      requests: {
-        total: requests(),
-        failed: requests(status => status.startsWith('5')),
-        refused: requests(status => REFUSED.has(status)),
-        inFlight: sumOfSeries(registry, 'castellan_http_requests_in_flight'),
-        connections: sumOfSeries(registry, 'castellan_http_connections')
-      },
-      way: {
-        request: times('http_request_seconds', ({ api, method }) => api !== 'none' && method === 'POST'),
-        body: times('http_body_seconds', ({ api }) => api !== 'none'),
-        admission: times('http_admission_wait_seconds'),
-        capacity: times('delivery_capacity_wait_seconds'),
-        partition: times('delivery_partition_wait_seconds'),
-        router: times('router_request_latency_seconds', ({ operation }) => operation === 'produceBatch'),
-        broker: times('kafka_dispatcher_call_seconds', ({ dispatcher }) => dispatcher === 'produce')
-      }
+function lagOf(source: LagSource | undefined): StatusPart['lag'] {
+  if (source?.everyMs === undefined) return undefined
+  const { total, rows } = worst(source.lagOf(), ({ lag, trouble }) => lag ?? (trouble === undefined ? 0 : 1))
+  const named = rows.map(({ trouble: problem, asOf, partitions: _, ...rest }) => {
+    return { ...rest, problem, asOf: asOf === undefined ? undefined : new Date(asOf).toISOString() }
+  })
+  return { total, rows: named }
+}
+
+function fromMetrics({ registry }: PrometheusMetrics): Pick<StatusPart, 'requests' | 'way'> {
+  const requests = (matches: (status: string) => boolean = () => true): number =>
+    sumOfSeries(
+      registry,
+      'castellan_http_requests_total',
+      ({ api, status }) => api !== 'none' && matches(String(status))
+    )
+  const times = (name: string, matches?: Parameters<typeof sumOfTimes>[2]): Status['way']['body'] =>
+    sumOfTimes(registry, `castellan_${name}`, matches)
+  return {
+    requests: {
+      total: requests(),
+      failed: requests(status => status.startsWith('5')),
+      refused: requests(status => REFUSED.has(status)),
+      inFlight: sumOfSeries(registry, 'castellan_http_requests_in_flight'),
+      connections: sumOfSeries(registry, 'castellan_http_connections')
+    },
+    way: {
+      request: times('http_request_seconds', ({ api, method }) => api !== 'none' && method === 'POST'),
+      body: times('http_body_seconds', ({ api }) => api !== 'none'),
+      admission: times('http_admission_wait_seconds'),
+      capacity: times('delivery_capacity_wait_seconds'),
+      partition: times('delivery_partition_wait_seconds'),
+      router: times('router_request_latency_seconds', ({ operation }) => operation === 'produceBatch'),
+      broker: times('kafka_dispatcher_call_seconds', ({ dispatcher }) => dispatcher === 'produce')
     }
   }
 }

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { silentLogger } from '../../../src/core/model.js'
-import { DurableLogWatch } from '../../../src/server/app/durable-logs.js'
+import { watchDurableLog } from '../../../src/server/app/durable-logs.js'
 
 describe('the watch over the durable log', () => {
   it('notices within a second that the log can be used, and that it cannot', async () => {
@@ -9,9 +9,8 @@ describe('the watch over the durable log', () => {
     const said: string[] = []
     let why: string | undefined = 'the disk is full'
     const log = { ...silentLogger, info: (_: object, text: string) => void said.push(text) }
-    const watch = new DurableLogWatch(async () => why, log)
+    const watch = await watchDurableLog(async () => why, log)
     try {
-      await watch.start()
       expect(watch.problem).to.equal('the disk is full')
       why = undefined
       await clock.tickAsync(1_000)

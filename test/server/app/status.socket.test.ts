@@ -1,12 +1,12 @@
 import { createHook } from 'node:async_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { Refusals } from '../../../src/core/refusals.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { type Status, statusSchema } from '../../../src/http/status/status.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
-import { ProcessStatusReader } from '../../../src/server/app/process-status.js'
 import { startTestApp } from '../../support/app-under-test.js'
 
 describe('/status.json', () => {
@@ -83,11 +83,12 @@ describe('/status.json', () => {
   })
 
   it('costs nothing while no client asks: nothing is read, and there is no timer', async () => {
-    const { read } = ProcessStatusReader.prototype
+    // The status has them, and nothing else asks.
+    const { answers } = Refusals.prototype
     let reads = 0
-    ProcessStatusReader.prototype.read = function (): ReturnType<typeof read> {
+    Refusals.prototype.answers = function (): ReturnType<typeof answers> {
       reads++
-      return read.call(this)
+      return answers.call(this)
     }
     const timers: string[] = []
     const hook = createHook({
@@ -112,7 +113,7 @@ describe('/status.json', () => {
       expect(timers).to.deep.equal([])
     } finally {
       hook.disable()
-      ProcessStatusReader.prototype.read = read
+      Refusals.prototype.answers = answers
       await other.stop()
     }
   })
