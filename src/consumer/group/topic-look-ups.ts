@@ -152,8 +152,7 @@ export class WatchedTopics {
 
   #plan(): void {
     if (this.#timer !== undefined || this.#watches.size === 0) return
-    const { checkMs, after } = this.#options
-    this.#timer = after(checkMs, () => {
+    this.#timer = this.#options.after(this.#options.checkMs, () => {
       this.#timer = undefined
       this.#lookUp([...this.#watches.keys()])
       this.#plan()
@@ -174,16 +173,10 @@ export class WatchedTopics {
 
   /** Topics that have no partitions, according to a group. */
   #missingTopics(): readonly string[] {
-    const missing: string[] = []
-    for (const [topic, watches] of this.#watches) {
-      for (const { counts, isEarly } of watches) {
-        if (!isEarly || counts.get(topic) !== 0) continue
-        missing.push(topic)
-        break
-      }
-      if (missing.length === MAX_NAMES) break
-    }
-    return missing
+    const isMissing = (topic: string, watches: ReadonlySet<Watch>): boolean =>
+      [...watches].some(({ counts, isEarly }) => isEarly && counts.get(topic) === 0)
+    const missing = [...this.#watches].filter(([topic, watches]) => isMissing(topic, watches))
+    return missing.slice(0, MAX_NAMES).map(([topic]) => topic)
   }
 
   #lookUp(topics: readonly string[]): void {
@@ -211,8 +204,7 @@ export class WatchedTopics {
     for (const topic of watch.counts.keys()) {
       const watches = this.#watches.get(topic)
       watches?.delete(watch)
-      if (watches?.size !== 0) continue
-      this.#watches.delete(topic)
+      if (watches?.size === 0) this.#watches.delete(topic)
     }
     if (this.#watches.size > 0) return
     this.#timer?.cancel()

@@ -6,7 +6,7 @@ import { MAX_TIMER_MS, type TopicPartition } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
 import { Shares } from '../../core/shares.js'
 import type { Failure } from '../../router/messages/operations.js'
-import { isTopic, ownFailure, problemOfGroup, problemOfPartition } from '../../router/requests/failures.js'
+import { invalid, isTopic, ownFailure, problemOfGroup, problemOfPartition } from '../../router/requests/failures.js'
 import { type GroupDeps, sharedRuntime } from '../group/consumer-groups.js'
 import { asking, GroupActor, type SharedRuntime } from '../group/group-runtime.js'
 import { HeldBatches } from '../group/held-batches.js'
@@ -291,12 +291,12 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
 
   async subscribe(instance: InstanceName, topics: InstanceTopics): Promise<InstanceResult<void>> {
     if ('topics' in topics) {
-      const bad = topics.topics.find(topic => !isTopic(topic))
-      if (bad !== undefined) return ownFailure('invalidTopic', `${JSON.stringify(bad)} is not a name of a topic`, false)
       const names = [...new Set(topics.topics)]
-      const change = (): Promise<InstanceResult<void>> =>
-        this.#change(instance, (consumer, reply) => reply(consumer.subscribe({ topics: names })))
-      return names.length === 0 ? this.unsubscribe(instance) : (this.#tooMany(names.length) ?? change())
+      if (names.length === 0) return this.unsubscribe(instance)
+      const bad = names.find(topic => !isTopic(topic))
+      const illegal = bad !== undefined && invalid('invalidTopic', `${JSON.stringify(bad)} is not a name of a topic`)
+      const problem = illegal || this.#tooManyTopics(names.length)
+      return problem ?? this.#change(instance, (consumer, reply) => reply(consumer.subscribe({ topics: names })))
     }
     const found = await this.#entryOf(instance)
     if (!('entry' in found)) return found
@@ -304,7 +304,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     try {
       await this.#patterns.check(topics.pattern, client)
     } catch (error) {
-      return ownFailure('invalidRequest', `the pattern is not valid: ${(error as Error).message}`, false)
+      return invalid('invalidRequest', `the pattern is not valid: ${(error as Error).message}`)
     }
     const chosen = this.#matching(topics.pattern, client, topics.includes)
     // Those that match now are stored: a client may be allowed no others.
@@ -316,11 +316,8 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   /** So many topics make the stored state too large. */
-  #tooMany(topics: number): Failure | undefined {
-    const { maxTopicsPerGroup: max } = this.#deps.settings
-    return topics > max
-      ? ownFailure('invalidRequest', `${topics} topics are too many (limit ${max})`, false)
-      : undefined
+  #tooManyTopics(count: number): Failure | undefined {
+    return tooMany('topics', count, this.#deps.settings.maxTopicsPerGroup)
   }
 
   subscription(instance: InstanceName): Promise<InstanceResult<readonly string[]>> {
@@ -341,15 +338,11 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   async assign(instance: InstanceName, partitions: readonly TopicPartition[]): Promise<InstanceResult<void>> {
-    const problem = problemOfPartitions(partitions) ?? this.#tooMany(new Set(partitions.map(({ topic }) => topic)).size)
-    if (problem) return problem
-    if (partitions.length > MAX_PARTITIONS)
-      return ownFailure(
-        'invalidRequest',
-        `${partitions.length} partitions are too many (limit ${MAX_PARTITIONS})`,
-        false
-      )
-    return this.#change(instance, (consumer, reply) => reply(consumer.assign(partitions)))
+    const problem =
+      problemOfPartitions(partitions) ??
+      this.#tooManyTopics(new Set(partitions.map(({ topic }) => topic)).size) ??
+      tooMany('partitions', partitions.length, MAX_PARTITIONS)
+    return problem ?? this.#change(instance, (consumer, reply) => reply(consumer.assign(partitions)))
   }
 
   assignment(instance: InstanceName): Promise<InstanceResult<readonly TopicPartition[]>> {
@@ -577,22 +570,19 @@ const staticIdOf = ({ name }: InstanceName): string => {
 }
 
 /** A path cannot have every name: clients resolve dots, and half of a character has no UTF-8. */
-const problemOfName = (name: string): ReturnType<typeof ownFailure> | undefined =>
+const problemOfName = (name: string): Failure | undefined =>
   name.length > 0 && name.length <= MAX_NAME_LENGTH && !/^\.\.?$|[\ud800-\udfff]/u.test(name)
     ? undefined
-    : ownFailure(
+    : invalid(
         'invalidRequest',
-        `the name of an instance has 1 to ${MAX_NAME_LENGTH} characters of Unicode, and is not "." or ".."`,
-        false
+        `the name of an instance has 1 to ${MAX_NAME_LENGTH} characters of Unicode, and is not "." or ".."`
       )
 
-function problemOfPartitions(partitions: readonly TopicPartition[]): ReturnType<typeof ownFailure> | undefined {
-  for (const topicPartition of partitions) {
-    const problem = problemOfPartition(topicPartition)
-    if (problem) return problem
-  }
-  return undefined
-}
+const problemOfPartitions = (partitions: readonly TopicPartition[]): Failure | undefined =>
+  partitions.map(problemOfPartition).find(problem => problem !== undefined)
+
+const tooMany = (what: string, count: number, max: number): Failure | undefined =>
+  count > max ? invalid('invalidRequest', `${count} ${what} are too many (limit ${max})`) : undefined
 
 function answerOpen({ open }: Entry, result: InstanceResult<never>): void {
   for (const reply of open) reply(result)

@@ -1,8 +1,7 @@
-import { CastellanError } from '../../core/errors.js'
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type GroupMembership } from '../../router/messages/operations.js'
-import { failureOf, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
+import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { inPortions } from '../../router/routing/ask-router.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
 import { fencingCodes } from '../group/offset-committer.js'
@@ -144,5 +143,4 @@ export class InstanceCommits {
 
 const keyOf = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
 
-export const late = (what: string): Failure =>
-  failureOf(new CastellanError('timedOut', `${what} was not answered in time`, true))
+export const late = (what: string): Failure => ownFailure('timedOut', `${what} was not answered in time`, true)

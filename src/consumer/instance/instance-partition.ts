@@ -1,4 +1,3 @@
-import { CastellanError } from '../../core/errors.js'
 import {
   type LogPosition,
   type Offset,
@@ -7,7 +6,7 @@ import {
   topicPartitionKey
 } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
-import { failureOf } from '../../router/requests/failures.js'
+import { invalid } from '../../router/requests/failures.js'
 import { CheckedReads } from '../group/checked-reads.js'
 import { type GroupRuntime, stoppable } from '../group/group-runtime.js'
 import type { BatchHolder, HeldBatches } from '../group/held-batches.js'
@@ -56,20 +55,22 @@ export class InstancePartition implements BatchHolder {
   readonly #runtime: ReturnType<typeof stoppable>
   readonly #finder: PositionFinder
   #reads: CheckedReads
-  /** The offset after the accepted records; `undefined`: the first position is not found yet. */
-  #accepted: Offset | undefined
-  /** The offset after the records that were taken. Not below `#accepted`. */
-  #taken = 0
+  /** The offset after the accepted records; `undefined`: no position is known. */
+  accepted: Offset | undefined
+  /** The offset after the records that were taken. Not below `accepted`. */
+  taken = 0
   #batch: RecordBatch | undefined
   #index = 0
   /** The fetch or look-up on its way for the position. A change of the position makes its answer void. */
   #fetching: object | undefined
   #isOver = false
   /** The number of the position. A change of the position makes reads that are not settled void. */
-  #epoch = 0
-  #problem: Failure | undefined
+  epoch = 0
+  /** Why the partition cannot be read; asking again may help. */
+  problem: Failure | undefined
   #foundIn: number | undefined
-  #furthest: Furthest | undefined
+  /** The furthest position that was read; `undefined`: none. */
+  furthest: Furthest | undefined
   /** The offset to which the client has moved, while no broker has said that the log has it. */
   #sought: Offset | undefined
   /** The offset that the group has committed, as far as this instance knows. */
@@ -80,7 +81,7 @@ export class InstancePartition implements BatchHolder {
   constructor(options: InstancePartitionOptions) {
     const { topicPartition, start } = options
     this.topicPartition = topicPartition
-    this.#furthest = options.readBefore
+    this.furthest = options.readBefore
     this.#options = options
     this.#runtime = stoppable(options.runtime)
     this.#reads = new CheckedReads(this.#runtime.ask, topicPartition)
@@ -97,26 +98,12 @@ export class InstancePartition implements BatchHolder {
   get key(): string {
     return topicPartitionKey(this.topicPartition.topic, this.topicPartition.partition)
   }
-  /** The offset after the accepted records; `undefined`: no position is known. */
-  get accepted(): Offset | undefined {
-    return this.#accepted
-  }
   /** The id of the topic to which the position belongs. */
   get topicId(): string | undefined {
     return this.#finder.topicId
   }
-  get epoch(): number {
-    return this.#epoch
-  }
-  get taken(): Offset {
-    return this.#taken
-  }
   get hasBatch(): boolean {
     return this.#batch !== undefined
-  }
-  /** Why the partition cannot be read; asking again may help. */
-  get problem(): Failure | undefined {
-    return this.#problem
   }
 
   /**
@@ -124,29 +111,24 @@ export class InstancePartition implements BatchHolder {
    * still commit offsets of lost records that they have got.
    */
   epochBefore(offset: Offset): number | undefined {
-    if (offset > this.#taken) return epochWithin(this.#furthest, offset)
+    if (offset > this.taken) return epochWithin(this.furthest, offset)
     return this.#reads.epochBefore(offset) ?? this.#foundIn
-  }
-
-  /** The furthest position that was read; `undefined`: none. */
-  get furthest(): Furthest | undefined {
-    return this.#furthest
   }
 
   /** Forgets that records could not be fetched, before they are fetched again. */
   forgetProblem(): void {
-    if (this.#accepted !== undefined) this.#problem = undefined
+    if (this.accepted !== undefined) this.problem = undefined
   }
 
   /** Finds the committed offset, or else the start. */
   begin(): void {
-    const epoch = this.#epoch
+    const epoch = this.epoch
     this.#finder.findStart(({ offset, leaderEpoch }, isNew) => {
-      if (epoch !== this.#epoch) return
+      if (epoch !== this.epoch) return
       this.#foundIn = leaderEpoch
       if (isNew) this.beganAt = offset
       else this.committed = offset
-      if (this.#furthest?.topicId !== this.topicId) this.#furthest = undefined
+      if (this.furthest?.topicId !== this.topicId) this.furthest = undefined
       this.#place(offset)
       this.#noteFurthest()
     })
@@ -173,47 +155,47 @@ export class InstancePartition implements BatchHolder {
     const { topic, partition } = this.topicPartition
     for (let batch = this.#batch; batch && this.#index < batch.recordCount; this.#index++) {
       const { offset, timestampMs, key, value, headers } = batch.at(this.#index)
-      if (offset < this.#taken) continue
+      if (offset < this.taken) continue
       const bytes = (key?.length ?? 0) + (value?.length ?? 0)
       if (records.length > 0 && taking.bytes + bytes > maxBytes) return
       // Spreading the record into the new one takes ten times as long.
       records.push({ topic, partition, offset, timestampMs, key, value, headers })
       taking.bytes += bytes
-      this.#taken = offset + 1
+      this.taken = offset + 1
     }
-    if (this.#batch) this.#taken = Math.max(this.#taken, this.#batch.nextOffset)
+    if (this.#batch) this.taken = Math.max(this.taken, this.#batch.nextOffset)
     this.dropBatch()
     this.#options.batches.release(this)
   }
 
   #noteFurthest(): void {
-    const offset = this.#taken
-    if (offset <= (this.#furthest?.offset ?? 0)) return
-    this.#furthest = { offset, leaderEpoch: this.epochBefore(offset), topicId: this.topicId }
+    const offset = this.taken
+    if (offset <= (this.furthest?.offset ?? 0)) return
+    this.furthest = { offset, leaderEpoch: this.epochBefore(offset), topicId: this.topicId }
   }
 
   /** Accepts the taken records up to this offset; the others are taken again later. */
   accept(offset: Offset): void {
     // A read may end before the first position is known.
-    if (this.#accepted === undefined) return
-    this.#accepted = offset
-    if (offset === this.#taken) return
-    this.#taken = offset
+    if (this.accepted === undefined) return
+    this.accepted = offset
+    if (offset === this.taken) return
+    this.taken = offset
     this.#release()
   }
 
   /** Takes the records again that were taken and not accepted. */
   reject(): void {
-    if (this.#accepted !== undefined) this.accept(this.#accepted)
+    if (this.accepted !== undefined) this.accept(this.accepted)
   }
 
   /** Fetches the next batch, unless it is in memory or on its way. */
   fetch(maxWaitMs: number, isWanted: () => boolean): void {
-    if (this.#fetching || this.#batch || this.#accepted === undefined || this.#isOver) return
+    if (this.#fetching || this.#batch || this.accepted === undefined || this.#isOver) return
     const fetching = {}
     this.#fetching = fetching
     const request = {
-      offset: this.#taken,
+      offset: this.taken,
       maxWaitMs,
       isWanted,
       topicId: this.#finder.topicId,
@@ -230,7 +212,7 @@ export class InstancePartition implements BatchHolder {
   /** Stops for good: the instance no longer reads the partition. */
   stop(): void {
     this.#isOver = true
-    this.#epoch++
+    this.epoch++
     this.#runtime.stop()
     this.#release()
   }
@@ -244,14 +226,14 @@ export class InstancePartition implements BatchHolder {
     const { runtime, onChanged, batches } = this.#options
     switch (result.type) {
       case 'success':
-        this.#problem = this.#sought = undefined
+        this.problem = this.#sought = undefined
         this.#batch = result.batch
         this.#index = 0
         batches.hold(this, result.batch.heapBytes ?? result.batch.sizeBytes)
         onChanged()
         break
       case 'noMessages':
-        this.#problem = this.#sought = undefined
+        this.problem = this.#sought = undefined
         onChanged()
         break
       case 'corruptMessage':
@@ -259,13 +241,13 @@ export class InstancePartition implements BatchHolder {
           { partition: this.key, offset: result.offset, nextOffset: result.nextOffset },
           'a damaged batch is skipped'
         )
-        this.#taken = result.nextOffset
-        if (this.#accepted === result.offset) this.#accepted = result.nextOffset
+        this.taken = result.nextOffset
+        if (this.accepted === result.offset) this.accepted = result.nextOffset
         onChanged()
         break
       case 'cut':
         runtime.log.warn({ partition: this.key, offset: result.cutAt }, 'the end of the log was lost; continuing there')
-        this.#logChanged(Math.min(result.cutAt, this.#accepted!))
+        this.#logChanged(Math.min(result.cutAt, this.accepted!))
         break
       case 'offsetOutOfRange':
         this.#recover()
@@ -277,7 +259,7 @@ export class InstancePartition implements BatchHolder {
   }
 
   #recover(): void {
-    const offset = this.#taken
+    const offset = this.taken
     const fetching = {}
     this.#fetching = fetching
     const hasRead = this.committed !== offset && this.#sought !== offset
@@ -290,8 +272,8 @@ export class InstancePartition implements BatchHolder {
       this.#fetching = undefined
       if (recovery.type !== 'inRange') {
         this.#tell(offset, recovery.offset, recovery.type)
-        if (recovery.type === 'recreated') this.#furthest = undefined
-        this.#logChanged(recovery.type === 'lost' ? Math.min(recovery.offset, this.#accepted!) : recovery.offset)
+        if (recovery.type === 'recreated') this.furthest = undefined
+        this.#logChanged(recovery.type === 'lost' ? Math.min(recovery.offset, this.accepted!) : recovery.offset)
       } else this.#options.onChanged()
     })
   }
@@ -325,17 +307,17 @@ export class InstancePartition implements BatchHolder {
   }
 
   #place(offset: Offset): void {
-    this.#epoch++
-    this.#accepted = offset
-    this.#taken = offset
+    this.epoch++
+    this.accepted = offset
+    this.taken = offset
     this.#sought = undefined
-    this.#problem = undefined
+    this.problem = undefined
     this.#release()
     this.#options.onChanged()
   }
 
   #fail(failure: Failure): void {
-    this.#problem = failure
+    this.problem = failure
     this.#options.onChanged()
   }
 
@@ -351,19 +333,10 @@ export const epochWithin = (furthest: Furthest | undefined, offset: Offset): num
   furthest !== undefined && offset <= furthest.offset ? furthest.leaderEpoch : undefined
 
 const outOfRange = ({ topic, partition }: TopicPartition, offset: Offset, end: Offset): Failure =>
-  failureOf(
-    new CastellanError(
-      'invalidRequest',
-      `offset ${offset} of ${topic}/${partition} is beyond the end, ${end}, and auto.offset.reset is none`,
-      false
-    )
+  invalid(
+    'invalidRequest',
+    `offset ${offset} of ${topic}/${partition} is beyond the end, ${end}, and auto.offset.reset is none`
   )
 
 const noStart = ({ topic, partition }: TopicPartition): Failure =>
-  failureOf(
-    new CastellanError(
-      'invalidRequest',
-      `the group has no committed offset in ${topic}/${partition}, and auto.offset.reset is none`,
-      false
-    )
-  )
+  invalid('invalidRequest', `the group has no committed offset in ${topic}/${partition}, and auto.offset.reset is none`)
