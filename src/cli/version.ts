@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { packageFile } from '../core/package-file.js'
 
-/** The version of this package. */
 export const version = (): string =>
   (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version

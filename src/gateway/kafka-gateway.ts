@@ -54,7 +54,6 @@ export interface KafkaGatewayDeps {
   /** Accepts records that are kept on disk. Absent: `delivery` refuses them. */
   readonly durable?: DurableAcceptor | undefined
   readonly router: ActorRef<RouterMessage>
-  /** The actor system for readers that follow topics. */
   readonly system: ActorSystem
   /** Absent: requests of consumer groups are refused. */
   readonly groups?:

@@ -79,7 +79,6 @@ async function serveAs(command: ApiCommand, line: Command, process: Process): Pr
   return EXIT_OK
 }
 
-/** The flags of the imitated system that are on the command line. */
 function ownFlags({ flags }: ApiCommand, line: Command): ReadonlyMap<string, string | true> {
   const names = new Set(flags.map(({ flags: text }) => new Option(text).name()))
   const given = line.options.filter(

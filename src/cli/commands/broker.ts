@@ -30,7 +30,6 @@ export const brokerCommand: CommandDescription = {
   run: runBroker
 }
 
-/** Runs the embedded broker until it is stopped. */
 async function runBroker(line: Command, { environment, stdout, stderr, stopped }: Process): Promise<number> {
   const { config: file, debug } = line.opts<{ config?: string; debug?: boolean }>()
   const [{ startEmbeddedBroker }, { createLogger }, { loadConfig }] = await Promise.all([

@@ -7,7 +7,6 @@ import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Proc
 import { clientOptions } from '../options.js'
 import { type RowColumn, writeTable } from '../standard-output.js'
 
-/** `castellan groups`: lists consumer groups, and their lag. */
 export const groupsCommand: CommandDescription = {
   name: 'groups',
   summary: 'lists the consumer groups of a cluster, and their lag',

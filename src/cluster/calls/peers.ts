@@ -40,7 +40,6 @@ export interface Peers<Id = string> {
    *   does not answer
    */
   call(to: Id, name: string, body: unknown, options: CallOptions): Promise<unknown>
-  /** Calls `listener` when one of the others is gone. */
   onGone(listener: (id: Id) => void): void
 }
 

@@ -19,11 +19,9 @@ const WAIT_MS = 75
 export class GatheredMetrics {
   readonly #own: Registry
   readonly #ask: (timeoutMs: number) => Promise<ReadonlyMap<number, MetricsSnapshot>>
-  /** The last snapshot of each worker, by its number. */
   readonly #last = new Map<number, MetricsSnapshot>()
   /** Counters of exited workers, without their gauges. There are several snapshots until their sum is computed. */
   #ended: readonly MetricsSnapshot[] = []
-  /** How often the worker of each number has ended. */
   readonly #ends = new Map<number, number>()
 
   /** @param ask asks all workers for a snapshot; the result has the snapshots by number of the worker */

@@ -15,11 +15,9 @@ export class LinkError extends PeerError {
 export type Messages = Record<string, { readonly body: unknown; readonly answer?: unknown }>
 type BodyOf<Message extends { readonly body: unknown }> = Message['body']
 type AnswerOf<Message> = Message extends { readonly answer: infer Answer } ? Answer : unknown
-/** The messages that are not calls. */
 type TellsOf<All extends Messages> = {
   [Name in keyof All & string]: All[Name] extends { readonly answer: unknown } ? never : Name
 }[keyof All & string]
-/** The messages that are calls. */
 type CallsOf<All extends Messages> = {
   [Name in keyof All & string]: 'answer' extends keyof All[Name] ? Name : never
 }[keyof All & string]

@@ -10,7 +10,6 @@ interface OneWay<Body = undefined> {
   readonly body: Body
 }
 
-/** A message that is answered. */
 interface Asked<Body, Answer> {
   readonly body: Body
   readonly answer: Answer
@@ -86,7 +85,5 @@ export type ParentServes = {
   peer: Asked<PeerMessage & { readonly to: number }, unknown>
 }
 
-/** The parent's end of the link to a worker. */
 export type ParentLink = Link<ParentServes, WorkerServes>
-/** The worker's end of the link to the parent. */
 export type WorkerLink = Link<WorkerServes, ParentServes>

@@ -51,7 +51,6 @@ export class OffsetRanges {
       .map(range => (range.from < offset ? { from: offset, to: range.to } : range))
   }
 
-  /** Removes `offset` and all higher offsets. */
   dropFrom(offset: Offset): void {
     if ((this.#ranges.at(-1)?.to ?? offset) <= offset) return
     this.#ranges = this.#ranges

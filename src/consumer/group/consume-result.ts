@@ -44,7 +44,6 @@ export interface MessageLimits {
   readonly maxBytes: number
 }
 
-/** The limits of a request for one message. */
 export const ONE_MESSAGE: MessageLimits = { maxMessages: 1, maxBytes: 1 }
 
 /** Messages that were offered to one client together, at least one; those of a partition in order. Their bytes are views. */

@@ -30,7 +30,6 @@ export interface Assignment {
 const UNCLEAR_CHECK_MS = 1_000
 
 interface Subscription extends Subscriber {
-  /** Topics that the member has begun to read. */
   readonly begun: readonly string[]
   /** True: the member is a Castellan, which begins to read where the leader decides. */
   readonly isCastellan: boolean

@@ -24,7 +24,6 @@ export class Revocations {
   readonly #commitLimitMs: number
   readonly #commit: (done: () => void) => void
 
-  /** @param commitLimitMs time limit for the commit */
   constructor(runtime: GroupRuntime, commitLimitMs: number, commit: (done: () => void) => void) {
     this.#runtime = runtime
     this.#commitLimitMs = commitLimitMs

@@ -106,7 +106,6 @@ export class TopicConsumer {
     this.#serve()
   }
 
-  /** True when all these partitions are read at the moment. */
   readsAll(partitions: Iterable<number>): boolean {
     for (const partition of partitions) if (!this.#partitions.has(partition)) return false
     return true

@@ -38,7 +38,6 @@ export class FoundTopics {
     return this.#topics.get(topic)?.topicId
   }
 
-  /** Partitions of a topic that have no leader at the moment. */
   leaderlessIn(topic: string): ReadonlySet<number> {
     const partitions = this.#topics.get(topic)?.partitions ?? []
     return new Set(partitions.filter(({ leaderId }) => leaderId === NO_LEADER).map(({ partition }) => partition))

@@ -449,7 +449,6 @@ export class ConsumerInstance {
     )
   }
 
-  /** Commits as soon as the interval of automatic commits is over. */
   #autoCommitSoon(): void {
     const { autoCommitMs } = this.#options.settings
     if (autoCommitMs === undefined || this.#autoCommit || this.#isEnded || this.#uncommitted().length === 0) return

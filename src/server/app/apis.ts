@@ -34,7 +34,6 @@ export interface ApisDeps
   readonly cutSteps: Pick<DrainSteps, 'add'>
 }
 
-/** The APIs that are enabled. */
 export function enabledApis(apis: readonly HttpApi[], config: Pick<Config, 'apis'>): readonly HttpApi[] {
   const settingsByName = new Map(settingsOfApis(config))
   return apis.filter(({ name }) => settingsByName.get(name)!.enabled)

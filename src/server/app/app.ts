@@ -201,7 +201,6 @@ class ProcessParts {
   #isStopping = false
   #stopped: Promise<StopResult> | undefined
   readonly #drainMs: number
-  /** The enabled APIs. */
   readonly #apis: readonly HttpApi[]
   #http: Http | undefined
   readonly #cutSteps: DrainSteps

@@ -8,7 +8,6 @@ const CHECK_EVERY_MS = 1_000
 /** Pause between two checks whether an orphaned log is empty, or can be opened. */
 const LOOK_EVERY_MS = 2_000
 
-/** Checks of the durable log. */
 export interface DurableLogWatch {
   /** The problem that the last check found, for `/ready`. `undefined`: the log can be used. */
   readonly problem: string | undefined

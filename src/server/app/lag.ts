@@ -244,7 +244,6 @@ export class LagWatch implements LagSource {
     return [...found.values()].slice(0, MAX_GROUPS)
   }
 
-  /** The groups that this process serves, by cluster. */
   #served(most?: number): ServedGroups {
     const { clusters } = this.#deps
     return new Map(clusters.map(({ name, servedGroups }) => [name, [...new Set(servedGroups())].slice(0, most)]))

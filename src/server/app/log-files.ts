@@ -17,7 +17,6 @@ const STDOUT = 1
 /** Time limit of closing. Lines that are not written by then are dropped. */
 const CLOSE_MS = 2_000
 
-/** An open access log. */
 export interface OpenAccessLog extends AccessLog {
   /** Opens the file again, after log rotation has renamed it. */
   reopen(): void
@@ -120,7 +119,6 @@ function openAccessFile(target: string, log: Logger): AccessFile {
   return { lines, close }
 }
 
-/** A file that lines are appended to. */
 export type AppendedFile = ReturnType<typeof pino.destination>
 
 /**

@@ -20,7 +20,6 @@ export interface LoggerOptions {
   readonly descriptor: 1 | 2
   /** A file that is written instead of the descriptor. */
   readonly file?: string | undefined
-  /** Fields of every line. */
   readonly fields?: Readonly<Record<string, string | number>> | undefined
 }
 
@@ -70,7 +69,6 @@ const kprfLevels = new Map([
   ['error', 'ERRO']
 ])
 
-/** The fields that every line has. */
 const ourFields = { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: ofLevel } }
 const formats = {
   text: ourFields,

@@ -10,7 +10,6 @@ import type { Shutdown } from './shutdown.js'
 /** Between two reports to a StatsD server, which usually flushes every ten seconds. */
 const STATSD_PAUSE_MS = 10_000
 
-/** Exports the answers of `/ready` and `/ready/kafka` as metrics. */
 export function registerReadiness({ registry }: PrometheusMetrics, readiness: Omit<Readiness, 'warnings'>): void {
   const gauge = (name: string, path: string, reasons: () => readonly string[]): void =>
     registerScrapedGauge(registry, name, `1 while ${path} answers 200, else 0`, 'min', () => [

@@ -51,7 +51,6 @@ function isFunction(value: unknown): boolean {
 /** An option that is an object or a function of the caller. It is not checked. */
 const given = z.unknown().optional()
 
-/** The options of `openCastellan`. */
 export const openOptions = z.strictObject({
   brokers,
   connection,

@@ -32,7 +32,6 @@ import type { KafkaCluster } from './kafka.js'
 import { briefOf } from './kafka-watch.js'
 import type { ListenerSecurity } from './listener-security.js'
 
-/** Topics of a group that are named. */
 const MAX_TOPICS_OF_GROUP = 20
 
 export interface ProcessStatusDeps {

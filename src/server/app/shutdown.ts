@@ -31,7 +31,6 @@ export class Shutdown {
     this.#steps.push({ name, run, share })
   }
 
-  /** Adds a step that runs after all others. */
   addFirst(name: string, run: Step['run']): void {
     this.#steps.unshift({ name, run, share: 1 })
   }

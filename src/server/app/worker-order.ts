@@ -66,7 +66,6 @@ export function toStartError(error: LinkError): Error {
 export interface WorkerPlace {
   /** The number of this worker, from 1. */
   readonly number: number
-  /** Number of workers. */
   readonly count: number
   /** The directory that contains the durable logs of all workers. */
   readonly walRoot: string

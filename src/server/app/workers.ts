@@ -49,7 +49,6 @@ export interface WorkersDeps {
   readonly log: Logger
   readonly version: string
   readonly drainMs: number
-  /** The style of the logs of the workers. */
   readonly logStyle: WorkerOrder['log']
   readonly umask: number
   readonly fork: () => WorkerProcess
@@ -71,7 +70,6 @@ export interface Workers {
   reopenLogs(): void
   /** Stops all workers within `shutdown.graceMs`. */
   stop(): Promise<WorkerFarewell>
-  /** Kills the workers. */
   kill(): void
 }
 
@@ -94,7 +92,6 @@ export async function startWorkers(config: Config, deps: WorkersDeps): Promise<W
 const clock = (): number => performance.now()
 
 class Parent {
-  /** The current configuration. */
   #config: Config
   #isReloaded = false
   readonly #deps: WorkersDeps

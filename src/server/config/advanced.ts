@@ -25,7 +25,6 @@ export function setAdvancedApart({ sections, leaves }: Description): Description
   }
 }
 
-/** The items, with the paths that an operator writes. */
 export const named = <Item extends { readonly path: readonly PropertyKey[] }>(
   items: readonly Item[] = [],
   leaves: readonly Leaf[]

@@ -8,7 +8,6 @@ import { type Config, settingsOfApis } from './schema.js'
 import { problemsOfTlsFiles, problemsOfTokenCaFile, tlsFilesIn } from './tls-files.js'
 import { workerCountOf } from './worker-count.js'
 
-/** Whether the `default` cluster is the embedded broker. */
 export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>): boolean =>
   config.embedded.enabled || config.clusters.default!.brokers.length === 0
 

@@ -36,7 +36,6 @@ interface Settable {
 
 const known: Settable = { apis, schema: configSchema, leaves: describeSettings().leaves }
 
-/** The schema and the settings for these APIs. */
 function settableWith(listed: readonly HttpApi[] | undefined): Settable {
   if (listed === undefined) return known
   const schema = schemaOf(listed)
@@ -167,7 +166,6 @@ function check({ sources, apis: listed, accepted, problems, config }: Read): Exp
   return { config: freeze(config), originOf: path => originOf(path, accepted) }
 }
 
-/** Freezes a value and, recursively, all values in it. */
 function freeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) Object.values(Object.freeze(value)).forEach(freeze)
   return value

@@ -66,7 +66,6 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
     service: serviceSettings
   })
 
-/** The schema of the whole configuration. */
 export const configSchema = schemaOf(apis)
 
 /** Every section and every setting, as an operator names them. */
@@ -88,5 +87,4 @@ export function warningsAboutSecrets(flags: readonly FlagSetting[]): string[] {
 /** The whole configuration, checked and frozen. The code of each folder gets only its section. */
 export type Config = Omit<z.output<typeof configSchema>, 'apis'> & { readonly apis: SettingsOfApis }
 
-/** The settings of every configured API, with its name. */
 export const settingsOfApis = ({ apis }: Pick<Config, 'apis'>): [name: string, ApiSettings][] => Object.entries(apis)
