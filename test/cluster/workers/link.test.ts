@@ -1,7 +1,6 @@
 import { expect } from 'chai'
 import { Link } from '../../../src/cluster/workers/link.js'
 import type { ParentLink } from '../../../src/cluster/workers/messages.js'
-import { WholeLines } from '../../../src/cluster/workers/worker-process.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { turns } from '../../support/ticks.js'
 
@@ -86,20 +85,5 @@ describe('a link between two processes', () => {
   it('ignores what is no frame', () => {
     const [one] = pair()
     for (const message of [undefined, null, 7, 'x', {}, { type: 'answer', id: 9 }]) one.receive(message)
-  })
-})
-
-describe('lines of several processes on one stream', () => {
-  it('are passed on whole, whatever the pieces are in which they come', () => {
-    const text = 'one\ntwo ü\nthree'
-    for (let size = 1; size <= text.length; size++) {
-      const written: string[] = []
-      const lines = new WholeLines(chunk => written.push(chunk.toString()))
-      const bytes = Buffer.from(text)
-      for (let at = 0; at < bytes.length; at += size) lines.add(bytes.subarray(at, at + size))
-      lines.end()
-      expect(written.join('')).to.equal(`${text}\n`)
-      expect(written.every(chunk => chunk.endsWith('\n'))).to.equal(true)
-    }
   })
 })

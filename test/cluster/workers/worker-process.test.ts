@@ -13,17 +13,16 @@ describe('the lines of several processes', () => {
     }
   }
 
-  it('are passed on when they are whole', () => {
-    const { lines, written, text } = collect()
-    lines.add(Buffer.from('one\ntw'))
-    expect(text()).to.equal('one\n')
-    lines.add(Buffer.from('o'))
-    lines.add(Buffer.from('\nthree\nfo'))
-    expect(text()).to.equal('one\ntwo\nthree\n')
-    lines.end()
-    lines.end()
-    expect(text()).to.equal('one\ntwo\nthree\nfo\n')
-    expect(written.every(one => one.at(-1) === 0x0a)).to.equal(true)
+  it('are passed on whole, whatever the pieces are in which they come', () => {
+    const said = Buffer.from('one\ntwo ü\nthree')
+    for (let size = 1; size <= said.length; size++) {
+      const { lines, written, text } = collect()
+      for (let at = 0; at < said.length; at += size) lines.add(said.subarray(at, at + size))
+      lines.end()
+      lines.end()
+      expect(text()).to.equal(`${said}\n`)
+      expect(written.every(one => one.at(-1) === 0x0a)).to.equal(true)
+    }
   })
 
   it('are passed on in pieces when they are too long, and no byte is lost', () => {
