@@ -46,7 +46,6 @@ interface ProduceFlags extends PixyFlags {
   readonly quiet?: boolean
 }
 
-/** Writes the message of the command line, or each line of stdin, one after another. */
 async function produce(line: Command, process: Process): Promise<number> {
   const [topic, message] = line.args as [string, string | undefined]
   const { key, header = [], async: isAsync = false, quiet = false } = line.opts<ProduceFlags>()

@@ -8,7 +8,6 @@ import { linesOf, toRecord } from '../line-records.js'
 import { clientOptions, httpUrl, notEmpty } from '../options.js'
 import { readToken } from '../pixy/pixy-client.js'
 
-/** `castellan write TOPIC`: writes the lines of stdin as records. */
 export const writeCommand: CommandDescription = {
   name: 'write',
   summary: 'writes each line of stdin to a topic as a record',

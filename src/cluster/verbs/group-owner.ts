@@ -82,7 +82,6 @@ interface OwnersOfGroups<Id> {
   readonly longPollMs: number
 }
 
-/** The operations on consumer groups when each group has one of several workers as its owner. */
 export function ownedGroups<Id>(own: GroupGateway, owners: OwnersOfGroups<Id>): GroupGateway {
   const { cluster, peers, ownerOf, acks, longPollMs } = owners
   serveGroups(own, cluster, peers)

@@ -30,7 +30,6 @@ export interface WorkerFarewell {
 export interface WorkerReport {
   readonly unreadyReasons: readonly string[]
   readonly kafkaReasons: readonly string[]
-  /** Number of records in the worker's memory that wait for Kafka. */
   readonly waitingRecords: number
   /** Number of records that the worker has accepted into memory since its start and has already lost. */
   readonly lostRecords: number

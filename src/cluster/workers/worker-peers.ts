@@ -73,7 +73,6 @@ const away = (number: number): Error => Object.assign(new Error(`worker ${number
 export const ownerOfKey = (hash: string, workers: number): number =>
   ((hash.charCodeAt(0) * 256 + hash.charCodeAt(1)) % workers) + 1
 
-/** The keys of a gateway that consists of several workers. */
 export function workerKeys(peers: WorkerPeers): KeyOwners {
   let isClosed = false
   return {

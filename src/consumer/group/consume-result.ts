@@ -104,7 +104,6 @@ const NOT_BEGUN = ownFailure('timedOut', 'the group has not begun to read the to
 /** The request of a client for one or several messages of a topic. It gets exactly one answer. */
 export class WaitingRequest implements Due {
   deadlineAt: number
-  /** The answer has all available messages within these limits. */
   readonly limits: MessageLimits
   readonly #requester: Requester<ConsumeManyResult>
   readonly #awayBecause: AwayBecause

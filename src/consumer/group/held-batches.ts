@@ -1,7 +1,6 @@
 import type { KafkaRecord, Offset, RecordBatch } from '../../core/model.js'
 import type { OffsetTracker } from './offset-tracker.js'
 
-/** A holder of a batch that it can fetch again. */
 export interface BatchHolder {
   dropBatch(): void
 }

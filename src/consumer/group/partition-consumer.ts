@@ -31,7 +31,6 @@ export interface PartitionConsumerOptions {
   readonly tracker: OffsetTrackerOptions
   readonly maxPendingMessages: number
   readonly retryBackoffMs: number
-  /** Called when the source has a new position to commit. */
   readonly submit: (source: PositionSource) => void
   readonly demand: Demand
   /** Called when Kafka's ACLs do not allow the group to read. The read is repeated while messages are wanted. */

@@ -58,7 +58,6 @@ export interface ConsumerInstanceOptions {
 
 const DONE = { type: 'done', value: undefined } as const
 
-/** A commit that waits until the instance is in its group. */
 interface WaitingCommit {
   readonly run: (member: GroupMembership | undefined) => void
   readonly refuse: (failure: Failure) => void

@@ -217,7 +217,6 @@ export class InstanceReads {
     else this.#dropWaiting(request)
   }
 
-  /** Answers a read without records that waits for those before it. */
   #dropWaiting(request: ReadRequest): void {
     const waiting = this.#waiting.find(one => one.request === request)
     if (!waiting) return

@@ -102,7 +102,6 @@ export type InstanceResult<Value> =
   | Failure
   | TimedOut
 
-/** What {@link InstanceGateway.subscription} and {@link InstanceGateway.assignment} tell. */
 export interface DescribedInstance {
   readonly subscription: readonly string[]
   readonly assignment: readonly TopicPartition[]

@@ -48,7 +48,6 @@ export async function announceDurableLog(
   }
 }
 
-/** APIs with `durability: disk`. */
 export function namesOfOwners(config: Config, enabled: readonly HttpApi[]): string[] {
   const settings = new Map(settingsOfApis(config))
   return enabled

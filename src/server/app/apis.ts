@@ -45,7 +45,6 @@ export function enabledApis(apis: readonly HttpApi[], config: Pick<Config, 'apis
 export const isAddressable = (cluster: string, enabled: readonly HttpApi[]): boolean =>
   enabled.some(({ clusters }) => clusters === 'all' || cluster === 'default')
 
-/** Creates the enabled APIs, to be mounted on the HTTP server. */
 export function mountApis(
   enabled: readonly HttpApi[],
   config: Pick<Config, 'http' | 'apis'>,

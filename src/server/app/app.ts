@@ -77,7 +77,6 @@ const lossOf = (records: number): string =>
     ? 'stopped; 1 record that was in memory only is lost'
     : `stopped; ${records} records that were in memory only are lost`
 
-/** The number of a worker, and its connections to the other workers. */
 export interface WorkerDeps extends WorkerPlace {
   readonly peers: WorkerPeers
   /** Collects the values that the parent reports by StatsD. */

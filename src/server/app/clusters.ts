@@ -38,7 +38,6 @@ export interface ClustersDeps {
   readonly onFatal: (error: Error) => void
   /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
   readonly logWorker?: URL | undefined
-  /** The keys of requests to produce. */
   readonly keys: LocalKeys
   /** The storage of the durable log. Default: the disk of this machine. */
   readonly logStorage?: LogStorage | undefined

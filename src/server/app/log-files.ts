@@ -133,7 +133,6 @@ export const openLogFile = (file: string, setting: string, mode?: number): Appen
     pino.destination({ sync: true, ...(mode !== undefined && { mode }), dest: file, append: true, mkdir: false })
   )
 
-/** The destination of audit lines. */
 export interface AuditLog {
   write(line: AuditLine): void
   /** Opens the file again, after log rotation has renamed it. */

@@ -19,7 +19,6 @@ export function registerReadiness({ registry }: PrometheusMetrics, readiness: Om
   gauge('castellan_ready_kafka', '/ready/kafka', readiness.kafkaReasons)
 }
 
-/** Exports for each cluster whether it can be reached, and the number of its brokers. */
 export function registerClusters(
   { registry }: PrometheusMetrics,
   clusters: readonly Pick<KafkaCluster, 'name' | 'router'>[]

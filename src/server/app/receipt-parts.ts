@@ -11,7 +11,6 @@ import type { ReceiptSettings } from '../../producer/receipts/settings.js'
 import type { Config } from '../config/config.js'
 import type { WorkerPlace } from './worker-order.js'
 
-/** The parts of a process that give receipts and answer for them. */
 export interface ReceiptParts {
   readonly desk: ReceiptDesk
   readonly ofLogs: DurableReceiptSettings

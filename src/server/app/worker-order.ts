@@ -62,7 +62,6 @@ export function toStartError(error: LinkError): Error {
   return new CastellanError(cause.code as ErrorCode, cause.message, true)
 }
 
-/** The number of a worker, the number of all workers, and what they share. */
 export interface WorkerPlace {
   /** The number of this worker, from 1. */
   readonly number: number

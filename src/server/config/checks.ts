@@ -54,7 +54,6 @@ function hostsOf(config: Config, apis: readonly HttpApi[]): ListenedHost[] {
   return hosts
 }
 
-/** Addresses of listeners that belong to a single API. */
 function furtherHostsOf(config: Config, apis: readonly HttpApi[]): ListenedHost[] {
   const { host: shared, tls } = config.http
   const settings = new Map(settingsOfApis(config))
@@ -220,9 +219,7 @@ function registryWarnings({ schemas: { registry } }: Config): string[] {
 
 const isReadable = ({ protocol, hostname }: URL): boolean => protocol === 'http:' && !isLoopback(hostname)
 
-/** An address that the process listens on. */
 interface ListenedHost {
-  /** The setting that names the address. */
   readonly setting: string
   readonly host: string
   /** Whether the listener uses TLS. */

@@ -21,7 +21,6 @@ export interface ConfigSources extends ValueSources {
   readonly apis?: readonly HttpApi[] | undefined
 }
 
-/** The configuration, and the origin of each value. */
 export interface ExplainedConfig {
   readonly config: Config
   /** The origin of a value: `default`, `castellan.yaml, line 3`, `CASTELLAN_HTTP_PORT` or `--port`. */
@@ -56,7 +55,6 @@ export const loadConfig = (sources: ConfigSources): Config => explainConfig(sour
  */
 export const explainConfig = (sources: ConfigSources): ExplainedConfig => check(read(sources))
 
-/** A translated configuration, and notes about it for the operator. */
 export interface TranslatedConfig extends ExplainedConfig {
   readonly notes: readonly string[]
 }

@@ -17,7 +17,6 @@ export interface FlagSetting {
 export interface ValueSources {
   /** Values translated from the configuration of an imitated system. */
   readonly translated?: readonly Assignment[] | undefined
-  /** Path of a YAML file. */
   readonly file?: string | undefined
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined
   /** Settings that flags give, in the order of the command line. */
