@@ -8,15 +8,12 @@ import type { Numbering } from './numbering.js'
 
 /** At most this many partitions are read at a time: their answers share the bytes of one Fetch call. */
 const SEARCHES = 8
-/** Limits of one search; a later search continues where it stopped. Others may have written a lot to the topic. */
-const TIME_LIMIT_MS = 30_000
-const MAX_BYTES = 64 * 1024 * 1024
+/** A partition waits this long for a result before it sends the batch again. A later search continues where it stopped. */
+const PATIENCE_MS = 60_000
+const PAUSE_MS = 1_000
 const CALL_TIMEOUT_MS = 5_000
 /** Assumed limit by which the clock of a broker that sets timestamps is behind ours. */
 const CLOCKS_DIFFER_MS = 600_000
-/** A partition waits this long for a result before it sends the batch again. */
-const PATIENCE_MS = 60_000
-const PAUSE_MS = 1_000
 
 const SETTING = 'producer.id.expiration.ms'
 /** Kafka's default, for brokers that do not report their setting. Brokers before 3.4 remember producers for longer. */
@@ -116,7 +113,7 @@ export class LogSearch {
     this.#isClosed = true
   }
 
-  /** Ends after {@link PATIENCE_MS}, without the time that the search waits for others. Never rejects. */
+  /** Ends after twice {@link PATIENCE_MS} at most, without the time that the search waits for others. Never rejects. */
   async find(batch: SoughtBatch): Promise<Finding> {
     const { clock, log, metrics } = this.#options
     if (!batch.isForgotten) {
@@ -166,7 +163,7 @@ export class LogSearch {
   async #search(batch: SoughtBatch): Promise<Finding> {
     const { clock } = this.#options
     let { from } = batch
-    for (let patientUntil = clock() + PATIENCE_MS; ; await pause()) {
+    for (let patientUntil = clock() + PATIENCE_MS; ; await new Promise(resolve => setTimeout(resolve, PAUSE_MS))) {
       try {
         if (this.#isClosed) throw new Unknowable('shutting down')
         // Searches in partitions without a leader end here, before they take a place from others.
@@ -206,21 +203,18 @@ export class LogSearch {
   }
 
   async #read(
-    batch: SoughtBatch,
+    { topic, partition, numbering, recordCount }: SoughtBatch,
     { from, end }: Record<'from' | 'end', Offset>,
     reached: (next: Offset) => void
   ): Promise<Finding> {
     const { router, clock } = this.#options
-    const { topic, partition, numbering, recordCount } = batch
     const place = { topicPartition: { topic, partition }, timeoutMs: CALL_TIMEOUT_MS }
-    const endsAt = clock() + TIME_LIMIT_MS
-    let bytes = 0
+    const until = clock() + PATIENCE_MS
     for (let offset = from; offset < end; reached(offset)) {
-      const isOver = this.#isClosed || bytes >= MAX_BYTES || clock() >= endsAt
-      if (isOver) throw new Error('the search has not reached the end of the log')
-      const read = success(await askRouter(router, { type: 'fetchOrigins', offset, ...place }))
+      if (this.#isClosed || clock() >= until) throw new Error('the search has not reached the end of the log')
+      const { origins, nextOffset } = success(await askRouter(router, { type: 'fetchOrigins', offset, ...place }))
       // Compaction may have removed some records of the batch.
-      const origin = read.origins.find(
+      const origin = origins.find(
         one =>
           one.producerId === Number(numbering.producerId) &&
           one.producerEpoch === numbering.epoch &&
@@ -228,14 +222,11 @@ export class LogSearch {
           one.lastOffset - one.baseOffset === recordCount - 1
       )
       if (origin !== undefined) return { type: 'found', baseOffset: origin.baseOffset }
-      offset = read.nextOffset
-      bytes += read.sizeBytes
+      offset = nextOffset
     }
     return { type: 'absent', end }
   }
 }
-
-const pause = (): Promise<void> => new Promise(resolve => setTimeout(resolve, PAUSE_MS))
 
 /** What a partition knows of its present batch that helps to find it in the log. */
 export class PartitionSearch {
@@ -244,7 +235,7 @@ export class PartitionSearch {
   /** The batch is at this offset or later. */
   from: Offset = 0
   /** The number under which the batch was sent last. */
-  #sentAs: Numbering | undefined
+  sentAs: Numbering | undefined
   /** Epoch milliseconds: the first attempt was not earlier. */
   #sentSinceMs = 0
   /** A broker has forgotten the producer. */
@@ -267,13 +258,9 @@ export class PartitionSearch {
   }
 
   sent(numbering: Numbering | undefined): void {
-    this.#sentAs = numbering
+    this.sentAs = numbering
     this.isForgotten = false
     this.#isLooked = false
-  }
-
-  get sentAs(): Numbering | undefined {
-    return this.#sentAs
   }
 
   /** @param isSent a broker has, or may have, received the batch; false: no byte was sent, and it is searched for again first */
@@ -297,18 +284,18 @@ export class PartitionSearch {
 
   /** Whether to search before the batch is sent again. */
   isDue(newestMs: number): boolean {
-    if (this.#written === undefined || this.#sentAs === undefined || this.#isLooked) return false
+    if (this.#written === undefined || this.sentAs === undefined || this.#isLooked) return false
     return this.isForgotten || this.#written.mayBeForgotten(Math.min(newestMs, this.#sentSinceMs))
   }
 
   /** Searches, only when it {@link isDue}. */
   async look({ recordCount, newestMs }: { readonly recordCount: number; readonly newestMs: number }): Promise<Finding> {
-    const numbering = this.#sentAs!
+    const numbering = this.sentAs!
     const { from, isForgotten } = this
     const sinceMs = Math.min(newestMs, this.#sentSinceMs)
     const finding = await this.#written!.find({ ...this.#place, recordCount, numbering, sinceMs, from, isForgotten })
     // Otherwise another batch is being sent by now.
-    if (this.#sentAs === numbering) {
+    if (this.sentAs === numbering) {
       this.#isLooked = true
       if (finding.type === 'absent') this.from = finding.end
       if (finding.type === 'unknown') this.#givenUpBecause = finding.reason
