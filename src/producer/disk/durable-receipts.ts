@@ -65,19 +65,8 @@ export class DurableReceipts implements ReceiptStore {
     return { state: 'waiting', topic: topicOf(destination), sinceMs, why: this.#options.whyOpen(destination, sequence) }
   }
 
-  /**
-   * Watches one entry at a time, however many records the request has. Entries of a partition are completed in order, so
-   * that most others are completed when the last open one is.
-   */
-  async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<boolean> {
-    const log = this.#options.logOf()!
-    const all = { first: claims.number, count: acceptedCount(claims) }
-    while (!signal.aborted) {
-      const last = (await log.openRuns(all)).at(-1)
-      if (last === undefined) return true
-      await log.completed(last.first + last.count - 1, signal)
-    }
-    return false
+  settled(claims: ReceiptClaims, signal: AbortSignal): Promise<boolean> {
+    return this.#options.logOf()!.settled({ first: claims.number, count: acceptedCount(claims) }, signal)
   }
 }
 

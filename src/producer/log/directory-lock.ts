@@ -14,6 +14,7 @@ import {
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { codeOf, LogUnusableError } from './availability.js'
+import { tryTo } from './files.js'
 
 const LOCK = 'LOCK'
 const MAX_SOCKET_PATH_BYTES = 107
@@ -49,7 +50,11 @@ export class DirectoryLock {
    * @throws LogUnusableError when another process owns the directory
    */
   static async take(directory: string, onLost: () => void): Promise<DirectoryLock> {
-    makeDirectory(directory)
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o700 })
+    } catch (error) {
+      throw unusable(directory, error)
+    }
     const own = join(directory, `lock-${randomBytes(6).toString('hex')}`)
     const server = await listen(own)
     try {
@@ -102,14 +107,6 @@ function nearestExisting(path: string): string {
   return existsSync(path) || parent === path ? path : nearestExisting(parent)
 }
 
-function makeDirectory(directory: string): void {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-  } catch (error) {
-    throw unusable(directory, error)
-  }
-}
-
 async function claim(own: string, path: string, directory: string): Promise<void> {
   for (;;) {
     try {
@@ -129,18 +126,9 @@ async function claim(own: string, path: string, directory: string): Promise<void
 /** Removes a dead lock. A live lock that has replaced it at that moment is put back. */
 async function takeAway(path: string, own: string): Promise<void> {
   const aside = `${own}-old`
-  try {
-    renameSync(path, aside)
-  } catch {
-    return
-  }
-  if (await isListenedOn(aside)) {
-    try {
-      linkSync(aside, path)
-    } catch {
-      // Its owner, or a third process, is back already.
-    }
-  }
+  if (!tryTo(() => renameSync(path, aside))) return
+  // It fails where its owner, or a third process, is back already.
+  if (await isListenedOn(aside)) tryTo(() => linkSync(aside, path))
   remove(aside)
 }
 
@@ -208,10 +196,5 @@ function inodeOf(path: string): number | undefined {
   }
 }
 
-function remove(path: string): void {
-  try {
-    unlinkSync(path)
-  } catch {
-    // Gone already.
-  }
-}
+/** Removes a file that may be gone already. */
+const remove = (path: string): boolean => tryTo(() => unlinkSync(path))

@@ -187,22 +187,29 @@ export class DurableLog {
   }
 
   /**
-   * Resolves when an entry is completed, or the signal ends the wait.
+   * Waits until no entry of a range is open, or the signal ends the wait. It watches one entry at a time: those of a partition
+   * are completed in order, so that most others are completed when the last open one is.
    *
+   * @returns whether none is open
    * @throws when the log cannot be read
    */
-  async completed(sequence: number, signal: AbortSignal): Promise<void> {
-    let wake: () => void = () => undefined
-    const completed = new Promise<void>(resolve => (wake = resolve))
-    // Watches first, so that it is not completed unnoticed while the log is asked whether it is open.
-    const end = this.#watches.add(sequence, wake)
-    signal.addEventListener('abort', wake)
-    try {
-      const open = await this.openRuns({ first: sequence, count: 1 })
-      if (open.length > 0 && !signal.aborted) await completed
-    } finally {
-      signal.removeEventListener('abort', wake)
-      end()
+  async settled(range: SequenceRange, signal: AbortSignal): Promise<boolean> {
+    for (let last = range.first + range.count - 1; ; ) {
+      let wake: () => void = () => undefined
+      const completed = new Promise<void>(resolve => (wake = resolve))
+      // Watches first, so that it is not completed unnoticed while the log is asked whether it is open.
+      const end = this.#watches.add(last, wake)
+      signal.addEventListener('abort', wake)
+      try {
+        const run = (await this.openRuns(range)).at(-1)
+        if (run === undefined || signal.aborted) return run === undefined
+        const lastOpen = run.first + run.count - 1
+        if (lastOpen === last) await completed
+        last = lastOpen
+      } finally {
+        signal.removeEventListener('abort', wake)
+        end()
+      }
     }
   }
 

@@ -87,13 +87,7 @@ function namesIn(directory: string): string[] {
 }
 
 /** Whether there is a journal of keys beside a log. */
-export function holdsKeys(directory: string): boolean {
-  try {
-    return readdirSync(join(resolve(directory), KEYS_DIRECTORY)).length > 0
-  } catch {
-    return false
-  }
-}
+export const holdsKeys = (directory: string): boolean => namesIn(join(resolve(directory), KEYS_DIRECTORY)).length > 0
 
 const WORKER = /^worker-[1-9]\d*$/
 
@@ -113,11 +107,7 @@ export function leftDirectories(root: string, workers: number): string[] {
 }
 
 /** The names of directories of workers' logs, in the order of their numbers. */
-export function workerNamesIn(root: string): string[] {
-  try {
-    const names = readdirSync(resolve(root)).filter(name => WORKER.test(name))
-    return names.sort((one, other) => one.localeCompare(other, 'en', { numeric: true }))
-  } catch {
-    return []
-  }
-}
+export const workerNamesIn = (root: string): string[] =>
+  namesIn(resolve(root))
+    .filter(name => WORKER.test(name))
+    .sort((one, other) => one.localeCompare(other, 'en', { numeric: true }))

@@ -41,7 +41,7 @@ export const isInUse = ({ path }: LogDirectory): Promise<boolean> => isLocked(pa
 type Report = LogStoreOptions['report']
 
 /**
- * Handles the chosen dead letters of a log.
+ * Puts dead letters back into a log, or forgets them for good.
  *
  * @throws LogUnusableError when another process has the log open
  */
@@ -78,19 +78,16 @@ async function withOwnLog<T>(
   use: (options: LogStoreOptions) => T
 ): Promise<T> {
   const lock = await DirectoryLock.take(directory.path, () => undefined)
-  const clock = (): number => performance.now()
   let salt = randomBytes(4).readUInt32BE(0)
   try {
-    const { fsyncPuts: syncPuts, fsyncTakes: syncTakes } = settings
-    const newSalt = (): number => (salt = (salt + 1) >>> 0)
     return use({
       ...settings,
       directory,
-      syncPuts,
-      syncTakes,
+      syncPuts: settings.fsyncPuts,
+      syncTakes: settings.fsyncTakes,
       now: Date.now,
-      clock,
-      newSalt,
+      clock: () => performance.now(),
+      newSalt: () => (salt = (salt + 1) >>> 0),
       report
     })
   } finally {

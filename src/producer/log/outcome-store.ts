@@ -50,10 +50,12 @@ export function damagedOutcomeFiles(log: LogDirectory): string[] {
   const directory = log.directory(RECEIPT_DIRECTORY, true)
   if (directory === undefined) return []
   return directory.list().filter(name => {
-    let isWhole = false
-    const isRead = tryTo(() => (isWhole = isWholeFile(directory, name)))
-    // A gateway that uses the log may remove a file meanwhile.
-    return !isWhole && (isRead || directory.list().includes(name))
+    try {
+      return !isWholeFile(directory, name)
+    } catch {
+      // A gateway that uses the log may remove a file meanwhile.
+      return directory.list().includes(name)
+    }
   })
 }
 
@@ -144,11 +146,6 @@ export class OutcomeStore {
 
   /** Writes outcomes; the last one of an entry counts. Never throws: an outcome that is lost is unknown. */
   write(outcomes: Iterable<EntryOutcome>): void {
-    this.#write(outcomes)
-    while (this.sizeBytes > this.#options.maxBytes && this.#kept.size > 1) this.#remove(this.#oldest)
-  }
-
-  #write(outcomes: Iterable<EntryOutcome>): void {
     const byFile = new Map<number, EntryOutcome[]>()
     for (const outcome of outcomes) {
       const number = Math.floor(outcome.sequence / ROWS_PER_FILE)
@@ -167,6 +164,7 @@ export class OutcomeStore {
         this.#lose(error, own.length)
       }
     }
+    while (this.#sizeBytes > this.#options.maxBytes && this.#kept.size > 1) this.#remove(this.#oldest)
   }
 
   /** Looks for the outcomes of entries, except of those that wait. @throws when the disk cannot read */
@@ -287,7 +285,7 @@ export class OutcomeStore {
       const isRead = tryTo(() => {
         const bytes = bytesLeft > 0 ? bytesOf(this.#directory, name) : Buffer.alloc(0)
         bytesLeft -= bytes.length
-        isDamaged = readFormerOutcomes(bytes, outcomes => this.#write(outcomes))
+        isDamaged = readFormerOutcomes(bytes, outcomes => this.write(outcomes))
       })
       if (isDamaged) this.#tellDamage(name)
       this.sync()
@@ -306,9 +304,9 @@ export class OutcomeStore {
   #readId(): Buffer | undefined {
     if (!this.#directory.list().includes(ID_NAME)) return undefined
     const id = idIn(this.#directory)
-    if (id !== undefined) return id
-    this.#options.report({}, 'the file ID of the receipts is damaged: receipts given before are not known any more')
-    return undefined
+    const message = 'the file ID of the receipts is damaged: receipts given before are not known any more'
+    if (id === undefined) this.#options.report({}, message)
+    return id
   }
 
   /** Former outcomes are not looked up any more: receipts that were given before name another log. */
@@ -316,13 +314,11 @@ export class OutcomeStore {
     this.close()
     this.#kept.clear()
     this.#sizeBytes = 0
-    const names = this.#directory.list()
-    if (names.includes(ID_NAME)) {
-      this.#directory.remove(ID_NAME)
-      // A crash behind this begins anew, too.
+    // A crash behind the removal of the ID begins anew, too.
+    for (const isId of [true, false]) {
+      for (const name of this.#directory.list()) if (!isId || name === ID_NAME) this.#directory.remove(name)
       this.#directory.sync()
     }
-    for (const name of names) if (name !== ID_NAME) this.#directory.remove(name)
     this.#highest = 0
     this.#expiredUpTo = 0
     const id = randomBytes(ID_BYTES)

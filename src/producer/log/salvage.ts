@@ -1,16 +1,15 @@
 import type { TellProgress } from '../../core/model.js'
 import { DEAD_LETTER_DIRECTORY } from './dead-letters.js'
-import { encodeEntry, type StoredEntry, stampEntry } from './entry.js'
+import type { StoredEntry } from './entry.js'
 import { type LogDirectory, mergeName, type ReadableFile, segmentName } from './files.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
 import { loggedRecordBytes, readLoggedRecord, writeLoggedRecord } from './logged-record.js'
 import { forgetAside, QUARANTINE_DIRECTORY } from './quarantine.js'
 import { recover } from './recovery.js'
 import { firstEntryOf, SegmentCursor } from './scan-segment.js'
-import { LogSegment } from './segment.js'
-import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
-import { SegmentIndex } from './segment-index.js'
-import { encodeSeal } from './segment-writer.js'
+import type { LogSegment } from './segment.js'
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
+import { writeMerged } from './segment-merger.js'
 import { ReadablePages } from './unreadable.js'
 
 /**
@@ -95,32 +94,16 @@ export const salvageLog = (options: LogStoreOptions, tell: TellProgress): readon
  * what receipts and keys name. The new segment gets its name when it is complete and synced, and until then nothing is
  * changed, so entries are there once wherever a crash comes. The unreadable file stays in quarantine.
  */
-function putBack(options: LogStoreOptions, aside: LogSegment, tell: TellProgress): SalvagedSegment {
-  const { directory, newSalt, now } = options
+function putBack({ directory, newSalt, now }: LogStoreOptions, aside: LogSegment, tell: TellProgress): SalvagedSegment {
   const { id, firstSequence, name } = aside
-  const isDead = directory.path.endsWith(`/${DEAD_LETTER_DIRECTORY}`)
   const header = { salt: newSalt(), id, firstSequence, previousId: 0, previousEndBytes: 0, createdAtMs: now() }
-  const index = new SegmentIndex()
-  const sequences: number[] = []
-  const file = directory.open(mergeName(id), 'create')
-  try {
-    file.write(encodeSegmentHeader({ ...header, mergedUpTo: id }), 0)
-    let endBytes = SEGMENT_HEADER_BYTES
-    for (const { sequence, destination, body, acceptedAtMs } of entriesAside(directory, aside, tell)) {
-      const entry = encodeEntry(destination, isDead ? body : flagged(body, acceptedAtMs), acceptedAtMs)
-      stampEntry(entry, 0, { sequence, salt: header.salt, unsyncedCount: sequences.length })
-      file.write(entry, endBytes)
-      index.add(destination, endBytes)
-      sequences.push(sequence)
-      endBytes += entry.length
-    }
-    const extent = { endBytes, entryCount: sequences.length }
-    file.write(encodeSeal(new LogSegment(header, extent, Float64Array.from(sequences)), index), endBytes)
-    file.sync()
-  } finally {
-    file.close()
-  }
-  const records = sequences.length
+  const isDead = directory.path.endsWith(`/${DEAD_LETTER_DIRECTORY}`)
+  const entries = entriesAside(directory, aside, tell)
+  const records = writeMerged(
+    directory,
+    { ...header, mergedUpTo: id },
+    isDead ? entries : allFlagged(entries)
+  ).entryCount
   if (records === 0) directory.remove(mergeName(id))
   else {
     directory.rename(mergeName(id), segmentName(id))
@@ -130,7 +113,11 @@ function putBack(options: LogStoreOptions, aside: LogSegment, tell: TellProgress
   return { name, records, lost: aside.openCount - records }
 }
 
-function flagged(body: Buffer, acceptedAtMs: number): Buffer {
+function* allFlagged(entries: Iterable<StoredEntry>): Generator<StoredEntry> {
+  for (const entry of entries) yield { ...entry, body: flagged(entry) }
+}
+
+function flagged({ body, acceptedAtMs }: StoredEntry): Buffer {
   const record = readLoggedRecord(body)
   const headers = record.headers.filter(({ key }) => key !== SALVAGED_HEADER)
   const changed = { ...record, headers: [...headers, { key: SALVAGED_HEADER, value: Buffer.from(`${acceptedAtMs}`) }] }

@@ -24,6 +24,8 @@ const COPIED_BYTES = 4 * 1024 * 1024
 /** One merge looks at no more entries than this, open or not. */
 const MAX_ENTRIES = 1_000_000
 const READ_BYTES = 1024 * 1024
+/** Entries are written in pieces of this size. */
+const WRITE_BYTES = 4 * 1024 * 1024
 
 /**
  * Makes one small segment of segments in which hardly any entry is still open: a topic that is stuck for days then
@@ -98,16 +100,8 @@ export class SegmentMerger {
     const entries = this.#openEntriesOf(run)
     if (!run.every(isWhole)) return undefined
     const header = { ...this.#headerOf(run[0]!), salt: newSalt(), mergedUpTo: this.#lastIdOf(run.at(-1)!) }
-    const { bytes, segment } = encodeMerged(header, entries)
-    const name = mergeName(header.id)
-    const file = directory.open(name, 'create')
-    try {
-      file.write(bytes, 0)
-      file.sync()
-    } finally {
-      file.close()
-    }
-    directory.rename(name, segmentName(header.id))
+    const segment = writeMerged(directory, header, entries)
+    directory.rename(mergeName(header.id), segmentName(header.id))
     return segment
   }
 
@@ -166,23 +160,46 @@ const sumOf = (segments: readonly LogSegment[], of: (segment: LogSegment) => num
 const fits = (run: readonly LogSegment[]): boolean =>
   sumOf(run, openBytesOf) <= COPIED_BYTES && sumOf(run, ({ entryCount }) => entryCount) <= MAX_ENTRIES
 
-function encodeMerged(
+/**
+ * Writes a merged segment, complete and synced, under the name that it has until it is renamed.
+ *
+ * @param entries those that are open, by rising sequences
+ * @throws when the disk does
+ */
+export function writeMerged(
+  directory: LogDirectory,
   header: SegmentHeader,
-  entries: readonly StoredEntry[]
-): { readonly bytes: Buffer; readonly segment: LogSegment } {
+  entries: Iterable<StoredEntry>
+): LogSegment {
   const index = new SegmentIndex()
-  const pieces = [encodeSegmentHeader(header)]
-  let endBytes = SEGMENT_HEADER_BYTES
-  for (const [place, { sequence, destination, body, acceptedAtMs }] of entries.entries()) {
-    const piece = encodeEntry(destination, body, acceptedAtMs)
-    stampEntry(piece, 0, { sequence, salt: header.salt, unsyncedCount: place })
-    index.add(destination, endBytes)
-    pieces.push(piece)
-    endBytes += piece.length
+  const sequences: number[] = []
+  const file = directory.open(mergeName(header.id), 'create')
+  let [writtenBytes, endBytes] = [0, SEGMENT_HEADER_BYTES]
+  let pieces = [encodeSegmentHeader(header)]
+  const flush = (): void => {
+    const bytes = Buffer.concat(pieces)
+    file.write(bytes, writtenBytes)
+    writtenBytes += bytes.length
+    pieces = []
   }
-  const sequences = Float64Array.from(entries, ({ sequence }) => sequence)
-  const segment = new LogSegment(header, { endBytes, entryCount: entries.length }, sequences)
-  segment.isClosed = true
-  pieces.push(encodeSeal(segment, index))
-  return { bytes: Buffer.concat(pieces), segment }
+  try {
+    for (const { sequence, destination, body, acceptedAtMs } of entries) {
+      const piece = encodeEntry(destination, body, acceptedAtMs)
+      stampEntry(piece, 0, { sequence, salt: header.salt, unsyncedCount: sequences.length })
+      index.add(destination, endBytes)
+      sequences.push(sequence)
+      pieces.push(piece)
+      endBytes += piece.length
+      if (endBytes - writtenBytes > WRITE_BYTES) flush()
+    }
+    const extent = { endBytes, entryCount: sequences.length }
+    const segment = new LogSegment(header, extent, Float64Array.from(sequences))
+    segment.isClosed = true
+    pieces.push(encodeSeal(segment, index))
+    flush()
+    file.sync()
+    return segment
+  } finally {
+    file.close()
+  }
 }
