@@ -115,7 +115,6 @@ export class LogStore {
     this.#outcomes = options.receipts && this.#openOutcomes(options.receipts, found)
     this.recovered = found.report
     this.#tellDamage()
-    for (const segment of found.aside) this.#tellAside(segment)
     this.#notes = found.notes
     this.#enqueued = found.report.openEntries
     this.#damagedEntries = found.report.damagedEntries
@@ -148,6 +147,7 @@ export class LogStore {
     })
     const isEmpty = found.segments.length + found.journalIds.length === 0
     if (!isEmpty && tryTo(() => this.#progress.renew())) this.#segments.removeFinished()
+    for (const segment of found.aside) this.#holdAside(segment)
     if (isFormatDamaged) this.#mendFormat()
   }
 
@@ -291,10 +291,18 @@ export class LogStore {
   #setAside({ segment, cause }: UnreadableSegment): void {
     this.#appender.leave(segment)
     this.#segments.setAside(segment)
-    this.#tellAside(segment, cause)
+    this.#holdAside(segment, cause)
   }
 
-  #tellAside({ name, openCount: records }: LogSegment, err?: unknown): void {
+  /** Its entries wait, but for those with an outcome: Kafka has them, and a power cut took their completions alone. */
+  #holdAside(segment: LogSegment, err?: unknown): void {
+    for (const run of openRunsBetween([segment], segment.firstSequence, segment.endSequence))
+      tryTo(() => {
+        const known = this.#outcomes?.find(run).outcomes.keys() ?? []
+        this.complete(Array.from(known, first => ({ first, count: 1 })))
+      })
+    const { name, openCount: records } = segment
+    if (records === 0) return
     const message =
       'a file of the durable log cannot be read: its records are set aside in quarantine/, and wait there. Stop the gateway and run castellan wal salvage'
     this.#options.report({ segment: name, records, err }, message)

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { saltBehind, saltedCrc } from '../../../src/producer/log/bytes.js'
 import type { LogStore, LogStoreOptions } from '../../../src/producer/log/log-store.js'
 import { loggedRecordBytes, readLoggedRecord, writeLoggedRecord } from '../../../src/producer/log/logged-record.js'
+import { OutcomeRows } from '../../../src/producer/log/outcomes.js'
 import { recover } from '../../../src/producer/log/recovery.js'
 import { SALVAGED_HEADER, type SalvagedSegment, salvageLog } from '../../../src/producer/log/salvage.js'
 import { type DiskFaults, eio, SimulatedDisk } from '../../support/simulated-disk.js'
@@ -315,6 +316,32 @@ describe('a segment that the disk cannot read', () => {
     expect(store.stats).to.include({ setAsideEntries: 0, quarantinedSegments: 1 })
     expect(quarantineOf(disk)).to.deep.equal([SECOND])
     expect(salvageOn(disk)).to.deep.equal([])
+  })
+
+  it('does not hold what has an outcome, where a power cut took the completion alone', () => {
+    const overrides = { receipts: { maxBytes: 1_000_000, retentionMs: 60_000 } }
+    for (const isBadAtStart of [true, false]) {
+      const { store, disk } = filled(12, overrides)
+      const rows = new OutcomeRows()
+      rows.add('default/orders', 5, { partition: 0, offset: 7, timestampMs: 7 })
+      disk.faults.before = (operation, name) => {
+        if (operation === 'write' && name.endsWith('.progress')) throw eio()
+      }
+      store.complete([{ first: 5, count: 1 }], rows.take())
+      disk.faults.before = failing(SECOND, [0])
+      if (!isBadAtStart) delete disk.faults.before
+      const { store: again } = openStore(disk, overrides)
+      disk.faults.before = failing(SECOND, [0])
+      valuesIn(again)
+      const known = again.states({ first: 4, count: 3 })
+      expect(known.open.map(({ sequence }) => sequence)).to.deep.equal([4, 6])
+      expect([...known.outcomes.keys()]).to.deep.equal([5])
+      expect(again.openRuns({ first: 5, count: 1 })).to.deep.equal([])
+      expect(again.stats.setAsideEntries).to.equal(2)
+      delete disk.faults.before
+      again.close()
+      expect(salvageOn(disk), `${isBadAtStart}`).to.deep.equal([{ name: SECOND, records: 2, lost: 0 }])
+    }
   })
 
   it('is never inside the range that a merged segment replaces', () => {
