@@ -1,13 +1,7 @@
 import { METHODS } from 'node:http'
 import type { FastifyReply, preParsingHookHandler } from 'fastify'
 import type { ApiContext, ApiPlugin } from '../../http/api/api.js'
-import {
-  addPersistedHeader,
-  answerEscaped,
-  answeredBefore,
-  type NamedRoute,
-  refusedBy
-} from '../../http/api/by-hand.js'
+import { answerEscaped, answeredBefore, type NamedRoute, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { KprfMetrics } from './kprf-metrics.js'
@@ -40,8 +34,6 @@ export const kprfPlugin =
     const config: NamedRoute = { routeName: `${app.prefix}/metrics` }
     const options = { preParsing: sendMetrics(context, metrics), config }
     for (const end of ['', '/']) app.all(`${METRICS_PATH}/metrics${end}`, options, answeredBefore)
-    const urls = new Set(pushes.map(({ path }) => app.prefix + path))
-    addPersistedHeader(app, ({ method, routeOptions: { url = '' } }) => method === 'POST' && urls.has(url))
   }
 
 const sendMetrics =

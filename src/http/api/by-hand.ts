@@ -1,13 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler, RequestPayload } from 'fastify'
 import { CastellanError } from '../../core/errors.js'
-import { PERSISTED_HEADER } from '../../gateway/persisted.js'
-import { RECEIPT_HEADER } from '../../gateway/receipts.js'
 import { refusalStatus } from '../access/access.js'
 import type { Admission, HeldRequest } from '../exchange/admission.js'
 import { Answers } from '../exchange/answers.js'
 import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
-import { type Asked, type Exchange, receiptOf } from '../exchange/exchange.js'
+import type { Asked, Exchange } from '../exchange/exchange.js'
 import { outcomesAnswer, wantsModern } from '../exchange/modern-answers.js'
 
 /**
@@ -29,7 +27,7 @@ import { outcomesAnswer, wantsModern } from '../exchange/modern-answers.js'
  *   - collectBody reads the body within a limit and hands on its bytes, valid during that call only. Gateway.produce
  *     copies what it takes, so that no byte of a body has to be copied before.
  *   - Answers writes the answer with the headers `x-request-id` and `x-castellan-persisted`. The hooks `onSend` do not
- *     run, so addPersistedHeader does not see these answers.
+ *     run.
  *   - upgradeOf tells whether the client asks for another protocol on its connection.
  */
 export const byHand = (
@@ -131,29 +129,6 @@ export const routeNameOf = (request: FastifyRequest): string | undefined => {
   return (
     (request as { routeNameOf?: NameOf }).routeNameOf?.(request) ?? (config as NamedRoute | undefined)?.routeName ?? url
   )
-}
-
-/**
- * Makes Fastify's answers to produce requests carry the header {@link PERSISTED_HEADER}, also those that the API did
- * not write itself. If the API does not set it, the header is `no` before a handler has run, for then no record was
- * accepted, and `unknown` afterwards.
- *
- * A handler that answers without Fastify (`reply.hijack()`) must set this header itself.
- */
-export function addPersistedHeader(scope: FastifyInstance, isProduce: (request: FastifyRequest) => boolean): void {
-  const handled = new WeakSet<FastifyRequest>()
-  scope.addHook('preHandler', (request, _reply, done) => {
-    handled.add(request)
-    done()
-  })
-  scope.addHook('onSend', (request, reply, payload, done) => {
-    if (!reply.hasHeader(PERSISTED_HEADER) && isProduce(request)) {
-      reply.header(PERSISTED_HEADER, handled.has(request) ? 'unknown' : 'no')
-    }
-    const receipt = receiptOf(request.raw)
-    if (receipt !== undefined) reply.header(RECEIPT_HEADER, receipt)
-    done(null, payload)
-  })
 }
 
 /** What an API says of itself to browsers that ask whether a page may send a request. */

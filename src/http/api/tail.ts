@@ -64,7 +64,11 @@ export class Tail implements FollowSink {
     this.#asked = asked
     this.#options = options
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS)
-    response.on('drain', () => this.#drained())
+    response.on('drain', () => {
+      clearTimeout(this.#stall)
+      this.#isWaitingForClient = false
+      this.#resume()
+    })
     response.once('close', () => this.#over())
   }
 
@@ -89,17 +93,22 @@ export class Tail implements FollowSink {
   }
 
   take(partition: number, record: KafkaRecord): void {
-    const data = this.#dataOf(partition, record)
-    if (this.#isEnded) return
     const sizeBytes = sizeOfRecord(record)
-    if (!(data instanceof Promise)) this.#add(data, sizeBytes)
-    else {
-      // What came before need not wait.
-      this.flush()
-      this.#pending = data.then(
-        data => this.#made(data, sizeBytes),
-        error => this.#broken(error)
-      )
+    // An error must not reach the reader of the topic.
+    try {
+      const data = this.#options.dataOf(partition, record)
+      if (this.#isEnded) return
+      if (!(data instanceof Promise)) this.#add(data, sizeBytes)
+      else {
+        // What came before need not wait.
+        this.flush()
+        this.#pending = data.then(
+          data => this.#made(data, sizeBytes),
+          error => this.#broken(error)
+        )
+      }
+    } catch (error) {
+      this.#broken(error)
     }
   }
 
@@ -116,6 +125,10 @@ export class Tail implements FollowSink {
     if (this.#isEnded) return
     this.#add(data, sizeBytes)
     this.flush()
+    this.#resume()
+  }
+
+  #resume(): void {
     if (!this.isFull) this.#following?.resume()
   }
 
@@ -124,18 +137,10 @@ export class Tail implements FollowSink {
     this.ended(BROKEN)
   }
 
-  /** An error must not reach the reader of the topic. */
-  #dataOf(partition: number, record: KafkaRecord): string | undefined | Promise<string> {
-    try {
-      return this.#options.dataOf(partition, record)
-    } catch (error) {
-      this.#broken(error)
-      return undefined
-    }
-  }
-
   flush(): void {
-    if (this.#skipped > 0) this.#writeSkipped()
+    if (this.#skipped > 0)
+      this.#piece += `event: skipped\nid: ${idOf(this.#positions)}\ndata: {"records":${this.#skipped}}\n\n`
+    this.#skipped = 0
     if (this.#piece === '') return
     const piece = this.#piece
     this.#piece = ''
@@ -146,12 +151,10 @@ export class Tail implements FollowSink {
     // If the credentials are no longer valid, their check ends the tail.
     if (!(refusal instanceof QuotaExceededError) || this.#isOver) return
     clearTimeout(this.#pause)
-    this.#pause = setTimeout(() => this.#quotaRestored(), refusal.retryAfterSeconds * SECOND_MS)
-  }
-
-  #writeSkipped(): void {
-    this.#piece += `event: skipped\nid: ${idOf(this.#positions)}\ndata: {"records":${this.#skipped}}\n\n`
-    this.#skipped = 0
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined
+      this.#resume()
+    }, refusal.retryAfterSeconds * SECOND_MS)
   }
 
   warn(text: string): void {
@@ -187,17 +190,6 @@ export class Tail implements FollowSink {
     this.#isWaitingForClient = true
     // An answer that waits behind another one has no socket yet, so destroying it has no effect.
     this.#stall = setTimeout(() => response.req.socket.destroy(), STALL_MS)
-  }
-
-  #drained(): void {
-    clearTimeout(this.#stall)
-    this.#isWaitingForClient = false
-    if (!this.isFull) this.#following?.resume()
-  }
-
-  #quotaRestored(): void {
-    this.#pause = undefined
-    if (!this.isFull) this.#following?.resume()
   }
 
   /** Proxies and clients treat a connection that is silent for too long as dead. */
