@@ -196,24 +196,22 @@ function toChallenge({ tokens, users, issuers }: AuthSettings): string {
 
 type CertificateOwner = Identity | 'unknown' | 'none'
 
-interface Mapping {
-  readonly principal: string | undefined
-  readonly names: (certificate: PeerCertificate) => readonly string[]
-  readonly matches: (name: string) => boolean
-}
-
 /** Finds the principal of a connection by its client certificate, which TLS has verified before. */
 class CertificateOwners {
-  readonly #mappings: readonly Mapping[]
+  /** Each gives the principal of a certificate that it is for. */
+  readonly #mappings: readonly ((certificate: PeerCertificate) => string | undefined)[]
   /** Reading a certificate costs more than the rest of a small request, and it never changes. */
   readonly #owners = new WeakMap<Socket, CertificateOwner>()
 
   constructor(certificates: AuthSettings['certificates']) {
-    this.#mappings = certificates.map(({ principal, commonName, alternativeName }) => ({
-      principal,
-      names: commonName === undefined ? alternativeNames : commonNames,
-      matches: toMatcher(commonName ?? alternativeName!)
-    }))
+    this.#mappings = certificates.map(({ principal, commonName, alternativeName }) => {
+      const namesOf = commonName === undefined ? alternativeNames : commonNames
+      const matches = toMatcher(commonName ?? alternativeName!)
+      return certificate => {
+        const name = namesOf(certificate).find(matches)
+        return name === undefined ? undefined : (principal ?? name)
+      }
+    })
   }
 
   ownerOf(socket: Socket): CertificateOwner {
@@ -230,10 +228,9 @@ class CertificateOwners {
     if (certificate?.subject === undefined) return 'none'
     if (!socket.authorized) return 'unknown'
     const validUntil = Date.parse(certificate.valid_to)
-    for (const { principal, names, matches } of this.#mappings) {
-      const name = names(certificate).find(matches)
-      if (name === undefined) continue
-      const owner = principal ?? name
+    for (const ownerOf of this.#mappings) {
+      const owner = ownerOf(certificate)
+      if (owner === undefined) continue
       return isPrincipal(owner) ? { principal: owner, method: 'certificate', validUntil } : 'unknown'
     }
     return 'unknown'

@@ -131,15 +131,11 @@ export class AnsweredKeys {
     words[at + TIME_AT] = Math.floor(atMs / 2 ** 32)
     words[at + TIME_AT + 1] = atMs
     words[at + SIZE_AT] = size
-    if (isPlace(answer)) {
-      words[at + STATUS_AT] = ON_DISK
-      words[at + HEAD_AT] = answer.file
-      words[at + BODY_AT] = answer.sizeBytes
-      bytes.writeDoubleLE(answer.offset, keptAt)
-    } else {
-      words[at + STATUS_AT] = answer.status
-      words[at + HEAD_AT] = head.length
-      words[at + BODY_AT] = answer.body.length
+    words[at + STATUS_AT] = isPlace(answer) ? ON_DISK : answer.status
+    words[at + HEAD_AT] = isPlace(answer) ? answer.file : head.length
+    words[at + BODY_AT] = isPlace(answer) ? answer.sizeBytes : answer.body.length
+    if (isPlace(answer)) bytes.writeDoubleLE(answer.offset, keptAt)
+    else {
       if (typeof head === 'string') bytes.write(head, keptAt, 'latin1')
       else bytes.set(head, keptAt)
       bytes.set(answer.body, keptAt + head.length)
