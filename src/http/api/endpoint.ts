@@ -21,20 +21,14 @@ export interface EndpointBase {
 }
 
 /** Refuses a request whose client may not do this. @returns whether it may */
-export function admits(
-  { access, answers }: EndpointBase,
-  exchange: Exchange,
-  operation: Operation,
-  target: Target
-): boolean {
-  const refusal = access.callerOf(exchange.request).refusalOf(operation, target)
-  if (refusal !== undefined) answers.fail(exchange, refusal, !hasBody(exchange))
-  return refusal === undefined
-}
+export const admits = (parts: EndpointBase, exchange: Exchange, operation: Operation, target: Target): boolean =>
+  goesOn(parts, exchange, parts.access.callerOf(exchange.request).refusalOf(operation, target))
 
 /** For requests that name nothing: refuses clients to which no rule gives anything. @returns whether it may */
-export function admitsRuled({ access, answers }: EndpointBase, exchange: Exchange): boolean {
-  const refusal = access.callerOf(exchange.request).refusalOfUnruled()
+export const admitsRuled = (parts: EndpointBase, exchange: Exchange): boolean =>
+  goesOn(parts, exchange, parts.access.callerOf(exchange.request).refusalOfUnruled())
+
+function goesOn({ answers }: EndpointBase, exchange: Exchange, refusal: CastellanError | undefined): boolean {
   if (refusal !== undefined) answers.fail(exchange, refusal, !hasBody(exchange))
   return refusal === undefined
 }

@@ -147,53 +147,30 @@ const refusal = (
 const UNREAD = { isRead: false }
 const UNKNOWN = { persisted: 'unknown' } as const
 
-export const INVALID = refusal(
-  'invalid',
-  400,
-  `the header Idempotency-Key must have one value of 1 to ${MAX_KEY_CHARACTERS} printable characters of ASCII, such as a UUID. Without quotes it must have no spaces, commas, semicolons, quotes, brackets, ? or \\`,
-  UNREAD
-)
-export const STREAM = refusal(
-  'invalid',
-  400,
-  'a stream of records cannot have the header Idempotency-Key; send the records in one body with the header Content-Length, of at most 1 MiB',
-  UNREAD
-)
+/** What clients are told. */
+const TEXTS = {
+  invalid: `the header Idempotency-Key must have one value of 1 to ${MAX_KEY_CHARACTERS} printable characters of ASCII, such as a UUID. Without quotes it must have no spaces, commas, semicolons, quotes, brackets, ? or \\`,
+  stream:
+    'a stream of records cannot have the header Idempotency-Key; send the records in one body with the header Content-Length, of at most 1 MiB',
+  busy: 'an earlier request with this Idempotency-Key is still under way; send it again later',
+  conflict: 'this Idempotency-Key was used for another request; use a new key for each request',
+  full: 'no further Idempotency-Key of this client can be remembered until others expire (idempotency.maxBytes, idempotency.windowMs)',
+  away: 'This request has written nothing; what became of an earlier one with this Idempotency-Key cannot be looked up now: send it again later',
+  unanswered:
+    'Whether it has written the records of this request is not known: send it again later with the same Idempotency-Key'
+}
+export const INVALID = refusal('invalid', 400, TEXTS.invalid, UNREAD)
+export const STREAM = refusal('invalid', 400, TEXTS.stream, UNREAD)
 export const OVERLOADED = refusal('overloaded', 503, 'there is no memory for the body', UNREAD)
-const BUSY = refusal(
-  'busy',
-  409,
-  'an earlier request with this Idempotency-Key is still under way; send it again later',
-  UNKNOWN
-)
-const CONFLICT = refusal(
-  'conflict',
-  422,
-  'this Idempotency-Key was used for another request; use a new key for each request'
-)
+const BUSY = refusal('busy', 409, TEXTS.busy, UNKNOWN)
+const CONFLICT = refusal('conflict', 422, TEXTS.conflict)
 const full = (retryAfterMs: number): Refusal =>
-  refusal(
-    'full',
-    503,
-    'no further Idempotency-Key of this client can be remembered until others expire (idempotency.maxBytes, idempotency.windowMs)',
-    { retryAfterSeconds: String(Math.ceil(retryAfterMs / 1_000)) }
-  )
+  refusal('full', 503, TEXTS.full, { retryAfterSeconds: String(Math.ceil(retryAfterMs / 1_000)) })
 /** @param why absent: the process does not say */
 export const away = (why = 'the answer to an earlier request with the key cannot be read'): Refusal =>
-  refusal(
-    'away',
-    503,
-    `${why}. This request has written nothing; what became of an earlier one with this Idempotency-Key cannot be looked up now: send it again later`,
-    UNKNOWN
-  )
+  refusal('away', 503, `${why}. ${TEXTS.away}`, UNKNOWN)
 /** @param why the owner of the key has not answered */
-export const unanswered = (why: string): Refusal =>
-  refusal(
-    'away',
-    503,
-    `${why}. Whether it has written the records of this request is not known: send it again later with the same Idempotency-Key`,
-    UNKNOWN
-  )
+export const unanswered = (why: string): Refusal => refusal('away', 503, `${why}. ${TEXTS.unanswered}`, UNKNOWN)
 /** @param error the client may not go on */
 export const notAdmitted = (error: CastellanError): Refusal => {
   const { 'retry-after': retryAfterSeconds = '1', ...headers } = refusalHeaders(error)

@@ -84,10 +84,6 @@ export class Poll {
     })
   }
 
-  #askAgain(): void {
-    if (!this.#isAnswered && !this.#asked.response.destroyed) this.#cancel = this.#ask()
-  }
-
   #got(messages: ConsumedMessages): void {
     if (this.#isAnswered || this.#asked.response.destroyed) {
       messages.release()
@@ -97,7 +93,9 @@ export class Poll {
       if (this.#options.skips?.(messages.messages) === true) {
         messages.ack()
         // Messages that are there are answered at once, so the next request comes in another tick.
-        setImmediate(() => this.#askAgain())
+        setImmediate(() => {
+          if (!this.#isAnswered && !this.#asked.response.destroyed) this.#cancel = this.#ask()
+        })
         return
       }
       this.#messages = messages
