@@ -30,7 +30,6 @@ export interface AuthenticatorDeps {
 
 type Verified = VerifiedCredentials | AuthRefusal
 
-/** What credentials are compared with. */
 const knownOf = (settings: AuthSettings, tokens: JsonWebTokens) => ({
   settings,
   tokens,

@@ -123,7 +123,6 @@ export interface NamedRoute {
   readonly routeName?: string
 }
 
-/** The route of a request as the logs name it. */
 export const routeNameOf = (request: FastifyRequest): string | undefined => {
   const { url, config } = request.routeOptions
   return (

@@ -1,4 +1,4 @@
-import { OverloadedError, QuotaExceededError, UnreadableBodyError } from '../../core/errors.js'
+import { type CastellanError, OverloadedError, QuotaExceededError, UnreadableBodyError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
 import type { Access, Operation, Target } from '../access/access.js'
 import { BufferPool } from '../exchange/body-collector.js'

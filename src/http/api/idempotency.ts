@@ -32,7 +32,6 @@ import {
 import {
   type ForwardedAnswer,
   type ForwardedRequest,
-  ForwardedResponse,
   type KeyOwners,
   NotCarriedOutError,
   type PassOn,
@@ -57,7 +56,6 @@ export interface IdempotencyDeps {
 export interface GuardOptions {
   /** The route, the same in all processes that share keys. */
   readonly name: string
-  /** The limit for one body. */
   readonly maxBodyBytes: number
   /** How long a request waits for an earlier one with the same key. Default: 30 s, as long as APIs wait at most. */
   readonly waitMs?: number | undefined
@@ -205,7 +203,8 @@ export class Idempotency {
         resolve({ answer: { status, headers: own, body }, failure, records, bytes })
         response.emit('close')
       }
-      const response = new ForwardedResponse(request, ended, reject)
+      // Destroyed, it will have no answer, and the request may have been carried out.
+      const response = Object.assign(new KeptResponse(request, ended), { destroy: reject })
       const exchange = { request, response: response.asServerResponse, payload: new KnownBody(body), requestId }
       noteAsyncAnswer(exchange)
       this.#claim({ exchange, asked, params, route: { ...route, waitMs: Math.min(route.waitMs, waitMs) } }, body)
@@ -300,7 +299,6 @@ class Turns {
   readonly #begun = new WeakMap<Socket, ServerResponse>()
   #waiting = 0
 
-  /** Whether an earlier request of the connection waits. */
   mustWait({ request }: Exchange): boolean {
     return this.#waiting > 0 && this.#last.has(request.socket)
   }

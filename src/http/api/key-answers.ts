@@ -125,7 +125,6 @@ interface Refusal {
   readonly isRead?: boolean
   /** Default: 1. */
   readonly retryAfterSeconds?: string
-  /** Further ones. */
   readonly headers?: Readonly<Record<string, string>>
 }
 
@@ -147,7 +146,6 @@ const refusal = (
 const UNREAD = { isRead: false }
 const UNKNOWN = { persisted: 'unknown' } as const
 
-/** What clients are told. */
 const TEXTS = {
   invalid: `the header Idempotency-Key must have one value of 1 to ${MAX_KEY_CHARACTERS} printable characters of ASCII, such as a UUID. Without quotes it must have no spaces, commas, semicolons, quotes, brackets, ? or \\`,
   stream:

@@ -6,7 +6,7 @@ import type { AskedKey } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
 import { EngineRequest } from '../engine/request.js'
 import { type Exchange, keepSentUrl, sentUrlOf } from '../exchange/exchange.js'
-import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
+import type { WrittenAnswer } from '../exchange/kept-response.js'
 import type { Params } from './endpoint.js'
 import { originOf } from './request-origin.js'
 
@@ -111,7 +111,6 @@ export function toForwarded(
   }
 }
 
-/** The request for the API of its owner. */
 export function requestOf(forwarded: ForwardedRequest): IncomingMessage {
   const { method, url, sentUrl, originalUrl, rawHeaders, recordHeaders, address } = forwarded
   const headers = forwarded.headers as Record<string, string>
@@ -124,19 +123,4 @@ export function requestOf(forwarded: ForwardedRequest): IncomingMessage {
   const headersOfRecords = recordHeaders.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
   originOf(request).recordHeaders = headersOfRecords
   return request
-}
-
-/** The answer to a request that another process has passed on. */
-export class ForwardedResponse extends KeptResponse {
-  readonly #failed: (error: Error) => void
-
-  /** @param failed called when there will be no answer; the request may have been carried out */
-  constructor(request: IncomingMessage, ended: (answer: WrittenAnswer) => void, failed: (error: Error) => void) {
-    super(request, ended)
-    this.#failed = failed
-  }
-
-  destroy(error: Error): void {
-    this.#failed(error)
-  }
 }

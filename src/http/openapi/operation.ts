@@ -39,7 +39,6 @@ export interface Operation {
   readonly params?: Parameters
   readonly query?: Parameters
   readonly body?: Body
-  /** By status. */
   readonly answers: Readonly<Record<number, Answer>>
   /** True: every answer has the header `x-castellan-persisted`. */
   readonly produces?: boolean
@@ -59,7 +58,6 @@ export interface DescribedApi {
 /** The path of the description itself, on every port. */
 export const OPENAPI_PATH = '/openapi.json'
 
-/** A header of an answer. */
 const header = (description: string, more: object = {}) => ({ description, schema: { type: 'string', ...more } })
 
 const REQUEST_ID = header("The client's own id, or a generated one; it is the `requestId` of the log.")

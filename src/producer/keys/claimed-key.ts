@@ -166,7 +166,6 @@ function missingOf(records: KeyedRecords, call: CallTag, count: number): readonl
   return missing.length === count ? undefined : missing
 }
 
-/** The records of one call of a request with a key. */
 class CallTag implements KeyTag {
   readonly #records: KeyedRecords
   readonly #logged: LoggedRecords

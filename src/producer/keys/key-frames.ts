@@ -31,7 +31,6 @@ export interface KeptAnswer {
 export type KeyNews =
   /** Consecutive records of the request are in the durable log. */
   | { readonly type: 'stored'; readonly index: number; readonly sequence: number; readonly count: number }
-  /** The outcome of one record. */
   | { readonly type: 'outcome'; readonly index: number; readonly outcome: RecordOutcome }
   | { readonly type: 'answered'; readonly answer: KeptAnswer }
   /** Nothing has to be known of the records any more: none of them was accepted, or the owner of the key has the answer. */
@@ -110,7 +109,6 @@ export function encodeKeyFrame({ key, bound, news }: KeyFrame, salt: number): Bu
   return frame
 }
 
-/** What the type says. */
 function restOf(news: KeyNews): Buffer {
   if (news.type === 'stored') {
     const bytes = Buffer.allocUnsafe(16)

@@ -26,7 +26,6 @@ export interface AnswerPlace {
 }
 
 export interface KeyJournalOptions {
-  /** The directory of the durable log. */
   readonly directory: LogDirectory
   /** A file of this size is closed, and the next one begun. */
   readonly fileBytes: number

@@ -1,4 +1,3 @@
-/** What one client uses. */
 interface ClientUse {
   memoryBytes: number
   diskBytes: number

@@ -83,7 +83,6 @@ export class LocalKeys {
     return this.#space.memoryBytes
   }
 
-  /** Files in which damage was found. */
   get damagedFiles(): number {
     return this.#damaged.size
   }

@@ -13,7 +13,6 @@ const WORDS = 2
  * equal words, so the place of a row depends on random numbers as well.
  */
 export class RowIndex {
-  /** The slots of each part. */
   readonly #parts = Array.from({ length: PARTS }, () => new Uint32Array(SMALLEST * WORDS))
   /** Slots of each part that have a row. */
   readonly #used = new Uint32Array(PARTS)
