@@ -6,117 +6,27 @@ import { idOf, Tail } from '../../http/api/tail.js'
 import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
-import type { ContentMode } from './content-types.js'
 import { type EventParts, EventProblem } from './event-answers.js'
 import { eventIn, jsonOf, toEventData } from './event-output.js'
 import {
   answerEvents,
-  type BesideEvents,
   type Found,
   followOptionsOf,
   foundIn,
   MAX_EVENT_BYTES,
   Query,
-  type Returned,
   STOPPING,
   wantedOf
 } from './read-request.js'
 
-interface FollowPollOptions {
-  readonly mode: ContentMode
-  readonly count: number
-  readonly returned: Returned
-  /** How long to wait for the first event, from when the positions are known. */
-  readonly timeoutMs: number
-  /** @param records how many were read, events and others, and their bytes */
-  readonly answer: (found: readonly Found[], beside: BesideEvents, records: number, bytes: number) => void
-  /** @param problem an error: reading an event, or writing the answer, has failed by a bug */
-  readonly fail: (problem: Parameters<FollowSink['ended']>[0] | Error) => void
-}
-
-/** A client without a group that waits for the first events behind a place. It is answered once. */
-class FollowPoll implements FollowSink {
-  readonly #options: FollowPollOptions
-  readonly #found: Found[] = []
-  #positions: ReadonlyMap<number, Offset> = new Map()
-  #subscription: TopicSubscription | undefined
-  #timer: NodeJS.Timeout | undefined
-  #warning: string | undefined
-  #records = 0
-  #bytes = 0
-  #isOver = false
-
-  constructor(options: FollowPollOptions) {
-    this.#options = options
-  }
-
-  follows(subscription: TopicSubscription): void {
-    this.#subscription = subscription
-    if (this.#isOver) subscription.stop()
-  }
-
-  begins(positions: ReadonlyMap<number, Offset>): void {
-    if (this.#isOver) return
-    this.#positions = positions
-    this.#timer = setTimeout(() => this.#answer(), this.#options.timeoutMs)
-  }
-
-  get isFull(): boolean {
-    return this.#isOver || this.#found.length >= this.#options.count || this.#bytes >= MAX_EVENT_BYTES
-  }
-
-  take(partition: number, record: KafkaRecord): void {
-    const { mode, returned } = this.#options
-    try {
-      const event = eventIn(record)
-      const { offset, headers } = record
-      if (event !== undefined) this.#found.push(foundIn(event, { partition, offset, headers }, mode, returned))
-    } catch (error) {
-      if (this.stop()) this.#options.fail(error as Error)
-      return
-    }
-    this.#records++
-    this.#bytes += sizeOfRecord(record)
-  }
-
-  flush(): void {
-    if (this.#found.length > 0 || this.isFull) this.#answer()
-  }
-
-  warn(text: string): void {
-    this.#warning ??= text
-  }
-
-  ended(problem: Parameters<FollowSink['ended']>[0]): void {
-    if (this.stop()) this.#options.fail(problem)
-  }
-
-  /** Ends the wait without an answer. @returns false: it was over already */
-  stop(): boolean {
-    if (this.#isOver) return false
-    this.#isOver = true
-    clearTimeout(this.#timer)
-    this.#subscription?.stop()
-    return true
-  }
-
-  #answer(): void {
-    if (!this.stop()) return
-    const skipped = this.#records - this.#found.length
-    const next = idOf(this.#positions)
-    const beside = { skipped, next, ...(this.#warning !== undefined && { warning: this.#warning }) }
-    try {
-      this.#options.answer(this.#found, beside, this.#records, this.#bytes)
-    } catch (error) {
-      // It must not reach the reader of the topic, or the timer.
-      this.#options.fail(error as Error)
-    }
-  }
-}
+/** A reader of a topic, and what ends its subscription. */
+type Follower = FollowSink & { follows(subscription: TopicSubscription): void }
 
 /** Clients that read without a group at the same time; one client has about half of them. */
 const MAX_READERS = 200
+/** How long to wait for the first event, from when the positions are known. */
 const DEFAULT_WAIT_MS = 3_000
+
 /** `GET /{topic}?from=…` and `GET /{topic}/tail`. */
 export class FollowEndpoint {
   readonly #parts: EventParts
@@ -131,7 +41,7 @@ export class FollowEndpoint {
     this.#gateway = gateway
   }
 
-  /** @throws EventProblem */
+  /** A client that waits for the first events behind a place. It is answered once. @throws EventProblem */
   poll(exchange: Exchange, topic: string, from: string, query: Query): void {
     const options = followOptionsOf(query, from)
     const { mode, count, timeoutMs = DEFAULT_WAIT_MS } = wantedOf(exchange, query)
@@ -139,32 +49,77 @@ export class FollowEndpoint {
     const { request, response } = exchange
     const caller = access.callerOf(request)
     const release = this.#enter(exchange)
-    const poll = new FollowPoll({
-      mode,
-      count,
-      timeoutMs,
-      returned: headers => returnedHeadersOf(request, headers),
-      answer: (found, beside, records, bytes) => {
+    const found: Found[] = []
+    let [records, bytes, isOver] = [0, 0, false]
+    let positions: ReadonlyMap<number, Offset> = new Map()
+    let subscription: TopicSubscription | undefined
+    let timer: NodeJS.Timeout | undefined
+    let warning: string | undefined
+    /** Ends the wait without an answer. @returns false: it was over already */
+    const end = (): boolean => {
+      if (isOver) return false
+      isOver = true
+      clearTimeout(timer)
+      subscription?.stop()
+      return true
+    }
+    const fail = (error: unknown): void => {
+      if (end()) this.#failed(exchange, error)
+    }
+    const answer = (): void => {
+      if (!end()) return
+      const beside = { skipped: records - found.length, next: idOf(positions), warning }
+      try {
         caller.charge(records, bytes)
         answerEvents(answers, exchange, mode, found, beside)
-      },
-      fail: problem => this.#failed(exchange, problem)
-    })
-    const stop = (): void => {
-      if (poll.stop()) this.#failed(exchange, STOPPING)
+      } catch (error) {
+        // It must not reach the reader of the topic, or the timer.
+        this.#failed(exchange, error)
+      }
     }
+    const poll: Follower = {
+      follows(followed) {
+        subscription = followed
+        if (isOver) followed.stop()
+      },
+      begins(from) {
+        if (isOver) return
+        positions = from
+        timer = setTimeout(answer, timeoutMs)
+      },
+      get isFull() {
+        return isOver || found.length >= count || bytes >= MAX_EVENT_BYTES
+      },
+      take(partition: number, record: KafkaRecord) {
+        try {
+          const event = eventIn(record)
+          const place = { partition, offset: record.offset, headers: record.headers }
+          if (event !== undefined)
+            found.push(foundIn(event, place, mode, headers => returnedHeadersOf(request, headers)))
+        } catch (error) {
+          fail(error)
+          return
+        }
+        records++
+        bytes += sizeOfRecord(record)
+      },
+      flush() {
+        if (found.length > 0 || this.isFull) answer()
+      },
+      warn(text) {
+        warning ??= text
+      },
+      ended: fail
+    }
+    const stop = (): void => fail(STOPPING)
     this.#open.add(stop)
     response.once('close', () => {
-      poll.stop()
+      end()
       this.#open.delete(stop)
       release()
     })
-    caller.watch('consume', { topic }, error => {
-      if (poll.stop()) answers.fail(exchange, error)
-    })
-    this.#follow(topic, options, poll, error => {
-      if (poll.stop()) this.#failed(exchange, error)
-    })
+    caller.watch('consume', { topic }, fail)
+    this.#follow(topic, options, poll, fail)
   }
 
   /** @throws EventProblem */
@@ -218,12 +173,7 @@ export class FollowEndpoint {
     throw new EventProblem(429, `too many requests${whose} read without a group (limit ${MAX_READERS})`)
   }
 
-  #follow(
-    topic: string,
-    options: FollowOptions,
-    sink: FollowSink & { follows(subscription: TopicSubscription): void },
-    failed: (error: unknown) => void
-  ): void {
+  #follow(topic: string, options: FollowOptions, sink: Follower, failed: (error: unknown) => void): void {
     this.#gateway.follow(topic, options, sink).then(subscription => sink.follows(subscription), failed)
   }
 

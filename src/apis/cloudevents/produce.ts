@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { readElements } from '../../core/json/json-slices.js'
-import type { ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
+import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
@@ -24,7 +24,7 @@ import {
   typeOfElement
 } from './content-types.js'
 import { EventProblem, eventProblem, eventStatusByCode } from './event-answers.js'
-import { type JsonEvent, readJsonEvent } from './json-event.js'
+import { readJsonEvent } from './json-event.js'
 import { Query } from './read-request.js'
 
 /** Defects and failures that an answer lists at most. */
@@ -40,10 +40,6 @@ class Defects {
   readonly #listed: Defect[] = []
   #count = 0
 
-  get areMany(): boolean {
-    return this.#count > MAX_LISTED
-  }
-
   /** @param event the place of the event in its batch, from 0; absent: the request is one event */
   of(event?: number): Report {
     return message => {
@@ -57,7 +53,7 @@ class Defects {
     const lines = this.#listed.map(({ event, message }) =>
       event === undefined ? message : `event ${event}: ${message}`
     )
-    if (this.areMany) lines.push('and more')
+    if (this.#count > MAX_LISTED) lines.push('and more')
     throw new EventProblem(400, lines.join('; '), this.#listed)
   }
 }
@@ -101,23 +97,30 @@ function binaryRecord(
 }
 
 /** Source: Kafka protocol binding 1.0.2, section 3.3. */
-function jsonRecords(body: Buffer, sent: SentEvents, defects: Defects): ProduceRecord[] {
-  const { mode, contentType = '' } = sent
+function jsonRecords(
+  body: Buffer,
+  { topic, key, mode, contentType = '' }: SentEvents,
+  defects: Defects
+): ProduceRecord[] {
   if (!isUtf8(body)) throw new EventProblem(400, 'the body is not valid UTF-8')
   const records: ProduceRecord[] = []
   const isBatch = mode === 'batch'
   const headers = [{ key: CONTENT_TYPE, value: Buffer.from(isBatch ? typeOfElement(contentType) : contentType) }]
+  const reader = new JsonReader(body)
+  const readEvent = (event?: number): void => {
+    const report = defects.of(event)
+    const { attributes, json } = readJsonEvent(reader, body, report)
+    checkAttributes(attributes, report)
+    // A whole body is kept with the white space around the event.
+    records.push({ topic, key: keyOf(attributes, key), value: isBatch ? json : body, headers })
+  }
   try {
-    const reader = new JsonReader(body)
-    if (isBatch) {
+    if (!isBatch) readEvent()
+    else {
       readElements(reader, () => {
         if (records.length >= MAX_EVENTS) throw new EventProblem(413, `there are more than ${MAX_EVENTS} events`)
-        const { attributes, json } = readChecked(reader, body, defects, records.length)
-        records.push(structuredRecord(json, attributes, sent, headers))
+        readEvent(records.length)
       })
-    } else {
-      // The whole body is kept, with the white space around the event.
-      records.push(structuredRecord(body, readChecked(reader, body, defects).attributes, sent, headers))
     }
     if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   } catch (error) {
@@ -126,20 +129,6 @@ function jsonRecords(body: Buffer, sent: SentEvents, defects: Defects): ProduceR
   }
   return records
 }
-
-function readChecked(reader: JsonReader, body: Buffer, defects: Defects, event?: number): JsonEvent {
-  const report = defects.of(event)
-  const read = readJsonEvent(reader, body, report)
-  checkAttributes(read.attributes, report)
-  return read
-}
-
-const structuredRecord = (
-  value: Buffer,
-  attributes: Attributes,
-  { topic, key }: SentEvents,
-  headers: readonly RecordHeader[]
-): ProduceRecord => ({ topic, key: keyOf(attributes, key), value, headers })
 
 /** Source: Kafka protocol binding 1.0.2, section 3.1. The event keeps its attribute. */
 const keyOf = (attributes: Attributes, key: Buffer | undefined): Buffer | string | null =>

@@ -190,7 +190,7 @@ export interface BesideEvents {
   readonly skipped: number
   /** Where to go on, for a reader without a group. */
   readonly next?: string
-  readonly warning?: string
+  readonly warning?: string | undefined
 }
 
 /** Answers with the events that were found; none: 204, or an empty batch. */
