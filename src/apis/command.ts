@@ -1,4 +1,4 @@
-import { ConfigError } from '../core/errors.js'
+import { ConfigError, StacklessError } from '../core/errors.js'
 import { type Assignment, suggestion } from '../core/settings/problems.js'
 
 /**
@@ -56,30 +56,18 @@ export interface Translation {
 /** A key of a foreign configuration: what it sets here, or why it has no effect. */
 export interface Key {
   readonly setting?: string
-  /** The value of the setting, {@link Unusable} or {@link Noted}; `undefined`: it sets nothing. Default: the value as it is. */
-  readonly read?: (value: never) => unknown
+  /**
+   * The value of the setting; `undefined`: it sets nothing. Default: the value as it is.
+   *
+   * @param note tells that the value is used in another way than in the original, or not at all
+   * @throws Unusable
+   */
+  readonly read?: (value: never, note: (text: string) => void) => unknown
   readonly note?: string
 }
 
 /** A value that cannot be used. */
-export class Unusable {
-  readonly problem: string
-
-  constructor(problem: string) {
-    this.problem = problem
-  }
-}
-
-/** A value that is used in another way than in the original; `undefined`: not at all. */
-export class Noted {
-  readonly value: unknown
-  readonly note: string
-
-  constructor(value: unknown, note: string) {
-    this.value = value
-    this.note = note
-  }
-}
+export class Unusable extends StacklessError {}
 
 /** Keys of sections in sections are joined by dots. */
 export type Keys = Readonly<Record<string, Key>>
@@ -166,16 +154,21 @@ export class Findings {
    *
    * @param name the key as notes about it begin
    */
-  take(key: Key, value: unknown, origin: string, name = origin): void {
-    if (key.setting !== undefined) {
-      const read = key.read === undefined ? value : key.read(value as never)
-      if (read instanceof Unusable) return void this.problems.push(`${origin}: ${read.problem}`)
-      const { value: taken, note = undefined } = read instanceof Noted ? read : { value: read }
-      if (note !== undefined) this.notes.push(`${origin}: ${note}`)
-      if (taken !== undefined) this.set(key.setting, taken, origin)
-      if (taken !== undefined || note !== undefined) return
+  take({ setting, read, note }: Key, value: unknown, origin: string, name = origin): void {
+    if (setting !== undefined) {
+      const notes: string[] = []
+      try {
+        const taken = read === undefined ? value : read(value as never, text => notes.push(`${origin}: ${text}`))
+        this.notes.push(...notes)
+        if (taken !== undefined) this.set(setting, taken, origin)
+        if (taken !== undefined || notes.length > 0) return
+      } catch (error) {
+        if (!(error instanceof Unusable)) throw error
+        this.problems.push(`${origin}: ${error.message}`)
+        return
+      }
     }
-    const why = key.note === undefined ? 'has no effect here' : `has no effect: ${key.note}`
+    const why = note === undefined ? 'has no effect here' : `has no effect: ${note}`
     if (!this.notes.includes(`${name} ${why}`)) this.notes.push(`${name} ${why}`)
   }
 

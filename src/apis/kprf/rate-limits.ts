@@ -1,7 +1,3 @@
-import type { RecordFailure } from '../../core/model.js'
-import type { KprfMetrics } from './kprf-metrics.js'
-import type { PushRecord } from './push-parse.js'
-import { messageTooLarge, rateLimited, recordTooLarge } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
 
 const WINDOW_MS = 60_000
@@ -73,72 +69,5 @@ class Rule {
     let seconds = 1
     while (this.#sumAt(nowMs + seconds * 1_000) >= this.#maxPerMinute) seconds++
     return seconds
-  }
-}
-
-/**
- * librdkafka counts this many bytes of its own towards `message.max.bytes`. Measured on kprf: 1,048,540 of 1,048,576.
- */
-const OVERHEAD_BYTES = 36
-
-/** Which records are within the limits, and the errors of the others. */
-interface LimitCheck {
-  readonly records: readonly PushRecord[]
-  /**
-   * `undefined`: all records are within the limits. Otherwise one entry per record of the request, `undefined` for
-   * those within the limits.
-   */
-  readonly refusals: readonly (RecordFailure | undefined)[] | undefined
-  /** Seconds until records of every topic would be within its limit again; absent when no topic is beyond its limit. */
-  readonly retryAfterSeconds?: number
-}
-
-/** Refuses what kprf refuses before its queue: records beyond a rate limit, and records that are too large. */
-export class RecordLimits {
-  readonly #maxBytes: number
-  readonly #limiter: RateLimiter
-  readonly #metrics: KprfMetrics
-  readonly #now: () => number
-
-  constructor(messageMaxBytes: number, limiter: RateLimiter, metrics: KprfMetrics, now: () => number) {
-    this.#maxBytes = messageMaxBytes - OVERHEAD_BYTES
-    this.#limiter = limiter
-    this.#metrics = metrics
-    this.#now = now
-  }
-
-  check(records: readonly PushRecord[]): LimitCheck {
-    if (!this.#limiter.isActive && !records.some(record => this.#isTooLarge(record))) {
-      return { records, refusals: undefined }
-    }
-    const refusals = records.map(record => this.#refusalOf(record))
-    if (refusals.every(refusal => refusal === undefined)) return { records, refusals: undefined }
-    const limited = new Set(records.filter((_, i) => refusals[i] === rateLimited).map(({ topic }) => topic))
-    return {
-      records: records.filter((_, i) => refusals[i] === undefined),
-      refusals,
-      ...(limited.size > 0 && { retryAfterSeconds: this.#retryAfterSeconds(limited) })
-    }
-  }
-
-  #retryAfterSeconds(topics: ReadonlySet<string>): number {
-    let longest = 0
-    for (const topic of topics) longest = Math.max(longest, this.#limiter.retryAfterSeconds(topic, this.#now()))
-    return longest
-  }
-
-  #refusalOf(record: PushRecord): RecordFailure | undefined {
-    if (!this.#limiter.allows(record.topic, this.#now())) {
-      this.#metrics.rateLimited(record.topic)
-      return rateLimited
-    }
-    if (!this.#isTooLarge(record)) return undefined
-    this.#metrics.topic(record.topic).sent.value++
-    this.#metrics.failed(record.topic, messageTooLarge)
-    return recordTooLarge
-  }
-
-  #isTooLarge({ key, value }: PushRecord): boolean {
-    return value.length + (key === null ? 0 : key.length) > this.#maxBytes
   }
 }

@@ -1,44 +1,49 @@
-import { entriesOf, isSection, type Keys, Noted, type Section, Unusable } from '../../command.js'
+import { entriesOf, isSection, type Keys, type Section, Unusable } from '../../command.js'
 
-export const duration = (value: unknown): unknown =>
-  (typeof value === 'string' || typeof value === 'number' ? goDurationMs(String(value)) : undefined) ??
-  new Unusable('write a duration as 250ms, 15s or 5m')
+type Note = (text: string) => void
+
+const duration = (value: unknown): number => {
+  const durationMs = typeof value === 'string' || typeof value === 'number' ? goDurationMs(String(value)) : undefined
+  if (durationMs === undefined) throw new Unusable('write a duration as 250ms, 15s or 5m')
+  return durationMs
+}
 
 /** 0 is no time limit in Go. Every wait has a limit here, so the default stays. */
 const durationOrNone =
   (byDefault: string) =>
-  (value: unknown): unknown => {
+  (value: unknown, note: Note): number | undefined => {
     const durationMs = duration(value)
-    return durationMs === 0
-      ? new Noted(undefined, `0 is no time limit in Kafka-Pixy; here ${byDefault} stays`)
-      : durationMs
+    if (durationMs !== 0) return durationMs
+    note(`0 is no time limit in Kafka-Pixy; here ${byDefault} stays`)
+    return undefined
   }
 
 /** Shortest time for a stop: it includes leaving groups and committing offsets. */
 const LEAST_GRACE_MS = 1_000
 
 /** In Kafka-Pixy it limits only how long the producer may take to stop; 0: it does not wait for messages. */
-const grace = (value: unknown): unknown => {
+const grace = (value: unknown, note: Note): number => {
   const graceMs = duration(value)
-  if (typeof graceMs !== 'number' || graceMs >= LEAST_GRACE_MS || graceMs < 0) return graceMs
-  return new Noted(LEAST_GRACE_MS, `a stop may take ${LEAST_GRACE_MS} ms: groups are left and offsets committed in it`)
+  if (graceMs >= LEAST_GRACE_MS || graceMs < 0) return graceMs
+  note(`a stop may take ${LEAST_GRACE_MS} ms: groups are left and offsets committed in it`)
+  return LEAST_GRACE_MS
 }
 
 const negated = (value: unknown): boolean => value !== true
 
-const isOld = (value: unknown): unknown => {
+const hasHeaders = (value: unknown): boolean => {
   const [major, minor] = String(value).split('.').map(Number)
-  const isVersion = Number.isInteger(major) && Number.isInteger(minor)
-  return isVersion ? major! > 0 || minor! >= 11 : new Unusable(`bad kafka version, ${value}`)
+  if (!Number.isInteger(major) || !Number.isInteger(minor)) throw new Unusable(`bad kafka version, ${value}`)
+  return major! > 0 || minor! >= 11
 }
 
 const DEFAULT_PORT = 9_092
 const toAddress = (peer: string): string => (/:\d+$/.test(peer) ? peer : `${peer}:${DEFAULT_PORT}`)
 
-const peers = (value: unknown): unknown =>
-  Array.isArray(value) && value.every(peer => typeof peer === 'string')
-    ? value.map(toAddress)
-    : new Unusable('write a list of HOST:PORT')
+const peers = (value: unknown): string[] => {
+  if (Array.isArray(value) && value.every(peer => typeof peer === 'string')) return value.map(toAddress)
+  throw new Unusable('write a list of HOST:PORT')
+}
 
 const ZOO_KEEPER = 'groups are kept by Kafka itself; ZooKeeper is not asked'
 const SENT_AT_ONCE = 'messages are sent as soon as their broker is free'
@@ -69,7 +74,7 @@ export const CLUSTER_KEYS: Keys = {
 
 /** Keys that are read from the first cluster only: their settings hold for the whole process. */
 export const PROCESS_KEYS: Keys = {
-  'kafka.version': { setting: 'apis.kafka-pixy.messageHeaders', read: isOld },
+  'kafka.version': { setting: 'apis.kafka-pixy.messageHeaders', read: hasHeaders },
   'producer.channel_buffer_size': { note: 'the buffer is bounded in bytes: delivery.maxBytes' },
   'producer.max_message_bytes': { setting: 'apis.kafka-pixy.maxMessageBytes' },
   'producer.compression': { setting: 'delivery.compression' },

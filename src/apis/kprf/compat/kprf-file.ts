@@ -40,7 +40,10 @@ const LOGIN = 'kprf cannot log in either; set clusters.default.sasl'
 const KEYS: Keys = {
   'kafka.brokers': {
     setting: 'clusters.default.brokers',
-    read: value => (isTexts(value) ? (value as string[]).map(toAddress) : new Unusable('expected array of text'))
+    read: (value: unknown) => {
+      if (isTexts(value)) return value.map(toAddress)
+      throw new Unusable('expected array of text')
+    }
   },
   'kafka.user': { note: LOGIN },
   'kafka.password': { note: LOGIN },
