@@ -93,11 +93,11 @@ export class Tail implements FollowSink {
   }
 
   take(partition: number, record: KafkaRecord): void {
-    const sizeBytes = sizeOfRecord(record)
     // An error must not reach the reader of the topic.
     try {
       const data = this.#options.dataOf(partition, record)
       if (this.#isEnded) return
+      const sizeBytes = sizeOfRecord(record)
       if (!(data instanceof Promise)) this.#add(data, sizeBytes)
       else {
         // What came before need not wait.
