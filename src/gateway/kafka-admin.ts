@@ -1,24 +1,13 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import { type CastellanError, InvalidRequestError, KafkaError } from '../core/errors.js'
-import type { MonotonicClock, Offset, TopicPartition } from '../core/model.js'
+import type { MonotonicClock, Offset } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes } from '../kafka/error-codes.js'
 import type { ConfigResourceId, DescribedConfig } from '../kafka/protocol/configs.js'
 import type { Delivery } from '../producer/memory/delivery.js'
-import type { RouterMessage } from '../router/messages/operations.js'
+import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
-import {
-  type AclOperation,
-  type AdminGateway,
-  type ChangeOptions,
-  type ClusterDescription,
-  type ConfigChange,
-  type ConfigEntry,
-  type ConfigResource,
-  type LogEnds,
-  type NewTopic,
-  resourceName
-} from './admin.js'
+import { type AdminGateway, type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from './admin.js'
 import type { Unanswered } from './offsets.js'
 import { TimeLimit, toError } from './offsets.js'
 
@@ -40,185 +29,160 @@ const MAX_LOOK_UPS_IN_ROW = 10
 /** The longest wait until brokers show a change. The change is made, whether they do or not. */
 const MAX_SHOWN_WAIT_MS = 5_000
 
-export class KafkaAdmin implements AdminGateway {
-  readonly #deps: KafkaAdminDeps
-
-  constructor(deps: KafkaAdminDeps) {
-    this.#deps = deps
+/** The administration of a cluster by requests to the Router. */
+export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminGateway {
+  const topicChanged: AdminGateway['topicChanged'] = (topic, isDeleted) => {
+    router.tell({ type: 'topicChanged', topic, isDeleted })
+    if (!isDeleted) delivery.topicChanged?.(topic)
   }
-
-  async describeCluster(timeoutMs: number): Promise<ClusterDescription> {
-    const result = await askRouter(this.#deps.router, { type: 'describeCluster', timeoutMs })
+  const describeCluster: AdminGateway['describeCluster'] = async timeoutMs => {
+    const result = await askRouter(router, { type: 'describeCluster', timeoutMs })
     if (result.type !== 'success') throw toAdminError(result, 'the description of the cluster', timeoutMs)
     const { clusterId, controllerId, brokers } = result
     return { clusterId, controllerId, brokers: [...brokers].sort((one, other) => one.nodeId - other.nodeId) }
   }
-
-  async clusterId(timeoutMs: number): Promise<string | null> {
-    return this.#deps.delivery.clusterId ?? (await this.describeCluster(timeoutMs)).clusterId
-  }
-
-  async createTopic(topic: NewTopic, { timeoutMs, validateOnly = false }: ChangeOptions): Promise<void> {
-    const { name, partitions = DEFAULT, replicationFactor = DEFAULT } = topic
-    const { assignments = new Map(), configs = new Map() } = topic
-    const limit = new TimeLimit(timeoutMs, this.#deps.clock)
-    const asked = { topic: name, partitions, replicationFactor, assignments, configs, validateOnly }
-    const result = await askRouter(this.#deps.router, { type: 'createTopic', ...asked, timeoutMs })
-    if (result.type !== 'success') throw toAdminError(result, `the creation of topic ${name}`, timeoutMs)
-    if (validateOnly) return
-    this.#deps.router.tell({ type: 'topicChanged', topic: name, isDeleted: false })
-    await this.#shown(name, limit, hasLeaders)
-    this.topicChanged(name, false)
-  }
-
-  async deleteTopic(topic: string, timeoutMs: number): Promise<void> {
-    const limit = new TimeLimit(timeoutMs, this.#deps.clock)
-    const result = await askRouter(this.#deps.router, { type: 'deleteTopic', topic, timeoutMs })
-    if (result.type !== 'success') throw toAdminError(result, `the deletion of topic ${topic}`, timeoutMs)
-    await this.#shown(topic, limit, ({ errorCode }) => errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
-    this.topicChanged(topic, true)
-  }
-
-  async createPartitions(topic: string, total: number, options: ChangeOptions): Promise<void> {
-    const { timeoutMs, validateOnly = false } = options
-    const limit = new TimeLimit(timeoutMs, this.#deps.clock)
-    const result = await askRouter(this.#deps.router, {
-      type: 'createPartitions',
-      topic,
-      total,
-      validateOnly,
-      timeoutMs
-    })
-    if (result.type !== 'success') throw toAdminError(result, `the growth of topic ${topic}`, timeoutMs)
-    if (validateOnly) return
-    await this.#shown(topic, limit, found => found.partitions.length >= total && hasLeaders(found))
-    this.topicChanged(topic, false)
-  }
-
-  async describeConfigs(
-    resources: readonly ConfigResource[],
-    timeoutMs: number
-  ): Promise<ReadonlyMap<string, readonly ConfigEntry[]>> {
-    const limit = new TimeLimit(timeoutMs, this.#deps.clock)
-    const topics = resources.filter(({ type }) => type === 'topic')
-    if (topics.length > 0 && topics.length < resources.length) {
-      throw new InvalidRequestError('the settings of topics and of brokers cannot be described in one request')
-    }
-    const atOnce = topics.length > 0 ? MAX_TOPICS_PER_CALL : 1
-    const calls: (readonly ConfigResource[])[] = []
-    for (let at = 0; at < resources.length; at += atOnce) calls.push(resources.slice(at, at + atOnce))
-    const results = await mapInPortions(calls, call => this.#describe(call, limit))
-    return new Map(results.flatMap(found => [...found].map(([name, configs]) => [name, entriesOf(configs)] as const)))
-  }
-
-  async alterConfigs(
-    resource: ConfigResource,
-    changes: readonly ConfigChange[],
-    { timeoutMs, validateOnly = false }: ChangeOptions
-  ): Promise<void> {
-    const limit = new TimeLimit(timeoutMs, this.#deps.clock)
-    const asked = { resource: toId(resource), changes, validateOnly, timeoutMs }
-    const result = await askRouter(this.#deps.router, { type: 'alterConfigs', ...asked })
-    if (result.type !== 'success')
-      throw toAdminError(result, `the change of settings of ${nameOf(resource)}`, timeoutMs)
-    if (!validateOnly) await this.#altered(resource, changes, limit)
-  }
-
-  async topicOperations(
-    topics: readonly string[] | 'all',
-    timeoutMs: number
-  ): Promise<ReadonlyMap<string, readonly AclOperation[]>> {
-    const asked = { topics: topics === 'all' ? null : topics, timeoutMs }
-    const result = await askRouter(this.#deps.router, { type: 'fetchTopicOperations', ...asked })
-    if (result.type === 'success') return result.operations
-    throw toAdminError(result, 'the request for the operations on topics', timeoutMs)
-  }
-
-  logEnds(partitions: readonly TopicPartition[], timeoutMs: number): Promise<readonly (LogEnds | undefined)[]> {
-    const limit = new TimeLimit(timeoutMs, this.#deps.clock)
-    return mapInPortions(partitions, async topicPartition => {
-      const [start, end] = await Promise.all([this.#start(topicPartition, limit), this.#end(topicPartition, limit)])
-      return start === undefined || end === undefined ? undefined : { start, end }
-    })
-  }
-
-  topicChanged(topic: string, isDeleted: boolean): void {
-    this.#deps.router.tell({ type: 'topicChanged', topic, isDeleted })
-    if (!isDeleted) this.#deps.delivery.topicChanged?.(topic)
-  }
-
-  async #describe(
-    resources: readonly ConfigResource[],
-    limit: TimeLimit
-  ): Promise<ReadonlyMap<string, readonly DescribedConfig[]>> {
+  const describe = async (resources: readonly ConfigResource[], limit: TimeLimit) => {
     const asked = { resources: resources.map(toId), withSynonyms: true, timeoutMs: limit.remainingMs }
-    const result = await askRouter(this.#deps.router, { type: 'describeConfigs', ...asked })
+    const result = await askRouter(router, { type: 'describeConfigs', ...asked })
     if (result.type === 'success') return result.configs
     throw toAdminError(result, `the settings of ${nameOf(resources[0]!)}`, limit.timeoutMs)
   }
-
-  async #start(topicPartition: TopicPartition, limit: TimeLimit): Promise<Offset | undefined> {
-    const timeoutMs = limit.remainingMs
-    const asked = { type: 'fetchOffset', topicPartition, offsetType: 'earliest', timeoutMs } as const
-    const result = await askRouter(this.#deps.router, asked)
-    if (result.type === 'success') return result.offset
-    if (result.type === 'unknownTopicOrPartition') return undefined
-    throw toAdminError(result, 'the request for the start of a log', limit.timeoutMs)
+  return {
+    describeCluster,
+    clusterId: async timeoutMs => delivery.clusterId ?? (await describeCluster(timeoutMs)).clusterId,
+    createTopic: async (topic, { timeoutMs, validateOnly = false }) => {
+      const { name, partitions = DEFAULT, replicationFactor = DEFAULT } = topic
+      const { assignments = new Map(), configs = new Map() } = topic
+      const limit = new TimeLimit(timeoutMs, clock)
+      const asked = { topic: name, partitions, replicationFactor, assignments, configs, validateOnly }
+      const result = await askRouter(router, { type: 'createTopic', ...asked, timeoutMs })
+      if (result.type !== 'success') throw toAdminError(result, `the creation of topic ${name}`, timeoutMs)
+      if (validateOnly) return
+      router.tell({ type: 'topicChanged', topic: name, isDeleted: false })
+      await shown(router, name, limit, clock, hasLeaders)
+      topicChanged(name, false)
+    },
+    deleteTopic: async (topic, timeoutMs) => {
+      const limit = new TimeLimit(timeoutMs, clock)
+      const result = await askRouter(router, { type: 'deleteTopic', topic, timeoutMs })
+      if (result.type !== 'success') throw toAdminError(result, `the deletion of topic ${topic}`, timeoutMs)
+      const isGone = ({ errorCode }: TopicMetadata): boolean => errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+      await shown(router, topic, limit, clock, isGone)
+      topicChanged(topic, true)
+    },
+    createPartitions: async (topic, total, { timeoutMs, validateOnly = false }) => {
+      const limit = new TimeLimit(timeoutMs, clock)
+      const asked = { topic, total, validateOnly, timeoutMs }
+      const result = await askRouter(router, { type: 'createPartitions', ...asked })
+      if (result.type !== 'success') throw toAdminError(result, `the growth of topic ${topic}`, timeoutMs)
+      if (validateOnly) return
+      await shown(router, topic, limit, clock, found => found.partitions.length >= total && hasLeaders(found))
+      topicChanged(topic, false)
+    },
+    describeConfigs: async (resources, timeoutMs) => {
+      const limit = new TimeLimit(timeoutMs, clock)
+      const topics = resources.filter(({ type }) => type === 'topic')
+      if (topics.length > 0 && topics.length < resources.length) {
+        throw new InvalidRequestError('the settings of topics and of brokers cannot be described in one request')
+      }
+      const atOnce = topics.length > 0 ? MAX_TOPICS_PER_CALL : 1
+      const calls: (readonly ConfigResource[])[] = []
+      for (let at = 0; at < resources.length; at += atOnce) calls.push(resources.slice(at, at + atOnce))
+      const results = await mapInPortions(calls, call => describe(call, limit))
+      return new Map(results.flatMap(found => [...found].map(([name, configs]) => [name, entriesOf(configs)] as const)))
+    },
+    alterConfigs: async (resource, changes, { timeoutMs, validateOnly = false }) => {
+      const limit = new TimeLimit(timeoutMs, clock)
+      const asked = { resource: toId(resource), changes, validateOnly, timeoutMs }
+      const result = await askRouter(router, { type: 'alterConfigs', ...asked })
+      if (result.type !== 'success')
+        throw toAdminError(result, `the change of settings of ${nameOf(resource)}`, timeoutMs)
+      if (!validateOnly) await altered(router, resource, changes, ownOf(limit, clock))
+    },
+    topicOperations: async (topics, timeoutMs) => {
+      const asked = { topics: topics === 'all' ? null : topics, timeoutMs }
+      const result = await askRouter(router, { type: 'fetchTopicOperations', ...asked })
+      if (result.type === 'success') return result.operations
+      throw toAdminError(result, 'the request for the operations on topics', timeoutMs)
+    },
+    logEnds: (partitions, timeoutMs) => {
+      const limit = new TimeLimit(timeoutMs, clock)
+      return mapInPortions(partitions, async topicPartition => {
+        const asked = { topicPartition, timeoutMs: limit.remainingMs }
+        const [earliest, latest] = await Promise.all([
+          askRouter(router, { type: 'fetchOffset', offsetType: 'earliest', ...asked }),
+          askRouter(router, { type: 'fetchStableEnd', ...asked })
+        ])
+        const start = offsetOf(earliest, 'the request for the start of a log', timeoutMs)
+        const end = offsetOf(latest, 'the request for the end of a log', timeoutMs)
+        return start === undefined || end === undefined ? undefined : { start, end }
+      })
+    },
+    topicChanged
   }
+}
 
-  async #end(topicPartition: TopicPartition, limit: TimeLimit): Promise<Offset | undefined> {
-    const timeoutMs = limit.remainingMs
-    const result = await askRouter(this.#deps.router, { type: 'fetchStableEnd', topicPartition, timeoutMs })
-    if (result.type === 'success') return result.offset
-    if (result.type === 'unknownTopicOrPartition') return undefined
-    throw toAdminError(result, 'the request for the end of a log', limit.timeoutMs)
-  }
+/** @returns `undefined`: there is no such partition */
+function offsetOf(
+  result: ResultOf<'fetchOffset'> | ResultOf<'fetchStableEnd'>,
+  what: string,
+  timeoutMs: number
+): Offset | undefined {
+  if (result.type === 'success') return result.offset
+  if (result.type === 'unknownTopicOrPartition') return undefined
+  throw toAdminError(result, what, timeoutMs)
+}
 
-  /** Waits until all brokers show changed settings, because they learn of them one after another. */
-  async #altered(resource: ConfigResource, changes: readonly ConfigChange[], limit: TimeLimit): Promise<void> {
-    const own = new TimeLimit(Math.min(limit.remainingMs, MAX_SHOWN_WAIT_MS), this.#deps.clock)
-    const cluster = await askRouter(this.#deps.router, { type: 'describeCluster', timeoutMs: own.remainingMs })
-    const brokers = cluster.type === 'success' ? cluster.brokers.map(({ nodeId }) => nodeId) : []
-    const nodeIds = resource.type === 'broker' ? [resource.nodeId] : brokers
-    await mapInPortions(nodeIds, nodeId => this.#alteredAt(nodeId, toId(resource), changes, own))
-  }
+const ownOf = (limit: TimeLimit, clock: MonotonicClock): TimeLimit =>
+  new TimeLimit(Math.min(limit.remainingMs, MAX_SHOWN_WAIT_MS), clock)
 
-  async #alteredAt(
-    nodeId: number,
-    resource: ConfigResourceId,
-    changes: readonly ConfigChange[],
-    limit: TimeLimit
-  ): Promise<void> {
+/** Waits until all brokers show changed settings, because they learn of them one after another. */
+async function altered(
+  router: KafkaAdminDeps['router'],
+  resource: ConfigResource,
+  changes: readonly ConfigChange[],
+  limit: TimeLimit
+): Promise<void> {
+  const cluster = await askRouter(router, { type: 'describeCluster', timeoutMs: limit.remainingMs })
+  const brokers = cluster.type === 'success' ? cluster.brokers.map(({ nodeId }) => nodeId) : []
+  const id = toId(resource)
+  await mapInPortions(resource.type === 'broker' ? [resource.nodeId] : brokers, async nodeId => {
     for (let pauseMs = FIRST_PAUSE_MS; limit.remainingMs > pauseMs; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
-      const asked = { resources: [resource], nodeId, timeoutMs: limit.remainingMs }
-      const result = await askRouter(this.#deps.router, { type: 'describeConfigs', ...asked })
+      const asked = { resources: [id], nodeId, timeoutMs: limit.remainingMs }
+      const result = await askRouter(router, { type: 'describeConfigs', ...asked })
       // A broker that cannot answer may be down; the change is made all the same.
       if (result.type !== 'success') return
-      const configs = result.configs.get(resource.name) ?? []
-      if (changes.every(change => isShownIn(configs, change, resource))) return
+      const configs = result.configs.get(id.name) ?? []
+      if (changes.every(change => isShownIn(configs, change, id))) return
       await new Promise(resolve => setTimeout(resolve, pauseMs))
     }
-  }
+  })
+}
 
-  /**
-   * Waits until brokers show the change, because they learn of it one after another. Look-ups go to the brokers in turn,
-   * so as many must show it in a row as there are brokers.
-   */
-  async #shown(topic: string, limit: TimeLimit, isShown: (found: TopicMetadata) => boolean): Promise<void> {
-    const own = new TimeLimit(Math.min(limit.remainingMs, MAX_SHOWN_WAIT_MS), this.#deps.clock)
-    let pauseMs = FIRST_PAUSE_MS
-    for (let inRow = 0, brokers = 1; inRow < Math.min(brokers, MAX_LOOK_UPS_IN_ROW); ) {
-      const asked = { requestId: 0, topics: [topic], timeoutMs: own.remainingMs }
-      const result = await askRouter(this.#deps.router, { type: 'fetchTopicMetadata', ...asked })
-      const found = result.type === 'success' ? result.topics.get(topic) : undefined
-      if (result.type === 'success') brokers = result.brokers.length
-      inRow = found !== undefined && isShown(found) ? inRow + 1 : 0
-      const isHidden = found?.errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED
-      if (isHidden || own.remainingMs <= pauseMs) return
-      if (inRow > 0) continue
-      await new Promise(resolve => setTimeout(resolve, pauseMs))
-      pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)
-    }
+/**
+ * Waits until brokers show the change, because they learn of it one after another. Look-ups go to the brokers in turn,
+ * so as many must show it in a row as there are brokers.
+ */
+async function shown(
+  router: KafkaAdminDeps['router'],
+  topic: string,
+  whole: TimeLimit,
+  clock: MonotonicClock,
+  isShown: (found: TopicMetadata) => boolean
+): Promise<void> {
+  const limit = ownOf(whole, clock)
+  let pauseMs = FIRST_PAUSE_MS
+  for (let inRow = 0, brokers = 1; inRow < Math.min(brokers, MAX_LOOK_UPS_IN_ROW); ) {
+    const asked = { requestId: 0, topics: [topic], timeoutMs: limit.remainingMs }
+    const result = await askRouter(router, { type: 'fetchTopicMetadata', ...asked })
+    const found = result.type === 'success' ? result.topics.get(topic) : undefined
+    if (result.type === 'success') brokers = result.brokers.length
+    inRow = found !== undefined && isShown(found) ? inRow + 1 : 0
+    const isHidden = found?.errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED
+    if (isHidden || limit.remainingMs <= pauseMs) return
+    if (inRow > 0) continue
+    await new Promise(resolve => setTimeout(resolve, pauseMs))
+    pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)
   }
 }
 

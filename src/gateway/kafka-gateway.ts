@@ -1,18 +1,10 @@
-import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
 import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
 import { type InstanceGateway, PLAIN_INSTANCE_VERBS } from '../consumer/instance/instances.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
 import { InvalidRequestError, KafkaError, TimedOutError } from '../core/errors.js'
-import {
-  type Logger,
-  type MonotonicClock,
-  type NewRecord,
-  type OffsetAndMetadata,
-  type ProduceRecord,
-  silentLogger
-} from '../core/model.js'
+import { type Logger, type MonotonicClock, type NewRecord, type ProduceRecord, silentLogger } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { StoredRecords } from '../producer/keys/keyed-records.js'
@@ -24,20 +16,9 @@ import type { Failure, RouterMessage } from '../router/messages/operations.js'
 import { ownFailure } from '../router/requests/failures.js'
 import { askRouter } from '../router/routing/ask-router.js'
 import type { AdminGateway } from './admin.js'
-import type {
-  CommitOutcome,
-  CommittedOffset,
-  DurableLogStats,
-  FollowOptions,
-  Gateway,
-  GroupDescription,
-  GroupGateway,
-  GroupOffset,
-  GroupReader,
-  ReadersOnly
-} from './gateway.js'
+import type { DurableLogStats, FollowOptions, Gateway, GroupGateway } from './gateway.js'
 import { GroupReaders } from './group-readers.js'
-import { KafkaAdmin, toAdminError } from './kafka-admin.js'
+import { kafkaAdmin, toAdminError } from './kafka-admin.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
 import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
 
@@ -98,7 +79,7 @@ export class KafkaGateway implements Gateway {
 
   constructor(deps: KafkaGatewayDeps) {
     this.#deps = deps
-    this.groups = new KafkaGroupGateway(deps)
+    this.groups = kafkaGroups(deps)
   }
 
   get instances(): InstanceGateway {
@@ -107,7 +88,7 @@ export class KafkaGateway implements Gateway {
 
   get admin(): AdminGateway {
     const { router, delivery, clock = performanceClock } = this.#deps
-    return (this.#admin ??= new KafkaAdmin({ router, delivery, clock }))
+    return (this.#admin ??= kafkaAdmin({ router, delivery, clock }))
   }
 
   produce(given: readonly NewRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {
@@ -179,82 +160,42 @@ export class KafkaGateway implements Gateway {
   }
 }
 
-class KafkaGroupGateway implements GroupGateway {
-  readonly #deps: KafkaGatewayDeps
-
-  constructor(deps: KafkaGatewayDeps) {
-    this.#deps = deps
-  }
-
-  async offsets(groupId: string, topic: string, timeoutMs: number): Promise<readonly GroupOffset[] | undefined> {
-    const group = this.#group(groupId, timeoutMs)
-    const found = (await fetchTopics(this.#deps.router, [topic], timeoutMs)).get(topic)
-    if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) return undefined
-    const { name, message, retriable } = kafkaErrorOf(found.errorCode)
-    if (found.errorCode !== errorCodes.NONE)
-      throw new KafkaError(found.errorCode, `topic ${topic}: ${message} (${name})`, retriable)
-    return group.read(found, this.#deps.groups?.beginningOf?.(groupId, topic, found.topicId) ?? UNKNOWN_BEGINNING)
-  }
-
-  async commit(
-    groupId: string,
-    topic: string,
-    offsets: ReadonlyMap<number, OffsetAndMetadata>,
-    timeoutMs: number
-  ): Promise<ReadonlyMap<number, CommitOutcome>> {
-    const group = this.#group(groupId, timeoutMs)
-    const wanted = await group.withEnds(topic, offsets)
-    const changed =
-      wanted.size === 0 ? undefined : await this.#deps.groups?.setOffsets(groupId, topic, wanted, timeoutMs)
-    if (changed === undefined || changed.type === 'notRead') return group.commit(topic, wanted)
-    if (changed.type === 'set') return changed.outcomes
-    throw toError(changed, `the offsets of group ${groupId}`, timeoutMs)
-  }
-
-  consumers(
-    groups: readonly string[] | 'all',
-    timeoutMs: number,
-    only: ReadersOnly = {}
-  ): Promise<ReadonlyMap<string, readonly GroupReader[]>> {
-    const { router, log = silentLogger, clock = performanceClock } = this.#deps
-    return new GroupReaders({ router, log, timeoutMs, clock }, only).read(groups)
-  }
-
-  describe(
-    groups: readonly string[] | 'all',
-    timeoutMs: number,
-    includes?: (groupId: string) => boolean
-  ): Promise<ReadonlyMap<string, GroupDescription>> {
-    const { router, log = silentLogger, clock = performanceClock } = this.#deps
-    return new GroupReaders({ router, log, timeoutMs, clock }, { includes }).describe(groups)
-  }
-
-  async committed(groupId: string, timeoutMs: number): Promise<readonly CommittedOffset[]> {
-    const result = await askRouter(this.#deps.router, { type: 'fetchGroupOffsets', groupId, timeoutMs })
-    if (result.type === 'success') return committedOffsets(result.offsets)
-    throw toAdminError(result, `the offsets of group ${groupId}`, timeoutMs)
-  }
-
-  consume(
-    groupId: string,
-    topic: string,
-    limits: MessageLimits,
-    timeoutMs: number | undefined,
-    requester: Asker<ConsumeManyResult>
-  ): () => void {
-    const { groups } = this.#deps
-    if (groups) return groups.requestMany(groupId, topic, limits, timeoutMs, requester)
-    requester.reply(NO_GROUPS)
-    return () => undefined
-  }
-
-  async ack(groupId: string, message: MessageId): Promise<AckResult> {
-    return this.#deps.groups?.ack(groupId, message) ?? NO_GROUPS
-  }
-
-  #group(groupId: string, timeoutMs: number): GroupOffsets {
-    const { router, clock = performanceClock } = this.#deps
-    return new GroupOffsets(router, groupId, timeoutMs, clock)
+function kafkaGroups(deps: KafkaGatewayDeps): GroupGateway {
+  const { router, groups, log = silentLogger, clock = performanceClock } = deps
+  const offsetsOf = (groupId: string, timeoutMs: number): GroupOffsets =>
+    new GroupOffsets(router, groupId, timeoutMs, clock)
+  return {
+    offsets: async (groupId, topic, timeoutMs) => {
+      const group = offsetsOf(groupId, timeoutMs)
+      const found = (await fetchTopics(router, [topic], timeoutMs)).get(topic)
+      if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) return undefined
+      const { name, message, retriable } = kafkaErrorOf(found.errorCode)
+      if (found.errorCode !== errorCodes.NONE)
+        throw new KafkaError(found.errorCode, `topic ${topic}: ${message} (${name})`, retriable)
+      return group.read(found, groups?.beginningOf?.(groupId, topic, found.topicId) ?? UNKNOWN_BEGINNING)
+    },
+    commit: async (groupId, topic, offsets, timeoutMs) => {
+      const group = offsetsOf(groupId, timeoutMs)
+      const wanted = await group.withEnds(topic, offsets)
+      const changed = wanted.size === 0 ? undefined : await groups?.setOffsets(groupId, topic, wanted, timeoutMs)
+      if (changed === undefined || changed.type === 'notRead') return group.commit(topic, wanted)
+      if (changed.type === 'set') return changed.outcomes
+      throw toError(changed, `the offsets of group ${groupId}`, timeoutMs)
+    },
+    consumers: (wanted, timeoutMs, only = {}) => new GroupReaders({ router, log, timeoutMs, clock }, only).read(wanted),
+    describe: (wanted, timeoutMs, includes) =>
+      new GroupReaders({ router, log, timeoutMs, clock }, { includes }).describe(wanted),
+    committed: async (groupId, timeoutMs) => {
+      const result = await askRouter(router, { type: 'fetchGroupOffsets', groupId, timeoutMs })
+      if (result.type === 'success') return committedOffsets(result.offsets)
+      throw toAdminError(result, `the offsets of group ${groupId}`, timeoutMs)
+    },
+    consume: (groupId, topic, limits, timeoutMs, requester) => {
+      if (groups) return groups.requestMany(groupId, topic, limits, timeoutMs, requester)
+      requester.reply(NO_GROUPS)
+      return () => undefined
+    },
+    ack: async (groupId, message) => groups?.ack(groupId, message) ?? NO_GROUPS
   }
 }
 
