@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CollectedStatsd } from '../cluster/workers/gathered-metrics.js'
+import { collectedStatsd } from '../cluster/workers/gathered-metrics.js'
 import { type Handlers, Link } from '../cluster/workers/link.js'
 import type { ParentServes, WorkerFarewell, WorkerGreeting, WorkerServes } from '../cluster/workers/messages.js'
 import { WorkerPeers } from '../cluster/workers/worker-peers.js'
@@ -37,7 +37,7 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
   process.umask(umask)
   const { number, count } = place
   const peers = new WorkerPeers(link, number, count)
-  const statsd = new CollectedStatsd()
+  const statsd = collectedStatsd()
   const log = createLogger({ ...config.log, ...style, descriptor: 1, fields: { worker: number } })
   await untilFree(config.wal.directory, config.shutdown.graceMs)
   const app = await startApp(config, { log, version: version(), drainMs, worker: { ...place, peers, statsd } })

@@ -52,14 +52,10 @@ async function listLog(line: Command, process: Process): Promise<number> {
   const logs = existingLogs((await walSettingsOf(line, process)).directory)
   const reports = logs.map(log => ({ log, ...inspectLog(log.directory) }))
   if (topics) writeRows(process, format, logs, TOPIC_COLUMNS, reports.map(toTopicRows))
-  else
-    writeRows(
-      process,
-      format,
-      logs,
-      SEGMENT_COLUMNS,
-      reports.map(({ segments }) => segments.map(toSegmentRow))
-    )
+  else {
+    const rows = reports.map(({ segments }) => segments.map(toSegmentRow))
+    writeRows(process, format, logs, SEGMENT_COLUMNS, rows)
+  }
   if (format === 'json') return EXIT_OK
   process.stdout.write('\n')
   for (const report of reports) process.stdout.write(`${prefixOf(report.log, logs)}${await summaryOf(report)}\n`)
@@ -95,13 +91,8 @@ async function verify(line: Command, process: Process): Promise<number> {
   const { tell, end } = await openProgress(process.stderr, 'verify')
   const segments = logs.map(({ directory }) => verifyLog(directory, tell))
   end()
-  writeRows(
-    process,
-    format,
-    logs,
-    SEGMENT_COLUMNS,
-    segments.map(own => own.map(toSegmentRow))
-  )
+  const rows = segments.map(own => own.map(toSegmentRow))
+  writeRows(process, format, logs, SEGMENT_COLUMNS, rows)
   const damaged = segments.flat().reduce((sum, { damagedEntries }) => sum + damagedEntries, 0)
   const files = logs.flatMap(({ directory }) => [
     ...damagedLogFiles(directory),

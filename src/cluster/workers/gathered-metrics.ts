@@ -81,15 +81,11 @@ export class GatheredMetrics {
 }
 
 /** StatsD values that the APIs of a worker report under their own names. The parent asks for these values. */
-export class CollectedStatsd implements StatsdSources {
-  readonly #sources: StatsdSource[] = []
-
-  add(source: StatsdSource): void {
-    this.#sources.push(source)
-  }
-
-  async values(): Promise<StatsdValue[]> {
-    return (await Promise.all(this.#sources.map(source => source()))).flatMap(values => [...values])
+export function collectedStatsd(): StatsdSources & { values(): Promise<StatsdValue[]> } {
+  const sources: StatsdSource[] = []
+  return {
+    add: source => void sources.push(source),
+    values: async () => (await Promise.all(sources.map(source => source()))).flatMap(values => [...values])
   }
 }
 

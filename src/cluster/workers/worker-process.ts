@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process'
 import cluster, { type Worker } from 'node:cluster'
 import type { Frame } from './link.js'
 
@@ -44,47 +43,27 @@ interface LineSink {
 export function workerForker(module: string, output: WorkerOutput): () => WorkerProcess {
   cluster.schedulingPolicy = cluster.SCHED_RR
   cluster.setupPrimary({ exec: module, args: [], silent: true, serialization: 'advanced' })
-  return () => new ClusterWorker(cluster.fork(), output)
+  return () => processOf(cluster.fork(), output)
 }
 
-class ClusterWorker implements WorkerProcess {
-  readonly #worker: Worker
-  readonly #process: ChildProcess
-
-  constructor(worker: Worker, output: WorkerOutput) {
-    this.#worker = worker
-    this.#process = worker.process
-    closeUntakenConnections(this.#process)
-    this.#passOn('stdout', output)
-    this.#passOn('stderr', output)
-    worker.on('error', () => undefined)
-  }
-
-  #passOn(stream: 'stdout' | 'stderr', output: WorkerOutput): void {
+function processOf(worker: Worker, output: WorkerOutput): WorkerProcess {
+  const { process } = worker
+  closeUntakenConnections(process)
+  for (const stream of ['stdout', 'stderr'] as const) {
     const lines = new WholeLines(whole => void output[stream].write(whole))
-    this.#process[stream]!.on('data', chunk => lines.add(chunk))
-    this.#process.once('close', () => lines.end())
+    process[stream]!.on('data', chunk => lines.add(chunk))
+    process.once('close', () => lines.end())
   }
-
-  get pid(): number | undefined {
-    return this.#process.pid
-  }
-
-  send(frame: Frame): void {
-    // The end of a process is reported by `onEnd`, not by a failed send.
-    if (this.#worker.isConnected()) this.#worker.send(frame as never, () => undefined)
-  }
-
-  kill(signal: NodeJS.Signals): void {
-    this.#process.kill(signal)
-  }
-
-  onMessage(listener: (message: unknown) => void): void {
-    this.#worker.on('message', listener)
-  }
-
-  onEnd(listener: (how: string) => void): void {
-    this.#process.once('close', (code, signal) => listener(signal ?? `exit code ${code}`))
+  worker.on('error', () => undefined)
+  return {
+    pid: process.pid,
+    send: frame => {
+      // The end of a process is reported by `onEnd`, not by a failed send.
+      if (worker.isConnected()) worker.send(frame as never, () => undefined)
+    },
+    kill: signal => void process.kill(signal),
+    onMessage: listener => void worker.on('message', listener),
+    onEnd: listener => void process.once('close', (code, signal) => listener(signal ?? `exit code ${code}`))
   }
 }
 

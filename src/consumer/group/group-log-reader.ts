@@ -12,7 +12,7 @@ import type { GroupRuntime } from './group-runtime.js'
 import { BatchCursor, type BatchHolder, copyOf, type HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
 import type { PositionFinder } from './position-finder.js'
-import { isForbidden, UnknownPartition } from './refusals.js'
+import { isForbidden, pausesOfUnknown } from './refusals.js'
 
 /**
  * Shortest time between two reads. A Router that does not wait for records answers at once, and this pause prevents a
@@ -66,7 +66,7 @@ export class GroupLogReader implements BatchHolder {
   readonly #options: GroupLogReaderOptions
   readonly #name: string
   readonly #cursor = new BatchCursor(0)
-  readonly #unknown: UnknownPartition
+  readonly #pauseMs: ReturnType<typeof pausesOfUnknown>
   #isBusy = false
   #isFetchingAgain = false
   /**
@@ -78,7 +78,7 @@ export class GroupLogReader implements BatchHolder {
 
   constructor(options: GroupLogReaderOptions) {
     this.#options = options
-    this.#unknown = new UnknownPartition(options.retryBackoffMs)
+    this.#pauseMs = pausesOfUnknown(options.retryBackoffMs)
     this.#name = topicPartitionKey(options.topicPartition.topic, options.topicPartition.partition)
     this.#reads = new CheckedReads(options.runtime.ask, options.topicPartition)
   }
@@ -212,7 +212,7 @@ export class GroupLogReader implements BatchHolder {
 
   #fetched(result: FetchDataResult, tracker: OffsetTracker, askedAt: number): void {
     const { runtime, batches } = this.#options
-    const pauseMs = this.#unknown.pauseMs(result.type)
+    const pauseMs = this.#pauseMs(result.type)
     switch (result.type) {
       case 'success':
         this.#hasRead = true

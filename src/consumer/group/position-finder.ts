@@ -11,7 +11,7 @@ import { AS_STORED, type Failure, type OffsetType } from '../../router/messages/
 import { endSetIn, isOfAnother, markIn, STORED_LATEST } from './ack-encoding.js'
 import type { GroupRuntime } from './group-runtime.js'
 import type { TrackedPosition } from './offset-tracker.js'
-import { isForbidden, UnknownPartition } from './refusals.js'
+import { isForbidden, pausesOfUnknown } from './refusals.js'
 import type { FindStart, Start } from './topic-start.js'
 
 export interface PositionFinderOptions {
@@ -47,12 +47,12 @@ const CREATED_ANEW =
 /** Finds the position of a group in a partition, at the start and when the position is no longer in the log. */
 export class PositionFinder {
   readonly #options: PositionFinderOptions
-  readonly #unknown: UnknownPartition
+  readonly #pauseMs: ReturnType<typeof pausesOfUnknown>
   #topicId: string | undefined
 
   constructor(options: PositionFinderOptions) {
     this.#options = options
-    this.#unknown = new UnknownPartition(options.retryBackoffMs)
+    this.#pauseMs = pausesOfUnknown(options.retryBackoffMs)
   }
 
   /** The id of the topic to which positions belong; `undefined`: brokers have not reported it (yet). */
@@ -189,7 +189,7 @@ export class PositionFinder {
   }
 
   #afterPause(type: string, attempt: () => void): void {
-    this.#options.runtime.after(this.#unknown.pauseMs(type), attempt)
+    this.#options.runtime.after(this.#pauseMs(type), attempt)
   }
 
   #again(attempt: () => void): void {

@@ -35,17 +35,12 @@ const MAX_PAUSE_MS = 30_000
  * assigned a hundred thousand partitions that do not exist, so the pauses grow. A pause is never longer than the time
  * for which the partition has been unknown.
  */
-export class UnknownPartition {
-  readonly #firstMs: number
-  #nextMs: number
-
-  constructor(firstMs: number) {
-    this.#firstMs = this.#nextMs = firstMs
-  }
-
-  pauseMs(type: string): number {
-    const pauseMs = type === 'unknownTopicOrPartition' ? this.#nextMs : this.#firstMs
-    this.#nextMs = type === 'unknownTopicOrPartition' ? Math.max(pauseMs, Math.min(2 * pauseMs, MAX_PAUSE_MS)) : pauseMs
+export function pausesOfUnknown(firstMs: number): (type: string) => number {
+  let nextMs = firstMs
+  return type => {
+    const isUnknown = type === 'unknownTopicOrPartition'
+    const pauseMs = isUnknown ? nextMs : firstMs
+    nextMs = isUnknown ? Math.max(pauseMs, Math.min(2 * pauseMs, MAX_PAUSE_MS)) : pauseMs
     return pauseMs
   }
 }
