@@ -1,12 +1,11 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { HttpEngine } from '../../src/http/engine/engine.js'
-import type { Broken, ConnectionUser, UsedConnection } from '../../src/http/engine/engine-user.js'
+import type { Connection, Served } from '../../src/http/engine/connection.js'
+import { Connections } from '../../src/http/engine/connections.js'
 import { type Head, readHead } from '../../src/http/engine/head.js'
+import type { EngineRequest } from '../../src/http/engine/request.js'
 import { isWebsocketRequest } from '../../src/http/exchange/other-protocols.js'
-import type { Connection } from '../../src/http/server/connection.js'
-import type { CountedRequest } from '../../src/http/server/counted-request.js'
 import type { Address } from './client.js'
 
 /** The field in which Node keeps whether the head of an answer ends the connection. The types do not have it. */
@@ -17,9 +16,7 @@ const ASKED = Symbol('asked')
 
 /** What a request needs of its connection. */
 interface Accepted {
-  readonly user: ConnectionUser
   readonly holder: Connection
-  readonly guard: CountedRequest['guard']
   /** Its requests that are not over. */
   readonly unanswered: OracleRequest[]
 }
@@ -29,13 +26,12 @@ const accepted = new WeakMap<Duplex, Accepted>()
 /** A request that Node's parser has read, with what the handlers of Castellan ask of one. Nothing of it is counted. */
 class OracleRequest extends IncomingMessage {
   readonly holder: Connection
-  readonly guard: CountedRequest['guard']
+  readonly guard: Connection['guard']
   readonly #unanswered: OracleRequest[]
   readonly address: Connection['address']
   readonly heldBytes = 0
   readonly isOpenEnded = false
   readonly owner = undefined
-  readonly isUpgraded = false
   isOver = true
   receivedAt: number | undefined
   response: DecidedResponse | undefined
@@ -47,16 +43,16 @@ class OracleRequest extends IncomingMessage {
 
   constructor(socket: Socket) {
     super(socket)
-    const { holder, guard, unanswered } = accepted.get(socket)!
+    const { holder, unanswered } = accepted.get(socket)!
     this.holder = holder
     this.#unanswered = unanswered
-    this.guard = guard
+    this.guard = holder.guard
     this.address = holder.address
     holder.receiving = this.#counted
   }
 
-  get #counted(): CountedRequest {
-    return this as unknown as CountedRequest
+  get #counted(): EngineRequest {
+    return this as unknown as EngineRequest
   }
 
   /** Node's parser writes here that the headers ask for another protocol, and then reads whether to detach the connection. */
@@ -69,6 +65,11 @@ class OracleRequest extends IncomingMessage {
   // The base class of the parser sets it before the fields of this class exist.
   set upgrade(asked: boolean | null) {
     ;(this as { [ASKED]?: boolean | null })[ASKED] = asked
+  }
+
+  /** Nobody gets the connection. */
+  get offer(): EngineRequest['offer'] {
+    return this.upgrade ? { take: () => undefined } : undefined
   }
 
   get hasBody(): boolean {
@@ -173,34 +174,49 @@ class OracleRequest extends IncomingMessage {
   refuse(): void {}
 }
 
+const ignore = (): void => {}
 const limits = { maxHeaderBytes: 1_000, maxHeaders: 10 }
 const ANY_HEAD = readHead(Buffer.from('GET / HTTP/1.1\r\nhost: a\r\n\r\n'), 0, limits) as Head
 
-/** Reads nothing itself, and never lets the socket be paused. */
-const readerOf = (socket: Socket): UsedConnection => ({
-  socket,
-  get unreadBytes() {
-    return socket.writableLength
-  },
-  pause: () => undefined,
-  resume: () => undefined,
-  holdBody: () => undefined,
-  detach: () => undefined,
-  discard(maxBytes: number): void {
-    let leftBytes = maxBytes
-    // Node's parser must not see the bytes: it would hand on requests that cannot be answered.
-    socket.removeAllListeners('data')
-    socket.on('data', ({ length }) => {
-      leftBytes -= length
-      if (leftBytes < 0) socket.pause()
-    })
-    socket.resume()
-    // Where Node's parser had stopped reading, the stream itself does not know, and would wait.
-    socket.push('')
-  }
-})
+/** What the gateway's connection must not do to a socket that Node reads. */
+const LEFT_TO_NODE: Readonly<Record<string, () => void>> = { pause: ignore, resume: ignore, setTimeout: ignore }
 
-const CLIENT_ERRORS = new Map<string | undefined, Broken>([
+/** The socket as the gateway's connection gets it: that hears of its end alone, and discards bytes behind its last answer. */
+function shielded(socket: Socket, maxDiscardedBytes: number): Socket {
+  let isEnded = false
+  const own: Readonly<Record<string, unknown>> = {
+    ...LEFT_TO_NODE,
+    on: (event: string, listener: () => void) => event === 'close' && socket.on('close', listener),
+    end: (text?: string) => {
+      if (text === undefined) socket.end()
+      else socket.end(text)
+      if (!isEnded) discard(socket, maxDiscardedBytes)
+      isEnded = true
+    }
+  }
+  return new Proxy(socket, {
+    get: (_, name: string) => {
+      const value = own[name] ?? Reflect.get(socket, name, socket)
+      return typeof value === 'function' ? value.bind(socket) : value
+    },
+    set: (_, name, value) => Reflect.set(socket, name, value, socket)
+  })
+}
+
+function discard(socket: Socket, maxBytes: number): void {
+  let leftBytes = maxBytes
+  // Node's parser must not see the bytes: it would hand on requests that cannot be answered.
+  socket.removeAllListeners('data')
+  socket.on('data', ({ length }) => {
+    leftBytes -= length
+    if (leftBytes < 0) socket.pause()
+  })
+  socket.resume()
+  // Where Node's parser had stopped reading, the stream itself does not know, and would wait.
+  socket.push('')
+}
+
+const CLIENT_ERRORS = new Map<string | undefined, Parameters<Connection['broken']>[0]>([
   ['HPE_HEADER_OVERFLOW', '431 Request Header Fields Too Large'],
   ['ERR_HTTP_REQUEST_TIMEOUT', '408 Request Timeout'],
   ['HPE_CHUNK_EXTENSIONS_OVERFLOW', '413 Payload Too Large']
@@ -216,7 +232,7 @@ function problemOf({ rawHeaders, httpVersion }: IncomingMessage, maxHeaders: num
   return countOf('host') > 1 || countOf('authorization') > 1 || isLacking ? 400 : undefined
 }
 
-function createOracle({ limits: { maxHeaders, maxHeaderBytes, ...times } }: HttpEngine): Server {
+function createOracle({ limits: { maxHeaders, maxHeaderBytes, ...times } }: Connections): Server {
   const server = createServer({
     IncomingMessage: OracleRequest as unknown as typeof IncomingMessage,
     maxHeaderSize: maxHeaderBytes,
@@ -229,14 +245,14 @@ function createOracle({ limits: { maxHeaders, maxHeaderBytes, ...times } }: Http
   server.maxHeadersCount = 0
   server.timeout = times.socketTimeoutMs
   const handle = (request: OracleRequest, response: ServerResponse, head: Partial<Head> = {}): void => {
-    const { user, unanswered } = accepted.get(request.socket)!
+    const { holder, unanswered } = accepted.get(request.socket)!
     const isBehindLast = unanswered.some(({ isLast }) => isLast)
     // Node's parser hides errors after an upgrade that was not granted, so the connection must end.
     if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
     const refusal = head.refusal ?? problemOf(request, maxHeaders)
     if (isBehindLast) request.begin(response)
     else
-      user.handle(request as never, Object.assign(response, { asServerResponse: response }) as never, {
+      holder.handle(request as never, Object.assign(response, { asServerResponse: response }) as never, {
         ...ANY_HEAD,
         ...head,
         refusal
@@ -263,38 +279,35 @@ function createOracle({ limits: { maxHeaders, maxHeaderBytes, ...times } }: Http
     accepted.get(socket)!.holder.linger()
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    const { user } = accepted.get(socket)!
+    const { holder } = accepted.get(socket)!
     // A paused parser has lost bytes, so what it reads later must not be taken for the rest of a body.
     if (error.code === 'HPE_PAUSED') socket.destroy()
-    else user.broken(CLIENT_ERRORS.get(error.code) ?? '400 Bad Request')
+    else holder.broken(CLIENT_ERRORS.get(error.code) ?? '400 Bad Request')
   })
   return server
 }
 
 /** By port; `undefined`: no connection has come yet. */
-const oracles = new Map<number, { readonly engine: HttpEngine; readonly server: Server } | undefined>()
-const { accept } = HttpEngine.prototype
-HttpEngine.prototype.accept = function acceptByOracle(this: HttpEngine, socket: Socket): void {
+const oracles = new Map<number, { readonly served: Served; readonly server: Server } | undefined>()
+const { accept } = Connections.prototype
+Connections.prototype.accept = function acceptByOracle(this: Connections, socket: Socket, served: Served): void {
   const { localPort = 0 } = socket
   // A server of a later test may have the port.
-  if (oracles.has(localPort) && (oracles.get(localPort)?.engine ?? this) !== this) oracles.delete(localPort)
+  if (oracles.has(localPort) && (oracles.get(localPort)?.served ?? served) !== served) oracles.delete(localPort)
   if (!oracles.has(localPort)) {
-    accept.call(this, socket)
+    accept.call(this, socket, served)
     return
   }
   const { server } = oracles.get(localPort) ?? { server: createOracle(this) }
-  oracles.set(localPort, { engine: this, server })
+  oracles.set(localPort, { served, server })
   // Node removes its own listener for CONNECT.
-  socket.on('error', () => undefined)
-  const reader = readerOf(socket)
-  const user = this.connected(reader)
-  const { holder, guard } = user.toRequest(ANY_HEAD) as CountedRequest & { holder: Connection }
-  holder.receiving = undefined
+  socket.on('error', ignore)
+  const holder = this.open(shielded(socket, this.limits.maxBodyBytes), served)
   const unanswered: OracleRequest[] = []
   socket.once('close', () => {
     for (const request of [...unanswered]) request.connectionEnded()
   })
-  accepted.set(socket, { user, holder, guard, unanswered })
+  accepted.set(socket, { holder, unanswered })
   server.emit('connection', socket)
 }
 

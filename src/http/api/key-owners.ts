@@ -1,10 +1,9 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { type IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { ErrorCode } from '../../core/errors.js'
 import type { RecordHeader } from '../../core/model.js'
 import type { AskedKey } from '../../producer/keys/keys.js'
 import { principalOf } from '../access/access.js'
-import { EngineRequest } from '../engine/request.js'
 import { type Exchange, keepSentUrl, sentUrlOf } from '../exchange/exchange.js'
 import type { WrittenAnswer } from '../exchange/kept-response.js'
 import type { Params } from './endpoint.js'
@@ -112,12 +111,10 @@ export function toForwarded(
 }
 
 export function requestOf(forwarded: ForwardedRequest): IncomingMessage {
-  const { method, url, sentUrl, originalUrl, rawHeaders, recordHeaders, address } = forwarded
-  const headers = forwarded.headers as Record<string, string>
+  const { method, url, sentUrl, originalUrl, headers, rawHeaders, recordHeaders, address } = forwarded
   const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: address })
-  const lines = rawHeaders.map((text, at) => (at % 2 === 0 ? `${text}: ` : `${text}\r\n`)).join('')
-  const head = { method, url, httpVersion: '1.1', headers, lines }
-  const request: Received = new EngineRequest({ socket, holdBody: () => undefined }, head)
+  const head = { method, url, httpVersion: '1.1', httpVersionMinor: 1, headers, rawHeaders: [...rawHeaders] }
+  const request: Received = Object.assign(new IncomingMessage(socket), head)
   keepSentUrl(request, sentUrl)
   if (originalUrl !== undefined) request.originalUrl = originalUrl
   const headersOfRecords = recordHeaders.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))

@@ -1,107 +1,82 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { Readable } from 'node:stream'
+import type { OverloadedError } from '../../core/errors.js'
+import type { HeldRequest } from '../exchange/admission.js'
 import type { BodyReader, BodySource } from '../exchange/body-collector.js'
+import type { BrowserGuard } from '../exchange/browser-guard.js'
+import type { SilenceLimit } from '../exchange/client.js'
+import type { Upgrade, UpgradeOwner } from '../exchange/other-protocols.js'
+import type { AddressUse } from './client-addresses.js'
 import { type Head, rawHeadersOf } from './head.js'
+import { LazyReadable } from './lazy-readable.js'
 import { type KeptPiece, keepPiece, lastingPart } from './shared-buffer.js'
 
-/** Inherits from `Readable` without its constructor, which costs more than all else that a small request needs. */
-class Unopened {}
-Object.setPrototypeOf(Unopened.prototype, Readable.prototype)
-const UnopenedReadable = Unopened as new () => Partial<Readable> as new () => Readable
-
-/**
- * A stream that is made when it is used as one for the first time: most requests have no body, or a body that is handed
- * on without a stream.
- */
-abstract class LazyReadable extends UnopenedReadable {
-  #isOpen = false
-
-  /** Whether it has been used as a stream. */
-  get isOpen(): boolean {
-    return this.#isOpen
-  }
-
-  /** Makes the stream, unless it exists. Every method of `Readable` calls this first. */
-  open(): void {
-    if (this.#isOpen) return
-    this.#isOpen = true
-    Readable.call(this)
-  }
-}
-
-/** Lets a method or a property of `Readable` begin with {@link LazyReadable.open}. */
-function opened(own: PropertyDescriptor): PropertyDescriptor {
-  const { value, get, set } = own
-  if (typeof value === 'function') return { ...own, value: opening(value) }
-  return { ...own, ...(get && { get: opening(get) }), ...(set && { set: opening(set) }) }
-}
-
-const opening = (method: (...args: unknown[]) => unknown) =>
-  function (this: LazyReadable, ...args: unknown[]): unknown {
-    this.open()
-    return method.apply(this, args)
-  }
-
-for (const name of Reflect.ownKeys(Readable.prototype)) {
-  const own = Object.getOwnPropertyDescriptor(Readable.prototype, name)!
-  const isPublic = typeof name === 'symbol' || !(name.startsWith('_') || name === 'constructor')
-  if (isPublic && (own.get !== undefined || typeof own.value === 'function')) {
-    Object.defineProperty(LazyReadable.prototype, name, opened(own))
-  }
-}
-
-/** A body that has come as a whole. Its bytes are handed on at once, so they are valid as long as those that were given. */
-export class KnownBody extends LazyReadable implements BodySource {
-  readonly #body: Buffer
-
-  constructor(body: Buffer) {
-    super()
-    this.#body = body
-  }
-
-  handOn(reader: BodyReader): boolean {
-    if (this.isOpen) return false
-    if (this.#body.length > 0) reader.chunk(this.#body)
-    reader.end()
-    return true
-  }
-
-  override open(): void {
-    if (this.isOpen) return
-    super.open()
-    // The stream hands its bytes on later.
-    if (this.#body.length > 0) this.push(Buffer.from(this.#body))
-    this.push(null)
-  }
-
-  override _read(): void {}
-}
-
-type RequestHead = Pick<Head, 'method' | 'url' | 'httpVersion' | 'headers' | 'lines'>
-
-export interface RequestConnection {
+/** The connection of a request, as far as the request uses it. */
+export interface RequestHolder {
   readonly socket: Socket
+  readonly address: AddressUse
+  /** The check of the web page for which a browser sends a request. */
+  readonly guard: BrowserGuard
+  /** The time limit for silence of the API that has the request. */
+  silence: SilenceLimit | undefined
+  begin(): void
+  end(request: EngineRequest): void
+  /** The rest of the body of a request has come that is over. */
+  changed(): void
+  /** Counts bytes of a body that have arrived, or returns the error when there is no memory for them. */
+  take(request: EngineRequest, sizeBytes: number): OverloadedError | undefined
+  give(request: EngineRequest): void
+  /** Bytes have come behind the answer to the request. */
+  discards(sizeBytes: number): void
+  /** A request begins or ends to wait. Nothing is read from the connection while one of its requests is held. */
+  heldChanged(isHeld: boolean): void
   /** Stops reading a body while its reader has not taken the bytes that have arrived; `false`: reads on. */
   holdBody(isHeld: boolean): void
+  /** The request is broken, and the answer that ends the connection waits for those to earlier requests. */
+  isBroken(request: EngineRequest): boolean
+  /**
+   * Takes the connection out of HTTP, in place of its only open answer: what comes from now on is read from the socket.
+   *
+   * @returns the bytes that have come behind the request; `undefined`: the connection or the answer has ended
+   */
+  detach(): Buffer | undefined
+  /** Another protocol has the connection from now on. */
+  upgraded(owner: UpgradeOwner): void
 }
+
+/** Measured: memory that V8 and Node use for a chunk of one byte. */
+const UNREAD_PIECE_BYTES = 320
 
 /**
  * A request with the properties of Node's own requests. Its body goes to a reader ({@link handOn}), which costs next to
- * nothing, or to a stream that is created when it is used.
+ * nothing, or to a stream that is made when it is used. The body is counted:
+ *
+ *   received   handed on, and held by the connection until the request is over
+ *   refused    discarded; a reader gets the error
+ *   over       the answer was sent or the connection has ended: everything is released, further bytes are discarded
  */
-export class EngineRequest extends LazyReadable implements IncomingMessage, BodySource {
+export class EngineRequest extends LazyReadable implements IncomingMessage, BodySource, HeldRequest {
   readonly socket: Socket
   readonly method: string
   url: string
   readonly headers: IncomingHttpHeaders
   readonly httpVersion: string
-  /** Whether it may upgrade its connection. */
-  readonly upgrade: boolean = false
+  readonly hasBody: boolean
+  readonly holder: RequestHolder
+  /** Whether it may upgrade its connection; set before it begins. */
+  upgrade = false
   complete = false
   aborted = false
   /** True: the reader of the body sets its time limit, and the connection sets none. */
   isOpenEnded = false
+  /** Counted bytes: they have arrived, and no whole answer was made. */
+  heldBytes = 0
+  /** True before the request begins and after it has ended: nothing of its body is kept. */
+  isOver = true
+  /** When the whole body had come, by `performance.now()`. */
+  receivedAt: number | undefined
+  /** What has taken over the connection. The request is over when the connection ends. */
+  owner: UpgradeOwner | undefined
   // Neither Fastify nor a handler asks for these.
   declare readonly headersDistinct: NodeJS.Dict<string[]>
   declare readonly trailers: NodeJS.Dict<string>
@@ -109,23 +84,35 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   declare readonly rawTrailers: string[]
   declare readonly signal: AbortSignal
   declare setTimeout: (limitMs: number) => this
-  readonly #connection: RequestConnection
   #rawHeaders: string[] | string
+  #response: ServerResponse | undefined
   #reader: BodyReader | undefined
   /** The first piece of the body, which came before the reader. No more is read until then. */
   #early: KeptPiece | undefined
-  /** The answer was sent, so the rest of the body is dropped. */
+  /** The rest of the body is dropped. */
   #isUnwanted = false
+  #isHeld = false
+  #onOver: (() => void) | undefined
+  #onReceived: (() => void) | undefined
+  #onRefused: ((refusal: OverloadedError) => void) | undefined
+  #onUpgraded: (() => void) | undefined
+  #refusal: OverloadedError | undefined
+  #isRefusalTold = false
+  /** Whether the client waits for `100 Continue`. */
+  #isWaiting = false
+  /** Whether the connection may stay open when the client has been asked for the body. */
+  #keepsAlive = true
 
-  constructor(connection: RequestConnection, { method, url, headers, lines, httpVersion }: RequestHead) {
+  constructor(holder: RequestHolder, head: Head) {
     super()
-    this.#connection = connection
-    this.socket = connection.socket
-    this.method = method
-    this.url = url
-    this.headers = headers
-    this.#rawHeaders = lines
-    this.httpVersion = httpVersion
+    this.holder = holder
+    this.socket = holder.socket
+    this.method = head.method
+    this.url = head.url
+    this.headers = head.headers
+    this.#rawHeaders = head.lines
+    this.httpVersion = head.httpVersion
+    this.hasBody = head.bodyBytes > 0 || head.isChunked
   }
 
   get rawHeaders(): string[] {
@@ -145,9 +132,99 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     return this.socket
   }
 
-  /** Hands the body to a reader instead of a stream; false: the body is complete, or its stream is in use. */
+  get address(): AddressUse {
+    return this.holder.address
+  }
+
+  get guard(): BrowserGuard {
+    return this.holder.guard
+  }
+
+  /** The upgrade that it asks for; `undefined`: none, or none that can be granted. */
+  get offer(): Upgrade | undefined {
+    return this.upgrade ? { take: owner => this.#takeConnection(owner) } : undefined
+  }
+
+  #takeConnection(owner: UpgradeOwner): ReturnType<Upgrade['take']> {
+    const head = this.isAnswerBegun ? undefined : this.holder.detach()
+    if (head === undefined) return undefined
+    this.owner = owner
+    this.#onUpgraded?.()
+    this.holder.upgraded(owner)
+    return {
+      socket: this.socket,
+      head,
+      hold: sizeBytes => (this.isOver ? undefined : this.holder.take(this, sizeBytes)),
+      release: () => this.holder.give(this)
+    }
+  }
+
+  whenUpgraded(upgraded: () => void): void {
+    this.#onUpgraded = upgraded
+  }
+
+  get isAnswerBegun(): boolean {
+    return this.#response?.headersSent === true
+  }
+
+  /** Whether the whole answer was made; it may wait for earlier ones, or for the client to read. */
+  get isAnswered(): boolean {
+    return this.#response?.writableEnded === true
+  }
+
+  /** The connection ends behind the answer, unless that has begun. */
+  endConnection(): void {
+    this.#keepsAlive = false
+    if (this.#response !== undefined) this.#response.shouldKeepAlive = false
+  }
+
+  begin(response: ServerResponse): void {
+    this.isOver = false
+    this.#response = response
+    this.holder.begin()
+  }
+
+  /** The client waits for `100 Continue` before it sends the body. It is sent as soon as the body is read. */
+  waitForContinue(response: ServerResponse): void {
+    this.#isWaiting = true
+    this.#keepsAlive = response.shouldKeepAlive
+    // If the request is refused without reading its body, the client may send the body or its next request. Only on a new
+    // connection is it certain that a request comes next.
+    response.shouldKeepAlive = false
+  }
+
+  #sayContinue(): void {
+    const response = this.#response
+    if (!this.#isWaiting || this.isOver || response === undefined) return
+    this.#isWaiting = false
+    if (response.headersSent || response.destroyed || this.holder.isBroken(this)) return
+    response.shouldKeepAlive = this.#keepsAlive
+    response.writeContinue()
+  }
+
+  /** Whether its body is being read or discarded. */
+  get isRead(): boolean {
+    return this.isOver || this.#reader !== undefined || (this.isOpen && this.readableFlowing === true)
+  }
+
+  /** Whether the body has come, in part or as a whole, without a reader. */
+  get isStreamed(): boolean {
+    return this.isOpen || this.#early !== undefined
+  }
+
+  openEnd(): void {
+    this.isOpenEnded = true
+  }
+
+  holdOnly(sizeBytes: number): OverloadedError | undefined {
+    this.holder.give(this)
+    return this.isOver || sizeBytes === 0 ? undefined : this.holder.take(this, sizeBytes)
+  }
+
+  /** Hands the body to a reader instead of a stream; false: the body is complete or refused, or its stream is in use. */
   handOn(reader: BodyReader): boolean {
-    if (this.complete || this.isOpen) return false
+    const isOwn = this.#isWaiting || this.#refusal !== undefined || this.isOver
+    if (isOwn || this.complete || this.isOpen) return false
     this.#reader = reader
     if (this.#early !== undefined) {
       reader.chunk(this.#early.bytes, false)
@@ -160,20 +237,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     if (this.#early === undefined) return
     this.#early.release()
     this.#early = undefined
-    this.#connection.holdBody(false)
-  }
-
-  /** Whether the body has come, in part or as a whole, without a reader. */
-  get isStreamed(): boolean {
-    return this.isOpen || this.#early !== undefined
-  }
-
-  openEnd(): void {
-    this.isOpenEnded = true
-  }
-
-  protected get reader(): BodyReader | undefined {
-    return this.#reader
+    this.holder.holdBody(false)
   }
 
   /**
@@ -182,23 +246,56 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
    * @param lasts whether the bytes stay valid after the call
    */
   receive(piece: Buffer, lasts: boolean): void {
-    if (this.#isUnwanted) return
-    if (this.#reader !== undefined) this.#reader.chunk(piece, lasts)
-    else if (!this.isStreamed && (this.#early = keepPiece(piece, lasts)) !== undefined) this.#connection.holdBody(true)
-    else if (!this.push(lastingPart(piece, lasts))) this.#connection.holdBody(true)
+    if (this.isOver) this.holder.discards(piece.length)
+    if (this.isOver || this.#refusal !== undefined) return
+    // A body that comes along with its head may be complete before the stream asks for it.
+    if (this.#isWaiting && this.isRead) this.#sayContinue()
+    const chargedBytes = this.isRead ? piece.length : Math.max(piece.length, UNREAD_PIECE_BYTES)
+    const refusal = this.holder.take(this, chargedBytes)
+    if (refusal !== undefined) this.refuse(refusal)
+    else if (this.#isUnwanted) return
+    else if (this.#reader !== undefined) this.#reader.chunk(piece, lasts)
+    else if (!this.isStreamed && (this.#early = keepPiece(piece, lasts)) !== undefined) this.holder.holdBody(true)
+    else if (!this.push(lastingPart(piece, lasts))) this.holder.holdBody(true)
   }
 
   received(): void {
+    this.receivedAt = performance.now()
+    this.#onReceived?.()
     this.complete = true
-    this.endBody()
+    this.#endBody()
     // A request may wait for its answer long after that: the reader and all that it knows must not.
     if (this.#reader !== undefined) this.#reader = READ
+    if (this.isOver) this.holder.changed()
+    else if (this.isAnswered) this.answered()
   }
 
-  /** The reader gets the end, or the stream, at once or when it is made. */
-  protected endBody(): void {
-    if (this.#reader !== undefined) this.#reader.end()
-    else if (this.isOpen) this.push(null)
+  /**
+   * The reader gets the end, or the stream, at once or when it is made. A later reader must not mistake the end of a
+   * refused body for the end of a complete one.
+   */
+  #endBody(): void {
+    const isUntold = this.#refusal !== undefined && !this.#isRefusalTold && !this.isOver
+    if (this.#reader === undefined) {
+      if (this.isOpen && !isUntold) this.push(null)
+    } else if (this.#refusal === undefined) this.#reader.end()
+  }
+
+  /** Releases what the body holds, and reports the error to its reader, or to the first one that comes. */
+  refuse(refusal: OverloadedError): void {
+    if (this.isOver || this.#refusal !== undefined) return
+    this.#refusal = refusal
+    this.holder.give(this)
+    this.#tellRefusal()
+    this.#onRefused?.(refusal)
+  }
+
+  #tellRefusal(): void {
+    if (this.isOver || this.#isRefusalTold) return
+    if (this.#reader === undefined && this.listenerCount('error') === 0) return
+    this.#isRefusalTold = true
+    if (this.#reader === undefined) this.emit('error', this.#refusal)
+    else this.#reader.failed(this.#refusal!)
   }
 
   override open(): void {
@@ -207,11 +304,22 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     // The stream keeps the memory.
     if (this.#early !== undefined) this.push(this.#early.bytes)
     this.#early = undefined
-    if (this.complete) this.endBody()
+    if (this.complete) this.#endBody()
+  }
+
+  /**
+   * Sends `100 Continue` even when the whole body has arrived by then: that depends on chance, and no client can know it.
+   * A stream itself calls this with a size of 0; that is not a read.
+   */
+  override read(size?: number): Buffer | null {
+    if (this.#isWaiting && (size !== 0 || this.listenerCount('readable') > 0)) this.#sayContinue()
+    // A stream that has asked for more once, before it had a reader, does not ask again.
+    if (this.#refusal !== undefined && !this.#isRefusalTold) process.nextTick(() => this.#tellRefusal())
+    return super.read(size) as Buffer | null
   }
 
   override _read(): void {
-    this.#connection.holdBody(false)
+    this.holder.holdBody(false)
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
@@ -230,11 +338,31 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     else this.aborted = !this.complete
   }
 
-  /** Called by the answer when nothing more is written to it; it may not have left. */
-  answered(): void {}
+  /**
+   * Called when nothing more is written to the answer. A body that has come is not needed any more, although the answer may
+   * wait for others or for the client.
+   */
+  answered(): void {
+    if (!this.complete || this.isOver) return
+    this.holder.give(this)
+    // A reader may be at the last bytes in this moment.
+    if (this.#reader === undefined) this.#drop()
+  }
 
-  /** Called by the connection when the answer was sent, or can no longer be sent. */
+  /** Called when the answer was sent, or can no longer be sent. */
   over(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.letGo()
+    this.holder.end(this)
+    this.#drop()
+    if (this.complete && this.#reader === undefined) this.#endBody()
+    this.#onReceived?.()
+    this.#onOver?.()
+  }
+
+  /** The rest of the body is of no use any more. */
+  #drop(): void {
     if (this.#isUnwanted) return
     this.#isUnwanted = true
     this.#reader?.closed()
@@ -242,6 +370,41 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     if (!this.isOpen) return
     this.removeAllListeners('data')
     this.resume()
+  }
+
+  hold(): void {
+    if (this.#isHeld || this.isOver) return
+    this.#isHeld = true
+    this.holder.heldChanged(true)
+  }
+
+  letGo(): void {
+    if (!this.#isHeld) return
+    this.#isHeld = false
+    this.#onRefused = undefined
+    this.holder.heldChanged(false)
+  }
+
+  whenRefused(refused: (refusal: OverloadedError) => void): void {
+    if (this.#refusal === undefined) this.#onRefused = refused
+    else refused(this.#refusal)
+  }
+
+  /** Calls back once: when the request is over, at once if it already is. */
+  whenOver(over: () => void): void {
+    const before = this.#onOver
+    if (this.isOver) over()
+    else if (before === undefined) this.#onOver = over
+    else {
+      this.#onOver = () => {
+        before()
+        over()
+      }
+    }
+  }
+
+  whenReceived(received: () => void): void {
+    this.#onReceived = received
   }
 }
 

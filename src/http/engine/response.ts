@@ -10,19 +10,8 @@ export interface Piece {
   readonly encoding: BufferEncoding
 }
 
-/** The part of its connection that an answer uses. */
-export interface ResponseConnection extends HeadContext {
-  readonly socket: Socket
-  /** Whether all earlier answers were sent. */
-  isTurnOf(response: EngineResponse): boolean
-  /**
-   * Writes pieces of an answer, now or when it is its turn.
-   *
-   * @param isEnd whether the answer ends with them
-   * @returns whether the client keeps up
-   */
-  write(response: EngineResponse, pieces: readonly Piece[], isEnd: boolean): boolean
-}
+/** A connection is not read while this many bytes of its answers wait for the client. */
+const MAX_OUTPUT_BYTES = 64 * 1024
 
 type Callback = (error?: Error | null) => void
 
@@ -50,17 +39,17 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   next: EngineResponse | undefined
   /** What it has written before its turn. */
   kept: Piece[] | undefined
-  readonly #connection: ResponseConnection
+  readonly #queue: AnswerQueue
   /** Headers with their names as given, by name in lower case. */
   #headers: Map<string, readonly [name: string, value: OutgoingHttpHeader]> | undefined
   /** The head, until it is written together with the first piece of the body. */
   #head: string | undefined
   #isChunked = false
 
-  constructor(connection: ResponseConnection, request: EngineRequest, mayStayOpen = true) {
+  constructor(queue: AnswerQueue, request: EngineRequest, mayStayOpen = true) {
     super()
     this.shouldKeepAlive = mayStayOpen
-    this.#connection = connection
+    this.#queue = queue
     this.req = request
   }
 
@@ -71,12 +60,12 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
 
   /** `null`: earlier answers come first, or the answer is over. */
   get socket(): Socket | null {
-    return this.#connection.isTurnOf(this) ? this.#connection.socket : null
+    return this.#queue.isTurnOf(this) ? this.#queue.socket : null
   }
 
   /** Idle connections are closed after this. */
   get keepAliveTimeoutMs(): number {
-    return this.#connection.keepAliveTimeoutMs
+    return this.#queue.context.keepAliveTimeoutMs
   }
 
   get writable(): boolean {
@@ -118,7 +107,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
 
   /** Asks the client for the body. */
   writeContinue(): void {
-    this.#connection.write(this, [{ data: 'HTTP/1.1 100 Continue\r\n\r\n', encoding: 'latin1' }], false)
+    this.#queue.write(this, [{ data: 'HTTP/1.1 100 Continue\r\n\r\n', encoding: 'latin1' }], false)
   }
 
   flushHeaders(): void {
@@ -147,7 +136,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
         mayStayOpen: this.shouldKeepAlive,
         bodyBytes
       },
-      this.#connection
+      this.#queue.context
     )
     this.#head = head.text
     this.#isChunked = head.isChunked
@@ -210,14 +199,14 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   endPrepared(text: string): void {
     this.headersSent = true
     this.finished = true
-    this.#connection.write(this, [{ data: text, encoding: 'latin1' }], true)
+    this.#queue.write(this, [{ data: text, encoding: 'latin1' }], true)
     this.req.answered()
   }
 
   destroy(error?: Error): this {
     if (this.destroyed) return this
     this.destroyed = true
-    this.#connection.socket.destroy(error)
+    this.#queue.socket.destroy(error)
     return this
   }
 
@@ -246,12 +235,175 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
       this.#head = undefined
       pieces.unshift({ data: head, encoding: 'latin1' })
     }
-    const keepsUp = this.#connection.write(this, pieces, isEnd)
+    const keepsUp = this.#queue.write(this, pieces, isEnd)
     this.needsDrain = !keepsUp
     return keepsUp
   }
 }
 
+/** The answers of one connection, which leave in the order of their requests. */
+export class AnswerQueue {
+  readonly socket: Socket
+  readonly context: HeadContext
+  readonly #onLeft: () => void
+  /** The first answer that was not sent; the others follow it. A list would be made anew for every request. */
+  #first: EngineResponse | undefined
+  /** The first answer that was not written as a whole. Only this one writes to the socket. */
+  #writing: EngineResponse | undefined
+  #last: EngineResponse | undefined
+  #keptBytes = 0
+  #isCorked = false
+  #isEnded = false
+  #hasLast = false
+  /** Number of answers that have begun and not ended. */
+  #streams = 0
+
+  /** @param onLeft called after each answer that was sent, and when the client keeps up again */
+  constructor(socket: Socket, context: HeadContext, onLeft: () => void) {
+    this.socket = socket
+    this.context = context
+    this.#onLeft = onLeft
+    socket.on('drain', () => this.#drained())
+  }
+
+  get isEmpty(): boolean {
+    return this.#first === undefined
+  }
+
+  /** Whether an answer ends the connection, also while it waits for its turn: requests behind it get no answer. */
+  get hasLast(): boolean {
+    return this.#hasLast
+  }
+
+  get waitingBytes(): number {
+    return this.socket.writableLength + this.#keptBytes
+  }
+
+  /** Whether so much waits, for the client or for earlier answers, that no further request is read. */
+  get isFull(): boolean {
+    return this.waitingBytes >= MAX_OUTPUT_BYTES
+  }
+
+  /** Whether an answer has begun and not ended: it may go on for as long as it likes. */
+  get isStreaming(): boolean {
+    return this.#streams > 0
+  }
+
+  /** Whether all earlier answers were sent, not only written to the socket. */
+  isTurnOf(response: EngineResponse): boolean {
+    return this.#first === response && this.#writing === response
+  }
+
+  add(response: EngineResponse): void {
+    if (this.#last === undefined) this.#first = response
+    else this.#last.next = response
+    this.#last = response
+    this.#writing ??= response
+  }
+
+  /** @returns whether the client keeps up */
+  write(response: EngineResponse, pieces: Piece[], isEnd: boolean): boolean {
+    if (this.#isEnded || !this.socket.writable) return false
+    if (response.isLast) this.#hasLast = true
+    // What comes before the head is no part of the answer.
+    if (response.headersSent && response.isStreamed === isEnd) {
+      response.isStreamed = !isEnd
+      this.#streams += isEnd ? -1 : 1
+    }
+    if (this.#writing !== response) return this.#keep(response, pieces)
+    const keepsUp = this.#writeNow(response, pieces, isEnd)
+    if (isEnd) this.#advance()
+    return keepsUp
+  }
+
+  /** Another protocol takes the place of the only answer. */
+  forget(): void {
+    this.#first = this.#writing = this.#last = undefined
+  }
+
+  close(): void {
+    let response = this.#first
+    this.forget()
+    while (response !== undefined) {
+      const { next } = response
+      response.next = response.kept = undefined
+      response.req.abort()
+      response.over(false)
+      response = next
+    }
+  }
+
+  #writeNow(response: EngineResponse, pieces: readonly Piece[], isEnd: boolean): boolean {
+    if (pieces.length > 1 || response.next !== undefined) this.#cork()
+    const last = isEnd ? (pieces.at(-1) ?? NOTHING) : undefined
+    for (const piece of pieces) if (piece !== last) this.socket.write(piece.data, piece.encoding)
+    if (last !== undefined) {
+      this.#writing = response.next
+      this.#isEnded = response.isLast
+      this.socket.write(last.data, last.encoding, this.#written)
+    }
+    return !this.socket.writableNeedDrain
+  }
+
+  /** Makes the socket send the pieces of one tick together. */
+  #cork(): void {
+    if (this.#isCorked) return
+    this.#isCorked = true
+    this.socket.cork()
+    process.nextTick(() => {
+      this.#isCorked = false
+      this.socket.uncork()
+    })
+  }
+
+  readonly #written = (error?: Error | null): void => {
+    // The connection closes after an error.
+    const response = this.#first
+    if (error || response === undefined || response === this.#writing) return
+    this.#first = response.next
+    if (this.#first === undefined) this.#last = undefined
+    response.next = undefined
+    // Node does this first, too: the handlers below must not write behind the last answer.
+    if (response.isLast) this.socket.destroySoon()
+    response.over(true)
+    this.#onLeft()
+  }
+
+  #keep(response: EngineResponse, pieces: readonly Piece[]): boolean {
+    ;(response.kept ??= []).push(...pieces)
+    for (const { data } of pieces) this.#keptBytes += data.length
+    return this.#keptBytes < MAX_OUTPUT_BYTES
+  }
+
+  /** Writes the pieces that the next answers have kept until their turn. */
+  #advance(): void {
+    for (let next = this.#writing; next !== undefined && !this.#isEnded; next = this.#writing) {
+      const { kept } = next
+      if (kept !== undefined) {
+        next.kept = undefined
+        for (const { data } of kept) this.#keptBytes -= data.length
+        this.#writeNow(next, kept, next.finished)
+      }
+      if (kept === undefined || !next.finished) {
+        this.#wake(next)
+        return
+      }
+    }
+  }
+
+  #drained(): void {
+    if (this.#writing !== undefined) this.#wake(this.#writing)
+    this.#onLeft()
+  }
+
+  #wake(response: EngineResponse): void {
+    if (!response.needsDrain || this.socket.writableNeedDrain) return
+    response.needsDrain = false
+    response.emit('drain')
+  }
+}
+
+const NOTHING: Piece = { data: '', encoding: 'latin1' }
 const ignore = (): void => {}
 
 const sent = (what: string): Error =>

@@ -36,16 +36,11 @@ export interface Upgrade {
   take(owner: UpgradeOwner): UpgradedSocket | undefined
 }
 
-const upgrades = new WeakMap<IncomingMessage, Upgrade>()
-
 /**
  * The upgrade that a request asks for; `undefined` when it asks for none. The request has passed the same checks as any
  * other: access, quotas, foreign web pages. An answer instead of the upgrade ends the connection.
  */
-export const upgradeOf = (request: IncomingMessage): Upgrade | undefined => upgrades.get(request)
-
-/** For the listeners: sets the answer of {@link upgradeOf}. */
-export const offerUpgrade = (request: IncomingMessage, upgrade: Upgrade): void => void upgrades.set(request, upgrade)
+export const upgradeOf = (request: IncomingMessage): Upgrade | undefined => (request as { offer?: Upgrade }).offer
 
 /**
  * Whether a request asks for the websocket protocol in a way that can be granted. All others, such as those of HTTP

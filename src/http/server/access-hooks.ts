@@ -3,7 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onReq
 import { CastellanError, type ErrorCode } from '../../core/errors.js'
 import { type IncomingRequest, refusalHeaders, refusalStatus } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
-import type { CountedRequest } from './counted-request.js'
+import type { EngineRequest } from '../engine/request.js'
 
 type IsOpen = (request: FastifyRequest) => boolean
 
@@ -20,16 +20,16 @@ export function addAccessHooks(
 ): void {
   app.addHook('onRequest', (request, _, done) => {
     if (isOpen(request)) done()
-    else requestAccess.enter(new IncomingHttpRequest(request.raw as CountedRequest, request.id, isExempt), done)
+    else requestAccess.enter(new IncomingHttpRequest(request.raw as EngineRequest, request.id, isExempt), done)
   })
 }
 
 class IncomingHttpRequest implements IncomingRequest {
-  readonly request: CountedRequest
+  readonly request: EngineRequest
   readonly requestId: string
   readonly isExempt: boolean
 
-  constructor(request: CountedRequest, requestId: string, isExempt: boolean) {
+  constructor(request: EngineRequest, requestId: string, isExempt: boolean) {
     this.request = request
     this.requestId = requestId
     this.isExempt = isExempt

@@ -2,9 +2,9 @@ import type { CastellanError, OverloadedError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { Refusals } from '../../core/refusals.js'
+import type { AddressUse } from '../engine/client-addresses.js'
+import { Connections, type ReceivingBody } from '../engine/connections.js'
 import type { CountedCall, CountedCalls } from '../exchange/other-protocols.js'
-import type { AddressUse } from './client-addresses.js'
-import { Connections, type ReceivingBody } from './connections.js'
 import { LoadShedder } from './load-shedder.js'
 import { HttpMetrics } from './request-log.js'
 import type { HttpSettings } from './settings.js'
@@ -83,8 +83,13 @@ export function createClientCounts(options: {
 }): ClientCounts {
   const { http, log, now, refusals = new Refusals(now) } = options
   const metrics = new HttpMetrics(options.metrics)
-  const connections = new Connections(http, { metrics, refusals, log, now })
-  metrics.showUnread(options.metrics, () => connections.unreadBytes)
+  const limits = {
+    ...http,
+    headersTimeoutMs: Math.min(http.headersTimeoutMs, http.requestTimeoutMs),
+    // A request that waits to be admitted is not read meanwhile.
+    requestTimeoutMs: http.requestTimeoutMs + http.admissionWaitMs
+  }
+  const connections = new Connections(limits, { metrics: options.metrics, refusals, log, now })
   const shedder = new LoadShedder(http, { metrics: options.metrics, log, clock: now })
   const calls: CountedCalls = {
     maxHeaderBytes: http.maxHeaderBytes,

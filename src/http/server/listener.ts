@@ -2,11 +2,9 @@ import cluster from 'node:cluster'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { type ListenAddress, toListenError } from '../../core/listen-error.js'
-import { HttpEngine } from '../engine/engine.js'
+import type { Served } from '../engine/connection.js'
+import type { Connections } from '../engine/connections.js'
 import type { Certificates } from './certificates.js'
-import type { Served } from './connection.js'
-import type { Connections } from './connections.js'
-import type { HttpSettings } from './settings.js'
 
 /**
  * Connections that may wait to be accepted; operating systems allow fewer, Linux as many as `net.core.somaxconn`. Node's default
@@ -26,25 +24,24 @@ export class Listener {
   readonly #connections: Connections
   /** Connections during their TLS handshake, by address and port of the peer: after it the socket is another object. */
   readonly #handshakes = new Map<string, Socket>()
-  readonly #engine: HttpEngine
+  readonly #served: Served
 
   /** @param certificates for TLS; absent: plain HTTP */
-  constructor(limits: HttpSettings, served: Served, connections: Connections, certificates?: Certificates) {
-    const headersTimeoutMs = Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs)
-    // A request that waits to be admitted is not read meanwhile.
-    const requestTimeoutMs = limits.requestTimeoutMs + limits.admissionWaitMs
+  constructor(maxConnections: number, served: Served, connections: Connections, certificates?: Certificates) {
     this.#scheme = certificates ? 'https' : 'http'
-    this.#server = certificates ? createSecureServer(headersTimeoutMs, certificates) : createServer(PLAIN)
+    this.#server = certificates
+      ? createSecureServer(connections.limits.headersTimeoutMs, certificates)
+      : createServer(PLAIN)
     this.#connections = connections
     this.#server.on('connection', (socket: Socket) => connections.enter(socket))
     if (certificates) this.#watchHandshakes()
-    this.#engine = new HttpEngine(this.#server, { ...limits, headersTimeoutMs, requestTimeoutMs }, engine =>
-      connections.open(engine, served)
-    )
+    this.#served = served
+    const event = certificates ? 'secureConnection' : 'connection'
+    this.#server.on(event, (socket: Socket) => connections.accept(socket, served))
     const refused = (): void => connections.refused('all')
-    if (cluster.isWorker) closeBeyond(limits.maxConnections, this.#server, refused)
+    if (cluster.isWorker) closeBeyond(maxConnections, this.#server, refused)
     else {
-      this.#server.maxConnections = limits.maxConnections
+      this.#server.maxConnections = maxConnections
       this.#server.on('drop', refused)
     }
   }
@@ -83,19 +80,19 @@ export class Listener {
     if (!this.#server.listening) return Promise.resolve()
     return new Promise(resolve => {
       // Node reads its sockets after its timers. What has come while the process was busy must count before the look.
-      const sweep = setInterval(() => setImmediate(() => this.#engine.closeIdle()), IDLE_SWEEP_MS)
+      const sweep = setInterval(() => setImmediate(() => this.#connections.closeIdle(this.#served)), IDLE_SWEEP_MS)
       this.#server.close(() => {
         clearInterval(sweep)
         resolve()
       })
-      this.#engine.closeIdle()
+      this.#connections.closeIdle(this.#served)
       for (const socket of this.#handshakes.values()) socket.destroy()
       this.#connections.leaveUpgraded()
     })
   }
 
   cut(): void {
-    this.#engine.cut()
+    this.#connections.cut(this.#served)
   }
 }
 

@@ -2,10 +2,10 @@ import type { RequestListener } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
+import { BrowserGuard } from '../exchange/browser-guard.js'
 import type { SilenceLimit } from '../exchange/client.js'
 import type { StatusSource } from '../status/status.js'
 import { requireManagement } from './access-hooks.js'
-import { BrowserGuard } from './browser-guard.js'
 import type { Certificates } from './certificates.js'
 import { addManagementDescription } from './front-page.js'
 import { Listener } from './listener.js'
@@ -34,7 +34,7 @@ export const openerOf =
   async (handler, address, certificates, silence) => {
     const boundHost = 'host' in address ? address.host : undefined
     const guard = new BrowserGuard(boundHost, http, host => foreignHosts.refused(host))
-    const listener = new Listener(http, { handler, guard, silence }, connections, certificates)
+    const listener = new Listener(http.maxConnections, { handler, guard, silence }, connections, certificates)
     const url = await listener.listen(address)
     opened.push(listener)
     return url

@@ -3,10 +3,10 @@ import { z } from 'zod'
 import { MAX_RECORDS_OF_ANSWER, type ReceiptDesk, type ReceiptReply, receiptJson } from '../../gateway/receipts.js'
 import { ANONYMOUS, principalOf } from '../access/access.js'
 import { answeredBefore } from '../api/by-hand.js'
+import type { EngineRequest } from '../engine/request.js'
 import { clientOf } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
 import { refuse, sendJson } from './access-hooks.js'
-import type { CountedRequest } from './counted-request.js'
 
 /** The beginning of the path of receipts, on every port whose API produces. */
 export const RECEIPT_PATH = '/receipts/'
@@ -98,7 +98,7 @@ export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefi
 
 function leavingOf({ raw }: FastifyRequest): AbortSignal {
   const left = new AbortController()
-  ;(raw as CountedRequest).whenOver(() => left.abort())
+  ;(raw as EngineRequest).whenOver(() => left.abort())
   return left.signal
 }
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { ErrorCode } from '../../core/errors.js'
-import { type Cell, counterFamily, type Durations, durationFamily, gaugeFamily } from '../../core/metrics/family.js'
-import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
+import { type Cell, counterFamily, type Durations, durationFamily } from '../../core/metrics/family.js'
+import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
 
 /**
@@ -79,73 +79,31 @@ interface Series {
   readonly bodies: Durations
 }
 
-/** The metrics of all listeners. One object per process. */
+/** The metrics of the requests of all listeners. One object per process. */
 export class HttpMetrics {
-  readonly bodiesInFlightBytes: Cell
-  readonly connections: Cell
-  readonly requestsInFlight: Cell
-  readonly upgradedConnections: Cell
-  readonly connectionsEndedUnread: Cell
+  requestsInFlight = 0
+  upgradedConnections = 0
   readonly #requests = counterFamily('castellan_http_requests_total', 'HTTP requests answered')
   readonly #durations = durationFamily('castellan_http_request_seconds', 'From the headers of a request to its end')
   readonly #bodies = durationFamily(
     'castellan_http_body_seconds',
     'From the headers of a request to the end of its body'
   )
-  readonly #connectionsRefused = counterFamily(
-    'castellan_http_connections_refused_total',
-    'Connections that were closed at once because there were too many'
-  )
   readonly #series = new Map<string, Series>()
   /** Consecutive requests mostly have the same labels, and comparing is cheaper than building a key. */
   #last: Series | undefined
 
   constructor({ registry }: PrometheusMetrics) {
-    const bodies = gaugeFamily(
-      'castellan_http_bodies_in_flight_bytes',
-      'Bytes of request bodies and messages of gRPC that have come and whose requests are not answered',
-      'sum'
-    )
-    const connections = gaugeFamily('castellan_http_connections', 'Open connections of HTTP clients', 'sum')
-    const inFlight = gaugeFamily('castellan_http_requests_in_flight', 'Requests being answered', 'sum')
-    const upgraded = gaugeFamily(
+    const show = (name: string, help: string, read: () => number): void =>
+      registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: read() }])
+    show('castellan_http_requests_in_flight', 'Requests being answered', () => this.requestsInFlight)
+    show(
       'castellan_http_upgraded_connections',
       'Open connections of HTTP clients that were upgraded to the websocket protocol',
-      'sum'
+      () => this.upgradedConnections
     )
-    for (const family of [bodies, connections, inFlight, upgraded]) registerFamily(registry, family)
-    const endedUnread = counterFamily(
-      'castellan_http_connections_ended_unread_total',
-      'Connections that were ended because their clients read nothing of more than 1 MiB of answers for 30 s'
-    )
-    const counters = [this.#requests, this.#connectionsRefused, endedUnread]
-    for (const family of counters) registerFamily(registry, family)
+    registerFamily(registry, this.#requests)
     for (const durations of [this.#durations, this.#bodies]) registerFamily(registry, durations)
-    this.bodiesInFlightBytes = bodies.series({})
-    this.connections = connections.series({})
-    this.requestsInFlight = inFlight.series({})
-    this.upgradedConnections = upgraded.series({})
-    this.connectionsEndedUnread = endedUnread.series({})
-  }
-
-  /** @param unreadBytes asked whenever the metrics are read */
-  showUnread({ registry }: PrometheusMetrics, unreadBytes: () => number): void {
-    const family = gaugeFamily(
-      'castellan_http_unread_bytes',
-      'Bytes of answers that clients have not read yet, and of requests that wait behind them',
-      'sum'
-    )
-    const cell = family.series({})
-    const get = (): ReturnType<typeof family.get> => {
-      cell.value = unreadBytes()
-      return family.get()
-    }
-    registerFamily(registry, { name: family.name, get })
-  }
-
-  /** @param limit `all`, `address` or `grpc` */
-  connectionRefused(limit: string): void {
-    this.#connectionsRefused.series({ limit }).value++
   }
 
   /**

@@ -7,15 +7,15 @@ import type { Refusals } from '../../core/refusals.js'
 import type { RequestSpan, Tracing } from '../../core/tracing/tracing.js'
 import type { RequestAccess } from '../access/request-access.js'
 import { preflightOf, routeNameOf } from '../api/by-hand.js'
+import type { EngineRequest } from '../engine/request.js'
 import { failureCodeOf } from '../exchange/answers.js'
+import { ForeignHosts } from '../exchange/browser-guard.js'
 import type { SilenceLimit } from '../exchange/client.js'
 import { compress, isCompressible, varyOf } from '../exchange/compressed-answer.js'
 import { keepSentUrl, keepTrace } from '../exchange/exchange.js'
 import { addAccessHooks, answerRefusal } from './access-hooks.js'
-import { ForeignHosts } from './browser-guard.js'
 import { type ClientCounts, createClientCounts } from './client-counts.js'
 import { type Cors, isPreflight } from './cors.js'
-import type { CountedRequest } from './counted-request.js'
 import { type AccessLog, REQUEST_ID_HEADER, RequestLog, requestIds } from './request-log.js'
 import type { HttpSettings } from './settings.js'
 
@@ -133,7 +133,7 @@ export function createHttpServer(
 
 /** Counts a request as in flight, or returns the error when it may not begin. */
 function admit(context: HttpContext, request: FastifyRequest, response: ServerResponse): CastellanError | undefined {
-  const received = request.raw as CountedRequest
+  const received = request.raw as EngineRequest
   follow(context, request, received, response)
   const refusal = refusalOf(context, request, received)
   if (refusal !== undefined) context.refusals.note(refusal)
@@ -142,11 +142,7 @@ function admit(context: HttpContext, request: FastifyRequest, response: ServerRe
 
 export const shuttingDown = (): OverloadedError => new OverloadedError('the gateway is shutting down', 'shuttingDown')
 
-function refusalOf(
-  context: HttpContext,
-  request: FastifyRequest,
-  received: CountedRequest
-): CastellanError | undefined {
+function refusalOf(context: HttpContext, request: FastifyRequest, received: EngineRequest): CastellanError | undefined {
   if (context.isDraining) return shuttingDown()
   return (
     received.guard.refusalOf(received.headers, context.needsHost?.(request)) ??
@@ -157,30 +153,30 @@ function refusalOf(
 
 /** Probes and metrics are never refused because of overload, and neither is a request without a body. */
 const bringsWork = (request: FastifyRequest): boolean =>
-  (request.raw as CountedRequest).hasBody && mountNameOf(request) !== 'none'
+  (request.raw as EngineRequest).hasBody && mountNameOf(request) !== 'none'
 
 /** Logs and counts a request when it is over; an upgraded one when it is upgraded. */
 function follow(
   context: HttpContext,
   request: FastifyRequest,
-  received: CountedRequest,
+  received: EngineRequest,
   response: ServerResponse
 ): void {
   const { metrics, silences, now } = context
   const startedAt = now()
   const span = context.tracing && beginSpan(context.tracing, request, received)
-  metrics.requestsInFlight.value++
+  metrics.requestsInFlight++
   const silence = silences.size === 0 ? undefined : silences.get(mountNameOf(request))
   if (silence !== undefined) received.holder.silence = silence
   if (received.upgrade) {
     received.whenUpgraded(() => {
-      metrics.upgradedConnections.value++
+      metrics.upgradedConnections++
       answered(context, request, 101, startedAt)
       span?.end(101)
     })
   }
   received.whenOver(() => {
-    if (received.isUpgraded) metrics.upgradedConnections.value--
+    if (received.owner !== undefined) metrics.upgradedConnections--
     else {
       const status = response.writableFinished ? response.statusCode : 'aborted'
       const code = failureCodeOf(response)
@@ -191,7 +187,7 @@ function follow(
 }
 
 /** Begins the span of a request to an API. Probes, metrics and pages of the process have none. */
-function beginSpan(tracing: Tracing, request: FastifyRequest, received: CountedRequest): RequestSpan | undefined {
+function beginSpan(tracing: Tracing, request: FastifyRequest, received: EngineRequest): RequestSpan | undefined {
   const api = mountNameOf(request)
   if (api === 'none') return undefined
   const { id: requestId, method } = request
@@ -219,15 +215,15 @@ function answered(
   startedAt: number,
   code?: ErrorCode
 ): void {
-  metrics.requestsInFlight.value--
+  metrics.requestsInFlight--
   const durationMs = now() - startedAt
   const api = mountNameOf(request)
-  const { receivedAt } = request.raw as CountedRequest
+  const { receivedAt } = request.raw as EngineRequest
   if (api !== 'none' && typeof status === 'number' && status >= FAILED) refusals.answered(api, status, code)
   metrics.answered(api, request.method, status, durationMs, receivedAt && Math.max(0, receivedAt - startedAt))
   if (accessLog?.wants()) {
     const { id: requestId, method } = request
-    const address = (request.raw as CountedRequest).holder.address.key
+    const address = (request.raw as EngineRequest).holder.address.key
     accessLog.write({ requestId, address, api, method, route: routeNameOf(request), status, durationMs })
   }
   if (status !== 'aborted' && requestLog.wants(status, durationMs)) {

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
 import { expect } from 'chai'
-import { AnswerQueue } from '../../../src/http/engine/answer-queue.js'
-import type { EngineResponse, Piece } from '../../../src/http/engine/response.js'
+import { AnswerQueue, type EngineResponse, type Piece } from '../../../src/http/engine/response.js'
 import { FakeSocket } from './fake-socket.js'
 
 /** An answer that writes down what happens to it. */
@@ -33,7 +32,7 @@ describe('the answers of one connection', () => {
   beforeEach(() => {
     socket = new FakeSocket()
     left = 0
-    queue = new AnswerQueue(socket as unknown as Socket, () => left++)
+    queue = new AnswerQueue(socket as unknown as Socket, { date: '', keepAliveTimeoutMs: 0 }, () => left++)
   })
 
   const add = (): FakeResponse => {

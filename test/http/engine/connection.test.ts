@@ -1,81 +1,47 @@
-import type { Socket } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { type ConnectionHost, EngineConnection } from '../../../src/http/engine/connection.js'
-import type { Broken, EngineLimits } from '../../../src/http/engine/engine-user.js'
-import type { Head } from '../../../src/http/engine/head.js'
-import { EngineRequest } from '../../../src/http/engine/request.js'
+import type { Connection, ConnectionLimits } from '../../../src/http/engine/connection.js'
+import type { EngineRequest } from '../../../src/http/engine/request.js'
 import type { EngineResponse } from '../../../src/http/engine/response.js'
-import { DateHeader } from '../../../src/http/engine/response-head.js'
-import { FakeSocket } from './fake-socket.js'
+import { type Client, connectionsWith, get, post, Reader } from './fake-connections.js'
+import type { FakeSocket } from './fake-socket.js'
 
-const LIMITS: EngineLimits = {
-  maxHeaderBytes: 1_000,
-  maxHeaders: 10,
+const LIMITS: Partial<ConnectionLimits> = {
   headersTimeoutMs: 100,
   requestTimeoutMs: 200,
   keepAliveTimeoutMs: 500,
   socketTimeoutMs: 3_000
 }
 
-const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
-const post = (path: string, body: string): string =>
-  `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-
 describe('a connection of the engine', () => {
   let clock: sinon.SinonFakeTimers
+  let world: ReturnType<typeof connectionsWith>
+  let client: Client
   let socket: FakeSocket
-  let host: ConnectionHost
-  let connection: EngineConnection
+  let connection: Connection
   let answers: EngineResponse[]
-  let events: string[]
-  let kept: number
-  let capacityBytes: number
-  let onHandled: (response: EngineResponse) => void
 
   beforeEach(() => {
-    clock = sinon.useFakeTimers({ toFake: ['setImmediate', 'clearImmediate'] })
-    socket = new FakeSocket()
-    answers = []
-    events = []
-    kept = 0
-    capacityBytes = 100_000
-    onHandled = () => undefined
-    host = {
-      limits: LIMITS,
-      date: new DateHeader(() => 0),
-      now: () => clock.now,
-      connected: used => ({
-        toRequest: (head: Head) => new EngineRequest(used, head),
-        handle: (request, response) => {
-          events.push(request.url)
-          answers.push(response)
-          onHandled(response)
-        },
-        keeps: (sizeBytes: number) => {
-          const isKept = sizeBytes <= capacityBytes
-          kept = isKept ? sizeBytes : 0
-          return isKept
-        },
-        broken: (how: Broken) => void events.push(how),
-        unread: () => void events.push('unread')
-      }),
-      closed: () => void events.push('closed')
-    }
-    connection = new EngineConnection(socket as unknown as Socket, host)
+    clock = sinon.useFakeTimers({
+      toFake: ['setImmediate', 'clearImmediate', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval']
+    })
+    connect()
   })
   afterEach(() => clock.restore())
 
-  const take = (text: string): boolean => {
-    socket.bytesRead += text.length
-    return connection.take(Buffer.from(text), false)
+  function connect(limits: Parameters<typeof connectionsWith>[0] = {}): void {
+    world = connectionsWith({ ...LIMITS, ...limits }, () => clock.now)
+    client = world.connect()
+    ;({ socket, connection, answers } = client)
   }
-  const newly = (): string[] => events.splice(0)
+  const take = (text: string): boolean => client.take(text)
+  const newly = (): string[] => client.newly()
   const answer = (at: number): void => void answers[at]!.end('x')
-  const answerAll = (): void => {
-    for (const each of answers.splice(0)) each.end('x')
-    socket.flush()
-  }
+  const answerAll = (): void => client.answerAll()
+  const pause = (): void => connection.heldChanged(true)
+  const resume = (): void => connection.heldChanged(false)
+  /** Bytes of requests that wait. */
+  const kept = (): number => connection.address.bodyBytes
 
   it('begins eight requests in a tick, and the others in later ones', () => {
     take(Array.from({ length: 20 }, (_, at) => get(`/${at}`)).join(''))
@@ -88,9 +54,9 @@ describe('a connection of the engine', () => {
 
   describe('that is not read for a while', () => {
     beforeEach(() => {
-      onHandled = () => connection.pause()
+      client.onHandled = pause
       take(get('/1') + get('/2'))
-      onHandled = () => undefined
+      client.onHandled = () => undefined
     })
 
     it('begins no further request, not even one that was read', () => {
@@ -100,7 +66,7 @@ describe('a connection of the engine', () => {
 
     it('never begins one while somebody lets it be read again, but in a later tick', () => {
       newly()
-      connection.resume()
+      resume()
       expect(newly(), 'whoever resumes may be about to handle an earlier one').to.deep.equal([])
       clock.next()
       expect([newly(), socket.newly()]).to.deep.equal([['/2'], ['pause', 'resume']])
@@ -108,11 +74,11 @@ describe('a connection of the engine', () => {
 
     it('reads no bytes that the socket has before that tick, either', () => {
       answerAll()
-      connection.resume()
-      clock.runAll()
-      connection.pause()
+      resume()
+      clock.tick(0)
+      pause()
       socket.newly()
-      connection.resume()
+      resume()
       expect(socket.newly(), 'TLS has them in a buffer, and hands them on at once').to.deep.equal([])
       clock.next()
       expect(socket.newly()).to.deep.equal(['resume'])
@@ -120,21 +86,20 @@ describe('a connection of the engine', () => {
 
     it('begins none when it is paused again before that tick', () => {
       newly()
-      connection.resume()
-      connection.pause()
+      resume()
+      pause()
       clock.next()
       expect(newly()).to.deep.equal([])
-      connection.resume()
-      connection.resume()
-      clock.runAll()
+      resume()
+      clock.tick(0)
       expect(newly()).to.deep.equal(['/2'])
     })
 
     it('is over when it ends meanwhile', () => {
-      connection.resume()
+      resume()
       socket.destroy()
       clock.next()
-      expect(newly()).to.deep.equal(['/1', 'closed'])
+      expect(newly()).to.deep.equal(['/1'])
       expect(answers.map(({ closed }) => closed)).to.deep.equal([true])
     })
   })
@@ -172,19 +137,19 @@ describe('a connection of the engine', () => {
     const waiting = get('/2').length
 
     it('counts them while they wait, to be let in or for an answer to leave', () => {
-      onHandled = () => connection.pause()
+      client.onHandled = pause
       take(get('/1') + get('/2'))
-      expect(kept).to.equal(waiting)
-      connection.resume()
+      expect(kept()).to.equal(waiting)
+      resume()
       clock.next()
-      expect([newly(), kept]).to.deep.equal([['/1', '/2'], 0])
+      expect([newly(), kept()]).to.deep.equal([['/1', '/2'], 0])
     })
 
     it('counts neither the beginning of a head nor requests that begin in the next tick', () => {
       take('GET /')
-      expect(kept).to.equal(0)
+      expect(kept()).to.equal(0)
       take(`1 HTTP/1.1\r\nHost: a\r\n\r\n${get('/2').repeat(20)}`)
-      expect([newly().length, kept]).to.deep.equal([8, 0])
+      expect([newly().length, kept()]).to.deep.equal([8, 0])
     })
 
     it('counts them while an answer waits for its turn, or is a stream', () => {
@@ -192,41 +157,42 @@ describe('a connection of the engine', () => {
       newly()
       answers[1]!.end('x'.repeat(70_000))
       take(get('/4'))
-      expect([newly(), kept], 'the second answer waits for the first one').to.deep.equal([[], waiting])
+      expect([newly(), kept()], 'the second answer waits for the first one').to.deep.equal([[], waiting])
       answers[0]!.write('x')
       take(get('/5'))
       socket.flush()
       socket.emit('drain')
-      expect(kept, 'the first answer is a stream').to.equal(2 * waiting)
+      expect(kept(), 'the first answer is a stream').to.equal(2 * waiting)
       expect(connection.unreadBytes).to.be.greaterThan(70_000)
     })
 
     it('is broken when there is no room for them, whatever they wait for', () => {
-      capacityBytes = waiting - 1
-      onHandled = () => connection.pause()
+      connect({ maxBodiesInFlightBytes: waiting - 1 })
+      client.onHandled = pause
       take(get('/1') + get('/2'))
-      expect([newly(), kept]).to.deep.equal([['/1', '503 Service Unavailable'], 0])
-      connection.resume()
-      clock.runAll()
-      expect(newly()).to.deep.equal([])
+      expect([newly(), kept(), socket.newly()]).to.deep.equal([['/1'], 0, ['pause', 'resume']])
+      resume()
+      clock.tick(0)
+      answerAll()
+      expect([newly(), socket.newly()]).to.deep.equal([[], ['end HTTP/1.1 503 Service Unavailable', 'end']])
     })
 
     it('is broken when there is no room for them behind answers that are not read', () => {
-      capacityBytes = waiting - 1
+      connect({ maxBodiesInFlightBytes: waiting - 1 })
       take(get('/1'))
       answers[0]!.end('x'.repeat(70_000))
       take(get('/2'))
-      expect([newly(), kept]).to.deep.equal([['/1', '503 Service Unavailable'], 0])
+      expect([newly(), kept()]).to.deep.equal([['/1'], 0])
       socket.flush()
-      clock.runAll()
-      expect(newly()).to.deep.equal([])
+      clock.tick(0)
+      expect([newly(), socket.newly()]).to.deep.equal([[], ['end HTTP/1.1 503 Service Unavailable', 'end']])
     })
 
     it('counts nothing when it ends', () => {
-      onHandled = () => connection.pause()
+      client.onHandled = pause
       take(get('/1') + get('/2'))
-      connection.discard(10)
-      expect(kept).to.equal(0)
+      connection.linger()
+      expect(kept()).to.equal(0)
     })
   })
 
@@ -239,30 +205,17 @@ describe('a connection of the engine', () => {
     }
     /** Other connections keep pieces, too. */
     const keepOthers = (): void => {
-      const other = new EngineConnection(new FakeSocket() as unknown as Socket, host)
-      other.take(Buffer.from(post('/other', 'c'.repeat(40_000)).slice(0, -1)), false)
-      newly()
+      world.connect().take(post('/other', 'c'.repeat(40_000)).slice(0, -1))
     }
-    const reader = () => {
-      const read: string[] = []
-      return {
-        read,
-        chunk: (chunk: Buffer) => void read.push(chunk.toString()),
-        end: () => void read.push('end'),
-        failed: () => void read.push('failed'),
-        closed: () => void read.push('closed')
-      }
-    }
-
     it('reads no more, and gives the piece to the reader that comes', () => {
       const request = began()
       keepOthers()
-      const heard = reader()
+      const heard = new Reader()
       expect(request.handOn(heard)).to.equal(true)
-      expect([heard.read, socket.newly()]).to.deep.equal([[first], ['resume']])
+      expect([heard.told, socket.newly()]).to.deep.equal([[`passing chunk ${first}`], ['resume']])
       keepOthers()
       take(rest)
-      expect(heard.read).to.deep.equal([first, rest, 'end'])
+      expect(heard.told.slice(1)).to.deep.equal([`passing chunk ${rest}`, 'end'])
     })
 
     it('gives the piece to the stream, where somebody uses it as one', () => {
@@ -278,7 +231,7 @@ describe('a connection of the engine', () => {
     it('gives piece and rest to the stream, if the body has come as a whole', () => {
       take(post('/1', first))
       const request = answers[0]!.req as EngineRequest
-      expect(request.handOn(reader())).to.equal(false)
+      expect(request.handOn(new Reader())).to.equal(false)
       keepOthers()
       expect(String(request.read())).to.equal(first)
     })
@@ -296,14 +249,14 @@ describe('a connection of the engine', () => {
       expect(socket.newly()).to.deep.equal(['resume'])
       take(rest + get('/2'))
       answerAll()
-      clock.runAll()
+      clock.tick(0)
       expect(newly()).to.include('/2')
     })
 
     it('is aborted when its connection ends', () => {
       const request = began()
       socket.emit('close')
-      expect([request.aborted, newly()]).to.deep.equal([true, ['closed']])
+      expect(request.aborted).to.equal(true)
     })
   })
 
@@ -354,8 +307,8 @@ describe('a connection of the engine', () => {
 
   it('does not keep a large buffer for a small body that nobody has read', () => {
     const text = post('/1', 'a'.repeat(60_000)) + post('/2', 'b')
-    connection.take(Buffer.from(text), true)
-    clock.runAll()
+    client.take(text, true)
+    clock.tick(0)
     const body = answers[1]!.req.read() as Buffer
     expect([String(body), body.buffer.byteLength]).to.deep.equal(['b', Buffer.poolSize])
   })
@@ -368,17 +321,17 @@ describe('a connection of the engine', () => {
         ['GET', 100],
         [post('/1', 'abc').slice(0, -1), 200]
       ] as const) {
-        socket = new FakeSocket()
+        connect()
         const startedAt = clock.now
-        connection = new EngineConnection(socket as unknown as Socket, host)
         if (bytes !== '') take(bytes)
         newly()
         connection.check(startedAt + limitMs - 1)
-        expect(newly(), bytes).to.deep.equal([])
+        expect(socket.newly(), bytes).to.deep.equal([])
         connection.check(startedAt + limitMs)
-        expect(newly(), bytes).to.deep.equal(['408 Request Timeout'])
+        const last = ['end HTTP/1.1 408 Request Timeout', 'end']
+        expect(socket.newly(), bytes).to.deep.equal(last)
         connection.check(startedAt + limitMs)
-        expect([newly(), take(get('/late')), newly()], 'nothing more begins').to.deep.equal([[], true, []])
+        expect([take(get('/late')), newly(), socket.newly()], 'nothing more begins').to.deep.equal([true, [], []])
       }
     })
 
@@ -442,14 +395,12 @@ describe('a connection of the engine', () => {
       connection.check(11_400)
       expect(socket.newly(), 'it has moved').to.deep.equal([])
       socket.emit('timeout')
-      expect([newly(), socket.newly()]).to.deep.equal([['/1', 'closed'], ['destroy']])
+      expect([socket.newly(), world.logged]).to.deep.equal([['destroy'], []])
     })
 
     it('ends after 30 s when more than 1 MiB of answers waits, and of a connection that was upgraded, too', () => {
-      const longer = { ...host, limits: { ...LIMITS, socketTimeoutMs: 60_000 } }
       for (const isUpgraded of [false, true]) {
-        socket = new FakeSocket()
-        connection = new EngineConnection(socket as unknown as Socket, longer)
+        connect({ socketTimeoutMs: 60_000 })
         take(get('/1'))
         if (isUpgraded) connection.detach()
         newly()
@@ -463,7 +414,12 @@ describe('a connection of the engine', () => {
         }
         socket.newly()
         socket.emit('timeout')
-        expect([newly(), socket.newly()]).to.deep.equal([['unread', 'closed'], ['destroy']])
+        const ended = ['a connection was ended whose client does not read its answers']
+        expect([world.gaugeOf('connections_ended_unread_total'), world.logged, socket.newly()]).to.deep.equal([
+          1,
+          ended,
+          ['destroy']
+        ])
       }
     })
   })
@@ -481,7 +437,7 @@ describe('a connection of the engine', () => {
       take(post('/1', 'abc').slice(0, -1))
       socket.emit('end')
       socket.emit('end')
-      expect(newly()).to.deep.equal(['/1', '400 Bad Request'])
+      expect([newly(), socket.newly()]).to.deep.equal([['/1'], ['end HTTP/1.1 400 Bad Request', 'end']])
     })
 
     it('ends before its first request', () => {
@@ -491,20 +447,21 @@ describe('a connection of the engine', () => {
   })
 
   it('discards what comes behind its end, and reads no more than it is told to', () => {
-    onHandled = () => connection.pause()
+    connect({ maxBodyBytes: 10 })
+    client.onHandled = pause
     take(get('/1') + get('/2'))
     newly()
     socket.newly()
-    connection.discard(10)
-    expect([socket.newly(), connection.isIdle]).to.deep.equal([['resume'], false])
-    connection.resume()
-    clock.runAll()
+    connection.linger()
+    expect([socket.newly(), connection.isIdle]).to.deep.equal([['end', 'resume'], false])
+    resume()
+    clock.tick(0)
     take('x'.repeat(10))
     expect([newly(), socket.newly()]).to.deep.equal([[], []])
     take('x')
     expect(socket.newly()).to.deep.equal(['pause'])
     connection.check(50)
-    expect(newly()).to.deep.equal([])
+    expect([newly(), socket.newly()]).to.deep.equal([[], []])
   })
 
   it('has errors of its socket end nothing else', () => {

@@ -4,6 +4,7 @@ type Written = (error?: Error) => void
 
 /** A socket whose client takes what is written when the test says so. */
 export class FakeSocket extends EventEmitter {
+  readonly remoteAddress: string
   /** What was done to it: `pause`, `resume`, `end` and so on; writes are not among it. */
   readonly done: string[] = []
   written = ''
@@ -17,6 +18,11 @@ export class FakeSocket extends EventEmitter {
   /** Corked: what is written leaves later. */
   corked = 0
   #callbacks: Written[] = []
+
+  constructor(remoteAddress = '10.0.0.1') {
+    super()
+    this.remoteAddress = remoteAddress
+  }
 
   write(data: string | Uint8Array, encoding: BufferEncoding, callback?: Written): boolean {
     const bytes = typeof data === 'string' ? Buffer.from(data, encoding) : data
@@ -46,8 +52,8 @@ export class FakeSocket extends EventEmitter {
     this.done.push('resume')
     return this
   }
-  end(): void {
-    this.done.push('end')
+  end(text?: string): void {
+    this.done.push(text === undefined ? 'end' : `end ${text.split('\r\n')[0]}`)
     this.writable = false
   }
   destroySoon(): void {
@@ -67,9 +73,6 @@ export class FakeSocket extends EventEmitter {
   push(bytes: Buffer): boolean {
     this.done.push(`push ${bytes}`)
     return true
-  }
-  unshift(bytes: Buffer): void {
-    this.done.push(`unshift ${bytes}`)
   }
 
   newly(): string[] {

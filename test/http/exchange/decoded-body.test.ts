@@ -1,6 +1,6 @@
 import { brotliCompressSync } from 'node:zlib'
 import { expect } from 'chai'
-import { KnownBody } from '../../../src/http/engine/request.js'
+import { KnownBody } from '../../../src/http/engine/lazy-readable.js'
 import { BufferPool } from '../../../src/http/exchange/body-collector.js'
 import { collectDecoded } from '../../../src/http/exchange/decoded-body.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ClientAddresses } from '../../../src/http/server/client-addresses.js'
+import { ClientAddresses } from '../../../src/http/engine/client-addresses.js'
 import { routableUrl } from '../../../src/http/server/server.js'
 
 describe('addresses of clients', () => {

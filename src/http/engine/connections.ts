@@ -1,16 +1,25 @@
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { OverloadedError, type QuotaExceededError } from '../../core/errors.js'
+import { counterFamily } from '../../core/metrics/family.js'
+import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { Refusals } from '../../core/refusals.js'
-import type { UsedConnection } from '../engine/engine-user.js'
 import type { SilenceLimit } from '../exchange/client.js'
 import type { UpgradeOwner } from '../exchange/other-protocols.js'
 import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
 import { type BodyHolder, Connection, type ConnectionHost, type ConnectionLimits, type Served } from './connection.js'
-import type { HttpMetrics } from './request-log.js'
+import { DateHeader } from './response-head.js'
+import { SharedBuffer } from './shared-buffer.js'
 
-/** Interval between checks for silent connections, as a fraction of the time limit for silence. */
-const SILENCE_PRECISION = 0.1
+/** Longest interval between two checks of the time limits. */
+const CHECK_MS = 1_000
+
+/** Interval between two checks, as a share of the shortest time limit. */
+const CHECK_SHARE = 0.2
+
+/** The same for the time limits for silence. */
+const SILENCE_SHARE = 0.1
 
 /** A body is refused only in favour of a body that holds this many times fewer bytes. */
 const PRESSED_FACTOR = 4
@@ -37,17 +46,30 @@ const beyondLimit = {
 
 /** Where clients are counted and noted that get no connection or no memory. */
 export interface ConnectionsDeps {
-  readonly metrics: HttpMetrics
+  readonly metrics: PrometheusMetrics
   readonly refusals: Refusals
   readonly log: Logger
   readonly now: MonotonicClock
 }
 
+const buffer = new SharedBuffer()
+
 /** All connections of all listeners. Only this class grants memory for bodies. */
 export class Connections implements ConnectionHost {
   readonly limits: ConnectionsLimits
-  readonly #deps: ConnectionsDeps
+  readonly now: MonotonicClock
+  readonly #refusals: Refusals
+  readonly #log: Logger
+  readonly #refusedConnections = counterFamily(
+    'castellan_http_connections_refused_total',
+    'Connections that were closed at once because there were too many'
+  )
+  readonly #endedUnread = counterFamily(
+    'castellan_http_connections_ended_unread_total',
+    'Connections that were ended because their clients read nothing of more than 1 MiB of answers for 30 s'
+  )
   readonly #addresses: ClientAddresses
+  readonly #date = new DateHeader(Date.now)
   readonly #open = new Set<Connection>()
   /** Bodies of calls that are no requests of HTTP/1.1. */
   readonly #otherBodies = new Set<ReceivingBody>()
@@ -56,17 +78,49 @@ export class Connections implements ConnectionHost {
   /** Bytes of requests that have not begun. They have as much memory as bodies, but apart from them. */
   #keptBytes = 0
   #isLeaving = false
+  #checkMs: number
   #timer: NodeJS.Timeout | undefined
-  /** `undefined`: no API has a time limit for silence. */
-  #lookIntervalMs: number | undefined
   /** When the last search found no body to refuse, and the size it was looking for. */
   #searchedInVainAt = Number.NEGATIVE_INFINITY
   #searchedInVainBytes = 0
 
-  constructor(limits: ConnectionsLimits, deps: ConnectionsDeps) {
+  constructor(limits: ConnectionsLimits, { metrics, refusals, log, now }: ConnectionsDeps) {
+    const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, socketTimeoutMs } = limits
+    const shortestMs = Math.min(headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, socketTimeoutMs)
+    this.#checkMs = Math.max(1, Math.min(CHECK_MS, shortestMs * CHECK_SHARE))
     this.limits = limits
-    this.#deps = deps
+    this.now = now
+    this.#refusals = refusals
+    this.#log = log
     this.#addresses = new ClientAddresses(limits.perAddress)
+    this.#show(metrics)
+  }
+
+  #show({ registry }: PrometheusMetrics): void {
+    const show = (name: string, help: string, read: () => number): void =>
+      registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: read() }])
+    show(
+      'castellan_http_bodies_in_flight_bytes',
+      'Bytes of request bodies and messages of gRPC that have come and whose requests are not answered',
+      () => this.#bodyBytes
+    )
+    show('castellan_http_connections', 'Open connections of HTTP clients', () => this.#open.size)
+    show(
+      'castellan_http_unread_bytes',
+      'Bytes of answers that clients have not read yet, and of requests that wait behind them',
+      () => this.unreadBytes
+    )
+    registerFamily(registry, this.#refusedConnections)
+    registerFamily(registry, this.#endedUnread)
+    this.#endedUnread.series({})
+  }
+
+  get date(): string {
+    return this.#date.value
+  }
+
+  get keepAliveTimeoutMs(): number {
+    return this.limits.keepAliveTimeoutMs
   }
 
   /** Counts a connection towards its address until it closes. One whose address has too many is destroyed. */
@@ -82,24 +136,39 @@ export class Connections implements ConnectionHost {
 
   /** A connection was closed at once, because there are too many. */
   refused(limit: keyof typeof beyondLimit): void {
-    this.#deps.metrics.connectionRefused(limit)
-    this.#deps.refusals.note(beyondLimit[limit])
+    this.#refusedConnections.series({ limit }).value++
+    this.#refusals.note(beyondLimit[limit])
   }
 
-  /** Requests can come on this connection, whose address has been told by {@link enter}. */
-  open(engine: UsedConnection, served: Served): Connection {
-    const address = this.#addresses.of(engine.socket.remoteAddress)
-    const connection = new Connection(engine, served, address, this, this.#deps.now())
+  /** Serves HTTP, plain or with TLS, on a connection that {@link enter} has counted. */
+  accept(accepted: Socket, served: Served): void {
+    if (accepted.destroyed) return
+    let connection: Connection
+    const isTls = accepted instanceof TLSSocket
+    const adopted = isTls ? undefined : buffer.adopt(accepted, bytes => connection.arrived(bytes, false))
+    connection = this.open(adopted ?? accepted, served)
+    if (adopted === undefined) accepted.on('data', bytes => connection.arrived(bytes, true))
+  }
+
+  open(socket: Socket, served: Served): Connection {
+    const connection = new Connection(socket, served, this.#addresses.of(socket.remoteAddress), this)
     this.#open.add(connection)
-    this.#deps.metrics.connections.value++
-    this.#startLooking()
+    this.#startChecking()
     return connection
   }
 
   closed(connection: Connection): void {
     this.#open.delete(connection)
-    this.#deps.metrics.connections.value--
-    if (this.#open.size === 0) this.#stopLooking()
+    if (this.#open.size === 0) this.#stopChecking()
+  }
+
+  /** Closes the connections of a listener that have been between two requests since the last call. */
+  closeIdle(served: Served): void {
+    for (const one of this.#open) if (one.served === served) one.closeIdle()
+  }
+
+  cut(served: Served): void {
+    for (const one of this.#open) if (one.served === served) one.socket.destroy()
   }
 
   receives(body: ReceivingBody): void {
@@ -113,7 +182,7 @@ export class Connections implements ConnectionHost {
   take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined {
     const refusal = this.#addresses.bodyRefusal(holder.address, sizeBytes) ?? this.#refusalInAll(holder, sizeBytes)
     if (refusal === undefined) this.#count(holder, sizeBytes)
-    else this.#deps.refusals.note(refusal)
+    else this.#refusals.note(refusal)
     return refusal
   }
 
@@ -124,7 +193,7 @@ export class Connections implements ConnectionHost {
   #count(holder: BodyHolder, sizeBytes: number): void {
     holder.heldBytes += sizeBytes
     holder.address.bodyBytes += sizeBytes
-    this.#deps.metrics.bodiesInFlightBytes.value = this.#bodyBytes += sizeBytes
+    this.#bodyBytes += sizeBytes
   }
 
   #refusalInAll(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined {
@@ -135,6 +204,24 @@ export class Connections implements ConnectionHost {
   /** A single body always fits where there is no other. */
   #hasCapacity({ heldBytes }: BodyHolder, sizeBytes: number): boolean {
     return this.#bodyBytes <= heldBytes || this.#bodyBytes + sizeBytes <= this.limits.maxBodiesInFlightBytes
+  }
+
+  /** Refuses incomplete bodies, the largest first, until there is memory for a smaller one: they cannot keep it out. */
+  #makeCapacity(holder: BodyHolder, sizeBytes: number): void {
+    const leastBytes = PRESSED_FACTOR * (holder.heldBytes + sizeBytes)
+    const isEarly = this.now() - this.#searchedInVainAt < SEARCH_INTERVAL_MS
+    if (isEarly && leastBytes >= this.#searchedInVainBytes) return
+    const unfinished: ReceivingBody[] = [...this.#otherBodies]
+    for (const { incomplete } of this.#open) if (incomplete !== undefined) unfinished.push(incomplete)
+    const larger = unfinished.filter(({ heldBytes }) => heldBytes >= leastBytes)
+    if (larger.length === 0) {
+      this.#searchedInVainAt = this.now()
+      this.#searchedInVainBytes = leastBytes
+    }
+    for (const body of larger.sort((a, b) => b.heldBytes - a.heldBytes)) {
+      if (this.#hasCapacity(holder, sizeBytes)) return
+      body.refuse(this.#error)
+    }
   }
 
   get #error(): OverloadedError {
@@ -160,8 +247,8 @@ export class Connections implements ConnectionHost {
   }
 
   endedUnread({ socket: { remoteAddress: address }, unreadBytes }: Connection): void {
-    this.#deps.metrics.connectionsEndedUnread.value++
-    this.#deps.log.debug({ address, unreadBytes }, 'a connection was ended whose client does not read its answers')
+    this.#endedUnread.series({}).value++
+    this.#log.debug({ address, unreadBytes }, 'a connection was ended whose client does not read its answers')
   }
 
   /** Refuses bodies that have not come whole. */
@@ -192,42 +279,23 @@ export class Connections implements ConnectionHost {
 
   /** Checks connections often enough to notice silence soon after its limit. */
   limitSilence({ limitMs = Number.POSITIVE_INFINITY }: SilenceLimit): void {
-    this.#lookIntervalMs = Math.min(this.#lookIntervalMs ?? limitMs, Math.max(1, limitMs * SILENCE_PRECISION))
-    this.#stopLooking()
-    if (this.#open.size > 0) this.#startLooking()
+    this.#checkMs = Math.min(this.#checkMs, Math.max(1, limitMs * SILENCE_SHARE))
+    this.#stopChecking()
+    if (this.#open.size > 0) this.#startChecking()
   }
 
-  #startLooking(): void {
-    if (this.#lookIntervalMs === undefined) return
-    // Node reads its sockets after its timers. What has come while the process was busy must count before the look.
-    this.#timer ??= setInterval(() => setImmediate(() => this.#look()), this.#lookIntervalMs).unref()
+  #startChecking(): void {
+    // Node reads its sockets after its timers. What has come while the process was busy must count before the check.
+    this.#timer ??= setInterval(() => setImmediate(() => this.#check()), this.#checkMs).unref()
   }
 
-  #stopLooking(): void {
+  #stopChecking(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
   }
 
-  #look(): void {
-    const now = this.#deps.now()
-    for (const connection of this.#open) connection.endIfSilent(now)
-  }
-
-  /** Refuses incomplete bodies, the largest first, until there is memory for a smaller one: they cannot keep it out. */
-  #makeCapacity(holder: BodyHolder, sizeBytes: number): void {
-    const leastBytes = PRESSED_FACTOR * (holder.heldBytes + sizeBytes)
-    const isEarly = this.#deps.now() - this.#searchedInVainAt < SEARCH_INTERVAL_MS
-    if (isEarly && leastBytes >= this.#searchedInVainBytes) return
-    const unfinished: ReceivingBody[] = [...this.#otherBodies]
-    for (const { incomplete } of this.#open) if (incomplete !== undefined) unfinished.push(incomplete)
-    const larger = unfinished.filter(({ heldBytes }) => heldBytes >= leastBytes)
-    if (larger.length === 0) {
-      this.#searchedInVainAt = this.#deps.now()
-      this.#searchedInVainBytes = leastBytes
-    }
-    for (const body of larger.sort((a, b) => b.heldBytes - a.heldBytes)) {
-      if (this.#hasCapacity(holder, sizeBytes)) return
-      body.refuse(this.#error)
-    }
+  #check(): void {
+    const now = this.now()
+    for (const connection of this.#open) connection.check(now)
   }
 }

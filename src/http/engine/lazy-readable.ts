@@ -1,0 +1,75 @@
+import { Readable } from 'node:stream'
+import type { BodyReader, BodySource } from '../exchange/body-collector.js'
+
+/** Inherits from `Readable` without its constructor, which costs more than all else that a small request needs. */
+class Unopened {}
+Object.setPrototypeOf(Unopened.prototype, Readable.prototype)
+const UnopenedReadable = Unopened as new () => Partial<Readable> as new () => Readable
+
+/**
+ * A stream that is made when it is used as one for the first time: most requests have no body, or a body that is handed
+ * on without a stream.
+ */
+export abstract class LazyReadable extends UnopenedReadable {
+  #isOpen = false
+
+  /** Whether it has been used as a stream. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** Makes the stream, unless it exists. Every method of `Readable` calls this first. */
+  open(): void {
+    if (this.#isOpen) return
+    this.#isOpen = true
+    Readable.call(this)
+  }
+}
+
+/** Lets a method or a property of `Readable` begin with {@link LazyReadable.open}. */
+function opened(own: PropertyDescriptor): PropertyDescriptor {
+  const { value, get, set } = own
+  if (typeof value === 'function') return { ...own, value: opening(value) }
+  return { ...own, ...(get && { get: opening(get) }), ...(set && { set: opening(set) }) }
+}
+
+const opening = (method: (...args: unknown[]) => unknown) =>
+  function (this: LazyReadable, ...args: unknown[]): unknown {
+    this.open()
+    return method.apply(this, args)
+  }
+
+for (const name of Reflect.ownKeys(Readable.prototype)) {
+  const own = Object.getOwnPropertyDescriptor(Readable.prototype, name)!
+  const isPublic = typeof name === 'symbol' || !(name.startsWith('_') || name === 'constructor')
+  if (isPublic && (own.get !== undefined || typeof own.value === 'function')) {
+    Object.defineProperty(LazyReadable.prototype, name, opened(own))
+  }
+}
+
+/** A body that has come as a whole. Its bytes are handed on at once, so they are valid as long as those that were given. */
+export class KnownBody extends LazyReadable implements BodySource {
+  readonly #body: Buffer
+
+  constructor(body: Buffer) {
+    super()
+    this.#body = body
+  }
+
+  handOn(reader: BodyReader): boolean {
+    if (this.isOpen) return false
+    if (this.#body.length > 0) reader.chunk(this.#body)
+    reader.end()
+    return true
+  }
+
+  override open(): void {
+    if (this.isOpen) return
+    super.open()
+    // The stream hands its bytes on later.
+    if (this.#body.length > 0) this.push(Buffer.from(this.#body))
+    this.push(null)
+  }
+
+  override _read(): void {}
+}

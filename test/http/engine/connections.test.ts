@@ -1,0 +1,344 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import type { ConnectionsLimits } from '../../../src/http/engine/connections.js'
+import { SilenceLimit } from '../../../src/http/exchange/client.js'
+import { type Client, connectionsWith, get } from './fake-connections.js'
+import { FakeSocket } from './fake-socket.js'
+
+describe('http: what connections hold', () => {
+  let clock: sinon.SinonFakeTimers
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({
+      toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate']
+    })
+  })
+  afterEach(() => clock.restore())
+
+  const setUp = (limits: Partial<ConnectionsLimits> = {}, maxBytes = 1_000_000) => {
+    const world = connectionsWith({ maxBodiesInFlightBytes: maxBytes, ...limits }, () => clock.now)
+    return { ...world, held: () => world.gaugeOf('bodies_in_flight_bytes') }
+  }
+  const answer = (client: Client, at: number): void => {
+    client.answers[at]!.end('x')
+    client.socket.flush()
+    clock.tick(0)
+  }
+
+  it('is counted until the end of the socket', () => {
+    const { connect, gaugeOf } = setUp()
+    const [one, two] = [connect(), connect()]
+    expect(gaugeOf('connections')).to.equal(2)
+    one.socket.destroy()
+    two.socket.destroy()
+    expect([gaugeOf('connections'), clock.countTimers()]).to.deep.equal([0, 0])
+  })
+
+  it('is paused with too many requests, until one is answered', () => {
+    const client = setUp({ maxRequestsPerConnection: 3 }).connect()
+    client.take(get('/').repeat(3))
+    expect([client.socket.newly(), client.connection.openRequests]).to.deep.equal([[], 3])
+    client.take(get('/'))
+    expect(client.socket.newly()).to.deep.equal(['pause'])
+    answer(client, 0)
+    expect([client.socket.newly(), client.connection.openRequests]).to.deep.equal([['resume'], 3])
+  })
+
+  it('is paused with too many bytes of earlier requests, and never by the only one', () => {
+    const { connect, held } = setUp({ maxBodyBytesPerConnection: 1_000 })
+    const client = connect()
+    const first = client.request(5_000)
+    first.send(5_000)
+    expect([client.socket.newly(), first.request.heldBytes, held()]).to.deep.equal([[], 5_000, 5_000])
+    const second = client.request(1_000)
+    expect(client.socket.newly()).to.deep.equal(['pause'])
+    answer(client, 0)
+    expect([client.socket.newly(), first.request.heldBytes, held()]).to.deep.equal([['resume'], 0, 0])
+    second.send(1_000)
+    expect(client.socket.newly()).to.deep.equal([])
+    client.take(get('/'))
+    expect([client.socket.newly(), second.request.heldBytes]).to.deep.equal([['pause'], 1_000])
+  })
+
+  it('is paused while requests wait to be admitted', () => {
+    const { socket, take, answers } = setUp().connect()
+    take(get('/').repeat(2))
+    for (const { req } of answers) req.hold()
+    answers[0]!.req.letGo()
+    clock.tick(0)
+    expect(socket.newly()).to.deep.equal(['pause'])
+    answers[1]!.req.letGo()
+    clock.tick(0)
+    expect(socket.newly()).to.deep.equal(['resume'])
+  })
+
+  it('counts no body whose whole answer was made, wherever that waits, but one that has not come', () => {
+    const { connect, held } = setUp()
+    const { request } = connect()
+    const whole = request(1_000)
+    whole.send(1_000)
+    const half = request(20)
+    half.send(10)
+    for (const { response } of [whole, half]) response.end('x')
+    expect(held()).to.equal(10)
+    half.send(10)
+    expect(held()).to.equal(0)
+  })
+
+  it('counts bytes of requests that have not begun apart from bodies, while there is memory', () => {
+    const { connections, connect, held } = setUp({ perAddress: { maxBodiesInFlightBytes: 900 } }, 1_000)
+    const [one, other] = [connect(), connect('10.0.0.2')].map(({ connection }) => connection.address)
+    const keep = (address = one!, sizeBytes: number) => connections.keep(address, sizeBytes)
+    expect([keep(one, 901), keep(one, 700), held(), one!.bodyBytes]).to.deep.equal([false, true, 0, 700])
+    expect(connect().request().send(300), 'more than the address may have').to.equal(false)
+    expect([keep(other, 301), keep(other, 300), keep(one, -700), keep(one, 701)]).to.deep.equal([
+      false,
+      true,
+      true,
+      false
+    ])
+  })
+
+  it('is given back when the socket closes, and requests are told that nothing more comes', () => {
+    const { connect, held } = setUp()
+    const { socket, connection, request } = connect()
+    const whole = request(10)
+    whole.send(10)
+    const half = request(100)
+    half.send(20)
+    expect(held()).to.equal(30)
+    socket.destroy()
+    expect([held(), connection.openRequests, connection.address.requests]).to.deep.equal([0, 0, 0])
+    expect([whole.request.isOver, half.request.isOver, half.reader.told.at(-1)]).to.deep.equal([true, true, 'closed'])
+  })
+
+  describe('when there is no room', () => {
+    /** Unfinished bodies of these sizes fill the room. */
+    function full(...sizes: readonly number[]) {
+      const world = setUp(
+        {},
+        sizes.reduce((sum, size) => sum + size, 0)
+      )
+      const hogs = sizes.map(size => {
+        const hog = world.connect().request(size + 1)
+        expect(hog.send(size)).to.equal(true)
+        return hog
+      })
+      const refused = (): number[] => hogs.flatMap(({ reader }, at) => (reader.isRefused ? [at] : []))
+      return { ...world, hogs, refused }
+    }
+
+    it('all of it is given to the last byte, and one body of any size fits where there is no other', () => {
+      const { connect, held } = setUp({}, 1_000)
+      const client = connect()
+      const only = client.request(1_800)
+      expect([only.send(900), only.send(900), held()]).to.deep.equal([true, true, 1_800])
+      const late = connect().request()
+      late.send(1)
+      expect(late.reader.told.join()).to.contain('1800 bytes').and.contain('http.maxBodiesInFlightBytes')
+      answer(client, 0)
+      const [one, other] = [connect().request(), connect().request()]
+      expect([one.send(600), other.send(400), held()]).to.deep.equal([true, true, 1_000])
+      expect(other.send(1)).to.equal(false)
+    })
+
+    it('the largest unfinished bodies are refused, as many as it takes, in favour of one that holds a quarter', () => {
+      const { connect, refused, held } = full(400, 1_000, 800)
+      expect(connect().request().send(100)).to.equal(true)
+      expect(refused()).to.deep.equal([1])
+      const further = connect().request()
+      for (let piece = 0; piece < 9; piece++) expect(further.send(100)).to.equal(true)
+      expect([refused(), held()]).to.deep.equal([[1], 2_200])
+    })
+
+    it('each that comes is looked for anew, as long as something was found', () => {
+      const { connect, refused } = full(1_000, 1_000, 1_000)
+      for (const expected of [[0], [0, 1], [0, 1, 2]]) {
+        expect(connect().request().send(250)).to.equal(true)
+        expect(refused()).to.deep.equal(expected)
+        connect().request().send(750)
+      }
+    })
+
+    it('nothing is refused in favour of a body that holds more than a quarter', () => {
+      const { connect, refused } = full(1_000, 1_000)
+      const large = connect().request()
+      expect(large.send(251)).to.equal(false)
+      expect([refused(), large.request.heldBytes]).to.deep.equal([[], 0])
+      clock.tick(10)
+      expect(connect().request().send(250)).to.equal(true)
+      expect(refused()).to.deep.equal([0])
+    })
+
+    it('a vain search is not repeated for as much within ten milliseconds, and is for less', () => {
+      const { connect, refused, hogs } = full(1_000, 900)
+      expect(connect().request().send(300)).to.equal(false)
+      hogs[0]!.request.heldBytes = 2_000
+      clock.tick(9)
+      expect(connect().request().send(300), 'not looked for').to.equal(false)
+      expect(refused()).to.deep.equal([])
+      expect(connect().request().send(200), 'looked for: it is less').to.equal(true)
+      expect(refused()).to.deep.equal([0])
+    })
+
+    it('bodies that have come, and those of the request itself, are left alone', () => {
+      const { connect, hogs, refused } = full(1_000, 1_000)
+      hogs[0]!.request.received()
+      expect([connect().request().send(100), refused()]).to.deep.equal([true, [1]])
+    })
+  })
+
+  describe('of one address', () => {
+    it('is limited in bytes, whatever room there is', () => {
+      const { connect } = setUp({ perAddress: { maxBodiesInFlightBytes: 1_000 } })
+      const client = connect()
+      const [one, other] = [client.request(1_000), connect('10.0.0.2').request()]
+      expect(one.send(1_000)).to.equal(true)
+      const late = connect().request()
+      late.send(1)
+      expect(late.reader.told.join()).to.include('http.perAddress.maxBodiesInFlightBytes')
+      expect(other.send(1_000)).to.equal(true)
+      answer(client, 0)
+      expect(connect().request().send(1_000)).to.equal(true)
+    })
+
+    it('is limited in requests and connections', () => {
+      const { connections, connect, refusals } = setUp({ perAddress: { maxConnections: 2, maxRequestsInFlight: 1 } })
+      const { take, answers } = connect()
+      take(get('/'))
+      expect(connections.requestRefusal(answers[0]!.req)).to.equal(undefined)
+      take(get('/'))
+      expect(connections.requestRefusal(answers[1]!.req)).not.to.equal(undefined)
+      const [handshake, late] = [new FakeSocket(), new FakeSocket()]
+      connections.enter(handshake as never)
+      connections.enter(late as never)
+      expect([handshake.newly(), late.newly()]).to.deep.equal([[], ['destroy']])
+      expect(refusals.all().map(({ setting }) => setting)).to.deep.equal(['http.perAddress.maxConnections'])
+      handshake.destroy()
+      expect(connect().socket.newly()).to.deep.equal([])
+    })
+  })
+
+  describe('is ended', () => {
+    const silent = () => {
+      const world = setUp()
+      const silence = new SilenceLimit()
+      silence.limitMs = 100
+      const ended = { count: 0 }
+      silence.onEnd = () => ended.count++
+      const client = world.connect(undefined, silence)
+      world.connections.limitSilence(silence)
+      return { ...client, ended }
+    }
+
+    it('when more bytes come behind an answer than a body may have', () => {
+      const client = setUp({ maxBodyBytes: 1_000 }).connect()
+      for (let count = 0; count < 2; count++) {
+        const { send, response } = client.request(6_000)
+        send(5_000)
+        response.end('x')
+        client.socket.flush()
+        send(1_000)
+        expect(client.socket.newly()).to.deep.equal([])
+      }
+      const { send } = client.request(6_000)
+      client.answerAll()
+      send(1_001)
+      expect(client.socket.newly()).to.deep.equal(['destroy'])
+    })
+
+    it('after silence, which a byte, a pause or an answer to wait for interrupts', () => {
+      const { socket, take, answers, ended } = silent()
+      clock.tick(90)
+      take(get('/'))
+      clock.tick(90)
+      answers[0]!.req.hold()
+      clock.tick(500)
+      answers[0]!.req.letGo()
+      clock.tick(90)
+      expect([socket.newly(), ended.count]).to.deep.equal([['pause', 'resume'], 0])
+      clock.tick(20)
+      expect([socket.newly(), ended.count]).to.deep.equal([['destroy'], 1])
+    })
+
+    it('never for bytes that have come while the process was busy, and are read behind the timers', () => {
+      // Node reads its sockets between its timers and its immediates.
+      let socket: FakeSocket | undefined
+      const reading = setInterval(() => setImmediate(() => socket!.bytesRead++), 100)
+      ;({ socket } = silent())
+      clock.tick(1_000)
+      expect(socket.newly()).to.deep.equal([])
+      clearInterval(reading)
+      clock.tick(120)
+      expect(socket.newly()).to.deep.equal(['destroy'])
+    })
+
+    it('by its owner where another protocol has taken it over; bytes that are sent interrupt silence there, too', () => {
+      const { socket, take, answers } = silent()
+      let told = 0
+      take(get('/'))
+      answers[0]!.req.owner = { silent: () => told++, leave: () => undefined }
+      clock.tick(90)
+      socket.bytesWritten = 1
+      clock.tick(90)
+      expect(told).to.equal(0)
+      clock.tick(20)
+      expect([told, socket.newly()]).to.deep.equal([1, []])
+    })
+
+    it('with its last answer once, behind those to earlier requests', () => {
+      const client = setUp().connect()
+      client.take(get('/'))
+      const { connection, socket, answers } = client
+      const { request } = client.request()
+      connection.broken('400 Bad Request')
+      connection.broken('408 Request Timeout')
+      expect(socket.newly()).to.deep.equal([])
+      expect([connection.isBroken(answers[0]!.req), connection.isBroken(request)]).to.deep.equal([false, true])
+      answer(client, 0)
+      expect([socket.newly(), request.isOver]).to.deep.equal([['end HTTP/1.1 400 Bad Request', 'end'], true])
+    })
+
+    it('without one where the broken request has an answer already, or nothing can be written', () => {
+      for (const [what, change] of [
+        ['an answer', ({ answers }: Client) => void answers[0]!.write('x')],
+        ['all of an answer', (client: Client) => answer(client, 0)],
+        ['no way to write', ({ socket }: Client) => void (socket.writable = false)]
+      ] as const) {
+        const client = setUp().connect()
+        client.request()
+        change(client)
+        client.connection.broken('400 Bad Request')
+        expect(client.socket.newly(), what).to.deep.equal(what === 'all of an answer' ? ['end'] : ['destroy'])
+      }
+    })
+
+    it('two seconds after its last answer, so that the client can read it whatever still comes', () => {
+      const { connect } = setUp()
+      for (const complete of [true, false]) {
+        const { socket, request } = connect()
+        const { send } = request(1)
+        if (complete) send(1)
+        socket.destroySoon()
+        socket.destroySoon()
+        expect(socket.newly()).to.deep.equal(['end'])
+        clock.tick(1_999)
+        expect(socket.newly()).to.deep.equal([])
+        clock.tick(1)
+        expect(socket.newly()).to.deep.equal(['destroy'])
+        socket.destroySoon()
+        expect([socket.newly(), clock.countTimers()]).to.deep.equal([[], 0])
+      }
+    })
+
+    it('discarding as many bytes as a body may have: pauses end, and nothing pauses it any more', () => {
+      const { socket, take, answers } = setUp({ maxBodyBytes: 1_000 }).connect()
+      take(get('/').repeat(2))
+      answers[0]!.req.hold()
+      socket.destroySoon()
+      answers[0]!.req.letGo()
+      answers[1]!.req.hold()
+      take('x'.repeat(1_000))
+      expect(socket.newly()).to.deep.equal(['pause', 'end', 'resume'])
+    })
+  })
+})
