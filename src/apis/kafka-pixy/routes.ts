@@ -109,7 +109,16 @@ const routes: Readonly<Record<string, PixyRoute>> = {
     answers: {
       200: {
         description: 'With `sync`: all in-sync replicas have the message. Without: it is accepted',
-        content: json(z.object({ partition: z.int(), offset: z.int() }).partial())
+        content: json(
+          z
+            .object({
+              partition: z.int(),
+              offset: z.int(),
+              timestamp: z.int().describe('with `timestamp`: epoch milliseconds'),
+              persisted: z.enum(['yes']).describe('with `persisted`')
+            })
+            .partial()
+        )
       },
       400: { description: 'No message can be made of the request, or the cluster is unknown', ...failure },
       401: { description: 'No credentials, or wrong ones', ...failure },
@@ -192,6 +201,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       },
       400: { description: 'A parameter is missing or wrong, or the message has not been offered', ...failure },
       403: { description: 'The topic or the group is not allowed', ...failure },
+      413: { description: 'The body is too large', ...failure },
       500: { description: 'This process does not read the partition on behalf of the group', ...failure },
       503: { description: 'Shutting down', ...failure }
     },
@@ -221,6 +231,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       200: { description: 'The offsets are set', content: json(z.object({})) },
       404: { description: 'There is no such topic or partition', ...failure },
       409: { description: 'The group is being consumed', ...failure },
+      413: { description: 'The body is too large', ...failure },
       ...refusals
     },
     receive: (pixy, request) => readForm(pixy, request, (form, body) => writeOffsets(pixy, request, form, body))

@@ -1,5 +1,6 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { kafkaPixy } from '../../../src/apis/kafka-pixy/api.js'
+import { kafkaPixyOperations } from '../../../src/apis/kafka-pixy/routes.js'
 import type { KafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js'
 import type { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
@@ -15,6 +16,7 @@ import type {
 import { type Access, type Caller, openAccess } from '../../../src/http/access/access.js'
 import type { ApiContext, LifetimeStep } from '../../../src/http/api/api.js'
 import { contextFor } from '../../support/api-context.js'
+import { DescribedAnswers } from '../../support/described-answers.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 
 /** An access that lets everybody in until it is told otherwise, and keeps what it was asked. */
@@ -109,7 +111,9 @@ export interface Said {
   readonly body: string
 }
 
-/** The API over a gateway that the test plays, without a socket. */
+const described = new DescribedAnswers('pixy', kafkaPixyOperations, [], { type: 'object', required: ['error'] })
+
+/** The API over a gateway that the test plays, without a socket. Each answer in JSON is compared with its description. */
 export class PixyPlay {
   readonly gateway: PlayedGateway
   readonly access = new PlayedAccess()
@@ -148,8 +152,15 @@ export class PixyPlay {
     headers: Readonly<Record<string, string | string[]>> = {}
   ): Promise<Said> {
     const asked = { method, url: `/pixy${path}`, headers: headers as Record<string, string> }
-    const answer = await this.#app!.inject(payload === undefined ? asked : { ...asked, payload })
-    return { status: answer.statusCode, headers: answer.headers, body: answer.body }
+    const {
+      statusCode: status,
+      headers: told,
+      body
+    } = await this.#app!.inject(payload === undefined ? asked : { ...asked, payload })
+    const type = told['content-type'] as string | undefined
+    const persisted = told['x-castellan-persisted'] as string | undefined
+    if (type?.includes('json')) described.check({ method, path, status, type, persisted, body })
+    return { status, headers: told, body }
   }
 
   /** The same over a connection. {@link close} ends it. */
