@@ -231,7 +231,6 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       200: { description: 'The offsets are set', content: json(z.object({})) },
       404: { description: 'There is no such topic or partition', ...failure },
       409: { description: 'The group is being consumed', ...failure },
-      413: { description: 'The body is too large', ...failure },
       ...refusals
     },
     receive: (pixy, request) => readForm(pixy, request, (form, body) => writeOffsets(pixy, request, form, body))
