@@ -1,6 +1,6 @@
 import { decodeBase64 } from '../../core/base64.js'
 import type { JsonReader } from '../../core/json/json-reader.js'
-import { readMembers, readStringBytes, takeNull } from '../../core/json/json-slices.js'
+import { readStringBytes, takeNull } from '../../core/json/json-slices.js'
 import { skipValue } from '../../core/json/json-values.js'
 import { MAX_RECORD_HEADERS } from '../../core/model.js'
 import { type Attributes, isLegalText, nameDefect, quoted, type Report, STRINGS } from './attributes.js'
@@ -43,7 +43,7 @@ export function readJsonEvent(reader: JsonReader, bytes: Buffer, report: Report)
   let base64: Buffer | undefined
   reader.peekToken()
   const start = reader.index
-  readMembers(reader, name => {
+  for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
     if (names.has(name)) report(`${quoted(name)} occurs more than once`)
     names.add(name)
     // Each may become a header of a record; `data` counts as well.
@@ -56,7 +56,7 @@ export function readJsonEvent(reader: JsonReader, bytes: Buffer, report: Report)
       if (defect !== undefined) report(defect)
       else if (value !== undefined) attributes.set(name, value)
     }
-  })
+  }
   const json = bytes.subarray(start, reader.index)
   if (data !== undefined && base64 !== undefined) report('data and data_base64 exclude each other')
   const type = attributes.get('datacontenttype')

@@ -49,6 +49,7 @@ const CHARSETS: ReadonlyMap<string, Charset> = new Map([
 
 /** @throws ProblemError */
 export function charsetOf(contentType = ''): Charset {
+  if (contentType === JSON_TYPE) return 'utf8'
   if (mediaTypeOf(contentType) !== JSON_TYPE)
     throw new ProblemError({ status: 415, code: 415, message: 'the content type must be application/json' })
   const name = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(contentType)?.[1] ?? 'utf8'

@@ -2,7 +2,7 @@ import type { z } from 'zod'
 import { decodeBase64 } from '../../core/base64.js'
 import type { ErrorCode } from '../../core/errors.js'
 import type { JsonReader } from '../../core/json/json-reader.js'
-import { readElements, readMembers, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
+import { readElements, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
 import { skipValue } from '../../core/json/json-values.js'
 import { MAX_RECORD_HEADERS, type RecordHeader } from '../../core/model.js'
 import type { WantedSchema } from '../../schemas/schemas.js'
@@ -82,11 +82,11 @@ export function readHeaderList(reader: JsonReader, nameMember: 'name' | 'key'): 
       throw new BodyError(400, `a record has more than ${MAX_RECORD_HEADERS} headers`)
     let key: string | undefined
     let value: Buffer | null = null
-    readMembers(reader, member => {
+    for (let member = reader.firstMember(); member !== undefined; member = reader.nextMember()) {
       if (member === nameMember) key = readStringBytes(reader).toString()
       else if (member === 'value') value = readBase64(reader)
       else throw unknownMember(member)
-    })
+    }
     if (key === undefined) throw new BodyError(422, `a header has no ${nameMember}`)
     headers.push({ key, value })
   })

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { JsonScanner } from '../../core/json/json-scanner.js'
-import { nextElement, nextKey, skipValue } from '../../core/json/json-values.js'
+import { skipValue } from '../../core/json/json-values.js'
 import type { ProduceRecord } from '../../core/model.js'
 import { readBoolean, readInt32, readOption, readString, requireByte } from './serde-values.js'
 
@@ -152,7 +152,7 @@ function readPushRequest(reader: JsonReader, maxRecords: number): PushRequest {
 function readRecords(reader: JsonReader, maxRecords: number): PushRecord[] {
   requireByte(reader, [OPEN_LIST], 'a sequence')
   const records: PushRecord[] = []
-  while (nextElement(reader, records.length === 0)) {
+  while (reader.nextElement(records.length === 0)) {
     if (records.length >= maxRecords) throw new TooManyRecordsError()
     records.push(readRecord(reader))
   }
@@ -207,7 +207,7 @@ function readPositional(
   values: unknown[]
 ): string | undefined {
   for (const [i, field] of fields.entries()) {
-    if (!nextElement(reader, i === 0))
+    if (!reader.nextElement(i === 0))
       return `invalid length ${i}, expected struct ${name} with ${fields.length} elements`
     values.push(field.read(reader))
   }
@@ -215,7 +215,7 @@ function readPositional(
 }
 
 function readKeyed(reader: JsonReader, fields: readonly Field[], values: unknown[]): string | undefined {
-  for (let isFirst = true; nextKey(reader, isFirst); isFirst = false) {
+  for (let isFirst = true; reader.nextKey(isFirst); isFirst = false) {
     reader.index++
     const name = reader.finishString().toString('latin1')
     const index = fields.findIndex(field => field.name === name)

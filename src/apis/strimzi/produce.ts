@@ -1,13 +1,6 @@
 import { decodeBase64 } from '../../core/base64.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
-import {
-  readElements,
-  readInteger,
-  readMembers,
-  readStringBytes,
-  readValueBytes,
-  takeNull
-} from '../../core/json/json-slices.js'
+import { readElements, readInteger, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
 import { MAX_RECORD_HEADERS, type ProduceRecord, type RecordFailure, type RecordHeader } from '../../core/model.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
@@ -81,7 +74,7 @@ class RecordsReader {
     if (!json.isWholeUtf8) throw new BridgeError(400, 'Validation error on: the body is not valid UTF-8')
     let records: ProduceRecord[] | undefined
     this.#expect('object')
-    readMembers(json, name => {
+    for (let name = json.firstMember(); name !== undefined; name = json.nextMember()) {
       if (name !== 'records') throw unknownProperty(name)
       const all: ProduceRecord[] = []
       this.#expect('array')
@@ -90,7 +83,7 @@ class RecordsReader {
         all.push(this.#record())
       })
       records = all
-    })
+    }
     if (json.peekToken() >= 0) json.failAtPeek('trailing characters')
     if (records === undefined) throw new BridgeError(UNPROCESSABLE, 'there are no records')
     return records
@@ -104,14 +97,14 @@ class RecordsReader {
     let headers: readonly RecordHeader[] | undefined
     let timestampMs: number | undefined
     this.#expect('object')
-    readMembers(json, name => {
+    for (let name = json.firstMember(); name !== undefined; name = json.nextMember()) {
       if (name === 'value') value = takeNull(json) ? null : this.#bytes(name)
       else if (name === 'key') key = this.#bytes(name)
       else if (name === 'headers') headers = this.#headers()
       else if (name === 'partition' && this.#partition === undefined) partition = this.#whole(name)
       else if (name === 'timestamp' && this.#partition === undefined) timestampMs = this.#whole(name)
       else throw unknownProperty(name)
-    })
+    }
     if (value === undefined) throw missingProperty('value')
     return { topic: this.#topic, partition, key, value, headers, timestampMs }
   }
@@ -139,7 +132,7 @@ class RecordsReader {
       let key: string | undefined
       let value: Buffer | null | undefined
       this.#expect('object')
-      readMembers(json, name => {
+      for (let name = json.firstMember(); name !== undefined; name = json.nextMember()) {
         if (name !== 'key' && name !== 'value') throw unknownProperty(name)
         if (name === 'value' && takeNull(json)) value = null
         else {
@@ -148,7 +141,7 @@ class RecordsReader {
           if (name === 'key') key = bytes.toString()
           else value = base64In(bytes, 'value of a header')
         }
-      })
+      }
       if (key === undefined) throw missingProperty('key')
       if (value === undefined) throw missingProperty('value')
       headers.push({ key, value })

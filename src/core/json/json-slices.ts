@@ -1,12 +1,11 @@
 import type { JsonReader } from './json-reader.js'
 import { endOfPlainString } from './json-strings.js'
-import { nextElement, nextKey, skipValue } from './json-values.js'
+import { skipValue } from './json-values.js'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const SPACE = 0x20
 const OPEN_LIST = 0x5b
-const OPEN_OBJECT = 0x7b
 const LETTER_N = 0x6e
 
 /** Whether the value that comes next is `null`; then it is consumed. */
@@ -18,32 +17,20 @@ export function takeNull(reader: JsonReader): boolean {
 
 /** Consumes a string and returns its bytes: a view, or a copy when something is escaped. */
 export function readStringBytes(reader: JsonReader): Buffer {
-  requireToken(reader, QUOTE, 'a string')
+  reader.takeToken(QUOTE, 'a string')
   return reader.finishString()
 }
 
 /** Consumes a string that is one of few words. */
 export function readWord(reader: JsonReader): string {
-  requireToken(reader, QUOTE, 'a string')
+  reader.takeToken(QUOTE, 'a string')
   return reader.finishName()
-}
-
-/** Consumes an object. @param read called at the value of each member, which it consumes */
-export function readMembers(reader: JsonReader, read: (name: string) => void): void {
-  requireToken(reader, OPEN_OBJECT, 'an object')
-  for (let isFirst = true; nextKey(reader, isFirst); isFirst = false) {
-    reader.index++
-    const name = reader.finishName()
-    reader.expectColon()
-    read(name)
-  }
-  reader.index++
 }
 
 /** Consumes a list. @param read called at each element, which it consumes */
 export function readElements(reader: JsonReader, read: () => void): void {
-  requireToken(reader, OPEN_LIST, 'a list')
-  for (let isFirst = true; nextElement(reader, isFirst); isFirst = false) read()
+  reader.takeToken(OPEN_LIST, 'a list')
+  for (let isFirst = true; reader.nextElement(isFirst); isFirst = false) read()
   reader.index++
 }
 
@@ -78,13 +65,6 @@ export function readValueBytes(reader: JsonReader, bytes: Buffer): Buffer {
   skipValue(reader)
   const end = reader.index
   return reader.isCompact ? bytes.subarray(start, end) : compactOf(bytes, start, end)
-}
-
-function requireToken(reader: JsonReader, byte: number, what: string): void {
-  const found = reader.peekToken()
-  if (found < 0) reader.failAtPeek('EOF while parsing a value')
-  if (found !== byte) reader.failAtPeek(`expected ${what}`)
-  reader.index++
 }
 
 /** A copy of valid JSON in its shortest form, which is never longer. */

@@ -183,36 +183,6 @@ function skipKey(reader: JsonReader): void {
   reader.expectColon()
 }
 
-/** True when an element of a list comes next; a comma before it has been consumed. */
-export function nextElement(reader: JsonReader, isFirst: boolean): boolean {
-  let byte = reader.peekToken()
-  if (byte === CLOSE_LIST) return false
-  if (byte < 0) reader.failAtPeek('EOF while parsing a list')
-  if (isFirst) return true
-  if (byte !== COMMA) reader.failAtPeek('expected `,` or `]`')
-  reader.index++
-  byte = reader.peekToken()
-  if (byte === CLOSE_LIST) reader.failAtPeek('trailing comma')
-  if (byte < 0) reader.failAtPeek('EOF while parsing a value')
-  return true
-}
-
-/** True when the opening quote of a key comes next. */
-export function nextKey(reader: JsonReader, isFirst: boolean): boolean {
-  let byte = reader.peekToken()
-  if (byte === CLOSE_OBJECT) return false
-  if (byte < 0) reader.failAtPeek('EOF while parsing an object')
-  if (!isFirst) {
-    if (byte !== COMMA) reader.failAtPeek('expected `,` or `}`')
-    reader.index++
-    byte = reader.peekToken()
-    if (byte === CLOSE_OBJECT) reader.failAtPeek('trailing comma')
-    if (byte < 0) reader.failAtPeek('EOF while parsing a value')
-  }
-  if (byte !== QUOTE) reader.failAtPeek('key must be a string')
-  return true
-}
-
 /** Consumes a number after its minus sign. */
 function skipNumber(reader: JsonReader): 0 {
   const first = reader.next()

@@ -150,6 +150,14 @@ describe('confluent: answers to produce requests whose records fail', () => {
     it('a whole body with too many records is refused, and none of them is written', async () => {
       const { statusCode, headers } = await post(RECORDS, '{}{}{}{}')
       expect([statusCode, headers['x-castellan-persisted']]).to.deep.equal([413, 'no'])
+      await app.close()
+      const [type, most] = [{ 'content-type': 'application/json' }, '{"x":1}'.repeat(10_000)]
+      app = await serve(new FakeGateway())
+      const send = (payload: string) => app.inject({ method: 'POST', url: RECORDS, headers: type, payload })
+      expect((await send(`{}${most}`)).body).to.match(/^\{"error_code":200,(?:.*\r\n){10001}$/)
+      const tooMany = await send(`{}${most}{"x":1}`)
+      expect([tooMany.statusCode, tooMany.json().error_code]).to.deep.equal([413, 413])
+      expect(tooMany.headers['x-castellan-persisted']).to.equal('no')
     })
 
     it('an entry of a batch whose time is no date is answered 400', async () => {

@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert'
 import { readSentRecord } from '../../../src/apis/confluent/v3/record-json.js'
+import { RecordReader, readWhole } from '../../../src/apis/confluent/v3/record-reader.js'
 
 const PLAIN = { topic: 't', hasRegistry: false }
 const read = (text: string, to = PLAIN) => readSentRecord(Buffer.from(text), to)
@@ -77,5 +78,43 @@ describe('confluent: a record of version 3', () => {
   it('is refused where its bytes are not UTF-8', () => {
     const bytes = Buffer.from('{"value":{"type":"STRING","data":"\xff"}}', 'latin1')
     assert.throws(() => readSentRecord(bytes, PLAIN), /not valid UTF-8/)
+  })
+})
+
+describe('confluent: a whole body of version 3', () => {
+  const limits = { ...PLAIN, maxRecordBytes: 10_000, maxRecords: 40_000 }
+
+  it('has the same records and refusals as the same bytes one after another', () => {
+    const good = [
+      '{}',
+      '{"key":{"type":"STRING","data":"k\\n"},"value":{"type":"JSON","data":[ 1 ]}}',
+      ' {"partition_id":1}\n'
+    ]
+    const bad = ['{"x":1}', '{"value":1}', '{"partition_id":-1}', '{"headers":[{}]}']
+    const last = ['', '{"value":', '{"a":1]', 'x', '{},', '"', '{"value":{"type":"STRING","data":"\u00ff"}}', ' \r\n']
+    const bodies = [...good, ...bad].flatMap(first =>
+      last.map(end => Buffer.from(first + good.join('') + end + first, end.length > 20 ? 'latin1' : 'utf8'))
+    )
+    for (const body of [...bodies, Buffer.from(good.join('')), Buffer.from('')]) {
+      const { collected, end } = readWhole(body, limits)
+      const reader = new RecordReader(limits)
+      let problem: typeof end
+      for (let at = 0; at < body.length && problem === undefined; at++)
+        problem = reader.read(body.subarray(at, at + 1), 0, Number.POSITIVE_INFINITY).end
+      const { items, records } = reader.take()
+      assert.deepEqual([collected.items, collected.records], [items, records], body.toString())
+      assert.equal(end, problem ?? (reader.keptBytes > 0 ? 'cut' : undefined), body.toString())
+    }
+  })
+
+  it('is read no further than one record more than it may have, and one refusal more than one turn has time for', () => {
+    const countIn = (body: string): number => readWhole(Buffer.from(body), limits).collected.items.length
+    assert.equal(countIn('{}'.repeat(50_000)), limits.maxRecords + 1)
+    for (const bad of ['{"x":1}', '{"x":1}{}', '{"value":1}']) {
+      assert.ok(countIn(bad.repeat(10_000)) >= 10_000, bad)
+      // What follows is not read: an object that does not end, or too many records.
+      for (const rest of [`${bad}{`, bad.repeat(40_000)])
+        assert.throws(() => countIn(bad.repeat(10_000) + rest), /at most 10000 records that cannot be used/, bad)
+    }
   })
 })

@@ -1,5 +1,5 @@
 import { JsonReader } from '../../../core/json/json-reader.js'
-import { readElements, readInteger, readMembers, readStringBytes, takeNull } from '../../../core/json/json-slices.js'
+import { readElements, readInteger, readStringBytes, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/model.js'
 import type { ProduceOptions } from '../../../gateway/gateway.js'
@@ -168,13 +168,13 @@ export function readProduceBody(body: Buffer, head: V2Body) {
   if (!reader.isWholeUtf8) throw new BodyError(400, 'the body is not valid UTF-8')
   const schemas: SchemaMembers = new Map()
   let records: readonly ProduceRecord[] = []
-  readMembers(reader, name => {
+  for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
     if (name === 'records') records = readRecords(reader, body, head)
     else if (!SCHEMA_MEMBERS.includes(name)) throw unknownMember(name)
     else if (head.schemaFormat === undefined) skipValue(reader)
     else if (!takeNull(reader))
       schemas.set(name, name.endsWith('_id') ? readId(reader, body) : readStringBytes(reader).toString())
-  })
+  }
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   if (records.length === 0) throw new BodyError(422, 'there are no records')
   return { records, schemas }
@@ -233,7 +233,7 @@ function readRecord(reader: JsonReader, body: Buffer, of: V2Body): ProduceRecord
   let { partition } = of
   let headers: readonly RecordHeader[] | undefined
   let timestampMs: number | undefined
-  readMembers(reader, name => {
+  for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
     if (name === 'value') value = read(reader, body)
     else if (name === 'key') key = read(reader, body)
     else if (name === 'partition') partition = readPartition(reader, body) ?? partition
@@ -241,7 +241,7 @@ function readRecord(reader: JsonReader, body: Buffer, of: V2Body): ProduceRecord
     else if (name === 'timestamp' && of.hasFurtherMembers) {
       timestampMs = takeNull(reader) ? undefined : readInteger(reader, body)
     } else throw unknownMember(name)
-  })
+  }
   return { topic: of.topic, partition, key, value, headers, timestampMs }
 }
 

@@ -8,15 +8,21 @@ import type { DataSize, V3Record } from './record-json.js'
 /** The parts of a sent record that its answer repeats. */
 export type Repeated = Partial<Pick<V3Record, 'key' | 'value'>>
 
-/** Answers to records of one request, as JSON. */
+/** Answers to records of a topic, as JSON. */
 export class RecordAnswers {
+  readonly #names: readonly [clusterId: string, topic: string]
   readonly #place: string
   /** Neighbouring records mostly have the same time. */
   #timestampMs = Number.NaN
   #timestamp = ''
 
   constructor(clusterId: string, topic: string) {
+    this.#names = [clusterId, topic]
     this.#place = `"cluster_id":${JSON.stringify(clusterId)},"topic_name":${JSON.stringify(topic)}`
+  }
+
+  areOf(clusterId: string, topic: string): boolean {
+    return this.#names[1] === topic && this.#names[0] === clusterId
   }
 
   of(outcome: RecordOutcome, repeated: Repeated): string {

@@ -1,13 +1,6 @@
 import { decodeBase64 } from '../../../core/base64.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
-import {
-  readInteger,
-  readMembers,
-  readStringBytes,
-  readValueBytes,
-  readWord,
-  takeNull
-} from '../../../core/json/json-slices.js'
+import { readInteger, readStringBytes, readValueBytes, readWord, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordHeader } from '../../../core/model.js'
 import type { ResolvedSchema, SchemaFormat, SubjectStrategy } from '../../../schemas/schemas.js'
@@ -79,44 +72,35 @@ const SCHEMA_MEMBERS = new Map<string, (reader: JsonReader, bytes: Buffer) => Na
 export function readSentRecord(bytes: Buffer, to: RecordTarget): V3Record {
   const reader = new JsonReader(bytes)
   if (!reader.isWholeUtf8) throw new BodyError(400, 'the record is not valid UTF-8')
-  const sent = readRecordMembers(reader, bytes, to, name => {
-    throw unknownMember(name, 400)
-  })
+  const sent = readNextRecord(reader, bytes, to)
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   return sent
 }
 
-/** Consumes a record. @param other called at the value of each further member, which it consumes */
-export function readRecordMembers(
+/** Consumes a record. @param withId it may have a member `id`, which is skipped */
+export function readNextRecord(
   reader: JsonReader,
   bytes: Buffer,
   { topic, hasRegistry }: RecordTarget,
-  other: (name: string) => void
+  withId = false
 ): V3Record {
   let key: Data | undefined
   let value: Data | undefined
   let partition: number | undefined
   let headers: readonly RecordHeader[] | undefined
   let timestampMs: number | undefined
-  readMembers(reader, name => {
+  for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
     if (name === 'value') value = readData(reader, bytes, hasRegistry)
     else if (name === 'key') key = readData(reader, bytes, hasRegistry)
     else if (name === 'partition_id') partition = takeNull(reader) ? undefined : readInteger(reader, bytes)
     else if (name === 'headers') headers = readHeaderList(reader, 'name')
     else if (name === 'timestamp') timestampMs = takeNull(reader) ? undefined : readTimestamp(reader, bytes)
-    else other(name)
-  })
+    else if (name === 'id' && withId) skipValue(reader)
+    else throw unknownMember(name, withId ? 422 : 400)
+  }
   if (partition !== undefined && partition < 0) {
     throw new BodyError(404, 'a partition is never negative', PARTITION_NOT_FOUND)
   }
-  return sentRecord({ topic, partition, headers, timestampMs }, key, value)
-}
-
-function sentRecord(
-  { topic, partition, headers, timestampMs }: Omit<ProduceRecord, 'key' | 'value'>,
-  key: Data | undefined,
-  value: Data | undefined
-): V3Record {
   const record = { topic, partition, key: key?.bytes ?? null, value: value?.bytes ?? null, headers, timestampMs }
   const [ofKey, ofValue] = [key?.unencoded, value?.unencoded]
   const unencoded = ofKey === undefined && ofValue === undefined ? undefined : { key: ofKey, value: ofValue }
@@ -131,7 +115,7 @@ function readData(reader: JsonReader, bytes: Buffer, hasRegistry: boolean): Data
   let dataAt: number | undefined
   let readAs: typeof type
   let named: NamedSchema | undefined
-  readMembers(reader, name => {
+  for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
     if (name === 'type') type = takeNull(reader) ? undefined : readType(reader, hasRegistry)
     else if (name === 'data') {
       reader.peekToken()
@@ -140,7 +124,7 @@ function readData(reader: JsonReader, bytes: Buffer, hasRegistry: boolean): Data
       if (isPlain(type)) data = readBytes(reader, bytes, type)
       else skipValue(reader)
     } else named = { ...named, ...readNamed(reader, bytes, name, hasRegistry) }
-  })
+  }
   if (type === undefined && !hasRegistry) throw needsRegistry()
   if (!isPlain(type) || named !== undefined) requireOneSchema(type, named ?? {})
   // The type came behind the data, or another one; data with a schema are read here, too.
@@ -150,7 +134,7 @@ function readData(reader: JsonReader, bytes: Buffer, hasRegistry: boolean): Data
     data = isPlain(type) ? readBytes(reader, bytes, type) : readJsonSlice(reader, bytes)
     reader.index = end
   }
-  if (isPlain(type)) return { bytes: data, size: { type, size: (data as Buffer | null)?.length ?? -1 } }
+  if (isPlain(type)) return { bytes: data, size: { type, size: data?.length ?? -1 } }
   const json = Buffer.from(data ?? 'null')
   return {
     bytes: null,

@@ -1,11 +1,12 @@
+import { isUtf8 } from 'node:buffer'
+import { isJson } from '../../../core/json/is-json.js'
 import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
-import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { BodyError } from '../record-bytes.js'
 import { ObjectSplitter, type SplitEnd } from './object-splitter.js'
 import { type RecordAnswers, type Repeated, refusalOfBody } from './record-answers.js'
-import { type RecordTarget, readSentRecord, type Unencoded, type V3Record } from './record-json.js'
+import { type RecordTarget, readNextRecord, readSentRecord, type Unencoded, type V3Record } from './record-json.js'
 import { costOf } from './stream-turns.js'
 
 /** A record of a request as it was read. */
@@ -37,32 +38,63 @@ export const isUnencoded = ({ items }: Collected): boolean => items.some(({ unen
 export const nothing = (): Collected => ({ items: [], records: [], bytes: 0 })
 
 /** Adds what is read: a record, or why it is refused. */
-export function collect({ items, records }: Collected, read: () => V3Record): void {
+export function collect(collected: Collected, read: () => V3Record): void {
   try {
-    const { record, key, value, unencoded } = read()
-    records.push(record)
-    items.push({ key, value, unencoded })
+    add(collected, read())
   } catch (error) {
-    items.push({ refused: refusalOfItem(error) })
+    collected.items.push({ refused: refusalOfItem(error) })
   }
+}
+
+function add({ items, records }: Collected, { record, key, value, unencoded }: V3Record): void {
+  records.push(record)
+  items.push({ key, value, unencoded })
+}
+
+/** Of a whole body, which is read in one turn: each takes as long as ten that can be used. */
+const MAX_REFUSED = 10_000
+
+/**
+ * Reads a whole body in UTF-8: by one reader up to a record that cannot be used, and then record by record.
+ *
+ * @param options.maxRecords one more is read, so that there are seen to be too many
+ * @throws BodyError where too many cannot be used
+ */
+export function readWhole(body: Buffer, options: Omit<ReaderOptions, 'accepts'> & { readonly maxRecords: number }) {
+  const { maxRecords } = options
+  const collected = nothing()
+  const { items, records } = collected
+  const reader = new JsonReader(body)
+  try {
+    while (reader.isWholeUtf8 && items.length <= maxRecords) {
+      if (reader.peekToken() < 0) return { collected, end: undefined }
+      add(collected, readNextRecord(reader, body, options))
+      collected.bytes = reader.index
+    }
+  } catch {
+    // Its refusal, or the bug, is found when it is read by itself.
+  }
+  const accepts = (): boolean => items.length <= maxRecords && items.length - records.length <= MAX_REFUSED
+  const others = new RecordReader({ ...options, accepts }, collected)
+  const { end } = others.read(body, collected.bytes, Number.POSITIVE_INFINITY)
+  if (items.length - records.length > MAX_REFUSED)
+    throw new BodyError(413, `a request has at most ${MAX_REFUSED} records that cannot be used`)
+  return { collected, end: end ?? (others.keptBytes > 0 ? ('cut' as const) : undefined) }
 }
 
 /** Reads the records of a body, one by one. A record that cannot be used is refused, and the next one is read all the same. */
 export class RecordReader extends ObjectSplitter {
   readonly #options: ReaderOptions
-  #collected = nothing()
+  #collected: Collected
   #isBroken = false
   #cost = 0
   #maxCost = 0
 
-  constructor(options: ReaderOptions) {
+  /** @param collected where what is read is added */
+  constructor(options: ReaderOptions, collected = nothing()) {
     super(options.maxRecordBytes, bytes => this.#record(bytes))
     this.#options = options
-  }
-
-  /** Records that {@link take} will return. */
-  get count(): number {
-    return this.#collected.items.length
+    this.#collected = collected
   }
 
   /**
@@ -94,19 +126,8 @@ export class RecordReader extends ObjectSplitter {
     this.#cost += costOf(bytes.length, 1)
     collect(this.#collected, () => readSentRecord(bytes, this.#options))
     // It is not known where the next record begins.
-    this.#isBroken = items.at(-1)!.refused !== undefined && !isJson(bytes)
+    this.#isBroken = items.at(-1)!.refused !== undefined && isUtf8(bytes) && !isJson(bytes)
     if (this.#isBroken || this.#cost >= this.#maxCost) this.stop()
-  }
-}
-
-function isJson(bytes: Buffer): boolean {
-  const reader = new JsonReader(bytes)
-  try {
-    skipValue(reader)
-    return reader.peekToken() < 0
-  } catch (error) {
-    if (error instanceof DeserializeError) return false
-    throw error
   }
 }
 

@@ -1,5 +1,5 @@
 import { JsonReader } from '../../../core/json/json-reader.js'
-import { readElements, readMembers, readStringBytes } from '../../../core/json/json-slices.js'
+import { readElements, readStringBytes } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import type { ProduceOptions } from '../../../gateway/gateway.js'
@@ -15,8 +15,8 @@ import { ConfluentProduce } from '../produce.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
 import { mayRegister, type WritingParts } from '../schema-writer.js'
 import { problemOfFailure, RecordAnswers, refusalOfEnd } from './record-answers.js'
-import { type RecordTarget, readRecordMembers } from './record-json.js'
-import { answersTo, type Collected, collect, type Item, isUnencoded, nothing, RecordReader } from './record-reader.js'
+import { type RecordTarget, readNextRecord } from './record-json.js'
+import { answersTo, type Collected, collect, type Item, isUnencoded, nothing, readWhole } from './record-reader.js'
 import { RecordStream, type StreamHead, type StreamLimits } from './record-stream.js'
 import type { StreamTurns } from './stream-turns.js'
 
@@ -39,6 +39,8 @@ interface V3Head extends ProduceHead, StreamHead {
 /** What produces records by version 3. */
 abstract class V3Produce extends ConfluentProduce<V3Head> {
   protected readonly parts: WritingParts
+  /** Of the last request: many write to the same topic, at the same time. */
+  #answers = new RecordAnswers('', '')
 
   constructor(produce: ProduceOptions, parts: WritingParts) {
     super('v3', parts.answers, produce)
@@ -54,7 +56,8 @@ abstract class V3Produce extends ConfluentProduce<V3Head> {
       throw new BodyError(404, `there is no cluster whose id is longer than ${MAX_CLUSTER_ID_CHARS} characters`)
     if (topic.length > MAX_TOPIC_CHARS) throw new ProblemError(noTopic(`${topic.slice(0, MAX_TOPIC_CHARS)}…`))
     const charset = charsetOf(exchange.request.headers['content-type'])
-    const answers = new RecordAnswers(cluster, topic)
+    if (!this.#answers.areOf(cluster, topic)) this.#answers = new RecordAnswers(cluster, topic)
+    const answers = this.#answers
     const may = mayRegister(exchange, this.parts.access.callerOf(exchange.request), topic)
     return { isSync: true, topic, charset, answers, items: [], ids: [], isOwnForm: true, mayRegister: may }
   }
@@ -144,15 +147,13 @@ export class V3Records extends V3Produce {
   protected collect(body: Buffer, to: RecordTarget, head: V3Head): Collected {
     const { maxRecords, limits } = this.#options
     const { maxRecordBytes } = limits
-    const reader = new RecordReader({ ...to, maxRecordBytes, accepts: () => reader.count <= maxRecords })
-    const { end = reader.keptBytes > 0 ? 'cut' : undefined } = reader.read(body, 0, Number.POSITIVE_INFINITY)
-    const collected = reader.take()
+    const { collected, end } = readWhole(body, { ...to, maxRecordBytes, maxRecords })
+    const { items } = collected
     const refused = end && refusalOfEnd(end, maxRecordBytes)
-    if (refused !== undefined) collected.items.push({ refused })
-    const { length } = collected.items
-    if (length === 0) throw new BodyError(422, 'the body is empty; a record is needed', 42206)
+    if (refused !== undefined) items.push({ refused })
+    if (items.length === 0) throw new BodyError(422, 'the body is empty; a record is needed', 42206)
     const setting = 'advanced.apis.confluent.maxRecordsPerRequest'
-    if (length > maxRecords) throw new BodyError(413, `a request has at most ${maxRecords} records (${setting})`)
+    if (items.length > maxRecords) throw new BodyError(413, `a request has at most ${maxRecords} records (${setting})`)
     head.isOwnForm = false
     return collected
   }
@@ -183,7 +184,7 @@ export class V3Batch extends V3Produce {
     if (body.length === 0) throw new BodyError(422, 'the body is empty')
     const collected = { ...nothing(), bytes: body.length }
     const ids: string[] = []
-    readMembers(reader, name => {
+    for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
       if (name !== 'entries') throw unknownMember(name)
       readElements(reader, () => {
         reader.peekToken()
@@ -194,13 +195,9 @@ export class V3Batch extends V3Produce {
         const bytes = body.subarray(start, reader.index)
         ids.push(idIn(bytes))
         const entry = new JsonReader(bytes)
-        const skipId = (name: string): void => {
-          if (name !== 'id') throw unknownMember(name)
-          skipValue(entry)
-        }
-        collect(collected, () => readRecordMembers(entry, bytes, to, skipId))
+        collect(collected, () => readNextRecord(entry, bytes, to, true))
       })
-    })
+    }
     if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
     if (ids.length === 0) throw badBatch('has no entries')
     if (new Set(ids).size < ids.length) throw badBatch('has an id twice')
@@ -229,10 +226,10 @@ const badBatch = (problem: string): BodyError => new BodyError(422, `the batch $
 function idIn(entry: Buffer): string {
   const reader = new JsonReader(entry)
   let id: string | undefined
-  readMembers(reader, name => {
+  for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
     if (name === 'id' && reader.peekToken() === QUOTE) id = readStringBytes(reader).toString()
     else skipValue(reader)
-  })
+  }
   if (id !== undefined && ID.test(id)) return id
   throw badBatch('has an entry whose id is not 1 to 80 letters, digits, hyphens and underscores')
 }
