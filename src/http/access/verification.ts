@@ -31,10 +31,6 @@ export class VerificationQueue {
     })
   }
 
-  get waitingCount(): number {
-    return this.#waitingCount
-  }
-
   #next(): void {
     if (this.#running >= MAX_RUNNING) return
     const [turn] = this.#waiting
@@ -73,10 +69,6 @@ export class RememberedCredentials {
   readonly #byKey = new Map<string, VerifiedCredentials>()
   /** Keys by principal, the oldest first. */
   readonly #keys = new Map<string, Set<string>>()
-
-  get size(): number {
-    return this.#byKey.size
-  }
 
   /** @param now epoch milliseconds */
   find(key: string, now: number): Identity | undefined {

@@ -56,10 +56,6 @@ export class Watches {
     this.#deps = deps
   }
 
-  get size(): number {
-    return this.#all.size
-  }
-
   /** Watches it until its request is over. */
   add(watched: OpenRequestWatch): void {
     const watch: Watch = { ...watched, verifiedAt: this.#deps.clock() }

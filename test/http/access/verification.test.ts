@@ -21,7 +21,7 @@ describe('password verifications', () => {
       running.shift()!.end()
       await new Promise(resolve => setImmediate(resolve))
     }
-    return { queue, running, begun, run, endOne }
+    return { running, begun, run, endOne }
   }
 
   it('run two at a time, and serve the addresses that wait in rotation', async () => {
@@ -42,9 +42,9 @@ describe('password verifications', () => {
   })
 
   it('hold a bounded number however many addresses there are', () => {
-    const { run, queue } = harness()
-    for (let i = 0; i < 10_000; i++) void run(`10.0.${i >> 8}.${i & 255}`, 'x')
-    expect(queue.waitingCount).to.equal(256)
+    const { run } = harness()
+    const taken = Array.from({ length: 10_000 }, (_, i) => run(`10.0.${i >> 8}.${i & 255}`, 'x')).filter(Boolean)
+    expect(taken).to.have.length(2 + 256)
   })
 
   it('go on after one that failed', async () => {
@@ -70,14 +70,13 @@ describe('credentials that were verified', () => {
     for (let n = 0; n < 20_000; n++) remembered.add(`greedy ${n}`, { identity: identityOf('greedy') })
     expect(remembered.find('polite', 0)?.principal).to.equal('polite')
     expect(remembered.find('greedy 19999', 0)?.principal).to.equal('greedy')
-    expect(remembered.find('greedy 0', 0)).to.equal(undefined)
-    expect(remembered.size).to.equal(101)
+    expect(remembered.find('greedy 19900', 0)?.principal).to.equal('greedy')
+    expect(remembered.find('greedy 19899', 0)).to.equal(undefined)
   })
 
   it('are bounded for all principals together', () => {
     const remembered = new RememberedCredentials()
     for (let n = 0; n < 12_000; n++) remembered.add(`${n}`, { identity: identityOf(`p${n}`) })
-    expect(remembered.size).to.equal(10_000)
     expect(remembered.find('1999', 0)).to.equal(undefined)
     expect(remembered.find('2000', 0)?.principal).to.equal('p2000')
   })
@@ -85,10 +84,9 @@ describe('credentials that were verified', () => {
   it('are forgotten when they expire, and remembered once however often they are added', () => {
     const remembered = new RememberedCredentials()
     for (let n = 0; n < 200; n++) remembered.add('same', { identity: identityOf('anna', 10) })
-    expect(remembered.size).to.equal(1)
+    for (let n = 0; n < 99; n++) remembered.add(`other ${n}`, { identity: identityOf('anna') })
     expect(remembered.find('same', 9)?.principal).to.equal('anna')
     expect(remembered.find('same', 10)).to.equal(undefined)
-    expect(remembered.size).to.equal(0)
   })
 
   it('are verified once in whatever spelling of the header they come', async () => {
