@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import type { MonotonicClock } from '../core/model.js'
 import { errorCodes } from '../kafka/error-codes.js'
 
 /** Limit of sessions, the same as Kafka's `max.incremental.fetch.session.cache.slots`. */
@@ -6,6 +7,8 @@ const MOST_SESSIONS = 1_000
 /** Limit of partitions in all sessions together. A partition of a topic with a very long name counts as several. */
 const MOST_PARTITIONS = 100_000
 const CHARACTERS_OF_ONE = 256
+/** A session that was used in this time is not replaced, as with Kafka's `min.incremental.fetch.session.eviction.ms`. */
+const IN_USE_MS = 120_000
 const LARGEST_ID = 0x7fffffff
 
 export interface AskedPartition {
@@ -51,6 +54,7 @@ export class KeptSession {
   readonly usesTopicIds: boolean
   /** The epoch that the next request must have. */
   epoch = 1
+  usedAt = 0
   weight = 0
   readonly #partitions = new Map<string, Remembered>()
   #topics: readonly FetchTopic[] | undefined
@@ -121,8 +125,13 @@ export class KeptSession {
 
 /** The sessions of all nodes, the least recently used first. */
 export class FetchSessions {
+  readonly #now: MonotonicClock
   readonly #sessions = new Map<number, KeptSession>()
   #weight = 0
+
+  constructor(now: MonotonicClock) {
+    this.#now = now
+  }
 
   get size(): number {
     return this.#sessions.size
@@ -133,8 +142,13 @@ export class FetchSessions {
     const session = this.#sessions.get(id)
     if (session?.nodeId !== nodeId) return undefined
     this.#sessions.delete(id)
-    this.#sessions.set(id, session)
+    this.#keep(session)
     return session
+  }
+
+  #keep(session: KeptSession): void {
+    session.usedAt = this.#now()
+    this.#sessions.set(session.id, session)
   }
 
   /** Returns a session of the node without marking it as used. */
@@ -143,7 +157,11 @@ export class FetchSessions {
     return session?.nodeId === nodeId ? session : undefined
   }
 
-  /** Begins a session. When a limit is reached, it replaces those that were not used for longest. undefined: it is too large. */
+  /**
+   * Begins a session. When a limit is reached, it replaces those that were not used for longest.
+   *
+   * @returns `undefined`: it is too large, or the others are in use; the client gets its answer without a session
+   */
   begin(nodeId: number, topics: readonly FetchTopic[], usesTopicIds: boolean): KeptSession | undefined {
     let id = 0
     while (id === 0 || this.#sessions.has(id)) id = randomInt(1, LARGEST_ID)
@@ -151,12 +169,17 @@ export class FetchSessions {
     session.update(topics, [])
     if (session.weight > MOST_PARTITIONS) return undefined
     for (const oldest of this.#sessions.values()) {
-      if (this.#sessions.size < MOST_SESSIONS && this.#weight + session.weight <= MOST_PARTITIONS) break
+      if (this.#hasRoom(session)) break
+      if (this.#now() - oldest.usedAt < IN_USE_MS) return undefined
       this.#remove(oldest)
     }
-    this.#sessions.set(id, session)
+    this.#keep(session)
     this.#weight += session.weight
     return session
+  }
+
+  #hasRoom({ weight }: KeptSession): boolean {
+    return this.#sessions.size < MOST_SESSIONS && this.#weight + weight <= MOST_PARTITIONS
   }
 
   /** @returns false when the limit does not allow the added partitions; this ends the session */

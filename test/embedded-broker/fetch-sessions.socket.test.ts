@@ -145,20 +145,28 @@ describe('broker: fetch sessions', () => {
         maxBytes: 1
       }))
     })
-    it('are bounded: a further one replaces the one that was not used for longest', () => {
-      const sessions = new FetchSessions()
+    let now = 0
+    const sessionsOf = (): FetchSessions => new FetchSessions(() => now)
+
+    it('are bounded: a further one replaces the one that was not used for longest, if it is in use no more', () => {
+      const sessions = sessionsOf()
       const begun = Array.from({ length: MOST }, () => sessions.begin(1, [topicOf(2)], false)!)
+      now += 119_999
       sessions.use(begun[0]!.id, 1)
+      expect(sessions.begin(1, [topicOf(3)], false), 'all are in use').to.equal(undefined)
+      expect(sessions.size).to.equal(MOST)
+      now += 1
       expect(sessions.begin(1, [topicOf(3)], false)).to.not.equal(undefined)
       expect(begun.slice(0, 3).map(({ id }) => sessions.get(id, 1) === undefined)).to.deep.equal([false, true, false])
       expect(sessions.size).to.equal(MOST)
     })
 
     it('hold so many partitions at most, and fewer with very long names', () => {
-      const sessions = new FetchSessions()
+      const sessions = sessionsOf()
       expect(sessions.begin(1, [topicOf(100_001)], false)).to.equal(undefined)
       expect(sessions.begin(1, [topicOf(900, 'x'.repeat(30_000))], false)).to.equal(undefined)
       const former = sessions.begin(1, [topicOf(60_000)], false)!
+      now += 120_000
       const first = sessions.begin(1, [topicOf(60_000)], false)!
       expect(sessions.get(former.id, 1)).to.equal(undefined)
       const second = sessions.begin(1, [topicOf(40_000)], false)!

@@ -10,8 +10,10 @@ import type { Destination } from './target.js'
 import { type SessionParts, WebsocketSession } from './websocket-session.js'
 
 const VERSION = '13'
-/** Of one message. Clients send a message in pieces of some KiB. */
-const MAX_FRAGMENTS = 1_024
+/** Each fragment of a message costs 136 bytes beside its own: with fewer than this, that would be most of the memory. */
+const LEAST_FRAGMENT_BYTES = 256
+/** A short message may have smaller fragments. */
+const LEAST_FRAGMENTS = 1_024
 /** Sixteen bytes in base64. */
 const KEY = /^[+/\dA-Za-z]{22}==$/
 
@@ -54,7 +56,6 @@ function createServer(maxMessageBytes: number): WebSocketServer {
     handleProtocols: () => false,
     // The size of a frame counts towards the same limit as a whole message.
     maxPayload: maxMessageBytes,
-    // Each costs memory beside its bytes.
-    maxFragments: MAX_FRAGMENTS
+    maxFragments: Math.max(LEAST_FRAGMENTS, Math.ceil(maxMessageBytes / LEAST_FRAGMENT_BYTES))
   })
 }

@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
 import { runCommand } from '../../cli/run-command.js'
+import { until } from '../../http/server/fixtures.js'
 import { startTestApp } from '../../support/app-under-test.js'
 import { exchange } from '../kprf/harness.js'
 
@@ -52,7 +52,7 @@ describe('kafboy in the whole gateway', () => {
     await cluster.stopNode(nodeId)
     // Makes the gateway notice; whether this one is written later is not known.
     await post('/kafboy/sync/another', 'nudge=1')
-    while ((await fetch(`${app.urls.management}/ready/kafka`)).status === 200) await sleep(20)
+    await until(async () => (await fetch(`${app.urls.management}/ready/kafka`)).status !== 200, 'the loss of Kafka')
     const never = await post('/kafboy/sync/t', 'never=1')
     expect(never.said).to.equal('503 [{"error":"downtime"}]')
     expect(never.headers.get('x-castellan-persisted')).to.equal('no')
@@ -60,7 +60,11 @@ describe('kafboy in the whole gateway', () => {
     for (let i = 0; i < 4; i++) accepted.push((await post('/kafboy/async/t', `later=${i}`)).said)
     expect(accepted).to.deep.equal(new Array<string>(4).fill('200 {"ok":1}'))
     await cluster.startNode(nodeId)
-    while (records('t').at(-1) !== '{"later":"3"}') await sleep(20)
+    await until(
+      () => records('t').at(-1) === '{"later":"3"}',
+      'the last record',
+      () => records('t').at(-1)
+    )
     const later = [0, 1, 2, 3].map(i => `{"later":"${i}"}`)
     expect([...new Set(records('t'))].slice(1)).to.deep.equal(later)
   })
@@ -101,7 +105,11 @@ describe('kafboy in the whole gateway', () => {
       const { said, headers } = await post(path, body, { 'content-type': type })
       expect([said.slice(0, 3), headers.get('x-castellan-persisted')]).to.deep.equal(['200', 'pending'])
     }
-    while (records('t').length < 3) await sleep(20)
+    await until(
+      () => records('t').length >= 3,
+      'three records',
+      () => records('t').length
+    )
     expect(records('t')).to.deep.equal(['{"a":"1"}', '{"a":"2"}', 'pushed'])
     await app.stop()
     rmSync(folder, { recursive: true })
@@ -160,7 +168,7 @@ describe('kafboy in the whole gateway', () => {
       const all = await scrape(app)
       return all.get('kafboy_delivered_records_total{mode="batch"}') === 200 && records('t').length === 700
     }
-    while (!(await settled())) await sleep(20)
+    await until(settled, 'all counters at rest')
     const counters = [...(await scrape(app))].filter(([name]) => /_total|_count/.test(name)).sort()
     expect(counters).to.deep.equal([
       ['kafboy_delivered_records_total{mode="async"}', 300],
