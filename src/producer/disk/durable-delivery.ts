@@ -6,6 +6,7 @@ import type { LogRefusal, LogStats } from '../log/availability.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
 import { unverifiedSizeBytes } from '../log/entry.js'
 import type { RecordTag } from '../log/logged-record.js'
+import type { SequenceRange } from '../log/segment.js'
 import { boundless } from '../memory/budget.js'
 import type { DeliveryDeps, ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
@@ -25,6 +26,7 @@ import type { ReceiptHolder } from '../receipts/receipts.js'
 import { BatchNotes } from './batch-notes.js'
 import { DurableMetrics, type DurableStats } from './durable-metrics.js'
 import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
+import type { WhyOpen } from './durable-receipts.js'
 import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
 import { refusalFor, toFailure } from './log-capacity.js'
 import { toLoggedRecord } from './logged.js'
@@ -276,9 +278,9 @@ export class DurableDelivery implements QueueMember, ClusterState {
     this.#topics.drain()
   }
 
-  whyOpen(destination: string, sequence: number): string {
+  whyOpen(destination: string, range: SequenceRange): WhyOpen {
     const topic = this.#topics.byName(destination.slice(this.cluster.length + 1))
-    return topic?.whyOpen(sequence) ?? this.awayBecause ?? 'looking up the topic, after others'
+    return topic?.whyOpen(range) ?? (() => this.awayBecause ?? 'looking up the topic, after others')
   }
 
   #topicDepsFor({ log: durableLog, feed }: OpenedQueue): DurableTopicDeps {

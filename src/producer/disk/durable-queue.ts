@@ -18,12 +18,13 @@ import {
 } from '../log/open-durable-log.js'
 import type { OutcomeLimits } from '../log/outcome-store.js'
 import type { RecoveryReport } from '../log/recovery.js'
+import type { SequenceRange } from '../log/segment.js'
 import type { WalSettings } from '../log/settings.js'
 import type { ReceiptIssuer } from '../receipts/receipt-ids.js'
 import type { Receipts } from '../receipts/receipts.js'
 import { type BatchNote, decodeBatchNote, partitionOfNoteKey } from './batch-notes.js'
 import { LogMetrics } from './durable-metrics.js'
-import { DurableReceipts } from './durable-receipts.js'
+import { DurableReceipts, type WhyOpen } from './durable-receipts.js'
 import { LogCapacity } from './log-capacity.js'
 import { LogFeed } from './log-feed.js'
 import { ReadAhead } from './read-ahead.js'
@@ -64,8 +65,7 @@ export interface QueueMember {
   opened(queue: OpenedQueue): void
   /** Entries of an earlier process may be delivered from now on. Until then they wait, and so do later entries. */
   drain(): void
-  /** Why Kafka does not have an open entry yet. */
-  whyOpen(destination: string, sequence: number): string
+  whyOpen(destination: string, range: SequenceRange): WhyOpen
 }
 
 export interface DurableQueueOptions {
@@ -169,9 +169,9 @@ export class DurableQueue {
     options.receipts?.receipts.add(
       new DurableReceipts({
         logOf: () => this.log,
-        whyOpen: (destination, sequence) =>
-          this.#members.get(clusterOf(destination))?.whyOpen(destination, sequence) ??
-          'no cluster of this name is configured'
+        whyOpen: (destination, range) =>
+          this.#members.get(clusterOf(destination))?.whyOpen(destination, range) ??
+          (() => 'no cluster of this name is configured')
       })
     )
   }

@@ -1,14 +1,17 @@
 import type { DurableLog } from '../log/durable-log.js'
 import type { KnownEntries } from '../log/log-store.js'
+import type { SequenceRange } from '../log/segment.js'
 import { acceptedCount, type ReceiptClaims } from '../receipts/receipt-ids.js'
 import type { ReceiptAnswer, ReceiptStore, RecordSpan, RecordState } from '../receipts/receipts.js'
 
 export interface DurableReceiptsOptions {
   /** `undefined`: the log is not open. */
   readonly logOf: () => DurableLog | undefined
-  /** Why Kafka does not have an open entry yet. */
-  readonly whyOpen: (destination: string, sequence: number) => string
+  readonly whyOpen: (destination: string, range: SequenceRange) => WhyOpen
 }
+
+/** Tells why Kafka does not have an open entry of a destination yet; to be asked in the same tick. */
+export type WhyOpen = (sequence: number) => string
 
 const LOST_SIGHT: RecordState = {
   state: 'unknown',
@@ -43,7 +46,8 @@ export class DurableReceipts implements ReceiptStore {
     const all = { first: claims.number, count: acceptedCount(claims) }
     const log = this.#options.logOf()!
     const isAll = sequences.length === all.count
-    const known = await log.states(isAll ? all : rangeOf(sequences, all.first))
+    const range = isAll ? all : rangeOf(sequences, all.first)
+    const known = await log.states(range)
     const isSettled = (isAll ? known.open : await log.openRuns(all)).length === 0
     const open = new Map(known.open.map(({ sequence, destination }) => [sequence, destination]))
     const isExpired = (sequence: number): boolean =>
@@ -51,18 +55,20 @@ export class DurableReceipts implements ReceiptStore {
     if (sequences.length > 0 && sequences.every(sequence => sequence === undefined || isExpired(sequence))) {
       if (sequences.some(sequence => sequence !== undefined)) return { type: 'expired' }
     }
+    const reasons = new Map<string, WhyOpen>()
+    const waiting = (destination: string, sequence: number): RecordState => {
+      let whyOpen = reasons.get(destination)
+      if (whyOpen === undefined) reasons.set(destination, (whyOpen = this.#options.whyOpen(destination, range)))
+      return { state: 'waiting', topic: topicOf(destination), sinceMs: known.openSinceMs, why: whyOpen(sequence) }
+    }
     const records = sequences.map(sequence => {
       if (sequence === undefined) return REFUSED
       const destination = open.get(sequence)
-      if (destination !== undefined) return this.#waiting(destination, sequence, known.openSinceMs)
+      if (destination !== undefined) return waiting(destination, sequence)
       const isAside = open.has(sequence)
       return stateOf(known, sequence) ?? (isAside ? SET_ASIDE : isExpired(sequence) ? NOT_KEPT : LOST_SIGHT)
     })
     return { type: 'found', records, isSettled }
-  }
-
-  #waiting(destination: string, sequence: number, sinceMs: number | undefined): RecordState {
-    return { state: 'waiting', topic: topicOf(destination), sinceMs, why: this.#options.whyOpen(destination, sequence) }
   }
 
   settled(claims: ReceiptClaims, signal: AbortSignal): Promise<boolean> {
@@ -82,7 +88,7 @@ function sequencesOf({ number, accepted }: ReceiptClaims, from: number, to: numb
   return sequences
 }
 
-function rangeOf(sequences: readonly (number | undefined)[], fallback: number): { first: number; count: number } {
+function rangeOf(sequences: readonly (number | undefined)[], fallback: number): SequenceRange {
   const named = sequences.filter(sequence => sequence !== undefined)
   const first = named[0] ?? fallback
   return { first, count: (named.at(-1) ?? first - 1) - first + 1 }

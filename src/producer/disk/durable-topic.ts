@@ -3,6 +3,7 @@ import type { TraceContext } from '../../core/tracing/tracing.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import type { DurableLog } from '../log/durable-log.js'
 import { type LoggedRecord, readLoggedRecord } from '../log/logged-record.js'
+import type { SequenceRange } from '../log/segment.js'
 import { boundless } from '../memory/budget.js'
 import { failures } from '../memory/failures.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
@@ -13,6 +14,7 @@ import { TopicProducers } from '../memory/topic-producers.js'
 import { type TopicView, type TroubledPartition, troubledOf, viewOf } from '../memory/topic-view.js'
 import { roughSizeOf } from '../memory/waiting-records.js'
 import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
+import type { WhyOpen } from './durable-receipts.js'
 import type { FeedTarget, LogFeed } from './log-feed.js'
 import { partitionerOf, toProduceRecord, toSentRecord } from './logged.js'
 import { ANY_PARTITION, CursorCapacity, PartitionCursors } from './partition-cursors.js'
@@ -185,19 +187,25 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     return this.#cursors.lowest
   }
 
-  /** Why Kafka does not have an open entry of this topic yet. */
-  whyOpen(sequence: number): string {
-    if (this.#partitionCount === 0)
-      return this.#refusal?.message ?? this.#deps.cluster.awayBecause ?? 'looking up the topic'
-    const partition = this.#cursors.stalledAt(sequence) ?? ANY_PARTITION
-    if (partition >= this.#partitionCount) return `${this.#whyAbsent(partition)}; it waits until there is one`
-    const sending = this.#producers.all.find(producer => producer?.sentIndexes.includes(sequence))
-    if (sending !== undefined) return sending.whyWaiting
+  whyOpen({ first, count }: SequenceRange): WhyOpen {
+    if (this.#partitionCount === 0) {
+      const why = this.#refusal?.message ?? this.#deps.cluster.awayBecause ?? 'looking up the topic'
+      return () => why
+    }
+    const sent = new Map<number, string>()
+    for (const producer of this.#producers.all)
+      for (const sequence of producer?.sentIndexes ?? [])
+        if (sequence >= first && sequence < first + count) sent.set(sequence, producer!.whyWaiting)
     const stuck = this.#producers.all.find(
       producer => producer?.state === 'backingOff' || producer?.state === 'suspended'
     )
     const why = stuck?.whyWaiting ?? this.#whyFirstAbsent
-    return `it waits behind earlier records of the topic${why === undefined ? '' : ` (${why})`}`
+    const behind = `it waits behind earlier records of the topic${why === undefined ? '' : ` (${why})`}`
+    return sequence => {
+      const partition = this.#cursors.stalledAt(sequence) ?? ANY_PARTITION
+      if (partition >= this.#partitionCount) return `${this.#whyAbsent(partition)}; it waits until there is one`
+      return sent.get(sequence) ?? behind
+    }
   }
 
   /** Partitions that records name and the topic does not have. The records wait until it has them. */

@@ -125,22 +125,26 @@ export class MemoryReceipts implements ReceiptStore, DeliverySubscriber {
     const request = this.#of(claims)
     if (request === undefined) return { type: 'expired' }
     const records = new Array<RecordState>(Math.max(0, to - from)).fill({ state: 'refused' })
+    const reasons = new Map<string, string>()
     let nth = 0
     for (const { index, count } of claims.accepted) {
       for (let at = Math.max(index, from); at < Math.min(index + count, to); at++)
-        records[at - from] = this.#stateOf(request, nth + at - index)
+        records[at - from] = this.#stateOf(request, nth + at - index, reasons)
       nth += count
     }
     return { type: 'found', records, isSettled: request.pendingProduce.isComplete }
   }
 
-  #stateOf({ pendingProduce, topics, reasons }: KeptRequest, nth: number): RecordState {
+  /** @param known why records wait, by topic: to find it takes a look at all partitions */
+  #stateOf({ pendingProduce, topics, reasons }: KeptRequest, nth: number, known: Map<string, string>): RecordState {
     const outcome = pendingProduce.latestOutcome(nth)
     const topic = typeof topics === 'string' ? topics : topics[nth]!
     if (outcome !== undefined) return settledState(outcome, topic, pendingProduce.refused?.[nth] !== undefined)
     const { clock, now } = this.#options
     const sinceMs = Math.round(now() - (clock() - pendingProduce.acceptedAt))
-    return { state: 'waiting', topic, sinceMs, why: reasons.whyWaiting(topic) }
+    let why = known.get(topic)
+    if (why === undefined) known.set(topic, (why = reasons.whyWaiting(topic)))
+    return { state: 'waiting', topic, sinceMs, why }
   }
 
   async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<boolean> {

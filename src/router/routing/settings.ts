@@ -149,7 +149,7 @@ const cache = z.strictObject({
   decompressedMaxBytes: bytes
     .default(128 * MIB)
     .describe(
-      'Memory for decompressed records, shared by all clusters and readers of the process. The least recently read records are dropped first, and decompressed again when they are needed'
+      'Memory for decompressed records, shared by all clusters and readers of the process. The least recently read records are dropped first, and decompressed again when they are needed. A batch may have half of it, and is decompressed in one piece, which holds up all else meanwhile'
     )
     .meta({ advanced: true })
 })

@@ -27,7 +27,7 @@ describe('the room for records that wait for the disk', () => {
       onBroken,
       worker: logWorker
     })
-    queue.join({ cluster: 'default', opened: () => undefined, drain: () => undefined, whyOpen: () => '' })
+    queue.join({ cluster: 'default', opened: () => undefined, drain: () => undefined, whyOpen: () => () => '' })
   })
   afterEach(async () => {
     await queue.close()

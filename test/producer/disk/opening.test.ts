@@ -19,8 +19,8 @@ class Member implements QueueMember {
   drain(): void {
     this.drains++
   }
-  whyOpen(): string {
-    return ''
+  whyOpen(): () => string {
+    return () => ''
   }
 }
 

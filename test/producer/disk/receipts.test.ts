@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import { UnavailableError } from '../../../src/core/errors.js'
 import { ReceiptDesk, type ReceiptReply } from '../../../src/gateway/receipts.js'
+import { DurableReceipts } from '../../../src/producer/disk/durable-receipts.js'
+import type { DurableLog } from '../../../src/producer/log/durable-log.js'
 import { salvageLog } from '../../../src/producer/log/salvage.js'
 import { record } from '../../support/delivery-harness.js'
 import { DurableHarness } from '../../support/durable-harness.js'
@@ -44,6 +46,32 @@ describe('durable: receipts', () => {
       isSettled: true,
       records: [inKafka(1), inKafka(2)]
     })
+  })
+
+  it('look up once for each topic why its records wait', async () => {
+    const asked: string[] = []
+    const open = Array.from({ length: 10_000 }, (_, at) => ({ sequence: 7 + at, destination: `k/${'ab'[at % 2]}` }))
+    const log = { states: async () => ({ open, openSinceMs: 5, outcomes: new Map(), expiredUpTo: 0 }) }
+    const receipts = new DurableReceipts({
+      logOf: () => log as unknown as DurableLog,
+      whyOpen: (destination, range) => {
+        asked.push(`${destination} ${range.first} ${range.count}`)
+        return sequence => `${sequence} waits`
+      }
+    })
+    const claims = {
+      kind: 'disk' as const,
+      issuer: '',
+      number: 7,
+      count: 10_000,
+      accepted: [{ index: 0, count: 10_000 }]
+    }
+    const answer = await receipts.states(claims, { from: 0, to: 10_000 })
+    expect(answer.type === 'found' && answer.records.slice(0, 2)).to.deep.equal([
+      { state: 'waiting', topic: 'a', sinceMs: 5, why: '7 waits' },
+      { state: 'waiting', topic: 'b', sinceMs: 5, why: '8 waits' }
+    ])
+    expect(asked).to.deep.equal(['k/a 7 10000', 'k/b 7 10000'])
   })
 
   it('begin with the first record where a program asks for one before it', async () => {

@@ -46,6 +46,19 @@ describe('memory: receipts', () => {
   const row = (index: number, count: number, offset: number) => ({ index, count, partition: 1, offset, timestampMs: 7 })
   const inKafka = (topic: string, offset: number) => ({ state: 'inKafka', topic, partition: 1, offset, timestampMs: 7 })
 
+  it('look up once for each topic why its records wait', async () => {
+    const asked: string[] = []
+    const topics = Array.from({ length: 10_000 }, (_, index) => (index % 2 === 0 ? 'a' : 'b'))
+    const pending = new MemoryPendingProduce(topics.length, Number.POSITIVE_INFINITY, nowMs)
+    const holder = { principal: 'ann', receipt: undefined as string | undefined }
+    const whyWaiting = (topic: string): string => `${asked.push(topic)} is slow`
+    table.add(holder, pending, topics, { whyWaiting })
+    expect((await states(holder.receipt!)).slice(0, 3)).to.have.deep.members(
+      [1, 2, 1].map(why => ({ state: 'waiting', topic: 'ab'[why - 1], sinceMs: 1_005_000, why: `${why} is slow` }))
+    )
+    expect(asked).to.deep.equal(['a', 'b'])
+  })
+
   it('tell what is known, record by record', async () => {
     const { pending, id } = taken(['a', 'a', 'b', 'b'])
     const waiting = { state: 'waiting', topic: 'a', sinceMs: 1_005_000, why: 'a is slow' }
