@@ -47,7 +47,7 @@ export class Cluster {
   readonly transactions: TransactionCoordinator
   readonly held: HeldBytes
   readonly framePool = new FramePool()
-  readonly fetchSessions = new FetchSessions(() => performance.now())
+  readonly fetchSessions = new FetchSessions()
   readonly connections: ConnectionLimit
   readonly #requestCounts = new Map<ApiName, Map<number, number>>()
   readonly #nodes = new Map<number, BrokerNode>()

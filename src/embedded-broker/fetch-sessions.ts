@@ -1,5 +1,4 @@
 import { randomInt } from 'node:crypto'
-import type { MonotonicClock } from '../core/model.js'
 import { errorCodes } from '../kafka/error-codes.js'
 
 /** Limit of sessions, the same as Kafka's `max.incremental.fetch.session.cache.slots`. */
@@ -125,30 +124,17 @@ export class KeptSession {
 
 /** The sessions of all nodes, the least recently used first. */
 export class FetchSessions {
-  readonly #now: MonotonicClock
   readonly #sessions = new Map<number, KeptSession>()
   #weight = 0
 
-  constructor(now: MonotonicClock) {
-    this.#now = now
-  }
-
-  get size(): number {
-    return this.#sessions.size
-  }
-
   /** Returns a session of the node and marks it as used. */
-  use(id: number, nodeId: number): KeptSession | undefined {
+  use(id: number, nodeId: number, nowMs: number): KeptSession | undefined {
     const session = this.#sessions.get(id)
     if (session?.nodeId !== nodeId) return undefined
     this.#sessions.delete(id)
-    this.#keep(session)
+    session.usedAt = nowMs
+    this.#sessions.set(id, session)
     return session
-  }
-
-  #keep(session: KeptSession): void {
-    session.usedAt = this.#now()
-    this.#sessions.set(session.id, session)
   }
 
   /** Returns a session of the node without marking it as used. */
@@ -162,24 +148,21 @@ export class FetchSessions {
    *
    * @returns `undefined`: it is too large, or the others are in use; the client gets its answer without a session
    */
-  begin(nodeId: number, topics: readonly FetchTopic[], usesTopicIds: boolean): KeptSession | undefined {
+  begin(nodeId: number, topics: readonly FetchTopic[], usesTopicIds: boolean, nowMs: number): KeptSession | undefined {
     let id = 0
     while (id === 0 || this.#sessions.has(id)) id = randomInt(1, LARGEST_ID)
     const session = new KeptSession(id, nodeId, usesTopicIds)
     session.update(topics, [])
     if (session.weight > MOST_PARTITIONS) return undefined
     for (const oldest of this.#sessions.values()) {
-      if (this.#hasRoom(session)) break
-      if (this.#now() - oldest.usedAt < IN_USE_MS) return undefined
+      if (this.#sessions.size < MOST_SESSIONS && this.#weight + session.weight <= MOST_PARTITIONS) break
+      if (nowMs - oldest.usedAt < IN_USE_MS) return undefined
       this.#remove(oldest)
     }
-    this.#keep(session)
+    session.usedAt = nowMs
+    this.#sessions.set(id, session)
     this.#weight += session.weight
     return session
-  }
-
-  #hasRoom({ weight }: KeptSession): boolean {
-    return this.#sessions.size < MOST_SESSIONS && this.#weight + weight <= MOST_PARTITIONS
   }
 
   /** @returns false when the limit does not allow the added partitions; this ends the session */

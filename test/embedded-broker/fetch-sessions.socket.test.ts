@@ -146,30 +146,27 @@ describe('broker: fetch sessions', () => {
       }))
     })
     let now = 0
-    const sessionsOf = (): FetchSessions => new FetchSessions(() => now)
 
     it('are bounded: a further one replaces the one that was not used for longest, if it is in use no more', () => {
-      const sessions = sessionsOf()
-      const begun = Array.from({ length: MOST }, () => sessions.begin(1, [topicOf(2)], false)!)
+      const sessions = new FetchSessions()
+      const begun = Array.from({ length: MOST }, () => sessions.begin(1, [topicOf(2)], false, now)!)
       now += 119_999
-      sessions.use(begun[0]!.id, 1)
-      expect(sessions.begin(1, [topicOf(3)], false), 'all are in use').to.equal(undefined)
-      expect(sessions.size).to.equal(MOST)
+      sessions.use(begun[0]!.id, 1, now)
+      expect(sessions.begin(1, [topicOf(3)], false, now), 'all are in use').to.equal(undefined)
       now += 1
-      expect(sessions.begin(1, [topicOf(3)], false)).to.not.equal(undefined)
+      expect(sessions.begin(1, [topicOf(3)], false, now)).to.not.equal(undefined)
       expect(begun.slice(0, 3).map(({ id }) => sessions.get(id, 1) === undefined)).to.deep.equal([false, true, false])
-      expect(sessions.size).to.equal(MOST)
     })
 
     it('hold so many partitions at most, and fewer with very long names', () => {
-      const sessions = sessionsOf()
-      expect(sessions.begin(1, [topicOf(100_001)], false)).to.equal(undefined)
-      expect(sessions.begin(1, [topicOf(900, 'x'.repeat(30_000))], false)).to.equal(undefined)
-      const former = sessions.begin(1, [topicOf(60_000)], false)!
+      const sessions = new FetchSessions()
+      expect(sessions.begin(1, [topicOf(100_001)], false, now)).to.equal(undefined)
+      expect(sessions.begin(1, [topicOf(900, 'x'.repeat(30_000))], false, now)).to.equal(undefined)
+      const former = sessions.begin(1, [topicOf(60_000)], false, now)!
       now += 120_000
-      const first = sessions.begin(1, [topicOf(60_000)], false)!
+      const first = sessions.begin(1, [topicOf(60_000)], false, now)!
       expect(sessions.get(former.id, 1)).to.equal(undefined)
-      const second = sessions.begin(1, [topicOf(40_000)], false)!
+      const second = sessions.begin(1, [topicOf(40_000)], false, now)!
       expect(sessions.update(first, [topicOf(1, 'one more')], []), 'it has ended').to.equal(false)
       expect(sessions.get(first.id, 1)).to.equal(undefined)
       expect(sessions.update(second, [topicOf(60_000)], [])).to.equal(true)

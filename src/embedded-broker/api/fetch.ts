@@ -186,12 +186,12 @@ function sessionOf(request: FetchRequest, call: Call): KeptSession | number | un
   if (!isIncremental(request)) {
     sessions.end(sessionId, nodeId)
     if (sessionEpoch === NO_SESSION || version < SESSIONS_SINCE) return undefined
-    return sessions.begin(nodeId, topics, usesTopicIds)
+    return sessions.begin(nodeId, topics, usesTopicIds, performance.now())
   }
   const injected = faults.before()
   if (injected === errorCodes.FETCH_SESSION_ID_NOT_FOUND) sessions.end(sessionId, nodeId)
   if (sessionErrors.has(injected)) return injected
-  const session = sessions.use(sessionId, nodeId)
+  const session = sessions.use(sessionId, nodeId, performance.now())
   if (!session) return errorCodes.FETCH_SESSION_ID_NOT_FOUND
   if (session.epoch !== sessionEpoch) return errorCodes.INVALID_FETCH_SESSION_EPOCH
   if (session.usesTopicIds !== usesTopicIds) return errorCodes.FETCH_SESSION_TOPIC_ID_ERROR
