@@ -9,9 +9,8 @@ import { checkFormat, FORMAT_NAME } from './format-file.js'
 import { QUARANTINE_DIRECTORY } from './quarantine.js'
 import { type RecoveryReport, readProgress, recover } from './recovery.js'
 import { directoriesWithSegments, entriesAside } from './salvage.js'
-import { SegmentCursor } from './scan-segment.js'
+import { entriesIn } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
-import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { SegmentIndexes } from './segment-indexes.js'
 import { readTrailer } from './segment-writer.js'
 import { ReadablePages } from './unreadable.js'
@@ -91,9 +90,8 @@ export const damagedLogFiles = (directory: LogDirectory): readonly string[] =>
 
 const wholeEntriesIn = (directory: LogDirectory, { name, salt, endBytes }: LogSegment): number =>
   withFile(directory, name, file => {
-    const cursor = new SegmentCursor(new ReadablePages(file), salt, SEGMENT_HEADER_BYTES, endBytes)
     let count = 0
-    for (let found = cursor.next(); found.type !== 'end'; found = cursor.next()) if (found.type === 'entry') count++
+    for (const { type } of entriesIn(new ReadablePages(file), salt, endBytes)) if (type === 'entry') count++
     return count
   })
 

@@ -12,7 +12,7 @@ import {
 } from './files.js'
 import { type LogProgress, type ReadProgress, readJournal } from './progress-journal.js'
 import { forgetAside, QUARANTINE_DIRECTORY, segmentsAside } from './quarantine.js'
-import { firstEntryOf, SegmentCursor, scanSegment } from './scan-segment.js'
+import { entriesIn, firstEntryOf, scanSegment } from './scan-segment.js'
 import { completeRange, LogSegment } from './segment.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import type { SegmentIndex } from './segment-index.js'
@@ -254,9 +254,8 @@ const sequencesIn = (directory: LogDirectory, name: string): readonly [first: nu
     const first = firstEntryOf(pages, file.sizeBytes)
     if (first === undefined) return undefined
     let last = first.sequence
-    const cursor = new SegmentCursor(pages, first.salt, SEGMENT_HEADER_BYTES, file.sizeBytes)
-    for (let found = cursor.next(); found.type !== 'end'; found = cursor.next())
-      if (found.type === 'entry' && found.kind === 'record') last = found.sequence
+    for (const { type, kind, sequence } of entriesIn(pages, first.salt, file.sizeBytes))
+      if (type === 'entry' && kind === 'record') last = sequence
     return [first.sequence, last]
   })
 

@@ -6,7 +6,7 @@ import { LogStore, type LogStoreOptions } from './log-store.js'
 import { loggedRecordBytes, readLoggedRecord, writeLoggedRecord } from './logged-record.js'
 import { forgetAside, QUARANTINE_DIRECTORY } from './quarantine.js'
 import { recover } from './recovery.js'
-import { firstEntryOf, SegmentCursor } from './scan-segment.js'
+import { entriesIn, firstEntryOf } from './scan-segment.js'
 import type { LogSegment } from './segment.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { writeMerged } from './segment-merger.js'
@@ -43,10 +43,9 @@ export function* entriesAside(
       }
     })
     const { sizeBytes } = file
-    const cursor = new SegmentCursor(pages, saltOf(pages, sizeBytes, segment), SEGMENT_HEADER_BYTES, sizeBytes)
     let next = segment.firstSequence
-    for (let found = cursor.next(); found.type !== 'end'; found = cursor.next()) {
-      if (found.type === 'gap' || found.sequence < next) continue
+    for (const found of entriesIn(pages, saltOf(pages, sizeBytes, segment), sizeBytes)) {
+      if (found.sequence < next) continue
       if (found.kind !== 'record') {
         // The end, which was not known where the disk could not read it.
         if (segment.sequences === undefined && found.sequence < segment.endSequence)

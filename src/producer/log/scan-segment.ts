@@ -4,82 +4,74 @@ import type { ReadableFile } from './files.js'
 import { SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
 
-/** What is found at a place of a segment. Offsets are bytes from the beginning of the file. */
-type Found =
-  | Extract<DecodedEntry, { type: 'entry' | 'damagedBody' }>
-  /** Bytes that belong to no entry, up to the next good header. */
-  | { readonly type: 'gap'; readonly sizeBytes: number }
-  /** No entry follows; `tornBytes` are left behind the last good one. */
-  | { readonly type: 'end'; readonly tornBytes: number }
+/** An entry whose header is intact, and its place: bytes from the beginning of the file. */
+type FoundEntry = Extract<DecodedEntry, { type: 'entry' | 'damagedBody' }> & { readonly offset: number }
 
 const WINDOW_BYTES = 1024 * 1024
 const LARGEST_HEADER_BYTES = ENTRY_HEADER_BYTES + MAX_DESTINATION_BYTES
-const EMPTY = Buffer.alloc(0)
 
-/** Reads one segment from some entry on, a window at a time. The windows are handed out with the entries that lie in them. */
-export class SegmentCursor {
-  /** Where {@link next} looks. */
-  offset: number
-  /** The valid length of the file; may grow while it is being written. */
-  endBytes: number
+/**
+ * Reads the entries of a segment; bytes that belong to none are passed over. The file is read a window at a time, and windows
+ * are handed out with the entries that lie in them.
+ *
+ * @param endBytes the valid length of the file
+ */
+export function* entriesIn(
+  file: ReadableFile,
+  salt: number,
+  endBytes: number,
+  windowBytes = WINDOW_BYTES
+): Generator<FoundEntry> {
+  const window = new Window(file, salt, endBytes, windowBytes)
+  for (let offset: number | undefined = SEGMENT_HEADER_BYTES; offset !== undefined && offset < endBytes; ) {
+    const found = window.decode(offset)
+    if (found.type === 'incomplete') return
+    if (found.type === 'damaged') offset = window.nextHeader(offset + 1)
+    else {
+      yield { ...found, offset }
+      offset += found.sizeBytes
+    }
+  }
+}
+
+/** The part of a file that is in memory. */
+class Window {
   readonly #file: ReadableFile
   readonly #salt: number
+  readonly #endBytes: number
   readonly #windowBytes: number
-  #window: Buffer = EMPTY
-  #windowAt = 0
+  #bytes: Buffer = Buffer.alloc(0)
+  #at = 0
 
-  constructor(file: ReadableFile, salt: number, offset: number, endBytes: number, windowBytes = WINDOW_BYTES) {
+  constructor(file: ReadableFile, salt: number, endBytes: number, windowBytes: number) {
     this.#file = file
     this.#salt = salt
-    this.offset = offset
-    this.endBytes = endBytes
+    this.#endBytes = endBytes
     this.#windowBytes = windowBytes
   }
 
-  /** Reads what is at {@link offset}, and moves the offset behind it. */
-  next(): Found {
-    if (this.offset >= this.endBytes) return { type: 'end', tornBytes: 0 }
-    const found = this.#decode(this.offset)
-    if (found.type === 'entry' || found.type === 'damagedBody') {
-      this.offset += found.sizeBytes
-      return found
-    }
-    if (found.type === 'incomplete') return this.#end()
-    const next = this.#search(this.offset + 1)
-    if (next === undefined) return this.#end()
-    const sizeBytes = next - this.offset
-    this.offset = next
-    return { type: 'gap', sizeBytes }
-  }
-
-  #end(): Found {
-    const tornBytes = this.endBytes - this.offset
-    this.offset = this.endBytes
-    return { type: 'end', tornBytes }
-  }
-
-  #decode(offset: number): DecodedEntry {
+  decode(offset: number): DecodedEntry {
     this.#load(offset, LARGEST_HEADER_BYTES)
-    const decoded = decodeEntry(this.#window, offset - this.#windowAt, this.#salt)
-    if (decoded.type !== 'incomplete' || offset + decoded.sizeBytes > this.endBytes) return decoded
+    const decoded = decodeEntry(this.#bytes, offset - this.#at, this.#salt)
+    if (decoded.type !== 'incomplete' || offset + decoded.sizeBytes > this.#endBytes) return decoded
     this.#load(offset, decoded.sizeBytes)
-    return decodeEntry(this.#window, offset - this.#windowAt, this.#salt)
+    return decodeEntry(this.#bytes, offset - this.#at, this.#salt)
   }
 
   /** Offset of the next valid header, from `offset` on. */
-  #search(offset: number): number | undefined {
-    for (let at = offset; at + ENTRY_HEADER_BYTES <= this.endBytes; ) {
+  nextHeader(offset: number): number | undefined {
+    for (let at = offset; at + ENTRY_HEADER_BYTES <= this.#endBytes; ) {
       this.#load(at, ENTRY_HEADER_BYTES)
       // The file is shorter than it should be.
-      if (this.#windowAt + this.#window.length < at + ENTRY_HEADER_BYTES) return undefined
-      const found = this.#window.indexOf(ENTRY_MAGIC, at - this.#windowAt)
+      if (this.#at + this.#bytes.length < at + ENTRY_HEADER_BYTES) return undefined
+      const found = this.#bytes.indexOf(ENTRY_MAGIC, at - this.#at)
       if (found < 0) {
         // The magic may lie across the end of the window.
-        at = this.#windowAt + this.#window.length - (ENTRY_MAGIC.length - 1)
+        at = this.#at + this.#bytes.length - (ENTRY_MAGIC.length - 1)
         continue
       }
-      at = this.#windowAt + found
-      if (this.#decode(at).type !== 'damaged') return at
+      at = this.#at + found
+      if (this.decode(at).type !== 'damaged') return at
       at++
     }
     return undefined
@@ -87,11 +79,11 @@ export class SegmentCursor {
 
   /** Makes the window hold `length` bytes from `offset` on, or all there are. */
   #load(offset: number, length: number): void {
-    const end = Math.min(offset + length, this.endBytes)
-    if (offset >= this.#windowAt && end <= this.#windowAt + this.#window.length) return
-    const wanted = Math.min(Math.max(end - offset, this.#windowBytes), this.endBytes - offset)
-    this.#window = this.#file.read(offset, wanted)
-    this.#windowAt = offset
+    const end = Math.min(offset + length, this.#endBytes)
+    if (offset >= this.#at && end <= this.#at + this.#bytes.length) return
+    const wanted = Math.min(Math.max(end - offset, this.#windowBytes), this.#endBytes - offset)
+    this.#bytes = this.#file.read(offset, wanted)
+    this.#at = offset
   }
 }
 
@@ -118,20 +110,16 @@ export interface ScanRange {
 /** Reads every entry of a segment that has no seal, or a damaged one. */
 export function scanSegment(file: ReadableFile, { salt, firstSequence, endBytes }: ScanRange): ScannedSegment {
   const scan = new Scan(firstSequence)
-  const cursor = new SegmentCursor(file, salt, SEGMENT_HEADER_BYTES, endBytes)
-  for (;;) {
-    const offset = cursor.offset
-    const found = cursor.next()
-    if (found.type === 'end') return scan.torn(endBytes)
-    if (found.type === 'gap') continue
-    const { sequence } = found
+  for (const found of entriesIn(file, salt, endBytes)) {
+    const { sequence, offset } = found
     if (sequence < scan.nextSequence) continue
     scan.loseUpTo(sequence)
     scan.durable(found.durableSequence)
     if (found.kind !== 'record') return scan.ended(offset)
-    if (found.type === 'entry') scan.add(found.entry.destination, offset, cursor.offset)
+    if (found.type === 'entry') scan.add(found.entry.destination, offset, offset + found.sizeBytes)
     else scan.loseUpTo(sequence + 1)
   }
+  return scan.torn(endBytes)
 }
 
 class Scan {

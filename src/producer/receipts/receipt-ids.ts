@@ -31,7 +31,8 @@ const NUMBER_BYTES = 6
 const TAG_BYTES = 12
 const NUMBER_AT = 1 + ISSUER_BYTES
 const COUNT_AT = NUMBER_AT + NUMBER_BYTES
-const MAX_NUMBER = 2 ** (8 * NUMBER_BYTES)
+/** Pads of the numbers behind it are made, too. */
+const MAX_NUMBER = 2 ** (8 * NUMBER_BYTES) - 1_024
 /** A request whose refused records are scattered so much that their places need more bytes than this has no receipt. */
 const MAX_SHAPE_BYTES = 1_024
 const VERSION = 0x10
@@ -70,7 +71,7 @@ export class ReceiptKey {
     const blocks = Buffer.alloc(count * BLOCK_BYTES)
     for (let nth = 0; nth < count; nth++) {
       blocks.set(issuer, nth * BLOCK_BYTES)
-      writeNumber(blocks, first + nth, nth * BLOCK_BYTES + ISSUER_BYTES)
+      blocks.writeUIntBE(first + nth, (nth + 1) * BLOCK_BYTES - NUMBER_BYTES, NUMBER_BYTES)
     }
     const cipher = createCipheriv('aes-256-ecb', this.#padKey, null).setAutoPadding(false)
     return cipher.update(blocks)
@@ -150,9 +151,9 @@ export class ReceiptIssuer {
     const { bytes, digest } =
       accepted === undefined ? this.#plainOf(principal, count) : this.#draft(principal, count, accepted)
     const tagAt = bytes.length - TAG_BYTES
-    if (tagAt > COUNT_AT + MAX_SHAPE_BYTES || number >= MAX_NUMBER) return undefined
+    if (tagAt > COUNT_AT + MAX_SHAPE_BYTES || number > MAX_NUMBER) return undefined
     if (number < this.#padsFrom || number >= this.#padsTo) this.#makePads(number)
-    writeNumber48(bytes, number, NUMBER_AT)
+    bytes.writeUIntBE(number, NUMBER_AT, NUMBER_BYTES)
     const padAt = (number - this.#padsFrom) * BLOCK_BYTES
     for (let at = 0; at < TAG_BYTES; at++) bytes[tagAt + at] = digest[at]! ^ this.#pads[padAt + at]!
     return bytes.toString('base64url')
@@ -218,7 +219,7 @@ function readClaims(bytes: Buffer): ReceiptClaims | undefined {
     const reader = new VarintReader(bytes.subarray(0, bytes.length - TAG_BYTES), COUNT_AT)
     const count = reader.number()
     const accepted = reader.isAtEnd ? [{ index: 0, count }] : readRuns(reader)
-    const number = bytes.readUInt16BE(NUMBER_AT) * 0x1_0000_0000 + bytes.readUInt32BE(NUMBER_AT + 2)
+    const number = bytes.readUIntBE(NUMBER_AT, NUMBER_BYTES)
     return { kind, issuer: bytes.toString('hex', 1, NUMBER_AT), number, count, accepted }
   } catch {
     return undefined
@@ -239,14 +240,4 @@ function xor(digest: Buffer, pads: Buffer, padAt: number): Buffer {
   const tag = Buffer.alloc(TAG_BYTES)
   for (let at = 0; at < TAG_BYTES; at++) tag[at] = digest[at]! ^ pads[padAt + at]!
   return tag
-}
-
-function writeNumber(bytes: Buffer, value: number, at: number): void {
-  bytes.writeUInt32BE(Math.floor(value / 0x1_0000_0000), at)
-  bytes.writeUInt32BE(value % 0x1_0000_0000, at + 4)
-}
-
-function writeNumber48(bytes: Buffer, value: number, at: number): void {
-  bytes.writeUInt16BE(Math.floor(value / 0x1_0000_0000), at)
-  bytes.writeUInt32BE(value % 0x1_0000_0000, at + 2)
 }

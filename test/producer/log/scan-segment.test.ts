@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { ENTRY_HEADER_BYTES, ENTRY_MAGIC, encodeEntry, stampEntry } from '../../../src/producer/log/entry.js'
-import { SegmentCursor } from '../../../src/producer/log/scan-segment.js'
+import { entriesIn } from '../../../src/producer/log/scan-segment.js'
 import { SEGMENT_HEADER_BYTES } from '../../../src/producer/log/segment-header.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 
@@ -28,20 +28,17 @@ function fileOf(pieces: readonly Buffer[]) {
   return { disk, file }
 }
 
-/** All that a cursor finds, as text. */
+const textOf = (sequence: number, body: string, offset: number): string =>
+  `${sequence} at ${offset}: ${body.length} ${body.slice(0, 8)}`
+
+/** All entries that are found, as text. */
 function foundIn(pieces: readonly Buffer[], windowBytes?: number, endBytes?: number): string[] {
   const { file } = fileOf(pieces)
-  const cursor = new SegmentCursor(file, SALT, SEGMENT_HEADER_BYTES, endBytes ?? file.sizeBytes, windowBytes)
-  const all: string[] = []
-  for (;;) {
-    const before = cursor.offset
-    const found = cursor.next()
-    if (found.type === 'end') return [...all, `end ${found.tornBytes}`]
-    expect(cursor.offset - before, 'it moves behind what it found').to.equal(found.sizeBytes)
-    if (found.type === 'gap') all.push(`gap ${found.sizeBytes}`)
-    else if (found.type === 'damagedBody') all.push(`damaged ${found.sequence}`)
-    else all.push(`${found.entry.sequence} ${found.entry.body.length} ${found.entry.body.toString('latin1', 0, 8)}`)
-  }
+  return [...entriesIn(file, SALT, endBytes ?? file.sizeBytes, windowBytes)].map(found =>
+    found.type === 'damagedBody'
+      ? `damaged ${found.sequence} at ${found.offset}`
+      : textOf(found.sequence, found.entry.body.toString('latin1'), found.offset)
+  )
 }
 
 /** Around the largest header a window has to hold, windows end in many places. */
@@ -77,85 +74,50 @@ function bytesOf({ kind, length }: Piece, sequence: number): Buffer {
   }
 }
 
-/** What a cursor is to find: bytes that belong to no entry count together, and at the end they are torn. */
-function expectedOf(pieces: readonly Piece[], tornBytes: number): string[] {
-  const expected: string[] = []
-  let gapBytes = 0
-  for (const [sequence, each] of pieces.entries()) {
-    const { length } = bytesOf(each, sequence)
-    if (each.kind !== 'entry' && each.kind !== 'damagedBody') {
-      gapBytes += length
-      continue
-    }
-    if (gapBytes > 0) expected.push(`gap ${gapBytes}`)
-    gapBytes = 0
-    const body = `${sequence}:`.padEnd(each.length + 8, 'x')
-    expected.push(each.kind === 'entry' ? `${sequence} ${body.length} ${body.slice(0, 8)}` : `damaged ${sequence}`)
-  }
-  // The header of an entry that is cut off later says that one was begun here.
-  if (gapBytes === 0 || tornBytes < HEADER_BYTES) return [...expected, `end ${gapBytes + tornBytes}`]
-  return [...expected, `gap ${gapBytes}`, `end ${tornBytes}`]
+function expectedOf(pieces: readonly Piece[]): string[] {
+  let offset = SEGMENT_HEADER_BYTES
+  return pieces.flatMap((each, sequence) => {
+    const at = offset
+    offset += bytesOf(each, sequence).length
+    if (each.kind === 'damagedBody') return `damaged ${sequence} at ${at}`
+    return each.kind === 'entry' ? textOf(sequence, `${sequence}:`.padEnd(each.length + 8, 'x'), at) : []
+  })
 }
 
-describe('a cursor over a segment', () => {
-  it('finds every whole entry and what lies between them, wherever its windows end', () => {
+describe('the entries of a segment', () => {
+  it('are all found that are whole, wherever windows end', () => {
     const tail = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 130 }))
     const windows = fc.constantFrom(ENTRY_HEADER_BYTES, 41, 100, 66_000, 1024 * 1024)
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 12 }), tail, windows, (pieces, tornBytes, windowBytes) => {
         const torn = entryOf(99, 'y'.repeat(200)).subarray(0, tornBytes)
-        const bytes = [...pieces.map(bytesOf), torn]
-        expect(foundIn(bytes, windowBytes)).to.deep.equal(expectedOf(pieces, torn.length))
+        expect(foundIn([...pieces.map(bytesOf), torn], windowBytes)).to.deep.equal(expectedOf(pieces))
       }),
       { numRuns: 150 }
     )
   })
 
-  it('finds an entry behind a long gap wherever it begins, also across the end of a window', () => {
+  it('are found behind a long gap wherever it ends, also across the end of a window', () => {
     // The first window is as long as the largest header; the next ones of 50 bytes follow it.
     for (let gap = 65_500; gap < 65_700; gap++) {
       const found = foundIn([Buffer.alloc(gap, 1), entryOf(7, 'behind it')], 50)
-      expect(found, `${gap} bytes`).to.deep.equal([`gap ${gap}`, '7 9 behind i', 'end 0'])
+      expect(found, `${gap} bytes`).to.deep.equal([textOf(7, 'behind it', SEGMENT_HEADER_BYTES + gap)])
     }
   })
 
-  it('looks no further than the valid length', () => {
-    const first = entryOf(1, 'first')
-    const pieces = [first, entryOf(2, 'refused')]
-    const endBytes = SEGMENT_HEADER_BYTES + first.length
-    expect(foundIn(pieces, undefined, endBytes)).to.deep.equal(['1 5 first', 'end 0'])
-    expect(foundIn(pieces, undefined, endBytes + 50), 'a part of the second').to.deep.equal(['1 5 first', 'end 50'])
-    expect(foundIn([Buffer.alloc(20), ...pieces], undefined, endBytes + 20)).to.deep.equal([
-      'gap 20',
-      '1 5 first',
-      'end 0'
-    ])
-  })
-
-  it('goes on where the file has grown meanwhile', () => {
-    const [first, second] = [entryOf(1, 'first'), entryOf(2, 'second')]
-    const { file } = fileOf([first])
-    const cursor = new SegmentCursor(file, SALT, SEGMENT_HEADER_BYTES, file.sizeBytes)
-    expect([cursor.next().type, cursor.next().type]).to.deep.equal(['entry', 'end'])
-    file.write(second, cursor.offset)
-    cursor.endBytes = file.sizeBytes
-    expect(cursor.next()).to.deep.include({ type: 'entry', sequence: 2 })
-    expect([cursor.offset, cursor.next().type]).to.deep.equal([file.sizeBytes, 'end'])
-  })
-
-  it('ends where the file does, though it should be longer', () => {
-    const pieces = [entryOf(1, 'first')]
+  it('end with the valid length, and with the file, though it should be longer', () => {
+    const pieces = [entryOf(1, 'first'), entryOf(2, 'refused')]
     const endBytes = SEGMENT_HEADER_BYTES + pieces[0]!.length
+    const first = textOf(1, 'first', SEGMENT_HEADER_BYTES)
+    expect(foundIn(pieces, undefined, endBytes)).to.deep.equal([first])
+    expect(foundIn(pieces, undefined, endBytes + 50), 'a part of the second').to.deep.equal([first])
     for (const missing of [1, 39, 40, 41, 5_000, 2_000_000]) {
-      expect(foundIn(pieces, undefined, endBytes + missing)).to.deep.equal(['1 5 first', `end ${missing}`])
-      expect(foundIn([...pieces, Buffer.alloc(50)], undefined, endBytes + 50 + missing)).to.deep.equal([
-        '1 5 first',
-        `end ${50 + missing}`
-      ])
+      expect(foundIn([pieces[0]!], undefined, endBytes + missing)).to.deep.equal([first])
+      expect(foundIn([pieces[0]!, Buffer.alloc(50)], undefined, endBytes + 50 + missing)).to.deep.equal([first])
     }
   })
 
-  it('reads a window at a time, not an entry at a time', () => {
+  it('are read a window at a time, not one at a time', () => {
     const entries = Array.from({ length: 300 }, (_, at) => entryOf(at, 'x'.repeat(1_000)))
     for (const [windowBytes, reads] of [
       [undefined, 1],
@@ -166,10 +128,7 @@ describe('a cursor over a segment', () => {
       disk.faults.before = operation => {
         if (operation === 'read') count++
       }
-      const cursor = new SegmentCursor(file, SALT, SEGMENT_HEADER_BYTES, file.sizeBytes, windowBytes)
-      let found = 0
-      while (cursor.next().type === 'entry') found++
-      expect(found).to.equal(300)
+      expect([...entriesIn(file, SALT, file.sizeBytes, windowBytes)]).to.have.length(300)
       expect(count, `windows of ${windowBytes} bytes`).to.be.at.most(reads)
     }
   })
