@@ -25,15 +25,6 @@ describe('durable: flows of a topic', () => {
     expect(cursors.lowest).to.equal(11)
   })
 
-  it('begin again together after a rewind, before whatever was behind', () => {
-    const cursors = new PartitionCursors(10)
-    cursors.next(everybody, true)
-    cursors.stall(1, 13)
-    cursors.reached(19)
-    cursors.rewind(15)
-    expect([cursors.position, cursors.behind.size]).to.deep.equal([13, 0])
-  })
-
   it('offer every entry to its flow exactly once and in order, whoever has room when', () => {
     const reads = fc.array(
       fc.record({

@@ -14,8 +14,13 @@ describe('entries that wait for the disk', () => {
     const large = add(256 * KIB + 1)
     expect(large.bytes).to.have.length(256 * KIB + 1)
     add(20)
-    const { sizeBytes, chunks } = groups.take()!
+    const { sizeBytes, chunks, waiters } = groups.take()!
     expect(sizeBytes).to.equal(10 + 256 * KIB + 1 + 20)
+    expect(waiters).to.deep.equal([
+      [0, 0],
+      [1, 0],
+      [2, 0]
+    ])
     expect(chunks.map(({ bytes }) => bytes.length)).to.deep.equal([256 * KIB, 256 * KIB + 1, 256 * KIB])
   })
 

@@ -111,6 +111,9 @@ describe('the entries of a segment', () => {
     const first = textOf(1, 'first', SEGMENT_HEADER_BYTES)
     expect(foundIn(pieces, undefined, endBytes)).to.deep.equal([first])
     expect(foundIn(pieces, undefined, endBytes + 50), 'a part of the second').to.deep.equal([first])
+    const outer = encodeEntry('default/orders', Buffer.concat([entryOf(9, 'within it'), Buffer.alloc(9)]), 1_000)
+    stampEntry(outer, 0, { sequence: 2, salt: SALT, unsyncedCount: 0 })
+    expect(foundIn([pieces[0]!, outer.subarray(0, -5)]), 'of a torn one').to.deep.equal([first])
     for (const missing of [1, 39, 40, 41, 5_000, 2_000_000]) {
       expect(foundIn([pieces[0]!], undefined, endBytes + missing)).to.deep.equal([first])
       expect(foundIn([pieces[0]!, Buffer.alloc(50)], undefined, endBytes + 50 + missing)).to.deep.equal([first])
