@@ -15,21 +15,22 @@ export class Shares {
    * and others remain free for other clients.
    *
    * @param client `undefined`: a caller without a share, which may take all free places
+   * @param count how many places it wants together
    */
-  problemOf(client: string | undefined): 'full' | 'greedy' | undefined {
+  problemOf(client: string | undefined, count = 1): 'full' | 'greedy' | undefined {
     const free = this.#max - this.#all
-    if (free <= 0) return 'full'
+    if (free < count) return 'full'
     return client !== undefined && (this.#byClient.get(client) ?? 0) > free ? 'greedy' : undefined
   }
 
-  /** @returns a function that releases the place; to be called once */
-  take(client: string | undefined): () => void {
-    this.#all++
-    if (client !== undefined) this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + 1)
+  /** @returns a function that releases the places; to be called once */
+  take(client: string | undefined, count = 1): () => void {
+    this.#all += count
+    if (client !== undefined) this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + count)
     return () => {
-      this.#all--
+      this.#all -= count
       if (client === undefined) return
-      const left = this.#byClient.get(client)! - 1
+      const left = this.#byClient.get(client)! - count
       if (left > 0) this.#byClient.set(client, left)
       else this.#byClient.delete(client)
     }

@@ -67,13 +67,16 @@ const AT_ONCE_BYTES = 64 * 1024
 const AT_ONCE_DECODED_BYTES = 256 * 1024
 /** Larger ones are decoded by threads, which files and the durable log need, too. */
 const MAX_RUNNING = 2
-/** Of those that are decoded or wait for it, one address has about half. Addresses take turns. */
-const places = new Shares(256)
+/** Addresses take turns. */
 const waiting = new FairQueue<() => void>()
 let running = 0
-/** Bytes of bodies that wait for others, or are being decoded. Clients that leave cannot make more of them. */
-const MAX_KEPT_BYTES = 64 * 1024 * 1024
-let keptBytes = 0
+/**
+ * Bytes of bodies that wait for others, or are being decoded: one address has about half. Clients that leave cannot make
+ * more of them.
+ */
+const memory = new Shares(64 * 1024 * 1024)
+/** A body that is decoded later counts as at least so many bytes: no more than 256 of them are accepted. */
+const LEAST_BYTES = 256 * 1024
 const PIECE_BYTES = 256 * 1024
 const FULL = new OverloadedError('too many compressed bodies are being decoded')
 const TRAILING = new UnreadableBodyError(400, 'the compressed body has bytes behind its end')
@@ -120,22 +123,22 @@ export function collectDecoded(
     if (!(body instanceof Buffer)) end(body, seenBytes, false)
     else if (coding === undefined && !mustWait) end(body, seenBytes, true)
     else {
-      const reading = { request, response, coding, maxBytes, pool, end }
+      const reading: Reading = { request, response, coding, maxBytes, pool, end }
       if (!mustWait && endAtOnce(reading, body)) return
-      if (keptBytes + body.length > MAX_KEPT_BYTES) {
+      const address = reading.request.holder?.address.key
+      const countedBytes = mustWait ? body.length : Math.max(body.length, LEAST_BYTES)
+      if (memory.problemOf(address, countedBytes) !== undefined) {
         end(FULL, 0, true)
         return
       }
-      keptBytes += body.length
+      const release = memory.take(address, countedBytes)
       const kept = Buffer.from(body)
       inOrder(request.socket, async () => {
         // A client that has left gets no answer.
         if (!response.destroyed && !(mustWait && endAtOnce(reading, kept))) await endLater(reading, kept)
       })
         .catch(error => response.destroy(error as Error))
-        .finally(() => {
-          keptBytes -= kept.length
-        })
+        .finally(release)
     }
   })
 }
@@ -181,19 +184,12 @@ const hold = ({ request }: Reading, sent: Buffer, madeBytes: number): Overloaded
 
 /** @param bytes last as long as the promise */
 async function endLater(reading: Reading, bytes: Buffer): Promise<void> {
-  const address = reading.request.holder?.address.key
-  if (places.problemOf(address) !== undefined) {
-    reading.end(FULL, 0, true)
-    return
-  }
-  const release = places.take(address)
   const owner = reading.request.holder?.address ?? reading.request
   if (running === MAX_RUNNING) await new Promise<void>(resolve => waiting.add(owner, resolve, QUANTUM))
   else running++
   try {
     if (!reading.response.destroyed) await endInPieces(reading, bytes)
   } finally {
-    release()
     running--
     waiting.serve(next => {
       if (running === MAX_RUNNING) return false

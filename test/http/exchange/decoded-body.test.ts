@@ -1,4 +1,4 @@
-import { brotliCompressSync } from 'node:zlib'
+import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { KnownBody } from '../../../src/http/engine/lazy-readable.js'
 import { BufferPool } from '../../../src/http/exchange/body-collector.js'
@@ -10,26 +10,37 @@ const BOMBS = 12
 /** Two are decoded at a time, and the turn of the polite one comes behind one more. They may end in another order. */
 const MOST_BEFORE_POLITE = 6
 
+const pool = new BufferPool(MAX_BODY_BYTES)
+
+/** @returns the key of the address, and what came of the body */
+function decoded(body: Buffer, address: { readonly key: string }, coding = 'br'): Promise<string> {
+  const headers = { 'content-encoding': coding, 'content-length': String(body.length) }
+  const request = { headers, socket: {}, holder: { address } }
+  const exchange = { request, response: { destroyed: false }, payload: new KnownBody(body), requestId: '1' }
+  return new Promise(resolve =>
+    collectDecoded(exchange as unknown as Exchange, MAX_BODY_BYTES, pool, end =>
+      resolve(`${address.key}: ${Buffer.isBuffer(end) ? end.length : String(end)}`)
+    )
+  )
+}
+
 describe('compressed bodies that are large when they are decoded', () => {
   it('take turns by address, so that one address cannot delay those of others', async () => {
     const bomb = brotliCompressSync(Buffer.alloc(2 * MAX_BODY_BYTES))
-    const pool = new BufferPool(MAX_BODY_BYTES)
-    const ended: string[] = []
-    const decoded = (address: { readonly key: string }): Promise<void> => {
-      const headers = { 'content-encoding': 'br', 'content-length': String(bomb.length) }
-      const request = { headers, socket: {}, holder: { address } }
-      const exchange = { request, response: { destroyed: false }, payload: new KnownBody(bomb), requestId: '1' }
-      return new Promise(resolve =>
-        collectDecoded(exchange as unknown as Exchange, MAX_BODY_BYTES, pool, body => {
-          ended.push(`${address.key}: ${String(body)}`)
-          resolve()
-        })
-      )
-    }
     const hostile = { key: 'hostile' }
-    const all = [...Array.from({ length: BOMBS }, () => decoded(hostile)), decoded({ key: 'polite' })]
-    await Promise.all(all)
+    const all = [...Array.from({ length: BOMBS }, () => decoded(bomb, hostile)), decoded(bomb, { key: 'polite' })]
+    const ended: string[] = []
+    await Promise.all(all.map(one => one.then(outcome => ended.push(outcome))))
     expect(ended.filter(one => one === 'hostile: tooLarge')).to.have.lengthOf(BOMBS)
     expect(ended.indexOf('polite: tooLarge')).to.be.within(0, MOST_BEFORE_POLITE)
+  })
+  it('leave memory for those of others, however many one address sends', async () => {
+    const bytes = MAX_BODY_BYTES - 1_000
+    const body = gzipSync(Buffer.alloc(bytes), { level: 0 })
+    const many = Array.from({ length: 200 }, () => decoded(body, { key: 'hostile' }, 'gzip'))
+    const polite = decoded(body, { key: 'polite' }, 'gzip')
+    const ended = await Promise.all(many)
+    expect(await polite).to.equal(`polite: ${bytes}`)
+    expect(ended.filter(one => one === `hostile: ${bytes}`)).to.have.lengthOf.within(60, 70)
   })
 })
