@@ -46,6 +46,8 @@ export interface LogStoreOptions extends LogAppenderOptions {
 
 /** Completed entries may take this part (1/8) of the limit in segments that could be merged. */
 const WASTED_SHARE = 8
+/** A merged segment may lie among millions of outcomes, which take 130 bytes of memory each. */
+const OUTCOMES_AT_ONCE = 32_768
 
 /**
  * The result of appending a group of entries. Entries are appended in order: the first `committedCount` entries of the
@@ -148,6 +150,8 @@ export class LogStore {
     const isEmpty = found.segments.length + found.journalIds.length === 0
     if (!isEmpty && tryTo(() => this.#progress.renew())) this.#segments.removeFinished()
     for (const segment of found.aside) this.#holdAside(segment)
+    // The report counts no entries that are set aside.
+    this.#enqueued += this.#completed
     if (isFormatDamaged) this.#mendFormat()
   }
 
@@ -296,11 +300,13 @@ export class LogStore {
 
   /** Its entries wait, but for those with an outcome: Kafka has them, and a power cut took their completions alone. */
   #holdAside(segment: LogSegment, err?: unknown): void {
-    for (const run of openRunsBetween([segment], segment.firstSequence, segment.endSequence))
-      tryTo(() => {
-        const known = this.#outcomes?.find(run).outcomes.keys() ?? []
-        this.complete(Array.from(known, first => ({ first, count: 1 })))
-      })
+    for (const { first, count } of openRunsBetween([segment], segment.firstSequence, segment.endSequence))
+      for (let from = first; from < first + count; from += OUTCOMES_AT_ONCE)
+        tryTo(() => {
+          const run = { first: from, count: Math.min(OUTCOMES_AT_ONCE, first + count - from) }
+          const known = this.#outcomes?.find(run).outcomes.keys() ?? []
+          this.complete(Array.from(known, sequence => ({ first: sequence, count: 1 })))
+        })
     const { name, openCount: records } = segment
     if (records === 0) return
     const message =

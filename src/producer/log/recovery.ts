@@ -93,7 +93,8 @@ export function recover(directory: LogDirectory): Recovered {
   const segments = read.map(({ segment }) => segment)
   const quarantined = segmentsAside(directory)
   const before = quarantined.filter(({ name }) => !names.includes(name))
-  const aside = [...before, ...unreadable.map(name => guessed(directory, name, headed, [...segments, ...before]))]
+  const { nextSequence: end } = applyProgress([], progress)
+  const aside = [...before, ...unreadable.map(name => guessed(directory, name, headed, [...segments, ...before], end))]
   aside.sort((one, other) => one.id - other.id)
   const { notes, nextSequence, nextSegmentId } = applyProgress([segments, aside], progress)
   const usedIds = [...names.flatMap(name => segmentIdOf(name) ?? spareIdOf(name) ?? []), ...aside.map(({ id }) => id)]
@@ -157,25 +158,29 @@ function readable<T>(read: () => T): T | undefined {
 /**
  * A segment that the disk cannot read: what is known from those around it. Entries may seem to be in it that are in none any
  * more; none of its own is missing.
+ *
+ * @param end no entry that the journals know has a higher sequence
  */
 function guessed(
   directory: LogDirectory,
   name: string,
   headed: readonly Headed[],
-  others: readonly LogSegment[]
+  others: readonly LogSegment[],
+  end: number
 ): LogSegment {
   const id = segmentIdOf(name)!
   const own = headed.find(one => one.name === name)?.header
   const next = headed.find(one => one.header.id > id)?.header
   const endBytes = readable(() => sizeIn(directory)(name)) ?? 0
   const before = others.reduce((end, other) => (other.id < id ? Math.max(end, other.endSequence) : end), 1)
-  const [first, last] = (own ? undefined : readable(() => sequencesIn(directory, name))) ?? [before, before]
+  const isWhole = own !== undefined && own.mergedUpTo === undefined
+  const [first, last] = (isWhole ? undefined : readable(() => sequencesIn(directory, name))) ?? [before, before]
   // The first entry that can be read need not be the first one, but sequences are skipped after a crash.
   const firstSequence = own?.firstSequence ?? (first - before > mostEntriesIn(endBytes) ? first : before)
-  const isWhole = own !== undefined && own.mergedUpTo === undefined
   const sealed = isWhole && readable(() => withFile(directory, name, file => readTrailer(file, own.salt)))
-  const most = (next?.firstSequence ?? Math.max(firstSequence, last) + mostEntriesIn(endBytes)) - firstSequence
-  const entryCount = sealed ? sealed.entryCount : most
+  // Those of a merged segment may lie far apart.
+  const most = next?.firstSequence ?? Math.max(end, Math.max(firstSequence, last) + mostEntriesIn(endBytes))
+  const entryCount = sealed ? sealed.entryCount : most - firstSequence
   return closed(new LogSegment({ id, salt: own?.salt ?? 0, firstSequence }, { endBytes, entryCount }))
 }
 
