@@ -107,6 +107,21 @@ describe('confluent: a whole body of version 3', () => {
     }
   })
 
+  it('is read behind a record that cannot be used, if that is JSON in any encoding', () => {
+    const endOf = (first: string) => {
+      const { collected, end } = readWhole(Buffer.from(`${first}{}`, 'latin1'), limits)
+      return [end, collected.records.length, collected.items.length]
+    }
+    for (const json of [
+      '{"a":"\xe9"}',
+      '{"value":{"type":"STRING","data":"\\ud800"}}',
+      `{"a":${'['.repeat(200) + ']'.repeat(200)}}`
+    ])
+      assert.deepEqual(endOf(json), [undefined, 1, 2], json)
+    for (const broken of ['{"a":\xe9}', '{"a":"\xe9 {"value":"}}', '{"a":b}'])
+      assert.deepEqual(endOf(broken), ['notJson', 0, 1], broken)
+  })
+
   it('is read no further than one record more than it may have, and one refusal more than one turn has time for', () => {
     const countIn = (body: string): number => readWhole(Buffer.from(body), limits).collected.items.length
     assert.equal(countIn('{}'.repeat(50_000)), limits.maxRecords + 1)

@@ -125,8 +125,9 @@ export class RecordReader extends ObjectSplitter {
     this.#collected.bytes += bytes.length
     this.#cost += costOf(bytes.length, 1)
     collect(this.#collected, () => readSentRecord(bytes, this.#options))
-    // It is not known where the next record begins.
-    this.#isBroken = items.at(-1)!.refused !== undefined && isUtf8(bytes) && !isJson(bytes)
+    // Behind what is no JSON, it is not known where the next record begins. Text in another encoding may be JSON otherwise.
+    this.#isBroken =
+      items.at(-1)!.refused !== undefined && !isJson(isUtf8(bytes) ? bytes : Buffer.from(bytes.toString('latin1')))
     if (this.#isBroken || this.#cost >= this.#maxCost) this.stop()
   }
 }
