@@ -93,8 +93,13 @@ export function recover(directory: LogDirectory): Recovered {
   const segments = read.map(({ segment }) => segment)
   const quarantined = segmentsAside(directory)
   const before = quarantined.filter(({ name }) => !names.includes(name))
-  const { nextSequence: end } = applyProgress([], progress)
-  const aside = [...before, ...unreadable.map(name => guessed(directory, name, headed, [...segments, ...before], end))]
+  let { nextSequence: end } = applyProgress([], progress)
+  const guesses = unreadable.sort().map(name => {
+    const guess = guessed(directory, name, headed, [...segments, ...before], end)
+    end = Math.max(end, guess.endSequence)
+    return guess
+  })
+  const aside = [...before, ...guesses]
   aside.sort((one, other) => one.id - other.id)
   const { notes, nextSequence, nextSegmentId } = applyProgress([segments, aside], progress)
   const usedIds = [...names.flatMap(name => segmentIdOf(name) ?? spareIdOf(name) ?? []), ...aside.map(({ id }) => id)]
@@ -159,7 +164,7 @@ function readable<T>(read: () => T): T | undefined {
  * A segment that the disk cannot read: what is known from those around it. Entries may seem to be in it that are in none any
  * more; none of its own is missing.
  *
- * @param end no entry that the journals know has a higher sequence
+ * @param end no entry that the journals know, or that may be in an earlier such segment, has a higher sequence
  */
 function guessed(
   directory: LogDirectory,
@@ -179,7 +184,7 @@ function guessed(
   const firstSequence = own?.firstSequence ?? (first - before > mostEntriesIn(endBytes) ? first : before)
   const sealed = isWhole && readable(() => withFile(directory, name, file => readTrailer(file, own.salt)))
   // Those of a merged segment may lie far apart.
-  const most = next?.firstSequence ?? Math.max(end, Math.max(firstSequence, last) + mostEntriesIn(endBytes))
+  const most = next?.firstSequence ?? Math.max(firstSequence, last, end) + mostEntriesIn(endBytes)
   const entryCount = sealed ? sealed.entryCount : most - firstSequence
   return closed(new LogSegment({ id, salt: own?.salt ?? 0, firstSequence }, { endBytes, entryCount }))
 }

@@ -377,6 +377,24 @@ describe('a segment that the disk cannot read', () => {
     }
   })
 
+  it('may be the newest one, far behind what is left of earlier ones: its sequences are not given again', () => {
+    for (const bad of [1, 2, 3]) {
+      const { store, disk } = filled(60, { syncPuts: false })
+      store.complete([{ first: 2, count: 50 }])
+      store.complete([{ first: 52, count: 9 - 3 * bad }])
+      const segments = [...disk.files().keys()].filter(name => name.endsWith('.slab')).sort()
+      disk.faults.before = (operation, name) => {
+        if (operation === 'read' && segments.slice(-bad).includes(name)) throw eio()
+      }
+      const { store: again } = openStore(disk)
+      expect(again.commit(group([bodyOf('new')])).firstSequence).to.be.greaterThan(60)
+      delete disk.faults.before
+      again.close()
+      salvageOn(disk)
+      expect(valuesIn(openStore(disk).store)).to.deep.equal(['1', ...numbered(61 - 3 * bad, 60), 'new'])
+    }
+  })
+
   it('is never inside the range that a merged segment replaces', () => {
     const disk = new SimulatedDisk()
     const options = { maxWastedBytes: 0 }
