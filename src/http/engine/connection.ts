@@ -536,6 +536,7 @@ export class Connection implements RequestHolder {
 
   /** Nothing was sent or taken for too long. */
   #timedOut(): void {
+    if (this.#times.hasSentMore()) return
     const isUnread = this.socket.writableLength > MAX_UNREAD_BYTES
     if (isUnread) this.#host.endedUnread(this)
     if (isUnread || this.#state !== 'upgraded') this.socket.destroy()

@@ -27,6 +27,8 @@ export class ConnectionTimes {
   #movedBytes = 0
   /** The time limit of the socket itself, which applies it while a piece of an answer is being sent; 0: none. */
   #sendingLimitMs = 0
+  /** Bytes that the connection below TLS had to send when that time began; without TLS: none are known. */
+  #bytesBelow: number | undefined
 
   constructor(socket: Socket, limits: TimeLimits, now: number) {
     this.#socket = socket
@@ -94,6 +96,23 @@ export class ConnectionTimes {
     if (chosenMs === this.#sendingLimitMs) return
     // Only the socket knows how much of a long piece has been sent.
     this.#sendingLimitMs = chosenMs
+    this.#bytesBelow = bytesBelowTls(this.#socket)
     this.#socket.setTimeout(chosenMs)
   }
+
+  /**
+   * To be called when the time of the socket is over: whether some of a long piece was sent after all, so that it begins anew.
+   * With TLS the socket only knows when all of a piece is sent.
+   */
+  hasSentMore(): boolean {
+    const before = this.#bytesBelow
+    this.#bytesBelow = bytesBelowTls(this.#socket)
+    if (this.#bytesBelow === before) return false
+    this.#socket.setTimeout(this.#sendingLimitMs)
+    return true
+  }
 }
+
+/** The field is private to Node. Where there is none, the time limit is that for all of a piece. */
+const bytesBelowTls = (socket: Socket): number | undefined =>
+  (socket as { _handle?: { _parent?: { writeQueueSize?: number } } | null })._handle?._parent?.writeQueueSize

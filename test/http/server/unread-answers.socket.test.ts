@@ -177,7 +177,7 @@ for (const { way, isTls } of ways) {
       const slow = await open(get('/large'))
       while (!slow.isClosed && slow.bytes < 24 * MB) {
         await slow.read(Math.min(slow.bytes + 2 * MB, 24 * MB))
-        await sleep(300)
+        await sleep(600)
       }
       await until(async () => (await started.metric(ENDED)) === 4, 'the end of those that do not read')
       expect([slow.statuses, slow.isClosed]).to.deep.equal([['200'], false])
