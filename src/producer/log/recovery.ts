@@ -95,7 +95,7 @@ export function recover(directory: LogDirectory): Recovered {
   const before = quarantined.filter(({ name }) => !names.includes(name))
   let { nextSequence: end } = applyProgress([], progress)
   const guesses = unreadable.sort().map(name => {
-    const guess = guessed(directory, name, headed, [...segments, ...before], end)
+    const guess = guessed(directory, name, headed, segments, end)
     end = Math.max(end, guess.endSequence)
     return guess
   })
@@ -170,21 +170,23 @@ function guessed(
   directory: LogDirectory,
   name: string,
   headed: readonly Headed[],
-  others: readonly LogSegment[],
+  read: readonly LogSegment[],
   end: number
 ): LogSegment {
   const id = segmentIdOf(name)!
   const own = headed.find(one => one.name === name)?.header
-  const next = headed.find(one => one.header.id > id)?.header
+  // The header of one that was put back may have a lower sequence than its first entry.
+  const next = read.find(one => one.id > id)?.sequenceAt(0)
   const endBytes = readable(() => sizeIn(directory)(name)) ?? 0
-  const before = others.reduce((end, other) => (other.id < id ? Math.max(end, other.endSequence) : end), 1)
+  // Those in quarantine may seem to reach further than they do.
+  const before = read.reduce((end, other) => (other.id < id ? Math.max(end, other.endSequence) : end), 1)
   const isWhole = own !== undefined && own.mergedUpTo === undefined
   const [first, last] = (isWhole ? undefined : readable(() => sequencesIn(directory, name))) ?? [before, before]
   // The first entry that can be read need not be the first one, but sequences are skipped after a crash.
   const firstSequence = own?.firstSequence ?? (first - before > mostEntriesIn(endBytes) ? first : before)
   const sealed = isWhole && readable(() => withFile(directory, name, file => readTrailer(file, own.salt)))
   // Those of a merged segment may lie far apart.
-  const most = next?.firstSequence ?? Math.max(firstSequence, last, end) + mostEntriesIn(endBytes)
+  const most = next ?? Math.max(firstSequence, last, end) + mostEntriesIn(endBytes)
   const entryCount = sealed ? sealed.entryCount : most - firstSequence
   return closed(new LogSegment({ id, salt: own?.salt ?? 0, firstSequence }, { endBytes, entryCount }))
 }

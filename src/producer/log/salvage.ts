@@ -109,7 +109,7 @@ function putBack({ directory, newSalt, now }: LogStoreOptions, aside: LogSegment
     directory.sync()
     forgetAside(directory, aside)
   }
-  return { name, records, lost: aside.openCount - records }
+  return { name, records, lost: Math.max(0, aside.openCount - records) }
 }
 
 function* allFlagged(entries: Iterable<StoredEntry>): Generator<StoredEntry> {

@@ -395,6 +395,25 @@ describe('a segment that the disk cannot read', () => {
     }
   })
 
+  it('may be one that was put back behind another one, which was taken for larger than it is', () => {
+    const { store, disk } = filled(8)
+    disk.faults.before = failing(SECOND, [0])
+    valuesIn(store)
+    disk.faults.before = (operation, name) => {
+      if ((operation === 'rename' || operation === 'remove') && name === FIRST) throw eio()
+    }
+    store.complete([{ first: 1, count: 3 }])
+    disk.faults.before = failing(FIRST, [0])
+    openStore(disk)
+    delete disk.faults.before
+    expect(salvageOn(disk).map(({ records }) => records)).to.deep.equal([0, 3])
+    disk.faults.before = failing(SECOND, [0])
+    openStore(disk)
+    delete disk.faults.before
+    salvageOn(disk)
+    expect(valuesIn(openStore(disk).store)).to.deep.equal(numbered(4, 8))
+  })
+
   it('is never inside the range that a merged segment replaces', () => {
     const disk = new SimulatedDisk()
     const options = { maxWastedBytes: 0 }
