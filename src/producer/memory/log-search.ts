@@ -8,6 +8,9 @@ import type { Numbering } from './numbering.js'
 
 /** At most this many partitions are read at a time: their answers share the bytes of one Fetch call. */
 const SEARCHES = 8
+/** One read ends after so much, and leaves its place to other partitions; the next one goes on there. */
+const TIME_LIMIT_MS = 30_000
+const MAX_BYTES = 64 * 1024 * 1024
 /** A partition waits this long for a result before it sends the batch again. A later search continues where it stopped. */
 const PATIENCE_MS = 60_000
 const PAUSE_MS = 1_000
@@ -113,7 +116,7 @@ export class LogSearch {
     this.#isClosed = true
   }
 
-  /** Ends after twice {@link PATIENCE_MS} at most, without the time that the search waits for others. Never rejects. */
+  /** Ends soon after {@link PATIENCE_MS}, without the time that the search waits for others. Never rejects. */
   async find(batch: SoughtBatch): Promise<Finding> {
     const { clock, log, metrics } = this.#options
     if (!batch.isForgotten) {
@@ -209,10 +212,14 @@ export class LogSearch {
   ): Promise<Finding> {
     const { router, clock } = this.#options
     const place = { topicPartition: { topic, partition }, timeoutMs: CALL_TIMEOUT_MS }
-    const until = clock() + PATIENCE_MS
+    const until = clock() + TIME_LIMIT_MS
+    let bytes = 0
     for (let offset = from; offset < end; reached(offset)) {
-      if (this.#isClosed || clock() >= until) throw new Error('the search has not reached the end of the log')
-      const { origins, nextOffset } = success(await askRouter(router, { type: 'fetchOrigins', offset, ...place }))
+      const isOver = this.#isClosed || bytes >= MAX_BYTES || clock() >= until
+      if (isOver) throw new Error('the search has not reached the end of the log')
+      const { origins, nextOffset, sizeBytes } = success(
+        await askRouter(router, { type: 'fetchOrigins', offset, ...place })
+      )
       // Compaction may have removed some records of the batch.
       const origin = origins.find(
         one =>
@@ -223,6 +230,7 @@ export class LogSearch {
       )
       if (origin !== undefined) return { type: 'found', baseOffset: origin.baseOffset }
       offset = nextOffset
+      bytes += sizeBytes
     }
     return { type: 'absent', end }
   }

@@ -5,6 +5,7 @@ import { type Finding, LogSearch, type SoughtBatch } from '../../../src/producer
 import type { FetchOffset, RouterMessage } from '../../../src/router/messages/operations.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 
+const MIB = 1024 * 1024
 const HOUR_MS = 3_600_000
 const NOW = 1_000 * HOUR_MS
 
@@ -17,6 +18,7 @@ class Partition {
   reading = 0
   mostReading = 0
   batches = 10
+  batchBytes = 1_000
   holds = false
   /** Instead of the records at an offset. */
   readonly instead = new Map<Offset, object>()
@@ -64,7 +66,7 @@ class Partition {
       producerEpoch: 2,
       baseSequence: 70
     }
-    return { type: 'success', origins: [origin], nextOffset: at * 10 + 10, sizeBytes: 1_000 }
+    return { type: 'success', origins: [origin], nextOffset: at * 10 + 10, sizeBytes: this.batchBytes }
   }
 }
 
@@ -127,6 +129,26 @@ describe('delivery: looking for a batch in the log', () => {
     while (finding === undefined) await clock.tickAsync(100)
     return { ...finding, afterMs: Math.floor((clock.now - startedAt) / 1_000) * 1_000 }
   }
+
+  it('leaves its place to others after many bytes, and goes on there', async () => {
+    partition.batchBytes = 16 * MIB
+    expect(await findingOf(sought(6))).to.deep.equal({ type: 'found', baseOffset: 60, afterMs: 1_000 })
+    expect(partition.offsetsRead()).to.deep.equal([0, 10, 20, 30, 40, 50, 60])
+  })
+
+  it('leaves its place to others when it takes long, and goes on there', async () => {
+    partition.instead.set(20, {
+      type: 'success',
+      origins: [],
+      nextOffset: 30,
+      get sizeBytes() {
+        clock.setSystemTime(clock.now + 30_000)
+        return 1
+      }
+    })
+    expect(await findingOf(sought(6))).to.include({ type: 'found', baseOffset: 60, afterMs: 31_000 })
+    expect(partition.offsetsRead()).to.deep.equal([0, 10, 20, 30, 40, 50, 60])
+  })
 
   it('is given up where the log does not end within a minute', async () => {
     partition.instead.set(20, {
