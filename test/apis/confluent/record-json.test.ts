@@ -112,14 +112,19 @@ describe('confluent: a whole body of version 3', () => {
       const { collected, end } = readWhole(Buffer.from(`${first}{}`, 'latin1'), limits)
       return [end, collected.records.length, collected.items.length]
     }
-    for (const json of [
-      '{"a":"\xe9"}',
-      '{"value":{"type":"STRING","data":"\\ud800"}}',
-      `{"a":${'['.repeat(200) + ']'.repeat(200)}}`
-    ])
+    for (const json of ['{"a":"\xe9"}', `{"a":${'['.repeat(200)}${']'.repeat(200)}}`])
       assert.deepEqual(endOf(json), [undefined, 1, 2], json)
-    for (const broken of ['{"a":\xe9}', '{"a":"\xe9 {"value":"}}', '{"a":b}'])
+    for (const broken of ['{"a":\xe9}', '{"a":"\xe9 {"value":"}}', '{"a":b}', '{"a":"\\ud800"}'])
       assert.deepEqual(endOf(broken), ['notJson', 0, 1], broken)
+  })
+
+  it('is read without building values of records that cannot be used', () => {
+    const half = 1_000_000
+    const reader = new RecordReader({ ...limits, maxRecordBytes: 3 * half })
+    const before = process.memoryUsage().heapUsed
+    reader.read(Buffer.from(`{"a":${'['.repeat(half)}${']'.repeat(half)}}`), 0, Number.POSITIVE_INFINITY)
+    const usedBytes = process.memoryUsage().heapUsed - before
+    assert.ok(usedBytes < 10 * half, `${usedBytes} bytes`)
   })
 
   it('is read no further than one record more than it may have, and one refusal more than one turn has time for', () => {

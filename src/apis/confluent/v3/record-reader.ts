@@ -1,6 +1,5 @@
-import { isUtf8 } from 'node:buffer'
-import { isJson } from '../../../core/json/is-json.js'
 import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
+import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { BodyError } from '../record-bytes.js'
@@ -125,10 +124,21 @@ export class RecordReader extends ObjectSplitter {
     this.#collected.bytes += bytes.length
     this.#cost += costOf(bytes.length, 1)
     collect(this.#collected, () => readSentRecord(bytes, this.#options))
-    // Behind what is no JSON, it is not known where the next record begins. Text in another encoding may be JSON otherwise.
-    this.#isBroken =
-      items.at(-1)!.refused !== undefined && !isJson(isUtf8(bytes) ? bytes : Buffer.from(bytes.toString('latin1')))
+    // It is not known where the next record begins.
+    this.#isBroken = items.at(-1)!.refused !== undefined && !isJson(bytes)
     if (this.#isBroken || this.#cost >= this.#maxCost) this.stop()
+  }
+}
+
+/** Whether bytes are one value, in whatever encoding. A reader skips it: a parser would build it, however deep it is. */
+function isJson(bytes: Buffer): boolean {
+  const reader = new JsonReader(bytes)
+  try {
+    skipValue(reader)
+    return reader.peekToken() < 0
+  } catch (error) {
+    if (error instanceof DeserializeError) return false
+    throw error
   }
 }
 
