@@ -175,8 +175,7 @@ function guessed(
 ): LogSegment {
   const id = segmentIdOf(name)!
   const own = headed.find(one => one.name === name)?.header
-  // The header of one that was put back may have a lower sequence than its first entry.
-  const next = read.find(one => one.id > id)?.sequenceAt(0)
+  const next = read.find(one => one.id > id)?.firstSequence
   const endBytes = readable(() => sizeIn(directory)(name)) ?? 0
   // Those in quarantine may seem to reach further than they do.
   const before = read.reduce((end, other) => (other.id < id ? Math.max(end, other.endSequence) : end), 1)

@@ -71,7 +71,8 @@ export class LogSegment {
   ) {
     this.id = id
     this.salt = salt
-    this.firstSequence = firstSequence
+    // The header of a segment that was put back may have a lower one, from a guess.
+    this.firstSequence = sequences?.[0] ?? firstSequence
     this.endBytes = endBytes
     this.entryCount = entryCount
     this.sequences = sequences

@@ -3,12 +3,24 @@ import { encodeEntry, type StoredEntry } from '../../../src/producer/log/entry.j
 import type { LogReadRequest } from '../../../src/producer/log/entry-reader.js'
 import { LogCore } from '../../../src/producer/log/log-host.js'
 import type { LogStore, LogStoreOptions } from '../../../src/producer/log/log-store.js'
+import { loggedRecordBytes, readLoggedRecord, writeLoggedRecord } from '../../../src/producer/log/logged-record.js'
 import type { SimulatedDisk } from '../../support/simulated-disk.js'
 
 /** Unstamped entries with these bodies, as `commit` takes them. */
 export function group(bodies: readonly (string | Buffer)[], destination = 'default/orders'): Buffer {
   return Buffer.concat(bodies.map(body => encodeEntry(destination, Buffer.from(body as string), 1_000)))
 }
+
+/** An entry as a topic writes it: a record without key and headers. */
+export function recordBody(value: string): Buffer {
+  const record = { key: null, value: Buffer.from(value), headers: [], timestampMs: 7 }
+  const bytes = Buffer.alloc(loggedRecordBytes(record))
+  writeLoggedRecord(bytes, 0, record)
+  return bytes
+}
+
+/** The value of such an entry, without the points that make it longer. */
+export const textOf = (body: Buffer): string => `${readLoggedRecord(body).value}`.replace(/\.+$/, '')
 
 let salt = 0x9e3779b9
 

@@ -2,24 +2,17 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import { saltBehind, saltedCrc } from '../../../src/producer/log/bytes.js'
 import type { LogStore, LogStoreOptions } from '../../../src/producer/log/log-store.js'
-import { loggedRecordBytes, readLoggedRecord, writeLoggedRecord } from '../../../src/producer/log/logged-record.js'
+import { readLoggedRecord } from '../../../src/producer/log/logged-record.js'
 import { OutcomeRows } from '../../../src/producer/log/outcomes.js'
 import { recover } from '../../../src/producer/log/recovery.js'
 import { SALVAGED_HEADER, type SalvagedSegment, salvageLog } from '../../../src/producer/log/salvage.js'
 import { type DiskFaults, eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, type Opened, openStore, readEntries, storeOptions } from './fixtures.js'
+import { group, type Opened, openStore, readEntries, recordBody, storeOptions, textOf } from './fixtures.js'
 
 const FIRST = '0000000000000001.slab'
 const SECOND = '0000000000000002.slab'
 const PAGE_BYTES = 4096
 
-function bodyOf(value: string): Buffer {
-  const record = { key: null, value: Buffer.from(value), headers: [], timestampMs: 7 }
-  const bytes = Buffer.alloc(loggedRecordBytes(record))
-  writeLoggedRecord(bytes, 0, record)
-  return bytes
-}
-const textOf = (body: Buffer): string => `${readLoggedRecord(body).value}`.replace(/\.+$/, '')
 const valuesIn = (store: LogStore): string[] => readEntries(store).map(({ body }) => textOf(body))
 const isSalvaged = (body: Buffer): boolean => readLoggedRecord(body).headers.some(({ key }) => key === SALVAGED_HEADER)
 
@@ -27,7 +20,7 @@ const isSalvaged = (body: Buffer): boolean => readLoggedRecord(body).headers.som
 function filled(count: number, overrides: Partial<LogStoreOptions> = {}): Opened & { readonly disk: SimulatedDisk } {
   const disk = new SimulatedDisk()
   const opened = openStore(disk, overrides)
-  for (let at = 1; at <= count; at++) opened.store.commit(group([bodyOf(`${at}`.padEnd(200, '.'))]))
+  for (let at = 1; at <= count; at++) opened.store.commit(group([recordBody(`${at}`.padEnd(200, '.'))]))
   return { ...opened, disk }
 }
 
@@ -99,7 +92,7 @@ describe('a segment that the disk cannot read', () => {
     const { disk } = filled(2)
     disk.patch(FIRST, bytes => Buffer.concat([bytes, Buffer.alloc(40_000, 1)]))
     const { store } = openStore(disk)
-    for (const number of ['3', '4']) store.commit(group([bodyOf(number.padEnd(200, '.'))]))
+    for (const number of ['3', '4']) store.commit(group([recordBody(number.padEnd(200, '.'))]))
     store.close()
     disk.patch(SECOND, bytes => {
       bytes[0]! ^= 1
@@ -150,7 +143,7 @@ describe('a segment that the disk cannot read', () => {
     const { store, disk } = filled(2)
     disk.faults.before = failing(FIRST, [0])
     expect(valuesIn(store)).to.deep.equal([])
-    const { refusal, committedCount } = store.commit(group([bodyOf('3')]))
+    const { refusal, committedCount } = store.commit(group([recordBody('3')]))
     expect([refusal, committedCount]).to.deep.equal([undefined, 1])
     expect(valuesIn(store)).to.deep.equal(['3'])
     delete disk.faults.before
@@ -166,7 +159,7 @@ describe('a segment that the disk cannot read', () => {
       if (name === FIRST && operation !== 'rename') throw eio()
     }
     expect(valuesIn(store)).to.deep.equal([])
-    const { refusal, committedCount } = store.commit(group([bodyOf('2')]))
+    const { refusal, committedCount } = store.commit(group([recordBody('2')]))
     expect([refusal, committedCount]).to.deep.equal([undefined, 1])
     expect(valuesIn(store)).to.deep.equal(['2'])
   })
@@ -200,7 +193,7 @@ describe('a segment that the disk cannot read', () => {
           const { store: opened } = openStore(copy, { segmentBytes: 20_000, maxIndexBytes: 1 })
           // The first time, what stands before the page is read in time.
           const [, read] = [valuesIn(opened), valuesIn(opened)]
-          expect(opened.commit(group([bodyOf('later')])).firstSequence, what).to.be.above(60)
+          expect(opened.commit(group([recordBody('later')])).firstSequence, what).to.be.above(60)
           const open = opened.openRuns({ first: 1, count: 60 }).reduce((sum, { count }) => sum + count, 0)
           expect(open, what).to.be.oneOf([58, 60])
           opened.close()
@@ -352,7 +345,7 @@ describe('a segment that the disk cannot read', () => {
       const disk = new SimulatedDisk()
       const { store } = openStore(disk, { maxWastedBytes: 0 })
       for (const number of ['1', '2', '3']) {
-        store.commit(group([bodyOf(number)]))
+        store.commit(group([recordBody(number)]))
         const { firstSequence } = store.commit(group(Array.from({ length: 300 }, () => 'done')))
         store.complete([{ first: firstSequence, count: 300 }])
       }
@@ -387,7 +380,7 @@ describe('a segment that the disk cannot read', () => {
         if (operation === 'read' && segments.slice(-bad).includes(name)) throw eio()
       }
       const { store: again } = openStore(disk)
-      expect(again.commit(group([bodyOf('new')])).firstSequence).to.be.greaterThan(60)
+      expect(again.commit(group([recordBody('new')])).firstSequence).to.be.greaterThan(60)
       delete disk.faults.before
       again.close()
       salvageOn(disk)
@@ -414,12 +407,33 @@ describe('a segment that the disk cannot read', () => {
     expect(valuesIn(openStore(disk).store)).to.deep.equal(numbered(4, 8))
   })
 
+  it('that was put back is merged with its own entries alone', () => {
+    const overrides = { segmentBytes: 4_096, maxWastedBytes: 0 }
+    const { store, disk } = filled(40, overrides)
+    store.close()
+    disk.faults.before = (operation, name) => {
+      if (operation === 'read' && (name === FIRST || name === SECOND)) throw eio()
+    }
+    openStore(disk, overrides).store.close()
+    delete disk.faults.before
+    const [{ records } = { records: 0 }] = salvageOn(disk, overrides)
+    const { store: again } = openStore(disk, overrides)
+    again.complete([{ first: records + 2, count: records - 1 }])
+    const { sizeBytes } = again.stats
+    again.tick()
+    expect(again.stats.sizeBytes).to.be.below(sizeBytes)
+    const left = [...numbered(1, records + 1), ...numbered(2 * records + 1, 40)]
+    expect([valuesIn(again), again.stats.openEntries]).to.deep.equal([left, left.length])
+    again.close()
+    expect(valuesIn(openStore(disk).store)).to.deep.equal(left)
+  })
+
   it('is never inside the range that a merged segment replaces', () => {
     const disk = new SimulatedDisk()
     const options = { maxWastedBytes: 0 }
     const { store } = openStore(disk, options)
     for (let round = 0; round < 12; round++) {
-      const bodies = Array.from({ length: 8 }, (_, at) => bodyOf(`${round} ${at}`))
+      const bodies = Array.from({ length: 8 }, (_, at) => recordBody(`${round} ${at}`))
       const { firstSequence } = store.commit(group(bodies))
       store.complete([{ first: firstSequence, count: 7 }])
     }
