@@ -67,7 +67,7 @@ export interface InstanceApi {
 }
 
 /** How one read is asked for and written. */
-export interface ReadOptions
+export interface ReadTerms
   extends Pick<InstanceReadLimits, 'timeoutMs' | 'maxBytes' | 'formats'>,
     Pick<RecordListOptions, 'membersOf'> {
   /** Makes the JSON of records with schemas. Absent, or `undefined` for a format: they have none. */
@@ -232,7 +232,7 @@ export class InstanceRoutes {
    * @param toError of what the read has failed with
    */
   reads(
-    optionsOf: (exchange: Exchange) => ReadOptions,
+    optionsOf: (exchange: Exchange) => ReadTerms,
     typeOf: (format: string) => string,
     toError = (error: unknown, _: Exchange): unknown => error
   ): Receive {
@@ -267,7 +267,7 @@ export class InstanceRoutes {
    * The records as JSON, and the format of the instance; `undefined`: the client has left. The records are accepted when the
    * whole answer was sent.
    */
-  async #read(ask: InstanceAsk, options: ReadOptions) {
+  async #read(ask: InstanceAsk, options: ReadTerms) {
     const { exchange, instance } = ask
     const { request, response } = exchange
     const handling = handlingIn(request.headers[UNDECODABLE_HEADER])

@@ -11,7 +11,7 @@ import {
   type InstanceAsk,
   MAX_READ_BYTES,
   queryOf,
-  type ReadOptions,
+  type ReadTerms,
   topicNamesOf
 } from '../instance-routes.js'
 import {
@@ -259,7 +259,7 @@ export const bridgeConsumerRoutes = {
 } as const satisfies Readonly<Record<string, BridgeRoute>>
 
 /** @throws BridgeError */
-function readOptionsOf({ request }: Exchange): ReadOptions {
+function readOptionsOf({ request }: Exchange): ReadTerms {
   const query = queryOf(sentUrlOf(request))
   const accepted = request.headers.accept?.trim().toLowerCase()
   return {

@@ -6,7 +6,7 @@ import { decodeRecords } from '../../../http/api/decoded-records.js'
 import type { Receive } from '../../../http/api/endpoint.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { SchemaError } from '../../../schemas/schemas.js'
-import { type InstanceApi, InstanceRoutes, MAX_READ_BYTES, queryOf, type ReadOptions } from '../../instance-routes.js'
+import { type InstanceApi, InstanceRoutes, MAX_READ_BYTES, queryOf, type ReadTerms } from '../../instance-routes.js'
 import { failedProblemOf, type Problem, ProblemError, problemOf, TOPIC_NOT_FOUND, UNAUTHORIZED } from '../failures.js'
 import { answerAllowed, type ConfluentParts, readSmallBody } from '../look-up.js'
 import {
@@ -113,7 +113,7 @@ export function consumersOf(
       return `${base}/consumers/${part(group)}/instances/${part(name)}`
     }
   )
-  const optionsOf = ({ request }: Exchange): ReadOptions => {
+  const optionsOf = ({ request }: Exchange): ReadTerms => {
     const query = queryOf(sentUrlOf(request))
     const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_READ_BYTES, MAX_READ_BYTES)
     return {

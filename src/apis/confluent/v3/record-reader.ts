@@ -67,7 +67,10 @@ export function readWhole(body: Buffer, options: Omit<ReaderOptions, 'accepts'> 
   try {
     while (reader.isWholeUtf8 && items.length <= maxRecords) {
       if (reader.peekToken() < 0) return { collected, end: undefined }
-      add(collected, readNextRecord(reader, body, options))
+      const start = reader.index
+      const read = readNextRecord(reader, body, options)
+      if (reader.index - start > options.maxRecordBytes) break
+      add(collected, read)
       collected.bytes = reader.index
     }
   } catch {
