@@ -363,11 +363,12 @@ export class GroupMember {
   #stable(partitions: readonly TopicPartition[], starts: GroupStarts | undefined): void {
     const { onAssigned } = this.#options
     this.#isUnknown = false
-    const isNext = this.#lastStable !== undefined && isSameOrNext(this.#generation!.id, this.#lastStable.id)
+    const before = this.#lastStable
+    const isNext = before !== undefined && isSameOrNext(this.#generation!.id, before.id)
     this.#phase = 'stable'
     this.#stableSince = this.#options.runtime.clock()
     this.#lastStable = this.#generation
-    this.#heartbeats.start({ ...this.#identity(), generationId: this.#generation!.id })
+    this.#heartbeats.start({ ...this.#identity(), generationId: this.#generation!.id }, before !== undefined)
     onAssigned({ partitions, isNext, topics: new Set(this.#joinedTopics), starts })
     this.#joinAgainIfChanged()
   }

@@ -3,10 +3,11 @@ import type { ResultOf } from '../../router/messages/operations.js'
 import type { GroupRequest, GroupRuntime, Timer } from './group-runtime.js'
 
 /**
- * Longest interval while clients wait and the member has no partitions for them. The answer to the next heartbeat shows
- * whether another member has left. Kafka-Pixy retries at this interval for a partition that another process owns.
+ * Longest interval while another rebalance is likely to help or to come: while clients wait and the member has no partitions
+ * for them, and for a while after a rebalance, as members come and go one after another. A member that joins waits until
+ * the heartbeats of all others were answered. Kafka-Pixy retries at this interval for a partition that another process owns.
  */
-const WAITING_INTERVAL_MS = 500
+const SHORT_INTERVAL_MS = 500
 
 export interface HeartbeatsOptions {
   readonly runtime: GroupRuntime
@@ -28,6 +29,8 @@ export class Heartbeats {
   /** The time at which the timer fires, and the function that it calls. */
   #next: { readonly at: number; readonly beat: () => void } | undefined
   #answeredAt = 0
+  /** Until then the intervals are short, because there was a rebalance. */
+  #shortUntil = Number.NEGATIVE_INFINITY
   /** The number of the run. An answer to a heartbeat of an earlier run is ignored. */
   #run = 0
 
@@ -35,9 +38,12 @@ export class Heartbeats {
     this.#options = options
   }
 
-  start(member: GroupRequest<'heartbeat'>): void {
+  /** @param wasIn the member was in the group before this rebalance, too */
+  start(member: GroupRequest<'heartbeat'>, wasIn: boolean): void {
     this.stop()
-    this.#answeredAt = this.#options.runtime.clock()
+    const { runtime, sessionTimeoutMs } = this.#options
+    this.#answeredAt = runtime.clock()
+    this.#shortUntil = wasIn ? this.#answeredAt + sessionTimeoutMs : Number.NEGATIVE_INFINITY
     this.#later(member, this.#run)
   }
 
@@ -50,14 +56,14 @@ export class Heartbeats {
   /** Sends the next heartbeat earlier, because clients have begun to wait. */
   hurry(): void {
     const next = this.#next
-    if (next && next.at - this.#options.runtime.clock() > WAITING_INTERVAL_MS) this.#set(next.beat, WAITING_INTERVAL_MS)
+    if (next && next.at - this.#options.runtime.clock() > SHORT_INTERVAL_MS) this.#set(next.beat, SHORT_INTERVAL_MS)
   }
 
   #later(member: GroupRequest<'heartbeat'>, run: number): void {
-    const { heartbeatIntervalMs, isWaiting } = this.#options
+    const { runtime, heartbeatIntervalMs, isWaiting } = this.#options
     if (run !== this.#run) return
-    const delayMs = isWaiting() ? Math.min(WAITING_INTERVAL_MS, heartbeatIntervalMs) : heartbeatIntervalMs
-    this.#set(() => this.#beat(member, run), delayMs)
+    const longestMs = isWaiting() || runtime.clock() < this.#shortUntil ? SHORT_INTERVAL_MS : heartbeatIntervalMs
+    this.#set(() => this.#beat(member, run), Math.min(longestMs, heartbeatIntervalMs))
   }
 
   #set(beat: () => void, delayMs: number): void {

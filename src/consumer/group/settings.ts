@@ -63,7 +63,7 @@ const section = z.strictObject({
   heartbeatIntervalMs: milliseconds
     .default(3_000)
     .describe(
-      'Longest pause between two heartbeats of a member. The pause is at most 0.5 s while clients wait and the member has no partitions for them'
+      'Longest pause between two heartbeats of a member. The pause is at most 0.5 s while clients wait and the member has no partitions for them, and for `sessionTimeoutMs` after a rebalance'
     )
     .meta({ advanced: true }),
   rebalanceTimeoutMs: milliseconds

@@ -1,11 +1,11 @@
-import type { ActorRef } from '../../core/actor/actor.js'
+import type { ActorRef, Requester } from '../../core/actor/actor.js'
 import { UnavailableError } from '../../core/errors.js'
 import type { ClusterChange } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure, RouterMessage } from '../messages/operations.js'
 import type { TopicLookUp } from '../processors/queue-processor.js'
-import { ownFailure } from '../requests/failures.js'
+import { invalid, ownFailure } from '../requests/failures.js'
 import { fail, type OpenRequest } from '../requests/open-requests.js'
 import type { BrokerView } from './broker-pool.js'
 import type { RouterMailbox, RouterNotice } from './messages.js'
@@ -276,8 +276,11 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
     ref: {
       path: actor.path,
       tell: message => {
-        if (!isRouterMessage(message)) log.error({}, 'the router received a message that is not a request')
-        else if (over) core.parts.admission.refuse(message, over.failure)
+        if (!isRouterMessage(message)) {
+          log.error({}, 'the router received a message that is not a request')
+          const { requester } = (message ?? {}) as Partial<Record<string, Partial<Requester<Failure>>>>
+          requester?.reply?.(invalid('invalidRequest', 'this is not a request to the router'))
+        } else if (over) core.parts.admission.refuse(message, over.failure)
         else actor.tell(message)
       },
       stop: () => void stop()

@@ -106,6 +106,22 @@ function reading(instanceId: string | null = null, answers: GroupWorld['answers'
   return incarnation
 }
 
+describe('a member whose group was rebalanced just now', () => {
+  it('joins again within half a second when another member comes back', () => {
+    const incarnation = new Incarnation({ heartbeatIntervalMs: 3_000, onRebalance: (_, ready) => ready() })
+    incarnation.subscribe('orders')
+    incarnation.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
+    incarnation.world.pass(3_000)
+    expect(incarnation.newly()).to.deep.equal(['assigned orders/0', 'assigned orders/0 next'])
+    // A gateway that stood still finds its members removed, and they join anew.
+    incarnation.world.pass(1_900)
+    incarnation.asked()
+    incarnation.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
+    incarnation.world.pass(500)
+    expect(incarnation.asked()[0]?.kind).to.equal('joinGroup')
+  })
+})
+
 describe('a member that joins', () => {
   it('says who it is, what it reads, and how long it may take', () => {
     const incarnation = new Incarnation({ instanceId: 'static-1' })

@@ -27,7 +27,7 @@ describe('heartbeats of a member', () => {
       onExcluded: () => {},
       onSilence: () => {}
     })
-    heartbeats.start(MEMBER)
+    heartbeats.start(MEMBER, false)
   })
 
   /** How many are sent in this time. */
@@ -43,6 +43,13 @@ describe('heartbeats of a member', () => {
     expect(sentIn(5_000)).to.equal(10)
     isWaiting = false
     sentIn(500)
+    expect(sentIn(6_000)).to.equal(2)
+  })
+
+  it('are sent twice a second for the time of a session after a rebalance', () => {
+    heartbeats.start(MEMBER, true)
+    expect(sentIn(10_000)).to.equal(20)
+    sentIn(3_000)
     expect(sentIn(6_000)).to.equal(2)
   })
 

@@ -28,6 +28,7 @@ describe('router: requests of callers without types', () => {
     'a topic where a list belongs': { type: 'fetchTopicMetadata', requestId: 1, topics: 'perf' },
     'no offset to commit': { type: 'commitConsumerOffset', groupId: 'g', topicPartition: at },
     'a time-out that is no number': { type: 'fetchOffset', topicPartition: at, offsetType: 'latest', timeoutMs: NaN },
+    'a type that no request has': { type: 'fetchDta', topicPartition: at, offset: 0 },
     'a time-out that is text': { type: 'fetchOffset', topicPartition: at, offsetType: 'latest', timeoutMs: '5' }
   }
   for (const [what, request] of Object.entries(incomplete)) {
