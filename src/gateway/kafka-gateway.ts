@@ -2,7 +2,7 @@ import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-
 import { type InstanceGateway, PLAIN_INSTANCE_VERBS } from '../consumer/instance/instances.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
-import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
+import type { ActorRef } from '../core/actor/actor.js'
 import { InvalidRequestError, KafkaError, TimedOutError } from '../core/errors.js'
 import { type Logger, type MonotonicClock, type NewRecord, type ProduceRecord, silentLogger } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
@@ -35,7 +35,6 @@ export interface KafkaGatewayDeps {
   /** Accepts records that are kept on disk. Absent: `delivery` refuses them. */
   readonly durable?: DurableAcceptor | undefined
   readonly router: ActorRef<RouterMessage>
-  readonly system: ActorSystem
   /** Absent: requests of consumer groups are refused. */
   readonly groups?:
     | (Pick<ConsumerGroups, 'requestMany' | 'ack' | 'setOffsets'> & Partial<Pick<ConsumerGroups, 'beginningOf'>>)
@@ -136,7 +135,7 @@ export class KafkaGateway implements Gateway {
   }
 
   async follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<TopicSubscription> {
-    const { router, system } = this.#deps
+    const { router } = this.#deps
     const { maxPartitions, timeoutMs } = options
     const metadata = requireTopic(topic, await this.topics([topic], timeoutMs))
     const partitions = choosePartitions(metadata, options.partitions)
@@ -146,7 +145,7 @@ export class KafkaGateway implements Gateway {
     }
     const limit = new TimeLimit(timeoutMs, this.#deps.clock ?? performanceClock)
     const positions = await findStarts(router, limit, topic, partitions, options)
-    return followTopic(system, {
+    return followTopic({
       router,
       metadata,
       positions,

@@ -45,7 +45,7 @@ export class Castellan {
     readonly delivery: Delivery,
     readonly system: ActorSystem
   ) {
-    this.gateway = new KafkaGateway({ system, delivery, router: router.ref, isReady: () => router.isReady })
+    this.gateway = new KafkaGateway({ delivery, router: router.ref, isReady: () => router.isReady })
   }
 
   /** One call of `gateway.produce`; the outcomes are those of its records, in order. */

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { Argument, type Command, Option } from 'commander'
-import type { ReadProblem, ReadStart } from '../../consumer/stream/partition-reader.js'
+import type { ReadStart } from '../../consumer/stream/partition-reader.js'
 import { CastellanError } from '../../core/errors.js'
 import type { Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
@@ -62,7 +62,7 @@ interface ReadFlags extends ClientFlags {
   readonly schema?: boolean
 }
 
-/** Writes records to stdout. One actor per partition asks the Router for them. */
+/** Writes records to stdout. */
 async function read(line: Command, process: Process): Promise<number> {
   const topic = line.args[0]!
   const { from = 'earliest', format = 'value', follow = false, partition, count, schema } = line.opts<ReadFlags>()
@@ -79,10 +79,9 @@ async function read(line: Command, process: Process): Promise<number> {
     const schemas = schema ? await client.schemas() : undefined
     const full = new AbortController()
     const write = recordWriter(process.stdout, look, count, stopped, schemas, () => full.abort())
-    const problems: ReadProblem[] = []
+    const problems: CastellanError[] = []
     const warn = (message: string): void => void process.stderr.write(`castellan read: ${printable(message)}\n`)
     const reading = readTopic(
-      client.system,
       { metadata, partitions: chosen, start, follow },
       {
         router: client.router,

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../../core/errors.js'
+import { CastellanError } from '../../core/errors.js'
 import {
   incarnationOfTopic,
   type LogPosition,
@@ -26,13 +26,6 @@ const MAX_FAILURES = 20
 const RETRY_DELAY_MS = 500
 /** A Router that does not wait for records answers at once; this pause prevents a busy loop at the end of a log. */
 const SHORTEST_POLL_MS = 20
-
-export interface ReadProblem {
-  readonly code: ErrorCode
-  readonly message: string
-  /** True: the same read may succeed later. */
-  readonly retriable: boolean
-}
 
 /** What the readers of a topic do with its records. */
 export interface ReaderRuntime {
@@ -62,13 +55,11 @@ export interface PartitionReaderOptions {
   /** False: the partition is read up to the end that its log has at the start. */
   readonly follow: boolean
   readonly runtime: ReaderRuntime
-  /** Calls back in ticks of the actor, and not after it was stopped. */
+  /** Calls back only while the records are wanted. */
   readonly ask: GroupRuntime['ask']
-  readonly after: (delayMs: number, run: () => void) => void
-  readonly tick: (run: () => void) => void
+  /** Resolves after this time, while the records are wanted. */
+  readonly pause: (delayMs: number) => Promise<void>
   readonly isWanted: () => boolean
-  /** Called once. */
-  readonly onEnded: (problem: ReadProblem | undefined) => void
 }
 
 /** Reads one partition, one request at a time: the start of the log, the records, and where to go on after a loss. */
@@ -94,27 +85,38 @@ export class PartitionReader {
     this.#name = `${topicPartition.topic}/${topicPartition.partition}`
   }
 
-  begin(): void {
+  /**
+   * Resolves when all records were read, or no more are wanted.
+   *
+   * @throws CastellanError when the partition cannot be read to its end
+   */
+  async read(): Promise<void> {
+    await this.#begin()
+    while (this.#offset < this.#end && (await this.#readNext()));
+  }
+
+  async #begin(): Promise<void> {
     const { start, follow } = this.#options
-    if (typeof start === 'object' && 'found' in start) {
-      this.#beginAt(start.found)
-      return
-    }
-    this.#bound('latest', end => {
+    if (typeof start === 'object' && 'found' in start) this.#beginAt(start.found)
+    else {
+      const end = await this.#bound('latest')
       if (!follow) this.#end = end.offset
-      if (start === 'latest') this.#beginAt(end)
-      else if (start === 'earliest' || 'timestampMs' in start) this.#bound(start, found => this.#beginAt(found))
-      else if ('last' in start)
-        this.#bound('earliest', ({ offset }) =>
-          this.#beginAt({ ...end, offset: Math.max(end.offset - start.last, offset) })
-        )
-      else {
-        const { offset } = start
-        this.#named = offset
-        if (!follow && offset > end.offset) this.#finish(this.#wrongOffset(offset, end.offset))
-        else this.#beginAt(offset <= end.offset ? { ...end, offset } : { offset })
-      }
-    })
+      this.#beginAt(await this.#startIn(start, end))
+    }
+  }
+
+  async #startIn(start: ReadStart, end: LogPosition): Promise<LogPosition> {
+    if (start === 'latest') return end
+    if (start === 'earliest' || 'timestampMs' in start) return this.#bound(start)
+    if ('last' in start) {
+      const { offset } = await this.#bound('earliest')
+      return { ...end, offset: Math.max(end.offset - start.last, offset) }
+    }
+    const { offset } = start
+    this.#named = offset
+    if (offset <= end.offset) return { ...end, offset }
+    if (!this.#options.follow) throw this.#wrongOffset(offset, end.offset)
+    return { offset }
   }
 
   #beginAt({ offset, leaderEpoch }: LogPosition, warning?: string): void {
@@ -128,33 +130,26 @@ export class PartitionReader {
     this.#offset = offset
     runtime.onMoved?.(topicPartition.partition, offset)
     if (warning !== undefined) runtime.warn(warning)
-    this.#proceed()
   }
 
-  #proceed(): void {
-    const { runtime, isWanted } = this.#options
-    if (this.#offset >= this.#end) {
-      this.#finish()
-      return
-    }
-    const { requestTimeoutMs: timeoutMs, maxWaitMs } = runtime
-    const request = { offset: this.#offset, topicId: this.#topicId, foundIn: this.#foundIn, isWanted, timeoutMs }
-    this.#reads.read({ ...request, ...(maxWaitMs !== undefined && { maxWaitMs }) }, result => this.#fetched(result))
-  }
-
-  #fetched(result: FetchDataResult | LogCut): void {
-    const { follow, after } = this.#options
+  /** Reads the next batch, or finds out why there is none. @returns false: no more records are wanted */
+  async #readNext(): Promise<boolean> {
+    const { follow, pause, topicPartition, runtime } = this.#options
+    const result = await this.#fetch()
     switch (result.type) {
-      case 'success':
+      case 'success': {
         this.#failures = 0
         this.#named = undefined
-        this.#write(result.batch)
+        const next = await runtime.write(topicPartition, result.batch, this.#end).catch(() => undefined)
+        if (next === undefined) return false
+        this.#moveTo(next)
         break
+      }
       case 'noMessages':
         if (follow) {
           this.#failures = 0
-          after(SHORTEST_POLL_MS, () => this.#proceed())
-        } else if (result.nextOffset === undefined) this.#again(this.#shortLog())
+          await pause(SHORTEST_POLL_MS)
+        } else if (result.nextOffset === undefined) await this.#again(this.#shortLog())
         // Offsets without a record count as read.
         else this.#moveTo(result.nextOffset)
         break
@@ -166,19 +161,20 @@ export class PartitionReader {
         this.#moveTo(result.cutAt, `the end of ${this.#name} was lost from ${result.cutAt} on, and is read from there`)
         break
       case 'offsetOutOfRange':
-        // The name may belong to another topic by now.
-        this.#askTopic()
+        await this.#recover()
         break
       default:
-        this.#again(this.#problemOf(result))
+        await this.#again(this.#problemOf(result))
     }
+    return true
   }
 
-  #write(batch: RecordBatch): void {
-    const { topicPartition, runtime, tick } = this.#options
-    runtime.write(topicPartition, batch, this.#end).then(
-      next => tick(() => (next === undefined ? this.#finish() : this.#moveTo(next))),
-      () => tick(() => this.#finish())
+  #fetch(): Promise<FetchDataResult | LogCut> {
+    const { runtime, isWanted } = this.#options
+    const { requestTimeoutMs: timeoutMs, maxWaitMs } = runtime
+    const request = { offset: this.#offset, topicId: this.#topicId, foundIn: this.#foundIn, isWanted, timeoutMs }
+    return new Promise(resolve =>
+      this.#reads.read({ ...request, ...(maxWaitMs !== undefined && { maxWaitMs }) }, resolve)
     )
   }
 
@@ -186,105 +182,94 @@ export class PartitionReader {
    * The log ends before the end that was found at the start. After a change of leaders this is temporary, because the
    * new leader reports the former end when its followers have caught up. After a cut of the log it is permanent.
    */
-  #shortLog(): ReadProblem {
-    const message = `${this.#name} ends at offset ${this.#offset} now, and ended at ${this.#end} when reading began`
-    return { code: 'kafka', message, retriable: true }
+  #shortLog(): CastellanError {
+    const ends = `${this.#name} ends at offset ${this.#offset} now, and ended at ${this.#end} when reading began`
+    return new CastellanError('kafka', ends, true)
   }
 
-  #askTopic(): void {
-    const { ask, topicPartition, runtime } = this.#options
+  /** The offset is not in the log. The name may belong to another topic by now. */
+  async #recover(): Promise<void> {
+    const { ask, topicPartition, runtime, follow } = this.#options
     const { topic } = topicPartition
-    ask('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: runtime.requestTimeoutMs }, result => {
-      if (result.type === 'success') this.#topicKnown(result.topics.get(topic)?.topicId)
-      else this.#again(this.#problemOf(result))
-    })
-  }
-
-  #topicKnown(topicId: string | undefined): void {
-    const { follow } = this.#options
+    const asked = { requestId: 0, topics: [topic], timeoutMs: runtime.requestTimeoutMs }
+    const result = await new Promise<FetchTopicMetadataResult>(resolve => ask('fetchTopicMetadata', asked, resolve))
+    if (result.type !== 'success') return this.#again(this.#problemOf(result))
+    const { topicId } = result.topics.get(topic) ?? {}
     const incarnation = incarnationOfTopic(this.#topicId, topicId)
     if (incarnation === 'unclear')
-      this.#again({ code: 'unknownTopic', message: `${this.#name} does not exist`, retriable: true })
-    else if (incarnation === 'another' && !follow) {
-      const message = `${this.#name} was deleted and created anew while it was read`
-      this.#finish({ code: 'kafka', message, retriable: true })
-    } else {
-      this.#topicId = topicId ?? this.#topicId
-      if (incarnation === 'same') this.#outOfRange()
-      else {
-        const warning = `${this.#name} was created anew, and is read from its beginning`
-        this.#named = undefined
-        this.#bound('earliest', found => this.#beginAt(found, warning))
-      }
-    }
+      return this.#again(new CastellanError('unknownTopic', `${this.#name} does not exist`, true))
+    if (incarnation === 'another' && !follow)
+      throw new CastellanError('kafka', `${this.#name} was deleted and created anew while it was read`, true)
+    this.#topicId = topicId ?? this.#topicId
+    if (incarnation === 'same') return this.#outOfRange()
+    this.#named = undefined
+    const warning = `${this.#name} was created anew, and is read from its beginning`
+    this.#beginAt(await this.#bound('earliest'), warning)
   }
 
   /**
-   * The offset is not in the log. Records that existed may have been deleted by retention, or the end of the log was
-   * lost. An offset that the caller has named, and that never existed, is an error.
+   * Records that existed may have been deleted by retention, or the end of the log was lost. An offset that the caller
+   * has named, and that never existed, is an error.
    */
-  #outOfRange(): void {
+  async #outOfRange(): Promise<void> {
     const offset = this.#offset
-    this.#bound('latest', end => {
-      if (offset === this.#named) this.#finish(this.#wrongOffset(offset, end.offset))
-      else if (offset > end.offset) {
-        const ends = `ends at ${end.offset}, before ${offset}`
-        this.#beginAt(end, `the log of ${this.#name} ${ends}, and is read from its end`)
-      } else
-        this.#bound('earliest', first => {
-          if (offset < first.offset) this.#skipTo(first.offset, 'were deleted before they were read')
-          else this.#again({ code: 'kafka', message: `offset ${offset} of ${this.#name} is missing`, retriable: true })
-        })
-    })
+    const end = await this.#bound('latest')
+    if (offset === this.#named) throw this.#wrongOffset(offset, end.offset)
+    if (offset > end.offset) {
+      const ends = `ends at ${end.offset}, before ${offset}`
+      this.#beginAt(end, `the log of ${this.#name} ${ends}, and is read from its end`)
+      return
+    }
+    const first = await this.#bound('earliest')
+    if (offset < first.offset) this.#skipTo(first.offset, 'were deleted before they were read')
+    else await this.#again(new CastellanError('kafka', `offset ${offset} of ${this.#name} is missing`, true))
   }
 
-  #wrongOffset(offset: Offset, end: Offset): ReadProblem {
-    const message = `offset ${offset} of ${this.#name} is out of range (the end is ${end}); read from earliest or latest instead`
-    return { code: 'invalidRequest', message, retriable: false }
+  #wrongOffset(offset: Offset, end: Offset): CastellanError {
+    const range = `offset ${offset} of ${this.#name} is out of range (the end is ${end})`
+    return new CastellanError('invalidRequest', `${range}; read from earliest or latest instead`, false)
   }
 
   #skipTo(offset: Offset, why: string): void {
     this.#moveTo(offset, `records ${this.#offset} to ${offset - 1} of ${this.#name} ${why}`)
   }
 
-  /** Looks up a bound of the log, or the first record at or after a time. */
-  #bound(offsetType: OffsetType, onFound: (position: LogPosition) => void): void {
+  /** Looks up a bound of the log, or the first record at or after a time, again and again. */
+  async #bound(offsetType: OffsetType): Promise<LogPosition> {
     const { ask, topicPartition, runtime } = this.#options
-    ask('fetchOffset', { topicPartition, offsetType, timeoutMs: runtime.requestTimeoutMs }, result => {
-      if (result.type === 'success') onFound(positionIn(result))
-      else this.#again(this.#problemOf(result), () => this.#bound(offsetType, onFound))
-    })
+    const asked = { topicPartition, offsetType, timeoutMs: runtime.requestTimeoutMs }
+    for (;;) {
+      const result = await new Promise<FetchOffsetResult>(resolve => ask('fetchOffset', asked, resolve))
+      if (result.type === 'success') return positionIn(result)
+      await this.#again(this.#problemOf(result))
+    }
   }
 
-  /** Asks again after a pause, if this may help. A reader that does not follow gives up after some failures in a row. */
-  #again(problem: ReadProblem, retry = (): void => this.#proceed()): void {
-    const { follow, after, runtime } = this.#options
+  /**
+   * Pauses before another attempt, if that may help. A reader that does not follow gives up after some failures in a row.
+   *
+   * @throws CastellanError this problem
+   */
+  async #again(problem: CastellanError): Promise<void> {
+    const { follow, pause, runtime } = this.#options
     const failures = ++this.#failures
     // A topic that existed and is now missing may be created again soon. A reader that follows waits for a while for the
     // new topic.
     const isGone = problem.code === 'unknownTopic' && follow
-    const isFinal = !(problem.retriable || isGone) || (failures >= MAX_FAILURES && (!follow || isGone))
-    if (isFinal) {
-      this.#finish(problem)
-      return
-    }
+    if (!(problem.retriable || isGone) || (failures >= MAX_FAILURES && (!follow || isGone))) throw problem
     if (failures === 1) runtime.onRetry?.(`${problem.message}; trying again`)
-    after(RETRY_DELAY_MS, retry)
+    await pause(RETRY_DELAY_MS)
   }
 
-  #problemOf(result: Trouble): ReadProblem {
+  #problemOf(result: Trouble): CastellanError {
     switch (result.type) {
       case 'unknownTopicOrPartition':
-        return { code: 'unknownTopic', message: `${this.#name} does not exist`, retriable: false }
+        return new CastellanError('unknownTopic', `${this.#name} does not exist`, false)
       case 'timedOut':
-        return { code: 'timedOut', message: `${this.#name}: ${result.reason ?? 'no answer in time'}`, retriable: true }
+        return new CastellanError('timedOut', `${this.#name}: ${result.reason ?? 'no answer in time'}`, true)
       case 'failed':
-        return { code: result.code, message: `${this.#name}: ${result.message}`, retriable: result.retriable }
+        return new CastellanError(result.code, `${this.#name}: ${result.message}`, result.retriable)
     }
-  }
-
-  #finish(problem?: ReadProblem): void {
-    this.#options.onEnded(problem)
   }
 }
 

@@ -1,18 +1,12 @@
-import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
+import type { ActorRef } from '../../core/actor/actor.js'
 import { onAbort } from '../../core/ending.js'
-import { InvalidRequestError } from '../../core/errors.js'
+import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import type { LogPosition } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { RouterMessage, TopicFollower, TopicNews } from '../../router/messages/operations.js'
 import { asking } from '../group/group-runtime.js'
-import {
-  PartitionReader,
-  type PartitionReaderOptions,
-  type ReaderRuntime,
-  type ReadProblem,
-  type ReadStart
-} from './partition-reader.js'
+import { PartitionReader, type PartitionReaderOptions, type ReaderRuntime, type ReadStart } from './partition-reader.js'
 
 /**
  * The metadata of a topic that can be read.
@@ -68,31 +62,30 @@ export interface TopicRuntime extends ReaderRuntime {
   /** When this signal is aborted, reading ends without an error. */
   readonly stopped?: AbortSignal | undefined
   /** Called when a partition cannot be read to its end, at most once for each reader. */
-  onProblem(problem: ReadProblem): void
+  onProblem(problem: CastellanError): void
 }
 
 /**
- * Reads partitions of a topic, as an actor that begins in the next tick. If all partitions are followed, the Router
- * reports added partitions, which are read from their earliest records. If the topic is created again with fewer
- * partitions, the missing partitions are left out with a warning, and are read again when they exist again.
+ * Reads partitions of a topic. If all partitions are followed, the Router reports added partitions, which are read from
+ * their earliest records. If the topic is created again with fewer partitions, the missing partitions are left out with a
+ * warning, and are read again when they exist again.
  *
  * @returns resolves when reading of all partitions has ended
  * @throws InvalidRequestError with the code `unknownPartition`, at once
  */
-export function readTopic(system: ActorSystem, plan: TopicPlan, runtime: TopicRuntime): Promise<void> {
+export function readTopic(plan: TopicPlan, runtime: TopicRuntime): Promise<void> {
   const partitions = choosePartitions(plan.metadata, plan.partitions)
-  return new Promise(resolve => new TopicReaders(system, plan, runtime, resolve).begin(partitions))
+  return new Promise(resolve => new TopicReaders(plan, runtime, resolve).begin(partitions))
 }
 
 class TopicReaders implements TopicFollower {
   readonly #plan: TopicPlan
   readonly #runtime: TopicRuntime
-  readonly #self: ActorRef<() => void>
   readonly #onOver: () => void
   /** Partitions that have or had a reader, except those that no longer exist. */
   readonly #begun = new Set<number>()
   readonly #timers = new Set<NodeJS.Timeout>()
-  readonly #forgetStop: () => void
+  #forgetStop = (): void => undefined
   #running = 0
   #isFollowing = false
   #isOver = false
@@ -101,33 +94,22 @@ class TopicReaders implements TopicFollower {
   /** The number of partitions in the last warning that there are too many. */
   #refusedCount = 0
 
-  constructor(system: ActorSystem, plan: TopicPlan, runtime: TopicRuntime, onOver: () => void) {
+  constructor(plan: TopicPlan, runtime: TopicRuntime, onOver: () => void) {
     this.#plan = plan
     this.#runtime = runtime
     this.#onOver = onOver
     this.#count = plan.metadata.partitions.length
-    this.#self = system.spawnOwner<() => void>(`read-${plan.metadata.topic}`, {
-      receive: run => {
-        if (!this.#isOver) run()
-      },
-      onCrash: ({ message }) => {
-        if (!this.#isOver) runtime.onProblem({ code: 'protocol', message, retriable: false })
-        this.#end()
-      }
-    })
-    this.#forgetStop = onAbort(runtime.stopped, () => this.#end())
   }
 
   begin(partitions: readonly number[]): void {
     const { metadata, start, follow, partitions: chosen } = this.#plan
-    this.#self.tell(() => {
-      for (const partition of partitions) {
-        const found = start instanceof Map ? start.get(partition) : undefined
-        this.#read(partition, found ? { found } : (start as ReadStart), metadata.topicId)
-      }
-      if (partitions.length === 0) this.#end()
-      else if (follow && chosen === undefined) this.#follow()
-    })
+    this.#forgetStop = onAbort(this.#runtime.stopped, () => this.#end())
+    for (const partition of partitions) {
+      const found = start instanceof Map ? start.get(partition) : undefined
+      this.#read(partition, found ? { found } : (start as ReadStart), metadata.topicId)
+    }
+    if (partitions.length === 0) this.#end()
+    else if (follow && chosen === undefined && !this.#isOver) this.#follow()
   }
 
   #follow(): void {
@@ -138,7 +120,7 @@ class TopicReaders implements TopicFollower {
 
   /** Called by the Router. */
   topicNews(news: readonly TopicNews[]): void {
-    this.#self.tell(() => {
+    this.#carryOut(() => {
       for (const one of news) if (one.type === 'known') this.#grow(one.partitionCount, one.topicId)
     })
   }
@@ -160,33 +142,50 @@ class TopicReaders implements TopicFollower {
   }
 
   #read(partition: number, start: PartitionReaderOptions['start'], topicId: string | undefined): void {
+    if (this.#isOver) return
     const { metadata, follow } = this.#plan
     const ask = asking(this.#runtime.router)
     this.#begun.add(partition)
     this.#running++
-    new PartitionReader({
+    const reader = new PartitionReader({
       topicPartition: { topic: metadata.topic, partition },
       topicId,
       start,
       follow,
       runtime: this.#runtime,
-      ask: (kind, request, onResult) => ask(kind, request, result => this.#self.tell(() => onResult(result))),
-      after: (delayMs, run) => this.#after(delayMs, run),
-      tick: run => this.#self.tell(run),
-      isWanted: () => !this.#isOver,
-      onEnded: problem => this.#ended(partition, problem)
-    }).begin()
+      ask: (kind, request, onResult) => ask(kind, request, result => this.#carryOut(() => onResult(result))),
+      pause: delayMs => this.#pause(delayMs),
+      isWanted: () => !this.#isOver
+    })
+    reader.read().then(
+      () => this.#ended(partition, undefined),
+      (error: Error) => this.#ended(partition, problemOf(error))
+    )
   }
 
-  #after(delayMs: number, run: () => void): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer)
-      this.#self.tell(run)
-    }, delayMs)
-    this.#timers.add(timer)
+  #pause(delayMs: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer)
+        resolve()
+      }, delayMs)
+      this.#timers.add(timer)
+    })
   }
 
-  #ended(partition: number, problem: ReadProblem | undefined): void {
+  /** Handles an answer or news in the tick of the Router, which must not see a bug of a reader. */
+  #carryOut(run: () => void): void {
+    if (this.#isOver) return
+    try {
+      run()
+    } catch (error) {
+      this.#runtime.onProblem(problemOf(error as Error))
+      this.#end()
+    }
+  }
+
+  #ended(partition: number, problem: CastellanError | undefined): void {
+    if (this.#isOver) return
     this.#running--
     if (problem?.code === 'unknownTopic' && partition >= this.#count) this.#gone(partition)
     else if (problem) this.#runtime.onProblem(problem)
@@ -203,11 +202,14 @@ class TopicReaders implements TopicFollower {
   #end(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#forgetStop?.()
+    this.#forgetStop()
     for (const timer of this.#timers) clearTimeout(timer)
     const topics = [this.#plan.metadata.topic]
     if (this.#isFollowing) this.#runtime.router.tell({ type: 'unfollowTopics', topics, follower: this })
-    this.#self.stop()
     this.#onOver()
   }
 }
+
+/** A bug of a reader counts as a problem of its partition. */
+const problemOf = (error: Error): CastellanError =>
+  error instanceof CastellanError ? error : new CastellanError('protocol', error.message, false)

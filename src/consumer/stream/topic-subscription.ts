@@ -1,8 +1,8 @@
-import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
+import type { ActorRef } from '../../core/actor/actor.js'
+import type { CastellanError } from '../../core/errors.js'
 import type { KafkaRecord, LogPosition, Offset, RecordBatch } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
-import type { ReadProblem } from './partition-reader.js'
 import { readTopic } from './topic-readers.js'
 
 /**
@@ -31,7 +31,7 @@ export interface FollowSink {
    * Called when reading has ended because of a problem. No record follows. Called at most once, and not after {@link
    * TopicSubscription.stop}.
    */
-  ended(problem: ReadProblem): void
+  ended(problem: CastellanError): void
 }
 
 export interface TopicSubscription {
@@ -57,7 +57,7 @@ interface FollowerOptions {
  * Follows partitions from given offsets on. It holds no batch. Records that the sink cannot take are requested again
  * later, and usually come from the Router's cache. So a slow sink only delays its own reading, and costs no memory.
  */
-export function followTopic(system: ActorSystem, options: FollowerOptions): TopicSubscription {
+export function followTopic(options: FollowerOptions): TopicSubscription {
   const { router, metadata, positions: found, maxPartitions, sink } = options
   const stop = new AbortController()
   const positions = new Map(Array.from(found, ([partition, { offset }]) => [partition, offset]))
@@ -78,7 +78,7 @@ export function followTopic(system: ActorSystem, options: FollowerOptions): Topi
   const partitions = maxPartitions === undefined ? [...found.keys()] : undefined
   const plan = { metadata, partitions, start: found, follow: true, maxPartitions }
   sink.begins(positions)
-  void readTopic(system, plan, {
+  void readTopic(plan, {
     router,
     requestTimeoutMs: TIMEOUT_MS,
     maxWaitMs: MAX_WAIT_MS,

@@ -278,8 +278,8 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
       tell: message => {
         if (!isRouterMessage(message)) {
           log.error({}, 'the router received a message that is not a request')
-          const { requester } = (message ?? {}) as Partial<Record<string, Partial<Requester<Failure>>>>
-          requester?.reply?.(invalid('invalidRequest', 'this is not a request to the router'))
+          const { requester } = (message ?? {}) as { readonly requester?: Partial<Requester<never>> }
+          requester?.reply?.(invalid('invalidRequest', 'this is not a request to the router') as never)
         } else if (over) core.parts.admission.refuse(message, over.failure)
         else actor.tell(message)
       },

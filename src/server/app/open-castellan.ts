@@ -296,7 +296,6 @@ export async function openCluster(
   })
   const isReady = (): boolean => router.isReady
   const gateway = new KafkaGateway({
-    system,
     delivery,
     losses,
     durable,

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { AckResult, ConsumeManyResult, MessageLimits } from '../../../src/consumer/group/consume-result.js'
 import type { Requester } from '../../../src/core/actor/actor.js'
-import { ForbiddenError, InvalidRequestError } from '../../../src/core/errors.js'
+import { CastellanError, ForbiddenError, InvalidRequestError } from '../../../src/core/errors.js'
 import type { AcquiredMessage, FollowOptions, FollowSink, TopicSubscription } from '../../../src/gateway/gateway.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import type { LifetimeStep } from '../../../src/http/api/api.js'
@@ -226,7 +226,7 @@ describe('cloudevents: answers to requests for events', () => {
     const answer = problemOf('/orders?from=latest')
     await gateway.followed
     gateway.sink!.begins(new Map([[0, 0]]))
-    gateway.sink!.ended({ code: 'notAuthorized', message: 'orders/0: not allowed', retriable: false })
+    gateway.sink!.ended(new CastellanError('notAuthorized', 'orders/0: not allowed', false))
     expect(await answer).to.deep.equal([403, 'orders/0: not allowed', 'notAuthorized'])
   })
 

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { CastellanError } from '../../../src/core/errors.js'
 import type { AcquiredMessage, Gateway } from '../../../src/gateway/gateway.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
@@ -107,7 +108,7 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
           sink.take(0, record)
           sink.flush()
         }
-        if (at === values.length && !sink.isFull) sink.ended({ code: 'kafka', message: 'over', retriable: false })
+        if (at === values.length && !sink.isFull) sink.ended(new CastellanError('kafka', 'over', false))
       }
       sink.begins(positions)
       setImmediate(goOn)

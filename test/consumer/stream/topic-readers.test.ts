@@ -1,12 +1,12 @@
 import { expect } from 'chai'
-import type { ReadProblem, ReadStart } from '../../../src/consumer/stream/partition-reader.js'
+import type { ReadStart } from '../../../src/consumer/stream/partition-reader.js'
 import { choosePartitions, readTopic, requireTopic } from '../../../src/consumer/stream/topic-readers.js'
 import {
   type FollowSink,
   followTopic,
   type TopicSubscription
 } from '../../../src/consumer/stream/topic-subscription.js'
-import { ActorSystem } from '../../../src/core/actor/actor.js'
+import type { CastellanError } from '../../../src/core/errors.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
 import type { TopicMetadata } from '../../../src/kafka/broker-client.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
@@ -27,7 +27,6 @@ const metadataOf = (count: number): TopicMetadata =>
 
 /** Readers of topic `t`, with a Router whose part the test plays. */
 class Harness implements FollowSink {
-  readonly system = new ActorSystem()
   /** What the Router was asked and has not answered. */
   readonly asked: (FetchData | FetchOffset)[] = []
   readonly told: string[] = []
@@ -53,7 +52,6 @@ class Harness implements FollowSink {
   /** Reads partitions of `count` ones; batches are told as `0: 4-9 before 10`. */
   async read(start: ReadStart, { follow = false, count = 1, partitions = undefined as number[] | undefined } = {}) {
     void readTopic(
-      this.system,
       { metadata: metadataOf(count), partitions, start, follow },
       {
         router: this.#router,
@@ -74,7 +72,7 @@ class Harness implements FollowSink {
   async follow(positions: readonly (readonly [number, number])[], maxPartitions?: number): Promise<void> {
     const metadata = metadataOf(Math.max(...positions.map(([partition]) => partition)) + 1)
     const found = new Map(positions.map(([partition, offset]) => [partition, { offset }]))
-    this.#subscription = followTopic(this.system, {
+    this.#subscription = followTopic({
       router: this.#router,
       metadata,
       positions: found,
@@ -98,7 +96,7 @@ class Harness implements FollowSink {
   warn(text: string): void {
     this.told.push(text)
   }
-  ended({ code, message }: ReadProblem): void {
+  ended({ code, message }: CastellanError): void {
     this.told.push(`${code}: ${message}`)
   }
 
@@ -159,7 +157,6 @@ function inFakeTime(): void {
   })
   afterEach(() => {
     harness.stop()
-    harness.system.stop()
     time.restore()
   })
 }
