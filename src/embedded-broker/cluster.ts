@@ -296,7 +296,6 @@ export class Cluster {
     this.producerIds.close()
     this.groups.close()
     this.transactions.close()
-    for (const { log } of this.topics.partitions()) log.close()
     this.options.storage.close()
   }
 

@@ -42,7 +42,7 @@ export interface EmbeddedCluster {
    * and the last batch of each idempotent producer, remain as headers when they lose all records. For tests of readers.
    */
   compact(topic: string, partition: number): void
-  /** The present number of connections, bytes, topics and files. */
+  /** The present number of connections, bytes and topics. */
   usage(): EmbeddedUsage
   /** The number of answered requests of this API. @param nodeId counts only requests to this node; absent: all nodes */
   requestCount(api: ApiName, nodeId?: number): number
@@ -58,7 +58,6 @@ export interface EmbeddedUsage {
   readonly groupBytes: number
   readonly topics: number
   readonly partitions: number
-  readonly openFiles: number
 }
 
 export interface TopicOptions {
@@ -105,7 +104,7 @@ export interface EmbeddedClusterOptions {
   readonly producerIdExpirationMs?: number
   /** Pause between two searches for expired producers. Default: 10 minutes, as in Kafka. */
   readonly producerIdExpirationCheckMs?: number
-  /** Limits of memory, files and connections; absent limits have their defaults. */
+  /** Limits of memory and connections; absent limits have their defaults. */
   readonly limits?: Partial<EmbeddedLimits>
   /** Receives messages for the operator: a damaged log, a full disk. Default: a process warning. */
   readonly warn?: (message: string) => void

@@ -3,9 +3,8 @@ import { errorCodes } from '../kafka/error-codes.js'
 
 /** Limit of sessions, the same as Kafka's `max.incremental.fetch.session.cache.slots`. */
 const MOST_SESSIONS = 1_000
-/** Limit of partitions in all sessions together. A partition of a topic with a very long name counts as several. */
+/** Limit of partitions in all sessions together. */
 const MOST_PARTITIONS = 100_000
-const CHARACTERS_OF_ONE = 256
 /** A session that was used in this time is not replaced, as with Kafka's `min.incremental.fetch.session.eviction.ms`. */
 const IN_USE_MS = 120_000
 const LARGEST_ID = 0x7fffffff
@@ -43,7 +42,6 @@ interface Remembered {
 export type ForgottenTopics = readonly { readonly topic: string; readonly partitions: readonly number[] }[]
 
 const keyOf = (topic: string, partition: number): string => `${topic}/${partition}`
-const weightOf = ({ topic }: Pick<FetchTopic, 'topic'>): number => 1 + Math.floor(topic.length / CHARACTERS_OF_ONE)
 
 /** The partitions that a client reads repeatedly. A request in a session only names changed partitions (KIP-227). */
 export class KeptSession {
@@ -54,7 +52,6 @@ export class KeptSession {
   /** The epoch that the next request must have. */
   epoch = 1
   usedAt = 0
-  weight = 0
   readonly #partitions = new Map<string, Remembered>()
   #topics: readonly FetchTopic[] | undefined
 
@@ -84,17 +81,11 @@ export class KeptSession {
         const key = keyOf(topic.topic, asked.partition)
         const known = this.#partitions.get(key)
         if (known) known.asked = asked
-        else {
-          this.#partitions.set(key, { topic, asked, highWatermark: -1, logStartOffset: -1 })
-          this.weight += weightOf(topic)
-        }
+        else this.#partitions.set(key, { topic, asked, highWatermark: -1, logStartOffset: -1 })
       }
     }
-    for (const { topic, partitions } of forgotten) {
-      for (const partition of partitions) {
-        if (this.#partitions.delete(keyOf(topic, partition))) this.weight -= weightOf({ topic })
-      }
-    }
+    for (const { topic, partitions } of forgotten)
+      for (const partition of partitions) this.#partitions.delete(keyOf(topic, partition))
   }
 
   /**
@@ -125,7 +116,7 @@ export class KeptSession {
 /** The sessions of all nodes, the least recently used first. */
 export class FetchSessions {
   readonly #sessions = new Map<number, KeptSession>()
-  #weight = 0
+  #partitionCount = 0
 
   /** Returns a session of the node and marks it as used. */
   use(id: number, nodeId: number, nowMs: number): KeptSession | undefined {
@@ -153,24 +144,24 @@ export class FetchSessions {
     while (id === 0 || this.#sessions.has(id)) id = randomInt(1, LARGEST_ID)
     const session = new KeptSession(id, nodeId, usesTopicIds)
     session.update(topics, [])
-    if (session.weight > MOST_PARTITIONS) return undefined
+    if (session.size > MOST_PARTITIONS) return undefined
     for (const oldest of this.#sessions.values()) {
-      if (this.#sessions.size < MOST_SESSIONS && this.#weight + session.weight <= MOST_PARTITIONS) break
+      if (this.#sessions.size < MOST_SESSIONS && this.#partitionCount + session.size <= MOST_PARTITIONS) break
       if (nowMs - oldest.usedAt < IN_USE_MS) return undefined
       this.#remove(oldest)
     }
     session.usedAt = nowMs
     this.#sessions.set(id, session)
-    this.#weight += session.weight
+    this.#partitionCount += session.size
     return session
   }
 
   /** @returns false when the limit does not allow the added partitions; this ends the session */
   update(session: KeptSession, topics: readonly FetchTopic[], forgotten: ForgottenTopics): boolean {
-    const before = session.weight
+    const before = session.size
     session.update(topics, forgotten)
-    this.#weight += session.weight - before
-    if (this.#weight <= MOST_PARTITIONS) return true
+    this.#partitionCount += session.size - before
+    if (this.#partitionCount <= MOST_PARTITIONS) return true
     this.#remove(session)
     return false
   }
@@ -187,7 +178,7 @@ export class FetchSessions {
 
   #remove(session: KeptSession): void {
     this.#sessions.delete(session.id)
-    this.#weight -= session.weight
+    this.#partitionCount -= session.size
   }
 }
 

@@ -12,16 +12,14 @@ import {
 const MIB = 1024 * 1024
 
 /**
- * Limits of the embedded broker, so that no client can use up the resources of the process. They apply to memory and
- * files in use, not to the sizes that clients announce.
+ * Limits of the embedded broker, so that no client can use up the resources of the process. They apply to memory
+ * in use, not to the sizes that clients announce.
  */
 const limits = {
   /** Ten times the topics of a large test suite. Further topics are refused with code 44. */
   maxTopics: 25_000,
   /** This many empty partitions use about 100 MB of memory. Further partitions are refused with code 44. */
   maxPartitions: 100_000,
-  /** A quarter of the usual limit of file descriptors. Beyond it, the least recently used segment file is closed. */
-  maxOpenFiles: 256,
   /** Connections to all nodes together, enough for some hundred clients. Further connections are closed at once. */
   maxConnections: 2_000,
   /** The same as Apache Kafka's `connections.max.idle.ms`. */

@@ -50,10 +50,7 @@ export async function startClusterOn(files: FileSystem, options: EmbeddedCluster
     limits,
     listensEverywhere: advertisedHost === undefined && isWildcard(host),
     warn,
-    storage:
-      directory === undefined
-        ? memoryStorage()
-        : new DirectoryStorage(directory, { maxOpenFiles: limits.maxOpenFiles, warn, files })
+    storage: directory === undefined ? memoryStorage() : new DirectoryStorage(directory, { warn, files })
   })
   const running = new RunningCluster(cluster, settings, options.tls)
   await running.start()
@@ -131,8 +128,7 @@ class RunningCluster implements EmbeddedCluster {
       heldBytes: held.totalBytes,
       groupBytes: groups.bytes.heldBytes,
       topics: topics.count,
-      partitions: topics.partitionCount,
-      openFiles: this.#cluster.options.storage.logs.openFiles
+      partitions: topics.partitionCount
     }
   }
 

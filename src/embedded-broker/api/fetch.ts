@@ -1,9 +1,8 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { Cluster } from '../cluster.js'
-import type { AskedPartition, FetchTopic, ForgottenTopics, KeptSession, ReportedPartition } from '../fetch-sessions.js'
+import type { AskedPartition, FetchTopic, ForgottenTopics, KeptSession } from '../fetch-sessions.js'
 import type { PartitionLog } from '../log/partition-log.js'
-import type { Partition } from '../topics/partition.js'
 import { type Call, defineApi, targetsByTopic } from './api.js'
 
 /** The session epoch of a request outside of fetch sessions. The request ends the session that it names, if any. */
@@ -61,83 +60,44 @@ const readForgotten = (reader: ProtocolReader, byId: boolean): ForgottenTopics =
     partitions: reader.array(() => reader.int32())
   }))
 
-type ErrorOf = (call: Call, topic: string, asked: AskedPartition) => number
-
 /**
  * The wait of a long poll. It resolves when `minBytes` can be read, the time is over, the connection has ended, or a
  * partition has an error to report. Returns undefined when there is no reason to wait.
  */
-function waitForBytes(request: FetchRequest, call: Call, errorOf: ErrorOf): Promise<void> | undefined {
-  if (request.maxWaitMs <= 0 || request.topics.length === 0) return undefined
+function waitForBytes({ topics, minBytes, maxWaitMs, isReadCommitted }: FetchRequest, call: Call) {
+  if (maxWaitMs <= 0 || topics.length === 0) return undefined
+  const all = topics.flatMap(({ topic, partitions }) => partitions.map(asked => ({ topic, asked })))
+  const hasError = ({ topic, asked }: (typeof all)[number]) => partitionError(call, topic, asked) !== 0
+  if (all.some(one => hasError(one) || call.faults.after(one.topic, one.asked.partition))) return undefined
   let readable = 0
-  const asked: Watched[] = []
-  for (const { topic, partitions } of request.topics) {
-    for (const partition of partitions) {
-      if (errorOf(call, topic, partition) || call.faults.after(topic, partition.partition)) return undefined
-      const watched = new Watched(request, call, topic, partition)
-      readable += watched.readableBytes
-      asked.push(watched)
+  const watched = all.map(one => {
+    const { log } = call.cluster.topics.partition(one.topic, one.asked.partition)!
+    let counted = 0
+    const count = () => {
+      const end = isReadCommitted ? log.lastStableOffset : log.highWatermark
+      const bytes = Math.min(one.asked.maxBytes, log.readableBytes(one.asked.fetchOffset, end, minBytes))
+      readable += bytes - counted
+      counted = bytes
     }
-  }
-  if (readable >= request.minBytes) return undefined
-  return new Promise(resolve => {
+    count()
+    return { ...one, log, count }
+  })
+  if (readable >= minBytes) return undefined
+  return new Promise<void>(resolve => {
     const settle = () => {
       clearTimeout(timer)
-      forget()
-      for (const watched of asked) watched.forget()
+      for (const forget of watches) forget()
       resolve()
     }
-    const timer = setTimeout(settle, request.maxWaitMs)
-    const forget = call.peer.onClose(settle)
-    for (const watched of asked) {
-      watched.watch(grown => {
-        readable += grown
-        if (readable >= request.minBytes || watched.hasError(errorOf)) settle()
+    const timer = setTimeout(settle, maxWaitMs)
+    const watches = watched.map(one =>
+      one.log.watch(() => {
+        one.count()
+        if (readable >= minBytes || hasError(one)) settle()
       })
-    }
+    )
+    watches.push(call.peer.onClose(settle))
   })
-}
-
-/** One partition of a waiting fetch. */
-class Watched {
-  readonly #request: FetchRequest
-  readonly #call: Call
-  readonly #topic: string
-  readonly #asked: AskedPartition
-  readonly #log
-  #forget = () => {}
-  readableBytes: number
-
-  constructor(request: FetchRequest, call: Call, topic: string, asked: AskedPartition) {
-    this.#request = request
-    this.#call = call
-    this.#topic = topic
-    this.#asked = asked
-    this.#log = call.cluster.topics.partition(topic, asked.partition)!.log
-    this.readableBytes = this.#count()
-  }
-
-  watch(grew: (bytes: number) => void): void {
-    this.#forget = this.#log.watch(() => {
-      const before = this.readableBytes
-      this.readableBytes = this.#count()
-      grew(this.readableBytes - before)
-    })
-  }
-
-  hasError(errorOf: ErrorOf): boolean {
-    return errorOf(this.#call, this.#topic, this.#asked) !== 0
-  }
-
-  forget(): void {
-    this.#forget()
-  }
-
-  #count(): number {
-    const { isReadCommitted, minBytes } = this.#request
-    const end = isReadCommitted ? this.#log.lastStableOffset : this.#log.highWatermark
-    return Math.min(this.#asked.maxBytes, this.#log.readableBytes(this.#asked.fetchOffset, end, minBytes))
-  }
 }
 
 const NO_RECORDS = Buffer.alloc(0)
@@ -172,7 +132,7 @@ export const fetch = defineApi<FetchRequest>({
     if (typeof session === 'number') return writeRefusal(call, session)
     const topics = named(isIncremental(asked) && session ? session.topics : asked.topics, call.cluster)
     const request = { ...asked, topics }
-    const waiting = waitForBytes(request, call, partitionError)
+    const waiting = waitForBytes(request, call)
     if (!waiting) return write(request, call, session)
     return waiting.then(() => write(request, call, session))
   }
@@ -212,9 +172,13 @@ function writeRefusal({ response }: Call, errorCode: number): void {
   response.structs([], () => {})
 }
 
-interface ReadPartition extends ReadResult {
+interface ReadPartition {
   readonly asked: AskedPartition
-  readonly reported: ReportedPartition
+  readonly errorCode: number
+  readonly records: Buffer
+  /** Undefined: the answer has an error. */
+  readonly log: PartitionLog | undefined
+  readonly aborted: ReturnType<PartitionLog['transactions']['abortedIn']>
 }
 
 function write(request: FetchRequest, call: Call, session: KeptSession | undefined): void {
@@ -222,9 +186,11 @@ function write(request: FetchRequest, call: Call, session: KeptSession | undefin
   response.int32(0)
   if (version >= SESSIONS_SINCE) response.int16(errorCodes.NONE).int32(session?.id ?? NO_SESSION_ID)
   const isPart = isIncremental(request)
-  const read = readAll(request, call)
-  const topics = session ? read.map(topic => ({ ...topic, read: withNews(topic, session, isPart) })) : read
-  const reported = isPart ? topics.filter(topic => topic.read.length > 0) : topics
+  const all = readAll(request, call)
+  const topics = session
+    ? all.map(({ topic, read }) => ({ topic, read: read.filter(one => isNews(session, topic, one) || !isPart) }))
+    : all
+  const reported = isPart ? topics.filter(({ read }) => read.length > 0) : topics
   response.structs(reported, ({ topic: { topic, topicId }, read }) => {
     if (topicId === undefined) response.string(topic)
     else response.uuid(topicId)
@@ -232,93 +198,61 @@ function write(request: FetchRequest, call: Call, session: KeptSession | undefin
   })
 }
 
-interface ReadTopic {
-  readonly topic: FetchTopic
-  readonly read: readonly ReadPartition[]
-}
+const isNews = (session: KeptSession, topic: FetchTopic, { asked, errorCode, records, log }: ReadPartition): boolean =>
+  session.isNews(topic, asked.partition, {
+    errorCode,
+    hasRecords: records.length > 0,
+    highWatermark: log?.highWatermark ?? -1,
+    logStartOffset: log?.logStartOffset ?? -1
+  })
 
-function withNews({ topic, read }: ReadTopic, session: KeptSession, isPart: boolean): readonly ReadPartition[] {
-  return read.filter(({ asked, reported }) => session.isNews(topic, asked.partition, reported) || !isPart)
-}
-
-function readAll(request: FetchRequest, call: Call): ReadTopic[] {
+function readAll(request: FetchRequest, call: Call) {
   let left = Math.min(request.maxBytes, LARGEST_ANSWER_BYTES)
   let wholeFirst = true
   return request.topics.map(topic => {
     const read = topic.partitions.map(asked => {
       const result = readOne(request, call, topic.topic, asked, left, wholeFirst)
-      const { records, errorCode, partition } = result
-      left = Math.max(0, left - records.length)
-      if (records.length > 0) wholeFirst = false
-      const log = errorCode ? undefined : partition?.log
-      const bounds = { highWatermark: log?.highWatermark ?? -1, logStartOffset: log?.logStartOffset ?? -1 }
-      return { ...result, asked, reported: { errorCode, hasRecords: records.length > 0, ...bounds } }
+      left = Math.max(0, left - result.records.length)
+      if (result.records.length > 0) wholeFirst = false
+      return result
     })
     return { topic, read }
   })
 }
 
-function writePartition(request: FetchRequest, call: Call, read: ReadPartition): void {
-  const { response, version } = call
-  const { asked, reported, records, partition, endOffset } = read
-  response.int32(asked.partition).int16(reported.errorCode)
-  const lastStableOffset = reported.errorCode ? -1 : (partition?.log.lastStableOffset ?? -1)
-  response.int64(reported.highWatermark).int64(lastStableOffset)
-  if (version >= 5) response.int64(reported.logStartOffset)
-  writeAborted(request, call, asked, partition, endOffset)
+function writePartition({ isReadCommitted }: FetchRequest, { response, version }: Call, read: ReadPartition): void {
+  const { asked, errorCode, records, log, aborted } = read
+  response.int32(asked.partition).int16(errorCode)
+  response.int64(log?.highWatermark ?? -1).int64(log?.lastStableOffset ?? -1)
+  if (version >= 5) response.int64(log?.logStartOffset ?? -1)
+  if (isReadCommitted)
+    response.structs(aborted, ({ producerId, firstOffset }) => response.int64(producerId).int64(firstOffset))
+  else response.nullableArray(null, () => {})
   if (version >= 11) response.int32(-1)
   response.bytes(records)
 }
 
-function writeAborted(
-  { isReadCommitted }: FetchRequest,
-  { response }: Call,
-  { fetchOffset }: AskedPartition,
-  partition: Partition | undefined,
-  endOffset: number
-): void {
-  if (!isReadCommitted) return void response.nullableArray(null, () => {})
-  const aborted = partition?.log.transactions.abortedIn(fetchOffset, endOffset) ?? []
-  response.structs(aborted, ({ producerId, firstOffset }) => response.int64(producerId).int64(firstOffset))
-}
-
-interface ReadResult {
-  readonly records: Buffer
-  readonly errorCode: number
-  readonly partition: Partition | undefined
-  readonly endOffset: number
-}
-
 function readOne(
-  request: FetchRequest,
+  { isReadCommitted }: FetchRequest,
   call: Call,
   topic: string,
   asked: AskedPartition,
   left: number,
   wholeFirst: boolean
-): ReadResult {
-  const partition = call.cluster.topics.partition(topic, asked.partition)
-  const errorCode = partitionError(call, topic, asked)
-  if (!partition || errorCode) return { records: NO_RECORDS, errorCode, partition, endOffset: 0 }
-  const { log } = partition
-  const endOffset = request.isReadCommitted ? log.lastStableOffset : log.highWatermark
-  const records = readRecords(log, asked, Math.min(asked.maxBytes, left), wholeFirst, endOffset)
-  if (!records) return { records: NO_RECORDS, errorCode: errorCodes.KAFKA_STORAGE_ERROR, partition, endOffset: 0 }
-  return { records, errorCode: call.faults.after(topic, asked.partition), partition, endOffset }
-}
-
-/** Reads records; undefined: the storage fails. */
-function readRecords(
-  log: PartitionLog,
-  { fetchOffset }: AskedPartition,
-  maxBytes: number,
-  wholeFirst: boolean,
-  endOffset: number
-): Buffer | undefined {
+): ReadPartition {
+  const failed = (errorCode: number) => ({ asked, errorCode, records: NO_RECORDS, log: undefined, aborted: [] })
+  const log = call.cluster.topics.partition(topic, asked.partition)?.log
+  const refusal = partitionError(call, topic, asked)
+  if (!log || refusal) return failed(refusal)
+  const { fetchOffset } = asked
+  const endOffset = isReadCommitted ? log.lastStableOffset : log.highWatermark
   try {
-    return log.read(fetchOffset, maxBytes, wholeFirst, endOffset).bytes
+    const records = log.read(fetchOffset, Math.min(asked.maxBytes, left), wholeFirst, endOffset)
+    const errorCode = call.faults.after(topic, asked.partition)
+    const aborted = log.transactions.abortedIn(fetchOffset, endOffset)
+    return { asked, errorCode, records, log: errorCode ? undefined : log, aborted }
   } catch {
-    return undefined
+    return failed(errorCodes.KAFKA_STORAGE_ERROR)
   }
 }
 

@@ -27,13 +27,7 @@ export interface Recovery {
   readonly missing: (fromOffset: number, toOffset: number) => void
 }
 
-/** Bytes of the log, which may end within a batch. They are empty when the first batch is larger than the limit. */
-export interface LogSlice {
-  readonly bytes: Buffer
-  readonly firstBatchIncomplete: boolean
-}
-
-const NOTHING: LogSlice = { bytes: Buffer.alloc(0), firstBatchIncomplete: false }
+const NOTHING = Buffer.alloc(0)
 
 /** The records of one partition, in segments of whole batches, oldest first. Offsets only increase. */
 export class PartitionLog {
@@ -92,18 +86,14 @@ export class PartitionLog {
    * Reads at most `maxBytes` of one segment, starting with the batch that holds `offset`. The last batch may be cut.
    * `wholeFirst`: the first batch is returned whole, whatever its size is (KIP-74).
    */
-  read(offset: number, maxBytes: number, wholeFirst: boolean, endOffset: number): LogSlice {
+  read(offset: number, maxBytes: number, wholeFirst: boolean, endOffset: number): Buffer {
     const found = this.#find(offset)
     if (!found || found.place.baseOffset >= endOffset) return NOTHING
     const { segment, place } = found
-    const incomplete = maxBytes < place.sizeBytes
-    if (incomplete && !wholeFirst) return { bytes: NOTHING.bytes, firstBatchIncomplete: true }
+    if (maxBytes < place.sizeBytes && !wholeFirst) return NOTHING
     const stop = endOffset >= segment.nextOffset ? segment.sizeBytes : segment.find(endOffset)!.position
     const end = Math.min(stop, segment.readableEnd(place.position))
-    return {
-      bytes: segment.read(place.position, Math.min(Math.max(maxBytes, place.sizeBytes), end - place.position)),
-      firstBatchIncomplete: false
-    }
+    return segment.read(place.position, Math.min(Math.max(maxBytes, place.sizeBytes), end - place.position))
   }
 
   /** Bytes that a reader at `offset` can get. Counting stops at `enough`. */
@@ -202,7 +192,6 @@ export class PartitionLog {
       const isLast = index === baseOffsets.length - 1
       const ranges = segment.recover(newestEpoch, isLast, batch => this.#seen(batch))
       for (const range of ranges) damaged(range, baseOffset, segment.read(range.position, range.sizeBytes))
-      segment.close()
       this.#segments.push(segment)
       this.#sizeBytes += segment.sizeBytes
       if (baseOffset > expected && !isCompacted) missing(expected, baseOffset)
@@ -214,10 +203,6 @@ export class PartitionLog {
     missing(expected, endOffset)
     // The missing offsets are not used again, because readers that have passed them would miss new records there.
     this.#roll(endOffset)
-  }
-
-  close(): void {
-    for (const segment of this.#segments) segment.close()
   }
 
   /** True after its topic was deleted. */
@@ -254,7 +239,6 @@ export class PartitionLog {
 
   #roll(baseOffset: number): Segment {
     const full = this.#segments.at(-1)
-    full?.close()
     const segment = new Segment(baseOffset, this.#options.open(baseOffset, full ? this.#options.segmentBytes : 0))
     this.#segments.push(segment)
     return segment

@@ -108,10 +108,6 @@ export class Segment {
     return { position, sizeBytes: end - position, fromOffset: this.nextOffset, toOffset: this.nextOffset + 1 }
   }
 
-  close(): void {
-    this.#bytes.close()
-  }
-
   remove(): void {
     this.#bytes.remove()
   }
@@ -125,9 +121,6 @@ export interface SegmentBytes {
   truncate(sizeBytes: number): void
   /** Returns fewer than `length` bytes at the end. The result never changes, so it may be sent without copying. */
   read(position: number, length: number): Buffer
-  /** Closes the file. The bytes stay readable. */
-  close(): void
-  /** Closes and removes the bytes. */
   remove(): void
 }
 
@@ -178,8 +171,6 @@ export class MemoryBytes implements SegmentBytes {
   truncate(sizeBytes: number): void {
     this.#size = sizeBytes
   }
-
-  close(): void {}
 
   remove(): void {
     this.#bytes = Buffer.allocUnsafeSlow(0)

@@ -3,15 +3,7 @@ import { join, resolve } from 'node:path'
 import { ConfigError } from '../../core/errors.js'
 import { topicPartitionKey } from '../../core/model.js'
 import { ClusterFile } from './cluster-file.js'
-import {
-  FILE_MODE,
-  FileBytes,
-  type FileSystem,
-  FOLDER_MODE,
-  nodeFileSystem,
-  OpenFiles,
-  writeWhole
-} from './file-bytes.js'
+import { FILE_MODE, FileBytes, type FileSystem, FOLDER_MODE, nodeFileSystem, writeWhole } from './file-bytes.js'
 import { isForgotten, type LogFiles, type Storage, type StoredLogs, type StoredOffset } from './storage.js'
 
 /** The journal is rewritten when the number of its lines exceeds the number of offsets by this number. */
@@ -97,7 +89,6 @@ const linesOf = (offsets: Iterable<StoredOffset>): string =>
   [...offsets].map(offset => `${JSON.stringify(offset)}\n`).join('')
 
 interface DirectoryOptions {
-  readonly maxOpenFiles: number
   readonly warn: (message: string) => void
   readonly files?: FileSystem
 }
@@ -119,13 +110,13 @@ export class DirectoryStorage implements Storage {
   readonly logs: LogFolders
   readonly #unlock: () => void
 
-  constructor(directory: string, { maxOpenFiles, warn, files = nodeFileSystem }: DirectoryOptions) {
+  constructor(directory: string, { warn, files = nodeFileSystem }: DirectoryOptions) {
     files.mkdirSync(join(directory, 'logs'), { recursive: true, mode: FOLDER_MODE })
     this.#unlock = lockDirectory(directory)
     try {
       this.cluster = new ClusterFile(join(directory, 'cluster.json'), files, warn)
       this.offsets = new OffsetJournal(join(directory, 'offsets.jsonl'), files)
-      this.logs = new LogFolders(directory, files, maxOpenFiles, warn)
+      this.logs = new LogFolders(directory, files, warn)
     } catch (error) {
       this.#unlock()
       throw error
@@ -146,18 +137,12 @@ const segmentName = (baseOffset: number): string => `${String(baseOffset).padSta
 class LogFolders implements StoredLogs {
   readonly #directory: string
   readonly #files: FileSystem
-  readonly #openFiles: OpenFiles
   readonly #warn: (message: string) => void
 
-  constructor(directory: string, files: FileSystem, maxOpenFiles: number, warn: (message: string) => void) {
+  constructor(directory: string, files: FileSystem, warn: (message: string) => void) {
     this.#directory = directory
     this.#files = files
-    this.#openFiles = new OpenFiles(maxOpenFiles)
     this.#warn = warn
-  }
-
-  get openFiles(): number {
-    return this.#openFiles.count
   }
 
   open(topic: string, partition: number, isNew: boolean): LogFiles {
@@ -166,7 +151,7 @@ class LogFolders implements StoredLogs {
     // The folder is left over from a topic of the same name whose deletion failed.
     if (isThere && isNew) this.#files.rmSync(folder, { recursive: true, force: true })
     return {
-      open: baseOffset => new FileBytes(join(folder, segmentName(baseOffset)), this.#files, this.#openFiles),
+      open: baseOffset => new FileBytes(join(folder, segmentName(baseOffset)), this.#files),
       rollsAtGaps: true,
       baseOffsets: isThere && !isNew ? this.#segmentsIn(folder) : [],
       quarantine: (baseOffset, position, bytes) => {

@@ -49,7 +49,6 @@ export interface StoredOffsets {
 }
 
 export interface StoredLogs {
-  readonly openFiles: number
   /** `isNew`: stored data of a former topic of this name is removed first. */
   open(topic: string, partition: number, isNew: boolean): LogFiles
   remove(topic: string, partition: number): void
@@ -80,6 +79,6 @@ export const memoryStorage = (): Storage => ({
     saveNextProducerId() {}
   },
   offsets: { all: () => [], save() {} },
-  logs: { openFiles: 0, open: () => inMemory, remove() {} },
+  logs: { open: () => inMemory, remove() {} },
   close() {}
 })

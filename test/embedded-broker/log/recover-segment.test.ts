@@ -41,7 +41,7 @@ function recover(stored: Buffer, baseOffset = 0): Found {
 function readAll(log: PartitionLog): string[] {
   const records: string[] = []
   for (let offset = log.logStartOffset; offset < log.highWatermark; ) {
-    const { bytes } = log.read(offset, 1_000_000, true, log.highWatermark)
+    const bytes = log.read(offset, 1_000_000, true, log.highWatermark)
     if (bytes.length === 0) break
     for (let at = 0; at < bytes.length; ) {
       const size = bytes.readInt32BE(at + 8) + 12
