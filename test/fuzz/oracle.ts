@@ -1,9 +1,10 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Connection, Served } from '../../src/http/engine/connection.js'
+import type { Connection } from '../../src/http/engine/connection.js'
 import { Connections } from '../../src/http/engine/connections.js'
 import { type Head, readHead } from '../../src/http/engine/head.js'
+import type { Served } from '../../src/http/engine/open-requests.js'
 import type { EngineRequest } from '../../src/http/engine/request.js'
 import { isWebsocketRequest } from '../../src/http/exchange/other-protocols.js'
 import type { Address } from './client.js'
@@ -26,7 +27,7 @@ const accepted = new WeakMap<Duplex, Accepted>()
 /** A request that Node's parser has read, with what the handlers of Castellan ask of one. Nothing of it is counted. */
 class OracleRequest extends IncomingMessage {
   readonly holder: Connection
-  readonly guard: Connection['guard']
+  readonly guard: Served['guard']
   readonly #unanswered: OracleRequest[]
   readonly address: Connection['address']
   readonly heldBytes = 0
@@ -46,7 +47,7 @@ class OracleRequest extends IncomingMessage {
     const { holder, unanswered } = accepted.get(socket)!
     this.holder = holder
     this.#unanswered = unanswered
-    this.guard = holder.guard
+    this.guard = holder.served.guard
     this.address = holder.address
     holder.receiving = this.#counted
   }

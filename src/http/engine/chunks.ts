@@ -1,4 +1,4 @@
-import { type HeadLimits, IS_TOKEN, isText, type Malformed, readTrailers } from './head.js'
+import { type Head, type HeadLimits, IS_TOKEN, isText, type Malformed, readTrailers } from './head.js'
 
 /** Extensions of one chunk may have so many bytes, as with Node. */
 const MAX_EXTENSION_BYTES = 16 * 1024
@@ -28,6 +28,40 @@ type Part =
   | 'endOfData'
   | 'endOfChunk'
   | 'trailers'
+
+/** Reads the bodies of a connection, one after another. */
+export class IncomingBody {
+  readonly #limits: HeadLimits
+  #missingBytes = 0
+  /** Reads a body that comes in chunks. */
+  #chunks: Chunks | undefined
+
+  constructor(limits: HeadLimits) {
+    this.#limits = limits
+  }
+
+  begin({ bodyBytes, isChunked }: Pick<Head, 'bodyBytes' | 'isChunked'>): void {
+    this.#missingBytes = bodyBytes
+    this.#chunks = isChunked ? new Chunks(this.#limits) : undefined
+  }
+
+  get isOver(): boolean {
+    return this.#missingBytes === 0 && this.#chunks?.isOver !== false
+  }
+
+  get problem(): Malformed | undefined {
+    return this.#chunks?.problem
+  }
+
+  /** @returns the position behind what belongs to the body */
+  read(bytes: Buffer, start: number, taker: PieceTaker, lasts: boolean): number {
+    if (this.#chunks !== undefined) return this.#chunks.read(bytes, start, taker, lasts)
+    const end = Math.min(bytes.length, start + this.#missingBytes)
+    this.#missingBytes -= end - start
+    taker.receive(bytes.subarray(start, end), lasts)
+    return end
+  }
+}
 
 /** Reads a body in chunks, as strictly as Node's parser. Extensions and trailers are checked and forgotten. */
 export class Chunks {

@@ -8,7 +8,8 @@ import type { Refusals } from '../../core/refusals.js'
 import type { SilenceLimit } from '../exchange/client.js'
 import type { UpgradeOwner } from '../exchange/other-protocols.js'
 import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
-import { type BodyHolder, Connection, type ConnectionHost, type ConnectionLimits, type Served } from './connection.js'
+import { Connection } from './connection.js'
+import type { BodyHolder, ConnectionHost, ConnectionLimits, Served } from './open-requests.js'
 import { DateHeader } from './response-head.js'
 import { SharedBuffer } from './shared-buffer.js'
 
@@ -154,12 +155,11 @@ export class Connections implements ConnectionHost {
     const connection = new Connection(socket, served, this.#addresses.of(socket.remoteAddress), this)
     this.#open.add(connection)
     this.#startChecking()
+    socket.once('close', () => {
+      this.#open.delete(connection)
+      if (this.#open.size === 0) this.#stopChecking()
+    })
     return connection
-  }
-
-  closed(connection: Connection): void {
-    this.#open.delete(connection)
-    if (this.#open.size === 0) this.#stopChecking()
   }
 
   /** Closes the connections of a listener that have been between two requests since the last call. */

@@ -4,45 +4,12 @@ import type { OverloadedError } from '../../core/errors.js'
 import type { HeldRequest } from '../exchange/admission.js'
 import type { BodyReader, BodySource } from '../exchange/body-collector.js'
 import type { BrowserGuard } from '../exchange/browser-guard.js'
-import type { SilenceLimit } from '../exchange/client.js'
 import type { Upgrade, UpgradeOwner } from '../exchange/other-protocols.js'
 import type { AddressUse } from './client-addresses.js'
 import { type Head, rawHeadersOf } from './head.js'
 import { LazyReadable } from './lazy-readable.js'
+import type { OpenRequests } from './open-requests.js'
 import { type KeptPiece, keepPiece, lastingPart } from './shared-buffer.js'
-
-/** The connection of a request, as far as the request uses it. */
-export interface RequestHolder {
-  readonly socket: Socket
-  readonly address: AddressUse
-  /** The check of the web page for which a browser sends a request. */
-  readonly guard: BrowserGuard
-  /** The time limit for silence of the API that has the request. */
-  silence: SilenceLimit | undefined
-  begin(): void
-  end(request: EngineRequest): void
-  /** The rest of the body of a request has come that is over. */
-  changed(): void
-  /** Counts bytes of a body that have arrived, or returns the error when there is no memory for them. */
-  take(request: EngineRequest, sizeBytes: number): OverloadedError | undefined
-  give(request: EngineRequest): void
-  /** Bytes have come behind the answer to the request. */
-  discards(sizeBytes: number): void
-  /** A request begins or ends to wait. Nothing is read from the connection while one of its requests is held. */
-  heldChanged(isHeld: boolean): void
-  /** Stops reading a body while its reader has not taken the bytes that have arrived; `false`: reads on. */
-  holdBody(isHeld: boolean): void
-  /** The request is broken, and the answer that ends the connection waits for those to earlier requests. */
-  isBroken(request: EngineRequest): boolean
-  /**
-   * Takes the connection out of HTTP, in place of its only open answer: what comes from now on is read from the socket.
-   *
-   * @returns the bytes that have come behind the request; `undefined`: the connection or the answer has ended
-   */
-  detach(): Buffer | undefined
-  /** Another protocol has the connection from now on. */
-  upgraded(owner: UpgradeOwner): void
-}
 
 /** Measured: memory that V8 and Node use for a chunk of one byte. */
 const UNREAD_PIECE_BYTES = 320
@@ -62,7 +29,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   readonly headers: IncomingHttpHeaders
   readonly httpVersion: string
   readonly hasBody: boolean
-  readonly holder: RequestHolder
+  readonly holder: OpenRequests
   /** Whether it may upgrade its connection; set before it begins. */
   upgrade = false
   complete = false
@@ -103,7 +70,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   /** Whether the connection may stay open when the client has been asked for the body. */
   #keepsAlive = true
 
-  constructor(holder: RequestHolder, head: Head) {
+  constructor(holder: OpenRequests, head: Head) {
     super()
     this.holder = holder
     this.socket = holder.socket
@@ -137,7 +104,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   }
 
   get guard(): BrowserGuard {
-    return this.holder.guard
+    return this.holder.served.guard
   }
 
   /** The upgrade that it asks for; `undefined`: none, or none that can be granted. */

@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net'
+import type { SilenceLimit } from '../exchange/client.js'
 
 /** An idle connection is closed this much later than clients are told, as with Node. */
 const KEEP_ALIVE_BUFFER_MS = 1_000
 
 /** With more bytes of answers than this, a client that takes none of them has less time. */
-export const MAX_UNREAD_BYTES = 1024 * 1024
+const MAX_UNREAD_BYTES = 1024 * 1024
 const UNREAD_TIMEOUT_MS = 30_000
 
 export interface TimeLimits {
@@ -16,7 +17,7 @@ export interface TimeLimits {
   readonly socketTimeoutMs: number
 }
 
-/** Compares one connection with its time limits. */
+/** Compares one connection with its time limits. Its questions are to be asked at intervals. */
 export class ConnectionTimes {
   readonly #socket: Socket
   readonly #limits: TimeLimits
@@ -24,16 +25,18 @@ export class ConnectionTimes {
   #since: number | undefined
   #isNew = true
   #movedAt: number
+  /** Bytes that were received, or have been sent as whole pieces. */
   #movedBytes = 0
-  /** The time limit of the socket itself, which applies it while a piece of an answer is being sent; 0: none. */
-  #sendingLimitMs = 0
-  /** Bytes that the connection below TLS had to send when that time began; without TLS: none are known. */
-  #bytesBelow: number | undefined
+  /** Bytes of a piece that is being sent. */
+  #sendingBytes = 0
+  /** Bytes that count for the time limit for silence. */
+  #heardBytes = 0
+  #heardAt: number
 
   constructor(socket: Socket, limits: TimeLimits, now: number) {
     this.#socket = socket
     this.#limits = limits
-    this.#since = this.#movedAt = now
+    this.#since = this.#movedAt = this.#heardAt = now
   }
 
   /** Whether no byte of a request has arrived yet. */
@@ -68,51 +71,65 @@ export class ConnectionTimes {
     return this.#since !== undefined && now - this.#since >= (part === 'head' ? headersTimeoutMs : requestTimeoutMs)
   }
 
-  /** Whether no byte was sent or received for too long. To be called at intervals. */
-  isStill(hasNoRequest: boolean, now: number): boolean {
-    const { keepAliveTimeoutMs, socketTimeoutMs } = this.#limits
+  /** Whether so much waits for the client that it has less time to read. */
+  get hasMuchUnread(): boolean {
+    return this.#socket.writableLength > MAX_UNREAD_BYTES
+  }
+
+  /** Whether no byte was sent or received for too long. @param isUpgraded only answers that are not read count */
+  isStill(isUpgraded: boolean, hasNoRequest: boolean, now: number): boolean {
+    const { bytesRead, bytesWritten, writableLength } = this.#socket
     const isBetween = !this.#isNew && hasNoRequest && !this.isIncomplete
     // Empty lines, which a client may send between two requests, are no reason to wait for longer.
-    const bytes = (isBetween ? 0 : this.#socket.bytesRead) + this.#socket.bytesWritten
-    const isSending = this.#socket.writableLength > 0
-    this.#limitSending(isSending ? socketTimeoutMs : 0)
-    if (isSending || bytes !== this.#movedBytes) {
+    const bytes = (isBetween ? 0 : bytesRead) + bytesWritten - writableLength
+    const sendingBytes = unsentBytesOf(this.#socket)
+    if (bytes !== this.#movedBytes || sendingBytes !== this.#sendingBytes) {
       this.#movedBytes = bytes
+      this.#sendingBytes = sendingBytes
       this.#movedAt = now
       return false
     }
-    return now - this.#movedAt >= (isBetween ? keepAliveTimeoutMs + KEEP_ALIVE_BUFFER_MS : socketTimeoutMs)
+    return now - this.#movedAt >= this.#stillLimitMs(isUpgraded, isBetween)
   }
 
-  /** Limits how long a client takes nothing of many bytes, where no other limit holds. To be called at intervals. */
-  limitUnread(): void {
-    this.#limitSending(0)
-  }
-
-  /** @param limitMs how long nothing may be taken, unless so much waits that the time is shorter; 0: for ever */
-  #limitSending(limitMs: number): void {
-    const isMuch = this.#socket.writableLength > MAX_UNREAD_BYTES
-    const chosenMs = isMuch ? Math.min(limitMs || UNREAD_TIMEOUT_MS, UNREAD_TIMEOUT_MS) : limitMs
-    if (chosenMs === this.#sendingLimitMs) return
-    // Only the socket knows how much of a long piece has been sent.
-    this.#sendingLimitMs = chosenMs
-    this.#bytesBelow = bytesBelowTls(this.#socket)
-    this.#socket.setTimeout(chosenMs)
+  #stillLimitMs(isUpgraded: boolean, isBetween: boolean): number {
+    const { keepAliveTimeoutMs, socketTimeoutMs } = this.#limits
+    if (isBetween && !isUpgraded) return keepAliveTimeoutMs + KEEP_ALIVE_BUFFER_MS
+    const limitMs = isUpgraded ? Number.POSITIVE_INFINITY : socketTimeoutMs
+    return this.hasMuchUnread ? Math.min(limitMs, UNREAD_TIMEOUT_MS) : limitMs
   }
 
   /**
-   * To be called when the time of the socket is over: whether some of a long piece was sent after all, so that it begins anew.
-   * With TLS the socket only knows when all of a piece is sent.
+   * Whether the client has been silent for longer than an API allows; the time then begins anew.
+   *
+   * @param isSilenceOurs the connection is not read at the moment
+   * @param isUpgraded what the client is sent counts, too
    */
-  hasSentMore(): boolean {
-    const before = this.#bytesBelow
-    this.#bytesBelow = bytesBelowTls(this.#socket)
-    if (this.#bytesBelow === before) return false
-    this.#socket.setTimeout(this.#sendingLimitMs)
-    return true
+  isSilent(limit: SilenceLimit | undefined, isSilenceOurs: boolean, isUpgraded: boolean, now: number): boolean {
+    const bytes = this.#socket.bytesRead + (isUpgraded ? this.#socket.bytesWritten : 0)
+    if (limit?.limitMs === undefined || isSilenceOurs || bytes !== this.#heardBytes) {
+      this.#heardBytes = bytes
+      this.#heardAt = now
+    } else if (now - this.#heardAt >= limit.limitMs) {
+      this.#heardAt = now
+      return true
+    }
+    return false
   }
 }
 
-/** The field is private to Node. Where there is none, the time limit is that for all of a piece. */
-const bytesBelowTls = (socket: Socket): number | undefined =>
-  (socket as { _handle?: { _parent?: { writeQueueSize?: number } } | null })._handle?._parent?.writeQueueSize
+/** A part of a socket that is private to Node. */
+interface Handle {
+  readonly writeQueueSize?: number
+  /** The connection below TLS. */
+  readonly _parent?: Handle | null
+}
+
+/**
+ * Bytes that were passed on and not taken by the operating system: only the connection below a socket knows how much of a long
+ * piece has been sent. Where Node has no such field, the time limit is that for all of a piece.
+ */
+function unsentBytesOf(socket: Socket): number {
+  const { _handle: handle } = socket as { _handle?: Handle | null }
+  return (handle?._parent ?? handle)?.writeQueueSize ?? 0
+}

@@ -2,8 +2,8 @@ import cluster from 'node:cluster'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { type ListenAddress, toListenError } from '../../core/listen-error.js'
-import type { Served } from '../engine/connection.js'
 import type { Connections } from '../engine/connections.js'
+import type { Served } from '../engine/open-requests.js'
 import type { Certificates } from './certificates.js'
 
 /**

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import type { Connection, ConnectionLimits } from '../../../src/http/engine/connection.js'
+import type { Connection } from '../../../src/http/engine/connection.js'
+import type { ConnectionLimits } from '../../../src/http/engine/open-requests.js'
 import type { EngineRequest } from '../../../src/http/engine/request.js'
 import type { EngineResponse } from '../../../src/http/engine/response.js'
 import { type Client, connectionsWith, get, post, Reader } from './fake-connections.js'
@@ -382,19 +383,20 @@ describe('a connection of the engine', () => {
       expect(socket.newly()).to.deep.equal(['destroy'])
     })
 
-    it('leaves it to the socket whether bytes move while an answer is on its way', () => {
+    it('does not end while bytes of a long answer leave, and ends when they stand still', () => {
       take(get('/1'))
-      answers[0]!.end('x')
-      connection.check(0)
-      expect(socket.timeoutMs).to.equal(3_000)
-      connection.check(10_000)
-      expect(socket.newly()).to.deep.equal([])
-      socket.flush()
-      connection.check(10_001)
-      expect(socket.timeoutMs).to.equal(0)
-      connection.check(11_400)
-      expect(socket.newly(), 'it has moved').to.deep.equal([])
-      socket.emit('timeout')
+      answers[0]!.end('x'.repeat(1_000))
+      for (const [now, writeQueueSize] of [
+        [0, 1_000],
+        [2_999, 900],
+        [5_998, 800],
+        [8_997, 800]
+      ] as const) {
+        socket._handle = { _parent: { writeQueueSize } }
+        connection.check(now)
+        expect(socket.newly(), `${now}`).to.deep.equal([])
+      }
+      connection.check(8_998)
       expect([socket.newly(), world.logged]).to.deep.equal([['destroy'], []])
     })
 
@@ -404,16 +406,18 @@ describe('a connection of the engine', () => {
         take(get('/1'))
         if (isUpgraded) connection.detach()
         newly()
-        for (const [bytes, limitMs] of [
-          [1024 * 1024, isUpgraded ? 0 : 60_000],
-          [1024 * 1024 + 1, 30_000]
-        ] as const) {
-          socket.writableLength = bytes
-          connection.check(1)
-          expect(socket.timeoutMs).to.equal(limitMs)
-        }
         socket.newly()
-        socket.emit('timeout')
+        socket.bytesWritten = socket.writableLength = 1024 * 1024
+        connection.check(0)
+        connection.check(59_999)
+        if (isUpgraded) connection.check(1_000_000)
+        expect([socket.newly(), world.logged]).to.deep.equal([[], []])
+        socket._handle = { writeQueueSize: 1 }
+        socket.bytesWritten = ++socket.writableLength
+        connection.check(1_000_000)
+        connection.check(1_029_999)
+        expect(socket.newly()).to.deep.equal([])
+        connection.check(1_030_000)
         const ended = ['a connection was ended whose client does not read its answers']
         expect([world.gaugeOf('connections_ended_unread_total'), world.logged, socket.newly()]).to.deep.equal([
           1,

@@ -14,7 +14,8 @@ export class FakeSocket extends EventEmitter {
   bytesWritten = 0
   writableLength = 0
   writableNeedDrain = false
-  timeoutMs = 0
+  /** As much of Node's as is used. */
+  _handle: { writeQueueSize?: number; _parent?: { writeQueueSize: number } } | undefined
   /** Corked: what is written leaves later. */
   corked = 0
   #callbacks: Written[] = []
@@ -65,10 +66,6 @@ export class FakeSocket extends EventEmitter {
     this.writable = false
     this.done.push('destroy')
     this.emit('close')
-  }
-  setTimeout(timeoutMs: number): this {
-    this.timeoutMs = timeoutMs
-    return this
   }
   push(bytes: Buffer): boolean {
     this.done.push(`push ${bytes}`)

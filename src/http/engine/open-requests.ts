@@ -1,0 +1,155 @@
+import type { RequestListener } from 'node:http'
+import type { Socket } from 'node:net'
+import type { OverloadedError } from '../../core/errors.js'
+import type { BrowserGuard } from '../exchange/browser-guard.js'
+import type { SilenceLimit } from '../exchange/client.js'
+import type { UpgradeOwner } from '../exchange/other-protocols.js'
+import type { AddressUse } from './client-addresses.js'
+import type { HeadLimits } from './head.js'
+import type { HeadContext } from './response-head.js'
+import type { TimeLimits } from './time-limits.js'
+
+export interface ConnectionLimits extends HeadLimits, TimeLimits {
+  /** After the last answer, at most this many bytes are discarded. */
+  readonly maxBodyBytes: number
+  /** When the bodies of a connection hold more than this, its next requests wait. */
+  readonly maxBodyBytesPerConnection: number
+  readonly maxRequestsPerConnection: number
+}
+
+/** A request or call that holds bytes of its body in memory. */
+export interface BodyHolder {
+  readonly address: AddressUse
+  heldBytes: number
+}
+
+export interface ConnectionHost extends HeadContext {
+  readonly limits: ConnectionLimits
+  now(): number
+  /** Counts bytes of a body, or returns the error when there is no memory for them. */
+  take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined
+  give(holder: BodyHolder, sizeBytes: number): void
+  /** Counts bytes of requests that have not begun; negative: fewer. @returns whether there is memory for them */
+  keep(address: AddressUse, sizeBytes: number): boolean
+  upgraded(owner: UpgradeOwner): void
+  /** A connection is ended whose client does not read its answers. */
+  endedUnread(connection: { readonly socket: Socket; readonly unreadBytes: number }): void
+}
+
+/** What the connections of one listener have in common. */
+export interface Served {
+  readonly guard: BrowserGuard
+  readonly handler: RequestListener
+  /** The time limit for silent clients, on a listener that serves one API only. */
+  readonly silence?: SilenceLimit | undefined
+}
+
+/** A connection as its requests use it: counts them, and what they hold. When that is too much, it is not read on. */
+export abstract class OpenRequests {
+  abstract readonly socket: Socket
+  /** What the listener serves. */
+  readonly served: Served
+  readonly address: AddressUse
+  /** The time limit for silence of the API that has the request. */
+  silence: SilenceLimit | undefined
+  /** Number of requests that are not over. */
+  openRequests = 0
+  protected readonly host: ConnectionHost
+  /** Requests wait to be admitted, or hold too much. */
+  protected isPaused = false
+  /** Bytes that the bodies of all open requests hold. */
+  #bodyBytes = 0
+  /** Number of requests that wait to be admitted. Meanwhile the connection is not read. */
+  #heldRequests = 0
+  #mayPause = true
+
+  constructor(served: Served, address: AddressUse, host: ConnectionHost) {
+    this.served = served
+    this.silence = served.silence
+    this.address = address
+    this.host = host
+  }
+
+  protected abstract pausedChanged(): void
+  /** Bytes have come behind the answer to the request that is being received. */
+  abstract discards(sizeBytes: number): void
+  /** Stops reading a body while its reader has not taken the bytes that have arrived; `false`: reads on. */
+  abstract holdBody(isHeld: boolean): void
+  /** The request is broken, and the answer that ends the connection waits for those to earlier requests. */
+  abstract isBroken(request: BodyHolder): boolean
+  /**
+   * Takes the connection out of HTTP, in place of its only open answer: what comes from now on is read from the socket.
+   *
+   * @returns the bytes that have come behind the request; `undefined`: the connection or the answer has ended
+   */
+  abstract detach(): Buffer | undefined
+
+  /** Another protocol has the connection from now on. */
+  upgraded(owner: UpgradeOwner): void {
+    this.host.upgraded(owner)
+  }
+
+  begin(): void {
+    this.openRequests++
+    this.address.requests++
+    this.#pauseOrGoOn()
+  }
+
+  end(request: BodyHolder): void {
+    this.openRequests--
+    this.address.requests--
+    this.give(request)
+    this.changed()
+  }
+
+  /** The rest of the body of a request has come that is over. */
+  changed(): void {
+    this.#pauseOrGoOn()
+  }
+
+  /** Counts bytes of a body that have arrived, or returns the error when there is no memory for them. */
+  take(request: BodyHolder, sizeBytes: number): OverloadedError | undefined {
+    const refusal = this.host.take(request, sizeBytes)
+    if (refusal !== undefined) return refusal
+    this.#bodyBytes += sizeBytes
+    if (this.openRequests > 1) this.#pauseOrGoOn()
+    return undefined
+  }
+
+  give(request: BodyHolder): void {
+    const bytes = request.heldBytes
+    if (bytes === 0) return
+    this.#bodyBytes -= bytes
+    this.host.give(request, bytes)
+    if (this.isPaused) this.#pauseOrGoOn()
+  }
+
+  /** A request begins or ends to wait to be admitted. */
+  heldChanged(isHeld: boolean): void {
+    this.#heldRequests += isHeld ? 1 : -1
+    this.#pauseOrGoOn()
+  }
+
+  /** From now on no request keeps the connection from being read. */
+  protected endPauses(): void {
+    this.#mayPause = this.isPaused = false
+  }
+
+  /**
+   * Pauses reading while a request waits to be admitted, or while the requests before the current one hold this connection's
+   * share; their answers resume it. A paused socket costs nothing but itself.
+   */
+  #pauseOrGoOn(): void {
+    const mustPause = this.#heldRequests > 0 || this.#hasTooMuch
+    if (mustPause === this.isPaused || !this.#mayPause) return
+    this.isPaused = mustPause
+    this.pausedChanged()
+  }
+
+  /** False for a single request: only answers to earlier requests free memory, so it would wait for itself. */
+  get #hasTooMuch(): boolean {
+    if (this.openRequests <= 1) return false
+    const { maxRequestsPerConnection, maxBodyBytesPerConnection } = this.host.limits
+    return this.openRequests > maxRequestsPerConnection || this.#bodyBytes >= maxBodyBytesPerConnection
+  }
+}
