@@ -4,10 +4,11 @@ import { createPrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { type Logger, type ProduceRecord, silentLogger } from '../../src/core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../src/gateway/gateway.js'
 import type { ApiSettings, HttpApi } from '../../src/http/api/api.js'
-import { type ApiMount, Http, mountOf } from '../../src/http/server/http.js'
+import { type ApiMount, type Http, mountOf } from '../../src/http/server/http.js'
 import { loadConfig } from '../../src/server/config/config.js'
 import { contextFor } from '../support/api-context.js'
 import { FakeGateway } from '../support/fake-gateway.js'
+import { startServer } from '../support/http-server.js'
 import type { Address } from './client.js'
 import { clock } from './clock.js'
 import { type Handled, ID_PREFIX } from './comparison.js'
@@ -109,21 +110,12 @@ export class AppSide implements Side {
       listeners: [],
       plugin: echoRoutes(journal, () => NOW)
     }
-    const started = await Http.start({
+    const started = await startServer({
       http: { ...config.http, port: 0, ...patient, ...http },
       management: { ...config.management, port: 'off' },
       apis: [echo, ...apis.map(api => mount(api as unknown as HttpApi, gateway))],
       metrics,
-      status: {
-        version: '0.0.0-fuzz',
-        brokerMode: 'embedded',
-        uptimeSeconds: () => 1,
-        unreadyReasons: () => [],
-        kafkaReasons: () => [],
-        warnings: () => []
-      },
       log: failing,
-      now: () => performance.now(),
       idPrefix: ID_PREFIX
     })
     const gauge = async (wanted: string): Promise<number> => {

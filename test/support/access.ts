@@ -11,7 +11,7 @@ import { CastellanError } from '../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { type Operation, openAccess, refusalHeaders, refusalStatus } from '../../src/http/access/access.js'
 import { hashPassword, makeToken } from '../../src/http/access/stored-credentials.js'
-import { type ApiMount, Http } from '../../src/http/server/http.js'
+import type { ApiMount, Http } from '../../src/http/server/http.js'
 import { enabledApis, mountApis } from '../../src/server/app/apis.js'
 import { type ListenerSecurity, openListenerSecurity } from '../../src/server/app/listener-security.js'
 import { type Config, loadConfig } from '../../src/server/config/config.js'
@@ -20,6 +20,7 @@ import { contextFor } from './api-context.js'
 import { TestAuthority, type TestCertificate } from './certificates.js'
 import { type AnswerSeen, checkAnswer } from './described-answers.js'
 import { FakeGateway } from './fake-gateway.js'
+import { startServer } from './http-server.js'
 
 export const ISSUER = 'https://login.example.com/'
 export const AUDIENCE = 'castellan'
@@ -97,7 +98,7 @@ export async function startGuarded(config: Config, gateway = new FakeGateway()):
   const access = security.requestAccess ?? openAccess
   const steps = { add: () => {} }
   const context = contextFor(gateway, {}, { access, log, metrics })
-  const http = await Http.start({
+  const http = await startServer({
     http: { ...config.http, port: 0 },
     management: { ...config.management, port: 0 },
     apis: [
@@ -113,17 +114,7 @@ export async function startGuarded(config: Config, gateway = new FakeGateway()):
     requestAccess: security.requestAccess,
     certificates: security.certificates,
     managementCertificates: security.managementCertificates,
-    status: {
-      version: '1.2.3',
-      brokerMode: 'embedded',
-      uptimeSeconds: () => 1,
-      unreadyReasons: () => [],
-      kafkaReasons: () => [],
-      warnings: () => []
-    },
-    log,
-    now: () => performance.now(),
-    idPrefix: 'test'
+    log
   })
   const stop = async (): Promise<void> => {
     await http.close()

@@ -7,7 +7,7 @@ import { type RefusedByApi, RefusedRecords } from '../../src/http/api/refused-re
 import { UndecodableRecords } from '../../src/http/api/undecodable.js'
 import { SilenceLimit } from '../../src/http/exchange/client.js'
 import type { CountedCalls } from '../../src/http/exchange/other-protocols.js'
-import { createClientCounts } from '../../src/http/server/client-counts.js'
+import { createHttpContext } from '../../src/http/server/context.js'
 import { httpSettings } from '../../src/http/server/settings.js'
 
 /** What an API is given in a process that serves one cluster to everybody, and never stops. */
@@ -47,5 +47,5 @@ export const callCounts = (
   metrics: PrometheusMetrics = createPrometheusMetrics()
 ): CountedCalls => {
   const settings = httpSettings.parse({ maxEventLoopDelayMs: 0, ...http })
-  return createClientCounts({ http: settings, metrics, log: silentLogger, now: () => performance.now() }).calls
+  return createHttpContext({ http: settings, metrics, log: silentLogger }).calls
 }

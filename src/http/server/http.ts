@@ -8,22 +8,14 @@ import type { SilenceLimit } from '../exchange/client.js'
 import { carryRecordHeaders, RecordHeaders } from '../exchange/record-headers.js'
 import type { Operation } from '../openapi/operation.js'
 import type { Certificates } from './certificates.js'
+import type { HttpContext } from './context.js'
 import { Cors } from './cors.js'
 import { addDescriptions, addFrontPage, addPartDescription, type MountedApi } from './front-page.js'
 import type { Listener } from './listener.js'
 import type { LoadShedder } from './load-shedder.js'
-import { createManagementApp, type Open, openerOf, openManagement, type ProcessStatus } from './management-port.js'
+import { type ManagementOptions, type Open, openerOf, openManagement } from './management-port.js'
 import { addReceiptRoute, RECEIPT_PATH } from './receipt-route.js'
-import {
-  createHttpContext,
-  createHttpServer,
-  type HttpContext,
-  handlerOf,
-  nameMount,
-  type ServerOptions,
-  shuttingDown
-} from './server.js'
-import type { ManagementSettings } from './settings.js'
+import { createHttpServer, handlerOf, nameMount, shuttingDown } from './server.js'
 
 /** An API, ready to be mounted: under its prefix on the shared port, and without it on listeners of its own. */
 export interface ApiMount extends MountedApi {
@@ -52,13 +44,10 @@ export function mountOf<Settings extends ApiSettings>(
   return { name, prefix, page: api, operations, listeners, maxBodyBytes, silence: context.silence, plugin }
 }
 
-export interface HttpOptions extends ServerOptions {
-  readonly management: ManagementSettings
+export interface HttpOptions extends ManagementOptions {
   readonly apis: readonly ApiMount[]
-  readonly status: ProcessStatus
   /** TLS of the shared port and the APIs' own ports; absent: plain HTTP. */
   readonly certificates?: Certificates | undefined
-  readonly managementCertificates?: Certificates | undefined
   /** Answers for receipts. Absent: none are given. */
   readonly receipts?: ReceiptDesk | undefined
 }
@@ -98,15 +87,12 @@ export class Http {
    *
    * @throws ListenError when an address cannot be used; ports that were opened are closed again
    */
-  static async start(options: HttpOptions): Promise<Http> {
-    const context = createHttpContext(options)
+  static async start(context: HttpContext, options: HttpOptions): Promise<Http> {
     const opened: Listener[] = []
-    const open = openerOf(context, opened)
     try {
-      const managementApp = await createManagementApp(context, options.status, options.metrics, options.management)
-      const management = await openManagement(managementApp, options, open)
+      const { app: managementApp, url: management } = await openManagement(context, options, opened)
       const sharedApp = await createSharedApp(context, options)
-      const traffic = await openTraffic(sharedApp, options, open)
+      const traffic = await openTraffic(sharedApp, context, options, openerOf(context, opened))
       const managementListener = management === undefined ? undefined : opened.shift()
       return new Http({ ...traffic, management }, context, [sharedApp, managementApp], opened, managementListener)
     } catch (error) {
@@ -231,7 +217,8 @@ const limitBodies = (scope: FastifyInstance, maxBodyBytes: number): void => {
 
 async function openTraffic(
   app: FastifyInstance,
-  { http: { host, port, unixSocket, unixSocketMode: mode }, apis, certificates }: HttpOptions,
+  { http: { host, port, unixSocket, unixSocketMode: mode } }: HttpContext,
+  { apis, certificates }: HttpOptions,
   open: Open
 ): Promise<Omit<HttpUrls, 'management'>> {
   const handler = handlerOf(app)

@@ -7,17 +7,11 @@ import type { SilenceLimit } from '../exchange/client.js'
 import type { StatusSource } from '../status/status.js'
 import { requireManagement } from './access-hooks.js'
 import type { Certificates } from './certificates.js'
+import type { HttpContext } from './context.js'
 import { addManagementDescription } from './front-page.js'
 import { Listener } from './listener.js'
 import { addPageRoutes, addStatusRoute, FIND_PATH, PAGE_PATH, type PageSource, STATUS_PATH } from './page-routes.js'
-import {
-  createHttpContext,
-  createHttpServer,
-  type HttpContext,
-  handlerOf,
-  isProbe,
-  type ServerOptions
-} from './server.js'
+import { createHttpServer, handlerOf, isProbe } from './server.js'
 import type { ManagementSettings } from './settings.js'
 
 /** @returns the URL of the listener */
@@ -61,13 +55,16 @@ export interface ProcessStatus extends Readiness {
   readonly page?: PageSource | undefined
 }
 
-/** The text of `/metrics`, computed for each request. */
-export interface MetricsText {
-  readonly registry: Pick<PrometheusMetrics['registry'], 'contentType' | 'metrics'>
+export interface ManagementOptions {
+  readonly management: ManagementSettings
+  readonly status: ProcessStatus
+  readonly managementCertificates?: Certificates | undefined
+  /** The metrics that `/metrics` shows, made for each request. */
+  readonly shown: { readonly registry: Pick<PrometheusMetrics['registry'], 'contentType' | 'metrics'> }
 }
 
 /** `/health-check`, `/ready`, `/ready/kafka` and `/metrics`: GET only, no configuration, no addresses of brokers. */
-function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { registry }: MetricsText): void {
+function addManagementRoutes(app: FastifyInstance, { status, shown: { registry } }: ManagementOptions): void {
   app.get('/health-check', () => ({
     status: 'ok',
     broker: status.brokerMode,
@@ -106,46 +103,34 @@ function addManagementRoutes(app: FastifyInstance, status: ProcessStatus, { regi
 const isOfThePage = ({ routeOptions: { url = '' } }: FastifyRequest): boolean => OF_THE_PAGE.has(url)
 const OF_THE_PAGE: ReadonlySet<string> = new Set([PAGE_PATH, STATUS_PATH, FIND_PATH])
 
-export async function createManagementApp(
+/**
+ * Opens the management port, unless it is off.
+ *
+ * @param opened where its listener is added @throws ListenError when its address cannot be used
+ */
+export async function openManagement(
   context: HttpContext,
-  status: ProcessStatus,
-  metrics: MetricsText,
-  { openProbes }: ManagementSettings
-): Promise<FastifyInstance> {
+  options: ManagementOptions,
+  opened: Listener[]
+): Promise<{ readonly app: FastifyInstance; readonly url: string | undefined }> {
+  const { management, managementCertificates, status } = options
+  const { host, port, openProbes } = management
   const isOpen = ({ routeOptions: { url } }: FastifyRequest): boolean =>
     url === PAGE_PATH || (openProbes && isProbe(url))
   const own = { isDraining: false, isLeaving: false, isExempt: true, needsHost: isOfThePage }
   const app = createHttpServer({ ...context, ...own }, isOpen)
   if (context.requestAccess) requireManagement(app, context.requestAccess, isOpen)
-  addManagementRoutes(app, status, metrics)
+  addManagementRoutes(app, options)
   if (status.source !== undefined) addStatusRoute(app, status.source)
   if (status.page !== undefined) addPageRoutes(app, status.page, context.requestAccess)
   addManagementDescription(app, status.version)
   await app.ready()
-  return app
-}
-
-interface ManagementAddress {
-  readonly management: ManagementSettings
-  readonly managementCertificates?: Certificates | undefined
-}
-
-/** @returns the URL; `undefined`: it is off */
-export async function openManagement(
-  app: FastifyInstance,
-  { management: { host, port }, managementCertificates }: ManagementAddress,
-  open: Open
-): Promise<string | undefined> {
-  if (port === 'off') return undefined
+  if (port === 'off') return { app, url: undefined }
   const hostSetting = '--management-host (management.host)'
   const portSetting = '--management-port (management.port)'
-  return open(handlerOf(app), { host, port, hostSetting, portSetting }, managementCertificates)
-}
-
-export interface ManagementPortOptions extends ManagementAddress, ServerOptions {
-  /** The metrics that `/metrics` shows. */
-  readonly shown: MetricsText
-  readonly status: ProcessStatus
+  const open = openerOf(context, opened)
+  const url = await open(handlerOf(app), { host, port, hostSetting, portSetting }, managementCertificates)
+  return { app, url }
 }
 
 /** The management port alone, in a process that serves nothing else. */
@@ -155,11 +140,9 @@ export interface ManagementPort {
 }
 
 /** @throws ListenError when its address cannot be used */
-export async function openManagementPort(options: ManagementPortOptions): Promise<ManagementPort> {
-  const context = createHttpContext(options)
-  const app = await createManagementApp(context, options.status, options.shown, options.management)
+export async function openManagementPort(context: HttpContext, options: ManagementOptions): Promise<ManagementPort> {
   const opened: Listener[] = []
-  const url = await openManagement(app, options, openerOf(context, opened))
+  const { app, url } = await openManagement(context, options, opened)
   const close = async (): Promise<void> => {
     const drained = Promise.all(opened.map(listener => listener.drain()))
     for (const listener of opened) listener.cut()

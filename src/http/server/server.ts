@@ -1,23 +1,16 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { RequestListener, ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
-import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
-import type { Logger, MonotonicClock } from '../../core/model.js'
-import type { Refusals } from '../../core/refusals.js'
 import type { RequestSpan, Tracing } from '../../core/tracing/tracing.js'
-import type { RequestAccess } from '../access/request-access.js'
 import { preflightOf, routeNameOf } from '../api/by-hand.js'
 import type { EngineRequest } from '../engine/request.js'
 import { failureCodeOf } from '../exchange/answers.js'
-import { ForeignHosts } from '../exchange/browser-guard.js'
-import type { SilenceLimit } from '../exchange/client.js'
 import { compress, isCompressible, varyOf } from '../exchange/compressed-answer.js'
 import { keepSentUrl, keepTrace } from '../exchange/exchange.js'
 import { addAccessHooks, answerRefusal } from './access-hooks.js'
-import { type ClientCounts, createClientCounts } from './client-counts.js'
+import type { HttpContext } from './context.js'
 import { type Cors, isPreflight } from './cors.js'
-import { type AccessLog, REQUEST_ID_HEADER, RequestLog, requestIds } from './request-log.js'
-import type { HttpSettings } from './settings.js'
+import { REQUEST_ID_HEADER } from './request-log.js'
 
 /** Longer than any URL: Fastify's router would answer longer ones itself, before any hook. */
 const MAX_PARAM_LENGTH = 2 ** 24
@@ -26,55 +19,6 @@ const PROBES: readonly (string | undefined)[] = ['/health-check', '/ready', '/re
 
 /** Whether a route reports liveness or readiness only. */
 export const isProbe = (route: string | undefined): boolean => PROBES.includes(route)
-
-/** What the servers of the process are made of. */
-export interface ServerOptions {
-  readonly http: HttpSettings
-  /** Where requests are counted. */
-  readonly metrics: PrometheusMetrics
-  readonly log: Logger
-  readonly now: MonotonicClock
-  readonly idPrefix: string
-  /** Absent: no access rules are configured. */
-  readonly requestAccess?: RequestAccess | undefined
-  readonly accessLog?: AccessLog | undefined
-  /** Absent: nothing records spans. */
-  readonly tracing?: Tracing | undefined
-  /** Counts requests that are refused, by reason. Default: of its own. */
-  readonly refusals?: Refusals | undefined
-  /** The counts of clients, which APIs use for their own protocols as well. Default: new ones. */
-  readonly counts?: ClientCounts | undefined
-}
-
-/** The parts that all servers of the process share. */
-export interface HttpContext extends Omit<ServerOptions, 'metrics' | 'refusals'>, Omit<ClientCounts, 'calls'> {
-  readonly requestLog: RequestLog
-  readonly foreignHosts: ForeignHosts
-  readonly nextRequestId: (request: IncomingMessage) => string
-  /** Time limits for silence by API, for APIs that set one. */
-  readonly silences: Map<string, SilenceLimit>
-  isDraining: boolean
-  /** Quotas do not apply to its requests. Default: they apply. */
-  readonly isExempt?: boolean | undefined
-  /** Requests that need a known `Host` on every listener. Default: none. */
-  readonly needsHost?: ((request: FastifyRequest) => boolean) | undefined
-  /** True once every answer closes its connection. */
-  isLeaving: boolean
-}
-
-export function createHttpContext(options: ServerOptions): HttpContext {
-  const { log, now, idPrefix } = options
-  return {
-    ...options,
-    ...(options.counts ?? createClientCounts(options)),
-    requestLog: new RequestLog(log, now),
-    foreignHosts: new ForeignHosts(log),
-    nextRequestId: requestIds(idPrefix),
-    silences: new Map(),
-    isDraining: false,
-    isLeaving: false
-  }
-}
 
 /**
  * A Fastify instance that names, counts, limits and logs requests; it does not listen by itself. Refusals (draining, a
@@ -162,21 +106,21 @@ function follow(
   received: EngineRequest,
   response: ServerResponse
 ): void {
-  const { metrics, silences, now } = context
+  const { requests, silences, now } = context
   const startedAt = now()
   const span = context.tracing && beginSpan(context.tracing, request, received)
-  metrics.requestsInFlight++
+  requests.requestsInFlight++
   const silence = silences.size === 0 ? undefined : silences.get(mountNameOf(request))
   if (silence !== undefined) received.holder.silence = silence
   if (received.upgrade) {
     received.whenUpgraded(() => {
-      metrics.upgradedConnections++
+      requests.upgradedConnections++
       answered(context, request, 101, startedAt)
       span?.end(101)
     })
   }
   received.whenOver(() => {
-    if (received.owner !== undefined) metrics.upgradedConnections--
+    if (received.owner !== undefined) requests.upgradedConnections--
     else {
       const status = response.writableFinished ? response.statusCode : 'aborted'
       const code = failureCodeOf(response)
@@ -209,18 +153,18 @@ function beginSpan(tracing: Tracing, request: FastifyRequest, received: EngineRe
 const FAILED = 500
 
 function answered(
-  { metrics, requestLog, accessLog, refusals, now }: HttpContext,
+  { requests, requestLog, accessLog, refusals, now }: HttpContext,
   request: FastifyRequest,
   status: number | 'aborted',
   startedAt: number,
   code?: ErrorCode
 ): void {
-  metrics.requestsInFlight--
+  requests.requestsInFlight--
   const durationMs = now() - startedAt
   const api = mountNameOf(request)
   const { receivedAt } = request.raw as EngineRequest
   if (api !== 'none' && typeof status === 'number' && status >= FAILED) refusals.answered(api, status, code)
-  metrics.answered(api, request.method, status, durationMs, receivedAt && Math.max(0, receivedAt - startedAt))
+  requests.answered(api, request.method, status, durationMs, receivedAt && Math.max(0, receivedAt - startedAt))
   if (accessLog?.wants()) {
     const { id: requestId, method } = request
     const address = (request.raw as EngineRequest).holder.address.key

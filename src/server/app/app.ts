@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { apis } from '../../apis/apis.js'
 import type { GatewayKeys } from '../../cluster/gateways/gateway-keys.js'
 import type { GatewayPeers } from '../../cluster/gateways/gateway-peers.js'
@@ -28,7 +27,7 @@ import type { KeyOwners } from '../../http/api/key-owners.js'
 import { RefusedRecords } from '../../http/api/refused-records.js'
 import { UndecodableRecords } from '../../http/api/undecodable.js'
 import { Admission } from '../../http/exchange/admission.js'
-import { createClientCounts } from '../../http/server/client-counts.js'
+import { createHttpContext } from '../../http/server/context.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus, Readiness } from '../../http/server/management-port.js'
 import type { AccessLog } from '../../http/server/request-log.js'
@@ -410,15 +409,16 @@ class ProcessParts {
     const access = security.requestAccess ?? openAccess
     const idempotency = createIdempotency({ keys: this.#keys, owners, access }, this.#metricsLogger, this.#quietLog)
     await this.#peers?.all.open()
-    const counts = createClientCounts({
+    const context = createHttpContext({
       http,
       metrics: this.#metrics,
       log: this.#log,
-      now: () => performance.now(),
-      refusals: this.#refusals
+      refusals: this.#refusals,
+      requestAccess: security.requestAccess,
+      accessLog,
+      tracing: this.#tracing
     })
-    const server = await Http.start({
-      http,
+    const server = await Http.start(context, {
       management,
       apis: mountApis(this.#apis, this.#config, {
         gateway: gateways.get('default')!,
@@ -427,7 +427,7 @@ class ProcessParts {
         // APIs produce to the cluster `default`.
         admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
         diskAdmission: this.#admission(this.#clusters.queue.capacity, 'disk'),
-        calls: counts.calls,
+        calls: context.calls,
         idempotency,
         schemas: this.#schemas,
         access,
@@ -444,18 +444,11 @@ class ProcessParts {
         drainSteps,
         cutSteps: this.#cutSteps
       }),
-      requestAccess: security.requestAccess,
       receipts: this.#receipts?.desk,
-      counts,
-      accessLog,
-      tracing: this.#tracing,
       certificates: security.certificates,
       managementCertificates: security.managementCertificates,
-      metrics: this.#metrics,
-      status: this.#status(),
-      log: this.#log,
-      now: () => performance.now(),
-      idPrefix: randomBytes(4).toString('hex')
+      shown: this.#metrics,
+      status: this.#status()
     })
     this.#http = server
     // The management port reports the state of the shutdown, so it is closed last.

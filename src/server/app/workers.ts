@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { apis } from '../../apis/apis.js'
 import { GatheredMetrics, mergeStatsd } from '../../cluster/workers/gathered-metrics.js'
 import type { Handlers, LinkError } from '../../cluster/workers/link.js'
@@ -17,6 +16,7 @@ import {
 import type { Logger } from '../../core/model.js'
 import { RecentLines } from '../../core/recent-lines.js'
 import { Refusals } from '../../core/refusals.js'
+import { createHttpContext } from '../../http/server/context.js'
 import type { HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import { openManagementPort } from '../../http/server/management-port.js'
@@ -256,18 +256,13 @@ class Parent {
     const { http, management } = this.#config
     const security = await openListenerSecurity(this.#config, this.#metrics, log, this.#refusals)
     this.#shutdown.add('closing the listeners', async () => security.close())
-    const port = await openManagementPort({
-      http,
+    const { requestAccess, managementCertificates } = security
+    const context = createHttpContext({ http, metrics: this.#metrics, log, refusals: this.#refusals, requestAccess })
+    const port = await openManagementPort(context, {
       management,
-      managementCertificates: security.managementCertificates,
-      requestAccess: security.requestAccess,
-      metrics: this.#metrics,
+      managementCertificates,
       shown: { registry: this.#gathered },
-      status: this.#status(security),
-      refusals: this.#refusals,
-      log,
-      now: () => performance.now(),
-      idPrefix: randomBytes(4).toString('hex')
+      status: this.#status(security)
     })
     this.#shutdown.addFirst('closing the management port', () => port.close())
     return { security, url: port.url }

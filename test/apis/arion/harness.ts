@@ -3,11 +3,11 @@ import { type ArionSettings, arionSettings } from '../../../src/apis/arion/setti
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import type { StatsdSource } from '../../../src/core/metrics/statsd.js'
 import type { LifetimeStep } from '../../../src/http/api/api.js'
-import { Http } from '../../../src/http/server/http.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { type LogLine, recordingLogger, type Started } from '../../http/server/fixtures.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
+import { startServer } from '../../support/http-server.js'
 import { RawSocket } from '../../support/raw-socket.js'
 
 export interface ServedArion extends Started {
@@ -46,7 +46,7 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
     ...(options.now && { now: options.now })
   })
   const addRoutes = await arion.plugin(context)
-  const started = await Http.start({
+  const started = await startServer({
     http: { ...http, port: 0, ...options.http },
     management: { ...management, port: 'off' },
     apis: [
@@ -66,17 +66,7 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
       }
     ],
     metrics,
-    status: {
-      version: '1.2.3',
-      brokerMode: 'embedded',
-      uptimeSeconds: () => 1,
-      unreadyReasons: () => [],
-      kafkaReasons: () => [],
-      warnings: () => []
-    },
-    log,
-    now: () => performance.now(),
-    idPrefix: 'test'
+    log
   })
   const metricsText = (): Promise<string> => metrics.registry.metrics()
   const metric = async (name: string): Promise<number> =>

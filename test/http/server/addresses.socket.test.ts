@@ -8,8 +8,10 @@ import sinon from 'sinon'
 import { ListenError } from '../../../src/core/listen-error.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { silentLogger } from '../../../src/core/model.js'
+import { createHttpContext } from '../../../src/http/server/context.js'
 import { openManagementPort } from '../../../src/http/server/management-port.js'
 import { loadConfig } from '../../../src/server/config/config.js'
+import { readyStatus } from '../../support/http-server.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import { type Started, startHttp, until } from './fixtures.js'
 
@@ -111,22 +113,10 @@ describe('http: addresses to listen at', () => {
     const open = (port: number | 'off') => {
       const { http, management } = loadConfig({})
       const metrics = createPrometheusMetrics()
-      return openManagementPort({
-        http,
+      return openManagementPort(createHttpContext({ http, metrics, log: silentLogger }), {
         management: { ...management, port },
-        metrics,
         shown: { registry: { contentType: metrics.registry.contentType, metrics: async () => 'shown 1\n' } },
-        status: {
-          version: '1.2.3',
-          brokerMode: 'kafka',
-          uptimeSeconds: () => 5,
-          unreadyReasons: () => [],
-          kafkaReasons: () => [],
-          warnings: () => []
-        },
-        log: silentLogger,
-        now: () => performance.now(),
-        idPrefix: 'test'
+        status: { ...readyStatus, brokerMode: 'kafka' }
       })
     }
 

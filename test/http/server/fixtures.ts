@@ -10,9 +10,10 @@ import { refusalStatus } from '../../../src/http/access/access.js'
 import type { OwnListener } from '../../../src/http/api/api.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
 import type { SilenceLimit } from '../../../src/http/exchange/client.js'
-import { type ApiMount, Http, type HttpOptions, mountOf } from '../../../src/http/server/http.js'
+import { type ApiMount, type Http, type HttpOptions, mountOf } from '../../../src/http/server/http.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { contextFor } from '../../support/api-context.js'
+import { readyStatus, startServer } from '../../support/http-server.js'
 
 export interface LogLine {
   readonly level: string
@@ -128,7 +129,7 @@ export interface StartSettings {
   readonly wallClock?: () => number
   /** Limit of the bodies of `/loud`. */
   readonly maxBodyBytes?: number
-  readonly accessLog?: HttpOptions['accessLog']
+  readonly accessLog?: Parameters<typeof startServer>[0]['accessLog']
   readonly certificates?: HttpOptions['certificates']
   /** The page of the management port. Default: there is none. */
   readonly page?: HttpOptions['status']['page']
@@ -145,7 +146,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
   const lines: LogLine[] = []
   const reasons: string[] = []
   const metrics = createPrometheusMetrics()
-  const options: HttpOptions = {
+  const options = {
     http: { ...http, port: 0, ...lateIsFine, ...settings.http },
     management: { ...management, port: 0, ...settings.management },
     apis: [
@@ -171,25 +172,21 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
     ],
     metrics,
     status: {
-      version: '1.2.3',
-      brokerMode: 'embedded',
-      uptimeSeconds: () => 5.7,
+      ...readyStatus,
       unreadyReasons: () => reasons,
       kafkaReasons: () => reasons,
-      warnings: () => [],
       page: settings.page,
       source: settings.source
     },
     log: recordingLogger(lines),
-    now: settings.now ?? (() => performance.now()),
-    idPrefix: 'test',
+    ...(settings.now && { now: settings.now }),
     accessLog: settings.accessLog,
     certificates: settings.certificates
   }
   const metricsText = (): Promise<string> => metrics.registry.metrics()
   const metric = async (name: string): Promise<number> =>
     Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (.+)$`, 'm').exec(await metricsText())?.[1] ?? 0)
-  return { http: await Http.start(options), lines, reasons, metricsText, metric }
+  return { http: await startServer(options), lines, reasons, metricsText, metric }
 }
 
 const kprfMount = (gateway: Gateway, parts: Parameters<typeof contextFor<KprfSettings>>[2]): ApiMount =>

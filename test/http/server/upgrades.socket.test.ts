@@ -7,9 +7,9 @@ import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js
 import { refusalStatus } from '../../../src/http/access/access.js'
 import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
 import { isWebsocketRequest, type UpgradedSocket, upgradeOf } from '../../../src/http/exchange/other-protocols.js'
-import { Http } from '../../../src/http/server/http.js'
 import { openListenerSecurity } from '../../../src/server/app/listener-security.js'
 import { configOf, makeToken, TestAuthority, TestFolder } from '../../support/access.js'
+import { startServer } from '../../support/http-server.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { recordingLogger, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 
@@ -359,24 +359,14 @@ describe('upgrades where clients must say who they are', () => {
     const echoes = new Echoes()
     const metrics = createPrometheusMetrics()
     const security = await openListenerSecurity(config, metrics, recordingLogger([]))
-    const http = await Http.start({
+    const http = await startServer({
       http: config.http,
       management: config.management,
       apis: [{ name: 'loud', prefix: '/loud', plugin: echoes.plugin, listeners: [] }],
       metrics,
       requestAccess: security.requestAccess,
       certificates: security.certificates,
-      status: {
-        version: '1',
-        brokerMode: 'embedded',
-        uptimeSeconds: () => 1,
-        unreadyReasons: () => [],
-        kafkaReasons: () => [],
-        warnings: () => []
-      },
-      log: recordingLogger([]),
-      now: () => performance.now(),
-      idPrefix: 'test'
+      log: recordingLogger([])
     })
     const shake = async (headers: string): Promise<{ socket: TLSSocket; received(): string }> => {
       const socket = connectTls({ port: Number(new URL(http.urls.shared).port), host: '127.0.0.1', ca: authority.cert })

@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { FastifyRequest } from 'fastify'
+import type { CastellanError, OverloadedError } from '../../core/errors.js'
+import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import { Refusals } from '../../core/refusals.js'
+import type { Tracing } from '../../core/tracing/tracing.js'
+import type { RequestAccess } from '../access/request-access.js'
+import type { AddressUse } from '../engine/client-addresses.js'
+import { Connections, type ReceivingBody } from '../engine/connections.js'
+import { ForeignHosts } from '../exchange/browser-guard.js'
+import type { SilenceLimit } from '../exchange/client.js'
+import type { CountedCall, CountedCalls } from '../exchange/other-protocols.js'
+import { LoadShedder } from './load-shedder.js'
+import { type AccessLog, HttpMetrics, RequestLog, requestIds } from './request-log.js'
+import type { HttpSettings } from './settings.js'
+
+/** A call of another protocol, counted in the books of HTTP's connections. */
+class Call implements CountedCall, ReceivingBody {
+  readonly #connections: Connections
+  readonly #shedder: LoadShedder
+  readonly #onRefused: (refusal: OverloadedError) => void
+  #isOver = false
+  readonly address: AddressUse
+  heldBytes = 0
+
+  constructor(
+    connections: Connections,
+    shedder: LoadShedder,
+    address: AddressUse,
+    onRefused: (refusal: OverloadedError) => void
+  ) {
+    this.#connections = connections
+    this.#shedder = shedder
+    this.address = address
+    this.#onRefused = onRefused
+    address.requests++
+    connections.receives(this)
+  }
+
+  refusal(): CastellanError | undefined {
+    return this.#connections.requestRefusal(this) ?? this.#shedder.refusal()
+  }
+
+  refuse(refusal: OverloadedError): void {
+    this.give(this.heldBytes)
+    this.received()
+    this.#onRefused(refusal)
+  }
+
+  take(sizeBytes: number): OverloadedError | undefined {
+    return this.#isOver ? undefined : this.#connections.take(this, sizeBytes)
+  }
+
+  give(sizeBytes: number): void {
+    this.#connections.give(this, Math.min(sizeBytes, this.heldBytes))
+  }
+
+  received(): void {
+    this.#connections.hasReceived(this)
+  }
+
+  end(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.received()
+    this.give(this.heldBytes)
+    this.address.requests--
+  }
+}
+
+/** What the servers of a process are made of. */
+interface ContextOptions {
+  readonly http: HttpSettings
+  /** Where requests are counted. */
+  readonly metrics: PrometheusMetrics
+  readonly log: Logger
+  /** Absent: no access rules are configured. */
+  readonly requestAccess?: RequestAccess | undefined
+  readonly accessLog?: AccessLog | undefined
+  /** Absent: nothing records spans. */
+  readonly tracing?: Tracing | undefined
+  readonly now?: MonotonicClock
+  /** Counts requests that are refused, by reason. Default: of its own. */
+  readonly refusals?: Refusals | undefined
+  /** Begins the ids of requests that bring none. Default: at random. */
+  readonly idPrefix?: string
+}
+
+/** The parts that all servers of a process share. */
+export interface HttpContext extends Omit<ContextOptions, 'idPrefix'> {
+  readonly now: MonotonicClock
+  readonly connections: Connections
+  readonly shedder: LoadShedder
+  /** Counts clients of other protocols together with those of HTTP. */
+  readonly calls: CountedCalls
+  readonly requests: HttpMetrics
+  readonly refusals: Refusals
+  readonly requestLog: RequestLog
+  readonly foreignHosts: ForeignHosts
+  readonly nextRequestId: (request: IncomingMessage) => string
+  /** Time limits for silence by API, for APIs that set one. */
+  readonly silences: Map<string, SilenceLimit>
+  isDraining: boolean
+  /** Quotas do not apply to its requests. Default: they apply. */
+  readonly isExempt?: boolean | undefined
+  /** Requests that need a known `Host` on every listener. Default: none. */
+  readonly needsHost?: ((request: FastifyRequest) => boolean) | undefined
+  /** True once every answer closes its connection. */
+  isLeaving: boolean
+}
+
+export function createHttpContext(options: ContextOptions): HttpContext {
+  const { http, metrics, log, now = () => performance.now(), idPrefix = randomBytes(4).toString('hex') } = options
+  const { refusals = new Refusals(now) } = options
+  const limits = {
+    ...http,
+    headersTimeoutMs: Math.min(http.headersTimeoutMs, http.requestTimeoutMs),
+    // A request that waits to be admitted is not read meanwhile.
+    requestTimeoutMs: http.requestTimeoutMs + http.admissionWaitMs
+  }
+  const requests = new HttpMetrics(metrics)
+  const connections = new Connections(limits, { metrics, refusals, log, now })
+  const shedder = new LoadShedder(http, { metrics, log, clock: now })
+  const calls: CountedCalls = {
+    maxHeaderBytes: http.maxHeaderBytes,
+    connection: socket => {
+      const address = connections.enter(socket)
+      return { addressKey: address.key, begin: onRefused => new Call(connections, shedder, address, onRefused) }
+    },
+    refusedConnection: () => connections.refused('grpc')
+  }
+  return {
+    ...options,
+    now,
+    connections,
+    shedder,
+    calls,
+    requests,
+    refusals,
+    requestLog: new RequestLog(log, now),
+    foreignHosts: new ForeignHosts(log),
+    nextRequestId: requestIds(idPrefix),
+    silences: new Map(),
+    isDraining: false,
+    isLeaving: false
+  }
+}
