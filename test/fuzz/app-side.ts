@@ -108,7 +108,7 @@ export class AppSide implements Side {
       prefix: '/echo',
 
       listeners: [],
-      plugin: echoRoutes(journal, () => NOW)
+      plugin: echoRoutes(journal)
     }
     const started = await startServer({
       http: { ...config.http, port: 0, ...patient, ...http },

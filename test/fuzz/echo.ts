@@ -4,7 +4,7 @@ import { setImmediate as nextTick } from 'node:timers/promises'
 import { crc32 } from '@node-rs/crc32'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { answeredBefore, byHand } from '../../src/http/api/by-hand.js'
-import { Answers } from '../../src/http/exchange/answers.js'
+import { AnswerTemplate, sendAnswer } from '../../src/http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../src/http/exchange/body-collector.js'
 import type { Exchange } from '../../src/http/exchange/exchange.js'
 import type { Handled } from './comparison.js'
@@ -65,9 +65,9 @@ const bodyOf = (body: Buffer): string => `${body.length} bytes ${crc32(body).toS
  *   closing     the answer ends the connection
  */
 export const echoRoutes =
-  (journal: Journal, now: () => number): FastifyPluginAsync =>
+  (journal: Journal): FastifyPluginAsync =>
   async (app: FastifyInstance) => {
-    const echo = new Echo(journal, now)
+    const echo = new Echo(journal)
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body))
     app.addHook('onRequest', (request, _, done) => {
@@ -97,14 +97,11 @@ function* piecesOf(text: string): Generator<string> {
 
 class Echo {
   readonly #journal: Journal
-  readonly #answers: Answers
-  readonly #template: ReturnType<Answers['template']>
+  readonly #template = new AnswerTemplate(200, 'application/json')
   readonly #pool = new BufferPool(POOL_BYTES)
 
-  constructor(journal: Journal, now: () => number) {
+  constructor(journal: Journal) {
     this.#journal = journal
-    this.#answers = new Answers(now)
-    this.#template = this.#answers.template(200, 'application/json')
   }
 
   parsed({ raw, body }: FastifyRequest): string {
@@ -156,7 +153,7 @@ class Echo {
   }
 
   #send({ response, requestId }: Exchange, text: string): void {
-    this.#answers.send(response, 200, 'application/json', text, { requestId, persisted: undefined })
+    sendAnswer(response, 200, 'application/json', text, { requestId, persisted: undefined })
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
-import { Answers } from '../../http/exchange/answers.js'
+import { sendAnswer } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import type { ArionMetrics } from './arion-metrics.js'
 import type { Destination } from './target.js'
@@ -96,11 +96,9 @@ export const failureBody = (failure: RecordFailure, further: Readonly<Record<str
 
 /** Answers requests that produce nothing, and counts them. */
 export class ArionAnswers {
-  readonly #answers: Answers
   readonly #metrics: ArionMetrics
 
-  constructor(now: () => number, metrics: ArionMetrics) {
-    this.#answers = new Answers(now)
+  constructor(metrics: ArionMetrics) {
     this.#metrics = metrics
   }
 
@@ -126,7 +124,7 @@ export class ArionAnswers {
     headers?: Readonly<Record<string, string>>
   ): void {
     this.#metrics.answered(status)
-    this.#answers.send(response, status, type, body, { requestId, persisted: undefined }, headers)
+    sendAnswer(response, status, type, body, { requestId, persisted: undefined }, headers)
   }
 }
 

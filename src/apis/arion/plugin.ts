@@ -41,7 +41,7 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
     const capacityWaitMs = capacityWaitMsOf(context)
     const message = new ArionMessages({ settings, capacityWaitMs, metrics, counts, ids, clock, now })
     const route = new ProduceRoute(message, context, settings.maxMessageBytes)
-    const answers = new ArionAnswers(now, metrics)
+    const answers = new ArionAnswers(metrics)
     const stats = statisticsOf(context, metrics, counts)
     const options = produceOptions(settings, Number.POSITIVE_INFINITY)
     const { refused } = route

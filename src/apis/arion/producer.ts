@@ -3,16 +3,11 @@ import type { MonotonicClock, ProduceRecord, RecordFailure } from '../../core/mo
 import type { PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
-import {
-  BodyTooLargeError,
-  type Outcomes,
-  type ProduceAnswer,
-  type ProduceApi,
-  type ProduceHead,
-  whenSettled
-} from '../../http/api/produce-route.js'
-import { Answers } from '../../http/exchange/answers.js'
+import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
+import { AnswerTemplate } from '../../http/exchange/answers.js'
+import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
+import { whenSettled } from '../../http/exchange/modern-answers.js'
 import {
   ARION_TYPE,
   arionErrorBody,
@@ -94,16 +89,15 @@ export class ArionMessages implements ProduceApi<MessageHead> {
   readonly #enqueued: ProduceAnswer
 
   constructor(parts: MessageParts) {
-    const { settings, capacityWaitMs, now } = parts
+    const { settings, capacityWaitMs } = parts
     const { syncTimeoutMs = Number.POSITIVE_INFINITY } = settings
     this.#parts = parts
     this.options = {
       sync: { ...produceOptions(settings, syncTimeoutMs), capacityWaitMs },
       async: { ...produceOptions(settings, asyncDeadlineMs(settings)), capacityWaitMs, answeredBy: this.name }
     }
-    const answers = new Answers(now)
-    this.#sent = { status: 201, body: '', template: answers.template(201, ARION_TYPE) }
-    this.#enqueued = { status: 202, body: '', template: answers.template(202, ARION_TYPE) }
+    this.#sent = { status: 201, body: '', template: new AnswerTemplate(201, ARION_TYPE) }
+    this.#enqueued = { status: 202, body: '', template: new AnswerTemplate(202, ARION_TYPE) }
   }
 
   /** That of a request for a websocket has been checked. */

@@ -13,8 +13,8 @@ import type { CloudeventsSettings } from './settings.js'
 export const cloudeventsPlugin =
   (context: ApiContext<CloudeventsSettings>): ApiPlugin =>
   app => {
-    const { access, clock, gateway, lifetime, log, now, settings } = context
-    const answers = new EventAnswers(now, log)
+    const { access, clock, gateway, lifetime, log, settings } = context
+    const answers = new EventAnswers(log)
     const parts: EventParts = { access, answers, pool: bodyPool() }
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const { durability, syncTimeoutMs: deadlineMs } = settings

@@ -3,14 +3,9 @@ import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { readElements } from '../../core/json/json-slices.js'
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
+import { ProduceBase } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
-import {
-  type Outcomes,
-  type ProduceAnswer,
-  type ProduceApi,
-  ProduceBase,
-  type ProduceHead
-} from '../../http/api/produce-route.js'
+import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { certaintyOfKnown, type Known } from '../../http/exchange/modern-answers.js'
 import { type Attributes, checkAttributes, type Report, readAttributes } from './attributes.js'

@@ -3,6 +3,7 @@ import { CastellanError, ForbiddenError, UnauthenticatedError } from '../../core
 import { DeserializeError } from '../../core/json/json-reader.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
+import { AnswerTemplate } from '../../http/exchange/answers.js'
 import { type Asked, sentUrlOf } from '../../http/exchange/exchange.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import { failedProblemOf, type Problem, ProblemError, RETRIABLE, reasonOf, type Version } from './failures.js'
@@ -15,7 +16,7 @@ export const errorObjectJson = (code: number, message: string): string =>
 /** Writes answers as Confluent's REST Proxy does. */
 export class ConfluentAnswers extends ErrorAnswers {
   protected readonly bug = new ProblemError({ status: 500, code: 500, message: 'internal error' })
-  readonly #templates = { v2: this.template(200, V2_TYPE), v3: this.template(200, JSON_TYPE) }
+  readonly #templates = { v2: new AnswerTemplate(200, V2_TYPE), v3: new AnswerTemplate(200, JSON_TYPE) }
 
   /** 200 with JSON. */
   ok({ response, requestId }: Asked, version: Version, body: string): void {

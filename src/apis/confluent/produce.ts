@@ -1,15 +1,9 @@
 import type { ProduceRecord } from '../../core/model.js'
 import type { ProduceOptions } from '../../gateway/gateway.js'
+import { ProduceBase } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
-import {
-  type Later,
-  type Outcomes,
-  type ProduceAnswer,
-  type ProduceApi,
-  ProduceBase,
-  type ProduceHead
-} from '../../http/api/produce-route.js'
-import { Answers, type AnswerTemplate } from '../../http/exchange/answers.js'
+import type { Later, Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
+import { AnswerTemplate } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import type { ConfluentAnswers } from './answers.js'
 import type { Version } from './failures.js'
@@ -23,7 +17,7 @@ export abstract class ConfluentProduce<Head extends ProduceHead> extends Produce
 
   constructor(version: Version, answers: ConfluentAnswers, produce: ProduceOptions) {
     super('confluent', answers, produce)
-    this.template = new Answers(Date.now).template(200, typeOf(version))
+    this.template = new AnswerTemplate(200, typeOf(version))
   }
 
   abstract topicOf(params: Params): string

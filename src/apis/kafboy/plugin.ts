@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { type ApiContext, type ApiPlugin, admissionOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
-import { Answers } from '../../http/exchange/answers.js'
+import { sendAnswer } from '../../http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody, sentPartsOf } from '../../http/exchange/exchange.js'
 import { isJsonType, parseForm, toJsonObject } from './content.js'
@@ -24,7 +24,7 @@ const JSON_TYPE = 'application/json; charset=utf-8'
  * @throws ConfigError when the module of hooks cannot be used
  */
 export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise<ApiPlugin> {
-  const { settings, lifetime, clock, access, metrics, log, now } = context
+  const { settings, lifetime, clock, access, metrics, log } = context
   const { callbackEditJson: module, callbackTimeoutMs: timeoutMs, syncTimeoutMs: waitMs, durability } = settings
   const counted = kafboyMetrics(metrics, () => hooks?.openRequests ?? 0)
   const hooks =
@@ -32,7 +32,6 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
       ? undefined
       : new HookCalls(await loadHooks(module), { timeoutMs, log, onProblem: counted.hookProblem })
   const ekaf = new Ekaf(context, hooks, counted.settled)
-  const answers = new Answers(now)
   lifetime.onStop(async () => {
     hooks?.close()
     ekaf.close()
@@ -42,7 +41,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
     const produce = new KafboyProduce(context, ekaf, hooks)
     const pool = new BufferPool(POOL_BYTES)
     const produceRoute = new ProduceRoute(produce, context, maxBodyBytes, pool)
-    const disco = discoOf(answers, pool, maxBodyBytes)
+    const disco = discoOf(pool, maxBodyBytes)
     const table = new RouteTable(settings)
     const routeOf = (request: IncomingMessage): FoundRoute | undefined =>
       table.find(sentPartsOf(request, app.prefix).path)
@@ -54,7 +53,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
         const refusal = access.callerOf(exchange.request).refusalOfUnruled()
         if (refusal !== undefined) produceRoute.refuse(exchange, refusal, !hasBody(exchange))
         else disco(exchange)
-      } else if (route?.type !== 'produce') sendEmpty(answers, exchange, route === undefined ? 404 : 400)
+      } else if (route?.type !== 'produce') sendEmpty(exchange, route === undefined ? 404 : 400)
       else if (method === 'POST') produceRoute.receive(exchange, route)
       else
         produceRoute.refuse(exchange, new KafboyError(400, method === 'GET' ? 'POST exp' : 'unexp'), !hasBody(exchange))
@@ -78,14 +77,14 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
   }
 }
 
-const sendEmpty = (answers: Answers, { response, requestId }: Exchange, status: number): void =>
-  answers.send(response, status, undefined, '', { requestId, persisted: undefined })
+const sendEmpty = ({ response, requestId }: Exchange, status: number): void =>
+  sendAnswer(response, status, undefined, '', { requestId, persisted: undefined })
 
 /** Answers `/disco` and `/echo_post`: a POST with its form as JSON, anything else with the name of this instance. */
-function discoOf(answers: Answers, pool: BufferPool, maxBodyBytes: number): (exchange: Exchange) => void {
+function discoOf(pool: BufferPool, maxBodyBytes: number): (exchange: Exchange) => void {
   return ({ request, response, requestId, payload }) => {
     const send = (status: number, type: string, body: string, headers?: Record<string, string>): void =>
-      answers.send(response, status, type, body, { requestId, persisted: undefined }, headers)
+      sendAnswer(response, status, type, body, { requestId, persisted: undefined }, headers)
     if (request.method !== 'POST') {
       const { localPort: port } = request.socket
       // The address by which other instances could reach this one.

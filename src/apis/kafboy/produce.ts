@@ -11,16 +11,16 @@ import type { PartitionerName, PendingProduce, ProduceOrigin } from '../../gatew
 import { refusalStatus } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
-import {
-  BodyTooLargeError,
-  type Later,
-  type Outcomes,
-  type ProduceAnswer,
-  type ProduceApi,
-  type ProduceHead,
-  type RefusedRequest
+import type {
+  Later,
+  Outcomes,
+  ProduceAnswer,
+  ProduceApi,
+  ProduceHead,
+  RefusedRequest
 } from '../../http/api/produce-route.js'
-import { Answers, type AnswerTemplate } from '../../http/exchange/answers.js'
+import { AnswerTemplate } from '../../http/exchange/answers.js'
+import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
 import { isJsonType, parseForm, recordOf, recordsIn } from './content.js'
@@ -87,7 +87,7 @@ export class KafboyProduce implements ProduceApi<Head> {
     this.#hooks = hooks
     this.options = ekaf.options
     this.#producer = ekaf.forHooks()
-    this.#ok = new Answers(Date.now).template(200, JSON_TYPE)
+    this.#ok = new AnswerTemplate(200, JSON_TYPE)
   }
 
   topicOf({ topic }: Params): string | undefined {

@@ -1,7 +1,7 @@
 import { CastellanError, type ErrorCode, type KafkaError, StacklessError } from '../../core/errors.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
-import { noteFailure } from '../../http/exchange/answers.js'
+import { AnswerTemplate, noteFailure } from '../../http/exchange/answers.js'
 import type { Asked } from '../../http/exchange/exchange.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { GoJsonError, goString } from './go-json.js'
@@ -123,7 +123,7 @@ const NO_SNIFFING = { 'x-content-type-options': 'nosniff' }
 export const RETRY = { 'retry-after': '1' }
 
 export class PixyAnswers extends ApiAnswers {
-  readonly #ok = this.template(200, JSON_TYPE)
+  readonly #ok = new AnswerTemplate(200, JSON_TYPE)
 
   /** 200 with JSON, indented as Go does. */
   ok({ response, requestId }: Asked, body: string): void {

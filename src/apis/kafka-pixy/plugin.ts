@@ -33,12 +33,12 @@ const NO_HEAP_PROFILE =
 export const kafkaPixyPlugin =
   (context: ApiContext<KafkaPixySettings>): ApiPlugin =>
   app => {
-    const { settings, access, admission, log, now, lifetime, metrics, schemas } = context
+    const { settings, access, admission, log, lifetime, metrics, schemas } = context
     const { prefix } = app
     const gateways = withAlias(context.gateways, settings.defaultCluster)
-    const answers = new PixyAnswers(now)
+    const answers = new PixyAnswers()
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
-    const message = new MessageApi({ settings, prefix, capacityWaitMs: capacityWaitMsOf(context), gateways, now })
+    const message = new MessageApi({ settings, prefix, capacityWaitMs: capacityWaitMsOf(context), gateways })
     const produce = new ProduceRoute(message, context, maxBodyBytes)
     const fail = ({ exchange, gateway }: PixyRequest, error: unknown): void => {
       if (answers.failed(exchange, error, gateway.isReady)) return

@@ -4,7 +4,6 @@ import type { Gateway, PartitionerName } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
-  BodyTooLargeError,
   type Outcomes,
   type ProduceAnswer,
   type ProduceApi,
@@ -12,7 +11,8 @@ import {
   produceOptionsOf,
   type RefusedRequest
 } from '../../http/api/produce-route.js'
-import { Answers, WARNING_HEADER } from '../../http/exchange/answers.js'
+import { AnswerTemplate, WARNING_HEADER } from '../../http/exchange/answers.js'
+import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
 import { errorBody, JSON_TYPE, PixyError, produceFailureOf, RETRY, SHUTTING_DOWN, TOO_LARGE } from './pixy-answers.js'
@@ -105,7 +105,6 @@ interface ProduceParts {
   readonly capacityWaitMs: number
   /** Gateways by name of the cluster. */
   readonly gateways: ReadonlyMap<string, Gateway>
-  readonly now: () => number
 }
 
 /** `POST /topics/{topic}/messages`. */
@@ -120,7 +119,7 @@ export class MessageApi implements ProduceApi<Head> {
   constructor(parts: ProduceParts) {
     this.#parts = parts
     this.options = messageOptionsFor(parts.settings, parts.capacityWaitMs)
-    this.#ok = { status: 200, body: '{}', template: new Answers(parts.now).template(200, JSON_TYPE) }
+    this.#ok = { status: 200, body: '{}', template: new AnswerTemplate(200, JSON_TYPE) }
   }
 
   topicOf({ topic = '' }: Params): string {

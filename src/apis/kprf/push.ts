@@ -4,18 +4,11 @@ import type { RecordFailure } from '../../core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf } from '../../http/api/api.js'
-import {
-  BodyTooLargeError,
-  type Outcomes,
-  type ProduceAnswer,
-  type ProduceApi,
-  type ProduceHead,
-  type RefusedRequest,
-  whenSettled
-} from '../../http/api/produce-route.js'
-import { Answers, WARNING_HEADER } from '../../http/exchange/answers.js'
+import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead, RefusedRequest } from '../../http/api/produce-route.js'
+import { AnswerTemplate, WARNING_HEADER } from '../../http/exchange/answers.js'
+import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import type { Known } from '../../http/exchange/modern-answers.js'
+import { type Known, whenSettled } from '../../http/exchange/modern-answers.js'
 import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
 import { type PushRecord, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
 import { RateLimiter } from './rate-limits.js'
@@ -78,14 +71,14 @@ export class PushApi implements ProduceApi<PushHead> {
   readonly #ok: ProduceAnswer
 
   constructor(context: ApiContext<KprfSettings>, metrics: KprfMetrics) {
-    const { settings, log, now } = context
+    const { settings, log } = context
     const { messageTimeoutMs, durability, ratelimit } = settings
     const capacityWaitMs = capacityWaitMsOf(context)
     this.#context = context
     this.#metrics = metrics
     this.#counts = new RecordCounts(metrics, log)
     this.#limiter = new RateLimiter(ratelimit)
-    this.#ok = { status: 200, body: OK_BODY, template: new Answers(now).template(200, JSON_TYPE) }
+    this.#ok = { status: 200, body: OK_BODY, template: new AnswerTemplate(200, JSON_TYPE) }
     const partitioner = 'crc32'
     // The log keeps records until Kafka has them: they have no deadline, and no request waits for it.
     const async: ProduceOptions =

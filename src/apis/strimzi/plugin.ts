@@ -26,9 +26,9 @@ const ALLOWED_HEADERS =
 export const strimziPlugin =
   (context: ApiContext<StrimziSettings>): ApiPlugin =>
   app => {
-    const { access, gateway, lifetime, log, now, settings, undecodable, version = '0' } = context
+    const { access, gateway, lifetime, log, settings, undecodable, version = '0' } = context
     const { corsMethods, durability, syncTimeoutMs: deadlineMs } = settings
-    const answers = new StrimziAnswers(now, log)
+    const answers = new StrimziAnswers(log)
     const parts: BridgeParts = { lookUps: new Shares(MAX_LOOK_UPS), pool: bodyPool(), access, answers }
     if (corsMethods !== undefined) answerPreflights(app, { methods: corsMethods.join(','), headers: ALLOWED_HEADERS })
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)

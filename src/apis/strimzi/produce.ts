@@ -2,14 +2,9 @@ import { decodeBase64 } from '../../core/base64.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { readElements, readInteger, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
 import { MAX_RECORD_HEADERS, type ProduceRecord, type RecordFailure, type RecordHeader } from '../../core/model.js'
+import { ProduceBase } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
-import {
-  type Outcomes,
-  type ProduceAnswer,
-  type ProduceApi,
-  ProduceBase,
-  type ProduceHead
-} from '../../http/api/produce-route.js'
+import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
 import { firstFailureOf } from '../../http/exchange/answers.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'

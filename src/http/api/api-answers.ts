@@ -1,9 +1,19 @@
 import { CastellanError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
+import type { ProduceOptions } from '../../gateway/gateway.js'
+import { persistedText } from '../../gateway/persisted.js'
 import { refusalHeaders, refusalStatus } from '../access/access.js'
-import { Answers, type AnswerTemplate, unreadBodyHeaders } from '../exchange/answers.js'
-import type { Asked } from '../exchange/exchange.js'
+import { sendAnswer, unreadBodyHeaders } from '../exchange/answers.js'
+import { BodyTooLargeError } from '../exchange/decoded-body.js'
+import { type Asked, hasBody } from '../exchange/exchange.js'
 import type { Cause } from '../exchange/modern-answers.js'
+import {
+  type ProduceAnswer,
+  type ProduceApi,
+  type ProduceHead,
+  produceOptionsOf,
+  type RefusedRequest
+} from './produce-route.js'
 
 /** What an answer has beside its status, type and body. */
 export interface AnswerOptions {
@@ -18,13 +28,6 @@ const CLOSE = { connection: 'close' }
 
 /** Writes answers to requests that produce nothing. */
 export class ApiAnswers {
-  readonly #answers: Answers
-
-  /** @param now epoch milliseconds, for the header `date` */
-  constructor(now: () => number) {
-    this.#answers = new Answers(now)
-  }
-
   /** @param type `undefined`: no content type */
   send(
     { response, requestId }: Asked,
@@ -34,15 +37,11 @@ export class ApiAnswers {
     { headers, isRead = true, cause }: AnswerOptions = {}
   ): void {
     const further = isRead ? headers : { ...headers, ...CLOSE }
-    this.#answers.send(response, status, type, body, { requestId, persisted: undefined, cause }, further)
+    sendAnswer(response, status, type, body, { requestId, persisted: undefined, cause }, further)
   }
 
   noContent(asked: Asked, options?: AnswerOptions): void {
     this.send(asked, 204, undefined, '', options)
-  }
-
-  protected template(status: number, type: string): AnswerTemplate {
-    return this.#answers.template(status, type)
   }
 }
 
@@ -62,9 +61,8 @@ export abstract class ErrorAnswers extends ApiAnswers {
   /** What a client is told of a bug. */
   protected abstract readonly bug: Error
 
-  /** @param now epoch milliseconds, for the header `date` */
-  constructor(now: () => number, log: Pick<Logger, 'error'>) {
-    super(now)
+  constructor(log: Pick<Logger, 'error'>) {
+    super()
     this.#log = log
   }
 
@@ -91,5 +89,30 @@ export abstract class ErrorAnswers extends ApiAnswers {
       },
       cause: cause ?? (error instanceof CastellanError ? error : undefined)
     })
+  }
+}
+
+/** The part of a route to produce of an API that has one form for all of its errors. */
+export abstract class ProduceBase<Head extends ProduceHead> {
+  readonly name: string
+  readonly options: ProduceApi<Head>['options']
+  protected readonly answers: ErrorAnswers
+
+  constructor(name: string, answers: ErrorAnswers, sync: ProduceOptions) {
+    this.name = name
+    this.options = produceOptionsOf(name, sync)
+    this.answers = answers
+  }
+
+  refuse(error: unknown, { exchange, isRead }: RefusedRequest): ProduceAnswer | undefined {
+    const isTooLarge = error instanceof BodyTooLargeError
+    const told = isTooLarge ? error.naming(`apis.${this.name}.maxBodyBytes`) : error
+    const answer = this.answers.answerTo(told, exchange, persistedText(['no']))
+    const stays = isRead || !hasBody({ request: exchange.response.req })
+    return answer && { ...answer, ...(stays && { closes: false }) }
+  }
+
+  broken(_: unknown, asked: Asked): ProduceAnswer {
+    return this.answers.broken(asked, persistedText(['unknown']))
   }
 }

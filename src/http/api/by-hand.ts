@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandl
 import { CastellanError } from '../../core/errors.js'
 import { refusalStatus } from '../access/access.js'
 import type { Admission, HeldRequest } from '../exchange/admission.js'
-import { Answers } from '../exchange/answers.js'
+import { sendAnswer } from '../exchange/answers.js'
 import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
 import type { Asked, Exchange } from '../exchange/exchange.js'
 import { outcomesAnswer, wantsModern } from '../exchange/modern-answers.js'
@@ -53,8 +53,6 @@ export function noteAsyncAnswer({ request, response, requestId }: Exchange): voi
     AsyncAnswer.note(request, response, (accepted, further) => sendEarly(response, requestId, accepted, further))
 }
 
-const earlyAnswers = new Answers(Date.now)
-
 function sendEarly(
   response: ServerResponse,
   requestId: string,
@@ -65,7 +63,7 @@ function sendEarly(
   const { type, body } = wantsModern(response.req)
     ? outcomesAnswer(Array.from({ length: records }, () => 'pending'))
     : { type: 'application/json', body: `${JSON.stringify({ receipt: id })}\n` }
-  earlyAnswers.send(response, 202, type, body, { requestId, persisted: 'pending' }, headers)
+  sendAnswer(response, 202, type, body, { requestId, persisted: 'pending' }, headers)
 }
 
 /**

@@ -3,7 +3,7 @@ import { PERSISTED_HEADER } from '../../gateway/persisted.js'
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import type { Claim } from '../../producer/keys/keys.js'
 import { refusalHeaders, refusalStatus } from '../access/access.js'
-import { AtEndOfTick, endWithLines, noteFailure } from '../exchange/answers.js'
+import { atEndOfTick, endWithLines, noteFailure } from '../exchange/answers.js'
 import type { Exchange } from '../exchange/exchange.js'
 import type { WrittenAnswer } from '../exchange/kept-response.js'
 import { problemAnswer } from '../exchange/modern-answers.js'
@@ -31,7 +31,6 @@ export const NONE: Further = { headers: [], lines: '' }
 export class KeyAnswers {
   readonly #reach: () => KeyOwners['reach']
   readonly #count: (result: KeyResult) => void
-  readonly #soon = new AtEndOfTick()
 
   /** @param count called with what happens to a request that is refused */
   constructor(reach: () => KeyOwners['reach'], count: (result: KeyResult) => void) {
@@ -41,7 +40,7 @@ export class KeyAnswers {
 
   /** An answer between two reads has to wake its reader, see `AnswerTemplate.sendSoon`. */
   writeSoon(exchange: Exchange, answer: WrittenAnswer, further: Further): void {
-    this.#soon.add(exchange.response, () => this.write(exchange, answer, further))
+    atEndOfTick(exchange.response, () => this.write(exchange, answer, further))
   }
 
   write({ response, requestId }: Exchange, answer: WrittenAnswer, further: Further): void {

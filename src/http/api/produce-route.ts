@@ -5,10 +5,17 @@ import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gate
 import { persistedText } from '../../gateway/persisted.js'
 import { type ProduceOrigin, placesOf } from '../../gateway/produce-origin.js'
 import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
-import { Answers, type AnswerTemplate, firstFailureOf, noteFailure, unreadBodyHeaders } from '../exchange/answers.js'
+import {
+  type AnswerTemplate,
+  firstFailureOf,
+  noteFailure,
+  sendAnswer,
+  sendOutcomes,
+  unreadBodyHeaders
+} from '../exchange/answers.js'
 import type { BufferPool } from '../exchange/body-collector.js'
-import { collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
-import { type Asked, type Exchange, hasBody } from '../exchange/exchange.js'
+import { BodyTooLargeError, collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
+import type { Asked, Exchange } from '../exchange/exchange.js'
 import {
   type Cause,
   certaintyOfKnown,
@@ -18,7 +25,6 @@ import {
   wantsModern
 } from '../exchange/modern-answers.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, admissionOf } from './api.js'
-import type { ErrorAnswers } from './api-answers.js'
 import { byHand } from './by-hand.js'
 import { bodyPool, type Params } from './endpoint.js'
 import type { GuardOptions } from './idempotency.js'
@@ -115,61 +121,10 @@ export function produceOptionsOf(api: string, sync: ProduceOptions): ProduceApi<
   return { sync, async: { ...sync, deadlineMs, answeredBy: api } }
 }
 
-export class BodyTooLargeError extends CastellanError {
-  override readonly name = 'BodyTooLargeError'
-  readonly maxBytes: number
-  /** Bytes that have come; of a body that is announced as too large, the announced size. */
-  readonly seenBytes: number
-  /** The size was announced, so that nothing of the body has been read. */
-  readonly isAnnounced: boolean
-
-  constructor(maxBytes: number, seenBytes: number, isAnnounced: boolean) {
-    super('recordTooLarge', `the body is larger than ${maxBytes} bytes`, false)
-    this.maxBytes = maxBytes
-    this.seenBytes = seenBytes
-    this.isAnnounced = isAnnounced
-  }
-
-  /** @param setting sets the limit */
-  naming(setting: string): CastellanError {
-    return new CastellanError(this.code, `${this.message} (${setting})`, false)
-  }
-}
-
-/** The part of a route to produce of an API that has one form for all of its errors. */
-export abstract class ProduceBase<Head extends ProduceHead> {
-  readonly name: string
-  readonly options: ProduceApi<Head>['options']
-  protected readonly answers: ErrorAnswers
-
-  constructor(name: string, answers: ErrorAnswers, sync: ProduceOptions) {
-    this.name = name
-    this.options = produceOptionsOf(name, sync)
-    this.answers = answers
-  }
-
-  refuse(error: unknown, { exchange, isRead }: RefusedRequest): ProduceAnswer | undefined {
-    const isTooLarge = error instanceof BodyTooLargeError
-    const told = isTooLarge ? error.naming(`apis.${this.name}.maxBodyBytes`) : error
-    const answer = this.answers.answerTo(told, exchange, NOT_PERSISTED)
-    const stays = isRead || !hasBody({ request: exchange.response.req })
-    return answer && { ...answer, ...(stays && { closes: false }) }
-  }
-
-  broken(_: unknown, asked: Asked): ProduceAnswer {
-    return this.answers.broken(asked, UNKNOWN)
-  }
-}
-
 const CLOSE = { connection: 'close' }
 const NOT_PERSISTED = persistedText(['no'])
 const UNKNOWN = persistedText(['unknown'])
 const SAID = { unknown: UNKNOWN, unsaid: undefined } as const
-
-type Context = Pick<
-  ApiContext<unknown>,
-  'gateway' | 'access' | 'log' | 'now' | 'idempotency' | 'admission' | 'diskAdmission' | 'refused' | 'decodesBodies'
->
 
 /**
  * A route to produce, for any API. It does what all have in common, in this order: permission, head, body within its limit,
@@ -178,20 +133,18 @@ type Context = Pick<
  */
 export class ProduceRoute<Head extends ProduceHead> {
   readonly #api: ProduceApi<Head>
-  readonly #parts: Context
+  readonly #parts: ApiContext<unknown>
   readonly refused: RefusedByApi
   readonly #maxBodyBytes: number
-  readonly #answers: Answers
   readonly #pool: BufferPool
 
   /** @param maxBodyBytes the limit of the server and of the API */
-  constructor(api: ProduceApi<Head>, parts: Context, maxBodyBytes: number, pool = bodyPool()) {
+  constructor(api: ProduceApi<Head>, parts: ApiContext<unknown>, maxBodyBytes: number, pool = bodyPool()) {
     this.#pool = pool
     this.#api = api
     this.#parts = parts
     this.refused = parts.refused.of(api.name)
     this.#maxBodyBytes = maxBodyBytes
-    this.#answers = new Answers(parts.now)
   }
 
   /** The two members of its routes: what takes requests from Fastify, admits them and carries out those with a key once. */
@@ -260,7 +213,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       ...answer.headers
     }
     const persisted = answer.persisted === undefined ? NOT_PERSISTED : SAID[answer.persisted]
-    this.#answers.send(response, status, type, body, { requestId, persisted, cause }, headers)
+    sendAnswer(response, status, type, body, { requestId, persisted, cause }, headers)
   }
 
   #callerOf({ request }: Exchange): Caller {
@@ -394,13 +347,13 @@ export class ProduceRoute<Head extends ProduceHead> {
       persisted = persistedText(outcomes.map(certaintyOfKnown))
       if (isSync || status >= 400) noteFailure(response, cause?.code ?? firstFailureOf(outcomes)?.code)
       if (isOwnForm !== true && wantsModern(exchange.request)) {
-        this.#answers.outcomes(exchange, outcomes)
+        sendOutcomes(exchange, outcomes)
         return
       }
     }
     if (answer.persisted !== undefined) persisted = SAID[answer.persisted]
     const headers = { requestId, persisted, cause }
-    if (template === undefined) this.#answers.send(response, status, type, body, headers, answer.headers)
+    if (template === undefined) sendAnswer(response, status, type, body, headers, answer.headers)
     else if (response.destroyed) return
     // Outcomes arrive in bulk and are answered one after another in any case.
     else if (isSync) template.send(response, headers, body)
@@ -412,7 +365,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     const { response, requestId } = asked
     this.#parts.log.error({ requestId, err: error }, 'a request to produce failed unexpectedly')
     const { status, type, body } = this.#api.broken(error, asked)
-    this.#answers.send(response, status, type, body, { requestId, persisted: UNKNOWN })
+    sendAnswer(response, status, type, body, { requestId, persisted: UNKNOWN })
   }
 }
 
@@ -429,14 +382,4 @@ function inRequestOrder(refusals: ProduceHead['refusals'], known: readonly Known
   if (refusals === undefined) return known
   let next = 0
   return refusals.map(refusal => refusal ?? known[next++]!)
-}
-
-/** Calls back when all records have their outcomes. @param settled gets `undefined` where all were delivered; does not throw */
-export function whenSettled(
-  pending: PendingProduce,
-  settled: (outcomes: readonly RecordOutcome[] | undefined) => void
-): void {
-  if (pending.whenSettled !== undefined) pending.whenSettled(settled)
-  // The request is answered by those who wait for the same promise.
-  else pending.outcomes().then(settled, () => undefined)
 }

@@ -4,7 +4,7 @@ import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../gateway/persisted.js'
 import { RECEIPT_HEADER } from '../../gateway/receipts.js'
 import { compress, isCompressible, varyOf } from './compressed-answer.js'
-import { receiptOf } from './exchange.js'
+import { type Asked, receiptOf } from './exchange.js'
 import { KeptResponse, linesOf, type WrittenAnswer } from './kept-response.js'
 import {
   type Cause,
@@ -35,78 +35,57 @@ export interface AnswerHeaders {
   readonly cause?: Cause | undefined
 }
 
-/** Writes answers to requests that were taken from Fastify. */
-export class Answers {
-  readonly #common: CommonHeaders
-  readonly #soon = new AtEndOfTick()
-
-  /** @param now epoch milliseconds, for the header `date` */
-  constructor(now: () => number) {
-    this.#common = new CommonHeaders(now)
-  }
-
-  /** Prepares an answer that is given often. */
-  template(status: number, type: string): AnswerTemplate {
-    return new AnswerTemplate(this, status, type, this.#soon, this.#common)
-  }
-
-  /**
-   * Any answer, written as Node does. Does nothing when there is an answer already or the client has left. A failure of
-   * a produce request becomes a problem document when the client asks for modern answers.
-   *
-   * @param type `undefined`: no content type
-   */
-  send(
-    response: ServerResponse,
-    status: number,
-    type: string | undefined,
-    body: string | Buffer,
-    { requestId, persisted, cause }: AnswerHeaders,
-    further?: Readonly<Record<string, string | readonly string[]>>
-  ): void {
+/**
+ * Any answer, written as Node does. Does nothing when there is an answer already or the client has left. A failure of
+ * a produce request becomes a problem document when the client asks for modern answers.
+ *
+ * @param type `undefined`: no content type
+ */
+export function sendAnswer(
+  response: ServerResponse,
+  status: number,
+  type: string | undefined,
+  body: string | Buffer,
+  { requestId, persisted, cause }: AnswerHeaders,
+  further?: Readonly<Record<string, string | readonly string[]>>
+): void {
+  if (response.headersSent || response.destroyed) return
+  noteFailure(response, cause?.code)
+  const isProblem = persisted !== undefined && status >= 400 && type !== PROBLEM_TYPE && wantsModern(response.req)
+  if (isProblem) ({ type, body } = problemAnswer(status, body.toString(), persisted, cause))
+  const headers: Record<string, string | number | string[]> = {}
+  for (const name in further) headers[name] = fieldOf(further[name]!)
+  if (persisted !== undefined) headers[PERSISTED_HEADER] = persisted
+  const receipt = receiptOf(response.req)
+  if (receipt !== undefined) headers[RECEIPT_HEADER] = receipt
+  // A record that is answered may have been sent with a request id of its own, which `http.recordHeaders` names.
+  headers[REQUEST_ID] ??= requestId
+  if (type !== undefined) headers['content-type'] = type
+  const write = (body: string | Buffer, coding?: string): void => {
     if (response.headersSent || response.destroyed) return
-    noteFailure(response, cause?.code)
-    const isProblem = persisted !== undefined && status >= 400 && type !== PROBLEM_TYPE && wantsModern(response.req)
-    if (isProblem) ({ type, body } = problemAnswer(status, body.toString(), persisted, cause))
-    const headers: Record<string, string | number | string[]> = {}
-    for (const name in further) headers[name] = fieldOf(further[name]!)
-    if (persisted !== undefined) headers[PERSISTED_HEADER] = persisted
-    const receipt = receiptOf(response.req)
-    if (receipt !== undefined) headers[RECEIPT_HEADER] = receipt
-    // A record that is answered may have been sent with a request id of its own, which `http.recordHeaders` names.
-    headers[REQUEST_ID] ??= requestId
-    if (type !== undefined) headers['content-type'] = type
-    const write = (body: string | Buffer, coding?: string): void => {
-      if (response.headersSent || response.destroyed) return
-      if (coding !== undefined) headers['content-encoding'] = coding
-      // Source: RFC 9110, section 8.6.
-      if (status !== NO_CONTENT) headers['content-length'] = Buffer.byteLength(body)
-      response.writeHead(status, headers)
-      response.end(body)
-    }
-    if (persisted === undefined && isCompressible(type, body.length)) {
-      headers.vary = varyOf(response)
-      if (compress(response.req, body, write)) return
-    }
-    write(body)
+    if (coding !== undefined) headers['content-encoding'] = coding
+    // Source: RFC 9110, section 8.6.
+    if (status !== NO_CONTENT) headers['content-length'] = Buffer.byteLength(body)
+    response.writeHead(status, headers)
+    response.end(body)
   }
+  if (persisted === undefined && isCompressible(type, body.length)) {
+    headers.vary = varyOf(response)
+    if (compress(response.req, body, write)) return
+  }
+  write(body)
+}
 
-  /** The modern answer to a produce request, whatever its API. */
-  outcomes({ response, requestId }: Answered, known: readonly Known[]): void {
-    const { status, type, body } = outcomesAnswer(known)
-    noteFailure(response, firstFailureOf(known)?.code)
-    this.send(response, status, type, body, { requestId, persisted: persistedText(known.map(certaintyOfKnown)) })
-  }
+/** The modern answer to a produce request, whatever its API. */
+export function sendOutcomes({ response, requestId }: Asked, known: readonly Known[]): void {
+  const { status, type, body } = outcomesAnswer(known)
+  noteFailure(response, firstFailureOf(known)?.code)
+  sendAnswer(response, status, type, body, { requestId, persisted: persistedText(known.map(certaintyOfKnown)) })
 }
 
 /** Node does not promise to leave a list as it is. */
 const fieldOf = (value: string | readonly string[]): string | string[] =>
   typeof value === 'string' ? value : [...value]
-
-interface Answered {
-  readonly response: ServerResponse
-  readonly requestId: string
-}
 
 /** A response of a connection, which takes head and body as one text. */
 interface PreparedResponse extends ServerResponse {
@@ -122,12 +101,9 @@ const ID_START = `${REQUEST_ID}: `
 
 /** An answer whose status and content type are known beforehand. */
 export class AnswerTemplate {
-  readonly #answers: Answers
   readonly #status: number
   readonly #type: Pair
   readonly #typeLine: string
-  readonly #soon: AtEndOfTick
-  readonly #common: CommonHeaders
   /** Those of the last answer: most answers of a template say the same of their records. */
   #persisted: Pair = [PERSISTED_HEADER, '']
   #lines = ''
@@ -138,13 +114,10 @@ export class AnswerTemplate {
   #keptText = ''
   #body = Buffer.alloc(0)
 
-  constructor(answers: Answers, status: number, type: string, soon: AtEndOfTick, common: CommonHeaders) {
-    this.#answers = answers
+  constructor(status: number, type: string) {
     this.#status = status
     this.#type = ['content-type', type]
     this.#typeLine = `content-type: ${type}\r\n`
-    this.#soon = soon
-    this.#common = common
   }
 
   /**
@@ -164,12 +137,11 @@ export class AnswerTemplate {
       return
     }
     const mayCompress = persisted === undefined && isCompressible(this.#type[1], body.length)
-    if (!isUsual(response) || mayCompress) {
-      this.#answers.send(response, this.#status, this.#type[1], body, headers)
-      return
+    if (mayCompress || !isUsual(response)) sendAnswer(response, this.#status, this.#type[1], body, headers)
+    else {
+      const lines = `${this.#linesOf(persisted, receipt)}${ID_START}${requestId}\r\n`
+      endWith(response, this.#status, lines, this.#tailOf(body))
     }
-    const lines = `${this.#linesOf(persisted, receipt)}${ID_START}${requestId}\r\n`
-    endWith(response, this.#status, this.#common, lines, this.#tailOf(body))
   }
 
   /**
@@ -182,7 +154,7 @@ export class AnswerTemplate {
   sendSoon(response: ServerResponse, headers: AnswerHeaders, body: string): void {
     if (response.socket === null) this.send(response, headers, body)
     else
-      this.#soon.add(response, () => {
+      atEndOfTick(response, () => {
         if (!response.destroyed) this.send(response, headers, body)
       })
   }
@@ -234,44 +206,33 @@ function isUsual(response: ServerResponse | PreparedResponse): response is Prepa
 }
 
 /** @param lines further headers @param rest what follows them; each character is one byte */
-function endWith(response: PreparedResponse, status: number, common: CommonHeaders, lines: string, rest: string): void {
+function endWith(response: PreparedResponse, status: number, lines: string, rest: string): void {
   response.statusCode = status
-  response.endPrepared(`${common.startOf(status, response)}${lines}${rest}`)
+  response.endPrepared(`${startOf(status, response.keepAliveTimeoutMs)}${lines}${rest}`)
 }
 
 /** A text of pieces is put together anew with each answer that has it, so one that is used again is made a whole. */
 const whole = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
 
-/** The status line and the headers `date`, `keep-alive` and `connection`, which all answers of a second share. */
-class CommonHeaders {
-  readonly #now: () => number
-  /** By status. */
-  readonly #starts: string[] = []
-  #second = -1
-  #keepAliveMs = -1
+/** The status line and the headers `date`, `keep-alive` and `connection` by status, which all answers of a second share. */
+const starts: { second: number; keepAliveMs: number; byStatus: string[] } = { second: 0, keepAliveMs: 0, byStatus: [] }
 
-  constructor(now: () => number) {
-    this.#now = now
+function startOf(status: number, keepAliveMs: number): string {
+  const second = Math.floor(Date.now() / 1_000)
+  if (second !== starts.second || keepAliveMs !== starts.keepAliveMs) {
+    starts.second = second
+    starts.keepAliveMs = keepAliveMs
+    starts.byStatus.length = 0
   }
-
-  startOf(status: number, { keepAliveTimeoutMs: keepAliveMs }: PreparedResponse): string {
-    const second = Math.floor(this.#now() / 1_000)
-    if (second !== this.#second || keepAliveMs !== this.#keepAliveMs) {
-      this.#second = second
-      this.#keepAliveMs = keepAliveMs
-      this.#starts.length = 0
-    }
-    const known = this.#starts[status]
-    if (known !== undefined) return known
-    const keepAlive = keepAliveMs < 1_000 ? '' : `keep-alive: timeout=${Math.floor(keepAliveMs / 1_000)}\r\n`
-    const date = `date: ${new Date(second * 1_000).toUTCString()}\r\n`
-    const start = whole(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${date}${keepAlive}connection: keep-alive\r\n`)
-    this.#starts[status] = start
-    return start
-  }
+  return (starts.byStatus[status] ??= makeStart(status, second, keepAliveMs))
 }
 
-const common = new CommonHeaders(() => Date.now())
+function makeStart(status: number, second: number, keepAliveMs: number): string {
+  const keepAlive = keepAliveMs < 1_000 ? '' : `keep-alive: timeout=${Math.floor(keepAliveMs / 1_000)}\r\n`
+  const date = `date: ${new Date(second * 1_000).toUTCString()}\r\n`
+  return whole(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${date}${keepAlive}connection: keep-alive\r\n`)
+}
+
 /** Larger bodies are not made texts. */
 const MAX_TEXT_BYTES = 16 * 1024
 
@@ -301,28 +262,26 @@ export function endWithLines(response: ServerResponse, answer: WrittenAnswer, fu
   if (!hasText || !isUsual(response)) return false
   const lines = answer.lines ?? linesOf(answer.headers)
   if (lines === undefined) return false
-  endWith(response, status, common, `${lines}${further}`, endOf(body))
+  endWith(response, status, `${lines}${further}`, endOf(body))
   return true
 }
 
 /** Answers that leave together at the end of a tick. */
-export class AtEndOfTick {
-  #answers: (readonly [response: ServerResponse, send: () => void])[] = []
+let soon: (readonly [response: ServerResponse, send: () => void])[] = []
 
-  add(response: ServerResponse, send: () => void): void {
-    if (this.#answers.push([response, send]) === 1) setImmediate(() => this.#sendAll())
-  }
+export function atEndOfTick(response: ServerResponse, send: () => void): void {
+  if (soon.push([response, send]) === 1) setImmediate(sendAll)
+}
 
-  #sendAll(): void {
-    const answers = this.#answers
-    this.#answers = []
-    for (const [response, send] of answers) {
-      try {
-        send()
-      } catch (error) {
-        // The other answers must still leave; this client sees its connection end.
-        response.destroy(error as Error)
-      }
+function sendAll(): void {
+  const answers = soon
+  soon = []
+  for (const [response, send] of answers) {
+    try {
+      send()
+    } catch (error) {
+      // The other answers must still leave; this client sees its connection end.
+      response.destroy(error as Error)
     }
   }
 }

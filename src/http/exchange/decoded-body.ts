@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Transform } from 'node:stream'
 import * as zlib from 'node:zlib'
-import { OverloadedError, UnreadableBodyError } from '../../core/errors.js'
+import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { Shares } from '../../core/shares.js'
 import { type BodyEnd, type BodySource, type BufferPool, collectBody, type OpenEnded } from './body-collector.js'
 import { type Exchange, hasBody } from './exchange.js'
@@ -58,6 +58,27 @@ function codingOf({ headers }: IncomingMessage, codings: ReadonlyMap<string, Cod
 /** Some clients send deflate without the frame that HTTP demands, which has the method 8 and a checksum of two bytes. */
 const isFramed = (bytes: Buffer): boolean =>
   bytes.length >= 2 && (bytes[0]! & 0x0f) === 8 && bytes.readUInt16BE(0) % 31 === 0
+
+export class BodyTooLargeError extends CastellanError {
+  override readonly name = 'BodyTooLargeError'
+  readonly maxBytes: number
+  /** Bytes that have come; of a body that is announced as too large, the announced size. */
+  readonly seenBytes: number
+  /** The size was announced, so that nothing of the body has been read. */
+  readonly isAnnounced: boolean
+
+  constructor(maxBytes: number, seenBytes: number, isAnnounced: boolean) {
+    super('recordTooLarge', `the body is larger than ${maxBytes} bytes`, false)
+    this.maxBytes = maxBytes
+    this.seenBytes = seenBytes
+    this.isAnnounced = isAnnounced
+  }
+
+  /** @param setting sets the limit */
+  naming(setting: string): CastellanError {
+    return new CastellanError(this.code, `${this.message} (${setting})`, false)
+  }
+}
 
 /** A {@link BodyEnd}. @param isRead all of the body has come */
 export type DecodedEnd = (body: Parameters<BodyEnd>[0], seenBytes: number, isRead: boolean) => void

@@ -59,6 +59,16 @@ export const certaintyOfKnown = (known: Known): Certainty => (known === 'pending
 export const knownOfAccepted = (records: number, refused: PendingProduce['refused']): readonly Known[] =>
   Array.from({ length: records }, (_, at): Known => refused?.[at] ?? 'pending')
 
+/** Calls back when all records have their outcomes. @param settled gets `undefined` where all were delivered; does not throw */
+export function whenSettled(
+  pending: PendingProduce,
+  settled: (outcomes: readonly RecordOutcome[] | undefined) => void
+): void {
+  if (pending.whenSettled !== undefined) pending.whenSettled(settled)
+  // The request is answered by those who wait for the same promise.
+  else pending.outcomes().then(settled, () => undefined)
+}
+
 /** The code of a request that failed as a whole, by the status that every API answers for it. */
 const codeByStatus = new Map<number, ErrorCode>([
   [401, 'unauthenticated'],

@@ -1,5 +1,6 @@
 import { connect, Socket } from 'node:net'
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { type Started, startHttp, untilNothingIsHeld } from '../../http/server/fixtures.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { exchange, pushOf } from './harness.js'
@@ -15,16 +16,19 @@ describe('kprf on a socket', () => {
   let started: Started
   let gateway: FakeGateway
   let port: number
-  let nowMs = NOON_MS
+  let clock: sinon.SinonFakeTimers
 
   beforeEach(async () => {
-    nowMs = NOON_MS
+    clock = sinon.useFakeTimers({ toFake: ['Date'], now: NOON_MS })
     gateway = new FakeGateway({ outcome: ({ topic }) => (topic === 'bad' ? failure('timedOut') : delivered()) })
     const http = { keepAliveTimeoutMs: 65_000 }
-    started = await startHttp({ gateway, http, wallClock: () => nowMs })
+    started = await startHttp({ gateway, http })
     port = Number(new URL(started.http.urls.shared).port)
   })
-  afterEach(() => started.http.close())
+  afterEach(() => {
+    clock.restore()
+    return started.http.close()
+  })
 
   for (const wait of [false, true]) {
     it(`writes the prebuilt answer ${wait ? 'after delivery' : 'at once'}`, async () => {
@@ -62,7 +66,7 @@ describe('kprf on a socket', () => {
     const socket = new Socket().setEncoding('latin1')
     await new Promise<void>(resolve => socket.connect(port, '127.0.0.1', resolve))
     for (const plusMs of [0, 999, 1_000, 61_000]) {
-      nowMs = NOON_MS + plusMs
+      clock.setSystemTime(NOON_MS + plusMs)
       socket.write(request)
       const answer = await new Promise<string>(resolve => socket.once('data', (text: string) => resolve(text)))
       seconds.push(/date: .* (\S+) GMT/.exec(answer)![1]!)

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
-import { Answers } from '../../../src/http/exchange/answers.js'
+import { sendAnswer } from '../../../src/http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
 import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
 
@@ -35,7 +35,6 @@ export class WatchedApp {
     const unmarked: string[] = []
     const ports = new Set<number>()
     const pool = new BufferPool(POOL_BYTES)
-    const answers = new Answers(Date.now)
     const watched = { app: undefined as WatchedApp | undefined }
     const plugin = async (app: FastifyInstance): Promise<void> => {
       const receive = byHand(({ request, response, payload, requestId }) => {
@@ -47,7 +46,7 @@ export class WatchedApp {
           ports.add(request.socket.remotePort ?? 0)
           handled.push(`${request.method} ${pathOf(request)} ${JSON.stringify(body.toString('latin1'))}`)
           const text = `answer to ${pathOf(request)}`
-          answers.send(response, 200, 'text/plain', text, { requestId, persisted: undefined })
+          sendAnswer(response, 200, 'text/plain', text, { requestId, persisted: undefined })
         })
       })
       app.addHook('preParsing', receive)

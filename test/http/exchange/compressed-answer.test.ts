@@ -2,7 +2,7 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import fastify from 'fastify'
 import { byHand } from '../../../src/http/api/by-hand.js'
-import { Answers } from '../../../src/http/exchange/answers.js'
+import { AnswerTemplate, sendAnswer } from '../../../src/http/exchange/answers.js'
 import { codingFor } from '../../../src/http/exchange/compressed-answer.js'
 
 const JSON_TYPE = 'application/json'
@@ -42,15 +42,14 @@ describe('answers for clients that accept a content coding', () => {
     options: { body?: string; status?: number; type?: string; persisted?: string; method?: 'GET' | 'HEAD' } = {}
   ) {
     const { body = LARGE, status = 200, type = JSON_TYPE, persisted, method = 'GET' } = options
-    const answers = new Answers(() => 0)
-    const template = answers.template(status, type)
+    const template = new AnswerTemplate(status, type)
     const app = fastify()
     app.addHook(
       'preParsing',
       byHand(({ request, response, requestId }) => {
         if (request.url === '/page') response.setHeader('vary', 'origin')
         if (request.url === '/template') template.send(response, { requestId, persisted }, body)
-        else answers.send(response, status, type, body, { requestId, persisted })
+        else sendAnswer(response, status, type, body, { requestId, persisted })
       })
     )
     app.setNotFoundHandler(() => undefined)

@@ -125,8 +125,6 @@ export interface StartSettings {
   /** Before `/kprf`. */
   readonly admission?: Admission
   readonly now?: () => number
-  /** The clock of `/kprf`. */
-  readonly wallClock?: () => number
   /** Limit of the bodies of `/loud`. */
   readonly maxBodyBytes?: number
   readonly accessLog?: Parameters<typeof startServer>[0]['accessLog']
@@ -164,8 +162,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
             kprfMount(settings.gateway, {
               metrics,
               log: recordingLogger(lines),
-              admission: settings.admission,
-              now: settings.wallClock ?? Date.now
+              admission: settings.admission
             })
           ]
         : [])

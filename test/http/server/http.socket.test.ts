@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { ListenError } from '../../../src/core/listen-error.js'
-import { Answers } from '../../../src/http/exchange/answers.js'
+import { sendAnswer } from '../../../src/http/exchange/answers.js'
 import { type Gate, gate, loudApi, type Started, sendRaw, startHttp } from './fixtures.js'
 
 type Gates = Parameters<typeof loudApi>[0]
@@ -177,7 +177,7 @@ describe('http', () => {
       const { http, lines } = await start({
         plugin: async app => {
           app.get('/denied', (_, reply) => {
-            new Answers(Date.now).send(reply.raw, 500, 'text/plain', 'no', {
+            sendAnswer(reply.raw, 500, 'text/plain', 'no', {
               requestId: 'mine',
               persisted: undefined,
               cause: { code: 'notAuthorized', retriable: false }
