@@ -1,7 +1,7 @@
 import type { ProduceRecord } from '../../core/model.js'
 import type { ProduceOptions } from '../../gateway/gateway.js'
-import { ProduceBase } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
+import { ProduceBase } from '../../http/api/produce-base.js'
 import type { Later, Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
 import { AnswerTemplate } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
