@@ -30,11 +30,12 @@ export function writeFormat(directory: LogDirectory): void {
   file.close()
 }
 
-/** `undefined` when it was never written or cannot be read, or a power cut left it empty or full of zeros. */
+/** `undefined` when it was never written or cannot be read, or a crash or a full disk left a part of it, or zeros. */
 function readFormat(directory: LogDirectory): Buffer | undefined {
   if (!directory.list().includes(FORMAT_NAME)) return undefined
   const bytes = withFile(directory, FORMAT_NAME, file => new ReadablePages(file).read(0, FORMAT.length + 1))
-  return bytes.every(byte => byte === 0) ? undefined : bytes
+  const isUnwritten = bytes.every(byte => byte === 0) || FORMAT.subarray(0, FORMAT.length - 1).indexOf(bytes) === 0
+  return isUnwritten ? undefined : bytes
 }
 
 /** Whether there are segments or journals. */

@@ -270,14 +270,14 @@ export class LogStore {
 
   #openBetween({ first, count }: SequenceRange): OpenEntry[] {
     const open = openBetween(this.#segments.all, this.#indexes, first, first + count)
-    for (const run of openRunsBetween(this.#segments.aside, first, first + count))
+    for (const run of this.#lists.slice(1).flatMap(aside => openRunsBetween(aside, first, first + count)))
       for (let sequence = run.first; sequence < run.first + run.count; sequence++) open.push({ sequence })
     return open.sort((one, other) => one.sequence - other.sequence)
   }
 
-  /** Segments whose entries count, whether the disk can read them or not. */
+  /** Segments whose entries count, whether the disk can read them or not. Where it cannot, they may seem to overlap. */
   get #lists(): readonly (readonly LogSegment[])[] {
-    return [this.#segments.all, this.#segments.aside]
+    return [this.#segments.all, ...this.#segments.aside.map(segment => [segment])]
   }
 
   /** Reads segments. One that the disk cannot read is set aside at once, and the others are read. */
@@ -427,7 +427,7 @@ export class LogStore {
     for (const segment of this.#lists.flat()) {
       for (const range of segment.completed()) yield { type: 'completed', range }
     }
-    const ids = new Set(this.#segments.all.map(({ id }) => id))
+    const ids = new Set(this.#lists.flat().map(({ id }) => id))
     for (const [segmentId, sequence] of this.#appender.synced) {
       if (ids.has(segmentId)) yield { type: 'synced', sequence, segmentId }
       else this.#appender.synced.delete(segmentId)

@@ -39,8 +39,8 @@ export class OutcomeFile {
   readonly #places: (KnownPlace | undefined)[] = [undefined]
   /** Numbers of places of delivered records, by destination, and by partition and time. */
   readonly #numbers = new Map<string, Map<number, number>>()
-  #areRowsDirty = false
-  /** From the beginning: a process that has crashed may not have synced the lines which new rows refer to. */
+  /** From the beginning: a process that has crashed may not have synced them. */
+  #areRowsDirty = true
   #areLinesDirty = true
   /** False: lines before the last whole one are damaged. */
   areLinesWhole = true

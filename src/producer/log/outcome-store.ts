@@ -265,12 +265,15 @@ export class OutcomeStore {
       this.#expiredUpTo = Math.max(this.#expiredUpTo, expiredSequenceOf(name) ?? 0)
     this.#highest = this.#expiredUpTo
     const numbers = this.#directory.list().flatMap(name => rowsNumberOf(name) ?? [])
+    const newest = Math.max(...numbers)
     for (const number of numbers.toSorted((one, other) => one - other)) {
       // It may be readable at another start.
       const isRead = tryTo(() => {
         const file = this.#opened(number)
-        if (number === Math.max(...numbers)) this.#highest = Math.max(this.#highest, file.lastSequence)
+        if (number === newest) this.#highest = Math.max(this.#highest, file.lastSequence)
         this.#keep(number, file)
+        // There may be many: only the newest one is worth a sync.
+        if (number !== newest && this.#open.delete(number)) file.close()
       })
       if (!isRead) this.#tellDamage(rowsName(number))
     }

@@ -101,7 +101,7 @@ export function recover(directory: LogDirectory): Recovered {
   })
   const aside = [...before, ...guesses]
   aside.sort((one, other) => one.id - other.id)
-  const { notes, nextSequence, nextSegmentId } = applyProgress([segments, aside], progress)
+  const { notes, nextSequence, nextSegmentId } = applyProgress([segments, ...aside.map(one => [one])], progress)
   const usedIds = [...names.flatMap(name => segmentIdOf(name) ?? spareIdOf(name) ?? []), ...aside.map(({ id }) => id)]
   return {
     segments,
@@ -316,6 +316,13 @@ function readSegment(
     for (const sequence of torn) segment.complete(sequence)
     return { segment, index, tornBytes, tornEntries: torn.length, cutEntries }
   })
+}
+
+/** A segment in quarantine as it would be read at a start. @returns `undefined`: that is still not possible */
+export function readAgain(quarantine: LogDirectory, name: string, { synced }: Recovered): LogSegment | undefined {
+  const [own] = readHeaders(quarantine, [name]).headed
+  const end = { synced: synced.get(segmentIdOf(name)!) ?? 0, progress: [] }
+  return own && readable(() => readSegment(quarantine, own, undefined, end))?.segment
 }
 
 /** Counts missing entries that were not completed as damaged. @returns how many there are */

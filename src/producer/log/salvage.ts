@@ -5,9 +5,9 @@ import { type LogDirectory, mergeName, type ReadableFile, segmentName } from './
 import { LogStore, type LogStoreOptions } from './log-store.js'
 import { loggedRecordBytes, readLoggedRecord, writeLoggedRecord } from './logged-record.js'
 import { forgetAside, QUARANTINE_DIRECTORY } from './quarantine.js'
-import { recover } from './recovery.js'
+import { type Recovered, readAgain, recover } from './recovery.js'
 import { entriesIn, firstEntryOf } from './scan-segment.js'
-import type { LogSegment } from './segment.js'
+import { completeRange, type LogSegment } from './segment.js'
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment-header.js'
 import { writeMerged } from './segment-merger.js'
 import { ReadablePages } from './unreadable.js'
@@ -85,7 +85,8 @@ export const salvageLog = (options: LogStoreOptions, tell: TellProgress): readon
   directoriesWithSegments(options.directory).flatMap(directory => {
     // Sets aside what cannot be read now.
     new LogStore({ ...options, directory }).close()
-    return recover(directory).aside.map(aside => putBack({ ...options, directory }, aside, tell))
+    const found = recover(directory)
+    return found.aside.map(aside => putBack({ ...options, directory }, found, aside, tell))
   })
 
 /**
@@ -93,7 +94,12 @@ export const salvageLog = (options: LogStoreOptions, tell: TellProgress): readon
  * what receipts and keys name. The new segment gets its name when it is complete and synced, and until then nothing is
  * changed, so entries are there once wherever a crash comes. The unreadable file stays in quarantine.
  */
-function putBack({ directory, newSalt, now }: LogStoreOptions, aside: LogSegment, tell: TellProgress): SalvagedSegment {
+function putBack(
+  { directory, newSalt, now }: LogStoreOptions,
+  found: Recovered,
+  aside: LogSegment,
+  tell: TellProgress
+): SalvagedSegment {
   const { id, firstSequence, name } = aside
   const header = { salt: newSalt(), id, firstSequence, previousId: 0, previousEndBytes: 0, createdAtMs: now() }
   const isDead = directory.path.endsWith(`/${DEAD_LETTER_DIRECTORY}`)
@@ -103,13 +109,22 @@ function putBack({ directory, newSalt, now }: LogStoreOptions, aside: LogSegment
     { ...header, mergedUpTo: id },
     isDead ? entries : allFlagged(entries)
   ).entryCount
+  const isDone = records === 0 && isNothingOpen(directory, found, aside)
   if (records === 0) directory.remove(mergeName(id))
   else {
     directory.rename(mergeName(id), segmentName(id))
     directory.sync()
-    forgetAside(directory, aside)
   }
-  return { name, records, lost: Math.max(0, aside.openCount - records) }
+  if (records > 0 || isDone) forgetAside(directory, aside)
+  return { name, records, lost: isDone ? 0 : Math.max(0, aside.openCount - records) }
+}
+
+/** Whether the disk can read the whole file by now, and none of its entries is open: more had seemed to be in it. */
+function isNothingOpen(directory: LogDirectory, found: Recovered, aside: LogSegment): boolean {
+  const whole = readAgain(directory.directory(QUARANTINE_DIRECTORY), aside.name, found)
+  if (whole === undefined || whole.damagedCount > 0) return false
+  for (const range of aside.completed()) completeRange([whole], range)
+  return whole.openCount === 0
 }
 
 function* allFlagged(entries: Iterable<StoredEntry>): Generator<StoredEntry> {

@@ -133,18 +133,20 @@ describe('the file that names the format', () => {
   }
 
   it('of another format keeps the directory from being used', () => {
-    for (const text of [
-      'castellan-log 2\n',
-      'castellan-log 3\n',
-      'castellan-log 1\nand more',
-      'castellan-log',
-      '\u0000x'
-    ]) {
+    for (const text of ['castellan-log 2\n', 'castellan-log 3\n', 'castellan-log 1\nand more', '\u0000x']) {
       const disk = withFormat(text)
       expect(() => checkFormat(disk.directory), JSON.stringify(text)).to.throw(
         '/simulated holds a log of another format: "'
       )
       expect(disk.files().get('FORMAT')?.toString()).to.equal(text)
+    }
+  })
+
+  it('is written anew where a crash or a full disk has left its first part', () => {
+    for (let length = 0; length < 16; length++) {
+      const disk = withFormat('castellan-log 1\n'.slice(0, length))
+      openStore(disk).store.commit(group(['a']))
+      expect(disk.files().get('FORMAT')?.toString(), `${length} bytes`).to.equal('castellan-log 1\n')
     }
   })
 

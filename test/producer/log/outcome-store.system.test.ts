@@ -51,8 +51,12 @@ describe('log: what became of its entries', () => {
   it('survives a power cut behind a sync, also when a crash came before that', () => {
     deliver(open(), 1, 3)
     const next = open()
-    deliver(next, 4, 3)
     next.sync()
+    disk.powerCut(() => 0.3)
+    expect(all(open(), 1, 6)).to.deep.equal([1, 2, 3].map(sequence => delivered(sequence)))
+    const last = open()
+    deliver(last, 4, 3)
+    last.sync()
     disk.powerCut(() => 0.3)
     expect(all(open(), 1, 6)).to.deep.equal([1, 2, 3, 4, 5, 6].map(sequence => delivered(sequence)))
     expect(messages).to.deep.equal([])

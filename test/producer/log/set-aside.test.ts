@@ -270,6 +270,24 @@ describe('a segment that the disk cannot read', () => {
     expect(salvageOn(disk)).to.deep.equal([{ name: SECOND, records: 3, lost: 0 }])
   })
 
+  it('that seemed to hold more counts no more when the disk can read all of it, and nothing in it is open', () => {
+    const { store, disk } = filled(12)
+    store.complete([{ first: 4, count: 9 }])
+    store.commit(group([recordBody('13')]))
+    store.complete([{ first: 13, count: 1 }])
+    const newest = [...disk.files().keys()].filter(name => name.endsWith('.slab')).at(-1)
+    disk.faults.before = (operation, name) => {
+      if (operation === 'sync' && name === newest) throw eio()
+    }
+    const { store: again } = openStore(disk)
+    expect(again.stats.setAsideEntries).to.be.above(0)
+    again.close()
+    delete disk.faults.before
+    expect(salvageOn(disk)).to.deep.equal([{ name: newest, records: 0, lost: 0 }])
+    expect(asideOn(disk)).to.deep.equal([])
+    expect(openStore(disk).store.stats).to.include({ setAsideEntries: 0, openEntries: 3 })
+  })
+
   it('gives back in their places what was not delivered, flagged, and nothing twice', () => {
     const { store, disk } = filled(12)
     disk.faults.before = failing(SECOND, [0])
