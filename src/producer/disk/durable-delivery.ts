@@ -99,7 +99,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
   readonly #ownTime: OwnTime
   #openedQueue: OpenedQueue | undefined
   #topicDeps: DurableTopicDeps | undefined
-  #clusterId: string | undefined
+  clusterId: string | undefined
   #accepted = 0
   #ticker: NodeJS.Timeout | undefined
   /** Timers of partitions whose producer id was refused. */
@@ -132,7 +132,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
       log,
       logOf,
       wasIntact: () => this.#openedQueue!.isIntact,
-      clusterId: () => this.#clusterId,
+      clusterId: () => this.clusterId,
       topicOf: producer => this.#topics.byName(producer.topic)
     })
     this.#follower = new TopicFollower({ router, clock, log, told: (news, nowMs) => this.#topics.told(news, nowMs) })
@@ -332,16 +332,12 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   /** Called by the Router when another Kafka cluster is connected. */
   clusterChanged({ before, now }: ClusterChange): void {
-    this.#clusterId = now
+    this.clusterId = now
     if (before === undefined) return
     this.#identity.clusterChanged()
     this.#written.clusterChanged()
     this.#topics.clusterChanged()
     for (const topic of this.#topics.all) topic.clusterChanged()
-  }
-
-  get clusterId(): string | undefined {
-    return this.#clusterId
   }
 
   get awayBecause(): string | undefined {

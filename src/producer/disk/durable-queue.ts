@@ -20,6 +20,7 @@ import type { OutcomeLimits } from '../log/outcome-store.js'
 import type { RecoveryReport } from '../log/recovery.js'
 import type { SequenceRange } from '../log/segment.js'
 import type { WalSettings } from '../log/settings.js'
+import { ownCopyOf } from '../memory/waiting-records.js'
 import type { ReceiptIssuer } from '../receipts/receipt-ids.js'
 import type { Receipts } from '../receipts/receipts.js'
 import { type BatchNote, decodeBatchNote, partitionOfNoteKey } from './batch-notes.js'
@@ -266,7 +267,8 @@ export class DurableQueue {
       return refuse('full', `${maxWaitingBytes} bytes wait for the disk already (advanced.wal.maxWaitingBytes)`)
     }
     this.#waitingBytes += bytes
-    this.#waiting.push({ entries: entries.map(copyOf), settle })
+    // The buffers of the records belong to the caller, which uses them again.
+    this.#waiting.push({ entries: entries.map(entry => ({ ...entry, record: ownCopyOf(entry.record) })), settle })
     this.open().catch(error => this.#options.log.error({}, (error as Error).message))
     return undefined
   }
@@ -495,16 +497,3 @@ const nothingStored = (refusal: LogRefusal): AppendResult => ({
 /** Size of the entry in the log, so that entries which wait here fit there. */
 const sizeInLog = ({ destination, record }: NewEntry): number =>
   entrySizeBytes(Buffer.byteLength(destination), loggedRecordBytes(record))
-
-const copyOfBytes = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))
-
-/** A copy with buffers of its own: those of the record belong to the caller, which uses them again. */
-const copyOf = ({ destination, record }: NewEntry): NewEntry => ({
-  destination,
-  record: {
-    ...record,
-    key: copyOfBytes(record.key),
-    value: copyOfBytes(record.value),
-    headers: record.headers.map(({ key, value }) => ({ key, value: copyOfBytes(value) }))
-  }
-})

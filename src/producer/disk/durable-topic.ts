@@ -57,12 +57,12 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   readonly #deps: DurableTopicDeps
   readonly #producers: TopicProducers
   readonly #cursors: PartitionCursors
-  /** One past the last entry that this process has appended or read. */
-  #end = 0
+  /** One past its last entry that this process has appended or read. */
+  end = 0
   /** Entries of an earlier process may be in the log. */
   #hasBacklog: boolean
   /** 0: not known. */
-  #partitionCount = 0
+  partitionCount = 0
   #topicId = ''
   readonly #returning: ReturningBatches
   /**
@@ -110,22 +110,18 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
       log: deps.log,
       readAhead: deps.readAhead,
       recall: batch => deps.notes.recall(destination, batch),
-      mayReturn: () => this.#partitionCount > 0 && !this.#isClosed,
+      mayReturn: () => this.partitionCount > 0 && !this.#isClosed,
       onReturned: (partition, batch, recalled) => this.#returned(this.#producers.of(partition), batch, recalled)
     })
     this.#capacity = new CursorCapacity({
       readAhead: deps.readAhead,
       maxPartitionBytes: deps.maxPartitionBytes,
       cursors: this.#cursors,
-      partitionCount: () => this.#partitionCount,
+      partitionCount: () => this.partitionCount,
       heldBy: partition => this.#producers.all[partition]?.charge.bytes ?? 0,
       isReserved: partition => this.#returning.has(partition),
       starved: this
     })
-  }
-
-  get partitionCount(): number {
-    return this.#partitionCount
   }
 
   get topicId(): string {
@@ -173,13 +169,8 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     if (refusal?.code === 'notAuthorized') return 'refused'
     if (refusal?.code === 'unknownTopic') return 'missing'
     if (troubled > 0) return 'stuck'
-    if (this.#partitionCount === 0) return 'lookingUp'
+    if (this.partitionCount === 0) return 'lookingUp'
     return this.isIdle ? 'idle' : 'flowing'
-  }
-
-  /** One past its last entry that this process has appended or read. */
-  get end(): number {
-    return this.#end
   }
 
   /** A position at or before its first entry that no partition has taken. */
@@ -188,7 +179,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   }
 
   whyOpen({ first, count }: SequenceRange): WhyOpen {
-    if (this.#partitionCount === 0) {
+    if (this.partitionCount === 0) {
       const why = this.#refusal?.message ?? this.#deps.cluster.awayBecause ?? 'looking up the topic'
       return () => why
     }
@@ -203,14 +194,14 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     const behind = `it waits behind earlier records of the topic${why === undefined ? '' : ` (${why})`}`
     return sequence => {
       const partition = this.#cursors.stalledAt(sequence) ?? ANY_PARTITION
-      if (partition >= this.#partitionCount) return `${this.#whyAbsent(partition)}; it waits until there is one`
+      if (partition >= this.partitionCount) return `${this.#whyAbsent(partition)}; it waits until there is one`
       return sent.get(sequence) ?? behind
     }
   }
 
   /** Partitions that records name and the topic does not have. The records wait until it has them. */
   get #absent(): number[] {
-    return [...this.#cursors.behind.keys()].filter(cursor => cursor >= this.#partitionCount)
+    return [...this.#cursors.behind.keys()].filter(cursor => cursor >= this.partitionCount)
   }
 
   #whyAbsent(partition: number): string {
@@ -218,30 +209,30 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   }
 
   get #whyFirstAbsent(): string | undefined {
-    for (const cursor of this.#cursors.behind.keys()) if (cursor >= this.#partitionCount) return this.#whyAbsent(cursor)
+    for (const cursor of this.#cursors.behind.keys()) if (cursor >= this.partitionCount) return this.#whyAbsent(cursor)
     return undefined
   }
 
   /** How many partitions the topic had when the batch that the partition is sending was assigned to it. */
   countOfSent(partition: number): number {
-    return this.#former.countOf(partition) ?? this.#partitionCount
+    return this.#former.countOf(partition) ?? this.partitionCount
   }
 
   /** The log has entries that some cursor has not passed. */
   get #hasMore(): boolean {
-    return this.#hasBacklog || this.#cursors.behind.size > 0 || this.#cursors.position < this.#end
+    return this.#hasBacklog || this.#cursors.behind.size > 0 || this.#cursors.position < this.end
   }
 
   /** An entry for this topic was appended. */
   appended(sequence: number): void {
     if (!this.#hasMore) this.#cursors.skipTo(sequence)
-    this.#end = Math.max(this.#end, sequence + 1)
+    this.end = Math.max(this.end, sequence + 1)
     this.#want()
   }
 
   /** Partitions have taken all its entries, so it can take the next one without reading the log. */
   get isCaughtUp(): boolean {
-    return this.#partitionCount > 0 && !this.#isVoid && this.#timer === undefined && !this.#hasMore && !this.#isClosed
+    return this.partitionCount > 0 && !this.#isVoid && this.#timer === undefined && !this.#hasMore && !this.#isClosed
   }
 
   /** Takes an entry that was appended just now, if there is capacity for it. Only when it {@link isCaughtUp}. */
@@ -263,16 +254,16 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     if (news.type === 'refused') this.refused(this.name, failures.rejected(news.errorCode, 'pending'))
     else this.#refusal = failures.unknownTopic(this.name, 'pending')
     // Its records stay in the log until there is such a topic again.
-    this.#partitionCount = 0
+    this.partitionCount = 0
     this.#rewind()
     this.#deps.follower.follow(this, Math.max(PAUSE_MS, news.until - nowMs))
   }
 
   #known(partitionCount: number, topicId: string): void {
     this.#refusal = undefined
-    const before = this.#partitionCount
+    const before = this.partitionCount
     this.#topicId = topicId
-    this.#partitionCount = partitionCount
+    this.partitionCount = partitionCount
     if (before === 0) this.#resume()
     else if (before !== partitionCount) this.#recount(before)
     for (const producer of this.#suspended) producer.wake()
@@ -282,7 +273,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** Another cluster is connected, where the topic may be a different one, or missing. */
   clusterChanged(): void {
-    this.#partitionCount = 0
+    this.partitionCount = 0
     const forgotten = this.#returning.clear()
     this.#former.clear()
     for (const producer of this.#producers.all) producer?.clusterChanged()
@@ -305,7 +296,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     const topicId = this.#topicId
     const clusterId = this.#deps.cluster.clusterId ?? ''
     const forgotten = this.#returning.resume((partition, batch) => {
-      const isValid = partition < this.#partitionCount && isSentTo(batch, clusterId, topicId)
+      const isValid = partition < this.partitionCount && isSentTo(batch, clusterId, topicId)
       if (!isValid) this.#former.forget(partition)
       return isValid
     })
@@ -316,7 +307,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   /** Later records with the keys of a returning batch wait for it, even before it is read again. */
   #holdUpForReturning(): void {
     for (const [partition, { partitionCount, sequences }] of this.#returning.all) {
-      if (partitionCount !== this.#partitionCount) this.#former.add(partition, partitionCount, sequences)
+      if (partitionCount !== this.partitionCount) this.#former.add(partition, partitionCount, sequences)
     }
   }
 
@@ -342,7 +333,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     this.#want()
     if (entries.length === 0) return
     const records = entries.map(toSentRecord)
-    if (batch.partitionCount !== this.#partitionCount) {
+    if (batch.partitionCount !== this.partitionCount) {
       this.#former.add(
         producer.partition,
         batch.partitionCount,
@@ -356,8 +347,8 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   nextWanted(): number | undefined {
     this.#isVoid = false
-    if (this.#partitionCount === 0 || this.#timer !== undefined || this.#isClosed) return undefined
-    const isSomethingThere = this.#hasBacklog || this.#cursors.position < this.#end
+    if (this.partitionCount === 0 || this.#timer !== undefined || this.#isClosed) return undefined
+    const isSomethingThere = this.#hasBacklog || this.#cursors.position < this.end
     return this.#cursors.next(
       cursor => this.#capacity.isHungry(cursor),
       isSomethingThere && this.#capacity.isAnyHungry()
@@ -377,7 +368,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** The partition of the record, or {@link ANY_PARTITION}. */
   #cursorOf(record: LoggedRecord): number {
-    const choice = record.partition ?? partitionerOf(record)(record.key, this.#partitionCount, this.name)
+    const choice = record.partition ?? partitionerOf(record)(record.key, this.partitionCount, this.name)
     return typeof choice === 'number' ? choice : ANY_PARTITION
   }
 
@@ -387,7 +378,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     // Records that may go anywhere get the chosen partition, or the next one with free capacity.
     const partition =
       cursor === ANY_PARTITION
-        ? capacity.firstWithCapacity(this.#producers.partitionOf(produced, partitioner, this.#partitionCount), bytes)
+        ? capacity.firstWithCapacity(this.#producers.partitionOf(produced, partitioner, this.partitionCount), bytes)
         : cursor
     if (partition === undefined || !capacity.hasCapacity(partition, bytes)) {
       capacity.lacks(cursor, bytes)
@@ -411,7 +402,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     if (this.#isVoid) return
     this.#cursors.reached(sequence)
     // After a rewind, entries up to here are read again.
-    this.#end = Math.max(this.#end, this.#cursors.position)
+    this.end = Math.max(this.end, this.#cursors.position)
     if (isAtEnd) this.#hasBacklog = false
     if (this.#held.size > 0 && this.#cursors.lowest > this.#lastHeld) this.#held.clear()
   }
@@ -421,7 +412,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   }
 
   #want(): void {
-    if (this.#partitionCount > 0 && this.#hasMore) this.#deps.feed.want(this)
+    if (this.partitionCount > 0 && this.#hasMore) this.#deps.feed.want(this)
   }
 
   // ---- outcomes of records
@@ -472,7 +463,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   suspended(producer: ScheduledProducer, failure: RecordFailure): void {
     if (failure.code === 'shuttingDown') return
     const own = this.#producers.all[producer.partition]!
-    if (failure.code === 'unknownPartition' && producer.partition >= this.#partitionCount && this.#partitionCount > 0) {
+    if (failure.code === 'unknownPartition' && producer.partition >= this.partitionCount && this.partitionCount > 0) {
       // The topic was deleted and created again, with fewer partitions.
       this.#former.forget(producer.partition)
       for (const sequence of own.takeBackSent()) this.#gaveBack(sequence)

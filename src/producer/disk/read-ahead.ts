@@ -23,7 +23,7 @@ export class ReadAhead {
   /** Reads of batches that wait for memory. */
   readonly #returns: (() => Promise<void>)[] = []
   #returning = 0
-  #bytes = 0
+  bytes = 0
   #isFeeding = false
 
   /**
@@ -34,30 +34,26 @@ export class ReadAhead {
     this.maxBytes = maxBytes
   }
 
-  get bytes(): number {
-    return this.#bytes
-  }
-
   /** @param bytes that were taken or, negative, freed */
   hold(bytes: number): void {
-    this.#bytes += bytes
+    this.bytes += bytes
     if (bytes < 0) this.#feedSoon()
   }
 
   /** Bytes that a partition may hold now. */
   get share(): number {
-    return (this.maxBytes - this.#bytes) * SHARE_OF_FREE
+    return (this.maxBytes - this.bytes) * SHARE_OF_FREE
   }
 
   /** Whether there is memory for one record of a partition that holds nothing. */
   hasCapacity(bytes: number): boolean {
-    return this.#bytes + bytes <= this.maxBytes
+    return this.bytes + bytes <= this.maxBytes
   }
 
   /** The reader finds no memory. The reader is called once when memory is free. */
   starve(starved: Starved): void {
     this.#starved.add(starved)
-    if (this.#stuck.size > 0 && this.#bytes > this.maxBytes * SHARE_AFTER_YIELDING) this.#feedSoon()
+    if (this.#stuck.size > 0 && this.bytes > this.maxBytes * SHARE_AFTER_YIELDING) this.#feedSoon()
   }
 
   /** A partition waits before it tries again. @param release called when others need its memory */
@@ -86,7 +82,7 @@ export class ReadAhead {
   }
 
   #feed(): void {
-    const isFull = this.#bytes > this.maxBytes * (this.#returns.length > 0 ? SHARE_FOR_RETURNS : SHARE_AFTER_YIELDING)
+    const isFull = this.bytes > this.maxBytes * (this.#returns.length > 0 ? SHARE_FOR_RETURNS : SHARE_AFTER_YIELDING)
     if (isFull) this.#reclaim()
     this.#startReturns()
     const starved = [...this.#starved]
@@ -97,7 +93,7 @@ export class ReadAhead {
   /** Frees memory of stuck partitions, longest stuck first. */
   #reclaim(): void {
     for (const [partition, release] of this.#stuck) {
-      if (this.#bytes <= this.maxBytes * SHARE_AFTER_YIELDING) return
+      if (this.bytes <= this.maxBytes * SHARE_AFTER_YIELDING) return
       this.#stuck.delete(partition)
       release()
     }
@@ -107,7 +103,7 @@ export class ReadAhead {
     while (
       this.#returns.length > 0 &&
       this.#returning < MAX_RETURNS_AT_ONCE &&
-      this.#bytes <= this.maxBytes * SHARE_FOR_RETURNS
+      this.bytes <= this.maxBytes * SHARE_FOR_RETURNS
     ) {
       this.#returning++
       void this.#returns.shift()!().finally(() => {

@@ -14,7 +14,7 @@ export class DurablePendingProduce extends RequestOutcomes implements PendingPro
   readonly trace: TraceContext | undefined
   /** Gets the receipt of the request. */
   holder: ReceiptHolder | undefined
-  #refusedAtOnce: Refusals
+  refused: Refusals
   #isStored = false
 
   constructor(recordCount: number, deadlineAt: number, trace?: TraceContext) {
@@ -26,13 +26,9 @@ export class DurablePendingProduce extends RequestOutcomes implements PendingPro
     return this.holder?.receipt
   }
 
-  get refused(): Refusals {
-    return this.#refusedAtOnce
-  }
-
   /** All records were passed to the log: later refusals are reported by `accepted()`. */
   handedOn(): void {
-    this.#refusedAtOnce = this.refusals?.slice()
+    this.refused = this.refusals?.slice()
   }
 
   /** Every record is in the log or refused. */
@@ -120,15 +116,11 @@ export class RecordOutcomes {
   readonly #options: RecordOutcomesOptions
   /** Dead letters of which their partitions were not notified yet. */
   readonly #untold = new Set<number>()
-  #deadLetters = 0
+  /** Dead letters that were made. */
+  deadLetters = 0
 
   constructor(options: RecordOutcomesOptions) {
     this.#options = options
-  }
-
-  /** Dead letters that were made. */
-  get deadLetters(): number {
-    return this.#deadLetters
   }
 
   /** Kafka has the record: the log need not keep it. */
@@ -184,7 +176,7 @@ export class RecordOutcomes {
       return false
     }
     this.#untold.add(sequence)
-    this.#deadLetters++
+    this.deadLetters++
     log.error(fields, `a record is a dead letter now: ${failure.message}; castellan wal dead-letters lists them`)
     return true
   }

@@ -58,7 +58,7 @@ export class AnsweredKeys {
   /** By their numbers, in the order of their rows. New rows go to the last one. */
   readonly #chunks = new Map<number, Chunk>()
   #last: Chunk | undefined
-  #size = 0
+  size = 0
   /** The hash of the row that is looked for. */
   readonly #wanted = new Uint32Array(HASH_BYTES / 4)
   readonly #isWanted = (row: number): boolean => {
@@ -72,10 +72,6 @@ export class AnsweredKeys {
   /** @param space where memory and disk of the rows are counted */
   constructor(space: Pick<KeySpace, 'use'>) {
     this.#space = space
-  }
-
-  get size(): number {
-    return this.#size
   }
 
   /** No more rows can be numbered, but for those of requests that are under way. */
@@ -142,7 +138,7 @@ export class AnsweredKeys {
     }
     chunk.end += size
     chunk.rows++
-    this.#size++
+    this.size++
     this.#index.add(words[at]!, words[at + 1]!, chunk.number * UNITS + end / UNIT_BYTES)
     this.#space.use(hash, size + INDEX_BYTES, isPlace(answer) ? answer.sizeBytes : 0)
   }
@@ -199,7 +195,7 @@ export class AnsweredKeys {
     this.#space.use(hash, -words[at + SIZE_AT]! - INDEX_BYTES, -diskBytes)
     words[at + STATUS_AT] = DELETED
     this.#index.delete(words[at]!, words[at + 1]!, row)
-    this.#size--
+    this.size--
     if (--chunk.rows === 0 && chunk !== this.#last) this.#chunks.delete(chunk.number)
   }
 

@@ -25,12 +25,9 @@ export class AppendGroups<Waiter> {
   readonly #waiting: AppendGroup<Waiter>[] = []
   /** Chunks of former groups. */
   readonly #spare: Buffer[] = []
-  #waitingBytes = 0
-
   /** Bytes of entries in groups that were not taken yet. */
-  get waitingBytes(): number {
-    return this.#waitingBytes
-  }
+  waitingBytes = 0
+
   get isEmpty(): boolean {
     return this.#waiting.length === 0
   }
@@ -51,14 +48,14 @@ export class AppendGroups<Waiter> {
     group.waiters.push(waiterAt(group.chunks.length - 1, chunk.usedBytes))
     chunk.usedBytes += sizeBytes
     group.sizeBytes += sizeBytes
-    this.#waitingBytes += sizeBytes
+    this.waitingBytes += sizeBytes
     return chunk
   }
 
   /** The oldest group; its memory belongs to the caller. */
   take(): AppendGroup<Waiter> | undefined {
     const group = this.#waiting.shift()
-    if (group) this.#waitingBytes -= group.sizeBytes
+    if (group) this.waitingBytes -= group.sizeBytes
     return group
   }
 

@@ -88,7 +88,8 @@ export class DurableLog {
   /** Why all appends are refused. */
   #abandoned: string | undefined
   #idle: (() => void) | undefined
-  #stats: LogStats | undefined
+  /** Statistics that are at most a second old; `undefined` before the first look at the disk. */
+  stats: LogStats | undefined
 
   constructor(options: DurableLogOptions) {
     const { host } = options
@@ -99,7 +100,7 @@ export class DurableLog {
       const outcomes = this.#rows.isEmpty ? [] : [this.#rows.take()]
       await host.call('complete', ranges, ...outcomes).catch(() => 0)
     })
-    this.#ticker = setInterval(() => void this.#tick(), TICK_MS)
+    this.#ticker = setInterval(() => void this.look().catch(() => undefined), TICK_MS)
     this.#ticker.unref()
   }
 
@@ -108,15 +109,10 @@ export class DurableLog {
     return this.#groups.waitingBytes
   }
 
-  /** Statistics that are at most a second old; `undefined` before the first look at the disk. */
-  get stats(): LogStats | undefined {
-    return this.#stats
-  }
-
   /** Looks at the disk now, and returns new statistics. */
   async look(): Promise<LogStats> {
-    this.#stats = await this.#options.host.call('look')
-    return this.#stats
+    this.stats = await this.#options.host.call('look')
+    return this.stats
   }
 
   /**
@@ -335,10 +331,6 @@ export class DurableLog {
     }
     this.#isCommitting = false
     this.#idle?.()
-  }
-
-  async #tick(): Promise<void> {
-    await this.look().catch(() => undefined)
   }
 }
 

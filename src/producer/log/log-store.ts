@@ -287,15 +287,12 @@ export class LogStore {
         return read()
       } catch (error) {
         if (!(error instanceof UnreadableSegment)) throw error
-        this.#setAside(error)
+        const { segment, cause } = error
+        this.#appender.leave(segment)
+        this.#segments.setAside(segment)
+        this.#holdAside(segment, cause)
       }
     }
-  }
-
-  #setAside({ segment, cause }: UnreadableSegment): void {
-    this.#appender.leave(segment)
-    this.#segments.setAside(segment)
-    this.#holdAside(segment, cause)
   }
 
   /** Its entries wait, but for those with an outcome: Kafka has them, and a power cut took their completions alone. */
@@ -341,12 +338,7 @@ export class LogStore {
     if (wastedBytes === 0 || this.#availability.state === 'closed') return
     if (wastedBytes <= maxWastedBytes && this.#refusalFor(0) === undefined) return
     this.#syncProgress()
-    try {
-      this.#merger.mergeNext()
-    } catch (error) {
-      if (!(error instanceof UnreadableSegment)) throw error
-      this.#setAside(error)
-    }
+    this.#reading(() => this.#merger.mergeNext())
   }
 
   /** Closes the open segment with a seal. */

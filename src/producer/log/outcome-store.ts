@@ -102,13 +102,15 @@ export class OutcomeStore {
   readonly #directory: LogDirectory
   /** By number. */
   readonly #kept = new Map<number, KeptFile>()
-  #sizeBytes = 0
+  /** Of all files. It is asked for with every group of outcomes, and there may be thousands of files. */
+  sizeBytes = 0
   /** Least recently used first. */
   readonly #open = new Map<number, OutcomeFile>()
   /** The highest sequence that has, or had, an outcome. */
   #highest = 0
   #expiredUpTo = 0
-  #lostOutcomes = 0
+  /** Outcomes that could not be written. */
+  lostOutcomes = 0
   /** Names of files in which damage was found. */
   readonly #damaged = new Set<string>()
 
@@ -123,16 +125,6 @@ export class OutcomeStore {
     }
     // The log has begun anew, or has lost entries: its sequences have another meaning than before.
     this.logId = id === undefined || this.#highest >= options.nextSequence ? this.#beginAnew() : id
-  }
-
-  /** Of all files. It is asked for with every group of outcomes, and there may be thousands of files. */
-  get sizeBytes(): number {
-    return this.#sizeBytes
-  }
-
-  /** Outcomes that could not be written. */
-  get lostOutcomes(): number {
-    return this.#lostOutcomes
   }
 
   /** Files in which damage was found. */
@@ -164,7 +156,7 @@ export class OutcomeStore {
         this.#lose(error, own.length)
       }
     }
-    while (this.#sizeBytes > this.#options.maxBytes && this.#kept.size > 1) this.#remove(this.#oldest)
+    while (this.sizeBytes > this.#options.maxBytes && this.#kept.size > 1) this.#remove(this.#oldest)
   }
 
   /** Looks for the outcomes of entries, except of those that wait. @throws when the disk cannot read */
@@ -223,11 +215,11 @@ export class OutcomeStore {
   }
 
   #lose(error: unknown, count: number): void {
-    if (this.#lostOutcomes === 0) {
+    if (this.lostOutcomes === 0) {
       const message = 'outcomes of records could not be written: their receipts will say that they are unknown'
       this.#options.report({ err: error }, message)
     }
-    this.#lostOutcomes += count
+    this.lostOutcomes += count
   }
 
   /** The file that was written least recently. */
@@ -236,13 +228,13 @@ export class OutcomeStore {
   }
 
   #keep(number: number, { sizeBytes }: OutcomeFile): void {
-    this.#sizeBytes += sizeBytes - (this.#kept.get(number)?.sizeBytes ?? 0)
+    this.sizeBytes += sizeBytes - (this.#kept.get(number)?.sizeBytes ?? 0)
     this.#kept.set(number, { sizeBytes, newestAtMs: this.#options.now() })
   }
 
   #remove(number: number): void {
     this.#leave(number)
-    this.#sizeBytes -= this.#kept.get(number)?.sizeBytes ?? 0
+    this.sizeBytes -= this.#kept.get(number)?.sizeBytes ?? 0
     this.#kept.delete(number)
     this.#expire(Math.min(this.#highest, (number + 1) * ROWS_PER_FILE - 1))
     for (const name of [rowsName(number), placesName(number)]) tryTo(() => this.#directory.remove(name))
@@ -293,7 +285,7 @@ export class OutcomeStore {
       if (isDamaged) this.#tellDamage(name)
       this.sync()
       // It may be readable at another start.
-      if (isRead && this.#lostOutcomes === 0) tryTo(() => this.#directory.remove(name))
+      if (isRead && this.lostOutcomes === 0) tryTo(() => this.#directory.remove(name))
     }
   }
 
@@ -316,7 +308,7 @@ export class OutcomeStore {
   #beginAnew(): Buffer {
     this.close()
     this.#kept.clear()
-    this.#sizeBytes = 0
+    this.sizeBytes = 0
     // A crash behind the removal of the ID begins anew, too.
     for (const isId of [true, false]) {
       for (const name of this.#directory.list()) if (!isId || name === ID_NAME) this.#directory.remove(name)

@@ -87,7 +87,7 @@ export class ProgressJournal {
   #maxBytes = 0
   /** Files that are removed once a new journal is written. */
   #old: string[]
-  #syncs = 0
+  syncs = 0
 
   constructor(options: ProgressJournalOptions) {
     this.#options = options
@@ -97,9 +97,6 @@ export class ProgressJournal {
 
   get sizeBytes(): number {
     return this.#current?.sizeBytes ?? 0
-  }
-  get syncs(): number {
-    return this.#syncs
   }
 
   /** @returns false when it could not be written, and will be lost in a crash */
@@ -132,7 +129,7 @@ export class ProgressJournal {
     if (!this.#current) return false
     try {
       this.#current.file.sync()
-      this.#syncs++
+      this.syncs++
       return true
     } catch (error) {
       this.#break(error)

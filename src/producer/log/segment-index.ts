@@ -18,13 +18,10 @@ export class SegmentIndex {
   readonly #numbers = new Map<string, number>()
   #destinations = new Uint32Array(0)
   #offsets = new Uint32Array(0)
-  #count = 0
+  /** Entries, lost ones included. */
+  count = 0
   #namesBytes = 0
 
-  /** Entries, lost ones included. */
-  get count(): number {
-    return this.#count
-  }
   /** The destinations, by the numbers that {@link destinationAt} gives. */
   get names(): readonly string[] {
     return this.#names
@@ -45,7 +42,7 @@ export class SegmentIndex {
 
   /** Forgets the entries behind the first `count`. */
   truncate(count: number): void {
-    this.#count = Math.min(this.#count, count)
+    this.count = Math.min(this.count, count)
   }
 
   isLost(index: number): boolean {
@@ -60,7 +57,7 @@ export class SegmentIndex {
 
   /** Limit of the entry's end: the start of the next entry, or the end of the segment. */
   endAt(index: number, segmentEndBytes: number): number {
-    for (let next = index + 1; next < this.#count; next++) if (!this.isLost(next)) return this.#offsets[next]!
+    for (let next = index + 1; next < this.count; next++) if (!this.isLost(next)) return this.#offsets[next]!
     return segmentEndBytes
   }
 
@@ -75,10 +72,10 @@ export class SegmentIndex {
   }
 
   #push(destination: number, offset: number): void {
-    if (this.#count === this.#offsets.length) this.#grow(Math.max(FIRST_CAPACITY, this.#count * 2))
-    this.#destinations[this.#count] = destination
-    this.#offsets[this.#count] = offset
-    this.#count++
+    if (this.count === this.#offsets.length) this.#grow(Math.max(FIRST_CAPACITY, this.count * 2))
+    this.#destinations[this.count] = destination
+    this.#offsets[this.count] = offset
+    this.count++
   }
 
   #grow(capacity: number): void {
@@ -94,14 +91,14 @@ export class SegmentIndex {
   encode(): Buffer {
     const names = this.#names.map(name => Buffer.from(name))
     const nameBytes = names.reduce((total, { length }) => total + NAME_LENGTH_BYTES + length, 0)
-    const bytes = Buffer.alloc(2 * NUMBER_BYTES + nameBytes + this.#count * 2 * NUMBER_BYTES)
-    let at = bytes.writeUInt32BE(this.#count, 0)
+    const bytes = Buffer.alloc(2 * NUMBER_BYTES + nameBytes + this.count * 2 * NUMBER_BYTES)
+    let at = bytes.writeUInt32BE(this.count, 0)
     at = bytes.writeUInt32BE(names.length, at)
     for (const name of names) {
       at = bytes.writeUInt16BE(name.length, at)
       at += name.copy(bytes, at)
     }
-    for (let index = 0; index < this.#count; index++) {
+    for (let index = 0; index < this.count; index++) {
       at = bytes.writeUInt32BE(this.#destinations[index]!, at)
       at = bytes.writeUInt32BE(this.#offsets[index]!, at)
     }
@@ -119,7 +116,7 @@ export class SegmentIndex {
       at = end
     }
     index.#grow(count)
-    for (; index.#count < count; at += 2 * NUMBER_BYTES) {
+    for (; index.count < count; at += 2 * NUMBER_BYTES) {
       index.#push(bytes.readUInt32BE(at), bytes.readUInt32BE(at + NUMBER_BYTES))
     }
     return index

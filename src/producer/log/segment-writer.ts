@@ -98,7 +98,7 @@ export class SegmentWriter {
   #syncedCount = 0
   /** A sync is running, or has failed. */
   #isSyncing = false
-  #syncs = 0
+  syncs = 0
 
   /** @param file its header and its name are durable */
   constructor(header: SegmentHeader, file: LogFile) {
@@ -106,9 +106,6 @@ export class SegmentWriter {
     this.#file = file
   }
 
-  get syncs(): number {
-    return this.#syncs
-  }
   get #unsyncedCount(): number {
     return this.index.count - this.#syncedCount
   }
@@ -157,7 +154,7 @@ export class SegmentWriter {
     this.#file.sync()
     this.#isSyncing = false
     this.#syncedCount = this.index.count
-    this.#syncs++
+    this.syncs++
   }
 
   /**
@@ -172,7 +169,7 @@ export class SegmentWriter {
       this.#file.write(seal, segment.endBytes)
       this.#file.truncate(segment.endBytes + seal.length)
       this.#file.sync()
-      this.#syncs++
+      this.syncs++
     })
     tryTo(() => this.#file.close())
     return isSealed

@@ -3,7 +3,7 @@ import type { Logger } from '../../core/model.js'
 import { packageFile } from '../../core/package-file.js'
 import { LogUnusableError } from './availability.js'
 import { toBuffer } from './bytes.js'
-import type { LogCallName, LogCalls, LogHost } from './log-host.js'
+import type { LogCallName, LogHost } from './log-host.js'
 import type { LogStoreOptions } from './log-store.js'
 import type { RecoveryReport } from './recovery.js'
 
@@ -22,18 +22,18 @@ export interface LogCall {
   readonly args: readonly unknown[]
 }
 
-/** What was found in a log that is open. */
+/** Answers come in the order of the calls; the first is what was found in the log. After a failure the log goes on, if it was opened. */
+export type LogReply =
+  | { readonly type: 'report'; readonly fields: object; readonly message: string }
+  | { readonly type: 'answer'; readonly value: unknown }
+  | { readonly type: 'failure'; readonly message: string }
+
+/** The first answer. */
 interface FoundLog {
   readonly report: RecoveryReport
   readonly notes: readonly (readonly [string, Uint8Array])[]
   readonly logId: Uint8Array | undefined
 }
-
-/** Answers come in the order of the calls; the first is a {@link FoundLog}. After a failure the log goes on, if it was opened. */
-export type LogReply =
-  | { readonly type: 'report'; readonly fields: object; readonly message: string }
-  | { readonly type: 'answer'; readonly value: unknown }
-  | { readonly type: 'failure'; readonly message: string }
 
 /** A log that is open: its host, and what was found in it. */
 export interface OpenedLog {
@@ -52,74 +52,57 @@ export interface LogThreadDeps {
   readonly worker?: URL | undefined
 }
 
+interface Waiter {
+  readonly resolve: (value: never) => void
+  readonly reject: (error: Error) => void
+}
+
 /**
  * Opens the log on a thread of its own, where its synchronous writes and syncs delay no request and are not delayed by
  * the thread pool (compression).
  *
  * @throws LogUnusableError when the directory cannot be used
  */
-export async function openLogThread(options: LogThreadOptions, deps: LogThreadDeps): Promise<OpenedLog> {
-  const host = new ThreadLogHost(options, deps)
-  const { report, notes, logId } = await host.opened
+export async function openLogThread(
+  options: LogThreadOptions,
+  { log, onCrash, worker: file = packageFile('dist/log-worker.js') }: LogThreadDeps
+): Promise<OpenedLog> {
+  const worker = new Worker(file, { workerData: options, name: 'castellan-log' })
+  /** Those who wait for answers, in the order of their calls. */
+  const waiters: Waiter[] = []
+  let end: Error | undefined
+  /** Until it is open, and since it is being closed, its end is no crash. */
+  let mayEnd = true
+  worker.on('message', (reply: LogReply) => {
+    if (reply.type === 'report') log.warn(reply.fields, reply.message)
+    else if (reply.type === 'answer') waiters.shift()?.resolve(reply.value as never)
+    else waiters.shift()?.reject(new Error(reply.message))
+  })
+  const ended = (error: Error): void => {
+    if (end !== undefined) return
+    end = error
+    for (const { reject } of waiters.splice(0)) reject(error)
+    if (!mayEnd) onCrash(error)
+  }
+  worker.on('error', ended)
+  worker.on('exit', code => ended(new Error(`the thread of the durable log ended with code ${code}`)))
+  const answer = <Value>(): Promise<Value> => new Promise((resolve, reject) => waiters.push({ resolve, reject }))
+  const call: LogHost['call'] = (name, ...args) => {
+    if (name === 'close') mayEnd = true
+    if (end !== undefined) return Promise.reject(end)
+    const moved = name === 'commit' ? (args as readonly Uint8Array[]).map(({ buffer }) => buffer as ArrayBuffer) : []
+    const message: LogCall = { name, args }
+    worker.postMessage(message, moved)
+    return answer()
+  }
+  const { report, notes, logId } = await answer<FoundLog>().catch((error: Error) => {
+    throw new LogUnusableError(error.message)
+  })
+  mayEnd = false
   return {
-    host,
+    host: { call },
     report,
     notes: new Map(notes.map(([key, value]) => [key, toBuffer(value)])),
     logId: logId && toBuffer(logId)
-  }
-}
-
-interface Waiter {
-  readonly resolve: (value: never) => void
-  readonly reject: (error: Error) => void
-}
-
-class ThreadLogHost implements LogHost {
-  readonly opened: Promise<FoundLog>
-  readonly #worker: Worker
-  /** Those who wait for answers, in the order of their calls. */
-  readonly #waiters: Waiter[] = []
-  #end: Error | undefined
-  /** Until it is open, and since it is being closed, its end is no crash. */
-  #mayEnd = true
-
-  constructor(options: LogThreadOptions, { log, onCrash, worker = packageFile('dist/log-worker.js') }: LogThreadDeps) {
-    this.#worker = new Worker(worker, { workerData: options, name: 'castellan-log' })
-    this.opened = this.#answer<FoundLog>().then(
-      found => {
-        this.#mayEnd = false
-        return found
-      },
-      (error: Error) => Promise.reject(new LogUnusableError(error.message))
-    )
-    this.#worker.on('message', (reply: LogReply) => {
-      if (reply.type === 'report') log.warn(reply.fields, reply.message)
-      else if (reply.type === 'answer') this.#waiters.shift()?.resolve(reply.value as never)
-      else this.#waiters.shift()?.reject(new Error(reply.message))
-    })
-    const ended = (error: Error): void => {
-      if (this.#end !== undefined) return
-      this.#end = error
-      for (const { reject } of this.#waiters.splice(0)) reject(error)
-      if (!this.#mayEnd) onCrash(error)
-    }
-    this.#worker.on('error', ended)
-    this.#worker.on('exit', code => ended(new Error(`the thread of the durable log ended with code ${code}`)))
-  }
-
-  call<Name extends LogCallName>(name: Name, ...args: Parameters<LogCalls[Name]>): Promise<ReturnType<LogCalls[Name]>> {
-    if (name === 'close') this.#mayEnd = true
-    if (this.#end) return Promise.reject(this.#end)
-    const memory = name === 'commit' ? (args as readonly Uint8Array[]) : []
-    const call: LogCall = { name, args }
-    this.#worker.postMessage(
-      call,
-      memory.map(({ buffer }) => buffer as ArrayBuffer)
-    )
-    return this.#answer()
-  }
-
-  #answer<Value>(): Promise<Value> {
-    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }))
   }
 }

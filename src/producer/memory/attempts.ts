@@ -23,7 +23,8 @@ export class Attempts {
   readonly #place: TopicPartition
   readonly #cluster: ClusterState
   readonly #log: Logger
-  #count = 0
+  /** Attempts with the present batch. */
+  count = 0
   #awaited: SentBatch | undefined
   /** The object of an attempt that is over for the Router, too; for the next one. */
   #spare: SentBatch | undefined
@@ -42,14 +43,9 @@ export class Attempts {
     this.#log = log
   }
 
-  /** Attempts with the present batch. */
-  get count(): number {
-    return this.#count
-  }
-
   /** Begins to count the attempts of another batch. */
   begin(): void {
-    this.#count = 0
+    this.count = 0
     this.#obstacle = undefined
   }
 
@@ -65,7 +61,7 @@ export class Attempts {
     this.#spare = undefined
     sealed.bytes = bytes
     sealed.clusterId = this.#cluster.clusterId
-    this.#count++
+    this.count++
     this.#awaited = sealed
     this.#sentAt = nowMs
     return sealed
@@ -94,7 +90,7 @@ export class Attempts {
 
   /** Uncounts the attempt that was taken back. */
   recalled(): void {
-    this.#count--
+    this.count--
   }
 
   /** Stops waiting for an answer. */
@@ -113,7 +109,7 @@ export class Attempts {
   /** The Router has forgotten a batch that was appended. It may still hold an earlier attempt. */
   #keep(answer: BatchAnswer): void {
     const over = this.#awaited
-    if (answer.type !== 'appended' || this.#count !== 1 || over === undefined) return
+    if (answer.type !== 'appended' || this.count !== 1 || over === undefined) return
     over.bytes = NO_BYTES
     over.recall = undefined
     this.#spare = over
@@ -135,9 +131,9 @@ export class Attempts {
    */
   pauseMs(reason: string, soon: boolean, settings: DeliverySettings, random: () => number): number {
     this.refused(reason)
-    if (this.#count === ATTEMPTS_WORTH_A_LINE)
-      this.#log.warn({ ...this.#place, attempts: this.#count }, `kafka does not take a batch yet: ${reason}`)
-    return retryPauseMs(this.#count, soon, settings, random)
+    if (this.count === ATTEMPTS_WORTH_A_LINE)
+      this.#log.warn({ ...this.#place, attempts: this.count }, `kafka does not take a batch yet: ${reason}`)
+    return retryPauseMs(this.count, soon, settings, random)
   }
 
   /** Why the leader cannot be reached; `undefined`: no reason is known. */

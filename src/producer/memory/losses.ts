@@ -60,16 +60,12 @@ export class Losses {
   readonly #kept = new Map<string, Kept>()
   /** Many records are lost at the same moment, mostly for the same reason. */
   #last: Kept | undefined
-  #records = 0
+  records = 0
   #isScheduled = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(deps: LossesDeps) {
     this.#deps = deps
-  }
-
-  get records(): number {
-    return this.#records
   }
 
   views(): readonly LossView[] {
@@ -78,7 +74,7 @@ export class Losses {
   }
 
   add(api: string, loss: Loss, records = 1): void {
-    this.#records += records
+    this.records += records
     this.#keep(api, loss, records)
     const account = this.#accountOf(api, loss)
     account.uncounted += records
@@ -152,10 +148,10 @@ export class Losses {
     const { api, reason, untold: records, last } = account
     account.untold = 0
     account.toldAt = nowMs
-    const fields = { records, api, reason, topic: last.topic, lostRecords: this.#records }
+    const fields = { records, api, reason, topic: last.topic, lostRecords: this.records }
     const what =
       records === 1 ? `1 record that ${api} had accepted is` : `${records} records that ${api} had accepted are`
     // The numbers make each line different, so that none is suppressed as a repetition.
-    log.error(fields, `${what} lost, ${this.#records} in all since the start: ${last.message}`)
+    log.error(fields, `${what} lost, ${this.records} in all since the start: ${last.message}`)
   }
 }

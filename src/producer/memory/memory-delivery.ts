@@ -60,7 +60,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
   #lastTopic: Topic | undefined
   #ticksToReport = 0
   #isClosed = false
-  #clusterId: string | undefined
+  clusterId: string | undefined
   #whenEmpty: (() => void)[] = []
 
   constructor(deps: DeliveryDeps) {
@@ -247,13 +247,9 @@ export class MemoryDelivery implements Delivery, ClusterState {
     return this.#awayBecause()?.message
   }
 
-  get clusterId(): string | undefined {
-    return this.#clusterId
-  }
-
   /** Forgets all that belongs to the former cluster. Unacknowledged records are sent under a new producer id. */
   clusterChanged({ before, now }: ClusterChange): void {
-    this.#clusterId = now
+    this.clusterId = now
     if (before === undefined) return
     this.#identity.clusterChanged()
     this.#written.clusterChanged()

@@ -24,7 +24,7 @@ const sizeOfHeaders = (headers: readonly RecordHeader[]): number =>
 
 const copyOf = <T extends Bytes>(bytes: T): T => (Buffer.isBuffer(bytes) ? (Buffer.from(bytes) as T) : bytes)
 /** A copy of a record with bytes of its own. */
-export const ownCopyOf = (record: ProduceRecord): ProduceRecord => ({
+export const ownCopyOf = <T extends Pick<ProduceRecord, 'key' | 'value' | 'headers'>>(record: T): T => ({
   ...record,
   key: copyOf(record.key),
   value: copyOf(record.value),
@@ -35,7 +35,8 @@ const copyOfHeader = ({ key, value }: RecordHeader): RecordHeader => ({ key, val
 /** Records of one topic that wait until its partitions are known, in order. */
 export class WaitingRecords {
   #deferred: Arrival[] = []
-  #bytes = 0
+  /** Bytes held, bookkeeping included. */
+  chargedBytes = 0
   #earliestDeadlineAt = Number.POSITIVE_INFINITY
   /** The only request with records here; `undefined`: there are several or none. */
   #solePending: MemoryPendingProduce | undefined
@@ -47,11 +48,6 @@ export class WaitingRecords {
   /** When its oldest record was accepted. */
   get oldestAt(): number {
     return this.#deferred[0]?.pendingProduce.acceptedAt ?? Number.POSITIVE_INFINITY
-  }
-
-  /** Bytes held, bookkeeping included. */
-  get chargedBytes(): number {
-    return this.#bytes
   }
 
   /** No record of another request waits here. */
@@ -66,7 +62,7 @@ export class WaitingRecords {
     if (!this.isOnlyOf(deferred.pendingProduce)) this.#solePending = undefined
     else if (this.#deferred.length === 0) this.#solePending = deferred.pendingProduce
     this.#deferred.push({ ...deferred, record })
-    this.#bytes += charge
+    this.chargedBytes += charge
     this.#earliestDeadlineAt = Math.min(this.#earliestDeadlineAt, deferred.pendingProduce.deadlineAt)
     return charge
   }
@@ -92,7 +88,7 @@ export class WaitingRecords {
 
   #keep(deferred: Arrival[]): void {
     this.#deferred = deferred
-    this.#bytes = deferred.reduce((sum, { record, index }) => sum + roughSizeOf(record) + overheadOf(index), 0)
+    this.chargedBytes = deferred.reduce((sum, { record, index }) => sum + roughSizeOf(record) + overheadOf(index), 0)
     this.#earliestDeadlineAt = deferred.reduce(
       (earliest, { pendingProduce }) => Math.min(earliest, pendingProduce.deadlineAt),
       Number.POSITIVE_INFINITY
