@@ -1,6 +1,6 @@
 import { topicPartitionKey } from '../core/model.js'
 import { errorCodes } from '../kafka/error-codes.js'
-import type { CommittedOffsets } from './groups/committed-offsets.js'
+import type { CommittedOffsets } from './groups/group-coordinator.js'
 import { controlBatch } from './protocol/record-batch.js'
 import type { StoredCluster, StoredOffset } from './storage/storage.js'
 import type { Partition } from './topics/partition.js'

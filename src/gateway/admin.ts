@@ -1,9 +1,9 @@
 import type { BrokerNode, Offset, TopicPartition } from '../core/model.js'
 import type { AclOperation } from '../kafka/calls.js'
-import type { ConfigSource } from '../kafka/protocol/configs.js'
+import type { ConfigSource } from '../kafka/protocol/administration.js'
 
 export type { AclOperation } from '../kafka/calls.js'
-export type { ConfigSource } from '../kafka/protocol/configs.js'
+export type { ConfigSource } from '../kafka/protocol/administration.js'
 
 /**
  * Administration of one Kafka cluster. Each call has one time limit, within which it is repeated after lost connections

@@ -3,13 +3,12 @@ import { type CastellanError, InvalidRequestError, KafkaError } from '../core/er
 import type { MonotonicClock, Offset } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes } from '../kafka/error-codes.js'
-import type { ConfigResourceId, DescribedConfig } from '../kafka/protocol/configs.js'
+import type { ConfigResourceId, DescribedConfig } from '../kafka/protocol/administration.js'
 import type { Delivery } from '../producer/memory/delivery.js'
 import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import { type AdminGateway, type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from './admin.js'
-import type { Unanswered } from './offsets.js'
-import { TimeLimit, toError } from './offsets.js'
+import { TimeLimit, toError, type Unanswered } from './offsets.js'
 
 export interface KafkaAdminDeps {
   readonly router: ActorRef<RouterMessage>

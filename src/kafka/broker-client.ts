@@ -1,11 +1,24 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { BrokerAddress, Logger } from '../core/model.js'
-import { createPartitionsV1, createTopicsV4, deleteTopicsV5 } from './protocol/administration.js'
+import {
+  createPartitionsV1,
+  createTopicsV4,
+  deleteTopicsV5,
+  describeConfigsV2,
+  incrementalAlterConfigsV0
+} from './protocol/administration.js'
 import type { Api } from './protocol/api.js'
-import { describeConfigsV2, incrementalAlterConfigsV0 } from './protocol/configs.js'
 import { fetchV13 } from './protocol/fetch.js'
-import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from './protocol/group-membership.js'
-import { describeConsumerGroupsV1, describeGroupsV4, findCoordinatorV2, listGroupsV4 } from './protocol/groups.js'
+import {
+  describeConsumerGroupsV1,
+  describeGroupsV4,
+  findCoordinatorV2,
+  heartbeatV3,
+  joinGroupV5,
+  leaveGroupV3,
+  listGroupsV4,
+  syncGroupV3
+} from './protocol/groups.js'
 import { metadataV12 } from './protocol/metadata.js'
 import { listOffsetsV4, offsetCommitV7, offsetFetchV5, offsetForLeaderEpochV3 } from './protocol/offsets.js'
 import { initProducerIdV1, produceV7 } from './protocol/produce.js'

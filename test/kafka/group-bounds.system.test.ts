@@ -2,8 +2,13 @@ import { expect } from 'chai'
 import { ProtocolError, ResponseTooLargeError } from '../../src/core/errors.js'
 import { decode } from '../../src/kafka/kafkajs-broker-client.js'
 import { decodeAssignment, decodeSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
-import { joinGroupV5 } from '../../src/kafka/protocol/group-membership.js'
-import { describeGroupsV3, describeGroupsV4, listGroupsV2, listGroupsV4 } from '../../src/kafka/protocol/groups.js'
+import {
+  describeGroupsV3,
+  describeGroupsV4,
+  joinGroupV5,
+  listGroupsV2,
+  listGroupsV4
+} from '../../src/kafka/protocol/groups.js'
 import { offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
 import { ResponseBuilder } from '../support/response-builder.js'
 import { checkRows } from '../support/rows.js'

@@ -1,13 +1,17 @@
 import { createRequire } from 'node:module'
 import { expect } from 'chai'
 import { InvalidRequestError } from '../../src/core/errors.js'
-import { createTopicsV3, deleteTopicsV1 } from '../../src/kafka/protocol/administration.js'
+import { createTopicsV3, deleteTopicsV1, describeConfigsV2 } from '../../src/kafka/protocol/administration.js'
 import type { Api } from '../../src/kafka/protocol/api.js'
-import { describeConfigsV2 } from '../../src/kafka/protocol/configs.js'
 import { RequestWriter } from '../../src/kafka/protocol/encoding.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
-import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from '../../src/kafka/protocol/group-membership.js'
-import { findCoordinatorV2 } from '../../src/kafka/protocol/groups.js'
+import {
+  findCoordinatorV2,
+  heartbeatV3,
+  joinGroupV5,
+  leaveGroupV3,
+  syncGroupV3
+} from '../../src/kafka/protocol/groups.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/kafka/protocol/metadata.js'
 import { listOffsetsV3, offsetCommitV5, offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
 import { initProducerIdV1, produceV7 } from '../../src/kafka/protocol/produce.js'

@@ -5,7 +5,7 @@ import { createPartitionsV1, createTopicsV4, deleteTopicsV1 } from '../../src/ka
 import { apiVersionsV1 } from '../../src/kafka/protocol/api.js'
 import { ProtocolReader } from '../../src/kafka/protocol/encoding.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
-import { leaveGroupV3 } from '../../src/kafka/protocol/group-membership.js'
+import { leaveGroupV3 } from '../../src/kafka/protocol/groups.js'
 import { metadataV7 } from '../../src/kafka/protocol/metadata.js'
 import { offsetCommitV7, offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
 import { ResponseBuilder } from '../support/response-builder.js'

@@ -1,7 +1,7 @@
 import type { ActorRef } from '../../src/core/actor/actor.js'
 import type { BatchOrigin, RecordBatch } from '../../src/core/model.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
-import type { DescribedConfig } from '../../src/kafka/protocol/configs.js'
+import type { DescribedConfig } from '../../src/kafka/protocol/administration.js'
 import { readBack } from '../../src/kafka/record-reader.js'
 import type {
   BatchAnswer,

@@ -4,7 +4,7 @@ import { type Castellan, openCastellan } from '../../src/index.js'
 import type { BrokerClient } from '../../src/kafka/broker-client.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { encodeAssignment, encodeSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
-import type { JoinedMember } from '../../src/kafka/protocol/group-membership.js'
+import type { JoinedMember } from '../../src/kafka/protocol/groups.js'
 
 type Assign = (
   members: readonly JoinedMember[]

@@ -1,10 +1,8 @@
 import type { AclOperation } from '../../src/kafka/calls.js'
 import { crc32c } from '../../src/kafka/crc32c.js'
-import { createTopicsV3, deleteTopicsV1 } from '../../src/kafka/protocol/administration.js'
+import { createTopicsV3, deleteTopicsV1, describeConfigsV2 } from '../../src/kafka/protocol/administration.js'
 import { type Api, apiVersionsV1 } from '../../src/kafka/protocol/api.js'
-import { describeConfigsV2 } from '../../src/kafka/protocol/configs.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
-import { heartbeatV3, joinGroupV5, leaveGroupV3, syncGroupV3 } from '../../src/kafka/protocol/group-membership.js'
 import {
   type ConsumerMember,
   describeConsumerGroupsV0,
@@ -12,8 +10,12 @@ import {
   describeGroupsV3,
   describeGroupsV4,
   findCoordinatorV2,
+  heartbeatV3,
+  joinGroupV5,
+  leaveGroupV3,
   listGroupsV2,
-  listGroupsV4
+  listGroupsV4,
+  syncGroupV3
 } from '../../src/kafka/protocol/groups.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/kafka/protocol/metadata.js'
 import {

@@ -1,6 +1,6 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
-import type { CommittedOffset } from '../groups/committed-offsets.js'
+import type { CommittedOffset } from '../groups/group-coordinator.js'
 import type { StoredOffset } from '../storage/storage.js'
 import {
   type Api,

@@ -1,6 +1,7 @@
+import { CodecUnavailableError } from '../../kafka/compression-errors.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { type DecodingAllowance, validateProduced } from '../log/validate-batch.js'
-import type { BatchView } from '../protocol/record-batch.js'
+import { BatchView, HEADER_BYTES, MAGIC, splitBatches } from '../protocol/record-batch.js'
+import { recordBytes, SMALLEST_RECORD_BYTES, walkRecords } from '../protocol/records.js'
 import type { Partition } from '../topics/partition.js'
 import type { Topic } from '../topics/topic-table.js'
 import { type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
@@ -125,3 +126,155 @@ const stored = (baseOffset: number, logAppendTimeMs: number): Outcome => ({
   logAppendTimeMs,
   reason: null
 })
+
+export type ValidatedBatch =
+  | { readonly type: 'good'; readonly batch: BatchView }
+  | { readonly type: 'refused'; readonly errorCode: number; readonly reason: string }
+
+const refused = (errorCode: number, reason: string): ValidatedBatch => ({ type: 'refused', errorCode, reason })
+const ZSTD = 4
+
+export interface BatchLimits {
+  readonly maxMessageBytes: number
+  /** True: every record needs a key. */
+  readonly isCompacted: boolean
+  readonly isLogAppendTime: boolean
+  /** How much earlier and later than the broker's time a record's own time may be. */
+  readonly timestampBeforeMaxMs: number
+  readonly timestampAfterMaxMs: number
+}
+
+/** The remaining allowance of one request. Each batch uses a part of it. */
+export interface DecodingAllowance {
+  readonly maxRecordsPerBatch: number
+  /** Decompressed bytes left for all batches of the request together. */
+  bytesLeft: number
+}
+
+/**
+ * Validates the records of a produce request for one partition. They must be exactly one complete, undamaged batch.
+ * Records are decoded only if they are compressed, or if their keys or times may be a reason to refuse them.
+ *
+ * Source: apache/kafka ProduceRequest.validateRecords, UnifiedLog.analyzeAndValidateRecords, LogValidator.
+ */
+export function validateProduced(
+  records: Buffer | null,
+  version: number,
+  limits: BatchLimits,
+  allowance: DecodingAllowance
+): ValidatedBatch {
+  const bytes = records ?? Buffer.alloc(0)
+  if (bytes.length > 16 && bytes.readInt8(16) !== MAGIC) {
+    return refused(errorCodes.INVALID_RECORD, 'produce requests may carry record batches of magic 2 only')
+  }
+  const { batches, leftover } = splitBatches(bytes)
+  const first = batches[0]
+  if (!first)
+    return refused(bytes.length > 0 ? errorCodes.CORRUPT_MESSAGE : errorCodes.INVALID_RECORD, 'no whole record batch')
+  if (batches.length > 1 || leftover.length > 0) {
+    return refused(errorCodes.INVALID_RECORD, 'produce requests may carry exactly one record batch per partition')
+  }
+  const batch = new BatchView(first)
+  const refusal = headerRefusal(batch, version, limits.maxMessageBytes) ?? countRefusal(batch, allowance)
+  if (refusal) return refusal
+  const isDecoded = batch.codec !== 0 || limits.isCompacted || mayHaveBadTime(batch, limits)
+  return isDecoded ? validateRecords(batch, limits, allowance) : { type: 'good', batch }
+}
+
+/** Largest difference that a topic has when it does not limit how old records may be. */
+const UNLIMITED_MS = Number('9223372036854775807')
+
+const mayHaveBadTime = (batch: BatchView, limits: BatchLimits): boolean =>
+  batch.isLogAppendTime ||
+  (!limits.isLogAppendTime &&
+    (limits.timestampBeforeMaxMs < UNLIMITED_MS || batch.maxTimestamp - Date.now() > limits.timestampAfterMaxMs))
+
+/** The time -1 means that the record has none. */
+function isBadTime(timestampMs: number, limits: BatchLimits, nowMs: number): boolean {
+  const aheadMs = timestampMs - nowMs
+  return timestampMs !== -1 && (aheadMs > limits.timestampAfterMaxMs || -aheadMs > limits.timestampBeforeMaxMs)
+}
+
+function headerRefusal(batch: BatchView, version: number, maxMessageBytes: number): ValidatedBatch | undefined {
+  if (batch.codec === ZSTD && version < 7)
+    return refused(errorCodes.UNSUPPORTED_COMPRESSION_TYPE, 'zstd needs Produce v7')
+  if (batch.bytes.length > maxMessageBytes) {
+    return refused(
+      errorCodes.MESSAGE_TOO_LARGE,
+      `a batch of ${batch.bytes.length} bytes is larger than ${maxMessageBytes}`
+    )
+  }
+  if (!batch.hasGoodCrc) return refused(errorCodes.CORRUPT_MESSAGE, 'the CRC does not fit the bytes')
+  if (batch.recordCount <= 0 || batch.lastOffsetDelta + 1 !== batch.recordCount) {
+    return refused(errorCodes.INVALID_RECORD, 'record count and last offset delta do not agree')
+  }
+  if (batch.isControl) return refused(errorCodes.INVALID_RECORD, 'clients may not write control batches')
+  if (batch.producerId >= 0 && batch.baseSequence < 0) {
+    return refused(errorCodes.INVALID_RECORD, 'a batch with a producer id needs a sequence')
+  }
+  return undefined
+}
+
+function countRefusal(batch: BatchView, { maxRecordsPerBatch }: DecodingAllowance): ValidatedBatch | undefined {
+  const { recordCount } = batch
+  if (recordCount > maxRecordsPerBatch) {
+    return refused(
+      errorCodes.MESSAGE_TOO_LARGE,
+      `a batch of ${recordCount} records has more than ${maxRecordsPerBatch}`
+    )
+  }
+  const payloadBytes = batch.bytes.length - HEADER_BYTES
+  if (batch.codec === 0 && recordCount * SMALLEST_RECORD_BYTES > payloadBytes) {
+    return refused(errorCodes.INVALID_RECORD, `${recordCount} records do not fit into ${payloadBytes} bytes`)
+  }
+  return undefined
+}
+
+function validateRecords(batch: BatchView, limits: BatchLimits, allowance: DecodingAllowance): ValidatedBatch {
+  let bytes: Buffer
+  try {
+    bytes = recordBytes(batch, allowance.bytesLeft)
+  } catch (error) {
+    const { message } = error as Error
+    if (error instanceof CodecUnavailableError) return refused(errorCodes.UNSUPPORTED_COMPRESSION_TYPE, message)
+    return isTooLarge(error as NodeJS.ErrnoException)
+      ? refused(
+          errorCodes.MESSAGE_TOO_LARGE,
+          `the compressed batches of the request are too large unpacked: ${message}`
+        )
+      : refused(errorCodes.UNKNOWN_SERVER_ERROR, `the records do not decode: ${message}`)
+  }
+  if (batch.codec !== 0) allowance.bytesLeft -= bytes.length
+  return walk(batch, bytes, limits)
+}
+
+/** True when decompression reached its limit, which each codec reports in its own way. */
+const isTooLarge = ({ code, message }: NodeJS.ErrnoException): boolean =>
+  code === 'ERR_BUFFER_TOO_LARGE' || / more than |-70$/.test(message)
+
+function walk(batch: BatchView, bytes: Buffer, limits: BatchLimits): ValidatedBatch {
+  let problem: string | undefined
+  let badTimes = 0
+  let expectedDelta = 0
+  const nowMs = Date.now()
+  try {
+    walkRecords(bytes, batch.recordCount, ({ offsetDelta, timestampDelta, hasKey }) => {
+      if (offsetDelta !== expectedDelta++) problem = 'the offsets of the records do not count up by one'
+      else if (limits.isCompacted && !hasKey) problem = 'a compacted topic takes no record without a key'
+      else if (
+        limits.isLogAppendTime ? batch.isLogAppendTime : isBadTime(batch.baseTimestamp + timestampDelta, limits, nowMs)
+      )
+        badTimes++
+      return problem === undefined
+    })
+  } catch (error) {
+    return refused(errorCodes.UNKNOWN_SERVER_ERROR, `the records do not decode: ${(error as Error).message}`)
+  }
+  if (problem !== undefined) return refused(errorCodes.INVALID_RECORD, problem)
+  return badTimes === 0
+    ? { type: 'good', batch }
+    : refused(
+        errorCodes.INVALID_TIMESTAMP,
+        `${badTimes} of ${batch.recordCount} records have a timestamp that is out of range`
+      )
+}

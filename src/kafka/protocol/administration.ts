@@ -1,5 +1,6 @@
-import { describeApi, inVersions } from './api.js'
-import { noMoreThanAsked } from './encoding.js'
+import { errorCodes } from '../error-codes.js'
+import { describeApi, inVersions, type ResponseOf } from './api.js'
+import { atMost, noMoreThanAsked } from './encoding.js'
 import * as t from './schema.js'
 
 /** The error code of each topic; 0: success. */
@@ -91,4 +92,135 @@ export const createPartitionsV1 = describeApi({
   }),
   response: topicErrors(true),
   asked: ({ topics }) => topics.length
+})
+
+const TOPIC = 2
+const BROKER = 4
+
+export interface ConfigResourceId {
+  readonly type: 'topic' | 'broker'
+  /** The name of a topic, or the id of a broker. An empty name of type `broker`: the defaults of all brokers. */
+  readonly name: string
+}
+const resourceType: t.Field<ConfigResourceId['type']> = {
+  write: (writer, type) => writer.int8(type === 'topic' ? TOPIC : BROKER),
+  read: reader => (reader.int8() === TOPIC ? 'topic' : 'broker')
+}
+
+/** By their numbers in the protocol. Source: org.apache.kafka.common.requests.DescribeConfigsResponse.ConfigSource. */
+const SOURCES = [
+  'UNKNOWN',
+  'DYNAMIC_TOPIC_CONFIG',
+  'DYNAMIC_BROKER_CONFIG',
+  'DYNAMIC_DEFAULT_BROKER_CONFIG',
+  'STATIC_BROKER_CONFIG',
+  'DEFAULT_CONFIG',
+  'DYNAMIC_BROKER_LOGGER_CONFIG',
+  'DYNAMIC_CLIENT_METRICS_CONFIG',
+  'DYNAMIC_GROUP_CONFIG'
+] as const
+/** Where the value of a setting comes from, as Kafka prints it. */
+export type ConfigSource = (typeof SOURCES)[number]
+const source: t.Field<ConfigSource> = t.readAs(t.int8, code => SOURCES[code] ?? 'UNKNOWN')
+
+/** Limit of settings and synonyms in one response. A topic has about 40 settings, with two synonyms each. */
+const settingsInAll = atMost(3_000_000, 'settings')
+
+const describedConfig = t.struct({
+  name: t.string,
+  /** `null`: Kafka does not reveal the value, or there is none. */
+  value: t.nullableString,
+  isReadOnly: t.boolean,
+  source,
+  isSensitive: t.boolean,
+  /** The values that Kafka considers, the one that counts first. Empty unless the call asks for them. */
+  synonyms: t.array(t.struct({ name: t.string, value: t.nullableString, source }), settingsInAll)
+})
+export type DescribedConfig = t.ValueOf<typeof describedConfig>
+
+export interface DescribeConfigsCall {
+  readonly timeoutMs?: number | undefined
+  readonly resources: readonly ConfigResourceId[]
+  /** The settings to describe; absent: all. */
+  readonly names?: readonly string[] | undefined
+  readonly withSynonyms?: boolean
+}
+
+export const describeConfigsV2 = describeApi({
+  key: 32,
+  version: 2,
+  name: 'DescribeConfigs',
+  request: t.struct({
+    resources: t.array(t.struct({ type: resourceType, name: t.string, names: t.orNull(t.array(t.string)) })),
+    withSynonyms: t.boolean
+  }),
+  requestOf: ({ resources, names, withSynonyms = false }: DescribeConfigsCall) => ({
+    resources: resources.map(resource => ({ ...resource, names: names ?? null })),
+    withSynonyms
+  }),
+  response: t.struct({
+    throttleTimeMs: t.int32,
+    resources: t.array(
+      t.struct({
+        errorCode: t.int16,
+        errorMessage: t.nullableString,
+        _type: t.int8,
+        name: t.string,
+        configs: t.array(describedConfig, settingsInAll)
+      }),
+      noMoreThanAsked('resources')
+    )
+  }),
+  asked: ({ resources }) => resources.length
+})
+export type DescribeConfigsResponse = ResponseOf<typeof describeConfigsV2>
+
+/** The values of settings by their names. */
+export const valuesOf = (
+  configs: readonly { readonly name: string; readonly value: string | null }[]
+): ReadonlyMap<string, string | null> => new Map(configs.map(({ name, value }) => [name, value]))
+
+/** Changes settings of one resource, all or none. */
+export interface AlterConfigsCall {
+  readonly timeoutMs?: number | undefined
+  readonly resource: ConfigResourceId
+  /** `value` null: the setting gets its default again. */
+  readonly changes: readonly { readonly name: string; readonly value: string | null }[]
+  /** True: the change is only checked. */
+  readonly validateOnly: boolean
+}
+
+const SET = 0
+const DELETE = 1
+/** For a response without an answer about the resource, which no broker sends. */
+const NO_RESULT = { errorCode: errorCodes.UNKNOWN_SERVER_ERROR, errorMessage: null }
+
+/** Version 0 (Kafka 2.3). */
+export const incrementalAlterConfigsV0 = describeApi({
+  key: 44,
+  version: 0,
+  name: 'IncrementalAlterConfigs',
+  request: t.struct({
+    resources: t.array(
+      t.struct({
+        type: resourceType,
+        name: t.string,
+        changes: t.array(t.struct({ name: t.string, operation: t.int8, value: t.nullableString }))
+      })
+    ),
+    validateOnly: t.boolean
+  }),
+  requestOf({ resource, changes, validateOnly }: AlterConfigsCall) {
+    const operations = changes.map(change => ({ ...change, operation: change.value === null ? DELETE : SET }))
+    return { resources: [{ ...resource, changes: operations }], validateOnly }
+  },
+  response: t.struct({
+    throttleTimeMs: t.int32,
+    resources: t.array(
+      t.struct({ errorCode: t.int16, errorMessage: t.nullableString, _type: t.int8, _name: t.string }),
+      noMoreThanAsked('resources')
+    )
+  }),
+  asked: () => 1,
+  responseOf: ({ throttleTimeMs, resources: [result = NO_RESULT] }) => ({ throttleTimeMs, ...result })
 })

@@ -1,5 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import { valuesOf } from '../../kafka/protocol/configs.js'
+import { valuesOf } from '../../kafka/protocol/administration.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
 import type { DurableLog } from '../log/durable-log.js'

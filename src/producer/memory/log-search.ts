@@ -1,7 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock, Offset, TopicPartition } from '../../core/model.js'
-import { valuesOf } from '../../kafka/protocol/configs.js'
+import { valuesOf } from '../../kafka/protocol/administration.js'
 import type { Failure, RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
 import type { Numbering } from './numbering.js'

@@ -1,6 +1,6 @@
 import type { BatchOrigin, BrokerNode, Offset, TopicPartition } from '../../core/model.js'
 import type { AclOperation } from '../../kafka/calls.js'
-import type { ConfigResourceId, DescribedConfig } from '../../kafka/protocol/configs.js'
+import type { ConfigResourceId, DescribedConfig } from '../../kafka/protocol/administration.js'
 import type { ConsumerMember, DescribeGroupsResponse } from '../../kafka/protocol/groups.js'
 import type { Failure, Request, TimedOut } from './request.js'
 

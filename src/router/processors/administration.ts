@@ -1,13 +1,14 @@
 import type { TopicPartition } from '../../core/model.js'
-import type {
-  IsolationLevel,
-  MetadataResponse,
-  OffsetFetchResponse,
-  TopicErrorsResponse
+import {
+  type IsolationLevel,
+  LATEST_TIMESTAMP,
+  type ListOffsetsResponse,
+  type MetadataResponse,
+  type OffsetFetchResponse,
+  type TopicErrorsResponse
 } from '../../kafka/broker-client.js'
-import { LATEST_TIMESTAMP, type ListOffsetsResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
-import type { DescribeConfigsResponse } from '../../kafka/protocol/configs.js'
+import type { DescribeConfigsResponse } from '../../kafka/protocol/administration.js'
 import type { Failure, ResultOf } from '../messages/operations.js'
 import {
   invalid,

@@ -9,9 +9,9 @@ import { describeOperation } from '../requests/operation.js'
 import { type FetchDataCall, FetchQueues, type FetchSlot } from './fetch-queues.js'
 import { FetchSession, toAsk } from './fetch-session.js'
 import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
+import { type FetchWaiter, ReadersAtEnd, waitersOf } from './long-poll.js'
 import type { Admission, BrokerTags, QueueProcessor, Returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
-import { type FetchWaiter, ReadersAtEnd, waitersOf } from './wanted.js'
 
 export interface FetchDataOptions {
   readonly now: MonotonicClock

@@ -1,8 +1,7 @@
 import type { Offset, PartitionIdentity } from '../../core/model.js'
 import { stillOpen } from '../requests/open-requests.js'
-import { LongPoll } from './long-poll.js'
+import { type FetchWaiter, LongPoll, type Wanted, waitersOf } from './long-poll.js'
 import { RequestQueue } from './request-queue.js'
-import { type FetchWaiter, type Wanted, waitersOf } from './wanted.js'
 
 export type FetchSlot = 'catchUp' | 'tail'
 

@@ -1,6 +1,6 @@
 import type { FetchPartition, FetchSessionCall } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { Wanted } from './wanted.js'
+import type { Wanted } from './long-poll.js'
 
 const NO_SESSION = 0
 const NEW = 0

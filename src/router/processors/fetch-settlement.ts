@@ -12,9 +12,9 @@ import { kafkaFailure, oddOffset, ownFailure } from '../requests/failures.js'
 import { reply, replyAll } from '../requests/open-requests.js'
 import { partitionAction } from './error-actions.js'
 import type { FetchDataCall, FetchQueues, Unserved } from './fetch-queues.js'
+import { type FetchWaiter, type ReadersAtEnd, type Wanted, waitersOf } from './long-poll.js'
 import { type Returned, returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
-import { type FetchWaiter, type ReadersAtEnd, type Wanted, waitersOf } from './wanted.js'
 
 type BatchTooLarge = NonNullable<FetchedRecords['tooLarge']>
 

@@ -3,7 +3,7 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { BrokerAddress, Logger } from '../../core/model.js'
 import type { BrokerClient, BrokerClientFactory, MetadataResponse } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { valuesOf } from '../../kafka/protocol/configs.js'
+import { valuesOf } from '../../kafka/protocol/administration.js'
 import type { RouterNotice } from './messages.js'
 import { type RefreshPlan, RefreshSchedule, type RefreshScheduleOptions } from './refresh-schedule.js'
 

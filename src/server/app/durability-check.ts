@@ -1,7 +1,7 @@
 import type { BrokerAddress, Logger } from '../../core/model.js'
 import type { BrokerClient, BrokerClientFactory } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { valuesOf } from '../../kafka/protocol/configs.js'
+import { valuesOf } from '../../kafka/protocol/administration.js'
 
 const SETTING = 'min.insync.replicas'
 const SAFE_MINIMUM = 2

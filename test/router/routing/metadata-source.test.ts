@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import type { BrokerAddress } from '../../../src/core/model.js'
 import type { BrokerClient, MetadataResponse } from '../../../src/kafka/broker-client.js'
-import type { DescribeConfigsCall } from '../../../src/kafka/protocol/configs.js'
+import type { DescribeConfigsCall } from '../../../src/kafka/protocol/administration.js'
 import { AutoCreation, MetadataSource } from '../../../src/router/routing/refresher.js'
 import { turns } from '../../support/ticks.js'
 

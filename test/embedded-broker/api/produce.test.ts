@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { validateProduced } from '../../../src/embedded-broker/log/validate-batch.js'
+import { validateProduced } from '../../../src/embedded-broker/api/produce.js'
 import { BatchView, HEADER_BYTES } from '../../../src/embedded-broker/protocol/record-batch.js'
 import { decodeStoredRecords } from '../../../src/embedded-broker/protocol/records.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
