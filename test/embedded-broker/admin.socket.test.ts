@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { batchOf, RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { EARLIEST, fetchOne, listOffset, metadata, produce } from '../support/raw-kafka-calls.js'
 
 interface NewTopic {
@@ -15,14 +15,11 @@ interface NewTopic {
 describe('broker: admin', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster({ nodes: 2, defaultPartitions: 3 })
-    client = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    cluster = await start({ nodes: 2, defaultPartitions: 3 })
+    client = await connect(cluster.nodes[0]!)
   })
 
   async function createTopic(topic: NewTopic, { isValidateOnly = false, on = client } = {}): Promise<number> {
@@ -90,7 +87,7 @@ describe('broker: admin', () => {
 
   it('only looks when told to validate, and answers 41 where the controller is not', async () => {
     expect(await createTopic({ name: 'new' }, { isValidateOnly: true })).to.equal(0)
-    const other = await RawKafka.connect(cluster.nodes[1]!)
+    const other = await connect(cluster.nodes[1]!)
     expect(await createTopic({ name: 'new' }, { on: other })).to.equal(41)
     other.close()
     expect((await metadata(client, null)).topics).to.have.length(0)
@@ -137,7 +134,7 @@ describe('broker: admin', () => {
 
   it('tells where a leader epoch ended', async () => {
     cluster.createTopic('orders', { partitions: 1, replicationFactor: 2 })
-    const other = await RawKafka.connect(cluster.nodes[1]!)
+    const other = await connect(cluster.nodes[1]!)
     await produce(client, 'orders', 0, batchOf(['a', 'b']))
     cluster.moveLeader('orders', 0, 2)
     await produce(other, 'orders', 0, batchOf(['c']))
@@ -145,7 +142,6 @@ describe('broker: admin', () => {
     expect(await endOfEpoch(other, 'orders', 1)).to.deep.equal({ errorCode: 0, leaderEpoch: 1, endOffset: 3 })
     expect(await endOfEpoch(other, 'orders', 5)).to.deep.equal({ errorCode: 0, leaderEpoch: -1, endOffset: -1 })
     expect(await endOfEpoch(client, 'orders', 0)).to.include({ errorCode: 6 })
-    other.close()
   })
 
   it('tells where a leader epoch ended in a log that was cut, and of one before all that it knows', async () => {

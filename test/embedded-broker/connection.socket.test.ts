@@ -1,28 +1,25 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { batchOf, RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { fetchOne, LATEST, listOffset, metadata, produce } from '../support/raw-kafka-calls.js'
 
 describe('broker: connections', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
+    cluster = await start()
     cluster.createTopic('orders', { partitions: 1 })
-    client = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    client = await connect(cluster.nodes[0]!)
   })
 
   it('answers pipelined requests in the order they came, a long poll included', async () => {
     const poll = fetchOne(client, 'orders', 0, 0, { maxWaitMs: 60_000 })
     const behind = metadata(client, ['orders'])
-    const producer = await RawKafka.connect(cluster.nodes[0]!)
+    const producer = await connect(cluster.nodes[0]!)
     while (cluster.requestCount('Fetch') === 0) await new Promise(resolve => setImmediate(resolve))
     // A round trip on another connection: the metadata request had every chance to be served meanwhile.
     await listOffset(producer, 'orders', 0, LATEST)
@@ -35,8 +32,8 @@ describe('broker: connections', () => {
 
   it('counts the requests of each node', async () => {
     await cluster.close()
-    cluster = await startEmbeddedCluster({ nodes: 2 })
-    const [one, two] = await Promise.all(cluster.nodes.map(node => RawKafka.connect(node)))
+    cluster = await start({ nodes: 2 })
+    const [one, two] = await Promise.all(cluster.nodes.map(node => connect(node)))
     await metadata(one!, [])
     await metadata(two!, [])
     await metadata(two!, [])
@@ -81,7 +78,7 @@ describe('broker: connections', () => {
     it(`hangs up on ${title} and goes on serving others`, async () => {
       client.write(bytes)
       await client.closed()
-      const other = await RawKafka.connect(cluster.nodes[0]!)
+      const other = await connect(cluster.nodes[0]!)
       expect((await metadata(other, ['orders'])).topics[0]!.errorCode).to.equal(0)
       other.close()
     })
@@ -105,7 +102,7 @@ describe('broker: connections', () => {
         fc.integer({ min: 0, max: 11 }),
         body,
         async (key, version, bytes) => {
-          const raw = await RawKafka.connect(cluster.nodes[0]!)
+          const raw = await connect(cluster.nodes[0]!)
           raw.send(key, version, request => request.raw(Buffer.from(bytes)))
           raw.write(Buffer.from('ffffffff', 'hex'))
           // Some of these wait (a join, a poll); hanging up is what they get either way.
@@ -124,16 +121,15 @@ describe('broker: connections', () => {
     while (cluster.requestCount('Fetch') === 0) await new Promise(resolve => setImmediate(resolve))
     await cluster.stopNode(1)
     expect(await waiting).to.equal('the connection was closed')
-    const refused = await RawKafka.connect(node!).catch((error: NodeJS.ErrnoException) => error.code)
+    const refused = await connect(node!).catch((error: NodeJS.ErrnoException) => error.code)
     expect(refused).to.equal('ECONNREFUSED')
     await cluster.startNode(1)
-    const again = await RawKafka.connect(node!)
+    const again = await connect(node!)
     expect((await metadata(again, null)).brokers).to.deep.equal([1])
-    again.close()
   })
 
   it('says which port is taken', async () => {
-    const taken = await startEmbeddedCluster({ port: cluster.nodes[0]!.port }).catch((error: Error) => error)
+    const taken = await start({ port: cluster.nodes[0]!.port }).catch((error: Error) => error)
     expect(taken).to.be.instanceOf(Error).and.include({ code: 'EADDRINUSE', port: cluster.nodes[0]!.port })
   })
 })

@@ -1,22 +1,19 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { batchOf, RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { fetch, fetchOne, initProducerId, LATEST, listOffset, metadata, produce } from '../support/raw-kafka-calls.js'
 
 describe('broker: faults', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster({ nodes: 2 })
+    cluster = await start({ nodes: 2 })
     cluster.createTopic('orders', { partitions: 2, replicationFactor: 2 })
     cluster.moveLeader('orders', 1, 1)
-    client = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    client = await connect(cluster.nodes[0]!)
   })
   const stored = (partition = 0) => cluster.records('orders', partition).map(({ value }) => value?.toString())
   const codeOfProduce = async (value: string, partition = 0) =>
@@ -74,7 +71,7 @@ describe('broker: faults', () => {
 
   it('hits only the node it names', async () => {
     const fault = cluster.faults.add({ api: 'Metadata', nodeId: 2 }, { type: 'error', errorCode: 5 })
-    const other = await RawKafka.connect(cluster.nodes[1]!)
+    const other = await connect(cluster.nodes[1]!)
     expect((await metadata(client, ['orders'])).topics[0]!.errorCode).to.equal(0)
     expect((await metadata(other, ['orders'])).topics[0]!.errorCode).to.equal(5)
     other.close()

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { FetchSessions, type FetchTopic } from '../../src/embedded-broker/fetch-sessions.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { batchOf, RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { type FetchOptions, fetch, produce } from '../support/raw-kafka-calls.js'
 
 /** Longer than any test runs: who waits for it hangs. */
@@ -19,18 +19,14 @@ describe('broker: fetch sessions', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
   let producer: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster({ nodes: 2 })
+    cluster = await start({ nodes: 2 })
     cluster.createTopic('orders', { partitions: 3 })
     for (const partition of [0, 1, 2]) cluster.moveLeader('orders', partition, 1)
-    client = await RawKafka.connect(cluster.nodes[0]!)
-    producer = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    producer.close()
-    await cluster.close()
+    client = await connect(cluster.nodes[0]!)
+    producer = await connect(cluster.nodes[0]!)
   })
 
   const START: Places = [
@@ -98,7 +94,7 @@ describe('broker: fetch sessions', () => {
       expect(await goOn(sessionId, 1)).to.deep.equal({ errorCode: 70, sessionId: 0, told: [] })
     }
     const sessionId = await begin()
-    const other = await RawKafka.connect(cluster.nodes[1]!)
+    const other = await connect(cluster.nodes[1]!)
     expect((await fetch(other, 'orders', [], { sessionId, sessionEpoch: 1 })).errorCode).to.equal(70)
     other.close()
     expect((await goOn(77, 3)).errorCode).to.equal(70)
@@ -110,7 +106,7 @@ describe('broker: fetch sessions', () => {
     await cluster.stopNode(1)
     await cluster.startNode(1)
     client.close()
-    client = await RawKafka.connect(cluster.nodes[0]!)
+    client = await connect(cluster.nodes[0]!)
     expect((await goOn(sessionId, 1)).errorCode).to.equal(70)
     const another = await begin([[0, 0]])
     expect(await goOn(another, 1, [], { forgotten: [0] })).to.deep.equal({ errorCode: 0, sessionId: 0, told: [] })

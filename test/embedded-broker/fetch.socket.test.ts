@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { BatchView, splitBatches } from '../../src/embedded-broker/protocol/record-batch.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { batchOf, RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { fetch, fetchOne, produce } from '../support/raw-kafka-calls.js'
 
 /** Longer than any test runs: who waits for it hangs. */
@@ -12,17 +12,13 @@ describe('broker: fetch', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
   let producer: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
+    cluster = await start()
     cluster.createTopic('orders', { partitions: 3 })
-    client = await RawKafka.connect(cluster.nodes[0]!)
-    producer = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    producer.close()
-    await cluster.close()
+    client = await connect(cluster.nodes[0]!)
+    producer = await connect(cluster.nodes[0]!)
   })
   const basesOf = (records: Buffer) => splitBatches(records).batches.map(batch => new BatchView(batch).baseOffset)
 
@@ -131,33 +127,24 @@ describe('broker: fetch', () => {
   })
 
   it('checks the leader epoch: 74 for an old one, 75 for one to come', async () => {
-    const three = await startEmbeddedCluster({ nodes: 3 })
-    try {
-      three.createTopic('orders', { partitions: 1 })
-      three.moveLeader('orders', 0, 2)
-      const raw = await RawKafka.connect(three.nodes[1]!)
-      const codes = []
-      for (const leaderEpoch of [0, 1, 2]) codes.push((await fetchOne(raw, 'orders', 0, 0, { leaderEpoch })).errorCode)
-      expect(codes).to.deep.equal([74, 0, 75])
-      raw.close()
-    } finally {
-      await three.close()
-    }
+    const three = await start({ nodes: 3 })
+    three.createTopic('orders', { partitions: 1 })
+    three.moveLeader('orders', 0, 2)
+    const raw = await connect(three.nodes[1]!)
+    const codes = []
+    for (const leaderEpoch of [0, 1, 2]) codes.push((await fetchOne(raw, 'orders', 0, 0, { leaderEpoch })).errorCode)
+    expect(codes).to.deep.equal([74, 0, 75])
   })
 
   it('answers from a follower with data from v11 on, with 6 below', async () => {
-    const three = await startEmbeddedCluster({ nodes: 3 })
-    try {
-      three.createTopic('orders', { partitions: 1, replicationFactor: 2 })
-      const [leader, follower, stranger] = await Promise.all(three.nodes.map(node => RawKafka.connect(node)))
-      await produce(leader!, 'orders', 0, batchOf(['a']))
-      expect((await fetchOne(follower!, 'orders', 0, 0)).records).to.not.have.length(0)
-      expect(await fetchOne(follower!, 'orders', 0, 0, { version: 10 })).to.include({ errorCode: 6 })
-      expect(await fetchOne(stranger!, 'orders', 0, 0)).to.include({ errorCode: 6 })
-      for (const client of [leader, follower, stranger]) client!.close()
-    } finally {
-      await three.close()
-    }
+    const three = await start({ nodes: 3 })
+    three.createTopic('orders', { partitions: 1, replicationFactor: 2 })
+    const [leader, follower, stranger] = await Promise.all(three.nodes.map(node => connect(node)))
+    await produce(leader!, 'orders', 0, batchOf(['a']))
+    expect((await fetchOne(follower!, 'orders', 0, 0)).records).to.not.have.length(0)
+    expect(await fetchOne(follower!, 'orders', 0, 0, { version: 10 })).to.include({ errorCode: 6 })
+    expect(await fetchOne(stranger!, 'orders', 0, 0)).to.include({ errorCode: 6 })
+    for (const client of [leader, follower, stranger]) client!.close()
   })
 
   for (const version of [4, 5, 7, 9, 11]) {

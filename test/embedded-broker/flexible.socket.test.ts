@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { batchOf, RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { produce } from '../support/raw-kafka-calls.js'
 
 const NO_ID = 'A'.repeat(22)
@@ -14,15 +14,12 @@ const UNKNOWN_TOPIC_ID = 100
 describe('broker: flexible versions', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
+    cluster = await start()
     cluster.createTopic('orders', { partitions: 2 })
-    client = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    client = await connect(cluster.nodes[0]!)
   })
 
   type Asked = { readonly name: string | null; readonly id?: string }
@@ -141,9 +138,9 @@ describe('broker: flexible versions', () => {
   it('cluster id and topic ids outlive a restart in a directory; a new cluster has others', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'castellan-ids-'))
     const identity = async (options: object) => {
-      const started = await startEmbeddedCluster(options)
+      const started = await start(options)
       client.close()
-      client = await RawKafka.connect(started.nodes[0]!)
+      client = await connect(started.nodes[0]!)
       if (!(await metadata(12, [{ name: 'kept' }])).topics[0]!.partitions.length) started.createTopic('kept')
       const { clusterId } = await metadata(12, [])
       const id = await idOf('kept')

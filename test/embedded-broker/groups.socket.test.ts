@@ -1,21 +1,18 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import type { RawKafka } from '../support/raw-kafka.js'
 import { joinAlone, joinGroup, offsetCommit, syncGroup } from '../support/raw-kafka-group-calls.js'
 
 describe('broker: groups on the wire', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster({ minSessionTimeoutMs: 30 })
+    cluster = await start({ minSessionTimeoutMs: 30 })
     cluster.createTopic('orders', { partitions: 1 })
-    client = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    client = await connect(cluster.nodes[0]!)
   })
 
   it('joins, syncs and beats', async () => {
@@ -89,7 +86,7 @@ describe('broker: groups on the wire', () => {
 
   it('says of a group whose members join neither what they ask for nor what they were assigned', async () => {
     const { memberId } = await joinAlone(client, 'billing')
-    const other = await RawKafka.connect(cluster.nodes[0]!)
+    const other = await connect(cluster.nodes[0]!)
     const joining = joinGroup(other, 'billing', '', { version: 3 })
     try {
       for (;;) {

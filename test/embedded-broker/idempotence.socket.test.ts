@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { batchOf, RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { initProducerId, produce } from '../support/raw-kafka-calls.js'
 
 const PRODUCER = 4711
@@ -9,15 +9,12 @@ const PRODUCER = 4711
 describe('broker: idempotent producers', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
+    cluster = await start()
     cluster.createTopic('orders', { partitions: 1 })
-    client = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    client = await connect(cluster.nodes[0]!)
   })
 
   const send = async (baseSequence: number, values: string[] = ['x'], producerEpoch = 0, producerId = PRODUCER) => {
@@ -92,7 +89,7 @@ describe('broker: idempotent producers', () => {
     await send(1, ['b'])
     await cluster.stopNode(1)
     await cluster.startNode(1)
-    client = await RawKafka.connect(cluster.nodes[0]!)
+    client = await connect(cluster.nodes[0]!)
     expect(await send(1, ['b'])).to.equal(1)
     expect(await send(0, ['a'])).to.equal('error 45')
     expect(await send(2, ['c'])).to.equal(2)
@@ -100,28 +97,23 @@ describe('broker: idempotent producers', () => {
   })
 
   it('lets a follower that became leader remember all five', async () => {
-    const three = await startEmbeddedCluster({ nodes: 3 })
-    try {
-      three.createTopic('orders', { partitions: 1 })
-      const old = await RawKafka.connect(three.nodes[0]!)
-      for (const baseSequence of [0, 1, 2]) {
-        await produce(old, 'orders', 0, batchOf(['x'], { producerId: PRODUCER, baseSequence }))
-      }
-      await three.stopNode(1)
-      const leader = three.nodes.find(({ nodeId }) => nodeId === three.leaderOf('orders', 0))!
-      expect(leader.nodeId).to.not.equal(1)
-      const fresh = await RawKafka.connect(leader)
-      const resend = batchOf(['x'], { producerId: PRODUCER, baseSequence: 0 })
-      expect(await produce(fresh, 'orders', 0, resend)).to.include({ errorCode: 0, baseOffset: 0 })
-      fresh.close()
-      await three.startNode(1)
-      three.moveLeader('orders', 0, 1)
-      const back = await RawKafka.connect(three.nodes[0]!)
-      expect(await produce(back, 'orders', 0, resend)).to.include({ errorCode: 45 })
-      back.close()
-    } finally {
-      await three.close()
+    const three = await start({ nodes: 3 })
+    three.createTopic('orders', { partitions: 1 })
+    const old = await connect(three.nodes[0]!)
+    for (const baseSequence of [0, 1, 2]) {
+      await produce(old, 'orders', 0, batchOf(['x'], { producerId: PRODUCER, baseSequence }))
     }
+    await three.stopNode(1)
+    const leader = three.nodes.find(({ nodeId }) => nodeId === three.leaderOf('orders', 0))!
+    expect(leader.nodeId).to.not.equal(1)
+    const fresh = await connect(leader)
+    const resend = batchOf(['x'], { producerId: PRODUCER, baseSequence: 0 })
+    expect(await produce(fresh, 'orders', 0, resend)).to.include({ errorCode: 0, baseOffset: 0 })
+    fresh.close()
+    await three.startNode(1)
+    three.moveLeader('orders', 0, 1)
+    const back = await connect(three.nodes[0]!)
+    expect(await produce(back, 'orders', 0, resend)).to.include({ errorCode: 45 })
   })
 
   it('hands out ids, each once', async () => {
@@ -134,7 +126,7 @@ describe('broker: idempotent producers', () => {
   it('answers 14 with id -1 right after a node was restarted, then recovers', async () => {
     await cluster.stopNode(1)
     await cluster.startNode(1)
-    client = await RawKafka.connect(cluster.nodes[0]!)
+    client = await connect(cluster.nodes[0]!)
     expect(await initProducerId(client)).to.deep.equal({ errorCode: 14, producerId: -1, producerEpoch: -1 })
     let answer = await initProducerId(client)
     while (answer.errorCode === 14) answer = await initProducerId(client)

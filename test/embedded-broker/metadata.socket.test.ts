@@ -1,20 +1,17 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import type { RawKafka } from '../support/raw-kafka.js'
 import { metadata } from '../support/raw-kafka-calls.js'
 
 describe('broker: metadata', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster({ nodes: 3, defaultPartitions: 2 })
-    client = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    cluster = await start({ nodes: 3, defaultPartitions: 2 })
+    client = await connect(cluster.nodes[0]!)
   })
 
   const codeOf = async (topic: string, mayCreate = true) =>
@@ -68,19 +65,14 @@ describe('broker: metadata', () => {
   })
 
   it('creates nothing when the client or the cluster does not want it', async () => {
-    const strict = await startEmbeddedCluster({ autoCreateTopics: false })
-    const raw = await RawKafka.connect(strict.nodes[0]!)
-    try {
-      await codeOf('unasked', false)
-      await metadata(raw, ['refused'], true)
-      // Any topic asked for later is created later: when this one is there, the others would be.
-      await untilThere('marker')
-      expect(await codeOf('unasked', false)).to.equal(3)
-      expect((await metadata(raw, null)).topics).to.deep.equal([])
-    } finally {
-      raw.close()
-      await strict.close()
-    }
+    const strict = await start({ autoCreateTopics: false })
+    const raw = await connect(strict.nodes[0]!)
+    await codeOf('unasked', false)
+    await metadata(raw, ['refused'], true)
+    // Any topic asked for later is created later: when this one is there, the others would be.
+    await untilThere('marker')
+    expect(await codeOf('unasked', false)).to.equal(3)
+    expect((await metadata(raw, null)).topics).to.deep.equal([])
   })
 
   it('silently does not create x_y while x.y is there', async () => {
@@ -94,7 +86,7 @@ describe('broker: metadata', () => {
     cluster.createTopic('safe', { partitions: 1, replicationFactor: 2 })
     cluster.createTopic('alone', { partitions: 1, replicationFactor: 1 })
     await cluster.stopNode(1)
-    const raw = await RawKafka.connect(cluster.nodes[1]!)
+    const raw = await connect(cluster.nodes[1]!)
     const answer = await metadata(raw, ['safe', 'alone'])
     raw.close()
     expect([answer.brokers, answer.controllerId]).to.deep.equal([[2, 3], 2])

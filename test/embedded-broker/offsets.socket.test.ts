@@ -1,49 +1,44 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import type { RawKafka } from '../support/raw-kafka.js'
 import { findCoordinator, joinAlone, offsetCommit, offsetFetch } from '../support/raw-kafka-group-calls.js'
 
 describe('broker: coordinators and committed offsets', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster({ nodes: 3 })
+    cluster = await start({ nodes: 3 })
     cluster.createTopic('orders', { partitions: 2 })
-    const first = await RawKafka.connect(cluster.nodes[0]!)
+    const first = await connect(cluster.nodes[0]!)
     const { nodeId } = await findCoordinator(first, 'billing')
     first.close()
-    client = await RawKafka.connect(cluster.nodes.find(node => node.nodeId === nodeId)!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    client = await connect(cluster.nodes.find(node => node.nodeId === nodeId)!)
   })
 
   it('names one node for a group, whichever node is asked, and another when that is gone', async () => {
     const answers = []
     for (const node of cluster.nodes) {
-      const raw = await RawKafka.connect(node)
+      const raw = await connect(node)
       answers.push((await findCoordinator(raw, 'billing')).nodeId)
       raw.close()
     }
     const [coordinator] = answers
     expect(new Set(answers).size).to.equal(1)
     await cluster.stopNode(coordinator!)
-    const raw = await RawKafka.connect(cluster.nodes.find(({ nodeId }) => nodeId !== coordinator)!)
+    const raw = await connect(cluster.nodes.find(({ nodeId }) => nodeId !== coordinator)!)
     const next = await findCoordinator(raw, 'billing')
     expect(next.errorCode).to.equal(0)
     expect(next.nodeId).to.not.equal(coordinator)
-    raw.close()
   })
 
   it('answers 16 on any other node', async () => {
     const { nodeId } = await findCoordinator(client, 'billing')
-    const raw = await RawKafka.connect(cluster.nodes.find(node => node.nodeId !== nodeId)!)
+    const raw = await connect(cluster.nodes.find(node => node.nodeId !== nodeId)!)
     expect(await offsetCommit(raw, 'billing', 'orders', [[0, 5]])).to.deep.equal([16])
     expect((await offsetFetch(raw, 'billing', 'orders', [0])).errorCode).to.equal(16)
-    raw.close()
   })
 
   it('keeps what was committed, with its metadata, and -1 for what was not', async () => {
@@ -99,10 +94,9 @@ describe('broker: coordinators and committed offsets', () => {
   it('takes __proto__ as a group and a topic', async () => {
     cluster.createTopic('__proto__', { partitions: 1 })
     const { nodeId } = await findCoordinator(client, '__proto__')
-    const raw = await RawKafka.connect(cluster.nodes.find(node => node.nodeId === nodeId)!)
+    const raw = await connect(cluster.nodes.find(node => node.nodeId === nodeId)!)
     expect(await offsetCommit(raw, '__proto__', '__proto__', [[0, 5]])).to.deep.equal([0])
     expect((await offsetFetch(raw, '__proto__', '__proto__', [0])).partitions[0]!.offset).to.equal(5)
     expect(Object.hasOwn(Object.prototype, '0')).to.equal(false)
-    raw.close()
   })
 })

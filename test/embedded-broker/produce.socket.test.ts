@@ -1,23 +1,20 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { BatchView } from '../../src/embedded-broker/protocol/record-batch.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { batchOf, RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { fetchOne, produce } from '../support/raw-kafka-calls.js'
 import { checkRows } from '../support/rows.js'
 
 describe('broker: produce', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
+    cluster = await start()
     cluster.createTopic('orders', { partitions: 2 })
-    client = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    client = await connect(cluster.nodes[0]!)
   })
   const values = (partition = 0) => cluster.records('orders', partition).map(({ value }) => value?.toString())
 
@@ -67,19 +64,14 @@ describe('broker: produce', () => {
   })
 
   it('answers 19 to acks=all when too few replicas are there, and takes acks=1', async () => {
-    const two = await startEmbeddedCluster({ nodes: 2 })
+    const two = await start({ nodes: 2 })
     two.createTopic('safe', { partitions: 1, config: new Map([['min.insync.replicas', '2']]) })
     const leaderId = two.leaderOf('safe', 0)
-    const raw = await RawKafka.connect(two.nodes.find(({ nodeId }) => nodeId === leaderId)!)
-    try {
-      expect((await produce(raw, 'safe', 0, batchOf(['a']))).errorCode).to.equal(0)
-      await two.stopNode(two.nodes.find(({ nodeId }) => nodeId !== leaderId)!.nodeId)
-      expect((await produce(raw, 'safe', 0, batchOf(['a']))).errorCode).to.equal(19)
-      expect((await produce(raw, 'safe', 0, batchOf(['a']), 1)).errorCode).to.equal(0)
-    } finally {
-      raw.close()
-      await two.close()
-    }
+    const raw = await connect(two.nodes.find(({ nodeId }) => nodeId === leaderId)!)
+    expect((await produce(raw, 'safe', 0, batchOf(['a']))).errorCode).to.equal(0)
+    await two.stopNode(two.nodes.find(({ nodeId }) => nodeId !== leaderId)!.nodeId)
+    expect((await produce(raw, 'safe', 0, batchOf(['a']))).errorCode).to.equal(19)
+    expect((await produce(raw, 'safe', 0, batchOf(['a']), 1)).errorCode).to.equal(0)
   })
 
   it('answers -1 for garbage in a compressed batch', async () => {
@@ -137,21 +129,17 @@ describe('broker: produce', () => {
   })
 
   it('drops oldest segments beyond the retention limit, never the newest', async () => {
-    const small = await startEmbeddedCluster({ retentionBytes: 64 * 1024 })
-    try {
-      small.createTopic('much', { partitions: 1 })
-      const raw = await RawKafka.connect(small.nodes[0]!)
-      for (let round = 0; round < 40; round++) {
-        await produce(raw, 'much', 0, batchOf([{ value: Buffer.alloc(5000, round) }]))
-      }
-      raw.close()
-      const kept = small.records('much', 0)
-      expect(small.logStartOffset('much', 0)).to.equal(kept[0]!.offset).and.be.greaterThan(20)
-      expect(kept.at(-1)!.offset).to.equal(39)
-      expect(kept.length * 5000).to.be.within(50_000, 80_000)
-    } finally {
-      await small.close()
+    const small = await start({ retentionBytes: 64 * 1024 })
+    small.createTopic('much', { partitions: 1 })
+    const raw = await connect(small.nodes[0]!)
+    for (let round = 0; round < 40; round++) {
+      await produce(raw, 'much', 0, batchOf([{ value: Buffer.alloc(5000, round) }]))
     }
+    raw.close()
+    const kept = small.records('much', 0)
+    expect(small.logStartOffset('much', 0)).to.equal(kept[0]!.offset).and.be.greaterThan(20)
+    expect(kept.at(-1)!.offset).to.equal(39)
+    expect(kept.length * 5000).to.be.within(50_000, 80_000)
   })
 
   it('places a batch by rewriting base offset and leader epoch, which leaves the CRC right', async () => {

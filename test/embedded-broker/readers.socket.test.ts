@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { BatchView, HEADER_BYTES, splitBatches } from '../../src/embedded-broker/protocol/record-batch.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { batchOf, controlBatch, RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import { batchOf, controlBatch, type RawKafka } from '../support/raw-kafka.js'
 import { fetchOne, LATEST, listOffset, produce } from '../support/raw-kafka-calls.js'
 
 const PRODUCER = 9
@@ -10,15 +10,12 @@ const PRODUCER = 9
 describe('broker: what readers may meet', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
+    cluster = await start()
     cluster.createTopic('orders', { partitions: 1 })
-    client = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    client = await connect(cluster.nodes[0]!)
   })
   const batchesFrom = async (offset: number) =>
     splitBatches((await fetchOne(client, 'orders', 0, offset)).records).batches.map(bytes => new BatchView(bytes))

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { useFakeTimers } from 'sinon'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { batchOf, RawKafka } from '../support/raw-kafka.js'
+import { brokersOfTests } from '../support/brokers-of-tests.js'
+import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { fetchOne, produce } from '../support/raw-kafka-calls.js'
 import { offsetFetch } from '../support/raw-kafka-group-calls.js'
 
@@ -15,15 +15,12 @@ interface Producer {
 describe('broker: transactions', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
+    cluster = await start()
     cluster.createTopic('orders', { partitions: 2 })
-    client = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    client = await connect(cluster.nodes[0]!)
   })
 
   async function begin(timeoutMs = 60_000): Promise<Producer> {

@@ -2,22 +2,19 @@ import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { BatchView, HEADER_BYTES } from '../../../src/embedded-broker/protocol/record-batch.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
-import { batchOf, RawKafka } from '../../support/raw-kafka.js'
+import { brokersOfTests } from '../../support/brokers-of-tests.js'
+import { batchOf, type RawKafka } from '../../support/raw-kafka.js'
 import { EARLIEST, LATEST, listOffset, produce } from '../../support/raw-kafka-calls.js'
 
 describe('broker: list offsets', () => {
   let cluster: EmbeddedCluster
   let client: RawKafka
+  const { start, connect } = brokersOfTests()
 
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster({ nodes: 2 })
+    cluster = await start({ nodes: 2 })
     cluster.createTopic('orders', { partitions: 1 })
-    client = await RawKafka.connect(cluster.nodes[0]!)
-  })
-  afterEach(async () => {
-    client.close()
-    await cluster.close()
+    client = await connect(cluster.nodes[0]!)
   })
 
   it('answers earliest and latest', async () => {
@@ -36,13 +33,12 @@ describe('broker: list offsets', () => {
   })
 
   it('answers 3, 6, 74 and 75 where it cannot tell', async () => {
-    const follower = await RawKafka.connect(cluster.nodes[1]!)
+    const follower = await connect(cluster.nodes[1]!)
     expect(await listOffset(client, 'nope', 0, LATEST)).to.include({ errorCode: 3, offset: -1 })
     expect(await listOffset(follower, 'orders', 0, LATEST)).to.include({ errorCode: 6, offset: -1 })
     cluster.moveLeader('orders', 0, 2)
     expect(await listOffset(follower, 'orders', 0, LATEST, { leaderEpoch: 0 })).to.include({ errorCode: 74 })
     expect(await listOffset(follower, 'orders', 0, LATEST, { leaderEpoch: 2 })).to.include({ errorCode: 75 })
-    follower.close()
   })
 })
 
