@@ -1,24 +1,9 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { BrokerAddress, Logger } from '../core/model.js'
-import {
-  createPartitionsV1,
-  createTopicsV4,
-  deleteTopicsV5,
-  describeConfigsV2,
-  incrementalAlterConfigsV0
-} from './protocol/administration.js'
+import * as administration from './protocol/administration.js'
 import type { Api } from './protocol/api.js'
 import { fetchV13 } from './protocol/fetch.js'
-import {
-  describeConsumerGroupsV1,
-  describeGroupsV4,
-  findCoordinatorV2,
-  heartbeatV3,
-  joinGroupV5,
-  leaveGroupV3,
-  listGroupsV4,
-  syncGroupV3
-} from './protocol/groups.js'
+import * as groups from './protocol/groups.js'
 import { metadataV12 } from './protocol/metadata.js'
 import { listOffsetsV4, offsetCommitV7, offsetFetchV5, offsetForLeaderEpochV3 } from './protocol/offsets.js'
 import { initProducerIdV1, produceV7 } from './protocol/produce.js'
@@ -110,22 +95,22 @@ export const apis = {
   fetch: fetchV13,
   listOffsets: listOffsetsV4,
   offsetForLeaderEpoch: offsetForLeaderEpochV3,
-  findCoordinator: findCoordinatorV2,
+  findCoordinator: groups.findCoordinatorV2,
   offsetCommit: offsetCommitV7,
   offsetFetch: offsetFetchV5,
-  joinGroup: joinGroupV5,
-  syncGroup: syncGroupV3,
-  heartbeat: heartbeatV3,
-  leaveGroup: leaveGroupV3,
-  describeGroups: describeGroupsV4,
-  describeConsumerGroups: describeConsumerGroupsV1,
-  listGroups: listGroupsV4,
+  joinGroup: groups.joinGroupV5,
+  syncGroup: groups.syncGroupV3,
+  heartbeat: groups.heartbeatV3,
+  leaveGroup: groups.leaveGroupV3,
+  describeGroups: groups.describeGroupsV4,
+  describeConsumerGroups: groups.describeConsumerGroupsV1,
+  listGroups: groups.listGroupsV4,
   initProducerId: initProducerIdV1,
-  describeConfigs: describeConfigsV2,
-  alterConfigs: incrementalAlterConfigsV0,
-  createTopics: createTopicsV4,
-  deleteTopics: deleteTopicsV5,
-  createPartitions: createPartitionsV1
+  describeConfigs: administration.describeConfigsV2,
+  alterConfigs: administration.incrementalAlterConfigsV0,
+  createTopics: administration.createTopicsV4,
+  deleteTopics: administration.deleteTopicsV5,
+  createPartitions: administration.createPartitionsV1
 } as const
 
 export type CallName = keyof typeof apis

@@ -231,13 +231,6 @@ interface AbortedTransaction {
   readonly firstOffset: Offset
 }
 
-/** The parts of a batch header that decide whether its records are delivered. */
-interface TransactionalBatch {
-  readonly start: number
-  readonly lastOffset: Offset
-  readonly attributes: number
-}
-
 /**
  * Decides for each batch, in offset order, whether it is delivered. Control batches and batches of aborted transactions
  * are skipped.
@@ -252,7 +245,7 @@ class AbortedTransactions {
     this.#ahead = [...transactions].sort((a, b) => b.firstOffset - a.firstOffset)
   }
 
-  isDelivered({ start, lastOffset, attributes }: TransactionalBatch, bytes: Buffer): boolean {
+  isDelivered({ start, lastOffset, attributes }: BatchHeader, bytes: Buffer): boolean {
     if (!(attributes & (layout.CONTROL_FLAG | layout.TRANSACTIONAL_FLAG))) return true
     while (this.#ahead.length > 0 && this.#ahead.at(-1)!.firstOffset <= lastOffset) {
       this.#open.add(this.#ahead.pop()!.producerId)
