@@ -1,6 +1,7 @@
 import { type Argument, Command, CommanderError, type Option } from 'commander'
 import { CastellanError, ConfigError } from '../core/errors.js'
 import { printable, printableLines } from '../core/printable.js'
+import { letYoungGenerationGrow } from '../server/app/heap-growth.js'
 import {
   type CommandDescription,
   CommandError,
@@ -231,6 +232,8 @@ async function runCommand(
   line: Command,
   process: Process
 ): Promise<number> {
+  // A gateway lets it grow when it listens.
+  if (!survivesCrash) letYoungGenerationGrow()
   await warnOfSecrets(line, process)
   const running = run!(line, process)
   return survivesCrash ? running : Promise.race([running, rejectWith(process.crashed)])

@@ -5,7 +5,8 @@ import type { ParentServes, WorkerFarewell, WorkerGreeting, WorkerServes } from 
 import { WorkerPeers } from '../cluster/workers/worker-peers.js'
 import { takeSnapshot } from '../core/metrics/prometheus.js'
 import { isLocked } from '../producer/log/directory-lock.js'
-import { type App, startApp } from '../server/app/app.js'
+import type { App } from '../server/app/app.js'
+import { holdYoungGeneration, letYoungGenerationGrow } from '../server/app/heap-growth.js'
 import { createLogger } from '../server/app/logger.js'
 import type { WorkerOrder } from '../server/app/worker-order.js'
 import { EXIT_FAILURE, EXIT_OK } from './command.js'
@@ -25,6 +26,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 process.stdout.on('error', () => undefined)
 process.stderr.on('error', () => undefined)
 
+holdYoungGeneration()
 const crashed = new Promise<unknown>(resolve => process.on('uncaughtException', resolve))
 const link = new Link<WorkerServes, ParentServes>(frame => process.send?.(frame, undefined, undefined, () => undefined))
 let exitCode = EXIT_OK
@@ -40,7 +42,9 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
   const statsd = collectedStatsd()
   const log = createLogger({ ...config.log, ...style, descriptor: 1, fields: { worker: number } })
   await untilFree(config.wal.directory, config.shutdown.graceMs)
+  const { startApp } = await import('../server/app/app.js')
   const app = await startApp(config, { log, version: version(), drainMs, worker: { ...place, peers, statsd } })
+  letYoungGenerationGrow()
   const stop = (isBroken: boolean): Promise<WorkerFarewell> => app.stop({ isBroken })
   const served: Handlers<WorkerServes, ServedElsewhere> = {
     stop: async () => {

@@ -33,4 +33,25 @@ describe('the growth of the heap', function () {
     // 195 to 210 MB with the bound. Node 24 takes as much without it.
     expect(bounded).to.be.within(1, 260e6)
   })
+
+  it('leaves the memory for new objects as it is while a program loads, and lets it grow then', () => {
+    const module = new URL('../../../src/server/app/heap-growth.ts', import.meta.url)
+    const code = `
+      import { getHeapSpaceStatistics } from 'node:v8'
+      import { holdYoungGeneration, letYoungGenerationGrow } from ${JSON.stringify(module.href)}
+      const bytesAfterWork = () => {
+        const held = Array.from({ length: 500_000 }, (_, at) => ({ at, list: [at] }))
+        return held.length && getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space').space_size
+      }
+      holdYoungGeneration()
+      const [before, held] = [bytesAfterWork(), bytesAfterWork()]
+      letYoungGenerationGrow()
+      console.log(JSON.stringify([before, held, bytesAfterWork()]))`
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', code]
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+    expect(stderr).to.equal('')
+    const [before, held, grown] = JSON.parse(stdout) as [number, number, number]
+    expect(held).to.equal(before)
+    expect(grown).to.be.at.least(2 * held)
+  })
 })
