@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { KafkaRecord } from '../core/model.js'
-import { SchemaError, type Schemas } from './schemas.js'
+import { SchemaError } from './schema-error.js'
+import type { Schemas } from './schemas.js'
 
 /** Key and value of a record as JSON, without line breaks. A key without the id of a schema is its text. */
 export interface RecordJson {

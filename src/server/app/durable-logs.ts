@@ -1,8 +1,11 @@
 import { basename } from 'node:path'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
-import { DurableDelivery, type DurableDeliveryDeps } from '../../producer/disk/durable-delivery.js'
+import { DurableDelivery } from '../../producer/disk/durable-delivery.js'
 import { DurableQueue, type DurableQueueOptions } from '../../producer/disk/durable-queue.js'
+import { askForRetention } from '../../producer/disk/retention-watch.js'
+import type { DeliveryDeps } from '../../producer/memory/delivery.js'
+import type { PlaceInLog } from './open-castellan.js'
 
 const CHECK_EVERY_MS = 1_000
 /** Pause between two checks whether an orphaned log is empty, or can be opened. */
@@ -57,15 +60,25 @@ export interface OrphanedLog {
   readonly deliveries: DurableDelivery[]
 }
 
-/** Makes a cluster deliver its records from an orphaned log. */
-export function joinOrphaned(
-  { queue, metrics, deliveries }: OrphanedLog,
-  cluster: string,
-  deps: Omit<DurableDeliveryDeps, 'cluster' | 'queue'>
-): DurableDelivery {
-  const delivery = new DurableDelivery({ ...deps, metrics: metrics(deps.metrics), queue, cluster })
-  deliveries.push(delivery)
-  return delivery
+export const createQueue = (options: DurableQueueOptions): DurableQueue => new DurableQueue(options)
+
+/**
+ * Delivers the records of a cluster from its durable log, and from each orphaned log.
+ *
+ * @returns the delivery of the cluster's own log first
+ */
+export function deliverFromLogs(
+  { queue, cluster, orphaned = [] }: PlaceInLog,
+  deps: DeliveryDeps
+): [DurableDelivery, ...DurableDelivery[]] {
+  const all = { ...deps, cluster, retentionOf: askForRetention(deps.router) }
+  const own = new DurableDelivery({ ...all, queue })
+  const others = orphaned.map(({ queue, metrics, deliveries }) => {
+    const delivery = new DurableDelivery({ ...all, metrics: metrics(deps.metrics), queue })
+    deliveries.push(delivery)
+    return delivery
+  })
+  return [own, ...others]
 }
 
 /**

@@ -20,9 +20,8 @@ import type { BrokerClientFactory, ConnectionSettings } from '../../kafka/broker
 import { type CompressionCodec, requireCodec } from '../../kafka/compression.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { createBrokerClientFactory } from '../../kafka/kafkajs-broker-client.js'
-import { DurableDelivery } from '../../producer/disk/durable-delivery.js'
-import { DurableQueue } from '../../producer/disk/durable-queue.js'
-import { askForRetention } from '../../producer/disk/retention-watch.js'
+import type { DurableDelivery } from '../../producer/disk/durable-delivery.js'
+import type { DurableQueue } from '../../producer/disk/durable-queue.js'
 import { keepReceiptSecret, receiptSecretIn } from '../../producer/log/receipt-secret.js'
 import type { WalSettings } from '../../producer/log/settings.js'
 import type { Delivery } from '../../producer/memory/delivery.js'
@@ -34,7 +33,7 @@ import type { ReceiptSettings } from '../../producer/receipts/settings.js'
 import { type RouterHandle, startRouter } from '../../router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
 import { type Decoding, type RecordJson, recordJson } from '../../schemas/record-json.js'
-import { joinOrphaned, type OrphanedLog } from './durable-logs.js'
+import type { OrphanedLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { openOptions, toBrokerAddress } from './open-options.js'
 import { makeReceiptParts, type ReceiptParts } from './receipt-parts.js'
@@ -234,6 +233,8 @@ export async function openCluster(
 ): Promise<Castellan> {
   const settings = parseOptions(openOptions, options, 'openCastellan')
   checkCompression(settings.delivery.compression)
+  // Most programs have no durable log.
+  const logs = settings.wal === undefined && sharedPlace === undefined ? undefined : await import('./durable-logs.js')
   const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
   const connection = { ...settings.connection, log }
   const createClient = createBrokerClientFactory(login === undefined ? connection : loggingIn(connection, login))
@@ -243,7 +244,7 @@ export async function openCluster(
   const receipts = sharedPlace === undefined ? ownReceipts(settings) : undefined
   let delivery: Delivery | undefined
   let durable: DurableDelivery | undefined
-  const orphaned: DurableDelivery[] = []
+  let orphaned: readonly DurableDelivery[] = []
   const router = startRouter({
     ...shared,
     system,
@@ -274,7 +275,7 @@ export async function openCluster(
   delivery = startDelivery({ ...deliveryDeps, waitingMaxBytes })
   const own =
     settings.wal &&
-    new DurableQueue({
+    logs!.createQueue({
       ...shared,
       settings: settings.wal,
       receipts: receipts?.ofLogs,
@@ -282,10 +283,7 @@ export async function openCluster(
       onBroken: onFatal
     })
   const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
-  const retentionOf = askForRetention(router.ref)
-  durable = place && new DurableDelivery({ ...deliveryDeps, ...place, retentionOf })
-  for (const log of place?.orphaned ?? [])
-    orphaned.push(joinOrphaned(log, place!.cluster, { ...deliveryDeps, retentionOf }))
+  if (place !== undefined) [durable, ...orphaned] = logs!.deliverFromLogs(place, deliveryDeps)
   const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer, awayBecause })
   const instances = new ConsumerInstances({
     ...shared,
