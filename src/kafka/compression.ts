@@ -1,6 +1,5 @@
 import { createRequire } from 'node:module'
 import { gunzipSync, gzipSync } from 'node:zlib'
-import snappy from 'snappyjs'
 import { CodecUnavailableError, DecompressionLimitError, withinLimit } from './compression-errors.js'
 import { prepareZstd, zstdCompress, zstdDecompress } from './zstd.js'
 
@@ -135,7 +134,7 @@ export function compress(codec: CompressionCodec, bytes: Buffer): Buffer {
     case 'gzip':
       return gzipSync(bytes)
     case 'snappy':
-      return snappy.compress(bytes)
+      return (createRequire(import.meta.url)('snappyjs') as typeof import('snappyjs').default).compress(bytes)
     case 'lz4':
       return lz4Compress(bytes)
     case 'zstd':

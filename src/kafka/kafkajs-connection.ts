@@ -1,5 +1,6 @@
+import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
-import Connection, { type KafkajsLogger, type KafkajsRequestQueue } from 'kafkajs/src/network/connection.js'
+import type { KafkajsLogger, KafkajsRequestQueue, default as KafkajsSocket } from 'kafkajs/src/network/connection.js'
 import { type CastellanError, ProtocolError, TimedOutError, UnavailableError } from '../core/errors.js'
 import type { BrokerAddress } from '../core/model.js'
 import { type ConnectionSettings, DEFAULT_MAX_RESPONSE_BYTES, DEFAULT_MAX_THROTTLE_MS } from './broker-client.js'
@@ -7,6 +8,9 @@ import { connectionLost, connectionRefused, speaksAnotherProtocol } from './conn
 import type { ApiVersionRanges } from './protocol/api.js'
 import { toKafkajsSasl } from './sasl.js'
 import { ForeignProtocolError, FrameReader, openSocket, resetSocket } from './socket.js'
+
+// An ESM import would first parse all files of kafkajs for the names that they export.
+const Connection = createRequire(import.meta.url)('kafkajs/src/network/connection.js') as typeof KafkajsSocket
 
 /** A request in flight. Exactly one of `onPayload` and `onError` is called, once. */
 interface OutgoingRequest {
@@ -129,7 +133,7 @@ export class KafkajsConnection {
   readonly #address: BrokerAddress
   readonly #settings: ConnectionSettings
   readonly #onClosed: (error: CastellanError) => void
-  readonly #connection: Connection
+  readonly #connection: KafkajsSocket
   readonly #requests: InFlightRequests
   readonly #reader: FrameReader
   #socket: Socket | undefined
