@@ -8,7 +8,6 @@ import type { Logger } from '../core/model.js'
 import { packageFile } from '../core/package-file.js'
 import { unixSocketsOf } from '../server/app/apis.js'
 import { startApp } from '../server/app/app.js'
-import { letYoungGenerationGrow } from '../server/app/heap-growth.js'
 import { type AppLogger, createLogger } from '../server/app/logger.js'
 import type { WorkerOrder } from '../server/app/worker-order.js'
 import type { Config } from '../server/config/config.js'
@@ -156,7 +155,6 @@ async function runWorkers(
  * @returns the exit code, provided that no record is lost at the end
  */
 function untilEnd(broken: Promise<unknown>, stopped: AbortSignal, log: Logger): Promise<number> {
-  letYoungGenerationGrow()
   const crash = broken.then(error => {
     log.error({ err: error }, 'this process cannot recover from an error, and ends')
     return EXIT_FAILURE

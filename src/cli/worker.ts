@@ -6,7 +6,7 @@ import { WorkerPeers } from '../cluster/workers/worker-peers.js'
 import { takeSnapshot } from '../core/metrics/prometheus.js'
 import { isLocked } from '../producer/log/directory-lock.js'
 import type { App } from '../server/app/app.js'
-import { holdYoungGeneration, letYoungGenerationGrow } from '../server/app/heap-growth.js'
+import { holdYoungGeneration } from '../server/app/heap-growth.js'
 import { createLogger } from '../server/app/logger.js'
 import type { WorkerOrder } from '../server/app/worker-order.js'
 import { EXIT_FAILURE, EXIT_OK } from './command.js'
@@ -44,7 +44,6 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
   await untilFree(config.wal.directory, config.shutdown.graceMs)
   const { startApp } = await import('../server/app/app.js')
   const app = await startApp(config, { log, version: version(), drainMs, worker: { ...place, peers, statsd } })
-  letYoungGenerationGrow()
   const stop = (isBroken: boolean): Promise<WorkerFarewell> => app.stop({ isBroken })
   const served: Handlers<WorkerServes, ServedElsewhere> = {
     stop: async () => {

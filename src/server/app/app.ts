@@ -48,7 +48,7 @@ import { enabledApis, mountApis } from './apis.js'
 import { Clusters } from './clusters.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { findRecord } from './find-record.js'
-import { boundHeapGrowth } from './heap-growth.js'
+import { boundHeapGrowth, letYoungGenerationGrow } from './heap-growth.js'
 import { createIdempotency, openKeys } from './keys.js'
 import { watchLag } from './lag.js'
 import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
@@ -160,6 +160,8 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   } catch (error) {
     await rooms.stop()
     throw error
+  } finally {
+    letYoungGenerationGrow()
   }
 }
 

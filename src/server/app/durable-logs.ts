@@ -5,7 +5,7 @@ import { DurableDelivery } from '../../producer/disk/durable-delivery.js'
 import { DurableQueue, type DurableQueueOptions } from '../../producer/disk/durable-queue.js'
 import { askForRetention } from '../../producer/disk/retention-watch.js'
 import type { DeliveryDeps } from '../../producer/memory/delivery.js'
-import type { PlaceInLog } from './open-castellan.js'
+import type { MemoryReceipts } from '../../producer/memory/memory-receipts.js'
 
 const CHECK_EVERY_MS = 1_000
 /** Pause between two checks whether an orphaned log is empty, or can be opened. */
@@ -58,6 +58,16 @@ export interface OrphanedLog {
   readonly queue: DurableQueue
   readonly metrics: (of: MetricsLogger) => MetricsLogger
   readonly deliveries: DurableDelivery[]
+}
+
+/** The durable log that the clusters of the process share, and the name of this cluster in the log. */
+export interface PlaceInLog {
+  readonly queue: DurableQueue
+  readonly cluster: string
+  /** Durable logs of processes that no longer exist. Their records are delivered, too. */
+  readonly orphaned?: readonly OrphanedLog[] | undefined
+  /** Gives receipts for records in memory. Absent: none are given. */
+  readonly receipts?: MemoryReceipts | undefined
 }
 
 export const createQueue = (options: DurableQueueOptions): DurableQueue => new DurableQueue(options)

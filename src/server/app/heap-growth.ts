@@ -1,20 +1,12 @@
 import { setFlagsFromString } from 'node:v8'
 
 /**
- * V8 collects garbage when the heap has grown by this percentage since the last collection. V8's own value is up to
- * 300.
- */
-const GROWTH_PERCENT = 100
-
-/**
  * Makes V8 collect garbage when the heap has doubled, and not only when it has quadrupled. Requests and records that
  * wait for Kafka or for a client are moved to V8's old generation. Without this limit, garbage there takes most of the
  * memory of the process: 100 MB while 256 clients write or read, and more while a backlog for 10,000 topics is
  * delivered. The limit costs some CPU time when many objects live long, otherwise no measurable time.
  */
-export function boundHeapGrowth(): void {
-  setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`)
-}
+export const boundHeapGrowth = (): void => setFlagsFromString('--heap-growing-percent=100')
 
 /**
  * Keeps the memory for new objects at 2 MB while a program loads. It grows with the number of objects that live on,

@@ -21,19 +21,17 @@ import { type CompressionCodec, requireCodec } from '../../kafka/compression.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { createBrokerClientFactory } from '../../kafka/kafkajs-broker-client.js'
 import type { DurableDelivery } from '../../producer/disk/durable-delivery.js'
-import type { DurableQueue } from '../../producer/disk/durable-queue.js'
 import { keepReceiptSecret, receiptSecretIn } from '../../producer/log/receipt-secret.js'
 import type { WalSettings } from '../../producer/log/settings.js'
 import type { Delivery } from '../../producer/memory/delivery.js'
 import { Losses } from '../../producer/memory/losses.js'
 import { startDelivery } from '../../producer/memory/memory-delivery.js'
-import type { MemoryReceipts } from '../../producer/memory/memory-receipts.js'
 import { type DeliverySettings, topicSettingsOf } from '../../producer/memory/settings.js'
 import type { ReceiptSettings } from '../../producer/receipts/settings.js'
 import { type RouterHandle, startRouter } from '../../router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
 import { type Decoding, type RecordJson, recordJson } from '../../schemas/record-json.js'
-import type { OrphanedLog } from './durable-logs.js'
+import type { PlaceInLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { openOptions, toBrokerAddress } from './open-options.js'
 import { makeReceiptParts, type ReceiptParts } from './receipt-parts.js'
@@ -208,16 +206,6 @@ const processWarnings: Logger = {
   warn: (_, message) => process.emitWarning(message, { type: 'CastellanWarning', code: 'CASTELLAN_NO_BROKER' })
 }
 
-/** The durable log that the clusters of the process share, and the name of this cluster in the log. */
-export interface PlaceInLog {
-  readonly queue: DurableQueue
-  readonly cluster: string
-  /** Durable logs of processes that no longer exist. Their records are delivered, too. */
-  readonly orphaned?: readonly OrphanedLog[] | undefined
-  /** Gives receipts for records in memory. Absent: none are given. */
-  readonly receipts?: MemoryReceipts | undefined
-}
-
 /**
  * Opens one of several clusters of a process.
  *
@@ -273,25 +261,13 @@ export async function openCluster(
     tracing: registeredTracing()
   }
   delivery = startDelivery({ ...deliveryDeps, waitingMaxBytes })
-  const own =
-    settings.wal &&
-    logs!.createQueue({
-      ...shared,
-      settings: settings.wal,
-      receipts: receipts?.ofLogs,
-      now: Date.now,
-      onBroken: onFatal
-    })
+  const ofLog = { ...shared, receipts: receipts?.ofLogs, now: Date.now, onBroken: onFatal }
+  const own = settings.wal && logs!.createQueue({ ...ofLog, settings: settings.wal })
   const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
   if (place !== undefined) [durable, ...orphaned] = logs!.deliverFromLogs(place, deliveryDeps)
-  const groups = new ConsumerGroups({ ...shared, system, router: router.ref, settings: settings.consumer, awayBecause })
-  const instances = new ConsumerInstances({
-    ...shared,
-    system,
-    router: router.ref,
-    settings: settings.consumer,
-    now: Date.now
-  })
+  const ofReaders = { ...shared, system, router: router.ref, settings: settings.consumer }
+  const groups = new ConsumerGroups({ ...ofReaders, awayBecause })
+  const instances = new ConsumerInstances({ ...ofReaders, now: Date.now })
   const isReady = (): boolean => router.isReady
   const gateway = new KafkaGateway({
     delivery,

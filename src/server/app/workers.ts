@@ -28,6 +28,7 @@ import { workerCountOf } from '../config/worker-count.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { enabledApis } from './apis.js'
 import { startBrokerOfGateway } from './embedded.js'
+import { letYoungGenerationGrow } from './heap-growth.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { registerReadiness, reportToStatsd } from './metrics.js'
 import { parentPart, servedStatus, withWorkers } from './process-status.js'
@@ -86,6 +87,8 @@ export async function startWorkers(config: Config, deps: WorkersDeps): Promise<W
     parent.kill()
     await parent.closeAll()
     throw error
+  } finally {
+    letYoungGenerationGrow()
   }
 }
 
