@@ -2,19 +2,20 @@ import { readFile } from 'node:fs/promises'
 import { type File, Instrumenter, type InstrumentResult } from '@stryker-mutator/instrumenter'
 import { randomFrom } from '../support/mutate.js'
 
+/** A mutant where it is in its file. */
 export interface Mutant {
+  /** Holds until the next instrumentation. */
   readonly id: string
   readonly file: string
   /** From 1. */
   readonly line: number
-  readonly lastLine: number
   readonly kind: string
   readonly original: string
   readonly replacement: string
+  readonly range: { readonly start: Position; readonly end: Position }
+  /** The file as it is with this mutant. */
+  readonly content: string
 }
-
-/** Lines of a file, from 1, the last one included. */
-export type Lines = readonly [first: number, last: number]
 
 export interface Position {
   /** From 0. */
@@ -22,23 +23,12 @@ export interface Position {
   readonly column: number
 }
 
-/** A mutant where it is in its file. Its `id` holds until the next instrumentation. */
-export interface Found extends Mutant {
-  readonly range: { readonly start: Position; readonly end: Position }
-  /** The file as it is with this mutant. */
-  readonly content: () => string
-}
-
-/** The mutants of these files in the order that the seed draws; with `changed` those that touch one of these lines. */
-export async function findMutants(
-  paths: readonly string[],
-  seed: number,
-  changed?: ReadonlyMap<string, readonly Lines[]>
-): Promise<Found[]> {
+/** The mutants of these files in the order that the seed draws. */
+export async function findMutants(paths: readonly string[], seed: number): Promise<Mutant[]> {
   const contents = await readAll(paths)
   const all = found(await mutate(contents, () => true), contents)
   return shuffled(
-    all.filter(mutant => isCandidate(mutant, changed?.get(mutant.file))),
+    all.filter(mutant => !isProse(mutant)),
     seed
   )
 }
@@ -47,7 +37,7 @@ export async function findMutants(
  * The files with these mutants in them, each behind a switch: the environment variable `__STRYKER_ACTIVE_MUTANT__` holds
  * the id of the one that is in force. Only these are put in, since thousands of switches would slow the tests down.
  */
-export async function instrument(chosen: readonly Found[]): Promise<{ files: readonly File[]; mutants: Mutant[] }> {
+export async function instrument(chosen: readonly Mutant[]): Promise<{ files: readonly File[]; mutants: Mutant[] }> {
   const keys = new Set(chosen.map(keyOf))
   const contents = await readAll(new Set(chosen.map(({ file }) => file)))
   const rangesIn = (path: string) => chosen.filter(({ file }) => file === path).map(({ range }) => range)
@@ -73,7 +63,7 @@ async function mutate(
   })
 }
 
-function found(result: InstrumentResult, contents: ReadonlyMap<string, string>): Found[] {
+function found(result: InstrumentResult, contents: ReadonlyMap<string, string>): Mutant[] {
   return result.mutants
     .filter(mutant => mutant.status !== 'Ignored')
     .map(({ id, fileName, location, mutatorName, replacement = '' }) => {
@@ -83,27 +73,21 @@ function found(result: InstrumentResult, contents: ReadonlyMap<string, string>):
         id,
         file: fileName,
         line: location.start.line + 1,
-        lastLine: location.end.line + 1,
         kind: mutatorName,
         original: text.slice(start, end),
         replacement,
         range: location,
-        content: () => text.slice(0, start) + replacement + text.slice(end)
+        content: text.slice(0, start) + replacement + text.slice(end)
       }
     })
 }
 
-const keyOf = ({ file, range, kind, replacement }: Found): string => JSON.stringify([file, range, kind, replacement])
+const keyOf = ({ file, range, kind, replacement }: Mutant): string => JSON.stringify([file, range, kind, replacement])
 
 function offsetOf(text: string, { line, column }: Position): number {
   let start = 0
   for (let before = 0; before < line; before++) start = text.indexOf('\n', start) + 1
   return start + column
-}
-
-function isCandidate(mutant: Mutant, changed: readonly Lines[] | undefined): boolean {
-  if (isProse(mutant)) return false
-  return changed?.some(([first, last]) => mutant.line <= last && mutant.lastLine >= first) ?? true
 }
 
 /** Text for people has spaces; names, headers and keywords of protocols have none. */

@@ -20,8 +20,8 @@ const testFolders: Readonly<Record<string, readonly string[]>> = {
 /** Rooms whose folders are measured one by one. */
 const divided = ['consumer', 'core', 'http', 'producer', 'router', 'server']
 
-/** These measure a whole gateway with tools of the operating system. */
-const leftOut = /^test\/producer\/log\/system\//
+/** These take minutes, or measure a whole gateway with tools of the operating system. */
+const leftOut = /\.(system|explore)\.test\.ts$/
 
 /** The source files of a room, from the root of the project. */
 export const sourcesOf = (room: string): string[] =>
@@ -47,13 +47,6 @@ export const roomsWithTests = (): string[] =>
     .flatMap(room => (divided.includes(room) ? foldersIn(`src/${room}`).map(part => `${room}/${part}`) : [room]))
     .filter(room => testsOf(room).length > 0)
     .sort()
-
-/** The room that a file of `src` belongs to: `producer/log` for `src/producer/log/seal.ts`. Undefined for files beside the rooms. */
-export function roomOf(file: string): string | undefined {
-  const [, room, part] = /^src\/([^/]+)\/(?:([^/]+)\/)?/.exec(file) ?? []
-  if (room === undefined || !divided.includes(room)) return room
-  return part === undefined ? undefined : `${room}/${part}`
-}
 
 const foldersIn = (folder: string): string[] =>
   readdirSync(folder, { withFileTypes: true })

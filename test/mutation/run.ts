@@ -1,70 +1,117 @@
-import { removeCopy } from '../support/project-copy.js'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import { Argument, Command, Option } from 'commander'
+import { copyProject } from '../support/project-copy.js'
 import { endOnSignals } from '../support/tool.js'
-import { readArguments } from './arguments.js'
-import { Compiler } from './compiler.js'
-import { coverageOf } from './coverage.js'
-import { type Found, findMutants, instrument, type Mutant } from './mutants.js'
-import { chosenFiles, sourcesOf, testsOf } from './rooms.js'
-import { createSandbox } from './sandbox.js'
-import { tryMutant, type Verdict } from './verdicts.js'
+import { countOption, listOption, numberFrom, toolOptions, usageError } from '../support/tool-options.js'
+import { findMutants, instrument, type Mutant } from './mutants.js'
+import { chosenFiles, roomsWithTests, sourcesOf, testsOf } from './rooms.js'
 
-const { sample, seed, file: filePatterns, tests: testPatterns, ...wanted } = await readArguments()
-const { minutes, jobs, list, verbose, rooms, changed } = wanted
-endOnSignals()
-const until = Date.now() + minutes * 60_000
+const command = new Command('npm run mutate --')
+  .description('Changes the sources of a room in one place at a time and sees whether its tests notice.')
+  .addArgument(new Argument('<ROOM...>', 'folders of src that have tests').choices(roomsWithTests()))
+  .addOption(countOption('--sample <N>', 'so many mutants of each room, drawn by lot', 60))
+  .addOption(countOption('--seed <N>', 'another seed draws others', 1, 0))
+  .addOption(listOption('--file <PATTERN>', 'only files whose path contains this, or, behind a !, only others'))
+  .addOption(
+    listOption('--tests <PATTERN>', 'only these tests of the room, in the same way: what is left out notices nothing')
+  )
+  .addOption(new Option('--minutes <M>', 'begins no new mutant afterwards').argParser(numberFrom(0)).default(600))
+  .option('--verbose', 'shows what became of each mutant, not only of those that nothing noticed', false)
 
-interface Score {
-  readonly room: string
-  readonly outOf: number
-  readonly counts: Readonly<Record<Verdict, number>>
+const options = toolOptions<{
+  readonly sample: number
+  readonly seed: number
+  readonly file: readonly string[]
+  readonly tests: readonly string[]
+  readonly minutes: number
+  readonly verbose: boolean
+}>(command)
+const until = Date.now() + options.minutes * 60_000
+
+const COPIED = ['src', 'test', 'examples', 'docs', 'README.md', 'package.json', 'tsconfig.json', '.mocharc.json']
+const preload = (folder: string): string => pathToFileURL(join(folder, 'test/mutation/preload.mjs')).href
+
+/** Leads a group of processes, which would go on without this one. */
+let running: ChildProcess | undefined
+const killTests = (): void => {
+  try {
+    if (running?.pid !== undefined) process.kill(-running.pid, 'SIGKILL')
+  } catch {
+    // Nobody is left.
+  }
+}
+process.once('exit', killTests)
+
+/** Runs test files in a process of their own. */
+async function runTests(
+  folder: string,
+  files: readonly string[],
+  env: NodeJS.ProcessEnv,
+  limitMs: number
+): Promise<'passed' | 'failed' | 'timed out'> {
+  const mocha = ['node_modules/mocha/bin/mocha.js', '--bail', '--exit', '--timeout', '20000', ...files]
+  const child = spawn(process.execPath, mocha, {
+    cwd: folder,
+    env: { ...process.env, ...env },
+    stdio: 'ignore',
+    detached: true
+  })
+  running = child
+  const limit = setTimeout(killTests, limitMs)
+  const [code, signal] = await new Promise<[number | null, string | null]>(resolve =>
+    child.once('close', (...end) => resolve(end))
+  )
+  clearTimeout(limit)
+  killTests()
+  running = undefined
+  if (signal === 'SIGKILL') return 'timed out'
+  return code === 0 ? 'passed' : 'failed'
 }
 
-async function scoreRoom(room: string): Promise<Score> {
-  const counts: Record<Verdict, number> = { killed: 0, survived: 0, 'timed out': 0, 'no coverage': 0 }
-  const sources = chosenFiles(sourcesOf(room), filePatterns).filter(path => changed?.has(path) ?? true)
-  const candidates = await findMutants(sources, seed, changed)
-  const { files, mutants } = await instrument(await choose(candidates))
-  const outOf = candidates.length
-  console.log(`\n${room}: ${mutants.length} of ${outOf} mutants (seed ${seed})`)
-  if (list) mutants.forEach(mutant => console.log(describe(mutant)))
-  if (list || mutants.length === 0) return { room, outOf, counts }
-  const sandbox = await createSandbox(files)
-  try {
-    const tests = chosenFiles(testsOf(room), testPatterns).map(path => path.replace(/\.ts$/, '.js'))
-    const coverage = await coverageOf(sandbox, tests, { jobs, until })
-    for (const failing of coverage.failing) console.log(`  fails without a mutant, and is left out: ${failing}`)
-    const waiting = [...mutants]
-    const work = async (): Promise<void> => {
-      for (let mutant = waiting.shift(); mutant !== undefined && Date.now() < until; mutant = waiting.shift()) {
-        const result = await tryMutant(sandbox, mutant.id, coverage, until)
-        if (result === undefined) return
-        const { verdict, by } = result
-        counts[verdict]++
-        const unnoticed = verdict === 'survived' || verdict === 'no coverage'
-        if (unnoticed || verbose) console.log(`  ${verdict}: ${describe(mutant)}${by && `\n      ${by}`}`)
-      }
-    }
-    await Promise.all(Array.from({ length: jobs }, work))
-  } finally {
-    await removeCopy(sandbox)
-  }
-  return { room, outOf, counts }
+interface Covered {
+  readonly file: string
+  readonly durationMs: number
+  /** The mutants by which its tests come. */
+  readonly mutants: ReadonlySet<string>
 }
 
-/** The first of them that compile, as many as are wanted. */
-async function choose(candidates: readonly Found[]): Promise<Found[]> {
-  const chosen: Found[] = []
-  const compiler = await Compiler.start()
-  try {
-    for (let from = 0; from < candidates.length && chosen.length < sample && Date.now() < until; ) {
-      const next = candidates.slice(from, from + Math.min(sample - chosen.length, 60))
-      from += next.length
-      chosen.push(...(await compiler.takes(next)))
+/** Runs each file without a mutant. Those that fail are left out: they would notice every one. */
+async function coverageOf(folder: string, files: readonly string[]): Promise<Covered[]> {
+  const coverageFile = join(folder, 'coverage.txt')
+  const env = { COVERAGE_FILE: coverageFile, NODE_OPTIONS: `--import=${preload(folder)}` }
+  const covered: Covered[] = []
+  for (const file of files) {
+    await writeFile(coverageFile, '')
+    const startedAt = Date.now()
+    const outcome = await runTests(folder, [file], env, 300_000)
+    if (outcome !== 'passed') console.log(`  ${outcome} without a mutant, and is left out: ${file}`)
+    else {
+      const mutants = new Set((await readFile(coverageFile, 'utf8')).split('\n'))
+      covered.push({ file, durationMs: Date.now() - startedAt, mutants })
     }
-  } finally {
-    await compiler.close()
   }
-  return chosen
+  await rm(coverageFile)
+  return covered.sort((one, other) => one.durationMs - other.durationMs)
+}
+
+/** Whether the compiler takes a mutant: nobody has to write a test against one that it refuses. */
+async function compiles(folder: string, { file, content }: Mutant): Promise<boolean> {
+  const flags = ['--noEmit', '--incremental', '--tsBuildInfoFile', 'src.tsbuildinfo']
+  const project = { extends: './tsconfig.json', compilerOptions: { types: ['node'] }, include: ['src/**/*.ts'] }
+  await writeFile(join(folder, 'tsconfig.src.json'), JSON.stringify(project))
+  await writeFile(join(folder, file), content)
+  try {
+    await promisify(execFile)('node_modules/.bin/tsc', ['-p', 'tsconfig.src.json', ...flags], { cwd: folder })
+    return true
+  } catch {
+    return false
+  } finally {
+    await writeFile(join(folder, file), await readFile(file))
+  }
 }
 
 const shortened = (code: string): string => {
@@ -75,37 +122,43 @@ const shortened = (code: string): string => {
 const describe = ({ file, line, kind, original, replacement }: Mutant): string =>
   `${file}:${line} ${kind}: ${shortened(original)}  ->  ${shortened(replacement)}`
 
-function printTable(scores: readonly Score[]): void {
-  console.log(
-    '\n| room | mutants | tried | killed | timed out | survived | no coverage | score |\n|---|---|---|---|---|---|---|---|'
-  )
-  for (const { room, outOf, counts } of scores) {
-    const noticed = counts.killed + counts['timed out']
-    const tried = noticed + counts.survived + counts['no coverage']
-    const score = tried === 0 ? '' : `${((100 * noticed) / tried).toFixed(0)} %`
-    const cells = [
-      room,
-      outOf,
-      tried,
-      counts.killed,
-      counts['timed out'],
-      counts.survived,
-      counts['no coverage'],
-      score
-    ]
-    console.log(`| ${cells.join(' | ')} |`)
+/** @returns a row of the table in the end */
+async function scoreRoom(room: string, types: string): Promise<string> {
+  const candidates = await findMutants(chosenFiles(sourcesOf(room), options.file), options.seed)
+  const { files, mutants } = await instrument(candidates.slice(0, options.sample))
+  console.log(`\n${room}: ${mutants.length} of ${candidates.length} mutants (seed ${options.seed})`)
+  const folder = await copyProject('mutation', COPIED)
+  for (const { name, content } of files) await writeFile(join(folder, name), content)
+  const covered = await coverageOf(folder, chosenFiles(testsOf(room), options.tests))
+  let noticed = 0
+  let unnoticed = 0
+  for (const mutant of mutants) {
+    if (Date.now() >= until) break
+    const tests = covered.filter(each => each.mutants.has(mutant.id))
+    const limitMs = 30_000 + 5 * tests.reduce((sum, { durationMs }) => sum + durationMs, 0)
+    const names = tests.map(({ file }) => file)
+    const env = { __STRYKER_ACTIVE_MUTANT__: mutant.id }
+    const outcome = names.length === 0 ? 'no coverage' : await runTests(folder, names, env, limitMs)
+    const isNoticed = outcome === 'failed' || outcome === 'timed out'
+    if (isNoticed) noticed++
+    else if (await compiles(types, mutant)) unnoticed++
+    else continue
+    if (!isNoticed || options.verbose) console.log(`  ${outcome}: ${describe(mutant)}`)
   }
+  const tried = noticed + unnoticed
+  const score = tried === 0 ? '' : `${((100 * noticed) / tried).toFixed(0)} %`
+  return `| ${[room, candidates.length, tried, noticed, unnoticed, score].join(' | ')} |`
 }
 
-const scores: Score[] = []
-for (const room of rooms) {
-  if (Date.now() >= until) break
-  try {
-    scores.push(await scoreRoom(room))
-  } catch (error) {
-    if (changed === undefined) throw error
-    // A figure for those who read on; it never decides about a change.
-    console.log(`${room}: could not be measured`, error)
-  }
+for (const room of command.args) {
+  if (chosenFiles(sourcesOf(room), options.file).length === 0)
+    usageError(command, `--file ${options.file}: no source of ${room} is left`)
+  if (chosenFiles(testsOf(room), options.tests).length === 0)
+    usageError(command, `--tests ${options.tests}: no test of ${room} is left`)
 }
-printTable(scores)
+endOnSignals()
+const types = await copyProject('mutation-types', ['src', 'package.json', 'tsconfig.json'])
+const rows = ['\n| room | mutants | tried | noticed | unnoticed | score |', '|---|---|---|---|---|---|']
+for (const room of command.args) if (Date.now() < until) rows.push(await scoreRoom(room, types))
+console.log(rows.join('\n'))
+process.exit(0)
