@@ -23,21 +23,23 @@ function whyNotPlanted(bug: PlantedBug, sources: ReadonlyMap<string, string>): s
 
 describe('planting a bug', () => {
   const account = `
-    /** What is left. */
-    export class Account {
-      #left = 0
-      constructor(left: number) { this.#left = left }
-      take(bytes: number): boolean {
-        // Comments
-        if (bytes > this.#left) return false
-        this.#left -= bytes // do not count.
-        return true
-      }
-      #say(): string { return \`\${this.#left} bytes are left\` }
-    }
-    export function take(bytes: number): number { return bytes - 1 }
-    const limits = { least: 1, most: 2 }, names = ['one']
-  `
+/** What is left. */
+export class Account {
+  #left = 0
+  constructor(left: number) { this.#left = left }
+  take(
+    bytes: number
+  ): boolean {
+    // Comments
+    if (bytes > this.#left) return false
+    this.#left -= bytes // do not count.
+    return true
+  }
+  #say(): string { return \`\${this.#left} bytes are left\` }
+}
+export function take(bytes: number): number { return bytes - 1 }
+const limits = { least: 1, most: 2 }
+`
   const sources = new Map([
     ['src/account.ts', account],
     ['src/other.ts', 'export const sum = (a: number, b: number) => a + b + b']
@@ -55,7 +57,7 @@ describe('planting a bug', () => {
     expect(planted('Account.take', 'return true', 'return false')).to.deep.equal(changed('return true', 'return false'))
     expect(planted('Account.constructor', '= left', '= 0')).to.deep.equal(changed('= left }', '= 0 }'))
     expect(planted('Account.#left', '0', '7')).to.deep.equal(changed('#left = 0', '#left = 7'))
-    expect(planted('Account.#say', ' bytes are left', ' bytes')).to.deep.equal(changed(' bytes are left', ' bytes'))
+    expect(planted('Account.#say', 'bytes are left', 'bytes')).to.deep.equal(changed('bytes are left', 'bytes'))
     expect(planted('Account', '> this', '>= this')).to.deep.equal(changed('> this', '>= this'))
     expect(planted('take', '- 1', '')).to.deep.equal(changed('- 1', ''))
     expect(planted('limits', 'most: 2', 'most: 3')).to.deep.equal(changed('most: 2', 'most: 3'))
@@ -64,12 +66,11 @@ describe('planting a bug', () => {
     ])
   })
 
-  it('compares token by token, whatever white space and comments there are', () => {
+  it('compares token by token, whatever white space and comments are between them', () => {
     const find = 'if(bytes>this.#left)\n\n return false this . # left -= bytes return'
     expect(planted('Account.take', find, 'return')[0]).to.match(/\{\s+\/\/ Comments\s+return true/)
     expect(() => planted('Account.take', 'returntrue', '')).to.throw(NotPlantedError)
     expect(() => planted('Account.take', 'return tru', '')).to.throw(NotPlantedError)
-    expect(() => planted('Account.take', 'do not count', '')).to.throw(NotPlantedError)
   })
 
   it('makes all changes of a bug', () => {
@@ -91,6 +92,5 @@ describe('planting a bug', () => {
       'take (src/account.ts) contains 0 times, not once: return true'
     )
     expect(() => planted('sum', 'b', '')).to.throw('sum (src/other.ts) contains 3 times, not once: b')
-    expect(() => planted('take', 'bytes - 1', 'bytes -')).to.throw('src/account.ts is no TypeScript with it')
   })
 })

@@ -1,6 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parse } from '@babel/parser'
 
 /** A bug that the simulation has to notice. */
 export interface PlantedBug {
@@ -14,7 +13,7 @@ export interface PlantedBug {
 export interface Edit {
   /** The declaration that is changed: `judge`, `Batch`, `Batch.expire`, `Batch.#giveUp` or `Batch.constructor`. */
   readonly in: string
-  /** Code that the declaration contains once. White space and comments do not count. */
+  /** Code that the declaration contains once. White space and comments between its words do not count. */
   readonly find: string
   readonly replaceWith: string
 }
@@ -38,14 +37,13 @@ export async function readSources(folder: string): Promise<Sources> {
  * @throws NotPlantedError when a declaration or its code is not found, or found more than once
  */
 export function plant(bug: PlantedBug, sources: Sources): Map<string, string> {
-  const replacements = bug.edits.map(edit => ({ ...placeOf(edit, sources), text: edit.replaceWith }))
   const changed = new Map<string, string>()
+  const places = bug.edits.map(edit => ({ ...placeOf(edit, sources), text: edit.replaceWith }))
   // From the end, so that the places of earlier ones still hold.
-  for (const { path, start, end, text } of replacements.sort((one, other) => other.start - one.start)) {
+  for (const { path, start, end, text } of places.sort((one, other) => other.start - one.start)) {
     const before = changed.get(path) ?? sources.get(path)!
     changed.set(path, before.slice(0, start) + text + before.slice(end))
   }
-  for (const [path, text] of changed) checkSyntax(path, text)
   return changed
 }
 
@@ -56,94 +54,64 @@ interface Place {
 }
 
 function placeOf({ in: declaration, find }: Edit, sources: Sources): Place {
-  const words = declaration.split(/\W+/)
-  const declared = [...sources]
-    .filter(([, text]) => words.every(word => text.includes(word)))
-    .flatMap(([path, text]) => declarationsIn(text, declaration).map(found => ({ path, text, ...found })))
-  if (declared.length === 0) throw new NotPlantedError(`no file declares ${declaration}`)
-  const places = declared.flatMap(({ path, text, tokens }) =>
-    matchesOf(find, tokens, text).map(range => ({ path, ...range }))
+  const [name, member] = declaration.split('.') as [string, string | undefined]
+  const outer = new RegExp(
+    `^(?:export )?(?:abstract |async )*(?:class|const|function\\*?) ${escaped(name)}(?!\\w)`,
+    'gm'
   )
+  const inner =
+    member &&
+    new RegExp(
+      `^  (?:(?:override|readonly|async|static|get|set|protected|private) )*\\*?${escaped(member)}(?!\\w)`,
+      'gm'
+    )
+  const wanted = patternOf(find)
+  const declared: string[] = []
+  const places: Place[] = []
+  for (const [path, text] of sources) {
+    const outers = extentsOf(text, outer)
+    const extents = inner ? outers.flatMap(({ start, end }) => extentsOf(text, inner, start, end)) : outers
+    for (const { start, end } of extents) {
+      declared.push(path)
+      for (const found of text.slice(start, end).matchAll(wanted))
+        places.push({ path, start: start + found.index, end: start + found.index + found[0].length })
+    }
+  }
   const [place] = places
   if (place !== undefined && places.length === 1) return place
-  const files = [...new Set(declared.map(({ path }) => path))].join(', ')
-  throw new NotPlantedError(`${declaration} (${files}) contains ${places.length} times, not once: ${find}`)
+  if (declared.length === 0) throw new NotPlantedError(`no file declares ${declaration}`)
+  throw new NotPlantedError(
+    `${declaration} (${declared.join(', ')}) contains ${places.length} times, not once: ${find}`
+  )
 }
 
-interface Range {
-  readonly start: number
-  readonly end: number
+/** Declarations within a text that the formatter has indented: each ends with the first line that has no more indent than it. */
+function extentsOf(
+  text: string,
+  begin: RegExp,
+  from = 0,
+  to = text.length
+): { readonly start: number; readonly end: number }[] {
+  return [...text.slice(from, to).matchAll(begin)].map(({ index }) => {
+    const start = from + index
+    const indent = /^ */.exec(text.slice(start))![0]
+    const next = new RegExp(`\\n${indent}(?=[^\\s)}\\]])|\\n${indent}[)}\\]](?!.*[{(\\[]$).*`, 'gm')
+    next.lastIndex = text.indexOf('\n', start) === -1 ? text.length : start
+    const found = next.exec(text)
+    const end = found === null ? text.length : found.index + found[0].length
+    return { start, end: Math.min(end, to) }
+  })
 }
 
-interface Declaration {
-  readonly tokens: readonly Range[]
+/** Its words and signs in a row, with any white space and comments between them. */
+function patternOf(code: string): RegExp {
+  const tokens = code.match(/\w+|[^\w\s]/g) ?? []
+  const between = '(?:\\s|//.*\\n|/\\*[^]*?\\*/)*'
+  const parts = tokens.map((token, at) => {
+    const isGlued = /^\w/.test(token) && /\w$/.test(tokens[at - 1] ?? '')
+    return (isGlued ? '\\b' : '') + escaped(token)
+  })
+  return new RegExp(`(?<![\\w])${parts.join(between)}(?![\\w])`, 'g')
 }
 
-function declarationsIn(text: string, name: string): Declaration[] {
-  const { program, tokens } = parseModule(text)
-  const ranges = tokens as readonly (Range & { readonly type: unknown })[]
-  const code = ranges.filter(({ type, start, end }) => end > start && !isComment(type))
-  return program.body
-    .map(statement => ('declaration' in statement ? statement.declaration : statement) as Named | null)
-    .flatMap(statement => (statement === null ? [] : namedIn(statement)))
-    .filter(named => named.name === name)
-    .map(({ node }) => ({ tokens: code.filter(({ start, end }) => start >= node.start && end <= node.end) }))
-}
-
-const isComment = (type: unknown): boolean => type === 'CommentLine' || type === 'CommentBlock'
-
-const parseModule = (text: string) => parse(text, { sourceType: 'module', plugins: ['typescript'], tokens: true })
-
-/** What is looked at of a node of the syntax tree. */
-interface Named extends Range {
-  readonly type: string
-  readonly id?: Named | null
-  readonly key?: Named
-  readonly name?: string
-  readonly declarations?: readonly Named[]
-  readonly body?: { readonly body?: readonly Named[] }
-}
-
-/** A declaration and the members of a class, each with its name. */
-function namedIn(statement: Named): { name: string; node: Named }[] {
-  const declared = (statement.declarations ?? [statement]).map(node => ({ name: node.id?.name ?? '', node }))
-  if (statement.type !== 'ClassDeclaration') return declared
-  const members = statement.body?.body ?? []
-  return [...declared, ...members.map(node => ({ name: `${statement.id?.name}.${memberName(node)}`, node }))]
-}
-
-const memberName = ({ key }: Named): string =>
-  key?.type === 'PrivateName' ? `#${key.id?.name}` : (key?.name ?? 'without a name')
-
-/** Where these tokens in a row are what is looked for. */
-function matchesOf(find: string, tokens: readonly Range[], text: string): Range[] {
-  const matches: Range[] = []
-  for (let first = 0; first < tokens.length; first++) {
-    const last = lastOfMatch(find, tokens, first, text)
-    if (last !== undefined) matches.push({ start: tokens[first]!.start, end: tokens[last]!.end })
-  }
-  return matches
-}
-
-function lastOfMatch(find: string, tokens: readonly Range[], first: number, text: string): number | undefined {
-  let at = 0
-  for (let index = first; index < tokens.length; index++) {
-    const { start, end } = tokens[index]!
-    const token = text.slice(start, end)
-    // White space at the beginning of a part of a template counts.
-    if (!find.startsWith(token, at)) at += /^\s*/.exec(find.slice(at))![0].length
-    if (!find.startsWith(token, at)) return undefined
-    at += token.length
-    if (find.slice(at).trim() === '') return index
-    if (/\w$/.test(token) && /\w/.test(find[at]!)) return undefined
-  }
-  return undefined
-}
-
-function checkSyntax(path: string, text: string): void {
-  try {
-    parseModule(text)
-  } catch (error) {
-    throw new NotPlantedError(`${path} is no TypeScript with it: ${(error as Error).message}`)
-  }
-}
+const escaped = (text: string): string => text.replace(/[$()*+.?[\\\]^{|}]/g, '\\$&')
