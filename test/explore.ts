@@ -34,7 +34,8 @@ const RUNS: Readonly<Record<string, CommandLine>> = {
   'killed gateway and Kafka': seed =>
     `npm run test:kill -- --on kafka kafka-killed --kills 10 --records 200000 --seed ${seed}`,
   'two killed gateways': seed => `npm run test:kill:gateways -- --seed ${seed}`,
-  'acknowledged anywhere': seed => `npm run test:acks -- --records 100000 --seed ${seed}`,
+  'acknowledged anywhere': seed =>
+    `npm run test:kill:gateways -- --on embedded --kills 0 --broker-kills 0 --pauses 0 --instances 0 --groups 1 --clients 64 --records-per-second 500 --seed ${seed}`,
   'hostile clients': seed => `npm run test:hostile -- --seconds 300 --seed ${seed}`,
   'hostile clients in 256 MB': seed => `npm run test:hostile -- --seconds 300 --heap 256 --seed ${seed}`,
   'as node:http': seed => `npm run test:fuzz -- --requests 1000000 --repeatable --seed ${seed}`,

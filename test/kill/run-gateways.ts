@@ -12,6 +12,8 @@ const values = toolOptions<{
   readonly pauses: number
   readonly instances: number
   readonly groups: number
+  readonly clients: number
+  readonly recordsPerSecond: number
   readonly seed: number
 }>(
   new Command('npm run test:kill:gateways --')
@@ -24,11 +26,13 @@ const values = toolOptions<{
       new Option('--on <WHERE...>', 'the embedded broker, or real Kafka').choices(CLUSTERS).default([...CLUSTERS])
     )
     .addOption(countOption('--seconds <N>', 'how long records are written', 120))
-    .addOption(countOption('--kills <N>', 'kills of gateways', 10))
-    .addOption(countOption('--broker-kills <N>', 'kills of brokers', 5))
-    .addOption(countOption('--pauses <N>', 'how often a gateway stands still for up to 8 s', 5))
-    .addOption(countOption('--instances <N>', 'consumer instances', 20))
+    .addOption(countOption('--kills <N>', 'kills of gateways', 10, 0))
+    .addOption(countOption('--broker-kills <N>', 'kills of brokers', 5, 0))
+    .addOption(countOption('--pauses <N>', 'how often a gateway stands still for up to 8 s', 5, 0))
+    .addOption(countOption('--instances <N>', 'consumer instances', 20, 0))
     .addOption(countOption('--groups <N>', "groups of Kafka-Pixy's API", 20))
+    .addOption(countOption('--clients <N>', 'clients of each of these groups', 2))
+    .addOption(countOption('--records-per-second <N>', 'records that are written', 50, 10))
     .addOption(seedOption())
 )
 endOnSignals()
@@ -38,20 +42,9 @@ let failures = 0
 for (const where of values.on) {
   const cluster = await clusterOf(where)
   try {
-    const { seconds, kills, brokerKills, pauses, instances, groups: pixyGroups, seed } = values
+    const { seconds, instances, groups: pixyGroups, seed } = values
     say(`${where}, seed ${seed}: ${seconds} s, ${instances} instances, ${pixyGroups} groups`)
-    const options = {
-      maxPauseMs: 10_000,
-      cluster: cluster.target,
-      seconds,
-      kills,
-      brokerKills,
-      pauses,
-      instances,
-      pixyGroups,
-      seed,
-      say
-    }
+    const options = { ...values, maxPauseMs: 10_000, cluster: cluster.target, pixyGroups, say }
     const result = await runTwoGateways(options)
     console.log(`${where}: ${describeRun(result)}`)
     const { problems } = result

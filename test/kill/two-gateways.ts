@@ -13,13 +13,10 @@ import { OneBrokerDown } from './run-kill.js'
 const PARTITIONS = 6
 const V2 = 'application/vnd.kafka.v2+json'
 const BINARY = 'application/vnd.kafka.binary.v2+json'
-/** Records that are written at a time, and the pause after them. */
-const RECORDS_AT_ONCE = 5
+/** Pause between two writes. */
 const WRITE_PAUSE_MS = 100
 /** So many are written at least, however slow the machine is. */
 const MIN_RECORDS = 200
-/** Clients of one group of Kafka-Pixy's API. */
-const CLIENTS_OF_GROUP = 2
 /** Instances of one group. */
 const INSTANCES_OF_GROUP = 4
 /** A client repeats a request that failed after this pause. */
@@ -45,8 +42,11 @@ export interface TwoGatewaysOptions {
   readonly pauses?: number | undefined
   /** Consumer instances of Confluent's API. Four of them are in one group. */
   readonly instances: number
-  /** Groups of Kafka-Pixy's API, with two clients each. */
+  /** Groups of Kafka-Pixy's API, and the clients of each. Default: two. */
   readonly pixyGroups: number
+  readonly clients?: number | undefined
+  /** That are written. Default: 50. */
+  readonly recordsPerSecond?: number | undefined
   readonly seed: number
   /** A longer pause of an instance is a problem. Default: it is only told. */
   readonly maxPauseMs?: number | undefined
@@ -65,6 +65,8 @@ export interface TwoGatewaysResult {
   readonly longestPauseMs: number
   /** Messages of Kafka-Pixy's API that were acknowledged at the gateway that had not given them out. */
   readonly acksElsewhere: number
+  /** Acknowledgements that no gateway took. */
+  readonly acksRefused: number
   /** How often the committed offsets of all groups were compared with what they had been given. */
   readonly commitChecks: number
   readonly problems: readonly string[]
@@ -102,6 +104,7 @@ class World {
   readonly written: Set<number>[] = Array.from({ length: PARTITIONS }, () => new Set())
   longestPauseMs = 0
   acksElsewhere = 0
+  acksRefused = 0
   commitChecks = 0
   isStopped = false
 
@@ -238,6 +241,7 @@ async function usePixyGroup(world: World, group: GroupLog): Promise<void> {
         if (to !== world.gateways[at]) world.acksElsewhere++
         break
       }
+      world.acksRefused++
       await sleep(RETRY_MS)
     }
     if (world.random.next() < 0.05) at = 1 - at
@@ -250,7 +254,7 @@ async function usePixyGroup(world: World, group: GroupLog): Promise<void> {
  * to each group; nothing may be committed that was not given; and no instance may be unknown.
  */
 export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGatewaysResult> {
-  const { cluster, instances, pixyGroups, say } = options
+  const { cluster, instances, pixyGroups, clients: clientsOfGroup = 2, recordsPerSecond = 50, say } = options
   const directory = mkdtempSync(join(tmpdir(), 'castellan-two-'))
   const world = new World(options.seed)
   await cluster.createTopic(world.topic, PARTITIONS)
@@ -285,14 +289,14 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
       ...Array.from({ length: instances }, (_, at) =>
         useInstance(world, instanceGroups[Math.floor(at / INSTANCES_OF_GROUP)]!, `i${at}`)
       ),
-      ...pixys.flatMap(group => Array.from({ length: CLIENTS_OF_GROUP }, () => usePixyGroup(world, group)))
+      ...pixys.flatMap(group => Array.from({ length: clientsOfGroup }, () => usePixyGroup(world, group)))
     ]
     const endsAt = performance.now() + options.seconds * 1_000
     const groups = [...instanceGroups, ...pixys]
-    const checking = checkAgainAndAgain(cluster.bootstrap, world, groups)
+    const checking = checkAgainAndAgain(cluster.bootstrap, world, groups, new Set(pixys))
     let isDisturbed = true
     const isDue = (): boolean => isDisturbed || performance.now() < endsAt || world.writtenCount < MIN_RECORDS
-    const writing = write(world, castellan, isDue)
+    const writing = write(world, castellan, (recordsPerSecond * WRITE_PAUSE_MS) / 1_000, isDue)
     const { kills, pauses } = await disturb(options, world, broker, endsAt)
     isDisturbed = false
     await writing
@@ -327,6 +331,7 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
       duplicates: sum(({ duplicates }) => duplicates),
       longestPauseMs: world.longestPauseMs,
       acksElsewhere: world.acksElsewhere,
+      acksRefused: world.acksRefused,
       commitChecks: world.commitChecks,
       problems: world.problems
     }
@@ -340,11 +345,12 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
 async function write(
   world: World,
   { gateway }: Awaited<ReturnType<typeof openCastellan>>,
+  recordsAtOnce: number,
   isDue: () => boolean
 ): Promise<void> {
   const { topic, written, random } = world
   while (!world.isStopped && isDue()) {
-    const records = Array.from({ length: RECORDS_AT_ONCE }, () => ({
+    const records = Array.from({ length: recordsAtOnce }, () => ({
       topic,
       partition: random.between(0, PARTITIONS - 1),
       key: null,
@@ -393,8 +399,16 @@ async function disturb(
 /**
  * Looks at the committed offsets of all groups, until the clients stop: everything before them must have been given to a client
  * of the group by then, because clients commit and acknowledge only what they have got.
+ *
+ * @param ascending whose clients commit nothing themselves: their offsets never go back
  */
-async function checkAgainAndAgain(bootstrap: string, world: World, groups: readonly GroupLog[]): Promise<void> {
+async function checkAgainAndAgain(
+  bootstrap: string,
+  world: World,
+  groups: readonly GroupLog[],
+  ascending: ReadonlySet<GroupLog>
+): Promise<void> {
+  const last = new Map<string, number>()
   const admin = new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   try {
@@ -402,6 +416,11 @@ async function checkAgainAndAgain(bootstrap: string, world: World, groups: reado
       for (const group of groups) {
         const [found] = await admin.fetchOffsets({ groupId: group.name, topics: [world.topic] }).catch(() => [])
         for (const { partition, offset } of found?.partitions ?? []) {
+          const place = `${group.name} ${partition}`
+          const before = last.get(place) ?? -1
+          if (ascending.has(group) && Number(offset) < before)
+            world.problem(`${group.name} has committed ${partition}/${offset} after ${before}`)
+          last.set(place, Number(offset))
           const early = [...world.written[partition]!].find(
             written => written < Number(offset) && !group.has(partition, written)
           )
@@ -419,10 +438,21 @@ async function checkAgainAndAgain(bootstrap: string, world: World, groups: reado
 
 /** One line about a run. */
 export const describeRun = (result: TwoGatewaysResult): string => {
-  const { written, kills, brokerKills, pauses, given, duplicates, longestPauseMs, acksElsewhere, commitChecks } = result
+  const {
+    written,
+    kills,
+    brokerKills,
+    pauses,
+    given,
+    duplicates,
+    longestPauseMs,
+    acksElsewhere,
+    acksRefused,
+    commitChecks
+  } = result
   return (
     `${written} records written, ${given} given out, ${duplicates} of them again; ${kills} kills of gateways, ${brokerKills} of brokers, ${pauses} pauses; ` +
-    `longest pause of an instance ${(longestPauseMs / 1_000).toFixed(1)} s; ${acksElsewhere} acknowledged at the other gateway; ` +
+    `longest pause of an instance ${(longestPauseMs / 1_000).toFixed(1)} s; ${acksElsewhere} acknowledged at the other gateway, ${acksRefused} acknowledgements refused; ` +
     `committed offsets compared ${commitChecks} times`
   )
 }
