@@ -6,7 +6,8 @@ import type { AdminGateway, ConfigEntry, ConfigResource } from '../../src/gatewa
 import { errorCodes, type KafkaErrorName } from '../../src/kafka/error-codes.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const PATIENCE_MS = 30_000
 const options = { timeoutMs: PATIENCE_MS }
@@ -29,18 +30,13 @@ const refused = async (name: KafkaErrorName, promise: Promise<unknown>): Promise
 
 describe('a cluster is administered', () => {
   inWorld()
-  let target: TargetCluster
+  const stage = onCluster()
   let stack: Castellan
   let admin: AdminGateway
-  before(async () => {
-    target = await targetCluster()
-  })
-  after(() => target.close())
   beforeEach(() => {
-    stack = startCastellan(target.bootstrap)
+    stack = stage.castellan()
     admin = stack.gateway.admin
   })
-  afterEach(() => stack.close())
 
   const partitionsOf = async (topic: string): Promise<number | undefined> =>
     (await stack.gateway.topics([topic], PATIENCE_MS)).get(topic)?.partitions.length
@@ -56,9 +52,9 @@ describe('a cluster is administered', () => {
   it('describes the cluster with all brokers', async () => {
     const { clusterId, controllerId, brokers } = await admin.describeCluster(PATIENCE_MS)
     expect(clusterId).to.match(/^[\w-]{22}$/)
-    expect(brokers.map(({ nodeId }) => nodeId)).to.deep.equal([...target.nodeIds].sort())
-    expect(target.nodeIds).to.include(controllerId)
-    expect(brokers.map(({ host, port }) => `${host}:${port}`)).to.have.members(target.bootstrap.split(','))
+    expect(brokers.map(({ nodeId }) => nodeId)).to.deep.equal([...stage.cluster.nodeIds].sort())
+    expect(stage.cluster.nodeIds).to.include(controllerId)
+    expect(brokers.map(({ host, port }) => `${host}:${port}`)).to.have.members(stage.bootstrap.split(','))
   })
 
   it('creates a topic with its settings, and refuses to create it again', async () => {
@@ -80,7 +76,7 @@ describe('a cluster is administered', () => {
     const [byDefault, assigned] = [freshTopic('by-default'), freshTopic('assigned')]
     await admin.createTopic({ name: byDefault }, options)
     expect(await partitionsOf(byDefault)).to.be.greaterThan(0)
-    const [one, other] = target.nodeIds as [number, number]
+    const [one, other] = stage.cluster.nodeIds as [number, number]
     const assignments = new Map([
       [1, [one, other]],
       [0, [other, one]]
@@ -102,7 +98,7 @@ describe('a cluster is administered', () => {
     await refused('INVALID_REPLICATION_FACTOR', admin.createTopic({ name, replicationFactor: 100 }, onlyChecked))
     await refused('INVALID_CONFIG', admin.createTopic({ name, configs: configs('no.such', '1') }, options))
     await refused('INVALID_CONFIG', admin.createTopic({ name, configs: configs('retention.ms', 'tank') }, options))
-    const [one, other] = target.nodeIds as [number, number]
+    const [one, other] = stage.cluster.nodeIds as [number, number]
     for (const replicas of [[[4711]], [[one, one]], [[one], [one, other]]]) {
       const assignments = new Map(replicas.entries())
       await refused('INVALID_REPLICA_ASSIGNMENT', admin.createTopic({ name, assignments }, options))
@@ -116,7 +112,7 @@ describe('a cluster is administered', () => {
   it('lets producers write at once to a topic that they were told is missing', async () => {
     const topic = freshTopic('missing')
     await stack.close()
-    stack = startCastellan(target.bootstrap, { createTopics: false })
+    stack = stage.castellan({ createTopics: false })
     admin = stack.gateway.admin
     const [missing] = await produce(topic, 'a')
     expect(missing).to.deep.include({ type: 'failed', code: 'unknownTopic' })
@@ -208,9 +204,9 @@ describe('a cluster is administered', () => {
   })
 
   it('describes settings of each broker, and refuses to change one that needs a restart', async () => {
-    const brokers = target.nodeIds.map(nodeId => ({ type: 'broker', nodeId }) as const)
+    const brokers = stage.cluster.nodeIds.map(nodeId => ({ type: 'broker', nodeId }) as const)
     const found = await admin.describeConfigs(brokers, PATIENCE_MS)
-    expect([...found.keys()]).to.have.members(target.nodeIds.map(String))
+    expect([...found.keys()]).to.have.members(stage.cluster.nodeIds.map(String))
     for (const configs of found.values()) {
       const names = configs.map(({ name }) => name)
       expect(names).to.deep.equal([...names].sort())
@@ -225,7 +221,7 @@ describe('a cluster is administered', () => {
     const topic = freshTopic('ends')
     await admin.createTopic({ name: topic, partitions: 1, replicationFactor: 3 }, options)
     await produce(topic, 'a', 'b', 'c')
-    await target.deleteRecords(topic, 0, 1)
+    await stage.cluster.deleteRecords(topic, 0, 1)
     const asked = [0, 7].map(partition => ({ topic, partition }))
     expect(await admin.logEnds(asked, PATIENCE_MS)).to.deep.equal([{ start: 1, end: 3 }, undefined])
     await admin.deleteTopic(topic, PATIENCE_MS)
@@ -247,7 +243,7 @@ describe('a cluster is administered', () => {
       { topic, partition: 1, offset: 7, metadata: 'm' }
     ])
     const { coordinatorId, ...described } = (await groups.describe([group], PATIENCE_MS)).get(group)!
-    expect(target.nodeIds).to.include(coordinatorId)
+    expect(stage.cluster.nodeIds).to.include(coordinatorId)
     expect(described).to.deep.equal({
       groupId: group,
       type: 'classic',
@@ -266,7 +262,7 @@ describe('a cluster is administered', () => {
     const [topic, groupId] = [freshTopic('read'), freshTopic('readers')]
     await admin.createTopic({ name: topic, partitions: 2 }, options)
     const kafka = new Kafka({
-      brokers: target.bootstrap.split(','),
+      brokers: stage.bootstrap.split(','),
       clientId: 'any-client',
       logLevel: logLevel.NOTHING
     })
@@ -294,9 +290,7 @@ describe('a cluster is administered', () => {
   })
 
   it('answers in time when no broker answers', async () => {
-    await stack.close()
-    stack = startCastellan('127.0.0.1:1')
-    const { admin: unreachable } = stack.gateway
+    const { admin: unreachable } = stage.keep(startCastellan('127.0.0.1:1'), one => one.close()).gateway
     const asked = [
       unreachable.describeCluster(50),
       unreachable.createTopic({ name: 'never' }, { timeoutMs: 50 }),

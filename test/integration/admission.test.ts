@@ -1,8 +1,9 @@
 import { expect } from 'chai'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
+import { metricOf } from '../support/app-under-test.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { pauseAll, resumeAll } from '../support/target-cluster.js'
 
 const RECORD_BYTES = 55_000
 /** Holds about five of the records above the share from which requests wait. */
@@ -10,18 +11,17 @@ const BUFFER_BYTES = '1048576'
 
 describe('requests that find the buffer of records full', () => {
   inWorld()
-  let cluster: TargetCluster
+  const stage = onCluster()
   let app: App
   let topic: string
 
   const start = async (settings: Readonly<Record<string, string>>): Promise<void> => {
-    app = await startTestApp(cluster.bootstrap, {
+    app = await stage.app({
       'delivery.maxBytes': BUFFER_BYTES,
       'advanced.delivery.maxPartitionBytes': BUFFER_BYTES,
       ...settings
     })
-    topic = freshTopic('admission')
-    await cluster.createTopic(topic, 1)
+    topic = await stage.topic('admission')
     expect((await push('first', true)).status).to.equal(200)
   }
 
@@ -36,40 +36,26 @@ describe('requests that find the buffer of records full', () => {
     return { status, persisted: headers.get('x-castellan-persisted'), retryAfter: headers.get('retry-after') }
   }
 
-  const stopBrokers = () => Promise.all(cluster.nodeIds.map(node => cluster.pauseNode(node)))
-  const resumeBrokers = () => Promise.all(cluster.nodeIds.map(node => cluster.resumeNode(node)))
-  const bufferedBytes = async (): Promise<number> => {
-    const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
-    return Number(/^castellan_delivery_buffered_bytes (\d+)/m.exec(metrics)?.[1])
-  }
-
   /** Sends more than is let in at once; returns the answers to come. */
   const fill = (requests: number) => Array.from({ length: requests }, () => push('x'.repeat(RECORD_BYTES)))
 
-  before(async () => {
-    cluster = await targetCluster()
-  })
-  afterEach(async () => {
-    await resumeBrokers()
-    await app?.stop()
-  })
-  after(() => cluster?.close())
-
   it('are let in when Kafka has taken what was before them', async () => {
     await start({ 'http.admissionWaitMs': '60000' })
-    await stopBrokers()
+    await pauseAll(stage.cluster)
     // A partition that is stuck takes no more, but some records may wait for it in memory, and the rest unread.
     const answers = fill(16)
     await Promise.race(answers)
-    expect(await bufferedBytes()).to.be.lessThan(Number(BUFFER_BYTES))
-    await resumeBrokers()
+    expect(await metricOf(app.urls.management, 'castellan_delivery_buffered_bytes')).to.be.lessThan(
+      Number(BUFFER_BYTES)
+    )
+    await resumeAll(stage.cluster)
     const all = await Promise.all(answers)
     expect(all.map(({ status, persisted }) => `${status} ${persisted}`)).to.deep.equal(all.map(() => '200 pending'))
   })
 
   it('are refused when no room was found in time, are told when to come again, and hold up no probe', async () => {
     await start({ 'http.admissionWaitMs': '300', 'delivery.timeoutMs': '60000' })
-    await stopBrokers()
+    await pauseAll(stage.cluster)
     const answers = fill(40)
     expect((await fetch(`${app.urls.management}/health-check`)).status).to.equal(200)
     const all = await Promise.all(answers)
@@ -79,7 +65,7 @@ describe('requests that find the buffer of records full', () => {
       // Unread, or after it was read because the partition got stuck meanwhile, in the words of kprf.
       expect(`${status} ${persisted} ${retryAfter}`).to.be.oneOf(['503 no 1', '500 no null'])
     }
-    await resumeBrokers()
+    await resumeAll(stage.cluster)
     while ((await push('after', true)).status !== 200) await push('until the partition moves again', true)
   })
 })

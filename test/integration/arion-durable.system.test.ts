@@ -1,15 +1,11 @@
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readdirSync } from 'node:fs'
 import { expect } from 'chai'
 import { WebSocket } from 'ws'
 import type { App } from '../../src/server/app/app.js'
-import { Children } from '../cli/child.js'
-import { startTestApp } from '../support/app-under-test.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
 import { RawSocket } from '../support/raw-socket.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic, pauseAll, resumeAll } from '../support/target-cluster.js'
 
 interface Answer {
   readonly status: number
@@ -21,31 +17,15 @@ const PATIENCE_MS = 60_000
 
 describe("Arion's API with its queue on disk", function () {
   this.timeout(180_000)
-  const children = new Children()
-  let cluster: TargetCluster
-  let castellan: Castellan
+  const stage = onCluster()
   let folder: string
   let app: App | undefined
-  before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap)
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
-  })
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'castellan-arion-'))
-  })
-  afterEach(async () => {
-    await app?.stop()
-    app = undefined
-    await children.stopAll()
-    rmSync(folder, { recursive: true, force: true })
+    folder = stage.folder()
   })
 
   const start = async (settings: Readonly<Record<string, string>> = {}): Promise<string> => {
-    app = await startTestApp(cluster.bootstrap, {
+    app = await stage.app({
       'apis.arion.port': '0',
       'apis.arion.idleTimeoutMs': '60000',
       'wal.directory': folder,
@@ -54,7 +34,7 @@ describe("Arion's API with its queue on disk", function () {
     return app.urls.apis.get('arion')!
   }
   const startProcess = async (...flags: string[]) => {
-    const child = children.start(['arion', '--management-port', '0', '--brokers', cluster.bootstrap, ...flags], {
+    const child = stage.child(['arion', '--management-port', '0', ...flags], {
       ARION_PORT: '0',
       ARION_QUEUE_PATH: folder
     })
@@ -65,13 +45,6 @@ describe("Arion's API with its queue on disk", function () {
     const answer = await fetch(url, { method: 'POST', body })
     return { status: answer.status, body: (await answer.json()) as Answer['body'], headers: answer.headers }
   }
-  const newTopic = async (name: string, partitions = 1): Promise<string> => {
-    const topic = freshTopic(name)
-    await cluster.createTopic(topic, partitions)
-    return topic
-  }
-  const textsOf = async (topic: string, partition: number, count: number): Promise<string[]> =>
-    [...(await castellan.read(topic, partition, count)).values()].map(({ value }) => String(value))
   const statsOf = async (url: string): Promise<Record<string, number>> =>
     ((await (await fetch(`${url}/stats`)).json()) as { queue: Record<string, number> }).queue
   const untilStats = async (url: string, isTrue: (queue: Record<string, number>) => boolean): Promise<void> => {
@@ -83,22 +56,20 @@ describe("Arion's API with its queue on disk", function () {
       await new Promise(resolve => setTimeout(resolve, 20))
     }
   }
-  const pause = (): Promise<unknown> => Promise.all(cluster.nodeIds.map(node => cluster.pauseNode(node)))
-  const resume = (): Promise<unknown> => Promise.all(cluster.nodeIds.map(node => cluster.resumeNode(node)))
 
   it('arion 7: an asynchronous message is answered 202 while Kafka is away, and arrives when it is back', async () => {
-    const topic = await newTopic('away')
+    const topic = await stage.topic('away')
     const url = await start()
-    await pause()
+    await pauseAll(stage.cluster)
     const answer = await post(`${url}/async/${topic}/k`, 'hello')
     expect([answer.status, answer.headers.get('x-castellan-persisted')]).to.deep.equal([202, 'pending'])
     expect(readdirSync(folder).some(name => name.endsWith('.slab'))).to.equal(true)
-    await resume()
-    expect(await textsOf(topic, 0, 1)).to.deep.equal(['hello'])
+    await resumeAll(stage.cluster)
+    expect(await stage.reader.texts(topic, 0, 1)).to.deep.equal(['hello'])
   })
 
   it('arion 16: statistics are those of the log', async () => {
-    const topic = await newTopic('stats')
+    const topic = await stage.topic('stats')
     const url = await start()
     expect(await statsOf(url)).to.deep.equal({ status: 'empty' })
     for (let i = 0; i < 10; i++) expect((await post(`${url}/sync/${topic}`, 'x')).status).to.equal(201)
@@ -109,29 +80,29 @@ describe("Arion's API with its queue on disk", function () {
   })
 
   it('arion 20: a synchronous message waits for Kafka, and its answer says where it is', async () => {
-    const topic = await newTopic('waits')
+    const topic = await stage.topic('waits')
     const url = await start()
     await post(`${url}/sync/${topic}`, 'first')
-    await pause()
+    await pauseAll(stage.cluster)
     const waiting = post(`${url}/sync/${topic}`, 'second')
     await untilStats(url, queue => queue.enqueued === 2)
-    await resume()
+    await resumeAll(stage.cluster)
     const { status, body } = await waiting
     expect([status, body.offset]).to.deep.equal([201, 1])
   })
 
   it('arion 23: a topic that is missing holds up no other, and is written to when it is there', async () => {
-    const topic = await newTopic('known')
+    const topic = await stage.topic('known')
     const missing = freshTopic('missing')
     const url = await start({ 'delivery.createTopics': 'false' })
     expect((await post(`${url}/async/${missing}`, 'to nowhere')).status).to.equal(202)
     for (let i = 0; i < 10; i++) expect((await post(`${url}/sync/${topic}`, 'x')).status).to.equal(201)
-    await cluster.createTopic(missing, 1)
-    expect(await textsOf(missing, 0, 1)).to.deep.equal(['to nowhere'])
+    await stage.cluster.createTopic(missing, 1)
+    expect(await stage.reader.texts(missing, 0, 1)).to.deep.equal(['to nowhere'])
   })
 
   it('arion 25: a thousand keyed messages keep their order across SIGTERM and a new start', async () => {
-    const topic = await newTopic('order', 4)
+    const topic = await stage.topic('order', 4)
     const bodies = Array.from({ length: 1_000 }, (_, i) => `m${i}`)
     let sent = 0
     const send = async (url: string, upTo: number): Promise<void> => {
@@ -152,13 +123,13 @@ describe("Arion's API with its queue on disk", function () {
     const two = await startProcess()
     await send(two.url, 1_000)
     const { body } = await post(`${two.url}/sync/${topic}/key`, 'last')
-    expect(await textsOf(topic, body.partition as number, 1_001)).to.deep.equal([...bodies, 'last'])
+    expect(await stage.reader.texts(topic, body.partition as number, 1_001)).to.deep.equal([...bodies, 'last'])
   })
 
   it('arion 26, arion 27: after kill -9 every 202 arrives, in order and before what is new', async () => {
-    const topic = await newTopic('killed', 2)
+    const topic = await stage.topic('killed', 2)
     const one = await startProcess()
-    await pause()
+    await pauseAll(stage.cluster)
     const acknowledged: string[] = []
     for (let i = 0; i < 200; i++) {
       const body = `m${i}`
@@ -166,28 +137,28 @@ describe("Arion's API with its queue on disk", function () {
     }
     expect(acknowledged).to.have.length(200)
     await one.child.stop('SIGKILL')
-    await resume()
+    await resumeAll(stage.cluster)
     const two = await startProcess()
     const { status, body } = await post(`${two.url}/sync/${topic}/key`, 'new')
     expect(status).to.equal(201)
-    expect(await textsOf(topic, body.partition as number, 201)).to.deep.equal([...acknowledged, 'new'])
+    expect(await stage.reader.texts(topic, body.partition as number, 201)).to.deep.equal([...acknowledged, 'new'])
   })
 
   it('arion 37: a message larger than a slab is refused, and later ones are fine', async () => {
-    const topic = await newTopic('large')
+    const topic = await stage.topic('large')
     const url = await start({ 'advanced.wal.segmentBytes': '65536' })
     const refused = await post(`${url}/async/${topic}`, 'x'.repeat(100_000))
     expect(refused.status).to.equal(400)
     expect(refused.body).to.deep.equal({ status: 'error', error: 'message too large', size: 100_000, limit: 1_000_000 })
     expect((await post(`${url}/sync/${topic}`, 'fine')).status).to.equal(201)
-    expect(await textsOf(topic, 0, 1)).to.deep.equal(['fine'])
+    expect(await stage.reader.texts(topic, 0, 1)).to.deep.equal(['fine'])
   })
 
   it('arion 38: a full log is answered 503, and takes messages again when Kafka has taken some', async () => {
-    const topic = await newTopic('full')
+    const topic = await stage.topic('full')
     const url = await start({ 'advanced.wal.segmentBytes': '65536', 'wal.maxBytes': '300000' })
     expect((await post(`${url}/sync/${topic}`, 'first')).status).to.equal(201)
-    await pause()
+    await pauseAll(stage.cluster)
     let accepted = 1
     let answer = await post(`${url}/async/${topic}`, 'x'.repeat(10_000))
     for (; answer.status === 202; accepted++) answer = await post(`${url}/async/${topic}`, 'x'.repeat(10_000))
@@ -195,27 +166,27 @@ describe("Arion's API with its queue on disk", function () {
     expect([answer.status, answer.body]).to.deep.equal([503, { status: 'error', error: 'unable to enqueue message' }])
     expect(answer.headers.get('retry-after')).to.equal('1')
     expect(answer.headers.get('x-castellan-persisted')).to.equal('no')
-    await resume()
+    await resumeAll(stage.cluster)
     const giveUpAt = performance.now() + PATIENCE_MS
     while ((await post(`${url}/async/${topic}`, 'again')).status !== 202) {
       expect(performance.now()).to.be.below(giveUpAt)
       await new Promise(resolve => setTimeout(resolve, 50))
     }
-    expect((await textsOf(topic, 0, accepted + 1)).at(-1)).to.equal('again')
+    expect((await stage.reader.texts(topic, 0, accepted + 1)).at(-1)).to.equal('again')
   })
 
   it('arion 33: a websocket whose messages wait for Kafka is answered in order, with bounded memory', async () => {
-    const topic = await newTopic('websocket')
+    const topic = await stage.topic('websocket')
     const url = await start()
     const socket = new WebSocket(`${url.replace('http', 'ws')}/websocket/${topic}/key`)
     await once(socket, 'open')
     const offsets: unknown[] = []
     socket.on('message', data => offsets.push((JSON.parse(String(data)) as Answer['body']).offset))
-    await pause()
+    await pauseAll(stage.cluster)
     const bodies = Array.from({ length: 5_000 }, (_, i) => `m${i}`)
     for (const body of bodies) socket.send(body)
     await untilStats(url, queue => queue.enqueued === 1_000)
-    await resume()
+    await resumeAll(stage.cluster)
     const giveUpAt = performance.now() + PATIENCE_MS
     while (offsets.length < 5_000) {
       expect(performance.now()).to.be.below(giveUpAt)
@@ -223,13 +194,13 @@ describe("Arion's API with its queue on disk", function () {
     }
     socket.terminate()
     expect(offsets).to.deep.equal(bodies.map((_, offset) => offset))
-    expect(await textsOf(topic, 0, 5_000)).to.deep.equal(bodies)
+    expect(await stage.reader.texts(topic, 0, 5_000)).to.deep.equal(bodies)
   })
 
   it('arion 40: SIGTERM ends within its grace while messages wait, and none of them is lost', async () => {
-    const topic = await newTopic('stopped')
+    const topic = await stage.topic('stopped')
     const one = await startProcess('--set', 'shutdown.graceMs=3000')
-    await pause()
+    await pauseAll(stage.cluster)
     expect((await post(`${one.url}/async/${topic}/k`, 'kept')).status).to.equal(202)
     const waiting = post(`${one.url}/sync/${topic}/k`, 'waiting').catch(() => 'cut')
     await untilStats(one.url, queue => queue.enqueued === 2)
@@ -238,8 +209,8 @@ describe("Arion's API with its queue on disk", function () {
     expect(performance.now() - startedAt).to.be.below(20_000)
     const told = await waiting
     expect(told === 'cut' || (told as Answer).status >= 500).to.equal(true)
-    await resume()
+    await resumeAll(stage.cluster)
     await startProcess()
-    expect(await textsOf(topic, 0, 2)).to.deep.equal(['kept', 'waiting'])
+    expect(await stage.reader.texts(topic, 0, 2)).to.deep.equal(['kept', 'waiting'])
   })
 })

@@ -4,11 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import { WebSocket } from 'ws'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
 import { RawSocket } from '../support/raw-socket.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 type Answer = { readonly status: number; readonly body: Readonly<Record<string, unknown>> }
 
@@ -23,22 +22,19 @@ async function until(isTrue: () => boolean, what: string): Promise<void> {
 
 describe("Arion's API over a cluster", () => {
   inWorld()
-  let cluster: TargetCluster
-  let castellan: Castellan
+  const stage = onCluster()
   let app: App
   let url: string
   let statsd: UdpSocket
   const lines = new Set<string>()
   before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap)
-    statsd = createSocket('udp4')
+    statsd = stage.keep(createSocket('udp4'), socket => socket.close())
     statsd.on('message', message => {
       for (const line of message.toString().split('\n')) lines.add(line)
     })
     statsd.bind(0, '127.0.0.1')
     await once(statsd, 'listening')
-    app = await startTestApp(cluster.bootstrap, {
+    app = await stage.app({
       'apis.arion.port': '0',
       'apis.arion.idleTimeoutMs': '60000',
       'apis.arion.durability': 'memory',
@@ -48,24 +44,11 @@ describe("Arion's API over a cluster", () => {
     })
     url = app.urls.apis.get('arion')!
   })
-  after(async () => {
-    await app?.stop()
-    await castellan?.close()
-    await cluster?.close()
-    statsd?.close()
-  })
 
   const post = async (path: string, body: Buffer | string): Promise<Answer> => {
     const answer = await fetch(`${url}${path}`, { method: 'POST', body: new Uint8Array(Buffer.from(body as string)) })
     return { status: answer.status, body: (await answer.json()) as Answer['body'] }
   }
-  const newTopic = async (name: string, partitions = 1): Promise<string> => {
-    const topic = freshTopic(name)
-    await cluster.createTopic(topic, partitions)
-    return topic
-  }
-  const textsOf = async (topic: string, partition: number, count: number): Promise<unknown[]> =>
-    [...(await castellan.read(topic, partition, count)).values()].map(({ value }) => value?.toString())
   const websocket = async (
     path: string
   ): Promise<{ socket: WebSocket; replies: Readonly<Record<string, unknown>>[] }> => {
@@ -77,18 +60,18 @@ describe("Arion's API over a cluster", () => {
   }
 
   it('arion 1, arion 5, arion 6: a message lands as it was sent', async () => {
-    const topic = await newTopic('bytes')
+    const topic = await stage.topic('bytes')
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
     const { status, body } = await post(`/sync/${topic}`, bytes)
     expect([status, body.partition, body.offset, body.key]).to.deep.equal([201, 0, 0, null])
     expect((await post(`/sync/${topic}/%E2%82%AC+%FF`, '')).body).to.include({ offset: 1, key: '€ \ufffd' })
-    const [first, second] = [...(await castellan.read(topic, 0, 2)).values()]
+    const [first, second] = [...(await stage.reader.read(topic, 0, 2)).values()]
     expect([first!.key, first!.value]).to.deep.equal([null, bytes])
     expect([second!.key, second!.value]).to.deep.equal([Buffer.from('€ \ufffd'), Buffer.alloc(0)])
   })
 
   it('arion 2: a key decides the partition, and offsets follow each other', async () => {
-    const topic = await newTopic('keyed', 8)
+    const topic = await stage.topic('keyed', 8)
     const first = await post(`/sync/${topic}/mykey`, 'one')
     const second = await post(`/sync/${topic}/mykey`, 'two')
     expect(first.body).to.include({ partition: 3, key: 'mykey', offset: 0 })
@@ -96,7 +79,7 @@ describe("Arion's API over a cluster", () => {
   })
 
   it("arion 3: keys find the partitions that Arion's hash gives them", async () => {
-    const topic = await newTopic('vectors', 8)
+    const topic = await stage.topic('vectors', 8)
     const vectors: [path: string, partition: number][] = [
       ['a/b/c', 0],
       ['a%2Fb+c%20d', 3],
@@ -115,47 +98,47 @@ describe("Arion's API over a cluster", () => {
   })
 
   it('arion 7: asynchronous messages arrive', async () => {
-    const topic = await newTopic('async')
+    const topic = await stage.topic('async')
     expect((await post(`/async/${topic}/k`, 'hello')).status).to.equal(202)
-    expect(await textsOf(topic, 0, 1)).to.deep.equal(['hello'])
+    expect(await stage.reader.texts(topic, 0, 1)).to.deep.equal(['hello'])
   })
 
   it('arion 18: a synchronous message whose client leaves is delivered once', async () => {
-    const topic = await newTopic('left')
+    const topic = await stage.topic('left')
     const socket = await RawSocket.open(url)
-    const leader = await cluster.leaderOf(topic, 0)
-    await cluster.pauseNode(leader)
+    const leader = await stage.cluster.leaderOf(topic, 0)
+    await stage.cluster.pauseNode(leader)
     await socket.send(`POST /sync/${topic} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello`)
     // The answer to a later request on another connection tells that this one has been read.
     await fetch(`${url}/health-check`)
     socket.destroy()
-    await cluster.resumeNode(leader)
+    await stage.cluster.resumeNode(leader)
     expect((await post(`/sync/${topic}`, 'next')).status).to.equal(201)
-    expect(await textsOf(topic, 0, 2)).to.deep.equal(['hello', 'next'])
+    expect(await stage.reader.texts(topic, 0, 2)).to.deep.equal(['hello', 'next'])
   })
 
   it('arion 20: a synchronous message waits while brokers are away, and is answered when they are back', async () => {
-    const topic = await newTopic('away', 1)
+    const topic = await stage.topic('away', 1)
     expect((await post(`/sync/${topic}`, 'before')).status).to.equal(201)
-    const nodes = cluster.kind === 'embedded' ? cluster.nodeIds : [await cluster.leaderOf(topic, 0)]
-    for (const node of nodes) await cluster.killNode(node)
+    const nodes = stage.cluster.kind === 'embedded' ? stage.cluster.nodeIds : [await stage.cluster.leaderOf(topic, 0)]
+    for (const node of nodes) await stage.cluster.killNode(node)
     const answer = post(`/sync/${topic}`, 'while away')
     const health = await fetch(`${url}/health-check`)
     expect([health.status, await health.text()]).to.deep.equal([200, '{"status":"ok"}'])
-    for (const node of nodes) await cluster.reviveNode(node)
+    for (const node of nodes) await stage.cluster.reviveNode(node)
     expect((await answer).status).to.equal(201)
-    expect(await textsOf(topic, 0, 2)).to.deep.equal(['before', 'while away'])
+    expect(await stage.reader.texts(topic, 0, 2)).to.deep.equal(['before', 'while away'])
   })
 
   it('arion 23: a topic that does not exist holds up no other', async () => {
-    const topic = await newTopic('known')
+    const topic = await stage.topic('known')
     const unknown = post(`/sync/${freshTopic('unknown')}`, 'x')
     expect((await post(`/sync/${topic}`, 'x')).status).to.equal(201)
     expect((await unknown).status).to.equal(503)
   })
 
   it('arion 25: a thousand keyed asynchronous messages over one connection arrive in order', async () => {
-    const topic = await newTopic('order', 4)
+    const topic = await stage.topic('order', 4)
     const socket = await RawSocket.open(url)
     const bodies = Array.from({ length: 1_000 }, (_, i) => `m${i}`)
     for (const body of bodies) {
@@ -167,11 +150,11 @@ describe("Arion's API over a cluster", () => {
     expect(socket.received.match(/HTTP\/1\.1 202 /g)).to.have.length(1_000)
     socket.destroy()
     const { body } = await post(`/sync/${topic}/key`, 'last')
-    expect(await textsOf(topic, body.partition as number, 1_001)).to.deep.equal([...bodies, 'last'])
+    expect(await stage.reader.texts(topic, body.partition as number, 1_001)).to.deep.equal([...bodies, 'last'])
   })
 
   it('arion 28: messages of a websocket arrive in order, and each reply tells where', async () => {
-    const topic = await newTopic('websocket', 4)
+    const topic = await stage.topic('websocket', 4)
     const { socket, replies } = await websocket(`/websocket/${topic}/key`)
     const bodies = Array.from({ length: 2_000 }, (_, i) => `m${i}`)
     for (const body of bodies) socket.send(body)
@@ -179,7 +162,7 @@ describe("Arion's API over a cluster", () => {
     socket.terminate()
     expect(new Set(replies.map(({ partition }) => partition)).size).to.equal(1)
     expect(replies.map(({ offset }) => offset)).to.deep.equal(bodies.map((_, offset) => offset))
-    expect(await textsOf(topic, replies[0]!.partition as number, 2_000)).to.deep.equal(bodies)
+    expect(await stage.reader.texts(topic, replies[0]!.partition as number, 2_000)).to.deep.equal(bodies)
   })
 
   it('arion 16: statistics count what was done', async () => {

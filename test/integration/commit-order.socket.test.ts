@@ -5,21 +5,17 @@ import { createBrokerClientFactory } from '../../src/kafka/kafkajs-broker-client
 import type { CommitConsumerOffsetResult } from '../../src/router/messages/operations.js'
 import { askRouter } from '../../src/router/routing/ask-router.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 describe('the last commit that was accepted is what stays', () => {
-  let cluster: TargetCluster
+  const stage = onCluster()
   let castellan: Castellan
   let topic: string
+
   before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap, { connectTimeoutMs: 1_000, router: { callTimeoutMs: 700 } })
-    topic = freshTopic('committed')
-    await cluster.createTopic(topic, 1)
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
+    castellan = stage.castellan({ connectTimeoutMs: 1_000, router: { callTimeoutMs: 700 } })
+    topic = await stage.topic('committed')
   })
 
   const commit = (groupId: string, offset: number): Promise<CommitConsumerOffsetResult> =>
@@ -32,7 +28,7 @@ describe('the last commit that was accepted is what stays', () => {
 
   /** As somebody else sees it, who has no memory of what was asked here. */
   async function stored(groupId: string): Promise<number | string> {
-    const other = await startCastellan(cluster.bootstrap)
+    const other = await startCastellan(stage.bootstrap)
     const topicPartition = { topic, partition: 0 }
     const result = await askRouter(other.router.ref, { type: 'fetchConsumerOffset', groupId, topicPartition })
     await other.close()
@@ -41,7 +37,7 @@ describe('the last commit that was accepted is what stays', () => {
 
   async function coordinatorOf(groupId: string): Promise<number> {
     const options = { clientId: 'test', requestTimeoutMs: 5_000, connectTimeoutMs: 5_000, log: silentLogger }
-    const [host = '', port] = cluster.bootstrap.split(',')[0]!.split(':')
+    const [host = '', port] = stage.bootstrap.split(',')[0]!.split(':')
     const client = createBrokerClientFactory(options)({ host, port: Number(port) }, 'test')
     const { coordinator } = await client.findCoordinator({ groupId })
     await client.close()
@@ -56,14 +52,14 @@ describe('the last commit that was accepted is what stays', () => {
       const groupId = freshTopic('group')
       expect(await commit(groupId, 1)).to.include({ type: 'success' })
       const nodeId = await coordinatorOf(groupId)
-      await cluster.pauseNode(nodeId)
+      await stage.cluster.pauseNode(nodeId)
       const results: Promise<CommitConsumerOffsetResult>[] = []
       for (const offset of offsets) {
         results.push(commit(groupId, offset))
         // So that one of them is on its way, one waits for its end, and one comes while it is to be sent again.
         await sleep(400)
       }
-      await cluster.resumeNode(nodeId)
+      await stage.cluster.resumeNode(nodeId)
       const told = await Promise.all(results)
       const accepted = told.filter(({ type }) => type === 'success').map(result => result.offsetAndMetadata.offset)
       expect(told.map(({ type }) => type)).to.include('success')
@@ -85,10 +81,10 @@ describe('the last commit that was accepted is what stays', () => {
       }
     }
     await tellSome(100)
-    const killed = cluster.killNode(nodeId)
+    const killed = stage.cluster.killNode(nodeId)
     await tellSome(200)
     await killed
-    await cluster.reviveNode(nodeId)
+    await stage.cluster.reviveNode(nodeId)
     await tellSome(300)
     const told = await Promise.all(results)
     expect([...new Set(told.map(({ type }) => type))]).to.have.members(['success', 'superseded'])

@@ -40,10 +40,8 @@ describe('confluent: the cluster', () => {
     return body as Json
   }
   const ask = async (method: string, path: string, body?: unknown, url = stage.url) => {
-    const headers = body === undefined ? {} : { 'content-type': JSON_TYPE }
-    const text = typeof body === 'string' ? body : JSON.stringify(body)
-    const answer = await call(url + at(path), { method, headers, ...(body !== undefined && { body: text }) })
-    return { ...answer, body: (answer.body === '' ? undefined : JSON.parse(answer.body)) as Json | undefined }
+    const answer = await stage.ask(method, at(path), body, body === undefined ? {} : { 'content-type': JSON_TYPE }, url)
+    return { ...answer, body: answer.body as Json | undefined }
   }
   /** A topic of a name of its own, which is not there yet. */
   const create = (more: object = {}) => {

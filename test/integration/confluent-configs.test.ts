@@ -26,10 +26,8 @@ describe('confluent: settings, ACLs and what links lead to', () => {
     return body as Json
   }
   const ask = async (method: string, path: string, body?: unknown, type = JSON_TYPE) => {
-    const text = typeof body === 'string' ? body : JSON.stringify(body)
-    const headers = body === undefined ? {} : { 'content-type': type }
-    const answer = await call(stage.url + at(path), { method, headers, ...(body !== undefined && { body: text }) })
-    return { ...answer, body: (answer.body === '' ? undefined : JSON.parse(answer.body)) as Json | undefined }
+    const answer = await stage.ask(method, at(path), body, body === undefined ? {} : { 'content-type': type })
+    return { ...answer, body: answer.body as Json | undefined }
   }
   const codes = async (...asked: Parameters<typeof ask>): Promise<readonly unknown[]> => {
     const { status, body } = await ask(...asked)

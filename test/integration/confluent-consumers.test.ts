@@ -21,7 +21,6 @@ describe('confluent: consumer instances', () => {
   let one: string
   let orders: string
   let group: string
-  let counter = 0
   before(async () => {
     stage = await ConfluentStage.open()
   })
@@ -29,32 +28,11 @@ describe('confluent: consumer instances', () => {
   beforeEach(async () => {
     one = await stage.topic(1)
     orders = await stage.topic(3)
-    group = `g-${process.pid}-${Date.now()}-${++counter}`
+    group = stage.group()
   })
 
-  const request = async (
-    method: string,
-    path: string,
-    body?: unknown,
-    headers: Record<string, string> = {}
-  ): Promise<Seen> => {
-    const text = body === undefined ? undefined : JSON.stringify(body)
-    // Node announces the body of no GET.
-    const length = String(Buffer.byteLength(text ?? ''))
-    const type: Record<string, string> = text === undefined ? {} : { 'content-type': V2, 'content-length': length }
-    const answer = await call(stage.url + path, {
-      method,
-      headers: { ...type, ...headers },
-      ...(text && { body: text })
-    })
-    return {
-      status: answer.status,
-      headers: answer.headers,
-      type: answer.headers['content-type'],
-      body: answer.body === '' ? undefined : JSON.parse(answer.body),
-      persisted: undefined
-    }
-  }
+  const request = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Seen> =>
+    stage.ask(method, path, body, { ...(body !== undefined && { 'content-type': V2 }), ...headers })
   /** Creates an instance; returns the path of its routes. */
   const created = async (settings: object = earliest): Promise<string> => {
     const { status, body } = await request('POST', `/consumers/${group}`, settings)

@@ -1,37 +1,28 @@
 import { expect } from 'chai'
 import type { ConsumedMessage } from '../../src/consumer/group/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
-import { GroupInstance } from '../support/group-instance.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import type { GroupInstance } from '../support/group-instance.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const values = (messages: readonly ConsumedMessage[]): string[] => messages.map(({ value }) => String(value))
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}${at}`)
 
 describe('consumer groups', function () {
   this.timeout(120_000)
-  let cluster: TargetCluster
-  let instances: GroupInstance[]
+  const stage = onCluster()
   let topic: string
   let group: string
-  before(async () => (cluster = await targetCluster()))
-  after(async () => await cluster.close())
   beforeEach(() => {
-    instances = []
     topic = freshTopic('orders')
     group = freshTopic('billing')
   })
-  afterEach(async () => {
-    await Promise.all(instances.map(instance => instance.stop()))
-  })
 
-  const start = async (settings: ConsumerSettingsOverrides = {}): Promise<GroupInstance> => {
-    const instance = await GroupInstance.start(cluster.bootstrap, { start: 'earliest', ...settings })
-    instances.push(instance)
-    return instance
-  }
+  const start = (settings: ConsumerSettingsOverrides = {}): Promise<GroupInstance> =>
+    stage.member({ start: 'earliest', ...settings })
 
   it('pixy C2 keeps the order of a partition, and knows partition, offset, key and value', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const instance = await start()
     const produced = await instance.produce(topic, 0, numbered('m', 20))
     const messages = await instance.take(group, topic, 20)
@@ -41,7 +32,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy C3 F6 E1 E3 goes on after a stop exactly behind what was acknowledged last', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const before = await start()
     await before.produce(topic, 0, numbered('m', 10))
     await before.take(group, topic, 4)
@@ -51,7 +42,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy C4 all partitions contribute, in order each, and what is committed moves by what was acknowledged', async () => {
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     const instance = await start()
     const load = async (count: number): Promise<void> => {
       for (const partition of [0, 1]) await instance.produce(topic, partition, numbered(`p${partition}-`, count))
@@ -75,7 +66,7 @@ describe('consumer groups', function () {
 
   it('pixy C5 two topics of a group are consumed side by side', async () => {
     const other = freshTopic('bills')
-    await Promise.all([cluster.createTopic(topic, 1), cluster.createTopic(other, 1)])
+    await Promise.all([stage.cluster.createTopic(topic, 1), stage.cluster.createTopic(other, 1)])
     const instance = await start()
     await instance.produce(topic, 0, ['a', 'b'])
     await instance.produce(other, 0, ['x', 'y'])
@@ -86,7 +77,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy C6 two groups see the same messages', async () => {
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     const instance = await start()
     for (const partition of [0, 1]) await instance.produce(topic, partition, numbered(`p${partition}-`, 10))
     const [one, two] = await Promise.all([instance.take(group, topic, 20), instance.take(`${group}-2`, topic, 20)])
@@ -94,7 +85,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy C7 a member more than there are partitions gets nothing, and the owner goes on', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     // Partitions go to members in the order of their names.
     const [one, two] = [await start({ instanceId: `${group}-1` }), await start({ instanceId: `${group}-2` })]
     await one.produce(topic, 0, numbered('m', 3))
@@ -107,7 +98,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy C9 pixy H36 a second member takes its share; when it leaves, the rest goes on exactly', async () => {
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     const [one, two] = [await start(), await start()]
     for (const partition of [0, 1]) await one.produce(topic, partition, numbered(`p${partition}-`, 50))
     const seen = values(await one.take(group, topic, 10))
@@ -121,7 +112,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy C10 pixy C17 a member that is not asked any more gives its partitions to the other', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const [one, two] = [await start({ subscriptionTimeoutMs: 500 }), await start()]
     await one.produce(topic, 0, numbered('m', 3))
     const first = await one.next(group, topic)
@@ -130,7 +121,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy C12 a topic that does not exist gives nothing, and other topics of the group go on', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const instance = await start()
     await instance.produce(topic, 0, ['m0'])
     const [missing, there] = await Promise.all([
@@ -142,7 +133,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy C13 64 partitions are read by one member', async () => {
-    await cluster.createTopic(topic, 64)
+    await stage.cluster.createTopic(topic, 64)
     const instance = await start()
     const expected: string[] = []
     for (const partition of [3, 31, 63]) {
@@ -153,7 +144,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy C14 E2 a new group begins at the end, which stays its place even over a restart', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const before = await start({ start: 'latest' })
     await before.produce(topic, 0, ['old'])
     expect((await before.consume(group, topic, 3_000)).type).to.equal('timedOut')
@@ -165,7 +156,7 @@ describe('consumer groups', function () {
 
   it('pixy C15 of two topics the one that is not asked any more goes, the other stays', async () => {
     const other = freshTopic('bills')
-    await Promise.all([cluster.createTopic(topic, 1), cluster.createTopic(other, 1)])
+    await Promise.all([stage.cluster.createTopic(topic, 1), stage.cluster.createTopic(other, 1)])
     const one = await start({ subscriptionTimeoutMs: 700, instanceId: `${group}-1` })
     const two = await start({ instanceId: `${group}-2` })
     await one.produce(topic, 0, numbered('m', 200))
@@ -189,7 +180,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy H21 a message without an ack leaves the committed offset where it is', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const instance = await start({ ackTimeoutMs: 500 })
     await instance.produce(topic, 0, ['m0'])
     await instance.next(group, topic)
@@ -199,7 +190,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy H22 pixy P7 acks by place, in any order, are committed with what is acknowledged above', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const instance = await start()
     await instance.produce(topic, 0, numbered('m', 10))
     const messages: ConsumedMessage[] = []
@@ -217,7 +208,7 @@ describe('consumer groups', function () {
   })
 
   it('pixy H56 a member with a message that is not acknowledged waits for it before it hands over', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const one = await start({ revocationMs: 60_000, ackTimeoutMs: 3_000, subscriptionTimeoutMs: 600 })
     await one.produce(topic, 0, ['m0', 'm1'])
     await one.next(group, topic)
@@ -230,7 +221,7 @@ describe('consumer groups', function () {
   })
 
   it('a member that stops hands over at once what is acknowledged, and the other goes on exactly', async () => {
-    await cluster.createTopic(topic, 4)
+    await stage.cluster.createTopic(topic, 4)
     const [one, two] = [await start(), await start()]
     for (const partition of [0, 1, 2, 3]) await one.produce(topic, partition, numbered(`p${partition}-`, 20))
     const seen = values(await one.take(group, topic, 30))
@@ -240,7 +231,7 @@ describe('consumer groups', function () {
   })
 
   it('messages that were not acknowledged in time are offered again, to whoever asks', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const instance = await start({ ackTimeoutMs: 300 })
     await instance.produce(topic, 0, ['m0'])
     expect((await instance.next(group, topic)).retries).to.equal(0)
@@ -249,7 +240,7 @@ describe('consumer groups', function () {
   })
 
   it('a static member that restarts keeps its partitions, and nobody joins again', async () => {
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     const [one, two] = [await start({ instanceId: 'pod-1' }), await start({ instanceId: 'pod-2' })]
     for (const partition of [0, 1]) await one.produce(topic, partition, numbered(`p${partition}-`, 20))
     const [ofOne] = await Promise.all([one.take(group, topic, 5), two.take(group, topic, 5)])
@@ -263,7 +254,7 @@ describe('consumer groups', function () {
   })
 
   it('a coordinator that moves, and leaders that move, lose and double nothing', async () => {
-    await cluster.createTopic(topic, 3)
+    await stage.cluster.createTopic(topic, 3)
     const instance = await start()
     const expected: string[] = []
     for (const partition of [0, 1, 2]) {
@@ -272,9 +263,9 @@ describe('consumer groups', function () {
     }
     const seen = values(await instance.take(group, topic, 20))
     for (const partition of [0, 1, 2]) {
-      const leader = await cluster.leaderOf(topic, partition)
-      const next = cluster.nodeIds.find(nodeId => nodeId !== leader)!
-      await cluster.moveLeader(topic, partition, next)
+      const leader = await stage.cluster.leaderOf(topic, partition)
+      const next = stage.cluster.nodeIds.find(nodeId => nodeId !== leader)!
+      await stage.cluster.moveLeader(topic, partition, next)
       seen.push(...values(await instance.take(group, topic, 20)))
     }
     seen.push(...values(await instance.take(group, topic, 40)))
@@ -282,11 +273,11 @@ describe('consumer groups', function () {
   })
 
   it('new partitions of a topic are read without a restart', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const instance = await start({ partitionCheckMs: 300 })
     await instance.produce(topic, 0, ['m0'])
     await instance.take(group, topic, 1)
-    await cluster.growTopic(topic, 2)
+    await stage.cluster.growTopic(topic, 2)
     const waiting = instance.next(group, topic, 60_000)
     // Of one that does not know the topic yet.
     await (await start()).produce(topic, 1, ['grown'])
@@ -294,7 +285,7 @@ describe('consumer groups', function () {
   })
 
   it('as a stream: the loop gives each message, and ends when it is told to', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const instance = await start()
     await instance.produce(topic, 0, numbered('m', 5))
     const stop = new AbortController()

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import type { TopicPartition } from '../../src/core/model.js'
 import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../src/gateway/gateway.js'
-import { openCastellan } from '../../src/index.js'
+import type { openCastellan } from '../../src/index.js'
 import { inWorld } from '../support/in-world.js'
 import { done, instanceSettings } from '../support/instances.js'
 import { SeededRandom } from '../support/random.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
 
 const base: InstanceSettings = { ...instanceSettings, maxWaitMs: 30_000 }
 const limits = { timeoutMs: undefined, maxBytes: undefined }
@@ -14,25 +14,15 @@ const textsOf = (records: readonly InstanceRecord[]): string[] => records.map(({
 
 describe('consumer instances', () => {
   inWorld()
-  let target: TargetCluster
+  const stage = onCluster()
   let castellan: Awaited<ReturnType<typeof openCastellan>>
   let instances: InstanceGateway
   let counter = 0
-  before(async () => {
-    target = await targetCluster()
-  })
-  after(() => target.close())
   beforeEach(async () => {
-    castellan = await openCastellan({ brokers: target.bootstrap.split(','), consumer: { sessionTimeoutMs: 6_000 } })
+    castellan = await stage.library({ consumer: { sessionTimeoutMs: 6_000 } })
     instances = castellan.gateway.instances
   })
-  afterEach(() => castellan.close())
 
-  const topicOf = async (partitions: number): Promise<string> => {
-    const topic = freshTopic('instances')
-    await target.createTopic(topic, partitions)
-    return topic
-  }
   const freshGroup = (): string => `group-${process.pid}-${Date.now()}-${++counter}`
   const created = async (settings: Partial<InstanceSettings> = {}, groupId = freshGroup()): Promise<InstanceName> => {
     const instance = { groupId, name: `i${++counter}` }
@@ -64,7 +54,7 @@ describe('consumer instances', () => {
   }
 
   it('reads what was assigned, in the order of the offsets', async () => {
-    const topic = await topicOf(2)
+    const topic = await stage.topic('instances', 2)
     await produce(topic, 0, 'a', 'b')
     await produce(topic, 1, 'c')
     const instance = await created()
@@ -83,7 +73,7 @@ describe('consumer instances', () => {
   })
 
   it('joins its group with the subscription, and divides partitions with other instances', async () => {
-    const topic = await topicOf(2)
+    const topic = await stage.topic('instances', 2)
     const groupId = freshGroup()
     const one = await created({}, groupId)
     const two = await created({}, groupId)
@@ -116,7 +106,7 @@ describe('consumer instances', () => {
   it('reads topics that match a pattern, and those that match later', async () => {
     const prefix = `pattern-${process.pid}-${Date.now()}`
     const topic = `${prefix}-a`
-    await target.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     await produce(topic, 0, 'a')
     const instance = await created()
     done(await instances.subscribe(instance, { pattern: `${prefix}.*` }))
@@ -129,7 +119,7 @@ describe('consumer instances', () => {
   })
 
   it('returns the records of an answer that was not written to its end', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     await produce(topic, 0, 'a', 'b', 'c')
     const instance = await assigned(topic)
     const first = done(await instances.read(instance, limits))
@@ -142,7 +132,7 @@ describe('consumer instances', () => {
   })
 
   it('commits accepted records only when a commit names no offsets', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     await produce(topic, 0, 'a', 'b', 'c')
     const instance = await assigned(topic)
     expect(done(await instances.committed(instance, [{ topic, partition: 0 }]))).to.deep.equal([])
@@ -159,7 +149,7 @@ describe('consumer instances', () => {
   })
 
   it('commits automatically, and the next instance of the group continues there', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     await produce(topic, 0, 'a', 'b')
     const groupId = freshGroup()
     const instance = await created({ autoCommitMs: 50 }, groupId)
@@ -179,7 +169,7 @@ describe('consumer instances', () => {
   })
 
   it('moves positions to offsets, ends and times', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     await produce(topic, 0, 'a', 'b', 'c')
     const instance = await assigned(topic)
     const partition = { topic, partition: 0 }
@@ -201,7 +191,7 @@ describe('consumer instances', () => {
   })
 
   it('returns at least one record, and no more bytes than asked beyond it', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     await produce(topic, 0, Buffer.alloc(1_000), Buffer.alloc(10), Buffer.alloc(10), Buffer.alloc(10))
     const instance = await assigned(topic)
     const counts: number[] = []
@@ -214,7 +204,7 @@ describe('consumer instances', () => {
   })
 
   it('waits for as many bytes as the settings ask, at most for the time limit', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     const instance = await assigned(topic, { minBytes: 3 })
     const reading = instances.read(instance, limits)
     await produce(topic, 0, 'a')
@@ -232,7 +222,7 @@ describe('consumer instances', () => {
   })
 
   it('answers reads one after another, and drops one whose client is gone', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     const instance = await assigned(topic)
     const gone = new AbortController()
     const first = instances.read(instance, { ...limits, gone: gone.signal })
@@ -244,7 +234,7 @@ describe('consumer instances', () => {
   })
 
   it('does not mix a subscription and assigned partitions, and refuses reads without either', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     const instance = await created()
     expect(await instances.read(instance, limits)).to.deep.include({ type: 'illegalState' })
     done(await instances.subscribe(instance, { topics: [topic] }))
@@ -264,7 +254,7 @@ describe('consumer instances', () => {
   })
 
   it('is unknown to other APIs, and reads nothing for a client that takes other formats', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     await produce(topic, 0, 'a')
     const instance = await assigned(topic)
     expect(await instances.assignment({ ...instance, api: 'other' })).to.deep.equal({ type: 'unknownInstance' })
@@ -276,7 +266,7 @@ describe('consumer instances', () => {
   })
 
   it('begins at the end when it is told so, with every record from the subscription on', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     await produce(topic, 0, 'old')
     const instance = await created({ start: 'latest' })
     done(await instances.subscribe(instance, { topics: [topic] }))
@@ -289,7 +279,7 @@ describe('consumer instances', () => {
   it('returns each record once to clients that take a part of the answers or leave, and commits exactly these', async () => {
     const seed = Date.now() % 1_000_000
     const random = new SeededRandom(seed)
-    const topic = await topicOf(3)
+    const topic = await stage.topic('instances', 3)
     const partitions = [0, 1, 2].map(partition => ({ topic, partition }))
     const instance = await created()
     done(await instances.assign(instance, partitions))
@@ -324,7 +314,7 @@ describe('consumer instances', () => {
   })
 
   it('answers that it shuts down while it stops, and not that it does not know its instances', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     const instance = await assigned(topic)
     const reading = instances.read(instance, limits)
     // Its answer from a broker comes too late.
@@ -340,7 +330,7 @@ describe('consumer instances', () => {
   })
 
   it('fails a read where it may begin nowhere, until a seek says where', async () => {
-    const topic = await topicOf(1)
+    const topic = await stage.topic('instances', 1)
     await produce(topic, 0, 'a')
     const instance = await assigned(topic, { start: 'none' })
     expect(await instances.read(instance, limits)).to.deep.include({ type: 'failed', code: 'invalidRequest' })

@@ -1,41 +1,31 @@
 import { expect } from 'chai'
 import { encodeSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
-import { GroupInstance } from '../support/group-instance.js'
+import type { GroupInstance } from '../support/group-instance.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const TIMEOUT_MS = 20_000
 
 describe('who reads on behalf of consumer groups', () => {
   inWorld()
-  let cluster: TargetCluster
-  let instances: GroupInstance[]
+  const stage = onCluster()
   let topic: string
   let group: string
-  before(async () => (cluster = await targetCluster()))
-  after(async () => await cluster.close())
   beforeEach(() => {
-    instances = []
     topic = freshTopic('orders')
     group = freshTopic('billing')
   })
-  afterEach(async () => {
-    await Promise.all(instances.map(instance => instance.stop()))
-  })
 
-  const start = async (clientId: string, instanceId?: string): Promise<GroupInstance> => {
-    const settings = instanceId === undefined ? {} : { instanceId }
-    const instance = await GroupInstance.start(cluster.bootstrap, { start: 'earliest', ...settings }, clientId)
-    instances.push(instance)
-    return instance
-  }
+  const start = (clientId: string, instanceId?: string): Promise<GroupInstance> =>
+    stage.member({ start: 'earliest', ...(instanceId !== undefined && { instanceId }) }, clientId)
   const readersOf = async (asked: GroupInstance, groups: readonly string[] | 'all' = [group]) =>
     (await asked.castellan.gateway.groups.consumers(groups, TIMEOUT_MS)).get(group) ?? []
   const partitionsByClient = async (asked: GroupInstance): Promise<Record<string, readonly number[]>> =>
     Object.fromEntries((await readersOf(asked)).map(one => [one.clientId, one.partitions.get(topic) ?? []]))
 
   it('pixy H34 S11 one member, its client id, address and partitions; the same among all groups', async () => {
-    await cluster.createTopic(topic, 4)
+    await stage.cluster.createTopic(topic, 4)
     const one = await start('pixy-1', 'pod-1')
     await one.produce(topic, 0, ['m0'])
     await one.take(group, topic, 1)
@@ -49,7 +39,7 @@ describe('who reads on behalf of consumer groups', () => {
   })
 
   it('pixy H36 S7 two instances share the partitions, and other groups are not told of', async () => {
-    await cluster.createTopic(topic, 4)
+    await stage.cluster.createTopic(topic, 4)
     const [one, two] = [await start('pixy-1'), await start('pixy-2')]
     for (const partition of [0, 1, 2, 3]) await one.produce(topic, partition, [`p${partition}`])
     await one.take(group, topic, 1)
@@ -71,7 +61,7 @@ describe('who reads on behalf of consumer groups', () => {
   })
 
   it('pixy H33 a group that nobody knows, and one that all members have left, have no readers', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const one = await start('pixy-1')
     expect(await readersOf(one)).to.deep.equal([])
     const two = await start('pixy-2')
@@ -104,7 +94,7 @@ describe('who reads on behalf of consumer groups', () => {
   })
 
   const coordinatorOf = async (one: GroupInstance) => {
-    const [host, port] = cluster.bootstrap.split(',')[0]!.split(':')
+    const [host, port] = stage.bootstrap.split(',')[0]!.split(':')
     const client = one.castellan.createClient({ host: host!, port: Number(port) }, 'test')
     for (;;) {
       const { errorCode, coordinator } = await client.findCoordinator({ groupId: group })

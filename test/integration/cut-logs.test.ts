@@ -2,38 +2,25 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { TopicSubscription } from '../../src/consumer/stream/topic-subscription.js'
 import { askRouter } from '../../src/index.js'
-import { GroupInstance } from '../support/group-instance.js'
+import type { GroupInstance } from '../support/group-instance.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, isOnRealKafka, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic, isOnRealKafka } from '../support/target-cluster.js'
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}${at}`)
 
 describe('a log that was cut by an unclean election', () => {
   inWorld()
-  let cluster: TargetCluster
+  const stage = onCluster()
   let topic: string
   let group: string
-  const instances: GroupInstance[] = []
-  before(async () => (cluster = await targetCluster()))
-  after(async () => await cluster.close())
   beforeEach(async () => {
-    topic = freshTopic('orders')
+    topic = await stage.topic()
     group = freshTopic('billing')
-    await cluster.createTopic(topic, 1)
-  })
-  afterEach(async () => {
-    await Promise.all(instances.splice(0).map(instance => instance.stop()))
   })
 
-  const start = async (from: 'earliest' | 'latest' = 'earliest'): Promise<GroupInstance> => {
-    const instance = await GroupInstance.start(cluster.bootstrap, { start: from, retryBackoffMs: 50 })
-    instances.push(instance)
-    return instance
-  }
-  const stop = async (instance: GroupInstance): Promise<void> => {
-    instances.splice(instances.indexOf(instance), 1)
-    await instance.stop()
-  }
+  const start = (from: 'earliest' | 'latest' = 'earliest'): Promise<GroupInstance> =>
+    stage.member({ start: from, retryBackoffMs: 50 })
   const take = async (instance: GroupInstance, count: number): Promise<string[]> =>
     (await instance.take(group, topic, count)).map(({ value }) => String(value))
 
@@ -75,16 +62,16 @@ describe('a log that was cut by an unclean election', () => {
       const writer = await start()
       const before = await start()
       await writer.produce(topic, 0, numbered('kept', 60))
-      await cluster.loseEnd(topic, 0, async () => {
+      await stage.cluster.loseEnd(topic, 0, async () => {
         await writer.produce(topic, 0, numbered('lost', 40))
         expect(await take(before, 100)).to.deep.equal([...numbered('kept', 60), ...numbered('lost', 40)])
         while ((await before.committed(group, topic, 0)) !== '100') await sleep(20)
-        await stop(before)
+        await stage.close(before)
       })
       await writer.produce(topic, 0, numbered('new', written))
       const after = await start()
       expect(await take(after, written)).to.deep.equal(numbered('new', written))
-      await stop(after)
+      await stage.close(after)
       const last = await start()
       expect(await last.committed(group, topic, 0)).to.equal(`${60 + written}`)
       await writer.produce(topic, 0, ['next'])
@@ -96,7 +83,7 @@ describe('a log that was cut by an unclean election', () => {
     const writer = await start()
     const reader = await start()
     await writer.produce(topic, 0, numbered('kept', 60))
-    await cluster.loseEnd(topic, 0, async () => {
+    await stage.cluster.loseEnd(topic, 0, async () => {
       await writer.produce(topic, 0, numbered('lost', 40))
       expect(await take(reader, 100)).to.have.length(100)
       // Acknowledgements that no commit told Kafka of would be forgotten if the cut costs the group its member.
@@ -113,7 +100,7 @@ describe('a log that was cut by an unclean election', () => {
       const reader = await start('latest')
       await writer.produce(topic, 0, numbered('kept', 60))
       let taken: Promise<string[]> | undefined
-      await cluster.loseEnd(topic, 0, async () => {
+      await stage.cluster.loseEnd(topic, 0, async () => {
         await writer.produce(topic, 0, numbered('lost', 40))
         expect((await reader.consume(group, topic, 300)).type).to.equal('timedOut')
         taken = takeSteadily(reader, written)
@@ -128,12 +115,12 @@ describe('a log that was cut by an unclean election', () => {
       const writer = await start()
       const before = await start('latest')
       await writer.produce(topic, 0, numbered('kept', 60))
-      await cluster.loseEnd(topic, 0, async () => {
+      await stage.cluster.loseEnd(topic, 0, async () => {
         await writer.produce(topic, 0, numbered('lost', 40))
         // A read without a client would end with its first long poll.
         const asking = before.consume(group, topic, 60_000)
         while ((await writer.committed(group, topic, 0)) !== '100') await sleep(20)
-        await stop(before)
+        await stage.close(before)
         await asking
       })
       await writer.produce(topic, 0, numbered('new', written))
@@ -151,7 +138,7 @@ describe('a log that was cut by an unclean election', () => {
     const stop = new AbortController()
     let reading: Promise<void> | undefined
     let following: TopicSubscription | undefined
-    await cluster.loseEnd(topic, 0, async () => {
+    await stage.cluster.loseEnd(topic, 0, async () => {
       await writer.produce(topic, 0, numbered('lost', 40))
       reading = (async () => {
         const onWarning = (text: string) => void warnings.push(text)
@@ -187,7 +174,7 @@ describe('a log that was cut by an unclean election', () => {
     const both = async (count: number): Promise<void> => {
       while (read.length < count || followed.length < count) await sleep(20)
     }
-    await cluster.loseEnd(topic, 0, async () => {
+    await stage.cluster.loseEnd(topic, 0, async () => {
       await writer.produce(topic, 0, numbered('lost', 40))
       await both(100)
     })
@@ -217,12 +204,12 @@ describe('a log that was cut by an unclean election', () => {
     const reader = await start()
     await writer.produce(topic, 0, numbered('a', 10))
     expect(await take(reader, 10)).to.deep.equal(numbered('a', 10))
-    const others = cluster.nodeIds.filter(id => id !== undefined)
-    const leader = await cluster.leaderOf(topic, 0)
-    await cluster.moveLeader(topic, 0, others.find(id => id !== leader)!)
+    const others = stage.cluster.nodeIds.filter(id => id !== undefined)
+    const leader = await stage.cluster.leaderOf(topic, 0)
+    await stage.cluster.moveLeader(topic, 0, others.find(id => id !== leader)!)
     await writer.produce(topic, 0, numbered('b', 10))
     expect(await take(reader, 10)).to.deep.equal(numbered('b', 10))
-    await stop(reader)
+    await stage.close(reader)
     const request = { type: 'fetchConsumerOffset', groupId: group, topicPartition: { topic, partition: 0 } } as const
     const committed = await askRouter(writer.castellan.router.ref, { ...request, rawMetadata: true })
     const { offset, leaderEpoch } = (committed as { offsetAndMetadata: { offset: number; leaderEpoch?: number } })

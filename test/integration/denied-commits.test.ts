@@ -3,9 +3,10 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import type { BrokerClient } from '../../src/kafka/broker-client.js'
 import { offsetCommitV7 } from '../../src/kafka/protocol/offsets.js'
-import { GroupInstance } from '../support/group-instance.js'
+import type { GroupInstance } from '../support/group-instance.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 /** No topic has so many partitions. */
 const NOWHERE = 1_000
@@ -36,24 +37,14 @@ function denyCommits(topic: string, times: number): { readonly denied: number } 
 
 describe('a commit that a coordinator denies, because it does not know the partition', () => {
   inWorld()
-  let cluster: TargetCluster
-  const instances: GroupInstance[] = []
-  before(async () => (cluster = await targetCluster()))
-  after(async () => await cluster.close())
-  afterEach(async () => {
-    sinon.restore()
-    await Promise.all(instances.splice(0).map(instance => instance.stop()))
-  })
-  const start = async (): Promise<GroupInstance> => {
-    const instance = await GroupInstance.start(cluster.bootstrap, { start: 'earliest', retryBackoffMs: 50 })
-    instances.push(instance)
-    return instance
-  }
+  const stage = onCluster()
+  beforeEach(() => stage.keep(sinon, stubs => stubs.restore()))
+  const start = (): Promise<GroupInstance> => stage.member({ start: 'earliest', retryBackoffMs: 50 })
 
   for (const times of [1, 4]) {
     it(`is made again until it is stored, also the last one before a quiet time (denied ${times} times)`, async () => {
       const [topic, group] = [freshTopic('orders'), freshTopic('billing')]
-      await cluster.createTopic(topic, 1)
+      await stage.cluster.createTopic(topic, 1)
       const reader = await start()
       await reader.produce(topic, 0, numbered('m', 10))
       await reader.take(group, topic, 1)
@@ -69,7 +60,7 @@ describe('a commit that a coordinator denies, because it does not know the parti
 
   it('is made again when the process stops at once, so that another one goes on exactly there', async () => {
     const [topic, group] = [freshTopic('orders'), freshTopic('billing')]
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const before = await start()
     await before.produce(topic, 0, numbered('m', 10))
     const deny = denyCommits(topic, 2)

@@ -1,21 +1,16 @@
 import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
-import { type Castellan, openCastellan } from '../../src/index.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import type { Castellan } from '../../src/index.js'
+import { onCluster } from '../support/stage.js'
 
 describe('a topic that ends with the marker of a transaction', function () {
   this.timeout(120_000)
-  let cluster: TargetCluster
-  before(async () => {
-    cluster = await targetCluster()
-  })
-  after(() => cluster?.close())
+  const stage = onCluster()
 
   /** Writes the transactions, each of which ends with a marker. */
   async function written(...transactions: readonly (readonly [end: 'commit' | 'abort', values: string[]])[]) {
-    const topic = freshTopic('transactions')
-    await cluster.createTopic(topic, 1)
-    const kafka = new Kafka({ brokers: cluster.bootstrap.split(','), logLevel: logLevel.NOTHING })
+    const topic = await stage.topic('transactions')
+    const kafka = new Kafka({ brokers: stage.bootstrap.split(','), logLevel: logLevel.NOTHING })
     const producer = kafka.producer({ transactionalId: topic, maxInFlightRequests: 1, idempotent: true })
     await producer.connect()
     try {
@@ -48,14 +43,10 @@ describe('a topic that ends with the marker of a transaction', function () {
     from: Parameters<Castellan['read']>[1],
     isolationLevel: 'readCommitted' | 'readUncommitted' = 'readUncommitted'
   ): Promise<string[]> {
-    const castellan = await openCastellan({ brokers: cluster.bootstrap, router: { isolationLevel } })
-    try {
-      const values: string[] = []
-      for await (const { value } of castellan.read(topic, from)) values.push(String(value))
-      return values
-    } finally {
-      await castellan.close(0)
-    }
+    const castellan = await stage.library({ router: { isolationLevel } })
+    const values: string[] = []
+    for await (const { value } of castellan.read(topic, from)) values.push(String(value))
+    return values
   }
 
   it('is read to its end from anywhere near it, and from its beginning', async () => {

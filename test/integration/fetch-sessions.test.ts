@@ -3,9 +3,9 @@ import { expect } from 'chai'
 import { ask } from '../../src/core/actor/actor.js'
 import type { BrokerClient, FetchCall, FetchResponse } from '../../src/kafka/broker-client.js'
 import type { FetchDataResult } from '../../src/router/messages/operations.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import type { Castellan } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
 
 const PARTITIONS = 40
 const PATIENT_MS = 10_000
@@ -22,7 +22,7 @@ interface Poll {
 
 describe('fetch sessions of idle readers', () => {
   inWorld()
-  let cluster: TargetCluster
+  const stage = onCluster(true)
   let castellan: Castellan
   let polls: Poll[]
   let topic: string
@@ -31,15 +31,9 @@ describe('fetch sessions of idle readers', () => {
   beforeEach(async () => {
     polls = []
     isOver = false
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap, { onClient: watch })
-    topic = freshTopic('idle')
-    await cluster.createTopic(topic, PARTITIONS)
-  })
-  afterEach(async () => {
-    isOver = true
-    await castellan?.close()
-    await cluster?.close()
+    stage.keep(polls, () => (isOver = true))
+    castellan = stage.castellan({ onClient: watch })
+    topic = await stage.topic('idle', PARTITIONS)
   })
 
   function watch(client: BrokerClient): void {
@@ -117,11 +111,11 @@ describe('fetch sessions of idle readers', () => {
     await until('a quiet poll', () => polls.some(isQuiet))
     const all = Array.from({ length: PARTITIONS }, (_, partition) => partition)
     await write(0, all)
-    const nodeId = await cluster.leaderOf(topic, 0)
-    await cluster.killNode(nodeId)
+    const nodeId = await stage.cluster.leaderOf(topic, 0)
+    await stage.cluster.killNode(nodeId)
     await write(1, all)
-    await cluster.reviveNode(nodeId)
-    await cluster.moveLeader(topic, 0, nodeId)
+    await stage.cluster.reviveNode(nodeId)
+    await stage.cluster.moveLeader(topic, 0, nodeId)
     await write(2, all)
     await until('all are read', () => read.every(records => records.length >= 3))
     for (const records of read) expect(records).to.deep.equal([0, 1, 2].map(round => `${round} of round ${round}`))

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
@@ -10,11 +7,11 @@ import { encodeBatchNote, noteKeyOf } from '../../src/producer/disk/batch-notes.
 import { openDurableLog } from '../../src/producer/log/open-durable-log.js'
 import { walSettings } from '../../src/producer/log/settings.js'
 import type { Numbering } from '../../src/producer/memory/numbering.js'
-import { Children, Gateway } from '../cli/child.js'
+import type { Gateway } from '../cli/child.js'
 import { WireSession } from '../real-kafka/wire-session.js'
+import { metricOf } from '../support/app-under-test.js'
 import { logWorker } from '../support/built.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
 
 const PATIENCE_MS = 60_000
 /** Kafka forgets a producer a day after the time of its newest record, whenever it was written. */
@@ -26,30 +23,14 @@ const CONTROL = 'control'
 
 describe('a batch whose answer was lost, by a producer that Kafka has forgotten', function () {
   this.timeout(180_000)
-  const children = new Children()
-  let cluster: TargetCluster
-  let castellan: Castellan
+  const stage = onCluster()
   let folder: string
   let topic: string
   let session: WireSession
-  before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap)
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
-  })
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'castellan-forgotten-'))
-    topic = freshTopic('forgotten')
-    await cluster.createTopic(topic, 1)
-    session = await WireSession.open(cluster.bootstrap, topic)
-  })
-  afterEach(async () => {
-    await session.client.close()
-    await children.stopAll()
-    rmSync(folder, { recursive: true })
+    folder = stage.folder()
+    topic = await stage.topic('forgotten')
+    session = stage.keep(await WireSession.open(stage.bootstrap, topic), ({ client }) => client.close())
   })
 
   async function newProducer(): Promise<Numbering> {
@@ -109,27 +90,19 @@ describe('a batch whose answer was lost, by a producer that Kafka has forgotten'
     await close()
   }
 
-  const startGateway = (more: Readonly<Record<string, string>> = {}): Promise<Gateway> => {
-    const settings = { 'apis.arion.durability': 'disk', 'wal.directory': folder, ...more }
-    const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
-    return Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags])
-  }
+  const startGateway = (more: Readonly<Record<string, string>> = {}): Promise<Gateway> =>
+    stage.gateway({ 'apis.arion.durability': 'disk', 'wal.directory': folder, ...more })
 
   /** Values of the topic, once the last one is there and nothing comes behind it. */
   async function delivered(): Promise<string[]> {
     const giveUpAt = performance.now() + PATIENCE_MS
     for (let before = -1; ; ) {
-      const all = (await castellan.readAll(topic, 0)).map(({ value }) => String(value))
+      const all = (await stage.reader.readAll(topic, 0)).map(({ value }) => String(value))
       const values = all.filter(value => value !== CONTROL)
       if ((values.includes(VALUES.at(-1)!) && all.length === before) || performance.now() > giveUpAt) return values
       before = all.length
       await sleep(500)
     }
-  }
-
-  async function metricOf(gateway: Gateway, name: string): Promise<number> {
-    const metrics = await (await fetch(`${gateway.management}/metrics`)).text()
-    return Number(metrics.match(new RegExp(`^${name} (\\S+)$`, 'm'))?.[1] ?? 0)
   }
 
   it('is found in the log, and not written again', async () => {
@@ -140,11 +113,11 @@ describe('a batch whose answer was lost, by a producer that Kafka has forgotten'
     const gateway = await startGateway()
     expect(await delivered()).to.deep.equal(VALUES)
     await gateway.child.line(/a batch whose answer did not arrive is in the log/)
-    expect(await metricOf(gateway, 'castellan_delivery_found_batches_total')).to.equal(1)
+    expect(await metricOf(gateway.management, 'castellan_delivery_found_batches_total')).to.equal(1)
   })
 
   it('is found behind the open transaction of another producer, also by a gateway that reads what is committed', async () => {
-    const kafka = new Kafka({ brokers: cluster.bootstrap.split(','), logLevel: logLevel.NOTHING })
+    const kafka = new Kafka({ brokers: stage.bootstrap.split(','), logLevel: logLevel.NOTHING })
     const other = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 })
     await other.connect()
     try {
@@ -158,7 +131,7 @@ describe('a batch whose answer was lost, by a producer that Kafka has forgotten'
       const seen = await delivered()
       await transaction.abort()
       expect(seen).to.deep.equal(VALUES)
-      expect(await metricOf(gateway, 'castellan_delivery_found_batches_total')).to.equal(1)
+      expect(await metricOf(gateway.management, 'castellan_delivery_found_batches_total')).to.equal(1)
     } finally {
       await other.disconnect()
     }
@@ -170,6 +143,6 @@ describe('a batch whose answer was lost, by a producer that Kafka has forgotten'
     await leave(numbering)
     const gateway = await startGateway()
     expect(await delivered()).to.deep.equal(VALUES)
-    expect(await metricOf(gateway, 'castellan_delivery_found_batches_total')).to.equal(0)
+    expect(await metricOf(gateway.management, 'castellan_delivery_found_batches_total')).to.equal(0)
   })
 })

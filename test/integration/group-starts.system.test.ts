@@ -8,8 +8,9 @@ import type { BrokerClient } from '../../src/kafka/broker-client.js'
 import { encodeSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
 import { AS_STORED } from '../../src/router/messages/operations.js'
 import { clientOfCoordinator, ForeignLeader } from '../support/foreign-leader.js'
-import { GroupInstance } from '../support/group-instance.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import type { GroupInstance } from '../support/group-instance.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const QUICK: ConsumerSettingsOverrides = { start: 'latest', partitionCheckMs: 300, retryBackoffMs: 100 }
 /** The name of a static member that another client lets into the group for a moment. */
@@ -18,26 +19,16 @@ const numbered = (name: string, count: number): string[] => Array.from({ length:
 
 describe('where a group begins to read', function () {
   this.timeout(120_000)
-  let cluster: TargetCluster
-  let instances: GroupInstance[]
+  const stage = onCluster()
   let topic: string
   let group: string
-  before(async () => (cluster = await targetCluster()))
-  after(async () => await cluster.close())
   beforeEach(() => {
-    instances = []
     topic = freshTopic('orders')
     group = freshTopic('billing')
   })
-  afterEach(async () => {
-    await Promise.all(instances.map(instance => instance.stop()))
-  })
 
-  const start = async (settings: ConsumerSettingsOverrides = {}): Promise<GroupInstance> => {
-    const instance = await GroupInstance.start(cluster.bootstrap, { ...QUICK, ...settings })
-    instances.push(instance)
-    return instance
-  }
+  const start = (settings: ConsumerSettingsOverrides = {}): Promise<GroupInstance> =>
+    stage.member({ ...QUICK, ...settings })
 
   /** Asks, and is told that there is nothing; asks again where joining took so long that it is told nothing. */
   async function begin(instance: GroupInstance, timeoutMs = 500): Promise<void> {
@@ -82,17 +73,17 @@ describe('where a group begins to read', function () {
     const first = await start()
     const asked = async (): Promise<string> => (await first.consume(group, topic, 300)).type
     while ((await asked()) !== 'timedOut');
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     return [first, await write('m', 20, 2)]
   }
 
   async function recreate(partitions: number, meanwhile: () => Promise<void> = async () => {}): Promise<void> {
-    await cluster.deleteTopic(topic)
+    await stage.cluster.deleteTopic(topic)
     await meanwhile()
     // Kafka takes a moment to forget the name.
     for (let attempt = 0; ; attempt++) {
       try {
-        await cluster.createTopic(topic, partitions)
+        await stage.cluster.createTopic(topic, partitions)
         return
       } catch (error) {
         if (attempt === 50) throw error
@@ -105,7 +96,7 @@ describe('where a group begins to read', function () {
     // Only the look-up of missing topics finds it in time.
     const reader = await start({ partitionCheckMs: 600_000 })
     await begin(reader)
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     await offered([reader], await write('m', 20, 2))
   })
 
@@ -121,15 +112,15 @@ describe('where a group begins to read', function () {
   })
 
   it('a group is offered every record of partitions that are added to its topic', async () => {
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     const reader = await start()
     await begin(reader)
-    await cluster.growTopic(topic, 6)
+    await stage.cluster.growTopic(topic, 6)
     await offered([reader], await write('m', 60, 6))
   })
 
   it('a group begins at the end of a topic, and is offered what is written after its first answer', async () => {
-    await cluster.createTopic(topic, 3)
+    await stage.cluster.createTopic(topic, 3)
     await write('old', 9, 3)
     const reader = await start()
     await begin(reader)
@@ -140,7 +131,7 @@ describe('where a group begins to read', function () {
   it('a process that joins when the topic exists offers what was written for a process that asked before', async () => {
     const first = await start()
     await begin(first)
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     const values = await write('m', 20, 2)
     // Both are asked at the same time: the second may join before the first has noticed the topic.
     const second = await start()
@@ -148,7 +139,7 @@ describe('where a group begins to read', function () {
   })
 
   it('processes that join together begin at the end of each partition', async () => {
-    await cluster.createTopic(topic, 4)
+    await stage.cluster.createTopic(topic, 4)
     await write('old', 8, 4)
     const readers = await Promise.all([start(), start(), start()])
     await Promise.all(readers.map(reader => begin(reader, 1_500)))
@@ -157,7 +148,7 @@ describe('where a group begins to read', function () {
   })
 
   it('a process that takes over at once goes on from where the group began', async () => {
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     await write('old', 4, 2)
     const first = await start()
     await begin(first)
@@ -169,7 +160,7 @@ describe('where a group begins to read', function () {
   })
 
   it('a topic created anew is read from its beginning when a process has joined meanwhile', async () => {
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     const [first, second] = [await start(), await start()]
     await begin(first)
     await offered([first], await write('old', 60, 2))
@@ -178,13 +169,13 @@ describe('where a group begins to read', function () {
   })
 
   it('a topic created anew after an answer during a slow join is read from its beginning', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const first = await start()
     await begin(first)
     await first.stop()
     // The group waits for the hand-over of a process that reads another topic and holds a message of it.
     const other = freshTopic('other')
-    await cluster.createTopic(other, 1)
+    await stage.cluster.createTopic(other, 1)
     const busy = await start({ revocationMs: 5_000, heartbeatIntervalMs: 500 })
     expect((await busy.consume(group, other, 500)).type).to.equal('timedOut')
     await busy.produce(other, 0, ['held'])
@@ -197,7 +188,7 @@ describe('where a group begins to read', function () {
   })
 
   it('what was committed in a former topic of the name is not applied to the one that was created anew', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const before = await start()
     await begin(before)
     await offered([before], await write('old', 30, 1))
@@ -223,7 +214,7 @@ describe('where a group begins to read', function () {
   it('all of a topic is to be read by a group that asked before it existed', async () => {
     const reader = await start({ partitionCheckMs: 60_000, missingTopicCheckMs: 60_000 })
     await begin(reader)
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     await write('m', 3, 1)
     const [place] = (await reader.castellan.gateway.groups.offsets(group, topic, 10_000))!
     expect(place).to.deep.include({ earliest: 0, latest: 3, committed: undefined, beginsAt: 0 })
@@ -232,7 +223,7 @@ describe('where a group begins to read', function () {
   })
 
   it('all of a topic is to be read by a group that begins at its earliest record and has never asked', async () => {
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     await write('m', 3, 1)
     const instance = await start({ start: 'earliest' })
     const [place] = (await instance.castellan.gateway.groups.offsets(group, topic, 10_000))!
@@ -241,7 +232,7 @@ describe('where a group begins to read', function () {
   })
 
   it('what came after its beginning is to be read by a group that began at the end and has acknowledged nothing', async () => {
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     await write('old', 4, 2)
     const reader = await start()
     await begin(reader)
@@ -252,8 +243,8 @@ describe('where a group begins to read', function () {
 
   it('a group that another client leads is offered the records of a topic that one of its processes asked for before', async () => {
     const lead = freshTopic('lead')
-    await cluster.createTopic(lead, 1)
-    const leader = await ForeignLeader.join(cluster.bootstrap, group, lead)
+    await stage.cluster.createTopic(lead, 1)
+    const leader = await ForeignLeader.join(stage.bootstrap, group, lead)
     try {
       const [first, values] = await askBefore()
       // Joins when the topic exists, and is given all of it.
@@ -274,10 +265,10 @@ describe('where a group begins to read', function () {
 
   it('a group that another client leads is offered these records, too, while a further client joins', async () => {
     const lead = freshTopic('lead')
-    await cluster.createTopic(lead, 1)
-    const leader = await ForeignLeader.join(cluster.bootstrap, group, lead)
-    const castellan = await openCastellan({ brokers: cluster.bootstrap })
-    const further = await clientOfCoordinator(castellan, cluster.bootstrap, group)
+    await stage.cluster.createTopic(lead, 1)
+    const leader = await ForeignLeader.join(stage.bootstrap, group, lead)
+    const castellan = await openCastellan({ brokers: stage.bootstrap })
+    const further = await clientOfCoordinator(castellan, stage.bootstrap, group)
     try {
       const [first, values] = await askBefore()
       const before = leader.members.map(({ memberId }) => memberId)
@@ -285,7 +276,7 @@ describe('where a group begins to read', function () {
       void second.consume(group, topic, 10_000).then(result => result.type === 'message' && result.message.release())
       while (leader.members.length < 3) await sleep(50)
       // The coordinator describes the group to the second process when the further client has begun to join.
-      const slow = cluster.faults?.add({ api: 'DescribeGroups', count: 1 }, { type: 'delay', delayMs: 40 })
+      const slow = stage.cluster.faults?.add({ api: 'DescribeGroups', count: 1 }, { type: 'delay', delayMs: 40 })
       void slow?.whenFired().then(() => joinOnce(further, group, lead))
       let mayJoin = !slow
       leader.assign(members => {
@@ -306,7 +297,7 @@ describe('where a group begins to read', function () {
   })
 
   it('a topic created anew with more partitions is read from its beginning', async () => {
-    await cluster.createTopic(topic, 2)
+    await stage.cluster.createTopic(topic, 2)
     const reader = await start()
     await begin(reader)
     await offered([reader], await write('old', 10, 2))
@@ -315,7 +306,7 @@ describe('where a group begins to read', function () {
   })
 
   it('a topic created anew with fewer partitions is read from its beginning', async () => {
-    await cluster.createTopic(topic, 4)
+    await stage.cluster.createTopic(topic, 4)
     const reader = await start()
     await begin(reader)
     await offered([reader], await write('old', 10, 4))

@@ -1,12 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
+import { onBroker } from '../support/stage.js'
 import { freshTopic } from '../support/target-cluster.js'
 
 const RECORDS = 'application/vnd.kafka.json.v2+json'
@@ -21,29 +16,21 @@ const routes: Readonly<Record<string, (topic: string) => readonly [path: string,
 
 describe('Idempotency-Key with Prefer: respond-async', function () {
   this.timeout(120_000)
-  let cluster: EmbeddedCluster
-  let folder: string
+  const stage = onBroker()
   let app: App
   before(async () => {
-    cluster = await startEmbeddedCluster({ nodes: 1 })
-    folder = mkdtempSync(join(tmpdir(), 'castellan-early-'))
     const durable = ['arion', 'confluent', 'strimzi'].map(api => [`apis.${api}.durability`, 'disk'])
-    app = await startTestApp(cluster.bootstrap, {
+    app = await stage.app({
       'delivery.createTopics': 'false',
-      'wal.directory': folder,
+      'wal.directory': stage.folder(),
       ...Object.fromEntries(durable)
     })
-  })
-  after(async () => {
-    await app.stop()
-    await cluster.close()
-    rmSync(folder, { recursive: true, force: true })
   })
 
   for (const [name, route] of Object.entries(routes)) {
     it(`${name}: the answer of the API is kept for the key, though the client got 202 before`, async () => {
       const topic = freshTopic('early')
-      await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
+      await stage.cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
       const [path, type, body] = route(topic)
       const key = randomUUID()
       const post = (headers: Record<string, string>): Promise<Response> =>
@@ -53,7 +40,7 @@ describe('Idempotency-Key with Prefer: respond-async', function () {
           headers: { 'content-type': type, 'idempotency-key': key, ...headers }
         })
       // Kafka has no record until the early answer has come.
-      const fault = cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'error', errorCode: 6 })
+      const fault = stage.cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'error', errorCode: 6 })
       const early = await post({ prefer: 'respond-async' }).finally(() => fault.remove())
       expect([early.status, await early.text()]).to.deep.equal([
         202,
@@ -65,12 +52,12 @@ describe('Idempotency-Key with Prefer: respond-async', function () {
       expect(late.headers.get('x-castellan-persisted')).to.equal('yes')
       expect(late.headers.get('idempotent-replayed')).to.equal('true')
       expect(late.headers.get('x-castellan-receipt')).to.equal(early.headers.get('x-castellan-receipt'))
-      expect(cluster.highWatermark(topic, 0)).to.equal(1)
+      expect(stage.cluster.highWatermark(topic, 0)).to.equal(1)
     })
 
     it(`${name}: a request that comes again while Kafka is away gets the same receipt at once`, async () => {
       const topic = freshTopic('lost-answer')
-      await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
+      await stage.cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
       const [path, type, body] = route(topic)
       const key = randomUUID()
       const post = (prefer: string, headers: Record<string, string> = {}): Promise<Response> =>
@@ -79,7 +66,7 @@ describe('Idempotency-Key with Prefer: respond-async', function () {
           body,
           headers: { 'content-type': type, 'idempotency-key': key, prefer, ...headers }
         })
-      const fault = cluster.faults.add({ api: 'Produce', count: 1_000 }, { type: 'error', errorCode: 6 })
+      const fault = stage.cluster.faults.add({ api: 'Produce', count: 1_000 }, { type: 'error', errorCode: 6 })
       try {
         const first = await post('respond-async')
         const second = await post('respond-async')
@@ -102,7 +89,7 @@ describe('Idempotency-Key with Prefer: respond-async', function () {
         fault.remove()
       }
       expect((await post('return=minimal')).headers.get('x-castellan-persisted')).to.equal('yes')
-      expect(cluster.highWatermark(topic, 0)).to.equal(1)
+      expect(stage.cluster.highWatermark(topic, 0)).to.equal(1)
     })
   }
 })

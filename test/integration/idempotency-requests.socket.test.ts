@@ -1,33 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { type IncomingMessage, request } from 'node:http'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { onBroker } from '../support/stage.js'
 
 describe('requests with an Idempotency-Key', function () {
   this.timeout(60_000)
-  let cluster: EmbeddedCluster
+  const stage = onBroker()
   let app: App | undefined
-  before(async () => {
-    cluster = await startEmbeddedCluster({ nodes: 1 })
-  })
-  after(() => cluster.close())
-  afterEach(async () => {
-    cluster.faults.clear()
-    await app?.stop()
-    app = undefined
-  })
 
   const start = async (settings: Readonly<Record<string, string>>): Promise<void> => {
-    app = await startTestApp(cluster.bootstrap, { 'delivery.createTopics': 'false', ...settings })
-  }
-  const topicFor = async (name: string): Promise<string> => {
-    const topic = freshTopic(name)
-    await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
-    return topic
+    app = await stage.app({ 'delivery.createTopics': 'false', ...settings })
   }
   /** @param headers in their order */
   const post = (topic: string, headers: readonly string[]): Promise<IncomingMessage> =>
@@ -41,7 +24,7 @@ describe('requests with an Idempotency-Key', function () {
 
   it('are the same whatever the order of their headers', async () => {
     await start({ 'http.recordHeaders': 'x-one,x-two' })
-    const topic = await topicFor('order')
+    const topic = await stage.topic('order')
     const key = ['idempotency-key', randomUUID()]
     const [one, two] = [
       ['x-one', '1'],
@@ -63,13 +46,13 @@ describe('requests with an Idempotency-Key', function () {
       [422, undefined],
       [422, undefined]
     ])
-    expect(cluster.highWatermark(topic, 0)).to.equal(1)
+    expect(stage.cluster.highWatermark(topic, 0)).to.equal(1)
   })
 
   it('get their 409 from Arion before their connection is ended for its silence', async () => {
     await start({ 'apis.arion.idleTimeoutMs': '2000' })
-    const topic = await topicFor('silent')
-    const silence = cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'dropRequest' })
+    const topic = await stage.topic('silent')
+    const silence = stage.cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'dropRequest' })
     const key = ['idempotency-key', randomUUID()]
     const first = post(topic, key).catch((error: NodeJS.ErrnoException) => error.code)
     await silence.whenFired()

@@ -1,15 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../src/server/app/app.js'
 import { makeToken } from '../support/access.js'
-import { startTestApp } from '../support/app-under-test.js'
 import { checkRows } from '../support/rows.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { onBroker } from '../support/stage.js'
 
 interface Sent {
   readonly path: string
@@ -104,30 +99,15 @@ const durabilityOf = (durability: string): Record<string, string> =>
 
 describe('Idempotency-Key', function () {
   this.timeout(120_000)
-  let cluster: EmbeddedCluster
+  const stage = onBroker()
   let folder: string
   let app: App | undefined
-  before(async () => {
-    cluster = await startEmbeddedCluster({ nodes: 1 })
-    folder = mkdtempSync(join(tmpdir(), 'castellan-keys-'))
-  })
-  const stop = async (): Promise<void> => {
-    cluster.faults.clear()
-    await app?.stop()
-    app = undefined
-  }
-  after(async () => {
-    await cluster?.close()
-    rmSync(folder, { recursive: true, force: true })
+  before(() => {
+    folder = stage.folder()
   })
 
   const start = async (settings: Record<string, string>): Promise<void> => {
-    app = await startTestApp(cluster.bootstrap, { 'delivery.createTopics': 'false', ...settings })
-  }
-  const topicFor = async (name: string): Promise<string> => {
-    const topic = freshTopic(name)
-    await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
-    return topic
+    app = await stage.app({ 'delivery.createTopics': 'false', ...settings })
   }
   const send = async (
     { path, type, body }: Sent,
@@ -155,12 +135,12 @@ describe('Idempotency-Key', function () {
   /** Resolves when the partition has so many records, and no other one comes within some ticks. */
   const written = async (topic: string, count: number): Promise<void> => {
     const giveUpAt = performance.now() + 30_000
-    while (cluster.highWatermark(topic, 0) < count && performance.now() < giveUpAt) {
+    while (stage.cluster.highWatermark(topic, 0) < count && performance.now() < giveUpAt) {
       await new Promise(resolve => setTimeout(resolve, 5))
     }
     // A second record would come before this one.
     await send(routes['arion, sync']!(topic, 'last'))
-    expect(cluster.highWatermark(topic, 0)).to.equal(count + 1)
+    expect(stage.cluster.highWatermark(topic, 0)).to.equal(count + 1)
   }
 
   for (const durability of ['memory', 'disk'] as const) {
@@ -171,11 +151,11 @@ describe('Idempotency-Key', function () {
           'wal.directory': join(folder, `${durability}-${randomUUID()}`)
         })
       )
-      after(stop)
+      after(() => app?.stop())
 
       it('on each route a request that comes again gets the same answer, and no second record', () =>
         checkRows(Object.entries(routes), async ([, route]) => {
-          const topic = await topicFor('again')
+          const topic = await stage.topic('again')
           const key = randomUUID()
           const first = await send(route(topic, 'a'), key)
           expect(first).to.include({ reach: 'gateway', replayed: null })
@@ -187,7 +167,7 @@ describe('Idempotency-Key', function () {
 
       it('on each route another request with the key is refused', () =>
         checkRows(Object.entries(routes), async ([, route]) => {
-          const topic = await topicFor('other')
+          const topic = await stage.topic('other')
           const key = randomUUID()
           await send(route(topic, 'a'), key)
           expect(await send(route(topic, 'b'), key)).to.include({ status: 422, persisted: 'no' })
@@ -196,7 +176,7 @@ describe('Idempotency-Key', function () {
     })
   }
 
-  const away = () => cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'dropRequest' })
+  const away = () => stage.cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'dropRequest' })
 
   for (const durability of ['memory', 'disk'] as const) {
     describe(`on routes that keep records in ${durability}`, () => {
@@ -204,12 +184,11 @@ describe('Idempotency-Key', function () {
       beforeEach(() => {
         settings = { ...durabilityOf(durability), 'wal.directory': join(folder, randomUUID()) }
       })
-      afterEach(stop)
 
       it('a request that comes again while the first one is under way gets its answer', async () => {
         await start(settings)
-        const topic = await topicFor('under-way')
-        cluster.faults.add({ api: 'Produce', count: 1 }, { type: 'delay', delayMs: 300 })
+        const topic = await stage.topic('under-way')
+        stage.cluster.faults.add({ api: 'Produce', count: 1 }, { type: 'delay', delayMs: 300 })
         const key = randomUUID()
         const [first, second] = await Promise.all([1, 2].map(() => send(routes['arion, sync']!(topic, 'a'), key)))
         expect([first, second].map(seen => ({ status: seen?.status, persisted: seen?.persisted }))).to.deep.equal([
@@ -222,7 +201,7 @@ describe('Idempotency-Key', function () {
 
       it('a request that comes again after an unknown outcome gets the outcome of the record under way', async () => {
         await start({ ...settings, 'apis.arion.syncTimeoutMs': '1000' })
-        const topic = await topicFor('unknown')
+        const topic = await stage.topic('unknown')
         // The first record makes the producer of the partition, whose state must not be in doubt.
         await send(routes['arion, sync']!(topic, 'before'))
         const fault = away()
@@ -242,7 +221,7 @@ describe('Idempotency-Key', function () {
 
       it('a key is free again after an answer that says that nothing was accepted', async () => {
         await start(settings)
-        const topic = await topicFor('free')
+        const topic = await stage.topic('free')
         const key = randomUUID()
         const { path, type } = routes['confluent, v2']!(topic, 'a')
         const refused = await send({ path, type: type!, body: '{"records":[{"value"' }, key)
@@ -262,7 +241,7 @@ describe('Idempotency-Key', function () {
           'access.rules': JSON.stringify([{ principals: ['ann', 'bob'], operations: ['produce'], topics: ['*'] }])
         })
         const as = ({ token }: { readonly token: string }) => ({ authorization: `Bearer ${token}` })
-        const topic = await topicFor('clients')
+        const topic = await stage.topic('clients')
         const key = randomUUID()
         const sendAs = (client: { readonly token: string }, value: string): Promise<Seen> =>
           send(routes['arion, sync']!(topic, value), key, as(client))
@@ -276,7 +255,7 @@ describe('Idempotency-Key', function () {
         expect(await sendAs(ann, 'a')).to.deep.equal({ ...ofAnn, replayed: 'true' })
         expect(await sendAs(bob, 'a')).to.deep.equal({ ...ofBob, replayed: 'true' })
         expect(await sendAs(bob, 'b')).to.include({ status: 422 })
-        expect(cluster.highWatermark(topic, 0)).to.equal(2)
+        expect(stage.cluster.highWatermark(topic, 0)).to.equal(2)
       })
     })
   }
@@ -290,12 +269,10 @@ describe('Idempotency-Key', function () {
   }
 
   describe('after a restart, and at its limits', () => {
-    afterEach(stop)
-
     it('answers survive a restart on routes that keep records on disk', async () => {
       const settings = { ...durabilityOf('disk'), 'wal.directory': join(folder, 'restart') }
       await start(settings)
-      const topic = await topicFor('restart')
+      const topic = await stage.topic('restart')
       // The other synchronous routes keep their records in memory until they are answered.
       const names = Object.keys(routes).filter(name => !/^(?:kprf|kafboy|kafka-pixy), sync/.test(name))
       const keys = names.map(name => [name, randomUUID()] as const)
@@ -320,7 +297,7 @@ describe('Idempotency-Key', function () {
         'apis.arion.syncTimeoutMs': '1000'
       }
       await start(settings)
-      const topic = await topicFor('pending')
+      const topic = await stage.topic('pending')
       const key = randomUUID()
       const fault = away()
       const { receipt, ...first } = await send(routes['arion, sync']!(topic, 'a'), key)
@@ -341,9 +318,9 @@ describe('Idempotency-Key', function () {
     it('a record that Kafka refuses has one dead letter, and one refusal that survives a restart', async () => {
       const settings = { ...durabilityOf('disk'), 'wal.directory': join(folder, 'refused') }
       await start(settings)
-      const topic = await topicFor('refused')
+      const topic = await stage.topic('refused')
       const names = ['arion, sync', 'confluent, v2', 'strimzi, sync']
-      const fault = cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'error', errorCode: 10 })
+      const fault = stage.cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'error', errorCode: 10 })
       const first = new Map<string, Seen>()
       for (const name of names) first.set(name, await send(routes[name]!(topic, 'a'), name.slice(0, 5)))
       fault.remove()
@@ -367,7 +344,7 @@ describe('Idempotency-Key', function () {
 
     it('refuses a header that is not one key, a body that is a stream, and bodies above the limit', async () => {
       await start({ 'apis.arion.maxBodyBytes': '1000' })
-      const topic = await topicFor('invalid')
+      const topic = await stage.topic('invalid')
       for (const key of ['', 'a, b', '"a', '"a", "b"', 'a b', 'x'.repeat(256), '""', 'ä']) {
         const answer = await send(routes['arion, sync']!(topic, 'a'), Buffer.from(key).toString('latin1'))
         expect(answer, key).to.include({ status: 400, persisted: 'no' })
@@ -387,7 +364,7 @@ describe('Idempotency-Key', function () {
 
     it('refuses new keys when no further one can be remembered, and remembers the others', async () => {
       await start({ 'idempotency.maxBytes': String(1024 * 1024) })
-      const topic = await topicFor('full')
+      const topic = await stage.topic('full')
       let taken = 0
       for (; taken < 10_000; taken += 50) {
         const answers = await Promise.all(

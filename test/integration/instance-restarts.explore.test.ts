@@ -1,9 +1,10 @@
 import { expect } from 'chai'
 import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../src/gateway/gateway.js'
-import { openCastellan } from '../../src/index.js'
+import type { openCastellan } from '../../src/index.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { done, instanceSettings } from '../support/instances.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const settings: InstanceSettings = { ...instanceSettings, idleMs: 300_000 }
 const limits = { timeoutMs: undefined, maxBytes: undefined }
@@ -13,31 +14,18 @@ const textsOf = (records: readonly InstanceRecord[]): string[] => records.map(({
 
 describe('consumer instances whose process ends', function () {
   this.timeout(120_000)
-  let target: TargetCluster
+  const stage = onCluster()
   let topic: string
   let instancesTopic: string
-  let open: Castellan[]
   let instance: InstanceName
-  before(async () => (target = await targetCluster()))
-  after(() => target.close())
   beforeEach(async () => {
-    open = []
-    topic = freshTopic('orders')
+    topic = await stage.topic('orders', 2)
     instancesTopic = freshTopic('instances')
     instance = { groupId: freshTopic('billing'), name: 'one' }
-    await target.createTopic(topic, 2)
   })
-  afterEach(() => Promise.all(open.map(castellan => castellan.close())))
 
-  const start = async (consumer: object = {}): Promise<Castellan> => {
-    const brokers = target.bootstrap.split(',')
-    const castellan = await openCastellan({
-      brokers,
-      consumer: { sessionTimeoutMs: 6_000, instancesTopic, ...consumer }
-    })
-    open.push(castellan)
-    return castellan
-  }
+  const start = (consumer: object = {}): Promise<Castellan> =>
+    stage.library({ consumer: { sessionTimeoutMs: 6_000, instancesTopic, ...consumer } })
   const produce = async (castellan: Castellan, partition: number, ...values: string[]): Promise<void> => {
     const records = values.map(value => ({ topic, partition, key: null, value }))
     const options = { partitioner: 'murmur2', deadlineMs: 30_000 } as const
@@ -169,13 +157,13 @@ describe('consumer instances whose process ends', function () {
   })
 
   it('are not removed before Kafka knows it', async () => {
-    if (!target.faults) {
+    if (!stage.cluster.faults) {
       console.log('      SKIPPED on real Kafka, which takes no orders to misbehave')
       return
     }
     const first = await start()
     const instances = await create(first)
-    target.faults.add(
+    stage.cluster.faults.add(
       { api: 'Produce', topic: instancesTopic },
       { type: 'error', errorCode: errorCodes.INVALID_RECORD }
     )

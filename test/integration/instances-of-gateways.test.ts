@@ -5,7 +5,8 @@ import type { InstanceGateway, InstanceName, InstanceSettings } from '../../src/
 import { inWorld } from '../support/in-world.js'
 import { done, instanceSettings as settings } from '../support/instances.js'
 import { LinkedGateway } from '../support/linked-gateways.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const AUTO_COMMIT_MS = 5_000
 /** One record a read. */
@@ -13,19 +14,16 @@ const single = { timeoutMs: undefined, maxBytes: 1 }
 
 describe('consumer instances of gateways that know each other', () => {
   inWorld()
-  let target: TargetCluster
+  const stage = onCluster()
   let all: LinkedGateway[]
   let topic: string
   let instancesTopic: string
   let instance: InstanceName
-  before(async () => (target = await targetCluster()))
-  after(() => target.close())
   beforeEach(async () => {
     all = []
-    topic = freshTopic('orders')
+    topic = await stage.topic()
     instancesTopic = freshTopic('instances')
     instance = { groupId: freshTopic('billing'), name: 'one' }
-    await target.createTopic(topic, 1)
   })
   afterEach(async () => {
     for (const gateway of [...all]) await gateway.close()
@@ -33,7 +31,7 @@ describe('consumer instances of gateways that know each other', () => {
 
   const start = (id: string): Promise<LinkedGateway> =>
     LinkedGateway.open(all, id, {
-      brokers: target.bootstrap.split(','),
+      brokers: stage.bootstrap.split(','),
       consumer: { sessionTimeoutMs: 6_000, heartbeatIntervalMs: 500, instancesTopic }
     })
   const pair = async (): Promise<[LinkedGateway, LinkedGateway]> => [await start('a'), await start('b')]

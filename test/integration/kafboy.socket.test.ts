@@ -2,9 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const partitions = 3
 const hooks = fileURLToPath(new URL('../apis/kafboy/hooks/readme.ts', import.meta.url))
@@ -24,30 +23,21 @@ const own = [
 ]
 
 describe('kafboy on a cluster', () => {
-  let cluster: TargetCluster
-  let castellan: Castellan
+  const stage = onCluster()
   let app: App
   let hooked: App
   before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap)
     const patient = { 'delivery.createTopics': 'false', 'advanced.router.unknownTopicTimeoutMs': '500' }
     const fields = { 'apis.kafboy.payload': 'fields', 'apis.kafboy.maxBodyBytes': '3000000' }
     const kafboy = { 'apis.kafboy.syncTimeoutMs': '30000', 'apis.kafboy.topics': JSON.stringify(own) }
-    app = await startTestApp(cluster.bootstrap, { ...patient, ...kafboy, ...fields })
-    hooked = await startTestApp(cluster.bootstrap, {
+    app = await stage.app({ ...patient, ...kafboy, ...fields })
+    hooked = await stage.app({
       ...patient,
       ...kafboy,
       'apis.kafboy.callbackEditJson': hooks,
       'advanced.apis.kafboy.callbackTimeoutMs': '60000'
     })
-    for (const topic of Object.values(topics)) await cluster.createTopic(topic, partitions)
-  })
-  after(async () => {
-    await app?.stop()
-    await hooked?.stop()
-    await castellan?.close()
-    await cluster?.close()
+    for (const topic of Object.values(topics)) await stage.cluster.createTopic(topic, partitions)
   })
 
   const post = async (path: string, body: string | Buffer, { json = false, to = app } = {}) => {
@@ -55,25 +45,20 @@ describe('kafboy on a cluster', () => {
     const answer = await fetch(`${to.urls.shared}/kafboy${path}`, { method: 'POST', headers, body: body as string })
     return { said: `${answer.status} ${await answer.text()}`, persisted: answer.headers.get('x-castellan-persisted') }
   }
-  const newTopic = async (name: string, count = 1): Promise<string> => {
-    const topic = freshTopic(name)
-    await cluster.createTopic(topic, count)
-    return topic
-  }
   const textsIn = async (topic: string, count: number, partition = 0): Promise<string[]> =>
-    [...(await castellan.read(topic, partition, count)).values()].map(
+    [...(await stage.reader.read(topic, partition, count)).values()].map(
       ({ key, value }) => `${key === null ? '' : `${key}=`}${value}`
     )
   const countsOf = async (topic: string): Promise<number[]> => {
     const all = []
     for (let partition = 0; partition < partitions; partition++) {
-      all.push((await castellan.readAll(topic, partition)).length)
+      all.push((await stage.reader.readAll(topic, partition)).length)
     }
     return all
   }
 
   it('kafboy 1, ekaf 5, 6: what is acknowledged has landed, in order, byte for byte', async () => {
-    const topic = await newTopic('acknowledged')
+    const topic = await stage.topic('acknowledged')
     expect(await post(`/sync/${topic}`, '{"a":"b=c&d+e%"}', { json: true })).to.deep.equal({
       said: '200 [{"ok":true}]',
       persisted: 'yes'
@@ -83,7 +68,7 @@ describe('kafboy on a cluster', () => {
   })
 
   it('ekaf 8: what is accepted lands in order, one by one or as a list', async () => {
-    const topic = await newTopic('accepted')
+    const topic = await stage.topic('accepted')
     for (let i = 0; i < 20; i++) {
       expect(await post(`/async/${topic}`, `{"i":${i}}`, { json: true })).to.deep.equal({
         said: '200 {"ok":1}',
@@ -112,7 +97,7 @@ describe('kafboy on a cluster', () => {
   })
 
   it('ekaf 15: random spreads 3,000 records', async () => {
-    const topic = await newTopic('random', partitions)
+    const topic = await stage.topic('random', partitions)
     const fields = Array.from({ length: 500 }, (_, i) => `f${i}=x`).join('&')
     for (let i = 0; i < 6; i++) expect((await post(`/sync/${topic}`, fields)).said).to.equal('200 []')
     for (const count of await countsOf(topic)) expect(count).to.be.within(600, 1_410)
@@ -132,7 +117,7 @@ describe('kafboy on a cluster', () => {
       ['a=2', 112_802_447],
       ['mykey=3', 85_770_186]
     ] as const) {
-      const texts = (await castellan.readAll(topics.custom, at(hash))).map(record => `${record.key}=${record.value}`)
+      const texts = (await stage.reader.readAll(topics.custom, at(hash))).map(record => `${record.key}=${record.value}`)
       expect(texts).to.include(key)
     }
   })
@@ -145,7 +130,7 @@ describe('kafboy on a cluster', () => {
   })
 
   it('ekaf 19: a record that is too large is told, and an invalid topic', async () => {
-    const topic = await newTopic('sizes')
+    const topic = await stage.topic('sizes')
     const large = await post(`/sync/${topic}`, 'x'.repeat(1_100_000), { json: true })
     expect(large).to.deep.equal({ said: '502 [{"error":10}]', persisted: 'no' })
     expect(await post(`/sync/${encodeURIComponent('no topic')}`, 'a=1')).to.deep.equal({
@@ -157,10 +142,10 @@ describe('kafboy on a cluster', () => {
   })
 
   it('ekaf 19: a leader that moves is found, and what was acknowledged is there once', async () => {
-    const topic = await newTopic('moving')
+    const topic = await stage.topic('moving')
     const expected: string[] = []
-    for (const nodeId of cluster.nodeIds) {
-      await cluster.moveLeader(topic, 0, nodeId)
+    for (const nodeId of stage.cluster.nodeIds) {
+      await stage.cluster.moveLeader(topic, 0, nodeId)
       for (const mode of ['sync', 'async']) {
         const said = mode === 'sync' ? '200 [{"ok":true}]' : '200 {"ok":1}'
         expected.push(`${mode} by ${nodeId}`)
@@ -171,7 +156,7 @@ describe('kafboy on a cluster', () => {
   })
 
   it('kafboy 3: the session of the README with its hooks', async () => {
-    const topic = await newTopic('readme')
+    const topic = await stage.topic('readme')
     const to = { to: hooked }
     expect((await post(`/batch/async/${topic}`, 'test=a', to)).said).to.equal('200 {"ok":"fast reply"}')
     expect((await post(`/sync/${topic}`, 'hello=a', to)).said).to.equal('200 [{"ok":true}]')
@@ -180,17 +165,17 @@ describe('kafboy on a cluster', () => {
   })
 
   it('ekaf 3: a topic is described the same twice', async () => {
-    const topic = await newTopic('described', partitions)
-    const ask = async () => [...(await castellan.gateway.topics([topic], 15_000)).values()]
+    const topic = await stage.topic('described', partitions)
+    const ask = async () => [...(await stage.reader.gateway.topics([topic], 15_000)).values()]
     const [first] = await ask()
     expect(first!.partitions.map(({ partition }) => partition)).to.deep.equal([0, 1, 2])
-    expect(new Set(first!.partitions.flatMap(({ replicas }) => replicas)).size).to.equal(cluster.nodeIds.length)
+    expect(new Set(first!.partitions.flatMap(({ replicas }) => replicas)).size).to.equal(stage.cluster.nodeIds.length)
     expect(await ask()).to.deep.equal([first])
   })
 
   it('ekaf 19, 20: nodes restart one after another, and what was acknowledged is there, once', async function () {
     this.timeout(180_000)
-    const topic = await newTopic('rolling', partitions)
+    const topic = await stage.topic('rolling', partitions)
     const said = new Map<string, string>()
     let isOver = false
     const write = async (mode: string): Promise<void> => {
@@ -202,10 +187,10 @@ describe('kafboy on a cluster', () => {
       }
     }
     const writing = ['sync', 'async'].map(write)
-    for (const nodeId of cluster.nodeIds) {
-      await cluster.killNode(nodeId)
+    for (const nodeId of stage.cluster.nodeIds) {
+      await stage.cluster.killNode(nodeId)
       await sleep(500)
-      await cluster.reviveNode(nodeId)
+      await stage.cluster.reviveNode(nodeId)
     }
     isOver = true
     await Promise.all(writing)
@@ -215,7 +200,7 @@ describe('kafboy on a cluster', () => {
     for (const until = performance.now() + 60_000; ; await sleep(100)) {
       logged.clear()
       for (let partition = 0; partition < partitions; partition++) {
-        for (const { value } of await castellan.readAll(topic, partition)) {
+        for (const { value } of await stage.reader.readAll(topic, partition)) {
           logged.set(String(value), (logged.get(String(value)) ?? 0) + 1)
         }
       }

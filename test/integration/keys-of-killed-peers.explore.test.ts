@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
-import { Children, Gateway } from '../cli/child.js'
-import { PeerAddress } from '../support/peer-address.js'
+import type { Gateway } from '../cli/child.js'
+import { type PeerAddress, peerSettings } from '../support/peer-address.js'
 import { SeededRandom } from '../support/random.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const PARTITIONS = 3
 const CLIENTS = 6
@@ -27,26 +26,16 @@ interface Sent {
 
 describe('requests with keys at two gateways that are killed again and again', function () {
   this.timeout(400_000)
-  const children = new Children()
+  const stage = onCluster()
   const random = new SeededRandom(Date.now())
   const below = (count: number): number => random.between(0, count - 1)
-  let cluster: TargetCluster
   let folder: string
   let addresses: PeerAddress[]
   let gateways: (Gateway | undefined)[]
-  before(async () => {
-    cluster = await targetCluster()
-  })
-  after(() => cluster?.close())
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'castellan-killed-peers-'))
-    addresses = await Promise.all([new PeerAddress().open(), new PeerAddress().open()])
+    folder = stage.folder()
+    addresses = await stage.peers()
     gateways = []
-  })
-  afterEach(async () => {
-    await children.stopAll()
-    for (const address of addresses) address.close()
-    rmSync(folder, { recursive: true, force: true })
   })
 
   const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
@@ -57,12 +46,9 @@ describe('requests with keys at two gateways that are killed again and again', f
       'apis.confluent.durability': 'disk',
       'delivery.createTopics': 'false',
       'wal.directory': join(folder, String(nth)),
-      'peers.addresses': addresses.map(({ text }) => text).join(','),
-      'peers.listen': '127.0.0.1:0'
+      ...peerSettings(addresses)
     }
-    const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
-    const environment = { CASTELLAN_PEERS_TOKEN: 'a secret of more than thirty-two bytes' }
-    const gateway = await Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags], environment)
+    const gateway = await stage.gateway(settings)
     const [, address] = await gateway.child.line(/listening for other gateways on ([\d.:]+)/)
     addresses[nth]!.target = address
     gateways[nth] = gateway
@@ -124,7 +110,7 @@ describe('requests with keys at two gateways that are killed again and again', f
     }
   }
   const valuesIn = async (topic: string): Promise<readonly string[]> => {
-    const kafka = new Kafka({ brokers: cluster.bootstrap.split(','), logLevel: logLevel.NOTHING })
+    const kafka = new Kafka({ brokers: stage.bootstrap.split(','), logLevel: logLevel.NOTHING })
     const admin = kafka.admin()
     await admin.connect()
     const ends = await admin.fetchTopicOffsets(topic)
@@ -148,7 +134,7 @@ describe('requests with keys at two gateways that are killed again and again', f
   it('write each record once', async () => {
     await Promise.all([start(0), start(1)])
     const topic = freshTopic('killed-peers')
-    await cluster.createTopic(topic, PARTITIONS)
+    await stage.cluster.createTopic(topic, PARTITIONS)
     const clients = Array.from({ length: CLIENTS }, () => client(topic))
     const [sent] = await Promise.all([Promise.all(clients), killAll()])
     const seen = await valuesIn(topic)

@@ -1,17 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
-import { PeerAddress } from '../support/peer-address.js'
+import { type PeerAddress, peerSettings } from '../support/peer-address.js'
 import { RawSocket } from '../support/raw-socket.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { onBroker } from '../support/stage.js'
 
-const SECRET = 'a secret of more than thirty-two bytes'
 /** With so many keys, each gateway owns some of them. */
 const KEYS = 8
 const PATIENCE_MS = 60_000
@@ -26,44 +20,27 @@ interface Seen {
 
 describe('Idempotency-Key at gateways that know each other', function () {
   this.timeout(120_000)
-  let cluster: EmbeddedCluster
+  const stage = onBroker()
   let folder: string
   let addresses: PeerAddress[]
   let apps: (App | undefined)[]
-  before(async () => {
-    cluster = await startEmbeddedCluster({ nodes: 1 })
-  })
-  after(() => cluster?.close())
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'castellan-peer-keys-'))
-    addresses = await Promise.all([new PeerAddress().open(), new PeerAddress().open()])
+    folder = stage.folder()
+    addresses = await stage.peers()
     apps = []
-  })
-  afterEach(async () => {
-    cluster.faults.clear()
-    await Promise.all(apps.map(app => app?.stop()))
-    for (const address of addresses) address.close()
-    rmSync(folder, { recursive: true, force: true })
   })
 
   const start = async (nth: number, durability: string, syncTimeoutMs = 30_000): Promise<void> => {
-    const app = await startTestApp(cluster.bootstrap, {
+    const app = await stage.app({
       'delivery.createTopics': 'false',
       'apis.arion.durability': durability,
       'apis.arion.syncTimeoutMs': String(syncTimeoutMs),
       'shutdown.graceMs': '2000',
       'wal.directory': join(folder, String(nth)),
-      'peers.addresses': addresses.map(({ text }) => text).join(','),
-      'peers.listen': '127.0.0.1:0',
-      'peers.token': SECRET
+      ...peerSettings(addresses)
     })
     apps[nth] = app
     addresses[nth]!.target = app.peersAddress
-  }
-  const topicFor = async (name: string): Promise<string> => {
-    const topic = freshTopic(name)
-    await cluster.createTopic(topic, { partitions: 1, replicationFactor: 1 })
-    return topic
   }
   const send = async (nth: number, topic: string, key: string): Promise<Seen> => {
     const url = `${apps[nth]!.urls.shared}/arion/sync/${topic}/k`
@@ -96,8 +73,8 @@ describe('Idempotency-Key at gateways that know each other', function () {
   for (const durability of ['memory', 'disk']) {
     it(`keeps the order of requests that are sent without waiting, on routes that keep records in ${durability}`, async () => {
       await Promise.all([start(0, durability), start(1, durability)])
-      await ready(await topicFor('others'))
-      const topic = await topicFor('in-order')
+      await ready(await stage.topic('others'))
+      const topic = await stage.topic('in-order')
       const keys = newKeys().concat(newKeys())
       const answersAt = async (nth: number): Promise<readonly string[]> => {
         const client = await RawSocket.open(apps[nth]!.urls.shared)
@@ -115,16 +92,16 @@ describe('Idempotency-Key at gateways that know each other', function () {
       const inOrder = keys.map((_, offset) => String(offset))
       expect(await answersAt(0)).to.deep.equal(inOrder)
       expect(await answersAt(1)).to.deep.equal(inOrder)
-      expect(cluster.highWatermark(topic, 0)).to.equal(keys.length)
+      expect(stage.cluster.highWatermark(topic, 0)).to.equal(keys.length)
     })
   }
 
   it('leads to a record that waits in the log of the other gateway, also after a restart of either', async () => {
     await Promise.all([start(0, 'disk', 2_000), start(1, 'disk', 2_000)])
-    const topic = await topicFor('pending')
+    const topic = await stage.topic('pending')
     await ready(topic)
-    const before = cluster.highWatermark(topic, 0)
-    const fault = cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'dropRequest' })
+    const before = stage.cluster.highWatermark(topic, 0)
+    const fault = stage.cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'dropRequest' })
     const keys = newKeys()
     for (const seen of await Promise.all(keys.map(key => send(0, topic, key))))
       expect(seen.persisted).to.equal('pending')
@@ -140,6 +117,6 @@ describe('Idempotency-Key at gateways that know each other', function () {
       // Each finds the other one when it looks again.
       expect(await until('yes', () => send(0, topic, key))).to.deep.equal({ ...last, replayed: 'true' })
     }
-    expect(cluster.highWatermark(topic, 0)).to.equal(before + KEYS)
+    expect(stage.cluster.highWatermark(topic, 0)).to.equal(before + KEYS)
   })
 })

@@ -3,10 +3,10 @@ import { expect } from 'chai'
 import { readLag, sumOf, type TopicLag } from '../../src/gateway/lag.js'
 import type { App } from '../../src/server/app/app.js'
 import { runCommand } from '../cli/run-command.js'
-import { startTestApp } from '../support/app-under-test.js'
-import { GroupInstance } from '../support/group-instance.js'
+import type { GroupInstance } from '../support/group-instance.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const PATIENCE_MS = 30_000
 
@@ -16,27 +16,17 @@ const valuesOf = (text: string): ReadonlyMap<string, number> =>
 
 describe('the lag of a consumer group', () => {
   inWorld()
-  let cluster: TargetCluster
+  const stage = onCluster()
   let instance: GroupInstance
   let app: App | undefined
   let topic: string
   let group: string
   before(async () => {
-    cluster = await targetCluster()
-    instance = await GroupInstance.start(cluster.bootstrap, { start: 'earliest' })
-  })
-  after(async () => {
-    await instance.stop()
-    await cluster.close()
+    instance = await stage.member({ start: 'earliest' })
   })
   beforeEach(async () => {
-    topic = freshTopic('lagging')
+    topic = await stage.topic('lagging', 3)
     group = freshTopic('billing')
-    await cluster.createTopic(topic, 3)
-  })
-  afterEach(async () => {
-    await app?.stop()
-    app = undefined
   })
 
   const read = (of = group): Promise<readonly TopicLag[]> => readLag(instance.castellan.router.ref, of, PATIENCE_MS)
@@ -73,7 +63,7 @@ describe('the lag of a consumer group', () => {
     // A message that is acknowledged, so that the committed offset has the mark of its topic.
     await instance.take(group, topic, 1)
     while ((await read())[0]?.partitions[0]?.committed !== 1) await sleep(20)
-    await cluster.deleteTopic(topic)
+    await stage.cluster.deleteTopic(topic)
     for (let attempt = 0; ; attempt++) {
       const lags = await read()
       // Kafka forgets the offsets together with the topic.
@@ -97,7 +87,7 @@ describe('the lag of a consumer group', () => {
 
   it('is exported for the groups of the list and for those served here, with its age, and goes down again', async () => {
     const served = freshTopic('served')
-    app = await startTestApp(cluster.bootstrap, {
+    app = await stage.app({
       'metrics.lag.everyMs': '1000',
       'metrics.lag.groups': `${group},never-seen`,
       'consumer.start': 'earliest'
@@ -136,7 +126,7 @@ describe('the lag of a consumer group', () => {
       [1, 0]
     ])
     const castellan = async (...args: string[]) => {
-      const { code, stdout, stderr } = await runCommand(['groups', ...args, '--brokers', cluster.bootstrap])
+      const { code, stdout, stderr } = await runCommand(['groups', ...args, '--brokers', stage.bootstrap])
       expect(stderr).to.equal('')
       return { code, lines: stdout.trimEnd().split('\n') }
     }
@@ -160,7 +150,7 @@ describe('the lag of a consumer group', () => {
       .map(line => JSON.parse(line) as object)
       .find(row => 'group' in row && row.group === group)
     expect(found).to.deep.include({ type: 'classic', state: 'Empty', members: 0 })
-    const missing = await runCommand(['groups', 'no-such-group', '--brokers', cluster.bootstrap])
+    const missing = await runCommand(['groups', 'no-such-group', '--brokers', stage.bootstrap])
     expect(missing).to.deep.include({ code: 1, stderr: 'castellan groups: there is no group no-such-group\n' })
   })
 })

@@ -1,38 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Logger, type RecordOutcome, silentLogger } from '../../src/core/model.js'
+import type { Logger, RecordOutcome } from '../../src/core/model.js'
+import { silentLogger } from '../../src/core/model.js'
 import { openCastellan } from '../../src/index.js'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { metricOf } from '../support/app-under-test.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic, pauseAll, resumeAll } from '../support/target-cluster.js'
 
 const PATIENCE_MS = 60_000
 
 describe('records that were answered as accepted and are lost', () => {
-  let cluster: TargetCluster
+  const stage = onCluster()
   let app: App | undefined
   let lines: string[]
-  before(async () => {
-    cluster = await targetCluster()
-  })
-  afterEach(async () => {
-    await app?.stop()
-    app = undefined
-  })
-  after(() => cluster?.close())
 
-  const pauseAll = () => Promise.all(cluster.nodeIds.map(node => cluster.pauseNode(node)))
-  const resumeAll = () => Promise.all(cluster.nodeIds.map(node => cluster.resumeNode(node)))
-  const newTopic = async (name: string): Promise<string> => {
-    const topic = freshTopic(name)
-    await cluster.createTopic(topic, 2)
-    return topic
-  }
   const start = async (settings: Readonly<Record<string, string>> = {}): Promise<void> => {
     lines = []
     const write: Logger['error'] = (fields, text) => lines.push(JSON.stringify({ ...fields, text }))
-    app = await startTestApp(
-      cluster.bootstrap,
+    app = await stage.app(
       {
         'delivery.createTopics': 'false',
         'advanced.router.unknownTopicTimeoutMs': '1000',
@@ -58,12 +44,8 @@ describe('records that were answered as accepted and are lost', () => {
     const records = Array.from({ length: count }, (_, index) => ({ topic, data: `value ${index}`, key: 'k' }))
     return post('/kprf/push', JSON.stringify({ records, wait_for_send: waits }), 'application/json')
   }
-  const lostOf = async (api: string, reason: string): Promise<number> => {
-    const text = await (await fetch(`${app!.urls.management}/metrics`)).text()
-    const labels = `api="${api}",reason="${reason}"`
-    const [, value] = new RegExp(`^castellan_delivery_lost_records_total\\{${labels}\\} (\\d+)$`, 'm').exec(text) ?? []
-    return Number(value ?? 0)
-  }
+  const lostOf = (api: string, reason: string): Promise<number> =>
+    metricOf(app!.urls.management, `castellan_delivery_lost_records_total{api="${api}",reason="${reason}"}`)
   const untilLost = async (api: string, reason: string, count: number): Promise<void> => {
     const until = performance.now() + PATIENCE_MS
     while ((await lostOf(api, reason)) < count && performance.now() < until) await sleep(50)
@@ -75,10 +57,10 @@ describe('records that were answered as accepted and are lost', () => {
       .filter(line => line.api === api && /records? that \S+ had accepted (is|are) lost/.test(line.text))
 
   it('count for each API when no broker answers until their time is over, with a line and at the end', async () => {
-    const topic = await newTopic('late')
+    const topic = await stage.topic('late', 2)
     await start()
     expect(await push(topic, 1, true)).to.equal('yes')
-    await pauseAll()
+    await pauseAll(stage.cluster)
     try {
       expect(await push(topic, 50)).to.equal('pending')
       for (let index = 0; index < 20; index++) {
@@ -96,7 +78,7 @@ describe('records that were answered as accepted and are lost', () => {
       await untilLost('kafboy', 'timedOut', 40)
       await untilLost('arion', 'timedOut', 20)
     } finally {
-      await resumeAll()
+      await resumeAll(stage.cluster)
     }
     for (const [api, least] of [
       ['kprf', 50],
@@ -122,13 +104,13 @@ describe('records that were answered as accepted and are lost', () => {
   })
 
   it('count when the process stops while they wait, those of batch routes included', async () => {
-    const topic = await newTopic('stopped')
+    const topic = await stage.topic('stopped', 2)
     await start({
       'delivery.timeoutMs': '120000',
       'delivery.maxBytes': '65536'
     })
     expect(await push(topic, 1, true)).to.equal('yes')
-    await pauseAll()
+    await pauseAll(stage.cluster)
     try {
       expect(await push(topic, 5)).to.equal('pending')
       const value = 'x'.repeat(10_000)
@@ -142,12 +124,12 @@ describe('records that were answered as accepted and are lost', () => {
       const said = [...linesAbout('kprf'), ...linesAbout('kafboy')]
       expect(said.reduce((sum, { records }) => sum + records, 0)).to.equal(9)
     } finally {
-      await resumeAll()
+      await resumeAll(stage.cluster)
     }
   })
 
   it('are none while Kafka takes everything', async () => {
-    const topic = await newTopic('fine')
+    const topic = await stage.topic('fine', 2)
     // Real brokers that stood still a moment ago need some seconds until they take everything.
     await start({
       'shutdown.graceMs': '30000',
@@ -161,8 +143,8 @@ describe('records that were answered as accepted and are lost', () => {
   })
 
   it('are counted by close() of the library, when nobody has asked for their outcomes', async () => {
-    const topic = await newTopic('library')
-    const castellan = await openCastellan({ brokers: cluster.bootstrap, delivery: { timeoutMs: 2_000 } })
+    const topic = await stage.topic('library', 2)
+    const castellan = await openCastellan({ brokers: stage.bootstrap, delivery: { timeoutMs: 2_000 } })
     const accept = (count: number) =>
       castellan.delivery.accept(
         Array.from({ length: count }, () => ({ topic, key: 'k', value: 'v' })),
@@ -170,13 +152,13 @@ describe('records that were answered as accepted and are lost', () => {
       )
     // Real brokers that stood still a moment ago need longer than this record may take. Its outcome is asked for.
     for (let type = ''; type !== 'delivered'; ) [{ type }] = (await accept(1).outcomes()) as [RecordOutcome]
-    await pauseAll()
+    await pauseAll(stage.cluster)
     try {
       accept(4)
       const until = performance.now() + PATIENCE_MS
       while (castellan.delivery.stats().bufferedRecords > 0 && performance.now() < until) await sleep(50)
     } finally {
-      await resumeAll()
+      await resumeAll(stage.cluster)
     }
     expect(await castellan.close()).to.equal(4)
   })

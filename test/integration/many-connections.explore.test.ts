@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { Children, Gateway } from '../cli/child.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const WANTED = 9_000
 const AT_LEAST = 4_000
@@ -16,16 +15,16 @@ const CONNECTING = 256
 const IN_FLIGHT = 2_000
 
 /** Overload, time limits and limits of connections are tested elsewhere. */
-const PATIENT = [
-  'http.maxConnections=20000',
-  'advanced.http.keepAliveTimeoutMs=600000',
-  'advanced.http.headersTimeoutMs=600000',
-  'http.requestTimeoutMs=600000',
-  'advanced.http.socketTimeoutMs=600000',
-  'http.admissionWaitMs=120000',
-  'advanced.http.maxEventLoopDelayMs=0',
-  'apis.kprf.messageTimeoutMs=120000'
-]
+const PATIENT = {
+  'http.maxConnections': 20000,
+  'advanced.http.keepAliveTimeoutMs': 600000,
+  'advanced.http.headersTimeoutMs': 600000,
+  'http.requestTimeoutMs': 600000,
+  'advanced.http.socketTimeoutMs': 600000,
+  'http.admissionWaitMs': 120000,
+  'advanced.http.maxEventLoopDelayMs': 0,
+  'apis.kprf.messageTimeoutMs': 120000
+}
 
 /** The limit of the processes that this one starts, too. Node raises the soft limit to the hard one when it starts. */
 function maxOpenFiles(): number {
@@ -121,23 +120,16 @@ async function forEach(count: number, atOnce: number, act: (index: number) => Pr
 
 describe('thousands of connections', function () {
   this.timeout(170_000)
+  const stage = onCluster()
   const connections = Math.min(WANTED, maxOpenFiles() - OTHER_FILES)
-  const children = new Children()
   const topic = freshTopic('many-connections')
-  let cluster: TargetCluster
   let directory: string
   before(async function () {
     if (connections < WANTED)
       console.warn(`!!! ${connections} connections instead of ${WANTED}: a process may open ${maxOpenFiles()} files`)
     if (connections < AT_LEAST) return this.skip()
-    cluster = await targetCluster()
-    await cluster.createTopic(topic, 4)
-    directory = await mkdtemp(join(tmpdir(), 'castellan-'))
-  })
-  afterEach(() => children.stopAll())
-  after(async () => {
-    await cluster?.close()
-    if (directory !== undefined) await rm(directory, { recursive: true })
+    await stage.cluster.createTopic(topic, 4)
+    directory = stage.folder()
   })
 
   /** Which answers all clients got, and how often. */
@@ -156,12 +148,7 @@ describe('thousands of connections', function () {
     const processes = workers === 1 ? 'one process' : `${workers} workers`
     it(`get an answer each, and stay open: ${processes}, a port and a unix socket`, async () => {
       const path = join(directory, `${workers}.sock`)
-      const settings = [...PATIENT, `http.unixSocket=${path}`].flatMap(setting => ['--set', setting])
-      const gateway = await Gateway.start(
-        children,
-        ['--brokers', cluster.bootstrap, '--workers', String(workers), ...settings],
-        {}
-      )
+      const gateway = await stage.gateway({ ...PATIENT, 'http.unixSocket': path, 'workers.count': workers })
       const { hostname, port } = new URL(gateway.url)
       const addresses: readonly Address[] = [{ host: hostname, port: Number(port) }, { path }]
       const clients: Client[] = []

@@ -1,19 +1,19 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../src/core/model.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import type { Castellan } from '../support/castellan.js'
 import { Account, CountingReader } from '../support/counting-reader.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const partitions = 2
 const perStep = 20
 
 describe('every request has exactly one answer, and every reader goes on right', () => {
-  let cluster: TargetCluster
+  const stage = onCluster()
   let castellan: Castellan
   let account: Account
   before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap)
+    castellan = stage.castellan()
   })
   beforeEach(() => {
     account = new Account(castellan.router.ref)
@@ -25,10 +25,6 @@ describe('every request has exactly one answer, and every reader goes on right',
       doubled: 0
     })
     expect(castellan.router.stats().deferred).to.equal(0)
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
   })
 
   /** Writes some records to every partition and knows what each partition holds now. */
@@ -77,16 +73,16 @@ describe('every request has exactly one answer, and every reader goes on right',
 
   it('when a broker is killed and comes back', async () => {
     const topic = freshTopic('answers-kill')
-    await cluster.createTopic(topic, partitions)
+    await stage.cluster.createTopic(topic, partitions)
     const writer = new Writer(topic)
     const readers = readersOf(topic)
     await writer.write()
     await allCatchUp(readers, writer)
-    const killed = await cluster.leaderOf(topic, 0)
-    await cluster.killNode(killed)
+    const killed = await stage.cluster.leaderOf(topic, 0)
+    await stage.cluster.killNode(killed)
     await Promise.all([writer.write(), Promise.all(readers.map(reader => reader.step()))])
     await allCatchUp(readers, writer)
-    await cluster.reviveNode(killed)
+    await stage.cluster.reviveNode(killed)
     await writer.write()
     await allCatchUp(readers, writer)
     expectEachOnceInOrder(readers, writer)
@@ -95,13 +91,14 @@ describe('every request has exactly one answer, and every reader goes on right',
 
   it('while leaders move', async () => {
     const topic = freshTopic('answers-moves')
-    await cluster.createTopic(topic, partitions)
+    await stage.cluster.createTopic(topic, partitions)
     const writer = new Writer(topic)
     const readers = readersOf(topic)
-    for (const nodeId of cluster.nodeIds) {
+    for (const nodeId of stage.cluster.nodeIds) {
       await writer.write()
       const catchingUp = allCatchUp(readers, writer)
-      for (let partition = 0; partition < partitions; partition++) await cluster.moveLeader(topic, partition, nodeId)
+      for (let partition = 0; partition < partitions; partition++)
+        await stage.cluster.moveLeader(topic, partition, nodeId)
       await catchingUp
     }
     expectEachOnceInOrder(readers, writer)
@@ -110,19 +107,19 @@ describe('every request has exactly one answer, and every reader goes on right',
 
   it('when a topic is deleted and created again', async () => {
     const topic = freshTopic('answers-deleted')
-    await cluster.createTopic(topic, partitions)
+    await stage.cluster.createTopic(topic, partitions)
     const before = new Writer(topic)
     const readers = readersOf(topic)
     await before.write()
     await before.write()
     await allCatchUp(readers, before)
-    await cluster.deleteTopic(topic)
+    await stage.cluster.deleteTopic(topic)
     await Promise.all(readers.map(reader => reader.readUntil(() => reader.notable.length > 0, 'being told')))
     for (const reader of readers) {
       expect(reader.notable[0]).to.be.oneOf(['unknownTopicOrPartition', 'offsetOutOfRange'])
       reader.values.length = 0
     }
-    await cluster.createTopic(topic, partitions)
+    await stage.cluster.createTopic(topic, partitions)
     const after = new Writer(topic)
     await after.write()
     await allCatchUp(readers, after)
@@ -131,12 +128,12 @@ describe('every request has exactly one answer, and every reader goes on right',
 
   it('when partitions are added', async () => {
     const topic = freshTopic('answers-grown')
-    await cluster.createTopic(topic, partitions)
+    await stage.cluster.createTopic(topic, partitions)
     const writer = new Writer(topic)
     const readers = readersOf(topic, partitions + 2)
     await writer.write()
     await allCatchUp(readers.slice(0, partitions), writer)
-    await cluster.growTopic(topic, partitions + 2)
+    await stage.cluster.growTopic(topic, partitions + 2)
     await writer.write(partitions + 2)
     await allCatchUp(readers, writer)
     expectEachOnceInOrder(readers, writer)

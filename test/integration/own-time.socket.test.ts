@@ -1,31 +1,20 @@
 import { expect } from 'chai'
 import type { KafkaRecord, ProduceRecord, RecordOutcome } from '../../src/core/model.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import type { Castellan } from '../support/castellan.js'
+import { onCluster } from '../support/stage.js'
 
 const HOUR_MS = 3_600_000
 
 describe('a gateway whose clock is ahead of that of the brokers', () => {
-  let cluster: TargetCluster
-  let reader: Castellan
+  const stage = onCluster()
   let stack: Castellan
   let topic: string
   let aheadMs: number
-  before(async () => {
-    cluster = await targetCluster()
-    reader = await startCastellan(cluster.bootstrap)
-  })
-  after(async () => {
-    await reader?.close()
-    await cluster?.close()
-  })
   beforeEach(async () => {
     aheadMs = 2 * HOUR_MS
-    topic = freshTopic('own-time')
-    await cluster.createTopic(topic, 1)
-    stack = startCastellan(cluster.bootstrap, { now: () => Date.now() + aheadMs })
+    topic = await stage.topic('own-time')
+    stack = stage.castellan({ now: () => Date.now() + aheadMs })
   })
-  afterEach(() => stack.close())
 
   const produce = (...records: Partial<ProduceRecord>[]): Promise<readonly RecordOutcome[]> =>
     stack.delivery
@@ -37,7 +26,9 @@ describe('a gateway whose clock is ahead of that of the brokers', () => {
   const codesOf = (outcomes: readonly RecordOutcome[]): string[] =>
     outcomes.map(one => (one.type === 'failed' ? one.code : one.type))
 
-  const written = async (count: number): Promise<KafkaRecord[]> => [...(await reader.read(topic, 0, count)).values()]
+  const written = async (count: number): Promise<KafkaRecord[]> => [
+    ...(await stage.reader.read(topic, 0, count)).values()
+  ]
 
   it('has records of its own times written once each, with times that Kafka takes, and says so', async () => {
     expect(codesOf(await produce({}, {}, {}))).to.deep.equal(['delivered', 'delivered', 'delivered'])

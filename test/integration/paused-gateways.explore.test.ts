@@ -1,11 +1,10 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { type Castellan, openCastellan } from '../../src/index.js'
-import { Children, Gateway } from '../cli/child.js'
-import { PeerAddress } from '../support/peer-address.js'
+import type { Castellan } from '../../src/index.js'
+import type { Gateway } from '../cli/child.js'
+import { type PeerAddress, peerSettings } from '../support/peer-address.js'
 import { SeededRandom } from '../support/random.js'
+import { onBroker } from '../support/stage.js'
 import { freshTopic } from '../support/target-cluster.js'
 
 const SESSION_MS = 6_000
@@ -29,38 +28,27 @@ interface Reader {
 
 describe('consumer instances of gateways that stand still for longer than their sessions', function () {
   this.timeout(400_000)
+  const stage = onBroker()
   const seed = Number(process.env.SEED ?? Date.now() % 100_000)
   const random = new SeededRandom(seed)
-  const children = new Children()
-  let cluster: EmbeddedCluster
   let castellan: Castellan
   let addresses: PeerAddress[]
   let gateways: Gateway[]
   before(async () => {
-    cluster = await startEmbeddedCluster({ nodes: 1 })
-    castellan = await openCastellan({ brokers: cluster.bootstrap })
-    addresses = await Promise.all([new PeerAddress().open(), new PeerAddress().open()])
+    castellan = await stage.library()
+    addresses = await stage.peers()
     gateways = []
     for (const address of addresses) {
       const settings = {
         'consumer.sessionTimeoutMs': SESSION_MS,
         'advanced.consumer.heartbeatIntervalMs': 500,
-        'peers.addresses': addresses.map(({ text }) => text).join(','),
-        'peers.listen': '127.0.0.1:0'
+        ...peerSettings(addresses)
       }
-      const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
-      const environment = { CASTELLAN_PEERS_TOKEN: 'a token of more than thirty-two bytes' }
-      const gateway = await Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags], environment)
+      const gateway = await stage.gateway(settings)
       gateways.push(gateway)
+      stage.keep(gateway, ({ child }) => child.process.kill('SIGCONT'))
       address.target = (await gateway.child.line(/listening for other gateways on ([\d.:]+)/))[1]!
     }
-  })
-  after(async () => {
-    for (const { child } of gateways) child.process.kill('SIGCONT')
-    await children.stopAll()
-    for (const address of addresses) address.close()
-    await castellan.close()
-    await cluster.close()
   })
 
   const ask = async (method: string, path: string, body?: object): Promise<{ status: number; text: string }> => {
@@ -83,7 +71,7 @@ describe('consumer instances of gateways that stand still for longer than their 
 
   it(`commit no offset back while they are subscribed, and at most one for each pause while they are assigned (seed ${seed})`, async () => {
     const topic = freshTopic('paused')
-    await cluster.createTopic(topic, { partitions: PARTITIONS, replicationFactor: 1 })
+    await stage.cluster.createTopic(topic, { partitions: PARTITIONS, replicationFactor: 1 })
     const partitions = Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition }))
     const readers = Array.from({ length: 2 * INSTANCES }, (_, nth): Reader => {
       const kind = nth % 2 === 0 ? 'subscribed' : 'assigned'

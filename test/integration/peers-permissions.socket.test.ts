@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import { Metadata } from '@grpc/grpc-js'
 import { expect } from 'chai'
-import { openCastellan } from '../../src/index.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { GrpcHarness } from '../apis/kafka-pixy/grpc-harness.js'
 import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 import { call, configOf, TestFolder } from '../support/access.js'
 import { logWorker } from '../support/built.js'
-import { PeerAddress } from '../support/peer-address.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import type { PeerAddress } from '../support/peer-address.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const V2 = 'application/vnd.kafka.v2+json'
 const JSON_RECORDS = 'application/vnd.kafka.json.v2+json'
@@ -27,7 +27,7 @@ interface Asked {
 
 describe('gateways that know each other, and what their clients may do', function () {
   this.timeout(120_000)
-  let cluster: TargetCluster
+  const stage = onCluster()
   let folder: TestFolder
   let addresses: PeerAddress[]
   let apps: App[]
@@ -35,33 +35,25 @@ describe('gateways that know each other, and what their clients may do', functio
   let topic: string
   let group: string
   before(async () => {
-    cluster = await targetCluster()
     folder = new TestFolder()
-    addresses = await Promise.all([new PeerAddress().open(), new PeerAddress().open()])
-    topic = freshTopic('orders')
+    stage.keep(folder, one => one.remove())
+    addresses = await stage.peers()
+    topic = await stage.topic()
     group = freshTopic('billing')
-    await cluster.createTopic(topic, 1)
     apps = []
     grpc = []
     for (const [at, address] of addresses.entries()) {
       const lines: LogLine[] = []
       const log = recordingLogger(lines)
-      const app = await startApp(configOf(folder, settings(at)), { log, version: '0.0.0-test', logWorker })
+      const started = await startApp(configOf(folder, settings(at)), { log, version: '0.0.0-test', logWorker })
+      const app = stage.keep(started, ({ stop }) => stop())
       apps.push(app)
-      grpc.push(GrpcHarness.of(app, lines))
+      grpc.push(stage.keep(GrpcHarness.of(app, lines), ({ client }) => client.close()))
       address.target = app.peersAddress
     }
-    const castellan = await openCastellan({ brokers: cluster.bootstrap })
+    const castellan = await stage.library()
     const records = [1, 2, 3].map(value => ({ topic, partition: 0, key: null, value: String(value) }))
     await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 }).outcomes()
-    await castellan.close()
-  })
-  after(async () => {
-    for (const { client } of grpc) client.close()
-    await Promise.all(apps.map(app => app.stop()))
-    for (const address of addresses) address.close()
-    folder.remove()
-    await cluster.close()
   })
 
   function settings(at: number): object {
@@ -72,7 +64,7 @@ describe('gateways that know each other, and what their clients may do', functio
       groups: [groups]
     })
     return {
-      clusters: { default: { brokers: cluster.bootstrap.split(',') } },
+      clusters: { default: { brokers: stage.bootstrap.split(',') } },
       http: { port: 0, allowAnonymous: true },
       management: { port: 0 },
       apis: { 'kafka-pixy': { grpcPort: 0 } },

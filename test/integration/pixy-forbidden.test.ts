@@ -1,25 +1,18 @@
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
 import { inWorld } from '../support/in-world.js'
+import { onBroker } from '../support/stage.js'
 
 const { GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED } = errorCodes
 
 describe('a group of Kafka-Pixy that Kafka does not allow to read', () => {
   inWorld()
-  let cluster: EmbeddedCluster
+  const stage = onBroker(undefined, true)
   let app: App
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
-    cluster.createTopic('orders')
-    app = await startTestApp(cluster.bootstrap)
-  })
-  afterEach(async () => {
-    await app.stop()
-    await cluster.close()
+    stage.cluster.createTopic('orders')
+    app = await stage.app()
   })
 
   const ask = async (): Promise<string> => {
@@ -36,7 +29,7 @@ describe('a group of Kafka-Pixy that Kafka does not allow to read', () => {
     ['Metadata', TOPIC_AUTHORIZATION_FAILED, 'topic']
   ] as const) {
     it(`tells so to every client, and not that there was no message: ${api}`, async () => {
-      cluster.faults.add({ api, count: Number.POSITIVE_INFINITY }, { type: 'error', errorCode })
+      stage.cluster.faults.add({ api, count: Number.POSITIVE_INFINITY }, { type: 'error', errorCode })
       const said = [await ask(), await ask(), await ask()]
       const expected = `500 { "error": "kafka server: The client is not authorized to access this ${names}." }`
       expect(said).to.deep.equal([expected, expected, expected])

@@ -5,15 +5,12 @@ import { type App, startApp } from '../../src/server/app/app.js'
 import { translateConfig } from '../../src/server/config/config.js'
 import { brief, PixyClient } from '../apis/kafka-pixy/harness.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 describe("pixy: a process that is configured by Kafka-Pixy's own file", () => {
   inWorld()
-  let cluster: TargetCluster
-  const apps: App[] = []
-  before(async () => (cluster = await targetCluster()))
-  after(() => cluster?.close())
-  afterEach(() => Promise.all(apps.splice(0).map(app => app.stop())))
+  const stage = onCluster()
 
   async function start(
     proxy: object,
@@ -22,22 +19,22 @@ describe("pixy: a process that is configured by Kafka-Pixy's own file", () => {
     const file = JSON.stringify({
       tcp_addr: '127.0.0.1:0',
       grpc_addr: '127.0.0.1:0',
-      proxies: { default: { kafka: { seed_peers: cluster.bootstrap.split(',') }, ...proxy } }
+      proxies: { default: { kafka: { seed_peers: stage.bootstrap.split(',') }, ...proxy } }
     })
     const given = { flags: new Map([['config', 'pixy.yaml']]), environment: {}, readFile: () => file }
     const own = { 'management.port': 'off', 'delivery.createTopics': 'false', 'advanced.http.maxEventLoopDelayMs': '0' }
     const all = Object.entries({ ...own, ...flags })
     const sources = { flags: all.map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value })) }
     const translated = translateConfig(sources, await kafkaPixyCommand.translate(given), 'kafka-pixy')
-    const app = await startApp(translated.config, { log: silentLogger, version: '0.0.0-test' })
-    apps.push(app)
+    const started = await startApp(translated.config, { log: silentLogger, version: '0.0.0-test' })
+    const app = stage.keep(started, ({ stop }) => stop())
     const port = Number(new URL(app.urls.apis.get('kafka-pixy')!).port)
     return { app, pixy: new PixyClient({ port, prefix: '' }) }
   }
 
   it('leaves its groups when it stops, also where the file has a client_id', async () => {
     const [topic, group] = [freshTopic('left'), freshTopic('foo')]
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     const consumer = { long_polling_timeout: '1s' }
     // Longer than the test: nobody waits for the coordinator to remove a member.
     const flags = { 'consumer.sessionTimeoutMs': '300000' }

@@ -1,45 +1,33 @@
 import { expect } from 'chai'
 import { GrpcHarness } from '../apis/kafka-pixy/grpc-harness.js'
 import { brief, PixyUnderTest } from '../apis/kafka-pixy/harness.js'
-import { PeerAddress } from '../support/peer-address.js'
+import { type PeerAddress, peerSettings } from '../support/peer-address.js'
 import { QUICK_COMMITS, until } from '../support/pixy-stage.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
-const SECRET = 'a secret of more than thirty-two bytes'
 const NO_READER = 'no gateway of this deployment that answers reads the partition for the group'
 
 describe('pixy: gateways that know each other', function () {
   this.timeout(120_000)
-  let cluster: TargetCluster
+  const stage = onCluster()
   let addresses: PeerAddress[]
-  let stops: (() => unknown)[]
   let topic: string
   let group: string
-  before(async () => (cluster = await targetCluster()))
-  after(async () => await cluster.close())
   beforeEach(async () => {
-    stops = []
-    addresses = await Promise.all([new PeerAddress().open(), new PeerAddress().open()])
-    topic = freshTopic('orders')
+    addresses = await stage.peers()
+    topic = await stage.topic()
     group = freshTopic('billing')
-    await cluster.createTopic(topic, 1)
-  })
-  afterEach(async () => {
-    await Promise.all(stops.map(stop => stop()))
-    for (const address of addresses) address.close()
   })
 
   const settings = (): Record<string, string> => ({
     ...QUICK_COMMITS,
     'consumer.start': 'earliest',
     'consumer.longPollMs': '1000',
-    'peers.addresses': addresses.map(({ text }) => text).join(','),
-    'peers.listen': '127.0.0.1:0',
-    'peers.token': SECRET
+    ...peerSettings(addresses)
   })
   async function start(number: 0 | 1, more: Record<string, string> = {}): Promise<PixyUnderTest> {
-    const pixy = await PixyUnderTest.at(cluster.bootstrap, { ...settings(), ...more })
-    stops.push(() => pixy.stop())
+    const pixy = stage.keep(await PixyUnderTest.at(stage.bootstrap, { ...settings(), ...more }), one => one.stop())
     addresses[number]!.target = pixy.app.peersAddress
     return pixy
   }
@@ -82,8 +70,7 @@ describe('pixy: gateways that know each other', function () {
   })
 
   it('acknowledge at the first one what the second one has given out, over gRPC too', async () => {
-    const a = await GrpcHarness.start(cluster.bootstrap, settings())
-    stops.push(() => a.stop())
+    const a = stage.keep(await GrpcHarness.start(stage.bootstrap, settings()), one => one.stop())
     addresses[0]!.target = a.app.peersAddress
     const b = await start(1)
     await write(b, 'm0')
@@ -133,8 +120,7 @@ describe('pixy: gateways that know each other', function () {
   })
 
   it('are off by default: nothing listens, and the answer is that of Kafka-Pixy', async () => {
-    const alone = await PixyUnderTest.at(cluster.bootstrap, QUICK_COMMITS)
-    stops.push(() => alone.stop())
+    const alone = stage.keep(await PixyUnderTest.at(stage.bootstrap, QUICK_COMMITS), one => one.stop())
     expect(alone.app.peersAddress).to.equal(undefined)
     expect(brief(await alone.post(acks(0)))).to.equal(`500 {"error":"acks channel missing for {${group} ${topic} 0}"}`)
   })

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
 import { brief, PixyUnderTest } from '../apis/kafka-pixy/harness.js'
-import { GroupInstance } from '../support/group-instance.js'
+import type { GroupInstance } from '../support/group-instance.js'
 import { checkRows } from '../support/rows.js'
-import { type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
 
 /** Topics of the scenario, with their partitions. Those that are gone are in none. */
 const partitionsByTopic: Readonly<Record<string, number>> = {
@@ -97,25 +97,20 @@ const NO_MESSAGE = `408 ${asGo({ error: 'long polling timeout' })}`
 
 describe('pixy: what Kafka-Pixy answered', function () {
   this.timeout(120_000)
-  let cluster: TargetCluster
+  const stage = onCluster()
   let pixy: PixyUnderTest
   let others: GroupInstance
 
   before(async () => {
-    cluster = await targetCluster()
-    await createTopics(cluster.bootstrap)
-    pixy = await PixyUnderTest.at(cluster.bootstrap, {
+    await createTopics(stage.bootstrap)
+    const started = await PixyUnderTest.at(stage.bootstrap, {
       'delivery.createTopics': 'false',
       'consumer.longPollMs': '250',
       'advanced.consumer.commitIntervalMs': '20',
       'clusters.default.clientId': 'pixy-client'
     })
-    others = await GroupInstance.start(cluster.bootstrap)
-  })
-  after(async () => {
-    await others?.stop()
-    await pixy?.stop()
-    await cluster.close()
+    pixy = stage.keep(started, one => one.stop())
+    others = await stage.member()
   })
 
   it('each request of the scenario gets the answer that Kafka-Pixy gave', () =>
@@ -139,7 +134,7 @@ describe('pixy: what Kafka-Pixy answered', function () {
     }))
 
   it('pixy C10: a group that asks for nothing any more leaves', async () => {
-    const quick = await PixyUnderTest.at(cluster.bootstrap, {
+    const quick = await PixyUnderTest.at(stage.bootstrap, {
       'consumer.longPollMs': '250',
       'consumer.subscriptionTimeoutMs': '300'
     })

@@ -1,10 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const partitions = 3
 
@@ -17,21 +16,11 @@ interface PushRecord {
 
 describe('POST /kprf/push', () => {
   inWorld()
-  let cluster: TargetCluster
-  let castellan: Castellan
+  const stage = onCluster()
   let app: App
+
   before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap)
-    app = await startTestApp(cluster.bootstrap, {
-      'delivery.createTopics': 'false',
-      'advanced.router.unknownTopicTimeoutMs': '500'
-    })
-  })
-  after(async () => {
-    await app?.stop()
-    await castellan?.close()
-    await cluster?.close()
+    app = await stage.app({ 'delivery.createTopics': 'false', 'advanced.router.unknownTopicTimeoutMs': '500' })
   })
 
   const push = async (
@@ -49,13 +38,9 @@ describe('POST /kprf/push', () => {
   const sent = { status: 200, body: { status: 'ok', errors: [] }, persisted: 'yes' }
   const accepted = { ...sent, persisted: 'pending' }
 
-  const newTopic = async (name: string, count = partitions): Promise<string> => {
-    const topic = freshTopic(name)
-    await cluster.createTopic(topic, count)
-    return topic
-  }
+  const newTopic = (name: string, count = partitions): Promise<string> => stage.topic(name, count)
   const textsOf = async (topic: string, partition: number, count: number): Promise<unknown[]> =>
-    [...(await castellan.read(topic, partition, count)).values()].map(({ key, value }) => [
+    [...(await stage.reader.read(topic, partition, count)).values()].map(({ key, value }) => [
       key === null ? null : key.toString(),
       value === null ? null : value.toString()
     ])

@@ -1,12 +1,10 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { transformSync } from 'esbuild'
-import { type EmbeddedCluster, startEmbeddedCluster } from '../../src/index.js'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
+import { onBroker } from '../support/stage.js'
 
 const LIMIT_MS = 60_000
 
@@ -34,18 +32,12 @@ const runners: readonly [language: string, suffix: string, command: readonly str
 
 describe('the patterns of docs/receipts.md and docs/idempotency.md', function () {
   this.timeout(2 * LIMIT_MS)
-  let cluster: EmbeddedCluster
+  const stage = onBroker(undefined, true)
   let folder: string
   let app: App
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'castellan-patterns-'))
-    cluster = await startEmbeddedCluster()
-    app = await startTestApp(cluster.bootstrap, { 'wal.directory': join(folder, 'wal') })
-  })
-  afterEach(async () => {
-    await app.stop()
-    await cluster.close()
-    rmSync(folder, { recursive: true, force: true })
+    folder = stage.folder()
+    app = await stage.app({ 'wal.directory': join(folder, 'wal') })
   })
 
   /** Runs a program to its end, whatever its exit code is; resolves with all that it has written. */
@@ -63,10 +55,10 @@ describe('the patterns of docs/receipts.md and docs/idempotency.md', function ()
   }
   const recordsOf = async (topic: string): Promise<number> => {
     const giveUpAt = performance.now() + LIMIT_MS
-    while (cluster.records(topic, 0).length === 0 && performance.now() < giveUpAt) {
+    while (stage.cluster.records(topic, 0).length === 0 && performance.now() < giveUpAt) {
       await new Promise(resolve => setTimeout(resolve, 5))
     }
-    return cluster.records(topic, 0).length
+    return stage.cluster.records(topic, 0).length
   }
   const isMissing = (needs: readonly string[]): boolean => needs.some(tool => !has(tool, '--version'))
 
@@ -82,7 +74,7 @@ describe('the patterns of docs/receipts.md and docs/idempotency.md', function ()
     for (const [language, suffix, command, needs] of runners) {
       it(`${page}, ${section}, ${language}: writes one record, and tells where it is`, async function () {
         if (isMissing(needs)) this.skip()
-        cluster.createTopic(topic, { partitions: 1 })
+        stage.cluster.createTopic(topic, { partitions: 1 })
         expect(await runProgram(programsOf(page, section).get(language)!, suffix, command)).to.match(told)
         expect(await recordsOf(topic)).to.equal(1)
       })
@@ -92,8 +84,8 @@ describe('the patterns of docs/receipts.md and docs/idempotency.md', function ()
   for (const [language, suffix, command, needs] of runners) {
     it(`idempotency, Retry until known, ${language}: ends when Kafka refuses the record, with one dead letter`, async function () {
       if (isMissing(needs)) this.skip()
-      cluster.createTopic('orders', { partitions: 1 })
-      cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'error', errorCode: 10 })
+      stage.cluster.createTopic('orders', { partitions: 1 })
+      stage.cluster.faults.add({ api: 'Produce', count: Infinity }, { type: 'error', errorCode: 10 })
       const told = await runProgram(programsOf('idempotency', 'Retry until known').get(language)!, suffix, command)
       expect(told).to.contain('"retriable":false')
       const status = await (await fetch(`${app.urls.management}/status.json`)).json()

@@ -1,35 +1,25 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { App } from '../../src/server/app/app.js'
 import { makeToken } from '../support/access.js'
-import { startTestApp } from '../support/app-under-test.js'
-import { PeerAddress } from '../support/peer-address.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { type PeerAddress, peerSettings } from '../support/peer-address.js'
+import { onCluster } from '../support/stage.js'
+import { pauseAll, resumeAll } from '../support/target-cluster.js'
 
 const HEADER = 'x-castellan-receipt'
 
 describe('receipts', function () {
   this.timeout(120_000)
-  let cluster: TargetCluster
+  const stage = onCluster()
   let folder: string
   let app: App | undefined
-  before(async () => {
-    cluster = await targetCluster()
-  })
-  after(() => cluster?.close())
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'castellan-receipts-'))
-  })
-  afterEach(async () => {
-    await app?.stop()
-    app = undefined
-    rmSync(folder, { recursive: true, force: true })
+    folder = stage.folder()
   })
 
   const start = async (settings: Readonly<Record<string, string>> = {}): Promise<App> => {
-    app = await startTestApp(cluster.bootstrap, {
+    app = await stage.app({
       'wal.directory': join(folder, 'wal'),
       'apis.kprf.durability': 'disk',
       'apis.kafboy.durability': 'disk',
@@ -39,11 +29,6 @@ describe('receipts', function () {
       ...settings
     })
     return app
-  }
-  const createdTopic = async (partitions: number): Promise<string> => {
-    const topic = freshTopic('receipts')
-    await cluster.createTopic(topic, partitions)
-    return topic
   }
   const post = (url: string, type: string, body: string, headers: Readonly<Record<string, string>> = {}) =>
     fetch(url, { method: 'POST', headers: { 'content-type': type, ...headers }, body })
@@ -55,7 +40,7 @@ describe('receipts', function () {
 
   it('come with every answer of a durable route of every API, and are answered on every port', async () => {
     const { urls } = await start({ 'apis.arion.port': '0', 'apis.kprf.port': '0' })
-    const topic = await createdTopic(1)
+    const topic = await stage.topic('receipts')
     const records = JSON.stringify({ records: [{ key: 'k', value: 'v' }] })
     const v3 = JSON.stringify({ value: { type: 'STRING', data: 'v' } })
     const { shared } = urls
@@ -93,7 +78,7 @@ describe('receipts', function () {
 
   it('tell for each record of a request that Kafka has it, after a restart as well', async () => {
     const { urls } = await start()
-    const [topic, illegal] = [await createdTopic(2), 'not a legal name']
+    const [topic, illegal] = [await stage.topic('receipts', 2), 'not a legal name']
     const body = [topic, illegal, topic].map((name, nth) => ({ topic: name, data: String(nth) }))
     const pushed = await post(`${urls.shared}/kprf/push`, 'application/json', JSON.stringify({ records: body }))
     const id = receiptOf(pushed)
@@ -118,7 +103,7 @@ describe('receipts', function () {
     ]
     const rules = [{ principals: ['*'], operations: ['produce'], topics: ['*'] }]
     const { urls } = await start({ 'auth.tokens': JSON.stringify(tokens), 'access.rules': JSON.stringify(rules) })
-    const topic = await createdTopic(1)
+    const topic = await stage.topic('receipts')
     const as = ({ token }: { readonly token: string }) => ({ authorization: `Bearer ${token}` })
     const id = receiptOf(await post(`${urls.shared}/arion/sync/${topic}`, 'text/plain', 'v', as(ann)))
     const asked = (headers: Readonly<Record<string, string>>) => fetch(`${urls.shared}/receipts/${id}`, { headers })
@@ -133,12 +118,11 @@ describe('receipts', function () {
 
   it('are the answer to a synchronous request whose client prefers not to wait, while Kafka is away', async () => {
     const { urls } = await start({ 'apis.arion.syncTimeoutMs': '60000' })
-    const topic = await createdTopic(1)
+    const topic = await stage.topic('receipts')
     const sync = `${urls.shared}/arion/sync/${topic}`
     expect((await post(sync, 'text/plain', 'v', { prefer: 'respond-async, wait=60' })).status).to.equal(201)
     expect((await post(sync, 'text/plain', 'v', { prefer: 'return=minimal' })).status).to.equal(201)
-    const isAway = Promise.all(cluster.nodeIds.map(node => cluster.pauseNode(node)))
-    await isAway
+    await pauseAll(stage.cluster)
     try {
       for (const prefer of ['respond-async', 'handling=lenient, Respond-Async; wait=0', 'wait=1, respond-async']) {
         const early = await post(sync, 'text/plain', 'v', { prefer })
@@ -154,7 +138,7 @@ describe('receipts', function () {
         expect(records[0]).to.include({ state: 'waiting', topic })
       }
     } finally {
-      await Promise.all(cluster.nodeIds.map(node => cluster.resumeNode(node)))
+      await resumeAll(stage.cluster)
     }
     const memory = { records: [{ topic, data: 'v' }], wait_for_send: true }
     const pushed = await post(`${urls.shared}/kprf/push`, 'application/json', JSON.stringify(memory), {
@@ -165,7 +149,7 @@ describe('receipts', function () {
 
   it('refuse what nobody has given, and questions that cannot be read', async () => {
     const { urls } = await start()
-    const topic = await createdTopic(1)
+    const topic = await stage.topic('receipts')
     const id = receiptOf(await post(`${urls.shared}/arion/sync/${topic}`, 'text/plain', 'v'))
     const statusOf = async (path: string): Promise<number> => (await fetch(`${urls.shared}/receipts/${path}`)).status
     for (const path of ['x', `${id}x`, 'A'.repeat(38), 'A'.repeat(3_000), '%00', '%zz', `${id}/x`, ''])
@@ -197,7 +181,7 @@ describe('receipts', function () {
   it('have a secret that only its owner can read, and are not shown in the logs', async () => {
     const accessLog = join(folder, 'access.log')
     const { urls } = await start({ 'http.accessLog.target': accessLog })
-    const topic = await createdTopic(1)
+    const topic = await stage.topic('receipts')
     const id = receiptOf(await post(`${urls.shared}/arion/sync/${topic}`, 'text/plain', 'v'))
     await fetch(`${urls.shared}/receipts/${id}`)
     await app!.stop()
@@ -210,32 +194,21 @@ describe('receipts', function () {
 
 describe('receipts of gateways that know each other', function () {
   this.timeout(120_000)
-  let cluster: TargetCluster
+  const stage = onCluster()
   let folder: string
   let apps: App[]
   let addresses: PeerAddress[]
-  before(async () => {
-    cluster = await targetCluster()
-  })
-  after(() => cluster?.close())
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'castellan-receipts-'))
-    addresses = await Promise.all([new PeerAddress().open(), new PeerAddress().open()])
+    folder = stage.folder()
+    addresses = await stage.peers()
     apps = []
     for (const nth of addresses.keys()) await start(nth)
   })
-  afterEach(async () => {
-    await Promise.all(apps.map(app => app.stop()))
-    for (const address of addresses) address.close()
-    rmSync(folder, { recursive: true, force: true })
-  })
 
   async function start(nth: number): Promise<void> {
-    apps[nth] = await startTestApp(cluster.bootstrap, {
+    apps[nth] = await stage.app({
       'wal.directory': join(folder, String(nth)),
-      'peers.addresses': addresses.map(({ text }) => text).join(','),
-      'peers.listen': '127.0.0.1:0',
-      'peers.token': 'a secret of more than thirty-two bytes'
+      ...peerSettings(addresses)
     })
     addresses[nth]!.target = apps[nth]!.peersAddress
   }
@@ -257,8 +230,7 @@ describe('receipts of gateways that know each other', function () {
   }
 
   it('are answered by each of them, and are 503 while the one that gave it is away', async () => {
-    const topic = freshTopic('receipts')
-    await cluster.createTopic(topic, 1)
+    const topic = await stage.topic('receipts')
     const produced = async (path: string): Promise<string> => {
       const url = `${apps[0]!.urls.shared}${path}`
       const headers = { 'content-type': 'application/json' }

@@ -1,51 +1,31 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import type { Castellan } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic, recreateTopic } from '../support/target-cluster.js'
 
 const MAX_AGE_MS = 1_000
 
 describe('a topic that is deleted and created anew', () => {
   inWorld()
-  let cluster: TargetCluster
+  const stage = onCluster(true)
   let castellan: Castellan
-  let writer: Castellan
   beforeEach(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap, {
+    castellan = stage.castellan({
       createTopics: false,
       router: { metadataMaxAgeMs: MAX_AGE_MS, unknownTopicTimeoutMs: 1_000, unknownTopicRememberedMs: 300 }
     })
   })
-  afterEach(async () => {
-    await castellan?.close()
-    await writer?.close()
-    await cluster?.close()
-  })
 
   /** Written through another Router, so that the one under test hears of nothing. */
   async function write(topic: string, values: readonly string[]): Promise<void> {
-    writer = await startCastellan(cluster.bootstrap)
+    const writer = stage.castellan()
     for (const value of values) {
       const [outcome] = await writer.produce([{ topic, partition: 0, key: null, value }])
       expect(outcome?.type).to.equal('delivered')
     }
-    await writer.close()
-  }
-
-  async function recreate(topic: string): Promise<void> {
-    await cluster.deleteTopic(topic)
-    // Kafka takes a moment to forget the name.
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await cluster.createTopic(topic, 1)
-        return
-      } catch (error) {
-        if (attempt === 50) throw error
-        await sleep(100)
-      }
-    }
+    await stage.close(writer)
   }
 
   /** What a reader gets who begins at 0, and begins again when it is told that its offset is out of range. */
@@ -71,10 +51,10 @@ describe('a topic that is deleted and created anew', () => {
 
   it('a reader from 0 gets exactly the new records, although no reader was at the tail', async () => {
     const topic = freshTopic('recreated')
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     await write(topic, ['old-0', 'old-1', 'old-2'])
     expect((await castellan.read(topic, 0, 3)).size).to.equal(3)
-    await recreate(topic)
+    await recreateTopic(stage.cluster, topic)
     await write(topic, NEW)
     const runs = await readFromStart(topic, values => values.includes('NEW-4'))
     for (const values of runs) {
@@ -87,10 +67,10 @@ describe('a topic that is deleted and created anew', () => {
 
   it('what is cached is not served longer than the documented time when no broker reports the deletion', async () => {
     const topic = freshTopic('aged')
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     await write(topic, ['old-0', 'old-1', 'old-2'])
     expect((await castellan.read(topic, 0, 3)).size).to.equal(3)
-    await recreate(topic)
+    await recreateTopic(stage.cluster, topic)
     await write(topic, NEW)
     await sleep(3 * MAX_AGE_MS)
     expect((await readFromStart(topic, values => values.length >= 5)).at(-1)).to.deep.equal(NEW)
@@ -99,11 +79,11 @@ describe('a topic that is deleted and created anew', () => {
 
   it('what was cached before a leader moved is asked for again', async () => {
     const topic = freshTopic('led')
-    await cluster.createTopic(topic, 1)
+    await stage.cluster.createTopic(topic, 1)
     await write(topic, ['a', 'b', 'c'])
     expect((await castellan.read(topic, 0, 3)).size).to.equal(3)
-    const leader = await cluster.leaderOf(topic, 0)
-    await cluster.moveLeader(topic, 0, cluster.nodeIds.find(nodeId => nodeId !== leader)!)
+    const leader = await stage.cluster.leaderOf(topic, 0)
+    await stage.cluster.moveLeader(topic, 0, stage.cluster.nodeIds.find(nodeId => nodeId !== leader)!)
     await write(topic, ['d'])
     const read = await castellan.read(topic, 0, 4)
     expect([...read.values()].map(({ value }) => String(value))).to.deep.equal(['a', 'b', 'c', 'd'])

@@ -1,16 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
 import { silentLogger } from '../../src/core/model.js'
 import { openDurableLog } from '../../src/producer/log/open-durable-log.js'
 import { walSettings } from '../../src/producer/log/settings.js'
-import { Children, Gateway } from '../cli/child.js'
+import type { Gateway } from '../cli/child.js'
 import { logWorker } from '../support/built.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -19,28 +16,14 @@ const RECORDS = 100
 
 describe('records that have waited long in the durable log', function () {
   this.timeout(180_000)
-  const children = new Children()
-  let cluster: TargetCluster
-  let castellan: Castellan
+  const stage = onCluster()
   let folder: string
-  before(async () => {
-    cluster = await targetCluster()
-    castellan = await startCastellan(cluster.bootstrap)
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
-  })
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'castellan-retention-'))
-  })
-  afterEach(async () => {
-    await children.stopAll()
-    rmSync(folder, { recursive: true })
+    folder = stage.folder()
   })
 
   async function createTopic(topic: string, retentionMs: number): Promise<void> {
-    const admin = new Kafka({ brokers: cluster.bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
+    const admin = new Kafka({ brokers: stage.bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
     await admin.connect()
     const configEntries = [{ name: 'retention.ms', value: String(retentionMs) }]
     await admin.createTopics({
@@ -67,11 +50,8 @@ describe('records that have waited long in the durable log', function () {
     await close()
   }
 
-  const startGateway = (timestamps: 'accepted' | 'sent'): Promise<Gateway> => {
-    const settings = { 'apis.arion.durability': 'disk', 'wal.directory': folder, 'wal.timestamps': timestamps }
-    const flags = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
-    return Gateway.start(children, ['--brokers', cluster.bootstrap, ...flags])
-  }
+  const startGateway = (timestamps: 'accepted' | 'sent'): Promise<Gateway> =>
+    stage.gateway({ 'apis.arion.durability': 'disk', 'wal.directory': folder, 'wal.timestamps': timestamps })
 
   it('are named by /ready, which stays 200, by a metric and in the log when their topic will not keep them for long', async () => {
     const topic = freshTopic('waits')
@@ -105,8 +85,8 @@ describe('records that have waited long in the durable log', function () {
       const startedAt = Date.now()
       await startGateway(timestamps)
       const giveUpAt = performance.now() + PATIENCE_MS
-      let all = await castellan.readAll(topic, 0)
-      for (; all.length < RECORDS && performance.now() < giveUpAt; all = await castellan.readAll(topic, 0))
+      let all = await stage.reader.readAll(topic, 0)
+      for (; all.length < RECORDS && performance.now() < giveUpAt; all = await stage.reader.readAll(topic, 0))
         await sleep(200)
       expect(all.map(({ value }) => Number(value))).to.deep.equal(Array.from({ length: RECORDS }, (_, at) => at))
       const times = all.map(({ timestampMs }) => timestampMs)

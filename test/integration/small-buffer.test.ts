@@ -1,9 +1,8 @@
 import { expect } from 'chai'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 /** What kprf's own example has: `queue_buffering_max_kbytes: 2048`. */
 const BUFFER_BYTES = String(2 * 1024 * 1024)
@@ -17,23 +16,14 @@ interface PushRecord {
 
 describe('a push that is larger than the whole buffer for records', () => {
   inWorld()
-  let cluster: TargetCluster
-  let reader: Castellan
+  const stage = onCluster()
   let app: App
   let topic: string
   before(async () => {
-    cluster = await targetCluster()
-    reader = await startCastellan(cluster.bootstrap)
-    app = await startTestApp(cluster.bootstrap, { 'delivery.maxBytes': BUFFER_BYTES, 'http.admissionWaitMs': '30000' })
-  })
-  after(async () => {
-    await app?.stop()
-    await reader?.close()
-    await cluster?.close()
+    app = await stage.app({ 'delivery.maxBytes': BUFFER_BYTES, 'http.admissionWaitMs': '30000' })
   })
   beforeEach(async () => {
-    topic = freshTopic('large')
-    await cluster.createTopic(topic, 2)
+    topic = await stage.topic('large', 2)
   })
 
   const push = async (records: readonly PushRecord[], waitForSend: boolean) => {
@@ -51,7 +41,9 @@ describe('a push that is larger than the whole buffer for records', () => {
       ...(partition !== undefined && { partition })
     }))
   const numbersIn = async (partition: number, count: number): Promise<number[]> =>
-    [...(await reader.read(topic, partition, count)).values()].map(({ value }) => Number.parseInt(String(value), 10))
+    [...(await stage.reader.read(topic, partition, count)).values()].map(({ value }) =>
+      Number.parseInt(String(value), 10)
+    )
   const upTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at)
 
   for (const waitForSend of [true, false]) {
@@ -72,7 +64,7 @@ describe('a push that is larger than the whole buffer for records', () => {
 
   it('is taken whole without keys and partitions, and for several topics', async () => {
     const other = freshTopic('other')
-    await cluster.createTopic(other, 1)
+    await stage.cluster.createTopic(other, 1)
     const keyless = numbered(1_000, 4_096)
     const elsewhere = numbered(3, 500_000, 0).map(record => ({ ...record, topic: other }))
     expect(await push([...keyless, ...elsewhere], true)).to.deep.equal(OK)

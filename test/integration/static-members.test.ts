@@ -1,53 +1,38 @@
 import { expect } from 'chai'
 import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
-import { GroupInstance } from '../support/group-instance.js'
+import type { GroupInstance } from '../support/group-instance.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { freshTopic } from '../support/target-cluster.js'
 
 /** A member that is away keeps its place in the group for so long. */
 const SESSION_MS = 20_000
 
 describe('a static member that restarts', () => {
   inWorld()
-  let cluster: TargetCluster
-  let instances: GroupInstance[]
+  const stage = onCluster()
   let topic: string
   let other: string
   let group: string
-  before(async () => (cluster = await targetCluster()))
-  after(async () => await cluster.close())
   beforeEach(async () => {
-    instances = []
-    topic = freshTopic('orders')
-    other = freshTopic('invoices')
+    topic = await stage.topic('orders', 2)
+    other = await stage.topic('invoices', 2)
     group = freshTopic('billing')
-    await cluster.createTopic(topic, 2)
-    await cluster.createTopic(other, 2)
-  })
-  afterEach(async () => {
-    await Promise.all(instances.map(instance => instance.stop()))
   })
 
-  const start = async (instanceId: string, settings: ConsumerSettingsOverrides = {}): Promise<GroupInstance> => {
+  const start = (instanceId: string, settings: ConsumerSettingsOverrides = {}): Promise<GroupInstance> => {
     const quick = {
       start: 'earliest',
       partitionCheckMs: 300,
       retryBackoffMs: 100,
       sessionTimeoutMs: SESSION_MS
     } as const
-    const instance = await GroupInstance.start(cluster.bootstrap, { ...quick, instanceId, ...settings })
-    instances.push(instance)
-    return instance
-  }
-  /** A static member does not leave the group when its process stops. */
-  const stop = async (instance: GroupInstance): Promise<void> => {
-    instances.splice(instances.indexOf(instance), 1)
-    await instance.stop()
+    return stage.member({ ...quick, instanceId, ...settings })
   }
   const write = async (to: string, partition: number, values: readonly string[]): Promise<void> => {
     const writer = await start('writer')
     await writer.produce(to, partition, values)
-    await stop(writer)
+    await stage.close(writer)
   }
   const taken = async (instance: GroupInstance, from: string, count: number): Promise<string[]> =>
     (await instance.take(group, from, count)).map(({ value }) => String(value)).sort()
@@ -57,7 +42,7 @@ describe('a static member that restarts', () => {
     await write(other, 1, ['b', 'c'])
     const before = await start('one')
     expect(await taken(before, topic, 1)).to.deep.equal(['a'])
-    await stop(before)
+    await stage.close(before)
     expect(await taken(await start('one'), other, 2)).to.deep.equal(['b', 'c'])
   })
 
@@ -65,7 +50,7 @@ describe('a static member that restarts', () => {
     await write(other, 1, ['old'])
     const before = await start('one', { start: 'latest' })
     expect((await before.consume(group, topic, 300)).type).to.equal('timedOut')
-    await stop(before)
+    await stage.close(before)
     const after = await start('one', { start: 'latest' })
     expect((await after.consume(group, other, 300)).type).to.equal('timedOut')
     await write(other, 1, ['new'])
@@ -80,7 +65,7 @@ describe('a static member that restarts', () => {
     expect(await taken(leader, topic, 2)).to.deep.equal(['a', 'b'])
     const before = await start('one')
     expect((await before.consume(group, topic, 2_000)).type).to.equal('timedOut')
-    await stop(before)
+    await stage.close(before)
     const after = await start('one')
     expect(await taken(after, other, 1)).to.deep.equal(['c'])
     await write(topic, 0, ['d'])
@@ -92,10 +77,10 @@ describe('a static member that restarts', () => {
     await write(topic, 0, ['a'])
     const before = await start('one')
     expect(await taken(before, topic, 1)).to.deep.equal(['a'])
-    await stop(before)
+    await stage.close(before)
     const after = await start('one')
     expect((await after.consume(group, topic, 300)).type).to.equal('timedOut')
-    await cluster.growTopic(topic, 4)
+    await stage.cluster.growTopic(topic, 4)
     await write(topic, 3, ['b'])
     expect(await taken(after, topic, 1)).to.deep.equal(['b'])
   })

@@ -1,8 +1,9 @@
 import { expect } from 'chai'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
+import { metricOf } from '../support/app-under-test.js'
 import { inWorld } from '../support/in-world.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { pauseAll } from '../support/target-cluster.js'
 
 const form = 'application/x-www-form-urlencoded'
 const binary = '{"records":[{"value":"YQ=="}]}'
@@ -24,19 +25,13 @@ const requests: readonly [path: string, type: string, body: (topic: string) => s
 
 describe('requests that wait for Kafka when the process is told to stop', () => {
   inWorld()
-  let cluster: TargetCluster
+  const stage = onCluster()
   let app: App
   let topic: string
+
   before(async () => {
-    cluster = await targetCluster()
-    topic = freshTopic('stopped')
-    await cluster.createTopic(topic, 1)
+    topic = await stage.topic('stopped')
   })
-  afterEach(async () => {
-    await Promise.all(cluster.nodeIds.map(node => cluster.resumeNode(node)))
-    await app?.stop()
-  })
-  after(() => cluster?.close())
 
   const send = async ([path, type, body]: (typeof requests)[number]): Promise<string> => {
     const headers = { 'content-type': type, 'ce-id': '1', 'ce-source': 'a', 'ce-type': 'b', 'ce-specversion': '1.0' }
@@ -46,21 +41,19 @@ describe('requests that wait for Kafka when the process is told to stop', () => 
     return `${answer.status} ${persisted} ${answer.headers.get('connection')} ${await answer.text()}`
   }
 
-  const inFlight = async (): Promise<number> => {
-    const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
-    return Number(/^castellan_http_requests_in_flight (\d+)/m.exec(metrics)?.[1]) - 1
-  }
+  const inFlight = async (): Promise<number> =>
+    (await metricOf(app.urls.management, 'castellan_http_requests_in_flight')) - 1
 
   for (const drainMs of ['0', '1000']) {
     it(`get the answer of their API and are no lost records (${drainMs} ms for balancers)`, async () => {
-      app = await startTestApp(cluster.bootstrap, {
+      app = await stage.app({
         'shutdown.graceMs': '8000',
         'shutdown.drainMs': drainMs,
         'apis.arion.durability': 'memory',
         'apis.kafboy.syncTimeoutMs': '60000'
       })
       for (const request of requests) expect(await send(request), request[0]).to.match(/^20\d \w+ keep-alive/)
-      await Promise.all(cluster.nodeIds.map(node => cluster.pauseNode(node)))
+      await pauseAll(stage.cluster)
       const answers = Promise.all(requests.map(request => send(request).catch(error => String(error.cause ?? error))))
       while ((await inFlight()) < requests.length);
       expect(await app.stop()).to.deep.equal({ lostRecords: 0 })

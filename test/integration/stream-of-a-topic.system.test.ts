@@ -1,23 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { type Castellan, openCastellan, type ReadOptions } from '../../src/index.js'
-import { freshTopic, type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { onCluster } from '../support/stage.js'
+import { recreateTopic } from '../support/target-cluster.js'
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}-${at}`)
 
 describe('castellan.read', () => {
-  let cluster: TargetCluster
+  const stage = onCluster(true)
   let castellan: Castellan
   let topic: string
   beforeEach(async () => {
-    cluster = await targetCluster()
-    castellan = await openCastellan({ brokers: cluster.bootstrap, delivery: { createTopics: false } })
-    topic = freshTopic('streamed')
-    await cluster.createTopic(topic, 1)
-  })
-  afterEach(async () => {
-    await castellan?.close(0)
-    await cluster?.close()
+    castellan = await stage.library({ delivery: { createTopics: false } })
+    topic = await stage.topic('streamed')
   })
 
   async function write(values: readonly string[], partition = 0): Promise<void> {
@@ -30,7 +25,7 @@ describe('castellan.read', () => {
   async function writeElsewhere(values: readonly string[], partition: number): Promise<void> {
     const records = values.map(value => ({ topic, partition, key: null, value }))
     for (let attempt = 0; ; attempt++) {
-      const other = await openCastellan({ brokers: cluster.bootstrap, delivery: { createTopics: false } })
+      const other = await openCastellan({ brokers: stage.bootstrap, delivery: { createTopics: false } })
       try {
         const outcomes = await other.gateway.produce(records, { partitioner: 'crc32', deadlineMs: 30_000 }).outcomes()
         if (outcomes.every(({ type }) => type === 'delivered')) return
@@ -61,20 +56,6 @@ describe('castellan.read', () => {
     return values
   }
 
-  async function recreate(partitions = 1): Promise<void> {
-    await cluster.deleteTopic(topic)
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await cluster.createTopic(topic, partitions)
-        return
-      } catch (error) {
-        // Kafka takes a moment to forget the name.
-        if (attempt === 50) throw error
-        await sleep(100)
-      }
-    }
-  }
-
   const until = async (holds: () => boolean): Promise<void> => {
     for (const deadline = performance.now() + 30_000; !holds() && performance.now() < deadline; ) await sleep(10)
   }
@@ -95,7 +76,7 @@ describe('castellan.read', () => {
       const hasBegun = recordsAreAskedFor()
       const reading = read({ follow: true, signal: controller.signal, onWarning }, values)
       await (before > 0 ? until(() => values.length === before) : hasBegun)
-      await recreate()
+      await recreateTopic(stage.cluster, topic)
       const recent = [...numbered('new', after), 'last']
       await write(recent)
       await until(() => values.includes('last'))
@@ -116,7 +97,7 @@ describe('castellan.read', () => {
       const hasBegun = recordsAreAskedFor()
       const reading = read({ from, follow: true, signal: controller.signal }, values)
       await (from === 'earliest' ? until(() => values.length === 1) : hasBegun)
-      await cluster.growTopic(topic, 3)
+      await stage.cluster.growTopic(topic, 3)
       const added = numbered('added', 20)
       await writeElsewhere(added, 2)
       await writeElsewhere(['idle for long'], 1)
@@ -137,7 +118,7 @@ describe('castellan.read', () => {
     const controller = new AbortController()
     const reading = read({ follow: true, signal: controller.signal }, values)
     await until(() => values.length === 1)
-    await recreate(3)
+    await recreateTopic(stage.cluster, topic, 3)
     const recent = [0, 1, 2].map(partition => numbered(`new${partition}`, 5))
     for (const [partition, of] of recent.entries()) await writeElsewhere(of, partition)
     await until(() => values.length >= 16)
@@ -151,7 +132,7 @@ describe('castellan.read', () => {
   })
 
   it('goes on with the partitions that are left when a topic is created anew with fewer, and with later ones', async () => {
-    await cluster.growTopic(topic, 3)
+    await stage.cluster.growTopic(topic, 3)
     await write(['old0'])
     await writeElsewhere(['old2'], 2)
     const values: string[] = []
@@ -160,12 +141,12 @@ describe('castellan.read', () => {
     const onWarning = (text: string): void => void warnings.push(text)
     const reading = read({ follow: true, signal: controller.signal, onWarning }, values)
     await until(() => values.length === 2)
-    await recreate(1)
+    await recreateTopic(stage.cluster, topic, 1)
     await writeElsewhere(['new0'], 0)
     await until(() => warnings.includes(`${topic}/2 is gone: ${topic} has 1 partition now`))
     await write(['later'])
     await until(() => values.includes('later'))
-    await cluster.growTopic(topic, 3)
+    await stage.cluster.growTopic(topic, 3)
     await writeElsewhere(['new2'], 2)
     await until(() => values.includes('new2'))
     controller.abort()
@@ -178,7 +159,7 @@ describe('castellan.read', () => {
     const values: string[] = []
     const controller = new AbortController()
     const reading = read({ follow: true, partitions: [0], signal: controller.signal }, values)
-    await cluster.growTopic(topic, 2)
+    await stage.cluster.growTopic(topic, 2)
     await writeElsewhere(['added'], 1)
     const all: string[] = []
     const other = read({ follow: true, signal: controller.signal }, all)
@@ -195,9 +176,9 @@ describe('castellan.read', () => {
       const values = numbered(`round${round}`, 50)
       await write(values)
       written.push(...values)
-      const leader = await cluster.leaderOf(topic, 0)
-      const next = cluster.nodeIds[(cluster.nodeIds.indexOf(leader) + 1) % cluster.nodeIds.length]!
-      const moving = cluster.moveLeader(topic, 0, next)
+      const leader = await stage.cluster.leaderOf(topic, 0)
+      const next = stage.cluster.nodeIds[(stage.cluster.nodeIds.indexOf(leader) + 1) % stage.cluster.nodeIds.length]!
+      const moving = stage.cluster.moveLeader(topic, 0, next)
       const [during] = await Promise.all([read({}), moving])
       expect(during).to.deep.equal(written)
       expect(await read({})).to.deep.equal(written)

@@ -2,11 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { context, propagation, type SpanContext, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { openCastellan } from '../../src/index.js'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
+import { metricOf } from '../support/app-under-test.js'
+import { onBroker } from '../support/stage.js'
 
 const TRACE_ID = '0af7651916cd43dd8448eb211c80319c'
 const PARENT = `00-${TRACE_ID}-b7ad6b7169203331-01`
@@ -14,28 +13,24 @@ const PATIENCE_MS = 30_000
 
 describe('spans', function () {
   this.timeout(60_000)
+  const stage = onBroker()
   const exporter = new InMemorySpanExporter()
   const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
-  let cluster: EmbeddedCluster
   let app: App
   before(async () => {
     provider.register()
-    cluster = await startEmbeddedCluster({ nodes: 1 })
-    cluster.createTopic('orders', { partitions: 2 })
-    app = await startTestApp(cluster.bootstrap, {
+    stage.cluster.createTopic('orders', { partitions: 2 })
+    app = await stage.app({
       'consumer.start': 'earliest',
       'http.recordHeaders': 'traceparent',
       'apis.arion.enabled': 'true'
     })
   })
   after(async () => {
-    await app.stop()
-    await cluster.close()
     await provider.shutdown()
     for (const one of [trace, context, propagation]) one.disable()
   })
   beforeEach(() => exporter.reset())
-  afterEach(() => cluster.faults.clear())
 
   type Span = ReturnType<typeof exporter.getFinishedSpans>[number]
   const spansOf = (name: string): Span[] => exporter.getFinishedSpans().filter(span => span.name === name)
@@ -58,10 +53,6 @@ describe('spans', function () {
       headers: { 'content-type': 'application/json', ...headers },
       body: JSON.stringify({ records, wait_for_send: wait })
     })
-  const bufferedRecords = async (): Promise<number> => {
-    const text = await (await fetch(`${app.urls.management}/metrics`)).text()
-    return Number(/^castellan_delivery_buffered_records (.+)$/m.exec(text)?.[1])
-  }
   const isSpan = (one: SpanContext | undefined, other: SpanContext): boolean =>
     one?.spanId === other.spanId && one.traceId === other.traceId
 
@@ -111,7 +102,7 @@ describe('spans', function () {
 
   it('one batch of many requests is linked to each of them, and to 64 at most', async () => {
     // The first batch is tried again and again until the others have come.
-    const held = cluster.faults.add(
+    const held = stage.cluster.faults.add(
       { api: 'Produce', topic: 'orders', count: Infinity },
       { type: 'error', errorCode: 19 }
     )
@@ -119,7 +110,7 @@ describe('spans', function () {
     const first = push(records)
     await held.whenFired()
     const others = Array.from({ length: 80 }, () => push(records))
-    while ((await bufferedRecords()) < 81) await sleep(10)
+    while ((await metricOf(app.urls.management, 'castellan_delivery_buffered_records')) < 81) await sleep(10)
     held.remove()
     await Promise.all([first, ...others])
     const sends = await finished('send orders', 2)
@@ -128,14 +119,14 @@ describe('spans', function () {
   })
 
   it('of a batch that is tried again has an event for each attempt that failed, and of one that Kafka refuses is an error', async () => {
-    cluster.faults.add({ api: 'Produce', topic: 'orders', count: 2 }, { type: 'error', errorCode: 19 })
+    stage.cluster.faults.add({ api: 'Produce', topic: 'orders', count: 2 }, { type: 'error', errorCode: 19 })
     expect((await push([{ topic: 'orders', key: 'k', data: 'a' }])).status).to.equal(200)
     const [tried] = await finished('send orders')
     expect(tried!.events.map(event => event.name)).to.deep.equal(['castellan.retry', 'castellan.retry'])
     expect(String(tried!.events[0]!.attributes?.reason)).to.contain('NOT_ENOUGH_REPLICAS')
     expect(tried!.attributes['castellan.batch.attempts']).to.equal(3)
     exporter.reset()
-    cluster.faults.add({ api: 'Produce', topic: 'orders', count: 20 }, { type: 'error', errorCode: 87 })
+    stage.cluster.faults.add({ api: 'Produce', topic: 'orders', count: 20 }, { type: 'error', errorCode: 87 })
     expect((await push([{ topic: 'orders', key: 'k', data: 'a' }])).status).to.equal(500)
     const [refused] = await finished('send orders')
     expect(refused!.status.code).to.equal(SpanStatusCode.ERROR)
@@ -146,8 +137,8 @@ describe('spans', function () {
   })
 
   it('of a consumed message begins below the request, and is linked to the trace in the headers of the record', async () => {
-    const castellan = await openCastellan({ brokers: cluster.bootstrap })
-    cluster.createTopic('parcels', { partitions: 1 })
+    const castellan = await openCastellan({ brokers: stage.bootstrap })
+    stage.cluster.createTopic('parcels', { partitions: 1 })
     const headers = [{ key: 'traceparent', value: Buffer.from(PARENT) }]
     const produced = castellan.gateway.produce([{ topic: 'parcels', key: null, value: 'a', headers }], {
       partitioner: 'murmur2',
@@ -177,7 +168,7 @@ describe('spans', function () {
   })
 
   it('of a consumed message are linked to the request that brought it, where records carry the trace', async () => {
-    cluster.createTopic('letters', { partitions: 1 })
+    stage.cluster.createTopic('letters', { partitions: 1 })
     expect((await push([{ topic: 'letters', data: 'a' }], { traceparent: PARENT })).status).to.equal(200)
     const [request] = await finished('POST /kprf/push')
     const answer = await fetch(`${app.urls.shared}/pixy/topics/letters/messages?group=carriers`)
@@ -212,7 +203,7 @@ describe('spans', function () {
   })
 
   it('of a program that uses the library are linked to the span of its own code', async () => {
-    const castellan = await openCastellan({ brokers: cluster.bootstrap })
+    const castellan = await openCastellan({ brokers: stage.bootstrap })
     const own = trace.getTracer('shop').startSpan('checkout')
     await context.with(trace.setSpan(context.active(), own), () =>
       castellan.gateway

@@ -24,3 +24,12 @@ export function startTestApp(
   const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
   return startApp(loadConfig({ flags }), { log, version: '0.0.0-test', logWorker })
 }
+
+/** What `/metrics` says: the sum over all labels that begin with these; 0 where there is no such line. */
+export async function metricOf(management: string | undefined, name: string): Promise<number> {
+  const text = await (await fetch(`${management}/metrics`)).text()
+  const lines = text
+    .split('\n')
+    .filter(line => line.startsWith(`${name} `) || line.startsWith(`${name}{`) || line.startsWith(`${name},`))
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+}

@@ -78,6 +78,11 @@ export class Castellan {
     return records
   }
 
+  /** The values of the first records as texts. */
+  async texts(topic: string, partition: number, count: number): Promise<string[]> {
+    return [...(await this.read(topic, partition, count)).values()].map(({ value }) => String(value))
+  }
+
   /** Everything up to where FetchData says that nothing has been written yet. */
   async readAll(topic: string, partition: number): Promise<KafkaRecord[]> {
     const records: KafkaRecord[] = []

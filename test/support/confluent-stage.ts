@@ -1,12 +1,10 @@
 import type { KafkaRecord } from '../../src/core/model.js'
 import { askRouter } from '../../src/index.js'
-import type { App } from '../../src/server/app/app.js'
 import { type Answer, call } from './access.js'
-import { startTestApp } from './app-under-test.js'
+import { ApiStage, type Opened } from './api-stage.js'
 import { confluentContract } from './confluent-contract.js'
 import { checkAnswersOf } from './described-answers.js'
 import { GroupInstance } from './group-instance.js'
-import { freshTopic, type TargetCluster, targetCluster } from './target-cluster.js'
 
 export const V2 = 'application/vnd.kafka.v2+json'
 export const BINARY = 'application/vnd.kafka.binary.v2+json'
@@ -36,64 +34,49 @@ const seen = ({ status, headers, body }: Answer): Seen => ({
  * Confluent's API over the embedded broker or real Kafka, with another client to look at what is in the log. Each answer is
  * compared with `/openapi.json` and with the document that Confluent publishes.
  */
-export class ConfluentStage {
-  readonly cluster: TargetCluster
-  readonly app: App
-  /** The API's own port. */
-  readonly url: string
+export class ConfluentStage extends ApiStage {
   readonly #library: GroupInstance
   readonly #endChecks: readonly (() => void)[]
 
-  private constructor(cluster: TargetCluster, app: App, library: GroupInstance) {
-    this.cluster = cluster
-    this.app = app
-    this.url = app.urls.apis.get('confluent')!
+  private constructor(opened: Opened, library: GroupInstance) {
+    super(opened, 'confluent')
     this.#library = library
-    const urls = [this.url, `${app.urls.shared}/confluent`]
+    const urls = [this.url, `${this.app.urls.shared}/confluent`]
     this.#endChecks = urls.map(url => checkAnswersOf(url, confluentContract.check))
   }
 
   static async open(settings: Readonly<Record<string, string>> = {}): Promise<ConfluentStage> {
-    const cluster = await targetCluster()
-    let app: App | undefined
-    try {
-      const all = { 'apis.confluent.port': '0', 'delivery.createTopics': 'false', ...settings }
-      app = await startTestApp(cluster.bootstrap, all)
-      return new ConfluentStage(cluster, app, await GroupInstance.start(cluster.bootstrap))
-    } catch (error) {
-      // What stays open would keep the process of the tests alive.
-      await app?.stop()
-      await cluster.close()
-      throw error
-    }
+    const opened = await ApiStage.opened('confluent', settings)
+    return new ConfluentStage(opened, await GroupInstance.start(opened.cluster.bootstrap))
   }
 
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     for (const end of this.#endChecks) end()
-    await Promise.all([this.app.stop(), this.#library.stop()])
-    await this.cluster.close()
+    await this.#library.stop()
+    await super.close()
   }
 
-  /** A topic of its own. */
-  async topic(partitions: number): Promise<string> {
-    const topic = freshTopic(`test.${partitions}`)
-    await this.cluster.createTopic(topic, partitions)
-    return topic
-  }
-
-  async get(path: string, accept?: string): Promise<Seen> {
-    return seen(await call(this.url + path, { headers: accept === undefined ? {} : { accept } }))
-  }
-
-  async post(
+  /** @param body JSON if it is no text */
+  async ask(
+    method: string,
     path: string,
-    type: string | undefined,
-    body: unknown,
-    headers: Record<string, string> = {}
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+    url = this.url
   ): Promise<Seen> {
-    const text = typeof body === 'string' ? body : JSON.stringify(body)
-    const all = { ...(type !== undefined && { 'content-type': type }), ...headers }
-    return seen(await call(this.url + path, { method: 'POST', headers: all, body: text }))
+    const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body)
+    // Node announces the body of no GET.
+    const length = text !== undefined && { 'content-length': String(Buffer.byteLength(text)) }
+    const sent = { method, headers: { ...length, ...headers }, ...(text && { body: text }) }
+    return seen(await call(url + path, sent))
+  }
+
+  get(path: string, accept?: string): Promise<Seen> {
+    return this.ask('GET', path, undefined, accept === undefined ? {} : { accept })
+  }
+
+  post(path: string, type: string | undefined, body: unknown, headers: Record<string, string> = {}): Promise<Seen> {
+    return this.ask('POST', path, body, { ...(type !== undefined && { 'content-type': type }), ...headers })
   }
 
   /** Records, produced as one request. */

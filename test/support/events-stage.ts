@@ -2,11 +2,9 @@ import { request } from 'node:http'
 import { Kafka, logLevel } from 'kafkajs'
 import { cloudeventsOperations } from '../../src/apis/cloudevents/routes.js'
 import type { Logger } from '../../src/core/model.js'
-import type { App } from '../../src/server/app/app.js'
 import { ask, type EventAnswer, type Headers } from '../apis/cloudevents/harness.js'
-import { startTestApp } from './app-under-test.js'
+import { ApiStage } from './api-stage.js'
 import { DescribedAnswers } from './described-answers.js'
-import { freshTopic, type TargetCluster, targetCluster } from './target-cluster.js'
 
 /** A record as kafkajs reads it: a client that nobody here wrote. */
 export interface ReadRecord {
@@ -20,48 +18,15 @@ const problems = { type: 'object', required: ['status', 'title'] }
 const described = new DescribedAnswers('cloudevents', cloudeventsOperations, [], problems)
 
 /** The API for CloudEvents on its own port, over the embedded broker or real Kafka. Answers are compared with their description. */
-export class EventsStage {
-  readonly cluster: TargetCluster
-  readonly app: App
-  readonly url: string
+export class EventsStage extends ApiStage {
   /** The id of the Kafka cluster. */
-  readonly clusterId: string
-  #groups = 0
-
-  private constructor(cluster: TargetCluster, app: App, clusterId: string) {
-    this.clusterId = clusterId
-    this.cluster = cluster
-    this.app = app
-    this.url = app.urls.apis.get('cloudevents')!
-  }
+  clusterId = ''
 
   static async open(settings: Readonly<Record<string, string>> = {}, log?: Logger): Promise<EventsStage> {
-    const cluster = await targetCluster()
-    try {
-      const all = { 'apis.cloudevents.port': '0', 'delivery.createTopics': 'false', ...settings }
-      const app = await startTestApp(cluster.bootstrap, all, log)
-      const { body } = await ask(`${app.urls.shared}/confluent/v3/clusters`, 'GET', {})
-      const { data } = JSON.parse(body) as { data: { cluster_id: string }[] }
-      return new EventsStage(cluster, app, data[0]!.cluster_id)
-    } catch (error) {
-      await cluster.close()
-      throw error
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.app.stop()
-    await this.cluster.close()
-  }
-
-  async topic(partitions: number): Promise<string> {
-    const topic = freshTopic(`events.${partitions}`)
-    await this.cluster.createTopic(topic, partitions)
-    return topic
-  }
-
-  group(): string {
-    return `events-${process.pid}-${Date.now()}-${++this.#groups}`
+    const stage = new EventsStage(await ApiStage.opened('cloudevents', settings, log), 'cloudevents')
+    const { body } = await ask(`${stage.app.urls.shared}/confluent/v3/clusters`, 'GET', {})
+    stage.clusterId = (JSON.parse(body) as { data: { cluster_id: string }[] }).data[0]!.cluster_id
+    return stage
   }
 
   async ask(method: string, path: string, headers: Headers, body?: string | Buffer): Promise<EventAnswer> {

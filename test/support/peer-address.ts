@@ -1,6 +1,13 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
+/** The settings of gateways that know each other by these addresses. */
+export const peerSettings = (addresses: readonly PeerAddress[]): Readonly<Record<string, string>> => ({
+  'peers.addresses': addresses.map(({ text }) => text).join(','),
+  'peers.listen': '127.0.0.1:0',
+  'peers.token': 'a secret of more than thirty-two bytes'
+})
+
 /** An address at which a gateway will be: connections are passed on once it is known. */
 export class PeerAddress {
   readonly #server: Server

@@ -435,7 +435,7 @@ export function schemaCases(at: () => SchemaStage): void {
         'auth.tokens': JSON.stringify(['ann', 'bob'].map(principal => ({ principal, sha256: digest(principal) }))),
         'access.rules': JSON.stringify([
           { principals: ['ann', 'bob'], operations: ['produce'], topics: ['*'] },
-          { principals: ['bob'], operations: ['register'], subjects: ['test.*-value'] }
+          { principals: ['bob'], operations: ['register'], subjects: ['confluent.*-value'] }
         ])
       })
     })

@@ -1,9 +1,7 @@
 import { strimziOperations } from '../../src/apis/strimzi/operations.js'
-import type { App } from '../../src/server/app/app.js'
 import { type Answer, call, seenBy } from './access.js'
-import { startTestApp } from './app-under-test.js'
+import { ApiStage } from './api-stage.js'
 import { DescribedAnswers } from './described-answers.js'
-import { freshTopic, type TargetCluster, targetCluster } from './target-cluster.js'
 
 export const V2 = 'application/vnd.kafka.v2+json'
 export const typeOf = (format: string): string => `application/vnd.kafka.${format}.v2+json`
@@ -22,42 +20,9 @@ const errors = { type: 'object', required: ['error_code', 'message'] }
 const described = new DescribedAnswers('strimzi', strimziOperations, [], errors)
 
 /** Strimzi's API on its own port, over the embedded broker or real Kafka. Each answer is compared with its description. */
-export class StrimziStage {
-  readonly cluster: TargetCluster
-  readonly app: App
-  readonly url: string
-  #groups = 0
-
-  private constructor(cluster: TargetCluster, app: App) {
-    this.cluster = cluster
-    this.app = app
-    this.url = app.urls.apis.get('strimzi')!
-  }
-
+export class StrimziStage extends ApiStage {
   static async open(settings: Readonly<Record<string, string>> = {}): Promise<StrimziStage> {
-    const cluster = await targetCluster()
-    try {
-      const all = { 'apis.strimzi.port': '0', 'delivery.createTopics': 'false', ...settings }
-      return new StrimziStage(cluster, await startTestApp(cluster.bootstrap, all))
-    } catch (error) {
-      await cluster.close()
-      throw error
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.app.stop()
-    await this.cluster.close()
-  }
-
-  async topic(partitions: number): Promise<string> {
-    const topic = freshTopic(`strimzi.${partitions}`)
-    await this.cluster.createTopic(topic, partitions)
-    return topic
-  }
-
-  group(): string {
-    return `strimzi-${process.pid}-${Date.now()}-${++this.#groups}`
+    return new StrimziStage(await ApiStage.opened('strimzi', settings), 'strimzi')
   }
 
   /** @param url that of the port of the API, if no other is given */

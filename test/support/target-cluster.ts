@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
 import { askedByClients } from '../../examples/bench/bystanders/scene.js'
 import type { ApiName, Fault, Faults } from '../../src/embedded-broker/embedded-cluster.js'
@@ -87,6 +88,33 @@ async function embeddedTarget(): Promise<TargetCluster> {
     recovered: async () => {},
     faults: cluster.faults,
     close: () => cluster.close()
+  }
+}
+
+const silent = new WeakSet<TargetCluster>()
+
+/** Makes all nodes silent, until {@link resumeAll}. */
+export async function pauseAll(cluster: TargetCluster): Promise<void> {
+  silent.add(cluster)
+  await Promise.all(cluster.nodeIds.map(node => cluster.pauseNode(node)))
+}
+
+/** Does nothing where they are not silent. */
+export async function resumeAll(cluster: TargetCluster): Promise<void> {
+  if (silent.delete(cluster)) await Promise.all(cluster.nodeIds.map(node => cluster.resumeNode(node)))
+}
+
+/** Deletes a topic and creates another one of its name. Kafka takes a moment to forget the name. */
+export async function recreateTopic(cluster: TargetCluster, topic: string, partitions = 1): Promise<void> {
+  await cluster.deleteTopic(topic)
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await cluster.createTopic(topic, partitions)
+      return
+    } catch (error) {
+      if (attempt === 50) throw error
+      await sleep(100)
+    }
   }
 }
 

@@ -2,12 +2,10 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
 import { FrontProxy, isInstalled, type ProxyKind, proxyKinds } from '../../http/engine/proxies.js'
-import { startTestApp } from '../../support/app-under-test.js'
 import { askRaw } from '../../support/raw-socket.js'
+import { onBroker } from '../../support/stage.js'
 
 const installed = proxyKinds.find(({ name }) => name === 'haproxy')!
 
@@ -28,7 +26,7 @@ listen castellan
 })
 
 describe('behind HAProxy, which asks /ready as docs/operations.md says', () => {
-  let cluster: EmbeddedCluster
+  const stage = onBroker(undefined, true)
   let app: App
   let checks: Server
   let proxy: FrontProxy
@@ -36,25 +34,20 @@ describe('behind HAProxy, which asks /ready as docs/operations.md says', () => {
     if (!isInstalled(installed)) this.skip()
   })
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
-    cluster.createTopic('orders', { partitions: 1 })
+    stage.cluster.createTopic('orders', { partitions: 1 })
     // Passes the checks on, so that the test sees them.
-    checks = createServer(async ({ url }, response) => {
+    const server = createServer(async ({ url }, response) => {
       const { status } = await fetch(`${app.urls.management}${url}`)
       response.writeHead(status).end()
     })
+    checks = stage.keep(server, one => one.close())
     await once(checks.listen(0, '127.0.0.1'), 'listening')
-  })
-  afterEach(async () => {
-    await proxy.stop()
-    checks.close()
-    await app.stop()
-    await cluster.close()
   })
 
   const start = async (settings: Record<string, string>): Promise<void> => {
-    app = await startTestApp(cluster.bootstrap, settings)
-    proxy = await FrontProxy.start(asking((checks.address() as AddressInfo).port), new URL(app.urls.shared))
+    app = await stage.app(settings)
+    const kind = asking((checks.address() as AddressInfo).port)
+    proxy = stage.keep(await FrontProxy.start(kind, new URL(app.urls.shared)), one => one.stop())
     while ((await post('sync')) !== '201') await new Promise(setImmediate)
   }
   const post = async (mode: 'sync' | 'async'): Promise<string> => {
@@ -64,7 +57,7 @@ describe('behind HAProxy, which asks /ready as docs/operations.md says', () => {
   }
   /** Resolves when HAProxy acts upon it. */
   const loseKafka = async (): Promise<void> => {
-    await cluster.stopNode(1)
+    await stage.cluster.stopNode(1)
     while ((await fetch(`${app.urls.management}/ready/kafka`)).status === 200) await new Promise(setImmediate)
     for (let answered = 0; answered < 3; answered++) await once(checks, 'request')
   }
@@ -73,8 +66,8 @@ describe('behind HAProxy, which asks /ready as docs/operations.md says', () => {
     await start({})
     await loseKafka()
     expect(await post('async')).to.equal('202')
-    await cluster.startNode(1)
-    while (cluster.highWatermark('orders', 0) < 2) await new Promise(setImmediate)
+    await stage.cluster.startNode(1)
+    while (stage.cluster.highWatermark('orders', 0) < 2) await new Promise(setImmediate)
   })
 
   it('a gateway whose routes keep records in memory gets no requests while Kafka is away', async () => {

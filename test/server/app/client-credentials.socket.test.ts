@@ -1,13 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { askRouter, loadConfig, openCastellan } from '../../../src/index.js'
 import { connectionOf } from '../../../src/server/app/kafka.js'
 import { toYaml } from '../../../src/server/config/print.js'
 import { runCommand } from '../../cli/run-command.js'
+import { onBroker } from '../../support/stage.js'
 import { testCertificate } from '../../support/tls-fixture.js'
 import { answering, TokenEndpoint } from '../../support/token-endpoint.js'
 
@@ -15,25 +13,19 @@ const SECRET = 'hush-secret'
 
 describe('Kafka with tokens by client credentials', () => {
   let directory: string
-  let cluster: EmbeddedCluster
   let endpoint: TokenEndpoint
   /** What brokers let in. */
   const tokens = new Set<string>()
+  const stage = onBroker({ nodes: 2, sasl: { tokens } })
   before(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'castellan-tokens-'))
+    directory = stage.folder()
     writeFileSync(join(directory, 'ca.pem'), testCertificate)
-    cluster = await startEmbeddedCluster({ nodes: 2, sasl: { tokens } })
-    cluster.createTopic('orders', { partitions: 2 })
-  })
-  after(async () => {
-    await cluster.close()
-    rmSync(directory, { recursive: true })
+    stage.cluster.createTopic('orders', { partitions: 2 })
   })
   beforeEach(() => tokens.clear())
-  afterEach(() => endpoint.close())
 
   const start = async (isTls: boolean): Promise<void> => {
-    endpoint = await TokenEndpoint.start(
+    const started = await TokenEndpoint.start(
       (response, request) => {
         const token = `granted-${endpoint.requests.length}`
         tokens.add(token)
@@ -41,9 +33,10 @@ describe('Kafka with tokens by client credentials', () => {
       },
       { isTls }
     )
+    endpoint = stage.keep(started, one => one.close())
   }
   const settings = (): Record<string, string> => ({
-    CASTELLAN_BROKERS: cluster.bootstrap,
+    CASTELLAN_BROKERS: stage.bootstrap,
     CASTELLAN_CLUSTERS_DEFAULT_CONNECT_TIMEOUT_MS: '15000',
     CASTELLAN_CLUSTERS_DEFAULT_SASL_MECHANISM: 'oauthbearer',
     CASTELLAN_CLUSTERS_DEFAULT_SASL_TOKEN_URL: endpoint.url,
@@ -60,7 +53,7 @@ describe('Kafka with tokens by client credentials', () => {
       await start(isTls)
       const config = loadConfig({ environment: settings() })
       const connection = connectionOf('default', config.clusters.default!)
-      const castellan = await openCastellan({ brokers: cluster.bootstrap, connection })
+      const castellan = await openCastellan({ brokers: stage.bootstrap, connection })
       try {
         const records = [0, 1].map(partition => ({ topic: 'orders', partition, key: null, value: 'x' }))
         const { outcomes } = await askRouter(castellan.router.ref, { type: 'produce', records, timeoutMs: 20_000 })
@@ -87,9 +80,9 @@ describe('Kafka with tokens by client credentials', () => {
   it('asks for a new token when brokers do not take the one it has any more', async () => {
     await start(false)
     const connection = connectionOf('default', loadConfig({ environment: settings() }).clusters.default!)
-    const connect = await openCastellan({ brokers: cluster.bootstrap, connection })
+    const connect = await openCastellan({ brokers: stage.bootstrap, connection })
     try {
-      const client = () => connect.createClient(cluster.nodes[0]!, 'test')
+      const client = () => connect.createClient(stage.cluster.nodes[0]!, 'test')
       await client().connect()
       tokens.clear()
       const refused = client()

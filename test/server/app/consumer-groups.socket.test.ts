@@ -1,14 +1,13 @@
 import { expect } from 'chai'
 import { z } from 'zod'
 import { silentLogger } from '../../../src/core/model.js'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { type ConsumeManyResult, type Gateway, ONE_MESSAGE } from '../../../src/gateway/gateway.js'
 import { commonSettings, type HttpApi } from '../../../src/http/api/api.js'
 import { startApp } from '../../../src/server/app/app.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { logWorker } from '../../support/built.js'
 import { GroupInstance } from '../../support/group-instance.js'
+import { onBroker } from '../../support/stage.js'
 
 /** Gives the test the gateway that APIs are given. */
 const peekingApi = (peek: (gateway: Gateway) => void): HttpApi => ({
@@ -26,18 +25,16 @@ const peekingApi = (peek: (gateway: Gateway) => void): HttpApi => ({
 })
 
 describe('consumer groups of the command', () => {
-  let cluster: EmbeddedCluster
+  const stage = onBroker()
   before(async () => {
-    cluster = await startEmbeddedCluster()
-    cluster.createTopic('orders', { partitions: 1 })
+    stage.cluster.createTopic('orders', { partitions: 1 })
   })
-  after(() => cluster.close())
 
   const start = async (settings: Readonly<Record<string, string>>) => {
     let gateway: Gateway | undefined
     const apis = [peekingApi(given => (gateway = given))]
     const all = {
-      'clusters.default.brokers': cluster.bootstrap,
+      'clusters.default.brokers': stage.bootstrap,
       'http.port': '0',
       'management.port': 'off',
       'advanced.http.maxEventLoopDelayMs': '0',
@@ -57,7 +54,7 @@ describe('consumer groups of the command', () => {
       'consumer.ackTimeoutMs': '50',
       'consumer.maxRetries': '1'
     })
-    const library = await GroupInstance.start(cluster.bootstrap)
+    const library = await GroupInstance.start(stage.bootstrap)
     await library.produce('orders', 0, ['m0', 'm1'])
     const retries = []
     for (let result = await consume(gateway); result.type === 'messages'; result = await consume(gateway)) {

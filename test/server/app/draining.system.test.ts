@@ -1,10 +1,9 @@
 import { Agent, createServer, type IncomingMessage, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
 import { startTestApp } from '../../support/app-under-test.js'
+import { onBroker } from '../../support/stage.js'
 
 const CHECK_EVERY_MS = 20
 /** Far longer than a busy machine needs for what has to happen meanwhile. */
@@ -62,11 +61,7 @@ class Balancer {
 }
 
 describe('leaving without a crash', () => {
-  let cluster: EmbeddedCluster
-  before(async () => {
-    cluster = await startEmbeddedCluster()
-  })
-  after(() => cluster.close())
+  const stage = onBroker()
 
   const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
     while (!(await condition())) await new Promise(resolve => setTimeout(resolve, 5))
@@ -74,7 +69,7 @@ describe('leaving without a crash', () => {
 
   it('one of two instances stops under load, and no request fails', async () => {
     const settings = { 'shutdown.drainMs': DRAIN_MS, 'shutdown.graceMs': '20000' }
-    const instances = [await startTestApp(cluster.bootstrap, settings), await startTestApp(cluster.bootstrap, settings)]
+    const instances = [await startTestApp(stage.bootstrap, settings), await startTestApp(stage.bootstrap, settings)]
     const balancer = new Balancer(instances)
     const url = await balancer.listen()
     await until(() => balancer.readyCount === 2)
@@ -110,7 +105,7 @@ describe('leaving without a crash', () => {
   })
 
   it('serves on while /ready is 503, ends connections, and then closes the door', async () => {
-    const app = await startTestApp(cluster.bootstrap, { 'shutdown.drainMs': DRAIN_MS, 'shutdown.graceMs': '20000' })
+    const app = await startTestApp(stage.bootstrap, { 'shutdown.drainMs': DRAIN_MS, 'shutdown.graceMs': '20000' })
     const ready = async (): Promise<number> => {
       const answer = await fetch(`${app.urls.management}/ready`)
       await answer.arrayBuffer()
@@ -131,8 +126,8 @@ describe('leaving without a crash', () => {
   })
 
   it('takes no more than half of the grace for it, and nothing by default', async () => {
-    const short = await startTestApp(cluster.bootstrap, { 'shutdown.drainMs': '60000', 'shutdown.graceMs': '400' })
+    const short = await startTestApp(stage.bootstrap, { 'shutdown.drainMs': '60000', 'shutdown.graceMs': '400' })
     await short.stop()
-    await (await startTestApp(cluster.bootstrap)).stop()
+    await (await startTestApp(stage.bootstrap)).stop()
   })
 })

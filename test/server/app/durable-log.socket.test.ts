@@ -1,33 +1,24 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { whyNotToTake } from '../../../src/producer/log/directory-lock.js'
 import type { App } from '../../../src/server/app/app.js'
 import { openOptions } from '../../../src/server/app/open-options.js'
 import { freePorts } from '../../real-kafka/ports.js'
-import { startTestApp } from '../../support/app-under-test.js'
+import { onBroker } from '../../support/stage.js'
 
 describe('the durable log of the gateway', () => {
-  let cluster: EmbeddedCluster
+  const stage = onBroker(undefined, true)
   let directory: string
   let app: App | undefined
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
-    directory = join(mkdtempSync(join(tmpdir(), 'castellan-log-')), 'wal')
-  })
-  afterEach(async () => {
-    await app?.stop()
-    await cluster.close()
-    rmSync(join(directory, '..'), { recursive: true, force: true })
+    directory = join(stage.folder(), 'wal')
   })
 
   it('is in the directory that is configured, and nowhere else', async () => {
     const isThere = existsSync(resolve('castellan-data'))
-    app = await startTestApp(cluster.bootstrap, { 'apis.arion.durability': 'disk', 'wal.directory': directory })
+    app = await stage.app({ 'apis.arion.durability': 'disk', 'wal.directory': directory })
     const answer = await fetch(`${app.urls.shared}/arion/async/orders`, { method: 'POST', body: 'hello' })
     expect(answer.status).to.equal(202)
     expect(readdirSync(directory)).to.include.members(['FORMAT', 'LOCK'])
@@ -36,7 +27,7 @@ describe('the durable log of the gateway', () => {
 
   it('belongs to its process: another one is told so before it opens it', async () => {
     const settings = { 'apis.arion.durability': 'disk', 'wal.directory': directory }
-    app = await startTestApp(cluster.bootstrap, settings)
+    app = await stage.app(settings)
     await fetch(`${app.urls.shared}/arion/async/orders`, { method: 'POST', body: 'hello' })
     expect(await whyNotToTake(directory)).to.match(/^another process uses the durable log in .*wal\.directory/)
   })
@@ -46,7 +37,7 @@ describe('the durable log of the gateway', () => {
     writeFileSync(file, '')
     const warnings: string[] = []
     const log = { ...silentLogger, warn: (_: object, text: string) => void warnings.push(text) }
-    app = await startTestApp(cluster.bootstrap, { 'wal.directory': join(file, 'wal') }, log)
+    app = await stage.app({ 'wal.directory': join(file, 'wal') }, log)
     expect(warnings.join()).to.match(/^the durable log cannot use .*not a directory.*; its records are refused/)
   })
 
@@ -55,12 +46,12 @@ describe('the durable log of the gateway', () => {
     writeFileSync(file, '')
     const [port] = await freePorts(1)
     const settings = { 'wal.directory': join(file, 'wal'), 'management.port': `${port}` }
-    app = await startTestApp(cluster.bootstrap, settings)
+    app = await stage.app(settings)
     const { ready, reasons } = await readiness(port!)
     expect(ready).to.equal(false)
     expect(reasons.join()).to.match(/^the durable log cannot use .*not a directory/)
     await app.stop()
-    app = await startTestApp(cluster.bootstrap, { ...settings, 'apis.arion.durability': 'memory' })
+    app = await stage.app({ ...settings, 'apis.arion.durability': 'memory' })
     expect(await readiness(port!)).to.deep.equal({ ready: true, reasons: [], warnings: [] })
   })
 
@@ -71,7 +62,7 @@ describe('the durable log of the gateway', () => {
     const warnings: string[] = []
     const log = { ...silentLogger, warn: (_: object, text: string) => void warnings.push(text) }
     const settings = { 'wal.directory': join(file, 'wal'), 'management.port': `${port}` }
-    app = await startTestApp(cluster.bootstrap, settings, log)
+    app = await stage.app(settings, log)
     expect(warnings.join()).to.contain(
       `cannot use ${join(file, 'wal')} (wal.directory): ENOTDIR: not a directory: ${file}`
     )

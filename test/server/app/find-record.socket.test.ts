@@ -1,34 +1,25 @@
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import { findRecord, partitionsOf, spellingsOf } from '../../../src/server/app/find-record.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
-import { type Castellan, startCastellan } from '../../support/castellan.js'
+import { startCastellan } from '../../support/castellan.js'
+import { onBroker } from '../../support/stage.js'
 
 describe('the search for a record', () => {
-  let cluster: EmbeddedCluster
-  let castellan: Castellan
-  before(async () => {
-    cluster = await startEmbeddedCluster()
-    castellan = await startCastellan(cluster.bootstrap)
-  })
-  after(async () => {
-    await castellan?.close()
-    await cluster?.close()
-  })
+  const stage = onBroker()
 
   const find = (topic: string, key: string) => {
-    const clusters = [{ name: 'default', router: castellan.router, gateway: castellan.gateway }]
+    const clusters = [{ name: 'default', router: stage.reader.router, gateway: stage.reader.gateway }]
     return findRecord({ clusters }, { by: 'key', topic, key }, 'ann')
   }
   const write = (topic: string, records: readonly { key: string | null; value: string | null }[]) =>
-    castellan.produce(records.map(record => ({ topic, partition: 0, ...record })))
+    stage.reader.produce(records.map(record => ({ topic, partition: 0, ...record })))
 
   it('finds all records with the key, the newest first, without their values', async () => {
-    cluster.createTopic('orders', { partitions: 1 })
+    stage.cluster.createTopic('orders', { partitions: 1 })
     await write('orders', [
       { key: 'a', value: 'secret' },
       { key: 'b', value: 'secret' },
@@ -46,7 +37,7 @@ describe('the search for a record', () => {
   })
 
   it('finds a key with a schema by its JSON, however it is spaced, and no other record for a registry that is away', async () => {
-    cluster.createTopic('typed', { partitions: 2 })
+    stage.cluster.createTopic('typed', { partitions: 2 })
     const registry = new ScriptedRegistry()
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.example'] } })
     const schemas = new Schemas(settings, { transport: registry, clock: () => 0 })
@@ -58,8 +49,8 @@ describe('the search for a record', () => {
       key: encode(`{"n":${n}}`),
       value: 'v'
     }))
-    await castellan.produce([...records, { topic: 'typed', partition: 0, key: 'plain', value: null }])
-    const clusters = [{ name: 'default', router: castellan.router, gateway: castellan.gateway }]
+    await stage.reader.produce([...records, { topic: 'typed', partition: 0, key: 'plain', value: null }])
+    const clusters = [{ name: 'default', router: stage.reader.router, gateway: stage.reader.gateway }]
     const ask = (key: string) => findRecord({ clusters, schemas }, { by: 'key', topic: 'typed', key }, 'ann')
     for (const key of ['{"n":5}', '{ "n": 5 }']) {
       const found = await ask(key)
@@ -77,7 +68,7 @@ describe('the search for a record', () => {
   })
 
   it('says how old the newest record is', async () => {
-    cluster.createTopic('dated', { partitions: 1 })
+    stage.cluster.createTopic('dated', { partitions: 1 })
     await write('dated', [{ key: 'a', value: 'x' }])
     expect((await find('dated', 'a')).message).to.match(
       /^A record with this key is in topic dated, of (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC, (just now|[\d.]+ s ago)\.$/
@@ -115,7 +106,7 @@ describe('the search for a record', () => {
   }).timeout(30_000)
 
   it('is sure where it has looked at all records, and tells an empty key from none', async () => {
-    cluster.createTopic('few', { partitions: 1 })
+    stage.cluster.createTopic('few', { partitions: 1 })
     await write('few', [
       { key: '', value: 'x' },
       { key: null, value: 'y' }
@@ -123,12 +114,12 @@ describe('the search for a record', () => {
     expect((await find('few', 'z')).verdict).to.equal('no')
     const { records } = await find('few', '')
     expect(records.map(({ offset }) => offset)).to.deep.equal([0])
-    cluster.createTopic('empty', { partitions: 1 })
+    stage.cluster.createTopic('empty', { partitions: 1 })
     expect(await find('empty', 'z')).to.deep.include({ verdict: 'no', records: [] })
   })
 
   it('looks at the last 10,000 records of a partition, and says that older ones may be there', async () => {
-    cluster.createTopic('many', { partitions: 1 })
+    stage.cluster.createTopic('many', { partitions: 1 })
     await write('many', [{ key: 'old', value: 'x' }])
     for (let batch = 0; batch < 11; batch++)
       await write(
@@ -144,7 +135,7 @@ describe('the search for a record', () => {
 
   const fill = async (topic: string, partition: number, records: number): Promise<void> => {
     for (let left = records; left > 0; left -= 1_000)
-      await castellan.produce(
+      await stage.reader.produce(
         Array.from({ length: Math.min(1_000, left) }, () => ({ topic, partition, key: 'other', value: 'x' }))
       )
   }
@@ -155,7 +146,7 @@ describe('the search for a record', () => {
   it('gives what short partitions leave of the limit to the others of the key, and then to those of no key', async () => {
     const topic = 'shared'
     const partitions = 16
-    cluster.createTopic(topic, { partitions })
+    stage.cluster.createTopic(topic, { partitions })
     const own = ownOf(topic, partitions)
     expect(own.length).to.be.within(3, 10)
     await fill(topic, own[0]!, 4_000)
@@ -176,16 +167,16 @@ describe('the search for a record', () => {
 
   it('finds a record that its client sent to another partition than that of its key', async () => {
     const topic = 'explicit'
-    cluster.createTopic(topic, { partitions: 16 })
+    stage.cluster.createTopic(topic, { partitions: 16 })
     const other = Array.from({ length: 16 }, (_, at) => at).find(at => !ownOf(topic, 16).includes(at))!
-    await castellan.produce([{ topic, partition: other, key: 'k', value: 'x' }])
+    await stage.reader.produce([{ topic, partition: other, key: 'k', value: 'x' }])
     const { verdict, records } = await find(topic, 'k')
     expect([verdict, records[0]!.partition]).to.deep.equal(['yes', other])
   })
 
   it('finds a key that was sent as JSON, by the text alone or with its quotes, and the other way round', async () => {
-    cluster.createTopic('json', { partitions: 4 })
-    await castellan.produce([
+    stage.cluster.createTopic('json', { partitions: 4 })
+    await stage.reader.produce([
       { topic: 'json', partition: 0, key: '"k1"', value: 'x' },
       { topic: 'json', partition: 1, key: '"\\u00fc"', value: 'x' },
       { topic: 'json', partition: 2, key: 'plain', value: 'x' }
@@ -209,14 +200,14 @@ describe('the search for a record', () => {
   })
 
   it('is not sure where records were damaged', async () => {
-    cluster.createTopic('damaged', { partitions: 1 })
+    stage.cluster.createTopic('damaged', { partitions: 1 })
     await write('damaged', [{ key: 'a', value: 'find me' }])
     const mutate = (frame: Buffer): Buffer => {
       const damaged = Buffer.from(frame)
       damaged[damaged.indexOf('find me')]! ^= 1
       return damaged
     }
-    const fault = cluster.faults.add(
+    const fault = stage.cluster.faults.add(
       { api: 'Fetch', topic: 'damaged', count: Number.POSITIVE_INFINITY },
       { type: 'corrupt', mutate }
     )
@@ -227,10 +218,10 @@ describe('the search for a record', () => {
 
   it('leaves out a partition of no key that cannot be read, and says so', async () => {
     const topic = 'partly'
-    cluster.createTopic(topic, { partitions: 16 })
+    stage.cluster.createTopic(topic, { partitions: 16 })
     const other = Array.from({ length: 16 }, (_, at) => at).find(at => !ownOf(topic, 16).includes(at))!
-    await castellan.produce([{ topic, partition: other, key: 'k', value: 'x' }])
-    const fault = cluster.faults.add(
+    await stage.reader.produce([{ topic, partition: other, key: 'k', value: 'x' }])
+    const fault = stage.cluster.faults.add(
       { api: 'Fetch', topic, count: Number.POSITIVE_INFINITY },
       { type: 'error', errorCode: errorCodes.TOPIC_AUTHORIZATION_FAILED }
     )
@@ -240,7 +231,7 @@ describe('the search for a record', () => {
   })
 
   it('reads about 16 MiB at most', async () => {
-    cluster.createTopic('large', { partitions: 1 })
+    stage.cluster.createTopic('large', { partitions: 1 })
     const value = 'x'.repeat(500_000)
     for (let batch = 0; batch < 50; batch++) await write('large', [{ key: `k${batch}`, value }])
     const found = await find('large', 'k0')
@@ -262,9 +253,9 @@ describe('the search for a record', () => {
     const failure = (topic: string): Promise<string> => find(topic, 'a').then(String, error => (error as Error).message)
     expect(await failure('no-such-topic')).to.include('no-such-topic')
     expect(await failure('not legal')).to.include('not a legal topic name')
-    cluster.createTopic('forbidden', { partitions: 1 })
+    stage.cluster.createTopic('forbidden', { partitions: 1 })
     await write('forbidden', [{ key: 'a', value: 'x' }])
-    const fault = cluster.faults.add(
+    const fault = stage.cluster.faults.add(
       { api: 'Fetch', topic: 'forbidden', count: Number.POSITIVE_INFINITY },
       { type: 'error', errorCode: errorCodes.TOPIC_AUTHORIZATION_FAILED }
     )

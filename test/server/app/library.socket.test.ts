@@ -4,15 +4,14 @@ import { type ConsumeManyResult, ONE_MESSAGE } from '../../../src/gateway/gatewa
 import {
   askRouter,
   type Castellan,
-  type EmbeddedCluster,
   loadConfig,
   openCastellan,
   type StopResult,
   silentLogger,
-  startApp,
-  startEmbeddedCluster
+  startApp
 } from '../../../src/index.js'
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { onBroker } from '../../support/stage.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
 const codeOf = (asked: Promise<unknown>): Promise<string | undefined> =>
@@ -22,21 +21,16 @@ const codeOf = (asked: Promise<unknown>): Promise<string | undefined> =>
   )
 
 describe('the library', () => {
-  let cluster: EmbeddedCluster
+  const stage = onBroker()
   let castellan: Castellan
   before(async () => {
-    cluster = await startEmbeddedCluster()
-    cluster.createTopic('orders', { partitions: 2 })
-    castellan = await openCastellan({ brokers: cluster.bootstrap })
-  })
-  after(async () => {
-    await castellan.close(0)
-    await cluster.close()
+    stage.cluster.createTopic('orders', { partitions: 2 })
+    castellan = await stage.library()
   })
 
   /** Patient as well: kprf's two seconds are little on a machine that runs other tests. */
   const onFreePorts = (more: Record<string, string> = {}): Record<string, string> => ({
-    CASTELLAN_BROKERS: cluster.bootstrap,
+    CASTELLAN_BROKERS: stage.bootstrap,
     CASTELLAN_HTTP_PORT: '0',
     CASTELLAN_ADVANCED_HTTP_MAX_EVENT_LOOP_DELAY_MS: '0',
     CASTELLAN_MANAGEMENT_PORT: '0',
@@ -69,7 +63,7 @@ describe('the library', () => {
   it('acknowledges what another process has given out', async () => {
     const lines: LogLine[] = []
     const token = 'a secret of more than thirty-two bytes'
-    const common = { brokers: cluster.bootstrap, consumer: { start: 'earliest' } } as const
+    const common = { brokers: stage.bootstrap, consumer: { start: 'earliest' } } as const
     const open = (addresses: string[]): Promise<Castellan> => {
       const log = recordingLogger(lines)
       return openCastellan({ ...common, log, peers: { addresses, listen: '127.0.0.1:0', token } })
@@ -80,7 +74,7 @@ describe('the library', () => {
       .find(Boolean)
     const other = await open([address!])
     try {
-      cluster.createTopic('shared')
+      stage.cluster.createTopic('shared')
       const { gateway } = castellan
       const produced = gateway.produce([{ topic: 'shared', partition: 0, key: null, value: 'one' }], {
         partitioner: 'murmur2',
@@ -103,7 +97,7 @@ describe('the library', () => {
   })
 
   it('refuses options for other processes that are not complete, and an address that is taken', async () => {
-    const { bootstrap: brokers } = cluster
+    const brokers = stage.bootstrap
     const token = 'a secret of more than thirty-two bytes'
     const opened = (peers: object): Promise<unknown> =>
       openCastellan({ brokers, peers: peers as never }).then(
@@ -125,7 +119,7 @@ describe('the library', () => {
   })
 
   it('leaves a system it was given running, and closes once', async () => {
-    const second = await openCastellan({ brokers: [cluster.bootstrap], system: castellan.system })
+    const second = await openCastellan({ brokers: [stage.bootstrap], system: castellan.system })
     expect(await Promise.all([second.close(), second.close()])).to.deep.equal([0, 0])
     const latest = await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
     expect(latest.type).to.equal('success')
@@ -173,7 +167,7 @@ describe('the library', () => {
   })
 
   it('says by receipt what became of records, in the log and in memory', async () => {
-    const own = await openCastellan({ brokers: cluster.bootstrap, wal: { directory: walDirectoryOf('apps') } })
+    const own = await openCastellan({ brokers: stage.bootstrap, wal: { directory: walDirectoryOf('apps') } })
     try {
       for (const durability of ['disk', 'memory'] as const) {
         const values = ['one', 'two']
@@ -185,7 +179,7 @@ describe('the library', () => {
         const found = await own.receipt(pending.receipt!, { waitMs: 30_000 })
         expect(found, durability).to.include({ count: 2, isSettled: true })
         const told = found!.records.map(record => (record.state === 'inKafka' ? record : undefined))
-        const inKafka = told.map(one => String(cluster.records('orders', 0)[one!.offset]!.value))
+        const inKafka = told.map(one => String(stage.cluster.records('orders', 0)[one!.offset]!.value))
         expect(inKafka, durability).to.deep.equal(values)
         const last = await own.receipt(pending.receipt!, { from: 1 })
         expect(last!.records, durability).to.deep.equal(found!.records.slice(1))

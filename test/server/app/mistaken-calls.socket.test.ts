@@ -3,28 +3,22 @@ import { expect } from 'chai'
 import {
   askRouter,
   type Castellan,
-  type EmbeddedCluster,
   InvalidRequestError,
   openCastellan,
-  type ProduceOptions,
-  startEmbeddedCluster
+  type ProduceOptions
 } from '../../../src/index.js'
+import { onBroker } from '../../support/stage.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
 const options = { partitioner: 'murmur2', deadlineMs: 20_000 } as const
 const good = { topic: 'orders', key: null, value: 'good' }
 
 describe('a mistaken call of the library', () => {
-  let cluster: EmbeddedCluster
+  const stage = onBroker(undefined, true)
   let castellan: Castellan
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
-    cluster.createTopic('orders', { partitions: 2 })
-    castellan = await openCastellan({ brokers: cluster.bootstrap, wal: { directory: walDirectoryOf('apps') } })
-  })
-  afterEach(async () => {
-    await castellan.close(0)
-    await cluster.close()
+    stage.cluster.createTopic('orders', { partitions: 2 })
+    castellan = await stage.library({ wal: { directory: walDirectoryOf('apps') } })
   })
 
   const mistakes: readonly (readonly [string, unknown, unknown, RegExp])[] = [
@@ -57,14 +51,14 @@ describe('a mistaken call of the library', () => {
   })
 
   it('of the embedded broker names a topic setting that Kafka refuses', () => {
-    const create = (config: Record<string, string>) => () => cluster.createTopic('t', { config })
+    const create = (config: Record<string, string>) => () => stage.cluster.createTopic('t', { config })
     expect(create({ 'cleanup.polici': 'compact' })).to.throw(InvalidRequestError, 'cleanup.polici')
     expect(create({ 'retention.ms': 'soon' })).to.throw(InvalidRequestError, 'Not a number')
   })
 
   it('is none for settings of a topic as an object or as a Map', async () => {
-    cluster.createTopic('objects', { config: { 'cleanup.policy': 'compact', 'retention.ms': 60_000 } })
-    cluster.createTopic('maps', { config: new Map([['cleanup.policy', 'compact']]) })
+    stage.cluster.createTopic('objects', { config: { 'cleanup.policy': 'compact', 'retention.ms': 60_000 } })
+    stage.cluster.createTopic('maps', { config: new Map([['cleanup.policy', 'compact']]) })
     const configs = await castellan.gateway.topicConfigs(['objects', 'maps'], 10_000)
     expect(Object.fromEntries(configs.get('objects')!)).to.deep.equal({
       'cleanup.policy': 'compact',

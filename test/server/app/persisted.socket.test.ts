@@ -1,23 +1,15 @@
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
-import { startTestApp } from '../../support/app-under-test.js'
+import { onBroker } from '../../support/stage.js'
 
 const DEADLINE_MS = 2_000
 
 describe('x-castellan-persisted over HTTP', () => {
-  let cluster: EmbeddedCluster
+  const stage = onBroker(undefined, true)
   let app: App
   beforeEach(async () => {
-    cluster = await startEmbeddedCluster()
-    for (const topic of ['healthy', 'silent', 'leaderless']) cluster.createTopic(topic, { partitions: 1 })
-    app = await startTestApp(cluster.bootstrap, { 'apis.kprf.messageTimeoutMs': String(DEADLINE_MS) })
-  })
-  afterEach(async () => {
-    cluster.faults.clear()
-    await app.stop()
-    await cluster.close()
+    for (const topic of ['healthy', 'silent', 'leaderless']) stage.cluster.createTopic(topic, { partitions: 1 })
+    app = await stage.app({ 'apis.kprf.messageTimeoutMs': String(DEADLINE_MS) })
   })
 
   const push = async (topics: readonly string[], isSync: boolean, body?: string): Promise<[number, string | null]> => {
@@ -39,7 +31,10 @@ describe('x-castellan-persisted over HTTP', () => {
   it('is unknown at the deadline for what was sent, and yes for what was acknowledged beside it', async () => {
     expect(await push(['healthy', 'silent'], false)).to.deep.equal([200, 'pending'])
     await untilWritten('healthy', 'silent')
-    const fault = cluster.faults.add({ api: 'Produce', topic: 'silent', count: 1_000 }, { type: 'error', errorCode: 7 })
+    const fault = stage.cluster.faults.add(
+      { api: 'Produce', topic: 'silent', count: 1_000 },
+      { type: 'error', errorCode: 7 }
+    )
     const [status, persisted] = await push(['silent', 'healthy', 'silent'], true)
     expect(fault.fired).to.be.greaterThan(0)
     expect([status, persisted]).to.deep.equal([500, 'uyu'])
@@ -47,7 +42,7 @@ describe('x-castellan-persisted over HTTP', () => {
 
   it('is no at the deadline for what was never sent', async () => {
     await untilWritten('healthy')
-    cluster.faults.add({ api: 'Produce', topic: 'leaderless', count: 1_000 }, { type: 'error', errorCode: 5 })
+    stage.cluster.faults.add({ api: 'Produce', topic: 'leaderless', count: 1_000 }, { type: 'error', errorCode: 5 })
     expect(await push(['leaderless', 'healthy'], true)).to.deep.equal([500, 'ny'])
   })
 

@@ -1,14 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { askRouter, type Logger, loadConfig, startApp } from '../../../src/index.js'
 import { startCluster } from '../../../src/server/app/kafka.js'
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { onBroker } from '../../support/stage.js'
 import { testCertificate, testKey } from '../../support/tls-fixture.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
@@ -16,26 +14,21 @@ const PASSWORD = 'hush, a secret'
 const TOKEN = 'hush-token'
 
 describe('Kafka with TLS and passwords', () => {
+  const stage = onBroker({
+    tls: { key: testKey, cert: testCertificate },
+    sasl: { users: new Map([['anna', PASSWORD]]), tokens: new Set([TOKEN]) }
+  })
   let directory: string
-  let cluster: EmbeddedCluster
   before(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'castellan-security-'))
+    directory = stage.folder()
     writeFileSync(join(directory, 'ca.pem'), testCertificate)
     writeFileSync(join(directory, 'password'), `${PASSWORD}\n`)
     writeFileSync(join(directory, 'token'), TOKEN)
-    cluster = await startEmbeddedCluster({
-      tls: { key: testKey, cert: testCertificate },
-      sasl: { users: new Map([['anna', PASSWORD]]), tokens: new Set([TOKEN]) }
-    })
-    cluster.createTopic('orders')
-  })
-  after(async () => {
-    await cluster.close()
-    rmSync(directory, { recursive: true })
+    stage.cluster.createTopic('orders')
   })
 
   const environment = (more: Record<string, string>): Record<string, string> => ({
-    CASTELLAN_BROKERS: cluster.bootstrap,
+    CASTELLAN_BROKERS: stage.bootstrap,
     CASTELLAN_HTTP_PORT: '0',
     CASTELLAN_ADVANCED_HTTP_MAX_EVENT_LOOP_DELAY_MS: '0',
     CASTELLAN_MANAGEMENT_PORT: '0',

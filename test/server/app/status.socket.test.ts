@@ -2,23 +2,18 @@ import { createHook } from 'node:async_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { Refusals } from '../../../src/core/refusals.js'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { type Status, statusSchema } from '../../../src/http/status/status.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
 import { startTestApp } from '../../support/app-under-test.js'
+import { onBroker } from '../../support/stage.js'
 
 describe('/status.json', () => {
-  let cluster: EmbeddedCluster
+  const stage = onBroker()
   let app: App
+
   before(async () => {
-    cluster = await startEmbeddedCluster()
-    app = await startTestApp(cluster.bootstrap)
-  })
-  after(async () => {
-    await app?.stop()
-    await cluster?.close()
+    app = await stage.app()
   })
 
   const look = (): Promise<Response> => fetch(`${app.urls.management}/status.json`)
@@ -42,7 +37,7 @@ describe('/status.json', () => {
 
   it('has a reason for each request that was answered 5xx, and the losses of those that were answered before', async () => {
     const errorCode = errorCodes.TOPIC_AUTHORIZATION_FAILED
-    const fault = cluster.faults.add({ api: 'Produce', topic: 'orders', count: 2 }, { type: 'error', errorCode })
+    const fault = stage.cluster.faults.add({ api: 'Produce', topic: 'orders', count: 2 }, { type: 'error', errorCode })
     const send = async (isAwaited: boolean): Promise<number> => {
       const answer = await fetch(`${app.urls.shared}/kprf/push`, {
         method: 'POST',
@@ -98,7 +93,7 @@ describe('/status.json', () => {
         if (/http\/status\/|process-status|core\/portions/.test(stack)) timers.push(stack)
       }
     }).enable()
-    const other = await startTestApp(cluster.bootstrap)
+    const other = await startTestApp(stage.bootstrap)
     try {
       const push = async (): Promise<void> => {
         const answer = await fetch(`${other.urls.shared}/arion/sync/quiet`, { method: 'POST', body: 'x' })

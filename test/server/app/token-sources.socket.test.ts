@@ -1,12 +1,10 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { loadConfig, openCastellan } from '../../../src/index.js'
 import { connectionOf } from '../../../src/server/app/kafka.js'
 import { mskToken, tokenInFile, tokenOfCommand } from '../../../src/server/config/tokens.js'
+import { onBroker } from '../../support/stage.js'
 
 const failureOf = (promise: Promise<unknown>): Promise<Error> =>
   promise.then(
@@ -16,16 +14,11 @@ const failureOf = (promise: Promise<unknown>): Promise<Error> =>
 
 describe('Kafka with tokens of a file or a command', () => {
   let directory: string
-  let cluster: EmbeddedCluster
   /** What brokers let in. */
   const tokens = new Set<string>()
-  before(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'castellan-tokens-'))
-    cluster = await startEmbeddedCluster({ nodes: 2, sasl: { tokens } })
-  })
-  after(async () => {
-    await cluster.close()
-    rmSync(directory, { recursive: true })
+  const stage = onBroker({ nodes: 2, sasl: { tokens } })
+  before(() => {
+    directory = stage.folder()
   })
   beforeEach(() => tokens.clear())
 
@@ -42,9 +35,9 @@ describe('Kafka with tokens of a file or a command', () => {
     writeFileSync(file, yaml)
     const connection = connectionOf('default', loadConfig({ file, environment: {} }).clusters.default!)
     return async (): Promise<void> => {
-      const castellan = await openCastellan({ brokers: cluster.bootstrap, connection })
+      const castellan = await openCastellan({ brokers: stage.bootstrap, connection })
       try {
-        await Promise.all(cluster.nodes.map(node => castellan.createClient(node, 'test').connect()))
+        await Promise.all(stage.cluster.nodes.map(node => castellan.createClient(node, 'test').connect()))
       } finally {
         await castellan.close(0)
       }
@@ -103,7 +96,7 @@ describe('Kafka with tokens of a file or a command', () => {
     }
     expect((await failureOf(tokenOfCommand(['/no/such/program']))).message).to.include('program: it ended with ENOENT')
     expect((await failureOf(tokenInFile('/no/such/file'))).message).to.include('file: the file cannot be read (ENOENT)')
-    expect((await failureOf(tokenInFile(directory))).message).to.match(/^no token from castellan-tokens-\w+: EISDIR/)
+    expect((await failureOf(tokenInFile(directory))).message).to.match(/^no token from castellan-stage-\w+: EISDIR/)
     writeFileSync(join(directory, 'token'), 'hush hush')
     expect((await failureOf(tokenInFile(join(directory, 'token')))).message).to.equal(
       'no token from token: it is no token'
