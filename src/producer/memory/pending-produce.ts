@@ -117,7 +117,9 @@ export abstract class RequestOutcomes {
     this.#open -= records
     if (this.#open > 0) return
     this.completed(row?.count === this.recordCount ? row : undefined)
-    this.#onSettled?.(this.#unlessDelivered)
+    const onSettled = this.#onSettled
+    if (onSettled !== undefined) this.#onSettled = told
+    onSettled?.(this.#unlessDelivered)
     this.#resolveOutcomes?.(this.#all)
   }
 
@@ -196,6 +198,9 @@ export abstract class RequestOutcomes {
     if (this.isComplete) settled(this.#unlessDelivered)
   }
 }
+
+/** In the place of callbacks that were called, with all that they know: a request that a receipt keeps is small. */
+const told = (): void => {}
 
 const both =
   <Value>(one: (value: Value) => void, other: (value: Value) => void): ((value: Value) => void) =>

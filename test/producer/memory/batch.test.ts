@@ -80,6 +80,14 @@ describe('delivery: what becomes of a batch', () => {
     }
   })
 
+  it('refers to no request afterwards', () => {
+    const batch = batchOf()
+    batch.append(record('t', 'a'), 10, pendingOf(), 0)
+    expect(batch.oldestAt).to.equal(5)
+    batch.deliver(4, 70, -1)
+    expect(batch.oldestAt, 'the oldest of its requests').to.equal(Number.POSITIVE_INFINITY)
+  })
+
   it('is told to its halves: both are closed, and as uncertain as it was', () => {
     const header = { key: 'h', value: Buffer.from('v') }
     for (const maybeWritten of [true, false]) {
