@@ -188,10 +188,6 @@ export abstract class RequestOutcomes {
     return this.#outcomesPromise
   }
 
-  unlessDelivered(): Promise<readonly RecordOutcome[] | undefined> {
-    return new Promise(resolve => this.whenSettled(resolve))
-  }
-
   whenSettled(settled: (outcomes: readonly RecordOutcome[] | undefined) => void): void {
     const before = this.#onSettled
     this.#onSettled = before === undefined ? settled : both(before, settled)
@@ -227,15 +223,10 @@ export interface PendingProduce {
   /** One outcome per record, in order, refused ones included; resolves within the deadline, never rejects. */
   outcomes(): Promise<readonly RecordOutcome[]>
   /**
-   * Like `outcomes`, for a caller that needs no offsets: may resolve with `undefined` when all records were delivered, which
-   * costs less for many records. Absent: `outcomes` has to be asked.
-   */
-  unlessDelivered?(): Promise<readonly RecordOutcome[] | undefined>
-  /**
-   * Like `unlessDelivered`, without a promise: one for each of many requests is much garbage.
+   * Like `outcomes`, for a caller that needs no offsets, and without a promise. Absent: `outcomes` has to be asked.
    *
-   * @param settled called once, behind those that were given before; at once if every record has an outcome already. It does
-   * not throw
+   * @param settled called once, behind those that were given before; at once if every record has an outcome already. It gets
+   * `undefined` if all records were delivered, which costs less for many. It does not throw
    */
   whenSettled?(settled: (outcomes: readonly RecordOutcome[] | undefined) => void): void
 }
@@ -320,9 +311,7 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
   readonly #acceptance: Acceptance
   readonly #tag: KeyTag | undefined
 
-  /**
-   * @param losses counts records that are lost
-   */
+  /** @param losses counts records that are lost */
   constructor(
     recordCount: number,
     deadlineAt: number,

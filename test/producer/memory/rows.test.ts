@@ -7,6 +7,8 @@ import { DeliveryHarness, offsetsOf, record } from '../../support/delivery-harne
 import { SeededRandom } from '../../support/random.js'
 
 const options = { compression: 'none', timeoutMs: 1_000 } as const
+const unlessDelivered = (pendingProduce: MemoryPendingProduce) =>
+  new Promise<readonly RecordOutcome[] | undefined>(resolve => pendingProduce.whenSettled(resolve))
 const numbering = { producerId: 7n, epoch: 3, nextSequence: 40 }
 const valuesOf = (count: number, from = 0): ProduceRecord[] =>
   Array.from({ length: count }, (_, at) => record('orders', `${from + at}`))
@@ -123,10 +125,10 @@ describe('delivery: records in a row', () => {
 
     it('are not listed for a caller that only asks whether all were delivered', async () => {
       const pendingProduce = pendingOf(4)
-      const asked = pendingProduce.unlessDelivered()
+      const asked = unlessDelivered(pendingProduce)
       pendingProduce.delivered(row(0, 3, 7))
       pendingProduce.delivered(row(3, 1, 10))
-      expect([await asked, await pendingProduce.unlessDelivered()]).to.deep.equal([undefined, undefined])
+      expect([await asked, await unlessDelivered(pendingProduce)]).to.deep.equal([undefined, undefined])
       expect(await pendingProduce.outcomes()).to.deep.equal([7, 8, 9, 10].map(delivered))
     })
 
@@ -146,14 +148,14 @@ describe('delivery: records in a row', () => {
     it('are all listed when one of them was not delivered, and the first outcome of each counts', async () => {
       for (const isEarly of [true, false]) {
         const pendingProduce = pendingOf(3)
-        const asked = [pendingProduce.unlessDelivered(), pendingProduce.outcomes()]
+        const asked = [unlessDelivered(pendingProduce), pendingProduce.outcomes()]
         if (isEarly) pendingProduce.settle(1, LATE)
         pendingProduce.delivered(row(0, 2, 7))
         if (!isEarly) pendingProduce.settle(1, LATE)
         pendingProduce.fail(2, LATE)
         pendingProduce.settle(2, delivered(9))
         const expected = [delivered(7), isEarly ? LATE : delivered(8), LATE]
-        for (const outcomes of await Promise.all([...asked, pendingProduce.unlessDelivered()]))
+        for (const outcomes of await Promise.all([...asked, unlessDelivered(pendingProduce)]))
           expect(outcomes).to.deep.equal(expected)
       }
     })
