@@ -19,5 +19,4 @@ export const apis = [
   cloudevents
 ] as const satisfies readonly HttpApi[]
 
-/** The settings of each API, by name. */
 export type SettingsOfApis = { readonly [D in (typeof apis)[number] as D['name']]: z.output<D['settings']> }

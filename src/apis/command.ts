@@ -6,7 +6,6 @@ import { type Assignment, suggestion } from '../core/settings/problems.js'
  * enable others; Castellan's own file, environment and flags override translated settings.
  */
 export interface ApiCommand {
-  /** The name of the API. */
   readonly name: string
   /** One line for the list of commands. */
   readonly summary: string

@@ -1,6 +1,5 @@
 import type { ApiCommand } from './command.js'
 
-/** `castellan kprf`: kprf's API by kprf's configuration file. */
 export const kprfCommand: ApiCommand = {
   name: 'kprf',
   summary: "runs kprf's API alone, by kprf's configuration file",
@@ -21,7 +20,6 @@ export const kprfCommand: ApiCommand = {
   translate: async given => (await import('./kprf/compat/kprf-file.js')).translateKprf(given)
 }
 
-/** `castellan arion`: Arion's API by Arion's environment variables. */
 const arionCommand: ApiCommand = {
   name: 'arion',
   summary: "runs Arion's API alone, by Arion's environment variables",
@@ -42,7 +40,6 @@ const arionCommand: ApiCommand = {
   translate: async given => (await import('./arion/environment.js')).translateArion(given)
 }
 
-/** `castellan kafka-pixy`: Kafka-Pixy's API by its configuration file and flags. */
 export const kafkaPixyCommand: ApiCommand = {
   name: 'kafka-pixy',
   summary: "runs Kafka-Pixy's API alone, by its configuration file and flags",
@@ -78,7 +75,6 @@ export const kafkaPixyCommand: ApiCommand = {
   translate: async given => (await import('./kafka-pixy/compat/pixy-file.js')).translateKafkaPixy(given)
 }
 
-/** `castellan kafboy`: kafboy's API by the configuration file of kafboy and ekaf. */
 export const kafboyCommand: ApiCommand = {
   name: 'kafboy',
   summary: "runs kafboy's API alone, by the configuration file of kafboy and ekaf",
@@ -99,7 +95,6 @@ export const kafboyCommand: ApiCommand = {
   translate: async given => (await import('./kafboy/compat/sys-config.js')).translateKafboy(given)
 }
 
-/** `castellan confluent`: Confluent's API by the configuration file of its REST Proxy. */
 export const confluentCommand: ApiCommand = {
   name: 'confluent',
   summary: "runs Confluent's API alone, by the REST Proxy's kafka-rest.properties",
@@ -120,7 +115,6 @@ export const confluentCommand: ApiCommand = {
   translate: async given => (await import('./confluent/compat/rest-properties.js')).translateConfluent(given)
 }
 
-/** `castellan strimzi`: the API of Strimzi's bridge by its configuration file. */
 export const strimziCommand: ApiCommand = {
   name: 'strimzi',
   summary: "runs the API of Strimzi's Kafka Bridge alone, by its application.properties",

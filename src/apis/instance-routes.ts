@@ -29,7 +29,6 @@ const UNAVAILABLE: readonly ErrorCode[] = ['clusterChanged', 'overloaded', 'shut
 /** The time limit in the texts of errors. */
 const TIMEOUT_MS = 10_000
 
-/** Whether a route has a body. */
 export type InstanceBody = 'noBody' | 'needsBody' | 'mayHaveBody'
 
 /** What one route does with an instance; the result is the answer as JSON, `undefined` 204. */
@@ -165,7 +164,6 @@ export class InstanceRoutes {
   readonly #api: InstanceApi
   readonly #gateway: Pick<Gateway, 'instances'>
   readonly #undecodable: UndecodableRecords
-  /** Aborts the reads that are open. */
   readonly #reads = new Set<AbortController>()
 
   constructor(api: InstanceApi, gateway: Pick<Gateway, 'instances'>, undecodable: UndecodableRecords) {
@@ -327,7 +325,6 @@ export class InstanceRoutes {
 const messageOf = ({ record: { topic, partition, offset }, cause }: UndecodableRecord): string =>
   `the record at offset ${offset} of ${topic}/${partition} ${cause}`
 
-/** The query of a request. */
 export const queryOf = (url: string): URLSearchParams => new URLSearchParams(url.split('?', 2)[1] ?? '')
 
 export const topicNamesOf = (places: readonly { readonly topic: string }[]): string[] =>

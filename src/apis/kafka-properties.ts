@@ -56,7 +56,6 @@ export type Reasons = readonly (readonly [beginning: string, note: string])[]
 interface PropertyNames {
   readonly keys: Keys
   readonly groups: Reasons
-  /** The key of the brokers. */
   readonly brokers: string
   readonly security: SecurityKeys
   /** Keys that the program reads together, and that are not taken here. */

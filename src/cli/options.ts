@@ -16,7 +16,6 @@ export class SettingOption extends Option {
   }
 }
 
-/** Options that stand for settings, each with the name of its setting and its description. */
 export const settingOptions = (options: Readonly<Record<string, readonly [setting: string, description: string]>>) =>
   Object.entries(options).map(([flags, [setting, description]]) => new SettingOption(flags, description, setting))
 

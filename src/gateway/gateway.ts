@@ -24,6 +24,7 @@ export { ONE_MESSAGE } from '../consumer/group/consume-result.js'
 export * from '../consumer/instance/instances.js'
 export type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
 export type { TopicMetadata } from '../kafka/calls.js'
+export type TopicsByName = ReadonlyMap<string, TopicMetadata>
 export type { Durability, ProduceOptions } from '../producer/memory/delivery.js'
 export type { Loss } from '../producer/memory/losses.js'
 export type { PartitionerName } from '../producer/memory/partitioners.js'
@@ -159,12 +160,13 @@ export interface Gateway {
    */
   lost(api: string, loss: Loss, records: number): void
   /**
-   * The metadata of topics; a topic that does not exist has an error code. Asking never creates a topic.
+   * The metadata of topics; a topic that does not exist has an error code.
    *
    * @param names `all`: every topic of the cluster
+   * @param mayCreate lets brokers create missing topics, as producing to them does, after this answer. Default: not
    * @throws CastellanError when no broker answers in time
    */
-  topics(names: readonly string[] | 'all', timeoutMs: number): Promise<ReadonlyMap<string, TopicMetadata>>
+  topics(names: readonly string[] | 'all', timeoutMs: number, mayCreate?: boolean): Promise<TopicsByName>
   /**
    * The settings of topics that override the defaults of the brokers: setting -> value, by topic.
    * @returns only topics that exist

@@ -119,13 +119,8 @@ export class GroupReaders {
   }
 
   async #brokers(): Promise<number[]> {
-    const request = {
-      type: 'fetchTopicMetadata',
-      requestId: 0,
-      topics: [],
-      timeoutMs: this.#limit.remainingMs
-    } as const
-    const result = await askRouter(this.#router, request)
+    const asked = { requestId: 0, topics: [], timeoutMs: this.#limit.remainingMs }
+    const result = await askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked })
     if (result.type !== 'success') throw toError(result, 'the request for the brokers', this.#limit.timeoutMs)
     return result.brokers.map(({ nodeId }) => nodeId)
   }

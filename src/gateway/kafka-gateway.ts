@@ -5,7 +5,6 @@ import { type FollowSink, followTopic, type TopicSubscription } from '../consume
 import type { ActorRef } from '../core/actor/actor.js'
 import { InvalidRequestError, KafkaError, TimedOutError } from '../core/errors.js'
 import { type Logger, type MonotonicClock, type NewRecord, type ProduceRecord, silentLogger } from '../core/model.js'
-import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { StoredRecords } from '../producer/keys/keyed-records.js'
 import type { Delivery, ProduceOptions } from '../producer/memory/delivery.js'
@@ -16,7 +15,7 @@ import type { Failure, RouterMessage } from '../router/messages/operations.js'
 import { ownFailure } from '../router/requests/failures.js'
 import { askRouter } from '../router/routing/ask-router.js'
 import type { AdminGateway } from './admin.js'
-import type { DurableLogStats, FollowOptions, Gateway, GroupGateway } from './gateway.js'
+import type { DurableLogStats, FollowOptions, Gateway, GroupGateway, TopicsByName } from './gateway.js'
 import { GroupReaders } from './group-readers.js'
 import { kafkaAdmin, toAdminError } from './kafka-admin.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
@@ -35,6 +34,8 @@ export interface KafkaGatewayDeps {
   /** Accepts records that are kept on disk. Absent: `delivery` refuses them. */
   readonly durable?: DurableAcceptor | undefined
   readonly router: ActorRef<RouterMessage>
+  /** Whether brokers may create topics that records are for. Default: not */
+  readonly createTopics?: boolean | undefined
   /** Absent: requests of consumer groups are refused. */
   readonly groups?:
     | (Pick<ConsumerGroups, 'requestMany' | 'ack' | 'setOffsets'> & Partial<Pick<ConsumerGroups, 'beginningOf'>>)
@@ -115,8 +116,10 @@ export class KafkaGateway implements Gateway {
     return this.#deps.durable?.logStats()
   }
 
-  topics(names: readonly string[] | 'all', timeoutMs: number): Promise<ReadonlyMap<string, TopicMetadata>> {
-    return names === 'all' ? this.#allTopics.ask(timeoutMs) : fetchTopics(this.#deps.router, names, timeoutMs)
+  topics(names: readonly string[] | 'all', timeoutMs: number, mayCreate = false): Promise<TopicsByName> {
+    const { router, createTopics = false } = this.#deps
+    if (names === 'all') return this.#allTopics.ask(timeoutMs)
+    return fetchTopics(router, names, timeoutMs, mayCreate && createTopics)
   }
 
   async topicConfigs(
@@ -203,9 +206,11 @@ const performanceClock: MonotonicClock = () => performance.now()
 async function fetchTopics(
   router: KafkaGatewayDeps['router'],
   topics: readonly string[] | null,
-  timeoutMs: number
-): Promise<ReadonlyMap<string, TopicMetadata>> {
-  const result = await askRouter(router, { type: 'fetchTopicMetadata', requestId: 0, topics, timeoutMs })
+  timeoutMs: number,
+  allowAutoTopicCreation = false
+): Promise<TopicsByName> {
+  const asked = { type: 'fetchTopicMetadata', requestId: 0, topics, timeoutMs, allowAutoTopicCreation } as const
+  const result = await askRouter(router, asked)
   if (result.type === 'success') return result.topics
   throw toError(result, 'the request for the topics', timeoutMs)
 }
@@ -213,25 +218,23 @@ async function fetchTopics(
 /** The Router's own answer, which has the cause, comes first. */
 const LATER_MS = 100
 
-type Topics = ReadonlyMap<string, TopicMetadata>
-
 /**
  * Asks Kafka for all topics, once at a time: requests that come while Kafka is asked share the next answer. An answer about
  * thousands of topics takes megabytes, and hundreds of requests at the same time would each hold one of their own.
  */
 export class AllTopics {
-  readonly #fetch: (timeoutMs: number) => Promise<Topics>
+  readonly #fetch: (timeoutMs: number) => Promise<TopicsByName>
   #open: Promise<void> = Promise.resolve()
-  #next: Promise<Topics> | undefined
+  #next: Promise<TopicsByName> | undefined
   /** The longest of those that wait for the next answer. */
   #timeoutMs = 0
 
-  constructor(fetch: (timeoutMs: number) => Promise<Topics>) {
+  constructor(fetch: (timeoutMs: number) => Promise<TopicsByName>) {
     this.#fetch = fetch
   }
 
   /** Topics as they were at a moment after the call. @throws what Kafka is asked with, TimedOutError after `timeoutMs` */
-  ask(timeoutMs: number): Promise<Topics> {
+  ask(timeoutMs: number): Promise<TopicsByName> {
     this.#timeoutMs = Math.max(this.#timeoutMs, timeoutMs)
     const asked = (this.#next ??= this.#open.then(() => this.#begin()))
     return new Promise((resolve, reject) => {
@@ -241,7 +244,7 @@ export class AllTopics {
     })
   }
 
-  #begin(): Promise<Topics> {
+  #begin(): Promise<TopicsByName> {
     const topics = this.#fetch(this.#timeoutMs)
     this.#next = undefined
     this.#timeoutMs = 0

@@ -4,11 +4,7 @@ import { json, type Operation, type Parameters } from '../../http/openapi/operat
 import { type ArionSettings, arionSettings } from './settings.js'
 import { topicName } from './target.js'
 
-/**
- * The API of Arion, the HTTP interface to Kafka's producer with a durable queue: `/sync`, `/async` and `/websocket`.
- *
- * Its differences to the original are in docs/compatibility/arion.md.
- */
+/** The API of Arion, the HTTP interface to Kafka's producer with a durable queue: `/sync`, `/async` and `/websocket`. */
 export const arion: HttpApi<ArionSettings, 'arion'> = {
   name: 'arion',
   about: "an HTTP interface to Kafka's producer in Clojure, with a durable queue on disk",

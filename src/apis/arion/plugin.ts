@@ -1,14 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { createRequire } from 'node:module'
+import type { Duplex } from 'node:stream'
+import type { WebSocket, WebSocketServer } from 'ws'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { Gateway } from '../../gateway/gateway.js'
+import type { Caller } from '../../http/access/access.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
-import { upgradeOf } from '../../http/exchange/other-protocols.js'
-import { ArionAnswers, arionErrorBody, HEALTH_BODY } from './arion-answers.js'
+import { type Upgrade, upgradeOf } from '../../http/exchange/other-protocols.js'
+import { recordHeadersOf } from '../../http/exchange/record-headers.js'
+import { ArionAnswers, arionErrorBody, EXPECTED_WEBSOCKET, HEALTH_BODY } from './arion-answers.js'
 import {
   ArionMetrics,
   diskStats,
@@ -21,7 +26,7 @@ import {
 import { ArionError, ArionMessages, MessageIds, produceOptions } from './producer.js'
 import type { ArionSettings } from './settings.js'
 import { type ArionTarget, type Destination, type Mode, targetOf } from './target.js'
-import { websocketsOf } from './websockets.js'
+import { type SessionParts, WebsocketSession } from './websocket-session.js'
 
 const ID_BYTES = 8
 const clock = (): number => performance.now()
@@ -161,3 +166,54 @@ const gaugesOf = (prefix: string, stats: object): StatsdValue[] =>
     type: 'g',
     isOfAll: true
   }))
+
+const VERSION = '13'
+/** Each fragment of a message costs 136 bytes beside its own: with fewer than this, that would be most of the memory. */
+const LEAST_FRAGMENT_BYTES = 256
+/** A short message may have smaller fragments. */
+const LEAST_FRAGMENTS = 1_024
+/** Sixteen bytes in base64. */
+const KEY = /^[+/\dA-Za-z]{22}==$/
+
+/** What turns requests into websockets. Topic and key are already checked. */
+function websocketsOf(
+  answers: ArionAnswers,
+  parts: Omit<SessionParts, 'destination' | 'caller' | 'recordHeaders'>
+): (exchange: Exchange, upgrade: Upgrade, destination: Destination, caller: Caller) => void {
+  let server: WebSocketServer | undefined
+  return (exchange, upgrade, destination, caller) => {
+    const { request } = exchange
+    const { 'sec-websocket-version': version, 'sec-websocket-key': key = '' } = request.headers
+    if (version !== VERSION) {
+      answers.text(exchange, 426, '', { 'sec-websocket-version': VERSION })
+      return
+    }
+    if (!KEY.test(key)) {
+      answers.text(exchange, 400, EXPECTED_WEBSOCKET)
+      return
+    }
+    const session = new WebsocketSession({ ...parts, destination, caller, recordHeaders: recordHeadersOf(request) })
+    const upgraded = upgrade.take(session)
+    if (upgraded === undefined) return
+    answers.upgraded()
+    const { socket, head } = upgraded
+    // The callback runs at once. It never runs if the client has left: then the socket is closed.
+    server ??= createServer(parts.settings.maxMessageBytes)
+    server.handleUpgrade(request, socket as Duplex, head, (websocket: WebSocket) => session.start(websocket, upgraded))
+    caller.watch('produce', destination, error => session.refused(error))
+  }
+}
+
+/** The package is loaded for the first websocket. Extensions and subprotocols are declined. */
+function createServer(maxMessageBytes: number): WebSocketServer {
+  const { WebSocketServer } = createRequire(import.meta.url)('ws') as typeof import('ws')
+  return new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    handleProtocols: () => false,
+    // The size of a frame counts towards the same limit as a whole message.
+    maxPayload: maxMessageBytes,
+    maxFragments: Math.max(LEAST_FRAGMENTS, Math.ceil(maxMessageBytes / LEAST_FRAGMENT_BYTES))
+  })
+}

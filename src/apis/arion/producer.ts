@@ -225,7 +225,6 @@ function failureAnswer(failure: RecordFailure, further: Readonly<Record<string, 
 /** Time from the start of the Gregorian calendar to 1970, in steps of 100 ns. */
 const GREGORIAN_STEPS = 0x01b21dd213814000n
 const STEPS_PER_MS = 10_000
-/** Digits of the time in an id. */
 const TIME_DIGITS = 15
 
 /**

@@ -16,11 +16,10 @@ export const errorObjectJson = (code: number, message: string): string =>
 /** Writes answers as Confluent's REST Proxy does. */
 export class ConfluentAnswers extends ErrorAnswers {
   protected readonly bug = new ProblemError({ status: 500, code: 500, message: 'internal error' })
-  readonly #templates = { v2: new AnswerTemplate(200, V2_TYPE), v3: new AnswerTemplate(200, JSON_TYPE) }
+  readonly okOf = { v2: new AnswerTemplate(200, V2_TYPE), v3: new AnswerTemplate(200, JSON_TYPE) } as const
 
-  /** 200 with JSON. */
   ok({ response, requestId }: Asked, version: Version, body: string): void {
-    if (!response.destroyed) this.#templates[version].send(response, { requestId, persisted: undefined }, body)
+    if (!response.destroyed) this.okOf[version].send(response, { requestId, persisted: undefined }, body)
   }
 
   answerTo(error: unknown, asked: Asked): ErrorAnswer | undefined {

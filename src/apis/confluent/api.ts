@@ -2,11 +2,7 @@ import type { HttpApi } from '../../http/api/api.js'
 import { confluentOperations } from './operations.js'
 import { type ConfluentSettings, confluentSettings } from './settings.js'
 
-/**
- * The API of Confluent's REST Proxy, versions 2 and 3: produce, and look at the cluster.
- *
- * Its differences to the original are in docs/compatibility/confluent.md.
- */
+/** The API of Confluent's REST Proxy, versions 2 and 3: produce, and look at the cluster. */
 export const confluent: HttpApi<ConfluentSettings, 'confluent'> = {
   name: 'confluent',
   about: "Confluent's REST API for Kafka, which scripts and generated clients speak",

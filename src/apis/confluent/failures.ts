@@ -1,5 +1,5 @@
 import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
-import { isLegalTopicName, type RecordFailure } from '../../core/model.js'
+import { isLegalTopicName, type RecordFailure, recordRefusal } from '../../core/model.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 
@@ -24,8 +24,7 @@ export interface RefusedRecord extends RecordFailure {
 }
 
 export function refusedRecord(answerCode: number, message: string, reason = reasonOf(answerCode)): RefusedRecord {
-  const retriable = RETRIABLE.has(reason)
-  return { type: 'failed', code: reason, errorCode: undefined, message, persisted: 'no', retriable, answerCode }
+  return { ...recordRefusal(reason, message, RETRIABLE.has(reason)), answerCode }
 }
 
 /** Reasons for which a request that produces nothing may succeed later. */

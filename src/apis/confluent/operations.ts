@@ -103,7 +103,6 @@ const v3Operations = {
   }
 } as const satisfies Readonly<Record<string, Described>>
 
-/** The routes of version 3 on clusters, topics and consumer groups, by id. */
 export const v3AdminRoutes = { ...configRoutes, ...clusterRoutes, ...topicRoutes, ...groupRoutes } as const
 const all = { ...lookUpRoutes, ...produceOperations, ...consumerRoutes, ...v3Operations, ...v3AdminRoutes }
 

@@ -2,11 +2,7 @@ import type { HttpApi } from '../../http/api/api.js'
 import { kafboyOperations } from './routes.js'
 import { type KafboySettings, kafboySettings } from './settings.js'
 
-/**
- * The API of kafboy, an HTTP server in Erlang, over the producer ekaf: `POST /async/TOPIC` and its relatives.
- *
- * Its differences to the original are in docs/compatibility/kafboy.md.
- */
+/** The API of kafboy, an HTTP server in Erlang, over the producer ekaf: `POST /async/TOPIC` and its relatives. */
 export const kafboy: HttpApi<KafboySettings, 'kafboy'> = {
   name: 'kafboy',
   about: 'a web server in Erlang that writes to Kafka, for forms and JSON events',

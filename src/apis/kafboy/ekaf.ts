@@ -1,5 +1,5 @@
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Gateway, PartitionerName, PendingProduce, ProduceOptions, ProduceOrigin } from '../../gateway/gateway.js'
+import type { Gateway, PendingProduce, ProduceOptions, ProduceOrigin } from '../../gateway/gateway.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf } from '../../http/api/api.js'
 import { type ProduceApi, type ProduceHead, produceOptionsOf } from '../../http/api/produce-route.js'
 import { whenSettled } from '../../http/exchange/modern-answers.js'
@@ -9,14 +9,22 @@ import type { HookCalls } from './hooks/hook-calls.js'
 import type { KafboyOutcome, KafboyProducer, KafboyTopicInfo } from './hooks/hooks.js'
 import { toldOf } from './record-answers.js'
 import type { KafboySettings } from './settings.js'
-import { copied, placing, type TopicOptions, topicOptionsOf } from './strategies.js'
+import {
+  copied,
+  memoryOf,
+  type Placement,
+  placing,
+  refusalOfFull,
+  type TopicOptions,
+  topicOptionsOf
+} from './strategies.js'
 
 /** How records are produced: with `sync` the caller waits for Kafka; with `async` and `batch` no caller waits. */
 export type EkafMode = 'async' | 'sync' | 'batch'
 
 /** @param outcomes `undefined`: all records were delivered */
 type Settled = (mode: EkafMode, records: number, outcomes: readonly RecordOutcome[] | undefined) => void
-type Placed = (records: readonly ProduceRecord[], partitioner: PartitionerName) => void
+type Place = (records: readonly ProduceRecord[], placement: Placement) => void
 
 /** The name under which lost records of this API are counted. */
 const API = 'kafboy'
@@ -39,8 +47,9 @@ export class Ekaf {
    */
   constructor(context: ApiContext<KafboySettings>, hooks: HookCalls | undefined, onSettled: Settled) {
     const { gateway, settings } = context
-    const { durability, syncTimeoutMs: deadlineMs } = settings
-    const sync: ProduceOptions = { partitioner: 'random', deadlineMs, capacityWaitMs: capacityWaitMsOf(context) }
+    const { durability, syncTimeoutMs } = settings
+    const capacityWaitMs = capacityWaitMsOf(context)
+    const sync: ProduceOptions = { partitioner: 'random', deadlineMs: syncTimeoutMs, capacityWaitMs }
     this.#gateway = gateway
     this.#hooks = hooks
     this.#onSettled = onSettled
@@ -58,36 +67,44 @@ export class Ekaf {
    * Finds the partitions of records of one topic, in their order.
    *
    * @param records valid until the call returns
-   * @param placed called before this returns in most cases; later with copies, if a partition has to be found first
+   * @param place called before this returns in most cases; later with copies, if a partition has to be found first
    */
-  place(topic: string, records: readonly ProduceRecord[], mode: EkafMode, placed: Placed): void {
+  place(topic: string, records: readonly ProduceRecord[], mode: EkafMode, place: Place): void {
     // Gathered records are placed when they are handed on.
-    if (mode === 'batch' && this.#batches !== undefined) placed(records, 'random')
-    else this.#place(topic, records, placed)
+    if (mode === 'batch' && this.#batches !== undefined) place(records, { type: 'placed', partitioner: 'random' })
+    else this.#place(topic, records, place)
   }
 
   /**
    * Hands placed records on, or gathers them for the hook `massageBuffer`.
    *
-   * @param origin the request that brings them; absent: a hook or a batch does
+   * @param origin the request that brings them; absent: a hook does
    */
   produce(
     records: readonly ProduceRecord[],
-    partitioner: PartitionerName,
+    placement: Placement,
     mode: EkafMode,
     origin?: ProduceOrigin
   ): PendingProduce {
+    if (placement.type === 'failed') return this.#refused(records, mode, placement)
     if (mode === 'batch' && this.#batches !== undefined) return this.#gather(this.#batches, records, origin)
-    return this.#begin(records, mode, { ...this.options[mode === 'sync' ? 'sync' : 'async'], partitioner }, origin)
+    const { partitioner, waitedMs = 0 } = placement
+    const { deadlineMs, ...options } = this.options[mode === 'sync' ? 'sync' : 'async']
+    // The time limit of a request that waits for Kafka includes the wait for its topic.
+    const leftMs = mode === 'sync' ? Math.max(1, deadlineMs - waitedMs) : deadlineMs
+    return this.#begin(records, mode, { ...options, partitioner, deadlineMs: leftMs }, origin)
   }
 
-  /** The producer that hooks are given. */
   forHooks(): KafboyProducer {
     const produce = (topic: unknown, data: unknown, mode: EkafMode, begun: (pending: PendingProduce) => void) => {
       const given = typeof topic === 'string' ? readRecords(topic, data) : undefined
       if (typeof topic !== 'string' || given === undefined) throw new TypeError('ekaf takes a topic and records')
       if (given.length === 0) return false
-      this.place(topic, given, mode, (records, partitioner) => begun(this.produce(records, partitioner, mode)))
+      this.place(topic, given, mode, (records, placement) => {
+        begun(this.produce(records, placement, mode))
+        if (placement.type === 'failed' && mode !== 'sync')
+          this.#gateway.lost(API, { ...placement, topic }, records.length)
+      })
       return true
     }
     return {
@@ -141,17 +158,28 @@ export class Ekaf {
     return pending
   }
 
+  #refused(records: readonly ProduceRecord[], mode: EkafMode, failure: RecordFailure): PendingProduce {
+    const refused = new Array<RecordFailure>(records.length).fill(failure)
+    this.#onSettled(mode, records.length, refused)
+    return { refused, accepted: async () => refused, outcomes: async () => refused }
+  }
+
   #gather(batches: Batches, records: readonly ProduceRecord[], origin: ProduceOrigin | undefined): PendingProduce {
     const failure = batches.add(records, origin?.recordHeaders)
-    const refused = failure && new Array<RecordFailure>(records.length).fill(failure)
-    if (refused !== undefined) this.#onSettled('batch', records.length, refused)
+    if (failure !== undefined) return this.#refused(records, 'batch', failure)
     // No request waits for their outcomes.
-    return { refused, accepted: async () => refused, outcomes: () => new Promise(() => undefined) }
+    return { refused: undefined, accepted: async () => undefined, outcomes: () => new Promise(() => undefined) }
   }
 
   #flush(topic: string, gathered: readonly ProduceRecord[]): void {
     if (gathered.length === 0) return
-    this.#place(topic, gathered, (records, partitioner) => {
+    this.#place(topic, gathered, (records, placement) => {
+      if (placement.type === 'failed') {
+        this.#refused(records, 'batch', placement)
+        this.#gateway.lost(API, { ...placement, topic }, records.length)
+        return
+      }
+      const { partitioner } = placement
       const deadlineMs = ASYNC_TIMEOUT_MS
       // Gathered records were accepted before, when their requests came.
       const options = { partitioner, deadlineMs, capacityWaitMs: deadlineMs, stopsWhereFull: true, answeredBy: API }
@@ -170,8 +198,6 @@ const toKafboyOutcome = (outcome: RecordOutcome): KafboyOutcome =>
 
 /** All batches together; further records are refused. */
 const MAX_BYTES = 16 * 1024 * 1024
-/** Memory of a record beside its bytes. */
-const RECORD_OVERHEAD_BYTES = 128
 
 interface Batch {
   readonly records: ProduceRecord[]
@@ -209,8 +235,7 @@ class Batches {
    */
   add(records: readonly ProduceRecord[], headers: ProduceRecord['headers'] = []): RecordFailure | undefined {
     const { topic } = records[0]!
-    const sizeBytes = records.reduce((sum, { key, value }) => sum + lengthOf(key) + lengthOf(value), 0)
-    const neededBytes = sizeBytes + records.length * RECORD_OVERHEAD_BYTES
+    const neededBytes = memoryOf(records)
     if (this.#sizeBytes + neededBytes > MAX_BYTES) return full
     const { maxBufferRecords, bufferTtlMs } = this.#optionsOf(topic)
     let batch = this.#byTopic.get(topic)
@@ -238,13 +263,4 @@ class Batches {
   }
 }
 
-const lengthOf = (bytes: ProduceRecord['key']): number => (bytes === null ? 0 : Buffer.byteLength(bytes))
-
-const full: RecordFailure = {
-  type: 'failed',
-  code: 'overloaded',
-  errorCode: undefined,
-  message: `the memory for records that wait for the hook massageBuffer is full (limit ${MAX_BYTES})`,
-  persisted: 'no',
-  retriable: true
-}
+const full = refusalOfFull('the hook massageBuffer', MAX_BYTES)

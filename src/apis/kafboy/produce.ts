@@ -7,7 +7,7 @@ import {
   UnreadableBodyError
 } from '../../core/errors.js'
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
-import type { PartitionerName, PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
+import type { PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
@@ -28,9 +28,10 @@ import type { Ekaf, EkafMode } from './ekaf.js'
 import type { HookProduce } from './hooks/decision.js'
 import type { Edited, HookCalls } from './hooks/hook-calls.js'
 import type { KafboyField, KafboyHttpRequest, KafboyProducer, KafboyRequest } from './hooks/hooks.js'
-import { errorJson, syncAnswerOf } from './record-answers.js'
+import { errorJson, syncAnswerOf, toldOf } from './record-answers.js'
 import type { ProduceMode } from './routes.js'
 import type { KafboySettings } from './settings.js'
+import type { Placement } from './strategies.js'
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const OK_BODY = '{"ok":1}'
@@ -57,7 +58,7 @@ interface Head extends ProduceHead {
   readonly exchange: Exchange
   topic: string
   mode: ProduceMode
-  partitioner: PartitionerName
+  placement: Placement
   isKeyed: boolean
   /** What the hook is asked about. Absent: there is no hook that edits. */
   asked: KafboyRequest | undefined
@@ -100,7 +101,7 @@ export class KafboyProduce implements ProduceApi<Head> {
       topic,
       mode: mode!,
       isSync: mode === 'sync',
-      partitioner: 'random',
+      placement: { type: 'placed', partitioner: 'random' },
       isKeyed: false,
       asked: undefined,
       body: undefined,
@@ -133,8 +134,8 @@ export class KafboyProduce implements ProduceApi<Head> {
     const place = (given: readonly ProduceRecord[], take: (records: readonly ProduceRecord[]) => void): void => {
       if (given.length === 0 && head.isSync) throw empty()
       head.isKeyed = given.some(({ key }) => key !== null)
-      this.#ekaf.place(head.topic, given, ekafModeOf(head.mode), (placed, partitioner) => {
-        head.partitioner = partitioner
+      this.#ekaf.place(head.topic, given, ekafModeOf(head.mode), (placed, placement) => {
+        head.placement = placement
         take(placed)
       })
     }
@@ -149,7 +150,6 @@ export class KafboyProduce implements ProduceApi<Head> {
       })
   }
 
-  /** The records that a decision produces. */
   #decided(edited: Edited, head: Head): readonly ProduceRecord[] {
     switch (edited.type) {
       case 'produce':
@@ -179,16 +179,20 @@ export class KafboyProduce implements ProduceApi<Head> {
     return records ?? this.#recordsIn(head.body!, head)
   }
 
-  produce(records: readonly ProduceRecord[], { partitioner, mode }: Head, origin: ProduceOrigin): PendingProduce {
-    return this.#ekaf.produce(records, partitioner, ekafModeOf(mode), origin)
+  produce(records: readonly ProduceRecord[], { placement, mode }: Head, origin: ProduceOrigin): PendingProduce {
+    return this.#ekaf.produce(records, placement, ekafModeOf(mode), origin)
   }
 
-  answer(outcomes: Outcomes, { reply, isSync, isKeyed }: Head): ProduceAnswer {
+  answer(outcomes: Outcomes, { reply, isSync, isKeyed, placement }: Head): ProduceAnswer {
     const known = typeof outcomes === 'string' ? [] : outcomes
     if (reply !== undefined)
       return this.#okOf(reply, outcomes !== 'pending' && known.length === 0 ? 'unknown' : undefined)
     const { gateway, settings } = this.#context
     const { whenFull, failureStatus } = settings
+    if (!isSync && placement.type === 'failed' && !(isFull(placement) && whenFull === 'drop')) {
+      const { status, error } = toldOf(placement, gateway.isReady)
+      return failed(status, errorJson(error))
+    }
     if (!isSync)
       return whenFull === 'refuse' && known.some(isFull)
         ? failed(503, errorJson('system queue full'))

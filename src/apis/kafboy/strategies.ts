@@ -1,4 +1,4 @@
-import type { ProduceRecord } from '../../core/model.js'
+import { type ProduceRecord, type RecordFailure, recordRefusal } from '../../core/model.js'
 import type { PartitionerName } from '../../gateway/gateway.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'
@@ -16,13 +16,26 @@ export function topicOptionsOf(settings: KafboySettings): (topic: string) => Top
   return topic => byTopic.get(topic) ?? settings
 }
 
-type Placed = (records: readonly ProduceRecord[], partitioner: PartitionerName) => void
-
-/** The partitioner of delivery that does what a strategy says. Absent: partitions are chosen here. */
-const PARTITIONERS: Partial<Record<TopicOptions['partitionStrategy'], PartitionerName>> = {
-  random: 'random',
-  strict_round_robin: 'roundRobin'
+/** What to do with records: produce them, or refuse all of them. */
+export type Placement = Placed | RecordFailure
+interface Placed {
+  readonly type: 'placed'
+  /** For records that have no partition. */
+  readonly partitioner: PartitionerName
+  /** How long they have waited for their topic. */
+  readonly waitedMs?: number
 }
+
+type Place = (records: readonly ProduceRecord[], placement: Placement) => void
+
+const placedBy = (partitioner: PartitionerName): Placed => ({ type: 'placed', partitioner })
+const IN_TURN = placedBy('roundRobin')
+/** Strategies that are a partitioner of delivery. Absent: partitions are chosen here. */
+const PLACED: Partial<Record<TopicOptions['partitionStrategy'], Placed>> = {
+  random: placedBy('random'),
+  strict_round_robin: IN_TURN
+}
+const BY_KEY = placedBy('phash2')
 
 /** What is known of a topic whose partitions are chosen here. */
 interface KnownTopic {
@@ -31,6 +44,8 @@ interface KnownTopic {
   /** Until when the number is believed. */
   until: number
   lookUp: Promise<void>
+  /** Why records are refused that need the number: it was not found. */
+  refusal: RecordFailure
   /** The partition that a sticky strategy stays on, how often it was picked, and when another one could be drawn. */
   partition: number | undefined
   picks: number
@@ -44,26 +59,42 @@ const LOOK_UP_TIMEOUT_MS = 5_000
 const BELIEVED_MS = 10_000
 /** Time for which a topic stays unknown before it is looked up again. */
 const UNKNOWN_BELIEVED_MS = 1_000
+/** Pause between look-ups of a topic that brokers may be about to create. */
+const RETRY_MS = 200
+/** Records that wait until their topic is looked up; further ones are refused. */
+const MAX_WAITING_BYTES = 16 * 1024 * 1024
+/** Memory of a record beside its bytes. */
+const RECORD_OVERHEAD_BYTES = 128
 /** A sticky strategy changes the partition at most this often. */
 const STICKY_CHECK_MS = 1_000
 
 /**
- * Finds the partitions of records by the strategy of their topic. Records of a topic come out in the order they went in.
+ * Finds the partitions of records by the strategy of their topic. Records of a topic come out in the order they went in. Where a
+ * hook picks, it has to see all records of a key, so those of a topic that is not found are refused.
  *
  * @param pick absent: there is no hook that picks
- * @returns a function whose records are valid until it returns; `placed` is called before, unless partitions are chosen here
+ * @returns a function whose records are valid until it returns; `place` is called before, unless partitions are chosen here
  */
 export function placing(
-  { gateway, clock }: ApiContext<KafboySettings>,
+  { gateway, clock, settings }: ApiContext<KafboySettings>,
   optionsOf: (topic: string) => TopicOptions,
   pick: HookCalls['pick'] | undefined
-): (topic: string, records: readonly ProduceRecord[], placed: Placed) => void {
+): (topic: string, records: readonly ProduceRecord[], place: Place) => void {
   const all = new Map<string, KnownTopic>()
+  const timeoutMs = Math.min(LOOK_UP_TIMEOUT_MS, settings.syncTimeoutMs)
+  let waitingBytes = 0
 
   async function lookUp(topic: string, known: KnownTopic): Promise<void> {
-    const topics = await gateway.topics([topic], LOOK_UP_TIMEOUT_MS).catch(() => undefined)
-    const found = topics?.get(topic)
-    const count = found?.errorCode === errorCodes.NONE ? found.partitions.length : undefined
+    // Where the gateway says, it has a missing topic created. Here it is created before the hook is asked.
+    const isPicked = optionsOf(topic).partitionStrategy === 'custom'
+    let count: number | undefined
+    for (let leftMs = timeoutMs; ; leftMs -= RETRY_MS) {
+      const found = (await gateway.topics([topic], timeoutMs, isPicked).catch(() => undefined))?.get(topic)
+      count = found?.errorCode === errorCodes.NONE ? found.partitions.length : undefined
+      known.refusal = found === undefined ? NOT_FOUND : MISSING
+      if (found === undefined || count !== undefined || !isPicked || leftMs <= 0) break
+      await new Promise(resolve => setTimeout(resolve, Math.min(RETRY_MS, leftMs)))
+    }
     // A broker may lose sight of a topic for a while, so a known number stays until another one is known.
     known.count = count ?? known.count
     known.until = clock() + (count === undefined ? UNKNOWN_BELIEVED_MS : BELIEVED_MS)
@@ -74,7 +105,8 @@ export function placing(
     if (known === undefined) {
       if (all.size >= MAX_TOPICS) all.delete(all.keys().next().value!)
       const lookUp = Promise.resolve()
-      known = { count: undefined, until: 0, lookUp, partition: undefined, picks: 0, checkedAt: clock() }
+      const own = { partition: undefined, picks: 0, checkedAt: clock() }
+      known = { count: undefined, until: 0, lookUp, refusal: NOT_FOUND, ...own }
       all.set(topic, known)
     }
     if (clock() >= known.until) {
@@ -101,32 +133,54 @@ export function placing(
     return partition
   }
 
-  /** A topic that is not known goes where the gateway says. */
-  async function placeAmong(topic: string, records: readonly ProduceRecord[], placed: Placed): Promise<void> {
+  async function placeAmong(topic: string, records: readonly ProduceRecord[], place: Place): Promise<void> {
     const { partitionStrategy, stickyPartitionRecords } = optionsOf(topic)
     const known = knownOf(topic)
+    const startedAt = clock()
+    const sizeBytes = known.count === undefined ? memoryOf(records) : 0
+    if (waitingBytes + sizeBytes > MAX_WAITING_BYTES) return place(records, FULL)
+    waitingBytes += sizeBytes
     // Records of one topic wait for the same promise, in their order. An expired number is used until another one is known.
     await (known.count === undefined ? known.lookUp : undefined)
+    waitingBytes -= sizeBytes
     const { count } = known
-    const isPicked = count !== undefined && partitionStrategy === 'custom'
-    const picked = isPicked ? pick!(topic, count, records) : []
+    const isPicked = partitionStrategy === 'custom'
+    if (isPicked && count === undefined) return place(records, known.refusal)
+    const picked = isPicked ? pick!(topic, count!, records) : []
+    // A topic that is not known goes where the gateway says.
     const partitionOf = (at: number): number | undefined =>
       isPicked || count === undefined ? picked[at] : stickyPartition(known, count, stickyPartitionRecords)
-    placed(
-      records.map((record, at) => ({ ...record, partition: partitionOf(at) })),
-      'roundRobin'
-    )
+    const placed = records.map((record, at) => ({ ...record, partition: partitionOf(at) }))
+    place(placed, { ...IN_TURN, waitedMs: clock() - startedAt })
   }
 
-  return (topic, records, placed) => {
+  return (topic, records, place) => {
     const { partitionStrategy: strategy } = optionsOf(topic)
-    const partitioner = PARTITIONERS[strategy] ?? (strategy === 'custom' && pick === undefined ? 'phash2' : undefined)
-    if (partitioner !== undefined) placed(records, partitioner)
-    else void placeAmong(topic, records.map(copied), placed)
+    const placed = PLACED[strategy] ?? (strategy === 'custom' && pick === undefined ? BY_KEY : undefined)
+    if (placed !== undefined) place(records, placed)
+    else void placeAmong(topic, records.map(copied), place)
   }
 }
 
+const MISSING = recordRefusal('unknownTopic', 'the topic does not exist, so the hook pickPartition was not asked', true)
+const NOT_FOUND = recordRefusal(
+  'timedOut',
+  'the topic could not be looked up, so the hook pickPartition was not asked',
+  true
+)
+
+/** @param limitBytes of records that wait for something */
+export const refusalOfFull = (what: string, limitBytes: number): RecordFailure =>
+  recordRefusal('overloaded', `the memory for records that wait for ${what} is full (limit ${limitBytes})`, true)
+const FULL = refusalOfFull('their topics', MAX_WAITING_BYTES)
+
 const draw = (count: number): number => Math.floor(Math.random() * count)
+
+/** Memory that records take while they wait. */
+export const memoryOf = (records: readonly ProduceRecord[]): number =>
+  records.reduce((sum, { key, value }) => sum + lengthOf(key) + lengthOf(value) + RECORD_OVERHEAD_BYTES, 0)
+
+const lengthOf = (bytes: ProduceRecord['key']): number => (bytes === null ? 0 : Buffer.byteLength(bytes))
 
 /** The same with bytes of its own. */
 export const copied = ({ topic, partition, key, value, headers }: ProduceRecord): ProduceRecord => ({

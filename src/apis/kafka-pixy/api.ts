@@ -4,11 +4,7 @@ import { type KafkaPixySettings, kafkaPixySettings } from './settings.js'
 
 const PREFIX = '/pixy'
 
-/**
- * The API of Kafka-Pixy, the HTTP proxy to Kafka with automatic consumer groups.
- *
- * Its differences to the original are in docs/compatibility/kafka-pixy.md.
- */
+/** The API of Kafka-Pixy, the HTTP proxy to Kafka with automatic consumer groups. */
 export const kafkaPixy: HttpApi<KafkaPixySettings, 'kafka-pixy'> = {
   name: 'kafka-pixy',
   about: 'an HTTP proxy to Kafka in Go that also consumes, with automatic consumer groups',

@@ -111,7 +111,6 @@ export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureA
   return { status: 500, text: kafkaText(failure.errorCode ?? CODES.get(code) ?? Number.NaN) ?? message }
 }
 
-/** The answer to a failed produce request. */
 export function produceFailureOf(failure: AnyFailure, isReady: boolean): FailureAnswer {
   const { status, text } = failureAnswerOf(failure, isReady)
   return { status: text === NO_SUCH_TOPIC ? 404 : status, text }
@@ -130,7 +129,6 @@ export class PixyAnswers extends ApiAnswers {
     if (!response.destroyed) this.#ok.send(response, { requestId, persisted: undefined }, body)
   }
 
-  /** 200 with one message, and headers of its record. */
   message(asked: Asked, body: string, headers: Readonly<Record<string, readonly string[]>>): void {
     this.send(asked, 200, JSON_TYPE, body, { headers })
   }

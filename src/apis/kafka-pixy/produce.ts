@@ -1,5 +1,11 @@
 import { CastellanError, type ErrorCode } from '../../core/errors.js'
-import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
+import {
+  type ProduceRecord,
+  type RecordFailure,
+  type RecordHeader,
+  type RecordOutcome,
+  recordRefusal
+} from '../../core/model.js'
 import type { Gateway, PartitionerName } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
@@ -218,7 +224,7 @@ const NOTHING: readonly ProduceRecord[] = []
 /** An asynchronous message that can never be written is accepted and dropped. @throws PixyError for others */
 function refused(head: Head, status: number, code: ErrorCode, message: string): readonly ProduceRecord[] {
   if (head.isSync || head.isModern) throw new PixyError(status, message, code)
-  head.refusals = [{ type: 'failed', code, errorCode: undefined, message, persisted: 'no', retriable: false }]
+  head.refusals = [recordRefusal(code, message, false)]
   return NOTHING
 }
 

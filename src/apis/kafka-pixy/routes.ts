@@ -6,7 +6,6 @@ import { describeTopic, listTopics, readConsumers, readOffsets, writeOffsets } f
 import { int32, int64, type PixyRequest, partitionList, type RouteParts, readForm, tailStart } from './pixy-request.js'
 import type { TailEndpoint } from './tail-endpoint.js'
 
-/** The parts that answer the routes. */
 interface Pixy extends RouteParts {
   readonly consume: ConsumeEndpoint
   readonly tail: TailEndpoint

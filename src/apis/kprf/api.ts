@@ -24,11 +24,7 @@ export function metricsListeners(
   ]
 }
 
-/**
- * The API of kprf, the Kafka producer proxy in Rust: `POST /push`.
- *
- * Its differences to the original are in docs/compatibility/kprf.md.
- */
+/** The API of kprf, the Kafka producer proxy in Rust: `POST /push`. */
 export const kprf: HttpApi<KprfSettings, 'kprf'> = {
   name: 'kprf',
   about: 'a Kafka producer proxy in Rust, for services that have no Kafka client',

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../core/errors.js'
-import type { RecordFailure } from '../../core/model.js'
+import { type RecordFailure, recordRefusal } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
 /** An error of the client library of kprf: its text, and its number in the metrics. */
@@ -100,18 +100,9 @@ export function toClientError({ code, errorCode }: RecordFailure): ClientError {
 export const recordRefusalOf = (code: ErrorCode): string =>
   code === 'quotaExceeded' ? RATE_LIMITED : toMessage(byCode[code])
 
-const refusal = (code: 'quotaExceeded' | 'recordTooLarge', message: string, retriable: boolean): RecordFailure => ({
-  type: 'failed',
-  code,
-  errorCode: undefined,
-  message,
-  persisted: 'no',
-  retriable
-})
-
 /** Refusals before the queue. */
-export const rateLimited = refusal('quotaExceeded', 'beyond the rate limit of the topic', true)
-export const recordTooLarge = refusal('recordTooLarge', toMessage(messageTooLarge), false)
+export const rateLimited = recordRefusal('quotaExceeded', 'beyond the rate limit of the topic', true)
+export const recordTooLarge = recordRefusal('recordTooLarge', toMessage(messageTooLarge), false)
 
 /** For a record that was not produced because another one of its request was refused. */
 export const purged = toMessage(byCode.shuttingDown)

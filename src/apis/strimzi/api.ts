@@ -2,11 +2,7 @@ import type { HttpApi } from '../../http/api/api.js'
 import { strimziOperations } from './operations.js'
 import { type StrimziSettings, strimziSettings } from './settings.js'
 
-/**
- * The API of Strimzi's Kafka Bridge: records, topics and consumers.
- *
- * Its differences to the original are in docs/compatibility/strimzi.md.
- */
+/** The API of Strimzi's Kafka Bridge: records, topics and consumers. */
 export const strimzi: HttpApi<StrimziSettings, 'strimzi'> = {
   name: 'strimzi',
   about: "the HTTP API of Strimzi's Kafka Bridge, for clients of Kafka on Kubernetes",

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { CastellanError, KafkaError, StacklessError } from '../../core/errors.js'
+import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
@@ -70,6 +70,22 @@ const CLIENTS_OWN = codesOf(
 )
 const DENIED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')
 
+/** Statuses by code; all others are 500. */
+const STATUSES: Partial<Record<ErrorCode, number>> = {
+  unknownTopic: 404,
+  unknownPartition: 404,
+  invalidRequest: 422,
+  invalidTopic: 422,
+  invalidConfig: 422,
+  notAuthorized: 403,
+  forbidden: 403,
+  recordTooLarge: 413,
+  quotaExceeded: 429,
+  overloaded: 503,
+  shuttingDown: 503,
+  logUnavailable: 503
+}
+
 /** `undefined`: a bug. */
 function problemOf(error: unknown): BridgeProblem | undefined {
   if (error instanceof BridgeError) return error.problem
@@ -85,28 +101,7 @@ function statusOf(error: CastellanError): number {
     if (CLIENTS_OWN.has(errorCode)) return 422
     if (DENIED.has(errorCode)) return 403
   }
-  switch (error.code) {
-    case 'unknownTopic':
-    case 'unknownPartition':
-      return 404
-    case 'invalidRequest':
-    case 'invalidTopic':
-    case 'invalidConfig':
-      return 422
-    case 'notAuthorized':
-    case 'forbidden':
-      return 403
-    case 'recordTooLarge':
-      return 413
-    case 'quotaExceeded':
-      return 429
-    case 'overloaded':
-    case 'shuttingDown':
-    case 'logUnavailable':
-      return 503
-    default:
-      return 500
-  }
+  return STATUSES[error.code] ?? 500
 }
 
 export interface BridgeParts extends EndpointBase {

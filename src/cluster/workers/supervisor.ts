@@ -44,7 +44,6 @@ export interface WorkerView {
   /** The number of the worker, from 1. */
   readonly number: number
   readonly pid: number | undefined
-  /** Whether it serves. */
   readonly isUp: boolean
   readonly restarts: number
   /** How the worker ended last, and the monotonic milliseconds of it; `undefined`: it has never ended unexpectedly. */

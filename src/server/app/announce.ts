@@ -80,7 +80,6 @@ export function announceUrls(
   announceTrials(enabled, urls, embedded, log)
 }
 
-/** Whether a request without credentials and TLS is served. */
 const isOpen = ({ http, auth }: Config): boolean => http.tls.certFile === undefined && !requiresCredentials(auth)
 
 function announceTrials(enabled: readonly HttpApi[], { shared, apis }: HttpUrls, embedded: string, log: Logger): void {

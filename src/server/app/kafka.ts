@@ -32,7 +32,6 @@ export interface KafkaDeps {
   readonly decompressedMemory?: DecompressedMemory | undefined
 }
 
-/** One cluster of the configuration. */
 export interface KafkaCluster extends Castellan {
   readonly name: string
   readonly connection: ClusterConnection

@@ -273,6 +273,7 @@ export async function openCluster(
     delivery,
     losses,
     durable,
+    createTopics: settings.delivery.createTopics,
     groups,
     instances,
     router: router.ref,

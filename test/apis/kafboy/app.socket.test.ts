@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -86,6 +86,23 @@ describe('kafboy in the whole gateway', () => {
     // At most three for each node to produce, and one for each of everything else.
     expect(cluster.usage().connections).to.be.at.most(15)
     expect(records('t')).to.have.length(8)
+  })
+
+  it('a topic that the brokers create gets all its records where the hook says, and none is created where they may not', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'castellan-hooks-'))
+    const module = join(folder, 'hooks.mjs')
+    writeFileSync(module, 'export default { pickPartition: ({ partitionCount }) => partitionCount - 1 }')
+    const custom = { 'apis.kafboy.partitionStrategy': 'custom', 'apis.kafboy.callbackEditJson': module }
+    await start(custom)
+    const path = '/kafboy/sync/made-for-the-hook'
+    const all = ['1', '2', '3'].map(body => post(path, body, { 'content-type': 'application/json' }))
+    for (const answer of await Promise.all(all)) expect(answer.said).to.equal('200 [{"ok":true}]')
+    expect(cluster.records('made-for-the-hook', 3)).to.have.length(3)
+    await app.stop()
+    await start({ ...custom, 'delivery.createTopics': 'false', 'apis.kafboy.syncTimeoutMs': '500' })
+    expect((await post('/kafboy/sync/not-made', '1')).said).to.equal('502 [{"error":3}]')
+    expect(() => cluster.records('not-made', 0)).to.throw('not-made')
+    rmSync(folder, { recursive: true })
   })
 
   it('durability: disk of kafboy and kprf brings to Kafka what the log has taken', async () => {

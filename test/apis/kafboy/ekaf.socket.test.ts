@@ -127,6 +127,101 @@ describe('ekaf: the strategies', () => {
     expect(placed(gateway)).to.deep.equal(new Array(13).fill('roundRobin'))
     expect(lookUps).to.equal(1)
   })
+
+  describe('a topic that nobody knows, with a hook that picks', () => {
+    const hooks: KafboyHooks = {
+      pickPartition: ({ key }) => Number(key),
+      editJson: async ({ body }, _answer, ekaf) =>
+        body.length > 0 ? { produce: {} } : { status: 200, body: await ekaf.produceSync('t', { key: '1', value: 'x' }) }
+    }
+    const gatewayWithout = () => {
+      const gateway = new FakeGateway()
+      const asked: unknown[] = []
+      const { topics } = gateway
+      gateway.topics = (...args) => {
+        asked.push(args)
+        return topics.apply(gateway, args)
+      }
+      return { gateway, asked }
+    }
+    const custom = { partitionStrategy: 'custom', payload: 'fields' } as const
+
+    it('keeps its records until it is known, and the hook gets all of them, in their order', async () => {
+      const { gateway, asked } = gatewayWithout()
+      await start(custom, gateway, { pickPartition: hooks.pickPartition! })
+      const waiting: Promise<unknown>[] = []
+      for (const [path, value] of ['/async/t', '/sync/t', '/batch/async/t', '/async/t'].entries()) {
+        waiting.push(served.post(value, `1=${path}&2=${path}`))
+        while (asked.length <= path) await new Promise(setImmediate)
+      }
+      gateway.partitions.set('other', 1)
+      await served.post('/async/other', '0=5')
+      expect(gateway.records.map(({ topic }) => topic)).to.deep.equal(['other'])
+      gateway.partitions.set('t', 3)
+      await Promise.all(waiting)
+      await served.post('/sync/t', '1=4')
+      const of = (key: string) => gateway.records.filter(record => String(record.key) === key)
+      expect(of('1').map(({ value, partition }) => `${value}@${partition}`)).to.deep.equal(
+        [0, 1, 2, 3, 4].map(n => `${n}@1`)
+      )
+      expect(of('2').map(({ value, partition }) => `${value}@${partition}`)).to.deep.equal(
+        [0, 1, 2, 3].map(n => `${n}@2`)
+      )
+      expect(asked[0]).to.deep.equal([['t'], 5_000, true])
+    })
+
+    for (const [what, topics, isReady, status, error, code] of [
+      ['does not exist', undefined, true, 502, 3, 'unknownTopic'],
+      ['is not found in time', () => Promise.reject(new Error('late')), true, 504, '"timeout"', 'timedOut'],
+      ['is not found without a broker', () => Promise.reject(new Error('away')), false, 503, '"downtime"', 'timedOut']
+    ] as const) {
+      it(`refuses its records when it ${what} within the time limit`, async () => {
+        const gateway = new FakeGateway()
+        gateway.isReady = isReady
+        if (topics) gateway.topics = topics
+        await start({ ...custom, syncTimeoutMs: 30 }, gateway, hooks)
+        expect(brief(await served.post('/sync/t', '1=a&2=b'))).to.equal(
+          `${status} [{"error":${error}},{"error":${error}}]`
+        )
+        for (const path of ['/async/t', '/batch/async/t']) {
+          const answer = await served.post(path, '1=a')
+          expect(brief(answer)).to.equal(`${status} {"error":${error}}`)
+          expect(answer.headers['x-castellan-persisted']).to.equal('no')
+        }
+        expect(brief(await served.post('/async/t', ''))).to.match(/^200 \[\{"type":"failed","error":(3|"timeout")\}\]$/)
+        expect(await served.counted()).to.include.members([
+          `kafboy_failed_records_total{mode="sync",error="${code}"} 3`,
+          `kafboy_failed_records_total{mode="async",error="${code}"} 1`
+        ])
+        expect(gateway.records).to.deep.equal([])
+      })
+    }
+
+    it('counts the records of a batch as lost when it is not found', async () => {
+      const massageBuffer: KafboyHooks['massageBuffer'] = ({ records }) => records
+      const { gateway } = gatewayWithout()
+      const settings = { ...custom, maxBufferRecords: 1, syncTimeoutMs: 30 }
+      await start(settings, gateway, { pickPartition: hooks.pickPartition!, massageBuffer })
+      expect(brief(await served.post('/batch/async/t', '1=a'))).to.equal('200 {"ok":1}')
+      while (gateway.losses.length === 0) await new Promise(setImmediate)
+      expect(gateway.losses).to.deep.equal(['kafboy unknownTopic 1'])
+      expect(await served.counted()).to.include('kafboy_failed_records_total{mode="batch",error="unknownTopic"} 1')
+    })
+
+    it('refuses further records when those that wait have 16 MiB, and takes those of known topics', async () => {
+      const { gateway } = gatewayWithout()
+      gateway.partitions.set('u', 2)
+      await start({ ...custom, maxBodyBytes: 1_048_576 }, gateway, { pickPartition: hooks.pickPartition! })
+      await served.post('/sync/u', '1=a')
+      const large = `1=${'x'.repeat(1_000_000)}`
+      const all = Array.from({ length: 17 }, () => served.post('/sync/t', large))
+      expect(brief(await Promise.race(all))).to.equal('503 [{"error":"system queue full"}]')
+      expect(brief(await served.post('/sync/u', large))).to.equal('200 []')
+      gateway.partitions.set('t', 2)
+      const said = (await Promise.all(all)).map(brief).sort()
+      expect(said).to.deep.equal([...new Array(16).fill('200 []'), '503 [{"error":"system queue full"}]'])
+    })
+  })
 })
 
 describe('ekaf: the batches', () => {

@@ -186,6 +186,17 @@ describe('requests with keys at gateways that know each other', () => {
     expect(gateways.kafka.accepted).to.deep.equal([])
   })
 
+  it('are passed on to none of several processes that answer at the entry of their owner', async () => {
+    const key = gateways.keyOf(B)
+    gateways.doubled.add(B)
+    const seen = await send(A, key)
+    expect(seen).to.include({ status: 503, persisted: 'unknown' })
+    expect(detailOf(seen)).to.contain(`the gateway ${B}, which owns the key, cannot be reached`)
+    expect(gateways.kafka.accepted).to.deep.equal([])
+    gateways.doubled.clear()
+    expect((await send(A, key)).persisted).to.equal('yes')
+  })
+
   it('are refused until their gateway has found itself in the list', async () => {
     gateways.kill(A)
     const late = await gateways.create(A)

@@ -203,7 +203,8 @@ class FakePeers implements Peers {
   processesAt(name: string) {
     const id = this.net.running.get(name)?.id
     const isKnown = id === this.id || this.others.includes(id ?? '') || this.net.paused.has(name)
-    return [{ address: '10.0.0.1', id: isKnown ? id : undefined }]
+    const place = { address: '10.0.0.1', id: isKnown ? id : undefined }
+    return this.net.doubled.has(name) ? [place, { address: '10.0.0.2', id: 'another' }] : [place]
   }
 
   call(to: string, name: string, body: unknown): Promise<unknown> {
@@ -233,6 +234,8 @@ export class KeyGateways {
   readonly cut = new Set<string>()
   /** Gateways that others do not call for a moment. */
   readonly paused = new Set<string>()
+  /** Entries at which another process answers, too. */
+  readonly doubled = new Set<string>()
   /** Called before a call is handled. */
   onCall: (name: string) => void = () => undefined
   /** The answers to calls with this name are lost. */

@@ -4,7 +4,8 @@ import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/model.js'
 import type { ProduceOptions } from '../../../gateway/gateway.js'
 import type { Params } from '../../../http/api/endpoint.js'
-import type { Later, Outcomes, ProduceAnswer, ProduceHead } from '../../../http/api/produce-route.js'
+import { ProduceBase } from '../../../http/api/produce-base.js'
+import type { Later, Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../../http/api/produce-route.js'
 import type { Asked, Exchange } from '../../../http/exchange/exchange.js'
 import type { ResolvedSchema, SchemaFormat } from '../../../schemas/schemas.js'
 import {
@@ -18,7 +19,6 @@ import {
 } from '../failures.js'
 import { noPartition, noTopic, partitionIn } from '../look-up.js'
 import { errorTypeOf, type Format, formatOf, schemaFormatOf, V2_TYPE } from '../media-types.js'
-import { ConfluentProduce } from '../produce.js'
 import {
   BodyError,
   type NamedSchema,
@@ -65,12 +65,13 @@ export const NO_REGISTRY: Problem = {
 }
 
 /** `POST /topics/{topic}` and `POST /topics/{topic}/partitions/{partition}`. */
-export class V2Produce extends ConfluentProduce<V2Head> {
+export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head> {
+  readonly namesOffsets = true
   readonly #settings: ConfluentSettings
   readonly #parts: WritingParts
 
   constructor(settings: ConfluentSettings, produce: ProduceOptions, parts: WritingParts) {
-    super('v2', parts.answers, produce)
+    super('confluent', parts.answers, produce)
     this.#settings = settings
     this.#parts = parts
   }
@@ -118,7 +119,12 @@ export class V2Produce extends ConfluentProduce<V2Head> {
     const missing = codes.size === 1 ? missingOf(codes, head.topic) : undefined
     if (missing !== undefined) return this.answers.answerTo(new ProblemError(missing), head.exchange)!
     const status = statusOf(codes)
-    return { status, type: V2_TYPE, body: bodyOf(known, head), template: status === 200 ? this.template : undefined }
+    return {
+      status,
+      type: V2_TYPE,
+      body: bodyOf(known, head),
+      template: status === 200 ? this.#parts.answers.okOf.v2 : undefined
+    }
   }
 }
 

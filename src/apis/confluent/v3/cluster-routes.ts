@@ -76,7 +76,6 @@ const ofPlace = {
   topic_name: [text, ({ topic }: GroupPartition) => topic],
   partition_id: [z.int(), ({ partition }: GroupPartition) => partition]
 } as const
-/** The member that reads a partition. */
 const readerMembers = <One>(prefix: string, readerOf: (one: One) => GroupReader | undefined): Members<One> => ({
   [`${prefix}consumer_id`]: [text, one => readerOf(one)?.memberId ?? ''],
   [`${prefix}instance_id`]: [text.nullable(), one => readerOf(one)?.instanceId ?? null],

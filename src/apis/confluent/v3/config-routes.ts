@@ -16,7 +16,6 @@ const DESCRIBED_AT_ONCE = 50
 /** Topics that are changed at the same time. */
 const CHANGES_AT_ONCE = 10
 
-/** A setting of something. */
 interface Setting {
   readonly of: ConfigResource
   readonly entry: ConfigEntry

@@ -53,7 +53,6 @@ interface Data {
 }
 
 const STRATEGIES: readonly string[] = ['TOPIC_NAME', 'RECORD_NAME', 'TOPIC_RECORD_NAME']
-/** The members that name a schema. */
 const SCHEMA_MEMBERS = new Map<string, (reader: JsonReader, bytes: Buffer) => NamedSchema>([
   ['subject_name_strategy', reader => ({ strategy: readStrategy(reader) })],
   ['subject', reader => ({ subject: readStringBytes(reader).toString() })],

@@ -4,14 +4,21 @@ import { skipValue } from '../../../core/json/json-values.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import type { ProduceOptions } from '../../../gateway/gateway.js'
 import type { Params } from '../../../http/api/endpoint.js'
-import type { Later, Outcomes, ProduceAnswer, ProduceHead, ProduceRoute } from '../../../http/api/produce-route.js'
+import { ProduceBase } from '../../../http/api/produce-base.js'
+import type {
+  Later,
+  Outcomes,
+  ProduceAnswer,
+  ProduceApi,
+  ProduceHead,
+  ProduceRoute
+} from '../../../http/api/produce-route.js'
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
 import { decodedStream } from '../../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { ProblemError } from '../failures.js'
 import { noTopic } from '../look-up.js'
 import { charsetOf, JSON_TYPE } from '../media-types.js'
-import { ConfluentProduce } from '../produce.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
 import { mayRegister, type WritingParts } from '../schema-writer.js'
 import { problemOfFailure, RecordAnswers, refusalOfEnd } from './record-answers.js'
@@ -36,14 +43,14 @@ interface V3Head extends ProduceHead, StreamHead {
   isOwnForm: boolean
 }
 
-/** What produces records by version 3. */
-abstract class V3Produce extends ConfluentProduce<V3Head> {
+abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Head> {
+  readonly namesOffsets = true
   protected readonly parts: WritingParts
   /** Of the last request: many write to the same topic, at the same time. */
   #answers = new RecordAnswers('', '')
 
   constructor(produce: ProduceOptions, parts: WritingParts) {
-    super('v3', parts.answers, produce)
+    super('confluent', parts.answers, produce)
     this.parts = parts
   }
 
@@ -76,6 +83,8 @@ abstract class V3Produce extends ConfluentProduce<V3Head> {
     return writer.hold(collected.bytes, async () => noted(await writer.encodeEach(collected, head)))
   }
 
+  abstract answer(outcomes: Outcomes, head: V3Head): ProduceAnswer
+
   /** Reads all records of a body in UTF-8. */
   protected abstract collect(body: Buffer, to: RecordTarget, head: V3Head): Collected
 }
@@ -105,7 +114,6 @@ export class V3Records extends V3Produce {
     this.#options = options
   }
 
-  /** Streams that are open. */
   get openStreams(): number {
     return this.#streams.size
   }
@@ -160,7 +168,7 @@ export class V3Records extends V3Produce {
 
   answer(outcomes: Outcomes, { items, answers }: V3Head): ProduceAnswer {
     const body = answersTo(items, outcomes as readonly RecordOutcome[], answers)
-    return { status: 200, type: JSON_TYPE, body, template: this.template }
+    return { status: 200, type: JSON_TYPE, body, template: this.parts.answers.okOf.v3 }
   }
 }
 

@@ -29,7 +29,6 @@ export const linkIfAny = <One>(to: (one: One, path: string) => string | undefine
   }
 ]
 
-/** A kind of resource. */
 export interface Kind<One> {
   readonly name: string
   readonly schema: z.ZodType

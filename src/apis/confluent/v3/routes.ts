@@ -44,7 +44,6 @@ export interface Ask {
   describe(): Promise<ClusterDescription>
 }
 
-/** The answer to a change. */
 interface Changed {
   /** Default: 200. */
   readonly status?: number

@@ -36,7 +36,6 @@ export interface KafboyHttpRequest {
   readonly remoteAddress: string
 }
 
-/** Records to produce. */
 export interface KafboyProduce {
   /** Default: the topic in the path. */
   readonly topic?: string
@@ -60,7 +59,6 @@ export type KafboyDecision =
 /** Makes a decision later. The first decision of a request counts; later ones are logged. */
 export type KafboyAnswer = (decision: KafboyDecision) => void
 
-/** The outcome of one record. */
 export type KafboyOutcome =
   | { readonly type: 'sent'; readonly partition: number; readonly offset: number }
   | { readonly type: 'failed'; readonly error: string | number }

@@ -90,7 +90,6 @@ export interface Fields {
 /** The definition of the service; it is part of the package, for clients. */
 const PROTO_FILE = fileURLToPath(packageFile('dist/apis/kafka-pixy/kafka-pixy.proto'))
 
-/** The constructor of clients, which holds the definition of the service. */
 export function loadDefinition(): ServiceClientConstructor {
   const definition = loadSync(PROTO_FILE, { keepCase: true, longs: Number, defaults: true, objects: true })
   return loadPackageDefinition(definition)['KafkaPixy'] as ServiceClientConstructor
