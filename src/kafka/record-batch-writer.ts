@@ -190,10 +190,10 @@ function sealRecords(batch: Buffer, options: SealOptions, records: Described): B
 
 function writeBatchHeader(batch: Buffer, producer: ProducerState, codec: CompressionCodec, records: Described): Buffer {
   batch.writeInt16BE(codecNumbers[codec], layout.AT_ATTRIBUTES)
-  batch.writeInt32BE(records.count - 1, layout.AT_LAST_OFFSET_DELTA)
+  layout.writeInt32(batch, records.count - 1, layout.AT_LAST_OFFSET_DELTA)
   layout.writeInt64(batch, records.baseTimestampMs, layout.AT_BASE_TIMESTAMP)
   layout.writeInt64(batch, records.maxTimestampMs, layout.AT_MAX_TIMESTAMP)
-  batch.writeInt32BE(records.count, layout.AT_RECORD_COUNT)
+  layout.writeInt32(batch, records.count, layout.AT_RECORD_COUNT)
   writeProducer(batch, producer)
   return batch
 }
@@ -202,7 +202,7 @@ function writeProducer(batch: Buffer, { producerId, producerEpoch, baseSequence 
   // Brokers count ids from 0, so that they are safe integers. BigInt arithmetic would create garbage.
   layout.writeInt64(batch, Number(producerId), layout.AT_PRODUCER_ID)
   batch.writeInt16BE(producerEpoch, layout.AT_PRODUCER_EPOCH)
-  batch.writeInt32BE(baseSequence, layout.AT_BASE_SEQUENCE)
+  layout.writeInt32(batch, baseSequence, layout.AT_BASE_SEQUENCE)
   writeStart(batch)
 }
 
@@ -216,10 +216,10 @@ const CRC_BEFORE_ZEROES = 0xa0cadab3
 function writeStart(batch: Buffer): void {
   for (let at = 0; at < layout.AT_ATTRIBUTES; at++) batch[at] = 0
   const crc = crc32c(batch, CRC_BEFORE_ZEROES)
-  batch.writeInt32BE(batch.length - layout.LOG_OVERHEAD_BYTES, layout.AT_BATCH_LENGTH)
-  batch.writeInt32BE(-1, layout.AT_LEADER_EPOCH)
+  layout.writeInt32(batch, batch.length - layout.LOG_OVERHEAD_BYTES, layout.AT_BATCH_LENGTH)
+  layout.writeInt32(batch, -1, layout.AT_LEADER_EPOCH)
   batch[layout.AT_MAGIC] = 2
-  batch.writeUInt32BE(crc, layout.AT_CRC)
+  layout.writeInt32(batch, crc, layout.AT_CRC)
 }
 
 /** A copy of a sealed batch with another id, epoch or sequence, for a broker that has forgotten the producer. */

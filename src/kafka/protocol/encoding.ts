@@ -1,5 +1,5 @@
 import { InvalidRequestError, ProtocolError, ResponseTooLargeError } from '../../core/errors.js'
-import { byteLengthOf, readInt64, writeInt64, writeString } from '../record-batch-layout.js'
+import { byteLengthOf, readInt64, writeInt32, writeInt64, writeString } from '../record-batch-layout.js'
 
 const FIRST_BYTES = 512
 /** Larger buffers are not used again, so that an idle connection does not keep them. */
@@ -165,7 +165,10 @@ export class ProtocolWriter {
 
   /** The length of bytes or of an array; -1: null. */
   #length(length: number): this {
-    return this.#isFlexible ? this.#unsignedVarint(length + 1) : this.int32(length)
+    if (this.#isFlexible) return this.#unsignedVarint(length + 1)
+    const at = this.#take(4)
+    writeInt32(this.#buffer, length, at)
+    return this
   }
 
   #unsignedVarint(value: number): this {

@@ -56,10 +56,11 @@ export class Attempts {
   }
 
   /** The batch as the Router takes it. Its answer is awaited from now on; answers to earlier attempts are ignored. */
-  send(bytes: Buffer, nowMs: number, answered: (answer: BatchAnswer) => void): SealedBatch {
+  send(batch: NumberedBatch, nowMs: number, answered: (answer: BatchAnswer) => void): SealedBatch {
     const sealed = this.#spare ?? new SentBatch(this.#place, this, answered)
     this.#spare = undefined
-    sealed.bytes = bytes
+    sealed.batch = batch
+    sealed.sizeBytes = batch.sentSizeBytes
     sealed.clusterId = this.#cluster.clusterId
     this.count++
     this.#awaited = sealed
@@ -81,7 +82,7 @@ export class Attempts {
     const awaited = this.#awaited
     this.forget()
     if (awaited?.recall?.()) {
-      awaited.bytes = NO_BYTES
+      awaited.batch = NO_BATCH
       return true
     }
     this.#awaited = awaited
@@ -110,7 +111,7 @@ export class Attempts {
   #keep(answer: BatchAnswer): void {
     const over = this.#awaited
     if (answer.type !== 'appended' || this.count !== 1 || over === undefined) return
-    over.bytes = NO_BYTES
+    over.batch = NO_BATCH
     over.recall = undefined
     this.#spare = over
   }
@@ -174,13 +175,19 @@ export class Attempts {
   }
 }
 
-const NO_BYTES = Buffer.alloc(0)
+/** A batch that has its number. */
+interface NumberedBatch {
+  readonly bytes: Buffer
+  readonly sentSizeBytes: number
+}
+const NO_BATCH: NumberedBatch = { bytes: Buffer.alloc(0), sentSizeBytes: 0 }
 
 /** One attempt to send a batch, in the form in which the Router receives it. */
 class SentBatch implements SealedBatch {
   readonly topic: string
   readonly partition: number
-  bytes: Buffer = NO_BYTES
+  batch = NO_BATCH
+  sizeBytes = 0
   clusterId: string | undefined = undefined
   recall: (() => boolean) | undefined = undefined
   accepted: SealedBatch['accepted'] = undefined
@@ -192,6 +199,10 @@ class SentBatch implements SealedBatch {
     this.partition = partition
     this.#attempts = attempts
     this.#answered = answered
+  }
+
+  get bytes(): Buffer {
+    return this.batch.bytes
   }
 
   answer(answer: BatchAnswer): void {

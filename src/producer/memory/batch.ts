@@ -165,25 +165,39 @@ export class Batch extends BatchRows {
   }
 
   /**
-   * The bytes to send under a number. They change only if the number, the records or their timestamps change.
+   * Gives it the number under which it is sent. Its bytes change only if the number, the records or their timestamps change.
    *
    * @param sentAtMs becomes the timestamp of all records whose caller has given none; absent: timestamps stay
    */
-  bytesFor(numbering: Numbering, sentAtMs?: number): Buffer {
+  numbered(numbering: Numbering, sentAtMs?: number): this {
     this.#isClosed = true
     const isStamped = sentAtMs !== undefined && this.isStampedBefore(sentAtMs, STAMP_AFTER_MS)
     if (isStamped) this.stamp(sentAtMs)
     if (this.#withdrawn > 0 || isStamped) this.#compact()
-    if (this.#bytes !== undefined && this.#numbering === numbering) return this.#bytes
-    const producer = {
-      producerId: numbering.producerId,
-      producerEpoch: numbering.epoch,
-      baseSequence: numbering.nextSequence,
-      codec: this.#options.compression
-    }
-    this.#bytes = this.#bytes === undefined ? this.#seal(producer) : resealBatch(this.#bytes, producer)
+    if (this.#bytes !== undefined && this.#numbering !== numbering)
+      this.#bytes = resealBatch(this.#bytes, this.#sealedAs(numbering))
     this.#numbering = numbering
+    // What compression makes of it, and that it fails, is known before the Router has it.
+    if (this.#options.compression !== 'none') void this.bytes
+    return this
+  }
+
+  /**
+   * The bytes to send under its number. An uncompressed batch is sealed when they are first read: the CRC and the copy into the
+   * call are then one way through memory, which costs more than all else of a small batch.
+   */
+  get bytes(): Buffer {
+    this.#bytes ??= this.#seal(this.#sealedAs(this.#numbering!))
     return this.#bytes
+  }
+
+  #sealedAs({ producerId, epoch, nextSequence }: Numbering): SealOptions {
+    return { producerId, producerEpoch: epoch, baseSequence: nextSequence, codec: this.#options.compression }
+  }
+
+  /** The number of bytes to send, also before they are read. */
+  get sentSizeBytes(): number {
+    return this.#bytes?.length ?? this.#writer.sizeBytes
   }
 
   /** Kafka may take it with other timestamps. */
@@ -234,11 +248,6 @@ export class Batch extends BatchRows {
     }
     this.earliestDeadlineAt = earliest
     return this.#withdrawn - withdrawnBefore
-  }
-
-  /** The sealed bytes. A caller may reuse their memory once no attempt reads them. */
-  get sealedBytes(): Buffer | undefined {
-    return this.#bytes
   }
 
   /** Fails all records. @param topic named in the report of lost records */

@@ -124,9 +124,8 @@ export class PartitionProducer implements ScheduledProducer {
     if (numbering === undefined) return undefined
     const head = this.#head ?? this.#takeNext(nowMs)
     this.#search.sent(numbering)
-    const bytes = head.bytesFor(numbering, this.#deps.sendTimeMs?.())
     this.#state = 'awaiting'
-    return this.#attempts.send(bytes, nowMs, this.#onAnswer)
+    return this.#attempts.send(head.numbered(numbering, this.#deps.sendTimeMs?.()), nowMs, this.#onAnswer)
   }
 
   #takeNext(nowMs: number): Batch {
@@ -200,7 +199,7 @@ export class PartitionProducer implements ScheduledProducer {
     this.#delivered(head, baseOffset, logAppendTimeMs)
     // A socket that was given up may still hold the bytes of an earlier attempt, and a search its batch.
     if (this.#attempts.count !== 1) return
-    if (head.sealedBytes !== undefined) this.#deps.batchBuffers.give(head.sealedBytes)
+    this.#deps.batchBuffers.give(head.bytes)
     if (!head.maybeWritten) this.#waiting.giveBatch(head)
   }
 
@@ -281,8 +280,10 @@ export class PartitionProducer implements ScheduledProducer {
   }
 
   #replace(batch: Batch, parts: readonly Batch[]): void {
-    this.#waiting.putBack(parts)
-    for (const part of parts) this.charge.holdBatch(part)
+    if (parts.length > 0) {
+      this.#waiting.putBack(parts)
+      for (const part of parts) this.charge.holdBatch(part)
+    }
     this.charge.releaseBatch(batch)
   }
 

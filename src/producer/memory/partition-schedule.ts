@@ -64,7 +64,8 @@ export class PartitionSchedule implements Schedule {
   readonly #lookAt: number[] = []
   /** The number of listed partitions. The lists are not made shorter: growing them again would cost more than their memory. */
   #count = 0
-  #ready: ScheduledProducer[] = []
+  readonly #ready: (ScheduledProducer | undefined)[] = []
+  #readyCount = 0
   /** How many of those that are ready have had their turn. */
   #served = 0
   #isFlushPlanned = false
@@ -80,7 +81,7 @@ export class PartitionSchedule implements Schedule {
       this.#listed[producer.place] = producer
       this.#lookAt[producer.place] = 0
     }
-    this.#ready.push(producer)
+    this.#ready[this.#readyCount++] = producer
     this.#planFlush()
   }
 
@@ -128,33 +129,35 @@ export class PartitionSchedule implements Schedule {
   #flush(): void {
     this.#isFlushPlanned = false
     const ready = this.#ready
-    const end = Math.min(ready.length, this.#served + MOST_PER_TICK)
+    const end = Math.min(this.#readyCount, this.#served + MOST_PER_TICK)
     const batches: SealedBatch[] = []
     const senders: ScheduledProducer[] = []
+    const { beforeSending } = this.#options
     const nowMs = this.#options.clock()
     while (this.#served < end) {
       const producer = ready[this.#served++]!
       const batch = this.#take(producer, nowMs)
       if (batch === undefined) continue
       batches.push(batch)
-      senders.push(producer)
+      if (beforeSending !== undefined) senders.push(producer)
     }
-    if (end < ready.length) this.#planFlush()
+    if (this.#readyCount > end) this.#planFlush()
     // Not in every tick: to copy those that wait would cost more than to send the others.
-    if (2 * end >= ready.length) {
-      this.#ready = ready.slice(end)
-      this.#served = 0
-    }
-    if (batches.length > 0) this.#sendNoted(senders, batches)
-  }
-
-  #sendNoted(senders: readonly ScheduledProducer[], batches: readonly SealedBatch[]): void {
-    const { beforeSending, log } = this.#options
+    if (2 * end >= this.#readyCount) this.#moveUp(end)
+    if (batches.length === 0) return
     if (beforeSending === undefined) this.#send(batches)
     else
       beforeSending(new Map(senders.map((producer, at) => [producer, batches[at]!])))
-        .catch(error => log.error({ err: error }, 'the preparation of batches met a bug'))
+        .catch(error => this.#options.log.error({ err: error }, 'the preparation of batches met a bug'))
         .then(() => this.#send(batches))
+  }
+
+  /** Those that wait take the places of those that have had their turn. */
+  #moveUp(served: number): void {
+    const waiting = this.#readyCount - served
+    this.#ready.copyWithin(0, served, this.#readyCount).fill(undefined, waiting, this.#readyCount)
+    this.#readyCount = waiting
+    this.#served = 0
   }
 
   #send(batches: readonly SealedBatch[]): void {

@@ -25,9 +25,15 @@ export class TopicProducers {
   }
 
   of(partition: number): PartitionProducer {
-    return (this.all[partition] ??= new PartitionProducer(this.#topic, partition, this.#deps, this.#limit, () =>
+    return this.all[partition] ?? this.#open(partition)
+  }
+
+  #open(partition: number): PartitionProducer {
+    const producer = new PartitionProducer(this.#topic, partition, this.#deps, this.#limit, () =>
       this.#choice.batchClosed(partition)
-    ))
+    )
+    this.all[partition] = producer
+    return producer
   }
 
   partitionOf({ partition, key }: ProduceRecord, partitioner: Partitioner, count: number): number {

@@ -110,7 +110,7 @@ export class WaitingBatches {
 
   /** Puts the parts of a batch that was taken in front of all others. */
   putBack(parts: readonly Batch[]): void {
-    if (parts.length > 0) this.#keep([...parts, ...this.#all])
+    this.#keep([...parts, ...this.#all])
   }
 
   /** Takes the object of a delivered batch to which nothing else refers. */

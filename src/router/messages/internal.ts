@@ -23,6 +23,8 @@ export interface SealedBatch {
   readonly partition: number
   /** A whole record batch, header included. The bytes must not change. */
   readonly bytes: Buffer
+  /** The number of bytes, which may be sealed when they are first read. Absent: that of `bytes`. */
+  readonly sizeBytes?: number | undefined
   /**
    * The cluster that the producer id in the batch belongs to. While another cluster is connected, the batch is answered
    * `clusterChanged`. Absent: any cluster may take the batch.

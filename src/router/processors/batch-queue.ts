@@ -61,7 +61,7 @@ export class BatchQueue {
       if (batch.settled) continue
       const partition = batch.partition!
       isOfCall ??= this.#callOf(partition.key)
-      const size = batch.request.bytes.length
+      const size = batch.request.sizeBytes ?? batch.request.bytes.length
       if (!isOfCall(partition.key)) passed.push(batch)
       else if (partition.call === call) later.push(batch)
       else if (batches.length > 0 && sizeBytes + size > this.#limit.bytes) break

@@ -123,7 +123,8 @@ export class ProduceAdmission implements Admission {
     const news: Returned[] = []
     // Brokers answer in the order of the request, but for topics whose partitions are apart in it. A batch that is settled
     // before its call was recalled, and not sent.
-    const inOrder = batches.filter(batch => !batch.settled)
+    const inOrder = batches.some(({ settled }) => settled) ? batches.filter(batch => !batch.settled) : batches
+    const now = this.#now()
     let byPlace: ReadonlyMap<string, Batch> | undefined
     let at = 0
     for (const partition of response.partitions) {
@@ -133,7 +134,7 @@ export class ProduceAdmission implements Admission {
       if (isExpected) at++
       else byPlace ??= new Map(batches.map(batch => [batch.key, batch]))
       const batch = isExpected ? expected : byPlace!.get(topicPartitionKey(partition.topic, partition.partition))
-      if (batch !== undefined && !batch.settled) this.#answer(batch, partition, news)
+      if (batch !== undefined && !batch.settled) this.#answer(batch, partition, news, now)
     }
     for (const batch of inOrder) {
       if (batch.settled) continue
@@ -147,14 +148,14 @@ export class ProduceAdmission implements Admission {
     return this.#now() - (sentAt ?? this.#now()) - sizeBytes / BYTES_PER_MS
   }
 
-  #answer(batch: Batch, response: ProducePartitionResponse, news: Returned[]): void {
+  #answer(batch: Batch, response: ProducePartitionResponse, news: Returned[], now: number): void {
     const { errorCode, baseOffset, logAppendTimeMs } = response
     const partition = batch.partition!
     partition.isUnhealthy = errorCode === errorCodes.REQUEST_TIMED_OUT || errorCode === errorCodes.NOT_ENOUGH_REPLICAS
     if (errorCode === errorCodes.NONE) {
       partition.isProven = true
       // The batch was appended even if the offset in the answer is impossible.
-      batch.answer({ type: 'appended', baseOffset: Math.max(baseOffset ?? NO_OFFSET, NO_OFFSET), logAppendTimeMs })
+      batch.answer({ type: 'appended', baseOffset: Math.max(baseOffset ?? NO_OFFSET, NO_OFFSET), logAppendTimeMs }, now)
       // Its call took it out of the queue, and is over.
       batch.isOver = true
       return

@@ -111,12 +111,16 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
     return target.type === 'node' ? target.nodeId(this.request) : undefined
   }
 
-  /** Answers the request. Returns false, and does nothing, if it has been answered before. */
-  answer(result: ResultFor<Kind>): boolean {
+  /**
+   * Answers the request. Returns false, and does nothing, if it has been answered before.
+   *
+   * @param now the time, where the caller has it already
+   */
+  answer(result: ResultFor<Kind>, now = this.#openRequests.now()): boolean {
     if (this.settled) return false
     this.settled = true
     this.heldBy(undefined)
-    this.#openRequests.settle(this)
+    this.#openRequests.settle(this, now)
     try {
       this.operation.give(this.request, result)
     } catch (error) {
@@ -199,10 +203,10 @@ export class OpenRequests {
     if (!request.settled) this.deadlines.add(request)
   }
 
-  settle(request: OpenRequest): void {
+  settle(request: OpenRequest, now: number): void {
     this.#settled++
     this.deadlines.remove(request)
-    const nanoSeconds = (this.now() - request.acceptedAt) * 1_000_000
+    const nanoSeconds = (now - request.acceptedAt) * 1_000_000
     this.#metrics.time('router', 'request_latency', request.operation.tags, nanoSeconds)
   }
 

@@ -18,6 +18,8 @@ const FORMER_IDS_BELIEVED = 3
 // - no such topic: its cached records are no longer served, but its leaders still get requests.
 const MISSES_VOID_THE_CACHE = 2
 
+const NO_ERROR = { code: 0, until: 0 }
+
 /** A topic that brokers have named, with the leaders of its partitions; see {@link LeaderTable}. */
 export class KnownTopic implements TopicFreshness {
   readonly name: string
@@ -43,7 +45,7 @@ export class KnownTopic implements TopicFreshness {
   #formerId: string | undefined
   #formerIdNamed = 0
   #countConfirmedUntil = 0
-  #error = { code: 0, until: 0 }
+  #error = NO_ERROR
 
   constructor(name: string, metAt: number, options: KnownTopicOptions) {
     this.name = name
@@ -66,7 +68,7 @@ export class KnownTopic implements TopicFreshness {
 
   /** The last error of the topic itself, such as a missing permission; 0: no error, or an error too long ago. */
   errorAt(now: number): number {
-    return this.#error.until > now ? this.#error.code : 0
+    return this.#error !== NO_ERROR && this.#error.until > now ? this.#error.code : 0
   }
 
   /** True when the number of partitions was confirmed lately. */
@@ -100,7 +102,7 @@ export class KnownTopic implements TopicFreshness {
     if (metadata.errorCode === errorCodes.NONE && metadata.partitions.length > 0) this.partitionCount.named(metadata)
     if (!this.#isOfThisIncarnation(metadata.topicId)) return
     this.misses = 0
-    this.#error = { code: 0, until: 0 }
+    this.#error = NO_ERROR
     if (metadata.errorCode !== errorCodes.NONE) return
     for (const partition of metadata.partitions) this.#apply(partition, askedAt)
     if (metadata.partitions.length < this.partitionCount.value && !this.#isCountOfAnotherIncarnation) return

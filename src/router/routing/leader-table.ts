@@ -59,6 +59,15 @@ export class LeaderTable {
       : { type: 'noLeader', partition }
   }
 
+  /** True if the leader of a partition that was found before is known and not in doubt, so that no look-up is needed. */
+  isLed(found: Partition, now: number): boolean {
+    const topic = found.of as KnownTopic
+    topic.usedAt = now
+    return (
+      !found.isForgotten && found.leaderId >= 0 && found.suspectSince === 0 && topic.errorAt(now) === errorCodes.NONE
+    )
+  }
+
   /** The news of a topic for its followers; `undefined`: nothing is known yet. */
   newsOf(topic: string, mayBeCreated: boolean, now: number): TopicNews | undefined {
     const known = this.#topics.get(topic)

@@ -237,6 +237,10 @@ export class Routing {
 
   #routeToLeader(request: OpenRequest, { topic, partition }: TopicPartition, now: number): void {
     const { leaders } = this.#options
+    if (request.kind === 'produceBatch' && request.partition !== undefined && leaders.isLed(request.partition, now)) {
+      this.#toLeader(request, request.partition, now)
+      return
+    }
     const found = leaders.lookUp(topic, partition, now, this.#mayCreate(request), request.partition)
     switch (found.type) {
       case 'leader':

@@ -21,12 +21,12 @@ describe('delivery: a batch', () => {
     const batch = batchOf()
     batch.append(record('t', 'a'), 1, pendingOf(), 0)
     const size = batch.sizeBytes
-    const bytes = batch.bytesFor(numbering)
-    expect(batch.bytesFor(numbering)).to.equal(bytes)
+    const bytes = batch.numbered(numbering).bytes
+    expect(batch.numbered(numbering).bytes).to.equal(bytes)
     expect([bytes.readBigInt64BE(43), bytes.readInt16BE(51), bytes.readInt32BE(53)]).to.deep.equal([7n, 3, 40])
-    const next = batch.bytesFor({ ...numbering, epoch: 4, nextSequence: 0 })
+    const next = batch.numbered({ ...numbering, epoch: 4, nextSequence: 0 }).bytes
     expect([next.readInt16BE(51), next.readInt32BE(53), valuesIn(next)]).to.deep.equal([4, 0, ['a']])
-    expect([bytes.readInt16BE(51), batch.sizeBytes, batch.sealedBytes]).to.deep.equal([3, size, next])
+    expect([bytes.readInt16BE(51), batch.sizeBytes, batch.bytes]).to.deep.equal([3, size, next])
   })
 })
 
@@ -41,10 +41,10 @@ describe('delivery: the end of a wait for a batch', () => {
 
   it('takes out what cannot have been written: it is in no bytes, and the others have their places', async () => {
     const { batch, pendingProduces } = three(300, 100, 300)
-    batch.bytesFor(numbering)
+    void batch.numbered(numbering).bytes
     expect(batch.expire(100, true, late)).to.equal(1)
     expect((await pendingProduces[1]!.outcomes())[0]).to.include({ code: 'timedOut', persisted: 'no' })
-    expect(valuesIn(batch.bytesFor(numbering))).to.deep.equal(['0', '2'])
+    expect(valuesIn(batch.numbered(numbering).bytes)).to.deep.equal(['0', '2'])
     batch.deliver(4, 70, -1)
     const outcomes = await Promise.all([pendingProduces[0]!.outcomes(), pendingProduces[2]!.outcomes()])
     const delivered = { type: 'delivered', partition: 4 }
@@ -59,7 +59,7 @@ describe('delivery: the end of a wait for a batch', () => {
     expect(batch.expire(100, false, late)).to.equal(0)
     expect((await pendingProduces[0]!.outcomes())[0]).to.include({ persisted: 'unknown' })
     expect(batch.expire(200, true, late), 'the first one was told "unknown"').to.equal(1)
-    expect(valuesIn(batch.bytesFor(numbering))).to.deep.equal(['0', '2'])
+    expect(valuesIn(batch.numbered(numbering).bytes)).to.deep.equal(['0', '2'])
   })
 })
 
@@ -100,7 +100,7 @@ describe('delivery: what becomes of a batch', () => {
       batch.expire(50, true, late)
       batch.maybeWritten = maybeWritten
       const halves = batch.split()
-      expect(halves.map(half => valuesIn(half.bytesFor(numbering)))).to.deep.equal([
+      expect(halves.map(half => valuesIn(half.numbered(numbering).bytes))).to.deep.equal([
         ['0', '2'],
         ['3', '4', '5']
       ])
@@ -109,7 +109,7 @@ describe('delivery: what becomes of a batch', () => {
         [3, 4, 5]
       ])
       expect(halves.map(half => half.maybeWritten)).to.deep.equal([maybeWritten, maybeWritten])
-      const [first] = readBack(halves[1].bytesFor(numbering))
+      const [first] = readBack(halves[1].numbered(numbering).bytes)
       expect([String(first!.key), first!.headers]).to.deep.equal(['key', [header]])
     }
     const batch = batchOf()

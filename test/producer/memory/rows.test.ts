@@ -73,13 +73,13 @@ describe('delivery: records in a row', () => {
         if (inRows.recordCount > 1 && random.next() < 0.3) {
           const parts = batches.map(batch => batch.split())
           for (const part of [0, 1] as const)
-            expect(parts[0]![part].bytesFor(numbering)).to.deep.equal(parts[1]![part].bytesFor(numbering))
+            expect(parts[0]![part].numbered(numbering).bytes).to.deep.equal(parts[1]![part].numbered(numbering).bytes)
           for (const [first, second] of parts) {
             first.deliver(2, 50, -1)
             second.fail(failures.bug('no'))
           }
         } else if (!inRows.isEmpty) {
-          expect(inRows.bytesFor(numbering), `seed ${seed}`).to.deep.equal(single.bytesFor(numbering))
+          expect(inRows.numbered(numbering).bytes, `seed ${seed}`).to.deep.equal(single.numbered(numbering).bytes)
           expect(inRows.indexes, `seed ${seed}`).to.deep.equal(single.indexes)
           const [offset, appendedAt] = [random.pick([-1, 70]), random.pick([-1, 9_000])]
           for (const batch of batches) batch.deliver(2, offset, appendedAt)
@@ -96,7 +96,7 @@ describe('delivery: records in a row', () => {
       rows.appendRow({ records, from: 0, to: 3, timestampMs: 1_000, pendingProduce })
       rows.append(records[3]!, 2_000, pendingProduce, 3)
       rows.appendRow({ records, from: 4, to: 6, timestampMs: 1_000, pendingProduce })
-      expect(rows.bytesFor(numbering, 90_000)).to.deep.equal(single.bytesFor(numbering, 90_000))
+      expect(rows.numbered(numbering, 90_000).bytes).to.deep.equal(single.numbered(numbering, 90_000).bytes)
       expect(rows.newestMs).to.equal(90_000)
     })
   })
