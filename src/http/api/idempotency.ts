@@ -7,6 +7,7 @@ import { KnownBody } from '../engine/lazy-readable.js'
 import { failureCodeOf, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
 import { collectBody } from '../exchange/body-collector.js'
+import { ConnectionOrder } from '../exchange/connection-order.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import { askedKeyOf, keyIn } from './asked-key.js'
@@ -105,7 +106,6 @@ export class Idempotency {
     return this.#deps.owners?.reach ?? 'gateway'
   }
 
-  /** Lets the requests of a route to produce have keys. */
   guard(receive: Receive, options: GuardOptions): Receive {
     const { name, produces, waitMs = MAX_WAIT_MS } = options
     const route = { ...options, waitMs, receive }
@@ -295,15 +295,13 @@ export class Idempotency {
  * before they have an answer, and records of one key keep the order of their requests.
  */
 class Turns {
-  readonly #last = new WeakMap<Socket, Promise<void>>()
+  readonly #order = new ConnectionOrder()
   readonly #begun = new WeakMap<Socket, ServerResponse>()
-  #waiting = 0
 
   mustWait({ request }: Exchange): boolean {
-    return this.#waiting > 0 && this.#last.has(request.socket)
+    return this.#order.has(request.socket)
   }
 
-  /** This process carries the request out. */
   begin({ request, response }: Exchange): void {
     this.#begun.set(request.socket, response)
   }
@@ -327,15 +325,6 @@ class Turns {
 
   /** @param step called when those before it have ended; the request ends with its connection if it fails */
   add({ request: { socket }, response }: Exchange, step: () => Promise<void>): void {
-    this.#waiting++
-    const before = this.#last.get(socket) ?? Promise.resolve()
-    const turn = before
-      .then(step)
-      .catch(error => void response.destroy(error as Error))
-      .finally(() => {
-        this.#waiting--
-        if (this.#last.get(socket) === turn) this.#last.delete(socket)
-      })
-    this.#last.set(socket, turn)
+    this.#order.add(socket, step).catch(error => void response.destroy(error as Error))
   }
 }

@@ -1,47 +1,56 @@
 import type { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
-import type { Transform } from 'node:stream'
 import * as zlib from 'node:zlib'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { Shares } from '../../core/shares.js'
 import { type BodyEnd, type BodySource, type BufferPool, collectBody, type OpenEnded } from './body-collector.js'
+import { ConnectionOrder } from './connection-order.js'
 import { type Exchange, hasBody } from './exchange.js'
 import { FairQueue, QUANTUM } from './fair-queue.js'
 
-/** What a decoder has taken. */
-interface Engine {
-  readonly bytesWritten: number
+/** What was made of a body, and what its decoder has taken. */
+interface Decoded {
+  readonly buffer: Buffer
+  readonly engine: { readonly bytesWritten: number }
 }
-/** How a whole body is decoded at once, and how one is decoded in pieces. */
-type Coding = readonly [
-  atOnce: (bytes: Buffer, options: zlib.ZlibOptions) => unknown,
-  start: (options: zlib.ZlibOptions) => Transform
-]
+type Done = (error: Error | null, decoded: Decoded) => void
+/** How a body is decoded at once, and by a thread. */
+interface Coding {
+  atOnce(bytes: Buffer, options: zlib.ZlibOptions): unknown
+  later(bytes: Buffer, options: zlib.ZlibOptions, done: Done): void
+}
+/** Node's types leave out that a decoder is told, too (`info`). */
+const codingBy = (atOnce: Coding['atOnce'], later: unknown): Coding => ({ atOnce, later: later as Coding['later'] })
 
-const rawDeflate: Coding = [zlib.inflateRawSync, zlib.createInflateRaw]
-/** Those of bodies that are decoded as they come. The others need megabytes for each body. */
-const OF_STREAMS = new Map<string, Coding>([
-  ['gzip', [zlib.gunzipSync, zlib.createGunzip]],
-  ['deflate', [zlib.inflateSync, zlib.createInflate]]
+const rawDeflate = codingBy(zlib.inflateRawSync, zlib.inflateRaw)
+const CODINGS = new Map([
+  ['gzip', codingBy(zlib.gunzipSync, zlib.gunzip)],
+  ['deflate', codingBy(zlib.inflateSync, zlib.inflate)],
+  ['br', codingBy(zlib.brotliDecompressSync, zlib.brotliDecompress)]
 ])
-const CODINGS = new Map([...OF_STREAMS, ['br', [zlib.brotliDecompressSync, zlib.createBrotliDecompress] as Coding]])
+/** Those of bodies that are decoded as they come. The others need megabytes for each body. */
+const OF_STREAMS = new Map([
+  ['gzip', zlib.createGunzip],
+  ['deflate', zlib.createInflate]
+])
 /** Before version 22.15 Node has none. */
-const zstd = zlib as unknown as { readonly zstdDecompressSync?: Coding[0]; readonly createZstdDecompress: Coding[1] }
-const { zstdDecompressSync, createZstdDecompress } = zstd
+const { zstdDecompressSync, zstdDecompress } = zlib as unknown as {
+  readonly zstdDecompressSync?: Coding['atOnce']
+  readonly zstdDecompress: Coding['later']
+}
 /** The parameter `ZSTD_d_windowLogMax`. Its value is the limit of RFC 9659 for this coding: windows of 8 MiB. */
 const ZSTD_LIMITS = { params: { 100: 23 } }
 if (zstdDecompressSync !== undefined)
-  CODINGS.set('zstd', [
-    (bytes, options) => zstdDecompressSync(bytes, { ...ZSTD_LIMITS, ...options }),
-    options => createZstdDecompress({ ...ZSTD_LIMITS, ...options })
-  ])
+  CODINGS.set('zstd', {
+    atOnce: (bytes, options) => zstdDecompressSync(bytes, { ...ZSTD_LIMITS, ...options }),
+    later: (bytes, options, done) => zstdDecompress(bytes, { ...ZSTD_LIMITS, ...options }, done)
+  })
 
 /**
  * The content coding of a body; `undefined`: it has none.
  *
  * @throws UnreadableBodyError with 415
  */
-function codingOf({ headers }: IncomingMessage, codings: ReadonlyMap<string, Coding>): Coding | undefined {
+function codingOf<One>({ headers }: IncomingMessage, codings: ReadonlyMap<string, One>): One | undefined {
   const header = headers['content-encoding']
   if (header === undefined) return undefined
   const names = header.split(',').map(name => name.trim().toLowerCase())
@@ -102,8 +111,8 @@ const PIECE_BYTES = 256 * 1024
 const FULL = new OverloadedError('too many compressed bodies are being decoded')
 const TRAILING = new UnreadableBodyError(400, 'the compressed body has bytes behind its end')
 
-/** The last body of a connection that is not handed on yet: those behind it wait, so that records keep their order. */
-const lastOf = new Map<Socket, Promise<void>>()
+/** Bodies that are not handed on yet: those behind them on their connection wait, so that records keep their order. */
+const order = new ConnectionOrder()
 
 /** A request that came to a listener. Others are not counted. */
 type Counted = IncomingMessage &
@@ -115,7 +124,6 @@ interface Reading {
   readonly response: Exchange['response']
   readonly coding: Coding | undefined
   readonly maxBytes: number
-  readonly pool: BufferPool
   readonly end: DecodedEnd
 }
 
@@ -140,11 +148,11 @@ export function collectDecoded(
   }
   const declaredBytes = Number(request.headers['content-length'] ?? 0)
   collectBody(payload, declaredBytes, maxBytes, pool, (body, seenBytes) => {
-    const mustWait = lastOf.size > 0 && lastOf.has(request.socket)
+    const mustWait = order.has(request.socket)
     if (!(body instanceof Buffer)) end(body, seenBytes, false)
     else if (coding === undefined && !mustWait) end(body, seenBytes, true)
     else {
-      const reading: Reading = { request, response, coding, maxBytes, pool, end }
+      const reading: Reading = { request, response, coding, maxBytes, end }
       if (!mustWait && endAtOnce(reading, body)) return
       const address = reading.request.holder?.address.key
       const countedBytes = mustWait ? body.length : Math.max(body.length, LEAST_BYTES)
@@ -154,22 +162,15 @@ export function collectDecoded(
       }
       const release = memory.take(address, countedBytes)
       const kept = Buffer.from(body)
-      inOrder(request.socket, async () => {
-        // A client that has left gets no answer.
-        if (!response.destroyed && !(mustWait && endAtOnce(reading, kept))) await endLater(reading, kept)
-      })
+      order
+        .add(request.socket, async () => {
+          // A client that has left gets no answer.
+          if (!response.destroyed && !(mustWait && endAtOnce(reading, kept))) await endLater(reading, kept)
+        })
         .catch(error => response.destroy(error as Error))
         .finally(release)
     }
   })
-}
-
-function inOrder(socket: Socket, step: () => Promise<void>): Promise<void> {
-  const turn = (lastOf.get(socket) ?? Promise.resolve()).then(step)
-  const forget = (): void => void (lastOf.get(socket) === last && lastOf.delete(socket))
-  const last = turn.then(forget, forget)
-  lastOf.set(socket, last)
-  return turn
 }
 
 /** @returns false, and nothing happened: it is too large for that */
@@ -181,27 +182,28 @@ function endAtOnce(reading: Reading, bytes: Buffer): boolean {
   }
   if (bytes.length > AT_ONCE_BYTES) return false
   const maxOutputLength = Math.min(maxBytes, AT_ONCE_DECODED_BYTES)
-  let body: Buffer | 'tooLarge' | Error
+  let decoded: Decoded
   try {
-    const [decode] = exactCoding(coding, bytes)
-    const decoded = decode(bytes, { maxOutputLength, info: true }) as { buffer: Buffer; engine: Engine }
-    const { buffer, engine } = decoded
-    body = engine.bytesWritten < bytes.length ? TRAILING : (hold(reading, bytes, buffer.length) ?? buffer)
+    decoded = exactCoding(coding, bytes).atOnce(bytes, { maxOutputLength, info: true }) as Decoded
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') body = broken(error)
-    else if (maxOutputLength < maxBytes) return false
-    else body = 'tooLarge'
+    if (isTooLarge(error) && maxOutputLength < maxBytes) return false
+    end(isTooLarge(error) ? 'tooLarge' : broken(error), maxOutputLength, true)
+    return true
   }
-  end(body, body instanceof Buffer ? body.length : maxOutputLength, true)
+  endWith(reading, bytes, decoded)
   return true
 }
 
+function endWith({ request, end }: Reading, sent: Buffer, { buffer, engine }: Decoded): void {
+  // What was made is held beside what has come.
+  const refusal = request.holdOnly?.(sent.length + buffer.length)
+  end(engine.bytesWritten < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true)
+}
+
+const isTooLarge = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
+
 const exactCoding = (coding: Coding, bytes: Buffer): Coding =>
   coding === CODINGS.get('deflate') && !isFramed(bytes) ? rawDeflate : coding
-
-/** Counts what was made as held, beside what has come. */
-const hold = ({ request }: Reading, sent: Buffer, madeBytes: number): OverloadedError | undefined =>
-  request.holdOnly?.(sent.length + madeBytes)
 
 /** @param bytes last as long as the promise */
 async function endLater(reading: Reading, bytes: Buffer): Promise<void> {
@@ -209,7 +211,7 @@ async function endLater(reading: Reading, bytes: Buffer): Promise<void> {
   if (running === MAX_RUNNING) await new Promise<void>(resolve => waiting.add(owner, resolve, QUANTUM))
   else running++
   try {
-    if (!reading.response.destroyed) await endInPieces(reading, bytes)
+    if (!reading.response.destroyed) await endByThread(reading, bytes)
   } finally {
     running--
     waiting.serve(next => {
@@ -221,28 +223,19 @@ async function endLater(reading: Reading, bytes: Buffer): Promise<void> {
   }
 }
 
-function endInPieces(reading: Reading, bytes: Buffer): Promise<void> {
-  const { coding, maxBytes, pool, end } = reading
+function endByThread(reading: Reading, bytes: Buffer): Promise<void> {
+  const { coding, maxBytes, end } = reading
   return new Promise((resolve, reject) => {
-    const [, start] = exactCoding(coding!, bytes)
-    const decoder = start({ chunkSize: PIECE_BYTES }) as Transform & Engine
-    collectBody(decoder, 0, maxBytes, pool, (body, seenBytes) => {
-      const hasRest = body instanceof Buffer && decoder.bytesWritten < bytes.length
+    const options = { maxOutputLength: maxBytes, chunkSize: PIECE_BYTES, info: true }
+    exactCoding(coding!, bytes).later(bytes, options, (error, decoded) => {
       try {
-        end(body instanceof Error ? broken(body) : hasRest ? TRAILING : body, seenBytes, true)
+        if (error === null) endWith(reading, bytes, decoded)
+        else end(isTooLarge(error) ? 'tooLarge' : broken(error), maxBytes, true)
         resolve()
-      } catch (error) {
-        reject(error)
+      } catch (bug) {
+        reject(bug)
       }
-      decoder.destroy()
     })
-    let madeBytes = 0
-    decoder.on('data', (piece: Buffer) => {
-      madeBytes += piece.length
-      const refusal = madeBytes > maxBytes ? undefined : hold(reading, bytes, madeBytes)
-      if (refusal !== undefined) decoder.destroy(refusal)
-    })
-    decoder.end(bytes)
   })
 }
 
@@ -265,7 +258,7 @@ export function decodedStream({ request, response, payload }: Exchange): BodySou
   if (coding === undefined) return payload
   const refusal = payload.holdOnly?.(DECODER_BYTES)
   if (refusal !== undefined) throw refusal
-  const decoder = coding[1]({ chunkSize: STREAM_PIECE_BYTES })
+  const decoder = coding({ chunkSize: STREAM_PIECE_BYTES })
   const destroy = decoder._destroy.bind(decoder)
   decoder._destroy = (error, done) => destroy(error, () => done(error && broken(error)))
   decoder.on('drain', () => payload.resume())
