@@ -5,12 +5,12 @@ import { counterFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { Refusals } from '../../core/refusals.js'
+import { currentDate } from '../exchange/answers.js'
 import type { SilenceLimit } from '../exchange/client.js'
 import type { UpgradeOwner } from '../exchange/other-protocols.js'
 import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
 import { Connection } from './connection.js'
 import type { BodyHolder, ConnectionHost, ConnectionLimits, Served } from './open-requests.js'
-import { DateHeader } from './response-head.js'
 import { SharedBuffer } from './shared-buffer.js'
 
 /** Longest interval between two checks of the time limits. */
@@ -38,14 +38,12 @@ export interface ReceivingBody extends BodyHolder {
   refuse(refusal: OverloadedError): void
 }
 
-/** Why a connection is closed at once. */
 const beyondLimit = {
   all: new OverloadedError('a port has more of them than http.maxConnections'),
   address: new OverloadedError('an address has more of them than http.perAddress.maxConnections'),
   grpc: new OverloadedError('the gRPC port has more of them than advanced.apis.kafka-pixy.grpcMaxConnections')
 }
 
-/** Where clients are counted and noted that get no connection or no memory. */
 export interface ConnectionsDeps {
   readonly metrics: PrometheusMetrics
   readonly refusals: Refusals
@@ -70,7 +68,6 @@ export class Connections implements ConnectionHost {
     'Connections that were ended because their clients read nothing of more than 1 MiB of answers for 30 s'
   )
   readonly #addresses: ClientAddresses
-  readonly #date = new DateHeader(Date.now)
   readonly #open = new Set<Connection>()
   /** Bodies of calls that are no requests of HTTP/1.1. */
   readonly #otherBodies = new Set<ReceivingBody>()
@@ -117,7 +114,7 @@ export class Connections implements ConnectionHost {
   }
 
   get date(): string {
-    return this.#date.value
+    return currentDate()
   }
 
   get keepAliveTimeoutMs(): number {
@@ -272,7 +269,6 @@ export class Connections implements ConnectionHost {
     for (const { receiving } of this.#open) receiving?.owner?.leave()
   }
 
-  /** The error when the address of a new request has too many already. */
   requestRefusal({ address }: BodyHolder): QuotaExceededError | undefined {
     return this.#addresses.requestRefusal(address)
   }

@@ -16,7 +16,6 @@ export interface HeadContext {
   readonly keepAliveTimeoutMs: number
 }
 
-/** The facts that decide how an answer is written. */
 export interface AnswerFacts {
   readonly status: number
   readonly reason: string | undefined
@@ -30,7 +29,6 @@ export interface AnswerFacts {
   readonly bodyBytes: number | undefined
 }
 
-/** The head of an answer, and what follows from its headers. */
 export interface AnswerHead {
   readonly text: string
   readonly isChunked: boolean
@@ -40,7 +38,6 @@ export interface AnswerHead {
 
 const NO_BODY_STATUS: ReadonlySet<number> = new Set([204, 304])
 
-/** Whether an answer with this status has no body, whatever it announces. */
 export const isWithoutBody = (status: number): boolean => NO_BODY_STATUS.has(status) || status < 200
 
 const CLOSES = /(?:^|\W)close(?:$|\W)/i
@@ -51,114 +48,52 @@ export const CHUNKED = /(?:^|\W)chunked(?:$|\W)/i
  * `Connection`, `Keep-Alive` and the length, as far as they are not among them.
  */
 export function toAnswerHead(headers: GivenHeaders, facts: AnswerFacts, context: HeadContext): AnswerHead {
-  return new HeadWriter(facts, context).write(headers)
+  const { status, reason = STATUS_CODES[status] ?? 'unknown', hasBody, mayChunk, bodyBytes } = facts
+  validateHeaderValue('reason', reason)
+  let text = `HTTP/1.1 ${status} ${reason}\r\n`
+  let [isChunked, isLast, staysOpen] = [false, false, facts.mayStayOpen]
+  const given = new Set<string>()
+  forEach(headers, (name, value) => {
+    validateHeaderValue(name, value as string)
+    text += `${name}: ${value}\r\n`
+    const key = name.toLowerCase()
+    given.add(key)
+    if (key === 'transfer-encoding') isChunked ||= CHUNKED.test(String(value))
+    else if (key !== 'connection') return
+    else if (CLOSES.test(String(value))) isLast = true
+    else staysOpen = true
+  })
+  if (!given.has('date')) text += `Date: ${context.date}\r\n`
+  if (isChunked && NO_BODY_STATUS.has(status)) isChunked = staysOpen = false
+  if (!given.has('connection')) {
+    staysOpen &&= given.has('content-length') || mayChunk
+    isLast = !staysOpen
+    text += staysOpen ? 'Connection: keep-alive\r\n' : 'Connection: close\r\n'
+    const { keepAliveTimeoutMs } = context
+    if (staysOpen && !given.has('keep-alive') && keepAliveTimeoutMs > 0)
+      text += `Keep-Alive: timeout=${Math.floor(keepAliveTimeoutMs / 1_000)}\r\n`
+  }
+  if (hasBody && !given.has('content-length') && !given.has('transfer-encoding')) {
+    if (!mayChunk) isLast = true
+    else if (bodyBytes !== undefined) text += `Content-Length: ${bodyBytes}\r\n`
+    else {
+      text += 'Transfer-Encoding: chunked\r\n'
+      isChunked = true
+    }
+  }
+  return { text: `${text}\r\n`, isChunked, isLast }
 }
 
-class HeadWriter {
-  readonly #facts: AnswerFacts
-  readonly #context: HeadContext
-  #text: string
-  #hasDate = false
-  #hasConnection = false
-  #hasKeepAlive = false
-  #hasLength = false
-  #hasCoding = false
-  #isChunked = false
-  #isLast = false
-  #staysOpen: boolean
-
-  constructor(facts: AnswerFacts, context: HeadContext) {
-    const { status, reason = STATUS_CODES[status] ?? 'unknown' } = facts
-    validateHeaderValue('reason', reason)
-    this.#facts = facts
-    this.#context = context
-    this.#staysOpen = facts.mayStayOpen
-    this.#text = `HTTP/1.1 ${status} ${reason}\r\n`
-  }
-
-  write(headers: GivenHeaders): AnswerHead {
-    if (isList(headers)) for (let i = 0; i < headers.length; i += 2) this.#add(String(headers[i]), headers[i + 1])
-    else for (const [name, value] of Object.entries(headers)) this.#add(name, value)
-    if (!this.#hasDate) this.#text += `Date: ${this.#context.date}\r\n`
-    this.#endUnneededChunks()
-    if (!this.#hasConnection) this.#addConnection()
-    if (!this.#hasLength && !this.#hasCoding) this.#addLength()
-    return { text: `${this.#text}\r\n`, isChunked: this.#isChunked, isLast: this.#isLast }
-  }
-
-  #add(name: string, value: OutgoingHttpHeader | undefined): void {
+/** Calls with each header that is written, in their order. */
+function forEach(headers: GivenHeaders, take: (name: string, value: OutgoingHttpHeader | undefined) => void): void {
+  const each = (name: string, value: OutgoingHttpHeader | undefined): void => {
     validateHeaderName(name)
-    if (!Array.isArray(value)) this.#addOne(name, value)
-    else if (value.length > 1 && name.toLowerCase() === 'cookie') this.#addOne(name, value.join('; '))
-    else for (const one of value) this.#addOne(name, one)
+    if (!Array.isArray(value)) take(name, value)
+    else if (value.length > 1 && name.toLowerCase() === 'cookie') take(name, value.join('; '))
+    else for (const one of value) take(name, one)
   }
-
-  #addOne(name: string, value: OutgoingHttpHeader | undefined): void {
-    validateHeaderValue(name, value as string)
-    this.#text += `${name}: ${value}\r\n`
-    this.#note(name.toLowerCase(), String(value))
-  }
-
-  #note(key: string, value: string): void {
-    if (key === 'date') this.#hasDate = true
-    else if (key === 'keep-alive') this.#hasKeepAlive = true
-    else if (key === 'content-length') this.#hasLength = true
-    else if (key === 'connection') {
-      this.#hasConnection = true
-      if (CLOSES.test(value)) this.#isLast = true
-      else this.#staysOpen = true
-    } else if (key === 'transfer-encoding') {
-      this.#hasCoding = true
-      this.#isChunked ||= CHUNKED.test(value)
-    }
-  }
-
-  #endUnneededChunks(): void {
-    if (!this.#isChunked || !NO_BODY_STATUS.has(this.#facts.status)) return
-    this.#isChunked = false
-    this.#staysOpen = false
-  }
-
-  #addConnection(): void {
-    this.#staysOpen &&= this.#hasLength || this.#facts.mayChunk
-    this.#isLast = !this.#staysOpen
-    this.#text += this.#staysOpen ? 'Connection: keep-alive\r\n' : 'Connection: close\r\n'
-    const { keepAliveTimeoutMs } = this.#context
-    if (this.#staysOpen && !this.#hasKeepAlive && keepAliveTimeoutMs > 0) {
-      this.#text += `Keep-Alive: timeout=${Math.floor(keepAliveTimeoutMs / 1_000)}\r\n`
-    }
-  }
-
-  #addLength(): void {
-    const { hasBody, mayChunk, bodyBytes } = this.#facts
-    if (!hasBody) return
-    if (!mayChunk) this.#isLast = true
-    else if (bodyBytes === undefined) {
-      this.#text += 'Transfer-Encoding: chunked\r\n'
-      this.#isChunked = true
-    } else this.#text += `Content-Length: ${bodyBytes}\r\n`
-  }
+  if (isList(headers)) for (let i = 0; i < headers.length; i += 2) each(String(headers[i]), headers[i + 1])
+  else for (const [name, value] of Object.entries(headers)) each(name, value)
 }
 
 const isList = (headers: GivenHeaders): headers is readonly OutgoingHttpHeader[] => Array.isArray(headers)
-
-/** The value of the header `date`, made once a second. */
-export class DateHeader {
-  readonly #now: () => number
-  #second = Number.NaN
-  #text = ''
-
-  /** @param now epoch milliseconds */
-  constructor(now: () => number) {
-    this.#now = now
-  }
-
-  get value(): string {
-    const second = Math.floor(this.#now() / 1_000)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#text = new Date(second * 1_000).toUTCString()
-    }
-    return this.#text
-  }
-}

@@ -22,7 +22,6 @@ const NO_CONTENT = 204
 /** The header that says what a client should know or change, where the body is that of an older system. */
 export const WARNING_HEADER = 'x-castellan-warning'
 
-/** The first record that failed. */
 export const firstFailureOf = (known: readonly Known[]): RecordFailure | undefined =>
   known.find((one): one is RecordFailure => one !== 'pending' && one.type === 'failed')
 
@@ -214,6 +213,17 @@ function endWith(response: PreparedResponse, status: number, lines: string, rest
 /** A text of pieces is put together anew with each answer that has it, so one that is used again is made a whole. */
 const whole = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
 
+const dated = { second: Number.NaN, text: '' }
+
+/** The value of the header `date`, made once a second. @param second since the epoch */
+export function currentDate(second = Math.floor(Date.now() / 1_000)): string {
+  if (second !== dated.second) {
+    dated.second = second
+    dated.text = new Date(second * 1_000).toUTCString()
+  }
+  return dated.text
+}
+
 /** The status line and the headers `date`, `keep-alive` and `connection` by status, which all answers of a second share. */
 const starts: { second: number; keepAliveMs: number; byStatus: string[] } = { second: 0, keepAliveMs: 0, byStatus: [] }
 
@@ -229,7 +239,7 @@ function startOf(status: number, keepAliveMs: number): string {
 
 function makeStart(status: number, second: number, keepAliveMs: number): string {
   const keepAlive = keepAliveMs < 1_000 ? '' : `keep-alive: timeout=${Math.floor(keepAliveMs / 1_000)}\r\n`
-  const date = `date: ${new Date(second * 1_000).toUTCString()}\r\n`
+  const date = `date: ${currentDate(second)}\r\n`
   return whole(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${date}${keepAlive}connection: keep-alive\r\n`)
 }
 

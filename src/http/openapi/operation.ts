@@ -46,7 +46,15 @@ export interface Operation {
 
 export const json = (schema: z.ZodType): Content => ({ 'application/json': schema })
 
-/** The operations of one API and where they are served. */
+/** An operation that reads one thing. */
+export const reading = (
+  path: string,
+  id: string,
+  summary: string,
+  description: string,
+  content: Content
+): Operation => ({ method: 'get', path, id, summary, answers: { 200: { description, content } } })
+
 export interface DescribedApi {
   /** Groups its operations, and begins their ids: `kprf`. */
   readonly name: string
@@ -74,7 +82,6 @@ const requestHeader = (name: string, description: string, more: object = {}): Js
   schema: { type: 'string', ...more }
 })
 
-/** Of operations that produce. */
 const PRODUCE_PARAMETERS = [
   requestHeader(
     'idempotency-key',

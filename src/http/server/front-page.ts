@@ -9,6 +9,7 @@ import {
   json,
   OPENAPI_PATH,
   type Operation,
+  reading,
   toDocument,
   writtenOnce
 } from '../openapi/operation.js'
@@ -17,23 +18,13 @@ import { JSON_TYPE, requireRule, sendJson } from './access-hooks.js'
 import { pageOperations } from './page-routes.js'
 import { receiptOperation } from './receipt-route.js'
 
-/** The front page of the shared port, and the description that every port has. */
-const description: Operation = {
-  method: 'get',
-  path: OPENAPI_PATH,
-  id: 'openapi',
-  summary: 'This description',
-  answers: { 200: { description: 'An OpenAPI 3.1 document', content: json(z.object({})) } }
-}
-const frontPage: Operation = {
-  method: 'get',
-  path: '/',
-  id: 'frontPage',
-  summary: 'Commands that try each API',
-  answers: {
-    200: { description: 'For a shell, or a page', content: { 'text/plain': z.string(), 'text/html': z.string() } }
-  }
-}
+const anObject = json(z.object({}))
+const description = reading(OPENAPI_PATH, 'openapi', 'This description', 'An OpenAPI 3.1 document', anObject)
+const ofFrontPage = { 'text/plain': z.string(), 'text/html': z.string() }
+const frontPage = reading('/', 'frontPage', 'Commands that try each API', 'For a shell, or a page', ofFrontPage)
+const state = { status: z.enum(['ok']), broker: z.enum(['embedded', 'kafka']), version: z.string() }
+const health = json(z.object({ ...state, uptimeSeconds: z.int() }))
+const ofMetrics = { 'text/plain': z.string() }
 
 const readiness = (path: string, id: string, summary: string): Operation => ({
   method: 'get',
@@ -52,35 +43,11 @@ const readiness = (path: string, id: string, summary: string): Operation => ({
 })
 
 const management: readonly Operation[] = [
-  {
-    method: 'get',
-    path: '/health-check',
-    id: 'healthCheck',
-    summary: 'The liveness probe',
-    answers: {
-      200: {
-        description: 'The process serves requests',
-        content: json(
-          z.object({
-            status: z.enum(['ok']),
-            broker: z.enum(['embedded', 'kafka']),
-            version: z.string(),
-            uptimeSeconds: z.int()
-          })
-        )
-      }
-    }
-  },
+  reading('/health-check', 'healthCheck', 'The liveness probe', 'The process serves requests', health),
   readiness('/ready', 'ready', 'The readiness probe'),
   readiness('/ready/kafka', 'readyKafka', 'Whether Kafka can be reached'),
   ...pageOperations,
-  {
-    method: 'get',
-    path: '/metrics',
-    id: 'metrics',
-    summary: 'Metrics in the text format of Prometheus',
-    answers: { 200: { description: 'The metrics', content: { 'text/plain': z.string() } } }
-  }
+  reading('/metrics', 'metrics', 'Metrics in the text format of Prometheus', 'The metrics', ofMetrics)
 ]
 
 const own = (...operations: Operation[]): DescribedApi => ({ name: 'castellan', prefix: '', operations })
@@ -122,7 +89,6 @@ export function addPartDescription(
 
 const servedOnce = (toDocument: () => JsonSchema): (() => Buffer) => writtenOnce(() => toServedDocument(toDocument()))
 
-/** Serves the description of the management port. */
 export function addManagementDescription(app: FastifyInstance, version: string): void {
   const document = servedOnce(() => toDocument('Castellan: management', version, [own(...management, description)]))
   app.get(OPENAPI_PATH, (_, reply) => void reply.type(JSON_TYPE).send(document()))

@@ -6,7 +6,7 @@ import { Shares } from '../../core/shares.js'
 import { ANONYMOUS } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
 import { isOfThisMachine } from '../exchange/client.js'
-import { json, type Operation } from '../openapi/operation.js'
+import { json, type Operation, reading } from '../openapi/operation.js'
 import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
 import { type StatusSource, statusSchema } from '../status/status.js'
 import { answerRefusal, JSON_TYPE, refuse } from './access-hooks.js'
@@ -49,7 +49,6 @@ const PAGE_HEADERS = {
   'cross-origin-resource-policy': 'same-origin'
 }
 
-/** What the page needs besides the status. */
 export interface PageSource {
   /** The page, as it was built; `undefined`: there is none. */
   html(): Promise<string | undefined>
@@ -61,21 +60,12 @@ export interface PageSource {
   findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords>
 }
 
+const STATUS_SUMMARY = 'What is wrong with the gateway, and what waits'
+const ofPage = { 'text/html': z.string() }
+
 export const pageOperations: readonly Operation[] = [
-  {
-    method: 'get',
-    path: STATUS_PATH,
-    id: 'status',
-    summary: 'What is wrong with the gateway, and what waits',
-    answers: { 200: { description: 'The status of all processes of the gateway', content: json(statusSchema) } }
-  },
-  {
-    method: 'get',
-    path: PAGE_PATH,
-    id: 'page',
-    summary: 'The page for people',
-    answers: { 200: { description: 'One file of HTML', content: { 'text/html': z.string() } } }
-  },
+  reading(STATUS_PATH, 'status', STATUS_SUMMARY, 'The status of all processes of the gateway', json(statusSchema)),
+  reading(PAGE_PATH, 'page', 'The page for people', 'One file of HTML', ofPage),
   {
     method: 'post',
     path: FIND_PATH,

@@ -142,16 +142,11 @@ export class HttpMetrics {
   }
 }
 
-/** The facts of a request in the access log: never a path with values in it, a header or a body. */
-export interface AccessFields {
-  readonly requestId: string
+/** The facts of a request in the access log. */
+export interface AccessFields extends Omit<RequestFields, 'status' | 'err'> {
   readonly address: string
   readonly api: string
-  readonly method: string
-  /** The route as registered, such as `/topics/:topic/messages`; absent when none matched. */
-  readonly route: string | undefined
   readonly status: number | 'aborted'
-  readonly durationMs: number
 }
 
 export interface AccessLog {

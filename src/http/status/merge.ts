@@ -24,7 +24,6 @@ const STATE_WEIGHT = 2 ** 44
 export const weightOfTopic = (state: TopicRow['state'], bytes = 0, loggedRecords = 0): number =>
   TOPIC_STATES.indexOf(state) * STATE_WEIGHT + bytes + loggedRecords
 
-/** How far in front a group stands. */
 export const weightOfGroup = ({ refusal, waiting, pending }: GroupRow): number =>
   (refusal === undefined ? 0 : STATE_WEIGHT) + waiting + pending
 
@@ -59,34 +58,33 @@ export function mergeParts(parts: readonly StatusPart[]): StatusPart {
 
 /** What each process has for itself is summed; of what all of them see alike, the worst counts. */
 function mergeTwo(one: StatusPart, other: StatusPart): StatusPart {
-  const lag = one.lag && other.lag ? mergeRows(one.lag, other.lag, keyOfLag, laterLag) : (one.lag ?? other.lag)
+  const lag =
+    one.lag && other.lag
+      ? mergeRows(one.lag, other.lag, by('cluster', 'group', 'topic'), laterLag)
+      : (one.lag ?? other.lag)
   return {
     workers: [...one.workers, ...other.workers].sort((a, b) => a.number - b.number),
-    clusters: mergeEach(one.clusters, other.clusters, ({ name }) => name, mergeCluster),
+    clusters: mergeEach(one.clusters, other.clusters, by('name'), mergeCluster),
     memory: withSums(one.memory, other.memory),
     log: withSums(...worseFirst(one.log, other.log, LOG_STATES)),
-    topics: mergeRows(one.topics, other.topics, ({ cluster, topic }) => `${cluster}/${topic}`, mergeTopic),
-    groups: mergeRows(one.groups, other.groups, ({ cluster, group }) => `${cluster}/${group}`, mergeGroup),
+    topics: mergeRows(one.topics, other.topics, by('cluster', 'topic'), mergeTopic),
+    groups: mergeRows(one.groups, other.groups, by('cluster', 'group'), mergeGroup),
     lag,
-    certificates: mergeEach(one.certificates, other.certificates, ({ of, subject }) => `${of} ${subject}`),
+    certificates: mergeEach(one.certificates, other.certificates, by('of', 'subject')),
     requests: withSums(one.requests, other.requests),
     way: withSums(one.way, other.way),
-    refusals: mergeEach(
-      one.refusals,
-      other.refusals,
-      ({ reason, setting, what }) => `${what} ${reason} ${setting}`,
-      addToLater
-    ),
-    failures: mergeEach(
-      one.failures,
-      other.failures,
-      ({ api, status, reason }) => `${api} ${status} ${reason}`,
-      addToLater
-    ),
-    losses: mergeEach(one.losses, other.losses, keyOfLoss, addToLater),
-    lines: mergeEach(one.lines, other.lines, ({ message, topic, group }) => `${message} ${topic} ${group}`, addToLater)
+    refusals: mergeEach(one.refusals, other.refusals, by('what', 'reason', 'setting'), addToLater),
+    failures: mergeEach(one.failures, other.failures, by('api', 'status', 'reason'), addToLater),
+    losses: mergeEach(one.losses, other.losses, by('cluster', 'api', 'topic', 'reason'), addToLater),
+    lines: mergeEach(one.lines, other.lines, by('message', 'topic', 'group'), addToLater)
   }
 }
+
+/** The key of rows that are alike in these fields. */
+const by =
+  <Name extends string>(...names: readonly Name[]) =>
+  (row: { readonly [name in Name]?: unknown }): string =>
+    JSON.stringify(names.map(name => row[name]))
 
 /** Of these numbers the greater one counts. These are of one process alone. All others are sums. */
 const GREATER: ReadonlySet<string> = new Set(['oldestAgeMs', 'timeoutMs', 'firstAgoMs', 'troubledPartitions'])
@@ -125,7 +123,7 @@ function mergeTopic(one: TopicRow, other: TopicRow): TopicRow {
     ...withSums(worse, better),
     // All processes see the same partitions.
     partitions: Math.max(one.partitions, other.partitions),
-    troubled: mergeEach(worse.troubled, better.troubled, ({ partition }) => partition)
+    troubled: mergeEach(worse.troubled, better.troubled, by('partition'))
   }
 }
 
@@ -137,12 +135,10 @@ const mergeGroup = (one: GroupRow, other: GroupRow): GroupRow => ({
 
 const mergeCluster = (one: ClusterRow, other: ClusterRow): ClusterRow => ({
   ...(one.isReady ? other : one),
-  brokers: mergeEach(one.brokers, other.brokers, ({ nodeId }) => nodeId, worseBroker)
+  brokers: mergeEach(one.brokers, other.brokers, by('nodeId'), worseBroker)
 })
 
 const worseBroker = (one: BrokerRow, other: BrokerRow): BrokerRow => worseFirst(one, other, BROKER_STATES)[0]
-const keyOfLag = ({ cluster, group, topic = '' }: LagOfGroup): string => `${cluster}/${group}/${topic}`
-const keyOfLoss = ({ cluster, api, topic, reason }: LossRow): string => `${cluster} ${api} ${topic} ${reason}`
 const laterLag = (one: LagOfGroup, other: LagOfGroup): LagOfGroup =>
   (one.asOf ?? '') >= (other.asOf ?? '') ? one : other
 

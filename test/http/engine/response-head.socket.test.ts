@@ -4,7 +4,6 @@ import { expect } from 'chai'
 import {
   type AnswerFacts,
   type AnswerHead,
-  DateHeader,
   type GivenHeaders,
   isWithoutBody,
   toAnswerHead
@@ -99,14 +98,6 @@ describe('the head of an answer', () => {
 
   it('knows which status has no body', () => {
     expect([100, 199, 200, 204, 205, 304].filter(isWithoutBody)).to.deep.equal([100, 199, 204, 304])
-  })
-
-  it('has a date that is made once a second', () => {
-    let now = 999
-    const date = new DateHeader(() => now)
-    expect(date.value).to.equal('Thu, 01 Jan 1970 00:00:00 GMT')
-    now = 1_000
-    expect(date.value).to.equal('Thu, 01 Jan 1970 00:00:01 GMT')
   })
 
   const answers: readonly [string, number, OutgoingHttpHeaders, string | undefined][] = [
