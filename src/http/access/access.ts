@@ -75,7 +75,6 @@ export interface Caller {
   charge(records: number, bytes: number): CastellanError | undefined
 }
 
-/** Gives an API the caller of a request. */
 export interface Access {
   callerOf(request: IncomingMessage): Caller
   /**
@@ -125,7 +124,6 @@ export const deniedCaller = callerWith('unknown', () => new ForbiddenError('the 
 
 const CALLER = Symbol('caller')
 
-/** A request, and its caller once it is admitted. */
 export type Called = IncomingMessage & { [CALLER]?: Caller }
 
 export const admittedCaller = (request: Called): Caller | undefined => request[CALLER]
@@ -134,7 +132,6 @@ export const admit = (request: Called, caller: Caller): void => {
   request[CALLER] = caller
 }
 
-/** The principal of a request that an API has got. */
 export const principalOf = (request: Called): string => request[CALLER]?.principal ?? ANONYMOUS
 
 export const openAccess: Access = { callerOf: () => openCaller }

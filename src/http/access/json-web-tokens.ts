@@ -39,7 +39,6 @@ export class JsonWebTokens {
     this.#now = now
   }
 
-  /** Makes every issuer's keys be fetched again. */
   expireKeys(): void {
     for (const { keys } of this.#issuers.values()) keys.expire()
   }

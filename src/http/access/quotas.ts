@@ -120,7 +120,6 @@ const SWEEP = 16
 
 const isLimited = (limits: QuotaLimits): boolean => Object.values(limits).some(limit => limit !== undefined)
 
-/** The accounts of principals and of addresses. */
 export class Quotas {
   readonly #principals: Accounts | undefined
   readonly #addresses: Accounts | undefined

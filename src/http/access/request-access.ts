@@ -33,7 +33,6 @@ class RequestCaller implements Caller {
   #grants: Grants | undefined
   /** The version of credentials and rules that was checked last. */
   #version: number
-  /** The last question that was allowed. */
   #allowed: { readonly operation: Operation; readonly target: Target } | undefined
   readonly #accounts: readonly QuotaAccount[]
 
@@ -307,7 +306,6 @@ export class RequestAccess implements Access {
     return undefined
   }
 
-  /** Writes down and counts a refusal. */
   refused(incoming: IncomingRequest, error: CastellanError, identity?: Identity): CastellanError {
     this.audit.refused(incoming, identity, error.message)
     this.metrics.refused(error)

@@ -53,7 +53,6 @@ function toPrincipalMatcher(patterns: readonly string[]): Matcher {
   return principal => (principal === ANONYMOUS ? letsAnonymousIn : matches(principal))
 }
 
-/** What the rules about one principal allow. */
 export class Grants {
   readonly #rules: readonly Rule[]
   readonly #remembered = new Map<Operation, Map<string, boolean>>()

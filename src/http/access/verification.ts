@@ -90,7 +90,6 @@ export class RememberedCredentials {
     else keys.add(key)
   }
 
-  /** Forgets all others. */
   keep(isKept: (remembered: VerifiedCredentials) => boolean): void {
     for (const [key, remembered] of this.#byKey) if (!isKept(remembered)) this.#forget(key)
   }

@@ -37,7 +37,6 @@ interface Watch extends OpenRequestWatch {
 export interface WatchesDeps {
   readonly authenticate: (incoming: IncomingRequest) => Authentication | Promise<Authentication>
   readonly allows: (principal: string, operation: Operation, target: Target) => boolean
-  /** The request was ended for this reason. */
   readonly onEnded: (watched: OpenRequestWatch, error: CastellanError) => void
   readonly clock: MonotonicClock
   /** Epoch milliseconds. */

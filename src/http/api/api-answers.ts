@@ -5,7 +5,6 @@ import { sendAnswer, unreadBodyHeaders } from '../exchange/answers.js'
 import type { Asked } from '../exchange/exchange.js'
 import type { Cause } from '../exchange/modern-answers.js'
 
-/** What an answer has beside its status, type and body. */
 export interface AnswerOptions {
   readonly headers?: Readonly<Record<string, string | readonly string[]>> | undefined
   /** Whether the body has been read, or there is none; false: the connection ends with the answer. Default: true. */
@@ -35,7 +34,6 @@ export class ApiAnswers {
   }
 }
 
-/** An error in the words of an API. */
 export interface ErrorAnswer {
   readonly status: number
   readonly type: string

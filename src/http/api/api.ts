@@ -44,7 +44,6 @@ export interface ApiContext<Settings> {
   readonly log: Logger
   readonly metrics: PrometheusMetrics
   readonly refused: RefusedRecords
-  /** Counts records that are read and cannot be decoded. */
   readonly undecodable: UndecodableRecords
   /** Epoch milliseconds. */
   readonly now: () => number
@@ -64,10 +63,8 @@ export interface ApiContext<Settings> {
   readonly everywhere?: Everywhere | undefined
 }
 
-/** Certificate, key and authorities of the shared port. */
 export interface SharedTls {
   readonly options: TlsOptions
-  /** Keeps the certificate of a server up to date. */
   serve(server: TlsServer): void
 }
 

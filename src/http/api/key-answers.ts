@@ -27,7 +27,6 @@ export const CLOSED: Further = { headers: [['connection', 'close']], lines: '' }
 export const REPLAYED: Further = { headers: [[REPLAYED_HEADER, 'true']], lines: `${REPLAYED_HEADER}: true\r\n` }
 export const NONE: Further = { headers: [], lines: '' }
 
-/** Answers to requests with keys, as they leave. */
 export class KeyAnswers {
   readonly #reach: () => KeyOwners['reach']
   readonly #count: (result: KeyResult) => void
@@ -112,7 +111,6 @@ export type KeyResult =
   | 'away'
   | 'forwarded'
 
-/** Why a request with a key is not carried out. */
 interface Refusal {
   readonly result: KeyResult
   readonly status: number

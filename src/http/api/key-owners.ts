@@ -42,7 +42,6 @@ export interface ForwardedAnswer {
   readonly bytes: number
 }
 
-/** Carries out a request whose key this process owns. */
 export type CarryOut = (request: ForwardedRequest) => Promise<ForwardedAnswer>
 
 /**

@@ -17,7 +17,6 @@ export interface PollOptions {
   readonly client?: string | undefined
   readonly trace?: TraceOfRequest | undefined
   readonly limits: MessageLimits
-  /** Whether receiving a message acknowledges it. */
   readonly isAutoAck: boolean
   readonly answer: (messages: readonly AcquiredMessage[]) => void
   /** @param reason an error: writing the answer has failed by a bug */
@@ -53,7 +52,6 @@ export class Poll {
     asked.response.once('close', () => this.#closed())
   }
 
-  /** Ends the wait without a message. */
   end(reason: NoMessage): void {
     this.endWith(() => this.#options.fail(reason))
   }

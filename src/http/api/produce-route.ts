@@ -72,7 +72,6 @@ export type Later<Value> = (take: (value: Value) => void, fail: (error: unknown)
 
 export interface RefusedRequest {
   readonly exchange: Asked
-  /** Whether the body has been read. */
   readonly isRead: boolean
   /** Absent: they are not known. */
   readonly records?: readonly ProduceRecord[] | undefined

@@ -10,7 +10,6 @@ import { recordHeadersOf } from '../exchange/record-headers.js'
 
 type Originating = IncomingMessage & { origin?: RequestOrigin }
 
-/** A request that came over HTTP, as the origin of records. */
 class RequestOrigin implements ProduceOrigin {
   readonly #request: IncomingMessage
   #recordHeaders: readonly RecordHeader[] | undefined

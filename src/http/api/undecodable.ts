@@ -14,7 +14,6 @@ export type Handling = (typeof HANDLINGS)[number]
 export const handlingIn = (header: string | readonly string[] = 'fail'): Handling | undefined =>
   HANDLINGS.find(handling => handling === header)
 
-/** Counts and logs records that were read and cannot be decoded. */
 export class UndecodableRecords {
   readonly #family = counterFamily(
     'castellan_undecodable_records_total',

@@ -33,7 +33,6 @@ type Part =
 export class IncomingBody {
   readonly #limits: HeadLimits
   #missingBytes = 0
-  /** Reads a body that comes in chunks. */
   #chunks: Chunks | undefined
 
   constructor(limits: HeadLimits) {

@@ -60,7 +60,6 @@ export class ClientAddresses {
     )
   }
 
-  /** The error when an address may not hold this many more bytes. */
   bodyRefusal({ key, bodyBytes }: AddressUse, sizeBytes: number): OverloadedError | undefined {
     const { maxBodiesInFlightBytes = Number.POSITIVE_INFINITY } = this.#limits
     if (key === '' || bodyBytes + sizeBytes <= maxBodiesInFlightBytes) return undefined

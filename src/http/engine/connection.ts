@@ -10,7 +10,6 @@ import { AnswerQueue, EngineResponse } from './response.js'
 import { lastingPart, seeEndWhilePaused } from './shared-buffer.js'
 import { ConnectionTimes } from './time-limits.js'
 
-/** At most this many requests of one connection begin in one tick. */
 const MAX_REQUESTS_PER_TICK = 8
 
 /** One connection: reads its requests, counts what they hold, and ends. */
@@ -58,7 +57,6 @@ export class Connection extends OpenRequests {
     socket.destroySoon = () => this.linger()
   }
 
-  /** The request whose body is still coming. */
   get incomplete(): EngineRequest | undefined {
     return this.receiving?.complete === false ? this.receiving : undefined
   }

@@ -15,7 +15,6 @@ export interface Head {
   /** Length of the body, unless it comes in chunks. */
   readonly bodyBytes: number
   readonly isChunked: boolean
-  /** Whether the client allows the connection to stay open. */
   readonly mayStayOpen: boolean
   readonly isUpgrade: boolean
   /** Whether the client waits for `100 Continue`. */

@@ -32,7 +32,6 @@ export interface ConnectionHost extends HeadContext {
   /** Counts bytes of requests that have not begun; negative: fewer. @returns whether there is memory for them */
   keep(address: AddressUse, sizeBytes: number): boolean
   upgraded(owner: UpgradeOwner): void
-  /** A connection is ended whose client does not read its answers. */
   endedUnread(connection: { readonly socket: Socket; readonly unreadBytes: number }): void
 }
 
@@ -47,12 +46,10 @@ export interface Served {
 /** A connection as its requests use it: counts them, and what they hold. When that is too much, it is not read on. */
 export abstract class OpenRequests {
   abstract readonly socket: Socket
-  /** What the listener serves. */
   readonly served: Served
   readonly address: AddressUse
   /** The time limit for silence of the API that has the request. */
   silence: SilenceLimit | undefined
-  /** Number of requests that are not over. */
   openRequests = 0
   protected readonly host: ConnectionHost
   /** Requests wait to be admitted, or hold too much. */

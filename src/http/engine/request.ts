@@ -56,7 +56,6 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   #reader: BodyReader | undefined
   /** The first piece of the body, which came before the reader. No more is read until then. */
   #early: KeptPiece | undefined
-  /** The rest of the body is dropped. */
   #isUnwanted = false
   #isHeld = false
   #onOver: (() => void) | undefined

@@ -66,7 +66,6 @@ export interface KeptPiece {
   release(): void
 }
 
-/** Number of buffers that are kept for the next pieces. */
 const MAX_SPARE_BUFFERS = 64
 const spareBuffers: Buffer[] = []
 const nothing = (): void => {}
@@ -87,7 +86,6 @@ export function keepPiece(piece: Buffer, lasts: boolean): KeptPiece | undefined 
   return { bytes: memory.subarray(0, piece.length), release }
 }
 
-/** Whether a handle can read into a given buffer. */
 const isReadable = (handle: object | null | undefined): handle is object =>
   typeof (handle as { useUserBuffer?: unknown } | null | undefined)?.useUserBuffer === 'function'
 

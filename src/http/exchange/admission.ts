@@ -4,7 +4,6 @@ import type { MonotonicClock } from '../../core/model.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { FairQueue } from './fair-queue.js'
 
-/** A request whose connection can be kept from being read. */
 export interface HeldRequest extends IncomingMessage {
   readonly isOver: boolean
   /** Nothing more is read from the connection, until {@link letGo}. */

@@ -26,7 +26,6 @@ export class AsyncAnswer {
   readonly #waitMs: number
   readonly #send: SendEarly
   #timer: NodeJS.Timeout | undefined
-  /** Further headers of the early answer. */
   readonly further: Record<string, string> = {}
 
   private constructor(response: ServerResponse, waitMs: number, send: SendEarly) {

@@ -18,7 +18,6 @@ export interface BodyReader {
   closed(): void
 }
 
-/** The body of a request. */
 export interface BodySource extends Readable, Partial<OpenEnded> {
   /**
    * Hands on the body from its beginning, without the events of a stream, which cost more than all other reading.

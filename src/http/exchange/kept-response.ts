@@ -1,7 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 
-/** The state of an answer, for its handlers. */
 export type ResponseState = Pick<
   ServerResponse,
   | 'statusCode'

@@ -9,7 +9,6 @@ import { type Certainty, certaintyOf } from '../../gateway/persisted.js'
  */
 export const MODERN_TYPE = 'application/vnd.castellan.v1+json'
 
-/** Whether the client asks for modern answers. */
 export const wantsModern = ({ headers: { accept } }: Pick<IncomingMessage, 'headers'>): boolean =>
   accept?.includes(MODERN_TYPE) === true
 
@@ -87,7 +86,6 @@ export const codeOfStatus = (status: number): ErrorCode => codeByStatus.get(stat
 
 const RETRIABLE: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
 
-/** Why a request failed as a whole. */
 export type Cause = Pick<CastellanError, 'code' | 'retriable'>
 
 /**

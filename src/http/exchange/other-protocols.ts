@@ -17,7 +17,6 @@ export interface UpgradedSocket {
   release(): void
 }
 
-/** The handler that has taken a connection. */
 export interface UpgradeOwner {
   /** The process is about to stop. Called once; the connection is cut when the time for it is over. */
   leave(): void
@@ -59,7 +58,6 @@ export const isWebsocketRequest = ({ method, headers, httpVersion }: IncomingMes
  * address and in all, requests and connections per address.
  */
 export interface CountedCalls {
-  /** Limit of the bytes of a call's headers. */
   readonly maxHeaderBytes: number
   /** Counts a connection until its socket closes. A connection whose address has too many is destroyed. */
   connection(socket: Socket): CountedConnection

@@ -134,7 +134,6 @@ function Silence({ problem, status }: { readonly problem: NoAnswer; readonly sta
   </section>`
 }
 
-/** Asks for credentials after the gateway has answered 401. */
 function SignIn({ message }: { readonly message: string }): VNode {
   const submit = (event: SubmitEvent): void => {
     event.preventDefault()

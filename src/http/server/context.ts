@@ -73,7 +73,6 @@ class Call implements CountedCall, ReceivingBody {
 /** What the servers of a process are made of. */
 interface ContextOptions {
   readonly http: HttpSettings
-  /** Where requests are counted. */
   readonly metrics: PrometheusMetrics
   readonly log: Logger
   /** Absent: no access rules are configured. */

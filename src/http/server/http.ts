@@ -107,7 +107,6 @@ export class Http {
     this.#context.connections.endBehindAnswers()
   }
 
-  /** Refuses new requests from now on. */
   refuse(): void {
     this.#context.isDraining = true
     this.#context.connections.endBehindAnswers()

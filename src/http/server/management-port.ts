@@ -40,7 +40,6 @@ export interface Readiness {
   unreadyReasons(): readonly string[]
   /** Why records cannot come into Kafka, or from it, now. */
   kafkaReasons(): readonly string[]
-  /** Warnings for operators while requests are served. */
   warnings(): readonly string[]
 }
 

@@ -17,7 +17,6 @@ const MAX_PARAM_LENGTH = 2 ** 24
 
 const PROBES: readonly (string | undefined)[] = ['/health-check', '/ready', '/ready/kafka']
 
-/** Whether a route reports liveness or readiness only. */
 export const isProbe = (route: string | undefined): boolean => PROBES.includes(route)
 
 /**
@@ -182,7 +181,6 @@ function answered(
 /** The API a request was routed to; {@link mount} leaves the name on the requests of its scope. */
 const mountNameOf = (request: FastifyRequest): string => (request as { mountName?: string }).mountName ?? 'none'
 
-/** Marks all requests of a scope as belonging to an API. */
 export const nameMount = (scope: FastifyInstance, name: string): void => {
   scope.decorateRequest('mountName', name)
 }

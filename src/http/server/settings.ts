@@ -6,7 +6,6 @@ import { NULL_ORIGIN, originProblem } from './cors.js'
 
 const file = z.string().min(1).optional()
 
-/** TLS settings of HTTP listeners. */
 const listenerTls = z.strictObject({
   certFile: file.describe('PEM file of the certificate and its chain; when set, the listener accepts TLS only'),
   keyFile: file.describe('PEM file of the private key that belongs to `certFile`'),
