@@ -22,6 +22,7 @@ export class Connection extends OpenRequests {
   readonly #end: ConnectionEnd
   /** The body of {@link receiving}. */
   readonly #body: IncomingBody
+  #isReceiving = false
   /** `over`: bytes that arrive are discarded. `upgraded`: they go to the stream of the socket. */
   #state: 'open' | 'upgraded' | 'over' = 'open'
   /** Bytes that wait: the beginning of a head, or requests that may not begin yet. */
@@ -147,10 +148,6 @@ export class Connection extends OpenRequests {
     this.#setReading()
   }
 
-  get #isReceiving(): boolean {
-    return !this.#body.isOver
-  }
-
   /** True when a complete request is read as a stream: its reader gets the end in a later tick, before the next request. */
   get #isStreamed(): boolean {
     return !this.#isReceiving && this.receiving!.isStreamed
@@ -185,7 +182,8 @@ export class Connection extends OpenRequests {
     this.silence = this.served.silence
     this.#discardedBytes = 0
     this.receiving = request
-    this.#body.begin(head)
+    this.#isReceiving = request.hasBody
+    if (request.hasBody) this.#body.begin(head)
     this.#hasLastRequest = !response.shouldKeepAlive
     this.#answers.add(response)
     this.handle(request, response, head)
@@ -216,6 +214,7 @@ export class Connection extends OpenRequests {
   }
 
   #received(request: EngineRequest): void {
+    this.#isReceiving = false
     this.#times.complete()
     this.#isBodyHeld = false
     request.received()
@@ -340,7 +339,7 @@ export class Connection extends OpenRequests {
   }
 
   #sayLastAnswer(): void {
-    if (this.#end.say(this.openRequests, this.incomplete)) this.linger()
+    if (this.#end.isDue && this.#end.say(this.openRequests, this.incomplete)) this.linger()
   }
 
   /** Half-closes the connection, and for a while discards what the client still sends. */
