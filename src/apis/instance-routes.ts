@@ -36,7 +36,6 @@ type InstanceVerb = (ask: InstanceAsk, json: unknown) => Promise<unknown>
 
 /** The part of the routes of consumer instances that differs from API to API. */
 export interface InstanceApi {
-  /** The name of the API in the settings of instances. */
   readonly name: string
   /** The word of the API for an instance, in texts of errors. */
   readonly noun: string

@@ -31,6 +31,10 @@ export const configOptions: readonly Option[] = [
   new Option('--debug', 'log everything, and show stacks of errors')
 ]
 
+/** @param row what a line of JSON stands for */
+export const formatOption = (row = 'row'): Option =>
+  new Option('--format <FORMAT>', `table (default), or json with one line per ${row}`).choices(['table', 'json'])
+
 /** Flags of commands that connect to a running cluster. */
 export const clientOptions: readonly Option[] = [
   new SettingOption(

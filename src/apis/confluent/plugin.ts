@@ -11,9 +11,9 @@ import { byHand } from '../../http/api/by-hand.js'
 import { bodyPool, type Receive } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { type AnsweredRoute, type Route, serveRoutes } from '../../http/api/routes.js'
-import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
+import { hasBody } from '../../http/exchange/exchange.js'
 import { ConfluentAnswers } from './answers.js'
-import { ProblemError, type Version } from './failures.js'
+import { ProblemError } from './failures.js'
 import { LongLists } from './long-lists.js'
 import type { ConfluentParts } from './look-up.js'
 import { isAcceptable, JSON_TYPE } from './media-types.js'
@@ -54,8 +54,7 @@ export const confluentPlugin =
     const lookUps = new Shares(MAX_LOOK_UPS)
     const parts: ConfluentParts = { access, answers, pool: bodyPool(), lookUps, longLists: new LongLists() }
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
-    const producing = producingOf(context, maxBodyBytes, parts)
-    const { records } = producing
+    const { producing, records, stream } = producingOf(context, maxBodyBytes, parts)
     lifetime.onDrain(async () => records.stop())
     const help = 'Streams of records that are open'
     registerScrapedGauge(metrics.registry, 'confluent_open_record_streams', help, 'sum', () => [
@@ -69,17 +68,17 @@ export const confluentPlugin =
       ...receiversOf(v3AdminRoutes, { parts, gateway, timeoutMs: LOOK_UP_TIMEOUT_MS, clock, prefix, administration })
     ])
     const routes = confluentOperations.flatMap(({ id, method, path }) => {
-      const route = producing.routes.get(id)
-      const refuse: Refuse = (exchange, error, isRead) => {
-        if (route === undefined) answers.fail(exchange, error, isRead)
-        else route.refuse(exchange, error, isRead)
-      }
+      const route = producing.get(id)
       const isOfStream = id === 'produceRecords'
-      const receiver: Receive =
-        route === undefined
-          ? receivers.get(id)!
-          : (exchange, params) => (isOfStream ? producing.receive(exchange, params) : route.receive(exchange, params))
-      const receive = negotiated(path.startsWith('/v3') ? 'v3' : 'v2', receiver, refuse)
+      const carryOut = isOfStream ? stream : receivers.get(id)
+      const receive: Receive = (exchange, params) => {
+        const isRead = !hasBody(exchange)
+        // Refuses clients that cannot read the answer.
+        if (isAcceptable(exchange.request.headers.accept, path.startsWith('/v3') ? 'v3' : 'v2'))
+          (carryOut ?? route!.receive.bind(route))(exchange, params)
+        else if (route === undefined) answers.fail(exchange, NOT_ACCEPTABLE, isRead)
+        else route.refuse(exchange, NOT_ACCEPTABLE, isRead)
+      }
       const own = {
         name: `confluent ${id}`,
         waitMs,
@@ -97,19 +96,6 @@ export const confluentPlugin =
     })
     serveRoutes(app, routes, answers, NO_ROUTE, () => NO_METHOD)
   }
-
-/** Answers a request that is not carried out. */
-type Refuse = (exchange: Exchange, error: Error, isRead: boolean) => void
-
-/** Refuses clients that cannot read the answer. */
-const negotiated =
-  (version: Version, receive: Receive, refuse: Refuse): Receive =>
-  (exchange, params) => {
-    if (isAcceptable(exchange.request.headers.accept, version)) receive(exchange, params)
-    else refuse(exchange, NOT_ACCEPTABLE, !hasBody(exchange))
-  }
-
-type ProduceId = 'produce' | 'produceToPartition' | 'produceRecords' | 'produceBatch'
 
 /** The routes that produce, by id, and the endpoint of streams. */
 function producingOf(
@@ -131,14 +117,14 @@ function producingOf(
   const ofRecords = new ProduceRoute(records, context, Math.max(WHOLE_BODY_BYTES, maxBodyBytes), pool)
   const ofV2 = new ProduceRoute(new V2Produce(settings, produce, writing), context, maxBodyBytes, pool)
   const ofBatches = new ProduceRoute(new V3Batch(maxRecordsPerBatch, produce, writing), context, maxBodyBytes, pool)
-  const routes = new Map<string, Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'guarded'>>([
+  const producing = new Map<string, Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'guarded'>>([
     ['produce', ofV2],
     ['produceToPartition', ofV2],
     ['produceRecords', ofRecords],
     ['produceBatch', ofBatches]
-  ] satisfies [ProduceId, object][])
-  const receive: Receive = (exchange, params) => records.receive(exchange, params, ofRecords)
-  return { routes, records, receive }
+  ])
+  const stream: Receive = (exchange, params) => records.receive(exchange, params, ofRecords)
+  return { producing, records, stream }
 }
 
 const receiversOf = <On>(routes: Readonly<Record<string, AnsweredRoute<On>>>, on: On): [id: string, Receive][] =>

@@ -160,7 +160,6 @@ export interface RouteParts {
   readonly schemas?: Decoding | undefined
   readonly pool: BufferPool
   readonly maxBodyBytes: number
-  /** Answers a request that has failed. */
   readonly fail: (request: PixyRequest, error: unknown) => void
 }
 

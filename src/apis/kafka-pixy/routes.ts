@@ -283,7 +283,6 @@ const routes: Readonly<Record<string, PixyRoute>> = {
 /** The path of a cluster: its routes are served below it, and those of the default cluster without it. */
 const CLUSTER_PATH = '/clusters/{cluster}'
 
-/** The routes of the default cluster, and the same ones of named clusters. */
 export const routesOfClusters: readonly (PixyRoute & Operation)[] = Object.entries(routes).flatMap(([id, route]) => [
   { ...route, id },
   {

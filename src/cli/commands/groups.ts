@@ -4,7 +4,7 @@ import type { GroupDescription } from '../../gateway/gateway.js'
 import type { TopicLag } from '../../gateway/lag.js'
 import type { Client, ClientFlags } from '../client.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
-import { clientOptions } from '../options.js'
+import { clientOptions, formatOption } from '../options.js'
 import { type RowColumn, writeTable } from '../standard-output.js'
 
 export const groupsCommand: CommandDescription = {
@@ -13,7 +13,7 @@ export const groupsCommand: CommandDescription = {
   arguments: [new Argument('[GROUP]')],
   options: [
     new Option('--lag', 'the lag in each topic, with GROUP in each partition'),
-    new Option('--format <FORMAT>', 'table (default), or json with one line per row').choices(['table', 'json']),
+    formatOption(),
     ...clientOptions
   ],
   notes:

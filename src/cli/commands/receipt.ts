@@ -1,7 +1,7 @@
 import { Argument, type Command, Option } from 'commander'
 import { printable, printableJson } from '../../core/printable.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
-import { httpUrl, notEmpty } from '../options.js'
+import { formatOption, httpUrl, notEmpty } from '../options.js'
 import { readToken } from '../pixy/pixy-client.js'
 
 /** `castellan receipt ID`: tells what became of the records of a request. */
@@ -18,7 +18,7 @@ export const receiptCommand: CommandDescription = {
       notEmpty
     ),
     new Option('--token-file <FILE>', 'file with the bearer token for the gateway').argParser(notEmpty),
-    new Option('--format <FORMAT>', 'table (default), or json with one line per record').choices(['table', 'json'])
+    formatOption('record')
   ],
   notes: 'The exit code is 0 when Kafka has all records, and 1 otherwise.',
   examples: ['castellan receipt EHnGq0…', 'castellan receipt EHnGq0… --wait 30s --addr https://gateway:8080'],

@@ -3,16 +3,12 @@ import { printable, printableJson } from '../../core/printable.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { ClientFlags } from '../client.js'
 import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
-import { clientOptions } from '../options.js'
+import { clientOptions, formatOption } from '../options.js'
 
 export const topicsCommand: CommandDescription = {
   name: 'topics',
   summary: 'lists the topics of a cluster',
-  options: [
-    new Option('--format <FORMAT>', 'table (default), or json with one line per topic').choices(['table', 'json']),
-    new Option('--internal', "lists Kafka's internal topics, too"),
-    ...clientOptions
-  ],
+  options: [formatOption('topic'), new Option('--internal', "lists Kafka's internal topics, too"), ...clientOptions],
   examples: [
     'castellan topics',
     'castellan topics --brokers kafka-1:9092',

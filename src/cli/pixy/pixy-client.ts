@@ -3,7 +3,7 @@ import { Agent as HttpAgent, type RequestOptions, request as requestHttp } from 
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { Argument, type Command, Option } from 'commander'
 import { CommandError, EXIT_OK, UsageError } from '../command.js'
-import { notEmpty, wholeNumber } from '../options.js'
+import { formatOption, notEmpty, wholeNumber } from '../options.js'
 
 /** Flags of every command that sends requests to a server of Kafka-Pixy's API. */
 export const pixyOptions = [
@@ -18,10 +18,7 @@ export const pixyOptions = [
   new Option('--timeout <SECONDS>', 'time limit for an answer of the server (default 90)').argParser(wholeNumber(1))
 ]
 
-export const table = new Option('--format <FORMAT>', 'table (default), or json with one line per row').choices([
-  'table',
-  'json'
-])
+export const table = formatOption()
 export const topic = new Argument('<TOPIC>').argParser(notEmpty)
 export const group = new Argument('<GROUP>').argParser(notEmpty)
 
@@ -160,7 +157,6 @@ export class PixyClient {
   }
 }
 
-/** Runs a command with a client, which is closed at its end. */
 export async function withPixyClient(line: Command, run: (client: PixyClient) => Promise<void>): Promise<number> {
   const client = new PixyClient(line)
   try {

@@ -1,8 +1,8 @@
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import type * as operator from '../../producer/log/operator.js'
 import type { WalSettings } from '../../producer/log/settings.js'
 import type { Process } from '../command.js'
-import { configOptions, SettingOption, settingsOf } from '../options.js'
+import { configOptions, formatOption, SettingOption, settingsOf } from '../options.js'
 import { type RowColumn, writeTable } from '../standard-output.js'
 
 export const logOptions = [
@@ -14,10 +14,7 @@ export const logOptions = [
   ...configOptions
 ]
 
-export const format = new Option('--format <FORMAT>', 'table (default), or json with one line per row').choices([
-  'table',
-  'json'
-])
+export const format = formatOption()
 
 export const BESIDE = 'Changes nothing, and may run while a gateway uses the log.'
 

@@ -43,7 +43,6 @@ interface PeerMessage {
   readonly timeoutMs?: number | undefined
 }
 
-/** All messages that a worker handles for the parent. */
 export type WorkerServes = {
   /** Tells the worker to serve. The body is a `WorkerOrder` of `app/`. */
   start: Asked<unknown, WorkerGreeting>
@@ -67,7 +66,6 @@ export type WorkerServes = {
   peer: Asked<PeerMessage & { readonly from: number }, unknown>
 }
 
-/** All messages that the parent handles for a worker. */
 export type ParentServes = {
   /** Tells that the worker handles messages from now on. Earlier messages are lost. */
   hello: OneWay

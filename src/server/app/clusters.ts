@@ -235,12 +235,8 @@ export class Clusters {
 
   /** The number of records of all clusters that wait in memory, and of records that are already lost. */
   memoryRecords(): { waiting: number; lost: number } {
-    const sum = { waiting: 0, lost: 0 }
-    for (const { delivery, losses } of this.#clusters) {
-      sum.waiting += delivery.stats().bufferedRecords
-      sum.lost += losses.records
-    }
-    return sum
+    const lost = this.#clusters.reduce((sum, { losses }) => sum + losses.records, 0)
+    return { waiting: this.#inMemory().records, lost }
   }
 
   #inMemory(): Amount {

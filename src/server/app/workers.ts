@@ -300,7 +300,6 @@ class Parent {
     })
   }
 
-  /** The reasons of all workers, without repetitions. */
   #reasons(of: 'unreadyReasons' | 'kafkaReasons'): string[] {
     if (this.#phase !== undefined) return [this.#phase]
     const reasons = this.#supervisor.workers.flatMap(({ number, isUp }) => {

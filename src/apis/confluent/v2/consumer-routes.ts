@@ -146,7 +146,6 @@ const seekTo = (position: 'beginning' | 'end'): ConsumerRoute =>
       )
   )
 
-/** The routes of consumer instances, by id. */
 export const consumerRoutes = {
   createInstance: {
     ...describedRoute(

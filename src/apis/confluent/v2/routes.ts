@@ -254,7 +254,6 @@ export const lookUpRoutes = {
   )
 } as const satisfies Readonly<Record<string, V2Route>>
 
-/** The operations of version 2 that produce, by id. */
 export const produceOperations = {
   produce,
   produceToPartition: {

@@ -8,7 +8,6 @@ import type { DataSize, V3Record } from './record-json.js'
 /** The parts of a sent record that its answer repeats. */
 export type Repeated = Partial<Pick<V3Record, 'key' | 'value'>>
 
-/** Answers to records of a topic, as JSON. */
 export class RecordAnswers {
   readonly #names: readonly [clusterId: string, topic: string]
   readonly #place: string

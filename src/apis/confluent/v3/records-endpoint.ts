@@ -85,7 +85,6 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
 
   abstract answer(outcomes: Outcomes, head: V3Head): ProduceAnswer
 
-  /** Reads all records of a body in UTF-8. */
   protected abstract collect(body: Buffer, to: RecordTarget, head: V3Head): Collected
 }
 

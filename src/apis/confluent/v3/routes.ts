@@ -99,7 +99,6 @@ function read(
   }
 }
 
-/** A route that reads one resource. */
 export const one = <One>(
   path: string,
   summary: string,
@@ -108,7 +107,6 @@ export const one = <One>(
   permission: Permission = 'admin'
 ): V3Route => read(path, summary, kind.schema, permission, async ask => kind.json(await find(ask), ask.links))
 
-/** A route that reads a list of resources. */
 export const list = <One>(
   path: string,
   summary: string,
