@@ -20,6 +20,7 @@ import { PartitionSchedule } from '../memory/partition-schedule.js'
 import type { KeyTag, PendingProduce } from '../memory/pending-produce.js'
 import { checkProduceCall, checkRecord } from '../memory/record-checks.js'
 import { type DeliverySettings, toDeliverySettings } from '../memory/settings.js'
+import { TopicSubscription } from '../memory/topic-subscription.js'
 import type { TopicView, TroubledPartition } from '../memory/topic-view.js'
 import { runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
@@ -33,7 +34,6 @@ import { toLoggedRecord } from './logged.js'
 import { OpenTopics } from './open-topics.js'
 import { DurablePendingProduce, RecordOutcomes } from './record-outcomes.js'
 import { RetentionWatch } from './retention-watch.js'
-import { TopicFollower } from './topic-metadata-subscription.js'
 
 export interface DurableDeliveryDeps extends DeliveryDeps {
   /** Name of the cluster in the configuration: destinations in the log begin with it. */
@@ -87,7 +87,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
   readonly #deps: DurableDeliveryDeps
   readonly #settings: DeliverySettings
   readonly #topics: OpenTopics
-  readonly #follower: TopicFollower
+  readonly #subscription: TopicSubscription<DurableTopic>
   readonly #notes: BatchNotes
   readonly #outcomes: RecordOutcomes
   readonly #metrics: DurableMetrics
@@ -135,7 +135,12 @@ export class DurableDelivery implements QueueMember, ClusterState {
       clusterId: () => this.clusterId,
       topicOf: producer => this.#topics.byName(producer.topic)
     })
-    this.#follower = new TopicFollower({ router, clock, log, told: (news, nowMs) => this.#topics.told(news, nowMs) })
+    this.#subscription = new TopicSubscription({
+      router,
+      clock,
+      log,
+      told: (news, nowMs) => this.#topics.told(news, nowMs)
+    })
     this.#topics = new OpenTopics({
       cluster: deps.cluster,
       clock,
@@ -304,7 +309,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
       feed,
       readAhead: queue.readAhead,
       maxPartitionBytes: Math.min(maxPartitionBytes, BATCHES_PER_PARTITION * batchMaxBytes),
-      follower: this.#follower,
+      subscription: this.#subscription,
       notes: this.#notes,
       outcomes: this.#outcomes,
       tracing: this.#deps.tracing
@@ -320,13 +325,13 @@ export class DurableDelivery implements QueueMember, ClusterState {
       notes,
       this.#topicDeps!
     )
-    this.#follower.follow(topic, 0)
+    this.#subscription.follow(topic)
     return topic
   }
 
   /** Removes a topic that Kafka does not know, because other topics need its place. */
   #shelved(topic: DurableTopic): void {
-    this.#follower.unfollow(topic)
+    this.#subscription.unfollow(topic)
     topic.close()
   }
 
@@ -363,7 +368,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
     const nowMs = this.#deps.clock()
     this.#schedule.tick(nowMs)
     this.#outcomes.waiters.end(nowMs, () => this.awayBecause ?? 'kafka has not acknowledged it yet')
-    this.#follower.tick(nowMs)
+    this.#subscription.tick(nowMs)
     this.#topics.tick(nowMs)
     if (nowMs - this.#reportedAt >= REPORT_EVERY_MS) this.#report(nowMs)
     if (nowMs - this.#lookedAtAgesAt >= LOOK_AT_AGES_EVERY_MS) this.#lookAtAges(nowMs)
@@ -389,7 +394,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   #forget(topic: DurableTopic): void {
     this.#topics.forget(topic)
-    this.#follower.unfollow(topic)
+    this.#subscription.unfollow(topic)
     const producers = topic.producers.filter((producer): producer is PartitionProducer => producer !== undefined)
     for (const { numbering } of producers) if (numbering !== undefined) this.#identity.retired(numbering)
     const partitions = producers.map(({ partition }) => partition)
@@ -440,7 +445,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
     this.#identity.close()
     this.#written.close()
     for (const pause of this.#pauses) clearTimeout(pause)
-    this.#follower.close()
+    this.#subscription.close()
     for (const topic of this.#topics.all) {
       for (const producer of topic.producers) producer?.close(() => failures.shuttingDown('pending'))
     }

@@ -11,6 +11,7 @@ import type { BatchOwner, PartitionProducerDeps } from '../memory/partition-prod
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
 import type { OutcomeReceiver } from '../memory/pending-produce.js'
 import { TopicProducers } from '../memory/topic-producers.js'
+import type { TopicSubscription } from '../memory/topic-subscription.js'
 import { type TopicView, type TroubledPartition, troubledOf, viewOf } from '../memory/topic-view.js'
 import { roughSizeOf } from '../memory/waiting-records.js'
 import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
@@ -21,7 +22,6 @@ import { ANY_PARTITION, CursorCapacity, PartitionCursors } from './partition-cur
 import type { ReadAhead, Starved } from './read-ahead.js'
 import { FormerBatches, ReturningBatches } from './recalled-batches.js'
 import type { RecordOutcomes } from './record-outcomes.js'
-import type { TopicFollower } from './topic-metadata-subscription.js'
 
 /** Shared by all topics of the durable log. */
 export interface DurableTopicDeps extends PartitionProducerDeps {
@@ -30,7 +30,7 @@ export interface DurableTopicDeps extends PartitionProducerDeps {
   readonly readAhead: ReadAhead
   /** Limit of the bytes that one partition may hold. */
   readonly maxPartitionBytes: number
-  readonly follower: TopicFollower
+  readonly subscription: TopicSubscription<DurableTopic>
   readonly notes: BatchNotes
   readonly outcomes: RecordOutcomes
 }
@@ -256,7 +256,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     // Its records stay in the log until there is such a topic again.
     this.partitionCount = 0
     this.#rewind()
-    this.#deps.follower.follow(this, Math.max(PAUSE_MS, news.until - nowMs))
+    this.#deps.subscription.follow(this, { pauseMs: Math.max(PAUSE_MS, news.until - nowMs) })
   }
 
   #known(partitionCount: number, topicId: string): void {
@@ -278,7 +278,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     this.#former.clear()
     for (const producer of this.#producers.all) producer?.clusterChanged()
     this.#rewind(forgotten)
-    this.#deps.follower.follow(this, 0)
+    this.#deps.subscription.follow(this)
   }
 
   /**
@@ -470,7 +470,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
       return
     }
     this.#suspended.add(own)
-    this.#deps.follower.follow(this, PAUSE_MS)
+    this.#deps.subscription.follow(this, { pauseMs: PAUSE_MS })
   }
 
   /** A partition has dropped a record of the log. It is read again after a pause, because the cause may persist. */

@@ -8,6 +8,7 @@ import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import type { Partitioner } from './partitioners.js'
 import type { MemoryPendingProduce, Row } from './pending-produce.js'
 import { TopicProducers } from './topic-producers.js'
+import type { TopicSubscription } from './topic-subscription.js'
 import { isQuiet, type TopicView, type TroubledPartition, troubledOf, viewOf } from './topic-view.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
 import { type Arrival, type CapacityQueues, OverflowQueue, roughSizeOf, WaitingRecords } from './waiting-records.js'
@@ -27,14 +28,7 @@ export interface MemoryDeps extends PartitionProducerDeps {
 
 export interface TopicDeps extends MemoryDeps {
   readonly unknown: UnknownTopics<Topic>
-  readonly lookUps: TopicLookUps
-}
-
-export interface TopicLookUps {
-  /** Asks the Router for the topic as it is known or, with `anew`, after a new look-up. */
-  follow(topic: Topic, anew: boolean): void
-  /** Nothing waits for the topic any more. */
-  unfollow(topic: Topic): void
+  readonly lookUps: TopicSubscription<Topic>
 }
 
 /** One topic: its number of partitions, their producers, and records that came before the partitions were known. */
@@ -201,7 +195,7 @@ export class Topic implements UnknownTopic {
     if (refusal !== undefined || !this.#queue.isEmpty) {
       if (this.#mayQueue(arrival, nowMs)) {
         this.#queue.add(arrival)
-        if (isFirst) this.#deps.lookUps.follow(this, this.isKnown)
+        if (isFirst) this.#deps.lookUps.follow(this, { anew: this.isKnown })
         return undefined
       }
       if (isFirst) this.#deps.unknown.leave(this, nowMs)
@@ -210,7 +204,7 @@ export class Topic implements UnknownTopic {
     const charge = this.#deferred.add(arrival)
     this.#deps.budget.enqueue(charge, 1)
     this.#deps.unknown.grew(this, charge)
-    if (isFirst) this.#deps.lookUps.follow(this, this.isKnown)
+    if (isFirst) this.#deps.lookUps.follow(this, { anew: this.isKnown })
     return undefined
   }
 
@@ -354,7 +348,7 @@ export class Topic implements UnknownTopic {
   clusterChanged(): void {
     this.#partitionCount = 0
     this.forgetMissing()
-    if (this.#isWaitedFor) this.#deps.lookUps.follow(this, false)
+    if (this.#isWaitedFor) this.#deps.lookUps.follow(this)
     for (const producer of this.#producers.all) producer?.clusterChanged()
   }
 

@@ -2,9 +2,9 @@ import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { silentLogger } from '../../../src/core/model.js'
 import { type FeedTarget, LogFeed } from '../../../src/producer/disk/log-feed.js'
-import { TopicFollower } from '../../../src/producer/disk/topic-metadata-subscription.js'
 import type { StoredEntry } from '../../../src/producer/log/entry.js'
 import type { LogReadRequest, ReadResult } from '../../../src/producer/log/entry-reader.js'
+import { TopicSubscription } from '../../../src/producer/memory/topic-subscription.js'
 import type { RouterMessage, TopicNews } from '../../../src/router/messages/operations.js'
 
 /** Wants entries from a place on, or none, and keeps what it is told. */
@@ -156,7 +156,7 @@ describe('durable: following topics', () => {
   let clock: SinonFakeTimers
   let sent: [type: string, topics: unknown][]
   let told: TopicNews[]
-  let follower: TopicFollower
+  let follower: TopicSubscription<{ readonly name: string }>
   beforeEach(() => {
     clock = useFakeTimers()
     sent = []
@@ -164,7 +164,7 @@ describe('durable: following topics', () => {
     const tell = (message: RouterMessage): void => {
       sent.push([message.type, (message as { topics?: unknown }).topics])
     }
-    follower = new TopicFollower({
+    follower = new TopicSubscription({
       router: { path: 'router', tell, stop: () => undefined },
       clock: () => Date.now(),
       log: silentLogger,
@@ -183,7 +183,7 @@ describe('durable: following topics', () => {
     expect(told.map(({ topic }) => topic)).to.deep.equal(['orders'])
     follower.close()
     follower.topicNews([known('audit')])
-    follower.follow(orders, 0)
+    follower.follow(orders)
     clock.tick(0)
     expect([told.length, sent.length]).to.deep.equal([1, 0])
   })
