@@ -1,6 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock, Offset, TopicPartition } from '../../core/model.js'
+import { Waiters } from '../../core/waiters.js'
 import { valuesOf } from '../../kafka/protocol/administration.js'
 import type { Failure, RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
@@ -90,6 +91,7 @@ export class LogSearch {
   /** The last search of each place; the next one begins when it has ended. */
   readonly #places: Promise<unknown>[] = new Array(SEARCHES).fill(Promise.resolve())
   #searches = 0
+  readonly #pausing = new Waiters()
   #isClosed = false
 
   constructor(options: LogSearchOptions) {
@@ -114,6 +116,7 @@ export class LogSearch {
 
   close(): void {
     this.#isClosed = true
+    this.#pausing.wake()
   }
 
   /** Ends soon after {@link PATIENCE_MS}, without the time that the search waits for others. Never rejects. */
@@ -166,7 +169,7 @@ export class LogSearch {
   async #search(batch: SoughtBatch): Promise<Finding> {
     const { clock } = this.#options
     let { from } = batch
-    for (let patientUntil = clock() + PATIENCE_MS; ; await new Promise(resolve => setTimeout(resolve, PAUSE_MS))) {
+    for (let patientUntil = clock() + PATIENCE_MS; ; await this.#pausing.wait(PAUSE_MS)) {
       try {
         if (this.#isClosed) throw new Unknowable('shutting down')
         // Searches in partitions without a leader end here, before they take a place from others.
@@ -181,7 +184,7 @@ export class LogSearch {
         this.#places[at] = reading.catch(() => undefined)
         return await reading
       } catch (error) {
-        const isOver = error instanceof Unknowable || clock() >= patientUntil
+        const isOver = this.#isClosed || error instanceof Unknowable || clock() >= patientUntil
         if (isOver) return { type: 'unknown', reason: (error as Error).message }
       }
     }

@@ -271,6 +271,21 @@ describe('delivery: looking for a batch in the log', () => {
     expect(partition.mostReading).to.equal(8)
   })
 
+  it('leaves no timer when it is closed, in a pause or while a broker is asked', async () => {
+    partition.endTold = { type: 'timedOut' }
+    const pausing = search.find(sought(4))
+    await clock.tickAsync(100)
+    partition.holds = true
+    const asking = search.find(sought(4))
+    await clock.tickAsync(100)
+    search.close()
+    partition.holds = false
+    for (const answer of partition.open.splice(0)) answer()
+    await clock.tickAsync(0)
+    expect(clock.countTimers()).to.equal(0)
+    for (const finding of await Promise.all([pausing, asking])) expect(finding.type).to.equal('unknown')
+  })
+
   it('asks nothing once it is closed', async () => {
     search.close()
     expect(await search.find(sought(4))).to.include({ type: 'unknown' })
