@@ -121,6 +121,8 @@ function putBack(
 
 /** Whether the disk can read the whole file by now, and none of its entries is open: more had seemed to be in it. */
 function isNothingOpen(directory: LogDirectory, found: Recovered, aside: LogSegment): boolean {
+  // The disk could not move it: the next start reads it.
+  if (directory.list().includes(aside.name)) return false
   const whole = readAgain(directory.directory(QUARANTINE_DIRECTORY), aside.name, found)
   if (whole === undefined || whole.damagedCount > 0) return false
   for (const range of aside.completed()) completeRange([whole], range)
