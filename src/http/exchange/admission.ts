@@ -34,6 +34,8 @@ interface Waiter {
 const NEARLY_FULL = 0.75
 /** An announced body counts for at most this long: a body that does not come must not keep others out. */
 const EXPECTED_FOR_MS = 250
+/** Announced bodies have at most this share, so that small ones, which mostly have come, need not wait for them. */
+const EXPECTED_SHARE = 0.5
 /** No single request counts as more than this share of the memory. */
 const MAX_SHARE = 0.25
 /** Bytes of bodies that are let in per tick, so that answers of brokers and batches come between. */
@@ -144,8 +146,12 @@ export class Admission {
     const isBeyond = this.#turnBytes > 0 && this.#turnBytes + sizeBytes > MAX_TURN_BYTES
     if (isBeyond && (sizeBytes > SMALL_BODY_BYTES || this.waiting > 0 || this.#isTurnLong)) return false
     const { usedBytes, maxBytes, stuckBytes } = this.#capacity
-    const comingBytes = usedBytes - stuckBytes + this.#expectedBytes + reservedBytes
-    return comingBytes === 0 || comingBytes + sizeBytes <= (maxBytes - stuckBytes) * NEARLY_FULL
+    const usableBytes = maxBytes - stuckBytes
+    const expectedBytes = this.#expectedBytes
+    const isExpected = expectedBytes > 0 && sizeBytes > SMALL_BODY_BYTES
+    if (isExpected && expectedBytes + sizeBytes > usableBytes * EXPECTED_SHARE) return false
+    const comingBytes = usedBytes - stuckBytes + expectedBytes + reservedBytes
+    return comingBytes === 0 || comingBytes + sizeBytes <= usableBytes * NEARLY_FULL
   }
 
   get #isTurnLong(): boolean {

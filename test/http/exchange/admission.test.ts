@@ -250,15 +250,17 @@ describe('admission', () => {
     expect(entered).to.deep.equal(['a1', 'a2', 'a3', 'b'])
   })
 
-  it('is closed by announcements for a moment only', () => {
+  it('is closed to large bodies by announcements for a moment only, and never to small ones', () => {
     for (let at = 0; at < 20; at++) {
       ask(`silent${at}`, 1 * MIB)
       clock.tick(0)
     }
-    expect(entered).to.have.length(7)
-    ask('b', 4 * KIB)
+    expect(entered).to.have.length(5)
+    ask('small', 4 * KIB)
+    clock.tick(0)
+    expect(entered.slice(5)).to.deep.equal(['small'])
     clock.tick(600)
-    expect(entered).to.contain('b')
+    expect(entered).to.have.length(16)
     expect(refused).to.have.length(0)
   })
 
