@@ -12,6 +12,9 @@ import { ConnectionTimes } from './time-limits.js'
 
 const MAX_REQUESTS_PER_TICK = 8
 
+/** Before Java 20, `HttpClient` never returns from an answer with a body that comes in place of `100 Continue` (JDK-8286171). */
+const OLD_JAVA = /^Java-http-client\/1[1-9]\b/
+
 /** One connection: reads its requests, counts what they hold, and ends. */
 export class Connection extends OpenRequests {
   readonly socket: Socket
@@ -107,7 +110,9 @@ export class Connection extends OpenRequests {
     let begun = 0
     while (at < bytes.length && this.#state === 'open' && !this.socket.destroyed) {
       if (this.#isReceiving) {
+        const from = at
         at = this.#readBody(bytes, at, lasts)
+        if (this.#isReceiving && this.host.endsTurn(at - from)) this.#yield()
         if (this.#isStreamed) begun = MAX_REQUESTS_PER_TICK
         continue
       }
@@ -199,7 +204,8 @@ export class Connection extends OpenRequests {
       response.writeHead(refusal, { ...allow, connection: 'close', 'content-length': 0 }).end()
       return
     }
-    if (isWaiting) request.waitForContinue(answer)
+    if (isWaiting && OLD_JAVA.test(request.headers['user-agent'] ?? '')) answer.writeContinue()
+    else if (isWaiting) request.waitForContinue(answer)
     this.served.handler(request, answer)
   }
 
@@ -250,7 +256,7 @@ export class Connection extends OpenRequests {
   get #mayRead(): boolean {
     if (this.#state === 'over') return this.#end.isRead
     // A client that leaves while its offer is open is noticed.
-    const isWaiting = this.isPaused || this.#isBodyHeld || this.#isStalled || this.#answers.isFull
+    const isWaiting = this.isPaused || this.#isBodyHeld || this.#isStalled || this.#isYielding || this.#answers.isFull
     return this.#state === 'open' && !isWaiting
   }
 

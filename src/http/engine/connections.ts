@@ -28,6 +28,9 @@ const PRESSED_FACTOR = 4
 /** Pause after a search for memory that did not find enough, before the next one for as many bytes or more. */
 const SEARCH_INTERVAL_MS = 10
 
+/** Bytes of incomplete bodies that are read in one tick, before other requests and answers have their turn. */
+const MAX_TURN_BYTES = 1024 * 1024
+
 export interface ConnectionsLimits extends ConnectionLimits {
   readonly maxBodiesInFlightBytes: number
   readonly perAddress: AddressLimits
@@ -75,6 +78,8 @@ export class Connections implements ConnectionHost {
   #bodyBytes = 0
   /** Bytes of requests that have not begun. They have as much memory as bodies, but apart from them. */
   #keptBytes = 0
+  /** Bytes of incomplete bodies that were read in this tick. */
+  #turnBytes = 0
   #isLeaving = false
   #checkMs: number
   #timer: NodeJS.Timeout | undefined
@@ -185,6 +190,12 @@ export class Connections implements ConnectionHost {
 
   give(holder: BodyHolder, sizeBytes: number): void {
     this.#count(holder, -sizeBytes)
+  }
+
+  endsTurn(sizeBytes: number): boolean {
+    if (this.#turnBytes === 0) setImmediate(() => (this.#turnBytes = 0))
+    this.#turnBytes += sizeBytes
+    return this.#turnBytes > MAX_TURN_BYTES
   }
 
   #count(holder: BodyHolder, sizeBytes: number): void {

@@ -29,6 +29,8 @@ export interface ConnectionHost extends HeadContext {
   /** Counts bytes of a body, or returns the error when there is no memory for them. */
   take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined
   give(holder: BodyHolder, sizeBytes: number): void
+  /** Counts bytes of a body that is incomplete. @returns whether its rest has to wait for the next tick */
+  endsTurn(sizeBytes: number): boolean
   /** Counts bytes of requests that have not begun; negative: fewer. @returns whether there is memory for them */
   keep(address: AddressUse, sizeBytes: number): boolean
   upgraded(owner: UpgradeOwner): void

@@ -71,6 +71,21 @@ describe('http: what connections hold', () => {
     expect(socket.newly()).to.deep.equal(['resume'])
   })
 
+  it('are not read beyond 1 MiB of incomplete bodies in one tick, and all of them again in the next one', () => {
+    const { connect } = setUp({}, 10_000_000)
+    const clients = Array.from({ length: 3 }, () => connect())
+    const bodies = clients.map(({ request }) => request(900_000))
+    const newly = () => clients.map(({ socket }) => socket.newly().join())
+    for (const body of bodies) body.send(500_000)
+    expect(newly()).to.deep.equal(['', '', 'pause'])
+    bodies[0]!.send(1)
+    expect(newly()).to.deep.equal(['pause', '', ''])
+    clock.tick(0)
+    expect(newly()).to.deep.equal(['resume', '', 'resume'])
+    for (const body of bodies) body.send(399_999)
+    expect(newly(), '1 MiB more').to.deep.equal(['', '', ''])
+  })
+
   it('counts no body whose whole answer was made, wherever that waits, but one that has not come', () => {
     const { connect, held } = setUp()
     const { request } = connect()

@@ -159,6 +159,17 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
+  for (const [agent, answer] of [
+    ['Java-http-client/17.0.15', /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 404 /],
+    ['Java-http-client/20', /^HTTP\/1\.1 404 /]
+  ] as const)
+    it(`${agent} is asked for ${agent.includes('17') ? 'each' : 'no'} body, wanted or not`, async () => {
+      await start()
+      const unwanted = ['Content-Length: 4', 'Expect: 100-continue', 'Connection: close', `User-Agent: ${agent}`]
+      expect(await askRaw(started.http.urls.shared, head('POST /nowhere', ...unwanted))).to.match(answer)
+      await untilNothingIsHeldBut()
+    })
+
   it('cutting a connection releases the bodies of all its requests', async () => {
     await start()
     const requestAccess = gate(gates, 'first')
