@@ -28,6 +28,14 @@ describe("kafka-pixy: requests of gRPC as protobuf's bytes", () => {
     expect(heldBytes).to.equal(2_560_000)
   })
 
+  it('a request has at most 20,000 fields, known or not, of every method', () => {
+    const fields = (count: number): Buffer => repeated(varintField(15, 0), count)
+    for (const method of ['Produce', 'GetOffsets']) {
+      expect(refusal(method, fields(20_001))).to.equal('3: more than 20000 fields')
+      expect(refusal(method, fields(20_000))).to.equal('none')
+    }
+  })
+
   it('elements are counted wherever they stand between fields of every kind', () => {
     const fields = [
       varintField(4, 1),

@@ -110,6 +110,8 @@ const LISTS: ReadonlyMap<string, RepeatedField> = new Map([
   ['Produce', { field: 7, name: 'headers', max: 1_000, booleans: [4, 6] }],
   ['SetOffsets', { field: 4, name: 'offsets', max: 10_000, booleans: [] }]
 ])
+/** More than any request needs. A megabyte may hold half a million of them, which would be decoded at one go. */
+const MAX_FIELDS = 20_000
 /** Memory that one element takes once it is an object, its texts and bytes not counted: they are in the request. */
 const ELEMENT_BYTES = 256
 /**
@@ -135,7 +137,9 @@ export function decodeRequest(method: string, bytes: Buffer, hold: (sizeBytes: n
 function countElements(bytes: Buffer, list: RepeatedField | undefined): number {
   const reader = protobuf.Reader.create(bytes)
   let elements = 0
+  let fields = 0
   while (reader.pos < reader.len) {
+    if (++fields > MAX_FIELDS) throw new StatusError(status.INVALID_ARGUMENT, `more than ${MAX_FIELDS} fields`)
     const key = reader.uint32()
     const [field, type] = [key >>> 3, key & 7]
     if (field === list?.field && ++elements > list.max) {
