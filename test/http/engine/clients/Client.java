@@ -1,69 +1,84 @@
+import java.io.IOException;
 import java.io.InputStream;
 import java.net.HttpURLConnection;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublisher;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse.BodyHandlers;
-import java.util.Iterator;
-import java.util.List;
 
-/** HttpClient, which offers HTTP/2 with each request, and HttpURLConnection: `java Client.java keep|old|cut URL COUNT`. */
+/** HttpClient, which offers HTTP/2 with each request, and HttpURLConnection: `java Client new|old URL STEP...`. */
 public class Client {
-    static final byte[] BODY = new byte[5_000];
+    static final HttpClient client = HttpClient.newHttpClient();
 
     public static void main(String[] args) throws Exception {
-        String url = args[1];
-        int count = Integer.parseInt(args[2]);
-        if (args[0].equals("cut")) cut(url);
-        HttpClient client = HttpClient.newHttpClient();
-        for (int n = 0; n < count; n++) {
-            URI uri = URI.create(url + "/loud/" + n);
-            String text = args[0].equals("keep") ? ask(client, uri, n) : askOld(uri, n);
-            if (!text.equals("200 answer to /" + n)) throw new IllegalStateException(n + ": " + text);
+        for (int at = 2; at < args.length; at++) {
+            String[] step = (args[at] + (args[at].split(" ").length == 2 ? " none 0" : "")).split(" ");
+            if (step[0].equals("wait")) {
+                Thread.sleep(Integer.parseInt(step[1]));
+                continue;
+            }
+            URI uri = URI.create(args[1] + step[1]);
+            int size = Integer.parseInt(step[3]);
+            try {
+                if (args[0].equals("new")) ask(uri, step[0], step[2], size);
+                else askOld(uri, step[0], step[2], size);
+            } catch (IOException e) {
+                System.out.println("error " + e);
+            }
         }
-        System.out.println("done");
         System.exit(0);
     }
 
-    static String ask(HttpClient client, URI uri, int n) throws Exception {
-        HttpRequest.Builder request = HttpRequest.newBuilder(uri);
-        // A publisher that does not know its length sends chunks.
-        if (n % 3 == 1) request.POST(BodyPublishers.ofByteArrays(List.of(BODY)));
-        if (n % 3 == 2) request.POST(BodyPublishers.ofByteArray(BODY)).expectContinue(true);
-        var answer = client.send(request.build(), BodyHandlers.ofString());
-        return answer.statusCode() + " " + answer.body();
-    }
+    static InputStream body(String kind, int size) {
+        return new InputStream() {
+            int left = kind.startsWith("stall") ? 10 : size;
 
-    static String askOld(URI uri, int n) throws Exception {
-        HttpURLConnection connection = (HttpURLConnection) uri.toURL().openConnection();
-        if (n % 3 > 0) {
-            connection.setDoOutput(true);
-            if (n % 3 == 1) connection.setChunkedStreamingMode(1_000);
-            try (var output = connection.getOutputStream()) {
-                output.write(BODY);
-            }
-        }
-        try (InputStream input = connection.getInputStream()) {
-            return connection.getResponseCode() + " " + new String(input.readAllBytes());
-        }
-    }
-
-    static void cut(String url) throws Exception {
-        Iterable<byte[]> endless = () -> new Iterator<>() {
-            int sent = 0;
-
-            public boolean hasNext() {
-                return true;
-            }
-
-            public byte[] next() {
-                if (sent++ > 20) Runtime.getRuntime().halt(0);
-                return BODY;
+            public int read() {
+                if (left-- > 0) return 'x';
+                try {
+                    if (kind.startsWith("stall")) Thread.sleep(size);
+                } catch (InterruptedException e) {
+                    throw new IllegalStateException(e);
+                }
+                return -1;
             }
         };
-        HttpRequest request = HttpRequest.newBuilder(URI.create(url + "/loud/cut"))
-            .POST(BodyPublishers.ofByteArrays(endless)).build();
-        HttpClient.newHttpClient().send(request, BodyHandlers.ofString());
+    }
+
+    static void ask(URI uri, String method, String kind, int size) throws Exception {
+        BodyPublisher body = BodyPublishers.ofInputStream(() -> body(kind, size));
+        if (kind.equals("none")) body = BodyPublishers.noBody();
+        if (kind.equals("length") || kind.equals("expect")) body = BodyPublishers.ofByteArray(new byte[size]);
+        if (kind.equals("stall")) body = BodyPublishers.fromPublisher(body, 1000);
+        var answer = client.send(
+            HttpRequest.newBuilder(uri).method(method, body).expectContinue(kind.equals("expect")).build(),
+            BodyHandlers.ofByteArray());
+        say(answer.statusCode(), answer.body());
+    }
+
+    static void askOld(URI uri, String method, String kind, int size) throws Exception {
+        HttpURLConnection connection = (HttpURLConnection) uri.toURL().openConnection();
+        connection.setRequestMethod(method);
+        if (!kind.equals("none")) {
+            connection.setDoOutput(true);
+            if (kind.equals("expect")) connection.setRequestProperty("Expect", "100-Continue");
+            if (kind.endsWith("chunks")) connection.setChunkedStreamingMode(1_000);
+            else connection.setFixedLengthStreamingMode(kind.equals("stall") ? 1000 : size);
+            try (var output = connection.getOutputStream()) {
+                body(kind, size).transferTo(output);
+            } catch (IOException e) {
+                // The answer may have come before the body was sent.
+            }
+        }
+        int status = connection.getResponseCode();
+        try (InputStream input = status < 400 ? connection.getInputStream() : connection.getErrorStream()) {
+            say(status, input == null ? new byte[0] : input.readAllBytes());
+        }
+    }
+
+    static void say(int status, byte[] text) {
+        System.out.println(status + " " + text.length + " " + (text.length < 40 ? new String(text) : ""));
     }
 }

@@ -1,17 +1,35 @@
 <?php
-// Streams and curl: `php client.php streams|cut URL COUNT`.
-[, $mode, $url, $count] = $argv;
-if ($mode === 'cut') {
-    $socket = stream_socket_client(str_replace('http:', 'tcp:', $url));
-    fwrite($socket, "POST /loud/cut HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" . str_repeat('x', 100000));
-    posix_kill(getmypid(), 9);
+// Streams, which know no expectation and no chunks, or curl: `php client.php streams|curl URL STEP...`.
+[, $library, $url] = $argv;
+ini_set('display_errors', '0');
+$curl = curl_init();
+
+function ask($method, $path, $kind = '', $size = 0) {
+    global $library, $url, $curl;
+    if (str_starts_with($kind, 'stall') || ($library === 'streams' && in_array($kind, ['chunks', 'expect']))) return 'cannot';
+    $body = $kind === '' ? [] : [str_repeat('x', $size)];
+    $headers = ['Content-Type: text/plain', ...($kind === 'expect' ? ['Expect: 100-continue'] : ['Expect:'])];
+    if ($library === 'streams') {
+        static $asked = 0;
+        $options = ['method' => $method, 'ignore_errors' => true, 'header' => 'Content-Type: text/plain'];
+        if ($body) $options['content'] = $body[0];
+        $context = stream_context_create(['http' => $options + ['protocol_version' => $asked++ % 4 < 2 ? '1.0' : '1.1']]);
+        $text = file_get_contents($url . $path, false, $context);
+        $status = explode(' ', $http_response_header[0] ?? 'HTTP/1.1 0')[1];
+    } else {
+        if ($kind === 'chunks') $headers[] = 'Transfer-Encoding: chunked';
+        curl_reset($curl);
+        curl_setopt_array($curl, [CURLOPT_URL => $url . $path, CURLOPT_RETURNTRANSFER => true, CURLOPT_HTTPHEADER => $headers,
+            CURLOPT_CUSTOMREQUEST => $method, CURLOPT_NOBODY => $method === 'HEAD']);
+        if ($body) curl_setopt($curl, CURLOPT_POSTFIELDS, $body[0]);
+        $text = curl_exec($curl);
+        $status = curl_getinfo($curl, CURLINFO_RESPONSE_CODE);
+    }
+    return $text === false ? 'error' : "$status " . strlen($text) . (strlen($text) < 40 ? " $text" : '');
 }
-for ($n = 0; $n < $count; $n++) {
-    $body = str_repeat('x', 5000);
-    $options = $n % 2 === 0 ? [] : ['method' => 'POST', 'content' => $body, 'header' => 'Content-Type: text/plain'];
-    $version = $n % 4 < 2 ? '1.0' : '1.1';
-    $context = stream_context_create(['http' => $options + ['protocol_version' => $version]]);
-    $text = file_get_contents("$url/loud/$n", false, $context);
-    if ($text !== "answer to /$n") exit("$n: $text\n");
+
+foreach (array_slice($argv, 3) as $step) {
+    $words = explode(' ', $step);
+    if ($words[0] === 'wait') usleep($words[1] * 1000);
+    else echo ask(...$words), "\n";
 }
-echo "done\n";
