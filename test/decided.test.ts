@@ -19,6 +19,7 @@ const SEARCHERS = ['test/decided.test.ts']
 const SLEEPERS: readonly string[] = [
   'test/apis/kafka-pixy/raw-service.ts',
   'test/cli/child.ts',
+  'test/http/engine/clients/client.mjs',
   'test/http/engine/proxies.ts',
   'test/support/counting-reader.ts',
   'test/support/durable-harness.ts',

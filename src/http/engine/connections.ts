@@ -182,7 +182,11 @@ export class Connections implements ConnectionHost {
   }
 
   take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined {
-    const refusal = this.#addresses.bodyRefusal(holder.address, sizeBytes) ?? this.#refusalInAll(holder, sizeBytes)
+    let refusal = this.#addresses.bodyRefusal(holder.address, sizeBytes)
+    if (refusal === undefined && !this.#hasCapacity(holder, sizeBytes)) {
+      this.#makeCapacity(holder, sizeBytes)
+      if (!this.#hasCapacity(holder, sizeBytes)) refusal = this.#error
+    }
     if (refusal === undefined) this.#count(holder, sizeBytes)
     else this.#refusals.note(refusal)
     return refusal
@@ -202,11 +206,6 @@ export class Connections implements ConnectionHost {
     holder.heldBytes += sizeBytes
     holder.address.bodyBytes += sizeBytes
     this.#bodyBytes += sizeBytes
-  }
-
-  #refusalInAll(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined {
-    if (!this.#hasCapacity(holder, sizeBytes)) this.#makeCapacity(holder, sizeBytes)
-    return this.#hasCapacity(holder, sizeBytes) ? undefined : this.#error
   }
 
   /** A single body always fits where there is no other. */

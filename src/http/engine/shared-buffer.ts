@@ -4,9 +4,6 @@ import { Duplex } from 'node:stream'
 /** Size of the buffer. Node reads as many bytes at once. */
 const READ_BYTES = 64 * 1024
 
-/** Takes what was read from a socket. @returns whether more may be read */
-export type TakeBytes = (bytes: Buffer) => boolean
-
 /** A socket's connection to the operating system; Node has no public name for it. */
 interface HandleHolder {
   _handle?: object | null
@@ -26,10 +23,10 @@ export class SharedBuffer {
    * The option `onread` is public, but it cannot be set on an accepted socket. So the handle of this socket moves to a new
    * socket, by a field and an option that are private to Node. A test names both for each version of Node.
    *
-   * @param take called with bytes that are valid during the call only
+   * @param take called with bytes that are valid during the call only; returns whether more may be read
    * @returns `undefined`: this Node has no such field; the accepted socket is as it was
    */
-  adopt(accepted: Socket, take: TakeBytes): Socket | undefined {
+  adopt(accepted: Socket, take: (bytes: Buffer) => boolean): Socket | undefined {
     const holder = accepted as HandleHolder
     const handle = holder._handle
     if (!isReadable(handle)) return undefined

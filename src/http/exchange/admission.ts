@@ -137,25 +137,24 @@ export class Admission {
     this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)
   }
 
-  #sizeOf(request: HeldRequest): number {
-    return Math.min(announcedBytes(request), this.#capacity.maxBytes * MAX_SHARE)
+  /** What a body counts as. */
+  #sizeOf({ headers }: HeldRequest): number {
+    const maxBytes = Math.min(MAX_COUNTED_BYTES, this.#capacity.maxBytes * MAX_SHARE)
+    const unannouncedBytes = headers['transfer-encoding'] === undefined ? 0 : UNANNOUNCED_BYTES
+    return Math.min(Number(headers['content-length'] ?? unannouncedBytes), maxBytes)
   }
 
   /** @param reservedBytes memory that is reserved for another request */
   #fits(sizeBytes: number, reservedBytes = 0): boolean {
     const isBeyond = this.#turnBytes > 0 && this.#turnBytes + sizeBytes > MAX_TURN_BYTES
-    if (isBeyond && (sizeBytes > SMALL_BODY_BYTES || this.waiting > 0 || this.#isTurnLong)) return false
+    const isSmall = sizeBytes <= SMALL_BODY_BYTES
+    if (isBeyond && (!isSmall || this.waiting > 0 || this.#clock() - this.#turnSince >= MAX_TURN_MS)) return false
     const { usedBytes, maxBytes, stuckBytes } = this.#capacity
     const usableBytes = maxBytes - stuckBytes
     const expectedBytes = this.#expectedBytes
-    const isExpected = expectedBytes > 0 && sizeBytes > SMALL_BODY_BYTES
-    if (isExpected && expectedBytes + sizeBytes > usableBytes * EXPECTED_SHARE) return false
+    if (!isSmall && expectedBytes > 0 && expectedBytes + sizeBytes > usableBytes * EXPECTED_SHARE) return false
     const comingBytes = usedBytes - stuckBytes + expectedBytes + reservedBytes
     return comingBytes === 0 || comingBytes + sizeBytes <= usableBytes * NEARLY_FULL
-  }
-
-  get #isTurnLong(): boolean {
-    return this.#clock() - this.#turnSince >= MAX_TURN_MS
   }
 
   /**
@@ -242,10 +241,4 @@ export class Admission {
       `${what} is full (${usedBytes} of ${maxBytes} bytes; ${setting}), and stayed full for ${this.waitMs} ms (http.admissionWaitMs)`
     )
   }
-}
-
-function announcedBytes({ headers }: IncomingMessage): number {
-  const declared = headers['content-length']
-  if (declared !== undefined) return Math.min(Number(declared), MAX_COUNTED_BYTES)
-  return headers['transfer-encoding'] === undefined ? 0 : UNANNOUNCED_BYTES
 }

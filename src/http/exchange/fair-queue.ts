@@ -61,10 +61,14 @@ export class FairQueue<Item> {
     let triedCost = Number.POSITIVE_INFINITY
     for (let line = this.#lines[at]; line !== undefined; line = this.#lines[at]) {
       const next = line.entries[0]
-      if (next === undefined) this.#drop(at)
-      else if (next.cost >= triedCost) at++
-      else if (next.cost > line.credit) this.#passOn(at)
-      else if (take(next.item, passed?.item)) this.#taken(line, next)
+      if (next === undefined) {
+        this.#lines.splice(at, 1)
+        this.#byOwner.delete(line.owner)
+      } else if (next.cost >= triedCost) at++
+      else if (next.cost > line.credit) {
+        line.credit += QUANTUM
+        this.#lines.push(...this.#lines.splice(at, 1))
+      } else if (take(next.item, passed?.item)) this.#taken(line, next)
       else {
         passed ??= next
         triedCost = next.cost
@@ -77,17 +81,6 @@ export class FairQueue<Item> {
     line.credit -= cost
     line.entries.shift()
     this.#size--
-  }
-
-  #passOn(at: number): void {
-    const [line] = this.#lines.splice(at, 1)
-    line!.credit += QUANTUM
-    this.#lines.push(line!)
-  }
-
-  #drop(at: number): void {
-    const [line] = this.#lines.splice(at, 1)
-    this.#byOwner.delete(line!.owner)
   }
 
   /** @returns whether the item was waiting */
