@@ -8,7 +8,7 @@ import { PartitionLog, type Recovery } from './log/partition-log.js'
 import { controlBatch } from './protocol/record-batch.js'
 import type { SaslExchange } from './sasl-mechanisms.js'
 import type { EmbeddedLimits } from './settings.js'
-import { ConnectionLimit, FramePool, HeldBytes } from './shared-capacity.js'
+import { FramePool, HeldBytes } from './shared-capacity.js'
 import type { Storage } from './storage/storage.js'
 import { NO_LEADER, type Partition } from './topics/partition.js'
 import { toTopicConfig } from './topics/topic-config.js'
@@ -48,7 +48,8 @@ export class Cluster {
   readonly held: HeldBytes
   readonly framePool = new FramePool()
   readonly fetchSessions = new FetchSessions()
-  readonly connections: ConnectionLimit
+  /** Connections to all nodes. */
+  readonly connections: { taken: number; readonly most: number }
   readonly #requestCounts = new Map<ApiName, Map<number, number>>()
   readonly #nodes = new Map<number, BrokerNode>()
   readonly #alive = new Set<number>()
@@ -61,7 +62,7 @@ export class Cluster {
     this.options = options
     const { storage, limits } = options
     this.held = new HeldBytes(limits.maxHeldBytes)
-    this.connections = new ConnectionLimit(limits.maxConnections)
+    this.connections = { taken: 0, most: limits.maxConnections }
     this.producerIds = new ProducerIds(storage.cluster)
     this.groups = new GroupCoordinator(storage.offsets, options.minSessionTimeoutMs, limits.maxGroupBytes)
     this.transactions = new TransactionCoordinator(this.producerIds, this.groups.offsets)

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { ProtocolError } from '../core/errors.js'
 import { errorCodes } from '../kafka/error-codes.js'
 import { ProtocolReader, ProtocolWriter } from '../kafka/protocol/encoding.js'
-import type { Call, OpenedRequest, Peer } from './api/api.js'
+import { type Call, type Peer, serves } from './api/api.js'
 import { API_VERSIONS_KEY, apiOf, apis, writeApiVersions } from './api/apis.js'
 import { openToStrangers } from './api/sasl.js'
 import type { Cluster } from './cluster.js'
@@ -177,13 +177,14 @@ export class Connection implements Peer, ByteHolder {
     const correlationId = reader.int32()
     const clientId = reader.nullableString() ?? ''
     const api = apiOf(key)
-    if (!api?.serves(version)) return this.#refuse(key, correlationId)
+    if (!api || !serves(api, version)) return this.#refuse(key, correlationId)
     if (this.#isStranger && !openToStrangers.has(key)) throw new ProtocolError('authentication comes first')
-    const isFlexible = api.isFlexible(version)
+    const isFlexible = api.flexibleFrom !== undefined && version >= api.flexibleFrom
     if (isFlexible) reader.becomeFlexible().tags()
-    const request = api.open(reader, version)
+    const request = api.read(reader, version)
+    reader.tags()
     this.#cluster.count(api.name, this.#nodeId)
-    const targets = () => request.targets(this.#cluster, this.#nodeId)
+    const targets = () => api.targets?.(request, this.#cluster, this.#nodeId) ?? []
     const faults = this.#cluster.faults.judge(api.name, this.#nodeId, targets)
     const response = new ProtocolWriter().int32(0).int32(correlationId)
     if (isFlexible) response.becomeFlexible()
@@ -201,8 +202,17 @@ export class Connection implements Peer, ByteHolder {
       respond: true,
       hangUp: false
     }
-    if (faults === noEffects) return this.#answer(request, call)
-    return this.#answerWithFaults(request, call)
+    const answer = () => {
+      const work = api.answer(request, call)
+      if (work) return work.then(() => void response.tags())
+      response.tags()
+      return undefined
+    }
+    if (faults !== noEffects) return this.#answerWithFaults(answer, call)
+    const work = answer()
+    if (work) return work.then(() => this.#sendAnswer(call))
+    this.#sendAnswer(call)
+    return undefined
   }
 
   get #isStranger(): boolean {
@@ -218,25 +228,18 @@ export class Connection implements Peer, ByteHolder {
     this.#send(response)
   }
 
-  #answer(request: OpenedRequest, call: Call): Promise<void> | undefined {
-    const work = request.answer(call)
-    if (work) return work.then(() => this.#sendAnswer(call))
-    this.#sendAnswer(call)
-    return undefined
-  }
-
   #sendAnswer(call: Call): void {
     if (call.respond) this.#send(call.response)
     if (call.hangUp) this.#close()
   }
 
-  async #answerWithFaults(request: OpenedRequest, call: Call): Promise<void> {
+  async #answerWithFaults(answer: () => Promise<void> | undefined, call: Call): Promise<void> {
     const { delayMs, answerDelayMs, transport } = call.faults
     await pause(delayMs)
     if (this.#isKilled) return
     if (transport?.type === 'dropRequest') return
     if (transport?.type === 'close' && !transport.afterWork) return void this.#socket.destroy()
-    await request.answer(call)
+    await answer()
     await pause(answerDelayMs)
     switch (transport?.type) {
       case undefined:

@@ -3,14 +3,13 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import type { Cluster } from './cluster.js'
 import { Connection } from './connection.js'
-import type { ConnectionLimit } from './shared-capacity.js'
 
 /** One broker: a port, and the connections to it. */
 export class Node {
   readonly nodeId: number
   readonly #host: string
   readonly #tls: TlsOptions | undefined
-  readonly #limit: ConnectionLimit
+  readonly #all: Cluster['connections']
   readonly #connections = new Set<Connection>()
   readonly #sockets = new Set<Socket>()
   /** Sockets of clients that connected before the cluster was complete. */
@@ -19,8 +18,8 @@ export class Node {
   #server: Server | undefined
   #port: number
 
-  constructor(nodeId: number, host: string, port: number, limit: ConnectionLimit, tls?: TlsOptions) {
-    this.#limit = limit
+  constructor(nodeId: number, host: string, port: number, all: Cluster['connections'], tls?: TlsOptions) {
+    this.#all = all
     this.nodeId = nodeId
     this.#tls = tls
     this.#host = host
@@ -39,7 +38,8 @@ export class Node {
     const server = this.#tls ? createTlsServer(this.#tls, accept) : createServer(accept)
     // A TLS server reports a socket only after its handshake, but a stop must also close sockets before this.
     server.on('connection', (socket: Socket) => {
-      if (!this.#limit.take()) return void socket.destroy()
+      if (this.#all.taken >= this.#all.most) return void socket.destroy()
+      this.#all.taken++
       this.#sockets.add(socket)
       socket.on('close', () => this.#forget(socket))
     })
@@ -71,7 +71,7 @@ export class Node {
   }
 
   #forget(socket: Socket): void {
-    if (this.#sockets.delete(socket)) this.#limit.release()
+    if (this.#sockets.delete(socket)) this.#all.taken--
   }
 
   #accept(socket: Socket): void {

@@ -46,30 +46,6 @@ export class HeldBytes {
   }
 }
 
-export class ConnectionLimit {
-  readonly #limit: number
-  #taken = 0
-
-  constructor(limit: number) {
-    this.#limit = limit
-  }
-
-  get taken(): number {
-    return this.#taken
-  }
-
-  /** Counts a new connection. @returns false when the limit is reached */
-  take(): boolean {
-    if (this.#taken >= this.#limit) return false
-    this.#taken++
-    return true
-  }
-
-  release(): void {
-    this.#taken--
-  }
-}
-
 const MAX_POOLED_BYTES = 32 * 1024 * 1024
 
 /** Reuses the buffers of large requests. Without reuse, garbage collection was a third of the broker's work. */

@@ -49,54 +49,21 @@ export interface ApiSpec<Request> {
    * flexible.
    */
   readonly flexibleFrom?: number
+  /** @throws ProtocolError */
   read(reader: ProtocolReader, version: number): Request
   /** Returns the topics and partitions of a request that faults can match. Absent: faults match the whole call. */
   targets?(request: Request, cluster: Cluster, nodeId: number): Target[]
   answer(request: Request, call: Call): void | Promise<void>
 }
 
-export interface OpenedRequest {
-  targets(cluster: Cluster, nodeId: number): Target[]
-  answer(call: Call): Promise<void> | undefined
-}
-
-/** An {@link ApiSpec} with its request type erased. */
-export interface Api {
-  readonly key: number
-  readonly name: ApiName
-  readonly minVersion: number
-  readonly maxVersion: number
-  serves(version: number): boolean
-  isFlexible(version: number): boolean
-  /** @throws ProtocolError */
-  open(reader: ProtocolReader, version: number): OpenedRequest
-}
+/** An API whose requests have a type that only the API itself knows. */
+export type Api = ApiSpec<unknown>
 
 /** Defines an API. The type of its requests is the return type of `read`. */
-export function defineApi<Request>(spec: ApiSpec<Request>): Api {
-  const servedFrom = spec.servedFrom ?? spec.minVersion
-  return {
-    key: spec.key,
-    name: spec.name,
-    minVersion: spec.minVersion,
-    maxVersion: spec.maxVersion,
-    serves: version => version >= servedFrom && version <= spec.maxVersion,
-    isFlexible: version => spec.flexibleFrom !== undefined && version >= spec.flexibleFrom,
-    open(reader, version) {
-      const request = spec.read(reader, version)
-      reader.tags()
-      return {
-        targets: (cluster, nodeId) => spec.targets?.(request, cluster, nodeId) ?? [],
-        answer: call => {
-          const work = spec.answer(request, call)
-          if (work) return work.then(() => void call.response.tags())
-          call.response.tags()
-          return undefined
-        }
-      }
-    }
-  }
-}
+export const defineApi = <Request>(spec: ApiSpec<Request>): Api => spec
+
+export const serves = ({ minVersion, servedFrom = minVersion, maxVersion }: Api, version: number): boolean =>
+  version >= servedFrom && version <= maxVersion
 
 /** Kafka's value for "not requested". */
 export const NO_AUTHORIZED_OPERATIONS = -2147483648
