@@ -54,8 +54,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   // They become part of the page when it is built.
   preact: ['http/page'],
   htm: ['http/page'],
-  // Consumer instances check their stored states, which come from Kafka.
-  zod: ['apis', 'consumer/instance', 'core/settings', 'http', 'server/config'],
+  // Consumer instances and the embedded broker check their stored states, which others can write.
+  zod: ['apis', 'consumer/instance', 'core/settings', 'embedded-broker/storage', 'http', 'server/config'],
   yaml: ['apis', 'server/config'],
   jose: ['http/access'],
   '@opentelemetry/api': ['core/tracing'],

@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { ConfigError } from '../../core/errors.js'
 import { isLegalTopicName } from '../../core/model.js'
 import { TopicConfig } from '../topics/topic-config.js'
@@ -7,14 +8,6 @@ import { FIRST_PRODUCER_ID, newClusterId, type StoredCluster } from './storage.j
 
 /** Pause before another attempt to write the file after a failure. */
 const RETRY_MS = 1000
-
-/** The content of `cluster.json`. */
-interface Content {
-  readonly format: 1
-  readonly clusterId: string
-  readonly nextProducerId: number
-  readonly topics: readonly TopicDescription[]
-}
 
 /** The file `cluster.json`, with cluster id, next producer id, and topics with settings, replicas and log starts. */
 export class ClusterFile implements StoredCluster {
@@ -78,7 +71,7 @@ export class ClusterFile implements StoredCluster {
     }
   }
 
-  #read(): Content {
+  #read(): z.output<typeof content> {
     if (!this.#files.existsSync(this.#path)) {
       return { format: 1, clusterId: newClusterId(), nextProducerId: FIRST_PRODUCER_ID, topics: [] }
     }
@@ -111,7 +104,7 @@ export class ClusterFile implements StoredCluster {
     this.#saving = undefined
     const topics = this.#describe()
     const { clusterId } = this
-    const file: Content = { format: 1, clusterId, nextProducerId: this.#nextProducerId, topics }
+    const file = { format: 1, clusterId, nextProducerId: this.#nextProducerId, topics }
     this.#files.writeFileSync(`${this.#path}.new`, JSON.stringify(file, null, 1), { mode: FILE_MODE })
     this.#files.renameSync(`${this.#path}.new`, this.#path)
     this.#savedTopicIds = new Set(topics.flatMap(({ id }) => id ?? []))
@@ -120,75 +113,50 @@ export class ClusterFile implements StoredCluster {
   }
 }
 
-/** The syntax of a cluster id and of a topic id, as Kafka prints them. */
-const ID = /^[\w-]{1,64}$/
-const TOPIC_ID = /^[\w-]{22}$/
+const count = z.int().nonnegative()
 
-type Fields = Record<string, unknown>
+/** Every field is checked, because the file may have been edited, and names become folders and numbers become offsets. */
+const content = z.object({
+  format: z.literal(1),
+  clusterId: z.string().regex(/^[\w-]{1,64}$/),
+  nextProducerId: count,
+  topics: z
+    .array(
+      z.object({
+        name: z.string().refine(isLegalTopicName, 'must be a legal topic name'),
+        id: z
+          .string()
+          .regex(/^[\w-]{22}$/)
+          .exactOptional(),
+        // A setting that an earlier version took and Kafka refuses is left out: its topic can still be read.
+        config: z
+          .array(z.tuple([z.string(), z.string()]))
+          .transform(all => all.filter(([name, value]) => TopicConfig.problem(name, value) === undefined)),
+        partitions: z
+          .array(
+            z.object({
+              replicas: z.array(count),
+              leaderEpoch: count.lt(2 ** 31 - 1),
+              logStartOffset: count,
+              endOffset: count.optional()
+            })
+          )
+          .min(1)
+      })
+    )
+    .superRefine((topics, { addIssue }) => {
+      const names = new Set<string>()
+      for (const [index, { name }] of topics.entries()) {
+        if (names.has(name)) addIssue({ code: 'custom', path: [index, 'name'], message: 'occurs twice' })
+        names.add(name)
+      }
+    })
+})
 
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
-const isCountArray = (value: unknown): value is number[] => Array.isArray(value) && value.every(isCount)
-
-function require(isRight: boolean, what: string): asserts isRight {
-  if (!isRight) throw new Error(what)
-}
-
-/**
- * Checks every field, because the file may have been edited, and names become folders and numbers become offsets.
- *
- * @throws Error with the first field that is invalid
- */
-function parse(text: string): Content {
-  const file: unknown = JSON.parse(text)
-  require(isFields(file), 'it must hold an object')
-  const { format, clusterId, nextProducerId, topics } = file
-  require(format === 1, `format ${JSON.stringify(format)} is not known`)
-  require(typeof clusterId === 'string' && ID.test(clusterId), 'clusterId must be letters, digits, - and _')
-  require(isCount(nextProducerId), 'nextProducerId must be a whole number')
-  require(Array.isArray(topics), 'topics must be a list')
-  const names = new Set<string>()
-  const checked = topics.map((topic, index) => {
-    const where = `topics[${index}]`
-    const parsed = parseTopic(topic, where)
-    require(!names.has(parsed.name), `${where}.name occurs twice`)
-    names.add(parsed.name)
-    return parsed
-  })
-  return { format, clusterId, nextProducerId, topics: checked }
-}
-
-function parseTopic(topic: unknown, where: string): TopicDescription {
-  require(isFields(topic), `${where} must be an object`)
-  const { name, id, config, partitions } = topic
-  require(typeof name === 'string' && isLegalTopicName(name), `${where}.name must be a legal topic name`)
-  require(id === undefined || (typeof id === 'string' && TOPIC_ID.test(id)), `${where}.id must be a topic id`)
-  require(Array.isArray(config), `${where}.config must be a list`)
-  require(Array.isArray(partitions) && partitions.length > 0, `${where}.partitions must be a list that is not empty`)
-  return {
-    name,
-    ...(id !== undefined && { id: id as string }),
-    // A setting that an earlier version took and Kafka refuses is left out: its topic can still be read.
-    config: config
-      .map((entry, index) => parseSetting(entry, `${where}.config[${index}]`))
-      .filter(([setting, value]) => TopicConfig.problem(setting, value) === undefined),
-    partitions: partitions.map((partition, index) => parsePartition(partition, `${where}.partitions[${index}]`))
-  }
-}
-
-function parseSetting(entry: unknown, where: string): readonly [string, string] {
-  const [name, value] = Array.isArray(entry) ? (entry as unknown[]) : []
-  require(typeof name === 'string' && typeof value === 'string', `${where} must be a name and a value`)
-  return [name, value]
-}
-
-function parsePartition(partition: unknown, where: string): TopicDescription['partitions'][number] {
-  require(isFields(partition), `${where} must be an object`)
-  const { replicas, leaderEpoch, logStartOffset, endOffset } = partition
-  require(isCountArray(replicas), `${where}.replicas must be a list of node ids`)
-  require(isCount(leaderEpoch) && leaderEpoch < 2 ** 31 - 1, `${where}.leaderEpoch must be a whole number`)
-  require(isCount(logStartOffset), `${where}.logStartOffset must be a whole number`)
-  require(endOffset === undefined || isCount(endOffset), `${where}.endOffset must be a whole number`)
-  return { replicas, leaderEpoch, logStartOffset, ...(endOffset !== undefined && { endOffset }) }
+/** @throws Error with the first field that is invalid */
+function parse(text: string): z.output<typeof content> {
+  const { data, error } = content.safeParse(JSON.parse(text))
+  if (data) return data
+  const { path, message } = error.issues[0]!
+  throw new Error(`${z.core.toDotPath(path) || 'the file'}: ${message}`)
 }
