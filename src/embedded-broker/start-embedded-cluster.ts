@@ -8,7 +8,7 @@ import { Node } from './node.js'
 import { compactBatches, decodeStoredRecords } from './protocol/records.js'
 import { saslMechanisms } from './sasl-mechanisms.js'
 import { clusterOptions, type EmbeddedClusterSettings } from './settings.js'
-import { DirectoryStorage } from './storage/directory-storage.js'
+import { directoryStorage } from './storage/directory-storage.js'
 import { type FileSystem, nodeFileSystem } from './storage/file-bytes.js'
 import { memoryStorage } from './storage/storage.js'
 import type { Partition } from './topics/partition.js'
@@ -43,7 +43,7 @@ export async function startClusterOn(files: FileSystem, options: EmbeddedCluster
     limits,
     listensEverywhere: advertisedHost === undefined && isWildcard(host),
     warn,
-    storage: directory === undefined ? memoryStorage() : new DirectoryStorage(directory, { warn, files })
+    storage: directory === undefined ? memoryStorage() : directoryStorage(directory, files, warn)
   })
   return runCluster(cluster, settings, options.tls)
 }
