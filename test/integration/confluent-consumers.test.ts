@@ -370,6 +370,8 @@ describe('confluent: consumer instances', () => {
     expect(await offsets()).to.deep.equal([2])
     const late = [{ ...partition, timestamp: new Date(Date.now() + 1e9).toISOString() }]
     expect((await request('POST', `${path}/positions`, { timestamps: late })).status).to.equal(204)
+    await stage.produce(one, BINARY, [old])
+    expect(await offsets()).to.deep.equal([3])
     const bad = [{ ...partition, timestamp: 'tomorrow' }]
     expect((await request('POST', `${path}/positions`, { timestamps: bad })).status).to.equal(400)
   })

@@ -1,5 +1,4 @@
 import { expect } from 'chai'
-import type { TopicPartition } from '../../src/core/model.js'
 import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../src/gateway/gateway.js'
 import type { openCastellan } from '../../src/index.js'
 import { inWorld } from '../support/in-world.js'
@@ -53,25 +52,6 @@ describe('consumer instances', () => {
     return instance
   }
 
-  it('reads what was assigned, in the order of the offsets', async () => {
-    const topic = await stage.topic('instances', 2)
-    await produce(topic, 0, 'a', 'b')
-    await produce(topic, 1, 'c')
-    const instance = await created()
-    const partitions: TopicPartition[] = [
-      { topic, partition: 0 },
-      { topic, partition: 1 }
-    ]
-    done(await instances.assign(instance, partitions))
-    expect(done(await instances.assignment(instance))).to.deep.equal(partitions)
-    const records = await readSome(instance, 3)
-    expect(textsOf(records.filter(({ partition }) => partition === 0))).to.deep.equal(['a', 'b'])
-    expect(textsOf(records.filter(({ partition }) => partition === 1))).to.deep.equal(['c'])
-    await produce(topic, 1, 'd')
-    const [d] = await readSome(instance, 1)
-    expect(d).to.deep.include({ topic, partition: 1, offset: 1 })
-  })
-
   it('joins its group with the subscription, and divides partitions with other instances', async () => {
     const topic = await stage.topic('instances', 2)
     const groupId = freshGroup()
@@ -101,21 +81,6 @@ describe('consumer instances', () => {
     expect(await instances.assign(instance, partitions)).to.deep.include(tooMany)
     done(await instances.assign(instance, partitions.slice(1)))
     expect(done(await instances.assignment(instance))).to.have.length(1_000)
-  })
-
-  it('reads topics that match a pattern, and those that match later', async () => {
-    const prefix = `pattern-${process.pid}-${Date.now()}`
-    const topic = `${prefix}-a`
-    await stage.cluster.createTopic(topic, 1)
-    await produce(topic, 0, 'a')
-    const instance = await created()
-    done(await instances.subscribe(instance, { pattern: `${prefix}.*` }))
-    expect(textsOf(await readSome(instance, 1))).to.deep.equal(['a'])
-    expect(done(await instances.subscription(instance))).to.deep.equal([topic])
-    expect(await instances.subscribe(instance, { pattern: '(' })).to.deep.include({
-      type: 'failed',
-      code: 'invalidRequest'
-    })
   })
 
   it('returns the records of an answer that was not written to its end', async () => {
@@ -168,28 +133,6 @@ describe('consumer instances', () => {
     expect(textsOf(await readSome(next, 1))).to.deep.equal(['d'])
   })
 
-  it('moves positions to offsets, ends and times', async () => {
-    const topic = await stage.topic('instances', 1)
-    await produce(topic, 0, 'a', 'b', 'c')
-    const instance = await assigned(topic)
-    const partition = { topic, partition: 0 }
-    const [, b] = await readSome(instance, 3)
-    done(await instances.seek(instance, [{ ...partition, position: 1 }]))
-    expect(textsOf(await readSome(instance, 2))).to.deep.equal(['b', 'c'])
-    done(await instances.seek(instance, [{ ...partition, position: 'beginning' }]))
-    expect(textsOf(await readSome(instance, 3))).to.deep.equal(['a', 'b', 'c'])
-    done(await instances.seek(instance, [{ ...partition, position: { timestampMs: b!.timestampMs } }]))
-    expect(textsOf(await readSome(instance, 1))).to.include('c')
-    done(await instances.seek(instance, [{ ...partition, position: 'end' }]))
-    await produce(topic, 0, 'd')
-    expect(textsOf(await readSome(instance, 1))).to.deep.equal(['d'])
-    done(await instances.seek(instance, [{ ...partition, position: { timestampMs: Date.now() + 1e9 } }]))
-    await produce(topic, 0, 'e')
-    expect(textsOf(await readSome(instance, 1))).to.deep.equal(['e'])
-    const other = [{ topic, partition: 1, position: 0 }]
-    expect(await instances.seek(instance, other)).to.deep.include({ type: 'illegalState' })
-  })
-
   it('returns at least one record, and no more bytes than asked beyond it', async () => {
     const topic = await stage.topic('instances', 1)
     await produce(topic, 0, Buffer.alloc(1_000), Buffer.alloc(10), Buffer.alloc(10), Buffer.alloc(10))
@@ -231,26 +174,6 @@ describe('consumer instances', () => {
     await produce(topic, 0, 'a')
     expect(textsOf(done(await second).records)).to.deep.equal(['a'])
     expect(done(await first).records).to.deep.equal([])
-  })
-
-  it('does not mix a subscription and assigned partitions, and refuses reads without either', async () => {
-    const topic = await stage.topic('instances', 1)
-    const instance = await created()
-    expect(await instances.read(instance, limits)).to.deep.include({ type: 'illegalState' })
-    done(await instances.subscribe(instance, { topics: [topic] }))
-    expect(await instances.assign(instance, [{ topic, partition: 0 }])).to.deep.include({ type: 'illegalState' })
-    done(await instances.unsubscribe(instance))
-    expect(done(await instances.subscription(instance))).to.deep.equal([])
-    done(await instances.assign(instance, [{ topic, partition: 0 }]))
-    expect(await instances.subscribe(instance, { topics: [topic] })).to.deep.include({ type: 'illegalState' })
-  })
-
-  it('has one instance per group and name, and removes one that is not used', async () => {
-    const instance = await created({ idleMs: 300 })
-    expect(done(await instances.create(instance, base, undefined))).to.equal(false)
-    expect(done(await instances.settingsOf(instance))).to.deep.include({ format: 'binary', idleMs: 300 })
-    while ((await instances.settingsOf(instance)).type === 'done') await new Promise(resolve => setTimeout(resolve, 20))
-    expect(done(await instances.create(instance, base, undefined))).to.equal(true)
   })
 
   it('is unknown to other APIs, and reads nothing for a client that takes other formats', async () => {
