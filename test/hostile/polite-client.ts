@@ -1,5 +1,5 @@
-import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { HttpClient } from '../support/http-client.js'
 
 /** kprf's deadline of a synchronous push, and what a busy machine may add. */
 const PATIENCE_MS = 2_000 + 3_000
@@ -15,21 +15,20 @@ export interface PoliteReport {
 
 /** Writes one record after another and waits for each, over a connection of its own. */
 export class PoliteClient {
-  readonly #url: string
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  readonly #client: HttpClient
   readonly problems: string[] = []
   refused = 0
   answered = 0
   #latenciesMs: number[] = []
 
   constructor(url: string) {
-    this.#url = url
+    this.#client = new HttpClient(url, { timeoutMs: 2 * PATIENCE_MS })
   }
 
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const startedAt = performance.now()
-      const status = await this.#push().catch((error: Error) => error.message)
+      const status = await this.#push()
       const tookMs = performance.now() - startedAt
       this.#latenciesMs.push(tookMs)
       if (status === 429 || status === 503) this.refused++
@@ -47,20 +46,16 @@ export class PoliteClient {
   }
 
   close(): void {
-    this.#agent.destroy()
+    this.#client.close()
   }
 
-  #push(): Promise<number> {
+  /** @returns the status */
+  async #push(): Promise<number | string> {
     const body = JSON.stringify({ records: [{ topic: 'polite', key: 'k', data: 'hello' }], wait_for_send: true })
-    const headers = { 'content-type': 'application/json', 'content-length': body.length }
-    return new Promise((resolve, reject) => {
-      const sent = request(`${this.#url}/kprf/push`, { method: 'POST', agent: this.#agent, headers }, response => {
-        response.resume().on('end', () => resolve(response.statusCode ?? 0))
-        response.on('error', reject)
-      })
-      sent.setTimeout(PATIENCE_MS * 2, () => sent.destroy(new Error('no answer')))
-      sent.on('error', reject)
-      sent.end(body)
+    const answer = await this.#client.ask('POST', '/kprf/push', {
+      body,
+      headers: { 'content-type': 'application/json' }
     })
+    return answer?.status ?? 'no answer'
   }
 }

@@ -17,8 +17,7 @@ const NO_SUCH_PARTITION = 1_000
 
 /** Writes to Confluent's API: requests of version 2 with several records, of version 3 with one, or streams. */
 export function loadOfConfluent(mode: ConfluentMode, options: LoadOptions): Promise<void> {
-  if (mode === 'confluentStream') return new StreamLoad(options).run()
-  return new RequestLoad(mode, options).run()
+  return mode === 'confluentStream' ? loadByStreams(options) : loadByRequests(mode, options)
 }
 
 interface Sent {
@@ -29,24 +28,14 @@ interface Sent {
   readonly partition: number | undefined
 }
 
-class ConfluentMessages {
-  readonly #options: LoadOptions
-  readonly #messages: Messages
-
-  constructor(options: LoadOptions) {
-    this.#options = options
-    this.#messages = new Messages(options)
-  }
-
-  next(): Sent {
-    const { keys, random } = this.#options
+/** Makes messages, a few of which name a partition that does not exist. */
+function nextOf(options: LoadOptions): () => Sent {
+  const { keys, random } = options
+  const messages = new Messages(options)
+  return () => {
     const key = random.pick(keys)
     const partition = random.between(1, REFUSED_ONE_OF) === 1 ? NO_SUCH_PARTITION : undefined
-    return { ...this.#messages.next(key), key, partition }
-  }
-
-  complete({ id }: Sent, outcome: Outcome): void {
-    this.#options.history.complete(id, outcome)
+    return { ...messages.next(key), key, partition }
   }
 }
 
@@ -106,80 +95,57 @@ const certaintyAt = (persisted: string, at: number): string =>
   ['yes', 'no', 'unknown'].includes(persisted) ? persisted[0]! : (persisted[at] ?? 'u')
 
 /** One request after another, over one connection. */
-class RequestLoad {
-  readonly #mode: 'confluentV2' | 'confluentV3'
-  readonly #options: LoadOptions
-  readonly #messages: ConfluentMessages
-  readonly #poster: Poster
-
-  constructor(mode: 'confluentV2' | 'confluentV3', options: LoadOptions) {
-    this.#mode = mode
-    this.#options = options
-    this.#messages = new ConfluentMessages(options)
-    this.#poster = new Poster(options.url)
+async function loadByRequests(mode: 'confluentV2' | 'confluentV3', options: LoadOptions): Promise<void> {
+  const { isStopped, random, history, topic, url } = options
+  const next = nextOf(options)
+  const poster = new Poster(url)
+  while (!isStopped()) {
+    const count = mode === 'confluentV3' ? 1 : random.between(1, MOST_RECORDS_OF_A_REQUEST)
+    const all = Array.from({ length: count }, next)
+    const asked: Asked =
+      mode === 'confluentV3'
+        ? { path: recordsPath(topic), body: toV3(all[0]!), type: 'application/json' }
+        : {
+            path: `/confluent/topics/${topic}`,
+            body: JSON.stringify({ records: all.map(toV2) }),
+            type: 'application/vnd.kafka.binary.v2+json'
+          }
+    const answer = await poster.post(asked, socket => {
+      for (const { id } of all) history.sentOver(id, numberOf(socket))
+    })
+    for (const [at, { id }] of all.entries()) history.complete(id, outcomeAt(at, mode, answer))
+    if (answer?.status !== 200) await sleep(PAUSE_MS)
   }
+  poster.close()
+}
 
-  async run(): Promise<void> {
-    const { isStopped, random, history } = this.#options
-    while (!isStopped()) {
-      const count = this.#mode === 'confluentV3' ? 1 : random.between(1, MOST_RECORDS_OF_A_REQUEST)
-      const all = Array.from({ length: count }, () => this.#messages.next())
-      const answer = await this.#poster.post(this.#askedOf(all), socket => {
-        for (const { id } of all) history.sentOver(id, numberOf(socket))
-      })
-      for (const [at, sent] of all.entries()) this.#messages.complete(sent, this.#outcomeAt(at, answer))
-      if (answer?.status !== 200) await sleep(PAUSE_MS)
-    }
-    this.#poster.close()
-  }
-
-  #outcomeAt(at: number, answer: Answer | undefined): Outcome {
-    if (answer === undefined) return { type: 'unknown', answered: false }
-    const { status, persisted, body } = answer
-    const isAbsent = certaintyAt(persisted, at) === 'n'
-    if (status !== 200) return toOutcome({ partition: -1, offset: -1, code: status, isAbsent })
-    if (this.#mode === 'confluentV3') return toOutcome(ofV3(JSON.parse(body) as V3Answer))
-    const { partition, offset, error_code: code } = (JSON.parse(body) as { offsets: V2Answer[] }).offsets[at]!
-    return toOutcome({ partition, offset, code, isAbsent })
-  }
-
-  #askedOf(all: readonly Sent[]): Asked {
-    const { topic } = this.#options
-    if (this.#mode === 'confluentV3') return { path: recordsPath(topic), body: toV3(all[0]!), type: 'application/json' }
-    return {
-      path: `/confluent/topics/${topic}`,
-      body: JSON.stringify({ records: all.map(toV2) }),
-      type: 'application/vnd.kafka.binary.v2+json'
-    }
-  }
+function outcomeAt(at: number, mode: ConfluentMode, answer: Answer | undefined): Outcome {
+  if (answer === undefined) return { type: 'unknown', answered: false }
+  const { status, persisted, body } = answer
+  const isAbsent = certaintyAt(persisted, at) === 'n'
+  if (status !== 200) return toOutcome({ partition: -1, offset: -1, code: status, isAbsent })
+  if (mode === 'confluentV3') return toOutcome(ofV3(JSON.parse(body) as V3Answer))
+  const { partition, offset, error_code: code } = (JSON.parse(body) as { offsets: V2Answer[] }).offsets[at]!
+  return toOutcome({ partition, offset, code, isAbsent })
 }
 
 /** The id of the cluster is only repeated in answers. */
 const recordsPath = (topic: string): string => `/confluent/v3/clusters/killed/topics/${topic}/records`
 
 /** Streams one after another; each is held open for many records, which are sent while answers come. */
-class StreamLoad {
-  readonly #options: LoadOptions
-  readonly #messages: ConfluentMessages
-
-  constructor(options: LoadOptions) {
-    this.#options = options
-    this.#messages = new ConfluentMessages(options)
-  }
-
-  async run(): Promise<void> {
-    const { isStopped, random } = this.#options
-    while (!isStopped()) {
-      await new OpenStream(this.#options, this.#messages, random.between(1, MOST_RECORDS_OF_A_STREAM)).over()
-      await sleep(PAUSE_MS)
-    }
+async function loadByStreams(options: LoadOptions): Promise<void> {
+  const { isStopped, random } = options
+  const next = nextOf(options)
+  while (!isStopped()) {
+    await new OpenStream(options, next, random.between(1, MOST_RECORDS_OF_A_STREAM)).over()
+    await sleep(PAUSE_MS)
   }
 }
 
 /** One request, until its answer has ended. Answers belong to the records in their order. */
 class OpenStream {
   readonly #options: LoadOptions
-  readonly #messages: ConfluentMessages
+  readonly #next: () => Sent
   readonly #call: ClientRequest
   readonly #waiting: Sent[] = []
   #recordsLeft: number
@@ -190,9 +156,9 @@ class OpenStream {
   #over: (error?: Error) => void = () => undefined
 
   /** @param records number of records after which the client ends the stream */
-  constructor(options: LoadOptions, messages: ConfluentMessages, records: number) {
+  constructor(options: LoadOptions, next: () => Sent, records: number) {
     this.#options = options
-    this.#messages = messages
+    this.#next = next
     this.#recordsLeft = records
     const headers = { 'content-type': 'application/json', 'transfer-encoding': 'chunked' }
     this.#call = request(options.url + recordsPath(options.topic), { method: 'POST', agent: false, headers })
@@ -206,7 +172,7 @@ class OpenStream {
         if (this.#isOver) return
         this.#isOver = true
         call.destroy()
-        for (const sent of this.#waiting) this.#messages.complete(sent, { type: 'unknown', answered: false })
+        for (const { id } of this.#waiting) this.#options.history.complete(id, { type: 'unknown', answered: false })
         if (error === undefined) resolve()
         else reject(error)
       }
@@ -225,7 +191,7 @@ class OpenStream {
     // The stream was refused as a whole; nothing of it was read.
     if (statusCode !== 200) {
       const outcome = toOutcome({ partition: -1, offset: -1, code: statusCode, isAbsent: isAbsent(response) })
-      for (const sent of this.#waiting.splice(0)) this.#messages.complete(sent, outcome)
+      for (const { id } of this.#waiting.splice(0)) this.#options.history.complete(id, outcome)
       this.#over()
       return
     }
@@ -244,7 +210,7 @@ class OpenStream {
     if (this.#isOver || this.#isEnded) return
     let text = ''
     while (this.#waiting.length < MAX_IN_FLIGHT && this.#recordsLeft > 0 && !isStopped()) {
-      const sent = this.#messages.next()
+      const sent = this.#next()
       this.#recordsLeft--
       this.#waiting.push(sent)
       history.sentOver(sent.id, this.#connection!)
@@ -265,7 +231,7 @@ class OpenStream {
         this.#over(new Error(`nobody asked for the answer ${line}`))
         return
       }
-      this.#messages.complete(sent, toOutcome(ofV3(JSON.parse(line) as V3Answer)))
+      this.#options.history.complete(sent.id, toOutcome(ofV3(JSON.parse(line) as V3Answer)))
     }
     this.#fill()
   }

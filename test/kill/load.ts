@@ -13,11 +13,11 @@ export type LoadMode = HttpMode | KeyedMode | 'websocket' | ConfluentMode
 
 /** Sends messages until it is stopped; each is written down before it is sent, and so is its answer. */
 export function load(mode: LoadMode, options: LoadOptions): Promise<void> {
-  if (mode === 'websocket') return new SocketLoad(options).run()
+  if (mode === 'websocket') return loadOverWebsockets(options)
   if (isOfConfluent(mode)) return loadOfConfluent(mode, options)
-  if (mode === 'keyedSync') return new KeyedLoad('sync', options).run()
-  if (mode === 'keyedAsync') return new KeyedLoad('async', options).run()
-  return new HttpLoad(mode, options).run()
+  if (mode === 'keyedSync') return loadWithKeys('sync', options)
+  if (mode === 'keyedAsync') return loadWithKeys('async', options)
+  return loadOverHttp(mode, options)
 }
 
 const isOfConfluent = (mode: LoadMode): mode is ConfluentMode => (confluentModes as readonly string[]).includes(mode)
@@ -48,70 +48,35 @@ const ofArion = (mode: string, topic: string, key: string) => ({
   type: 'text/plain'
 })
 
-class HttpLoad {
-  readonly #mode: HttpMode
-  readonly #options: LoadOptions
-  readonly #messages: Messages
-  readonly #poster: Poster
-
-  constructor(mode: HttpMode, options: LoadOptions) {
-    this.#mode = mode
-    this.#options = options
-    this.#messages = new Messages(options)
-    this.#poster = new Poster(options.url)
+async function loadOverHttp(mode: HttpMode, options: LoadOptions): Promise<void> {
+  const { isStopped, topic, keys, random, history, receipts, url } = options
+  const messages = new Messages(options)
+  const poster = new Poster(url)
+  while (!isStopped()) {
+    const key = random.pick(keys)
+    const { id, value } = messages.next(key)
+    const answer = await poster.post(asking[mode](topic, key, value), socket => history.sentOver(id, numberOf(socket)))
+    const outcome = toOutcome(answer)
+    if (outcome.type === 'ok') receipts?.note(id, answer?.receipt)
+    history.complete(id, outcome)
+    if (outcome.type !== 'ok') await sleep(PAUSE_MS)
   }
-
-  async run(): Promise<void> {
-    const { isStopped, topic, keys, random, history, receipts } = this.#options
-    while (!isStopped()) {
-      const key = random.pick(keys)
-      const { id, value } = this.#messages.next(key)
-      const asked = asking[this.#mode](topic, key, value)
-      const answer = await this.#poster.post(asked, socket => history.sentOver(id, numberOf(socket)))
-      const outcome = toOutcome(answer)
-      if (outcome.type === 'ok') receipts?.note(id, answer?.receipt)
-      history.complete(id, outcome)
-      if (outcome.type !== 'ok') await sleep(PAUSE_MS)
-    }
-    this.#poster.close()
-  }
+  poster.close()
 }
 
 /** The mode of the clients each of whose messages must be in Kafka exactly once. */
 export const isKeyed = (id: string): boolean => id.startsWith('keyed')
 
-class KeyedLoad {
-  readonly #mode: HttpMode
-  readonly #options: LoadOptions
-  readonly #messages: Messages
-  #poster: Poster
-
-  constructor(mode: HttpMode, options: LoadOptions) {
-    this.#mode = mode
-    this.#options = options
-    this.#messages = new Messages(options)
-    this.#poster = new Poster(options.url)
-  }
-
-  async run(): Promise<void> {
-    const { isStopped, topic, keys, random, history } = this.#options
-    while (!isStopped()) {
-      const key = random.pick(keys)
-      const { id, value } = this.#messages.next(key)
-      const asked = { ...asking[this.#mode](topic, key, value), idempotencyKey: `${topic}-${id}` }
-      history.complete(id, await this.#untilDone(id, asked))
-    }
-    this.#poster.close()
-  }
-
-  async #untilDone(id: string, asked: Asked): Promise<Outcome> {
-    const { history, url, receipts } = this.#options
-    let isRepeated = false
-    for (;;) {
+/** Repeats each request with its key until it has succeeded. */
+async function loadWithKeys(mode: HttpMode, options: LoadOptions): Promise<void> {
+  const { isStopped, topic, keys, random, history, receipts, url } = options
+  const messages = new Messages(options)
+  let poster = new Poster(url)
+  const untilDone = async (id: string, asked: Asked): Promise<Outcome> => {
+    for (let isRepeated = false; ; isRepeated = true) {
       // A message that is sent again is not in the order of one connection, and another worker may carry out the one behind it.
-      const isAlone = isRepeated || this.#mode === 'async'
-      const sent = (socket: object): void => history.sentOver(id, numberOf(isAlone ? {} : socket))
-      const answer = await this.#poster.post(asked, sent)
+      const isAlone = isRepeated || mode === 'async'
+      const answer = await poster.post(asked, socket => history.sentOver(id, numberOf(isAlone ? {} : socket)))
       if (answer?.status === 422) throw new Error(`${id} was taken for another request: ${answer.body}`)
       const outcome = toOutcome(answer)
       if (outcome.type === 'ok') {
@@ -120,11 +85,17 @@ class KeyedLoad {
       }
       await sleep(PAUSE_MS)
       // Another worker may take the next connection.
-      this.#poster.close()
-      this.#poster = new Poster(url)
-      isRepeated = true
+      poster.close()
+      poster = new Poster(url)
     }
   }
+  while (!isStopped()) {
+    const key = random.pick(keys)
+    const { id, value } = messages.next(key)
+    const asked = { ...asking[mode](topic, key, value), idempotencyKey: `${topic}-${id}` }
+    history.complete(id, await untilDone(id, asked))
+  }
+  poster.close()
 }
 
 function toOutcome(answer: Answer | undefined): Outcome {
@@ -144,51 +115,41 @@ function toPlace(text: string): Outcome {
 /** Messages of one websocket that wait for their replies. */
 const MAX_IN_FLIGHT = 100
 
-/** A websocket that sends on while its replies are under way; it has one key. */
-class SocketLoad {
-  readonly #options: LoadOptions
-  readonly #messages: Messages
-
-  constructor(options: LoadOptions) {
-    this.#options = options
-    this.#messages = new Messages(options)
+/** Websockets that send on while their replies are under way, one after another; all have one key. */
+async function loadOverWebsockets(options: LoadOptions): Promise<void> {
+  const messages = new Messages(options)
+  while (!options.isStopped()) {
+    await useWebsocket(options, messages)
+    await sleep(PAUSE_MS)
   }
+}
 
-  async run(): Promise<void> {
-    while (!this.#options.isStopped()) {
-      await this.#connection()
-      await sleep(PAUSE_MS)
+/** One connection, until it ends. */
+function useWebsocket({ url, topic, keys, history, isStopped }: LoadOptions, messages: Messages): Promise<void> {
+  const key = keys[0]!
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/arion/websocket/${topic}/${encodeURIComponent(key)}`)
+  const waiting: string[] = []
+  const fill = (): void => {
+    while (waiting.length < MAX_IN_FLIGHT && !isStopped() && socket.readyState === WebSocket.OPEN) {
+      const { id, value } = messages.next(key)
+      waiting.push(id)
+      history.sentOver(id, numberOf(socket))
+      socket.send(value)
     }
+    if (waiting.length === 0 && isStopped()) socket.close()
   }
-
-  /** One connection, until it ends. */
-  #connection(): Promise<void> {
-    const { url, topic, keys, history, isStopped } = this.#options
-    const key = keys[0]!
-    const socket = new WebSocket(`${url.replace('http', 'ws')}/arion/websocket/${topic}/${encodeURIComponent(key)}`)
-    const waiting: string[] = []
-    const fill = (): void => {
-      while (waiting.length < MAX_IN_FLIGHT && !isStopped() && socket.readyState === WebSocket.OPEN) {
-        const { id, value } = this.#messages.next(key)
-        waiting.push(id)
-        history.sentOver(id, numberOf(socket))
-        socket.send(value)
-      }
-      if (waiting.length === 0 && isStopped()) socket.close()
-    }
-    return new Promise(resolve => {
-      socket.on('open', fill)
-      socket.on('message', (reply: Buffer) => {
-        const id = waiting.shift()
-        if (id === undefined) throw new Error(`nobody asked for the reply ${reply.toString()}`)
-        history.complete(id, toPlace(reply.toString()))
-        fill()
-      })
-      socket.on('error', () => undefined)
-      socket.on('close', () => {
-        for (const id of waiting) history.complete(id, { type: 'unknown', answered: false })
-        resolve()
-      })
+  return new Promise(resolve => {
+    socket.on('open', fill)
+    socket.on('message', (reply: Buffer) => {
+      const id = waiting.shift()
+      if (id === undefined) throw new Error(`nobody asked for the reply ${reply.toString()}`)
+      history.complete(id, toPlace(reply.toString()))
+      fill()
     })
-  }
+    socket.on('error', () => undefined)
+    socket.on('close', () => {
+      for (const id of waiting) history.complete(id, { type: 'unknown', answered: false })
+      resolve()
+    })
+  })
 }

@@ -1,5 +1,5 @@
-import { Agent, request } from 'node:http'
 import type { Socket } from 'node:net'
+import { HttpClient } from '../support/http-client.js'
 import { ANSWER_TIMEOUT_MS } from './messages.js'
 
 /** What a client sends by POST. */
@@ -20,42 +20,30 @@ export interface Answer {
 
 /** One request after another, over one connection that stays open. */
 export class Poster {
-  readonly #url: string
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  readonly #client: HttpClient
 
   constructor(url: string) {
-    this.#url = url
+    this.#client = new HttpClient(url, { timeoutMs: ANSWER_TIMEOUT_MS })
   }
 
   /** @returns `undefined`: there was no answer */
-  post({ path, body, type, idempotencyKey }: Asked, onSocket: (socket: Socket) => void): Promise<Answer | undefined> {
-    const headers = {
-      'content-type': type,
-      'content-length': Buffer.byteLength(body),
-      ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey })
+  async post(
+    { path, body, type, idempotencyKey }: Asked,
+    onSocket: (socket: Socket) => void
+  ): Promise<Answer | undefined> {
+    const key = idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }
+    const answer = await this.#client.ask('POST', path, { body, headers: { 'content-type': type, ...key }, onSocket })
+    if (answer === undefined) return undefined
+    const { status, headers } = answer
+    return {
+      status,
+      persisted: String(headers['x-castellan-persisted'] ?? ''),
+      body: answer.body,
+      receipt: headers['x-castellan-receipt'] as string | undefined
     }
-    return new Promise(resolve => {
-      const call = request(this.#url + path, { method: 'POST', agent: this.#agent, headers }, response => {
-        const chunks: Buffer[] = []
-        response.on('data', (chunk: Buffer) => chunks.push(chunk))
-        response.on('error', () => resolve(undefined))
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            persisted: String(response.headers['x-castellan-persisted'] ?? ''),
-            body: Buffer.concat(chunks).toString(),
-            receipt: response.headers['x-castellan-receipt'] as string | undefined
-          })
-        )
-      })
-      call.on('socket', onSocket)
-      call.setTimeout(ANSWER_TIMEOUT_MS, () => call.destroy(new Error('no answer')))
-      call.on('error', () => resolve(undefined))
-      call.end(body)
-    })
   }
 
   close(): void {
-    this.#agent.destroy()
+    this.#client.close()
   }
 }

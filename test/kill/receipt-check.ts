@@ -1,6 +1,6 @@
-import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logged } from '../support/history-checker.js'
+import { HttpClient } from '../support/http-client.js'
 import type { SeededRandom } from '../support/random.js'
 import { ANSWER_TIMEOUT_MS, PAUSE_MS } from './messages.js'
 
@@ -38,9 +38,8 @@ const ATTEMPTS = 600
 
 /** A client that asks for the receipts of others, while the gateway is killed and in the end. */
 export class ReceiptCheck {
-  readonly #url: string
   readonly #random: SeededRandom
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: AT_A_TIME })
+  readonly #client: HttpClient
   readonly #noted: Noted[] = []
   /** Places that were told, by the id of the record. */
   readonly #places = new Map<string, string>()
@@ -52,7 +51,7 @@ export class ReceiptCheck {
   #withoutOffset = 0
 
   constructor(url: string, random: SeededRandom) {
-    this.#url = url
+    this.#client = new HttpClient(url, { maxSockets: AT_A_TIME, timeoutMs: ANSWER_TIMEOUT_MS })
     this.#random = random
   }
 
@@ -80,7 +79,7 @@ export class ReceiptCheck {
       while (next < this.#noted.length) await this.#ask(this.#noted[next++]!, true)
     }
     await Promise.all(Array.from({ length: AT_A_TIME }, ask))
-    this.#agent.destroy()
+    this.#client.close()
   }
 
   check(log: readonly Logged[], idOf: (logged: Logged) => string | undefined): ReceiptVerdict {
@@ -104,7 +103,7 @@ export class ReceiptCheck {
   async #ask({ id, receipt }: Noted, isLast: boolean): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const wait = isLast ? '' : this.#random.pick(WAITS)
-      const answer = await this.#get(`/receipts/${receipt}${wait}`)
+      const answer = await this.#client.ask('GET', `/receipts/${receipt}${wait}`)
       if (answer !== undefined && answer.status !== 503) {
         this.#told(id, answer.status, answer.body, isLast)
         return
@@ -134,20 +133,5 @@ export class ReceiptCheck {
       if (before !== undefined && before !== place) this.#wrong.push(`${id}: first ${before}, then ${place}`)
       this.#places.set(id, place)
     }
-  }
-
-  /** @returns `undefined`: there was no answer */
-  #get(path: string): Promise<{ readonly status: number; readonly body: string } | undefined> {
-    return new Promise(resolve => {
-      const call = request(this.#url + path, { agent: this.#agent }, response => {
-        const chunks: Buffer[] = []
-        response.on('data', (chunk: Buffer) => chunks.push(chunk))
-        response.on('error', () => resolve(undefined))
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }))
-      })
-      call.setTimeout(ANSWER_TIMEOUT_MS, () => call.destroy(new Error('no answer')))
-      call.on('error', () => resolve(undefined))
-      call.end()
-    })
   }
 }

@@ -1,20 +1,15 @@
-import { type ChildProcess, fork, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { Agent, request } from 'node:http'
+import { type ChildProcess, fork } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePorts } from '../real-kafka/ports.js'
+import { Gateway } from '../kill/gateway.js'
+import { HttpClient } from '../support/http-client.js'
 import { SeededRandom } from '../support/random.js'
 import { type FromBroker, soakTopics, type ToBroker } from './protocol.js'
 import { messageOf, type Sample, slopePerMinute } from './samples.js'
 
-const MAIN = join(import.meta.dirname, '../../dist/main.js')
 const SAMPLE_MS = 1_000
-const START_TIMEOUT_MS = 60_000
-/** Longer than any answer takes. */
-const ANSWER_TIMEOUT_MS = 60_000
 const PAGE_BYTES = 4_096
 
 interface SoakOptions {
@@ -42,55 +37,29 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
     execArgv: ['--import', 'tsx']
   })
   const { bootstrap } = await messageOf(broker, 'up')
-  const [port, managementPort] = await freePorts(2)
-  const gateway = start(options.workers, bootstrap, directory, port!, managementPort!)
+  const flags = ['advanced.router.callTimeoutMs=2000']
+  const gateway = await Gateway.make({ directory, bootstrap, flags, workers: options.workers })
   try {
-    await ready(gateway, `http://127.0.0.1:${managementPort}/ready/kafka`)
-    return await soak(options, broker, gateway, `http://127.0.0.1:${port}`)
+    await gateway.start()
+    return await soak(options, broker, gateway)
   } finally {
-    gateway.kill('SIGKILL')
+    gateway.end()
     broker.kill('SIGKILL')
     rmSync(directory, { recursive: true, force: true })
   }
 }
 
-function start(workers: number, bootstrap: string, directory: string, port: number, management: number): ChildProcess {
-  const log = openSync(join(directory, 'gateway.log'), 'a')
-  const settings = [
-    'shutdown.drainMs=0',
-    `wal.directory=${join(directory, 'wal')}`,
-    'advanced.router.callTimeoutMs=2000'
-  ]
-  const args = [
-    ...[MAIN, 'serve', '--brokers', bootstrap, '--workers', String(workers)],
-    ...['--port', String(port), '--management-port', String(management)],
-    ...settings.flatMap(setting => ['--set', setting])
-  ]
-  return spawn(process.execPath, args, { cwd: directory, stdio: ['ignore', log, log] })
-}
-
-async function ready(gateway: ChildProcess, url: string): Promise<void> {
-  for (const deadline = performance.now() + START_TIMEOUT_MS; performance.now() < deadline; await sleep(50)) {
-    if (gateway.exitCode !== null) break
-    const answer = await fetch(url).catch(() => undefined)
-    await answer?.arrayBuffer()
-    if (answer?.status === 200) return
-  }
-  throw new Error('the gateway did not become ready')
-}
-
 async function soak(
   { seconds, seed, clients, onSample }: SoakOptions,
   broker: ChildProcess,
-  gateway: ChildProcess,
-  url: string
+  gateway: Gateway
 ): Promise<SoakReport> {
   const random = new SeededRandom(seed)
   const account: Account = { sent: 0, answered: 0, statuses: new Map(), asks: true }
   const running = Array.from({ length: clients }, (_, number) =>
-    client(url, new SeededRandom(random.between(0, 2 ** 31)), number, account)
+    useGateway(gateway.url, new SeededRandom(random.between(0, 2 ** 31)), number, account)
   )
-  const pids = [gateway.pid!, ...childrenOf(gateway.pid!)]
+  const pids = [gateway.pid, ...childrenOf(gateway.pid)]
   const samples = await watch(pids, seconds, account, onSample)
   account.asks = false
   const healed = messageOf(broker, 'healed')
@@ -98,15 +67,14 @@ async function soak(
   const { faultsFired }: Extract<FromBroker, { type: 'healed' }> = await healed
   await Promise.all(running)
   // A worker that was started anew has another number.
-  if (childrenOf(gateway.pid!).join() !== pids.slice(1).join()) throw new Error('a worker has ended by itself')
-  gateway.kill('SIGTERM')
-  await once(gateway, 'exit')
+  if (childrenOf(gateway.pid).join() !== pids.slice(1).join()) throw new Error('a worker has ended by itself')
+  const exitCode = await gateway.stop()
   const { sent, answered, statuses } = account
   const processes = samples.map(ofOne => ({
     maxMb: Math.max(...ofOne.map(({ rssMb }) => rssMb)),
     slopeMbPerMinute: slopePerMinute(ofOne)
   }))
-  return { sent, answered, statuses: Object.fromEntries(statuses), faultsFired, processes, exitCode: gateway.exitCode }
+  return { sent, answered, statuses: Object.fromEntries(statuses), faultsFired, processes, exitCode }
 }
 
 interface Account {
@@ -118,25 +86,29 @@ interface Account {
 }
 
 /** Pushes, synchronously or not, and asks for messages; a third of it all over a new connection. */
-async function client(url: string, random: SeededRandom, number: number, account: Account): Promise<void> {
-  let agent = new Agent({ keepAlive: true, maxSockets: 1 })
+async function useGateway(url: string, random: SeededRandom, number: number, account: Account): Promise<void> {
+  let client = new HttpClient(url)
   while (account.asks) {
     const topic = random.pick(soakTopics)
     const dice = random.next()
     account.sent++
-    const status =
+    const answer =
       dice < 0.8
-        ? await ask(agent, `${url}/kprf/push`, pushOf(topic, dice < 0.4, random))
-        : await ask(agent, `${url}/pixy/topics/${topic}/messages?group=soak-${number % 20}`)
+        ? await client.ask('POST', '/kprf/push', {
+            body: pushOf(topic, dice < 0.4, random),
+            headers: { 'content-type': 'application/json' }
+          })
+        : await client.ask('GET', `/pixy/topics/${topic}/messages?group=soak-${number % 20}`)
+    const status = answer?.status
     if (status !== undefined) account.answered++
     account.statuses.set(String(status), (account.statuses.get(String(status)) ?? 0) + 1)
     if (random.next() < 0.3) {
-      agent.destroy()
-      agent = new Agent({ keepAlive: true, maxSockets: 1 })
+      client.close()
+      client = new HttpClient(url)
     }
     await sleep(random.between(5, 100))
   }
-  agent.destroy()
+  client.close()
 }
 
 function pushOf(topic: string, isSync: boolean, random: SeededRandom): string {
@@ -146,19 +118,6 @@ function pushOf(topic: string, isSync: boolean, random: SeededRandom): string {
     data: 'x'.repeat(random.between(0, 4_000))
   }))
   return JSON.stringify({ records, wait_for_send: isSync })
-}
-
-/** @returns `undefined` when there was no answer */
-function ask(agent: Agent, url: string, body?: string): Promise<number | undefined> {
-  return new Promise(resolve => {
-    const headers = body === undefined ? {} : { 'content-type': 'application/json' }
-    const call = request(url, { method: body === undefined ? 'GET' : 'POST', agent, headers }, response => {
-      response.on('end', () => resolve(response.statusCode)).on('error', () => resolve(undefined))
-      response.resume()
-    })
-    call.setTimeout(ANSWER_TIMEOUT_MS, () => call.destroy(new Error('no answer')))
-    call.on('error', () => resolve(undefined)).end(body)
-  })
 }
 
 const childrenOf = (pid: number): number[] =>
