@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
 import type { Castellan } from '../../src/index.js'
 import { onCluster } from '../support/stage.js'
+import { withAdmin } from '../support/target-cluster.js'
 
 describe('a topic that ends with the marker of a transaction', function () {
   this.timeout(120_000)
@@ -22,21 +23,16 @@ describe('a topic that ends with the marker of a transaction', function () {
     } finally {
       await producer.disconnect()
     }
-    await markersAreWritten(kafka, topic, transactions.flat(2).length)
+    await markersAreWritten(topic, transactions.flat(2).length)
     return topic
   }
 
   /** Kafka answers the end of a transaction before the marker is in the log. @param end the offset behind the last marker */
-  async function markersAreWritten(kafka: Kafka, topic: string, end: number): Promise<void> {
-    const admin = kafka.admin()
-    await admin.connect()
-    try {
+  const markersAreWritten = (topic: string, end: number): Promise<void> =>
+    withAdmin(stage.bootstrap, async admin => {
       let high: string | undefined
       while (Number(high) !== end) high = (await admin.fetchTopicOffsets(topic))[0]?.high
-    } finally {
-      await admin.disconnect()
-    }
-  }
+    })
 
   async function read(
     topic: string,

@@ -6,7 +6,7 @@ import type { Gateway } from '../cli/child.js'
 import { type PeerAddress, peerSettings } from '../support/peer-address.js'
 import { SeededRandom } from '../support/random.js'
 import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { freshTopic, withAdmin } from '../support/target-cluster.js'
 
 const PARTITIONS = 3
 const CLIENTS = 6
@@ -111,10 +111,7 @@ describe('requests with keys at two gateways that are killed again and again', f
   }
   const valuesIn = async (topic: string): Promise<readonly string[]> => {
     const kafka = new Kafka({ brokers: stage.bootstrap.split(','), logLevel: logLevel.NOTHING })
-    const admin = kafka.admin()
-    await admin.connect()
-    const ends = await admin.fetchTopicOffsets(topic)
-    await admin.disconnect()
+    const ends = await withAdmin(stage.bootstrap, admin => admin.fetchTopicOffsets(topic))
     const total = ends.reduce((sum, { high }) => sum + Number(high), 0)
     const consumer = kafka.consumer({ groupId: `of-${topic}` })
     const values: string[] = []

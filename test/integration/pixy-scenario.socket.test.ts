@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { Kafka, logLevel } from 'kafkajs'
 import { brief, PixyUnderTest } from '../apis/kafka-pixy/harness.js'
 import type { GroupInstance } from '../support/group-instance.js'
 import { checkRows } from '../support/rows.js'
 import { onCluster } from '../support/stage.js'
+import { withAdmin } from '../support/target-cluster.js'
 
 /** Topics of the scenario, with their partitions. Those that are gone are in none. */
 const partitionsByTopic: Readonly<Record<string, number>> = {
@@ -201,17 +201,12 @@ function ofRun(text: string): string {
 }
 
 async function createTopics(bootstrap: string): Promise<void> {
-  const admin = new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
-  await admin.connect()
   const configEntries = Object.entries(configOfConf).map(([name, value]) => ({ name, value }))
-  await admin.createTopics({
-    waitForLeaders: true,
-    topics: Object.entries(partitionsByTopic).map(([topic, numPartitions]) => ({
-      topic,
-      numPartitions,
-      replicationFactor: 3,
-      configEntries: topic === 'run-conf' ? configEntries : []
-    }))
-  })
-  await admin.disconnect()
+  const topics = Object.entries(partitionsByTopic).map(([topic, numPartitions]) => ({
+    topic,
+    numPartitions,
+    replicationFactor: 3,
+    configEntries: topic === 'run-conf' ? configEntries : []
+  }))
+  await withAdmin(bootstrap, admin => admin.createTopics({ topics, waitForLeaders: true }))
 }

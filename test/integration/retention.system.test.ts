@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { Kafka, logLevel } from 'kafkajs'
 import { silentLogger } from '../../src/core/model.js'
 import { openDurableLog } from '../../src/producer/log/open-durable-log.js'
 import { walSettings } from '../../src/producer/log/settings.js'
 import type { Gateway } from '../cli/child.js'
 import { logWorker } from '../support/built.js'
 import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { freshTopic, withAdmin } from '../support/target-cluster.js'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -23,14 +22,9 @@ describe('records that have waited long in the durable log', function () {
   })
 
   async function createTopic(topic: string, retentionMs: number): Promise<void> {
-    const admin = new Kafka({ brokers: stage.bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
-    await admin.connect()
     const configEntries = [{ name: 'retention.ms', value: String(retentionMs) }]
-    await admin.createTopics({
-      topics: [{ topic, numPartitions: 1, replicationFactor: 3, configEntries }],
-      waitForLeaders: true
-    })
-    await admin.disconnect()
+    const topics = [{ topic, numPartitions: 1, replicationFactor: 3, configEntries }]
+    await withAdmin(stage.bootstrap, admin => admin.createTopics({ topics, waitForLeaders: true }))
   }
 
   /** What a gateway has left that accepted records an hour ago. */

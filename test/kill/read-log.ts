@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { Kafka, logLevel } from 'kafkajs'
 import { kcatConsume } from '../real-kafka/kcat.js'
 import type { Logged } from '../support/history-checker.js'
+import { withAdmin } from '../support/target-cluster.js'
 
 const hasKcat = (): boolean => spawnSync('kcat', ['-V'], { stdio: 'ignore' }).error === undefined
 
@@ -25,7 +26,7 @@ export async function* readLog(
 
 async function readWithKafkajs(bootstrap: string, topics: readonly string[]): Promise<Logged[]> {
   const kafka = new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.NOTHING })
-  const ends = await endsOf(kafka, topics)
+  const ends = await endsOf(bootstrap, topics)
   const consumer = kafka.consumer({ groupId: `checker-${process.pid}-${performance.now()}` })
   const records: Logged[] = []
   await consumer.connect()
@@ -54,10 +55,8 @@ interface EachMessage {
 }
 
 /** `orders/0` -> the offset behind its last record, without empty partitions. */
-async function endsOf(kafka: Kafka, topics: readonly string[]): Promise<Map<string, number>> {
-  const admin = kafka.admin()
-  await admin.connect()
-  try {
+const endsOf = (bootstrap: string, topics: readonly string[]): Promise<Map<string, number>> =>
+  withAdmin(bootstrap, async admin => {
     const ends = new Map<string, number>()
     for (const topic of topics) {
       for (const { partition, high } of await admin.fetchTopicOffsets(topic)) {
@@ -65,7 +64,4 @@ async function endsOf(kafka: Kafka, topics: readonly string[]): Promise<Map<stri
       }
     }
     return ends
-  } finally {
-    await admin.disconnect()
-  }
-}
+  })

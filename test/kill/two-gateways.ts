@@ -2,11 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Kafka, logLevel } from 'kafkajs'
 import { openCastellan } from '../../src/index.js'
 import { freePorts } from '../real-kafka/ports.js'
 import { SeededRandom } from '../support/random.js'
-import { freshTopic, type TargetCluster } from '../support/target-cluster.js'
+import { freshTopic, type TargetCluster, withAdmin } from '../support/target-cluster.js'
 import { Gateway } from './gateway.js'
 import { OneBrokerDown } from './run-kill.js'
 
@@ -409,9 +408,7 @@ async function checkAgainAndAgain(
   ascending: ReadonlySet<GroupLog>
 ): Promise<void> {
   const last = new Map<string, number>()
-  const admin = new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
-  await admin.connect()
-  try {
+  await withAdmin(bootstrap, async admin => {
     while (!world.isStopped) {
       for (const group of groups) {
         const [found] = await admin.fetchOffsets({ groupId: group.name, topics: [world.topic] }).catch(() => [])
@@ -431,9 +428,7 @@ async function checkAgainAndAgain(
       world.commitChecks++
       await sleep(CHECK_PAUSE_MS)
     }
-  } finally {
-    await admin.disconnect()
-  }
+  })
 }
 
 /** One line about a run. */

@@ -1,10 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Kafka, logLevel } from 'kafkajs'
 import { RECORDINGS } from '../alerts/recording.js'
 import { alertRules, metricsIn } from '../alerts/rules.js'
 import { Scraper } from '../alerts/scraper.js'
+import { withAdmin } from '../support/target-cluster.js'
 import { endOnSignals, sayWithTime } from '../support/tool.js'
 import { KafkaCluster } from './cluster.js'
 import { kafkaFolder, kafkaVersion } from './jars.js'
@@ -127,15 +127,10 @@ class Recorded {
   }
 }
 
-async function setAcls(kafka: KafkaCluster, acls: readonly { [field: string]: number | string }[]): Promise<void> {
-  const admin = new Kafka({ brokers: kafka.bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
-  await admin.connect()
-  try {
-    const forAlice = { resourcePatternType: LITERAL, principal: `User:${saslUser.username}`, host: '*' }
-    await admin.createAcls({ acl: acls.map(acl => ({ ...forAlice, ...acl })) as never })
-  } finally {
-    await admin.disconnect()
-  }
+function setAcls(kafka: KafkaCluster, acls: readonly { [field: string]: number | string }[]): Promise<unknown> {
+  const forAlice = { resourcePatternType: LITERAL, principal: `User:${saslUser.username}`, host: '*' }
+  const acl = acls.map(one => ({ ...forAlice, ...one })) as never
+  return withAdmin(kafka.bootstrap, admin => admin.createAcls({ acl }))
 }
 
 const say = sayWithTime()

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { Kafka, logLevel } from 'kafkajs'
+import { type Admin, Kafka, logLevel } from 'kafkajs'
 import { askedByClients } from '../../examples/bench/bystanders/scene.js'
 import type { ApiName, Fault, Faults } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
@@ -116,23 +116,29 @@ export async function recreateTopic(cluster: TargetCluster, topic: string, parti
   }
 }
 
-/** Deletes the records of a partition that come before an offset. */
-export async function deleteRecords(
-  bootstrap: string,
-  topic: string,
-  partition: number,
-  beforeOffset: number
-): Promise<void> {
+/** Does something as a client of administration that nobody here wrote. */
+export async function withAdmin<Result>(bootstrap: string, act: (admin: Admin) => Promise<Result>): Promise<Result> {
   const admin = new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   try {
-    // Makes kafkajs look the topic up, which deleteTopicRecords alone does not.
-    await admin.fetchTopicOffsets(topic)
-    await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(beforeOffset) }] })
+    return await act(admin)
   } finally {
     await admin.disconnect()
   }
 }
+
+/** Deletes the records of a partition that come before an offset. */
+export const deleteRecords = (
+  bootstrap: string,
+  topic: string,
+  partition: number,
+  beforeOffset: number
+): Promise<void> =>
+  withAdmin(bootstrap, async admin => {
+    // Makes kafkajs look the topic up, which deleteTopicRecords alone does not.
+    await admin.fetchTopicOffsets(topic)
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(beforeOffset) }] })
+  })
 
 /** A topic name nobody used before, so that tests can share a cluster. */
 export const freshTopic = (name: string): string => `${name}-${randomBytes(4).toString('hex')}`
