@@ -1,4 +1,5 @@
 import type { Argument, Command, Option } from 'commander'
+import { onAbort } from '../core/ending.js'
 
 /** The parts of a process that a command uses; tests pass their own. */
 export interface Process {
@@ -60,8 +61,4 @@ export class CommandError extends Error {
 }
 
 /** Resolves when the signal fires, or at once if it has fired already. */
-export const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise(resolve => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
+export const aborted = (signal: AbortSignal): Promise<void> => new Promise(resolve => void onAbort(signal, resolve))

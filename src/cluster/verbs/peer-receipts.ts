@@ -1,3 +1,4 @@
+import { onAbort } from '../../core/ending.js'
 import { OverloadedError } from '../../core/errors.js'
 import { Shares } from '../../core/shares.js'
 import type {
@@ -110,16 +111,8 @@ class NotHereError extends Error {
 }
 
 /** @returns `undefined`: the signal was first */
-async function unlessAborted<Result>(
-  result: Promise<Result>,
-  signal: AbortSignal | undefined
-): Promise<Result | undefined> {
+function unlessAborted<Result>(result: Promise<Result>, signal: AbortSignal | undefined): Promise<Result | undefined> {
   let end: () => void = () => undefined
-  const aborted = new Promise<undefined>(resolve => (end = () => resolve(undefined)))
-  signal?.addEventListener('abort', end)
-  try {
-    return await Promise.race([result, aborted])
-  } finally {
-    signal?.removeEventListener('abort', end)
-  }
+  const aborted = new Promise<undefined>(resolve => (end = onAbort(signal, () => resolve(undefined))))
+  return Promise.race([result, aborted]).finally(() => end())
 }
