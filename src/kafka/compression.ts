@@ -8,7 +8,7 @@ interface Lz4 {
   decompressFrameSync(bytes: Buffer): Buffer
 }
 
-let lz4: Lz4 | undefined
+const load = createRequire(import.meta.url)
 
 /**
  * Loads the native package on first use, because not every platform has a binary, and not every user needs lz4.
@@ -16,10 +16,8 @@ let lz4: Lz4 | undefined
  * @throws CodecUnavailableError when the package cannot be loaded
  */
 function loadLz4(): Lz4 {
-  if (lz4 !== undefined) return lz4
   try {
-    lz4 = createRequire(import.meta.url)('lz4-napi') as Lz4
-    return lz4
+    return load('lz4-napi') as Lz4
   } catch (error) {
     throw new CodecUnavailableError('lz4', 'lz4-napi', error)
   }
@@ -134,7 +132,7 @@ export function compress(codec: CompressionCodec, bytes: Buffer): Buffer {
     case 'gzip':
       return gzipSync(bytes)
     case 'snappy':
-      return (createRequire(import.meta.url)('snappyjs') as typeof import('snappyjs').default).compress(bytes)
+      return (load('snappyjs') as typeof import('snappyjs').default).compress(bytes)
     case 'lz4':
       return lz4Compress(bytes)
     case 'zstd':

@@ -147,7 +147,8 @@ export class KafkajsConnection {
   /** @param onClosed called once, with the reason, when the connection is closed */
   constructor(address: BrokerAddress, settings: ConnectionSettings, onClosed: (error: CastellanError) => void) {
     this.#address = address
-    this.#settings = settings
+    // TLS and login may change for later connections.
+    this.#settings = { ...settings }
     this.#onClosed = onClosed
     this.#requests = new InFlightRequests(error => this.close(error))
     this.#reader = new FrameReader(settings.maxResponseBytes ?? DEFAULT_MAX_RESPONSE_BYTES, frame =>
@@ -163,7 +164,7 @@ export class KafkajsConnection {
       connectionTimeout: settings.connectTimeoutMs + 1000,
       enforceRequestTimeout: false,
       ssl: settings.tls ?? null,
-      sasl: settings.sasl === undefined ? null : toKafkajsSasl(settings.sasl),
+      sasl: this.#settings.sasl === undefined ? null : toKafkajsSasl(this.#settings.sasl),
       socketFactory: ({ onConnect }) => this.#openSocket(onConnect)
     })
     this.#connection.requestQueue = this.#queueForKafkajs()
