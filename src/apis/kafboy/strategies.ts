@@ -87,12 +87,14 @@ export function placing(
   async function lookUp(topic: string, known: KnownTopic): Promise<void> {
     // Where the gateway says, it has a missing topic created. Here it is created before the hook is asked.
     const isPicked = optionsOf(topic).partitionStrategy === 'custom'
+    const endsAt = clock() + timeoutMs
     let count: number | undefined
-    for (let leftMs = timeoutMs; ; leftMs -= RETRY_MS) {
-      const found = (await gateway.topics([topic], timeoutMs, isPicked).catch(() => undefined))?.get(topic)
+    known.refusal = NOT_FOUND
+    for (let leftMs = timeoutMs; leftMs > 0; leftMs = Math.ceil(endsAt - clock())) {
+      const found = (await gateway.topics([topic], leftMs, isPicked).catch(() => undefined))?.get(topic)
       count = found?.errorCode === errorCodes.NONE ? found.partitions.length : undefined
-      known.refusal = found === undefined ? NOT_FOUND : MISSING
-      if (found === undefined || count !== undefined || !isPicked || leftMs <= 0) break
+      if (found !== undefined) known.refusal = LASTING.get(found.errorCode) ?? MISSING
+      if (found === undefined || count !== undefined || !isPicked || known.refusal !== MISSING) break
       await new Promise(resolve => setTimeout(resolve, Math.min(RETRY_MS, leftMs)))
     }
     // A broker may lose sight of a topic for a while, so a known number stays until another one is known.
@@ -168,6 +170,11 @@ const NOT_FOUND = recordRefusal(
   'the topic could not be looked up, so the hook pickPartition was not asked',
   true
 )
+/** What Kafka says of a topic, and says again whenever it is asked. */
+const LASTING: ReadonlyMap<number, RecordFailure> = new Map([
+  [errorCodes.INVALID_TOPIC_EXCEPTION, recordRefusal('invalidTopic', 'the name of the topic is not legal', false)],
+  [errorCodes.TOPIC_AUTHORIZATION_FAILED, recordRefusal('notAuthorized', 'Kafka forbids the topic', false)]
+])
 
 /** @param limitBytes of records that wait for something */
 export const refusalOfFull = (what: string, limitBytes: number): RecordFailure =>

@@ -145,6 +145,9 @@ describe('ekaf: the strategies', () => {
       return { gateway, asked }
     }
     const custom = { partitionStrategy: 'custom', payload: 'fields' } as const
+    const start = async (settings: Partial<KafboySettings>, gateway: FakeGateway, hooks: KafboyHooks) => {
+      served = await serve({ gateway, settings, hooks, clock: () => performance.now() })
+    }
 
     it('keeps its records until it is known, and the hook gets all of them, in their order', async () => {
       const { gateway, asked } = gatewayWithout()
@@ -194,6 +197,34 @@ describe('ekaf: the strategies', () => {
           `kafboy_failed_records_total{mode="async",error="${code}"} 1`
         ])
         expect(gateway.records).to.deep.equal([])
+      })
+    }
+
+    it('refuses its records in time when each look-up takes long', async () => {
+      const { gateway, asked } = gatewayWithout()
+      const { topics } = gateway
+      gateway.topics = async (...args) => {
+        await new Promise(resolve => setTimeout(resolve, 20))
+        return topics.apply(gateway, args)
+      }
+      await start({ ...custom, syncTimeoutMs: 400 }, gateway, hooks)
+      expect(brief(await served.post('/sync/t', '1=a'))).to.equal('502 [{"error":3}]')
+      expect(asked).to.have.lengthOf.within(1, 2)
+    })
+
+    for (const [errorCode, code] of [
+      [17, 'invalidTopic'],
+      [29, 'notAuthorized']
+    ] as const) {
+      it(`refuses its records at once with ${errorCode} when Kafka does, and says so`, async () => {
+        const { gateway, asked } = gatewayWithout()
+        const { topics } = gateway
+        gateway.topics = async (...args) =>
+          new Map([...(await topics.apply(gateway, args))].map(([name, found]) => [name, { ...found, errorCode }]))
+        await start(custom, gateway, hooks)
+        expect(brief(await served.post('/sync/t', '1=a'))).to.equal(`502 [{"error":${errorCode}}]`)
+        expect(asked).to.have.length(1)
+        expect(await served.counted()).to.include(`kafboy_failed_records_total{mode="sync",error="${code}"} 1`)
       })
     }
 
