@@ -148,11 +148,6 @@ export interface RecordFailure {
   readonly retriable: boolean
 }
 
-/** A record that is refused before Kafka is asked. */
-export function recordRefusal(code: ErrorCode, message: string, retriable: boolean): RecordFailure {
-  return { type: 'failed', code, errorCode: undefined, message, persisted: 'no', retriable }
-}
-
 /** The bytes of key, value and headers. A character in the key of a header counts as one byte. */
 export const sizeOfRecord = ({ key, value, headers }: KafkaRecord): number => {
   let bytes = (key?.length ?? 0) + (value?.length ?? 0)

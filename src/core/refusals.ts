@@ -1,4 +1,5 @@
-import type { MonotonicClock } from './model.js'
+import type { ErrorCode } from './errors.js'
+import type { MonotonicClock, RecordFailure } from './model.js'
 import { shortened } from './printable.js'
 import { RecentRate } from './recent-rate.js'
 
@@ -19,6 +20,11 @@ const QUOTING: ReadonlySet<string> = new Set([
 ])
 /** Sections that an error names as a whole, behind the name of a client, which may look like that of a setting. */
 const SECTION = /\((quotas|access\.rules)\)$/
+
+/** A record that is refused before Kafka is asked. */
+export function recordRefusal(code: ErrorCode, message: string, retriable: boolean): RecordFailure {
+  return { type: 'failed', code, errorCode: undefined, message, persisted: 'no', retriable }
+}
 
 /** What was refused: requests, before their bodies were used, or single records. */
 export type Refused = 'requests' | 'records'

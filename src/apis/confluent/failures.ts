@@ -1,5 +1,6 @@
 import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
-import { isLegalTopicName, type RecordFailure, recordRefusal } from '../../core/model.js'
+import { isLegalTopicName, type RecordFailure } from '../../core/model.js'
+import { recordRefusal } from '../../core/refusals.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 

@@ -1,4 +1,5 @@
-import { type ProduceRecord, type RecordFailure, recordRefusal } from '../../core/model.js'
+import type { ProduceRecord, RecordFailure } from '../../core/model.js'
+import { recordRefusal } from '../../core/refusals.js'
 import type { PartitionerName } from '../../gateway/gateway.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'

@@ -1,11 +1,6 @@
 import { CastellanError, type ErrorCode } from '../../core/errors.js'
-import {
-  type ProduceRecord,
-  type RecordFailure,
-  type RecordHeader,
-  type RecordOutcome,
-  recordRefusal
-} from '../../core/model.js'
+import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
+import { recordRefusal } from '../../core/refusals.js'
 import type { Gateway, PartitionerName } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'

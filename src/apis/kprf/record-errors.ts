@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../../core/errors.js'
-import { type RecordFailure, recordRefusal } from '../../core/model.js'
+import type { RecordFailure } from '../../core/model.js'
+import { recordRefusal } from '../../core/refusals.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
 /** An error of the client library of kprf: its text, and its number in the metrics. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
+import * as client from '../../../src/client.js'
 import { type ConsumeManyResult, ONE_MESSAGE } from '../../../src/gateway/gateway.js'
 import {
   askRouter,
@@ -144,6 +145,14 @@ describe('the library', () => {
     }
     const gone = await fetch(app.urls.shared).catch(() => 'gone')
     expect(gone).to.equal('gone')
+  })
+
+  it('exports these functions from its entry for clients, and none that were made for the gateway', () => {
+    const names = Object.keys(client).filter(name => /^[a-z]/.test(name))
+    expect(names.sort().join(' ')).to.equal(
+      'ask askRouter createPrometheusMetrics defaultLogger incarnationOfTopic isLegalTopicName openCastellan ' +
+        'openSchemas positionIn silentLogger sizeOfRecord topicPartitionKey'
+    )
   })
 
   it('exports the metrics of docs/metrics.md and no others', async () => {
