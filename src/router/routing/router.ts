@@ -249,8 +249,14 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
   }
   const actor = system.spawnOwner<RouterMailbox>('router', {
     receive: message => {
-      core.receive(message)
-      if (message.type === 'stop') shutDown()
+      if (message.type !== 'stop') core.receive(message)
+      else if (over) shutDown()
+      else {
+        // What is sent while open requests are answered is refused at once; what was sent before comes before the second stop.
+        over = { failure: SHUTTING_DOWN }
+        core.receive(message)
+        actor.tell(message)
+      }
     },
     onCrash: (error, message, unhandled) => {
       const failure = ownFailure('shuttingDown', `the router has failed: ${error.message}`, true)
@@ -267,10 +273,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
   const stop = (): Promise<void> => {
     // Stopping is a message, so that requests sent before it are accepted and answered like all others.
     if (!stopping && !over) actor.tell({ type: 'stop' })
-    return (stopping ??= whenShutDown.then(() => {
-      over ??= { failure: SHUTTING_DOWN }
-      actor.stop()
-    }))
+    return (stopping ??= whenShutDown.then(() => actor.stop()))
   }
   return {
     ref: {

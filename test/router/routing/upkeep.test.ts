@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { askRouter } from '../../../src/router/routing/ask-router.js'
 import type { RouterSettingsOverrides } from '../../../src/router/routing/settings.js'
 import { CastleRouter, Inbox } from '../../support/castle-router.js'
 import { fakeBatch } from '../../support/fake-batch.js'
@@ -6,6 +7,7 @@ import { FakeTime } from '../../support/fake-time.js'
 import { fetchReply, metadataOf, ScriptedCluster, type ScriptedTopic } from '../../support/scripted-client.js'
 
 const gone = new Error('nobody is there')
+const fetchOf = (topic: string) => ({ type: 'fetchData', topicPartition: { topic, partition: 0 }, offset: 0 }) as const
 const led: ScriptedTopic = { partitions: { 0: { leaderId: 1 } } }
 
 describe('router: what it does by itself', () => {
@@ -34,7 +36,7 @@ describe('router: what it does by itself', () => {
   }
   const ask = (topic: string, timeoutMs = 20_000): Inbox<'fetchData'> => {
     const inbox = new Inbox<'fetchData'>()
-    castle.tell(inbox, { type: 'fetchData', topicPartition: { topic, partition: 0 }, offset: 0, timeoutMs })
+    castle.tell(inbox, { ...fetchOf(topic), timeoutMs })
     return inbox
   }
   const typesOf = ({ results }: Inbox<'fetchData'>): string[] => results.map(({ type }) => type)
@@ -135,5 +137,25 @@ describe('router: what it does by itself', () => {
     await time.pass(50)
     expect(late.results.map(result => result.type === 'failed' && result.code)).to.deep.equal(['shuttingDown'])
     await castle.router.stop()
+  })
+
+  it('answers also what is asked while it ends what is open, at once or a moment later', async () => {
+    start({ connectAtStart: true })
+    isAway = true
+    const codes: string[] = []
+    const again = (asks: number): Promise<void> =>
+      askRouter(castle.router.ref, { ...fetchOf('orders'), timeoutMs: 20_000 }).then(result => {
+        codes.push(result.type === 'failed' ? result.code : result.type)
+        return asks > 1 ? again(asks - 1) : undefined
+      })
+    const late: Inbox<'fetchData'>[] = []
+    const first = { reply: () => void late.push(ask('orders')) }
+    castle.router.ref.tell({ ...fetchOf('orders'), timeoutMs: 20_000, requester: first })
+    void again(3)
+    await time.pass(50)
+    await castle.router.stop()
+    await time.pass(50)
+    expect(late.flatMap(typesOf)).to.deep.equal(['failed'])
+    expect(codes).to.deep.equal(['shuttingDown', 'shuttingDown', 'shuttingDown'])
   })
 })
