@@ -8,6 +8,8 @@ const MOST_PARTITIONS = 100_000
 /** A session that was used in this time is not replaced, as with Kafka's `min.incremental.fetch.session.eviction.ms`. */
 const IN_USE_MS = 120_000
 const LARGEST_ID = 0x7fffffff
+/** Kafka has no topic with a longer name. Each partition of a session holds the name. */
+const LONGEST_NAME = 249
 
 export interface AskedPartition {
   readonly partition: number
@@ -140,6 +142,7 @@ export class FetchSessions {
    * @returns `undefined`: it is too large, or the others are in use; the client gets its answer without a session
    */
   begin(nodeId: number, topics: readonly FetchTopic[], usesTopicIds: boolean, nowMs: number): KeptSession | undefined {
+    if (topics.some(hasLongName)) return undefined
     let id = 0
     while (id === 0 || this.#sessions.has(id)) id = randomInt(1, LARGEST_ID)
     const session = new KeptSession(id, nodeId, usesTopicIds)
@@ -161,7 +164,7 @@ export class FetchSessions {
     const before = session.size
     session.update(topics, forgotten)
     this.#partitionCount += session.size - before
-    if (this.#partitionCount <= MOST_PARTITIONS) return true
+    if (this.#partitionCount <= MOST_PARTITIONS && !topics.some(hasLongName)) return true
     this.#remove(session)
     return false
   }
@@ -181,6 +184,8 @@ export class FetchSessions {
     this.#partitionCount -= session.size
   }
 }
+
+const hasLongName = ({ topic }: FetchTopic): boolean => topic.length > LONGEST_NAME
 
 function inOrder(partitions: Iterable<Remembered>): FetchTopic[] {
   const topics: { topic: string; topicId: string | undefined; partitions: AskedPartition[] }[] = []

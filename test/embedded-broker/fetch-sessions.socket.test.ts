@@ -154,9 +154,13 @@ describe('broker: fetch sessions', () => {
       expect(begun.slice(0, 3).map(({ id }) => sessions.get(id, 1) === undefined)).to.deep.equal([false, true, false])
     })
 
-    it('hold so many partitions at most', () => {
+    it('hold so many partitions at most, and none with a name that no topic has', () => {
       const sessions = new FetchSessions()
       expect(sessions.begin(1, [topicOf(100_001)], false, now)).to.equal(undefined)
+      expect(sessions.begin(1, [topicOf(1), topicOf(1, 'x'.repeat(250))], false, now)).to.equal(undefined)
+      const longest = sessions.begin(1, [topicOf(1, 'x'.repeat(249))], false, now)!
+      expect(sessions.update(longest, [topicOf(1, 'y'.repeat(250))], []), 'a long name').to.equal(false)
+      expect(sessions.get(longest.id, 1)).to.equal(undefined)
       const former = sessions.begin(1, [topicOf(60_000)], false, now)!
       now += 120_000
       const first = sessions.begin(1, [topicOf(60_000)], false, now)!
