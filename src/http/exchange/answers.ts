@@ -276,24 +276,16 @@ export function endWithLines(response: ServerResponse, answer: WrittenAnswer, fu
   return true
 }
 
-/** Answers that leave together at the end of a tick. */
-let soon: (readonly [response: ServerResponse, send: () => void])[] = []
-
+/** Answers of a tick leave together. There is no list of them, as the list of a simulated process that died would last. */
 export function atEndOfTick(response: ServerResponse, send: () => void): void {
-  if (soon.push([response, send]) === 1) setImmediate(sendAll)
-}
-
-function sendAll(): void {
-  const answers = soon
-  soon = []
-  for (const [response, send] of answers) {
+  setImmediate(() => {
     try {
       send()
     } catch (error) {
       // The other answers must still leave; this client sees its connection end.
       response.destroy(error as Error)
     }
-  }
+  })
 }
 
 /** Node writes the header one byte per character: the characters of this text are the bytes of the body in UTF-8. */
