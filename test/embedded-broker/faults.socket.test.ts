@@ -36,6 +36,17 @@ describe('broker: faults', () => {
     expect(fault.fired).to.equal(1)
   })
 
+  it('tells nobody that a refused record is in the log', async () => {
+    cluster.faults.add({ api: 'Produce', count: 2 }, { type: 'errorAfter', errorCode: 46 })
+    expect((await produce(client, 'orders', 0, batchOf(['a'], { producerId: 5, baseSequence: 0 }))).errorCode).to.equal(
+      46
+    )
+    expect((await produce(client, 'orders', 0, batchOf(['b'], { producerId: 5, baseSequence: 7 }))).errorCode).to.equal(
+      45
+    )
+    expect(stored()).to.deep.equal(['a'])
+  })
+
   it('plays "7, then 19, then 0 with the original offset" as two faults in a row', async () => {
     const seven = cluster.faults.add({ api: 'Produce', topic: 'orders' }, { type: 'errorAfter', errorCode: 7 })
     const nineteen = cluster.faults.add({ api: 'Produce', topic: 'orders' }, { type: 'error', errorCode: 19 })

@@ -96,7 +96,7 @@ function produceOne(
   }
   const outcome = append(call, found, partition, validated.batch)
   const after = faults.after(topic, index)
-  return after ? { ...outcome, errorCode: after } : outcome
+  return after && outcome.errorCode === errorCodes.NONE ? { ...outcome, errorCode: after } : outcome
 }
 
 function append({ nodeId, cluster }: Call, topic: Topic, partition: Partition, batch: BatchView): Outcome {
