@@ -46,6 +46,7 @@ class OracleRequest extends IncomingMessage {
     super(socket)
     const { holder, unanswered } = accepted.get(socket)!
     this.holder = holder
+    holder.silence = holder.served.silence
     this.#unanswered = unanswered
     this.guard = holder.served.guard
     this.address = holder.address
