@@ -256,7 +256,9 @@ export class PartitionReader {
     // A topic that existed and is now missing may be created again soon. A reader that follows waits for a while for the
     // new topic.
     const isGone = problem.code === 'unknownTopic' && follow
-    if (!(problem.retriable || isGone) || (failures >= MAX_FAILURES && (!follow || isGone))) throw problem
+    // A Router that has stopped answers no later question, either.
+    const isFinal = problem.code === 'shuttingDown' || !(problem.retriable || isGone)
+    if (isFinal || (failures >= MAX_FAILURES && (!follow || isGone))) throw problem
     if (failures === 1) runtime.onRetry?.(`${problem.message}; trying again`)
     await pause(RETRY_DELAY_MS)
   }

@@ -290,6 +290,14 @@ describe('readers of a topic', () => {
     ])
   })
 
+  it('end when the Router has stopped, also where they follow, and leave no timer behind', async () => {
+    await harness.read({ offset: 0 }, { follow: true })
+    const stopped = { type: 'failed', code: 'shuttingDown', message: 'the router has stopped', retriable: true }
+    await harness.answer(at(5), stopped)
+    expect(harness.newly()).to.deep.equal(['shuttingDown: t/0: the router has stopped', 'over'])
+    expect([harness.questions, time.timers]).to.deep.equal([[], 0])
+  })
+
   it('give a topic that they follow ten seconds to be created anew', async () => {
     await harness.read({ offset: 0 }, { follow: true })
     await harness.answer(at(5))
