@@ -106,7 +106,11 @@ export function placing(
   function knownOf(topic: string): KnownTopic {
     let known = all.get(topic)
     if (known === undefined) {
-      if (all.size >= MAX_TOPICS) all.delete(all.keys().next().value!)
+      for (const [name, { until }] of all) {
+        // While a look-up is open, records wait for it, and further ones of its topic behind them.
+        if (all.size < MAX_TOPICS || until === Number.POSITIVE_INFINITY) break
+        all.delete(name)
+      }
       const lookUp = Promise.resolve()
       const own = { partition: undefined, picks: 0, checkedAt: clock() }
       known = { count: undefined, until: 0, lookUp, refusal: NOT_FOUND, ...own }

@@ -136,7 +136,7 @@ describe('ekaf: the strategies', () => {
     }
     const gatewayWithout = () => {
       const gateway = new FakeGateway()
-      const asked: unknown[] = []
+      const asked: Parameters<FakeGateway['topics']>[] = []
       const { topics } = gateway
       gateway.topics = (...args) => {
         asked.push(args)
@@ -237,6 +237,31 @@ describe('ekaf: the strategies', () => {
       while (gateway.losses.length === 0) await new Promise(setImmediate)
       expect(gateway.losses).to.deep.equal(['kafboy unknownTopic 1'])
       expect(await served.counted()).to.include('kafboy_failed_records_total{mode="batch",error="unknownTopic"} 1')
+    })
+
+    it('keeps their order while a thousand other topics are asked for', async () => {
+      const { gateway } = gatewayWithout()
+      const { topics } = gateway
+      let asked = 0
+      let madeAt = Number.POSITIVE_INFINITY
+      gateway.topics = async (...args) => {
+        const answer = await topics.apply(gateway, args)
+        if (args[0][0] === 't' && ++asked === madeAt) gateway.partitions.set('t', 3)
+        return answer
+      }
+      const editJson: KafboyHooks['editJson'] = (_, answer, ekaf) => {
+        const produce = (topic: string, value: string): void => ekaf.produceAsync(topic, { key: '1', value })
+        produce('t', '0')
+        for (let at = 0; at < 1_000; at++) produce(`other-${at}`, 'x')
+        produce('t', '1')
+        madeAt = asked + 3
+        answer({ status: 200, body: '' })
+      }
+      await start(custom, gateway, { pickPartition: hooks.pickPartition!, editJson })
+      await served.post('/async/t', '')
+      const values = () => gateway.records.filter(({ topic }) => topic === 't').map(({ value }) => `${value}`)
+      while (values().length + gateway.losses.length < 2) await new Promise(setImmediate)
+      expect(values()).to.deep.equal(['0', '1'])
     })
 
     it('refuses further records when those that wait have 16 MiB, and takes those of known topics', async () => {
