@@ -1,4 +1,4 @@
-import type { ProduceRecord, RecordFailure } from '../../core/model.js'
+import { isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
 import type { PartitionerName } from '../../gateway/gateway.js'
 import type { ApiContext } from '../../http/api/api.js'
@@ -90,7 +90,7 @@ export function placing(
     const isPicked = optionsOf(topic).partitionStrategy === 'custom'
     const endsAt = clock() + timeoutMs
     let count: number | undefined
-    known.refusal = NOT_FOUND
+    known.refusal = isLegalTopicName(topic) ? NOT_FOUND : INVALID
     for (let leftMs = timeoutMs; leftMs > 0; leftMs = Math.ceil(endsAt - clock())) {
       const found = (await gateway.topics([topic], leftMs, isPicked).catch(() => undefined))?.get(topic)
       count = found?.errorCode === errorCodes.NONE ? found.partitions.length : undefined
@@ -175,9 +175,10 @@ const NOT_FOUND = recordRefusal(
   'the topic could not be looked up, so the hook pickPartition was not asked',
   true
 )
+const INVALID = recordRefusal('invalidTopic', 'the name of the topic is not legal', false)
 /** What Kafka says of a topic, and says again whenever it is asked. */
 const LASTING: ReadonlyMap<number, RecordFailure> = new Map([
-  [errorCodes.INVALID_TOPIC_EXCEPTION, recordRefusal('invalidTopic', 'the name of the topic is not legal', false)],
+  [errorCodes.INVALID_TOPIC_EXCEPTION, INVALID],
   [errorCodes.TOPIC_AUTHORIZATION_FAILED, recordRefusal('notAuthorized', 'Kafka forbids the topic', false)]
 ])
 

@@ -228,6 +228,13 @@ describe('ekaf: the strategies', () => {
       })
     }
 
+    it('refuses its records with 17 when its name is too long to ask Kafka', async () => {
+      const { gateway } = gatewayWithout()
+      gateway.topics = () => Promise.reject(new Error('too long'))
+      await start(custom, gateway, hooks)
+      expect(brief(await served.post(`/sync/${'t'.repeat(250)}`, '1=a'))).to.equal('502 [{"error":17}]')
+    })
+
     it('counts the records of a batch as lost when it is not found', async () => {
       const massageBuffer: KafboyHooks['massageBuffer'] = ({ records }) => records
       const { gateway } = gatewayWithout()
