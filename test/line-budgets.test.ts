@@ -16,7 +16,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   gateway: 1_960,
   http: 14_340,
   kafka: 5_730,
-  producer: 17_500,
+  producer: 17_510,
   router: 10_310,
   schemas: 1_960,
   server: 5_910

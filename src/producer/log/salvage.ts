@@ -53,8 +53,7 @@ export function* entriesAside(
         return
       }
       next = found.sequence + 1
-      const at = segment.placeOf(found.sequence)
-      const isOpen = at < segment.entryCount && segment.sequenceAt(at) === found.sequence && !segment.done.has(at)
+      const isOpen = segment.holds(found.sequence) && !segment.done.has(segment.placeOf(found.sequence))
       if (!isOpen || found.type !== 'entry') continue
       records++
       yield found.entry
@@ -119,14 +118,17 @@ function putBack(
   return { name, records, lost: isDone ? 0 : Math.max(0, aside.openCount - records) }
 }
 
-/** Whether the disk can read the whole file by now, and none of its entries is open: more had seemed to be in it. */
+/** Whether the disk can read the whole file by now, and each of its entries is completed, or stands in another segment, too. */
 function isNothingOpen(directory: LogDirectory, found: Recovered, aside: LogSegment): boolean {
   // The disk could not move it: the next start reads it.
   if (directory.list().includes(aside.name)) return false
   const whole = readAgain(directory.directory(QUARANTINE_DIRECTORY), aside.name, found)
   if (whole === undefined || whole.damagedCount > 0) return false
   for (const range of aside.completed()) completeRange([whole], range)
-  return whole.openCount === 0
+  const stands = (sequence: number) => found.segments.some(one => one.damagedCount === 0 && one.holds(sequence))
+  for (let place = 0; place < whole.entryCount; place++)
+    if (!whole.done.has(place) && !stands(whole.sequenceAt(place))) return false
+  return true
 }
 
 function* allFlagged(entries: Iterable<StoredEntry>): Generator<StoredEntry> {

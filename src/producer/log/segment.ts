@@ -119,6 +119,11 @@ export class LogSegment {
     return this.sequences === undefined ? this.firstSequence + place : this.sequences[place]!
   }
 
+  holds(sequence: number): boolean {
+    const place = this.placeOf(sequence)
+    return place < this.entryCount && this.sequenceAt(place) === sequence
+  }
+
   /** Returns false when the entry is not of this segment, or was completed before. */
   complete(sequence: number): boolean {
     return this.completeBetween(sequence, sequence + 1) > 0

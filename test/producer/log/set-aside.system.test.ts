@@ -306,16 +306,20 @@ function checkDone(
   else expect(mayBeUnknown, `${what} is unknown`).to.equal(true)
 }
 
+/** An entry of a merged segment stands in its source, too, behind what was guessed of the segment. */
+const ONCE_RED = [928_730]
+
 describe('a log on a disk that fails by lot', () => {
   it('loses, doubles and moves no acknowledged entry, salvaged ones included, and knows what became of each', () => {
-    const seed = testSeed()
+    const first = testSeed()
+    const byLot = Array.from({ length: Number(process.env.LOG_WORLDS ?? 300) }, (_, nth) => first + nth)
     let asideCount = 0
-    for (let nth = 0; nth < Number(process.env.LOG_WORLDS ?? 300); nth++) {
-      const world = new World(seed + nth)
+    for (const seed of [...ONCE_RED, ...byLot]) {
+      const world = new World(seed)
       try {
         world.run()
       } catch (error) {
-        throw new Error(`seed ${seed + nth}: ${(error as Error).message}`, { cause: error })
+        throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error })
       }
       asideCount += world.asideCount
     }
