@@ -327,6 +327,7 @@ export class LogStore {
     this.#spares.tick()
     this.#segments.moveAside()
     this.#progress.mend()
+    this.#segments.removeFinished()
     this.#outcomes?.tick()
     this.#mergeSegments()
   }

@@ -15,7 +15,7 @@ export interface SegmentListOptions {
   /** Stores the next sequence, which is otherwise known from the newest segment only. False: that failed. */
   readonly keepNext: () => boolean
   /** Makes notes survive a power cut. */
-  readonly syncProgress: () => void
+  readonly syncProgress: () => boolean
 }
 
 /** All segments, by rising ids and sequences. Finished ones leave the list: they are reused, removed or quarantined. */
@@ -93,11 +93,13 @@ export class SegmentList {
   removeFinished(): void {
     this.#removeFinishedAside()
     if (!this.all.some(segment => segment.isFinished)) return
-    // Notes of batches tell which missing entries Kafka has, so they must reach the disk before entries are removed.
-    this.#options.syncProgress()
+    // Notes of batches tell which missing entries Kafka has, so they must reach the disk before entries are removed. While
+    // the journal cannot, the last segment but the newest one tells which sequences were given, should that be unreadable.
+    const isSynced = this.#options.syncProgress()
+    const last = isSynced ? undefined : this.all.findLast(one => one.isFinished && one !== this.newest)
     for (let index = 0; index < this.all.length; ) {
       const segment = this.all[index]!
-      const isKept = !segment.isFinished || (segment === this.newest && !this.#options.keepNext())
+      const isKept = !segment.isFinished || segment === last || (segment === this.newest && !this.#options.keepNext())
       if (isKept || !tryTo(() => this.#remove(segment))) index++
       else this.all.splice(index, 1)
     }
