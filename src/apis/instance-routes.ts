@@ -251,7 +251,8 @@ export class InstanceRoutes {
   #ask(exchange: Exchange, params: Params): InstanceAsk {
     const { group, instance, name: api, parts } = this.#api
     const { principal } = parts.access.callerOf(exchange.request)
-    const name = { groupId: params[group] ?? '', name: params[instance] ?? '', principal, api }
+    const isWanted = (): boolean => !exchange.response.destroyed
+    const name = { groupId: params[group] ?? '', name: params[instance] ?? '', principal, api, isWanted }
     return new InstanceAsk(exchange, name, this.#api, this.#gateway.instances)
   }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import {
+  type AskToRelease,
   type Gateway,
   type InstanceGateway,
   type InstanceName,
@@ -10,12 +11,14 @@ import {
   type InstanceSettings,
   type InstanceTopics,
   PLAIN_INSTANCE_VERBS,
-  type PlainInstanceVerb
+  type PlainInstanceVerb,
+  type Released
 } from '../../gateway/gateway.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { isAway, type PeerError, type Peers, SILENT_MS } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
+import { KnownInstances } from './known-instances.js'
 
 /** Time limit of verbs that make requests to Kafka; those have shorter ones. */
 const VERB_TIMEOUT_MS = 60_000
@@ -31,8 +34,10 @@ const PAUSE_MS = 300
 const MAX_SETTLES = Math.ceil((1.5 * SILENT_MS) / PAUSE_MS)
 /** Limit of reads whose end is told again. */
 const MAX_UNTOLD = 1_000
-/** How often a verb is asked for whose instance another process takes over meanwhile. */
-const MAX_LOOKS = 4
+/** How often a verb is asked for whose instance changes meanwhile, or is taken over by another process. */
+const MAX_LOOKS = 8
+/** Limit of ends of reads, of one caller, that came before their reads. */
+const MAX_EARLY_ENDS = 1_000
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
 const SHORT_TIMEOUT_MS = 10_000
 
@@ -53,6 +58,15 @@ interface ReadAnswer {
   readonly records: readonly InstanceRecord[]
   readonly format?: string
 }
+/** How a verb is carried out in this process, and in another one. */
+interface PlannedVerb<Id, Result> {
+  readonly here: (named: InstanceName) => Promise<Result>
+  readonly there: (owner: Id, named: InstanceName) => Promise<Result>
+}
+
+/** What the owner of an instance answers: a result, and the number that the instance has now. Release 0.2.0 tells none. */
+type Numbered<Result> = Result & { readonly number?: string | undefined }
+
 /** How far the client of a read has got its answer; 0 also for a read whose client is gone. */
 interface Settled {
   readonly id: number
@@ -98,10 +112,11 @@ export function hashedOwner<Id extends number | string>(
     return there.has(owner)
   }
   peers.onGone(id => there.delete(String(id)))
-  const askToRelease = async (owner: string, instance: InstanceName): Promise<boolean> => {
+  const askToRelease: AskToRelease = async (owner, instance, number) => {
     const former = peers.others.find(id => String(id) === owner)
     if (former === undefined) return false
-    return (await peers.call(former, release, instance, { timeoutMs: RELEASE_MS }).catch(() => false)) === true
+    const body = passedOn(instance, number, false)
+    return (await peers.call(former, release, body, { timeoutMs: RELEASE_MS }).catch(() => false)) as Released
   }
   owners?.identify(String(peers.id), askToRelease, isThere)
   return (instance, away) =>
@@ -125,6 +140,15 @@ export const ownerAmong = <Id extends number | string>(
   return heaviest(ids, id => createHash('sha256').update(`${id} ${key}`).digest('hex'))
 }
 
+/** The name of an instance in a call, which says what it is meant for. */
+function passedOn(
+  { groupId, name, principal, api }: InstanceName,
+  number: string | undefined,
+  isRepeated: boolean
+): InstanceName {
+  return { groupId, name, principal, api, attempt: { number, isPassedOn: true, isRepeated } }
+}
+
 /**
  * The verbs of instances when each instance has an owner among several processes. The owner has the instance; all other
  * processes pass the verbs on to it.
@@ -138,6 +162,7 @@ export function peerInstances<Id>(
   const { instances } = own
   serveInstances(instances, cluster, peers)
   let lastId = 0
+  const all = new KnownInstances()
   /** Reads whose owners have not answered how they have ended. */
   let untold = 0
   const call = async (to: Id, verb: string, body: object, timeoutMs: number, client?: string): Promise<unknown> => {
@@ -163,11 +188,33 @@ export function peerInstances<Id>(
     if (isRepeated) setTimeout(() => void settleAt(to, settled, tries + 1), PAUSE_MS).unref()
     else if (tries > 1) untold--
   }
+  /** Carries out one attempt, and takes note of the number that the owner answers. */
+  const attempt = async <Result extends { readonly type: string }>(
+    id: Id,
+    instance: InstanceName,
+    verb: PlannedVerb<Id, Result>
+  ): Promise<Result | typeof GONE | Failure> => {
+    const known = all.of(instance)
+    const isRepeated = known.isUnanswered
+    if (id === peers.id) {
+      const named = isRepeated ? { ...instance, attempt: { isPassedOn: false, isRepeated } } : instance
+      const result = await verb.here(named)
+      if (result.type === 'done') known.isUnanswered = false
+      return result
+    }
+    const named = passedOn(instance, known.number, isRepeated)
+    const answer = (await verb.there(id, named)) as Numbered<{ readonly type: string }>
+    if (answer === AWAY || answer === GONE) known.isUnanswered = true
+    const { number, ...result } = answer
+    if (number === undefined) return answer as Result
+    known.number = number
+    if (result.type === 'done') known.isUnanswered = false
+    return result as unknown as Result
+  }
   /** Carries out a verb at the owner. Where that does not answer, or stops, another process is the owner. */
   const atOwner = async <Result extends { readonly type: string }>(
     instance: InstanceName,
-    here: () => Promise<Result>,
-    there: (owner: Id) => Promise<Result>
+    verb: PlannedVerb<Id, Result>
   ): Promise<Result | typeof UNKNOWN | Failure> => {
     const away = new Set<Id>()
     // A process that is gone has lost its instances, unless their states are in Kafka: its successor continues them.
@@ -175,25 +222,27 @@ export function peerInstances<Id>(
     for (let looks = 1; ; looks++) {
       const id = ownerOf(instance, away)
       if (id === undefined) return refusal
-      const result = await (id === peers.id ? here() : there(id))
+      const result = await attempt(id, instance, verb)
       const { code } = result as Partial<Failure>
       if (result === GONE) away.add(id)
       else if (code === 'shuttingDown') {
         away.add(id)
         refusal = result
       }
-      // Another process has taken the instance over while the verb was open.
+      // The instance has changed, or another process has taken it over, while the verb was open.
       else if (code !== 'clusterChanged' || looks >= MAX_LOOKS) return result
+      // A client that has left may have gone on elsewhere: what it asked for is late.
+      if (instance.isWanted?.() === false) return refusal
     }
   }
   const passed =
     <Verb extends PlainInstanceVerb>(verb: Verb) =>
-    (...args: Parameters<InstanceGateway[Verb]>): ReturnType<InstanceGateway[Verb]> => {
+    (instance: InstanceName, ...rest: unknown[]): ReturnType<InstanceGateway[Verb]> => {
       const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<never>>
-      const here = (): Promise<InstanceResult<never>> => method.apply(instances, args)
-      const there = (owner: Id): Promise<InstanceResult<never>> =>
-        call(owner, verb, args, VERB_TIMEOUT_MS) as Promise<InstanceResult<never>>
-      return atOwner(args[0], here, there) as ReturnType<InstanceGateway[Verb]>
+      return atOwner<InstanceResult<never>>(instance, {
+        here: named => method.call(instances, named, ...rest),
+        there: (owner, named) => call(owner, verb, [named, ...rest], VERB_TIMEOUT_MS) as Promise<InstanceResult<never>>
+      }) as ReturnType<InstanceGateway[Verb]>
     }
   /** The names that a client may read now. Topics that are created later match only a later subscription. */
   const allowedIn = async (topics: InstanceTopics): Promise<readonly string[] | undefined> => {
@@ -224,11 +273,11 @@ export function peerInstances<Id>(
       asked,
       VERB_TIMEOUT_MS + Math.min(timeoutMs, LONGEST_WAIT_MS),
       instance.principal
-    )) as InstanceResult<ReadAnswer>
+    )) as Numbered<InstanceResult<ReadAnswer>>
     gone?.removeEventListener('abort', cancel)
     if (result.type === 'done') {
       const { records, format = await formatAt(owner, instance) } = result.value
-      return { type: 'done', value: { records, format, settle } }
+      return { ...result, value: { records, format, settle } }
     }
     // The owner may have answered all the same.
     if (result === AWAY || result === GONE) settle(0)
@@ -245,21 +294,19 @@ export function peerInstances<Id>(
       return result.type === 'unknownInstance' ? AWAY : result
     },
     subscribe: (instance, topics) =>
-      atOwner(
-        instance,
-        () => instances.subscribe(instance, topics),
-        async owner => {
+      atOwner<InstanceResult<void>>(instance, {
+        here: named => instances.subscribe(named, topics),
+        there: async (owner, named) => {
           const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
-          const body: AskedSubscription = { instance, topics: sent, allowed: await allowedIn(topics) }
+          const body: AskedSubscription = { instance: named, topics: sent, allowed: await allowedIn(topics) }
           return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS)) as InstanceResult<void>
         }
-      ),
+      }),
     read: (instance, limits) =>
-      atOwner<InstanceResult<InstanceRead>>(
-        instance,
-        () => instances.read(instance, limits),
-        owner => readAt(owner, instance, limits)
-      )
+      atOwner<InstanceResult<InstanceRead>>(instance, {
+        here: named => instances.read(named, limits),
+        there: (owner, named) => readAt(owner, named, limits)
+      })
   }
 }
 
@@ -267,24 +314,41 @@ export function peerInstances<Id>(
 function serveInstances<Id>(instances: InstanceGateway, cluster: string, peers: Peers<Id>): void {
   const serve = <Body>(verb: string, handler: (body: Body, from: Id) => unknown): void =>
     peers.serve(`instance ${verb} ${cluster}`, (body, { from }) => handler(body as Body, from))
+  /** Adds the number that the instance has now. */
+  const numbered = async <Result extends object>(
+    instance: InstanceName,
+    carriedOut: Promise<Numbered<Result>>
+  ): Promise<Numbered<Result>> => {
+    const result = await carriedOut
+    const number = result.number ?? instances.numberOf?.(instance)
+    return number === undefined ? result : { ...result, number }
+  }
   for (const verb of PLAIN_INSTANCE_VERBS) {
-    const method = instances[verb] as (...args: unknown[]) => unknown
-    serve(verb, (args: unknown[]) => method.apply(instances, args))
+    const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<unknown>>
+    serve(verb, (args: [InstanceName, ...unknown[]]) => numbered(args[0], method.apply(instances, args)))
   }
   serve('subscribe', ({ instance, topics, allowed }: AskedSubscription) => {
     const names = allowed && new Set(allowed)
     const includes = names && ((topic: string): boolean => names.has(topic))
-    return instances.subscribe(instance, 'topics' in topics ? topics : { ...topics, includes })
+    return numbered(instance, instances.subscribe(instance, 'topics' in topics ? topics : { ...topics, includes }))
   })
   /** Reads that are open or not settled, by caller and id. */
   const reads = new Map<Id, Map<number, { readonly gone: AbortController; read?: InstanceRead }>>()
+  /** Reads of each caller whose ends came before they did: such a read would hold up all others until its time is over. */
+  const earlyEnds = new Map<Id, Set<number>>()
   const settle = (from: Id, id: number, accepted: number): void => {
     const open = reads.get(from)?.get(id)
     reads.get(from)?.delete(id)
     if (open?.read) open.read.settle(accepted)
-    else open?.gone.abort()
+    else if (open) open.gone.abort()
+    else {
+      const early = earlyEnds.get(from) ?? new Set()
+      earlyEnds.set(from, early.add(id))
+      if (early.size > MAX_EARLY_ENDS) early.delete(early.values().next().value!)
+    }
   }
-  serve('read', async ({ instance, limits, id }: AskedRead, from): Promise<InstanceResult<ReadAnswer>> => {
+  const read = async ({ instance, limits, id }: AskedRead, from: Id): Promise<InstanceResult<ReadAnswer>> => {
+    if (earlyEnds.get(from)?.has(id)) return { type: 'done', value: { records: [], format: '' } }
     const open: { gone: AbortController; read?: InstanceRead } = { gone: new AbortController() }
     const ofCaller = reads.get(from) ?? new Map<number, typeof open>()
     reads.set(from, ofCaller.set(id, open))
@@ -297,10 +361,12 @@ function serveInstances<Id>(instances: InstanceGateway, cluster: string, peers: 
     if (open.gone.signal.aborted) result.value.settle(0)
     const { records, format } = result.value
     return { type: 'done', value: { records, format } }
-  })
+  }
+  serve('read', (asked: AskedRead, from) => numbered(asked.instance, read(asked, from)))
   serve('settle', ({ id, accepted }: Settled, from) => settle(from, id, accepted))
   peers.onGone(from => {
     for (const id of [...(reads.get(from)?.keys() ?? [])]) settle(from, id, 0)
     reads.delete(from)
+    earlyEnds.delete(from)
   })
 }

@@ -49,6 +49,11 @@ export class CompactedTopic {
     this.#place = { topic: options.topic, partition: 0 }
   }
 
+  /** The id of the topic; empty: it is not known, or the brokers have none. */
+  get id(): string {
+    return this.#id ?? ''
+  }
+
   /** The offset up to which the log was read; -1: nothing was. */
   get readTo(): Offset {
     return (this.#next ?? 0) - 1

@@ -94,6 +94,8 @@ export class ConsumerInstance {
   #chosen: ChosenTopics | undefined
   /** True: the instance remains a member of its group, and another process continues it. */
   #isKept = false
+  /** Commits and changes of positions, of which its stored state tells nothing. */
+  changes = 0
   /** Number of memberships, part of the name of a connection. */
   #memberships = 0
 
@@ -230,6 +232,7 @@ export class ConsumerInstance {
    * instance began at the end of a log: another member would begin elsewhere.
    */
   #commitBeforeLoss(done: () => void): void {
+    this.changes++
     this.#commits.store(this.#lastOffsets(), this.#member?.membership, done)
   }
 
@@ -421,6 +424,7 @@ export class ConsumerInstance {
   }
 
   #commitAccepted(done: (failure: Failure | undefined) => void): void {
+    this.changes++
     this.#commits.store(this.#uncommitted(), this.#member?.membership, done)
   }
 

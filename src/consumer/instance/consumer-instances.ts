@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { ask } from '../../core/actor/actor.js'
 import { TimedOutError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
@@ -11,6 +11,7 @@ import { type GroupDeps, sharedRuntime } from '../group/consumer-groups.js'
 import { asking, GroupActor, type SharedRuntime } from '../group/group-runtime.js'
 import { HeldBatches } from '../group/held-batches.js'
 import { ConsumerInstance, type Reply } from './consumer-instance.js'
+import { type InstancePoint, isAfter, isAt, numberText, PointsInMemory } from './instance-number.js'
 import { ReadBudget } from './instance-reads.js'
 import { InstanceStore, TAKEN } from './instance-store.js'
 import type {
@@ -25,7 +26,8 @@ import type {
   InstanceReadLimits,
   InstanceResult,
   InstanceSettings,
-  InstanceTopics
+  InstanceTopics,
+  Released
 } from './instances.js'
 import type { StoredInstance } from './stored-instance.js'
 import { type ChosenTopics, PatternLookUps } from './topic-patterns.js'
@@ -50,6 +52,12 @@ const UNKNOWN = { type: 'unknownInstance' } as const
 /** The outcome of a creation: there is one of this name already. */
 const EXISTS = { type: 'exists' } as const
 const DONE = { type: 'done', value: undefined } as const
+/** A call was made before the last change of the instance. */
+const LATE_CALL = ownFailure('clusterChanged', 'the consumer instance has changed since the call was made', true)
+/** It names the number that the instance has where it is now, for the next attempt. */
+const lateCall = (number: string): Failure & { readonly number: string } => ({ ...LATE_CALL, number })
+/** How often a process is asked for an instance that changes meanwhile. */
+const MAX_RELEASES = 3
 const NOT_OPEN = ownFailure(
   'timedOut',
   'Kafka has not answered all requests for the state of the instance in time',
@@ -64,6 +72,8 @@ interface Entry {
   readonly consumer: ConsumerInstance
   readonly releaseShare: () => void
   readonly client: string | undefined
+  /** Where it began, if its state is in memory alone. */
+  readonly point: InstancePoint
   /** When its state was last written, or is about to be. */
   storedAt: number
   /** Answer the requests that are not answered, at the latest when the instance begins to end. */
@@ -108,6 +118,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   /** Instances that are created, or continued here, in this moment. */
   readonly #opening = new Map<string, Promise<Opened | typeof EXISTS>>()
   readonly #store: InstanceStore | undefined
+  readonly #inMemory = new PointsInMemory(randomBytes(9).toString('base64url'))
   #askToRelease: AskToRelease | undefined
   #isStopped = false
 
@@ -136,13 +147,13 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   async create(
-    { groupId, name, principal }: InstanceName,
+    { groupId, name, principal, attempt }: InstanceName,
     settings: InstanceSettings,
     client: string | undefined
   ): Promise<InstanceResult<boolean>> {
     const problem = problemOfGroup(groupId) ?? problemOfName(name)
     if (problem) return problem
-    const instance = { groupId: ownText(groupId), name: ownText(name), principal }
+    const instance = { groupId: ownText(groupId), name: ownText(name), principal, attempt }
     if (this.#isStopped) return SHUTTING_DOWN
     const key = keyOf(instance)
     const here = this.#entries.has(key) ? await this.#anyEntryOf(instance, 0) : undefined
@@ -161,6 +172,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     if (full) return full
     const found = await this.#store?.find(instance)
     if (found) return 'type' in found ? found : EXISTS
+    if (instance.attempt?.isPassedOn && !isAfter(instance.attempt.number, this.#lastOf(instance))) return LATE_CALL
     return (await this.#store?.claim(instance, stored)) ?? this.#opened(instance, stored)
   }
 
@@ -178,7 +190,8 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return withinTime(opening)
   }
 
-  #opened(instance: InstanceName, { settings, client }: StoredInstance): Opened {
+  #opened({ groupId, name, principal }: InstanceName, { settings, client }: StoredInstance): Opened {
+    const instance = { groupId, name, principal }
     if (this.#isStopped) {
       this.#store?.release(instance)
       return SHUTTING_DOWN
@@ -201,13 +214,19 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   /** Continues an instance that this process does not have. The process that has it, if it answers, gives it up before. */
   async #continue(instance: InstanceName): Promise<Opened> {
     let stored = await this.#store?.find(instance)
+    const { attempt } = instance
     if (stored && !('type' in stored) && stored.owner !== this.#store!.id) {
-      const { owner } = stored
-      if (await this.#askToRelease?.(owner, instance)) stored = await this.#store!.find(instance)
-      this.#deps.log.info({ instance: instance.name, owner }, 'a consumer instance of another process goes on here')
+      const released = await this.#releasedBy(stored.owner, instance)
+      if (typeof released === 'string') return lateCall(released)
+      if (released) stored = await this.#store!.find(instance)
     }
     if (!stored) return UNKNOWN
     if ('type' in stored) return stored
+    const { owner } = stored
+    // A call that was late would take the instance from a process that has gone on.
+    if (attempt?.isPassedOn && !isAt(attempt.number, this.#lastOf(instance))) return LATE_CALL
+    if (owner !== this.#store!.id)
+      this.#deps.log.info({ instance: instance.name, owner }, 'a consumer instance of another process goes on here')
     const { settings, client, topics, assigned } = stored
     const failure =
       this.#fullFor(client) ?? (await this.#store!.claim(instance, { settings, client, topics, assigned }, stored))
@@ -218,6 +237,33 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const { actor, consumer } = opened.entry
     actor.tick(() => (chosen ? consumer.subscribe(chosen) : consumer.assign(assigned)))
     return opened
+  }
+
+  /** Asks the process that has an instance to give it up; on behalf of a client of this process, whatever its number is. */
+  async #releasedBy(owner: string, instance: InstanceName): Promise<Released> {
+    const { attempt } = instance
+    if (attempt?.isPassedOn) return (await this.#askToRelease?.(owner, instance, attempt.number)) ?? false
+    let released: Released = numberText(this.#lastOf(instance))
+    for (let asked = 0; typeof released === 'string' && asked < MAX_RELEASES; asked++)
+      released = (await this.#askToRelease?.(owner, instance, released)) ?? false
+    return released
+  }
+
+  numberOf(instance: InstanceName): string {
+    const entry = this.#entries.get(keyOf(instance))
+    if (entry) return this.#numberOf(entry)
+    const last = this.#lastOf(instance)
+    const end = this.#store?.end ?? this.#inMemory.end
+    // Who is to create the instance has to know its removal; who is to continue it, its last record.
+    return numberText(this.#store?.has(instance) ? last : end)
+  }
+
+  #numberOf({ instance, consumer, point }: Entry): string {
+    return numberText(this.#store?.lastOf(instance) ?? point, consumer.changes)
+  }
+
+  #lastOf(instance: InstanceName): InstancePoint {
+    return this.#store?.lastOf(instance) ?? this.#inMemory.lastOf(keyOf(instance))
   }
 
   #chosenBy({ topics, client }: StoredInstance): ChosenTopics | undefined {
@@ -251,8 +297,9 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     this.#askToRelease = askToRelease
   }
 
-  async release(instance: InstanceName): Promise<boolean> {
+  async release(instance: InstanceName): Promise<Released> {
     const entry = this.#entries.get(keyOf(instance))
+    if (entry && isLate(instance, this.#numberOf(entry))) return this.#numberOf(entry)
     if (entry) await this.#close(entry, TAKEN, true)
     return entry !== undefined
   }
@@ -285,6 +332,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   async remove(instance: InstanceName): Promise<InstanceResult<void>> {
     const found = await this.#entryOf(instance)
     if (!('entry' in found)) return found
+    if (isLate(instance, this.#numberOf(found.entry))) return LATE_CALL
     // A removal that Kafka does not have is no removal: the next request would continue the instance.
     return (await this.#close(found.entry, UNKNOWN, false)) ?? DONE
   }
@@ -351,7 +399,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
 
   seek(instance: InstanceName, positions: readonly InstancePosition[]): Promise<InstanceResult<void>> {
     // Positions are not stored: who continues the instance begins at the committed offsets.
-    return this.#ask<void>(instance, (consumer, reply) => consumer.seek(positions, reply))
+    return this.#changeUnstored(instance, (consumer, reply) => consumer.seek(positions, reply))
   }
 
   read(instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
@@ -363,7 +411,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
 
   async commit(instance: InstanceName, offsets: readonly InstanceOffset[] | 'accepted'): Promise<InstanceResult<void>> {
     const problem = offsets === 'accepted' ? undefined : problemOfPartitions(offsets)
-    return problem ?? this.#ask<void>(instance, (consumer, reply) => consumer.commit(offsets, reply))
+    return problem ?? this.#changeUnstored(instance, (consumer, reply) => consumer.commit(offsets, reply))
   }
 
   async committed(
@@ -427,10 +475,38 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const found = await this.#entryOf(instance)
     if (!('entry' in found)) return found
     const { entry } = found
-    const result = await this.#askEntry(entry, verb)
+    const result = await this.#askEntry(entry, this.#changing(entry, instance, verb))
     if (result.type !== 'done' || !this.#store) return result
     // Another process may have taken the instance over meanwhile, and this one may have continued it anew.
     return this.#entries.get(keyOf(instance)) === entry ? ((await this.#save(entry)) ?? DONE) : TAKEN
+  }
+
+  /** Carries out a change that the stored state does not have. */
+  async #changeUnstored(instance: InstanceName, verb: VerbOf<void>): Promise<InstanceResult<void>> {
+    const found = await this.#entryOf(instance)
+    if (!('entry' in found)) return found
+    const { entry } = found
+    const { attempt } = instance
+    if (!attempt?.isRepeated) return this.#askEntry(entry, this.#changing(entry, instance, verb))
+    // An instance that goes on here gets its subscription or assignment in a tick before this one.
+    const isHere = await this.#askEntry<void>(entry, (_, reply) => reply(DONE))
+    if (isHere.type !== 'done') return isHere
+    if (isLate(instance, this.#numberOf(entry))) return LATE_CALL
+    // With another record the attempt before this one is late wherever it arrives.
+    const failure = await this.#save(entry)
+    const repeated = { ...instance, attempt: { ...attempt, number: this.#numberOf(entry) } }
+    return failure ?? this.#askEntry(entry, this.#changing(entry, repeated, verb))
+  }
+
+  /** A change that is only made if the call is meant for the instance as it is in this tick. */
+  #changing(entry: Entry, instance: InstanceName, verb: VerbOf<void>): VerbOf<void> {
+    return (consumer, reply) => {
+      if (isLate(instance, this.#numberOf(entry))) reply(LATE_CALL)
+      else {
+        consumer.changes++
+        verb(consumer, reply)
+      }
+    }
   }
 
   async #save(entry: Entry): Promise<Failure | undefined> {
@@ -523,6 +599,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       instance,
       settings,
       client,
+      point: this.#inMemory.next(),
       storedAt: this.#deps.clock(),
       actor,
       consumer,
@@ -547,6 +624,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   #forget(key: string, entry: Entry): void {
     if (this.#entries.get(key) !== entry) return
     this.#entries.delete(key)
+    this.#inMemory.removed(key)
     entry.releaseShare()
     this.#count()
   }
@@ -555,6 +633,10 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     this.#deps.metrics.gauge('groups', 'instances', {}, this.#entries.size)
   }
 }
+
+/** Whether a call was made before the last change of an instance that has this number. */
+const isLate = ({ attempt }: InstanceName, number: string): boolean =>
+  attempt?.isPassedOn === true && attempt.number !== number
 
 const withinTime = <Result>(work: Promise<Result>): Promise<Result | Failure> =>
   inTime(work, OPEN_TIMEOUT_MS, () => NOT_OPEN)

@@ -3,6 +3,7 @@ import type { KafkaRecord, MonotonicClock, Offset } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { CompactedTopic, type CompactedTopicOptions, failureOfError, TopicError } from './compacted-topic.js'
+import type { InstancePoint } from './instance-number.js'
 import type { InstanceName } from './instances.js'
 import {
   follows,
@@ -78,6 +79,8 @@ export class InstanceStore {
   #looking: Promise<unknown> = Promise.resolve()
   #nextLook: Promise<Failure | undefined> | undefined
   #refusedUntil = Number.NEGATIVE_INFINITY
+  /** The last mark of a removed instance that is not kept any more. */
+  #forgottenTo: Offset = NONE
   /** How other processes know this one. */
   id = randomBytes(12).toString('hex')
   /** Whether another process serves. It removes its instances by itself, by its own clock. */
@@ -94,7 +97,7 @@ export class InstanceStore {
       onForgotten: isAnother => {
         for (const copied of [this.#known, this.#changed, this.#disturbed, this.#ignored]) copied.clear()
         this.#bytes = this.#count = 0
-        if (isAnother) this.#readTo = NONE
+        if (isAnother) this.#readTo = this.#forgottenTo = NONE
       }
     })
   }
@@ -130,6 +133,25 @@ export class InstanceStore {
 
   #isOver({ owner, expiresAtMs }: KnownInstance, nowMs: number): boolean {
     return expiresAtMs <= nowMs && !this.isThere(owner)
+  }
+
+  /** How far the topic was read; `undefined`: instances live in memory alone. */
+  get end(): InstancePoint | undefined {
+    return this.#isRefused ? undefined : this.#at(this.#readTo)
+  }
+
+  /** The last record of an instance, also of one that was removed; `undefined`: instances live in memory alone. */
+  lastOf(instance: InstanceName): InstancePoint | undefined {
+    return this.#isRefused ? undefined : this.#at(this.#known.get(keyOfInstance(instance))?.offset ?? this.#forgottenTo)
+  }
+
+  /** Whether the state of the instance is stored, as far as it has read. */
+  has(instance: InstanceName): boolean {
+    return !this.#isRefused && this.#living(instance) !== undefined
+  }
+
+  #at(offset: Offset): InstancePoint {
+    return { log: this.#topic.id, point: offset }
   }
 
   /** Whether this process has the instance, as far as it has read. */
@@ -268,7 +290,10 @@ export class InstanceStore {
     for (const [key, known] of this.#known) {
       const { instance, value, expiresAtMs } = known
       // Earlier builds have not told when.
-      if (!value && Math.abs(now - expiresAtMs) > MARK_MS) this.#known.delete(key)
+      if (!value && Math.abs(now - expiresAtMs) > MARK_MS) {
+        this.#known.delete(key)
+        this.#forgottenTo = Math.max(this.#forgottenTo, known.offset)
+      }
       if (value && this.#isOver(known, now - EXPIRED_MS) && !this.#own.has(key)) expired.push(instance)
     }
     const marks = expired.slice(0, MAX_EXPIRED).map(instance => this.#record(instance, null))

@@ -16,6 +16,22 @@ export interface InstanceName {
   readonly principal?: string | undefined
   /** The API that asks. An instance that another API has created is unknown to it. Absent: any. No part of the name. */
   readonly api?: string | undefined
+  /** Whether somebody still waits for the verb: for nobody it is not asked again. Absent: yes. No part of the name. */
+  readonly isWanted?: (() => boolean) | undefined
+  /** Which attempt this is. Absent: the first one, in the process that was asked. No part of the name. */
+  readonly attempt?: InstanceAttempt | undefined
+}
+
+/**
+ * An attempt to carry out a verb that may arrive late, when its caller has asked somebody else. It says what it is meant
+ * for, and whoever gets it compares; no clock decides.
+ */
+export interface InstanceAttempt {
+  /** Another process has passed the verb on; it knew this number of the instance. Absent: none. */
+  readonly number?: string | undefined
+  readonly isPassedOn: boolean
+  /** An earlier attempt may still arrive elsewhere. */
+  readonly isRepeated: boolean
 }
 
 /** The settings of an instance. They do not change. */
@@ -107,8 +123,11 @@ export interface DescribedInstance {
   readonly assignment: readonly TopicPartition[]
 }
 
-/** Asks another process to give up an instance. @returns whether it had the instance */
-export type AskToRelease = (owner: string, instance: InstanceName) => Promise<boolean>
+/** Whether a process had the instance, and has given it up. A text: it has the instance, which has this other number. */
+export type Released = boolean | string
+
+/** Asks another process to give up an instance of this number. */
+export type AskToRelease = (owner: string, instance: InstanceName, number: string | undefined) => Promise<Released>
 
 /** How processes hand instances over whose states are in Kafka. */
 export interface InstanceOwners {
@@ -118,8 +137,12 @@ export interface InstanceOwners {
    * @param isThere whether another process serves: its instances have not ended, whatever the clocks of machines say
    */
   identify(id: string, askToRelease: AskToRelease, isThere: (owner: string) => boolean): void
-  /** Ends an instance in this process, so that another one can continue it; automatic commits are made before. */
-  release(instance: InstanceName): Promise<boolean>
+  /**
+   * Ends an instance in this process, so that another one can continue it; automatic commits are made before.
+   *
+   * @param instance with an attempt: only if the instance has the number that it names
+   */
+  release(instance: InstanceName): Promise<Released>
 }
 
 /** The verbs whose arguments and results are plain data. */
@@ -189,4 +212,6 @@ export interface InstanceGateway {
    * it in this process.
    */
   readonly owners?: InstanceOwners | undefined
+  /** The number of an instance, or of the moment in which there is none. Absent: calls that are late count. */
+  readonly numberOf?: ((instance: InstanceName) => string) | undefined
 }

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { ConsumerInstances } from '../../../src/consumer/instance/consumer-instances.js'
-import type { InstanceSettings } from '../../../src/consumer/instance/instances.js'
+import type { InstanceSettings, Released } from '../../../src/consumer/instance/instances.js'
 import { instanceRecordOf, type UnplacedRecord } from '../../../src/consumer/instance/stored-instance.js'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
@@ -195,7 +195,7 @@ describe('consumer instances while Kafka is slow', () => {
 
     it('answer no change as done whose record is not written before', async () => {
       const kafka = answer
-      let released: Promise<boolean> | undefined
+      let released: Promise<Released> | undefined
       answer = message => {
         // The actor gets the change, and this, in one batch.
         released ??= new Promise(resolve => setImmediate(() => resolve(instances.release(instance))))

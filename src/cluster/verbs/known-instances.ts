@@ -1,0 +1,25 @@
+import type { InstanceName } from '../../gateway/gateway.js'
+
+/** Limit of instances of which something is known. Of another one, a change is asked for once more. */
+const MAX_KNOWN = 10_000
+
+interface Known {
+  /** The number that its owner has told last. */
+  number: string | undefined
+  /** A call for it was not answered, and may still arrive. */
+  isUnanswered: boolean
+}
+
+/** What a process knows of the instances that others own. The ones it asked for longest ago are forgotten. */
+export class KnownInstances {
+  readonly #known = new Map<string, Known>()
+
+  of({ groupId, name }: InstanceName): Known {
+    const key = JSON.stringify([groupId, name])
+    const known = this.#known.get(key) ?? { number: undefined, isUnanswered: false }
+    this.#known.delete(key)
+    this.#known.set(key, known)
+    if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!)
+    return known
+  }
+}

@@ -1,0 +1,268 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import { AWAY, PeerError, type PeerHandler, type Peers } from '../../../src/cluster/calls/peers.js'
+import { hashedOwner, peerInstances } from '../../../src/cluster/verbs/peer-instances.js'
+import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import { ConsumerInstances } from '../../../src/consumer/instance/consumer-instances.js'
+import type { InstanceGateway, InstanceName } from '../../../src/consumer/instance/instances.js'
+import type { UnplacedRecord } from '../../../src/consumer/instance/stored-instance.js'
+import { ActorSystem } from '../../../src/core/actor/actor.js'
+import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
+import { silentLogger } from '../../../src/core/model.js'
+import type { RouterMessage } from '../../../src/router/messages/operations.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+import { instanceSettings } from '../../support/instances.js'
+
+const settings = { ...instanceSettings, maxWaitMs: 1_000 }
+const instance: InstanceName = { groupId: 'g', name: 'one' }
+const partition = { topic: 'orders', partition: 0 }
+const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+
+/** What all gateways share: the topic of states, and committed offsets. */
+class Kafka {
+  readonly log: UnplacedRecord[] = []
+  readonly commits: number[] = []
+  /** Absent: Kafka does not allow the topic. */
+  hasTopic = true
+
+  answer(message: RouterMessage): unknown {
+    switch (message.type) {
+      case 'fetchTopicMetadata':
+        return { type: 'success', topics: new Map([['__castellan_instances', { errorCode: 0, topicId: 'id' }]]) }
+      case 'fetchOffset':
+        return { type: 'success', offset: message.offsetType === 'latest' ? this.log.length : 0 }
+      case 'produce':
+        return {
+          type: 'done',
+          outcomes: [{ type: 'delivered', partition: 0, offset: this.log.push(...message.records) - 1 }]
+        }
+      case 'fetchData': {
+        const records = this.log.map((record, offset) => ({ ...record, offset })).slice(message.offset)
+        return { type: 'success', batch: Object.assign(records, { nextOffset: this.log.length }) }
+      }
+      case 'commitConsumerOffset':
+        this.commits.push(message.offsetAndMetadata.offset)
+        return { type: 'success' }
+      default:
+        return undefined
+    }
+  }
+}
+
+/** Gateways whose calls can be held up on their way, and arrive later, when their callers have given them up. */
+class Network {
+  readonly handlers = new Map<string, Map<string, PeerHandler<string>>>()
+  /** The gateways that each one cannot call. */
+  readonly silent = new Set<string>()
+  /** The end of the name of calls that are held up, and those that are. */
+  held: string | undefined
+  readonly late: (() => Promise<unknown>)[] = []
+
+  peersOf(id: string): Peers {
+    this.handlers.set(id, new Map())
+    return {
+      id,
+      others: ['a', 'b', 'c'].filter(other => other !== id),
+      serve: (name, handler) => void this.handlers.get(id)!.set(name, handler),
+      onGone: () => undefined,
+      call: async (to, name, body, { timeoutMs }) => {
+        const sent = structuredClone(body)
+        const arrive = async () =>
+          structuredClone(await this.handlers.get(to)!.get(name)!(sent, { from: id, timeoutMs }))
+        if (this.held !== undefined && name.includes(` ${this.held} `)) {
+          this.late.push(arrive)
+          throw away()
+        }
+        if (this.silent.has(to)) throw away()
+        return arrive()
+      }
+    }
+  }
+
+  /** The first call that was held up arrives. */
+  async arrives(): Promise<unknown> {
+    return this.late.shift()!()
+  }
+}
+
+class GatewayUnderTest {
+  readonly instances: ConsumerInstances
+  readonly verbs: InstanceGateway
+
+  constructor(id: string, kafka: Kafka, network: Network, system: ActorSystem, instancesTopic: string) {
+    const tell = (message: RouterMessage): void => {
+      const result = kafka.answer(message)
+      if (result !== undefined && 'requester' in message)
+        queueMicrotask(() => (message.requester as { reply(result: unknown): void }).reply(result))
+    }
+    this.instances = new ConsumerInstances({
+      system,
+      router: { path: `router-${id}`, tell, stop: () => undefined },
+      settings: { ...defaultConsumerSettings, instancesTopic },
+      clock: () => performance.now(),
+      now: () => 0,
+      log: silentLogger,
+      metrics: defaultLogger
+    })
+    const peers = network.peersOf(id)
+    const own = Object.assign(new FakeGateway(), { instances: this.instances as InstanceGateway })
+    hashedOwner(this.instances, 'default', peers)
+    // Of the three, `b` has the instance while it can be called, then `a`, then `c`.
+    const ownerOf = (_: InstanceName, gone: ReadonlySet<string>) => ['b', 'a', 'c'].find(one => !gone.has(one))
+    this.verbs = peerInstances(own, 'default', peers, ownerOf)
+  }
+}
+
+for (const [where, instancesTopic] of [
+  ['in Kafka', '__castellan_instances'],
+  ['in memory alone', '']
+] as const)
+  describe(`late calls between gateways whose instances are ${where}`, () => {
+    let clock: sinon.SinonFakeTimers
+    let system: ActorSystem
+    let kafka: Kafka
+    let network: Network
+    let a: GatewayUnderTest
+    let b: GatewayUnderTest
+    let c: GatewayUnderTest
+    beforeEach(() => {
+      clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+      system = new ActorSystem()
+      kafka = new Kafka()
+      network = new Network()
+      ;[a, b, c] = ['a', 'b', 'c'].map(id => new GatewayUnderTest(id, kafka, network, system, instancesTopic)) as [
+        GatewayUnderTest,
+        GatewayUnderTest,
+        GatewayUnderTest
+      ]
+    })
+    afterEach(async () => {
+      await soon(Promise.all([a, b, c].map(({ instances }) => instances.stop(0))))
+      clock.restore()
+      await system.stop()
+    })
+
+    const soon = async <Result>(asking: Promise<Result>): Promise<Result> => {
+      let isOver = false
+      const over = asking.finally(() => (isOver = true))
+      over.catch(() => undefined)
+      while (!isOver) await clock.tickAsync(10)
+      return over
+    }
+    const done = { type: 'done' }
+    const commit = (by: GatewayUnderTest, offset: number, isWanted = () => true) =>
+      by.verbs.commit({ ...instance, isWanted }, [{ ...partition, offset, metadata: '' }])
+    const created = async (): Promise<void> => {
+      expect(await soon(a.verbs.create(instance, settings, undefined))).to.deep.include({ ...done, value: true })
+      expect(await soon(a.verbs.assign(instance, [partition]))).to.include(done)
+    }
+
+    it('commit nothing after a later commit at the same owner', async () => {
+      await created()
+      expect(await soon(commit(a, 10))).to.include(done)
+      network.held = 'commit'
+      // Its client has given it up.
+      await soon(commit(a, 20, () => false))
+      network.held = undefined
+      expect(await soon(commit(c, 30))).to.include(done)
+      expect(await soon(network.arrives())).to.include({ type: 'failed', code: 'clusterChanged' })
+      expect(kafka.commits).to.deep.equal([10, 30])
+    })
+
+    it('remove no instance that was created anew', async () => {
+      await created()
+      network.held = 'remove'
+      await soon(a.verbs.remove({ ...instance, isWanted: () => false }))
+      network.held = undefined
+      expect(await soon(c.verbs.remove(instance))).to.include(done)
+      await created()
+      expect(await soon(network.arrives())).to.include({ code: 'clusterChanged' })
+      expect(b.instances.has(instance)).to.equal(true)
+    })
+
+    it('create no instance that was created and removed since', async () => {
+      await created()
+      expect(await soon(a.verbs.remove(instance))).to.include(done)
+      network.held = 'create'
+      await soon(a.verbs.create({ ...instance, isWanted: () => false }, settings, undefined))
+      network.held = undefined
+      expect(await soon(c.verbs.create(instance, settings, undefined))).to.include(done)
+      expect(await soon(c.verbs.remove(instance))).to.include(done)
+      await soon(network.arrives())
+      expect(b.instances.has(instance)).to.equal(false)
+    })
+
+    it('carry out all changes of clients that take turns, whichever gateway they ask', async () => {
+      await created()
+      for (const [at, by] of [a, c, a, b, c, a].entries()) expect(await soon(commit(by, at))).to.include(done)
+      const both = await soon(Promise.all([commit(a, 7), commit(c, 8), commit(a, 9)]))
+      for (const result of both) expect(result).to.include(done)
+      expect([...kafka.commits].sort()).to.deep.equal([0, 1, 2, 3, 4, 5, 7, 8, 9])
+    })
+
+    it('open no read whose end has come before it', async () => {
+      await created()
+      network.held = 'read'
+      await soon(a.verbs.read(instance, { timeoutMs: 0, maxBytes: undefined }))
+      network.held = undefined
+      expect(await soon(network.arrives()))
+        .to.have.nested.property('value.records')
+        .that.has.length(0)
+      const startedAt = performance.now()
+      const next = await soon(c.verbs.read(instance, { timeoutMs: 0, maxBytes: undefined }))
+      expect(next).to.include(done)
+      // An open read would have held it up until its own time was over.
+      expect(performance.now() - startedAt).to.be.lessThan(5_000)
+      if (next.type === 'done') next.value.settle(0)
+    })
+
+    if (instancesTopic === '') return
+
+    it('take no instance over from a gateway that has gone on with it', async () => {
+      await created()
+      expect(await soon(commit(a, 10))).to.include(done)
+      network.held = 'commit'
+      // `a` goes on itself, as `b` does not answer.
+      expect(await soon(commit(a, 20))).to.include(done)
+      network.held = undefined
+      network.silent.add('b')
+      expect(await soon(commit(a, 30))).to.include(done)
+      network.silent.clear()
+      expect(await soon(network.arrives())).to.include({ code: 'clusterChanged' })
+      expect(kafka.commits).to.deep.equal([10, 20, 30])
+      expect(a.instances.has(instance)).to.equal(true)
+    })
+
+    it('keep the assignment when a commit is repeated where the instance was not before', async () => {
+      await created()
+      network.held = 'commit'
+      expect(await soon(commit(a, 10))).to.include(done)
+      network.held = undefined
+      network.silent.add('b')
+      network.silent.add('a')
+      expect(await soon(c.verbs.assignment(instance))).to.deep.include({ value: [partition] })
+    })
+
+    it('take no instance over with a number that its owner does not have any more', async () => {
+      await created()
+      network.silent.add('b')
+      expect(await soon(commit(a, 10))).to.include(done)
+      network.silent.clear()
+      // `c` knows the number that the instance has at `a`, and asks `b`, which is the owner again.
+      const asked = c.verbs.assignment(instance)
+      expect(await soon(asked)).to.include(done)
+      expect(b.instances.has(instance)).to.equal(true)
+      expect(a.instances.has(instance)).to.equal(false)
+      expect(await soon(commit(c, 20))).to.include(done)
+      expect(kafka.commits).to.deep.equal([10, 20])
+    })
+
+    it('release no instance that has changed', async () => {
+      await created()
+      const number = b.instances.numberOf(instance)
+      expect(await soon(commit(a, 10))).to.include(done)
+      const late = { ...instance, attempt: { number, isPassedOn: true, isRepeated: false } }
+      expect(await soon(b.instances.release(late))).to.equal(b.instances.numberOf(instance))
+      expect(b.instances.has(instance)).to.equal(true)
+    })
+  })
