@@ -226,7 +226,9 @@ export const fetchData = describeOperation('fetchData', {
   role: 'fetch',
   target: { type: 'leader', topicPartition: ({ topicPartition }) => topicPartition },
   echo: ({ topicPartition, offset }) => ({ operation: 'fetchData', topicPartition, offset }),
-  initialState: ({ offset }) => ({ position: offset, topicIdAsked: undefined, damages: 0 }),
+  initialState: ({ offset }) => ({ position: offset, topicIdAsked: undefined, damages: 0, atEnd: undefined }),
+  // Who was answered keeps what its client had asked for: records that were collected, the rest of an answer.
+  onAnswered: (state, answered) => state.atEnd?.delete(answered),
   whenUnknown: { type: 'unknownTopicOrPartition' },
   problemOf: ({ topicPartition, offset }) =>
     problemOfPartition(topicPartition) ??

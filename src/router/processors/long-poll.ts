@@ -147,22 +147,21 @@ export function waitersOf({ waiters, joined }: Wanted): readonly FetchWaiter[] {
 
 /** A reader that has waited for this time may be answered `noMessages` to free its place. */
 const TURN_MS = 1_000
-const LEAST_BEFORE_DROPPING = 1_000
 
 /**
  * Readers that wait at the end of a log for the next record, in order of arrival. They may be many and wait for long,
- * so they are answered early when places are short.
+ * so they are answered early when places are short. One that is answered is no longer held.
  */
 export class ReadersAtEnd {
   readonly #waiters = new Set<FetchWaiter>()
-  #dropAt = LEAST_BEFORE_DROPPING
 
   /** Adds readers. A reader that is added again keeps its position in the order. */
   add(waiters: readonly FetchWaiter[]): void {
-    for (const waiter of waiters) this.#waiters.add(waiter)
-    if (this.#waiters.size < this.#dropAt) return
-    for (const waiter of this.#waiters) if (waiter.settled) this.#waiters.delete(waiter)
-    this.#dropAt = Math.max(LEAST_BEFORE_DROPPING, 2 * this.#waiters.size)
+    for (const waiter of waiters) {
+      if (waiter.settled) continue
+      waiter.state.atEnd = this.#waiters
+      this.#waiters.add(waiter)
+    }
   }
 
   /** Answers `noMessages` to the reader that came first, if it has waited long enough. */

@@ -129,7 +129,7 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
         'a requester threw when it was given its answer'
       )
     }
-    this.operation.onAnswered?.(this.state)
+    this.operation.onAnswered?.(this.state, this)
     return true
   }
 

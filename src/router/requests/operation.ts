@@ -39,6 +39,8 @@ interface States {
     topicIdAsked: string | undefined
     /** How often the bytes at `position` were damaged. */
     damages: number
+    /** Who waits at the end of a log beside it; `undefined`: it does not wait there. */
+    atEnd: { delete(answered: Pending<'fetchData'>): unknown } | undefined
   }
   createTopic: ChangeState
   deleteTopic: ChangeState
@@ -92,7 +94,7 @@ export interface OperationDescriptor<Kind extends RoutedKind> {
   initialState(request: RequestFor<Kind>): StateOf<Kind>
   give(request: RequestFor<Kind>, result: ResultFor<Kind>): void
   /** Called after the answer. */
-  onAnswered?(state: StateOf<Kind>): void
+  onAnswered?(state: StateOf<Kind>, answered: Pending<Kind>): void
   readonly answers: OwnAnswers<Kind>
 }
 
