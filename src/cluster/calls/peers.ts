@@ -81,7 +81,12 @@ export class PeerError extends Error {
 /** Code of a call to a process that is gone, does not serve yet, or does not answer. */
 export const AWAY = 'peerAway'
 
-export const isAway = (error: unknown): boolean => error instanceof PeerError && error.cause?.code === AWAY
+/** Code of a call that was given up before a byte of it was sent. */
+export const NOT_SENT = 'peerNotAsked'
+
+export const isAway = (error: unknown): boolean =>
+  error instanceof PeerError && (error.cause?.code === AWAY || isNotSent(error))
+export const isNotSent = (error: unknown): boolean => error instanceof PeerError && error.cause?.code === NOT_SENT
 
 /** The parts of any error that are sent to the other process. */
 export const toPeerFailure = (error: unknown): PeerFailure => {

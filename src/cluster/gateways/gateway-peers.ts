@@ -6,7 +6,7 @@ import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-lo
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { isAmong, networksIn } from '../../core/networks.js'
 import { isLoopback } from '../../core/settings/units.js'
-import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers, SILENT_MS } from '../calls/peers.js'
+import { type CallOptions, NOT_SENT, PeerError, type PeerHandler, type Peers, SILENT_MS } from '../calls/peers.js'
 import { PeerConnection } from './peer-connection.js'
 import { hostAndPort, PeerListener, type PeerTls } from './peer-listener.js'
 import { PeerToken } from './peer-token.js'
@@ -149,7 +149,8 @@ export class GatewayPeers implements Peers {
     }
     const leftMs = timeoutMs - (this.#deps.clock() - startedAt)
     const message = 'the gateway is gone or does not answer'
-    if (connection === undefined || leftMs <= 0) throw new PeerError(message, { name: 'Error', message, code: AWAY })
+    if (connection === undefined || leftMs <= 0)
+      throw new PeerError(message, { name: 'Error', message, code: NOT_SENT })
     return connection.call(to, name, body, { ...options, timeoutMs: leftMs })
   }
 

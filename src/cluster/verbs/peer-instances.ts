@@ -16,7 +16,7 @@ import {
 } from '../../gateway/gateway.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import { isAway, type PeerError, type Peers, SILENT_MS } from '../calls/peers.js'
+import { isAway, isNotSent, type PeerError, type Peers, SILENT_MS } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
 import { KnownInstances } from './known-instances.js'
 
@@ -44,7 +44,16 @@ const SHORT_TIMEOUT_MS = 10_000
 const UNKNOWN = { type: 'unknownInstance' } as const
 /** The result of a call to a process that is gone. */
 const GONE = { type: 'unknownInstance' } as const
+const NOT_ASKED = { type: 'unknownInstance' } as const
 const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
+/** The result of a verb whose first attempt had no answer, where what is found may be what that attempt did. */
+const IN_DOUBT = ownFailure('timedOut', 'an attempt had no answer, and the request may have been carried out', true)
+
+/** Results that say that another client made the change, of verbs for which an attempt without an answer may have. */
+const isOfOther: { readonly [Verb in PlainInstanceVerb]?: (result: InstanceResult<unknown>) => boolean } = {
+  create: result => result.type === 'done' && result.value === false,
+  remove: result => result.type === 'unknownInstance'
+}
 
 const NOTHING_READ = { type: 'done', value: { records: [], format: '', settle: () => undefined } } as const
 
@@ -170,6 +179,7 @@ export function peerInstances<Id>(
     try {
       return await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs, client, kind })
     } catch (error) {
+      if (isNotSent(error)) return NOT_ASKED
       if (isAway(error)) return GONE
       return (error as PeerError).cause === undefined
         ? AWAY
@@ -183,7 +193,11 @@ export function peerInstances<Id>(
   const settleAt = async (to: Id, settled: Settled, tries = 1): Promise<void> => {
     if (tries === 2) untold++
     const result = await call(to, 'settle', settled, SHORT_TIMEOUT_MS)
-    const isLost = result === AWAY || result === GONE || (result as Partial<Failure> | undefined)?.type === 'failed'
+    const isLost =
+      result === AWAY ||
+      result === GONE ||
+      result === NOT_ASKED ||
+      (result as Partial<Failure> | undefined)?.type === 'failed'
     const isRepeated = isLost && tries < MAX_SETTLES && (tries > 1 || untold < MAX_UNTOLD)
     if (isRepeated) setTimeout(() => void settleAt(to, settled, tries + 1), PAUSE_MS).unref()
     else if (tries > 1) untold--
@@ -214,23 +228,30 @@ export function peerInstances<Id>(
   /** Carries out a verb at the owner. Where that does not answer, or stops, another process is the owner. */
   const atOwner = async <Result extends { readonly type: string }>(
     instance: InstanceName,
-    verb: PlannedVerb<Id, Result>
+    verb: PlannedVerb<Id, Result>,
+    isOfOther?: (result: Result) => boolean
   ): Promise<Result | typeof UNKNOWN | Failure> => {
     const away = new Set<Id>()
     // A process that is gone has lost its instances, unless their states are in Kafka: its successor continues them.
     let refusal: Result | typeof UNKNOWN | Failure = instances.owners ? AWAY : UNKNOWN
+    /** An owner that was asked may have carried the verb out, so what another one finds may be of this very request. */
+    let isDoubtful = false
     for (let looks = 1; ; looks++) {
       const id = ownerOf(instance, away)
       if (id === undefined) return refusal
       const result = await attempt(id, instance, verb)
       const { code } = result as Partial<Failure>
-      if (result === GONE) away.add(id)
-      else if (code === 'shuttingDown') {
+      if (result === GONE || result === NOT_ASKED) {
+        away.add(id)
+        isDoubtful ||= result === GONE
+      } else if (code === 'shuttingDown') {
         away.add(id)
         refusal = result
       }
       // The instance has changed, or another process has taken it over, while the verb was open.
-      else if (code !== 'clusterChanged' || looks >= MAX_LOOKS) return result
+      else if (code !== 'clusterChanged' || looks >= MAX_LOOKS) {
+        return isDoubtful && isOfOther?.(result) ? IN_DOUBT : result
+      }
       // A client that has left may have gone on elsewhere: what it asked for is late.
       if (instance.isWanted?.() === false) return refusal
     }
@@ -239,10 +260,11 @@ export function peerInstances<Id>(
     <Verb extends PlainInstanceVerb>(verb: Verb) =>
     (instance: InstanceName, ...rest: unknown[]): ReturnType<InstanceGateway[Verb]> => {
       const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<never>>
-      return atOwner<InstanceResult<never>>(instance, {
+      const planned: PlannedVerb<Id, InstanceResult<never>> = {
         here: named => method.call(instances, named, ...rest),
         there: (owner, named) => call(owner, verb, [named, ...rest], VERB_TIMEOUT_MS) as Promise<InstanceResult<never>>
-      }) as ReturnType<InstanceGateway[Verb]>
+      }
+      return atOwner(instance, planned, isOfOther[verb]) as ReturnType<InstanceGateway[Verb]>
     }
   /** The names that a client may read now. Topics that are created later match only a later subscription. */
   const allowedIn = async (topics: InstanceTopics): Promise<readonly string[] | undefined> => {
@@ -280,7 +302,7 @@ export function peerInstances<Id>(
       return { ...result, value: { records, format, settle } }
     }
     // The owner may have answered all the same.
-    if (result === AWAY || result === GONE) settle(0)
+    if (result === AWAY || result === GONE || result === NOT_ASKED) settle(0)
     return result
   }
   const plain = Object.fromEntries(PLAIN_INSTANCE_VERBS.map(verb => [verb, passed(verb)])) as Pick<

@@ -3,6 +3,7 @@ import sinon from 'sinon'
 import {
   AWAY,
   type CallOptions,
+  NOT_SENT,
   PeerError,
   type PeerHandler,
   type Peers,
@@ -43,6 +44,8 @@ class Pair {
   readonly handlers = [new Map<string, PeerHandler<number>>(), new Map<string, PeerHandler<number>>()]
   readonly gone: ((id: number) => void)[][] = [[], []]
   isAway = false
+  /** No call is sent. */
+  notSent = false
   readonly kinds: [call: string, kind: string][] = []
   readonly clients = new Set<string | undefined>()
   /** The end of the name of a call that fails once, and whether it is carried out. */
@@ -53,6 +56,7 @@ class Pair {
     const call = async (_: number, name: string, body: unknown, { timeoutMs, client, kind }: CallOptions) => {
       if (kind === 'long') this.clients.add(client)
       if (kind) this.kinds.push([name, kind])
+      if (this.notSent) throw new PeerError('away', { name: 'Error', message: 'away', code: NOT_SENT })
       if (this.isAway) throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
       const handler = this.handlers[other]!.get(name)!
       const answer = (): unknown => handler(structuredClone(body), { from: id, timeoutMs })
@@ -312,6 +316,25 @@ describe('instances of several processes', () => {
       pair.isAway = false
       await at[0]!.commit(name, 'accepted')
       expect(owner.calls).to.deep.equal([['commit', name, 'accepted']])
+    })
+
+    it('are not answered as those of somebody else when a change whose answer is lost may have been made', async () => {
+      const name = nameOf(1)
+      const { instances } = other.gateway
+      const unknown = { type: 'unknownInstance' } as const
+      Object.assign(instances, {
+        create: async () => ({ type: 'done', value: false }),
+        remove: async () => unknown
+      })
+      Object.assign(owner.gateway.instances, { remove: async () => ({ type: 'done', value: undefined }) })
+      const failed = { type: 'failed', code: 'timedOut', retriable: true }
+      pair.lost = { call: 'instance create', isDone: true }
+      expect(await at[0]!.create(name, settings, 'client')).to.deep.include(failed)
+      pair.lost = { call: 'instance remove', isDone: true }
+      expect(await at[0]!.remove(name)).to.deep.include(failed)
+      pair.notSent = true
+      expect(await at[0]!.create(name, settings, 'client')).to.deep.equal({ type: 'done', value: false })
+      expect(await at[0]!.remove(name)).to.deep.equal(unknown)
     })
 
     it('belong to the next one while their owner stops, wherever the request comes in', async () => {
