@@ -7,7 +7,14 @@ import type { ConfigResourceId, DescribedConfig } from '../kafka/protocol/admini
 import type { Delivery } from '../producer/memory/delivery.js'
 import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
-import { type AdminGateway, type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from './admin.js'
+import {
+  type AdminGateway,
+  type ConfigChange,
+  type ConfigEntry,
+  type ConfigResource,
+  type NewTopic,
+  resourceName
+} from './admin.js'
 import { TimeLimit, toError, type Unanswered } from './offsets.js'
 
 export interface KafkaAdminDeps {
@@ -25,6 +32,8 @@ const MAX_PAUSE_MS = 200
 const MAX_TOPICS_PER_CALL = 200
 /** Look-ups in a row that must show a change in a cluster of many brokers. */
 const MAX_LOOK_UPS_IN_ROW = 10
+/** The longest wait for one look at a topic before it is changed. */
+const LOOK_MS = 5_000
 /** The longest wait until brokers show a change. The change is made, whether they do or not. */
 const MAX_SHOWN_WAIT_MS = 5_000
 
@@ -46,6 +55,12 @@ export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminGa
     if (result.type === 'success') return result.configs
     throw toAdminError(result, `the settings of ${nameOf(resources[0]!)}`, limit.timeoutMs)
   }
+  const areShown = async ({ name, configs = new Map() }: NewTopic, limit: TimeLimit): Promise<boolean> => {
+    if (configs.size === 0) return true
+    const resource = { type: 'topic', name } as const
+    const found = (await describe([resource], limit)).get(name) ?? []
+    return [...configs].every(([setting, value]) => isShownIn(found, { name: setting, value }, resource))
+  }
   return {
     describeCluster,
     clusterId: async timeoutMs => delivery.clusterId ?? (await describeCluster(timeoutMs)).clusterId,
@@ -54,8 +69,13 @@ export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminGa
       const { assignments = new Map(), configs = new Map() } = topic
       const limit = new TimeLimit(timeoutMs, clock)
       const asked = { topic: name, partitions, replicationFactor, assignments, configs, validateOnly }
-      const result = await askRouter(router, { type: 'createTopic', ...asked, timeoutMs })
-      if (result.type !== 'success') throw toAdminError(result, `the creation of topic ${name}`, timeoutMs)
+      const before = validateOnly ? undefined : await lookUp(router, name, limit)
+      const result = await askRouter(router, { type: 'createTopic', ...asked, timeoutMs: limit.remainingMs })
+      const isMade = async (): Promise<boolean> =>
+        isGone(before) && isAsAsked(await lookUp(router, name, limit), topic) && (await areShown(topic, limit))
+      if (!(await isDone(result, validateOnly, limit, isMade))) {
+        throw toAdminError(result as Unanswered, `the creation of topic ${name}`, timeoutMs)
+      }
       if (validateOnly) return
       router.tell({ type: 'topicChanged', topic: name, isDeleted: false })
       await shown(router, name, limit, clock, hasLeaders)
@@ -63,17 +83,35 @@ export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminGa
     },
     deleteTopic: async (topic, timeoutMs) => {
       const limit = new TimeLimit(timeoutMs, clock)
-      const result = await askRouter(router, { type: 'deleteTopic', topic, timeoutMs })
-      if (result.type !== 'success') throw toAdminError(result, `the deletion of topic ${topic}`, timeoutMs)
-      const isGone = ({ errorCode }: TopicMetadata): boolean => errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-      await shown(router, topic, limit, clock, isGone)
+      const { topicId } = (await lookUp(router, topic, limit)) ?? {}
+      const isDeleted = (found: TopicMetadata | undefined): boolean =>
+        isGone(found) || (topicId !== undefined && found?.topicId !== undefined && found.topicId !== topicId)
+      const remove = (id?: string) =>
+        askRouter(router, { type: 'deleteTopic', topic, topicId: id, timeoutMs: limit.remainingMs })
+      let result = await remove(topicId)
+      // Before Kafka 2.8, no topic can be named by its id.
+      if (result.type === 'failed' && result.errorCode === errorCodes.UNSUPPORTED_VERSION) result = await remove()
+      if (!(await isDone(result, false, limit, async () => isDeleted(await lookUp(router, topic, limit))))) {
+        throw toAdminError(result as Unanswered, `the deletion of topic ${topic}`, timeoutMs)
+      }
+      await shown(router, topic, limit, clock, isDeleted)
       topicChanged(topic, true)
     },
     createPartitions: async (topic, total, { timeoutMs, validateOnly = false }) => {
       const limit = new TimeLimit(timeoutMs, clock)
-      const asked = { topic, total, validateOnly, timeoutMs }
+      const before = validateOnly ? undefined : await lookUp(router, topic, limit)
+      const asked = { topic, total, validateOnly, timeoutMs: limit.remainingMs }
       const result = await askRouter(router, { type: 'createPartitions', ...asked })
-      if (result.type !== 'success') throw toAdminError(result, `the growth of topic ${topic}`, timeoutMs)
+      const isMade = async (): Promise<boolean> => {
+        const found = await lookUp(router, topic, limit)
+        const isSame = before !== undefined && found?.topicId === before.topicId
+        return (
+          isSame && before.errorCode === 0 && before.partitions.length < total && found?.partitions.length === total
+        )
+      }
+      if (!(await isDone(result, validateOnly, limit, isMade))) {
+        throw toAdminError(result as Unanswered, `the growth of topic ${topic}`, timeoutMs)
+      }
       if (validateOnly) return
       await shown(router, topic, limit, clock, found => found.partitions.length >= total && hasLeaders(found))
       topicChanged(topic, false)
@@ -92,10 +130,18 @@ export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminGa
     },
     alterConfigs: async (resource, changes, { timeoutMs, validateOnly = false }) => {
       const limit = new TimeLimit(timeoutMs, clock)
-      const asked = { resource: toId(resource), changes, validateOnly, timeoutMs }
+      const id = toId(resource)
+      const areChanged = async (): Promise<boolean> => {
+        const configs = await describe([resource], limit)
+        return changes.every(change => isShownIn(configs.get(id.name) ?? [], change, id))
+      }
+      // What is shown before says nothing of this attempt.
+      const before = validateOnly || (await areChanged().catch(() => true))
+      const asked = { resource: id, changes, validateOnly, timeoutMs: limit.remainingMs }
       const result = await askRouter(router, { type: 'alterConfigs', ...asked })
-      if (result.type !== 'success')
-        throw toAdminError(result, `the change of settings of ${nameOf(resource)}`, timeoutMs)
+      if (!(await isDone(result, validateOnly, limit, async () => !before && (await areChanged())))) {
+        throw toAdminError(result as Unanswered, `the change of settings of ${nameOf(resource)}`, timeoutMs)
+      }
       if (!validateOnly) await altered(router, resource, changes, ownOf(limit, clock))
     },
     topicOperations: async (topics, timeoutMs) => {
@@ -119,6 +165,49 @@ export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminGa
     },
     topicChanged
   }
+}
+
+/**
+ * Looks until the time is over whether an attempt without an answer has made a change; the attempt itself is not sent
+ * again, because it may arrive later than what others change meanwhile.
+ */
+async function isDone(
+  result: { readonly type: string },
+  validateOnly: boolean,
+  limit: TimeLimit,
+  isMade: () => Promise<boolean>
+): Promise<boolean> {
+  if (result.type !== 'timedOut' || validateOnly) return result.type === 'success'
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+    if (await isMade().catch(() => false)) return true
+    if (limit.remainingMs <= pauseMs) return false
+    await new Promise(resolve => setTimeout(resolve, pauseMs))
+  }
+}
+
+/** What a broker shows of a topic now; `undefined`: no broker has told. */
+async function lookUp(
+  router: KafkaAdminDeps['router'],
+  topic: string,
+  limit: TimeLimit
+): Promise<TopicMetadata | undefined> {
+  const asked = { requestId: 0, topics: [topic], timeoutMs: Math.min(limit.remainingMs, LOOK_MS) }
+  const result = await askRouter(router, { type: 'fetchTopicMetadata', ...asked })
+  return result.type === 'success' ? result.topics.get(topic) : undefined
+}
+
+const isGone = (found: TopicMetadata | undefined): boolean => found?.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+
+/** True when a topic has the partitions and replicas that were asked for. */
+function isAsAsked(found: TopicMetadata | undefined, topic: NewTopic): boolean {
+  if (found === undefined || !hasLeaders(found)) return false
+  const { partitions, replicationFactor, assignments = new Map<number, readonly number[]>() } = topic
+  const total = assignments.size || (partitions ?? found.partitions.length)
+  const isPlaced = ({ partition, replicas }: TopicMetadata['partitions'][number]): boolean =>
+    assignments.size > 0
+      ? assignments.get(partition)?.join() === replicas.join()
+      : replicas.length === (replicationFactor ?? replicas.length)
+  return found.partitions.length === total && found.partitions.every(isPlaced)
 }
 
 /** @returns `undefined`: there is no such partition */

@@ -109,7 +109,7 @@ export const apis = {
   describeConfigs: administration.describeConfigsV2,
   alterConfigs: administration.incrementalAlterConfigsV0,
   createTopics: administration.createTopicsV4,
-  deleteTopics: administration.deleteTopicsV5,
+  deleteTopics: administration.deleteTopicsV6,
   createPartitions: administration.createPartitionsV1
 } as const
 

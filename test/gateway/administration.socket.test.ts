@@ -35,21 +35,59 @@ describe('changes of a cluster in trouble', () => {
     expect((['CreateTopics', 'CreatePartitions', 'DeleteTopics'] as const).map(countOf)).to.deep.equal([3, 3, 3])
   })
 
-  it('are not refused because an attempt whose answer was lost has made them', async () => {
+  it('are made when the cluster shows what an attempt without an answer has done, and are not sent again', async () => {
     const { admin } = stack.gateway
-    stack.cluster.faults.add({ api: 'CreateTopics' }, LOST_AFTER_WORK)
-    const unsure = await errorOf(admin.createTopic({ name: 'orders', partitions: 1 }, options))
-    expect(unsure).to.be.instanceOf(TimedOutError)
-    expect((unsure as Error).message).to.include('already exists')
-    stack.cluster.faults.add({ api: 'CreatePartitions' }, LOST_AFTER_WORK)
-    expect(await errorOf(admin.createPartitions('orders', 2, options))).to.be.instanceOf(TimedOutError)
+    for (const api of ['CreateTopics', 'CreatePartitions', 'IncrementalAlterConfigs'] as const) {
+      stack.cluster.faults.add({ api }, LOST_AFTER_WORK)
+    }
+    await admin.createTopic({ name: 'orders', partitions: 1, configs: new Map([['retention.ms', '7']]) }, options)
+    await admin.createPartitions('orders', 2, options)
+    await admin.alterConfigs({ type: 'topic', name: 'orders' }, [{ name: 'retention.ms', value: '5' }], options)
+    expect((['CreateTopics', 'CreatePartitions'] as const).map(countOf)).to.deep.equal([1, 1])
+    expect(stack.cluster.requestCount('IncrementalAlterConfigs')).to.equal(1)
+  })
+
+  it('are not sent again once bytes were written, and are in doubt while the cluster does not show them', async () => {
+    const { admin } = stack.gateway
+    stack.cluster.createTopic('orders', { partitions: 1 })
+    const soon = { timeoutMs: 600 }
+    for (const api of ['CreateTopics', 'CreatePartitions', 'IncrementalAlterConfigs'] as const) {
+      stack.cluster.faults.add({ api }, { type: 'close', afterWork: false })
+    }
+    const retention = [{ name: 'retention.ms', value: '5' }]
+    for (const unsure of [
+      admin.createTopic({ name: 'payments', partitions: 1 }, soon),
+      admin.createPartitions('orders', 2, soon),
+      admin.alterConfigs({ type: 'topic', name: 'orders' }, retention, soon)
+    ]) {
+      expect(await errorOf(unsure)).to.be.instanceOf(TimedOutError)
+    }
+    expect((['CreateTopics', 'CreatePartitions'] as const).map(countOf)).to.deep.equal([1, 1])
+    expect(stack.cluster.requestCount('IncrementalAlterConfigs')).to.equal(1)
+  })
+
+  it('are in doubt where the cluster has shown them before', async () => {
+    const { admin } = stack.gateway
+    stack.cluster.createTopic('orders', { partitions: 1 })
+    stack.cluster.faults.add({ api: 'CreateTopics' }, { type: 'close', afterWork: false })
+    const unsure = admin.createTopic({ name: 'orders', partitions: 1 }, { timeoutMs: 600 })
+    expect(await errorOf(unsure)).to.be.instanceOf(TimedOutError)
+  })
+
+  it('are asked again where they are only checked', async () => {
+    const { admin } = stack.gateway
+    stack.cluster.faults.add({ api: 'CreateTopics' }, { type: 'close', afterWork: false })
+    await admin.createTopic({ name: 'orders', partitions: 1 }, { ...options, validateOnly: true })
+    expect(countOf('CreateTopics')).to.equal(2)
+  })
+
+  it('delete a topic by its id again when the answer was lost, and it is gone as requested', async () => {
+    const { admin } = stack.gateway
+    stack.cluster.createTopic('orders', { partitions: 1 })
     stack.cluster.faults.add({ api: 'DeleteTopics' }, LOST_AFTER_WORK)
     await admin.deleteTopic('orders', PATIENCE_MS)
+    expect(countOf('DeleteTopics')).to.equal(2)
     expect([...(await stack.gateway.topics('all', PATIENCE_MS)).keys()]).to.deep.equal([])
-    stack.cluster.createTopic('payments')
-    stack.cluster.faults.add({ api: 'IncrementalAlterConfigs' }, LOST_AFTER_WORK)
-    const change = [{ name: 'retention.ms', value: '5' }]
-    await admin.alterConfigs({ type: 'topic', name: 'payments' }, change, options)
   })
 
   it('have an error of Kafka for each refusal, also where a permission is missing', async () => {

@@ -35,7 +35,7 @@ describe('the calls of a broker', () => {
       '32 DescribeConfigs 2',
       '44 IncrementalAlterConfigs 0',
       '19 CreateTopics 4, 3',
-      '20 DeleteTopics 5 flexible, 1',
+      '20 DeleteTopics 6 flexible, 5 flexible, 1',
       '37 CreatePartitions 1'
     ])
     expect([apiVersionsV1, apiVersionsV0].map(api => lineOf(api as AnyApi))).to.deep.equal([

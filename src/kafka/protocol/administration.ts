@@ -1,14 +1,20 @@
+import type { CallOptions } from '../calls.js'
 import { errorCodes } from '../error-codes.js'
 import { describeApi, inVersions, type ResponseOf } from './api.js'
 import { atMost, noMoreThanAsked } from './encoding.js'
 import * as t from './schema.js'
 
-/** The error code of each topic; 0: success. */
-const topicErrors = (withMessages: boolean) =>
+/** The error code of each topic; 0: success. A topic that was named by its id may have no name. */
+const topicErrors = (withMessages: boolean, withIds = false) =>
   t.struct({
     throttleTimeMs: t.int32,
     topics: t.array(
-      t.struct({ topic: t.string, errorCode: t.int16, errorMessage: t.onlyIf(withMessages, t.nullableString, null) }),
+      t.struct({
+        topic: withIds ? t.readAs(t.nullableString, name => name ?? '') : t.string,
+        _id: t.onlyIf(withIds, t.uuid, undefined),
+        errorCode: t.int16,
+        errorMessage: t.onlyIf(withMessages, t.nullableString, null)
+      }),
       noMoreThanAsked('topics')
     )
   })
@@ -59,16 +65,34 @@ export const [createTopicsV4, createTopicsV3] = inVersions([4, 3], version =>
   })
 )
 
-/** Versions 1, and 5 (Kafka 2.7, flexible) with messages. */
-export const [deleteTopicsV5, deleteTopicsV1] = inVersions([5, 1], version =>
+export interface DeleteTopicsCall extends CallOptions {
+  readonly topics: readonly string[]
+  /** The topics by their ids instead; only version 6 can express them. */
+  readonly topicIds?: readonly string[]
+  readonly brokerTimeoutMs: number
+}
+/** Topics by their ids, each with null for its name. */
+const idsOfTopics: t.Field<readonly string[]> = {
+  write: (writer, ids) =>
+    writer.structs(ids, id => {
+      writer.nullableString(null)
+      writer.uuid(id)
+    }),
+  read: () => []
+}
+
+/** Versions 1, and 5 (Kafka 2.7, flexible) with messages, by name; 6 (Kafka 2.8) by id. */
+export const [deleteTopicsV6, deleteTopicsV5, deleteTopicsV1] = inVersions([6, 5, 1], version =>
   describeApi({
     key: 20,
     version,
     name: 'DeleteTopics',
-    isFlexible: version === 5,
-    request: t.struct({ topics: t.array(t.string), brokerTimeoutMs: t.int32 }),
-    response: topicErrors(version === 5),
-    asked: ({ topics }) => topics.length
+    isFlexible: version >= 5,
+    canExpress: ({ topicIds }: DeleteTopicsCall) => (topicIds !== undefined) === (version === 6),
+    request: t.struct({ topics: version === 6 ? idsOfTopics : t.array(t.string), brokerTimeoutMs: t.int32 }),
+    requestOf: ({ topics, topicIds = topics, brokerTimeoutMs }) => ({ topics: topicIds, brokerTimeoutMs }),
+    response: topicErrors(version >= 5, version === 6),
+    asked: ({ topics, topicIds = topics }) => topicIds.length
   })
 )
 

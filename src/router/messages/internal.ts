@@ -99,9 +99,8 @@ type OfMember<Fields, Told = Success> = OfGroup<
 type Success = { readonly type: 'success' }
 
 /**
- * A change is repeated until its deadline while its outcome is unknown, for example after a lost connection. If Kafka
- * then answers that there is nothing to change, an earlier attempt or another client may have made the change: the
- * result is `timedOut`, or `success` if the topic to delete no longer exists.
+ * A change is not sent again once its bytes may have been written, because they may still arrive: without an answer the
+ * result is `timedOut`, also before the deadline. Only a topic is deleted by its id until Kafka answers.
  *
  * `validateOnly`: Kafka only checks the change.
  */
@@ -281,7 +280,8 @@ interface Table {
     readonly configs: ReadonlyMap<string, string | null>
   }>
 
-  deleteTopic: Operation<{ readonly topic: string }, Success>
+  /** `topicId` absent: the topic that has the name when the request arrives. */
+  deleteTopic: Operation<{ readonly topic: string; readonly topicId?: string | undefined }, Success>
 
   /** `total`: the number of partitions that the topic then has. */
   createPartitions: Change<{ readonly topic: string; readonly total: number }>

@@ -4,8 +4,7 @@ import {
   LATEST_TIMESTAMP,
   type ListOffsetsResponse,
   type MetadataResponse,
-  type OffsetFetchResponse,
-  type TopicErrorsResponse
+  type OffsetFetchResponse
 } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { DescribeConfigsResponse } from '../../kafka/protocol/administration.js'
@@ -31,14 +30,12 @@ import { SharedCalls } from './shared-calls.js'
 const BROKER_SHARE_OF_CALL = 0.8
 
 type ChangeOutcome = ResultOf<'deleteTopic'> | 'notController' | 'retryLater'
-interface Changing {
-  readonly state: ChangeState
-}
 
-const notInDoubt = (): ChangeState => ({ isInDoubt: false })
-const inDoubt = ({ state }: Changing): void => {
-  state.isInDoubt = true
-}
+/** Not sent again: the first attempt may arrive later, after changes that others make meanwhile. */
+const IN_DOUBT = { type: 'timedOut', reason: 'an attempt had no answer' } as const
+/** A check changes nothing, so it is asked again. */
+const unlessChecked = ({ request }: { readonly request: { readonly validateOnly: boolean } }) =>
+  request.validateOnly ? undefined : IN_DOUBT
 
 export const describeCluster = describeOperation('describeCluster', {
   role: 'admin',
@@ -55,7 +52,6 @@ export const describeCluster = describeOperation('describeCluster', {
 export const createTopic = describeOperation('createTopic', {
   role: 'admin',
   target: { type: 'controller' },
-  initialState: notInDoubt,
   problemOf({ topic, partitions, replicationFactor, assignments }) {
     const numbers = [partitions, ...[...assignments].flatMap(([partition, nodeIds]) => [partition, ...nodeIds])]
     return (
@@ -70,39 +66,52 @@ export const createTopic = describeOperation('createTopic', {
           validateOnly,
           ...timesOf(callTimeoutMs)
         }),
-      outcomeOf: (response, asked) => outcomeOfTopic(response, asked, errorCodes.TOPIC_ALREADY_EXISTS),
-      unanswered: inDoubt
+      outcomeOf: ({ topics: [answer] }, { request }) => outcomeOfChange(answer, request.validateOnly),
+      unanswered: unlessChecked
     })
 })
 
-/** Deletes a topic. If an attempt without an answer has deleted it, the topic is gone as requested. */
+/**
+ * Deletes a topic. By its id it is asked for again, because no topic that is created later has this id: where it is
+ * unknown after an attempt without an answer, the topic is gone as requested. By its name it is sent once.
+ */
 export const deleteTopic = describeOperation('deleteTopic', {
   role: 'admin',
   target: { type: 'controller' },
-  initialState: notInDoubt,
+  initialState: (): ChangeState => ({ isInDoubt: false }),
   problemOf: ({ topic }) => problemOfTopic(topic),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
     new SharedCalls('deleteTopic', {
-      send: (client, { topic }) => client.deleteTopics({ topics: [topic], ...timesOf(callTimeoutMs) }),
-      outcomeOf(response, asked) {
-        const isGone = response.topics[0]?.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-        return isGone && asked.state.isInDoubt ? SUCCESS : outcomeOfTopic(response, asked)
+      send: (client, { topic, topicId }) =>
+        client.deleteTopics({
+          topics: [topic],
+          ...(topicId !== undefined && { topicIds: [topicId] }),
+          ...timesOf(callTimeoutMs)
+        }),
+      outcomeOf({ topics: [answer] }, { request, state }) {
+        if (answer?.errorCode === errorCodes.UNKNOWN_TOPIC_ID) {
+          return state.isInDoubt ? SUCCESS : kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+        }
+        if (answer !== undefined && doubtful.has(answer.errorCode)) state.isInDoubt = true
+        return outcomeOfChange(answer, request.topicId !== undefined)
       },
-      unanswered: inDoubt
+      unanswered({ request, state }) {
+        state.isInDoubt = true
+        return request.topicId === undefined ? IN_DOUBT : undefined
+      }
     })
 })
 
 export const createPartitions = describeOperation('createPartitions', {
   role: 'admin',
   target: { type: 'controller' },
-  initialState: notInDoubt,
   problemOf: ({ topic, total }) => problemOfTopic(topic) ?? problemOfNumbers([total], MAX_INT32),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
     new SharedCalls('createPartitions', {
       send: (client, { topic, total, validateOnly }) =>
         client.createPartitions({ topics: [{ topic, total }], validateOnly, ...timesOf(callTimeoutMs) }),
-      outcomeOf: (response, asked) => outcomeOfTopic(response, asked, errorCodes.INVALID_PARTITIONS),
-      unanswered: inDoubt
+      outcomeOf: ({ topics: [answer] }, { request }) => outcomeOfChange(answer, request.validateOnly),
+      unanswered: unlessChecked
     })
 })
 
@@ -130,14 +139,13 @@ export const describeConfigs = describeOperation('describeConfigs', {
 export const alterConfigs = describeOperation('alterConfigs', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ resource }) => nodeIdOf(resource) },
-  initialState: notInDoubt,
   problemOf: ({ resource }) => problemOfResource(resource),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
     new SharedCalls('alterConfigs', {
       send: (client, { resource, changes, validateOnly }) =>
         client.alterConfigs({ resource, changes, validateOnly, timeoutMs: callTimeoutMs }),
-      // The same values again change nothing, so a doubt about an earlier attempt does not matter.
-      outcomeOf: response => outcomeOfChange(response)
+      outcomeOf: (response, { request }) => outcomeOfChange(response, request.validateOnly),
+      unanswered: unlessChecked
     })
 })
 
@@ -238,22 +246,12 @@ interface Answer {
   readonly errorMessage: string | null
 }
 
-/** @param nothingToChange the code with which Kafka answers if the change has been made before */
-function outcomeOfTopic(
-  { topics: [answer] }: TopicErrorsResponse,
-  { state }: Changing,
-  nothingToChange?: number
-): ChangeOutcome {
-  if (answer === undefined) return 'retryLater'
-  if (doubtful.has(answer.errorCode)) state.isInDoubt = true
-  if (state.isInDoubt && answer.errorCode === nothingToChange) {
-    return { type: 'timedOut', reason: `an attempt had no answer; Kafka then answered: ${answer.errorMessage}` }
-  }
-  return outcomeOfChange(answer)
+/** @param isRepeatable the change may be sent again although an attempt may have made it, or may make it yet */
+function outcomeOfChange(answer: Answer | undefined, isRepeatable: boolean): ChangeOutcome {
+  if (answer?.errorCode === errorCodes.NONE) return SUCCESS
+  if (!isRepeatable && (answer === undefined || doubtful.has(answer.errorCode))) return IN_DOUBT
+  return answer === undefined ? 'retryLater' : outcomeOfError(answer)
 }
-
-const outcomeOfChange = (answer: Answer): ChangeOutcome =>
-  answer.errorCode === errorCodes.NONE ? SUCCESS : outcomeOfError(answer)
 
 function outcomeOfError({ errorCode, errorMessage }: Answer): Failure | 'notController' | 'retryLater' {
   if (errorCode === errorCodes.NOT_CONTROLLER) return 'notController'

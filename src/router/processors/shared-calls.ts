@@ -1,3 +1,4 @@
+import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import type { AskedKind } from '../messages/operations.js'
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
@@ -10,11 +11,17 @@ interface SharedCall<Kind extends AskedKind, Response> {
   send(client: BrokerClient, request: RequestFor<Kind>): Promise<Response>
   /** The outcome of a response, or the reason why the Router must ask again. */
   outcomeOf(response: Response, asked: OpenRequest<Kind>): Outcome<Kind> | RetryReason
-  /** Called when a call had no answer, although it may have reached the broker. */
-  unanswered?(asked: OpenRequest<Kind>): void
+  /**
+   * Called when a call had no answer, although it may have reached the broker, and may still reach it. An outcome answers
+   * the requests, which are then not sent again.
+   */
+  unanswered?(asked: OpenRequest<Kind>): Outcome<Kind> | undefined
 }
 
 type RetryReason = Extract<ReturnReason, 'notCoordinator' | 'notController' | 'retryLater'>
+/** No byte of such a call is written: the broker does not speak it, or it cannot be expressed. */
+const isRefusedHere = (error: Error): boolean =>
+  !(error instanceof CastellanError) || error instanceof KafkaError || error instanceof InvalidRequestError
 const isRetryReason = (outcome: unknown): outcome is RetryReason => typeof outcome === 'string'
 
 /**
@@ -62,8 +69,9 @@ export class SharedCalls<Kind extends AskedKind, Response> implements OperationP
     return []
   }
 
-  callFailed(waiters: readonly OpenRequest<Kind>[], _error: Error, sent: boolean): readonly OpenRequest[] {
-    if (sent) this.#call.unanswered?.(waiters[0]!)
+  callFailed(waiters: readonly OpenRequest<Kind>[], error: Error, sent: boolean): readonly OpenRequest[] {
+    const outcome = sent && !isRefusedHere(error) ? this.#call.unanswered?.(waiters[0]!) : undefined
+    if (outcome !== undefined) replyAll(waiters, outcome)
     return stillOpen(waiters)
   }
 

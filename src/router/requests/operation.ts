@@ -42,10 +42,7 @@ interface States {
     /** Who waits at the end of a log beside it; `undefined`: it does not wait there. */
     atEnd: { delete(answered: Pending<'fetchData'>): unknown } | undefined
   }
-  createTopic: ChangeState
   deleteTopic: ChangeState
-  createPartitions: ChangeState
-  alterConfigs: ChangeState
   commitConsumerOffset: {
     /** The cluster that was connected when the commit was accepted; `undefined`: it was not known. */
     clusterId: string | undefined
