@@ -106,7 +106,10 @@ export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminGa
         const found = await lookUp(router, topic, limit)
         const isSame = before !== undefined && found?.topicId === before.topicId
         return (
-          isSame && before.errorCode === errorCodes.NONE && before.partitions.length < total && found?.partitions.length === total
+          isSame &&
+          before.errorCode === errorCodes.NONE &&
+          before.partitions.length < total &&
+          found?.partitions.length === total
         )
       }
       if (!(await isDone(result, validateOnly, limit, isMade))) {

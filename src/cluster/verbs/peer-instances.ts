@@ -250,7 +250,7 @@ export function peerInstances<Id>(
       }
       // The instance has changed, or another process has taken it over, while the verb was open.
       else if (code !== 'clusterChanged' || looks >= MAX_LOOKS) {
-        return isDoubtful && isOfOther?.(result) ? IN_DOUBT : result
+        return isDoubtful && isOfOther?.(result as Result) ? IN_DOUBT : result
       }
       // A client that has left may have gone on elsewhere: what it asked for is late.
       if (instance.isWanted?.() === false) return refusal
