@@ -1,10 +1,11 @@
-import { Ajv, type AnySchema, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
+import { Ajv, type AnySchema, type ErrorObject, type Options, str, type ValidateFunction } from 'ajv'
 import { Ajv2019 } from 'ajv/dist/2019.js'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import draft04 from 'ajv-draft-04'
 import { RE2JS } from 're2js'
 import { isJson } from '../core/json/is-json.js'
 import { type Codec, isObject, Misfit, type SchemaSource, shown, Undecodable } from './codec.js'
+import { isMultipleOf } from './decimals.js'
 import { endedInTime } from './in-time.js'
 
 type Draft = typeof Ajv
@@ -19,10 +20,11 @@ const MAX_PATTERN_LENGTH = 2_000
 const QUICK_PRODUCT = 1_000_000
 
 /** Patterns match in linear time, so those with look-around and references to groups are refused. */
-function linearPattern(pattern: string): { test(text: string): boolean } {
+function linearPattern(pattern: string): { test(text: string): boolean; toString(): string } {
   if (pattern.length > MAX_PATTERN_LENGTH) throw new Error(`a pattern has more than ${MAX_PATTERN_LENGTH} characters`)
   const compiled = RE2JS.compile(RE2JS.translateRegExp(pattern))
-  return { test: text => compiled.matcher(text).find() }
+  // Ajv compiles each pattern once, and tells them apart by this.
+  return { test: text => compiled.matcher(text).find(), toString: () => pattern }
 }
 
 const QUIET: Options = { strict: false, validateFormats: false, logger: false }
@@ -41,6 +43,8 @@ const ofSchemas = new Map<Draft, Ajv>()
 /** @throws Error with the reason why it is no JSON Schema */
 export function createJsonSchema({ text, used }: SchemaSource): Codec {
   const schema: unknown = JSON.parse(text)
+  // How a draft's schemas look is compiled once, for all of them: if it were interrupted, all would be refused.
+  ofDraft(draftOf(schema))
   const validate = endedInTime(() => compile(schema, used))
   const mayBeSlow = /"(\$ref|\$dynamicRef|\$recursiveRef|pattern|patternProperties)"/.test(text)
   return {
@@ -59,8 +63,7 @@ export function createJsonSchema({ text, used }: SchemaSource): Codec {
 }
 
 function compile(schema: unknown, used: ReadonlyMap<string, string>): ValidateFunction {
-  const draft = isObject(schema) ? String(schema.$schema) : ''
-  const Draft = [...DRAFTS].find(([name]) => draft.includes(name))?.[1] ?? Ajv
+  const Draft = draftOf(schema)
   const ajv = new Draft(OPTIONS)
   // Ajv's own compares each item with each other one.
   ajv.removeKeyword('uniqueItems')
@@ -71,19 +74,42 @@ function compile(schema: unknown, used: ReadonlyMap<string, string>): ValidateFu
     error: { message: 'must have unique items' },
     compile: uniqueItems
   })
+  // Ajv's own divides doubles, and refuses 0.07 as a multiple of 0.01.
+  ajv.removeKeyword('multipleOf')
+  ajv.addKeyword({
+    keyword: 'multipleOf',
+    type: 'number',
+    schemaType: 'number',
+    error: { message: ({ schemaCode }) => str`must be multiple of ${schemaCode}` },
+    compile: (divisor: number) => (value: number) => isMultipleOf(value, divisor)
+  })
   for (const [name, other] of used) ajv.addSchema(checked(JSON.parse(other), Draft), name)
   const validate = ajv.compile(checked(schema, Draft))
   if ('$async' in validate) throw new Error('$async is not known')
   return validate
 }
 
+function draftOf(schema: unknown): Draft {
+  const draft = isObject(schema) ? String(schema.$schema) : ''
+  return [...DRAFTS].find(([name]) => draft.includes(name))?.[1] ?? Ajv
+}
+
+/** Checks the schemas of a draft. */
+function ofDraft(Draft: Draft): Ajv {
+  const known = ofSchemas.get(Draft)
+  if (known) return known
+  const made = new Draft(QUIET)
+  made.validateSchema({})
+  ofSchemas.set(Draft, made)
+  return made
+}
+
 /** The schema without its draft, which is known then. */
 function checked(schema: unknown, Draft: Draft): AnySchema {
-  const ofDraft = ofSchemas.get(Draft) ?? new Draft(QUIET)
-  ofSchemas.set(Draft, ofDraft)
+  const checks = ofDraft(Draft)
   const { $schema, ...bare } = schema as Exclude<AnySchema, boolean>
   const plain = isObject(schema) ? bare : (schema as AnySchema)
-  if (!ofDraft.validateSchema(plain)) throw new Error(ofDraft.errorsText(ofDraft.errors, { dataVar: 'schema' }))
+  if (!checks.validateSchema(plain)) throw new Error(checks.errorsText(checks.errors, { dataVar: 'schema' }))
   return plain
 }
 

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { endedInTime } from '../../src/schemas/in-time.js'
 import { checkRows } from '../support/rows.js'
 import { errorOf, SchemasStage } from './stage.js'
 
@@ -66,6 +67,19 @@ const drafts: readonly (readonly [schema: string, good: string, bad: string, err
   ],
   ['{"pattern":"\\\\u00e9\\\\d"}', '"xé1"', '"e1"', 'it must match pattern "\\u00e9\\d", got string "e1"'],
   [
+    '{"properties":{"a":{"pattern":"^a+$"},"b":{"pattern":"^b+$"}}}',
+    '{"a":"aa","b":"bbb"}',
+    '{"a":"aa","b":"a"}',
+    'b: it must match pattern "^b+$", got string "a"'
+  ],
+  [
+    '{"patternProperties":{"^t":{"type":"string"},"^n":{"type":"number"}}}',
+    '{"t":"x","n":1}',
+    '{"n":"x"}',
+    'n: it must be number, got string "x"'
+  ],
+  ['{"multipleOf":1e-2}', '1.15', '1.155', 'it must be multiple of 0.01, got 1.155'],
+  [
     '{"uniqueItems":true}',
     '[1,"1",{"a":1,"b":2},{"a":2},[["a",1]],{"a":1}]',
     '[{"a":1,"b":[2]},0,{"b":[2],"a":1}]',
@@ -101,6 +115,45 @@ describe('JSON Schema', () => {
         expect(resolved.encode(good).toString('latin1', 5)).to.equal(Buffer.from(good).toString('latin1'))
       expect(await errorOf(() => resolved.encode(bad))).to.equal(`doesNotFit: ${error} (schema 1)`)
     }))
+
+  it('takes each multiple of a hundredth, which no double divides exactly', async () => {
+    const { encode } = await resolve('{"multipleOf":0.01}')
+    const multiples = Array.from(
+      { length: 999 },
+      (_, at) => `${Math.floor((at + 1) / 100)}.${String((at + 1) % 100).padStart(2, '0')}`
+    )
+    for (const value of [...multiples, '1e300', '-0.07', '0', '-0'])
+      expect(encode(value).toString('latin1', 5)).to.equal(value)
+    for (const value of ['0.001', '1e-300', '0.0100000001', '1e400'])
+      expect(await errorOf(() => encode(value)), value).to.match(/must be multiple of 0.01/)
+  })
+
+  it('refuses no schema because the process stood still while it was read', () => {
+    let runs = 0
+    const paused = (): string => {
+      if (++runs === 1) while (true) performance.now()
+      return 'done'
+    }
+    expect(endedInTime(paused, 10, () => 0)).to.equal('done')
+    expect(() =>
+      endedInTime(
+        () => {
+          while (true) performance.now()
+        },
+        10,
+        () => performance.now()
+      )
+    ).to.throw(RangeError, /10 ms/)
+    expect(() =>
+      endedInTime(
+        () => {
+          while (true) performance.now()
+        },
+        10,
+        () => 0
+      )
+    ).to.throw(RangeError)
+  })
 
   it('refuses what is no schema, with the reason', () =>
     checkRows(invalid, async ([schema, reason]) => {
