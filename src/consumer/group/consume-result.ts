@@ -110,6 +110,8 @@ export class WaitingRequest implements Due {
   next: Due | undefined
   previous: Due | undefined
   settled = false
+  /** Called when it is answered or cancelled. */
+  onSettled: (() => void) | undefined
   #hold: { readonly graceMs: number; readonly wait: () => void; isOver: boolean } | undefined
 
   constructor(
@@ -128,6 +130,7 @@ export class WaitingRequest implements Due {
   answer(result: ConsumeManyResult): boolean {
     if (this.settled) return false
     this.settled = true
+    this.onSettled?.()
     this.#requester.reply(result)
     return true
   }
@@ -163,5 +166,6 @@ export class WaitingRequest implements Due {
   /** Cancels the request of a client that has gone away. It gets no answer. */
   cancel(): void {
     this.settled = true
+    this.onSettled?.()
   }
 }

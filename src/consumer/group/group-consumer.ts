@@ -77,6 +77,7 @@ interface Topic {
   readonly start: TopicStart
   /** The failure when brokers do not show the partitions to this process. */
   refusal: Failure | undefined
+  /** When the last request came, or ended. */
   askedAt: number
   timer: Timer | undefined
   /** Runs until reading of the topic begins. */
@@ -216,7 +217,11 @@ export class GroupConsumer {
       return
     }
     topic ??= this.#add(ownText(name))
-    topic.askedAt = this.#options.runtime.clock()
+    const asked = topic
+    const noteAsked = (): void => void (asked.askedAt = this.#options.runtime.clock())
+    noteAsked()
+    // A client that has waited for long, and was told that there is no message, is about to ask again.
+    request.onSettled = noteAsked
     const refusal = this.#member.refusal ?? topic.refusal
     if (refusal) request.answer(refusal)
     else {
@@ -356,17 +361,20 @@ export class GroupConsumer {
   }
 
   /**
-   * Gives up the topic when no client has asked for it during the subscription time-out and all offered messages are
+   * Gives up the topic when no request of a client was open during the subscription time-out and all offered messages are
    * acknowledged.
    */
   #watch(name: string, topic: Topic, inMs: number): void {
+    const dueAt = this.#options.runtime.clock() + inMs
     topic.timer = this.#options.runtime.after(inMs, () => {
       const { runtime, settings } = this.#options
+      // The process stood still: timers come before the requests that have arrived meanwhile.
+      const stoodStill = runtime.clock() - dueAt >= SAFE_CHECK_MS
       const idleMs = runtime.clock() - topic.askedAt
       const leftMs = settings.subscriptionTimeoutMs - idleMs
       const mayBeAcked = topic.consumer.pending > 0 && idleMs < settings.ackTimeoutMs
       if (leftMs > 0) this.#watch(name, topic, leftMs)
-      else if (topic.consumer.waiting > 0 || mayBeAcked) this.#watch(name, topic, SAFE_CHECK_MS)
+      else if (topic.consumer.waiting > 0 || mayBeAcked || stoodStill) this.#watch(name, topic, SAFE_CHECK_MS)
       else this.#giveUp(name, topic)
     })
   }

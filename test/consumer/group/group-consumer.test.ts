@@ -99,7 +99,7 @@ describe('a group, as one process takes part in it', () => {
     expect(harness.world.committed).to.deep.equal({ offset: 2, metadata: '' })
   })
 
-  it('leaves as long after the start of the last request as the subscription lasts, whoever waited when it looked', () => {
+  it('leaves as long after the end of the last request as the subscription lasts, whoever waited when it looked', () => {
     const harness = new GroupHarness()
     harness.world.offsets = []
     harness.world.logEnd = 0
@@ -111,12 +111,23 @@ describe('a group, as one process takes part in it', () => {
     }
     poll().cancel()
     harness.world.pass(SUBSCRIPTION_MS - 100)
-    const startedAt = harness.world.now
     const last = poll()
-    harness.world.pass(300)
+    harness.world.pass(2 * SUBSCRIPTION_MS)
+    const endedAt = harness.world.now
     last.cancel()
     while (!harness.hasEnded) harness.world.pass(10)
-    expect(harness.world.now - startedAt).to.be.within(SUBSCRIPTION_MS, SUBSCRIPTION_MS + 20)
+    expect(harness.world.now - endedAt).to.be.within(SUBSCRIPTION_MS, SUBSCRIPTION_MS + 20)
+  })
+
+  it('reads the requests that came while the process stood still before it leaves', () => {
+    const harness = new GroupHarness()
+    harness.next().ack()
+    harness.world.now += 2 * SUBSCRIPTION_MS
+    harness.world.pass(0)
+    expect(harness.hasEnded).to.equal(false)
+    harness.next().ack()
+    harness.world.pass(SUBSCRIPTION_MS - 10)
+    expect(harness.hasEnded).to.equal(false)
   })
 
   it('pixy T5 stays for as long as an ack may come', () => {
