@@ -6,8 +6,9 @@ export type { AclOperation } from '../kafka/calls.js'
 export type { ConfigSource } from '../kafka/protocol/administration.js'
 
 /**
- * Administration of one Kafka cluster. Each call has one time limit, within which it is repeated after lost connections
- * and temporary errors, and settles exactly once.
+ * Administration of one Kafka cluster. Each call has one time limit, within which it is repeated after temporary errors,
+ * and settles exactly once. Questions are repeated after lost connections, too. A change is not, once its bytes were
+ * written: until its time is over, look-ups tell whether the cluster shows it. Only a deletion by id is sent again.
  *
  * All calls throw
  * - KafkaError when Kafka refuses: with Kafka's code, and with Kafka's message if the broker has sent one

@@ -16,15 +16,15 @@ export interface InstanceName {
   readonly principal?: string | undefined
   /** The API that asks. An instance that another API has created is unknown to it. Absent: any. No part of the name. */
   readonly api?: string | undefined
-  /** Whether somebody still waits for the verb: for nobody it is not asked again. Absent: yes. No part of the name. */
+  /** Whether the client still waits for the verb: otherwise it is not asked again. Absent: yes. No part of the name. */
   readonly isWanted?: (() => boolean) | undefined
   /** Which attempt this is. Absent: the first one, in the process that was asked. No part of the name. */
   readonly attempt?: InstanceAttempt | undefined
 }
 
 /**
- * An attempt to carry out a verb that may arrive late, when its caller has asked somebody else. It says what it is meant
- * for, and whoever gets it compares; no clock decides.
+ * An attempt to carry out a verb that may arrive late, when its caller has asked another process. It says what it is
+ * meant for, and the process that gets it compares; no clock decides.
  */
 export interface InstanceAttempt {
   /** Another process has passed the verb on; it knew this number of the instance. Absent: none. */

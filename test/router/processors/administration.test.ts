@@ -34,30 +34,43 @@ describe('changes of topics', () => {
     expect(asked.sent.map(one => (one.call as typeof call).topics[0]!.topic)).to.deep.equal(['orders', 'payments'])
   })
 
-  const inDoubt: readonly (readonly [(typeof changes)[number], number, string])[] = [
-    ['createTopic', errorCodes.TOPIC_ALREADY_EXISTS, 'timedOut'],
-    ['createPartitions', errorCodes.INVALID_PARTITIONS, 'timedOut'],
-    ['deleteTopic', errorCodes.UNKNOWN_TOPIC_OR_PARTITION, 'success']
-  ]
-  it('do not say that Kafka refused what a call without an answer may have done', async () => {
-    for (const [kind, errorCode, type] of inDoubt) {
+  it('are not sent again after a call without an answer, which may arrive later', async () => {
+    for (const kind of changes) {
       const asked = new Asked(kind)
-      const waits = asked.ask(request)
-      expect(asked.processor.callFailed(await asked.next(), LOST, true)).to.deep.equal([waits])
-      asked.processor.addToQueue(waits)
-      await asked.settle(topics(errorCode, 'no'))
-      expect(asked.told[0]!.map(told => told.type)).to.deep.equal([type])
+      asked.ask(request)
+      expect(asked.processor.callFailed(await asked.next(), LOST, true), kind).to.deep.equal([])
+      expect(
+        asked.told[0]!.map(({ type }) => type),
+        kind
+      ).to.deep.equal(['timedOut'])
     }
   })
 
-  it('say that Kafka refused when no call was sent before', async () => {
-    for (const [kind, errorCode] of inDoubt) {
+  it('are sent again when they only check, and when no call was sent before', async () => {
+    for (const kind of changes) {
       const asked = new Asked(kind)
       const waits = asked.ask(request)
-      expect(asked.processor.callFailed(await asked.next(), LOST, false)).to.deep.equal([waits])
+      expect(asked.processor.callFailed(await asked.next(), LOST, false), kind).to.deep.equal([waits])
+    }
+    for (const kind of ['createTopic', 'createPartitions'] as const) {
+      const asked = new Asked(kind)
+      const waits = asked.ask({ ...request, validateOnly: true })
+      expect(asked.processor.callFailed(await asked.next(), LOST, true), kind).to.deep.equal([waits])
+    }
+  })
+
+  it('that delete are sent again with an id, which no later topic has: where it is unknown then, the topic is gone', async () => {
+    for (const [isInDoubt, type] of [
+      [true, 'success'],
+      [false, 'failed']
+    ] as const) {
+      const asked = new Asked('deleteTopic')
+      const waits = asked.ask({ ...request, topicId: 'id' })
+      expect(asked.processor.callFailed(await asked.next(), LOST, isInDoubt)).to.deep.equal([waits])
       asked.processor.addToQueue(waits)
-      await asked.settle(topics(errorCode, 'no'))
-      expect(asked.told[0]![0]).to.include({ type: 'failed', errorCode, message: 'no' })
+      await asked.settle(topics(errorCodes.UNKNOWN_TOPIC_ID))
+      expect(asked.told[0]!.map(told => told.type)).to.deep.equal([type])
+      expect(asked.sent.map(({ call }) => (call as { topicIds?: unknown }).topicIds)).to.deep.equal([['id'], ['id']])
     }
   })
 })

@@ -4,7 +4,7 @@ import type { AskedKind } from '../../../src/router/messages/operations.js'
 import { Asked } from './asked.js'
 
 /** What becomes of a request: the reason for which it is asked again, or the type of its result. */
-type Fate = 'notCoordinator' | 'notController' | 'retryLater' | 'failed' | 'notFound' | 'success'
+type Fate = 'notCoordinator' | 'notController' | 'retryLater' | 'failed' | 'notFound' | 'success' | 'timedOut'
 type Fates = Readonly<Partial<Record<keyof typeof codes, Fate>>>
 
 const MESSAGE = 'the words of the broker'
@@ -23,7 +23,8 @@ const ofController: Fates = {
   NONE: 'success',
   NOT_CONTROLLER: 'notController',
   THROTTLING_QUOTA_EXCEEDED: 'retryLater',
-  REQUEST_TIMED_OUT: 'retryLater',
+  // It may be done yet.
+  REQUEST_TIMED_OUT: 'timedOut',
   POLICY_VIOLATION: 'failed',
   UNKNOWN_TOPIC_OR_PARTITION: 'failed',
   TOPIC_AUTHORIZATION_FAILED: 'failed',
@@ -109,13 +110,23 @@ describe('answers of brokers', () => {
     }
   })
 
+  it('that leave out a change are not asked for again: it may be done', async () => {
+    for (const kind of ['createTopic', 'deleteTopic', 'createPartitions'] as const) {
+      const asked = new Asked(kind)
+      asked.ask(topic)
+      expect(await asked.settle({ topics: [] }), kind).to.deep.equal([])
+      expect(
+        asked.told[0]!.map(({ type }) => type),
+        kind
+      ).to.deep.equal(['timedOut'])
+    }
+  })
+
   it('that leave out what was asked for are asked for again', async () => {
     for (const [kind, request, response] of [
       ['describeGroup', group, { groups: [] }],
       ['describeConsumerGroup', group, { groups: [] }],
-      ['createTopic', topic, { topics: [] }],
-      ['deleteTopic', topic, { topics: [] }],
-      ['createPartitions', topic, { topics: [] }]
+      ['deleteTopic', { ...topic, topicId: 'id' }, { topics: [] }]
     ] as const) {
       const asked = new Asked(kind)
       const waits = asked.ask(request)
