@@ -51,10 +51,10 @@ export class InvalidRequestError extends CastellanError {
 /** The body of a request cannot be decoded: HTTP's 415, or 400 where its bytes are broken. */
 export class UnreadableBodyError extends CastellanError {
   override readonly name = 'UnreadableBodyError'
-  readonly status: 400 | 415
+  readonly status: 400 | 415 | 501
   /** The value of `Accept-Encoding`, which names what can be decoded. */
   readonly accepted: string | undefined
-  constructor(status: 400 | 415, message: string, accepted?: string) {
+  constructor(status: 400 | 415 | 501, message: string, accepted?: string) {
     super('invalidRequest', message, false)
     this.status = status
     this.accepted = accepted

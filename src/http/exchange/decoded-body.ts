@@ -15,17 +15,21 @@ interface Decoded {
 type Done = (error: Error | null, decoded: Decoded) => void
 /** How a body is decoded at once, and by a thread. */
 interface Coding {
-  atOnce(bytes: Buffer, options: zlib.ZlibOptions): unknown
+  /** Absent: never at once. The window alone takes up to 40 ms, whatever the body becomes: brotli fills it with zeros first. */
+  atOnce?(bytes: Buffer, options: zlib.ZlibOptions): unknown
   later(bytes: Buffer, options: zlib.ZlibOptions, done: Done): void
 }
 /** Node's types leave out that a decoder is told, too (`info`). */
-const codingBy = (atOnce: Coding['atOnce'], later: unknown): Coding => ({ atOnce, later: later as Coding['later'] })
+const codingBy = (atOnce: Coding['atOnce'] | undefined, later: unknown): Coding => ({
+  ...(atOnce && { atOnce }),
+  later: later as Coding['later']
+})
 
 const rawDeflate = codingBy(zlib.inflateRawSync, zlib.inflateRaw)
 const CODINGS = new Map([
   ['gzip', codingBy(zlib.gunzipSync, zlib.gunzip)],
   ['deflate', codingBy(zlib.inflateSync, zlib.inflate)],
-  ['br', codingBy(zlib.brotliDecompressSync, zlib.brotliDecompress)]
+  ['br', codingBy(undefined, zlib.brotliDecompress)]
 ])
 /** Those of bodies that are decoded as they come. The others need megabytes for each body. */
 const OF_STREAMS = new Map([
@@ -33,15 +37,11 @@ const OF_STREAMS = new Map([
   ['deflate', zlib.createInflate]
 ])
 /** Before version 22.15 Node has none. */
-const { zstdDecompressSync, zstdDecompress } = zlib as unknown as {
-  readonly zstdDecompressSync?: Coding['atOnce']
-  readonly zstdDecompress: Coding['later']
-}
+const { zstdDecompress } = zlib as unknown as { readonly zstdDecompress?: Coding['later'] }
 /** The parameter `ZSTD_d_windowLogMax`. Its value is the limit of RFC 9659 for this coding: windows of 8 MiB. */
 const ZSTD_LIMITS = { params: { 100: 23 } }
-if (zstdDecompressSync !== undefined)
+if (zstdDecompress !== undefined)
   CODINGS.set('zstd', {
-    atOnce: (bytes, options) => zstdDecompressSync(bytes, { ...ZSTD_LIMITS, ...options }),
     later: (bytes, options, done) => zstdDecompress(bytes, { ...ZSTD_LIMITS, ...options }, done)
   })
 
@@ -62,6 +62,13 @@ function codingOf<One>({ headers }: IncomingMessage, codings: ReadonlyMap<string
   const accepted = [...codings.keys()].join(', ')
   const what = others.length > 0 ? 'more than one content coding' : 'this content coding'
   throw new UnreadableBodyError(415, `a body with ${what} cannot be read; accepted are ${accepted}`, accepted)
+}
+
+/** Source: RFC 9112, section 6.1. @throws UnreadableBodyError with 501 */
+function requireNoTransferCoding({ headers }: IncomingMessage): void {
+  const header = headers['transfer-encoding']
+  if (header === undefined || /^[\s,]*chunked[\s,]*$/i.test(header)) return
+  throw new UnreadableBodyError(501, 'a body with a transfer coding beside chunked cannot be read')
 }
 
 /** Some clients send deflate without the frame that HTTP demands, which has the method 8 and a checksum of two bytes. */
@@ -105,8 +112,6 @@ let running = 0
  * more of them.
  */
 const memory = new Shares(64 * 1024 * 1024)
-/** A body that is decoded later counts as at least so many bytes: no more than 256 of them are accepted. */
-const LEAST_BYTES = 256 * 1024
 const PIECE_BYTES = 256 * 1024
 const FULL = new OverloadedError('too many compressed bodies are being decoded')
 const TRAILING = new UnreadableBodyError(400, 'the compressed body has bytes behind its end')
@@ -141,6 +146,7 @@ export function collectDecoded(
 ): void {
   let coding: Coding | undefined
   try {
+    requireNoTransferCoding(request)
     coding = decodes && hasBody({ request }) ? codingOf(request, CODINGS) : undefined
   } catch (error) {
     end(error as UnreadableBodyError, 0, false)
@@ -155,12 +161,12 @@ export function collectDecoded(
       const reading: Reading = { request, response, coding, maxBytes, end }
       if (!mustWait && endAtOnce(reading, body)) return
       const address = reading.request.holder?.address.key
-      const countedBytes = mustWait ? body.length : Math.max(body.length, LEAST_BYTES)
-      if (memory.problemOf(address, countedBytes) !== undefined) {
+      // What it becomes, and the window, are held by those alone that are being decoded.
+      if (memory.problemOf(address, body.length) !== undefined) {
         end(FULL, 0, true)
         return
       }
-      const release = memory.take(address, countedBytes)
+      const release = memory.take(address, body.length)
       const kept = Buffer.from(body)
       order
         .add(request.socket, async () => {
@@ -180,11 +186,12 @@ function endAtOnce(reading: Reading, bytes: Buffer): boolean {
     end(bytes, bytes.length, true)
     return true
   }
-  if (bytes.length > AT_ONCE_BYTES) return false
+  const exact = exactCoding(coding, bytes)
+  if (bytes.length > AT_ONCE_BYTES || exact.atOnce === undefined) return false
   const maxOutputLength = Math.min(maxBytes, AT_ONCE_DECODED_BYTES)
   let decoded: Decoded
   try {
-    decoded = exactCoding(coding, bytes).atOnce(bytes, { maxOutputLength, info: true }) as Decoded
+    decoded = exact.atOnce(bytes, { maxOutputLength, info: true }) as Decoded
   } catch (error) {
     if (isTooLarge(error) && maxOutputLength < maxBytes) return false
     end(isTooLarge(error) ? 'tooLarge' : broken(error), maxOutputLength, true)
@@ -254,6 +261,7 @@ const STREAM_PIECE_BYTES = 16 * 1024
  * @throws UnreadableBodyError with 415, OverloadedError
  */
 export function decodedStream({ request, response, payload }: Exchange): BodySource {
+  requireNoTransferCoding(request)
   const coding = codingOf(request, OF_STREAMS)
   if (coding === undefined) return payload
   const refusal = payload.holdOnly?.(DECODER_BYTES)

@@ -13,8 +13,9 @@ const MOST_BEFORE_POLITE = 6
 const pool = new BufferPool(MAX_BODY_BYTES)
 
 /** @returns the key of the address, and what came of the body */
-function decoded(body: Buffer, address: { readonly key: string }, coding = 'br'): Promise<string> {
-  const headers = { 'content-encoding': coding, 'content-length': String(body.length) }
+function decoded(body: Buffer, address: { readonly key: string }, coding = 'br', transfer = ''): Promise<string> {
+  const length = { 'content-length': String(body.length) }
+  const headers = { 'content-encoding': coding, ...(transfer === '' ? length : { 'transfer-encoding': transfer }) }
   const request = { headers, socket: {}, holder: { address } }
   const exchange = { request, response: { destroyed: false }, payload: new KnownBody(body), requestId: '1' }
   return new Promise(resolve =>
@@ -23,6 +24,36 @@ function decoded(body: Buffer, address: { readonly key: string }, coding = 'br')
     )
   )
 }
+
+describe('small compressed bodies', () => {
+  it('of brotli are not decoded on the loop, because the window alone takes milliseconds; those of gzip are', async () => {
+    const small = Buffer.from('{"value":1}')
+    const ended: string[] = []
+    const all = [
+      decoded(brotliCompressSync(small), { key: 'br' }).then(end => ended.push(end)),
+      decoded(gzipSync(small), { key: 'gzip' }, 'gzip').then(end => ended.push(end))
+    ]
+    await Promise.resolve()
+    await Promise.resolve()
+    expect(ended).to.deep.equal(['gzip: 11'])
+    await Promise.all(all)
+    expect(ended).to.deep.equal(['gzip: 11', 'br: 11'])
+  })
+
+  it('of brotli wait for their turn, and are not refused: 300 of one address', async () => {
+    const body = brotliCompressSync(Buffer.alloc(1_024, 'a'))
+    const ends = await Promise.all(Array.from({ length: 300 }, () => decoded(body, { key: 'polite' })))
+    expect(new Set(ends)).to.deep.equal(new Set(['polite: 1024']))
+  })
+
+  it('with a transfer coding beside chunked are refused: they would be stored as they came', async () => {
+    for (const [codings, end] of [
+      ['gzip, chunked', /cannot be read/],
+      ['chunked', /^one: 11$/]
+    ] as const)
+      expect(await decoded(gzipSync('{"value":1}'), { key: 'one' }, 'gzip', codings)).to.match(end)
+  })
+})
 
 describe('compressed bodies that are large when they are decoded', () => {
   it('take turns by address, so that one address cannot delay those of others', async () => {
