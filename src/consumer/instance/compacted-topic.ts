@@ -9,6 +9,9 @@ import { askRouter } from '../../router/routing/ask-router.js'
 import type { UnplacedRecord } from './stored-instance.js'
 
 const TIMEOUT_MS = 10_000
+/** How often a leader is asked that does not show all records yet, and the pause between. */
+const MAX_SHORT_READS = 40
+const SHORT_READ_PAUSE_MS = 50
 const COMPACTED = { 'cleanup.policy': 'compact' }
 /**
  * Kafka compacts closed segments only. With these, what was replaced is read for minutes more, not for a week, and what does
@@ -66,7 +69,14 @@ export class CompactedTopic {
     const end = await this.#offset('latest')
     if (end < (this.#next ?? 0)) this.forget(true)
     this.#next ??= await this.#offset('earliest')
-    while (this.#next < end) this.#next = await this.#readBatch(this.#next, end)
+    let shortReads = 0
+    while (this.#next < end) {
+      const next = await this.#readBatch(this.#next)
+      if (next !== undefined) [this.#next, shortReads] = [next, 0]
+      // A new leader shows the former end when its followers have caught up.
+      else if (++shortReads > MAX_SHORT_READS) throw new TopicError(LATE)
+      else await new Promise(resolve => setTimeout(resolve, SHORT_READ_PAUSE_MS))
+    }
   }
 
   /** The next read begins at the earliest record. */
@@ -117,8 +127,8 @@ export class CompactedTopic {
     return result.type === 'success' ? result.offset : this.#gone()
   }
 
-  /** @returns the next offset */
-  async #readBatch(offset: Offset, end: Offset): Promise<Offset> {
+  /** @returns the next offset; `undefined`: the leader shows no record there yet */
+  async #readBatch(offset: Offset): Promise<Offset | undefined> {
     const asked = { topicPartition: this.#place, offset, topicId: this.#id || undefined, timeoutMs: TIMEOUT_MS }
     const result = answered(await askRouter(this.#options.router, { type: 'fetchData', ...asked }))
     switch (result.type) {
@@ -126,8 +136,8 @@ export class CompactedTopic {
         for (const record of result.batch) this.#options.onRecord(record)
         return result.batch.nextOffset
       case 'noMessages':
-        // Compaction has removed what followed.
-        return end
+        // Told: compaction has removed what was there.
+        return result.nextOffset
       case 'corruptMessage':
         return result.nextOffset
       default:

@@ -34,6 +34,8 @@ class TopicOfInstances {
   refuses: RouterMessage['type'] | undefined
   refusedConfig = ''
   fetches = 0
+  /** So many requests for records find a new leader that shows none yet. */
+  unshown = 0
   nowMs = 1_000_000_000
   /** What others do while the next record is on its way. */
   meanwhile: (() => Promise<unknown>) | undefined
@@ -97,7 +99,8 @@ class TopicOfInstances {
       case 'fetchData': {
         this.fetches++
         const rest = this.log.filter(({ offset }) => offset >= message.offset)
-        if (rest.length === 0) return { type: 'noMessages' }
+        if (this.unshown-- > 0) return { type: 'noMessages' }
+        if (rest.length === 0) return { type: 'noMessages', nextOffset: this.end }
         const records = rest.map(({ key, value, headers, offset }) => ({
           offset,
           key: Buffer.from(key),
@@ -197,6 +200,24 @@ describe('the store of consumer instances', () => {
     expect([former.verbs.owns(instance), owner.verbs.owns(instance)]).to.deep.equal([false, true])
     expect(former.taken).to.deep.equal([instance])
     expect(owner.taken).to.deep.equal([])
+  })
+
+  it('reads what a new leader does not show yet, and does not take it for compacted', async () => {
+    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      await former.claim(instance, subscribed('a'))
+      topic.unshown = 3
+      const found = owner.verbs.find(instance)
+      await clock.tickAsync(1_000)
+      expect(await found).to.include({ owner: 'former' })
+      await former.verbs.write(instance, subscribed('b'))
+      topic.unshown = Number.POSITIVE_INFINITY
+      const failed = owner.verbs.find(instance)
+      await clock.tickAsync(10_000)
+      expect(await failed).to.include({ type: 'failed', retriable: true })
+    } finally {
+      clock.restore()
+    }
   })
 
   it('does not write the state of an instance that another process has', async () => {
