@@ -10,7 +10,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   apis: 17_990,
   cli: 3_510,
   consumer: 9_400,
-  cluster: 3_360,
+  cluster: 3_380,
   core: 4_230,
   'embedded-broker': 7_300,
   gateway: 2_050,

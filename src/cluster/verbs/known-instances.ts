@@ -8,6 +8,8 @@ interface Known {
   number: string | undefined
   /** A call for it was not answered, and may still arrive. */
   isUnanswered: boolean
+  /** Settles when the last change that was passed on has its answer. */
+  turn: Promise<unknown>
 }
 
 /** What a process knows of the instances that others own. The ones it asked for longest ago are forgotten. */
@@ -16,7 +18,7 @@ export class KnownInstances {
 
   of({ groupId, name }: InstanceName): Known {
     const key = JSON.stringify([groupId, name])
-    const known = this.#known.get(key) ?? { number: undefined, isUnanswered: false }
+    const known = this.#known.get(key) ?? { number: undefined, isUnanswered: false, turn: Promise.resolve() }
     this.#known.delete(key)
     this.#known.set(key, known)
     if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!)

@@ -41,6 +41,9 @@ const MAX_EARLY_ENDS = 1_000
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
 const SHORT_TIMEOUT_MS = 10_000
 
+/** The verbs that change an instance, beside `subscribe`. */
+const CHANGES: ReadonlySet<PlainInstanceVerb> = new Set(['create', 'remove', 'unsubscribe', 'assign', 'seek', 'commit'])
+
 const UNKNOWN = { type: 'unknownInstance' } as const
 /** The result of a call to a process that is gone. */
 const GONE = { type: 'unknownInstance' } as const
@@ -256,6 +259,17 @@ export function peerInstances<Id>(
       if (instance.isWanted?.() === false) return refusal
     }
   }
+  /**
+   * Passes changes of an instance on one after another: of several that name the same number, the owner takes the first one
+   * only, and all others would be asked for again.
+   */
+  const inTurn = <Result>(instance: InstanceName, work: () => Promise<Result | Failure>): Promise<Result | Failure> => {
+    if (ownerOf(instance, new Set()) === peers.id) return work()
+    const known = all.of(instance)
+    const turn = known.turn.then(() => (instance.isWanted?.() === false ? AWAY : work()))
+    known.turn = turn.catch(() => undefined)
+    return turn
+  }
   const passed =
     <Verb extends PlainInstanceVerb>(verb: Verb) =>
     (instance: InstanceName, ...rest: unknown[]): ReturnType<InstanceGateway[Verb]> => {
@@ -264,7 +278,8 @@ export function peerInstances<Id>(
         here: named => method.call(instances, named, ...rest),
         there: (owner, named) => call(owner, verb, [named, ...rest], VERB_TIMEOUT_MS) as Promise<InstanceResult<never>>
       }
-      return atOwner(instance, planned, isOfOther[verb]) as ReturnType<InstanceGateway[Verb]>
+      const work = () => atOwner(instance, planned, isOfOther[verb])
+      return (CHANGES.has(verb) ? inTurn(instance, work) : work()) as ReturnType<InstanceGateway[Verb]>
     }
   /** The names that a client may read now. Topics that are created later match only a later subscription. */
   const allowedIn = async (topics: InstanceTopics): Promise<readonly string[] | undefined> => {
@@ -316,14 +331,16 @@ export function peerInstances<Id>(
       return result.type === 'unknownInstance' ? AWAY : result
     },
     subscribe: (instance, topics) =>
-      atOwner<InstanceResult<void>>(instance, {
-        here: named => instances.subscribe(named, topics),
-        there: async (owner, named) => {
-          const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
-          const body: AskedSubscription = { instance: named, topics: sent, allowed: await allowedIn(topics) }
-          return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS)) as InstanceResult<void>
-        }
-      }),
+      inTurn(instance, () =>
+        atOwner<InstanceResult<void>>(instance, {
+          here: named => instances.subscribe(named, topics),
+          there: async (owner, named) => {
+            const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
+            const body: AskedSubscription = { instance: named, topics: sent, allowed: await allowedIn(topics) }
+            return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS)) as InstanceResult<void>
+          }
+        })
+      ),
     read: (instance, limits) =>
       atOwner<InstanceResult<InstanceRead>>(instance, {
         here: named => instances.read(named, limits),

@@ -18,6 +18,12 @@ const instance: InstanceName = { groupId: 'g', name: 'one' }
 const partition = { topic: 'orders', partition: 0 }
 const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
 
+/** Of a client that leaves when its call is on its way. */
+const leaving = (): (() => boolean) => {
+  let asked = 0
+  return () => asked++ === 0
+}
+
 /** What all gateways share: the topic of states, and committed offsets. */
 class Kafka {
   readonly log: UnplacedRecord[] = []
@@ -162,7 +168,7 @@ for (const [where, instancesTopic] of [
       expect(await soon(commit(a, 10))).to.include(done)
       network.held = 'commit'
       // Its client has given it up.
-      await soon(commit(a, 20, () => false))
+      await soon(commit(a, 20, leaving()))
       network.held = undefined
       expect(await soon(commit(c, 30))).to.include(done)
       expect(await soon(network.arrives())).to.include({ type: 'failed', code: 'clusterChanged' })
@@ -172,7 +178,7 @@ for (const [where, instancesTopic] of [
     it('remove no instance that was created anew', async () => {
       await created()
       network.held = 'remove'
-      await soon(a.verbs.remove({ ...instance, isWanted: () => false }))
+      await soon(a.verbs.remove({ ...instance, isWanted: leaving() }))
       network.held = undefined
       expect(await soon(c.verbs.remove(instance))).to.include(done)
       await created()
@@ -184,7 +190,7 @@ for (const [where, instancesTopic] of [
       await created()
       expect(await soon(a.verbs.remove(instance))).to.include(done)
       network.held = 'create'
-      await soon(a.verbs.create({ ...instance, isWanted: () => false }, settings, undefined))
+      await soon(a.verbs.create({ ...instance, isWanted: leaving() }, settings, undefined))
       network.held = undefined
       expect(await soon(c.verbs.create(instance, settings, undefined))).to.include(done)
       expect(await soon(c.verbs.remove(instance))).to.include(done)
@@ -198,6 +204,14 @@ for (const [where, instancesTopic] of [
       const both = await soon(Promise.all([commit(a, 7), commit(c, 8), commit(a, 9)]))
       for (const result of both) expect(result).to.include(done)
       expect([...kafka.commits].sort()).to.deep.equal([0, 1, 2, 3, 4, 5, 7, 8, 9])
+    })
+
+    it('carry out all changes that one gateway passes on in the same moment', async () => {
+      await created()
+      const offsets = Array.from({ length: 30 }, (_, at) => at)
+      const results = await soon(Promise.all(offsets.map(offset => commit(a, offset))))
+      for (const result of results) expect(result).to.include(done)
+      expect(kafka.commits).to.deep.equal(offsets)
     })
 
     it('open no read whose end has come before it', async () => {
