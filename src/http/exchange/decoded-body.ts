@@ -201,7 +201,9 @@ function endAtOnce(reading: Reading, bytes: Buffer): boolean {
   return true
 }
 
-function endWith({ request, end }: Reading, sent: Buffer, { buffer, engine }: Decoded): void {
+function endWith({ request, end }: Reading, sent: Buffer, { buffer: made, engine }: Decoded): void {
+  // A small one would hold the whole piece that it was made in, and count as itself.
+  const buffer = made.buffer.byteLength > 2 * made.length ? Buffer.from(made) : made
   // What was made is held beside what has come.
   const refusal = request.holdOnly?.(sent.length + buffer.length)
   end(engine.bytesWritten < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true)

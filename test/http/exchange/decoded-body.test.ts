@@ -12,6 +12,10 @@ const MOST_BEFORE_POLITE = 6
 
 const pool = new BufferPool(MAX_BODY_BYTES)
 
+/** Node's own pool for small buffers has 8 KiB, and is shared. */
+const heldBeside = ({ length, buffer }: Buffer): string =>
+  buffer.byteLength > Math.max(8_192, 2 * length) ? ` in ${buffer.byteLength}` : ''
+
 /** @returns the key of the address, and what came of the body */
 function decoded(body: Buffer, address: { readonly key: string }, coding = 'br', transfer = ''): Promise<string> {
   const length = { 'content-length': String(body.length) }
@@ -20,7 +24,7 @@ function decoded(body: Buffer, address: { readonly key: string }, coding = 'br',
   const exchange = { request, response: { destroyed: false }, payload: new KnownBody(body), requestId: '1' }
   return new Promise(resolve =>
     collectDecoded(exchange as unknown as Exchange, MAX_BODY_BYTES, pool, end =>
-      resolve(`${address.key}: ${Buffer.isBuffer(end) ? end.length : String(end)}`)
+      resolve(`${address.key}: ${Buffer.isBuffer(end) ? `${end.length}${heldBeside(end)}` : String(end)}`)
     )
   )
 }
