@@ -1,6 +1,6 @@
 /**
  * `npm run build`: makes `dist`, without checking types. One file for each entry of the package, for the process of a
- * worker and for the thread of the durable log, and common files for what they share: hundreds of small modules would
+ * worker and for the threads of the durable log and of the schemas, and common files for what they share: hundreds of small modules would
  * take twice the time to start.
  */
 import { chmodSync, cpSync, rmSync } from 'node:fs'
@@ -18,7 +18,8 @@ const entries = {
   testing: 'testing.ts',
   kafboy: 'apis/kafboy/hooks/hooks.ts',
   worker: 'cli/worker.ts',
-  'log-worker': 'producer/log/log-worker.ts'
+  'log-worker': 'producer/log/log-worker.ts',
+  'codec-worker': 'schemas/codec-worker.ts'
 }
 
 rmSync(TARGET, { recursive: true, force: true })

@@ -64,7 +64,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   '@bomb.sh/tab': ['cli'],
   'fastest-levenshtein': ['core/settings'],
   pino: ['server/app'],
-  'node:fs': ['cli', 'embedded-broker', 'producer/log', 'server/config'],
+  'node:fs': ['cli', 'embedded-broker', 'producer/log', 'schemas', 'server/config'],
   'node:fs/promises': ['cli', 'embedded-broker', 'producer/log', 'server/config']
 }
 

@@ -9,17 +9,17 @@ import { expect } from 'chai'
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 17_990,
   cli: 3_510,
-  consumer: 9_400,
+  consumer: 9_410,
   cluster: 3_380,
-  core: 4_230,
+  core: 4_235,
   'embedded-broker': 7_300,
   gateway: 2_050,
-  http: 14_350,
+  http: 14_355,
   kafka: 5_750,
   producer: 17_510,
   router: 10_320,
-  schemas: 2_030,
-  server: 5_910
+  schemas: 2_740,
+  server: 5_920
 }
 
 function linesIn(path: string): number {

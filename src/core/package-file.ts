@@ -8,3 +8,6 @@ const ROOT = import.meta.url.replace(/(?:src\/core|dist)\/[^/]+$/, '')
  * @param path relative to package.json
  */
 export const packageFile = (path: string): URL => new URL(path, ROOT)
+
+/** The options of Node for a thread: those of this process, but for what says how the text of `--eval` is read. */
+export const threadArguments = (): string[] => process.execArgv.filter(argument => !/^--input-type/.test(argument))

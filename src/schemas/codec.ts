@@ -25,6 +25,13 @@ export interface SchemaSource {
   readonly used: ReadonlyMap<string, string>
 }
 
+/** Characters of a schema with all that it uses. */
+export function lengthOf({ text, used }: SchemaSource): number {
+  let length = text.length
+  for (const other of used.values()) length += other.length
+  return length
+}
+
 /** The encoded size of one key or value: a short text must not become gigabytes. */
 export const MAX_RECORD_BYTES = 16 * 1024 * 1024
 /** The same for the JSON of a record. */

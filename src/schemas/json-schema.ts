@@ -6,7 +6,6 @@ import { RE2JS } from 're2js'
 import { isJson } from '../core/json/is-json.js'
 import { type Codec, isObject, Misfit, type SchemaSource, shown, Undecodable } from './codec.js'
 import { isMultipleOf } from './decimals.js'
-import { endedInTime } from './in-time.js'
 
 type Draft = typeof Ajv
 /** By a part of `$schema`; others are drafts 6 and 7, which Ajv reads alike. */
@@ -16,8 +15,6 @@ const DRAFTS = new Map([
   ['2020-12', Ajv2020]
 ]) as ReadonlyMap<string, unknown> as ReadonlyMap<string, Draft>
 const MAX_PATTERN_LENGTH = 2_000
-/** Where the lengths of schema and value have a smaller product, and there is neither a reference nor a pattern, checking is quick. */
-const QUICK_PRODUCT = 1_000_000
 
 /** Patterns match in linear time, so those with look-around and references to groups are refused. */
 function linearPattern(pattern: string): { test(text: string): boolean; toString(): string } {
@@ -43,16 +40,11 @@ const ofSchemas = new Map<Draft, Ajv>()
 /** @throws Error with the reason why it is no JSON Schema */
 export function createJsonSchema({ text, used }: SchemaSource): Codec {
   const schema: unknown = JSON.parse(text)
-  // How a draft's schemas look is compiled once, for all of them: if it were interrupted, all would be refused.
-  ofDraft(draftOf(schema))
-  const validate = endedInTime(() => compile(schema, used))
-  const mayBeSlow = /"(\$ref|\$dynamicRef|\$recursiveRef|pattern|patternProperties)"/.test(text)
+  const validate = compile(schema, used)
   return {
     name: isObject(schema) && typeof schema.title === 'string' ? schema.title : undefined,
     encode: json => {
-      const value: unknown = JSON.parse(json)
-      const isQuick = !mayBeSlow && text.length * json.length < QUICK_PRODUCT
-      if (!(isQuick ? validate(value) : endedInTime(() => validate(value)))) throw misfitOf(validate.errors![0]!)
+      if (!validate(JSON.parse(json))) throw misfitOf(validate.errors![0]!)
       return Buffer.from(json)
     },
     decode: bytes => {

@@ -12,7 +12,7 @@ export interface RecordJson {
 }
 
 /** What reads records needs of a registry. */
-export type Decoding = Pick<Schemas, 'decode' | 'decodeKnown'>
+export type Decoding = Pick<Schemas, 'decode'>
 
 type Part =
   | { readonly type: 'decoded'; readonly json: string }
@@ -23,20 +23,14 @@ type Parts = Pick<KafkaRecord, 'key' | 'value' | 'headers'>
 const KEY_ID = '__key_schema_id'
 
 /**
- * A promise where a schema is not in memory. That a registry cannot be asked is a reason as others are, unless the reader
- * must not go past such a record: then the promise rejects with a SchemaError.
+ * That a registry cannot be asked is a reason as others are, unless the reader must not go past such a record: then it throws
+ * a SchemaError. The bytes of the record need to be valid during the call only.
  */
-export function recordJson(
-  schemas: Decoding,
-  { key, value, headers }: Parts,
-  mustBeAsked = false
-): RecordJson | Promise<RecordJson> {
-  const ofKey = plainText(key, headers) ?? partOf(schemas, key, headers, KEY_ID, mustBeAsked)
-  const ofValue = partOf(schemas, value, headers, '__value_schema_id', mustBeAsked)
-  if (!(ofKey instanceof Promise || ofValue instanceof Promise)) return together(key, ofKey, value, ofValue)
-  // The bytes of a batch may not outlive the call.
-  const [keptKey, keptValue] = [key && Buffer.from(key), value && Buffer.from(value)]
-  return Promise.all([ofKey, ofValue]).then(([ofKey, ofValue]) => together(keptKey, ofKey, keptValue, ofValue))
+export async function recordJson(schemas: Decoding, record: Parts, mustBeAsked = false): Promise<RecordJson> {
+  const [key, value] = [record.key && Buffer.from(record.key), record.value && Buffer.from(record.value)]
+  const ofKey = plainText(key, record.headers) ?? partOf(schemas, key, record.headers, KEY_ID, mustBeAsked)
+  const ofValue = partOf(schemas, value, record.headers, '__value_schema_id', mustBeAsked)
+  return together(key, await ofKey, value, await ofValue)
 }
 
 /** Most keys are texts, also of records whose values have schemas. */
@@ -46,19 +40,17 @@ function plainText(key: Buffer | null, headers: Parts['headers']): Part | undefi
   return { type: 'decoded', json: JSON.stringify(key.toString()) }
 }
 
-/** @returns `null`: the record has no such part */
-function partOf(
+/** `null`: the record has no such part. */
+async function partOf(
   schemas: Decoding,
   bytes: Buffer | null,
   headers: Parts['headers'],
   name: string,
   mustBeAsked: boolean
-): Part | null | Promise<Part> {
+): Promise<Part | null> {
   if (bytes === null) return null
   const header = headers.findLast(({ key }) => key === name)?.value ?? undefined
-  const known = schemas.decodeKnown(bytes, header)
-  if (known !== undefined) return known
-  const found = schemas.decode(Buffer.from(bytes), header && Buffer.from(header))
+  const found = schemas.decode(bytes, header && Buffer.from(header))
   return mustBeAsked ? found : found.catch(unreadable)
 }
 

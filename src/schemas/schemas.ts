@@ -1,8 +1,16 @@
-import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { inTime as within } from '../core/in-time.js'
 import type { MonotonicClock } from '../core/model.js'
-import { type Codec, Misfit, type SchemaSource } from './codec.js'
+import { lengthOf, MAX_RECORD_BYTES } from './codec.js'
+import { ID_END, type ItemFailure, MAGIC, type OpenResult } from './codec-core.js'
+import {
+  type CodecHost,
+  type HostedCodec,
+  type HostedSource,
+  type Work,
+  WorkEndedError,
+  type WorkItem
+} from './codec-host.js'
 import {
   REGISTRY_TIMEOUT_MS,
   Registry,
@@ -39,6 +47,8 @@ export interface WantedSchema {
   readonly version?: number | 'latest' | undefined
   /** Whether the client may register `schema` under a subject; asked only when it is not there yet. */
   readonly mayRegister: (subject: string) => boolean
+  /** Whose work it is to read a schema, such as a client's address: owners take turns. */
+  readonly owner?: string | undefined
 }
 
 /** A schema that records can be written with. */
@@ -53,8 +63,23 @@ export interface ResolvedSchema {
    *
    * @throws SchemaError `doesNotFit` or `tooLarge`
    */
-  encode(json: Uint8Array | string): Buffer
+  encode(json: Uint8Array | string): Promise<Buffer>
 }
+
+/** JSON of a key or a value, and the schema that it is written with. */
+export interface Encoding {
+  readonly schema: ResolvedSchema
+  readonly json: Uint8Array | string
+}
+
+/** Bytes of a key or a value, and the value of the record's header `__key_schema_id` or `__value_schema_id`, if it has one. */
+export interface Encoded {
+  readonly bytes: Uint8Array
+  readonly header: Uint8Array | undefined
+}
+
+/** What all results of a request or a read may have together, and whose work it is. */
+export type WorkLimits = Pick<Work, 'maxBytes' | 'owner'>
 
 /** What a key or a value in the log says. */
 export type Decoded =
@@ -70,6 +95,8 @@ export type Decoded =
 export interface SchemasDeps {
   /** Calls the registry. `createTransport` makes the one over HTTP. */
   readonly transport: Transport
+  /** Runs the codecs. */
+  readonly host: CodecHost
   readonly clock: MonotonicClock
   /** Memory for schemas that are known; those used least recently are asked for again. Default 64 MiB. */
   readonly cacheMaxBytes?: number | undefined
@@ -79,35 +106,42 @@ const CACHE_BYTES = 64 * 1024 * 1024
 /** A schema with all that it uses. */
 const MAX_SCHEMA_BYTES = 1024 * 1024
 const MAX_REFERENCES = 100
+/** Schemas that a read asks the registry for: the next read has the others. */
+const MAX_ASKED = 16
 /** What does not fit is told in so many characters, since names may be as long as a schema. */
 const MAX_WORDS_LENGTH = 1_000
-const ID_MAGIC = 0
-const ID_END = 5
 const GUID_MAGIC = 1
 const GUID_END = 17
-/** Memory of a codec: a multiple of its schema's text, and something besides. */
-const CODEC_FACTOR = 20
+/** Memory of an answer besides the texts of its schema. */
 const ANSWER_BYTES = 4_096
 /** The latest version, and that a schema is not registered, are asked for again after this time. */
 const SHORT_MS = 5_000
 
 /** A schema with its codec. */
 interface Known extends SchemaText {
-  readonly codec: Codec
+  readonly codec: HostedCodec
+  /** Of the schema; `undefined`: it has none. */
+  readonly name: string | undefined
 }
+
+/** Of one key or value that is encoded or decoded alone. */
+const ALONE: WorkLimits = { maxBytes: MAX_RECORD_BYTES, owner: undefined }
 
 /** The schemas of one registry, and the three formats. */
 export class Schemas {
   readonly #registry: Registry
   readonly #transport: Transport
+  readonly #host: CodecHost
   readonly #isStrict: boolean
   readonly #remembered: RememberedAnswers
+  #codecs = 0
 
-  constructor({ registry, avro }: SchemasSettings, { transport, clock, cacheMaxBytes = CACHE_BYTES }: SchemasDeps) {
+  constructor({ registry, avro }: SchemasSettings, { transport, host, clock, cacheMaxBytes }: SchemasDeps) {
+    this.#host = host
     this.#registry = new Registry(registry.urls, transport, clock)
     this.#transport = transport
     this.#isStrict = avro.strict
-    this.#remembered = new RememberedAnswers(cacheMaxBytes, sizeOf, clock)
+    this.#remembered = new RememberedAnswers(cacheMaxBytes ?? CACHE_BYTES, sizeOf, clock)
   }
 
   /** @throws SchemaError */
@@ -115,6 +149,23 @@ export class Schemas {
     const { schema, id, version = 'latest' } = wanted
     if (schema !== undefined) return inTime(this.#byText(wanted, schema))
     return inTime(id === undefined ? this.#byVersion(wanted, version) : this.#byId(wanted, id))
+  }
+
+  /**
+   * Encodes the keys and values of a request.
+   *
+   * @returns at the place of each its bytes, or why it has none
+   * @throws OverloadedError
+   */
+  async encode(encodings: readonly Encoding[], limits: WorkLimits): Promise<readonly (Buffer | SchemaError)[]> {
+    const items = encodings.map(({ schema, json }) => (schema as Resolved).itemOf(json))
+    try {
+      const results = await this.#host.run({ type: 'encode', items, ...limits })
+      return results.map((result, at) => encodedOf(result, items[at]!.id))
+    } catch (error) {
+      if (!(error instanceof WorkEndedError)) throw error
+      return items.map(({ id }) => new SchemaError('tooLarge', `${error.message} (schema ${id})`, { id }))
+    }
   }
 
   /**
@@ -126,25 +177,73 @@ export class Schemas {
   async decode(bytes: Uint8Array, header?: Uint8Array): Promise<Decoded> {
     const framed = unframed(bytes, header)
     if (framed === undefined) return UNFRAMED
+    const known = await this.#knownOf(framed)
+    return 'type' in known ? known : (await this.#decodeAll([{ ...framed, known }], ALONE))[0]!
+  }
+
+  /**
+   * Reads the keys and values of a read, in their order. Schemas that are not known are asked for at the same time, at most
+   * 16 of them.
+   *
+   * @returns of the first ones, at least of one: a later one that no longer fits, or that takes too long, is for the next
+   *   read. A SchemaError: the registry cannot be asked
+   */
+  async decodeEach(all: readonly Encoded[], limits: WorkLimits): Promise<readonly (Decoded | SchemaError)[]> {
+    const asked = new Map<number | string, Promise<Known | Decoded | SchemaError>>()
+    const parts: (Framed | Decoded)[] = []
+    for (const { bytes, header } of all) {
+      const framed = unframed(bytes, header)
+      if (framed !== undefined && !asked.has(framed.name) && this.#remembered.peek(['id', framed.name]) === undefined) {
+        if (asked.size === MAX_ASKED) break
+        asked.set(framed.name, this.#knownOf(framed).catch(schemaErrorOf))
+      }
+      parts.push(framed ?? UNFRAMED)
+    }
+    const outcomes: (Decoded | SchemaError | Framed)[] = []
+    const framed: (Framed & { readonly known: Known })[] = []
+    for (const part of parts) {
+      const known = 'type' in part ? part : await (asked.get(part.name) ?? this.#knownOf(part).catch(schemaErrorOf))
+      if ('codec' in known) framed.push({ ...(part as Framed), known })
+      outcomes.push('codec' in known ? (part as Framed) : known)
+      if (known instanceof SchemaError) break
+    }
+    const decoded = framed.length === 0 ? [] : await this.#decodeAll(framed, limits)
+    let next = 0
+    const done = outcomes.map(outcome => ('payload' in outcome ? decoded[next++] : outcome))
+    const cut = done.indexOf(undefined)
+    return (cut < 0 ? done : done.slice(0, cut)) as readonly (Decoded | SchemaError)[]
+  }
+
+  /** @returns of the first ones, at least of one */
+  async #decodeAll(
+    all: readonly (Framed & { readonly known: Known })[],
+    limits: WorkLimits
+  ): Promise<readonly Decoded[]> {
+    const items = all.map(({ payload, known: { codec } }) => ({ codec, bytes: payload, id: 0 }))
     try {
-      return decoded(await inTime(this.#known(framed.name)), framed)
+      const results = await this.#host.run({ type: 'decode', items, ...limits })
+      return results.map((result, at) => decodedOf(result, all[at]!))
     } catch (error) {
-      const { reason, message } = error as SchemaError
-      if (reason !== 'unknownId' && reason !== 'invalidSchema') throw error
-      return { type: 'undecodable', cause: message, id: framed.id }
+      if (!(error instanceof WorkEndedError)) throw error
+      // Which of several it was is found out one by one, by this and the reads that follow.
+      return all.length > 1 ? this.#decodeAll(all.slice(0, 1), limits) : [decodedOf(undecodable(error), all[0]!)]
     }
   }
 
-  /** The same without a promise; `undefined`: the schema is not in memory, so use {@link decode}. */
-  decodeKnown(bytes: Uint8Array, header?: Uint8Array): Decoded | undefined {
-    const framed = unframed(bytes, header)
-    if (framed === undefined) return UNFRAMED
-    const known = this.#remembered.peek<Known>(['id', framed.name])
-    return known && decoded(known, framed)
+  /** The schema that bytes name. `undecodable`: there is none, or it cannot be used. @throws SchemaError */
+  async #knownOf({ name, id }: Framed): Promise<Known | Decoded> {
+    try {
+      return await inTime(this.#known(name))
+    } catch (error) {
+      const { reason, message } = error as SchemaError
+      if (reason !== 'unknownId' && reason !== 'invalidSchema') throw error
+      return { type: 'undecodable', cause: message, id }
+    }
   }
 
-  /** Ends the connections to the registry. */
+  /** Ends the connections to the registry, and the thread. */
   close(): void {
+    this.#host.close()
     this.#transport.close()
   }
 
@@ -152,10 +251,11 @@ export class Schemas {
     const { format = 'AVRO', references = [] } = wanted
     const schema: SchemaText = { format, text, references }
     if (Buffer.byteLength(text) > MAX_SCHEMA_BYTES || references.length > MAX_REFERENCES) throw tooMuch()
-    const read = (): Promise<Known> => this.#remembered.get(['text', hashOf(schema)], () => this.#withCodec(schema))
+    const read = (): Promise<Known> =>
+      this.#remembered.get(['text', hashOf(schema)], () => this.#withCodec(schema, wanted.owner))
     const needsName = wanted.subject === undefined && (wanted.strategy ?? 'TOPIC_NAME') !== 'TOPIC_NAME'
     // A schema is read only when the registry has it, or the client may register it: reading takes time.
-    const subject = subjectOf(wanted, needsName ? (await read()).codec.name : undefined)
+    const subject = subjectOf(wanted, needsName ? (await read()).name : undefined)
     const found = await this.#placeIn(subject, schema)
     if (found === undefined && !wanted.mayRegister(subject)) {
       const message = `the schema is not in the subject ${subject} yet, and the client may not register it`
@@ -164,7 +264,7 @@ export class Schemas {
     const known = await read()
     const place = found ?? (await this.#register(subject, schema))
     this.#remembered.set(['id', place.id], known)
-    return resolved(known, subject, place)
+    return new Resolved(this, known, subject, place)
   }
 
   async #register(subject: string, schema: SchemaText): Promise<SchemaVersion> {
@@ -178,18 +278,18 @@ export class Schemas {
   }
 
   async #byId(wanted: WantedSchema, id: number): Promise<ResolvedSchema> {
-    const known = await this.#known(id)
-    const subject = subjectOf(wanted, known.codec.name)
+    const known = await this.#known(id, undefined, wanted.owner)
+    const subject = subjectOf(wanted, known.name)
     const found = await this.#placeIn(subject, known)
-    if (found?.id === id) return resolved(known, subject, found)
+    if (found?.id === id) return new Resolved(this, known, subject, found)
     throw new SchemaError('otherSubject', `the subject ${subject} does not have schema ${id}`, { subject, id })
   }
 
   async #byVersion(wanted: WantedSchema, version: number | 'latest'): Promise<ResolvedSchema> {
     const subject = subjectOf(wanted, undefined)
     const found = await this.#version(subject, version)
-    const known = await this.#known(found.id, found)
-    return resolved(known, subject, found)
+    const known = await this.#known(found.id, found, wanted.owner)
+    return new Resolved(this, known, subject, found)
   }
 
   /** The place of a schema in a subject, if it has one. */
@@ -204,23 +304,23 @@ export class Schemas {
   }
 
   /** @param name the id, or the GUID */
-  #known(name: number | string, schema?: SchemaText): Promise<Known> {
+  #known(name: number | string, schema?: SchemaText, owner?: string): Promise<Known> {
     const id = typeof name === 'number' ? name : undefined
     return this.#remembered.get(['id', name], async () =>
-      this.#withCodec(schema ?? (await this.#registry.byName(name)), id)
+      this.#withCodec(schema ?? (await this.#registry.byName(name)), owner, id)
     )
   }
 
-  async #withCodec(schema: SchemaText, id?: number): Promise<Known> {
+  async #withCodec(schema: SchemaText, owner: string | undefined, id?: number): Promise<Known> {
     const used = new Map<string, string>()
     const bytes = await this.#collect(schema, used, [], Buffer.byteLength(schema.text))
     if (bytes > MAX_SCHEMA_BYTES) throw tooMuch(id)
-    try {
-      const codec = await createCodec(schema.format, { text: schema.text, used }, this.#isStrict)
-      return { ...schema, codec }
-    } catch (error) {
-      throw invalid(wordsOf(error as Error), id)
-    }
+    const { format, text } = schema
+    const source: HostedSource = { format, source: { text, used }, isStrict: this.#isStrict }
+    const codec = { number: ++this.#codecs, source }
+    const opened = await this.#host.open(codec, owner).catch(invalidOf)
+    if (opened.type === 'invalid') throw invalid(opened.message, id)
+    return { ...schema, codec, name: opened.name }
   }
 
   /** Adds the schemas that a schema uses, and returns the size of all. */
@@ -244,8 +344,10 @@ export class Schemas {
   }
 }
 
-const sizeOf = (value: unknown): number =>
-  ANSWER_BYTES + CODEC_FACTOR * ((value as Partial<SchemaText> | undefined)?.text?.length ?? 0)
+const sizeOf = (value: unknown): number => {
+  const { text = '', codec } = (value ?? {}) as Partial<Known>
+  return ANSWER_BYTES + 2 * (codec === undefined ? text.length : lengthOf(codec.source.source))
+}
 
 const hashes = new WeakMap<SchemaText, string>()
 
@@ -276,24 +378,6 @@ function subjectOf({ subject, strategy = 'TOPIC_NAME', topic, part }: WantedSche
   return fail('cannotResolve', `${strategy} needs the name of the schema: give the schema, its id, or the subject`)
 }
 
-type CreateCodec = (source: SchemaSource, isStrict: boolean) => Codec
-
-/** Formats that are loaded. An import takes ticks of the event loop, even if Node has its module. */
-const loaded = new Map<SchemaFormat, CreateCodec>()
-
-/** The formats are loaded with their first schema. */
-async function createCodec(format: SchemaFormat, source: SchemaSource, isStrict: boolean): Promise<Codec> {
-  const create = loaded.get(format) ?? (await loadFormat(format))
-  loaded.set(format, create)
-  return create(source, isStrict)
-}
-
-async function loadFormat(format: SchemaFormat): Promise<CreateCodec> {
-  if (format === 'AVRO') return (await import('./avro.js')).createAvro
-  if (format === 'PROTOBUF') return (await import('./protobuf.js')).createProtobuf
-  return (await import('./json-schema.js')).createJsonSchema
-}
-
 async function inTime<Value>(work: Promise<Value>): Promise<Value> {
   const value = await within(work, REGISTRY_TIMEOUT_MS, () => undefined)
   if (value !== undefined) return value
@@ -301,38 +385,66 @@ async function inTime<Value>(work: Promise<Value>): Promise<Value> {
   return fail('registryUnreachable', `the schema registry has not answered within ${REGISTRY_TIMEOUT_MS} ms`)
 }
 
-const resolved = ({ format, codec }: Known, subject: string, { id, version }: SchemaVersion): ResolvedSchema => ({
-  id,
-  version,
-  subject,
-  format,
-  encode: json => {
-    try {
-      if (typeof json !== 'string' && !isUtf8(json)) throw new SyntaxError()
-      const payload = codec.encode(typeof json === 'string' ? json : viewOf(json).toString())
-      const bytes = Buffer.allocUnsafe(ID_END + payload.length)
-      bytes[0] = ID_MAGIC
-      bytes.writeUInt32BE(id, 1)
-      bytes.set(payload, ID_END)
-      return bytes
-    } catch (error) {
-      throw unencodable(error as Error, id)
-    }
-  }
-})
+/** A schema of {@link Schemas}, with its codec. */
+export class Resolved implements ResolvedSchema {
+  readonly id: number
+  readonly version: number
+  readonly subject: string
+  readonly format: SchemaFormat
+  readonly #schemas: Schemas
+  readonly #codec: HostedCodec
 
-function unencodable(error: Error, id: number): Error {
-  if (error instanceof RangeError) return new SchemaError('tooLarge', `${wordsOf(error)} (schema ${id})`, { id })
-  const misfit = error instanceof SyntaxError ? new Misfit('it is not JSON') : error
-  if (!(misfit instanceof Misfit)) return error
-  const { path } = misfit
-  const message = misfit.message.slice(0, MAX_WORDS_LENGTH)
+  constructor(schemas: Schemas, { format, codec }: Known, subject: string, { id, version }: SchemaVersion) {
+    this.#schemas = schemas
+    this.#codec = codec
+    this.subject = subject
+    this.format = format
+    this.id = id
+    this.version = version
+  }
+
+  readonly encode = async (json: Uint8Array | string): Promise<Buffer> => {
+    const [encoded] = await this.#schemas.encode([{ schema: this, json }], ALONE)
+    if (encoded instanceof Buffer) return encoded
+    throw encoded
+  }
+
+  itemOf(json: Uint8Array | string): WorkItem {
+    return { codec: this.#codec, bytes: typeof json === 'string' ? Buffer.from(json) : json, id: this.id }
+  }
+}
+
+/** What a host says of JSON. A defect of a codec is thrown. */
+export function encodedOf(result: Buffer | ItemFailure, id: number): Buffer | SchemaError {
+  if (!('type' in result)) return result
+  const { type, path = '' } = result
+  if (type === 'full' || type === 'tooLarge')
+    return new SchemaError('tooLarge', `${result.message} (schema ${id})`, { id })
+  if (type !== 'misfit') throw new Error(result.message)
+  const message = result.message.slice(0, MAX_WORDS_LENGTH)
   return new SchemaError('doesNotFit', `${path === '' ? '' : `${path}: `}${message} (schema ${id})`, { id, path })
 }
 
-/** JavaScript's own words for a stack that is too deep say nothing of the data. */
-const wordsOf = (error: Error): string =>
-  error instanceof RangeError && /call stack/.test(error.message) ? 'it is nested too deeply' : error.message
+/** What a host says of a payload. */
+export function decodedOf(
+  result: Buffer | ItemFailure,
+  { id, known: { format } }: Pick<Framed, 'id'> & { readonly known: Pick<Known, 'format'> }
+): Decoded {
+  if (!('type' in result)) return { type: 'decoded', format, id, json: result.toString() }
+  return { type: 'undecodable', cause: `it does not fit its schema: ${result.message}`, id }
+}
+
+const undecodable = ({ message }: Error): ItemFailure => ({ type: 'undecodable', message })
+
+function invalidOf(error: unknown): OpenResult {
+  if (!(error instanceof WorkEndedError)) throw error
+  return { type: 'invalid', message: error.message }
+}
+
+function schemaErrorOf(error: unknown): SchemaError {
+  if (error instanceof SchemaError) return error
+  throw error
+}
 
 interface Framed {
   /** The id, or the GUID. */
@@ -355,15 +467,7 @@ function unframed(bytes: Uint8Array, header: Uint8Array | undefined): Framed | u
     // Behind the GUID is what Protobuf has before its payload.
     return { name, id: undefined, payload: Buffer.concat([header.subarray(GUID_END), buffer]) }
   }
-  if (buffer.length < ID_END || buffer[0] !== ID_MAGIC) return undefined
+  if (buffer.length < ID_END || buffer[0] !== MAGIC) return undefined
   const id = buffer.readUInt32BE(1)
   return { name: id, id, payload: buffer.subarray(ID_END) }
-}
-
-function decoded({ codec, format }: Known, { id, payload }: Framed): Decoded {
-  try {
-    return { type: 'decoded', format, id, json: codec.decode(payload) }
-  } catch (error) {
-    return { type: 'undecodable', cause: `it does not fit its schema: ${wordsOf(error as Error)}`, id }
-  }
 }

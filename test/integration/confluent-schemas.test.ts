@@ -1,5 +1,6 @@
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { expect } from 'chai'
+import { InPlaceCodecs } from '../../src/schemas/codec-host.js'
 import { type SchemaFormat, Schemas } from '../../src/schemas/schemas.js'
 import { schemasSettings } from '../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../schemas/scripted-registry.js'
@@ -47,7 +48,11 @@ describe('confluent: records with schemas', () => {
   before(async () => {
     // Time does not stand still in a world while a format is loaded.
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry'] } })
-    const schemas = new Schemas(settings, { transport: new ScriptedRegistry(), clock: () => 0 })
+    const schemas = new Schemas(settings, {
+      transport: new ScriptedRegistry(),
+      host: new InPlaceCodecs(() => 0),
+      clock: () => 0
+    })
     const texts = { AVRO: '"int"', JSONSCHEMA: '{}', PROTOBUF: 'syntax = "proto3"; message M {}' } as const
     for (const [format, schema] of Object.entries(texts) as [SchemaFormat, string][])
       await schemas.resolve({ topic: format, part: 'value', format, schema, mayRegister: () => true })

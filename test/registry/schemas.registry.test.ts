@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { InPlaceCodecs } from '../../src/schemas/codec-host.js'
 import { type SchemaError, type SchemaFormat, type SchemaReference, Schemas } from '../../src/schemas/schemas.js'
 import { schemasSettings } from '../../src/schemas/settings.js'
 import { createTransport } from '../../src/schemas/transport.js'
@@ -178,6 +179,7 @@ describe('a real registry', () => {
     const settings = schemasSettings.parse({ registry: { urls: [url] } })
     const opened = new Schemas(settings, {
       transport: createTransport(settings.registry, {}),
+      host: new InPlaceCodecs(() => performance.now()),
       clock: () => performance.now()
     })
     created.push(opened)
@@ -233,7 +235,7 @@ describe('a real registry', () => {
         const resolved = await schemas.resolve({ ...any, topic, format, schema, references })
         const { same, found, wanted } = await python.ask({
           op: 'read',
-          hex: resolved.encode(json).toString('hex'),
+          hex: (await resolved.encode(json)).toString('hex'),
           ...request
         })
         expect(same, `${found} instead of ${wanted}`).to.equal(true)

@@ -1,5 +1,4 @@
 import { expect } from 'chai'
-import { endedInTime } from '../../src/schemas/in-time.js'
 import { checkRows } from '../support/rows.js'
 import { errorOf, SchemasStage } from './stage.js'
 
@@ -102,7 +101,7 @@ const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
   ['{"pattern":"(a)\\\\1"}', /invalid escape/],
   [JSON.stringify({ pattern: 'a'.repeat(2_001) }), /a pattern has more than 2000 characters/],
   ['{"$async":true}', /\$async/],
-  [`${'{"items":'.repeat(10_000)}{}${'}'.repeat(10_000)}`, /nested too deeply|takes more than/]
+  [`${'{"items":'.repeat(10_000)}{}${'}'.repeat(10_000)}`, /nested too deeply/]
 ]
 
 describe('JSON Schema', () => {
@@ -126,33 +125,6 @@ describe('JSON Schema', () => {
       expect(encode(value).toString('latin1', 5)).to.equal(value)
     for (const value of ['0.001', '1e-300', '0.0100000001', '1e400'])
       expect(await errorOf(() => encode(value)), value).to.match(/must be multiple of 0.01/)
-  })
-
-  it('refuses no schema because the process stood still while it was read', () => {
-    let runs = 0
-    const paused = (): string => {
-      if (++runs === 1) while (true) performance.now()
-      return 'done'
-    }
-    expect(endedInTime(paused, 10, () => 0)).to.equal('done')
-    expect(() =>
-      endedInTime(
-        () => {
-          while (true) performance.now()
-        },
-        10,
-        () => performance.now()
-      )
-    ).to.throw(RangeError, /10 ms/)
-    expect(() =>
-      endedInTime(
-        () => {
-          while (true) performance.now()
-        },
-        10,
-        () => 0
-      )
-    ).to.throw(RangeError)
   })
 
   it('refuses what is no schema, with the reason', () =>

@@ -23,10 +23,10 @@ describe('records that are decoded by schemas', () => {
     schemas = await openSchemas({ registry: { urls: [registry.url] } })
     const { encode } = await schemas.resolve({ topic: 'orders', part: 'value', mayRegister: () => false })
     const records = [
-      { topic: 'orders', key: 'k\t1', value: encode(LONG) },
+      { topic: 'orders', key: 'k\t1', value: await encode(LONG) },
       { topic: 'orders', key: null, value: 'plain' },
       { topic: 'orders', key: Buffer.from([0xff]), value: null },
-      { topic: 'orders', key: 'k2', value: encode('{"n":2}') }
+      { topic: 'orders', key: 'k2', value: await encode('{"n":2}') }
     ]
     await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 }).outcomes()
   })

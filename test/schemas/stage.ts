@@ -1,39 +1,104 @@
-import { type ResolvedSchema, SchemaError, Schemas, type WantedSchema } from '../../src/schemas/schemas.js'
+import { CodecCore, ID_END, type OpenResult } from '../../src/schemas/codec-core.js'
+import {
+  type CodecHost,
+  callOf,
+  type HostedCodec,
+  resultsOf,
+  type Work,
+  type WorkResults
+} from '../../src/schemas/codec-host.js'
+import {
+  decodedOf,
+  encodedOf,
+  type Resolved,
+  type ResolvedSchema,
+  SchemaError,
+  Schemas,
+  type WantedSchema
+} from '../../src/schemas/schemas.js'
 import { schemasSettings } from '../../src/schemas/settings.js'
 import { ScriptedRegistry } from './scripted-registry.js'
+
+/** Runs codecs at once. */
+class CodecsAtOnce implements CodecHost {
+  readonly #core = new CodecCore()
+
+  open({ number, source }: HostedCodec): Promise<OpenResult> {
+    return this.#core.open({ type: 'open', codec: number, ...source })
+  }
+
+  now(work: Work): WorkResults {
+    const run = this.#core.run(callOf(work))
+    for (const _ of run);
+    return resultsOf(run.result)
+  }
+
+  async run(work: Work): Promise<WorkResults> {
+    return this.now(work)
+  }
+
+  close(): void {}
+}
+
+/** A schema whose records are encoded, and decoded, at once. */
+export interface StagedSchema extends Omit<ResolvedSchema, 'encode'> {
+  readonly resolved: ResolvedSchema
+  /** @throws SchemaError */
+  encode(json: Uint8Array | string): Buffer
+}
 
 /** Schemas over a registry in memory, with a clock that a test moves. */
 export class SchemasStage {
   readonly registry = new ScriptedRegistry()
+  readonly host = new CodecsAtOnce()
   readonly schemas: Schemas
   nowMs = 1_000
+  readonly #resolved = new Map<number, Resolved>()
 
   constructor(
     settings: { readonly urls?: readonly string[]; readonly strict?: boolean; readonly cacheMaxBytes?: number } = {}
   ) {
     const { urls = ['http://registry'], strict = false, cacheMaxBytes } = settings
     const parsed = schemasSettings.parse({ registry: { urls }, avro: { strict } })
-    this.schemas = new Schemas(parsed, { transport: this.registry, clock: () => this.nowMs, cacheMaxBytes })
+    this.schemas = new Schemas(parsed, {
+      transport: this.registry,
+      host: this.host,
+      clock: () => this.nowMs,
+      cacheMaxBytes
+    })
   }
 
-  resolve(wanted: Partial<WantedSchema>): Promise<ResolvedSchema> {
-    return this.schemas.resolve({ topic: 'orders', part: 'value', mayRegister: () => true, ...wanted })
+  async resolve(wanted: Partial<WantedSchema>): Promise<StagedSchema> {
+    const resolved = await this.schemas.resolve({ topic: 'orders', part: 'value', mayRegister: () => true, ...wanted })
+    const { id, version, subject, format } = resolved
+    this.#resolved.set(id, resolved as Resolved)
+    const encode = (json: Uint8Array | string): Buffer => {
+      const items = [(resolved as Resolved).itemOf(json)]
+      const work = { type: 'encode', items, maxBytes: Number.POSITIVE_INFINITY, owner: undefined } as const
+      const encoded = encodedOf(this.host.now(work)[0]!, id)
+      if (encoded instanceof SchemaError) throw encoded
+      return encoded
+    }
+    return { id, version, subject, format, resolved, encode }
   }
 
   /** A schema of Avro that may be given as JSON. */
-  avro(schema: unknown, more: Partial<WantedSchema> = {}): Promise<ResolvedSchema> {
+  avro(schema: unknown, more: Partial<WantedSchema> = {}): Promise<StagedSchema> {
     return this.resolve({ schema: JSON.stringify(schema), ...more })
   }
 
   /** What is read of written JSON. */
-  read(schema: ResolvedSchema, json: string): string {
+  read(schema: StagedSchema, json: string): string {
     return this.decode(schema.encode(json))
   }
 
-  /** The JSON of bytes whose schema is known, or the cause why there is none. */
+  /** The JSON of bytes whose schema was resolved, or the cause why there is none. */
   decode(bytes: Uint8Array): string {
-    const decoded = this.schemas.decodeKnown(bytes)
-    if (decoded === undefined) return 'unknown'
+    const resolved = this.#resolved.get(Buffer.from(bytes).readUInt32BE(1))!
+    const { codec, id } = resolved.itemOf('')
+    const work = { type: 'decode', maxBytes: Number.POSITIVE_INFINITY, owner: undefined } as const
+    const [result] = this.host.now({ ...work, items: [{ codec, id, bytes: bytes.subarray(ID_END) }] })
+    const decoded = decodedOf(result!, { id, known: resolved })
     return decoded.type === 'decoded' ? decoded.json : decoded.cause
   }
 }

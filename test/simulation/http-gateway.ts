@@ -1,4 +1,5 @@
 import { silentLogger } from '../../src/core/model.js'
+import { InPlaceCodecs } from '../../src/schemas/codec-host.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
 import { type GatewayDisk, SECRET } from './gateway-disk.js'
@@ -154,6 +155,7 @@ export class HttpGateway implements SimulatedProcess {
       startApp(loadConfig({ flags }), {
         log: silentLogger,
         version: 'simulated',
+        codecs: new InPlaceCodecs(() => performance.now()),
         ...(disk && { logStorage: disk.storage })
       })
     )

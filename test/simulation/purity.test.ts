@@ -23,6 +23,8 @@ const outside: Readonly<Record<string, string>> = {
   'producer/log/log-worker.ts': 'the thread of the log; a simulated world has its log in line',
   'producer/log/node-files.ts': 'the real disk, for which that thread stands still; a simulated world has its own',
   'producer/log/thread-log-host.ts': 'starts that thread',
+  'schemas/codec-worker.ts': 'the thread of the schemas; a simulated world does their work in line',
+  'schemas/thread-codec-host.ts': 'starts that thread',
   'core/metrics/statsd.ts': 'sends metrics by UDP, and nothing waits for them',
   'http/access/json-web-tokens.ts': 'fetches keys of an issuer of tokens, as above',
   'kafka/sasl.ts': 'asks such an issuer for a token',

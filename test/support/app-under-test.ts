@@ -1,7 +1,10 @@
 import { type Logger, silentLogger } from '../../src/core/model.js'
+import { InPlaceCodecs } from '../../src/schemas/codec-host.js'
+import { ThreadCodecs } from '../../src/schemas/thread-codec-host.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
-import { logWorker } from './built.js'
+import { codecWorker, logWorker } from './built.js'
+import { isDecided } from './running-test.js'
 import { walDirectoryOf } from './wal-directory.js'
 
 // Tests that are not about time run on busy machines, too: there kprf gives up too soon, and a late event loop refuses requests.
@@ -22,7 +25,8 @@ export function startTestApp(
     ...settings
   }
   const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
-  return startApp(loadConfig({ flags }), { log, version: '0.0.0-test', logWorker })
+  const codecs = isDecided() ? new InPlaceCodecs(() => 0) : new ThreadCodecs({ worker: codecWorker })
+  return startApp(loadConfig({ flags }), { log, version: '0.0.0-test', logWorker, codecs })
 }
 
 /** What `/metrics` says: the sum over all labels that begin with these; 0 where there is no such line. */

@@ -22,5 +22,8 @@ export const LOADER: readonly string[] = ['--import', createRequire(import.meta.
 /** Where such a process finds a module, as `wal/directory-lock`. */
 export const moduleUrl = (name: string): string => pathToFileURL(join(PROJECT, `src/${name}.ts`)).href
 
+/** The thread of the schemas, run from its source where that is newer than what is built. */
+export const codecWorker = isBuilt ? undefined : new URL('./codec-worker.mjs', import.meta.url)
+
 /** The thread of the durable log, run from its source where that is newer than what is built. */
 export const logWorker = isBuilt ? undefined : new URL('./log-worker.mjs', import.meta.url)

@@ -12,15 +12,13 @@ import { Server, Socket } from 'node:net'
 import { relative } from 'node:path'
 import threads from 'node:worker_threads'
 import Mocha from 'mocha'
+import { isDecided, running } from './running-test.js'
 
-const EXPLORED = /\.(socket|system|explore)\.test\.ts$/
-
-let file = ''
 const tried = new Set<string>()
 
 function refuse(what: string): void {
-  if (file === '' || EXPLORED.test(file)) return
-  const told = `${what} in ${relative('.', file)}, a decided test: use inject(), inWorld() or what is given to the code under test; else name it *.socket.test.ts`
+  if (!isDecided()) return
+  const told = `${what} in ${relative('.', running.file)}, a decided test: use inject(), inWorld() or what is given to the code under test; else name it *.socket.test.ts`
   tried.add(told)
   throw new Error(told)
 }
@@ -51,7 +49,7 @@ syncBuiltinESMExports()
 
 const run = Mocha.Runnable.prototype.run
 Mocha.Runnable.prototype.run = function runIn(...args) {
-  file = this.file ?? this.parent?.file ?? file
+  running.file = this.file ?? this.parent?.file ?? running.file
   return run.apply(this, args)
 }
 

@@ -109,7 +109,7 @@ function producingOf(
   const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings
   const bufferBytes = admissionOf(context, durability)?.maxBytes ?? Number.POSITIVE_INFINITY
   const { schemas, clock, log } = context
-  const writing = { access, answers, writer: schemas && new SchemaWriter(schemas, clock) }
+  const writing = { access, answers, writer: schemas && new SchemaWriter(schemas, maxBodyBytes) }
   const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
   const turns = new StreamTurns(turnLimitsOf(bufferBytes))
   const records = new V3Records({ produce, maxRecords, limits, log, clock, pool, turns }, writing)

@@ -1,11 +1,11 @@
 import { OverloadedError } from '../../core/errors.js'
-import type { MonotonicClock, ProduceRecord } from '../../core/model.js'
-import { inPortions } from '../../core/portions.js'
+import type { ProduceRecord } from '../../core/model.js'
 import { type Access, ANONYMOUS, type Caller } from '../../http/access/access.js'
 import type { Later } from '../../http/api/produce-route.js'
-import { isOfThisMachine } from '../../http/exchange/client.js'
+import { clientOf, isOfThisMachine } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import {
+  type Encoding,
   type ResolvedSchema,
   SchemaError,
   type SchemaErrorReason,
@@ -17,8 +17,8 @@ import { UNAUTHORIZED } from './failures.js'
 import { BodyError, type NamedSchema } from './record-bytes.js'
 import { type Collected, type Item, refusalOfItem } from './v3/record-reader.js'
 
-/** The topic of the records of a request, and what its client may do. */
-export type SchemaClient = Pick<WantedSchema, 'topic' | 'mayRegister'>
+/** The topic of the records of a request, what its client may do, and which it is. */
+export type SchemaClient = Pick<WantedSchema, 'topic' | 'mayRegister' | 'owner'>
 
 /** What the routes to produce need to write records with schemas. */
 export interface WritingParts {
@@ -33,6 +33,7 @@ const MAX_HELD_BYTES = 64 * 1024 * 1024
 /** Different schemas of one request: each may need calls of the registry. */
 const MAX_SCHEMAS = 100
 const NULL = Buffer.from('null')
+const PARTS = ['key', 'value'] as const
 
 /** The answers to reasons whose code is not that of the registry, 42207. */
 const PROBLEMS: ReadonlyMap<SchemaErrorReason, readonly [status: number, code: number, beginning?: string]> = new Map([
@@ -47,13 +48,14 @@ const DENIED: ReadonlySet<number> = new Set([401, 403, 40101, 40301])
 
 /** Makes the bytes of keys and values with schemas. */
 export class SchemaWriter {
-  readonly #schemas: Pick<Schemas, 'resolve'>
-  readonly #clock: MonotonicClock
+  readonly #schemas: Pick<Schemas, 'resolve' | 'encode'>
+  readonly #maxBytes: number
   #heldBytes = 0
 
-  constructor(schemas: Pick<Schemas, 'resolve'>, clock: MonotonicClock) {
+  /** @param maxBytes of all that is encoded for a request: a short text must not become gigabytes */
+  constructor(schemas: Pick<Schemas, 'resolve' | 'encode'>, maxBytes: number) {
     this.#schemas = schemas
-    this.#clock = clock
+    this.#maxBytes = maxBytes
   }
 
   /** Counts the bytes of a body while work on it waits for its schemas. @throws OverloadedError when too many wait */
@@ -68,12 +70,12 @@ export class SchemaWriter {
   async resolve(
     part: 'key' | 'value',
     named: NamedSchema,
-    { topic, mayRegister }: SchemaClient
+    { topic, mayRegister, owner }: SchemaClient
   ): Promise<ResolvedSchema> {
     try {
-      return await this.#schemas.resolve({ ...named, part, topic, mayRegister })
+      return await this.#schemas.resolve({ ...named, part, topic, mayRegister, owner })
     } catch (error) {
-      throw toBodyError(error)
+      throw error instanceof SchemaError ? toBodyError(error) : error
     }
   }
 
@@ -85,20 +87,20 @@ export class SchemaWriter {
    */
   async encode(
     records: readonly ProduceRecord[],
-    schemas: { readonly key: ResolvedSchema | undefined; readonly value: ResolvedSchema | undefined }
+    schemas: { readonly key: ResolvedSchema | undefined; readonly value: ResolvedSchema | undefined },
+    { owner }: SchemaClient
   ): Promise<readonly ProduceRecord[]> {
-    const encoded: ProduceRecord[] = []
-    const bytesOf = (part: 'key' | 'value', json: ProduceRecord['key']): ProduceRecord['key'] => {
-      const schema = schemas[part]
-      return schema === undefined ? json : encodedBy(schema, json ?? NULL, `records[${encoded.length}].${part}: `)
-    }
-    await inPortions(
-      records,
-      this.#clock,
-      record => encoded.push({ ...record, key: bytesOf('key', record.key), value: bytesOf('value', record.value) }),
-      1
+    const parts = PARTS.filter(part => schemas[part] !== undefined)
+    const encodings = records.flatMap(record =>
+      parts.map(part => ({ schema: schemas[part]!, json: record[part] ?? NULL }))
     )
-    return encoded
+    const encoded = await this.#schemas.encode(encodings, { maxBytes: this.#maxBytes, owner })
+    return records.map((record, at) => {
+      const bytes = { key: record.key, value: record.value }
+      for (const [place, part] of parts.entries())
+        bytes[part] = bytesOf(encoded[at * parts.length + place]!, `records[${at}].${part}: `)
+      return { ...record, ...bytes }
+    })
   }
 
   /** Gives records their bytes that name their schemas one by one, and refuses those that do not fit. */
@@ -106,33 +108,40 @@ export class SchemaWriter {
     // The bytes of a body are valid until the first wait.
     const kept = records.map(record => ({ ...record, key: copyOf(record.key), value: copyOf(record.value) }))
     const resolve = this.#resolver(client)
-    const resolved = items.map(({ unencoded: { key, value } = {} }) => ({
-      key: key && resolve('key', key.named),
-      value: value && resolve('value', value.named)
-    }))
+    const resolving = items.map(({ unencoded: { key, value } = {} }) => [
+      key && resolve('key', key.named),
+      value && resolve('value', value.named)
+    ])
+    const schemas = await Promise.all(resolving.flat())
+    const encodings: Encoding[] = []
+    for (const [at, schema] of schemas.entries()) {
+      const data = items[at >> 1]!.unencoded?.[PARTS[at & 1]!]
+      if (schema !== undefined && !(schema instanceof BodyError)) encodings.push({ schema, json: data!.json })
+    }
+    const results = await this.#schemas.encode(encodings, { maxBytes: this.#maxBytes, owner: client.owner })
     const encoded: Collected = { items: [], records: [], bytes }
-    let next = 0
-    const schemas = await Promise.all(resolved.map(async ({ key, value }) => ({ key: await key, value: await value })))
-    await inPortions(
-      items.entries(),
-      this.#clock,
-      ([at, item]) => {
-        if (item.refused !== undefined) {
-          encoded.items.push(item)
-          return
-        }
-        const record = kept[next++]!
-        try {
-          const key = dataOf(item, 'key', schemas[at]!.key, record)
-          const value = dataOf(item, 'value', schemas[at]!.value, record)
-          encoded.items.push({ key: key.size, value: value.size })
-          encoded.records.push({ ...record, key: key.bytes, value: value.bytes })
-        } catch (error) {
-          encoded.items.push({ refused: refusalOfItem(error) })
-        }
-      },
-      1
-    )
+    let [nextRecord, nextResult] = [0, 0]
+    for (const [at, item] of items.entries()) {
+      if (item.refused !== undefined) {
+        encoded.items.push(item)
+        continue
+      }
+      const record = kept[nextRecord++]!
+      const [key, value] = PARTS.map((part, place): Data | BodyError => {
+        const schema = schemas[2 * at + place]
+        if (schema === undefined) return { bytes: record[part], size: item[part] }
+        if (schema instanceof BodyError) return schema
+        const bytes = results[nextResult++]!
+        if (bytes instanceof SchemaError) return toBodyError(bytes, `${part}.data: `)
+        return { bytes, size: { type: schema.format, size: bytes.length, schema } }
+      }) as [Data | BodyError, Data | BodyError]
+      const error = key instanceof BodyError ? key : value
+      if (key instanceof BodyError || value instanceof BodyError) encoded.items.push({ refused: refusalOfItem(error) })
+      else {
+        encoded.items.push({ key: key.size, value: value.size })
+        encoded.records.push({ ...record, key: key.bytes, value: value.bytes })
+      }
+    }
     return encoded
   }
 
@@ -155,31 +164,18 @@ export class SchemaWriter {
   }
 }
 
-/** The bytes of a key or a value, and what the answer says about it. @throws BodyError */
-function dataOf(
-  { unencoded, ...sizes }: Item,
-  part: 'key' | 'value',
-  schema: ResolvedSchema | BodyError | undefined,
-  record: ProduceRecord
-) {
-  const data = unencoded?.[part]
-  if (data === undefined || schema === undefined) return { bytes: record[part], size: sizes[part] }
-  if (schema instanceof BodyError) throw schema
-  const bytes = encodedBy(schema, data.json, `${part}.data: `)
-  return { bytes, size: { type: schema.format, size: bytes.length, schema } }
+/** A key or a value, and what the answer says about it. */
+interface Data {
+  readonly bytes: ProduceRecord['key']
+  readonly size: Item['key']
 }
 
-function encodedBy(schema: ResolvedSchema, json: Exclude<ProduceRecord['key'], null>, where: string): Buffer {
-  try {
-    return schema.encode(json)
-  } catch (error) {
-    throw toBodyError(error, where)
-  }
+function bytesOf(result: Buffer | SchemaError, where: string): Buffer {
+  if (result instanceof SchemaError) throw toBodyError(result, where)
+  return result
 }
 
-function toBodyError(error: unknown, where = ''): unknown {
-  if (!(error instanceof SchemaError)) return error
-  const { reason, message, details } = error
+function toBodyError({ reason, message, details }: SchemaError, where = ''): BodyError {
   if (details.registry !== undefined && DENIED.has(details.registry.code))
     return new BodyError(403, message, UNAUTHORIZED)
   const [status, code, beginning = where] = PROBLEMS.get(reason) ?? [422, 42207, 'Error serializing message. ']
@@ -190,14 +186,19 @@ function toBodyError(error: unknown, where = ''): unknown {
 const copyOf = (bytes: ProduceRecord['key']): ProduceRecord['key'] =>
   bytes instanceof Uint8Array ? Buffer.from(bytes) : bytes
 
+/** What is known of the client of a request to a topic. */
+export const schemaClientOf = (exchange: Exchange, caller: Caller, topic: string): Required<SchemaClient> => ({
+  topic,
+  mayRegister: subject => mayRegister(exchange, caller, topic, subject),
+  owner: clientOf(exchange.request, caller)
+})
+
 /**
  * Whether the client of a request may register schemas: by its rules, and where there are none, with credentials or on the
  * machine of the gateway.
  */
-export const mayRegister =
-  ({ request }: Exchange, caller: Caller, topic: string) =>
-  (subject: string): boolean => {
-    if (!caller.isRuled && caller.principal === ANONYMOUS && !isOfThisMachine(request)) return false
-    // The question that is asked last is asked again when rules change, so it has to be the one about the topic.
-    return (caller.refusalOf('register', { subject }) ?? caller.refusalOf('produce', { topic })) === undefined
-  }
+function mayRegister({ request }: Exchange, caller: Caller, topic: string, subject: string): boolean {
+  if (!caller.isRuled && caller.principal === ANONYMOUS && !isOfThisMachine(request)) return false
+  // The question that is asked last is asked again when rules change, so it has to be the one about the topic.
+  return (caller.refusalOf('register', { subject }) ?? caller.refusalOf('produce', { topic })) === undefined
+}

@@ -124,11 +124,9 @@ export class ConsumeEndpoint {
     unasked: (error: SchemaError) => void
   ): void {
     const { schemas } = options
-    const jsons = schemas === undefined ? [] : messages.map(message => recordJson(schemas, message, true))
-    const made = jsons.filter((json): json is RecordJson => !(json instanceof Promise))
-    if (made.length === jsons.length) this.#answer(request, messages, options, isList, made)
+    if (schemas === undefined) this.#answer(request, messages, options, isList, [])
     else {
-      Promise.all(jsons)
+      Promise.all(messages.map(message => recordJson(schemas, message, true)))
         .then(jsons => this.#answer(request, messages, options, isList, jsons))
         .catch(error => {
           if (error instanceof SchemaError) unasked(error)

@@ -88,7 +88,6 @@ export class TailEndpoint {
       dataOf: (partition, record) => {
         if (schemas === undefined) return lineJson({ partition, ...record }, message)
         const json = recordJson(schemas, record)
-        if (!(json instanceof Promise)) return lineJson({ partition, ...record }, message, json)
         // The bytes of a batch may not outlive the call.
         const headers = record.headers.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
         return json.then(json => lineJson({ partition, ...record, headers }, message, json))

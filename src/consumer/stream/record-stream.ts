@@ -8,6 +8,8 @@ import { askRouter } from '../../router/routing/ask-router.js'
 import type { ReadStart } from './partition-reader.js'
 import { readTopic, requireTopic } from './topic-readers.js'
 
+/** Records that are made into something else at a time, where that takes a while. */
+const MAX_BEGUN = 100
 const DEFAULT_REQUEST_TIMEOUT_MS = 10_000
 
 /** The options for reading a topic. All of them have defaults. */
@@ -110,11 +112,17 @@ async function* recordsIn<Given>(
       const next = fed.shift()
       if (next !== undefined) {
         const { partition, batch, end, taken } = next
+        const begun: Promise<Given>[] = []
         for (const record of batch) {
           if (record.offset >= end) break
           const given = toGiven({ topic, partition, ...record })
-          yield given instanceof Promise ? await given : given
+          if (given instanceof Promise) {
+            // What fails is told when its turn comes.
+            given.catch(() => undefined)
+            if (begun.push(given) === MAX_BEGUN) yield await begun.shift()!
+          } else yield given
         }
+        for (const given of begun) yield await given
         taken()
       } else if (isOver) return
       else await new Promise<void>(resolve => (wake = resolve))

@@ -1,10 +1,15 @@
-import type { MonotonicClock } from '../../core/model.js'
-import { inPortions } from '../../core/portions.js'
 import type { InstanceRecord } from '../../gateway/gateway.js'
-import { type Decoded, SchemaError, type SchemaFormat, type Schemas } from '../../schemas/schemas.js'
+import {
+  type Decoded,
+  type Encoded,
+  SchemaError,
+  type SchemaFormat,
+  type Schemas,
+  type WorkLimits
+} from '../../schemas/schemas.js'
 
-/** Records of one read whose schemas are not known: the next read has the others. */
-const MAX_ASKED = 16
+/** All JSON of a read has at most so many bytes, whatever it asks for. */
+const MAX_READ_BYTES = 16 * 1024 * 1024
 
 /** The first records of a read, with their keys and values as JSON. */
 export interface DecodedRecords {
@@ -13,69 +18,66 @@ export interface DecodedRecords {
   readonly causes: readonly (string | undefined)[]
 }
 
-/** A schema error: it is not known whether the record can be read, because the registry cannot be asked. */
-type Part = Decoded | SchemaError | null
+/** `null`: the record has no such part. */
+type Part = Decoded | null
 
 /**
- * Decodes records with schemas.
+ * Decodes records with schemas. The first one is decoded, or told to be undecodable; the last ones may be missing: they are
+ * for the next read.
  *
- * @param maxBytes of JSON; one record is decoded whatever its length
+ * @param maxBytes of all JSON
+ * @param owner of the read: owners take turns
  * @throws SchemaError when the registry cannot be asked about the first record
  */
 export async function decodeRecords(
-  schemas: Pick<Schemas, 'decode' | 'decodeKnown'>,
+  schemas: Pick<Schemas, 'decodeEach'>,
   format: SchemaFormat,
   all: readonly InstanceRecord[],
   maxBytes: number,
-  clock: MonotonicClock
+  owner?: string
 ): Promise<DecodedRecords> {
-  let [asked, bytes] = [0, 0]
-  const partOf = (part: 'key' | 'value', record: InstanceRecord): Part | Promise<Part> => {
-    const content = record[part]
-    if (content === null) return null
-    const header = record.headers.find(({ key }) => key === `__${part}_schema_id`)?.value ?? undefined
-    const guid = typeof header === 'string' ? Buffer.from(header) : header
-    const known = schemas.decodeKnown(content, guid)
-    if (known === undefined) asked++
-    else if (known.type === 'decoded') bytes += known.json.length
-    return known ?? schemas.decode(content, guid).catch(schemaErrorOf)
-  }
-  const found: {
-    readonly record: InstanceRecord
-    readonly key: Part | Promise<Part>
-    readonly value: Part | Promise<Part>
-  }[] = []
-  await inPortions(
-    all,
-    clock,
-    record => {
-      if (asked < MAX_ASKED && bytes <= maxBytes)
-        found.push({ record, key: partOf('key', record), value: partOf('value', record) })
-    },
-    1
+  const encoded = all.flatMap(record => [encodedOf('key', record), encodedOf('value', record)])
+  const limits = { maxBytes: Math.min(maxBytes, MAX_READ_BYTES), owner }
+  const decoded = await schemas.decodeEach(
+    encoded.filter(part => part !== null),
+    limits
   )
   const records: InstanceRecord[] = []
   const causes: (string | undefined)[] = []
-  for (const { record, ...parts } of found) {
-    const [key, value] = [await parts.key, await parts.value]
-    const error = [key, value].find(part => part instanceof SchemaError)
-    if (error instanceof SchemaError) {
-      if (records.length > 0) break
-      throw error
-    }
-    causes.push(causeOf('key', key, format) ?? causeOf('value', value, format))
-    records.push({ ...record, key: jsonOf(key), value: jsonOf(value) })
+  let next = 0
+  for (const [at, record] of all.entries()) {
+    const [key, found] = [encoded[2 * at]!, encoded[2 * at + 1]!].map(part => (part === null ? null : decoded[next++]))
+    const isRefused = key instanceof SchemaError || found instanceof SchemaError
+    if (at > 0 && (isRefused || key === undefined || found === undefined)) break
+    if (isRefused) throw key instanceof SchemaError ? key : found
+    // The first record is decoded whole, also where its key took all the time of a read.
+    const value = found === undefined ? await lastOf(schemas, encoded[1]!, limits, key!) : found
+    if (value instanceof SchemaError) throw value
+    causes.push(causeOf('key', key!, format) ?? causeOf('value', value, format))
+    records.push({ ...record, key: jsonOf(key!), value: jsonOf(value) })
   }
   return { records, causes }
 }
 
-function schemaErrorOf(error: unknown): SchemaError {
-  if (error instanceof SchemaError) return error
-  throw error
+async function lastOf(
+  schemas: Pick<Schemas, 'decodeEach'>,
+  value: Encoded,
+  { maxBytes, owner }: WorkLimits,
+  key: Part
+): Promise<Decoded | SchemaError> {
+  const used = key !== null && 'json' in key ? Buffer.byteLength(key.json) : 0
+  return (await schemas.decodeEach([value], { maxBytes: maxBytes - used, owner }))[0]!
+}
+
+function encodedOf(part: 'key' | 'value', record: InstanceRecord): Encoded | null {
+  const bytes = record[part]
+  if (bytes === null) return null
+  const header = record.headers.find(({ key }) => key === `__${part}_schema_id`)?.value ?? undefined
+  return { bytes, header: typeof header === 'string' ? Buffer.from(header) : header }
 }
 
 function causeOf(part: string, decoded: Part, format: SchemaFormat): string | undefined {
-  if (decoded === null || decoded instanceof SchemaError) return undefined
+  if (decoded === null) return undefined
   if (decoded.type === 'undecodable') return `cannot be decoded: its ${part}: ${decoded.cause}`
   return decoded.format === format ? undefined : `has a ${part} of the format ${decoded.format}, and not ${format}`
 }

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import type { Logger } from '../../core/model.js'
-import { packageFile } from '../../core/package-file.js'
+import { packageFile, threadArguments } from '../../core/package-file.js'
 import { LogUnusableError } from './availability.js'
 import { toBuffer } from './bytes.js'
 import type { LogCallName, LogHost } from './log-host.js'
@@ -67,7 +67,7 @@ export async function openLogThread(
   options: LogThreadOptions,
   { log, onCrash, worker: file = packageFile('dist/log-worker.js') }: LogThreadDeps
 ): Promise<OpenedLog> {
-  const worker = new Worker(file, { workerData: options, name: 'castellan-log' })
+  const worker = new Worker(file, { workerData: options, execArgv: threadArguments(), name: 'castellan-log' })
   /** Those who wait for answers, in the order of their calls. */
   const waiters: Waiter[] = []
   let end: Error | undefined

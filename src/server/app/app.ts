@@ -39,6 +39,7 @@ import type { LogStorage } from '../../producer/disk/durable-queue.js'
 import type { LocalKeys } from '../../producer/keys/keys.js'
 import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
+import type { CodecHost } from '../../schemas/codec-host.js'
 import type { Schemas } from '../../schemas/schemas.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
@@ -138,6 +139,8 @@ export interface AppDeps {
   readonly drainMs?: number
   /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
   readonly logWorker?: URL | undefined
+  /** Runs the codecs of schemas. Default: a thread. */
+  readonly codecs?: CodecHost | undefined
   /** The storage of the durable log. Default: the disk of this machine. */
   readonly logStorage?: LogStorage | undefined
   /** The HTTP APIs that the configuration can enable. Default: all APIs of this version. */
@@ -213,11 +216,13 @@ class ProcessParts {
       }
     | undefined
   readonly #worker: WorkerDeps | undefined
+  readonly #codecs: CodecHost | undefined
   readonly #receipts: ReceiptParts | undefined
   readonly #tracing: Tracing | undefined
 
   constructor(config: Config, deps: AppDeps) {
-    const { version, drainMs = 0, apis: listed = apis, logWorker, logStorage } = deps
+    const { version, drainMs = 0, apis: listed = apis, logWorker, logStorage, codecs } = deps
+    this.#codecs = codecs
     const log = this.#lines.of(deps.log)
     this.#worker = deps.worker
     this.#tracing = registeredTracing(version)
@@ -403,7 +408,7 @@ class ProcessParts {
     const drainSteps = new DrainSteps(this.#log)
     drainSteps.add('receipts', async () => this.#receipts?.desk.endWaits())
     const gateways = this.#gateways()
-    this.#schemas = openSchemas(this.#config.schemas, this.#shutdown)
+    this.#schemas = openSchemas(this.#config.schemas, this.#shutdown, this.#codecs)
     this.#shareReceipts()
     const { peers } = this.#worker ?? {}
     const owners = this.#keyOwners()

@@ -318,10 +318,8 @@ export async function openCluster(
       const runtime = { system, router: router.ref, closed: closed.signal }
       const { schemas } = options
       if (schemas === undefined) return readRecords(runtime, topic, options)
-      return readRecords(runtime, topic, options, record => {
-        const json = recordJson(schemas, record)
-        return json instanceof Promise ? json.then(json => ({ ...record, json })) : { ...record, json }
-      })
+      const withJson = async (record: ReadRecord) => ({ ...record, json: await recordJson(schemas, record) })
+      return readRecords(runtime, topic, options, withJson)
     },
     close: (timeoutMs = CLOSE_TIMEOUT_MS) => (closing ??= close(timeoutMs))
   }

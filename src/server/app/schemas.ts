@@ -1,7 +1,9 @@
 import { ConfigError } from '../../core/errors.js'
 import { parseOptions } from '../../core/settings/options.js'
+import type { CodecHost } from '../../schemas/codec-host.js'
 import { Schemas } from '../../schemas/schemas.js'
 import { type SchemasOptions, type SchemasSettings, schemasSettings } from '../../schemas/settings.js'
+import { ThreadCodecs } from '../../schemas/thread-codec-host.js'
 import { createTransport } from '../../schemas/transport.js'
 import { readTlsFiles } from '../config/tls-files.js'
 import type { Shutdown } from './shutdown.js'
@@ -14,11 +16,15 @@ export function openSchemasOf(options: SchemasOptions): Schemas {
 }
 
 /** The schemas of the configured registry. The registry is first asked when a schema is needed. */
-export function openSchemas(settings: SchemasSettings, shutdown?: Pick<Shutdown, 'add'>): Schemas | undefined {
+export function openSchemas(
+  settings: SchemasSettings,
+  shutdown?: Pick<Shutdown, 'add'>,
+  host: CodecHost = new ThreadCodecs()
+): Schemas | undefined {
   const { registry } = settings
   if (registry.urls.length === 0) return undefined
   const transport = createTransport(registry, readTlsFiles('schemas.registry', registry))
-  const schemas = new Schemas(settings, { transport, clock: () => performance.now() })
-  shutdown?.add('closing the connections to the schema registry', async () => schemas.close())
+  const schemas = new Schemas(settings, { transport, host, clock: () => performance.now() })
+  shutdown?.add('closing the thread of the schemas and the connections to their registry', async () => schemas.close())
   return schemas
 }

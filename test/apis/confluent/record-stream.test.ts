@@ -127,7 +127,7 @@ describe('confluent: a stream of records', () => {
     }
     stream = new RecordStream(
       { request, response: response as object as ServerResponse, payload: payload as BodySource, requestId: 'r' },
-      { topic: 't', charset: 'utf8', answers: new RecordAnswers('c', 't'), mayRegister: () => false },
+      { topic: 't', charset: 'utf8', answers: new RecordAnswers('c', 't'), mayRegister: () => false, owner: undefined },
       {
         caller,
         limits: { maxRecordBytes: 1_000, idleMs: IDLE_MS, maxMs: MAX_MS },

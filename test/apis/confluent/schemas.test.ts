@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { SchemaWriter } from '../../../src/apis/confluent/schema-writer.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import { openAccess } from '../../../src/http/access/access.js'
+import { InPlaceCodecs } from '../../../src/schemas/codec-host.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
@@ -13,6 +14,8 @@ import { serve } from './stage.js'
 const AVRO = 'application/vnd.kafka.avro.v2+json'
 const RECORDS = '/v3/clusters/c/topics/t/records'
 const INT = { value_schema: '"int"', records: [{ value: 1 }] }
+
+const never = new Promise<never>(() => undefined)
 
 interface Answer {
   readonly status: number
@@ -34,7 +37,7 @@ describe('confluent: schemas without a network', () => {
 
   async function open(access = openAccess): Promise<void> {
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
-    const schemas = new Schemas(settings, { transport: registry, clock: () => 0 })
+    const schemas = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
     app = await serve(gateway, {}, { access, schemas, clock: () => 0 })
   }
 
@@ -145,7 +148,7 @@ describe('confluent: schemas without a network', () => {
   })
 
   it('bodies that wait for their schemas are bounded, until those before them have their schemas', async () => {
-    const writer = new SchemaWriter({ resolve: () => new Promise(() => undefined) }, () => 0)
+    const writer = new SchemaWriter({ resolve: () => never, encode: () => never }, 1_000)
     const bytes = 40 * 1024 * 1024
     const ends: (() => void)[] = []
     const hold = () => writer.hold(bytes, () => new Promise<void>(resolve => ends.push(resolve)))

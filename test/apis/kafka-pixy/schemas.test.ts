@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { CastellanError } from '../../../src/core/errors.js'
 import type { AcquiredMessage, Gateway } from '../../../src/gateway/gateway.js'
+import { InPlaceCodecs } from '../../../src/schemas/codec-host.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
@@ -14,15 +15,15 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
   async function start() {
     const registry = new ScriptedRegistry()
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.example'] } })
-    const schemas = new Schemas(settings, { transport: registry, clock: () => 0 })
+    const schemas = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
     registry.add('t-value', ORDER)
     const text = JSON.stringify({ type: 'object' })
     const ofText = registry.add('x-value', { schema: text, schemaType: 'JSON' })
     const play = await PixyPlay.start({}, { overrides: { schemas } })
     const wanted = { topic: 't', part: 'value', mayRegister: () => false } as const
-    const order = (await schemas.resolve(wanted)).encode('{"n":9007199254740993}')
+    const order = await (await schemas.resolve(wanted)).encode('{"n":9007199254740993}')
     // Nothing is known of the registry any more.
-    const fresh = new Schemas(settings, { transport: registry, clock: () => 0 })
+    const fresh = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
     const again = await PixyPlay.start({}, { overrides: { schemas: fresh } })
     await play.close()
     registry.calls.length = 0

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { InPlaceCodecs } from '../../../src/schemas/codec-host.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import { findRecord, partitionsOf, spellingsOf } from '../../../src/server/app/find-record.js'
@@ -40,15 +41,11 @@ describe('the search for a record', () => {
     stage.cluster.createTopic('typed', { partitions: 2 })
     const registry = new ScriptedRegistry()
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.example'] } })
-    const schemas = new Schemas(settings, { transport: registry, clock: () => 0 })
+    const schemas = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
     registry.add('typed-key', JSON.stringify({ type: 'record', name: 'K', fields: [{ name: 'n', type: 'long' }] }))
-    const { encode } = await schemas.resolve({ topic: 'typed', part: 'key', mayRegister: () => false })
-    const records = [5, 6, 5].map((n, at) => ({
-      topic: 'typed',
-      partition: at % 2,
-      key: encode(`{"n":${n}}`),
-      value: 'v'
-    }))
+    const schema = await schemas.resolve({ topic: 'typed', part: 'key', mayRegister: () => false })
+    const keys = await Promise.all([5, 6, 5].map(n => schema.encode(`{"n":${n}}`)))
+    const records = keys.map((key, at) => ({ topic: 'typed', partition: at % 2, key, value: 'v' }))
     await stage.reader.produce([...records, { topic: 'typed', partition: 0, key: 'plain', value: null }])
     const clusters = [{ name: 'default', router: stage.reader.router, gateway: stage.reader.gateway }]
     const ask = (key: string) => findRecord({ clusters, schemas }, { by: 'key', topic: 'typed', key }, 'ann')
@@ -62,7 +59,7 @@ describe('the search for a record', () => {
     }
     expect((await ask('{"n":7}')).verdict).to.equal('no')
     registry.script = () => Promise.reject(new Error('away'))
-    const unknown = new Schemas(settings, { transport: registry, clock: () => 0 })
+    const unknown = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
     const asked = { by: 'key', topic: 'typed', key: 'plain' } as const
     expect((await findRecord({ clusters, schemas: unknown }, asked, 'ann')).verdict).to.equal('yes')
   })

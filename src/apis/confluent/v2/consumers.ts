@@ -4,6 +4,7 @@ import { shortened } from '../../../core/printable.js'
 import type { ApiContext } from '../../../http/api/api.js'
 import { decodeRecords } from '../../../http/api/decoded-records.js'
 import type { Receive } from '../../../http/api/endpoint.js'
+import { clientOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { SchemaError } from '../../../schemas/schemas.js'
 import { type InstanceApi, InstanceRoutes, MAX_READ_BYTES, queryOf, type ReadTerms } from '../../instance-routes.js'
@@ -96,7 +97,7 @@ export interface Consumers {
 /** @param prefix of the API on the shared port */
 export function consumersOf(
   parts: ConfluentParts,
-  { gateway, schemas, undecodable, settings, log, clock }: ApiContext<ConfluentSettings>,
+  { gateway, schemas, undecodable, settings, log }: ApiContext<ConfluentSettings>,
   prefix: string
 ): Consumers {
   const { consumers } = settings
@@ -114,6 +115,7 @@ export function consumersOf(
     }
   )
   const optionsOf = ({ request }: Exchange): ReadTerms => {
+    const owner = clientOf(request, parts.access.callerOf(request))
     const query = queryOf(sentUrlOf(request))
     const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_READ_BYTES, MAX_READ_BYTES)
     return {
@@ -122,7 +124,7 @@ export function consumersOf(
       formats: recordFormatsOf(request.headers.accept).filter(format => schemas || isWithoutSchemas(format)),
       decode: (format, records) => {
         const schemaFormat = schemaFormatOf(format)
-        return schemaFormat && decodeRecords(schemas!, schemaFormat, records, maxBytes, clock)
+        return schemaFormat && decodeRecords(schemas!, schemaFormat, records, maxBytes, owner)
       }
     }
   }

@@ -28,7 +28,7 @@ import {
   readJsonSlice,
   unknownMember
 } from '../record-bytes.js'
-import { mayRegister, type WritingParts } from '../schema-writer.js'
+import { type SchemaClient, schemaClientOf, type WritingParts } from '../schema-writer.js'
 import type { ConfluentSettings } from '../settings.js'
 
 /** How the records of a body are read. */
@@ -44,9 +44,8 @@ export interface V2Body {
   readonly maxRecords: number
 }
 
-interface V2Head extends ProduceHead, V2Body {
+interface V2Head extends ProduceHead, V2Body, Required<SchemaClient> {
   readonly exchange: Asked
-  readonly mayRegister: (subject: string) => boolean
   keySchemaId: number | null
   valueSchemaId: number | null
 }
@@ -91,9 +90,9 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
     if (partition === 'none') throw new ProblemError(noPartition(topic, text!))
     const { recordMembers, maxRecordsPerRequest: maxRecords } = this.#settings
     const hasFurtherMembers = recordMembers === 'headersAndTimestamp'
-    const may = mayRegister(exchange, access.callerOf(exchange.request), topic)
-    const read = { format, topic, partition, hasFurtherMembers, maxRecords }
-    return { exchange, isSync: true, ...read, schemaFormat, mayRegister: may, keySchemaId: null, valueSchemaId: null }
+    const client = schemaClientOf(exchange, access.callerOf(exchange.request), topic)
+    const read = { ...client, format, partition, hasFurtherMembers, maxRecords }
+    return { exchange, isSync: true, ...read, schemaFormat, keySchemaId: null, valueSchemaId: null }
   }
 
   readBody(body: Buffer, head: V2Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
@@ -109,7 +108,7 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
       const [key, value] = await Promise.all([resolve('key', keys), resolve('value', values)])
       head.keySchemaId = key?.id ?? null
       head.valueSchemaId = value?.id ?? null
-      return writer.encode(records, { key, value })
+      return writer.encode(records, { key, value }, head)
     })
   }
 

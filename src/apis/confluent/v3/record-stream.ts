@@ -9,7 +9,7 @@ import type { Exchange } from '../../../http/exchange/exchange.js'
 import { refusalCodeOf } from '../answers.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { type Charset, JSON_TYPE } from '../media-types.js'
-import type { SchemaWriter } from '../schema-writer.js'
+import type { SchemaClient, SchemaWriter } from '../schema-writer.js'
 import { type RecordAnswers, refusalOfEnd } from './record-answers.js'
 import { answersTo, type Collected, type Item, isUnencoded, outcomesOf, RecordReader } from './record-reader.js'
 import { costOf, type StreamTurns, type TurnTaker } from './stream-turns.js'
@@ -27,11 +27,9 @@ export interface StreamLimits {
 }
 
 /** What is known of a stream before its first record. */
-export interface StreamHead {
-  readonly topic: string
+export interface StreamHead extends Required<SchemaClient> {
   readonly charset: Charset
   readonly answers: RecordAnswers
-  readonly mayRegister: (subject: string) => boolean
 }
 
 export interface RecordStreamParts {

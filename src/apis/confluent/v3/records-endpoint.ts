@@ -20,7 +20,7 @@ import { ProblemError } from '../failures.js'
 import { noTopic } from '../look-up.js'
 import { charsetOf, JSON_TYPE } from '../media-types.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
-import { mayRegister, type WritingParts } from '../schema-writer.js'
+import { schemaClientOf, type WritingParts } from '../schema-writer.js'
 import { problemOfFailure, RecordAnswers, refusalOfEnd } from './record-answers.js'
 import { type RecordTarget, readNextRecord } from './record-json.js'
 import { answersTo, type Collected, collect, type Item, isUnencoded, nothing, readWhole } from './record-reader.js'
@@ -65,8 +65,8 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
     const charset = charsetOf(exchange.request.headers['content-type'])
     if (!this.#answers.areOf(cluster, topic)) this.#answers = new RecordAnswers(cluster, topic)
     const answers = this.#answers
-    const may = mayRegister(exchange, this.parts.access.callerOf(exchange.request), topic)
-    return { isSync: true, topic, charset, answers, items: [], ids: [], isOwnForm: true, mayRegister: may }
+    const client = schemaClientOf(exchange, this.parts.access.callerOf(exchange.request), topic)
+    return { isSync: true, ...client, charset, answers, items: [], ids: [], isOwnForm: true }
   }
 
   readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {

@@ -1,0 +1,182 @@
+import { isUtf8 } from 'node:buffer'
+import { type Codec, Misfit, type SchemaSource } from './codec.js'
+import type { SchemaFormat } from './registry.js'
+
+/** Reads a schema; the codec has this number from then on. */
+export interface OpenCall {
+  readonly type: 'open'
+  readonly codec: number
+  readonly format: SchemaFormat
+  readonly source: SchemaSource
+  readonly isStrict: boolean
+}
+
+/** Encodes JSON, or decodes payloads, one after the other. */
+export interface RunCall {
+  readonly type: 'encode' | 'decode'
+  /** Of each item. */
+  readonly codecs: readonly number[]
+  /** Where each item ends in `bytes`. */
+  readonly ends: readonly number[]
+  readonly bytes: Uint8Array
+  /** Of `encode`: the id that each payload is written behind. */
+  readonly ids: readonly number[]
+  /** Of all results together. */
+  readonly maxBytes: number
+}
+
+export type CodecCall = OpenCall | RunCall
+export type CodecResult = OpenResult | RunResult
+
+/** Why an item has no result. `full`: all results together would have more than `maxBytes`. */
+export interface ItemFailure {
+  readonly type: 'misfit' | 'tooLarge' | 'full' | 'undecodable' | 'defect'
+  readonly message: string
+  /** Of a misfit. */
+  readonly path?: string
+}
+
+/** The results of the first items: `decode` ends where a later result would no longer fit. An item that failed has no bytes. */
+export interface RunResult {
+  readonly type: 'results'
+  readonly ends: readonly number[]
+  readonly bytes: Uint8Array
+  readonly failures: readonly (readonly [item: number, failure: ItemFailure])[]
+}
+
+export type OpenResult =
+  | { readonly type: 'opened'; readonly name: string | undefined }
+  | { readonly type: 'invalid'; readonly message: string }
+
+/** Shared with the thread: the place of the call that it is at, from 1 (0: none), and its number in Linux (0: unknown). */
+export const AT_CALL = 0
+export const THREAD_ID = 1
+export interface CodecThreadData {
+  readonly progress: Int32Array
+}
+
+/** To the thread: calls, and codecs that it forgets after them. It answers with the results of the first calls. */
+export interface ThreadMessage {
+  readonly calls: readonly CodecCall[]
+  readonly forgotten: readonly number[]
+}
+
+/** The byte before the id. */
+export const MAGIC = 0
+export const ID_END = 5
+
+type CreateCodec = (source: SchemaSource, isStrict: boolean) => Codec
+
+/** Formats that are loaded. An import takes ticks of the event loop, even if Node has its module. */
+const loaded = new Map<SchemaFormat, CreateCodec>()
+
+/** Formats are loaded with their first schema. */
+export async function load(format: SchemaFormat): Promise<CreateCodec> {
+  const create = loaded.get(format) ?? (await loadFormat(format))
+  loaded.set(format, create)
+  return create
+}
+
+async function loadFormat(format: SchemaFormat): Promise<CreateCodec> {
+  if (format === 'AVRO') return (await import('./avro.js')).createAvro
+  if (format === 'PROTOBUF') return (await import('./protobuf.js')).createProtobuf
+  return (await import('./json-schema.js')).createJsonSchema
+}
+
+/** JavaScript's own words for a stack that is too deep say nothing of the data. */
+const wordsOf = (error: Error): string =>
+  error instanceof RangeError && /call stack/.test(error.message) ? 'it is nested too deeply' : error.message
+
+/** The codecs of a thread, by number. */
+export class CodecCore {
+  readonly #codecs = new Map<number, Codec>()
+
+  async open(call: OpenCall): Promise<OpenResult> {
+    const create = await load(call.format)
+    try {
+      const codec = create(call.source, call.isStrict)
+      this.#codecs.set(call.codec, codec)
+      return { type: 'opened', name: codec.name }
+    } catch (error) {
+      return { type: 'invalid', message: wordsOf(error as Error) }
+    }
+  }
+
+  forget(codec: number): void {
+    this.#codecs.delete(codec)
+  }
+
+  /** Encodes or decodes: a step for each item, then the result. */
+  run(call: RunCall): Run {
+    return new Run(this.#codecs, call)
+  }
+}
+
+/** Work on many items, one step for each. */
+export class Run implements Iterable<undefined> {
+  readonly #codecs: ReadonlyMap<number, Codec>
+  readonly #call: RunCall
+  readonly #parts: Buffer[] = []
+  readonly #ends: number[] = []
+  readonly #failures: [number, ItemFailure][] = []
+  #end = 0
+
+  constructor(codecs: ReadonlyMap<number, Codec>, call: RunCall) {
+    this.#codecs = codecs
+    this.#call = call
+  }
+
+  *[Symbol.iterator](): Iterator<undefined> {
+    const { type, codecs, ends, bytes, maxBytes } = this.#call
+    const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    for (const [item, number] of codecs.entries()) {
+      try {
+        const codec = this.#codecs.get(number)
+        if (codec === undefined) throw new Error('the schema is not read')
+        const parts = this.#partsOf(item, codec, content.subarray(ends[item - 1] ?? 0, ends[item]))
+        const size = parts.reduce((sum, { length }) => sum + length, 0)
+        if (this.#end + size <= maxBytes) {
+          this.#parts.push(...parts)
+          this.#end += size
+        } else if (type === 'decode' && item > 0) return
+        else this.#failures.push([item, { type: 'full', message: `it has more than ${maxBytes} bytes` }])
+      } catch (error) {
+        this.#failures.push([item, failureOf(type, error as Error)])
+      }
+      this.#ends.push(this.#end)
+      yield
+    }
+  }
+
+  #partsOf(item: number, codec: Codec, input: Buffer): readonly Buffer[] {
+    const { type, ids } = this.#call
+    if (type === 'decode') return [Buffer.from(codec.decode(input))]
+    if (!isUtf8(input)) throw new SyntaxError()
+    return [prefixOf(ids[item]!), codec.encode(input.toString())]
+  }
+
+  /** What the steps until now have made, in memory of its own, which may be moved to another thread. */
+  get result(): RunResult {
+    const bytes = Buffer.allocUnsafeSlow(this.#end)
+    let at = 0
+    for (const part of this.#parts) at += part.copy(bytes, at)
+    return { type: 'results', ends: this.#ends, bytes, failures: this.#failures }
+  }
+}
+
+function prefixOf(id: number): Buffer {
+  const prefix = Buffer.allocUnsafe(ID_END)
+  prefix[0] = MAGIC
+  prefix.writeUInt32BE(id, 1)
+  return prefix
+}
+
+function failureOf(type: RunCall['type'], error: Error): ItemFailure {
+  const message = wordsOf(error)
+  if (type === 'decode') return { type: 'undecodable', message }
+  if (error instanceof RangeError) return { type: 'tooLarge', message }
+  if (error instanceof Misfit) return { type: 'misfit', message, path: error.path }
+  return error instanceof SyntaxError
+    ? { type: 'misfit', message: 'it is not JSON', path: '' }
+    : { type: 'defect', message: error.stack ?? message }
+}

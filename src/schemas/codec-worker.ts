@@ -1,0 +1,55 @@
+import { readlinkSync } from 'node:fs'
+import { parentPort, workerData } from 'node:worker_threads'
+import {
+  AT_CALL,
+  type CodecCall,
+  CodecCore,
+  type CodecResult,
+  type CodecThreadData,
+  load,
+  THREAD_ID,
+  type ThreadMessage
+} from './codec-core.js'
+
+/** The thread of the codecs: does one call after the other, and tells which one it is at. */
+const port = parentPort!
+const { progress } = workerData as CodecThreadData
+/** Calls of a message that are not begun after this time are given back, so that owners of others get their turn. */
+const TURN_MS = 20
+/** A read that takes longer ends with what it has. */
+const READ_MS = 250
+
+const core = new CodecCore()
+progress[THREAD_ID] = threadId()
+port.on('message', async ({ calls, forgotten }: ThreadMessage) => {
+  const until = performance.now() + TURN_MS
+  const results: CodecResult[] = []
+  for (const [at, call] of calls.entries()) {
+    if (at > 0 && performance.now() > until) break
+    // The time for loading a format is not that of a schema.
+    Atomics.store(progress, AT_CALL, 0)
+    if (call.type === 'open') await load(call.format)
+    Atomics.store(progress, AT_CALL, at + 1)
+    results.push(call.type === 'open' ? await core.open(call) : resultOf(call))
+  }
+  Atomics.store(progress, AT_CALL, 0)
+  for (const codec of forgotten) core.forget(codec)
+  const made = results.flatMap(result => (result.type === 'results' ? [result.bytes.buffer as ArrayBuffer] : []))
+  port.postMessage(results, made)
+})
+
+function resultOf(call: Exclude<CodecCall, { type: 'open' }>): CodecResult {
+  const until = call.type === 'decode' ? performance.now() + READ_MS : Number.POSITIVE_INFINITY
+  const run = core.run(call)
+  for (const _ of run) if (performance.now() > until) break
+  return run.result
+}
+
+/** As Linux names this thread; 0: this is no Linux. */
+function threadId(): number {
+  try {
+    return Number(readlinkSync('/proc/thread-self').split('/').at(-1))
+  } catch {
+    return 0
+  }
+}

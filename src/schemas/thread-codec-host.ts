@@ -1,0 +1,306 @@
+import { readFileSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import { LRUCache } from 'lru-cache'
+import { OverloadedError } from '../core/errors.js'
+import { packageFile, threadArguments } from '../core/package-file.js'
+import { Shares } from '../core/shares.js'
+import { lengthOf } from './codec.js'
+import {
+  AT_CALL,
+  type CodecCall,
+  type CodecResult,
+  type CodecThreadData,
+  type OpenResult,
+  type RunCall,
+  type RunResult,
+  THREAD_ID,
+  type ThreadMessage
+} from './codec-core.js'
+import {
+  type CodecHost,
+  callOf,
+  type HostedCodec,
+  resultsOf,
+  type Work,
+  WorkEndedError,
+  type WorkResults
+} from './codec-host.js'
+
+const CACHE_BYTES = 64 * 1024 * 1024
+/** Memory of a codec, as a multiple of its schema's text. */
+const CODEC_FACTOR = 20
+/** Processor time of one piece of work. */
+const LIMIT_MS = 1_000
+const WATCH_EVERY_MS = 100
+/** Where the processor time of a thread is not told: so much time in which this loop was awake. */
+const AWAKE_FACTOR = 10
+/** Work waits at most so long for its turn. */
+const MAX_WAIT_MS = 10_000
+/** Of all work that is not answered yet, as sent. */
+const MAX_HELD_BYTES = 64 * 1024 * 1024
+/** The thread is given so much work at a time: the rest waits for the turns of its owners. */
+const MAX_SENT = 32
+const MAX_SENT_BYTES = 1024 * 1024
+/** The last line: what work may take is counted by the codecs before they take it. */
+const MAX_HEAP_MIB = 192
+
+interface Job {
+  /** Absent: its only codec is read. */
+  readonly call: RunCall | undefined
+  readonly codecs: readonly HostedCodec[]
+  readonly owner: string | undefined
+  readonly overdueAtMs: number
+  /** Called once. */
+  readonly settle: (result: CodecResult | Error) => void
+}
+
+/** A call that was sent: a job, or the reading of a codec for it. */
+interface Sent {
+  readonly job: Job
+  readonly call: CodecCall
+}
+
+interface Thread {
+  readonly worker: Worker
+  readonly progress: Int32Array
+  /** Why it ended by itself. */
+  problem: Error | undefined
+  /** It is being ended, since the call at this place takes too long. */
+  slowCall: number | undefined
+}
+
+export interface ThreadCodecsOptions {
+  /** Memory for codecs in the thread; those used least recently are read again. Default 64 MiB. */
+  readonly cacheMaxBytes?: number | undefined
+  /** Processor time of one piece of work. Default 1,000. */
+  readonly limitMs?: number | undefined
+  /** The module that the thread runs; needed only when the sources are run directly, without a build. */
+  readonly worker?: URL | undefined
+}
+
+const CLOSED = new OverloadedError('the process is shutting down', 'shuttingDown')
+
+/**
+ * Runs codecs on a thread. It starts with the first work, keeps the process alive only while there is work, and is
+ * ended and started anew when one piece of work takes too long: that one fails, the others are done again.
+ */
+export class ThreadCodecs implements CodecHost {
+  readonly #limitMs: number
+  readonly #file: URL
+  readonly #cacheMaxBytes: number
+  readonly #shares = new Shares(MAX_HELD_BYTES)
+  /** What waits to be sent, by owner; the first owner is next. */
+  #lines = new Map<string | undefined, Job[]>()
+  /** Calls of the message that the thread is at, in their order. */
+  #sent: Sent[] = []
+  /** Codecs that the thread has; `forgotten`: those that it has still to forget. */
+  readonly #kept: LRUCache<number, true>
+  #forgotten: number[] = []
+  #thread: Thread | undefined
+  #isToSend = false
+  #watch: NodeJS.Timeout | undefined
+  /** The call that the thread was at when it was last looked at, and the processor time when it was seen first. */
+  #seen = { place: 0, sinceMs: 0 }
+  #awakeMs = 0
+  #isClosed = false
+
+  constructor({ cacheMaxBytes = CACHE_BYTES, limitMs = LIMIT_MS, worker }: ThreadCodecsOptions = {}) {
+    this.#limitMs = limitMs
+    this.#cacheMaxBytes = cacheMaxBytes
+    this.#file = worker ?? packageFile('dist/codec-worker.js')
+    this.#kept = new LRUCache<number, true>({
+      maxSize: cacheMaxBytes,
+      dispose: (_, codec) => this.#forgotten.push(codec)
+    })
+  }
+
+  open(codec: HostedCodec, owner: string | undefined): Promise<OpenResult> {
+    return this.#add<OpenResult>(undefined, [codec], owner)
+  }
+
+  async run(work: Work): Promise<WorkResults> {
+    const codecs = [...new Set(work.items.map(({ codec }) => codec))]
+    if (codecs.length > 1 && codecs.reduce((sum, codec) => sum + sizeOf(codec), 0) > this.#cacheMaxBytes)
+      throw new WorkEndedError('the schemas of one request need too much memory')
+    return resultsOf(await this.#add<RunResult>(callOf(work), codecs, work.owner))
+  }
+
+  close(): void {
+    this.#isClosed = true
+    const jobs = [...this.#jobsSent(), ...[...this.#lines.values()].flat()]
+    this.#sent = []
+    this.#lines.clear()
+    this.#rest()
+    void this.#thread?.worker.terminate()
+    for (const { settle } of jobs) settle(CLOSED)
+  }
+
+  #add<Result extends CodecResult>(
+    call: RunCall | undefined,
+    codecs: readonly HostedCodec[],
+    owner: string | undefined
+  ): Promise<Result> {
+    const bytes = call?.bytes.length ?? textLengthOf(codecs)
+    if (this.#isClosed) return Promise.reject(CLOSED)
+    if (this.#shares.problemOf(owner, bytes) !== undefined)
+      return Promise.reject(new OverloadedError('too many records wait for the thread of the schemas'))
+    const release = this.#shares.take(owner, bytes)
+    return new Promise<Result>((resolve, reject) => {
+      const settle = (result: CodecResult | Error): void => {
+        release()
+        if (result instanceof Error) reject(result)
+        else resolve(result as Result)
+      }
+      this.#wait({ call, codecs, owner, overdueAtMs: performance.now() + MAX_WAIT_MS, settle })
+      this.#sendSoon()
+    })
+  }
+
+  #wait(job: Job): void {
+    const line = this.#lines.get(job.owner)
+    if (line === undefined) this.#lines.set(job.owner, [job])
+    else line.push(job)
+  }
+
+  /** The work of one turn of the loop is one message: a message costs more than a small piece of work. */
+  #sendSoon(): void {
+    if (this.#isToSend) return
+    this.#isToSend = true
+    setImmediate(() => {
+      this.#isToSend = false
+      this.#send()
+    })
+  }
+
+  /** The thread is given one message at a time, and gives back what it has not begun in time: so owners take turns. */
+  #send(): void {
+    if (this.#sent.length > 0 || this.#isClosed) return
+    const forgotten = this.#forgotten.splice(0)
+    for (let bytes = 0; this.#sent.length < MAX_SENT && bytes < MAX_SENT_BYTES; ) {
+      const job = this.#next()
+      if (job === undefined) break
+      const unread = job.codecs.filter(({ number }) => !this.#kept.has(number))
+      for (const codec of unread) this.#sent.push({ job, call: this.#opening(codec) })
+      if (job.call !== undefined) this.#sent.push({ job, call: job.call })
+      bytes += textLengthOf(unread) + (job.call?.bytes.length ?? 0)
+    }
+    if (this.#sent.length === 0) return
+    this.#thread ??= this.#start()
+    this.#seen = { place: 0, sinceMs: 0 }
+    this.#watch ??= setInterval(() => this.#look(), WATCH_EVERY_MS)
+    const message: ThreadMessage = { calls: this.#sent.map(({ call }) => call), forgotten }
+    this.#thread.worker.ref()
+    this.#thread.worker.postMessage(message)
+  }
+
+  /** The next job whose time is not over, of the owner whose turn it is. */
+  #next(): Job | undefined {
+    for (const [owner, line] of this.#lines) {
+      const job = line.shift()!
+      this.#lines.delete(owner)
+      if (line.length > 0) this.#lines.set(owner, line)
+      if (performance.now() < job.overdueAtMs) return job
+      job.settle(new OverloadedError(`the thread of the schemas had no time within ${MAX_WAIT_MS} ms`))
+    }
+    return undefined
+  }
+
+  #opening(codec: HostedCodec): CodecCall {
+    this.#kept.set(codec.number, true, { size: Math.min(sizeOf(codec), this.#cacheMaxBytes) })
+    return { type: 'open', codec: codec.number, ...codec.source }
+  }
+
+  #start(): Thread {
+    const progress = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT))
+    const workerData: CodecThreadData = { progress }
+    const resourceLimits = { maxOldGenerationSizeMb: MAX_HEAP_MIB }
+    const execArgv = threadArguments()
+    const worker = new Worker(this.#file, { workerData, resourceLimits, execArgv, name: 'castellan-schemas' })
+    const thread: Thread = { worker, progress, problem: undefined, slowCall: undefined }
+    worker.on('message', (results: readonly CodecResult[]) => this.#answered(thread, results))
+    worker.on('error', error => {
+      thread.problem = error
+    })
+    worker.on('exit', () => this.#ended(thread))
+    return thread
+  }
+
+  #answered(thread: Thread, results: readonly CodecResult[]): void {
+    if (thread.slowCall !== undefined) thread.slowCall = 0
+    for (const [at, { job, call }] of this.#sent.splice(0, results.length).entries()) {
+      const result = results[at]!
+      if (call.type === 'open' && result.type === 'invalid') this.#kept.delete(call.codec)
+      if (isWhole(job, call)) job.settle(result)
+    }
+    this.#takeBack()
+    this.#rest()
+    this.#send()
+  }
+
+  /** What was sent and not done waits again, before all else. */
+  #takeBack(): void {
+    for (const { call } of this.#sent) if (call.type === 'open') this.#kept.delete(call.codec)
+    const waiting = [...this.#lines.values()].flat()
+    this.#lines = new Map()
+    for (const job of [...this.#jobsSent(), ...waiting]) this.#wait(job)
+    this.#sent = []
+  }
+
+  #jobsSent(): Job[] {
+    return this.#sent.filter(({ job, call }) => isWhole(job, call)).map(({ job }) => job)
+  }
+
+  /** A process whose thread has nothing to do may end. */
+  #rest(): void {
+    clearInterval(this.#watch)
+    this.#watch = undefined
+    this.#thread?.worker.unref()
+  }
+
+  /** Ends the thread when it has been at one call for too long. */
+  #look(): void {
+    const thread = this.#thread!
+    const place = Atomics.load(thread.progress, AT_CALL)
+    this.#awakeMs += WATCH_EVERY_MS
+    const usedMs = processorMs(thread.progress[THREAD_ID]!) ?? this.#awakeMs / AWAKE_FACTOR
+    if (place !== this.#seen.place) this.#seen = { place, sinceMs: usedMs }
+    if (place === 0 || usedMs - this.#seen.sinceMs < this.#limitMs || thread.slowCall !== undefined) return
+    thread.slowCall = place
+    void thread.worker.terminate()
+  }
+
+  /** What the thread was at fails, unless it was done just in time; all else is done by the next thread. */
+  #ended({ problem, progress, slowCall }: Thread): void {
+    this.#thread = undefined
+    this.#kept.clear()
+    this.#forgotten = []
+    const place = slowCall ?? Atomics.load(progress, AT_CALL)
+    const culprit = this.#sent[place - 1]?.job
+    const cause = problem === undefined ? `${this.#limitMs} ms` : `the memory that it may have (${problem.message})`
+    this.#sent = this.#sent.filter(({ job }) => job !== culprit)
+    culprit?.settle(new WorkEndedError(`it needs more than ${cause}`))
+    // A thread that ends before its first call, as where its file is missing, ends the next time too.
+    if (problem !== undefined && culprit === undefined)
+      for (const { settle } of this.#jobsSent().splice(0)) settle(problem)
+    else this.#takeBack()
+    this.#sent = []
+    this.#rest()
+    this.#send()
+  }
+}
+
+const isWhole = ({ call: own }: Job, call: CodecCall): boolean => own === undefined || own === call
+
+const textLengthOf = (codecs: readonly HostedCodec[]): number =>
+  codecs.reduce((sum, { source: { source } }) => sum + lengthOf(source), 0)
+
+const sizeOf = ({ source: { source } }: HostedCodec): number => 1 + CODEC_FACTOR * lengthOf(source)
+
+/** The processor time of a thread of this process, in milliseconds; `undefined`: not told here. */
+function processorMs(thread: number): number | undefined {
+  try {
+    return Number(readFileSync(`/proc/self/task/${thread}/schedstat`, 'latin1').split(' ', 1)[0]) / 1e6
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,162 @@
+import { spawnSync } from 'node:child_process'
+import { expect } from 'chai'
+import { OverloadedError } from '../../src/core/errors.js'
+import { type HostedCodec, WorkEndedError, type WorkItem } from '../../src/schemas/codec-host.js'
+import type { SchemaFormat } from '../../src/schemas/registry.js'
+import { ThreadCodecs } from '../../src/schemas/thread-codec-host.js'
+import { codecWorker, LOADER, moduleUrl } from '../support/built.js'
+
+const STRING = '"string"'
+
+/** Two to the power of 40 ways to find out that a number is no text. */
+const ENDLESS = JSON.stringify({
+  definitions: Object.fromEntries([
+    ['d0', { type: 'string' }],
+    ...Array.from({ length: 40 }, (_, at) => [
+      `d${at + 1}`,
+      { anyOf: [0, 1].map(() => ({ $ref: `#/definitions/d${at}` })) }
+    ])
+  ]),
+  $ref: '#/definitions/d40'
+})
+
+describe('the thread of the schemas', () => {
+  let host: ThreadCodecs
+  let numbers = 0
+  const open = (options: { readonly limitMs?: number; readonly cacheMaxBytes?: number } = {}): ThreadCodecs =>
+    (host = new ThreadCodecs({ ...options, worker: codecWorker }))
+  afterEach(() => host.close())
+
+  async function codecOf(text: string, format: SchemaFormat = 'AVRO'): Promise<HostedCodec> {
+    const codec = { number: ++numbers, source: { format, source: { text, used: new Map() }, isStrict: false } }
+    expect(await host.open(codec, undefined)).to.have.property('type', 'opened')
+    return codec
+  }
+  const itemOf = (codec: HostedCodec, json: string, id = 1): WorkItem => ({ codec, bytes: Buffer.from(json), id })
+  const encode = (items: readonly WorkItem[], owner?: string, maxBytes = 1_000_000) =>
+    host.run({ type: 'encode', items, maxBytes, owner })
+  const failureOf = (work: Promise<unknown>): Promise<Error> =>
+    work.then(
+      () => expect.fail('it was done'),
+      (error: Error) => error
+    )
+
+  it('reads schemas, encodes behind the ids, and decodes, each at its place', async () => {
+    open()
+    const [text, int] = [await codecOf(STRING), await codecOf('"int"')]
+    const encoded = await encode([itemOf(text, '"ä"', 7), itemOf(int, '"no"'), itemOf(int, '-1', 258)])
+    expect(encoded.map(result => ('type' in result ? result.message : result.toString('hex')))).to.deep.equal([
+      '000000000704c3a4',
+      'expected int, got string "no"',
+      '000000010201'
+    ])
+    const payloads = encoded.map((result, at) => ({
+      codec: at === 0 ? text : int,
+      bytes: 'type' in result ? Buffer.alloc(0) : result.subarray(5),
+      id: 0
+    }))
+    const decoded = await host.run({ type: 'decode', items: payloads, maxBytes: 100, owner: undefined })
+    expect(decoded.map(result => ('type' in result ? result.type : String(result)))).to.deep.equal([
+      '"ä"',
+      'undecodable',
+      '-1'
+    ])
+  })
+
+  it('says why a schema is none', async () => {
+    open()
+    const source = { format: 'AVRO', source: { text: '"nothing"', used: new Map() }, isStrict: false } as const
+    expect(await host.open({ number: ++numbers, source }, undefined)).to.deep.equal({
+      type: 'invalid',
+      message: 'there is no type string "nothing"'
+    })
+  })
+
+  it('ends work that takes too long, and does what others gave it', async () => {
+    open({ limitMs: 200 })
+    const [endless, text] = [await codecOf(ENDLESS, 'JSONSCHEMA'), await codecOf(STRING)]
+    const work = [
+      encode([itemOf(text, '"a"')], 'ann'),
+      failureOf(encode([itemOf(endless, '1')], 'bob')),
+      encode([itemOf(text, '"b"')], 'ann'),
+      encode([itemOf(endless, '"x"')], 'cid')
+    ]
+    const [first, ended, second, third] = await Promise.all(work)
+    expect(ended).to.be.instanceOf(WorkEndedError).with.property('message', 'it needs more than 200 ms')
+    expect([first, second, third].map(results => String((results as Buffer[])[0]!.subarray(5)))).to.deep.equal([
+      '\x02a',
+      '\x02b',
+      '"x"'
+    ])
+  })
+
+  it('lets owners take turns: one with much work keeps no other waiting for all of it', async () => {
+    open({ limitMs: 100 })
+    const [endless, text] = [await codecOf(ENDLESS, 'JSONSCHEMA'), await codecOf(STRING)]
+    const ended: string[] = []
+    const greedy = Array.from({ length: 5 }, () =>
+      failureOf(encode([itemOf(endless, '1')], 'bob')).then(() => ended.push('bob'))
+    )
+    const polite = encode([itemOf(text, '"a"')], 'ann').then(() => ended.push('ann'))
+    await Promise.all([...greedy, polite])
+    expect(ended.indexOf('ann')).to.be.at.most(1)
+  })
+
+  it('reads a schema again that it had no room to keep', async () => {
+    open({ cacheMaxBytes: 300 })
+    const codecs = [await codecOf(STRING), await codecOf('"int"'), await codecOf('"long"')]
+    const values = ['"a"', '1', '2']
+    for (let round = 0; round < 3; round++) {
+      for (const [at, codec] of codecs.entries()) {
+        const [result] = await encode([itemOf(codec, values[at]!)])
+        expect(result).to.be.instanceOf(Buffer)
+      }
+    }
+    expect(await failureOf(encode(codecs.map((codec, at) => itemOf(codec, values[at]!))))).to.be.instanceOf(
+      WorkEndedError
+    )
+  })
+
+  it('refuses more work of an owner than it may hold, and takes some again when that is done', async () => {
+    open()
+    const codec = await codecOf(STRING)
+    const large = itemOf(codec, JSON.stringify('x'.repeat(1_000_000)))
+    const work = Array.from({ length: 80 }, () => encode([large], 'ann', 2_000_000).catch((error: Error) => error))
+    const polite = encode([itemOf(codec, '"a"')], 'bob')
+    const results = await Promise.all(work)
+    const refused = results.filter(result => result instanceof OverloadedError)
+    expect(refused.length).to.be.within(40, 60)
+    expect(await polite).to.have.length(1)
+    expect(await encode([large], 'ann', 2_000_000)).to.have.length(1)
+  })
+
+  it('fails what is open when it is closed, and all later work', async () => {
+    open()
+    const codec = await codecOf(STRING)
+    const work = failureOf(encode([itemOf(codec, '"a"')]))
+    host.close()
+    expect(await work).to.have.property('code', 'shuttingDown')
+    expect(await failureOf(encode([itemOf(codec, '"a"')]))).to.have.property('code', 'shuttingDown')
+  })
+
+  it('fails its work where the thread cannot start', async () => {
+    host = new ThreadCodecs({ worker: new URL('./no-such-file.mjs', import.meta.url) })
+    const source = { format: 'AVRO', source: { text: STRING, used: new Map() }, isStrict: false } as const
+    expect(await failureOf(host.open({ number: ++numbers, source }, undefined))).to.match(/no-such-file/)
+  })
+
+  it('keeps a process alive while there is work, and not longer', () => {
+    open()
+    const code = `
+      const { ThreadCodecs } = await import(${JSON.stringify(moduleUrl('schemas/thread-codec-host'))})
+      const host = new ThreadCodecs({ worker: ${codecWorker === undefined ? 'undefined' : `new URL(${JSON.stringify(codecWorker.href)})`} })
+      const source = { format: 'AVRO', source: { text: '"string"', used: new Map() }, isStrict: false }
+      const { type } = await host.open({ number: 1, source }, undefined)
+      process.stdout.write(type)`
+    const { status, stdout, stderr } = spawnSync(process.execPath, [...LOADER, '--input-type=module', '-e', code], {
+      encoding: 'utf8',
+      timeout: 60_000
+    })
+    expect([status, stdout], stderr).to.deep.equal([0, 'opened'])
+  })
+})
