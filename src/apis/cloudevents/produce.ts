@@ -3,6 +3,7 @@ import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { readElements } from '../../core/json/json-slices.js'
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
+import { MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { ProduceBase } from '../../http/api/produce-base.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
@@ -52,8 +53,6 @@ class Defects {
     throw new EventProblem(400, lines.join('; '), this.#listed)
   }
 }
-
-const MAX_EVENTS = 100_000
 
 interface SentEvents {
   readonly topic: string
@@ -113,7 +112,8 @@ function jsonRecords(
     if (!isBatch) readEvent()
     else {
       readElements(reader, () => {
-        if (records.length >= MAX_EVENTS) throw new EventProblem(413, `there are more than ${MAX_EVENTS} events`)
+        if (records.length >= MAX_RECORDS_OF_BODY)
+          throw new EventProblem(413, `there are more than ${MAX_RECORDS_OF_BODY} events`)
         readEvent(records.length)
       })
     }

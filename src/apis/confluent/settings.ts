@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { count, milliseconds } from '../../core/settings/units.js'
-import { commonSettings, durability, MIB, syncTimeoutMs } from '../../http/api/api.js'
+import { commonSettings, durability, MAX_RECORDS_OF_BODY, MIB, syncTimeoutMs } from '../../http/api/api.js'
 
 const DAY_MS = 24 * 60 * 60 * 1_000
 
@@ -66,7 +66,8 @@ export const confluentSettings = z
       .prefault({})
       .describe('Consumer instances of version 2'),
     maxRecordsPerRequest: count
-      .default(100_000)
+      .max(MAX_RECORDS_OF_BODY)
+      .default(MAX_RECORDS_OF_BODY)
       .describe('Records of one produce request that is no stream; more is answered 413')
       .meta({ advanced: true }),
     maxRecordsPerBatch: count

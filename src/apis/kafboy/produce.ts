@@ -9,7 +9,7 @@ import {
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
 import type { PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
-import type { ApiContext } from '../../http/api/api.js'
+import { type ApiContext, MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
 import type {
   Later,
@@ -52,6 +52,7 @@ export class KafboyError extends StacklessError {
 
 const invalid = (): KafboyError => new KafboyError(400, 'invalid')
 const empty = (): KafboyError => new KafboyError(400, 'empty')
+const tooLarge = (): KafboyError => new KafboyError(400, 'no_body')
 
 /** A request to a produce route. A hook may change all but the exchange. */
 interface Head extends ProduceHead {
@@ -124,6 +125,7 @@ export class KafboyProduce implements ProduceApi<Head> {
     const isJson = isJsonType(exchange.request.headers['content-type'])
     const records = recordsIn(body, topic, isJson, this.#context.settings.payload)
     if (records === undefined) throw invalid()
+    if (records.length > MAX_RECORDS_OF_BODY) throw tooLarge()
     return records
   }
 

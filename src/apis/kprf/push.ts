@@ -3,7 +3,7 @@ import { DeserializeError } from '../../core/json/json-reader.js'
 import type { RecordFailure } from '../../core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
-import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf, MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead, RefusedRequest } from '../../http/api/produce-route.js'
 import { AnswerTemplate, WARNING_HEADER } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
@@ -14,9 +14,6 @@ import { type PushRecord, parsePush, scanPush, TooManyRecordsError } from './pus
 import { RateLimiter } from './rate-limits.js'
 import { messageTooLarge, purged, rateLimited, recordRefusalOf, recordTooLarge, textOf } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
-
-/** Of one request; more is answered 413, because a request is parsed in one turn of the event loop. */
-const MAX_RECORDS = 100_000
 
 /**
  * librdkafka counts this many bytes of its own towards `message.max.bytes`. Measured on kprf: 1,048,540 of 1,048,576.
@@ -94,7 +91,7 @@ export class PushApi implements ProduceApi<PushHead> {
   }
 
   readBody(body: Buffer, head: PushHead): readonly PushRecord[] {
-    const { records, waitForSend } = scanPush(body, MAX_RECORDS) ?? parsePush(body, MAX_RECORDS)
+    const { records, waitForSend } = scanPush(body, MAX_RECORDS_OF_BODY) ?? parsePush(body, MAX_RECORDS_OF_BODY)
     head.isSync = waitForSend
     return records
   }

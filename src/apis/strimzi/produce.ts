@@ -2,6 +2,7 @@ import { decodeBase64 } from '../../core/base64.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { readElements, readInteger, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
 import { MAX_RECORD_HEADERS, type ProduceRecord, type RecordFailure, type RecordHeader } from '../../core/model.js'
+import { MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { ProduceBase } from '../../http/api/produce-base.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
@@ -22,8 +23,6 @@ import {
   wrongType
 } from './strimzi-answers.js'
 
-/** Records of one request; a larger one is answered 413. */
-const MAX_RECORDS = 100_000
 const UNPROCESSABLE = 422
 
 /**
@@ -74,7 +73,8 @@ class RecordsReader {
       const all: ProduceRecord[] = []
       this.#expect('array')
       readElements(json, () => {
-        if (all.length >= MAX_RECORDS) throw new BridgeError(413, `there are more than ${MAX_RECORDS} records`)
+        if (all.length >= MAX_RECORDS_OF_BODY)
+          throw new BridgeError(413, `there are more than ${MAX_RECORDS_OF_BODY} records`)
         all.push(this.#record())
       })
       records = all

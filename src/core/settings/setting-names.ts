@@ -43,7 +43,7 @@ const constants: readonly (readonly [value: number, names: string])[] = [
   [15_000, 'apis.kafka-pixy.tailHeartbeatMs'],
   [30_000, 'auth.jwksCooldownMs auth.clockToleranceMs'],
   [60_000, 'delivery.answerTimeoutMs apis.kafka-pixy.tailStallMs'],
-  [100_000, 'apis.kprf.maxRecordsPerRequest'],
+  [65_536, 'apis.kprf.maxRecordsPerRequest'],
   [600_000, 'auth.jwksRefreshMs'],
   [1_048_576, 'delivery.unknownTopicMaxBytes'],
   [4_194_304, 'apis.kafka-pixy.maxAnswerBytes apis.confluent.consumers.maxReadBytes'],

@@ -180,6 +180,9 @@ export interface OwnListener {
 
 export const MIB = 1024 * 1024
 
+/** Of one body: a record counts as 256 bytes at least, and all of them have 16 MiB, whatever the limit of the body is. */
+export const MAX_RECORDS_OF_BODY = (16 * MIB) / 256
+
 /** The settings that every API has, to be spread into its section. */
 export const commonSettings = (maxBodyBytes: number) => ({
   enabled: z.boolean().default(true).describe('Serves this API'),
