@@ -28,39 +28,32 @@ for (const byte of Buffer.from('"\\/bfnrt')) escaped[byte] = 1
 const hexadecimal = new Uint8Array(256)
 for (const byte of Buffer.from('0123456789abcdefABCDEF')) hexadecimal[byte] = 1
 
-/** Deeper values are given to JSON.parse: the kinds of the open brackets are the bits of one number. */
-const MAX_DEPTH = 30
+/** Levels of nesting of a value. */
+export const MAX_DEPTH = 1_000
 const NONE = -1
 
-/** Whether bytes are one JSON value in UTF-8. The verdict is the one of JSON.parse, which builds the value. */
+/**
+ * Whether bytes are one JSON value in UTF-8 of up to 1,000 levels. The verdict is the one of JSON.parse, which builds the
+ * value, and takes any depth.
+ */
 export function isJson(bytes: Buffer): boolean {
-  return isUtf8(bytes) && (isValue(bytes) ?? isParsed(bytes))
+  return isUtf8(bytes) && isValue(bytes)
 }
 
-function isParsed(bytes: Buffer): boolean {
-  try {
-    JSON.parse(bytes.toString())
-    return true
-  } catch {
-    return false
-  }
-}
+/** The open brackets of the value that is looked at, from the outermost: 1 is a list. */
+const lists = new Uint8Array(MAX_DEPTH)
 
-/** Whether valid UTF-8 is one value; `undefined`: its brackets are too deep. */
-function isValue(bytes: Buffer): boolean | undefined {
+function isValue(bytes: Buffer): boolean {
   let depth = 0
-  /** The open brackets, the innermost one in the lowest bit: 1 is a list, 0 an object. */
-  let lists = 0
   let at = tokenAt(bytes, 0)
   for (;;) {
     const byte = bytes[at]
     const isList = byte === OPEN_LIST
     if (isList || byte === OPEN_OBJECT) {
-      if (depth === MAX_DEPTH) return undefined
+      if (depth === MAX_DEPTH) return false
       at = tokenAt(bytes, at + 1)
       if (bytes[at] !== (isList ? CLOSE_LIST : CLOSE_OBJECT)) {
-        depth++
-        lists = (lists << 1) | (isList ? 1 : 0)
+        lists[depth++] = isList ? 1 : 0
         if (!isList) at = memberValueAt(bytes, at)
         if (at === NONE) return false
         continue
@@ -74,7 +67,7 @@ function isValue(bytes: Buffer): boolean | undefined {
     for (;;) {
       at = tokenAt(bytes, at)
       if (depth === 0) return at === bytes.length
-      const isInList = (lists & 1) === 1
+      const isInList = lists[depth - 1] === 1
       const next = bytes[at++]
       if (next === COMMA) {
         at = tokenAt(bytes, at)
@@ -84,7 +77,6 @@ function isValue(bytes: Buffer): boolean | undefined {
       }
       if (next !== (isInList ? CLOSE_LIST : CLOSE_OBJECT)) return false
       depth--
-      lists >>= 1
     }
   }
 }

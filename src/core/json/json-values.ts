@@ -1,3 +1,4 @@
+import { MAX_DEPTH } from './is-json.js'
 import type { JsonReader } from './json-reader.js'
 
 /** A number as serde_json reads it. An integer that fits i64 or u64 is exact. Every other number is a float. */
@@ -117,14 +118,17 @@ const CLOSE_OBJECT = 0x7d
 const COMMA = 0x2c
 
 /**
- * Consumes a value of any kind and drops it. It uses one byte of memory per level of nesting, so any depth is allowed.
+ * Consumes a value of any kind and drops it. It may have 1,000 levels of nesting; more fails in the words of serde_json.
  */
 export function skipValue(reader: JsonReader): void {
   let opened = skipScalarOrOpen(reader)
   if (!opened) return
   const enclosing = new BracketStack()
   for (;;) {
-    if (opened) enclosing.push(opened)
+    if (opened) {
+      if (enclosing.depth === MAX_DEPTH) reader.failHere('recursion limit exceeded')
+      enclosing.push(opened)
+    }
     if (closeFinished(reader, enclosing, !opened)) return
     if (enclosing.top === OPEN_OBJECT) skipKey(reader)
     opened = skipScalarOrOpen(reader)
@@ -201,10 +205,14 @@ function skipNumber(reader: JsonReader): 0 {
   return 0
 }
 
-/** The open brackets. Each takes one byte, because a body may consist of nothing but brackets. */
+/** The open brackets. */
 class BracketStack {
   #bytes = new Uint8Array(64)
   #depth = 0
+
+  get depth(): number {
+    return this.#depth
+  }
 
   get top(): number | undefined {
     return this.#depth === 0 ? undefined : this.#bytes[this.#depth - 1]

@@ -104,15 +104,12 @@ describe('kprf parsePush', () => {
     )
   })
 
-  it('skips any depth under an unknown key', () => {
-    const depth = 200_000
-    expect(answerTo(`{"x":${'['.repeat(depth)}${']'.repeat(depth)},"records":[]}`)).to.deep.equal({
-      records: [],
-      waitForSend: false
-    })
-    expect(answerTo(`{"x":${'{"a":'.repeat(depth)}`)).to.equal(
-      `EOF while parsing a value at line 1 column ${5 + 5 * depth}`
-    )
+  it('skips 1,000 levels under an unknown key, and refuses more', () => {
+    const nested = (depth: number): string => `{"x":${'['.repeat(depth)}${']'.repeat(depth)},"records":[]}`
+    expect(answerTo(nested(1_000))).to.deep.equal({ records: [], waitForSend: false })
+    expect(answerTo(nested(1_001))).to.equal('recursion limit exceeded at line 1 column 1006')
+    expect(answerTo(`{"x":${'{"a":'.repeat(1_000)}`)).to.equal('EOF while parsing a value at line 1 column 5005')
+    expect(answerTo(`{"x":${'{"a":'.repeat(200_000)}`)).to.equal('recursion limit exceeded at line 1 column 5006')
   })
 
   it('cuts a long string where it quotes it', () => {

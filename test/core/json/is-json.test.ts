@@ -82,6 +82,7 @@ describe('isJson', () => {
   })
 
   const long = 'x'.repeat(200)
+  const brackets = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
   it('isJson says the same as JSON.parse of long and deep texts', () =>
     checkRows(
       [
@@ -96,17 +97,32 @@ describe('isJson', () => {
         ['a member that is there twice', '{"a":1,"a":2}', true],
         ['a byte order mark', '\ufeff1', false],
         ['a no-break space', '\u00a01', false],
-        ['brackets as deep as the scanner goes', '['.repeat(30) + ']'.repeat(30), true],
         ['deeper brackets', '{"a":['.repeat(100) + ']}'.repeat(100), true],
         ['a bracket too many, deep', `${'['.repeat(100)}${']'.repeat(101)}`, false],
         ['brackets of the wrong kind, deep', `${'['.repeat(100)}${']'.repeat(99)}}`, false],
-        ['100,000 brackets', '['.repeat(100_000) + ']'.repeat(100_000), true]
+        ['brackets of both kinds, deep', '[{"a":'.repeat(500) + '1'.padEnd(1 + 500 * 2, '}]'), true],
+        [
+          'brackets of both kinds in the wrong order, deep',
+          '[{"a":'.repeat(499) + '1'.padEnd(1 + 499 * 2, ']}'),
+          false
+        ],
+        ['1,000 levels', `[${brackets(999)},{}]`, true]
       ] as const,
       ([, json, isValid]) => {
         const bytes = Buffer.from(json)
         expect([isJson(bytes), isParsed(bytes)]).to.deep.equal([isValid, isValid])
       }
     ))
+
+  it('isJson takes 1,000 levels of nesting and refuses one more', () => {
+    for (const [open, close] of [
+      ['[', ']'],
+      ['{"a":', '}']
+    ] as const) {
+      const nested = (depth: number) => isJson(Buffer.from(`${open.repeat(depth - 1)}[]${close.repeat(depth - 1)}`))
+      expect([nested(1_000), nested(1_001), nested(1_000_000)]).to.deep.equal([true, false, false])
+    }
+  })
 
   it('refuses what is not UTF-8', () => {
     for (const bytes of [[0x22, 0xff, 0x22], [0x22, 0xc3, 0x22], [0x22, 0xed, 0xa0, 0x80, 0x22], [0xff]])
