@@ -1,8 +1,10 @@
 import { expect } from 'chai'
 import fastify from 'fastify'
+import sinon from 'sinon'
 import { cloudevents } from '../../src/apis/cloudevents/api.js'
 import { confluent } from '../../src/apis/confluent/api.js'
 import { kafboy } from '../../src/apis/kafboy/api.js'
+import { kafkaPixy } from '../../src/apis/kafka-pixy/api.js'
 import { kprf } from '../../src/apis/kprf/api.js'
 import { strimzi } from '../../src/apis/strimzi/api.js'
 import type { HttpApi } from '../../src/http/api/api.js'
@@ -75,7 +77,7 @@ const bulks: readonly Bulk[] = [
     url: '/async/t',
     type: 'application/x-www-form-urlencoded',
     bodyOf: records => new Array(records).fill('a').join('&'),
-    refusal: [400, /^{"error":"no_body"}$/],
+    refusal: [413, /^{"error":"no_body"}$/],
     settings: { payload: 'fields', maxBodyBytes: 1_000_000 }
   }
 ]
@@ -152,5 +154,61 @@ describe('a value of JSON with many levels', () => {
     expect(JSON.parse(second!)).to.include({ error_code: 400 })
     expect(second).to.match(DEEP)
     expect([answer.statusCode, others, gateway.records.length]).to.deep.equal([200, [], 1])
+  })
+})
+
+/** Larger texts are not given to JSON.parse, which nothing interrupts. */
+const MOST_PARSED = 256 * 1024
+const HOOKS = { callbackEditJson: 'test/apis/kafboy/hooks/carrying.ts', maxBodyBytes: 1_000_000 }
+
+/** Bodies of JSON that become values of JavaScript. */
+const parsed: readonly (readonly [what: string, api: unknown, url: string, type: string, settings?: object])[] = [
+  ['an instance of Confluent', confluent, '/consumers/g', 'application/vnd.kafka.v2+json'],
+  ['a consumer of Strimzi', strimzi, '/consumers/g', 'application/vnd.kafka.v2+json'],
+  ['offsets of Kafka-Pixy', kafkaPixy, '/topics/t/offsets?group=g', JSON_TYPE],
+  ['JSON for a hook of kafboy', kafboy, '/async/t', JSON_TYPE, HOOKS],
+  ['a form for a hook of kafboy', kafboy, '/async/t', 'application/x-www-form-urlencoded', HOOKS]
+]
+
+describe('a body of JSON that is parsed', () => {
+  for (const [what, api, url, type, settings] of parsed) {
+    it(`is refused with 413 above 256 KiB, and not parsed: ${what}`, async () => {
+      const { gateway, post } = await serve(api, settings)
+      const parse = sinon.spy(JSON, 'parse')
+      try {
+        const of = (bytes: number) => post(url, type, `"${'x'.repeat(bytes - 2)}"`)
+        expect((await of(MOST_PARSED)).statusCode).to.not.equal(413)
+        const taken = gateway.records.length
+        const refused = await of(MOST_PARSED + 1)
+        expect([refused.statusCode, gateway.records.length - taken]).to.deep.equal([413, 0])
+        expect(Math.max(...parse.args.map(([text]) => text.length))).to.be.at.most(MOST_PARSED)
+      } finally {
+        parse.restore()
+      }
+    })
+  }
+
+  it('is refused where it has more than 1,000 levels', async () => {
+    for (const [what, api, url, type, settings] of parsed.slice(0, 4)) {
+      const { gateway, post } = await serve(api, settings)
+      for (const depth of [1_001, 100_000]) {
+        const { statusCode, body } = await post(url, type, `${'['.repeat(depth)}${']'.repeat(depth)}`)
+        expect([what, statusCode, gateway.records.length]).to.deep.equal([what, 400, 0])
+        expect(body, what).to.match(/not JSON|max depth|"invalid"/)
+      }
+    }
+  })
+
+  it('is none where a value is written in its shortest form', async () => {
+    const { gateway, post } = await serve(confluent)
+    const parse = sinon.spy(JSON, 'parse')
+    try {
+      const answer = await post('/topics/t', V2_TYPE, `{"records":[{"value":"${'\\u0041'.repeat(MOST_PARSED)}"}]}`)
+      expect(answer.statusCode).to.equal(200)
+      expect(gateway.records[0]!.value).to.deep.equal(Buffer.from(`"${'A'.repeat(MOST_PARSED)}"`))
+      expect(parse.called).to.equal(false)
+    } finally {
+      parse.restore()
+    }
   })
 })

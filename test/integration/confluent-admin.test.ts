@@ -210,12 +210,12 @@ describe('confluent: the cluster', () => {
     expect((await get(at(`/topics/${topic_name}/configs/odd`))).status).to.equal(404)
   })
 
-  it('a body above 1 MiB is answered 413, and no setting is named, because none raises the limit', async () => {
-    const { status, body } = await ask('POST', '/topics', `{"topic_name":"${' '.repeat(1024 * 1024)}"}`)
+  it('a body above 256 KiB is answered 413, and no setting is named, because none raises the limit', async () => {
+    const { status, body } = await ask('POST', '/topics', `{"topic_name":"${' '.repeat(256 * 1024)}"}`)
     expect([status, body!.error_code, body!.message]).to.deep.equal([
       413,
       413,
-      'the body is larger than 1048576 bytes, the limit of requests that produce nothing'
+      'the body is larger than 262144 bytes, the limit of requests that produce nothing'
     ])
   })
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { CastellanError, TimedOutError } from '../../core/errors.js'
+import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { Shares } from '../../core/shares.js'
 import type { TopicMetadata } from '../../gateway/gateway.js'
@@ -78,15 +79,14 @@ export function answerAllowed(
   })
 }
 
-const MAX_SMALL_BODY_BYTES = 1024 * 1024
 const TOO_LARGE = new BodyError(
   413,
-  `the body is larger than ${MAX_SMALL_BODY_BYTES} bytes, the limit of requests that produce nothing`
+  `the body is larger than ${MAX_PARSED_BYTES} bytes, the limit of requests that produce nothing`
 )
 
 /** Reads a small body. @param use gets the bytes, valid during the call; what it throws is answered */
 export const readSmallBody = (parts: ConfluentParts, exchange: Exchange, use: (bytes: Buffer) => void): void =>
-  withBytes(parts, exchange, MAX_SMALL_BODY_BYTES, TOO_LARGE, use)
+  withBytes(parts, exchange, MAX_PARSED_BYTES, TOO_LARGE, use)
 
 /** The topic of this name. @throws ProblemError when there is none, KafkaError when it cannot be read */
 export function usableTopic(

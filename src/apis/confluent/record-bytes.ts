@@ -4,6 +4,7 @@ import type { ErrorCode } from '../../core/errors.js'
 import type { JsonReader } from '../../core/json/json-reader.js'
 import { readElements, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
 import { skipValue } from '../../core/json/json-values.js'
+import { parsedJson } from '../../core/json/parsed-json.js'
 import { MAX_RECORD_HEADERS, type RecordHeader } from '../../core/model.js'
 import type { WantedSchema } from '../../schemas/schemas.js'
 import { ProblemError } from './failures.js'
@@ -32,7 +33,7 @@ export const unknownMember = (name: string, status = 422): BodyError =>
 export function jsonIn(text: string): unknown {
   if (text === '') return undefined
   try {
-    return JSON.parse(text)
+    return parsedJson(text)
   } catch {
     throw new BodyError(400, 'the body is not JSON')
   }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { hostname } from 'node:os'
+import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { counterFamily, durationFamily, type Family } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
@@ -43,7 +44,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
     const produce = new KafboyProduce(context, ekaf, hooks)
     const pool = new BufferPool(POOL_BYTES)
     const produceRoute = new ProduceRoute(produce, context, maxBodyBytes, pool)
-    const disco = discoOf(pool, maxBodyBytes)
+    const disco = discoOf(pool, Math.min(maxBodyBytes, MAX_PARSED_BYTES))
     const table = new RouteTable(settings)
     const routeOf = (request: IncomingMessage): FoundRoute | undefined =>
       table.find(sentPartsOf(request, app.prefix).path)

@@ -6,6 +6,7 @@ import {
   StacklessError,
   UnreadableBodyError
 } from '../../core/errors.js'
+import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
 import type { PendingProduce, ProduceOrigin } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
@@ -52,7 +53,7 @@ export class KafboyError extends StacklessError {
 
 const invalid = (): KafboyError => new KafboyError(400, 'invalid')
 const empty = (): KafboyError => new KafboyError(400, 'empty')
-const tooLarge = (): KafboyError => new KafboyError(400, 'no_body')
+const tooLarge = (): KafboyError => new KafboyError(413, 'no_body')
 
 /** A request to a produce route. A hook may change all but the exchange. */
 interface Head extends ProduceHead {
@@ -113,6 +114,7 @@ export class KafboyProduce implements ProduceApi<Head> {
 
   readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
     if (this.#hooks?.has('editJson') !== true) return this.#recordsIn(body, head)
+    if (body.length > MAX_PARSED_BYTES) throw tooLarge()
     // The hook may decide later, and `body` is valid until this returns.
     head.body = Buffer.from(body)
     head.asked = askedOf(head, head.body)
@@ -210,7 +212,7 @@ export class KafboyProduce implements ProduceApi<Head> {
   refuse(error: unknown, { isRead }: RefusedRequest): ProduceAnswer | undefined {
     if (error instanceof KafboyError) {
       const { status, message, isUnknown } = error
-      if (status === 400) this.#hooks?.error(message)
+      if (status === 400 || status === 413) this.#hooks?.error(message)
       const persisted = isUnknown ? 'unknown' : undefined
       if (status === 500) return { ...this.broken(), persisted }
       return { ...failed(status, errorJson(message)), closes: !isRead, persisted }
@@ -263,7 +265,7 @@ function askedOf({ exchange, topic, mode }: Head, rawBody: Buffer): KafboyReques
 function parsed(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw invalid()
   try {
-    return JSON.parse(bytes.toString())
+    return parsedJson(bytes.toString())
   } catch {
     throw invalid()
   }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
+import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Access, Operation, Target } from '../../http/access/access.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
@@ -107,10 +108,13 @@ export function ackOf(values: Values, partitionName: string, offsetName: string)
 
 const whole = z.string().regex(/^[+-]?\d+$/, { error: 'invalid syntax', abort: true })
 const OUT_OF_RANGE = 'value out of range'
+/** Numbers with more digits are out of range. */
+const INT64_DIGITS = 19
 
 const isInt64 = (text: string): boolean => {
-  const value = BigInt(text.replace('+', ''))
-  return BigInt.asIntN(64, value) === value
+  const [, sign = '', digits = ''] = /^([+-]?)0*(\d*)$/.exec(text)!
+  const value = digits.length <= INT64_DIGITS ? BigInt(`${sign === '-' ? sign : ''}${digits || 0}`) : undefined
+  return value !== undefined && BigInt.asIntN(64, value) === value
 }
 
 /** Whole numbers in a text. Their errors are those of the original. Source: Go 1.19, strconv.ParseInt. */
@@ -193,7 +197,8 @@ export function readForm(parts: RouteParts, request: PixyRequest, use: (form: Va
   const { answers, maxBodyBytes, pool } = parts
   const { exchange } = request
   const { headers } = exchange.request
-  collectBody(exchange.payload, Number(headers['content-length'] ?? 0), maxBodyBytes, pool, body => {
+  const maxBytes = Math.min(maxBodyBytes, MAX_PARSED_BYTES)
+  collectBody(exchange.payload, Number(headers['content-length'] ?? 0), maxBytes, pool, body => {
     if (body instanceof OverloadedError) answers.refuse(exchange, body)
     else if (body === 'tooLarge') answers.error(exchange, 413, 'the body is too large', { isRead: false })
     else if (body instanceof Buffer) {

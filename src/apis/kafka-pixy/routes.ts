@@ -229,6 +229,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
     answers: {
       200: { description: 'The offsets are set', content: json(z.object({})) },
       404: { description: 'There is no such topic or partition', ...failure },
+      413: { description: 'The body is too large', ...failure },
       409: { description: 'The group is being consumed', ...failure },
       ...refusals
     },

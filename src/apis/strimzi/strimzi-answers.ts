@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
+import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
 import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
@@ -118,10 +119,9 @@ export const mediaTypeOf = ({ request: { headers } }: Exchange): string | undefi
   headers['content-type']?.replace(/;.*$/, '').trim().toLowerCase()
 
 /** Bodies that are no records are small. */
-const MAX_BYTES = 1024 * 1024
 const TOO_LARGE = new BridgeError(
   413,
-  `the body is larger than ${MAX_BYTES} bytes (the limit of requests without records)`
+  `the body is larger than ${MAX_PARSED_BYTES} bytes (the limit of requests without records)`
 )
 
 /** Reads a body of JSON of one media type. No body at all is passed on as `undefined`. */
@@ -131,20 +131,20 @@ export function withJson(parts: BridgeParts, exchange: Exchange, type: string, u
     return
   }
   const read = (bytes: Buffer): void => use(bytes.length === 0 ? undefined : jsonIn(bytes.toString()))
-  withBytes(parts, exchange, MAX_BYTES, TOO_LARGE, read)
+  withBytes(parts, exchange, MAX_PARSED_BYTES, TOO_LARGE, read)
 }
 
 /** Reads a body that says nothing, which some clients send with a DELETE, and drops it. */
 export function withoutBody(parts: BridgeParts, exchange: Exchange, run: () => void): void {
   const isTaken = [undefined, 'application/json', BRIDGE_TYPE].includes(mediaTypeOf(exchange))
   if (!hasBody(exchange)) run()
-  else if (isTaken) withBytes(parts, exchange, MAX_BYTES, TOO_LARGE, run)
+  else if (isTaken) withBytes(parts, exchange, MAX_PARSED_BYTES, TOO_LARGE, run)
   else parts.answers.fail(exchange, BAD_TYPE, false)
 }
 
 function jsonIn(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return parsedJson(text)
   } catch {
     throw new BridgeError(400, 'Validation error on: the body is not JSON')
   }

@@ -51,6 +51,7 @@ export function decodeBody(body: Buffer): unknown {
       case '$undefined':
         return undefined
       case '$bigint':
+        if (!/^-?\d{1,40}$/.test(String(inner))) throw new Error('a number is too long')
         return BigInt(inner as string)
       case '$bytes': {
         const [from, length] = inner as [number, number]

@@ -1,12 +1,17 @@
 import type { JsonReader } from './json-reader.js'
-import { endOfPlainString } from './json-strings.js'
+import { unicodeEscape } from './json-scanner.js'
+import { endOfPlainString, simpleEscapes, writeUtf8 } from './json-strings.js'
 import { skipValue } from './json-values.js'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const SPACE = 0x20
+const SLASH = 0x2f
 const OPEN_LIST = 0x5b
 const LETTER_N = 0x6e
+const LETTER_U = 0x75
+/** 15 digits and a minus sign. */
+const MAX_INTEGER_BYTES = 16
 
 /** Whether the value that comes next is `null`; then it is consumed. */
 export function takeNull(reader: JsonReader): boolean {
@@ -39,7 +44,7 @@ export function readInteger(reader: JsonReader, bytes: Buffer): number {
   reader.peekToken()
   const start = reader.index
   skipValue(reader)
-  const text = bytes.toString('latin1', start, reader.index)
+  const text = reader.index - start > MAX_INTEGER_BYTES ? '' : bytes.toString('latin1', start, reader.index)
   if (!/^-?\d{1,15}$/.test(text)) reader.failHere('expected a whole number')
   return Number(text)
 }
@@ -71,30 +76,36 @@ export function readValueBytes(reader: JsonReader, bytes: Buffer): Buffer {
 function compactOf(bytes: Buffer, start: number, end: number): Buffer {
   const copy = Buffer.allocUnsafe(end - start)
   let length = 0
+  let isInString = false
   for (let at = start; at < end; at++) {
     const byte = bytes[at]!
-    if (byte === QUOTE) {
-      const closing = closingQuote(bytes, at + 1)
-      length += writeString(copy, length, bytes, at, closing + 1)
-      at = closing
-    } else if (byte > SPACE) copy[length++] = byte
+    if (byte === QUOTE) isInString = !isInString
+    if (byte !== BACKSLASH) {
+      if (isInString || byte > SPACE) copy[length++] = byte
+      continue
+    }
+    const letter = bytes[++at]!
+    if (letter === LETTER_U) {
+      const codePoint = unicodeEscape(bytes, at)
+      length = writeCharacter(copy, length, codePoint)
+      at += codePoint > 0xffff ? 10 : 4
+    } else {
+      if (letter !== SLASH) copy[length++] = BACKSLASH
+      copy[length++] = letter
+    }
   }
   return copy.subarray(0, length)
 }
 
-function closingQuote(bytes: Buffer, start: number): number {
-  let at = start
-  while (bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1
-  return at
-}
+/** Letters of the escapes of controls, by the control. */
+const controlEscapes = new Map(Array.from('bfnrt', letter => [simpleEscapes[letter.charCodeAt(0)], letter]))
 
-/** @returns how many bytes it has written */
-function writeString(target: Buffer, at: number, bytes: Buffer, start: number, end: number): number {
-  const text = bytes.toString('utf8', start, end)
-  if (!text.includes('\\')) return bytes.copy(target, at, start, end)
-  const shortest = JSON.stringify(JSON.parse(text)).replace(/\\(?:u[\da-f]{4}|.)/g, upperHex)
-  return target.write(shortest, at)
+/** Writes a character of a string, with the shortest escape where it needs one. @returns the position behind it */
+function writeCharacter(target: Buffer, at: number, codePoint: number): number {
+  if (codePoint >= SPACE && codePoint !== QUOTE && codePoint !== BACKSLASH) return writeUtf8(target, at, codePoint)
+  if (codePoint >= SPACE) return at + target.write(`\\${String.fromCharCode(codePoint)}`, at)
+  const letter = controlEscapes.get(codePoint)
+  // Jackson writes the digits of an escape as capitals.
+  const digits = codePoint.toString(16).toUpperCase().padStart(4, '0')
+  return at + target.write(letter === undefined ? `\\u${digits}` : `\\${letter}`, at)
 }
-
-/** Jackson writes the digits of an escape as capitals. */
-const upperHex = (text: string): string => (text.length === 6 ? `\\u${text.slice(2).toUpperCase()}` : text)

@@ -8,6 +8,7 @@ import {
   jwtVerify
 } from 'jose'
 import { UnavailableError } from '../../core/errors.js'
+import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { type Identity, isPrincipal } from './access.js'
 import type { AuthSettings } from './settings.js'
@@ -192,7 +193,7 @@ export class IssuerKeys {
 }
 
 /** More than any issuer's key set has; stops a wrong address that answers without end. */
-const MAX_BYTES = 1024 * 1024
+const MAX_BYTES = MAX_PARSED_BYTES
 
 /** Fetches a JSON Web Key Set. Redirects are refused: only the configured address is trusted. */
 export async function fetchKeys(url: string, timeoutMs: number): Promise<unknown> {

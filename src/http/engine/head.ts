@@ -84,7 +84,7 @@ const SPECIAL: ReadonlyMap<string, Special> = new Map([
 /** A length with the blanks around it: Node's parser refuses some lengths because of their blanks. */
 const LENGTH = /^[ \t]*\d+ *$/
 const BEGINNING_OF_LENGTH = /^[ \t]*(?:\d+ *)?$/
-const MAX_LENGTH = 2n ** 64n - 1n
+const MAX_LENGTH = String(2n ** 64n - 1n)
 const BLANK = /^[ \t]*$/
 const CHUNKED = /^chunked *$/i
 const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i
@@ -408,7 +408,9 @@ function isGoodFraming(special: Special, sent: string, isWhole: boolean): boolea
     if (framing.hasLength || framing.isCoded || !(isWhole ? LENGTH : BEGINNING_OF_LENGTH).test(sent)) return false
     framing.hasLength = true
     framing.bodyBytes = Number(sent)
-    return framing.bodyBytes <= Number.MAX_SAFE_INTEGER || BigInt(sent.trim()) <= MAX_LENGTH
+    if (framing.bodyBytes <= Number.MAX_SAFE_INTEGER) return true
+    const digits = sent.trim().replace(/^0+/, '')
+    return digits.length <= MAX_LENGTH.length && digits.padStart(MAX_LENGTH.length, '0') <= MAX_LENGTH
   }
   if (special !== 'coding') return true
   if (framing.hasLength || framing.isChunked || BLANK.test(sent)) return false

@@ -1,5 +1,6 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { CastellanError, ErrorCode } from '../../core/errors.js'
+import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { RecordOutcome } from '../../core/model.js'
 import type { PendingProduce } from '../../gateway/gateway.js'
 import { type Certainty, certaintyOf } from '../../gateway/persisted.js'
@@ -116,7 +117,7 @@ export function problemAnswer(
 
 /** The text of an API's error: of JSON its `error` or `message`, else all of it. */
 function detailOf(body: string): string {
-  if (!body.startsWith('{')) return body
+  if (!body.startsWith('{') || body.length > MAX_PARSED_BYTES) return body
   const { error, message } = JSON.parse(body) as { error?: unknown; message?: unknown }
   return typeof error === 'string' ? error : typeof message === 'string' ? message : body
 }

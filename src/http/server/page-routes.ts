@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
+import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { Shares } from '../../core/shares.js'
 import { ANONYMOUS } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
@@ -16,8 +17,6 @@ export const STATUS_PATH = '/status.json'
 export const FIND_PATH = '/find-record'
 /** Searches that run at the same time, about half of them of one caller: each reads up to 16 MiB from Kafka. */
 const MAX_SEARCHES = 4
-/** A question has a topic and a key. */
-const MAX_QUESTION_BYTES = 1024 * 1024
 
 const WRONG_QUESTION =
   'the body has to be {"by":"key","topic":"…","key":"…"}, with "cluster" if need be, or {"by":"receipt","receipt":"…"}'
@@ -104,7 +103,7 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
   app.register((scope, _options, done) => {
     const readJson = scope.getDefaultJsonParser('error', 'error')
     scope.removeAllContentTypeParsers()
-    scope.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: MAX_QUESTION_BYTES }, readJson)
+    scope.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: MAX_PARSED_BYTES }, readJson)
     scope.post(FIND_PATH, { errorHandler: answerUnreadable }, async (request, reply) => {
       reply.headers(FOUND_HEADERS)
       const parsed = recordQuestion.safeParse(request.body)

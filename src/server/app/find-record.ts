@@ -1,5 +1,6 @@
 import { requireTopic } from '../../consumer/stream/topic-readers.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
+import { parsedJson } from '../../core/json/parsed-json.js'
 import { isLegalTopicName, type KafkaRecord, type Offset } from '../../core/model.js'
 import type { LogEnds } from '../../gateway/admin.js'
 import type { Gateway } from '../../gateway/gateway.js'
@@ -253,10 +254,10 @@ class KeySearch {
   }
 }
 
-/** JSON without the white space between its tokens. What is no JSON stays as it is. */
+/** JSON without the white space between its tokens. What is no JSON, or is long, stays as it is. */
 function sameJson(text: string): string {
   try {
-    return JSON.stringify(JSON.parse(text))
+    return JSON.stringify(parsedJson(text))
   } catch {
     return text
   }

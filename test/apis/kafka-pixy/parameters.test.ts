@@ -211,6 +211,11 @@ describe('pixy: parameters of a query', () => {
     expect(read('9223372036854775808', int64)).to.equal('value out of range')
     expect(read('-9223372036854775809', int64)).to.equal('value out of range')
     expect(read('x', int64)).to.equal('invalid syntax')
+    for (const sign of ['', '+', '-']) {
+      expect(read(`${sign}${'0'.repeat(1_000)}9007199254740991`, int64)).to.equal(Number(`${sign}9007199254740991`))
+      expect(read(`${sign}${'0'.repeat(1_000)}`, int64)).to.equal(Number(`${sign}0`))
+      expect(read(`${sign}${'9'.repeat(1_000_000)}`, int64)).to.equal('value out of range')
+    }
     expect(numberOf(valuesOf('m=1'), 'n', int32)).to.equal(undefined)
     const several = errorOf(() => numberOf(valuesOf('n=%3Ca%3E%22%C3%BC&n=2'), 'n', int32))
     expect(several).to.equal('bad n: [<a>"ü 2]: strconv.ParseInt: parsing "<a>\\"ü": invalid syntax')

@@ -43,6 +43,7 @@ describe('the body of a call between gateways', () => {
     ['names bytes that it does not have', framed('{"$bytes":[0,1]}')],
     ['names bytes before its start', framed('{"$bytes":[-2,1]}')],
     ['has a number that is none', framed('{"$bigint":"x"}')],
+    ['has a number of more than 40 digits', framed(`{"$bigint":"${'1'.repeat(41)}"}`)],
     ['has an unknown form', framed('{"$date":1}')]
   ] as const) {
     it(`is refused when it ${name}`, () => {

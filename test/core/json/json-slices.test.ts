@@ -36,6 +36,22 @@ describe('readValueBytes', () => {
     expect(compactOf(JSON.stringify(value, undefined, '\t'))).to.equal(JSON.stringify(value))
   })
 
+  it('gives every character its shortest form, whichever escape it was sent with', () => {
+    const escapeOf = (unit: number): string => `\\u${unit.toString(16).padStart(4, '0')}`
+    for (let from = 0; from < 0x3000; from += 64) {
+      const codes = Array.from({ length: 64 }, (_, at) => from + at)
+      const text = String.fromCharCode(...codes)
+      const sent = `["${codes.map(escapeOf).join('')}","\\/x\\/"]`
+      const shortest = JSON.stringify([text, '/x/']).replace(/\\u..../g, one => `\\u${one.slice(2).toUpperCase()}`)
+      expect(compactOf(sent)).to.equal(shortest)
+      expect(compactOf(` ${shortest} `)).to.equal(shortest)
+    }
+    for (const character of ['\ud7ff', '\ue000', '\uffff', '\u{10000}', '\u{10ffff}']) {
+      const units = Array.from({ length: character.length }, (_, at) => escapeOf(character.charCodeAt(at)))
+      expect(compactOf(`"a${units.join('')}b"`)).to.equal(`"a${character}b"`)
+    }
+  })
+
   it('a malformed text is refused', () =>
     checkRows(['', '{', '[1,]', '{"a":1,}', '01', '"\\x"', '"\\ud800"', 'nul', '"\n"', '{a:1}'], json =>
       expect(() => compactOf(json)).to.throw(DeserializeError)
