@@ -23,7 +23,9 @@ export const kafkaPixySettings = z
     grpcHost: host.default('127.0.0.1').describe('Listening address of the port for gRPC'),
     grpcMaxConnections: count
       .default(1_000)
-      .describe('Limit of connections of the port for gRPC (`apis.kafka-pixy.grpcPort`). Further ones are closed')
+      .describe(
+        'Limit of connections of the port for gRPC (`apis.kafka-pixy.grpcPort`). Beyond it the oldest one without a call is closed'
+      )
       .meta({ advanced: true }),
     defaultCluster: z
       .string()

@@ -64,7 +64,7 @@ export class Connections implements ConnectionHost {
   readonly #log: Logger
   readonly #refusedConnections = counterFamily(
     'castellan_http_connections_refused_total',
-    'Connections that were closed at once because there were too many'
+    'Connections that were closed because there were too many'
   )
   readonly #endedUnread = counterFamily(
     'castellan_http_connections_ended_unread_total',

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { constants } from 'node:http2'
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
@@ -115,15 +116,38 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
     expect(await statusOf(younger!)).to.equal('0')
   })
 
-  it('a connection beyond the limit is closed, and one that ends makes place for another', async () => {
+  it('a connection beyond the limit is closed where all others have calls, and one that ends makes place for another', async () => {
     service = await RawService.start({ grpcMaxConnections: 2 })
     const [first, second] = [await service.connect(), await service.connect()]
+    const [, open] = [call(first), call(second)]
+    await service.until('kafka_pixy_arriving_calls', '2')
     await closed(service.connectTcp().resume())
     expect(await service.metric('castellan_http_connections_refused_total{limit="grpc"}')).to.equal('1')
-    expect(await answered(second)).to.equal('0')
+    open.end(PRODUCE)
+    expect(await statusOf(open)).to.equal('0')
     first.destroy()
     await service.until('kafka_pixy_grpc_connections', '1')
     expect(await answered(await service.connect())).to.equal('0')
+  })
+
+  it('silent connections of one address keep no other client out: the oldest of them makes place', async () => {
+    service = await RawService.start({ grpcMaxConnections: 4 })
+    const polite = await service.connect()
+    expect(await answered(polite)).to.equal('0')
+    const ended: number[] = []
+    const isClosed: Promise<unknown>[] = []
+    for (let at = 0; at < 3; at++) {
+      const silent = service.connectTcp('127.0.0.2').resume()
+      isClosed.push(closed(silent).then(() => ended.push(at)))
+      await once(silent, 'connect')
+    }
+    await service.until('kafka_pixy_grpc_connections', '4')
+    const others = [await service.connect({}, '127.0.0.1', '127.0.0.3')]
+    others.push(await service.connect({}, '127.0.0.1', '127.0.0.4'))
+    for (const session of [polite, ...others]) expect(await answered(session)).to.equal('0')
+    await Promise.all(isClosed.slice(0, 2))
+    expect(ended).to.deep.equal([0, 1])
+    expect(await service.metric('castellan_http_connections_refused_total{limit="grpc"}')).to.equal('2')
   })
 
   it('a compressed message is one of its call, and counts as what it may become', async () => {

@@ -14,6 +14,8 @@ export interface GrpcConnection {
   readonly counted: CountedConnection
   /** The socket that carries HTTP/2: that of TLS, or the raw one without TLS. */
   readonly socket: Socket
+  /** Calls that have begun and not ended. */
+  calls: number
 }
 
 export interface CallLimits {
@@ -209,6 +211,7 @@ class IncomingCall implements IncomingRequest {
     if (this.#isOver) return
     this.#isOver = true
     clearTimeout(this.#timer)
+    if (this.#counted !== undefined) this.#connection!.calls--
     this.#counted?.end()
     this.#leave()
     if (!this.#calls.arriving.delete(this)) return
@@ -226,9 +229,10 @@ class IncomingCall implements IncomingRequest {
   }
 
   /** @throws CastellanError */
-  #count({ counted }: GrpcConnection, metadata: Metadata): void {
+  #count(connection: GrpcConnection, metadata: Metadata): void {
     const { limits, maxHeaderBytes, recordHeaders } = this.#calls.options
-    this.#counted = counted.begin(refusal => this.#refuse(refusal))
+    this.#counted = connection.counted.begin(refusal => this.#refuse(refusal))
+    connection.calls++
     this.#timer = setTimeout(() => {
       this.#refuse(
         new StatusError(status.DEADLINE_EXCEEDED, `the request did not arrive within ${limits.arrivalMs} ms`)

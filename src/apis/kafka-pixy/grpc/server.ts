@@ -24,12 +24,13 @@ export class GrpcPort {
   readonly #server: NetServer
   readonly #calls: CountedCalls
   readonly #accept: (socket: Socket) => void
+  readonly #maxConnections: number
   /** By address and port of the peer, as grpc-js writes them. */
   readonly #open = new Map<string, GrpcConnection>()
 
   /**
    * @param calls counts connections and calls for the limits of `http`
-   * @param maxConnections further ones are closed at once
+   * @param maxConnections beyond it the oldest one without a call is closed, of the address that has most
    * @param tls absent: the port does not speak TLS
    * @param accept serves HTTP/2 on a connection, after its handshake
    */
@@ -41,13 +42,10 @@ export class GrpcPort {
   ) {
     this.#calls = calls
     this.#accept = accept
+    this.#maxConnections = maxConnections
     this.#server = tls ? secureServer(tls, socket => this.#secured(socket)) : createServer({ noDelay: true })
     // Not by the server's own limit: a worker would hand the connection back to the process that shares the port.
-    this.#server.on('connection', (socket: Socket) => {
-      if (this.#open.size < maxConnections) return this.#arrived(socket, tls !== undefined)
-      socket.destroy()
-      calls.refusedConnection()
-    })
+    this.#server.on('connection', (socket: Socket) => this.#arrived(socket, tls !== undefined))
   }
 
   get connections(): number {
@@ -81,11 +79,31 @@ export class GrpcPort {
     // The limit per address may have refused the connection.
     if (socket.destroyed) return
     const peer = peerOf(socket)
-    this.#open.set(peer, { counted, socket })
+    this.#open.set(peer, { counted, socket, calls: 0 })
     socket.once('close', () => {
       if (this.#open.get(peer)?.counted === counted) this.#open.delete(peer)
     })
-    if (!isSecure) this.#accept(socket)
+    if (this.#open.size > this.#maxConnections) this.#makeCapacity()
+    if (!isSecure && !socket.destroyed) this.#accept(socket)
+  }
+
+  /** Silent connections keep no other client out. The newest connection has no call: where all others have, it is closed. */
+  #makeCapacity(): void {
+    const ofAddress = new Map<string, number>()
+    for (const { counted } of this.#open.values())
+      ofAddress.set(counted.addressKey, (ofAddress.get(counted.addressKey) ?? 0) + 1)
+    let most = 0
+    let found: readonly [peer: string, GrpcConnection] | undefined
+    for (const entry of this.#open) {
+      const { calls, counted } = entry[1]
+      const count = ofAddress.get(counted.addressKey)!
+      if (calls > 0 || count <= most) continue
+      most = count
+      found = entry
+    }
+    this.#open.delete(found![0])
+    found![1].socket.destroy()
+    this.#calls.refusedConnection()
   }
 
   #secured(socket: Socket): void {
