@@ -1,3 +1,6 @@
+import type { MonotonicClock } from '../../core/model.js'
+import { inPortions } from '../../core/portions.js'
+
 /** Characters that Go escapes differently from JavaScript: HTML's special characters, and control characters. */
 const ESCAPED = /[<>&\u2028\u2029]|\\[bf]/g
 const SPECIAL = /[<>&\u2028\u2029"\\\p{Cc}\p{Cs}]/u
@@ -70,6 +73,19 @@ export function goJson(value: Json, indent = ''): string {
     indent,
     members.map(([name, member]) => `${goString(name)}: ${goJson(member, inner)}`)
   )
+}
+
+/**
+ * The same for a map with many members, which are made one by one: other work has its turn between them.
+ *
+ * @param members in the order of their names
+ */
+export async function goJsonOfMany(members: Iterable<readonly [string, Json]>, clock: MonotonicClock): Promise<string> {
+  const texts: string[] = []
+  const add = ([name, member]: readonly [string, Json]): void =>
+    void texts.push(`${goString(name)}: ${goJson(member, '  ')}`)
+  await inPortions(members, clock, add, 1)
+  return wrapped('{', '}', '', texts)
 }
 
 function membersOf(value: { readonly [name: string]: Json | undefined } | ReadonlyMap<string, Json>): [string, Json][] {

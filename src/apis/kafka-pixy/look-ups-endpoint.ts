@@ -3,7 +3,7 @@ import type { GroupOffset, TopicMetadata } from '../../gateway/gateway.js'
 import type { Operation, Target } from '../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { byBytes, checkJson, GoJsonError, goJson, type Json, withNumbersOnOneLine } from './go-json.js'
+import { byBytes, checkJson, GoJsonError, goJson, goJsonOfMany, type Json, withNumbersOnOneLine } from './go-json.js'
 import { CONFIG_VERSION, configsOf, lagOf, NO_OFFSET, readersOf, type TopicConfigs, UNKNOWN_TOPIC } from './groups.js'
 import { NO_SUCH_TOPIC, PixyError } from './pixy-answers.js'
 import { admits, groupOf, merged, type PixyRequest, type RouteParts, textOf, type Values } from './pixy-request.js'
@@ -47,9 +47,13 @@ export function listTopics(parts: RouteParts, request: PixyRequest): void {
     const [withPartitions, withConfig] = [values.has('withPartitions'), values.has('withConfig')]
     const all = await gateway.topics('all', LOOK_UP_TIMEOUT_MS)
     const topics = new Map([...all].filter(([topic]) => caller.allows('admin', { topic })))
-    if (!withPartitions && !withConfig) return goJson([...topics.keys()].sort(byBytes))
+    const names = [...topics.keys()].sort(byBytes)
+    if (!withPartitions && !withConfig) return goJson(names)
     const configs = withConfig ? await configsOf(gateway, [...topics.keys()], LOOK_UP_TIMEOUT_MS) : undefined
-    return goJson(new Map([...topics].map(([name, topic]) => [name, describe(topic, configs, withPartitions)])))
+    const described = function* (): Iterable<[string, Json]> {
+      for (const name of names) yield [name, describe(topics.get(name)!, configs, withPartitions)]
+    }
+    return goJsonOfMany(described(), parts.clock)
   })
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
+import type { MonotonicClock } from '../../core/model.js'
 import type { Gateway } from '../../gateway/gateway.js'
 import type { Access, Operation, Target } from '../../http/access/access.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
@@ -164,6 +165,7 @@ export interface RouteParts {
   readonly schemas?: Decoding | undefined
   readonly pool: BufferPool
   readonly maxBodyBytes: number
+  readonly clock: MonotonicClock
   readonly fail: (request: PixyRequest, error: unknown) => void
 }
 

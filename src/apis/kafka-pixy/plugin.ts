@@ -33,7 +33,7 @@ const NO_HEAP_PROFILE =
 export const kafkaPixyPlugin =
   (context: ApiContext<KafkaPixySettings>): ApiPlugin =>
   app => {
-    const { settings, access, admission, log, lifetime, metrics, schemas } = context
+    const { settings, access, admission, log, lifetime, metrics, schemas, clock } = context
     const { prefix } = app
     const gateways = withAlias(context.gateways, settings.defaultCluster)
     const answers = new PixyAnswers()
@@ -45,7 +45,7 @@ export const kafkaPixyPlugin =
       log.error({ err: error, url: sentUrlOf(exchange.request) }, 'a request of Kafka-Pixy failed unexpectedly')
       answers.error(exchange, 500, 'internal error')
     }
-    const parts: RouteParts = { settings, access, answers, schemas, pool: bodyPool(), maxBodyBytes, fail }
+    const parts: RouteParts = { settings, access, answers, schemas, pool: bodyPool(), maxBodyBytes, clock, fail }
     const consume = new ConsumeEndpoint(parts)
     const tail = new TailEndpoint(parts)
     const pixy = { ...parts, consume, tail }

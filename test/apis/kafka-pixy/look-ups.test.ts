@@ -60,6 +60,24 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
     })
   }
 
+  it('other work has its turn while a list of many topics is made', async () => {
+    let now = 0
+    pixy = await PixyPlay.start({}, { gateway, overrides: { clock: () => (now += 3) } })
+    const names = Array.from({ length: 100 }, (_, at) => `t${100 + at}`)
+    gateway.metadata = topics(...names.map(name => topic(name, 0, [1, 2])))
+    let turns = 0
+    let next: NodeJS.Immediate
+    const count = (): void => {
+      turns++
+      next = setImmediate(count)
+    }
+    count()
+    const list = await json('/topics?withPartitions')
+    clearImmediate(next!)
+    expect(Object.keys(list as object)).to.deep.equal(names)
+    expect(turns).to.be.above(40)
+  })
+
   it('offsets are told by partition, with what is acknowledged above them', async () => {
     const at = (partition: number, rest: Partial<GroupOffset>): GroupOffset => ({
       partition,
