@@ -3,7 +3,7 @@ import { bytesIn, Poll } from '../../http/api/poll.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
-import { type RecordJson, recordJson } from '../../schemas/record-json.js'
+import { type Decoding, type RecordJson, recordJson } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, PixyError, SHUTTING_DOWN } from './pixy-answers.js'
@@ -34,7 +34,7 @@ const STOPPING: NoMessage = {
 
 /**
  * Once an answer with `count` has this many bytes of keys, values and headers, no message is added: more holds up the
- * event loop.
+ * event loop. Keys and values that are decoded by schemas have at most so many characters of JSON.
  */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 const MAX_ANSWER_MESSAGES = 1_000
@@ -102,9 +102,17 @@ export class ConsumeEndpoint {
       limits: count === undefined ? ONE_MESSAGE : { maxMessages: count, maxBytes: MAX_ANSWER_BYTES },
       isAutoAck: ack === 'auto',
       answer: messages => {
-        this.#decode(request, messages, options, count !== undefined, error =>
-          poll.endWithout(() => answers.error(exchange, 503, error.message))
-        )
+        const answer = (jsons: readonly RecordJson[]): void =>
+          jsons.length > 0 && jsons.length < messages.length
+            ? poll.askForFewer(jsons.length)
+            : this.#answer(request, messages, options, count !== undefined, jsons)
+        if (options.schemas === undefined) return answer([])
+        jsonsOf(options.schemas, messages).then(answer).catch(error => {
+          if (error instanceof SchemaError) poll.endWithout(() => answers.error(exchange, 503, error.message))
+          // Without an answer the messages are released.
+          else exchange.response.destroy(error as Error)
+        })
+        return undefined
       },
       fail: reason => this.#failed(request, reason),
       onOver: () => this.#polls.delete(poll)
@@ -113,27 +121,6 @@ export class ConsumeEndpoint {
     caller.watch('consume', { topic, group: groupId }, error => {
       poll.endWith(() => answers.refuse(exchange, error, true))
     })
-  }
-
-  /** @param unasked called where the registry cannot be asked: its messages are for a later request */
-  #decode(
-    request: PixyRequest,
-    messages: readonly AcquiredMessage[],
-    options: MessageOptions,
-    isList: boolean,
-    unasked: (error: SchemaError) => void
-  ): void {
-    const { schemas } = options
-    if (schemas === undefined) this.#answer(request, messages, options, isList, [])
-    else {
-      Promise.all(messages.map(message => recordJson(schemas, message, true)))
-        .then(jsons => this.#answer(request, messages, options, isList, jsons))
-        .catch(error => {
-          if (error instanceof SchemaError) unasked(error)
-          // Without an answer the messages are released.
-          else request.exchange.response.destroy(error as Error)
-        })
-    }
   }
 
   #answer(
@@ -177,6 +164,28 @@ export class ConsumeEndpoint {
       answers.error(exchange, 400, `offset ${offset} of {${groupId} ${topic} ${partition}} has not been offered`)
     } else answers.failure(exchange, result, gateway.isReady)
   }
+}
+
+/** Messages that are decoded at a time. */
+const DECODED_TOGETHER = 32
+
+/**
+ * The messages as JSON, the first ones only if all have more than 4 MiB, and one in any case.
+ *
+ * @throws SchemaError where the registry cannot be asked
+ */
+async function jsonsOf(schemas: Decoding, messages: readonly AcquiredMessage[]): Promise<readonly RecordJson[]> {
+  const jsons: RecordJson[] = []
+  let characters = 0
+  while (jsons.length < messages.length) {
+    const next = messages.slice(jsons.length, jsons.length + DECODED_TOGETHER)
+    for (const json of await Promise.all(next.map(message => recordJson(schemas, message, true)))) {
+      characters += json.key.length + json.value.length
+      if (characters > MAX_ANSWER_BYTES && jsons.length > 0) return jsons
+      jsons.push(json)
+    }
+  }
+  return jsons
 }
 
 function countOf(values: Values): number | undefined {

@@ -72,8 +72,24 @@ export class Poll {
     answer()
   }
 
-  #ask(): () => void {
-    const { groups, groupId, topic, limits, client, trace } = this.#options
+  /** Gives the messages back that an answer was being made for, and asks for fewer: the answer would be too large. */
+  askForFewer(maxMessages: number): void {
+    if (this.#messages === undefined) return
+    this.#messages.release()
+    this.#messages = undefined
+    this.#isAnswered = false
+    this.#askSoon({ ...this.#options.limits, maxMessages })
+  }
+
+  /** Messages that are there are answered at once, so the next request for them comes in another tick. */
+  #askSoon(limits?: MessageLimits): void {
+    setImmediate(() => {
+      if (!this.#isAnswered && !this.#asked.response.destroyed) this.#cancel = this.#ask(limits)
+    })
+  }
+
+  #ask(limits = this.#options.limits): () => void {
+    const { groups, groupId, topic, client, trace } = this.#options
     const timeoutMs = this.#options.timeoutMs?.()
     return groups.consume(groupId, topic, limits, timeoutMs, {
       client,
@@ -90,10 +106,7 @@ export class Poll {
     try {
       if (this.#options.skips?.(messages.messages) === true) {
         messages.ack()
-        // Messages that are there are answered at once, so the next request comes in another tick.
-        setImmediate(() => {
-          if (!this.#isAnswered && !this.#asked.response.destroyed) this.#cancel = this.#ask()
-        })
+        this.#askSoon()
         return
       }
       this.#messages = messages

@@ -45,6 +45,34 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
     await play.close()
   })
 
+  it('are as many of one answer as have 4 MiB of JSON; the others are released, and one alone comes whatever it has', async () => {
+    const { play, pretty } = await start()
+    const ofBytes = (bytes: number): Buffer =>
+      Buffer.concat([pretty.subarray(0, 5), Buffer.from(`{"a":"${'x'.repeat(bytes - 8)}"}`)])
+    const { gateway } = play
+    const limits: number[] = []
+    let waiting: Partial<AcquiredMessage>[] = []
+    gateway.consume = (_group, _topic, { maxMessages }, _timeoutMs, { reply }) => {
+      limits.push(maxMessages)
+      queueMicrotask(() => reply(gateway.messages(...waiting.slice(0, maxMessages))))
+      return () => undefined
+    }
+    const offsetsOf = async (...sizes: number[]): Promise<number[]> => {
+      waiting = sizes.map((bytes, offset) => ({ key: null, value: ofBytes(bytes), offset }))
+      const { status, body } = await play.get(`${PATH}&count=10`)
+      expect(status).to.equal(200)
+      return (JSON.parse(body) as { offset: number }[]).map(({ offset }) => offset)
+    }
+    const MIB = 1024 * 1024
+    expect(await offsetsOf(MIB, MIB, MIB)).to.deep.equal([0, 1, 2])
+    expect([limits.splice(0), gateway.told.splice(0).length]).to.deep.equal([[10], 1])
+    expect(await offsetsOf(3 * MIB, MIB / 2, MIB, 10, 10)).to.deep.equal([0, 1])
+    expect([limits.splice(0), gateway.told.splice(0).length]).to.deep.equal([[10, 2], 2])
+    expect(await offsetsOf(4 * MIB, 10)).to.deep.equal([0])
+    expect([limits.splice(0), gateway.told.splice(0).length]).to.deep.equal([[10, 1], 2])
+    await play.close()
+  })
+
   it('come all, in their order, also those that cannot be decoded, which have their bytes and the reason', async () => {
     const { play, order } = await start()
     const unknown = Buffer.from([0, 0, 0, 0, 99, 1])
