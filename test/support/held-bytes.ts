@@ -6,7 +6,7 @@ const MOST_COLLECTIONS = 20
 const PAUSE_MS = 5
 
 setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
+export const collectGarbage = runInNewContext('gc') as () => void
 
 /** Bytes of the heap and of buffers that are still held once garbage was collected. Collects until their number stops falling. */
 export async function heldBytes(): Promise<number> {

@@ -65,6 +65,7 @@ interface Waiting {
 
 /** The first read of those that wait, and the records that it has so far. */
 interface Collecting extends Taking, Waiting {
+  readonly number: number
   maxBytes: number
   linger: Timer | undefined
   firstAt: number | undefined
@@ -209,7 +210,10 @@ export class InstanceReads {
     const waiting = this.#waiting.shift()
     if (!waiting) return undefined
     for (const partition of this.#options.partitions.values()) partition.forgetProblem()
-    return { ...waiting, records: [], bytes: 0, maxBytes: 0, linger: undefined, firstAt: undefined, hasAskedAll: false }
+    const number = ++this.#lastNumber
+    const records: InstanceRecord[] = []
+    const none = { records, bytes: 0, maxBytes: 0, linger: undefined, firstAt: undefined, hasAskedAll: false }
+    return { ...waiting, number, ...none }
   }
 
   #late(request: ReadRequest): void {
@@ -272,13 +276,15 @@ export class InstanceReads {
   #fetch(collecting: Collecting, partitions: readonly InstancePartition[]): void {
     if (this.#collecting !== collecting) return
     const maxWaitMs = Math.max(1, Math.ceil(collecting.endsAt - this.#options.runtime.clock()))
-    const isWanted = (): boolean => this.#collecting === collecting
+    // The question outlives the read, and must not keep its records.
+    const { number } = collecting
+    const isWanted = (): boolean => this.#collecting?.number === number
     for (const partition of partitions) partition.fetch(maxWaitMs, isWanted)
   }
 
   #answer(): void {
     const { partitions, runtime, budget, settings, tick } = this.#options
-    const { records, bytes, request } = this.#collecting!
+    const { number, records, bytes, request } = this.#collecting!
     const problem = records.length > 0 ? undefined : firstProblem(partitions)
     if (problem) {
       this.#answerWith(problem)
@@ -286,7 +292,6 @@ export class InstanceReads {
     }
     this.#endCollecting()
     this.#turn++
-    const number = ++this.#lastNumber
     const epochs = new Map(Array.from(partitions.values(), partition => [partition, partition.epoch]))
     const timer = runtime.after(SETTLE_MS, () => {
       runtime.log.error({ records: records.length }, 'the API has not told how far an answer was written')

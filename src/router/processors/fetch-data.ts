@@ -222,13 +222,19 @@ export class FetchAdmission implements Admission {
   }
 }
 
+const NO_REQUESTER = { reply: () => undefined }
+
 export const fetchData = describeOperation('fetchData', {
   role: 'fetch',
   target: { type: 'leader', topicPartition: ({ topicPartition }) => topicPartition },
   echo: ({ topicPartition, offset }) => ({ operation: 'fetchData', topicPartition, offset }),
   initialState: ({ offset }) => ({ position: offset, topicIdAsked: undefined, damages: 0, atEnd: undefined }),
-  // Who was answered keeps what its client had asked for: records that were collected, the rest of an answer.
-  onAnswered: (state, answered) => state.atEnd?.delete(answered),
+  // The client has much more: records that were collected, the rest of an answer. Queues and calls list the request on.
+  onAnswered: (state, answered) => {
+    state.atEnd?.delete(answered)
+    const { type, topicPartition, offset } = answered.request
+    answered.request = { type, topicPartition, offset, requester: NO_REQUESTER }
+  },
   whenUnknown: { type: 'unknownTopicOrPartition' },
   problemOf: ({ topicPartition, offset }) =>
     problemOfPartition(topicPartition) ??

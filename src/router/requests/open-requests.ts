@@ -41,7 +41,7 @@ export interface Attempts {
 export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
   readonly operation: OperationDescriptor<Kind>
   readonly kind: Kind
-  readonly request: RequestFor<Kind>
+  request: RequestFor<Kind>
   readonly state: StateOf<Kind>
   acceptedAt: number
   deadlineAt: number

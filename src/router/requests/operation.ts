@@ -67,7 +67,8 @@ export type StateOf<Kind extends RoutedKind> = AllStates[Kind]
 
 /** The parts of an open request that decide its answer at its deadline. */
 export interface Pending<Kind extends RoutedKind> {
-  readonly request: RequestFor<Kind>
+  /** An answered request may give this up for one that knows nothing of who asked. */
+  request: RequestFor<Kind>
   readonly state: StateOf<Kind>
 }
 

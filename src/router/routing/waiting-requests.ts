@@ -148,10 +148,10 @@ export class RequestQueues {
   }
 
   leave(place: Place, request: OpenRequest): boolean {
-    const as = place.requests.get(request)
-    if (!as) return false
-    this.#sizes[as]--
-    this.#resize(place, () => place.requests.delete(request))
+    const waiting = place.requests.get(request)
+    if (!waiting) return false
+    this.#sizes[waiting.as]--
+    this.#resize(place, () => place.delete(request))
     if (place.requests.size === 0 && this.#places.get(place.at) === place) this.#places.delete(place.at)
     return true
   }
@@ -184,10 +184,10 @@ const SLACK = 16
 
 class Place implements Holder {
   readonly at: WaitingPlace
-  readonly requests = new Map<OpenRequest, WaitingClass>()
+  readonly requests = new Map<OpenRequest, { readonly as: WaitingClass; nth: number }>()
   readonly #queues: RequestQueues
-  /** The requests in the order in which they came. Requests that have left stay in the list for a while. */
-  #order: OpenRequest[] = []
+  /** The requests in the order in which they came, each at its `nth`; `undefined`: it has left. */
+  #order: (OpenRequest | undefined)[] = []
 
   constructor(at: WaitingPlace, queues: RequestQueues) {
     this.at = at
@@ -195,19 +195,23 @@ class Place implements Holder {
   }
 
   add(request: OpenRequest, as: WaitingClass): void {
-    this.requests.set(request, as)
-    this.#order.push(request)
-    if (this.#order.length > 2 * this.requests.size + SLACK) this.#order = [...this.requests.keys()]
+    if (this.#order.length >= 2 * this.requests.size + SLACK) {
+      this.#order = [...this.requests.keys()]
+      let nth = 0
+      for (const waiting of this.requests.values()) waiting.nth = nth++
+    }
+    this.requests.set(request, { as, nth: this.#order.push(request) - 1 })
+  }
+
+  delete(request: OpenRequest): void {
+    this.#order[this.requests.get(request)!.nth] = undefined
+    this.requests.delete(request)
   }
 
   /** The newest request that has not left. */
   last(): OpenRequest {
-    let last = this.#order.at(-1)!
-    while (!this.requests.has(last)) {
-      this.#order.pop()
-      last = this.#order.at(-1)!
-    }
-    return last
+    while (this.#order.at(-1) === undefined) this.#order.pop()
+    return this.#order.at(-1)!
   }
 
   release(request: OpenRequest): void {

@@ -3,6 +3,8 @@ import fc from 'fast-check'
 import type { Holder, OpenRequest, OpenRequests } from '../../../src/router/requests/open-requests.js'
 import { DueHeap, TokenBucket } from '../../../src/router/routing/refresh-schedule.js'
 import { RequestQueues } from '../../../src/router/routing/waiting-requests.js'
+import { collectGarbage } from '../../support/held-bytes.js'
+import { turns } from '../../support/ticks.js'
 
 describe('router: items by the time at which they are due', () => {
   it('come out in the order of their times, those of one time in the order in which they were added', () => {
@@ -176,5 +178,21 @@ describe('router: requests that wait', () => {
     enqueue('one', 'more')
     enqueue('another', 'one')
     expect(told).to.deep.equal(['evicted stays19', 'evicted stays18'])
+  })
+
+  it('are let go when they are answered, also where others of their place wait on', async () => {
+    const { queues, enqueue } = queuesOf(40)
+    enqueue('crowd', 'stays')
+    const left = Array.from({ length: 10 }, (_, nth) => {
+      const request = new FakeRequest(`goes${nth}`)
+      queues.enqueue('crowd', request as unknown as OpenRequest)
+      request.heldBy(undefined)
+      return new WeakRef(request)
+    })
+    // What a weak reference points to is kept until the turn in which that was made is over.
+    await turns(2)
+    collectGarbage()
+    expect(left.filter(one => one.deref() !== undefined)).to.deep.equal([])
+    expect(queues.size).to.equal(1)
   })
 })

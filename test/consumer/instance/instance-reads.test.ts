@@ -1,0 +1,65 @@
+import { expect } from 'chai'
+import type { GroupRuntime } from '../../../src/consumer/group/group-runtime.js'
+import type { InstancePartition, Taking } from '../../../src/consumer/instance/instance-partition.js'
+import { InstanceReads, ReadBudget } from '../../../src/consumer/instance/instance-reads.js'
+import type { InstanceRecord } from '../../../src/consumer/instance/instances.js'
+import { collectGarbage } from '../../support/held-bytes.js'
+import { instanceSettings } from '../../support/instances.js'
+import { turns } from '../../support/ticks.js'
+
+describe('a read of an instance that has ended', () => {
+  it('is not held by the fetch of an empty partition, which the Router keeps for as long as it likes', async () => {
+    const wanted: (() => boolean)[] = []
+    const due = new Set<() => void>()
+    const record = { topic: 't', partition: 0, offset: 0, value: Buffer.alloc(1_000) } as unknown as InstanceRecord
+    let left: InstanceRecord | undefined = record
+    const partition = {
+      epoch: 0,
+      taken: 1,
+      forgetProblem: () => undefined,
+      accept: () => undefined,
+      take: ({ records }: Taking) => {
+        if (left !== undefined) records.push(left)
+        left = undefined
+      },
+      fetch: (_: number, isWanted: () => boolean) => wanted.push(isWanted)
+    }
+    const reads = new InstanceReads({
+      runtime: {
+        clock: () => 0,
+        after: (_: number, run: () => void) => {
+          due.add(run)
+          return { cancel: () => due.delete(run) }
+        }
+      } as unknown as GroupRuntime,
+      settings: instanceSettings,
+      partitions: new Map([['t/0', partition as unknown as InstancePartition]]),
+      tick: run => run(),
+      budget: new ReadBudget(1_000_000),
+      refusal: () => undefined,
+      onSettled: () => undefined
+    })
+    const answered = (): WeakRef<object> => {
+      let held: WeakRef<object> | undefined
+      reads.add({
+        maxWaitMs: 1_000,
+        maxBytes: 1_000,
+        gone: undefined,
+        reply: result => {
+          if (result.type !== 'done') return
+          held = new WeakRef(result.value.records)
+          result.value.settle(1)
+        }
+      })
+      expect(wanted.map(isWanted => isWanted())).to.deep.equal([true])
+      for (const run of due) run()
+      expect(due.size).to.equal(0)
+      return held!
+    }
+    const records = answered()
+    // What a weak reference points to is kept until the turn in which that was made is over.
+    await turns(2)
+    collectGarbage()
+    expect([records.deref() === undefined, wanted.map(isWanted => isWanted())]).to.deep.equal([true, [false]])
+  })
+})
