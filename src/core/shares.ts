@@ -9,6 +9,11 @@ export class Shares {
     this.#max = max
   }
 
+  /** Places of all clients that are in use. */
+  get taken(): number {
+    return this.#all
+  }
+
   /**
    * Why a client gets no further place; `undefined`: it gets a place. A client gets a place while the number of places
    * that it holds is at most the number of free places. A single client can therefore take about half of all places,

@@ -189,7 +189,8 @@ export class ProduceRoute<Head extends ProduceHead> {
       else if (body instanceof OverloadedError || body instanceof UnreadableBodyError)
         this.refuse(exchange, body, isRead)
     }
-    collectDecoded(exchange, this.#maxBodyBytes, this.#pool, end, decodes)
+    const { deadlineMs } = this.#api.options[head.isSync ? 'sync' : 'async']
+    collectDecoded(exchange, this.#maxBodyBytes, this.#pool, end, decodes, deadlineMs)
   }
 
   /** Refuses a request. @param records those that it has brought, if they are known */

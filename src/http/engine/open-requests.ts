@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../core/errors.js'
 import type { BrowserGuard } from '../exchange/browser-guard.js'
 import type { SilenceLimit } from '../exchange/client.js'
+import type { ContentCodings } from '../exchange/compressed-answer.js'
 import type { UpgradeOwner } from '../exchange/other-protocols.js'
 import type { AddressUse } from './client-addresses.js'
 import type { HeadLimits } from './head.js'
@@ -38,7 +39,7 @@ export interface ConnectionHost extends HeadContext {
 }
 
 /** What the connections of one listener have in common. */
-export interface Served {
+export interface Served extends Partial<ContentCodings> {
   readonly guard: BrowserGuard
   readonly handler: RequestListener
   /** The time limit for silent clients, on a listener that serves one API only. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import * as zlib from 'node:zlib'
+import type { BodyThreads } from './body-threads.js'
 
 type Done = (error: Error | null, bytes: Buffer) => void
 type Compress = (body: Buffer, done: Done) => void
@@ -24,8 +25,6 @@ const IS_TEXT = /^(?:text\/(?!event-stream)|application\/)[^;]*(?:json|text|html
 /** Answers that are being compressed. Others leave as they are: so no answer waits for a thread. */
 const MAX_ANSWERS = 8
 const MAX_HELD_BYTES = 32 * 1024 * 1024
-let answers = 0
-let heldBytes = 0
 
 /** The coding that a client prefers; `undefined`: it takes none of them. */
 export function codingFor(accepted: string | undefined): string | undefined {
@@ -55,6 +54,38 @@ export function varyOf(response: ServerResponse): string {
   return before === undefined ? 'accept-encoding' : `${String(before)}, accept-encoding`
 }
 
+/** The answers of one process that are being compressed. */
+export class AnswerCompression {
+  #answers = 0
+  #heldBytes = 0
+
+  /** @returns false, and nothing happens: too many answers are being compressed */
+  compress(body: string | Buffer, coding: string, done: (bytes: string | Buffer, coding?: string) => void): boolean {
+    const bodyBytes = Buffer.byteLength(body)
+    if (this.#answers === MAX_ANSWERS || this.#heldBytes + bodyBytes > MAX_HELD_BYTES) return false
+    this.#answers++
+    this.#heldBytes += bodyBytes
+    CODINGS.get(coding)!(Buffer.from(body as string), (error, bytes) => {
+      this.#answers--
+      this.#heldBytes -= bodyBytes
+      if (error === null) done(bytes, coding)
+      else done(body)
+    })
+    return true
+  }
+}
+
+/** What requests of one process share whose bodies or answers have content codings. */
+export interface ContentCodings {
+  readonly bodies: BodyThreads
+  readonly answers: AnswerCompression
+}
+
+/** For requests that came to no listener, such as those that Fastify injects. */
+const OF_NO_LISTENER = new AnswerCompression()
+
+type Listened = IncomingMessage & { readonly holder?: { readonly served: Partial<ContentCodings> } }
+
 /**
  * Compresses an answer that {@link isCompressible}.
  *
@@ -62,20 +93,11 @@ export function varyOf(response: ServerResponse): string {
  * @returns false, and nothing happens: the client takes no coding, or too many answers are being compressed
  */
 export function compress(
-  { headers }: IncomingMessage,
+  request: IncomingMessage,
   body: string | Buffer,
   done: (bytes: string | Buffer, coding?: string) => void
 ): boolean {
-  const coding = codingFor(headers['accept-encoding'] as string | undefined)
-  const bodyBytes = Buffer.byteLength(body)
-  if (coding === undefined || answers === MAX_ANSWERS || heldBytes + bodyBytes > MAX_HELD_BYTES) return false
-  answers++
-  heldBytes += bodyBytes
-  CODINGS.get(coding)!(Buffer.from(body as string), (error, bytes) => {
-    answers--
-    heldBytes -= bodyBytes
-    if (error === null) done(bytes, coding)
-    else done(body)
-  })
-  return true
+  const coding = codingFor(request.headers['accept-encoding'] as string | undefined)
+  const { answers = OF_NO_LISTENER } = (request as Listened).holder?.served ?? {}
+  return coding !== undefined && answers.compress(body, coding, done)
 }

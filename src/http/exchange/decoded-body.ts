@@ -1,49 +1,41 @@
 import type { IncomingMessage } from 'node:http'
 import * as zlib from 'node:zlib'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
-import { Shares } from '../../core/shares.js'
 import { type BodyEnd, type BodySource, type BufferPool, collectBody, type OpenEnded } from './body-collector.js'
-import { ConnectionOrder } from './connection-order.js'
+import { BodyThreads, type Decode, type Decoded, type MakeDecoder } from './body-threads.js'
+import type { ContentCodings } from './compressed-answer.js'
 import { type Exchange, hasBody } from './exchange.js'
-import { FairQueue, QUANTUM } from './fair-queue.js'
 
-/** What was made of a body, and what its decoder has taken. */
-interface Decoded {
-  readonly buffer: Buffer
-  readonly engine: { readonly bytesWritten: number }
-}
-type Done = (error: Error | null, decoded: Decoded) => void
-/** How a body is decoded at once, and by a thread. */
+/** How a body is decoded. */
 interface Coding {
   /** Absent: never at once. The window alone takes up to 40 ms, whatever the body becomes: brotli fills it with zeros first. */
   atOnce?(bytes: Buffer, options: zlib.ZlibOptions): unknown
-  later(bytes: Buffer, options: zlib.ZlibOptions, done: Done): void
+  make: MakeDecoder
 }
-/** Node's types leave out that a decoder is told, too (`info`). */
-const codingBy = (atOnce: Coding['atOnce'] | undefined, later: unknown): Coding => ({
+/** Node's types leave out what a decoder is told of besides (`info`), and what it tells. */
+const codingBy = (atOnce: Coding['atOnce'] | undefined, make: unknown): Coding => ({
   ...(atOnce && { atOnce }),
-  later: later as Coding['later']
+  make: make as MakeDecoder
 })
 
-const rawDeflate = codingBy(zlib.inflateRawSync, zlib.inflateRaw)
+const rawDeflate = codingBy(zlib.inflateRawSync, zlib.createInflateRaw)
 const CODINGS = new Map([
-  ['gzip', codingBy(zlib.gunzipSync, zlib.gunzip)],
-  ['deflate', codingBy(zlib.inflateSync, zlib.inflate)],
-  ['br', codingBy(undefined, zlib.brotliDecompress)]
+  ['gzip', codingBy(zlib.gunzipSync, zlib.createGunzip)],
+  ['deflate', codingBy(zlib.inflateSync, zlib.createInflate)],
+  // Windows of more than 16 MiB are a setting of this decoder, which is off.
+  ['br', codingBy(undefined, zlib.createBrotliDecompress)]
 ])
 /** Those of bodies that are decoded as they come. The others need megabytes for each body. */
-const OF_STREAMS = new Map([
-  ['gzip', zlib.createGunzip],
-  ['deflate', zlib.createInflate]
-])
+const OF_STREAMS = new Map([...CODINGS].filter(([, { atOnce }]) => atOnce !== undefined))
 /** Before version 22.15 Node has none. */
-const { zstdDecompress } = zlib as unknown as { readonly zstdDecompress?: Coding['later'] }
+const { createZstdDecompress } = zlib as unknown as { readonly createZstdDecompress?: (options: object) => unknown }
 /** The parameter `ZSTD_d_windowLogMax`. Its value is the limit of RFC 9659 for this coding: windows of 8 MiB. */
 const ZSTD_LIMITS = { params: { 100: 23 } }
-if (zstdDecompress !== undefined)
-  CODINGS.set('zstd', {
-    later: (bytes, options, done) => zstdDecompress(bytes, { ...ZSTD_LIMITS, ...options }, done)
-  })
+if (createZstdDecompress !== undefined)
+  CODINGS.set(
+    'zstd',
+    codingBy(undefined, (options: object) => createZstdDecompress({ ...ZSTD_LIMITS, ...options }))
+  )
 
 /**
  * The content coding of a body; `undefined`: it has none.
@@ -102,26 +94,16 @@ export type DecodedEnd = (body: Parameters<BodyEnd>[0], seenBytes: number, isRea
 /** A body up to this size, and what it becomes, is decoded at once: that takes less than half a millisecond. */
 const AT_ONCE_BYTES = 64 * 1024
 const AT_ONCE_DECODED_BYTES = 256 * 1024
-/** Larger ones are decoded by threads, which files and the durable log need, too. */
-const MAX_RUNNING = 2
-/** Addresses take turns. */
-const waiting = new FairQueue<() => void>()
-let running = 0
-/**
- * Bytes of bodies that wait for others, or are being decoded: one address has about half. Clients that leave cannot make
- * more of them.
- */
-const memory = new Shares(64 * 1024 * 1024)
-const PIECE_BYTES = 256 * 1024
-const FULL = new OverloadedError('too many compressed bodies are being decoded')
 const TRAILING = new UnreadableBodyError(400, 'the compressed body has bytes behind its end')
 
-/** Bodies that are not handed on yet: those behind them on their connection wait, so that records keep their order. */
-const order = new ConnectionOrder()
+/** For requests that came to no listener, such as those that Fastify injects. */
+const OF_NO_LISTENER = new BodyThreads()
 
 /** A request that came to a listener. Others are not counted. */
 type Counted = IncomingMessage &
-  Partial<OpenEnded> & { readonly holder?: { readonly address: { readonly key: string } } }
+  Partial<OpenEnded> & {
+    readonly holder?: { readonly address: { readonly key: string }; readonly served: Partial<ContentCodings> }
+  }
 
 /** How a body is read that has come. */
 interface Reading {
@@ -132,17 +114,22 @@ interface Reading {
   readonly end: DecodedEnd
 }
 
+/** How long a body may wait to be decoded, whatever its request allows. */
+const MAX_WAIT_MS = 30_000
+
 /**
  * Collects a body as {@link collectBody} does, and undoes its content coding within the same limit.
  *
  * @param decodes false: the body is handed on as it was sent
+ * @param waitMs how long the request may wait, in milliseconds; 0: no limit of its own
  */
 export function collectDecoded(
   { request, payload, response }: Exchange,
   maxBytes: number,
   pool: BufferPool,
   end: DecodedEnd,
-  decodes = true
+  decodes = true,
+  waitMs = 0
 ): void {
   let coding: Coding | undefined
   try {
@@ -152,29 +139,26 @@ export function collectDecoded(
     end(error as UnreadableBodyError, 0, false)
     return
   }
+  const { socket, holder }: Counted = request
+  const threads = holder?.served.bodies ?? OF_NO_LISTENER
   const declaredBytes = Number(request.headers['content-length'] ?? 0)
   collectBody(payload, declaredBytes, maxBytes, pool, (body, seenBytes) => {
-    const mustWait = order.has(request.socket)
+    const mustWait = threads.isBusy(socket)
     if (!(body instanceof Buffer)) end(body, seenBytes, false)
     else if (coding === undefined && !mustWait) end(body, seenBytes, true)
     else {
       const reading: Reading = { request, response, coding, maxBytes, end }
       if (!mustWait && endAtOnce(reading, body)) return
-      const address = reading.request.holder?.address.key
-      // What it becomes, and the window, are held by those alone that are being decoded.
-      if (memory.problemOf(address, body.length) !== undefined) {
-        end(FULL, 0, true)
-        return
-      }
-      const release = memory.take(address, body.length)
-      const kept = Buffer.from(body)
-      order
-        .add(request.socket, async () => {
-          // A client that has left gets no answer.
-          if (!response.destroyed && !(mustWait && endAtOnce(reading, kept))) await endLater(reading, kept)
-        })
-        .catch(error => response.destroy(error as Error))
-        .finally(release)
+      threads.add({
+        socket,
+        response,
+        address: holder?.address,
+        bytes: body,
+        waitMs: Math.min(waitMs || MAX_WAIT_MS, MAX_WAIT_MS),
+        endAtOnce: bytes => mustWait && endAtOnce(reading, bytes),
+        endByThread: (bytes, decode) => endByThread(reading, bytes, decode),
+        refuse: refusal => end(refusal, 0, true)
+      })
     }
   })
 }
@@ -189,24 +173,24 @@ function endAtOnce(reading: Reading, bytes: Buffer): boolean {
   const exact = exactCoding(coding, bytes)
   if (bytes.length > AT_ONCE_BYTES || exact.atOnce === undefined) return false
   const maxOutputLength = Math.min(maxBytes, AT_ONCE_DECODED_BYTES)
-  let decoded: Decoded
+  let decoded: { readonly buffer: Buffer; readonly engine: { readonly bytesWritten: number } }
   try {
-    decoded = exact.atOnce(bytes, { maxOutputLength, info: true }) as Decoded
+    decoded = exact.atOnce(bytes, { maxOutputLength, info: true }) as typeof decoded
   } catch (error) {
     if (isTooLarge(error) && maxOutputLength < maxBytes) return false
     end(isTooLarge(error) ? 'tooLarge' : broken(error), maxOutputLength, true)
     return true
   }
-  endWith(reading, bytes, decoded)
+  endWith(reading, bytes, { buffer: decoded.buffer, readBytes: decoded.engine.bytesWritten })
   return true
 }
 
-function endWith({ request, end }: Reading, sent: Buffer, { buffer: made, engine }: Decoded): void {
+function endWith({ request, end }: Reading, sent: Buffer, { buffer: made, readBytes }: Decoded): void {
   // A small one would hold the whole piece that it was made in, and count as itself.
   const buffer = made.buffer.byteLength > 2 * made.length ? Buffer.from(made) : made
   // What was made is held beside what has come.
   const refusal = request.holdOnly?.(sent.length + buffer.length)
-  end(engine.bytesWritten < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true)
+  end(readBytes < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true)
 }
 
 const isTooLarge = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
@@ -214,38 +198,18 @@ const isTooLarge = (error: unknown): boolean => (error as NodeJS.ErrnoException)
 const exactCoding = (coding: Coding, bytes: Buffer): Coding =>
   coding === CODINGS.get('deflate') && !isFramed(bytes) ? rawDeflate : coding
 
-/** @param bytes last as long as the promise */
-async function endLater(reading: Reading, bytes: Buffer): Promise<void> {
-  const owner = reading.request.holder?.address ?? reading.request
-  if (running === MAX_RUNNING) await new Promise<void>(resolve => waiting.add(owner, resolve, QUANTUM))
-  else running++
+async function endByThread(reading: Reading, bytes: Buffer, decode: Decode): Promise<void> {
+  const { coding, maxBytes, end, response } = reading
+  let decoded: Decoded | undefined | Error
   try {
-    if (!reading.response.destroyed) await endByThread(reading, bytes)
-  } finally {
-    running--
-    waiting.serve(next => {
-      if (running === MAX_RUNNING) return false
-      running++
-      next()
-      return true
-    })
+    decoded = await decode(exactCoding(coding!, bytes).make, bytes, maxBytes, () => !response.destroyed)
+  } catch (error) {
+    decoded = broken(error)
   }
-}
-
-function endByThread(reading: Reading, bytes: Buffer): Promise<void> {
-  const { coding, maxBytes, end } = reading
-  return new Promise((resolve, reject) => {
-    const options = { maxOutputLength: maxBytes, chunkSize: PIECE_BYTES, info: true }
-    exactCoding(coding!, bytes).later(bytes, options, (error, decoded) => {
-      try {
-        if (error === null) endWith(reading, bytes, decoded)
-        else end(isTooLarge(error) ? 'tooLarge' : broken(error), maxBytes, true)
-        resolve()
-      } catch (bug) {
-        reject(bug)
-      }
-    })
-  })
+  // A client that has left gets no answer.
+  if (response.destroyed) return
+  if (decoded === undefined || decoded instanceof Error) end(decoded ?? 'tooLarge', maxBytes, true)
+  else endWith(reading, bytes, decoded)
 }
 
 function broken(error: unknown): Error {
@@ -268,7 +232,7 @@ export function decodedStream({ request, response, payload }: Exchange): BodySou
   if (coding === undefined) return payload
   const refusal = payload.holdOnly?.(DECODER_BYTES)
   if (refusal !== undefined) throw refusal
-  const decoder = coding({ chunkSize: STREAM_PIECE_BYTES })
+  const decoder = coding.make({ chunkSize: STREAM_PIECE_BYTES })
   const destroy = decoder._destroy.bind(decoder)
   decoder._destroy = (error, done) => destroy(error, () => done(error && broken(error)))
   decoder.on('drain', () => payload.resume())

@@ -9,8 +9,10 @@ import type { Tracing } from '../../core/tracing/tracing.js'
 import type { RequestAccess } from '../access/request-access.js'
 import type { AddressUse } from '../engine/client-addresses.js'
 import { Connections, type ReceivingBody } from '../engine/connections.js'
+import { BodyThreads } from '../exchange/body-threads.js'
 import { ForeignHosts } from '../exchange/browser-guard.js'
 import type { SilenceLimit } from '../exchange/client.js'
+import { AnswerCompression, type ContentCodings } from '../exchange/compressed-answer.js'
 import type { CountedCall, CountedCalls } from '../exchange/other-protocols.js'
 import { LoadShedder } from './load-shedder.js'
 import { type AccessLog, HttpMetrics, RequestLog, requestIds } from './request-log.js'
@@ -92,6 +94,7 @@ export interface HttpContext extends Omit<ContextOptions, 'idPrefix'> {
   readonly now: MonotonicClock
   readonly connections: Connections
   readonly shedder: LoadShedder
+  readonly codings: ContentCodings
   /** Counts clients of other protocols together with those of HTTP. */
   readonly calls: CountedCalls
   readonly requests: HttpMetrics
@@ -135,6 +138,7 @@ export function createHttpContext(options: ContextOptions): HttpContext {
     now,
     connections,
     shedder,
+    codings: { bodies: new BodyThreads(), answers: new AnswerCompression() },
     calls,
     requests,
     refusals,

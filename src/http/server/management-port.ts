@@ -24,11 +24,16 @@ export type Open = (
 
 /** @param opened where every listener is added that listens */
 export const openerOf =
-  ({ connections, http, foreignHosts }: HttpContext, opened: Listener[]): Open =>
+  ({ connections, http, foreignHosts, codings }: HttpContext, opened: Listener[]): Open =>
   async (handler, address, certificates, silence) => {
     const boundHost = 'host' in address ? address.host : undefined
     const guard = new BrowserGuard(boundHost, http, host => foreignHosts.refused(host))
-    const listener = new Listener(http.maxConnections, { handler, guard, silence }, connections, certificates)
+    const listener = new Listener(
+      http.maxConnections,
+      { handler, guard, silence, ...codings },
+      connections,
+      certificates
+    )
     const url = await listener.listen(address)
     opened.push(listener)
     return url

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import fastify from 'fastify'
 import { byHand } from '../../../src/http/api/by-hand.js'
 import { AnswerTemplate, sendAnswer } from '../../../src/http/exchange/answers.js'
-import { codingFor } from '../../../src/http/exchange/compressed-answer.js'
+import { AnswerCompression, codingFor } from '../../../src/http/exchange/compressed-answer.js'
 
 const JSON_TYPE = 'application/json'
 const LARGE = JSON.stringify(Array.from({ length: 200 }, (_, at) => `größe ${at}`))
@@ -108,5 +108,20 @@ describe('answers for clients that accept a content coding', () => {
       const body = headers['content-encoding'] === undefined ? rawPayload : gunzipSync(rawPayload)
       expect(body.toString()).to.equal(LARGE)
     }
+  })
+
+  it('of one process are compressed however many another one in the same program has', async () => {
+    const busy = new AnswerCompression()
+    const done: Promise<unknown>[] = []
+    const compress = (process: AnswerCompression): boolean => {
+      let isTaken = false
+      done.push(new Promise<void>(resolve => (isTaken = process.compress(LARGE, 'gzip', () => resolve())) || resolve()))
+      return isTaken
+    }
+    while (compress(busy));
+    expect([compress(new AnswerCompression()), done.length]).to.deep.equal([true, 10])
+    await Promise.all(done)
+    expect(compress(busy)).to.equal(true)
+    await Promise.all(done)
   })
 })

@@ -1,0 +1,212 @@
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Transform } from 'node:stream'
+import { OverloadedError } from '../../core/errors.js'
+import { Shares } from '../../core/shares.js'
+import { ConnectionOrder } from './connection-order.js'
+import { FairQueue, QUANTUM } from './fair-queue.js'
+
+/** What was made of a body, and how many of its bytes that took. */
+export interface Decoded {
+  readonly buffer: Buffer
+  readonly readBytes: number
+}
+
+/** Makes a decoder of Node. Its types leave out `bytesWritten`. */
+export type MakeDecoder = (options: { readonly chunkSize: number }) => Transform & { readonly bytesWritten: number }
+
+/**
+ * Decodes a body away from the loop.
+ *
+ * @param isWanted false: the client has left, and the outcome is of no use
+ * @returns `undefined`: it becomes more than `maxBytes`, or is not wanted
+ * @throws what is wrong with the body
+ */
+export type Decode = (
+  make: MakeDecoder,
+  bytes: Buffer,
+  maxBytes: number,
+  isWanted: () => boolean
+) => Promise<Decoded | undefined>
+
+/** A body that is handed on later. */
+export interface LateBody {
+  readonly socket: Socket
+  readonly response: ServerResponse
+  /** The client; `undefined`: its use is not counted. */
+  readonly address: { readonly key: string } | undefined
+  /** Valid until the call returns. */
+  readonly bytes: Buffer
+  /** How long it may wait for those before it and for a thread, in milliseconds. */
+  readonly waitMs: number
+  /** Called when those before it on its connection were handed on. @returns false: it needs a thread */
+  endAtOnce(bytes: Buffer): boolean
+  /** Called when it has a thread. @param bytes last as long as the promise */
+  endByThread(bytes: Buffer, decode: Decode): Promise<void>
+  refuse(refusal: OverloadedError): void
+}
+
+/** A copy of a body, until it is handed on or its client has left. */
+interface Turn {
+  bytes: Buffer | undefined
+  isRunning: boolean
+  release(): void
+  /** Set while it waits for a thread. @param hasThread false: it waits no longer, and has none */
+  start?: (hasThread: boolean) => void
+}
+
+/** Threads are shared with files and the durable log. The windows of two bodies, and what they become, fit into 64 MiB. */
+const MAX_RUNNING = 2
+/** Of bodies that wait for others, or are being decoded: one address has about half. */
+const MAX_BYTES = 64 * 1024 * 1024
+/** What one that waits costs beside its bytes: its request, its timer and all that belongs to them. */
+const WAITING_BYTES = 8 * 1024
+const FULL = new OverloadedError('too many compressed bodies are being decoded')
+
+/**
+ * The bodies of one process that cannot be handed on at once: they wait for those before them on their connection, so that
+ * records keep their order, and for a thread. Addresses take turns. A client that leaves frees its place at once.
+ */
+export class BodyThreads {
+  readonly #decode: Decode
+  readonly #order = new ConnectionOrder()
+  readonly #memory = new Shares(MAX_BYTES)
+  readonly #waiting = new FairQueue<Turn>()
+  #running = 0
+
+  constructor(decode: Decode = decodeByThread) {
+    this.#decode = decode
+  }
+
+  /** Bodies that wait for a thread. */
+  get waiting(): number {
+    return this.#waiting.size
+  }
+  get running(): number {
+    return this.#running
+  }
+  /** Of bodies that are not handed on yet, with what they cost beside. */
+  get heldBytes(): number {
+    return this.#memory.taken
+  }
+
+  /** Whether bodies of the connection are not handed on yet. */
+  isBusy(socket: Socket): boolean {
+    return this.#order.has(socket)
+  }
+
+  /** Refuses the body at once, or calls its other methods later; none of them once its client has left. */
+  add(body: LateBody): void {
+    const { socket, response, address, waitMs } = body
+    const owner = address ?? socket
+    const heldBytes = body.bytes.length + WAITING_BYTES
+    if (this.#memory.problemOf(address?.key, heldBytes) !== undefined) {
+      body.refuse(FULL)
+      return
+    }
+    const give = this.#memory.take(address?.key, heldBytes)
+    const release = (): void => {
+      clearTimeout(timer)
+      response.off('close', leave)
+      give()
+    }
+    const turn: Turn = { bytes: Buffer.from(body.bytes), isRunning: false, release }
+    const leave = (): void => this.#leave(owner, turn)
+    response.once('close', leave)
+    const timer = setTimeout(() => {
+      if (turn.isRunning) return
+      leave()
+      body.refuse(FULL)
+    }, waitMs)
+    this.#order
+      .add(socket, async () => {
+        if (turn.bytes === undefined || body.endAtOnce(turn.bytes) || !(await this.#hasThread(owner, turn))) return
+        try {
+          await body.endByThread(turn.bytes, this.#decode)
+        } finally {
+          this.#threadEnded()
+        }
+      })
+      .catch(error => response.destroy(error as Error))
+      .finally(() => {
+        turn.isRunning = false
+        leave()
+      })
+  }
+
+  /** @returns false: it waits no longer */
+  #hasThread(owner: object, turn: Turn): boolean | Promise<boolean> {
+    if (this.#running === MAX_RUNNING) {
+      return new Promise(resolve => {
+        turn.start = resolve
+        this.#waiting.add(owner, turn, QUANTUM)
+      })
+    }
+    this.#running++
+    turn.isRunning = true
+    return true
+  }
+
+  #threadEnded(): void {
+    this.#running--
+    this.#waiting.serve(turn => {
+      if (this.#running === MAX_RUNNING) return false
+      this.#running++
+      turn.isRunning = true
+      turn.start!(true)
+      return true
+    })
+  }
+
+  /** Frees the place of a body that no thread has. Idempotent. */
+  #leave(owner: object, turn: Turn): void {
+    if (turn.isRunning || turn.bytes === undefined) return
+    turn.bytes = undefined
+    turn.release()
+    if (this.#waiting.delete(owner, turn)) turn.start!(false)
+  }
+}
+
+const PIECE_BYTES = 64 * 1024
+/** Pieces are joined so many bytes at a time: those of 16 MiB at once hold the loop for more than 20 ms. */
+const JOINED_BYTES = 1024 * 1024
+
+async function decodeByThread(
+  make: MakeDecoder,
+  bytes: Buffer,
+  maxBytes: number,
+  isWanted: () => boolean
+): Promise<Decoded | undefined> {
+  const decoder = make({ chunkSize: PIECE_BYTES })
+  const pieces: Buffer[] = []
+  let length = 0
+  await new Promise<void>((resolve, reject) => {
+    decoder.on('data', (piece: Buffer) => {
+      length += piece.length
+      // No thread works for it at this moment.
+      if (length > maxBytes || !isWanted()) decoder.destroy()
+      else pieces.push(piece)
+    })
+    decoder.on('error', reject)
+    decoder.on('close', resolve)
+    decoder.end(bytes)
+  })
+  if (length > maxBytes || !isWanted()) return undefined
+  return { buffer: await joined(pieces, length), readBytes: decoder.bytesWritten }
+}
+
+async function joined(pieces: readonly Buffer[], length: number): Promise<Buffer> {
+  if (pieces.length === 1) return pieces[0]!
+  const whole = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  let inTurn = 0
+  for (const piece of pieces) {
+    if (inTurn >= JOINED_BYTES) {
+      await new Promise<void>(resolve => setImmediate(resolve))
+      inTurn = 0
+    }
+    inTurn += piece.length
+    at += piece.copy(whole, at)
+  }
+  return whole
+}
