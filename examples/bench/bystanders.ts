@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiName, Fault } from 'castellan'
 import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
@@ -7,6 +8,7 @@ import { askedByClients, groupOn } from './bystanders/scene.js'
 import { type Trouble, troubles } from './bystanders/troubles.js'
 import { loadCastellan } from './tools/in-process.js'
 import type { BenchOptions } from './tools/options.js'
+import { OWN_FOLDER } from './tools/own-folder.js'
 import type { Row } from './tools/report.js'
 
 const DEADLINE_MS = 30_000
@@ -61,7 +63,8 @@ async function openScene(freshTopics: number) {
   const { startEmbeddedCluster, openCastellan, startApp, loadConfig, askRouter, silentLogger } = await loadCastellan()
   const broker = await startEmbeddedCluster({ nodes: 3 })
   const castellan = await openCastellan({ brokers: broker.bootstrap })
-  const settings = { 'clusters.default.brokers': broker.bootstrap, 'http.port': '0', 'management.port': '0' }
+  const ports = { 'http.port': '0', 'management.port': '0' }
+  const settings = { 'clusters.default.brokers': broker.bootstrap, ...ports, 'wal.directory': join(OWN_FOLDER, 'wal') }
   const flags = Object.entries(settings).map(([path, value]) => ({ flag: path, path: path.split('.'), value }))
   const app = await startApp(loadConfig({ flags }), { log: silentLogger, version: '0.0.0-bench' })
   const silences = new Map<number, readonly Fault[]>()

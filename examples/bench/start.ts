@@ -1,18 +1,21 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DIST } from './tools/in-process.js'
 import type { BenchOptions } from './tools/options.js'
+import { OWN_FOLDER } from './tools/own-folder.js'
 import { median, type Row } from './tools/report.js'
 
 const MAIN = fileURLToPath(new URL('main.js', DIST))
 const CLIENT = new URL('client.js', DIST).href
 const OPEN = `const { openCastellan } = await import('${CLIENT}')
 await (await openCastellan({ brokers: '127.0.0.1:1' })).close(0)`
-const SERVE = ['serve', '--port', '0', '--management-port', '0', '--embedded-port', '0']
+const PORTS = ['--port', '0', '--management-port', '0', '--embedded-port', '0']
+const SERVE = ['serve', ...PORTS, '--set', `wal.directory=${join(OWN_FOLDER, 'wal')}`]
 
 const LISTENS = /"msg":"listening on /
 /** Until the garbage of the start is collected, as far as it is. */

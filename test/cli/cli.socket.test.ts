@@ -5,6 +5,7 @@ import { expect } from 'chai'
 import { version } from '../../src/cli/version.js'
 import { parsePasswordHash, verifyPassword } from '../../src/http/access/stored-credentials.js'
 import { checkRows } from '../support/rows.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 import { type Outcome, runCommand } from './run-command.js'
 
 const castellan = (
@@ -13,6 +14,9 @@ const castellan = (
   crashed: Promise<unknown> = new Promise(() => undefined),
   stdin: readonly string[] = []
 ): Promise<Outcome> => runCommand(args, { environment, crashed, stdin: Readable.from(stdin) })
+
+/** For gateways that start. */
+const ownLog = { CASTELLAN_WAL_DIRECTORY: walDirectoryOf('apps') }
 
 describe('castellan', () => {
   describe('--help', () => {
@@ -249,7 +253,7 @@ describe('castellan', () => {
 
     it('stops the gateway in order, with exit code 1', async () => {
       const ports = ['--port', '0', '--management-port', '0', '--embedded-port', '0', '--log-level', 'silent']
-      expect(await castellan(['serve', ...ports], {}, bug)).to.deep.equal({ code: 1, stdout: '', stderr: '' })
+      expect(await castellan(['serve', ...ports], ownLog, bug)).to.deep.equal({ code: 1, stdout: '', stderr: '' })
     })
   })
 
@@ -269,7 +273,7 @@ describe('castellan', () => {
         [['broker', '--port', `${port}`], '--port (embedded.port)']
       ]
       for (const [args, flag] of cases) {
-        const { code, stderr } = await castellan(args)
+        const { code, stderr } = await castellan(args, ownLog)
         expect([code, stderr.split('\n').length], stderr).to.deep.equal([1, 2])
         expect(stderr).to.contain(`port ${port} on 127.0.0.1 is taken; choose another`)
         expect(stderr).to.contain(`with ${flag} (0 means any free one)`)

@@ -7,6 +7,7 @@ import { brief, PixyClient } from '../apis/kafka-pixy/harness.js'
 import { inWorld } from '../support/in-world.js'
 import { onCluster } from '../support/stage.js'
 import { freshTopic } from '../support/target-cluster.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 describe("pixy: a process that is configured by Kafka-Pixy's own file", () => {
   inWorld()
@@ -23,7 +24,7 @@ describe("pixy: a process that is configured by Kafka-Pixy's own file", () => {
     })
     const given = { flags: new Map([['config', 'pixy.yaml']]), environment: {}, readFile: () => file }
     const own = { 'management.port': 'off', 'delivery.createTopics': 'false', 'advanced.http.maxEventLoopDelayMs': '0' }
-    const all = Object.entries({ ...own, ...flags })
+    const all = Object.entries({ ...own, 'wal.directory': walDirectoryOf('apps'), ...flags })
     const sources = { flags: all.map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value })) }
     const translated = translateConfig(sources, await kafkaPixyCommand.translate(given), 'kafka-pixy')
     const started = await startApp(translated.config, { log: silentLogger, version: '0.0.0-test' })

@@ -1,6 +1,11 @@
 import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
+import { holdsLog } from '../../src/producer/log/open-durable-log.js'
+import { walSettings } from '../../src/producer/log/settings.js'
 
 const SEEDS = 2
 const SECONDS = 10
@@ -19,5 +24,31 @@ describe('simulation: the same seed gives the same world', () => {
     expect(output.match(/^seed \d+ /gm)).to.have.length(SEEDS)
     // Counted once, however many processes there are: CI adds such lines up.
     expect(output.match(/\d+ (passing|failing)/g)).to.deep.equal([`${SEEDS} passing`])
+  })
+})
+
+describe('simulation: the working folder', () => {
+  let folder: string
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'castellan-left-'))
+  })
+  afterEach(() => rmSync(folder, { recursive: true }))
+
+  it('is not looked at: a run is fine beside the log that a gateway has left there', async function () {
+    this.timeout(LIMIT_MS)
+    const log = join(folder, walSettings.parse({}).directory)
+    mkdirSync(join(log, 'receipts'), { recursive: true })
+    writeFileSync(join(log, 'receipts', '0000000000000000.rows'), '')
+    expect(holdsLog(log)).to.equal(true)
+    const run = promisify(execFile)
+    await run('node_modules/.bin/tsc', ['-p', 'test/simulation/tsconfig.json'])
+    const program = resolve('.cache/simulation/test/simulation/run.js')
+    const args = [program, '--seed', '1', '--scenario', 'push', '--seconds', '1', '--only', 'none']
+    const output = await run(process.execPath, args, { cwd: folder }).then(
+      ({ stdout }) => stdout,
+      (error: { stdout: string; stderr: string }) => `${error.stdout}${error.stderr}`
+    )
+    expect(output).to.match(/1 passing/)
+    expect(readdirSync(log)).to.deep.equal(['receipts'])
   })
 })

@@ -10,6 +10,8 @@ import type { Host } from './world/host.js'
 import type { World } from './world/world.js'
 
 export const GATEWAY_PORT = 8_080
+/** Of a log that no disk has. The default directory may hold the log of a gateway that was started in this folder. */
+export const LOG_DIRECTORY = '/simulated/wal'
 const START_LIMIT_MS = 5_000
 const RESTART_MS = 1_000
 const DEFAULT_GRACE_MS = 10_000
@@ -146,6 +148,7 @@ export class HttpGateway implements SimulatedProcess {
       'management.port': String(this.port + 1),
       'delivery.createTopics': 'false',
       'peers.token': SECRET,
+      'wal.directory': LOG_DIRECTORY,
       ...settings
     }
     const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))

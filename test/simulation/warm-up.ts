@@ -2,14 +2,14 @@ import { silentLogger } from '../../src/core/model.js'
 import { prepareCompression } from '../../src/kafka/compression.js'
 import { startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
+import { LOG_DIRECTORY } from './http-gateway.js'
 import { World } from './world/world.js'
 
 const settings = {
   'clusters.default.brokers': '127.0.0.1:1',
   'http.port': '0',
   'management.port': '0',
-  // Not the log that a gateway started in this folder has left.
-  'wal.directory': '.cache/no-log'
+  'wal.directory': LOG_DIRECTORY
 }
 
 /**

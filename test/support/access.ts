@@ -77,7 +77,8 @@ const lateIsFine = { advanced: { http: { maxEventLoopDelayMs: 0 } } }
 
 /** Settings as they stand in a file, read as such. */
 export function configOf(folder: TestFolder, settings: object): Config {
-  return loadConfig({ file: folder.write('castellan.yaml', stringify({ ...lateIsFine, ...settings })) })
+  const usual = { ...lateIsFine, wal: { directory: join(folder.path, 'wal') } }
+  return loadConfig({ file: folder.write('castellan.yaml', stringify({ ...usual, ...settings })) })
 }
 
 export interface Guarded {

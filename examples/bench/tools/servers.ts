@@ -3,6 +3,7 @@ import { connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { Child } from './child.js'
 import { DIST } from './in-process.js'
+import { OWN_FOLDER } from './own-folder.js'
 
 const MAIN = fileURLToPath(new URL('main.js', DIST))
 const START_TIMEOUT_MS = 20_000
@@ -45,9 +46,7 @@ export async function startGateway(
   if (settings !== undefined) flags.push('--config', settings)
   const inherited = process.env.BENCH_NODE_FLAGS?.split(' ').filter(Boolean) ?? []
   const [command, ...args] = [...under, node, ...inherited, ...nodeFlags, MAIN, ...flags]
-  const child = spawn(command!, args, {
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
+  const child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'inherit'], cwd: OWN_FOLDER })
   process.once('exit', () => child.kill('SIGKILL'))
   const output = keepTail(child)
   await answering(port, child, output)

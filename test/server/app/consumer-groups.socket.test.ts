@@ -8,6 +8,7 @@ import { loadConfig } from '../../../src/server/config/config.js'
 import { logWorker } from '../../support/built.js'
 import { GroupInstance } from '../../support/group-instance.js'
 import { onBroker } from '../../support/stage.js'
+import { walDirectoryOf } from '../../support/wal-directory.js'
 
 /** Gives the test the gateway that APIs are given. */
 const peekingApi = (peek: (gateway: Gateway) => void): HttpApi => ({
@@ -38,6 +39,7 @@ describe('consumer groups of the command', () => {
       'http.port': '0',
       'management.port': 'off',
       'advanced.http.maxEventLoopDelayMs': '0',
+      'wal.directory': walDirectoryOf('apps'),
       ...settings
     }
     const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))

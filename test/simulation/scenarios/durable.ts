@@ -23,7 +23,6 @@ export const usualOfLog: Omit<PusherOptions, 'name' | 'manners' | 'pauseMs'> = {
 
 /** Small segments, so that there are several, and some are removed. */
 export const walSettings = {
-  'wal.directory': '/simulated/wal',
   'advanced.wal.segmentBytes': '65536',
   'wal.minFreeBytes': '0'
 }
