@@ -1,12 +1,15 @@
+import { HeldAmount } from './held-amount.js'
+
 /** Divides a limited number of places among clients. */
 export class Shares {
   readonly #max: number
   readonly #byClient = new Map<string, number>()
-  #all = 0
+  readonly #all: HeldAmount
 
-  /** @param max places of all clients together */
-  constructor(max: number) {
+  /** @param max places of all clients together @param name what they are, in the plural */
+  constructor(max: number, name = 'places') {
     this.#max = max
+    this.#all = new HeldAmount(name)
   }
 
   /** Places of all clients that are in use. */
@@ -23,21 +26,19 @@ export class Shares {
    * @param count how many places it wants together
    */
   problemOf(client: string | undefined, count = 1): 'full' | 'greedy' | undefined {
-    const free = this.#max - this.#all
+    const free = this.#max - this.#all.value
     if (free < count) return 'full'
     return client !== undefined && (this.#byClient.get(client) ?? 0) > free ? 'greedy' : undefined
   }
 
-  /** @returns a function that releases the places; to be called once */
+  /** @returns a function that releases the places; from its second call on it does nothing */
   take(client: string | undefined, count = 1): () => void {
-    this.#all += count
-    if (client !== undefined) this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + count)
-    return () => {
-      this.#all -= count
-      if (client === undefined) return
+    if (client === undefined) return this.#all.take(count)
+    this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + count)
+    return this.#all.take(count, () => {
       const left = this.#byClient.get(client)! - count
       if (left > 0) this.#byClient.set(client, left)
       else this.#byClient.delete(client)
-    }
+    })
   }
 }

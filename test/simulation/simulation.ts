@@ -1,3 +1,5 @@
+import { HeldAmount, type HeldAmountWatch } from '../../src/core/held-amount.js'
+import { HeldAmounts } from '../support/held-amounts.js'
 import { Answers } from './answers.js'
 import { Brokers } from './brokers.js'
 import { Departures } from './departures.js'
@@ -67,20 +69,24 @@ export function scheduleOf({ seed, seconds, scenario, only }: SimulationOptions)
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   watchWorld(`seed ${options.seed} of ${options.scenario}`)
   const simulation = new Simulation(options)
+  const { watch } = HeldAmount
+  HeldAmount.watch = simulation
   try {
     return await simulation.run()
   } finally {
     simulation.close()
+    HeldAmount.watch = watch
     watchWorld(undefined)
   }
 }
 
-class Simulation {
+class Simulation implements HeldAmountWatch {
   readonly #options: SimulationOptions
   readonly #scenario: Scenario
   readonly #world: World
   readonly #answers: Answers
   readonly #violations: Violation[] = []
+  readonly #amounts = new HeldAmounts()
   readonly #startedAt = process.cpuUsage()
   #schedule: readonly ScheduledFault[] = []
   #workloads: readonly Workload[] = []
@@ -96,6 +102,14 @@ class Simulation {
 
   close(): void {
     this.#world.close()
+  }
+
+  made(amount: HeldAmount): void {
+    this.#amounts.add(amount)
+  }
+
+  overdrawn({ name }: HeldAmount): void {
+    this.#violated('released twice', `${name}\n${new Error('here').stack}`)
   }
 
   async run(): Promise<SimulationResult> {
@@ -137,6 +151,7 @@ class Simulation {
     }
     await world.pass(QUIET_MS)
     for (const process of processes) this.#checkLeft(process)
+    for (const kept of this.#amounts.kept) this.#violated('not released', kept)
     const seen = cast.workloads.flatMap(workload => workload.check())
     this.#violations.push(...seen, ...cast.histories.flatMap(check => checkHistory(check, departures)))
     await brokers.close()

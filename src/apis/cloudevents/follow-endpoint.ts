@@ -31,7 +31,7 @@ const DEFAULT_WAIT_MS = 3_000
 export class FollowEndpoint {
   readonly #parts: EventParts
   readonly #gateway: Pick<Gateway, 'follow'>
-  readonly #shares = new Shares(MAX_READERS)
+  readonly #shares = new Shares(MAX_READERS, 'readers of events')
   /** What ends each open request when the process stops. */
   readonly #open = new Set<() => void>()
   #isStopped = false

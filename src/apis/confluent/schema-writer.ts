@@ -1,4 +1,5 @@
 import { OverloadedError } from '../../core/errors.js'
+import { HeldAmount } from '../../core/held-amount.js'
 import type { ProduceRecord } from '../../core/model.js'
 import { type Access, ANONYMOUS, type Caller } from '../../http/access/access.js'
 import type { Later } from '../../http/api/produce-route.js'
@@ -50,7 +51,7 @@ const DENIED: ReadonlySet<number> = new Set([401, 403, 40101, 40301])
 export class SchemaWriter {
   readonly #schemas: Pick<Schemas, 'resolve' | 'encode'>
   readonly #maxBytes: number
-  #heldBytes = 0
+  readonly #held = new HeldAmount('bytes that wait for schemas')
 
   /** @param maxBytes of all that is encoded for a request: a short text must not become gigabytes */
   constructor(schemas: Pick<Schemas, 'resolve' | 'encode'>, maxBytes: number) {
@@ -60,9 +61,9 @@ export class SchemaWriter {
 
   /** Counts the bytes of a body while work on it waits for its schemas. @throws OverloadedError when too many wait */
   hold<Value>(bytes: number, work: () => Promise<Value>): Later<Value> {
-    if (this.#heldBytes + bytes > MAX_HELD_BYTES) throw new OverloadedError('too many records wait for their schemas')
-    this.#heldBytes += bytes
-    const done = work().finally(() => (this.#heldBytes -= bytes))
+    if (this.#held.value + bytes > MAX_HELD_BYTES) throw new OverloadedError('too many records wait for their schemas')
+    const release = this.#held.take(bytes)
+    const done = work().finally(release)
     return (take, fail) => done.then(take, fail)
   }
 

@@ -1,3 +1,4 @@
+import { HeldAmount } from '../../core/held-amount.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions, ProduceOrigin } from '../../gateway/gateway.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf } from '../../http/api/api.js'
@@ -213,7 +214,7 @@ class Batches {
   readonly #optionsOf: (topic: string) => TopicOptions
   readonly #flush: (topic: string, records: readonly ProduceRecord[]) => void
   readonly #byTopic = new Map<string, Batch>()
-  #sizeBytes = 0
+  readonly #held = new HeldAmount('bytes of the hook massageBuffer')
 
   constructor(
     optionsOf: (topic: string) => TopicOptions,
@@ -236,7 +237,7 @@ class Batches {
   add(records: readonly ProduceRecord[], headers: ProduceRecord['headers'] = []): RecordFailure | undefined {
     const { topic } = records[0]!
     const neededBytes = memoryOf(records)
-    if (this.#sizeBytes + neededBytes > MAX_BYTES) return full
+    if (this.#held.value + neededBytes > MAX_BYTES) return full
     const { maxBufferRecords, bufferTtlMs } = this.#optionsOf(topic)
     let batch = this.#byTopic.get(topic)
     if (batch === undefined) {
@@ -245,7 +246,7 @@ class Batches {
     }
     for (const record of records) batch.records.push({ ...copied(record), ...(headers.length > 0 && { headers }) })
     batch.sizeBytes += neededBytes
-    this.#sizeBytes += neededBytes
+    this.#held.add(neededBytes)
     if (batch.records.length >= maxBufferRecords) this.#handOn(topic)
     return undefined
   }
@@ -258,7 +259,7 @@ class Batches {
     const { records, timer, sizeBytes } = this.#byTopic.get(topic)!
     clearTimeout(timer)
     this.#byTopic.delete(topic)
-    this.#sizeBytes -= sizeBytes
+    this.#held.release(sizeBytes)
     this.#flush(topic, records)
   }
 }

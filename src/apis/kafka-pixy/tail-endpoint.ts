@@ -35,7 +35,7 @@ export class TailEndpoint {
 
   constructor(parts: RouteParts) {
     this.#parts = parts
-    this.#shares = new Shares(MAX_TAILS)
+    this.#shares = new Shares(MAX_TAILS, 'tails')
   }
 
   get openTails(): number {

@@ -29,7 +29,7 @@ export const strimziPlugin =
     const { access, gateway, lifetime, log, settings, undecodable, version = '0' } = context
     const { corsMethods, durability, syncTimeoutMs: deadlineMs } = settings
     const answers = new StrimziAnswers(log)
-    const parts: BridgeParts = { lookUps: new Shares(MAX_LOOK_UPS), pool: bodyPool(), access, answers }
+    const parts: BridgeParts = { lookUps: new Shares(MAX_LOOK_UPS, 'look-ups'), pool: bodyPool(), access, answers }
     if (corsMethods !== undefined) answerPreflights(app, { methods: corsMethods.join(','), headers: ALLOWED_HEADERS })
     const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
     const capacityWaitMs = capacityWaitMsOf(context)

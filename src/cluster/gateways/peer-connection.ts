@@ -1,6 +1,7 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps, Agent as TlsAgent } from 'node:https'
 import { isIP, isIPv6 } from 'node:net'
+import { HeldAmount } from '../../core/held-amount.js'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
@@ -92,8 +93,8 @@ export class PeerConnection {
   #pausedUntil = Number.NEGATIVE_INFINITY
   /** Three quarters of the calls in progress may be long ones. */
   readonly #long: Shares
-  #calls = 0
-  #bytes = 0
+  readonly #calls = new HeldAmount('calls to a gateway')
+  readonly #bytes = new HeldAmount('bytes of calls to a gateway')
   #isClosed = false
   /** Calls that are not answered. They fail when the gateway is gone. */
   readonly #open = new Set<ClientRequest>()
@@ -107,7 +108,7 @@ export class PeerConnection {
     const { tls, serverName } = deps
     const named = isIP(serverName) > 0 ? {} : { servername: serverName }
     this.#agent = tls ? new TlsAgent({ ...kept, ...tls, ...named }) : new Agent(kept)
-    this.#long = new Shares(0.75 * (deps.maxCalls ?? MAX_CALLS))
+    this.#long = new Shares(0.75 * (deps.maxCalls ?? MAX_CALLS), 'long calls to a gateway')
   }
 
   /** Id of the process at the address. `undefined`: it has not answered, is gone, or is this process. */
@@ -150,14 +151,14 @@ export class PeerConnection {
     if (this.isPaused) throw away(`the gateway at ${this.name} did not answer before`)
     const body = encodeBody(value)
     const { maxCalls = MAX_CALLS } = this.#deps
-    const isFull = this.#calls >= maxCalls || this.#bytes + body.length > MAX_BYTES
+    const isFull = this.#calls.value >= maxCalls || this.#bytes.value + body.length > MAX_BYTES
     if ((isFull && kind !== 'ending') || (kind === 'long' && this.#long.problemOf(client))) {
       const message = `too many calls to the gateway at ${this.name} are in progress`
       throw new PeerError(message, { name: 'OverloadedError', message, code: 'overloaded' })
     }
     const release = kind === 'long' ? this.#long.take(client) : undefined
-    this.#calls++
-    this.#bytes += body.length
+    this.#calls.add(1)
+    this.#bytes.add(body.length)
     try {
       const path = CALL_PATH + encodeURIComponent(name)
       const answered = await this.#ask({ path, to, body, timeoutMs }, timeoutMs + MARGIN_MS)
@@ -165,8 +166,8 @@ export class PeerConnection {
       throw this.#failure(name, timeoutMs, answered)
     } finally {
       release?.()
-      this.#calls--
-      this.#bytes -= body.length
+      this.#calls.release(1)
+      this.#bytes.release(body.length)
     }
   }
 

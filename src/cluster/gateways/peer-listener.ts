@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { HeldAmount } from '../../core/held-amount.js'
 import { inTime } from '../../core/in-time.js'
 import { toListenError } from '../../core/listen-error.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
@@ -67,9 +68,14 @@ interface CallAnswer {
 }
 
 interface CallerUse {
-  calls: number
-  bytes: number
+  readonly calls: HeldAmount
+  readonly bytes: HeldAmount
 }
+
+const noUse = (): CallerUse => ({
+  calls: new HeldAmount('calls of a gateway'),
+  bytes: new HeldAmount('bytes of calls of a gateway')
+})
 
 /** Splits `HOST:PORT`; an IPv6 address is written in brackets. */
 export function hostAndPort(text: string): { readonly host: string; readonly port: number } {
@@ -175,13 +181,14 @@ export class PeerListener {
     }
     if (headers[TO_HEADER] !== id) return this.#answer(request, response, OTHER_PROCESS, EMPTY)
     const length = Number(headers['content-length'])
-    const use = this.#uses.get(from) ?? { calls: 0, bytes: 0 }
-    if (!(length <= MAX_BODY_BYTES) || use.calls >= MAX_CALLS_OF_CALLER || use.bytes + length > MAX_BYTES_OF_CALLER) {
+    const use = this.#uses.get(from) ?? noUse()
+    const isFull = use.calls.value >= MAX_CALLS_OF_CALLER || use.bytes.value + length > MAX_BYTES_OF_CALLER
+    if (!(length <= MAX_BODY_BYTES) || isFull) {
       return this.#answer(request, response, TOO_MANY_CALLS, EMPTY)
     }
     this.#uses.set(from, use)
-    use.calls++
-    use.bytes += length
+    use.calls.add(1)
+    use.bytes.add(length)
     let handled: Promise<unknown> = Promise.resolve()
     try {
       const body = await bodyOf(request, length)
@@ -193,9 +200,9 @@ export class PeerListener {
     } finally {
       // A call whose caller no longer waits still uses this process.
       void handled.finally(() => {
-        use.calls--
-        use.bytes -= length
-        if (use.calls === 0) this.#uses.delete(from)
+        use.calls.release(1)
+        use.bytes.release(length)
+        if (use.calls.value === 0) this.#uses.delete(from)
       })
     }
   }

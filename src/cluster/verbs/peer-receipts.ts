@@ -42,7 +42,7 @@ export function peerReceipts<Id>(
   peers: Pick<Peers<Id>, 'call' | 'others' | 'serve'>,
   areAllKnown: boolean
 ): ReceiptsElsewhere {
-  const waits = new Shares(MAX_WAITS)
+  const waits = new Shares(MAX_WAITS, 'waits for receipts of other gateways')
   peers.serve(MESSAGE, async (asked): Promise<Answer> => ({ reply: await desk.readHere(asked as SentQuestion) }))
 
   /** @throws OverloadedError */

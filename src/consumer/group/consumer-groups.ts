@@ -93,7 +93,7 @@ export class ConsumerGroups {
 
   constructor(deps: ConsumerGroupsDeps) {
     this.#deps = deps
-    this.#shares = new Shares(deps.settings.maxGroups)
+    this.#shares = new Shares(deps.settings.maxGroups, 'groups')
     this.#deadlines = new Deadlines(deps.clock)
     this.#batches = new HeldBatches(deps.settings.bufferMaxBytes)
     this.#shared = sharedRuntime(deps)

@@ -132,7 +132,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
         : new InstanceStore({ ...deps, topic, onTaken: instance => this.#taken(keyOf(instance)) })
     this.#batches = new HeldBatches(settings.bufferMaxBytes)
     this.#budget = new ReadBudget(2 * settings.bufferMaxBytes)
-    this.#shares = new Shares(settings.maxGroups)
+    this.#shares = new Shares(settings.maxGroups, 'instances')
     this.#patterns = new PatternLookUps(asking(deps.router), deps.clock)
     this.#shared = sharedRuntime(deps)
   }

@@ -1,3 +1,4 @@
+import { HeldAmount } from '../../core/held-amount.js'
 import type { Offset } from '../../core/model.js'
 import { topicPartitionKey } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
@@ -40,7 +41,7 @@ export interface InstanceReadsOptions {
 /** Limits the bytes that reads of all instances hold until they are settled. One record of each passes in any case. */
 export class ReadBudget {
   readonly #maxBytes: number
-  #bytes = 0
+  readonly #bytes = new HeldAmount('bytes of reads of instances')
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
@@ -48,11 +49,15 @@ export class ReadBudget {
 
   /** How many bytes a read may take now: half of what is free, so that others can read as well. */
   get share(): number {
-    return Math.max(1, Math.floor((this.#maxBytes - this.#bytes) / 2))
+    return Math.max(1, Math.floor((this.#maxBytes - this.#bytes.value) / 2))
   }
 
   add(bytes: number): void {
-    this.#bytes += bytes
+    this.#bytes.add(bytes)
+  }
+
+  release(bytes: number): void {
+    this.#bytes.release(bytes)
   }
 }
 
@@ -176,7 +181,7 @@ export class InstanceReads {
     collecting.linger = undefined
     collecting.firstAt = undefined
     collecting.records.length = 0
-    this.#options.budget.add(-collecting.bytes)
+    this.#options.budget.release(collecting.bytes)
     collecting.bytes = 0
     collecting.hasAskedAll = false
     this.#rejectAll()
@@ -318,13 +323,13 @@ export class InstanceReads {
   #endCollecting(): void {
     this.#collecting?.deadline.cancel()
     this.#collecting?.linger?.cancel()
-    this.#options.budget.add(-(this.#collecting?.bytes ?? 0))
+    this.#options.budget.release(this.#collecting?.bytes ?? 0)
     this.#collecting = undefined
   }
 
   #endUnsettled({ timer, bytes }: Unsettled): void {
     timer.cancel()
-    this.#options.budget.add(-bytes)
+    this.#options.budget.release(bytes)
     this.#unsettled = undefined
   }
 

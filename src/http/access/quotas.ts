@@ -1,4 +1,5 @@
 import { QuotaExceededError } from '../../core/errors.js'
+import { HeldAmount } from '../../core/held-amount.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { QuotaLimits, QuotaSettings } from './settings.js'
 
@@ -52,7 +53,7 @@ export class QuotaAccount {
   readonly #records: Meter | undefined
   readonly #bytes: Meter | undefined
   readonly #maxRequests: number
-  #requests = 0
+  readonly #requests = new HeldAmount('requests of a quota')
 
   /** @param of whose it is: `the principal shop` */
   constructor(of: string, limits: QuotaLimits, clock: MonotonicClock) {
@@ -75,13 +76,13 @@ export class QuotaAccount {
 
   /** Counts a request as in flight until {@link leave}, or returns the error when there are too many. */
   enter(): QuotaExceededError | undefined {
-    if (this.#requests >= this.#maxRequests) return this.#exceeded('requests in flight', MS_PER_SECOND)
-    this.#requests++
+    if (this.#requests.value >= this.#maxRequests) return this.#exceeded('requests in flight', MS_PER_SECOND)
+    this.#requests.add(1)
     return undefined
   }
 
   leave(): void {
-    this.#requests--
+    this.#requests.release(1)
   }
 
   spend(records: number, bytes: number): void {
@@ -91,7 +92,7 @@ export class QuotaAccount {
 
   /** True when a new account would be in the same state. */
   get isIdle(): boolean {
-    return this.#requests === 0 && (this.#records?.isFull ?? true) && (this.#bytes?.isFull ?? true)
+    return this.#requests.value === 0 && (this.#records?.isFull ?? true) && (this.#bytes?.isFull ?? true)
   }
 
   #exceeded(what: string, waitMs: number): QuotaExceededError {

@@ -1,3 +1,4 @@
+import { HeldAmount } from '../../core/held-amount.js'
 import type { Identity } from './access.js'
 
 /** Concurrent verifications. The thread pool has four threads, which are needed for other work as well. */
@@ -16,33 +17,33 @@ type Task = () => Promise<void>
 export class VerificationQueue {
   /** Waiting verifications by address, in the order in which the addresses are served. */
   readonly #waiting = new Map<string, Task[]>()
-  #waitingCount = 0
-  #running = 0
+  readonly #waitingOnes = new HeldAmount('verifications that wait')
+  readonly #running = new HeldAmount('verifications')
 
   /** @returns `undefined` at once when too many verifications are waiting, for this address or in all */
   run<Result>(address: string, verify: () => Promise<Result>): Promise<Result> | undefined {
     const queue = this.#waiting.get(address) ?? []
-    if (queue.length >= MAX_WAITING_PER_ADDRESS || this.#waitingCount >= MAX_WAITING) return undefined
+    if (queue.length >= MAX_WAITING_PER_ADDRESS || this.#waitingOnes.value >= MAX_WAITING) return undefined
     return new Promise<Result>((resolve, reject) => {
       queue.push(() => verify().then(resolve, reject))
       this.#waiting.set(address, queue)
-      this.#waitingCount++
+      this.#waitingOnes.add(1)
       this.#next()
     })
   }
 
   #next(): void {
-    if (this.#running >= MAX_RUNNING) return
+    if (this.#running.value >= MAX_RUNNING) return
     const [turn] = this.#waiting
     if (!turn) return
     const [address, queue] = turn
     const task = queue.shift()!
-    this.#waitingCount--
+    this.#waitingOnes.release(1)
     this.#waiting.delete(address)
     if (queue.length > 0) this.#waiting.set(address, queue)
-    this.#running++
+    this.#running.add(1)
     void task().finally(() => {
-      this.#running--
+      this.#running.release(1)
       this.#next()
     })
   }

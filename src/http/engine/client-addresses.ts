@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net'
 import { OverloadedError, QuotaExceededError } from '../../core/errors.js'
+import { HeldAmount } from '../../core/held-amount.js'
 
 const RETRY_AFTER_SECONDS = 1
 
@@ -14,9 +15,16 @@ export interface AddressLimits {
 export interface AddressUse {
   readonly key: string
   connections: number
-  bodyBytes: number
-  requests: number
+  readonly bodies: HeldAmount
+  readonly requests: HeldAmount
 }
+
+const noUse = (key: string): AddressUse => ({
+  key,
+  connections: 0,
+  bodies: new HeldAmount('bytes of request bodies of an address'),
+  requests: new HeldAmount('requests of an address')
+})
 
 /** Counts per client address. An address is remembered while it has connections. */
 export class ClientAddresses {
@@ -38,7 +46,7 @@ export class ClientAddresses {
   /** The use of an address, which is remembered when one of its connections has been counted. */
   of(remoteAddress: string | undefined): AddressUse {
     const key = toAddressKey(remoteAddress)
-    return this.#byKey.get(key) ?? { key, connections: 0, bodyBytes: 0, requests: 0 }
+    return this.#byKey.get(key) ?? noUse(key)
   }
 
   leave(use: AddressUse): void {
@@ -51,7 +59,7 @@ export class ClientAddresses {
   }
 
   /** The error when an address has too many requests, the new request included. */
-  requestRefusal({ key, requests }: AddressUse): QuotaExceededError | undefined {
+  requestRefusal({ key, requests: { value: requests } }: AddressUse): QuotaExceededError | undefined {
     const { maxRequestsInFlight = requests } = this.#limits
     if (key === '' || requests <= maxRequestsInFlight) return undefined
     return new QuotaExceededError(
@@ -60,7 +68,7 @@ export class ClientAddresses {
     )
   }
 
-  bodyRefusal({ key, bodyBytes }: AddressUse, sizeBytes: number): OverloadedError | undefined {
+  bodyRefusal({ key, bodies: { value: bodyBytes } }: AddressUse, sizeBytes: number): OverloadedError | undefined {
     const { maxBodiesInFlightBytes = Number.POSITIVE_INFINITY } = this.#limits
     if (key === '' || bodyBytes + sizeBytes <= maxBodiesInFlightBytes) return undefined
     return new OverloadedError(

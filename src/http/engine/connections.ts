@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { OverloadedError, type QuotaExceededError } from '../../core/errors.js'
+import { HeldAmount } from '../../core/held-amount.js'
 import { counterFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
@@ -75,9 +76,9 @@ export class Connections implements ConnectionHost {
   /** Bodies of calls that are no requests of HTTP/1.1. */
   readonly #otherBodies = new Set<ReceivingBody>()
   /** Bytes of all bodies, from their arrival until their request is answered. */
-  #bodyBytes = 0
+  readonly #bodies = new HeldAmount('bytes of request bodies')
   /** Bytes of requests that have not begun. They have as much memory as bodies, but apart from them. */
-  #keptBytes = 0
+  readonly #kept = new HeldAmount('bytes of requests that have not begun')
   /** Bytes of incomplete bodies that were read in this tick. */
   #turnBytes = 0
   #isLeaving = false
@@ -105,7 +106,7 @@ export class Connections implements ConnectionHost {
     show(
       'castellan_http_bodies_in_flight_bytes',
       'Bytes of request bodies and messages of gRPC that have come and whose requests are not answered',
-      () => this.#bodyBytes
+      () => this.#bodies.value
     )
     show('castellan_http_connections', 'Open connections of HTTP clients', () => this.#open.size)
     show(
@@ -187,13 +188,20 @@ export class Connections implements ConnectionHost {
       this.#makeCapacity(holder, sizeBytes)
       if (!this.#hasCapacity(holder, sizeBytes)) refusal = this.#error
     }
-    if (refusal === undefined) this.#count(holder, sizeBytes)
-    else this.#refusals.note(refusal)
-    return refusal
+    if (refusal !== undefined) {
+      this.#refusals.note(refusal)
+      return refusal
+    }
+    holder.heldBytes += sizeBytes
+    holder.address.bodies.add(sizeBytes)
+    this.#bodies.add(sizeBytes)
+    return undefined
   }
 
   give(holder: BodyHolder, sizeBytes: number): void {
-    this.#count(holder, -sizeBytes)
+    holder.heldBytes -= sizeBytes
+    holder.address.bodies.release(sizeBytes)
+    this.#bodies.release(sizeBytes)
   }
 
   endsTurn(sizeBytes: number): boolean {
@@ -202,15 +210,10 @@ export class Connections implements ConnectionHost {
     return this.#turnBytes > MAX_TURN_BYTES
   }
 
-  #count(holder: BodyHolder, sizeBytes: number): void {
-    holder.heldBytes += sizeBytes
-    holder.address.bodyBytes += sizeBytes
-    this.#bodyBytes += sizeBytes
-  }
-
   /** A single body always fits where there is no other. */
   #hasCapacity({ heldBytes }: BodyHolder, sizeBytes: number): boolean {
-    return this.#bodyBytes <= heldBytes || this.#bodyBytes + sizeBytes <= this.limits.maxBodiesInFlightBytes
+    const { value } = this.#bodies
+    return value <= heldBytes || value + sizeBytes <= this.limits.maxBodiesInFlightBytes
   }
 
   /** Refuses incomplete bodies, the largest first, until there is memory for a smaller one: they cannot keep it out. */
@@ -233,16 +236,20 @@ export class Connections implements ConnectionHost {
 
   get #error(): OverloadedError {
     return new OverloadedError(
-      `request bodies of ${this.#bodyBytes} bytes are in flight (limit ${this.limits.maxBodiesInFlightBytes}; http.maxBodiesInFlightBytes)`
+      `request bodies of ${this.#bodies.value} bytes are in flight (limit ${this.limits.maxBodiesInFlightBytes}; http.maxBodiesInFlightBytes)`
     )
   }
 
   keep(address: AddressUse, sizeBytes: number): boolean {
-    const isMore = sizeBytes > 0
-    if (isMore && this.#keptBytes + sizeBytes > this.limits.maxBodiesInFlightBytes) return false
-    if (isMore && this.#addresses.bodyRefusal(address, sizeBytes) !== undefined) return false
-    this.#keptBytes += sizeBytes
-    address.bodyBytes += sizeBytes
+    if (sizeBytes > 0) {
+      if (this.#kept.value + sizeBytes > this.limits.maxBodiesInFlightBytes) return false
+      if (this.#addresses.bodyRefusal(address, sizeBytes) !== undefined) return false
+      this.#kept.add(sizeBytes)
+      address.bodies.add(sizeBytes)
+    } else {
+      this.#kept.release(-sizeBytes)
+      address.bodies.release(-sizeBytes)
+    }
     return true
   }
 

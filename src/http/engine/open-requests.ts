@@ -91,13 +91,13 @@ export abstract class OpenRequests {
 
   begin(): void {
     this.openRequests++
-    this.address.requests++
+    this.address.requests.add(1)
     this.#pauseOrGoOn()
   }
 
   end(request: BodyHolder): void {
     this.openRequests--
-    this.address.requests--
+    this.address.requests.release(1)
     this.give(request)
     this.changed()
   }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { OverloadedError } from '../../core/errors.js'
+import { HeldAmount } from '../../core/held-amount.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import { FairQueue } from './fair-queue.js'
@@ -66,7 +67,7 @@ export class Admission {
   /** Made when a request has to wait for the first time. */
   #waiting: FairQueue<Waiter> | undefined
   /** Announced bytes of admitted requests whose bodies have not come. */
-  #expectedBytes = 0
+  readonly #expected = new HeldAmount('bytes of announced bodies')
   /** Bytes of bodies that were let in during this tick. */
   #turnBytes = 0
   #isTurnWatched = false
@@ -151,7 +152,7 @@ export class Admission {
     if (isBeyond && (!isSmall || this.waiting > 0 || this.#clock() - this.#turnSince >= MAX_TURN_MS)) return false
     const { usedBytes, maxBytes, stuckBytes } = this.#capacity
     const usableBytes = maxBytes - stuckBytes
-    const expectedBytes = this.#expectedBytes
+    const expectedBytes = this.#expected.value
     if (!isSmall && expectedBytes > 0 && expectedBytes + sizeBytes > usableBytes * EXPECTED_SHARE) return false
     const comingBytes = usedBytes - stuckBytes + expectedBytes + reservedBytes
     return comingBytes === 0 || comingBytes + sizeBytes <= usableBytes * NEARLY_FULL
@@ -170,15 +171,10 @@ export class Admission {
     this.#turnBytes += sizeBytes
     this.#watchTurn()
     if (sizeBytes <= SMALL_BODY_BYTES) return
-    this.#expectedBytes += sizeBytes
-    let isExpected = true
-    const come = (): void => {
-      if (!isExpected) return
-      isExpected = false
+    const come = this.#expected.take(sizeBytes, () => {
       clearTimeout(timer)
-      this.#expectedBytes -= sizeBytes
       if (this.waiting > 0) this.#watchTurn()
-    }
+    })
     const timer = setTimeout(come, EXPECTED_FOR_MS)
     request.whenReceived(come)
   }

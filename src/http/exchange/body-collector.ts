@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { OverloadedError } from '../../core/errors.js'
+import { HeldAmount } from '../../core/held-amount.js'
 
 /**
  * The outcome for a body: its bytes, valid until the call returns, or why there are none.
@@ -156,6 +157,7 @@ export class BufferPool {
   readonly #maxIdleBytes: number
   readonly #bySize: Buffer[][] = Array.from({ length: LARGEST_BITS - SMALLEST_BITS + 1 }, () => [])
   #idleBytes = 0
+  readonly #taken = new HeldAmount('bytes of buffers for bodies')
 
   constructor(maxIdleBytes: number) {
     this.#maxIdleBytes = maxIdleBytes
@@ -165,13 +167,15 @@ export class BufferPool {
   take(sizeBytes: number): Buffer {
     const bits = Math.max(SMALLEST_BITS, 32 - Math.clz32(sizeBytes - 1))
     const idle = this.#bySize[bits - SMALLEST_BITS]?.pop()
-    if (idle === undefined) return Buffer.allocUnsafeSlow(2 ** bits)
-    this.#idleBytes -= idle.length
-    return idle
+    if (idle !== undefined) this.#idleBytes -= idle.length
+    const buffer = idle ?? Buffer.allocUnsafeSlow(2 ** bits)
+    this.#taken.add(buffer.length)
+    return buffer
   }
 
   /** Returns a buffer to the pool. It must not be used afterwards. */
   give(buffer: Buffer): void {
+    this.#taken.release(buffer.length)
     const idle = this.#bySize[31 - Math.clz32(buffer.length) - SMALLEST_BITS]
     if (idle === undefined || this.#idleBytes + buffer.length > this.#maxIdleBytes) return
     this.#idleBytes += buffer.length

@@ -37,7 +37,7 @@ class Call implements CountedCall, ReceivingBody {
     this.#shedder = shedder
     this.address = address
     this.#onRefused = onRefused
-    address.requests++
+    address.requests.add(1)
     connections.receives(this)
   }
 
@@ -68,7 +68,7 @@ class Call implements CountedCall, ReceivingBody {
     this.#isOver = true
     this.received()
     this.give(this.heldBytes)
-    this.address.requests--
+    this.address.requests.release(1)
   }
 }
 

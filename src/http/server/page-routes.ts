@@ -99,7 +99,7 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
     reply.headers({ ...PAGE_HEADERS, 'content-security-policy': page.policy })
     return reply.type('text/html; charset=utf-8').send(page.bytes)
   })
-  const searches = new Shares(MAX_SEARCHES)
+  const searches = new Shares(MAX_SEARCHES, 'searches for a record')
   app.register((scope, _options, done) => {
     const readJson = scope.getDefaultJsonParser('error', 'error')
     scope.removeAllContentTypeParsers()

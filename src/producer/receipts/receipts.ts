@@ -93,8 +93,8 @@ const MAX_WAITS = 1_024
 export class Receipts {
   readonly #key: ReceiptKey
   readonly #stores = new Set<ReceiptStore>()
-  readonly #looks = new Shares(MAX_LOOKS)
-  readonly #waits = new Shares(MAX_WAITS)
+  readonly #looks = new Shares(MAX_LOOKS, 'looks for receipts')
+  readonly #waits = new Shares(MAX_WAITS, 'waits for receipts')
 
   constructor(key: ReceiptKey) {
     this.#key = key

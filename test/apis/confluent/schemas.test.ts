@@ -157,6 +157,7 @@ describe('confluent: schemas without a network', () => {
     ends[0]!()
     await turns(1)
     expect(hold).not.to.throw()
+    ends[1]!()
   })
 
   it('records are decoded as they were sent: the body is kept while its schema is asked for', async () => {

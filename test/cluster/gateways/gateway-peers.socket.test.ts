@@ -127,12 +127,14 @@ describe('gateways that know each other', () => {
 
   it('answer that the time of a call is over, and are not taken for gone', async () => {
     const { a, b } = await two()
-    b.serve('never', () => new Promise(() => undefined))
+    let end = (): void => undefined
+    b.serve('late', () => new Promise<void>(resolve => (end = resolve)))
     b.serve('now', () => 1)
-    const error = await reasonOf(a.call(b.id, 'never', undefined, { timeoutMs: 20 }))
-    expect(error.message).to.contain('no answer to never within')
+    const error = await reasonOf(a.call(b.id, 'late', undefined, { timeoutMs: 20 }))
+    expect(error.message).to.contain('no answer to late within')
     expect(isAway(error)).to.equal(false)
     expect(await a.call(b.id, 'now', undefined, PATIENT)).to.equal(1)
+    end()
   })
 
   it('are called all together, without those that fail', async () => {
@@ -287,10 +289,12 @@ describe('gateways that know each other', () => {
     b.serve('fails', () => {
       throw new Error('no')
     })
-    b.serve('lasts', () => new Promise(() => undefined))
+    let end = (): void => undefined
+    b.serve('lasts', () => new Promise<void>(resolve => (end = resolve)))
     await a.call(b.id, 'works', {}, PATIENT)
     await reasonOf(a.call(b.id, 'fails', {}, PATIENT))
     await reasonOf(a.call(b.id, 'lasts', {}, { timeoutMs: 50 }))
+    end()
     const other = await gateway({ addresses: [b.address], token: 'y'.repeat(40) })
     await other.refresh()
     const found = ['answered', 'failed', 'late'].map(result => counts.get(`calls ${result}`))

@@ -185,6 +185,7 @@ describe('receipts of other processes', () => {
       both[stopping]!.desk.endWaits()
       await time.pass(100)
       expect(reply, `${stopping}`).to.include({ type: 'found', isSettled: false })
+      both[1 - stopping]!.desk.endWaits()
     }
   })
 

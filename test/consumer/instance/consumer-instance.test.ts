@@ -47,6 +47,8 @@ function carryOut(consumer: ConsumerInstance, asked: Asked, reply: (value: unkno
   else consumer.end(false, () => reply({ type: 'done', value: undefined }))
 }
 
+const opened: Harness[] = []
+
 class Harness {
   readonly world: GroupWorld
   readonly instance: ConsumerInstance
@@ -71,6 +73,7 @@ class Harness {
       patterns: { find: async () => [] },
       onIdle: () => undefined
     })
+    opened.push(this)
   }
 
   /** Answers follow later. */
@@ -120,6 +123,10 @@ const offsetsOf = ({ result }: { readonly result: InstanceResult<InstanceRead> |
 }
 
 describe('a consumer instance', () => {
+  afterEach(() => {
+    for (const { instance } of opened.splice(0)) instance.end(false, () => undefined)
+  })
+
   describe('whose log loses its end', () => {
     const cutWorld = (): GroupWorld => {
       const world = new GroupWorld()

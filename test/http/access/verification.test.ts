@@ -21,30 +21,35 @@ describe('password verifications', () => {
       running.shift()!.end()
       await new Promise(resolve => setImmediate(resolve))
     }
-    return { running, begun, run, endOne }
+    const endAll = async (): Promise<void> => {
+      while (running.length > 0) await endOne()
+    }
+    return { begun, run, endAll }
   }
 
   it('run two at a time, and serve the addresses that wait in rotation', async () => {
-    const { run, begun, running, endOne } = harness()
+    const { run, begun, endAll } = harness()
     for (const name of ['a1', 'a2', 'a3', 'a4', 'a5']) void run('a', name)
     void run('b', 'b1')
     void run('c', 'c1')
     expect(begun).to.deep.equal(['a1', 'a2'])
-    while (running.length > 0) await endOne()
+    await endAll()
     expect(begun).to.deep.equal(['a1', 'a2', 'a3', 'b1', 'c1', 'a4', 'a5'])
   })
 
-  it('refuse at once what one address has too many of, and others go on', () => {
-    const { run } = harness()
+  it('refuse at once what one address has too many of, and others go on', async () => {
+    const { run, endAll } = harness()
     const results = Array.from({ length: 8 }, (_, i) => run('flood', `f${i}`))
     expect(results.map(result => typeof result)).to.deep.equal([...Array(6).fill('object'), 'undefined', 'undefined'])
     expect(run('polite', 'p')).to.not.equal(undefined)
+    await endAll()
   })
 
-  it('hold a bounded number however many addresses there are', () => {
-    const { run } = harness()
+  it('hold a bounded number however many addresses there are', async () => {
+    const { run, endAll } = harness()
     const taken = Array.from({ length: 10_000 }, (_, i) => run(`10.0.${i >> 8}.${i & 255}`, 'x')).filter(Boolean)
     expect(taken).to.have.length(2 + 256)
+    await endAll()
   })
 
   it('go on after one that failed', async () => {

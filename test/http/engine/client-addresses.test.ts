@@ -60,10 +60,11 @@ describe('addresses of clients', () => {
     ] as const) {
       addresses.enter(address)
       const use = addresses.enter(address)
-      use.requests = 5
+      const release = use.requests.take(5)
       expect(addresses.hasTooManyConnections(use)).to.equal(false)
       expect(addresses.requestRefusal(use)).to.equal(undefined)
       expect(addresses.bodyRefusal(use, 1_000)).to.equal(undefined)
+      release()
     }
   })
 })

@@ -4,7 +4,7 @@ import type { Connection } from '../../../src/http/engine/connection.js'
 import type { ConnectionLimits } from '../../../src/http/engine/open-requests.js'
 import type { EngineRequest } from '../../../src/http/engine/request.js'
 import type { EngineResponse } from '../../../src/http/engine/response.js'
-import { type Client, connectionsWith, get, post, Reader } from './fake-connections.js'
+import { type Client, closeConnections, connectionsWith, get, post, Reader } from './fake-connections.js'
 import type { FakeSocket } from './fake-socket.js'
 
 const LIMITS: Partial<ConnectionLimits> = {
@@ -28,7 +28,10 @@ describe('a connection of the engine', () => {
     })
     connect()
   })
-  afterEach(() => clock.restore())
+  afterEach(() => {
+    closeConnections()
+    clock.restore()
+  })
 
   function connect(limits: Parameters<typeof connectionsWith>[0] = {}): void {
     world = connectionsWith({ ...LIMITS, ...limits }, () => clock.now)
@@ -42,7 +45,7 @@ describe('a connection of the engine', () => {
   const pause = (): void => connection.heldChanged(true)
   const resume = (): void => connection.heldChanged(false)
   /** Bytes of requests that wait. */
-  const kept = (): number => connection.address.bodyBytes
+  const kept = (): number => connection.address.bodies.value
 
   it('begins eight requests in a tick, and the others in later ones', () => {
     take(Array.from({ length: 20 }, (_, at) => get(`/${at}`)).join(''))

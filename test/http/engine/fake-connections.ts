@@ -51,6 +51,13 @@ export class Reader implements BodyReader {
 /** A client over a socket that a test drives, and what the gateway makes of it. */
 export type Client = ReturnType<ReturnType<typeof connectionsWith>['connect']>
 
+const opened: FakeSocket[] = []
+
+/** Ends all that was opened, and with it what its requests hold. */
+export const closeConnections = (): void => {
+  for (const socket of opened.splice(0)) socket.destroy()
+}
+
 /** Connections over fake sockets. */
 export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => number) {
   const metrics = createPrometheusMetrics()
@@ -66,6 +73,7 @@ export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => n
   }
   const connect = (address?: string, silence?: SilenceLimit) => {
     const socket = new FakeSocket(address)
+    opened.push(socket)
     const answers: EngineResponse[] = []
     const urls: string[] = []
     const client = {

@@ -101,7 +101,10 @@ describe('admission', () => {
     entered = []
     refused = []
   })
-  afterEach(() => clock.restore())
+  afterEach(() => {
+    clock.runAll()
+    clock.restore()
+  })
 
   it('lets requests in at once while there is room', () => {
     const request = ask('a', 4 * KIB)

@@ -94,7 +94,10 @@ describe('collectBody', () => {
         taken.push(buffer)
         return buffer
       },
-      give: (buffer: Buffer) => given.push(buffer)
+      give: (buffer: Buffer) => {
+        given.push(buffer)
+        pool.give(buffer)
+      }
     })
     const ends: ((source: PassThrough) => void)[] = [
       source => source.end(),
@@ -120,20 +123,25 @@ describe('BufferPool', () => {
     const buffer = pool.take(20_000)
     expect(buffer.length).to.equal(32_768)
     pool.give(buffer)
-    expect(pool.take(40_000)).not.to.equal(buffer)
-    expect(pool.take(32_768)).to.equal(buffer)
-    expect(pool.take(1).length).to.equal(16_384)
+    const [larger, again, least] = [pool.take(40_000), pool.take(32_768), pool.take(1)]
+    expect(larger).not.to.equal(buffer)
+    expect(again).to.equal(buffer)
+    expect(least.length).to.equal(16_384)
+    for (const each of [larger, again, least]) pool.give(each)
   })
 
   it('keeps no more than its limit, and nothing huge', () => {
     const pool = new BufferPool(100_000)
     const buffers = [pool.take(65_536), pool.take(65_536)]
     for (const buffer of buffers) pool.give(buffer)
-    expect(pool.take(65_536)).to.equal(buffers[0])
-    expect(pool.take(65_536)).not.to.be.oneOf(buffers)
+    const [kept, fresh] = [pool.take(65_536), pool.take(65_536)]
+    expect(kept).to.equal(buffers[0])
+    expect(fresh).not.to.be.oneOf(buffers)
     const huge = pool.take(3_000_000)
     expect(huge.length).to.be.at.least(3_000_000)
     pool.give(huge)
-    expect(pool.take(3_000_000)).not.to.equal(huge)
+    const another = pool.take(3_000_000)
+    expect(another).not.to.equal(huge)
+    for (const each of [kept, fresh, another]) pool.give(each)
   })
 })

@@ -1,3 +1,4 @@
+import { worldNow } from '../../support/held-amounts.js'
 import { replaceGlobals } from './globals.js'
 import { Host } from './host.js'
 import { Network } from './network.js'
@@ -60,7 +61,16 @@ export class World {
       capacityBytes: nature.pick([4_096, 65_536, 65_536, 1_048_576]),
       splitPercent: nature.pick([0, 2, 10])
     })
-    this.#restore = replaceGlobals(this.time, this.network, this.random.for('the code under test'))
+    const restore = replaceGlobals(this.time, this.network, this.random.for('the code under test'))
+    const fate = worldNow.fate
+    worldNow.fate = () => {
+      const { current } = this.time
+      return () => current.state === 'dead'
+    }
+    this.#restore = () => {
+      worldNow.fate = fate
+      restore()
+    }
     process.on('unhandledRejection', this.#onRejection)
     process.on('uncaughtException', this.#onRejection)
   }

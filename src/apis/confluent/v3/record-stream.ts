@@ -169,12 +169,11 @@ export class RecordStream implements TurnTaker {
     const length = rest.length + more.length
     const before = this.#memory
     const fits = before !== undefined && before.length >= length
-    // The pool has no small memory, and does not take it back.
     const fresh = (): Buffer => (length < SMALL_BYTES ? Buffer.allocUnsafe(length) : this.#parts.pool.take(length))
     const memory = fits ? before : fresh()
     rest.copy(memory, 0)
     more.copy(memory, rest.length)
-    if (before !== undefined && !fits) this.#parts.pool.give(before)
+    if (!fits) this.#freeMemory()
     this.#memory = memory
     this.#piece = memory.subarray(0, length)
     this.#pieceAt = 0
@@ -186,11 +185,14 @@ export class RecordStream implements TurnTaker {
       if (this.#mayRead && this.#piece !== undefined) cost = this.#readPiece(this.#piece, maxCost)
       else this.#setReading()
     })
-    if (this.#piece === undefined && this.#memory !== undefined) {
-      this.#parts.pool.give(this.#memory)
-      this.#memory = undefined
-    }
+    if (this.#piece === undefined) this.#freeMemory()
     return cost
+  }
+
+  #freeMemory(): void {
+    // The pool has no small memory, and does not take it back.
+    if (this.#memory !== undefined && this.#memory.length >= SMALL_BYTES) this.#parts.pool.give(this.#memory)
+    this.#memory = undefined
   }
 
   /** @returns the cost of what was read */
@@ -382,6 +384,8 @@ export class RecordStream implements TurnTaker {
     clearTimeout(this.#idle)
     turns.leave(this)
     turns.setInFlight(this, false)
+    // A reader of its bytes may have called.
+    process.nextTick(() => this.#freeMemory())
   }
 
   /** After a bug the connection ends: the answers would no longer belong to their records. */

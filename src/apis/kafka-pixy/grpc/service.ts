@@ -6,6 +6,7 @@ import {
   status,
   type UntypedServiceImplementation
 } from '@grpc/grpc-js'
+import { HeldAmount } from '../../../core/held-amount.js'
 import type { Logger } from '../../../core/model.js'
 import type { Gateway, ProduceOrigin } from '../../../gateway/gateway.js'
 import { NO_RECORD_HEADERS } from '../../../gateway/produce-origin.js'
@@ -31,7 +32,7 @@ interface ServiceParts {
 export class KafkaPixyService {
   readonly #parts: ServiceParts
   readonly #verbs: ReturnType<typeof methodsOf>
-  #calls = 0
+  readonly #calls = new HeldAmount('calls of gRPC')
   #isStopping = false
 
   constructor(settings: KafkaPixySettings, parts: ServiceParts) {
@@ -40,15 +41,15 @@ export class KafkaPixyService {
   }
 
   get openCalls(): number {
-    return this.#calls
+    return this.#calls.value
   }
 
   /** The functions that grpc-js calls. */
   get handlers(): UntypedServiceImplementation {
     const handlers = Object.entries(this.#verbs.methods).map(([name, method]) => {
       const handler: handleUnaryCall<ReceivedRequest, object> = (call, callback) => {
-        this.#calls++
-        this.#serve(name, method, call, callback).finally(() => this.#calls--)
+        const release = this.#calls.take(1)
+        this.#serve(name, method, call, callback).finally(release)
       }
       return [name, handler] as const
     })
@@ -72,7 +73,7 @@ export class KafkaPixyService {
     let origin: ProduceOrigin | undefined
     try {
       if (this.#isStopping) throw new StatusError(status.UNAVAILABLE, SHUTTING_DOWN, 'shuttingDown')
-      if (this.#calls > MAX_CALLS) throw new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls at a time')
+      if (this.#calls.value > MAX_CALLS) throw new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls at a time')
       const { bytes, hold } = call.request
       const request = decodeRequest(name, bytes, hold)
       gateway = this.#parts.gateways.get(request.cluster)
