@@ -143,6 +143,15 @@ describe('schemas', () => {
     expect((await stage.resolve({ id: 1 })).id).to.equal(1)
   })
 
+  it('that a subject does not have are looked for in it again after five seconds', async () => {
+    const id = stage.registry.add('elsewhere', STRING)
+    expect(await errorOf(() => stage.resolve({ id }))).to.match(/^otherSubject: /)
+    stage.registry.add('orders-value', STRING)
+    expect(await errorOf(() => stage.resolve({ id })), 'within five seconds').to.match(/^otherSubject: /)
+    stage.nowMs += 5_001
+    expect((await stage.resolve({ id })).subject).to.equal('orders-value')
+  })
+
   it('of a registry that answers nonsense are refused, each with what is wrong', () =>
     checkRows<readonly [status: number, body: unknown, error: RegExp]>(
       [

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import { ForbiddenError, OverloadedError } from '../../../src/core/errors.js'
-import { currentDate, unreadBodyHeaders } from '../../../src/http/exchange/answers.js'
+import { AnswerTemplate, currentDate, sendAnswer, unreadBodyHeaders } from '../../../src/http/exchange/answers.js'
 
 const KIB = 1024
 const answerTo = (headers: Record<string, string>): ServerResponse =>
@@ -12,6 +12,41 @@ describe('the date of an answer', () => {
   it('is made anew each second', () => {
     const [first, second] = ['Thu, 01 Jan 1970 00:00:00 GMT', 'Thu, 01 Jan 1970 00:00:01 GMT']
     expect([0, 1, 1, 0].map(second => currentDate(second))).to.deep.equal([first, second, second, first])
+  })
+})
+
+describe('an answer', () => {
+  const ids = { requestId: '1', persisted: undefined }
+
+  /** A response of a connection that stays open. */
+  function responseOf(keepAliveTimeoutMs: number) {
+    const told: { text?: string; headers?: Record<string, unknown> } = {}
+    const response = {
+      req: { headers: {}, httpVersionMinor: 1, method: 'GET' },
+      socket: {},
+      shouldKeepAlive: true,
+      keepAliveTimeoutMs,
+      endPrepared: (text: string) => (told.text = text),
+      writeHead: (_: number, headers: Record<string, unknown>) => (told.headers = headers),
+      end: () => undefined
+    } as unknown as ServerResponse
+    return { response, told }
+  }
+
+  it('tells the time after which its own server closes idle connections, whatever another server has just told', () => {
+    const template = new AnswerTemplate(200, 'text/plain')
+    const timeouts = [5_000, 65_000, 5_000].map(keepAliveTimeoutMs => {
+      const { response, told } = responseOf(keepAliveTimeoutMs)
+      template.send(response, ids, 'x')
+      return /^keep-alive: (.*)$/m.exec(told.text!)?.[1]
+    })
+    expect(timeouts).to.deep.equal(['timeout=5', 'timeout=65', 'timeout=5'])
+  })
+
+  it('has each value of a header with several in a line of its own', () => {
+    const { response, told } = responseOf(5_000)
+    sendAnswer(response, 200, undefined, '', ids, { 'x-trace': ['a, b', 'c'], 'x-one': 'd' })
+    expect(told.headers).to.deep.include({ 'x-trace': ['a, b', 'c'], 'x-one': 'd' })
   })
 })
 
