@@ -117,20 +117,13 @@ export function hashedOwner<Id extends number | string>(
 ): OwnerOfInstance<Id> {
   const release = `instance release ${cluster}`
   peers.serve(release, instance => owners?.release(instance as InstanceName))
-  /** Also those that are not called for a moment. */
-  const there = new Set<string>()
-  const isThere = (owner: string): boolean => {
-    for (const id of peers.others) there.add(String(id))
-    return there.has(owner)
-  }
-  peers.onGone(id => there.delete(String(id)))
   const askToRelease: AskToRelease = async (owner, instance, number) => {
     const former = peers.others.find(id => String(id) === owner)
     if (former === undefined) return false
     const body = passedOn(instance, number, false)
     return (await peers.call(former, release, body, { timeoutMs: RELEASE_MS }).catch(() => false)) as Released
   }
-  owners?.identify(String(peers.id), askToRelease, isThere)
+  owners?.identify(String(peers.id), askToRelease)
   return (instance, away) =>
     ownerAmong(
       [peers.id, ...peers.others].filter(id => !away.has(id)),

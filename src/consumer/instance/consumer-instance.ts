@@ -52,6 +52,8 @@ export interface ConsumerInstanceOptions {
   readonly confirm?: (() => Promise<Failure | undefined>) | undefined
   /** Called when another process has joined the group in place of this instance. */
   readonly onFenced?: (() => void) | undefined
+  /** Called when the idle time begins anew. */
+  readonly onUsed: () => void
   /** Called when it was not used for its idle time. */
   readonly onIdle: () => void
 }
@@ -129,6 +131,7 @@ export class ConsumerInstance {
   /** The idle time begins anew. */
   used(): void {
     this.#usedAt = this.#options.runtime.clock()
+    this.#options.onUsed()
   }
 
   /** The topics of the subscription, once those of a pattern are known; none: it is not subscribed. */

@@ -74,7 +74,7 @@ interface Entry {
   readonly client: string | undefined
   /** Where it began, if its state is in memory alone. */
   readonly point: InstancePoint
-  /** When its state was last written, or is about to be. */
+  /** When its state was last written, or is about to be; -∞: that has failed. */
   storedAt: number
   /** Answer the requests that are not answered, at the latest when the instance begins to end. */
   readonly open: Set<Reply<never>>
@@ -290,10 +290,9 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return this.#entries.has(keyOf(instance))
   }
 
-  identify(id: string, askToRelease: AskToRelease, isThere: (owner: string) => boolean): void {
+  identify(id: string, askToRelease: AskToRelease): void {
     if (!this.#store) return
     this.#store.id = id
-    this.#store.isThere = isThere
     this.#askToRelease = askToRelease
   }
 
@@ -431,6 +430,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const closing = [...this.#closing.values()]
     await inTime(Promise.all(closing.map(({ done }) => done)), timeoutMs, () => undefined)
     for (const { entry } of closing) this.#abandon(entry, SHUTTING_DOWN)
+    this.#store?.stop()
   }
 
   /**
@@ -512,13 +512,16 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   async #save(entry: Entry): Promise<Failure | undefined> {
     const { settings, client, consumer, instance } = entry
     entry.storedAt = this.#deps.clock()
-    return this.#store?.write(instance, { settings, client, ...consumer.stored })
+    const failure = await this.#store?.write(instance, { settings, client, ...consumer.stored })
+    if (failure) entry.storedAt = Number.NEGATIVE_INFINITY
+    return failure
   }
 
   /** Tells other processes, now and then, that an instance is used. */
   #used(entry: Entry): void {
     const { idleMs = Number.POSITIVE_INFINITY } = entry.settings
-    if (this.#deps.clock() - entry.storedAt >= idleMs / 4) void this.#save(entry)
+    const isHere = this.#entries.get(keyOf(entry.instance)) === entry
+    if (isHere && this.#deps.clock() - entry.storedAt >= idleMs / 4) void this.#save(entry)
   }
 
   /** Whether an instance is still of this process, and was a moment ago. */
@@ -544,7 +547,6 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   async #askEntry<Value>(entry: Entry, verb: VerbOf<Value>): Promise<InstanceResult<Value>> {
     const { settings, actor, consumer, open, endResult } = entry
     if (endResult) return endResult
-    this.#used(entry)
     const timeoutMs = VERB_TIMEOUT_MS + settings.maxWaitMs
     try {
       return await ask<InstanceResult<Value>>('instance', timeoutMs, requester => {
@@ -591,6 +593,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
         this.#store?.release(instance)
         this.#taken(key)
       },
+      onUsed: () => this.#used(entry),
       onIdle: () => void this.#close(entry, UNKNOWN, false)
     })
     let hasEnded: () => void = () => undefined

@@ -5,6 +5,7 @@ import { ownFailure } from '../../router/requests/failures.js'
 import { CompactedTopic, type CompactedTopicOptions, failureOfError, TopicError } from './compacted-topic.js'
 import type { InstancePoint } from './instance-number.js'
 import type { InstanceName } from './instances.js'
+import { EXPIRED_MS, LastReads } from './last-reads.js'
 import {
   follows,
   instanceOfBytes,
@@ -23,11 +24,14 @@ const MAX_INSTANCES = 100_000
 const MAX_BYTES = 64 * 1024 * 1024
 /** Kafka keeps marks of removed instances for a day by default. An older copy may lack some, and is read anew. */
 const MAX_AGE_MS = 3_600_000
-/** For this long the mark of a removed instance is kept: a late record of another process does not bring it back. */
+/**
+ * For this long the mark of a removed instance is kept: a late record of another process does not bring it back. So often,
+ * while there are looks, instances are removed that have expired.
+ */
 const MARK_MS = 60_000
-/** How long after its idle time an instance is removed that no process has, and how many at a time. */
-const EXPIRED_MS = 600_000
+/** How many are removed at a time, and about how many bytes their states have, so that Kafka takes them. */
 const MAX_EXPIRED = 100
+const MAX_EXPIRED_BYTES = 256 * 1024
 /** How often, and how long after the last time, an own record is looked for that was not read yet. */
 const MAX_LOOKS = 40
 const LOOK_AGAIN_MS = 50
@@ -60,6 +64,7 @@ export class InstanceStore {
   readonly #topic: CompactedTopic
   /** The copy of the topic. */
   readonly #known = new Map<string, KnownInstance>()
+  readonly #lastReads = new LastReads()
   /** Instances with records that were read in this look. */
   readonly #changed = new Set<string>()
   /** Instances with records of others that were read in this look, and do not count. */
@@ -75,7 +80,16 @@ export class InstanceStore {
   readonly #own = new Set<string>()
   /** How far the log was read in the last look that is over. */
   #readTo: Offset = NONE
+  /** When that look began. */
   #readAt = Number.NEGATIVE_INFINITY
+  /** When it was last looked for instances that have expired. */
+  #expiredAt = Number.NEGATIVE_INFINITY
+  /** Instances that have expired. `done` resolves when they are removed. */
+  #removing: { readonly keys: ReadonlySet<string>; readonly done: Promise<void> } | undefined
+  /** Instances that are about to become own ones. */
+  readonly #claiming = new Set<string>()
+  #timer: NodeJS.Timeout | undefined
+  #isStopped = false
   #looking: Promise<unknown> = Promise.resolve()
   #nextLook: Promise<Failure | undefined> | undefined
   #refusedUntil = Number.NEGATIVE_INFINITY
@@ -83,8 +97,6 @@ export class InstanceStore {
   #forgottenTo: Offset = NONE
   /** How other processes know this one. */
   id = randomBytes(12).toString('hex')
-  /** Whether another process serves. It removes its instances by itself, by its own clock. */
-  isThere: (owner: string) => boolean = () => false
 
   constructor(options: InstanceStoreOptions) {
     this.#options = options
@@ -97,7 +109,9 @@ export class InstanceStore {
       onForgotten: isAnother => {
         for (const copied of [this.#known, this.#changed, this.#disturbed, this.#ignored]) copied.clear()
         this.#bytes = this.#count = 0
-        if (isAnother) this.#readTo = this.#forgottenTo = NONE
+        if (!isAnother) return
+        this.#readTo = this.#forgottenTo = NONE
+        this.#lastReads.clear()
       }
     })
   }
@@ -117,7 +131,11 @@ export class InstanceStore {
 
   /** The state of an instance now; `undefined`: there is no such instance. */
   async find(instance: InstanceName): Promise<Failure | FoundInstance | undefined> {
-    const failure = await this.catchUp()
+    let failure = await this.catchUp()
+    if (this.#removing?.keys.has(keyOfInstance(instance))) {
+      await this.#removing.done
+      failure = await this.catchUp()
+    }
     if (failure || this.#isRefused) return failure
     const known = this.#living(instance)
     if (!known) return undefined
@@ -127,12 +145,14 @@ export class InstanceStore {
   }
 
   #living(instance: InstanceName): KnownInstance | undefined {
-    const known = this.#known.get(keyOfInstance(instance))
-    return known?.value && !this.#isOver(known, this.#options.now()) ? known : undefined
+    const key = keyOfInstance(instance)
+    const known = this.#known.get(key)
+    return known?.value && !this.#hasExpired(key, known.value) ? known : undefined
   }
 
-  #isOver({ owner, expiresAtMs }: KnownInstance, nowMs: number): boolean {
-    return expiresAtMs <= nowMs && !this.isThere(owner)
+  /** A look reads all that was written before it began, also if this process stands still afterwards. */
+  #hasExpired(key: string, state: Buffer): boolean {
+    return !this.#own.has(key) && this.#lastReads.hasExpired(key, state, this.#readAt)
   }
 
   /** How far the topic was read; `undefined`: instances live in memory alone. */
@@ -168,22 +188,29 @@ export class InstanceStore {
     if (!found && (this.#count >= MAX_INSTANCES || this.#bytes >= MAX_BYTES))
       return ownFailure('quotaExceeded', `too many consumer instances are stored (limit ${MAX_INSTANCES})`, true)
     if (!this.#isRefused && this.#living(instance)?.offset !== found?.offset) return TAKEN
-    const failure = await this.#put(instance, stored)
-    if (failure) return failure
     const key = keyOfInstance(instance)
-    if (!this.#isRefused && this.#known.get(key)?.owner !== this.id) return TAKEN
-    this.#own.add(key)
-    return undefined
+    this.#claiming.add(key)
+    try {
+      const failure = await this.#put(instance, stored)
+      if (failure) return failure
+      if (!this.#isRefused && this.#known.get(key)?.owner !== this.id) return TAKEN
+      this.#own.add(key)
+      return undefined
+    } finally {
+      this.#claiming.delete(key)
+    }
   }
 
   /** Writes a new state of an instance of this process; `null` removes it. {@link TAKEN}: another process has it. */
   async write(instance: InstanceName, stored: StoredInstance | null): Promise<Failure | undefined> {
-    const failure = await this.catchUp()
-    if (failure) return failure
-    if (!this.owns(instance)) return TAKEN
-    const failed = await this.#put(instance, stored)
-    if (!failed && !stored) this.release(instance)
-    return failed
+    try {
+      const failure = await this.catchUp()
+      if (failure) return failure
+      return this.owns(instance) ? await this.#put(instance, stored) : TAKEN
+    } finally {
+      // A state that is not removed expires.
+      if (!stored) this.release(instance)
+    }
   }
 
   /** The instance is no longer here; its state remains. */
@@ -191,11 +218,22 @@ export class InstanceStore {
     this.#own.delete(keyOfInstance(instance))
   }
 
+  /** Looks no more by itself. */
+  stop(): void {
+    this.#isStopped = true
+    clearTimeout(this.#timer)
+  }
+
   /** @returns {@link TAKEN}: the record does not count, or cannot be found */
-  async #put(instance: InstanceName, stored: StoredInstance | null): Promise<Failure | undefined> {
+  #put(instance: InstanceName, stored: StoredInstance | null): Promise<Failure | undefined> {
+    return this.#append([this.#record(instance, stored)])
+  }
+
+  /** Appends records, and reads them. @returns {@link TAKEN}: the last one does not count, or cannot be found */
+  async #append(records: readonly UnplacedRecord[]): Promise<Failure | undefined> {
     if (this.#isRefused) return undefined
     let offset = NONE
-    const write = async (): Promise<void> => void (offset = await this.#topic.append([this.#record(instance, stored)]))
+    const write = async (): Promise<void> => void (offset = await this.#topic.append(records))
     const failure = (await this.#tried(write)) ?? (await this.catchUp())
     // Some brokers may not know a topic yet that was just created.
     for (let looks = 1; !failure && this.#readTo < offset && looks <= MAX_LOOKS; looks++) {
@@ -233,7 +271,6 @@ export class InstanceStore {
     await this.#topic.readToEnd()
     this.#readAt = startedAt
     this.#readTo = this.#topic.readTo
-    if (this.#changed.size + this.#disturbed.size === 0) return
     for (const key of this.#changed) {
       const { instance, owner } = this.#known.get(key)!
       if (owner !== this.id && this.#own.delete(key)) this.#options.onTaken(instance)
@@ -241,7 +278,21 @@ export class InstanceStore {
     for (const key of this.#disturbed) this.#repeatLater(key)
     this.#changed.clear()
     this.#disturbed.clear()
+    if (this.#count > 0) this.#watch()
+    if (startedAt - this.#expiredAt < MARK_MS || this.#removing) return
+    this.#expiredAt = startedAt
+    this.#forgetMarks()
     this.#removeExpired()
+  }
+
+  /** Looks also while no request comes: for what has expired. */
+  #watch(): void {
+    if (this.#isStopped || this.#timer) return
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      void this.catchUp()
+      if (this.#count > 0) this.#watch()
+    }, EXPIRED_MS).unref()
   }
 
   #apply(record: KafkaRecord): void {
@@ -260,6 +311,7 @@ export class InstanceStore {
     this.#bytes += (known.value?.length ?? 0) - (before?.length ?? 0)
     this.#count += (known.value ? 1 : 0) - (before ? 1 : 0)
     this.#known.set(key, known)
+    this.#lastReads.add(key, known.offset, this.#options.clock())
     this.#changed.add(key)
   }
 
@@ -283,20 +335,51 @@ export class InstanceStore {
     return instanceRecordOf(instance, stored, { owner: this.id, after: this.#readTo }, this.#options.now())
   }
 
-  /** Removes instances that no process has removed in time, and forgets those that were removed a while ago. */
-  #removeExpired(): void {
-    const now = this.#options.now()
-    const expired: InstanceName[] = []
-    for (const [key, known] of this.#known) {
-      const { instance, value, expiresAtMs } = known
-      // Earlier builds have not told when.
-      if (!value && Math.abs(now - expiresAtMs) > MARK_MS) {
-        this.#known.delete(key)
-        this.#forgottenTo = Math.max(this.#forgottenTo, known.offset)
-      }
-      if (value && this.#isOver(known, now - EXPIRED_MS) && !this.#own.has(key)) expired.push(instance)
+  /** Forgets instances that were removed a while ago. */
+  #forgetMarks(): void {
+    for (const key of this.#lastReads.before(this.#readAt - MARK_MS)) {
+      const known = this.#known.get(key)
+      if (known?.value) continue
+      this.#known.delete(key)
+      this.#lastReads.delete(key)
+      if (known) this.#forgottenTo = Math.max(this.#forgottenTo, known.offset)
     }
-    const marks = expired.slice(0, MAX_EXPIRED).map(instance => this.#record(instance, null))
-    if (marks.length > 0) void this.#tried(async () => void (await this.#topic.append(marks)))
+  }
+
+  /**
+   * Removes instances that have expired, whose processes are gone or have lost them. It takes them over before, with the states that they have: a record that comes after
+   * one of their process does not count, and is no mark in whose place Kafka forgets the state.
+   */
+  #removeExpired(): void {
+    const expired = new Map<string, KnownInstance>()
+    let bytes = 0
+    for (const [key, known] of this.#known) {
+      if (!known.value || this.#claiming.has(key) || !this.#hasExpired(key, known.value)) continue
+      expired.set(key, known)
+      bytes += known.value.length
+      if (expired.size === MAX_EXPIRED || bytes > MAX_EXPIRED_BYTES) break
+    }
+    if (expired.size === 0 || this.#isStopped) return
+    const done = this.#remove(expired).then(isDone => {
+      this.#removing = undefined
+      if (isDone) this.#removeExpired()
+    })
+    this.#removing = { keys: new Set(expired.keys()), done }
+  }
+
+  /** @returns whether some of them are removed */
+  async #remove(expired: ReadonlyMap<string, KnownInstance>): Promise<boolean> {
+    const asTheyAre = [...expired.values()].map(({ instance, value }) => ({ ...this.#record(instance, null), value }))
+    const failure = await this.#append(asTheyAre)
+    if (failure && failure !== TAKEN) return false
+    const marks: UnplacedRecord[] = []
+    for (const [key, { instance, offset }] of expired) {
+      const now = this.#known.get(key)
+      const isTaken = now?.owner === this.id && now.offset > offset
+      if (isTaken && !this.#own.has(key) && !this.#claiming.has(key)) marks.push(this.#record(instance, null))
+    }
+    if (marks.length === 0) return false
+    this.#options.log.info({ instances: marks.length }, 'consumer instances that no process uses are removed')
+    return (await this.#append(marks)) === undefined
   }
 }

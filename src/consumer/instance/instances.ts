@@ -131,12 +131,8 @@ export type AskToRelease = (owner: string, instance: InstanceName, number: strin
 
 /** How processes hand instances over whose states are in Kafka. */
 export interface InstanceOwners {
-  /**
-   * Tells how other processes know this one. To be called before the first verb.
-   *
-   * @param isThere whether another process serves: its instances have not ended, whatever the clocks of machines say
-   */
-  identify(id: string, askToRelease: AskToRelease, isThere: (owner: string) => boolean): void
+  /** Tells how other processes know this one. To be called before the first verb. */
+  identify(id: string, askToRelease: AskToRelease): void
   /**
    * Ends an instance in this process, so that another one can continue it; automatic commits are made before.
    *

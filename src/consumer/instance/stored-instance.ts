@@ -59,13 +59,14 @@ export interface KnownInstance {
   readonly owner: string
   /** The offset up to which that process had read. No number: an earlier build has written the record. */
   readonly after: Offset
-  /** When the instance is no longer used, in milliseconds since 1970. */
-  readonly expiresAtMs: number
   /** `null`: it was removed. */
   readonly value: Buffer | null
 }
 
 export type UnplacedRecord = Pick<ProduceRecord, 'key' | 'value' | 'headers'>
+
+/** The process of an instance writes its state again before so many idle times are over. */
+export const IDLE_TIMES = 1.25
 
 /** @param stored `null`: the instance is removed */
 export function instanceRecordOf(
@@ -75,8 +76,8 @@ export function instanceRecordOf(
   nowMs: number
 ): UnplacedRecord {
   const { idleMs = Number.POSITIVE_INFINITY } = stored?.settings ?? { idleMs: 0 }
-  // The state is written again when a quarter of the idle time is over.
-  const expires = Math.min(Math.ceil(nowMs + 1.25 * idleMs), Number.MAX_SAFE_INTEGER)
+  // For release 0.2.0, in which an instance ends by the clock of each machine.
+  const expires = Math.min(Math.ceil(nowMs + IDLE_TIMES * idleMs), Number.MAX_SAFE_INTEGER)
   const texts = { format: FORMAT, owner, after: String(after), expires: String(expires) }
   const headers = Object.entries(texts).map(([key, text]) => ({ key, value: Buffer.from(text) }))
   return { key: Buffer.from(keyOfInstance(instance)), value: stored && bytesOfInstance(stored), headers }
@@ -93,7 +94,6 @@ export function readInstanceRecord({ key, value, headers, offset }: KafkaRecord)
     offset,
     owner: text('owner'),
     after: Number(text('after') || Number.NaN),
-    expiresAtMs: Number(text('expires')),
     value: copy
   }
 }

@@ -71,6 +71,7 @@ class Harness {
       batches: new HeldBatches(1_000_000),
       budget: this.#budget,
       patterns: { find: async () => [] },
+      onUsed: () => undefined,
       onIdle: () => undefined
     })
     opened.push(this)

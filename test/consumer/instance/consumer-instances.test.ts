@@ -140,6 +140,55 @@ describe('consumer instances while Kafka is slow', () => {
     expect(log).to.have.length(written)
   })
 
+  describe('that are used', () => {
+    const idleMs = 40_000
+    const partition = { topic: 'orders', partition: 0 }
+    let log: UnplacedRecord[]
+    beforeEach(async () => {
+      delayMs = 0
+      log = withLog()
+      await answerOf(instances.create(instance, { ...settings, idleMs }, undefined))
+      await answerOf(instances.assign(instance, [partition]))
+    })
+    const use = (): Promise<unknown> => answerOf(instances.assignment(instance))
+
+    it('tell it to others with each quarter of the idle time', async () => {
+      const written = log.length
+      for (let quarter = 1; quarter <= 4; quarter++) {
+        await use()
+        await clock.tickAsync(idleMs / 4)
+        await use()
+        await clock.tickAsync(100)
+        expect(log).to.have.length(written + quarter)
+      }
+    })
+
+    it('tell it to others when a read ends that has waited', async () => {
+      const written = log.length
+      const read = instances.read(instance, { timeoutMs: idleMs / 2, maxBytes: undefined })
+      await clock.tickAsync(idleMs / 2 - 1_000)
+      expect(log).to.have.length(written)
+      expect(await answerOf(read)).to.include({ type: 'done' })
+      await clock.tickAsync(100)
+      expect(log).to.have.length(written + 1)
+    })
+
+    it('tell it to others with the next request when Kafka has not taken the record', async () => {
+      const kafka = answer
+      const outcome = { type: 'failed', code: 'timedOut', message: 'late', retriable: true }
+      answer = message => (message.type === 'produce' ? { type: 'done', outcomes: [outcome] } : kafka(message))
+      const written = log.length
+      await clock.tickAsync(idleMs / 4)
+      await use()
+      await clock.tickAsync(100)
+      answer = kafka
+      expect(log).to.have.length(written)
+      await use()
+      await clock.tickAsync(100)
+      expect(log).to.have.length(written + 1)
+    })
+  })
+
   it('continue the creation that was answered too early, and have the instance then', async () => {
     withLog()
     let created: unknown

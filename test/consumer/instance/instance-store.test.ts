@@ -8,7 +8,11 @@ import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { instanceSettings } from '../../support/instances.js'
 
 const HOUR_MS = 3_600_000
+const MINUTE_MS = 60_000
 const REPEAT_MS = 2_000
+const IDLE_MS = 300_000
+/** For so long, other processes keep an instance of that idle time after its last record. */
+const KEPT_MS = 1.25 * IDLE_MS + 10 * MINUTE_MS
 const NOT_AUTHORIZED = {
   type: 'failed',
   errorCode: 29,
@@ -39,6 +43,9 @@ class TopicOfInstances {
   nowMs = 1_000_000_000
   /** What others do while the next record is on its way. */
   meanwhile: (() => Promise<unknown>) | undefined
+  /** What happens when the next look has been told where the log ends. */
+  onEnd: (() => Promise<unknown>) | undefined
+  readonly stores: Store[] = []
 
   write(key: string, value: string | null, headers: Readonly<Record<string, string>>): number {
     this.exists = true
@@ -53,16 +60,21 @@ class TopicOfInstances {
   }
 
   store(id: string): Store {
-    return new Store(this, id)
+    const store = new Store(this, id)
+    this.stores.push(store)
+    return store
   }
 
   tell(message: RouterMessage): void {
     if (!('requester' in message)) return
-    const { meanwhile } = this
+    const { meanwhile, onEnd } = this
     if (message.type === 'produce') this.meanwhile = undefined
     const before = message.type === 'produce' && meanwhile ? meanwhile() : Promise.resolve()
-    void before.then(() => {
+    const isEnd = message.type === 'fetchOffset' && message.offsetType === 'latest'
+    if (isEnd) this.onEnd = undefined
+    void before.then(async () => {
       const result = message.type === this.refuses ? NOT_AUTHORIZED : this.#answer(message)
+      if (isEnd) await onEnd?.()
       ;(message.requester as { reply(result: unknown): void }).reply(result)
     })
   }
@@ -119,6 +131,8 @@ class Store {
   readonly taken: InstanceName[] = []
   readonly warnings: unknown[] = []
   readonly verbs: InstanceStore
+  /** How far the clock of the machine is ahead of others. */
+  aheadMs = 0
   #nowMs = 0
 
   constructor(topic: TopicOfInstances, id: string) {
@@ -126,7 +140,7 @@ class Store {
     this.verbs = new InstanceStore({
       router: { path: 'router', tell: message => topic.tell(message), stop: () => undefined },
       topic: 'instances',
-      now: () => topic.nowMs + this.#nowMs,
+      now: () => topic.nowMs + this.aheadMs + this.#nowMs,
       clock: () => this.#nowMs,
       log,
       onTaken: instance => void this.taken.push(instance)
@@ -160,6 +174,11 @@ describe('the store of consumer instances', () => {
     former = topic.store('former')
     owner = topic.store('owner')
   })
+  afterEach(() => topic.stores.forEach(({ verbs }) => verbs.stop()))
+
+  /** Time passes for all processes. */
+  const pass = (ms: number): void => topic.stores.forEach(store => store.pass(ms))
+  const marks = (): number => topic.log.filter(({ value }) => value === null).length
 
   it('makes a topic whose segments are closed, and so compacted, after minutes and a MiB', async () => {
     await former.claim(instance, subscribed('a'))
@@ -389,31 +408,195 @@ describe('the store of consumer instances', () => {
     expect(await former.verbs.find({ groupId: 'a', name: 'b' })).to.deep.include({ type: 'failed', retriable: false })
   })
 
-  it('keeps an instance for its idle time after its last record, and removes it when nobody else has', async () => {
-    await former.claim(instance, subscribed('a', 1_000))
-    owner.pass(1_249)
-    expect(await owner.verbs.find(instance)).to.include({ owner: 'former' })
-    owner.pass(1)
-    expect(await owner.verbs.find(instance)).to.equal(undefined)
-    const fresh = topic.store('fresh')
-    fresh.pass(HOUR_MS)
-    await fresh.verbs.catchUp()
-    expect(topic.log.at(-1)).to.deep.include({ key: '["g","one"]', value: null })
-  })
+  describe('where a process may be gone', () => {
+    const removed = async (): Promise<void> => {
+      for (let ticks = 0; marks() === 0 && ticks < 100; ticks++) await new Promise(resolve => setImmediate(resolve))
+      expect(marks()).to.equal(1)
+    }
 
-  it('keeps an instance whose process serves, however far the clocks of the two machines differ', async () => {
-    await former.claim(instance, subscribed('a', 1_000))
-    const owners = new Set(['former'])
-    owner.verbs.isThere = id => owners.has(id)
-    owner.pass(HOUR_MS)
-    expect(await owner.verbs.find(instance)).to.include({ owner: 'former' })
-    expect(await owner.claim(instance, subscribed('a', 1_000))).to.equal(undefined)
-    expect(topic.log.map(({ value }) => value)).to.not.include(null)
-    expect(await former.verbs.find(instance)).to.include({ owner: 'owner' })
-    owners.clear()
-    const fresh = topic.store('fresh')
-    fresh.pass(3 * HOUR_MS)
-    expect(await fresh.verbs.find(instance)).to.equal(undefined)
+    for (const [what, aheadMs] of [
+      ['ahead of', 20 * MINUTE_MS],
+      ['behind', -20 * MINUTE_MS]
+    ] as const)
+      it(`keeps an instance whose process writes, with a clock that is 20 minutes ${what} others`, async () => {
+        former.aheadMs = aheadMs
+        expect(await former.claim(instance, subscribed('a', IDLE_MS))).to.equal(undefined)
+        for (let at = 0; at < 10; at++) {
+          for (const store of [owner, topic.store(`${at}`)]) {
+            expect(await store.verbs.find(instance), `${at}`).to.include({ owner: 'former' })
+            expect(store.verbs.has(instance)).to.equal(true)
+          }
+          pass(1.25 * IDLE_MS)
+          expect(await former.verbs.write(instance, subscribed('a', IDLE_MS))).to.equal(undefined)
+        }
+        expect(marks()).to.equal(0)
+        expect(former.taken).to.deep.equal([])
+      })
+
+    it('keeps an instance for 1.25 times its idle time and 10 minutes more, whatever the clock of its process says', async () => {
+      former.aheadMs = 24 * HOUR_MS
+      await former.claim(instance, subscribed('a', IDLE_MS))
+      await owner.verbs.catchUp()
+      pass(KEPT_MS - 1)
+      expect(await owner.verbs.find(instance)).to.include({ owner: 'former' })
+      pass(1)
+      expect(await owner.verbs.find(instance)).to.equal(undefined)
+      expect(owner.verbs.has(instance)).to.equal(false)
+      pass(MINUTE_MS)
+      await owner.verbs.catchUp()
+      await removed()
+      expect(topic.log.at(-1)).to.deep.include({ key: '["g","one"]', value: null })
+      topic.compact()
+      expect(await topic.store('fresh').verbs.find(instance)).to.equal(undefined)
+    })
+
+    it('gives the name of an instance that has expired to the next client', async () => {
+      await former.claim(instance, subscribed('a', IDLE_MS))
+      await owner.verbs.catchUp()
+      pass(KEPT_MS)
+      expect(await owner.claim(instance, subscribed('b', IDLE_MS))).to.equal(undefined)
+      pass(MINUTE_MS)
+      await owner.verbs.catchUp()
+      await former.verbs.catchUp()
+      expect(former.taken).to.deep.equal([instance])
+      expect(await former.verbs.find(instance)).to.deep.include({ owner: 'owner', topics: { topics: ['b'] } })
+    })
+
+    it('removes no instance that is created anew in the same moment', async () => {
+      await former.claim(instance, subscribed('a', IDLE_MS))
+      await owner.verbs.catchUp()
+      pass(KEPT_MS - 1)
+      await owner.verbs.catchUp()
+      pass(1)
+      expect(await owner.verbs.find(instance)).to.equal(undefined)
+      topic.meanwhile = () => {
+        pass(MINUTE_MS)
+        return owner.verbs.catchUp()
+      }
+      expect(await owner.verbs.claim(instance, subscribed('b', IDLE_MS))).to.equal(undefined)
+      for (let ticks = 0; ticks < 100; ticks++) await new Promise(resolve => setImmediate(resolve))
+      expect(topic.log).to.have.length(2)
+      expect(await former.verbs.find(instance)).to.deep.include({ owner: 'owner', topics: { topics: ['b'] } })
+    })
+
+    it('counts from the first time that it has read a record, also where it reads all records again', async () => {
+      const idleMs = 2 * HOUR_MS
+      await former.claim(instance, subscribed('a', idleMs))
+      await owner.verbs.catchUp()
+      pass(HOUR_MS + 1)
+      const fresh = topic.store('fresh')
+      await fresh.verbs.catchUp()
+      topic.fetches = 0
+      await owner.verbs.catchUp()
+      expect(topic.fetches, 'all records are read again').to.equal(1)
+      pass(1.25 * idleMs + 10 * MINUTE_MS - HOUR_MS - 1)
+      expect(await fresh.verbs.find(instance)).to.include({ owner: 'former' })
+      expect(await owner.verbs.find(instance)).to.equal(undefined)
+    })
+
+    it('reads first, after a standstill, what was written meanwhile', async () => {
+      await former.claim(instance, subscribed('a', IDLE_MS))
+      await owner.verbs.catchUp()
+      pass(2 * KEPT_MS)
+      await former.verbs.write(instance, subscribed('b', IDLE_MS))
+      expect(await owner.verbs.find(instance)).to.deep.include({ owner: 'former', topics: { topics: ['b'] } })
+      expect(marks()).to.equal(0)
+    })
+
+    it('counts no time after the end that it was told, since it may have stood still from then on', async () => {
+      await former.claim(instance, subscribed('a', IDLE_MS))
+      await owner.verbs.catchUp()
+      topic.onEnd = () => {
+        pass(2 * KEPT_MS)
+        return former.verbs.write(instance, subscribed('b', IDLE_MS))
+      }
+      expect(await owner.verbs.find(instance)).to.include({ owner: 'former' })
+      await owner.verbs.catchUp()
+      expect(marks()).to.equal(0)
+      expect(await owner.verbs.find(instance)).to.deep.include({ owner: 'former', topics: { topics: ['b'] } })
+    })
+
+    it('removes an instance once that two processes find in the same moment', async () => {
+      await former.claim(instance, subscribed('a', IDLE_MS))
+      const others = [owner, topic.store('other')]
+      const look = (): Promise<unknown> => Promise.all(others.map(({ verbs }) => verbs.catchUp()))
+      await look()
+      pass(KEPT_MS)
+      await look()
+      await removed()
+      pass(MINUTE_MS)
+      await look()
+      expect(topic.log.map(({ value }) => value === null)).to.deep.equal([false, false, false, true])
+      for (const { verbs } of others) expect(await verbs.find(instance)).to.equal(undefined)
+      expect(others.flatMap(({ taken }) => taken)).to.deep.equal([])
+    })
+
+    it('removes no instance whose process comes back meanwhile, also after compaction', async () => {
+      await former.claim(instance, subscribed('a', IDLE_MS))
+      await owner.verbs.catchUp()
+      pass(KEPT_MS)
+      topic.meanwhile = () => former.verbs.write(instance, subscribed('back', IDLE_MS))
+      await owner.verbs.catchUp()
+      for (let ticks = 0; ticks < 100; ticks++) await new Promise(resolve => setImmediate(resolve))
+      expect(topic.log).to.have.length(3)
+      for (const store of [owner, former])
+        expect(await store.verbs.find(instance)).to.deep.include({ owner: 'former', topics: { topics: ['back'] } })
+      expect(former.verbs.owns(instance)).to.equal(true)
+      topic.compact()
+      expect(topic.log.at(-1)?.value, 'a state, while the process stands still').to.not.equal(null)
+    })
+
+    it('takes an instance that was removed from its process, when that comes back', async () => {
+      await former.claim(instance, subscribed('a', IDLE_MS))
+      await owner.verbs.catchUp()
+      pass(KEPT_MS)
+      await owner.verbs.catchUp()
+      await removed()
+      expect(await former.verbs.write(instance, subscribed('late', IDLE_MS))).to.equal(TAKEN)
+      expect(former.taken).to.deep.equal([instance])
+      expect(await owner.verbs.find(instance)).to.equal(undefined)
+    })
+
+    it('finds no instance that is removed in the same moment', async () => {
+      await former.claim(instance, subscribed('a', IDLE_MS))
+      await owner.verbs.catchUp()
+      pass(KEPT_MS)
+      let found: unknown = 'not asked'
+      topic.meanwhile = async () => void (found = owner.verbs.find(instance))
+      await owner.verbs.catchUp()
+      await removed()
+      expect(await found).to.equal(undefined)
+    })
+
+    it('removes an own instance at last whose removal Kafka did not take', async () => {
+      await owner.claim(instance, subscribed('a', IDLE_MS))
+      topic.refuses = 'produce'
+      await owner.verbs.write(instance, null)
+      topic.refuses = undefined
+      pass(KEPT_MS)
+      await owner.verbs.catchUp()
+      await removed()
+      expect(await owner.verbs.find(instance)).to.equal(undefined)
+    })
+
+    it('removes instances that have expired while it is asked for nothing', async () => {
+      const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+      try {
+        for (let at = 0; at < 250; at++) await former.claim({ groupId: 'g', name: `${at}` }, subscribed('a', IDLE_MS))
+        former.verbs.stop()
+        await owner.verbs.catchUp()
+        for (let minute = 0; minute < 40; minute++) {
+          pass(MINUTE_MS)
+          await clock.tickAsync(MINUTE_MS)
+        }
+        expect(marks()).to.equal(250)
+        topic.fetches = 0
+        await owner.verbs.catchUp()
+        expect(clock.countTimers(), 'there are no others to look for').to.equal(0)
+      } finally {
+        clock.restore()
+      }
+    })
   })
 
   it('has instances in memory alone while Kafka refuses the topic, and stores them later', async () => {
