@@ -45,7 +45,12 @@ const table = [
   ],
   [21, 'INVALID_REQUIRED_ACKS', 'final', 'the acks setting is not allowed'],
   [22, 'ILLEGAL_GENERATION', 'final', 'the group has moved on to another generation'],
-  [23, 'INCONSISTENT_GROUP_PROTOCOL', 'final'],
+  [
+    23,
+    'INCONSISTENT_GROUP_PROTOCOL',
+    'final',
+    'the group is of another kind, such as a share group, or its members use an assignor that this one does not have'
+  ],
   [24, 'INVALID_GROUP_ID', 'final', 'the group id is not allowed'],
   [25, 'UNKNOWN_MEMBER_ID', 'final', 'the group does not know this member'],
   [26, 'INVALID_SESSION_TIMEOUT', 'final'],

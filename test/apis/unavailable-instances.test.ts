@@ -5,7 +5,7 @@ import { strimzi } from '../../src/apis/strimzi/api.js'
 import type { ErrorCode } from '../../src/core/errors.js'
 import type { InstanceName, InstanceResult } from '../../src/gateway/gateway.js'
 import type { HttpApi } from '../../src/http/api/api.js'
-import { ownFailure } from '../../src/router/requests/failures.js'
+import { kafkaFailure, ownFailure } from '../../src/router/requests/failures.js'
 import { contextFor } from '../support/api-context.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 
@@ -45,6 +45,10 @@ describe('a request for a consumer instance', () => {
       for (const code of codes) expect(await statusFor(ownFailure(code, 'not now', true)), code).to.equal(503)
       expect(await statusFor({ type: 'timedOut' })).to.equal(503)
       expect(await statusFor(ownFailure('protocol', 'a bug', false))).to.equal(500)
+    })
+
+    it(`is answered 409 by ${api.name} where the group is a share group`, async () => {
+      expect(await statusFor(kafkaFailure(23))).to.equal(409)
     })
   }
 })

@@ -21,8 +21,10 @@ export class EventProblem extends StacklessError {
     this.reason = reason
   }
 
-  static of(failure: Cause & { readonly message: string }): EventProblem {
-    return new EventProblem(eventStatusByCode[failure.code], failure.message, undefined, failure)
+  static of(failure: Cause & { readonly message: string; readonly errorCode?: number | undefined }): EventProblem {
+    const isOtherKind = failure.errorCode === errorCodes.INCONSISTENT_GROUP_PROTOCOL
+    const status = isOtherKind ? 409 : eventStatusByCode[failure.code]
+    return new EventProblem(status, failure.message, undefined, failure)
   }
 }
 

@@ -140,7 +140,8 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
     answers: {
       200: { description: 'The event or the batch', content: { ...jsonEvents, '*/*': z.unknown() } },
       204: { description: 'No event came in time; of a batch 200 with an empty list' },
-      406: failure('count asks for a batch, and Accept for a single event')
+      406: failure('count asks for a batch, and Accept for a single event'),
+      409: failure('The group is of another kind, such as a share group')
     },
     receive({ parts, groups, followers }, exchange, { topic = '' }) {
       const query = new Query(exchange.request)

@@ -139,6 +139,7 @@ function statusAndCodeOf(error: CastellanError, topic: string | undefined): Prob
     }
     if (CLIENTS_OWN.has(error.errorCode)) return { status: 400, code: KAFKA_REFUSES, message }
     if (DENIED.has(error.errorCode)) return { status: 403, code: UNAUTHORIZED, message }
+    if (error.errorCode === errorCodes.INCONSISTENT_GROUP_PROTOCOL) return { status: 409, code: 409, message }
   }
   if (code === 'unknownTopic' || code === 'invalidTopic') return { status: 404, code: TOPIC_NOT_FOUND, message }
   // A number or a text that Kafka's protocol cannot express: Kafka was not asked.

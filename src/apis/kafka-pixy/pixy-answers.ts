@@ -108,6 +108,7 @@ export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureA
   if (code === 'shuttingDown') return { status: 503, text: SHUTTING_DOWN }
   if (BUSY.has(code)) return { status: 503, text: message }
   if (AWAY.has(code) && !isReady) return { status: 500, text: NO_BROKER }
+  if (failure.errorCode === errorCodes.INCONSISTENT_GROUP_PROTOCOL) return { status: 409, text: message }
   return { status: 500, text: kafkaText(failure.errorCode ?? CODES.get(code) ?? Number.NaN) ?? message }
 }
 

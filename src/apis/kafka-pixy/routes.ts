@@ -153,6 +153,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       400: { description: 'A parameter is missing or wrong, or the cluster is unknown', ...failure },
       403: { description: 'The topic or the group is not allowed', ...failure },
       408: { description: 'There was no message in time', ...failure },
+      409: { description: 'The group is of another kind, such as a share group', ...failure },
       429: { description: 'Too many requests wait', ...failure },
       500: { description: 'The group cannot be joined', ...failure },
       503: { description: 'Switched off, or shutting down', ...failure }

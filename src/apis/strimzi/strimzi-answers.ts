@@ -69,6 +69,7 @@ const CLIENTS_OWN = codesOf(
   'INVALID_REQUEST',
   'POLICY_VIOLATION'
 )
+const CONFLICTS = codesOf('TOPIC_ALREADY_EXISTS', 'INCONSISTENT_GROUP_PROTOCOL')
 const DENIED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')
 
 /** Statuses by code; all others are 500. */
@@ -98,7 +99,7 @@ function statusOf(error: CastellanError): number {
   if (error instanceof KafkaError) {
     const { errorCode } = error
     if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) return 404
-    if (errorCode === errorCodes.TOPIC_ALREADY_EXISTS) return 409
+    if (CONFLICTS.has(errorCode)) return 409
     if (CLIENTS_OWN.has(errorCode)) return 422
     if (DENIED.has(errorCode)) return 403
   }

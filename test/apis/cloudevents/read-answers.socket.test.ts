@@ -162,6 +162,8 @@ describe('cloudevents: answers to requests for events', () => {
     const failed = { type: 'failed', errorCode: 30, retriable: false } as const
     gateway.script = [{ ...failed, code: 'notAuthorized', message: 'the group may not be read' }]
     expect(await problemOf('/orders?group=g')).to.deep.equal([403, 'the group may not be read', 'notAuthorized'])
+    gateway.script = [{ ...failed, errorCode: 23, code: 'kafka', message: 'it is a share group' }]
+    expect(await problemOf('/orders?group=g')).to.deep.equal([409, 'it is a share group', 'kafka'])
   })
 
   it('acknowledgements name those that were not expected; others count', async () => {

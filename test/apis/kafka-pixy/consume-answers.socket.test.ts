@@ -137,6 +137,7 @@ describe('pixy: a request for messages', () => {
     [failure('kafka', 30), '500 kafka server: The client is not authorized to access this group.'],
     [failure('kafka', 29), '500 kafka server: The client is not authorized to access this topic.'],
     [failure('kafka', 15), `500 ${made('kafka')}`],
+    [failure('kafka', 23), `409 ${made('kafka')}`],
     [failure('timedOut'), `500 ${made('timedOut')}`]
   ]
   it('each failure has its answer, for one message and for many', () =>

@@ -398,7 +398,8 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
     [failure('overloaded'), `8: ${made('overloaded')}`],
     [failure('shuttingDown'), '14: service is shutting down'],
     [failure('unknownTopic'), `13: ${UNKNOWN}`],
-    [failure('kafka', 30), '13: kafka server: The client is not authorized to access this group.']
+    [failure('kafka', 30), '13: kafka server: The client is not authorized to access this group.'],
+    [failure('kafka', 23), `9: ${made('kafka')}`]
   ]
   for (const [result, said] of failures) {
     it(`answer ${said.slice(0, 50)}`, async () => {

@@ -241,7 +241,8 @@ export const consumerRoutes = {
             .describe('the smaller one of this and that of the API counts; one record always comes')
         },
         answer: z.array(record),
-        conflict: 'The instance has neither a subscription nor an assignment (40903)',
+        conflict:
+          'The instance has neither a subscription nor an assignment (40903), or the group is of another kind, such as a share group (409)',
         answers: {
           406: {
             description: 'The instance has the other format (40601), or the client takes no type that there is',

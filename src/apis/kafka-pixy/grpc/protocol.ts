@@ -48,7 +48,8 @@ const STATUSES: ReadonlyMap<ErrorCode, status> = new Map<ErrorCode, status>([
  * @param isReady whether any broker can be reached
  */
 export function statusOf(failure: AnyFailure, unknownTopic: status, isReady: boolean): StatusError {
-  const { text } = failureAnswerOf(failure, isReady)
+  const { status: httpStatus, text } = failureAnswerOf(failure, isReady)
+  if (httpStatus === 409) return new StatusError(status.FAILED_PRECONDITION, text, failure.code)
   const code = text === NO_SUCH_TOPIC ? unknownTopic : STATUSES.get(failure.code)
   return new StatusError(code ?? status.INTERNAL, text, failure.code)
 }
