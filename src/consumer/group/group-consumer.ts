@@ -382,6 +382,7 @@ export class GroupConsumer {
   #giveUp(name: string, topic: Topic): void {
     const { runtime } = this.#options
     const { pending } = topic.consumer
+    const startedAt = runtime.clock()
     if (pending > 0) {
       runtime.log.warn(
         { topic: name, messages: pending },
@@ -389,18 +390,26 @@ export class GroupConsumer {
       )
     }
     if (this.#topics.size === 1) {
-      this.#revoke(0, () => this.#leaveIfIdle(name, topic))
+      this.#revoke(0, () => this.#whenRead(topic, startedAt, () => this.#leaveIfIdle(name, topic)))
       return
+    }
+    const remove = (): void => {
+      if (this.#isAskedAgain(name, topic)) return
+      this.#remove(name, topic)
+      this.#member.subscribe([...this.#topics.keys()])
     }
     this.#revocations.begin({
       graceMs: 0,
       isSettled: () => true,
-      ready: () => {
-        if (this.#isAskedAgain(name, topic)) return
-        this.#remove(name, topic)
-        this.#member.subscribe([...this.#topics.keys()])
-      }
+      ready: () => this.#whenRead(topic, startedAt, remove)
     })
+  }
+
+  /** Decides at once, or, if the process may have stood still, when the requests are read that have arrived meanwhile. */
+  #whenRead(topic: Topic, since: number, decide: () => void): void {
+    const { runtime } = this.#options
+    if (this.#stopping || runtime.clock() - since < SAFE_CHECK_MS) decide()
+    else topic.timer = runtime.after(SAFE_CHECK_MS, decide)
   }
 
   /** True when a request came while offsets were committed. The topic is then kept. */
@@ -415,7 +424,8 @@ export class GroupConsumer {
   #leaveIfIdle(name: string, topic: Topic): void {
     if (this.#stopping) return
     if (this.#topics.size > 1 || this.#isAskedAgain(name, topic)) {
-      for (const consumer of this.#consumers) consumer.resume()
+      // A rebalance that has begun meanwhile resumes them with its assignment.
+      if (this.#member.isStable) for (const consumer of this.#consumers) consumer.resume()
       return
     }
     this.#remove(name, topic)

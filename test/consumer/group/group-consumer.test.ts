@@ -130,6 +130,36 @@ describe('a group, as one process takes part in it', () => {
     expect(harness.hasEnded).to.equal(false)
   })
 
+  describe('that stands still while it commits for the last time', () => {
+    /** It wants to leave, and its commit is answered after a time without any other event. */
+    const standingStill = (): GroupHarness => {
+      const harness = new GroupHarness({ commitIntervalMs: 10_000 })
+      harness.next().ack()
+      harness.world.held.add('commitConsumerOffset')
+      harness.world.pass(SUBSCRIPTION_MS)
+      expect([harness.hasEnded, harness.world.newly('commitConsumerOffset')]).to.deep.equal([false, 1])
+      harness.world.now += 15_000
+      harness.world.held.clear()
+      harness.world.settle()
+      return harness
+    }
+
+    it('reads the requests that came meanwhile, and goes on', () => {
+      const harness = standingStill()
+      expect(harness.hasEnded).to.equal(false)
+      const asked = harness.ask()
+      harness.world.pass(200)
+      expect(asked.answer).to.deep.include({ type: 'message' })
+      expect(harness.world.newly('leaveGroup')).to.equal(0)
+    })
+
+    it('leaves soon where no request came', () => {
+      const harness = standingStill()
+      harness.world.pass(200)
+      expect(harness.hasEnded).to.equal(true)
+    })
+  })
+
   it('pixy T5 stays for as long as an ack may come', () => {
     const harness = new GroupHarness()
     harness.next()

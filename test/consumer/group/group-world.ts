@@ -45,6 +45,8 @@ export class GroupWorld implements GroupRuntime {
   topicId: string | undefined
   /** Answers for questions of a kind, given before the usual ones. */
   readonly answers: { kind: AskedKind; result: unknown }[] = []
+  /** Questions of these kinds are answered when they are none of them any more. */
+  readonly held = new Set<AskedKind>()
   readonly asked: { kind: AskedKind; request: Record<string, unknown> }[] = []
   generation = 0
   readonly #counted = new Map<AskedKind, number>()
@@ -102,7 +104,9 @@ export class GroupWorld implements GroupRuntime {
 
   /** Answers everything that has been asked, and what is asked then. */
   settle(): void {
-    for (let question = this.#questions.shift(); question; question = this.#questions.shift()) this.#answer(question)
+    const isDue = ({ kind }: Question): boolean => !this.held.has(kind)
+    for (let at = this.#questions.findIndex(isDue); at >= 0; at = this.#questions.findIndex(isDue))
+      this.#answer(this.#questions.splice(at, 1)[0]!)
   }
 
   #nextTimer(until: number) {
