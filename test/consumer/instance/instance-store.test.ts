@@ -40,6 +40,8 @@ class TopicOfInstances {
   fetches = 0
   /** So many requests for records find a new leader that shows none yet. */
   unshown = 0
+  /** A new leader shows no record from here on, and tells the end all the same. */
+  shownTo = Number.POSITIVE_INFINITY
   nowMs = 1_000_000_000
   /** What others do while the next record is on its way. */
   meanwhile: (() => Promise<unknown>) | undefined
@@ -110,8 +112,8 @@ class TopicOfInstances {
         return { type: 'success', offset: message.offsetType === 'latest' ? this.end : 0 }
       case 'fetchData': {
         this.fetches++
-        const rest = this.log.filter(({ offset }) => offset >= message.offset)
-        if (this.unshown-- > 0) return { type: 'noMessages' }
+        const rest = this.log.filter(({ offset }) => offset >= message.offset && offset < this.shownTo)
+        if (this.unshown-- > 0 || (rest.length === 0 && this.shownTo < this.end)) return { type: 'noMessages' }
         if (rest.length === 0) return { type: 'noMessages', nextOffset: this.end }
         const records = rest.map(({ key, value, headers, offset }) => ({
           offset,
@@ -238,6 +240,28 @@ describe('the store of consumer instances', () => {
       clock.restore()
     }
   })
+
+  for (const [what, read] of [
+    ['that it has read before', () => owner.verbs.catchUp()],
+    ['that it reads for the first time', () => undefined]
+  ] as const)
+    it(`overwrites no confirmed change that a new leader does not show yet, in a topic ${what}`, async () => {
+      const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+      try {
+        await former.claim(instance, subscribed('a'))
+        await read()
+        expect(await former.verbs.write(instance, subscribed('b'))).to.equal(undefined)
+        topic.shownTo = 1
+        const found = owner.verbs.find(instance)
+        await clock.tickAsync(10_000)
+        expect(await found).to.include({ type: 'failed', code: 'timedOut', retriable: true })
+        topic.shownTo = Number.POSITIVE_INFINITY
+        expect(await owner.verbs.find(instance)).to.deep.include({ owner: 'former', topics: { topics: ['b'] } })
+        expect(await owner.claim(instance, subscribed('b'))).to.equal(undefined)
+      } finally {
+        clock.restore()
+      }
+    })
 
   it('does not write the state of an instance that another process has', async () => {
     await former.claim(instance, subscribed('a'))
