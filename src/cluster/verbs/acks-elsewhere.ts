@@ -9,8 +9,10 @@ const MAX_ACKS_OF_CALL = 1_000
 const MAX_CALLS = 4
 /** Acknowledgements that wait for a call to one gateway. Further ones are refused. */
 const MAX_WAITING = 20_000
-/** Partitions whose owners are remembered. */
-const MAX_OWNERS = 50_000
+/** Partitions whose owners are remembered, and topics whose ids are. */
+const MAX_REMEMBERED = 50_000
+/** The topic id in an acknowledgement whose sender knows none. No topic has it. */
+const UNKNOWN_ID = ''
 
 const OVERLOADED = ownFailure('overloaded', 'too many acknowledgements wait for another gateway', true)
 const NO_READER: AckResult = { type: 'notRead' }
@@ -29,6 +31,8 @@ export class AcksElsewhere<Id> {
   readonly #message: string
   /** The process that acknowledged the last message of a partition, least recently used first. */
   readonly #owners = new Map<string, Id>()
+  /** The ids of topics as other processes have told them, least recently used first. */
+  readonly #topicIds = new Map<string, string>()
   readonly #queues = new Map<Id, ReturnType<typeof ackQueue>>()
 
   constructor(groups: GroupGateway, cluster: string, peers: Peers<Id>) {
@@ -50,7 +54,7 @@ export class AcksElsewhere<Id> {
     if (owner !== undefined && others.includes(owner)) {
       const result = await this.at(owner, groupId, message)
       if (result.type !== 'notRead') {
-        this.#remember(key, owner)
+        remember(this.#owners, key, owner)
         return result
       }
     }
@@ -61,27 +65,38 @@ export class AcksElsewhere<Id> {
       const result = await this.at(id, groupId, message)
       if (result.type === 'failed') without = result
       if (result.type === 'failed' || result.type === 'notRead') throw result
-      this.#remember(key, id)
+      remember(this.#owners, key, id)
       return result
     })
     return Promise.any(asked).catch(() => without)
   }
 
-  /** Asks one process. Never rejects. */
-  at(id: Id, groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
+  /**
+   * Asks one process. Never rejects. The acknowledgement names the topic by its id, so that it counts for no message of a
+   * topic that is created anew before it arrives. Where the process reads the topic with another id, it is asked once more.
+   */
+  async at(id: Id, groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
+    const ack = (topicId: string) => this.#queueOf(id)({ groupId, topic, partition, offset, topicId })
+    const result = await ack(this.#topicIds.get(topic) ?? UNKNOWN_ID)
+    if (result.type !== 'notRead' || result.topicId === undefined) return result
+    remember(this.#topicIds, topic, result.topicId)
+    return ack(result.topicId)
+  }
+
+  #queueOf(id: Id): ReturnType<typeof ackQueue> {
     let queue = this.#queues.get(id)
     if (queue === undefined) {
       queue = ackQueue(acks => this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS }))
       this.#queues.set(id, queue)
     }
-    return queue({ groupId, topic, partition, offset })
+    return queue
   }
+}
 
-  #remember(key: string, owner: Id): void {
-    this.#owners.delete(key)
-    this.#owners.set(key, owner)
-    if (this.#owners.size > MAX_OWNERS) this.#owners.delete(this.#owners.keys().next().value!)
-  }
+function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
+  map.delete(key)
+  map.set(key, value)
+  if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value!)
 }
 
 interface WaitingAck {

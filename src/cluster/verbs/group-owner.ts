@@ -2,7 +2,6 @@ import { LONGEST_HOLD_MS } from '../../consumer/group/topic-consumer.js'
 import { CastellanError, OverloadedError } from '../../core/errors.js'
 import { shortened } from '../../core/printable.js'
 import type {
-  AcquiredMessage,
   ConsumedMessages,
   ConsumeManyResult,
   GroupGateway,
@@ -63,7 +62,7 @@ interface EndOfRequest {
 }
 
 /** The answer to another worker. */
-type OwnerAnswer = NoMessage | { readonly type: 'messages'; readonly messages: readonly AcquiredMessage[] }
+type OwnerAnswer = NoMessage | ({ readonly type: 'messages' } & Pick<ConsumedMessages, 'messages' | 'topicIds'>)
 
 /** The verbs whose arguments and results are plain data. */
 type PlainVerb = 'commit' | 'offsets'
@@ -140,8 +139,10 @@ export function ownedGroups<Id>(own: GroupGateway, owners: OwnersOfGroups<Id>): 
           if (result.type === 'messages') release()
         } else if (result.type !== 'messages') end(result)
         else {
-          const { messages } = result
-          const acked = messages.map(({ topic, partition, offset }) => ({ topic, partition, offset }))
+          const { messages, topicIds } = result
+          const acked = messages.map(({ topic, partition, offset }) => {
+            return { topic, partition, offset, topicId: topicIds?.get(partition) }
+          })
           end({ type: 'messages', messages: { messages, ack: () => tellEnd({ id, groupId, acked }), release } })
         }
       } catch (error) {
@@ -203,7 +204,11 @@ function serveGroups<Id>(groups: GroupGateway, cluster: string, peers: Peers<Id>
         isAnswered = true
         cancels.delete(key)
         if (result.type === 'messages') keep(key, from, result.messages)
-        resolve(result.type === 'messages' ? { type: 'messages', messages: result.messages.messages } : result)
+        if (result.type !== 'messages') resolve(result)
+        else {
+          const { messages, topicIds } = result.messages
+          resolve({ type: 'messages', messages, topicIds })
+        }
       }
       const cancel = groups.consume(groupId, topic, limits, timeoutMs, { client, reply })
       if (isAnswered) return

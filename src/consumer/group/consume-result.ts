@@ -49,6 +49,8 @@ export const ONE_MESSAGE: MessageLimits = { maxMessages: 1, maxBytes: 1 }
 /** Messages that were offered to one client together, at least one; those of a partition in order. Their bytes are views. */
 export interface ConsumedMessages {
   readonly messages: readonly AcquiredMessage[]
+  /** The id of the topic that the messages of each partition are from, as far as brokers have told it. */
+  readonly topicIds?: ReadonlyMap<number, string | undefined> | undefined
   /** Acknowledges all messages, which have been processed. A second call does nothing. */
   ack(): void
   /** Releases the messages, which were not delivered. Messages that are not acknowledged are offered next. */
@@ -80,8 +82,11 @@ export type AckResult =
   | { readonly type: 'acked' }
   /** This process has not offered this message, or another member has read the partition since. */
   | { readonly type: 'notOffered' }
-  /** This process does not read the partition on behalf of the group, nor does another process that it asked. */
-  | { readonly type: 'notRead'; readonly reason?: string }
+  /**
+   * This process does not read the partition on behalf of the group, nor does another process that it asked. `topicId`: it
+   * reads the partition of the topic with this id, which is another one than the one that was named.
+   */
+  | { readonly type: 'notRead'; readonly reason?: string; readonly topicId?: string | undefined }
   | Failure
 
 export type SetOffsetsResult =
@@ -94,6 +99,8 @@ export type SetOffsetsResult =
 
 export interface MessageId extends TopicPartition {
   readonly offset: Offset
+  /** The message is acknowledged in the topic with this id only. Absent: in the topic that has the name now. */
+  readonly topicId?: string | undefined
 }
 
 /** Returns the reason why no broker can be reached, if this is so. */

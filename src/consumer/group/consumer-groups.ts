@@ -160,12 +160,10 @@ export class ConsumerGroups {
   }
 
   /** Acknowledges a message by partition and offset, for clients that no longer have the message object. */
-  ack(groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
+  ack(groupId: string, message: MessageId): Promise<AckResult> {
     const group = this.#groups.get(groupId)
     if (!group) return Promise.resolve({ type: 'notRead' })
-    return ask<AckResult>('ack', ACK_TIMEOUT_MS, requester =>
-      group.actor.tell({ type: 'ack', topic, partition, offset, requester })
-    )
+    return ask<AckResult>('ack', ACK_TIMEOUT_MS, requester => group.actor.tell({ type: 'ack', message, requester }))
   }
 
   /** Moves a group to other offsets, given by partition, in partitions that this process reads for the group. */

@@ -1,11 +1,11 @@
 import type { Requester } from '../../core/actor/actor.js'
-import type { Offset, OffsetAndMetadata, TopicPartition } from '../../core/model.js'
+import { incarnationOfTopic, type Offset, type OffsetAndMetadata, type TopicPartition } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
-import type { AckResult, SetOffsetsResult, WaitingRequest } from './consume-result.js'
+import type { AckResult, MessageId, SetOffsetsResult, WaitingRequest } from './consume-result.js'
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
@@ -41,13 +41,7 @@ export const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are
 
 export type GroupMessage =
   | { readonly type: 'consume'; readonly topic: string; readonly request: WaitingRequest }
-  | {
-      readonly type: 'ack'
-      readonly topic: string
-      readonly partition: number
-      readonly offset: Offset
-      readonly requester: Requester<AckResult>
-    }
+  | { readonly type: 'ack'; readonly message: MessageId; readonly requester: Requester<AckResult> }
   /** The group must continue at other offsets, given by partition. Their metadata is stored unchanged. */
   | {
       readonly type: 'setOffsets'
@@ -169,9 +163,11 @@ export class GroupConsumer {
         else this.#consume(message)
         break
       case 'ack': {
-        const consumer = this.#topics.get(message.topic)?.consumer
-        const type = consumer?.ack(message.partition, message.offset) ?? 'notRead'
-        message.requester.reply({ type })
+        const { topic, partition, offset, topicId } = message.message
+        const consumer = this.#topics.get(topic)?.consumer
+        const now = consumer?.topicIdOf(partition)
+        if (incarnationOfTopic(topicId, now) === 'another') message.requester.reply({ type: 'notRead', topicId: now })
+        else message.requester.reply({ type: consumer?.ack(partition, offset) ?? 'notRead' })
         break
       }
       case 'setOffsets':
@@ -242,8 +238,8 @@ export class GroupConsumer {
       maxWaitingRequests: settings.maxWaitingRequests,
       createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, topic, demand),
       // The topic may be given up, and read again, before a client is done with a message.
-      ackAll: offsets => tick(() => this.#topics.get(name)?.consumer.ackAll(offsets)),
-      releaseAll: records => tick(() => this.#topics.get(name)?.consumer.releaseAll(records))
+      ackAll: taken => tick(() => this.#topics.get(name)?.consumer.ackAll(taken)),
+      releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken))
     })
     const rest = { refusal: undefined, askedAt: runtime.clock(), timer: undefined, beginTimer: undefined }
     const topic: Topic = { consumer, start, ...rest }

@@ -41,6 +41,12 @@ export interface PartitionConsumerOptions {
 
 export type AckOutcome = 'acked' | 'notOffered' | 'notRead'
 
+/** Records that were offered together, of the topic with this id. */
+export interface TakenRecords {
+  readonly topicId: string | undefined
+  readonly records: KafkaRecord[]
+}
+
 /**
  * Reads one partition for a member of a group: finds where to begin, fetches, offers one message after another, and
  * tracks acknowledgements.
@@ -104,6 +110,10 @@ export class PartitionConsumer {
     return this.#isStartFixed
   }
 
+  /** The id of the topic that is read; `undefined`: reading has not begun, or brokers have not told it. */
+  get topicId(): string | undefined {
+    return this.#source?.topicId
+  }
   get partition(): number {
     return this.#options.topicPartition.partition
   }
@@ -155,18 +165,21 @@ export class PartitionConsumer {
     return 'acked'
   }
 
-  /** Acknowledges several messages. Messages that were not offered, or are already acknowledged, are ignored. */
-  ackAll(offsets: readonly Offset[]): void {
-    const tracker = this.#tracker
+  /**
+   * Acknowledges several messages. Those that were not offered, are already acknowledged, or are of a former topic of the
+   * name are ignored.
+   */
+  ackAll({ topicId, records }: TakenRecords): void {
+    const tracker = this.#trackerOf(topicId)
     if (!tracker) return
     let isNew = false
-    for (const offset of offsets) if (tracker.isAcquired(offset) && tracker.acked(offset)) isNew = true
+    for (const { offset } of records) if (tracker.isAcquired(offset) && tracker.acked(offset)) isNew = true
     if (isNew) this.#settled()
   }
 
   /** Takes back messages that a client did not get. They are offered next. */
-  release(records: readonly KafkaRecord[]): void {
-    const tracker = this.#tracker
+  release({ topicId, records }: TakenRecords): void {
+    const tracker = this.#trackerOf(topicId)
     const offered = this.#isStopped || !tracker ? [] : records.filter(({ offset }) => tracker.isAcquired(offset))
     if (offered.length === 0) return
     for (const { offset } of offered) tracker!.givenBack(offset)
@@ -175,6 +188,10 @@ export class PartitionConsumer {
     this.#prefetched = this.#givenBack.shift()
     this.#options.onSettled()
     this.#options.demand.prefetched()
+  }
+
+  #trackerOf(topicId: string | undefined): OffsetTracker | undefined {
+    return incarnationOfTopic(topicId, this.topicId) === 'another' ? undefined : this.#tracker
   }
 
   /**

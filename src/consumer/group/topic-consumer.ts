@@ -4,7 +4,7 @@ import type { Failure } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { AcquiredMessage, ConsumedMessages, MessageLimits, WaitingRequest } from './consume-result.js'
-import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
+import type { AckOutcome, PartitionConsumer, TakenRecords } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
 import { type Demand, TurnOrder } from './turn-order.js'
 
@@ -15,6 +15,8 @@ import { type Demand, TurnOrder } from './turn-order.js'
  */
 export const LONGEST_HOLD_MS = 5_000
 
+type TakenByPartition = ReadonlyMap<number, TakenRecords>
+
 export interface TopicConsumerOptions {
   readonly topic: string
   readonly groupId: string
@@ -24,8 +26,8 @@ export interface TopicConsumerOptions {
   readonly start: TopicStart
   readonly createPartition: (partition: number, demand: Demand) => PartitionConsumer
   /** Acknowledge or release messages, in a tick of the group's actor. */
-  readonly ackAll: (offsets: ReadonlyMap<number, readonly Offset[]>) => void
-  readonly releaseAll: (records: ReadonlyMap<number, readonly KafkaRecord[]>) => void
+  readonly ackAll: (taken: TakenByPartition) => void
+  readonly releaseAll: (taken: TakenByPartition) => void
 }
 
 /**
@@ -182,12 +184,17 @@ export class TopicConsumer {
     return this.#partitions.get(partition)?.ack(offset) ?? 'notRead'
   }
 
-  ackAll(offsets: ReadonlyMap<number, readonly Offset[]>): void {
-    for (const [partition, processed] of offsets) this.#partitions.get(partition)?.ackAll(processed)
+  /** The id of the topic that is read; `undefined`: the partition is not read, or brokers have not told it. */
+  topicIdOf(partition: number): string | undefined {
+    return this.#partitions.get(partition)?.topicId
   }
 
-  releaseAll(records: ReadonlyMap<number, readonly KafkaRecord[]>): void {
-    for (const [partition, undelivered] of records) this.#partitions.get(partition)?.release(undelivered)
+  ackAll(taken: TakenByPartition): void {
+    for (const [partition, processed] of taken) this.#partitions.get(partition)?.ackAll(processed)
+  }
+
+  releaseAll(taken: TakenByPartition): void {
+    for (const [partition, undelivered] of taken) this.#partitions.get(partition)?.release(undelivered)
     this.#serve()
   }
 
@@ -247,22 +254,23 @@ export class TopicConsumer {
   #offer(first: PartitionConsumer, { maxMessages, maxBytes }: MessageLimits): ConsumedMessages {
     const { ackAll, releaseAll } = this.#options
     const messages: AcquiredMessage[] = []
-    const records = new Map<number, KafkaRecord[]>()
+    const taken = new Map<number, TakenRecords>()
     let bytes = 0
     let partition: PartitionConsumer | undefined = first
     while (partition && messages.length < maxMessages && (bytes < maxBytes || messages.length === 0)) {
       const record = this.#take(partition)
-      const taken = records.get(partition.partition)
-      if (taken) taken.push(record)
-      else records.set(partition.partition, [record])
+      const ofPartition = taken.get(partition.partition)
+      if (ofPartition) ofPartition.records.push(record)
+      else taken.set(partition.partition, { topicId: partition.topicId, records: [record] })
       bytes += sizeOfRecord(record)
       messages.push(this.#offered(partition, record))
       partition = this.#nextPrefetched()
     }
     return {
       messages,
-      ack: () => ackAll(new Map(Array.from(records, ([id, taken]) => [id, taken.map(({ offset }) => offset)]))),
-      release: () => releaseAll(records)
+      topicIds: new Map(Array.from(taken, ([id, { topicId }]) => [id, topicId])),
+      ack: () => ackAll(taken),
+      release: () => releaseAll(taken)
     }
   }
 

@@ -2,8 +2,19 @@ import { expect } from 'chai'
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/cluster/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/cluster/gateways/body.js'
 import { sharedGateway } from '../../../src/cluster/verbs/shared-gateway.js'
+import {
+  askerOfOne,
+  type ConsumeResult,
+  ONE_MESSAGE,
+  WaitingRequest
+} from '../../../src/consumer/group/consume-result.js'
+import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
+import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
+import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import type { AckResult, Gateway, MessageId } from '../../../src/gateway/gateway.js'
+import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
+import { GroupWorld, run } from '../../consumer/group/group-world.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 
 const MESSAGE = { topic: 't', partition: 4, offset: 7 }
@@ -17,6 +28,9 @@ class Deployment {
   readonly members = new Map<string, Member>()
   /** Calls from one process to another: `a>b 3` with the number of acknowledgements. */
   readonly calls: string[] = []
+  /** Calls do not arrive before the test lets them, and their callers give them up. */
+  isStuck = false
+  readonly late: (() => Promise<unknown>)[] = []
 
   add(id: string): Member {
     const member = new Member(id, this)
@@ -66,8 +80,11 @@ class Member extends FakeGateway implements Peers {
       throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
     }
     const handler = other.#handlers.get(name)!
-    const answer = await handler(decodeBody(encodeBody(body)), { from: this.id, timeoutMs })
-    return decodeBody(encodeBody(answer))
+    const sent = encodeBody(body)
+    const arrive = async () => decodeBody(encodeBody(await handler(decodeBody(sent), { from: this.id, timeoutMs })))
+    if (!this.#deployment.isStuck) return arrive()
+    this.#deployment.late.push(arrive)
+    throw new PeerError('no answer in time')
   }
 
   onGone(listener: (id: string) => void): void {
@@ -93,7 +110,7 @@ describe('an acknowledgement at any gateway', () => {
   it('is passed on to the gateway that reads the partition', async () => {
     c!.reads.add(4)
     expect(await ack(a)).to.deep.equal({ type: 'acked' })
-    expect(c!.acked).to.deep.equal([['g', MESSAGE]])
+    expect(c!.acked).to.deep.equal([['g', { ...MESSAGE, topicId: '' }]])
   })
 
   it('goes straight to the gateway that acknowledged before', async () => {
@@ -167,4 +184,109 @@ describe('an acknowledgement at any gateway', () => {
     const all = Array.from({ length: 30_000 }, (_, offset) => ack(a, { ...MESSAGE, offset }))
     expect(await Promise.race(all)).to.deep.include({ type: 'failed', code: 'overloaded', retriable: true })
   })
+})
+
+/** A group that reads one partition of a topic, which can be created anew. */
+class ReadingGroup {
+  readonly world = new GroupWorld(run(0, 3))
+  readonly #deadlines = new Deadlines(this.world.clock)
+  readonly #consumer = new GroupConsumer({
+    runtime: this.world,
+    settings: { ...defaultConsumerSettings, start: 'earliest' },
+    deadlines: this.#deadlines,
+    batches: new HeldBatches(1_000_000),
+    tick: run => run(),
+    onEnded: () => undefined,
+    onLate: () => undefined
+  })
+
+  constructor(topicId: string | undefined) {
+    this.world.topicId = topicId
+  }
+
+  /** Asks for a message; tells the offset of what has come by then. */
+  ask(): () => number | undefined {
+    let offset: number | undefined
+    const reply = (result: ConsumeResult): void => {
+      if (result.type === 'message') offset = result.message.offset
+    }
+    const request = new WaitingRequest(this.world.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
+    this.#consumer.receive({ type: 'consume', topic: 't', request })
+    this.world.pass(1)
+    this.#deadlines.stop()
+    return () => offset
+  }
+
+  ack(message: MessageId): Promise<AckResult> {
+    return new Promise(reply => this.#consumer.receive({ type: 'ack', message, requester: { reply } }))
+  }
+
+  /** The topic is deleted and created anew, and has as many messages again. */
+  recreateTopic(topicId: string): void {
+    this.world.recreateTopic(topicId)
+    this.world.write(0, 1, 2)
+    this.world.pass(1_000)
+  }
+
+  get committed(): number {
+    this.world.pass(5_000)
+    return this.world.committed?.offset ?? -1
+  }
+}
+
+describe('an acknowledgement that arrives late at another gateway', () => {
+  let deployment: Deployment
+  let group: ReadingGroup
+  let [a, b]: Member[] = []
+  const first = { topic: 't', partition: 0, offset: 0 }
+  const ack = (offset = 0): Promise<AckResult> => a!.gateway.groups.ack('g', { ...first, offset })
+  const read = (topicId: string | undefined): void => {
+    group = new ReadingGroup(topicId)
+    b!.ack = (_, message) => group.ack(message!)
+  }
+  beforeEach(() => {
+    deployment = new Deployment()
+    ;[a, b] = ['a', 'b'].map(id => deployment.add(id))
+    read('before')
+  })
+  /** A client acknowledges, and is told that this failed. */
+  const ackLate = async (offset = 0): Promise<void> => {
+    deployment.isStuck = true
+    expect(await ack(offset)).to.include({ type: 'failed', retriable: true })
+    deployment.isStuck = false
+  }
+  const arrives = (): Promise<unknown> => deployment.late.shift()!()
+
+  /** The group's messages, of which the client has not acknowledged the first one. */
+  const take = (): void => void expect([0, 1, 2].map(() => group.ask()())).to.deep.equal([0, 1, 2])
+
+  for (const [whose, acked] of [
+    ['whose former id its caller knows', [1, 2]],
+    ['whose former id its caller does not know', []]
+  ] as const)
+    it(`is not one of the message at its offset in a topic created anew ${whose}`, async () => {
+      take()
+      for (const offset of acked) expect(await ack(offset)).to.deep.equal({ type: 'acked' })
+      await ackLate()
+      const next = group.ask()
+      group.recreateTopic('anew')
+      expect(next()).to.equal(0)
+      await arrives()
+      expect(group.committed).to.equal(0)
+      expect(await ack()).to.deep.equal({ type: 'acked' })
+      expect(group.committed).to.equal(1)
+    })
+
+  for (const [ids, topicId] of [
+    ['tell the ids of topics', 'before'],
+    ['do not', undefined]
+  ] as const)
+    it(`counts for the message of the same topic, which its client has processed, where brokers ${ids}`, async () => {
+      read(topicId)
+      take()
+      for (const offset of [1, 2]) expect(await ack(offset)).to.deep.equal({ type: 'acked' })
+      await ackLate()
+      await arrives()
+      expect(group.committed).to.equal(3)
+    })
 })

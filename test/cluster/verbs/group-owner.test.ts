@@ -56,7 +56,11 @@ class GroupsByHand extends FakeGateway {
     }))
     const ack = (): void =>
       void this.acked.push(...offsets.map((offset): [string, MessageId] => [groupId, { topic, partition: 3, offset }]))
-    reply({ type: 'messages', messages: { messages, ack, release: () => void this.givenBack.push(...offsets) } })
+    const topicIds = new Map([[3, 'id']])
+    reply({
+      type: 'messages',
+      messages: { messages, topicIds, ack, release: () => void this.givenBack.push(...offsets) }
+    })
   }
 }
 
@@ -217,13 +221,29 @@ describe('consumer groups of several workers', () => {
     expect(workers[1]!.own.givenBack).to.deep.equal([0, 1, 2])
   })
 
+  it('acknowledge messages of a slow client in the topic that they are from', async () => {
+    const { workers } = workersOf(2)
+    const results: ConsumeManyResult[] = []
+    for (const offset of [1, 2]) {
+      workers[0]!.gateway.groups.consume(groupOf(2), 'orders', limits, 1_000, { reply: one => results.push(one) })
+      await turns(3)
+      workers[1]!.own.offer(offset)
+      await turns(3)
+      await time.pass(61_000, 1_000)
+    }
+    ;(results[0] as ConsumeManyResult & { type: 'messages' }).messages.ack()
+    await turns(3)
+    const message = { topic: 'orders', partition: 3, offset: 1, topicId: 'id' }
+    expect(workers[1]!.own.acked).to.deep.equal([[groupOf(2), message]])
+  })
+
   it('hand on acknowledgements, failures and messages that are given back', async () => {
     const { workers } = workersOf(2)
     const group = groupOf(2)
     expect(await workers[0]!.gateway.groups.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
       type: 'acked'
     })
-    expect(workers[1]!.own.acked).to.deep.equal([[group, { topic: 't', partition: 1, offset: 2 }]])
+    expect(workers[1]!.own.acked).to.deep.equal([[group, { topic: 't', partition: 1, offset: 2, topicId: '' }]])
     const results: ConsumeManyResult[] = []
     workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
     await turns(3)

@@ -205,7 +205,7 @@ describe('a group whose log was cut', () => {
     const record = { offset: 60, timestampMs: 0, key: null, value: Buffer.from('old'), headers: [] }
     log.cut(60, 5)
     log.world.pass(200)
-    log.consumer.release([record])
+    log.consumer.release({ topicId: undefined, records: [record] })
     log.world.pass(ACK_TIMEOUT_MS + 1)
     for (let count = 0; count < 5; count++) {
       log.consumer.want()

@@ -160,6 +160,28 @@ describe('a group, as one process takes part in it', () => {
     })
   })
 
+  for (const [what, end] of [
+    ['acknowledges', (message: ConsumedMessage) => message.ack()],
+    ['offers again', (message: ConsumedMessage) => message.release()]
+  ] as const)
+    it(`${what} nothing in a topic created anew when a message of the former one ends late`, () => {
+      const harness = new GroupHarness({ subscriptionTimeoutMs: 1_000_000 })
+      const { world } = harness
+      world.topicId = 'before'
+      world.offsets = [0]
+      world.logEnd = 1
+      const former = harness.next()
+      const asked = harness.ask()
+      world.recreateTopic('anew')
+      world.write(0, 1)
+      world.pass(1_000)
+      expect(asked.answer).to.have.nested.property('message.offset', 0)
+      end(former)
+      expect(harness.next().offset).to.equal(1)
+      world.pass(ACK_MS / 2)
+      expect(world.committed?.offset).to.equal(0)
+    })
+
   it('pixy T5 stays for as long as an ack may come', () => {
     const harness = new GroupHarness()
     harness.next()

@@ -175,6 +175,15 @@ export class GroupWorld implements GroupRuntime {
     this.electLeader()
   }
 
+  /** The topic is deleted, and created anew without records; those that read at its end find out. */
+  recreateTopic(topicId: string): void {
+    this.topicId = topicId
+    this.offsets = []
+    this.logEnd = 0
+    this.#questions.push(...this.#polls.splice(0))
+    this.pass(1_000)
+  }
+
   electLeader(leaderEpoch = (this.leaderEpoch ?? -1) + 1): void {
     this.epochs.push({ leaderEpoch, from: this.logEnd })
     // Reads that wait at the end are asked of the new leader.

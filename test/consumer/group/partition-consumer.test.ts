@@ -275,7 +275,7 @@ describe('one partition of a group', () => {
     harness.consumer.want()
     world.settle()
     const record = harness.consumer.take()
-    harness.consumer.release([record])
+    harness.consumer.release({ topicId: undefined, records: [record] })
     expect(harness.consumer.pending).to.equal(0)
     expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
     expect(harness.consumer.retriesOf(0)).to.equal(0)
@@ -291,7 +291,7 @@ describe('one partition of a group', () => {
       return harness.consumer.take()
     }
     const first = take()
-    harness.consumer.release([first])
+    harness.consumer.release({ topicId: undefined, records: [first] })
     const again = harness.consumer.take()
     expect(again).to.deep.equal(first)
     expect(again.value).not.to.equal(first.value)
