@@ -6,6 +6,7 @@ import { errorCodes } from '../kafka/error-codes.js'
 import type { ConfigResourceId, DescribedConfig } from '../kafka/protocol/administration.js'
 import type { Delivery } from '../producer/memory/delivery.js'
 import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
+import { kafkaFailure } from '../router/requests/failures.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import {
   type AdminGateway,
@@ -61,6 +62,20 @@ export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminGa
     const found = (await describe([resource], limit)).get(name) ?? []
     return [...configs].every(([setting, value]) => isShownIn(found, { name: setting, value }, resource))
   }
+  /** A topic to delete. One that a broker does not show may be new, so as many must not show it as there are brokers. */
+  const found = async (topic: string, limit: TimeLimit): Promise<TopicMetadata> => {
+    const thrown = (result: Unanswered) => toAdminError(result, `the deletion of topic ${topic}`, limit.timeoutMs)
+    for (;;) {
+      const result = await ask(router, topic, limit)
+      if (result.type === 'failed') throw thrown(result)
+      const one = result.type === 'success' ? result.topics.get(topic) : undefined
+      if (one !== undefined && !isGone(one)) return one
+      if (one !== undefined && (await shown(router, topic, limit, clock, isGone)))
+        throw thrown(kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION))
+      if (limit.remainingMs <= MAX_PAUSE_MS) throw thrown({ type: 'timedOut', reason: 'no broker tells the topic id' })
+      await new Promise(resolve => setTimeout(resolve, MAX_PAUSE_MS))
+    }
+  }
   return {
     describeCluster,
     clusterId: async timeoutMs => delivery.clusterId ?? (await describeCluster(timeoutMs)).clusterId,
@@ -83,7 +98,7 @@ export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminGa
     },
     deleteTopic: async (topic, timeoutMs) => {
       const limit = new TimeLimit(timeoutMs, clock)
-      const { topicId } = (await lookUp(router, topic, limit)) ?? {}
+      const { topicId } = await found(topic, limit)
       const isDeleted = (found: TopicMetadata | undefined): boolean =>
         isGone(found) || (topicId !== undefined && found?.topicId !== undefined && found.topicId !== topicId)
       const remove = (id?: string) =>
@@ -188,14 +203,18 @@ async function isDone(
   }
 }
 
+const ask = (router: KafkaAdminDeps['router'], topic: string, limit: TimeLimit) => {
+  const asked = { requestId: 0, topics: [topic], timeoutMs: Math.min(limit.remainingMs, LOOK_MS) }
+  return askRouter(router, { type: 'fetchTopicMetadata', ...asked })
+}
+
 /** What a broker shows of a topic now; `undefined`: no broker has told. */
 async function lookUp(
   router: KafkaAdminDeps['router'],
   topic: string,
   limit: TimeLimit
 ): Promise<TopicMetadata | undefined> {
-  const asked = { requestId: 0, topics: [topic], timeoutMs: Math.min(limit.remainingMs, LOOK_MS) }
-  const result = await askRouter(router, { type: 'fetchTopicMetadata', ...asked })
+  const result = await ask(router, topic, limit)
   return result.type === 'success' ? result.topics.get(topic) : undefined
 }
 
@@ -253,6 +272,8 @@ async function altered(
 /**
  * Waits until brokers show the change, because they learn of it one after another. Look-ups go to the brokers in turn,
  * so as many must show it in a row as there are brokers.
+ *
+ * @returns false: they did not in time
  */
 async function shown(
   router: KafkaAdminDeps['router'],
@@ -260,7 +281,7 @@ async function shown(
   whole: TimeLimit,
   clock: MonotonicClock,
   isShown: (found: TopicMetadata) => boolean
-): Promise<void> {
+): Promise<boolean> {
   const limit = ownOf(whole, clock)
   let pauseMs = FIRST_PAUSE_MS
   for (let inRow = 0, brokers = 1; inRow < Math.min(brokers, MAX_LOOK_UPS_IN_ROW); ) {
@@ -270,11 +291,12 @@ async function shown(
     if (result.type === 'success') brokers = result.brokers.length
     inRow = found !== undefined && isShown(found) ? inRow + 1 : 0
     const isHidden = found?.errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED
-    if (isHidden || limit.remainingMs <= pauseMs) return
+    if (isHidden || limit.remainingMs <= pauseMs) return false
     if (inRow > 0) continue
     await new Promise(resolve => setTimeout(resolve, pauseMs))
     pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)
   }
+  return true
 }
 
 const hasLeaders = ({ errorCode, partitions }: TopicMetadata): boolean =>

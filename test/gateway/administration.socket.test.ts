@@ -115,6 +115,7 @@ describe('changes of a cluster in trouble', () => {
     const { admin } = stack.gateway
     const codeOf = async (promise: Promise<unknown>) => ((await errorOf(promise)) as CastellanError).code
     expect(await codeOf(admin.createTopic({ name: '' }, options))).to.equal('invalidTopic')
+    expect(await codeOf(admin.deleteTopic('', PATIENCE_MS))).to.equal('invalidTopic')
     expect(await codeOf(admin.createTopic({ name: 'a', partitions: 2 ** 40 }, options))).to.equal('invalidRequest')
     expect(await codeOf(admin.createPartitions('a', 1.5, options))).to.equal('invalidRequest')
     const mixed = [{ type: 'topic', name: 'a' }, { type: 'brokers' }] as const
