@@ -273,10 +273,10 @@ async function askMetadata(port: number, topic: string): Promise<readonly Partit
 const bootstrapOf = (ports: readonly NodePorts[]): string => ports.map(node => `127.0.0.1:${node.plaintext}`).join(',')
 
 async function choosePorts(): Promise<NodePorts[]> {
-  const free = await freePorts(9)
+  const free = await freePorts(12)
   return [1, 2, 3].map(nodeId => {
-    const [plaintext, saslSsl, controller] = free.slice((nodeId - 1) * 3) as [number, number, number]
-    return { nodeId, plaintext, saslSsl, controller }
+    const [plaintext, saslSsl, controller, proxied] = free.slice((nodeId - 1) * 4) as [number, number, number, number]
+    return { nodeId, plaintext, saslSsl, controller, proxied }
   })
 }
 

@@ -6,6 +6,8 @@ export interface NodePorts {
   readonly plaintext: number
   readonly saslSsl: number
   readonly controller: number
+  /** Its clients come through a proxy that a test opens at the same port of 127.0.0.2. */
+  readonly proxied: number
 }
 
 /** The user that the SASL_SSL listener knows, for PLAIN and SCRAM; OAUTHBEARER tokens are unsecured ones for anybody. */
@@ -69,9 +71,9 @@ export function serverProperties(
   const properties = {
     'process.roles': 'broker,controller',
     'node.id': node.nodeId,
-    listeners: `${clients},CONTROLLER://127.0.0.1:${node.controller}`,
-    'advertised.listeners': clients,
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT',
+    listeners: `${clients},PROXIED://127.0.0.1:${node.proxied},CONTROLLER://127.0.0.1:${node.controller}`,
+    'advertised.listeners': `${clients},PROXIED://127.0.0.2:${node.proxied}`,
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'inter.broker.listener.name': 'PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
     'controller.quorum.voters': nodes.map(({ nodeId, controller }) => `${nodeId}@127.0.0.1:${controller}`).join(','),

@@ -1,6 +1,12 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
+/**
+ * After a standstill TCP sends again what was lost, and the end of a connection that its sender has closed meanwhile no earlier
+ * than a round trip later.
+ */
+const ROUND_TRIP_MS = 50
+
 export type Direction = 'toServer' | 'toClient'
 
 /** One connection through the proxy. Bytes that stand still come later, in order, also when their sender has closed meanwhile. */
@@ -37,7 +43,10 @@ export class ProxiedConnection {
   release(): void {
     this.#held.clear()
     for (const direction of ['toServer', 'toClient'] as const) {
-      for (const what of this.#waiting[direction].splice(0)) this.#send(direction, what)
+      for (const what of this.#waiting[direction].splice(0)) {
+        if (what === 'end') setTimeout(() => this.#send(direction, what), ROUND_TRIP_MS)
+        else this.#send(direction, what)
+      }
     }
   }
 
