@@ -63,8 +63,13 @@ export class Registry {
     return schemaIn(await this.#call('GET', `/schemas/${typeof name === 'number' ? 'ids' : 'guids'}/${name}`))
   }
 
-  async byVersion(subject: string, version: number | 'latest'): Promise<SchemaText & SchemaVersion> {
-    const answer = await this.#call('GET', `/subjects/${encoded(subject)}/versions/${version}`)
+  /** @param query `?deleted=true`: also a version that was deleted softly */
+  async byVersion(
+    subject: string,
+    version: number | 'latest',
+    query: '' | '?deleted=true' = ''
+  ): Promise<SchemaText & SchemaVersion> {
+    const answer = await this.#call('GET', `/subjects/${encoded(subject)}/versions/${version}${query}`)
     const found = versionIn(answer)
     if (version !== 'latest' && found.version !== version) throw senseless(`it has version ${found.version}`)
     return { ...schemaIn(answer), ...found }

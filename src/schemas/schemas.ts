@@ -303,6 +303,12 @@ export class Schemas {
     return this.#remembered.get(['version', subject, version], ask, () => (version === 'latest' ? SHORT_MS : Infinity))
   }
 
+  /** What a schema uses stays readable when it is deleted softly, as the schema itself does by its id. */
+  #reference({ subject, version }: SchemaReference): Promise<SchemaText> {
+    const ask = () => this.#registry.byVersion(subject, version, '?deleted=true')
+    return this.#remembered.get(['reference', subject, version], ask)
+  }
+
   /** @param name the id, or the GUID */
   #known(name: number | string, schema?: SchemaText, owner?: string): Promise<Known> {
     const id = typeof name === 'number' ? name : undefined
@@ -330,12 +336,13 @@ export class Schemas {
     path: readonly string[],
     bytes: number
   ): Promise<number> {
-    for (const { name, subject, version } of bytes > MAX_SCHEMA_BYTES ? [] : references) {
-      const place = `${subject}/${version}`
+    for (const reference of bytes > MAX_SCHEMA_BYTES ? [] : references) {
+      const { name } = reference
+      const place = `${reference.subject}/${reference.version}`
       if (path.includes(place)) throw invalid(`it uses itself by way of ${place}`)
       if (used.has(name)) continue
       if (used.size + path.length >= MAX_REFERENCES) throw tooMuch()
-      const other = await this.#version(subject, version)
+      const other = await this.#reference(reference)
       if (other.format !== format) throw invalid(`it uses ${place}, which has another format`)
       bytes = await this.#collect(other, used, [...path, place], bytes + Buffer.byteLength(other.text))
       used.set(name, other.text)

@@ -328,6 +328,21 @@ describe('schemas', () => {
       expect((await stage.resolve({ id: schema.id })).encode('[]').subarray(5).toString('hex')).to.equal('00')
     })
 
+    it('are read where the registry has deleted a used version softly, which no client can write with', async () => {
+      stage.registry.add('country', '{"type":"enum","name":"n.Country","symbols":["DE"]}')
+      const text = { schema: '["null","n.Country"]', references: [used('n.Country', 'country')] }
+      const id = stage.registry.add('orders-value', text)
+      stage.registry.softDelete('country', 1)
+      expect(await stage.schemas.decode(Buffer.from([0, 0, 0, 0, id, 2, 0]))).to.deep.equal({
+        type: 'decoded',
+        format: 'AVRO',
+        id,
+        json: '{"n.Country":"DE"}'
+      })
+      const named = { subject: 'country', version: 1 }
+      expect(await errorOf(() => stage.resolve(named))).to.match(/^unknownVersion: /)
+    })
+
     it('are refused in a circle, with too many, and with those of another format', async () => {
       stage.registry.add('a', { schema: STRING, references: [used('b', 'b')] })
       stage.registry.add('b', { schema: STRING, references: [used('a', 'a')] })

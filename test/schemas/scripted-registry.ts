@@ -26,6 +26,8 @@ const answer = (status: number, body: unknown): RegistryAnswer => ({
 export class ScriptedRegistry implements Transport {
   readonly #schemas: Stored[] = []
   readonly #subjects = new Map<string, Stored[]>()
+  /** Versions that are found only by who asks for deleted ones, too. */
+  readonly #deleted = new Set<string>()
   /** The calls so far: `POST /subjects/orders-value`. */
   readonly calls: string[] = []
   /** Answers in place of the registry, where it returns something. */
@@ -52,15 +54,20 @@ export class ScriptedRegistry implements Transport {
     return stored.id
   }
 
+  softDelete(subject: string, version: number): void {
+    this.#deleted.add(`${subject}/${version}`)
+  }
+
   async send(request: RegistryRequest): Promise<RegistryAnswer> {
     const { method, url, body } = request
-    const { pathname } = new URL(url)
+    const { pathname, search } = new URL(url)
     this.calls.push(`${method} ${decodeURIComponent(pathname)}`)
     const scripted = await this.script(request)
     if (scripted !== undefined) return answer(scripted.status, scripted.body)
     const [, first, second, third, fourth] = pathname.split('/').map(decodeURIComponent)
     if (first === 'schemas' && second === 'ids') return this.#byId(Number(third))
-    if (first === 'subjects' && method === 'GET' && third === 'versions') return this.#byVersion(second!, fourth!)
+    if (first === 'subjects' && method === 'GET' && third === 'versions')
+      return this.#byVersion(second!, fourth!, search === '?deleted=true')
     if (first === 'subjects' && method === 'POST') {
       const posted = JSON.parse(body!) as Posted
       return third === 'versions' ? answer(200, { id: this.add(second!, posted) }) : this.#lookUp(second!, posted)
@@ -79,11 +86,11 @@ export class ScriptedRegistry implements Transport {
     return answer(200, shown)
   }
 
-  #byVersion(subject: string, wanted: string): RegistryAnswer {
+  #byVersion(subject: string, wanted: string, withDeleted: boolean): RegistryAnswer {
     const versions = this.#subjects.get(subject)
     if (versions === undefined) return answer(404, { error_code: 40401, message: `Subject '${subject}' not found.` })
     const version = wanted === 'latest' ? versions.length : Number(wanted)
-    const stored = versions[version - 1]
+    const stored = withDeleted || !this.#deleted.has(`${subject}/${version}`) ? versions[version - 1] : undefined
     if (stored === undefined) return answer(404, { error_code: 40402, message: `Version ${wanted} not found.` })
     return answer(200, { subject, version, ...stored })
   }
