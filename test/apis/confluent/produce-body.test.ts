@@ -49,6 +49,19 @@ describe('confluent: the body of a produce request of version 2', () => {
     assert.throws(() => readProduceBody(four, BINARY_RECORDS), /there are more than 3 records/)
   })
 
+  it('takes headers and a timestamp of null as absent, also where records have neither', () => {
+    const body = Buffer.from('{"records":[{"value":"Zm8","headers":null,"timestamp":null}]}')
+    for (const hasFurtherMembers of [false, true]) {
+      const [record] = readProduceBody(body, { ...BINARY_RECORDS, hasFurtherMembers }).records
+      assert.deepEqual([record!.headers ?? [], record!.timestampMs], [[], undefined])
+    }
+    for (const member of ['"headers":[]', '"timestamp":1'])
+      assert.throws(
+        () => readProduceBody(Buffer.from(`{"records":[{${member}}]}`), BINARY_RECORDS),
+        /unknown member "(headers|timestamp)"/
+      )
+  })
+
   it('refuses bytes that are not UTF-8, also inside a plain value', () => {
     const body = Buffer.from('{"records":[{"value":"\xff"}]}', 'latin1')
     assert.throws(() => readProduceBody(body, JSON_RECORDS), /not valid UTF-8/)

@@ -39,6 +39,22 @@ describe('confluent: a record of version 3', () => {
       assert.throws(() => read(wrong), Error, wrong)
   })
 
+  it('takes null for each member that names a schema as absent, with a registry or without', () => {
+    const members = ['subject', 'subject_name_strategy', 'schema_id', 'schema_version', 'schema']
+    const nulls = members.map(member => `"${member}":null`)
+    for (const data of [...nulls, nulls.join()].map(named => `{"type":"STRING",${named},"data":"x"}`)) {
+      for (const part of ['key', 'value'] as const) {
+        for (const hasRegistry of [false, true]) {
+          const { record, unencoded } = read(`{"${part}":${data}}`, { topic: 't', hasRegistry })
+          assert.deepEqual([String(record[part]), unencoded], ['x', undefined], data)
+        }
+      }
+    }
+    assert.throws(() => read('{"value":{"type":"STRING","data":"x","schema_id":1}}'), /needs a schema registry/)
+    assert.throws(() => read('{"value":{"type":null,"data":"x","schema_id":null}}'), /needs a schema registry/)
+    assert.throws(() => read('{"value":{"type":"STRING","data":"x","other":null}}'), /unknown member "other"/)
+  })
+
   it('keeps the bytes of data that have a schema as they were sent', () => {
     const sent = read('{"value":{"schema_id":7,"data":{"a" : 1}}}', { topic: 't', hasRegistry: true })
     assert.equal(sent.unencoded?.value?.json.toString(), '{"a" : 1}')

@@ -10,6 +10,7 @@ interface Served {
   readonly components: Readonly<Record<string, Readonly<Record<string, Schema>>>>
 }
 interface Schema {
+  readonly required?: readonly string[]
   readonly properties?: object
   readonly additionalProperties?: unknown
 }
@@ -69,6 +70,12 @@ describe('The served OpenAPI document', () => {
     const { paths } = served('t', [{ ...list, method: 'post', answers, produces: true }])
     const statuses = Object.keys(paths['/things']!.post!.responses)
     expect(statuses.filter(status => status < '300')).to.deep.equal(['201', '202'])
+  })
+
+  it('says of Confluent that a topic which is created has a name', () => {
+    const { name, operations, settings } = apis.find(({ name }) => name === 'confluent')!
+    const { components } = served(name, operations(settings.parse({}) as never))
+    expect(components.schemas!.ConfluentCreateTopicBody!.required).to.deep.equal(['topic_name'])
   })
 
   it('has nothing of any API from which generators make code that does not compile', () => {

@@ -242,10 +242,12 @@ function readRecord(reader: JsonReader, body: Buffer, of: V2Body): ProduceRecord
     if (name === 'value') value = read(reader, body)
     else if (name === 'key') key = read(reader, body)
     else if (name === 'partition') partition = readPartition(reader, body) ?? partition
-    else if (name === 'headers' && of.hasFurtherMembers) headers = readHeaderList(reader, 'key')
-    else if (name === 'timestamp' && of.hasFurtherMembers) {
-      timestampMs = takeNull(reader) ? undefined : readInteger(reader, body)
-    } else throw unknownMember(name)
+    else if (name !== 'headers' && name !== 'timestamp') throw unknownMember(name)
+    // Generated clients send null for each absent member.
+    else if (takeNull(reader)) continue
+    else if (!of.hasFurtherMembers) throw unknownMember(name)
+    else if (name === 'headers') headers = readHeaderList(reader, 'key')
+    else timestampMs = readInteger(reader, body)
   }
   return { topic: of.topic, partition, key, value, headers, timestampMs }
 }

@@ -146,8 +146,9 @@ function readData(reader: JsonReader, bytes: Buffer, hasRegistry: boolean): Data
 function readNamed(reader: JsonReader, bytes: Buffer, name: string, hasRegistry: boolean): NamedSchema {
   const read = SCHEMA_MEMBERS.get(name)
   if (read === undefined) throw unknownMember(name, 400)
+  if (takeNull(reader)) return {}
   if (!hasRegistry) throw needsRegistry()
-  return takeNull(reader) ? {} : read(reader, bytes)
+  return read(reader, bytes)
 }
 
 const isPlain = (type: DataType | SchemaFormat | undefined): type is DataType =>

@@ -122,7 +122,7 @@ interface Change<Body> {
   readonly method: Described['method']
   readonly path: string
   readonly summary: string
-  readonly body?: readonly [description: string, schema: z.ZodType<Body>]
+  readonly body?: readonly [description: string, schema: z.ZodType<Body>, described?: z.ZodType]
   /** Default: 204. */
   readonly answers?: Operation['answers']
   /** Absent: whether the client may do it depends on the body. */
@@ -140,7 +140,7 @@ export function change<Body = undefined>(
     method,
     ...describedPath(path, PARAMS),
     summary,
-    ...(body && { body: { description: body[0], content: json(body[1]) } }),
+    ...(body && { body: { description: body[0], content: json(body[2] ?? body[1]) } }),
     answers: { ...refusalsOfChange, ...answers },
     receive(requests, exchange, params) {
       const early = targetIn === undefined ? permission : undefined

@@ -230,7 +230,7 @@ export const topicRoutes = {
       method: 'post',
       path: `${CLUSTER}/topics`,
       summary: 'Creates a topic',
-      body: ['The topic', newTopicBody],
+      body: ['The topic', newTopicBody, newTopicBody.required({ topic_name: true })],
       answers: {
         200: { description: 'With `validate_only`: Kafka would create it', content: topicJson },
         201: { description: 'The topic', content: topicJson }
