@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'forbidden'
   | 'quotaExceeded'
   | 'issuerUnreachable'
+  | 'registryUnreachable'
   | 'overloaded'
   | 'logUnavailable'
   | 'shuttingDown'

@@ -1,4 +1,4 @@
-import type { MonotonicClock } from '../core/model.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import { SchemaError, type SchemaErrorDetails, type SchemaErrorReason } from './schema-error.js'
 import type { RegistryAnswer, Transport } from './transport.js'
 
@@ -47,15 +47,18 @@ export class Registry {
   readonly #urls: readonly string[]
   readonly #transport: Transport
   readonly #clock: MonotonicClock
+  readonly #log: Pick<Logger, 'warn'> | undefined
   /** Calls begin with the URL that has answered last. */
   #first = 0
   #failures = 0
   #closedUntil = 0
 
-  constructor(urls: readonly string[], transport: Transport, clock: MonotonicClock) {
+  /** @param log is told of each call that no URL answers; it keeps repeated lines back */
+  constructor(urls: readonly string[], transport: Transport, clock: MonotonicClock, log?: Pick<Logger, 'warn'>) {
     this.#urls = urls.map(url => url.replace(/\/+$/, ''))
     this.#transport = transport
     this.#clock = clock
+    this.#log = log
   }
 
   /** @param name the id, or the GUID */
@@ -111,7 +114,9 @@ export class Registry {
       }
     }
     this.#failures++
-    throw failure ?? unreachable('schemas.registry.urls names none')
+    failure ??= unreachable('schemas.registry.urls names none')
+    this.#log?.warn({ cause: failure.message }, 'schemas that are not known yet cannot be used')
+    throw failure
   }
 
   async #ask(method: 'GET' | 'POST', url: string, body: string | undefined): Promise<Fields> {

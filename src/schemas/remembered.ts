@@ -3,7 +3,7 @@ import type { MonotonicClock } from '../core/model.js'
 import { SchemaError } from './schema-error.js'
 
 /** For this time what failed is not tried again, so that a flood of wrong ids costs the registry little. */
-const FAILURE_LASTS_MS = 5_000
+export const FAILURE_LASTS_MS = 5_000
 /** So many different questions may wait at a time. */
 const MAX_WAITING = 1_000
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { inTime as within } from '../core/in-time.js'
-import type { MonotonicClock } from '../core/model.js'
+import type { Logger, MonotonicClock } from '../core/model.js'
 import { lengthOf, MAX_RECORD_BYTES } from './codec.js'
 import { ID_END, type ItemFailure, MAGIC, type OpenResult } from './codec-core.js'
 import {
@@ -100,6 +100,8 @@ export interface SchemasDeps {
   readonly clock: MonotonicClock
   /** Memory for schemas that are known; those used least recently are asked for again. Default 64 MiB. */
   readonly cacheMaxBytes?: number | undefined
+  /** Absent: there is none. */
+  readonly log?: Pick<Logger, 'warn'> | undefined
 }
 
 const CACHE_BYTES = 64 * 1024 * 1024
@@ -136,9 +138,9 @@ export class Schemas {
   readonly #remembered: RememberedAnswers
   #codecs = 0
 
-  constructor({ registry, avro }: SchemasSettings, { transport, host, clock, cacheMaxBytes }: SchemasDeps) {
+  constructor({ registry, avro }: SchemasSettings, { transport, host, clock, cacheMaxBytes, log }: SchemasDeps) {
     this.#host = host
-    this.#registry = new Registry(registry.urls, transport, clock)
+    this.#registry = new Registry(registry.urls, transport, clock, log)
     this.#transport = transport
     this.#isStrict = avro.strict
     this.#remembered = new RememberedAnswers(cacheMaxBytes ?? CACHE_BYTES, sizeOf, clock)

@@ -117,6 +117,14 @@ const madeUp: readonly Case[] = [
     fires: []
   },
   {
+    name: 'registry-away',
+    about: 'The schema registry cannot be asked for a new schema.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: { 'castellan_refused_records_total{api="confluent",reason="registryUnreachable"}': '0x12 3x11' },
+    fires: ['CastellanRegistryAway']
+  },
+  {
     name: 'probes-only',
     about: 'Probes are answered 503, and clients are served.',
     intervalSeconds: 5,

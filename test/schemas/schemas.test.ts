@@ -230,6 +230,17 @@ describe('schemas', () => {
     )
   })
 
+  it('that cannot be asked for are told to the log, once for all URLs, and refused ones are not', async () => {
+    stage = new SchemasStage({ urls: ['http://one/', 'http://two/'] })
+    expect(await errorOf(() => stage.resolve({ id: 1 }))).to.match(/^unknownId/)
+    stage.registry.script = ({ url }) =>
+      url.includes('one') ? { status: 503, body: '' } : Promise.reject(new Error('connect ECONNREFUSED'))
+    expect(await errorOf(() => stage.resolve({ id: 2 }))).to.match(/^registryUnreachable/)
+    expect(stage.warnings).to.deep.equal([
+      'schemas that are not known yet cannot be used: the schema registry cannot be asked: connect ECONNREFUSED'
+    ])
+  })
+
   it('are asked for at each URL in turn, beginning with the one that answered last', async () => {
     stage = new SchemasStage({ urls: ['http://one/', 'http://two/path'] })
     const hosts: string[] = []

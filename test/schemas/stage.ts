@@ -54,17 +54,24 @@ export class SchemasStage {
   readonly schemas: Schemas
   nowMs = 1_000
   readonly #resolved = new Map<number, Resolved>()
+  /** What the log is told: the message, and the cause. */
+  readonly warnings: string[] = []
 
   constructor(
     settings: { readonly urls?: readonly string[]; readonly strict?: boolean; readonly cacheMaxBytes?: number } = {}
   ) {
     const { urls = ['http://registry'], strict = false, cacheMaxBytes } = settings
     const parsed = schemasSettings.parse({ registry: { urls }, avro: { strict } })
+    const log = {
+      warn: (fields: object, message: string) =>
+        this.warnings.push(`${message}: ${(fields as { cause: string }).cause}`)
+    }
     this.schemas = new Schemas(parsed, {
       transport: this.registry,
       host: this.host,
       clock: () => this.nowMs,
-      cacheMaxBytes
+      cacheMaxBytes,
+      log
     })
   }
 

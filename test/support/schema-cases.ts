@@ -264,7 +264,7 @@ export function schemaCases(at: () => SchemaStage): void {
     await Promise.all(waiting)
     expect(Date.now() - beganAt).to.be.within(1_000, 5_500)
     expect(answered.slice(0, 3)).to.deep.equal(['json 200 ', 'known id 200 ', 'v3 json 200 200'])
-    expect(answered.slice(3)).to.have.members(['unknown schema 422 42207', 'unknown version 200 422'])
+    expect(answered.slice(3)).to.have.members(['unknown schema 503 42207', 'unknown version 503 503'])
     expect(await stage.endOf(topic, 0)).to.equal(4)
   })
 

@@ -76,6 +76,7 @@ export const statusByCode = {
   forbidden: 403,
   quotaExceeded: 429,
   issuerUnreachable: 503,
+  registryUnreachable: 503,
   overloaded: 503,
   logUnavailable: 503,
   shuttingDown: 503,

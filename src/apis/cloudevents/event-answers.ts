@@ -69,6 +69,7 @@ export const eventStatusByCode: Readonly<Record<ErrorCode, number>> = {
   forbidden: 403,
   quotaExceeded: 429,
   issuerUnreachable: 503,
+  registryUnreachable: 503,
   overloaded: 503,
   logUnavailable: 503,
   shuttingDown: 503,

@@ -6,7 +6,15 @@ import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import { AnswerTemplate } from '../../http/exchange/answers.js'
 import { type Asked, sentUrlOf } from '../../http/exchange/exchange.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
-import { failedProblemOf, type Problem, ProblemError, RETRIABLE, reasonOf, type Version } from './failures.js'
+import {
+  failedProblemOf,
+  type Problem,
+  ProblemError,
+  RETRIABLE,
+  RETRY_OF_REGISTRY,
+  reasonOf,
+  type Version
+} from './failures.js'
 import { errorTypeOf, JSON_TYPE, V2_TYPE } from './media-types.js'
 import { BodyError } from './record-bytes.js'
 
@@ -30,7 +38,8 @@ export class ConfluentAnswers extends ErrorAnswers {
     const told = reason ?? reasonOf(code)
     const isUsual = reason === undefined && told === codeOfStatus(status)
     const cause = isUsual ? undefined : { code: told, retriable: RETRIABLE.has(told) }
-    return { status, type, body: errorObjectJson(code, message), cause }
+    const headers = status === 503 && told === 'registryUnreachable' ? RETRY_OF_REGISTRY : undefined
+    return { status, type, body: errorObjectJson(code, message), headers, cause }
   }
 }
 

@@ -3,6 +3,7 @@ import { isLegalTopicName, type RecordFailure } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
+import { FAILURE_LASTS_MS } from '../../schemas/remembered.js'
 
 /** The version of the API that a route belongs to; it decides the type of its answers, and codes of errors. */
 export type Version = 'v2' | 'v3'
@@ -29,7 +30,15 @@ export function refusedRecord(answerCode: number, message: string, reason = reas
 }
 
 /** Reasons for which a request that produces nothing may succeed later. */
-export const RETRIABLE: ReadonlySet<ErrorCode> = new Set(['overloaded', 'quotaExceeded', 'timedOut'])
+export const RETRIABLE: ReadonlySet<ErrorCode> = new Set([
+  'overloaded',
+  'quotaExceeded',
+  'registryUnreachable',
+  'timedOut'
+])
+
+/** A schema registry that is away is not asked before. */
+export const RETRY_OF_REGISTRY = { 'retry-after': String(Math.ceil(FAILURE_LASTS_MS / 1_000)) }
 
 /** A request is answered with this problem. */
 export class ProblemError extends StacklessError {
@@ -70,6 +79,7 @@ const codes: Readonly<Record<ErrorCode, { readonly v2: Code; readonly v3: Code }
   forbidden: { v2: UNAUTHORIZED, v3: UNAUTHORIZED },
   quotaExceeded: { v2: RETRIABLE_KAFKA_ERROR, v3: 429 },
   issuerUnreachable: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
+  registryUnreachable: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
   overloaded: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
   logUnavailable: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
   shuttingDown: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },

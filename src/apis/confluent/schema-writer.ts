@@ -36,13 +36,16 @@ const MAX_SCHEMAS = 100
 const NULL = Buffer.from('null')
 const PARTS = ['key', 'value'] as const
 
+const SERIALIZING = 'Error serializing message. '
+
 /** The answers to reasons whose code is not that of the registry, 42207. */
 const PROBLEMS: ReadonlyMap<SchemaErrorReason, readonly [status: number, code: number, beginning?: string]> = new Map([
   ['invalidSchema', [422, 42205, 'Invalid schema: ']],
   ['cannotResolve', [400, 400]],
   ['mayNotRegister', [403, UNAUTHORIZED]],
   ['doesNotFit', [400, 400]],
-  ['tooLarge', [413, 413]]
+  ['tooLarge', [413, 413]],
+  ['registryUnreachable', [503, 42207, SERIALIZING]]
 ])
 /** Codes with which a registry says that Castellan itself may not do this. */
 const DENIED: ReadonlySet<number> = new Set([401, 403, 40101, 40301])
@@ -179,9 +182,8 @@ function bytesOf(result: Buffer | SchemaError, where: string): Buffer {
 function toBodyError({ reason, message, details }: SchemaError, where = ''): BodyError {
   if (details.registry !== undefined && DENIED.has(details.registry.code))
     return new BodyError(403, message, UNAUTHORIZED)
-  const [status, code, beginning = where] = PROBLEMS.get(reason) ?? [422, 42207, 'Error serializing message. ']
-  // A later attempt may find the registry again.
-  return new BodyError(status, beginning + message, code, reason === 'registryUnreachable' ? 'overloaded' : undefined)
+  const [status, code, beginning = where] = PROBLEMS.get(reason) ?? [422, 42207, SERIALIZING]
+  return new BodyError(status, beginning + message, code, reason === 'registryUnreachable' ? reason : undefined)
 }
 
 const copyOf = (bytes: ProduceRecord['key']): ProduceRecord['key'] =>

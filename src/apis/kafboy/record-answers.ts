@@ -30,6 +30,7 @@ const byCode = {
   forbidden: refused('forbidden'),
   quotaExceeded: away('quota exceeded'),
   issuerUnreachable: downtime,
+  registryUnreachable: downtime,
   logUnavailable: away('durable log unavailable'),
   overloaded: away('system queue full'),
   shuttingDown: away('shutting down'),

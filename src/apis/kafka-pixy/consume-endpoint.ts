@@ -1,5 +1,6 @@
 import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../gateway/gateway.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
+import { noteFailure } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
@@ -108,7 +109,10 @@ export class ConsumeEndpoint {
             : this.#answer(request, messages, options, count !== undefined, jsons)
         if (options.schemas === undefined) return answer([])
         jsonsOf(options.schemas, messages).then(answer).catch(error => {
-          if (error instanceof SchemaError) poll.endWithout(() => answers.error(exchange, 503, error.message))
+          if (error instanceof SchemaError) {
+            noteFailure(exchange.response, 'registryUnreachable')
+            poll.endWithout(() => answers.error(exchange, 503, error.message))
+          }
           // Without an answer the messages are released.
           else exchange.response.destroy(error as Error)
         })

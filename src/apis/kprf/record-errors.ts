@@ -42,6 +42,7 @@ const byCode = {
   forbidden: { text: 'TopicAuthorizationFailed (Broker: Topic authorization failed)', number: 29 },
   quotaExceeded: queueFull,
   issuerUnreachable: { text: 'Authentication (Local: Authentication failure)', number: -169 },
+  registryUnreachable: queueFull,
   overloaded: queueFull,
   logUnavailable: queueFull,
   // librdkafka's error for messages that it still holds when it is destroyed.

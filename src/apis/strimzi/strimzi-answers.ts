@@ -83,6 +83,7 @@ const STATUSES: Partial<Record<ErrorCode, number>> = {
   forbidden: 403,
   recordTooLarge: 413,
   quotaExceeded: 429,
+  registryUnreachable: 503,
   overloaded: 503,
   shuttingDown: 503,
   logUnavailable: 503

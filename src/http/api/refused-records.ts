@@ -13,6 +13,7 @@ const COMMON: readonly ErrorCode[] = [
   'quotaExceeded',
   'recordRejected',
   'recordTooLarge',
+  'registryUnreachable',
   'shuttingDown',
   'timedOut',
   'unknownTopic'

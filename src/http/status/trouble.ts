@@ -301,6 +301,15 @@ const troubles = {
       see: row.setting ?? 'quotas'
     })
   ),
+  registryAway: kind(
+    status => refusalsFor(status, 'registryUnreachable'),
+    row => ({
+      subject: 'schema registry',
+      cause: `Records with schemas that are not known yet are refused with 503: ${row.message} (${latestText(row)}).`,
+      next: 'Check that the registry runs, and that this machine reaches it at schemas.registry.urls. It is asked again by itself.',
+      see: 'schemas.registry.urls'
+    })
+  ),
   refusing: kind(
     status => refusalsFor(status, 'overloaded'),
     row => ({

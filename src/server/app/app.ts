@@ -408,7 +408,7 @@ class ProcessParts {
     const drainSteps = new DrainSteps(this.#log)
     drainSteps.add('receipts', async () => this.#receipts?.desk.endWaits())
     const gateways = this.#gateways()
-    this.#schemas = openSchemas(this.#config.schemas, this.#shutdown, this.#codecs)
+    this.#schemas = openSchemas(this.#config.schemas, this.#quietLog, this.#shutdown, this.#codecs)
     this.#shareReceipts()
     const { peers } = this.#worker ?? {}
     const owners = this.#keyOwners()

@@ -1,4 +1,5 @@
 import { ConfigError } from '../../core/errors.js'
+import type { Logger } from '../../core/model.js'
 import { parseOptions } from '../../core/settings/options.js'
 import type { CodecHost } from '../../schemas/codec-host.js'
 import { Schemas } from '../../schemas/schemas.js'
@@ -18,13 +19,14 @@ export function openSchemasOf(options: SchemasOptions): Schemas {
 /** The schemas of the configured registry. The registry is first asked when a schema is needed. */
 export function openSchemas(
   settings: SchemasSettings,
+  log?: Logger,
   shutdown?: Pick<Shutdown, 'add'>,
   host: CodecHost = new ThreadCodecs()
 ): Schemas | undefined {
   const { registry } = settings
   if (registry.urls.length === 0) return undefined
   const transport = createTransport(registry, readTlsFiles('schemas.registry', registry))
-  const schemas = new Schemas(settings, { transport, host, clock: () => performance.now() })
+  const schemas = new Schemas(settings, { transport, host, clock: () => performance.now(), log })
   shutdown?.add('closing the thread of the schemas and the connections to their registry', async () => schemas.close())
   return schemas
 }

@@ -119,13 +119,60 @@ describe('confluent: schemas without a network', () => {
     }
     registry.script = () => ({ status: 500, body: '' })
     expect(await reasons('t')).to.deep.equal([
-      [422, 'overloaded', true],
-      [207, 'overloaded', true]
+      [503, 'registryUnreachable', true],
+      [207, 'registryUnreachable', true]
     ])
     registry.script = () => ({ status: 409, body: { error_code: 409, message: 'not compatible' } })
     expect(await reasons('u')).to.deep.equal([
       [422, 'invalidRequest', false],
       [207, 'invalidRequest', false]
+    ])
+  })
+
+  it('while the registry cannot be asked, a request of which nothing is written is answered 503 with Retry-After', async () => {
+    const one = { value: { type: 'AVRO', schema: '"int"', data: 1 } }
+    const plain = { value: { type: 'STRING', data: 'x' } }
+    const bad = { value: { type: 'STRING', data: 1 } }
+    const batch = (...entries: readonly object[]) => ({
+      entries: entries.map((entry, at) => ({ id: String(at), ...entry }))
+    })
+    const ask = async (url: string, type: string, ...records: readonly object[]): Promise<unknown> => {
+      const payload = records.map(record => JSON.stringify(record)).join('')
+      const headers = { 'content-type': type, host: 'localhost' }
+      const { statusCode, headers: answered, body } = await app.inject({ method: 'POST', url, headers, payload })
+      const codes = [...body.matchAll(/"error_code":(\d+)/g)].map(([, code]) => Number(code))
+      return [statusCode, answered['retry-after'], answered['x-castellan-persisted'], ...codes]
+    }
+    for (const [status, error_code] of [
+      [429, 429],
+      [500, 50001],
+      [503, 503],
+      [502, undefined]
+    ]) {
+      await app.close()
+      await open()
+      registry.script = () => ({ status: status!, body: error_code === undefined ? '<html>' : { error_code } })
+      expect(await ask('/topics/t', AVRO, INT)).to.deep.equal([503, '5', 'no', 42207])
+      expect(await ask(RECORDS, 'application/json', one)).to.deep.equal([503, '5', 'no', 503])
+      expect(await ask(RECORDS, 'application/json', one, bad)).to.deep.equal([503, '5', 'no', 503, 400])
+      expect(await ask(`${RECORDS}:batch`, 'application/json', batch(one))).to.deep.equal([503, '5', 'no', 503])
+    }
+    expect(gateway.records).to.have.length(0)
+    expect(await ask(RECORDS, 'application/json', one, plain)).to.deep.equal([200, undefined, 'ny', 503, 200])
+    expect(await ask(`${RECORDS}:batch`, 'application/json', batch(one, plain))).to.deep.equal([
+      207,
+      undefined,
+      'ny',
+      503
+    ])
+    registry.script = () => ({ status: 404, body: { error_code: 40403, message: 'Schema 9 not found' } })
+    const id = { value: { schema_id: 9, data: 1 } }
+    expect(await ask(RECORDS, 'application/json', id)).to.deep.equal([200, undefined, 'no', 422])
+    expect(await ask('/topics/t', AVRO, { value_schema_id: 9, records: [{ value: 1 }] })).to.deep.equal([
+      422,
+      undefined,
+      'no',
+      42207
     ])
   })
 

@@ -19,6 +19,7 @@ const told: Record<ErrorCode, string> = {
   forbidden: '502 forbidden',
   quotaExceeded: '503 quota exceeded',
   issuerUnreachable: '503 downtime',
+  registryUnreachable: '503 downtime',
   logUnavailable: '503 durable log unavailable',
   overloaded: '503 system queue full',
   shuttingDown: '503 shutting down',

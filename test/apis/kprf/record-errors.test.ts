@@ -27,6 +27,7 @@ const byCode: Record<ErrorCode, string> = {
   forbidden: topicAuthorization,
   quotaExceeded: queueFull,
   issuerUnreachable: authentication,
+  registryUnreachable: queueFull,
   overloaded: queueFull,
   logUnavailable: queueFull,
   shuttingDown: 'PurgeQueue (Local: Purged in queue) -152',

@@ -263,6 +263,15 @@ describe('trouble', () => {
     expect(closed('advanced.apis.kafka-pixy.grpcMaxConnections').cause).to.match(/^Connections are closed at once/)
   })
 
+  it('says that the schema registry cannot be asked, and not that less should be sent', () => {
+    const message = 'Error serializing message. the schema registry cannot be asked: connect ECONNREFUSED'
+    const refusal = { reason: 'registryUnreachable', setting: undefined, what: 'records', count: 3 } as const
+    const row = onlyOf({ ...calm, refusals: [{ ...refusal, perSecond: 0, lastAgoMs: 1_000, message }] })
+    expect(row).to.include({ severity: 'bad', kind: 'registryAway', see: 'schemas.registry.urls' })
+    expect(row.cause).to.include('connect ECONNREFUSED').and.include('3 since the start')
+    expect(row.next).to.match(/^Check that the registry runs/)
+  })
+
   it('names the quota that is used up', () => {
     const row = onlyOf({
       ...calm,

@@ -130,7 +130,9 @@ export function consumersOf(
   }
   const toError = (error: unknown, { request }: Exchange): unknown => {
     const problem =
-      error instanceof SchemaError ? { status: 500, code: 50003, message: error.message } : failedProblemOf(error)
+      error instanceof SchemaError
+        ? { status: 500, code: 50003, message: error.message, reason: 'registryUnreachable' as const }
+        : failedProblemOf(error)
     return problem === undefined
       ? error
       : new ProblemError({ ...problem, type: errorTypeOfRecords(request.headers.accept) })

@@ -64,9 +64,9 @@ export const problemOfFailure = (failure: RecordFailure) => ({
   message: `${failure.message} (in Kafka: ${failure.persisted})`
 })
 
-/** The refusal of one record among several. Its code is 422 for all causes whose own code begins with 422, such as 42206. */
+/** The refusal of one record among several. Codes that have 422 or 503 as their status, such as 42206, are 422 or 503 here. */
 export const refusalOfBody = ({ problem: { status, code, message, reason } }: BodyError): RefusedRecord =>
-  refusedRecord(status === 422 ? 422 : code, message, reason)
+  refusedRecord(status === 422 || status === 503 ? status : code, message, reason)
 
 /** The refusal of the record at which a body ends too early; `cut`: its end has not come, `notJson`: the last one has an answer. */
 export function refusalOfEnd(end: SplitEnd | 'cut' | 'notJson', maxRecordBytes: number): RefusedRecord | undefined {

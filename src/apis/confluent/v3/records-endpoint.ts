@@ -1,7 +1,7 @@
 import { JsonReader } from '../../../core/json/json-reader.js'
 import { readElements, readStringBytes } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
-import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
+import type { Logger, MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../../core/model.js'
 import type { ProduceOptions } from '../../../gateway/gateway.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { ProduceBase } from '../../../http/api/produce-base.js'
@@ -16,7 +16,8 @@ import type {
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
 import { decodedStream } from '../../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
-import { ProblemError } from '../failures.js'
+import { errorObjectJson } from '../answers.js'
+import { ProblemError, RETRY_OF_REGISTRY } from '../failures.js'
 import { noTopic } from '../look-up.js'
 import { charsetOf, JSON_TYPE } from '../media-types.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
@@ -167,6 +168,8 @@ export class V3Records extends V3Produce {
 
   answer(outcomes: Outcomes, { items, answers }: V3Head): ProduceAnswer {
     const body = answersTo(items, outcomes as readonly RecordOutcome[], answers)
+    const failed = unaskedAmong(outcomes as readonly RecordOutcome[])
+    if (failed !== undefined) return { ...unasked(failed), body }
     return { status: 200, type: JSON_TYPE, body, template: this.parts.answers.okOf.v3 }
   }
 }
@@ -215,6 +218,8 @@ export class V3Batch extends V3Produce {
   answer(outcomes: Outcomes, { ids, items, answers }: V3Head): ProduceAnswer {
     const successes: string[] = []
     const failures: string[] = []
+    const failed = unaskedAmong(outcomes as readonly RecordOutcome[])
+    if (failed !== undefined) return unasked(failed)
     for (const [at, outcome] of (outcomes as readonly RecordOutcome[]).entries()) {
       const id = `"id":"${ids[at]}"`
       if (outcome.type === 'delivered') successes.push(`{${id},${answers.placed(outcome, items[at]!)}}`)
@@ -225,6 +230,24 @@ export class V3Batch extends V3Produce {
     }
     const body = `{"successes":[${successes.join(',')}],"failures":[${failures.join(',')}]}`
     return { status: MULTI_STATUS, type: JSON_TYPE, body }
+  }
+}
+
+/** The record whose schema the registry could not be asked for, where no record of the request is written. */
+function unaskedAmong(outcomes: readonly RecordOutcome[]): RecordFailure | undefined {
+  const failures = outcomes.filter(outcome => outcome.type === 'failed' && outcome.persisted === 'no')
+  if (failures.length < outcomes.length) return undefined
+  return (failures as readonly RecordFailure[]).find(({ code }) => code === 'registryUnreachable')
+}
+
+function unasked(failure: RecordFailure): ProduceAnswer {
+  const { code, message } = problemOfFailure(failure)
+  return {
+    status: 503,
+    type: JSON_TYPE,
+    body: errorObjectJson(code, message),
+    headers: RETRY_OF_REGISTRY,
+    cause: failure
   }
 }
 
