@@ -45,8 +45,10 @@ const isText = (value: Json): value is string => typeof value === 'string' && !/
 const titleOf = ({ tag, title = tag }: AvroType): string => title
 
 /** Java's libraries write NaN and infinities as texts. */
-const doubleOf = (value: Json, title = 'double'): number =>
-  isNumber(value) || /^(NaN|-?Infinity)$/.test(String(value)) ? Number(value) : misfit(title, value)
+const doubleOf = (value: Json, title = 'double'): number => {
+  const isDouble = isNumber(value) ? Number.isFinite(Number(value)) : /^(NaN|-?Infinity)$/.test(String(value))
+  return isDouble ? Number(value) : misfit(title, value)
+}
 
 function floatOf(value: Json): number {
   const float = Math.fround(doubleOf(value, 'float'))

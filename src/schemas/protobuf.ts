@@ -1,13 +1,4 @@
-import {
-  create,
-  createFileRegistry,
-  type DescMessage,
-  fromBinary,
-  fromJson,
-  type JsonValue,
-  toBinary,
-  toJson
-} from '@bufbuild/protobuf'
+import { create, createFileRegistry, type DescMessage, fromBinary, fromJson, type JsonValue } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import {
   type DescriptorProto,
@@ -17,7 +8,16 @@ import {
   FileDescriptorSetSchema
 } from '@bufbuild/protobuf/wkt'
 import protobuf from 'protobufjs'
-import { type Codec, MAX_TEXT_LENGTH, Misfit, parseExactly, type SchemaSource, Undecodable } from './codec.js'
+import {
+  type Codec,
+  type Json,
+  MAX_TEXT_LENGTH,
+  Misfit,
+  parseExactly,
+  type SchemaSource,
+  Undecodable
+} from './codec.js'
+import { ProtobufJson } from './protobuf-json.js'
 
 type Description = { readonly [name: string]: JsonValue }
 
@@ -142,21 +142,21 @@ export function createProtobuf({ text, used }: SchemaSource): Codec {
   if (first === undefined) throw new Error('it has no message')
   const widest = Math.max(...[...registry].map(type => (type.kind === 'message' ? type.fields.length : 0)))
   if (widest > MAX_WIDTH) throw new Error(`a message has more than ${MAX_WIDTH} fields`)
+  const jsons = new ProtobufJson(registry)
   return {
     name: first.typeName,
     encode: json => {
-      const value = parseExactly(json, String) as JsonValue
+      const value = parseExactly(json, BigInt) as Json
       if (json.split('{').length * widest > MAX_FIELDS) throw new RangeError('it has too many messages')
       // The byte is the path to the first message, in its short form.
-      return Buffer.concat([PATH_TO_FIRST, fitted(() => toBinary(first, fromJson(first, value, { registry })))])
+      return Buffer.concat([PATH_TO_FIRST, fitted(() => jsons.encode(first, value))])
     },
     decode: bytes => {
       const source = new BinaryReader(bytes)
       const message = messageAt(messages, source)
       const payload = bytes.subarray(source.pos)
       countFields(message, new BinaryReader(payload), payload.length, 0)
-      const value = fromBinary(message, payload, { readUnknownFields: false })
-      const json = JSON.stringify(toJson(message, value, { registry, alwaysEmitImplicit: true }))
+      const json = jsons.decode(message, payload)
       return json.length > MAX_TEXT_LENGTH ? tooLarge() : json
     }
   }
@@ -173,6 +173,7 @@ function fitted<Value>(work: () => Value): Value {
   try {
     return work()
   } catch (error) {
+    if (error instanceof Misfit || error instanceof RangeError) throw error
     const { message, cause } = error as Error & { readonly cause?: { field?(): { readonly name: string } } }
     const name = cause?.field?.().name
     if (name === undefined) throw new Misfit(message)

@@ -7,6 +7,8 @@ syntax = "proto3";
 package shop.v1;
 import "google/protobuf/timestamp.proto";
 import "google/protobuf/struct.proto";
+import "google/protobuf/any.proto";
+import "google/protobuf/duration.proto";
 import "google/protobuf/wrappers.proto";
 enum Color { RED = 0; GREEN = 1; }
 message Order {
@@ -29,6 +31,16 @@ message Order {
   fixed64 wide = 18;
   string constructor = 19;
   map<string, string> names = 20;
+  map<int64, int32> counts = 21;
+  map<int32, int32> small = 22;
+  google.protobuf.Struct struct = 23;
+  google.protobuf.ListValue list = 24;
+  google.protobuf.Any packed = 25;
+  google.protobuf.Duration lasts = 26;
+  repeated google.protobuf.Any several = 27;
+  map<string, google.protobuf.Any> named_any = 28;
+  repeated double ratios = 29;
+  oneof more { google.protobuf.Any chosen = 30; }
   message Item { string sku = 1; Order in_order = 2; message Deep { int32 n = 1; } }
   message Second { int32 n = 1; }
 }
@@ -47,7 +59,12 @@ const ZEROS = {
   zig: 0,
   wide: '0',
   constructor: '',
-  names: {}
+  names: {},
+  counts: {},
+  small: {},
+  several: [],
+  namedAny: {},
+  ratios: []
 }
 
 /** The bytes behind the id in hexadecimal digits, and what is read besides zeros; absent: the same as was written. */
@@ -86,11 +103,96 @@ const written: readonly (readonly [json: string, hex: string, read?: object])[] 
   ['{"first":null}', '00', {}]
 ]
 
+/** JSON of one member, and what is read; absent: the same. */
+const kept: readonly (readonly [json: string, read?: string])[] = [
+  ['{"big":"1e3"}', '{"big":"1000"}'],
+  ['{"big":"5.0"}', '{"big":"5"}'],
+  ['{"big":"-1.20e2"}', '{"big":"-120"}'],
+  ['{"big":1e3}', '{"big":"1000"}'],
+  ['{"big":"9223372036854775807"}'],
+  ['{"big":"9223372036854775807.0"}', '{"big":"9223372036854775807"}'],
+  ['{"wide":1e19}', '{"wide":"10000000000000000000"}'],
+  ['{"orderId":"1e3"}', '{"orderId":1000}'],
+  ['{"counts":{"1e3":1,"5.0":2,"-7":3}}', '{"counts":{"5":2,"1000":1,"-7":3}}'],
+  ['{"small":{"1e3":1}}', '{"small":{"1000":1}}'],
+  ['{"ratio":-0.0}'],
+  ['{"ratio":"-0"}', '{"ratio":-0.0}'],
+  ['{"ratio":"NaN"}'],
+  ['{"ratio":"-Infinity"}'],
+  ['{"share":-0.0}'],
+  ['{"ratios":[0,-0.0,1]}'],
+  ['{"any":-0.0}'],
+  ['{"any":12345678901234567890}', '{"any":12345678901234567000}'],
+  ['{"any":"12345678901234567890"}'],
+  ['{"lasts":"1.500s"}'],
+  ['{"lasts":"-0.500s"}'],
+  ['{"at":"2024-02-29T23:59:59Z"}'],
+  ['{"packed":{}}'],
+  ['{"packed":{"@type":"example.com/other.Type","value":"CAE="}}'],
+  ['{"packed":{"@type":"example.com/other.Type","value":""}}'],
+  [
+    '{"packed":{"@type":"other.Type","value":"CAE"}}',
+    '{"packed":{"@type":"type.googleapis.com/other.Type","value":"CAE="}}'
+  ],
+  ['{"packed":{"@type":"t/google.protobuf.Duration","value":"1s"}}'],
+  ['{"packed":{"@type":"t/google.protobuf.Value","value":-0.0}}'],
+  ['{"packed":{"@type":"t/google.protobuf.Empty"}}'],
+  ['{"packed":{"@type":"t/shop.v1.Order.Second","n":7}}'],
+  ['{"packed":{"@type":"t/google.protobuf.Any","value":{"@type":"t/other.Type","value":"AQ=="}}}'],
+  ['{"several":[{"@type":"t/other.Type","value":"AQ=="},{},{"@type":"t/shop.v1.Order.Second","n":7}]}'],
+  ['{"namedAny":{"a":{"@type":"t/other.Type","value":"AQ=="},"__proto__":{"@type":"t/x.Y","value":"Ag=="}}}'],
+  ['{"chosen":{"@type":"t/other.Type","value":"AQ=="}}'],
+  ['{"packed":{"@type":"t/google.protobuf.StringValue","value":"0"}}']
+]
+
 const misfits: readonly (readonly [json: string, error: RegExp])[] = [
   ['{"nothing":1}', /key "nothing" is unknown/],
   ['{"orderId":"x"}', /order_id: expected number \(int32\)/],
   ['{"orderId":2147483648}', /order_id: .*2147483648/],
   ['{"big":1.5}', /big: /],
+  ...[
+    '" "',
+    '"\\n"',
+    '"0x10"',
+    '" 5"',
+    '"5 "',
+    '""',
+    '"1.5"',
+    '"1e-1"',
+    '"1e30"',
+    '"1e9999999999"',
+    '"NaN"',
+    '1e-1',
+    '1e30'
+  ].map(value => [`{"big":${value}}`, /^doesNotFit: big: /] as const),
+  ['{"big":"9223372036854775808"}', /big: /],
+  ['{"wide":"-1"}', /wide: /],
+  ['{"orderId":"0x10"}', /order_id: expected number \(int32\), got string "0x10"/],
+  ['{"ratio":"0x10"}', /ratio: expected number \(double\), got string "0x10"/],
+  ['{"ratio":1e400}', /ratio: /],
+  ['{"wrapped":" "}', /expected number \(int64\), got string " "/],
+  ['{"counts":{" ":1}}', /counts: expected keys of int64, got string " "/],
+  ['{"counts":{"0x10":1}}', /counts: /],
+  ['{"counts":{"5":1,"5.0":2}}', /counts: expected each key once/],
+  ['{"small":{"0x10":1}}', /small: expected keys of int32/],
+  ['{"any":1e400}', /any: expected a number that a double can hold, got Infinity/],
+  [`{"any":${'9'.repeat(400)}}`, /any: expected a number that a double can hold/],
+  ['{"any":{"a":[1,{"b":-1e400}]}}', /any: /],
+  ['{"struct":{"a":1e400}}', /struct: /],
+  ['{"list":[1,1e400]}', /list: /],
+  ['{"packed":{"@type":"t/google.protobuf.Value","value":1e400}}', /a number that a double can hold/],
+  ['{"packed":{"@type":"t/shop.v1.Order","ratio":1e400}}', /ratio: /],
+  ['{"packed":{"@type":"t/other.Type","value":"AQ==","more":1}}', /packed: expected "value" in base64 alone/],
+  ['{"packed":{"@type":"t/other.Type","value":"#"}}', /packed: expected "value" in base64 alone/],
+  ['{"packed":{"@type":"t/"}}', /packed: expected the name of a type/],
+  ['{"packed":{"value":"AQ=="}}', /packed: expected the name of a type/],
+  ['{"packed":5}', /packed: expected an Any/],
+  ['{"text":12345678901234567890}', /text: expected string/],
+  ['{"at":"2026-02-30T10:00:00Z"}', /at: expected a Timestamp/],
+  ['{"at":"2026-06-31T10:00:00Z"}', /at: expected a Timestamp/],
+  ...['"1.0000000001s"', '"1"', '"1sx"', '"315576000001s"', '"s"', '1'].map(
+    value => [`{"lasts":${value}}`, /lasts: expected a Duration such as 1.5s, got /] as const
+  ),
   ['{"big":9223372036854775808}', /big: /],
   ['{"color":"BLUE"}', /"BLUE"/],
   ['{"text":"a","flag":true}', /either: oneof set multiple times/],
@@ -123,6 +225,29 @@ describe('Protobuf', () => {
       expect(bytes.toString('hex')).to.equal(`0000000001${hex}`)
       expect(JSON.parse(stage.decode(bytes))).to.deep.equal({ ...ZEROS, ...read })
     }))
+
+  it('writes and reads each number and each Any as it is', () =>
+    checkRows(kept, async ([json, read = json]) => {
+      const stage = new SchemasStage()
+      const schema = await resolve(stage)
+      const [name] = /\w+/.exec(json)!
+      const whole = stage.read(schema, json)
+      expect(whole).to.contain(read.slice(1, -1))
+      expect(JSON.parse(whole)).to.have.property(name)
+      expect(schema.encode(whole).toString('hex')).to.equal(schema.encode(json).toString('hex'))
+    }))
+
+  it('reads an Any of any type that others have written', async () => {
+    const stage = new SchemasStage()
+    const schema = await resolve(stage)
+    const written = schema.encode('{"packed":{"@type":"x/other.Type","value":"CAE="}}')
+    // The type, and the bytes 08 01.
+    expect(written.toString('hex', 5)).to.equal('00ca01120a0c782f6f746865722e5479706512020801')
+    const nested = (depth: number): string =>
+      depth === 0 ? '{}' : `{"@type":"x/google.protobuf.Any","value":${nested(depth - 1)}}`
+    expect(stage.read(schema, `{"packed":${nested(40)}}`)).to.contain(nested(40))
+    expect(await errorOf(() => schema.encode(`{"packed":${nested(150)}}`))).to.match(/nested too deeply/)
+  })
 
   it('says which field does not fit, and why', () =>
     checkRows(misfits, async ([json, error]) => {
@@ -168,6 +293,17 @@ describe('Protobuf', () => {
   it('has the name of its message', async () => {
     const { subject } = await new SchemasStage().resolve({ schema: FILE, format: 'PROTOBUF', strategy: 'RECORD_NAME' })
     expect(subject).to.equal('shop.v1.Order')
+  })
+
+  it('looks at long texts of numbers once', async () => {
+    const schema = await resolve()
+    const digits = '1'.repeat(1_000_000)
+    for (const [name, value] of [
+      ['big', `"${digits}"`],
+      ['orderId', `"${digits}x"`],
+      ['ratio', `"${digits}x"`]
+    ])
+      expect(await errorOf(() => schema.encode(`{"${name}":${value}}`))).to.match(/^doesNotFit: \w+: expected number/)
   })
 
   it('uses files by their names, also of its own package', async () => {

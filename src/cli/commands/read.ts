@@ -4,6 +4,7 @@ import type { ReadStart } from '../../consumer/stream/partition-reader.js'
 import { CastellanError } from '../../core/errors.js'
 import type { Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
+import { timeOf } from '../../core/time-of.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { type Decoding, recordJson } from '../../schemas/record-json.js'
 import type { Client, ClientFlags } from '../client.js'
@@ -121,7 +122,7 @@ export function toReadStart(text: string): ReadStart {
   if (/^\d{1,15}$/.test(text)) return { offset: Number(text) }
   if (/^-\d{1,15}$/.test(text)) return { last: -Number(text) }
   if (/^@\d{1,15}$/.test(text)) return { timestampMs: Number(text.slice(1)) }
-  const timestampMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN
+  const timestampMs = timeOf(text)
   if (!Number.isNaN(timestampMs)) return { timestampMs }
   throw new UsageError(
     `--from takes earliest, latest, an offset, -N for the last N, a time such as 2026-11-20T10:00:00Z, or @MILLISECONDS, not "${text}"`

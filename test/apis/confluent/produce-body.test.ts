@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert'
+import { timestampIn } from '../../../src/apis/confluent/v2/consumer-bodies.js'
 import { readProduceBody, type V2Body } from '../../../src/apis/confluent/v2/produce-endpoint.js'
 
 const JSON_RECORDS: V2Body = {
@@ -65,5 +66,13 @@ describe('confluent: the body of a produce request of version 2', () => {
   it('refuses bytes that are not UTF-8, also inside a plain value', () => {
     const body = Buffer.from('{"records":[{"value":"\xff"}]}', 'latin1')
     assert.throws(() => readProduceBody(body, JSON_RECORDS), /not valid UTF-8/)
+  })
+})
+
+describe('confluent: the time of a position of version 2', () => {
+  it('is refused for a day that its month does not have', () => {
+    assert.equal(timestampIn('2026-02-28T10:00:00Z'), Date.UTC(2026, 1, 28, 10))
+    for (const text of ['2026-02-30T10:00:00Z', '2026-06-31T00:00:00Z', '2026-02-28'])
+      assert.throws(() => timestampIn(text), /expected ISO 8601/, text)
   })
 })

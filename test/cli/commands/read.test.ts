@@ -14,7 +14,18 @@ describe('--from', () => {
   })
 
   it('refuses anything else', () => {
-    for (const text of ['', 'first', '1.5', '--', '2023-99-99', '@', '1e3', 'March 7']) {
+    for (const text of [
+      '',
+      'first',
+      '1.5',
+      '--',
+      '2023-99-99',
+      '2026-02-30',
+      '2026-02-30T10:00:00Z',
+      '@',
+      '1e3',
+      'March 7'
+    ]) {
       expect(() => toReadStart(text), text).to.throw(UsageError, '--from takes')
     }
   })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { timeOf } from '../../../core/time-of.js'
 import type { InstanceSettings } from '../../../gateway/gateway.js'
 import { MAX_READ_BYTES } from '../../instance-routes.js'
 import { schemaFormatOf } from '../media-types.js'
@@ -129,4 +130,4 @@ export function timestampIn(timestamp: string | number): number {
   return timestampMs
 }
 
-const parsed = (timestamp: string): number => (/^\d{4}-\d\d-\d\dT/.test(timestamp) ? Date.parse(timestamp) : Number.NaN)
+const parsed = (timestamp: string): number => (/^\d{4}-\d\d-\d\dT/.test(timestamp) ? timeOf(timestamp) : Number.NaN)

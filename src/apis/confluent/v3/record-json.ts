@@ -3,6 +3,7 @@ import { JsonReader } from '../../../core/json/json-reader.js'
 import { readInteger, readStringBytes, readValueBytes, readWord, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordHeader } from '../../../core/model.js'
+import { timeOf } from '../../../core/time-of.js'
 import type { ResolvedSchema, SchemaFormat, SubjectStrategy } from '../../../schemas/schemas.js'
 import { PARTITION_NOT_FOUND } from '../failures.js'
 import {
@@ -203,13 +204,6 @@ const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\
 /** The latest time that a `Date` of JavaScript can hold. */
 const MAX_TIMESTAMP_MS = 8.64e15
 
-/** Returns `NaN` for a day that its month does not have; `Date.parse` would take 31 June for 1 July. */
-function dateOf(text: string): number {
-  const [year, month, day] = text.slice(0, 10).split('-').map(Number) as [number, number, number]
-  const daysOfMonth = new Date(Date.UTC(year, month, 0)).getUTCDate()
-  return day > daysOfMonth ? Number.NaN : Date.parse(text)
-}
-
 /** The exponent is changed in the text: 1.001 seconds are 1001 ms, but 1.001 times 1000 is less than 1001. */
 function msOf(seconds: string): number {
   const [digits, exponent = '0'] = seconds.split(/e/i)
@@ -224,7 +218,7 @@ function readTimestamp(reader: JsonReader, bytes: Buffer): number {
   if (!isText) skipValue(reader)
   const timestampMs = isText
     ? ISO_8601.test(text)
-      ? dateOf(text)
+      ? timeOf(text)
       : Number.NaN
     : Math.floor(msOf(bytes.toString('latin1', start, reader.index)))
   if (!(Math.abs(timestampMs) <= MAX_TIMESTAMP_MS))
