@@ -6,7 +6,7 @@ import { fetchV13 } from './protocol/fetch.js'
 import * as groups from './protocol/groups.js'
 import { metadataV12 } from './protocol/metadata.js'
 import { listOffsetsV4, offsetCommitV7, offsetFetchV5, offsetForLeaderEpochV3 } from './protocol/offsets.js'
-import { initProducerIdV1, produceV7 } from './protocol/produce.js'
+import { initProducerIdV1, produceV8 } from './protocol/produce.js'
 
 export * from './calls.js'
 export type { TopicErrorsResponse } from './protocol/administration.js'
@@ -91,7 +91,7 @@ export const DEFAULT_MAX_RESPONSE_BYTES = 100 * 1024 * 1024
 /** All calls, each in its newest version. To add a call, write its codec in protocol/ and a line here. */
 export const apis = {
   metadata: metadataV12,
-  produce: produceV7,
+  produce: produceV8,
   fetch: fetchV13,
   listOffsets: listOffsetsV4,
   offsetForLeaderEpoch: offsetForLeaderEpochV3,

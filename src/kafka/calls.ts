@@ -83,6 +83,8 @@ export interface ProducePartitionResponse extends PartitionResponse {
   /** -1 unless the topic uses LogAppendTime. */
   readonly logAppendTimeMs: number
   readonly logStartOffset: Offset | undefined
+  /** Why the broker refuses the batch, in its words. Absent, or `null`: it has none, or is Kafka 2.3. */
+  readonly errorMessage?: string | null
 }
 export interface ProduceResponse extends Throttled {
   readonly partitions: readonly ProducePartitionResponse[]

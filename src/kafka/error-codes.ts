@@ -193,7 +193,14 @@ const known: ReadonlyMap<number, KafkaErrorCode> = new Map(
   table.map(([code, name, reaction, cause]) => [code, describe(code, name, reaction, cause)])
 )
 
-/** An unknown code counts as retriable, because it may be a temporary error of a newer broker. */
-export const kafkaErrorOf = (code: number): KafkaErrorCode =>
-  known.get(code) ??
-  describe(code, `UNKNOWN_ERROR_${code}`, 'retry', 'this version of Castellan does not know the code')
+/**
+ * An unknown code counts as retriable, because it may be a temporary error of a newer broker.
+ *
+ * @param words of the broker, which stand in place of the likely cause. Absent, or empty: it has sent none
+ */
+export function kafkaErrorOf(code: number, words?: string): KafkaErrorCode {
+  const error =
+    known.get(code) ??
+    describe(code, `UNKNOWN_ERROR_${code}`, 'retry', 'this version of Castellan does not know the code')
+  return words ? { ...error, message: `${error.name} (${code}): ${words}` } : error
+}

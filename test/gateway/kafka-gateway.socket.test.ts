@@ -39,6 +39,18 @@ describe('kafka gateway on the embedded broker', () => {
     expect(stack.cluster.records('orders', 0).map(({ key }) => key)).to.deep.equal([null])
   })
 
+  it('says why a compacted topic refuses a record in the words of the broker', async () => {
+    stack.cluster.createTopic('compacted', { partitions: 1, config: { 'cleanup.policy': 'compact' } })
+    const record = { topic: 'compacted', key: null, value: Buffer.from('x') }
+    const outcomes = await stack.gateway.produce([record, { ...record, key: Buffer.from('k') }], options).outcomes()
+    expect(outcomes[0]).to.include({
+      type: 'failed',
+      code: 'recordRejected',
+      message: 'INVALID_RECORD (87): a compacted topic takes no record without a key'
+    })
+    expect(outcomes[1]).to.include({ type: 'delivered' })
+  })
+
   it('tells what topics there are, and creates none by asking', async () => {
     const topics = await stack.gateway.topics(['orders', 'no-such-topic'], 15_000)
     expect(topics.get('orders')!.partitions.map(({ partition }) => partition)).to.deep.equal([0, 1])

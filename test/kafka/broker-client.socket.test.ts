@@ -113,7 +113,7 @@ describe('BrokerClient', () => {
       broker.answersApiVersions = false
       const ranges = [
         [3, 0, 7],
-        [0, 8, 11],
+        [0, 9, 11],
         [1, 4, 10]
       ] as const
       broker.script = (request, reply) => {
@@ -124,7 +124,7 @@ describe('BrokerClient', () => {
       }
       const tooNew = await failureOf(client.produce({ acks: -1, brokerTimeoutMs: 1, partitions: [] }))
       expect(tooNew).to.be.instanceOf(KafkaError).and.to.deep.include({ errorCode: 35, retriable: false })
-      expect(tooNew.message).to.contain('Produce v7').and.to.contain('v8 to v11')
+      expect(tooNew.message).to.contain('Produce v7').and.to.contain('v9 to v11')
       expect((await failureOf(client.fetch(fetchCall))).message).to.contain('v4 to v10')
       expect((await failureOf(client.initProducerId({}))).message).to.contain('does not offer it')
       await client.metadata(noTopics)
@@ -247,7 +247,9 @@ describe('BrokerClient', () => {
         builder.array(['t'], topic =>
           builder
             .string(topic)
-            .array([0, 1], partition => builder.int32(partition).int16(0).int64(9).int64(-1).int64(0))
+            .array([0, 1], partition =>
+              builder.int32(partition).int16(0).int64(9).int64(-1).int64(0).int32(0).int16(-1)
+            )
         )
         reply.payload(builder.int32(0).payload)
       }

@@ -17,7 +17,7 @@ describe('the calls of a broker', () => {
   it('have the numbers, names and versions of the protocol', () => {
     expect(Object.values(apis).map(api => lineOf(api as AnyApi))).to.deep.equal([
       '3 Metadata 12 flexible, 10 flexible, 7',
-      '0 Produce 7',
+      '0 Produce 8, 7',
       '1 Fetch 13 flexible, 11',
       '2 ListOffsets 4, 3',
       '23 OffsetForLeaderEpoch 3',

@@ -26,7 +26,7 @@ import {
   offsetFetchV5,
   offsetForLeaderEpochV3
 } from '../../src/kafka/protocol/offsets.js'
-import { initProducerIdV1, produceV7 } from '../../src/kafka/protocol/produce.js'
+import { initProducerIdV1, produceV7, produceV8 } from '../../src/kafka/protocol/produce.js'
 import { noProducer, RecordBatchWriter, type SealOptions } from '../../src/kafka/record-batch-writer.js'
 import { ResponseBuilder } from './response-builder.js'
 import { apiVersionsPayload } from './scripted-broker.js'
@@ -180,7 +180,9 @@ export function flexibleMetadata(version: 10 | 12, operationsOfOrders = -(2 ** 3
 
 const replicas = { replicas: [1, 2], isr: [2], offlineReplicas: [1], leaderEpoch: 9 }
 
-function produce(): Buffer {
+const REFUSED = 'One or more records have been rejected'
+
+function produce(version: 7 | 8): Buffer {
   const builder = new ResponseBuilder()
   inTopics(builder, ['a', 'b'], partition => {
     builder
@@ -189,16 +191,21 @@ function produce(): Buffer {
       .int64(partition === 1 ? -1 : 2 ** 40)
       .int64(-1)
       .int64(3)
+    if (version === 7) return
+    if (partition === 0) builder.int32(0).int16(-1)
+    // Two records, one of them without words.
+    else builder.int32(2).int32(0).int16(-1).int32(1).string('no key').string(REFUSED)
   })
   return builder.int32(5).payload
 }
-const produced = (topic: string, partition: number) => ({
+const produced = (topic: string, partition: number, version: 7 | 8) => ({
   topic,
   partition,
   errorCode: partition === 1 ? 6 : 0,
   baseOffset: partition === 1 ? -1 : 2 ** 40,
   logAppendTimeMs: -1,
-  logStartOffset: 3
+  logStartOffset: 3,
+  errorMessage: version === 8 && partition === 1 ? REFUSED : null
 })
 
 function listOffsets(version: 3 | 4): Buffer {
@@ -479,19 +486,21 @@ export const samples: readonly Sample[] = [
     withOperations(['READ', 'DESCRIBE', 'ALTER_CONFIGS'])
   ),
   // None is expected, all in their order, and others.
-  ...[[], ['a', 'a', 'b', 'b'], ['b', 'b', 'ab', 'a']].map(topics =>
-    sample(
-      produceV7,
-      {
-        acks: -1,
-        brokerTimeoutMs: 1,
-        partitions: topics.map((topic, at) => ({ topic, partition: at % 2, bytes: Buffer.alloc(0) }))
-      },
-      produce(),
-      {
-        throttleTimeMs: 5,
-        partitions: [produced('a', 0), produced('a', 1), produced('b', 0), produced('b', 1)]
-      }
+  ...[[], ['a', 'a', 'b', 'b'], ['b', 'b', 'ab', 'a']].flatMap(topics =>
+    ([7, 8] as const).map(version =>
+      sample(
+        version === 7 ? produceV7 : produceV8,
+        {
+          acks: -1,
+          brokerTimeoutMs: 1,
+          partitions: topics.map((topic, at) => ({ topic, partition: at % 2, bytes: Buffer.alloc(0) }))
+        },
+        produce(version),
+        {
+          throttleTimeMs: 5,
+          partitions: ['a', 'b'].flatMap(topic => [produced(topic, 0, version), produced(topic, 1, version)])
+        }
+      )
     )
   ),
   sample(

@@ -1,41 +1,55 @@
 import type { ProduceCall, ProduceResponse } from '../calls.js'
-import { type Api, describeApi } from './api.js'
+import { type Api, describeApi, inVersions } from './api.js'
+import type { ProtocolReader } from './encoding.js'
 import * as t from './schema.js'
 
+/** Why a broker refuses a batch, in its own words; `null`: it has none. Mostly there is nothing to read. */
+function readWords(reader: ProtocolReader): string | null {
+  const ofRecords = reader.array(() => {
+    reader.int32()
+    return reader.nullableString()
+  })
+  return reader.nullableString() || (ofRecords.find(words => words) ?? null)
+}
+
 /**
- * Version 7.
+ * Versions 8, and 7 for Kafka 2.3.
  *
  * Request: `transactional_id?, acks i16, timeout_ms i32, [topic, [partition i32, records bytes]]`
- * Response: `[topic, [partition i32, error_code i16, base_offset i64, log_append_time i64, log_start_offset i64]],
- *   throttle_time_ms i32`
+ * Response: `[topic, [partition i32, error_code i16, base_offset i64, log_append_time i64, log_start_offset i64,
+ *   (from version 8) [batch_index i32, message?], error_message?]], throttle_time_ms i32`
  */
-export const produceV7: Api<ProduceCall, ProduceResponse> = {
-  key: 0,
-  version: 7,
-  name: 'Produce',
-  encode(writer, { acks, brokerTimeoutMs, partitions }) {
-    writer.nullableString(null)
-    writer.int16(acks)
-    writer.int32(brokerTimeoutMs)
-    writer.byTopic(partitions, ({ partition, bytes }) => {
-      writer.int32(partition)
-      writer.bytes(bytes)
-    })
-  },
-  decode(reader, { partitions: asked }) {
-    const read = (topic: string) => ({
-      topic,
-      partition: reader.int32(),
-      errorCode: reader.int16(),
-      baseOffset: reader.safeInt64(),
-      logAppendTimeMs: reader.int64(),
-      logStartOffset: reader.safeInt64()
-    })
-    // Brokers mostly answer in the order of the request.
-    const partitions = reader.byTopic(read, undefined, at => asked[at]?.topic)
-    return { partitions, throttleTimeMs: reader.int32() }
-  }
-}
+export const [produceV8, produceV7] = inVersions(
+  [8, 7],
+  (version): Api<ProduceCall, ProduceResponse> => ({
+    key: 0,
+    version,
+    name: 'Produce',
+    encode(writer, { acks, brokerTimeoutMs, partitions }) {
+      writer.nullableString(null)
+      writer.int16(acks)
+      writer.int32(brokerTimeoutMs)
+      writer.byTopic(partitions, ({ partition, bytes }) => {
+        writer.int32(partition)
+        writer.bytes(bytes)
+      })
+    },
+    decode(reader, { partitions: asked }) {
+      const read = (topic: string) => ({
+        topic,
+        partition: reader.int32(),
+        errorCode: reader.int16(),
+        baseOffset: reader.safeInt64(),
+        logAppendTimeMs: reader.int64(),
+        logStartOffset: reader.safeInt64(),
+        errorMessage: version === 8 ? readWords(reader) : null
+      })
+      // Brokers mostly answer in the order of the request.
+      const partitions = reader.byTopic(read, undefined, at => asked[at]?.topic)
+      return { partitions, throttleTimeMs: reader.int32() }
+    }
+  })
+)
 
 /** Must be positive, although it has no meaning without a transactional id. */
 const TRANSACTION_TIMEOUT_MS = 60_000

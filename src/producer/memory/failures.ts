@@ -41,8 +41,9 @@ export const failures = {
     const cause = lastError === undefined || what.includes(lastError) ? what : `${what}; last error: ${lastError}`
     return failure('timedOut', `the record was not delivered in time: ${cause}`, true, persisted)
   },
-  rejected: (errorCode: number, persisted: Persisted): RecordFailure => {
-    const { message, retriable } = kafkaErrorOf(errorCode)
+  /** @param words of the broker; without them, what its code says */
+  rejected: (errorCode: number, persisted: Persisted, words?: string): RecordFailure => {
+    const { message, retriable } = kafkaErrorOf(errorCode, words)
     return { type: 'failed', code: errorCodeOf(errorCode), errorCode, message, persisted, retriable }
   }
 } as const

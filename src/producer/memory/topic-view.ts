@@ -100,7 +100,7 @@ export function obstacleOf(answer: BatchAnswer): Obstacle | undefined {
     case 'appended':
       return undefined
     case 'rejected': {
-      const { name, message } = kafkaErrorOf(answer.errorCode)
+      const { name, message } = kafkaErrorOf(answer.errorCode, answer.words)
       return { error: name, message }
     }
     case 'unanswered':

@@ -93,7 +93,7 @@ export function judge(head: HeadFacts, answer: BatchAnswer): Verdict {
     case 'appended':
       return { type: 'delivered', baseOffset: answer.baseOffset, logAppendTimeMs: answer.logAppendTimeMs }
     case 'rejected':
-      return judgeCode(head, answer.errorCode)
+      return judgeCode(head, answer.errorCode, answer.words)
     case 'unanswered':
       return retryOrExpire(head, true, true, answer.error.message)
     case 'notSent':
@@ -101,9 +101,9 @@ export function judge(head: HeadFacts, answer: BatchAnswer): Verdict {
   }
 }
 
-function judgeCode(head: HeadFacts, code: number): Verdict {
+function judgeCode(head: HeadFacts, code: number, words: string | undefined): Verdict {
   if (code === errorCodes.DUPLICATE_SEQUENCE_NUMBER) return { type: 'delivered', baseOffset: -1, logAppendTimeMs: -1 }
-  const { message, retriable } = kafkaErrorOf(code)
+  const { message, retriable } = kafkaErrorOf(code, words)
   if (forgotten.has(code)) {
     return head.isExpired ? expired(head, head.maybeWritten, message) : { type: 'restart', reason: message }
   }
@@ -115,7 +115,7 @@ function judgeCode(head: HeadFacts, code: number): Verdict {
   }
   if (certainlyRefused.has(code)) return retryOrExpire(head, newLeader.has(code), false, message)
   if (retriable) return retryOrExpire(head, newLeader.has(code), true, message)
-  return refusedForGood(head, failures.rejected(code, persistedOf(head.maybeWritten)))
+  return refusedForGood(head, failures.rejected(code, persistedOf(head.maybeWritten), words))
 }
 
 /** Records of the durable log wait until an operator grants a missing right. */

@@ -52,8 +52,8 @@ export interface AcceptedBatch {
 export type BatchAnswer =
   /** `baseOffset` -1: the broker has stored the batch, but did not report its offset. */
   | { readonly type: 'appended'; readonly baseOffset: Offset; readonly logAppendTimeMs: number }
-  /** A broker answered with an error code for this partition. If newer metadata may help, a refresh has begun. */
-  | { readonly type: 'rejected'; readonly errorCode: number }
+  /** A broker answered with an error code for this partition, and maybe with words of its own. If newer metadata may help, a refresh has begun. */
+  | { readonly type: 'rejected'; readonly errorCode: number; readonly words?: string }
   /** The connection was lost, or the call timed out, after bytes may have left: the outcome is unknown. */
   | { readonly type: 'unanswered'; readonly error: Error }
   /** No byte was sent in this attempt. `unknownTopic` is only given after refreshes have confirmed it. */

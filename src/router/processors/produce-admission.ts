@@ -149,7 +149,7 @@ export class ProduceAdmission implements Admission {
   }
 
   #answer(batch: Batch, response: ProducePartitionResponse, news: Returned[], now: number): void {
-    const { errorCode, baseOffset, logAppendTimeMs } = response
+    const { errorCode, baseOffset, logAppendTimeMs, errorMessage: words } = response
     const partition = batch.partition!
     partition.isUnhealthy = errorCode === errorCodes.REQUEST_TIMED_OUT || errorCode === errorCodes.NOT_ENOUGH_REPLICAS
     if (errorCode === errorCodes.NONE) {
@@ -171,7 +171,7 @@ export class ProduceAdmission implements Admission {
         partition: response.partition
       })
     }
-    batch.answer({ type: 'rejected', errorCode })
+    batch.answer(words ? { type: 'rejected', errorCode, words } : { type: 'rejected', errorCode })
   }
 
   #callFailed(call: BatchesCall, error: Error, sent: boolean): readonly OpenRequest[] {

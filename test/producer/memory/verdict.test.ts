@@ -81,6 +81,22 @@ describe('verdict on an answer', () => {
     }
   })
 
+  it('says why in the words of the broker, where it has some', () => {
+    const words = 'One or more records have been rejected due to 1 record errors in total'
+    const answer = { ...rejected(87), words }
+    const refused = judge({ ...fresh, recordCount: 1 }, answer)
+    expect(refused).to.have.nested.property('failure.message', `INVALID_RECORD (87): ${words}`)
+    expect(judge(fresh, { ...rejected(19), words: 'too few' })).to.have.property(
+      'reason',
+      'NOT_ENOUGH_REPLICAS (19): too few'
+    )
+    for (const none of ['', undefined])
+      expect(judge({ ...fresh, recordCount: 1 }, { ...answer, words: none! })).to.have.nested.property(
+        'failure.message',
+        'INVALID_RECORD (87): the broker refuses the record'
+      )
+  })
+
   it('does not make certain what was uncertain', () => {
     const verdict = judge({ ...fresh, maybeWritten: true }, rejected(29))
     expect(verdict).to.deep.include({ type: 'fail', renumber: true })
