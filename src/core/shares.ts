@@ -14,7 +14,7 @@ export class Shares {
 
   /** Places of all clients that are in use. */
   get taken(): number {
-    return this.#all
+    return this.#all.value
   }
 
   /**

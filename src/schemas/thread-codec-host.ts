@@ -88,7 +88,7 @@ export class ThreadCodecs implements CodecHost {
   readonly #limitMs: number
   readonly #file: URL
   readonly #cacheMaxBytes: number
-  readonly #shares = new Shares(MAX_HELD_BYTES)
+  readonly #shares = new Shares(MAX_HELD_BYTES, 'bytes that wait for the thread of the schemas')
   /** What waits to be sent, by owner; the first owner is next. */
   #lines = new Map<string | undefined, Job[]>()
   /** Calls of the message that the thread is at, in their order. */

@@ -21,7 +21,7 @@ const LOG_OF_FOLDER = resolve('castellan-data')
 
 function refuseLogOfFolder(path: unknown): void {
   if (typeof path !== 'string' || !path.includes('castellan-data') || !resolve(path).startsWith(LOG_OF_FOLDER)) return
-  const told = `the log of the working folder, read in ${relative('.', file)}: set wal.directory to walDirectoryOf()`
+  const told = `the log of the working folder, read in ${relative('.', running.file)}: set wal.directory to walDirectoryOf()`
   tried.add(told)
   throw new Error(told)
 }
