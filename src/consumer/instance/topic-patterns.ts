@@ -1,5 +1,6 @@
 import type { RE2JS } from 're2js'
 import type { MonotonicClock } from '../../core/model.js'
+import { partsOf } from '../../core/pattern-parts.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
 
@@ -7,8 +8,6 @@ const TIMEOUT_MS = 10_000
 const MAX_PATTERN_LENGTH = 1_000
 /** Limit of the parts of a pattern with its repetitions written out: one name takes milliseconds then. */
 const MAX_PARTS = 256
-/** A Unicode class takes as long to compile as so many parts. */
-const UNICODE_CLASS_PARTS = 100
 /** Matching gives way to other work after this time. */
 const PORTION_MS = 4
 /** After a portion, matching pauses for so many times as long. */
@@ -47,37 +46,6 @@ function problemOfPattern(text: string): string | undefined {
   if (/[^\0-\x7f]|\\x\{/.test(text)) return 'it has a character that is not ASCII'
   const parts = partsOf(text)
   return parts > MAX_PARTS ? `it has ${parts} parts with its repetitions written out (limit ${MAX_PARTS})` : undefined
-}
-
-/** A quoted text, a class, an escaped character, a counted repetition, or any other character. */
-const TOKEN = /\\Q.*?(?:\\E|$)|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]?|\\.?|\{(\d+)(?:,(\d*))?\}|./gs
-
-/** The number of parts that a pattern has when its counted repetitions are written out; never less than RE2 makes of it. */
-function partsOf(text: string): number {
-  const outside: number[] = []
-  let parts = 0
-  /** Parts of what a repetition repeats. */
-  let last = 0
-  for (const [token, least, most] of text.matchAll(TOKEN)) {
-    if (token === '(') {
-      outside.push(parts)
-      parts = 0
-    } else if (token === ')') {
-      last = parts + 1
-      parts = last + (outside.pop() ?? 0)
-    } else if (least !== undefined) {
-      const copies = Math.max(1, Number(least), Number(most ?? 0))
-      parts += last * (copies - 1) + 1
-      last = last * copies + 1
-    } else if (token === '*' || token === '+' || token === '?') {
-      parts++
-      last++
-    } else {
-      parts += (token.startsWith('\\Q') ? token.length : 1) + UNICODE_CLASS_PARTS * (token.match(/\\p/gi)?.length ?? 0)
-      last = 1
-    }
-  }
-  return outside.reduce((sum, more) => sum + more, parts)
 }
 
 /**
