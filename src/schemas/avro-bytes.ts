@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { MAX_RECORD_BYTES, MAX_TEXT_LENGTH, Misfit, pathText, shown, Undecodable } from './codec.js'
+import { MAX_RECORD_BYTES, Misfit, pathText, shown, TooManyBytes, TooMuchJson, Undecodable } from './codec.js'
 
 const FIRST_BYTES = 4_096
 const MAX_KEPT_BYTES = 1024 * 1024
@@ -18,6 +18,10 @@ const MAX_TRIALS = 1_000
 const MAX_STEPS = 25_000_000
 /** So many characters of a text count as a step. */
 const CHARACTERS_PER_STEP = 16
+/** The same for bytes that are copied. */
+const BYTES_PER_STEP = 64
+/** A text that grows by small pieces takes 32 bytes for each of them, until it is copied. */
+const PIECE_LENGTH = 16 * 1024
 
 export const misfit = (expected: string, value: unknown): never => {
   throw new Misfit(`expected ${expected}, got ${shown(value)}`)
@@ -36,12 +40,14 @@ export class AvroWriter {
   depth = 0
   #trials = 0
   #steps = 0
+  #maxBytes = MAX_RECORD_BYTES
   /** A default is written: a value of a union has the first type that fits. */
   isDefault = false
 
-  /** The bytes of one value. */
-  write(write: () => void): Buffer {
+  /** The bytes of one value. @throws TooManyBytes before memory for them is taken */
+  write(write: () => void, maxBytes: number): Buffer {
     this.length = this.depth = this.#trials = this.#steps = 0
+    this.#maxBytes = Math.min(maxBytes, MAX_RECORD_BYTES)
     try {
       write()
       return this.taken()
@@ -92,6 +98,7 @@ export class AvroWriter {
   }
 
   raw(bytes: Uint8Array): void {
+    this.#take(bytes.length / BYTES_PER_STEP)
     this.#reserve(bytes.length)
     this.#bytes.set(bytes, this.length)
     this.length += bytes.length
@@ -147,8 +154,8 @@ export class AvroWriter {
 
   #reserve(bytes: number): void {
     const needed = this.length + bytes
+    if (needed > this.#maxBytes) throw new TooManyBytes(this.#maxBytes)
     if (needed <= this.#bytes.length) return
-    if (needed > MAX_RECORD_BYTES) throw new RangeError(`it has more than ${MAX_RECORD_BYTES} bytes`)
     const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.#bytes.length, needed))
     this.#bytes.copy(larger, 0, 0, this.length)
     this.#bytes = larger
@@ -158,22 +165,44 @@ export class AvroWriter {
 /** Reads Avro's binary form. */
 export class AvroReader {
   readonly bytes: Buffer
+  readonly #maxBytes: number
   #at = 0
-  /** The JSON so far. */
-  text = ''
+  /** The JSON so far: its beginning, and what is not in it yet. */
+  readonly #pieces: Buffer[] = []
+  #text = ''
+  #jsonBytes = 0
   depth = 0
   #left: number
 
-  constructor(bytes: Buffer) {
+  /** @param maxBytes of JSON */
+  constructor(bytes: Buffer, maxBytes: number) {
     this.bytes = bytes
+    this.#maxBytes = maxBytes
     this.#left = 2 * bytes.length + MAX_EMPTY
+  }
+
+  get json(): string {
+    return this.#pieces.length === 0 ? this.#text : Buffer.concat([...this.#pieces, Buffer.from(this.#text)]).toString()
+  }
+
+  /** Appends to the JSON. @param bytes of the text in UTF-8 */
+  add(text: string, bytes = text.length): void {
+    this.#count(bytes)
+    this.#text += text
+    if (this.#text.length < PIECE_LENGTH) return
+    this.#pieces.push(Buffer.from(this.#text))
+    this.#text = ''
+  }
+
+  #count(bytes: number): void {
+    this.#jsonBytes += bytes
+    if (this.#jsonBytes > this.#maxBytes) throw new TooMuchJson(this.#maxBytes)
   }
 
   /** Called for each item and each record. They may have no bytes, so a few bytes could be any number of them. */
   check(): void {
     if (--this.#left < 0) unreadable('it has too many values without bytes')
     if (this.depth > MAX_DEPTH) unreadable(`more than ${MAX_DEPTH} values are in each other`)
-    if (this.text.length > MAX_TEXT_LENGTH) unreadable(`the JSON has more than ${MAX_TEXT_LENGTH} characters`)
   }
 
   byte(): number {
@@ -188,12 +217,15 @@ export class AvroReader {
     return from
   }
 
-  /** The JSON of a string. */
-  string(length: number, encoding: 'utf8' | 'latin1'): string {
+  /** Appends the JSON of a string. */
+  string(length: number, encoding: 'utf8' | 'latin1'): void {
     const from = this.skip(length)
+    if (length > this.#maxBytes - this.#jsonBytes) throw new TooMuchJson(this.#maxBytes)
     const text = this.bytes.toString(encoding, from, this.#at)
     const isLossy = encoding === 'utf8' && text.includes('\ufffd') && !isUtf8(this.bytes.subarray(from, this.#at))
-    return isLossy ? unreadable('a string is not UTF-8') : JSON.stringify(text)
+    if (isLossy) unreadable('a string is not UTF-8')
+    const json = JSON.stringify(text)
+    this.add(json, Buffer.byteLength(json))
   }
 
   /** Lengths, counts and places, and all numbers that are not large. */

@@ -4,6 +4,8 @@ import {
   isObject,
   type Json,
   type JsonObject,
+  KEPT_DEFAULTS_FACTOR,
+  lengthOf,
   Misfit,
   parseExactly,
   type SchemaSource,
@@ -20,13 +22,15 @@ interface AvroType {
   accepts(value: Json): boolean
   /** Writes a value that it accepts, or throws a Misfit. */
   write(out: AvroWriter, value: Json): void
-  /** Appends the JSON to `source.text`. */
+  /** Appends the JSON to the source. */
   read(source: AvroReader): void
 }
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 const SHOWN_SYMBOLS = 10
 const SHOWN_LENGTH = 100
+/** Measured: the memory of types for a character of their schema. */
+const BYTES_PER_CHARACTER = 40
 /** Measured: listing the names of an object takes so many times as long as looking at as many types. */
 const STEPS_PER_NAME = 8
 
@@ -83,24 +87,14 @@ const readInt = (source: AvroReader): string => {
 const readBoolean = (source: AvroReader): string =>
   ['false', 'true'][source.byte()] ?? unreadable('a boolean is neither 0 nor 1')
 
-/** Types whose values have no parts: `read` returns the JSON. */
-type Simple = Omit<AvroType, 'read'> & { readonly read: (source: AvroReader) => string }
-
-const simple = (type: Simple): AvroType => ({
-  ...type,
-  read: source => {
-    source.text += type.read(source)
-  }
-})
-
 // biome-ignore format: a table
-const SIMPLE: readonly Simple[] = [
-  { tag: 'null', accepts: value => value === null, write: (_, value) => { if (value !== null) misfit('null', value) }, read: () => 'null' },
-  { tag: 'boolean', accepts: value => typeof value === 'boolean', write: (out, value) => out.byte(Number(ofBoolean(value))), read: readBoolean },
-  { tag: 'int', accepts: isInt, write: (out, value) => out.long(isInt(value) ? value : misfit('int', value)), read: readInt },
-  { tag: 'long', accepts: isLong, write: (out, value) => out.long(isLong(value) ? value : misfit('long', value)), read: source => String(source.long()) },
-  { tag: 'float', accepts: isNumber, write: (out, value) => out.float(floatOf(value)), read: source => floatText(source.bytes.readFloatLE(source.skip(4))) },
-  { tag: 'double', accepts: isNumber, write: (out, value) => out.double(doubleOf(value)), read: source => doubleText(source.bytes.readDoubleLE(source.skip(8))) },
+const SIMPLE: readonly AvroType[] = [
+  { tag: 'null', accepts: value => value === null, write: (_, value) => { if (value !== null) misfit('null', value) }, read: source => source.add('null') },
+  { tag: 'boolean', accepts: value => typeof value === 'boolean', write: (out, value) => out.byte(Number(ofBoolean(value))), read: source => source.add(readBoolean(source)) },
+  { tag: 'int', accepts: isInt, write: (out, value) => out.long(isInt(value) ? value : misfit('int', value)), read: source => source.add(readInt(source)) },
+  { tag: 'long', accepts: isLong, write: (out, value) => out.long(isLong(value) ? value : misfit('long', value)), read: source => source.add(String(source.long())) },
+  { tag: 'float', accepts: isNumber, write: (out, value) => out.float(floatOf(value)), read: source => source.add(floatText(source.bytes.readFloatLE(source.skip(4)))) },
+  { tag: 'double', accepts: isNumber, write: (out, value) => out.double(doubleOf(value)), read: source => source.add(doubleText(source.bytes.readDoubleLE(source.skip(8)))) },
   { tag: 'bytes', accepts: isBytes, write: (out, value) => writeText(out, value, 'latin1'), read: source => source.string(source.int(), 'latin1') },
   { tag: 'string', accepts: isText, write: writeText, read: source => source.string(source.int(), 'utf8') }
 ]
@@ -111,19 +105,19 @@ function fixed(tag: string, size: Json | undefined): AvroType {
   const accepts = (value: Json): value is string => typeof value === 'string' && value.length === size && isBytes(value)
   const write = (out: AvroWriter, value: Json): void =>
     out.text(accepts(value) ? value : misfit(title, value), 'latin1')
-  return simple({ tag, title, accepts, write, read: source => source.string(size, 'latin1') })
+  return { tag, title, accepts, write, read: source => source.string(size, 'latin1') }
 }
 
 function enumeration(tag: string, symbols: readonly string[]): AvroType {
   const places = new Map<Json, number>(symbols.map((symbol, place) => [symbol, place]))
   const title = `enum ${tag} (${symbols.slice(0, SHOWN_SYMBOLS).join(', ')}${symbols.length > SHOWN_SYMBOLS ? ', …' : ''})`
-  return simple({
+  return {
     tag,
     title,
     accepts: value => places.has(value),
     write: (out, value) => out.long(places.get(value) ?? misfit(title, value)),
-    read: source => `"${symbols[source.int()] ?? unreadable(`${title} has no such symbol`)}"`
-  })
+    read: source => source.add(`"${symbols[source.int()] ?? unreadable(`${title} has no such symbol`)}"`)
+  }
 }
 
 /** An array, or a map from strings. */
@@ -146,7 +140,7 @@ function collection(tag: 'array' | 'map', items: AvroType): AvroType {
     out.byte(0)
   }
   const read = (source: AvroReader): void => {
-    source.text += isMap ? '{' : '['
+    source.add(isMap ? '{' : '[')
     source.depth++
     let before = ''
     for (let left = source.int(); left !== 0; left = source.int()) {
@@ -154,13 +148,17 @@ function collection(tag: 'array' | 'map', items: AvroType): AvroType {
       if (left < 0) source.long()
       for (left = Math.abs(left); left > 0; left--) {
         source.check()
-        source.text += isMap ? `${before}${source.string(source.int(), 'utf8')}:` : before
+        source.add(before)
         before = ','
+        if (isMap) {
+          source.string(source.int(), 'utf8')
+          source.add(':')
+        }
         items.read(source)
       }
     }
     source.depth--
-    source.text += isMap ? '}' : ']'
+    source.add(isMap ? '}' : ']')
   }
   return { tag, accepts, write, read }
 }
@@ -171,28 +169,50 @@ interface Field {
   readonly start: string
   readonly type: AvroType
   readonly defaultValue: Json | undefined
-  /** The bytes of the default once it has been used; `null`: it does not fit, or contains itself. */
-  bytes?: Buffer | null
+  /** The bytes of a default that takes long to write. */
+  bytes?: Uint8Array
+  /** A default must not contain itself. */
+  isBeingWritten?: boolean
 }
 
-/** The bytes of a field that is absent. */
-function defaultOf(field: Field): Buffer | null {
-  const { type, defaultValue } = field
-  if (field.bytes === undefined) {
-    field.bytes = null
-    const out = new AvroWriter()
-    out.isDefault = true
-    try {
-      if (defaultValue !== undefined) field.bytes = out.write(() => type.write(out, defaultValue))
-    } catch (error) {
-      if (!(error instanceof Misfit)) throw error
-    }
+/** How many bytes of defaults one schema may still keep, with what each takes besides. */
+interface DefaultsRoom {
+  bytes: number
+}
+
+/** Shorter defaults are written as quickly as they are copied. */
+const LEAST_KEPT_BYTES = 256
+const ARRAY_BYTES = 256
+
+/** Writes a field that is absent. */
+function writeDefault(out: AvroWriter, field: Field, room: DefaultsRoom): void {
+  const { type, defaultValue, bytes } = field
+  if (bytes !== undefined) {
+    out.raw(bytes)
+    return
   }
-  return field.bytes
+  const { length, depth, isDefault } = out
+  if (field.isBeingWritten) misfit(titleOf(type), undefined)
+  out.isDefault = field.isBeingWritten = true
+  try {
+    type.write(out, defaultValue === undefined ? misfit(titleOf(type), undefined) : defaultValue)
+  } catch (error) {
+    if (!(error instanceof Misfit)) throw error
+    out.depth = depth
+    misfit(titleOf(type), undefined)
+  } finally {
+    out.isDefault = isDefault
+    field.isBeingWritten = false
+  }
+  const size = out.length - length
+  if (size < LEAST_KEPT_BYTES || size + ARRAY_BYTES > room.bytes) return
+  room.bytes -= size + ARRAY_BYTES
+  // Memory of its own: a view of Node's pool would hold all of that.
+  field.bytes = new Uint8Array(out.taken(length))
 }
 
 /** @param fields is filled later, since they may be of the record itself */
-function record(tag: string, fields: readonly Field[], isStrict: boolean): AvroType {
+function record(tag: string, fields: readonly Field[], isStrict: boolean, room: DefaultsRoom): AvroType {
   const title = `record ${tag}`
   const write = (out: AvroWriter, value: Json): void => {
     const members = isObject(value) ? value : misfit(title, value)
@@ -204,7 +224,8 @@ function record(tag: string, fields: readonly Field[], isStrict: boolean): AvroT
       if (Object.hasOwn(members, field.name)) {
         used++
         field.type.write(out, members[field.name]!)
-      } else out.raw((isStrict && !out.isDefault ? null : defaultOf(field)) ?? misfit(titleOf(field.type), undefined))
+      } else if (isStrict && !out.isDefault) misfit(titleOf(field.type), undefined)
+      else writeDefault(out, field, room)
     }
     if (names.length !== used) {
       const known = new Set(fields.map(({ name }) => name))
@@ -218,11 +239,11 @@ function record(tag: string, fields: readonly Field[], isStrict: boolean): AvroT
     source.check()
     let before = '{'
     for (const field of fields) {
-      source.text += before + field.start
+      source.add(before + field.start)
       before = ','
       field.type.read(source)
     }
-    source.text += fields.length === 0 ? '{}' : '}'
+    source.add(fields.length === 0 ? '{}' : '}')
     source.depth--
   }
   return { tag, title, accepts: isObject, write, read }
@@ -275,20 +296,22 @@ function union(types: readonly AvroType[], isStrict: boolean): AvroType {
   const read = (source: AvroReader): void => {
     const place = source.int()
     const start = starts[place] ?? unreadable('a union has no such type')
-    source.text += start
+    source.add(start)
     types[place]!.read(source)
-    if (start !== '') source.text += '}'
+    if (start !== '') source.add('}')
   }
   return { tag: 'union', title, accepts: value => types.some(type => type.accepts(value)), write, read }
 }
 
 /** Makes types of the JSON of a schema; its methods throw an Error with the reason why it is none. */
 class AvroParser {
-  readonly #named = new Map(SIMPLE.map(type => [type.tag, simple(type)]))
+  readonly #named = new Map(SIMPLE.map(type => [type.tag, type]))
   readonly #isStrict: boolean
+  readonly #room: DefaultsRoom
 
-  constructor(isStrict: boolean) {
+  constructor(isStrict: boolean, room: DefaultsRoom) {
     this.#isStrict = isStrict
+    this.#room = room
   }
 
   parse(schema: Json | undefined, namespace = '', depth = 0): AvroType {
@@ -319,7 +342,7 @@ class AvroParser {
 
   #record(schema: JsonObject, outer: string, depth: number): AvroType {
     const fields: Field[] = []
-    const type = this.#add(schema, outer, name => record(name, fields, this.#isStrict))
+    const type = this.#add(schema, outer, name => record(name, fields, this.#isStrict, this.#room))
     const namespace = type.tag.slice(0, Math.max(type.tag.lastIndexOf('.'), 0))
     const described = (Array.isArray(schema.fields) ? schema.fields : [undefined]) as readonly (
       | JsonObject
@@ -363,20 +386,23 @@ const out = new AvroWriter()
 const parse = (text: string): Json => parseExactly(text, BigInt) as Json
 
 /** @throws Error with the reason why it is no schema of Avro */
-export function createAvro({ text, used }: SchemaSource, isStrict: boolean): Codec {
-  const parser = new AvroParser(isStrict)
+export function createAvro(source: SchemaSource, isStrict: boolean): Codec {
+  const { text, used } = source
+  const length = lengthOf(source)
+  const parser = new AvroParser(isStrict, { bytes: KEPT_DEFAULTS_FACTOR * length })
   for (const schema of used.values()) parser.parse(parse(schema))
   const type = parser.parse(parse(text))
   return {
     name: type.tag,
-    encode: json => {
+    heldBytes: (BYTES_PER_CHARACTER + KEPT_DEFAULTS_FACTOR) * length,
+    encode: (json, maxBytes) => {
       const value = parse(json)
-      return out.write(() => type.write(out, value))
+      return out.write(() => type.write(out, value), maxBytes)
     },
-    decode: bytes => {
-      const source = new AvroReader(bytes)
+    decode: (bytes, maxBytes) => {
+      const source = new AvroReader(bytes, maxBytes)
       type.read(source)
-      return source.text
+      return source.json
     }
   }
 }

@@ -1,5 +1,13 @@
 import { isUtf8 } from 'node:buffer'
-import { type Codec, Misfit, type SchemaSource } from './codec.js'
+import {
+  type Codec,
+  MAX_JSON_LENGTH,
+  MAX_RECORD_BYTES,
+  Misfit,
+  type SchemaSource,
+  TooManyBytes,
+  TooMuchJson
+} from './codec.js'
 import type { SchemaFormat } from './registry.js'
 
 /** Reads a schema; the codec has this number from then on. */
@@ -28,7 +36,7 @@ export interface RunCall {
 export type CodecCall = OpenCall | RunCall
 export type CodecResult = OpenResult | RunResult
 
-/** Why an item has no result. `full`: all results together would have more than `maxBytes`. */
+/** Why an item has no result. `full`: all results of `encode` together would have more than `maxBytes`. */
 export interface ItemFailure {
   readonly type: 'misfit' | 'tooLarge' | 'full' | 'undecodable' | 'defect'
   readonly message: string
@@ -45,7 +53,7 @@ export interface RunResult {
 }
 
 export type OpenResult =
-  | { readonly type: 'opened'; readonly name: string | undefined }
+  | { readonly type: 'opened'; readonly name: string | undefined; readonly heldBytes: number }
   | { readonly type: 'invalid'; readonly message: string }
 
 /** Shared with the thread: the place of the call that it is at, from 1 (0: none), and its number in Linux (0: unknown). */
@@ -96,7 +104,7 @@ export class CodecCore {
     try {
       const codec = create(call.source, call.isStrict)
       this.#codecs.set(call.codec, codec)
-      return { type: 'opened', name: codec.name }
+      return { type: 'opened', name: codec.name, heldBytes: codec.heldBytes }
     } catch (error) {
       return { type: 'invalid', message: wordsOf(error as Error) }
     }
@@ -127,21 +135,19 @@ export class Run implements Iterable<undefined> {
   }
 
   *[Symbol.iterator](): Iterator<undefined> {
-    const { type, codecs, ends, bytes, maxBytes } = this.#call
+    const { type, codecs, ends, bytes } = this.#call
     const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     for (const [item, number] of codecs.entries()) {
       try {
         const codec = this.#codecs.get(number)
         if (codec === undefined) throw new Error('the schema is not read')
         const parts = this.#partsOf(item, codec, content.subarray(ends[item - 1] ?? 0, ends[item]))
-        const size = parts.reduce((sum, { length }) => sum + length, 0)
-        if (this.#end + size <= maxBytes) {
-          this.#parts.push(...parts)
-          this.#end += size
-        } else if (type === 'decode' && item > 0) return
-        else this.#failures.push([item, { type: 'full', message: `it has more than ${maxBytes} bytes` }])
+        this.#parts.push(...parts)
+        for (const { length } of parts) this.#end += length
       } catch (error) {
-        this.#failures.push([item, failureOf(type, error as Error)])
+        const isFull = this.#isFull(error as Error)
+        if (isFull && type === 'decode' && item > 0) return
+        this.#failures.push([item, isFull && type === 'encode' ? FULL : failureOf(type, error as Error)])
       }
       this.#ends.push(this.#end)
       yield
@@ -149,10 +155,19 @@ export class Run implements Iterable<undefined> {
   }
 
   #partsOf(item: number, codec: Codec, input: Buffer): readonly Buffer[] {
-    const { type, ids } = this.#call
-    if (type === 'decode') return [Buffer.from(codec.decode(input))]
+    const { type, ids, maxBytes } = this.#call
+    const left = maxBytes - this.#end
+    if (type === 'decode') return [Buffer.from(codec.decode(input, Math.min(left, MAX_JSON_LENGTH)))]
     if (!isUtf8(input)) throw new SyntaxError()
-    return [prefixOf(ids[item]!), codec.encode(input.toString())]
+    if (input.length > MAX_JSON_LENGTH) throw new RangeError(`its JSON has more than ${MAX_JSON_LENGTH} bytes`)
+    return [prefixOf(ids[item]!), codec.encode(input.toString(), Math.min(left - ID_END, MAX_RECORD_BYTES))]
+  }
+
+  /** Whether what is left of all bytes, and not the limit of one item, was exceeded. */
+  #isFull(error: Error): boolean {
+    const left = this.#call.maxBytes - this.#end
+    if (error instanceof TooMuchJson) return left < MAX_JSON_LENGTH
+    return error instanceof TooManyBytes && left - ID_END < MAX_RECORD_BYTES
   }
 
   /** What the steps until now have made, in memory of its own, which may be moved to another thread. */
@@ -163,6 +178,8 @@ export class Run implements Iterable<undefined> {
     return { type: 'results', ends: this.#ends, bytes, failures: this.#failures }
   }
 }
+
+const FULL: ItemFailure = { type: 'full', message: 'all have more bytes than they may have together' }
 
 function prefixOf(id: number): Buffer {
   const prefix = Buffer.allocUnsafe(ID_END)

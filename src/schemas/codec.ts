@@ -5,18 +5,22 @@ import { StacklessError } from '../core/errors.js'
 export interface Codec {
   /** The name of the schema: of the record, of the message, or the title. `undefined`: it has none. */
   readonly name: string | undefined
+  /** About the memory that it takes, once it was used. */
+  readonly heldBytes: number
   /**
    * The bytes behind the id.
    *
-   * @throws Misfit
+   * @param json is within its limit
+   * @throws Misfit, or a TooManyBytes before there are more than `maxBytes`
    */
-  encode(json: string): Buffer
+  encode(json: string, maxBytes: number): Buffer
   /**
    * The JSON of the bytes behind the id.
    *
-   * @throws Error with the cause
+   * @param maxBytes of JSON in UTF-8, at most MAX_JSON_LENGTH
+   * @throws Error with the cause, or a TooMuchJson before there are more than `maxBytes`
    */
-  decode(bytes: Buffer): string
+  decode(bytes: Buffer, maxBytes: number): string
 }
 
 /** The text of a schema, and of the schemas that it references, by name. A schema stands after those that it references. */
@@ -26,16 +30,29 @@ export interface SchemaSource {
 }
 
 /** Characters of a schema with all that it uses. */
-export function lengthOf({ text, used }: SchemaSource): number {
-  let length = text.length
-  for (const other of used.values()) length += other.length
-  return length
-}
+export const lengthOf = ({ text, used }: SchemaSource): number =>
+  [text, ...used.values()].reduce((sum, { length }) => sum + length, 0)
 
 /** The encoded size of one key or value: a short text must not become gigabytes. */
 export const MAX_RECORD_BYTES = 16 * 1024 * 1024
-/** The same for the JSON of a record. */
-export const MAX_TEXT_LENGTH = 2 * MAX_RECORD_BYTES
+/** Bytes in UTF-8 of one value of JSON that a schema reads or makes: parsing takes about forty times its memory. */
+export const MAX_JSON_LENGTH = 4 * 1024 * 1024
+/** Encoded defaults are kept up to so many times the length of their schema's text. */
+export const KEPT_DEFAULTS_FACTOR = 20
+
+/** Whether JSON that a schema reads is within its limit. */
+export const withinLimit = (json: Uint8Array | string): boolean =>
+  json.length <= MAX_JSON_LENGTH && (typeof json !== 'string' || Buffer.byteLength(json) <= MAX_JSON_LENGTH)
+
+/** The bytes of a value would be more than allowed. */
+export class TooManyBytes extends RangeError {
+  readonly limit: number
+
+  constructor(limit: number) {
+    super(`it has more than ${limit} bytes`)
+    this.limit = limit
+  }
+}
 
 /** Data that do not fit their schema. */
 export class Misfit extends StacklessError {
@@ -53,6 +70,13 @@ export const pathText = (parts: readonly (string | number)[]): string =>
 
 /** The bytes are not what their schema says. */
 export class Undecodable extends StacklessError {}
+
+/** The JSON of bytes would be longer than allowed. */
+export class TooMuchJson extends Undecodable {
+  constructor(limit: number) {
+    super(`the JSON has more than ${limit} bytes`)
+  }
+}
 
 /** A JSON value, in which integers that a double may not hold are bigints. */
 export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject

@@ -4,7 +4,18 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import draft04 from 'ajv-draft-04'
 import { RE2JS } from 're2js'
 import { isJson } from '../core/json/is-json.js'
-import { type Codec, isObject, Misfit, type SchemaSource, shown, Undecodable } from './codec.js'
+import { partsOf } from '../core/pattern-parts.js'
+import {
+  type Codec,
+  isObject,
+  lengthOf,
+  Misfit,
+  type SchemaSource,
+  shown,
+  TooManyBytes,
+  TooMuchJson,
+  Undecodable
+} from './codec.js'
 import { isMultipleOf } from './decimals.js'
 
 type Draft = typeof Ajv
@@ -16,12 +27,40 @@ const DRAFTS = new Map([
 ]) as ReadonlyMap<string, unknown> as ReadonlyMap<string, Draft>
 const MAX_PATTERN_LENGTH = 2_000
 
-/** Patterns match in linear time, so those with look-around and references to groups are refused. */
-function linearPattern(pattern: string): { test(text: string): boolean; toString(): string } {
-  if (pattern.length > MAX_PATTERN_LENGTH) throw new Error(`a pattern has more than ${MAX_PATTERN_LENGTH} characters`)
-  const compiled = RE2JS.compile(RE2JS.translateRegExp(pattern))
-  // Ajv compiles each pattern once, and tells them apart by this.
-  return { test: text => compiled.matcher(text).find(), toString: () => pattern }
+/** Limits of the parts of a pattern, and of all patterns of a schema, with their repetitions written out. */
+const MAX_PATTERN_PARTS = 1_000
+const MAX_PARTS = 4_000
+/** Measured: the memory of a part, with what matching remembers, and for a character of a schema. */
+const BYTES_PER_PART = 256
+const BYTES_PER_CHARACTER = 20
+
+interface Pattern {
+  test(text: string): boolean
+  toString(): string
+}
+
+/** The patterns of one schema. They match in linear time, so those with look-around and references to groups are refused. */
+class Patterns {
+  readonly #compiled = new Map<string, Pattern>()
+  parts = 0
+
+  compile(pattern: string): Pattern {
+    const known = this.#compiled.get(pattern)
+    if (known !== undefined) return known
+    if (pattern.length > MAX_PATTERN_LENGTH) throw new Error(`a pattern has more than ${MAX_PATTERN_LENGTH} characters`)
+    const translated = RE2JS.translateRegExp(pattern)
+    const parts = partsOf(translated)
+    if (parts > MAX_PATTERN_PARTS)
+      throw new Error(`a pattern has ${parts} parts with its repetitions written out (limit ${MAX_PATTERN_PARTS})`)
+    this.parts += parts
+    if (this.parts > MAX_PARTS)
+      throw new Error(`its patterns have more than ${MAX_PARTS} parts with their repetitions written out`)
+    const compiled = RE2JS.compile(translated)
+    // Ajv tells patterns apart by this.
+    const made = { test: (text: string) => compiled.matcher(text).find(), toString: () => pattern }
+    this.#compiled.set(pattern, made)
+    return made
+  }
 }
 
 const QUIET: Options = { strict: false, validateFormats: false, logger: false }
@@ -30,8 +69,7 @@ const OPTIONS: Options = {
   validateSchema: false,
   meta: false,
   verbose: true,
-  ownProperties: true,
-  code: { regExp: Object.assign(linearPattern, { code: '' }) }
+  ownProperties: true
 }
 
 /** One for each draft, which knows how schemas themselves look. */
@@ -40,23 +78,28 @@ const ofSchemas = new Map<Draft, Ajv>()
 /** @throws Error with the reason why it is no JSON Schema */
 export function createJsonSchema({ text, used }: SchemaSource): Codec {
   const schema: unknown = JSON.parse(text)
-  const validate = compile(schema, used)
+  const { validate, parts } = compile(schema, used)
   return {
     name: isObject(schema) && typeof schema.title === 'string' ? schema.title : undefined,
-    encode: json => {
+    heldBytes: BYTES_PER_CHARACTER * lengthOf({ text, used }) + BYTES_PER_PART * parts,
+    encode: (json, maxBytes) => {
+      if (Buffer.byteLength(json) > maxBytes) throw new TooManyBytes(maxBytes)
       if (!validate(JSON.parse(json))) throw misfitOf(validate.errors![0]!)
       return Buffer.from(json)
     },
-    decode: bytes => {
+    decode: (bytes, maxBytes) => {
+      if (bytes.length > maxBytes) throw new TooMuchJson(maxBytes)
       if (!isJson(bytes)) throw new Undecodable('it is not JSON')
       return bytes.toString()
     }
   }
 }
 
-function compile(schema: unknown, used: ReadonlyMap<string, string>): ValidateFunction {
+function compile(schema: unknown, used: ReadonlyMap<string, string>) {
   const Draft = draftOf(schema)
-  const ajv = new Draft(OPTIONS)
+  const patterns = new Patterns()
+  const regExp = Object.assign((pattern: string) => patterns.compile(pattern), { code: '' })
+  const ajv = new Draft({ ...OPTIONS, code: { regExp } })
   // Ajv's own compares each item with each other one.
   ajv.removeKeyword('uniqueItems')
   const uniqueItems = (isWanted: boolean) => (items: readonly unknown[]) => !isWanted || areUnique(items)
@@ -76,9 +119,9 @@ function compile(schema: unknown, used: ReadonlyMap<string, string>): ValidateFu
     compile: (divisor: number) => (value: number) => isMultipleOf(value, divisor)
   })
   for (const [name, other] of used) ajv.addSchema(checked(JSON.parse(other), Draft), name)
-  const validate = ajv.compile(checked(schema, Draft))
+  const validate: ValidateFunction = ajv.compile(checked(schema, Draft))
   if ('$async' in validate) throw new Error('$async is not known')
-  return validate
+  return { validate, parts: patterns.parts }
 }
 
 function draftOf(schema: unknown): Draft {

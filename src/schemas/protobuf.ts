@@ -1,5 +1,5 @@
 import { create, createFileRegistry, type DescMessage, fromBinary, fromJson, type JsonValue } from '@bufbuild/protobuf'
-import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
+import { BinaryReader } from '@bufbuild/protobuf/wire'
 import {
   type DescriptorProto,
   type FileDescriptorProto,
@@ -11,20 +11,24 @@ import protobuf from 'protobufjs'
 import {
   type Codec,
   type Json,
-  MAX_TEXT_LENGTH,
+  lengthOf,
   Misfit,
   parseExactly,
   type SchemaSource,
+  TooManyBytes,
+  TooMuchJson,
   Undecodable
 } from './codec.js'
+import { CostsOfTypes, RecordCost } from './protobuf-cost.js'
 import { ProtobufJson } from './protobuf-json.js'
 
 type Description = { readonly [name: string]: JsonValue }
 
 const WELL_KNOWN = ['any', 'duration', 'empty', 'field_mask', 'struct', 'timestamp', 'wrappers']
-/** Fields of all messages of a record, which have their places in memory also where they are absent. */
-const MAX_FIELDS = 4_000_000
 const MAX_PATH = 100
+/** Measured: the memory of the well-known types, and for a character of a file. */
+const LEAST_HELD_BYTES = 75_000
+const BYTES_PER_CHARACTER = 250
 const MAX_WIDTH = 2_000
 
 /** The types of a file as the library describes them, with the names that they have in each other. */
@@ -142,31 +146,32 @@ export function createProtobuf({ text, used }: SchemaSource): Codec {
   if (first === undefined) throw new Error('it has no message')
   const widest = Math.max(...[...registry].map(type => (type.kind === 'message' ? type.fields.length : 0)))
   if (widest > MAX_WIDTH) throw new Error(`a message has more than ${MAX_WIDTH} fields`)
+  const types = new CostsOfTypes(registry)
   const jsons = new ProtobufJson(registry)
   return {
     name: first.typeName,
-    encode: json => {
+    heldBytes: LEAST_HELD_BYTES + BYTES_PER_CHARACTER * lengthOf({ text, used }),
+    encode: (json, maxBytes) => {
       const value = parseExactly(json, BigInt) as Json
-      if (json.split('{').length * widest > MAX_FIELDS) throw new RangeError('it has too many messages')
+      new RecordCost(types).addJson(first, value)
       // The byte is the path to the first message, in its short form.
-      return Buffer.concat([PATH_TO_FIRST, fitted(() => jsons.encode(first, value))])
+      const bytes = Buffer.concat([PATH_TO_FIRST, fitted(() => jsons.encode(first, value))])
+      if (bytes.length > maxBytes) throw new TooManyBytes(maxBytes)
+      return bytes
     },
-    decode: bytes => {
+    decode: (bytes, maxBytes) => {
       const source = new BinaryReader(bytes)
       const message = messageAt(messages, source)
       const payload = bytes.subarray(source.pos)
-      countFields(message, new BinaryReader(payload), payload.length, 0)
+      new RecordCost(types, maxBytes).addBytes(message, new BinaryReader(payload))
       const json = jsons.decode(message, payload)
-      return json.length > MAX_TEXT_LENGTH ? tooLarge() : json
+      if (Buffer.byteLength(json) > maxBytes) throw new TooMuchJson(maxBytes)
+      return json
     }
   }
 }
 
 const PATH_TO_FIRST = Buffer.alloc(1)
-
-const tooLarge = (): never => {
-  throw new Undecodable('its JSON would be too large')
-}
 
 /** The errors of the library name the field, and say what is wrong with it. */
 function fitted<Value>(work: () => Value): Value {
@@ -193,26 +198,4 @@ function messageAt(messages: readonly DescMessage[], source: BinaryReader): Desc
     if (message === undefined) throw new Undecodable('its schema has no such message')
   }
   return message!
-}
-
-/** Counts the fields of all messages. A few bytes could be very many, each of which takes memory. */
-function countFields(desc: DescMessage, source: BinaryReader, end: number, count: number): number {
-  count += desc.fields.length
-  if (count > MAX_FIELDS) tooLarge()
-  while (source.pos < end) {
-    const [number, wire] = source.tag()
-    const field = desc.fields.find(field => field.number === number)
-    const inner = field?.message
-    if (inner === undefined || wire !== WireType.LengthDelimited) {
-      source.skip(wire, number)
-    } else {
-      const length = source.uint32()
-      if (field?.fieldKind === 'map') source.pos += length
-      count =
-        field?.fieldKind === 'map'
-          ? count + inner.fields.length
-          : countFields(inner, source, source.pos + length, count)
-    }
-  }
-  return count
 }

@@ -82,6 +82,11 @@ export class RememberedAnswers {
 
   #remember(key: string, result: Entry['result'], lastsMs: number): void {
     const size = key.length + this.#sizeOf('value' in result ? result.value : undefined)
-    this.#entries.set(key, { result, until: this.#clock() + lastsMs }, { size })
+    // The cache takes nothing that is larger than itself, and each request would ask for it anew.
+    this.#entries.set(
+      key,
+      { result, until: this.#clock() + lastsMs },
+      { size: Math.min(size, this.#entries.maxSize / 2) }
+    )
   }
 }

@@ -90,7 +90,11 @@ export type Decoded =
       readonly id: number | undefined
       readonly json: string
     }
-  | { readonly type: 'undecodable'; readonly cause: string; readonly id?: number | undefined }
+  | {
+      readonly type: 'undecodable'
+      readonly cause: string
+      readonly id?: number | undefined
+    }
 
 export interface SchemasDeps {
   /** Calls the registry. `createTransport` makes the one over HTTP. */
@@ -127,7 +131,7 @@ interface Known extends SchemaText {
 }
 
 /** Of one key or value that is encoded or decoded alone. */
-const ALONE: WorkLimits = { maxBytes: MAX_RECORD_BYTES, owner: undefined }
+const ALONE: WorkLimits = { maxBytes: ID_END + MAX_RECORD_BYTES, owner: undefined }
 
 /** The schemas of one registry, and the three formats. */
 export class Schemas {
@@ -163,7 +167,7 @@ export class Schemas {
     const items = encodings.map(({ schema, json }) => (schema as Resolved).itemOf(json))
     try {
       const results = await this.#host.run({ type: 'encode', items, ...limits })
-      return results.map((result, at) => encodedOf(result, items[at]!.id))
+      return results.map((result, at) => encodedOf(result, items[at]!.id, limits.maxBytes))
     } catch (error) {
       if (!(error instanceof WorkEndedError)) throw error
       return items.map(({ id }) => new SchemaError('tooLarge', `${error.message} (schema ${id})`, { id }))
@@ -424,11 +428,15 @@ export class Resolved implements ResolvedSchema {
 }
 
 /** What a host says of JSON. A defect of a codec is thrown. */
-export function encodedOf(result: Buffer | ItemFailure, id: number): Buffer | SchemaError {
+export function encodedOf(result: Buffer | ItemFailure, id: number, maxBytes?: number): Buffer | SchemaError {
   if (!('type' in result)) return result
   const { type, path = '' } = result
-  if (type === 'full' || type === 'tooLarge')
-    return new SchemaError('tooLarge', `${result.message} (schema ${id})`, { id })
+  if (type === 'full')
+    return new SchemaError('tooLarge', `the records would have more than ${maxBytes} bytes with their schemas`, {
+      id,
+      maxBytes
+    })
+  if (type === 'tooLarge') return new SchemaError('tooLarge', `${result.message} (schema ${id})`, { id })
   if (type !== 'misfit') throw new Error(result.message)
   const message = result.message.slice(0, MAX_WORDS_LENGTH)
   return new SchemaError('doesNotFit', `${path === '' ? '' : `${path}: `}${message} (schema ${id})`, { id, path })

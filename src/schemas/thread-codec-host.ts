@@ -110,7 +110,9 @@ export class ThreadCodecs implements CodecHost {
     this.#file = worker ?? packageFile('dist/codec-worker.js')
     this.#kept = new LRUCache<number, true>({
       maxSize: cacheMaxBytes,
-      dispose: (_, codec) => this.#forgotten.push(codec)
+      dispose: (_, codec, reason) => {
+        if (reason !== 'set') this.#forgotten.push(codec)
+      }
     })
   }
 
@@ -175,7 +177,6 @@ export class ThreadCodecs implements CodecHost {
   /** The thread is given one message at a time, and gives back what it has not begun in time: so owners take turns. */
   #send(): void {
     if (this.#sent.length > 0 || this.#isClosed) return
-    const forgotten = this.#forgotten.splice(0)
     for (let bytes = 0; this.#sent.length < MAX_SENT && bytes < MAX_SENT_BYTES; ) {
       const job = this.#next()
       if (job === undefined) break
@@ -188,6 +189,9 @@ export class ThreadCodecs implements CodecHost {
     this.#thread ??= this.#start()
     this.#seen = { place: 0, sinceMs: 0 }
     this.#watch ??= setInterval(() => this.#look(), WATCH_EVERY_MS)
+    // Some may have been read again since.
+    const forgotten = this.#forgotten.filter(codec => !this.#kept.has(codec))
+    this.#forgotten = []
     const message: ThreadMessage = { calls: this.#sent.map(({ call }) => call), forgotten }
     this.#thread.worker.ref()
     this.#thread.worker.postMessage(message)
@@ -229,12 +233,18 @@ export class ThreadCodecs implements CodecHost {
     if (thread.slowCall !== undefined) thread.slowCall = 0
     for (const [at, { job, call }] of this.#sent.splice(0, results.length).entries()) {
       const result = results[at]!
-      if (call.type === 'open' && result.type === 'invalid') this.#kept.delete(call.codec)
+      if (call.type === 'open') this.#read(call.codec, result)
       if (isWhole(job, call)) job.settle(result)
     }
     this.#takeBack()
     this.#rest()
     this.#send()
+  }
+
+  /** Learns what a codec takes. */
+  #read(codec: number, result: CodecResult): void {
+    if (result.type === 'opened') this.#kept.set(codec, true, { size: Math.min(result.heldBytes, this.#cacheMaxBytes) })
+    else this.#kept.delete(codec)
   }
 
   /** What was sent and not done waits again, before all else. */

@@ -138,6 +138,26 @@ const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
   [`${'{"type":"array","items":'.repeat(10_000)}"int"${'}'.repeat(10_000)}`, /more than 300 types are in each other/]
 ]
 
+const MIB = 1024 * 1024
+
+/** A record of records, each of which has four, with the default of one field: 4 ** levels times the text. */
+function nested(levels: number, text: string): unknown {
+  let schema = record('L0', field('s', 'string', { default: text }))
+  for (let level = 1; level <= levels; level++) {
+    const others = ['b', 'c', 'd'].map(name => field(name, `L${level - 1}`, { default: {} }))
+    schema = record(`L${level}`, field('a', schema, { default: {} }), ...others)
+  }
+  return schema
+}
+
+/** The bytes of a length. */
+function zigzag(length: number): number[] {
+  const bytes: number[] = []
+  let rest = 2 * length
+  for (; rest > 0x7f; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80)
+  return [...bytes, rest]
+}
+
 const ESCAPED = /^[0-9a-f]*$/
 
 describe('Avro', () => {
@@ -246,12 +266,91 @@ describe('Avro', () => {
       { topic: 'wide' }
     )
     const few = Buffer.concat([wide.encode('[]').subarray(0, 5), Buffer.from('80ea3000', 'hex')])
-    expect(stage.decode(few)).to.match(/the JSON has more than 33554432 characters/)
+    expect(stage.decode(few)).to.match(/the JSON has more than 4194304 bytes/)
     const node = await stage.avro(NODE, { topic: 'nodes' })
     const long = Buffer.concat([node.encode('{}').subarray(0, 5), Buffer.alloc(100_000, 2)])
     expect(stage.decode(long)).to.match(/more than 300 values are in each other/)
     const deep = `${'{"next":'.repeat(10_000)}null${'}'.repeat(10_000)}`
     expect(await errorOf(() => node.encode(deep))).to.match(/doesNotFit: .*expected at most 300 values in each other/)
+  })
+
+  it('makes no JSON of more than 4 MiB in UTF-8, however few the bytes are', async () => {
+    const stage = new SchemasStage()
+    const nulls = Array.from({ length: 1_000 }, (_, at) => field(`field${at}`, 'null'))
+    const arrays = await stage.avro({ type: 'array', items: record('Nulls', ...nulls) }, { topic: 'arrays' })
+    const eight = Buffer.concat([arrays.encode('[]').subarray(0, 5), Buffer.from('e83900', 'hex')])
+    expect(eight).to.have.length(8)
+    expect(stage.decode(eight)).to.match(/the JSON has more than 4194304 bytes/)
+    const texts = await stage.avro({ type: 'array', items: 'bytes' }, { topic: 'texts' })
+    const bytes = (count: number, item: Buffer): Buffer => {
+      const array = Buffer.concat([Buffer.from([...zigzag(count)]), ...Array(count).fill(item), Buffer.from([0])])
+      return Buffer.concat([texts.encode('[]').subarray(0, 5), array])
+    }
+    // Of two bytes with the length 1 the JSON has five.
+    const umlaut = Buffer.from('02e4', 'hex')
+    const fits = Math.floor((4 * MIB - 1) / 5)
+    expect(Buffer.byteLength(stage.decode(bytes(fits, umlaut)))).to.equal(1 + 5 * fits)
+    expect(stage.decode(bytes(fits + 1, umlaut))).to.match(/the JSON has more than 4194304 bytes/)
+    const escaped = Buffer.concat([Buffer.from([...zigzag(MIB)]), Buffer.alloc(MIB)])
+    expect(stage.decode(bytes(1, escaped))).to.match(/the JSON has more than 4194304 bytes/)
+  })
+
+  it('makes no more JSON than a reader takes', async () => {
+    const stage = new SchemasStage()
+    const bytes = (await stage.avro({ type: 'array', items: 'string' })).encode('["a","é"]')
+    const read = (maxBytes: number) => stage.schemas.decodeEach([{ bytes, header: undefined }], { maxBytes, owner: '' })
+    expect(await read(10)).to.deep.equal([{ type: 'decoded', format: 'AVRO', id: 1, json: '["a","é"]' }])
+    const cause = 'it does not fit its schema: the JSON has more than 9 bytes'
+    expect(await read(9)).to.deep.equal([{ type: 'undecodable', cause, id: 1 }])
+  })
+
+  it('reads no JSON of more than 4 MiB in UTF-8', async () => {
+    const schema = await new SchemasStage().avro('string')
+    for (const letter of ['x', 'é']) {
+      const length = (4 * MIB - 2) / Buffer.byteLength(letter)
+      expect(schema.encode(`"${letter.repeat(length)}"`)).to.have.length(4 * MIB - 2 + 9)
+      for (const json of [`"${letter.repeat(length)}" `, Buffer.from(`"${letter.repeat(length)}" `)])
+        expect(await errorOf(() => schema.encode(json))).to.equal(
+          'tooLarge: its JSON has more than 4194304 bytes (schema 1)'
+        )
+    }
+  })
+
+  it('writes no more bytes than its caller takes, nor than a record may have', async () => {
+    const stage = new SchemasStage()
+    const schema = await stage.avro(nested(6, 'x'.repeat(100)))
+    const { length } = schema.encode('{}')
+    expect(length).to.equal(5 + 4 ** 6 * 102)
+    const written = (maxBytes: number) =>
+      stage.schemas.encode([{ schema: schema.resolved, json: '{}' }], { maxBytes, owner: undefined })
+    expect((await written(length))[0]).to.have.length(length)
+    const [error] = await written(length - 1)
+    expect(error).to.deep.include({ reason: 'tooLarge', details: { id: 1, maxBytes: length - 1 } })
+    const large = await new SchemasStage().avro(nested(9, 'x'.repeat(100)))
+    const before = process.memoryUsage().arrayBuffers
+    expect(await errorOf(() => large.encode('{}'))).to.equal('tooLarge: it has more than 16777216 bytes (schema 1)')
+    expect(process.memoryUsage().arrayBuffers - before).to.be.below(80 * MIB)
+  })
+
+  it('writes the same defaults, whether they are kept or were too long for that', async () => {
+    const stage = new SchemasStage()
+    const long = await stage.avro(
+      record('Top', field('one', nested(5, 'x'.repeat(30))), field('n', 'int', { default: 7 }))
+    )
+    const sent = ['{"one":{}}', '{"one":{"b":{}}}', '{"one":{"b":{"c":{}}}}', '{"one":{}}']
+    const [first, ...others] = sent.map(json => long.encode(json).toString('hex'))
+    for (const other of others) expect(other === first).to.equal(true)
+    expect(JSON.parse(stage.decode(Buffer.from(first!, 'hex')))).to.deep.include({ n: 7 })
+  })
+
+  it('gives up on short defaults that take very many steps', async () => {
+    let schema = record('L0')
+    for (let level = 1; level <= 30; level++) {
+      const [above, name] = [schema, `L${level - 1}`]
+      schema = record(`L${level}`, field('a', above, { default: {} }), field('b', name, { default: {} }))
+    }
+    const { encode } = await new SchemasStage().avro(schema)
+    expect(await errorOf(() => encode('{}'))).to.match(/tooLarge: it takes too many steps/)
   })
 
   it('reads no bytes that its schema could not have written', async () => {

@@ -100,6 +100,14 @@ const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
   ['{"pattern":"(?=a)"}', /invalid/],
   ['{"pattern":"(a)\\\\1"}', /invalid escape/],
   [JSON.stringify({ pattern: 'a'.repeat(2_001) }), /a pattern has more than 2000 characters/],
+  ['{"pattern":"(a{100}){10}"}', /a pattern has 1\d\d\d parts with its repetitions written out \(limit 1000\)/],
+  [JSON.stringify({ patternProperties: { ['(?i)[!-\u{1E940}]'.repeat(10)]: { type: 'string' } } }), /1040 parts/],
+  [
+    JSON.stringify({
+      properties: Object.fromEntries(Array.from({ length: 67 }, (_, at) => [at, { pattern: `${at}(?:a?b?c?d?){60}` }]))
+    }),
+    /its patterns have more than 4000 parts with their repetitions written out/
+  ],
   ['{"$async":true}', /\$async/],
   [`${'{"items":'.repeat(10_000)}{}${'}'.repeat(10_000)}`, /nested too deeply/]
 ]
@@ -155,6 +163,38 @@ describe('JSON Schema', () => {
       strategy: 'RECORD_NAME'
     })
     expect(subject).to.equal('Order')
+  })
+
+  it('takes patterns as users write them, also of other scripts, and counts each of them once', async () => {
+    const patterns = [
+      ['^[一-龥]{1,20}$', '中文'],
+      ['^[\\u4e00-\\u9fa5]{2,20}$', '中文'],
+      ['^[А-Яа-яЁё]+$', 'Привет'],
+      ['^\\p{L}{1,50}$', 'né'],
+      ['^.{1,250}$', 'x'],
+      ['^\\u0010\\u9999$', '\u0010\u9999'],
+      ['^[a-zA-Z0-9._%+-]{1,64}@[a-z.-]{1,255}$', 'a@b.c'],
+      ['^é(?:à|ö)$', 'éö']
+    ] as const
+    for (const [pattern, value] of patterns) {
+      const { encode } = await resolve(JSON.stringify({ pattern }))
+      expect(encode(JSON.stringify(value)).toString('utf8', 5), pattern).to.equal(JSON.stringify(value))
+    }
+    const same = Array.from({ length: 100 }, (_, at) => [`p${at}`, { pattern: '^.{1,250}$' }])
+    const { encode } = await resolve(JSON.stringify({ properties: Object.fromEntries(same) }))
+    expect(await errorOf(() => encode('{"p99":""}'))).to.match(/p99: it must match pattern/)
+  })
+
+  it('reads and writes no value of more than 4 MiB', async () => {
+    const stage = new SchemasStage()
+    const schema = await resolve('{"type":"string"}', stage)
+    const whole = `"${'é'.repeat(2 * MIB - 1)}"`
+    const bytes = schema.encode(whole)
+    expect(stage.decode(bytes) === whole).to.equal(true)
+    expect(await errorOf(() => schema.encode(`${whole} `))).to.match(/^tooLarge: its JSON has more than 4194304 bytes/)
+    expect(stage.decode(Buffer.concat([bytes, Buffer.from(' ')]))).to.equal(
+      'it does not fit its schema: the JSON has more than 4194304 bytes'
+    )
   })
 
   it('uses schemas by their names', async () => {

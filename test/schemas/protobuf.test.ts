@@ -333,10 +333,112 @@ describe('Protobuf', () => {
     const stage = new SchemasStage()
     const schema = await resolve(stage, `syntax = "proto3"; message M { repeated M m = 1; ${fields} }`)
     const bytes = Buffer.concat([schema.encode('{}'), Buffer.alloc(20_000).fill(Buffer.from('0a00', 'hex'))])
-    expect(stage.decode(bytes)).to.equal('it does not fit its schema: its JSON would be too large')
+    expect(stage.decode(bytes)).to.equal('it does not fit its schema: the JSON has more than 4194304 bytes')
     expect(await errorOf(() => schema.encode(`{"m":[${'{},'.repeat(9_999)}{}]}`))).to.match(
       /^tooLarge: it has too many messages/
     )
+  })
+
+  describe('counts what a record would become before it is made', () => {
+    const WIDE = Array.from({ length: 1_990 }, (_, at) => `int32 f${at}=${at + 20};`).join('')
+    const MESSAGE = `syntax="proto3";import "google/protobuf/any.proto";
+      message M{repeated M m=1;map<string,M> e=2;google.protobuf.Any x=3;oneof o{M one=4;} ${WIDE}}`
+    const OPTIONAL = Array.from({ length: 500 }, (_, at) => `optional int32 f${at}=${at + 20};`).join('')
+    const TOO_LONG = 'it does not fit its schema: the JSON has more than 4194304 bytes'
+    const TOO_MANY = 'it does not fit its schema: it has too many messages'
+    const many = (hex: string, times: number): string => hex.repeat(times)
+    const inside = (tag: string, hex: string): string => {
+      const length = hex.length / 2
+      return tag + Buffer.from(length < 0x80 ? [length] : [(length & 0x7f) | 0x80, length >> 7]).toString('hex') + hex
+    }
+    /** 3,006 bytes, and other few ones. */
+    const rows: readonly (readonly [what: string, schema: string, hex: string, cause: string])[] = [
+      ['messages', MESSAGE, many('0a00', 1_500), TOO_LONG],
+      [
+        'messages in an Any',
+        MESSAGE,
+        inside('1a', inside('0a', '742f4d') + inside('12', many('0a00', 1_500))),
+        TOO_LONG
+      ],
+      ['entries of a map without a value', MESSAGE, many('1200', 1_500), TOO_LONG],
+      ['entries of a map with a value', MESSAGE, many('1205' + '0a0161' + '1200', 1_500), TOO_LONG],
+      ['values of an entry', MESSAGE, inside('12', many('1200', 1_500)), TOO_LONG],
+      ['one of several', MESSAGE, many('2200', 1_500), TOO_LONG],
+      [
+        'long names of fields',
+        `syntax="proto3";message M{repeated M m=1;int32 ${'n'.repeat(50_000)}=2;}`,
+        many('0a00', 90),
+        TOO_LONG
+      ],
+      [
+        'long names of fields that may be absent',
+        `syntax="proto3";message M{repeated M m=1;optional int32 ${'n'.repeat(50_000)}=2;}`,
+        many('0a021000', 90),
+        TOO_LONG
+      ],
+      [
+        'long names of an enum',
+        `syntax="proto3";message M{repeated E e=1;} enum E{${'E'.repeat(50_000)}=0;}`,
+        inside('0a', many('00', 90)),
+        TOO_LONG
+      ],
+      [
+        'names that are escaped',
+        `syntax="proto3";message M{repeated M m=1;int32 n=2[json_name="${'\\t'.repeat(25_000)}"];}`,
+        many('0a00', 90),
+        TOO_LONG
+      ],
+      ['fields that are absent', `syntax="proto3";message M{repeated M m=1;${OPTIONAL}}`, many('0a00', 2_100), TOO_MANY]
+    ]
+    for (const [what, file, hex, cause] of rows)
+      it(what, async () => {
+        const stage = new SchemasStage()
+        const schema = await resolve(stage, file)
+        const start = schema.encode('{}').subarray(0, 6)
+        expect(stage.decode(Buffer.concat([start, Buffer.from(hex, 'hex')]))).to.equal(cause)
+      })
+
+    it('messages that are to be written, in lists, maps and an Any', async () => {
+      const schema = await resolve(new SchemasStage(), MESSAGE)
+      const list = `[${'{},'.repeat(1_897)}{}]`
+      const entries = Array.from({ length: 1_000 }, (_, at) => `"${at}":{}`)
+      for (const json of [`{"m":${list}}`, `{"e":{${entries.join()}}}`, `{"x":{"@type":"t/M","m":${list}}}`])
+        expect(await errorOf(() => schema.encode(json))).to.equal('tooLarge: it has too many messages (schema 1)')
+    })
+
+    it('values of any JSON', async () => {
+      const schema = await resolve(
+        new SchemasStage(),
+        'syntax="proto3";import "google/protobuf/struct.proto";message M{google.protobuf.Value v=1;}'
+      )
+      const listOf = (count: number): string => `{"v":[{"a":[${'1,'.repeat(count)}1]}]}`
+      expect(await errorOf(() => schema.encode(listOf(1_000_000)))).to.equal(
+        'tooLarge: it has too many messages (schema 1)'
+      )
+      expect(schema.encode(listOf(10_000)).length).to.be.above(10_000)
+    })
+
+    it('no more than it is: texts, bytes, numbers and braces of 4 MiB are read', async () => {
+      const stage = new SchemasStage()
+      const schema = await resolve(
+        stage,
+        `syntax="proto3";message M{string s=1;bytes b=2;repeated int64 n=3;repeated M m=4;map<string,int32> e=5;bool t=6;optional string o=7;E c=8;}
+          enum E{FIRST=0;S=1;}`
+      )
+      const rest = (json: string): string => `"s":"${'x'.repeat(4 * 1024 * 1024 - json.length - 7)}",`
+      for (const json of [
+        '{"b":"","n":[],"m":[],"e":{},"t":false,"c":"FIRST"}',
+        '{"b":"AAEC","n":["1","2"],"m":[],"e":{"a":1,"b":22},"t":true,"o":"x","c":"S"}',
+        `{"b":"","n":[],"m":[{"s":"","b":"","n":[],"m":[],"e":{},"t":false,"o":"","c":"FIRST"}],"e":{},"t":false,"c":"FIRST"}`
+      ]) {
+        const whole = `{${rest(json)}${json.slice(1)}`
+        expect(whole).to.have.length(4 * 1024 * 1024)
+        expect(stage.read(schema, whole).slice(-150)).to.equal(whole.slice(-150))
+        const longer = schema.encode(whole)
+        const more = Buffer.concat([longer, Buffer.from('3a0178', 'hex')])
+        expect(stage.decode(more)).to.equal(json.includes('"o":"x"') ? whole : TOO_LONG)
+      }
+    })
   })
 
   it('writes and reads no messages that are nested too deeply', async () => {

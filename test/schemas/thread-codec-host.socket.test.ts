@@ -94,12 +94,21 @@ describe('the thread of the schemas', () => {
     open({ limitMs: 100 })
     const [endless, text] = [await codecOf(ENDLESS, 'JSONSCHEMA'), await codecOf(STRING)]
     const ended: string[] = []
-    const greedy = Array.from({ length: 5 }, () =>
+    const greedy = Array.from({ length: 3 }, () =>
       failureOf(encode([itemOf(endless, '1')], 'bob')).then(() => ended.push('bob'))
     )
     const polite = encode([itemOf(text, '"a"')], 'ann').then(() => ended.push('ann'))
     await Promise.all([...greedy, polite])
     expect(ended.indexOf('ann')).to.be.at.most(1)
+  })
+
+  it('reads a schema again whose reading was given back, and keeps it', async () => {
+    open({ limitMs: 100 })
+    const [endless, text] = [await codecOf(ENDLESS, 'JSONSCHEMA'), await codecOf(STRING)]
+    await failureOf(encode([itemOf(endless, '1')]))
+    const work = [failureOf(encode([itemOf(endless, '1')], 'bob')), encode([itemOf(text, '"a"')], 'ann')]
+    await Promise.all(work)
+    for (let round = 0; round < 3; round++) expect((await encode([itemOf(text, '"b"')]))[0]).to.be.instanceOf(Buffer)
   })
 
   it('reads a schema again that it had no room to keep', async () => {

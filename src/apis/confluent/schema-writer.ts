@@ -87,7 +87,7 @@ export class SchemaWriter {
    * Gives records of which all keys, or all values, have one schema their bytes.
    *
    * @param schemas absent ones have no schema: a null stays a null
-   * @throws BodyError for the first record that does not fit
+   * @throws BodyError for the first record that does not fit, also into the limit of the request
    */
   async encode(
     records: readonly ProduceRecord[],
@@ -107,8 +107,13 @@ export class SchemaWriter {
     })
   }
 
-  /** Gives records their bytes that name their schemas one by one, and refuses those that do not fit. */
-  async encodeEach({ items, records, bytes }: Collected, client: SchemaClient): Promise<Collected> {
+  /**
+   * Gives records their bytes that name their schemas one by one, and refuses those that do not fit.
+   *
+   * @param isPart of a stream: a record that would exceed the limit is refused as others are
+   * @throws BodyError where the records of a request would exceed its limit
+   */
+  async encodeEach({ items, records, bytes }: Collected, client: SchemaClient, isPart = false): Promise<Collected> {
     // The bytes of a body are valid until the first wait.
     const kept = records.map(record => ({ ...record, key: copyOf(record.key), value: copyOf(record.value) }))
     const resolve = this.#resolver(client)
@@ -136,8 +141,10 @@ export class SchemaWriter {
         if (schema === undefined) return { bytes: record[part], size: item[part] }
         if (schema instanceof BodyError) return schema
         const bytes = results[nextResult++]!
-        if (bytes instanceof SchemaError) return toBodyError(bytes, `${part}.data: `)
-        return { bytes, size: { type: schema.format, size: bytes.length, schema } }
+        if (!(bytes instanceof SchemaError)) return { bytes, size: { type: schema.format, size: bytes.length, schema } }
+        const refused = toBodyError(bytes, `${part}.data: `)
+        if (bytes.details.maxBytes !== undefined && !isPart) throw refused
+        return refused
       }) as [Data | BodyError, Data | BodyError]
       const error = key instanceof BodyError ? key : value
       if (key instanceof BodyError || value instanceof BodyError) encoded.items.push({ refused: refusalOfItem(error) })

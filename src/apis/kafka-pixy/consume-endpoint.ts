@@ -108,14 +108,16 @@ export class ConsumeEndpoint {
             ? poll.askForFewer(jsons.length)
             : this.#answer(request, messages, options, count !== undefined, jsons)
         if (options.schemas === undefined) return answer([])
-        jsonsOf(options.schemas, messages).then(answer).catch(error => {
-          if (error instanceof SchemaError) {
-            noteFailure(exchange.response, 'registryUnreachable')
-            poll.endWithout(() => answers.error(exchange, 503, error.message))
-          }
-          // Without an answer the messages are released.
-          else exchange.response.destroy(error as Error)
-        })
+        jsonsOf(options.schemas, messages)
+          .then(answer)
+          .catch(error => {
+            if (error instanceof SchemaError) {
+              noteFailure(exchange.response, 'registryUnreachable')
+              poll.endWithout(() => answers.error(exchange, 503, error.message))
+            }
+            // Without an answer the messages are released.
+            else exchange.response.destroy(error as Error)
+          })
         return undefined
       },
       fail: reason => this.#failed(request, reason),

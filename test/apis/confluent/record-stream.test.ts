@@ -137,7 +137,12 @@ describe('confluent: a stream of records', () => {
           addFailed: known =>
             void counted.push(...known.map(one => (one as Partial<RefusedRecord>).answerCode ?? 'sent'))
         },
-        writer: { encodeEach: collected => new Promise(resolve => encoding.push(() => resolve(encodedOf(collected)))) },
+        writer: {
+          encodeEach: (collected, _client, isPart) => {
+            expect(isPart).to.equal(true)
+            return new Promise(resolve => encoding.push(() => resolve(encodedOf(collected))))
+          }
+        },
         turns: streamTurns,
         pool: new BufferPool(1024 * 1024),
         produce: records => gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 1 })

@@ -207,6 +207,60 @@ describe('confluent: schemas without a network', () => {
     ends[1]!()
   })
 
+  describe('the bytes that schemas make of one request are bounded by the limit of its body, of 1 MiB here', () => {
+    /** 400 KB that no client has to send. */
+    const LONG = { type: 'record', name: 'L', fields: [{ name: 's', type: 'string', default: 'x'.repeat(400_000) }] }
+    const MESSAGE = 'the records would have more than 1048576 bytes with their schemas'
+    let id: number
+    beforeEach(() => {
+      id = registry.add('t-value', JSON.stringify(LONG))
+    })
+
+    it('version 2 answers 413 and writes nothing', async () => {
+      const of = (count: number) => ({ value_schema_id: id, records: Array(count).fill({ value: {} }) })
+      const { status, code, message } = await post('/topics/t', AVRO, of(60))
+      expect([status, code, message]).to.deep.equal([413, 413, `records[2].value: ${MESSAGE}`])
+      expect(gateway.records).to.deep.equal([])
+      expect((await post('/topics/t', AVRO, of(2))).status).to.equal(200)
+      expect(gateway.records.map(({ value }) => value!.length)).to.deep.equal([400_008, 400_008])
+    })
+
+    it('version 3 answers 413 and writes nothing, also not the records before', async () => {
+      const one = { value: { schema_id: id, data: {} } }
+      const records = JSON.stringify(one).repeat(3)
+      const { status, code, message } = await post(RECORDS, 'application/json', records)
+      expect([status, code]).to.deep.equal([413, 413])
+      expect(message).to.contain(MESSAGE)
+      const entries = ['a', 'b', 'c'].map(id => ({ id, ...one }))
+      expect((await post(`${RECORDS}:batch`, 'application/json', { entries })).status).to.equal(413)
+      expect(gateway.records).to.deep.equal([])
+      expect((await post(RECORDS, 'application/json', one)).code).to.equal(200)
+    })
+
+    it('a stream of version 3 refuses the record', async () => {
+      const settings = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
+      const schemas = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
+      const writer = new SchemaWriter(schemas, 1024 * 1024)
+      const json = Buffer.from('{}')
+      const record = { topic: 't', key: null, value: null }
+      const collected = {
+        items: Array.from({ length: 4 }, (_, at) => ({
+          key: undefined,
+          value: undefined,
+          unencoded: at === 3 ? undefined : { key: undefined, value: { named: { id }, json } }
+        })),
+        records: Array(4).fill(record),
+        bytes: 8
+      } as never
+      const client = { topic: 't', mayRegister: () => false }
+      const { items, records } = await writer.encodeEach(collected, client, true)
+      expect(items.map(({ refused }) => refused?.answerCode)).to.deep.equal([undefined, undefined, 413, undefined])
+      expect(records).to.have.length(3)
+      const failed = await writer.encodeEach(collected, client).catch((error: unknown) => error)
+      expect(failed).to.have.property('problem').that.includes({ status: 413 })
+    })
+  })
+
   it('records are decoded as they were sent: the body is kept while its schema is asked for', async () => {
     let answer: () => void = () => undefined
     const isAnswered = new Promise<void>(resolve => (answer = resolve))

@@ -71,10 +71,10 @@ describe('decodeRecords', () => {
     const [small, large] = [bytesOf('k'), bytesOf('x'.repeat(500))]
     const cause = (part: string): string => `cannot be decoded: its ${part}: it does not fit its schema: `
     const [first, ...others] = await decode([recordOf(0, null, large), recordOf(1, null, small)], 100)
-    expect([first![1], first![2]]).to.deep.equal([null, `${cause('value')}it has more than 100 bytes`])
+    expect([first![1], first![2]]).to.deep.equal([null, `${cause('value')}the JSON has more than 100 bytes`])
     expect(others).to.deep.equal([[null, '"k"', undefined]])
     const [pair] = await decode([recordOf(0, small, large), recordOf(1, null, small)], 100)
-    expect(pair).to.deep.equal(['"k"', null, `${cause('value')}it has more than 97 bytes`])
+    expect(pair).to.deep.equal(['"k"', null, `${cause('value')}the JSON has more than 97 bytes`])
   })
 
   it('counts the bytes of UTF-8, and not characters', async () => {

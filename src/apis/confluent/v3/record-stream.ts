@@ -243,7 +243,7 @@ export class RecordStream implements TurnTaker {
   #encode(group: Group, writer: Pick<SchemaWriter, 'encodeEach'>, collected: Collected): void {
     this.#isEncoding = true
     writer
-      .encodeEach(collected, this.#head)
+      .encodeEach(collected, this.#head, true)
       .then(({ items, records }) => {
         this.#isEncoding = false
         group.items = items
