@@ -340,9 +340,9 @@ describe('Protobuf', () => {
   })
 
   describe('counts what a record would become before it is made', () => {
-    const WIDE = Array.from({ length: 1_990 }, (_, at) => `int32 f${at}=${at + 20};`).join('')
+    const WIDE = Array.from({ length: 1_000 }, (_, at) => `int32 f${at}=${at + 20};`).join('')
     const MESSAGE = `syntax="proto3";import "google/protobuf/any.proto";
-      message M{repeated M m=1;map<string,M> e=2;google.protobuf.Any x=3;oneof o{M one=4;} ${WIDE}}`
+      message M{repeated M m=1;map<string,M> e=2;google.protobuf.Any x=3;${WIDE}}`
     const OPTIONAL = Array.from({ length: 500 }, (_, at) => `optional int32 f${at}=${at + 20};`).join('')
     const TOO_LONG = 'it does not fit its schema: the JSON has more than 4194304 bytes'
     const TOO_MANY = 'it does not fit its schema: it has too many messages'
@@ -363,7 +363,6 @@ describe('Protobuf', () => {
       ['entries of a map without a value', MESSAGE, many('1200', 1_500), TOO_LONG],
       ['entries of a map with a value', MESSAGE, many('1205' + '0a0161' + '1200', 1_500), TOO_LONG],
       ['values of an entry', MESSAGE, inside('12', many('1200', 1_500)), TOO_LONG],
-      ['one of several', MESSAGE, many('2200', 1_500), TOO_LONG],
       [
         'long names of fields',
         `syntax="proto3";message M{repeated M m=1;int32 ${'n'.repeat(50_000)}=2;}`,
@@ -401,7 +400,7 @@ describe('Protobuf', () => {
     it('messages that are to be written, in lists, maps and an Any', async () => {
       const schema = await resolve(new SchemasStage(), MESSAGE)
       const list = `[${'{},'.repeat(1_897)}{}]`
-      const entries = Array.from({ length: 1_000 }, (_, at) => `"${at}":{}`)
+      const entries = Array.from({ length: 1_200 }, (_, at) => `"${at}":{}`)
       for (const json of [`{"m":${list}}`, `{"e":{${entries.join()}}}`, `{"x":{"@type":"t/M","m":${list}}}`])
         expect(await errorOf(() => schema.encode(json))).to.equal('tooLarge: it has too many messages (schema 1)')
     })
