@@ -147,6 +147,28 @@ describe('bodies of produce requests with a content coding', () => {
       return [found, bodies.map(() => [400, 'no', [], ''])]
     }))
 
+  /** A request that brings no record. */
+  const creation: Way = {
+    ...ways.find(({ api, what }) => api.name === 'strimzi' && what === 'sync')!,
+    what: 'consumers',
+    url: '/consumers/g',
+    type: 'application/vnd.kafka.v2+json'
+  }
+
+  it('are charged to their clients where they cannot be decoded, small and large ones', async () => {
+    const found: unknown[] = []
+    for (const way of [...ways, creation]) {
+      const send = await serve(way)
+      const large = gzipSync(way.body(Array.from({ length: 30_000 }, (_, at) => at * 7919).join()))
+      for (const body of [Buffer.from(way.body('no gzip')), large.subarray(0, -3)]) {
+        const { charged } = await send(body, 'gzip')
+        const [records, bytes] = [0, 1].map(at => charged.reduce((sum, one) => sum + one[at]!, 0))
+        if (records !== 0 || bytes! < body.length) found.push([way.api.name, way.what, body.length, charged])
+      }
+    }
+    expect(found).to.deep.equal([])
+  })
+
   it('are refused with 415 and what is accepted where the coding is unknown or one of several', () =>
     inAll(async way => {
       const send = await serve(way)

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import { expect } from 'chai'
 import type { AckResult, ConsumeManyResult, MessageLimits } from '../../../src/consumer/group/consume-result.js'
 import type { Requester } from '../../../src/core/actor/actor.js'
@@ -213,6 +215,27 @@ describe('cloudevents: answers to requests for events', () => {
     })
     expect(JSON.parse(body)).to.have.length(2)
     expect(gateway.told).to.deep.equal(['stop'])
+  })
+
+  it('the places of readers without a group are free again when they have their answers, or have left', async () => {
+    await open()
+    const status = async (): Promise<number> => (await get('/orders?from=latest&timeout=0')).status
+    gateway.follow = async (_topic, _options, sink) => {
+      setImmediate(() => sink!.begins(new Map([[0, 0]])))
+      return { resume: () => undefined, stop: () => undefined }
+    }
+    for (let read = 0; read < 210; read++) expect(await status(), `answer ${read}`).to.equal(204)
+    const leave = async (): Promise<void> => {
+      const sent = request(`${play.url}/orders/tail`, { agent: false })
+      sent.end()
+      const [response] = (await once(sent, 'response')) as [IncomingMessage]
+      sent.on('error', () => undefined)
+      response.on('error', () => undefined)
+      response.destroy()
+      await once(response, 'close')
+    }
+    for (let read = 0; read < 210; read++) await leave()
+    expect(await status(), 'after those that have left').to.equal(204)
   })
 
   it('a reading that fails is answered with its reason', async () => {

@@ -137,6 +137,14 @@ describe('gateways that know each other', () => {
     end()
   })
 
+  it('carry out more calls one after another than may be under way at a time, by their bytes', async () => {
+    const { a, b } = await two()
+    b.serve('length', value => (value as Buffer).length)
+    const value = Buffer.alloc(32 * 1_048_576)
+    for (let sent = 0; sent < 9; sent++)
+      expect(await a.call(b.id, 'length', value, PATIENT), `call ${sent}`).to.equal(value.length)
+  })
+
   it('are called all together, without those that fail', async () => {
     const { a, b, addresses } = await two()
     const c = await gateway()

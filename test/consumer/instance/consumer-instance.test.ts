@@ -415,6 +415,41 @@ describe('a consumer instance', () => {
     expect(counts.reduce((sum, count) => sum + count)).to.be.at.most(14)
   })
 
+  it('holds memory for the records of a read until it is settled or given up, and no longer', () => {
+    const budget = new ReadBudget(1_000_000)
+    const harness = new Harness({ minBytes: 1_000 }, new GroupWorld(run(0, 10)), budget)
+    harness.assign()
+    const share = budget.share
+    const collecting = (more: Partial<InstanceReadLimits> = {}): void => {
+      harness.startReading(more)
+      harness.world.settle()
+      expect(budget.share, 'while records are collected').to.be.below(share)
+    }
+    const gone = new AbortController()
+    collecting({ gone: gone.signal })
+    gone.abort()
+    expect(budget.share, 'when its client has left').to.equal(share)
+    collecting()
+    harness.world.pass(MAX_WAIT_MS)
+    expect(budget.share, 'when it is answered').to.be.below(share)
+    harness.done({ type: 'seek', positions: [{ topic, partition: 0, position: 5 }] })
+    harness.instance.end(false, () => undefined)
+    harness.world.settle()
+    expect(budget.share, 'when the instance ends').to.equal(share)
+
+    const other = new Harness({ minBytes: 1_000 }, new GroupWorld(run(0, 10)), budget)
+    other.assign()
+    const read = other.read()
+    read.settle(read.offsets.length)
+    expect(budget.share, 'when it is settled').to.equal(share)
+    other.startReading()
+    other.done({ type: 'seek', positions: [{ topic, partition: 0, position: 0 }] })
+    other.world.settle()
+    other.done({ type: 'seek', positions: [{ topic, partition: 0, position: 10 }] })
+    other.world.settle()
+    expect(budget.share, 'when positions are changed').to.equal(share)
+  })
+
   describe('whose commit is replaced before it is sent', () => {
     const commitOf = (harness: Harness, offset: number) =>
       harness.ask({ type: 'commit', offsets: [{ topic, partition: 0, offset, metadata: '' }] })

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import fastify, { type FastifyInstance, type preParsingHookHandler } from 'fastify'
-import { addRoutes, type Route } from '../../../src/http/api/routes.js'
+import { type ErrorAnswer, ErrorAnswers } from '../../../src/http/api/api-answers.js'
+import { addRoutes, type Route, serveRoutes } from '../../../src/http/api/routes.js'
 import { checkRows } from '../../support/rows.js'
 
 describe('the routes of an API', () => {
@@ -57,4 +58,39 @@ describe('the routes of an API', () => {
         expect([answer.statusCode, answer.headers.allow]).to.deep.equal([status, allow])
       }
     ))
+})
+
+describe('a request to a path or a method that an API does not have', () => {
+  class Answers extends ErrorAnswers {
+    protected readonly bug = new Error('a bug')
+    override answerTo(error: unknown): ErrorAnswer {
+      return { status: Number((error as Error).message), type: 'text/plain', body: '' }
+    }
+  }
+
+  it('ends its connection with the answer where its body is not read, and keeps it where there is none', async () => {
+    const app = fastify()
+    const answers = new Answers({ error: () => undefined })
+    const route: Route = { method: 'get', path: '/topics', preParsing: (_, reply) => void reply.send() }
+    await app.register(async scope => {
+      serveRoutes(scope, [route], answers, new Error('404'), () => new Error('405'))
+    })
+    const ask = async (url: string, payload?: string) => {
+      const { statusCode, headers } = await app.inject({
+        method: 'PUT',
+        url,
+        ...(payload !== undefined && { payload })
+      })
+      return [statusCode, headers.connection === 'close']
+    }
+    expect([await ask('/topics', 'x'), await ask('/topics')]).to.deep.equal([
+      [405, true],
+      [405, false]
+    ])
+    expect([await ask('/nothing', 'x'), await ask('/nothing')]).to.deep.equal([
+      [404, true],
+      [404, false]
+    ])
+    await app.close()
+  })
 })
