@@ -129,6 +129,29 @@ describe('consumer instances while Kafka is slow', () => {
       expect(asked.includes('commitConsumerOffset')).to.equal(isPrompt)
     })
 
+  it('commit nothing for a call that is answered as late, also when the change before it comes in the same moment', async () => {
+    withLog()
+    const kafka = answer
+    const committed: number[] = []
+    answer = message => {
+      if (message.type !== 'commitConsumerOffset') return kafka(message)
+      committed.push(message.offsetAndMetadata.offset)
+      return { type: 'success' }
+    }
+    delayMs = 0
+    const partition = { topic: 'orders', partition: 0 }
+    await answerOf(instances.create(instance, settings, undefined))
+    await answerOf(instances.assign(instance, [partition]))
+    const number = instances.numberOf(instance)
+    const passedOn = { ...instance, attempt: { number, isPassedOn: true, isRepeated: false } }
+    const both = [7, 3].map(offset => instances.commit(passedOn, [{ ...partition, offset, metadata: '' }]))
+    const [first, second] = [await answerOf(both[0]!), await answerOf(both[1]!)]
+    expect(first).to.include({ type: 'done' })
+    expect(second).to.include({ type: 'failed', code: 'clusterChanged' })
+    await clock.tickAsync(60_000)
+    expect(committed).to.deep.equal([7])
+  })
+
   it('write no record when a position is set, because positions are not stored', async () => {
     delayMs = 0
     const log = withLog()

@@ -329,6 +329,15 @@ describe('dispatcher of a broker', () => {
     expect((await submitOf('billing'))[0]).to.include({ code: 'overloaded' })
   })
 
+  it('neither sends nor holds a request that was answered before its turn', async () => {
+    const dispatcher = start()
+    const late = request()
+    dispatcher.submit(late)
+    late.settled = true
+    await turns(3)
+    expect([dispatcher.held, queue.requests, broker.calls.length]).to.deep.equal([0, [], 0])
+  })
+
   it('gives back what was not sent and is still open, and holds it no longer', async () => {
     const dispatcher = start()
     await submit(dispatcher)
