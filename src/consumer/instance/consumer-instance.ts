@@ -512,7 +512,8 @@ export class ConsumerInstance {
       if (this.#topics) this.#join(this.#topics.names)
     }
     const limit = this.#options.runtime.after(LAST_COMMIT_MS, leave)
-    this.#commits.store(offsets, membership, leave)
+    // Commits that were asked for before come no later than those of the process that goes on.
+    this.#commits.store(offsets, membership, () => this.#commits.whenIdle(leave))
   }
 
   #dropAll(): void {

@@ -72,7 +72,7 @@ interface Entry {
   readonly consumer: ConsumerInstance
   readonly releaseShare: () => void
   readonly client: string | undefined
-  /** Where it began, if its state is in memory alone. */
+  /** Where it began, counted in the memory of this process. */
   readonly point: InstancePoint
   /** When its state was last written, or is about to be; -∞: that has failed. */
   storedAt: number
@@ -259,7 +259,8 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   #numberOf({ instance, consumer, point }: Entry): string {
-    return numberText(this.#store?.lastOf(instance) ?? point, consumer.changes)
+    // While Kafka does not take states, an instance that is made anew has the record of the one before it.
+    return numberText(this.#store?.lastOf(instance) ?? point, `${point.point}.${consumer.changes}`)
   }
 
   #lastOf(instance: InstanceName): InstancePoint {

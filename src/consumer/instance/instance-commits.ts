@@ -50,6 +50,11 @@ export class InstanceCommits {
   /** By partition, in the order in which they were made. */
   readonly #open = new Map<string, Commit[]>()
   readonly #pauses = new Set<Timer>()
+  /** Resolves when the commits before are confirmed: a later one is not sent before them. */
+  #confirmed: Promise<unknown> = Promise.resolve()
+  /** Number of commits that are not answered. */
+  #unanswered = 0
+  #whenIdle: (() => void)[] = []
 
   constructor(options: InstanceCommitsOptions) {
     this.#options = options
@@ -58,8 +63,22 @@ export class InstanceCommits {
   /** Commits offsets. Calls back with the first failure, or `undefined` when Kafka has all of them. */
   store(offsets: readonly StoredOffset[], member: GroupMembership | undefined, done: Done): void {
     const { confirm, tick } = this.#options
-    if (member || !confirm || offsets.length === 0) this.#store(offsets, member, done)
-    else void confirm().then(refusal => tick(() => (refusal ? done(refusal) : this.#store(offsets, member, done))))
+    this.#unanswered++
+    const answered: Done = failure => {
+      done(failure)
+      if (--this.#unanswered === 0) for (const run of this.#whenIdle.splice(0)) run()
+    }
+    if (member || !confirm || offsets.length === 0) this.#store(offsets, member, answered)
+    else
+      this.#confirmed = this.#confirmed
+        .then(confirm)
+        .then(refusal => tick(() => (refusal ? answered(refusal) : this.#store(offsets, member, answered))))
+  }
+
+  /** Calls back when no commit is on its way. */
+  whenIdle(run: () => void): void {
+    if (this.#unanswered === 0) run()
+    else this.#whenIdle.push(run)
   }
 
   #store(offsets: readonly StoredOffset[], member: GroupMembership | undefined, done: Done): void {

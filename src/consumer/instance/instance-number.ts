@@ -6,17 +6,17 @@ import type { Offset } from '../../core/model.js'
  *
  *   the log (the id of the topic of states, or a process that keeps states in memory)
  *   the point in it (the offset of the last record of the instance, or a count of the process)
- *   the changes since, which only the process knows that has the instance; empty: not known
+ *   the changes since, which only the process knows that has the instance, after a number that it has used for no other one;
+ *   empty: not known
  *
- *   numberText({ log: 'W2x', point: 17 }, 3)   =>   'W2x/17/3'
+ *   numberText({ log: 'W2x', point: 17 }, '4.3')   =>   'W2x/17/4.3'
  */
 export interface InstancePoint {
   readonly log: string
   readonly point: Offset
 }
 
-export const numberText = ({ log, point }: InstancePoint, changes: number | '' = ''): string =>
-  `${log}/${point}/${changes}`
+export const numberText = ({ log, point }: InstancePoint, changes: string = ''): string => `${log}/${point}/${changes}`
 
 /** Where an instance was when a call was made, of a number; `undefined`: the caller knew none. */
 export function pointOf(number: string | undefined): InstancePoint | undefined {

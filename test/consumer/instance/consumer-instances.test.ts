@@ -152,6 +152,33 @@ describe('consumer instances while Kafka is slow', () => {
     expect(committed).to.deep.equal([7])
   })
 
+  it('commit in the order in which they were asked, although one is confirmed again for which Kafka took too long', async () => {
+    withLog()
+    const kafka = answer
+    const committed: number[] = []
+    answer = message => {
+      if (message.type !== 'commitConsumerOffset') return kafka(message)
+      committed.push(message.offsetAndMetadata.offset)
+      return { type: 'success' }
+    }
+    delayMs = 0
+    const partition = { topic: 'orders', partition: 0 }
+    await answerOf(instances.create(instance, settings, undefined))
+    await answerOf(instances.assign(instance, [partition]))
+    // The first one is confirmed for the time of two looks, and the second one for a shorter time.
+    const looks = [500, 900, 200, 100]
+    const answerNext = answer
+    answer = message => {
+      if (message.type === 'fetchOffset') delayMs = looks.shift() ?? 0
+      return answerNext(message)
+    }
+    const first = instances.commit(instance, [{ ...partition, offset: 1, metadata: '' }])
+    await clock.tickAsync(100)
+    const second = instances.commit(instance, [{ ...partition, offset: 3, metadata: '' }])
+    for (const asked of [first, second]) expect(await answerOf(asked)).to.include({ type: 'done' })
+    expect(committed).to.deep.equal([1, 3])
+  })
+
   it('write no record when a position is set, because positions are not stored', async () => {
     delayMs = 0
     const log = withLog()
