@@ -36,8 +36,8 @@ const MAX_SETTLES = Math.ceil((1.5 * SILENT_MS) / PAUSE_MS)
 const MAX_UNTOLD = 1_000
 /** How often a verb is asked for whose instance changes meanwhile, or is taken over by another process. */
 const MAX_LOOKS = 8
-/** Limit of ends of reads, of one caller, that came before their reads. */
-const MAX_EARLY_ENDS = 1_000
+/** Limit of ends of reads that came before their reads. */
+const MAX_EARLY_ENDS = 10_000
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
 const SHORT_TIMEOUT_MS = 10_000
 
@@ -366,21 +366,23 @@ function serveInstances<Id>(instances: InstanceGateway, cluster: string, peers: 
   })
   /** Reads that are open or not settled, by caller and id. */
   const reads = new Map<Id, Map<number, { readonly gone: AbortController; read?: InstanceRead }>>()
-  /** Reads of each caller whose ends came before they did: such a read would hold up all others until its time is over. */
-  const earlyEnds = new Map<Id, Set<number>>()
+  /**
+   * Reads whose ends came before they did, by caller and id, also of callers that are gone: such a read would hold up all
+   * others until its time is over.
+   */
+  const earlyEnds = new Set<string>()
   const settle = (from: Id, id: number, accepted: number): void => {
     const open = reads.get(from)?.get(id)
     reads.get(from)?.delete(id)
     if (open?.read) open.read.settle(accepted)
     else if (open) open.gone.abort()
     else {
-      const early = earlyEnds.get(from) ?? new Set()
-      earlyEnds.set(from, early.add(id))
-      if (early.size > MAX_EARLY_ENDS) early.delete(early.values().next().value!)
+      earlyEnds.add(`${from} ${id}`)
+      if (earlyEnds.size > MAX_EARLY_ENDS) earlyEnds.delete(earlyEnds.values().next().value!)
     }
   }
   const read = async ({ instance, limits, id }: AskedRead, from: Id): Promise<InstanceResult<ReadAnswer>> => {
-    if (earlyEnds.get(from)?.has(id)) return { type: 'done', value: { records: [], format: '' } }
+    if (earlyEnds.delete(`${from} ${id}`)) return { type: 'done', value: { records: [], format: '' } }
     const open: { gone: AbortController; read?: InstanceRead } = { gone: new AbortController() }
     const ofCaller = reads.get(from) ?? new Map<number, typeof open>()
     reads.set(from, ofCaller.set(id, open))
@@ -399,6 +401,5 @@ function serveInstances<Id>(instances: InstanceGateway, cluster: string, peers: 
   peers.onGone(from => {
     for (const id of [...(reads.get(from)?.keys() ?? [])]) settle(from, id, 0)
     reads.delete(from)
-    earlyEnds.delete(from)
   })
 }
