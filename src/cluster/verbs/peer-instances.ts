@@ -232,9 +232,11 @@ export function peerInstances<Id>(
     let refusal: Result | typeof UNKNOWN | Failure = instances.owners ? AWAY : UNKNOWN
     /** An owner that was asked may have carried the verb out, so what another one finds may be of this very request. */
     let isDoubtful = false
+    const inDoubtIf = <Found extends Result | typeof UNKNOWN | Failure>(found: Found) =>
+      isDoubtful && isOfOther?.(found as Result) ? IN_DOUBT : found
     for (let looks = 1; ; looks++) {
       const id = ownerOf(instance, away)
-      if (id === undefined) return refusal
+      if (id === undefined) return inDoubtIf(refusal)
       const result = await attempt(id, instance, verb)
       const { code } = result as Partial<Failure>
       if (result === GONE || result === NOT_ASKED) {
@@ -246,7 +248,7 @@ export function peerInstances<Id>(
       }
       // The instance has changed, or another process has taken it over, while the verb was open.
       else if (code !== 'clusterChanged' || looks >= MAX_LOOKS) {
-        return isDoubtful && isOfOther?.(result as Result) ? IN_DOUBT : result
+        return inDoubtIf(result)
       }
       // A client that has left may have gone on elsewhere: what it asked for is late.
       if (instance.isWanted?.() === false) return refusal

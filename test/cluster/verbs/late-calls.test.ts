@@ -307,6 +307,32 @@ for (const [where, instancesTopic] of [
       expect(await soon(c.verbs.assignment(instance))).to.deep.include({ value: [partition] })
     })
 
+    it('commit nothing after a later commit when no gateway could call another one for a while', async () => {
+      await created()
+      expect(await soon(commit(a, 10))).to.include(done)
+      network.held = 'commit'
+      const answered = [10]
+      for (const [offset, by] of [
+        [20, a],
+        [30, c],
+        [40, a],
+        [50, c],
+        [60, b],
+        [70, c]
+      ] as const) {
+        if ((await soon(commit(by, offset))).type === 'done') answered.push(offset)
+      }
+      network.held = undefined
+      expect(answered).to.include(70)
+      const before = [...kafka.commits]
+      expect(network.late.length).to.be.at.least(6)
+      for (let next = network.late.length; next > 0; next--)
+        expect(await soon(network.arrives())).to.include({ type: 'failed', code: 'clusterChanged' })
+      expect(kafka.commits).to.deep.equal(before)
+      expect(kafka.commits.at(-1)).to.equal(70)
+      expect(await soon(commit(b, 80))).to.include(done)
+    })
+
     it('take no instance over with a number that its owner does not have any more', async () => {
       await created()
       network.silent.add('b')

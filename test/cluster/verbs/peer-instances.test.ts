@@ -279,6 +279,16 @@ describe('instances of several processes', () => {
     expect(await verbs.create(instance, settings, undefined)).to.deep.include({ type: 'failed', retriable: true })
   })
 
+  it('leaves open whether a worker that did not answer has created or removed an instance', async () => {
+    const unknown = { type: 'unknownInstance' } as const
+    for (const change of [() => verbs.create(instance, settings, undefined), () => verbs.remove(instance)]) {
+      pair.lost = { call: 'instance ', isDone: false }
+      expect(await change()).to.deep.include({ type: 'failed', code: 'timedOut', retriable: true })
+    }
+    pair.notSent = true
+    expect(await verbs.remove(instance)).to.deep.equal(unknown)
+  })
+
   describe('whose owner follows from the hash of their names', () => {
     /** Names of instances that belong to each of the two, as all see it. */
     const nameOf = (owner: number): InstanceName => {
