@@ -1,0 +1,143 @@
+import { AWAY, PeerError, type PeerHandler, type Peers } from '../../../src/cluster/calls/peers.js'
+import { hashedOwner, peerInstances } from '../../../src/cluster/verbs/peer-instances.js'
+import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import { ConsumerInstances } from '../../../src/consumer/instance/consumer-instances.js'
+import type { InstanceGateway, InstanceName } from '../../../src/consumer/instance/instances.js'
+import type { UnplacedRecord } from '../../../src/consumer/instance/stored-instance.js'
+import type { ActorSystem } from '../../../src/core/actor/actor.js'
+import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import type { RouterMessage } from '../../../src/router/messages/operations.js'
+import { kafkaFailure } from '../../../src/router/requests/failures.js'
+import { FakeGateway } from '../../support/fake-gateway.js'
+
+const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+
+interface World {
+  readonly kafka: Kafka
+  readonly network: Network
+  readonly system: ActorSystem
+}
+
+/** What all gateways share: the topic of states, and committed offsets. */
+export class Kafka {
+  readonly log: UnplacedRecord[] = []
+  readonly commits: number[] = []
+  onCommit: (offset: number) => void = () => undefined
+  /** Kafka does not allow to write the topic of states. */
+  isForbidden = false
+  /** Commits on their way; `undefined`: they are there at once. */
+  onTheirWay: (() => void)[] | undefined
+
+  answer(message: RouterMessage): unknown {
+    switch (message.type) {
+      case 'fetchTopicMetadata':
+        return { type: 'success', topics: new Map([['__castellan_instances', { errorCode: 0, topicId: 'id' }]]) }
+      case 'fetchOffset':
+        return { type: 'success', offset: message.offsetType === 'latest' ? this.log.length : 0 }
+      case 'produce':
+        if (this.isForbidden) return { type: 'done', outcomes: [kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED)] }
+        return {
+          type: 'done',
+          outcomes: [{ type: 'delivered', partition: 0, offset: this.log.push(...message.records) - 1 }]
+        }
+      case 'fetchData': {
+        const records = this.log.map((record, offset) => ({ ...record, offset })).slice(message.offset)
+        return { type: 'success', batch: Object.assign(records, { nextOffset: this.log.length }) }
+      }
+      case 'commitConsumerOffset': {
+        const done = { type: 'success' } as const
+        const commit = (): void => {
+          this.commits.push(message.offsetAndMetadata.offset)
+          this.onCommit(message.offsetAndMetadata.offset)
+        }
+        if (this.onTheirWay) {
+          this.onTheirWay.push(() => {
+            commit()
+            ;(message.requester as { reply(result: unknown): void }).reply(done)
+          })
+          return undefined
+        }
+        commit()
+        return done
+      }
+      default:
+        return undefined
+    }
+  }
+}
+
+/** Gateways whose calls can be held up on their way, and arrive later, when their callers have given them up. */
+export class Network {
+  readonly handlers = new Map<string, Map<string, PeerHandler<string>>>()
+  /** The gateways that each one cannot call. */
+  readonly silent = new Set<string>()
+  /** `FROM>TO` where calls are held up, and where calls are carried out and have no answer. */
+  readonly cut = new Set<string>()
+  readonly deaf = new Set<string>()
+  /** The end of the name of calls that are held up, and those that are. */
+  held: string | undefined
+  readonly late: (() => Promise<unknown>)[] = []
+  /** Tell each gateway that another one is gone for it. */
+  readonly whenGone: ((id: string) => void)[] = []
+  /** Changes what is sent. */
+  changes: (body: unknown) => void = () => undefined
+
+  peersOf(id: string): Peers {
+    this.handlers.set(id, new Map())
+    return {
+      id,
+      others: ['a', 'b', 'c'].filter(other => other !== id),
+      serve: (name, handler) => void this.handlers.get(id)!.set(name, handler),
+      onGone: listener => void this.whenGone.push(listener),
+      call: async (to, name, body, { timeoutMs }) => {
+        const sent = structuredClone(body)
+        this.changes(sent)
+        const arrive = async () =>
+          structuredClone(await this.handlers.get(to)!.get(name)!(sent, { from: id, timeoutMs }))
+        if (this.cut.has(`${id}>${to}`) || (this.held !== undefined && name.includes(` ${this.held} `))) {
+          this.late.push(arrive)
+          throw away()
+        }
+        if (this.silent.has(to) && !name.includes(' release ')) throw away()
+        const answer = await arrive()
+        if (this.deaf.has(`${id}>${to}`)) throw away()
+        return answer
+      }
+    }
+  }
+
+  /** The first call that was held up arrives. */
+  async arrives(): Promise<unknown> {
+    return this.late.shift()!()
+  }
+}
+
+export class GatewayUnderTest {
+  readonly instances: ConsumerInstances
+  readonly verbs: InstanceGateway
+
+  constructor(id: string, { kafka, network, system }: World, instancesTopic: string) {
+    const tell = (message: RouterMessage): void => {
+      const result = kafka.answer(message)
+      if (result !== undefined && 'requester' in message)
+        queueMicrotask(() => (message.requester as { reply(result: unknown): void }).reply(result))
+    }
+    this.instances = new ConsumerInstances({
+      system,
+      router: { path: `router-${id}`, tell, stop: () => undefined },
+      settings: { ...defaultConsumerSettings, instancesTopic },
+      clock: () => performance.now(),
+      now: () => 0,
+      log: silentLogger,
+      metrics: defaultLogger
+    })
+    const peers = network.peersOf(id)
+    const own = Object.assign(new FakeGateway(), { instances: this.instances as InstanceGateway })
+    hashedOwner(this.instances, 'default', peers)
+    // Of the three, `b` has the instance while it can be called, then `a`, then `c`.
+    const ownerOf = (_: InstanceName, gone: ReadonlySet<string>) => ['b', 'a', 'c'].find(one => !gone.has(one))
+    this.verbs = peerInstances(own, 'default', peers, ownerOf)
+  }
+}
