@@ -106,6 +106,10 @@ export class InFlightRequests {
   }
 }
 
+/** A session is renewed with the first request after this share of its lifetime, as Kafka's own clients do. */
+const RENEWED_AT_SHARE_OF_SESSION = 0.85
+/** Brokers take no further login so soon after the last one (KIP-368). */
+const BETWEEN_LOGINS_MS = 1_000
 const CORRELATION_ID_BYTES = 4
 const SASL_AUTHENTICATE = 36
 
@@ -138,6 +142,9 @@ export class KafkajsConnection {
   readonly #reader: FrameReader
   #socket: Socket | undefined
   #isConnected = false
+  /** When the login has to be renewed, by the monotonic clock. */
+  #loginEndsAt = Number.NEGATIVE_INFINITY
+  #login: Promise<void> | undefined
   #answers = 0
   #closedBy: CastellanError | undefined
   #failStep: ((error: CastellanError) => void) | undefined
@@ -163,6 +170,8 @@ export class KafkajsConnection {
       // The broker client has a timer for all steps of connecting, which fires before this timer.
       connectionTimeout: settings.connectTimeoutMs + 1000,
       enforceRequestTimeout: false,
+      // When a session is renewed is decided here.
+      reauthenticationThreshold: Number.MAX_SAFE_INTEGER,
       ssl: settings.tls ?? null,
       sasl: this.#settings.sasl === undefined ? null : toKafkajsSasl(this.#settings.sasl),
       socketFactory: ({ onConnect }) => this.#openSocket(onConnect)
@@ -176,7 +185,7 @@ export class KafkajsConnection {
 
   /** False: the caller must await `authenticate` before the next request. */
   get isAuthenticated(): boolean {
-    return this.#settings.sasl === undefined || this.#connection.isAuthenticated()
+    return this.#settings.sasl === undefined || performance.now() < this.#loginEndsAt
   }
 
   /** Opens the socket, with TLS if set. Called once. Any failure closes the connection. */
@@ -184,11 +193,24 @@ export class KafkajsConnection {
     return this.#orClose(this.#connection.connect(), error => this.#unreachable(error))
   }
 
-  /** Logs in, or logs in again. Concurrent callers share one login. Any failure closes the connection. */
+  /**
+   * Logs in, or logs in again. Concurrent callers share one login, and send nothing before it is over. Any failure closes the
+   * connection.
+   */
   authenticate(ranges: ApiVersionRanges): Promise<void> {
+    if (this.isAuthenticated) return Promise.resolve()
+    this.#login ??= this.#logIn(ranges).finally(() => (this.#login = undefined))
+    return this.#login
+  }
+
+  #logIn(ranges: ApiVersionRanges): Promise<void> {
     this.#connection.setVersions(Object.fromEntries(ranges))
     this.#connection.setSupportAuthenticationProtocol(ranges.has(SASL_AUTHENTICATE))
-    return this.#orClose(this.#connection.authenticate(), error => this.#refusal(error))
+    const done = this.#connection.authenticate().then(() => {
+      const lifetimeMs = this.#connection.sessionLifetime.toNumber() || Number.POSITIVE_INFINITY
+      this.#loginEndsAt = performance.now() + Math.max(lifetimeMs * RENEWED_AT_SHARE_OF_SESSION, BETWEEN_LOGINS_MS)
+    })
+    return this.#orClose(done, error => this.#refusal(error))
   }
 
   /** Sends the request; a closed connection fails it at once. */

@@ -59,6 +59,7 @@ declare module 'kafkajs/src/network/connection.js' {
       requestTimeout: number
       connectionTimeout: number
       enforceRequestTimeout: boolean
+      reauthenticationThreshold: number
       ssl: object | null
       sasl: KafkajsSasl | null
       socketFactory(args: { host: string; port: number; ssl: object | null; onConnect: () => void }): Socket
@@ -66,7 +67,8 @@ declare module 'kafkajs/src/network/connection.js' {
     requestQueue: KafkajsRequestQueue
     connect(): Promise<boolean>
     disconnect(): Promise<boolean>
-    isAuthenticated(): boolean
+    /** Milliseconds since the login, as the broker has told; 0: it does not end. */
+    readonly sessionLifetime: { toNumber(): number }
     authenticate(): Promise<void>
     setVersions(versions: Record<number, { minVersion: number; maxVersion: number }>): void
     setSupportAuthenticationProtocol(isSupported: boolean): void

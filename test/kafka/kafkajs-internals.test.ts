@@ -16,6 +16,7 @@ describe('the internals of kafkajs', () => {
     requestTimeout: 1000,
     connectionTimeout: 1000,
     enforceRequestTimeout: false,
+    reauthenticationThreshold: Number.MAX_SAFE_INTEGER,
     ssl: null,
     sasl: { mechanism: 'plain', username: 'u', password: 'p' },
     socketFactory: () => {
@@ -32,7 +33,6 @@ describe('the internals of kafkajs', () => {
     for (const method of [
       'connect',
       'disconnect',
-      'isAuthenticated',
       'authenticate',
       'setVersions',
       'setSupportAuthenticationProtocol',
@@ -40,7 +40,7 @@ describe('the internals of kafkajs', () => {
     ] as const) {
       expect(connection[method], method).to.be.a('function')
     }
-    expect(connection.isAuthenticated()).to.equal(false)
+    expect(connection.sessionLifetime.toNumber()).to.equal(0)
     expect([connection.nextCorrelationId(), connection.nextCorrelationId()]).to.deep.equal([0, 1])
   })
 

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { UnavailableError } from '../../src/core/errors.js'
 import { silentLogger } from '../../src/core/model.js'
 import type { BrokerClient, SaslOptions } from '../../src/kafka/broker-client.js'
@@ -18,11 +19,20 @@ describe('security', () => {
   let broker: ScriptedBroker
   let client: BrokerClient
   let sessionLifetimeMs: number
+  let aheadMs = 0
+  /** The monotonic clock goes this much on. */
+  const pass = (ms: number): void => {
+    aheadMs += ms
+  }
   beforeEach(async () => {
     sessionLifetimeMs = 0
+    const now = performance.now.bind(performance)
+    aheadMs = 0
+    sinon.replace(performance, 'now', () => now() + aheadMs)
     broker = await ScriptedBroker.start()
   })
   afterEach(async () => {
+    sinon.restore()
     await client.close()
     await broker.close()
   })
@@ -130,15 +140,60 @@ describe('security', () => {
   it('logs in again on the same connection before its session ends, once for concurrent callers', async () => {
     serve('PLAIN', () => plainServer('ann', 'secret'))
     use({ mechanism: 'plain', username: 'ann', password: 'secret' })
-    // Shorter than what is kept in reserve, so the session counts as ended at once.
-    sessionLifetimeMs = 5000
+    // Brokers take no further login within a second.
+    sessionLifetimeMs = 500
     await client.connect()
     sessionLifetimeMs = 3_600_000
+    await client.metadata(noTopics)
+    expect(apiKeys().filter(key => key === HANDSHAKE)).to.have.length(1)
+    pass(1_050)
     await Promise.all([client.metadata(noTopics), client.metadata(noTopics)])
     await client.metadata(noTopics)
     expect(apiKeys().filter(key => key === HANDSHAKE)).to.have.length(2)
-    expect(apiKeys().filter(key => key === METADATA)).to.have.length(3)
+    expect(apiKeys().filter(key => key === METADATA)).to.have.length(4)
     expect(broker.connectionCount).to.equal(1)
+  })
+
+  it('logs in once in a session of eight seconds, whatever is asked in it', async () => {
+    serve('OAUTHBEARER', () => () => Buffer.alloc(0))
+    use({ mechanism: 'oauthbearer', token: 'valid' })
+    sessionLifetimeMs = 8_000
+    for (let asked = 0; asked < 6; asked++) await client.metadata(noTopics)
+    expect(apiKeys().filter(key => key !== API_VERSIONS)).to.deep.equal([
+      HANDSHAKE,
+      AUTHENTICATE,
+      ...Array(6).fill(METADATA)
+    ])
+  })
+
+  it('sends nothing between the two requests of a login', async () => {
+    let isLoggingIn = false
+    const answerLogin = answerSasl(
+      'PLAIN',
+      () => plainServer('ann', 'secret'),
+      () => sessionLifetimeMs
+    )
+    broker.script = (request, reply) => {
+      expect(isLoggingIn && request.apiKey !== AUTHENTICATE).to.equal(false)
+      isLoggingIn = request.apiKey === HANDSHAKE
+      // Other requests are asked for before the answer to the first one has come.
+      if (isLoggingIn) for (let more = 0; more < 5; more++) asked.push(client.metadata(noTopics))
+      if (!answerLogin(request, reply)) reply.payload(metadataPayload)
+    }
+    const asked: Promise<unknown>[] = []
+    use({ mechanism: 'plain', username: 'ann', password: 'secret' })
+    sessionLifetimeMs = 1_200
+    await client.connect()
+    pass(1_050)
+    await client.metadata(noTopics)
+    await Promise.all(asked)
+    expect(apiKeys().filter(key => key === HANDSHAKE || key === AUTHENTICATE)).to.deep.equal([
+      HANDSHAKE,
+      AUTHENTICATE,
+      HANDSHAKE,
+      AUTHENTICATE
+    ])
+    expect(asked).to.have.length(10)
   })
 
   it('logs in again by OAUTHBEARER with a new token while a request is in flight, which is answered', async () => {
@@ -149,22 +204,25 @@ describe('security', () => {
     }
     const answerLogin = answerSasl('OAUTHBEARER', login, () => sessionLifetimeMs)
     const held: (() => void)[] = []
+    let tellHeld: () => void
+    const isHeld = new Promise<void>(resolve => (tellHeld = resolve))
     broker.script = (request, reply) => {
       // A broker answers in the order of the requests.
       if (request.apiKey === HANDSHAKE) for (const answer of held.splice(0)) answer()
       if (answerLogin(request, reply)) return
-      if (request.apiKey === METADATA && seen.length === 1) held.push(() => reply.payload(metadataPayload))
-      else reply.payload(metadataPayload)
+      if (request.apiKey === METADATA && seen.length === 1) {
+        held.push(() => reply.payload(metadataPayload))
+        tellHeld()
+      } else reply.payload(metadataPayload)
     }
     let tokens = 0
     use({ mechanism: 'oauthbearer', token: async () => `token${++tokens}` })
-    // A second more than what is kept in reserve.
-    sessionLifetimeMs = 11_000
+    sessionLifetimeMs = 1_200
     await client.connect()
     const inFlight = client.metadata(noTopics)
-    await new Promise(resolve => setTimeout(resolve, 1_050))
+    await isHeld
+    pass(1_050)
     sessionLifetimeMs = 3_600_000
-    expect(held).to.have.length(1)
     expect(await client.metadata(noTopics)).to.deep.include({ clusterId: 'cluster' })
     expect(await inFlight).to.deep.include({ clusterId: 'cluster' })
     expect(seen).to.deep.equal(['token1', 'token2'])
