@@ -97,20 +97,33 @@ const LONG = /^-?\d{16,}$/
  * @param long makes the value of an integer with many digits
  * @throws SyntaxError
  */
-export function parseExactly<Long>(text: string, long: (digits: string) => Long): unknown {
-  const value: unknown = JSON.parse(text)
-  if (!HAS_LONG.test(text)) return value
+export const parseExactly = <Long>(text: string, long: (digits: string) => Long): unknown =>
+  HAS_LONG.test(text) ? parseNumbers(text, token => LONG.test(token), long) : JSON.parse(text)
+
+/**
+ * Parses JSON, with other values in place of some numbers.
+ *
+ * @param make gets a number as it is written, what has it in the result, and its place there
+ * @throws SyntaxError
+ */
+export function parseNumbers(
+  text: string,
+  isOther: (token: string) => boolean,
+  make: (token: string, holder: object, key: string) => unknown
+): unknown {
+  JSON.parse(text)
   let isInString = false
   const marked = text.replace(TOKEN, token => {
     if (token === '"') isInString = !isInString
-    return isInString || !LONG.test(token) ? token : `"${MARK}${token}"`
+    const isKept = isInString || token === '"' || token.startsWith('\\') || !isOther(token)
+    return isKept ? token : `"${MARK}${token}"`
   })
-  return JSON.parse(marked, (_, value: unknown) =>
-    typeof value === 'string' && value.startsWith(MARK) ? long(value.slice(MARK.length)) : value
-  )
+  return JSON.parse(marked, function (this: object, key, value: unknown) {
+    return typeof value === 'string' && value.startsWith(MARK) ? make(value.slice(MARK.length), this, key) : value
+  })
 }
 
-const MAX_SHOWN = 40
+export const MAX_SHOWN = 40
 
 /** A value as an error shows it: numbers and short texts as they are, others by their type. */
 export function shown(value: unknown): string {

@@ -9,6 +9,7 @@ import {
   type Codec,
   isObject,
   lengthOf,
+  MAX_SHOWN,
   Misfit,
   type SchemaSource,
   shown,
@@ -17,6 +18,7 @@ import {
   Undecodable
 } from './codec.js'
 import { isMultipleOf } from './decimals.js'
+import { areUnique, compareExactly, ExactNumbers, type Held } from './exact-numbers.js'
 
 type Draft = typeof Ajv
 /** By a part of `$schema`; others are drafts 6 and 7, which Ajv reads alike. */
@@ -63,6 +65,9 @@ class Patterns {
   }
 }
 
+/** Other schemas do not look at the digits of a number. */
+const COMPARING = /"(maximum|minimum|exclusiveMaximum|exclusiveMinimum|multipleOf|const|enum|uniqueItems|integer)"/
+const NO_NUMBERS = new ExactNumbers()
 const QUIET: Options = { strict: false, validateFormats: false, logger: false }
 const OPTIONS: Options = {
   ...QUIET,
@@ -77,15 +82,28 @@ const ofSchemas = new Map<Draft, Ajv>()
 
 /** @throws Error with the reason why it is no JSON Schema */
 export function createJsonSchema({ text, used }: SchemaSource): Codec {
-  const schema: unknown = JSON.parse(text)
-  const { validate, parts } = compile(schema, used)
+  const ofSchema = new ExactNumbers()
+  const { '': schema } = ofSchema.parse(text)
+  const { validate, parts } = compile(schema, used, ofSchema)
+  const isComparing = COMPARING.test(text) || [...used.values()].some(other => COMPARING.test(other))
+  let ofValue = NO_NUMBERS
+  let validateExactly: ValidateFunction | undefined
   return {
     name: isObject(schema) && typeof schema.title === 'string' ? schema.title : undefined,
     heldBytes: BYTES_PER_CHARACTER * lengthOf({ text, used }) + BYTES_PER_PART * parts,
     encode: (json, maxBytes) => {
       if (Buffer.byteLength(json) > maxBytes) throw new TooManyBytes(maxBytes)
-      if (!validate(JSON.parse(json))) throw misfitOf(validate.errors![0]!)
-      return Buffer.from(json)
+      const numbers = new ExactNumbers()
+      const held: Held = isComparing ? numbers.parse(json) : { '': JSON.parse(json) }
+      if (numbers.isEmpty && ofSchema.isEmpty) {
+        if (!validate(held[''])) throw misfitOf(validate.errors![0]!)
+        return Buffer.from(json)
+      }
+      validateExactly ??= compile(schema, used, ofSchema, () => ofValue).validate
+      ofValue = numbers
+      const place = { parentData: held, parentDataProperty: '', instancePath: '', rootData: held, dynamicAnchors: {} }
+      if (validateExactly(held[''], place)) return Buffer.from(json)
+      throw misfitOf(validateExactly.errors![0]!, path => numbers.textAt(held, path))
     },
     decode: (bytes, maxBytes) => {
       if (bytes.length > maxBytes) throw new TooMuchJson(maxBytes)
@@ -95,14 +113,20 @@ export function createJsonSchema({ text, used }: SchemaSource): Codec {
   }
 }
 
-function compile(schema: unknown, used: ReadonlyMap<string, string>) {
+/** @param ofValue numbers of the value that is checked; absent: doubles hold all of them */
+function compile(
+  schema: unknown,
+  used: ReadonlyMap<string, string>,
+  ofSchema: ExactNumbers,
+  ofValue?: () => ExactNumbers
+) {
   const Draft = draftOf(schema)
   const patterns = new Patterns()
   const regExp = Object.assign((pattern: string) => patterns.compile(pattern), { code: '' })
   const ajv = new Draft({ ...OPTIONS, code: { regExp } })
   // Ajv's own compares each item with each other one.
   ajv.removeKeyword('uniqueItems')
-  const uniqueItems = (isWanted: boolean) => (items: readonly unknown[]) => !isWanted || areUnique(items)
+  const uniqueItems = (isWanted: boolean) => (items: readonly unknown[]) => !isWanted || areUnique(items, NO_NUMBERS)
   ajv.addKeyword({
     keyword: 'uniqueItems',
     type: 'array',
@@ -118,8 +142,14 @@ function compile(schema: unknown, used: ReadonlyMap<string, string>) {
     error: { message: ({ schemaCode }) => str`must be multiple of ${schemaCode}` },
     compile: (divisor: number) => (value: number) => isMultipleOf(value, divisor)
   })
-  for (const [name, other] of used) ajv.addSchema(checked(JSON.parse(other), Draft), name)
-  const validate: ValidateFunction = ajv.compile(checked(schema, Draft))
+  if (ofValue !== undefined) compareExactly(ajv, ofSchema, ofValue)
+  const bare = (one: unknown): AnySchema => {
+    const plain = checked(one, Draft)
+    ofSchema.copied(one, plain)
+    return plain
+  }
+  for (const [name, other] of used) ajv.addSchema(bare(ofSchema.parse(other)['']), name)
+  const validate: ValidateFunction = ajv.compile(bare(schema))
   if ('$async' in validate) throw new Error('$async is not known')
   return { validate, parts: patterns.parts }
 }
@@ -148,14 +178,11 @@ function checked(schema: unknown, Draft: Draft): AnySchema {
   return plain
 }
 
-const areUnique = (items: readonly unknown[]): boolean => new Set(items.map(canonical)).size === items.length
-
-const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_, part: unknown) =>
-    isObject(part) ? ['object', ...Object.entries(part).sort(([one], [other]) => (one < other ? -1 : 1))] : part
-  )
-
-function misfitOf({ instancePath, message, params, data }: ErrorObject): Misfit {
+/** @param exactAt the text of a number that its double is not */
+function misfitOf(
+  { instancePath, message, params, data }: ErrorObject,
+  exactAt: (path: readonly (string | number)[]) => string | undefined = () => undefined
+): Misfit {
   const parts = instancePath.split('/').slice(1)
   const path = parts.map(part => (/^\d+$/.test(part) ? Number(part) : part.replaceAll('~1', '/').replaceAll('~0', '~')))
   const { additionalProperty: name, missingProperty } = params as {
@@ -163,6 +190,10 @@ function misfitOf({ instancePath, message, params, data }: ErrorObject): Misfit 
     missingProperty?: string
   }
   const got =
-    name !== undefined ? ` such as ${shown(name)}` : missingProperty === undefined ? `, got ${shown(data)}` : ''
+    name !== undefined
+      ? ` such as ${shown(name)}`
+      : missingProperty === undefined
+        ? `, got ${exactAt(path)?.slice(0, MAX_SHOWN) ?? shown(data)}`
+        : ''
   return new Misfit(`it ${message}${got}`, path)
 }

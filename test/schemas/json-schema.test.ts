@@ -88,6 +88,127 @@ const drafts: readonly (readonly [schema: string, good: string, bad: string, err
   ['false', '', '1', 'it boolean schema is false, got 1']
 ]
 
+/** Values that fit and others that do not, with what is said of them. */
+const exact: readonly (readonly [schema: string, good: readonly string[], bad: readonly string[], error: string])[] = [
+  [
+    '{"maximum":9007199254740992}',
+    ['9007199254740992', '9007199254740991.9', '-1e400'],
+    ['9007199254740993', '9007199254740992.1', '1e400'],
+    'must be <= 9007199254740992'
+  ],
+  [
+    '{"maximum":9007199254740993}',
+    ['9007199254740993', '9007199254740992'],
+    ['9007199254740994'],
+    'must be <= 9007199254740993, got 9007199254740994'
+  ],
+  [
+    '{"maximum":0.1}',
+    ['0.1', '0.09999999999999999999999'],
+    ['0.10000000000000000000001'],
+    'must be <= 0.1, got 0.10000000000000000000001'
+  ],
+  [
+    '{"minimum":9007199254740993}',
+    ['9007199254740993', '1e400'],
+    ['9007199254740992', '-1e400'],
+    'must be >= 9007199254740993'
+  ],
+  ['{"exclusiveMaximum":9007199254740993}', ['9007199254740992'], ['9007199254740993'], 'must be < 9007199254740993'],
+  [
+    '{"exclusiveMinimum":9007199254740992}',
+    ['9007199254740993'],
+    ['9007199254740992', '9007199254740991'],
+    'must be > 9007199254740992'
+  ],
+  ['{"exclusiveMinimum":0}', ['1e-400'], ['0', '-1e-400'], 'must be > 0'],
+  [
+    '{"$schema":"http://json-schema.org/draft-04/schema#","maximum":9007199254740993,"exclusiveMaximum":true}',
+    ['9007199254740992'],
+    ['9007199254740993', '9007199254740994'],
+    'must be < 9007199254740993'
+  ],
+  [
+    '{"$schema":"http://json-schema.org/draft-04/schema#","minimum":9007199254740993,"exclusiveMinimum":false}',
+    ['9007199254740993'],
+    ['9007199254740992'],
+    'must be >= 9007199254740993'
+  ],
+  [
+    '{"const":9007199254740993}',
+    ['9007199254740993', '9007199254740993.0', '9007199254740993e0'],
+    ['9007199254740992', '9007199254740994'],
+    'must be equal to constant'
+  ],
+  [
+    '{"const":9007199254740992}',
+    ['9007199254740992'],
+    ['9007199254740993'],
+    'must be equal to constant, got 9007199254740993'
+  ],
+  [
+    '{"const":{"a":[9007199254740993],"b":1}}',
+    ['{"b":1,"a":[9007199254740993]}'],
+    ['{"b":1,"a":[9007199254740992]}', '{"a":[9007199254740993]}'],
+    'must be equal to constant'
+  ],
+  ['{"const":1e400}', ['1e400', '10e399'], ['1e401', '1'], 'must be equal to constant'],
+  [
+    '{"enum":["a",9007199254740993,null]}',
+    ['"a"', '9007199254740993', 'null'],
+    ['9007199254740992', '"9007199254740993"'],
+    'must be equal to one of the allowed values'
+  ],
+  [
+    '{"uniqueItems":true}',
+    [
+      '[9007199254740992,9007199254740993]',
+      '[["object",["a",1]],{"a":1}]',
+      '[1e400,1e401]',
+      '["9007199254740993e0",9007199254740993]'
+    ],
+    ['[9007199254740993,9007199254740993.0]', '[{"a":9007199254740993,"b":0},{"b":0,"a":9007199254740993}]', '[1,1.0]'],
+    'must have unique items'
+  ],
+  [
+    '{"multipleOf":3}',
+    ['9007199254740993', '9007199254740993.0'],
+    ['9007199254740992', '9007199254740994'],
+    'must be multiple of 3'
+  ],
+  [
+    '{"multipleOf":0.01}',
+    ['90071992547409.93', '90071992547409930000.01'],
+    ['90071992547409.931'],
+    'must be multiple of 0.01'
+  ],
+  [
+    '{"type":"integer"}',
+    ['9007199254740993', '1e400', '9007199254740993.0'],
+    ['9007199254740992.5', '1e-400'],
+    'must be integer'
+  ],
+  ['{"type":"number"}', ['1e400', '1e-400', '0.12345678901234567890'], ['"1e400"'], 'must be number'],
+  [
+    '{"properties":{"a":{"items":{"maximum":9007199254740992}}}}',
+    ['{"a":[1,9007199254740992],"b":9007199254740993}'],
+    ['{"a":[1,9007199254740993]}'],
+    'a[1]: it must be <= 9007199254740992, got 9007199254740993'
+  ],
+  [
+    '{"propertyNames":{"const":"a"}}',
+    ['{"a":9007199254740993}'],
+    ['{"b":9007199254740993}'],
+    'must be equal to constant'
+  ],
+  [
+    '{"if":{"const":9007199254740993},"then":false}',
+    ['9007199254740992', '9007199254740994'],
+    ['9007199254740993'],
+    'boolean schema is false'
+  ]
+]
+
 const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
   ['{', /JSON/],
   ['5', /schema must be object,boolean/],
@@ -129,10 +250,54 @@ describe('JSON Schema', () => {
       { length: 999 },
       (_, at) => `${Math.floor((at + 1) / 100)}.${String((at + 1) % 100).padStart(2, '0')}`
     )
-    for (const value of [...multiples, '1e300', '-0.07', '0', '-0'])
+    for (const value of [...multiples, '1e300', '1e400', '-0.07', '0', '-0'])
       expect(encode(value).toString('latin1', 5)).to.equal(value)
-    for (const value of ['0.001', '1e-300', '0.0100000001', '1e400'])
+    for (const value of ['0.001', '1e-300', '0.0100000001', '1e-400', '0.01000000000000000000001'])
       expect(await errorOf(() => encode(value)), value).to.match(/must be multiple of 0.01/)
+  })
+
+  it('compares numbers to the last digit', () =>
+    checkRows(exact, async ([schema, good, bad, error]) => {
+      const stage = new SchemasStage()
+      const resolved = await resolve(schema, stage)
+      for (const value of good) expect(stage.read(resolved, value)).to.equal(value)
+      for (const value of bad)
+        expect(await errorOf(() => resolved.encode(value)), value)
+          .to.match(/^doesNotFit: /)
+          .and.contain(error)
+    }))
+
+  it('compares numbers to the last digit by each draft, and by schemas that others use', async () => {
+    for (const draft of ['draft-06/schema#', 'draft-07/schema#', 'draft/2019-09/schema', 'draft/2020-12/schema']) {
+      const { encode } = await resolve(
+        ofDraft(`http://json-schema.org/${draft}`, { exclusiveMaximum: 9_007_199_254_740_992 })
+      )
+      encode('9007199254740991.5')
+      expect(await errorOf(() => encode('9007199254740992')), draft).to.contain(
+        'must be < 9007199254740992, got 9007199254740992'
+      )
+      expect(await errorOf(() => encode('9007199254740992.5')), draft).to.contain('got 9007199254740992.5')
+    }
+    const stage = new SchemasStage()
+    stage.registry.add('limit', { schema: '{"maximum":9007199254740993}', schemaType: 'JSON' })
+    const references = [{ name: 'limit.json', subject: 'limit', version: 1 }]
+    const schema = '{"properties":{"a":{"$ref":"limit.json"}}}'
+    const { encode } = await stage.resolve({ schema, references, format: 'JSONSCHEMA' })
+    encode('{"a":9007199254740993}')
+    expect(await errorOf(() => encode('{"a":9007199254740994}'))).to.equal(
+      'doesNotFit: a: it must be <= 9007199254740993, got 9007199254740994 (schema 2)'
+    )
+  })
+
+  it('refuses numbers of more than a thousand digits, or with such an exponent, where it compares numbers', async () => {
+    const large = ['1'.repeat(1_001), '1e1001', '1e-1001', `0.${'1'.repeat(1_001)}`]
+    const [comparing, other] = [await resolve('{"maximum":1}'), await resolve('{"minLength":1}')]
+    for (const value of large) {
+      expect(await errorOf(() => comparing.encode(value)), value).to.match(
+        /^tooLarge: a number has more than 1000 digits/
+      )
+      expect(other.encode(value).toString('latin1', 5)).to.equal(value)
+    }
   })
 
   it('refuses what is no schema, with the reason', () =>
