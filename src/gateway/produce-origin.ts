@@ -1,3 +1,4 @@
+import type { InPieces } from '../core/loop-turns.js'
 import type { ProduceRecord, RecordHeader } from '../core/model.js'
 import type { TraceOfRequest } from '../core/tracing/tracing.js'
 import type { ClaimedKey } from '../producer/keys/claimed-key.js'
@@ -22,6 +23,11 @@ export interface ProduceOrigin {
   receipt: string | undefined
   /** The API looks for the receipt here, and not in the result of `produce`. Absent: perhaps there. */
   readonly isAsked?: boolean | undefined
+  /**
+   * Lets the work on many records go in turns. The records and their bytes last. Absent: the bytes are valid during the
+   * call only.
+   */
+  inTurns?: ((work: InPieces<void>) => void) | undefined
   /** Set by an API that refuses some records of the request by itself: where the others stand in the request. */
   places?: RecordPlaces | undefined
   /** The key that the request has claimed, so that it is carried out once. Absent: it has none. */

@@ -1,3 +1,4 @@
+import { LoopTurns } from '../../src/core/loop-turns.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { silentLogger } from '../../src/core/model.js'
 import type { Gateway } from '../../src/gateway/gateway.js'
@@ -26,6 +27,7 @@ export const contextFor = <Settings>(
   metrics,
   refused: new RefusedRecords(metrics),
   undecodable: new UndecodableRecords(metrics, silentLogger),
+  turns: new LoopTurns(),
   now: Date.now,
   clock: () => performance.now(),
   lifetime: { onDrain: () => {}, onStop: () => {}, onCut: () => {} },

@@ -1,6 +1,8 @@
 import { isUtf8 } from 'node:buffer'
+import { JsonAhead } from '../../core/json/json-ahead.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
-import { readElements } from '../../core/json/json-slices.js'
+import { readRecords } from '../../core/json/json-slices.js'
+import { atOnce, type InPieces } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import { persistedText } from '../../gateway/persisted.js'
 import { MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
@@ -67,11 +69,13 @@ interface SentEvents {
  * The records of a request: all of its events, or none when one of them has a defect. Values are views of the body,
  * whose buffer is reused after the call that receives it.
  *
+ * @param inTurns it yields; absent: it does all at once
  * @throws EventProblem
  */
-export function recordsOf(body: Buffer, sent: SentEvents): readonly ProduceRecord[] {
+export function* recordsOf(body: Buffer, sent: SentEvents, inTurns = false): InPieces<readonly ProduceRecord[]> {
   const defects = new Defects()
-  const records = sent.mode === 'binary' ? [binaryRecord(body, sent, defects)] : jsonRecords(body, sent, defects)
+  const isBinary = sent.mode === 'binary'
+  const records = isBinary ? [binaryRecord(body, sent, defects)] : yield* jsonRecords(body, sent, defects, inTurns)
   defects.throwIfAny()
   return records
 }
@@ -91,16 +95,18 @@ function binaryRecord(
 }
 
 /** Source: Kafka protocol binding 1.0.2, section 3.3. */
-function jsonRecords(
+function* jsonRecords(
   body: Buffer,
   { topic, key, mode, contentType = '' }: SentEvents,
-  defects: Defects
-): ProduceRecord[] {
+  defects: Defects,
+  inTurns: boolean
+): InPieces<ProduceRecord[]> {
   if (!isUtf8(body)) throw new EventProblem(400, 'the body is not valid UTF-8')
   const records: ProduceRecord[] = []
   const isBatch = mode === 'batch'
   const headers = [{ key: CONTENT_TYPE, value: Buffer.from(isBatch ? typeOfElement(contentType) : contentType) }]
   const reader = new JsonReader(body)
+  const ahead = inTurns ? new JsonAhead(reader, body) : undefined
   const readEvent = (event?: number): void => {
     const report = defects.of(event)
     const { attributes, json } = readJsonEvent(reader, body, report)
@@ -109,9 +115,11 @@ function jsonRecords(
     records.push({ topic, key: keyOf(attributes, key), value: isBatch ? json : body, headers })
   }
   try {
-    if (!isBatch) readEvent()
-    else {
-      readElements(reader, () => {
+    if (!isBatch) {
+      if (ahead !== undefined) yield* ahead.look()
+      readEvent()
+    } else {
+      yield* readRecords(reader, ahead, () => {
         if (records.length >= MAX_RECORDS_OF_BODY)
           throw new EventProblem(413, `there are more than ${MAX_RECORDS_OF_BODY} events`)
         readEvent(records.length)
@@ -157,7 +165,11 @@ export class EventsApi extends ProduceBase<Head> implements ProduceApi<Head> {
   }
 
   readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
-    return recordsOf(body, head)
+    return atOnce(recordsOf(body, head))
+  }
+
+  readInTurns(body: Buffer, head: Head): InPieces<readonly ProduceRecord[]> {
+    return recordsOf(body, head, true)
   }
 
   /** 204: all events are in Kafka. 202: all are accepted, and those that are not in Kafka yet are being delivered. */

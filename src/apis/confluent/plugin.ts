@@ -111,7 +111,7 @@ function producingOf(
   const { schemas, clock, log } = context
   const writing = { access, answers, writer: schemas && new SchemaWriter(schemas, maxBodyBytes) }
   const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
-  const turns = new StreamTurns(turnLimitsOf(bufferBytes))
+  const turns = new StreamTurns(turnLimitsOf(bufferBytes), context.turns)
   const records = new V3Records({ produce, maxRecords, limits, log, clock, pool, turns }, writing)
   // A compressed body that is announced as small may become a large one.
   const ofRecords = new ProduceRoute(records, context, Math.max(WHOLE_BODY_BYTES, maxBodyBytes), pool)

@@ -1,7 +1,9 @@
 import { isUtf8 } from 'node:buffer'
+import { JsonAhead } from '../../core/json/json-ahead.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { JsonScanner } from '../../core/json/json-scanner.js'
 import { skipValue } from '../../core/json/json-values.js'
+import { atOnce, type InPieces } from '../../core/loop-turns.js'
 import type { ProduceRecord } from '../../core/model.js'
 import { readBoolean, readInt32, readOption, readString, requireByte } from './serde-values.js'
 
@@ -113,7 +115,17 @@ const toPartition = (asked: number | null | undefined): number | undefined =>
  */
 export function parsePush(body: Buffer, maxRecords = Number.POSITIVE_INFINITY): PushRequest {
   const reader = new JsonReader(body)
-  const request = readPushRequest(reader, maxRecords)
+  return atOnce(wholePush(reader, maxRecords, undefined))
+}
+
+/** {@link parsePush} in pieces. */
+export function parseInTurns(body: Buffer, maxRecords: number): InPieces<PushRequest> {
+  const reader = new JsonReader(body)
+  return wholePush(reader, maxRecords, new JsonAhead(reader, body))
+}
+
+function* wholePush(reader: JsonReader, maxRecords: number, ahead: JsonAhead | undefined): InPieces<PushRequest> {
+  const request = yield* readPushRequest(reader, maxRecords, ahead)
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   return request
 }
@@ -137,23 +149,36 @@ const recordFields = [
   { name: 'partition', read: reader => readOption(reader, readInt32), absent: null }
 ] as const satisfies Field[]
 
-const pushFields = (maxRecords: number) =>
-  [
-    { name: 'records', read: reader => readRecords(reader, maxRecords) },
-    { name: 'wait_for_send', read: reader => readOption(reader, readBoolean), absent: null }
-  ] as const satisfies Field[]
+const pushFields = [
+  // Records are read one by one.
+  { name: 'records', read: () => undefined },
+  { name: 'wait_for_send', read: reader => readOption(reader, readBoolean), absent: null }
+] as const satisfies Field[]
 
-function readPushRequest(reader: JsonReader, maxRecords: number): PushRequest {
-  const values = readStruct(reader, 'PushRequest', pushFields(maxRecords))
-  const [records, waitForSend] = values as [PushRecord[], boolean | null]
+function* readPushRequest(reader: JsonReader, maxRecords: number, ahead: JsonAhead | undefined): InPieces<PushRequest> {
+  const struct = new StructReader(reader, 'PushRequest', pushFields)
+  for (let field = struct.next(); field !== undefined; field = struct.next()) {
+    if (field.name === 'records') struct.take(yield* recordsInPieces(reader, maxRecords, ahead))
+    else {
+      if (ahead !== undefined) yield* ahead.look()
+      struct.take(field.read(reader))
+    }
+  }
+  const [records, waitForSend] = struct.values as [PushRecord[], boolean | null]
   return { records, waitForSend: waitForSend === true }
 }
 
-function readRecords(reader: JsonReader, maxRecords: number): PushRecord[] {
+function* recordsInPieces(
+  reader: JsonReader,
+  maxRecords: number,
+  ahead: JsonAhead | undefined
+): InPieces<readonly PushRecord[]> {
   requireByte(reader, [OPEN_LIST], 'a sequence')
   const records: PushRecord[] = []
   while (reader.nextElement(records.length === 0)) {
     if (records.length >= maxRecords) throw new TooManyRecordsError()
+    if (ahead === undefined) reader.beginRecord()
+    else yield* ahead.look()
     records.push(readRecord(reader))
   }
   endList(reader)
@@ -163,7 +188,9 @@ function readRecords(reader: JsonReader, maxRecords: number): PushRecord[] {
 type RecordValues = [data: Buffer, topic: string, key: Buffer | null, partition: number | null]
 
 function readRecord(reader: JsonReader): PushRecord {
-  const [value, topic, key, partition] = readStruct(reader, 'Record', recordFields) as RecordValues
+  const struct = new StructReader(reader, 'Record', recordFields)
+  for (let field = struct.next(); field !== undefined; field = struct.next()) struct.take(field.read(reader))
+  const [value, topic, key, partition] = struct.values as RecordValues
   return { topic, key, value, partition: toPartition(partition) }
 }
 
@@ -174,20 +201,73 @@ const CLOSE_OBJECT = 0x7d
 const COMMA = 0x2c
 const QUOTE = 0x22
 
-/** A struct comes as an object, or as an array of its fields in order. */
-function readStruct(reader: JsonReader, name: string, fields: readonly Field[]): unknown[] {
-  const values: unknown[] = []
-  const opened = requireByte(reader, [OPEN_LIST, OPEN_OBJECT], `struct ${name}`)
-  const isList = opened === OPEN_LIST
-  const failure = isList ? readPositional(reader, name, fields, values) : readKeyed(reader, fields, values)
-  if (failure !== undefined) {
-    // serde_json first tries to close the bracket and then looks where it stands, so the column counts the bracket.
-    closeQuietly(reader, isList)
-    reader.failHere(failure)
+/** The value of a name that the struct has not. */
+const UNKNOWN: Field = { name: '', read: skipValue }
+
+/** Reads a struct field by field. It comes as an object, or as an array of its fields in order. */
+class StructReader {
+  readonly #reader: JsonReader
+  readonly #name: string
+  readonly #fields: readonly Field[]
+  readonly #isList: boolean
+  readonly values: unknown[] = []
+  #at = -1
+
+  constructor(reader: JsonReader, name: string, fields: readonly Field[]) {
+    this.#reader = reader
+    this.#name = name
+    this.#fields = fields
+    this.#isList = requireByte(reader, [OPEN_LIST, OPEN_OBJECT], `struct ${name}`) === OPEN_LIST
   }
-  if (isList) endList(reader)
-  else endObject(reader)
-  return values
+
+  /** The field whose value comes next, to be read and given to {@link take}; `undefined`: the struct is consumed. */
+  next(): Field | undefined {
+    const isFirst = this.#at === -1
+    return this.#isList ? this.#nextInList(isFirst) : this.#nextByName(isFirst)
+  }
+
+  take(value: unknown): void {
+    if (this.#at < this.#fields.length) this.values[this.#at] = value
+  }
+
+  #nextInList(isFirst: boolean): Field | undefined {
+    const [reader, fields] = [this.#reader, this.#fields]
+    const field = fields[++this.#at]
+    if (field === undefined) endList(reader)
+    else if (!reader.nextElement(isFirst))
+      this.#fail(`invalid length ${this.#at}, expected struct ${this.#name} with ${fields.length} elements`)
+    return field
+  }
+
+  #nextByName(isFirst: boolean): Field | undefined {
+    const [reader, fields] = [this.#reader, this.#fields]
+    if (!reader.nextKey(isFirst)) {
+      this.#endFields()
+      endObject(reader)
+      return undefined
+    }
+    reader.index++
+    const name = reader.finishString().toString('latin1')
+    const index = fields.findIndex(field => field.name === name)
+    if (index >= 0 && this.values[index] !== undefined) this.#fail(`duplicate field \`${name}\``)
+    reader.expectColon()
+    this.#at = index < 0 ? fields.length : index
+    return fields[index] ?? UNKNOWN
+  }
+
+  #endFields(): void {
+    const values = this.values
+    for (const [i, field] of this.#fields.entries()) {
+      if (values[i] === undefined && field.absent === undefined) this.#fail(`missing field \`${field.name}\``)
+      values[i] ??= null
+    }
+  }
+
+  /** serde_json first tries to close the bracket and then looks where it stands, so the column counts the bracket. */
+  #fail(failure: string): never {
+    closeQuietly(this.#reader, this.#isList)
+    return this.#reader.failHere(failure)
+  }
 }
 
 function closeQuietly(reader: JsonReader, isList: boolean): void {
@@ -197,38 +277,6 @@ function closeQuietly(reader: JsonReader, isList: boolean): void {
   } catch (error) {
     if (!(error instanceof DeserializeError)) throw error
   }
-}
-
-/** Fills `values`. @returns an error that has no place in the text */
-function readPositional(
-  reader: JsonReader,
-  name: string,
-  fields: readonly Field[],
-  values: unknown[]
-): string | undefined {
-  for (const [i, field] of fields.entries()) {
-    if (!reader.nextElement(i === 0))
-      return `invalid length ${i}, expected struct ${name} with ${fields.length} elements`
-    values.push(field.read(reader))
-  }
-  return undefined
-}
-
-function readKeyed(reader: JsonReader, fields: readonly Field[], values: unknown[]): string | undefined {
-  for (let isFirst = true; reader.nextKey(isFirst); isFirst = false) {
-    reader.index++
-    const name = reader.finishString().toString('latin1')
-    const index = fields.findIndex(field => field.name === name)
-    if (index >= 0 && values[index] !== undefined) return `duplicate field \`${name}\``
-    reader.expectColon()
-    if (index < 0) skipValue(reader)
-    else values[index] = fields[index]!.read(reader)
-  }
-  for (const [i, field] of fields.entries()) {
-    if (values[i] === undefined && field.absent === undefined) return `missing field \`${field.name}\``
-    values[i] ??= null
-  }
-  return undefined
 }
 
 function endList(reader: JsonReader): void {

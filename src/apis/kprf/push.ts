@@ -1,5 +1,6 @@
 import { CastellanError, ForbiddenError, StacklessError, UnreadableBodyError } from '../../core/errors.js'
 import { DeserializeError } from '../../core/json/json-reader.js'
+import { type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordFailure } from '../../core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
@@ -10,7 +11,7 @@ import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { type Known, whenSettled } from '../../http/exchange/modern-answers.js'
 import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
-import { type PushRecord, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
+import { type PushRecord, parseInTurns, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
 import { RateLimiter } from './rate-limits.js'
 import { messageTooLarge, purged, rateLimited, recordRefusalOf, recordTooLarge, textOf } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
@@ -96,6 +97,19 @@ export class PushApi implements ProduceApi<PushHead> {
     return records
   }
 
+  *readInTurns(body: Buffer, head: PushHead): InPieces<readonly PushRecord[]> {
+    const { records, waitForSend } = yield* parseInTurns(body, MAX_RECORDS_OF_BODY)
+    head.isSync = waitForSend
+    return records
+  }
+
+  *answerInTurns(outcomes: readonly Known[], head: PushHead): InPieces<ProduceAnswer> {
+    if (!this.#tells(outcomes, head)) return this.answer('delivered', head)
+    const texts = this.#textsOf(outcomes, head)
+    const entries = yield* joined(texts, entryOf)
+    return this.#answered(this.#failed(entries, head), head)
+  }
+
   /** Refuses what kprf refuses before its queue: records beyond a rate limit, and records that are too large. */
   limit(records: readonly PushRecord[], head: PushHead): readonly PushRecord[] {
     const { clock, settings } = this.#context
@@ -136,8 +150,11 @@ export class PushApi implements ProduceApi<PushHead> {
   }
 
   answer(outcomes: Outcomes, head: PushHead): ProduceAnswer {
-    const { isSync, startedAt } = head
-    const answer = typeof outcomes !== 'string' && this.#tells(outcomes, head) ? this.#failed(outcomes, head) : this.#ok
+    const isTold = typeof outcomes !== 'string' && this.#tells(outcomes, head)
+    return this.#answered(isTold ? this.#failed(entriesOf(this.#textsOf(outcomes, head)), head) : this.#ok, head)
+  }
+
+  #answered(answer: ProduceAnswer, { isSync, startedAt }: PushHead): ProduceAnswer {
     this.#metrics.answered(answer.status as 200, isSync, this.#context.clock() - startedAt)
     return answer
   }
@@ -148,14 +165,20 @@ export class PushApi implements ProduceApi<PushHead> {
     return retryAfterSeconds !== undefined || (this.#context.settings.whenFull === 'refuse' && known.some(isFull))
   }
 
-  #failed(known: readonly Known[], { isSync, refusals, retryAfterSeconds }: PushHead): ProduceAnswer {
+  #textsOf(
+    known: readonly Known[],
+    { isSync, refusals, retryAfterSeconds }: PushHead
+  ): readonly (string | undefined)[] {
     const isTold = (failure: RecordFailure, at: number): boolean =>
       isSync || isFull(failure) || (retryAfterSeconds !== undefined && refusals?.[at] !== undefined)
-    const texts = known.map((one, at) => (isFailed(one) && isTold(one, at) ? textOf(one) : undefined))
+    return known.map((one, at) => (isFailed(one) && isTold(one, at) ? textOf(one) : undefined))
+  }
+
+  #failed(entries: string, { retryAfterSeconds }: PushHead): ProduceAnswer {
     return {
       status: retryAfterSeconds === undefined ? 500 : 429,
       type: JSON_TYPE,
-      body: this.#failures(texts),
+      body: this.#bodyOf(entries),
       headers: retryAfterSeconds === undefined ? undefined : { 'retry-after': String(retryAfterSeconds) }
     }
   }
@@ -174,24 +197,25 @@ export class PushApi implements ProduceApi<PushHead> {
     const isForbidden = error instanceof ForbiddenError
     // Where the topics are not known yet, the whole request is forbidden, and the text gives the reason.
     if (records === undefined)
-      return { status, type: JSON_TYPE, body: this.#failures([isForbidden ? escaped(error.message) : text]) }
+      return { status, type: JSON_TYPE, body: this.#bodyOf(entriesOf([isForbidden ? escaped(error.message) : text])) }
     const caller = this.#context.access.callerOf(exchange.response.req)
     const texts = records.map(({ topic }) => (isForbidden && caller.allows('produce', { topic }) ? purged : text))
-    return { status, type: JSON_TYPE, body: this.#failures(texts) }
+    return { status, type: JSON_TYPE, body: this.#bodyOf(entriesOf(texts)) }
   }
 
   broken(): ProduceAnswer {
     return { status: 500, type: TEXT_TYPE, body: '' }
   }
 
-  /** @param texts need no escaping */
-  #failures(texts: readonly (string | undefined)[]): string {
-    const entries = texts.map(text =>
-      text === undefined ? '{"error":false,"message":null}' : `{"error":true,"message":"${text}"}`
-    )
-    return `{"status":"${this.#context.settings.failureWord}","errors":[${entries.join(',')}]}`
+  #bodyOf(entries: string): string {
+    return `{"status":"${this.#context.settings.failureWord}","errors":[${entries}]}`
   }
 }
+
+/** @param text needs no escaping */
+const entryOf = (text: string | undefined): string =>
+  text === undefined ? '{"error":false,"message":null}' : `{"error":true,"message":"${text}"}`
+const entriesOf = (texts: readonly (string | undefined)[]): string => texts.map(entryOf).join(',')
 
 const escaped = (text: string): string => JSON.stringify(text).slice(1, -1)
 

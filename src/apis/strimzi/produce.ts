@@ -1,6 +1,15 @@
 import { decodeBase64 } from '../../core/base64.js'
+import { JsonAhead } from '../../core/json/json-ahead.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
-import { readElements, readInteger, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
+import {
+  readElements,
+  readInteger,
+  readRecords,
+  readStringBytes,
+  readValueBytes,
+  takeNull
+} from '../../core/json/json-slices.js'
+import { atOnce, type InPieces, joined } from '../../core/loop-turns.js'
 import { MAX_RECORD_HEADERS, type ProduceRecord, type RecordFailure, type RecordHeader } from '../../core/model.js'
 import { MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
@@ -31,17 +40,17 @@ const UNPROCESSABLE = 422
  *
  *   {"records":[{"key":"k1","value":{"total":7},"headers":[{"key":"trace","value":"AAE="}]}]}
  *
- * @param partition that of the path; records may then have no partition and no timestamp
+ * @param inTurns it yields, and does not do all at once
  * @throws BridgeError
  */
-function readRecords(
+function* recordsIn(
   body: Buffer,
-  topic: string,
-  partition: number | undefined,
-  format: BridgeFormat
-): readonly ProduceRecord[] {
+  { topic, partition, format }: Head,
+  inTurns: boolean
+): InPieces<readonly ProduceRecord[]> {
+  if (body.length === 0) throw new BridgeError(400, 'Validation error on: the body is missing')
   try {
-    return new RecordsReader(body, topic, partition, format).read()
+    return yield* new RecordsReader(body, topic, partition, format).read(inTurns)
   } catch (error) {
     if (!(error instanceof DeserializeError)) throw error
     throw new BridgeError(400, `Validation error on: the body: ${error.message}`)
@@ -63,8 +72,9 @@ class RecordsReader {
     this.#format = format
   }
 
-  read(): ProduceRecord[] {
+  *read(inTurns: boolean): InPieces<ProduceRecord[]> {
     const json = this.#json
+    const ahead = inTurns ? new JsonAhead(json, this.#body, this.#format === 'json') : undefined
     if (!json.isWholeUtf8) throw new BridgeError(400, 'Validation error on: the body is not valid UTF-8')
     let records: ProduceRecord[] | undefined
     this.#expect('object')
@@ -72,7 +82,7 @@ class RecordsReader {
       if (name !== 'records') throw unknownProperty(name)
       const all: ProduceRecord[] = []
       this.#expect('array')
-      readElements(json, () => {
+      yield* readRecords(json, ahead, () => {
         if (all.length >= MAX_RECORDS_OF_BODY)
           throw new BridgeError(413, `there are more than ${MAX_RECORDS_OF_BODY} records`)
         all.push(this.#record())
@@ -212,9 +222,18 @@ export class RecordsApi extends ProduceBase<Head> implements ProduceApi<Head> {
     return { topic, partition, format, isSync: isAsync === 'false' }
   }
 
-  readBody(body: Buffer, { topic, partition, format }: Head): readonly ProduceRecord[] {
-    if (body.length === 0) throw new BridgeError(400, 'Validation error on: the body is missing')
-    return readRecords(body, topic, partition, format)
+  readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
+    return atOnce(recordsIn(body, head, false))
+  }
+
+  readInTurns(body: Buffer, head: Head): InPieces<readonly ProduceRecord[]> {
+    return recordsIn(body, head, true)
+  }
+
+  *answerInTurns(known: readonly Known[], head: Head): InPieces<ProduceAnswer> {
+    if (!head.isSync) return this.answer(known, head)
+    const offsets = yield* joined(known, one => JSON.stringify(entryOf(one)))
+    return { status: 200, type: BRIDGE_TYPE, body: `{"offsets":[${offsets}]}` }
   }
 
   answer(outcomes: Outcomes, { isSync }: Head): ProduceAnswer {

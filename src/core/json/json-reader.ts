@@ -24,11 +24,26 @@ const CLOSE_LIST = 0x5d
 const CLOSE_OBJECT = 0x7d
 const COMMA = 0x2c
 const SPACE = 0x20
+const ZERO = 0x30
+const NINE = 0x39
 const REST_OF_WORD = { n: Buffer.from('ull'), t: Buffer.from('rue'), f: Buffer.from('alse') }
+
+const isBlank = (byte: number): boolean =>
+  byte <= SPACE && (byte === SPACE || byte === 0x0a || byte === 0x09 || byte === 0x0d)
 
 /** The last name of a member with each first byte. Names repeat, and to compare one costs a fraction of making its text. */
 const knownNames = new Array<string>(256).fill('')
 const MAX_KNOWN_NAME = 64
+/** Names that a reader reads one after another, for example those of one record: what reads them does not stop in between. */
+const MAX_NAMES = 10_000
+
+/** What is known beforehand of the long parts of a text, so that none of them is read in one step. */
+export interface LongParts {
+  /** Where a value, a string or a run of white space that begins here ends; negative: the value is not compact. */
+  readonly ends: Map<number, number>
+  /** The bytes that a string stands for, by the beginning of its content, and the compact form of a value, by its own. */
+  readonly contents: Map<number, Buffer>
+}
 
 /**
  * A cursor over JSON bytes. Its errors have the message, the line and the column of serde_json.
@@ -42,8 +57,11 @@ export class JsonReader {
   index = 0
   /** Set by its user; false as soon as white space or an escape in a string is skipped. */
   isCompact = true
+  /** Absent: the text is read as it comes. */
+  longParts: LongParts | undefined
   readonly #bytes: Buffer
   readonly isWholeUtf8: boolean
+  #names = 0
   #scratch: Buffer | undefined
 
   constructor(bytes: Buffer) {
@@ -63,13 +81,40 @@ export class JsonReader {
 
   /** Skips white space and returns the next byte without consuming it. */
   peekToken(): number {
-    const bytes = this.#bytes
-    let byte = bytes[this.index]
-    while (byte !== undefined && byte <= SPACE && (byte === SPACE || byte === 0x0a || byte === 0x09 || byte === 0x0d)) {
-      this.isCompact = false
-      byte = bytes[++this.index]
-    }
+    const byte = this.#bytes[this.index]
+    if (byte !== undefined && isBlank(byte)) return this.#afterBlanks()
     return byte ?? -1
+  }
+
+  #afterBlanks(): number {
+    while (isBlank(this.peek()) && this.skipKnown(this.index)) {}
+    this.skipBlanks(Number.POSITIVE_INFINITY)
+    return this.peek()
+  }
+
+  /** @returns whether a token or the end of the bytes comes next; false: `until` was reached before */
+  skipBlanks(until: number): boolean {
+    const bytes = this.#bytes
+    const end = Math.min(until, bytes.length)
+    let at = this.index
+    while (at < end && isBlank(bytes[at]!)) at++
+    if (at > this.index) this.isCompact = false
+    this.index = at
+    return at < end || at === bytes.length
+  }
+
+  /** Consumes a value or a string whose end is known. @param from where it begins @returns false: nothing is known of it */
+  skipKnown(from: number): boolean {
+    const end = this.longParts?.ends.get(from)
+    if (end === undefined) return false
+    if (end < 0) this.isCompact = false
+    this.index = Math.abs(end)
+    return true
+  }
+
+  /** The names that come next are those of another record. */
+  beginRecord(): void {
+    this.#names = 0
   }
 
   failHere(reason: string): never {
@@ -81,10 +126,11 @@ export class JsonReader {
   }
 
   #fail(reason: string, consumed: number): never {
+    const bytes = this.#bytes
     let line = 1
     let lineStart = 0
     for (let at = 0; at < consumed; at++) {
-      if (this.#bytes[at] !== 0x0a) continue
+      if (bytes[at] !== 0x0a) continue
       line++
       lineStart = at + 1
     }
@@ -97,6 +143,8 @@ export class JsonReader {
   finishString(): Buffer {
     const bytes = this.#bytes
     const start = this.index
+    const known = this.longParts?.contents.get(start)
+    if (known !== undefined && this.skipKnown(start - 1)) return known
     const plainEnd = endOfPlainString(bytes, start)
     if (plainEnd >= 0) this.index = plainEnd
     const value = plainEnd >= 0 ? bytes.subarray(start, plainEnd) : this.#unescape(start)
@@ -195,26 +243,44 @@ export class JsonReader {
     return byte
   }
 
-  /** Consumes the rest of a string after its opening quote. Its bytes need not be UTF-8. */
-  skipString(): void {
+  /**
+   * Consumes the rest of a string after its opening quote. Its bytes need not be UTF-8.
+   *
+   * @returns false: `until` was reached before its end, and {@link skipEscaped} goes on
+   */
+  skipString(until = Number.POSITIVE_INFINITY): boolean {
+    const plainEnd = endOfPlainString(this.#bytes, this.index)
+    if (plainEnd < 0) return this.skipKnown(this.index - 1) || this.skipEscaped(until)
+    this.index = plainEnd + 1
+    return true
+  }
+
+  skipEscaped(until: number): boolean {
     const bytes = this.#bytes
-    const plainEnd = endOfPlainString(bytes, this.index)
-    if (plainEnd >= 0) {
-      this.index = plainEnd + 1
-      return
-    }
+    const end = Math.min(until, bytes.length)
     for (;;) {
       let at = this.index
-      while (at < bytes.length && !special[bytes[at]!]) at++
+      while (at < end && !special[bytes[at]!]) at++
       this.index = at
+      if (at >= until) return false
       const byte = this.peek()
       // Unlike `finishString`, this does not consume the byte, so the column in the message is one less.
       if (byte >= 0 && byte < 0x20) this.failHere('control character (\\u0000-\\u001F) found while parsing a string')
       this.#nextInString()
-      if (byte === QUOTE) return
+      if (byte === QUOTE) return true
       this.isCompact = false
       this.#finishEscape()
     }
+  }
+
+  /** Consumes digits. @returns how many */
+  skipDigits(): number {
+    const bytes = this.#bytes
+    const start = this.index
+    let at = start
+    while (at < bytes.length && bytes[at]! >= ZERO && bytes[at]! <= NINE) at++
+    this.index = at
+    return at - start
   }
 
   /**
@@ -271,6 +337,7 @@ export class JsonReader {
   nextKey(isFirst: boolean): boolean {
     if (!this.#hasNext(isFirst, CLOSE_OBJECT, 'an object')) return false
     if (this.peekToken() !== QUOTE) this.failAtPeek('key must be a string')
+    if (++this.#names > MAX_NAMES) this.failHere(`a record has more than ${MAX_NAMES} members`)
     return true
   }
 

@@ -1,15 +1,12 @@
+import type { JsonAhead } from './json-ahead.js'
 import type { JsonReader } from './json-reader.js'
-import { unicodeEscape } from './json-scanner.js'
-import { endOfPlainString, simpleEscapes, writeUtf8 } from './json-strings.js'
+import { JsonRewriter } from './json-rewriter.js'
+import { endOfPlainString } from './json-strings.js'
 import { skipValue } from './json-values.js'
 
 const QUOTE = 0x22
-const BACKSLASH = 0x5c
-const SPACE = 0x20
-const SLASH = 0x2f
 const OPEN_LIST = 0x5b
 const LETTER_N = 0x6e
-const LETTER_U = 0x75
 /** 15 digits and a minus sign. */
 const MAX_INTEGER_BYTES = 16
 
@@ -36,6 +33,26 @@ export function readWord(reader: JsonReader): string {
 export function readElements(reader: JsonReader, read: () => void): void {
   reader.takeToken(OPEN_LIST, 'a list')
   for (let isFirst = true; reader.nextElement(isFirst); isFirst = false) read()
+  reader.index++
+}
+
+/**
+ * Consumes a list of records.
+ *
+ * @param ahead looks at each before it is read, and yields; absent: nothing is yielded
+ * @param read called at each record, which it consumes
+ */
+export function* readRecords(
+  reader: JsonReader,
+  ahead: JsonAhead | undefined,
+  read: () => void
+): Generator<number, void> {
+  reader.takeToken(OPEN_LIST, 'a list')
+  for (let isFirst = true; reader.nextElement(isFirst); isFirst = false) {
+    if (ahead === undefined) reader.beginRecord()
+    else yield* ahead.look()
+    read()
+  }
   reader.index++
 }
 
@@ -69,43 +86,6 @@ export function readValueBytes(reader: JsonReader, bytes: Buffer): Buffer {
   reader.isCompact = true
   skipValue(reader)
   const end = reader.index
-  return reader.isCompact ? bytes.subarray(start, end) : compactOf(bytes, start, end)
-}
-
-/** A copy of valid JSON in its shortest form, which is never longer. */
-function compactOf(bytes: Buffer, start: number, end: number): Buffer {
-  const copy = Buffer.allocUnsafe(end - start)
-  let length = 0
-  let isInString = false
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at]!
-    if (byte === QUOTE) isInString = !isInString
-    if (byte !== BACKSLASH) {
-      if (isInString || byte > SPACE) copy[length++] = byte
-      continue
-    }
-    const letter = bytes[++at]!
-    if (letter === LETTER_U) {
-      const codePoint = unicodeEscape(bytes, at)
-      length = writeCharacter(copy, length, codePoint)
-      at += codePoint > 0xffff ? 10 : 4
-    } else {
-      if (letter !== SLASH) copy[length++] = BACKSLASH
-      copy[length++] = letter
-    }
-  }
-  return copy.subarray(0, length)
-}
-
-/** Letters of the escapes of controls, by the control. */
-const controlEscapes = new Map(Array.from('bfnrt', letter => [simpleEscapes[letter.charCodeAt(0)], letter]))
-
-/** Writes a character of a string, with the shortest escape where it needs one. @returns the position behind it */
-function writeCharacter(target: Buffer, at: number, codePoint: number): number {
-  if (codePoint >= SPACE && codePoint !== QUOTE && codePoint !== BACKSLASH) return writeUtf8(target, at, codePoint)
-  if (codePoint >= SPACE) return at + target.write(`\\${String.fromCharCode(codePoint)}`, at)
-  const letter = controlEscapes.get(codePoint)
-  // Jackson writes the digits of an escape as capitals.
-  const digits = codePoint.toString(16).toUpperCase().padStart(4, '0')
-  return at + target.write(letter === undefined ? `\\u${digits}` : `\\${letter}`, at)
+  if (reader.isCompact) return bytes.subarray(start, end)
+  return reader.longParts?.contents.get(start) ?? new JsonRewriter(bytes, start, end, 'compact').write()!
 }

@@ -26,7 +26,7 @@ export function readNumber(reader: JsonReader, isPositive: boolean): JsonNumber 
   if (first === 0x30 && isDigit(reader.peek())) reader.failAtPeek('invalid number')
   const [significand, isFull] = readDigits(reader, BigInt(first - 0x30))
   // Digits that no longer fit u64 are dropped; each of them raises the exponent by one.
-  const exponent = isFull ? skipDigits(reader) : 0
+  const exponent = isFull ? reader.skipDigits() : 0
   if (reader.peek() === 0x2e) return float(isPositive, readFraction(reader, significand, exponent))
   if ((reader.peek() | 0x20) === 0x65) return float(isPositive, readExponent(reader, significand, exponent))
   if (isFull) return float(isPositive, toFloat(reader, significand, exponent))
@@ -54,12 +54,6 @@ function readDigits(reader: JsonReader, significand: bigint): [significand: bigi
   }
 }
 
-function skipDigits(reader: JsonReader): number {
-  const start = reader.index
-  while (isDigit(reader.peek())) reader.index++
-  return reader.index - start
-}
-
 function readFraction(reader: JsonReader, significand: bigint, exponent: number): number {
   reader.index++
   const start = reader.index
@@ -69,7 +63,7 @@ function readFraction(reader: JsonReader, significand: bigint, exponent: number)
   if (!isFull && exponent === 0) {
     reader.failAtPeek(reader.peek() < 0 ? 'EOF while parsing a value' : 'invalid number')
   }
-  if (isFull) skipDigits(reader)
+  if (isFull) reader.skipDigits()
   if ((reader.peek() | 0x20) === 0x65) return readExponent(reader, longer, exponent)
   return toFloat(reader, longer, exponent)
 }
@@ -91,7 +85,7 @@ function readExponent(reader: JsonReader, significand: bigint, startingExponent:
 
 function overflowingExponent(reader: JsonReader, significand: bigint, isPositiveExponent: boolean): number {
   if (significand !== 0n && isPositiveExponent) reader.failHere('number out of range')
-  skipDigits(reader)
+  reader.skipDigits()
   return 0
 }
 
@@ -110,6 +104,7 @@ function toFloat(reader: JsonReader, significand: bigint, exponent: number): num
 }
 
 const QUOTE = 0x22
+const MINUS = 0x2d
 const ZERO = 0x30
 const OPEN_LIST = 0x5b
 const CLOSE_LIST = 0x5d
@@ -121,88 +116,177 @@ const COMMA = 0x2c
  * Consumes a value of any kind and drops it. It may have 1,000 levels of nesting; more fails in the words of serde_json.
  */
 export function skipValue(reader: JsonReader): void {
-  let opened = skipScalarOrOpen(reader)
-  if (!opened) return
-  const enclosing = new BracketStack()
-  for (;;) {
-    if (opened) {
-      if (enclosing.depth === MAX_DEPTH) reader.failHere('recursion limit exceeded')
-      enclosing.push(opened)
-    }
-    if (closeFinished(reader, enclosing, !opened)) return
-    if (enclosing.top === OPEN_OBJECT) skipKey(reader)
-    opened = skipScalarOrOpen(reader)
-  }
+  const byte = reader.peekToken()
+  if (reader.skipKnown(reader.index)) return
+  if (byte === OPEN_LIST || byte === OPEN_OBJECT) new ValueSkipper(reader).skip(Number.POSITIVE_INFINITY)
+  else skipScalar(reader, byte)
 }
 
-/** Consumes a scalar and returns 0, or consumes the opening bracket of a list or object and returns it. */
-function skipScalarOrOpen(reader: JsonReader): number {
-  const byte = reader.peekToken()
+/** @param byte the next one, which opens no list and no object */
+function skipScalar(reader: JsonReader, byte: number): void {
   if (byte < 0) reader.failAtPeek('EOF while parsing a value')
-  if (isDigit(byte)) return skipNumber(reader)
-  switch (byte) {
-    case OPEN_LIST:
-    case OPEN_OBJECT:
-      reader.index++
-      return byte
-    case QUOTE:
-      reader.index++
-      reader.skipString()
-      return 0
-    case 0x2d:
-      reader.index++
-      return skipNumber(reader)
-  }
-  if (!reader.finishKeyword()) reader.failAtPeek('expected value')
-  return 0
-}
-
-/** Consumes closing brackets, then a comma. Returns true when all brackets are closed. */
-function closeFinished(reader: JsonReader, enclosing: BracketStack, hasValue: boolean): boolean {
-  for (;;) {
-    const frame = enclosing.top
-    if (frame === undefined) return true
-    const byte = reader.peekToken()
-    if (byte === COMMA && hasValue) {
-      reader.index++
-      return false
-    }
-    if (byte !== (frame === OPEN_LIST ? CLOSE_LIST : CLOSE_OBJECT)) {
-      if (byte < 0) reader.failAtPeek(frame === OPEN_LIST ? 'EOF while parsing a list' : 'EOF while parsing an object')
-      if (hasValue) reader.failAtPeek(frame === OPEN_LIST ? 'expected `,` or `]`' : 'expected `,` or `}`')
-      return false
-    }
+  if (isDigit(byte)) skipNumber(reader)
+  else if (byte === MINUS) {
     reader.index++
-    enclosing.pop()
-    hasValue = true
-  }
+    skipNumber(reader)
+  } else if (byte === QUOTE) {
+    reader.index++
+    reader.skipString()
+  } else if (!reader.finishKeyword()) reader.failAtPeek('expected value')
 }
 
-function skipKey(reader: JsonReader): void {
-  const byte = reader.peekToken()
-  if (byte < 0) reader.failAtPeek('EOF while parsing an object')
-  if (byte !== QUOTE) reader.failAtPeek('key must be a string')
-  reader.index++
-  reader.skipString()
-  reader.expectColon()
+/** Learns where the parts of a value are, when each has ended. A string begins with its quote. */
+export interface PartNotes {
+  /** @param depth of brackets around it: 0 is the value itself @param isCompact it has no white space and no escapes */
+  part(start: number, end: number, depth: number, isCompact: boolean): void
+}
+
+type Expected = 'value' | 'valueOrEnd' | 'key' | 'keyOrEnd' | 'colon' | 'next'
+/** Parts inside of more brackets are not noted. */
+const NOTED_DEPTH = 8
+
+/** Consumes a value in steps. Each goes on where the one before has stopped, also in a string or in white space. */
+export class ValueSkipper {
+  readonly #reader: JsonReader
+  readonly #notes: PartNotes | undefined
+  readonly #enclosing = new BracketStack()
+  /** Where the outermost brackets begin. */
+  readonly #starts: number[] = []
+  #expected: Expected = 'value'
+  /** Where the string begins whose end was not reached. */
+  #quoteAt = -1
+  /** Behind the last part that is not compact. */
+  #looseAt = -1
+
+  constructor(reader: JsonReader, notes?: PartNotes) {
+    this.#reader = reader
+    this.#notes = notes
+  }
+
+  /** @param until where it may stop, behind the place where the reader is @returns whether the value is consumed */
+  skip(until: number): boolean {
+    const reader = this.#reader
+    if (this.#quoteAt >= 0 && !this.#endString(until)) return false
+    while (this.#expected !== 'next' || this.#enclosing.depth > 0) {
+      const from = reader.index
+      const isAtToken = reader.skipBlanks(until)
+      if (reader.index > from) this.#noted(from, this.#enclosing.depth)
+      if (!isAtToken || !this.#take(reader.peek(), until)) return false
+    }
+    return true
+  }
+
+  /** Consumes the token that begins with this byte. @returns false: `until` was reached in it */
+  #take(byte: number, until: number): boolean {
+    switch (this.#expected) {
+      case 'colon':
+        this.#reader.expectColon()
+        this.#expected = 'value'
+        return true
+      case 'next':
+        this.#close(byte)
+        return true
+      case 'valueOrEnd':
+        if (byte < 0 || byte === CLOSE_LIST) this.#close(byte)
+        else return this.#open(byte, until)
+        return true
+      case 'keyOrEnd':
+        if (byte < 0 || byte === CLOSE_OBJECT) this.#close(byte)
+        else return this.#openKey(byte, until)
+        return true
+      case 'key':
+        return this.#openKey(byte, until)
+      case 'value':
+        return this.#open(byte, until)
+    }
+  }
+
+  #openKey(byte: number, until: number): boolean {
+    if (byte < 0) this.#reader.failAtPeek('EOF while parsing an object')
+    if (byte !== QUOTE) this.#reader.failAtPeek('key must be a string')
+    this.#expected = 'colon'
+    return this.#beginString(until)
+  }
+
+  #open(byte: number, until: number): boolean {
+    const reader = this.#reader
+    const { index } = reader
+    const { depth } = this.#enclosing
+    if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
+      reader.index++
+      if (depth === MAX_DEPTH) reader.failHere('recursion limit exceeded')
+      if (depth < NOTED_DEPTH) this.#starts[depth] = index
+      this.#enclosing.push(byte)
+      this.#expected = byte === OPEN_LIST ? 'valueOrEnd' : 'keyOrEnd'
+      return true
+    }
+    this.#expected = 'next'
+    if (byte === QUOTE) return this.#beginString(until)
+    skipScalar(reader, byte)
+    this.#noted(index, depth)
+    return true
+  }
+
+  #beginString(until: number): boolean {
+    this.#quoteAt = this.#reader.index++
+    return this.#endString(until)
+  }
+
+  #endString(until: number): boolean {
+    const reader = this.#reader
+    const start = this.#quoteAt
+    if (!(reader.index === start + 1 ? reader.skipString(until) : reader.skipEscaped(until))) return false
+    this.#quoteAt = -1
+    this.#noted(start, this.#enclosing.depth)
+    return true
+  }
+
+  /** Consumes what follows a value, or what ends an empty list or object. */
+  #close(byte: number): void {
+    const reader = this.#reader
+    const isList = this.#enclosing.top === OPEN_LIST
+    if (byte === COMMA && this.#expected === 'next') {
+      reader.index++
+      this.#expected = isList ? 'value' : 'key'
+      return
+    }
+    if (byte < 0) reader.failAtPeek(isList ? 'EOF while parsing a list' : 'EOF while parsing an object')
+    if (byte !== (isList ? CLOSE_LIST : CLOSE_OBJECT))
+      reader.failAtPeek(isList ? 'expected `,` or `]`' : 'expected `,` or `}`')
+    reader.index++
+    this.#enclosing.pop()
+    this.#expected = 'next'
+    const { depth } = this.#enclosing
+    if (depth < NOTED_DEPTH) this.#noted(this.#starts[depth]!, depth)
+  }
+
+  /** A part has ended where the reader is. */
+  #noted(start: number, depth: number): void {
+    const reader = this.#reader
+    if (this.#notes === undefined) return
+    if (!reader.isCompact) {
+      reader.isCompact = true
+      this.#looseAt = reader.index
+    }
+    if (depth < NOTED_DEPTH) this.#notes.part(start, reader.index, depth, this.#looseAt <= start)
+  }
 }
 
 /** Consumes a number after its minus sign. */
-function skipNumber(reader: JsonReader): 0 {
+function skipNumber(reader: JsonReader): void {
   const first = reader.next()
   if (!isDigit(first)) reader.failHere('invalid number')
   if (first === ZERO && isDigit(reader.peek())) reader.failAtPeek('invalid number')
-  skipDigits(reader)
+  reader.skipDigits()
   if (reader.peek() === 0x2e) {
     reader.index++
-    if (!skipDigits(reader)) reader.failAtPeek('invalid number')
+    if (!reader.skipDigits()) reader.failAtPeek('invalid number')
   }
-  if ((reader.peek() | 0x20) !== 0x65) return 0
+  if ((reader.peek() | 0x20) !== 0x65) return
   reader.index++
-  if (reader.peek() === 0x2b || reader.peek() === 0x2d) reader.index++
+  if (reader.peek() === 0x2b || reader.peek() === MINUS) reader.index++
   if (!isDigit(reader.next())) reader.failHere('invalid number')
-  skipDigits(reader)
-  return 0
+  reader.skipDigits()
 }
 
 /** The open brackets. */

@@ -1,6 +1,7 @@
 import type { TlsOptions, Server as TlsServer } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
+import type { LoopTurns } from '../../core/loop-turns.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
@@ -45,6 +46,8 @@ export interface ApiContext<Settings> {
   readonly metrics: PrometheusMetrics
   readonly refused: RefusedRecords
   readonly undecodable: UndecodableRecords
+  /** Of all long requests of the process. */
+  readonly turns: LoopTurns
   /** Epoch milliseconds. */
   readonly now: () => number
   /** For durations: the system clock may be set back. */

@@ -1,5 +1,6 @@
 import type { preParsingHookHandler } from 'fastify'
 import { CastellanError, type ErrorCode, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
+import type { InPieces } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
@@ -14,6 +15,7 @@ import {
   unreadBodyHeaders
 } from '../exchange/answers.js'
 import type { BufferPool } from '../exchange/body-collector.js'
+import { addressOf } from '../exchange/client.js'
 import { BodyTooLargeError, collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
 import type { Asked, Exchange } from '../exchange/exchange.js'
 import {
@@ -22,6 +24,8 @@ import {
   codeOfStatus,
   type Known,
   knownOfAccepted,
+  type ModernAnswer,
+  outcomesInTurns,
   wantsModern
 } from '../exchange/modern-answers.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, admissionOf } from './api.js'
@@ -30,6 +34,7 @@ import { bodyPool, type Params } from './endpoint.js'
 import type { GuardOptions } from './idempotency.js'
 import type { RefusalReason, RefusedByApi } from './refused-records.js'
 import { originOf } from './request-origin.js'
+import { RequestTurns } from './request-turns.js'
 import type { Route } from './routes.js'
 
 /** What is known of a request before its body is read, and what its answer will need. It outlives the body. */
@@ -95,6 +100,8 @@ export interface ProduceApi<Head extends ProduceHead> {
    * {@link refuse}, and the body is charged all the same.
    */
   readBody(body: Buffer, head: Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]>
+  /** {@link readBody} for a long body, which lasts, as the records do. Absent: bodies of any length are read at once. */
+  readInTurns?(body: Buffer, head: Head): InPieces<readonly ProduceRecord[] | Later<readonly ProduceRecord[]>>
   /** Takes out the records that the API refuses by itself, and puts the reasons into the head. The client is allowed them. */
   limit?(
     records: readonly ProduceRecord[],
@@ -106,6 +113,8 @@ export interface ProduceApi<Head extends ProduceHead> {
   /** Called when records were handed on. They are valid during the call. */
   produced?(records: readonly ProduceRecord[], pending: PendingProduce, head: Head): void
   answer(outcomes: Outcomes, head: Head): ProduceAnswer | Later<ProduceAnswer>
+  /** {@link answer} for many records. Absent: the answer is short, however many they are. */
+  answerInTurns?(outcomes: readonly Known[], head: Head): InPieces<ProduceAnswer>
   /** The answer to a request that was refused before anything was produced. `undefined`: the error is a bug. */
   refuse(error: unknown, request: RefusedRequest): ProduceAnswer | undefined
   /** The answer to a request that has failed by a bug; its records may have been produced. */
@@ -120,6 +129,10 @@ export function produceOptionsOf(api: string, sync: ProduceOptions): ProduceApi<
   return { sync, async: { ...sync, deadlineMs, answeredBy: api } }
 }
 
+/** A longer body is read in turns with others. */
+const AT_ONCE_BYTES = 128 * 1024
+/** The answer to more records is made in turns with others. */
+const MANY_RECORDS = 256
 const CLOSE = { connection: 'close' }
 const NOT_PERSISTED = persistedText(['no'])
 const UNKNOWN = persistedText(['unknown'])
@@ -182,12 +195,13 @@ export class ProduceRoute<Head extends ProduceHead> {
     if (head === undefined) return
     const decodes = this.#api.keepsCompressed !== true || this.#parts.decodesBodies === true
     const end: DecodedEnd = (body, seenBytes, isRead) => {
-      if (body instanceof Buffer) this.#read(exchange, head, body)
-      else if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, isRead)
+      if (body instanceof Buffer) return this.#read(exchange, head, body)
+      if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, isRead)
       else if (body instanceof UnreadableBodyError && isRead) this.#unusable(exchange, body, seenBytes)
       // A client that has left gets no answer.
       else if (body instanceof OverloadedError || body instanceof UnreadableBodyError)
         this.refuse(exchange, body, isRead)
+      return undefined
     }
     const { deadlineMs } = this.#api.options[head.isSync ? 'sync' : 'async']
     collectDecoded(exchange, this.#maxBodyBytes, this.#pool, end, decodes, deadlineMs)
@@ -232,8 +246,14 @@ export class ProduceRoute<Head extends ProduceHead> {
     else this.#api.tooLarge(exchange, error, refuse)
   }
 
-  #read(exchange: Exchange, head: Head, body: Buffer): void {
+  /** @returns see {@link DecodedEnd} */
+  #read(exchange: Exchange, head: Head, body: Buffer): Promise<void> | undefined {
     const { length } = body
+    if (length > AT_ONCE_BYTES && this.#api.readInTurns !== undefined) {
+      const turns = new RequestTurns(exchange, this.#parts)
+      turns.run(this.#readInTurns(exchange, head, Buffer.from(body), turns))
+      return turns.handedOn
+    }
     try {
       const read = this.#api.readBody(body, head)
       if (typeof read !== 'function') this.#take(exchange, head, read, length)
@@ -245,6 +265,32 @@ export class ProduceRoute<Head extends ProduceHead> {
     } catch (error) {
       this.#unusable(exchange, error, length)
     }
+    return undefined
+  }
+
+  *#readInTurns(exchange: Exchange, head: Head, body: Buffer, turns: RequestTurns): InPieces<void> {
+    const { length } = body
+    try {
+      const limitMs = head.isSync ? this.#api.options.sync.deadlineMs : ASYNC_TIMEOUT_MS
+      const read = yield* turns.reading(limitMs, this.#api.readInTurns!(body, head))
+      if (read === undefined) return
+      if (typeof read !== 'function') this.#take(exchange, head, read, length, turns)
+      else {
+        turns.hold()
+        read(
+          records => {
+            this.#take(exchange, head, records, length, turns)
+            turns.release()
+          },
+          error => {
+            this.#unusable(exchange, error, length)
+            turns.release()
+          }
+        )
+      }
+    } catch (error) {
+      this.#unusable(exchange, error, length)
+    }
   }
 
   /** The body cannot be used. Its bytes are charged, because they were sent and read. */
@@ -253,7 +299,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     this.refuse(exchange, error, true)
   }
 
-  #take(exchange: Exchange, head: Head, records: readonly ProduceRecord[], bytes: number): void {
+  #take(exchange: Exchange, head: Head, records: readonly ProduceRecord[], bytes: number, turns?: RequestTurns): void {
     const caller = this.#callerOf(exchange)
     let refusal = caller.charge(records.length, bytes)
     if (refusal === undefined && this.#api.topicOf === undefined) refusal = caller.refusalOfTopics('produce', records)
@@ -262,7 +308,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       return
     }
     const within = this.#api.limit === undefined ? records : this.#api.limit(records, head, exchange)
-    if (typeof within !== 'function') this.#produce(exchange, head, within)
+    if (typeof within !== 'function') this.#produce(exchange, head, within, turns)
     else
       within(
         records => this.#produce(exchange, head, records),
@@ -270,23 +316,29 @@ export class ProduceRoute<Head extends ProduceHead> {
       )
   }
 
-  /** Hands records on, whose bytes are valid during the call. */
-  handOn({ request }: Exchange, head: Head, records: readonly ProduceRecord[]): PendingProduce {
+  /** Hands records on, whose bytes are valid during the call; with `turns` they last. */
+  handOn({ request }: Exchange, head: Head, records: readonly ProduceRecord[], turns?: RequestTurns): PendingProduce {
     const { refusals, isSync, gateway = this.#parts.gateway } = head
     const origin = originOf(request)
     if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
     const own = this.#api.produce?.(records, head, origin)
-    return own ?? gateway.produce(records, this.#api.options[isSync ? 'sync' : 'async'], origin)
+    const options = this.#api.options[isSync ? 'sync' : 'async']
+    if (own !== undefined || turns === undefined) return own ?? gateway.produce(records, options, origin)
+    origin.inTurns = work => turns.run(work)
+    const { deadlineMs } = options
+    // The time of a request that waits for Kafka has begun with its reading.
+    const leftMs = isSync ? Math.max(1, deadlineMs - turns.spentMs) : deadlineMs
+    return gateway.produce(records, { ...options, deadlineMs: leftMs }, origin)
   }
 
-  #produce(exchange: Exchange, head: Head, records: readonly ProduceRecord[]): void {
+  #produce(exchange: Exchange, head: Head, records: readonly ProduceRecord[], turns?: RequestTurns): void {
     const { refusals, isSync } = head
     if (records.length === 0) {
       this.#answer(exchange, head, inRequestOrder(refusals, []))
       return
     }
     try {
-      const pending = this.handOn(exchange, head, records)
+      const pending = this.handOn(exchange, head, records, turns)
       this.#api.produced?.(records, pending, head)
       // From here on nothing refers to the records: the bytes of bodies that wait would burden the garbage collector.
       if (isSync) this.#whenDelivered(exchange, head, pending)
@@ -325,6 +377,10 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   #answer(exchange: Exchange, head: Head, outcomes: Outcomes): void {
+    if (typeof outcomes !== 'string' && outcomes.length > MANY_RECORDS && this.#api.answerInTurns !== undefined) {
+      this.#parts.turns.run(this.#answerInTurns(exchange, head, outcomes), addressOf(exchange.request))
+      return
+    }
     try {
       const answer = this.#api.answer(outcomes, head)
       if (typeof answer !== 'function') this.#send(exchange, head, outcomes, answer)
@@ -338,7 +394,25 @@ export class ProduceRoute<Head extends ProduceHead> {
     }
   }
 
-  #send(exchange: Exchange, { isSync, isOwnForm }: Head, outcomes: Outcomes, answer: ProduceAnswer): void {
+  *#answerInTurns(exchange: Exchange, head: Head, outcomes: readonly Known[]): InPieces<void> {
+    try {
+      const isModern = head.isOwnForm !== true && wantsModern(exchange.request)
+      const answer = yield* this.#api.answerInTurns!(outcomes, head)
+      const modern = isModern ? yield* outcomesInTurns(outcomes) : undefined
+      this.#send(exchange, head, outcomes, answer, modern)
+    } catch (error) {
+      this.broken(exchange, error)
+    }
+  }
+
+  /** @param modern the answer in place of the API's own, if it is made already */
+  #send(
+    exchange: Exchange,
+    { isSync, isOwnForm }: Head,
+    outcomes: Outcomes,
+    answer: ProduceAnswer,
+    modern?: ModernAnswer
+  ): void {
     const { response, requestId } = exchange
     const { status, type, body, template, cause } = answer
     let persisted: string | undefined = ALL[outcomes === 'pending' ? 'pending' : 'delivered']
@@ -347,7 +421,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       persisted = persistedText(outcomes.map(certaintyOfKnown))
       if (isSync || status >= 400) noteFailure(response, cause?.code ?? firstFailureOf(outcomes)?.code)
       if (isOwnForm !== true && wantsModern(exchange.request)) {
-        sendOutcomes(exchange, outcomes)
+        sendOutcomes(exchange, outcomes, modern)
         return
       }
     }

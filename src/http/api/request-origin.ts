@@ -16,6 +16,7 @@ class RequestOrigin implements ProduceOrigin {
   #receipt: string | undefined
   acceptedRecords: number | undefined
   places: RecordPlaces | undefined
+  inTurns: ProduceOrigin['inTurns']
   /** The key that the request has claimed: its records are produced once. */
   key: ClaimedKey | undefined
   readonly isAsked = true

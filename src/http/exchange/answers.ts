@@ -76,8 +76,11 @@ export function sendAnswer(
 }
 
 /** The modern answer to a produce request, whatever its API. */
-export function sendOutcomes({ response, requestId }: Asked, known: readonly Known[]): void {
-  const { status, type, body } = outcomesAnswer(known)
+export function sendOutcomes(
+  { response, requestId }: Asked,
+  known: readonly Known[],
+  { status, type, body } = outcomesAnswer(known)
+): void {
   noteFailure(response, firstFailureOf(known)?.code)
   sendAnswer(response, status, type, body, { requestId, persisted: persistedText(known.map(certaintyOfKnown)) })
 }

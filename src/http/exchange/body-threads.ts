@@ -29,6 +29,11 @@ export type Decode = (
   isWanted: () => boolean
 ) => Promise<Decoded | undefined>
 
+/** A body was handed on. `ended`: what those behind it on its connection wait for; it does not reject. */
+export interface Ended {
+  readonly ended: Promise<void> | undefined
+}
+
 /** A body that is handed on later. */
 export interface LateBody {
   readonly socket: Socket
@@ -39,10 +44,10 @@ export interface LateBody {
   readonly bytes: Buffer
   /** How long it may wait for those before it and for a thread, in milliseconds. */
   readonly waitMs: number
-  /** Called when those before it on its connection were handed on. @returns false: it needs a thread */
-  endAtOnce(bytes: Buffer): boolean
+  /** Called when those before it on its connection were handed on. @returns what those behind it wait for; false: it needs a thread */
+  endAtOnce(bytes: Buffer): Promise<void> | undefined | false
   /** Called when it has a thread. @param bytes last as long as the promise */
-  endByThread(bytes: Buffer, decode: Decode): Promise<void>
+  endByThread(bytes: Buffer, decode: Decode): Promise<Ended>
   refuse(refusal: OverloadedError): void
 }
 
@@ -95,6 +100,11 @@ export class BodyThreads {
     return this.#order.has(socket)
   }
 
+  /** Lets bodies of the connection wait for one that was handed on. @param ended does not reject */
+  keepOrder(socket: Socket, ended: Promise<void> | undefined): void {
+    if (ended !== undefined) void this.#order.add(socket, () => ended)
+  }
+
   /** Refuses the body at once, or calls its other methods later; none of them once its client has left. */
   add(body: LateBody): void {
     const { socket, response, address, waitMs } = body
@@ -120,18 +130,27 @@ export class BodyThreads {
     }, waitMs)
     this.#order
       .add(socket, async () => {
-        if (turn.bytes === undefined || body.endAtOnce(turn.bytes) || !(await this.#hasThread(owner, turn))) return
-        try {
-          await body.endByThread(turn.bytes, this.#decode)
-        } finally {
-          this.#threadEnded()
-        }
+        if (turn.bytes === undefined) return
+        const ended = body.endAtOnce(turn.bytes)
+        if (ended === false) await this.#endByThread(owner, turn, body)
+        else await ended
       })
       .catch(error => response.destroy(error as Error))
       .finally(() => {
         turn.isRunning = false
         leave()
       })
+  }
+
+  async #endByThread(owner: object, turn: Turn, body: LateBody): Promise<void> {
+    if (!(await this.#hasThread(owner, turn))) return
+    let ended: Promise<void> | undefined
+    try {
+      ;({ ended } = await body.endByThread(turn.bytes!, this.#decode))
+    } finally {
+      this.#threadEnded()
+    }
+    await ended
   }
 
   /** @returns false: it waits no longer */

@@ -21,6 +21,9 @@ interface Addressed extends IncomingMessage {
   readonly holder?: { readonly address: { readonly key: string } }
 }
 
+/** The address of a client as limits count it; `undefined`: it has none. */
+export const addressOf = (request: IncomingMessage): string | undefined => (request as Addressed).holder?.address.key
+
 /**
  * The client to which a limited thing, such as a group or a tail, is counted: the principal, or the address of an
  * anonymous client.
@@ -28,7 +31,7 @@ interface Addressed extends IncomingMessage {
  * @returns `undefined`: it has no address, since it came by a unix socket
  */
 export const clientOf = (request: IncomingMessage, caller: Pick<Caller, 'principal'>): string | undefined =>
-  clientAt((request as Addressed).holder?.address.key, caller)
+  clientAt(addressOf(request), caller)
 
 /** @param address as quotas count it */
 export const clientAt = (address: string | undefined, { principal }: Pick<Caller, 'principal'>): string | undefined => {

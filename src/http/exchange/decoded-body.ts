@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import * as zlib from 'node:zlib'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { type BodyEnd, type BodySource, type BufferPool, collectBody, type OpenEnded } from './body-collector.js'
-import { BodyThreads, type Decode, type Decoded, type MakeDecoder } from './body-threads.js'
+import { BodyThreads, type Decode, type Decoded, type Ended, type MakeDecoder } from './body-threads.js'
 import type { ContentCodings } from './compressed-answer.js'
 import { type Exchange, hasBody } from './exchange.js'
 
@@ -88,8 +88,13 @@ export class BodyTooLargeError extends CastellanError {
   }
 }
 
-/** A {@link BodyEnd}. @param isRead all of the body has come */
-export type DecodedEnd = (body: Parameters<BodyEnd>[0], seenBytes: number, isRead: boolean) => void
+/**
+ * A {@link BodyEnd}.
+ *
+ * @param isRead all of the body has come
+ * @returns a promise that does not reject: bodies behind it on its connection wait for that
+ */
+export type DecodedEnd = (body: Parameters<BodyEnd>[0], seenBytes: number, isRead: boolean) => Promise<void> | undefined
 
 /** A body up to this size, and what it becomes, is decoded at once: that takes less than half a millisecond. */
 const AT_ONCE_BYTES = 64 * 1024
@@ -145,17 +150,21 @@ export function collectDecoded(
   collectBody(payload, declaredBytes, maxBytes, pool, (body, seenBytes) => {
     const mustWait = threads.isBusy(socket)
     if (!(body instanceof Buffer)) end(body, seenBytes, false)
-    else if (coding === undefined && !mustWait) end(body, seenBytes, true)
+    else if (coding === undefined && !mustWait) threads.keepOrder(socket, end(body, seenBytes, true))
     else {
       const reading: Reading = { request, response, coding, maxBytes, end }
-      if (!mustWait && endAtOnce(reading, body)) return
+      const ended = mustWait ? false : endAtOnce(reading, body)
+      if (ended !== false) {
+        threads.keepOrder(socket, ended)
+        return
+      }
       threads.add({
         socket,
         response,
         address: holder?.address,
         bytes: body,
         waitMs: Math.min(waitMs || MAX_WAIT_MS, MAX_WAIT_MS),
-        endAtOnce: bytes => mustWait && endAtOnce(reading, bytes),
+        endAtOnce: bytes => (mustWait ? endAtOnce(reading, bytes) : false),
         endByThread: (bytes, decode) => endByThread(reading, bytes, decode),
         refuse: refusal => end(refusal, 0, true)
       })
@@ -163,13 +172,10 @@ export function collectDecoded(
   })
 }
 
-/** @returns false, and nothing happened: it is too large for that */
-function endAtOnce(reading: Reading, bytes: Buffer): boolean {
+/** @returns what `end` does; false, and nothing happened: it is too large for that */
+function endAtOnce(reading: Reading, bytes: Buffer): Promise<void> | undefined | false {
   const { maxBytes, coding, end } = reading
-  if (coding === undefined || bytes.length === 0) {
-    end(bytes, bytes.length, true)
-    return true
-  }
+  if (coding === undefined || bytes.length === 0) return end(bytes, bytes.length, true)
   const exact = exactCoding(coding, bytes)
   if (bytes.length > AT_ONCE_BYTES || exact.atOnce === undefined) return false
   const maxOutputLength = Math.min(maxBytes, AT_ONCE_DECODED_BYTES)
@@ -178,19 +184,21 @@ function endAtOnce(reading: Reading, bytes: Buffer): boolean {
     decoded = exact.atOnce(bytes, { maxOutputLength, info: true }) as typeof decoded
   } catch (error) {
     if (isTooLarge(error) && maxOutputLength < maxBytes) return false
-    end(isTooLarge(error) ? 'tooLarge' : broken(error), maxOutputLength, true)
-    return true
+    return end(isTooLarge(error) ? 'tooLarge' : broken(error), maxOutputLength, true)
   }
-  endWith(reading, bytes, { buffer: decoded.buffer, readBytes: decoded.engine.bytesWritten })
-  return true
+  return endWith(reading, bytes, { buffer: decoded.buffer, readBytes: decoded.engine.bytesWritten })
 }
 
-function endWith({ request, end }: Reading, sent: Buffer, { buffer: made, readBytes }: Decoded): void {
+function endWith(
+  { request, end }: Reading,
+  sent: Buffer,
+  { buffer: made, readBytes }: Decoded
+): Promise<void> | undefined {
   // A small one would hold the whole piece that it was made in, and count as itself.
   const buffer = made.buffer.byteLength > 2 * made.length ? Buffer.from(made) : made
   // What was made is held beside what has come.
   const refusal = request.holdOnly?.(sent.length + buffer.length)
-  end(readBytes < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true)
+  return end(readBytes < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true)
 }
 
 const isTooLarge = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
@@ -198,7 +206,8 @@ const isTooLarge = (error: unknown): boolean => (error as NodeJS.ErrnoException)
 const exactCoding = (coding: Coding, bytes: Buffer): Coding =>
   coding === CODINGS.get('deflate') && !isFramed(bytes) ? rawDeflate : coding
 
-async function endByThread(reading: Reading, bytes: Buffer, decode: Decode): Promise<void> {
+/** A thread is done with it: what is returned is awaited by the bodies behind it on its connection only. */
+async function endByThread(reading: Reading, bytes: Buffer, decode: Decode): Promise<Ended> {
   const { coding, maxBytes, end, response } = reading
   let decoded: Decoded | undefined | Error
   try {
@@ -207,9 +216,9 @@ async function endByThread(reading: Reading, bytes: Buffer, decode: Decode): Pro
     decoded = broken(error)
   }
   // A client that has left gets no answer.
-  if (response.destroyed) return
-  if (decoded === undefined || decoded instanceof Error) end(decoded ?? 'tooLarge', maxBytes, true)
-  else endWith(reading, bytes, decoded)
+  if (response.destroyed) return { ended: undefined }
+  if (decoded === undefined || decoded instanceof Error) return { ended: end(decoded ?? 'tooLarge', maxBytes, true) }
+  return { ended: endWith(reading, bytes, decoded) }
 }
 
 function broken(error: unknown): Error {

@@ -1,6 +1,7 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
+import { type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordOutcome } from '../../core/model.js'
 import type { PendingProduce } from '../../gateway/gateway.js'
 import { type Certainty, certaintyOf } from '../../gateway/persisted.js'
@@ -37,6 +38,11 @@ const MULTI_STATUS = 207
  */
 export function outcomesAnswer(known: readonly Known[]): ModernAnswer {
   return { status: statusOf(known), type: MODERN_TYPE, body: JSON.stringify({ records: known.map(entryOf) }) }
+}
+
+export function* outcomesInTurns(known: readonly Known[]): InPieces<ModernAnswer> {
+  const records = yield* joined(known, one => JSON.stringify(entryOf(one)))
+  return { status: statusOf(known), type: MODERN_TYPE, body: `{"records":[${records}]}` }
 }
 
 function statusOf(known: readonly Known[]): number {

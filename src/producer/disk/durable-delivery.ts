@@ -1,3 +1,4 @@
+import { costOf, type InPieces } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
@@ -43,12 +44,22 @@ export interface DurableDeliveryDeps extends DeliveryDeps {
   readonly retentionOf?: ((topic: string) => Promise<number | undefined>) | undefined
 }
 
+/** More records of one call are taken in turns. */
+const RECORDS_OF_A_PIECE = 256
+
+/** How records of a call become entries of the log. */
+interface EntryForm {
+  readonly partitioner: ProduceOptions['partitioner']
+  readonly timestampMs: number
+  readonly maxRecordBytes: number
+}
+
 /** Records of one call on their way into the log. */
 interface DurableRequest {
   readonly pendingProduce: DurablePendingProduce
-  readonly entries: readonly NewEntry[]
+  readonly entries: NewEntry[]
   /** The place of each entry in the call. */
-  readonly indexes: readonly number[]
+  readonly indexes: number[]
   /** The caller waits for outcomes. */
   readonly isAwaited: boolean
   /** Gets the receipt. */
@@ -182,22 +193,43 @@ export class DurableDelivery implements QueueMember, ClusterState {
     const pendingProduce = new DurablePendingProduce(records.length, nowMs + deadlineMs, options.trace)
     pendingProduce.holder = holder
     const timestampMs = this.#deps.now()
-    const entries: NewEntry[] = []
-    const indexes: number[] = []
+    const { partitioner } = options
+    const request = { pendingProduce, entries: [], indexes: [], isAwaited: deadlineMs > 0, holder, tag }
+    const as = { partitioner, timestampMs, maxRecordBytes }
+    const inTurns = records.length > RECORDS_OF_A_PIECE ? holder?.inTurns : undefined
+    if (inTurns !== undefined) inTurns(this.#addInTurns(request, records, as))
+    else {
+      for (let index = 0; index < records.length; index++) this.#add(request, records[index]!, index, as)
+      this.#append(request)
+    }
+    return pendingProduce
+  }
+
+  *#addInTurns(request: DurableRequest, records: readonly ProduceRecord[], as: EntryForm): InPieces<void> {
+    let bytes = 0
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!
-      const failure = this.#refusalOf(record, maxRecordBytes)
-      if (failure !== undefined) this.#refuse(pendingProduce, index, failure)
-      else {
-        indexes.push(index)
-        entries.push({
-          destination: `${this.cluster}/${record.topic}`,
-          record: toLoggedRecord(record, options.partitioner, timestampMs, tag && tagOf(tag, index))
-        })
-      }
+      this.#add(request, record, index, as)
+      bytes += record.value?.length ?? 0
+      if ((index + 1) % RECORDS_OF_A_PIECE > 0) continue
+      yield costOf(bytes, RECORDS_OF_A_PIECE)
+      bytes = 0
     }
-    this.#append({ pendingProduce, entries, indexes, isAwaited: deadlineMs > 0, holder, tag })
-    return pendingProduce
+    this.#append(request)
+  }
+
+  #add(request: DurableRequest, record: ProduceRecord, index: number, as: EntryForm): void {
+    const { partitioner, timestampMs, maxRecordBytes } = as
+    const { pendingProduce, entries, indexes, tag } = request
+    const failure = this.#refusalOf(record, maxRecordBytes)
+    if (failure !== undefined) this.#refuse(pendingProduce, index, failure)
+    else {
+      indexes.push(index)
+      entries.push({
+        destination: `${this.cluster}/${record.topic}`,
+        record: toLoggedRecord(record, partitioner, timestampMs, tag && tagOf(tag, index))
+      })
+    }
   }
 
   #refusalOf(record: ProduceRecord, maxRecordBytes: number): RecordFailure | undefined {

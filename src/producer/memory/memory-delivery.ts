@@ -1,4 +1,5 @@
 import { afterTicks, TICKS_OF_AN_ANSWER } from '../../core/actor/actor.js'
+import { costOf, type InPieces } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { Produce } from '../../router/messages/operations.js'
@@ -128,8 +129,6 @@ export class MemoryDelivery implements Delivery, ClusterState {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
     const timestampMs = this.#ownTime.now()
-    const partitioner = partitioners[options.partitioner]
-    const maxBytes = options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes
     const { capacityWaitMs = 0 } = options
     const pendingProduce = new MemoryPendingProduce(
       records.length,
@@ -140,18 +139,65 @@ export class MemoryDelivery implements Delivery, ClusterState {
       options,
       tag
     )
+    const { length } = records
+    const inTurns = length > MOST_IN_A_ROW ? holder?.inTurns : undefined
+    if (inTurns === undefined) {
+      this.#take(records, 0, length, options, timestampMs, pendingProduce, noDurableLog(options))
+      this.#taken(records, options, pendingProduce, holder)
+    } else {
+      // None is known to be accepted before the last one is.
+      pendingProduce.wait()
+      inTurns(this.#takeInTurns(records, options, timestampMs, pendingProduce, holder))
+    }
+    return pendingProduce
+  }
+
+  *#takeInTurns(
+    records: readonly ProduceRecord[],
+    options: ProduceOptions,
+    timestampMs: number,
+    pendingProduce: MemoryPendingProduce,
+    holder: ReceiptHolder | undefined
+  ): InPieces<void> {
     let refusal = noDurableLog(options)
+    for (let from = 0; from < records.length; from += MOST_IN_A_ROW) {
+      const to = Math.min(records.length, from + MOST_IN_A_ROW)
+      refusal = this.#take(records, from, to, options, timestampMs, pendingProduce, refusal)
+      yield costOf(0, to - from)
+    }
+    this.#taken(records, options, pendingProduce, holder)
+    pendingProduce.waited()
+  }
+
+  /**
+   * Takes the records from `from` to `to`, without the latter.
+   *
+   * @returns why all later ones are refused
+   */
+  #take(
+    records: readonly ProduceRecord[],
+    from: number,
+    to: number,
+    options: ProduceOptions,
+    timestampMs: number,
+    pendingProduce: MemoryPendingProduce,
+    before: RecordFailure | undefined
+  ): RecordFailure | undefined {
+    const partitioner = partitioners[options.partitioner]
+    const maxBytes = options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes
+    const nowMs = pendingProduce.acceptedAt
+    let refusal = before
     // Where no row is taken, the next one is tried later and later: each try looks at many records.
-    let nextRowAt = 0
+    let nextRowAt = from
     let pause = 1
-    for (let index = 0; index < records.length; index++) {
-      if (index >= nextRowAt && index < records.length - 1 && refusal === undefined) {
-        const row = { records, from: index, to: index, timestampMs, pendingProduce }
+    for (let index = from; index < to; index++) {
+      if (index >= nextRowAt && index < to - 1 && refusal === undefined) {
+        const row = { records, from: index, to, timestampMs, pendingProduce }
         const taken = this.#putRow(row, partitioner, maxBytes, nowMs)
         pause = taken > 0 ? 1 : 2 * pause
         index += taken
         nextRowAt = index + pause
-        if (index === records.length) break
+        if (index === to) break
       }
       const record = records[index]!
       const failure =
@@ -164,6 +210,15 @@ export class MemoryDelivery implements Delivery, ClusterState {
       if (refusal === undefined) pendingProduce.refuseLate(index, failure)
       else pendingProduce.refuse(index, failure)
     }
+    return refusal
+  }
+
+  #taken(
+    records: readonly ProduceRecord[],
+    options: ProduceOptions,
+    pendingProduce: MemoryPendingProduce,
+    holder: ReceiptHolder | undefined
+  ): void {
     if (pendingProduce.isWaiting) this.#startTicking()
     // A caller that waits for the outcomes learns them without a receipt.
     if (
@@ -173,7 +228,6 @@ export class MemoryDelivery implements Delivery, ClusterState {
       !pendingProduce.isRefused
     )
       this.#receipts.add(holder, pendingProduce, this.#topicsOf(records), this)
-    return pendingProduce
   }
 
   /** The names of topics are those of our own objects where possible: names in requests would be kept with the receipts. */
@@ -220,17 +274,17 @@ export class MemoryDelivery implements Delivery, ClusterState {
   /**
    * Takes consecutive records for one partition in one go: a record by itself costs several times as much.
    *
-   * @param row without records yet: it begins with the record `from`
+   * @param row begins with the record `from`, and ends before the record `to` at the latest
    * @returns how many records were taken; the next one has to be looked at by itself
    */
   #putRow(row: Row, partitioner: Partitioner, maxBytes: number, nowMs: number): number {
-    const { records, from, timestampMs, pendingProduce } = row
+    const { records, from, to: until, timestampMs, pendingProduce } = row
     const topic = this.#lastTopic
     if (topic === undefined || this.#isClosed || checkRecord(records[from]!, maxBytes) !== undefined) return 0
     const { partition } = records[from]!
     let to = from
     let bytes = 0
-    const end = Math.min(records.length, from + MOST_IN_A_ROW)
+    const end = Math.min(until, from + MOST_IN_A_ROW)
     for (; to < end; to++) {
       const record = records[to]!
       if (checkRecord(record, maxBytes) !== undefined || record.topic !== topic.name) break

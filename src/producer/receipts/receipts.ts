@@ -1,4 +1,5 @@
 import { OverloadedError } from '../../core/errors.js'
+import type { InPieces } from '../../core/loop-turns.js'
 import { Shares } from '../../core/shares.js'
 import { type ReceiptClaims, ReceiptIssuer, type ReceiptKey, type ReceiptKind } from './receipt-ids.js'
 
@@ -12,6 +13,8 @@ export interface ReceiptHolder {
   receipt: string | undefined
   /** The receipt is asked for here, and not in the result of delivery, which then need not keep it. Absent: perhaps there. */
   readonly isAsked?: boolean | undefined
+  /** Lets the acceptance of many records go in turns; see `ProduceOrigin`. */
+  readonly inTurns?: ((work: InPieces<void>) => void) | undefined
   /** Where the records that are produced stand in their request. Absent: they are all of its records. */
   places?: RecordPlaces | undefined
 }

@@ -19,6 +19,7 @@ export interface ApisDeps
     | 'metrics'
     | 'refused'
     | 'undecodable'
+    | 'turns'
     | 'schemas'
     | 'statsd'
     | 'now'

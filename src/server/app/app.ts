@@ -7,6 +7,7 @@ import { sharedGateway } from '../../cluster/verbs/shared-gateway.js'
 import { everywhereOf, gatheredFor } from '../../cluster/workers/gathered-metrics.js'
 import { type WorkerPeers, workerKeys } from '../../cluster/workers/worker-peers.js'
 import { ActorSystem } from '../../core/actor/actor.js'
+import { LoopTurns } from '../../core/loop-turns.js'
 import {
   createPrometheusMetrics,
   type PrometheusMetrics,
@@ -444,6 +445,7 @@ class ProcessParts {
         metrics: this.#metrics,
         refused: new RefusedRecords(this.#metrics, this.#refusals),
         undecodable: new UndecodableRecords(this.#metrics, this.#quietLog),
+        turns: new LoopTurns(),
         statsd,
         now: Date.now,
         clock: () => performance.now(),

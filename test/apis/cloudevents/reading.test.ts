@@ -13,6 +13,7 @@ import {
 } from '../../../src/apis/cloudevents/event-output.js'
 import { recordsOf } from '../../../src/apis/cloudevents/produce.js'
 import { acceptedMode, foundIn } from '../../../src/apis/cloudevents/read-request.js'
+import { atOnce } from '../../../src/core/loop-turns.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
 import { checkRows } from '../../support/rows.js'
 
@@ -229,13 +230,8 @@ describe('cloudevents: events in answers', () => {
           data: Buffer.from(bytes)
         })
         const rawHeaders = [...Object.entries(sent.headers as Record<string, string>).flat(), 'content-type', 'a/b']
-        const [record] = recordsOf(sent.body, {
-          topic: 't',
-          mode: 'binary',
-          contentType: 'a/b',
-          rawHeaders,
-          key: undefined
-        })
+        const head = { topic: 't', mode: 'binary', contentType: 'a/b', rawHeaders, key: undefined } as const
+        const [record] = atOnce(recordsOf(sent.body, head))
         const read = eventIn({ ...(record as object), offset: 0, timestampMs: 0 } as KafkaRecord)!
         const { headers, body, type } = binaryOutput(read)
         expect([type, headers, body]).to.deep.equal(['a/b', sent.headers, Buffer.from(bytes)])

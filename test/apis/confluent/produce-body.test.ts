@@ -1,6 +1,9 @@
 import { strict as assert } from 'node:assert'
 import { timestampIn } from '../../../src/apis/confluent/v2/consumer-bodies.js'
-import { readProduceBody, type V2Body } from '../../../src/apis/confluent/v2/produce-endpoint.js'
+import { readProduceBody as inPieces, type V2Body } from '../../../src/apis/confluent/v2/produce-endpoint.js'
+import { atOnce } from '../../../src/core/loop-turns.js'
+
+const readProduceBody = (body: Buffer, head: V2Body) => atOnce(inPieces(body, head))
 
 const JSON_RECORDS: V2Body = {
   format: 'json',

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import { StreamTurns, type TurnTaker, turnLimitsOf } from '../../../src/apis/confluent/v3/stream-turns.js'
+import { StreamTurns, turnLimitsOf } from '../../../src/apis/confluent/v3/stream-turns.js'
+import type { TurnTaker } from '../../../src/core/loop-turns.js'
 import { turns as ticks } from '../../support/ticks.js'
 
 const MIB = 1024 * 1024

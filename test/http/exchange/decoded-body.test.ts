@@ -45,7 +45,17 @@ class Bodies {
     this.#responses.push(response)
     const exchange = { request, response, payload: new KnownBody(body), requestId: '1' } as unknown as Exchange
     return new Promise(resolve =>
-      collectDecoded(exchange, MAX_BODY_BYTES, pool, end => resolve(`${address.key}: ${outcome(end)}`), true, waitMs)
+      collectDecoded(
+        exchange,
+        MAX_BODY_BYTES,
+        pool,
+        end => {
+          resolve(`${address.key}: ${outcome(end)}`)
+          return undefined
+        },
+        true,
+        waitMs
+      )
     )
   }
 

@@ -1,12 +1,15 @@
+import { JsonAhead } from '../../../core/json/json-ahead.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
-import { readElements, readInteger, readStringBytes, takeNull } from '../../../core/json/json-slices.js'
+import { readInteger, readRecords, readStringBytes, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
+import { atOnce, type InPieces, joined } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/model.js'
 import type { ProduceOptions } from '../../../gateway/gateway.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { ProduceBase } from '../../../http/api/produce-base.js'
 import type { Later, Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../../http/api/produce-route.js'
 import type { Asked, Exchange } from '../../../http/exchange/exchange.js'
+import type { Known } from '../../../http/exchange/modern-answers.js'
 import type { ResolvedSchema, SchemaFormat } from '../../../schemas/schemas.js'
 import {
   PARTITION_NOT_FOUND,
@@ -28,7 +31,7 @@ import {
   readJsonSlice,
   unknownMember
 } from '../record-bytes.js'
-import { type SchemaClient, schemaClientOf, type WritingParts } from '../schema-writer.js'
+import { type SchemaClient, type SchemaWriter, schemaClientOf, type WritingParts } from '../schema-writer.js'
 import type { ConfluentSettings } from '../settings.js'
 
 /** How the records of a body are read. */
@@ -97,12 +100,28 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
 
   readBody(body: Buffer, head: V2Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
     const { writer } = this.#parts
-    if (head.schemaFormat === undefined || writer === undefined) return readProduceBody(body, head).records
+    if (head.schemaFormat === undefined || writer === undefined) return atOnce(readProduceBody(body, head)).records
     // The bytes of the body are valid during this call only.
-    const { records, schemas } = readProduceBody(Buffer.from(body), head)
+    return this.#encoded(atOnce(readProduceBody(Buffer.from(body), head)), body.length, head, writer)
+  }
+
+  *readInTurns(body: Buffer, head: V2Head): InPieces<readonly ProduceRecord[] | Later<readonly ProduceRecord[]>> {
+    const { writer } = this.#parts
+    const read = yield* readProduceBody(body, head, true)
+    return head.schemaFormat === undefined || writer === undefined
+      ? read.records
+      : this.#encoded(read, body.length, head, writer)
+  }
+
+  #encoded(
+    { records, schemas }: V2Read,
+    bytes: number,
+    head: V2Head,
+    writer: SchemaWriter
+  ): Later<readonly ProduceRecord[]> {
     const keys = schemaOf('key', 42201, records, schemas)
     const values = schemaOf('value', 42202, records, schemas)
-    return writer.hold(body.length, async () => {
+    return writer.hold(bytes, async () => {
       const resolve = (part: 'key' | 'value', named: NamedSchema | undefined): Promise<ResolvedSchema> | undefined =>
         named && writer.resolve(part, { ...named, format: head.schemaFormat }, head)
       const [key, value] = await Promise.all([resolve('key', keys), resolve('value', values)])
@@ -114,6 +133,17 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
 
   answer(outcomes: Outcomes, head: V2Head): ProduceAnswer {
     const known = outcomes as readonly RecordOutcome[]
+    let offsets = ''
+    for (const outcome of known) offsets += offsets === '' ? entryOf(outcome) : `,${entryOf(outcome)}`
+    return this.#answer(known, offsets, head)
+  }
+
+  *answerInTurns(outcomes: readonly Known[], head: V2Head): InPieces<ProduceAnswer> {
+    const known = outcomes as readonly RecordOutcome[]
+    return this.#answer(known, yield* joined(known, entryOf), head)
+  }
+
+  #answer(known: readonly RecordOutcome[], offsets: string, head: V2Head): ProduceAnswer {
     const codes = new Set(known.map(codeOf))
     const missing = codes.size === 1 ? missingOf(codes, head.topic) : undefined
     if (missing !== undefined) return this.answers.answerTo(new ProblemError(missing), head.exchange)!
@@ -121,7 +151,7 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
     return {
       status,
       type: V2_TYPE,
-      body: bodyOf(known, head),
+      body: `{"offsets":[${offsets}],"key_schema_id":${head.keySchemaId},"value_schema_id":${head.valueSchemaId}}`,
       template: status === 200 ? this.#parts.answers.okOf.v2 : undefined
     }
   }
@@ -142,12 +172,6 @@ function missingOf(codes: ReadonlySet<number | null>, topic: string): Problem | 
   return { status: 404, code: PARTITION_NOT_FOUND, message: `topic ${topic} has no such partition` }
 }
 
-function bodyOf(outcomes: readonly RecordOutcome[], { keySchemaId, valueSchemaId }: V2Head): string {
-  let offsets = ''
-  for (const outcome of outcomes) offsets += offsets === '' ? entryOf(outcome) : `,${entryOf(outcome)}`
-  return `{"offsets":[${offsets}],"key_schema_id":${keySchemaId},"value_schema_id":${valueSchemaId}}`
-}
-
 const entryOf = (outcome: RecordOutcome): string =>
   outcome.type === 'delivered'
     ? `{"partition":${outcome.partition},"offset":${outcome.offset},"error_code":null,"error":null}`
@@ -155,6 +179,11 @@ const entryOf = (outcome: RecordOutcome): string =>
 
 /** The schemas of a body, by the names of their members. */
 type SchemaMembers = Map<string, string | number>
+
+interface V2Read {
+  readonly records: readonly ProduceRecord[]
+  readonly schemas: SchemaMembers
+}
 
 /** Members that matter to formats with schemas only. */
 const SCHEMA_MEMBERS = ['key_schema', 'key_schema_id', 'value_schema', 'value_schema_id']
@@ -165,17 +194,23 @@ const SCHEMA_MEMBERS = ['key_schema', 'key_schema_id', 'value_schema', 'value_sc
  *
  *   {"records":[{"key":"a2V5","value":"AAH/","partition":2}]}
  *
+ * @param inTurns it yields; absent: it does all at once
  * @throws DeserializeError, BodyError
  */
-export function readProduceBody(body: Buffer, head: V2Body) {
+export function* readProduceBody(body: Buffer, head: V2Body, inTurns = false): InPieces<V2Read> {
   if (body.length === 0) throw new BodyError(422, 'the body is empty')
   const reader = new JsonReader(body)
   if (!reader.isWholeUtf8) throw new BodyError(400, 'the body is not valid UTF-8')
+  const ahead = inTurns ? new JsonAhead(reader, body, head.format === 'json') : undefined
   const schemas: SchemaMembers = new Map()
   let records: readonly ProduceRecord[] = []
   for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
-    if (name === 'records') records = readRecords(reader, body, head)
-    else if (!SCHEMA_MEMBERS.includes(name)) throw unknownMember(name)
+    if (name === 'records') {
+      records = yield* recordsIn(reader, body, head, ahead)
+      continue
+    }
+    if (ahead !== undefined) yield* ahead.look()
+    if (!SCHEMA_MEMBERS.includes(name)) throw unknownMember(name)
     else if (head.schemaFormat === undefined) skipValue(reader)
     else if (!takeNull(reader))
       schemas.set(name, name.endsWith('_id') ? readId(reader, body) : readStringBytes(reader).toString())
@@ -211,10 +246,15 @@ function readId(reader: JsonReader, body: Buffer): number {
   return Number(text)
 }
 
-function readRecords(reader: JsonReader, body: Buffer, head: V2Body): ProduceRecord[] {
+function* recordsIn(
+  reader: JsonReader,
+  body: Buffer,
+  head: V2Body,
+  ahead: JsonAhead | undefined
+): InPieces<ProduceRecord[]> {
   const records: ProduceRecord[] = []
   if (takeNull(reader)) return records
-  readElements(reader, () => {
+  yield* readRecords(reader, ahead, () => {
     if (records.length >= head.maxRecords) throw tooMany(head.maxRecords)
     try {
       records.push(readRecord(reader, body, head))

@@ -1,12 +1,12 @@
 import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
 import { skipValue } from '../../../core/json/json-values.js'
+import { costOf } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { BodyError } from '../record-bytes.js'
 import { ObjectSplitter, type SplitEnd } from './object-splitter.js'
 import { type RecordAnswers, type Repeated, refusalOfBody } from './record-answers.js'
 import { type RecordTarget, readNextRecord, readSentRecord, type Unencoded, type V3Record } from './record-json.js'
-import { costOf } from './stream-turns.js'
 
 /** A record of a request as it was read. */
 export interface Item extends Repeated {

@@ -1,10 +1,12 @@
 import { CastellanError, QuotaExceededError } from '../../../core/errors.js'
+import { costOf, type TurnTaker } from '../../../core/loop-turns.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import type { PendingProduce } from '../../../gateway/gateway.js'
 import { PERSISTED_HEADER, persistedText } from '../../../gateway/persisted.js'
 import type { Caller } from '../../../http/access/access.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import type { BufferPool } from '../../../http/exchange/body-collector.js'
+import { addressOf } from '../../../http/exchange/client.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { refusalCodeOf } from '../answers.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
@@ -12,7 +14,7 @@ import { type Charset, JSON_TYPE } from '../media-types.js'
 import type { SchemaClient, SchemaWriter } from '../schema-writer.js'
 import { type RecordAnswers, refusalOfEnd } from './record-answers.js'
 import { answersTo, type Collected, type Item, isUnencoded, outcomesOf, RecordReader } from './record-reader.js'
-import { costOf, type StreamTurns, type TurnTaker } from './stream-turns.js'
+import type { StreamTurns } from './stream-turns.js'
 
 /** Answers that are ready leave in pieces of about this length, and no faster than the client reads. */
 const WRITE_CHARS = 64 * 1024
@@ -69,6 +71,7 @@ const SMALL_BYTES = 8 * 1024
  * turns: TCP then holds the client back. So a stream holds little memory, however long it is.
  */
 export class RecordStream implements TurnTaker {
+  readonly owner: unknown
   readonly #exchange: Exchange
   readonly #head: StreamHead
   readonly #parts: RecordStreamParts
@@ -96,6 +99,7 @@ export class RecordStream implements TurnTaker {
     const { topic } = head
     const { maxRecordBytes } = parts.limits
     this.#exchange = exchange
+    this.owner = addressOf(exchange.request) ?? this
     this.#head = head
     this.#parts = parts
     const accepts = (): boolean => this.#accepts()

@@ -1,0 +1,88 @@
+import type { JsonReader, LongParts } from './json-reader.js'
+import { JsonRewriter } from './json-rewriter.js'
+import { type PartNotes, ValueSkipper } from './json-values.js'
+
+const QUOTE = 0x22
+/** To look at so many bytes takes less than a millisecond. */
+const STEP_BYTES = 64 * 1024
+/** Parts from this length on are not read in one step. */
+const LONG_BYTES = 16 * 1024
+/** Strings inside of more brackets are parts of values, which are read as they are. */
+const STRINGS_DEPTH = 3
+/** A key or a value is inside of the brackets of its record. */
+const VALUE_DEPTH = 1
+/** Reading a record costs about as much as so many of its bytes, besides the bytes themselves. */
+const COST_OF_A_RECORD = 256
+
+interface Part {
+  readonly start: number
+  readonly end: number
+}
+
+/**
+ * Looks at records of a long text before they are read, in steps, so that reading one takes little time, whatever it is:
+ * what was found out about its long parts is told to the reader.
+ */
+export class JsonAhead implements PartNotes, LongParts {
+  readonly ends = new Map<number, number>()
+  readonly contents = new Map<number, Buffer>()
+  readonly #reader: JsonReader
+  readonly #bytes: Buffer
+  readonly #compacts: boolean
+  readonly #loose: (Part & { readonly depth: number })[] = []
+  #cost = 0
+
+  /** @param compacts keys and values are read by `readValueBytes` */
+  constructor(reader: JsonReader, bytes: Buffer, compacts = false) {
+    this.#reader = reader
+    this.#bytes = bytes
+    this.#compacts = compacts
+    reader.longParts = this
+  }
+
+  /**
+   * Looks at the value that comes next, and leaves the reader where it is. Yields what steps have cost, in bytes.
+   *
+   * @throws DeserializeError
+   */
+  *look(): Generator<number, void> {
+    const reader = this.#reader
+    const { index } = reader
+    this.ends.clear()
+    this.contents.clear()
+    this.#loose.length = 0
+    reader.beginRecord()
+    const skipper = new ValueSkipper(reader, this)
+    while (!skipper.skip(reader.index + STEP_BYTES)) yield STEP_BYTES
+    this.#cost += reader.index - index + COST_OF_A_RECORD
+    reader.index = index
+    for (const part of this.#loose) yield* this.#rewrite(part)
+    if (this.#cost < STEP_BYTES) return
+    yield this.#cost
+    this.#cost = 0
+  }
+
+  part(start: number, end: number, depth: number, isCompact: boolean): void {
+    if (end - start < LONG_BYTES) return
+    this.ends.set(start, isCompact ? end : -end)
+    if (!isCompact && depth <= STRINGS_DEPTH) this.#loose.push({ start, end, depth })
+  }
+
+  *#rewrite({ start, end, depth }: Part & { readonly depth: number }): Generator<number, void> {
+    if (this.#bytes[start] === QUOTE)
+      this.contents.set(start + 1, yield* rewritten(this.#bytes, start + 1, end - 1, 'content'))
+    if (this.#compacts && depth === VALUE_DEPTH && !isBlankAt(this.#bytes, start))
+      this.contents.set(start, yield* rewritten(this.#bytes, start, end, 'compact'))
+  }
+}
+
+const isBlankAt = (bytes: Buffer, at: number): boolean => bytes[at]! <= 0x20
+
+function* rewritten(bytes: Buffer, start: number, end: number, form: 'content' | 'compact'): Generator<number, Buffer> {
+  const writer = new JsonRewriter(bytes, start, end, form)
+  for (let until = start + STEP_BYTES; ; until += STEP_BYTES) {
+    const written = writer.write(until)
+    if (written !== undefined) return written
+    yield STEP_BYTES
+  }
+}

@@ -1,0 +1,155 @@
+/** Work on a record costs about as much as that on so many of its bytes, besides the bytes themselves. */
+const COST_OF_A_RECORD = 256
+
+/** The cost of records, in bytes. Counted instead of measured: a slow machine must not change who is next. */
+export const costOf = (bytes: number, records: number): number => bytes + COST_OF_A_RECORD * records
+
+export interface TickLimits {
+  /** All together do so much in one turn of the event loop. */
+  readonly costPerTick: number
+  /** One alone does so much; several share it, down to `costPerTick`. */
+  readonly costPerTickAlone: number
+}
+
+/** A millisecond of work for many, so that a request that arrives in between waits no longer; four for one alone. */
+export const TICK_LIMITS: TickLimits = { costPerTick: 64 * 1024, costPerTickAlone: 256 * 1024 }
+
+/** Long work with a result, cut into pieces: it yields the cost of each. */
+export type InPieces<Result> = Generator<number, Result>
+
+/** Does all of it now. */
+export function atOnce<Result>(work: InPieces<Result>): Result {
+  for (;;) {
+    const piece = work.next()
+    if (piece.done === true) return piece.value
+  }
+}
+
+const ITEMS_OF_A_PIECE = 256
+
+/** The texts of items, with commas between them. */
+export function* joined<Item>(items: readonly Item[], textOf: (item: Item, at: number) => string): InPieces<string> {
+  let text = ''
+  for (let at = 0; at < items.length; at++) {
+    if (at > 0) text += ','
+    text += textOf(items[at]!, at)
+    if (at % ITEMS_OF_A_PIECE === ITEMS_OF_A_PIECE - 1) yield costOf(0, ITEMS_OF_A_PIECE)
+  }
+  return text
+}
+
+/** Takes turns with others. */
+export interface TurnTaker {
+  /** Owners take turns, whatever number of takers each of them has. Absent: it has no owner but itself. */
+  readonly owner?: unknown
+  /**
+   * Its turn: it works on, and asks again when it then has more to do.
+   *
+   * @param maxCost it stops behind the record with which it reaches this cost
+   * @returns the cost of what was done
+   */
+  readOn(maxCost: number): number
+}
+
+/**
+ * Lets long work take turns, so that other requests do not wait for all of it: in each turn of the event loop a bounded
+ * amount is done, for one owner after another.
+ */
+export class LoopTurns {
+  readonly #limits: TickLimits
+  /** By owner, in the order of their turns. */
+  readonly #waiting = new Map<unknown, Set<TurnTaker>>()
+  #waitingCount = 0
+  /** They count among those that share a tick, also while they do not wait. */
+  readonly #active = new Set<TurnTaker>()
+  #costOfTick = 0
+  #isServing = false
+  #isTickPlanned = false
+
+  constructor(limits = TICK_LIMITS) {
+    this.#limits = limits
+  }
+
+  /** It has something to do. It does so at once when no other waits and this tick's amount is not used up. */
+  ask(taker: TurnTaker): void {
+    const { owner = taker } = taker
+    const own = this.#waiting.get(owner)
+    if (own?.has(taker) === true) return
+    if (own === undefined) this.#waiting.set(owner, new Set([taker]))
+    else own.add(taker)
+    this.#waitingCount++
+    if (!this.#isServing) this.#serve()
+  }
+
+  /** It has nothing to do for now, or has ended. */
+  leave(taker: TurnTaker): void {
+    const { owner = taker } = taker
+    const own = this.#waiting.get(owner)
+    if (own?.delete(taker) !== true) return
+    this.#waitingCount--
+    if (own.size === 0) this.#waiting.delete(owner)
+  }
+
+  setActive(taker: TurnTaker, isActive: boolean): void {
+    if (isActive) this.#active.add(taker)
+    else this.#active.delete(taker)
+  }
+
+  /** Does work in turns; the first pieces at once if {@link ask} would. What the work throws ends the process. */
+  run(work: InPieces<void>, owner?: unknown): void {
+    const readOn = (maxCost: number): number => {
+      let cost = 0
+      while (cost < maxCost) {
+        const piece = work.next()
+        if (piece.done === true) return cost
+        cost += piece.value
+      }
+      this.ask(taker)
+      return cost
+    }
+    const taker: TurnTaker = owner === undefined ? { readOn } : { owner, readOn }
+    this.ask(taker)
+  }
+
+  /** Few may do more at once: each tick has costs of its own. */
+  get #mostPerTick(): number {
+    const { costPerTick, costPerTickAlone } = this.#limits
+    // One whose records cannot be used is not active.
+    const takers = Math.max(1, this.#active.size, this.#waitingCount)
+    return Math.max(costPerTick, costPerTickAlone / takers)
+  }
+
+  #serve(): void {
+    this.#isServing = true
+    const mostPerTick = this.#mostPerTick
+    // One that asks again during its turn is visited again, after the others.
+    for (const [owner, own] of this.#waiting) {
+      const left = mostPerTick - this.#costOfTick
+      if (left <= 0) break
+      const [taker] = own
+      this.leave(taker!)
+      this.#toTheEnd(owner)
+      this.#costOfTick += Math.max(1, taker!.readOn(left))
+    }
+    this.#isServing = false
+    if (this.#costOfTick > 0) this.#planTick()
+  }
+
+  /** Its turn comes again after those of all other owners. */
+  #toTheEnd(owner: unknown): void {
+    const own = this.#waiting.get(owner)
+    if (own === undefined) return
+    this.#waiting.delete(owner)
+    this.#waiting.set(owner, own)
+  }
+
+  #planTick(): void {
+    if (this.#isTickPlanned) return
+    this.#isTickPlanned = true
+    setImmediate(() => {
+      this.#isTickPlanned = false
+      this.#costOfTick = 0
+      this.#serve()
+    })
+  }
+}

@@ -1,0 +1,147 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { JsonAhead } from '../../../src/core/json/json-ahead.js'
+import { JsonReader } from '../../../src/core/json/json-reader.js'
+import { JsonRewriter } from '../../../src/core/json/json-rewriter.js'
+import { readRecords, readStringBytes, readValueBytes } from '../../../src/core/json/json-slices.js'
+import { skipValue, ValueSkipper } from '../../../src/core/json/json-values.js'
+import { atOnce, type InPieces } from '../../../src/core/loop-turns.js'
+import { checkRows } from '../../support/rows.js'
+
+/** Where the reader stands, or how it has failed. */
+function endOf(bytes: Buffer, read: (reader: JsonReader) => void): string {
+  const reader = new JsonReader(bytes)
+  try {
+    read(reader)
+    return `${reader.index}`
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+const skipInSteps =
+  (stepBytes: number) =>
+  (reader: JsonReader): void => {
+    const skipper = new ValueSkipper(reader)
+    while (!skipper.skip(reader.index + stepBytes)) {}
+  }
+
+describe('a value that is skipped in steps', () => {
+  const spaced = fc.json({ maxDepth: 4 }).map(json => JSON.stringify(JSON.parse(json), undefined, '\t'))
+  const escaped = fc.string({ unit: 'grapheme', maxLength: 9 }).map(text => {
+    const units = Array.from(text, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    return `[ "${units.join('')}" , {"\\n" : -1.5e+3}]`
+  })
+
+  it('ends where it ends when it is skipped at once, and fails with the same words, wherever the steps are', () => {
+    const text = fc.oneof(spaced, escaped)
+    fc.assert(
+      fc.property(
+        text,
+        fc.nat(),
+        fc.constantFrom('', ',', ']', '}', '"', '\\', '1', ' '),
+        fc.integer({ min: 1, max: 9 }),
+        (json, at, other, step) => {
+          const place = at % (json.length + 1)
+          for (const changed of [json, json.slice(0, place), json.slice(0, place) + other + json.slice(place + 1)]) {
+            const bytes = Buffer.from(changed)
+            expect(endOf(bytes, skipInSteps(step)), changed).to.equal(endOf(bytes, skipValue))
+          }
+        }
+      )
+    )
+  })
+
+  it('has its words where brackets, names and commas are wrong', () =>
+    checkRows(
+      [
+        ['[', 'EOF while parsing a list at line 1 column 1'],
+        ['{', 'EOF while parsing an object at line 1 column 1'],
+        ['[1', 'EOF while parsing a list at line 1 column 2'],
+        ['[1,', 'EOF while parsing a value at line 1 column 3'],
+        ['{"a":1,', 'EOF while parsing an object at line 1 column 7'],
+        ['[,', 'expected value at line 1 column 2'],
+        ['{,', 'key must be a string at line 1 column 2'],
+        ['[1}', 'expected `,` or `]` at line 1 column 3'],
+        ['{"a":1]', 'expected `,` or `}` at line 1 column 7'],
+        ['{"a" 1}', 'expected `:` at line 1 column 6']
+      ] as const,
+      ([json, words]) => expect(endOf(Buffer.from(json), skipInSteps(1))).to.equal(words)
+    ))
+})
+
+describe('JSON that is rewritten in steps', () => {
+  it('is the same as that which is rewritten at once', () => {
+    const bytes = Buffer.from('{ "a\\u0041" : [ "\\ud83d\\ude00\\/\\u001f\\"", 1 ] }')
+    const whole = new JsonRewriter(bytes, 0, bytes.length, 'compact').write()!
+    expect(whole.toString()).to.equal('{"aA":["😀/\\u001F\\"",1]}')
+    const inSteps = new JsonRewriter(bytes, 0, bytes.length, 'compact')
+    for (let until = 1; until < bytes.length; until++) expect(inSteps.write(until)).to.equal(undefined)
+    expect(inSteps.write()).to.deep.equal(whole)
+  })
+})
+
+describe('long records that are looked at before they are read', () => {
+  const BLANKS = ' \n'.repeat(100_000)
+  const ESCAPES = '\\u0061\\u000a'.repeat(30_000)
+  const RECORDS: readonly string[] = [
+    '{"value":1}',
+    `{"value":[${BLANKS}${BLANKS}1${BLANKS}]${BLANKS}}`,
+    `{"value":"${ESCAPES}"}`,
+    `{ "value" : ["${ESCAPES}"] }`,
+    `{"${ESCAPES}":{}}`,
+    `{"value":${'['.repeat(900)}${'{},'.repeat(70_000)}"\\u0000"${']'.repeat(900)}}`,
+    `{"value":${'1'.repeat(100_000)}}`,
+    `{"value":"${'é'.repeat(100_000)}"}`
+  ]
+
+  /** The members of records, and where they end. */
+  function* membersOf(
+    bytes: Buffer,
+    read: (reader: JsonReader) => Buffer,
+    ahead?: (reader: JsonReader) => JsonAhead
+  ): InPieces<readonly string[]> {
+    const reader = new JsonReader(bytes)
+    const members: string[] = []
+    yield* readRecords(reader, ahead?.(reader), () => {
+      for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember())
+        members.push(name, read(reader).toString('latin1'), String(reader.index))
+    })
+    return members
+  }
+  const list = Buffer.from(`[${RECORDS.join(',')}]`)
+
+  it('are read as others are, whether their values are made compact or not', () => {
+    const compact = (reader: JsonReader): Buffer => readValueBytes(reader, list)
+    const ahead = (compacts: boolean) => (reader: JsonReader) => new JsonAhead(reader, list, compacts)
+    const expected = atOnce(membersOf(list, compact))
+    expect(atOnce(membersOf(list, compact, ahead(true))).join() === expected.join()).to.equal(true)
+    expect(atOnce(membersOf(list, compact, ahead(false))).join() === expected.join()).to.equal(true)
+  })
+
+  it('give the content of their strings, also where it is escaped', () => {
+    const bytes = Buffer.from(`[{"a":"${ESCAPES}"},{"a":"b"}]`)
+    const [, first, , , second] = atOnce(membersOf(bytes, readStringBytes, reader => new JsonAhead(reader, bytes)))
+    expect([first === 'a\n'.repeat(30_000), second]).to.deep.equal([true, 'b'])
+  })
+
+  it('are looked at in pieces: none costs more than 64 KiB', () => {
+    const work = membersOf(
+      list,
+      reader => readValueBytes(reader, list),
+      reader => new JsonAhead(reader, list, true)
+    )
+    const costs: number[] = []
+    for (let piece = work.next(); piece.done !== true; piece = work.next()) costs.push(piece.value)
+    expect(costs.length).to.be.greaterThan(list.length / (64 * 1024))
+    expect(costs.filter((cost, at) => cost > 64 * 1024 && costs[at - 1] !== 64 * 1024)).to.deep.equal([])
+  })
+
+  it('have at most 10,000 members, which are read in one step', () => {
+    const bytes = Buffer.from(`[{"a":1},{${'"a":1,'.repeat(10_000)}"a":1}]`)
+    const read = (reader: JsonReader): Buffer => readValueBytes(reader, bytes)
+    expect(() => atOnce(membersOf(bytes, read))).to.throw('a record has more than 10000 members')
+    const others = Buffer.from(`[${new Array(20_000).fill('{"a":1}').join()}]`)
+    expect(atOnce(membersOf(others, reader => readValueBytes(reader, others)))).to.have.length(60_000)
+  })
+})

@@ -1,0 +1,55 @@
+import { expect } from 'chai'
+import { atOnce, type InPieces, joined, LoopTurns } from '../../src/core/loop-turns.js'
+import { turns as ticks } from '../support/ticks.js'
+
+const LIMITS = { costPerTick: 100, costPerTickAlone: 300 }
+
+describe('turns of long work', () => {
+  let turns: LoopTurns
+  let done: string[]
+  beforeEach(() => {
+    turns = new LoopTurns(LIMITS)
+    done = []
+  })
+
+  const work = (name: string, ...costs: number[]): InPieces<void> => piecesOf(done, name, costs)
+  function* piecesOf(own: string[], name: string, costs: readonly number[]): InPieces<void> {
+    for (const cost of costs) {
+      own.push(name)
+      yield cost
+    }
+    own.push(`${name}.`)
+  }
+
+  it('are as long as one tick allows, and the rest comes in later ones', async () => {
+    turns.run(work('a', 150, 100, 50, 300, 1))
+    expect(done.join('')).to.equal('aaa')
+    await ticks(1)
+    expect(done.join('')).to.equal('aaaa')
+    await ticks(1)
+    expect(done.join('')).to.equal('aaaaaa.')
+  })
+
+  it('go from owner to owner, whatever number of works each of them has', async () => {
+    turns.run(work('-', 300))
+    for (let nth = 0; nth < 30; nth++) turns.run(work('x', 100, 100), 'greedy')
+    turns.run(work('y', 100, 100), 'polite')
+    await ticks(6)
+    expect(done.join('')).to.equal('--.xyxyxy.x')
+  })
+
+  it('of several are shorter together', async () => {
+    turns.run(work('-', 300))
+    for (const name of ['a', 'b', 'c']) turns.run(work(name, 60, 60, 60), name)
+    await ticks(1)
+    expect(done.join('')).to.equal('--.aa')
+  })
+
+  it('a list of texts is put together in pieces', () => {
+    const items = Array.from({ length: 1_000 }, (_, at) => at)
+    const text = joined(items, (item, at) => `${item}${at}`)
+    expect(text.next()).to.deep.equal({ done: false, value: 256 * 256 })
+    expect(atOnce(joined(items, String))).to.equal(items.join(','))
+    expect(atOnce(joined([], String))).to.equal('')
+  })
+})
