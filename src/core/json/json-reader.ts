@@ -23,6 +23,7 @@ const OPEN_OBJECT = 0x7b
 const CLOSE_LIST = 0x5d
 const CLOSE_OBJECT = 0x7d
 const COMMA = 0x2c
+const LINE_FEED = 0x0a
 const SPACE = 0x20
 const ZERO = 0x30
 const NINE = 0x39
@@ -128,12 +129,8 @@ export class JsonReader {
   #fail(reason: string, consumed: number): never {
     const bytes = this.#bytes
     let line = 1
-    let lineStart = 0
-    for (let at = 0; at < consumed; at++) {
-      if (bytes[at] !== 0x0a) continue
-      line++
-      lineStart = at + 1
-    }
+    for (let at = 0; at < consumed; at++) if (bytes[at] === LINE_FEED) line++
+    const lineStart = line === 1 ? 0 : bytes.lastIndexOf(LINE_FEED, consumed - 1) + 1
     throw new DeserializeError(`${reason} at line ${line} column ${consumed - lineStart}`)
   }
 
@@ -273,12 +270,13 @@ export class JsonReader {
     }
   }
 
-  /** Consumes digits. @returns how many */
-  skipDigits(): number {
+  /** Consumes digits. @returns how many @param until where it stops at the latest */
+  skipDigits(until = Number.POSITIVE_INFINITY): number {
     const bytes = this.#bytes
     const start = this.index
+    const end = Math.min(until, bytes.length)
     let at = start
-    while (at < bytes.length && bytes[at]! >= ZERO && bytes[at]! <= NINE) at++
+    while (at < end && bytes[at]! >= ZERO && bytes[at]! <= NINE) at++
     this.index = at
     return at - start
   }

@@ -104,7 +104,10 @@ function toFloat(reader: JsonReader, significand: bigint, exponent: number): num
 }
 
 const QUOTE = 0x22
+const PLUS = 0x2b
 const MINUS = 0x2d
+const DOT = 0x2e
+const LETTER_E = 0x65
 const ZERO = 0x30
 const OPEN_LIST = 0x5b
 const CLOSE_LIST = 0x5d
@@ -157,6 +160,9 @@ export class ValueSkipper {
   #quoteAt = -1
   /** Behind the last part that is not compact. */
   #looseAt = -1
+  /** Where the number begins whose end was not reached, and the part of it. */
+  #numberAt = -1
+  #part: NumberPart = 'whole'
 
   constructor(reader: JsonReader, notes?: PartNotes) {
     this.#reader = reader
@@ -167,6 +173,7 @@ export class ValueSkipper {
   skip(until: number): boolean {
     const reader = this.#reader
     if (this.#quoteAt >= 0 && !this.#endString(until)) return false
+    if (this.#numberAt >= 0 && !this.#endNumber(until)) return false
     while (this.#expected !== 'next' || this.#enclosing.depth > 0) {
       const from = reader.index
       const isAtToken = reader.skipBlanks(until)
@@ -222,8 +229,32 @@ export class ValueSkipper {
     }
     this.#expected = 'next'
     if (byte === QUOTE) return this.#beginString(until)
+    if (byte === MINUS || isDigit(byte)) return this.#beginNumber(byte, until)
     skipScalar(reader, byte)
     this.#noted(index, depth)
+    return true
+  }
+
+  #beginNumber(byte: number, until: number): boolean {
+    const reader = this.#reader
+    this.#numberAt = reader.index
+    this.#part = 'whole'
+    if (byte === MINUS) reader.index++
+    beginNumber(reader)
+    return this.#endNumber(until)
+  }
+
+  #endNumber(until: number): boolean {
+    const reader = this.#reader
+    for (;;) {
+      reader.skipDigits(until)
+      if (reader.index >= until) return false
+      const next = partAfter(reader, this.#part)
+      if (next === undefined) break
+      this.#part = next
+    }
+    this.#noted(this.#numberAt, this.#enclosing.depth)
+    this.#numberAt = -1
     return true
   }
 
@@ -272,21 +303,34 @@ export class ValueSkipper {
   }
 }
 
+type NumberPart = 'whole' | 'fraction' | 'exponent'
+
 /** Consumes a number after its minus sign. */
 function skipNumber(reader: JsonReader): void {
+  beginNumber(reader)
+  for (let part: NumberPart | undefined = 'whole'; part !== undefined; part = partAfter(reader, part))
+    reader.skipDigits()
+}
+
+function beginNumber(reader: JsonReader): void {
   const first = reader.next()
   if (!isDigit(first)) reader.failHere('invalid number')
   if (first === ZERO && isDigit(reader.peek())) reader.failAtPeek('invalid number')
-  reader.skipDigits()
-  if (reader.peek() === 0x2e) {
+}
+
+/** Consumes what is between the digits of two parts. @returns `undefined`: the number has ended */
+function partAfter(reader: JsonReader, part: NumberPart): NumberPart | undefined {
+  const byte = reader.peek()
+  if (part === 'whole' && byte === DOT) {
     reader.index++
-    if (!reader.skipDigits()) reader.failAtPeek('invalid number')
+    if (!isDigit(reader.peek())) reader.failAtPeek('invalid number')
+    return 'fraction'
   }
-  if ((reader.peek() | 0x20) !== 0x65) return
+  if (part === 'exponent' || (byte | 0x20) !== LETTER_E) return undefined
   reader.index++
-  if (reader.peek() === 0x2b || reader.peek() === MINUS) reader.index++
+  if (reader.peek() === PLUS || reader.peek() === MINUS) reader.index++
   if (!isDigit(reader.next())) reader.failHere('invalid number')
-  reader.skipDigits()
+  return 'exponent'
 }
 
 /** The open brackets. */

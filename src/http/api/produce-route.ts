@@ -131,6 +131,8 @@ export function produceOptionsOf(api: string, sync: ProduceOptions): ProduceApi<
 
 /** A longer body is read in turns with others. */
 const AT_ONCE_BYTES = 128 * 1024
+/** Native functions do more with bytes than reading does, by this factor at least. */
+const NATIVE_FACTOR = 16
 /** The answer to more records is made in turns with others. */
 const MANY_RECORDS = 256
 const CLOSE = { connection: 'close' }
@@ -194,8 +196,8 @@ export class ProduceRoute<Head extends ProduceHead> {
     const head = this.begin(exchange, params)
     if (head === undefined) return
     const decodes = this.#api.keepsCompressed !== true || this.#parts.decodesBodies === true
-    const end: DecodedEnd = (body, seenBytes, isRead) => {
-      if (body instanceof Buffer) return this.#read(exchange, head, body)
+    const end: DecodedEnd = (body, seenBytes, isRead, lasts = false) => {
+      if (body instanceof Buffer) return this.#read(exchange, head, body, lasts)
       if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, isRead)
       else if (body instanceof UnreadableBodyError && isRead) this.#unusable(exchange, body, seenBytes)
       // A client that has left gets no answer.
@@ -247,11 +249,11 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   /** @returns see {@link DecodedEnd} */
-  #read(exchange: Exchange, head: Head, body: Buffer): Promise<void> | undefined {
+  #read(exchange: Exchange, head: Head, body: Buffer, lasts: boolean): Promise<void> | undefined {
     const { length } = body
     if (length > AT_ONCE_BYTES && this.#api.readInTurns !== undefined) {
       const turns = new RequestTurns(exchange, this.#parts)
-      turns.run(this.#readInTurns(exchange, head, Buffer.from(body), turns))
+      turns.run(this.#readInTurns(exchange, head, lasts ? body : Buffer.from(body), turns))
       return turns.handedOn
     }
     try {
@@ -270,6 +272,8 @@ export class ProduceRoute<Head extends ProduceHead> {
 
   *#readInTurns(exchange: Exchange, head: Head, body: Buffer, turns: RequestTurns): InPieces<void> {
     const { length } = body
+    // It was copied or decoded just now.
+    yield length / NATIVE_FACTOR
     try {
       const limitMs = head.isSync ? this.#api.options.sync.deadlineMs : ASYNC_TIMEOUT_MS
       const read = yield* turns.reading(limitMs, this.#api.readInTurns!(body, head))

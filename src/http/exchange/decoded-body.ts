@@ -92,9 +92,15 @@ export class BodyTooLargeError extends CastellanError {
  * A {@link BodyEnd}.
  *
  * @param isRead all of the body has come
+ * @param lasts the bytes stay valid; absent: during the call
  * @returns a promise that does not reject: bodies behind it on its connection wait for that
  */
-export type DecodedEnd = (body: Parameters<BodyEnd>[0], seenBytes: number, isRead: boolean) => Promise<void> | undefined
+export type DecodedEnd = (
+  body: Parameters<BodyEnd>[0],
+  seenBytes: number,
+  isRead: boolean,
+  lasts?: boolean
+) => Promise<void> | undefined
 
 /** A body up to this size, and what it becomes, is decoded at once: that takes less than half a millisecond. */
 const AT_ONCE_BYTES = 64 * 1024
@@ -198,7 +204,7 @@ function endWith(
   const buffer = made.buffer.byteLength > 2 * made.length ? Buffer.from(made) : made
   // What was made is held beside what has come.
   const refusal = request.holdOnly?.(sent.length + buffer.length)
-  return end(readBytes < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true)
+  return end(readBytes < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true, true)
 }
 
 const isTooLarge = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'

@@ -1,0 +1,194 @@
+import { expect } from 'chai'
+import fastify, { type FastifyInstance } from 'fastify'
+import { cloudevents } from '../../../src/apis/cloudevents/api.js'
+import { confluent } from '../../../src/apis/confluent/api.js'
+import { kprf } from '../../../src/apis/kprf/api.js'
+import { strimzi } from '../../../src/apis/strimzi/api.js'
+import { LoopTurns } from '../../../src/core/loop-turns.js'
+import type { HttpApi } from '../../../src/http/api/api.js'
+import { RequestTurns } from '../../../src/http/api/request-turns.js'
+import type { Exchange } from '../../../src/http/exchange/exchange.js'
+import { exchange as onConnection } from '../../apis/kprf/harness.js'
+import { contextFor } from '../../support/api-context.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+
+const JSON_TYPE = 'application/vnd.kafka.json.v2+json'
+const EVENT = { specversion: '1.0', id: '1', source: '/s', type: 't' }
+
+interface Case {
+  readonly api: HttpApi
+  readonly path: string
+  readonly type: string
+  /** A body of records with these values. */
+  body(values: readonly string[]): string
+  /** The value of a record, as the gateway gets it. */
+  taken?(value: string): string
+  /** What a body has in place of a record that cannot be used. */
+  readonly wrong: string
+  readonly problem: RegExp
+}
+
+const listOf = (values: readonly string[]): string =>
+  `{"records":[${values.map(value => `{"value":"${value}"}`).join()}]}`
+const quoted = (value: string): string => `"${value}"`
+const CASES: readonly Case[] = [
+  {
+    ...{ api: confluent as HttpApi, path: '/topics/t', type: JSON_TYPE, body: listOf, taken: quoted },
+    ...{ wrong: '{"value":[1,]}', problem: /expected value at line 1 column/ }
+  },
+  {
+    ...{ api: strimzi as HttpApi, path: '/topics/t', type: JSON_TYPE, body: listOf, taken: quoted },
+    ...{ wrong: '{"value":[1,]}', problem: /expected value at line 1 column/ }
+  },
+  {
+    ...{ api: kprf as HttpApi, path: '/push', type: 'application/json' },
+    body: values =>
+      `{"records":[${values.map(value => `{"topic":"t","data":"${value}","else":1}`).join()}],"wait_for_send":true}`,
+    ...{ wrong: '{"topic":"t"}', problem: /missing field `data` at line 1 column/ }
+  },
+  {
+    ...{ api: cloudevents as HttpApi, path: '/t', type: 'application/cloudevents-batch+json' },
+    body: values => JSON.stringify(values.map(data => ({ ...EVENT, data }))),
+    taken: data => JSON.stringify({ ...EVENT, data }),
+    ...{ wrong: '{"data":[1,]}', problem: /event 3000: expected value at line 1 column/ }
+  }
+]
+
+/** Longer than what is read at once, and more records than are answered at once. */
+const VALUES = Array.from({ length: 3_000 }, (_, at) => `${at}`.padStart(100, '-'))
+
+describe('a body of more than 128 KiB', () => {
+  let app: FastifyInstance | undefined
+  let gateway: FakeGateway
+  afterEach(() => app?.close())
+
+  async function serve({ api }: Pick<Case, 'api'>, outcomes = new FakeGateway()): Promise<FastifyInstance> {
+    gateway = outcomes
+    const addRoutes = await api.plugin(contextFor(gateway, api.settings.parse({})) as never)
+    app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
+    await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
+    return app
+  }
+  const send = (to: FastifyInstance, { api, path, type }: Case, payload: string, headers: object = {}) =>
+    to.inject({ method: 'POST', url: api.prefix + path, headers: { 'content-type': type, ...headers }, payload })
+  const partly = (): FakeGateway =>
+    new FakeGateway({
+      outcome: ({ value }, at) => (String(value).includes('--7') ? failure('timedOut') : delivered(1, at))
+    })
+
+  for (const one of CASES) {
+    const { api, body, taken = value => value } = one
+
+    it(`${api.name}: brings the records that two shorter ones bring, in one call, and is answered for all of them`, async () => {
+      const halves = [VALUES.slice(0, 200), VALUES.slice(200, 400)]
+      const to = await serve(one, partly())
+      const answers = []
+      for (const half of halves) answers.push(await send(to, one, body(half)))
+      const whole = await send(await serve(one, partly()), one, body(VALUES))
+      expect(gateway.calls).to.have.length(1)
+      expect(gateway.records.map(({ value }) => String(value))).to.deep.equal(VALUES.map(taken))
+      expect([whole.statusCode, whole.headers['content-type']]).to.deep.equal([
+        answers[0]!.statusCode,
+        answers[0]!.headers['content-type']
+      ])
+      if (whole.body === '') return
+      // The first two hundred entries are the same.
+      const start = answers[0]!.body.lastIndexOf('}', answers[0]!.body.lastIndexOf(']'))
+      if (api.name !== 'cloudevents') expect(whole.body.slice(0, start)).to.equal(answers[0]!.body.slice(0, start))
+    })
+
+    it(`${api.name}: is refused with the words for a shorter one when a record cannot be used`, async () => {
+      const to = await serve(one)
+      const long = body(VALUES)
+      const end = long.lastIndexOf(']')
+      const answer = await send(to, one, `${long.slice(0, end)},${one.wrong}${long.slice(end)}`)
+      expect(answer.body).to.match(one.problem)
+      expect([gateway.calls.length, answer.headers['x-castellan-persisted']]).to.deep.equal([0, 'no'])
+      const short = body(VALUES.slice(0, 1))
+      const shortEnd = short.lastIndexOf(']')
+      const same = await send(to, one, `${short.slice(0, shortEnd)},${one.wrong}${short.slice(shortEnd)}`)
+      expect(same.statusCode).to.equal(answer.statusCode)
+    })
+
+    it(`${api.name}: lets records of other requests go first`, async () => {
+      const to = await serve(one)
+      const long = send(to, one, body([...VALUES, ...VALUES]))
+      const short = send(to, one, body(['short']))
+      await Promise.all([long, short])
+      expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([1, 6_000])
+    })
+
+    it(`${api.name}: is answered in the modern form with one entry per record`, async () => {
+      const to = await serve(one, partly())
+      const answer = await send(to, one, body(VALUES), { accept: 'application/vnd.castellan.v1+json' })
+      const { records } = JSON.parse(answer.body)
+      const failed = VALUES.flatMap((value, at) => (value.includes('--7') ? [at] : []))
+      expect([answer.statusCode, records.length]).to.deep.equal([207, 3_000])
+      expect(records.flatMap(({ error }: { error?: object }, at: number) => (error ? [at] : []))).to.deep.equal(failed)
+      expect(records[5]).to.deep.equal({ partition: 1, offset: 5, timestamp: 0 })
+    })
+  }
+
+  it('keeps the order of its connection: records of the next request come behind its own', async () => {
+    const [, , push] = CASES as [Case, Case, Case]
+    const to = await serve(push)
+    await to.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = to.server.address() as { port: number }
+    const requestOf = (body: string): string =>
+      `POST /kprf/push HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+    const both = requestOf(push.body(VALUES)) + requestOf(push.body(['next']))
+    await onConnection(port, both, received => received.split('HTTP/1.1 200').length === 3)
+    expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
+  })
+})
+
+describe('the turns of a long request', () => {
+  let nowMs: number
+  let response: { destroyed: boolean }
+  let turns: RequestTurns
+  beforeEach(() => {
+    nowMs = 1_000
+    response = { destroyed: false }
+    const exchange = { request: {}, response } as unknown as Exchange
+    turns = new RequestTurns(exchange, { turns: new LoopTurns(), clock: () => nowMs })
+  })
+
+  function* work(): Generator<number, string> {
+    yield 1
+    yield 2
+    return 'read'
+  }
+
+  it('end with its client', () => {
+    const reading = turns.reading(50, work())
+    expect(reading.next()).to.deep.equal({ done: false, value: 1 })
+    response.destroyed = true
+    expect(reading.next()).to.deep.equal({ done: true, value: undefined })
+  })
+
+  it('end with its time: it is refused as overloaded', () => {
+    const reading = turns.reading(50, work())
+    nowMs += 50
+    expect(reading.next().value).to.equal(1)
+    nowMs++
+    expect(() => reading.next()).to.throw('the body could not be read in time')
+  })
+
+  it('let the next request of the connection come when all that was begun has ended', async () => {
+    let isHandedOn = false
+    void turns.handedOn.then(() => (isHandedOn = true))
+    const others: (() => void)[] = []
+    turns.hold()
+    turns.run(
+      (function* (): Generator<number, void> {
+        yield 1
+        others.push(() => turns.release())
+      })()
+    )
+    await Promise.resolve()
+    expect([others.length, isHandedOn]).to.deep.equal([1, false])
+    others[0]!()
+    await Promise.resolve()
+    expect(isHandedOn).to.equal(true)
+  })
+})
