@@ -27,11 +27,15 @@ export function atOnce<Result>(work: InPieces<Result>): Result {
 
 const ITEMS_OF_A_PIECE = 256
 
-/** The texts of items, with commas between them. */
-export function* joined<Item>(items: readonly Item[], textOf: (item: Item, at: number) => string): InPieces<string> {
+/** The texts of items as one. @param between by default a comma */
+export function* joined<Item>(
+  items: readonly Item[],
+  textOf: (item: Item, at: number) => string,
+  between = ','
+): InPieces<string> {
   let text = ''
   for (let at = 0; at < items.length; at++) {
-    if (at > 0) text += ','
+    if (at > 0) text += between
     text += textOf(items[at]!, at)
     if (at % ITEMS_OF_A_PIECE === ITEMS_OF_A_PIECE - 1) yield costOf(0, ITEMS_OF_A_PIECE)
   }

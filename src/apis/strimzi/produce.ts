@@ -74,7 +74,7 @@ class RecordsReader {
 
   *read(inTurns: boolean): InPieces<ProduceRecord[]> {
     const json = this.#json
-    const ahead = inTurns ? new JsonAhead(json, this.#body, this.#format === 'json') : undefined
+    const ahead = inTurns ? new JsonAhead(json, this.#body, this.#format === 'json' ? 1 : 0) : undefined
     if (!json.isWholeUtf8) throw new BridgeError(400, 'Validation error on: the body is not valid UTF-8')
     let records: ProduceRecord[] | undefined
     this.#expect('object')

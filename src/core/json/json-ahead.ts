@@ -9,8 +9,6 @@ const STEP_BYTES = 64 * 1024
 const LONG_BYTES = 16 * 1024
 /** Strings inside of more brackets are parts of values, which are read as they are. */
 const STRINGS_DEPTH = 3
-/** A key or a value is inside of the brackets of its record. */
-const VALUE_DEPTH = 1
 /** Reading a record costs about as much as so many of its bytes, besides the bytes themselves. */
 const COST_OF_A_RECORD = 256
 
@@ -28,15 +26,15 @@ export class JsonAhead implements PartNotes, LongParts {
   readonly contents = new Map<number, Buffer>()
   readonly #reader: JsonReader
   readonly #bytes: Buffer
-  readonly #compacts: boolean
+  readonly #compactDepth: number
   readonly #loose: (Part & { readonly depth: number })[] = []
   #cost = 0
 
-  /** @param compacts keys and values are read by `readValueBytes` */
-  constructor(reader: JsonReader, bytes: Buffer, compacts = false) {
+  /** @param compactDepth brackets of a record around values that are read by `readValueBytes`; 0: none are */
+  constructor(reader: JsonReader, bytes: Buffer, compactDepth = 0) {
     this.#reader = reader
     this.#bytes = bytes
-    this.#compacts = compacts
+    this.#compactDepth = compactDepth
     reader.longParts = this
   }
 
@@ -71,7 +69,7 @@ export class JsonAhead implements PartNotes, LongParts {
   *#rewrite({ start, end, depth }: Part & { readonly depth: number }): Generator<number, void> {
     if (this.#bytes[start] === QUOTE)
       this.contents.set(start + 1, yield* rewritten(this.#bytes, start + 1, end - 1, 'content'))
-    if (this.#compacts && depth === VALUE_DEPTH && !isBlankAt(this.#bytes, start))
+    if (depth > 0 && depth === this.#compactDepth && !isBlankAt(this.#bytes, start))
       this.contents.set(start, yield* rewritten(this.#bytes, start, end, 'compact'))
   }
 }

@@ -23,6 +23,7 @@ import { checkProduceCall, checkRecord } from '../memory/record-checks.js'
 import { type DeliverySettings, toDeliverySettings } from '../memory/settings.js'
 import { TopicSubscription } from '../memory/topic-subscription.js'
 import type { TopicView, TroubledPartition } from '../memory/topic-view.js'
+import { roughSizeOf } from '../memory/waiting-records.js'
 import { runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import { BatchNotes } from './batch-notes.js'
@@ -44,8 +45,9 @@ export interface DurableDeliveryDeps extends DeliveryDeps {
   readonly retentionOf?: ((topic: string) => Promise<number | undefined>) | undefined
 }
 
-/** More records of one call are taken in turns. */
-const RECORDS_OF_A_PIECE = 256
+/** More records of one call are taken in turns, in pieces of this cost. */
+const MANY_RECORDS = 256
+const PIECE_COST = 64 * 1024
 
 /** How records of a call become entries of the log. */
 interface EntryForm {
@@ -196,7 +198,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
     const { partitioner } = options
     const request = { pendingProduce, entries: [], indexes: [], isAwaited: deadlineMs > 0, holder, tag }
     const as = { partitioner, timestampMs, maxRecordBytes }
-    const inTurns = records.length > RECORDS_OF_A_PIECE ? holder?.inTurns : undefined
+    const inTurns = records.length > MANY_RECORDS ? holder?.inTurns : undefined
     if (inTurns !== undefined) inTurns(this.#addInTurns(request, records, as))
     else {
       for (let index = 0; index < records.length; index++) this.#add(request, records[index]!, index, as)
@@ -206,14 +208,14 @@ export class DurableDelivery implements QueueMember, ClusterState {
   }
 
   *#addInTurns(request: DurableRequest, records: readonly ProduceRecord[], as: EntryForm): InPieces<void> {
-    let bytes = 0
+    let cost = 0
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!
       this.#add(request, record, index, as)
-      bytes += record.value?.length ?? 0
-      if ((index + 1) % RECORDS_OF_A_PIECE > 0) continue
-      yield costOf(bytes, RECORDS_OF_A_PIECE)
-      bytes = 0
+      cost += costOf(roughSizeOf(record), 1)
+      if (cost < PIECE_COST) continue
+      yield cost
+      cost = 0
     }
     this.#append(request)
   }

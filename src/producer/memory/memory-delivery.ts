@@ -39,6 +39,8 @@ const PRODUCERS_PER_TICK = 250
 /** Memory of buffers that are kept for the next batches: as much as several busy partitions fill in one round trip. */
 const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
 const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
+/** Taking records of this cost takes less than a millisecond. */
+const PIECE_COST = 64 * 1024
 /** At most so many records are looked at before they are taken in one go. */
 const MOST_IN_A_ROW = 256
 
@@ -160,10 +162,11 @@ export class MemoryDelivery implements Delivery, ClusterState {
     holder: ReceiptHolder | undefined
   ): InPieces<void> {
     let refusal = noDurableLog(options)
-    for (let from = 0; from < records.length; from += MOST_IN_A_ROW) {
-      const to = Math.min(records.length, from + MOST_IN_A_ROW)
+    for (let from = 0, to = 0; from < records.length; from = to) {
+      let cost = 0
+      while (to < records.length && cost < PIECE_COST) cost += costOf(roughSizeOf(records[to++]!), 1)
       refusal = this.#take(records, from, to, options, timestampMs, pendingProduce, refusal)
-      yield costOf(0, to - from)
+      yield cost
     }
     this.#taken(records, options, pendingProduce, holder)
     pendingProduce.waited()

@@ -1,6 +1,21 @@
 import { strict as assert } from 'node:assert'
 import { readSentRecord } from '../../../src/apis/confluent/v3/record-json.js'
-import { RecordReader, readWhole } from '../../../src/apis/confluent/v3/record-reader.js'
+import { readWhole as inPieces, RecordReader } from '../../../src/apis/confluent/v3/record-reader.js'
+import { atOnce } from '../../../src/core/loop-turns.js'
+
+/** In turns it reads the same. */
+function readWhole(body: Buffer, options: Parameters<typeof inPieces>[1]) {
+  const inTurns = () => atOnce(inPieces(body, options, true))
+  let read: ReturnType<typeof inTurns>
+  try {
+    read = atOnce(inPieces(body, options))
+  } catch (error) {
+    assert.throws(inTurns, { message: (error as Error).message })
+    throw error
+  }
+  assert.deepEqual(inTurns(), read)
+  return read
+}
 
 const PLAIN = { topic: 't', hasRegistry: false }
 const read = (text: string, to = PLAIN) => readSentRecord(Buffer.from(text), to)

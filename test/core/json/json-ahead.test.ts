@@ -113,10 +113,10 @@ describe('long records that are looked at before they are read', () => {
 
   it('are read as others are, whether their values are made compact or not', () => {
     const compact = (reader: JsonReader): Buffer => readValueBytes(reader, list)
-    const ahead = (compacts: boolean) => (reader: JsonReader) => new JsonAhead(reader, list, compacts)
+    const ahead = (compactDepth: number) => (reader: JsonReader) => new JsonAhead(reader, list, compactDepth)
     const expected = atOnce(membersOf(list, compact))
-    expect(atOnce(membersOf(list, compact, ahead(true))).join() === expected.join()).to.equal(true)
-    expect(atOnce(membersOf(list, compact, ahead(false))).join() === expected.join()).to.equal(true)
+    expect(atOnce(membersOf(list, compact, ahead(1))).join() === expected.join()).to.equal(true)
+    expect(atOnce(membersOf(list, compact, ahead(0))).join() === expected.join()).to.equal(true)
   })
 
   it('give the content of their strings, also where it is escaped', () => {
@@ -129,7 +129,7 @@ describe('long records that are looked at before they are read', () => {
     const work = membersOf(
       list,
       reader => readValueBytes(reader, list),
-      reader => new JsonAhead(reader, list, true)
+      reader => new JsonAhead(reader, list, 1)
     )
     const costs: number[] = []
     for (let piece = work.next(); piece.done !== true; piece = work.next()) costs.push(piece.value)

@@ -23,9 +23,9 @@ interface Case {
   body(values: readonly string[]): string
   /** The value of a record, as the gateway gets it. */
   taken?(value: string): string
-  /** What a body has in place of a record that cannot be used. */
-  readonly wrong: string
-  readonly problem: RegExp
+  /** What a body has in place of a record that cannot be used. Absent: such a record is refused alone. */
+  readonly wrong?: string
+  readonly problem?: RegExp
 }
 
 const listOf = (values: readonly string[]): string =>
@@ -35,6 +35,10 @@ const CASES: readonly Case[] = [
   {
     ...{ api: confluent as HttpApi, path: '/topics/t', type: JSON_TYPE, body: listOf, taken: quoted },
     ...{ wrong: '{"value":[1,]}', problem: /expected value at line 1 column/ }
+  },
+  {
+    ...{ api: confluent as HttpApi, path: '/v3/clusters/c/topics/t/records', type: 'application/json' },
+    body: values => values.map(data => JSON.stringify({ value: { type: 'STRING', data } })).join('')
   },
   {
     ...{ api: strimzi as HttpApi, path: '/topics/t', type: JSON_TYPE, body: listOf, taken: quoted },
@@ -77,9 +81,10 @@ describe('a body of more than 128 KiB', () => {
     })
 
   for (const one of CASES) {
-    const { api, body, taken = value => value } = one
+    const { api, path, body, taken = value => value } = one
+    const route = `${api.name} ${path}`
 
-    it(`${api.name}: brings the records that two shorter ones bring, in one call, and is answered for all of them`, async () => {
+    it(`${route}: brings the records that two shorter ones bring, in one call, and is answered for all of them`, async () => {
       const halves = [VALUES.slice(0, 200), VALUES.slice(200, 400)]
       const to = await serve(one, partly())
       const answers = []
@@ -92,25 +97,11 @@ describe('a body of more than 128 KiB', () => {
         answers[0]!.headers['content-type']
       ])
       if (whole.body === '') return
-      // The first two hundred entries are the same.
-      const start = answers[0]!.body.lastIndexOf('}', answers[0]!.body.lastIndexOf(']'))
-      if (api.name !== 'cloudevents') expect(whole.body.slice(0, start)).to.equal(answers[0]!.body.slice(0, start))
+      const [first] = answers[0]!.body.split(']')
+      if (api.name !== 'cloudevents') expect(whole.body.slice(0, first!.trimEnd().length)).to.equal(first!.trimEnd())
     })
 
-    it(`${api.name}: is refused with the words for a shorter one when a record cannot be used`, async () => {
-      const to = await serve(one)
-      const long = body(VALUES)
-      const end = long.lastIndexOf(']')
-      const answer = await send(to, one, `${long.slice(0, end)},${one.wrong}${long.slice(end)}`)
-      expect(answer.body).to.match(one.problem)
-      expect([gateway.calls.length, answer.headers['x-castellan-persisted']]).to.deep.equal([0, 'no'])
-      const short = body(VALUES.slice(0, 1))
-      const shortEnd = short.lastIndexOf(']')
-      const same = await send(to, one, `${short.slice(0, shortEnd)},${one.wrong}${short.slice(shortEnd)}`)
-      expect(same.statusCode).to.equal(answer.statusCode)
-    })
-
-    it(`${api.name}: lets records of other requests go first`, async () => {
+    it(`${route}: lets records of other requests go first`, async () => {
       const to = await serve(one)
       const long = send(to, one, body([...VALUES, ...VALUES]))
       const short = send(to, one, body(['short']))
@@ -118,7 +109,7 @@ describe('a body of more than 128 KiB', () => {
       expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([1, 6_000])
     })
 
-    it(`${api.name}: is answered in the modern form with one entry per record`, async () => {
+    it(`${route}: is answered in the modern form with one entry per record`, async () => {
       const to = await serve(one, partly())
       const answer = await send(to, one, body(VALUES), { accept: 'application/vnd.castellan.v1+json' })
       const { records } = JSON.parse(answer.body)
@@ -127,10 +118,25 @@ describe('a body of more than 128 KiB', () => {
       expect(records.flatMap(({ error }: { error?: object }, at: number) => (error ? [at] : []))).to.deep.equal(failed)
       expect(records[5]).to.deep.equal({ partition: 1, offset: 5, timestamp: 0 })
     })
+
+    if (one.wrong === undefined) continue
+
+    it(`${route}: is refused with the words for a shorter one when a record cannot be used`, async () => {
+      const to = await serve(one)
+      const long = body(VALUES)
+      const end = long.lastIndexOf(']')
+      const answer = await send(to, one, `${long.slice(0, end)},${one.wrong}${long.slice(end)}`)
+      expect(answer.body).to.match(one.problem!)
+      expect([gateway.calls.length, answer.headers['x-castellan-persisted']]).to.deep.equal([0, 'no'])
+      const short = body(VALUES.slice(0, 1))
+      const shortEnd = short.lastIndexOf(']')
+      const same = await send(to, one, `${short.slice(0, shortEnd)},${one.wrong}${short.slice(shortEnd)}`)
+      expect(same.statusCode).to.equal(answer.statusCode)
+    })
   }
 
   it('keeps the order of its connection: records of the next request come behind its own', async () => {
-    const [, , push] = CASES as [Case, Case, Case]
+    const push = CASES.find(({ api }) => api === (kprf as HttpApi))!
     const to = await serve(push)
     await to.listen({ host: '127.0.0.1', port: 0 })
     const { port } = to.server.address() as { port: number }

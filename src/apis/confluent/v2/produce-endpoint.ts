@@ -201,7 +201,7 @@ export function* readProduceBody(body: Buffer, head: V2Body, inTurns = false): I
   if (body.length === 0) throw new BodyError(422, 'the body is empty')
   const reader = new JsonReader(body)
   if (!reader.isWholeUtf8) throw new BodyError(400, 'the body is not valid UTF-8')
-  const ahead = inTurns ? new JsonAhead(reader, body, head.format === 'json') : undefined
+  const ahead = inTurns ? new JsonAhead(reader, body, head.format === 'json' ? 1 : 0) : undefined
   const schemas: SchemaMembers = new Map()
   let records: readonly ProduceRecord[] = []
   for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {

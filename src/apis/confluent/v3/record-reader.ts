@@ -1,6 +1,7 @@
+import { JsonAhead } from '../../../core/json/json-ahead.js'
 import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
 import { skipValue } from '../../../core/json/json-values.js'
-import { costOf } from '../../../core/loop-turns.js'
+import { costOf, type InPieces, joined } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { BodyError } from '../record-bytes.js'
@@ -50,6 +51,9 @@ function add({ items, records }: Collected, { record, key, value, unencoded }: V
   items.push({ key, value, unencoded })
 }
 
+/** Data are inside of the brackets of a record and of its key or value. */
+export const DATA_DEPTH = 2
+const PIECE_COST = 64 * 1024
 /** Of a whole body, which is read in one turn: each takes as long as ten that can be used. */
 const MAX_REFUSED = 10_000
 
@@ -57,16 +61,24 @@ const MAX_REFUSED = 10_000
  * Reads a whole body in UTF-8: by one reader up to a record that cannot be used, and then record by record.
  *
  * @param options.maxRecords one more is read, so that there are seen to be too many
+ * @param inTurns it yields; absent: it does all at once
  * @throws BodyError where too many cannot be used
  */
-export function readWhole(body: Buffer, options: Omit<ReaderOptions, 'accepts'> & { readonly maxRecords: number }) {
+export function* readWhole(
+  body: Buffer,
+  options: Omit<ReaderOptions, 'accepts'> & { readonly maxRecords: number },
+  inTurns = false
+): InPieces<{ readonly collected: Collected; readonly end: SplitEnd | 'notJson' | 'cut' | undefined }> {
   const { maxRecords } = options
   const collected = nothing()
   const { items, records } = collected
   const reader = new JsonReader(body)
+  const ahead = inTurns ? new JsonAhead(reader, body, DATA_DEPTH) : undefined
   try {
     while (reader.isWholeUtf8 && items.length <= maxRecords) {
       if (reader.peekToken() < 0) return { collected, end: undefined }
+      if (ahead === undefined) reader.beginRecord()
+      else yield* ahead.look()
       const start = reader.index
       const read = readNextRecord(reader, body, options)
       if (reader.index - start > options.maxRecordBytes) break
@@ -78,7 +90,13 @@ export function readWhole(body: Buffer, options: Omit<ReaderOptions, 'accepts'> 
   }
   const accepts = (): boolean => items.length <= maxRecords && items.length - records.length <= MAX_REFUSED
   const others = new RecordReader({ ...options, accepts }, collected)
-  const { end } = others.read(body, collected.bytes, Number.POSITIVE_INFINITY)
+  let end: SplitEnd | 'notJson' | undefined
+  for (let from = collected.bytes, isOver = false; !isOver; from = others.readBytes) {
+    const read = others.read(body, from, inTurns ? PIECE_COST : Number.POSITIVE_INFINITY)
+    if (inTurns) yield read.cost
+    end = read.end
+    isOver = end !== undefined || others.readBytes === body.length || !accepts()
+  }
   if (items.length - records.length > MAX_REFUSED)
     throw new BodyError(413, `a request has at most ${MAX_REFUSED} records that cannot be used`)
   return { collected, end: end ?? (others.keptBytes > 0 ? ('cut' as const) : undefined) }
@@ -164,3 +182,10 @@ export function answersTo(items: readonly Item[], outcomes: readonly RecordOutco
   for (let at = 0; at < items.length; at++) text += `${answers.of(outcomes[at]!, items[at]!)}\r\n`
   return text
 }
+
+/** {@link answersTo} in pieces. */
+export const answersInTurns = (
+  items: readonly Item[],
+  outcomes: readonly RecordOutcome[],
+  answers: RecordAnswers
+): InPieces<string> => joined(items, (item, at) => `${answers.of(outcomes[at]!, item)}\r\n`, '')

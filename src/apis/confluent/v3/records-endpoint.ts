@@ -1,6 +1,8 @@
+import { JsonAhead } from '../../../core/json/json-ahead.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
-import { readElements, readStringBytes } from '../../../core/json/json-slices.js'
+import { readRecords, readStringBytes } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
+import { atOnce, type InPieces } from '../../../core/loop-turns.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../../core/model.js'
 import type { ProduceOptions } from '../../../gateway/gateway.js'
 import type { Params } from '../../../http/api/endpoint.js'
@@ -16,6 +18,7 @@ import type {
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
 import { decodedStream } from '../../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
+import type { Known } from '../../../http/exchange/modern-answers.js'
 import { errorObjectJson } from '../answers.js'
 import { ProblemError, RETRY_OF_REGISTRY } from '../failures.js'
 import { noTopic } from '../look-up.js'
@@ -24,7 +27,17 @@ import { BodyError, unknownMember } from '../record-bytes.js'
 import { schemaClientOf, type WritingParts } from '../schema-writer.js'
 import { problemOfFailure, RecordAnswers, refusalOfEnd } from './record-answers.js'
 import { type RecordTarget, readNextRecord } from './record-json.js'
-import { answersTo, type Collected, collect, type Item, isUnencoded, nothing, readWhole } from './record-reader.js'
+import {
+  answersInTurns,
+  answersTo,
+  type Collected,
+  collect,
+  DATA_DEPTH,
+  type Item,
+  isUnencoded,
+  nothing,
+  readWhole
+} from './record-reader.js'
 import { RecordStream, type StreamHead, type StreamLimits } from './record-stream.js'
 import type { StreamTurns } from './stream-turns.js'
 
@@ -71,9 +84,22 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
   }
 
   readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
+    return atOnce(this.#read(body, head, false))
+  }
+
+  readInTurns(body: Buffer, head: V3Head): InPieces<readonly ProduceRecord[] | Later<readonly ProduceRecord[]>> {
+    return this.#read(body, head, true)
+  }
+
+  *#read(
+    body: Buffer,
+    head: V3Head,
+    inTurns: boolean
+  ): InPieces<readonly ProduceRecord[] | Later<readonly ProduceRecord[]>> {
     const { writer } = this.parts
     const decoded = head.charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
-    const collected = this.collect(decoded, { topic: head.topic, hasRegistry: writer !== undefined }, head)
+    const to = { topic: head.topic, hasRegistry: writer !== undefined }
+    const collected = yield* this.collect(decoded, to, head, inTurns)
     // What the answer needs of the records is put into the head.
     const noted = ({ items, records }: Collected): readonly ProduceRecord[] => {
       head.items = items
@@ -86,7 +112,8 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
 
   abstract answer(outcomes: Outcomes, head: V3Head): ProduceAnswer
 
-  protected abstract collect(body: Buffer, to: RecordTarget, head: V3Head): Collected
+  /** @param inTurns it yields */
+  protected abstract collect(body: Buffer, to: RecordTarget, head: V3Head, inTurns: boolean): InPieces<Collected>
 }
 
 export interface RecordsOptions {
@@ -152,10 +179,10 @@ export class V3Records extends V3Produce {
     stream.start(() => this.#streams.delete(stream))
   }
 
-  protected collect(body: Buffer, to: RecordTarget, head: V3Head): Collected {
+  protected *collect(body: Buffer, to: RecordTarget, head: V3Head, inTurns: boolean): InPieces<Collected> {
     const { maxRecords, limits } = this.#options
     const { maxRecordBytes } = limits
-    const { collected, end } = readWhole(body, { ...to, maxRecordBytes, maxRecords })
+    const { collected, end } = yield* readWhole(body, { ...to, maxRecordBytes, maxRecords }, inTurns)
     const { items } = collected
     const refused = end && refusalOfEnd(end, maxRecordBytes)
     if (refused !== undefined) items.push({ refused })
@@ -168,7 +195,16 @@ export class V3Records extends V3Produce {
 
   answer(outcomes: Outcomes, { items, answers }: V3Head): ProduceAnswer {
     const body = answersTo(items, outcomes as readonly RecordOutcome[], answers)
-    const failed = unaskedAmong(outcomes as readonly RecordOutcome[])
+    return this.#answer(body, outcomes as readonly RecordOutcome[])
+  }
+
+  *answerInTurns(outcomes: readonly Known[], { items, answers }: V3Head): InPieces<ProduceAnswer> {
+    const all = outcomes as readonly RecordOutcome[]
+    return this.#answer(yield* answersInTurns(items, all, answers), all)
+  }
+
+  #answer(body: string, outcomes: readonly RecordOutcome[]): ProduceAnswer {
+    const failed = unaskedAmong(outcomes)
     if (failed !== undefined) return { ...unasked(failed), body }
     return { status: 200, type: JSON_TYPE, body, template: this.parts.answers.okOf.v3 }
   }
@@ -188,25 +224,32 @@ export class V3Batch extends V3Produce {
     this.#maxEntries = maxEntries
   }
 
-  protected collect(body: Buffer, to: RecordTarget, head: V3Head): Collected {
+  protected *collect(body: Buffer, to: RecordTarget, head: V3Head, inTurns: boolean): InPieces<Collected> {
     const reader = new JsonReader(body)
+    const ahead = inTurns ? new JsonAhead(reader, body) : undefined
     if (!reader.isWholeUtf8) throw new BodyError(400, 'the body is not valid UTF-8')
     if (body.length === 0) throw new BodyError(422, 'the body is empty')
     const collected = { ...nothing(), bytes: body.length }
     const ids: string[] = []
     for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
       if (name !== 'entries') throw unknownMember(name)
-      readElements(reader, () => {
+      const entries: Buffer[] = []
+      yield* readRecords(reader, ahead, () => {
         reader.peekToken()
         const start = reader.index
         skipValue(reader)
-        if (ids.length === this.#maxEntries)
+        if (entries.length + ids.length === this.#maxEntries)
           throw badBatch(`has more than ${this.#maxEntries} entries (${MAX_ENTRIES})`)
-        const bytes = body.subarray(start, reader.index)
-        ids.push(idIn(bytes))
-        const entry = new JsonReader(bytes)
-        collect(collected, () => readNextRecord(entry, bytes, to, true))
+        entries.push(body.subarray(start, reader.index))
       })
+      for (const bytes of entries) {
+        const entry = new JsonReader(bytes)
+        if (inTurns) yield* new JsonAhead(entry, bytes, DATA_DEPTH).look()
+        ids.push(idIn(entry))
+        entry.index = 0
+        entry.beginRecord()
+        collect(collected, () => readNextRecord(entry, bytes, to, true))
+      }
     }
     if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
     if (ids.length === 0) throw badBatch('has no entries')
@@ -253,8 +296,7 @@ function unasked(failure: RecordFailure): ProduceAnswer {
 
 const badBatch = (problem: string): BodyError => new BodyError(422, `the batch ${problem}`, 42208)
 
-function idIn(entry: Buffer): string {
-  const reader = new JsonReader(entry)
+function idIn(reader: JsonReader): string {
   let id: string | undefined
   for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
     if (name === 'id' && reader.peekToken() === QUOTE) id = readStringBytes(reader).toString()
