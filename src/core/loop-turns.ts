@@ -27,19 +27,26 @@ export function atOnce<Result>(work: InPieces<Result>): Result {
 
 const ITEMS_OF_A_PIECE = 256
 
-/** The texts of items as one. @param between by default a comma */
+/** The texts of items in UTF-8, between others. @param between by default a comma */
 export function* joined<Item>(
+  before: string,
   items: readonly Item[],
   textOf: (item: Item, at: number) => string,
+  after: string,
   between = ','
-): InPieces<string> {
-  let text = ''
+): InPieces<Buffer> {
+  const pieces: Buffer[] = []
+  let text = before
   for (let at = 0; at < items.length; at++) {
     if (at > 0) text += between
     text += textOf(items[at]!, at)
-    if (at % ITEMS_OF_A_PIECE === ITEMS_OF_A_PIECE - 1) yield costOf(0, ITEMS_OF_A_PIECE)
+    if (at % ITEMS_OF_A_PIECE < ITEMS_OF_A_PIECE - 1) continue
+    pieces.push(Buffer.from(text))
+    yield costOf(text.length, ITEMS_OF_A_PIECE)
+    text = ''
   }
-  return text
+  pieces.push(Buffer.from(text + after))
+  return Buffer.concat(pieces)
 }
 
 /** Takes turns with others. */

@@ -47,9 +47,10 @@ describe('turns of long work', () => {
 
   it('a list of texts is put together in pieces', () => {
     const items = Array.from({ length: 1_000 }, (_, at) => at)
-    const text = joined(items, (item, at) => `${item}${at}`)
-    expect(text.next()).to.deep.equal({ done: false, value: 256 * 256 })
-    expect(atOnce(joined(items, String))).to.equal(items.join(','))
-    expect(atOnce(joined([], String))).to.equal('')
+    const text = joined('[', items, (item, at) => `${item}ü${at}`, ']')
+    const { value, done } = text.next()
+    expect([done, Number(value) >= 256 * 256]).to.deep.equal([false, true])
+    expect(String(atOnce(text))).to.equal(`[${items.map(item => `${item}ü${item}`).join(',')}]`)
+    expect(String(atOnce(joined('[', [], String, ']')))).to.equal('[]')
   })
 })

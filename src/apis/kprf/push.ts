@@ -106,8 +106,8 @@ export class PushApi implements ProduceApi<PushHead> {
   *answerInTurns(outcomes: readonly Known[], head: PushHead): InPieces<ProduceAnswer> {
     if (!this.#tells(outcomes, head)) return this.answer('delivered', head)
     const texts = this.#textsOf(outcomes, head)
-    const entries = yield* joined(texts, entryOf)
-    return this.#answered(this.#failed(entries, head), head)
+    const body = yield* joined(this.#start, texts, entryOf, END)
+    return this.#answered(this.#failed(body, head), head)
   }
 
   /** Refuses what kprf refuses before its queue: records beyond a rate limit, and records that are too large. */
@@ -151,7 +151,7 @@ export class PushApi implements ProduceApi<PushHead> {
 
   answer(outcomes: Outcomes, head: PushHead): ProduceAnswer {
     const isTold = typeof outcomes !== 'string' && this.#tells(outcomes, head)
-    return this.#answered(isTold ? this.#failed(entriesOf(this.#textsOf(outcomes, head)), head) : this.#ok, head)
+    return this.#answered(isTold ? this.#failed(this.#bodyOf(this.#textsOf(outcomes, head)), head) : this.#ok, head)
   }
 
   #answered(answer: ProduceAnswer, { isSync, startedAt }: PushHead): ProduceAnswer {
@@ -174,11 +174,11 @@ export class PushApi implements ProduceApi<PushHead> {
     return known.map((one, at) => (isFailed(one) && isTold(one, at) ? textOf(one) : undefined))
   }
 
-  #failed(entries: string, { retryAfterSeconds }: PushHead): ProduceAnswer {
+  #failed(body: string | Buffer, { retryAfterSeconds }: PushHead): ProduceAnswer {
     return {
       status: retryAfterSeconds === undefined ? 500 : 429,
       type: JSON_TYPE,
-      body: this.#bodyOf(entries),
+      body,
       headers: retryAfterSeconds === undefined ? undefined : { 'retry-after': String(retryAfterSeconds) }
     }
   }
@@ -197,25 +197,30 @@ export class PushApi implements ProduceApi<PushHead> {
     const isForbidden = error instanceof ForbiddenError
     // Where the topics are not known yet, the whole request is forbidden, and the text gives the reason.
     if (records === undefined)
-      return { status, type: JSON_TYPE, body: this.#bodyOf(entriesOf([isForbidden ? escaped(error.message) : text])) }
+      return { status, type: JSON_TYPE, body: this.#bodyOf([isForbidden ? escaped(error.message) : text]) }
     const caller = this.#context.access.callerOf(exchange.response.req)
     const texts = records.map(({ topic }) => (isForbidden && caller.allows('produce', { topic }) ? purged : text))
-    return { status, type: JSON_TYPE, body: this.#bodyOf(entriesOf(texts)) }
+    return { status, type: JSON_TYPE, body: this.#bodyOf(texts) }
   }
 
   broken(): ProduceAnswer {
     return { status: 500, type: TEXT_TYPE, body: '' }
   }
 
-  #bodyOf(entries: string): string {
-    return `{"status":"${this.#context.settings.failureWord}","errors":[${entries}]}`
+  get #start(): string {
+    return `{"status":"${this.#context.settings.failureWord}","errors":[`
+  }
+
+  /** @param texts need no escaping */
+  #bodyOf(texts: readonly (string | undefined)[]): string {
+    return this.#start + texts.map(entryOf).join(',') + END
   }
 }
 
-/** @param text needs no escaping */
+const END = ']}'
+
 const entryOf = (text: string | undefined): string =>
   text === undefined ? '{"error":false,"message":null}' : `{"error":true,"message":"${text}"}`
-const entriesOf = (texts: readonly (string | undefined)[]): string => texts.map(entryOf).join(',')
 
 const escaped = (text: string): string => JSON.stringify(text).slice(1, -1)
 

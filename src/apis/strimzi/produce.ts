@@ -232,8 +232,8 @@ export class RecordsApi extends ProduceBase<Head> implements ProduceApi<Head> {
 
   *answerInTurns(known: readonly Known[], head: Head): InPieces<ProduceAnswer> {
     if (!head.isSync) return this.answer(known, head)
-    const offsets = yield* joined(known, one => JSON.stringify(entryOf(one)))
-    return { status: 200, type: BRIDGE_TYPE, body: `{"offsets":[${offsets}]}` }
+    const body = yield* joined('{"offsets":[', known, one => JSON.stringify(entryOf(one)), ']}')
+    return { status: 200, type: BRIDGE_TYPE, body }
   }
 
   answer(outcomes: Outcomes, { isSync }: Head): ProduceAnswer {

@@ -9,8 +9,8 @@ const STEP_BYTES = 64 * 1024
 const LONG_BYTES = 16 * 1024
 /** Strings inside of more brackets are parts of values, which are read as they are. */
 const STRINGS_DEPTH = 3
-/** Reading a record costs about as much as so many of its bytes, besides the bytes themselves. */
-const COST_OF_A_RECORD = 256
+/** Looking at a record and reading it cost about as much as so many of its bytes, besides the bytes themselves. */
+const COST_OF_A_RECORD = 512
 
 interface Part {
   readonly start: number
@@ -25,6 +25,7 @@ export class JsonAhead implements PartNotes, LongParts {
   readonly ends = new Map<number, number>()
   readonly contents = new Map<number, Buffer>()
   readonly #reader: JsonReader
+  readonly #skipper: ValueSkipper
   readonly #bytes: Buffer
   readonly #compactDepth: number
   readonly #loose: (Part & { readonly depth: number })[] = []
@@ -33,6 +34,7 @@ export class JsonAhead implements PartNotes, LongParts {
   /** @param compactDepth brackets of a record around values that are read by `readValueBytes`; 0: none are */
   constructor(reader: JsonReader, bytes: Buffer, compactDepth = 0) {
     this.#reader = reader
+    this.#skipper = new ValueSkipper(reader, this)
     this.#bytes = bytes
     this.#compactDepth = compactDepth
     reader.longParts = this
@@ -46,12 +48,13 @@ export class JsonAhead implements PartNotes, LongParts {
   *look(): Generator<number, void> {
     const reader = this.#reader
     const { index } = reader
-    this.ends.clear()
-    this.contents.clear()
-    this.#loose.length = 0
+    if (this.ends.size > 0) {
+      this.ends.clear()
+      this.contents.clear()
+      this.#loose.length = 0
+    }
     reader.beginRecord()
-    const skipper = new ValueSkipper(reader, this)
-    while (!skipper.skip(reader.index + STEP_BYTES)) yield STEP_BYTES
+    while (!this.#skipper.skip(reader.index + STEP_BYTES)) yield STEP_BYTES
     this.#cost += reader.index - index + COST_OF_A_RECORD
     reader.index = index
     for (const part of this.#loose) yield* this.#rewrite(part)

@@ -128,8 +128,9 @@ export class JsonReader {
 
   #fail(reason: string, consumed: number): never {
     const bytes = this.#bytes
+    const first = bytes.indexOf(LINE_FEED)
     let line = 1
-    for (let at = 0; at < consumed; at++) if (bytes[at] === LINE_FEED) line++
+    for (let at = first < 0 ? consumed : first; at < consumed; at++) if (bytes[at] === LINE_FEED) line++
     const lineStart = line === 1 ? 0 : bytes.lastIndexOf(LINE_FEED, consumed - 1) + 1
     throw new DeserializeError(`${reason} at line ${line} column ${consumed - lineStart}`)
   }

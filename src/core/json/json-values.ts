@@ -148,7 +148,10 @@ type Expected = 'value' | 'valueOrEnd' | 'key' | 'keyOrEnd' | 'colon' | 'next'
 /** Parts inside of more brackets are not noted. */
 const NOTED_DEPTH = 8
 
-/** Consumes a value in steps. Each goes on where the one before has stopped, also in a string or in white space. */
+/**
+ * Consumes a value in steps. Each goes on where the one before has stopped, also in a string or in white space. Once it is
+ * consumed, the next value can be.
+ */
 export class ValueSkipper {
   readonly #reader: JsonReader
   readonly #notes: PartNotes | undefined
@@ -180,6 +183,8 @@ export class ValueSkipper {
       if (reader.index > from) this.#noted(from, this.#enclosing.depth)
       if (!isAtToken || !this.#take(reader.peek(), until)) return false
     }
+    this.#expected = 'value'
+    this.#looseAt = -1
     return true
   }
 

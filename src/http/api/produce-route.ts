@@ -57,7 +57,8 @@ export interface ProduceAnswer {
   readonly status: number
   /** Absent: no content type. */
   readonly type?: string | undefined
-  readonly body: string
+  /** Bytes: the answer was made in turns. */
+  readonly body: string | Buffer
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** For an answer that is given often; it has the status and the type. */
   readonly template?: AnswerTemplate | undefined
@@ -415,7 +416,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     { isSync, isOwnForm }: Head,
     outcomes: Outcomes,
     answer: ProduceAnswer,
-    modern?: ModernAnswer
+    modern?: ModernAnswer<Buffer>
   ): void {
     const { response, requestId } = exchange
     const { status, type, body, template, cause } = answer
@@ -431,7 +432,8 @@ export class ProduceRoute<Head extends ProduceHead> {
     }
     if (answer.persisted !== undefined) persisted = SAID[answer.persisted]
     const headers = { requestId, persisted, cause }
-    if (template === undefined) sendAnswer(response, status, type, body, headers, answer.headers)
+    if (template === undefined || typeof body !== 'string')
+      sendAnswer(response, status, type, body, headers, answer.headers)
     else if (response.destroyed) return
     // Outcomes arrive in bulk and are answered one after another in any case.
     else if (isSync) template.send(response, headers, body)
@@ -452,7 +454,7 @@ const ALL = { delivered: persistedText(['yes']), pending: persistedText(['pendin
 
 function reasonOf({ status, body }: ProduceAnswer, cause: Cause | undefined, error: unknown): RefusalReason {
   const code: ErrorCode = cause?.code ?? codeOfStatus(status)
-  return { code, message: error instanceof Error ? error.message : body }
+  return { code, message: error instanceof Error ? error.message : body.toString() }
 }
 
 /** Merges the outcomes of records that were produced with the reasons of those that the API has refused. */

@@ -10,6 +10,7 @@ import {
   type Cause,
   certaintyOfKnown,
   type Known,
+  type ModernAnswer,
   outcomesAnswer,
   PROBLEM_TYPE,
   problemAnswer,
@@ -79,7 +80,7 @@ export function sendAnswer(
 export function sendOutcomes(
   { response, requestId }: Asked,
   known: readonly Known[],
-  { status, type, body } = outcomesAnswer(known)
+  { status, type, body }: ModernAnswer<string | Buffer> = outcomesAnswer(known)
 ): void {
   noteFailure(response, firstFailureOf(known)?.code)
   sendAnswer(response, status, type, body, { requestId, persisted: persistedText(known.map(certaintyOfKnown)) })

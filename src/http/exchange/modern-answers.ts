@@ -21,10 +21,10 @@ export const PROBLEM_TYPE = 'application/problem+json'
 export type Known = RecordOutcome | 'pending'
 
 /** An answer in the place of the API's own. */
-export interface ModernAnswer {
+export interface ModernAnswer<Body = string> {
   readonly status: number
   readonly type: string
-  readonly body: string
+  readonly body: Body
 }
 
 const MULTI_STATUS = 207
@@ -40,9 +40,9 @@ export function outcomesAnswer(known: readonly Known[]): ModernAnswer {
   return { status: statusOf(known), type: MODERN_TYPE, body: JSON.stringify({ records: known.map(entryOf) }) }
 }
 
-export function* outcomesInTurns(known: readonly Known[]): InPieces<ModernAnswer> {
-  const records = yield* joined(known, one => JSON.stringify(entryOf(one)))
-  return { status: statusOf(known), type: MODERN_TYPE, body: `{"records":[${records}]}` }
+export function* outcomesInTurns(known: readonly Known[]): InPieces<ModernAnswer<Buffer>> {
+  const body = yield* joined('{"records":[', known, one => JSON.stringify(entryOf(one)), ']}')
+  return { status: statusOf(known), type: MODERN_TYPE, body }
 }
 
 function statusOf(known: readonly Known[]): number {

@@ -135,15 +135,15 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
     const known = outcomes as readonly RecordOutcome[]
     let offsets = ''
     for (const outcome of known) offsets += offsets === '' ? entryOf(outcome) : `,${entryOf(outcome)}`
-    return this.#answer(known, offsets, head)
+    return this.#answer(known, START + offsets + endOf(head), head)
   }
 
   *answerInTurns(outcomes: readonly Known[], head: V2Head): InPieces<ProduceAnswer> {
     const known = outcomes as readonly RecordOutcome[]
-    return this.#answer(known, yield* joined(known, entryOf), head)
+    return this.#answer(known, yield* joined(START, known, entryOf, endOf(head)), head)
   }
 
-  #answer(known: readonly RecordOutcome[], offsets: string, head: V2Head): ProduceAnswer {
+  #answer(known: readonly RecordOutcome[], body: string | Buffer, head: V2Head): ProduceAnswer {
     const codes = new Set(known.map(codeOf))
     const missing = codes.size === 1 ? missingOf(codes, head.topic) : undefined
     if (missing !== undefined) return this.answers.answerTo(new ProblemError(missing), head.exchange)!
@@ -151,11 +151,15 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
     return {
       status,
       type: V2_TYPE,
-      body: `{"offsets":[${offsets}],"key_schema_id":${head.keySchemaId},"value_schema_id":${head.valueSchemaId}}`,
+      body,
       template: status === 200 ? this.#parts.answers.okOf.v2 : undefined
     }
   }
 }
+
+const START = '{"offsets":['
+const endOf = ({ keySchemaId, valueSchemaId }: V2Head): string =>
+  `],"key_schema_id":${keySchemaId},"value_schema_id":${valueSchemaId}}`
 
 /** `null`: the record is delivered. */
 const codeOf = (outcome: RecordOutcome): number | null =>

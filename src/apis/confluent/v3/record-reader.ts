@@ -188,4 +188,4 @@ export const answersInTurns = (
   items: readonly Item[],
   outcomes: readonly RecordOutcome[],
   answers: RecordAnswers
-): InPieces<string> => joined(items, (item, at) => `${answers.of(outcomes[at]!, item)}\r\n`, '')
+): InPieces<Buffer> => joined('', items, (item, at) => `${answers.of(outcomes[at]!, item)}\r\n`, '', '')

@@ -203,7 +203,7 @@ export class V3Records extends V3Produce {
     return this.#answer(yield* answersInTurns(items, all, answers), all)
   }
 
-  #answer(body: string, outcomes: readonly RecordOutcome[]): ProduceAnswer {
+  #answer(body: string | Buffer, outcomes: readonly RecordOutcome[]): ProduceAnswer {
     const failed = unaskedAmong(outcomes)
     if (failed !== undefined) return { ...unasked(failed), body }
     return { status: 200, type: JSON_TYPE, body, template: this.parts.answers.okOf.v3 }
