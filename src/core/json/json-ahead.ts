@@ -48,6 +48,15 @@ export class JsonAhead implements PartNotes, LongParts {
   *look(): Generator<number, void> {
     const reader = this.#reader
     const { index } = reader
+    yield* this.skip()
+    reader.index = index
+    for (const part of this.#loose) yield* this.#rewrite(part)
+  }
+
+  /** Consumes the value that comes next. Yields as {@link look} does. */
+  *skip(): Generator<number, void> {
+    const reader = this.#reader
+    const { index } = reader
     if (this.ends.size > 0) {
       this.ends.clear()
       this.contents.clear()
@@ -56,8 +65,6 @@ export class JsonAhead implements PartNotes, LongParts {
     reader.beginRecord()
     while (!this.#skipper.skip(reader.index + STEP_BYTES)) yield STEP_BYTES
     this.#cost += reader.index - index + COST_OF_A_RECORD
-    reader.index = index
-    for (const part of this.#loose) yield* this.#rewrite(part)
     if (this.#cost < STEP_BYTES) return
     yield this.#cost
     this.#cost = 0
