@@ -119,23 +119,73 @@ const COMMA = 0x2c
  * Consumes a value of any kind and drops it. It may have 1,000 levels of nesting; more fails in the words of serde_json.
  */
 export function skipValue(reader: JsonReader): void {
-  const byte = reader.peekToken()
-  if (reader.skipKnown(reader.index)) return
-  if (byte === OPEN_LIST || byte === OPEN_OBJECT) new ValueSkipper(reader).skip(Number.POSITIVE_INFINITY)
-  else skipScalar(reader, byte)
+  if (reader.longParts !== undefined && isKnown(reader)) return
+  let opened = skipScalarOrOpen(reader)
+  if (!opened) return
+  const enclosing = new BracketStack()
+  for (;;) {
+    if (opened) enclosing.push(opened)
+    if (closeFinished(reader, enclosing, !opened)) return
+    if (enclosing.top === OPEN_OBJECT) skipKey(reader)
+    opened = skipScalarOrOpen(reader)
+  }
 }
 
-/** @param byte the next one, which opens no list and no object */
-function skipScalar(reader: JsonReader, byte: number): void {
+function isKnown(reader: JsonReader): boolean {
+  reader.peekToken()
+  return reader.skipKnown(reader.index)
+}
+
+/** Consumes a scalar and returns 0, or consumes the opening bracket of a list or object and returns it. */
+function skipScalarOrOpen(reader: JsonReader): number {
+  const byte = reader.peekToken()
   if (byte < 0) reader.failAtPeek('EOF while parsing a value')
-  if (isDigit(byte)) skipNumber(reader)
-  else if (byte === MINUS) {
+  if (isDigit(byte)) return skipNumber(reader)
+  switch (byte) {
+    case OPEN_LIST:
+    case OPEN_OBJECT:
+      reader.index++
+      return byte
+    case QUOTE:
+      reader.index++
+      reader.skipString()
+      return 0
+    case 0x2d:
+      reader.index++
+      return skipNumber(reader)
+  }
+  if (!reader.finishKeyword()) reader.failAtPeek('expected value')
+  return 0
+}
+
+/** Consumes closing brackets, then a comma. Returns true when all brackets are closed. */
+function closeFinished(reader: JsonReader, enclosing: BracketStack, hasValue: boolean): boolean {
+  for (;;) {
+    const frame = enclosing.top
+    if (frame === undefined) return true
+    const byte = reader.peekToken()
+    if (byte === COMMA && hasValue) {
+      reader.index++
+      return false
+    }
+    if (byte !== (frame === OPEN_LIST ? CLOSE_LIST : CLOSE_OBJECT)) {
+      if (byte < 0) reader.failAtPeek(frame === OPEN_LIST ? 'EOF while parsing a list' : 'EOF while parsing an object')
+      if (hasValue) reader.failAtPeek(frame === OPEN_LIST ? 'expected `,` or `]`' : 'expected `,` or `}`')
+      return false
+    }
     reader.index++
-    skipNumber(reader)
-  } else if (byte === QUOTE) {
-    reader.index++
-    reader.skipString()
-  } else if (!reader.finishKeyword()) reader.failAtPeek('expected value')
+    enclosing.pop()
+    hasValue = true
+  }
+}
+
+function skipKey(reader: JsonReader): void {
+  const byte = reader.peekToken()
+  if (byte < 0) reader.failAtPeek('EOF while parsing an object')
+  if (byte !== QUOTE) reader.failAtPeek('key must be a string')
+  reader.index++
+  reader.skipString()
+  reader.expectColon()
 }
 
 /** Learns where the parts of a value are, when each has ended. A string begins with its quote. */
@@ -235,7 +285,7 @@ export class ValueSkipper {
     this.#expected = 'next'
     if (byte === QUOTE) return this.#beginString(until)
     if (byte === MINUS || isDigit(byte)) return this.#beginNumber(byte, until)
-    skipScalar(reader, byte)
+    skipScalarOrOpen(reader)
     this.#noted(index, depth)
     return true
   }
@@ -311,10 +361,11 @@ export class ValueSkipper {
 type NumberPart = 'whole' | 'fraction' | 'exponent'
 
 /** Consumes a number after its minus sign. */
-function skipNumber(reader: JsonReader): void {
+function skipNumber(reader: JsonReader): 0 {
   beginNumber(reader)
   for (let part: NumberPart | undefined = 'whole'; part !== undefined; part = partAfter(reader, part))
     reader.skipDigits()
+  return 0
 }
 
 function beginNumber(reader: JsonReader): void {
