@@ -253,7 +253,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   #read(exchange: Exchange, head: Head, body: Buffer, lasts: boolean): Promise<void> | undefined {
     const { length } = body
     if (length > AT_ONCE_BYTES && this.#api.readInTurns !== undefined) {
-      const turns = new RequestTurns(exchange, this.#parts)
+      const turns = new RequestTurns(exchange, this.#parts, error => this.broken(exchange, error))
       turns.run(this.#readInTurns(exchange, head, lasts ? body : Buffer.from(body), turns))
       return turns.handedOn
     }

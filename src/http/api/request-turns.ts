@@ -12,11 +12,18 @@ export class RequestTurns {
   readonly handedOn: Promise<void>
   readonly #exchange: Exchange
   readonly #parts: Pick<ApiContext<unknown>, 'turns' | 'clock'>
+  readonly #broken: (error: unknown) => void
   readonly #startedAt: number
   #resolve: () => void = () => undefined
   #open = 0
 
-  constructor(exchange: Exchange, parts: Pick<ApiContext<unknown>, 'turns' | 'clock'>) {
+  /** @param broken called with the error of a bug in work that was begun */
+  constructor(
+    exchange: Exchange,
+    parts: Pick<ApiContext<unknown>, 'turns' | 'clock'>,
+    broken: (error: unknown) => void
+  ) {
+    this.#broken = broken
     this.#exchange = exchange
     this.#parts = parts
     this.#startedAt = parts.clock()
@@ -45,6 +52,8 @@ export class RequestTurns {
   *#released(work: InPieces<void>): InPieces<void> {
     try {
       yield* work
+    } catch (error) {
+      this.#broken(error)
     } finally {
       this.release()
     }

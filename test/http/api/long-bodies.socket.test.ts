@@ -152,11 +152,13 @@ describe('the turns of a long request', () => {
   let nowMs: number
   let response: { destroyed: boolean }
   let turns: RequestTurns
+  let bugs: unknown[]
   beforeEach(() => {
     nowMs = 1_000
     response = { destroyed: false }
     const exchange = { request: {}, response } as unknown as Exchange
-    turns = new RequestTurns(exchange, { turns: new LoopTurns(), clock: () => nowMs })
+    bugs = []
+    turns = new RequestTurns(exchange, { turns: new LoopTurns(), clock: () => nowMs }, error => bugs.push(error))
   })
 
   function* work(): Generator<number, string> {
@@ -178,6 +180,18 @@ describe('the turns of a long request', () => {
     expect(reading.next().value).to.equal(1)
     nowMs++
     expect(() => reading.next()).to.throw('the body could not be read in time')
+  })
+
+  it('tell of a bug, and end', async () => {
+    const bug = new Error('a bug')
+    turns.run(
+      // biome-ignore lint/correctness/useYield: it fails before
+      (function* (): Generator<number, void> {
+        throw bug
+      })()
+    )
+    await turns.handedOn
+    expect(bugs).to.deep.equal([bug])
   })
 
   it('let the next request of the connection come when all that was begun has ended', async () => {
