@@ -169,7 +169,7 @@ interface Field {
   readonly start: string
   readonly type: AvroType
   readonly defaultValue: Json | undefined
-  /** The bytes of a default that takes long to write. */
+  /** The bytes of the default, once it was written and there was room for it. */
   bytes?: Uint8Array
   /** A default must not contain itself. */
   isBeingWritten?: boolean
@@ -180,8 +180,7 @@ interface DefaultsRoom {
   bytes: number
 }
 
-/** Shorter defaults are written as quickly as they are copied. */
-const LEAST_KEPT_BYTES = 256
+/** The memory of kept bytes besides. */
 const ARRAY_BYTES = 256
 
 /** Writes a field that is absent. */
@@ -205,7 +204,7 @@ function writeDefault(out: AvroWriter, field: Field, room: DefaultsRoom): void {
     field.isBeingWritten = false
   }
   const size = out.length - length
-  if (size < LEAST_KEPT_BYTES || size + ARRAY_BYTES > room.bytes) return
+  if (size + ARRAY_BYTES > room.bytes) return
   room.bytes -= size + ARRAY_BYTES
   // Memory of its own: a view of Node's pool would hold all of that.
   field.bytes = new Uint8Array(out.taken(length))

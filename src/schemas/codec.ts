@@ -29,6 +29,9 @@ export interface SchemaSource {
   readonly used: ReadonlyMap<string, string>
 }
 
+/** UTF-8 has at most so many bytes for each unit of a string. */
+const BYTES_OF_UNIT = 3
+
 /** Characters of a schema with all that it uses. */
 export const lengthOf = ({ text, used }: SchemaSource): number =>
   [text, ...used.values()].reduce((sum, { length }) => sum + length, 0)
@@ -42,7 +45,7 @@ export const KEPT_DEFAULTS_FACTOR = 20
 
 /** Whether JSON that a schema reads is within its limit. */
 export const withinLimit = (json: Uint8Array | string): boolean =>
-  json.length <= MAX_JSON_LENGTH && (typeof json !== 'string' || Buffer.byteLength(json) <= MAX_JSON_LENGTH)
+  BYTES_OF_UNIT * json.length <= MAX_JSON_LENGTH || Buffer.byteLength(json) <= MAX_JSON_LENGTH
 
 /** The bytes of a value would be more than allowed. */
 export class TooManyBytes extends RangeError {

@@ -92,18 +92,27 @@ export function createJsonSchema({ text, used }: SchemaSource): Codec {
     name: isObject(schema) && typeof schema.title === 'string' ? schema.title : undefined,
     heldBytes: BYTES_PER_CHARACTER * lengthOf({ text, used }) + BYTES_PER_PART * parts,
     encode: (json, maxBytes) => {
-      if (Buffer.byteLength(json) > maxBytes) throw new TooManyBytes(maxBytes)
+<<<<<<< HEAD
+      const bytes = Buffer.from(json)
       const numbers = new ExactNumbers()
       const held: Held = isComparing ? numbers.parse(json) : { '': JSON.parse(json) }
       if (numbers.isEmpty && ofSchema.isEmpty) {
         if (!validate(held[''])) throw misfitOf(validate.errors![0]!)
-        return Buffer.from(json)
+        return within(bytes, maxBytes)
       }
       validateExactly ??= compile(schema, used, ofSchema, () => ofValue).validate
       ofValue = numbers
       const place = { parentData: held, parentDataProperty: '', instancePath: '', rootData: held, dynamicAnchors: {} }
-      if (validateExactly(held[''], place)) return Buffer.from(json)
+      if (validateExactly(held[''], place)) return within(bytes, maxBytes)
       throw misfitOf(validateExactly.errors![0]!, path => numbers.textAt(held, path))
+=======
+      const value: unknown = JSON.parse(json)
+      const isQuick = !mayBeSlow && text.length * json.length < QUICK_PRODUCT
+      if (!(isQuick ? validate(value) : endedInTime(() => validate(value)))) throw misfitOf(validate.errors![0]!)
+      const bytes = Buffer.from(json)
+      if (bytes.length > maxBytes) throw new TooManyBytes(maxBytes)
+      return bytes
+>>>>>>> 9572908b (schemas: keep short defaults, too, and count the room they take)
     },
     decode: (bytes, maxBytes) => {
       if (bytes.length > maxBytes) throw new TooMuchJson(maxBytes)
@@ -111,6 +120,16 @@ export function createJsonSchema({ text, used }: SchemaSource): Codec {
       return bytes.toString()
     }
   }
+}
+
+function within(bytes: Buffer, maxBytes: number): Buffer {
+  if (bytes.length > maxBytes) throw new TooManyBytes(maxBytes)
+  return bytes
+}
+
+function within(bytes: Buffer, maxBytes: number): Buffer {
+  if (bytes.length > maxBytes) throw new TooManyBytes(maxBytes)
+  return bytes
 }
 
 /** @param ofValue numbers of the value that is checked; absent: doubles hold all of them */
