@@ -92,7 +92,6 @@ export function createJsonSchema({ text, used }: SchemaSource): Codec {
     name: isObject(schema) && typeof schema.title === 'string' ? schema.title : undefined,
     heldBytes: BYTES_PER_CHARACTER * lengthOf({ text, used }) + BYTES_PER_PART * parts,
     encode: (json, maxBytes) => {
-<<<<<<< HEAD
       const bytes = Buffer.from(json)
       const numbers = new ExactNumbers()
       const held: Held = isComparing ? numbers.parse(json) : { '': JSON.parse(json) }
@@ -105,14 +104,6 @@ export function createJsonSchema({ text, used }: SchemaSource): Codec {
       const place = { parentData: held, parentDataProperty: '', instancePath: '', rootData: held, dynamicAnchors: {} }
       if (validateExactly(held[''], place)) return within(bytes, maxBytes)
       throw misfitOf(validateExactly.errors![0]!, path => numbers.textAt(held, path))
-=======
-      const value: unknown = JSON.parse(json)
-      const isQuick = !mayBeSlow && text.length * json.length < QUICK_PRODUCT
-      if (!(isQuick ? validate(value) : endedInTime(() => validate(value)))) throw misfitOf(validate.errors![0]!)
-      const bytes = Buffer.from(json)
-      if (bytes.length > maxBytes) throw new TooManyBytes(maxBytes)
-      return bytes
->>>>>>> 9572908b (schemas: keep short defaults, too, and count the room they take)
     },
     decode: (bytes, maxBytes) => {
       if (bytes.length > maxBytes) throw new TooMuchJson(maxBytes)

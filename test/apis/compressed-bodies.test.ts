@@ -11,6 +11,8 @@ const MAX_BYTES = 512 * 1024
 const BROTLI_BOMB = brotliCompressSync(Buffer.alloc(64 * MAX_BYTES), {
   params: { [constants.BROTLI_PARAM_QUALITY]: 1 }
 })
+/** Give the gateway time limits of their own. */
+const OWN_LIMITS = ['arion', 'kafboy']
 const KEEPING = ['arion', 'kafboy', 'kafka-pixy']
 const encodings: Readonly<Record<string, (body: string | Buffer) => Buffer>> = {
   gzip: gzipSync,
@@ -48,7 +50,7 @@ describe('bodies of produce requests with a content coding', () => {
     const addRoutes = await api.plugin(context)
     const app = fastify({ routerOptions: { maxParamLength: 1_000 } })
     await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
-    return async (payload: string | Buffer, coding?: string): Promise<Answered> => {
+    const send = async (payload: string | Buffer, coding?: string): Promise<Answered> => {
       const [calls, charges] = [gateway.records.length, charged.length]
       const answer = await app.inject({
         method: 'POST',
@@ -65,6 +67,7 @@ describe('bodies of produce requests with a content coding', () => {
         charged: charged.slice(charges)
       }
     }
+    return Object.assign(send, { gateway })
   }
   /** Limits of one record, as wide as that of the body. */
   const unlimited = (settings: object): object =>
@@ -196,5 +199,14 @@ describe('bodies of produce requests with a content coding', () => {
       const keeps = KEEPING.includes(way.api.name)
       if (way.api.name === 'kafboy') return [records.length, (await send(body)).records.length]
       return [records[0]?.value?.equals(body), keeps]
+    }))
+
+  it('have waited within the time limit of their requests', () =>
+    inAll(async way => {
+      const send = await serve(way)
+      await send(way.body('x'))
+      await send(brotliCompressSync(way.body('x')), 'br')
+      const [whole, left] = send.gateway.calls.map(({ options }) => options.deadlineMs)
+      return [left! < whole!, !way.what.includes('async') && !OWN_LIMITS.includes(way.api.name)]
     }))
 })

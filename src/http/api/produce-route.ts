@@ -41,6 +41,8 @@ import type { Route } from './routes.js'
 export interface ProduceHead {
   /** Whether the answer waits for Kafka. */
   isSync: boolean
+  /** How long the body waited to be decoded, in milliseconds. Absent: not at all. */
+  waitedMs?: number
   /** Why the API refuses records by itself: one entry per record of the request, `undefined` for those that are produced. */
   refusals?: readonly (RecordFailure | undefined)[] | undefined
   /** Absent: that of the cluster `default`. */
@@ -197,7 +199,8 @@ export class ProduceRoute<Head extends ProduceHead> {
     const head = this.begin(exchange, params)
     if (head === undefined) return
     const decodes = this.#api.keepsCompressed !== true || this.#parts.decodesBodies === true
-    const end: DecodedEnd = (body, seenBytes, isRead, lasts = false) => {
+    const end: DecodedEnd = (body, seenBytes, isRead, lasts = false, waitedMs) => {
+      if (waitedMs !== undefined) head.waitedMs = waitedMs
       if (body instanceof Buffer) return this.#read(exchange, head, body, lasts)
       if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, isRead)
       else if (body instanceof UnreadableBodyError && isRead) this.#unusable(exchange, body, seenBytes)
@@ -206,7 +209,8 @@ export class ProduceRoute<Head extends ProduceHead> {
         this.refuse(exchange, body, isRead)
       return undefined
     }
-    const { deadlineMs } = this.#api.options[head.isSync ? 'sync' : 'async']
+    // Whether the request waits for Kafka may stand in the body.
+    const { deadlineMs } = this.#api.options.sync
     collectDecoded(exchange, this.#maxBodyBytes, this.#pool, end, decodes, deadlineMs)
   }
 
@@ -323,17 +327,21 @@ export class ProduceRoute<Head extends ProduceHead> {
 
   /** Hands records on, whose bytes are valid during the call; with `turns` they last. */
   handOn({ request }: Exchange, head: Head, records: readonly ProduceRecord[], turns?: RequestTurns): PendingProduce {
-    const { refusals, isSync, gateway = this.#parts.gateway } = head
+    const { refusals, gateway = this.#parts.gateway } = head
     const origin = originOf(request)
     if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
     const own = this.#api.produce?.(records, head, origin)
-    const options = this.#api.options[isSync ? 'sync' : 'async']
-    if (own !== undefined || turns === undefined) return own ?? gateway.produce(records, options, origin)
-    origin.inTurns = work => turns.run(work)
-    const { deadlineMs } = options
-    // The time of a request that waits for Kafka has begun with its reading.
-    const leftMs = isSync ? Math.max(1, deadlineMs - turns.spentMs) : deadlineMs
-    return gateway.produce(records, { ...options, deadlineMs: leftMs }, origin)
+    if (own !== undefined) return own
+    if (turns !== undefined) origin.inTurns = work => turns.run(work)
+    return gateway.produce(records, this.#optionsFor(head, turns), origin)
+  }
+
+  /** The time limit of a request that waits for Kafka includes the wait of its body, and its reading. */
+  #optionsFor({ isSync, waitedMs = 0 }: Head, turns: RequestTurns | undefined): ProduceOptions {
+    const { sync, async } = this.#api.options
+    const spentMs = waitedMs + (turns?.spentMs ?? 0)
+    if (!isSync || spentMs === 0) return isSync ? sync : async
+    return { ...sync, deadlineMs: Math.max(1, sync.deadlineMs - spentMs) }
   }
 
   #produce(exchange: Exchange, head: Head, records: readonly ProduceRecord[], turns?: RequestTurns): void {

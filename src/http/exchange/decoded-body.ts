@@ -93,13 +93,15 @@ export class BodyTooLargeError extends CastellanError {
  *
  * @param isRead all of the body has come
  * @param lasts the bytes stay valid; absent: during the call
+ * @param waitedMs for how long it waited then. Absent: not at all
  * @returns a promise that does not reject: bodies behind it on its connection wait for that
  */
 export type DecodedEnd = (
   body: Parameters<BodyEnd>[0],
   seenBytes: number,
   isRead: boolean,
-  lasts?: boolean
+  lasts?: boolean,
+  waitedMs?: number
 ) => Promise<void> | undefined
 
 /** A body up to this size, and what it becomes, is decoded at once: that takes less than half a millisecond. */
@@ -164,14 +166,19 @@ export function collectDecoded(
         threads.keepOrder(socket, ended)
         return
       }
+      const since = performance.now()
+      const late: Reading = {
+        ...reading,
+        end: (body, seenBytes, isRead, lasts) => end(body, seenBytes, isRead, lasts, performance.now() - since)
+      }
       threads.add({
         socket,
         response,
         address: holder?.address,
         bytes: body,
         waitMs: Math.min(waitMs || MAX_WAIT_MS, MAX_WAIT_MS),
-        endAtOnce: bytes => (mustWait ? endAtOnce(reading, bytes) : false),
-        endByThread: (bytes, decode) => endByThread(reading, bytes, decode),
+        endAtOnce: bytes => (mustWait ? endAtOnce(late, bytes) : false),
+        endByThread: (bytes, decode) => endByThread(late, bytes, decode),
         refuse: refusal => end(refusal, 0, true)
       })
     }
