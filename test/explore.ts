@@ -41,6 +41,7 @@ const RUNS: Readonly<Record<string, CommandLine>> = {
   'as node:http': seed => `npm run test:fuzz -- --requests 1000000 --repeatable --seed ${seed}`,
   backlog: () => 'npm run test:backlog -- --gb 1',
   soak: seed => `node --import tsx test/soak/soak.ts --seconds 300 --seed ${seed}`,
+  memory: seed => `node --import tsx test/soak/memory.ts --minutes 15 --seed ${seed}`,
   'real registry': () => 'npm run test:registry -- ',
   'real Kafka': seed => `npm run test:kafka -- --seed ${seed}`
 }

@@ -11,7 +11,7 @@ const MAX_BYTES = 512 * 1024
 const BROTLI_BOMB = brotliCompressSync(Buffer.alloc(64 * MAX_BYTES), {
   params: { [constants.BROTLI_PARAM_QUALITY]: 1 }
 })
-/** Give the gateway time limits of their own. */
+/** Arion has no time limit unless it is set; kafboy gives the gateway limits of its own. */
 const OWN_LIMITS = ['arion', 'kafboy']
 const KEEPING = ['arion', 'kafboy', 'kafka-pixy']
 const encodings: Readonly<Record<string, (body: string | Buffer) => Buffer>> = {

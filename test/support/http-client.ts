@@ -9,7 +9,7 @@ export interface HttpAnswer {
 
 interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>>
-  readonly body?: string | undefined
+  readonly body?: string | Buffer | undefined
   /** Told of the connection before the request is sent. */
   readonly onSocket?: (socket: Socket) => void
 }
