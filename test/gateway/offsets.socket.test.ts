@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { withMark } from '../../src/consumer/group/ack-encoding.js'
 import { CastellanError, TimedOutError } from '../../src/core/errors.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { type EmbeddedStack, startCastellan, startEmbeddedStack } from '../support/castellan.js'
@@ -43,6 +44,20 @@ describe('the gateway tells and sets where groups stand', () => {
     await commit(1, 0)
     expect((await offsets())![1]!.committed!.offset).to.equal(0)
     expect((await offsets('orders', 'others'))![1]!.committed).to.equal(undefined)
+  })
+
+  it('no offset that was committed in a former topic of the name, and one that was committed in this one', async () => {
+    await write('a', 'b')
+    const { topicId } = (await stack.gateway.topics(['orders'], PATIENCE_MS)).get('orders')!
+    const former = 'BBBBBBBBQACAAAAAAAAAAg'
+    const commitMarked = async (id: string | undefined) => {
+      const { offset, metadata } = withMark({ offset: 1, metadata: '' }, id)
+      await commit(1, offset, metadata)
+    }
+    await commitMarked(former)
+    expect((await offsets())![1]).to.deep.include({ committed: undefined, beginsAt: 0 })
+    await commitMarked(topicId)
+    expect((await offsets())![1]!.committed).to.deep.equal({ offset: 1 })
   })
 
   it('no topic that does not exist, and creates none by asking', async () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { decodeAcks } from '../../../src/consumer/group/ack-encoding.js'
+import { decodeAcks, withMark } from '../../../src/consumer/group/ack-encoding.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { PartitionConsumer, type PartitionConsumerOptions } from '../../../src/consumer/group/partition-consumer.js'
 import { GroupWorld, run } from './group-world.js'
@@ -88,6 +88,23 @@ describe('one partition of a group', () => {
     world.committed = { offset: 2, metadata: '' }
     const harness = new PartitionHarness(world)
     expect([harness.next(), harness.position?.offset]).to.deep.equal([6, 6])
+  })
+
+  it('begins at the oldest record where the offset was committed in a former topic of the name, and says so', () => {
+    const [NOW, FORMER] = ['AAAAAAAAQACAAAAAAAAAAQ', 'BBBBBBBBQACAAAAAAAAAAg']
+    for (const [topicId, first] of [
+      [NOW, 5],
+      [FORMER, 0]
+    ] as const) {
+      const world = new GroupWorld(run(0, 10))
+      world.topicId = NOW
+      world.committed = withMark({ offset: 5, metadata: '' }, topicId)
+      const harness = new PartitionHarness(world)
+      world.pass(1_000)
+      expect(harness.next(), topicId).to.equal(first)
+      const told = world.warnings as { readonly committed?: number }[]
+      expect(told.map(({ committed }) => committed)).to.deep.equal(topicId === FORMER ? [5] : [])
+    }
   })
 
   it('leaves no timer behind when it stops between two looks for a partition that does not exist', () => {
