@@ -27,6 +27,12 @@ export class HeldAmount {
     this.#value += amount
   }
 
+  /** Adds or, when negative, releases. */
+  change(amount: number): void {
+    if (amount < 0) this.release(-amount)
+    else this.add(amount)
+  }
+
   release(amount: number): void {
     if (amount > this.#value) HeldAmount.watch?.overdrawn(this)
     this.#value = Math.max(0, this.#value - amount)

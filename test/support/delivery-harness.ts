@@ -64,6 +64,7 @@ export class DeliveryHarness {
   }
 
   restore(): void {
+    void this.delivery.close(0)
     this.clock.restore()
     if (this.#bugs.length > this.bugsExpected) throw this.#bugs[0]
   }

@@ -1,5 +1,6 @@
 import sinon from 'sinon'
 import { type ProduceRecord, type RecordFailure, silentLogger } from '../../src/core/model.js'
+import { recordRefusal } from '../../src/core/refusals.js'
 import { BatchBufferPool } from '../../src/kafka/record-batch-writer.js'
 import { readBack } from '../../src/kafka/record-reader.js'
 import { Budget } from '../../src/producer/memory/budget.js'
@@ -120,6 +121,7 @@ export class PartitionProducerStage {
   }
 
   restore(): void {
+    this.producer.close(() => recordRefusal('shuttingDown', 'the stage is closed', true))
     this.clock.restore()
   }
 }

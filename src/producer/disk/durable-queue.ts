@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { HeldAmount } from '../../core/held-amount.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { LocalKeys } from '../keys/keys.js'
@@ -158,13 +159,13 @@ export class DurableQueue {
   #ticker: NodeJS.Timeout | undefined
   /** Appends that came before the log was open. */
   #waiting: Waiting[] = []
-  #waitingBytes = 0
+  readonly #waitingBytes = new HeldAmount('bytes of records that wait for the durable log')
 
   constructor(options: DurableQueueOptions) {
     this.#options = options
     this.#isDraining = options.drainsLater !== true
     const { maxWaitingBytes } = options.settings
-    this.capacity = new LogCapacity(maxWaitingBytes, () => this.#waitingBytes + (this.log?.waitingBytes ?? 0))
+    this.capacity = new LogCapacity(maxWaitingBytes, () => this.#waitingBytes.value + (this.log?.waitingBytes ?? 0))
     this.readAhead = new ReadAhead(options.settings.readAheadBytes)
     this.#metrics = new LogMetrics(options.metrics, options.settings)
     options.receipts?.receipts.add(
@@ -263,10 +264,10 @@ export class DurableQueue {
   #wait(entries: readonly NewEntry[], settle: (result: AppendResult) => void): LogRefusal | undefined {
     const { maxWaitingBytes } = this.#options.settings
     const bytes = entries.reduce((sum, entry) => sum + sizeInLog(entry), 0)
-    if (this.#waitingBytes + bytes > maxWaitingBytes) {
+    if (this.#waitingBytes.value + bytes > maxWaitingBytes) {
       return refuse('full', `${maxWaitingBytes} bytes wait for the disk already (advanced.wal.maxWaitingBytes)`)
     }
-    this.#waitingBytes += bytes
+    this.#waitingBytes.add(bytes)
     // The buffers of the records belong to the caller, which uses them again.
     this.#waiting.push({ entries: entries.map(entry => ({ ...entry, record: ownCopyOf(entry.record) })), settle })
     this.open().catch(error => this.#options.log.error({}, (error as Error).message))
@@ -404,7 +405,7 @@ export class DurableQueue {
   #drainWaiting(use: (waiting: Waiting) => void): void {
     const waiting = this.#waiting
     this.#waiting = []
-    this.#waitingBytes = 0
+    this.#waitingBytes.release(this.#waitingBytes.value)
     for (const one of waiting) use(one)
     this.capacity.freed()
   }

@@ -1,3 +1,4 @@
+import { HeldAmount } from '../../core/held-amount.js'
 import type { RecordFailure } from '../../core/model.js'
 import { failures } from './failures.js'
 import type { OutcomeReceiver } from './pending-produce.js'
@@ -55,9 +56,9 @@ export class Budget implements BufferCapacity, PartitionBudget {
   readonly setting = 'delivery.maxBytes'
   readonly maxBytes: number
   readonly #onChange: () => void
-  #bytes = 0
-  #records = 0
-  #stuckBytes = 0
+  readonly #bytes = new HeldAmount('bytes of records for Kafka')
+  readonly #records = new HeldAmount('records for Kafka')
+  readonly #stuck = new HeldAmount('bytes of stuck records')
   #onFreed: () => void = () => undefined
 
   /** @param onChange called when the first record is held, and whenever something is not held any more */
@@ -67,11 +68,11 @@ export class Budget implements BufferCapacity, PartitionBudget {
   }
 
   get usedBytes(): number {
-    return this.#bytes
+    return this.#bytes.value
   }
 
   get stuckBytes(): number {
-    return this.#stuckBytes
+    return this.#stuck.value
   }
 
   onFreed(freed: () => void): void {
@@ -79,27 +80,27 @@ export class Budget implements BufferCapacity, PartitionBudget {
   }
 
   get records(): number {
-    return this.#records
+    return this.#records.value
   }
 
   hold(bytes: number, records: number): void {
-    this.#bytes += bytes
-    this.#records += records
-    if (bytes <= 0 || this.#records === records) this.#onChange()
+    this.#bytes.change(bytes)
+    this.#records.change(records)
+    if (bytes <= 0 || this.#records.value === records) this.#onChange()
     if (bytes < 0) this.#onFreed()
   }
 
   stick(bytes: number): void {
-    this.#stuckBytes += bytes
+    this.#stuck.change(bytes)
     if (bytes > 0) this.#onFreed()
   }
 
   hasCapacity(bytes: number): boolean {
-    return this.#bytes + bytes <= this.maxBytes
+    return this.#bytes.value + bytes <= this.maxBytes
   }
 
   hasSpare(bytes: number): boolean {
-    return this.#bytes + bytes <= this.maxBytes * SHARE_OF_A_REQUEST
+    return this.#bytes.value + bytes <= this.maxBytes * SHARE_OF_A_REQUEST
   }
 
   /**
@@ -107,7 +108,7 @@ export class Budget implements BufferCapacity, PartitionBudget {
    * once, others still get memory.
    */
   shareOf(partitionMaxBytes: number): number {
-    const freeBytes = this.maxBytes - this.#bytes
+    const freeBytes = this.maxBytes - this.#bytes.value
     return partitionMaxBytes * Math.min(1, freeBytes / (this.maxBytes * SHARE_LEFT_FREE))
   }
 
@@ -116,7 +117,7 @@ export class Budget implements BufferCapacity, PartitionBudget {
   }
 
   mayStick(bytes: number): boolean {
-    return this.#stuckBytes + bytes <= this.stuckPartitionsMaxBytes
+    return this.#stuck.value + bytes <= this.stuckPartitionsMaxBytes
   }
 
   /** Adds or, when negative, removes records of topics that are being looked up. */
@@ -127,7 +128,7 @@ export class Budget implements BufferCapacity, PartitionBudget {
 
   /** Topics that the brokers do not know may hold this many bytes more. */
   mayHold(bytes: number): boolean {
-    return this.#stuckBytes + bytes <= this.maxBytes * SHARE_OF_STUCK
+    return this.#stuck.value + bytes <= this.maxBytes * SHARE_OF_STUCK
   }
 }
 

@@ -1,3 +1,4 @@
+import { HeldAmount } from '../../core/held-amount.js'
 import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
 import { overheadOf } from './batch.js'
 import type { PartitionProducer } from './partition-producer.js'
@@ -160,7 +161,7 @@ export class CapacityQueues {
   readonly #maxBytes: number
   readonly #onEntered: (arrival: Arrival) => void
   readonly #queues = new Map<PartitionProducer, Queue>()
-  #bytes = 0
+  readonly #bytes = new HeldAmount('bytes of records that wait for capacity')
   #isServingSoon = false
 
   /** @param onEntered called for each record that was taken after it had waited */
@@ -177,7 +178,7 @@ export class CapacityQueues {
   add(producer: PartitionProducer, arrival: Arrival): boolean {
     const bytes = sizeOf(arrival)
     const queue = this.#queues.get(producer) ?? { arrivals: [], bytes: 0 }
-    if (queue.bytes + bytes > this.#maxBytes - this.#bytes) return false
+    if (queue.bytes + bytes > this.#maxBytes - this.#bytes.value) return false
     this.#queues.set(producer, queue)
     queue.arrivals.push({ ...arrival, record: ownCopyOf(arrival.record) })
     this.#hold(queue, bytes)
@@ -263,6 +264,6 @@ export class CapacityQueues {
 
   #hold(queue: Queue, bytes: number): void {
     queue.bytes += bytes
-    this.#bytes += bytes
+    this.#bytes.change(bytes)
   }
 }

@@ -21,11 +21,27 @@ function arrival(value: string, pendingProduce = pendingOf(), index = 0): Arriva
   return { record, partitioner: 'random' as never, timestampMs: 1, pendingProduce, index }
 }
 
+const made: Budget[] = []
+const budgetOf = (onChange = (): unknown => undefined): Budget => {
+  const budget = new Budget(1_000, () => void onChange())
+  made.push(budget)
+  return budget
+}
+const emptyAll = (): void => {
+  for (const budget of made.splice(0)) {
+    budget.onFreed(() => undefined)
+    budget.hold(-budget.usedBytes, -budget.records)
+    budget.stick(-budget.stuckBytes)
+  }
+}
+
 describe('delivery: the buffer', () => {
+  afterEach(emptyAll)
+
   it('counts what is held, and tells of what changes and what is given back', () => {
     let changes = 0
     let freed = 0
-    const budget = new Budget(1_000, () => changes++)
+    const budget = budgetOf(() => changes++)
     budget.onFreed(() => expect.fail('replaced by the next one'))
     budget.onFreed(() => freed++)
     budget.hold(400, 2)
@@ -37,14 +53,14 @@ describe('delivery: the buffer', () => {
   })
 
   it('has room to the last byte, and three quarters for a single request that fills its partition', () => {
-    const budget = new Budget(1_000, () => undefined)
+    const budget = budgetOf()
     budget.hold(600, 1)
     expect([budget.hasCapacity(400), budget.hasCapacity(401)]).to.deep.equal([true, false])
     expect([budget.hasSpare(150), budget.hasSpare(151)]).to.deep.equal([true, false])
   })
 
   it('gives a partition its whole share while a quarter is free, and less and less then', () => {
-    const budget = new Budget(1_000, () => undefined)
+    const budget = budgetOf()
     budget.hold(750, 1)
     expect(budget.shareOf(200)).to.equal(200)
     budget.hold(125, 1)
@@ -55,7 +71,7 @@ describe('delivery: the buffer', () => {
 
   it('lets partitions that do not move have half, and topics that are looked up three quarters', () => {
     let freed = 0
-    const budget = new Budget(1_000, () => undefined)
+    const budget = budgetOf()
     budget.onFreed(() => freed++)
     budget.stick(400)
     expect(freed, 'others may have more of it now').to.equal(1)
@@ -83,7 +99,9 @@ describe('delivery: the buffer', () => {
 })
 
 describe('delivery: what a partition may hold', () => {
-  const charge = (budget = new Budget(1_000, () => undefined)): PartitionCharge => new PartitionCharge(budget, 100)
+  afterEach(emptyAll)
+
+  const charge = (budget = budgetOf()): PartitionCharge => new PartitionCharge(budget, 100)
 
   it('is its share, to the byte', () => {
     const producer = charge()
@@ -103,7 +121,7 @@ describe('delivery: what a partition may hold', () => {
       false,
       false
     ])
-    producer.hold(-690, -1)
+    producer.hold(-690, 0)
     producer.take(10, other)
     expect(producer.allows(90, one), 'others have records there now').to.equal(false)
     producer.hold(-20, -2)
@@ -118,7 +136,7 @@ describe('delivery: what a partition may hold', () => {
   })
 
   it('counts with all others that do not move, for as long as it does not', () => {
-    const budget = new Budget(1_000, () => undefined)
+    const budget = budgetOf()
     const [producer, other] = [charge(budget), charge(budget)]
     producer.take(80, pendingOf())
     producer.setStuck(true)

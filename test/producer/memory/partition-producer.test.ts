@@ -119,6 +119,7 @@ describe('delivery: a partition', () => {
     await stage.pass(500)
     stage.tick()
     expect([await outcomesOf(pendingProduce), stage.producer.state]).to.deep.equal([['timedOut, unknown'], 'awaiting'])
+    batch.recall = () => false
   })
 
   it('is closed while the Router has its batch: what can have left may be written, and what it can take back is not', async () => {

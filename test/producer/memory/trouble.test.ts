@@ -179,5 +179,7 @@ describe('delivery: what is told where a partition is full', () => {
     expect(told(101)).to.contain('stuck').and.to.contain('limit 500; half of delivery.maxBytes')
     charge.setStuck(false)
     expect(told(101)).to.contain('the buffer of orders/3')
+    budget.hold(-901, -1)
+    budget.stick(-400)
   })
 })
