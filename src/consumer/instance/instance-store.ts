@@ -375,8 +375,7 @@ export class InstanceStore {
     const marks: UnplacedRecord[] = []
     for (const [key, { instance, offset }] of expired) {
       const now = this.#known.get(key)
-      const isTaken = now?.owner === this.id && now.offset > offset
-      if (isTaken && !this.#own.has(key) && !this.#claiming.has(key)) marks.push(this.#record(instance, null))
+      if (now?.owner === this.id && now.offset > offset) marks.push(this.#record(instance, null))
     }
     if (marks.length === 0) return false
     this.#options.log.info({ instances: marks.length }, 'consumer instances that no process uses are removed')

@@ -518,6 +518,18 @@ describe('the store of consumer instances', () => {
       expect(await owner.verbs.find(instance)).to.equal(undefined)
     })
 
+    it('counts anew in a topic that was made anew', async () => {
+      for (const name of ['two', 'one']) await former.claim({ groupId: 'g', name }, subscribed('a', IDLE_MS))
+      await owner.verbs.catchUp()
+      pass(KEPT_MS - 1)
+      topic.log.splice(0)
+      topic.end = 0
+      await topic.store('other').claim(instance, subscribed('b', IDLE_MS))
+      await owner.verbs.catchUp()
+      pass(2)
+      expect(await owner.verbs.find(instance)).to.include({ owner: 'other' })
+    })
+
     it('reads first, after a standstill, what was written meanwhile', async () => {
       await former.claim(instance, subscribed('a', IDLE_MS))
       await owner.verbs.catchUp()
