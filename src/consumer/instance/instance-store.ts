@@ -32,6 +32,8 @@ const MARK_MS = 60_000
 /** How many are removed at a time, and about how many bytes their states have, so that Kafka takes them. */
 const MAX_EXPIRED = 100
 const MAX_EXPIRED_BYTES = 256 * 1024
+/** Into how many states it looks for that in one piece: some milliseconds. */
+const MAX_LOOKED_UP = 500
 /** How often, and how long after the last time, an own record is looked for that was not read yet. */
 const MAX_LOOKS = 40
 const LOOK_AGAIN_MS = 50
@@ -279,7 +281,7 @@ export class InstanceStore {
     this.#changed.clear()
     this.#disturbed.clear()
     if (this.#count > 0) this.#watch()
-    if (startedAt - this.#expiredAt < MARK_MS || this.#removing) return
+    if (startedAt - this.#expiredAt < MARK_MS) return
     this.#expiredAt = startedAt
     this.#forgetMarks()
     this.#removeExpired()
@@ -351,15 +353,21 @@ export class InstanceStore {
    * one of their process does not count, and is no mark in whose place Kafka forgets the state.
    */
   #removeExpired(): void {
+    if (this.#removing || this.#isStopped) return
     const expired = new Map<string, KnownInstance>()
     let bytes = 0
+    const maxLookedUp = this.#lastReads.lookedUp + MAX_LOOKED_UP
     for (const [key, known] of this.#known) {
+      if (this.#lastReads.lookedUp >= maxLookedUp) break
       if (!known.value || this.#claiming.has(key) || !this.#hasExpired(key, known.value)) continue
       expired.set(key, known)
       bytes += known.value.length
       if (expired.size === MAX_EXPIRED || bytes > MAX_EXPIRED_BYTES) break
     }
-    if (expired.size === 0 || this.#isStopped) return
+    if (expired.size === 0) {
+      if (this.#lastReads.lookedUp >= maxLookedUp) setImmediate(() => this.#removeExpired())
+      return
+    }
     const done = this.#remove(expired).then(isDone => {
       this.#removing = undefined
       if (isDone) this.#removeExpired()

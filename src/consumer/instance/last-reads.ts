@@ -16,6 +16,8 @@ interface LastRead {
  * It is kept by offset, so that it remains when the records are read anew.
  */
 export class LastReads {
+  /** How many states it has looked into, which takes time. */
+  lookedUp = 0
   readonly #reads = new Map<string, LastRead>()
 
   /** @param at in milliseconds of a monotonic clock, as all times here */
@@ -32,8 +34,12 @@ export class LastReads {
   hasExpired(key: string, state: Buffer, until: number): boolean {
     const last = this.#reads.get(key)
     if (!last || until - last.at < EXPIRED_MS) return false
-    // What this build cannot read is left to the one that has written it.
-    last.lastsMs ??= EXPIRED_MS + IDLE_TIMES * (instanceOfBytes(state)?.settings.idleMs ?? Number.POSITIVE_INFINITY)
+    if (last.lastsMs === undefined) {
+      this.lookedUp++
+      // What this build cannot read is left to the one that has written it.
+      const { idleMs = Number.POSITIVE_INFINITY } = instanceOfBytes(state)?.settings ?? {}
+      last.lastsMs = EXPIRED_MS + IDLE_TIMES * idleMs
+    }
     return until - last.at >= last.lastsMs
   }
 

@@ -615,6 +615,17 @@ describe('the store of consumer instances', () => {
       expect(await owner.verbs.find(instance)).to.equal(undefined)
     })
 
+    it('removes an instance that has expired among many that have not', async () => {
+      for (let at = 0; at < 1_200; at++)
+        topic.write(`["g","${at}"]`, JSON.stringify(subscribed('a', HOUR_MS)), { format: '2', owner: 'x', after: '-1' })
+      await former.claim(instance, subscribed('a', IDLE_MS))
+      await owner.verbs.catchUp()
+      pass(KEPT_MS)
+      await owner.verbs.catchUp()
+      await removed()
+      expect(topic.log.at(-1)).to.deep.include({ key: '["g","one"]', value: null })
+    })
+
     it('removes instances that have expired while it is asked for nothing', async () => {
       const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
       try {
