@@ -118,11 +118,6 @@ function within(bytes: Buffer, maxBytes: number): Buffer {
   return bytes
 }
 
-function within(bytes: Buffer, maxBytes: number): Buffer {
-  if (bytes.length > maxBytes) throw new TooManyBytes(maxBytes)
-  return bytes
-}
-
 /** @param ofValue numbers of the value that is checked; absent: doubles hold all of them */
 function compile(
   schema: unknown,

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { inTime } from '../../core/in-time.js'
 import {
   type AskToRelease,
   type Gateway,
@@ -34,6 +35,11 @@ const PAUSE_MS = 300
 const MAX_SETTLES = Math.ceil((1.5 * SILENT_MS) / PAUSE_MS)
 /** Limit of reads whose end is told again. */
 const MAX_UNTOLD = 1_000
+/**
+ * The longest wait for the answer to the change of an instance that was passed on before. A connection may stand still for
+ * longer, and the number says which of the two is late.
+ */
+const TURN_MS = 2_000
 /** How often a verb is asked for whose instance changes meanwhile, or is taken over by another process. */
 const MAX_LOOKS = 8
 /** Limit of ends of reads that came before their reads. */
@@ -261,7 +267,9 @@ export function peerInstances<Id>(
   const inTurn = <Result>(instance: InstanceName, work: () => Promise<Result | Failure>): Promise<Result | Failure> => {
     if (ownerOf(instance, new Set()) === peers.id) return work()
     const known = all.of(instance)
-    const turn = known.turn.then(() => (instance.isWanted?.() === false ? AWAY : work()))
+    const turn = inTime(known.turn, TURN_MS, () => undefined).then(() =>
+      instance.isWanted?.() === false ? AWAY : work()
+    )
     known.turn = turn.catch(() => undefined)
     return turn
   }

@@ -110,6 +110,22 @@ for (const [where, instancesTopic] of [
       expect(kafka.commits).to.deep.equal(offsets)
     })
 
+    it('hold up no later change of the same gateway for long, and count no more once its client has left', async () => {
+      await created()
+      expect(await soon(commit(a, 10))).to.include(done)
+      network.stuck = 'commit'
+      const first = commit(a, 20, leaving())
+      await clock.tickAsync(10)
+      expect(network.late).to.have.length(1)
+      network.stuck = undefined
+      const startedAt = performance.now()
+      expect(await soon(commit(a, 30))).to.include(done)
+      expect(performance.now() - startedAt).to.be.lessThan(5_000)
+      expect(await soon(network.arrives())).to.include({ type: 'failed', code: 'clusterChanged' })
+      await soon(first)
+      expect(kafka.commits).to.deep.equal([10, 30])
+    })
+
     for (const [what, isGone] of [
       ['', false],
       [', also if its caller was gone meanwhile', true]
