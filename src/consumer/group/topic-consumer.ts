@@ -268,7 +268,9 @@ export class TopicConsumer {
     }
     return {
       messages,
-      topicIds: new Map(Array.from(taken, ([id, { topicId }]) => [id, topicId])),
+      get topicIds() {
+        return new Map(Array.from(taken, ([id, { topicId }]) => [id, topicId]))
+      },
       ack: () => ackAll(taken),
       release: () => releaseAll(taken)
     }
