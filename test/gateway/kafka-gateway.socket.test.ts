@@ -51,6 +51,16 @@ describe('kafka gateway on the embedded broker', () => {
     expect(outcomes[1]).to.include({ type: 'delivered' })
   })
 
+  it('places records by their keys anew where a topic was created anew with fewer partitions', async () => {
+    const keyed = Array.from({ length: 20 }, (_, at) => ({ topic: 'shrinks', key: `key-${at}`, value: 'x' }))
+    stack.cluster.createTopic('shrinks', { partitions: 16 })
+    await send(...keyed)
+    stack.cluster.deleteTopic('shrinks')
+    stack.cluster.createTopic('shrinks', { partitions: 2 })
+    const outcomes = await send(...keyed)
+    expect(outcomes.map(({ type }) => type)).to.deep.equal(keyed.map(() => 'delivered'))
+  })
+
   it('tells what topics there are, and creates none by asking', async () => {
     const topics = await stack.gateway.topics(['orders', 'no-such-topic'], 15_000)
     expect(topics.get('orders')!.partitions.map(({ partition }) => partition)).to.deep.equal([0, 1])

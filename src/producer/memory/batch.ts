@@ -11,7 +11,7 @@ import { readBack } from '../../kafka/record-reader.js'
 import { type BatchRow, BatchRows } from './batch-rows.js'
 import type { Numbering } from './numbering.js'
 import { canSetBackFurther } from './own-time.js'
-import type { OutcomeReceiver, Row } from './pending-produce.js'
+import type { Arrival, MemoryPendingProduce, OutcomeReceiver, Row } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 import { persistedOf } from './verdict.js'
 
@@ -254,6 +254,22 @@ export class Batch extends BatchRows {
   fail(failure: RecordFailure, topic?: string): void {
     this.toSingleRecords()
     for (const { receiver, index } of this.rows) receiver?.fail(index, failure, topic)
+  }
+
+  /** Takes out the records that a partitioner has placed, so that they can go to another partition. */
+  takePlaced(topic: string): readonly Arrival[] {
+    if (this.#withdrawn > 0) this.#compact()
+    this.toSingleRecords()
+    const records = readBack(this.#rawBytes())
+    return this.rows.flatMap((row, at) => {
+      const { receiver, index, timestampMs, isGiven } = row
+      const partitioner = receiver?.partitionerOf?.(index)
+      if (partitioner === undefined) return []
+      row.receiver = undefined
+      this.#withdrawn++
+      const record = { topic, ...records[at]!, ...(isGiven && { timestampMs }) }
+      return [{ record, partitioner, timestampMs, pendingProduce: receiver as MemoryPendingProduce, index }]
+    })
   }
 
   /** Splits the batch into two closed ones with the same records, order and history. Needs at least two records. */

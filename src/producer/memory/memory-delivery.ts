@@ -264,6 +264,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
     const topic = record.topic === this.#lastTopic?.name ? this.#lastTopic : this.#topicOf(record.topic, pendingProduce)
     if (!(topic instanceof Topic)) return topic
     this.#lastTopic = topic
+    if (record.partition !== undefined) pendingProduce.names(index, index + 1)
     return topic.put(record, partitioner, record.timestampMs ?? timestampMs, pendingProduce, index, nowMs)
   }
 
@@ -280,7 +281,12 @@ export class MemoryDelivery implements Delivery, ClusterState {
    * @param row begins with the record `from`, and ends before the record `to` at the latest
    * @returns how many records were taken; the next one has to be looked at by itself
    */
-  #putRow(row: Row, partitioner: Partitioner, maxBytes: number, nowMs: number): number {
+  #putRow(
+    row: Row & { readonly pendingProduce: MemoryPendingProduce },
+    partitioner: Partitioner,
+    maxBytes: number,
+    nowMs: number
+  ): number {
     const { records, from, to: until, timestampMs, pendingProduce } = row
     const topic = this.#lastTopic
     if (topic === undefined || this.#isClosed || checkRecord(records[from]!, maxBytes) !== undefined) return 0
@@ -295,9 +301,10 @@ export class MemoryDelivery implements Delivery, ClusterState {
       if (partition === undefined && record.key !== null) break
       bytes += roughSizeOf(record) + overheadOf(to)
     }
-    return to - from < 2
-      ? 0
-      : topic.putRow({ records, from, to, timestampMs, pendingProduce }, partition, partitioner, bytes, nowMs)
+    if (to - from < 2) return 0
+    const taken = topic.putRow({ records, from, to, timestampMs, pendingProduce }, partition, partitioner, bytes, nowMs)
+    if (partition !== undefined && taken > 0) pendingProduce.names(from, from + taken)
+    return taken
   }
 
   get awayBecause(): string | undefined {

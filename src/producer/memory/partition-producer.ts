@@ -7,7 +7,7 @@ import { PartitionSearch } from './log-search.js'
 import { type Numbering, PartitionNumbering } from './numbering.js'
 import type { BatchOwner, PartitionProducerDeps, PartitionProducerState } from './partition-producer-deps.js'
 import type { ScheduledProducer } from './partition-schedule.js'
-import type { OutcomeReceiver, Row } from './pending-produce.js'
+import type { Arrival, OutcomeReceiver, Row } from './pending-produce.js'
 import type { Obstacle } from './topic-view.js'
 import { judge, persistedOf, type Verdict } from './verdict.js'
 import { type BatchLimit, WaitingBatches } from './waiting-batches.js'
@@ -28,6 +28,7 @@ export class PartitionProducer implements ScheduledProducer {
   readonly #deps: PartitionProducerDeps
   readonly #limit: BatchLimit
   readonly #onBatchClosed: () => void
+  readonly #onMisplaced: ((arrivals: readonly Arrival[]) => void) | undefined
   readonly #waiting: WaitingBatches
   /** Accounts for the memory of its records. */
   readonly charge: PartitionCharge
@@ -46,19 +47,24 @@ export class PartitionProducer implements ScheduledProducer {
   place: number | undefined
   isEmptied = true
 
-  /** @param onBatchClosed called when a batch is sealed or full, or in trouble: records without a key may go elsewhere */
+  /**
+   * @param onBatchClosed called when a batch is sealed or full, or in trouble: records without a key may go elsewhere
+   * @param onMisplaced called with the records that a partitioner has placed here, when the topic has no such partition
+   */
   constructor(
     topic: string,
     partition: number,
     deps: PartitionProducerDeps,
     limit: BatchLimit,
-    onBatchClosed: () => void
+    onBatchClosed: () => void,
+    onMisplaced?: (arrivals: readonly Arrival[]) => void
   ) {
     this.topic = topic
     this.partition = partition
     this.#deps = deps
     this.#limit = limit
     this.#onBatchClosed = onBatchClosed
+    this.#onMisplaced = onMisplaced
     this.#waiting = new WaitingBatches(deps.settings, limit, deps.batchBuffers, onBatchClosed)
     this.charge = new PartitionCharge(deps.budget, deps.settings.maxPartitionBytes)
     this.#numbering = new PartitionNumbering(deps.numbers)
@@ -229,8 +235,9 @@ export class PartitionProducer implements ScheduledProducer {
         head.span?.replaced()
         return
       case 'fail':
-        if (this.#deps.owner === undefined) this.#failHead(head, verdict.failure, verdict.renumber)
-        else void this.#deadLetter(head, verdict, this.#deps.owner)
+        if (this.#deps.owner === undefined && !this.#misplaced(head, verdict.failure))
+          this.#failHead(head, verdict.failure, verdict.renumber)
+        else if (this.#deps.owner !== undefined) void this.#deadLetter(head, verdict, this.#deps.owner)
         return
       case 'suspend':
         this.#attempts.refused(verdict.failure.message)
@@ -258,6 +265,26 @@ export class PartitionProducer implements ScheduledProducer {
     if (this.#head !== head) return
     if (isDeadLetter) this.#failHead(head, verdict.failure, verdict.renumber)
     else this.#backOff(verdict.failure.message, false)
+  }
+
+  /** Gives up all records here, if the topic has no such partition; those that a partitioner has placed go elsewhere. */
+  #misplaced(head: Batch, failure: RecordFailure): boolean {
+    if (failure.code !== 'unknownPartition' || head.maybeWritten || this.#onMisplaced === undefined) return false
+    this.#head = undefined
+    this.charge.setStuck(false)
+    const arrivals = [head, ...this.#waiting.takeAll()].flatMap(batch => {
+      this.charge.releaseBatch(batch)
+      const placed = batch.takePlaced(this.topic)
+      this.#deps.counters.failed += batch.recordCount
+      if (!batch.isEmpty) this.#attempts.notDelivered(batch.recordCount, failure)
+      batch.span?.replaced()
+      batch.fail(failure, this.topic)
+      return placed
+    })
+    this.#onBatchClosed()
+    this.#becomeIdle()
+    this.#onMisplaced(arrivals)
+    return true
   }
 
   #failHead(head: Batch, failure: RecordFailure, renumber: boolean): void {

@@ -1,6 +1,7 @@
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { TraceContext } from '../../core/tracing/tracing.js'
 import type { Losses } from './losses.js'
+import { type Partitioner, type PartitionerName, partitioners } from './partitioners.js'
 
 /**
  * One entry per record of a request, `undefined` for a record that was not refused. `undefined` instead of a list: none
@@ -258,6 +259,8 @@ export interface OutcomeReceiver {
   isSettled(index: number): boolean
   /** The trace of the request that the record came with, as far as it is known. Absent: there is none. */
   traceOf?(index: number): TraceContext | undefined
+  /** What has placed the record; `undefined`: its caller has named the partition. Absent: records stay where they are. */
+  partitionerOf?(index: number): Partitioner | undefined
 }
 
 /** Records of one request for one partition: those from `from` to `to`, without the latter. */
@@ -279,6 +282,7 @@ export interface Acceptance {
   readonly answeredBy?: string | undefined
   readonly stopsWhereFull?: boolean | undefined
   readonly trace?: TraceContext | undefined
+  readonly partitioner?: PartitionerName | undefined
 }
 
 const NOT_ANSWERED: Acceptance = {}
@@ -307,6 +311,8 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
   newTopics = 0
   /** Number of records that wait for capacity. */
   #waiting = 0
+  /** Places of the records that name their partition: the first one, and the one behind the last, of each row. */
+  #named: number[] | undefined
   readonly #losses: Losses | undefined
   readonly #acceptance: Acceptance
   readonly #tag: KeyTag | undefined
@@ -387,7 +393,37 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     return this.acceptedAt
   }
 
+  /** Records name their partition. Called in their order. */
+  names(from: number, to: number): void {
+    if (this.#named === undefined) this.#named = [from, to]
+    else if (this.#named.at(-1) === from) this.#named[this.#named.length - 1] = to
+    else this.#named.push(from, to)
+  }
+
+  partitionerOf(index: number): Partitioner | undefined {
+    const { partitioner } = this.#acceptance
+    const named = this.#named ?? []
+    let before = 0
+    for (let end = named.length; before < end; ) {
+      const middle = (before + end) >> 1
+      if (named[middle]! <= index) before = middle + 1
+      else end = middle
+    }
+    // It is in a row whose end has not come.
+    const isNamed = before % 2 === 1
+    return partitioner === undefined || isNamed ? undefined : partitioners[partitioner]
+  }
+
   traceOf(): TraceContext | undefined {
     return this.#acceptance.trace
   }
+}
+
+/** A record that has not reached its partition, and the request that it belongs to. */
+export interface Arrival {
+  readonly record: ProduceRecord
+  readonly partitioner: Partitioner
+  readonly timestampMs: number
+  readonly pendingProduce: MemoryPendingProduce
+  readonly index: number
 }

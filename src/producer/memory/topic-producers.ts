@@ -2,7 +2,7 @@ import type { Bytes, ProduceRecord } from '../../core/model.js'
 import { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import type { Choice, Partitioner } from './partitioners.js'
-import type { OutcomeReceiver } from './pending-produce.js'
+import type { Arrival, OutcomeReceiver } from './pending-produce.js'
 import { BatchLimit } from './waiting-batches.js'
 import { roughSizeOf } from './waiting-records.js'
 
@@ -16,8 +16,11 @@ export class TopicProducers {
   readonly #deps: PartitionProducerDeps
   readonly #limit: BatchLimit
   readonly #choice: PartitionChoice
+  readonly #onMisplaced: ((arrivals: readonly Arrival[]) => void) | undefined
 
-  constructor(topic: string, deps: PartitionProducerDeps) {
+  /** @param onMisplaced see {@link PartitionProducer} */
+  constructor(topic: string, deps: PartitionProducerDeps, onMisplaced?: (arrivals: readonly Arrival[]) => void) {
+    this.#onMisplaced = onMisplaced
     this.#topic = topic
     this.#deps = deps
     this.#limit = new BatchLimit(deps.settings.batchMaxBytes, deps.clock)
@@ -29,8 +32,13 @@ export class TopicProducers {
   }
 
   #open(partition: number): PartitionProducer {
-    const producer = new PartitionProducer(this.#topic, partition, this.#deps, this.#limit, () =>
-      this.#choice.batchClosed(partition)
+    const producer = new PartitionProducer(
+      this.#topic,
+      partition,
+      this.#deps,
+      this.#limit,
+      () => this.#choice.batchClosed(partition),
+      this.#onMisplaced
     )
     this.all[partition] = producer
     return producer

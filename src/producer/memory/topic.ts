@@ -6,12 +6,12 @@ import { failures } from './failures.js'
 import type { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import type { Partitioner } from './partitioners.js'
-import type { MemoryPendingProduce, Row } from './pending-produce.js'
+import type { Arrival, MemoryPendingProduce, Row } from './pending-produce.js'
 import { TopicProducers } from './topic-producers.js'
 import type { TopicSubscription } from './topic-subscription.js'
 import { isQuiet, type TopicView, type TroubledPartition, troubledOf, viewOf } from './topic-view.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
-import { type Arrival, type CapacityQueues, OverflowQueue, roughSizeOf, WaitingRecords } from './waiting-records.js'
+import { type CapacityQueues, OverflowQueue, roughSizeOf, WaitingRecords } from './waiting-records.js'
 
 /** For this time after a look-up has not found a partition, records for such partitions are refused without another one. */
 const FRESH_MS = 1_000
@@ -52,7 +52,7 @@ export class Topic implements UnknownTopic {
   constructor(name: string, deps: TopicDeps) {
     this.name = name
     this.#deps = deps
-    this.#producers = new TopicProducers(name, deps)
+    this.#producers = new TopicProducers(name, deps, arrivals => this.#placeAgain(arrivals))
     this.#queue = new OverflowQueue(bytes => deps.unknown.queued(bytes))
   }
 
@@ -165,6 +165,21 @@ export class Topic implements UnknownTopic {
     if (producer?.charge.allows(2 * bytes, row.pendingProduce) !== true) return 0
     this.#lastUsedAt = nowMs
     return producer.appendRow(row)
+  }
+
+  /**
+   * Records went to a partition that the topic does not have any more: it was created anew. They wait until it is looked up,
+   * and later ones wait behind them.
+   */
+  #placeAgain(arrivals: readonly Arrival[]): void {
+    const nowMs = this.#deps.clock()
+    for (const arrival of arrivals) {
+      const refusal = this.#enqueue(arrival, nowMs)
+      if (refusal === undefined) continue
+      this.#deps.counters.failed++
+      arrival.pendingProduce.fail(arrival.index, refusal, this.name)
+    }
+    if (this.#isWaitedFor) this.#partitionCount = 0
   }
 
   #isDenied(nowMs: number): boolean {

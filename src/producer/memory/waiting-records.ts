@@ -2,17 +2,7 @@ import { HeldAmount } from '../../core/held-amount.js'
 import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
 import { overheadOf } from './batch.js'
 import type { PartitionProducer } from './partition-producer.js'
-import type { Partitioner } from './partitioners.js'
-import type { MemoryPendingProduce } from './pending-produce.js'
-
-/** A record that has not reached its partition, and the request that it belongs to. */
-export interface Arrival {
-  readonly record: ProduceRecord
-  readonly partitioner: Partitioner
-  readonly timestampMs: number
-  readonly pendingProduce: MemoryPendingProduce
-  readonly index: number
-}
+import type { Arrival, MemoryPendingProduce } from './pending-produce.js'
 
 const lengthOf = (bytes: Bytes): number => (bytes === null ? 0 : bytes.length)
 

@@ -4,13 +4,8 @@ import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { Attempts, retryPauseMs } from '../../../src/producer/memory/attempts.js'
 import { Budget, boundless, PartitionCharge } from '../../../src/producer/memory/budget.js'
 import { failures } from '../../../src/producer/memory/failures.js'
-import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
-import {
-  type Arrival,
-  OverflowQueue,
-  roughSizeOf,
-  WaitingRecords
-} from '../../../src/producer/memory/waiting-records.js'
+import { type Arrival, MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
+import { OverflowQueue, roughSizeOf, WaitingRecords } from '../../../src/producer/memory/waiting-records.js'
 import { checkRows } from '../../support/rows.js'
 
 const pendingOf = (recordCount = 10, deadlineAt = 1_000, capacityUntil?: number): MemoryPendingProduce =>

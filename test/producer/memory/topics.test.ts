@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { partitioners } from '../../../src/producer/memory/partitioners.js'
 import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-harness.js'
 
 describe('delivery: topics', () => {
@@ -16,6 +17,38 @@ describe('delivery: topics', () => {
     expect(harness.router.partition('new', 2).values).to.deep.equal(['A', 'B', 'C'])
     expect(sent.map(offsetsOf)).to.deep.equal([[0], [1], [2]])
     expect(harness.router.lookUps.map(({ mayCreate }) => mayCreate)).to.deep.equal([false, true, false])
+  })
+
+  it('places records anew, in order, where a topic that was created anew has no such partition', async () => {
+    const topic = 'shrinks'
+    harness.router.create(topic, 8)
+    for (let partition = 0; partition < 8; partition++) await harness.warmUp(topic, partition)
+    harness.router.wipe({ [topic]: 2 })
+    const keys = Array.from({ length: 12 }, (_, at) => `key-${at}`)
+    const sent = keys.flatMap(key =>
+      ['A', 'B', 'C'].map(value => ({
+        key,
+        value,
+        sent: harness.send(record(topic, `${key} ${value}`, undefined, key))
+      }))
+    )
+    const without = harness.send([record(topic, 'D'), record(topic, 'E')])
+    const named = harness.send([record(topic, 'F', 7), record(topic, 'G', undefined, 'key-0')])
+    await harness.pass(5_000)
+    for (const { key, value, sent: one } of sent) {
+      const partition = partitioners.murmur2(Buffer.from(key), 2, topic)
+      expect(one.outcomes?.[0], value).to.include({ type: 'delivered', partition })
+    }
+    for (const key of keys) {
+      const values = harness.router.values(topic).filter(value => value!.startsWith(`${key} `))
+      expect(values).to.deep.equal(['A', 'B', 'C'].map(value => `${key} ${value}`))
+    }
+    expect(resultsOf(without)!.filter(result => result.startsWith('unknown'))).to.deep.equal([])
+    expect(named.outcomes?.map(outcome => (outcome.type === 'failed' ? outcome.code : outcome.type))).to.deep.equal([
+      'unknownPartition',
+      'delivered'
+    ])
+    expect(harness.delivery.stats()).to.include({ failed: 1, bufferedBytes: 0, bufferedRecords: 0 })
   })
 
   it('copies what it lets wait', async () => {
