@@ -15,6 +15,7 @@ const MAX_FIELDS = 1_000_000
 /** A message itself, and an entry of a map, take about as much as so many fields. */
 const FIELDS_PER_MESSAGE = 4
 const ANY = 'google.protobuf.Any'
+const VALUE = 'google.protobuf.Value'
 const NULL = 'google.protobuf.NullValue'
 /** Types whose JSON does not name their fields. */
 const NAMELESS = /^google\.protobuf\.(Any|Timestamp|Duration|FieldMask|Struct|\w*Value)$/
@@ -73,7 +74,7 @@ export class CostsOfTypes {
     const byNumber = new Map<number, FieldCost>()
     const byName = new Map<string, DescField>()
     const isNameless = NAMELESS.test(desc.typeName)
-    let emptyBytes = 1
+    let emptyBytes = 0
     for (const field of desc.fields) {
       byName.set(field.name, field).set(field.jsonName, field)
       const isCollection = field.fieldKind === 'list' || field.fieldKind === 'map'
@@ -83,6 +84,8 @@ export class CostsOfTypes {
       if (isImplicit && !isNameless) emptyBytes += nameBytes + (isCollection ? 1 : this.zeroBytesOf(field))
       byNumber.set(field.number, { desc: field, nameBytes: isImplicit ? 0 : nameBytes })
     }
+    // Each implicit field but one has a comma.
+    if (desc.typeName !== VALUE) emptyBytes += isNameless || emptyBytes > 0 ? 1 : '{}'.length
     const fields = FIELDS_PER_MESSAGE + (isNameless ? 0 : desc.fields.length)
     const shape = { fields, isDynamic: DYNAMIC.test(desc.typeName), emptyBytes, byNumber, byName }
     this.#shapes.set(desc, shape)
@@ -113,7 +116,7 @@ export class CostsOfTypes {
 
 /**
  * Counts the messages of one record before they are made: a few bytes, or a short JSON, could be very many, each of which
- * takes memory. What is not as its type says is not counted, and found when it is read.
+ * takes memory. What is not as its type says is not counted, and found when it is read. A message in several parts counts as several.
  */
 export class RecordCost {
   readonly #types: CostsOfTypes
@@ -131,7 +134,6 @@ export class RecordCost {
   addBytes(desc: DescMessage, source: BinaryReader, end = source.len): void {
     const { fields, byNumber, emptyBytes } = this.#types.shapeOf(desc)
     this.#addFields(fields)
-    this.#addText(emptyBytes)
     const isAny = desc.typeName === ANY
     let url = ''
     let packed: Uint8Array = new Uint8Array()
@@ -148,6 +150,7 @@ export class RecordCost {
         else this.#addValue(field.desc, source, number, wire)
       }
     }
+    this.#addText(emptyBytes)
     const inner = isAny ? this.#types.messageAt(url) : undefined
     if (inner === undefined) return
     this.#addText(bytesOf(url))
@@ -202,7 +205,7 @@ export class RecordCost {
   #addValue(field: DescField, source: BinaryReader, number: number, wire: WireType): void {
     const { message, scalar } = field
     if (message !== undefined && wire === WireType.LengthDelimited) {
-      if (field.fieldKind === 'list') this.#addText('},'.length)
+      if (field.fieldKind === 'list') this.#addText(','.length)
       const end = source.uint32() + source.pos
       this.addBytes(message, source, end)
     } else if (message !== undefined && wire === WireType.StartGroup) this.addBytes(message, source)

@@ -144,6 +144,8 @@ const kept: readonly (readonly [json: string, read?: string])[] = [
   ['{"chosen":{"@type":"t/other.Type","value":"AQ=="}}'],
   ['{"packed":{"@type":"t/google.protobuf.StringValue","value":"0"}}']
 ]
+/** Values of any JSON. */
+const dynamic = ['[]', '{}', '[[],[[]],{}]', '{"a":{},"b":[null,true,false,"",0,"é"]}', '[1,2.5,-1e300]', '""']
 
 const misfits: readonly (readonly [json: string, error: RegExp])[] = [
   ['{"nothing":1}', /key "nothing" is unknown/],
@@ -248,6 +250,17 @@ describe('Protobuf', () => {
     expect(stage.read(schema, `{"packed":${nested(40)}}`)).to.contain(nested(40))
     expect(await errorOf(() => schema.encode(`{"packed":${nested(150)}}`))).to.match(/nested too deeply/)
   })
+
+  it('reads where there is room for exactly its JSON, and nowhere else', () =>
+    checkRows([...written, ...dynamic.map(json => [`{"any":${json}}`] as const)], async ([json]) => {
+      const stage = new SchemasStage()
+      const bytes = (await resolve(stage)).encode(json)
+      const length = Buffer.byteLength(stage.decode(bytes))
+      const read = (maxBytes: number) =>
+        stage.schemas.decodeEach([{ bytes, header: undefined }], { maxBytes, owner: undefined })
+      expect((await read(length))[0]).to.include({ type: 'decoded' })
+      expect((await read(length - 1))[0]).to.have.property('cause').that.includes(`more than ${length - 1} bytes`)
+    }))
 
   it('says which field does not fit, and why', () =>
     checkRows(misfits, async ([json, error]) => {
