@@ -2,6 +2,7 @@ import type { JsonReader, LongParts } from './json-reader.js'
 import { JsonRewriter } from './json-rewriter.js'
 import { type PartNotes, ValueSkipper } from './json-values.js'
 
+const LINE_FEED = 0x0a
 const QUOTE = 0x22
 /** To look at so many bytes takes less than a millisecond. */
 const STEP_BYTES = 64 * 1024
@@ -30,6 +31,8 @@ export class JsonAhead implements PartNotes, LongParts {
   readonly #compactDepth: number
   readonly #loose: (Part & { readonly depth: number })[] = []
   #cost = 0
+  countedTo = 0
+  line = 1
 
   /** @param compactDepth brackets of a record around values that are read by `readValueBytes`; 0: none are */
   constructor(reader: JsonReader, bytes: Buffer, compactDepth = 0) {
@@ -63,11 +66,24 @@ export class JsonAhead implements PartNotes, LongParts {
       this.#loose.length = 0
     }
     reader.beginRecord()
-    while (!this.#skipper.skip(reader.index + STEP_BYTES)) yield STEP_BYTES
+    while (!this.#skipper.skip(reader.index + STEP_BYTES)) {
+      this.#count(reader.index)
+      yield STEP_BYTES
+    }
     this.#cost += reader.index - index + COST_OF_A_RECORD
     if (this.#cost < STEP_BYTES) return
+    // What is wrong in the value is found behind its beginning.
+    this.#count(index)
     yield this.#cost
     this.#cost = 0
+  }
+
+  #count(to: number): void {
+    const bytes = this.#bytes
+    let { line } = this
+    for (let at = this.countedTo; at < to; at++) if (bytes[at] === LINE_FEED) line++
+    this.line = line
+    this.countedTo = Math.max(this.countedTo, to)
   }
 
   part(start: number, end: number, depth: number, isCompact: boolean): void {

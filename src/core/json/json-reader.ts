@@ -44,6 +44,9 @@ export interface LongParts {
   readonly ends: Map<number, number>
   /** The bytes that a string stands for, by the beginning of its content, and the compact form of a value, by its own. */
   readonly contents: Map<number, Buffer>
+  /** Up to this place lines were counted: the number of the line there, from 1. */
+  readonly countedTo: number
+  readonly line: number
 }
 
 /**
@@ -128,8 +131,10 @@ export class JsonReader {
 
   #fail(reason: string, consumed: number): never {
     const bytes = this.#bytes
-    const first = bytes.indexOf(LINE_FEED)
-    let line = 1
+    const { countedTo = 0, line: counted = 1 } = this.longParts ?? {}
+    const isCounted = countedTo <= consumed
+    const first = bytes.indexOf(LINE_FEED, isCounted ? countedTo : 0)
+    let line = isCounted ? counted : 1
     for (let at = first < 0 ? consumed : first; at < consumed; at++) if (bytes[at] === LINE_FEED) line++
     const lineStart = line === 1 ? 0 : bytes.lastIndexOf(LINE_FEED, consumed - 1) + 1
     throw new DeserializeError(`${reason} at line ${line} column ${consumed - lineStart}`)

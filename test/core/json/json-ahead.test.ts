@@ -3,7 +3,13 @@ import fc from 'fast-check'
 import { JsonAhead } from '../../../src/core/json/json-ahead.js'
 import { JsonReader } from '../../../src/core/json/json-reader.js'
 import { JsonRewriter } from '../../../src/core/json/json-rewriter.js'
-import { readRecords, readStringBytes, readValueBytes } from '../../../src/core/json/json-slices.js'
+import {
+  readElements,
+  readInteger,
+  readRecords,
+  readStringBytes,
+  readValueBytes
+} from '../../../src/core/json/json-slices.js'
 import { skipValue, ValueSkipper } from '../../../src/core/json/json-values.js'
 import { atOnce, type InPieces } from '../../../src/core/loop-turns.js'
 import { checkRows } from '../../support/rows.js'
@@ -117,6 +123,39 @@ describe('long records that are looked at before they are read', () => {
     const expected = atOnce(membersOf(list, compact))
     expect(atOnce(membersOf(list, compact, ahead(1))).join() === expected.join()).to.equal(true)
     expect(atOnce(membersOf(list, compact, ahead(0))).join() === expected.join()).to.equal(true)
+  })
+
+  it('have their mistakes in the same line and column, wherever these are', () => {
+    const fine = ['{"a":1}\n', `[\n${'\n1,'.repeat(60_000)}\n2]`, '\n\n{}']
+    for (const wrong of [
+      'x',
+      `[${'\n'.repeat(200_000)}x`,
+      `{"a":\n${'[1,\n'.repeat(500)}x`,
+      `"\\n${'\\u000a'.repeat(30_000)}\n"`
+    ])
+      for (const before of [0, 1, 2, 3, 90]) {
+        const records = Array.from({ length: before }, (_, at) => fine[at % 3])
+        const bytes = Buffer.from(`[\n${[...records, wrong].join(',\n')}`)
+        const messageOf = (ahead?: (reader: JsonReader) => JsonAhead): string =>
+          endOf(bytes, reader => atOnce(readRecords(reader, ahead?.(reader), () => skipValue(reader))))
+        const expected = messageOf()
+        expect(expected).to.match(/ at line \d+ column \d+$/)
+        expect(messageOf(reader => new JsonAhead(reader, bytes))).to.equal(expected)
+      }
+  })
+
+  it('have mistakes that are found when they are read, before what was looked at', () => {
+    const bytes = Buffer.from(`[\n1,\n[\n"x",${'\n1,'.repeat(60_000)}\n2]]`)
+    const messageOf = (ahead?: (reader: JsonReader) => JsonAhead): string =>
+      endOf(bytes, reader => {
+        const read = (): void => {
+          if (reader.peekToken() !== 0x5b) skipValue(reader)
+          else readElements(reader, () => readInteger(reader, bytes))
+        }
+        atOnce(readRecords(reader, ahead?.(reader), read))
+      })
+    expect(messageOf()).to.equal('expected a whole number at line 4 column 3')
+    expect(messageOf(reader => new JsonAhead(reader, bytes))).to.equal(messageOf())
   })
 
   it('give the content of their strings, also where it is escaped', () => {
