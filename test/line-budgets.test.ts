@@ -7,19 +7,19 @@ import { expect } from 'chai'
  * lowers its budget.
  */
 const BUDGETS: Readonly<Record<string, number>> = {
-  apis: 17_990,
+  apis: 18_290,
   cli: 3_510,
-  consumer: 9_410,
-  cluster: 3_380,
-  core: 4_235,
+  consumer: 9_600,
+  cluster: 3_410,
+  core: 4_980,
   'embedded-broker': 7_300,
-  gateway: 2_050,
-  http: 14_355,
-  kafka: 5_750,
-  producer: 17_510,
-  router: 10_320,
-  schemas: 2_740,
-  server: 5_920
+  gateway: 2_080,
+  http: 14_830,
+  kafka: 5_810,
+  producer: 17_710,
+  router: 10_330,
+  schemas: 3_720,
+  server: 5_930
 }
 
 function linesIn(path: string): number {

@@ -259,7 +259,9 @@ describe('Protobuf', () => {
       const read = (maxBytes: number) =>
         stage.schemas.decodeEach([{ bytes, header: undefined }], { maxBytes, owner: undefined })
       expect((await read(length))[0]).to.include({ type: 'decoded' })
-      expect((await read(length - 1))[0]).to.have.property('cause').that.includes(`more than ${length - 1} bytes`)
+      expect((await read(length - 1))[0])
+        .to.have.property('cause')
+        .that.includes(`more than ${length - 1} bytes`)
     }))
 
   it('says which field does not fit, and why', () =>
