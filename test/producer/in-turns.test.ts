@@ -73,12 +73,14 @@ describe('memory: many records of a request that are taken in turns', () => {
     expect(harness.router.partition('orders', 0).values.slice(1)).to.deep.equal(VALUES.slice(0, first))
   })
 
-  it('are taken at once where their request does not want turns, or they are few', () => {
+  it('are taken at once where their request does not want turns, or they are few', async () => {
     const { delivery } = start()
     const { holder, works } = longRequest()
     const few = delivery.accept(RECORDS.slice(0, 256), ASYNC, holder)
     const many = delivery.accept(RECORDS, ASYNC, { principal: 'ann', receipt: undefined })
     expect([few.isWaiting, many.isWaiting, works.length]).to.deep.equal([false, false, 0])
+    await harness.pass(1_000)
+    expect(harness.router.partition('orders', 0).values).to.deep.equal([...VALUES.slice(0, 256), ...VALUES])
   })
 })
 

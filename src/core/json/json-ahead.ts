@@ -1,3 +1,4 @@
+import { MAX_DEPTH } from './is-json.js'
 import type { JsonReader, LongParts } from './json-reader.js'
 import { JsonRewriter } from './json-rewriter.js'
 import { type PartNotes, ValueSkipper } from './json-values.js'
@@ -51,14 +52,15 @@ export class JsonAhead implements PartNotes, LongParts {
   *look(): Generator<number, void> {
     const reader = this.#reader
     const { index } = reader
-    yield* this.skip()
+    yield* this.skip(Math.max(1, this.#compactDepth))
     reader.index = index
     for (const part of this.#loose) yield* this.#rewrite(part)
   }
 
-  /** Consumes the value that comes next. Yields as {@link look} does. */
-  *skip(): Generator<number, void> {
+  /** Consumes the value that comes next. Yields as {@link look} does. @param brackets of a record, beside those of its values */
+  *skip(brackets = 0): Generator<number, void> {
     const reader = this.#reader
+    this.#skipper.maxDepth = MAX_DEPTH + brackets
     const { index } = reader
     if (this.ends.size > 0) {
       this.ends.clear()

@@ -124,7 +124,10 @@ export function skipValue(reader: JsonReader): void {
   if (!opened) return
   const enclosing = new BracketStack()
   for (;;) {
-    if (opened) enclosing.push(opened)
+    if (opened) {
+      if (enclosing.depth === MAX_DEPTH) reader.failHere('recursion limit exceeded')
+      enclosing.push(opened)
+    }
     if (closeFinished(reader, enclosing, !opened)) return
     if (enclosing.top === OPEN_OBJECT) skipKey(reader)
     opened = skipScalarOrOpen(reader)
@@ -205,6 +208,7 @@ const NOTED_DEPTH = 8
 export class ValueSkipper {
   readonly #reader: JsonReader
   readonly #notes: PartNotes | undefined
+  maxDepth = MAX_DEPTH
   readonly #enclosing = new BracketStack()
   /** Where the outermost brackets begin. */
   readonly #starts: number[] = []
@@ -276,7 +280,7 @@ export class ValueSkipper {
     const { depth } = this.#enclosing
     if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
       reader.index++
-      if (depth === MAX_DEPTH) reader.failHere('recursion limit exceeded')
+      if (depth === this.maxDepth) reader.failHere('recursion limit exceeded')
       if (depth < NOTED_DEPTH) this.#starts[depth] = index
       this.#enclosing.push(byte)
       this.#expected = byte === OPEN_LIST ? 'valueOrEnd' : 'keyOrEnd'
