@@ -7,7 +7,7 @@ export class Shares {
   readonly #all: HeldAmount
 
   /** @param max places of all clients together @param name what they are, in the plural */
-  constructor(max: number, name = 'places') {
+  constructor(max: number, name: string) {
     this.#max = max
     this.#all = new HeldAmount(name)
   }

@@ -6,7 +6,7 @@ import { RawSocket } from '../support/raw-socket.js'
 
 describe('shares of clients', () => {
   it('leave room for one more client, however many there are', () => {
-    const shares = new Shares(5_000)
+    const shares = new Shares(5_000, 'places')
     const taken: (() => void)[] = []
     const takeAll = (client: string | undefined): number => {
       const before = taken.length
@@ -23,7 +23,7 @@ describe('shares of clients', () => {
   })
 
   it('are given back', () => {
-    const shares = new Shares(2)
+    const shares = new Shares(2, 'places')
     const give = [shares.take('a'), shares.take('a')]
     expect(shares.problemOf('b')).to.equal('full')
     for (const one of give) one()

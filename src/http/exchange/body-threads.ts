@@ -75,7 +75,7 @@ const FULL = new OverloadedError('too many compressed bodies are being decoded')
 export class BodyThreads {
   readonly #decode: Decode
   readonly #order = new ConnectionOrder()
-  readonly #memory = new Shares(MAX_BYTES)
+  readonly #memory = new Shares(MAX_BYTES, 'bytes of bodies that wait to be decoded')
   readonly #waiting = new FairQueue<Turn>()
   #running = 0
 
