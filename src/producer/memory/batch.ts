@@ -258,9 +258,11 @@ export class Batch extends BatchRows {
 
   /** Takes out the records that a partitioner has placed, so that they can go to another partition. */
   takePlaced(topic: string): readonly Arrival[] {
-    if (this.#withdrawn > 0) this.#compact()
     this.toSingleRecords()
+    if (!this.rows.some(({ receiver, index }) => receiver?.partitionerOf?.(index) !== undefined)) return []
+    if (this.#withdrawn > 0) this.#compact()
     const records = readBack(this.#rawBytes())
+    this.#isClosed = true
     return this.rows.flatMap((row, at) => {
       const { receiver, index, timestampMs, isGiven } = row
       const partitioner = receiver?.partitionerOf?.(index)

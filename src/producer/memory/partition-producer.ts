@@ -28,7 +28,7 @@ export class PartitionProducer implements ScheduledProducer {
   readonly #deps: PartitionProducerDeps
   readonly #limit: BatchLimit
   readonly #onBatchClosed: () => void
-  readonly #onMisplaced: ((arrivals: readonly Arrival[]) => void) | undefined
+  readonly #onMisplaced: ((producer: PartitionProducer) => void) | undefined
   readonly #waiting: WaitingBatches
   /** Accounts for the memory of its records. */
   readonly charge: PartitionCharge
@@ -49,7 +49,7 @@ export class PartitionProducer implements ScheduledProducer {
 
   /**
    * @param onBatchClosed called when a batch is sealed or full, or in trouble: records without a key may go elsewhere
-   * @param onMisplaced called with the records that a partitioner has placed here, when the topic has no such partition
+   * @param onMisplaced called when the topic has no such partition; may take the placed records
    */
   constructor(
     topic: string,
@@ -57,7 +57,7 @@ export class PartitionProducer implements ScheduledProducer {
     deps: PartitionProducerDeps,
     limit: BatchLimit,
     onBatchClosed: () => void,
-    onMisplaced?: (arrivals: readonly Arrival[]) => void
+    onMisplaced?: (producer: PartitionProducer) => void
   ) {
     this.topic = topic
     this.partition = partition
@@ -235,9 +235,15 @@ export class PartitionProducer implements ScheduledProducer {
         head.span?.replaced()
         return
       case 'fail':
-        if (this.#deps.owner === undefined && !this.#misplaced(head, verdict.failure))
-          this.#failHead(head, verdict.failure, verdict.renumber)
-        else if (this.#deps.owner !== undefined) void this.#deadLetter(head, verdict, this.#deps.owner)
+        if (this.#deps.owner !== undefined) {
+          void this.#deadLetter(head, verdict, this.#deps.owner)
+          return
+        }
+        if (verdict.failure.code === 'unknownPartition' && !head.maybeWritten) {
+          this.#enter('backingOff')
+          this.#onMisplaced?.(this)
+        }
+        if (this.#head === head) this.#failHead(head, verdict.failure, verdict.renumber)
         return
       case 'suspend':
         this.#attempts.refused(verdict.failure.message)
@@ -267,24 +273,32 @@ export class PartitionProducer implements ScheduledProducer {
     else this.#backOff(verdict.failure.message, false)
   }
 
-  /** Gives up all records here, if the topic has no such partition; those that a partitioner has placed go elsewhere. */
-  #misplaced(head: Batch, failure: RecordFailure): boolean {
-    if (failure.code !== 'unknownPartition' || head.maybeWritten || this.#onMisplaced === undefined) return false
-    this.#head = undefined
-    this.charge.setStuck(false)
-    const arrivals = [head, ...this.#waiting.takeAll()].flatMap(batch => {
-      this.charge.releaseBatch(batch)
+  /**
+   * Gives up the records that a partitioner has placed here and that are not on their way.
+   *
+   * @returns them, in order
+   */
+  takePlaced(): readonly Arrival[] {
+    const head = this.#head
+    const isFree = head !== undefined && this.#state !== 'awaiting' && !head.maybeWritten
+    const batches = [...(isFree ? [head] : []), ...this.#waiting.takeAll()]
+    const arrivals = batches.flatMap(batch => {
+      const { recordCount } = batch
       const placed = batch.takePlaced(this.topic)
-      this.#deps.counters.failed += batch.recordCount
-      if (!batch.isEmpty) this.#attempts.notDelivered(batch.recordCount, failure)
-      batch.span?.replaced()
-      batch.fail(failure, this.topic)
+      this.charge.hold(batch.isEmpty ? -batch.chargedBytes : 0, batch.recordCount - recordCount)
       return placed
     })
-    this.#onBatchClosed()
-    this.#becomeIdle()
-    this.#onMisplaced(arrivals)
-    return true
+    this.#waiting.putBack(batches.filter(batch => batch !== head && !batch.isEmpty))
+    if (arrivals.length === 0) return arrivals
+    if (isFree) this.#numbering.changeRecords()
+    if (isFree && head.isEmpty) {
+      this.#head = undefined
+      this.charge.setStuck(false)
+      head.span?.replaced()
+      if (this.#waiting.isEmpty) this.#becomeIdle()
+      else this.#becomeReady()
+    }
+    return arrivals
   }
 
   #failHead(head: Batch, failure: RecordFailure, renumber: boolean): void {

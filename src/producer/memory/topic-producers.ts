@@ -2,7 +2,7 @@ import type { Bytes, ProduceRecord } from '../../core/model.js'
 import { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import type { Choice, Partitioner } from './partitioners.js'
-import type { Arrival, OutcomeReceiver } from './pending-produce.js'
+import type { OutcomeReceiver } from './pending-produce.js'
 import { BatchLimit } from './waiting-batches.js'
 import { roughSizeOf } from './waiting-records.js'
 
@@ -16,10 +16,10 @@ export class TopicProducers {
   readonly #deps: PartitionProducerDeps
   readonly #limit: BatchLimit
   readonly #choice: PartitionChoice
-  readonly #onMisplaced: ((arrivals: readonly Arrival[]) => void) | undefined
+  readonly #onMisplaced: ((producer: PartitionProducer) => void) | undefined
 
   /** @param onMisplaced see {@link PartitionProducer} */
-  constructor(topic: string, deps: PartitionProducerDeps, onMisplaced?: (arrivals: readonly Arrival[]) => void) {
+  constructor(topic: string, deps: PartitionProducerDeps, onMisplaced?: (producer: PartitionProducer) => void) {
     this.#onMisplaced = onMisplaced
     this.#topic = topic
     this.#deps = deps

@@ -42,6 +42,10 @@ export class Topic implements UnknownTopic {
   readonly #queue: OverflowQueue
   /** 0: not known. */
   #partitionCount = 0
+  /** The number of partitions among which records were placed last. */
+  #placedAmong = 0
+  /** The number of partitions for which a leader did not know one of them. */
+  #doubted = 0
   /** When a look-up last did not find the partition of a record. */
   #absentAt = Number.NEGATIVE_INFINITY
   #deniedAt = Number.NEGATIVE_INFINITY
@@ -52,7 +56,7 @@ export class Topic implements UnknownTopic {
   constructor(name: string, deps: TopicDeps) {
     this.name = name
     this.#deps = deps
-    this.#producers = new TopicProducers(name, deps, arrivals => this.#placeAgain(arrivals))
+    this.#producers = new TopicProducers(name, deps, producer => this.#placeAgain(producer))
     this.#queue = new OverflowQueue(bytes => deps.unknown.queued(bytes))
   }
 
@@ -169,17 +173,32 @@ export class Topic implements UnknownTopic {
 
   /**
    * Records went to a partition that the topic does not have any more: it was created anew. They wait until it is looked up,
-   * and later ones wait behind them.
+   * before later ones. Where later ones have gone where their keys belong now, they fail.
    */
-  #placeAgain(arrivals: readonly Arrival[]): void {
+  #placeAgain(producer: PartitionProducer): void {
+    const { unknown, budget, lookUps } = this.#deps
     const nowMs = this.#deps.clock()
-    for (const arrival of arrivals) {
-      const refusal = this.#enqueue(arrival, nowMs)
-      if (refusal === undefined) continue
-      this.#deps.counters.failed++
-      arrival.pendingProduce.fail(arrival.index, refusal, this.name)
-    }
-    if (this.#isWaitedFor) this.#partitionCount = 0
+    const isRemembered = this.#remembered !== undefined && nowMs < this.#remembered.until
+    // A look-up that was made for this reason has told the same partitions: the leader does not know its own.
+    const isInVain = this.isKnown && this.#doubted === this.#placedAmong
+    if (producer.partition >= this.#placedAmong || isRemembered || isInVain) return
+    const arrivals = this.#takeFrom(producer)
+    if (arrivals.length === 0) return
+    const isFirst = !this.#isWaitedFor
+    if (isFirst) unknown.enter(this, 'pending')
+    const charge = this.#deferred.addFirst(arrivals)
+    budget.enqueue(charge, arrivals.length)
+    unknown.grew(this, charge)
+    if (isFirst) lookUps.follow(this, { anew: true })
+    this.#partitionCount = 0
+    this.#doubted = this.#placedAmong
+  }
+
+  /** What a partitioner has placed. Records that wait for capacity there came after it, and are refused. */
+  #takeFrom(producer: PartitionProducer): readonly Arrival[] {
+    const { counters, capacityQueues } = this.#deps
+    counters.refused += capacityQueues.close(producer, failures.unknownPartition(this.name, producer.partition))
+    return producer.takePlaced()
   }
 
   #isDenied(nowMs: number): boolean {
@@ -274,9 +293,14 @@ export class Topic implements UnknownTopic {
   }
 
   #found(partitionCount: number, nowMs: number): void {
-    this.#partitionCount = partitionCount
+    if (partitionCount !== this.#placedAmong) this.#doubted = 0
+    this.#partitionCount = this.#placedAmong = partitionCount
     this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
+    // They came before those that wait.
+    const gone = this.#producers.all.slice(partitionCount)
+    for (const arrival of gone.flatMap(producer => (producer === undefined ? [] : this.#takeFrom(producer))))
+      this.#enterProducer(arrival, nowMs)
     if (!this.#isWaitedFor) return
     for (const arrival of this.#takeWaiting(nowMs)) this.#enterProducer(arrival, nowMs)
     this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, pendingProduce, index }) =>

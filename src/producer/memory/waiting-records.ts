@@ -58,6 +58,15 @@ export class WaitingRecords {
     return charge
   }
 
+  /** Like {@link add}, for records that came before all others, and own their bytes or are copied. */
+  addFirst(arrivals: readonly Arrival[]): number {
+    const later = this.takeAll()
+    let charge = 0
+    for (const arrival of arrivals) charge += this.add(arrival)
+    for (const arrival of later) this.add(arrival)
+    return charge
+  }
+
   /** Takes all records out, in the order they came. */
   takeAll(): readonly Arrival[] {
     const all = this.#deferred
