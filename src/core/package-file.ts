@@ -9,5 +9,6 @@ const ROOT = import.meta.url.replace(/(?:src\/core|dist)\/[^/]+$/, '')
  */
 export const packageFile = (path: string): URL => new URL(path, ROOT)
 
-/** The options of Node for a thread: those of this process, but for what says how the text of `--eval` is read. */
-export const threadArguments = (): string[] => process.execArgv.filter(argument => !/^--input-type/.test(argument))
+/** The options of Node for a thread: absent, so those of this process, unless one says how the text of `--eval` is read. */
+export const threadArguments = (): { execArgv?: string[] } =>
+  process.execArgv.some(argument => argument.startsWith('--input-type')) ? { execArgv: [] } : {}

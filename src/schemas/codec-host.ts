@@ -16,6 +16,8 @@ export type HostedSource = Omit<OpenCall, 'type' | 'codec'>
 export interface HostedCodec {
   readonly number: number
   readonly source: HostedSource
+  /** About the memory that it takes. Set by its host when it was read. */
+  heldBytes?: number
 }
 
 export interface WorkItem {

@@ -28,7 +28,7 @@ const WELL_KNOWN = ['any', 'duration', 'empty', 'field_mask', 'struct', 'timesta
 const MAX_PATH = 100
 /** Measured: the memory of the well-known types, and for a character of a file. */
 const LEAST_HELD_BYTES = 75_000
-const BYTES_PER_CHARACTER = 250
+const BYTES_PER_CHARACTER = 100
 const MAX_WIDTH = 2_000
 
 /** The types of a file as the library describes them, with the names that they have in each other. */

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { KafkaRecord } from '../core/model.js'
 import { SchemaError } from './schema-error.js'
-import type { Schemas } from './schemas.js'
+import type { Encoded, Schemas, WorkLimits } from './schemas.js'
 
 /** Key and value of a record as JSON, without line breaks. A key without the id of a schema is its text. */
 export interface RecordJson {
@@ -12,7 +12,7 @@ export interface RecordJson {
 }
 
 /** What reads records needs of a registry. */
-export type Decoding = Pick<Schemas, 'decode'>
+export type Decoding = Pick<Schemas, 'decode' | 'decodeEach'>
 
 type Part =
   | { readonly type: 'decoded'; readonly json: string }
@@ -21,15 +21,22 @@ type Parts = Pick<KafkaRecord, 'key' | 'value' | 'headers'>
 
 /** The header of a record whose key does not begin with the id of its schema. */
 const KEY_ID = '__key_schema_id'
+const VALUE_ID = '__value_schema_id'
 
 /**
  * That a registry cannot be asked is a reason as others are, unless the reader must not go past such a record: then it throws
  * a SchemaError. The bytes of the record need to be valid during the call only.
  */
-export async function recordJson(schemas: Decoding, record: Parts, mustBeAsked = false): Promise<RecordJson> {
+export async function recordJson(
+  schemas: Decoding,
+  record: Parts,
+  mustBeAsked = false,
+  owner?: string
+): Promise<RecordJson> {
   const [key, value] = [record.key && Buffer.from(record.key), record.value && Buffer.from(record.value)]
-  const ofKey = plainText(key, record.headers) ?? partOf(schemas, key, record.headers, KEY_ID, mustBeAsked)
-  const ofValue = partOf(schemas, value, record.headers, '__value_schema_id', mustBeAsked)
+  const ofKey =
+    plainText(key, record.headers) ?? partOf(schemas, encodedOf(key, record.headers, KEY_ID), mustBeAsked, owner)
+  const ofValue = partOf(schemas, encodedOf(value, record.headers, VALUE_ID), mustBeAsked, owner)
   return together(key, await ofKey, value, await ofValue)
 }
 
@@ -40,18 +47,48 @@ function plainText(key: Buffer | null, headers: Parts['headers']): Part | undefi
   return { type: 'decoded', json: JSON.stringify(key.toString()) }
 }
 
-/** `null`: the record has no such part. */
+/** The bytes that name a schema; `null`: the record has no such part. */
+function encodedOf(bytes: Buffer | null, headers: Parts['headers'], name: string): Encoded | null {
+  return bytes && { bytes, header: headers.findLast(({ key }) => key === name)?.value ?? undefined }
+}
+
 async function partOf(
   schemas: Decoding,
-  bytes: Buffer | null,
-  headers: Parts['headers'],
-  name: string,
-  mustBeAsked: boolean
+  encoded: Encoded | null,
+  mustBeAsked: boolean,
+  owner: string | undefined
 ): Promise<Part | null> {
-  if (bytes === null) return null
-  const header = headers.findLast(({ key }) => key === name)?.value ?? undefined
-  const found = schemas.decode(bytes, header && Buffer.from(header))
+  if (encoded === null) return null
+  const found = schemas.decode(encoded.bytes, encoded.header && Buffer.from(encoded.header), owner)
   return mustBeAsked ? found : found.catch(unreadable)
+}
+
+/**
+ * The first of many records as {@link recordJson} makes them, one in any case: the others have too much JSON, need too much
+ * time, or the registry cannot be asked about them. The bytes of the records stay valid.
+ *
+ * @throws SchemaError when the registry cannot be asked about the first one
+ */
+export async function recordJsons(
+  schemas: Decoding,
+  records: readonly Parts[],
+  limits: WorkLimits
+): Promise<readonly RecordJson[]> {
+  const parts = records.flatMap(({ key, value, headers }) => [
+    plainText(key, headers) ?? encodedOf(key, headers, KEY_ID),
+    encodedOf(value, headers, VALUE_ID)
+  ])
+  const encoded = parts.filter((part): part is Encoded => part !== null && 'bytes' in part)
+  const decoded = (await schemas.decodeEach(encoded, limits)).values()
+  const found = parts.map(part => (part !== null && 'bytes' in part ? decoded.next().value : part))
+  const jsons: RecordJson[] = []
+  for (const [at, { key, value }] of records.entries()) {
+    const [ofKey, ofValue] = [found[2 * at], found[2 * at + 1]]
+    if (ofKey === undefined || ofValue === undefined) break
+    if (ofKey instanceof SchemaError || ofValue instanceof SchemaError) break
+    jsons.push(together(key, ofKey, value, ofValue))
+  }
+  return jsons.length > 0 ? jsons : [await recordJson(schemas, records[0]!, true, limits.owner)]
 }
 
 function unreadable(error: unknown): Part {

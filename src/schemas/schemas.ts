@@ -178,13 +178,14 @@ export class Schemas {
    * Reads a key or a value. Bytes that cannot be read are `undecodable`.
    *
    * @param header the value of the record's header `__key_schema_id` or `__value_schema_id`, if it has one
+   * @param owner whose work it is, such as a client's address: owners take turns
    * @throws SchemaError when the registry cannot be asked: whether the bytes can be read is not known then
    */
-  async decode(bytes: Uint8Array, header?: Uint8Array): Promise<Decoded> {
+  async decode(bytes: Uint8Array, header?: Uint8Array, owner?: string): Promise<Decoded> {
     const framed = unframed(bytes, header)
     if (framed === undefined) return UNFRAMED
     const known = await this.#knownOf(framed)
-    return 'type' in known ? known : (await this.#decodeAll([{ ...framed, known }], ALONE))[0]!
+    return 'type' in known ? known : (await this.#decodeAll([{ ...framed, known }], { ...ALONE, owner }))[0]!
   }
 
   /**

@@ -27,15 +27,16 @@ import {
 } from './codec-host.js'
 
 const CACHE_BYTES = 64 * 1024 * 1024
-/** Memory of a codec, as a multiple of its schema's text. */
+/** Memory of a codec that was not read yet, as a multiple of its schema's text. */
 const CODEC_FACTOR = 20
 /** Processor time of one piece of work. */
 const LIMIT_MS = 1_000
 const WATCH_EVERY_MS = 100
 /** Where the processor time of a thread is not told: so much time in which this loop was awake. */
 const AWAKE_FACTOR = 10
-/** Work waits at most so long for its turn. */
+/** Work waits at most so long for its turn, a schema that is new for less time than for its registry. */
 const MAX_WAIT_MS = 10_000
+const MAX_NEW_WAIT_MS = 4_000
 /** Of all work that is not answered yet, as sent. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024
 /** The thread is given so much work at a time: the rest waits for the turns of its owners. */
@@ -65,6 +66,7 @@ interface Thread {
   readonly progress: Int32Array
   /** Why it ended by itself. */
   problem: Error | undefined
+  hasAnswered: boolean
   /** It is being ended, since the call at this place takes too long. */
   slowCall: number | undefined
 }
@@ -94,7 +96,7 @@ export class ThreadCodecs implements CodecHost {
   /** Calls of the message that the thread is at, in their order. */
   #sent: Sent[] = []
   /** Codecs that the thread has; `forgotten`: those that it has still to forget. */
-  readonly #kept: LRUCache<number, true>
+  readonly #kept: LRUCache<number, number>
   #forgotten: number[] = []
   #thread: Thread | undefined
   #isToSend = false
@@ -108,7 +110,7 @@ export class ThreadCodecs implements CodecHost {
     this.#limitMs = limitMs
     this.#cacheMaxBytes = cacheMaxBytes
     this.#file = worker ?? packageFile('dist/codec-worker.js')
-    this.#kept = new LRUCache<number, true>({
+    this.#kept = new LRUCache<number, number>({
       maxSize: cacheMaxBytes,
       dispose: (_, codec, reason) => {
         if (reason !== 'set') this.#forgotten.push(codec)
@@ -153,7 +155,13 @@ export class ThreadCodecs implements CodecHost {
         if (result instanceof Error) reject(result)
         else resolve(result as Result)
       }
-      this.#wait({ call, codecs, owner, overdueAtMs: performance.now() + MAX_WAIT_MS, settle })
+      this.#wait({
+        call,
+        codecs,
+        owner,
+        overdueAtMs: performance.now() + (call === undefined ? MAX_NEW_WAIT_MS : MAX_WAIT_MS),
+        settle
+      })
       this.#sendSoon()
     })
   }
@@ -180,7 +188,7 @@ export class ThreadCodecs implements CodecHost {
     for (let bytes = 0; this.#sent.length < MAX_SENT && bytes < MAX_SENT_BYTES; ) {
       const job = this.#next()
       if (job === undefined) break
-      const unread = job.codecs.filter(({ number }) => !this.#kept.has(number))
+      const unread = job.codecs.filter(({ number }) => this.#kept.get(number) === undefined)
       for (const codec of unread) this.#sent.push({ job, call: this.#opening(codec) })
       if (job.call !== undefined) this.#sent.push({ job, call: job.call })
       bytes += textLengthOf(unread) + (job.call?.bytes.length ?? 0)
@@ -204,23 +212,32 @@ export class ThreadCodecs implements CodecHost {
       this.#lines.delete(owner)
       if (line.length > 0) this.#lines.set(owner, line)
       if (performance.now() < job.overdueAtMs) return job
-      job.settle(new OverloadedError(`the thread of the schemas had no time within ${MAX_WAIT_MS} ms`))
+      job.settle(new OverloadedError(`the thread of the schemas had no time for it`))
     }
     return undefined
   }
 
   #opening(codec: HostedCodec): CodecCall {
-    this.#kept.set(codec.number, true, { size: Math.min(sizeOf(codec), this.#cacheMaxBytes) })
+    this.#keep(codec)
     return { type: 'open', codec: codec.number, ...codec.source }
+  }
+
+  #keep(codec: HostedCodec): void {
+    const size = Math.min(sizeOf(codec), this.#cacheMaxBytes)
+    this.#kept.set(codec.number, size, { size })
   }
 
   #start(): Thread {
     const progress = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT))
     const workerData: CodecThreadData = { progress }
     const resourceLimits = { maxOldGenerationSizeMb: MAX_HEAP_MIB }
-    const execArgv = threadArguments()
-    const worker = new Worker(this.#file, { workerData, resourceLimits, execArgv, name: 'castellan-schemas' })
-    const thread: Thread = { worker, progress, problem: undefined, slowCall: undefined }
+    const worker = new Worker(this.#file, {
+      workerData,
+      resourceLimits,
+      ...threadArguments(),
+      name: 'castellan-schemas'
+    })
+    const thread: Thread = { worker, progress, problem: undefined, hasAnswered: false, slowCall: undefined }
     worker.on('message', (results: readonly CodecResult[]) => this.#answered(thread, results))
     worker.on('error', error => {
       thread.problem = error
@@ -230,29 +247,35 @@ export class ThreadCodecs implements CodecHost {
   }
 
   #answered(thread: Thread, results: readonly CodecResult[]): void {
+    thread.hasAnswered = true
     if (thread.slowCall !== undefined) thread.slowCall = 0
-    for (const [at, { job, call }] of this.#sent.splice(0, results.length).entries()) {
+    const done = this.#sent.splice(0, results.length)
+    for (const [at, { job, call }] of done.entries()) {
       const result = results[at]!
-      if (call.type === 'open') this.#read(call.codec, result)
+      if (call.type === 'open') this.#read(job.codecs.find(({ number }) => number === call.codec)!, result)
       if (isWhole(job, call)) job.settle(result)
     }
-    this.#takeBack()
+    this.#takeBack(done.at(-1)?.job)
     this.#rest()
     this.#send()
   }
 
   /** Learns what a codec takes. */
-  #read(codec: number, result: CodecResult): void {
-    if (result.type === 'opened') this.#kept.set(codec, true, { size: Math.min(result.heldBytes, this.#cacheMaxBytes) })
-    else this.#kept.delete(codec)
+  #read(codec: HostedCodec, result: CodecResult): void {
+    if (result.type === 'opened') {
+      codec.heldBytes = result.heldBytes
+      this.#keep(codec)
+    } else this.#kept.delete(codec.number)
   }
 
-  /** What was sent and not done waits again, before all else. */
-  #takeBack(): void {
+  /** What was sent and not done waits again, before all else, but for work of which a part was done: others have their turn. */
+  #takeBack(begun?: Job): void {
     for (const { call } of this.#sent) if (call.type === 'open') this.#kept.delete(call.codec)
     const waiting = [...this.#lines.values()].flat()
     this.#lines = new Map()
-    for (const job of [...this.#jobsSent(), ...waiting]) this.#wait(job)
+    const jobs = [...this.#jobsSent(), ...waiting]
+    const last = jobs.filter(job => job === begun)
+    for (const job of [...jobs.filter(job => job !== begun), ...last]) this.#wait(job)
     this.#sent = []
   }
 
@@ -280,7 +303,7 @@ export class ThreadCodecs implements CodecHost {
   }
 
   /** What the thread was at fails, unless it was done just in time; all else is done by the next thread. */
-  #ended({ problem, progress, slowCall }: Thread): void {
+  #ended({ problem, progress, slowCall, hasAnswered }: Thread): void {
     this.#thread = undefined
     this.#kept.clear()
     this.#forgotten = []
@@ -289,8 +312,8 @@ export class ThreadCodecs implements CodecHost {
     const cause = problem === undefined ? `${this.#limitMs} ms` : `the memory that it may have (${problem.message})`
     this.#sent = this.#sent.filter(({ job }) => job !== culprit)
     culprit?.settle(new WorkEndedError(`it needs more than ${cause}`))
-    // A thread that ends before its first call, as where its file is missing, ends the next time too.
-    if (problem !== undefined && culprit === undefined)
+    // A thread that ends before its first answer, as where its file is missing, ends the next time too.
+    if (problem !== undefined && culprit === undefined && !hasAnswered)
       for (const { settle } of this.#jobsSent().splice(0)) settle(problem)
     else this.#takeBack()
     this.#sent = []
@@ -304,12 +327,14 @@ const isWhole = ({ call: own }: Job, call: CodecCall): boolean => own === undefi
 const textLengthOf = (codecs: readonly HostedCodec[]): number =>
   codecs.reduce((sum, { source: { source } }) => sum + lengthOf(source), 0)
 
-const sizeOf = ({ source: { source } }: HostedCodec): number => 1 + CODEC_FACTOR * lengthOf(source)
+const sizeOf = ({ source: { source }, heldBytes }: HostedCodec): number =>
+  heldBytes ?? 1 + CODEC_FACTOR * lengthOf(source)
 
 /** The processor time of a thread of this process, in milliseconds; `undefined`: not told here. */
 function processorMs(thread: number): number | undefined {
   try {
-    return Number(readFileSync(`/proc/self/task/${thread}/schedstat`, 'latin1').split(' ', 1)[0]) / 1e6
+    // A kernel that does not count says 0.
+    return Number(readFileSync(`/proc/self/task/${thread}/schedstat`, 'latin1').split(' ', 1)[0]) / 1e6 || undefined
   } catch {
     return undefined
   }

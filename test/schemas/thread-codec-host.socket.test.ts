@@ -1,4 +1,7 @@
 import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { expect } from 'chai'
 import { OverloadedError } from '../../src/core/errors.js'
 import { type HostedCodec, WorkEndedError, type WorkItem } from '../../src/schemas/codec-host.js'
@@ -102,6 +105,38 @@ describe('the thread of the schemas', () => {
     expect(ended.indexOf('ann')).to.be.at.most(1)
   })
 
+  it('lets others go first while the many schemas of one request are read again', async () => {
+    open({ limitMs: 1_000 })
+    const members = Array.from({ length: 60 }, (_, at) => [`p${at}`, { type: 'string', pattern: `^a{0,3}${at}$` }])
+    const large = (at: number) => JSON.stringify({ title: `${at}`, properties: Object.fromEntries(members) })
+    const many: HostedCodec[] = []
+    for (let at = 0; at < 12; at++) many.push(await codecOf(large(at), 'JSONSCHEMA'))
+    const [endless, text] = [await codecOf(ENDLESS, 'JSONSCHEMA'), await codecOf(STRING)]
+    expect(await failureOf(encode([itemOf(endless, '1')], 'bob'))).to.be.instanceOf(WorkEndedError)
+    const order: string[] = []
+    const greedy = encode(
+      many.map(codec => itemOf(codec, '{}')),
+      'bob'
+    ).then(() => order.push('bob'))
+    const polite = Array.from({ length: 3 }, (_, at) =>
+      encode([itemOf(text, '"a"')], `ann ${at}`).then(() => order.push('ann'))
+    )
+    await Promise.all([greedy, ...polite])
+    expect(order).to.deep.equal(['ann', 'ann', 'ann', 'bob'])
+  })
+
+  it('counts a schema as what it holds once it was read', async () => {
+    open({ cacheMaxBytes: 300_000 })
+    const schema = (title: string) => JSON.stringify({ title, pattern: '^(ab?){240}$' })
+    const codecs = [await codecOf(schema('a'), 'JSONSCHEMA'), await codecOf(schema('b'), 'JSONSCHEMA')]
+    for (const { heldBytes } of codecs) expect(heldBytes).to.be.within(160_000, 300_000)
+    for (const codec of [...codecs, ...codecs]) expect((await encode([itemOf(codec, '1')]))[0]).to.be.instanceOf(Buffer)
+    expect(await failureOf(encode(codecs.map(codec => itemOf(codec, '1'))))).to.have.property(
+      'message',
+      'the schemas of one request need too much memory'
+    )
+  })
+
   it('reads a schema again whose reading was given back, and keeps it', async () => {
     open({ limitMs: 100 })
     const [endless, text] = [await codecOf(ENDLESS, 'JSONSCHEMA'), await codecOf(STRING)]
@@ -162,10 +197,17 @@ describe('the thread of the schemas', () => {
       const source = { format: 'AVRO', source: { text: '"string"', used: new Map() }, isStrict: false }
       const { type } = await host.open({ number: 1, source }, undefined)
       process.stdout.write(type)`
-    const { status, stdout, stderr } = spawnSync(process.execPath, [...LOADER, '--input-type=module', '-e', code], {
-      encoding: 'utf8',
-      timeout: 60_000
-    })
-    expect([status, stdout], stderr).to.deep.equal([0, 'opened'])
+    // Node refuses to start a thread with some options of its process, where they are handed on to it.
+    const asModule = ['--input-type=module', '-e', code]
+    for (const options of [asModule, ['--max-old-space-size=256', '--expose-gc', ...asModule]]) {
+      const run = spawnSync(process.execPath, [...LOADER, ...options], { encoding: 'utf8', timeout: 60_000 })
+      expect([run.status, run.stdout], run.stderr).to.deep.equal([0, 'opened'])
+    }
+    const file = join(mkdtempSync(join(tmpdir(), 'castellan-thread-')), 'program.mjs')
+    writeFileSync(file, code)
+    const limits = ['--max-old-space-size=256', '--expose-gc']
+    const run = spawnSync(process.execPath, [...limits, ...LOADER, file], { encoding: 'utf8', timeout: 60_000 })
+    rmSync(dirname(file), { recursive: true })
+    expect([run.status, run.stdout], run.stderr).to.deep.equal([0, 'opened'])
   })
 })

@@ -4,7 +4,7 @@ import { noteFailure } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
-import { type Decoding, type RecordJson, recordJson } from '../../schemas/record-json.js'
+import { type RecordJson, recordJsons } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, PixyError, SHUTTING_DOWN } from './pixy-answers.js'
@@ -108,7 +108,8 @@ export class ConsumeEndpoint {
             ? poll.askForFewer(jsons.length)
             : this.#answer(request, messages, options, count !== undefined, jsons)
         if (options.schemas === undefined) return answer([])
-        jsonsOf(options.schemas, messages)
+        const limits = { maxBytes: MAX_ANSWER_BYTES, owner: clientOf(exchange.request, caller) }
+        recordJsons(options.schemas, messages, limits)
           .then(answer)
           .catch(error => {
             if (error instanceof SchemaError) {
@@ -170,28 +171,6 @@ export class ConsumeEndpoint {
       answers.error(exchange, 400, `offset ${offset} of {${groupId} ${topic} ${partition}} has not been offered`)
     } else answers.failure(exchange, result, gateway.isReady)
   }
-}
-
-/** Messages that are decoded at a time. */
-const DECODED_TOGETHER = 32
-
-/**
- * The messages as JSON, the first ones only if all have more than 4 MiB, and one in any case.
- *
- * @throws SchemaError where the registry cannot be asked
- */
-async function jsonsOf(schemas: Decoding, messages: readonly AcquiredMessage[]): Promise<readonly RecordJson[]> {
-  const jsons: RecordJson[] = []
-  let characters = 0
-  while (jsons.length < messages.length) {
-    const next = messages.slice(jsons.length, jsons.length + DECODED_TOGETHER)
-    for (const json of await Promise.all(next.map(message => recordJson(schemas, message, true)))) {
-      characters += json.key.length + json.value.length
-      if (characters > MAX_ANSWER_BYTES && jsons.length > 0) return jsons
-      jsons.push(json)
-    }
-  }
-  return jsons
 }
 
 function countOf(values: Values): number | undefined {

@@ -87,7 +87,7 @@ export class TailEndpoint {
       caller,
       dataOf: (partition, record) => {
         if (schemas === undefined) return lineJson({ partition, ...record }, message)
-        const json = recordJson(schemas, record)
+        const json = recordJson(schemas, record, false, clientOf(exchange.request, caller))
         // The bytes of a batch may not outlive the call.
         const headers = record.headers.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
         return json.then(json => lineJson({ partition, ...record, headers }, message, json))

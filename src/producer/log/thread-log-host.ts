@@ -67,7 +67,7 @@ export async function openLogThread(
   options: LogThreadOptions,
   { log, onCrash, worker: file = packageFile('dist/log-worker.js') }: LogThreadDeps
 ): Promise<OpenedLog> {
-  const worker = new Worker(file, { workerData: options, execArgv: threadArguments(), name: 'castellan-log' })
+  const worker = new Worker(file, { workerData: options, ...threadArguments(), name: 'castellan-log' })
   /** Those who wait for answers, in the order of their calls. */
   const waiters: Waiter[] = []
   let end: Error | undefined
