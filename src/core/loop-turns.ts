@@ -73,6 +73,8 @@ export class LoopTurns {
   #waitingCount = 0
   /** They count among those that share a tick, also while they do not wait. */
   readonly #active = new Set<TurnTaker>()
+  /** Work of each owner that is done one after another, because each holds what it has made. */
+  readonly #works = new Map<unknown, InPieces<void>[]>()
   #costOfTick = 0
   #isServing = false
   #isTickPlanned = false
@@ -106,19 +108,39 @@ export class LoopTurns {
     else this.#active.delete(taker)
   }
 
-  /** Does work in turns; the first pieces at once if {@link ask} would. What the work throws ends the process. */
-  run(work: InPieces<void>, owner?: unknown): void {
+  /**
+   * Does work in turns; the first pieces at once if {@link ask} would. What the work throws ends the process.
+   *
+   * @param owner its works are done one after another @param isFirst before those of the owner that wait: it goes on with one
+   */
+  run(work: InPieces<void>, owner: unknown = work, isFirst = false): void {
+    const works = this.#works.get(owner)
+    if (works !== undefined) {
+      if (isFirst) works.unshift(work)
+      else works.push(work)
+      return
+    }
+    this.#works.set(owner, [work])
     const readOn = (maxCost: number): number => {
       let cost = 0
       while (cost < maxCost) {
-        const piece = work.next()
-        if (piece.done === true) return cost
-        cost += piece.value
+        const [current] = this.#works.get(owner)!
+        const piece = current!.next()
+        if (piece.done !== true) cost += piece.value
+        else {
+          const all = this.#works.get(owner)!
+          all.splice(all.indexOf(current!), 1)
+          if (all.length === 0) {
+            this.#works.delete(owner)
+            return cost
+          }
+          cost++
+        }
       }
       this.ask(taker)
       return cost
     }
-    const taker: TurnTaker = owner === undefined ? { readOn } : { owner, readOn }
+    const taker: TurnTaker = { owner, readOn }
     this.ask(taker)
   }
 

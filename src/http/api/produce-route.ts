@@ -1,6 +1,6 @@
 import type { preParsingHookHandler } from 'fastify'
 import { CastellanError, type ErrorCode, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
-import type { InPieces } from '../../core/loop-turns.js'
+import { costOf, type InPieces } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
@@ -14,7 +14,7 @@ import {
   sendOutcomes,
   unreadBodyHeaders
 } from '../exchange/answers.js'
-import type { BufferPool } from '../exchange/body-collector.js'
+import type { BufferPool, OpenEnded } from '../exchange/body-collector.js'
 import { addressOf } from '../exchange/client.js'
 import { BodyTooLargeError, collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
 import type { Asked, Exchange } from '../exchange/exchange.js'
@@ -134,6 +134,9 @@ export function produceOptionsOf(api: string, sync: ProduceOptions): ProduceApi<
 
 /** A longer body is read in turns with others. */
 const AT_ONCE_BYTES = 128 * 1024
+/** One with so many brackets may have many records, or be nested. A shorter one takes about a millisecond, whatever it is. */
+const MANY_BRACKETS = 1_024
+const SHORT_BYTES = 2 * 1024
 /** Native functions do more with bytes than reading does, by this factor at least. */
 const NATIVE_FACTOR = 16
 /** The answer to more records is made in turns with others. */
@@ -256,7 +259,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   /** @returns see {@link DecodedEnd} */
   #read(exchange: Exchange, head: Head, body: Buffer, lasts: boolean): Promise<void> | undefined {
     const { length } = body
-    if (length > AT_ONCE_BYTES && this.#api.readInTurns !== undefined) {
+    if (this.#api.readInTurns !== undefined && isLong(body)) {
       const turns = new RequestTurns(exchange, this.#parts, error => this.broken(exchange, error))
       turns.run(this.#readInTurns(exchange, head, lasts ? body : Buffer.from(body), turns))
       return turns.handedOn
@@ -311,6 +314,10 @@ export class ProduceRoute<Head extends ProduceHead> {
   #take(exchange: Exchange, head: Head, records: readonly ProduceRecord[], bytes: number, turns?: RequestTurns): void {
     const caller = this.#callerOf(exchange)
     let refusal = caller.charge(records.length, bytes)
+    if (refusal === undefined && records.length > MANY_RECORDS) {
+      const { request } = exchange as { request: Partial<OpenEnded> }
+      refusal = request.holdOnly?.(costOf(bytes, 2 * records.length))
+    }
     if (refusal === undefined && this.#api.topicOf === undefined) refusal = caller.refusalOfTopics('produce', records)
     if (refusal !== undefined) {
       this.refuse(exchange, refusal, true, records)
@@ -332,8 +339,11 @@ export class ProduceRoute<Head extends ProduceHead> {
     if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
     const own = this.#api.produce?.(records, head, origin)
     if (own !== undefined) return own
-    if (turns !== undefined) origin.inTurns = work => turns.run(work)
-    return gateway.produce(records, this.#optionsFor(head, turns), origin)
+    if (turns !== undefined) origin.inTurns = work => turns.run(work, true)
+    const pending = gateway.produce(records, this.#optionsFor(head, turns), origin)
+    // The last request of a connection is kept while the connection is idle.
+    origin.inTurns = undefined
+    return pending
   }
 
   /** The time limit of a request that waits for Kafka includes the wait of its body, and its reading. */
@@ -391,7 +401,7 @@ export class ProduceRoute<Head extends ProduceHead> {
 
   #answer(exchange: Exchange, head: Head, outcomes: Outcomes): void {
     if (typeof outcomes !== 'string' && outcomes.length > MANY_RECORDS && this.#api.answerInTurns !== undefined) {
-      this.#parts.turns.run(this.#answerInTurns(exchange, head, outcomes), addressOf(exchange.request))
+      this.#parts.turns.run(this.#answerInTurns(exchange, head, outcomes), addressOf(exchange.request), true)
       return
     }
     try {
@@ -455,6 +465,19 @@ export class ProduceRoute<Head extends ProduceHead> {
     const { status, type, body } = this.#api.broken(error, asked)
     sendAnswer(response, status, type, body, { requestId, persisted: UNKNOWN })
   }
+}
+
+const BRACKETS = [0x7b, 0x5b]
+
+/** Whether reading a body may take long: it is, or may have many records. */
+function isLong(body: Buffer): boolean {
+  const { length } = body
+  if (length > AT_ONCE_BYTES || length <= SHORT_BYTES) return length > AT_ONCE_BYTES
+  let count = 0
+  for (const bracket of BRACKETS)
+    for (let at = body.indexOf(bracket); at >= 0; at = body.indexOf(bracket, at + 1))
+      if (++count > MANY_BRACKETS) return true
+  return false
 }
 
 /** What is certain of records that all have the same outcome. */

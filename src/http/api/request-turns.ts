@@ -44,9 +44,9 @@ export class RequestTurns {
     if (--this.#open === 0) this.#resolve()
   }
 
-  run(work: InPieces<void>): void {
+  run(work: InPieces<void>, isFirst = false): void {
     this.hold()
-    this.#parts.turns.run(this.#released(work), addressOf(this.#exchange.request))
+    this.#parts.turns.run(this.#released(work), addressOf(this.#exchange.request), isFirst)
   }
 
   *#released(work: InPieces<void>): InPieces<void> {

@@ -105,6 +105,20 @@ export class BodyThreads {
     if (ended !== undefined) void this.#order.add(socket, () => ended)
   }
 
+  /** Begins to read a body when those before it on its connection were handed on; never once its client has left. */
+  beginInOrder(socket: Socket, response: ServerResponse, begin: () => void): void {
+    if (!this.isBusy(socket)) begin()
+    else
+      this.#order
+        .add(socket, async () => {
+          if (response.destroyed) return
+          begin()
+          // Its body comes from a stream, some ticks later.
+          await new Promise<void>(resolve => setImmediate(resolve))
+        })
+        .catch(error => response.destroy(error as Error))
+  }
+
   /** Refuses the body at once, or calls its other methods later; none of them once its client has left. */
   add(body: LateBody): void {
     const { socket, response, address, waitMs } = body

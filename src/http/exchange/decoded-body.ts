@@ -185,6 +185,13 @@ export function collectDecoded(
   })
 }
 
+/** Begins to read a body behind those before it on its connection. */
+export function beginInOrder({ request, response }: Exchange, begin: () => void): void {
+  const { socket, holder }: Counted = request
+  const threads = holder?.served.bodies ?? OF_NO_LISTENER
+  threads.beginInOrder(socket, response, begin)
+}
+
 /** @returns what `end` does; false, and nothing happened: it is too large for that */
 function endAtOnce(reading: Reading, bytes: Buffer): Promise<void> | undefined | false {
   const { maxBytes, coding, end } = reading

@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
 import { cloudevents } from '../../../src/apis/cloudevents/api.js'
@@ -145,6 +146,60 @@ describe('a body of more than 128 KiB', () => {
     const both = requestOf(push.body(VALUES)) + requestOf(push.body(['next']))
     await onConnection(port, both, received => received.split('HTTP/1.1 200').length === 3)
     expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
+  })
+
+  it('keeps the order of its connection also before a stream of records', async () => {
+    const to = await serve(CASES[0]!)
+    await to.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = to.server.address() as { port: number }
+    const head = (path: string, type: string, length: string): string =>
+      `POST /confluent${path} HTTP/1.1\r\nhost: h\r\ncontent-type: ${type}\r\n${length}\r\n\r\n`
+    const long = listOf(VALUES)
+    const next = '{"value":{"type":"STRING","data":"next"}}'
+    const stream = head('/v3/clusters/c/topics/t/records', 'application/json', 'transfer-encoding: chunked')
+    const socket = connect(port, '127.0.0.1')
+    const run = LoopTurns.prototype.run
+    try {
+      // The engine begins a request when the body of the one before was read.
+      const isBeing = new Promise<void>(resolve => {
+        LoopTurns.prototype.run = function noted(this: LoopTurns, ...args) {
+          setImmediate(resolve)
+          return run.apply(this, args)
+        }
+      })
+      socket.write(`${head('/topics/t', JSON_TYPE, `content-length: ${long.length}`)}${long}`)
+      await isBeing
+      socket.write(`${stream}${next.length.toString(16)}\r\n${next}\r\n0\r\n\r\n`)
+      let received = ''
+      for await (const piece of socket) if ((received += String(piece)).includes('"error_code":200')) break
+    } finally {
+      LoopTurns.prototype.run = run
+      socket.destroy()
+    }
+    expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
+  })
+
+  it('is read in turns also where it is shorter and has many records', async () => {
+    const to = await serve(CASES[0]!)
+    const many = `{"records":[${Array(3_000).fill('{}').join()}]}`
+    const works: unknown[] = []
+    const run = LoopTurns.prototype.run
+    LoopTurns.prototype.run = function counted(this: LoopTurns, ...args) {
+      works.push(args)
+      return run.apply(this, args)
+    }
+    try {
+      const post = (payload: string) =>
+        to.inject({ method: 'POST', url: '/confluent/topics/t', headers: { 'content-type': JSON_TYPE }, payload })
+      expect((await post(listOf(['a', 'b']))).statusCode).to.equal(200)
+      expect(works).to.have.length(0)
+      expect((await post(many)).statusCode).to.equal(200)
+      // Its reading, and its answer.
+      expect(works.length).to.be.above(1)
+      expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([2, 3_000])
+    } finally {
+      LoopTurns.prototype.run = run
+    }
   })
 })
 

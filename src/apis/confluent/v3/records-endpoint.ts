@@ -16,7 +16,7 @@ import type {
   ProduceRoute
 } from '../../../http/api/produce-route.js'
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
-import { decodedStream } from '../../../http/exchange/decoded-body.js'
+import { beginInOrder, decodedStream } from '../../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import type { Known } from '../../../http/exchange/modern-answers.js'
 import { errorObjectJson } from '../answers.js'
@@ -154,7 +154,8 @@ export class V3Records extends V3Produce {
     const { headers } = exchange.request
     // Without both headers a request has no body.
     const length = headers['transfer-encoding'] === undefined ? (headers['content-length'] ?? '0') : undefined
-    if (length === undefined || Number(length) > WHOLE_BODY_BYTES) this.#stream(exchange, params, route)
+    if (length === undefined || Number(length) > WHOLE_BODY_BYTES)
+      beginInOrder(exchange, () => this.#stream(exchange, params, route))
     else route.receive(exchange, params)
   }
 
