@@ -112,6 +112,8 @@ const CACHE_BYTES = 64 * 1024 * 1024
 /** A schema with all that it uses. */
 const MAX_SCHEMA_BYTES = 1024 * 1024
 const MAX_REFERENCES = 100
+/** Of all that is decoded at a time: the next read has the others. */
+const MAX_PAYLOADS_BYTES = 16 * 1024 * 1024
 /** Schemas that a read asks the registry for: the next read has the others. */
 const MAX_ASKED = 16
 /** What does not fit is told in so many characters, since names may be as long as a schema. */
@@ -198,7 +200,10 @@ export class Schemas {
   async decodeEach(all: readonly Encoded[], limits: WorkLimits): Promise<readonly (Decoded | SchemaError)[]> {
     const asked = new Map<number | string, Promise<Known | Decoded | SchemaError>>()
     const parts: (Framed | Decoded)[] = []
+    let payloads = 0
     for (const { bytes, header } of all) {
+      payloads += bytes.length
+      if (payloads > MAX_PAYLOADS_BYTES && parts.length > 0) break
       const framed = unframed(bytes, header)
       if (framed !== undefined && !asked.has(framed.name) && this.#remembered.peek(['id', framed.name]) === undefined) {
         if (asked.size === MAX_ASKED) break

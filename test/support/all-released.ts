@@ -32,7 +32,6 @@ async function look(amounts: HeldAmounts): Promise<void> {
       native.setTimeout(resolve, LONGEST_LOOK_MS).unref()
     })
   }
-  for (const kept of amounts.kept) problems.add(kept)
 }
 
 export const mochaHooks = {
@@ -41,11 +40,15 @@ export const mochaHooks = {
     ofTest = new HeldAmounts()
   },
   async afterEach() {
-    if (ofTest !== undefined) await look(ofTest)
+    if (ofTest === undefined) return
+    await look(ofTest)
+    // What a test has started may be closed by the hooks of its block.
+    ofTest.moveKeptTo(ofFile)
     ofTest = undefined
   },
   async afterAll(this: Mocha.Context) {
     await look(ofFile)
+    for (const kept of ofFile.kept) problems.add(kept)
     ofFile = new HeldAmounts()
     const told = [...problems]
     problems.clear()

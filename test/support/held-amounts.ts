@@ -20,6 +20,11 @@ export class HeldAmounts {
     this.#made.push({ amount, test, isKilled: worldNow.fate(), at })
   }
 
+  /** Those that are not released are looked at again with others. */
+  moveKeptTo(others: HeldAmounts): void {
+    others.#made.push(...this.#made.filter(({ amount }) => amount.value !== 0))
+  }
+
   /** What is not released, but for what killed processes of a world have held. */
   get kept(): readonly string[] {
     return this.#made
