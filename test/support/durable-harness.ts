@@ -17,6 +17,7 @@ import { defaultReceiptSettings, type ReceiptSettings } from '../../src/producer
 import type { RouterMessage } from '../../src/router/messages/operations.js'
 import { storeOptions } from '../producer/log/fixtures.js'
 import { FakeRouter } from './fake-router.js'
+import { worldNow } from './held-amounts.js'
 import { InlineLogHost } from './inline-log-host.js'
 import { SimulatedDisk } from './simulated-disk.js'
 
@@ -84,6 +85,7 @@ export class DurableHarness {
     const { delivery, wal, log = silentLogger, metrics = defaultLogger, holdsRecords, retentionOf } = this.#options
     const isAlive = { now: true }
     this.#isAlive = isAlive
+    worldNow.fate = () => () => !isAlive.now
     this.receipts = new Receipts(new ReceiptKey(Buffer.alloc(32, 7)))
     const limits = { ...defaultReceiptSettings, ...this.receiptLimits }
     this.keys = new LocalKeys({
@@ -204,7 +206,10 @@ export class DurableHarness {
 
   /** Fails the test when the log broke and the test did not take note of it. */
   restore(): void {
+    if (this.#isAlive.now) void this.delivery.close(0)
+    this.clock.tick(0)
     this.clock.restore()
+    worldNow.fate = () => () => false
     if (this.broken.length > 0) throw this.broken[0]
   }
 }

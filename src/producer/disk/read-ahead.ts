@@ -1,3 +1,5 @@
+import { HeldAmount } from '../../core/held-amount.js'
+
 /** Share of the free memory that a partition may take. Stuck partitions thus leave memory to others. */
 const SHARE_OF_FREE = 1 / 4
 /** When a partition finds no capacity, stuck partitions free memory until at most this share is in use. */
@@ -23,7 +25,7 @@ export class ReadAhead {
   /** Reads of batches that wait for memory. */
   readonly #returns: (() => Promise<void>)[] = []
   #returning = 0
-  bytes = 0
+  readonly #held = new HeldAmount('bytes of records read from the log')
   #isFeeding = false
 
   /**
@@ -34,9 +36,13 @@ export class ReadAhead {
     this.maxBytes = maxBytes
   }
 
+  get bytes(): number {
+    return this.#held.value
+  }
+
   /** @param bytes that were taken or, negative, freed */
   hold(bytes: number): void {
-    this.bytes += bytes
+    this.#held.change(bytes)
     if (bytes < 0) this.#feedSoon()
   }
 

@@ -12,7 +12,10 @@ describe('durable: memory for records that were read from the log', () => {
     done = []
     memory = new ReadAhead(1_000)
   })
-  afterEach(() => clock.restore())
+  afterEach(() => {
+    memory.hold(-memory.bytes)
+    clock.restore()
+  })
   const starvedAs = (name: string): Starved => ({ fed: () => done.push(name) })
 
   it('tells who found no room once, two milliseconds after some was given back', () => {
