@@ -1,3 +1,4 @@
+import { HeldAmount } from '../../core/held-amount.js'
 import type { SequenceRange } from './segment.js'
 
 /** Memory that entries are written into. */
@@ -25,11 +26,15 @@ export class AppendGroups<Waiter> {
   readonly #waiting: AppendGroup<Waiter>[] = []
   /** Chunks of former groups. */
   readonly #spare: Buffer[] = []
-  /** Bytes of entries in groups that were not taken yet. */
-  waitingBytes = 0
+  readonly #waitingBytes = new HeldAmount('bytes of entries that wait for the disk')
 
   get isEmpty(): boolean {
     return this.#waiting.length === 0
+  }
+
+  /** Bytes of entries in groups that were not taken yet. */
+  get waitingBytes(): number {
+    return this.#waitingBytes.value
   }
 
   /**
@@ -48,14 +53,14 @@ export class AppendGroups<Waiter> {
     group.waiters.push(waiterAt(group.chunks.length - 1, chunk.usedBytes))
     chunk.usedBytes += sizeBytes
     group.sizeBytes += sizeBytes
-    this.waitingBytes += sizeBytes
+    this.#waitingBytes.add(sizeBytes)
     return chunk
   }
 
   /** The oldest group; its memory belongs to the caller. */
   take(): AppendGroup<Waiter> | undefined {
     const group = this.#waiting.shift()
-    if (group) this.waitingBytes -= group.sizeBytes
+    if (group) this.#waitingBytes.release(group.sizeBytes)
     return group
   }
 
