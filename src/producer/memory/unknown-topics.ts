@@ -1,3 +1,4 @@
+import { HeldAmount } from '../../core/held-amount.js'
 import type { RecordFailure } from '../../core/model.js'
 import { failures } from './failures.js'
 import type { MemoryPendingProduce } from './pending-produce.js'
@@ -29,7 +30,7 @@ export interface UnknownTopic {
 
 class Pool<Topic> {
   readonly topics = new Set<Topic>()
-  bytes = 0
+  readonly bytes = new HeldAmount('bytes of records for unknown topics')
 }
 
 /**
@@ -48,7 +49,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   /** Denied topics without waiting records, oldest first. They are remembered for a while. */
   readonly #remembered = new Set<Topic>()
   /** Bytes of overflowing records. */
-  #queuedBytes = 0
+  readonly #queuedBytes = new HeldAmount('bytes of records that overflow')
 
   /**
    * @param waitingMaxBytes memory of all records that wait for capacity
@@ -80,22 +81,22 @@ export class UnknownTopics<Topic extends UnknownTopic> {
 
   /** The topics of the same kind have capacity for this many bytes more. */
   hasCapacity(topic: Topic, bytes: number): boolean {
-    return this.#poolOf(topic).bytes + bytes <= this.#maxBytes
+    return this.#poolOf(topic).bytes.value + bytes <= this.#maxBytes
   }
 
   /** Overflowing records may take this many bytes more. */
   mayQueue(bytes: number): boolean {
-    return this.#queuedBytes + bytes <= this.#waitingMaxBytes * SHARE_OF_WAITING
+    return this.#queuedBytes.value + bytes <= this.#waitingMaxBytes * SHARE_OF_WAITING
   }
 
   /** @param bytes by which overflowing records have grown or, negative, shrunk */
   queued(bytes: number): void {
-    this.#queuedBytes += bytes
+    this.#queuedBytes.change(bytes)
   }
 
   /** True when no record waits for any other pending topic. */
   isAlone(topic: Topic): boolean {
-    return this.#poolOf(topic) === this.#pools.pending && this.#pools.pending.bytes === topic.waitingBytes
+    return this.#poolOf(topic) === this.#pools.pending && this.#pools.pending.bytes.value === topic.waitingBytes
   }
 
   enter(topic: Topic, as: WaitingAs): void {
@@ -103,13 +104,13 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     if (this.#pools[as].topics.has(topic)) return
     this.#take(topic)
     this.#pools[as].topics.add(topic)
-    this.#pools[as].bytes += topic.waitingBytes
+    this.#pools[as].bytes.add(topic.waitingBytes)
     if (as === 'missing') this.#makeCapacity()
   }
 
   /** @param bytes by which its waiting records have grown or, negative, shrunk */
   grew(topic: Topic, bytes: number): void {
-    this.#poolOf(topic).bytes += bytes
+    this.#poolOf(topic).bytes.change(bytes)
   }
 
   /** No record waits for the topic any more. */
@@ -147,7 +148,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
 
   #take(topic: Topic): void {
     for (const pool of [this.#pools.pending, this.#pools.missing]) {
-      if (pool.topics.delete(topic)) pool.bytes -= topic.waitingBytes
+      if (pool.topics.delete(topic)) pool.bytes.release(topic.waitingBytes)
     }
   }
 
@@ -155,7 +156,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     const { topics } = this.#pools.missing
     while (
       topics.size > this.#settings.maxUnknownTopics ||
-      (this.#pools.missing.bytes > this.#maxBytes && topics.size > 1)
+      (this.#pools.missing.bytes.value > this.#maxBytes && topics.size > 1)
     ) {
       const [oldest] = topics
       oldest!.giveWay()
