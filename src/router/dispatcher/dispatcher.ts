@@ -7,6 +7,7 @@ import {
   TimedOutError,
   UnavailableError
 } from '../../core/errors.js'
+import { HeldAmount } from '../../core/held-amount.js'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import type { Admission, BrokerTags, QueueProcessor, Returned } from '../processors/queue-processor.js'
@@ -103,7 +104,7 @@ export class Dispatcher implements Holder {
   readonly #tags: MetricTags
   readonly #self: ActorRef<DispatcherMessage>
   #inbox: OpenRequest[] = []
-  #held = 0
+  readonly #held = new HeldAmount('requests of a dispatcher')
   readonly #shares = new Map<string, number>()
   #stopped = false
 
@@ -138,7 +139,7 @@ export class Dispatcher implements Holder {
 
   /** Requests that have no answer yet, queued or in flight. */
   get held(): number {
-    return this.#held
+    return this.#held.value
   }
 
   /**
@@ -146,7 +147,7 @@ export class Dispatcher implements Holder {
    * have been answered.
    */
   get load(): number {
-    return this.#connections.reduce((load, { call }) => (call ? load + 1 : load), this.#held)
+    return this.#connections.reduce((load, { call }) => (call ? load + 1 : load), this.#held.value)
   }
 
   submit(request: OpenRequest): void {
@@ -162,7 +163,7 @@ export class Dispatcher implements Holder {
   }
 
   release(request: OpenRequest): void {
-    this.#held--
+    this.#held.release(1)
     const share = this.#options.admission.shareOf?.(request)
     if (share !== undefined) this.#addToShare(share, -1)
   }
@@ -215,7 +216,7 @@ export class Dispatcher implements Holder {
     // A queued request, or a request that was moved to another connection, may find a free connection.
     for (const connection of this.#connections) this.#issue(connection)
     // The dispatchers of members are left out, because their tags are equal.
-    if (role !== 'member') metrics.gauge('kafka_dispatcher', 'queue_depth', this.#tags, this.#held)
+    if (role !== 'member') metrics.gauge('kafka_dispatcher', 'queue_depth', this.#tags, this.#held.value)
   }
 
   #takeIn(): void {
@@ -228,12 +229,12 @@ export class Dispatcher implements Holder {
         const request = inbox[taken]!
         if (request.settled || admission.answerFromCache?.(request)) continue
         const share = admission.shareOf?.(request)
-        if (this.#held >= maxQueued * NEARLY_FULL) admission.makeCapacity?.()
-        if (this.#held >= maxQueued || (share !== undefined && this.#heldBy(share) >= maxQueued / 2)) {
+        if (this.#held.value >= maxQueued * NEARLY_FULL) admission.makeCapacity?.()
+        if (this.#held.value >= maxQueued || (share !== undefined && this.#heldBy(share) >= maxQueued / 2)) {
           fail(request, ownFailure('overloaded', `${this.#self.path} is full (limit ${maxQueued} requests)`, true))
           continue
         }
-        this.#held++
+        this.#held.add(1)
         if (share !== undefined) this.#addToShare(share, 1)
         request.heldBy(this)
         openRequests.watch(request)

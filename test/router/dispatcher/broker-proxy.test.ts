@@ -65,7 +65,7 @@ describe('connections to one broker', () => {
   afterEach(() => {
     proxy.stop()
     system.stop()
-    harness.openRequests.deadlines.stop()
+    harness.stop()
   })
 
   /** Every call of it waits until the test answers. */

@@ -33,7 +33,7 @@ describe('dispatcher of a broker', () => {
   })
   afterEach(() => {
     system.stop()
-    harness.openRequests.deadlines.stop()
+    harness.stop()
   })
 
   const start = (options: Partial<DispatcherOptions> = {}): Dispatcher =>

@@ -21,6 +21,8 @@ export class ProcessorHarness {
   readonly tags = { broker_host: 'mock' }
 
   readonly #partitions = new Map<string, Partition>()
+  /** Weak, for tests of what keeps requests. */
+  readonly #accepted: WeakRef<OpenRequest>[] = []
 
   /** The partition as routing finds it: the same object each time. `newUntil`: its topic counts as new until then. */
   partition(topic: string, partition: number, newUntil = Number.NEGATIVE_INFINITY): Partition {
@@ -48,8 +50,15 @@ export class ProcessorHarness {
       this.now
     )
     const at = (request as { topicPartition?: { topic: string; partition: number } }).topicPartition
+    this.#accepted.push(new WeakRef(accepted as unknown as OpenRequest))
     if (at) accepted.partition = this.partition(at.topic, at.partition)
     return accepted
+  }
+
+  /** What still waits is let go. */
+  stop(): void {
+    for (const request of this.#accepted) request.deref()?.heldBy(undefined)
+    this.openRequests.deadlines.stop()
   }
 }
 
