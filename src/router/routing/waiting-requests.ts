@@ -1,5 +1,6 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import { backoffMs } from '../../core/backoff.js'
+import { HeldAmount } from '../../core/held-amount.js'
 import type { Failure } from '../messages/operations.js'
 import { Alarm } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
@@ -99,26 +100,30 @@ export class RequestQueues {
   readonly #places = new Map<WaitingPlace, Place>()
   /** Places by their number of requests, in powers of two: 1, 2-3, 4-7, ... */
   readonly #bySize: Set<Place>[] = []
-  readonly #sizes: Record<WaitingClass, number> = { known: 0, fresh: 0, missed: 0 }
+  readonly #sizes: Record<WaitingClass, HeldAmount> = {
+    known: new HeldAmount('requests that wait for Kafka'),
+    fresh: new HeldAmount('requests for names to look up'),
+    missed: new HeldAmount('requests for missing names')
+  }
 
   constructor(options: RequestQueuesOptions) {
     this.#options = options
   }
 
   get size(): number {
-    return this.#sizes.known + this.#sizes.fresh + this.#sizes.missed
+    return this.#sizes.known.value + this.#sizes.fresh.value + this.#sizes.missed.value
   }
 
   /** Adds a request. Returns false when the limit is reached. */
   enqueue(at: WaitingPlace, request: OpenRequest, as: WaitingClass = 'known'): boolean {
     const { limit, openRequests } = this.#options
     const { fresh, missed } = this.#sizes
-    if (as === 'missed' && missed >= limit * SHARE_OF_MISSED) return false
-    if (as !== 'known' && missed + fresh >= limit * SHARE_OF_UNKNOWN) return false
+    if (as === 'missed' && missed.value >= limit * SHARE_OF_MISSED) return false
+    if (as !== 'known' && missed.value + fresh.value >= limit * SHARE_OF_UNKNOWN) return false
     const place = this.#places.get(at) ?? new Place(at, this)
     if (this.size >= limit && !this.#displaceFor(place)) return false
     this.#places.set(at, place)
-    this.#sizes[as]++
+    this.#sizes[as].add(1)
     this.#resize(place, () => place.add(request, as))
     request.heldBy(place)
     openRequests.watch(request)
@@ -150,7 +155,7 @@ export class RequestQueues {
   leave(place: Place, request: OpenRequest): boolean {
     const waiting = place.requests.get(request)
     if (!waiting) return false
-    this.#sizes[waiting.as]--
+    this.#sizes[waiting.as].release(1)
     this.#resize(place, () => place.delete(request))
     if (place.requests.size === 0 && this.#places.get(place.at) === place) this.#places.delete(place.at)
     return true

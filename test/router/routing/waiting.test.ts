@@ -67,6 +67,11 @@ class FakeRequest {
 }
 
 describe('router: requests that wait', () => {
+  const made: RequestQueues[] = []
+  afterEach(() => {
+    for (const queues of made.splice(0)) queues.takeAll()
+  })
+
   function queuesOf(limit: number) {
     const told: string[] = []
     const watched: string[] = []
@@ -82,6 +87,7 @@ describe('router: requests that wait', () => {
       },
       onEmpty: place => told.push(`empty ${place}`)
     })
+    made.push(queues)
     const enqueue = (place: string, name: string, as?: 'known' | 'fresh' | 'missed'): boolean => {
       const request = new FakeRequest(name)
       requests.set(name, request)
