@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { ErrorCode } from '../../core/errors.js'
+import { HeldAmount } from '../../core/held-amount.js'
 import { type Cell, counterFamily, type Durations, durationFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
@@ -81,8 +82,8 @@ interface Series {
 
 /** The metrics of the requests of all listeners. One object per process. */
 export class HttpMetrics {
-  requestsInFlight = 0
-  upgradedConnections = 0
+  readonly requestsInFlight = new HeldAmount('requests being answered')
+  readonly upgradedConnections = new HeldAmount('upgraded connections')
   readonly #requests = counterFamily('castellan_http_requests_total', 'HTTP requests answered')
   readonly #durations = durationFamily('castellan_http_request_seconds', 'From the headers of a request to its end')
   readonly #bodies = durationFamily(
@@ -96,11 +97,11 @@ export class HttpMetrics {
   constructor({ registry }: PrometheusMetrics) {
     const show = (name: string, help: string, read: () => number): void =>
       registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: read() }])
-    show('castellan_http_requests_in_flight', 'Requests being answered', () => this.requestsInFlight)
+    show('castellan_http_requests_in_flight', 'Requests being answered', () => this.requestsInFlight.value)
     show(
       'castellan_http_upgraded_connections',
       'Open connections of HTTP clients that were upgraded to the websocket protocol',
-      () => this.upgradedConnections
+      () => this.upgradedConnections.value
     )
     registerFamily(registry, this.#requests)
     for (const durations of [this.#durations, this.#bodies]) registerFamily(registry, durations)

@@ -108,18 +108,18 @@ function follow(
   const { requests, silences, now } = context
   const startedAt = now()
   const span = context.tracing && beginSpan(context.tracing, request, received)
-  requests.requestsInFlight++
+  requests.requestsInFlight.add(1)
   const silence = silences.size === 0 ? undefined : silences.get(mountNameOf(request))
   if (silence !== undefined) received.holder.silence = silence
   if (received.upgrade) {
     received.whenUpgraded(() => {
-      requests.upgradedConnections++
+      requests.upgradedConnections.add(1)
       answered(context, request, 101, startedAt)
       span?.end(101)
     })
   }
   received.whenOver(() => {
-    if (received.owner !== undefined) requests.upgradedConnections--
+    if (received.owner !== undefined) requests.upgradedConnections.release(1)
     else {
       const status = response.writableFinished ? response.statusCode : 'aborted'
       const code = failureCodeOf(response)
@@ -158,7 +158,7 @@ function answered(
   startedAt: number,
   code?: ErrorCode
 ): void {
-  requests.requestsInFlight--
+  requests.requestsInFlight.release(1)
   const durationMs = now() - startedAt
   const api = mountNameOf(request)
   const { receivedAt } = request.raw as EngineRequest
