@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
+import { HeldAmount } from '../../core/held-amount.js'
 import { type ListenAddress, toListenError } from '../../core/listen-error.js'
 import type { Connections } from '../engine/connections.js'
 import type { Served } from '../engine/open-requests.js'
@@ -112,12 +113,12 @@ function createSecureServer(handshakeTimeout: number, certificates: Certificates
  * and they go round without end when all have as many.
  */
 function closeBeyond(maxConnections: number, server: Server, refused: () => void): void {
-  let open = 0
+  const open = new HeldAmount('connections of a listener')
   server.on('connection', (socket: Socket) => {
-    open++
-    socket.once('close', () => open--)
+    open.add(1)
+    socket.once('close', () => open.release(1))
     // One that is closed already is counted by the limit of its address.
-    if (open <= maxConnections || socket.destroyed) return
+    if (open.value <= maxConnections || socket.destroyed) return
     socket.destroy()
     refused()
   })
