@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Transform } from 'node:stream'
 import { OverloadedError } from '../../core/errors.js'
+import { HeldAmount } from '../../core/held-amount.js'
 import { Shares } from '../../core/shares.js'
 import { ConnectionOrder } from './connection-order.js'
 import { FairQueue, QUANTUM } from './fair-queue.js'
@@ -77,7 +78,7 @@ export class BodyThreads {
   readonly #order = new ConnectionOrder()
   readonly #memory = new Shares(MAX_BYTES, 'bytes of bodies that wait to be decoded')
   readonly #waiting = new FairQueue<Turn>()
-  #running = 0
+  readonly #running = new HeldAmount('threads for bodies')
 
   constructor(decode: Decode = decodeByThread) {
     this.#decode = decode
@@ -88,7 +89,7 @@ export class BodyThreads {
     return this.#waiting.size
   }
   get running(): number {
-    return this.#running
+    return this.#running.value
   }
   /** Of bodies that are not handed on yet, with what they cost beside. */
   get heldBytes(): number {
@@ -169,22 +170,22 @@ export class BodyThreads {
 
   /** @returns false: it waits no longer */
   #hasThread(owner: object, turn: Turn): boolean | Promise<boolean> {
-    if (this.#running === MAX_RUNNING) {
+    if (this.#running.value === MAX_RUNNING) {
       return new Promise(resolve => {
         turn.start = resolve
         this.#waiting.add(owner, turn, QUANTUM)
       })
     }
-    this.#running++
+    this.#running.add(1)
     turn.isRunning = true
     return true
   }
 
   #threadEnded(): void {
-    this.#running--
+    this.#running.release(1)
     this.#waiting.serve(turn => {
-      if (this.#running === MAX_RUNNING) return false
-      this.#running++
+      if (this.#running.value === MAX_RUNNING) return false
+      this.#running.add(1)
       turn.isRunning = true
       turn.start!(true)
       return true

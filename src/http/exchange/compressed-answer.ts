@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import * as zlib from 'node:zlib'
+import { HeldAmount } from '../../core/held-amount.js'
 import type { BodyThreads } from './body-threads.js'
 
 type Done = (error: Error | null, bytes: Buffer) => void
@@ -56,18 +57,18 @@ export function varyOf(response: ServerResponse): string {
 
 /** The answers of one process that are being compressed. */
 export class AnswerCompression {
-  #answers = 0
-  #heldBytes = 0
+  readonly #answers = new HeldAmount('answers that are being compressed')
+  readonly #heldBytes = new HeldAmount('bytes of answers that are being compressed')
 
   /** @returns false, and nothing happens: too many answers are being compressed */
   compress(body: string | Buffer, coding: string, done: (bytes: string | Buffer, coding?: string) => void): boolean {
     const bodyBytes = Buffer.byteLength(body)
-    if (this.#answers === MAX_ANSWERS || this.#heldBytes + bodyBytes > MAX_HELD_BYTES) return false
-    this.#answers++
-    this.#heldBytes += bodyBytes
+    if (this.#answers.value === MAX_ANSWERS || this.#heldBytes.value + bodyBytes > MAX_HELD_BYTES) return false
+    this.#answers.add(1)
+    this.#heldBytes.add(bodyBytes)
     CODINGS.get(coding)!(Buffer.from(body as string), (error, bytes) => {
-      this.#answers--
-      this.#heldBytes -= bodyBytes
+      this.#answers.release(1)
+      this.#heldBytes.release(bodyBytes)
       if (error === null) done(bytes, coding)
       else done(body)
     })
