@@ -1,3 +1,4 @@
+import { HeldAmount } from '../../core/held-amount.js'
 import type { AckResult, GroupGateway, MessageId } from '../../gateway/gateway.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { isAway, type Peers } from '../calls/peers.js'
@@ -111,7 +112,7 @@ interface WaitingAck {
  */
 function ackQueue(call: (acks: readonly AskedAck[]) => Promise<unknown>): (asked: AskedAck) => Promise<AckResult> {
   const waiting: WaitingAck[] = []
-  let calls = 0
+  const calls = new HeldAmount('calls with acknowledgements')
   const resultsOf = async (batch: readonly WaitingAck[]): Promise<readonly AckResult[]> => {
     try {
       return (await call(batch.map(({ asked }) => asked))) as readonly AckResult[]
@@ -121,12 +122,12 @@ function ackQueue(call: (acks: readonly AskedAck[]) => Promise<unknown>): (asked
     }
   }
   const send = (): void => {
-    while (calls < MAX_CALLS && waiting.length > 0) {
-      calls++
+    while (calls.value < MAX_CALLS && waiting.length > 0) {
+      calls.add(1)
       const batch = waiting.splice(0, MAX_ACKS_OF_CALL)
       void resultsOf(batch).then(results => {
         for (const [at, { resolve }] of batch.entries()) resolve(results[at] ?? NO_READER)
-        calls--
+        calls.release(1)
         send()
       })
     }

@@ -95,10 +95,14 @@ class Member extends FakeGateway implements Peers {
 describe('an acknowledgement at any gateway', () => {
   let deployment: Deployment
   let [a, b, c]: Member[] = []
+  let goOn: () => void
+  let isOver: Promise<AckResult>
   beforeEach(() => {
     deployment = new Deployment()
     ;[a, b, c] = ['a', 'b', 'c'].map(id => deployment.add(id))
+    isOver = new Promise(resolve => (goOn = () => resolve({ type: 'notRead' })))
   })
+  afterEach(() => goOn())
   const ack = (at: Member | undefined, message = MESSAGE): Promise<AckResult> => at!.gateway.groups.ack('g', message)
 
   it('stays where the partition is read', async () => {
@@ -135,7 +139,7 @@ describe('an acknowledgement at any gateway', () => {
 
   it('is answered as soon as the reader has answered, whatever others do', async () => {
     c!.reads.add(4)
-    b!.ack = () => new Promise(() => undefined)
+    b!.ack = () => isOver
     expect(await ack(a)).to.deep.equal({ type: 'acked' })
   })
 
@@ -180,7 +184,7 @@ describe('an acknowledgement at any gateway', () => {
 
   it('is refused when too many wait for the other gateway', async () => {
     deployment.members.delete('b')
-    c!.ack = () => new Promise(() => undefined)
+    c!.ack = () => isOver
     const all = Array.from({ length: 30_000 }, (_, offset) => ack(a, { ...MESSAGE, offset }))
     expect(await Promise.race(all)).to.deep.include({ type: 'failed', code: 'overloaded', retriable: true })
   })
