@@ -15,6 +15,8 @@ import { heavyAttacks } from './heavy-attacks.js'
 import { type Attack, httpAttacks, type Targets } from './http-attacks.js'
 import type { PoliteReport } from './polite-client.js'
 
+const FEW_BYTES_SECONDS = 60
+
 const command = new Command('npm run test:hostile --')
   .description(
     'Attacks at random on a gateway in a process of its own, beside one polite client. Whatever is done to the gateway, the\n' +
@@ -25,13 +27,23 @@ const command = new Command('npm run test:hostile --')
   .addOption(
     countOption('--heap <MB>', 'the heap of the gateway; in a small one the polite client has a limit in ms', 0)
   )
+  .option('--few-bytes', 'in place of attacks: single requests of few bytes that ask for much work, for 60 s')
+  .addOption(countOption('--connections <N>', 'with --few-bytes: how many send each request at once', 1))
   .addOption(seedOption())
-const { seconds, seed, only, heap } = toolOptions<{
+const { seconds, seed, only, heap, fewBytes, connections } = toolOptions<{
   readonly seconds: number
+  readonly fewBytes?: true
+  readonly connections: number
   readonly seed: number
   readonly only: string
   readonly heap: number
 }>(command)
+if (fewBytes) {
+  const isDefault = command.getOptionValueSource('seconds') === 'default'
+  const { runFewBytes } = await import('./few-bytes/run-few-bytes.js')
+  const failed = await runFewBytes({ seconds: isDefault ? FEW_BYTES_SECONDS : seconds, seed, only, connections })
+  process.exit(failed === 0 ? 0 : 1)
+}
 const attacks = Object.entries<Attack>({ ...httpAttacks, ...heavyAttacks, ...grpcAttacks, ...brokerAttacks })
 const chosen = attacks.filter(([name]) => name.includes(only))
 if (chosen.length === 0)

@@ -11,15 +11,25 @@ export class LongestTick {
   #before = this.#now()
   #longestMs = 0
   /** A timer that is always due runs once in each tick. */
-  readonly #timer = setInterval(() => {
-    const now = this.#now()
-    this.#longestMs = Math.max(this.#longestMs, now - this.#before)
-    this.#before = now
-  }, 1)
+  readonly #timer = setInterval(() => this.#note(), 1)
+
+  /** The longest since it was asked last, in milliseconds. The tick that asks counts until now. */
+  take(): number {
+    this.#note()
+    const longestMs = this.#longestMs
+    this.#longestMs = 0
+    return longestMs
+  }
 
   stop(): number {
     clearInterval(this.#timer)
     return this.#longestMs
+  }
+
+  #note(): void {
+    const now = this.#now()
+    this.#longestMs = Math.max(this.#longestMs, now - this.#before)
+    this.#before = now
   }
 }
 

@@ -1,0 +1,174 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { buildSync } from 'esbuild'
+import { Children, Gateway } from '../../cli/child.js'
+import { PROJECT } from '../../support/built.js'
+import { HttpClient } from '../../support/http-client.js'
+import { SeededRandom } from '../../support/random.js'
+import type { PoliteReport } from '../polite-client.js'
+import { type Case, drawnCase, firstCases } from './cases.js'
+import { knownSteps } from './routes.js'
+
+export interface FewBytesOptions {
+  readonly seconds: number
+  readonly seed: number
+  /** Cases whose name contains this. */
+  readonly only: string
+  readonly connections: number
+}
+
+const HEAP_MB = 256
+const MAX_TURN_MS = 50
+const REPEATS = 3
+/** Longest until a request is answered, which waits for nothing but the processor. */
+const ANSWER_MS = 30_000
+/** What is done after the answer, such as collecting garbage, belongs to the case. */
+const REST_MS = 30
+const SOCKET = join(PROJECT, '.cache/few-bytes.sock')
+
+/** Stands in paths. All other parts are `few`. */
+const PARTS = { cluster: 'default', partition: '0', partitionid: '0', broker_id: '0' }
+const SHOWN = 12
+
+interface Outcome {
+  readonly turnMs: number
+  readonly statuses: string
+  readonly problem: string | undefined
+}
+
+/** A gateway whose turns are measured. */
+class MeasuredGateway {
+  readonly gateway: Gateway
+  readonly #client: HttpClient
+  readonly #parts: Readonly<Record<string, string>>
+
+  private constructor(gateway: Gateway, connections: number, parts: Readonly<Record<string, string>>) {
+    this.gateway = gateway
+    this.#client = new HttpClient(gateway.url, { maxSockets: connections, timeoutMs: ANSWER_MS })
+    this.#parts = parts
+  }
+
+  static async start(children: Children, connections: number): Promise<MeasuredGateway> {
+    const probe = pathToFileURL(join(PROJECT, '.cache/turn-probe.mjs'))
+    const source = join(import.meta.dirname, 'turn-probe.ts')
+    buildSync({ entryPoints: [source], outfile: fileURLToPath(probe), bundle: true, format: 'esm', platform: 'node' })
+    rmSync(SOCKET, { force: true })
+    probe.searchParams.set('socket', SOCKET)
+    const gateway = await Gateway.start(children, ['--embedded-port', '0'], {
+      NODE_OPTIONS: `--max-old-space-size=${HEAP_MB} --import ${probe.href}`
+    })
+    const answer = await fetch(`${gateway.url}/confluent/v3/clusters`)
+    const { data } = (await answer.json()) as { data: readonly { cluster_id: string }[] }
+    return new MeasuredGateway(gateway, connections, { ...PARTS, cluster_id: data[0]!.cluster_id })
+  }
+
+  /** Sends a case over so many connections at once, and measures the longest turn until after the last answer. */
+  async play({ route, headers, body }: Case, connections: number): Promise<Outcome> {
+    const [method, path] = route.name.split(' ') as [string, string]
+    const url = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => this.#parts[name] ?? 'few')
+    await this.#longestTurnMs()
+    const startedAt = performance.now()
+    const answers = await Promise.all(
+      Array.from({ length: connections }, () => this.#client.ask(method, url, { headers, body }))
+    )
+    const tookMs = performance.now() - startedAt
+    await sleep(REST_MS)
+    const turnMs = await this.#longestTurnMs().catch(() => Number.NaN)
+    const statuses = [...new Set(answers.map(answer => answer?.status ?? 'none'))].join()
+    const isLate = tookMs >= ANSWER_MS
+    const problem = this.gateway.child.isRunning
+      ? isLate
+        ? `no answer within ${ANSWER_MS} ms`
+        : undefined
+      : `the process ended: ${this.gateway.child.stderr.slice(0, 300)}`
+    return { turnMs, statuses, problem }
+  }
+
+  async #longestTurnMs(): Promise<number> {
+    return Number(await text(connect(SOCKET)))
+  }
+}
+
+class PoliteProcess {
+  readonly #process: ChildProcess
+
+  constructor(url: string) {
+    this.#process = fork(join(import.meta.dirname, '../polite-process.ts'), [url], { execArgv: ['--import', 'tsx'] })
+  }
+
+  async stop(): Promise<PoliteReport> {
+    this.#process.send('stop')
+    const [report] = (await once(this.#process, 'message')) as [PoliteReport]
+    return report
+  }
+}
+
+const limitOf = ({ route, shape }: Case): number =>
+  Math.max(
+    MAX_TURN_MS,
+    ...knownSteps
+      .filter(known => known.route.test(`${route.name} ${route.type}`) && known.shape.test(shape))
+      .map(known => known.maxMs)
+  )
+
+/** Plays cases until the time is over, beside a polite client. @returns the number of failures */
+export async function runFewBytes({ seconds, seed, only, connections }: FewBytesOptions): Promise<number> {
+  console.log(`few bytes for ${seconds} s over ${connections} connections, seed ${seed}`)
+  const random = new SeededRandom(seed)
+  const children = new Children()
+  const failures: string[] = []
+  const turns: { readonly name: string; readonly turnMs: number; readonly statuses: string }[] = []
+  let passed = 0
+  const endsAt = performance.now() + seconds * 1_000
+  try {
+    let measured = await MeasuredGateway.start(children, connections)
+    let polite = new PoliteProcess(measured.gateway.url)
+    const stopPolite = async (): Promise<void> => {
+      const { answered, refused, p99Ms, problems } = await polite.stop()
+      console.log(`polite client: ${answered} delivered, ${refused} refused, p99 ${p99Ms.toFixed(1)} ms`)
+      if (problems.length > 0) failures.push(`polite client: ${problems.slice(0, 5).join('; ')}`)
+    }
+    for (const one of casesUntil(endsAt, random)) {
+      if (!one.name.includes(only)) continue
+      let least = Number.POSITIVE_INFINITY
+      let problem: string | undefined
+      let statuses = ''
+      for (let time = 0; time < REPEATS && problem === undefined; time++) {
+        const outcome = await measured.play(one, connections)
+        least = Math.min(least, outcome.turnMs)
+        problem = outcome.problem
+        statuses = outcome.statuses
+        if (least <= limitOf(one)) break
+      }
+      turns.push({ name: one.name, turnMs: least, statuses })
+      if (problem === undefined && least <= limitOf(one)) passed++
+      else failures.push(`${one.name}: ${problem ?? `${least.toFixed(0)} ms in each of ${REPEATS}`}, ${statuses}`)
+      if (!measured.gateway.child.isRunning) {
+        await stopPolite()
+        measured = await MeasuredGateway.start(children, connections)
+        polite = new PoliteProcess(measured.gateway.url)
+      }
+    }
+    await stopPolite()
+  } finally {
+    await children.stopAll()
+  }
+  console.log('the longest turns:')
+  for (const { name, turnMs, statuses } of turns.sort((a, b) => b.turnMs - a.turnMs).slice(0, SHOWN))
+    console.log(`${turnMs.toFixed(1).padStart(7)} ms ${statuses} ${name}`)
+  for (const failure of failures) console.log(`!!! ${failure}`)
+  console.log(`${passed} passed, ${failures.length} failed`)
+  return failures.length
+}
+
+/** All first cases, however long they take, and then drawn ones until the time is over. */
+function* casesUntil(endsAt: number, random: SeededRandom): Generator<Case> {
+  yield* firstCases()
+  while (performance.now() < endsAt) yield drawnCase(random)
+}
