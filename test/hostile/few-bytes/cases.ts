@@ -1,6 +1,7 @@
 import * as zlib from 'node:zlib'
 import type { SeededRandom } from '../../support/random.js'
 import { type Route, routes } from './routes.js'
+import { schemaRoutes } from './schema-routes.js'
 import { type Shape, type ShapeName, shapes } from './shapes.js'
 
 /** One request that asks for much work. */
@@ -13,9 +14,13 @@ export interface Case {
   readonly body: Buffer
 }
 
+const all = [...routes, ...schemaRoutes]
+
 const KIB = 1024
-/** One byte less than 128 KiB is read at once. Above 16 MiB a body is refused by its length. */
-const SIZES = [60 * KIB, 127 * KIB, 512 * KIB, 2_000_000, 15_000_000]
+/** Above 16 MiB a body is refused by its length. */
+const MAX_BYTES = 15_000_000
+/** Records of 128 KiB are read at once, bodies of operations of 256 KiB. */
+const SIZES = [60 * KIB, 127 * KIB, 255 * KIB, 2_000_000, MAX_BYTES]
 /** Just below the limit of a body. */
 const MANY_RECORDS = 65_000
 
@@ -29,6 +34,9 @@ const CODINGS: Readonly<Record<string, Encode>> = {
   ...(zstdCompressSync && { zstd: body => zstdCompressSync(body) })
 }
 
+/** The route, its type, and what tells it apart. */
+export const nameOf = ({ name, type, label }: Route): string => [name, type, ...(label ? [label] : [])].join(' ')
+
 function caseOf(route: Route, shape: ShapeName, bytes: number, coding: string): Case {
   const make: Shape = shapes[shape]
   const made = Buffer.from(make(route.form, bytes))
@@ -37,7 +45,7 @@ function caseOf(route: Route, shape: ShapeName, bytes: number, coding: string): 
   return {
     route,
     shape,
-    name: `${route.name} ${route.type}: ${shape}, ${made.length} bytes, ${coding} (${body.length} bytes)`,
+    name: `${nameOf(route)}: ${shape}, ${made.length} bytes, ${coding} (${body.length} bytes)`,
     headers: { 'content-type': route.type, ...route.headers, ...(isCoded && { 'content-encoding': coding }) },
     body
   }
@@ -45,14 +53,14 @@ function caseOf(route: Route, shape: ShapeName, bytes: number, coding: string): 
 
 /** Each route once with its worst known shape. They are made when they are asked for. */
 export function* firstCases(): Generator<Case> {
-  for (const route of routes) {
+  for (const route of all) {
     const isMany = route.worst.startsWith('many')
-    const bytes = isMany ? (route.form.shortest.length + 1) * MANY_RECORDS : SIZES.at(-1)!
-    yield caseOf(route, route.worst, Math.min(bytes, SIZES.at(-1)!), 'gzip')
+    const bytes = isMany ? (route.form.shortest.length + 1) * MANY_RECORDS : MAX_BYTES
+    yield caseOf(route, route.worst, Math.min(bytes, route.maxBytes ?? MAX_BYTES), route.isPlain ? 'none' : 'gzip')
   }
 }
 
 export function drawnCase(random: SeededRandom): Case {
   const shape = random.pick(Object.keys(shapes) as ShapeName[])
-  return caseOf(random.pick(routes), shape, random.pick(SIZES), random.pick(Object.keys(CODINGS)))
+  return caseOf(random.pick(all), shape, random.pick(SIZES), random.pick(Object.keys(CODINGS)))
 }

@@ -8,12 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { buildSync } from 'esbuild'
 import { Children, Gateway } from '../../cli/child.js'
+import { serveRegistry } from '../../schemas/registry-server.js'
 import { PROJECT } from '../../support/built.js'
 import { HttpClient } from '../../support/http-client.js'
 import { SeededRandom } from '../../support/random.js'
 import type { PoliteReport } from '../polite-client.js'
-import { type Case, drawnCase, firstCases } from './cases.js'
+import { type Case, drawnCase, firstCases, nameOf } from './cases.js'
 import { knownSteps } from './routes.js'
+import { registry } from './schema-routes.js'
 
 export interface FewBytesOptions {
   readonly seconds: number
@@ -33,7 +35,17 @@ const REST_MS = 30
 const SOCKET = join(PROJECT, '.cache/few-bytes.sock')
 
 /** Stands in paths. All other parts are `few`. */
-const PARTS = { cluster: 'default', partition: '0', partitionid: '0', broker_id: '0' }
+const PARTS = {
+  groupid: 'strimzi-few',
+  cluster: 'default',
+  partition: '0',
+  partitionid: '0'
+}
+/** Groups in which an instance of the name `few` is made first. */
+const INSTANCES = ['few', 'subscribing'].flatMap(group => [
+  `confluent/consumers/${group}`,
+  `strimzi/consumers/strimzi-${group}`
+])
 const SHOWN = 12
 
 interface Outcome {
@@ -54,24 +66,36 @@ class MeasuredGateway {
     this.#parts = parts
   }
 
-  static async start(children: Children, connections: number): Promise<MeasuredGateway> {
+  static async start(children: Children, registryUrl: string, connections: number): Promise<MeasuredGateway> {
     const probe = pathToFileURL(join(PROJECT, '.cache/turn-probe.mjs'))
     const source = join(import.meta.dirname, 'turn-probe.ts')
     buildSync({ entryPoints: [source], outfile: fileURLToPath(probe), bundle: true, format: 'esm', platform: 'node' })
     rmSync(SOCKET, { force: true })
     probe.searchParams.set('socket', SOCKET)
-    const gateway = await Gateway.start(children, ['--embedded-port', '0'], {
+    const settings = [`schemas.registry.urls=${registryUrl}`, 'apis.confluent.administration=everywhere']
+    const args = ['--embedded-port', '0', ...settings.flatMap(setting => ['--set', setting])]
+    const gateway = await Gateway.start(children, args, {
       NODE_OPTIONS: `--max-old-space-size=${HEAP_MB} --import ${probe.href}`
     })
-    const answer = await fetch(`${gateway.url}/confluent/v3/clusters`)
-    const { data } = (await answer.json()) as { data: readonly { cluster_id: string }[] }
-    return new MeasuredGateway(gateway, connections, { ...PARTS, cluster_id: data[0]!.cluster_id })
+    for (const instances of INSTANCES) {
+      const headers = { 'content-type': 'application/vnd.kafka.v2+json' }
+      await fetch(`${gateway.url}/${instances}`, { method: 'POST', headers, body: '{"name":"few"}' })
+    }
+    const { cluster_id } = await listed(`${gateway.url}/confluent/v3/clusters`)
+    const { broker_id } = await listed(`${gateway.url}/confluent/v3/clusters/${cluster_id}/brokers`)
+    return new MeasuredGateway(gateway, connections, {
+      ...PARTS,
+      cluster_id: String(cluster_id),
+      broker_id: String(broker_id)
+    })
   }
 
   /** Sends a case over so many connections at once, and measures the longest turn until after the last answer. */
   async play({ route, headers, body }: Case, connections: number): Promise<Outcome> {
     const [method, path] = route.name.split(' ') as [string, string]
-    const url = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => this.#parts[name] ?? 'few')
+    const url =
+      path.replaceAll(/\{(\w+)\}/g, (_, name: string) => route.parts?.[name] ?? this.#parts[name] ?? 'few') +
+      (route.query ?? '')
     await this.#longestTurnMs()
     const startedAt = performance.now()
     const answers = await Promise.all(
@@ -95,6 +119,12 @@ class MeasuredGateway {
   }
 }
 
+/** The first of a list of Confluent's API of version 3. */
+async function listed(url: string): Promise<Readonly<Record<string, unknown>>> {
+  const { data } = (await (await fetch(url)).json()) as { data: readonly Readonly<Record<string, unknown>>[] }
+  return data[0]!
+}
+
 class PoliteProcess {
   readonly #process: ChildProcess
 
@@ -112,9 +142,7 @@ class PoliteProcess {
 const limitOf = ({ route, shape }: Case): number =>
   Math.max(
     MAX_TURN_MS,
-    ...knownSteps
-      .filter(known => known.route.test(`${route.name} ${route.type}`) && known.shape.test(shape))
-      .map(known => known.maxMs)
+    ...knownSteps.filter(known => known.route.test(nameOf(route)) && known.shape.test(shape)).map(known => known.maxMs)
   )
 
 /** Plays cases until the time is over, beside a polite client. @returns the number of failures */
@@ -122,12 +150,13 @@ export async function runFewBytes({ seconds, seed, only, connections }: FewBytes
   console.log(`few bytes for ${seconds} s over ${connections} connections, seed ${seed}`)
   const random = new SeededRandom(seed)
   const children = new Children()
+  const served = await serveRegistry(registry)
   const failures: string[] = []
   const turns: { readonly name: string; readonly turnMs: number; readonly statuses: string }[] = []
   let passed = 0
   const endsAt = performance.now() + seconds * 1_000
   try {
-    let measured = await MeasuredGateway.start(children, connections)
+    let measured = await MeasuredGateway.start(children, served.url, connections)
     let polite = new PoliteProcess(measured.gateway.url)
     const stopPolite = async (): Promise<void> => {
       const { answered, refused, p99Ms, problems } = await polite.stop()
@@ -151,13 +180,14 @@ export async function runFewBytes({ seconds, seed, only, connections }: FewBytes
       else failures.push(`${one.name}: ${problem ?? `${least.toFixed(0)} ms in each of ${REPEATS}`}, ${statuses}`)
       if (!measured.gateway.child.isRunning) {
         await stopPolite()
-        measured = await MeasuredGateway.start(children, connections)
+        measured = await MeasuredGateway.start(children, served.url, connections)
         polite = new PoliteProcess(measured.gateway.url)
       }
     }
     await stopPolite()
   } finally {
     await children.stopAll()
+    await served.close()
   }
   console.log('the longest turns:')
   for (const { name, turnMs, statuses } of turns.sort((a, b) => b.turnMs - a.turnMs).slice(0, SHOWN))
