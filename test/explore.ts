@@ -38,6 +38,8 @@ const RUNS: Readonly<Record<string, CommandLine>> = {
     `npm run test:kill:gateways -- --on embedded --kills 0 --broker-kills 0 --pauses 0 --instances 0 --groups 1 --clients 64 --records-per-second 500 --seed ${seed}`,
   'hostile clients': seed => `npm run test:hostile -- --seconds 300 --seed ${seed}`,
   'hostile clients in 256 MB': seed => `npm run test:hostile -- --seconds 300 --heap 256 --seed ${seed}`,
+  'few bytes': seed => `npm run test:hostile -- --few-bytes --seconds 600 --seed ${seed}`,
+  'few bytes, 30 at once': seed => `npm run test:hostile -- --few-bytes --seconds 300 --connections 30 --seed ${seed}`,
   'as node:http': seed => `npm run test:fuzz -- --requests 1000000 --repeatable --seed ${seed}`,
   backlog: () => 'npm run test:backlog -- --gb 1',
   soak: seed => `node --import tsx test/soak/soak.ts --seconds 300 --seed ${seed}`,

@@ -105,13 +105,14 @@ class MeasuredGateway {
     await sleep(REST_MS)
     const turnMs = await this.#longestTurnMs().catch(() => Number.NaN)
     const statuses = [...new Set(answers.map(answer => answer?.status ?? 'none'))].join()
-    const isLate = tookMs >= ANSWER_MS
-    const problem = this.gateway.child.isRunning
-      ? isLate
-        ? `no answer within ${ANSWER_MS} ms`
-        : undefined
-      : `the process ended: ${this.gateway.child.stderr.slice(0, 300)}`
-    return { turnMs, statuses, problem }
+    return { turnMs, statuses, problem: this.#problem(tookMs, statuses) }
+  }
+
+  #problem(tookMs: number, statuses: string): string | undefined {
+    const { isRunning, stderr } = this.gateway.child
+    if (!isRunning) return `the process ended: ${stderr.slice(0, 300)}`
+    if (tookMs >= ANSWER_MS) return `no answer within ${ANSWER_MS} ms`
+    return /405|415/.test(statuses) ? 'the route does not read it' : undefined
   }
 
   async #longestTurnMs(): Promise<number> {

@@ -126,10 +126,11 @@ function ofSchema(
     }
   }
   if (!isFirst) return [v2]
+  const toPartition: Route = { ...v2, name: 'POST /confluent/topics/{topic}/partitions/{partition}' }
   const v3Record = (value: string): string => `{"value":{${given},"data":${value}}}`
   const form = { open: '', close: '', separator: ' ', shortest: v3Record(value), record: v3Record }
   const name = 'POST /confluent/v3/clusters/{cluster_id}/topics/{topic_name}/records'
-  return [v2, { ...shared, name, type: 'application/json', form, maxBytes: STREAM_BYTES }]
+  return [v2, toPartition, { ...shared, name, type: 'application/json', form, maxBytes: STREAM_BYTES }]
 }
 
 /** The routes whose records have schemas, once for each schema. */

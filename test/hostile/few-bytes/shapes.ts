@@ -22,7 +22,7 @@ function repeated(text: string, bytes: number, separator = ''): string {
 
 const around = ({ open, close }: Form, records: string): string => open + records + close
 const room = ({ open, close, record }: Form, bytes: number): number =>
-  bytes - open.length - close.length - record('""').length
+  Math.max(6, bytes - open.length - close.length - record('""').length)
 /** One record with a value that is made for the bytes which are left. */
 const one =
   (value: (bytes: number) => string): Shape =>
