@@ -192,6 +192,29 @@ for (const [where, instancesTopic] of [
       expect(a.instances.has(instance)).to.equal(true)
     })
 
+    it('change nothing that was changed later, when a hello has failed after 2.9 s', async () => {
+      await created()
+      expect(await soon(commit(a, 10))).to.include(done)
+      let helloFails!: () => void
+      network.givenUp = new Promise<void>(resolve => (helloFails = resolve))
+      network.cut.add('a>b')
+      const first = commit(a, 20)
+      await clock.tickAsync(500)
+      const second = commit(a, 30)
+      await clock.tickAsync(2_400)
+      // It was passed on while the first one stood still.
+      expect(network.late).to.have.length(2)
+      helloFails()
+      for (const result of await soon(Promise.all([first, second]))) expect(result).to.include(done)
+      network.cut.clear()
+      expect(await soon(commit(c, 40))).to.include(done)
+      expect(await soon(c.verbs.remove(instance))).to.include(done)
+      await created()
+      while (network.late.length > 0) await soon(network.arrives())
+      expect(kafka.commits).to.deep.equal([10, 20, 30, 40])
+      expect(await soon(c.verbs.assignment(instance))).to.deep.include({ value: [partition] })
+    })
+
     it('keep the assignment when a commit is repeated where the instance was not before', async () => {
       await created()
       network.held = 'commit'

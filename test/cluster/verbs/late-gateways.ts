@@ -78,6 +78,8 @@ export class Network {
   readonly deaf = new Set<string>()
   /** The end of the name of calls that are held up, and those that are. */
   held: string | undefined
+  /** Settles when the callers of calls that are held up give them up. */
+  givenUp: Promise<unknown> | undefined
   /** The same, of calls whose callers wait for them. */
   stuck: string | undefined
   readonly late: (() => Promise<unknown>)[] = []
@@ -108,6 +110,7 @@ export class Network {
           })
         if (this.cut.has(`${id}>${to}`) || (this.held !== undefined && name.includes(` ${this.held} `))) {
           this.late.push(arrive)
+          await this.givenUp
           throw away()
         }
         if (this.silent.has(to) && !name.includes(' release ')) throw away()
