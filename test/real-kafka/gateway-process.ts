@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
 import { kafkaFolder } from './jars.js'
 import { freePorts } from './ports.js'
 import { kill, type Workspace } from './workspace.js'
@@ -18,11 +19,32 @@ export class GatewayProcess {
   ) {}
 
   /** Resolves when `/ready/kafka` answers 200. */
-  static async start(workspace: Workspace, brokers: string, ...flags: string[]): Promise<GatewayProcess> {
+  static start(workspace: Workspace, brokers: string, ...flags: string[]): Promise<GatewayProcess> {
+    return GatewayProcess.#start([], workspace, brokers, flags)
+  }
+
+  /** The same, with a wall clock that is off by so many minutes. */
+  static withClock(
+    minutes: number,
+    workspace: Workspace,
+    brokers: string,
+    ...flags: string[]
+  ): Promise<GatewayProcess> {
+    const shifted = `${pathToFileURL(join(kafkaFolder, 'shifted-clock.mjs')).href}?minutes=${minutes}`
+    return GatewayProcess.#start(['--import', shifted], workspace, brokers, flags)
+  }
+
+  static async #start(
+    node: readonly string[],
+    workspace: Workspace,
+    brokers: string,
+    flags: readonly string[]
+  ): Promise<GatewayProcess> {
     const [port, managementPort] = await freePorts(2)
     const name = `gateway-${port}`
     const ports = ['--port', String(port), '--management-port', String(managementPort)]
     const args = [
+      ...node,
       '--enable-source-maps',
       main,
       'serve',
