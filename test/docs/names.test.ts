@@ -160,7 +160,7 @@ describe('names in the docs exist', () => {
 /** Flags of programs that are not Castellan's command. */
 const flagsOfOthers: readonly string[] = [
   // npm test, npm run bench, explore, simulate, mutate, test:hostile, test:fuzz, test:kafka
-  ...['--short', '--slow-machine', '--minutes', '--heap'],
+  ...['--short', '--slow-machine', '--minutes', '--heap', '--few-bytes', '--connections'],
   // kubectl
   '--from-file',
   // Node
