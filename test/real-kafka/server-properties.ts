@@ -13,6 +13,9 @@ export interface NodePorts {
 /** The user that the SASL_SSL listener knows, for PLAIN and SCRAM; OAUTHBEARER tokens are unsecured ones for anybody. */
 export const saslUser = { username: 'alice', password: 'alice-secret' }
 
+/** How long a session of SCRAM-SHA-512 lasts before its client has to log in again. */
+export const scramSessionMs = 4_000
+
 /** Fail-over within seconds on two cores without spurious elections, measured with both cores burning. */
 const quick = {
   'broker.session.timeout.ms': 1500,
@@ -56,6 +59,7 @@ const security = (certificate: Certificate): Record<string, string> => ({
   'listener.name.sasl_ssl.plain.sasl.jaas.config': `${loginModule}.plain.PlainLoginModule required user_${saslUser.username}="${saslUser.password}";`,
   'listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config': `${loginModule}.scram.ScramLoginModule required;`,
   'listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config': `${loginModule}.scram.ScramLoginModule required;`,
+  'listener.name.sasl_ssl.scram-sha-512.connections.max.reauth.ms': String(scramSessionMs),
   'listener.name.sasl_ssl.oauthbearer.sasl.jaas.config': `${loginModule}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`
 })
 
