@@ -212,6 +212,7 @@ export const knownSteps: readonly KnownStep[] = [
     shape: /^(?!many)/,
     maxMs: 800
   },
+  { name: 'many records with schemas in a stream of version 3', route: /\/v3\/.*\/records/, shape: /./, maxMs: 200 },
   { name: 'base64 of 15 MiB', route: /kafka\.binary/, shape: /long text/, maxMs: 60 },
   { name: 'the line of an error after 15 MiB of line breaks', route: /./, shape: /lines/, maxMs: 60 }
 ]

@@ -53,8 +53,7 @@ describe('memory: records that are placed again, since their topic was created a
     }
   })
 
-  it('are neither reordered nor doubled nor lost, in many ways of trouble', async function () {
-    this.timeout(120_000)
+  it('are neither reordered nor doubled nor lost, in many ways of trouble', async () => {
     for (let seed = 1; seed <= SEEDS; seed++) {
       const random = new SeededRandom(seed)
       const below = (limit: number): number => random.between(0, limit - 1)
