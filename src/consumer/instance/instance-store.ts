@@ -90,6 +90,8 @@ export class InstanceStore {
   #removing: { readonly keys: ReadonlySet<string>; readonly done: Promise<void> } | undefined
   /** Instances that are about to become own ones. */
   readonly #claiming = new Set<string>()
+  /** How many states of an instance are being written. */
+  readonly #onTheirWay = new Map<string, number>()
   #timer: NodeJS.Timeout | undefined
   #isStopped = false
   #looking: Promise<unknown> = Promise.resolve()
@@ -227,8 +229,16 @@ export class InstanceStore {
   }
 
   /** @returns {@link TAKEN}: the record does not count, or cannot be found */
-  #put(instance: InstanceName, stored: StoredInstance | null): Promise<Failure | undefined> {
-    return this.#append([this.#record(instance, stored)])
+  async #put(instance: InstanceName, stored: StoredInstance | null): Promise<Failure | undefined> {
+    const key = keyOfInstance(instance)
+    this.#onTheirWay.set(key, (this.#onTheirWay.get(key) ?? 0) + 1)
+    try {
+      return await this.#append([this.#record(instance, stored)])
+    } finally {
+      const left = this.#onTheirWay.get(key)! - 1
+      if (left > 0) this.#onTheirWay.set(key, left)
+      else this.#onTheirWay.delete(key)
+    }
   }
 
   /** Appends records, and reads them. @returns {@link TAKEN}: the last one does not count, or cannot be found */
@@ -324,13 +334,19 @@ export class InstanceStore {
   #repeatLater(key: string): void {
     if (!this.#own.has(key) || this.#repeating.has(key)) return
     this.#repeating.add(key)
-    const repeat = (): void => {
+    const repeat = async (): Promise<void> => {
       this.#repeating.delete(key)
+      if (await this.catchUp()) return
+      // A newer state may be on its way: written behind it, the one that is known would undo it.
+      if (this.#onTheirWay.has(key)) {
+        this.#repeatLater(key)
+        return
+      }
       const { instance, value } = this.#known.get(key) ?? {}
       const stored = value && instanceOfBytes(value)
-      if (instance && stored) void this.write(instance, stored)
+      if (instance && stored && this.#own.has(key)) await this.#put(instance, stored)
     }
-    setTimeout(repeat, REPEAT_MS).unref()
+    setTimeout(() => void repeat(), REPEAT_MS).unref()
   }
 
   #record(instance: InstanceName, stored: StoredInstance | null): UnplacedRecord {

@@ -302,6 +302,30 @@ describe('the store of consumer instances', () => {
     expect(await topic.store('fresh').verbs.find(instance)).to.deep.include({ topics: { topics: ['b'] } })
   })
 
+  it('repeats no state over a newer one of its own that is on its way', async () => {
+    await former.claim(instance, subscribed('a'))
+    topic.meanwhile = async () => {
+      await owner.claim(instance, subscribed('a'))
+      expect(await owner.verbs.write(instance, subscribed('b'))).to.equal(undefined)
+    }
+    expect(await former.verbs.write(instance, subscribed('c'))).to.equal(TAKEN)
+    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      // What was refused is behind its state, which it will repeat.
+      await owner.verbs.catchUp()
+      topic.meanwhile = async () => {
+        topic.onEnd = () => clock.tickAsync(REPEAT_MS)
+      }
+      expect(await owner.verbs.write(instance, subscribed('d'))).to.equal(undefined)
+      await clock.tickAsync(3 * REPEAT_MS)
+    } finally {
+      clock.restore()
+    }
+    expect(await topic.store('fresh').verbs.find(instance)).to.deep.include({ topics: { topics: ['d'] } })
+    topic.compact()
+    expect(await topic.store('fresher').verbs.find(instance)).to.deep.include({ topics: { topics: ['d'] } })
+  })
+
   for (const [what, stored] of [
     ['changed', subscribed('b')],
     ['removed', null]
