@@ -16,9 +16,9 @@ const BUDGETS: Readonly<Record<string, number>> = {
   gateway: 2_080,
   http: 14_880,
   kafka: 5_810,
-  producer: 17_770,
+  producer: 17_760,
   router: 10_340,
-  schemas: 3_790,
+  schemas: 3_770,
   server: 5_930
 }
 

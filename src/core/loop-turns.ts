@@ -25,7 +25,10 @@ export function atOnce<Result>(work: InPieces<Result>): Result {
   }
 }
 
-const ITEMS_OF_A_PIECE = 256
+/** Work on more records is cut into pieces. */
+export const MANY_RECORDS = 256
+/** The cost of a piece of such work: less than a millisecond. */
+export const PIECE_COST = 64 * 1024
 
 /** The texts of items in UTF-8, between others. @param between by default a comma */
 export function* joined<Item>(
@@ -40,9 +43,9 @@ export function* joined<Item>(
   for (let at = 0; at < items.length; at++) {
     if (at > 0) text += between
     text += textOf(items[at]!, at)
-    if (at % ITEMS_OF_A_PIECE < ITEMS_OF_A_PIECE - 1) continue
+    if (at % MANY_RECORDS < MANY_RECORDS - 1) continue
     pieces.push(Buffer.from(text))
-    yield costOf(text.length, ITEMS_OF_A_PIECE)
+    yield costOf(text.length, MANY_RECORDS)
     text = ''
   }
   pieces.push(Buffer.from(text + after))

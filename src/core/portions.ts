@@ -5,18 +5,17 @@ const PORTION_MS = 4
 /** The clock is read once per so many items, where they are small. */
 const ITEMS_PER_LOOK = 32
 
-/** Uses each item, in portions of a few milliseconds with a tick of the event loop between them. Waits for what `use` returns. */
+/** Uses each item, in portions of a few milliseconds with a tick of the event loop between them. */
 export async function inPortions<Item>(
   items: Iterable<Item>,
   clock: MonotonicClock,
-  use: (item: Item) => void | Promise<void>,
+  use: (item: Item) => void,
   itemsPerLook = ITEMS_PER_LOOK
 ): Promise<void> {
   let until = clock() + PORTION_MS
   let untilLook = itemsPerLook
   for (const item of items) {
-    const used = use(item)
-    if (used !== undefined) await used
+    use(item)
     if (--untilLook > 0) continue
     untilLook = itemsPerLook
     if (clock() < until) continue

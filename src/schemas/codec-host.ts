@@ -1,13 +1,4 @@
-import type { MonotonicClock } from '../core/model.js'
-import { inPortions } from '../core/portions.js'
-import {
-  CodecCore,
-  type ItemFailure,
-  type OpenCall,
-  type OpenResult,
-  type RunCall,
-  type RunResult
-} from './codec-core.js'
+import type { ItemFailure, OpenCall, OpenResult, RunCall, RunResult } from './codec-core.js'
 
 /** A schema that codecs are made of. */
 export type HostedSource = Omit<OpenCall, 'type' | 'codec'>
@@ -81,26 +72,4 @@ export function resultsOf({ ends, bytes, failures }: RunResult): WorkResults {
   const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const failed = new Map(failures)
   return ends.map((end, item) => failed.get(item) ?? whole.subarray(ends[item - 1] ?? 0, end))
-}
-
-/** Runs codecs on the loop in portions, and keeps them all: for tests and simulations. */
-export class InPlaceCodecs implements CodecHost {
-  readonly #core = new CodecCore()
-  readonly #clock: MonotonicClock
-
-  constructor(clock: MonotonicClock) {
-    this.#clock = clock
-  }
-
-  open({ number, source }: HostedCodec): Promise<OpenResult> {
-    return this.#core.open({ type: 'open', codec: number, ...source })
-  }
-
-  async run(work: Work): Promise<WorkResults> {
-    const run = this.#core.run(callOf(work))
-    await inPortions(run, this.#clock, () => undefined, 1)
-    return resultsOf(run.result)
-  }
-
-  close(): void {}
 }

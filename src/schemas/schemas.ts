@@ -132,6 +132,9 @@ interface Known extends SchemaText {
   readonly name: string | undefined
 }
 
+/** What is found by the name of a schema: it, that there is none, or that the registry cannot be asked. */
+type Named = Known | Decoded | SchemaError
+
 /** Of one key or value that is encoded or decoded alone. */
 const ALONE: WorkLimits = { maxBytes: ID_END + MAX_RECORD_BYTES, owner: undefined }
 
@@ -166,6 +169,7 @@ export class Schemas {
    * @throws OverloadedError
    */
   async encode(encodings: readonly Encoding[], limits: WorkLimits): Promise<readonly (Buffer | SchemaError)[]> {
+    if (encodings.length === 0) return []
     const items = encodings.map(({ schema, json }) => (schema as Resolved).itemOf(json))
     try {
       const results = await this.#host.run({ type: 'encode', items, ...limits })
@@ -186,7 +190,7 @@ export class Schemas {
   async decode(bytes: Uint8Array, header?: Uint8Array, owner?: string): Promise<Decoded> {
     const framed = unframed(bytes, header)
     if (framed === undefined) return UNFRAMED
-    const known = await this.#knownOf(framed)
+    const known = this.#remembered.peek<Known>(['id', framed.name]) ?? (await this.#askedFor(framed))
     return 'type' in known ? known : (await this.#decodeAll([{ ...framed, known }], { ...ALONE, owner }))[0]!
   }
 
@@ -198,23 +202,26 @@ export class Schemas {
    *   read. A SchemaError: the registry cannot be asked
    */
   async decodeEach(all: readonly Encoded[], limits: WorkLimits): Promise<readonly (Decoded | SchemaError)[]> {
-    const asked = new Map<number | string, Promise<Known | Decoded | SchemaError>>()
+    /** By name, each once; those that have to be asked for are promises at first. */
+    const schemas = new Map<number | string, Named | Promise<Named>>()
     const parts: (Framed | Decoded)[] = []
-    let payloads = 0
+    let [asked, payloads] = [0, 0]
     for (const { bytes, header } of all) {
       payloads += bytes.length
       if (payloads > MAX_PAYLOADS_BYTES && parts.length > 0) break
       const framed = unframed(bytes, header)
-      if (framed !== undefined && !asked.has(framed.name) && this.#remembered.peek(['id', framed.name]) === undefined) {
-        if (asked.size === MAX_ASKED) break
-        asked.set(framed.name, this.#knownOf(framed).catch(schemaErrorOf))
+      if (framed !== undefined && !schemas.has(framed.name)) {
+        const known = this.#remembered.peek<Known>(['id', framed.name])
+        if (known === undefined && asked++ === MAX_ASKED) break
+        schemas.set(framed.name, known ?? this.#askedFor(framed).catch(schemaErrorOf))
       }
       parts.push(framed ?? UNFRAMED)
     }
     const outcomes: (Decoded | SchemaError | Framed)[] = []
     const framed: (Framed & { readonly known: Known })[] = []
     for (const part of parts) {
-      const known = 'type' in part ? part : await (asked.get(part.name) ?? this.#knownOf(part).catch(schemaErrorOf))
+      let known = 'type' in part ? part : schemas.get(part.name)!
+      if (known instanceof Promise) schemas.set((part as Framed).name, (known = await known))
       if ('codec' in known) framed.push({ ...(part as Framed), known })
       outcomes.push('codec' in known ? (part as Framed) : known)
       if (known instanceof SchemaError) break
@@ -243,7 +250,7 @@ export class Schemas {
   }
 
   /** The schema that bytes name. `undecodable`: there is none, or it cannot be used. @throws SchemaError */
-  async #knownOf({ name, id }: Framed): Promise<Known | Decoded> {
+  async #askedFor({ name, id }: Framed): Promise<Known | Decoded> {
     try {
       return await inTime(this.#known(name))
     } catch (error) {

@@ -314,7 +314,7 @@ export class ThreadCodecs implements CodecHost {
     culprit?.settle(new WorkEndedError(`it needs more than ${cause}`))
     // A thread that ends before its first answer, as where its file is missing, ends the next time too.
     if (problem !== undefined && culprit === undefined && !hasAnswered)
-      for (const { settle } of this.#jobsSent().splice(0)) settle(problem)
+      for (const { settle } of this.#jobsSent()) settle(problem)
     else this.#takeBack()
     this.#sent = []
     this.#rest()

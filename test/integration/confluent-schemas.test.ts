@@ -1,9 +1,9 @@
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { expect } from 'chai'
-import { InPlaceCodecs } from '../../src/schemas/codec-host.js'
 import { type SchemaFormat, Schemas } from '../../src/schemas/schemas.js'
 import { schemasSettings } from '../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../schemas/scripted-registry.js'
+import { CodecsInPlace } from '../support/codecs-in-place.js'
 import { ConfluentStage } from '../support/confluent-stage.js'
 import { inWorld } from '../support/in-world.js'
 import {
@@ -50,7 +50,7 @@ describe('confluent: records with schemas', () => {
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry'] } })
     const schemas = new Schemas(settings, {
       transport: new ScriptedRegistry(),
-      host: new InPlaceCodecs(() => 0),
+      host: new CodecsInPlace(),
       clock: () => 0
     })
     const texts = { AVRO: '"int"', JSONSCHEMA: '{}', PROTOBUF: 'syntax = "proto3"; message M {}' } as const

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import { InPlaceCodecs } from '../../src/schemas/codec-host.js'
 import { type SchemaError, type SchemaFormat, type SchemaReference, Schemas } from '../../src/schemas/schemas.js'
 import { schemasSettings } from '../../src/schemas/settings.js'
 import { createTransport } from '../../src/schemas/transport.js'
+import { CodecsInPlace } from '../support/codecs-in-place.js'
 import { PythonSerde } from './python-serde.js'
 
 const url = process.env.REGISTRY_URL!
@@ -179,7 +179,7 @@ describe('a real registry', () => {
     const settings = schemasSettings.parse({ registry: { urls: [url] } })
     const opened = new Schemas(settings, {
       transport: createTransport(settings.registry, {}),
-      host: new InPlaceCodecs(() => performance.now()),
+      host: new CodecsInPlace(),
       clock: () => performance.now()
     })
     created.push(opened)

@@ -1,12 +1,4 @@
-import { CodecCore, ID_END, type OpenResult } from '../../src/schemas/codec-core.js'
-import {
-  type CodecHost,
-  callOf,
-  type HostedCodec,
-  resultsOf,
-  type Work,
-  type WorkResults
-} from '../../src/schemas/codec-host.js'
+import { ID_END } from '../../src/schemas/codec-core.js'
 import {
   decodedOf,
   encodedOf,
@@ -17,28 +9,8 @@ import {
   type WantedSchema
 } from '../../src/schemas/schemas.js'
 import { schemasSettings } from '../../src/schemas/settings.js'
+import { CodecsInPlace } from '../support/codecs-in-place.js'
 import { ScriptedRegistry } from './scripted-registry.js'
-
-/** Runs codecs at once. */
-class CodecsAtOnce implements CodecHost {
-  readonly #core = new CodecCore()
-
-  open({ number, source }: HostedCodec): Promise<OpenResult> {
-    return this.#core.open({ type: 'open', codec: number, ...source })
-  }
-
-  now(work: Work): WorkResults {
-    const run = this.#core.run(callOf(work))
-    for (const _ of run);
-    return resultsOf(run.result)
-  }
-
-  async run(work: Work): Promise<WorkResults> {
-    return this.now(work)
-  }
-
-  close(): void {}
-}
 
 /** A schema whose records are encoded, and decoded, at once. */
 export interface StagedSchema extends Omit<ResolvedSchema, 'encode'> {
@@ -50,7 +22,7 @@ export interface StagedSchema extends Omit<ResolvedSchema, 'encode'> {
 /** Schemas over a registry in memory, with a clock that a test moves. */
 export class SchemasStage {
   readonly registry = new ScriptedRegistry()
-  readonly host = new CodecsAtOnce()
+  readonly host = new CodecsInPlace()
   readonly schemas: Schemas
   nowMs = 1_000
   readonly #resolved = new Map<number, Resolved>()

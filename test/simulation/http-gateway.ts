@@ -1,7 +1,7 @@
 import { silentLogger } from '../../src/core/model.js'
-import { InPlaceCodecs } from '../../src/schemas/codec-host.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
+import { CodecsInPlace } from '../support/codecs-in-place.js'
 import { type GatewayDisk, SECRET } from './gateway-disk.js'
 import type { Outages } from './outages.js'
 import type { SimulatedProcess } from './process.js'
@@ -158,7 +158,7 @@ export class HttpGateway implements SimulatedProcess {
       startApp(loadConfig({ flags }), {
         log: silentLogger,
         version: 'simulated',
-        codecs: new InPlaceCodecs(() => performance.now()),
+        codecs: new CodecsInPlace(),
         ...(disk && { logStorage: disk.storage })
       })
     )

@@ -1,9 +1,9 @@
 import { type Logger, silentLogger } from '../../src/core/model.js'
-import { InPlaceCodecs } from '../../src/schemas/codec-host.js'
 import { ThreadCodecs } from '../../src/schemas/thread-codec-host.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
 import { codecWorker, logWorker } from './built.js'
+import { CodecsInPlace } from './codecs-in-place.js'
 import { isDecided } from './running-test.js'
 import { walDirectoryOf } from './wal-directory.js'
 
@@ -25,7 +25,7 @@ export function startTestApp(
     ...settings
   }
   const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
-  const codecs = isDecided() ? new InPlaceCodecs(() => 0) : new ThreadCodecs({ worker: codecWorker })
+  const codecs = isDecided() ? new CodecsInPlace() : new ThreadCodecs({ worker: codecWorker })
   return startApp(loadConfig({ flags }), { log, version: '0.0.0-test', logWorker, codecs })
 }
 

@@ -212,7 +212,7 @@ export class JsonScanner {
 const isWhiteSpace = (byte: number): boolean => byte === SPACE || byte === 0x0a || byte === 0x0d || byte === 0x09
 
 /** The code point of an escape whose `u` is at `at`. -1 for an invalid escape or half of a surrogate pair. */
-export function unicodeEscape(bytes: Uint8Array, at: number): number {
+function unicodeEscape(bytes: Uint8Array, at: number): number {
   if (bytes[at] !== 0x75) return -1
   const unit = hex4(bytes, at + 1)
   if (isLowSurrogate(unit)) return -1

@@ -1,6 +1,6 @@
 import type { preParsingHookHandler } from 'fastify'
 import { CastellanError, type ErrorCode, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
-import { costOf, type InPieces } from '../../core/loop-turns.js'
+import { costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { persistedText } from '../../gateway/persisted.js'
@@ -139,8 +139,6 @@ const MANY_BRACKETS = 1_024
 const SHORT_BYTES = 2 * 1024
 /** Native functions do more with bytes than reading does, by this factor at least. */
 const NATIVE_FACTOR = 16
-/** The answer to more records is made in turns with others. */
-const MANY_RECORDS = 256
 const CLOSE = { connection: 'close' }
 const NOT_PERSISTED = persistedText(['no'])
 const UNKNOWN = persistedText(['unknown'])

@@ -1,4 +1,4 @@
-import { costOf, type InPieces } from '../../core/loop-turns.js'
+import { costOf, type InPieces, MANY_RECORDS, PIECE_COST } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
@@ -44,10 +44,6 @@ export interface DurableDeliveryDeps extends DeliveryDeps {
   /** How long Kafka keeps the records of a topic, in milliseconds. Absent: there is no warning of records that have waited too long. */
   readonly retentionOf?: ((topic: string) => Promise<number | undefined>) | undefined
 }
-
-/** More records of one call are taken in turns, in pieces of this cost. */
-const MANY_RECORDS = 256
-const PIECE_COST = 64 * 1024
 
 /** How records of a call become entries of the log. */
 interface EntryForm {

@@ -1,5 +1,5 @@
 import { afterTicks, TICKS_OF_AN_ANSWER } from '../../core/actor/actor.js'
-import { costOf, type InPieces } from '../../core/loop-turns.js'
+import { costOf, type InPieces, PIECE_COST } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { Produce } from '../../router/messages/operations.js'
@@ -39,8 +39,6 @@ const PRODUCERS_PER_TICK = 250
 /** Memory of buffers that are kept for the next batches: as much as several busy partitions fill in one round trip. */
 const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
 const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
-/** Taking records of this cost takes less than a millisecond. */
-const PIECE_COST = 64 * 1024
 /** At most so many records are looked at before they are taken in one go. */
 const MOST_IN_A_ROW = 256
 

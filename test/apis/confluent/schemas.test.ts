@@ -3,10 +3,10 @@ import type { FastifyInstance } from 'fastify'
 import { SchemaWriter } from '../../../src/apis/confluent/schema-writer.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import { openAccess } from '../../../src/http/access/access.js'
-import { InPlaceCodecs } from '../../../src/schemas/codec-host.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
+import { CodecsInPlace } from '../../support/codecs-in-place.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { turns } from '../../support/ticks.js'
 import { serve } from './stage.js'
@@ -37,7 +37,7 @@ describe('confluent: schemas without a network', () => {
 
   async function open(access = openAccess): Promise<void> {
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
-    const schemas = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
+    const schemas = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
     app = await serve(gateway, {}, { access, schemas, clock: () => 0 })
   }
 
@@ -239,7 +239,7 @@ describe('confluent: schemas without a network', () => {
 
     it('a stream of version 3 refuses the record', async () => {
       const settings = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
-      const schemas = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
+      const schemas = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
       const writer = new SchemaWriter(schemas, 1024 * 1024)
       const json = Buffer.from('{}')
       const record = { topic: 't', key: null, value: null }

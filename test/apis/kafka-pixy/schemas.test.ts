@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { CastellanError } from '../../../src/core/errors.js'
 import type { AcquiredMessage, Gateway } from '../../../src/gateway/gateway.js'
-import { InPlaceCodecs } from '../../../src/schemas/codec-host.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
+import { CodecsInPlace } from '../../support/codecs-in-place.js'
 import { PixyPlay } from './play.js'
 
 const ORDER = JSON.stringify({ type: 'record', name: 'Order', fields: [{ name: 'n', type: 'long' }] })
@@ -15,7 +15,7 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
   async function start() {
     const registry = new ScriptedRegistry()
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.example'] } })
-    const schemas = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
+    const schemas = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
     registry.add('t-value', ORDER)
     const text = JSON.stringify({ type: 'object' })
     const ofText = registry.add('x-value', { schema: text, schemaType: 'JSON' })
@@ -23,7 +23,7 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
     const wanted = { topic: 't', part: 'value', mayRegister: () => false } as const
     const order = await (await schemas.resolve(wanted)).encode('{"n":9007199254740993}')
     // Nothing is known of the registry any more.
-    const fresh = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
+    const fresh = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
     const again = await PixyPlay.start({}, { overrides: { schemas: fresh } })
     await play.close()
     registry.calls.length = 0

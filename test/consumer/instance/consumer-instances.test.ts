@@ -129,7 +129,8 @@ describe('consumer instances while Kafka is slow', () => {
       expect(asked.includes('commitConsumerOffset')).to.equal(isPrompt)
     })
 
-  it('commit nothing for a call that is answered as late, also when the change before it comes in the same moment', async () => {
+  /** An instance with a partition, and the offsets that Kafka is told for it. */
+  async function assigned() {
     withLog()
     const kafka = answer
     const committed: number[] = []
@@ -142,6 +143,11 @@ describe('consumer instances while Kafka is slow', () => {
     const partition = { topic: 'orders', partition: 0 }
     await answerOf(instances.create(instance, settings, undefined))
     await answerOf(instances.assign(instance, [partition]))
+    return { partition, committed }
+  }
+
+  it('commit nothing for a call that is answered as late, also when the change before it comes in the same moment', async () => {
+    const { partition, committed } = await assigned()
     const number = instances.numberOf(instance)
     const passedOn = { ...instance, attempt: { number, isPassedOn: true, isRepeated: false } }
     const both = [7, 3].map(offset => instances.commit(passedOn, [{ ...partition, offset, metadata: '' }]))
@@ -153,18 +159,7 @@ describe('consumer instances while Kafka is slow', () => {
   })
 
   it('commit in the order in which they were asked, although one is confirmed again for which Kafka took too long', async () => {
-    withLog()
-    const kafka = answer
-    const committed: number[] = []
-    answer = message => {
-      if (message.type !== 'commitConsumerOffset') return kafka(message)
-      committed.push(message.offsetAndMetadata.offset)
-      return { type: 'success' }
-    }
-    delayMs = 0
-    const partition = { topic: 'orders', partition: 0 }
-    await answerOf(instances.create(instance, settings, undefined))
-    await answerOf(instances.assign(instance, [partition]))
+    const { partition, committed } = await assigned()
     // The first one is confirmed for the time of two looks, and the second one for a shorter time.
     const looks = [500, 900, 200, 100]
     const answerNext = answer

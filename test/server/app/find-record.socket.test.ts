@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { InPlaceCodecs } from '../../../src/schemas/codec-host.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import { findRecord, partitionsOf, spellingsOf } from '../../../src/server/app/find-record.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
 import { startCastellan } from '../../support/castellan.js'
+import { CodecsInPlace } from '../../support/codecs-in-place.js'
 import { onBroker } from '../../support/stage.js'
 
 describe('the search for a record', () => {
@@ -41,7 +41,7 @@ describe('the search for a record', () => {
     stage.cluster.createTopic('typed', { partitions: 2 })
     const registry = new ScriptedRegistry()
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.example'] } })
-    const schemas = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
+    const schemas = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
     registry.add('typed-key', JSON.stringify({ type: 'record', name: 'K', fields: [{ name: 'n', type: 'long' }] }))
     const schema = await schemas.resolve({ topic: 'typed', part: 'key', mayRegister: () => false })
     const keys = await Promise.all([5, 6, 5].map(n => schema.encode(`{"n":${n}}`)))
@@ -59,7 +59,7 @@ describe('the search for a record', () => {
     }
     expect((await ask('{"n":7}')).verdict).to.equal('no')
     registry.script = () => Promise.reject(new Error('away'))
-    const unknown = new Schemas(settings, { transport: registry, host: new InPlaceCodecs(() => 0), clock: () => 0 })
+    const unknown = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
     const asked = { by: 'key', topic: 'typed', key: 'plain' } as const
     expect((await findRecord({ clusters, schemas: unknown }, asked, 'ann')).verdict).to.equal('yes')
   })

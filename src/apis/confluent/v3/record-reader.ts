@@ -1,7 +1,7 @@
 import { JsonAhead } from '../../../core/json/json-ahead.js'
 import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
 import { skipValue } from '../../../core/json/json-values.js'
-import { costOf, type InPieces, joined } from '../../../core/loop-turns.js'
+import { costOf, type InPieces, joined, PIECE_COST } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { BodyError } from '../record-bytes.js'
@@ -53,7 +53,6 @@ function add({ items, records }: Collected, { record, key, value, unencoded }: V
 
 /** Data are inside of the brackets of a record and of its key or value. */
 export const DATA_DEPTH = 2
-const PIECE_COST = 64 * 1024
 /** Of a whole body, which is read in one turn: each takes as long as ten that can be used. */
 const MAX_REFUSED = 10_000
 
