@@ -11,7 +11,8 @@ const PARTITIONS = 4
 const WARM_UP_MS = 500
 const SETTLE_MS = 300
 const DRAIN_TIMEOUT_MS = 30_000
-const HOOK_SETTINGS = new URL('./tools/kafboy-hooks.yaml', import.meta.url)
+/** Its hook turns one request into a hundred records. */
+export const HOOKS = fileURLToPath(new URL('./tools/kafboy-hooks.mjs', import.meta.url))
 
 interface Work {
   readonly name: string
@@ -42,7 +43,7 @@ const kafboy = (mode: 'async' | 'sync', values: readonly string[]) => ({
 
 /** The flags of each gateway beyond the default one. */
 const gateways = {
-  hooked: ['--config', fileURLToPath(HOOK_SETTINGS)]
+  hooked: ['--set', `apis.kafboy.callbackEditJson=${HOOKS}`, '--set', 'apis.kafboy.maxBodyBytes=1048576']
 }
 
 /** All works, in the order in which a round runs them. Each work is near the floor that reads the same bytes. */
