@@ -6,6 +6,7 @@ import { commands } from '../../src/cli/cli.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from '../../src/cli/command.js'
 import { environmentName } from '../../src/core/settings/setting-names.js'
 import { attributes } from '../../src/core/tracing/names.js'
+import { apis } from '../../src/embedded-broker/api/apis.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { describeSettings } from '../../src/server/config/schema.js'
 import { commandLinePage } from './command-line.js'
@@ -88,6 +89,25 @@ describe('names in the docs exist', () => {
       )
     }
     expect(unknown(/\b(CASTELLAN_[A-Z][A-Z_<>]+[A-Z>])/g, isKnown)).to.deep.equal([])
+  })
+
+  it('APIs of the embedded broker, each with the versions that are served', () => {
+    const rows = pages.get('docs/embedded-broker.md')!.matchAll(/\| ([A-Z][A-Za-z]+) \| (\d+)(?:-(\d+))?(?= \|)/g)
+    const told = [...rows].map(([, name, first, last]) => `${name} ${first}-${last ?? first}`)
+    const served = apis.map(api => `${api.name} ${api.servedFrom ?? api.minVersion}-${api.maxVersion}`)
+    expect(told.sort()).to.deep.equal(served.sort())
+  })
+
+  it('topics, of which each of the first pages has one of its own', () => {
+    const names = ['README.md', ...[...pages.keys()].filter(page => page.startsWith('docs/start/'))].flatMap(page => {
+      const commands = [...pages.get(page)!.matchAll(/^```(?:sh|js|php|python|html)\b[\s\S]*?^```/gm)].join('\n')
+      const found = commands.matchAll(
+        /(?:topics\/|sync\/|\b(?:write|read) |(?:write|read)\('|"?topics?"?: ?\[?["'])([a-z]+)(?=[/'"? \n])/g
+      )
+      return [...new Set([...found].map(([, name]) => name!))]
+    })
+    expect(names).to.include.members(['orders', 'books', 'sales'])
+    expect(names).to.deep.equal([...new Set(names)])
   })
 
   it('numbered cases, each with its tests in docs/compatibility/cases.md', () => {

@@ -9,7 +9,7 @@ import { isBrowserInstalled, startBrowser } from '../support/browser.js'
 describe('the page of docs/start/browser.md', function () {
   this.timeout(120_000)
   const children = new Children()
-  let html = /^```html orders\.html\n([\s\S]*?)^```$/m.exec(readFileSync('docs/start/browser.md', 'utf8'))![1]!
+  let html = /^```html wishes\.html\n([\s\S]*?)^```$/m.exec(readFileSync('docs/start/browser.md', 'utf8'))![1]!
   let server: Server
   let browser: Browser
   before(async function () {
@@ -29,7 +29,7 @@ describe('the page of docs/start/browser.md', function () {
     const { url } = await Gateway.start(children, ['--embedded-port', '0', '--set', `http.allowedOrigins=${origin}`])
     html = html.replaceAll('http://127.0.0.1:8080', url)
     const page = await browser.newPage()
-    await page.goto(`${origin}/orders.html`)
+    await page.goto(`${origin}/wishes.html`)
     await page.click('button')
     await page.locator('li', { hasText: 'read: one book' }).waitFor()
     expect(await page.locator('li').allTextContents()).to.deep.equal(['sent: one book', 'read: one book'])
