@@ -11,6 +11,13 @@ const CHECKS: Readonly<Record<string, readonly string[]>> = {
     '--threshold=20',
     'docs/deploy/castellan.service'
   ],
+  'castellan@.conf, with the unit': [
+    'sh',
+    '-c',
+    `folder=$(mktemp -d) && cd docs/deploy && cp castellan.service $folder/castellan@.service &&
+      install -D castellan@.conf $folder/castellan@.service.d/instance.conf &&
+      systemd-analyze verify --man=no $folder/castellan@1.service; code=$?; rm -r $folder; exit $code`
+  ],
   'prometheus.yaml': ['promtool', 'check', 'config', 'docs/deploy/prometheus.yaml'],
   'haproxy.cfg': ['haproxy', '-c', '-f', 'docs/deploy/haproxy.cfg'],
   'nginx.conf': ['nginx', '-t', '-e', '/dev/null', '-c', `${process.cwd()}/docs/deploy/nginx.conf`],

@@ -117,6 +117,17 @@ describe('docs/deploy', () => {
     })
   })
 
+  it('castellan@.conf gives each gateway of a machine its own ports and its own folder', () => {
+    const text = readFileSync('docs/deploy/castellan@.conf', 'utf8').replaceAll('%i', '2')
+    const [, variables] = /^Environment=(.*PORT.*)$/m.exec(text)!
+    const environment = Object.fromEntries(variables!.split(' ').map(pair => pair.split('=') as [string, string]))
+    const { http, management, peers } = loadConfig({ environment })
+    expect([http.port, management.port, peers.listen]).to.deep.equal([8020, 8021, '0.0.0.0:8022'])
+    expect(text).to.match(
+      /^StateDirectory=\nStateDirectory=castellan\/2\nWorkingDirectory=\nWorkingDirectory=%S\/castellan\/2$/m
+    )
+  })
+
   it('the image, the chart and the compose file have the version of the package', () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
     const chart = parse(readFileSync('docs/deploy/chart/Chart.yaml', 'utf8')) as Record<string, string>

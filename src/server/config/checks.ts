@@ -122,7 +122,9 @@ function checkPeers({ peers, workers }: Config): string[] {
   const missing = (['listen', 'token'] as const).filter(setting => peers[setting] === undefined)
   const problems = missing.map(setting => `peers.${setting}: is missing; gateways that know each other need it`)
   if (workerCountOf(workers) > 1) {
-    problems.push('workers.count: several workers and peers.addresses cannot be used together yet; use one worker')
+    problems.push(
+      'workers.count: several workers and peers.addresses cannot be used together; start a gateway for each core, as docs/peers.md describes under "Several cores and several machines"'
+    )
   }
   const { tlsDirectory } = peers
   if (tlsDirectory !== undefined) problems.push(...problemsOfTlsFiles('peers.tlsDirectory', tlsFilesIn(tlsDirectory)))
