@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { parse, parseAllDocuments } from 'yaml'
 import { loadConfig } from '../../src/index.js'
@@ -128,13 +128,23 @@ describe('docs/deploy', () => {
     )
   })
 
-  it('the image, the chart and the compose file have the version of the package', () => {
+  it('and the pages name one version, that of the package', () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
-    const chart = parse(readFileSync('docs/deploy/chart/Chart.yaml', 'utf8')) as Record<string, string>
-    expect([chart.version, chart.appVersion]).to.deep.equal([version, version])
-    for (const file of ['compose.yaml', 'kubernetes.yaml']) {
-      expect(readFileSync(`docs/deploy/${file}`, 'utf8')).to.contain(`castellan:${version}\n`)
-    }
+    const files = readdirSync('docs', { recursive: true, encoding: 'utf8' }).map(name => `docs/${name}`)
+    const named = ['README.md', ...files]
+      .filter(file => /\.(?:md|ya?ml)$/.test(file) && !/changelog|upgrading/.test(file))
+      .flatMap(file =>
+        [...readFileSync(file, 'utf8').matchAll(/(?:castellan[-:]|"version": "|ersion: )(\d+\.\d+\.\d+[-\w]*)/g)].map(
+          ([, name]) => `${file} ${name}`
+        )
+      )
+    expect(named).to.include.members(
+      [
+        ...['README.md', 'docs/library.md', 'docs/operations.md', 'docs/start/node.md', 'docs/start/shell.md'],
+        ...['chart/Chart.yaml', 'README.md', 'compose.yaml', 'kubernetes.yaml'].map(name => `docs/deploy/${name}`)
+      ].map(file => `${file} ${version}`)
+    )
+    expect(named.filter(name => !name.endsWith(` ${version}`))).to.deep.equal([])
   })
 
   it('the compose file names settings that exist', () => {
