@@ -98,6 +98,19 @@ describe('names in the docs exist', () => {
     expect(told.sort()).to.deep.equal(served.sort())
   })
 
+  it('limits, each with its value', () => {
+    const rows = [...pages.get('docs/limits.md')!.matchAll(/^\| `([\w.]+)` \| (.+?) \| .+ \|(?: `(.+)`)? \|$/gm)]
+    const defaults = new Map(leaves.map(({ path, defaultValue }) => [path.join('.'), `${defaultValue ?? 'none'}`]))
+    expect(rows).to.have.length.above(45)
+    for (const [, name, value, file] of rows) {
+      if (file === undefined) expect(defaults.get(name!), name).to.equal(value)
+      else
+        expect(readFileSync(join('src', file), 'utf8').split('\n'), file).to.satisfy((lines: string[]) =>
+          lines.some(line => line.replace('export ', '') === `const ${name} = ${value}`)
+        )
+    }
+  })
+
   it('topics, of which each of the first pages has one of its own', () => {
     const names = ['README.md', ...[...pages.keys()].filter(page => page.startsWith('docs/start/'))].flatMap(page => {
       const commands = [...pages.get(page)!.matchAll(/^```(?:sh|js|php|python|html)\b[\s\S]*?^```/gm)].join('\n')
@@ -144,7 +157,9 @@ describe('names in the docs exist', () => {
   })
 
   it("Kafka's error codes", () => {
-    const isKnown = (name: string): boolean => Object.hasOwn(errorCodes, name) || namesOfOthers.has(name)
+    const isLimit = (name: string): boolean => pages.get('docs/limits.md')!.includes(`\n| \`${name}\` |`)
+    const isKnown = (name: string): boolean =>
+      Object.hasOwn(errorCodes, name) || namesOfOthers.has(name) || isLimit(name)
     expect(unknown(/`(?!CASTELLAN_|ARION_|KAFKA_REST_)([A-Z]+(?:_[A-Z]+)+)`/g, isKnown)).to.deep.equal([])
   })
 
