@@ -40,7 +40,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
     ekaf.close()
   })
   return app => {
-    const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
+    const { maxBodyBytes } = settings
     const produce = new KafboyProduce(context, ekaf, hooks)
     const pool = new BufferPool(POOL_BYTES)
     const produceRoute = new ProduceRoute(produce, context, maxBodyBytes, pool)

@@ -37,7 +37,7 @@ export const kafkaPixyPlugin =
     const { prefix } = app
     const gateways = withAlias(context.gateways, settings.defaultCluster)
     const answers = new PixyAnswers()
-    const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
+    const { maxBodyBytes } = settings
     const message = new MessageApi({ settings, prefix, capacityWaitMs: capacityWaitMsOf(context), gateways })
     const produce = new ProduceRoute(message, context, maxBodyBytes)
     const fail = ({ exchange, gateway }: PixyRequest, error: unknown): void => {

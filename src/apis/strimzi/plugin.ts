@@ -31,7 +31,7 @@ export const strimziPlugin =
     const answers = new StrimziAnswers(log)
     const parts: BridgeParts = { lookUps: new Shares(MAX_LOOK_UPS, 'look-ups'), pool: bodyPool(), access, answers }
     if (corsMethods !== undefined) answerPreflights(app, { methods: corsMethods.join(','), headers: ALLOWED_HEADERS })
-    const maxBodyBytes = Math.min(settings.maxBodyBytes, app.initialConfig.bodyLimit ?? settings.maxBodyBytes)
+    const { maxBodyBytes } = settings
     const capacityWaitMs = capacityWaitMsOf(context)
     const api = new RecordsApi('strimzi', answers, { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs })
     const produce = new ProduceRoute(api, context, maxBodyBytes).at(deadlineMs)

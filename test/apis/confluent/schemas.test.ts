@@ -38,7 +38,7 @@ describe('confluent: schemas without a network', () => {
   async function open(access = openAccess): Promise<void> {
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
     const schemas = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
-    app = await serve(gateway, {}, { access, schemas, clock: () => 0 })
+    app = await serve(gateway, { maxBodyBytes: 1024 * 1024 }, { access, schemas, clock: () => 0 })
   }
 
   async function post(

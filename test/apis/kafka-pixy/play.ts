@@ -126,12 +126,9 @@ export class PixyPlay {
     this.gateway = gateway
   }
 
-  static async start(
-    settings: object = {},
-    { gateway, bodyLimit, overrides = {} }: PlayOptions = {}
-  ): Promise<PixyPlay> {
+  static async start(settings: object = {}, { gateway, overrides = {} }: PlayOptions = {}): Promise<PixyPlay> {
     const play = new PixyPlay(gateway)
-    const app = fastify({ logger: false, genReqId: () => 'made-up', ...(bodyLimit !== undefined && { bodyLimit }) })
+    const app = fastify({ logger: false, genReqId: () => 'made-up' })
     const context = contextFor(play.gateway, kafkaPixy.settings.parse(settings), {
       access: play.access,
       metrics: play.metrics,
@@ -190,7 +187,6 @@ export class PixyPlay {
 
 export interface PlayOptions {
   readonly gateway?: PlayedGateway
-  readonly bodyLimit?: number
   readonly overrides?: Partial<ApiContext<KafkaPixySettings>>
 }
 

@@ -173,11 +173,4 @@ describe('kprf POST /push', () => {
       expect(answer.headers['x-castellan-persisted']).to.equal('pn')
     })
   })
-
-  it('obeys the limit of the server when that is smaller', async () => {
-    const { app } = await serve()
-    const payload = `{"records":[]${' '.repeat(app.initialConfig.bodyLimit!)}}`
-    const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
-    expect(answer.statusCode).to.equal(413)
-  })
 })
