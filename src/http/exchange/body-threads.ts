@@ -106,16 +106,19 @@ export class BodyThreads {
     if (ended !== undefined) void this.#order.add(socket, () => ended)
   }
 
-  /** Begins to read a body when those before it on its connection were handed on; never once its client has left. */
+  /**
+   * Begins to read a body when those before it on its connection were handed on; never once its client has left. Those behind
+   * it wait until it is answered: it is decoded, and has its turns, while it is read.
+   */
   beginInOrder(socket: Socket, response: ServerResponse, begin: () => void): void {
     if (!this.isBusy(socket)) begin()
     else
       this.#order
         .add(socket, async () => {
           if (response.destroyed) return
+          const isAnswered = new Promise<void>(resolve => response.once('close', () => resolve()))
           begin()
-          // Its body comes from a stream, some ticks later.
-          await new Promise<void>(resolve => setImmediate(resolve))
+          await isAnswered
         })
         .catch(error => response.destroy(error as Error))
   }
