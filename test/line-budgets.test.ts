@@ -11,7 +11,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   cli: 3_510,
   consumer: 9_620,
   cluster: 3_410,
-  core: 5_010,
+  core: 5_050,
   'embedded-broker': 7_300,
   gateway: 2_080,
   http: 14_880,

@@ -1,5 +1,5 @@
 import { MAX_DEPTH } from './is-json.js'
-import type { JsonReader, LongParts } from './json-reader.js'
+import { DeserializeError, type JsonReader, type LongParts } from './json-reader.js'
 import { JsonRewriter } from './json-rewriter.js'
 import { type PartNotes, ValueSkipper } from './json-values.js'
 
@@ -26,8 +26,12 @@ interface Part {
 export class JsonAhead implements PartNotes, LongParts {
   readonly ends = new Map<number, number>()
   readonly contents = new Map<number, Buffer>()
+  readonly faults = new Map<number, DeserializeError>()
+  faulty: LongParts['faulty']
   readonly #reader: JsonReader
-  readonly #skipper: ValueSkipper
+  #skipper: ValueSkipper
+  /** Where the last step of the skipper began. */
+  #stepAt = 0
   readonly #bytes: Buffer
   readonly #compactDepth: number
   readonly #loose: (Part & { readonly depth: number })[] = []
@@ -45,14 +49,18 @@ export class JsonAhead implements PartNotes, LongParts {
   }
 
   /**
-   * Looks at the value that comes next, and leaves the reader where it is. Yields what steps have cost, in bytes.
-   *
-   * @throws DeserializeError
+   * Looks at the value that comes next, and leaves the reader where it is. Yields what steps have cost, in bytes. Where the
+   * value is no JSON the reader fails, there or before.
    */
   *look(): Generator<number, void> {
     const reader = this.#reader
     const { index } = reader
-    yield* this.skip(Math.max(1, this.#compactDepth))
+    try {
+      yield* this.skip(Math.max(1, this.#compactDepth))
+    } catch (error) {
+      if (!(error instanceof DeserializeError)) throw error
+      this.#note(error)
+    }
     reader.index = index
     for (const part of this.#loose) yield* this.#rewrite(part)
   }
@@ -68,8 +76,10 @@ export class JsonAhead implements PartNotes, LongParts {
       this.#loose.length = 0
     }
     reader.beginRecord()
+    this.#stepAt = index
     while (!this.#skipper.skip(reader.index + STEP_BYTES)) {
       this.#count(reader.index)
+      this.#stepAt = reader.index
       yield STEP_BYTES
     }
     this.#cost += reader.index - index + COST_OF_A_RECORD
@@ -78,6 +88,15 @@ export class JsonAhead implements PartNotes, LongParts {
     this.#count(index)
     yield this.#cost
     this.#cost = 0
+  }
+
+  /** The parts that are wrong need not be read from their beginnings. */
+  #note(fault: DeserializeError): void {
+    const { index } = this.#reader
+    const { openParts, quoteAt } = this.#skipper
+    for (const start of openParts) if (index - start >= LONG_BYTES) this.faults.set(start, fault)
+    if (quoteAt >= 0) this.faulty = { quoteAt, from: Math.max(this.#stepAt, quoteAt + 1) }
+    this.#skipper = new ValueSkipper(this.#reader, this)
   }
 
   #count(to: number): void {

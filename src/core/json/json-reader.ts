@@ -42,6 +42,10 @@ const MAX_NAMES = 10_000
 export interface LongParts {
   /** Where a value, a string or a run of white space that begins here ends; negative: the value is not compact. */
   readonly ends: Map<number, number>
+  /** What is wrong in a list, an object or a number that begins here. */
+  readonly faults: Map<number, DeserializeError>
+  /** A string that is wrong, and not before this place. */
+  readonly faulty: { readonly quoteAt: number; readonly from: number } | undefined
   /** The bytes that a string stands for, by the beginning of its content, and the compact form of a value, by its own. */
   readonly contents: Map<number, Buffer>
   /** Up to this place lines were counted: the number of the line there, from 1. */
@@ -109,6 +113,8 @@ export class JsonReader {
 
   /** Consumes a value or a string whose end is known. @param from where it begins @returns false: nothing is known of it */
   skipKnown(from: number): boolean {
+    const fault = this.longParts?.faults.get(from)
+    if (fault !== undefined) throw fault
     const end = this.longParts?.ends.get(from)
     if (end === undefined) return false
     if (end < 0) this.isCompact = false
@@ -147,13 +153,23 @@ export class JsonReader {
     const bytes = this.#bytes
     const start = this.index
     const known = this.longParts?.contents.get(start)
-    if (known !== undefined && this.skipKnown(start - 1)) return known
-    const plainEnd = endOfPlainString(bytes, start)
-    if (plainEnd >= 0) this.index = plainEnd
-    const value = plainEnd >= 0 ? bytes.subarray(start, plainEnd) : this.#unescape(start)
-    this.index++
+    let value = known
+    if (known === undefined || !this.skipKnown(start - 1)) {
+      const plainEnd = this.#skipsToFault() ? -1 : endOfPlainString(bytes, start)
+      if (plainEnd >= 0) this.index = plainEnd
+      value = plainEnd >= 0 ? bytes.subarray(start, plainEnd) : this.#unescape()
+      this.index++
+    }
     if (!this.isWholeUtf8 && !isUtf8(bytes.subarray(start, this.index - 1))) this.failHere('invalid unicode code point')
-    return value
+    return value!
+  }
+
+  /** In a string that is known to be wrong: consumes what is right. */
+  #skipsToFault(): boolean {
+    const faulty = this.longParts?.faulty
+    if (faulty?.quoteAt !== this.index - 1) return false
+    this.index = faulty.from
+    return true
   }
 
   /** The same as text, for strings that repeat: names of members, and words. */
@@ -178,10 +194,10 @@ export class JsonReader {
    * Unescapes a string up to its closing quote. Unescaping never makes a string longer, so a buffer as long as the body
    * is enough.
    */
-  #unescape(start: number): Buffer {
+  #unescape(): Buffer {
     const bytes = this.#bytes
     const scratch = (this.#scratch ??= Buffer.allocUnsafe(bytes.length))
-    let length = bytes.copy(scratch, 0, start, this.index)
+    let length = 0
     let at = this.index
     for (;;) {
       if (at === bytes.length) {
@@ -252,7 +268,7 @@ export class JsonReader {
    * @returns false: `until` was reached before its end, and {@link skipEscaped} goes on
    */
   skipString(until = Number.POSITIVE_INFINITY): boolean {
-    const plainEnd = endOfPlainString(this.#bytes, this.index)
+    const plainEnd = this.#skipsToFault() ? -1 : endOfPlainString(this.#bytes, this.index)
     if (plainEnd < 0) return this.skipKnown(this.index - 1) || this.skipEscaped(until)
     this.index = plainEnd + 1
     return true

@@ -226,6 +226,16 @@ export class ValueSkipper {
     this.#notes = notes
   }
 
+  /** Where lists, objects and a number begin that are not consumed. */
+  get openParts(): readonly number[] {
+    const open = this.#starts.slice(0, this.#enclosing.depth)
+    return this.#numberAt < 0 ? open : [...open, this.#numberAt]
+  }
+  /** Where the string begins that is not consumed; -1: there is none. */
+  get quoteAt(): number {
+    return this.#quoteAt
+  }
+
   /** @param until where it may stop, behind the place where the reader is @returns whether the value is consumed */
   skip(until: number): boolean {
     const reader = this.#reader

@@ -158,6 +158,45 @@ describe('long records that are looked at before they are read', () => {
     expect(messageOf(reader => new JsonAhead(reader, bytes))).to.equal(messageOf())
   })
 
+  it('have the first one of their mistakes, in the words for a short record, however long their parts are', () => {
+    for (const length of [10, 20_000, 200_000]) {
+      const filler = (text: string): string => text.repeat(Math.ceil(length / text.length))
+      for (const wrong of [
+        `{"a":1,"b":"${filler('x')}",}`,
+        `{"a":"${filler('x')}\u0001"}`,
+        `{"a":"${filler('\\u0041')}\u0001"}`,
+        `{"a":"${filler('\\u0041')}\\x"}`,
+        `{"a":"${filler('\\n')}`,
+        `{"${filler('\\u0041')}\\ud800":1}`,
+        `{"a":1,"b":[${filler('{"c":[1]},')}}`,
+        `{"a":"x","b":["${filler('\\n')}\u0001"]}`,
+        `{"a":"x",${filler(' ')}"b"${filler(' ')}}`,
+        `{"a":"x","b":{"c":"${filler('\\n')}"],"d":1}`
+      ])
+        for (const isString of [true, false]) {
+          const bytes = Buffer.from(`[${wrong}]`)
+          const read = (reader: JsonReader): Buffer =>
+            isString ? readStringBytes(reader) : readValueBytes(reader, bytes)
+          const messageOf = (ahead?: (reader: JsonReader) => JsonAhead): string => {
+            try {
+              return atOnce(membersOf(bytes, read, ahead)).join()
+            } catch (error) {
+              return (error as Error).message
+            }
+          }
+          expect(messageOf(reader => new JsonAhead(reader, bytes))).to.equal(messageOf(), wrong.slice(0, 50))
+        }
+    }
+  })
+
+  it('have strings that are no UTF-8 refused, also long ones with escapes', () => {
+    for (const length of [10, 20_000]) {
+      const bytes = Buffer.concat([Buffer.from(`[{"a":"\\n${'x'.repeat(length)}`), Buffer.of(0xff), Buffer.from('"}]')])
+      const all = membersOf(bytes, readStringBytes, reader => new JsonAhead(reader, bytes))
+      expect(() => atOnce(all)).to.throw('invalid unicode code point')
+    }
+  })
+
   it('give the content of their strings, also where it is escaped', () => {
     const bytes = Buffer.from(`[{"a":"${ESCAPES}"},{"a":"b"}]`)
     const [, first, , , second] = atOnce(membersOf(bytes, readStringBytes, reader => new JsonAhead(reader, bytes)))
