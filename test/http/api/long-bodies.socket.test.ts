@@ -6,6 +6,9 @@ import { confluent } from '../../../src/apis/confluent/api.js'
 import { kprf } from '../../../src/apis/kprf/api.js'
 import { strimzi } from '../../../src/apis/strimzi/api.js'
 import { LoopTurns } from '../../../src/core/loop-turns.js'
+import type { ProduceRecord } from '../../../src/core/model.js'
+import type { ProduceOptions } from '../../../src/gateway/gateway.js'
+import type { ProduceOrigin } from '../../../src/gateway/produce-origin.js'
 import type { HttpApi } from '../../../src/http/api/api.js'
 import { RequestTurns } from '../../../src/http/api/request-turns.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'
@@ -177,6 +180,22 @@ describe('a body of more than 128 KiB', () => {
       socket.destroy()
     }
     expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
+  })
+
+  it('is let go of when its records are handed on: the last request of an idle connection is kept', async () => {
+    const origins: ProduceOrigin[] = []
+    const inTurns: unknown[] = []
+    class Noting extends FakeGateway {
+      override produce(records: readonly ProduceRecord[], options: ProduceOptions, origin?: ProduceOrigin) {
+        origins.push(origin!)
+        inTurns.push(typeof origin!.inTurns)
+        return super.produce(records, options)
+      }
+    }
+    const to = await serve(CASES[0]!, new Noting())
+    const answer = await send(to, CASES[0]!, listOf(VALUES))
+    expect([answer.statusCode, inTurns]).to.deep.equal([200, ['function']])
+    expect(origins[0]!.inTurns).to.equal(undefined)
   })
 
   it('is read in turns also where it is shorter and has many records', async () => {
