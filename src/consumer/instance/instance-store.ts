@@ -9,6 +9,7 @@ import { EXPIRED_MS, LastReads } from './last-reads.js'
 import {
   follows,
   instanceOfBytes,
+  instanceOfKey,
   instanceRecordOf,
   type KnownInstance,
   keyOfInstance,
@@ -314,12 +315,13 @@ export class InstanceStore {
       return
     }
     const key = keyOfInstance(known.instance)
-    if (!follows(known, this.#known.get(key))) {
+    const before = this.#known.get(key)?.value
+    if (!follows(known, this.#known.get(key)) || this.#isBehindForgotten(known, key)) {
       if (known.owner === this.id) this.#ignored.add(known.offset)
-      else this.#disturbed.add(key)
+      else if (known.value || before) this.#disturbed.add(key)
       return
     }
-    const before = this.#known.get(key)?.value
+    this.#disturbed.delete(key)
     this.#bytes += (known.value?.length ?? 0) - (before?.length ?? 0)
     this.#count += (known.value ? 1 : 0) - (before ? 1 : 0)
     this.#known.set(key, known)
@@ -327,12 +329,19 @@ export class InstanceStore {
     this.#changed.add(key)
   }
 
+  /** Whether a process that had not read a mark which is forgotten here has written a record of an unknown name. */
+  #isBehindForgotten({ offset, after }: KnownInstance, key: string): boolean {
+    return !this.#known.has(key) && offset > this.#forgottenTo && after < this.#forgottenTo
+  }
+
   /**
-   * Writes the state of an own instance again after a pause, because Kafka may have kept only a record that does not count.
-   * The process that wrote that record may be taking the instance over: a record that it has not read would make that fail.
+   * Writes the state of an own instance again after a pause, or the mark of a removed one, because Kafka may have kept only a
+   * record that does not count. The process that wrote that record may be taking the instance over: a record that it has not
+   * read would make that fail.
    */
   #repeatLater(key: string): void {
-    if (!this.#own.has(key) || this.#repeating.has(key)) return
+    const isOfOther = !this.#own.has(key) && this.#known.get(key)?.value
+    if (isOfOther || this.#repeating.has(key)) return
     this.#repeating.add(key)
     const repeat = async (): Promise<void> => {
       this.#repeating.delete(key)
@@ -342,9 +351,9 @@ export class InstanceStore {
         this.#repeatLater(key)
         return
       }
-      const { instance, value } = this.#known.get(key) ?? {}
-      const stored = value && instanceOfBytes(value)
-      if (instance && stored && this.#own.has(key)) await this.#put(instance, stored)
+      const value = this.#known.get(key)?.value
+      const stored = value ? instanceOfBytes(value) : null
+      if (stored === null || (stored && this.#own.has(key))) await this.#put(instanceOfKey(key), stored)
     }
     setTimeout(() => void repeat(), REPEAT_MS).unref()
   }

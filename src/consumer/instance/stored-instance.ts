@@ -50,6 +50,10 @@ export type StoredTopics =
   | { readonly pattern: string; readonly allowed?: readonly string[] | undefined }
 
 export const keyOfInstance = ({ groupId, name }: InstanceName): string => JSON.stringify([groupId, name])
+export function instanceOfKey(key: string): InstanceName {
+  const [groupId, name] = JSON.parse(key) as [string, string]
+  return { groupId, name }
+}
 
 /** What a record says of an instance. */
 export interface KnownInstance {

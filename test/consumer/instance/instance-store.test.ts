@@ -387,6 +387,61 @@ describe('the store of consumer instances', () => {
     expect(await owner.verbs.find(instance)).to.deep.include({ owner: 'former', topics: { topics: ['b'] } })
   })
 
+  it('brings no instance back by a late record of a process that has lost it, also after minutes and compaction', async () => {
+    await former.claim(instance, subscribed('a'))
+    topic.meanwhile = async () => {
+      await owner.claim(instance, subscribed('b'))
+      expect(await owner.verbs.write(instance, null)).to.equal(undefined)
+      // Marks are forgotten in a later look.
+      for (let minutes = 0; minutes < 3; minutes++) {
+        owner.pass(2 * MINUTE_MS)
+        await owner.verbs.catchUp()
+      }
+    }
+    expect(await former.verbs.write(instance, subscribed('late'))).to.equal(TAKEN)
+    expect(await owner.verbs.find(instance)).to.equal(undefined)
+    expect(await former.verbs.find(instance)).to.equal(undefined)
+    expect(await topic.store('fresh').verbs.find(instance)).to.equal(undefined)
+  })
+
+  for (const [when, forgottenMs] of [
+    ['was removed a moment ago', 0],
+    ['was removed minutes ago', 2 * MINUTE_MS]
+  ] as const)
+    it(`writes the mark of an instance that ${when} again behind a late record, once, so that Kafka keeps a mark`, async () => {
+      const other = topic.store('other')
+      await former.claim(instance, subscribed('a'))
+      topic.meanwhile = async () => {
+        await owner.claim(instance, subscribed('b'))
+        await owner.verbs.write(instance, null)
+        for (const store of [owner, other]) {
+          await store.verbs.catchUp()
+          store.pass(forgottenMs)
+          await store.verbs.catchUp()
+        }
+      }
+      expect(await former.verbs.write(instance, subscribed('late'))).to.equal(TAKEN)
+      const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+      try {
+        for (let seconds = 0; seconds < 60; seconds++) {
+          for (const { verbs } of topic.stores) await verbs.catchUp()
+          await clock.tickAsync(1_000)
+        }
+      } finally {
+        clock.restore()
+      }
+      expect(marks()).to.be.within(2, 3)
+      topic.compact()
+      expect(topic.log.at(-1)?.value).to.equal(null)
+      for (const store of [former, owner, other, topic.store('fresh')]) {
+        expect(await store.verbs.find(instance)).to.equal(undefined)
+        store.pass(HOUR_MS + 1)
+        expect(await store.verbs.find(instance)).to.equal(undefined)
+      }
+      expect(await other.claim(instance, subscribed('anew'))).to.equal(undefined)
+      for (const store of topic.stores) expect(await store.verbs.find(instance)).to.deep.include({ owner: 'other' })
+    })
+
   it('takes no instance from its owner that reads all records again after hours', async () => {
     await former.claim(instance, subscribed('a'))
     await owner.claim(instance, subscribed('b'))
