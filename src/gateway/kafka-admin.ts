@@ -223,12 +223,13 @@ const isGone = (found: TopicMetadata | undefined): boolean => found?.errorCode =
 /** True when a topic has the partitions and replicas that were asked for. */
 function isAsAsked(found: TopicMetadata | undefined, topic: NewTopic): boolean {
   if (found === undefined || !hasLeaders(found)) return false
-  const { partitions, replicationFactor, assignments = new Map<number, readonly number[]>() } = topic
-  const total = assignments.size || (partitions ?? found.partitions.length)
+  const { partitions = DEFAULT, replicationFactor = DEFAULT } = topic
+  const { assignments = new Map<number, readonly number[]>() } = topic
+  const total = assignments.size || (partitions === DEFAULT ? found.partitions.length : partitions)
   const isPlaced = ({ partition, replicas }: TopicMetadata['partitions'][number]): boolean =>
     assignments.size > 0
       ? assignments.get(partition)?.join() === replicas.join()
-      : replicas.length === (replicationFactor ?? replicas.length)
+      : replicationFactor === DEFAULT || replicas.length === replicationFactor
   return found.partitions.length === total && found.partitions.every(isPlaced)
 }
 

@@ -47,6 +47,20 @@ describe('changes of a cluster in trouble', () => {
     expect(stack.cluster.requestCount('IncrementalAlterConfigs')).to.equal(1)
   })
 
+  it('are made when the cluster shows a topic for which the brokers choose the numbers, also where it was asked in numbers', async () => {
+    const { admin } = stack.gateway
+    for (const [name, numbers] of [
+      ['a', { partitions: -1 }],
+      ['b', { partitions: 2, replicationFactor: -1 }],
+      ['c', { partitions: -1, replicationFactor: -1 }],
+      ['d', { partitions: -1, replicationFactor: -1, assignments: new Map([[0, [2]]]) }]
+    ] as const) {
+      stack.cluster.faults.add({ api: 'CreateTopics' }, LOST_AFTER_WORK)
+      await admin.createTopic({ name, ...numbers }, options)
+    }
+    expect(countOf('CreateTopics')).to.equal(4)
+  })
+
   it('are not sent again once bytes were written, and are in doubt while the cluster does not show them', async () => {
     const { admin } = stack.gateway
     stack.cluster.createTopic('orders', { partitions: 1 })
