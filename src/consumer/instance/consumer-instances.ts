@@ -322,7 +322,9 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     if (this.#isStopped) return SHUTTING_DOWN
     if (!entry) {
       const opened = await this.#opens(key, () => this.#continue(instance))
-      return opened.type === 'exists' ? this.#anyEntryOf(instance, maxAgeMs) : opened
+      if (opened.type === 'exists') return this.#anyEntryOf(instance, maxAgeMs)
+      // A client that has left may have gone on in the process that had the instance until now.
+      return 'entry' in opened && instance.isWanted?.() === false ? LATE_CALL : opened
     }
     const failure = this.#store && (await withinTime(this.#store.catchUp(maxAgeMs)))
     if (failure) return failure

@@ -145,6 +145,35 @@ for (const [where, instancesTopic] of [
 
     if (instancesTopic === '') return
 
+    it('carry out nothing for a client that has left while its gateway took the instance over', async () => {
+      for (const change of [
+        (isWanted: () => boolean) => commit(a, 20, isWanted),
+        (isWanted: () => boolean) => a.verbs.seek({ ...instance, isWanted }, [{ ...partition, position: 20 }]),
+        (isWanted: () => boolean) => a.verbs.assign({ ...instance, isWanted }, []),
+        (isWanted: () => boolean) => a.verbs.remove({ ...instance, isWanted })
+      ]) {
+        expect(await soon(c.verbs.create(instance, settings, undefined))).to.include(done)
+        expect(await soon(c.verbs.assign(instance, [partition]))).to.include(done)
+        network.silent.add('b')
+        network.held = 'release'
+        let goOn: (value?: unknown) => void = () => undefined
+        network.givenUp = new Promise(resolve => (goOn = resolve))
+        let isWanted = true
+        const late = change(() => isWanted)
+        while (network.late.length === 0) await clock.tickAsync(10)
+        isWanted = false
+        network.silent.clear()
+        network.held = undefined
+        expect(await soon(commit(b, 30))).to.include(done)
+        goOn()
+        expect(await soon(late)).to.not.include(done)
+        expect(kafka.commits.splice(0)).to.deep.equal([30])
+        expect(await soon(c.verbs.assignment(instance))).to.deep.include({ ...done, value: [partition] })
+        network.late.splice(0)
+        expect(await soon(c.verbs.remove(instance))).to.include(done)
+      }
+    })
+
     it('commit nothing after a later commit of a gateway that has got the instance meanwhile', async () => {
       await created()
       const onTheirWay: (() => void)[] = []
