@@ -211,7 +211,10 @@ export class InstanceStore {
     try {
       const failure = await this.catchUp()
       if (failure) return failure
-      return this.owns(instance) ? await this.#put(instance, stored) : TAKEN
+      if (!this.owns(instance)) return TAKEN
+      // A state behind the mark would bring the instance back.
+      if (!stored) this.release(instance)
+      return await this.#put(instance, stored)
     } finally {
       // A state that is not removed expires.
       if (!stored) this.release(instance)

@@ -377,6 +377,14 @@ describe('the store of consumer instances', () => {
     expect(await owner.verbs.find(instance)).to.deep.include({ topics: { topics: ['c'] } })
   })
 
+  it('writes no state behind the mark of the same instance that it writes in the same moment', async () => {
+    await former.claim(instance, subscribed('a'))
+    const writes = [null, subscribed('b')].map(stored => former.verbs.write(instance, stored))
+    expect(await Promise.all(writes)).to.deep.equal([undefined, TAKEN])
+    for (const store of [former, owner]) expect(await store.verbs.find(instance)).to.equal(undefined)
+    expect(topic.log.at(-1)?.value).to.equal(null)
+  })
+
   it('does not count a late record of a process that has lost the instance and got it back', async () => {
     await former.claim(instance, subscribed('a'))
     topic.meanwhile = async () => {
