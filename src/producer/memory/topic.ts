@@ -44,6 +44,8 @@ export class Topic implements UnknownTopic {
   #partitionCount = 0
   /** The number of partitions among which records were placed last. */
   #placedAmong = 0
+  /** When that number changed. Records that are older and were not sent yet may have been placed among another one. */
+  #changedAt = Number.NEGATIVE_INFINITY
   /** The number of partitions for which a leader did not know one of them. */
   #doubted = 0
   /** When a look-up last did not find the partition of a record. */
@@ -181,7 +183,7 @@ export class Topic implements UnknownTopic {
     const isRemembered = this.#remembered !== undefined && nowMs < this.#remembered.until
     // A look-up that was made for this reason has told the same partitions: the leader does not know its own.
     const isInVain = this.isKnown && this.#doubted === this.#placedAmong
-    if (producer.partition >= this.#placedAmong || isRemembered || isInVain) return
+    if (!this.#isPlacedLast(producer) || isRemembered || isInVain) return
     const arrivals = this.#takeFrom(producer)
     if (arrivals.length === 0) return
     const isFirst = !this.#isWaitedFor
@@ -192,6 +194,11 @@ export class Topic implements UnknownTopic {
     if (isFirst) lookUps.follow(this, { anew: true })
     this.#partitionCount = 0
     this.#doubted = this.#placedAmong
+  }
+
+  /** Whether no later record can have gone where those of the producer belong. */
+  #isPlacedLast({ partition, oldestAt }: PartitionProducer): boolean {
+    return partition < this.#placedAmong && oldestAt >= this.#changedAt
   }
 
   /** What a partitioner has placed. Records that wait for capacity there came after it, and are refused. */
@@ -293,14 +300,16 @@ export class Topic implements UnknownTopic {
   }
 
   #found(partitionCount: number, nowMs: number): void {
-    if (partitionCount !== this.#placedAmong) this.#doubted = 0
+    const gone = this.#producers.all.slice(partitionCount).filter(one => one !== undefined && this.#isPlacedLast(one))
+    if (partitionCount !== this.#placedAmong) {
+      this.#doubted = 0
+      if (this.#placedAmong > 0) this.#changedAt = nowMs
+    }
     this.#partitionCount = this.#placedAmong = partitionCount
     this.#deniedAt = Number.NEGATIVE_INFINITY
     this.#remembered = undefined
     // They came before those that wait.
-    const gone = this.#producers.all.slice(partitionCount)
-    for (const arrival of gone.flatMap(producer => (producer === undefined ? [] : this.#takeFrom(producer))))
-      this.#enterProducer(arrival, nowMs)
+    for (const arrival of gone.flatMap(producer => this.#takeFrom(producer!))) this.#enterProducer(arrival, nowMs)
     if (!this.#isWaitedFor) return
     for (const arrival of this.#takeWaiting(nowMs)) this.#enterProducer(arrival, nowMs)
     this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, pendingProduce, index }) =>

@@ -38,6 +38,32 @@ describe('memory: records that are placed again, since their topic was created a
     expect(offsets).to.deep.equal([...offsets].sort((one, other) => one - other))
   })
 
+  it('are not placed behind later ones where the number of partitions has changed since they were placed', async () => {
+    await start(8)
+    const places = (key: string): string =>
+      [8, 2, 3].map(count => partitioners.murmur2(Buffer.from(key), count, TOPIC)).join()
+    const key = Array.from({ length: 1_000 }, (_, at) => `key-${at}`).find(one => places(one) === '6,0,1')!
+    const wait = (): void =>
+      void harness.router
+        .partition(TOPIC, 0)
+        .script.push(...Array.from({ length: 20 }, () => ({ type: 'notSent', reason: 'noLeader' }) as const))
+    harness.router.wipe({ [TOPIC]: 2 })
+    wait()
+    const first = harness.send(record(TOPIC, 'first', undefined, key))
+    await harness.pass(2_000)
+    harness.router.wipe({ [TOPIC]: 3 })
+    wait()
+    harness.send(record(TOPIC, 'of a new partition', 2))
+    await harness.pass(2_000)
+    const second = harness.send(record(TOPIC, 'second', undefined, key))
+    await harness.pass(2_000)
+    expect(second.outcomes?.[0]).to.include({ type: 'delivered' })
+    harness.router.partition(TOPIC, 0).script.splice(0, 20, { type: 'notSent', reason: 'unknownPartition' })
+    await harness.pass(10_000)
+    expect(harness.router.partition(TOPIC, 1).values).to.deep.equal(['second'])
+    expect(first.outcomes?.[0]).to.include({ type: 'failed', code: 'unknownPartition', persisted: 'no' })
+  })
+
   it('keep no record of another partition waiting where a leader does not know its own, and fail soon', async () => {
     await start(2)
     const never = Array.from({ length: 1_000 }, () => ({ type: 'notSent', reason: 'unknownPartition' }) as const)
