@@ -206,9 +206,12 @@ export class KafkajsConnection {
   #logIn(ranges: ApiVersionRanges): Promise<void> {
     this.#connection.setVersions(Object.fromEntries(ranges))
     this.#connection.setSupportAuthenticationProtocol(ranges.has(SASL_AUTHENTICATE))
+    // The session of a broker began before its answer, which may have come late.
+    const startedAt = performance.now()
     const done = this.#connection.authenticate().then(() => {
       const lifetimeMs = this.#connection.sessionLifetime.toNumber() || Number.POSITIVE_INFINITY
-      this.#loginEndsAt = performance.now() + Math.max(lifetimeMs * RENEWED_AT_SHARE_OF_SESSION, BETWEEN_LOGINS_MS)
+      const renewAt = startedAt + lifetimeMs * RENEWED_AT_SHARE_OF_SESSION
+      this.#loginEndsAt = Math.max(renewAt, performance.now() + BETWEEN_LOGINS_MS)
     })
     return this.#orClose(done, error => this.#refusal(error))
   }

@@ -166,6 +166,25 @@ describe('security', () => {
     ])
   })
 
+  it('counts a session from the login on, not from its answer, which may come late', async () => {
+    const answerLogin = answerSasl(
+      'PLAIN',
+      () => plainServer('ann', 'secret'),
+      () => sessionLifetimeMs
+    )
+    broker.script = (request, reply) => {
+      if (request.apiKey === AUTHENTICATE) pass(3_000)
+      if (!answerLogin(request, reply)) reply.payload(metadataPayload)
+    }
+    use({ mechanism: 'plain', username: 'ann', password: 'secret' })
+    sessionLifetimeMs = 12_000
+    await client.connect()
+    pass(9_000)
+    // The broker has ended the session by now.
+    await client.metadata(noTopics)
+    expect(apiKeys().filter(key => key === HANDSHAKE)).to.have.length(2)
+  })
+
   it('sends nothing between the two requests of a login', async () => {
     let isLoggingIn = false
     const answerLogin = answerSasl(
