@@ -147,13 +147,13 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   }
 
   async create(
-    { groupId, name, principal, attempt }: InstanceName,
+    { groupId, name, principal, attempt, isWanted }: InstanceName,
     settings: InstanceSettings,
     client: string | undefined
   ): Promise<InstanceResult<boolean>> {
     const problem = problemOfGroup(groupId) ?? problemOfName(name)
     if (problem) return problem
-    const instance = { groupId: ownText(groupId), name: ownText(name), principal, attempt }
+    const instance = { groupId: ownText(groupId), name: ownText(name), principal, attempt, isWanted }
     if (this.#isStopped) return SHUTTING_DOWN
     const key = keyOf(instance)
     const here = this.#entries.has(key) ? await this.#anyEntryOf(instance, 0) : undefined
@@ -172,6 +172,8 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     if (full) return full
     const found = await this.#store?.find(instance)
     if (found) return 'type' in found ? found : EXISTS
+    // It may have gone on while this one waited for the end of the instance before.
+    if (instance.isWanted?.() === false) return UNKNOWN
     if (instance.attempt?.isPassedOn && !isAfter(instance.attempt.number, this.#lastOf(instance))) return LATE_CALL
     return (await this.#store?.claim(instance, stored)) ?? this.#opened(instance, stored)
   }

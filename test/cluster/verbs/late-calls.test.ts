@@ -174,6 +174,26 @@ for (const [where, instancesTopic] of [
       }
     })
 
+    it('create no instance for a client that has left while the one before it was being removed', async () => {
+      await created()
+      const onTheirWay: (() => void)[] = []
+      kafka.onTheirWay = onTheirWay
+      const before = commit(b, 10)
+      while (onTheirWay.length === 0) await clock.tickAsync(10)
+      const removed = b.verbs.remove(instance)
+      await clock.tickAsync(100)
+      let isWanted = true
+      const late = b.verbs.create({ ...instance, isWanted: () => isWanted }, settings, undefined)
+      await clock.tickAsync(100)
+      isWanted = false
+      for (const arrive of onTheirWay) arrive()
+      expect(await soon(removed)).to.include(done)
+      expect(await soon(late)).to.not.include(done)
+      await soon(before)
+      expect(b.instances.has(instance)).to.equal(false)
+      expect(kafka.log.at(-1)?.value).to.equal(null)
+    })
+
     it('commit nothing after a later commit of a gateway that has got the instance meanwhile', async () => {
       await created()
       const onTheirWay: (() => void)[] = []
