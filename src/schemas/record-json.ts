@@ -34,10 +34,11 @@ export async function recordJson(
   owner?: string
 ): Promise<RecordJson> {
   const [key, value] = [record.key && Buffer.from(record.key), record.value && Buffer.from(record.value)]
-  const ofKey =
-    plainText(key, record.headers) ?? partOf(schemas, encodedOf(key, record.headers, KEY_ID), mustBeAsked, owner)
-  const ofValue = partOf(schemas, encodedOf(value, record.headers, VALUE_ID), mustBeAsked, owner)
-  return together(key, await ofKey, value, await ofValue)
+  const [ofKey, ofValue] = await Promise.all([
+    plainText(key, record.headers) ?? partOf(schemas, encodedOf(key, record.headers, KEY_ID), mustBeAsked, owner),
+    partOf(schemas, encodedOf(value, record.headers, VALUE_ID), mustBeAsked, owner)
+  ])
+  return together(key, ofKey, value, ofValue)
 }
 
 /** Most keys are texts, also of records whose values have schemas. */

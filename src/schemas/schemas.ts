@@ -190,7 +190,7 @@ export class Schemas {
   async decode(bytes: Uint8Array, header?: Uint8Array, owner?: string): Promise<Decoded> {
     const framed = unframed(bytes, header)
     if (framed === undefined) return UNFRAMED
-    const known = this.#remembered.peek<Known>(['id', framed.name]) ?? (await this.#askedFor(framed))
+    const known = this.#remembered.peek<Known>(['id', framed.name]) ?? (await this.#askedFor(framed, owner))
     return 'type' in known ? known : (await this.#decodeAll([{ ...framed, known }], { ...ALONE, owner }))[0]!
   }
 
@@ -213,7 +213,7 @@ export class Schemas {
       if (framed !== undefined && !schemas.has(framed.name)) {
         const known = this.#remembered.peek<Known>(['id', framed.name])
         if (known === undefined && asked++ === MAX_ASKED) break
-        schemas.set(framed.name, known ?? this.#askedFor(framed).catch(schemaErrorOf))
+        schemas.set(framed.name, known ?? this.#asking(framed, limits.owner))
       }
       parts.push(framed ?? UNFRAMED)
     }
@@ -250,14 +250,21 @@ export class Schemas {
   }
 
   /** The schema that bytes name. `undecodable`: there is none, or it cannot be used. @throws SchemaError */
-  async #askedFor({ name, id }: Framed): Promise<Known | Decoded> {
+  async #askedFor({ name, id }: Framed, owner: string | undefined): Promise<Known | Decoded> {
     try {
-      return await inTime(this.#known(name))
+      return await inTime(this.#known(name, undefined, owner))
     } catch (error) {
       const { reason, message } = error as SchemaError
       if (reason !== 'unknownId' && reason !== 'invalidSchema') throw error
       return { type: 'undecodable', cause: message, id }
     }
+  }
+
+  /** The same for one of several. A failure that ends all of them is told where they are awaited in turn. */
+  #asking(framed: Framed, owner: string | undefined): Promise<Named> {
+    const asking = this.#askedFor(framed, owner).catch(schemaErrorOf)
+    asking.catch(() => undefined)
+    return asking
   }
 
   /** Ends the connections to the registry, and the thread. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { recordJsons } from '../../src/schemas/record-json.js'
-import { SchemasStage } from './stage.js'
+import { SchemasStage, unhandledDuring } from './stage.js'
 
 const LIMITS = { maxBytes: 4 * 1024 * 1024, owner: undefined }
 
@@ -53,5 +53,17 @@ describe('records as JSON, for one answer', () => {
     expect(await recordJsons(stage.schemas, [recordOf('a'), unknown, recordOf('c')], LIMITS)).to.have.length(1)
     const failed = await recordJsons(stage.schemas, [unknown], LIMITS).catch((error: unknown) => error)
     expect(failed).to.have.property('reason', 'registryUnreachable')
+  })
+
+  it('fail once where the registry can be asked about neither the key nor the value', async () => {
+    stage.registry.script = () => Promise.reject(new Error('away'))
+    const [key, value] = [8, 9].map(id => Buffer.from([0, 0, 0, 1, id, 2, 0x78])) as [Buffer, Buffer]
+    const unhandled = await unhandledDuring(async () => {
+      const failed = await recordJsons(stage.schemas, [{ key, value, headers: [] }], LIMITS).catch(
+        (error: Error) => error
+      )
+      expect(failed).to.have.property('reason', 'registryUnreachable')
+    })
+    expect(unhandled).to.deep.equal([])
   })
 })

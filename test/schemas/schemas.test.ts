@@ -1,9 +1,10 @@
 import { expect } from 'chai'
+import { OverloadedError } from '../../src/core/errors.js'
 import type { RegistryAnswer } from '../../src/schemas/transport.js'
 import { FakeTime } from '../support/fake-time.js'
 import { checkRows } from '../support/rows.js'
 import type { Script } from './scripted-registry.js'
-import { errorOf, SchemasStage } from './stage.js'
+import { errorOf, SchemasStage, unhandledDuring } from './stage.js'
 
 const STRING = '"string"'
 const never = new Promise<never>(() => undefined)
@@ -38,6 +39,23 @@ describe('schemas', () => {
     await stage.resolve({ schema: STRING })
     expect(await stage.schemas.decode(bytes)).to.deep.equal({ type: 'decoded', format: 'AVRO', id, json: '"x"' })
     expect(stage.registry.calls).to.deep.equal([])
+  })
+
+  it('of one read fail it once where the thread has no time for any of them', async () => {
+    for (const text of [STRING, '"int"', '"long"']) stage.registry.add('orders-value', text)
+    const owners: unknown[] = []
+    stage.host.open = (_, owner) => {
+      owners.push(owner)
+      return Promise.reject(new OverloadedError('no time'))
+    }
+    const all = [1, 2, 3].map(id => ({ bytes: Buffer.from([0, 0, 0, 0, id, 2]), header: undefined }))
+    const unhandled = await unhandledDuring(async () => {
+      const failed = await stage.schemas
+        .decodeEach(all, { maxBytes: 1_000, owner: 'ann' })
+        .catch((error: Error) => error)
+      expect(failed).to.have.property('message', 'no time')
+    })
+    expect([unhandled, owners]).to.deep.equal([[], ['ann', 'ann', 'ann']])
   })
 
   it('go on while the registry is dead, where they are known', async () => {

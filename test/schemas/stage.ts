@@ -92,3 +92,18 @@ export async function errorOf(work: () => unknown): Promise<string> {
     throw error
   }
 }
+
+/** The rejections during some work that no code has taken: they end a process. */
+export async function unhandledDuring(work: () => Promise<void>): Promise<readonly unknown[]> {
+  const found: unknown[] = []
+  const others = process.listeners('unhandledRejection')
+  process.removeAllListeners('unhandledRejection').on('unhandledRejection', error => found.push(error))
+  try {
+    await work()
+    await new Promise(setImmediate)
+  } finally {
+    process.removeAllListeners('unhandledRejection')
+    for (const other of others) process.on('unhandledRejection', other)
+  }
+  return found
+}

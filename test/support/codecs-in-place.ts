@@ -12,7 +12,7 @@ import {
 export class CodecsInPlace implements CodecHost {
   readonly #core = new CodecCore()
 
-  open({ number, source }: HostedCodec): Promise<OpenResult> {
+  open({ number, source }: HostedCodec, _owner?: string): Promise<OpenResult> {
     return this.#core.open({ type: 'open', codec: number, ...source })
   }
 
