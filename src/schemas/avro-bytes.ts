@@ -1,5 +1,14 @@
 import { isUtf8 } from 'node:buffer'
-import { MAX_RECORD_BYTES, Misfit, pathText, shown, TooManyBytes, TooMuchJson, Undecodable } from './codec.js'
+import {
+  MAX_RECORD_BYTES,
+  MAX_WORDS_LENGTH,
+  Misfit,
+  pathText,
+  shown,
+  TooManyBytes,
+  TooMuchJson,
+  Undecodable
+} from './codec.js'
 
 const FIRST_BYTES = 4_096
 const MAX_KEPT_BYTES = 1024 * 1024
@@ -24,7 +33,7 @@ const BYTES_PER_STEP = 64
 const PIECE_LENGTH = 16 * 1024
 
 export const misfit = (expected: string, value: unknown): never => {
-  throw new Misfit(`expected ${expected}, got ${shown(value)}`)
+  throw new Misfit(`expected ${expected.slice(0, MAX_WORDS_LENGTH)}, got ${shown(value)}`)
 }
 
 export const unreadable = (cause: string): never => {

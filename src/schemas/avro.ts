@@ -6,6 +6,7 @@ import {
   type JsonObject,
   KEPT_DEFAULTS_FACTOR,
   lengthOf,
+  MAX_WORDS_LENGTH,
   Misfit,
   parseExactly,
   type SchemaSource,
@@ -116,7 +117,8 @@ function enumeration(tag: string, symbols: readonly string[]): AvroType {
     title,
     accepts: value => places.has(value),
     write: (out, value) => out.long(places.get(value) ?? misfit(title, value)),
-    read: source => source.add(`"${symbols[source.int()] ?? unreadable(`${title} has no such symbol`)}"`)
+    read: source =>
+      source.add(`"${symbols[source.int()] ?? unreadable(`${title.slice(0, MAX_WORDS_LENGTH)} has no such symbol`)}"`)
   }
 }
 

@@ -3,6 +3,7 @@ import {
   type Codec,
   MAX_JSON_LENGTH,
   MAX_RECORD_BYTES,
+  MAX_WORDS_LENGTH,
   Misfit,
   type SchemaSource,
   TooManyBytes,
@@ -63,11 +64,21 @@ export interface CodecThreadData {
   readonly progress: Int32Array
 }
 
-/** To the thread: calls, and codecs that it forgets after them. It answers with the results of the first calls. */
+/** To the thread: calls, and codecs that it forgets after them. */
 export interface ThreadMessage {
   readonly calls: readonly CodecCall[]
   readonly forgotten: readonly number[]
 }
+
+/** From the thread: the results of the first calls, and how long each took. */
+export interface ThreadAnswer {
+  readonly results: readonly CodecResult[]
+  readonly tookMs: readonly number[]
+}
+
+/** Why items failed is told in fewer characters each, once all of them together have so many. */
+const MAX_ALL_WORDS = 1024 * 1024
+const FEW_WORDS_LENGTH = 100
 
 /** The byte before the id. */
 export const MAGIC = 0
@@ -106,7 +117,7 @@ export class CodecCore {
       this.#codecs.set(call.codec, codec)
       return { type: 'opened', name: codec.name, heldBytes: codec.heldBytes }
     } catch (error) {
-      return { type: 'invalid', message: wordsOf(error as Error) }
+      return { type: 'invalid', message: wordsOf(error as Error).slice(0, MAX_WORDS_LENGTH) }
     }
   }
 
@@ -128,6 +139,7 @@ export class Run implements Iterable<undefined> {
   readonly #ends: number[] = []
   readonly #failures: [number, ItemFailure][] = []
   #end = 0
+  #words = 0
 
   constructor(codecs: ReadonlyMap<number, Codec>, call: RunCall) {
     this.#codecs = codecs
@@ -147,7 +159,7 @@ export class Run implements Iterable<undefined> {
       } catch (error) {
         const isFull = this.#isFull(error as Error)
         if (isFull && type === 'decode' && item > 0) return
-        this.#failures.push([item, isFull && type === 'encode' ? FULL : failureOf(type, error as Error)])
+        this.#failures.push([item, isFull && type === 'encode' ? FULL : this.#brief(failureOf(type, error as Error))])
       }
       this.#ends.push(this.#end)
       yield
@@ -161,6 +173,17 @@ export class Run implements Iterable<undefined> {
     if (!isUtf8(input)) throw new SyntaxError()
     if (input.length > MAX_JSON_LENGTH) throw new RangeError(`its JSON has more than ${MAX_JSON_LENGTH} bytes`)
     return [prefixOf(ids[item]!), codec.encode(input.toString(), Math.min(left - ID_END, MAX_RECORD_BYTES))]
+  }
+
+  #brief({ type, message, path }: ItemFailure): ItemFailure {
+    const length = this.#words < MAX_ALL_WORDS ? MAX_WORDS_LENGTH : FEW_WORDS_LENGTH
+    const brief = {
+      type,
+      message: message.slice(0, length),
+      ...(path !== undefined && { path: path.slice(0, length) })
+    }
+    this.#words += brief.message.length + (brief.path?.length ?? 0)
+    return brief
   }
 
   /** Whether what is left of all bytes, and not the limit of one item, was exceeded. */

@@ -127,6 +127,8 @@ export function parseNumbers(
 }
 
 export const MAX_SHOWN = 40
+/** Why something failed is told in so many characters, since names may be as long as a schema. */
+export const MAX_WORDS_LENGTH = 1_000
 
 /** A value as an error shows it: numbers and short texts as they are, others by their type. */
 export function shown(value: unknown): string {

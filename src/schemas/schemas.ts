@@ -116,8 +116,6 @@ const MAX_REFERENCES = 100
 const MAX_PAYLOADS_BYTES = 16 * 1024 * 1024
 /** Schemas that a read asks the registry for: the next read has the others. */
 const MAX_ASKED = 16
-/** What does not fit is told in so many characters, since names may be as long as a schema. */
-const MAX_WORDS_LENGTH = 1_000
 const GUID_MAGIC = 1
 const GUID_END = 17
 /** Memory of an answer besides the texts of its schema. */
@@ -458,8 +456,8 @@ export function encodedOf(result: Buffer | ItemFailure, id: number, maxBytes?: n
     })
   if (type === 'tooLarge') return new SchemaError('tooLarge', `${result.message} (schema ${id})`, { id })
   if (type !== 'misfit') throw new Error(result.message)
-  const message = result.message.slice(0, MAX_WORDS_LENGTH)
-  return new SchemaError('doesNotFit', `${path === '' ? '' : `${path}: `}${message} (schema ${id})`, { id, path })
+  const where = path === '' ? '' : `${path}: `
+  return new SchemaError('doesNotFit', `${where}${result.message} (schema ${id})`, { id, path })
 }
 
 /** What a host says of a payload. */

@@ -14,6 +14,7 @@ import {
   type RunCall,
   type RunResult,
   THREAD_ID,
+  type ThreadAnswer,
   type ThreadMessage
 } from './codec-core.js'
 import {
@@ -42,6 +43,10 @@ const MAX_HELD_BYTES = 64 * 1024 * 1024
 /** The thread is given so much work at a time: the rest waits for the turns of its owners. */
 const MAX_SENT = 32
 const MAX_SENT_BYTES = 1024 * 1024
+/** An owner whose work took so long waits behind others for ten times as long, for a minute at most. */
+const LONG_MS = 20
+const DEBT_FACTOR = 10
+const MAX_DEBT_MS = 60_000
 /** The last line: what work may take is counted by the codecs before they take it. */
 const MAX_HEAP_MIB = 192
 
@@ -93,8 +98,13 @@ export class ThreadCodecs implements CodecHost {
   readonly #shares = new Shares(MAX_HELD_BYTES, 'bytes that wait for the thread of the schemas')
   /** What waits to be sent, by owner; the first owner is next. */
   #lines = new Map<string | undefined, Job[]>()
+  /** Until when owners wait behind others, since their work has taken long. */
+  readonly #debts = new Map<string | undefined, number>()
+  /** The thread has died of one of several jobs, which is not known: it gets one at a time. */
+  #isCareful = false
   /** Calls of the message that the thread is at, in their order. */
   #sent: Sent[] = []
+  #sentAtMs = 0
   /** Codecs that the thread has; `forgotten`: those that it has still to forget. */
   readonly #kept: LRUCache<number, number>
   #forgotten: number[] = []
@@ -182,16 +192,23 @@ export class ThreadCodecs implements CodecHost {
     })
   }
 
-  /** The thread is given one message at a time, and gives back what it has not begun in time: so owners take turns. */
+  /**
+   * The thread is given one message at a time, and gives back what it has not begun in time: so owners take turns. Work of an
+   * owner that has taken long is given alone: others would have to be done again with a thread that it ends.
+   */
   #send(): void {
     if (this.#sent.length > 0 || this.#isClosed) return
-    for (let bytes = 0; this.#sent.length < MAX_SENT && bytes < MAX_SENT_BYTES; ) {
-      const job = this.#next()
-      if (job === undefined) break
+    for (let bytes = 0; this.#lines.size > 0 && this.#sent.length < MAX_SENT && bytes < MAX_SENT_BYTES; ) {
+      const [owner, isSlow] = this.#nextOwner()
+      const isAlone = isSlow || this.#isCareful
+      if (isAlone && this.#sent.length > 0) break
+      const job = this.#next(owner)
+      if (job === undefined) continue
       const unread = job.codecs.filter(({ number }) => this.#kept.get(number) === undefined)
       for (const codec of unread) this.#sent.push({ job, call: this.#opening(codec) })
       if (job.call !== undefined) this.#sent.push({ job, call: job.call })
       bytes += textLengthOf(unread) + (job.call?.bytes.length ?? 0)
+      if (isAlone) break
     }
     if (this.#sent.length === 0) return
     this.#thread ??= this.#start()
@@ -203,18 +220,40 @@ export class ThreadCodecs implements CodecHost {
     const message: ThreadMessage = { calls: this.#sent.map(({ call }) => call), forgotten }
     this.#thread.worker.ref()
     this.#thread.worker.postMessage(message)
+    this.#sentAtMs = performance.now()
   }
 
-  /** The next job whose time is not over, of the owner whose turn it is. */
-  #next(): Job | undefined {
-    for (const [owner, line] of this.#lines) {
+  /** The owner whose turn it is, and whether it waits behind others. */
+  #nextOwner(): readonly [owner: string | undefined, isSlow: boolean] {
+    const now = performance.now()
+    let [next, least]: [string | undefined, number] = [undefined, Number.POSITIVE_INFINITY]
+    for (const owner of this.#lines.keys()) {
+      const until = this.#debts.get(owner) ?? 0
+      if (until <= now) return [owner, false]
+      if (until < least) [next, least] = [owner, until]
+    }
+    return [next, true]
+  }
+
+  /** The next job of an owner whose time is not over. */
+  #next(owner: string | undefined): Job | undefined {
+    for (;;) {
+      const line = this.#lines.get(owner)
+      if (line === undefined) return undefined
       const job = line.shift()!
       this.#lines.delete(owner)
       if (line.length > 0) this.#lines.set(owner, line)
       if (performance.now() < job.overdueAtMs) return job
       job.settle(new OverloadedError(`the thread of the schemas had no time for it`))
     }
-    return undefined
+  }
+
+  #charge(owner: string | undefined, tookMs: number): void {
+    if (tookMs < LONG_MS) return
+    const now = performance.now()
+    for (const [other, until] of this.#debts) if (until <= now) this.#debts.delete(other)
+    const until = Math.max(now, this.#debts.get(owner) ?? 0) + DEBT_FACTOR * tookMs
+    this.#debts.set(owner, Math.min(until, now + MAX_DEBT_MS))
   }
 
   #opening(codec: HostedCodec): CodecCall {
@@ -238,7 +277,7 @@ export class ThreadCodecs implements CodecHost {
       name: 'castellan-schemas'
     })
     const thread: Thread = { worker, progress, problem: undefined, hasAnswered: false, slowCall: undefined }
-    worker.on('message', (results: readonly CodecResult[]) => this.#answered(thread, results))
+    worker.on('message', (answer: ThreadAnswer) => this.#answered(thread, answer))
     worker.on('error', error => {
       thread.problem = error
     })
@@ -246,12 +285,14 @@ export class ThreadCodecs implements CodecHost {
     return thread
   }
 
-  #answered(thread: Thread, results: readonly CodecResult[]): void {
+  #answered(thread: Thread, { results, tookMs }: ThreadAnswer): void {
     thread.hasAnswered = true
+    this.#isCareful = false
     if (thread.slowCall !== undefined) thread.slowCall = 0
     const done = this.#sent.splice(0, results.length)
     for (const [at, { job, call }] of done.entries()) {
       const result = results[at]!
+      this.#charge(job.owner, tookMs[at]!)
       if (call.type === 'open') this.#read(job.codecs.find(({ number }) => number === call.codec)!, result)
       if (isWhole(job, call)) job.settle(result)
     }
@@ -283,6 +324,11 @@ export class ThreadCodecs implements CodecHost {
     return this.#sent.filter(({ job, call }) => isWhole(job, call)).map(({ job }) => job)
   }
 
+  #onlyJobSent(): Job | undefined {
+    const [first] = this.#sent
+    return this.#sent.every(({ job }) => job === first!.job) ? first?.job : undefined
+  }
+
   /** A process whose thread has nothing to do may end. */
   #rest(): void {
     clearInterval(this.#watch)
@@ -308,19 +354,25 @@ export class ThreadCodecs implements CodecHost {
     this.#kept.clear()
     this.#forgotten = []
     const place = slowCall ?? Atomics.load(progress, AT_CALL)
-    const culprit = this.#sent[place - 1]?.job
+    // A thread that cannot start, as where its file is missing, cannot the next time either.
+    const isBroken = problem !== undefined && place === 0 && !hasAnswered && !isOutOfMemory(problem)
+    const culprit = this.#sent[place - 1]?.job ?? (problem && this.#onlyJobSent())
     const cause = problem === undefined ? `${this.#limitMs} ms` : `the memory that it may have (${problem.message})`
-    this.#sent = this.#sent.filter(({ job }) => job !== culprit)
-    culprit?.settle(new WorkEndedError(`it needs more than ${cause}`))
-    // A thread that ends before its first answer, as where its file is missing, ends the next time too.
-    if (problem !== undefined && culprit === undefined && !hasAnswered)
-      for (const { settle } of this.#jobsSent()) settle(problem)
-    else this.#takeBack()
-    this.#sent = []
+    this.#isCareful = culprit === undefined && problem !== undefined
+    if (isBroken) for (const { settle } of this.#jobsSent()) settle(problem)
+    else if (culprit !== undefined) {
+      this.#charge(culprit.owner, performance.now() - this.#sentAtMs)
+      this.#sent = this.#sent.filter(({ job }) => job !== culprit)
+      culprit.settle(new WorkEndedError(`it needs more than ${cause}`))
+    }
+    if (isBroken) this.#sent = []
+    this.#takeBack()
     this.#rest()
     this.#send()
   }
 }
+
+const isOutOfMemory = (error: Error): boolean => (error as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY'
 
 const isWhole = ({ call: own }: Job, call: CodecCall): boolean => own === undefined || own === call
 

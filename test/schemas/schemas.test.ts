@@ -41,6 +41,32 @@ describe('schemas', () => {
     expect(stage.registry.calls).to.deep.equal([])
   })
 
+  it('tell in few words why many values do not fit, however long the names of a schema are', async () => {
+    const long = 'A'.repeat(20_000)
+    const { schemas } = stage
+    const limits = { maxBytes: 1_000_000, owner: undefined }
+    const { resolved } = await stage.avro({ type: 'enum', name: 'E', symbols: [long] })
+    const misfits = await schemas.encode(Array(2_000).fill({ schema: resolved, json: '1' }), limits)
+    const read = await schemas.decodeEach(
+      Array(2_000).fill({ bytes: Buffer.from([0, 0, 0, 0, 1, 8]), header: undefined }),
+      limits
+    )
+    const words = [
+      ...misfits.map(failed => (failed as Error).message),
+      ...read.map(failed => (failed as { readonly cause: string }).cause)
+    ]
+    expect(words[0]).to.match(/^expected enum E \(A+ \(schema 1\)$/)
+    expect(words[2_000]).to.match(/^it does not fit its schema: enum E \(A+$/)
+    expect(Math.max(...words.map(({ length }) => length))).to.be.below(1_100)
+    expect(words.join('').length).to.be.below(2_600_000)
+    const refused = await errorOf(() =>
+      stage.avro({ type: 'record', name: 'R', fields: [{ name: 'f', type: `${long}.no` }] })
+    )
+    expect(refused.length).to.be.below(1_200)
+    const twice = { type: 'fixed', size: 1, name: long }
+    expect((await errorOf(() => stage.avro([twice, twice]))).length).to.be.below(1_200)
+  })
+
   it('of one read fail it once where the thread has no time for any of them', async () => {
     for (const text of [STRING, '"int"', '"long"']) stage.registry.add('orders-value', text)
     const owners: unknown[] = []

@@ -105,6 +105,24 @@ describe('the thread of the schemas', () => {
     expect(ended.indexOf('ann')).to.be.at.most(1)
   })
 
+  it('does all work of others before more of an owner whose work has taken long, also where they read schemas again', async () => {
+    open({ limitMs: 400 })
+    const members = Array.from({ length: 30 }, (_, at) => [`p${at}`, { type: 'string', pattern: `^a{0,3}${at}$` }])
+    const large = (at: number) => JSON.stringify({ title: `${at}`, properties: Object.fromEntries(members) })
+    const several = [await codecOf(large(1), 'JSONSCHEMA'), await codecOf(large(2), 'JSONSCHEMA')]
+    const endless = await codecOf(ENDLESS, 'JSONSCHEMA')
+    const order: string[] = []
+    const greedy = (): Promise<unknown> =>
+      failureOf(encode([itemOf(endless, '1')], 'bob')).then(() => order.push('bob'))
+    await greedy()
+    const polite = encode(
+      several.map(codec => itemOf(codec, '{}')),
+      'ann'
+    ).then(() => order.push('ann'))
+    await Promise.all([greedy(), greedy(), greedy(), polite])
+    expect(order).to.deep.equal(['bob', 'ann', 'bob', 'bob', 'bob'])
+  })
+
   it('lets others go first while the many schemas of one request are read again', async () => {
     open({ limitMs: 1_000 })
     const members = Array.from({ length: 60 }, (_, at) => [`p${at}`, { type: 'string', pattern: `^a{0,3}${at}$` }])
