@@ -1,3 +1,4 @@
+import { OverloadedError } from '../../core/errors.js'
 import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../gateway/gateway.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { noteFailure } from '../../http/exchange/answers.js'
@@ -115,7 +116,7 @@ export class ConsumeEndpoint {
             if (error instanceof SchemaError) {
               noteFailure(exchange.response, 'registryUnreachable')
               poll.endWithout(() => answers.error(exchange, 503, error.message))
-            }
+            } else if (error instanceof OverloadedError) poll.endWithout(() => this.#parts.fail(request, error))
             // Without an answer the messages are released.
             else exchange.response.destroy(error as Error)
           })

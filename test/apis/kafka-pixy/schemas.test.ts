@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { CastellanError } from '../../../src/core/errors.js'
+import { CastellanError, OverloadedError } from '../../../src/core/errors.js'
 import type { AcquiredMessage, Gateway } from '../../../src/gateway/gateway.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
@@ -23,12 +23,13 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
     const wanted = { topic: 't', part: 'value', mayRegister: () => false } as const
     const order = await (await schemas.resolve(wanted)).encode('{"n":9007199254740993}')
     // Nothing is known of the registry any more.
-    const fresh = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
+    const host = new CodecsInPlace()
+    const fresh = new Schemas(settings, { transport: registry, host, clock: () => 0 })
     const again = await PixyPlay.start({}, { overrides: { schemas: fresh } })
     await play.close()
     registry.calls.length = 0
     const pretty = Buffer.concat([Buffer.from([0, 0, 0, 0, ofText]), Buffer.from('{\r\n  "a": "b\\n"\n}')])
-    return { registry, play: again, order, pretty }
+    return { registry, play: again, order, pretty, host }
   }
 
   it('are JSON that keeps long integers exact, and each schema is asked for once', async () => {
@@ -120,6 +121,16 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
       expect(body, path).to.match(/registry/)
       expect(play.gateway.told.splice(0), path).to.deep.equal(['given back', 'cancelled'])
     }
+    await play.close()
+  })
+
+  it('are given back while the thread of the schemas has no time for them, and the client gets 503', async () => {
+    const { play, order, host } = await start()
+    host.run = () => Promise.reject(new OverloadedError('the thread of the schemas had no time for it'))
+    play.gateway.result = play.gateway.messages({ value: order })
+    const { status, body } = await play.get(PATH)
+    expect([status, body]).to.deep.equal([503, '{\n  "error": "the thread of the schemas had no time for it"\n}'])
+    expect(play.gateway.told).to.deep.equal(['given back', 'cancelled'])
     await play.close()
   })
 
