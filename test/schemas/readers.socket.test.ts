@@ -1,3 +1,4 @@
+import { Writable } from 'node:stream'
 import { expect } from 'chai'
 import { type Castellan, openCastellan, openSchemas, type Schemas } from '../../src/client.js'
 import { ConfigError } from '../../src/core/errors.js'
@@ -83,6 +84,30 @@ describe('records that are decoded by schemas', () => {
       { key: noId },
       undefined
     ])
+  })
+
+  it('castellan read --schema writes what few bytes become in steps, without all of it in memory', async () => {
+    const nulls = Array.from({ length: 1_000 }, (_, at) => ({ name: `field${at}`, type: 'null' }))
+    const schema = JSON.stringify({ type: 'array', items: { type: 'record', name: 'Nulls', fields: nulls } })
+    const { id } = await schemas.resolve({ topic: 'nulls', part: 'value', schema, mayRegister: () => true })
+    // Two hundred and twenty records of a thousand nulls: 3.7 MB of JSON.
+    const value = Buffer.from([0, 0, 0, 0, id, 0xb8, 0x03, 0])
+    const records = Array.from({ length: 60 }, () => ({ topic: 'nulls', key: null, value }))
+    await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 }).outcomes()
+    let held = 0
+    let lines = 0
+    const stdout = new Writable({
+      highWaterMark: 1,
+      write: (chunk: Buffer, _, done) => {
+        held = Math.max(held, chunk.length)
+        for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++
+        setImmediate(done)
+      }
+    }) as unknown as NodeJS.WriteStream
+    const flags = ['--brokers', cluster.bootstrap, '--schema', '--set', registryFlag()]
+    const { code } = await runCommand(['read', 'nulls', ...flags], { stdout })
+    expect([code, lines]).to.deep.equal([0, records.length])
+    expect(held).to.be.within(3_000_000, 8_400_000)
   })
 
   it('castellan read --schema says which setting names a registry where none does', async () => {

@@ -2,11 +2,12 @@ import { once } from 'node:events'
 import { Argument, type Command, Option } from 'commander'
 import type { ReadStart } from '../../consumer/stream/partition-reader.js'
 import { CastellanError } from '../../core/errors.js'
-import type { Offset, RecordBatch, TopicPartition } from '../../core/model.js'
+import type { KafkaRecord, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
 import { timeOf } from '../../core/time-of.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
-import { type Decoding, recordJson } from '../../schemas/record-json.js'
+import { type Decoding, type RecordJson, recordJson, recordJsons } from '../../schemas/record-json.js'
+import { SchemaError } from '../../schemas/schema-error.js'
 import type { Client, ClientFlags } from '../client.js'
 import {
   aborted,
@@ -53,6 +54,8 @@ export const readCommand: CommandDescription = {
 
 /** Time limit of one request. A reader that waits for records then sends the next request. */
 const REQUEST_TIMEOUT_MS = 10_000
+/** JSON that schemas make of records is written in steps of so many bytes. */
+const MAX_JSON_BYTES = 4 * 1024 * 1024
 
 interface ReadFlags extends ClientFlags {
   readonly partition?: string
@@ -170,20 +173,32 @@ function recordWriter(
 ): WriteBatch {
   let left = count ?? Number.POSITIVE_INFINITY
   const isFull = (): boolean => left <= 0 || stopped.aborted
-  return async (topicPartition, batch, end) => {
-    const lines: Buffer[] = []
-    // Lines of several partitions are counted as they are written, so nothing waits behind this.
-    const jsons = schemas && (await Promise.all([...batch].map(record => recordJson(schemas, record))))
-    let at = 0
-    for (const record of batch) {
-      if (record.offset >= end || isFull()) break
-      left--
-      lines.push(formatRecord(look, topicPartition, record, jsons?.[at++]))
-    }
+  const written = async (lines: readonly Buffer[]): Promise<void> => {
     if (lines.length > 0 && !stream.write(Buffer.concat(lines))) {
       await once(stream, 'drain', { signal: stopped }).catch(() => undefined)
     }
+  }
+  return async (topicPartition, batch, end) => {
+    const records = [...batch].filter(({ offset }) => offset < end)
+    while (records.length > 0 && !isFull()) {
+      const jsons = schemas && (await decoded(schemas, records))
+      // Lines of several partitions are counted as they are written, so nothing waits behind this.
+      const some = isFull() ? [] : records.splice(0, Math.min(left, jsons?.length ?? records.length))
+      left -= some.length
+      await written(some.map((record, at) => formatRecord(look, topicPartition, record, jsons?.[at])))
+    }
     if (left <= 0) onFull()
     return isFull() ? undefined : batch.nextOffset
+  }
+}
+
+/** JSON of the first records: a few bytes may be megabytes of it. */
+async function decoded(schemas: Decoding, records: readonly KafkaRecord[]): Promise<readonly RecordJson[]> {
+  const limits = { maxBytes: MAX_JSON_BYTES, owner: undefined }
+  try {
+    return await recordJsons(schemas, records, limits)
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error
+    return [await recordJson(schemas, records[0]!)]
   }
 }
