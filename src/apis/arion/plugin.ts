@@ -53,9 +53,7 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
     const openWebsocket = websocketsOf(answers, { gateway, settings, options, metrics, refused, counts, clock, now })
     /** The path counts as it was sent, without the prefix and the query. */
     const targetIn = (request: IncomingMessage): ArionTarget => {
-      const sent = sentUrlOf(request)
-      const url = sent.startsWith('/') ? sent : sent.replace(/^https?:\/\/[^/?#]*/i, '')
-      const [path] = url.split('?', 1)
+      const [path] = sentUrlOf(request).split('?', 1)
       return targetOf(request.method ?? '', path!.slice(app.prefix.length), settings.producesByGet)
     }
     const produce = (exchange: Exchange, mode: Mode, { topic, key }: Destination): void => {
@@ -197,6 +195,8 @@ function websocketsOf(
     if (upgraded === undefined) return
     answers.upgraded()
     const { socket, head } = upgraded
+    // The package knows no offer of several protocols.
+    request.headers.upgrade = 'websocket'
     // The callback runs at once. It never runs if the client has left: then the socket is closed.
     server ??= createServer(parts.settings.maxMessageBytes)
     server.handleUpgrade(request, socket as Duplex, head, (websocket: WebSocket) => session.start(websocket, upgraded))

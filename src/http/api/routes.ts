@@ -120,11 +120,10 @@ export function addRoutes(
 /** Fastify's router takes one colon for the beginning of a parameter, and two for a colon. */
 const urlOf = (path: string): string => path.replaceAll(':', '::').replace(/\{(\w+)\}/g, ':$1')
 
-/** The parts of a path, decoded as Fastify's router does it. A request line may hold an absolute URL. */
+/** The parts of a path, decoded as Fastify's router does it. */
 function partsOf(url: string): readonly string[] {
-  const path = url.replace(/^https?:\/\/.*?\//, '/').replace(/[?#].*$/s, '')
   try {
-    return decodeURI(path).split('/')
+    return decodeURI(url.replace(/[?#].*$/s, '')).split('/')
   } catch {
     return []
   }

@@ -199,8 +199,8 @@ export class AnswerTemplate {
 }
 
 /**
- * The connection stays open behind the answer, and no header is added to it: the answer to a web page may have further
- * ones. An answer that waits for earlier ones has no socket.
+ * The connection stays open behind the answer, and no header but `Vary` is added to it: the answer to a web page may have
+ * further ones. An answer that waits for earlier ones has no socket.
  */
 function isUsual(response: ServerResponse | PreparedResponse): response is PreparedResponse {
   if (!('endPrepared' in response) || response.socket === null) return false
@@ -210,8 +210,11 @@ function isUsual(response: ServerResponse | PreparedResponse): response is Prepa
 
 /** @param lines further headers @param rest what follows them; each character is one byte */
 function endWith(response: PreparedResponse, status: number, lines: string, rest: string): void {
+  // The one header that may have been set before, where a page of another site may read answers.
+  const vary = response.getHeader('vary')
+  const start = startOf(status, response.keepAliveTimeoutMs)
   response.statusCode = status
-  response.endPrepared(`${startOf(status, response.keepAliveTimeoutMs)}${lines}${rest}`)
+  response.endPrepared(`${start}${vary === undefined ? '' : `vary: ${vary}\r\n`}${lines}${rest}`)
 }
 
 /** A text of pieces is put together anew with each answer that has it, so one that is used again is made a whole. */

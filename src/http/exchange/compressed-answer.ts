@@ -49,10 +49,10 @@ export function codingFor(accepted: string | undefined): string | undefined {
 export const isCompressible = (type: string | undefined, bodyBytes: number): boolean =>
   bodyBytes >= MIN_BYTES && type !== undefined && IS_TEXT.test(type)
 
-/** The header `Vary` of an answer that {@link isCompressible}. */
-export function varyOf(response: ServerResponse): string {
+/** The header `Vary` of an answer that depends on one more header. Default: it {@link isCompressible}. */
+export function varyOf(response: ServerResponse, header = 'accept-encoding'): string {
   const before = response.getHeader?.('vary')
-  return before === undefined ? 'accept-encoding' : `${String(before)}, accept-encoding`
+  return before === undefined ? header : `${String(before)}, ${header}`
 }
 
 /** The answers of one process that are being compressed. */

@@ -30,14 +30,12 @@ type Sent = IncomingMessage & { sentUrl?: string }
  */
 export const sentUrlOf = (request: IncomingMessage): string => (request as Sent).sentUrl ?? request.url ?? '/'
 
-/** The path as it was sent, below the prefix of its API, and the query behind it. A request line may hold an absolute URL. */
+/** The path as it was sent, below the prefix of its API, and the query behind it. */
 export function sentPartsOf(
   request: IncomingMessage,
   prefix: string
 ): { readonly path: string; readonly query: string } {
-  const url = sentUrlOf(request)
-  const local = (url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?#]*/i, '')).slice(prefix.length)
-  const [, path = '', query = ''] = /^([^?#]*)(?:\?([^#]*))?/.exec(local)!
+  const [, path = '', query = ''] = /^([^?#]*)(?:\?([^#]*))?/.exec(sentUrlOf(request).slice(prefix.length))!
   return { path, query }
 }
 

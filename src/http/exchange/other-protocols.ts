@@ -41,6 +41,9 @@ export interface Upgrade {
  */
 export const upgradeOf = (request: IncomingMessage): Upgrade | undefined => (request as { offer?: Upgrade }).offer
 
+/** One of a list of protocols. Source: RFC 9110, section 7.8. */
+const WEBSOCKET = /(?:^|,)[ \t]*websocket[ \t]*(?:,|$)/i
+
 /**
  * Whether a request asks for the websocket protocol in a way that can be granted. All others, such as those of HTTP
  * clients that offer HTTP/2 with their first request, are answered as if they had not asked.
@@ -49,7 +52,7 @@ export const isWebsocketRequest = ({ method, headers, httpVersion }: IncomingMes
   method === 'GET' &&
   // HTTP/1.0 knows neither upgrades nor 101.
   httpVersion !== '1.0' &&
-  headers.upgrade?.toLowerCase() === 'websocket' &&
+  WEBSOCKET.test(headers.upgrade ?? '') &&
   headers['transfer-encoding'] === undefined &&
   (headers['content-length'] ?? '0') === '0'
 

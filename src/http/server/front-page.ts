@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { RequestAccess } from '../access/request-access.js'
 import type { HttpApi } from '../api/api.js'
+import { varyOf } from '../exchange/compressed-answer.js'
 import { isOnOwnPort } from '../exchange/exchange.js'
 import {
   type DescribedApi,
@@ -146,8 +147,8 @@ export function addFrontPage(
     const further: Section = ['all operations, as OpenAPI', `curl ${url}${OPENAPI_PATH}`]
     const all = [...sections, further, ...(requestAccess === undefined ? [] : [[login] as const])]
     const isHtml = accept.includes('text/html')
+    reply.raw.setHeader('vary', varyOf(reply.raw, 'accept'))
     reply.headers({
-      vary: 'accept',
       'x-content-type-options': 'nosniff',
       'content-security-policy': "default-src 'none'"
     })

@@ -253,10 +253,8 @@ function toListenAddress(address: OwnListener['address']): ListenAddress {
 const withPrefix =
   (prefix: string, shared: string | undefined, handler: RequestListener): RequestListener =>
   (request: IncomingMessage & { originalUrl?: string }, response) => {
-    const url = request.url!
-    request.originalUrl = url
-    // A request line may hold an absolute URL; only its path counts here.
-    const path = url.startsWith('/') ? url : url.replace(/^[a-z]+:\/\/[^/?#]*/i, '').replace(/^(?!\/)/, '/')
+    const path = request.url!
+    request.originalUrl = path
     request.url = shared !== undefined && path.startsWith(shared) ? path : prefix + path
     handler(request, response)
   }

@@ -11,7 +11,7 @@ import type { HttpContext } from './context.js'
 import { addManagementDescription } from './front-page.js'
 import { Listener } from './listener.js'
 import { addPageRoutes, addStatusRoute, FIND_PATH, PAGE_PATH, type PageSource, STATUS_PATH } from './page-routes.js'
-import { createHttpServer, handlerOf, isProbe } from './server.js'
+import { createHttpServer, handlerOf, isProbe, withHostOfTarget } from './server.js'
 import type { ManagementSettings } from './settings.js'
 
 /** @returns the URL of the listener */
@@ -30,7 +30,7 @@ export const openerOf =
     const guard = new BrowserGuard(boundHost, http, host => foreignHosts.refused(host))
     const listener = new Listener(
       http.maxConnections,
-      { handler, guard, silence, ...codings },
+      { handler: withHostOfTarget(handler), guard, silence, ...codings },
       connections,
       certificates
     )

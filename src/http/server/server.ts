@@ -185,6 +185,26 @@ export const nameMount = (scope: FastifyInstance, name: string): void => {
   scope.decorateRequest('mountName', name)
 }
 
+const TARGET = /^[a-z]+:\/\/(?:[^/?#]*@)?([^/?#]*)(.*)$/i
+
+/**
+ * Takes the host out of a target that has one. It counts instead of that in `Host`, for every check.
+ *
+ *   GET http://gateway:8080/push   =>   GET /push, Host: gateway:8080
+ *
+ * Source: RFC 9112, section 3.2.2.
+ */
+export const withHostOfTarget =
+  (handler: RequestListener): RequestListener =>
+  (request, response) => {
+    const [, host, rest = ''] = request.url!.startsWith('/') ? [] : (TARGET.exec(request.url!) ?? [])
+    if (host !== undefined) {
+      request.headers.host = host
+      request.url = rest.startsWith('/') ? rest : `/${rest}`
+    }
+    handler(request, response)
+  }
+
 /** The handler of a listener whose requests go to this Fastify instance. */
 export const handlerOf =
   (app: FastifyInstance): RequestListener =>

@@ -166,6 +166,19 @@ describe('arion websockets', () => {
     socket.destroy()
   })
 
+  it('an offer of several protocols is taken if one of them is websocket, in one header or in two', async () => {
+    const { gateway, url } = await serve()
+    for (const offer of ['h2c, WebSocket', 'h2c\r\nupgrade: websocket']) {
+      const socket = await RawSocket.open(url)
+      const asked = handshake('/websocket/test').replace('upgrade: websocket', `upgrade: ${offer}`)
+      await socket.send(Buffer.concat([Buffer.from(asked), frame(offer)]))
+      const received = await socket.until(text => text.includes('"status":"sent"') || text.includes('HTTP/1.1 400'))
+      expect(received, offer).to.match(/^HTTP\/1\.1 101 Switching Protocols\r\nUpgrade: websocket\r\n/)
+      socket.destroy()
+    }
+    expect(values(gateway)).to.deep.equal(['h2c, WebSocket', 'h2c\r\nupgrade: websocket'])
+  })
+
   it('arion 33: a client that reads no replies gets all of them in the end, and holds up nobody', async () => {
     const { gateway, url } = await serve()
     const client = await Client.open(url, '/websocket/test')

@@ -26,6 +26,7 @@ describe('an answer', () => {
       socket: {},
       shouldKeepAlive: true,
       keepAliveTimeoutMs,
+      getHeader: () => undefined,
       endPrepared: (text: string) => (told.text = text),
       writeHead: (_: number, headers: Record<string, unknown>) => (told.headers = headers),
       end: () => undefined

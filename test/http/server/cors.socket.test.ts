@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { call, configOf, type Guarded, startGuarded, TestFolder } from '../../support/access.js'
+import { RawSocket } from '../../support/raw-socket.js'
 
 const PAGE = 'https://app.example'
 const EXPOSED =
@@ -103,7 +104,49 @@ describe('CORS', function () {
     }
     const other = await ask('POST', '/kprf/push', { origin: 'https://OTHER.example' }, records)
     expect([other.status, other.headers['access-control-allow-origin']]).to.deep.equal([200, 'https://OTHER.example'])
-    expect(corsOf((await ask('GET', '/', {})).headers)).to.deep.equal({ vary: 'origin, accept-encoding' })
+    expect(corsOf((await ask('GET', '/', {})).headers)).to.deep.equal({ vary: 'origin, accept, accept-encoding' })
+  })
+
+  it('says of each answer that it depends on the page, also where the request names none', async () => {
+    await start({ allowedOrigins: [PAGE] })
+    const json = { 'content-type': 'application/json' }
+    const v2 = { 'content-type': 'application/vnd.kafka.json.v2+json' }
+    const event = { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': '/s', 'ce-type': 't' }
+    const requests: [method: string, path: string, headers?: Record<string, string>, body?: string][] = [
+      ['POST', '/kprf/push', json, records],
+      ['POST', '/kprf/push', { ...json, 'idempotency-key': 'k' }, records],
+      ['POST', '/arion/sync/t', {}, 'd'],
+      ['POST', '/arion/async/t', {}, 'd'],
+      ['GET', '/arion/health-check'],
+      ['POST', '/pixy/topics/t/messages?sync', { 'content-type': 'text/plain' }, 'd'],
+      ['GET', '/pixy/topics'],
+      ['GET', '/pixy/_ping'],
+      ['POST', '/kafboy/sync/t', json, '{"a":1}'],
+      ['POST', '/kafboy/disco'],
+      ['POST', '/confluent/topics/t', v2, '{"records":[{"value":1}]}'],
+      ['POST', '/confluent/v3/clusters/c/topics/t/records', json, '{"value":{"type":"STRING","data":"d"}}'],
+      ['GET', '/confluent/topics'],
+      ['POST', '/strimzi/topics/t', v2, '{"records":[{"value":1}]}'],
+      ['GET', '/strimzi/topics'],
+      ['POST', '/events/t', event, 'd'],
+      ['GET', '/openapi.json'],
+      ['GET', '/receipts/none'],
+      ['GET', '/none'],
+      ['DELETE', '/kprf/push']
+    ]
+    const silent: string[] = []
+    // Answers behind which the connection ends are written in another way.
+    for (const [method, path, headers = {}, body = ''] of requests) {
+      const socket = await RawSocket.open(guarded!.http.urls.shared)
+      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+      const head = `${method} ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n`
+      await socket.send(`${head}${lines.join('')}\r\n${body}`)
+      const answer = await socket.until(text => text.includes('\r\n\r\n'))
+      if (!/^vary: origin\b/im.test(answer)) silent.push(`${method} ${path}: ${answer.slice(9, 12)}`)
+      socket.destroy()
+    }
+    expect(silent).to.deep.equal([])
+    expect((await ask('GET', '/', {})).headers.vary).to.equal('origin, accept, accept-encoding')
   })
 
   it('allows credentials to no page where any origin is allowed', async () => {

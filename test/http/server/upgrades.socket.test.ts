@@ -328,11 +328,15 @@ describe('requests for the websocket protocol', () => {
   it('are those of HTTP/1.1 that have no body, in any case', () => {
     const isOne = (headers: object, method = 'GET', httpVersion = '1.1'): boolean =>
       isWebsocketRequest({ method, headers, httpVersion } as IncomingMessage)
-    for (const upgrade of ['websocket', 'WebSocket']) expect(isOne({ upgrade })).to.equal(true)
+    for (const upgrade of ['websocket', 'WebSocket', 'h2c, websocket', 'WebSocket,h2c', ',\twebsocket ,'])
+      expect(isOne({ upgrade }), upgrade).to.equal(true)
     expect(isOne({ upgrade: 'websocket', 'content-length': '0' })).to.equal(true)
     for (const headers of [
       {},
       { upgrade: 'h2c' },
+      { upgrade: 'h2c, websocket/13' },
+      { upgrade: 'h2c websocket' },
+      { upgrade: 'x-websocket' },
       { upgrade: 'websocket', 'content-length': '1' },
       { upgrade: 'websocket', 'content-length': '' },
       { upgrade: 'websocket', 'transfer-encoding': 'chunked' }
