@@ -138,7 +138,7 @@ describe('compressed bodies over connections', function () {
     expect(await valuesOf(1)).to.deep.equal(['"chunked"'])
   })
 
-  it('a key knows a request by its bytes as they were sent', async () => {
+  it('a key knows a request by its bytes as they are decoded', async () => {
     const text = JSON.stringify({ records: [{ value: '1' }] })
     const path = `/strimzi/topics/${topic}`
     const ask = (body: Buffer, coding = 'gzip') =>
@@ -148,7 +148,7 @@ describe('compressed bodies over connections', function () {
     expect(seen).to.deep.equal([
       [200, undefined],
       [200, 'true'],
-      [422, undefined]
+      [200, 'true']
     ])
     expect(await stage.endOf(topic, 0)).to.equal(1)
   })

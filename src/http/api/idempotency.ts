@@ -1,13 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import type { AskedKey, Claim, LocalKeys } from '../../producer/keys/keys.js'
 import { type Access, admittedCaller } from '../access/access.js'
 import { KnownBody } from '../engine/lazy-readable.js'
 import { failureCodeOf, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
-import { collectBody } from '../exchange/body-collector.js'
 import { ConnectionOrder } from '../exchange/connection-order.js'
+import { collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import { askedKeyOf, keyIn } from './asked-key.js'
@@ -66,6 +67,13 @@ export interface GuardOptions {
   readonly refused?: RefusedByApi
   /** Bodies of unknown length are streams of records. */
   readonly streams?: boolean | undefined
+  /** Undoes content codings of bodies, which then do not count. Absent: bodies count as they are sent. */
+  readonly decoding?: {
+    /** Of a decoded body. */
+    readonly maxBytes: number
+    /** Answers a request whose body has come and cannot be decoded. */
+    refuse(exchange: Exchange, error: Error, seenBytes: number): void
+  }
 }
 
 /** A route whose requests may have keys. */
@@ -80,6 +88,8 @@ interface KeyedRequest {
   readonly asked: AskedKey
   readonly route: KeyedRoute
   readonly params: Params
+  /** How long the body has waited to be decoded, in milliseconds. Absent: not at all. */
+  readonly waitedMs?: number | undefined
 }
 
 const MAX_WAIT_MS = 30_000
@@ -125,40 +135,49 @@ export class Idempotency {
   #enter(exchange: Exchange, header: string, route: KeyedRoute, params: Params): void {
     const key = keyIn(header)
     const { 'content-length': length = 0, 'transfer-encoding': coding } = exchange.request.headers
-    const { maxBodyBytes, streams = false } = route
-    const isStream = streams && (coding !== undefined || Number(length) > maxBodyBytes)
+    const { streams = false, decoding, waitMs } = route
+    const isStream = streams && (coding !== undefined || Number(length) > route.maxBodyBytes)
     if (key === undefined || isStream) {
       this.#answers.refuse(exchange, key === undefined ? INVALID : STREAM, route.refused)
       return
     }
-    collectBody(exchange.payload, Number(length), maxBodyBytes, this.#pool, body => {
-      if (body === 'tooLarge') this.#answers.refuse(exchange, tooLarge(maxBodyBytes), route.refused)
-      else if (!(body instanceof Error))
-        this.#place({ exchange, asked: askedKeyOf(exchange.request, key, body), route, params }, body)
+    const maxBytes = decoding?.maxBytes ?? route.maxBodyBytes
+    const end: DecodedEnd = (body, seenBytes, isRead, _lasts, waitedMs) => {
+      if (body === 'tooLarge') this.#answers.refuse(exchange, tooLarge(maxBytes), route.refused)
+      // Its API refuses it before it reads the body.
+      else if (body instanceof UnreadableBodyError && !isRead) route.receive(exchange, params)
+      else if (body instanceof UnreadableBodyError) decoding!.refuse(exchange, body, seenBytes)
+      else if (body instanceof OverloadedError) this.#answers.refuse(exchange, OVERLOADED, route.refused)
       // A client that has left gets no answer.
-      else if ('code' in body && body.code === 'overloaded') this.#answers.refuse(exchange, OVERLOADED, route.refused)
-    })
+      if (!(body instanceof Buffer)) return undefined
+      if (decoding !== undefined) delete exchange.request.headers['content-encoding']
+      const asked = askedKeyOf(exchange.request, key, body)
+      const placed = this.#place({ exchange, asked, route, params, waitedMs }, body)
+      // Requests behind a body that was late have not seen that it waits for its key.
+      return waitedMs === undefined ? undefined : placed
+    }
+    collectDecoded(exchange, maxBytes, this.#pool, end, decoding !== undefined, waitMs)
   }
 
-  /** The owner of the key carries the request out. @param body valid during the call */
-  #place(request: KeyedRequest, body: Buffer): void {
+  /** The owner of the key carries the request out. @param body valid during the call @returns the end of its turn, if it waits for one */
+  #place(request: KeyedRequest, body: Buffer): Promise<void> | undefined {
     const { owners, keys } = this.#deps
     const { hash } = request.asked
     const owner = owners?.ownerOf(hash)
     // This process may have owned the key before.
-    if (owner === undefined || keys.knows(hash)) this.#claim(request, body)
-    else this.#passOn(request, body, owner)
+    if (owner === undefined || keys.knows(hash)) return this.#claim(request, body)
+    return this.#passOn(request, body, owner)
   }
 
   /**
    * Its records come behind those of earlier requests of the connection: these are answered first. A client that leaves before
    * that has not sent the request; later it cancels only its wait.
    */
-  #passOn({ exchange, asked, route, params }: KeyedRequest, body: Buffer, passOn: PassOn): void {
+  #passOn({ exchange, asked, route, params }: KeyedRequest, body: Buffer, passOn: PassOn): Promise<void> {
     const { name, waitMs } = route
     const caller = admittedCaller(exchange.request)
     const waiting = new WaitingBody(body, exchange.response)
-    this.#turns.add(exchange, async () => {
+    return this.#turns.add(exchange, async () => {
       await Promise.race([this.#turns.answered(exchange), waiting.left])
       const kept = waiting.end()
       if (kept === undefined) return
@@ -211,19 +230,19 @@ export class Idempotency {
     })
   }
 
-  /** @param body valid during the call */
-  #claim(request: KeyedRequest, body: Buffer): void {
+  /** @param body valid during the call @returns the end of its turn, if it waits for one */
+  #claim(request: KeyedRequest, body: Buffer): Promise<void> | undefined {
     const { exchange, asked, route } = request
     if (!this.#turns.mustWait(exchange)) {
       const claim = this.#deps.keys.claim(asked)
       const mayWait = route.waitMs > 0 || AsyncAnswer.of(exchange.request) !== undefined
       if (claim.type !== 'busy' || !mayWait) {
         this.#claimed(request, claim, body)
-        return
+        return undefined
       }
     }
     const waiting = new WaitingBody(body, exchange.response)
-    this.#turns.add(exchange, () => this.#claimLater(request, waiting))
+    return this.#turns.add(exchange, () => this.#claimLater(request, waiting))
   }
 
   /** Waits for an earlier request with the key, and for those of the connection. */
@@ -263,7 +282,7 @@ export class Idempotency {
     } else this.#answers.refuse(exchange, refusalOf(claim), route.refused)
   }
 
-  #serve({ exchange, route, params }: KeyedRequest, key: ClaimedKey, body: Buffer): void {
+  #serve({ exchange, route, params, waitedMs }: KeyedRequest, key: ClaimedKey, body: Buffer): void {
     this.#deps.count('claimed')
     const { request, requestId } = exchange
     let isServing = true
@@ -283,7 +302,8 @@ export class Idempotency {
       delete early.further[REPLAYED_HEADER]
     }
     try {
-      route.receive({ request, response: kept.asServerResponse, payload: new KnownBody(body), requestId }, params)
+      const payload = new KnownBody(body, waitedMs)
+      route.receive({ request, response: kept.asServerResponse, payload, requestId }, params)
     } finally {
       isServing = false
     }
@@ -315,7 +335,7 @@ class Turns {
 
   /** Lets a request without a key begin after the earlier ones. */
   receiveLater(exchange: Exchange, begin: () => void): void {
-    this.add(exchange, async () => {
+    void this.add(exchange, async () => {
       this.begin(exchange)
       begin()
       // Its body comes from a stream, some ticks later.
@@ -323,8 +343,8 @@ class Turns {
     })
   }
 
-  /** @param step called when those before it have ended; the request ends with its connection if it fails */
-  add({ request: { socket }, response }: Exchange, step: () => Promise<void>): void {
-    this.#order.add(socket, step).catch(error => void response.destroy(error as Error))
+  /** @param step called when those before it have ended; the request ends with its connection if it fails @returns its end */
+  add({ request: { socket }, response }: Exchange, step: () => Promise<void>): Promise<void> {
+    return this.#order.add(socket, step).catch(error => void response.destroy(error as Error))
   }
 }

@@ -179,7 +179,10 @@ export class ProduceRoute<Head extends ProduceHead> {
     options: Partial<GuardOptions> & Pick<GuardOptions, 'waitMs'>,
     receive = (exchange: Exchange, params: Params): void => this.receive(exchange, params)
   ): (exchange: Exchange, params: Params) => void {
-    const own = { name: this.#api.name, maxBodyBytes: this.#maxBodyBytes, refused: this.refused }
+    const maxBytes = this.#maxBodyBytes
+    const refuse = this.#unusable.bind(this)
+    const decoding = this.#decodes ? { decoding: { maxBytes, refuse } } : {}
+    const own = { name: this.#api.name, maxBodyBytes: maxBytes, refused: this.refused, ...decoding }
     return this.#parts.idempotency?.guard(receive, { ...own, ...options }) ?? receive
   }
 
@@ -196,10 +199,13 @@ export class ProduceRoute<Head extends ProduceHead> {
     return undefined
   }
 
+  get #decodes(): boolean {
+    return this.#api.keepsCompressed !== true || this.#parts.decodesBodies === true
+  }
+
   receive(exchange: Exchange, params: Params): void {
     const head = this.begin(exchange, params)
     if (head === undefined) return
-    const decodes = this.#api.keepsCompressed !== true || this.#parts.decodesBodies === true
     const end: DecodedEnd = (body, seenBytes, isRead, lasts = false, waitedMs) => {
       if (waitedMs !== undefined) head.waitedMs = waitedMs
       if (body instanceof Buffer) return this.#read(exchange, head, body, lasts)
@@ -212,7 +218,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     }
     // Whether the request waits for Kafka may stand in the body.
     const { deadlineMs } = this.#api.options.sync
-    collectDecoded(exchange, this.#maxBodyBytes, this.#pool, end, decodes, deadlineMs)
+    collectDecoded(exchange, this.#maxBodyBytes, this.#pool, end, this.#decodes, deadlineMs)
   }
 
   /** Refuses a request. @param records those that it has brought, if they are known */

@@ -50,10 +50,13 @@ for (const name of Reflect.ownKeys(Readable.prototype)) {
 /** A body that has come as a whole. Its bytes are handed on at once, so they are valid as long as those that were given. */
 export class KnownBody extends LazyReadable implements BodySource {
   readonly #body: Buffer
+  readonly waitedMs: number
 
-  constructor(body: Buffer) {
+  /** @param waitedMs how long it waited to be decoded, in milliseconds */
+  constructor(body: Buffer, waitedMs = 0) {
     super()
     this.#body = body
+    this.waitedMs = waitedMs
   }
 
   handOn(reader: BodyReader): boolean {

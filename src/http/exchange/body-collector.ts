@@ -21,6 +21,11 @@ export interface BodyReader {
 
 export interface BodySource extends Readable, Partial<OpenEnded> {
   /**
+   * It has come as a whole, behind the bodies before it on its connection, and has waited so long to be decoded, in
+   * milliseconds. Absent: it comes now.
+   */
+  readonly waitedMs?: number
+  /**
    * Hands on the body from its beginning, without the events of a stream, which cost more than all other reading.
    *
    * @returns false, and nothing happened: some of it has come already, so the events of the stream are needed

@@ -156,9 +156,11 @@ export function collectDecoded(
   const threads = holder?.served.bodies ?? OF_NO_LISTENER
   const declaredBytes = Number(request.headers['content-length'] ?? 0)
   collectBody(payload, declaredBytes, maxBytes, pool, (body, seenBytes) => {
-    const mustWait = threads.isBusy(socket)
+    const { waitedMs } = payload
+    const mustWait = waitedMs === undefined && threads.isBusy(socket)
     if (!(body instanceof Buffer)) end(body, seenBytes, false)
-    else if (coding === undefined && !mustWait) threads.keepOrder(socket, end(body, seenBytes, true))
+    else if (coding === undefined && !mustWait)
+      threads.keepOrder(socket, end(body, seenBytes, true, false, waitedMs || undefined))
     else {
       const reading: Reading = { request, response, coding, maxBytes, end }
       const ended = mustWait ? false : endAtOnce(reading, body)

@@ -154,7 +154,8 @@ export class V3Records extends V3Produce {
     const { headers } = exchange.request
     // Without both headers a request has no body.
     const length = headers['transfer-encoding'] === undefined ? (headers['content-length'] ?? '0') : undefined
-    if (length === undefined || Number(length) > WHOLE_BODY_BYTES)
+    const isStream = length === undefined || Number(length) > WHOLE_BODY_BYTES
+    if (isStream && exchange.payload.waitedMs === undefined)
       beginInOrder(exchange, () => this.#stream(exchange, params, route))
     else route.receive(exchange, params)
   }

@@ -1,0 +1,169 @@
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
+import { expect } from 'chai'
+import { apis } from '../../../src/apis/apis.js'
+import type { HttpApi } from '../../../src/http/api/api.js'
+import { Idempotency } from '../../../src/http/api/idempotency.js'
+import type { PassOn } from '../../../src/http/api/key-owners.js'
+import { contextFor } from '../../support/api-context.js'
+import { delivered, FakeGateway } from '../../support/fake-gateway.js'
+import { localKeys } from '../../support/local-keys.js'
+import { RawSocket } from '../../support/raw-socket.js'
+import { type Started, startHttp, untilNothingIsHeld } from '../server/fixtures.js'
+
+const MIB = 1024 * 1024
+const RECORDS = '{"records":[{"topic":"t","data":"d"}],"wait_for_send":true}'
+const V3 = '/v3/clusters/c/topics/t/records'
+
+/** Bytes of gzip are others with each level. */
+const codings: Readonly<Record<string, (body: Buffer) => readonly [coding: string | undefined, bytes: Buffer]>> = {
+  'as it is': body => [undefined, body],
+  'in gzip': body => ['gzip', gzipSync(body, { level: 9 })],
+  'in other gzip': body => ['gzip', gzipSync(body, { level: 0 })],
+  'in deflate': body => ['deflate', deflateSync(body)],
+  'in brotli': body => ['br', brotliCompressSync(body)]
+}
+
+describe('a request that comes again with its key in another content coding', () => {
+  let started: Started
+  let gateway: FakeGateway
+  afterEach(() => started.http.close())
+
+  const start = async (name: string, settings: object = {}, owner?: PassOn): Promise<Idempotency> => {
+    gateway = new FakeGateway({ outcome: () => delivered(1, 7) })
+    const owners = owner && { reach: 'deployment' as const, ownerOf: () => owner, serve: () => {}, close: () => {} }
+    const idempotency = new Idempotency({ keys: localKeys(), owners, count: () => undefined })
+    const api = apis.find(one => one.name === name) as HttpApi
+    const context = contextFor(gateway, api.settings.parse(settings), { idempotency })
+    started = await startHttp({ plugin: async scope => (await api.plugin(context))(scope) })
+    return idempotency
+  }
+  const requestOf = (path: string, type: string, body: Buffer, headers: Record<string, string> = {}): Buffer => {
+    const all = { host: 'localhost', 'content-type': type, 'content-length': String(body.length), ...headers }
+    const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
+    return Buffer.concat([Buffer.from(`POST /loud${path} HTTP/1.1\r\n${lines.join('')}\r\n`), body])
+  }
+  const told = (answer: string): string =>
+    `${answer.slice(9, 12)}${/^idempotent-replayed: true/im.test(answer) ? ' replayed' : ''}`
+  /** Sends each over a connection of its own. */
+  const outcomes = async (...requests: readonly Buffer[]): Promise<string[]> => {
+    const all: string[] = []
+    for (const request of requests) {
+      const socket = await RawSocket.open(started.http.urls.shared)
+      await socket.send(request)
+      all.push(told(await socket.until(text => text.includes('\r\n\r\n'))))
+      socket.destroy()
+    }
+    return all
+  }
+  const keyed = (
+    path: string,
+    type: string,
+    key: string,
+    body: string | Buffer,
+    how: keyof typeof codings = 'as it is'
+  ): Buffer => {
+    const [coding, bytes] = codings[how]!(Buffer.from(body as string))
+    return requestOf(path, type, bytes, { 'idempotency-key': key, ...(coding && { 'content-encoding': coding }) })
+  }
+
+  for (const [name, path, type, body] of [
+    ['kprf', '/push', 'application/json', RECORDS],
+    ['confluent', '/topics/t', 'application/vnd.kafka.json.v2+json', '{"records":[{"value":1}]}'],
+    ['confluent', V3, 'application/json', '{"value":{"type":"STRING","data":"d"}}'],
+    ['strimzi', '/topics/t', 'application/vnd.kafka.json.v2+json', '{"records":[{"value":"1"}]}'],
+    ['cloudevents', '/t', 'application/cloudevents+json', '{"specversion":"1.0","id":"1","source":"s","type":"t"}']
+  ] as const)
+    it(`is the same request to ${name}, ${path}, whichever came first`, async () => {
+      await start(name)
+      const ways = Object.keys(codings)
+      for (const [at, first] of ways.entries()) {
+        const others = ways.filter(way => way !== first)
+        const [began, ...again] = await outcomes(
+          ...[first, ...others].map(way => keyed(path, type, `k${at}`, body, way))
+        )
+        expect(began, first).to.match(/^20[04]$/)
+        expect(again, first).to.deep.equal(others.map(() => `${began} replayed`))
+      }
+      expect(gateway.records).to.have.length(ways.length)
+      const other = [keyed(path, type, 'k0', `${body} `, 'in gzip'), keyed(path, type, 'k0', `${body} `)]
+      expect(await outcomes(...other)).to.deep.equal(['422', '422'])
+    })
+
+  it('is another request to an API that keeps bodies as they are sent', async () => {
+    await start('arion')
+    const ways = ['in gzip', 'in gzip', 'in other gzip', 'as it is'] as const
+    const sent = ways.map(way => keyed('/sync/t/k', 'text/plain', 'k', 'v', way))
+    expect(await outcomes(...sent)).to.deep.equal(['201', '201 replayed', '422', '422'])
+    expect(gateway.records.map(({ value }) => value)).to.deep.equal([codings['in gzip']!(Buffer.from('v'))[1]])
+  })
+
+  it('is refused in the words of its API where it cannot be decoded, and leaves its key free', async () => {
+    await start('kprf')
+    const broken = requestOf('/push', 'application/json', Buffer.from('no gzip'), {
+      'idempotency-key': 'k',
+      'content-encoding': 'gzip'
+    })
+    const socket = await RawSocket.open(started.http.urls.shared)
+    await socket.send(broken)
+    const answer = await socket.until(text => text.includes('coding says'))
+    expect(answer).to.match(
+      /^HTTP\/1\.1 400 [\s\S]*\r\nx-castellan-persisted: no\r\n[\s\S]*the body is not what its content/
+    )
+    const unknown = requestOf('/push', 'application/json', Buffer.from('x'), {
+      'idempotency-key': 'k',
+      'content-encoding': 'x-none'
+    })
+    const bomb = keyed('/push', 'application/json', 'k', Buffer.alloc(17 * MIB), 'in gzip')
+    const good = keyed('/push', 'application/json', 'k', RECORDS, 'in gzip')
+    expect(await outcomes(unknown, bomb, good, good)).to.deep.equal(['415', '413', '200', '200 replayed'])
+    socket.destroy()
+    await untilNothingIsHeld(started)
+  })
+
+  it('may become larger than a whole body of version 3 of Confluent that is not compressed', async () => {
+    await start('confluent')
+    const body = `{"value":{"type":"STRING","data":"${'d'.repeat(2 * MIB)}"}}`
+    const sent = ['in gzip', 'in brotli'].map(way => keyed(V3, 'application/json', 'k', body, way))
+    expect(await outcomes(...sent)).to.deep.equal(['200', '200 replayed'])
+    expect(gateway.records.map(({ value }) => value!.length)).to.deep.equal([2 * MIB])
+  })
+
+  it('is the same request where another process owns its key', async () => {
+    const owner = await start('confluent')
+    const ofOwner = gateway
+    await started.http.close()
+    await start('confluent', {}, request => owner.carryOut(request))
+    const large = `{"value":{"type":"STRING","data":"${'d'.repeat(2 * MIB)}"}}`
+    const small = '{"value":{"type":"STRING","data":"d"}}'
+    const ways = Object.keys(codings)
+    expect(await outcomes(...ways.map(way => keyed(V3, 'application/json', 'small', small, way)))).to.deep.equal([
+      '200',
+      ...ways.slice(1).map(() => '200 replayed')
+    ])
+    const sent = ['in gzip', 'in brotli'].map(way => keyed(V3, 'application/json', 'large', large, way))
+    expect(await outcomes(...sent)).to.deep.equal(['200', '200 replayed'])
+    expect(ofOwner.records.map(({ value }) => value!.length)).to.deep.equal([1, 2 * MIB])
+  })
+
+  it('keeps its place among the requests of its connection, whether these have keys or not', async () => {
+    await start('kprf')
+    const push = (data: string): string => `{"records":[{"topic":"t","data":"${data}"}]}`
+    const plain = (data: string): Buffer => requestOf('/push', 'application/json', Buffer.from(push(data)))
+    const padded = `${push('1')}${' '.repeat(MIB)}`
+    const socket = await RawSocket.open(started.http.urls.shared)
+    await socket.send(
+      Buffer.concat([
+        keyed('/push', 'application/json', 'k1', padded, 'in brotli'),
+        plain('2'),
+        keyed('/push', 'application/json', 'k3', push('3')),
+        keyed('/push', 'application/json', 'k4', push('4'), 'in brotli'),
+        keyed('/push', 'application/json', 'k1', padded, 'in gzip'),
+        plain('5')
+      ])
+    )
+    await socket.until(() => socket.answers === 6)
+    expect(gateway.records.map(({ value }) => String(value))).to.deep.equal(['1', '2', '3', '4', '5'])
+    socket.destroy()
+    await untilNothingIsHeld(started)
+  })
+})
