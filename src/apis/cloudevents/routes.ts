@@ -3,7 +3,7 @@ import type { Target } from '../../http/access/access.js'
 import { admits, withBytes } from '../../http/api/endpoint.js'
 import { type AnsweredRoute, operationsOf } from '../../http/api/routes.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
+import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { PROBLEM_TYPE } from '../../http/exchange/modern-answers.js'
 import type { Content, Operation } from '../../http/openapi/operation.js'
 import { BATCH_TYPE, EVENT_TYPE, MAX_EVENTS } from './content-types.js'
@@ -85,6 +85,24 @@ function mayRead(parts: EventParts, exchange: Exchange, target: Target): boolean
 /** More is not read of a body that means nothing. */
 const IGNORED_BYTES = 64 * 1024
 
+/** An expression of names of DNS, with a port or without. */
+const SENDER = /^[\w.*:-]{1,253}$/
+const RATE = /^[1-9]\d{0,8}$/
+
+/** Source: HTTP 1.1 Web Hooks for Event Delivery 1.0.2, section 4. It is the same for all topics, also for those that there are not. */
+function answerHandshake({ answers }: EventParts, exchange: Exchange): void {
+  const { 'webhook-request-origin': origin, 'webhook-request-rate': rate = '' } = exchange.request.headers
+  if (typeof origin !== 'string') {
+    const refusal = new EventProblem(405, 'OPTIONS needs the header WebHook-Request-Origin here')
+    answers.fail(exchange, refusal, !hasBody(exchange), { allow: 'GET, POST, OPTIONS' })
+  } else if (!SENDER.test(origin)) throw new EventProblem(400, 'WebHook-Request-Origin is not a name of DNS')
+  else {
+    const allowed = RATE.test(String(rate)) ? String(rate) : '*'
+    const headers = { allow: 'POST', 'webhook-allowed-origin': origin, 'webhook-allowed-rate': allowed }
+    answers.send(exchange, 200, undefined, '', { headers, isRead: !hasBody(exchange) })
+  }
+}
+
 const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
   produce: {
     method: 'post',
@@ -109,6 +127,20 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
       415: failure('The event format is not known'),
       422: failure('Kafka refuses an event')
     }
+  },
+  handshake: {
+    method: 'options',
+    path: '/{topic}',
+    params: { topic },
+    isOpen: true,
+    summary: 'Agrees that a sender of webhooks may send events here',
+    description:
+      'The headers `WebHook-Request-Origin` and `WebHook-Request-Rate` are answered by `WebHook-Allowed-Origin` and `WebHook-Allowed-Rate`. Needs no credentials and gives no permission; `WebHook-Request-Callback` is not called.',
+    answers: {
+      200: { description: 'The sender may send' },
+      405: failure('The request names no origin')
+    },
+    receive: ({ parts }, exchange) => answerHandshake(parts, exchange)
   },
   consume: {
     method: 'get',

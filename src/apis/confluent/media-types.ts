@@ -47,10 +47,14 @@ const CHARSETS: ReadonlyMap<string, Charset> = new Map([
   ['latin1', 'latin1']
 ])
 
-/** @throws ProblemError */
-export function charsetOf(contentType = ''): Charset {
+/** Values that follow each other, one a line. */
+export const LINES_TYPE = 'application/x-ndjson'
+
+/** @param takesLines the body may be of {@link LINES_TYPE} @throws ProblemError */
+export function charsetOf(contentType = '', takesLines = false): Charset {
   if (contentType === JSON_TYPE) return 'utf8'
-  if (mediaTypeOf(contentType) !== JSON_TYPE)
+  const type = mediaTypeOf(contentType)
+  if (type !== JSON_TYPE && !(takesLines && type === LINES_TYPE))
     throw new ProblemError({ status: 415, code: 415, message: 'the content type must be application/json' })
   const name = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(contentType)?.[1] ?? 'utf8'
   const charset = CHARSETS.get(name.toLowerCase())

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { type Described, operationsOf } from '../../http/api/routes.js'
 import { type Content, json, type Operation } from '../../http/openapi/operation.js'
 import { error } from './look-up.js'
-import { V2_TYPE } from './media-types.js'
+import { LINES_TYPE, V2_TYPE } from './media-types.js'
 import { consumerRoutes } from './v2/consumer-routes.js'
 import { lookUpRoutes, produceOperations } from './v2/routes.js'
 import { clusterRoutes, groupRoutes } from './v3/cluster-routes.js'
@@ -77,7 +77,7 @@ const v3Operations = {
     summary: 'Produces records, one or a stream of them',
     description:
       'The body is one record or several that follow each other; with chunked encoding it may stay open. The answer has one object per record in their order, each with a line end, as soon as Kafka has the record.',
-    body: { description: 'Records', content: json(recordBody) },
+    body: { description: 'Records', content: { ...json(recordBody), [LINES_TYPE]: recordBody } },
     produces: true,
     answers: {
       200: { description: 'One object per record; records may have failed', content: json(recordAnswer) },

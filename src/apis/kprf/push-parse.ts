@@ -124,6 +124,24 @@ export function parseInTurns(body: Buffer, maxRecords: number): InPieces<PushReq
   return wholePush(reader, maxRecords, new JsonAhead(reader, body))
 }
 
+/**
+ * Reads records that follow each other, as log shippers send them: each an object, mostly in a line of its own. No line can
+ * say whether the answer waits for Kafka. Shippers send again what is not answered, so it does.
+ *
+ *   {"topic":"t","data":"a"}
+ *   {"topic":"t","data":"b"}
+ *
+ * @param inTurns it yields; absent: it does all at once
+ * @throws DeserializeError, TooManyRecordsError as {@link parsePush}
+ */
+export function* parseLines(body: Buffer, maxRecords: number, inTurns = false): InPieces<PushRequest> {
+  const reader = new JsonReader(body)
+  const ahead = inTurns ? new JsonAhead(reader, body) : undefined
+  const records: PushRecord[] = []
+  while (reader.peekToken() >= 0) yield* recordInPieces(reader, records, maxRecords, ahead)
+  return { records, waitForSend: true }
+}
+
 function* wholePush(reader: JsonReader, maxRecords: number, ahead: JsonAhead | undefined): InPieces<PushRequest> {
   const request = yield* readPushRequest(reader, maxRecords, ahead)
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
@@ -173,14 +191,22 @@ function* recordsInPieces(
 ): InPieces<readonly PushRecord[]> {
   requireByte(reader, [OPEN_LIST], 'a sequence')
   const records: PushRecord[] = []
-  while (reader.nextElement(records.length === 0)) {
-    if (records.length >= maxRecords) throw new TooManyRecordsError()
-    if (ahead === undefined) reader.beginRecord()
-    else yield* ahead.look()
-    records.push(readRecord(reader))
-  }
+  while (reader.nextElement(records.length === 0)) yield* recordInPieces(reader, records, maxRecords, ahead)
   endList(reader)
   return records
+}
+
+/** Reads one more record. */
+function* recordInPieces(
+  reader: JsonReader,
+  records: PushRecord[],
+  maxRecords: number,
+  ahead: JsonAhead | undefined
+): InPieces<void> {
+  if (records.length >= maxRecords) throw new TooManyRecordsError()
+  if (ahead === undefined) reader.beginRecord()
+  else yield* ahead.look()
+  records.push(readRecord(reader))
 }
 
 type RecordValues = [data: Buffer, topic: string, key: Buffer | null, partition: number | null]

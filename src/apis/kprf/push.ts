@@ -1,6 +1,6 @@
 import { CastellanError, ForbiddenError, StacklessError, UnreadableBodyError } from '../../core/errors.js'
 import { DeserializeError } from '../../core/json/json-reader.js'
-import { type InPieces, joined } from '../../core/loop-turns.js'
+import { atOnce, type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordFailure } from '../../core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
@@ -11,7 +11,7 @@ import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { type Known, whenSettled } from '../../http/exchange/modern-answers.js'
 import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
-import { type PushRecord, parseInTurns, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
+import { type PushRecord, parseInTurns, parseLines, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
 import { RateLimiter } from './rate-limits.js'
 import { messageTooLarge, purged, rateLimited, recordRefusalOf, recordTooLarge, textOf } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
@@ -46,6 +46,9 @@ const COUNTS_AS_JSON = new RegExp(
 export const isJsonContentType = (header: string | undefined): boolean =>
   header === undefined || header === 'application/json' || COUNTS_AS_JSON.test(header)
 
+/** Records that follow each other, one a line. kprf had only `application/json`. */
+const IS_LINES = /^application\/x-ndjson[ \t]*(?:;|$)/i
+
 const UNSUPPORTED = new StacklessError("The request's content-type is not supported")
 
 /** For those who do not know which type `curl -d` sends by itself. The body of the answer is kprf's. */
@@ -53,6 +56,8 @@ const WRONG_TYPE = { [WARNING_HEADER]: 'send the body with the header content-ty
 
 interface PushHead extends ProduceHead {
   startedAt: number
+  /** The body is a record a line. */
+  readonly isLines: boolean
   /** Seconds until records of every topic would be within its limit again; absent when no topic is beyond its limit. */
   retryAfterSeconds: number | undefined
 }
@@ -87,18 +92,24 @@ export class PushApi implements ProduceApi<PushHead> {
   }
 
   readHead({ request }: Exchange): PushHead {
-    if (!isJsonContentType(request.headers['content-type'])) throw UNSUPPORTED
-    return { isSync: false, refusals: undefined, startedAt: 0, retryAfterSeconds: undefined }
+    const type = request.headers['content-type']
+    const isLines = type !== undefined && IS_LINES.test(type)
+    if (!isLines && !isJsonContentType(type)) throw UNSUPPORTED
+    return { isSync: false, isLines, refusals: undefined, startedAt: 0, retryAfterSeconds: undefined }
   }
 
   readBody(body: Buffer, head: PushHead): readonly PushRecord[] {
-    const { records, waitForSend } = scanPush(body, MAX_RECORDS_OF_BODY) ?? parsePush(body, MAX_RECORDS_OF_BODY)
+    const max = MAX_RECORDS_OF_BODY
+    const read = head.isLines ? atOnce(parseLines(body, max)) : (scanPush(body, max) ?? parsePush(body, max))
+    const { records, waitForSend } = read
     head.isSync = waitForSend
     return records
   }
 
   *readInTurns(body: Buffer, head: PushHead): InPieces<readonly PushRecord[]> {
-    const { records, waitForSend } = yield* parseInTurns(body, MAX_RECORDS_OF_BODY)
+    const { records, waitForSend } = yield* head.isLines
+      ? parseLines(body, MAX_RECORDS_OF_BODY, true)
+      : parseInTurns(body, MAX_RECORDS_OF_BODY)
     head.isSync = waitForSend
     return records
   }
@@ -107,7 +118,7 @@ export class PushApi implements ProduceApi<PushHead> {
     if (!this.#tells(outcomes, head)) return this.answer('delivered', head)
     const texts = this.#textsOf(outcomes, head)
     const body = yield* joined(this.#start, texts, entryOf, END)
-    return this.#answered(this.#failed(body, head), head)
+    return this.#answered(this.#failed(body, outcomes, head), head)
   }
 
   /** Refuses what kprf refuses before its queue: records beyond a rate limit, and records that are too large. */
@@ -151,7 +162,8 @@ export class PushApi implements ProduceApi<PushHead> {
 
   answer(outcomes: Outcomes, head: PushHead): ProduceAnswer {
     const isTold = typeof outcomes !== 'string' && this.#tells(outcomes, head)
-    return this.#answered(isTold ? this.#failed(this.#bodyOf(this.#textsOf(outcomes, head)), head) : this.#ok, head)
+    if (!isTold) return this.#answered(this.#ok, head)
+    return this.#answered(this.#failed(this.#bodyOf(this.#textsOf(outcomes, head)), outcomes, head), head)
   }
 
   #answered(answer: ProduceAnswer, { isSync, startedAt }: PushHead): ProduceAnswer {
@@ -174,9 +186,15 @@ export class PushApi implements ProduceApi<PushHead> {
     return known.map((one, at) => (isFailed(one) && isTold(one, at) ? textOf(one) : undefined))
   }
 
-  #failed(body: string | Buffer, { retryAfterSeconds }: PushHead): ProduceAnswer {
+  /** A shipper sends its lines again after 500, for ever and all of them, and drops them after 400. */
+  #failed(
+    body: string | Buffer,
+    known: readonly Known[],
+    { isLines, retryAfterSeconds }: PushHead
+  ): ProduceAnswer {
+    const isFinal = isLines && !known.some(one => isFailed(one) && one.retriable)
     return {
-      status: retryAfterSeconds === undefined ? 500 : 429,
+      status: retryAfterSeconds !== undefined ? 429 : isFinal ? 400 : 500,
       type: JSON_TYPE,
       body,
       headers: retryAfterSeconds === undefined ? undefined : { 'retry-after': String(retryAfterSeconds) }

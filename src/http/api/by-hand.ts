@@ -116,10 +116,13 @@ export function nameRoutes(app: FastifyInstance, nameOf: NameOf): void {
   app.decorateRequest('routeNameOf', routeNameOf)
 }
 
-/** The `config` of a route whose path the logs must not show. */
+/** The `config` of a route whose path the logs must not show, or whose requests need no credentials. */
 export interface NamedRoute {
   readonly routeName?: string
+  readonly isOpen?: boolean
 }
+
+export const isOpenRoute = ({ routeOptions: { config } }: FastifyRequest): boolean => (config as NamedRoute).isOpen === true
 
 export const routeNameOf = (request: FastifyRequest): string | undefined => {
   const { url, config } = request.routeOptions

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fas
 import { type Exchange, hasBody } from '../exchange/exchange.js'
 import type { Operation } from '../openapi/operation.js'
 import type { ErrorAnswers } from './api-answers.js'
-import { answeredBefore, byHand, nameRoutes, refusedBy } from './by-hand.js'
+import { answeredBefore, byHand, type NamedRoute, nameRoutes, refusedBy } from './by-hand.js'
 import type { EndpointBase, Params } from './endpoint.js'
 
 /** What OpenAPI says about a route. */
@@ -10,6 +10,8 @@ export type Described = Omit<Operation, 'id'>
 
 /** A route in one literal: what OpenAPI says about it, and what answers it. @param On the parts that answer routes of its kind */
 export interface AnsweredRoute<On> extends Described {
+  /** Its requests need no credentials. Default: they do, where any are configured. */
+  readonly isOpen?: boolean
   /** Absent: a {@link ProduceRoute} does. */
   receive?(on: On, exchange: Exchange, params: Params): void
 }
@@ -37,7 +39,7 @@ export const servedRoutes = <On extends { readonly parts: EndpointBase }>(
   produce: Pick<Route, 'preParsing' | 'refuse'>
 ): readonly Route[] =>
   routes.map(route => {
-    const { method, path } = route
+    const { method, path, isOpen } = route
     const receive = (exchange: Exchange, params: Params): void => {
       try {
         route.receive!(on, exchange, params)
@@ -45,11 +47,12 @@ export const servedRoutes = <On extends { readonly parts: EndpointBase }>(
         on.parts.answers.fail(exchange, error)
       }
     }
-    return { method, path, ...(route.receive === undefined ? produce : { preParsing: byHand(receive) }) }
+    return { method, path, isOpen, ...(route.receive === undefined ? produce : { preParsing: byHand(receive) }) }
   })
 
 /** A route whose requests are taken from Fastify before their bodies are read. */
 export interface Route extends Pick<Operation, 'method' | 'path'> {
+  readonly isOpen?: boolean | undefined
   readonly preParsing: preParsingHookHandler
   /** Answers requests that the process refuses before they are read. Absent: the error handler of the scope does. */
   readonly refuse?: Parameters<typeof refusedBy>[0]
@@ -90,11 +93,12 @@ export function addRoutes(
   unknown: preParsingHookHandler
 ): void {
   const methodsOf = new Map<string, Set<string>>()
-  for (const { method: name, path, preParsing, refuse } of routes) {
+  for (const { method: name, path, preParsing, refuse, isOpen } of routes) {
     const method = name.toUpperCase()
     methodsOf.set(path, (methodsOf.get(path) ?? new Set()).add(method))
     const own = refuse && { errorHandler: refusedBy(refuse) }
-    app.route({ method, url: urlOf(path), preParsing, handler: answeredBefore, exposeHeadRoute: false, ...own })
+    const config = { isOpen } as NamedRoute
+    app.route({ method, url: urlOf(path), preParsing, handler: answeredBefore, exposeHeadRoute: false, config, ...own })
   }
   const known = [...methodsOf].flatMap(([path, methods]) => {
     const answer = notAllowed(app.supportedMethods.filter(method => methods.has(method)).join(', '))

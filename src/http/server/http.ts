@@ -4,6 +4,7 @@ import { inTime } from '../../core/in-time.js'
 import type { ListenAddress } from '../../core/listen-error.js'
 import type { ReceiptDesk } from '../../gateway/receipts.js'
 import type { ApiContext, ApiSettings, HttpApi, OwnListener } from '../api/api.js'
+import { isOpenRoute } from '../api/by-hand.js'
 import type { SilenceLimit } from '../exchange/client.js'
 import { carryRecordHeaders, RecordHeaders } from '../exchange/record-headers.js'
 import type { Operation } from '../openapi/operation.js'
@@ -154,7 +155,7 @@ async function createSharedApp(
   context: HttpContext,
   { apis, status, receipts }: HttpOptions
 ): Promise<FastifyInstance> {
-  const app = createHttpServer(context, undefined, Cors.of(context.http.allowedOrigins))
+  const app = createHttpServer(context, isOpenRoute, Cors.of(context.http.allowedOrigins))
   carryHeaders(app, context.http.recordHeaders)
   addFrontPage(app, status.version, apis, context.requestAccess)
   addReceiptRoute(app, receipts)

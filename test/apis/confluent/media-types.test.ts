@@ -52,7 +52,7 @@ describe('confluent: media types', () => {
 
   it('bodies of version 3 are JSON in UTF-8 or ISO-8859-1', () => {
     const types = [JSON_TYPE, `${JSON_TYPE}; charset=UTF-8`, `${JSON_TYPE};charset="iso-8859-1"`]
-    expect(types.map(charsetOf)).to.deep.equal(['utf8', 'utf8', 'latin1'])
+    expect(types.map(type => charsetOf(type))).to.deep.equal(['utf8', 'utf8', 'latin1'])
     expect(() => charsetOf(`${JSON_TYPE}; charset=latin-9`)).to.throw('the charset must be UTF-8 or ISO-8859-1')
     for (const type of ['text/plain', undefined]) expect(() => charsetOf(type)).to.throw('must be application/json')
   })

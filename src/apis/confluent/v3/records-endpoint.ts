@@ -60,6 +60,8 @@ interface V3Head extends ProduceHead, StreamHead {
 abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Head> {
   readonly namesOffsets = true
   protected readonly parts: WritingParts
+  /** The body may be a record a line. */
+  protected readonly takesLines: boolean = false
   /** Of the last request: many write to the same topic, at the same time. */
   #answers = new RecordAnswers('', '')
 
@@ -76,7 +78,7 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
     if (cluster.length > MAX_CLUSTER_ID_CHARS)
       throw new BodyError(404, `there is no cluster whose id is longer than ${MAX_CLUSTER_ID_CHARS} characters`)
     if (topic.length > MAX_TOPIC_CHARS) throw new ProblemError(noTopic(`${topic.slice(0, MAX_TOPIC_CHARS)}…`))
-    const charset = charsetOf(exchange.request.headers['content-type'])
+    const charset = charsetOf(exchange.request.headers['content-type'], this.takesLines)
     if (!this.#answers.areOf(cluster, topic)) this.#answers = new RecordAnswers(cluster, topic)
     const answers = this.#answers
     const client = schemaClientOf(exchange, this.parts.access.callerOf(exchange.request), topic)
@@ -133,6 +135,7 @@ export interface RecordsOptions {
  * and others are streams.
  */
 export class V3Records extends V3Produce {
+  protected override readonly takesLines = true
   readonly #options: RecordsOptions
   readonly #streams = new Set<RecordStream>()
 
