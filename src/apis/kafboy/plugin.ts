@@ -7,7 +7,7 @@ import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
 import { type ApiContext, type ApiPlugin, admissionOf } from '../../http/api/api.js'
 import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
-import { sendAnswer } from '../../http/exchange/answers.js'
+import { sendAnswer, UNKNOWN_PATH, warningOf } from '../../http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody, sentPartsOf } from '../../http/exchange/exchange.js'
 import { isJsonType, parseForm, toJsonObject } from './content.js'
@@ -81,7 +81,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
 }
 
 const sendEmpty = ({ response, requestId }: Exchange, status: number): void =>
-  sendAnswer(response, status, undefined, '', { requestId, persisted: undefined })
+  sendAnswer(response, status, undefined, '', { requestId, persisted: undefined }, UNKNOWN_PATH)
 
 /** Answers `/disco` and `/echo_post`: a POST with its form as JSON, anything else with the name of this instance. */
 function discoOf(pool: BufferPool, maxBodyBytes: number): (exchange: Exchange) => void {
@@ -96,10 +96,11 @@ function discoOf(pool: BufferPool, maxBodyBytes: number): (exchange: Exchange) =
     }
     const isJson = isJsonType(request.headers['content-type'])
     const declaredBytes = Number(request.headers['content-length'] ?? 0)
+    const tooLarge = warningOf(`the body is larger than ${maxBodyBytes} bytes`)
     collectBody(payload, declaredBytes, maxBodyBytes, pool, body => {
       if (body instanceof Error) return
       const echo = body === 'tooLarge' ? undefined : isJson && body.length > 0 ? body.toString() : formAsJson(body)
-      if (body === 'tooLarge') send(400, JSON_TYPE, '{"error":"no_body"}', { connection: 'close' })
+      if (body === 'tooLarge') send(400, JSON_TYPE, '{"error":"no_body"}', { connection: 'close', ...tooLarge })
       else if (echo === undefined) send(400, JSON_TYPE, '{"error":"invalid"}')
       else send(200, JSON_TYPE, echo)
     })

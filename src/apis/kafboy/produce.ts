@@ -20,7 +20,7 @@ import type {
   ProduceHead,
   RefusedRequest
 } from '../../http/api/produce-route.js'
-import { AnswerTemplate } from '../../http/exchange/answers.js'
+import { AnswerTemplate, warningOf } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Known } from '../../http/exchange/modern-answers.js'
@@ -215,7 +215,9 @@ export class KafboyProduce implements ProduceApi<Head> {
       if (status === 400 || status === 413) this.#hooks?.error(message)
       const persisted = isUnknown ? 'unknown' : undefined
       if (status === 500) return { ...this.broken(), persisted }
-      return { ...failed(status, errorJson(message)), closes: !isRead, persisted }
+      const answer = failed(status, errorJson(message))
+      const headers = { ...answer.headers, ...(HINTS.has(message) && warningOf(HINTS.get(message)!)) }
+      return { ...answer, headers, closes: !isRead, persisted }
     }
     if (error instanceof BodyTooLargeError) {
       this.#hooks?.error('no_body')
@@ -231,6 +233,16 @@ export class KafboyProduce implements ProduceApi<Head> {
     return { status: 500, body: '' }
   }
 }
+
+/** What to change, for those who do not know kafboy's words. */
+const HINTS: ReadonlyMap<string, string> = new Map([
+  ['invalid', 'the body cannot be read: send JSON with the header content-type: application/json, or else a form'],
+  ['empty', 'the body has no record, or a record has no value'],
+  ['no_body', `the body is too large, or has more than ${MAX_RECORDS_OF_BODY} records: send fewer at a time`],
+  ['POST exp', 'records are sent with the method POST'],
+  ['unexp', 'records are sent with the method POST'],
+  ['system overload', 'too many requests wait for the hook: send it again later']
+])
 
 const failed = (status: number, body: string): ProduceAnswer => ({
   status,

@@ -1,10 +1,12 @@
 import { OverloadedError } from '../../core/errors.js'
+import { MAX_TOPIC_LENGTH } from '../../core/model.js'
 import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../gateway/gateway.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
-import { noteFailure } from '../../http/exchange/answers.js'
+import { noteFailure, warningOf } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import { type RecordJson, recordJsons } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
@@ -41,10 +43,26 @@ const STOPPING: NoMessage = {
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 const MAX_ANSWER_MESSAGES = 1_000
 
+/** For so long it is known whether there is a topic that clients wait for without a message. */
+const LOOK_UP_LASTS_MS = 10_000
+const LOOK_UP_LIMIT_MS = 1_000
+const MAX_LOOK_UPS = 1_000
+const MISSING: ReadonlySet<number | undefined> = new Set([
+  errorCodes.UNKNOWN_TOPIC_OR_PARTITION,
+  errorCodes.INVALID_TOPIC_EXCEPTION
+])
+
+interface LookUp {
+  readonly gateway: PixyRequest['gateway']
+  readonly since: number
+  readonly isMissing: Promise<boolean>
+}
+
 /** `GET /topics/{topic}/messages` and `POST /topics/{topic}/acks`. */
 export class ConsumeEndpoint {
   readonly #parts: RouteParts
   readonly #polls = new Set<Poll>()
+  readonly #lookUps = new Map<string, LookUp>()
 
   constructor(parts: RouteParts) {
     this.#parts = parts
@@ -154,9 +172,33 @@ export class ConsumeEndpoint {
     const { answers } = this.#parts
     const { exchange, gateway } = request
     if (reason instanceof Error) this.#parts.fail(request, reason)
-    else if (reason.type === 'timedOut') answers.error(exchange, 408, LONG_POLL_TIMEOUT)
+    else if (reason.type === 'timedOut') this.#timedOut(request)
     else if (reason.code === 'overloaded') answers.error(exchange, 429, overloadedTextOf(reason))
     else answers.failure(exchange, reason, gateway.isReady)
+  }
+
+  /** A topic that there is not has no messages either. */
+  #timedOut({ exchange, gateway, topic }: PixyRequest): void {
+    void this.#isMissing(gateway, topic).then(isMissing => {
+      const headers = isMissing
+        ? warningOf(`the topic ${topic.slice(0, MAX_TOPIC_LENGTH)} does not exist`, 'unknownTopic')
+        : {}
+      this.#parts.answers.error(exchange, 408, LONG_POLL_TIMEOUT, { headers })
+    })
+  }
+
+  /** Kafka is asked once in a while for all clients that wait for a topic. */
+  #isMissing(gateway: PixyRequest['gateway'], topic: string): Promise<boolean> {
+    const now = this.#parts.clock()
+    const known = this.#lookUps.get(topic)
+    if (known !== undefined && known.gateway === gateway && now - known.since < LOOK_UP_LASTS_MS) return known.isMissing
+    const isMissing = gateway.topics([topic], LOOK_UP_LIMIT_MS).then(
+      found => MISSING.has(found.get(topic)?.errorCode),
+      () => false
+    )
+    if (this.#lookUps.size >= MAX_LOOK_UPS) this.#lookUps.clear()
+    this.#lookUps.set(topic, { gateway, since: now, isMissing })
+    return isMissing
   }
 
   #acked(

@@ -1,7 +1,7 @@
 import { CastellanError, type ErrorCode, type KafkaError, StacklessError } from '../../core/errors.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
-import { AnswerTemplate, noteFailure } from '../../http/exchange/answers.js'
+import { AnswerTemplate, noteFailure, UNKNOWN_PATH, untoldWarning } from '../../http/exchange/answers.js'
 import type { Asked } from '../../http/exchange/exchange.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { GoJsonError, goString } from './go-json.js'
@@ -134,8 +134,8 @@ export class PixyAnswers extends ApiAnswers {
     this.send(asked, 200, JSON_TYPE, body, { headers })
   }
 
-  error(asked: Asked, status: number, text: string, { isRead }: AnswerOptions = {}): void {
-    const headers = status === 429 || status === 503 ? RETRY : {}
+  error(asked: Asked, status: number, text: string, { isRead, headers: further }: AnswerOptions = {}): void {
+    const headers = { ...(status === 429 || status === 503 ? RETRY : {}), ...further }
     this.send(asked, status, JSON_TYPE, errorBody(text), { headers, ...(isRead !== undefined && { isRead }) })
   }
 
@@ -147,7 +147,7 @@ export class PixyAnswers extends ApiAnswers {
   failure(asked: Asked, failure: AnyFailure, isReady: boolean): void {
     const { status, text } = failureAnswerOf(failure, isReady)
     noteFailure(asked.response, failure.code)
-    this.error(asked, status, text)
+    this.error(asked, status, text, { headers: untoldWarning(text, failure) })
   }
 
   /**
@@ -177,7 +177,7 @@ export class PixyAnswers extends ApiAnswers {
   }
 
   notFound(asked: Asked): void {
-    this.send(asked, 404, TEXT_TYPE, '404 page not found\n', { headers: NO_SNIFFING })
+    this.send(asked, 404, TEXT_TYPE, '404 page not found\n', { headers: { ...NO_SNIFFING, ...UNKNOWN_PATH } })
   }
 
   /** A path that cannot be decoded. */

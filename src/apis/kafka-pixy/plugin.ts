@@ -8,6 +8,7 @@ import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
 import { bodyPool, type Params, type Receive } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
+import { onlyMethods } from '../../http/exchange/answers.js'
 import {
   type Asked,
   type Exchange,
@@ -125,11 +126,12 @@ export const kafkaPixyPlugin =
       if (odd === undefined) done(null, payload)
       else byHand(exchange => answerOdd(exchange, odd)).call(this, request, reply, payload, done)
     })
-    const notAllowed = byHand(asked => answers.send(asked, 405, undefined, ''))
+    const notAllowed = (methods: string): preParsingHookHandler =>
+      byHand(asked => answers.send(asked, 405, undefined, '', { headers: onlyMethods(methods) }))
     addRoutes(
       app,
       routes,
-      () => notAllowed,
+      notAllowed,
       byHand(exchange => answers.notFound(exchange))
     )
   }

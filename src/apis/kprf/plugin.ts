@@ -4,6 +4,7 @@ import type { ApiContext, ApiPlugin } from '../../http/api/api.js'
 import { answerEscaped, answeredBefore, type NamedRoute, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
+import { onlyMethods, UNKNOWN_PATH } from '../../http/exchange/answers.js'
 import { KprfMetrics } from './kprf-metrics.js'
 import { PushApi } from './push.js'
 import { kprfOperations } from './routes.js'
@@ -19,7 +20,7 @@ export const kprfPlugin =
     const route = new ProduceRoute(new PushApi(context, metrics), context, maxBodyBytes)
     const preParsing = route.hook({ waitMs: settings.messageTimeoutMs })
     app.setErrorHandler(refusedBy((exchange, error) => route.refuse(exchange, error)))
-    const unknown = (reply: FastifyReply): void => void reply.code(404).send()
+    const unknown = (reply: FastifyReply): void => void reply.code(404).headers(UNKNOWN_PATH).send()
     answerEscaped(app, unknown)
     const pushes = kprfOperations(settings).flatMap(({ method, path }): Route[] =>
       [path, `${path}/`].map(path => ({ method, path, preParsing }))
@@ -45,5 +46,5 @@ const sendMetrics =
   }
 
 const sendMethodNotAllowed: preParsingHookHandler = (_, reply) => {
-  reply.code(405).type('text/plain; charset=utf-8').send('HTTP method not allowed')
+  reply.code(405).headers(onlyMethods('POST')).type('text/plain; charset=utf-8').send('HTTP method not allowed')
 }

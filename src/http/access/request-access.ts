@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { type CastellanError, ForbiddenError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
+import { printable, shortened } from '../../core/printable.js'
 import {
   type Access,
   type Authentication,
@@ -62,7 +63,7 @@ class RequestCaller implements Caller {
     if (gone !== undefined) return gone
     const allowed = this.allows(operation, target)
     if (this.#host.audit.wants(allowed)) this.#audit(operation, allowed, target)
-    if (!allowed) return this.#forbidden(operation)
+    if (!allowed) return this.#forbidden(operation, target)
     this.#allowed = { operation, target }
     return undefined
   }
@@ -83,7 +84,7 @@ class RequestCaller implements Caller {
     if (this.#host.audit.wants(allowed)) {
       this.#audit(operation, allowed, allowed ? { topics: namedTopics(records) } : { topics: [denied] })
     }
-    return allowed ? undefined : this.#forbidden(operation)
+    return allowed ? undefined : this.#forbidden(operation, { topic: denied })
   }
 
   watch(operation: Operation, target: Target, onRefused: (error: CastellanError) => void): void {
@@ -108,7 +109,7 @@ class RequestCaller implements Caller {
     const former = this.#allowed
     if (former === undefined || this.allows(former.operation, former.target)) return undefined
     if (host.audit.wants(false)) this.#audit(former.operation, false, former.target)
-    return this.#forbidden(former.operation)
+    return this.#forbidden(former.operation, former.target)
   }
 
   /** The first topic that is refused. Neighbouring records mostly have the same topic. */
@@ -124,8 +125,9 @@ class RequestCaller implements Caller {
     return undefined
   }
 
-  #forbidden(operation: Operation): ForbiddenError {
-    const text = `${this.principal} may not do this: no rule allows ${operation} here (access.rules)`
+  #forbidden(operation: Operation, { topic }: Target): ForbiddenError {
+    const named = topic === undefined ? '' : `: topic ${printable(JSON.stringify(shortened(topic)))}`
+    const text = `${this.principal} may not do this: no rule allows ${operation} here (access.rules)${named}`
     const error = new ForbiddenError(text)
     this.#host.metrics.refused(error)
     return error

@@ -12,7 +12,9 @@ import {
   noteFailure,
   sendAnswer,
   sendOutcomes,
-  unreadBodyHeaders
+  unreadBodyHeaders,
+  untoldWarning,
+  WARNING_HEADER
 } from '../exchange/answers.js'
 import type { BufferPool, OpenEnded } from '../exchange/body-collector.js'
 import { addressOf } from '../exchange/client.js'
@@ -238,6 +240,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     const headers = {
       ...unread,
       ...(known !== undefined && refusalStatus(known) !== undefined && refusalHeaders(known)),
+      ...untoldWarning(body, error),
       ...answer.headers
     }
     const persisted = answer.persisted === undefined ? NOT_PERSISTED : SAID[answer.persisted]
@@ -442,11 +445,15 @@ export class ProduceRoute<Head extends ProduceHead> {
   ): void {
     const { response, requestId } = exchange
     const { status, type, body, template, cause } = answer
+    let further = answer.headers
     let persisted: string | undefined = ALL[outcomes === 'pending' ? 'pending' : 'delivered']
     if (typeof outcomes !== 'string') {
       this.refused.addFailed(outcomes)
       persisted = persistedText(outcomes.map(certaintyOfKnown))
-      if (isSync || status >= 400) noteFailure(response, cause?.code ?? firstFailureOf(outcomes)?.code)
+      const failed = firstFailureOf(outcomes)
+      if (isSync || status >= 400) noteFailure(response, cause?.code ?? failed?.code)
+      // The type of an answer that says nothing of failures may be that of its template.
+      if (failed !== undefined && type !== undefined) further = { ...untoldWarning(body, failed), ...further }
       if (isOwnForm !== true && wantsModern(exchange.request)) {
         sendOutcomes(exchange, outcomes, modern)
         return
@@ -454,8 +461,9 @@ export class ProduceRoute<Head extends ProduceHead> {
     }
     if (answer.persisted !== undefined) persisted = SAID[answer.persisted]
     const headers = { requestId, persisted, cause }
-    if (template === undefined || typeof body !== 'string')
-      sendAnswer(response, status, type, body, headers, answer.headers)
+    const isWarned = further !== undefined && WARNING_HEADER in further
+    if (template === undefined || typeof body !== 'string' || isWarned)
+      sendAnswer(response, status, type, body, headers, further)
     else if (response.destroyed) return
     // Outcomes arrive in bulk and are answered one after another in any case.
     else if (isSync) template.send(response, headers, body)

@@ -23,6 +23,33 @@ const NO_CONTENT = 204
 /** The header that says what a client should know or change, where the body is that of an older system. */
 export const WARNING_HEADER = 'x-castellan-warning'
 
+const MAX_WARNING_CHARACTERS = 400
+const NOT_ASCII = /[^\x20-\x7e]/g
+/** What to change, where the reason alone does not say it. */
+const ADVICE: Partial<Record<ErrorCode, string>> = {
+  invalidTopic: ': a name has 1 to 249 of a-z A-Z 0-9 . _ - and is neither . nor ..',
+  unknownTopic: ': create it, or correct the name'
+}
+
+/** The header {@link WARNING_HEADER}: one line of ASCII, in which other characters are escaped. */
+export function warningOf(text: string, code?: ErrorCode): Readonly<Record<string, string>> {
+  const advice = (code && ADVICE[code]) ?? ''
+  const cut = text.length > MAX_WARNING_CHARACTERS ? `${text.slice(0, MAX_WARNING_CHARACTERS)}...` : text
+  const escape = (one: string): string => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return { [WARNING_HEADER]: `${cut}${advice}`.replace(NOT_ASCII, escape) }
+}
+
+/** {@link warningOf} a reason that the body of the answer does not tell. */
+export const untoldWarning = (body: string | Buffer, why: unknown): Readonly<Record<string, string>> => {
+  const { message = '', code } = (why ?? {}) as Partial<RecordFailure>
+  return message === '' || body.includes(message) ? {} : warningOf(message, code)
+}
+
+/** For paths that an API does not have, in the place of an empty answer. */
+export const UNKNOWN_PATH = warningOf('there is no such path; /openapi.json lists those that there are')
+export const onlyMethods = (methods: string): Readonly<Record<string, string>> =>
+  warningOf(`this path has only the method ${methods}; /openapi.json lists what it takes`)
+
 export const firstFailureOf = (known: readonly Known[]): RecordFailure | undefined =>
   known.find((one): one is RecordFailure => one !== 'pending' && one.type === 'failed')
 

@@ -127,6 +127,31 @@ describe('confluent: permissions of administration', () => {
     }
   })
 
+  it('a client that may only produce is told the id of its cluster, and nothing of brokers, topics and groups', async () => {
+    await start((operation, { topic = 'orders' }) => operation === 'produce' && topic === 'orders')
+    const { statusCode, body } = await app.inject({ method: 'GET', url: '/v3/clusters' })
+    const { data } = JSON.parse(body)
+    expect([statusCode, data.length, data[0].cluster_id]).to.deep.equal([200, 1, 'c1'])
+    expect(data[0]).to.not.have.property('controller')
+    expect(body).to.not.match(/"broker"|9092|brokers\/1/)
+    for (const path of [
+      '',
+      '/brokers',
+      '/brokers/1',
+      '/topics',
+      '/topics/orders',
+      '/consumer-groups',
+      '/broker-configs'
+    ])
+      expect((await ask('GET', path))[0], path).to.equal(403)
+  })
+
+  it('a client without produce and admin is not told the id of the cluster', async () => {
+    await start(operation => operation === 'consume')
+    const { statusCode, body } = await app.inject({ method: 'GET', url: '/v3/clusters' })
+    expect([statusCode, JSON.parse(body).error_code, asked]).to.deep.equal([403, 40301, ['admin']])
+  })
+
   it('settings of brokers need the permission of the cluster', async () => {
     await start(operation => operation === 'admin')
     for (const path of ['/brokers/1/configs', '/brokers/1/configs/x', '/brokers/-/configs', '/broker-configs']) {

@@ -26,9 +26,13 @@ const broker = kind<BrokerNode>('KafkaBroker', ({ nodeId }) => ['brokers', nodeI
   partition_replicas: link((_, path) => `${path}/partition-replicas`)
 })
 
+/** Paths of records have the id of the cluster. A client that may only produce is told that, and nothing of the brokers. */
+const clustersFor = async ({ describe, caller, links: { clusterId } }: Ask): Promise<ClusterDescription[]> =>
+  caller.allows('admin') ? [await describe()] : [{ clusterId, controllerId: -1, brokers: [] }]
+
 /** The routes of version 3 about clusters and brokers, by id. */
 export const clusterRoutes = {
-  listClusters: list('/v3/clusters', 'The clusters', cluster, async ({ describe }) => [await describe()]),
+  listClusters: list('/v3/clusters', 'The clusters', cluster, clustersFor, ['admin', 'produce']),
   getCluster: one(CLUSTER, 'A cluster', cluster, ({ describe }) => describe()),
   listBrokersV3: list(`${CLUSTER}/brokers`, 'The brokers', broker, async ({ describe }) => (await describe()).brokers),
   getBroker: one(`${CLUSTER}/brokers/{broker_id}`, 'A broker', broker, brokerOf)

@@ -152,7 +152,7 @@ function routesOf(
     return found
   }
   return {
-    [`list${name}Configs`]: list(path, all, kind, async ask => settingsOf(ask, await find(ask)), reading),
+    [`list${name}Configs`]: list(path, all, kind, async ask => settingsOf(ask, await find(ask)), [reading]),
     [`get${name}Config`]: one(NAMED, any, kind, findNamed, reading),
     [`set${name}Config`]: change(
       {
@@ -248,7 +248,7 @@ export const configRoutes = {
       const { brokers } = await ask.describe()
       return settingsOfAll(ask, () => brokers.map(brokerResource))
     },
-    'cluster'
+    ['cluster']
   ),
   ...routesOf(
     'Cluster',

@@ -80,11 +80,14 @@ export const CLUSTER = '/v3/clusters/{cluster_id}'
 const targetOf = ({ consumer_group_id: group, topic_name: topic }: Params): Target =>
   group === undefined ? { topic } : { group }
 
+/** One of them is needed. */
+type Permissions = readonly [Permission, ...Permission[]]
+
 function read(
   path: string,
   summary: string,
   schema: z.ZodType,
-  permission: Permission,
+  permissions: Permissions,
   work: (ask: Ask) => Promise<Resource | LongList>
 ): V3Route {
   const answers = { 200: { description: summary, content: json(schema) }, ...refusals }
@@ -94,6 +97,11 @@ function read(
     summary,
     answers,
     receive(requests, exchange, params) {
+      const caller = requests.parts.access.callerOf(exchange.request)
+      const [first, ...others] = permissions
+      const permission = caller.allows(first, targetOf(params))
+        ? first
+        : (others.find(one => caller.allows(one)) ?? first)
       if (isAllowed(requests, exchange, permission, targetOf(params), true)) answer(requests, exchange, params, work)
     }
   }
@@ -105,16 +113,16 @@ export const one = <One>(
   kind: Kind<One>,
   find: (ask: Ask) => Promise<One>,
   permission: Permission = 'admin'
-): V3Route => read(path, summary, kind.schema, permission, async ask => kind.json(await find(ask), ask.links))
+): V3Route => read(path, summary, kind.schema, [permission], async ask => kind.json(await find(ask), ask.links))
 
 export const list = <One>(
   path: string,
   summary: string,
   kind: Kind<One>,
   all: (ask: Ask) => Promise<Iterable<One> | AsyncIterable<One>>,
-  permission: Permission = 'admin'
+  permissions: Permissions = ['admin']
 ): V3Route =>
-  read(path, summary, listOf(kind.schema), permission, async ask =>
+  read(path, summary, listOf(kind.schema), permissions, async ask =>
     ask.links.list(kind, path, ask.params, await all(ask))
   )
 
