@@ -157,7 +157,7 @@ describe('APIs: descriptions for /openapi.json', () => {
       expect(answersOf(push)).to.deep.equal([
         ...json(200),
         ...text(400),
-        ...json(401, 403),
+        ...json(400, 401, 403),
         ...text(413, 415),
         ...json(429, 500, 503)
       ])

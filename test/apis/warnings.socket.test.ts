@@ -127,6 +127,25 @@ describe('an answer in words that do not tell how to mend the request', function
     expect(await ask('GET /topics/other/messages?group=g')).to.deep.equal(['408', undefined, text])
   })
 
+  it('has the reason in a header: of Arion, and of an unknown path or method elsewhere', async () => {
+    await start('arion')
+    expect((await ask('POST /other/t', '', 'd')).slice(0, 2)).to.deep.equal([
+      '400',
+      'the path of a message begins with /sync/, /async/ or /websocket/'
+    ])
+    expect((await ask('POST /sync/a%20b', '', 'd'))[1]).to.match(/^malformed topic: a name has 1 to 249/)
+    expect((await ask('GET /websocket/t'))[1]).to.match(/^this path needs a GET with the header upgrade/)
+    for (const name of ['confluent', 'strimzi', 'cloudevents']) {
+      await started.http.close()
+      await start(name)
+      expect((await ask('GET /a/b/c/d')).slice(0, 2), name).to.deep.equal(['404', PATHS])
+      expect((await ask('PUT /topics/t')).slice(0, 1), name).to.deep.equal([name === 'cloudevents' ? '404' : '405'])
+    }
+    await started.http.close()
+    await start('strimzi')
+    expect((await ask('PUT /topics/t'))[1]).to.match(/^this path has only the method GET, (HEAD, )?POST; /)
+  })
+
   it('names the topic that the client may not write to', async () => {
     const refusal = (): ForbiddenError => new ForbiddenError('shop may not do this: topic "t"')
     const caller = {

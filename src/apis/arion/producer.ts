@@ -4,7 +4,7 @@ import type { PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
-import { AnswerTemplate } from '../../http/exchange/answers.js'
+import { AnswerTemplate, warningOf } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { whenSettled } from '../../http/exchange/modern-answers.js'
@@ -168,9 +168,10 @@ export class ArionMessages implements ProduceApi<MessageHead> {
   }
 
   #refusal(error: unknown): ProduceAnswer | undefined {
-    if (error instanceof ArionError) return { status: 400, type: ARION_TYPE, body: error.body, closes: false }
+    const headers = hintsOf(error)
+    if (error instanceof ArionError) return { status: 400, type: ARION_TYPE, body: error.body, headers, closes: false }
     if (error === NO_WEBSOCKET)
-      return { status: 400, type: 'text/plain', body: EXPECTED_WEBSOCKET, closes: true, persisted: 'unsaid' }
+      return { status: 400, type: 'text/plain', body: EXPECTED_WEBSOCKET, headers, closes: true, persisted: 'unsaid' }
     if (error instanceof BodyTooLargeError) {
       const { seenBytes, maxBytes } = error
       const closes = seenBytes > this.#parts.settings.maxBodyBytes
@@ -211,6 +212,15 @@ export class ArionMessages implements ProduceApi<MessageHead> {
     })
     payload.on('end', end)
   }
+}
+
+/** What to change, for those who do not know Arion's words. */
+function hintsOf(error: unknown): Readonly<Record<string, string>> {
+  if (error === UNSUPPORTED_MODE) return warningOf('the path of a message begins with /sync/, /async/ or /websocket/')
+  if (error === NO_WEBSOCKET) return warningOf('this path needs a GET with the header upgrade: websocket')
+  return error instanceof ArionError && error.message === 'malformed topic'
+    ? warningOf(error.message, 'invalidTopic')
+    : {}
 }
 
 const RETRY_AFTER = { 'retry-after': '1' }

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
+import { onlyMethods, UNKNOWN_PATH } from '../exchange/answers.js'
 import { type Exchange, hasBody } from '../exchange/exchange.js'
 import type { Operation } from '../openapi/operation.js'
 import type { ErrorAnswers } from './api-answers.js'
@@ -74,7 +75,10 @@ export function serveRoutes(
   app.setErrorHandler(refusedBy((asked, error) => answers.fail(asked, error, false)))
   app.setNotFoundHandler(answeredBefore)
   const other = (error: Error, allow?: string): preParsingHookHandler =>
-    byHand(exchange => answers.fail(exchange, error, !hasBody(exchange), allow === undefined ? {} : { allow }))
+    byHand(exchange => {
+      const further = allow === undefined ? UNKNOWN_PATH : { ...onlyMethods(allow), allow }
+      answers.fail(exchange, error, !hasBody(exchange), further)
+    })
   addRoutes(app, routes, allow => other(notAllowed(allow), allow), other(unknown))
 }
 

@@ -35,8 +35,8 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
 export function warningOf(text: string, code?: ErrorCode): Readonly<Record<string, string>> {
   const advice = (code && ADVICE[code]) ?? ''
   const cut = text.length > MAX_WARNING_CHARACTERS ? `${text.slice(0, MAX_WARNING_CHARACTERS)}...` : text
-  const escape = (one: string): string => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`
-  return { [WARNING_HEADER]: `${cut}${advice}`.replace(NOT_ASCII, escape) }
+  const escaped = (one: string): string => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return { [WARNING_HEADER]: `${cut}${advice}`.replace(NOT_ASCII, escaped) }
 }
 
 /** {@link warningOf} a reason that the body of the answer does not tell. */
