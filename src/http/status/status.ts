@@ -23,7 +23,9 @@ const trouble = z
 const broker = z.object({
   nodeId: int,
   address: text,
-  state: z.enum(['up', 'down', 'gone']).describe('`gone`: Kafka has not named it since, but did within the last hour'),
+  state: z
+    .enum(['up', 'down', 'gone'])
+    .describe('`gone`: Kafka has not named it since, but did within the last hour, or it has replicas'),
   forMs: amount.describe('How long it has been down or gone'),
   lastError: maybe
 })

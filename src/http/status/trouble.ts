@@ -170,7 +170,7 @@ const troubles = {
       cause: `Kafka has not named it for ${durationText(forMs)}: it has stopped, or was removed from the cluster.${effect}`,
       next:
         effect === ''
-          ? 'Start the broker. If it was removed on purpose, nothing has to be done: this row goes after an hour.'
+          ? 'Start the broker. If it was removed on purpose, this row goes after an hour, and not before its replicas are on others.'
           : 'Start the broker: records of these partitions wait until it, or another broker with a replica, leads them.',
       see: 'docs/status.md#brokergone'
     })

@@ -19,7 +19,7 @@ interface PooledBroker {
 /** `down`: its last call failed. `gone`: Kafka does not name it any more. */
 export type BrokerState = 'up' | 'down' | 'gone'
 
-/** A broker of the cluster, for people who look. */
+/** A broker of the cluster, for people who look. `host` is empty and `port` 0 where Kafka has not told them. */
 export interface BrokerView extends Pick<BrokerNode, 'nodeId' | 'host' | 'port'> {
   readonly state: BrokerState
   /** How long it has been down or gone; 0: it is up. */
@@ -28,7 +28,14 @@ export interface BrokerView extends Pick<BrokerNode, 'nodeId' | 'host' | 'port'>
   readonly lastError: string | undefined
 }
 
-// A broker that Kafka does not name any more is remembered for this time, and at most so many are.
+interface GoneBroker {
+  readonly node: Pick<BrokerNode, 'nodeId' | 'host' | 'port'>
+  readonly since: number
+  /** A topic with a replica on the broker; `undefined`: none is known. */
+  topic: string | undefined
+}
+
+// A broker that Kafka does not name any more is remembered while it has replicas, and for this time; at most so many are.
 const GONE_REMEMBERED_MS = 3_600_000
 const MAX_GONE = 100
 
@@ -49,8 +56,8 @@ const ABSENCES_BEFORE_REMOVAL = 3
 export class BrokerPool {
   readonly #options: BrokerPoolOptions
   readonly #brokers = new Map<number, PooledBroker>()
-  /** Brokers that were removed, by node id, and since when. */
-  readonly #gone = new Map<number, { readonly node: BrokerNode; readonly since: number }>()
+  /** Brokers that were removed, or that Kafka names only as places of replicas, by node id. */
+  readonly #gone = new Map<number, GoneBroker>()
   #turn = 0
   #controllerId = -1
 
@@ -120,18 +127,36 @@ export class BrokerPool {
       if (pooled.absences++ === 0) back.push(...pooled.proxy.drain())
       if (pooled.absences < ABSENCES_BEFORE_REMOVAL || pooled.proxy.held > 0) continue
       this.#brokers.delete(nodeId)
-      this.#remember(pooled, now)
+      this.#remember({ node: pooled.proxy.node, since: pooled.failingSince || now, topic: undefined })
       back.push(...pooled.proxy.stop())
     }
     return back
   }
 
-  #remember({ proxy: { node }, failingSince }: PooledBroker, now: number): void {
-    this.#gone.set(node.nodeId, { node, since: failingSince || now })
+  #remember(gone: GoneBroker): void {
+    this.#gone.set(gone.node.nodeId, gone)
     if (this.#gone.size > MAX_GONE) this.#gone.delete(this.#gone.keys().next().value!)
   }
 
-  /** All brokers, those that Kafka named within the last hour included. */
+  /**
+   * Notes which brokers have replicas that are offline, also those that Kafka has never named to this process.
+   *
+   * @param topicOn a topic with such a replica, by node id
+   * @param isKnown whether the topic is looked up now, so that `topicOn` would have its brokers
+   */
+  offline(topicOn: ReadonlyMap<number, string>, isKnown: (topic: string) => boolean, now: number): void {
+    for (const [nodeId, topic] of topicOn) {
+      const gone = this.#gone.get(nodeId)
+      if (gone !== undefined) gone.topic = topic
+      else if (!this.#brokers.has(nodeId)) this.#remember({ node: { nodeId, host: '', port: 0 }, since: now, topic })
+    }
+    for (const [nodeId, gone] of this.#gone) {
+      if (gone.topic !== undefined && !topicOn.has(nodeId) && isKnown(gone.topic)) gone.topic = undefined
+      if (!isRemembered(gone, now)) this.#gone.delete(nodeId)
+    }
+  }
+
+  /** All brokers, those that are gone included while they have replicas, or were named within the last hour. */
   views(now: number): BrokerView[] {
     const known = [...this.#brokers.values()].map(
       ({ proxy: { node }, failures, absences, failingSince, lastError }) => {
@@ -142,7 +167,7 @@ export class BrokerPool {
       }
     )
     const gone = [...this.#gone.values()]
-      .filter(({ since }) => now - since <= GONE_REMEMBERED_MS)
+      .filter(one => isRemembered(one, now))
       .map(({ node: { nodeId, host, port }, since }) => {
         return { nodeId, host, port, state: 'gone' as const, forMs: now - since, lastError: undefined }
       })
@@ -225,6 +250,9 @@ export class BrokerPool {
     return requests
   }
 }
+
+const isRemembered = ({ topic, since }: GoneBroker, now: number): boolean =>
+  topic !== undefined || now - since <= GONE_REMEMBERED_MS
 
 /** The id of the cluster that the Router is connected to. All metadata and all connections belong to this cluster. */
 export class ClusterIdentity {

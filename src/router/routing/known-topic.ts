@@ -19,6 +19,7 @@ const FORMER_IDS_BELIEVED = 3
 const MISSES_VOID_THE_CACHE = 2
 
 const NO_ERROR = { code: 0, until: 0 }
+const NONE: ReadonlySet<number> = new Set()
 
 /** A topic that brokers have named, with the leaders of its partitions; see {@link LeaderTable}. */
 export class KnownTopic implements TopicFreshness {
@@ -31,6 +32,8 @@ export class KnownTopic implements TopicFreshness {
   /** When a broker first reported the topic. */
   readonly metAt: number
   newUntil = Number.NEGATIVE_INFINITY
+  /** Brokers whose replicas of it are offline, by the last look-up. */
+  offlineBrokers: ReadonlySet<number> = NONE
   /** When a request last named the topic. */
   usedAt = Number.NEGATIVE_INFINITY
   /** The start of the last look-up that asked for the topic. */
@@ -105,6 +108,8 @@ export class KnownTopic implements TopicFreshness {
     this.#error = NO_ERROR
     if (metadata.errorCode !== errorCodes.NONE) return
     for (const partition of metadata.partitions) this.#apply(partition, askedAt)
+    const offline = metadata.partitions.flatMap(({ offlineReplicas }) => offlineReplicas)
+    this.offlineBrokers = offline.length === 0 ? NONE : new Set(offline)
     if (metadata.partitions.length < this.partitionCount.value && !this.#isCountOfAnotherIncarnation) return
     this.#countConfirmedUntil = now + this.#options.unknownTopicRememberedMs
     const count = countOf(metadata.partitions)

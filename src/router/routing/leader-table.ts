@@ -177,6 +177,14 @@ export class LeaderTable {
     this.#missing.found(topicName)
   }
 
+  /** Brokers with offline replicas of known topics, each with the name of such a topic. */
+  offlineBrokers(): Map<number, string> {
+    const found = new Map<number, string>()
+    for (const { name, offlineBrokers } of this.#topics.values())
+      for (const nodeId of offlineBrokers) if (!found.has(nodeId)) found.set(nodeId, name)
+    return found
+  }
+
   used(topics: Iterable<string>, now: number): void {
     for (const name of topics) {
       const topic = this.#topics.get(name)

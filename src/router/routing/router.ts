@@ -185,7 +185,9 @@ class RouterCore {
     schedule.tidy(now)
     this.parts.leaders.forgetUnused(UNUSED_TOPICS_KEPT_FOR * metadataMaxAgeMs, now)
     this.parts.routing.groups.coordinators.tidy(now)
-    this.parts.pool.tidy(now)
+    const { leaders, pool } = this.parts
+    pool.offline(leaders.offlineBrokers(), topic => leaders.isKnown(topic) || leaders.isMissing(topic), now)
+    pool.tidy(now)
   }
 
   #reportWaiting(): void {

@@ -193,7 +193,8 @@ function toClusterRow({ name, router }: KafkaCluster): Status['clusters'][number
     isReady,
     away: isReady || awayBecause === undefined ? undefined : briefOf(awayBecause),
     brokers: router.brokers().map(({ nodeId, host, port, state, forMs, lastError }) => {
-      return { nodeId, address: `${host}:${port}`, state, forMs: Math.round(forMs), lastError }
+      const address = host === '' ? 'address unknown' : `${host}:${port}`
+      return { nodeId, address, state, forMs: Math.round(forMs), lastError }
     })
   }
 }

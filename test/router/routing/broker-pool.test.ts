@@ -123,6 +123,62 @@ describe('broker pool', () => {
     })
   })
 
+  describe('a broker that is gone', () => {
+    const HOUR_MS = 3_600_000
+    const isKnown = () => true
+    const views = (now: number) => pool.views(now).map(({ nodeId, host, state, forMs }) => [nodeId, host, state, forMs])
+    beforeEach(() => {
+      pool.apply([node(1), node(2)])
+      for (let answers = 0; answers < 3; answers++) pool.apply([node(1)], 1, 1_000)
+    })
+    const offline = (topicOn: Record<number, string>, now: number, known: () => boolean = isKnown): void =>
+      pool.offline(new Map(Object.entries(topicOn).map(([nodeId, topic]) => [Number(nodeId), topic])), known, now)
+
+    it('is named for an hour where no replica on it is known', () => {
+      offline({}, HOUR_MS)
+      expect(views(1_000 + HOUR_MS)).to.deep.equal([
+        [1, 'broker-1', 'up', 0],
+        [2, 'broker-2', 'gone', HOUR_MS]
+      ])
+      expect(views(1_001 + HOUR_MS)).to.deep.equal([[1, 'broker-1', 'up', 0]])
+    })
+
+    it('is named for as long as a partition has a replica on it, and not after this has moved', () => {
+      offline({ 2: 'orders' }, 2_000)
+      expect(views(2 * HOUR_MS)[1]).to.deep.equal([2, 'broker-2', 'gone', 2 * HOUR_MS - 1_000])
+      offline({ 2: 'orders' }, 3 * HOUR_MS)
+      expect(views(3 * HOUR_MS)).to.have.length(2)
+      offline({}, 3 * HOUR_MS)
+      expect(views(3 * HOUR_MS)).to.deep.equal([[1, 'broker-1', 'up', 0]])
+    })
+
+    it('stays while the topic with the replica is not looked up any more, as nothing says that the replica has moved', () => {
+      offline({ 2: 'orders' }, 2_000)
+      offline({}, 5 * HOUR_MS, () => false)
+      expect(views(5 * HOUR_MS)).to.have.length(2)
+    })
+
+    it('is up again as soon as Kafka names it', () => {
+      offline({ 2: 'orders' }, 2_000)
+      pool.apply([node(1), node(2)])
+      offline({ 2: 'orders' }, 3_000)
+      expect(views(3_000)).to.deep.equal([
+        [1, 'broker-1', 'up', 0],
+        [2, 'broker-2', 'up', 0]
+      ])
+    })
+
+    it('is named without an address where Kafka has named it as the place of a replica only', () => {
+      offline({ 7: 'orders' }, 5_000)
+      expect(views(6_000)[2]).to.deep.equal([7, '', 'gone', 1_000])
+    })
+
+    it('is one of a hundred at most', () => {
+      offline(Object.fromEntries(Array.from({ length: 300 }, (_, at) => [at + 10, 'orders'])), 5_000)
+      expect(views(5_000).filter(([, , state]) => state === 'gone')).to.have.length(100)
+    })
+  })
+
   describe('a broker that fails', () => {
     beforeEach(() => pool.apply([node(1), node(2)]))
 

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { BrokerNode } from '../../../src/core/model.js'
 import { askRouter } from '../../../src/router/routing/ask-router.js'
 import type { RouterSettingsOverrides } from '../../../src/router/routing/settings.js'
 import { CastleRouter, Inbox } from '../../support/castle-router.js'
@@ -13,6 +14,7 @@ const led: ScriptedTopic = { partitions: { 0: { leaderId: 1 } } }
 describe('router: what it does by itself', () => {
   let time: FakeTime
   let cluster: ScriptedCluster
+  let nodes: readonly BrokerNode[]
   let topics: Map<string, ScriptedTopic>
   let isAway: boolean
   let castle: CastleRouter
@@ -24,12 +26,13 @@ describe('router: what it does by itself', () => {
   const start = (settings: RouterSettingsOverrides = {}): void => {
     time = new FakeTime()
     cluster = new ScriptedCluster([1])
+    nodes = cluster.nodes
     topics = new Map([['orders', led]])
     isAway = false
     cluster.always(0, 'metadata', call => {
       if (isAway) throw gone
       const named = (call.topics ?? []).map(topic => [topic, topics.get(topic) ?? { errorCode: 3 }] as const)
-      return metadataOf(cluster.nodes, Object.fromEntries(named))
+      return metadataOf(nodes, Object.fromEntries(named))
     })
     cluster.always(1, 'fetch', fetchReply(cluster, { 'orders/0@0': { batches: [fakeBatch(0, [1])] } }))
     castle = new CastleRouter(cluster, { metadataMaxAgeMs: 1_000, ...settings }, undefined, time.now)
@@ -78,6 +81,29 @@ describe('router: what it does by itself', () => {
     expect(castle.router.stats()).to.include({ topicsWanted: 1, topicsMissing: 1 })
     await time.pass(12_000, 500)
     expect(castle.router.stats()).to.include({ topicsWanted: 0, topicsMissing: 0 })
+  })
+
+  it('names a broker that has died for as long as a topic in use has a replica on it', async () => {
+    start({ metadataMaxAgeMs: 10_000, connectAtStart: true })
+    nodes = [...cluster.nodes, { nodeId: 2, host: 'broker-2', port: 9092, rack: null }]
+    const inUse = { leaderId: 1, replicas: [1, 2] }
+    const brokers = (): string[] => castle.router.brokers().map(({ nodeId, state }) => `${nodeId} ${state}`)
+    const useFor = async (ms: number): Promise<void> => {
+      for (let passed = 0; passed < ms; passed += 120_000) {
+        ask('orders')
+        await time.pass(120_000, 5_000)
+      }
+    }
+    topics.set('orders', { partitions: { 0: { ...inUse, offlineReplicas: [] } } })
+    await useFor(1)
+    expect(brokers()).to.deep.equal(['1 up', '2 up'])
+    nodes = cluster.nodes
+    topics.set('orders', { partitions: { 0: { ...inUse, offlineReplicas: [2] } } })
+    await useFor(2 * 3_600_000)
+    expect(brokers()).to.deep.equal(['1 up', '2 gone'])
+    topics.set('orders', { partitions: { 0: { leaderId: 1, replicas: [1], offlineReplicas: [] } } })
+    await useFor(1)
+    expect(brokers()).to.deep.equal(['1 up'])
   })
 
   it('says how many requests wait, also when none does any more', async () => {
