@@ -72,6 +72,39 @@ const firesIn: Readonly<Record<string, readonly string[]>> = {
 /** What no honest trouble makes happen within minutes. */
 const madeUp: readonly Case[] = [
   {
+    name: 'broker-away-for-hours',
+    about: 'A broker has been away for two hours.',
+    intervalSeconds: 60,
+    seconds: 7_200,
+    series: {
+      'castellan_cluster_brokers_known{cluster="default"}': '3x120',
+      'castellan_cluster_brokers_up{cluster="default"}': '2x120'
+    },
+    fires: ['CastellanBrokerDown']
+  },
+  {
+    name: 'cluster-made-smaller',
+    about: 'A broker was removed two hours ago, and the gateway has forgotten it an hour ago.',
+    intervalSeconds: 60,
+    seconds: 3_600,
+    series: {
+      'castellan_cluster_brokers_known{cluster="default"}': '2x60',
+      'castellan_cluster_brokers_up{cluster="default"}': '2x60'
+    },
+    fires: []
+  },
+  {
+    name: 'topic-missing',
+    about: 'Records wait for two topics that Kafka does not have.',
+    intervalSeconds: 5,
+    seconds: 60,
+    series: {
+      'castellan_durable_unknown_topics{cluster="default",topic="ordrs"}': '_x6 1x5',
+      'castellan_durable_unknown_topics{cluster="default",topic="other"}': '_x6 7x5'
+    },
+    fires: ['CastellanTopicMissing']
+  },
+  {
     name: 'dispatcher-bug',
     about: 'A dispatcher meets a bug; its counter begins with it.',
     intervalSeconds: 5,

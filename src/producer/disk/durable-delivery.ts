@@ -450,6 +450,10 @@ export class DurableDelivery implements QueueMember, ClusterState {
     for (const topic of this.#topics.all) yield topic.view(nowMs)
   }
 
+  get missingTopics(): OpenTopics['missing'] {
+    return this.#topics.missing
+  }
+
   /** Some of the partitions of a topic whose records do not flow. */
   troubledIn(topic: string): readonly TroubledPartition[] {
     return this.#topics.byName(topic)?.troubled ?? []

@@ -4,6 +4,7 @@ import type { DestinationSearch, FoundDestinations } from '../log/backlog.js'
 import { bodyAt } from '../log/entry.js'
 import type { DurableTopic } from './durable-topic.js'
 import type { TopicStanding } from './log-capacity.js'
+import { MissingNames } from './missing-names.js'
 
 export interface OpenTopicsOptions {
   /** Name of the cluster: destinations in the log begin with it. */
@@ -50,8 +51,9 @@ export class OpenTopics {
   readonly #unknown = new Set<DurableTopic>()
   /** Unknown topics that Kafka has denied. */
   readonly #denied = new Set<DurableTopic>()
-  /** Open topics whose records Kafka refuses, because the topic or the permission to write is missing. */
-  readonly #stopped = new Set<DurableTopic>()
+  /** Open topics whose records Kafka refuses, because the topic or the permission to write is missing, by the last news. */
+  readonly #stopped = new Map<DurableTopic, TopicNews['type']>()
+  readonly #missingNames: MissingNames
   /** Names that were denied during this pass through the log. */
   readonly #deniedNames = new Set<string>()
   /** Entries from this sequence on may belong to topics that are not open; infinite: there are none. */
@@ -68,6 +70,7 @@ export class OpenTopics {
 
   constructor(options: OpenTopicsOptions) {
     this.#options = options
+    this.#missingNames = new MissingNames(options.cluster, options.log)
   }
 
   get all(): Iterable<DurableTopic> {
@@ -76,6 +79,13 @@ export class OpenTopics {
 
   get size(): number {
     return this.#topics.size
+  }
+
+  /** Topics that Kafka does not have and for which records wait: some by their names, and how many others there are. */
+  get missing(): { readonly named: ReadonlySet<string>; readonly others: number } {
+    const missing = [...this.#stopped].filter(([topic, news]) => news === 'missing' && !topic.isIdle)
+    const { named } = this.#missingNames
+    return { named, others: Math.max(0, missing.length + this.#deniedNames.size - named.size) }
   }
 
   /** @param name of the topic in Kafka */
@@ -122,10 +132,12 @@ export class OpenTopics {
     if (news.type === 'known') {
       this.#denied.delete(topic)
       this.#stopped.delete(topic)
+      this.#missingNames.forget(news.topic)
       if (this.#unknown.delete(topic)) this.#options.onNamed(topic)
     } else {
-      this.#stopped.add(topic)
+      this.#stopped.set(topic, news.type)
       if (this.#unknown.has(topic)) this.#denied.add(topic)
+      if (news.type === 'missing' && !topic.isIdle) this.#missingNames.missing(news.topic)
     }
     topic.told(news, nowMs)
     this.#searchSoon()
@@ -133,6 +145,11 @@ export class OpenTopics {
 
   /** It has no open entries and no batch on its way. */
   forget(topic: DurableTopic): void {
+    this.#missingNames.forget(topic.name)
+    this.#remove(topic)
+  }
+
+  #remove(topic: DurableTopic): void {
     this.#topics.delete(topic.destination)
     this.#unknown.delete(topic)
     this.#denied.delete(topic)
@@ -156,6 +173,7 @@ export class OpenTopics {
   clusterChanged(): void {
     this.#denied.clear()
     this.#stopped.clear()
+    this.#missingNames.clear()
     this.#startOver()
   }
 
@@ -245,7 +263,7 @@ export class OpenTopics {
 
   /** Closes the topic; its entries stay in the log. */
   #shelve(topic: DurableTopic): void {
-    this.forget(topic)
+    this.#remove(topic)
     this.#comeBackTo(topic.lowest)
     if (this.#deniedNames.size < MAX_DENIED_NAMES) this.#deniedNames.add(topic.destination)
     this.#options.onShelved(topic)

@@ -9,6 +9,8 @@ import type { Shutdown } from './shutdown.js'
 
 /** Between two reports to a StatsD server, which usually flushes every ten seconds. */
 const STATSD_PAUSE_MS = 10_000
+/** The label of all topics that have no series of their own. */
+const OTHER = 'other'
 
 export function registerReadiness({ registry }: PrometheusMetrics, readiness: Omit<Readiness, 'warnings'>): void {
   const gauge = (name: string, path: string, reasons: () => readonly string[]): void =>
@@ -21,7 +23,7 @@ export function registerReadiness({ registry }: PrometheusMetrics, readiness: Om
 
 export function registerClusters(
   { registry }: PrometheusMetrics,
-  clusters: readonly Pick<KafkaCluster, 'name' | 'router'>[]
+  clusters: readonly Pick<KafkaCluster, 'name' | 'router' | 'durable'>[]
 ): void {
   const perCluster = (read: (cluster: Pick<KafkaCluster, 'router'>) => number) => () =>
     clusters.map(cluster => ({ labels: { cluster: cluster.name }, value: read(cluster) }))
@@ -35,15 +37,27 @@ export function registerClusters(
   )
   gauge(
     'castellan_cluster_brokers_known',
-    'Number of brokers in the cluster',
+    'Brokers of the cluster, those that are gone and have replicas, or were named within the last hour, included',
     'max',
-    perCluster(({ router }) => router.stats().brokersKnown)
+    perCluster(({ router }) => router.brokers().length)
   )
   gauge(
     'castellan_cluster_brokers_up',
     'Brokers of the cluster that are not known to be down; 0 while no broker answers',
     'min',
     perCluster(({ router }) => (router.isReady ? router.stats().brokersUp : 0))
+  )
+  gauge(
+    'castellan_durable_unknown_topics',
+    '1 for a topic that Kafka does not have and for which records wait in the durable log; the first 20 have their names, and `other` is the number of the rest',
+    'max',
+    () =>
+      clusters.flatMap(({ name: cluster, durable }) => {
+        const { named = [], others = 0 } = durable?.missingTopics ?? {}
+        const counts = new Map(Array.from(named, topic => [topic, 1]))
+        if (others > 0) counts.set(OTHER, others + (counts.get(OTHER) ?? 0))
+        return [...counts].map(([topic, value]) => ({ labels: { cluster, topic }, value }))
+      })
   )
 }
 

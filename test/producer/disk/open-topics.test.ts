@@ -12,12 +12,15 @@ class StubTopic {
   readonly heard: string[] = []
   partitionCount = 0
   isCaughtUp = false
+  isIdle = false
+  readonly name: string
   lowest: number
   constructor(
     readonly destination: string,
     readonly from: number | undefined
   ) {
     this.lowest = from ?? 0
+    this.name = destination.slice('default/'.length)
   }
   appended(sequence: number): void {
     this.heard.push(`${sequence} is there`)
@@ -47,6 +50,7 @@ describe('durable: topics that are open', () => {
   let named: string[]
   let shelved: string[]
   let errors: number
+  let lines: { level: string; cluster: string; topic?: string; text: string }[]
   let topics: OpenTopics
   beforeEach(() => {
     clock = useFakeTimers({ now: 100_000 })
@@ -56,10 +60,17 @@ describe('durable: topics that are open', () => {
     named = []
     shelved = []
     errors = 0
+    lines = []
+    const write = (level: string) => (fields: object, text: string) =>
+      lines.push({ level, text, ...(fields as { cluster: string; topic?: string }) })
     topics = new OpenTopics({
       cluster: 'default',
       clock: () => Date.now(),
-      log: { ...silentLogger, error: () => errors++ } as unknown as typeof silentLogger,
+      log: {
+        ...silentLogger,
+        warn: write('warn'),
+        error: () => errors++
+      } as unknown as typeof silentLogger,
       search: async request => {
         searches.push(request)
         const answer = answers.shift() ?? found({})
@@ -207,5 +218,77 @@ describe('durable: topics that are open', () => {
     append('x-9', 6_000)
     expect(made.at(-1)).to.include({ destination: 'default/x-9', from: 5 })
     expect(made.at(-1)!.heard).to.deep.equal(['6000 is there'])
+  })
+
+  describe('that Kafka does not have', () => {
+    const named = (prefix: string, from: number, to: number): string[] =>
+      upTo(to - from).map(at => `${prefix}-${from + at}`)
+    const missing = () => ({ ...topics.missing, named: [...topics.missing.named] })
+    const warned = (): (string | undefined)[] =>
+      lines.filter(({ level }) => level === 'warn').map(({ topic, text }) => topic ?? text)
+
+    it('are told once each by name, until they exist', () => {
+      topics.drain()
+      append('mistyped', 1)
+      tell('mistyped', 'denied')
+      expect([missing(), lines], 'a single answer').to.deep.equal([{ named: [], others: 0 }, []])
+      for (let times = 0; times < 3; times++) tell('mistyped', 'missing')
+      expect(missing()).to.deep.equal({ named: ['mistyped'], others: 0 })
+      tell('mistyped', 'known')
+      expect(missing()).to.deep.equal({ named: [], others: 0 })
+      expect(lines).to.deep.equal([
+        {
+          level: 'warn',
+          cluster: 'default',
+          topic: 'mistyped',
+          text: 'topic mistyped does not exist: its records wait in the durable log until it does'
+        }
+      ])
+    })
+
+    it('are not told while none of their records waits', () => {
+      topics.drain()
+      append('empty', 1)
+      made[0]!.isIdle = true
+      tell('empty', 'missing')
+      expect([missing(), lines]).to.deep.equal([{ named: [], others: 0 }, []])
+      made[0]!.isIdle = false
+      tell('empty', 'missing')
+      expect(missing().named).to.deep.equal(['empty'])
+      topics.forget(made[0] as unknown as DurableTopic)
+      expect(missing().named).to.deep.equal([])
+    })
+
+    it('are not those that may not be written', () => {
+      topics.drain()
+      append('refused', 1)
+      tell('refused', 'refused')
+      expect([missing(), lines]).to.deep.equal([{ named: [], others: 0 }, []])
+    })
+
+    it('are twenty names and a number, however many are invented, in two kinds of lines', async () => {
+      await fill(upTo(MAX_UNKNOWN_TOPICS))
+      expect(missing()).to.deep.equal({ named: named('x', 0, 20), others: MAX_UNKNOWN_TOPICS - 20 })
+      const more = 'more topics do not exist: their records wait in the durable log, too'
+      expect(warned()).to.deep.equal([...named('x', 0, 20), more])
+      // Others take their places: the names stay, so that no scrape has new ones.
+      answers.push(found(fullOf('y', 2_000)))
+      append('y-0', 2_000)
+      await clock.tickAsync(250)
+      topics.tick(Date.now())
+      await turn()
+      for (const at of upTo(MAX_UNKNOWN_TOPICS)) tell(`y-${at}`, 'missing')
+      expect(missing()).to.deep.equal({ named: named('x', 0, 20), others: 2 * MAX_UNKNOWN_TOPICS - 20 })
+      expect(warned()).to.have.length(21)
+    })
+
+    it('give their place to the next one when one of them exists, and all when another cluster is connected', async () => {
+      await fill(upTo(30))
+      tell('x-3', 'known')
+      tell('x-25', 'missing')
+      expect(missing().named).to.deep.equal([...named('x', 0, 3), ...named('x', 4, 20), 'x-25'])
+      topics.clusterChanged()
+      expect(missing()).to.deep.equal({ named: [], others: 0 })
+    })
   })
 })
