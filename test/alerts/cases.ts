@@ -94,6 +94,25 @@ const madeUp: readonly Case[] = [
     fires: []
   },
   {
+    name: 'certificate-ends',
+    about: 'A certificate has 21 days left, and another one some minutes more.',
+    intervalSeconds: 60,
+    seconds: 600,
+    series: {
+      'castellan_certificate_end_timestamp_seconds{of="http.tls"}': '1814500x10',
+      'castellan_certificate_end_timestamp_seconds{of="peers.tlsDirectory"}': '1815100x10'
+    },
+    fires: ['CastellanCertificateEnds']
+  },
+  {
+    name: 'certificates-good',
+    about: 'All certificates have more than 21 days left.',
+    intervalSeconds: 60,
+    seconds: 600,
+    series: { 'castellan_certificate_end_timestamp_seconds{of="http.tls"}': '1815100x10' },
+    fires: []
+  },
+  {
     name: 'topic-missing',
     about: 'Records wait for two topics that Kafka does not have.',
     intervalSeconds: 5,

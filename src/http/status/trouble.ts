@@ -19,10 +19,15 @@ type Told = Omit<Trouble, 'kind' | 'severity'> & Partial<Pick<Trouble, 'severity
 
 /** One kind of trouble: what is looked for, and what is said about each thing that is found. */
 const kind =
-  <Found>(when: (status: Judged) => readonly Found[], tell: (found: Found, status: Judged) => Told) =>
-  (status: Judged): Told[] =>
+  <Found, Of = Judged>(when: (status: Of) => readonly Found[], tell: (found: Found, status: Of) => Told) =>
+  (status: Of): Told[] =>
     when(status).map(found => tell(found, status))
 
+/** What no request meets, so that the log has to tell it. */
+export type Quiet = Pick<Judged, 'certificates'>
+
+/** The setting of the certificate for other gateways. */
+export const PEERS_TLS = 'peers.tlsDirectory'
 const DAY_MS = 86_400_000
 /** A certificate is shown from this time before its end on, and as bad from the second one on. */
 const CERTIFICATE_SOON_MS = 21 * DAY_MS
@@ -135,13 +140,16 @@ const troubles = {
     })
   ),
   certificateEnds: kind(
-    ({ certificates }) => certificates.filter(({ remainingMs }) => remainingMs <= CERTIFICATE_SOON_MS),
+    ({ certificates }: Quiet) => certificates.filter(({ remainingMs }) => remainingMs <= CERTIFICATE_SOON_MS),
     ({ of, subject, validTo, remainingMs: ms }) => ({
       severity: badIf(ms <= CERTIFICATE_BAD_MS),
       subject: `certificate of ${of}`,
       cause: `The certificate of ${subject} ${ms > 0 ? `ends in ${durationText(ms)}` : `ended ${durationText(-ms)} ago`}, on ${validTo.slice(0, 10)}.`,
-      next: `Put a new one into ${of}.certFile and ${of}.keyFile. Castellan reads the files again by itself, or on SIGHUP.`,
-      see: `${of}.certFile`
+      next:
+        of === PEERS_TLS
+          ? `Put a new one into ${of}, and start the gateway again: it is read at the start only.`
+          : `Put a new one into ${of}.certFile and ${of}.keyFile. Castellan reads the files again on SIGHUP, and those of listeners by itself.`,
+      see: of === PEERS_TLS ? of : `${of}.certFile`
     })
   ),
   notReady: kind(
@@ -442,9 +450,7 @@ const OF_TOPICS: ReadonlySet<string> = new Set(['noLeader', 'notAuthorized', 'pa
 
 /** Everything that is wrong, worst first, each with its cause and the next step. */
 export function troubleOf(status: Judged): Trouble[] {
-  const rows = RANKS.flatMap((kind, rank) =>
-    troubles[kind](status).map(({ severity = 'bad', ...rest }) => ({ rank, row: { severity, kind, ...rest } }))
-  )
+  const rows = RANKS.flatMap((kind, rank) => troubles[kind](status).map(told => ({ rank, row: rowOf(kind, told) })))
   // Kinds are in their order, and rows of one kind and subject stay in theirs.
   rows.sort(
     (one, other) =>
@@ -456,6 +462,11 @@ export function troubleOf(status: Judged): Trouble[] {
   const kept = rows.filter(({ row }) => !OF_TOPICS.has(row.kind) || ofTopics++ < MAX_OF_TOPICS)
   return kept.slice(0, MAX_TROUBLE).map(({ row }) => row)
 }
+
+export const quietTroubleOf = (status: Quiet): Trouble[] =>
+  troubles.certificateEnds(status).map(told => rowOf('certificateEnds', told))
+
+const rowOf = (kind: Trouble['kind'], { severity = 'bad', ...rest }: Told): Trouble => ({ severity, kind, ...rest })
 
 const only = <Found>(isThere: boolean, found: Found): Found[] => (isThere ? [found] : [])
 

@@ -28,13 +28,15 @@ import type { KeyOwners } from '../../http/api/key-owners.js'
 import { RefusedRecords } from '../../http/api/refused-records.js'
 import { UndecodableRecords } from '../../http/api/undecodable.js'
 import { Admission } from '../../http/exchange/admission.js'
+import type { CertificateView } from '../../http/server/certificates.js'
 import { createHttpContext } from '../../http/server/context.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus, Readiness } from '../../http/server/management-port.js'
 import type { AccessLog } from '../../http/server/request-log.js'
 import { mergeParts } from '../../http/status/merge.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
-import type { StatusPart } from '../../http/status/status.js'
+import type { CertificateRow, StatusPart } from '../../http/status/status.js'
+import { quietTroubleOf } from '../../http/status/trouble.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { LogStorage } from '../../producer/disk/durable-queue.js'
 import type { LocalKeys } from '../../producer/keys/keys.js'
@@ -55,12 +57,13 @@ import { createIdempotency, openKeys } from './keys.js'
 import { watchLag } from './lag.js'
 import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
-import { registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
-import { certificateViews, processStatusReader, servedStatus } from './process-status.js'
+import { registerCertificates, registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
+import { certificateViews, processStatusReader, servedStatus, toCertificateRow } from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
 import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
 import { openSchemas } from './schemas.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
+import { TroubleWatch } from './trouble-watch.js'
 import type { WorkerPlace } from './worker-order.js'
 
 /** Share of `shutdown.graceMs` for open requests. Those that still wait for Kafka are answered when delivery has ended. */
@@ -72,6 +75,7 @@ const GROUPS_SHARE = 0.5
 /** Largest share of `shutdown.graceMs` that draining may take. */
 const DRAIN_SHARE = 0.5
 const NANOSECONDS_PER_MILLISECOND = 1e6
+const LOOK_FOR_TROUBLE_EVERY_MS = 10_000
 
 const lossOf = (records: number): string =>
   records === 1
@@ -213,6 +217,8 @@ class ProcessParts {
     | {
         readonly all: GatewayPeers
         readonly GatewayKeys: typeof GatewayKeys
+        /** In PEM. */
+        readonly certificate: string | undefined
         keys: GatewayKeys | undefined
       }
     | undefined
@@ -272,7 +278,7 @@ class ProcessParts {
       refusals: this.#refusals,
       lines: this.#lines,
       lag: () => this.#lag,
-      certificates: () => certificateViews(this.#security, this.#clusters.all),
+      certificates: this.#certificates,
       clock,
       now: Date.now
     })
@@ -283,6 +289,7 @@ class ProcessParts {
     const readiness = this.#readiness()
     registerReadiness(this.#metrics, readiness)
     registerClusters(this.#metrics, this.#clusters.all)
+    registerCertificates(this.#metrics, this.#certificates)
     // The certificates are read first, so that an unreadable certificate is found before any part is started.
     const { peers } = this.#worker ?? {}
     const security = await openListenerSecurity(this.#config, this.#metrics, this.#quietLog, this.#refusals)
@@ -315,11 +322,13 @@ class ProcessParts {
     if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#apis)
     // Delivery of the backlog begins after the listeners are started, because a large backlog delays their start.
     this.#clusters.drainDurableLog()
+    const watch = this.#watchTrouble()
     let running = this.#config
     const reload = async (config: Config): Promise<void> => {
       const use = await allPrepared([security.prepare(config), this.#clusters.prepareLogins(config.clusters)])
       use()
       running = config
+      watch.reloaded()
     }
     // Reloads run one after another, so that the last reload takes effect.
     let last: Promise<void> = Promise.resolve()
@@ -520,7 +529,7 @@ class ProcessParts {
       clock: () => performance.now()
     })
     this.#shutdown.add('closing the listener for other gateways', () => all.close())
-    this.#peers = { all, GatewayKeys, keys: undefined }
+    this.#peers = { all, GatewayKeys, certificate: tls?.cert, keys: undefined }
   }
 
   #readiness(): Readiness {
@@ -545,6 +554,20 @@ class ProcessParts {
   #findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords> {
     const { all: clusters } = this.#clusters
     return findRecord({ clusters, receipts: this.#receipts?.desk, schemas: this.#schemas }, question, principal)
+  }
+
+  readonly #certificates = (): CertificateView[] =>
+    certificateViews(this.#security, this.#peers?.certificate, this.#clusters.all)
+
+  /** Trouble that no request meets is looked for while the process runs. All workers have the same. */
+  #watchTrouble(): TroubleWatch {
+    const rows = (): CertificateRow[] => this.#certificates().map(one => toCertificateRow(one, Date.now()))
+    const watch = new TroubleWatch(() => quietTroubleOf({ certificates: rows() }), this.#quietLog, clock)
+    if ((this.#worker?.number ?? 1) > 1) return watch
+    watch.look()
+    const timer = setInterval(() => watch.look(), LOOK_FOR_TROUBLE_EVERY_MS).unref()
+    this.#shutdown.add('looking for trouble', async () => clearInterval(timer))
+    return watch
   }
 
   /** `/ready` reports the phase: the management port is opened first and closed last. */

@@ -2,6 +2,7 @@ import type { AcrossWorkers } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import { type JsonRegistry, registrySource, StatsdReporter, type StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger } from '../../core/model.js'
+import type { CertificateView } from '../../http/server/certificates.js'
 import type { Readiness } from '../../http/server/management-port.js'
 import type { Config } from '../config/config.js'
 import type { KafkaCluster } from './kafka.js'
@@ -58,6 +59,16 @@ export function registerClusters(
         if (others > 0) counts.set(OTHER, others + (counts.get(OTHER) ?? 0))
         return [...counts].map(([topic, value]) => ({ labels: { cluster, topic }, value }))
       })
+  )
+}
+
+export function registerCertificates(
+  { registry }: PrometheusMetrics,
+  certificates: () => readonly CertificateView[]
+): void {
+  const help = 'When the certificate ends, in seconds since 1970; of a chain, the one that ends first'
+  registerScrapedGauge(registry, 'castellan_certificate_end_timestamp_seconds', help, 'min', () =>
+    certificates().map(({ of, validTo }) => ({ labels: { of }, value: validTo / 1_000 }))
   )
 }
 

@@ -24,7 +24,7 @@ import {
   sharedStatus,
   type TopicRow
 } from '../../http/status/status.js'
-import { troubleOf } from '../../http/status/trouble.js'
+import { PEERS_TLS, troubleOf } from '../../http/status/trouble.js'
 import type { LogView } from '../../producer/disk/durable-queue.js'
 import type { TopicView } from '../../producer/memory/topic-view.js'
 import { readPage } from '../config/page-file.js'
@@ -164,9 +164,10 @@ const agoMs = (at: number, nowMs: number): number => Math.max(0, Math.round(nowM
 const aged = <Row extends { readonly lastAt: number }>(rows: readonly Row[], nowMs: number) =>
   rows.map(({ lastAt, ...row }) => ({ ...row, lastAgoMs: agoMs(lastAt, nowMs) }))
 
-/** Certificates of the listeners, and those with which this process logs in to brokers. */
+/** Certificates of the listeners, the one for other gateways (in PEM), and those with which this process logs in to brokers. */
 export function certificateViews(
   security: ListenerSecurity | undefined,
+  ofPeers: string | undefined,
   clusters: readonly Pick<KafkaCluster, 'name' | 'connection'>[]
 ): CertificateView[] {
   const { certificates, managementCertificates } = security ?? {}
@@ -175,11 +176,11 @@ export function certificateViews(
     const { cert } = typeof current.tls === 'object' ? current.tls : {}
     return typeof cert === 'string' ? [certificateViewOf(`clusters.${name}.tls`, cert)] : []
   })
-  return [...ofListeners, ...ofLogins]
+  return [...ofListeners, ...(ofPeers === undefined ? [] : [certificateViewOf(PEERS_TLS, ofPeers)]), ...ofLogins]
 }
 
 /** @param now epoch milliseconds */
-const toCertificateRow = ({ of, subject, validTo }: CertificateView, now: number): CertificateRow => ({
+export const toCertificateRow = ({ of, subject, validTo }: CertificateView, now: number): CertificateRow => ({
   of,
   subject,
   validTo: new Date(validTo).toISOString(),

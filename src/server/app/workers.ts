@@ -30,7 +30,7 @@ import { enabledApis } from './apis.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { letYoungGenerationGrow } from './heap-growth.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
-import { registerReadiness, reportToStatsd } from './metrics.js'
+import { registerCertificates, registerReadiness, reportToStatsd } from './metrics.js'
 import { parentPart, servedStatus, withWorkers } from './process-status.js'
 import { receiptSecretOf } from './receipt-parts.js'
 import { Shutdown } from './shutdown.js'
@@ -260,6 +260,7 @@ class Parent {
     const security = await openListenerSecurity(this.#config, this.#metrics, log, this.#refusals)
     this.#shutdown.add('closing the listeners', async () => security.close())
     const { requestAccess, managementCertificates } = security
+    registerCertificates(this.#metrics, () => (managementCertificates ? [managementCertificates.view] : []))
     const context = createHttpContext({ http, metrics: this.#metrics, log, refusals: this.#refusals, requestAccess })
     const port = await openManagementPort(context, {
       management,
