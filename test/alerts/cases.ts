@@ -113,6 +113,25 @@ const madeUp: readonly Case[] = [
     fires: []
   },
   {
+    name: 'clock-behind',
+    about: 'The clock of the machine is behind that of most gateways.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: { 'castellan_clock_ahead_seconds{compared_with="gateways",cluster=""}': '0x3 -40x20' },
+    fires: ['CastellanClockDiffers']
+  },
+  {
+    name: 'clock-nearly-right',
+    about: 'The clock differs by less than 10 s, and by more for moments.',
+    intervalSeconds: 5,
+    seconds: 200,
+    series: {
+      'castellan_clock_ahead_seconds{compared_with="gateways",cluster=""}': '9.9x40',
+      'castellan_clock_ahead_seconds{compared_with="brokers",cluster="default"}': '0x10 30x5 0x23'
+    },
+    fires: []
+  },
+  {
     name: 'topic-missing',
     about: 'Records wait for two topics that Kafka does not have.',
     intervalSeconds: 5,

@@ -47,6 +47,7 @@ export class PartitionProducerStage {
   readonly clock = sinon.useFakeTimers({ now: 1_000_000 })
   readonly counters: DeliveryCounters = newCounters()
   readonly budget = new Budget(1_000_000, () => undefined)
+  readonly ownTime = new OwnTime({ now: Date.now, clock: () => performance.now(), log: silentLogger })
   readonly producer: PartitionProducer
   readonly waitedInPartition: number[] = []
   readonly usedUp: bigint[] = []
@@ -64,7 +65,7 @@ export class PartitionProducerStage {
       {
         settings: all,
         clock: () => performance.now(),
-        ownTime: new OwnTime({ now: Date.now, clock: () => performance.now(), log: silentLogger }),
+        ownTime: this.ownTime,
         random: () => 0.5,
         log: silentLogger,
         counters: this.counters,

@@ -36,6 +36,8 @@ export interface GatewayPeersDeps {
   /** Default: measurements are dropped. */
   readonly metrics?: MetricsLogger | undefined
   readonly clock: MonotonicClock
+  /** Epoch milliseconds. Default: the clock of this machine. */
+  readonly now?: (() => number) | undefined
   /** Calls to one gateway that may be in progress. */
   readonly maxCalls?: number | undefined
   /** Default: the resolver of the system. */
@@ -118,6 +120,16 @@ export class GatewayPeers implements Peers {
 
   get others(): readonly string[] {
     return [...this.#byId.keys()]
+  }
+
+  /**
+   * How far the clock of this machine is ahead of most clocks, its own included, in milliseconds; negative: behind.
+   * `undefined`: no other gateway answers.
+   */
+  get clockAheadMs(): number | undefined {
+    const others = [...this.#byId.values()].flatMap(({ clockAheadMs }) => clockAheadMs ?? [])
+    const all = [0, ...others].sort((one, other) => Math.abs(one) - Math.abs(other))
+    return others.length === 0 ? undefined : all[Math.floor(all.length / 2)]
   }
 
   serve(name: string, handler: PeerHandler<string>): void {
@@ -216,7 +228,7 @@ export class GatewayPeers implements Peers {
   }
 
   #connect({ address, port, host }: Place): PeerConnection {
-    const { log, tls, clock, maxCalls, metrics = defaultLogger } = this.#deps
+    const { log, tls, clock, now = Date.now, maxCalls, metrics = defaultLogger } = this.#deps
     return new PeerConnection(address, port, {
       id: this.id,
       token: this.#token,
@@ -225,6 +237,7 @@ export class GatewayPeers implements Peers {
       log,
       metrics,
       clock,
+      now,
       maxCalls,
       onGone: id => this.#left(id)
     })

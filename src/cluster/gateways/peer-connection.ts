@@ -1,6 +1,7 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps, Agent as TlsAgent } from 'node:https'
 import { isIP, isIPv6 } from 'node:net'
+import { aheadMsOf } from '../../core/clocks.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
@@ -32,6 +33,8 @@ const MAX_BYTES = 2 * MAX_BODY_BYTES
 /** A call waits this much longer than its handler, so that the other gateway can answer that its time is over. */
 const MARGIN_MS = 1_500
 const HELLO_TIMEOUT_MS = 1_000
+/** The header `Date` has whole seconds. */
+const DATE_STEP_MS = 1_000
 const FIRST_PAUSE_MS = 250
 /** Below the time in which a gateway that starts again must be found. */
 const MAX_PAUSE_MS = 4_000
@@ -47,6 +50,8 @@ export interface PeerConnectionDeps {
   readonly serverName: string
   readonly log: Logger
   readonly clock: MonotonicClock
+  /** Epoch milliseconds. */
+  readonly now: () => number
   /** Calls to this gateway that may be in progress. */
   readonly maxCalls?: number | undefined
   readonly metrics: MetricsLogger
@@ -65,6 +70,8 @@ interface Answered {
   readonly by: string
   readonly status: number
   readonly body: Buffer
+  /** Epoch milliseconds; NaN: it names none. */
+  readonly at: number
 }
 
 const ANSWERED = { result: 'answered' }
@@ -89,6 +96,7 @@ export class PeerConnection {
   readonly #deps: PeerConnectionDeps
   readonly #agent: Agent | TlsAgent
   #id: string | undefined
+  #clockAheadMs: number | undefined
   #failures = 0
   #pausedUntil = Number.NEGATIVE_INFINITY
   /** Three quarters of the calls in progress may be long ones. */
@@ -121,6 +129,11 @@ export class PeerConnection {
     return this.#id
   }
 
+  /** How far the clock of this machine is ahead of that of the gateway, at the least, as of its last hello. */
+  get clockAheadMs(): number | undefined {
+    return this.#clockAheadMs
+  }
+
   get isPaused(): boolean {
     return this.#deps.clock() < this.#pausedUntil
   }
@@ -130,7 +143,11 @@ export class PeerConnection {
     if (this.isPaused) return
     const body = Buffer.alloc(0)
     const asked = { path: HELLO_PATH, to: '', body, timeoutMs: HELLO_TIMEOUT_MS }
-    await this.#ask(asked, HELLO_TIMEOUT_MS).catch(() => undefined)
+    const { clock, now } = this.#deps
+    const askedAt = clock()
+    const answered = await this.#ask(asked, HELLO_TIMEOUT_MS).catch(() => undefined)
+    const isTold = answered !== undefined && !Number.isNaN(answered.at)
+    this.#clockAheadMs = isTold ? aheadMsOf(answered.at, now(), clock() - askedAt + DATE_STEP_MS) : undefined
   }
 
   /** @throws PeerError */
@@ -278,5 +295,6 @@ async function answeredBy(response: IncomingMessage): Promise<Answered> {
   const by = response.headers[ANSWERED_BY]
   if (status === REFUSED) throw new Error('it refuses the token; compare peers.token and builds')
   if (typeof by !== 'string') throw new Error(`its answer (status ${status}) is not that of a gateway`)
-  return { by, status, body: await bodyOf(response, MAX_BODY_BYTES) }
+  const at = Date.parse(response.headers.date ?? '')
+  return { by, status, body: await bodyOf(response, MAX_BODY_BYTES), at }
 }

@@ -1,4 +1,5 @@
 import {
+  type ClockRow,
   type ClusterRow,
   type FailureRow,
   type GroupRow,
@@ -71,6 +72,7 @@ function mergeTwo(one: StatusPart, other: StatusPart): StatusPart {
     groups: mergeRows(one.groups, other.groups, by('cluster', 'group'), mergeGroup),
     lag,
     certificates: mergeEach(one.certificates, other.certificates, by('of', 'subject')),
+    clocks: mergeEach(one.clocks, other.clocks, by('comparedWith', 'cluster'), furtherOff),
     requests: withSums(one.requests, other.requests),
     way: withSums(one.way, other.way),
     refusals: mergeEach(one.refusals, other.refusals, by('what', 'reason', 'setting'), addToLater),
@@ -138,6 +140,8 @@ const mergeCluster = (one: ClusterRow, other: ClusterRow): ClusterRow => ({
   brokers: mergeEach(one.brokers, other.brokers, by('nodeId'), worseBroker)
 })
 
+const furtherOff = (one: ClockRow, other: ClockRow): ClockRow =>
+  Math.abs(one.aheadMs) >= Math.abs(other.aheadMs) ? one : other
 const worseBroker = (one: BrokerRow, other: BrokerRow): BrokerRow => worseFirst(one, other, BROKER_STATES)[0]
 const laterLag = (one: LagOfGroup, other: LagOfGroup): LagOfGroup =>
   (one.asOf ?? '') >= (other.asOf ?? '') ? one : other

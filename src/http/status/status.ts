@@ -103,6 +103,12 @@ const worker = z.object({
 
 const certificate = z.object({ of: text, subject: text, validTo: instant, remainingMs: number })
 
+const clock = z.object({
+  comparedWith: z.enum(['brokers', 'gateways']),
+  cluster: maybe.describe('That of the brokers'),
+  aheadMs: number.describe('How far the clock of this machine is ahead, at the least; negative: behind')
+})
+
 /** What was refused or failed, since the start and as of the last seconds. */
 const counted = { count, perSecond: number, lastAgoMs: amount }
 const refused = z.object({
@@ -174,6 +180,7 @@ export const statusSchema = z.object({
   groups: rowsOf(group),
   lag: rowsOf(lagOfGroup).optional().describe('Absent: Kafka is not asked for the lag of groups'),
   certificates: z.array(certificate),
+  clocks: z.array(clock).describe('Clocks of other machines, as far as they tell the time'),
   requests: z
     .object({ total: count, failed: count, refused: count, inFlight: count, connections: count })
     .describe('`failed`: answered 5xx; `refused`: answered 401, 403, 413, 429 or 503'),
@@ -193,6 +200,7 @@ export type LagOfGroup = z.output<typeof lagOfGroup>
 export type WorkerRow = z.output<typeof worker>
 export type ClusterRow = z.output<typeof cluster>
 export type CertificateRow = z.output<typeof certificate>
+export type ClockRow = z.output<typeof clock>
 export type RefusalRow = z.output<typeof refused>
 export type FailureRow = z.output<typeof failure>
 export type LossRow = z.output<typeof loss>
@@ -201,7 +209,16 @@ export type LineRow = z.output<typeof logLine>
 /** The status of one process. Several become one by {@link mergeParts}. */
 export type StatusPart = Omit<Status, 'version' | 'at' | 'gateway' | 'trouble'>
 
-const noRows = { workers: [], clusters: [], certificates: [], refusals: [], failures: [], losses: [], lines: [] }
+const noRows = {
+  workers: [],
+  clusters: [],
+  certificates: [],
+  clocks: [],
+  refusals: [],
+  failures: [],
+  losses: [],
+  lines: []
+}
 const none = { total: 0, rows: [] }
 const never = { count: 0, seconds: 0 }
 const noRecords = { records: 0, limitBytes: 0, oldestAgeMs: 0 }

@@ -24,7 +24,7 @@ const kind =
     when(status).map(found => tell(found, status))
 
 /** What no request meets, so that the log has to tell it. */
-export type Quiet = Pick<Judged, 'certificates'>
+export type Quiet = Pick<Judged, 'certificates' | 'clocks'>
 
 /** The setting of the certificate for other gateways. */
 export const PEERS_TLS = 'peers.tlsDirectory'
@@ -32,6 +32,8 @@ const DAY_MS = 86_400_000
 /** A certificate is shown from this time before its end on, and as bad from the second one on. */
 const CERTIFICATE_SOON_MS = 21 * DAY_MS
 const CERTIFICATE_BAD_MS = 3 * DAY_MS
+/** A clock is told from this difference on. */
+const CLOCK_DIFFERS_MS = 10_000
 /** A worker that has ended is shown for this time after it serves again. */
 const ENDED_LATELY_MS = 600_000
 /** The delay of the event loop is shown from this share of its limit on. */
@@ -432,6 +434,19 @@ const troubles = {
       see: 'docs/operations.md#clocks'
     })
   ),
+  clockDiffers: kind(
+    ({ clocks }: Quiet) => clocks.filter(({ aheadMs }) => Math.abs(aheadMs) >= CLOCK_DIFFERS_MS),
+    ({ comparedWith, cluster, aheadMs }) => {
+      const whose = comparedWith === 'gateways' ? 'other gateways' : `the brokers of cluster ${cluster}`
+      return {
+        severity: 'warning',
+        subject: `clock, compared with ${whose}`,
+        cause: `The clock of this machine is ${durationText(Math.abs(aheadMs))} ${aheadMs > 0 ? 'ahead of' : 'behind'} that of ${whose}.`,
+        next: 'Find out which clock is wrong, and set it by NTP.',
+        see: 'docs/operations.md#clocks'
+      }
+    }
+  ),
   recordsOld: kind(
     status => warningsIn(status, 'recordsOld'),
     cause => ({
@@ -464,7 +479,7 @@ export function troubleOf(status: Judged): Trouble[] {
 }
 
 export const quietTroubleOf = (status: Quiet): Trouble[] =>
-  troubles.certificateEnds(status).map(told => rowOf('certificateEnds', told))
+  (['certificateEnds', 'clockDiffers'] as const).flatMap(kind => troubles[kind](status).map(told => rowOf(kind, told)))
 
 const rowOf = (kind: Trouble['kind'], { severity = 'bad', ...rest }: Told): Trouble => ({ severity, kind, ...rest })
 

@@ -165,6 +165,10 @@ export class DurableDelivery implements QueueMember, ClusterState {
     queue.join(this)
   }
 
+  get clockAheadMs(): number | undefined {
+    return this.#ownTime.clockAheadMs
+  }
+
   /** Warnings about records that wait too long, one sentence each. */
   get warnings(): readonly string[] {
     return [...this.#deps.queue.warnings, ...(this.#retention?.warnings ?? []), ...this.#ownTime.warnings]

@@ -98,6 +98,8 @@ export interface Delivery {
   readonly capacity: BufferCapacity
   /** For operators. */
   readonly warnings: readonly string[]
+  /** How far the clock of this machine is ahead of that of a broker, in milliseconds; `undefined`: no broker has told. */
+  readonly clockAheadMs: number | undefined
   /** The id of the Kafka cluster that is connected; `undefined`: no broker has reported it yet. */
   readonly clusterId: string | undefined
   /**

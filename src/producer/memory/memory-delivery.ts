@@ -112,6 +112,10 @@ export class MemoryDelivery implements Delivery, ClusterState {
     this.#receipts = deps.receipts
   }
 
+  get clockAheadMs(): number | undefined {
+    return this.#ownTime.clockAheadMs
+  }
+
   get warnings(): readonly string[] {
     return this.#ownTime.warnings
   }

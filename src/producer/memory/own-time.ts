@@ -1,3 +1,4 @@
+import { aheadMsOf } from '../../core/clocks.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 
 const FIRST_STEP_MS = 1_000
@@ -5,6 +6,8 @@ const FIRST_STEP_MS = 1_000
 const MOST_MS = 2 ** 29 * 1_000
 /** The clock of this machine counts as set when it has moved so far. */
 const SET_MS = 30_000
+/** What a broker has told of its clock counts for this time. */
+const TOLD_MS = 600_000
 
 /**
  * The times of records whose caller has given none. Kafka refuses those that are too far ahead of the broker's clock
@@ -18,6 +21,8 @@ export class OwnTime {
   #setBackMs = 0
   /** What the two clocks differed by when `#setBackMs` was found. */
   #difference = 0
+  #aheadMs = 0
+  #toldAt = Number.NEGATIVE_INFINITY
 
   constructor({ now, clock, log }: { now: () => number; clock: MonotonicClock; log: Logger }) {
     this.#wallClock = now
@@ -51,6 +56,21 @@ export class OwnTime {
     this.#setBackMs = setBackMs
     this.#difference = this.#wallClock() - this.#clock()
     this.#log.warn({ setBackMs }, this.#warning)
+  }
+
+  /**
+   * A broker has appended records at a time of its own clock, within the last `withinMs`. Brokers tell it for topics
+   * with `message.timestamp.type=LogAppendTime` only.
+   */
+  appended(logAppendTimeMs: number, withinMs: number): void {
+    this.#aheadMs = aheadMsOf(logAppendTimeMs, this.#wallClock(), withinMs)
+    this.#toldAt = this.#clock()
+  }
+
+  /** How far the clock of this machine is ahead of that of a broker, as far as known; negative: behind. */
+  get clockAheadMs(): number | undefined {
+    if (this.setBackMs > 0) return this.setBackMs
+    return this.#clock() - this.#toldAt <= TOLD_MS ? this.#aheadMs : undefined
   }
 
   /** For operators, while times are set back. */

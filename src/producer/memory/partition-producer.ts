@@ -188,6 +188,10 @@ export class PartitionProducer implements ScheduledProducer {
     if (answer.type !== 'notSent') this.#numbering.seen()
     this.#search.attempted(answer.type !== 'notSent', head.recordCount)
     if (answer.type === 'appended') {
+      const { ownTime, clock } = this.#deps
+      // A batch that was sent before may have been appended before.
+      if (answer.logAppendTimeMs >= 0 && this.#attempts.count === 1 && !head.maybeWritten)
+        ownTime.appended(answer.logAppendTimeMs, clock() - head.oldestAt)
       this.#appended(head, answer.baseOffset, answer.logAppendTimeMs)
       return
     }

@@ -35,7 +35,7 @@ import type { ProcessStatus, Readiness } from '../../http/server/management-port
 import type { AccessLog } from '../../http/server/request-log.js'
 import { mergeParts } from '../../http/status/merge.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
-import type { CertificateRow, StatusPart } from '../../http/status/status.js'
+import type { CertificateRow, ClockRow, StatusPart } from '../../http/status/status.js'
 import { quietTroubleOf } from '../../http/status/trouble.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { LogStorage } from '../../producer/disk/durable-queue.js'
@@ -57,8 +57,8 @@ import { createIdempotency, openKeys } from './keys.js'
 import { watchLag } from './lag.js'
 import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
-import { registerCertificates, registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
-import { certificateViews, processStatusReader, servedStatus, toCertificateRow } from './process-status.js'
+import { registerCertificates, registerClocks, registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
+import { certificateViews, clockRows, processStatusReader, servedStatus, toCertificateRow } from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
 import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
 import { openSchemas } from './schemas.js'
@@ -279,6 +279,7 @@ class ProcessParts {
       lines: this.#lines,
       lag: () => this.#lag,
       certificates: this.#certificates,
+      clocks: this.#clocks,
       clock,
       now: Date.now
     })
@@ -290,6 +291,7 @@ class ProcessParts {
     registerReadiness(this.#metrics, readiness)
     registerClusters(this.#metrics, this.#clusters.all)
     registerCertificates(this.#metrics, this.#certificates)
+    registerClocks(this.#metrics, this.#clocks)
     // The certificates are read first, so that an unreadable certificate is found before any part is started.
     const { peers } = this.#worker ?? {}
     const security = await openListenerSecurity(this.#config, this.#metrics, this.#quietLog, this.#refusals)
@@ -559,10 +561,16 @@ class ProcessParts {
   readonly #certificates = (): CertificateView[] =>
     certificateViews(this.#security, this.#peers?.certificate, this.#clusters.all)
 
+  readonly #clocks = (): ClockRow[] => clockRows(this.#peers?.all.clockAheadMs, this.#clusters.all)
+
   /** Trouble that no request meets is looked for while the process runs. All workers have the same. */
   #watchTrouble(): TroubleWatch {
     const rows = (): CertificateRow[] => this.#certificates().map(one => toCertificateRow(one, Date.now()))
-    const watch = new TroubleWatch(() => quietTroubleOf({ certificates: rows() }), this.#quietLog, clock)
+    const watch = new TroubleWatch(
+      () => quietTroubleOf({ certificates: rows(), clocks: this.#clocks() }),
+      this.#quietLog,
+      clock
+    )
     if ((this.#worker?.number ?? 1) > 1) return watch
     watch.look()
     const timer = setInterval(() => watch.look(), LOOK_FOR_TROUBLE_EVERY_MS).unref()

@@ -4,6 +4,7 @@ import { type JsonRegistry, registrySource, StatsdReporter, type StatsdSources }
 import type { Logger } from '../../core/model.js'
 import type { CertificateView } from '../../http/server/certificates.js'
 import type { Readiness } from '../../http/server/management-port.js'
+import type { ClockRow } from '../../http/status/status.js'
 import type { Config } from '../config/config.js'
 import type { KafkaCluster } from './kafka.js'
 import type { Shutdown } from './shutdown.js'
@@ -69,6 +70,15 @@ export function registerCertificates(
   const help = 'When the certificate ends, in seconds since 1970; of a chain, the one that ends first'
   registerScrapedGauge(registry, 'castellan_certificate_end_timestamp_seconds', help, 'min', () =>
     certificates().map(({ of, validTo }) => ({ labels: { of }, value: validTo / 1_000 }))
+  )
+}
+
+export function registerClocks({ registry }: PrometheusMetrics, clocks: () => readonly ClockRow[]): void {
+  const help = 'How far the clock of this machine is ahead of those of other machines, at the least; negative: behind'
+  registerScrapedGauge(registry, 'castellan_clock_ahead_seconds', help, 'max', () =>
+    clocks().map(({ comparedWith, cluster = '', aheadMs }) => {
+      return { labels: { compared_with: comparedWith, cluster }, value: aheadMs / 1_000 }
+    })
   )
 }
 

@@ -16,6 +16,7 @@ import { weightOfGroup, weightOfTopic, worst } from '../../http/status/merge.js'
 import { type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
 import {
   type CertificateRow,
+  type ClockRow,
   type GroupRow,
   NOTHING,
   STATUS_VERSION,
@@ -50,6 +51,7 @@ export interface ProcessStatusDeps {
   /** `undefined`: Kafka is not asked yet. */
   readonly lag: () => LagSource | undefined
   readonly certificates: () => readonly CertificateView[]
+  readonly clocks: () => ClockRow[]
   readonly clock: MonotonicClock
   /** Epoch milliseconds. */
   readonly now: () => number
@@ -78,6 +80,7 @@ export function processStatusReader(deps: ProcessStatusDeps): () => Promise<Stat
       groups: await groupsOf(deps),
       lag: lagOf(deps.lag()),
       certificates: certificates().map(one => toCertificateRow(one, now())),
+      clocks: deps.clocks(),
       ...fromMetrics(metrics),
       refusals: aged(refusals.all(), at),
       lines: aged(lines.all(), at),
@@ -177,6 +180,18 @@ export function certificateViews(
     return typeof cert === 'string' ? [certificateViewOf(`clusters.${name}.tls`, cert)] : []
   })
   return [...ofListeners, ...(ofPeers === undefined ? [] : [certificateViewOf(PEERS_TLS, ofPeers)]), ...ofLogins]
+}
+
+/** @param ofGateways how far this clock is ahead of other gateways; absent: none is known */
+export function clockRows(
+  ofGateways: number | undefined,
+  clusters: readonly Pick<KafkaCluster, 'name' | 'delivery' | 'durable'>[]
+): ClockRow[] {
+  const ofBrokers = clusters.flatMap(({ name: cluster, delivery, durable }) => {
+    const aheadMs = delivery.clockAheadMs ?? durable?.clockAheadMs
+    return aheadMs === undefined ? [] : [{ comparedWith: 'brokers' as const, cluster, aheadMs }]
+  })
+  return ofGateways === undefined ? ofBrokers : [{ comparedWith: 'gateways', aheadMs: ofGateways }, ...ofBrokers]
 }
 
 /** @param now epoch milliseconds */

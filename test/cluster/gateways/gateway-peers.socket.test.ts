@@ -5,7 +5,7 @@ import { expect } from 'chai'
 import { callOthers, isAway, type PeerCall, type PeerError, SILENT_MS } from '../../../src/cluster/calls/peers.js'
 import { GatewayPeers, type GatewayPeersDeps } from '../../../src/cluster/gateways/gateway-peers.js'
 import type { PeerTls } from '../../../src/cluster/gateways/peer-listener.js'
-import { PeerToken } from '../../../src/cluster/gateways/peer-token.js'
+import { ANSWERED_BY, PeerToken } from '../../../src/cluster/gateways/peer-token.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
@@ -29,6 +29,7 @@ interface Wanted {
   readonly log?: Logger
   readonly resolve?: GatewayPeersDeps['resolve']
   readonly clock?: () => number
+  readonly now?: () => number
   readonly maxCalls?: number
   readonly metrics?: MetricsLogger
 }
@@ -100,6 +101,40 @@ async function sendRaw(address: string, bytes: string | Buffer): Promise<string>
 }
 
 describe('gateways that know each other', () => {
+  it('compare their clocks: one that differs from the others is told by its gateway', async () => {
+    const addresses: string[] = []
+    const offMs = [0, 0, -3_600_000]
+    const all = await Promise.all(offMs.map(off => gateway({ addresses, now: () => Date.now() + off })))
+    const [a, b, behind] = all as [GatewayPeers, GatewayPeers, GatewayPeers]
+    expect(behind.clockAheadMs, 'alone').to.equal(undefined)
+    addresses.push(a.address, behind.address)
+    await knows(a, behind.id)
+    await knows(behind, a.id)
+    // All of them send the same Date, so each sees its own difference.
+    expect([a.clockAheadMs, Math.round(behind.clockAheadMs! / 10_000)]).to.deep.equal([0, -360])
+    addresses.push(b.address)
+    await knows(behind, a.id, b.id)
+    expect(Math.round(behind.clockAheadMs! / 10_000)).to.equal(-360)
+  })
+
+  it('count as one clock each, this one included, where most clocks are looked for', async () => {
+    const date = (ms: number) => new Date(Date.now() + ms).toUTCString()
+    const others = await Promise.all(
+      [60_000, 0].map((ms, at) =>
+        liar((_, response) => {
+          response.writeHead(200, { [ANSWERED_BY]: `other-${at}`, date: date(ms) })
+          response.end()
+        })
+      )
+    )
+    const one = await gateway({ addresses: others.slice(0, 1) })
+    await knows(one, 'other-0')
+    expect(Math.round(one.clockAheadMs! / 10_000)).to.equal(-6)
+    const three = await gateway({ addresses: others })
+    await knows(three, 'other-0', 'other-1')
+    expect(three.clockAheadMs).to.equal(0)
+  })
+
   it('call each other, with bytes and deadline', async () => {
     const { a, b } = await two()
     expect([a.others, b.others]).to.deep.equal([[b.id], [a.id]])

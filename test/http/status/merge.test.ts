@@ -42,6 +42,11 @@ describe('the status of several processes', () => {
     expect(merged.clusters).to.deep.equal([{ name: 'default', isReady: false, away: 'refused', brokers: [down] }])
   })
 
+  it('believes the process whose clock differs most', () => {
+    const at = (aheadMs: number) => ({ ...calmPart, clocks: [{ comparedWith: 'gateways' as const, aheadMs }] })
+    expect(mergeParts([at(1), at(-9), at(5)]).clocks).to.deep.equal(at(-9).clocks)
+  })
+
   it('takes the worst state of the logs, and sums what is in them', () => {
     const full = { ...calmPart.log, state: 'full', why: 'the disk is full', records: 3 } as const
     const merged = mergeParts([

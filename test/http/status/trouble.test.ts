@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { BEYOND_END } from '../../../src/gateway/lag.js'
 import { statusSchema, type TopicRow, type Trouble } from '../../../src/http/status/status.js'
-import { type Judged, RANKS, troubleOf } from '../../../src/http/status/trouble.js'
+import { type Judged, quietTroubleOf, RANKS, troubleOf } from '../../../src/http/status/trouble.js'
 import { calm, calmTopic } from './calm.js'
 
 const DAY_MS = 86_400_000
@@ -388,6 +388,36 @@ describe('trouble', () => {
     expect(soon.cause).to.equal('The certificate of CN=gateway ends in 7 d, on 2026-12-01.')
     expect(onlyOf({ ...calm, certificates: [{ ...certificate, remainingMs: -DAY_MS }] }).severity).to.equal('bad')
     expect(troubleOf({ ...calm, certificates: [{ ...certificate, remainingMs: 60 * DAY_MS }] })).to.deep.equal([])
+  })
+
+  it('says where to put a new certificate for other gateways', () => {
+    const validTo = '2026-11-26T06:00:00.000Z'
+    const certificates = [{ of: 'peers.tlsDirectory', subject: 'CN=one', validTo, remainingMs: 2 * DAY_MS }]
+    const row = onlyOf({ ...calm, certificates })
+    expect(row).to.include({ severity: 'bad', kind: 'certificateEnds', see: 'peers.tlsDirectory' })
+    expect(row.next).to.include('start the gateway again')
+  })
+
+  it('names the clock that differs by ten seconds, from what, and in which direction', () => {
+    const at = (aheadMs: number) => ({ ...calm, clocks: [{ comparedWith: 'gateways' as const, aheadMs }] })
+    for (const aheadMs of [0, 9_999, -9_999]) expect(troubleOf(at(aheadMs))).to.deep.equal([])
+    const row = onlyOf(at(-10_000))
+    expect(row).to.include({ severity: 'warning', kind: 'clockDiffers', see: 'docs/operations.md#clocks' })
+    expect(row.cause).to.equal('The clock of this machine is 10 s behind that of other gateways.')
+    const clocks = [{ comparedWith: 'brokers' as const, cluster: 'default', aheadMs: 120_000 }]
+    expect(onlyOf({ ...calm, clocks }).cause).to.equal(
+      'The clock of this machine is 2 min ahead of that of the brokers of cluster default.'
+    )
+  })
+
+  it('is told by the log where no request meets it, and nothing else is', () => {
+    const status = {
+      ...withTopic({ state: 'missing' }),
+      certificates: [{ of: 'http.tls', subject: 'CN=one', validTo: calm.at, remainingMs: 1 }],
+      clocks: [{ comparedWith: 'gateways' as const, aheadMs: 60_000 }]
+    }
+    expect(quietTroubleOf(status)).to.deep.equal(troubleOf(status).filter(({ kind }) => kind !== 'topicMissing'))
+    expect(quietTroubleOf(status).map(({ kind }) => kind)).to.deep.equal(['certificateEnds', 'clockDiffers'])
   })
 
   it('says that the event loop is late before and while requests are refused', () => {

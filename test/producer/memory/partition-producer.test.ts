@@ -39,6 +39,21 @@ describe('delivery: a partition', () => {
     expect([stage.take(), producer.state, stage.isEmptied]).to.deep.equal([undefined, 'idle', true])
   })
 
+  it('compares the clock with the time at which a broker has appended, but for a batch that may have been appended before', async () => {
+    start()
+    stage.append('A')
+    await stage.pass(2_000)
+    await answer(stage.requireBatch(), { type: 'appended', baseOffset: 0, logAppendTimeMs: Date.now() - 60_000 })
+    expect(stage.ownTime.clockAheadMs).to.equal(58_000)
+    stage.append('B')
+    await answer(stage.requireBatch(), unanswered)
+    await stage.pass(1_000)
+    await answer(stage.requireBatch(), { type: 'appended', baseOffset: 1, logAppendTimeMs: Date.now() - 600_000 })
+    stage.append('C')
+    await answer(stage.requireBatch(), appended(2))
+    expect([stage.counters.delivered, stage.ownTime.clockAheadMs]).to.deep.equal([3, 58_000])
+  })
+
   it('goes on under the next epoch after a pause when Kafka has lost its state', async () => {
     start()
     stage.append('A')
