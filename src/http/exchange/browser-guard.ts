@@ -37,12 +37,15 @@ const OF_JAVA = /^text\/html, image\/gif, image\/jpeg, \*/
  *   Sec-Fetch-Site   `none` (typed by the user); `same-origin` when `Host` has been checked; others need such an
  *   `Origin`
  *   Referer          the page of a request without `Origin`: as that
+ *
+ * A link that is followed to a page for people is served wherever it stands, once `Host` was checked.
  */
 export class BrowserGuard {
   readonly #boundHost: string | undefined
   readonly #allowedHosts: ReadonlySet<string>
   readonly #allowedOrigins: ReadonlySet<string>
-  readonly #checksHost: boolean
+  /** Whether all requests have a known `Host`, so that links of a page to its own listener are served. */
+  readonly checksHost: boolean
   readonly #allowsAnyHost: boolean
   readonly #onForeignHost: (host: string) => void
   /** Consecutive requests mostly name the same host. */
@@ -62,7 +65,7 @@ export class BrowserGuard {
     this.#allowedHosts = new Set(allowedHosts.map(host => host.toLowerCase()))
     this.#allowedOrigins = new Set(allowedOrigins.map(origin => origin.toLowerCase()))
     this.#allowsAnyHost = this.#allowedHosts.has(ANY)
-    this.#checksHost =
+    this.checksHost =
       boundHost !== undefined && !this.#allowsAnyHost && (isLoopback(boundHost) || allowedHosts.length > 0)
   }
 
@@ -75,17 +78,19 @@ export class BrowserGuard {
    * The reason to refuse a request with these headers.
    *
    * @param needsHost whether `Host` is checked on every listener, as for answers that no page of another site may read
+   * @param isPage whether the answer is a page for people, to which other pages may have links
    */
-  refusalOf(headers: IncomingHttpHeaders, needsHost = false): ForbiddenError | undefined {
+  refusalOf(headers: IncomingHttpHeaders, needsHost = false, isPage = false): ForbiddenError | undefined {
     const { host, origin, referer } = headers
     const site = headers['sec-fetch-site']
-    const checksHost = this.#checksHost || (needsHost && this.#boundHost !== undefined && !this.#allowsAnyHost)
+    const checksHost = this.checksHost || (needsHost && this.#boundHost !== undefined && !this.#allowsAnyHost)
     if (checksHost && host !== this.#lastHost && !this.#isKnownHost(host)) {
       this.#onForeignHost(host!)
       return new ForbiddenError('requests for this host are not served; http.allowedHosts can allow it')
     }
     if (origin === undefined && site === undefined && referer === undefined) return undefined
     const isCertain = checksHost || this.#boundHost === undefined
+    if (isPage && isCertain && isVisit(headers)) return undefined
     if (this.#isAllowedVisitor(headers, isCertain) && this.#isAllowedPage(headers, isCertain)) return undefined
     return new ForbiddenError('requests of this web page are not served; http.allowedOrigins can allow its origin')
   }
@@ -116,7 +121,7 @@ export class BrowserGuard {
 
   #isOwnName(name: string): boolean {
     const bound = this.#boundHost ?? ''
-    if (EVERY_ADDRESS.has(bound) || !this.#checksHost) return name === bound || name === 'localhost' || isIP(name) !== 0
+    if (EVERY_ADDRESS.has(bound) || !this.checksHost) return name === bound || name === 'localhost' || isIP(name) !== 0
     return name === bound || (isLoopback(bound) && isLoopback(name))
   }
 
@@ -141,6 +146,10 @@ export class BrowserGuard {
     return this.#allowedOrigins.has(origin) || this.#allowedOrigins.has(ANY)
   }
 }
+
+/** A person opens the address in a tab of the browser. What is not navigated to, or is framed, could act for its page. */
+const isVisit = (headers: IncomingHttpHeaders): boolean =>
+  headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document' && headers.origin === undefined
 
 const isOriginOf = (origin: string, host = ''): boolean =>
   host !== '' && (origin === `http://${host.toLowerCase()}` || origin === `https://${host.toLowerCase()}`)

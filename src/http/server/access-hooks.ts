@@ -75,11 +75,12 @@ export const requireRule =
   (request, _, done) =>
     done(requestAccess?.callerOf(request.raw).refusalOfUnruled())
 
-/** Answers refusals outside of the APIs; those have error formats of their own. */
+/** Answers refusals outside of the APIs; those have error formats of their own. @param send answers in another format than JSON */
 export function answerRefusal(
   error: FastifyError | CastellanError,
   { headers }: FastifyRequest,
-  reply: FastifyReply
+  reply: FastifyReply,
+  send?: (status: number, message: string) => void
 ): void {
   const status = refusalStatus(error)
   if (status === undefined) throw error
@@ -91,7 +92,9 @@ export function answerRefusal(
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) {
     reply.header('connection', 'close')
   }
-  sendJson(reply.headers(refusalHeaders(error)), status, body)
+  reply.headers(refusalHeaders(error))
+  if (send === undefined) sendJson(reply, status, body)
+  else send(status, error.message)
 }
 
 export const JSON_TYPE = 'application/json; charset=utf-8'

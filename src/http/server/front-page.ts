@@ -1,7 +1,8 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { RequestAccess } from '../access/request-access.js'
 import type { HttpApi } from '../api/api.js'
+import type { EngineRequest } from '../engine/request.js'
 import { varyOf } from '../exchange/compressed-answer.js'
 import { isOnOwnPort } from '../exchange/exchange.js'
 import {
@@ -15,7 +16,10 @@ import {
   writtenOnce
 } from '../openapi/operation.js'
 import { toServedDocument } from '../openapi/served-document.js'
-import { JSON_TYPE, requireRule, sendJson } from './access-hooks.js'
+import { answerRefusal, JSON_TYPE, requireRule, sendJson } from './access-hooks.js'
+import { FRONT_DOOR_POLICY, frontDoorPage, refusalPage } from './front-door.js'
+import type { ProcessStatus } from './management-port.js'
+import { PAGE_HEADERS } from './page-policy.js'
 import { pageOperations } from './page-routes.js'
 import { receiptOperation } from './receipt-route.js'
 
@@ -112,48 +116,59 @@ type Section = readonly [about: string, ...commands: string[]]
 const toText = (title: string, sections: readonly Section[]): string =>
   [[title], ...sections].map(([about, ...commands]) => `# ${about}\n${commands.join('\n')}`.trimEnd()).join('\n\n')
 
-const toHtml = (title: string, sections: readonly Section[]): string =>
-  `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<title>castellan</title>
-<h1>${escapeHtml(title)}</h1>
-${sections.map(([about, ...commands]) => `<h2>${escapeHtml(about)}</h2>${commands.map(toParagraph).join('')}`).join('\n')}
-</html>`
-
-const toParagraph = (command: string): string => `<p><code>${escapeHtml(command)}</code></p>`
-const escapeHtml = (text: string): string => text.replaceAll(/[&<>"']/g, one => `&#${one.charCodeAt(0)};`)
+/** What the front page tells besides the commands. */
+export interface FrontFacts {
+  readonly status: Pick<ProcessStatus, 'version' | 'brokerMode' | 'kafkaReasons'>
+  /** The address of the management port; `undefined`: it is not known here, or there is none. */
+  readonly management?: string | undefined
+}
 
 /**
- * Answers `/` with commands that try each API, as HTML for browsers and otherwise as a text that a shell understands; and with
+ * Answers `/` with commands that try each API, as a page for browsers and otherwise as a text that a shell understands; and with
  * 404 every path outside of the APIs.
  */
 export function addFrontPage(
   app: FastifyInstance,
-  version: string,
+  { status, management }: FrontFacts,
   apis: readonly MountedApi[],
   requestAccess?: RequestAccess
 ): void {
   const login = "Where the gateway needs credentials, add -H 'authorization: Bearer TOKEN' or -u USER:PASSWORD"
-  app.get('/', { onRequest: requireRule(requestAccess) }, (request, reply) => {
-    const { host = '', accept = '' } = request.headers
-    const url = `${request.protocol}://${HOST.test(host) ? host : '127.0.0.1:8080'}`
+  const { version, brokerMode } = status
+  const urlOf = ({ protocol, headers: { host = '' } }: FastifyRequest): string =>
+    `${protocol}://${HOST.test(host) ? host : '127.0.0.1:8080'}`
+  const sendPage = (reply: FastifyReply, page: string): FastifyReply => {
+    const headers = { ...PAGE_HEADERS, vary: 'accept', 'content-security-policy': FRONT_DOOR_POLICY }
+    return reply.headers(headers).type('text/html; charset=utf-8').send(page)
+  }
+  const errorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+    const send = (status: number, message: string): void =>
+      void sendPage(reply.code(status), refusalPage(status, message, urlOf(request)))
+    answerRefusal(error, request, reply, isForBrowser(request) ? send : undefined)
+  }
+  app.get('/', { onRequest: requireRule(requestAccess), errorHandler }, (request, reply) => {
+    const url = urlOf(request)
+    if (isForBrowser(request)) {
+      const asksForLogin = requestAccess !== undefined
+      const hasLinks = (request.raw as EngineRequest).guard?.checksHost === true
+      const kafkaReasons = status.kafkaReasons()
+      const door = { version, url, apis, asksForLogin, kafkaReasons, brokerMode, management, hasLinks }
+      return sendPage(reply, frontDoorPage(door))
+    }
     const sections = apis.map(({ name, prefix, page }): Section => {
       const at = `${url}${prefix}`
       return page === undefined ? [name] : [`${name}: ${page.about}`, ...page.tryIt(at), ...(page.readIt?.(at) ?? [])]
     })
     const further: Section = ['all operations, as OpenAPI', `curl ${url}${OPENAPI_PATH}`]
     const all = [...sections, further, ...(requestAccess === undefined ? [] : [[login] as const])]
-    const isHtml = accept.includes('text/html')
     reply.raw.setHeader('vary', varyOf(reply.raw, 'accept'))
     reply.headers({
       'x-content-type-options': 'nosniff',
       'content-security-policy': "default-src 'none'"
     })
-    reply.type(`text/${isHtml ? 'html' : 'plain'}; charset=utf-8`)
-    reply.send(`${(isHtml ? toHtml : toText)(`castellan ${version}: write to Kafka and read from it`, all)}\n`)
+    return reply
+      .type('text/plain; charset=utf-8')
+      .send(`${toText(`castellan ${version}: write to Kafka and read from it`, all)}\n`)
   })
   const prefixes = apis.map(({ prefix }) => prefix)
   const notFound = {
@@ -163,3 +178,5 @@ export function addFrontPage(
   }
   app.setNotFoundHandler((_, reply) => sendJson(reply, 404, notFound))
 }
+
+const isForBrowser = ({ headers: { accept = '' } }: FastifyRequest): boolean => accept.includes('text/html')

@@ -92,7 +92,7 @@ export class Http {
     const opened: Listener[] = []
     try {
       const { app: managementApp, url: management } = await openManagement(context, options, opened)
-      const sharedApp = await createSharedApp(context, options)
+      const sharedApp = await createSharedApp(context, options, management)
       const traffic = await openTraffic(sharedApp, context, options, openerOf(context, opened))
       const managementListener = management === undefined ? undefined : opened.shift()
       return new Http({ ...traffic, management }, context, [sharedApp, managementApp], opened, managementListener)
@@ -153,11 +153,12 @@ const oneTurn = (): Promise<void> => new Promise(resolve => setImmediate(() => s
 
 async function createSharedApp(
   context: HttpContext,
-  { apis, status, receipts }: HttpOptions
+  { apis, status, receipts }: HttpOptions,
+  management: string | undefined
 ): Promise<FastifyInstance> {
   const app = createHttpServer(context, isOpenRoute, Cors.of(context.http.allowedOrigins))
   carryHeaders(app, context.http.recordHeaders)
-  addFrontPage(app, status.version, apis, context.requestAccess)
+  addFrontPage(app, { status, management }, apis, context.requestAccess)
   addReceiptRoute(app, receipts)
   addDescriptions(
     app,

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
@@ -11,6 +10,7 @@ import { json, type Operation, reading } from '../openapi/operation.js'
 import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
 import { type StatusSource, statusSchema } from '../status/status.js'
 import { answerRefusal, JSON_TYPE, refuse } from './access-hooks.js'
+import { PAGE_HEADERS, policyOf } from './page-policy.js'
 
 export const PAGE_PATH = '/'
 export const STATUS_PATH = '/status.json'
@@ -20,33 +20,6 @@ const MAX_SEARCHES = 4
 
 const WRONG_QUESTION =
   'the body has to be {"by":"key","topic":"…","key":"…"}, with "cluster" if need be, or {"by":"receipt","receipt":"…"}'
-
-/** Nothing from elsewhere, nothing that the page did not come with, no frame around it. */
-const policyOf = (html: string): string =>
-  [
-    "default-src 'none'",
-    `script-src ${hashesOf(html, 'script')}`,
-    `style-src ${hashesOf(html, 'style')}`,
-    "connect-src 'self'",
-    'img-src data:',
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'"
-  ].join('; ')
-
-function hashesOf(html: string, element: 'script' | 'style'): string {
-  const texts = [...html.matchAll(new RegExp(`<${element}>([\\s\\S]*?)</${element}>`, 'g'))].map(match => match[1]!)
-  return texts.map(text => `'sha256-${createHash('sha256').update(text).digest('base64')}'`).join(' ') || "'none'"
-}
-
-const PAGE_HEADERS = {
-  'cache-control': 'no-cache',
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
-  'referrer-policy': 'no-referrer',
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin'
-}
 
 export interface PageSource {
   /** The page, as it was built; `undefined`: there is none. */
@@ -96,7 +69,7 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
       if (html === undefined) return refuse(reply, 404, 'not found', 'the page is not built; npm run build makes it')
       page = { bytes: Buffer.from(html), policy: policyOf(html) }
     }
-    reply.headers({ ...PAGE_HEADERS, 'content-security-policy': page.policy })
+    reply.headers({ ...PAGE_HEADERS, 'cache-control': 'no-cache', 'content-security-policy': page.policy })
     return reply.type('text/html; charset=utf-8').send(page.bytes)
   })
   const searches = new Shares(MAX_SEARCHES, 'searches for a record')

@@ -88,7 +88,7 @@ export const shuttingDown = (): OverloadedError => new OverloadedError('the gate
 function refusalOf(context: HttpContext, request: FastifyRequest, received: EngineRequest): CastellanError | undefined {
   if (context.isDraining) return shuttingDown()
   return (
-    received.guard.refusalOf(received.headers, context.needsHost?.(request)) ??
+    received.guard.refusalOf(received.headers, context.needsHost?.(request), request.routeOptions.url === '/') ??
     context.connections.requestRefusal(received) ??
     (bringsWork(request) ? context.shedder.refusal() : undefined)
   )

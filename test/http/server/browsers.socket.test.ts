@@ -101,6 +101,26 @@ describe('BrowserGuard', () => {
     expect(serves(undefined, { host: 'anything' })).to.equal(true)
   })
 
+  it('serves a page for people to who follows a link on any page, and only where names are known', () => {
+    const link = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', referer: 'http://wiki.example/' }
+    const serves = (bound: string, headers: Record<string, string>, isPage = true, needsHost = false): boolean =>
+      new BrowserGuard(bound, none).refusalOf(headers, needsHost, isPage) === undefined
+    for (const site of ['same-site', 'cross-site']) {
+      const visit = { host: 'localhost:8081', 'sec-fetch-site': site, ...link }
+      expect(serves('127.0.0.1', visit), site).to.equal(true)
+      expect(serves('0.0.0.0', visit, true, true), site).to.equal(true)
+      expect(serves('0.0.0.0', visit), 'a host that is not checked').to.equal(false)
+      expect(serves('127.0.0.1', visit, false), 'what is no page').to.equal(false)
+      expect(serves('127.0.0.1', { ...visit, host: 'evil.example' })).to.equal(false)
+      for (const other of [
+        { 'sec-fetch-dest': 'iframe' },
+        { 'sec-fetch-mode': 'no-cors' },
+        { origin: 'http://a.example' }
+      ])
+        expect(serves('127.0.0.1', { ...visit, ...other }), JSON.stringify(other)).to.equal(false)
+    }
+  })
+
   it('reads names of hosts as a whole, in any case, with a port or without', () => {
     for (const host of ['localhost:', 'LocalHost:80', '[::1]:', '[::1]:8080', '127.0.0.1:65535']) {
       expect(isServed('127.0.0.1', { host }), host).to.equal(true)
