@@ -7,6 +7,7 @@ import {
   type LineRow,
   type LossRow,
   MAX_ROWS,
+  type PartitionRow,
   type RefusalRow,
   type StatusPart,
   type TopicRow
@@ -67,7 +68,7 @@ function mergeTwo(one: StatusPart, other: StatusPart): StatusPart {
     workers: [...one.workers, ...other.workers].sort((a, b) => a.number - b.number),
     clusters: mergeEach(one.clusters, other.clusters, by('name'), mergeCluster),
     memory: withSums(one.memory, other.memory),
-    log: withSums(...worseFirst(one.log, other.log, LOG_STATES)),
+    log: mergeLog(one.log, other.log),
     topics: mergeRows(one.topics, other.topics, by('cluster', 'topic'), mergeTopic),
     groups: mergeRows(one.groups, other.groups, by('cluster', 'group'), mergeGroup),
     lag,
@@ -89,7 +90,7 @@ const by =
     JSON.stringify(names.map(name => row[name]))
 
 /** Of these numbers the greater one counts. These are of one process alone. All others are sums. */
-const GREATER: ReadonlySet<string> = new Set(['oldestAgeMs', 'timeoutMs', 'firstAgoMs', 'troubledPartitions'])
+const GREATER: ReadonlySet<string> = new Set(['oldestAgeMs', 'timeoutMs', 'firstAgoMs'])
 const OF_ONE: ReadonlySet<string> = new Set(['lastAgoMs', 'status', 'worker'])
 
 /** `kept` with the numbers of both, also of the objects in it; without fields that are undefined. */
@@ -118,14 +119,29 @@ function worseFirst<Row extends { readonly state: string }>(
 const addToLater = <Row extends RefusalRow | FailureRow | LossRow | LineRow>(one: Row, other: Row): Row =>
   one.lastAgoMs <= other.lastAgoMs ? withSums(one, other) : withSums(other, one)
 
+function mergeLog(one: StatusPart['log'], other: StatusPart['log']): StatusPart['log'] {
+  const [ours, theirs] = [one.deadLetterTopics ?? [], other.deadLetterTopics ?? []]
+  const topics = mergeEach(ours, theirs, by('cluster', 'topic'), withSums)
+  const deadLetterTopics = topics.length === 0 ? undefined : worst(topics, ({ count }) => count).rows
+  return { ...withSums(...worseFirst(one, other, LOG_STATES)), deadLetterTopics }
+}
+
+/** The partitions in trouble of two views, each once, by their numbers. */
+export const mergeTroubled = (ones: readonly PartitionRow[], others: readonly PartitionRow[]): PartitionRow[] =>
+  mergeEach(ones, others, by('partition'), (one, other) => (one.error === undefined ? other : one)).sort(
+    (one, other) => one.partition - other.partition
+  )
+
 function mergeTopic(one: TopicRow, other: TopicRow): TopicRow {
   const [worse, better] = worseFirst(one, other, TOPIC_STATES)
+  const troubled = mergeTroubled(worse.troubled, better.troubled)
   return {
     ...better,
     ...withSums(worse, better),
     // All processes see the same partitions.
     partitions: Math.max(one.partitions, other.partitions),
-    troubled: mergeEach(worse.troubled, better.troubled, by('partition'))
+    troubledPartitions: Math.max(one.troubledPartitions, other.troubledPartitions, troubled.length),
+    troubled
   }
 }
 

@@ -60,6 +60,7 @@ const durableLog = z.object({
   records: count,
   oldestAgeMs: amount,
   deadLetters: count,
+  deadLetterTopics: z.array(z.object({ cluster: text, topic: text, count })).optional(),
   damagedRecords: count,
   quarantinedSegments: count,
   setAsideRecords: count.describe('Records in files that the disk cannot read'),

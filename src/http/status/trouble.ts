@@ -391,11 +391,11 @@ const troubles = {
     }
   ),
   deadLetters: kind(
-    ({ log }) => only(log.deadLetters > 0, log.deadLetters),
-    letters => ({
+    ({ log }) => only(log.deadLetters > 0, log),
+    ({ deadLetters, deadLetterTopics: of = [] }) => ({
       severity: 'warning',
       subject: 'durable log',
-      cause: `${countOf(letters, 'dead letter')}: Kafka has refused these records for good.`,
+      cause: `${countOf(deadLetters, 'dead letter')}${of.length === 0 ? '' : ` of ${topicsText(of.map(row => nameIn(row, row.topic)))}`}: Kafka has refused these records for good.`,
       next: 'castellan wal dead-letters names the reasons. Remove the cause, then castellan wal replay or discard.',
       see: LOG_DOCS
     })
@@ -614,13 +614,17 @@ function fillingBy({ clusters, topics }: Judged, recordsOf: (row: TopicRow) => n
     .map(({ topic }) => topic)
   if (culprits.length === 0)
     return { because: [], first: 'Kafka takes less than comes: check how busy its brokers are, or send less.' }
-  const [plural, rows] = culprits.length === 1 ? ['', 'its row is'] : ['s', 'their rows are']
-  const names = `topic${plural} ${firstOf(culprits, MAX_TOPICS)}`
+  const rows = culprits.length === 1 ? 'its row is' : 'their rows are'
+  const names = topicsText(culprits)
   return {
     because: [`It fills because Kafka does not take the records of ${names}.`],
     first: `Mend ${names} first: ${rows} above.`
   }
 }
+
+/** `topics a, b, c and 2 more` */
+const topicsText = (names: readonly string[]): string =>
+  `topic${names.length === 1 ? '' : 's'} ${firstOf(names, MAX_TOPICS)}`
 
 /** ` (12.9 records per second)` */
 function refusedText(refusals: readonly RefusalRow[]): string {

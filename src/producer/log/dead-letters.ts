@@ -1,5 +1,6 @@
 import type { Persisted } from '../../core/model.js'
 import type { LogRefusal } from './availability.js'
+import type { DestinationBacklog } from './backlog.js'
 import { encodeEntry, type StoredEntry } from './entry.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
 import type { SequenceRange } from './segment.js'
@@ -65,6 +66,11 @@ export class DeadLetters {
     length.writeUInt32BE(why.length)
     const entry = encodeEntry(destination, Buffer.concat([length, why, body]), acceptedAtMs)
     return this.#opened.commit(entry).refusal
+  }
+
+  /** The dead letters of each destination. Empty where they have more segments, whose indexes would have to be read. */
+  backlog(maxSegments: number): ReadonlyMap<string, DestinationBacklog> {
+    return this.count === 0 || this.#opened.stats.segmentCount > maxSegments ? new Map() : this.#opened.backlog()
   }
 
   /** The dead letters from `fromSequence` on, oldest first. */

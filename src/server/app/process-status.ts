@@ -12,13 +12,14 @@ import { type CertificateView, certificateViewOf } from '../../http/server/certi
 import type { LoadShedder } from '../../http/server/load-shedder.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import type { PageSource } from '../../http/server/page-routes.js'
-import { weightOfGroup, weightOfTopic, worst } from '../../http/status/merge.js'
+import { mergeTroubled, weightOfGroup, weightOfTopic, worst } from '../../http/status/merge.js'
 import { type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
 import {
   type CertificateRow,
   type ClockRow,
   type GroupRow,
   NOTHING,
+  type PartitionRow,
   STATUS_VERSION,
   type Status,
   type StatusPart,
@@ -26,8 +27,9 @@ import {
   type TopicRow
 } from '../../http/status/status.js'
 import { PEERS_TLS, troubleOf } from '../../http/status/trouble.js'
-import type { LogView } from '../../producer/disk/durable-queue.js'
-import type { TopicView } from '../../producer/memory/topic-view.js'
+import { clusterOf, type LogView } from '../../producer/disk/durable-queue.js'
+import type { DestinationBacklog } from '../../producer/log/backlog.js'
+import type { TopicView, TroubledPartition } from '../../producer/memory/topic-view.js'
 import { readPage } from '../config/page-file.js'
 import type { KafkaCluster } from './kafka.js'
 import { briefOf } from './kafka-watch.js'
@@ -215,7 +217,7 @@ function toClusterRow({ name, router }: KafkaCluster): Status['clusters'][number
   }
 }
 
-const toLogRow = ({ state, why, limitBytes, oldestAgeMs, stats }: LogView): Status['log'] => ({
+const toLogRow = ({ state, why, limitBytes, oldestAgeMs, stats, dead }: LogView): Status['log'] => ({
   state,
   why,
   limitBytes,
@@ -223,11 +225,17 @@ const toLogRow = ({ state, why, limitBytes, oldestAgeMs, stats }: LogView): Stat
   records: stats?.openEntries ?? 0,
   oldestAgeMs: Math.round(oldestAgeMs),
   deadLetters: stats?.deadLetters ?? 0,
+  deadLetterTopics: dead.size === 0 ? undefined : worst([...dead].map(toDeadRow), ({ count }) => count).rows,
   damagedRecords: stats?.damagedEntries ?? 0,
   quarantinedSegments: stats?.quarantinedSegments ?? 0,
   setAsideRecords: stats?.setAsideEntries ?? 0,
   damagedFiles: stats?.damagedFiles ?? 0
 })
+
+const toDeadRow = ([destination, { openEntries: count }]: [string, DestinationBacklog]) => {
+  const cluster = clusterOf(destination)
+  return { cluster, topic: destination.slice(cluster.length + 1), count }
+}
 
 /** From the worst state to the best. */
 const STATES: readonly TopicView['state'][] = ['refused', 'missing', 'stuck', 'lookingUp', 'flowing', 'idle']
@@ -305,7 +313,12 @@ function toTopicRow({ cluster, memory, logged }: Candidate): TopicRow {
   const views = [memory, logged?.view].filter(view => view !== undefined)
   const topic = memory?.topic ?? logged!.topic
   const refusal = views.find(view => view.refusal !== undefined)?.refusal
-  const troubled = [...delivery.troubledIn(topic), ...(durable?.troubledIn(topic) ?? [])]
+  const toPartitionRow = ({ partition, state, attempts, obstacle }: TroubledPartition): PartitionRow => {
+    const { error, message } = obstacle ?? {}
+    return { partition, state, attempts, error, message, leader: router.leaderOf(topic, partition) }
+  }
+  const ofLog = durable?.troubledIn(topic) ?? []
+  const troubled = mergeTroubled(delivery.troubledIn(topic).map(toPartitionRow), ofLog.map(toPartitionRow))
   return {
     cluster: name,
     topic,
@@ -317,11 +330,8 @@ function toTopicRow({ cluster, memory, logged }: Candidate): TopicRow {
     },
     log: logged && { records: logged.records, bytesInMemory: logged.view?.bytes ?? 0 },
     partitions: Math.max(0, ...views.map(({ partitions }) => partitions)),
-    troubledPartitions: Math.max(0, ...views.map(({ troubledCount }) => troubledCount)),
-    troubled: troubled.map(({ partition, state, attempts, obstacle }) => {
-      const { error, message } = obstacle ?? {}
-      return { partition, state, attempts, error, message, leader: router.leaderOf(topic, partition) }
-    }),
+    troubledPartitions: Math.max(troubled.length, ...views.map(({ troubledCount }) => troubledCount)),
+    troubled,
     refusal: refusal && { code: refusal.code, message: refusal.message }
   }
 }

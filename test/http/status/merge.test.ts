@@ -32,6 +32,34 @@ describe('the status of several processes', () => {
     })
   })
 
+  it('names a partition once that several processes find in trouble, in order, and counts those of all', () => {
+    const at = (partition: number, error?: string) => ({ partition, state: 'backingOff', attempts: 2, error })
+    const stuck = { ...calmTopic, state: 'stuck' } as const
+    const merged = mergeParts([
+      { ...calmPart, topics: { total: 1, rows: [{ ...stuck, troubled: [at(2), at(1)], troubledPartitions: 2 }] } },
+      { ...second, topics: { total: 1, rows: [{ ...stuck, troubled: [at(0), at(1, 'X')], troubledPartitions: 2 }] } }
+    ])
+    expect(merged.topics.rows[0]).to.deep.include({ troubled: [at(0), at(1, 'X'), at(2)], troubledPartitions: 3 })
+  })
+
+  it('adds up the topics of dead letters, whatever they are called', () => {
+    const withDead = (...rows: readonly [topic: string, count: number][]) => ({
+      ...calmPart.log,
+      deadLetters: rows.reduce((sum, [, count]) => sum + count, 0),
+      deadLetterTopics: rows.map(([topic, count]) => ({ cluster: 'default', topic, count }))
+    })
+    const { log } = mergeParts([
+      { ...calmPart, log: withDead(['__proto__', 1]) },
+      { ...second, log: withDead(['orders', 4], ['__proto__', 2]) },
+      { ...second, log: { ...calmPart.log, state: 'failed' } }
+    ])
+    expect(log).to.include({ state: 'failed', deadLetters: 7 })
+    expect(log.deadLetterTopics).to.deep.equal([
+      { cluster: 'default', topic: 'orders', count: 4 },
+      { cluster: 'default', topic: '__proto__', count: 3 }
+    ])
+  })
+
   it('believes the process that finds a broker down, and the one that reaches no broker', () => {
     const [cluster] = calmPart.clusters
     const down = { nodeId: 1, address: 'kafka-1:9092', state: 'down', forMs: 10, lastError: 'refused' } as const

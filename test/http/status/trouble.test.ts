@@ -450,6 +450,18 @@ describe('trouble', () => {
     ])
   })
 
+  it('names the topics of dead letters', () => {
+    const letters = (deadLetters: number, topics?: readonly string[]) => {
+      const deadLetterTopics = topics?.map(topic => ({ cluster: topic === 'far' ? 'eu' : 'default', topic, count: 1 }))
+      return onlyOf({ ...calm, log: { ...calm.log, deadLetters, deadLetterTopics } }).cause
+    }
+    expect(letters(1, ['orders'])).to.equal('1 dead letter of topic orders: Kafka has refused these records for good.')
+    expect(letters(9, ['a', 'far', 'c', 'd', 'e'])).to.equal(
+      '9 dead letters of topics a, far of cluster eu, c and 2 more: Kafka has refused these records for good.'
+    )
+    expect(letters(2)).to.equal('2 dead letters: Kafka has refused these records for good.')
+  })
+
   it('says what to do about records that the disk cannot read, once', () => {
     const log = { ...calm.log, quarantinedSegments: 1, setAsideRecords: 7 }
     const warnings = ['7 records of the durable log are set aside: run castellan wal salvage --append']

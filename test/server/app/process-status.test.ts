@@ -1,0 +1,69 @@
+import { expect } from 'chai'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
+import { statusSchema } from '../../../src/http/status/status.js'
+import { type ProcessStatusDeps, processStatusReader } from '../../../src/server/app/process-status.js'
+
+describe('the status of a process', () => {
+  const view = {
+    topic: 'minisr',
+    state: 'stuck',
+    records: 1,
+    bytes: 1,
+    oldestAgeMs: 1,
+    partitions: 3,
+    troubledCount: 2,
+    refusal: undefined
+  }
+  const obstacle = { error: 'NOT_ENOUGH_REPLICAS', message: 'too few' }
+  const troubled = (...partitions: readonly number[]) =>
+    partitions.map(partition => ({ partition, state: 'backingOff', attempts: 2, obstacle }))
+  const deliveryOf = (...partitions: readonly number[]) => ({
+    counts: () => ({ bufferedRecords: 0, bufferedBytes: 0, stuckBytes: 0, delivered: 0, failed: 0 }),
+    topicViews: () => [view],
+    troubledIn: () => troubled(...partitions)
+  })
+  const cluster = {
+    name: 'default',
+    delivery: deliveryOf(1, 0),
+    durable: deliveryOf(2, 1),
+    losses: { records: 0, views: () => [] },
+    groups: { views: () => [] },
+    router: { isReady: true, brokers: () => [], leaderOf: () => 1 },
+    connection: { current: {} }
+  }
+  const dead = new Map([
+    ['default/a/b', { firstSequence: 1, openEntries: 2 }],
+    ['default/__proto__', { firstSequence: 2, openEntries: 3 }]
+  ])
+  const log = { state: 'ok', why: undefined, limitBytes: 1, oldestAgeMs: 0, stats: undefined, backlog: new Map(), dead }
+  const nothing = { all: () => [], answers: () => [] }
+  const read = processStatusReader({
+    number: 1,
+    clusters: [cluster],
+    viewLog: async () => log,
+    memoryLimitBytes: 1,
+    memoryTimeoutMs: 1,
+    metrics: createPrometheusMetrics(),
+    shedder: () => undefined,
+    refusals: nothing,
+    lines: nothing,
+    lag: () => undefined,
+    certificates: () => [],
+    clock: () => 0,
+    now: () => 0
+  } as unknown as ProcessStatusDeps)
+
+  it('names a partition once of which records in memory and records of the durable log wait, in order', async () => {
+    const [row] = (await read()).topics.rows
+    expect(row!.troubled.map(({ partition }) => partition)).to.deep.equal([0, 1, 2])
+    expect(row!.troubledPartitions).to.equal(3)
+  })
+
+  it('has the topics of dead letters, those with most first, in its documented form', async () => {
+    const part = await read()
+    expect(statusSchema.shape.log.parse(part.log).deadLetterTopics).to.deep.equal([
+      { cluster: 'default', topic: '__proto__', count: 3 },
+      { cluster: 'default/a', topic: 'b', count: 2 }
+    ])
+  })
+})
