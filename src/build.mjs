@@ -6,10 +6,12 @@
 import { chmodSync, cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
+import { docsTag } from './docs-tag.mjs'
 import { buildPage } from './http/page/build.mjs'
 
 const SOURCES = import.meta.dirname
 const TARGET = join(SOURCES, '../dist')
+const define = docsTag(join(SOURCES, '..'))
 
 const entries = {
   main: 'main.ts',
@@ -34,9 +36,10 @@ await build({
   target: 'node20.19',
   packages: 'external',
   sourcemap: true,
-  legalComments: 'none'
+  legalComments: 'none',
+  define
 })
-await buildPage(TARGET)
+await buildPage(TARGET, define)
 const proto = 'apis/kafka-pixy/kafka-pixy.proto'
 cpSync(join(SOURCES, proto), join(TARGET, proto))
 chmodSync(join(TARGET, 'main.js'), 0o755)

@@ -6,15 +6,15 @@ import { build } from 'esbuild'
 const SOURCES = import.meta.dirname
 const options = { bundle: true, minify: true, write: false, target: 'es2022', legalComments: 'none' }
 
-/** @param {string} file @returns {Promise<string>} */
-async function bundle(file) {
-  const { outputFiles } = await build({ ...options, entryPoints: [join(SOURCES, file)], format: 'iife' })
+/** @param {string} file @param {Record<string, string>} [define] @returns {Promise<string>} */
+async function bundle(file, define) {
+  const { outputFiles } = await build({ ...options, define, entryPoints: [join(SOURCES, file)], format: 'iife' })
   return outputFiles[0].text.trim()
 }
 
-/** @param {string} target the folder of the page */
-export async function buildPage(target) {
-  const [script, style] = await Promise.all([bundle('main.ts'), bundle('style.css')])
+/** @param {string} target the folder of the page @param {Record<string, string>} define names that the script gets values for */
+export async function buildPage(target, define) {
+  const [script, style] = await Promise.all([bundle('main.ts', define), bundle('style.css')])
   // The end of the element would end the script, too.
   if (/<\/script/i.test(script) || /<\/style/i.test(style)) throw new Error('the page has the end of an element in its text')
   const page = readFileSync(join(SOURCES, 'page.html'), 'utf8')

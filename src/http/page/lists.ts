@@ -1,6 +1,8 @@
 import type { VNode } from 'preact'
+import { cardsOf } from '../status/cards.js'
+import { docsUrl } from '../status/docs.js'
 import type * as Rows from '../status/status.js'
-import { bytesText, countOf, countText, durationText, percentText } from '../status/units.js'
+import { bytesText, countOf, countText, durationText, firstOf, percentText } from '../status/units.js'
 import { html, instantOf, number, sorted, state, type TableColumn, table, text } from './table.js'
 
 type Of = { readonly status: Rows.Status }
@@ -12,6 +14,9 @@ export const rateText = (rate: number): string => (rate >= 100 || rate === 0 ? c
 /** `orders`, or `eu / orders` in another cluster than the default one. */
 const placeIn = (cluster: string, name: string): string => (cluster === 'default' ? name : `${cluster} / ${name}`)
 
+/** Subjects of a card of many rows that are named at once. */
+const MAX_SUBJECTS = 3
+
 const last: TableColumn<{ readonly lastAgoMs: number }> = {
   ...number('Last', ({ lastAgoMs }) => lastAgoMs, agoText),
   sortBy: ({ lastAgoMs }) => -lastAgoMs
@@ -19,22 +24,36 @@ const last: TableColumn<{ readonly lastAgoMs: number }> = {
 const rate = number<{ readonly perSecond: number }>('Per second', ({ perSecond }) => perSecond, rateText)
 
 /** Everything that is wrong, worst first. The same trouble of two looks has the same key. */
-export function TroubleList({ status: { trouble } }: Of): VNode {
+export function TroubleList({ status: { trouble, topics } }: Of): VNode {
+  const left = topics.total - topics.rows.length
   if (trouble.length === 0)
     return html`<p class="calm"><span class="dot ok" aria-hidden="true"></span>Nothing. Records flow, and nothing is about to end.</p>`
   return html`<ol class="trouble" role="list">
-    ${trouble.map(
-      row => html`<li key="${row.kind} ${row.subject}" class=${row.severity} data-kind=${row.kind}>
+    ${cardsOf(trouble).map(([row, ...more]) => {
+      const count = more.length + 1
+      const kind = row.kind.replace(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`)
+      const all = [row, ...more]
+      return html`<li key="${row.kind} ${more.length > 0 ? row.severity : row.subject}" class=${row.severity} data-kind=${row.kind}>
         <div class="head">
           <span class="badge">${row.severity === 'bad' ? 'Bad' : 'Warning'}</span>
-          <h3>${row.subject}</h3>
-          <span class="kind">${row.kind.replace(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`)}</span>
+          <h3>${more.length > 0 ? `${count} times: ${kind}` : row.subject}</h3>
+          ${more.length === 0 && html`<span class="kind">${kind}</span>`}
         </div>
-        <p class="cause">${row.cause}</p>
-        <p class="next"><b>Next:</b> ${row.next} <code class="see">${row.see}</code></p>
+        <p class="cause">${more.length > 0 && html`<b>${row.subject}, for example:</b> `}${row.cause}</p>
+        <p class="next"><b>Next:</b> ${row.next} <a class="see" href=${docsUrl(row.see)} target="_blank" rel="noreferrer"><code>${row.see}</code></a></p>
+        ${
+          more.length > 0 &&
+          html`<details><summary>${`All ${count}: ${firstOf(
+            all.map(({ subject }) => subject),
+            MAX_SUBJECTS
+          )}`}</summary><ul class="all scroll" tabindex="0">${all.map(
+            ({ subject, cause, next }) => html`<li><b>${subject}</b> ${cause} ${next}</li>`
+          )}</ul></details>`
+        }
       </li>`
-    )}
-  </ol>`
+    })}
+  </ol>
+  ${left > 0 && html`<p class="note">${`Of ${countOf(topics.total, 'topic')} that wait or are in trouble, the worst ${topics.rows.length} are looked at here.`}</p>`}` as unknown as VNode
 }
 
 const brokers: readonly TableColumn<Rows.ClusterRow['brokers'][number] & { readonly cluster: string }>[] = [
@@ -185,8 +204,8 @@ const groups: readonly TableColumn<Rows.GroupRow>[] = [
 
 /** How far groups are behind, and the groups that are served here. */
 export const Lag = ({ status: { lag, groups: served } }: Of): VNode => html`<div>
-  ${lag === undefined && html`<p class="calm">Kafka is not asked how far groups are behind. <code>metrics.lag.everyMs</code> turns it on.</p>`}
-  ${lag?.rows.length === 0 && html`<p class="calm">No group is known yet.</p>`}
+  ${lag === undefined && html`<p class="calm"><span>Kafka is not asked how far groups are behind. <code>metrics.lag.everyMs</code> turns it on.</span></p>`}
+  ${lag?.rows.length === 0 && html`<p class="calm"><span>No group is known yet. Those count that clients of this gateway read for, and those of the list <code>metrics.lag.groups</code>.</span></p>`}
   ${lag !== undefined && lag.rows.length > 0 && table('Groups by the records they are behind', lags, lag.rows, 'Behind')}
   ${served.rows.length > 0 && html`<h3>Groups that are served here</h3>${table('Groups that are served here', groups, served.rows)}`}
 </div>`

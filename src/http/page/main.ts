@@ -1,13 +1,14 @@
 import { render, type VNode } from 'preact'
+import { docsUrl } from '../status/docs.js'
 import type { Status, Trouble } from '../status/status.js'
 import { countOf } from '../status/units.js'
 import { askGateway, credentials, NoAnswer } from './ask.js'
 import { Lag, Parts, TroubleList, Waiting } from './lists.js'
 import { RecordForm } from './record.js'
-import { type Sample, Slow } from './slow.js'
+import { Slow } from './slow.js'
 import { html, instantOf } from './table.js'
+import { EVERY_MS, type Sample } from './way.js'
 
-const EVERY_MS = 2_000
 /** Three minutes of looks. */
 const MAX_SAMPLES = 90
 /** More news than this are only counted: a reader cannot stop a list that is read out. */
@@ -27,6 +28,8 @@ let isAsking = false
 
 function know(news: Partial<typeof looked>): void {
   looked = { ...looked, ...news }
+  const [level, verdict] = verdictOf(looked.samples[looked.samples.length - 1]?.status, looked.problem)
+  document.title = level === 'bad' || level === 'warning' ? `${verdict} · Castellan` : 'Castellan'
   render(html`<${App} />`, root)
 }
 
@@ -75,7 +78,7 @@ function App(): VNode {
       ${problem !== undefined && problem.status !== 401 && html`<${Silence} problem=${problem} status=${status} />`}
       ${status !== undefined && problem?.status !== 401 && html`<${Questions} status=${status} />`}
     </main>
-    <footer><p>The same as JSON: <a href="status.json">/status.json</a> · for Prometheus: <a href="metrics">/metrics</a> · every row: <a href="https://github.com/castellan-kafka/castellan/blob/main/docs/status.md" rel="noreferrer">docs/status.md</a></p></footer>
+    <footer><p>The same as JSON: <a href="status.json">/status.json</a> · for Prometheus: <a href="metrics">/metrics</a> · every row: <a href=${docsUrl('docs/status.md')} target="_blank" rel="noreferrer">docs/status.md</a></p></footer>
   </div>`
 }
 

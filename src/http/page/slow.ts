@@ -3,57 +3,13 @@ import type { Status } from '../status/status.js'
 import { countText } from '../status/units.js'
 import { RefusalLists, rateText } from './lists.js'
 import { html } from './table.js'
+import { MS_PER_SECOND, millisecondsText, type Sample, wayOf } from './way.js'
 
-export interface Sample {
-  /** Milliseconds since the page was opened. */
-  readonly at: number
-  readonly status: Status
-}
-
-type Way = Status['way']
-
-/** The bar shows the mean of this time. */
-const WINDOW_MS = 60_000
-const MS_PER_SECOND = 1_000
 /** Width and height of the course of a number. */
 const [WIDTH, HEIGHT] = [120, 24]
 
-/** Three digits that mean something. */
-function millisecondsText(ms: number): string {
-  if (ms >= MS_PER_SECOND) return `${(ms / MS_PER_SECOND).toFixed(ms >= 10_000 ? 0 : 1)} s`
-  return `${ms.toFixed(ms >= 100 ? 0 : ms >= 10 ? 1 : 2)} ms`
-}
-
-/** What happened between two looks. A worker that has ended takes its numbers with it: then all since the start counts. */
-function between(now: Way, then: Way): Way {
-  const parts = Object.entries(now).map(([name, { count, seconds }]) => {
-    const before = then[name as keyof Way]
-    return [name, { count: count - before.count, seconds: seconds - before.seconds }] as const
-  })
-  return parts.some(([, { count, seconds }]) => count < 0 || seconds < 0) ? now : (Object.fromEntries(parts) as Way)
-}
-
-/** The way of a record, from its body to the acknowledgement of the broker. Waits are means of all requests. */
-function stagesOf({ request, body, admission, capacity, partition, router, broker }: Way) {
-  const mean = ({ count, seconds }: Way['body'], of = count): number => (of === 0 ? 0 : (seconds / of) * MS_PER_SECOND)
-  const waiting = mean(capacity, partition.count) + mean(partition)
-  return [
-    { name: 'Body', ms: mean(body), hint: 'until the body has come' },
-    { name: 'Admission', ms: mean(admission, request.count), hint: 'for free memory, before it is read' },
-    { name: 'Waiting', ms: waiting, hint: 'in its partition, behind the batches before it' },
-    { name: 'Router', ms: Math.max(0, mean(router) - mean(broker)), hint: 'for the leader and the connection' },
-    { name: 'Broker', ms: mean(broker), hint: 'until Kafka has acknowledged it' }
-  ].map(stage => ({ ...stage, time: millisecondsText(stage.ms) }))
-}
-
 export function Slow({ samples }: { readonly samples: readonly Sample[] }): readonly VNode[] {
-  const { at, status } = samples[samples.length - 1]!
-  const then = samples.find(sample => at - sample.at <= WINDOW_MS)!.status.way
-  const isFresh = status.way.request.count > then.request.count
-  const stages = stagesOf(isFresh ? between(status.way, then) : status.way)
-  const total = stages.reduce((sum, { ms }) => sum + ms, 0)
-  const inAll = millisecondsText(total)
-  const label = `A record takes ${inAll}: ${stages.map(({ name, time }) => `${name} ${time}`).join(', ')}`
+  const { status } = samples[samples.length - 1]!
   return html`<div class="slow">
     <div>
       <div class="rates">
@@ -64,26 +20,32 @@ export function Slow({ samples }: { readonly samples: readonly Sample[] }): read
       <p class="note">Refused: answered 401, 403, 413, 429 or 503. A request answered 503 counts in both.</p>
     </div>
     <div>
-      <h3>The way of a record that Kafka took</h3>
-      ${total === 0 && html`<p class="calm">Kafka has taken no record yet.</p>`}
-      ${
-        total > 0 &&
-        html`<div class="way">
-          <div class="bar" role="img" aria-label=${label}>
-            ${stages.map(({ name, ms, time }, index) => html`<span class="stage s${index}" title="${name}: ${time}" style=${{ flexGrow: ms / total }}></span>`)}
-          </div>
-          <dl class="stages">
-            ${stages.map(
-              (stage, index) => html`<div><dt><span class="key s${index}" aria-hidden="true"></span>${stage.name}</dt>
-                <dd><span class="number">${stage.time}</span><span class="hint">${stage.hint}</span></dd></div>`
-            )}
-          </dl>
-        </div>
-        <p class="note">${inAll} in all, of records that Kafka took: those that wait, fail or are lost do not count. Means ${isFresh ? 'of the last minute' : 'since the start; no request ended in the last minute'}.</p>`
-      }
+      <h3>The way of a record to Kafka</h3>
+      ${way(samples)}
     </div>
   </div>
   <${RefusalLists} status=${status} />` as unknown as readonly VNode[]
+}
+
+function way(samples: readonly Sample[]): VNode {
+  const shown = wayOf(samples)
+  if (shown === undefined) return html`<p class="calm">No record was sent to Kafka yet.</p>`
+  const { stages, when } = shown
+  const total = stages.reduce((sum, { ms }) => sum + ms, 0)
+  const inAll = millisecondsText(total)
+  const label = `A record takes ${inAll}: ${stages.map(({ name, time }) => `${name} ${time}`).join(', ')}`
+  return html`<div class="way">
+    <div class="bar" role="img" aria-label=${label}>
+      ${stages.map(({ name, ms, time }, index) => html`<span class="stage s${index}" title="${name}: ${time}" style=${{ flexGrow: ms / total }}></span>`)}
+    </div>
+    <dl class="stages">
+      ${stages.map(
+        (stage, index) => html`<div><dt><span class="key s${index}" aria-hidden="true"></span>${stage.name}</dt>
+          <dd><span class="number">${stage.time}</span><span class="hint">${stage.hint}</span></dd></div>`
+      )}
+    </dl>
+    <p class="note">${inAll} in all. Means ${when}. What Kafka refused counts as well, each try by itself; what still waits does not.</p>
+  </div>`
 }
 
 /** A counter as its course per second, the newest at the right. */

@@ -79,13 +79,44 @@ describe('the page of the management port, in a browser', function () {
       .to.include('partition orders/0')
       .and.include('NOT_ENOUGH_REPLICAS')
     expect(await row.locator('.next').textContent()).to.include('min.insync.replicas')
+    expect(await page.title()).to.equal('1 trouble · Castellan')
+    const see = row.getByRole('link', { name: 'docs/status.md#partitionstuck' })
+    expect(await see.getAttribute('href')).to.match(
+      /\/castellan\/blob\/(main|v[\d.]+)\/docs\/status\.md#partitionstuck$/
+    )
     expect(await page.locator('#verdict').textContent()).to.equal('1 trouble')
     const aloud = page.locator('[role=status]').first()
     expect(await aloud.textContent()).to.include('New: partition orders/0')
     end()
     await page.locator('#verdict', { hasText: 'All is well' }).waitFor({ timeout: SHOWN_WITHIN_MS })
     expect(await aloud.textContent()).to.equal('All is well again.')
+    expect(await page.title()).to.equal('Castellan')
     expect(opened.complaints).to.deep.equal([])
+  })
+
+  it('has one card for many topics with the same trouble, which names all of them when it is opened', async () => {
+    const names = Array.from({ length: 12 }, (_, at) => `many-${at}`)
+    const ends = names.map(topic => {
+      cluster.createTopic(topic, { partitions: 1 })
+      return cluster.faults.add(
+        { api: 'Produce', topic, count: FOREVER },
+        { type: 'error', errorCode: errorCodes.NOT_ENOUGH_REPLICAS }
+      )
+    })
+    await push(
+      names.map(topic => ({ topic, key: 'k', data: 'x' })),
+      false
+    )
+    const card = page.locator('li[data-kind=partitionStuck]', { hasText: '12 times: partition stuck' })
+    await card.waitFor({ timeout: SHOWN_WITHIN_MS })
+    expect(await page.locator('li[data-kind=partitionStuck]').count()).to.equal(1)
+    await card.locator('summary', { hasText: 'All 12: partition many-0/0, ' }).click()
+    const listed = await card.locator('.all b').allTextContents()
+    expect(listed.sort()).to.deep.equal(names.map(name => `partition ${name}/0`).sort())
+    expect(await page.evaluate(FAINT_TEXTS)).to.deep.equal([])
+    expect(opened.complaints).to.deep.equal([])
+    for (const fault of ends) fault.remove()
+    await page.locator('#verdict', { hasText: 'All is well' }).waitFor({ timeout: SHOWN_WITHIN_MS })
   })
 
   it('has enough contrast in light and dark, also with troubles, and fits on a phone', async () => {
