@@ -6,8 +6,7 @@
 import { chmodSync, cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
-import { docsTag } from './docs-tag.mjs'
-import { buildPage } from './http/page/build.mjs'
+import { buildPage, docsTag } from './http/page/build.mjs'
 
 const SOURCES = import.meta.dirname
 const TARGET = join(SOURCES, '../dist')

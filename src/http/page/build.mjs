@@ -1,5 +1,5 @@
 /** Makes the page of the management port: one file, `page.html`, with its script and style in it. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 
@@ -10,6 +10,18 @@ const options = { bundle: true, minify: true, write: false, target: 'es2022', le
 async function bundle(file, define) {
   const { outputFiles } = await build({ ...options, define, entryPoints: [join(SOURCES, file)], format: 'iife' })
   return outputFiles[0].text.trim()
+}
+
+/**
+ * What `docsUrl` links to: a tag for a release, nothing for a tree whose changelog begins with what is not released yet.
+ *
+ * @param {string} root the folder of package.json @returns {Record<string, string>}
+ */
+export function docsTag(root) {
+  const changelog = join(root, 'docs/changelog.md')
+  const newest = existsSync(changelog) ? /^## (\S+)/m.exec(readFileSync(changelog, 'utf8'))?.[1] : undefined
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  return newest === version ? { DOCS_TAG: JSON.stringify(`v${version}`) } : {}
 }
 
 /** @param {string} target the folder of the page @param {Record<string, string>} define names that the script gets values for */

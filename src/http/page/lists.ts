@@ -29,31 +29,30 @@ export function TroubleList({ status: { trouble, topics } }: Of): VNode {
   if (trouble.length === 0)
     return html`<p class="calm"><span class="dot ok" aria-hidden="true"></span>Nothing. Records flow, and nothing is about to end.</p>`
   return html`<ol class="trouble" role="list">
-    ${cardsOf(trouble).map(([row, ...more]) => {
-      const count = more.length + 1
-      const kind = row.kind.replace(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`)
-      const all = [row, ...more]
-      return html`<li key="${row.kind} ${more.length > 0 ? row.severity : row.subject}" class=${row.severity} data-kind=${row.kind}>
-        <div class="head">
-          <span class="badge">${row.severity === 'bad' ? 'Bad' : 'Warning'}</span>
-          <h3>${more.length > 0 ? `${count} times: ${kind}` : row.subject}</h3>
-          ${more.length === 0 && html`<span class="kind">${kind}</span>`}
-        </div>
-        <p class="cause">${more.length > 0 && html`<b>${row.subject}, for example:</b> `}${row.cause}</p>
-        <p class="next"><b>Next:</b> ${row.next} <a class="see" href=${docsUrl(row.see)} target="_blank" rel="noreferrer"><code>${row.see}</code></a></p>
-        ${
-          more.length > 0 &&
-          html`<details><summary>${`All ${count}: ${firstOf(
-            all.map(({ subject }) => subject),
-            MAX_SUBJECTS
-          )}`}</summary><ul class="all scroll" tabindex="0">${all.map(
-            ({ subject, cause, next }) => html`<li><b>${subject}</b> ${cause} ${next}</li>`
-          )}</ul></details>`
-        }
-      </li>`
-    })}
+    ${cardsOf(trouble).map(toCard)}
   </ol>
-  ${left > 0 && html`<p class="note">${`Of ${countOf(topics.total, 'topic')} that wait or are in trouble, the worst ${topics.rows.length} are looked at here.`}</p>`}` as unknown as VNode
+  ${left > 0 && html`<p class="note">Of ${countOf(topics.total, 'topic')} that wait or are in trouble, the worst ${topics.rows.length} are looked at here.</p>`}` as unknown as VNode
+}
+
+function toCard(rows: readonly Rows.Trouble[]): VNode {
+  const [{ kind, severity, subject, cause, next, see }] = rows as [Rows.Trouble]
+  const what = kind.replace(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`)
+  const subjects = rows.map(row => row.subject)
+  const isOne = rows.length === 1
+  return html`<li key="${kind} ${isOne ? subject : severity}" class=${severity} data-kind=${kind}>
+    <div class="head">
+      <span class="badge">${severity === 'bad' ? 'Bad' : 'Warning'}</span>
+      <h3>${isOne ? subject : `${rows.length} times: ${what}`}</h3>
+      ${isOne && html`<span class="kind">${what}</span>`}
+    </div>
+    <p class="cause">${isOne || html`<b>${subject}, for example:</b> `}${cause}</p>
+    <p class="next"><b>Next:</b> ${next} <a class="see" href=${docsUrl(see)} target="_blank" rel="noreferrer"><code>${see}</code></a></p>
+    ${
+      isOne ||
+      html`<details><summary>All ${rows.length}: ${firstOf(subjects, MAX_SUBJECTS)}</summary>
+        <ul class="all scroll" tabindex="0">${rows.map(row => html`<li><b>${row.subject}</b> ${row.cause} ${row.next}</li>`)}</ul></details>`
+    }
+  </li>`
 }
 
 const brokers: readonly TableColumn<Rows.ClusterRow['brokers'][number] & { readonly cluster: string }>[] = [

@@ -2,24 +2,17 @@ import { isLoopback } from '../../core/settings/units.js'
 import { OPENAPI_PATH } from '../openapi/operation.js'
 import { docsUrl } from '../status/docs.js'
 import type { MountedApi } from './front-page.js'
+import type { ProcessStatus } from './management-port.js'
 import { policyOf } from './page-policy.js'
 
 /** What a person sees who opens the address of the gateway in a browser. */
 export interface FrontDoor {
-  readonly version: string
-  /** Of the shared port, as the client has called it. */
-  readonly url: string
+  readonly status: Pick<ProcessStatus, 'version' | 'brokerMode' | 'kafkaReasons'>
   readonly apis: readonly MountedApi[]
+  /** The address of the management port; `undefined`: it is not known here, or there is none. */
+  readonly management?: string | undefined
   /** Clients may need credentials. */
   readonly asksForLogin: boolean
-  /** Why records cannot come into Kafka now; empty: they can. */
-  readonly kafkaReasons: readonly string[]
-  /** `embedded`: topics are made when they are written to. */
-  readonly brokerMode: 'embedded' | 'kafka'
-  /** The address of the listener; `undefined`: it is not known here, or there is none. */
-  readonly management: string | undefined
-  /** Whether links to the same port are served: only where its names are known. */
-  readonly hasLinks: boolean
 }
 
 const STYLE = `:root{color-scheme:light dark;--ground:#f5f6f8;--panel:#fff;--edge:#dfe3e8;--text:#1a1f26;--soft:#566070;--accent:#2457a6;--bad:#b3261e}
@@ -40,6 +33,7 @@ pre code{user-select:all}`
 /** Nothing runs, nothing comes from elsewhere, and no page may frame it. */
 export const FRONT_DOOR_POLICY = policyOf(`<style>${STYLE}</style>`)
 
+const LOGIN = "-H 'authorization: Bearer TOKEN'"
 const ICON =
   "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='%235a6b8c' d='M2 2h3v2h2V2h2v2h2V2h3v5l-2 1v6H4V8L2 7z'/%3E%3C/svg%3E"
 
@@ -61,56 +55,56 @@ ${sections.join('\n')}
 </html>
 `
 
-/** The page: first one command that writes a record, then everything for clients that exist already. */
-export function frontDoorPage(door: FrontDoor): string {
-  const { version, url, apis, asksForLogin, kafkaReasons, brokerMode, hasLinks } = door
-  const document = 'All operations, as OpenAPI'
-  const withLogin = (command: string): string =>
-    asksForLogin ? command.replace(/^curl /, "curl -H 'authorization: Bearer TOKEN' ") : command
+/**
+ * The page: first one command that writes a record, then everything for clients that exist already.
+ *
+ * @param url of the shared port, as the client has called it
+ * @param hasLinks links to this port are served: its names are known
+ */
+export function frontDoorPage(door: FrontDoor, url: string, hasLinks: boolean): string {
+  const { apis, asksForLogin, status } = door
   const commandsOf = ({ prefix, page }: MountedApi): string[] =>
-    page === undefined ? [] : [...page.tryIt(url + prefix), ...(page.readIt?.(url + prefix) ?? [])].map(withLogin)
-  const [first] = apis.flatMap(commandsOf)
-  const reader = apis.find(({ page }) => page?.readIt !== undefined)
-  const [read] = reader?.page?.readIt?.(url + reader.prefix).map(withLogin) ?? []
-  const toItem = (api: MountedApi): string =>
-    `<li><h3>${link(docsUrl(`docs/compatibility/${api.name}.md`), api.name)}</h3><code>${escapeHtml(url + api.prefix)}</code><p class="soft">${escapeHtml(api.page?.about ?? '')}</p><details><summary>Commands to try it</summary>${commandsOf(api).map(toCommand).join('')}</details></li>`
+    [...(page?.tryIt(url + prefix) ?? []), ...(page?.readIt?.(url + prefix) ?? [])].map(command =>
+      toCommand(asksForLogin ? command.replace(/^curl /, `curl ${LOGIN} `) : command)
+    )
+  const [first = '<p>No API is on: <code>apis</code> of the configuration turns them on.</p>'] =
+    apis.flatMap(commandsOf)
   const hints = [
     'A click selects the command.',
-    ...(brokerMode === 'kafka' ? ['The topic orders has to exist in Kafka.'] : []),
+    ...(status.brokerMode === 'kafka' ? ['The topic orders has to exist in Kafka.'] : []),
     ...(asksForLogin ? ['Put your token in place of TOKEN; with a password it is -u USER:PASSWORD.'] : [])
   ].join(' ')
-  const start =
-    first === undefined
-      ? '<p>No API is on: <code>apis</code> of the configuration has them.</p>'
-      : `${toCommand(first)}<p class="soft">${hints}</p>${read === undefined ? '' : `<p>And read it:</p>${toCommand(read)}`}`
-  const away = `<p>${escapeHtml(kafkaReasons.join('; '))}.</p><p class="soft">The gateway tries again by itself. The management page says more.</p>`
-  return pageOf(`${version}, an HTTP gateway to Kafka`, [
-    ...(kafkaReasons.length > 0 ? [section('Kafka is away', away, ' class="away"')] : []),
-    section('Write a first record', start),
+  const toItem = (api: MountedApi): string =>
+    `<li><h3>${link(docsUrl(`docs/compatibility/${api.name}.md`), api.name)}</h3><code>${escapeHtml(url + api.prefix)}</code><p class="soft">${escapeHtml(api.page?.about ?? '')}</p><details><summary>Commands to try it</summary>${commandsOf(api).join('')}</details></li>`
+  const document = hasLinks ? link(OPENAPI_PATH, 'OpenAPI') : `OpenAPI: <code>${escapeHtml(url + OPENAPI_PATH)}</code>`
+  const more = [
+    `All operations, as ${document}`,
+    link(docsUrl('docs/README.md'), 'Docs of this version'),
+    toManagement(door, url)
+  ]
+  const reasons = status.kafkaReasons()
+  const away = `<p>${escapeHtml(reasons.join('; '))}.</p><p class="soft">The gateway tries again by itself. The management page says more.</p>`
+  return pageOf(`${status.version}, an HTTP gateway to Kafka`, [
+    ...(reasons.length > 0 ? [section('Kafka is away', away, ' class="away"')] : []),
+    section('Write a first record', `${first}<p class="soft">${hints}</p>`),
     section('For clients you already have', `<ul>${apis.map(toItem).join('')}</ul>`),
-    section(
-      'More',
-      `<ul><li>${hasLinks ? link(OPENAPI_PATH, document) : `${document}: <code>${escapeHtml(url + OPENAPI_PATH)}</code>`}</li><li>${link(docsUrl('docs/README.md'), 'Docs of this version')}</li><li>${toManagement(door)}</li></ul>`
-    )
+    section('More', `<ul>${more.map(item => `<li>${item}</li>`).join('')}</ul>`)
   ])
 }
 
 /** A link where the browser of the person reaches the page under the name by which it has called the gateway. */
-function toManagement({ management, url }: FrontDoor): string {
+function toManagement({ management }: FrontDoor, url: string): string {
   const text = 'The management page: what is in trouble, and where a record is'
   const name = url.replace(/^\w+:\/\/|:\d+$/g, '').toLowerCase()
   const own = management === undefined ? undefined : new URL(management)
-  if (own !== undefined && EVERYWHERE.has(own.hostname)) own.hostname = name
-  if (own !== undefined && (own.hostname === name || (isLoopback(own.hostname) && isLoopback(name))))
-    return link(own.href, text)
+  if (own && /^(0\.0\.0\.0|\[::\])$/.test(own.hostname)) own.hostname = name
+  if (own && (own.hostname === name || (isLoopback(own.hostname) && isLoopback(name)))) return link(own.href, text)
   return `${text}. It has the address of <code>management.host</code> and <code>management.port</code>: by default <code>http://127.0.0.1:8081</code>, on the machine of the gateway alone.`
 }
 
-const EVERYWHERE: ReadonlySet<string> = new Set(['0.0.0.0', '[::]'])
-
 /** What a browser gets that is refused. @param message why */
 export function refusalPage(status: number, message: string, url: string): string {
-  const login = `<p>A browser sends no token by itself. With a token, or with a user and a password:</p>${toCommand(`curl -H 'authorization: Bearer TOKEN' ${url}`)}${toCommand(`curl -u USER:PASSWORD ${url}`)}<p class="soft">Who runs this gateway gives tokens and passwords; ${link(docsUrl('docs/authentication.md'), 'docs/authentication.md')} says how. The management page asks for them in a form.</p>`
+  const login = `<p>A browser sends no token by itself. With a token, or with a user and a password:</p>${toCommand(`curl ${LOGIN} ${url}`)}${toCommand(`curl -u USER:PASSWORD ${url}`)}<p class="soft">Who runs this gateway gives tokens and passwords; ${link(docsUrl('docs/authentication.md'), 'docs/authentication.md')} says how. The management page asks for them in a form.</p>`
   const title = status === 401 ? 'This gateway asks for credentials' : 'The gateway does not answer this request'
   return pageOf('an HTTP gateway to Kafka', [
     section(title, `<p>${escapeHtml(message)}.</p>${status === 401 ? login : ''}`)

@@ -17,8 +17,7 @@ import {
 } from '../openapi/operation.js'
 import { toServedDocument } from '../openapi/served-document.js'
 import { answerRefusal, JSON_TYPE, requireRule, sendJson } from './access-hooks.js'
-import { FRONT_DOOR_POLICY, frontDoorPage, refusalPage } from './front-door.js'
-import type { ProcessStatus } from './management-port.js'
+import { FRONT_DOOR_POLICY, type FrontDoor, frontDoorPage, refusalPage } from './front-door.js'
 import { PAGE_HEADERS } from './page-policy.js'
 import { pageOperations } from './page-routes.js'
 import { receiptOperation } from './receipt-route.js'
@@ -116,25 +115,17 @@ type Section = readonly [about: string, ...commands: string[]]
 const toText = (title: string, sections: readonly Section[]): string =>
   [[title], ...sections].map(([about, ...commands]) => `# ${about}\n${commands.join('\n')}`.trimEnd()).join('\n\n')
 
-/** What the front page tells besides the commands. */
-export interface FrontFacts {
-  readonly status: Pick<ProcessStatus, 'version' | 'brokerMode' | 'kafkaReasons'>
-  /** The address of the management port; `undefined`: it is not known here, or there is none. */
-  readonly management?: string | undefined
-}
-
 /**
  * Answers `/` with commands that try each API, as a page for browsers and otherwise as a text that a shell understands; and with
  * 404 every path outside of the APIs.
  */
 export function addFrontPage(
   app: FastifyInstance,
-  { status, management }: FrontFacts,
-  apis: readonly MountedApi[],
+  door: Omit<FrontDoor, 'asksForLogin'>,
   requestAccess?: RequestAccess
 ): void {
   const login = "Where the gateway needs credentials, add -H 'authorization: Bearer TOKEN' or -u USER:PASSWORD"
-  const { version, brokerMode } = status
+  const { apis, status } = door
   const urlOf = ({ protocol, headers: { host = '' } }: FastifyRequest): string =>
     `${protocol}://${HOST.test(host) ? host : '127.0.0.1:8080'}`
   const sendPage = (reply: FastifyReply, page: string): FastifyReply => {
@@ -148,13 +139,9 @@ export function addFrontPage(
   }
   app.get('/', { onRequest: requireRule(requestAccess), errorHandler }, (request, reply) => {
     const url = urlOf(request)
-    if (isForBrowser(request)) {
-      const asksForLogin = requestAccess !== undefined
-      const hasLinks = (request.raw as EngineRequest).guard?.checksHost === true
-      const kafkaReasons = status.kafkaReasons()
-      const door = { version, url, apis, asksForLogin, kafkaReasons, brokerMode, management, hasLinks }
-      return sendPage(reply, frontDoorPage(door))
-    }
+    const hasLinks = (request.raw as EngineRequest).guard?.checksHost === true
+    const asksForLogin = requestAccess !== undefined
+    if (isForBrowser(request)) return sendPage(reply, frontDoorPage({ ...door, asksForLogin }, url, hasLinks))
     const sections = apis.map(({ name, prefix, page }): Section => {
       const at = `${url}${prefix}`
       return page === undefined ? [name] : [`${name}: ${page.about}`, ...page.tryIt(at), ...(page.readIt?.(at) ?? [])]
@@ -168,7 +155,7 @@ export function addFrontPage(
     })
     return reply
       .type('text/plain; charset=utf-8')
-      .send(`${toText(`castellan ${version}: write to Kafka and read from it`, all)}\n`)
+      .send(`${toText(`castellan ${status.version}: write to Kafka and read from it`, all)}\n`)
   })
   const prefixes = apis.map(({ prefix }) => prefix)
   const notFound = {

@@ -158,7 +158,7 @@ async function createSharedApp(
 ): Promise<FastifyInstance> {
   const app = createHttpServer(context, isOpenRoute, Cors.of(context.http.allowedOrigins))
   carryHeaders(app, context.http.recordHeaders)
-  addFrontPage(app, { status, management }, apis, context.requestAccess)
+  addFrontPage(app, { status, management, apis }, context.requestAccess)
   addReceiptRoute(app, receipts)
   addDescriptions(
     app,

@@ -1,4 +1,5 @@
 import { BEYOND_END } from '../../gateway/lag.js'
+import { groupBy } from './cards.js'
 import type { ClusterRow, LossRow, PartitionRow, RefusalRow, Status, TopicRow, Trouble, WorkerRow } from './status.js'
 import {
   agoText,
@@ -489,12 +490,6 @@ const badIf = (isBad: boolean | undefined): Trouble['severity'] => (isBad ? 'bad
 
 const sumOf = <Row>(rows: readonly Row[], of: (row: Row) => number): number =>
   rows.reduce((sum, row) => sum + of(row), 0)
-
-function groupBy<Row>(rows: readonly Row[], keyOf: (row: Row) => unknown): Row[][] {
-  const groups = new Map<unknown, Row[]>()
-  for (const row of rows) groups.set(keyOf(row), [...(groups.get(keyOf(row)) ?? []), row])
-  return [...groups.values()]
-}
 
 /** The cluster is named unless it is the default one. */
 const nameIn = ({ cluster }: { readonly cluster: string }, what: string): string =>

@@ -58,8 +58,6 @@ export interface LogView {
   readonly stats: LogStats | undefined
   /** Records and the oldest sequence by cluster and topic: `default/orders`. Empty where the log has very many segments. */
   readonly backlog: ReadonlyMap<string, DestinationBacklog>
-  /** Dead letters in the same way. */
-  readonly dead: LogView['backlog']
 }
 
 /** The delivery of one cluster, which shares the log with others. */
@@ -154,7 +152,6 @@ export class DurableQueue {
   #lastError = ''
   #lastRefusal: LogRefusal | undefined
   #viewed: { readonly at: number; readonly backlog: LogView['backlog'] } | undefined
-  #viewedDead = { at: Number.NEGATIVE_INFINITY, letters: 0, dead: NO_BACKLOG }
   #isClosed = false
   #receiptIssuer: ReceiptIssuer | undefined
   #isDraining: boolean
@@ -358,7 +355,7 @@ export class DurableQueue {
     if (log === undefined) {
       const why = this.#lastError === '' ? undefined : this.#lastError
       const state = why === undefined ? 'unused' : 'failed'
-      return { state, why, limitBytes, oldestAgeMs: 0, stats: undefined, backlog: NO_BACKLOG, dead: NO_BACKLOG }
+      return { state, why, limitBytes, oldestAgeMs: 0, stats: undefined, backlog: NO_BACKLOG }
     }
     const stats = this.#withKeys(await log.look())
     const oldestAgeMs = stats.openEntries === 0 ? 0 : await this.#oldestAgeMs(log)
@@ -371,18 +368,8 @@ export class DurableQueue {
       limitBytes,
       oldestAgeMs,
       stats,
-      backlog,
-      dead: await this.#viewDead(log, stats.deadLetters)
+      backlog
     }
-  }
-
-  /** They are read again when there are others, and as rarely as the backlog. */
-  async #viewDead(log: DurableLog, letters: number): Promise<LogView['dead']> {
-    const { at, letters: before } = this.#viewedDead
-    const nowMs = this.#options.clock()
-    if (letters !== before && nowMs - at > VIEWED_FOR_MS)
-      this.#viewedDead = { at: nowMs, letters, dead: await log.deadBacklog(MAX_VIEWED_SEGMENTS) }
-    return this.#viewedDead.dead
   }
 
   /** Reads the index of each segment on the thread that writes the log, so it is done rarely, and not for many segments. */

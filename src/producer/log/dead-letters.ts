@@ -1,6 +1,5 @@
 import type { Persisted } from '../../core/model.js'
-import type { LogRefusal } from './availability.js'
-import type { DestinationBacklog } from './backlog.js'
+import type { LogRefusal, LogStats } from './availability.js'
 import { encodeEntry, type StoredEntry } from './entry.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
 import type { SequenceRange } from './segment.js'
@@ -38,6 +37,7 @@ export interface DeadLetterList {
 /** Its name below the log's directory. */
 export const DEAD_LETTER_DIRECTORY = 'dead'
 const LENGTH_BYTES = 4
+const MAX_DESTINATIONS = 50
 
 /**
  * Records that were acknowledged but can never be delivered. They are kept in a log of their own below the log's
@@ -48,6 +48,7 @@ const LENGTH_BYTES = 4
 export class DeadLetters {
   readonly #options: LogStoreOptions
   #store: LogStore | undefined
+  #counts: Map<string, number> | undefined
 
   /** @param options those of the log itself; `maxBytes` limits the dead letters alone */
   constructor(options: LogStoreOptions) {
@@ -65,12 +66,16 @@ export class DeadLetters {
     const length = Buffer.alloc(LENGTH_BYTES)
     length.writeUInt32BE(why.length)
     const entry = encodeEntry(destination, Buffer.concat([length, why, body]), acceptedAtMs)
-    return this.#opened.commit(entry).refusal
+    const { refusal } = this.#opened.commit(entry)
+    if (refusal === undefined) this.#counts?.set(destination, (this.#counts.get(destination) ?? 0) + 1)
+    return refusal
   }
 
-  /** The dead letters of each destination. Empty where they have more segments, whose indexes would have to be read. */
-  backlog(maxSegments: number): ReadonlyMap<string, DestinationBacklog> {
-    return this.count === 0 || this.#opened.stats.segmentCount > maxSegments ? new Map() : this.#opened.backlog()
+  /** Destinations with most dead letters, and how many each has. The indexes of all segments are read the first time only. */
+  get destinations(): LogStats['deadDestinations'] {
+    if (this.count === 0) return []
+    this.#counts ??= new Map([...this.#opened.backlog()].map(([name, { openEntries }]) => [name, openEntries]))
+    return [...this.#counts].sort(([, one], [, other]) => other - one).slice(0, MAX_DESTINATIONS)
   }
 
   /** The dead letters from `fromSequence` on, oldest first. */
@@ -81,6 +86,7 @@ export class DeadLetters {
 
   /** Removes dead letters that were replayed or discarded. @returns how many */
   forget(ranges: readonly SequenceRange[]): number {
+    this.#counts = undefined
     return this.#opened.complete(ranges)
   }
 

@@ -253,11 +253,6 @@ export class DurableLog {
     return refusal
   }
 
-  /** The dead letters of each destination, unless they have more segments than that. */
-  deadBacklog(maxSegments: number): Promise<ReadonlyMap<string, DestinationBacklog>> {
-    return this.#options.host.call('deadBacklog', maxSegments)
-  }
-
   /** Takes no more records. */
   abandon(reason: string): void {
     this.#abandoned = reason

@@ -1,5 +1,4 @@
 import type { LogRefusal, LogStats } from './availability.js'
-import type { DestinationBacklog } from './backlog.js'
 import { type DeadLetterReason, DeadLetters } from './dead-letters.js'
 import type { StoredEntry } from './entry.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
@@ -30,16 +29,11 @@ export class LogCore extends LogStore {
     return undefined
   }
 
-  /** The dead letters of each destination: {@link DeadLetters.backlog}. */
-  deadBacklog(maxSegments: number): ReadonlyMap<string, DestinationBacklog> {
-    return this.#deadLetters.backlog(maxSegments)
-  }
-
   /** Called about once a second. */
   look(): LogStats {
     this.tick()
     this.#deadLetters.tick()
-    return { ...this.stats, deadLetters: this.#deadLetters.count }
+    return { ...this.stats, deadLetters: this.#deadLetters.count, deadDestinations: this.#deadLetters.destinations }
   }
 
   override close(): void {
@@ -58,7 +52,6 @@ export type LogCallName =
   | 'backlog'
   | 'search'
   | 'deadLetter'
-  | 'deadBacklog'
   | 'sync'
   | 'look'
   | 'close'

@@ -28,7 +28,7 @@ import {
 } from '../../http/status/status.js'
 import { PEERS_TLS, troubleOf } from '../../http/status/trouble.js'
 import { clusterOf, type LogView } from '../../producer/disk/durable-queue.js'
-import type { DestinationBacklog } from '../../producer/log/backlog.js'
+import type { LogStats } from '../../producer/log/availability.js'
 import type { TopicView, TroubledPartition } from '../../producer/memory/topic-view.js'
 import { readPage } from '../config/page-file.js'
 import type { KafkaCluster } from './kafka.js'
@@ -217,7 +217,7 @@ function toClusterRow({ name, router }: KafkaCluster): Status['clusters'][number
   }
 }
 
-const toLogRow = ({ state, why, limitBytes, oldestAgeMs, stats, dead }: LogView): Status['log'] => ({
+const toLogRow = ({ state, why, limitBytes, oldestAgeMs, stats }: LogView): Status['log'] => ({
   state,
   why,
   limitBytes,
@@ -225,14 +225,14 @@ const toLogRow = ({ state, why, limitBytes, oldestAgeMs, stats, dead }: LogView)
   records: stats?.openEntries ?? 0,
   oldestAgeMs: Math.round(oldestAgeMs),
   deadLetters: stats?.deadLetters ?? 0,
-  deadLetterTopics: dead.size === 0 ? undefined : worst([...dead].map(toDeadRow), ({ count }) => count).rows,
+  deadLetterTopics: stats?.deadDestinations.map(toDeadRow),
   damagedRecords: stats?.damagedEntries ?? 0,
   quarantinedSegments: stats?.quarantinedSegments ?? 0,
   setAsideRecords: stats?.setAsideEntries ?? 0,
   damagedFiles: stats?.damagedFiles ?? 0
 })
 
-const toDeadRow = ([destination, { openEntries: count }]: [string, DestinationBacklog]) => {
+const toDeadRow = ([destination, count]: LogStats['deadDestinations'][number]) => {
   const cluster = clusterOf(destination)
   return { cluster, topic: destination.slice(cluster.length + 1), count }
 }

@@ -229,7 +229,7 @@ describe('the page of the management port, in a browser', function () {
     await door.page.locator('pre code').first().click()
     expect(await door.page.evaluate('getSelection().toString()')).to.match(/^curl -i http:.*"wait_for_send":true}'$/)
     expect(door.complaints).to.deep.equal([])
-    await door.page.getByRole('link', { name: 'All operations' }).click()
+    await door.page.getByRole('link', { name: 'OpenAPI' }).click()
     expect(await door.page.locator('body').textContent()).to.include('"openapi"')
     await door.page.goBack()
     await door.page.getByRole('link', { name: 'The management page' }).click()

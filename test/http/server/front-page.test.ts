@@ -4,12 +4,12 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { UnauthenticatedError } from '../../../src/core/errors.js'
 import { type DescribedApi, json } from '../../../src/http/openapi/operation.js'
+import type { FrontDoor } from '../../../src/http/server/front-door.js'
 import {
   addDescriptions,
   addFrontPage,
   addManagementDescription,
-  addPartDescription,
-  type FrontFacts
+  addPartDescription
 } from '../../../src/http/server/front-page.js'
 
 describe('descriptions of ports', () => {
@@ -66,10 +66,14 @@ describe('the front page', () => {
     { name: 'loud', prefix: '/loud', page },
     { name: 'quiet', prefix: '/quiet', page: quiet }
   ]
-  const facts: FrontFacts = { status: { version: '1.2.3', brokerMode: 'kafka', kafkaReasons: () => [] } }
-  const get = async (headers: Readonly<Record<string, string>>, given: Partial<FrontFacts> = {}, access?: never) => {
+  const facts: FrontDoor = {
+    asksForLogin: false,
+    apis,
+    status: { version: '1.2.3', brokerMode: 'kafka', kafkaReasons: () => [] }
+  }
+  const get = async (headers: Readonly<Record<string, string>>, given: Partial<FrontDoor> = {}, access?: never) => {
     const app = fastify()
-    addFrontPage(app, { ...facts, ...given }, apis, access)
+    addFrontPage(app, { ...facts, ...given }, access)
     const answer = await app.inject({ url: '/', headers })
     await app.close()
     return answer

@@ -8,7 +8,8 @@ describe('cards of troubles', () => {
   }
   const rows = (count: number, kind: string, severity?: Trouble['severity']) =>
     Array.from({ length: count }, (_, at) => row(kind, `t${at}`, severity))
-  const shown = (trouble: readonly Trouble[]) => cardsOf(trouble).map(all => [all[0].kind, all[0].subject, all.length])
+  const shown = (trouble: readonly Trouble[]) =>
+    cardsOf(trouble).map(all => [all[0]!.kind, all[0]!.subject, all.length])
 
   it('are one for each row of a few', () => {
     expect(shown([row('logFull', 'log'), ...rows(3, 'noLeader')])).to.deep.equal([

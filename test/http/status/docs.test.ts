@@ -5,7 +5,7 @@ import { expect } from 'chai'
 import { docsUrl } from '../../../src/http/status/docs.js'
 
 /** Of the build, which Node runs as it is. */
-const DOCS_TAG = '../../../src/docs-tag.mjs'
+const DOCS_TAG = '../../../src/http/page/build.mjs'
 const PAGES = 'https://github.com/castellan-kafka/castellan/blob/main/'
 
 describe('links to the docs', () => {

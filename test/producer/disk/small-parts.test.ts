@@ -212,6 +212,7 @@ describe('durable: what metrics are told', () => {
       setAsideEntries: 0,
       quarantinedSegments: 5,
       deadLetters: 7,
+      deadDestinations: [],
       hasOutcomes: true,
       outcomeBytes: 8,
       lostOutcomes: 9,

@@ -41,6 +41,7 @@ describe('dead letters', () => {
     store.close()
     const dead = deadLettersOn(disk)
     expect(dead.count).to.equal(3)
+    expect(dead.destinations).to.deep.equal([['default/orders', 3]])
     expect(dead.forget([{ first: 2, count: 1 }])).to.equal(1)
     expect(dead.list(1, 1_000_000).letters.map(({ body }) => body.toString())).to.deep.equal(['a', 'c'])
     expect(dead.list(1, 1).letters).to.have.length(1)
