@@ -16,7 +16,6 @@ import { brokerCommand } from './commands/broker.js'
 import { completeCommand, completionCommand } from './commands/completion.js'
 import { passwordCommand, tokenCommand } from './commands/credentials.js'
 import { groupsCommand } from './commands/groups.js'
-import { pixyCommand } from './commands/pixy.js'
 import { readCommand } from './commands/read.js'
 import { receiptCommand } from './commands/receipt.js'
 import { serveCommand } from './commands/serve.js'
@@ -37,7 +36,6 @@ export const commands: readonly CommandDescription[] = [
   topicsCommand,
   groupsCommand,
   receiptCommand,
-  pixyCommand,
   brokerCommand,
   walCommand,
   tokenCommand,

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { FlagSetting } from '../server/config/config.js'
 import { UsageError } from './command.js'
@@ -48,6 +49,18 @@ export const clientOptions: readonly Option[] = [
 ]
 
 /**
+ * @param file the value of `--token-file`
+ * @throws UsageError when it cannot be read
+ */
+export function readToken(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    throw new UsageError(`--token-file: ${(error as Error).message}`)
+  }
+}
+
+/**
  * Every flag of a command line that stands for a setting, and every `--set`, in the form that the configuration reads.
  */
 export function settingsOf(line: Command): FlagSetting[] {
@@ -55,9 +68,8 @@ export function settingsOf(line: Command): FlagSetting[] {
     .filter(isSetting)
     .filter(option => line.getOptionValueSource(option.attributeName()) === 'cli')
     .map(option => ({ flag: option.long!, path: option.path, value: line.getOptionValue(option.attributeName()) }))
-  const { set } = line.opts<{ set?: readonly FlagSetting[] | string }>()
-  // `castellan pixy offsets` has a `--set` with another meaning.
-  return [...direct, ...(typeof set === 'string' ? [] : (set ?? []))]
+  const { set = [] } = line.opts<{ set?: readonly FlagSetting[] }>()
+  return [...direct, ...set]
 }
 
 function toSetting(text: string): FlagSetting {

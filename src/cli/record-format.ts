@@ -68,5 +68,5 @@ export const contentToJson = ({ key, value, headers }: Pick<KafkaRecord, 'key' |
 })
 
 /** Converts bytes for JSON: to a text if they are UTF-8, otherwise to `{"base64":"…"}`. */
-export const toJson = (bytes: Buffer | null): string | null | { base64: string } =>
+const toJson = (bytes: Buffer | null): string | null | { base64: string } =>
   bytes === null ? null : isUtf8(bytes) ? bytes.toString('utf8') : { base64: bytes.toString('base64') }

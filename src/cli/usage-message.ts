@@ -41,10 +41,20 @@ export function usageMessage({ code, message }: CommanderError, line: Command, e
   return / is (missing|empty)$/.test(text) && example !== undefined ? `${text}, for example: ${example}` : text
 }
 
-/** For example `there is no command sreve; did you mean serve?; there are serve, read`. */
+/** Commands of former releases, and what to type instead. */
+export const formerCommands: ReadonlyMap<string, string> = new Map([
+  [
+    'pixy',
+    'castellan write TOPIC produces, castellan read TOPIC --follow reads without a group, castellan groups --lag GROUP tells offsets; docs/compatibility/kafka-pixy.md#from-the-command-line has the requests to do the rest with curl'
+  ]
+])
+
+/** For example `unknown command sreve; did you mean serve?; there are serve, read`. */
 export function unknownCommand(name: string, parent: Command): string {
+  const instead = parent.parent === null ? formerCommands.get(name) : undefined
+  if (instead !== undefined) return `unknown command ${name}: ${instead}`
   const names = commandsOf(parent)
-  return `there is no command ${name}${suggestion(name, names)}; there are ${names.join(', ')}`
+  return `unknown command ${name}${suggestion(name, names)}; there are ${names.join(', ')}`
 }
 
 const commandsOf = (parent: Command): string[] =>

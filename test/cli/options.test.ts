@@ -107,7 +107,7 @@ describe('flags', () => {
     const group: CommandDescription = { ...parent, name: 'group', arguments: [], commands: [description] }
     expect(parseWith(group, ['group', 'try', 'orders', '-p', '1']).opts()).to.deep.equal({ port: '1' })
     expect(problemOf(() => parseWith(group, ['group', 'tyr']))).to.equal(
-      'there is no command tyr; did you mean try?; there are try, help'
+      'unknown command tyr; did you mean try?; there are try, help'
     )
     expect(problemOf(() => parseWith(group, ['group']))).to.equal('a command is missing; there are try, help')
   })

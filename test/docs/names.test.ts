@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { commands } from '../../src/cli/cli.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from '../../src/cli/command.js'
+import { formerCommands } from '../../src/cli/usage-message.js'
 import { environmentName } from '../../src/core/settings/setting-names.js'
 import { attributes } from '../../src/core/tracing/names.js'
 import { apis } from '../../src/embedded-broker/api/apis.js'
@@ -140,7 +141,7 @@ describe('names in the docs exist', () => {
   })
 
   it('commands', () => {
-    const known = new Set(['help', 'version', ...all(commands).map(({ name }) => name)])
+    const known = new Set(['help', 'version', ...formerCommands.keys(), ...all(commands).map(({ name }) => name)])
     expect(unknown(/(?:^|[`(] ?|npx )castellan ([a-z][a-z-]+)/gm, name => known.has(name))).to.deep.equal([])
   })
 

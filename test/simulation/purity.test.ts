@@ -36,8 +36,7 @@ const outside: Readonly<Record<string, string>> = {
   'http/page/ask.ts': 'runs in the browser of an operator',
   'http/server/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
   'server/config/tokens.ts': 'runs commands that print tokens, which no simulated world has',
-  'cli/gateway-writer.ts': 'a client of a gateway, in a process of its own',
-  'cli/pixy/consume.ts': 'a client of a gateway, in a process of its own'
+  'cli/gateway-writer.ts': 'a client of a gateway, in a process of its own'
 }
 
 const files = (folder: string): string[] =>

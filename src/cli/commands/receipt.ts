@@ -1,8 +1,7 @@
 import { Argument, type Command, Option } from 'commander'
 import { printable, printableJson } from '../../core/printable.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
-import { formatOption, httpUrl, notEmpty } from '../options.js'
-import { readToken } from '../pixy/pixy-client.js'
+import { formatOption, httpUrl, notEmpty, readToken } from '../options.js'
 
 /** `castellan receipt ID`: tells what became of the records of a request. */
 export const receiptCommand: CommandDescription = {

@@ -5,8 +5,7 @@ import type { ClientFlags } from '../client.js'
 import { aborted, type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
 import type { Fate } from '../gateway-writer.js'
 import { linesOf, toRecord } from '../line-records.js'
-import { clientOptions, httpUrl, notEmpty } from '../options.js'
-import { readToken } from '../pixy/pixy-client.js'
+import { clientOptions, httpUrl, notEmpty, readToken } from '../options.js'
 
 export const writeCommand: CommandDescription = {
   name: 'write',

@@ -45,9 +45,12 @@ describe('castellan write', () => {
   const line = (text: string): Outcome => ({ code: 0, stdout: '', stderr: `castellan write: ${text}\n` })
 
   it('writes lines as values, in order and with all bytes, and counts them', async () => {
-    const written = await write(atBroker('values'), chunksOf('a\n\n', Buffer.from('\xff\0\r\nb', 'latin1')))
+    const written = await write(
+      atBroker('values'),
+      chunksOf('o', 'ne\n\n', Buffer.from('\xff\0\r\nla', 'latin1'), 'st')
+    )
     expect(written).to.deep.equal(line('4 written, 0 refused'))
-    expect(pairsIn('values').map(([, value]) => value)).to.deep.equal(['a', '', '\xff\0\r', 'b'])
+    expect(pairsIn('values').map(([, value]) => value)).to.deep.equal(['one', '', '\xff\0\r', 'last'])
     expect((await write(atBroker('values', '--quiet'), chunksOf())).stderr).to.equal('')
   })
 
