@@ -117,6 +117,8 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   readonly #closing = new Map<string, Closing>()
   /** Instances that are created, or continued here, in this moment. */
   readonly #opening = new Map<string, Promise<Opened | typeof EXISTS>>()
+  /** Give back the places of instances that are being opened. */
+  readonly #places = new Set<() => void>()
   readonly #store: InstanceStore | undefined
   readonly #inMemory = new PointsInMemory(randomBytes(9).toString('base64url'))
   #askToRelease: AskToRelease | undefined
@@ -167,15 +169,34 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return 'entry' in opened ? { type: 'done', value: true } : opened
   }
 
-  async #create(instance: InstanceName, stored: StoredInstance): Promise<Opened | typeof EXISTS> {
-    const full = this.#fullFor(stored.client)
+  #create(instance: InstanceName, stored: StoredInstance): Promise<Opened | typeof EXISTS> {
+    return this.#inPlace<Opened | typeof EXISTS>(stored.client, async releaseShare => {
+      const found = await this.#store?.find(instance)
+      if (found) return 'type' in found ? found : EXISTS
+      // It may have gone on while this one waited for the end of the instance before.
+      if (instance.isWanted?.() === false) return UNKNOWN
+      if (instance.attempt?.isPassedOn && !isAfter(instance.attempt.number, this.#lastOf(instance))) return LATE_CALL
+      return (await this.#store?.claim(instance, stored)) ?? this.#opened(instance, stored, releaseShare)
+    })
+  }
+
+  /** Takes a place before anything is asked: others of the same moment get no more than there are. */
+  async #inPlace<Result extends Opened | typeof EXISTS>(
+    client: string | undefined,
+    open: (releaseShare: () => void) => Promise<Result>
+  ): Promise<Result | Failure> {
+    const full = this.#fullFor(client)
     if (full) return full
-    const found = await this.#store?.find(instance)
-    if (found) return 'type' in found ? found : EXISTS
-    // It may have gone on while this one waited for the end of the instance before.
-    if (instance.isWanted?.() === false) return UNKNOWN
-    if (instance.attempt?.isPassedOn && !isAfter(instance.attempt.number, this.#lastOf(instance))) return LATE_CALL
-    return (await this.#store?.claim(instance, stored)) ?? this.#opened(instance, stored)
+    const releaseShare = this.#shares.take(client)
+    this.#places.add(releaseShare)
+    let opened: Result | undefined
+    try {
+      opened = await open(releaseShare)
+      return opened
+    } finally {
+      this.#places.delete(releaseShare)
+      if (opened?.type !== 'opened') releaseShare()
+    }
   }
 
   /**
@@ -192,14 +213,18 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return withinTime(opening)
   }
 
-  #opened({ groupId, name, principal }: InstanceName, { settings, client }: StoredInstance): Opened {
+  #opened(
+    { groupId, name, principal }: InstanceName,
+    { settings, client }: StoredInstance,
+    releaseShare: () => void
+  ): Opened {
     const instance = { groupId, name, principal }
     if (this.#isStopped) {
       this.#store?.release(instance)
       return SHUTTING_DOWN
     }
     if (this.#store?.owns(instance) === false) return TAKEN
-    const entry = this.#start(instance, settings, client)
+    const entry = this.#start(instance, settings, client, releaseShare)
     this.#entries.set(keyOf(instance), entry)
     this.#count()
     return { type: 'opened', entry }
@@ -230,11 +255,12 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     if (owner !== this.#store!.id)
       this.#deps.log.info({ instance: instance.name, owner }, 'a consumer instance of another process goes on here')
     const { settings, client, topics, assigned } = stored
-    const failure =
-      this.#fullFor(client) ?? (await this.#store!.claim(instance, { settings, client, topics, assigned }, stored))
-    if (failure) return failure
-    const chosen = this.#chosenBy(stored)
-    const opened = this.#opened(instance, stored)
+    const found = stored
+    const opened = await this.#inPlace<Opened>(client, async releaseShare => {
+      const failure = await this.#store!.claim(instance, { settings, client, topics, assigned }, found)
+      return failure ?? this.#opened(instance, found, releaseShare)
+    })
+    const chosen = this.#chosenBy(found)
     if (!('entry' in opened)) return opened
     const { actor, consumer } = opened.entry
     actor.tick(() => (chosen ? consumer.subscribe(chosen) : consumer.assign(assigned)))
@@ -431,6 +457,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
   /** Refuses further requests, commits as automatic commits do, and leaves all groups. Idempotent. */
   async stop(timeoutMs = MAX_TIMER_MS): Promise<void> {
     this.#isStopped = true
+    for (const releaseShare of this.#places) releaseShare()
     for (const entry of this.#entries.values()) void this.#close(entry, SHUTTING_DOWN, this.#store !== undefined)
     const closing = [...this.#closing.values()]
     await inTime(Promise.all(closing.map(({ done }) => done)), timeoutMs, () => undefined)
@@ -570,7 +597,12 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     }
   }
 
-  #start(instance: InstanceName, settings: InstanceSettings, client: string | undefined): Entry {
+  #start(
+    instance: InstanceName,
+    settings: InstanceSettings,
+    client: string | undefined,
+    releaseShare: () => void
+  ): Entry {
     const { settings: consumerSettings, metrics } = this.#deps
     const key = keyOf(instance)
     const actor = new GroupActor<never>(`instance-${key}`, instance.groupId, this.#shared, {
@@ -611,7 +643,7 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
       storedAt: this.#deps.clock(),
       actor,
       consumer,
-      releaseShare: this.#shares.take(client),
+      releaseShare,
       open: new Set(),
       endResult: undefined,
       ended,

@@ -320,3 +320,43 @@ describe('consumer instances while Kafka is slow', () => {
     expect(created).to.deep.include({ type: 'failed', code: 'timedOut' })
   })
 })
+
+describe('consumer instances that are created in the same moment', () => {
+  const system = new ActorSystem()
+  const instances = new ConsumerInstances({
+    system,
+    router: { path: 'unasked', tell: () => undefined, stop: () => undefined },
+    settings: { ...defaultConsumerSettings, instancesTopic: '', maxGroups: 10 },
+    clock: () => performance.now(),
+    now: () => 0,
+    log: silentLogger,
+    metrics: defaultLogger
+  })
+  after(async () => {
+    await instances.stop(0)
+    await system.stop()
+  })
+
+  const names = Array.from({ length: 20 }, (_, at) => ({ groupId: 'g', name: `${at}` }))
+  const created = async (client: string): Promise<string[]> => {
+    const results = await Promise.all(
+      names.map(name => instances.create({ ...name, groupId: client }, settings, client))
+    )
+    return results.map(result =>
+      result.type === 'failed' ? result.code : String(result.type === 'done' && result.value)
+    )
+  }
+  const count = (results: readonly string[], what: string): number => results.filter(result => result === what).length
+
+  it('are no more than one client gets one after another, so that others have places, which all come back', async () => {
+    for (let round = 0; round < 3; round++) {
+      const first = await created('greedy')
+      expect([count(first, 'true'), count(first, 'quotaExceeded')]).to.deep.equal([6, 14])
+      // Those that are there already take no places.
+      expect(count(await created('greedy'), 'false')).to.equal(6)
+      expect(count(await created('polite'), 'true')).to.be.within(2, 4)
+      for (const client of ['greedy', 'polite'])
+        await Promise.all(names.map(name => instances.remove({ ...name, groupId: client })))
+    }
+  })
+})
