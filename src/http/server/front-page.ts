@@ -1,7 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { RequestAccess } from '../access/request-access.js'
-import type { HttpApi } from '../api/api.js'
 import type { EngineRequest } from '../engine/request.js'
 import { varyOf } from '../exchange/compressed-answer.js'
 import { isOnOwnPort } from '../exchange/exchange.js'
@@ -17,10 +16,10 @@ import {
 } from '../openapi/operation.js'
 import { toServedDocument } from '../openapi/served-document.js'
 import { answerRefusal, JSON_TYPE, requireRule, sendJson } from './access-hooks.js'
-import { FRONT_DOOR_POLICY, type FrontDoor, frontDoorPage, refusalPage } from './front-door.js'
 import { PAGE_HEADERS } from './page-policy.js'
 import { pageOperations } from './page-routes.js'
 import { receiptOperation } from './receipt-route.js'
+import { refusalPage, WELCOME_POLICY, type Welcome, welcomePage } from './welcome-page.js'
 
 const anObject = json(z.object({}))
 const description = reading(OPENAPI_PATH, 'openapi', 'This description', 'An OpenAPI 3.1 document', anObject)
@@ -98,14 +97,6 @@ export function addManagementDescription(app: FastifyInstance, version: string):
   app.get(OPENAPI_PATH, (_, reply) => void reply.type(JSON_TYPE).send(document()))
 }
 
-/** The facts about an API on the front page and in the 404. */
-export interface MountedApi {
-  readonly name: string
-  readonly prefix: string
-  /** Absent: the front page has its name alone. */
-  readonly page?: Pick<HttpApi, 'about' | 'tryIt' | 'readIt'>
-}
-
 /** Of clients, whose text is repeated on the page: a name or an address with a port. */
 const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?$/i
 
@@ -121,15 +112,16 @@ const toText = (title: string, sections: readonly Section[]): string =>
  */
 export function addFrontPage(
   app: FastifyInstance,
-  door: Omit<FrontDoor, 'asksForLogin'>,
+  welcome: Omit<Welcome, 'asksForLogin'>,
   requestAccess?: RequestAccess
 ): void {
   const login = "Where the gateway needs credentials, add -H 'authorization: Bearer TOKEN' or -u USER:PASSWORD"
-  const { apis, status } = door
+  const { apis, status } = welcome
   const urlOf = ({ protocol, headers: { host = '' } }: FastifyRequest): string =>
     `${protocol}://${HOST.test(host) ? host : '127.0.0.1:8080'}`
   const sendPage = (reply: FastifyReply, page: string): FastifyReply => {
-    const headers = { ...PAGE_HEADERS, vary: 'accept', 'content-security-policy': FRONT_DOOR_POLICY }
+    reply.raw.setHeader('vary', varyOf(reply.raw, 'accept'))
+    const headers = { ...PAGE_HEADERS, 'content-security-policy': WELCOME_POLICY }
     return reply.headers(headers).type('text/html; charset=utf-8').send(page)
   }
   const errorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
@@ -141,7 +133,7 @@ export function addFrontPage(
     const url = urlOf(request)
     const hasLinks = (request.raw as EngineRequest).guard?.checksHost === true
     const asksForLogin = requestAccess !== undefined
-    if (isForBrowser(request)) return sendPage(reply, frontDoorPage({ ...door, asksForLogin }, url, hasLinks))
+    if (isForBrowser(request)) return sendPage(reply, welcomePage({ ...welcome, asksForLogin }, url, hasLinks))
     const sections = apis.map(({ name, prefix, page }): Section => {
       const at = `${url}${prefix}`
       return page === undefined ? [name] : [`${name}: ${page.about}`, ...page.tryIt(at), ...(page.readIt?.(at) ?? [])]

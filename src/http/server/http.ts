@@ -11,12 +11,13 @@ import type { Operation } from '../openapi/operation.js'
 import type { Certificates } from './certificates.js'
 import type { HttpContext } from './context.js'
 import { Cors } from './cors.js'
-import { addDescriptions, addFrontPage, addPartDescription, type MountedApi } from './front-page.js'
+import { addDescriptions, addFrontPage, addPartDescription } from './front-page.js'
 import type { Listener } from './listener.js'
 import type { LoadShedder } from './load-shedder.js'
 import { type ManagementOptions, type Open, openerOf, openManagement } from './management-port.js'
 import { addReceiptRoute, RECEIPT_PATH } from './receipt-route.js'
 import { createHttpServer, handlerOf, nameMount, shuttingDown } from './server.js'
+import type { MountedApi } from './welcome-page.js'
 
 /** An API, ready to be mounted: under its prefix on the shared port, and without it on listeners of its own. */
 export interface ApiMount extends MountedApi {

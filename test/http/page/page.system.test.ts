@@ -218,23 +218,23 @@ describe('the page of the management port, in a browser', function () {
     await page.locator('#verdict', { hasText: 'All is well' }).waitFor({ timeout: SHOWN_WITHIN_MS })
   })
 
-  it('has a front door on the shared port, which fits on a phone, and whose link leads to it', async () => {
-    const door = await openPage(browser, app.urls.shared, { viewport: { width: 400, height: 740 } })
-    for (const summary of await door.page.locator('summary').all()) await summary.click()
+  it('has a page for people on the shared port, which fits on a phone, and whose link leads to it', async () => {
+    const welcome = await openPage(browser, app.urls.shared, { viewport: { width: 400, height: 740 } })
+    for (const summary of await welcome.page.locator('summary').all()) await summary.click()
     for (const colorScheme of ['light', 'dark'] as const) {
-      await door.page.emulateMedia({ colorScheme })
-      expect(await door.page.evaluate(FAINT_TEXTS), colorScheme).to.deep.equal([])
+      await welcome.page.emulateMedia({ colorScheme })
+      expect(await welcome.page.evaluate(FAINT_TEXTS), colorScheme).to.deep.equal([])
     }
-    expect(await door.page.evaluate('document.documentElement.scrollWidth')).to.be.at.most(400)
-    await door.page.locator('pre code').first().click()
-    expect(await door.page.evaluate('getSelection().toString()')).to.match(/^curl -i http:.*"wait_for_send":true}'$/)
-    expect(door.complaints).to.deep.equal([])
-    await door.page.getByRole('link', { name: 'OpenAPI' }).click()
-    expect(await door.page.locator('body').textContent()).to.include('"openapi"')
-    await door.page.goBack()
-    await door.page.getByRole('link', { name: 'The management page' }).click()
-    await door.page.locator('#verdict', { hasText: 'All is well' }).waitFor()
-    await door.page.close()
+    expect(await welcome.page.evaluate('document.documentElement.scrollWidth')).to.be.at.most(400)
+    await welcome.page.locator('pre code').first().click()
+    expect(await welcome.page.evaluate('getSelection().toString()')).to.match(/^curl -i http:.*"wait_for_send":true}'$/)
+    expect(welcome.complaints).to.deep.equal([])
+    await welcome.page.getByRole('link', { name: 'OpenAPI' }).click()
+    expect(await welcome.page.locator('body').textContent()).to.include('"openapi"')
+    await welcome.page.goBack()
+    await welcome.page.getByRole('link', { name: 'The management page' }).click()
+    await welcome.page.locator('#verdict', { hasText: 'All is well' }).waitFor()
+    await welcome.page.close()
   })
 
   // The last one: a refusal by Kafka is shown for a minute.

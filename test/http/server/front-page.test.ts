@@ -4,13 +4,13 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { UnauthenticatedError } from '../../../src/core/errors.js'
 import { type DescribedApi, json } from '../../../src/http/openapi/operation.js'
-import type { FrontDoor } from '../../../src/http/server/front-door.js'
 import {
   addDescriptions,
   addFrontPage,
   addManagementDescription,
   addPartDescription
 } from '../../../src/http/server/front-page.js'
+import type { Welcome } from '../../../src/http/server/welcome-page.js'
 
 describe('descriptions of ports', () => {
   const api: DescribedApi = {
@@ -66,12 +66,12 @@ describe('the front page', () => {
     { name: 'loud', prefix: '/loud', page },
     { name: 'quiet', prefix: '/quiet', page: quiet }
   ]
-  const facts: FrontDoor = {
+  const facts: Welcome = {
     asksForLogin: false,
     apis,
     status: { version: '1.2.3', brokerMode: 'kafka', kafkaReasons: () => [] }
   }
-  const get = async (headers: Readonly<Record<string, string>>, given: Partial<FrontDoor> = {}, access?: never) => {
+  const get = async (headers: Readonly<Record<string, string>>, given: Partial<Welcome> = {}, access?: never) => {
     const app = fastify()
     addFrontPage(app, { ...facts, ...given }, access)
     const answer = await app.inject({ url: '/', headers })

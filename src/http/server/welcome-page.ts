@@ -1,13 +1,24 @@
 import { isLoopback } from '../../core/settings/units.js'
+import type { HttpApi } from '../api/api.js'
 import { OPENAPI_PATH } from '../openapi/operation.js'
 import { docsUrl } from '../status/docs.js'
-import type { MountedApi } from './front-page.js'
-import type { ProcessStatus } from './management-port.js'
 import { policyOf } from './page-policy.js'
 
+/** The facts about an API on the front page and in the 404. */
+export interface MountedApi {
+  readonly name: string
+  readonly prefix: string
+  /** Absent: the front page has its name alone. */
+  readonly page?: Pick<HttpApi, 'about' | 'tryIt' | 'readIt'>
+}
+
 /** What a person sees who opens the address of the gateway in a browser. */
-export interface FrontDoor {
-  readonly status: Pick<ProcessStatus, 'version' | 'brokerMode' | 'kafkaReasons'>
+export interface Welcome {
+  readonly status: {
+    readonly version: string
+    readonly brokerMode: 'embedded' | 'kafka'
+    kafkaReasons(): readonly string[]
+  }
   readonly apis: readonly MountedApi[]
   /** The address of the management port; `undefined`: it is not known here, or there is none. */
   readonly management?: string | undefined
@@ -31,7 +42,7 @@ pre{margin:.4rem 0;padding:.7rem .8rem;background:var(--ground);border:1px solid
 pre code{user-select:all}`
 
 /** Nothing runs, nothing comes from elsewhere, and no page may frame it. */
-export const FRONT_DOOR_POLICY = policyOf(`<style>${STYLE}</style>`)
+export const WELCOME_POLICY = policyOf(`<style>${STYLE}</style>`)
 
 const LOGIN = "-H 'authorization: Bearer TOKEN'"
 const ICON =
@@ -61,8 +72,8 @@ ${sections.join('\n')}
  * @param url of the shared port, as the client has called it
  * @param hasLinks links to this port are served: its names are known
  */
-export function frontDoorPage(door: FrontDoor, url: string, hasLinks: boolean): string {
-  const { apis, asksForLogin, status } = door
+export function welcomePage(welcome: Welcome, url: string, hasLinks: boolean): string {
+  const { apis, asksForLogin, status } = welcome
   const commandsOf = ({ prefix, page }: MountedApi): string[] =>
     [...(page?.tryIt(url + prefix) ?? []), ...(page?.readIt?.(url + prefix) ?? [])].map(command =>
       toCommand(asksForLogin ? command.replace(/^curl /, `curl ${LOGIN} `) : command)
@@ -80,7 +91,7 @@ export function frontDoorPage(door: FrontDoor, url: string, hasLinks: boolean): 
   const more = [
     `All operations, as ${document}`,
     link(docsUrl('docs/README.md'), 'Docs of this version'),
-    toManagement(door, url)
+    toManagement(welcome, url)
   ]
   const reasons = status.kafkaReasons()
   const away = `<p>${escapeHtml(reasons.join('; '))}.</p><p class="soft">The gateway tries again by itself. The management page says more.</p>`
@@ -93,7 +104,7 @@ export function frontDoorPage(door: FrontDoor, url: string, hasLinks: boolean): 
 }
 
 /** A link where the browser of the person reaches the page under the name by which it has called the gateway. */
-function toManagement({ management }: FrontDoor, url: string): string {
+function toManagement({ management }: Welcome, url: string): string {
   const text = 'The management page: what is in trouble, and where a record is'
   const name = url.replace(/^\w+:\/\/|:\d+$/g, '').toLowerCase()
   const own = management === undefined ? undefined : new URL(management)
