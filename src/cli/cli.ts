@@ -24,7 +24,7 @@ import { walCommand } from './commands/wal.js'
 import { writeCommand } from './commands/write.js'
 import { settingsOf } from './options.js'
 import { flush } from './standard-output.js'
-import { unknownCommand, usageMessage } from './usage-message.js'
+import { nameOf, unknownCommand, usageMessage } from './usage-message.js'
 import { version } from './version.js'
 
 /** Every command, in the order of `castellan --help`. The first command runs when the command line names none. */
@@ -66,7 +66,8 @@ export function toProgram(
       writeOut: text => stdout.write(text),
       // `refuse` is called instead.
       writeErr: () => undefined,
-      getOutHelpWidth: () => stdout.columns
+      // Longer lines are hard to read, also in a wide window.
+      getOutHelpWidth: () => Math.min(stdout.columns || 80, 100)
     })
     .configureHelp({ subcommandTerm: command => command.name() })
     // Suggestions are made by `usageMessage`.
@@ -85,8 +86,10 @@ function addCommand(parent: Command, description: CommandDescription, outcomes: 
   command.optionsGroup('Flags:')
   for (const argument of description.arguments ?? []) command.addArgument(argument)
   for (const option of description.options) command.addOption(option)
-  command.usage([...command.registeredArguments.map(shownName), '[FLAGS]'].join(' '))
-  command.addHelpText('after', commandNotes(description))
+  const child = description.runsFirst ? '[COMMAND]' : 'COMMAND'
+  const words = description.commands ? [child] : command.registeredArguments.map(shownName)
+  command.usage([...words, '[FLAGS]'].join(' '))
+  command.addHelpText('after', commandNotes(description, command))
   if (description.run) command.action(() => outcomes.run(description, command))
   for (const child of description.commands ?? []) addCommand(command, child, outcomes)
   if (description.takesEverything) takeEverything(command)
@@ -121,8 +124,10 @@ ${indented(descriptions.filter(({ isHidden }) => !isHidden).map(({ examples }) =
 
 Exit codes: 0 success, 1 failure, 2 the command line or the configuration is wrong`
 
-const commandNotes = ({ notes, examples }: CommandDescription): string =>
-  `${notes === undefined ? '' : `\n${notes}\n`}\nExamples:\n${indented(examples)}`
+function commandNotes({ notes, examples }: CommandDescription, command: Command): string {
+  const wrapped = command.createHelp().boxWrap(notes ?? '', command.configureOutput().getOutHelpWidth!())
+  return `${notes === undefined ? '' : `\n${wrapped}\n`}\nExamples:\n${indented(examples)}`
+}
 
 const indented = (lines: readonly string[]): string => lines.map(line => `  ${line}`).join('\n')
 
@@ -179,18 +184,18 @@ export async function run(args: readonly string[], process: Process): Promise<nu
 async function runOne(args: readonly string[], process: Process): Promise<number> {
   let called = 'castellan'
   let code = EXIT_OK
-  const program = toProgram(commands, process, {
-    run: async (description, line) => {
-      called = nameOf(line)
-      code = await runCommand(description, line, process)
-    },
-    refuse: (line, message) => {
-      called = nameOf(line)
-      throw new UsageError(message)
-    }
-  })
+  const refuse = (line: Command, message: string): never => {
+    called = nameOf(line)
+    throw new UsageError(message)
+  }
+  const run = async (description: CommandDescription, line: Command): Promise<void> => {
+    called = nameOf(line)
+    code = await runCommand(description, line, process)
+  }
+  const program = toProgram(commands, process, { run, refuse })
   try {
-    await program.parseAsync(complete(args, program), { from: 'user' })
+    const named = args[0] === 'version' ? ['--version'] : complete(args, program, refuse)
+    await program.parseAsync(named, { from: 'user' })
     return code
   } catch (error) {
     // Help or the version has been written, which is no error.
@@ -199,31 +204,30 @@ async function runOne(args: readonly string[], process: Process): Promise<number
   }
 }
 
-/** Adds the default command to a command line that names none: `castellan --port 1` is `castellan serve --port 1`. */
-function complete(args: readonly string[], program: Command): readonly string[] {
+const castellan = { commands, runsFirst: true, options: commands[0]!.options }
+
+/**
+ * Rewrites a command line into the form that commander understands. The command is named: `--port 1` is `serve --port
+ * 1`, and `help wal ls` is `wal ls --help`. Refuses an unknown command, because commander alone would answer `sreve
+ * --help` with the list of commands.
+ *
+ * @param parent the command or program to which the arguments belong
+ */
+function complete(
+  args: readonly string[],
+  parent: Command,
+  refuse: Outcomes['refuse'],
+  { commands, runsFirst, options, goFlags }: Partial<CommandDescription> = castellan
+): readonly string[] {
+  if (commands === undefined) return goFlags === undefined ? args : fromGoFlags(args, options!, goFlags)
   const [first = '', ...rest] = args
-  if (['--help', '-h', '--version'].includes(first)) return args
-  if (first === 'version') return ['--version']
-  if (first === '' || first.startsWith('-')) return [commands[0]!.name, ...args]
-  if (first !== 'help') requireCommand(first, program)
-  else if (rest[0] !== undefined) requireCommand(rest[0], program)
-  return [first, ...spelledOut(first, rest)]
+  if (first === 'help' && rest.length > 0) return complete([...rest, '--help'], parent, refuse, { commands })
+  if (['help', '--help', '-h', '--version'].includes(first)) return args
+  if (first === '' || first.startsWith('-')) return runsFirst ? [commands[0]!.name, ...args] : args
+  const child = parent.commands.find(command => command.name() === first)
+  if (child === undefined) refuse(parent, unknownCommand(first, parent))
+  return [first, ...complete(rest, child, refuse, commands.find(({ name }) => name === first)!)]
 }
-
-/** Rewrites the flags of a command into the form that commander understands. */
-function spelledOut(name: string, args: readonly string[]): readonly string[] {
-  const description = commands.find(command => command.name === name)
-  return description?.goFlags === undefined ? args : fromGoFlags(args, description.options, description.goFlags)
-}
-
-/** Refuses an unknown command. commander alone would answer `sreve --help` with the list of commands. */
-function requireCommand(name: string, program: Command): void {
-  const isKnown = program.commands.some(command => command.name() === name)
-  if (!isKnown) throw new UsageError(unknownCommand(name, program))
-}
-
-/** The full name of a command, such as `castellan read` or `castellan wal verify`. */
-const nameOf = (line: Command): string => (line.parent ? `${nameOf(line.parent)} ${line.name()}` : line.name())
 
 async function runCommand(
   { run, survivesCrash }: CommandDescription,

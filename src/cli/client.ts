@@ -11,7 +11,7 @@ import { startCluster } from '../server/app/kafka.js'
 import { createLogger } from '../server/app/logger.js'
 import { type Config, type ConfigSources, type FlagSetting, loadConfig } from '../server/config/config.js'
 import { CommandError, type Process, UsageError } from './command.js'
-import { settingsOf } from './options.js'
+import { castellanConfigOption, settingsOf } from './options.js'
 import { usesColors } from './standard-output.js'
 
 const DEFAULT_TIMEOUT_SECONDS = 10
@@ -21,6 +21,8 @@ export interface ClientFlags {
   readonly brokers?: string
   readonly cluster?: string
   readonly timeout?: number
+  /** With `--castellan-config`, `--config` is another's. */
+  readonly castellanConfig?: string
   readonly config?: string
   readonly debug?: boolean
 }
@@ -53,7 +55,8 @@ export async function openClient(
 ): Promise<Client> {
   const { timeout = DEFAULT_TIMEOUT_SECONDS, cluster: name = 'default', ...given } = line.opts<ClientFlags>()
   const timeoutMs = timeout * 1_000
-  const sources = { role: 'client', file: given.config, environment } as const
+  const file = line.options.includes(castellanConfigOption) ? given.castellanConfig : given.config
+  const sources = { role: 'client', file, environment } as const
   const config = loadConfig({ ...sources, flags: flagsFor(name, line) })
   const cluster = clusterOf(config, name)
   if (given.brokers !== undefined) requireConfigured(name, { ...sources, flags: otherFlags(line) })

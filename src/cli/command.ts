@@ -37,6 +37,8 @@ export interface CommandDescription {
   readonly survivesCrash?: boolean
   /** Subcommands, such as `verify` of `castellan wal verify`. A command with subcommands has no `run`. */
   readonly commands?: readonly CommandDescription[]
+  /** The first subcommand runs when the command line names none. `options` are those of this subcommand. */
+  readonly runsFirst?: boolean
   /**
    * @param line `line.args` are the arguments, `line.opts()` the flags, and `settingsOf(line)` the flags that stand for
    * settings

@@ -8,6 +8,8 @@ export interface Fate {
   readonly message?: string
 }
 
+export type Say = (text: string) => void
+
 /** A longer body is a stream, which cannot have a key. */
 const KEYED_BODY_BYTES = 1024 * 1024
 const RETRY_PAUSE_MS = 1_000
@@ -18,9 +20,10 @@ const RETRIABLE: ReadonlySet<number> = new Set([408, 409, 429, 500, 502, 503, 50
  * answered, so its records are written once.
  *
  * @param url of the gateway's shared port
+ * @param say called at the first failed attempt of a request that is sent again
  * @returns a function that never rejects, and resolves with the fate of each record
  */
-export function gatewayWriter(url: string, topic: string, token: string | undefined, timeoutMs: number) {
+export function gatewayWriter(url: string, topic: string, token: string | undefined, timeoutMs: number, say: Say) {
   const path = `/confluent/v3/clusters/any/topics/${encodeURIComponent(topic)}/records`
   const login = token === undefined ? {} : { authorization: `Bearer ${token}` }
   return async (records: readonly ProduceRecord[]): Promise<readonly Fate[]> => {
@@ -30,7 +33,7 @@ export function gatewayWriter(url: string, topic: string, token: string | undefi
     const headers = { 'content-type': 'application/json', ...login, ...key }
     const giveUpAt = performance.now() + timeoutMs
     let persisted: Fate['persisted'] = 'no'
-    for (;;) {
+    for (let attempt = 1; ; attempt++) {
       const signal = AbortSignal.timeout(Math.ceil(giveUpAt - performance.now()))
       const answer = await ask(url.replace(/\/+$/, '') + path, { method: 'POST', body, headers, signal })
       if ('fates' in answer) return records.map((_, at) => answer.fates[at] ?? { persisted: 'unknown' })
@@ -38,10 +41,15 @@ export function gatewayWriter(url: string, topic: string, token: string | undefi
       if (answer.persisted === 'unknown') persisted = 'unknown'
       const isLast = !answer.isRetriable || performance.now() + RETRY_PAUSE_MS >= giveUpAt
       if (isLast || (persisted === 'unknown' && !hasKey)) return records.map(() => ({ ...answer, persisted }))
+      if (attempt === 1)
+        say(`${answer.message}; the request is sent again each second, until ${timeIn(giveUpAt)} (--timeout)`)
       await pause(RETRY_PAUSE_MS)
     }
   }
 }
+
+/** The local time of a moment of the monotonic clock: `20:31:05`. */
+const timeIn = (at: number): string => new Date(Date.now() + at - performance.now()).toTimeString().slice(0, 8)
 
 async function ask(
   url: string,
@@ -55,11 +63,27 @@ async function ask(
     const message = `${url} answers ${response.status}: ${text.trim().slice(0, 1_000)}`
     return { persisted, message, isRetriable: RETRIABLE.has(response.status) }
   } catch (error) {
-    const { message, cause } = error as Error & { readonly cause?: NodeJS.ErrnoException }
-    const isNowhere = cause?.code === 'ECONNREFUSED' || cause?.code === 'ENOTFOUND'
-    const why = `${new URL(url).origin} does not answer: ${cause?.message || cause?.code || message}`
-    return { persisted: isNowhere ? 'no' : 'unknown', message: why, isRetriable: true }
+    const { code, message } = causeOf(error)
+    // To some ports, such as 6000, `fetch` sends nothing.
+    const isRefusedHere = message === 'bad port'
+    const isUnsent = isRefusedHere || code === 'ECONNREFUSED' || code === 'ENOTFOUND'
+    return { persisted: isUnsent ? 'no' : 'unknown', message: whyNoAnswer(url, error), isRetriable: !isRefusedHere }
   }
+}
+
+/** Texts of `fetch` and OpenSSL that do not tell what to change. */
+const clearer: ReadonlyMap<string, string> = new Map([
+  ['bad port', 'programs send no HTTP requests to this port, which is reserved; choose another for the gateway'],
+  ['ERR_SSL_WRONG_VERSION_NUMBER', 'it does not speak TLS on this port; is it http://?']
+])
+
+/** What `fetch` wraps. A name with several addresses has an error for each, and no message. */
+const causeOf = (error: unknown) => ((error as Error).cause ?? error) as NodeJS.ErrnoException
+
+/** For example `http://gateway:8080 does not answer: connect ECONNREFUSED 10.0.0.1:8080`. */
+export function whyNoAnswer(url: string | URL, error: unknown): string {
+  const { message, code } = causeOf(error)
+  return `${new URL(url).origin} does not answer: ${clearer.get(code ?? message) ?? (message || code)}`
 }
 
 /** The text of a failure ends with whether the record is in Kafka. */

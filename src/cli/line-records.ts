@@ -76,7 +76,7 @@ function toNumber(what: string, value: unknown): number | undefined {
  */
 export async function* linesOf(
   chunks: AsyncIterable<Buffer | string>,
-  maxBytes: number = Number.POSITIVE_INFINITY
+  maxBytes: number
 ): AsyncGenerator<readonly Buffer[], void, undefined> {
   let pieces: Buffer[] = []
   let heldBytes = 0

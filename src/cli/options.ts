@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { type Command, InvalidArgumentError, Option } from 'commander'
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
+import { isLegalTopicName } from '../core/model.js'
 import type { FlagSetting } from '../server/config/config.js'
 import { UsageError } from './command.js'
 
@@ -32,6 +33,12 @@ export const configOptions: readonly Option[] = [
   new Option('--debug', 'log everything, and show stacks of errors')
 ]
 
+/** The flag for Castellan's own file in commands whose `--config` is another system's. */
+export const castellanConfigOption = new Option(
+  '--castellan-config <FILE>',
+  'YAML file with settings; see examples/castellan.yaml'
+).argParser(notEmpty)
+
 /** @param row what a line of JSON stands for */
 export const formatOption = (row = 'row'): Option =>
   new Option('--format <FORMAT>', `table (default), or json with one line per ${row}`).choices(['table', 'json'])
@@ -46,6 +53,12 @@ export const clientOptions: readonly Option[] = [
   new Option('--cluster <NAME>', 'one of the clusters of the configuration (default: default)').argParser(notEmpty),
   new Option('--timeout <SECONDS>', 'time limit for an answer of the brokers (default 10)').argParser(wholeNumber(1)),
   ...configOptions
+]
+
+/** Flags of commands that ask a gateway. */
+export const gatewayOptions = (description: string): readonly Option[] => [
+  new Option('--gateway <URL>', description).argParser(httpUrl),
+  new Option('--token-file <FILE>', 'file with the bearer token for the gateway').argParser(notEmpty)
 ]
 
 /**
@@ -86,15 +99,31 @@ export function notEmpty(text: string): string {
   return text
 }
 
-export function httpUrl(text: string): string {
+/** @throws InvalidArgumentError for a name that Kafka refuses */
+export function topicName(text: string): string {
+  if (isLegalTopicName(notEmpty(text))) return text
+  throw new InvalidArgumentError('1 to 249 of the characters a-z, A-Z, 0-9, ".", "_" and "-"')
+}
+
+/** Adds `cleanup.policy=compact` to the settings of a topic. */
+export function settingOfTopic(text: string, former: ReadonlyMap<string, string> = new Map()): typeof former {
+  const [, name, value] = text.match(/^([\w.]+)=(.*)$/s) ?? []
+  if (name !== undefined) return new Map([...former, [name, value!]])
+  throw new InvalidArgumentError('NAME=VALUE, such as cleanup.policy=compact (a YAML file: --castellan-config)')
+}
+
+export const topicArgument = new Argument('<TOPIC>').argParser(topicName)
+
+function httpUrl(text: string): string {
   if (/^https?:\/\//.test(text) && URL.canParse(text)) return text
   throw new InvalidArgumentError('a URL such as http://127.0.0.1:8080')
 }
 
-export function wholeNumber(minimum: number): (text: string) => number {
+export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return text => {
     const value = Number(text)
-    if (/^\d+$/.test(text) && value >= minimum && Number.isSafeInteger(value)) return value
-    throw new InvalidArgumentError(`a whole number of at least ${minimum}`)
+    if (/^\d+$/.test(text) && value >= minimum && value <= maximum) return value
+    const upTo = maximum === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${maximum}`
+    throw new InvalidArgumentError(`a whole number of at least ${minimum}${upTo}`)
   }
 }

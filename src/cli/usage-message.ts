@@ -27,15 +27,19 @@ const rewrites: readonly (readonly [RegExp, string])[] = [
 ]
 
 const UNKNOWN_OPTION = /^error: unknown option '([^=]*?)(?:=.*)?'$/s
-const UNKNOWN_COMMAND = /^error: unknown command '(.*)'$/s
+
+/** The full name of a command, such as `castellan read` or `castellan wal verify`. */
+export const nameOf = (line: Command): string => (line.parent ? `${nameOf(line.parent)} ${line.name()}` : line.name())
 
 /** Describes in one line what is wrong with the command line, with a suggestion if there is a similar name. */
 export function usageMessage({ code, message }: CommanderError, line: Command, example: string | undefined): string {
   if (code === 'commander.help') return `a command is missing; there are ${commandsOf(line).join(', ')}`
-  const [, command] = message.match(UNKNOWN_COMMAND) ?? []
-  if (command !== undefined) return unknownCommand(command, line)
   const [, flag] = message.match(UNKNOWN_OPTION) ?? []
   if (flag !== undefined) return unknownFlag(flag, line)
+  // `--brokers a:1 create` is a line of the first command, which runs when none is named.
+  const siblings = line.parent?.commands ?? []
+  const named = siblings[0] === line && siblings.find(command => line.args.includes(command.name()))
+  if (code === 'commander.excessArguments' && named) return `a command comes before its flags: ${nameOf(named)} [FLAGS]`
   const [pattern, replacement] = rewrites.find(([candidate]) => candidate.test(message)) ?? ['', '']
   const text = message.replace(pattern, replacement)
   return / is (missing|empty)$/.test(text) && example !== undefined ? `${text}, for example: ${example}` : text
@@ -67,8 +71,18 @@ function unknownFlag(flag: string, line: Command): string {
   const known = line.options.map(({ long }) => long ?? '')
   // The flag in --flag=value exists, but takes no value.
   if (known.includes(flag)) return `${flag} takes no value`
-  return `unknown flag ${flag}${flagOfSetting(flag, line) ?? suggestion(withoutDashes(flag), known.map(withoutDashes), '--')}`
+  const [other] = otherWords.find(([own, others]) => others.test(flag) && known.includes(own.split(' ')[0]!)) ?? []
+  const meant = other === undefined ? flagOfSetting(flag, line) : `; did you mean ${other}?`
+  return `unknown flag ${flag}${meant ?? suggestion(withoutDashes(flag), known.map(withoutDashes), '--')}`
 }
+
+/** What is written here, and what former releases and other tools call it. */
+const otherWords: readonly (readonly [flag: string, others: RegExp])[] = [
+  ['--gateway', /^(-a|--(addr(ess)?|url|server))$/],
+  ['--brokers', /^--(gateway|bootstrap(-servers?)?|broker-list)$/],
+  ['--replicas', /^--replication(-factor)?$/],
+  ['--format json', /^--json$/]
+]
 
 /** Suggests what to write instead of `--http.port`: the flag that stands for this setting, or `--set`. */
 function flagOfSetting(flag: string, { options }: Command): string | undefined {

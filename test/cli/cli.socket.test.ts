@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:net'
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { expect } from 'chai'
+import { commands } from '../../src/cli/cli.js'
+import type { CommandDescription } from '../../src/cli/command.js'
 import { version } from '../../src/cli/version.js'
 import { parsePasswordHash, verifyPassword } from '../../src/http/access/stored-credentials.js'
 import { checkRows } from '../support/rows.js'
@@ -48,6 +50,27 @@ describe('castellan', () => {
       })
     }
 
+    it('is shown by help for a command below a command', async () => {
+      const { stdout } = await castellan(['help', 'wal', 'verify'])
+      expect(stdout).to.match(/^Usage: castellan wal verify /)
+      expect(await castellan(['wal', 'help', 'verify'])).to.deep.equal({ code: 0, stdout, stderr: '' })
+    })
+
+    it('of every command fits 100 columns in a window of any width', async () => {
+      const namesIn = (all: readonly CommandDescription[], path: readonly string[] = []): string[][] =>
+        all.flatMap(({ name, commands: below = [] }) => [[...path, name], ...namesIn(below, [...path, name])])
+      const names = namesIn(commands)
+      expect(names.map(name => name.join(' '))).to.include.members(['wal salvage', 'topics create', 'kafka-pixy'])
+      for (const columns of [undefined, 100, 250])
+        for (const name of [[], ...names]) {
+          const stdout = Object.assign(new PassThrough(), { columns }) as unknown as NodeJS.WriteStream
+          expect((await runCommand([...name, '--help'], { stdout })).code).to.equal(0)
+          const lines = String(stdout.read()).split('\n')
+          expect(lines.length, name.join(' ')).to.be.greaterThan(5)
+          expect(lines.filter(line => line.length > 100)).to.deep.equal([])
+        }
+    })
+
     it('is there for what serve does without its name', async () => {
       expect((await castellan(['--port', '1', '--help'])).stdout).to.match(/^Usage: castellan serve /)
     })
@@ -83,6 +106,9 @@ describe('castellan', () => {
     const usages: [string[], RegExp][] = [
       [['read'], /^Usage: castellan read TOPIC \[FLAGS\]\n/],
       [['groups'], /^Usage: castellan groups \[GROUP\] \[FLAGS\]\n/],
+      [['topics'], /^Usage: castellan topics \[COMMAND\] \[FLAGS\]\n/],
+      [['topics', 'delete'], /^Usage: castellan topics delete TOPIC… \[FLAGS\]\n/],
+      [['wal'], /^Usage: castellan wal COMMAND \[FLAGS\]\n/],
       [['wal', 'discard'], /^Usage: castellan wal discard \[SEQUENCE…\] \[FLAGS\]\n/]
     ]
     for (const [args, usage] of usages) expect((await castellan([...args, '--help'])).stdout).to.match(usage)
@@ -138,19 +164,42 @@ describe('castellan', () => {
       [['help', 'sreve'], 'castellan: unknown command sreve; did you mean serve?'],
       [['sreve', '--help'], 'castellan: unknown command sreve; did you mean serve?'],
       [['broker', '--directory', 'x'], 'castellan broker: unknown flag --directory; did you mean --dir?'],
+      [['completion', 'csh'], 'castellan completion: SHELL is bash, zsh, fish, not "csh"'],
+      [['read', ''], 'castellan read: TOPIC is empty, for example: castellan read orders'],
+      [
+        ['topics', '--cluster', 'nope', '-b', 'a:1'],
+        'castellan topics list: there is no cluster nope; the only one is default'
+      ],
+      [['topics', '--cluster', 'defualt'], 'castellan topics list: there is no cluster defualt; did you mean default?'],
+      [['topics', '--format', 'xml'], 'castellan topics list: --format takes table, json, not "xml"'],
       [
         ['pixy', 'consume', 'a', 'b'],
         'castellan: unknown command pixy: castellan write TOPIC produces, castellan read '
       ],
       [['help', 'pixy'], 'castellan: unknown command pixy: castellan write TOPIC produces, '],
-      [['completion', 'csh'], 'castellan completion: SHELL is bash, zsh, fish, not "csh"'],
-      [['read', ''], 'castellan read: TOPIC is empty, for example: castellan read orders'],
       [
-        ['topics', '--cluster', 'nope', '-b', 'a:1'],
-        'castellan topics: there is no cluster nope; the only one is default'
+        ['topics', 'creat', 'a'],
+        'castellan topics: unknown command creat; did you mean create?; there are list, create, '
       ],
-      [['topics', '--cluster', 'defualt'], 'castellan topics: there is no cluster defualt; did you mean default?'],
-      [['topics', '--format', 'xml'], 'castellan topics: --format takes table, json, not "xml"']
+      [['wal', 'sl', '--help'], 'castellan wal: unknown command sl; did you mean ls?; there are ls, verify, '],
+      [['wal', 'pixy'], 'castellan wal: unknown command pixy; there are ls, verify, '],
+      [['help', 'wal', 'sl'], 'castellan wal: unknown command sl; did you mean ls?; there are ls, verify, '],
+      [['--port', '1', 'serve'], 'castellan serve: a command comes before its flags: castellan serve [FLAGS]'],
+      [
+        ['topics', '-b', 'a:1', 'create', 'a'],
+        'castellan topics list: a command comes before its flags: castellan topics create [FLAGS]'
+      ],
+      [['read', 'a', 'write'], 'castellan read: too many arguments: expected 1, got 2'],
+      [['write', 'a', '--addr', 'http://g'], 'castellan write: unknown flag --addr; did you mean --gateway?'],
+      [['receipt', 'a', '-a', 'http://g'], 'castellan receipt: unknown flag -a; did you mean --gateway?'],
+      [['receipt', 'a', '--url=http://g'], 'castellan receipt: unknown flag --url; did you mean --gateway?'],
+      [['read', 'a', '--gateway', 'http://g'], 'castellan read: unknown flag --gateway; did you mean --brokers?'],
+      ...[['read'], ['write'], ['topics', 'create'], ['topics', 'delete', 'good']].flatMap(words =>
+        ['my topic', 'orders*', '..', 'ü', 'x'.repeat(250)].map((name): [string[], string] => [
+          [...words, name],
+          `castellan ${words.slice(0, 2).join(' ')}: TOPIC is 1 to 249 of the characters a-z, A-Z, 0-9, ".", "_" and "-", not "${name}"`
+        ])
+      )
     ]
     it('each mistake is told in a line and has exit code 2', () =>
       checkRows(cases, async ([args, message]) => {
@@ -197,8 +246,8 @@ describe('castellan', () => {
       const { stderr } = await castellan([...args, '--brokers', 'nonsense'])
       const warned = stderr.split('\n').filter(line => line.includes('warning: '))
       expect(warned.map(line => line.split(' is a secret')[0])).to.deep.equal([
-        `castellan topics: warning: ${secret}`,
-        'castellan topics: warning: auth.tokens'
+        `castellan topics list: warning: ${secret}`,
+        'castellan topics list: warning: auth.tokens'
       ])
       expect(warned[0]).to.contain('use CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD_FILE, CASTELLAN_')
       expect(warned.join()).to.not.contain('hunter2')
@@ -252,7 +301,7 @@ describe('castellan', () => {
     it('ends a command at once, with exit code 1', async () => {
       const { code, stderr } = await castellan(['topics', '--brokers', '127.0.0.1:1', '--timeout', '1'], {}, bug)
       expect(code).to.equal(1)
-      expect(stderr).to.contain('castellan topics: a bug\nthis is a bug; --debug shows where it happened\n')
+      expect(stderr).to.contain('castellan topics list: a bug\nthis is a bug; --debug shows where it happened\n')
     })
 
     it('stops the gateway in order, with exit code 1', async () => {

@@ -7,7 +7,7 @@ import type { ProduceRecord } from '../../src/core/model.js'
 const read = (format: LineFormat, line: string | Buffer, emptyIsNull = false): ProduceRecord =>
   toRecord(format, emptyIsNull, 'orders', Buffer.from(line))
 
-async function split(chunks: readonly Buffer[], maxBytes?: number): Promise<Buffer[]> {
+async function split(chunks: readonly Buffer[], maxBytes = 1_000_000): Promise<Buffer[]> {
   const lines: Buffer[] = []
   const source = async function* (): AsyncGenerator<Buffer> {
     yield* chunks

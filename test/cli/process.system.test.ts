@@ -65,7 +65,7 @@ describe('castellan as a process', function () {
     const unknown = read('nope', '--brokers', brokers)
     expect(await unknown.exit()).to.equal(1)
     expect(unknown.stderr).to.equal(
-      `castellan read: topic nope does not exist at ${brokers}; castellan topics lists those that exist\n`
+      `castellan read: topic nope does not exist at ${brokers}; castellan topics lists and creates topics\n`
     )
     expect(await broker.stop()).to.equal(0)
 

@@ -2,6 +2,7 @@ import { pathToFileURL } from 'node:url'
 import type { Command, Option } from 'commander'
 import { commands, toProgram } from '../../src/cli/cli.js'
 import type { CommandDescription } from '../../src/cli/command.js'
+import { nameOf } from '../../src/cli/usage-message.js'
 
 const HEAD = `# The command line
 
@@ -30,13 +31,11 @@ function describe(description: CommandDescription, parent: Command): string[] {
     `## ${nameOf(line)}`,
     `\`${usage}\` ${summary}.`,
     ...(notes === undefined ? [] : [notes]),
-    ...(options.length === 0 ? [] : [table(options.filter(({ hidden }) => !hidden))]),
+    ...(options.length === 0 || children.length > 0 ? [] : [table(options.filter(({ hidden }) => !hidden))]),
     `\`\`\`sh\n${examples.join('\n')}\n\`\`\``
   ]
   return [parts.join('\n\n'), ...children.flatMap(child => describe(child, line))]
 }
-
-const nameOf = (line: Command): string => (line.parent ? `${nameOf(line.parent)} ${line.name()}` : line.name())
 
 const table = (options: readonly Option[]): string =>
   ['| flag | meaning |', '|---|---|', ...options.map(row)].join('\n')

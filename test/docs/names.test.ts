@@ -197,6 +197,8 @@ describe('names in the docs exist', () => {
 const flagsOfOthers: readonly string[] = [
   // npm test, npm run bench, explore, simulate, mutate, test:hostile, test:fuzz, test:kafka
   ...['--short', '--slow-machine', '--minutes', '--heap', '--few-bytes', '--connections'],
+  // castellan receipt of release 0.2.0
+  '--addr',
   // kubectl
   '--from-file',
   // Node

@@ -3,16 +3,10 @@ import type { ApiCommand } from '../../apis/command.js'
 import { apiCommands } from '../../apis/commands.js'
 import type { TranslatedConfig } from '../../server/config/config.js'
 import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
-import { isSetting, notEmpty, SettingOption } from '../options.js'
+import { castellanConfigOption, isSetting, notEmpty, SettingOption } from '../options.js'
 import { type ServeFlags, serveCommand, settingFlags } from './serve.js'
 
 const NOTES = "Castellan's own settings win over these: its file (--castellan-config), CASTELLAN_… variables, flags."
-
-/** The flag for Castellan's own file in commands whose `--config` belongs to the imitated system. */
-const castellanConfig = new Option(
-  '--castellan-config <FILE>',
-  'YAML file with settings; see examples/castellan.yaml'
-).argParser(notEmpty)
 
 /** Describes the command of one API: `castellan serve` with the flags and variables of the imitated system. */
 export function describeApiCommand(command: ApiCommand): CommandDescription {
@@ -26,7 +20,7 @@ export function describeApiCommand(command: ApiCommand): CommandDescription {
   return {
     name,
     summary,
-    options: [...own, castellanConfig, ...others],
+    options: [...own, castellanConfigOption, ...others],
     notes: notes === undefined ? NOTES : `${notes}\n\n${NOTES}`,
     examples,
     survivesCrash: true,

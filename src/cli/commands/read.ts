@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { Argument, type Command, Option } from 'commander'
+import { type Command, Option } from 'commander'
 import type { ReadStart } from '../../consumer/stream/partition-reader.js'
 import { CastellanError } from '../../core/errors.js'
 import type { KafkaRecord, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
@@ -18,14 +18,14 @@ import {
   type Process,
   UsageError
 } from '../command.js'
-import { clientOptions, notEmpty, wholeNumber } from '../options.js'
+import { clientOptions, notEmpty, topicArgument, wholeNumber } from '../options.js'
 import { formatRecord, type LineStyle, type RecordLook, recordFormats } from '../record-format.js'
 
 /** `castellan read TOPIC`: writes records to stdout. */
 export const readCommand: CommandDescription = {
   name: 'read',
   summary: 'writes the records of a topic to stdout',
-  arguments: [new Argument('<TOPIC>').argParser(notEmpty)],
+  arguments: [topicArgument],
   options: [
     new Option('--partition <N,…>', 'only these partitions (default: all)').argParser(notEmpty),
     new Option(
@@ -144,7 +144,7 @@ function foundAt({ brokers }: Client, require: () => TopicMetadata): TopicMetada
     return require()
   } catch (error) {
     if (!(error instanceof CastellanError && error.code === 'unknownTopic')) throw error
-    throw new CommandError(`${error.message} at ${brokers.join(', ')}; castellan topics lists those that exist`)
+    throw new CommandError(`${error.message} at ${brokers.join(', ')}; castellan topics lists and creates topics`)
   }
 }
 

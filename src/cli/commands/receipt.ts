@@ -1,7 +1,8 @@
 import { Argument, type Command, Option } from 'commander'
 import { printable, printableJson } from '../../core/printable.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
-import { formatOption, httpUrl, notEmpty, readToken } from '../options.js'
+import { whyNoAnswer } from '../gateway-writer.js'
+import { formatOption, gatewayOptions, notEmpty, readToken } from '../options.js'
 
 /** `castellan receipt ID`: tells what became of the records of a request. */
 export const receiptCommand: CommandDescription = {
@@ -9,23 +10,19 @@ export const receiptCommand: CommandDescription = {
   summary: 'tells what became of the records of a request, by its receipt',
   arguments: [new Argument('<ID>').argParser(notEmpty)],
   options: [
-    new Option(
-      '-a, --addr <URL>',
-      'a port of the gateway whose API produces (default http://127.0.0.1:8080)'
-    ).argParser(httpUrl),
+    ...gatewayOptions('a port of the gateway whose API produces (default http://127.0.0.1:8080)'),
     new Option('--wait <TIME>', 'waits until all records are settled, at most this long: 500ms, 30s or 5m').argParser(
       notEmpty
     ),
-    new Option('--token-file <FILE>', 'file with the bearer token for the gateway').argParser(notEmpty),
     formatOption('record')
   ],
   notes: 'The exit code is 0 when Kafka has all records, and 1 otherwise.',
-  examples: ['castellan receipt EHnGq0…', 'castellan receipt EHnGq0… --wait 30s --addr https://gateway:8080'],
+  examples: ['castellan receipt EHnGq0…', 'castellan receipt EHnGq0… --wait 30s --gateway https://gateway:8080'],
   run: tell
 }
 
 interface ReceiptFlags {
-  readonly addr?: string
+  readonly gateway?: string
   readonly wait?: string
   readonly tokenFile?: string
   readonly format?: 'table' | 'json'
@@ -48,12 +45,12 @@ interface Told {
 
 /** Writes one line per record. */
 async function tell(line: Command, process: Process): Promise<number> {
-  const { addr = 'http://127.0.0.1:8080', wait, tokenFile, format = 'table' } = line.opts<ReceiptFlags>()
+  const { gateway = 'http://127.0.0.1:8080', wait, tokenFile, format = 'table' } = line.opts<ReceiptFlags>()
   const token = tokenFile === undefined ? undefined : readToken(tokenFile)
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
   let isAllInKafka = true
   for (let from: number | undefined = 0; from !== undefined; ) {
-    const url = new URL(`/receipts/${encodeURIComponent(line.args[0]!)}`, addr)
+    const url = new URL(`/receipts/${encodeURIComponent(line.args[0]!)}`, gateway)
     if (from > 0) url.searchParams.set('from', String(from))
     else if (wait !== undefined) url.searchParams.set('wait', wait)
     const { records, next } = await ask(url, headers, process.stopped)
@@ -66,8 +63,8 @@ async function tell(line: Command, process: Process): Promise<number> {
 
 /** @throws CommandError when there is no answer, or no such receipt */
 async function ask(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Told> {
-  const response = await fetch(url, { headers, signal }).catch((error: Error & { readonly cause?: Error }) => {
-    throw new CommandError(`${url.origin} does not answer: ${error.cause?.message ?? error.message}`)
+  const response = await fetch(url, { headers, signal }).catch((error: unknown) => {
+    throw new CommandError(whyNoAnswer(url, error))
   })
   const text = await response.text()
   if (response.status === 200) return JSON.parse(text) as Told

@@ -1,64 +1,145 @@
-import { type Command, Option } from 'commander'
-import { printable, printableJson } from '../../core/printable.js'
+import { Argument, type Command, Option } from 'commander'
+import { CastellanError } from '../../core/errors.js'
+import { printable } from '../../core/printable.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
-import type { ClientFlags } from '../client.js'
-import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
-import { clientOptions, formatOption } from '../options.js'
+import type { Client, ClientFlags } from '../client.js'
+import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
+import {
+  castellanConfigOption,
+  clientOptions,
+  formatOption,
+  settingOfTopic,
+  topicArgument,
+  topicName,
+  wholeNumber
+} from '../options.js'
+import { writeTable } from '../standard-output.js'
+
+const listOptions = [
+  formatOption('topic'),
+  new Option('--internal', "lists Kafka's internal topics, too"),
+  ...clientOptions
+]
 
 export const topicsCommand: CommandDescription = {
   name: 'topics',
-  summary: 'lists the topics of a cluster',
-  options: [formatOption('topic'), new Option('--internal', "lists Kafka's internal topics, too"), ...clientOptions],
-  examples: [
-    'castellan topics',
-    'castellan topics --brokers kafka-1:9092',
-    'castellan topics --format json --internal'
-  ],
-  run: listTopics
+  summary: 'lists, creates and deletes topics of a cluster',
+  options: listOptions,
+  notes: 'Without a command, it is castellan topics list.',
+  examples: ['castellan topics --brokers kafka-1:9092', 'castellan topics create orders'],
+  runsFirst: true,
+  commands: [
+    {
+      name: 'list',
+      summary: 'lists the topics of a cluster',
+      options: listOptions,
+      examples: ['castellan topics list', 'castellan topics list --format json --internal'],
+      run: withClient(listTopics)
+    },
+    {
+      name: 'create',
+      summary: 'creates a topic',
+      arguments: [topicArgument],
+      options: [
+        new Option('--partitions <N>', 'default: as the brokers are set').argParser(wholeNumber(1, 2 ** 31 - 1)),
+        new Option('--replicas <N>', 'default: as the brokers are set').argParser(wholeNumber(1, 2 ** 15 - 1)),
+        new Option('--config <NAME=VALUE>', 'e.g. cleanup.policy=compact; repeatable').argParser(settingOfTopic),
+        formatOption('topic'),
+        castellanConfigOption,
+        ...clientOptions.filter(({ long }) => long !== '--config')
+      ],
+      notes: 'Writes the topic as castellan topics list does.',
+      examples: [
+        'castellan topics create orders',
+        'castellan topics create customers --partitions 6 --replicas 3 --config cleanup.policy=compact'
+      ],
+      run: withClient(createTopic)
+    },
+    {
+      name: 'delete',
+      summary: 'deletes topics with all their records, for good and without a question',
+      arguments: [
+        new Argument('<TOPIC...>').argParser((text, former: readonly string[] = []) => [...former, topicName(text)])
+      ],
+      options: clientOptions,
+      notes: 'Writes the name of each topic once it is deleted. The exit code is 1 when one is not.',
+      examples: ['castellan topics delete orders', 'castellan topics delete orders customers --brokers kafka-1:9092'],
+      run: withClient(deleteTopics)
+    }
+  ]
 }
 
-interface TopicsFlags extends ClientFlags {
-  readonly format?: 'table' | 'json'
+type Format = 'table' | 'json' | undefined
+
+interface TopicsFlags extends Omit<ClientFlags, 'config'> {
+  readonly format?: Format
   readonly internal?: boolean
+  readonly partitions?: number
+  readonly replicas?: number
+  readonly config?: ReadonlyMap<string, string>
 }
 
-async function listTopics(line: Command, process: Process): Promise<number> {
-  const { format = 'table', internal = false } = line.opts<TopicsFlags>()
-  const { openClient, askForTopics } = await import('../client.js')
-  const client = await openClient(line, process)
-  try {
-    const topics = [...(await askForTopics(client, null)).values()].filter(({ isInternal }) => internal || !isInternal)
-    process.stdout.write(listing(topics, format))
-    return EXIT_OK
-  } finally {
-    await client.stop()
+/** Runs with a client of brokers that answer. Tells at once why none does. */
+function withClient(run: typeof listTopics): NonNullable<CommandDescription['run']> {
+  return async (line, process) => {
+    const { openClient, askForTopics } = await import('../client.js')
+    const client = await openClient(line, process)
+    try {
+      await askForTopics(client, [])
+      return await run(line, process, client)
+    } finally {
+      await client.stop()
+    }
   }
 }
 
-/** One line per topic, in the order of the names. */
-export function listing(topics: readonly TopicMetadata[], format: 'table' | 'json'): string {
-  const sorted = [...topics].sort((a, b) => (a.topic < b.topic ? -1 : 1))
-  return format === 'json' ? toLines(sorted) : toTable(sorted)
+async function listTopics(line: Command, { stdout }: Process, { gateway, timeoutMs }: Client): Promise<number> {
+  const { format, internal = false } = line.opts<TopicsFlags>()
+  const topics = await gateway.topics('all', timeoutMs)
+  writeTopics(
+    stdout,
+    format,
+    [...topics.values()].filter(({ isInternal }) => internal || !isInternal)
+  )
+  return EXIT_OK
 }
 
-const summary = ({ topic, partitions }: TopicMetadata) => ({
+/** Creates a topic, and lists it. */
+async function createTopic(line: Command, { stdout }: Process, { gateway, timeoutMs }: Client): Promise<number> {
+  const [name] = line.args as [string]
+  const { format, partitions, replicas: replicationFactor, config: configs } = line.opts<TopicsFlags>()
+  await gateway.admin.createTopic({ name, partitions, replicationFactor, configs }, { timeoutMs })
+  writeTopics(stdout, format, (await gateway.topics([name], timeoutMs)).values())
+  return EXIT_OK
+}
+
+/** Deletes one topic after the other. One that cannot be deleted does not keep the others. */
+async function deleteTopics(line: Command, process: Process, { gateway, timeoutMs }: Client): Promise<number> {
+  let code = EXIT_OK
+  for (const name of line.args) {
+    try {
+      await gateway.admin.deleteTopic(name, timeoutMs)
+      process.stdout.write(`${name}\n`)
+    } catch (error) {
+      if (!(error instanceof CastellanError)) throw error
+      process.stderr.write(`castellan topics delete: ${name}: ${printable(error.message)}\n`)
+      code = EXIT_FAILURE
+    }
+  }
+  return code
+}
+
+/** Writes a row for each topic, in the order of the names. */
+export function writeTopics(stdout: NodeJS.WritableStream, format: Format, topics: Iterable<TopicMetadata>): void {
+  const sorted = [...topics].sort((a, b) => (a.topic < b.topic ? -1 : 1))
+  const rows = sorted.map(toRow)
+  const trouble = rows.some(({ leaderless }) => leaderless > 0) ? (['leaderless'] as const) : []
+  writeTable(stdout, format, ['topic', 'partitions', 'replicas', ...trouble], rows)
+}
+
+const toRow = ({ topic, partitions }: TopicMetadata) => ({
   topic,
   partitions: partitions.length,
   replicas: partitions.reduce((most, { replicas }) => Math.max(most, replicas.length), 0),
   leaderless: partitions.filter(({ leaderId }) => leaderId < 0).length
 })
-
-const toLines = (topics: readonly TopicMetadata[]): string =>
-  topics.map(topic => `${printableJson(JSON.stringify(summary(topic)))}\n`).join('')
-
-/** A table whose columns are wide enough for the longest name. */
-function toTable(topics: readonly TopicMetadata[]): string {
-  const rows = topics.map(metadata => ({ ...summary(metadata), topic: printable(metadata.topic) }))
-  const width = rows.reduce((widest, { topic }) => Math.max(widest, topic.length), 'TOPIC'.length)
-  const line = (name: string, partitions: string | number, replicas: string | number, note = ''): string =>
-    `${name.padEnd(width)}  ${String(partitions).padStart(10)}  ${String(replicas).padStart(8)}${note}\n`
-  const body = rows.map(({ topic, partitions, replicas, leaderless }) =>
-    line(topic, partitions, replicas, leaderless > 0 ? `  ${leaderless} without leader` : '')
-  )
-  return line('TOPIC', 'PARTITIONS', 'REPLICAS') + body.join('')
-}

@@ -1,30 +1,26 @@
-import { Argument, type Command, Option } from 'commander'
+import { type Command, Option } from 'commander'
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
 import type { ClientFlags } from '../client.js'
 import { aborted, type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process, UsageError } from '../command.js'
-import type { Fate } from '../gateway-writer.js'
+import type { Fate, Say } from '../gateway-writer.js'
 import { linesOf, toRecord } from '../line-records.js'
-import { clientOptions, httpUrl, notEmpty, readToken } from '../options.js'
+import { clientOptions, gatewayOptions, notEmpty, readToken, topicArgument } from '../options.js'
 
 export const writeCommand: CommandDescription = {
   name: 'write',
   summary: 'writes each line of stdin to a topic as a record',
-  arguments: [new Argument('<TOPIC>').argParser(notEmpty)],
+  arguments: [topicArgument],
   options: [
     new Option('--key-separator <TEXT>', 'a line is a key, this text, and a value').argParser(notEmpty),
     new Option('--json', 'a line is a record in JSON, as castellan read --format json writes it').conflicts('null'),
     new Option('--null', 'an empty key or value is a null, which deletes its key in a compacted topic'),
     new Option('-q, --quiet', 'says nothing when all records are written'),
-    new Option('--gateway <URL>', 'writes through the shared port of a gateway, instead of brokers').argParser(httpUrl),
-    new Option('--token-file <FILE>', 'file with the bearer token for the gateway').argParser(notEmpty),
+    ...gatewayOptions('writes through the shared port of a gateway, instead of brokers'),
     ...clientOptions
   ],
-  notes: `Bytes are written unchanged and in order; an empty line is an empty value. A record in JSON is
-{"key":"k1","value":"hello","headers":[{"key":"a","value":"b"}],"partition":0}: only the value is required,
-and {"base64":"AAE="} stands for any bytes. The command stops at the first line that is no record or is refused, and
-tells what was written by then, as it does after Ctrl-C. A record is given up after a minute, or after --timeout.
-The exit code is 0 when all lines are written.`,
+  notes:
+    'Bytes are written unchanged and in order; an empty line is an empty value. A record in JSON is {"key":"k1","value":"hello","headers":[{"key":"a","value":"b"}],"partition":0}: only the value is required, and {"base64":"AAE="} stands for any bytes. The command stops at the first line that is no record or is refused, and tells what was written by then, as it does after Ctrl-C. A record is given up after a minute, or after --timeout. The exit code is 0 when all lines are written.',
   examples: [
     'castellan write orders < orders.txt',
     'castellan write orders --key-separator : --null --brokers kafka-1:9092 < orders.txt',
@@ -81,7 +77,8 @@ async function openSink(line: Command, process: Process): Promise<Sink> {
     const token = tokenFile === undefined ? undefined : readToken(tokenFile)
     const { gatewayWriter } = await import('../gateway-writer.js')
     // Requests that follow each other keep the order of records, also at several workers.
-    return { maxSending: 1, send: gatewayWriter(gateway, topic, token, timeoutMs), close: async () => undefined }
+    const send = gatewayWriter(gateway, topic, token, timeoutMs, sayTo(process.stderr))
+    return { maxSending: 1, send, close: async () => undefined }
   }
   if (tokenFile !== undefined) throw new UsageError('--token-file is for --gateway')
   const { openClient, askForTopics } = await import('../client.js')
@@ -99,6 +96,11 @@ async function openSink(line: Command, process: Process): Promise<Sink> {
   }
 }
 
+const sayTo =
+  (stderr: Process['stderr']): Say =>
+  text =>
+    void stderr.write(`castellan write: ${printable(text)}\n`)
+
 const toFate = (outcome: RecordOutcome): Fate => (outcome.type === 'delivered' ? { persisted: 'yes' } : outcome)
 
 /** Ends with the last line, at the first record that is not written, at a signal, or when stdin cannot be read. */
@@ -108,7 +110,7 @@ async function writeLines(
   { stdin, stderr, stopped }: Process,
   isQuiet = false
 ): Promise<number> {
-  const say = (text: string): void => void stderr.write(`castellan write: ${printable(text)}\n`)
+  const say = sayTo(stderr)
   if ((stdin as { readonly isTTY?: boolean }).isTTY) say('each line is a record; Ctrl-D ends')
   const counts = { yes: 0, pending: 0, no: 0, unknown: 0 }
   const failed = new AbortController()

@@ -4,8 +4,8 @@ import { runCommand } from '../run-command.js'
 
 describe('castellan receipt', () => {
   it('says what is wrong with an address or a token file', async () => {
-    const address = await runCommand(['receipt', 'a', '--addr', '127.0.0.1:18110'])
-    expect(address.stderr).to.contain('--addr takes a URL such as http://127.0.0.1:8080, not "127.0.0.1:18110"')
+    const address = await runCommand(['receipt', 'a', '--gateway', '127.0.0.1:18110'])
+    expect(address.stderr).to.contain('--gateway takes a URL such as http://127.0.0.1:8080, not "127.0.0.1:18110"')
     const file = await runCommand(['receipt', 'a', '--token-file', '/nope'])
     expect(file.stderr).to.contain('--token-file: ENOENT')
     for (const { code, stderr } of [address, file]) {

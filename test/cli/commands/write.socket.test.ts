@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { expect } from 'chai'
 import type { App } from '../../../src/server/app/app.js'
@@ -224,8 +226,6 @@ describe('castellan write', () => {
       expect(stderr).to.match(
         /: line 2: .*413.* \(in Kafka: no\)\n.*: 1 written, 1 refused, 0 unknown; nothing after line 2/
       )
-      const denied = await write(atGateway('bad topic'), chunksOf('a\n'))
-      expect(denied.stderr).to.match(/: line 1: .*\(in Kafka: no\)\n.*: 0 written, 1 refused/)
     })
 
     it('sends a request again with its key until it is answered', async () => {
@@ -243,13 +243,51 @@ describe('castellan write', () => {
       closes.push(() => refusing.close().closeAllConnections())
       const { port } = refusing.address() as AddressInfo
       const gateway = ['a', '--gateway', `http://127.0.0.1:${port}`]
-      expect(await write(gateway, chunksOf('a\n'))).to.deep.equal(line('1 written, 0 refused'))
+      const origin = `http://127.0.0.1:${port}`
+      const again =
+        /^castellan write: (.*); the request is sent again each second, until \d\d:\d\d:\d\d \(--timeout\)\n/
+      const resent = await write(gateway, chunksOf('a\n'))
+      const [told, failure] = again.exec(resent.stderr) ?? []
+      expect(failure).to.equal(`${origin} does not answer: other side closed`)
+      expect({ ...resent, stderr: resent.stderr.slice(told!.length) }).to.deep.equal(line('1 written, 0 refused'))
       expect(keys).to.have.length(3)
       expect(new Set(keys).size).to.equal(1)
       keys.length = 0
       const { stderr } = await write([...gateway, '--timeout', '2'], chunksOf('a\n'))
       // Its first attempt had no answer, so a refusal of the second one would not mean that nothing was written.
       expect(stderr).to.match(/: line 1: .*503.* \(in Kafka: unknown\)\n.*0 written, 0 refused, 1 unknown/)
+    })
+
+    it('says at the first attempt that the gateway does not answer, and why', async () => {
+      const free = createServer()
+      await new Promise<void>(resolve => free.listen(0, '127.0.0.1', resolve))
+      const { port } = free.address() as AddressInfo
+      await new Promise(resolve => free.close(resolve))
+      const stderr = new PassThrough()
+      const first = once(stderr, 'data')
+      let hasEnded = false
+      const written = runCommand(['write', 'a', '--gateway', `http://127.0.0.1:${port}`, '--timeout', '2'], {
+        stdin: chunksOf('a\n'),
+        stderr: stderr as unknown as NodeJS.WriteStream
+      }).finally(() => {
+        hasEnded = true
+      })
+      const why = `http://127.0.0.1:${port} does not answer: connect ECONNREFUSED 127.0.0.1:${port}`
+      expect(String(await first)).to.match(
+        new RegExp(`^castellan write: ${why}; the request is sent again each second`)
+      )
+      expect(hasEnded).to.equal(false)
+      expect((await written).code).to.equal(1)
+    })
+
+    it('sends nothing again to a port of no gateway, and says what to change', async () => {
+      const reserved = await write(['a', '--gateway', 'http://127.0.0.1:6000'], chunksOf('a\n'))
+      expect(reserved.stderr).to.match(/^castellan write: line 1: .*which is reserved; .* \(in Kafka: no\)\n/)
+      const url = app.urls.shared!.replace('http:', 'https:')
+      const notTls = await write(['a', '--gateway', url, '--timeout', '1'], chunksOf('a\n'))
+      expect(notTls.stderr).to.match(
+        /^castellan write: line 1: .*it does not speak TLS on this port; is it http:\/\/\?/
+      )
     })
   })
 })
