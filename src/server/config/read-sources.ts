@@ -33,9 +33,7 @@ export function readSources(
   leaves: readonly Leaf[]
 ): SourceResult {
   const fromFile =
-    file === undefined
-      ? { assignments: [], problems: [] }
-      : fromYaml(readText(file, '; --config must name a YAML file'), file)
+    file === undefined ? { assignments: [], problems: [] } : fromYaml(readText(file, '; it must be a YAML file'), file)
   const before = [...translated, ...fromFile.assignments]
   const former = leaves.filter(isMoved).map(leaf => ({ ...leaf, path: leaf.path.slice(1) }))
   const known = [...leaves, ...former]

@@ -252,7 +252,7 @@ describe('config', () => {
 
     it('name a file that is not there', () => {
       expect(problemsOf({ file: join(directory, 'none.yaml') })).to.deep.equal([
-        'cannot read none.yaml (ENOENT); --config must name a YAML file'
+        'cannot read none.yaml (ENOENT); it must be a YAML file'
       ])
     })
 
