@@ -178,7 +178,10 @@ function* readPushRequest(reader: JsonReader, maxRecords: number, ahead: JsonAhe
   for (let field = struct.next(); field !== undefined; field = struct.next()) {
     if (field.name === 'records') struct.take(yield* recordsInPieces(reader, maxRecords, ahead))
     else if (field === UNKNOWN && ahead !== undefined) yield* ahead.skip()
-    else struct.take(field.read(reader))
+    else {
+      if (ahead !== undefined) yield* ahead.look()
+      struct.take(field.read(reader))
+    }
   }
   const [records, waitForSend] = struct.values as [PushRecord[], boolean | null]
   return { records, waitForSend: waitForSend === true }
