@@ -137,8 +137,8 @@ const madeUp: readonly Case[] = [
     intervalSeconds: 5,
     seconds: 60,
     series: {
-      'castellan_durable_unknown_topics{cluster="default",topic="ordrs"}': '_x6 1x5',
-      'castellan_durable_unknown_topics{cluster="default",topic="other"}': '_x6 7x5'
+      'castellan_cluster_unknown_topics{cluster="default",topic="ordrs"}': '_x6 1x5',
+      'castellan_cluster_unknown_topics{cluster="default",topic="other"}': '_x6 7x5'
     },
     fires: ['CastellanTopicMissing']
   },

@@ -19,6 +19,7 @@ describe('/status.json names troubles that were made on real Kafka', function ()
   let kafka: KafkaCluster
   let admin: kafkajs.Admin
   let app: App | undefined
+  const [strict, mistyped] = ['strict', 'mistyped'].map(freshTopic) as [string, string]
   before(async () => {
     kafka = await KafkaCluster.start({
       'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
@@ -27,6 +28,7 @@ describe('/status.json names troubles that were made on real Kafka', function ()
     })
     admin = new Kafka({ brokers: kafka.bootstrap.split(','), logLevel: logLevel.NOTHING }).admin()
     await admin.connect()
+    await kafka.createTopic(strict, 1, { 'min.insync.replicas': '3' })
   })
   after(async () => {
     await app?.stop({ isBroken: true })
@@ -88,6 +90,7 @@ describe('/status.json names troubles that were made on real Kafka', function ()
       'clusters.default.sasl.mechanism': 'plain',
       'clusters.default.sasl.username': saslUser.username,
       'clusters.default.sasl.password': saslUser.password,
+      'delivery.createTopics': 'false',
       'metrics.lag.everyMs': '1000',
       'metrics.lag.groups': group
     })
@@ -109,5 +112,21 @@ describe('/status.json names troubles that were made on real Kafka', function ()
     expect(leaderless.next).to.match(/^Start (?:the brokers that hold its replicas|broker \d+)/)
     const gone = await row(`broker ${doomed}`, 'brokerDown', 'brokerGone')
     expect(gone.next).to.match(/[Ss]tart/)
+
+    await push(strict, 1, false)
+    const stuck = await row(strict, 'partitionStuck')
+    expect(stuck.cause).to.include('NOT_ENOUGH_REPLICAS')
+    expect(stuck.next).to.match(new RegExp(`^Start broker ${doomed}\\.`))
+  })
+
+  it('a topic whose name is mistyped, by its name and within ten seconds, on a route that answers 202', async () => {
+    const from = performance.now()
+    const url = `${app!.urls.shared}/arion/async/${mistyped}`
+    expect((await fetch(url, { method: 'POST', body: 'x' })).status).to.equal(202)
+    const missing = await row(mistyped, 'topicMissing')
+    expect(performance.now() - from).to.be.below(10_000)
+    expect(missing).to.include({ severity: 'bad', subject: `topic ${mistyped}` })
+    const metrics = await (await fetch(`${app!.urls.management}/metrics`)).text()
+    expect(metrics).to.include(`castellan_cluster_unknown_topics{cluster="default",topic="${mistyped}"} 1\n`)
   })
 })

@@ -94,7 +94,7 @@ const sumsFromZero: Meanings = {
   'delivery.stuck_bytes':
     'Buffered bytes of partitions whose batch waits more than 0.5 s for an acknowledgement, and of topics that are being looked up',
   'delivery.unknown_topics':
-    'Topics that are being looked up for records in memory, and topics that are remembered as missing; `castellan_durable_unknown_topics` has those of the durable log',
+    'Topics that are being looked up for records in memory, and topics that are remembered as missing; `castellan_cluster_unknown_topics` has those of the durable log',
   'delivery.partitions': 'Partitions that records are written to',
   'delivery.partitions_backing_off': 'Partitions that wait before their batch is sent again',
   'durable.topics':

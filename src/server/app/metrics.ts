@@ -50,7 +50,7 @@ export function registerClusters(
     perCluster(({ router }) => (router.isReady ? router.stats().brokersUp : 0))
   )
   gauge(
-    'castellan_durable_unknown_topics',
+    'castellan_cluster_unknown_topics',
     '1 for a topic that Kafka does not have and for which records wait in the durable log; the first 20 have their names, and `other` is the number of the rest',
     'max',
     () =>

@@ -94,7 +94,7 @@ describe('trouble that no request meets, in a gateway', () => {
     while ((await troubleOf('topicMissing')).length === 0) await sleep(100)
     const [row] = await troubleOf('topicMissing')
     expect(row).to.include({ severity: 'bad', subject: 'topic mistyped' })
-    expect(await series('castellan_durable_unknown_topics')).to.deep.equal({
+    expect(await series('castellan_cluster_unknown_topics')).to.deep.equal({
       '{cluster="default",topic="mistyped"}': 1
     })
     const line = lines.find(({ fields }) => (fields as { topic?: string }).topic === 'mistyped')
