@@ -137,6 +137,7 @@ export class OpenTopics {
     } else {
       this.#stopped.set(topic, news.type)
       if (this.#unknown.has(topic)) this.#denied.add(topic)
+      if (news.type === 'refused') this.#missingNames.forget(news.topic)
       if (news.type === 'missing' && !topic.isIdle) this.#missingNames.missing(news.topic)
     }
     topic.told(news, nowMs)

@@ -169,6 +169,15 @@ const agoMs = (at: number, nowMs: number): number => Math.max(0, Math.round(nowM
 const aged = <Row extends { readonly lastAt: number }>(rows: readonly Row[], nowMs: number) =>
   rows.map(({ lastAt, ...row }) => ({ ...row, lastAgoMs: agoMs(lastAt, nowMs) }))
 
+/** None where TLS takes the file and its certificates cannot be read one by one. */
+function viewsIn(of: string, pem: string): CertificateView[] {
+  try {
+    return [certificateViewOf(of, pem)]
+  } catch {
+    return []
+  }
+}
+
 /** Certificates of the listeners, the one for other gateways (in PEM), and those with which this process logs in to brokers. */
 export function certificateViews(
   security: ListenerSecurity | undefined,
@@ -179,9 +188,9 @@ export function certificateViews(
   const ofListeners = [certificates, managementCertificates].flatMap(one => one?.view ?? [])
   const ofLogins = clusters.flatMap(({ name, connection: { current } }) => {
     const { cert } = typeof current.tls === 'object' ? current.tls : {}
-    return typeof cert === 'string' ? [certificateViewOf(`clusters.${name}.tls`, cert)] : []
+    return typeof cert === 'string' ? viewsIn(`clusters.${name}.tls`, cert) : []
   })
-  return [...ofListeners, ...(ofPeers === undefined ? [] : [certificateViewOf(PEERS_TLS, ofPeers)]), ...ofLogins]
+  return [...ofListeners, ...(ofPeers === undefined ? [] : viewsIn(PEERS_TLS, ofPeers)), ...ofLogins]
 }
 
 /** @param ofGateways how far this clock is ahead of other gateways; absent: none is known */

@@ -264,6 +264,10 @@ describe('durable: topics that are open', () => {
       append('refused', 1)
       tell('refused', 'refused')
       expect([missing(), lines]).to.deep.equal([{ named: [], others: 0 }, []])
+      tell('refused', 'missing')
+      expect(missing().named).to.deep.equal(['refused'])
+      tell('refused', 'refused')
+      expect(missing()).to.deep.equal({ named: [], others: 0 })
     })
 
     it('are twenty names and a number, however many are invented, in two kinds of lines', async () => {
