@@ -65,8 +65,8 @@ class Patterns {
   }
 }
 
-/** Other schemas do not look at the digits of a number. */
-const COMPARING = /"(maximum|minimum|exclusiveMaximum|exclusiveMinimum|multipleOf|const|enum|uniqueItems|integer)"/
+/** Other schemas do not look at the digits of a number. An escape may be of such a name. */
+const COMPARING = /\\u|"(maximum|minimum|exclusiveMaximum|exclusiveMinimum|multipleOf|const|enum|uniqueItems|integer)"/
 const NO_NUMBERS = new ExactNumbers()
 const QUIET: Options = { strict: false, validateFormats: false, logger: false }
 const OPTIONS: Options = {

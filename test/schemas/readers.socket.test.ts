@@ -108,6 +108,18 @@ describe('records that are decoded by schemas', () => {
     const { code } = await runCommand(['read', 'nulls', ...flags], { stdout })
     expect([code, lines]).to.deep.equal([0, records.length])
     expect(held).to.be.within(3_000_000, 8_400_000)
+    let begun = 0
+    let mostBegun = 0
+    const counting = {
+      decode: async (...of: Parameters<Schemas['decode']>) => {
+        mostBegun = Math.max(mostBegun, ++begun)
+        return schemas.decode(...of).finally(() => begun--)
+      },
+      decodeEach: (...of: Parameters<Schemas['decodeEach']>) => schemas.decodeEach(...of)
+    }
+    for await (const { json } of castellan.read('nulls', { schemas: counting }))
+      expect(json!.value).to.have.length(held - 1)
+    expect(mostBegun).to.be.within(2, 16)
   })
 
   it('castellan read --schema says which setting names a registry where none does', async () => {

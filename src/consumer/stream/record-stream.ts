@@ -9,7 +9,7 @@ import type { ReadStart } from './partition-reader.js'
 import { readTopic, requireTopic } from './topic-readers.js'
 
 /** Records that are made into something else at a time, where that takes a while. */
-const MAX_BEGUN = 100
+const MAX_BEGUN = 16
 const DEFAULT_REQUEST_TIMEOUT_MS = 10_000
 
 /** The options for reading a topic. All of them have defaults. */
