@@ -7,7 +7,7 @@ export const EACH_NODE: Readonly<Record<string, readonly string[]>> = {
   sockets: ['kafka/connection-trouble', 'kafka/socket', 'http/server/listeners', 'http/server/upgrades'],
   files: ['appending', 'directory-lock', 'recovering'].map(name => `producer/log/${name}`),
   streams: ['integration/ended-streams', 'integration/readers'],
-  workers: ['producer/log/log-thread', 'cluster/workers/supervisor', 'cluster/workers/worker-process'],
+  workers: ['producer/log/log-thread', 'cluster/workers/supervisor', 'cluster/workers/worker-process', 'schemas/bombs'],
   tls: ['http/server/certificates', 'http/server/tls', 'kafka/security'],
   zlib: ['kafka/compression', 'kafka/decompression'],
   arion: ['integration/arion'],

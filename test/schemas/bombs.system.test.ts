@@ -1,0 +1,32 @@
+import { expect } from 'chai'
+import { runBomb } from '../support/run-bomb.js'
+
+const TOO_LONG = /^\d+ records; .*the JSON has more than 4194304 bytes$/
+const TOO_MANY = /it has too many messages/
+/** What the bombs are answered. */
+const answers: Readonly<Record<string, RegExp | readonly RegExp[]>> = {
+  defaults: /^records\[1\].value: the records would have more than 16777216 bytes/,
+  arrayOfNulls: TOO_LONG,
+  emptyMessages: TOO_LONG,
+  emptyEntries: TOO_LONG,
+  manyMaps: /^[1-4] records; undefined$/,
+  messagesInAny: TOO_LONG,
+  longNames: TOO_LONG,
+  emptyTexts: [/^[1-4] records; undefined$/, /^[1-9]\d* records; undefined$/],
+  messagesToWrite: TOO_MANY,
+  entriesToWrite: [TOO_MANY, TOO_MANY],
+  dynamicValues: [TOO_MANY, /^1 records$/],
+  longJson: [...Array<RegExp>(7).fill(/^1 records$/), /^[1-8] records; undefined$/],
+  patterns: /a pattern has \d+ parts with its repetitions written out \(limit 1000\)/
+}
+
+describe('few bytes that ask for much, in a process with a heap of 256 MB', () => {
+  for (const [bomb, expected] of Object.entries(answers))
+    it(`${bomb} are answered or refused, and the process goes on`, async () => {
+      const { answer, maxMb } = await runBomb(bomb)
+      const all = [expected].flat()
+      for (const [at, one] of [answer as string].flat().entries()) expect(one).to.match(all[at]!)
+      expect([answer].flat()).to.have.length(all.length)
+      expect(maxMb).to.be.below(600)
+    })
+})
