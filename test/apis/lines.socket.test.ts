@@ -72,7 +72,9 @@ describe('a body of lines', function () {
   it('may be empty, long, or have blank lines and objects that follow each other', async () => {
     await start(kprf)
     for (const body of ['', '\n', '\r\n\n']) expect(told(await send('/push', LINES, body))).to.deep.equal(OK)
-    expect(told(await send('/push', LINES, `${line('a', '1')}${line('a', '2')}\r\n\r\n${line('a', '3')}`))).to.deep.equal(OK)
+    expect(
+      told(await send('/push', LINES, `${line('a', '1')}${line('a', '2')}\r\n\r\n${line('a', '3')}`))
+    ).to.deep.equal(OK)
     const many = Array.from({ length: 5_000 }, (_, at) => `${line('b', `d${at}`)}\n`)
     expect(told(await send('/push', LINES, many.join('')))).to.deep.equal(OK)
     expect(written().slice(0, 4)).to.deep.equal([
@@ -92,14 +94,18 @@ describe('a body of lines', function () {
       ['1', 'Request body deserialize error: invalid type: integer `1`, expected struct Record at line 2 column 1']
     ] as const)
       expect(told(await send('/push', LINES, good + bad)), bad).to.deep.equal(['400', why])
-    const [status] = told(await send('/push', LINES, Buffer.concat([Buffer.from(good), Buffer.from('{"data":"\xff"}', 'latin1')])))
+    const [status] = told(
+      await send('/push', LINES, Buffer.concat([Buffer.from(good), Buffer.from('{"data":"\xff"}', 'latin1')]))
+    )
     expect(status).to.equal('400')
     expect(told(await send('/push', LINES, good.repeat(65_537)))[0]).to.equal('413')
     expect(gateway.records).to.deep.equal([])
   })
 
   it('is answered 400 by kprf where no other attempt helps, so that a shipper drops it, and else 500', async () => {
-    await start(kprf, { outcome: ({ topic }) => (topic === 'good' ? delivered() : { ...failure('timedOut'), retriable: topic === 'late' }) })
+    await start(kprf, {
+      outcome: ({ topic }) => (topic === 'good' ? delivered() : { ...failure('timedOut'), retriable: topic === 'late' })
+    })
     const statusOf = async (...topics: string[]): Promise<string> =>
       told(await send('/push', LINES, topics.map(topic => line(topic, 'd')).join('\n')))[0]
     expect(await statusOf('good', 'bad')).to.equal('400')
@@ -109,7 +115,9 @@ describe('a body of lines', function () {
 
   it('is no push to kprf with another type', async () => {
     await start(kprf)
-    const statuses = ['application/x-ndjsonx', 'application/ndjson', 'text/x-ndjson'].map(type => send('/push', type, ''))
+    const statuses = ['application/x-ndjsonx', 'application/ndjson', 'text/x-ndjson'].map(type =>
+      send('/push', type, '')
+    )
     expect((await Promise.all(statuses)).map(answer => told(answer)[0])).to.deep.equal(['415', '415', '415'])
     const [status, text] = told(await send('/push', 'application/json', `${line('a', '1')}\n`))
     expect([status, text.slice(0, 31)]).to.deep.equal(['400', 'Request body deserialize error:'])
@@ -136,7 +144,9 @@ describe('a body of lines', function () {
     await socket.send(
       `POST /loud${RECORDS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${LINES}\r\ntransfer-encoding: chunked\r\n\r\n${record.length.toString(16)}\r\n${record}\r\n`
     )
-    expect(await socket.until(text => text.includes('"error_code":') || text.includes('HTTP/1.1 4'))).to.include('"error_code":200')
+    expect(await socket.until(text => text.includes('"error_code":') || text.includes('HTTP/1.1 4'))).to.include(
+      '"error_code":200'
+    )
     socket.destroy()
   })
 })

@@ -56,6 +56,8 @@ describe('an answer in words that do not tell how to mend the request', function
     expect((await ask('POST /push', JSON_TYPE, push('x'.repeat(800))))[1]).to.match(
       /^"x{256}\\u2026 \(800 characters\)" is not/
     )
+    const greek = await ask('POST /push', JSON_TYPE, push('\u03b1'.repeat(200)))
+    expect(greek[1]).to.match(/^"(?:\\u03b1){66}.{3}\.\.\.: a name has 1 to 249/)
     const large = await ask('POST /push', JSON_TYPE, push('y'.repeat(2_000)))
     expect(large).to.deep.equal(['413', 'the body is larger than 1000 bytes', 'The request payload is too large'])
     expect(await ask('GET /none')).to.deep.equal(['404', PATHS, ''])

@@ -1,5 +1,5 @@
 import { OverloadedError } from '../../core/errors.js'
-import { MAX_TOPIC_LENGTH } from '../../core/model.js'
+import { shortened } from '../../core/printable.js'
 import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../gateway/gateway.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { noteFailure, warningOf } from '../../http/exchange/answers.js'
@@ -52,17 +52,12 @@ const MISSING: ReadonlySet<number | undefined> = new Set([
   errorCodes.INVALID_TOPIC_EXCEPTION
 ])
 
-interface LookUp {
-  readonly gateway: PixyRequest['gateway']
-  readonly since: number
-  readonly isMissing: Promise<boolean>
-}
-
 /** `GET /topics/{topic}/messages` and `POST /topics/{topic}/acks`. */
 export class ConsumeEndpoint {
   readonly #parts: RouteParts
   readonly #polls = new Set<Poll>()
-  readonly #lookUps = new Map<string, LookUp>()
+  /** Whether there is a topic: Kafka is asked once in a while for all clients that wait for it. */
+  readonly #lookUps = new Map<string, { gateway: PixyRequest['gateway']; since: number; isMissing: Promise<boolean> }>()
 
   constructor(parts: RouteParts) {
     this.#parts = parts
@@ -180,14 +175,11 @@ export class ConsumeEndpoint {
   /** A topic that there is not has no messages either. */
   #timedOut({ exchange, gateway, topic }: PixyRequest): void {
     void this.#isMissing(gateway, topic).then(isMissing => {
-      const headers = isMissing
-        ? warningOf(`the topic ${topic.slice(0, MAX_TOPIC_LENGTH)} does not exist`, 'unknownTopic')
-        : {}
+      const headers = isMissing ? warningOf(`the topic ${shortened(topic)} does not exist`, 'unknownTopic') : {}
       this.#parts.answers.error(exchange, 408, LONG_POLL_TIMEOUT, { headers })
     })
   }
 
-  /** Kafka is asked once in a while for all clients that wait for a topic. */
   #isMissing(gateway: PixyRequest['gateway'], topic: string): Promise<boolean> {
     const now = this.#parts.clock()
     const known = this.#lookUps.get(topic)

@@ -187,11 +187,7 @@ export class PushApi implements ProduceApi<PushHead> {
   }
 
   /** A shipper sends its lines again after 500, for ever and all of them, and drops them after 400. */
-  #failed(
-    body: string | Buffer,
-    known: readonly Known[],
-    { isLines, retryAfterSeconds }: PushHead
-  ): ProduceAnswer {
+  #failed(body: string | Buffer, known: readonly Known[], { isLines, retryAfterSeconds }: PushHead): ProduceAnswer {
     const isFinal = isLines && !known.some(one => isFailed(one) && one.retriable)
     return {
       status: retryAfterSeconds !== undefined ? 429 : isFinal ? 400 : 500,

@@ -43,7 +43,10 @@ export const kprfOperations = ({ failureWord }: KprfSettings): readonly Operatio
           description: 'All records are in Kafka; without `wait_for_send`: accepted',
           content: json(z.object({ status: z.enum(['ok']), errors: z.array(z.unknown()).max(0) }))
         },
-        400: { description: 'The body cannot be parsed, or a line has failed for good', content: { ...text, ...json(failures) } },
+        400: {
+          description: 'The body cannot be parsed, or a line has failed for good',
+          content: { ...text, ...json(failures) }
+        },
         401: { description: 'No credentials, or wrong ones', ...failure },
         403: { description: 'A topic of the request is not allowed', ...failure },
         413: { description: 'The body is too large', content: text },

@@ -122,7 +122,8 @@ export interface NamedRoute {
   readonly isOpen?: boolean
 }
 
-export const isOpenRoute = ({ routeOptions: { config } }: FastifyRequest): boolean => (config as NamedRoute).isOpen === true
+export const isOpenRoute = ({ routeOptions: { config } }: FastifyRequest): boolean =>
+  (config as NamedRoute).isOpen === true
 
 export const routeNameOf = (request: FastifyRequest): string | undefined => {
   const { url, config } = request.routeOptions

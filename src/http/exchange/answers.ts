@@ -33,10 +33,10 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
 
 /** The header {@link WARNING_HEADER}: one line of ASCII, in which other characters are escaped. */
 export function warningOf(text: string, code?: ErrorCode): Readonly<Record<string, string>> {
-  const advice = (code && ADVICE[code]) ?? ''
-  const cut = text.length > MAX_WARNING_CHARACTERS ? `${text.slice(0, MAX_WARNING_CHARACTERS)}...` : text
   const escaped = (one: string): string => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`
-  return { [WARNING_HEADER]: `${cut}${advice}`.replace(NOT_ASCII, escaped) }
+  const line = text.slice(0, MAX_WARNING_CHARACTERS).replace(NOT_ASCII, escaped)
+  const cut = line.length > MAX_WARNING_CHARACTERS ? `${line.slice(0, MAX_WARNING_CHARACTERS)}...` : line
+  return { [WARNING_HEADER]: `${cut}${(code && ADVICE[code]) ?? ''}` }
 }
 
 /** {@link warningOf} a reason that the body of the answer does not tell. */

@@ -32,7 +32,10 @@ describe('cloudevents: the question of a sender whether it may send', function (
   }
   const consentOf = (answer: string): Record<string, string> =>
     Object.fromEntries(
-      [...answer.matchAll(/^(webhook-[\w-]+|allow|content-length): (.*)\r$/gim)].map(([, name, value]) => [name!.toLowerCase(), value!])
+      [...answer.matchAll(/^(webhook-[\w-]+|allow|content-length): (.*)\r$/gim)].map(([, name, value]) => [
+        name!.toLowerCase(),
+        value!
+      ])
     )
   const GRID = { 'WebHook-Request-Origin': 'eventgrid.azure.net' }
   const CONSENT = {
@@ -50,14 +53,24 @@ describe('cloudevents: the question of a sender whether it may send', function (
     const rated = await ask('OPTIONS', '/events/orders', { ...GRID, 'WebHook-Request-Rate': '120' })
     expect(consentOf(rated)).to.deep.equal({ ...CONSENT, 'webhook-allowed-rate': '120' })
     for (const rate of ['0', '-1', '1e9', 'many', '9'.repeat(20)])
-      expect(consentOf(await ask('OPTIONS', '/events/orders', { ...GRID, 'WebHook-Request-Rate': rate })), rate).to.deep.equal(CONSENT)
+      expect(
+        consentOf(await ask('OPTIONS', '/events/orders', { ...GRID, 'WebHook-Request-Rate': rate })),
+        rate
+      ).to.deep.equal(CONSENT)
   })
 
   it('is answered alike without credentials, whatever the topic is, and gives no permission', async () => {
     await start(true)
     for (const topic of ['orders', 'secret', '..%2f', 'x'.repeat(300)])
       expect(consentOf(await ask('OPTIONS', `/events/${topic}`, GRID)), topic).to.deep.equal(CONSENT)
-    const event = { 'ce-id': '1', 'ce-source': 's', 'ce-type': 't', 'ce-specversion': '1.0', ...GRID, 'content-length': '0' }
+    const event = {
+      'ce-id': '1',
+      'ce-source': 's',
+      'ce-type': 't',
+      'ce-specversion': '1.0',
+      ...GRID,
+      'content-length': '0'
+    }
     expect(await ask('POST', '/events/orders', event)).to.match(/^HTTP\/1\.1 401 /)
     const authorization = `Bearer ${TOKEN}`
     expect(await ask('POST', '/events/secret', { ...event, authorization })).to.match(/^HTTP\/1\.1 403 /)
@@ -86,8 +99,14 @@ describe('cloudevents: the question of a sender whether it may send', function (
   it('is refused where the origin is no name, and to web pages of other sites', async () => {
     await start()
     for (const origin of ['a b', 'http://evil.example/', 'a,b', '<script>', 'x'.repeat(254), '\xe9'])
-      expect(await ask('OPTIONS', '/events/orders', { 'WebHook-Request-Origin': origin }), origin).to.match(/^HTTP\/1\.1 400 /)
-    for (const foreign of [{ origin: 'https://evil.example' }, { host: 'evil.example' }, { 'sec-fetch-site': 'cross-site' }])
+      expect(await ask('OPTIONS', '/events/orders', { 'WebHook-Request-Origin': origin }), origin).to.match(
+        /^HTTP\/1\.1 400 /
+      )
+    for (const foreign of [
+      { origin: 'https://evil.example' },
+      { host: 'evil.example' },
+      { 'sec-fetch-site': 'cross-site' }
+    ])
       expect(await ask('OPTIONS', '/events/orders', { ...GRID, ...foreign })).to.match(/^HTTP\/1\.1 403 /)
   })
 
