@@ -14,11 +14,14 @@ describe('refusals', () => {
     const name = 'delivery.maxBytes'
     refusals.note({ code: 'quotaExceeded', message: `the quota of ${name} is used up; try again in 1 s (quotas)` })
     refusals.note({ code: 'forbidden', message: `${name} may not do this: no rule names it (access.rules)` })
+    const topic = `"(${name})"`
+    const told = `shop may not do this: no rule allows produce here, for the topic ${topic} (access.rules)`
+    refusals.note({ code: 'forbidden', message: told })
     refusals.note({ code: 'unknownTopic', message: 'the topic a.b does not exist' })
     expect(refusals.all().map(({ reason, setting, count, lastAt }) => [reason, setting, count, lastAt])).to.deep.equal([
       ['overloaded', 'delivery.maxBytes', 4, 20],
       ['quotaExceeded', 'quotas', 1, 20],
-      ['forbidden', 'access.rules', 1, 20],
+      ['forbidden', 'access.rules', 2, 20],
       ['unknownTopic', undefined, 1, 20]
     ])
   })

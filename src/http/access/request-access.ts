@@ -126,8 +126,8 @@ class RequestCaller implements Caller {
   }
 
   #forbidden(operation: Operation, { topic }: Target): ForbiddenError {
-    const named = topic === undefined ? '' : `: topic ${printable(JSON.stringify(shortened(topic)))}`
-    const text = `${this.principal} may not do this: no rule allows ${operation} here (access.rules)${named}`
+    const named = topic === undefined ? '' : `, for the topic ${printable(JSON.stringify(shortened(topic)))}`
+    const text = `${this.principal} may not do this: no rule allows ${operation} here${named} (access.rules)`
     const error = new ForbiddenError(text)
     this.#host.metrics.refused(error)
     return error

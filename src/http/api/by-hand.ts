@@ -123,7 +123,7 @@ export interface NamedRoute {
 }
 
 export const isOpenRoute = ({ routeOptions: { config } }: FastifyRequest): boolean =>
-  (config as NamedRoute).isOpen === true
+  (config as NamedRoute | undefined)?.isOpen === true
 
 export const routeNameOf = (request: FastifyRequest): string | undefined => {
   const { url, config } = request.routeOptions

@@ -36,6 +36,18 @@ describe('a request that another process has admitted and passed on', () => {
   const from = { principal: 'shop', address: '10.0.0.7', requestId: 'r-1' }
   const request = (): IncomingMessage => ({}) as IncomingMessage
 
+  it('is told the topic that no rule allows, escaped and cut', () => {
+    const caller = access.admitForwarded(request(), from)
+    const told = (topic: string): string =>
+      [caller.refusalOf('produce', { topic }), caller.refusalOfTopics('produce', [{ topic: 'orders' }, { topic }])]
+        .map(refusal => refusal!.message)
+        .reduce((one, other) => (one === other ? one : `${one} | ${other}`))
+    const start = 'shop may not do this: no rule allows produce here, for the topic'
+    expect(told('others')).to.equal(`${start} "others" (access.rules)`)
+    expect(told('a\r\n\u202eb"')).to.equal(`${start} "a\\r\\n\\u202eb\\"" (access.rules)`)
+    expect(told('x'.repeat(1_000))).to.equal(`${start} "${'x'.repeat(256)}… (1000 characters)" (access.rules)`)
+  })
+
   it('may do here what the rules allow its client', () => {
     const asked = request()
     const caller = access.admitForwarded(asked, from)

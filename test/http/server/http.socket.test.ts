@@ -123,7 +123,7 @@ describe('http', () => {
       const url = http.urls.apis.get('loud')!
       const answer = await sendRaw(
         url,
-        'GET http://elsewhere/topics/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
+        'GET http://localhost/topics/a HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n'
       )
       expect(answer).to.match(/^HTTP\/1\.1 200 /)
     })
