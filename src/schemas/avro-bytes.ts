@@ -53,13 +53,13 @@ export class AvroWriter {
   /** A default is written: a value of a union has the first type that fits. */
   isDefault = false
 
-  /** The bytes of one value. @throws TooManyBytes before memory for them is taken */
+  /** The bytes of one value, valid until the next one. @throws TooManyBytes before memory for them is taken */
   write(write: () => void, maxBytes: number): Buffer {
     this.length = this.depth = this.#trials = this.#steps = 0
     this.#maxBytes = Math.min(maxBytes, MAX_RECORD_BYTES)
     try {
       write()
-      return this.taken()
+      return this.#bytes.subarray(0, this.length)
     } catch (error) {
       if (error instanceof Misfit) error.path = pathText(this.#path.slice(0, this.depth))
       throw error

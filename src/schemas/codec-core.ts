@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer'
+import { isAscii, isUtf8 } from 'node:buffer'
 import {
   type Codec,
   MAX_JSON_LENGTH,
@@ -135,28 +135,32 @@ export class CodecCore {
 export class Run implements Iterable<undefined> {
   readonly #codecs: ReadonlyMap<number, Codec>
   readonly #call: RunCall
-  readonly #parts: Buffer[] = []
   readonly #ends: number[] = []
   readonly #failures: [number, ItemFailure][] = []
+  /** What is made: its first `#end` bytes. It grows, since JSON and Avro are seldom much longer than each other. */
+  #made: Buffer
   #end = 0
   #words = 0
 
   constructor(codecs: ReadonlyMap<number, Codec>, call: RunCall) {
     this.#codecs = codecs
     this.#call = call
+    this.#made = Buffer.allocUnsafe(call.bytes.length + ID_END * call.codecs.length)
   }
 
   *[Symbol.iterator](): Iterator<undefined> {
     const { type, codecs, ends, bytes } = this.#call
     const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-    for (const [item, number] of codecs.entries()) {
+    const isAllAscii = type === 'encode' && isAscii(content)
+    for (let item = 0, start = 0; item < codecs.length; start = ends[item++]!) {
+      const before = this.#end
       try {
-        const codec = this.#codecs.get(number)
+        const codec = this.#codecs.get(codecs[item]!)
         if (codec === undefined) throw new Error('the schema is not read')
-        const parts = this.#partsOf(item, codec, content.subarray(ends[item - 1] ?? 0, ends[item]))
-        this.#parts.push(...parts)
-        for (const { length } of parts) this.#end += length
+        if (type === 'decode') this.#decode(codec, content.subarray(start, ends[item]))
+        else this.#encode(codec, this.#call.ids[item]!, jsonIn(content, start, ends[item]!, isAllAscii))
       } catch (error) {
+        this.#end = before
         const isFull = this.#isFull(error as Error)
         if (isFull && type === 'decode' && item > 0) return
         this.#failures.push([item, isFull && type === 'encode' ? FULL : this.#brief(failureOf(type, error as Error))])
@@ -166,13 +170,35 @@ export class Run implements Iterable<undefined> {
     }
   }
 
-  #partsOf(item: number, codec: Codec, input: Buffer): readonly Buffer[] {
-    const { type, ids, maxBytes } = this.#call
-    const left = maxBytes - this.#end
-    if (type === 'decode') return [Buffer.from(codec.decode(input, Math.min(left, MAX_JSON_LENGTH)))]
-    if (!isUtf8(input)) throw new SyntaxError()
-    if (input.length > MAX_JSON_LENGTH) throw new RangeError(`its JSON has more than ${MAX_JSON_LENGTH} bytes`)
-    return [prefixOf(ids[item]!), codec.encode(input.toString(), Math.min(left - ID_END, MAX_RECORD_BYTES))]
+  #decode(codec: Codec, payload: Buffer): void {
+    this.#add(Buffer.from(codec.decode(payload, Math.min(this.#left, MAX_JSON_LENGTH))))
+  }
+
+  #encode(codec: Codec, id: number, json: string): void {
+    const payload = codec.encode(json, Math.min(this.#left - ID_END, MAX_RECORD_BYTES))
+    this.#reserve(ID_END + payload.length)
+    this.#made[this.#end] = MAGIC
+    this.#made.writeUInt32BE(id, this.#end + 1)
+    this.#end += ID_END
+    this.#add(payload)
+  }
+
+  #add(bytes: Buffer): void {
+    this.#reserve(bytes.length)
+    this.#made.set(bytes, this.#end)
+    this.#end += bytes.length
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#end + bytes
+    if (needed <= this.#made.length) return
+    const larger = Buffer.allocUnsafe(Math.max(2 * this.#made.length, needed))
+    larger.set(this.#made.subarray(0, this.#end))
+    this.#made = larger
+  }
+
+  get #left(): number {
+    return this.#call.maxBytes - this.#end
   }
 
   #brief({ type, message, path }: ItemFailure): ItemFailure {
@@ -188,27 +214,23 @@ export class Run implements Iterable<undefined> {
 
   /** Whether what is left of all bytes, and not the limit of one item, was exceeded. */
   #isFull(error: Error): boolean {
-    const left = this.#call.maxBytes - this.#end
-    if (error instanceof TooMuchJson) return left < MAX_JSON_LENGTH
-    return error instanceof TooManyBytes && left - ID_END < MAX_RECORD_BYTES
+    if (error instanceof TooMuchJson) return this.#left < MAX_JSON_LENGTH
+    return error instanceof TooManyBytes && this.#left - ID_END < MAX_RECORD_BYTES
   }
 
-  /** What the steps until now have made, in memory of its own, which may be moved to another thread. */
+  /** What the steps until now have made. */
   get result(): RunResult {
-    const bytes = Buffer.allocUnsafeSlow(this.#end)
-    let at = 0
-    for (const part of this.#parts) at += part.copy(bytes, at)
-    return { type: 'results', ends: this.#ends, bytes, failures: this.#failures }
+    return { type: 'results', ends: this.#ends, bytes: this.#made.subarray(0, this.#end), failures: this.#failures }
   }
 }
 
 const FULL: ItemFailure = { type: 'full', message: 'all have more bytes than they may have together' }
 
-function prefixOf(id: number): Buffer {
-  const prefix = Buffer.allocUnsafe(ID_END)
-  prefix[0] = MAGIC
-  prefix.writeUInt32BE(id, 1)
-  return prefix
+/** The JSON of an item as text. @throws SyntaxError, RangeError */
+function jsonIn(content: Buffer, start: number, end: number, isAllAscii: boolean): string {
+  if (!isAllAscii && !isUtf8(content.subarray(start, end))) throw new SyntaxError()
+  if (end - start > MAX_JSON_LENGTH) throw new RangeError(`its JSON has more than ${MAX_JSON_LENGTH} bytes`)
+  return content.toString(isAllAscii ? 'latin1' : 'utf8', start, end)
 }
 
 function failureOf(type: RunCall['type'], error: Error): ItemFailure {

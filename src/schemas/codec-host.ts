@@ -13,7 +13,7 @@ export interface HostedCodec {
 
 export interface WorkItem {
   readonly codec: HostedCodec
-  /** JSON, or the payload behind the id. */
+  /** JSON, or the payload behind the id. They stay as they are until the work is done. */
   readonly bytes: Uint8Array
   /** Of `encode`: the id that the payload is written behind. */
   readonly id: number
@@ -51,25 +51,29 @@ export class WorkEndedError extends Error {
   override readonly name = 'WorkEndedError'
 }
 
-/** The items of work as one message. Its bytes are a copy, in memory of their own. */
-export function callOf({ type, items, maxBytes }: Work): RunCall {
-  const ends: number[] = []
+/** The calls of pieces of work. Their bytes are one copy, in memory of its own, which may be moved to a thread. */
+export function callsOf(works: readonly Work[]): RunCall[] {
+  const whole = Buffer.allocUnsafeSlow(works.reduce((sum, { items }) => sum + bytesOf(items), 0))
   let end = 0
-  for (const { bytes } of items) ends.push((end += bytes.length))
-  const whole = Buffer.allocUnsafeSlow(end)
-  for (const [item, { bytes }] of items.entries()) whole.set(bytes, ends[item]! - bytes.length)
-  return {
-    type,
-    codecs: items.map(({ codec }) => codec.number),
-    ids: type === 'encode' ? items.map(({ id }) => id) : [],
-    ends,
-    bytes: whole,
-    maxBytes
-  }
+  return works.map(({ type, items, maxBytes }) => {
+    const start = end
+    const [codecs, ids, ends]: [number[], number[], number[]] = [[], [], []]
+    for (const { codec, id, bytes } of items) {
+      codecs.push(codec.number)
+      if (type === 'encode') ids.push(id)
+      whole.set(bytes, end)
+      end += bytes.length
+      ends.push(end - start)
+    }
+    return { type, codecs, ids, ends, bytes: whole.subarray(start, end), maxBytes }
+  })
 }
+
+export const bytesOf = (items: Work['items']): number => items.reduce((sum, { bytes }) => sum + bytes.length, 0)
 
 export function resultsOf({ ends, bytes, failures }: RunResult): WorkResults {
   const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-  const failed = new Map(failures)
-  return ends.map((end, item) => failed.get(item) ?? whole.subarray(ends[item - 1] ?? 0, end))
+  const results: (Buffer | ItemFailure)[] = ends.map((end, item) => whole.subarray(ends[item - 1] ?? 0, end))
+  for (const [item, failure] of failures) results[item] = failure
+  return results
 }

@@ -38,9 +38,21 @@ port.on('message', async ({ calls, forgotten }: ThreadMessage) => {
   }
   Atomics.store(progress, AT_CALL, 0)
   for (const codec of forgotten) core.forget(codec)
-  const made = results.flatMap(result => (result.type === 'results' ? [result.bytes.buffer as ArrayBuffer] : []))
-  port.postMessage({ results, tookMs } satisfies ThreadAnswer, made)
+  answer(results, tookMs)
 })
+
+/** The bytes of all results are moved in one piece. */
+function answer(results: readonly CodecResult[], tookMs: readonly number[]): void {
+  const sizeOf = (result: CodecResult): number => (result.type === 'results' ? result.bytes.length : 0)
+  const whole = Buffer.allocUnsafeSlow(results.reduce((sum, result) => sum + sizeOf(result), 0))
+  let end = 0
+  const moved = results.map(result => {
+    if (result.type !== 'results') return result
+    whole.set(result.bytes, end)
+    return { ...result, bytes: whole.subarray(end, (end += result.bytes.length)) }
+  })
+  port.postMessage({ results: moved, tookMs } satisfies ThreadAnswer, [whole.buffer])
+}
 
 function resultOf(call: Exclude<CodecCall, { type: 'open' }>): CodecResult {
   const until = call.type === 'decode' ? performance.now() + READ_MS : Number.POSITIVE_INFINITY

@@ -8,7 +8,7 @@ export interface Codec {
   /** About the memory that it takes, once it was used. */
   readonly heldBytes: number
   /**
-   * The bytes behind the id.
+   * The bytes behind the id, which are valid until it encodes again.
    *
    * @param json is within its limit
    * @throws Misfit, or a TooManyBytes before there are more than `maxBytes`
@@ -90,9 +90,26 @@ export const isObject = (value: unknown): value is JsonObject =>
 
 /** Stands for an integer, in a text that only this process sees. */
 const MARK = `${randomUUID()}:`
-const HAS_LONG = /\d{16}/
 const TOKEN = /\\.|"|-?\d[\d.eE+-]*/g
 const LONG = /^-?\d{16,}$/
+const LONG_DIGITS = 16
+
+const isDigitAt = (text: string, at: number): boolean => {
+  const code = text.charCodeAt(at)
+  return code >= 0x30 && code <= 0x39
+}
+
+/** Whether a text has 16 digits in a row. One of them is at a place that 16 divides, so most of the text is not looked at. */
+export function hasLongDigits(text: string): boolean {
+  for (let at = 0; at < text.length; at += LONG_DIGITS) {
+    if (!isDigitAt(text, at)) continue
+    let [start, end] = [at, at + 1]
+    while (isDigitAt(text, start - 1)) start--
+    while (isDigitAt(text, end)) end++
+    if (end - start >= LONG_DIGITS) return true
+  }
+  return false
+}
 
 /**
  * Parses JSON without losing digits of integers.
@@ -101,7 +118,7 @@ const LONG = /^-?\d{16,}$/
  * @throws SyntaxError
  */
 export const parseExactly = <Long>(text: string, long: (digits: string) => Long): unknown =>
-  HAS_LONG.test(text) ? parseNumbers(text, token => LONG.test(token), long) : JSON.parse(text)
+  hasLongDigits(text) ? parseNumbers(text, token => LONG.test(token), long) : JSON.parse(text)
 
 /**
  * Parses JSON, with other values in place of some numbers.

@@ -161,7 +161,7 @@ export class Schemas {
   }
 
   /**
-   * Encodes the keys and values of a request.
+   * Encodes the keys and values of a request, whose bytes stay as they are until then.
    *
    * @returns at the place of each its bytes, or why it has none
    * @throws OverloadedError
@@ -186,15 +186,15 @@ export class Schemas {
    * @throws SchemaError when the registry cannot be asked: whether the bytes can be read is not known then
    */
   async decode(bytes: Uint8Array, header?: Uint8Array, owner?: string): Promise<Decoded> {
-    const framed = unframed(bytes, header)
+    const framed = unframed(Buffer.from(bytes), header)
     if (framed === undefined) return UNFRAMED
     const known = this.#remembered.peek<Known>(['id', framed.name]) ?? (await this.#askedFor(framed, owner))
     return 'type' in known ? known : (await this.#decodeAll([{ ...framed, known }], { ...ALONE, owner }))[0]!
   }
 
   /**
-   * Reads the keys and values of a read, in their order. Schemas that are not known are asked for at the same time, at most
-   * 16 of them.
+   * Reads the keys and values of a read, in their order; their bytes stay as they are until then. Schemas that are not
+   * known are asked for at the same time, at most 16 of them.
    *
    * @returns of the first ones, at least of one: a later one that no longer fits, or that takes too long, is for the next
    *   read. A SchemaError: the registry cannot be asked
@@ -435,8 +435,10 @@ export class Resolved implements ResolvedSchema {
   }
 
   readonly encode = async (json: Uint8Array | string): Promise<Buffer> => {
-    const [encoded] = await this.#schemas.encode([{ schema: this, json }], ALONE)
-    if (encoded instanceof Buffer) return encoded
+    const kept = typeof json === 'string' ? json : Buffer.from(json)
+    const [encoded] = await this.#schemas.encode([{ schema: this, json: kept }], ALONE)
+    // The bytes that are encoded at a time share memory.
+    if (encoded instanceof Buffer) return Buffer.from(encoded)
     throw encoded
   }
 

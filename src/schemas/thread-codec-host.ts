@@ -7,19 +7,19 @@ import { Shares } from '../core/shares.js'
 import { lengthOf } from './codec.js'
 import {
   AT_CALL,
-  type CodecCall,
   type CodecResult,
   type CodecThreadData,
+  type OpenCall,
   type OpenResult,
-  type RunCall,
   type RunResult,
   THREAD_ID,
   type ThreadAnswer,
   type ThreadMessage
 } from './codec-core.js'
 import {
+  bytesOf,
   type CodecHost,
-  callOf,
+  callsOf,
   type HostedCodec,
   resultsOf,
   type Work,
@@ -52,7 +52,9 @@ const MAX_HEAP_MIB = 192
 
 interface Job {
   /** Absent: its only codec is read. */
-  readonly call: RunCall | undefined
+  readonly work: Work | undefined
+  /** Of its work, or of the text of its codec. */
+  readonly bytes: number
   readonly codecs: readonly HostedCodec[]
   readonly owner: string | undefined
   readonly overdueAtMs: number
@@ -60,10 +62,11 @@ interface Job {
   readonly settle: (result: CodecResult | Error) => void
 }
 
-/** A call that was sent: a job, or the reading of a codec for it. */
+/** A call that was sent: the work of a job, or the reading of a codec for it. */
 interface Sent {
   readonly job: Job
-  readonly call: CodecCall
+  /** Absent: the work. */
+  readonly codec: HostedCodec | undefined
 }
 
 interface Thread {
@@ -136,7 +139,7 @@ export class ThreadCodecs implements CodecHost {
     const codecs = [...new Set(work.items.map(({ codec }) => codec))]
     if (codecs.length > 1 && codecs.reduce((sum, codec) => sum + sizeOf(codec), 0) > this.#cacheMaxBytes)
       throw new WorkEndedError('the schemas of one request need too much memory')
-    return resultsOf(await this.#add<RunResult>(callOf(work), codecs, work.owner))
+    return resultsOf(await this.#add<RunResult>(work, codecs, work.owner))
   }
 
   close(): void {
@@ -150,11 +153,11 @@ export class ThreadCodecs implements CodecHost {
   }
 
   #add<Result extends CodecResult>(
-    call: RunCall | undefined,
+    work: Work | undefined,
     codecs: readonly HostedCodec[],
     owner: string | undefined
   ): Promise<Result> {
-    const bytes = call?.bytes.length ?? textLengthOf(codecs)
+    const bytes = work === undefined ? textLengthOf(codecs) : bytesOf(work.items)
     if (this.#isClosed) return Promise.reject(CLOSED)
     if (this.#shares.problemOf(owner, bytes) !== undefined)
       return Promise.reject(new OverloadedError('too many records wait for the thread of the schemas'))
@@ -166,10 +169,11 @@ export class ThreadCodecs implements CodecHost {
         else resolve(result as Result)
       }
       this.#wait({
-        call,
+        work,
+        bytes,
         codecs,
         owner,
-        overdueAtMs: performance.now() + (call === undefined ? MAX_NEW_WAIT_MS : MAX_WAIT_MS),
+        overdueAtMs: performance.now() + (work === undefined ? MAX_NEW_WAIT_MS : MAX_WAIT_MS),
         settle
       })
       this.#sendSoon()
@@ -205,9 +209,12 @@ export class ThreadCodecs implements CodecHost {
       const job = this.#next(owner)
       if (job === undefined) continue
       const unread = job.codecs.filter(({ number }) => this.#kept.get(number) === undefined)
-      for (const codec of unread) this.#sent.push({ job, call: this.#opening(codec) })
-      if (job.call !== undefined) this.#sent.push({ job, call: job.call })
-      bytes += textLengthOf(unread) + (job.call?.bytes.length ?? 0)
+      for (const codec of unread) {
+        this.#keep(codec)
+        this.#sent.push({ job, codec })
+      }
+      if (job.work !== undefined) this.#sent.push({ job, codec: undefined })
+      bytes += textLengthOf(unread) + (job.work === undefined ? 0 : job.bytes)
       if (isAlone) break
     }
     if (this.#sent.length === 0) return
@@ -217,9 +224,12 @@ export class ThreadCodecs implements CodecHost {
     // Some may have been read again since.
     const forgotten = this.#forgotten.filter(codec => !this.#kept.has(codec))
     this.#forgotten = []
-    const message: ThreadMessage = { calls: this.#sent.map(({ call }) => call), forgotten }
+    const runs = callsOf(this.#sent.flatMap(({ job, codec }) => (codec === undefined ? job.work! : [])))
+    let next = 0
+    const calls = this.#sent.map(({ codec }) => (codec === undefined ? runs[next++]! : openingOf(codec)))
+    const message: ThreadMessage = { calls, forgotten }
     this.#thread.worker.ref()
-    this.#thread.worker.postMessage(message)
+    this.#thread.worker.postMessage(message, runs.length === 0 ? [] : [runs[0]!.bytes.buffer as ArrayBuffer])
     this.#sentAtMs = performance.now()
   }
 
@@ -256,11 +266,6 @@ export class ThreadCodecs implements CodecHost {
     this.#debts.set(owner, Math.min(until, now + MAX_DEBT_MS))
   }
 
-  #opening(codec: HostedCodec): CodecCall {
-    this.#keep(codec)
-    return { type: 'open', codec: codec.number, ...codec.source }
-  }
-
   #keep(codec: HostedCodec): void {
     const size = Math.min(sizeOf(codec), this.#cacheMaxBytes)
     this.#kept.set(codec.number, size, { size })
@@ -290,11 +295,11 @@ export class ThreadCodecs implements CodecHost {
     this.#isCareful = false
     if (thread.slowCall !== undefined) thread.slowCall = 0
     const done = this.#sent.splice(0, results.length)
-    for (const [at, { job, call }] of done.entries()) {
+    for (const [at, sent] of done.entries()) {
       const result = results[at]!
-      this.#charge(job.owner, tookMs[at]!)
-      if (call.type === 'open') this.#read(job.codecs.find(({ number }) => number === call.codec)!, result)
-      if (isWhole(job, call)) job.settle(result)
+      this.#charge(sent.job.owner, tookMs[at]!)
+      if (sent.codec !== undefined) this.#read(sent.codec, result)
+      if (isWhole(sent)) sent.job.settle(result)
     }
     this.#takeBack(done.at(-1)?.job)
     this.#rest()
@@ -311,7 +316,7 @@ export class ThreadCodecs implements CodecHost {
 
   /** What was sent and not done waits again, before all else, but for work of which a part was done: others have their turn. */
   #takeBack(begun?: Job): void {
-    for (const { call } of this.#sent) if (call.type === 'open') this.#kept.delete(call.codec)
+    for (const { codec } of this.#sent) if (codec !== undefined) this.#kept.delete(codec.number)
     const waiting = [...this.#lines.values()].flat()
     this.#lines = new Map()
     const jobs = [...this.#jobsSent(), ...waiting]
@@ -321,7 +326,7 @@ export class ThreadCodecs implements CodecHost {
   }
 
   #jobsSent(): Job[] {
-    return this.#sent.filter(({ job, call }) => isWhole(job, call)).map(({ job }) => job)
+    return this.#sent.filter(isWhole).map(({ job }) => job)
   }
 
   #onlyJobSent(): Job | undefined {
@@ -374,7 +379,9 @@ export class ThreadCodecs implements CodecHost {
 
 const isOutOfMemory = (error: Error): boolean => (error as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY'
 
-const isWhole = ({ call: own }: Job, call: CodecCall): boolean => own === undefined || own === call
+const isWhole = ({ job, codec }: Sent): boolean => job.work === undefined || codec === undefined
+
+const openingOf = ({ number, source }: HostedCodec): OpenCall => ({ type: 'open', codec: number, ...source })
 
 const textLengthOf = (codecs: readonly HostedCodec[]): number =>
   codecs.reduce((sum, { source: { source } }) => sum + lengthOf(source), 0)

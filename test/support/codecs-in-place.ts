@@ -1,7 +1,7 @@
 import { CodecCore, type OpenResult } from '../../src/schemas/codec-core.js'
 import {
   type CodecHost,
-  callOf,
+  callsOf,
   type HostedCodec,
   resultsOf,
   type Work,
@@ -17,7 +17,7 @@ export class CodecsInPlace implements CodecHost {
   }
 
   now(work: Work): WorkResults {
-    const run = this.#core.run(callOf(work))
+    const run = this.#core.run(callsOf([work])[0]!)
     for (const _ of run);
     return resultsOf(run.result)
   }
