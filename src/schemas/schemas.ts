@@ -157,6 +157,8 @@ export class Schemas {
   async resolve(wanted: WantedSchema): Promise<ResolvedSchema> {
     const { schema, id, version = 'latest' } = wanted
     if (schema !== undefined) return inTime(this.#byText(wanted, schema))
+    const resolved = id === undefined ? undefined : this.#rememberedById(wanted, id)
+    if (resolved !== undefined) return resolved
     return inTime(id === undefined ? this.#byVersion(wanted, version) : this.#byId(wanted, id))
   }
 
@@ -299,6 +301,16 @@ export class Schemas {
     })
     this.#remembered.set(['place', subject, hashOf(schema)], place)
     return place
+  }
+
+  /** Most requests name a schema of which all is remembered: they need no time limit. */
+  #rememberedById(wanted: WantedSchema, id: number): ResolvedSchema | undefined {
+    const known = this.#remembered.peek<Known>(['id', id])
+    if (known === undefined) return undefined
+    const subject = subjectOf(wanted, known.name)
+    // A place that was found stays; that there is none is asked again.
+    const found = this.#remembered.peek<SchemaVersion>(['place', subject, hashOf(known)])
+    return found?.id === id ? new Resolved(this, known, subject, found) : undefined
   }
 
   async #byId(wanted: WantedSchema, id: number): Promise<ResolvedSchema> {

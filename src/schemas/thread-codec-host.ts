@@ -40,8 +40,11 @@ const MAX_WAIT_MS = 10_000
 const MAX_NEW_WAIT_MS = 4_000
 /** Of all work that is not answered yet, as sent. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024
-/** The thread is given so much work at a time: the rest waits for the turns of its owners. */
-const MAX_SENT = 32
+/**
+ * The thread is given so much work at a time: the rest waits for the turns of its owners. What comes back together is
+ * produced together, which costs less than many small batches.
+ */
+const MAX_SENT = 256
 const MAX_SENT_BYTES = 1024 * 1024
 /** An owner whose work took so long waits behind others for ten times as long, for a minute at most. */
 const LONG_MS = 20
@@ -220,7 +223,6 @@ export class ThreadCodecs implements CodecHost {
     if (this.#sent.length === 0) return
     this.#thread ??= this.#start()
     this.#seen = { place: 0, sinceMs: 0 }
-    this.#watch ??= setInterval(() => this.#look(), WATCH_EVERY_MS)
     // Some may have been read again since.
     const forgotten = this.#forgotten.filter(codec => !this.#kept.has(codec))
     this.#forgotten = []
@@ -228,7 +230,10 @@ export class ThreadCodecs implements CodecHost {
     let next = 0
     const calls = this.#sent.map(({ codec }) => (codec === undefined ? runs[next++]! : openingOf(codec)))
     const message: ThreadMessage = { calls, forgotten }
-    this.#thread.worker.ref()
+    if (this.#watch === undefined) {
+      this.#thread.worker.ref()
+      this.#watch = setInterval(() => this.#look(), WATCH_EVERY_MS)
+    }
     this.#thread.worker.postMessage(message, runs.length === 0 ? [] : [runs[0]!.bytes.buffer as ArrayBuffer])
     this.#sentAtMs = performance.now()
   }
@@ -301,9 +306,9 @@ export class ThreadCodecs implements CodecHost {
       if (sent.codec !== undefined) this.#read(sent.codec, result)
       if (isWhole(sent)) sent.job.settle(result)
     }
-    this.#takeBack(done.at(-1)?.job)
-    this.#rest()
+    if (this.#sent.length > 0) this.#takeBack(done.at(-1)?.job)
     this.#send()
+    if (this.#sent.length === 0) this.#rest()
   }
 
   /** Learns what a codec takes. */
