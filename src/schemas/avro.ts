@@ -220,9 +220,10 @@ function record(tag: string, fields: readonly Field[], isStrict: boolean, room: 
     const names = Object.keys(members)
     out.enter(fields.length + STEPS_PER_NAME * names.length)
     let used = 0
-    for (const field of fields) {
+    for (let at = 0; at < fields.length; at++) {
+      const field = fields[at]!
       out.place(field.name)
-      if (Object.hasOwn(members, field.name)) {
+      if (names[at] === field.name || Object.hasOwn(members, field.name)) {
         used++
         field.type.write(out, members[field.name]!)
       } else if (isStrict && !out.isDefault) misfit(titleOf(field.type), undefined)

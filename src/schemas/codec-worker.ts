@@ -55,9 +55,10 @@ function answer(results: readonly CodecResult[], tookMs: readonly number[]): voi
 }
 
 function resultOf(call: Exclude<CodecCall, { type: 'open' }>): CodecResult {
-  const until = call.type === 'decode' ? performance.now() + READ_MS : Number.POSITIVE_INFINITY
+  const isRead = call.type === 'decode'
+  const until = performance.now() + READ_MS
   const run = core.run(call)
-  for (const _ of run) if (performance.now() > until) break
+  for (const _ of run) if (isRead && performance.now() > until) break
   return run.result
 }
 

@@ -95,15 +95,19 @@ export class SchemaWriter {
     { owner }: SchemaClient
   ): Promise<readonly ProduceRecord[]> {
     const parts = PARTS.filter(part => schemas[part] !== undefined)
-    const encodings = records.flatMap(record =>
-      parts.map(part => ({ schema: schemas[part]!, json: record[part] ?? NULL }))
-    )
+    const encodings: Encoding[] = []
+    for (const record of records)
+      for (const part of parts) encodings.push({ schema: schemas[part]!, json: record[part] ?? NULL })
     const encoded = await this.#schemas.encode(encodings, { maxBytes: this.#maxBytes, owner })
+    let next = 0
     return records.map((record, at) => {
-      const bytes = { key: record.key, value: record.value }
-      for (const [place, part] of parts.entries())
-        bytes[part] = bytesOf(encoded[at * parts.length + place]!, `records[${at}].${part}: `)
-      return { ...record, ...bytes }
+      const made = { ...record }
+      for (const part of parts) {
+        const result = encoded[next++]!
+        if (result instanceof SchemaError) throw toBodyError(result, `records[${at}].${part}: `)
+        made[part] = result
+      }
+      return made
     })
   }
 
@@ -179,11 +183,6 @@ export class SchemaWriter {
 interface Data {
   readonly bytes: ProduceRecord['key']
   readonly size: Item['key']
-}
-
-function bytesOf(result: Buffer | SchemaError, where: string): Buffer {
-  if (result instanceof SchemaError) throw toBodyError(result, where)
-  return result
 }
 
 function toBodyError({ reason, message, details }: SchemaError, where = ''): BodyError {
