@@ -6,8 +6,11 @@ import { expect } from 'chai'
 import { OverloadedError } from '../../src/core/errors.js'
 import { type HostedCodec, WorkEndedError, type WorkItem } from '../../src/schemas/codec-host.js'
 import type { SchemaFormat } from '../../src/schemas/registry.js'
+import { Schemas } from '../../src/schemas/schemas.js'
+import { schemasSettings } from '../../src/schemas/settings.js'
 import { ThreadCodecs } from '../../src/schemas/thread-codec-host.js'
 import { codecWorker, LOADER, moduleUrl } from '../support/built.js'
+import { ScriptedRegistry } from './scripted-registry.js'
 
 const STRING = '"string"'
 
@@ -64,6 +67,20 @@ describe('the thread of the schemas', () => {
       'undecodable',
       '-1'
     ])
+  })
+
+  it('reads bytes that are given alone at once, so that the caller may reuse them', async () => {
+    const settings = schemasSettings.parse({ registry: { urls: ['http://registry'] } })
+    const schemas = new Schemas(settings, { transport: new ScriptedRegistry(), host: open(), clock: () => 0 })
+    const schema = await schemas.resolve({ topic: 'orders', part: 'value', schema: STRING, mayRegister: () => true })
+    const json = Buffer.from('"a"')
+    const encoding = schema.encode(json)
+    json.fill('x')
+    const bytes = await encoding
+    expect(bytes.subarray(5).toString()).to.equal('\x02a')
+    const decoding = schemas.decode(bytes)
+    bytes.fill(0)
+    expect(await decoding).to.have.property('json', '"a"')
   })
 
   it('says why a schema is none', async () => {
