@@ -40,10 +40,7 @@ const MAX_WAIT_MS = 10_000
 const MAX_NEW_WAIT_MS = 4_000
 /** Of all work that is not answered yet, as sent. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024
-/**
- * The thread is given so much work at a time: the rest waits for the turns of its owners. What comes back together is
- * produced together, which costs less than many small batches.
- */
+/** The thread is given so much work at a time. What comes back together is produced together, which costs less. */
 const MAX_SENT = 256
 const MAX_SENT_BYTES = 1024 * 1024
 /** An owner whose work took so long waits behind others for ten times as long, for a minute at most. */
