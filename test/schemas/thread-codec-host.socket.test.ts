@@ -218,6 +218,26 @@ describe('the thread of the schemas', () => {
     expect(await failureOf(encode([itemOf(codec, '"a"')]))).to.have.property('code', 'shuttingDown')
   })
 
+  it('finds out which one of several has taken all memory where the thread has not told it, and does the others', async () => {
+    const code = `
+      import { parentPort } from 'node:worker_threads'
+      const opened = { type: 'opened', name: undefined, heldBytes: 1 }
+      parentPort.on('message', ({ calls }) => {
+        const all = []
+        while (calls.some(({ codec }) => codec === 2)) all.push(Array(100_000).fill(0.5))
+        parentPort.postMessage({ results: calls.map(() => opened), tookMs: calls.map(() => 0) })
+      })`
+    host = new ThreadCodecs({ worker: new URL(`data:text/javascript,${encodeURIComponent(code)}`) })
+    const source = { format: 'AVRO', source: { text: STRING, used: new Map() }, isStrict: false } as const
+    const work = [1, 2, 3].map(number => host.open({ number, source }, 'ann').catch((error: Error) => error))
+    const [first, second, third] = await Promise.all(work)
+    expect([first, third].map(result => (result as { readonly type: string }).type)).to.deep.equal(['opened', 'opened'])
+    expect(second)
+      .to.be.instanceOf(WorkEndedError)
+      .with.property('message')
+      .that.matches(/memory/)
+  })
+
   it('fails its work where the thread cannot start', async () => {
     host = new ThreadCodecs({ worker: new URL('./no-such-file.mjs', import.meta.url) })
     const source = { format: 'AVRO', source: { text: STRING, used: new Map() }, isStrict: false } as const
