@@ -7,19 +7,19 @@ import { expect } from 'chai'
  * lowers its budget.
  */
 const BUDGETS: Readonly<Record<string, number>> = {
-  apis: 18_270,
-  cli: 3_510,
-  consumer: 9_620,
-  cluster: 3_410,
-  core: 5_050,
+  apis: 18_430,
+  cli: 3_130,
+  consumer: 9_670,
+  cluster: 3_440,
+  core: 5_060,
   'embedded-broker': 7_300,
   gateway: 2_080,
-  http: 14_880,
+  http: 15_270,
   kafka: 5_810,
-  producer: 17_760,
-  router: 10_340,
-  schemas: 3_770,
-  server: 5_930
+  producer: 17_890,
+  router: 10_380,
+  schemas: 3_950,
+  server: 6_060
 }
 
 function linesIn(path: string): number {
