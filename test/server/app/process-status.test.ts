@@ -51,6 +51,7 @@ describe('the status of a process', () => {
     lines: nothing,
     lag: () => undefined,
     certificates: () => [],
+    clocks: () => [],
     clock: () => 0,
     now: () => 0
   } as unknown as ProcessStatusDeps)

@@ -51,8 +51,8 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'DeadLetters.add',
-        find: 'return this.#opened.commit(entry).refusal',
-        replaceWith: 'return entry.length > 0 ? undefined : this.#opened.commit(entry).refusal'
+        find: 'const { refusal } = this.#opened.commit(entry)',
+        replaceWith: 'const { refusal } = entry.length > 0 ? { refusal: undefined } : this.#opened.commit(entry)'
       }
     ]
   },
