@@ -16,9 +16,9 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
     void lines.push(`${level} ${what.setting ?? ''} ${text}`)
   const log = { ...silentLogger, info: note('info'), warn: note('warn'), error: note('error') }
 
-  it('obeys the limit of the server for bodies when that is smaller', async () => {
-    served = await serve({ settings: { maxBodyBytes: 2 * 1024 * 1024 } })
-    const largest = 'x'.repeat(1024 * 1024)
+  it('obeys its limit for bodies', async () => {
+    served = await serve({ settings: { maxBodyBytes: 200_000 } })
+    const largest = 'x'.repeat(200_000)
     expect((await served.post('/async/t', largest)).status).to.equal(200)
     expect(brief(await served.post('/async/t', `${largest}x`))).to.equal('400 {"error":"no_body"}')
     expect(brief(await served.post('/echo_post', `${largest}x`))).to.equal('400 {"error":"no_body"}')

@@ -33,6 +33,7 @@ export interface KnownStep {
 const OPERATION_BYTES = 255 * 1024
 
 const JSON_TYPE = 'application/json'
+const LINES = 'application/x-ndjson'
 const V2 = 'application/vnd.kafka.v2+json'
 const BINARY_RECORDS = 'application/vnd.kafka.binary.v2+json'
 const JSON_RECORDS = 'application/vnd.kafka.json.v2+json'
@@ -53,7 +54,8 @@ const text = (record = (value: string) => value): Form => ({
   shortest: record('{}'),
   record
 })
-const pushed = list('records', value => `{"topic":"few","data":${value}}`, '{"topic":"few","data":""}')
+const pushedRecord = (value: string): string => `{"topic":"few","data":${value}}`
+const pushed = list('records', pushedRecord, pushedRecord('""'))
 const event = (value: string): string => `{"specversion":"1.0","id":"1","source":"s","type":"t","data":${value}}`
 const v3Record = (value: string): string => `{"value":{"type":"JSON","data":${value}}}`
 
@@ -69,6 +71,7 @@ const v3 = '/confluent/v3/clusters/{cluster_id}'
 
 const producing: readonly Route[] = [
   post('/kprf/push', JSON_TYPE, pushed, 'many'),
+  post('/kprf/push', LINES, { ...text(pushedRecord), separator: '\n', shortest: pushedRecord('""') }, 'many'),
   ...['sync', 'async', 'batch/sync', 'batch/async'].map(how =>
     post(`/kafboy/${how}/{topic}`, JSON_TYPE, text(), how.startsWith('batch') ? 'many' : 'escaped')
   ),
@@ -82,7 +85,9 @@ const producing: readonly Route[] = [
     post(path, BINARY_RECORDS, records, 'long text'),
     post(path, JSON_RECORDS, records, 'many')
   ]),
-  post(`${v3}/topics/{topic_name}/records`, JSON_TYPE, { ...text(v3Record), shortest: '{}' }, 'many'),
+  ...[JSON_TYPE, LINES].map(type =>
+    post(`${v3}/topics/{topic_name}/records`, type, { ...text(v3Record), shortest: '{}' }, 'many')
+  ),
   post(
     `${v3}/topics/{topic_name}/records:batch`,
     JSON_TYPE,
@@ -208,7 +213,7 @@ export const knownSteps: readonly KnownStep[] = [
   { name: 'the durable log takes a record', route: /\/arion\/async/, shape: /./, maxMs: 71 },
   {
     name: 'one record of 15 MiB in a stream of version 3',
-    route: /\/v3\/.*\/records application\/json$/,
+    route: /\/v3\/.*\/records application\/(?:json|x-ndjson)$/,
     shape: /^(?!many)/,
     maxMs: 800
   },

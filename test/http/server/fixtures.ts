@@ -144,8 +144,9 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
   const lines: LogLine[] = []
   const reasons: string[] = []
   const metrics = createPrometheusMetrics()
+  const ofServer = { ...http, port: 0, ...lateIsFine, ...settings.http }
   const options = {
-    http: { ...http, port: 0, ...lateIsFine, ...settings.http },
+    http: ofServer,
     management: { ...management, port: 0, ...settings.management },
     apis: [
       {
@@ -159,7 +160,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
       },
       ...(settings.gateway
         ? [
-            kprfMount(settings.gateway, {
+            kprfMount(settings.gateway, ofServer.maxBodyBytes, {
               metrics,
               log: recordingLogger(lines),
               admission: settings.admission
@@ -186,8 +187,12 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
   return { http: await startServer(options), lines, reasons, metricsText, metric }
 }
 
-const kprfMount = (gateway: Gateway, parts: Parameters<typeof contextFor<KprfSettings>>[2]): ApiMount =>
-  mountOf(kprf, contextFor(gateway, kprfSettings.parse({}), parts))
+/** @param maxBodyBytes of the server */
+const kprfMount = (
+  gateway: Gateway,
+  maxBodyBytes: number,
+  parts: Parameters<typeof contextFor<KprfSettings>>[2]
+): ApiMount => mountOf(kprf, contextFor(gateway, kprfSettings.parse({ maxBodyBytes }), parts))
 
 const ownPortOf = (name: string): OwnListener => ({
   label: name,
