@@ -45,7 +45,8 @@ const RUNS: Readonly<Record<string, CommandLine>> = {
   soak: seed => `node --import tsx test/soak/soak.ts --seconds 300 --seed ${seed}`,
   memory: seed => `node --import tsx test/soak/memory.ts --minutes 15 --seed ${seed}`,
   'real registry': () => 'npm run test:registry -- ',
-  'real Kafka': seed => `npm run test:kafka -- --seed ${seed}`
+  'real Kafka': seed => `npm run test:kafka -- --seed ${seed}`,
+  'real Kafka 4.4.0': seed => `KAFKA_VERSION=4.4.0 npm run test:kafka -- --seed ${seed}`
 }
 
 const command = new Command('npm run explore --')
