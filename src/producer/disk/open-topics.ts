@@ -179,7 +179,9 @@ export class OpenTopics {
   }
 
   tick(nowMs: number): void {
-    if (this.#next === Number.POSITIVE_INFINITY && nowMs >= this.#againAt) this.#startOver()
+    for (const name of this.#missingNames.named) if (this.byName(name)?.isIdle) this.#missingNames.forget(name)
+    const isAtEnd = this.#next === Number.POSITIVE_INFINITY && !this.#isSearching
+    if (isAtEnd && nowMs >= this.#againAt) this.#startOver()
     this.#searchSoon()
   }
 
@@ -188,9 +190,17 @@ export class OpenTopics {
   }
 
   #startOver(): void {
+    if (this.#deniedNames.size < MAX_DENIED_NAMES) this.#forgetNamesWithoutEntries()
     this.#deniedNames.clear()
     this.#next = Math.min(this.#next, this.#again)
     this.#again = Number.POSITIVE_INFINITY
+  }
+
+  /** The pass that ends has met every name that has an entry. */
+  #forgetNamesWithoutEntries(): void {
+    for (const name of this.#missingNames.named)
+      if (this.byName(name) === undefined && !this.#deniedNames.has(`${this.#options.cluster}/${name}`))
+        this.#missingNames.forget(name)
   }
 
   /** Opens the topic, unless others wait for a place. */

@@ -259,6 +259,35 @@ describe('durable: topics that are open', () => {
       expect(missing().named).to.deep.equal([])
     })
 
+    it('are told no more when their records were discarded, long before their places are free', () => {
+      topics.drain()
+      append('mistyped', 1)
+      tell('mistyped', 'missing')
+      made[0]!.isIdle = true
+      topics.tick(Date.now())
+      expect(missing()).to.deep.equal({ named: [], others: 0 })
+    })
+
+    it('are told no more when no record of theirs was left in the log after they gave their places to others', async () => {
+      await fill([0, 1, 2])
+      answers.push(found({ 'default/orders': 5_000 }))
+      append('orders', 5_000)
+      await clock.tickAsync(250)
+      topics.tick(Date.now())
+      await turn()
+      expect([shelved.length, missing()]).to.deep.equal([3, { named: named('x', 0, 3), others: 0 }])
+      const pass = async (): Promise<void> => {
+        await clock.tickAsync(5_000)
+        topics.tick(Date.now())
+        await turn()
+      }
+      answers.push(found({ 'default/x-1': 9 }))
+      await pass()
+      expect(missing().named, 'one pass').to.deep.equal(named('x', 0, 3))
+      await pass()
+      expect(missing().named, 'what that pass has met').to.deep.equal(['x-1'])
+    })
+
     it('are not those that may not be written', () => {
       topics.drain()
       append('refused', 1)
