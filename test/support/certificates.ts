@@ -8,6 +8,7 @@ export interface TestCertificate {
 
 /** Who a certificate is for, and when it is good; default: today, give or take a day. */
 export interface Subject {
+  /** Empty: the subject has no name. */
   readonly commonName: string
   /** `DNS:localhost`, `IP:127.0.0.1`, `URI:spiffe://…` */
   readonly alternativeNames?: readonly string[]
@@ -72,7 +73,9 @@ const sequence = (...contents: readonly Buffer[]): Buffer => tagged(0x30, ...con
 const oid = (hex: string): Buffer => tagged(0x06, Buffer.from(hex, 'hex'))
 
 const nameOf = (commonName: string): Buffer =>
-  sequence(tagged(0x31, sequence(oid('550403'), tagged(0x0c, Buffer.from(commonName)))))
+  commonName === ''
+    ? sequence()
+    : sequence(tagged(0x31, sequence(oid('550403'), tagged(0x0c, Buffer.from(commonName)))))
 
 /** GeneralizedTime: 20260131235959Z. */
 const timeOf = (date: Date): Buffer =>

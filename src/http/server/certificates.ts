@@ -22,14 +22,21 @@ export interface CertificateView {
   readonly validTo: number
 }
 
-/** The certificate of a PEM text that ends first. */
+/** The certificate of a PEM text that ends first. @throws Error where none of them says when it ends */
 export function certificateViewOf(of: string, pem: string): CertificateView {
-  const ends = [...pem.matchAll(BLOCK)]
+  const [first] = [...pem.matchAll(BLOCK)]
     .filter(([, kind]) => kind!.endsWith('CERTIFICATE'))
     .map(([block]) => new X509Certificate(block))
-    .map(({ subject, validTo }) => ({ of, subject: subject.replaceAll('\n', ', '), validTo: Date.parse(validTo) }))
-  return ends.reduce((first, one) => (one.validTo < first.validTo ? one : first))
+    .map(one => ({ of, subject: subjectOf(one), validTo: Date.parse(one.validTo) }))
+    .filter(({ validTo }) => !Number.isNaN(validTo))
+    .sort((one, other) => one.validTo - other.validTo)
+  if (first === undefined) throw new Error('no certificate of a PEM file says when it ends')
+  return first
 }
+
+/** Certificates that name hosts only in their extension have no subject, for which Node returns nothing. */
+const subjectOf = ({ subject, subjectAltName }: Partial<X509Certificate>): string =>
+  subject?.replaceAll('\n', ', ') ?? subjectAltName ?? 'no subject'
 
 export interface CertificateSource {
   readonly section: string
@@ -153,6 +160,7 @@ function toOptions({ ca, cert, key }: TlsMaterial, { clientAuth, minVersion }: L
 function check(material: TlsMaterial, { section, settings }: CertificateSource): void {
   try {
     requireCertificates(material.cert ?? '')
+    certificateViewOf(section, material.cert ?? '')
     if (material.ca !== undefined) requireCertificates(material.ca)
     createSecureContext(toOptions(material, settings))
   } catch (error) {

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { Certificates, type TlsMaterial } from '../../../src/http/server/certificates.js'
@@ -117,6 +118,28 @@ describe('http: the files of a certificate', () => {
 
   it('may hold other things beside certificates', async () => {
     expect(await problemOf({ cert: good.cert! + good.key! })).to.equal('none')
+  })
+
+  it('may name hosts in place of a subject, as those of several authorities do', async () => {
+    const names = ['DNS:one.example', 'DNS:two.example']
+    for (const [alternativeNames, subject] of [
+      [names, 'DNS:one.example, DNS:two.example'],
+      [[], 'no subject']
+    ] as const) {
+      material = authority.issue({ commonName: '', alternativeNames }) as TlsMaterial
+      expect((await open()).view).to.deep.include({ of: 'its.tls', subject })
+    }
+  })
+
+  it('cannot be used when no certificate says when it ends', async () => {
+    const der = new X509Certificate(good.cert!).raw
+    const at = der.lastIndexOf(Buffer.from([0x18, 15]))
+    der.write('20269999', at + 2)
+    const cert = `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`
+    expect(await problemOf({ cert })).to.equal(
+      'its.tls: the files cannot be used: no certificate of a PEM file says when it ends'
+    )
+    expect(await problemOf({ cert: good.cert! + cert })).to.equal('none')
   })
 
   it('ask clients for certificates as the settings say', async () => {
