@@ -31,11 +31,11 @@ export interface BrokerView extends Pick<BrokerNode, 'nodeId' | 'host' | 'port'>
 interface GoneBroker {
   readonly node: Pick<BrokerNode, 'nodeId' | 'host' | 'port'>
   readonly since: number
-  /** A topic with a replica on the broker; `undefined`: none is known. */
-  topic: string | undefined
+  /** A topic with a replica on the broker, and when Kafka last told so; `undefined`: none is known. */
+  replica: { readonly topic: string; readonly toldAt: number } | undefined
 }
 
-// A broker that Kafka does not name any more is remembered while it has replicas, and for this time; at most so many are.
+// A broker is remembered for this time after Kafka last named it, or a replica on it; at most so many are.
 const GONE_REMEMBERED_MS = 3_600_000
 const MAX_GONE = 100
 
@@ -127,7 +127,7 @@ export class BrokerPool {
       if (pooled.absences++ === 0) back.push(...pooled.proxy.drain())
       if (pooled.absences < ABSENCES_BEFORE_REMOVAL || pooled.proxy.held > 0) continue
       this.#brokers.delete(nodeId)
-      this.#remember({ node: pooled.proxy.node, since: pooled.failingSince || now, topic: undefined })
+      this.#remember({ node: pooled.proxy.node, since: pooled.failingSince || now, replica: undefined })
       back.push(...pooled.proxy.stop())
     }
     return back
@@ -147,16 +147,17 @@ export class BrokerPool {
   offline(topicOn: ReadonlyMap<number, string>, isKnown: (topic: string) => boolean, now: number): void {
     for (const [nodeId, topic] of topicOn) {
       const gone = this.#gone.get(nodeId)
-      if (gone !== undefined) gone.topic = topic
-      else if (!this.#brokers.has(nodeId)) this.#remember({ node: { nodeId, host: '', port: 0 }, since: now, topic })
+      const replica = { topic, toldAt: now }
+      if (gone !== undefined) gone.replica = replica
+      else if (!this.#brokers.has(nodeId)) this.#remember({ node: { nodeId, host: '', port: 0 }, since: now, replica })
     }
     for (const [nodeId, gone] of this.#gone) {
-      if (gone.topic !== undefined && !topicOn.has(nodeId) && isKnown(gone.topic)) gone.topic = undefined
+      if (gone.replica !== undefined && !topicOn.has(nodeId) && isKnown(gone.replica.topic)) gone.replica = undefined
       if (!isRemembered(gone, now)) this.#gone.delete(nodeId)
     }
   }
 
-  /** All brokers, those that are gone included while they have replicas, or were named within the last hour. */
+  /** All brokers, those included that were named, or a replica on them, within the last hour. */
   views(now: number): BrokerView[] {
     const known = [...this.#brokers.values()].map(
       ({ proxy: { node }, failures, absences, failingSince, lastError }) => {
@@ -251,8 +252,8 @@ export class BrokerPool {
   }
 }
 
-const isRemembered = ({ topic, since }: GoneBroker, now: number): boolean =>
-  topic !== undefined || now - since <= GONE_REMEMBERED_MS
+const isRemembered = ({ replica, since }: GoneBroker, now: number): boolean =>
+  now - (replica?.toldAt ?? since) <= GONE_REMEMBERED_MS
 
 /** The id of the cluster that the Router is connected to. All metadata and all connections belong to this cluster. */
 export class ClusterIdentity {
