@@ -118,6 +118,7 @@ function* jsonRecords(
     if (!isBatch) {
       if (ahead !== undefined) yield* ahead.look()
       readEvent()
+      if (ahead !== undefined) yield* ahead.between()
     } else {
       yield* readRecords(reader, ahead, () => {
         if (records.length >= MAX_RECORDS_OF_BODY)

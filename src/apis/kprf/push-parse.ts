@@ -138,6 +138,7 @@ export function* parseLines(body: Buffer, maxRecords: number, inTurns = false): 
   const reader = new JsonReader(body)
   const ahead = inTurns ? new JsonAhead(reader, body) : undefined
   const records: PushRecord[] = []
+  if (ahead !== undefined) yield* ahead.between()
   while (reader.peekToken() >= 0) yield* recordInPieces(reader, records, maxRecords, ahead)
   return { records, waitForSend: true }
 }
@@ -174,6 +175,7 @@ const pushFields = [
 ] as const satisfies Field[]
 
 function* readPushRequest(reader: JsonReader, maxRecords: number, ahead: JsonAhead | undefined): InPieces<PushRequest> {
+  if (ahead !== undefined) yield* ahead.between(1)
   const struct = new StructReader(reader, 'PushRequest', pushFields)
   for (let field = struct.next(); field !== undefined; field = struct.next()) {
     if (field.name === 'records') struct.take(yield* recordsInPieces(reader, maxRecords, ahead))
@@ -182,6 +184,7 @@ function* readPushRequest(reader: JsonReader, maxRecords: number, ahead: JsonAhe
       if (ahead !== undefined) yield* ahead.look()
       struct.take(field.read(reader))
     }
+    if (ahead !== undefined) yield* ahead.between()
   }
   const [records, waitForSend] = struct.values as [PushRecord[], boolean | null]
   return { records, waitForSend: waitForSend === true }
@@ -192,6 +195,7 @@ function* recordsInPieces(
   maxRecords: number,
   ahead: JsonAhead | undefined
 ): InPieces<readonly PushRecord[]> {
+  if (ahead !== undefined) yield* ahead.between(1)
   requireByte(reader, [OPEN_LIST], 'a sequence')
   const records: PushRecord[] = []
   while (reader.nextElement(records.length === 0)) yield* recordInPieces(reader, records, maxRecords, ahead)
@@ -210,6 +214,7 @@ function* recordInPieces(
   if (ahead === undefined) reader.beginRecord()
   else yield* ahead.look()
   records.push(readRecord(reader))
+  if (ahead?.isNear === false) yield* ahead.between()
 }
 
 type RecordValues = [data: Buffer, topic: string, key: Buffer | null, partition: number | null]

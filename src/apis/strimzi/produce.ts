@@ -77,6 +77,7 @@ class RecordsReader {
     const ahead = inTurns ? new JsonAhead(json, this.#body, this.#format === 'json' ? 1 : 0) : undefined
     if (!json.isWholeUtf8) throw new BridgeError(400, 'Validation error on: the body is not valid UTF-8')
     let records: ProduceRecord[] | undefined
+    if (ahead !== undefined) yield* ahead.between(1)
     this.#expect('object')
     for (let name = json.firstMember(); name !== undefined; name = json.nextMember()) {
       if (name !== 'records') throw unknownProperty(name)

@@ -5,6 +5,12 @@ import { type PartNotes, ValueSkipper } from './json-values.js'
 
 const LINE_FEED = 0x0a
 const QUOTE = 0x22
+const COMMA = 0x2c
+const OPENING: readonly number[] = [0x5b, 0x7b]
+/** Brackets that close, commas and colons. */
+const BETWEEN: readonly number[] = [0x5d, 0x7d, COMMA, 0x3a]
+/** From an empty list on to the next member: `[`, `]`, `,`, its name and `:`. */
+const MAX_BETWEEN = 5
 /** To look at so many bytes takes less than a millisecond. */
 const STEP_BYTES = 64 * 1024
 /** Parts from this length on are not read in one step. */
@@ -65,23 +71,69 @@ export class JsonAhead implements PartNotes, LongParts {
     for (const part of this.#loose) yield* this.#rewrite(part)
   }
 
+  /** Whether another list or object follows at once: nothing is between. */
+  get isNear(): boolean {
+    const { index } = this.#reader
+    return this.#bytes[index] === COMMA && OPENING.includes(this.#bytes[index + 1]!)
+  }
+
+  /**
+   * Looks at what comes before the next value, up to the name of a member and its colon, and leaves the reader where it is.
+   * Yields as {@link look} does.
+   *
+   * @param opening brackets that it goes into
+   */
+  *between(opening = 0): Generator<number, void> {
+    const reader = this.#reader
+    const { index, isCompact } = reader
+    this.#begin()
+    for (let tokens = 0, isNamed = false; tokens <= MAX_BETWEEN; tokens++) {
+      const from = reader.index
+      if (!reader.skipBlanks(from + STEP_BYTES)) yield* this.#inSteps(until => reader.skipBlanks(until))
+      if (reader.index - from >= LONG_BYTES) this.ends.set(from, -reader.index)
+      const byte = reader.peek()
+      if (byte === QUOTE && !isNamed) {
+        isNamed = true
+        if (!(yield* this.#lookAtName())) break
+      } else if (BETWEEN.includes(byte) || (OPENING.includes(byte) && opening-- > 0)) reader.index++
+      else break
+    }
+    this.#cost += reader.index - this.#stepAt
+    reader.index = index
+    reader.isCompact = isCompact
+  }
+
+  /** @returns whether it is right */
+  *#lookAtName(): Generator<number, boolean> {
+    const reader = this.#reader
+    const start = reader.index++
+    reader.isCompact = true
+    try {
+      if (!reader.skipString(reader.index + STEP_BYTES)) yield* this.#inSteps(until => reader.skipEscaped(until))
+    } catch (error) {
+      if (!(error instanceof DeserializeError)) throw error
+      this.#faultyFrom(start)
+      return false
+    }
+    const name = { start, end: reader.index, depth: 0 }
+    if (name.end - start < LONG_BYTES) return true
+    this.#count(start)
+    // A string has no line feeds.
+    this.countedTo = Math.max(this.countedTo, name.end)
+    if (reader.isCompact) return true
+    this.ends.set(start, -name.end)
+    yield* this.#rewrite(name)
+    return true
+  }
+
   /** Consumes the value that comes next. Yields as {@link look} does. @param brackets of a record, beside those of its values */
   *skip(brackets = 0): Generator<number, void> {
     const reader = this.#reader
     this.#skipper.maxDepth = MAX_DEPTH + brackets
     const { index } = reader
-    if (this.ends.size > 0) {
-      this.ends.clear()
-      this.contents.clear()
-      this.#loose.length = 0
-    }
+    this.#begin()
     reader.beginRecord()
-    this.#stepAt = index
-    while (!this.#skipper.skip(reader.index + STEP_BYTES)) {
-      this.#count(reader.index)
-      this.#stepAt = reader.index
-      yield STEP_BYTES
-    }
+    if (!this.#skipper.skip(index + STEP_BYTES)) yield* this.#inSteps(until => this.#skipper.skip(until))
     this.#cost += reader.index - index + COST_OF_A_RECORD
     if (this.#cost < STEP_BYTES) return
     // What is wrong in the value is found behind its beginning.
@@ -90,12 +142,34 @@ export class JsonAhead implements PartNotes, LongParts {
     this.#cost = 0
   }
 
+  #begin(): void {
+    this.#stepAt = this.#reader.index
+    if (this.ends.size === 0) return
+    this.ends.clear()
+    this.contents.clear()
+    this.#loose.length = 0
+  }
+
+  /** Goes on after a step that has not consumed all. */
+  *#inSteps(skip: (until: number) => boolean): Generator<number, void> {
+    const reader = this.#reader
+    do {
+      this.#count(reader.index)
+      this.#stepAt = reader.index
+      yield STEP_BYTES
+    } while (!skip(reader.index + STEP_BYTES))
+  }
+
+  #faultyFrom(quoteAt: number): void {
+    this.faulty = { quoteAt, from: Math.max(this.#stepAt, quoteAt + 1) }
+  }
+
   /** The parts that are wrong need not be read from their beginnings. */
   #note(fault: DeserializeError): void {
     const { index } = this.#reader
     const { openParts, quoteAt } = this.#skipper
     for (const start of openParts) if (index - start >= LONG_BYTES) this.faults.set(start, fault)
-    if (quoteAt >= 0) this.faulty = { quoteAt, from: Math.max(this.#stepAt, quoteAt + 1) }
+    if (quoteAt >= 0) this.#faultyFrom(quoteAt)
     this.#skipper = new ValueSkipper(this.#reader, this)
   }
 

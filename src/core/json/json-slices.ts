@@ -47,11 +47,13 @@ export function* readRecords(
   ahead: JsonAhead | undefined,
   read: () => void
 ): Generator<number, void> {
+  if (ahead !== undefined) yield* ahead.between(1)
   reader.takeToken(OPEN_LIST, 'a list')
   for (let isFirst = true; reader.nextElement(isFirst); isFirst = false) {
     if (ahead === undefined) reader.beginRecord()
     else yield* ahead.look()
     read()
+    if (ahead?.isNear === false) yield* ahead.between()
   }
   reader.index++
 }

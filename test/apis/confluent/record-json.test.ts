@@ -143,7 +143,7 @@ describe('confluent: a whole body of version 3', () => {
       const { collected, end } = readWhole(Buffer.from(`${first}{}`, 'latin1'), limits)
       return [end, collected.records.length, collected.items.length]
     }
-    for (const json of ['{"a":"\xe9"}', `{"a":${'['.repeat(200)}${']'.repeat(200)}}`])
+    for (const json of ['{"a":"\xe9"}', ...[200, 1_100].map(deep => `{"a":${'['.repeat(deep)}${']'.repeat(deep)}}`)])
       assert.deepEqual(endOf(json), [undefined, 1, 2], json)
     for (const broken of ['{"a":\xe9}', '{"a":"\xe9 {"value":"}}', '{"a":b}', '{"a":"\\ud800"}'])
       assert.deepEqual(endOf(broken), ['notJson', 0, 1], broken)

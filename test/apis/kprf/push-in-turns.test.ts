@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { parseInTurns, parsePush } from '../../../src/apis/kprf/push-parse.js'
-import { atOnce } from '../../../src/core/loop-turns.js'
+import { parseInTurns, parseLines, parsePush } from '../../../src/apis/kprf/push-parse.js'
+import { atOnce, type InPieces } from '../../../src/core/loop-turns.js'
 import { PushBodies } from '../../support/push-bodies.js'
 
 const MAX_RECORDS = 1_000
@@ -26,6 +26,46 @@ describe('kprf: a push that is read in turns', () => {
         expect(outcomeOf(() => atOnce(parseInTurns(body, MAX_RECORDS)))).to.equal(expected)
       }
     }
+  })
+
+  it('is read as at once also where white space or a name between its records is long', () => {
+    const bodies = new PushBodies(20_261_128, 5)
+    const blanks = ' \n'.repeat(10_000)
+    const names = ['x', 'é', '\\u0041', '\\n', '\\u0041\\x'].map(text => `"${text.repeat(20_000)}"`)
+    for (let at = 0; at < 1_500; at++) {
+      const short = bodies.next().toString('latin1')
+      const places = [...short.matchAll(/[[\]{},:]/g)].map(({ index }) => index)
+      const place = (places[(at * 7) % (places.length || 1)] ?? 0) + (at % 2)
+      const inserted = at % 3 === 0 ? `${names[at % names.length]}:1,` : blanks
+      const body = Buffer.from(short.slice(0, place) + inserted + short.slice(place), 'latin1')
+      const expected = outcomeOf(() => parsePush(body, MAX_RECORDS))
+      expect(
+        outcomeOf(() => atOnce(parseInTurns(body, MAX_RECORDS))),
+        short
+      ).to.equal(expected)
+      const lines = outcomeOf(() => atOnce(parseLines(body, MAX_RECORDS)))
+      expect(
+        outcomeOf(() => atOnce(parseLines(body, MAX_RECORDS, true))),
+        short
+      ).to.equal(lines)
+    }
+  })
+
+  it('is read in pieces wherever its white space is, and where a name beside its records is long', () => {
+    const blanks = '\n'.repeat(500_000)
+    const record = '{"topic":"t","data":"a"}'
+    const piecesOf = (work: InPieces<unknown>): number => {
+      let pieces = 0
+      while (work.next().done !== true) pieces++
+      return pieces
+    }
+    const tokens = ['{', '"records"', ':', '[', record, ',', record, ']', '}']
+    const bodies = tokens.map((_, at) => [...tokens.slice(0, at), blanks, ...tokens.slice(at)].join(''))
+    bodies.push(tokens.join('') + blanks, `{"${'\\u0041'.repeat(100_000)}":1,"records":[]}`)
+    for (const [at, text] of bodies.entries())
+      expect(piecesOf(parseInTurns(Buffer.from(text), MAX_RECORDS)), `place ${at}`).to.be.at.least(7)
+    for (const text of [blanks + record, record + blanks + record, record + blanks])
+      expect(piecesOf(parseLines(Buffer.from(text), MAX_RECORDS, true))).to.be.at.least(7)
   })
 
   it('is read in pieces also where a value beside its records is long', () => {

@@ -9,6 +9,7 @@ import { LoopTurns } from '../../../src/core/loop-turns.js'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { ProduceOptions } from '../../../src/gateway/gateway.js'
 import type { ProduceOrigin } from '../../../src/gateway/produce-origin.js'
+import { openAccess } from '../../../src/http/access/access.js'
 import type { HttpApi } from '../../../src/http/api/api.js'
 import { RequestTurns } from '../../../src/http/api/request-turns.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'
@@ -70,9 +71,13 @@ describe('a body of more than 128 KiB', () => {
   let gateway: FakeGateway
   afterEach(() => app?.close())
 
-  async function serve({ api }: Pick<Case, 'api'>, outcomes = new FakeGateway()): Promise<FastifyInstance> {
+  async function serve(
+    { api }: Pick<Case, 'api'>,
+    outcomes = new FakeGateway(),
+    overrides: object = {}
+  ): Promise<FastifyInstance> {
     gateway = outcomes
-    const addRoutes = await api.plugin(contextFor(gateway, api.settings.parse({})) as never)
+    const addRoutes = await api.plugin(contextFor(gateway, api.settings.parse({}), overrides) as never)
     app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
     await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
     return app
@@ -103,6 +108,19 @@ describe('a body of more than 128 KiB', () => {
       if (whole.body === '') return
       const [first] = answers[0]!.body.split(']')
       if (api.name !== 'cloudevents') expect(whole.body.slice(0, first!.trimEnd().length)).to.equal(first!.trimEnd())
+    })
+
+    it(`${route}: brings the same records with much white space around them`, async () => {
+      const blanks = ' \n'.repeat(40_000)
+      const spaced = body(VALUES.slice(0, 3)).replace(
+        /(?<=}),(?={)|(?<=})(?={)|^|$|[[\]]/g,
+        between => blanks + between + blanks
+      )
+      const answer = await send(await serve(one), one, spaced)
+      expect([answer.statusCode < 300, gateway.records.map(({ value }) => String(value))]).to.deep.equal([
+        true,
+        VALUES.slice(0, 3).map(taken)
+      ])
     })
 
     it(`${route}: lets records of other requests go first`, async () => {
@@ -196,6 +214,44 @@ describe('a body of more than 128 KiB', () => {
     const answer = await send(to, CASES[0]!, listOf(VALUES))
     expect([answer.statusCode, inTurns]).to.deep.equal([200, ['function']])
     expect(origins[0]!.inTurns).to.equal(undefined)
+  })
+
+  it('is charged also when its client leaves before it is read', async () => {
+    const charged: number[] = []
+    const access = {
+      ...openAccess,
+      callerOf: () => ({
+        ...openAccess.callerOf({} as never),
+        charge: (records: number, bytes: number) => void charged.push(records, bytes)
+      })
+    } as unknown as typeof openAccess
+    const to = await serve(CASES[0]!, new FakeGateway(), { access })
+    await to.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = to.server.address() as { port: number }
+    const long = listOf(VALUES)
+    const socket = connect(port, '127.0.0.1')
+    const run = LoopTurns.prototype.run
+    const head = `host: h\r\ncontent-type: ${JSON_TYPE}\r\ncontent-length: ${long.length}`
+    try {
+      const isRead = new Promise<void>(resolve => {
+        LoopTurns.prototype.run = function held(this: LoopTurns, work, ...args) {
+          socket.destroy()
+          closed.then(() => {
+            run.call(this, work, ...args)
+            setImmediate(resolve)
+          })
+        }
+      })
+      const closed = new Promise<void>(resolve => {
+        to.server.on('connection', connection => connection.on('close', () => setImmediate(resolve)))
+      })
+      socket.write(`POST /confluent/topics/t HTTP/1.1\r\n${head}\r\n\r\n${long}`)
+      await isRead
+    } finally {
+      LoopTurns.prototype.run = run
+      socket.destroy()
+    }
+    expect([charged, gateway.calls.length]).to.deep.equal([[0, long.length], 0])
   })
 
   it('is read in turns also where it is shorter and has many records', async () => {

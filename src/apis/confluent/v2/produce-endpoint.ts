@@ -208,16 +208,17 @@ export function* readProduceBody(body: Buffer, head: V2Body, inTurns = false): I
   const ahead = inTurns ? new JsonAhead(reader, body, head.format === 'json' ? 1 : 0) : undefined
   const schemas: SchemaMembers = new Map()
   let records: readonly ProduceRecord[] = []
+  if (ahead !== undefined) yield* ahead.between(1)
   for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
-    if (name === 'records') {
-      records = yield* recordsIn(reader, body, head, ahead)
-      continue
+    if (name === 'records') records = yield* recordsIn(reader, body, head, ahead)
+    else {
+      if (ahead !== undefined) yield* ahead.look()
+      if (!SCHEMA_MEMBERS.includes(name)) throw unknownMember(name)
+      else if (head.schemaFormat === undefined) skipValue(reader)
+      else if (!takeNull(reader))
+        schemas.set(name, name.endsWith('_id') ? readId(reader, body) : readStringBytes(reader).toString())
     }
-    if (ahead !== undefined) yield* ahead.look()
-    if (!SCHEMA_MEMBERS.includes(name)) throw unknownMember(name)
-    else if (head.schemaFormat === undefined) skipValue(reader)
-    else if (!takeNull(reader))
-      schemas.set(name, name.endsWith('_id') ? readId(reader, body) : readStringBytes(reader).toString())
+    if (ahead !== undefined) yield* ahead.between()
   }
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   if (records.length === 0) throw new BodyError(422, 'there are no records')
@@ -257,6 +258,7 @@ function* recordsIn(
   ahead: JsonAhead | undefined
 ): InPieces<ProduceRecord[]> {
   const records: ProduceRecord[] = []
+  if (ahead !== undefined) yield* ahead.between(1)
   if (takeNull(reader)) return records
   yield* readRecords(reader, ahead, () => {
     if (records.length >= head.maxRecords) throw tooMany(head.maxRecords)

@@ -1,6 +1,6 @@
 import { JsonAhead } from '../../../core/json/json-ahead.js'
 import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
-import { skipValue } from '../../../core/json/json-values.js'
+import { ValueSkipper } from '../../../core/json/json-values.js'
 import { costOf, type InPieces, joined, PIECE_COST } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
@@ -75,6 +75,7 @@ export function* readWhole(
   const ahead = inTurns ? new JsonAhead(reader, body, DATA_DEPTH) : undefined
   try {
     while (reader.isWholeUtf8 && items.length <= maxRecords) {
+      if (ahead !== undefined) yield* ahead.between()
       if (reader.peekToken() < 0) return { collected, end: undefined }
       if (ahead === undefined) reader.beginRecord()
       else yield* ahead.look()
@@ -91,7 +92,8 @@ export function* readWhole(
   const others = new RecordReader({ ...options, accepts }, collected)
   let end: SplitEnd | 'notJson' | undefined
   for (let from = collected.bytes, isOver = false; !isOver; from = others.readBytes) {
-    const read = others.read(body, from, inTurns ? PIECE_COST : Number.POSITIVE_INFINITY)
+    const piece = inTurns ? body.subarray(0, from + PIECE_COST) : body
+    const read = others.read(piece, from, inTurns ? PIECE_COST : Number.POSITIVE_INFINITY)
     if (inTurns) yield read.cost
     end = read.end
     isOver = end !== undefined || others.readBytes === body.length || !accepts()
@@ -150,12 +152,13 @@ export class RecordReader extends ObjectSplitter {
   }
 }
 
-/** Whether bytes are one value, in whatever encoding. A reader skips it: a parser would build it, however deep it is. */
+/** Whether bytes are one value, in whatever encoding, and however deep: brackets tell where it ends. Nothing is built of it. */
 function isJson(bytes: Buffer): boolean {
   const reader = new JsonReader(bytes)
   try {
-    skipValue(reader)
-    return reader.peekToken() < 0
+    const skipper = new ValueSkipper(reader)
+    skipper.maxDepth = Number.POSITIVE_INFINITY
+    return skipper.skip(Number.POSITIVE_INFINITY) && reader.peekToken() < 0
   } catch (error) {
     if (error instanceof DeserializeError) return false
     throw error

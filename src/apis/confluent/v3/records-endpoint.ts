@@ -236,6 +236,7 @@ export class V3Batch extends V3Produce {
     if (body.length === 0) throw new BodyError(422, 'the body is empty')
     const collected = { ...nothing(), bytes: body.length }
     const ids: string[] = []
+    if (ahead !== undefined) yield* ahead.between(1)
     for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
       if (name !== 'entries') throw unknownMember(name)
       const entries: Buffer[] = []
