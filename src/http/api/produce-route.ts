@@ -292,7 +292,11 @@ export class ProduceRoute<Head extends ProduceHead> {
     try {
       const limitMs = head.isSync ? this.#api.options.sync.deadlineMs : ASYNC_TIMEOUT_MS
       const read = yield* turns.reading(limitMs, this.#api.readInTurns!(body, head))
-      if (read === undefined) return
+      if (read === undefined) {
+        // Its client has left. The bytes were sent all the same.
+        this.#callerOf(exchange).charge(0, length)
+        return
+      }
       if (typeof read !== 'function') this.#take(exchange, head, read, length, turns)
       else {
         turns.hold()
