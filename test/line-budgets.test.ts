@@ -7,16 +7,16 @@ import { expect } from 'chai'
  * lowers its budget.
  */
 const BUDGETS: Readonly<Record<string, number>> = {
-  apis: 18_430,
+  apis: 18_440,
   cli: 3_130,
   consumer: 9_670,
   cluster: 3_440,
-  core: 5_060,
+  core: 5_140,
   'embedded-broker': 7_300,
   gateway: 2_080,
-  http: 15_270,
+  http: 15280,
   kafka: 5_810,
-  producer: 17_890,
+  producer: 17_900,
   router: 10_380,
   schemas: 3_950,
   server: 6_060
