@@ -72,17 +72,26 @@ function unknownFlag(flag: string, line: Command): string {
   // The flag in --flag=value exists, but takes no value.
   if (known.includes(flag)) return `${flag} takes no value`
   const [other] = otherWords.find(([own, others]) => others.test(flag) && known.includes(own.split(' ')[0]!)) ?? []
-  const meant = other === undefined ? flagOfSetting(flag, line) : `; did you mean ${other}?`
+  const meant =
+    other === undefined ? (askingKafka(flag, known) ?? flagOfSetting(flag, line)) : `; did you mean ${other}?`
   return `unknown flag ${flag}${meant ?? suggestion(withoutDashes(flag), known.map(withoutDashes), '--')}`
 }
 
+const addressesOfGateway = /^(-a|--(gateway|addr(ess)?|url|server))$/
+
 /** What is written here, and what former releases and other tools call it. */
 const otherWords: readonly (readonly [flag: string, others: RegExp])[] = [
-  ['--gateway', /^(-a|--(addr(ess)?|url|server))$/],
-  ['--brokers', /^--(gateway|bootstrap(-servers?)?|broker-list)$/],
+  ['--gateway', addressesOfGateway],
+  ['--brokers', /^--(bootstrap(-servers?)?|broker-list)$/],
   ['--replicas', /^--replication(-factor)?$/],
   ['--format json', /^--json$/]
 ]
+
+/** What a command says that connects to Kafka and is given the address of a gateway; `undefined`: it serves, or the flag is another. */
+function askingKafka(flag: string, known: readonly string[]): string | undefined {
+  if (!addressesOfGateway.test(flag) || !known.includes('--brokers') || known.includes('--port')) return undefined
+  return '; this command asks Kafka, by --brokers; a gateway is asked by castellan write and castellan receipt'
+}
 
 /** Suggests what to write instead of `--http.port`: the flag that stands for this setting, or `--set`. */
 function flagOfSetting(flag: string, { options }: Command): string | undefined {

@@ -193,7 +193,10 @@ describe('castellan', () => {
       [['write', 'a', '--addr', 'http://g'], 'castellan write: unknown flag --addr; did you mean --gateway?'],
       [['receipt', 'a', '-a', 'http://g'], 'castellan receipt: unknown flag -a; did you mean --gateway?'],
       [['receipt', 'a', '--url=http://g'], 'castellan receipt: unknown flag --url; did you mean --gateway?'],
-      [['read', 'a', '--gateway', 'http://g'], 'castellan read: unknown flag --gateway; did you mean --brokers?'],
+      [
+        ['read', 'a', '--gateway', 'http://g'],
+        'castellan read: unknown flag --gateway; this command asks Kafka, by --brokers; a gateway is asked by castellan write and castellan receipt'
+      ],
       ...[['read'], ['write'], ['topics', 'create'], ['topics', 'delete', 'good']].flatMap(words =>
         ['my topic', 'orders*', '..', 'ü', 'x'.repeat(250)].map((name): [string[], string] => [
           [...words, name],

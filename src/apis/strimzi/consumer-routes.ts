@@ -174,14 +174,14 @@ export const bridgeConsumerRoutes = {
       409: failure('The group has a consumer of this name'),
       422: failure('A setting has a value that is not known')
     },
-    receive({ consumers, context: { settings }, isTrustedProxy }, exchange, params) {
+    receive({ consumers, context: { settings }, proxies }, exchange, params) {
       const wantedIn = (json: unknown) => {
         const body = validated(json ?? {}, consumerBody)
         const name = body.name ?? `${settings.bridgeId ?? 'kafka-bridge-consumer'}-${randomUUID()}`
         return { name, settings: settingsOf(body, settings) }
       }
       const uriOf = (_: Exchange, _group: string, name: string): string =>
-        `${addressOf(exchange, isTrustedProxy)}/instances/${encodeURIComponent(name)}`
+        `${addressOf(exchange, proxies)}/instances/${encodeURIComponent(name)}`
       consumers.creates(wantedIn, uriOf)(exchange, params)
     }
   },
@@ -294,22 +294,14 @@ function settingsOf(
 }
 
 /** The address of a request as its client has written it; a trusted proxy may say what that is. */
-function addressOf({ request }: Exchange, isTrustedProxy: Bridge['isTrustedProxy']): string {
+function addressOf({ request }: Exchange, proxies: Bridge['proxies']): string {
   const { headers, socket } = request
   let scheme = (socket as TLSSocket).encrypted === true ? 'https' : 'http'
   let host = headers.host ?? `${socket.localAddress}:${socket.localPort}`
   let path = ((request as { originalUrl?: string }).originalUrl ?? sentUrlOf(request)).replace(/[?#].*$/, '')
-  if (isTrustedProxy(socket.remoteAddress ?? '')) {
-    const header = (name: string): string | undefined => headers[name]?.toString().replace(/,.*$/, '').trim()
-    path = header('x-forwarded-path') || path
-    const forwarded = header('forwarded')
-    const of = (key: string): string | undefined =>
-      new RegExp(`(?:^|;)\\s*${key}="?([^;"]+)`, 'i').exec(forwarded ?? '')?.[1]
-    const [proto, name] = forwarded
-      ? [of('proto'), of('host')]
-      : [header('x-forwarded-proto'), header('x-forwarded-host')]
-    if (proto && name) [scheme, host] = [proto, name]
-  }
+  const said = proxies.forwarded(request)
+  path = said.path || path
+  if (said.scheme && said.host) [scheme, host] = [said.scheme, said.host]
   if (!/:\d+$/.test(host)) {
     const port = DEFAULT_PORTS.get(scheme)
     if (port === undefined) throw new BridgeError(500, `${scheme} is not a valid schema/proto.`)

@@ -1,4 +1,3 @@
-import { isAmong, networksIn } from '../../core/networks.js'
 import { Shares } from '../../core/shares.js'
 import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/api/api.js'
 import { answerPreflights } from '../../http/api/by-hand.js'
@@ -6,6 +5,7 @@ import { bodyPool } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
 import { type Exchange, isOnOwnPort } from '../../http/exchange/exchange.js'
+import { TrustedProxies } from '../../http/exchange/trusted-proxies.js'
 import { writtenOnce } from '../../http/openapi/operation.js'
 import { InstanceRoutes } from '../instance-routes.js'
 import { consumerApiOf } from './consumer-routes.js'
@@ -37,14 +37,13 @@ export const strimziPlugin =
     const produce = new ProduceRoute(api, context, maxBodyBytes).at(deadlineMs)
     const consumers = new InstanceRoutes(consumerApiOf(parts), gateway, undecodable)
     lifetime.onDrain(async () => consumers.stop())
-    const trusted = networksIn(context.trustedProxies ?? [])
     const alone = writtenOnce(() => documentOf(version, '/'))
     const shared = writtenOnce(() => documentOf(version, app.prefix))
     const bridge = {
       parts,
       context,
       consumers,
-      isTrustedProxy: (address: string) => address !== '' && isAmong(trusted, address),
+      proxies: new TrustedProxies(context.trustedProxies),
       documentFor: (exchange: Exchange) => (isOnOwnPort(exchange) ? alone() : shared())
     }
     serveRoutes(app, servedRoutes(strimziOperations, bridge, produce), answers, NOT_FOUND, () => NO_METHOD)

@@ -6,6 +6,7 @@ import type { ApiContext } from '../../http/api/api.js'
 import { admits, admitsRuled, answerWork } from '../../http/api/endpoint.js'
 import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
+import type { TrustedProxies } from '../../http/exchange/trusted-proxies.js'
 import { type Body, type Content, json, type Operation } from '../../http/openapi/operation.js'
 import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
 import type { InstanceRoutes } from '../instance-routes.js'
@@ -38,7 +39,7 @@ export interface Bridge {
   readonly context: ApiContext<StrimziSettings>
   readonly consumers: InstanceRoutes
   /** Whether a peer is a proxy that may say how clients reach it. */
-  readonly isTrustedProxy: (address: string) => boolean
+  readonly proxies: TrustedProxies
   /** The operations as the bridge describes them. */
   readonly documentFor: (exchange: Exchange) => Buffer
 }

@@ -4,6 +4,7 @@ import type { RequestAccess } from '../access/request-access.js'
 import type { EngineRequest } from '../engine/request.js'
 import { varyOf } from '../exchange/compressed-answer.js'
 import { isOnOwnPort } from '../exchange/exchange.js'
+import { TrustedProxies } from '../exchange/trusted-proxies.js'
 import {
   type DescribedApi,
   type JsonSchema,
@@ -113,12 +114,16 @@ const toText = (title: string, sections: readonly Section[]): string =>
 export function addFrontPage(
   app: FastifyInstance,
   welcome: Omit<Welcome, 'asksForLogin'>,
-  requestAccess?: RequestAccess
+  requestAccess?: RequestAccess,
+  proxies = new TrustedProxies()
 ): void {
   const login = "Where the gateway needs credentials, add -H 'authorization: Bearer TOKEN' or -u USER:PASSWORD"
   const { apis, status } = welcome
-  const urlOf = ({ protocol, headers: { host = '' } }: FastifyRequest): string =>
-    `${protocol}://${HOST.test(host) ? host : '127.0.0.1:8080'}`
+  const urlOf = ({ protocol, headers, raw }: FastifyRequest): string => {
+    const { scheme, host: called } = proxies.forwarded(raw)
+    const host = called || (headers.host ?? '')
+    return `${/^https?$/.test(scheme) ? scheme : protocol}://${HOST.test(host) ? host : '127.0.0.1:8080'}`
+  }
   const sendPage = (reply: FastifyReply, page: string): FastifyReply => {
     reply.raw.setHeader('vary', varyOf(reply.raw, 'accept'))
     const headers = { ...PAGE_HEADERS, 'content-security-policy': WELCOME_POLICY }
@@ -150,12 +155,14 @@ export function addFrontPage(
       .send(`${toText(`castellan ${status.version}: write to Kafka and read from it`, all)}\n`)
   })
   const prefixes = apis.map(({ prefix }) => prefix)
-  const notFound = {
-    error: 'not found',
-    message: `no such route; each API is served below its prefix: ${prefixes.join(', ') || '(none is mounted)'}`,
-    prefixes
-  }
-  app.setNotFoundHandler((_, reply) => sendJson(reply, 404, notFound))
+  const below = `each API is served below its prefix: ${prefixes.join(', ') || '(none is mounted)'}`
+  app.setNotFoundHandler(({ url }, reply) => {
+    const isOfManagement = management.some(({ path }) => path === url.split('?', 1)[0])
+    const what = isOfManagement
+      ? 'this path is on the management port (management.port, by default 8081)'
+      : 'no such route'
+    return sendJson(reply, 404, { error: 'not found', message: `${what}; ${below}`, prefixes })
+  })
 }
 
 const isForBrowser = ({ headers: { accept = '' } }: FastifyRequest): boolean => accept.includes('text/html')

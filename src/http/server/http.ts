@@ -7,6 +7,7 @@ import type { ApiContext, ApiSettings, HttpApi, OwnListener } from '../api/api.j
 import { isOpenRoute } from '../api/by-hand.js'
 import type { SilenceLimit } from '../exchange/client.js'
 import { carryRecordHeaders, RecordHeaders } from '../exchange/record-headers.js'
+import { TrustedProxies } from '../exchange/trusted-proxies.js'
 import type { Operation } from '../openapi/operation.js'
 import type { Certificates } from './certificates.js'
 import type { HttpContext } from './context.js'
@@ -159,7 +160,12 @@ async function createSharedApp(
 ): Promise<FastifyInstance> {
   const app = createHttpServer(context, isOpenRoute, Cors.of(context.http.allowedOrigins))
   carryHeaders(app, context.http.recordHeaders)
-  addFrontPage(app, { status, management, apis }, context.requestAccess)
+  addFrontPage(
+    app,
+    { status, management, apis },
+    context.requestAccess,
+    new TrustedProxies(context.http.trustedProxies)
+  )
   addReceiptRoute(app, receipts)
   addDescriptions(
     app,

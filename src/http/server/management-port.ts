@@ -95,7 +95,8 @@ function addManagementRoutes(app: FastifyInstance, { status, shown: { registry }
         .send({ error: 'method not allowed', message: `${path} takes ${allow}` })
     return reply.code(404).send({
       error: 'not found',
-      message: 'the routes are /, /health-check, /ready, /ready/kafka, /status.json, /metrics and /openapi.json'
+      message:
+        'this is the management port, without the APIs, which are on the shared port (http.port, by default 8080); the routes here are /, /health-check, /ready, /ready/kafka, /status.json, /metrics and /openapi.json'
     })
   })
 }

@@ -128,7 +128,7 @@ export const httpSettings = z
       .array(z.string().refine(isNetwork, { error: 'write an address, or a network such as 10.0.0.0/8' }))
       .default([])
       .describe(
-        'Addresses and networks of proxies whose headers `Forwarded` and `X-Forwarded-*` are believed, where an answer has an address of its own: `base_uri` of Strimzi consumers'
+        'Addresses and networks of proxies whose headers `Forwarded` and `X-Forwarded-*` are believed, where an answer has the address of the gateway: the front page, and `base_uri` of Strimzi consumers'
       ),
     maxConnections: count.default(10_000).describe('Limit of connections; further ones are closed at once'),
     maxHeaderBytes: bytes

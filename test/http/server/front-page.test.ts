@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { UnauthenticatedError } from '../../../src/core/errors.js'
+import { TrustedProxies } from '../../../src/http/exchange/trusted-proxies.js'
 import { type DescribedApi, json } from '../../../src/http/openapi/operation.js'
 import {
   addDescriptions,
@@ -189,6 +190,33 @@ describe('the front page', () => {
       const { body } = await get(browser, { management })
       expect(textOf(body)).to.include('management.host').and.not.include('10.0.0.8')
     }
+  })
+
+  it('has the address that a trusted proxy says, and no other', async () => {
+    const told = { host: '10.0.0.7:8080', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'gateway.example' }
+    const addressAt = async (headers: Readonly<Record<string, string>>, ...trusted: string[]): Promise<string> => {
+      const app = fastify()
+      addFrontPage(app, facts, undefined, new TrustedProxies(trusted))
+      const { body } = await app.inject({ url: '/', headers })
+      await app.close()
+      return /curl (.*)\/loud\/heard/.exec(body)![1]!
+    }
+    expect(await addressAt(told, '127.0.0.1')).to.equal('https://gateway.example')
+    expect(await addressAt(told, '10.0.0.0/8')).to.equal('http://10.0.0.7:8080')
+    expect(await addressAt(told)).to.equal('http://10.0.0.7:8080')
+    const { 'x-forwarded-host': _, ...schemeAlone } = told
+    expect(await addressAt(schemeAlone, '127.0.0.1')).to.equal('https://10.0.0.7:8080')
+    const odd = { ...told, 'x-forwarded-proto': 'a;reboot', 'x-forwarded-host': '$(reboot)' }
+    expect(await addressAt(odd, '127.0.0.1')).to.equal('http://127.0.0.1:8080')
+  })
+
+  it('sends who asks for a path of the management port there', async () => {
+    const app = fastify()
+    addFrontPage(app, facts)
+    const messageAt = async (url: string): Promise<string> => (await app.inject({ url })).json().message
+    expect(await messageAt('/metrics?x=1')).to.match(/^this path is on the management port \(management\.port/)
+    expect(await messageAt('/metrix')).to.equal('no such route; each API is served below its prefix: /loud, /quiet')
+    await app.close()
   })
 
   it('repeats no host that would mean something else to a shell or a page', async () => {

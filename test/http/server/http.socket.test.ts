@@ -300,7 +300,9 @@ describe('http', () => {
 
     it('has nothing else, and nothing of it stands on the shared port', async () => {
       const { http } = await start()
-      expect((await fetch(`${http.urls.management}/loud/topics/a`)).status).to.equal(404)
+      const elsewhere = await fetch(`${http.urls.management}/loud/topics/a`)
+      expect(elsewhere.status).to.equal(404)
+      expect(await elsewhere.text()).to.include('this is the management port, without the APIs')
       expect((await fetch(`${http.urls.management}/metrics`, { method: 'POST' })).status).to.equal(405)
       for (const path of ['/metrics', '/ready', '/health-check']) {
         expect((await fetch(http.urls.shared + path)).status).to.equal(404)
