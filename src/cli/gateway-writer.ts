@@ -64,18 +64,25 @@ async function ask(
     return { persisted, message, isRetriable: RETRIABLE.has(response.status) }
   } catch (error) {
     const { code, message } = causeOf(error)
-    // To some ports, such as 6000, `fetch` sends nothing.
-    const isRefusedHere = message === 'bad port'
+    // To some ports, such as 6000, `fetch` sends nothing, and neither without a trusted certificate.
+    const isRefusedHere = message === 'bad port' || noTls.test(code ?? '')
     const isUnsent = isRefusedHere || code === 'ECONNREFUSED' || code === 'ENOTFOUND'
     return { persisted: isUnsent ? 'no' : 'unknown', message: whyNoAnswer(url, error), isRetriable: !isRefusedHere }
   }
 }
 
-/** Texts of `fetch` and OpenSSL that do not tell what to change. */
-const clearer: ReadonlyMap<string, string> = new Map([
-  ['bad port', 'programs send no HTTP requests to this port, which is reserved; choose another for the gateway'],
-  ['ERR_SSL_WRONG_VERSION_NUMBER', 'it does not speak TLS on this port; is it http://?']
-])
+/** Codes of a handshake that fails at each attempt, before anything of a request is sent. */
+const noTls = /CERT|^UNABLE_TO_|^ERR_SSL_WRONG_VERSION_NUMBER$/
+
+/** For codes and texts of `fetch` and OpenSSL that do not tell what to change. */
+const clearer: readonly (readonly [RegExp, string])[] = [
+  [/^bad port$/, 'programs send no HTTP requests to this port, which is reserved; choose another for the gateway'],
+  [/^ERR_SSL_WRONG_VERSION_NUMBER$/, 'it does not speak TLS on this port; is it http://?'],
+  [
+    /SELF_SIGNED|^UNABLE_TO_/,
+    'no authority that is trusted here has signed its certificate; NODE_EXTRA_CA_CERTS=FILE names one'
+  ]
+]
 
 /** What `fetch` wraps. A name with several addresses has an error for each, and no message. */
 const causeOf = (error: unknown) => ((error as Error).cause ?? error) as NodeJS.ErrnoException
@@ -83,7 +90,8 @@ const causeOf = (error: unknown) => ((error as Error).cause ?? error) as NodeJS.
 /** For example `http://gateway:8080 does not answer: connect ECONNREFUSED 10.0.0.1:8080`. */
 export function whyNoAnswer(url: string | URL, error: unknown): string {
   const { message, code } = causeOf(error)
-  return `${new URL(url).origin} does not answer: ${clearer.get(code ?? message) ?? (message || code)}`
+  const [, clear = message || code] = clearer.find(([pattern]) => pattern.test(code ?? message)) ?? []
+  return `${new URL(url).origin} does not answer: ${clear}`
 }
 
 /** The text of a failure ends with whether the record is in Kafka. */

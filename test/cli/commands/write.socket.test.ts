@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
@@ -9,6 +10,7 @@ import type { App } from '../../../src/server/app/app.js'
 import { type EmbeddedCluster, startEmbeddedCluster } from '../../../src/testing.js'
 import { startTestApp } from '../../support/app-under-test.js'
 import { PROJECT } from '../../support/built.js'
+import { TestAuthority } from '../../support/certificates.js'
 import { COMMAND } from '../child.js'
 import { type Outcome, runCommand } from '../run-command.js'
 
@@ -284,10 +286,21 @@ describe('castellan write', () => {
       const reserved = await write(['a', '--gateway', 'http://127.0.0.1:6000'], chunksOf('a\n'))
       expect(reserved.stderr).to.match(/^castellan write: line 1: .*which is reserved; .* \(in Kafka: no\)\n/)
       const url = app.urls.shared!.replace('http:', 'https:')
-      const notTls = await write(['a', '--gateway', url, '--timeout', '1'], chunksOf('a\n'))
+      const notTls = await write(['a', '--gateway', url], chunksOf('a\n'))
       expect(notTls.stderr).to.match(
-        /^castellan write: line 1: .*it does not speak TLS on this port; is it http:\/\/\?/
+        /^castellan write: line 1: .*it does not speak TLS on this port; is it http:\/\/\? \(in Kafka: no\)\n/
       )
+    })
+
+    it('sends nothing to a gateway whose certificate is not trusted, and says what to change', async () => {
+      const stranger = createTlsServer(
+        new TestAuthority().issue({ commonName: 'localhost', alternativeNames: ['DNS:localhost'] })
+      )
+      await new Promise<void>(resolve => stranger.listen(0, 'localhost', resolve))
+      const { port } = stranger.address() as AddressInfo
+      const { stderr } = await write(['a', '--gateway', `https://localhost:${port}`], chunksOf('a\n'))
+      stranger.close()
+      expect(stderr).to.match(/^castellan write: line 1: .*NODE_EXTRA_CA_CERTS=FILE names one \(in Kafka: no\)\n/)
     })
   })
 })
