@@ -105,6 +105,17 @@ const madeUp: readonly Case[] = [
     fires: ['CastellanCertificateEnds']
   },
   {
+    name: 'certificate-ends-soon',
+    about: 'A certificate has less than three days left, and another one has ended.',
+    intervalSeconds: 60,
+    seconds: 600,
+    series: {
+      'castellan_certificate_end_timestamp_seconds{of="http.tls"}': '259300x10',
+      'castellan_certificate_end_timestamp_seconds{of="peers.tlsDirectory"}': '0x10'
+    },
+    fires: ['CastellanCertificateEnds', 'CastellanCertificateEndsSoon']
+  },
+  {
     name: 'certificates-good',
     about: 'All certificates have more than 21 days left.',
     intervalSeconds: 60,

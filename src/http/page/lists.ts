@@ -158,7 +158,6 @@ const topics: readonly TableColumn<Rows.TopicRow>[] = [
 /** What waits for Kafka: in memory, in the durable log, and of which topics. */
 export function Waiting({ status: { memory, log, topics: all } }: Of): VNode {
   const { rows, total } = all
-  const left = total - rows.length
   const waits = ({ records, oldestAgeMs }: { readonly records: number; readonly oldestAgeMs: number }): string =>
     `${countOf(records, 'record')}${oldestAgeMs > 0 ? `, the oldest for ${durationText(oldestAgeMs)}` : ''}`
   const inLog = log.state === 'unused' ? 'not used' : `${waits(log)}; ${countOf(log.deadLetters, 'dead letter')}`
@@ -168,7 +167,7 @@ export function Waiting({ status: { memory, log, topics: all } }: Of): VNode {
       ${meter('Durable log', log.sizeBytes, log.limitBytes, inLog, 'wal.maxBytes')}
     </div>
     ${rows.length === 0 ? html`<p class="calm">No topic has records that wait.</p>` : table('Topics with records that wait', topics, rows)}
-    ${left > 0 && html`<p class="note">${countOf(left, 'topic')} more, where less waits.</p>`}
+    ${total > rows.length && html`<p class="note">These are the worst ${countText(rows.length)} of ${countOf(total, 'topic')}.</p>`}
   </div>`
 }
 
