@@ -5,6 +5,7 @@ import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import { type EndpointBase, withBytes } from '../../http/api/endpoint.js'
+import { warningOf } from '../../http/exchange/answers.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Asked, type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
@@ -57,7 +58,7 @@ export class StrimziAnswers extends ErrorAnswers {
 
   answerTo(error: unknown): ErrorAnswer | undefined {
     const problem = problemOf(error)
-    return problem && problemAnswer(problem)
+    return problem && { ...problemAnswer(problem), ...(error === BAD_TYPE && { headers: TYPES_TAKEN }) }
   }
 }
 
@@ -115,6 +116,9 @@ export interface BridgeParts extends EndpointBase {
 }
 
 export const BAD_TYPE = new BridgeError(400, 'Validation error on: The format of the request body is not supported')
+const TYPES_TAKEN = warningOf(
+  `records have the content-type ${Object.values(BRIDGE_TYPES).join(' or ')}, other bodies ${BRIDGE_TYPE}`
+)
 
 /** @returns the media type in lower case, without parameters; `undefined`: there is none */
 export const mediaTypeOf = ({ request: { headers } }: Exchange): string | undefined =>

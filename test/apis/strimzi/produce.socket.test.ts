@@ -38,6 +38,22 @@ describe('strimzi: asynchronous records, and permissions', () => {
     expect(gateway.calls[1]!.options).to.include({ durability: 'disk', deadlineMs: 60_000 })
   })
 
+  it('a body of another type is told which types there are', async () => {
+    gateway = new FakeGateway()
+    const url = await serve({})
+    for (const path of ['/topics/orders', '/consumers/g']) {
+      const { status, headers } = await fetch(url + path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(records)
+      })
+      expect([path, status]).to.deep.equal([path, 400])
+      expect(headers.get('x-castellan-warning'))
+        .to.match(/^records have the content-type application\/vnd\.kafka\.json\.v2\+json or /)
+        .and.match(/, other bodies application\/vnd\.kafka\.v2\+json$/)
+    }
+  })
+
   it('records that are not accepted are answered 503', async () => {
     gateway = new FakeGateway({ refuse: () => ({ ...failure('overloaded'), retriable: true }) })
     const [status, persisted] = await ask(`${await serve({})}/topics/orders?async=true`, TEXT, records)
