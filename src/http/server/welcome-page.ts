@@ -115,7 +115,7 @@ function toManagement({ management }: Welcome, url: string): string {
 
 /** What a browser gets that is refused. @param message why */
 export function refusalPage(status: number, message: string, url: string): string {
-  const login = `<p>A browser sends no token by itself. With a token, or with a user and a password:</p>${toCommand(`curl ${LOGIN} ${url}`)}${toCommand(`curl -u USER:PASSWORD ${url}`)}<p class="soft">Who runs this gateway gives tokens and passwords; ${link(docsUrl('docs/authentication.md'), 'docs/authentication.md')} says how. The management page asks for them in a form.</p>`
+  const login = `<p>A browser sends no token by itself. With a token, or with a user and a password:</p>${toCommand(`curl ${LOGIN} ${url}`)}${toCommand(`curl -u USER:PASSWORD ${url}`)}<p class="soft">The people who run this gateway give tokens and passwords; ${link(docsUrl('docs/authentication.md'), 'docs/authentication.md')} says how. The management page asks for them in a form.</p>`
   const title = status === 401 ? 'This gateway asks for credentials' : 'The gateway does not answer this request'
   return pageOf('an HTTP gateway to Kafka', [
     section(title, `<p>${escapeHtml(message)}.</p>${status === 401 ? login : ''}`)

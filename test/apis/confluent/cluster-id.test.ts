@@ -31,7 +31,9 @@ describe('confluent: the id of the cluster', () => {
       const { status, body } = await get(`/v3/clusters/c1${path}`)
       expect([path, status, body.metadata.self.endsWith(`/v3/clusters/c1${path}`)]).to.deep.equal([path, 200, true])
     }
-    expect((await get('/v3/clusters/c2/topics')).status).to.equal(404)
+    const other = await get('/v3/clusters/c2/topics')
+    const message = 'there is no cluster c2; GET /v3/clusters tells the id'
+    expect([other.status, other.body.message]).to.deep.equal([404, message])
     expect(described).to.equal(0)
   })
 

@@ -207,7 +207,8 @@ function answer(
   answerAllowed(parts, exchange, 'v3', topic, async () => {
     const time = new TimeLeft(timeoutMs, clock)
     const clusterId = (await gateway.admin.clusterId(time.ms)) ?? asked ?? 'unknown'
-    if (asked !== undefined && asked !== clusterId) throw notFound(`there is no cluster ${asked}`)
+    if (asked !== undefined && asked !== clusterId)
+      throw notFound(`there is no cluster ${asked}; GET /v3/clusters tells the id`)
     const describe = async (): Promise<ClusterDescription> => {
       const description = await gateway.admin.describeCluster(time.ms)
       if ((description.clusterId ?? clusterId) !== clusterId) throw new ProblemError(OTHER_CLUSTER)
