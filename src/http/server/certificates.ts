@@ -164,8 +164,16 @@ function check(material: TlsMaterial, { section, settings }: CertificateSource):
     if (material.ca !== undefined) requireCertificates(material.ca)
     createSecureContext(toOptions(material, settings))
   } catch (error) {
-    throw new ConfigError(`${section}: the files cannot be used: ${(error as Error).message}`)
+    throw new ConfigError(`${section}: the files cannot be used: ${whyUnusable(error as Error)}`)
   }
+}
+
+/** Why OpenSSL does not take files, where its own words do not tell what to change. */
+export function whyUnusable({ message }: Error): string {
+  if (/key values mismatch/.test(message)) return 'the key of keyFile does not belong to the certificate of certFile'
+  if (/no start line|DECODER routines::unsupported/.test(message))
+    return 'keyFile has no private key, or certFile no certificate, in PEM form'
+  return message
 }
 
 function requireCertificates(pem: string): void {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../../core/errors.js'
-import type { TlsMaterial } from '../../http/server/certificates.js'
+import { type TlsMaterial, whyUnusable } from '../../http/server/certificates.js'
 import type { ListenerTlsSettings } from '../../http/server/settings.js'
 import type { ClusterSettings, SaslSettings } from '../../kafka/settings.js'
 
@@ -92,7 +92,7 @@ export function problemsOfTlsFiles(section: string, tls: TlsFiles): string[] {
     return isNoCertificate ? [`${section}.caFile: ${tls.caFile} has no certificate in PEM form`] : []
   } catch (error) {
     if (error instanceof ConfigError) return error.message.split('\n')
-    return [`${section}: the files cannot be used: ${(error as Error).message}`]
+    return [`${section}: the files cannot be used: ${whyUnusable(error as Error)}`]
   }
 }
 

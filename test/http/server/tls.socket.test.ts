@@ -369,10 +369,12 @@ describe('TLS', () => {
     )
     writeFileSync(`${folder.path}/other.pem`, certificateFor('two').key)
     expect(await problemOf({ ...files, keyFile: `${folder.path}/other.pem` })).to.match(
-      /^ConfigError: http\.tls: the files cannot be used: .*key values mismatch/
+      /^ConfigError: http\.tls: the files cannot be used: the key of keyFile does not belong to the certificate of certFile$/
     )
-    expect(await problemOf({ ...files, certFile: files.keyFile })).to.match(
-      /^ConfigError: http\.tls: the files cannot be used/
-    )
+    for (const wrong of [{ certFile: files.keyFile }, { keyFile: files.certFile }]) {
+      expect(await problemOf({ ...files, ...wrong })).to.match(
+        /^ConfigError: http\.tls: the files cannot be used: (keyFile has no private key, |a PEM file has no certificate)/
+      )
+    }
   })
 })

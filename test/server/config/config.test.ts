@@ -391,7 +391,7 @@ describe('config', () => {
         'clusters.default.tls.caFile: junk.pem has no certificate in PEM form'
       ])
       const [swapped] = problemsOf({ file: file(tls({ certFile: key, keyFile: ca })) })
-      expect(swapped).to.match(/^clusters\.default\.tls: the files cannot be used: /)
+      expect(swapped).to.match(/^clusters\.default\.tls: the files cannot be used: keyFile has no private key, /)
     })
   })
 
