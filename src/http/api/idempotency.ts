@@ -8,7 +8,7 @@ import { KnownBody } from '../engine/lazy-readable.js'
 import { failureCodeOf, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
 import { ConnectionOrder } from '../exchange/connection-order.js'
-import { collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
+import { BodyTooLargeError, collectDecoded, type DecodedEnd, isLate } from '../exchange/decoded-body.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
 import { askedKeyOf, keyIn } from './asked-key.js'
@@ -90,7 +90,12 @@ interface KeyedRequest {
   readonly params: Params
   /** How long the body has waited to be decoded, in milliseconds. Absent: not at all. */
   readonly waitedMs?: number | undefined
+  /** Those before it on its connection were placed. */
+  readonly hasTurn?: boolean
 }
+
+/** Tells that a request was placed. @param ended the end of its turn, if it waits */
+type Placed = (ended?: Promise<void>) => void
 
 const MAX_WAIT_MS = 30_000
 /** A request that is passed on takes this much longer than its waits, but no longer than other processes answer. */
@@ -122,9 +127,12 @@ export class Idempotency {
     this.#routes.set(name, route)
     return (exchange, params) => {
       const header = exchange.request.headers[KEY_HEADER]
-      if (header !== undefined && produces?.(exchange.request) !== false)
-        this.#enter(exchange, String(header), route, params)
-      else if (this.#turns.mustWait(exchange)) this.#turns.receiveLater(exchange, () => receive(exchange, params))
+      if (header !== undefined && produces?.(exchange.request) !== false) {
+        const enter = (placed?: Placed): void => this.#enter(exchange, String(header), route, params, placed)
+        // Its turn comes before that of requests behind it, however long it is decoded.
+        if (this.#turns.mustWait(exchange) && isLate(exchange)) this.#turns.enterLater(exchange, enter)
+        else enter()
+      } else if (this.#turns.mustWait(exchange)) this.#turns.receiveLater(exchange, () => receive(exchange, params))
       else {
         if (this.#deps.owners !== undefined) this.#turns.begin(exchange)
         receive(exchange, params)
@@ -132,29 +140,40 @@ export class Idempotency {
     }
   }
 
-  #enter(exchange: Exchange, header: string, route: KeyedRoute, params: Params): void {
+  /** @param placed called when it is carried out, passed on or refused. Absent: it has no turn yet */
+  #enter(exchange: Exchange, header: string, route: KeyedRoute, params: Params, placed?: Placed): void {
     const key = keyIn(header)
     const { 'content-length': length = 0, 'transfer-encoding': coding } = exchange.request.headers
     const { streams = false, decoding, waitMs } = route
     const isStream = streams && (coding !== undefined || Number(length) > route.maxBodyBytes)
     if (key === undefined || isStream) {
       this.#answers.refuse(exchange, key === undefined ? INVALID : STREAM, route.refused)
+      placed?.()
       return
     }
     const maxBytes = decoding?.maxBytes ?? route.maxBodyBytes
-    const end: DecodedEnd = (body, seenBytes, isRead, _lasts, waitedMs) => {
-      if (body === 'tooLarge') this.#answers.refuse(exchange, tooLarge(maxBytes), route.refused)
+    const refuse = (error: Error | 'tooLarge', seenBytes: number, isRead: boolean): void => {
+      if (decoding !== undefined && isRead && error === 'tooLarge')
+        decoding.refuse(exchange, new BodyTooLargeError(maxBytes, seenBytes, false), seenBytes)
+      else if (error === 'tooLarge') this.#answers.refuse(exchange, tooLarge(maxBytes), route.refused)
+      else if (decoding !== undefined && isRead) decoding.refuse(exchange, error, seenBytes)
       // Its API refuses it before it reads the body.
-      else if (body instanceof UnreadableBodyError && !isRead) route.receive(exchange, params)
-      else if (body instanceof UnreadableBodyError) decoding!.refuse(exchange, body, seenBytes)
-      else if (body instanceof OverloadedError) this.#answers.refuse(exchange, OVERLOADED, route.refused)
+      else if (error instanceof UnreadableBodyError) route.receive(exchange, params)
+      else if (error instanceof OverloadedError) this.#answers.refuse(exchange, OVERLOADED, route.refused)
       // A client that has left gets no answer.
-      if (!(body instanceof Buffer)) return undefined
+    }
+    const end: DecodedEnd = (body, seenBytes, isRead, _lasts, waitedMs) => {
+      if (body === 'tooLarge' || body instanceof Error) {
+        refuse(body, seenBytes, isRead)
+        placed?.()
+        return undefined
+      }
       if (decoding !== undefined) delete exchange.request.headers['content-encoding']
       const asked = askedKeyOf(exchange.request, key, body)
-      const placed = this.#place({ exchange, asked, route, params, waitedMs }, body)
+      const ended = this.#place({ exchange, asked, route, params, waitedMs, hasTurn: placed !== undefined }, body)
+      placed?.(ended)
       // Requests behind a body that was late have not seen that it waits for its key.
-      return waitedMs === undefined ? undefined : placed
+      return waitedMs === undefined ? undefined : ended
     }
     collectDecoded(exchange, maxBytes, this.#pool, end, decoding !== undefined, waitMs)
   }
@@ -173,11 +192,12 @@ export class Idempotency {
    * Its records come behind those of earlier requests of the connection: these are answered first. A client that leaves before
    * that has not sent the request; later it cancels only its wait.
    */
-  #passOn({ exchange, asked, route, params }: KeyedRequest, body: Buffer, passOn: PassOn): Promise<void> {
+  #passOn(request: KeyedRequest, body: Buffer, passOn: PassOn): Promise<void> {
+    const { exchange, asked, route, params } = request
     const { name, waitMs } = route
     const caller = admittedCaller(exchange.request)
     const waiting = new WaitingBody(body, exchange.response)
-    return this.#turns.add(exchange, async () => {
+    return this.#turns.take(request, async () => {
       await Promise.race([this.#turns.answered(exchange), waiting.left])
       const kept = waiting.end()
       if (kept === undefined) return
@@ -233,7 +253,7 @@ export class Idempotency {
   /** @param body valid during the call @returns the end of its turn, if it waits for one */
   #claim(request: KeyedRequest, body: Buffer): Promise<void> | undefined {
     const { exchange, asked, route } = request
-    if (!this.#turns.mustWait(exchange)) {
+    if (request.hasTurn === true || !this.#turns.mustWait(exchange)) {
       const claim = this.#deps.keys.claim(asked)
       const mayWait = route.waitMs > 0 || AsyncAnswer.of(exchange.request) !== undefined
       if (claim.type !== 'busy' || !mayWait) {
@@ -242,7 +262,7 @@ export class Idempotency {
       }
     }
     const waiting = new WaitingBody(body, exchange.response)
-    return this.#turns.add(exchange, () => this.#claimLater(request, waiting))
+    return this.#turns.take(request, () => this.#claimLater(request, waiting))
   }
 
   /** Waits for an earlier request with the key, and for those of the connection. */
@@ -341,6 +361,22 @@ class Turns {
       // Its body comes from a stream, some ticks later.
       await new Promise(resolve => setImmediate(resolve))
     })
+  }
+
+  /** Lets a request with a key read its body, and be placed, after the earlier ones. */
+  enterLater(exchange: Exchange, enter: (placed: Placed) => void): void {
+    const { response } = exchange
+    const left = new Promise<void>(resolve => response.once('close', resolve))
+    const step = async (): Promise<void> =>
+      response.destroyed ? undefined : Promise.race([left, new Promise<void>(enter)])
+    void this.add(exchange, step)
+  }
+
+  /** As {@link add}, unless the request has its turn. */
+  take({ exchange, hasTurn }: KeyedRequest, step: () => Promise<void>): Promise<void> {
+    return hasTurn === true
+      ? step().catch(error => void exchange.response.destroy(error as Error))
+      : this.add(exchange, step)
   }
 
   /** @param step called when those before it have ended; the request ends with its connection if it fails @returns its end */

@@ -149,9 +149,11 @@ export class BodyThreads {
     this.#order
       .add(socket, async () => {
         if (turn.bytes === undefined) return
-        const ended = body.endAtOnce(turn.bytes)
-        if (ended === false) await this.#endByThread(owner, turn, body)
-        else await ended
+        const atOnce = body.endAtOnce(turn.bytes)
+        const { ended } = atOnce === false ? await this.#endByThread(owner, turn, body) : { ended: atOnce }
+        turn.isRunning = false
+        leave()
+        await ended
       })
       .catch(error => response.destroy(error as Error))
       .finally(() => {
@@ -160,15 +162,13 @@ export class BodyThreads {
       })
   }
 
-  async #endByThread(owner: object, turn: Turn, body: LateBody): Promise<void> {
-    if (!(await this.#hasThread(owner, turn))) return
-    let ended: Promise<void> | undefined
+  async #endByThread(owner: object, turn: Turn, body: LateBody): Promise<Ended> {
+    if (!(await this.#hasThread(owner, turn))) return { ended: undefined }
     try {
-      ;({ ended } = await body.endByThread(turn.bytes!, this.#decode))
+      return await body.endByThread(turn.bytes!, this.#decode)
     } finally {
       this.#threadEnded()
     }
-    await ended
   }
 
   /** @returns false: it waits no longer */

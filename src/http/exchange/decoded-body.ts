@@ -187,6 +187,12 @@ export function collectDecoded(
   })
 }
 
+/** Whether a body may be handed on later than bodies that come behind it: it is decoded, or waits for those before it. */
+export const isLate = ({ request }: Pick<Exchange, 'request'>): boolean => {
+  const { headers, socket, holder }: Counted = request
+  return headers['content-encoding'] !== undefined || (holder?.served.bodies ?? OF_NO_LISTENER).isBusy(socket)
+}
+
 /** Begins to read a body behind those before it on its connection. */
 export function beginInOrder({ request, response }: Exchange, begin: () => void): void {
   const { socket, holder }: Counted = request

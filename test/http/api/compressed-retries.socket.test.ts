@@ -8,7 +8,7 @@ import { contextFor } from '../../support/api-context.js'
 import { delivered, FakeGateway } from '../../support/fake-gateway.js'
 import { localKeys } from '../../support/local-keys.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { type Started, startHttp, untilNothingIsHeld } from '../server/fixtures.js'
+import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
 
 const MIB = 1024 * 1024
 const RECORDS = '{"records":[{"topic":"t","data":"d"}],"wait_for_send":true}'
@@ -165,5 +165,97 @@ describe('a request that comes again with its key in another content coding', ()
     expect(gateway.records.map(({ value }) => String(value))).to.deep.equal(['1', '2', '3', '4', '5'])
     socket.destroy()
     await untilNothingIsHeld(started)
+  })
+
+  describe('behind a request whose key is busy', () => {
+    const push = (data: string, more = ''): string => `{"records":[{"topic":"t","data":"${data}"}]${more}}`
+    const plain = (data: string): Buffer => requestOf('/push', 'application/json', Buffer.from(push(data)))
+    const large = (data: string, key: string): Buffer =>
+      keyed('/push', 'application/json', key, `${push(data)}${' '.repeat(MIB)}`, 'in brotli')
+    const held = (): Buffer => keyed('/push', 'application/json', 'k', push('held', ',"wait_for_send":true'))
+    const statuses = (socket: RawSocket): string[] => socket.received.match(/(?<=HTTP\/1\.1 )\d+/g) ?? []
+    const twice = async (): Promise<readonly [RawSocket, RawSocket]> => [
+      await RawSocket.open(started.http.urls.shared),
+      await RawSocket.open(started.http.urls.shared)
+    ]
+    /** Until the decoder of a large body has long ended. */
+    const decoded = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 200))
+
+    /** Kafka has the record `held` when the test says so. */
+    const startHeld = async (settings: object = {}): Promise<() => void> => {
+      await start('kprf', settings)
+      const waiting: (() => void)[] = []
+      gateway.produce = (records, options) => {
+        const isHeld = String(records[0]!.value) === 'held'
+        const pending = FakeGateway.prototype.produce.call(gateway, records, options)
+        const settled = isHeld ? new Promise<void>(resolve => waiting.push(resolve)) : Promise.resolve()
+        return { ...pending, outcomes: () => settled.then(() => pending.outcomes()) }
+      }
+      return () => waiting[0]!()
+    }
+
+    it('keeps its place among the requests of its connection', async () => {
+      const settle = await startHeld()
+      const [first, other] = await twice()
+      await first.send(held())
+      await until(() => gateway.calls.length === 1, 'the key is busy')
+      await other.send(Buffer.concat([held(), plain('2'), large('3', 'k3'), plain('4'), large('5', 'k5')]))
+      await decoded()
+      settle()
+      await other.until(() => other.answers === 5)
+      expect(gateway.records.map(({ value }) => String(value))).to.deep.equal(['held', '2', '3', '4', '5'])
+      for (const each of [first, other]) each.destroy()
+      await untilNothingIsHeld(started)
+    })
+
+    it('is passed on when those before it are answered', async () => {
+      const passed: string[] = []
+      let settle = (): void => undefined
+      const answer = { status: 200, headers: [], body: Buffer.from('x') }
+      await start('kprf', {}, async ({ body }) => {
+        passed.push(/held|\d/.exec(String(body))![0])
+        if (passed.length === 1) await new Promise<void>(resolve => (settle = resolve))
+        return { answer, records: 0, bytes: 0 }
+      })
+      const socket = await RawSocket.open(started.http.urls.shared)
+      await socket.send(Buffer.concat([held(), plain('2'), large('3', 'k3')]))
+      await decoded()
+      expect(passed).to.deep.equal(['held'])
+      settle()
+      await socket.until(() => socket.answers === 3)
+      expect(statuses(socket)).to.deep.equal(['200', '200', '200'])
+      expect(passed).to.deep.equal(['held', '3'])
+      socket.destroy()
+      await untilNothingIsHeld(started)
+    })
+
+    it('is carried out never when its client leaves before', async () => {
+      const settle = await startHeld()
+      const [first, other] = await twice()
+      await first.send(held())
+      await until(() => gateway.calls.length === 1, 'the key is busy')
+      await other.send(Buffer.concat([held(), large('3', 'k3')]))
+      await decoded()
+      other.destroy()
+      await until(async () => (await started.metric('castellan_http_connections')) === 1, 'the client has left')
+      settle()
+      await first.until(() => first.answers === 1)
+      expect(gateway.records).to.have.length(1)
+      first.destroy()
+      await untilNothingIsHeld(started)
+    })
+
+    it('is told that the key is busy, where its body waited for another one', async () => {
+      const settle = await startHeld({ messageTimeoutMs: 500 })
+      const [first, other] = await twice()
+      await first.send(held())
+      await until(() => gateway.calls.length === 1, 'the key is busy')
+      await other.send(Buffer.concat([large('1', 'k1'), held()]))
+      await other.until(() => other.answers === 2)
+      expect(statuses(other)).to.deep.equal(['200', '409'])
+      settle()
+      for (const each of [first, other]) each.destroy()
+      await untilNothingIsHeld(started)
+    })
   })
 })
