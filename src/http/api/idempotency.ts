@@ -92,6 +92,8 @@ interface KeyedRequest {
   readonly waitedMs?: number | undefined
   /** Those before it on its connection were placed. */
   readonly hasTurn?: boolean
+  /** The answer to the one before it on its connection. Absent: there was none, or no other process owns keys. */
+  readonly before?: ServerResponse | undefined
 }
 
 /** Tells that a request was placed. @param ended the end of its turn, if it waits */
@@ -127,21 +129,21 @@ export class Idempotency {
     this.#routes.set(name, route)
     return (exchange, params) => {
       const header = exchange.request.headers[KEY_HEADER]
+      const before = this.#deps.owners && this.#turns.arrived(exchange)
       if (header !== undefined && produces?.(exchange.request) !== false) {
-        const enter = (placed?: Placed): void => this.#enter(exchange, String(header), route, params, placed)
+        const enter = (placed?: Placed): void =>
+          this.#enter({ exchange, route, params, before }, String(header), placed)
         // Its turn comes before that of requests behind it, however long it is decoded.
         if (this.#turns.mustWait(exchange) && isLate(exchange)) this.#turns.enterLater(exchange, enter)
         else enter()
       } else if (this.#turns.mustWait(exchange)) this.#turns.receiveLater(exchange, () => receive(exchange, params))
-      else {
-        if (this.#deps.owners !== undefined) this.#turns.begin(exchange)
-        receive(exchange, params)
-      }
+      else receive(exchange, params)
     }
   }
 
   /** @param placed called when it is carried out, passed on or refused. Absent: it has no turn yet */
-  #enter(exchange: Exchange, header: string, route: KeyedRoute, params: Params, placed?: Placed): void {
+  #enter(received: Omit<KeyedRequest, 'asked'>, header: string, placed?: Placed): void {
+    const { exchange, params, route } = received
     const key = keyIn(header)
     const { 'content-length': length = 0, 'transfer-encoding': coding } = exchange.request.headers
     const { streams = false, decoding, waitMs } = route
@@ -170,9 +172,10 @@ export class Idempotency {
       }
       if (decoding !== undefined) delete exchange.request.headers['content-encoding']
       const asked = askedKeyOf(exchange.request, key, body)
-      const ended = this.#place({ exchange, asked, route, params, waitedMs, hasTurn: placed !== undefined }, body)
+      // One that was late comes behind those before it, and requests behind it wait for it.
+      const hasTurn = placed !== undefined || waitedMs !== undefined
+      const ended = this.#place({ ...received, asked, waitedMs, hasTurn }, body)
       placed?.(ended)
-      // Requests behind a body that was late have not seen that it waits for its key.
       return waitedMs === undefined ? undefined : ended
     }
     collectDecoded(exchange, maxBytes, this.#pool, end, decoding !== undefined, waitMs)
@@ -193,12 +196,12 @@ export class Idempotency {
    * that has not sent the request; later it cancels only its wait.
    */
   #passOn(request: KeyedRequest, body: Buffer, passOn: PassOn): Promise<void> {
-    const { exchange, asked, route, params } = request
+    const { exchange, asked, route, params, before } = request
     const { name, waitMs } = route
     const caller = admittedCaller(exchange.request)
     const waiting = new WaitingBody(body, exchange.response)
     return this.#turns.take(request, async () => {
-      await Promise.race([this.#turns.answered(exchange), waiting.left])
+      await Promise.race([answered(before), waiting.left])
       const kept = waiting.end()
       if (kept === undefined) return
       const refusal = caller?.charge(0, 0)
@@ -246,7 +249,10 @@ export class Idempotency {
       const response = Object.assign(new KeptResponse(request, ended), { destroy: reject })
       const exchange = { request, response: response.asServerResponse, payload: new KnownBody(body), requestId }
       noteAsyncAnswer(exchange)
-      this.#claim({ exchange, asked, params, route: { ...route, waitMs: Math.min(route.waitMs, waitMs) } }, body)
+      this.#claim(
+        { exchange, asked, params, waitedMs: 0, route: { ...route, waitMs: Math.min(route.waitMs, waitMs) } },
+        body
+      )
     })
   }
 
@@ -314,7 +320,6 @@ export class Idempotency {
         else this.#answers.write(exchange, own, further)
       })
     })
-    if (this.#deps.owners !== undefined) this.#turns.begin(exchange)
     originOf(request).key = key
     const early = AsyncAnswer.of(request)
     if (early !== undefined) {
@@ -330,33 +335,33 @@ export class Idempotency {
   }
 }
 
+async function answered(response: ServerResponse | undefined): Promise<void> {
+  if (response === undefined || response.writableFinished || response.destroyed) return
+  await new Promise<void>(resolve => response.once('close', resolve))
+}
+
 /**
  * The order of the requests of a connection while some of them wait for their keys: clients may send the next request
  * before they have an answer, and records of one key keep the order of their requests.
  */
 class Turns {
   readonly #order = new ConnectionOrder()
-  readonly #begun = new WeakMap<Socket, ServerResponse>()
+  readonly #last = new WeakMap<Socket, ServerResponse>()
 
   mustWait({ request }: Exchange): boolean {
     return this.#order.has(request.socket)
   }
 
-  begin({ request, response }: Exchange): void {
-    this.#begun.set(request.socket, response)
-  }
-
-  /** Resolves when the requests of the connection that this process has begun to carry out are answered. */
-  async answered({ request }: Exchange): Promise<void> {
-    const last = this.#begun.get(request.socket)
-    if (last === undefined || last.writableFinished || last.destroyed) return
-    await new Promise<void>(resolve => last.once('close', resolve))
+  /** @returns the answer to the request before it on its connection. Answers come in order, so all before that have come then */
+  arrived({ request, response }: Exchange): ServerResponse | undefined {
+    const before = this.#last.get(request.socket)
+    this.#last.set(request.socket, response)
+    return before
   }
 
   /** Lets a request without a key begin after the earlier ones. */
   receiveLater(exchange: Exchange, begin: () => void): void {
     void this.add(exchange, async () => {
-      this.begin(exchange)
       begin()
       // Its body comes from a stream, some ticks later.
       await new Promise(resolve => setImmediate(resolve))

@@ -50,10 +50,10 @@ for (const name of Reflect.ownKeys(Readable.prototype)) {
 /** A body that has come as a whole. Its bytes are handed on at once, so they are valid as long as those that were given. */
 export class KnownBody extends LazyReadable implements BodySource {
   readonly #body: Buffer
-  readonly waitedMs: number
+  readonly waitedMs: number | undefined
 
-  /** @param waitedMs how long it waited to be decoded, in milliseconds */
-  constructor(body: Buffer, waitedMs = 0) {
+  /** @param waitedMs see {@link BodySource} */
+  constructor(body: Buffer, waitedMs?: number) {
     super()
     this.#body = body
     this.waitedMs = waitedMs

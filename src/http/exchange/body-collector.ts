@@ -24,7 +24,7 @@ export interface BodySource extends Readable, Partial<OpenEnded> {
    * It has come as a whole, behind the bodies before it on its connection, and has waited so long to be decoded, in
    * milliseconds. Absent: it comes now.
    */
-  readonly waitedMs?: number
+  readonly waitedMs?: number | undefined
   /**
    * Hands on the body from its beginning, without the events of a stream, which cost more than all other reading.
    *

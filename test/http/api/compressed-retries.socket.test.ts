@@ -170,8 +170,13 @@ describe('a request that comes again with its key in another content coding', ()
   describe('behind a request whose key is busy', () => {
     const push = (data: string, more = ''): string => `{"records":[{"topic":"t","data":"${data}"}]${more}}`
     const plain = (data: string): Buffer => requestOf('/push', 'application/json', Buffer.from(push(data)))
-    const large = (data: string, key: string): Buffer =>
-      keyed('/push', 'application/json', key, `${push(data)}${' '.repeat(MIB)}`, 'in brotli')
+    const brotli = (data: string): Buffer => brotliCompressSync(Buffer.from(`${push(data)}${' '.repeat(MIB)}`))
+    const large = (data: string, key?: string): Buffer =>
+      requestOf('/push', 'application/json', brotli(data), {
+        'content-encoding': 'br',
+        ...(key !== undefined && { 'idempotency-key': key })
+      })
+    const small = (data: string): Buffer => keyed('/push', 'application/json', `k${data}`, push(data))
     const held = (): Buffer => keyed('/push', 'application/json', 'k', push('held', ',"wait_for_send":true'))
     const statuses = (socket: RawSocket): string[] => socket.received.match(/(?<=HTTP\/1\.1 )\d+/g) ?? []
     const twice = async (): Promise<readonly [RawSocket, RawSocket]> => [
@@ -182,7 +187,7 @@ describe('a request that comes again with its key in another content coding', ()
     const decoded = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 200))
 
     /** Kafka has the record `held` when the test says so. */
-    const startHeld = async (settings: object = {}): Promise<() => void> => {
+    const startHeld = async (settings: object = { messageTimeoutMs: 30_000 }): Promise<() => void> => {
       await start('kprf', settings)
       const waiting: (() => void)[] = []
       gateway.produce = (records, options) => {
@@ -199,11 +204,30 @@ describe('a request that comes again with its key in another content coding', ()
       const [first, other] = await twice()
       await first.send(held())
       await until(() => gateway.calls.length === 1, 'the key is busy')
-      await other.send(Buffer.concat([held(), plain('2'), large('3', 'k3'), plain('4'), large('5', 'k5')]))
+      const behind = [plain('2'), large('3', 'k3'), plain('4'), large('5'), small('6'), large('7', 'k7'), plain('8')]
+      await other.send(Buffer.concat([held(), ...behind]))
       await decoded()
       settle()
-      await other.until(() => other.answers === 5)
-      expect(gateway.records.map(({ value }) => String(value))).to.deep.equal(['held', '2', '3', '4', '5'])
+      await other.until(() => other.answers === 8)
+      expect(gateway.records.map(({ value }) => String(value)).join(' ')).to.equal('held 2 3 4 5 6 7 8')
+      for (const each of [first, other]) each.destroy()
+      await untilNothingIsHeld(started)
+    })
+
+    it('keeps its place also where its own body came late', async () => {
+      const settle = await startHeld()
+      const [first, other] = await twice()
+      await first.send(held())
+      await until(() => gateway.calls.length === 1, 'the key is busy')
+      await other.send(Buffer.concat([large('1', 'k1'), held(), large('2', 'k2'), plain('3')]))
+      await other.until(() => other.answers === 1)
+      await decoded()
+      await other.send(Buffer.concat([small('4'), held(), plain('5'), large('6', 'k6')]))
+      await decoded()
+      settle()
+      await other.until(() => other.answers === 8)
+      expect(statuses(other)).to.deep.equal(Array(8).fill('200'))
+      expect(gateway.records.map(({ value }) => String(value)).join(' ')).to.equal('held 1 2 3 4 5 6')
       for (const each of [first, other]) each.destroy()
       await untilNothingIsHeld(started)
     })
