@@ -1,6 +1,8 @@
+import type { IncomingMessage } from 'node:http'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { apis } from '../../../src/apis/apis.js'
+import { openAccess } from '../../../src/http/access/access.js'
 import type { HttpApi } from '../../../src/http/api/api.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
 import type { PassOn } from '../../../src/http/api/key-owners.js'
@@ -26,6 +28,8 @@ const codings: Readonly<Record<string, (body: Buffer) => readonly [coding: strin
 describe('a request that comes again with its key in another content coding', () => {
   let started: Started
   let gateway: FakeGateway
+  /** Bytes that clients were charged. */
+  let charged: number
   afterEach(() => started.http.close())
 
   const start = async (name: string, settings: object = {}, owner?: PassOn): Promise<Idempotency> => {
@@ -33,7 +37,10 @@ describe('a request that comes again with its key in another content coding', ()
     const owners = owner && { reach: 'deployment' as const, ownerOf: () => owner, serve: () => {}, close: () => {} }
     const idempotency = new Idempotency({ keys: localKeys(), owners, count: () => undefined })
     const api = apis.find(one => one.name === name) as HttpApi
-    const context = contextFor(gateway, api.settings.parse(settings), { idempotency })
+    charged = 0
+    const charge = (_records: number, bytes: number): undefined => void (charged += bytes)
+    const access = { callerOf: (request: IncomingMessage) => ({ ...openAccess.callerOf(request), charge }) }
+    const context = contextFor(gateway, api.settings.parse(settings), { idempotency, access })
     started = await startHttp({ plugin: async scope => (await api.plugin(context))(scope) })
     return idempotency
   }
@@ -115,6 +122,9 @@ describe('a request that comes again with its key in another content coding', ()
     })
     const bomb = keyed('/push', 'application/json', 'k', Buffer.alloc(17 * MIB), 'in gzip')
     const good = keyed('/push', 'application/json', 'k', RECORDS, 'in gzip')
+    const before = charged
+    expect(await outcomes(bomb)).to.deep.equal(['413'])
+    expect(charged - before).to.be.greaterThan(MIB)
     expect(await outcomes(unknown, bomb, good, good)).to.deep.equal(['415', '413', '200', '200 replayed'])
     socket.destroy()
     await untilNothingIsHeld(started)
