@@ -308,12 +308,13 @@ export class ThreadCodecs implements CodecHost {
     if (this.#sent.length === 0) this.#rest()
   }
 
-  /** Learns what a codec takes. */
+  /** Learns what a codec takes. Where others have taken its room in the same message, the thread has forgotten it again. */
   #read(codec: HostedCodec, result: CodecResult): void {
-    if (result.type === 'opened') {
+    if (result.type !== 'opened') this.#kept.delete(codec.number)
+    else {
       codec.heldBytes = result.heldBytes
-      this.#keep(codec)
-    } else this.#kept.delete(codec.number)
+      if (this.#kept.has(codec.number)) this.#keep(codec)
+    }
   }
 
   /** What was sent and not done waits again, before all else, but for work of which a part was done: others have their turn. */

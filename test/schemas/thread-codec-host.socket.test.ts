@@ -196,6 +196,25 @@ describe('the thread of the schemas', () => {
     )
   })
 
+  it('reads a schema again whose room others have taken in the message that has read it', async () => {
+    const code = `
+      import { parentPort } from 'node:worker_threads'
+      const known = new Set()
+      const resultOf = ({ type, codec, codecs }) =>
+        type === 'open'
+          ? known.add(codec) && { type: 'opened', name: undefined, heldBytes: 1 }
+          : { type: 'results', ends: [1], bytes: Uint8Array.of(known.has(codecs[0])), failures: [] }
+      parentPort.on('message', ({ calls, forgotten }) => {
+        const results = calls.map(resultOf)
+        for (const codec of forgotten) known.delete(codec)
+        parentPort.postMessage({ results, tookMs: calls.map(() => 0) })
+      })`
+    const worker = new URL(`data:text/javascript,${encodeURIComponent(code)}`)
+    host = new ThreadCodecs({ worker, cacheMaxBytes: 300 })
+    const [first] = await Promise.all([codecOf(STRING), codecOf(STRING)])
+    expect(await encode([itemOf(first, '"a"')])).to.deep.equal([Buffer.of(1)])
+  })
+
   it('refuses more work of an owner than it may hold, and takes some again when that is done', async () => {
     open()
     const codec = await codecOf(STRING)
