@@ -256,7 +256,19 @@ export class ThreadCodecs implements CodecHost {
       this.#lines.delete(owner)
       if (line.length > 0) this.#lines.set(owner, line)
       if (performance.now() < job.overdueAtMs) return job
-      job.settle(new OverloadedError(`the thread of the schemas had no time for it`))
+      job.settle(noTime())
+    }
+  }
+
+  /** Fails what has waited too long, also that of owners who have no turn while others have work. */
+  #failOverdue(): void {
+    const now = performance.now()
+    for (const [owner, line] of this.#lines) {
+      const waiting = line.filter(({ overdueAtMs }) => now < overdueAtMs)
+      if (waiting.length === line.length) continue
+      for (const { overdueAtMs, settle } of line) if (now >= overdueAtMs) settle(noTime())
+      if (waiting.length > 0) this.#lines.set(owner, waiting)
+      else this.#lines.delete(owner)
     }
   }
 
@@ -346,6 +358,7 @@ export class ThreadCodecs implements CodecHost {
 
   /** Ends the thread when it has been at one call for too long. */
   #look(): void {
+    this.#failOverdue()
     const thread = this.#thread!
     const place = Atomics.load(thread.progress, AT_CALL)
     this.#awakeMs += WATCH_EVERY_MS
@@ -379,6 +392,8 @@ export class ThreadCodecs implements CodecHost {
     this.#send()
   }
 }
+
+const noTime = (): Error => new OverloadedError('the thread of the schemas had no time for it')
 
 const isOutOfMemory = (error: Error): boolean => (error as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY'
 

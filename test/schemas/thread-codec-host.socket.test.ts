@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { OverloadedError } from '../../src/core/errors.js'
 import { type HostedCodec, WorkEndedError, type WorkItem } from '../../src/schemas/codec-host.js'
 import type { SchemaFormat } from '../../src/schemas/registry.js'
@@ -213,6 +214,27 @@ describe('the thread of the schemas', () => {
     host = new ThreadCodecs({ worker, cacheMaxBytes: 300 })
     const [first] = await Promise.all([codecOf(STRING), codecOf(STRING)])
     expect(await encode([itemOf(first, '"a"')])).to.deep.equal([Buffer.of(1)])
+  })
+
+  it('fails work that has waited for ten seconds, also while it has no turn', async () => {
+    const code = `
+      import { parentPort } from 'node:worker_threads'
+      const results = [{ type: 'opened', name: undefined, heldBytes: 1 }]
+      parentPort.once('message', () => parentPort.postMessage({ results, tookMs: [0] }))
+      parentPort.on('message', () => {})`
+    const clock = sinon.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
+    try {
+      host = new ThreadCodecs({ worker: new URL(`data:text/javascript,${encodeURIComponent(code)}`) })
+      const codec = await codecOf(STRING)
+      failureOf(encode([itemOf(codec, '"sent"')], 'ann')).catch(() => undefined)
+      await new Promise(resolve => setImmediate(resolve))
+      const waiting = failureOf(encode([itemOf(codec, '"waits"')], 'bob'))
+      await clock.tickAsync(10_100)
+      const error = await Promise.race([waiting, new Promise(resolve => setImmediate(resolve))])
+      expect(error).to.have.property('message', 'the thread of the schemas had no time for it')
+    } finally {
+      clock.restore()
+    }
   })
 
   it('refuses more work of an owner than it may hold, and takes some again when that is done', async () => {
