@@ -1,4 +1,12 @@
-import { Ajv, type AnySchema, type ErrorObject, type Options, str, type ValidateFunction } from 'ajv'
+import {
+  Ajv,
+  type AnySchema,
+  type CodeKeywordDefinition,
+  type ErrorObject,
+  type Options,
+  str,
+  type ValidateFunction
+} from 'ajv'
 import { Ajv2019 } from 'ajv/dist/2019.js'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import draft04 from 'ajv-draft-04'
@@ -147,6 +155,7 @@ function compile(
     error: { message: ({ schemaCode }) => str`must be multiple of ${schemaCode}` },
     compile: (divisor: number) => (value: number) => isMultipleOf(value, divisor)
   })
+  refuseUnchecked(ajv)
   if (ofValue !== undefined) compareExactly(ajv, ofSchema, ofValue)
   const bare = (one: unknown): AnySchema => {
     const plain = checked(one, Draft)
@@ -159,6 +168,18 @@ function compile(
   return { validate, parts: patterns.parts }
 }
 
+/** Ajv leaves out what these keywords have by the name `__proto__`. */
+function refuseUnchecked(ajv: Ajv): void {
+  for (const name of ['properties', 'patternProperties', 'dependencies']) {
+    const keyword = ajv.getKeyword(name) as CodeKeywordDefinition
+    const { code } = keyword
+    keyword.code = (context, type) => {
+      if (Object.hasOwn(context.schema, '__proto__')) throw new Error(`${name} of the name __proto__ cannot be checked`)
+      code(context, type)
+    }
+  }
+}
+
 function draftOf(schema: unknown): Draft {
   const draft = isObject(schema) ? String(schema.$schema) : ''
   return [...DRAFTS].find(([name]) => draft.includes(name))?.[1] ?? Ajv
@@ -169,6 +190,8 @@ function ofDraft(Draft: Draft): Ajv {
   const known = ofSchemas.get(Draft)
   if (known) return known
   const made = new Draft(QUIET)
+  // A name that is there twice does no harm, and Ajv compares each item with each other one, as doubles.
+  made.removeKeyword('uniqueItems')
   made.validateSchema({})
   ofSchemas.set(Draft, made)
   return made

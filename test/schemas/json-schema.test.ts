@@ -160,6 +160,15 @@ const exact: readonly (readonly [schema: string, good: readonly string[], bad: r
     ['9007199254740992', '"9007199254740993"'],
     'must be equal to one of the allowed values'
   ],
+  ...['draft-04/schema#', 'draft-07/schema#', 'draft/2019-09/schema', 'draft/2020-12/schema'].map(
+    draft =>
+      [
+        `{"$schema":"http://json-schema.org/${draft}","enum":[9007199254740993,9007199254740992]}`,
+        ['9007199254740993', '9007199254740992'],
+        ['9007199254740994'],
+        'must be equal to one of the allowed values'
+      ] as const
+  ),
   [
     '{"uniqueItems":true}',
     [
@@ -231,6 +240,19 @@ const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
     /its patterns have more than 4000 parts with their repetitions written out/
   ],
   ['{"$async":true}', /\$async/],
+  ['{"properties":{"__proto__":{"type":"string"}}}', /properties of the name __proto__ cannot be checked/],
+  [
+    ofDraft('https://json-schema.org/draft/2020-12/schema', {
+      items: JSON.parse('{"patternProperties":{"__proto__":{}}}') as object
+    }),
+    /patternProperties of the name __proto__ cannot be checked/
+  ],
+  [
+    ofDraft('http://json-schema.org/draft-04/schema#', {
+      anyOf: [JSON.parse('{"dependencies":{"__proto__":["a"]}}') as object]
+    }),
+    /dependencies of the name __proto__ cannot be checked/
+  ],
   [`${'{"items":'.repeat(10_000)}{}${'}'.repeat(10_000)}`, /nested too deeply/]
 ]
 
