@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { OverloadedError } from '../core/errors.js'
 import type { MonotonicClock } from '../core/model.js'
 import { SchemaError } from './schema-error.js'
 
@@ -14,7 +15,8 @@ interface Entry {
 
 /**
  * Answers by their questions, within a number of bytes. Those who ask the same question at a time share one answer. An
- * answer that has become old serves on while the registry cannot be asked.
+ * answer that has become old serves on while the registry cannot be asked. Where the one who has asked first may not go on,
+ * the others ask once more.
  */
 export class RememberedAnswers {
   readonly #entries: LRUCache<string, Entry>
@@ -32,7 +34,8 @@ export class RememberedAnswers {
   async get<Value>(
     question: readonly unknown[],
     ask: () => Promise<Value>,
-    lastsMs: (value: Value) => number = () => Number.POSITIVE_INFINITY
+    lastsMs: (value: Value) => number = () => Number.POSITIVE_INFINITY,
+    mayAskAgain = true
   ): Promise<Value> {
     const key = JSON.stringify(question)
     const entry = this.#entries.get(key)
@@ -40,14 +43,17 @@ export class RememberedAnswers {
       if ('error' in entry.result) throw entry.result.error
       return entry.result.value as Value
     }
-    let waiting = this.#waiting.get(key) as Promise<Value> | undefined
-    if (waiting === undefined) {
-      if (this.#waiting.size >= MAX_WAITING)
-        throw new SchemaError('registryUnreachable', 'too many schemas are asked for')
-      waiting = this.#ask(key, ask, lastsMs, entry).finally(() => this.#waiting.delete(key))
-      this.#waiting.set(key, waiting)
-    }
-    return waiting
+    const waiting = this.#waiting.get(key) as Promise<Value> | undefined
+    if (waiting !== undefined)
+      return waiting.catch(error => {
+        if (error instanceof OverloadedError && mayAskAgain) return this.get(question, ask, lastsMs, false)
+        throw error
+      })
+    if (this.#waiting.size >= MAX_WAITING)
+      throw new SchemaError('registryUnreachable', 'too many schemas are asked for')
+    const asking = this.#ask(key, ask, lastsMs, entry).finally(() => this.#waiting.delete(key))
+    this.#waiting.set(key, asking)
+    return asking
   }
 
   /** The answer, where it is known and does not end. */

@@ -131,8 +131,9 @@ export class ThreadCodecs implements CodecHost {
     })
   }
 
+  /** Others may wait for the same schema: it has a line of its own, and not the one with the owner's work. */
   open(codec: HostedCodec, owner: string | undefined): Promise<OpenResult> {
-    return this.#add<OpenResult>(undefined, [codec], owner)
+    return this.#add<OpenResult>(undefined, [codec], owner && `${owner} (schemas)`)
   }
 
   async run(work: Work): Promise<WorkResults> {

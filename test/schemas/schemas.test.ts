@@ -313,6 +313,20 @@ describe('schemas', () => {
     expect(stage.registry.calls).to.deep.equal(['GET /schemas/ids/1'])
   })
 
+  it('are asked for once more by who waits for the answer of a client that may not go on', async () => {
+    stage.registry.add('orders-value', STRING)
+    const open = stage.host.open.bind(stage.host)
+    stage.host.open = async (codec, owner) => {
+      if (owner === 'bob') throw new OverloadedError('too many records of bob wait')
+      return open(codec, owner)
+    }
+    const ask = (owner: string) => stage.resolve({ owner, id: 1 }).then(({ id }) => id, String)
+    const answers = await Promise.all([ask('bob'), ask('ann'), ask('cid')])
+    expect(answers).to.deep.equal(['OverloadedError: too many records of bob wait', 1, 1])
+    const all = Array.from({ length: 3 }, () => ask('bob'))
+    expect(new Set(await Promise.all(all))).to.deep.equal(new Set([1]))
+  })
+
   it('are asked for by a bounded number of questions at a time', async () => {
     const time = new FakeTime()
     stage.registry.script = () => never

@@ -141,6 +141,18 @@ describe('the thread of the schemas', () => {
     expect(order).to.deep.equal(['bob', 'ann', 'bob', 'bob', 'bob'])
   })
 
+  it('reads a new schema, for which others may wait, before all work of its owner that has waited longer', async () => {
+    open({ limitMs: 100 })
+    const endless = await codecOf(ENDLESS, 'JSONSCHEMA')
+    const order: string[] = []
+    const work = Array.from({ length: 3 }, () =>
+      failureOf(encode([itemOf(endless, '1')], 'bob')).then(() => order.push('work'))
+    )
+    const source = { format: 'AVRO', source: { text: STRING, used: new Map() }, isStrict: false } as const
+    await Promise.all([...work, host.open({ number: ++numbers, source }, 'bob').then(() => order.push('schema'))])
+    expect(order.indexOf('schema')).to.be.at.most(1)
+  })
+
   it('lets others go first while the many schemas of one request are read again', async () => {
     open({ limitMs: 1_000 })
     const members = Array.from({ length: 60 }, (_, at) => [`p${at}`, { type: 'string', pattern: `^a{0,3}${at}$` }])
