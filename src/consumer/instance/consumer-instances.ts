@@ -349,7 +349,11 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const entry = this.#entries.get(key)
     if (this.#isStopped) return SHUTTING_DOWN
     if (!entry) {
-      const opened = await this.#opens(key, () => this.#continue(instance))
+      const look = () => this.#opens(key, () => this.#continue(instance))
+      const isBegun = this.#opening.has(key)
+      let opened = await look()
+      // It may have been made since that look was begun.
+      if (isBegun && opened === UNKNOWN) opened = await look()
       if (opened.type === 'exists') return this.#anyEntryOf(instance, maxAgeMs)
       // A client that has left may have gone on in the process that had the instance until now.
       return 'entry' in opened && instance.isWanted?.() === false ? LATE_CALL : opened

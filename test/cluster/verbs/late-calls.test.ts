@@ -71,6 +71,27 @@ for (const [where, instancesTopic] of [
       expect(kafka.commits).to.deep.equal([10, 30])
     })
 
+    if (instancesTopic !== '')
+      it('find an instance that was created while an earlier call looked for it', async () => {
+        const held: (() => void)[] = []
+        const answer = kafka.answer.bind(kafka)
+        kafka.answer = message => {
+          if (message.type !== 'fetchOffset') return answer(message)
+          const result = answer(message)
+          held.push(() => (message.requester as { reply(result: unknown): void }).reply(result))
+          return undefined
+        }
+        const early = b.instances.assignment(instance)
+        await clock.tickAsync(10)
+        expect(held).to.have.lengthOf(1)
+        kafka.answer = answer
+        expect(await soon(c.instances.create(instance, settings, undefined))).to.deep.include({ ...done, value: true })
+        const later = b.instances.assignment(instance)
+        for (const run of held) run()
+        expect(await soon(early)).to.have.property('type', 'unknownInstance')
+        expect(await soon(later)).to.deep.include({ ...done, value: [] })
+      })
+
     it('remove no instance that was created anew', async () => {
       await created()
       network.held = 'remove'
