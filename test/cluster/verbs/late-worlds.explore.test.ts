@@ -4,7 +4,7 @@ import type { InstanceName, InstanceResult } from '../../../src/consumer/instanc
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { instanceSettings } from '../../support/instances.js'
 import { SeededRandom } from '../../support/random.js'
-import { GatewayUnderTest, Kafka, Network } from './late-gateways.js'
+import { forgetAttempt, GatewayUnderTest, Kafka, Network } from './late-gateways.js'
 
 const WORLDS = 150
 const STEPS = 25
@@ -139,11 +139,7 @@ describe('changes of an instance at gateways whose calls arrive late', function 
   })
 
   it('are found to be made later where calls do not say what they are meant for, as those of release 0.2.0', async () => {
-    const forget = (body: unknown): void => {
-      const [named] = Array.isArray(body) ? body : [body]
-      delete (named as { attempt?: unknown } | undefined)?.attempt
-    }
-    const broken = await brokenIn(WORLDS, network => void (network.changes = forget))
+    const broken = await brokenIn(WORLDS, network => void (network.changes = forgetAttempt))
     expect(broken.length).to.be.greaterThan(10)
   })
 })
