@@ -71,8 +71,12 @@ export function callsOf(works: readonly Work[]): RunCall[] {
 
 export const bytesOf = (items: Work['items']): number => items.reduce((sum, { bytes }) => sum + bytes.length, 0)
 
+/** The results of other work in one piece with them: small ones, which may be kept for long, do not keep more than this. */
+const MAX_KEPT_BYTES = 256 * 1024
+
 export function resultsOf({ ends, bytes, failures }: RunResult): WorkResults {
-  const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const keepsMore = bytes.buffer.byteLength - bytes.length > MAX_KEPT_BYTES
+  const whole = keepsMore ? Buffer.from(bytes) : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const results: (Buffer | ItemFailure)[] = ends.map((end, item) => whole.subarray(ends[item - 1] ?? 0, end))
   for (const [item, failure] of failures) results[item] = failure
   return results

@@ -249,6 +249,15 @@ describe('the thread of the schemas', () => {
     }
   })
 
+  it('keeps no large results of others in memory with small ones', async () => {
+    open()
+    const codec = await codecOf(STRING)
+    const large = Array.from({ length: 4 }, () => itemOf(codec, JSON.stringify('x'.repeat(500_000))))
+    const [[small]] = await Promise.all([encode([itemOf(codec, '"a"')], 'ann'), encode(large, 'bob', 4_000_000)])
+    expect((small as Buffer).toString('latin1', 5)).to.equal('\x02a')
+    expect((small as Buffer).buffer.byteLength).to.be.below(500_000)
+  })
+
   it('refuses more work of an owner than it may hold, and takes some again when that is done', async () => {
     open()
     const codec = await codecOf(STRING)
