@@ -18,7 +18,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   kafka: 5_810,
   producer: 17_900,
   router: 10_380,
-  schemas: 3_950,
+  schemas: 4_000,
   server: 6_060
 }
 
