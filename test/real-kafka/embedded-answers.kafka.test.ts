@@ -11,6 +11,14 @@ const kafkaNode = (): AskedNode => {
   return { nodeId: nodeIds[0]!, host, port: Number(port) }
 }
 
+/** Settings of topics that Kafka 4.4 has and 4.3 has not. */
+const NEWER: ReadonlySet<unknown> = new Set([
+  'errors.deadletterqueue.group.enable',
+  'max.decompressed.message.bytes',
+  'remote.copy.lag.bytes',
+  'remote.copy.lag.ms'
+])
+
 describe('the embedded broker and Kafka', () => {
   let cluster: EmbeddedCluster
   let embedded: RawKafka
@@ -39,6 +47,7 @@ describe('the embedded broker and Kafka', () => {
   it('a topic has the same settings with the same defaults in both', async () => {
     await runningKafka().createTopic('with-defaults', 1)
     cluster.createTopic('with-defaults')
-    expect(await topicDefaults(embedded, 'with-defaults')).to.deep.equal(await topicDefaults(kafka, 'with-defaults'))
+    const ofKafka = (await topicDefaults(kafka, 'with-defaults')).filter(([name]) => !NEWER.has(name))
+    expect(await topicDefaults(embedded, 'with-defaults')).to.deep.equal(ofKafka)
   })
 })
