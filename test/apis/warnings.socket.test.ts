@@ -119,14 +119,17 @@ describe('an answer in words that do not tell how to mend the request', function
       return () => undefined
     }
     const text = '{\n  "error": "long polling timeout"\n}'
-    for (let time = 0; time < 3; time++)
-      expect(await ask('GET /topics/t/messages?group=g')).to.deep.equal(['408', MISSING, text])
+    // The first answer does not wait for Kafka.
+    for (const told of [undefined, MISSING, MISSING])
+      expect(await ask('GET /topics/t/messages?group=g')).to.deep.equal(['408', told, text])
     expect(asked).to.equal(1)
-    expect(await ask('GET /topics/empty/messages?group=g')).to.deep.equal(['408', undefined, text])
+    for (let time = 0; time < 2; time++)
+      expect(await ask('GET /topics/empty/messages?group=g')).to.deep.equal(['408', undefined, text])
     gateway.topics = async () => {
       throw new Error('no broker answers')
     }
-    expect(await ask('GET /topics/other/messages?group=g')).to.deep.equal(['408', undefined, text])
+    for (let time = 0; time < 2; time++)
+      expect(await ask('GET /topics/other/messages?group=g')).to.deep.equal(['408', undefined, text])
   })
 
   it('has the reason in a header: of Arion, and of an unknown path or method elsewhere', async () => {

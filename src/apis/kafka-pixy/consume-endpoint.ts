@@ -57,7 +57,7 @@ export class ConsumeEndpoint {
   readonly #parts: RouteParts
   readonly #polls = new Set<Poll>()
   /** Whether there is a topic: Kafka is asked once in a while for all clients that wait for it. */
-  readonly #lookUps = new Map<string, { gateway: PixyRequest['gateway']; since: number; isMissing: Promise<boolean> }>()
+  readonly #lookUps = new Map<string, { gateway: PixyRequest['gateway']; since: number; isMissing: boolean }>()
 
   constructor(parts: RouteParts) {
     this.#parts = parts
@@ -172,25 +172,28 @@ export class ConsumeEndpoint {
     else answers.failure(exchange, reason, gateway.isReady)
   }
 
-  /** A topic that there is not has no messages either. */
+  /** A topic that there is not has no messages either. The answer is due: what is not known yet, the next one tells. */
   #timedOut({ exchange, gateway, topic }: PixyRequest): void {
-    void this.#isMissing(gateway, topic).then(isMissing => {
-      const headers = isMissing ? warningOf(`the topic ${shortened(topic)} does not exist`, 'unknownTopic') : {}
-      this.#parts.answers.error(exchange, 408, LONG_POLL_TIMEOUT, { headers })
-    })
+    const isMissing = this.#isMissing(gateway, topic)
+    const headers = isMissing ? warningOf(`the topic ${shortened(topic)} does not exist`, 'unknownTopic') : {}
+    this.#parts.answers.error(exchange, 408, LONG_POLL_TIMEOUT, { headers })
   }
 
-  #isMissing(gateway: PixyRequest['gateway'], topic: string): Promise<boolean> {
+  /** Whether Kafka has said lately that there is no such topic. Asks it where that is long ago. */
+  #isMissing(gateway: PixyRequest['gateway'], topic: string): boolean {
     const now = this.#parts.clock()
     const known = this.#lookUps.get(topic)
-    if (known !== undefined && known.gateway === gateway && now - known.since < LOOK_UP_LASTS_MS) return known.isMissing
-    const isMissing = gateway.topics([topic], LOOK_UP_LIMIT_MS).then(
-      found => MISSING.has(found.get(topic)?.errorCode),
-      () => false
-    )
-    if (this.#lookUps.size >= MAX_LOOK_UPS) this.#lookUps.clear()
-    this.#lookUps.set(topic, { gateway, since: now, isMissing })
-    return isMissing
+    const isOfGateway = known?.gateway === gateway
+    if (!isOfGateway || now - known.since >= LOOK_UP_LASTS_MS) {
+      const lookUp = { gateway, since: now, isMissing: isOfGateway && known.isMissing }
+      if (this.#lookUps.size >= MAX_LOOK_UPS) this.#lookUps.clear()
+      this.#lookUps.set(topic, lookUp)
+      gateway.topics([topic], LOOK_UP_LIMIT_MS).then(
+        found => void (lookUp.isMissing = MISSING.has(found.get(topic)?.errorCode)),
+        () => void (lookUp.isMissing = false)
+      )
+    }
+    return isOfGateway && known.isMissing
   }
 
   #acked(
