@@ -160,9 +160,9 @@ function toOptions({ ca, cert, key }: TlsMaterial, { clientAuth, minVersion }: L
 function check(material: TlsMaterial, { section, settings }: CertificateSource): void {
   try {
     requireCertificates(material.cert ?? '')
-    certificateViewOf(section, material.cert ?? '')
     if (material.ca !== undefined) requireCertificates(material.ca)
     createSecureContext(toOptions(material, settings))
+    certificateViewOf(section, material.cert ?? '')
   } catch (error) {
     throw new ConfigError(`${section}: the files cannot be used: ${whyUnusable(error as Error)}`)
   }
