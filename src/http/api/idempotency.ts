@@ -263,8 +263,7 @@ export class Idempotency {
       const claim = this.#deps.keys.claim(asked)
       const mayWait = route.waitMs > 0 || AsyncAnswer.of(exchange.request) !== undefined
       if (claim.type !== 'busy' || !mayWait) {
-        this.#claimed(request, claim, body)
-        return undefined
+        return this.#claimed(request, claim, body)
       }
     }
     const waiting = new WaitingBody(body, exchange.response)
@@ -296,19 +295,25 @@ export class Idempotency {
       return
     }
     early?.drop()
-    this.#claimed(request, claim, kept)
+    await this.#claimed(request, claim, kept)
   }
 
-  #claimed(request: KeyedRequest, claim: Claim, body: Buffer): void {
+  /** @returns when the request is handed on, where that comes later */
+  #claimed(request: KeyedRequest, claim: Claim, body: Buffer): Promise<void> | undefined {
     const { exchange, route } = request
-    if (claim.type === 'claimed') this.#serve(request, claim.key, body)
-    else if (claim.type === 'answered') {
+    if (claim.type === 'claimed') return this.#serve(request, claim.key, body)
+    if (claim.type === 'answered') {
       this.#deps.count('replayed')
       this.#answers.write(exchange, claim.answer, REPLAYED)
     } else this.#answers.refuse(exchange, refusalOf(claim), route.refused)
+    return undefined
   }
 
-  #serve({ exchange, route, params, waitedMs }: KeyedRequest, key: ClaimedKey, body: Buffer): void {
+  #serve(
+    { exchange, route, params, waitedMs }: KeyedRequest,
+    key: ClaimedKey,
+    body: Buffer
+  ): Promise<void> | undefined {
     this.#deps.count('claimed')
     const { request, requestId } = exchange
     let isServing = true
@@ -329,6 +334,7 @@ export class Idempotency {
     try {
       const payload = new KnownBody(body, waitedMs)
       route.receive({ request, response: kept.asServerResponse, payload, requestId }, params)
+      return payload.handedOn
     } finally {
       isServing = false
     }

@@ -51,6 +51,7 @@ for (const name of Reflect.ownKeys(Readable.prototype)) {
 export class KnownBody extends LazyReadable implements BodySource {
   readonly #body: Buffer
   readonly waitedMs: number | undefined
+  handedOn: Promise<void> | undefined
 
   /** @param waitedMs see {@link BodySource} */
   constructor(body: Buffer, waitedMs?: number) {

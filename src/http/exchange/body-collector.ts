@@ -25,6 +25,8 @@ export interface BodySource extends Readable, Partial<OpenEnded> {
    * milliseconds. Absent: it comes now.
    */
   readonly waitedMs?: number | undefined
+  /** When it is handed on, where that comes later: its place in the order is kept until then. */
+  handedOn?: Promise<void> | undefined
   /**
    * Hands on the body from its beginning, without the events of a stream, which cost more than all other reading.
    *

@@ -159,9 +159,11 @@ export function collectDecoded(
     const { waitedMs } = payload
     const mustWait = waitedMs === undefined && threads.isBusy(socket)
     if (!(body instanceof Buffer)) end(body, seenBytes, false)
-    else if (coding === undefined && !mustWait)
-      threads.keepOrder(socket, end(body, seenBytes, true, false, waitedMs || undefined))
-    else {
+    else if (coding === undefined && !mustWait) {
+      const handedOn = end(body, seenBytes, true, false, waitedMs || undefined)
+      if (waitedMs === undefined) threads.keepOrder(socket, handedOn)
+      else payload.handedOn = handedOn
+    } else {
       const reading: Reading = { request, response, coding, maxBytes, end }
       const ended = mustWait ? false : endAtOnce(reading, body)
       if (ended !== false) {
