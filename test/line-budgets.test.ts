@@ -14,7 +14,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   core: 5_140,
   'embedded-broker': 7_300,
   gateway: 2_080,
-  http: 15_390,
+  http: 15_400,
   kafka: 5_810,
   producer: 17_900,
   router: 10_380,

@@ -178,7 +178,9 @@ export class Idempotency {
       placed?.(ended)
       return waitedMs === undefined ? undefined : ended
     }
-    collectDecoded(exchange, maxBytes, this.#pool, end, decoding !== undefined, waitMs)
+    // One that came behind those that wait for their keys comes behind them, also where others are decoded meanwhile.
+    const hasPlace = (): boolean => placed === undefined && this.#turns.mustWait(exchange)
+    collectDecoded(exchange, maxBytes, this.#pool, end, decoding !== undefined, waitMs, hasPlace)
   }
 
   /** The owner of the key carries the request out. @param body valid during the call @returns the end of its turn, if it waits for one */
@@ -262,9 +264,7 @@ export class Idempotency {
     if (request.hasTurn === true || !this.#turns.mustWait(exchange)) {
       const claim = this.#deps.keys.claim(asked)
       const mayWait = route.waitMs > 0 || AsyncAnswer.of(exchange.request) !== undefined
-      if (claim.type !== 'busy' || !mayWait) {
-        return this.#claimed(request, claim, body)
-      }
+      if (claim.type !== 'busy' || !mayWait) return this.#claimed(request, claim, body)
     }
     const waiting = new WaitingBody(body, exchange.response)
     return this.#turns.take(request, () => this.#claimLater(request, waiting))
@@ -298,7 +298,7 @@ export class Idempotency {
     await this.#claimed(request, claim, kept)
   }
 
-  /** @returns when the request is handed on, where that comes later */
+  /** @returns see {@link BodySource.handedOn} */
   #claimed(request: KeyedRequest, claim: Claim, body: Buffer): Promise<void> | undefined {
     const { exchange, route } = request
     if (claim.type === 'claimed') return this.#serve(request, claim.key, body)
@@ -331,13 +331,13 @@ export class Idempotency {
       early.further[REACH_HEADER] = this.#reach
       delete early.further[REPLAYED_HEADER]
     }
+    const payload = new KnownBody(body, waitedMs)
     try {
-      const payload = new KnownBody(body, waitedMs)
       route.receive({ request, response: kept.asServerResponse, payload, requestId }, params)
-      return payload.handedOn
     } finally {
       isServing = false
     }
+    return payload.handedOn
   }
 }
 

@@ -49,9 +49,10 @@ for (const name of Reflect.ownKeys(Readable.prototype)) {
 
 /** A body that has come as a whole. Its bytes are handed on at once, so they are valid as long as those that were given. */
 export class KnownBody extends LazyReadable implements BodySource {
+  readonly isWhole = true
+  handedOn: Promise<void> | undefined
   readonly #body: Buffer
   readonly waitedMs: number | undefined
-  handedOn: Promise<void> | undefined
 
   /** @param waitedMs see {@link BodySource} */
   constructor(body: Buffer, waitedMs?: number) {

@@ -25,8 +25,10 @@ export interface BodySource extends Readable, Partial<OpenEnded> {
    * milliseconds. Absent: it comes now.
    */
   readonly waitedMs?: number | undefined
-  /** When it is handed on, where that comes later: its place in the order is kept until then. */
+  /** Such a body was handed on: what those behind it on its connection wait for, where they have to. */
   handedOn?: Promise<void> | undefined
+  /** It has come as a whole, also where its length was not announced. */
+  readonly isWhole?: boolean
   /**
    * Hands on the body from its beginning, without the events of a stream, which cost more than all other reading.
    *
@@ -69,7 +71,7 @@ export function collectBody(
   }
   const body = new PartialBody(declaredBytes, maxBytes, pool, end)
   // With an announced size, the caller may still read the stream after `tooLarge`.
-  if (declaredBytes > 0 && source.handOn?.(body) === true) return
+  if ((declaredBytes > 0 || source.isWhole === true) && source.handOn?.(body) === true) return
   source.on('data', chunk => body.chunk(chunk as Buffer))
   source.on('end', () => body.end())
   source.on('error', error => body.failed(error))

@@ -135,6 +135,7 @@ const MAX_WAIT_MS = 30_000
  *
  * @param decodes false: the body is handed on as it was sent
  * @param waitMs how long the request may wait, in milliseconds; 0: no limit of its own
+ * @param hasPlace whether the caller keeps the place of a body on its connection that need not be decoded
  */
 export function collectDecoded(
   { request, payload, response }: Exchange,
@@ -142,7 +143,8 @@ export function collectDecoded(
   pool: BufferPool,
   end: DecodedEnd,
   decodes = true,
-  waitMs = 0
+  waitMs = 0,
+  hasPlace = (): boolean => false
 ): void {
   let coding: Coding | undefined
   try {
@@ -157,12 +159,13 @@ export function collectDecoded(
   const declaredBytes = Number(request.headers['content-length'] ?? 0)
   collectBody(payload, declaredBytes, maxBytes, pool, (body, seenBytes) => {
     const { waitedMs } = payload
-    const mustWait = waitedMs === undefined && threads.isBusy(socket)
+    const mustWait = waitedMs === undefined && threads.isBusy(socket) && !(coding === undefined && hasPlace())
     if (!(body instanceof Buffer)) end(body, seenBytes, false)
     else if (coding === undefined && !mustWait) {
-      const handedOn = end(body, seenBytes, true, false, waitedMs || undefined)
-      if (waitedMs === undefined) threads.keepOrder(socket, handedOn)
-      else payload.handedOn = handedOn
+      const ended = end(body, seenBytes, true, false, waitedMs || undefined)
+      // Those behind a body that has waited are in the order already, and wait for what it was handed on to.
+      if (waitedMs === undefined) threads.keepOrder(socket, ended)
+      else payload.handedOn = ended
     } else {
       const reading: Reading = { request, response, coding, maxBytes, end }
       const ended = mustWait ? false : endAtOnce(reading, body)

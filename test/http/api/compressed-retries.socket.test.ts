@@ -177,6 +177,23 @@ describe('a request that comes again with its key in another content coding', ()
     await untilNothingIsHeld(started)
   })
 
+  it('keeps its place where it is long, and read in turns', async () => {
+    await start('kprf')
+    const records = Array.from({ length: 6_000 }, () => '{"topic":"t","data":"1"}')
+    const long = `{"records":[${records.join()}]}`
+    const socket = await RawSocket.open(started.http.urls.shared)
+    await socket.send(
+      Buffer.concat([
+        keyed('/push', 'application/json', 'k1', long, 'in brotli'),
+        requestOf('/push', 'application/json', Buffer.from('{"records":[{"topic":"t","data":"2"}]}'))
+      ])
+    )
+    await socket.until(() => socket.answers === 2)
+    expect(gateway.calls.map(call => call.records.length)).to.deep.equal([6_000, 1])
+    socket.destroy()
+    await untilNothingIsHeld(started)
+  })
+
   describe('behind a request whose key is busy', () => {
     const push = (data: string, more = ''): string => `{"records":[{"topic":"t","data":"${data}"}]${more}}`
     const plain = (data: string): Buffer => requestOf('/push', 'application/json', Buffer.from(push(data)))
@@ -197,7 +214,7 @@ describe('a request that comes again with its key in another content coding', ()
     const decoded = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 200))
 
     /** Kafka has the record `held` when the test says so. */
-    const startHeld = async (settings: object = { messageTimeoutMs: 30_000 }): Promise<() => void> => {
+    const startHeld = async (settings: object = { messageTimeoutMs: 30_000 }): Promise<(nth?: number) => void> => {
       await start('kprf', settings)
       const waiting: (() => void)[] = []
       gateway.produce = (records, options) => {
@@ -206,7 +223,7 @@ describe('a request that comes again with its key in another content coding', ()
         const settled = isHeld ? new Promise<void>(resolve => waiting.push(resolve)) : Promise.resolve()
         return { ...pending, outcomes: () => settled.then(() => pending.outcomes()) }
       }
-      return () => waiting[0]!()
+      return (nth = 0) => waiting[nth]!()
     }
 
     it('keeps its place among the requests of its connection', async () => {
@@ -239,6 +256,49 @@ describe('a request that comes again with its key in another content coding', ()
       expect(statuses(other)).to.deep.equal(Array(8).fill('200'))
       expect(gateway.records.map(({ value }) => String(value)).join(' ')).to.equal('held 1 2 3 4 5 6')
       for (const each of [first, other]) each.destroy()
+      await untilNothingIsHeld(started)
+    })
+
+    it('keeps its place where its length was not announced', async () => {
+      const settle = await startHeld()
+      const [first, other] = await twice()
+      await first.send(held())
+      await until(() => gateway.calls.length === 1, 'the key is busy')
+      const body = push('2')
+      const head = `POST /loud/push HTTP/1.1\r\nhost: localhost\r\nidempotency-key: k2\r\n`
+      const chunks = `transfer-encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`
+      await other.send(Buffer.concat([held(), Buffer.from(head + chunks), small('3')]))
+      await decoded()
+      settle()
+      await other.until(() => other.answers === 3)
+      expect(gateway.records.map(({ value }) => String(value)).join(' ')).to.equal('held 2 3')
+      for (const each of [first, other]) each.destroy()
+      await untilNothingIsHeld(started)
+    })
+
+    it('keeps its place where the rest of its body comes while another one is decoded', async () => {
+      const settle = await startHeld()
+      const [first, other] = await twice()
+      const second = keyed('/push', 'application/json', 'h', push('held', ',"wait_for_send":true'))
+      await first.send(held())
+      await until(() => gateway.calls.length === 1, 'the key is busy')
+      const third = await RawSocket.open(started.http.urls.shared)
+      await third.send(second)
+      await until(() => gateway.calls.length === 2, 'the other key is busy')
+      const long = brotliCompressSync(Buffer.from(`${push('2')}${' '.repeat(15 * MIB)}`))
+      const decoding = requestOf('/push', 'application/json', long, { 'content-encoding': 'br' })
+      const late = small('4')
+      await other.send(Buffer.concat([held(), decoding, second, plain('3'), late.subarray(0, -3)]))
+      await decoded()
+      settle()
+      await other.until(() => other.answers === 1)
+      await other.send(late.subarray(-3))
+      await other.until(() => other.answers === 2)
+      await decoded()
+      settle(1)
+      await other.until(() => other.answers === 5)
+      expect(gateway.records.map(({ value }) => String(value)).join(' ')).to.equal('held held 2 3 4')
+      for (const each of [first, other, third]) each.destroy()
       await untilNothingIsHeld(started)
     })
 
