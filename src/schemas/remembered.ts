@@ -16,11 +16,11 @@ interface Entry {
 /**
  * Answers by their questions, within a number of bytes. Those who ask the same question at a time share one answer. An
  * answer that has become old serves on while the registry cannot be asked. Where the one who has asked first may not go on,
- * the others ask once more.
+ * other owners ask in turn.
  */
 export class RememberedAnswers {
   readonly #entries: LRUCache<string, Entry>
-  readonly #waiting = new Map<string, Promise<unknown>>()
+  readonly #waiting = new Map<string, { readonly answer: Promise<unknown>; readonly owner: string | undefined }>()
   readonly #sizeOf: (value: unknown) => number
   readonly #clock: MonotonicClock
 
@@ -30,12 +30,12 @@ export class RememberedAnswers {
     this.#clock = clock
   }
 
-  /** @param lastsMs how long an answer is used */
+  /** @param lastsMs how long an answer is used @param owner one is not told that another one may not go on */
   async get<Value>(
     question: readonly unknown[],
     ask: () => Promise<Value>,
     lastsMs: (value: Value) => number = () => Number.POSITIVE_INFINITY,
-    mayAskAgain = true
+    owner?: string
   ): Promise<Value> {
     const key = JSON.stringify(question)
     const entry = this.#entries.get(key)
@@ -43,17 +43,17 @@ export class RememberedAnswers {
       if ('error' in entry.result) throw entry.result.error
       return entry.result.value as Value
     }
-    const waiting = this.#waiting.get(key) as Promise<Value> | undefined
+    const waiting = this.#waiting.get(key)
     if (waiting !== undefined)
-      return waiting.catch(error => {
-        if (error instanceof OverloadedError && mayAskAgain) return this.get(question, ask, lastsMs, false)
+      return (waiting.answer as Promise<Value>).catch(error => {
+        if (error instanceof OverloadedError && waiting.owner !== owner) return this.get(question, ask, lastsMs, owner)
         throw error
       })
     if (this.#waiting.size >= MAX_WAITING)
       throw new SchemaError('registryUnreachable', 'too many schemas are asked for')
-    const asking = this.#ask(key, ask, lastsMs, entry).finally(() => this.#waiting.delete(key))
-    this.#waiting.set(key, asking)
-    return asking
+    const answer = this.#ask(key, ask, lastsMs, entry).finally(() => this.#waiting.delete(key))
+    this.#waiting.set(key, { answer, owner })
+    return answer
   }
 
   /** The answer, where it is known and does not end. */

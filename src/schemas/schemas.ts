@@ -274,11 +274,11 @@ export class Schemas {
   }
 
   async #byText(wanted: WantedSchema, text: string): Promise<ResolvedSchema> {
-    const { format = 'AVRO', references = [] } = wanted
+    const { format = 'AVRO', references = [], owner } = wanted
     const schema: SchemaText = { format, text, references }
     if (Buffer.byteLength(text) > MAX_SCHEMA_BYTES || references.length > MAX_REFERENCES) throw tooMuch()
     const read = (): Promise<Known> =>
-      this.#remembered.get(['text', hashOf(schema)], () => this.#withCodec(schema, wanted.owner))
+      this.#remembered.get(['text', hashOf(schema)], () => this.#withCodec(schema, owner), undefined, owner)
     const needsName = wanted.subject === undefined && (wanted.strategy ?? 'TOPIC_NAME') !== 'TOPIC_NAME'
     // A schema is read only when the registry has it, or the client may register it: reading takes time.
     const subject = subjectOf(wanted, needsName ? (await read()).name : undefined)
@@ -348,9 +348,8 @@ export class Schemas {
   /** @param name the id, or the GUID */
   #known(name: number | string, schema?: SchemaText, owner?: string): Promise<Known> {
     const id = typeof name === 'number' ? name : undefined
-    return this.#remembered.get(['id', name], async () =>
-      this.#withCodec(schema ?? (await this.#registry.byName(name)), owner, id)
-    )
+    const ask = async () => this.#withCodec(schema ?? (await this.#registry.byName(name)), owner, id)
+    return this.#remembered.get(['id', name], ask, undefined, owner)
   }
 
   async #withCodec(schema: SchemaText, owner: string | undefined, id?: number): Promise<Known> {
