@@ -94,6 +94,8 @@ describe('confluent: a stream of records', () => {
   let onRefused: ((error: CastellanError) => void) | undefined
   let quota: CastellanError | undefined
   let room: OverloadedError | undefined
+  /** Why nothing is encoded. */
+  let noTime: OverloadedError | undefined
   let turnLimits: { -readonly [limit in keyof TurnLimits]: TurnLimits[limit] }
   let streamTurns: StreamTurns
 
@@ -104,7 +106,7 @@ describe('confluent: a stream of records', () => {
     counted = []
     charged = []
     encoding = []
-    onRefused = quota = room = undefined
+    onRefused = quota = room = noTime = undefined
     turnLimits = { costPerTick: 64 * 1024, costPerTickAlone: 0, costInFlight: IN_FLIGHT, costInFlightAlone: 0 }
     streamTurns = new StreamTurns(turnLimits)
     gateway = new FakeGateway({ outcome: 'by hand' })
@@ -141,7 +143,9 @@ describe('confluent: a stream of records', () => {
         writer: {
           encodeEach: (collected, _client, isPart) => {
             expect(isPart).to.equal(true)
-            return new Promise(resolve => encoding.push(() => resolve(encodedOf(collected))))
+            return new Promise((resolve, reject) =>
+              encoding.push(() => (noTime === undefined ? resolve(encodedOf(collected)) : reject(noTime)))
+            )
           }
         },
         turns: streamTurns,
@@ -225,6 +229,20 @@ describe('confluent: a stream of records', () => {
       encoding[0]!()
       await ticks(6)
       expect([response.codes, gateway.calls.length, counted]).to.deep.equal([[400], 0, [400]])
+    })
+
+    it('refuses it, and goes on, where there is no time to encode it', async () => {
+      noTime = new OverloadedError('no time for it')
+      await send(plain)
+      await send(withSchema)
+      encoding[0]!()
+      await ticks(6)
+      expect(response.destroyed).to.equal(false)
+      await send(plain)
+      await settle(0, 1)
+      await settle(1, 2)
+      expect(response.codes).to.deep.equal([200, 503, 200])
+      expect(counted).to.deep.equal([503, 'sent', 'sent'])
     })
   })
 

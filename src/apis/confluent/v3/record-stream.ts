@@ -1,4 +1,4 @@
-import { CastellanError, QuotaExceededError } from '../../../core/errors.js'
+import { CastellanError, OverloadedError, QuotaExceededError } from '../../../core/errors.js'
 import { costOf, type TurnTaker } from '../../../core/loop-turns.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import type { PendingProduce } from '../../../gateway/gateway.js'
@@ -236,22 +236,29 @@ export class RecordStream implements TurnTaker {
     const refusal = caller.charge(records.length, bytes)
     const group = this.#add(items, costOf(bytes, items.length))
     if (refusal !== undefined) {
-      const refused = refusedBy(refusal)
-      group.items = items.map(item => ({ refused: item.refused ?? refused }))
-      this.#settled(group, [])
+      this.#refuse(group, refusal)
       if (!(refusal instanceof QuotaExceededError)) this.#endEarly()
     } else if (writer !== undefined && isUnencoded(collected)) this.#encode(group, writer, collected)
     else this.#produce(group, records)
+  }
+
+  #refuse(group: Group, error: CastellanError): void {
+    group.items = group.items.map(({ refused = refusedBy(error) }) => ({ refused }))
+    this.#settled(group, [])
   }
 
   #encode(group: Group, writer: Pick<SchemaWriter, 'encodeEach'>, collected: Collected): void {
     this.#isEncoding = true
     writer
       .encodeEach(collected, this.#head, true)
-      .then(({ items, records }) => {
+      .catch(error => (error instanceof OverloadedError ? error : Promise.reject(error)))
+      .then(encoded => {
         this.#isEncoding = false
-        group.items = items
-        this.#produce(group, records)
+        if (encoded instanceof OverloadedError) this.#refuse(group, encoded)
+        else {
+          group.items = encoded.items
+          this.#produce(group, encoded.records)
+        }
         this.#setReading()
       })
       .catch(error => this.#broken(error))
