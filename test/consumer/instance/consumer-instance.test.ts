@@ -297,6 +297,18 @@ describe('a consumer instance', () => {
     expect(harness.take()).to.deep.equal(run(15, 5))
   })
 
+  it('is where the later of two seeks says, although the earlier one is answered later', () => {
+    const harness = new Harness({}, new GroupWorld(run(0, 10)))
+    harness.assign()
+    harness.world.held.add('fetchOffset')
+    const earlier = harness.ask({ type: 'seek', positions: [{ topic, partition: 0, position: 'beginning' }] })
+    harness.done({ type: 'seek', positions: [{ topic, partition: 0, position: 5 }] })
+    harness.world.held.clear()
+    harness.world.settle()
+    expect(earlier.result).to.include({ type: 'failed', code: 'clusterChanged' })
+    expect(harness.take()).to.deep.equal(run(5, 5))
+  })
+
   it('begins a topic anew that was created again while the instance was out of its group', () => {
     const world = new GroupWorld(run(0, 10))
     world.topicId = 'first'

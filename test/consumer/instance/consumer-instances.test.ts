@@ -174,6 +174,26 @@ describe('consumer instances while Kafka is slow', () => {
     expect(committed).to.deep.equal([1, 3])
   })
 
+  for (const isPassedOn of [true, false])
+    it(`commit nothing for ${isPassedOn ? 'a call' : 'a request'} that is repeated after a commit that was answered meanwhile`, async () => {
+      const { partition, committed } = await assigned()
+      const kafka = answer
+      answer = message => {
+        if (message.type !== 'produce') return kafka(message)
+        setTimeout(() => (message.requester as { reply(result: unknown): void }).reply(kafka(message)), 3_000)
+        return undefined
+      }
+      const commit = (offset: number, isRepeated: boolean) => {
+        const attempt = { number: instances.numberOf(instance), isPassedOn, isRepeated }
+        return instances.commit({ ...instance, attempt }, [{ ...partition, offset, metadata: '' }])
+      }
+      const repeated = commit(10, true)
+      await clock.tickAsync(1_000)
+      expect(await answerOf(commit(50, false))).to.include({ type: 'done' })
+      expect(await answerOf(repeated)).to.include({ type: 'failed', code: 'clusterChanged' })
+      expect(committed).to.deep.equal([50])
+    })
+
   it('write no record when a position is set, because positions are not stored', async () => {
     delayMs = 0
     const log = withLog()

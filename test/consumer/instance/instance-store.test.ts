@@ -412,6 +412,25 @@ describe('the store of consumer instances', () => {
     expect(await topic.store('fresh').verbs.find(instance)).to.equal(undefined)
   })
 
+  it('keeps an instance that was created while another one was removed, also where all records are read again', async () => {
+    const other = { groupId: 'g', name: 'other' }
+    await owner.claim(other, subscribed('a'))
+    await former.verbs.catchUp()
+    topic.meanwhile = () => owner.verbs.write(other, null)
+    expect(await former.verbs.claim(instance, subscribed('b'))).to.equal(undefined)
+    await owner.verbs.catchUp()
+    for (const ms of [2 * MINUTE_MS, HOUR_MS + 1]) {
+      owner.pass(ms)
+      expect(await owner.verbs.find(instance), `${ms}`).to.include({ owner: 'former' })
+    }
+    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    await owner.verbs.catchUp()
+    await clock.tickAsync(REPEAT_MS)
+    clock.restore()
+    await former.verbs.catchUp()
+    expect(former.taken).to.deep.equal([])
+  })
+
   for (const [when, forgottenMs] of [
     ['was removed a moment ago', 0],
     ['was removed minutes ago', 2 * MINUTE_MS]
