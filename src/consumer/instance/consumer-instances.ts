@@ -286,9 +286,9 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     return numberText(this.#store?.has(instance) ? last : end)
   }
 
-  #numberOf({ instance, consumer, point }: Entry): string {
+  #numberOf({ instance, consumer, point }: Entry, changes = consumer.changes): string {
     // While Kafka does not take states, an instance that is made anew has the record of the one before it.
-    return numberText(this.#store?.lastOf(instance) ?? point, `${point.point}.${consumer.changes}`)
+    return numberText(this.#store?.lastOf(instance) ?? point, `${point.point}.${changes}`)
   }
 
   #lastOf(instance: InstanceName): InstancePoint {
@@ -525,12 +525,14 @@ export class ConsumerInstances implements InstanceGateway, InstanceOwners {
     const { attempt } = instance
     if (!attempt?.isRepeated) return this.#askEntry(entry, this.#changing(entry, instance, verb))
     // An instance that goes on here gets its subscription or assignment in a tick before this one.
-    const isHere = await this.#askEntry<void>(entry, (_, reply) => reply(DONE))
+    const isHere = await this.#askEntry<number>(entry, ({ changes }, reply) => reply({ type: 'done', value: changes }))
     if (isHere.type !== 'done') return isHere
     if (isLate(instance, this.#numberOf(entry))) return LATE_CALL
     // With another record the attempt before this one is late wherever it arrives.
     const failure = await this.#save(entry)
-    const repeated = { ...instance, attempt: { ...attempt, number: this.#numberOf(entry) } }
+    // A change that came meanwhile is answered, and its client has gone on.
+    const number = this.#numberOf(entry, isHere.value)
+    const repeated = { ...instance, attempt: { ...attempt, isPassedOn: true, number } }
     return failure ?? this.#askEntry(entry, this.#changing(entry, repeated, verb))
   }
 
