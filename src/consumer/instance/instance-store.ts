@@ -332,9 +332,9 @@ export class InstanceStore {
     this.#changed.add(key)
   }
 
-  /** Whether a process that had not read a mark which is forgotten here has written a record of an unknown name. */
+  /** Whether a process that had not read a mark which is forgotten here has written a record, new here, of an unknown name. */
   #isBehindForgotten({ offset, after }: KnownInstance, key: string): boolean {
-    return !this.#known.has(key) && offset > this.#forgottenTo && after < this.#forgottenTo
+    return !this.#known.has(key) && offset > this.#readTo && after < this.#forgottenTo
   }
 
   /**
