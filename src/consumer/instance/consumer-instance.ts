@@ -59,6 +59,7 @@ export interface ConsumerInstanceOptions {
 }
 
 const DONE = { type: 'done', value: undefined } as const
+const OVERTAKEN = ownFailure('clusterChanged', 'the position was set again before its offset was known', true)
 
 interface WaitingCommit {
   readonly run: (member: GroupMembership | undefined) => void
@@ -98,6 +99,9 @@ export class ConsumerInstance {
   #isKept = false
   /** Commits and changes of positions, of which its stored state tells nothing. */
   changes = 0
+  /** How many changes of positions were asked for, and which of them was carried out last. */
+  #seeks = 0
+  #sought = 0
   /** Number of memberships, part of the name of a connection. */
   #memberships = 0
 
@@ -335,6 +339,7 @@ export class ConsumerInstance {
       return
     }
     const found: [key: string, offset: Offset][] = []
+    const turn = ++this.#seeks
     let failure: Failure | undefined
     inPortions(
       positions,
@@ -357,7 +362,9 @@ export class ConsumerInstance {
       },
       () => {
         if (failure) reply(failure)
+        else if (turn < this.#sought) reply(OVERTAKEN)
         else {
+          this.#sought = turn
           this.#reads.restart()
           for (const [key, offset] of found) this.#partitions.get(key)?.seek(offset)
           reply(DONE)
