@@ -431,6 +431,27 @@ describe('the store of consumer instances', () => {
     expect(former.taken).to.deep.equal([])
   })
 
+  it('writes the mark behind a late record again also when Kafka does not answer at first', async () => {
+    await former.claim(instance, subscribed('a'))
+    topic.meanwhile = async () => {
+      await owner.claim(instance, subscribed('b'))
+      await owner.verbs.write(instance, null)
+    }
+    expect(await former.verbs.write(instance, subscribed('late'))).to.equal(TAKEN)
+    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      await owner.verbs.catchUp()
+      // Another topic grows, and its new leader shows nothing for some seconds.
+      topic.write('no JSON', '{}', { format: '2' })
+      topic.unshown = 60
+      await clock.tickAsync(10 * REPEAT_MS)
+    } finally {
+      clock.restore()
+    }
+    topic.compact()
+    expect(await topic.store('fresh').verbs.find(instance)).to.equal(undefined)
+  })
+
   for (const [when, forgottenMs] of [
     ['was removed a moment ago', 0],
     ['was removed minutes ago', 2 * MINUTE_MS]
