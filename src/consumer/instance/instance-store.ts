@@ -344,19 +344,19 @@ export class InstanceStore {
    */
   #repeatLater(key: string): void {
     const isOfOther = !this.#own.has(key) && this.#known.get(key)?.value
-    if (isOfOther || this.#repeating.has(key)) return
+    if (isOfOther || this.#isStopped || this.#repeating.has(key)) return
     this.#repeating.add(key)
     const repeat = async (): Promise<void> => {
       this.#repeating.delete(key)
-      if (await this.catchUp()) return
       // A newer state may be on its way: written behind it, the one that is known would undo it.
-      if (this.#onTheirWay.has(key)) {
+      if ((await this.catchUp()) || this.#onTheirWay.has(key)) {
         this.#repeatLater(key)
         return
       }
       const value = this.#known.get(key)?.value
       const stored = value ? instanceOfBytes(value) : null
-      if (stored === null || (stored && this.#own.has(key))) await this.#put(instanceOfKey(key), stored)
+      if (stored === undefined || (stored !== null) !== this.#own.has(key)) return
+      if (await this.#put(instanceOfKey(key), stored)) this.#repeatLater(key)
     }
     setTimeout(() => void repeat(), REPEAT_MS).unref()
   }
