@@ -7,9 +7,9 @@ import { expect } from 'chai'
  * lowers its budget.
  */
 const BUDGETS: Readonly<Record<string, number>> = {
-  apis: 18_440,
+  apis: 18_450,
   cli: 3_140,
-  consumer: 9_670,
+  consumer: 9_680,
   cluster: 3_440,
   core: 5_140,
   'embedded-broker': 7_300,
