@@ -6,7 +6,7 @@ import { noteFailure, warningOf } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
-import { errorCodes } from '../../kafka/error-codes.js'
+import { errorCodes, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
 import { type RecordJson, recordJsons } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
@@ -47,10 +47,6 @@ const MAX_ANSWER_MESSAGES = 1_000
 const LOOK_UP_LASTS_MS = 10_000
 const LOOK_UP_LIMIT_MS = 1_000
 const MAX_LOOK_UPS = 1_000
-const MISSING: ReadonlySet<number | undefined> = new Set([
-  errorCodes.UNKNOWN_TOPIC_OR_PARTITION,
-  errorCodes.INVALID_TOPIC_EXCEPTION
-])
 
 /** `GET /topics/{topic}/messages` and `POST /topics/{topic}/acks`. */
 export class ConsumeEndpoint {
@@ -189,7 +185,7 @@ export class ConsumeEndpoint {
       if (this.#lookUps.size >= MAX_LOOK_UPS) this.#lookUps.clear()
       this.#lookUps.set(topic, lookUp)
       gateway.topics([topic], LOOK_UP_LIMIT_MS).then(
-        found => void (lookUp.isMissing = MISSING.has(found.get(topic)?.errorCode)),
+        found => void (lookUp.isMissing = NO_SUCH_TOPIC.has(found.get(topic)?.errorCode ?? errorCodes.NONE)),
         () => void (lookUp.isMissing = false)
       )
     }
