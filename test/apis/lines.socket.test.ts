@@ -1,10 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
-import { confluent } from '../../src/apis/confluent/api.js'
-import { kprf } from '../../src/apis/kprf/api.js'
-import type { HttpApi } from '../../src/http/api/api.js'
-import { type Started, startHttp } from '../http/server/fixtures.js'
-import { contextFor } from '../support/api-context.js'
+import { type Started, startApi } from '../http/server/fixtures.js'
 import { delivered, FakeGateway, failure } from '../support/fake-gateway.js'
 import { RawSocket } from '../support/raw-socket.js'
 
@@ -18,11 +14,9 @@ describe('a body of lines', function () {
   let gateway: FakeGateway
   afterEach(() => started.http.close())
 
-  const start = async (api: unknown, outcome: ConstructorParameters<typeof FakeGateway>[0] = {}): Promise<void> => {
-    const { settings, plugin } = api as HttpApi
+  const start = async (api: string, outcome: ConstructorParameters<typeof FakeGateway>[0] = {}): Promise<void> => {
     gateway = new FakeGateway(outcome)
-    const context = contextFor(gateway, settings.parse({}))
-    started = await startHttp({ plugin: async scope => (await plugin(context))(scope) })
+    started = await startApi(api, gateway)
   }
   const send = async (path: string, type: string, body: string | Buffer, further = ''): Promise<string> => {
     const socket = await RawSocket.open(started.http.urls.shared)
@@ -43,7 +37,7 @@ describe('a body of lines', function () {
   const line = (topic: string, data: string, more = ''): string => `{"topic":"${topic}","data":"${data}"${more}}`
 
   it('is pushed to kprf as fluent-bit and Vector send it, one record a line', async () => {
-    await start(kprf, { outcome: () => delivered(1, 7) })
+    await start('kprf', { outcome: () => delivered(1, 7) })
     // Vector: `framing.method: newline_delimited`, which ends each line, and `compression: gzip`.
     const vector = `${line('a', '1', ',"key":"k"')}\n${line('b', '2', ',"partition":3')}\n`
     expect(told(await send('/push', LINES, gzipSync(vector), 'content-encoding: gzip\r\n'))).to.deep.equal(OK)
@@ -59,7 +53,7 @@ describe('a body of lines', function () {
   })
 
   it('is answered by kprf when Kafka has all of its records', async () => {
-    await start(kprf, { outcome: 'by hand' })
+    await start('kprf', { outcome: 'by hand' })
     const answer = send('/push', LINES, `${line('a', '1')}\n`)
     while (gateway.calls.length === 0) await new Promise(setImmediate)
     expect(gateway.calls[0]!.options.deadlineMs).to.equal(2_000)
@@ -70,7 +64,7 @@ describe('a body of lines', function () {
   })
 
   it('may be empty, long, or have blank lines and objects that follow each other', async () => {
-    await start(kprf)
+    await start('kprf')
     for (const body of ['', '\n', '\r\n\n']) expect(told(await send('/push', LINES, body))).to.deep.equal(OK)
     expect(
       told(await send('/push', LINES, `${line('a', '1')}${line('a', '2')}\r\n\r\n${line('a', '3')}`))
@@ -85,7 +79,7 @@ describe('a body of lines', function () {
   })
 
   it('is refused by kprf as a whole where a line is no record, has too many, or is not UTF-8', async () => {
-    await start(kprf)
+    await start('kprf')
     const good = `${line('a', '1')}\n`
     for (const [bad, why] of [
       ['{"topic":"a"}', 'Request body deserialize error: missing field `data` at line 2 column 13'],
@@ -103,7 +97,7 @@ describe('a body of lines', function () {
   })
 
   it('is answered 400 by kprf where no other attempt helps, so that a shipper drops it, and else 500', async () => {
-    await start(kprf, {
+    await start('kprf', {
       outcome: ({ topic }) => (topic === 'good' ? delivered() : { ...failure('timedOut'), retriable: topic === 'late' })
     })
     const statusOf = async (...topics: string[]): Promise<string> =>
@@ -114,7 +108,7 @@ describe('a body of lines', function () {
   })
 
   it('is no push to kprf with another type', async () => {
-    await start(kprf)
+    await start('kprf')
     const statuses = ['application/x-ndjsonx', 'application/ndjson', 'text/x-ndjson'].map(type =>
       send('/push', type, '')
     )
@@ -124,7 +118,7 @@ describe('a body of lines', function () {
   })
 
   it('is a stream of records to version 3 of Confluent, and to no other route of it', async () => {
-    await start(confluent, { outcome: () => delivered(1, 7) })
+    await start('confluent', { outcome: () => delivered(1, 7) })
     const value = (data: object): string => JSON.stringify({ value: { type: 'JSON', data } })
     const body = `${value({ message: 'a' })}\n${value({ message: 'b' })}\n`
     const [status, text] = told(await send(RECORDS, LINES, body))
@@ -138,7 +132,7 @@ describe('a body of lines', function () {
   })
 
   it('is read while it comes by version 3 of Confluent, and each line is answered', async () => {
-    await start(confluent, { outcome: () => delivered(1, 7) })
+    await start('confluent', { outcome: () => delivered(1, 7) })
     const socket = await RawSocket.open(started.http.urls.shared)
     const record = '{"value":{"type":"STRING","data":"d"}}\n'
     await socket.send(

@@ -1,11 +1,8 @@
 import { expect } from 'chai'
-import { apis } from '../../src/apis/apis.js'
 import { ForbiddenError } from '../../src/core/errors.js'
 import { openAccess } from '../../src/http/access/access.js'
-import type { HttpApi } from '../../src/http/api/api.js'
 import { failures } from '../../src/producer/memory/failures.js'
-import { type Started, startHttp } from '../http/server/fixtures.js'
-import { contextFor } from '../support/api-context.js'
+import { type Started, startApi } from '../http/server/fixtures.js'
 import { FakeGateway } from '../support/fake-gateway.js'
 import { RawSocket } from '../support/raw-socket.js'
 
@@ -20,12 +17,10 @@ describe('an answer in words that do not tell how to mend the request', function
   afterEach(() => started.http.close())
 
   const start = async (name: string, settings: object = {}, overrides: object = {}): Promise<void> => {
-    const api = apis.find(one => one.name === name) as HttpApi
     gateway = new FakeGateway({
       outcome: ({ topic }) => (topic === 't' ? failures.unknownTopic(topic) : failures.invalidTopic(topic))
     })
-    const context = contextFor(gateway, api.settings.parse(settings), overrides)
-    started = await startHttp({ plugin: async scope => (await api.plugin(context))(scope) })
+    started = await startApi(name, gateway, settings, overrides)
   }
   /** @returns status, warning and body */
   const ask = async (line: string, headers = '', body = ''): Promise<[string, string | undefined, string]> => {

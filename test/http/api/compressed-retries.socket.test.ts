@@ -1,16 +1,13 @@
 import type { IncomingMessage } from 'node:http'
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { expect } from 'chai'
-import { apis } from '../../../src/apis/apis.js'
 import { openAccess } from '../../../src/http/access/access.js'
-import type { HttpApi } from '../../../src/http/api/api.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
 import type { PassOn } from '../../../src/http/api/key-owners.js'
-import { contextFor } from '../../support/api-context.js'
 import { delivered, FakeGateway } from '../../support/fake-gateway.js'
 import { localKeys } from '../../support/local-keys.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
+import { type Started, startApi, until, untilNothingIsHeld } from '../server/fixtures.js'
 
 const MIB = 1024 * 1024
 const RECORDS = '{"records":[{"topic":"t","data":"d"}],"wait_for_send":true}'
@@ -36,12 +33,10 @@ describe('a request that comes again with its key in another content coding', ()
     gateway = new FakeGateway({ outcome: () => delivered(1, 7) })
     const owners = owner && { reach: 'deployment' as const, ownerOf: () => owner, serve: () => {}, close: () => {} }
     const idempotency = new Idempotency({ keys: localKeys(), owners, count: () => undefined })
-    const api = apis.find(one => one.name === name) as HttpApi
     charged = 0
     const charge = (_records: number, bytes: number): undefined => void (charged += bytes)
     const access = { callerOf: (request: IncomingMessage) => ({ ...openAccess.callerOf(request), charge }) }
-    const context = contextFor(gateway, api.settings.parse(settings), { idempotency, access })
-    started = await startHttp({ plugin: async scope => (await api.plugin(context))(scope) })
+    started = await startApi(name, gateway, settings, { idempotency, access })
     return idempotency
   }
   const requestOf = (path: string, type: string, body: Buffer, headers: Record<string, string> = {}): Buffer => {

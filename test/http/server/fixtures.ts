@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { apis } from '../../../src/apis/apis.js'
 import { kprf } from '../../../src/apis/kprf/api.js'
 import { type KprfSettings, kprfSettings } from '../../../src/apis/kprf/settings.js'
 import { CastellanError, ForbiddenError } from '../../../src/core/errors.js'
@@ -7,7 +8,7 @@ import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js
 import type { Logger } from '../../../src/core/model.js'
 import type { Gateway } from '../../../src/gateway/gateway.js'
 import { refusalStatus } from '../../../src/http/access/access.js'
-import type { OwnListener } from '../../../src/http/api/api.js'
+import type { HttpApi, OwnListener } from '../../../src/http/api/api.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
 import type { SilenceLimit } from '../../../src/http/exchange/client.js'
 import { type ApiMount, type Http, type HttpOptions, mountOf } from '../../../src/http/server/http.js'
@@ -193,6 +194,18 @@ const kprfMount = (
   maxBodyBytes: number,
   parts: Parameters<typeof contextFor<KprfSettings>>[2]
 ): ApiMount => mountOf(kprf, contextFor(gateway, kprfSettings.parse({ maxBodyBytes }), parts))
+
+/** {@link startHttp} with an API in the place of `/loud`. @param settings of the API */
+export async function startApi(
+  name: string,
+  gateway: Gateway,
+  settings: object = {},
+  overrides: object = {}
+): Promise<Started> {
+  const api = apis.find(one => one.name === name) as HttpApi
+  const context = contextFor(gateway, api.settings.parse(settings), overrides)
+  return startHttp({ plugin: async scope => (await api.plugin(context))(scope) })
+}
 
 const ownPortOf = (name: string): OwnListener => ({
   label: name,
