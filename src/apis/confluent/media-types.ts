@@ -1,4 +1,5 @@
 import { MODERN_TYPE } from '../../http/exchange/modern-answers.js'
+import { LINES_TYPE } from '../../http/openapi/operation.js'
 import type { SchemaFormat } from '../../schemas/schemas.js'
 import { ProblemError, type Version } from './failures.js'
 
@@ -46,9 +47,6 @@ const CHARSETS: ReadonlyMap<string, Charset> = new Map([
   ['iso-8859-1', 'latin1'],
   ['latin1', 'latin1']
 ])
-
-/** Values that follow each other, one a line. */
-export const LINES_TYPE = 'application/x-ndjson'
 
 /** @param takesLines the body may be of {@link LINES_TYPE} @throws ProblemError */
 export function charsetOf(contentType = '', takesLines = false): Charset {

@@ -10,6 +10,7 @@ import { AnswerTemplate, WARNING_HEADER } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { type Known, whenSettled } from '../../http/exchange/modern-answers.js'
+import { LINES_TYPE } from '../../http/openapi/operation.js'
 import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
 import { type PushRecord, parseInTurns, parseLines, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
 import { RateLimiter } from './rate-limits.js'
@@ -47,7 +48,7 @@ export const isJsonContentType = (header: string | undefined): boolean =>
   header === undefined || header === 'application/json' || COUNTS_AS_JSON.test(header)
 
 /** Records that follow each other, one a line. kprf had only `application/json`. */
-const IS_LINES = /^application\/x-ndjson[ \t]*(?:;|$)/i
+const IS_LINES = new RegExp(`^${LINES_TYPE}[ \\t]*(?:;|$)`, 'i')
 
 const UNSUPPORTED = new StacklessError("The request's content-type is not supported")
 

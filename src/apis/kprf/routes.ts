@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { json, type Operation } from '../../http/openapi/operation.js'
+import { json, LINES_TYPE, type Operation } from '../../http/openapi/operation.js'
 import type { KprfSettings } from './settings.js'
 
 /**
@@ -31,11 +31,10 @@ export const kprfOperations = ({ failureWord }: KprfSettings): readonly Operatio
       path: '/push',
       id: 'push',
       summary: 'Pushes records to Kafka',
-      description:
-        'With `application/x-ndjson` each line is a record, and the answer waits for Kafka: 400 where no other attempt helps.',
+      description: `With \`${LINES_TYPE}\` each line is a record, and the answer waits for Kafka: 400 where no other attempt helps.`,
       body: {
         description: 'Records, in the order in which they are to be written',
-        content: { ...json(pushBody), 'application/x-ndjson': record }
+        content: { ...json(pushBody), [LINES_TYPE]: record }
       },
       produces: true,
       answers: {
@@ -50,7 +49,7 @@ export const kprfOperations = ({ failureWord }: KprfSettings): readonly Operatio
         401: { description: 'No credentials, or wrong ones', ...failure },
         403: { description: 'A topic of the request is not allowed', ...failure },
         413: { description: 'The body is too large', content: text },
-        415: { description: 'The content type is neither application/json nor application/x-ndjson', content: text },
+        415: { description: `The content type is neither application/json nor ${LINES_TYPE}`, content: text },
         429: { description: 'A quota or a rate limit is used up', ...failure },
         500: { description: 'Records have failed: one entry for each record', ...failure },
         503: { description: 'Overloaded, or shutting down', ...failure }

@@ -46,6 +46,9 @@ export interface Operation {
 
 export const json = (schema: z.ZodType): Content => ({ 'application/json': schema })
 
+/** Values of JSON that follow each other, one a line. */
+export const LINES_TYPE = 'application/x-ndjson'
+
 /** An operation that reads one thing. */
 export const reading = (
   path: string,
