@@ -34,7 +34,7 @@ export const openCastellan = async (options: OpenCastellanOptions): Promise<Cast
 export const openSchemas = async (options: SchemasOptions): Promise<Schemas> =>
   (await import('./server/app/schemas.js')).openSchemasOf(options)
 
-export type { PeersOptions } from './cluster/gateways/settings.js'
+export type { PeersOptions } from './deployment/gateways/settings.js'
 /** Consumer groups. */
 export type {
   AckResult,
@@ -90,7 +90,7 @@ export type {
   PartitionerName,
   PendingProduce,
   ProduceOptions
-} from './gateway/gateway.js'
+} from './verbs/gateway.js'
 /** Connections. */
 export type {
   BrokerClient,

@@ -35,7 +35,7 @@ export * from './client.js'
 /** The parts of a client, for programs that connect the parts themselves. */
 export { ConsumerGroups, type ConsumerGroupsDeps } from './consumer/group/consumer-groups.js'
 export { defaultConsumerSettings } from './consumer/group/settings.js'
-export { KafkaGateway, type KafkaGatewayDeps } from './gateway/kafka-gateway.js'
+export { KafkaGateway, type KafkaGatewayDeps } from './verbs/kafka-gateway.js'
 export { createBrokerClientFactory } from './kafka/kafkajs-broker-client.js'
 export type { DeliveryDeps } from './producer/memory/delivery.js'
 export { startDelivery } from './producer/memory/memory-delivery.js'

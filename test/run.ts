@@ -10,7 +10,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Command } from 'commander'
-import { isForEachNode } from './each-node.js'
+import { isForEachNode } from './runs/each-node.js'
 import { shuffled } from './support/random.js'
 import { runAgain } from './support/run-again.js'
 import type { Outcome } from './support/tell-failures.js'
@@ -22,7 +22,7 @@ const SMOKE: readonly string[] = [
   'apis/tiny-api',
   'cli/unix-socket',
   'embedded-broker/connection',
-  'examples/testing',
+  'project/examples/testing',
   'http/engine/response-head',
   'http/server/heads',
   'kafka/against-embedded-broker',
@@ -44,7 +44,7 @@ const command = new Command('npm test')
   .option('--sockets', 'tests that need real sockets or moments instead: files named *.socket.test.ts')
   .option('--system', 'the long tests instead: files named *.system.test.ts')
   .option('--explored', 'those instead that only `npm run explore` runs: files named *.explore.test.ts')
-  .option('--each-node', 'those instead that CI runs on each Node: test/each-node.ts')
+  .option('--each-node', 'those instead that CI runs on each Node: test/runs/each-node.ts')
   .option('--slow-machine', 'on a machine that is slow at moments which the seed gives: test/support/slow-machine.mjs')
   .allowUnknownOption()
   .allowExcessArguments()
@@ -61,16 +61,16 @@ function kindOf(name: string): Kind {
 
 /** Kafka's own tests have a runner of their own. */
 const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
-  .filter(name => name.endsWith('.test.ts') && !/^(real-kafka|registry)\//.test(name))
+  .filter(name => name.endsWith('.test.ts') && !/^runs\/(real-kafka|registry)\//.test(name))
   .sort()
 if (all.length === 0) usageError(command, 'no test files; run it from the root of the project')
 /** They wait longer than others: begun last, they would be alone. */
 const LONGEST: readonly string[] = [
   'cli/revoked',
   'http/page/troubles',
-  'integration/group-starts',
-  'integration/pixy-consume',
-  'integration/pixy-offsets'
+  'runs/integration/group-starts',
+  'runs/integration/pixy-consume',
+  'runs/integration/pixy-offsets'
 ].map(name => join('test', `${name}.system.test.ts`))
 const files = shuffled(
   all

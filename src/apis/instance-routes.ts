@@ -11,8 +11,8 @@ import type {
   InstanceSettings,
   InstanceTopics,
   PlainInstanceVerb
-} from '../gateway/gateway.js'
-import { toError } from '../gateway/offsets.js'
+} from '../verbs/gateway.js'
+import { toError } from '../verbs/offsets.js'
 import type { Caller, Operation } from '../http/access/access.js'
 import type { ErrorAnswers } from '../http/api/api-answers.js'
 import type { DecodedRecords } from '../http/api/decoded-records.js'

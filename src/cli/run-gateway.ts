@@ -122,7 +122,7 @@ async function runWorkers(
 ): Promise<number> {
   const [{ startWorkers }, { workerForker }] = await Promise.all([
     import('../server/app/workers.js'),
-    import('../cluster/workers/worker-process.js')
+    import('../deployment/workers/worker-process.js')
   ])
   const { config } = source
   const sockets = unixSocketsOf(apis, config)

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fastify from 'fastify'
-import { decodeBody, encodeBody } from '../../src/cluster/gateways/body.js'
+import { decodeBody, encodeBody } from '../../src/deployment/gateways/body.js'
 import { ForbiddenError, QuotaExceededError } from '../../src/core/errors.js'
 import { type Access, admit, type Caller, openAccess } from '../../src/http/access/access.js'
 import { Idempotency } from '../../src/http/api/idempotency.js'

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { freePorts } from '../real-kafka/ports.js'
+import { freePorts } from '../runs/real-kafka/ports.js'
 import { type Child, Children, Gateway } from './child.js'
 
 const WRITERS = 4

@@ -126,7 +126,7 @@ describe('gateways and the directory of the durable log', function () {
     mkdirSync(directory)
     if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', directory]).status === 0) return
     console.log(
-      '    SKIPPED: this user may not mount a tmpfs; test/integration/arion-durable.system.test.ts fills the log itself'
+      '    SKIPPED: this user may not mount a tmpfs; test/runs/integration/arion-durable.system.test.ts fills the log itself'
     )
     test.skip()
   }

@@ -4,7 +4,7 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { freePorts } from '../real-kafka/ports.js'
+import { freePorts } from '../runs/real-kafka/ports.js'
 import { Children, Gateway } from './child.js'
 import { type Answer, Client, clientsOf, endOf, isAlive, metricsOf, pidsOf, sampleOf, TWO } from './workers.js'
 

@@ -10,9 +10,9 @@ const floors: Floors = [
   ['kafka'],
   ['embedded-broker', 'router'],
   ['consumer', 'producer', 'schemas'],
-  ['gateway'],
+  ['verbs'],
   ['http'],
-  ['apis', 'cluster'],
+  ['apis', 'deployment'],
   ['server'],
   ['client', 'testing'],
   ['cli', 'index'],
@@ -31,7 +31,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
     ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'strimzi'],
     ['apis', 'commands']
   ],
-  cluster: [['calls'], ['gateways', 'workers'], ['verbs']],
+  deployment: [['calls'], ['gateways', 'workers'], ['verbs']],
   server: [['config'], ['app']]
 }
 

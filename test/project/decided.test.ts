@@ -13,7 +13,7 @@ const OWN_LIMIT = /\.timeout\(/
 const HAS_OWN_TIME = /useFakeTimers|FakeTime\(|\bclock\.tick|inWorld\(\)|new World\(|[hH]arness|Stage\(/
 
 /** It looks for such words itself. */
-const SEARCHERS = ['test/decided.test.ts']
+const SEARCHERS = ['test/project/decided.test.ts']
 
 /** Helpers that wait in real time, for explored tests. Nothing is added here. */
 const SLEEPERS: readonly string[] = [
@@ -32,7 +32,7 @@ const SLEEPERS: readonly string[] = [
 
 /** Tools and suites that are explored: they have processes, sockets and real time, or a world. */
 const EXPLORED =
-  /\.(socket|system|kafka|explore)\.test\.ts$|^test\/(alerts|backlog|bench|fuzz|hostile|kill|mutation|real-kafka|registry|simulation|soak)\/|^test\/support\/offer-chaos\//
+  /\.(socket|system|kafka|explore)\.test\.ts$|^test\/runs\/(alerts|backlog|fuzz|hostile|kill|real-kafka|registry|simulation|soak)\/|^test\/project\/bench\/|^test\/support\/offer-chaos\//
 
 const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .filter(name => /\.m?[jt]s$/.test(name))

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { apis } from '../src/apis/apis.js'
+import { apis } from '../../src/apis/apis.js'
 
 describe('documentation', () => {
   it('names every dependency with its reason, and no other', () => {

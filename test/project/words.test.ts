@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { metricMeanings } from '../src/core/metrics/metric-names.js'
-import { describeSettings } from '../src/server/config/schema.js'
+import { metricMeanings } from '../../src/core/metrics/metric-names.js'
+import { describeSettings } from '../../src/server/config/schema.js'
 
 /**
  * Words of our own that gave way to the words of the field, and the word that took the place of each (docs/architecture.md).
@@ -42,7 +42,7 @@ const foreign = new Set([
 /** Names of files on disks of users stay, and the former names of settings are known to tell of the new ones. */
 const exempt = new Set([
   'src/core/settings/setting-names.ts',
-  'test/words.test.ts',
+  'test/project/words.test.ts',
   'test/server/config/config.test.ts'
 ])
 

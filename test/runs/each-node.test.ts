@@ -16,9 +16,9 @@ describe('what CI runs', () => {
 
   it('leaves no kind of test to nobody: explore runs each script for tests', () => {
     const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
-    const explored = readFileSync('test/explore.ts', 'utf8')
+    const explored = readFileSync('test/runs/explore.ts', 'utf8')
     const rest = Object.keys(scripts).filter(name => name.startsWith('test:') && !explored.includes(`run ${name} `))
     expect(rest).to.deep.equal(['test:alerts'])
-    expect(readFileSync('.ci/run', 'utf8')).to.include('test/alerts/run.ts')
+    expect(readFileSync('.ci/run', 'utf8')).to.include('test/runs/alerts/run.ts')
   })
 })

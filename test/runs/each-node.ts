@@ -6,17 +6,17 @@ export const EACH_NODE: Readonly<Record<string, readonly string[]>> = {
   engine: ['connection', 'shared-buffer', 'smuggling'].map(name => `http/engine/${name}`),
   sockets: ['kafka/connection-trouble', 'kafka/socket', 'http/server/listeners', 'http/server/upgrades'],
   files: ['appending', 'directory-lock', 'recovering'].map(name => `producer/log/${name}`),
-  streams: ['integration/ended-streams', 'integration/readers'],
-  workers: ['producer/log/log-thread', 'cluster/workers/supervisor', 'cluster/workers/worker-process', 'schemas/bombs'],
+  streams: ['runs/integration/ended-streams', 'runs/integration/readers'],
+  workers: ['producer/log/log-thread', 'deployment/workers/supervisor', 'deployment/workers/worker-process', 'schemas/bombs'],
   tls: ['http/server/certificates', 'http/server/tls', 'kafka/security'],
   zlib: ['kafka/compression', 'kafka/decompression'],
-  arion: ['integration/arion'],
-  cloudevents: ['integration/cloudevents-produce'],
-  confluent: ['integration/confluent-produce'],
-  kafboy: ['integration/kafboy'],
-  'kafka-pixy': ['integration/pixy-scenario'],
-  kprf: ['integration/push'],
-  strimzi: ['integration/strimzi-consumers']
+  arion: ['runs/integration/arion'],
+  cloudevents: ['runs/integration/cloudevents-produce'],
+  confluent: ['runs/integration/confluent-produce'],
+  kafboy: ['runs/integration/kafboy'],
+  'kafka-pixy': ['runs/integration/pixy-scenario'],
+  kprf: ['runs/integration/push'],
+  strimzi: ['runs/integration/strimzi-consumers']
 }
 
 const names = Object.values(EACH_NODE).flat()

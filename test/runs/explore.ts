@@ -8,8 +8,8 @@ import { once } from 'node:events'
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { SeededRandom, shuffled } from './support/random.js'
-import { countOption, seedOption, toolOptions, usageError } from './support/tool-options.js'
+import { SeededRandom, shuffled } from '../support/random.js'
+import { countOption, seedOption, toolOptions, usageError } from '../support/tool-options.js'
 
 type CommandLine = (seed: number) => string
 
@@ -42,8 +42,8 @@ const RUNS: Readonly<Record<string, CommandLine>> = {
   'few bytes, 30 at once': seed => `npm run test:hostile -- --few-bytes --seconds 300 --connections 30 --seed ${seed}`,
   'as node:http': seed => `npm run test:fuzz -- --requests 1000000 --repeatable --seed ${seed}`,
   backlog: () => 'npm run test:backlog -- --gb 1',
-  soak: seed => `node --import tsx test/soak/soak.ts --seconds 300 --seed ${seed}`,
-  memory: seed => `node --import tsx test/soak/memory.ts --minutes 15 --seed ${seed}`,
+  soak: seed => `node --import tsx test/runs/soak/soak.ts --seconds 300 --seed ${seed}`,
+  memory: seed => `node --import tsx test/runs/soak/memory.ts --minutes 15 --seed ${seed}`,
   'real registry': () => 'npm run test:registry -- ',
   'real Kafka': seed => `npm run test:kafka -- --seed ${seed}`,
   'real Kafka 4.4.0': seed => `KAFKA_VERSION=4.4.0 npm run test:kafka -- --seed ${seed}`

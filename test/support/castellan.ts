@@ -10,7 +10,7 @@ import {
 } from '../../src/core/model.js'
 import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { KafkaGateway } from '../../src/gateway/kafka-gateway.js'
+import { KafkaGateway } from '../../src/verbs/kafka-gateway.js'
 import type { BrokerClient } from '../../src/kafka/broker-client.js'
 import { createBrokerClientFactory } from '../../src/kafka/kafkajs-broker-client.js'
 import type { Delivery } from '../../src/producer/memory/delivery.js'

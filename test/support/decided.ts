@@ -1,10 +1,10 @@
 /**
  * A decided test gives the same run on any machine, however busy: it opens no real socket and starts no process or thread.
  * Here these throw, and fail the test that tried, in every file that is not named `*.socket.test.ts`, `*.system.test.ts` or `*.explore.test.ts`.
- * What stays possible: `inject`, worlds of `test/simulation`, whose network takes the place of `node:net`, and files on disk.
+ * What stays possible: `inject`, worlds of `test/runs/simulation`, whose network takes the place of `node:net`, and files on disk.
  * No test at all reads the durable log of the working folder: a gateway that was started there may have left one.
  *
- * Mocha loads this first (`.mocharc.json`). test/decided.test.ts looks for sleeps and clocks.
+ * Mocha loads this first (`.mocharc.json`). test/project/decided.test.ts looks for sleeps and clocks.
  */
 import childProcess, { ChildProcess } from 'node:child_process'
 import { Socket as DatagramSocket } from 'node:dgram'

@@ -1,7 +1,7 @@
-import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/cluster/calls/peers.js'
-import { decodeBody, encodeBody } from '../../src/cluster/gateways/body.js'
-import { sharedGateway } from '../../src/cluster/verbs/shared-gateway.js'
-import type { Gateway } from '../../src/gateway/gateway.js'
+import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/deployment/calls/peers.js'
+import { decodeBody, encodeBody } from '../../src/deployment/gateways/body.js'
+import { sharedGateway } from '../../src/deployment/verbs/shared-gateway.js'
+import type { Gateway } from '../../src/verbs/gateway.js'
 import { type Castellan, openCastellan } from '../../src/index.js'
 
 const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type CastellanError, KafkaError, TimedOutError } from '../../src/core/errors.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { kafkaAdmin } from '../../src/gateway/kafka-admin.js'
+import { kafkaAdmin } from '../../src/verbs/kafka-admin.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { type EmbeddedStack, startCastellan, startEmbeddedStack } from '../support/castellan.js'
 

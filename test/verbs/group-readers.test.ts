@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { ActorRef, Requester } from '../../src/core/actor/actor.js'
 import { silentLogger } from '../../src/core/model.js'
-import { GroupReaders } from '../../src/gateway/group-readers.js'
+import { GroupReaders } from '../../src/verbs/group-readers.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { encodeAssignment } from '../../src/kafka/protocol/consumer-protocol.js'
 import type { RouterMessage } from '../../src/router/messages/operations.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { type Certainty, certaintyOf, persistedText } from '../../src/gateway/persisted.js'
+import { type Certainty, certaintyOf, persistedText } from '../../src/verbs/persisted.js'
 import { delivered, failure } from '../support/fake-gateway.js'
 
 const certainty = fc.constantFrom<Certainty>('yes', 'no', 'unknown', 'pending')

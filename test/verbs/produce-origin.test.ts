@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { NO_RECORD_HEADERS, type ProduceOrigin, withOriginHeaders } from '../../src/gateway/produce-origin.js'
+import { NO_RECORD_HEADERS, type ProduceOrigin, withOriginHeaders } from '../../src/verbs/produce-origin.js'
 
 const header = (key: string, text: string) => ({ key, value: Buffer.from(text) })
 const originWith = (...recordHeaders: ProduceOrigin['recordHeaders']): ProduceOrigin => ({

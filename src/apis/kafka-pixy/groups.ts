@@ -1,4 +1,4 @@
-import type { Gateway, GroupOffset, GroupReader } from '../../gateway/gateway.js'
+import type { Gateway, GroupOffset, GroupReader } from '../../verbs/gateway.js'
 import { PixyError } from './pixy-answers.js'
 
 type PartitionsByClient = ReadonlyMap<string, readonly number[]>

@@ -1,7 +1,7 @@
 import { Argument, type Command, Option } from 'commander'
 import { CastellanError } from '../../core/errors.js'
-import type { GroupDescription } from '../../gateway/gateway.js'
-import type { TopicLag } from '../../gateway/lag.js'
+import type { GroupDescription } from '../../verbs/gateway.js'
+import type { TopicLag } from '../../verbs/lag.js'
 import type { Client, ClientFlags } from '../client.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
 import { clientOptions, formatOption } from '../options.js'
@@ -76,7 +76,7 @@ const toMemberRows = ({ members }: GroupDescription) =>
 
 /** Groups in the order of their names. A group that does not exist is absent. */
 async function describe(client: Client, names: readonly string[] | 'all'): Promise<GroupDescription[]> {
-  const { GroupReaders } = await import('../../gateway/group-readers.js')
+  const { GroupReaders } = await import('../../verbs/group-readers.js')
   const { router, timeoutMs } = client
   const readers = new GroupReaders({ router, log: client.log, timeoutMs, clock: () => performance.now() }, {})
   const found = await failing(readers.describe(names))
@@ -100,7 +100,7 @@ interface LagOfTopic {
 
 /** One row per group and topic. A group that cannot be read does not end the list. */
 async function listLags(client: Client, write: Write): Promise<number> {
-  const { readLag, sumOf } = await import('../../gateway/lag.js')
+  const { readLag, sumOf } = await import('../../verbs/lag.js')
   const rows: LagOfTopic[] = []
   let hasFailed = false
   for (const { groupId: group } of await describe(client, 'all')) {
@@ -126,7 +126,7 @@ const NOTHING = 'the group has committed no offset'
 
 /** One row per partition of the topics in which the group has committed offsets. */
 async function listLag(client: Client, group: string, write: Write): Promise<number> {
-  const { readLag } = await import('../../gateway/lag.js')
+  const { readLag } = await import('../../verbs/lag.js')
   const lags = await failing(readLag(client.router, group, client.timeoutMs))
   if (lags.length === 0) throw new CommandError(`group ${group} has committed no offset, or does not exist`)
   write(['topic', 'partition', 'committed', 'end', 'lag', 'trouble'], lags.flatMap(toPartitionRows))

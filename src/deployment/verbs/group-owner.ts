@@ -8,9 +8,9 @@ import type {
   MessageId,
   MessageLimits,
   NoMessage
-} from '../../gateway/gateway.js'
-import { toError } from '../../gateway/offsets.js'
-import { over } from '../../gateway/over.js'
+} from '../../verbs/gateway.js'
+import { toError } from '../../verbs/offsets.js'
+import { over } from '../../verbs/over.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { failureOf, ownFailure } from '../../router/requests/failures.js'
 import { isAway, type PeerError, type Peers } from '../calls/peers.js'

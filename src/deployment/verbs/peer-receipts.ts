@@ -8,7 +8,7 @@ import type {
   ReceiptQuestion,
   ReceiptReply,
   ReceiptsElsewhere
-} from '../../gateway/receipts.js'
+} from '../../verbs/receipts.js'
 import { placeOf } from '../../producer/receipts/receipts.js'
 import type { PeerError, Peers } from '../calls/peers.js'
 

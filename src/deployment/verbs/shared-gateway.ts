@@ -1,5 +1,5 @@
-import type { AdminGateway, DurableLogStats, Gateway } from '../../gateway/gateway.js'
-import { over } from '../../gateway/over.js'
+import type { AdminGateway, DurableLogStats, Gateway } from '../../verbs/gateway.js'
+import { over } from '../../verbs/over.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import { callOthers, type Peers } from '../calls/peers.js'
 import { AcksElsewhere } from './acks-elsewhere.js'

@@ -1,5 +1,5 @@
 import type { CastellanError, ErrorCode } from '../../core/errors.js'
-import { PERSISTED_HEADER } from '../../gateway/persisted.js'
+import { PERSISTED_HEADER } from '../../verbs/persisted.js'
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import type { Claim } from '../../producer/keys/keys.js'
 import { refusalHeaders, refusalStatus } from '../access/access.js'

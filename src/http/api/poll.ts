@@ -6,7 +6,7 @@ import type {
   GroupGateway,
   MessageLimits,
   NoMessage
-} from '../../gateway/gateway.js'
+} from '../../verbs/gateway.js'
 import type { Asked } from '../exchange/exchange.js'
 
 export interface PollOptions {

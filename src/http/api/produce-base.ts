@@ -1,5 +1,5 @@
-import type { ProduceOptions } from '../../gateway/gateway.js'
-import { persistedText } from '../../gateway/persisted.js'
+import type { ProduceOptions } from '../../verbs/gateway.js'
+import { persistedText } from '../../verbs/persisted.js'
 import { BodyTooLargeError } from '../exchange/decoded-body.js'
 import { type Asked, hasBody } from '../exchange/exchange.js'
 import type { ErrorAnswers } from './api-answers.js'

@@ -2,9 +2,9 @@ import type { preParsingHookHandler } from 'fastify'
 import { CastellanError, type ErrorCode, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Gateway, PendingProduce, ProduceOptions } from '../../gateway/gateway.js'
-import { persistedText } from '../../gateway/persisted.js'
-import { type ProduceOrigin, placesOf } from '../../gateway/produce-origin.js'
+import type { Gateway, PendingProduce, ProduceOptions } from '../../verbs/gateway.js'
+import { persistedText } from '../../verbs/persisted.js'
+import { type ProduceOrigin, placesOf } from '../../verbs/produce-origin.js'
 import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
 import {
   type AnswerTemplate,

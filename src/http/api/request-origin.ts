@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { RecordHeader } from '../../core/model.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
-import type { ProduceOrigin, RecordPlaces } from '../../gateway/produce-origin.js'
+import type { ProduceOrigin, RecordPlaces } from '../../verbs/produce-origin.js'
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import { principalOf } from '../access/access.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'

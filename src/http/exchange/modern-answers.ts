@@ -3,8 +3,8 @@ import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordOutcome } from '../../core/model.js'
-import type { PendingProduce } from '../../gateway/gateway.js'
-import { type Certainty, certaintyOf } from '../../gateway/persisted.js'
+import type { PendingProduce } from '../../verbs/gateway.js'
+import { type Certainty, certaintyOf } from '../../verbs/persisted.js'
 
 /**
  * A client that accepts this gets the same answers from every API: the outcome of each record, or a problem document.

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { PERSISTED_HEADER } from '../../gateway/persisted.js'
-import { RECEIPT_HEADER } from '../../gateway/receipts.js'
+import { PERSISTED_HEADER } from '../../verbs/persisted.js'
+import { RECEIPT_HEADER } from '../../verbs/receipts.js'
 import { MODERN_TYPE, PROBLEM_TYPE } from '../exchange/modern-answers.js'
 
 /** A JSON Schema (2020-12), as OpenAPI 3.1 uses it. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { MAX_RECORDS_OF_ANSWER, type ReceiptDesk, type ReceiptReply, receiptJson } from '../../gateway/receipts.js'
+import { MAX_RECORDS_OF_ANSWER, type ReceiptDesk, type ReceiptReply, receiptJson } from '../../verbs/receipts.js'
 import { ANONYMOUS, principalOf } from '../access/access.js'
 import { answeredBefore } from '../api/by-hand.js'
 import type { EngineRequest } from '../engine/request.js'

@@ -1,4 +1,4 @@
-import { BEYOND_END } from '../../gateway/lag.js'
+import { BEYOND_END } from '../../verbs/lag.js'
 import { groupBy } from './cards.js'
 import type { ClusterRow, LossRow, PartitionRow, RefusalRow, Status, TopicRow, Trouble, WorkerRow } from './status.js'
 import {

@@ -1,11 +1,11 @@
 import { apis } from '../../apis/apis.js'
-import type { GatewayKeys } from '../../cluster/gateways/gateway-keys.js'
-import type { GatewayPeers } from '../../cluster/gateways/gateway-peers.js'
-import type { PeerTls } from '../../cluster/gateways/peer-listener.js'
-import { peerReceipts } from '../../cluster/verbs/peer-receipts.js'
-import { sharedGateway } from '../../cluster/verbs/shared-gateway.js'
-import { everywhereOf, gatheredFor } from '../../cluster/workers/gathered-metrics.js'
-import { type WorkerPeers, workerKeys } from '../../cluster/workers/worker-peers.js'
+import type { GatewayKeys } from '../../deployment/gateways/gateway-keys.js'
+import type { GatewayPeers } from '../../deployment/gateways/gateway-peers.js'
+import type { PeerTls } from '../../deployment/gateways/peer-listener.js'
+import { peerReceipts } from '../../deployment/verbs/peer-receipts.js'
+import { sharedGateway } from '../../deployment/verbs/shared-gateway.js'
+import { everywhereOf, gatheredFor } from '../../deployment/workers/gathered-metrics.js'
+import { type WorkerPeers, workerKeys } from '../../deployment/workers/worker-peers.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import { LoopTurns } from '../../core/loop-turns.js'
 import {
@@ -19,9 +19,9 @@ import type { Logger } from '../../core/model.js'
 import { RecentLines } from '../../core/recent-lines.js'
 import { Refusals } from '../../core/refusals.js'
 import { registeredTracing, type Tracing } from '../../core/tracing/tracing.js'
-import type { Gateway } from '../../gateway/gateway.js'
-import type { LagRow, LagSource } from '../../gateway/lag.js'
-import { tracedGateway } from '../../gateway/traced-gateway.js'
+import type { Gateway } from '../../verbs/gateway.js'
+import type { LagRow, LagSource } from '../../verbs/lag.js'
+import { tracedGateway } from '../../verbs/traced-gateway.js'
 import { openAccess } from '../../http/access/access.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { KeyOwners } from '../../http/api/key-owners.js'
@@ -519,8 +519,8 @@ class ProcessParts {
   async #preparePeers(): Promise<void> {
     const { peers: settings } = this.#config
     if (settings.addresses.length === 0) return
-    const { GatewayPeers } = await import('../../cluster/gateways/gateway-peers.js')
-    const { GatewayKeys } = await import('../../cluster/gateways/gateway-keys.js')
+    const { GatewayPeers } = await import('../../deployment/gateways/gateway-peers.js')
+    const { GatewayKeys } = await import('../../deployment/gateways/gateway-keys.js')
     const { tlsDirectory } = settings
     const tls = tlsDirectory === undefined ? undefined : readTlsFiles('peers.tlsDirectory', tlsFilesIn(tlsDirectory))
     const all = new GatewayPeers({

@@ -1,4 +1,4 @@
-import { callOthers, type Peers } from '../../cluster/calls/peers.js'
+import { callOthers, type Peers } from '../../deployment/calls/peers.js'
 import { CastellanError, KafkaError } from '../../core/errors.js'
 import { MAX_SERIES } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
@@ -11,7 +11,7 @@ import {
   readLag,
   sumOf,
   type TopicLag
-} from '../../gateway/lag.js'
+} from '../../verbs/lag.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import type { LagSettings } from '../config/process-settings.js'
 import type { KafkaCluster } from './kafka.js'

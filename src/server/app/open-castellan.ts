@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type PeersOptions, peersOptions } from '../../cluster/gateways/settings.js'
+import { type PeersOptions, peersOptions } from '../../deployment/gateways/settings.js'
 import type { ConsumedMessage } from '../../consumer/group/consume-result.js'
 import { type ConsumeOptions, consumeMessages } from '../../consumer/group/consume-stream.js'
 import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
@@ -12,10 +12,10 @@ import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-lo
 import { type Logger, silentLogger } from '../../core/model.js'
 import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
-import type { Gateway } from '../../gateway/gateway.js'
-import { KafkaGateway, PROGRAM } from '../../gateway/kafka-gateway.js'
-import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../../gateway/receipts.js'
-import { tracedGateway } from '../../gateway/traced-gateway.js'
+import type { Gateway } from '../../verbs/gateway.js'
+import { KafkaGateway, PROGRAM } from '../../verbs/kafka-gateway.js'
+import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../../verbs/receipts.js'
+import { tracedGateway } from '../../verbs/traced-gateway.js'
 import type { BrokerClientFactory, ConnectionSettings } from '../../kafka/broker-client.js'
 import { type CompressionCodec, requireCodec } from '../../kafka/compression.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
@@ -176,8 +176,8 @@ export async function openCastellan(options: OpenCastellanOptions): Promise<Cast
 async function openPeers({ gateway }: Castellan, { peers, metrics, log = silentLogger }: OpenCastellanOptions) {
   const settings = peersOptions.parse(peers)
   if (settings === undefined) return undefined
-  const { GatewayPeers } = await import('../../cluster/gateways/gateway-peers.js')
-  const { sharedGateway } = await import('../../cluster/verbs/shared-gateway.js')
+  const { GatewayPeers } = await import('../../deployment/gateways/gateway-peers.js')
+  const { sharedGateway } = await import('../../deployment/verbs/shared-gateway.js')
   const all = new GatewayPeers({ settings, tls: settings.tls, log, metrics, clock: () => performance.now() })
   const shared = sharedGateway(gateway, DEFAULT_CLUSTER, all)
   await all.open()

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { peersOptions } from '../../cluster/gateways/settings.js'
+import { peersOptions } from '../../deployment/gateways/settings.js'
 import { consumerOptions } from '../../consumer/group/settings.js'
 import { ConfigError } from '../../core/errors.js'
 import type { BrokerAddress } from '../../core/model.js'

@@ -1,10 +1,10 @@
 import { apis } from '../../apis/apis.js'
-import { GatheredMetrics, mergeStatsd } from '../../cluster/workers/gathered-metrics.js'
-import type { Handlers, LinkError } from '../../cluster/workers/link.js'
-import type { ParentServes, WorkerFarewell, WorkerReport } from '../../cluster/workers/messages.js'
-import { Supervisor } from '../../cluster/workers/supervisor.js'
-import { passingOn } from '../../cluster/workers/worker-peers.js'
-import type { WorkerProcess } from '../../cluster/workers/worker-process.js'
+import { GatheredMetrics, mergeStatsd } from '../../deployment/workers/gathered-metrics.js'
+import type { Handlers, LinkError } from '../../deployment/workers/link.js'
+import type { ParentServes, WorkerFarewell, WorkerReport } from '../../deployment/workers/messages.js'
+import { Supervisor } from '../../deployment/workers/supervisor.js'
+import { passingOn } from '../../deployment/workers/worker-peers.js'
+import type { WorkerProcess } from '../../deployment/workers/worker-process.js'
 import { CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
 import {
   createPrometheusMetrics,

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { apis, type SettingsOfApis } from '../../apis/apis.js'
-import { peersSettings } from '../../cluster/gateways/settings.js'
+import { peersSettings } from '../../deployment/gateways/settings.js'
 import { consumerSettings } from '../../consumer/group/settings.js'
 import { describeSchema } from '../../core/settings/leaves.js'
 import { environmentName } from '../../core/settings/setting-names.js'

@@ -17,7 +17,7 @@ interface Answer {
   readonly body: Readonly<Record<string, unknown>>
 }
 
-/** Brokers that misbehave on demand. What both kinds of clusters can do is in test/integration/arion*.test.ts. */
+/** Brokers that misbehave on demand. What both kinds of clusters can do is in test/runs/integration/arion*.test.ts. */
 for (const durability of ['disk', 'memory'] as const) {
   describe(`arion over brokers that fail, with its messages kept in ${durability}`, function () {
     this.timeout(120_000)

@@ -7,7 +7,7 @@ import { arionSettings } from '../../../src/apis/arion/settings.js'
 import type { ErrorCode } from '../../../src/core/errors.js'
 import { counterFamily, gaugeFamily } from '../../../src/core/metrics/family.js'
 import { createPrometheusMetrics, registerFamily } from '../../../src/core/metrics/prometheus.js'
-import type { DurableLogStats } from '../../../src/gateway/gateway.js'
+import type { DurableLogStats } from '../../../src/verbs/gateway.js'
 import { FakeGateway, failure } from '../../support/fake-gateway.js'
 import { ask, jsonOf, serveArion } from './harness.js'
 

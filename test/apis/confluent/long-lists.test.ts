@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { LongList, LongLists } from '../../../src/apis/confluent/long-lists.js'
-import type { TopicMetadata } from '../../../src/gateway/gateway.js'
+import type { TopicMetadata } from '../../../src/verbs/gateway.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { accessByHeader, serve } from './stage.js'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
-import type { ClusterDescription } from '../../../src/gateway/admin.js'
+import type { ClusterDescription } from '../../../src/verbs/admin.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { accessByHeader, serve } from './stage.js'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
-import type { CommittedOffset, GroupDescription } from '../../../src/gateway/gateway.js'
+import type { CommittedOffset, GroupDescription } from '../../../src/verbs/gateway.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { serve } from './stage.js'
 

@@ -26,7 +26,7 @@ function casesOf(title: string): string[] {
 
 describe('kafboy: the agreed cases', () => {
   it('are shown by a test each', () => {
-    const folders = [import.meta.dirname, join(import.meta.dirname, '../../integration')]
+    const folders = [import.meta.dirname, join(import.meta.dirname, '../../runs/integration')]
     const shown = new Set(folders.flatMap(titlesIn).flatMap(casesOf))
     const agreed = Object.entries(CASES).flatMap(([api, last]) =>
       Array.from({ length: last }, (_, i) => `${api} ${i + 1}`)

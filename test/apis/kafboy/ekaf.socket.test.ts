@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { KafboyEvent, KafboyHooks } from '../../../src/apis/kafboy/hooks/hooks.js'
 import type { KafboySettings } from '../../../src/apis/kafboy/settings.js'
-import type { TopicMetadata } from '../../../src/gateway/gateway.js'
+import type { TopicMetadata } from '../../../src/verbs/gateway.js'
 import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
 import { brief, placed, type Served, serve, taken, untilTaken } from './harness.js'
 

@@ -10,7 +10,7 @@ import { kafboyPlugin } from '../../../src/apis/kafboy/plugin.js'
 import { type KafboySettings, kafboySettings } from '../../../src/apis/kafboy/settings.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type Logger, type MonotonicClock, silentLogger } from '../../../src/core/model.js'
-import type { Gateway } from '../../../src/gateway/gateway.js'
+import type { Gateway } from '../../../src/verbs/gateway.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 

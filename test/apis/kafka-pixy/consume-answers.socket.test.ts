@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
-import { type AckResult, type NoMessage, ONE_MESSAGE } from '../../../src/gateway/gateway.js'
+import { type AckResult, type NoMessage, ONE_MESSAGE } from '../../../src/verbs/gateway.js'
 import { failure } from '../../support/fake-gateway.js'
 import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'

@@ -16,7 +16,7 @@ import {
   ONE_MESSAGE,
   type PendingProduce,
   type ProduceOptions
-} from '../../../src/gateway/gateway.js'
+} from '../../../src/verbs/gateway.js'
 import { refusedBy } from '../../support/api-context.js'
 import { failure } from '../../support/fake-gateway.js'
 import { checkRows } from '../../support/rows.js'

@@ -18,7 +18,7 @@ import {
 } from '../../../src/apis/kafka-pixy/pixy-request.js'
 import { messageHeadersOf, messageSizeOf } from '../../../src/apis/kafka-pixy/produce.js'
 import { oddPathOf, withAlias } from '../../../src/apis/kafka-pixy/target.js'
-import type { Gateway } from '../../../src/gateway/gateway.js'
+import type { Gateway } from '../../../src/verbs/gateway.js'
 import { idOf, positionsOf } from '../../../src/http/api/tail.js'
 import { sentPartsOf } from '../../../src/http/exchange/exchange.js'
 import { checkRows } from '../../support/rows.js'

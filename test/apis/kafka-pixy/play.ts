@@ -12,7 +12,7 @@ import type {
   ConsumeManyResult,
   MessageId,
   MessageLimits
-} from '../../../src/gateway/gateway.js'
+} from '../../../src/verbs/gateway.js'
 import { type Access, type Caller, openAccess } from '../../../src/http/access/access.js'
 import type { ApiContext, LifetimeStep } from '../../../src/http/api/api.js'
 import { contextFor } from '../../support/api-context.js'

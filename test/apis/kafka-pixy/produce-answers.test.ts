@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
 import type { ProduceRecord, RecordFailure } from '../../../src/core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/verbs/gateway.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
 import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
 import { failure } from '../../support/fake-gateway.js'

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
 import { type App, loadConfig, startApp } from '../../../src/index.js'
-import { alertRules, metricsIn } from '../../alerts/rules.js'
+import { alertRules, metricsIn } from '../../runs/alerts/rules.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
 interface Dashboard {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Registry } from 'prom-client'
-import { GatheredMetrics } from '../../../src/cluster/workers/gathered-metrics.js'
+import { GatheredMetrics } from '../../../src/deployment/workers/gathered-metrics.js'
 import { counterFamily, durationFamily, gaugeFamily, MAX_SERIES } from '../../../src/core/metrics/family.js'
 import { TaggedMetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
 import {

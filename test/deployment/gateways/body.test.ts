@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { decodeBody, encodeBody } from '../../../src/cluster/gateways/body.js'
+import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
 import { checkRows } from '../../support/rows.js'
 
 describe('the body of a call between gateways', () => {

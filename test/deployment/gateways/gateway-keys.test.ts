@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { PeerError } from '../../../src/cluster/calls/peers.js'
+import { PeerError } from '../../../src/deployment/calls/peers.js'
 import { type KeyGateway, KeyGateways, type Seen } from './key-gateways.js'
 
 const [A, B, C] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091'] as const

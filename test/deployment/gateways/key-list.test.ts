@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { KeyList, placeIn } from '../../../src/cluster/gateways/gateway-keys.js'
+import { KeyList, placeIn } from '../../../src/deployment/gateways/gateway-keys.js'
 
 const LIST = ['gw-2:8091', 'gw-1:8091', 'gw-3:8091']
 const OWN = 'own'

@@ -1,5 +1,5 @@
-import { AWAY, PeerError, type PeerHandler, type Peers } from '../../../src/cluster/calls/peers.js'
-import { hashedOwner, peerInstances } from '../../../src/cluster/verbs/peer-instances.js'
+import { AWAY, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
+import { hashedOwner, peerInstances } from '../../../src/deployment/verbs/peer-instances.js'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { ConsumerInstances } from '../../../src/consumer/instance/consumer-instances.js'
 import type { InstanceGateway, InstanceName } from '../../../src/consumer/instance/instances.js'

@@ -8,8 +8,8 @@ import {
   type PeerHandler,
   type Peers,
   SILENT_MS
-} from '../../../src/cluster/calls/peers.js'
-import { fixedOwner, hashedOwner, ownerAmong, peerInstances } from '../../../src/cluster/verbs/peer-instances.js'
+} from '../../../src/deployment/calls/peers.js'
+import { fixedOwner, hashedOwner, ownerAmong, peerInstances } from '../../../src/deployment/verbs/peer-instances.js'
 import { TAKEN } from '../../../src/consumer/instance/instance-store.js'
 import type {
   InstanceGateway,
@@ -17,7 +17,7 @@ import type {
   InstanceReadLimits,
   InstanceSettings,
   InstanceTopics
-} from '../../../src/gateway/gateway.js'
+} from '../../../src/verbs/gateway.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { instanceSettings } from '../../support/instances.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { AWAY, PeerError, type Peers } from '../../../src/cluster/calls/peers.js'
+import { AWAY, PeerError, type Peers } from '../../../src/deployment/calls/peers.js'
 import type { InstanceResult } from '../../../src/consumer/instance/instances.js'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'

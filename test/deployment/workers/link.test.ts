@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { Link } from '../../../src/cluster/workers/link.js'
-import type { ParentLink } from '../../../src/cluster/workers/messages.js'
+import { Link } from '../../../src/deployment/workers/link.js'
+import type { ParentLink } from '../../../src/deployment/workers/messages.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { turns } from '../../support/ticks.js'
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { type Frame, Link } from '../../../src/cluster/workers/link.js'
-import type { ParentLink, WorkerLink } from '../../../src/cluster/workers/messages.js'
-import { ownerOfKey, passingOn, WorkerPeers, workerKeys } from '../../../src/cluster/workers/worker-peers.js'
+import { type Frame, Link } from '../../../src/deployment/workers/link.js'
+import type { ParentLink, WorkerLink } from '../../../src/deployment/workers/messages.js'
+import { ownerOfKey, passingOn, WorkerPeers, workerKeys } from '../../../src/deployment/workers/worker-peers.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 import { hashOf, KeyedKafka, KeyedProcess, type Seen } from '../gateways/key-gateways.js'
 

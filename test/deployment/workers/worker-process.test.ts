@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { WholeLines } from '../../../src/cluster/workers/worker-process.js'
+import { WholeLines } from '../../../src/deployment/workers/worker-process.js'
 
 const MIB = 1_048_576
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { TopicMetadata } from '../../../src/gateway/gateway.js'
+import type { TopicMetadata } from '../../../src/verbs/gateway.js'
 import { configOf, type Guarded, makeToken, startGuarded, TestFolder } from '../../support/access.js'
 import { FakeGateway } from '../../support/fake-gateway.js'
 import { askRaw } from '../../support/raw-socket.js'

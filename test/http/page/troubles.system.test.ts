@@ -9,7 +9,7 @@ import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedde
 import type { Status } from '../../../src/http/status/status.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
-import { Gateway } from '../../kill/gateway.js'
+import { Gateway } from '../../runs/kill/gateway.js'
 import { startTestApp } from '../../support/app-under-test.js'
 import { isBrowserInstalled, startBrowser } from '../../support/browser.js'
 import { startCastellan } from '../../support/castellan.js'

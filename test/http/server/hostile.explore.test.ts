@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../../src/gateway/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/verbs/gateway.js'
 import { delivered, FakeGateway } from '../../support/fake-gateway.js'
 import { HostileHttp, play } from '../../support/hostile-http.js'
 import { SeededRandom, testSeed } from '../../support/random.js'

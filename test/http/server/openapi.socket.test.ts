@@ -69,7 +69,7 @@ const parameters = {
 const idsOf = (api: string, ids: readonly string[]): string[] =>
   ids.map(id => `${api}${id[0]!.toUpperCase()}${id.slice(1)}`)
 /**
- * Operations whose answers the tests of Confluent's and Strimzi's API and of CloudEvents in `test/integration` compare
+ * Operations whose answers the tests of Confluent's and Strimzi's API and of CloudEvents in `test/runs/integration` compare
  * with their descriptions.
  */
 const ofCluster: ReadonlySet<string> = new Set([

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { UnavailableError } from '../../../src/core/errors.js'
-import { ReceiptDesk, type ReceiptReply } from '../../../src/gateway/receipts.js'
+import { ReceiptDesk, type ReceiptReply } from '../../../src/verbs/receipts.js'
 import { DurableReceipts } from '../../../src/producer/disk/durable-receipts.js'
 import type { DurableLog } from '../../../src/producer/log/durable-log.js'
 import { salvageLog } from '../../../src/producer/log/salvage.js'

@@ -1,5 +1,5 @@
 import type { ProduceRecord } from '../../../src/core/model.js'
-import { certaintyOf, persistedText } from '../../../src/gateway/persisted.js'
+import { certaintyOf, persistedText } from '../../../src/verbs/persisted.js'
 import type { ProduceOptions } from '../../../src/producer/memory/delivery.js'
 import type { DurableHarness } from '../../support/durable-harness.js'
 

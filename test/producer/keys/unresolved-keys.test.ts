@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { UnavailableError } from '../../../src/core/errors.js'
 import { LocalKeys } from '../../../src/producer/keys/keys.js'
-import { KeyedKafka, KeyedProcess } from '../../cluster/gateways/key-gateways.js'
+import { KeyedKafka, KeyedProcess } from '../../deployment/gateways/key-gateways.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 
 describe('keys of an earlier process whose outcomes cannot be read', () => {

@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { type AddressInfo, createServer as createNetServer, type Server as NetServer } from 'node:net'
 import { expect } from 'chai'
-import { postRequest } from '../../examples/bench/tools/http-connection.js'
-import { HttpLoad } from '../../examples/bench/tools/http-load.js'
+import { postRequest } from '../../../examples/bench/tools/http-connection.js'
+import { HttpLoad } from '../../../examples/bench/tools/http-load.js'
 
 const HOST = '127.0.0.1'
 const request = postRequest('/push', Buffer.from('{"a":1}'))

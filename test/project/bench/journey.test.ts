@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { executedBy, type FileCalls, functionsIn } from '../../examples/bench/journey/executed.js'
+import { executedBy, type FileCalls, functionsIn } from '../../../examples/bench/journey/executed.js'
 
 const DIST = 'file:///gateway/dist/'
 type Calls = readonly [name: string, start: number, calls: number]

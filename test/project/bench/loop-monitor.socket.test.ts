@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { LoopMonitor } from '../../examples/bench/tools/loop-figures.js'
+import { LoopMonitor } from '../../../examples/bench/tools/loop-figures.js'
 
 /**
  * Blocks the event loop and collects garbage for each line on stdin. The pause before lets the monitor begin: it measures

@@ -2,9 +2,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { parseCommand } from '../../examples/bench/tools/options.js'
-import { parsePsTime, readProcessStats } from '../../examples/bench/tools/process-stats.js'
-import { aboveLimits, median, type Row, toTable, writeJson } from '../../examples/bench/tools/report.js'
+import { parseCommand } from '../../../examples/bench/tools/options.js'
+import { parsePsTime, readProcessStats } from '../../../examples/bench/tools/process-stats.js'
+import { aboveLimits, median, type Row, toTable, writeJson } from '../../../examples/bench/tools/report.js'
 
 const rows: readonly Row[] = [
   { work: 'floor', value: 41234.4, unit: 'requests/s', p99Ms: 9.41234 },

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { startGateway } from '../../examples/bench/tools/servers.js'
-import { walSettings } from '../../src/producer/log/settings.js'
+import { startGateway } from '../../../examples/bench/tools/servers.js'
+import { walSettings } from '../../../src/producer/log/settings.js'
 
 describe('a gateway under the load of a benchmark', () => {
   it('opens no log that another gateway has left in the working folder', async () => {

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { expect } from 'chai'
 import { stringify } from 'yaml'
-import { arionSettings } from '../../examples/bench/arion.js'
-import { pixySettings } from '../../examples/bench/pixy.js'
-import { HOOKS } from '../../examples/bench/push.js'
-import { loadConfig } from '../../src/server/config/config.js'
+import { arionSettings } from '../../../examples/bench/arion.js'
+import { pixySettings } from '../../../examples/bench/pixy.js'
+import { HOOKS } from '../../../examples/bench/push.js'
+import { loadConfig } from '../../../src/server/config/config.js'
 
 describe('bench settings', () => {
   let directory: string

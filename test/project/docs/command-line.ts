@@ -1,8 +1,8 @@
 import { pathToFileURL } from 'node:url'
 import type { Command, Option } from 'commander'
-import { commands, toProgram } from '../../src/cli/cli.js'
-import type { CommandDescription } from '../../src/cli/command.js'
-import { nameOf } from '../../src/cli/usage-message.js'
+import { commands, toProgram } from '../../../src/cli/cli.js'
+import type { CommandDescription } from '../../../src/cli/command.js'
+import { nameOf } from '../../../src/cli/usage-message.js'
 
 const HEAD = `# The command line
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { parse, parseAllDocuments } from 'yaml'
-import { loadConfig } from '../../src/index.js'
+import { loadConfig } from '../../../src/index.js'
 
 const linesOf = (name: string): string[] =>
   readFileSync(`docs/deploy/${name}`, 'utf8')

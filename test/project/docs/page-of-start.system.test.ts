@@ -3,8 +3,8 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import type { Browser } from 'playwright-core'
-import { Children, Gateway } from '../cli/child.js'
-import { isBrowserInstalled, startBrowser } from '../support/browser.js'
+import { Children, Gateway } from '../../cli/child.js'
+import { isBrowserInstalled, startBrowser } from '../../support/browser.js'
 
 describe('the page of docs/start/browser.md', function () {
   this.timeout(120_000)

@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync,
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { Children, COMMAND, Gateway } from '../cli/child.js'
-import { PROJECT } from '../support/built.js'
+import { Children, COMMAND, Gateway } from '../../cli/child.js'
+import { PROJECT } from '../../support/built.js'
 
 /**
  * Runs the shell blocks of pages in their order, as a reader does, beside a gateway that `castellan serve` has just

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { defaultRouterSettings } from '../../src/router/routing/settings.js'
+import { defaultRouterSettings } from '../../../src/router/routing/settings.js'
 
 const guide = readFileSync('docs/router.md', 'utf8')
 const MEBIBYTE = 1024 * 1024

@@ -8,7 +8,7 @@ export interface Case extends Omit<Recording, 'recordedWith'> {
 }
 
 /**
- * By recording of `test/real-kafka/record-alerts.ts` and of `record-on-embedded.ts`. `CastellanServerErrors` needs two minutes of them, as long as brokers are
+ * By recording of `test/runs/real-kafka/record-alerts.ts` and of `record-on-embedded.ts`. `CastellanServerErrors` needs two minutes of them, as long as brokers are
  * paused: it fires in one recording of that kind, and not in another.
  */
 const firesIn: Readonly<Record<string, readonly string[]>> = {

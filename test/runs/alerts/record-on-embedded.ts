@@ -4,16 +4,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
-import { Children, Gateway } from '../cli/child.js'
+import { Children, Gateway } from '../../cli/child.js'
 import { freePorts } from '../real-kafka/ports.js'
-import { countOption, toolOptions } from '../support/tool-options.js'
+import { countOption, toolOptions } from '../../support/tool-options.js'
 import { RECORDINGS } from './recording.js'
 import { alertRules, metricsIn } from './rules.js'
 import { Scraper } from './scraper.js'
 
 /** Recordings that need no real Kafka: a quiet gateway, and troubles between clients and gateways. */
 
-const command = new Command('node --import tsx test/alerts/record-on-embedded.ts')
+const command = new Command('node --import tsx test/runs/alerts/record-on-embedded.ts')
   .addOption(countOption('--minutes <N>', 'length of the quiet recording', 60))
   .option('--only <NAME>', 'one recording', '')
 const { minutes, only } = toolOptions<{ readonly minutes: number; readonly only: string }>(command)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect } from 'chai'
 import { parseAllDocuments } from 'yaml'
-import { loadConfig } from '../../src/index.js'
+import { loadConfig } from '../../../src/index.js'
 
 /** Tools that Go builds, in some minutes the first time. */
 const TOOLS: Readonly<Record<string, string>> = {

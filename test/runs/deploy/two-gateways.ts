@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { type Agent, type IncomingMessage, request } from 'node:http'
-import { type ProxyKind, proxyKinds } from '../http/engine/proxies.js'
+import { type ProxyKind, proxyKinds } from '../../http/engine/proxies.js'
 
 export const kindOf = (name: string): ProxyKind => proxyKinds.find(one => one.name === name)!
 

@@ -1,4 +1,4 @@
-import { SeededRandom } from '../support/random.js'
+import { SeededRandom } from '../../support/random.js'
 
 /** The random choices of one script. */
 export class Choices {

@@ -1,12 +1,12 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Connection } from '../../src/http/engine/connection.js'
-import { Connections } from '../../src/http/engine/connections.js'
-import { type Head, readHead } from '../../src/http/engine/head.js'
-import type { Served } from '../../src/http/engine/open-requests.js'
-import type { EngineRequest } from '../../src/http/engine/request.js'
-import { isWebsocketRequest } from '../../src/http/exchange/other-protocols.js'
+import type { Connection } from '../../../src/http/engine/connection.js'
+import { Connections } from '../../../src/http/engine/connections.js'
+import { type Head, readHead } from '../../../src/http/engine/head.js'
+import type { Served } from '../../../src/http/engine/open-requests.js'
+import type { EngineRequest } from '../../../src/http/engine/request.js'
+import { isWebsocketRequest } from '../../../src/http/exchange/other-protocols.js'
 import type { Address } from './client.js'
 
 /** The field in which Node keeps whether the head of an answer ends the connection. The types do not have it. */

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BatchView, HEADER_BYTES } from '../../src/embedded-broker/protocol/record-batch.js'
-import { codecNumbers, compress, prepareCompression } from '../../src/kafka/compression.js'
-import type { SeededRandom } from '../support/random.js'
-import { batchOf, RawKafka } from '../support/raw-kafka.js'
-import { produce } from '../support/raw-kafka-calls.js'
-import { RawSocket } from '../support/raw-socket.js'
+import { BatchView, HEADER_BYTES } from '../../../src/embedded-broker/protocol/record-batch.js'
+import { codecNumbers, compress, prepareCompression } from '../../../src/kafka/compression.js'
+import type { SeededRandom } from '../../support/random.js'
+import { batchOf, RawKafka } from '../../support/raw-kafka.js'
+import { produce } from '../../support/raw-kafka-calls.js'
+import { RawSocket } from '../../support/raw-socket.js'
 import type { Attack, Targets } from './http-attacks.js'
 
 const MIB = 1024 * 1024

@@ -1,6 +1,6 @@
-import type { SeededRandom } from '../support/random.js'
-import { ResponseBuilder } from '../support/response-builder.js'
-import { ScriptedBroker, type ScriptedRequest } from '../support/scripted-broker.js'
+import type { SeededRandom } from '../../support/random.js'
+import { ResponseBuilder } from '../../support/response-builder.js'
+import { ScriptedBroker, type ScriptedRequest } from '../../support/scripted-broker.js'
 
 const METADATA = 3
 const FIRST_FLEXIBLE_METADATA = 9

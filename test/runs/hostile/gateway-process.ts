@@ -1,4 +1,4 @@
-import { type Children, Gateway } from '../cli/child.js'
+import { type Children, Gateway } from '../../cli/child.js'
 
 /** What clients hold of the process; at rest all of it is 0. */
 const HELD = [

@@ -2,7 +2,7 @@ import type { ClientHttp2Session } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import type { SeededRandom } from '../support/random.js'
+import type { SeededRandom } from '../../support/random.js'
 import {
   byteFrames,
   callWith,
@@ -16,7 +16,7 @@ import {
   PREFACE,
   repeated,
   varintField
-} from '../support/raw-grpc.js'
+} from '../../support/raw-grpc.js'
 import type { Attack, Targets } from './http-attacks.js'
 
 const ofTopic = (...fields: readonly Buffer[]): Buffer => Buffer.concat([lengthField(2, 'attacked'), ...fields])

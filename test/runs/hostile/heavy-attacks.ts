@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../support/random.js'
+import type { SeededRandom } from '../../support/random.js'
 import type { Attack, Targets } from './http-attacks.js'
 
 const V2 = 'application/vnd.kafka.v2+json'

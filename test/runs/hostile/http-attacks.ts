@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SeededRandom } from '../support/random.js'
-import { RawSocket } from '../support/raw-socket.js'
+import type { SeededRandom } from '../../support/random.js'
+import { RawSocket } from '../../support/raw-socket.js'
 
 export interface Targets {
   readonly url: string

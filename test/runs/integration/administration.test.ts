@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
-import { KafkaError, TimedOutError } from '../../src/core/errors.js'
-import { isLegalTopicName, type RecordOutcome } from '../../src/core/model.js'
-import type { AdminGateway, ConfigEntry, ConfigResource } from '../../src/gateway/gateway.js'
-import { errorCodes, type KafkaErrorName } from '../../src/kafka/error-codes.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
-import { inWorld } from '../support/in-world.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { KafkaError, TimedOutError } from '../../../src/core/errors.js'
+import { isLegalTopicName, type RecordOutcome } from '../../../src/core/model.js'
+import type { AdminGateway, ConfigEntry, ConfigResource } from '../../../src/verbs/gateway.js'
+import { errorCodes, type KafkaErrorName } from '../../../src/kafka/error-codes.js'
+import { type Castellan, startCastellan } from '../../support/castellan.js'
+import { inWorld } from '../../support/in-world.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const PATIENCE_MS = 30_000
 const options = { timeoutMs: PATIENCE_MS }

@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { expect } from 'chai'
 import { WebSocket } from 'ws'
-import type { App } from '../../src/server/app/app.js'
-import { RawSocket } from '../support/raw-socket.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic, pauseAll, resumeAll } from '../support/target-cluster.js'
+import type { App } from '../../../src/server/app/app.js'
+import { RawSocket } from '../../support/raw-socket.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic, pauseAll, resumeAll } from '../../support/target-cluster.js'
 
 interface Answer {
   readonly status: number

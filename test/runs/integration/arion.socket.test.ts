@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import { WebSocket } from 'ws'
-import type { App } from '../../src/server/app/app.js'
-import { inWorld } from '../support/in-world.js'
-import { RawSocket } from '../support/raw-socket.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { App } from '../../../src/server/app/app.js'
+import { inWorld } from '../../support/in-world.js'
+import { RawSocket } from '../../support/raw-socket.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 type Answer = { readonly status: number; readonly body: Readonly<Record<string, unknown>> }
 

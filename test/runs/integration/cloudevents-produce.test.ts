@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { CloudEvent, emitterFor, HTTP, httpTransport, Mode } from 'cloudevents'
-import { EVENT, REQUIRED } from '../apis/cloudevents/harness.js'
-import { EventsStage } from '../support/events-stage.js'
-import { inWorld } from '../support/in-world.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { EVENT, REQUIRED } from '../../apis/cloudevents/harness.js'
+import { EventsStage } from '../../support/events-stage.js'
+import { inWorld } from '../../support/in-world.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const EVENT_TYPE = 'application/cloudevents+json'
 const BATCH_TYPE = 'application/cloudevents-batch+json'

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { silentLogger } from '../../src/core/model.js'
-import { createBrokerClientFactory } from '../../src/kafka/kafkajs-broker-client.js'
-import type { CommitConsumerOffsetResult } from '../../src/router/messages/operations.js'
-import { askRouter } from '../../src/router/routing/ask-router.js'
-import { type Castellan, startCastellan } from '../support/castellan.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { createBrokerClientFactory } from '../../../src/kafka/kafkajs-broker-client.js'
+import type { CommitConsumerOffsetResult } from '../../../src/router/messages/operations.js'
+import { askRouter } from '../../../src/router/routing/ask-router.js'
+import { type Castellan, startCastellan } from '../../support/castellan.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 describe('the last commit that was accepted is what stays', () => {
   const stage = onCluster()

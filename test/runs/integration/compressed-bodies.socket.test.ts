@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { buffer } from 'node:stream/consumers'
 import { constants, createBrotliCompress, createGzip, deflateSync, gzipSync } from 'node:zlib'
 import { expect } from 'chai'
-import { call } from '../support/access.js'
-import { ConfluentStage, JSON_RECORDS, JSON_TYPE } from '../support/confluent-stage.js'
-import { RawSocket } from '../support/raw-socket.js'
-import { RecordStreamClient } from '../support/record-stream-client.js'
+import { call } from '../../support/access.js'
+import { ConfluentStage, JSON_RECORDS, JSON_TYPE } from '../../support/confluent-stage.js'
+import { RawSocket } from '../../support/raw-socket.js'
+import { RecordStreamClient } from '../../support/record-stream-client.js'
 
 const MIB = 1024 * 1024
 /** What a bomb becomes. */

@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { expect } from 'chai'
-import { call } from '../support/access.js'
-import { ConfluentStage, JSON_TYPE } from '../support/confluent-stage.js'
-import { type RecordAnswer, RecordStreamClient } from '../support/record-stream-client.js'
+import { call } from '../../support/access.js'
+import { ConfluentStage, JSON_TYPE } from '../../support/confluent-stage.js'
+import { type RecordAnswer, RecordStreamClient } from '../../support/record-stream-client.js'
 
 const linesOf = (body: string): RecordAnswer[] => {
   expect(body.endsWith('\r\n')).to.equal(true)

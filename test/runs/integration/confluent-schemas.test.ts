@@ -1,11 +1,11 @@
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { expect } from 'chai'
-import { type SchemaFormat, Schemas } from '../../src/schemas/schemas.js'
-import { schemasSettings } from '../../src/schemas/settings.js'
-import { ScriptedRegistry } from '../schemas/scripted-registry.js'
-import { CodecsInPlace } from '../support/codecs-in-place.js'
-import { ConfluentStage } from '../support/confluent-stage.js'
-import { inWorld } from '../support/in-world.js'
+import { type SchemaFormat, Schemas } from '../../../src/schemas/schemas.js'
+import { schemasSettings } from '../../../src/schemas/settings.js'
+import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
+import { CodecsInPlace } from '../../support/codecs-in-place.js'
+import { ConfluentStage } from '../../support/confluent-stage.js'
+import { inWorld } from '../../support/in-world.js'
 import {
   codeOf,
   type ErrorBody,
@@ -14,7 +14,7 @@ import {
   readOnce,
   readSome,
   schemaCases
-} from '../support/schema-cases.js'
+} from '../../support/schema-cases.js'
 
 const HEAD_END = '\r\n\r\n'
 

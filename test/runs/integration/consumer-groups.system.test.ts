@@ -1,9 +1,9 @@
 import { expect } from 'chai'
-import type { ConsumedMessage } from '../../src/consumer/group/consume-result.js'
-import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
-import type { GroupInstance } from '../support/group-instance.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { ConsumedMessage } from '../../../src/consumer/group/consume-result.js'
+import type { ConsumerSettingsOverrides } from '../../../src/consumer/group/settings.js'
+import type { GroupInstance } from '../../support/group-instance.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const values = (messages: readonly ConsumedMessage[]): string[] => messages.map(({ value }) => String(value))
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}${at}`)

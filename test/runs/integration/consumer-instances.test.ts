@@ -1,10 +1,10 @@
 import { expect } from 'chai'
-import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../src/gateway/gateway.js'
-import type { openCastellan } from '../../src/index.js'
-import { inWorld } from '../support/in-world.js'
-import { done, instanceSettings } from '../support/instances.js'
-import { SeededRandom } from '../support/random.js'
-import { onCluster } from '../support/stage.js'
+import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../../src/verbs/gateway.js'
+import type { openCastellan } from '../../../src/index.js'
+import { inWorld } from '../../support/in-world.js'
+import { done, instanceSettings } from '../../support/instances.js'
+import { SeededRandom } from '../../support/random.js'
+import { onCluster } from '../../support/stage.js'
 
 const base: InstanceSettings = { ...instanceSettings, maxWaitMs: 30_000 }
 const limits = { timeoutMs: undefined, maxBytes: undefined }

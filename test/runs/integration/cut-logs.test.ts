@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { TopicSubscription } from '../../src/consumer/stream/topic-subscription.js'
-import { askRouter } from '../../src/index.js'
-import type { GroupInstance } from '../support/group-instance.js'
-import { inWorld } from '../support/in-world.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic, isOnRealKafka } from '../support/target-cluster.js'
+import type { TopicSubscription } from '../../../src/consumer/stream/topic-subscription.js'
+import { askRouter } from '../../../src/index.js'
+import type { GroupInstance } from '../../support/group-instance.js'
+import { inWorld } from '../../support/in-world.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic, isOnRealKafka } from '../../support/target-cluster.js'
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}${at}`)
 

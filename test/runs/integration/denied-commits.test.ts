@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import sinon from 'sinon'
-import type { BrokerClient } from '../../src/kafka/broker-client.js'
-import { offsetCommitV7 } from '../../src/kafka/protocol/offsets.js'
-import type { GroupInstance } from '../support/group-instance.js'
-import { inWorld } from '../support/in-world.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { BrokerClient } from '../../../src/kafka/broker-client.js'
+import { offsetCommitV7 } from '../../../src/kafka/protocol/offsets.js'
+import type { GroupInstance } from '../../support/group-instance.js'
+import { inWorld } from '../../support/in-world.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 /** No topic has so many partitions. */
 const NOWHERE = 1_000

@@ -11,9 +11,9 @@ import {
   type OwnerLogic,
   openCastellan,
   startEmbeddedCluster
-} from '../../src/index.js'
-import { inWorld } from '../support/in-world.js'
-import { turns } from '../support/ticks.js'
+} from '../../../src/index.js'
+import { inWorld } from '../../support/in-world.js'
+import { turns } from '../../support/ticks.js'
 
 /** Knows which of its actors read a partition. */
 class WatchedSystem extends ActorSystem {

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
-import type { Castellan } from '../../src/index.js'
-import { onCluster } from '../support/stage.js'
-import { withAdmin } from '../support/target-cluster.js'
+import type { Castellan } from '../../../src/index.js'
+import { onCluster } from '../../support/stage.js'
+import { withAdmin } from '../../support/target-cluster.js'
 
 describe('a topic that ends with the marker of a transaction', function () {
   this.timeout(120_000)

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { ask } from '../../src/core/actor/actor.js'
-import type { BrokerClient, FetchCall, FetchResponse } from '../../src/kafka/broker-client.js'
-import type { FetchDataResult } from '../../src/router/messages/operations.js'
-import type { Castellan } from '../support/castellan.js'
-import { inWorld } from '../support/in-world.js'
-import { onCluster } from '../support/stage.js'
+import { ask } from '../../../src/core/actor/actor.js'
+import type { BrokerClient, FetchCall, FetchResponse } from '../../../src/kafka/broker-client.js'
+import type { FetchDataResult } from '../../../src/router/messages/operations.js'
+import type { Castellan } from '../../support/castellan.js'
+import { inWorld } from '../../support/in-world.js'
+import { onCluster } from '../../support/stage.js'
 
 const PARTITIONS = 40
 const PATIENT_MS = 10_000

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
-import type { App } from '../../src/server/app/app.js'
-import { onBroker } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { App } from '../../../src/server/app/app.js'
+import { onBroker } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const RECORDS = 'application/vnd.kafka.json.v2+json'
 const MODERN = 'application/vnd.castellan.v1+json'

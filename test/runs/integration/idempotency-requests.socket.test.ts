@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { type IncomingMessage, request } from 'node:http'
 import { expect } from 'chai'
-import type { App } from '../../src/server/app/app.js'
-import { onBroker } from '../support/stage.js'
+import type { App } from '../../../src/server/app/app.js'
+import { onBroker } from '../../support/stage.js'
 
 describe('requests with an Idempotency-Key', function () {
   this.timeout(60_000)

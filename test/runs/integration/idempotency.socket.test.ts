@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { App } from '../../src/server/app/app.js'
-import { makeToken } from '../support/access.js'
-import { checkRows } from '../support/rows.js'
-import { onBroker } from '../support/stage.js'
+import type { App } from '../../../src/server/app/app.js'
+import { makeToken } from '../../support/access.js'
+import { checkRows } from '../../support/rows.js'
+import { onBroker } from '../../support/stage.js'
 
 interface Sent {
   readonly path: string

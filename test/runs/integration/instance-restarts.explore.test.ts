@@ -1,10 +1,10 @@
 import { expect } from 'chai'
-import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../src/gateway/gateway.js'
-import type { openCastellan } from '../../src/index.js'
-import { errorCodes } from '../../src/kafka/error-codes.js'
-import { done, instanceSettings } from '../support/instances.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../../src/verbs/gateway.js'
+import type { openCastellan } from '../../../src/index.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { done, instanceSettings } from '../../support/instances.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const settings: InstanceSettings = { ...instanceSettings, idleMs: 300_000 }
 const limits = { timeoutMs: undefined, maxBytes: undefined }

@@ -1,12 +1,12 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import { ownerAmong } from '../../src/cluster/verbs/peer-instances.js'
-import type { InstanceGateway, InstanceName, InstanceSettings } from '../../src/gateway/gateway.js'
-import { inWorld } from '../support/in-world.js'
-import { done, instanceSettings as settings } from '../support/instances.js'
-import { LinkedGateway } from '../support/linked-gateways.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { ownerAmong } from '../../../src/deployment/verbs/peer-instances.js'
+import type { InstanceGateway, InstanceName, InstanceSettings } from '../../../src/verbs/gateway.js'
+import { inWorld } from '../../support/in-world.js'
+import { done, instanceSettings as settings } from '../../support/instances.js'
+import { LinkedGateway } from '../../support/linked-gateways.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const AUTO_COMMIT_MS = 5_000
 /** One record a read. */

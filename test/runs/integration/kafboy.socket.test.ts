@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
-import type { App } from '../../src/server/app/app.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { App } from '../../../src/server/app/app.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const partitions = 3
-const hooks = fileURLToPath(new URL('../apis/kafboy/hooks/readme.ts', import.meta.url))
+const hooks = fileURLToPath(new URL('../../apis/kafboy/hooks/readme.ts', import.meta.url))
 
 /** Topics that have settings of their own, so their names are known before the gateway starts. */
 const topics = {

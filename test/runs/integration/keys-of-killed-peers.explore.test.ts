@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
-import type { Gateway } from '../cli/child.js'
-import { type PeerAddress, peerSettings } from '../support/peer-address.js'
-import { SeededRandom } from '../support/random.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic, withAdmin } from '../support/target-cluster.js'
+import type { Gateway } from '../../cli/child.js'
+import { type PeerAddress, peerSettings } from '../../support/peer-address.js'
+import { SeededRandom } from '../../support/random.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic, withAdmin } from '../../support/target-cluster.js'
 
 const PARTITIONS = 3
 const CLIENTS = 6

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { App } from '../../src/server/app/app.js'
-import { type PeerAddress, peerSettings } from '../support/peer-address.js'
-import { RawSocket } from '../support/raw-socket.js'
-import { onBroker } from '../support/stage.js'
+import type { App } from '../../../src/server/app/app.js'
+import { type PeerAddress, peerSettings } from '../../support/peer-address.js'
+import { RawSocket } from '../../support/raw-socket.js'
+import { onBroker } from '../../support/stage.js'
 
 /** With so many keys, each gateway owns some of them. */
 const KEYS = 8

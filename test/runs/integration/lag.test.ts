@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { readLag, sumOf, type TopicLag } from '../../src/gateway/lag.js'
-import type { App } from '../../src/server/app/app.js'
-import { runCommand } from '../cli/run-command.js'
-import type { GroupInstance } from '../support/group-instance.js'
-import { inWorld } from '../support/in-world.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { readLag, sumOf, type TopicLag } from '../../../src/verbs/lag.js'
+import type { App } from '../../../src/server/app/app.js'
+import { runCommand } from '../../cli/run-command.js'
+import type { GroupInstance } from '../../support/group-instance.js'
+import { inWorld } from '../../support/in-world.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const PATIENCE_MS = 30_000
 

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { onTargetCluster } from '../support/castellan.js'
-import { explain, History, type Logged } from '../support/history-checker.js'
-import { inWorld } from '../support/in-world.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { onTargetCluster } from '../../support/castellan.js'
+import { explain, History, type Logged } from '../../support/history-checker.js'
+import { inWorld } from '../../support/in-world.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const partitions = 4
 

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { Logger, RecordOutcome } from '../../src/core/model.js'
-import { silentLogger } from '../../src/core/model.js'
-import { openCastellan } from '../../src/index.js'
-import type { App } from '../../src/server/app/app.js'
-import { metricOf } from '../support/app-under-test.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic, pauseAll, resumeAll } from '../support/target-cluster.js'
+import type { Logger, RecordOutcome } from '../../../src/core/model.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { openCastellan } from '../../../src/index.js'
+import type { App } from '../../../src/server/app/app.js'
+import { metricOf } from '../../support/app-under-test.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic, pauseAll, resumeAll } from '../../support/target-cluster.js'
 
 const PATIENCE_MS = 60_000
 

@@ -3,8 +3,8 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'chai'
 
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const WANTED = 9_000
 const AT_LEAST = 4_000

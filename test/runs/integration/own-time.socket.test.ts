@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import type { KafkaRecord, ProduceRecord, RecordOutcome } from '../../src/core/model.js'
-import type { Castellan } from '../support/castellan.js'
-import { onCluster } from '../support/stage.js'
+import type { KafkaRecord, ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
+import type { Castellan } from '../../support/castellan.js'
+import { onCluster } from '../../support/stage.js'
 
 const HOUR_MS = 3_600_000
 

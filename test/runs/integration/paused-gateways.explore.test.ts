@@ -1,11 +1,11 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { Castellan } from '../../src/index.js'
-import type { Gateway } from '../cli/child.js'
-import { type PeerAddress, peerSettings } from '../support/peer-address.js'
-import { SeededRandom } from '../support/random.js'
-import { onBroker } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { Castellan } from '../../../src/index.js'
+import type { Gateway } from '../../cli/child.js'
+import { type PeerAddress, peerSettings } from '../../support/peer-address.js'
+import { SeededRandom } from '../../support/random.js'
+import { onBroker } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const SESSION_MS = 6_000
 /** Longer than a session, and than the time after which another gateway takes instances over. */

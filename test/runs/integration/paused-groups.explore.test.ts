@@ -1,8 +1,8 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { Gateway } from '../cli/child.js'
-import { onBroker } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { Gateway } from '../../cli/child.js'
+import { onBroker } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 /** As long as a group keeps a topic without a request; with the time before, each request lasts longer. */
 const PAUSE_MS = 15_000

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { brief, type PixyUnderTest } from '../apis/kafka-pixy/harness.js'
-import { jsonOf, PixyStage, until } from '../support/pixy-stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { brief, type PixyUnderTest } from '../../apis/kafka-pixy/harness.js'
+import { jsonOf, PixyStage, until } from '../../support/pixy-stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 interface Message {
   readonly key: string | null

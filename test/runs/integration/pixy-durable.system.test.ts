@@ -1,10 +1,10 @@
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { brief, PixyClient } from '../apis/kafka-pixy/harness.js'
-import { until } from '../support/pixy-stage.js'
-import { onCluster } from '../support/stage.js'
-import { pauseAll, resumeAll } from '../support/target-cluster.js'
+import { brief, PixyClient } from '../../apis/kafka-pixy/harness.js'
+import { until } from '../../support/pixy-stage.js'
+import { onCluster } from '../../support/stage.js'
+import { pauseAll, resumeAll } from '../../support/target-cluster.js'
 
 const MESSAGES = 100
 

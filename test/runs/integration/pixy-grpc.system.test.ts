@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import type { Fields } from '../../src/apis/kafka-pixy/grpc/protocol.js'
-import { GrpcHarness } from '../apis/kafka-pixy/grpc-harness.js'
-import { PixyStage, QUICK_COMMITS, until } from '../support/pixy-stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { Fields } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
+import { GrpcHarness } from '../../apis/kafka-pixy/grpc-harness.js'
+import { PixyStage, QUICK_COMMITS, until } from '../../support/pixy-stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const LOAD = { A: 17, B: 19, C: 23, D: 29 }
 const COMMITTED = ['17', '29', '23', '19']

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
-import { GrpcHarness } from '../apis/kafka-pixy/grpc-harness.js'
-import { brief, PixyUnderTest } from '../apis/kafka-pixy/harness.js'
-import { type PeerAddress, peerSettings } from '../support/peer-address.js'
-import { QUICK_COMMITS, until } from '../support/pixy-stage.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { GrpcHarness } from '../../apis/kafka-pixy/grpc-harness.js'
+import { brief, PixyUnderTest } from '../../apis/kafka-pixy/harness.js'
+import { type PeerAddress, peerSettings } from '../../support/peer-address.js'
+import { QUICK_COMMITS, until } from '../../support/pixy-stage.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const NO_READER = 'no gateway of this deployment that answers reads the partition for the group'
 

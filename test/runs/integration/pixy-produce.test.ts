@@ -1,8 +1,8 @@
 import { type ClientRequest, request } from 'node:http'
 import { expect } from 'chai'
-import { brief } from '../apis/kafka-pixy/harness.js'
-import { inWorld } from '../support/in-world.js'
-import { jsonOf, PixyStage, until } from '../support/pixy-stage.js'
+import { brief } from '../../apis/kafka-pixy/harness.js'
+import { inWorld } from '../../support/in-world.js'
+import { jsonOf, PixyStage, until } from '../../support/pixy-stage.js'
 
 interface Place {
   readonly partition: number

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { brief, PixyUnderTest } from '../apis/kafka-pixy/harness.js'
-import type { GroupInstance } from '../support/group-instance.js'
-import { checkRows } from '../support/rows.js'
-import { onCluster } from '../support/stage.js'
-import { withAdmin } from '../support/target-cluster.js'
+import { brief, PixyUnderTest } from '../../apis/kafka-pixy/harness.js'
+import type { GroupInstance } from '../../support/group-instance.js'
+import { checkRows } from '../../support/rows.js'
+import { onCluster } from '../../support/stage.js'
+import { withAdmin } from '../../support/target-cluster.js'
 
 /** Topics of the scenario, with their partitions. Those that are gone are in none. */
 const partitionsByTopic: Readonly<Record<string, number>> = {

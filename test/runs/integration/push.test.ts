@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { App } from '../../src/server/app/app.js'
-import { inWorld } from '../support/in-world.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { App } from '../../../src/server/app/app.js'
+import { inWorld } from '../../support/in-world.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const partitions = 3
 
@@ -77,7 +77,7 @@ describe('POST /kprf/push', () => {
   it('puts keys where librdkafka puts them', async () => {
     const topic = await newTopic('keyed', 7)
     // CRC-32 modulo 7 of the keys, from test/data/partitioner-vectors.json.
-    const { crc32 } = (await import('../data/partitioner-vectors.json', { with: { type: 'json' } })).default
+    const { crc32 } = (await import('../../data/partitioner-vectors.json', { with: { type: 'json' } })).default
     const vectors = crc32
       .filter(({ partitions: count, keyHex }) => count === 7 && keyHex !== '')
       .map(({ keyHex, partition }) => ({ key: Buffer.from(keyHex, 'hex').toString(), keyHex, partition }))

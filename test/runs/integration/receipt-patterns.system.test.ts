@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { transformSync } from 'esbuild'
-import type { App } from '../../src/server/app/app.js'
-import { onBroker } from '../support/stage.js'
+import type { App } from '../../../src/server/app/app.js'
+import { onBroker } from '../../support/stage.js'
 
 const LIMIT_MS = 60_000
 

@@ -1,11 +1,11 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { App } from '../../src/server/app/app.js'
-import { makeToken } from '../support/access.js'
-import { type PeerAddress, peerSettings } from '../support/peer-address.js'
-import { onCluster } from '../support/stage.js'
-import { pauseAll, resumeAll } from '../support/target-cluster.js'
+import type { App } from '../../../src/server/app/app.js'
+import { makeToken } from '../../support/access.js'
+import { type PeerAddress, peerSettings } from '../../support/peer-address.js'
+import { onCluster } from '../../support/stage.js'
+import { pauseAll, resumeAll } from '../../support/target-cluster.js'
 
 const HEADER = 'x-castellan-receipt'
 

@@ -2,15 +2,15 @@ import { fileURLToPath } from 'node:url'
 import { credentials, Metadata } from '@grpc/grpc-js'
 import { expect } from 'chai'
 import { WebSocket } from 'ws'
-import { loadDefinition } from '../../src/apis/kafka-pixy/grpc/protocol.js'
-import { ConfigError } from '../../src/core/errors.js'
-import { loadConfig } from '../../src/server/config/config.js'
-import { ask, type Headers, REQUIRED } from '../apis/cloudevents/harness.js'
-import { EventsStage, type ReadRecord } from '../support/events-stage.js'
-import { RecordStreamClient } from '../support/record-stream-client.js'
-import { checkRows } from '../support/rows.js'
+import { loadDefinition } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
+import { ConfigError } from '../../../src/core/errors.js'
+import { loadConfig } from '../../../src/server/config/config.js'
+import { ask, type Headers, REQUIRED } from '../../apis/cloudevents/harness.js'
+import { EventsStage, type ReadRecord } from '../../support/events-stage.js'
+import { RecordStreamClient } from '../../support/record-stream-client.js'
+import { checkRows } from '../../support/rows.js'
 
-const hooks = fileURLToPath(new URL('../apis/kafboy/hooks/carrying.ts', import.meta.url))
+const hooks = fileURLToPath(new URL('../../apis/kafboy/hooks/carrying.ts', import.meta.url))
 
 const PARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 const SENT = [

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { silentLogger } from '../../src/core/model.js'
-import { openDurableLog } from '../../src/producer/log/open-durable-log.js'
-import { walSettings } from '../../src/producer/log/settings.js'
-import type { Gateway } from '../cli/child.js'
-import { logWorker } from '../support/built.js'
-import { onCluster } from '../support/stage.js'
-import { freshTopic, withAdmin } from '../support/target-cluster.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { openDurableLog } from '../../../src/producer/log/open-durable-log.js'
+import { walSettings } from '../../../src/producer/log/settings.js'
+import type { Gateway } from '../../cli/child.js'
+import { logWorker } from '../../support/built.js'
+import { onCluster } from '../../support/stage.js'
+import { freshTopic, withAdmin } from '../../support/target-cluster.js'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Castellan, openCastellan, type ReadOptions } from '../../src/index.js'
-import { onCluster } from '../support/stage.js'
-import { recreateTopic } from '../support/target-cluster.js'
+import { type Castellan, openCastellan, type ReadOptions } from '../../../src/index.js'
+import { onCluster } from '../../support/stage.js'
+import { recreateTopic } from '../../support/target-cluster.js'
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}-${at}`)
 

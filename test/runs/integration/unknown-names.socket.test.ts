@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { ResultOf } from '../../src/router/messages/operations.js'
-import { askRouter } from '../../src/router/routing/ask-router.js'
-import { onTargetCluster } from '../support/castellan.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { ResultOf } from '../../../src/router/messages/operations.js'
+import { askRouter } from '../../../src/router/routing/ask-router.js'
+import { onTargetCluster } from '../../support/castellan.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 const MAX_AGE_MS = 2_000
 /** What a busy machine and brokers that hear of things one after another add. */

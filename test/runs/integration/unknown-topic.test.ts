@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { RecordOutcome } from '../../src/core/model.js'
-import { onTargetCluster } from '../support/castellan.js'
-import { inWorld } from '../support/in-world.js'
-import { freshTopic } from '../support/target-cluster.js'
+import type { RecordOutcome } from '../../../src/core/model.js'
+import { onTargetCluster } from '../../support/castellan.js'
+import { inWorld } from '../../support/in-world.js'
+import { freshTopic } from '../../support/target-cluster.js'
 
 describe('one unknown topic among many', () => {
   inWorld()

@@ -1,6 +1,6 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Outcome } from '../support/history-checker.js'
+import type { Outcome } from '../../support/history-checker.js'
 import { ANSWER_TIMEOUT_MS, type LoadOptions, Messages, numberOf, PAUSE_MS } from './messages.js'
 import { type Answer, type Asked, Poster } from './post.js'
 

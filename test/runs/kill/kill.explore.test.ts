@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { explain, type History } from '../support/history-checker.js'
-import { testSeed } from '../support/random.js'
-import { type TargetCluster, targetCluster } from '../support/target-cluster.js'
+import { explain, type History } from '../../support/history-checker.js'
+import { testSeed } from '../../support/random.js'
+import { type TargetCluster, targetCluster } from '../../support/target-cluster.js'
 import { type KillOptions, problemsOf, runKill } from './run-kill.js'
 
 /** A glance at what `npm run test:kill` does; CI runs a short form of that as well. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
-import type { Outcome } from '../support/history-checker.js'
+import type { Outcome } from '../../support/history-checker.js'
 import { type ConfluentMode, confluentModes, loadOfConfluent } from './confluent-load.js'
 import { type LoadOptions, Messages, numberOf, PAUSE_MS } from './messages.js'
 import { type Answer, type Asked, Poster } from './post.js'

@@ -1,5 +1,5 @@
-import type { History } from '../support/history-checker.js'
-import type { SeededRandom } from '../support/random.js'
+import type { History } from '../../support/history-checker.js'
+import type { SeededRandom } from '../../support/random.js'
 import type { ReceiptCheck } from './receipt-check.js'
 
 /** Longer than any answer may take: who waits longer was forgotten. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { testSeed } from '../support/random.js'
-import { targetCluster } from '../support/target-cluster.js'
+import { testSeed } from '../../support/random.js'
+import { targetCluster } from '../../support/target-cluster.js'
 import { describeRun, runTwoGateways } from './two-gateways.js'
 
 /** A glance at what `npm run test:kill:gateways` does. */

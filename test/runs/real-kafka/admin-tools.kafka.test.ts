@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { freshTopic } from '../support/target-cluster.js'
+import { freshTopic } from '../../support/target-cluster.js'
 import { runTool } from './java-tools.js'
 import { kcatConsume, kcatProduce } from './kcat.js'
 import { runningKafka } from './shared-cluster.js'

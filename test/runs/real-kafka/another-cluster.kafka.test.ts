@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Castellan, startCastellan } from '../support/castellan.js'
+import { type Castellan, startCastellan } from '../../support/castellan.js'
 import { KafkaCluster } from './cluster.js'
 
 const SMALL_REQUESTS_BYTES = 2_500_000

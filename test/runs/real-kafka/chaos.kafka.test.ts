@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { testSeed } from '../support/random.js'
+import { testSeed } from '../../support/random.js'
 import { problems, report, runChaos } from './chaos/run-chaos.js'
 import { runningKafka } from './shared-cluster.js'
 

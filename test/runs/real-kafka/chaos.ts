@@ -1,6 +1,6 @@
 import { Command } from 'commander'
-import { endOnSignals, sayWithTime } from '../support/tool.js'
-import { countOption, listOption, seedOption, toolOptions } from '../support/tool-options.js'
+import { endOnSignals, sayWithTime } from '../../support/tool.js'
+import { countOption, listOption, seedOption, toolOptions } from '../../support/tool-options.js'
 import { problems, report, runChaos } from './chaos/run-chaos.js'
 import { KafkaCluster } from './cluster.js'
 import { requirePrograms } from './requirements.js'
@@ -11,7 +11,7 @@ const values = toolOptions<{
   readonly controller: boolean
   readonly set: readonly string[]
 }>(
-  new Command('node --import tsx test/real-kafka/chaos.ts')
+  new Command('node --import tsx test/runs/real-kafka/chaos.ts')
     .description(
       'The gateway against a real cluster whose nodes are killed, paused, stopped and whose leaders are moved. Build first.'
     )

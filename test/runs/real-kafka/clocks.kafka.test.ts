@@ -1,6 +1,6 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import { freshTopic } from '../support/target-cluster.js'
+import { freshTopic } from '../../support/target-cluster.js'
 import { GatewayProcess } from './gateway-process.js'
 import { runningKafka } from './shared-cluster.js'
 

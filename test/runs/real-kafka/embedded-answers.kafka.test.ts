@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { type AskedNode, announcedVersions, describeKafkaAnswers, topicDefaults } from '../support/kafka-answers.js'
-import { RawKafka } from '../support/raw-kafka.js'
+import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
+import { type AskedNode, announcedVersions, describeKafkaAnswers, topicDefaults } from '../../support/kafka-answers.js'
+import { RawKafka } from '../../support/raw-kafka.js'
 import { runningKafka } from './shared-cluster.js'
 
 const kafkaNode = (): AskedNode => {

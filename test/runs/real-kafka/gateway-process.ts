@@ -7,7 +7,7 @@ import { kafkaFolder } from './jars.js'
 import { freePorts } from './ports.js'
 import { kill, type Workspace } from './workspace.js'
 
-const main = join(kafkaFolder, '../../dist/main.js')
+const main = join(kafkaFolder, '../../../dist/main.js')
 
 /** `castellan serve` as a process of its own, built from this checkout. */
 export class GatewayProcess {

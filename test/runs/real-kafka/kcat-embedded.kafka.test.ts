@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
+import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { kcat, kcatConsume, kcatGroup, kcatProduce } from './kcat.js'
 
 const codecs = ['none', 'gzip', 'snappy', 'lz4', 'zstd']

@@ -1,7 +1,7 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Direction, HoldingProxy, type ProxiedConnection } from '../support/holding-proxy.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { type Direction, HoldingProxy, type ProxiedConnection } from '../../support/holding-proxy.js'
+import { freshTopic } from '../../support/target-cluster.js'
 import { GatewayProcess } from './gateway-process.js'
 import { runningKafka } from './shared-cluster.js'
 

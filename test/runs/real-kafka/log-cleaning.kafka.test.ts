@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { type Castellan, startCastellan } from '../support/castellan.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { type Castellan, startCastellan } from '../../support/castellan.js'
+import { freshTopic } from '../../support/target-cluster.js'
 import { kcatConsume } from './kcat.js'
 import { runningKafka } from './shared-cluster.js'
 

@@ -7,7 +7,7 @@ import { requirePrograms } from './requirements.js'
 
 /**
  * Writes test/data/partitioner-vectors.json: where Java's producer (kafka-clients) and librdkafka (kcat) put keys.
- * Run once by hand: `node --import tsx test/real-kafka/make-partitioner-vectors.ts`.
+ * Run once by hand: `node --import tsx test/runs/real-kafka/make-partitioner-vectors.ts`.
  */
 const partitionCounts = [1, 2, 3, 4, 7, 12, 100]
 
@@ -97,13 +97,13 @@ try {
   const { stderr, stdout } = await promisify(execFile)('kcat', ['-V'])
   const librdkafka = /librdkafka [\d.]+/.exec(stdout + stderr)?.[0] ?? 'librdkafka'
   const madeBy =
-    'node --import tsx test/real-kafka/make-partitioner-vectors.ts; ' +
+    'node --import tsx test/runs/real-kafka/make-partitioner-vectors.ts; ' +
     `murmur2: Utils.toPositive(Utils.murmur2(key)) % partitions of kafka-clients ${cluster.version}; ` +
     `crc32: kcat -X topic.partitioner=consistent (${librdkafka}), read back from the partition it chose`
   const line = (vector: Vector): string => `    ${JSON.stringify(vector)}`
   const section = (vectors: readonly Vector[]): string => `[\n${vectors.map(line).join(',\n')}\n  ]`
   writeFileSync(
-    join(import.meta.dirname, '../data/partitioner-vectors.json'),
+    join(import.meta.dirname, '../../data/partitioner-vectors.json'),
     `{\n  "madeBy": ${JSON.stringify(madeBy)},\n  "murmur2": ${section(murmur2)},\n  "crc32": ${section(crc32)}\n}\n`
   )
 } finally {

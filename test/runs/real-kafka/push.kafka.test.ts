@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { freshTopic } from '../support/target-cluster.js'
+import { freshTopic } from '../../support/target-cluster.js'
 import { GatewayProcess } from './gateway-process.js'
 import { kcatConsume } from './kcat.js'
 import { runningKafka } from './shared-cluster.js'

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { RECORDINGS } from '../alerts/recording.js'
 import { alertRules, metricsIn } from '../alerts/rules.js'
 import { Scraper } from '../alerts/scraper.js'
-import { withAdmin } from '../support/target-cluster.js'
-import { endOnSignals, sayWithTime } from '../support/tool.js'
+import { withAdmin } from '../../support/target-cluster.js'
+import { endOnSignals, sayWithTime } from '../../support/tool.js'
 import { KafkaCluster } from './cluster.js'
 import { kafkaFolder, kafkaVersion } from './jars.js'
 import { freePorts } from './ports.js'
@@ -29,7 +29,7 @@ const UNREADABLE_SECONDS = 660
 /** A group reads what is written. */
 const LOSING_SECONDS = 15
 const AFTER_LOSS_SECONDS = 60
-const main = join(kafkaFolder, '../../dist/main.js')
+const main = join(kafkaFolder, '../../../dist/main.js')
 
 const GROUP = 3
 const TOPIC = 2

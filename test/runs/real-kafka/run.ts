@@ -4,19 +4,19 @@ import { basename, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Command } from 'commander'
 import Mocha from 'mocha'
-import { type Failure, runAgain } from '../support/run-again.js'
-import { shareTarget } from '../support/target-cluster.js'
-import '../support/whole-values.js'
-import { failuresOf } from '../support/tell-failures.js'
-import { endOnSignals } from '../support/tool.js'
-import { seedOption, toolOptions, usageError } from '../support/tool-options.js'
+import { type Failure, runAgain } from '../../support/run-again.js'
+import { shareTarget } from '../../support/target-cluster.js'
+import '../../support/whole-values.js'
+import { failuresOf } from '../../support/tell-failures.js'
+import { endOnSignals } from '../../support/tool.js'
+import { seedOption, toolOptions, usageError } from '../../support/tool-options.js'
 import { KafkaCluster } from './cluster.js'
 import { requirePrograms } from './requirements.js'
 import { asTarget, setRunningKafka } from './shared-cluster.js'
 
 const command = new Command('npm run test:kafka --')
   .description(
-    'The integration suite and the tests of test/real-kafka against real Kafka. The cluster runs below this process and mocha\n' +
+    'The integration suite and the tests of test/runs/real-kafka against real Kafka. The cluster runs below this process and mocha\n' +
       'inside it, so that tests can kill and pause brokers.'
   )
   .argument('[FILE...]', 'test files; default: all of them')

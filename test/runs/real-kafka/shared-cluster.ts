@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { TargetCluster } from '../support/target-cluster.js'
+import type { TargetCluster } from '../../support/target-cluster.js'
 import type { KafkaCluster } from './cluster.js'
 
 const MISSED_HEARTBEATS_NOTICED_MS = 1_500

@@ -1,7 +1,7 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import { openCastellan } from '../../src/index.js'
-import { freshTopic } from '../support/target-cluster.js'
+import { openCastellan } from '../../../src/index.js'
+import { freshTopic } from '../../support/target-cluster.js'
 import { runningKafka } from './shared-cluster.js'
 import { WireSession } from './wire-session.js'
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import type { SchemaFormat, SchemaReference } from '../../src/schemas/schemas.js'
+import type { SchemaFormat, SchemaReference } from '../../../src/schemas/schemas.js'
 
 export interface SerdeRequest {
   readonly op: 'write' | 'read'

@@ -4,14 +4,14 @@ import { pathToFileURL } from 'node:url'
 import { Command } from 'commander'
 import Mocha from 'mocha'
 import { requirePrograms } from '../real-kafka/requirements.js'
-import '../support/whole-values.js'
-import { endOnSignals } from '../support/tool.js'
-import { toolOptions } from '../support/tool-options.js'
+import '../../support/whole-values.js'
+import { endOnSignals } from '../../support/tool.js'
+import { toolOptions } from '../../support/tool-options.js'
 import { startRegistry } from './registry.js'
 
 const command = new Command('npm run test:registry --')
   .description(
-    "The tests of test/registry against a real schema registry, Apicurio's, and Confluent's serializers of Python. What they need is\n" +
+    "The tests of test/runs/registry against a real schema registry, Apicurio's, and Confluent's serializers of Python. What they need is\n" +
       'fetched once by Maven and pip, into .cache/registry.'
   )
   .option('--grep <TEXT>', 'only tests whose title contains this')

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import { type SchemaError, type SchemaFormat, type SchemaReference, Schemas } from '../../src/schemas/schemas.js'
-import { schemasSettings } from '../../src/schemas/settings.js'
-import { createTransport } from '../../src/schemas/transport.js'
-import { CodecsInPlace } from '../support/codecs-in-place.js'
+import { type SchemaError, type SchemaFormat, type SchemaReference, Schemas } from '../../../src/schemas/schemas.js'
+import { schemasSettings } from '../../../src/schemas/settings.js'
+import { createTransport } from '../../../src/schemas/transport.js'
+import { CodecsInPlace } from '../../support/codecs-in-place.js'
 import { PythonSerde } from './python-serde.js'
 
 const url = process.env.REGISTRY_URL!

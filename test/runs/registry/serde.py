@@ -1,4 +1,4 @@
-"""Confluent's serializers of Python, for test/registry: one JSON request per line, one JSON answer per line.
+"""Confluent's serializers of Python, for test/runs/registry: one JSON request per line, one JSON answer per line.
 
 A value is an expression of Python, so that bytes, decimals and times can be told from texts and numbers.
 """

@@ -1,4 +1,4 @@
-import type { Outcome } from '../support/history-checker.js'
+import type { Outcome } from '../../support/history-checker.js'
 
 /** A record that a gateway has answered, whatever the answer was. */
 export interface AnsweredRecord {

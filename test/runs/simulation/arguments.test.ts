@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { UsageError } from '../../src/cli/command.js'
+import { UsageError } from '../../../src/cli/command.js'
 import { readArguments, simulateCommand } from './arguments.js'
 import { checkFaults } from './seeds.js'
 

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { UsageError } from '../../src/cli/command.js'
-import { wholeNumber } from '../../src/cli/options.js'
-import { parseTool, type Range, range, wholeNumbers } from '../support/tool-options.js'
+import { UsageError } from '../../../src/cli/command.js'
+import { wholeNumber } from '../../../src/cli/options.js'
+import { parseTool, type Range, range, wholeNumbers } from '../../support/tool-options.js'
 import { aboutScenarios, scenarioNames, scenarioOfSeed } from './scenarios/scenarios.js'
 
 export interface RunArguments {

@@ -1,5 +1,5 @@
-import * as layout from '../../src/kafka/record-batch-layout.js'
-import { readBack } from '../../src/kafka/record-reader.js'
+import * as layout from '../../../src/kafka/record-batch-layout.js'
+import { readBack } from '../../../src/kafka/record-reader.js'
 import { bytesText, idOf, valueText } from './record-text.js'
 import type { Host } from './world/host.js'
 import type { World } from './world/world.js'

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
-import { holdsLog } from '../../src/producer/log/open-durable-log.js'
-import { walSettings } from '../../src/producer/log/settings.js'
+import { holdsLog } from '../../../src/producer/log/open-durable-log.js'
+import { walSettings } from '../../../src/producer/log/settings.js'
 
 const SEEDS = 2
 const SECONDS = 10
@@ -41,8 +41,8 @@ describe('simulation: the working folder', () => {
     writeFileSync(join(log, 'receipts', '0000000000000000.rows'), '')
     expect(holdsLog(log)).to.equal(true)
     const run = promisify(execFile)
-    await run('node_modules/.bin/tsc', ['-p', 'test/simulation/tsconfig.json'])
-    const program = resolve('.cache/simulation/test/simulation/run.js')
+    await run('node_modules/.bin/tsc', ['-p', 'test/runs/simulation/tsconfig.json'])
+    const program = resolve('.cache/simulation/test/runs/simulation/run.js')
     const args = [program, '--seed', '1', '--scenario', 'push', '--seconds', '1', '--only', 'none']
     const output = await run(process.execPath, args, { cwd: folder }).then(
       ({ stdout }) => stdout,

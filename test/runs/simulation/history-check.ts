@@ -1,5 +1,5 @@
-import { SALVAGED_HEADER } from '../../src/producer/log/salvage.js'
-import type { History, Logged, Rule } from '../support/history-checker.js'
+import { SALVAGED_HEADER } from '../../../src/producer/log/salvage.js'
+import type { History, Logged, Rule } from '../../support/history-checker.js'
 import type { Departure, Departures } from './departures.js'
 import type { ToldReceipt } from './gateway-disk.js'
 import { idOf } from './record-text.js'

@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process'
-import type { Range } from '../support/tool-options.js'
+import type { Range } from '../../support/tool-options.js'
 import type { RunArguments } from './arguments.js'
 import { runSeeds, type Score } from './seeds.js'
 

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path'
 import { expect } from 'chai'
 
 /**
- * Clocks, timers, randomness and sockets that the simulated world does not replace (test/simulation/world/globals.ts).
+ * Clocks, timers, randomness and sockets that the simulated world does not replace (test/runs/simulation/world/globals.ts).
  * What uses them would make two runs of one seed differ.
  */
 const strangers: readonly (readonly [string, RegExp])[] = [

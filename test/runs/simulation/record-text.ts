@@ -1,5 +1,5 @@
-import type { KafkaRecord, RecordHeader } from '../../src/core/model.js'
-import { type Logged, NULL_TEXT } from '../support/history-checker.js'
+import type { KafkaRecord, RecordHeader } from '../../../src/core/model.js'
+import { type Logged, NULL_TEXT } from '../../support/history-checker.js'
 
 /** Bytes as a string of one character each, so that none is changed; what null is written as is none of them. */
 export const bytesText = (bytes: Buffer | null): string => (bytes === null ? NULL_TEXT : bytes.toString('latin1'))

@@ -1,4 +1,4 @@
-import { orEnd } from '../support/tool-options.js'
+import { orEnd } from '../../support/tool-options.js'
 import { readArguments, simulateCommand } from './arguments.js'
 import { isJob, runJob, runSideBySide } from './jobs.js'
 import { checkFaults, runSeeds } from './seeds.js'

@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../support/random.js'
+import type { SeededRandom } from '../../support/random.js'
 import type { Answers } from './answers.js'
 import type { Brokers, SimulatedTopic } from './brokers.js'
 import type { Departures } from './departures.js'

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs'
-import { UsageError } from '../../src/cli/command.js'
+import { UsageError } from '../../../src/cli/command.js'
 import { type RunArguments, scenarioForSeed } from './arguments.js'
 import { details, replayCommand, summary, Tally } from './report.js'
 import { shrink } from './shrink.js'

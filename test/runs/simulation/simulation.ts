@@ -1,5 +1,5 @@
-import { HeldAmount, type HeldAmountWatch } from '../../src/core/held-amount.js'
-import { HeldAmounts } from '../support/held-amounts.js'
+import { HeldAmount, type HeldAmountWatch } from '../../../src/core/held-amount.js'
+import { HeldAmounts } from '../../support/held-amounts.js'
 import { Answers } from './answers.js'
 import { Brokers } from './brokers.js'
 import { Departures } from './departures.js'

@@ -1,7 +1,7 @@
-import { silentLogger } from '../../src/core/model.js'
-import { prepareCompression } from '../../src/kafka/compression.js'
-import { startApp } from '../../src/server/app/app.js'
-import { loadConfig } from '../../src/server/config/config.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { prepareCompression } from '../../../src/kafka/compression.js'
+import { startApp } from '../../../src/server/app/app.js'
+import { loadConfig } from '../../../src/server/config/config.js'
 import { LOG_DIRECTORY } from './http-gateway.js'
 import { World } from './world/world.js'
 

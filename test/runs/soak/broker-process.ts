@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ApiName, EmbeddedCluster, Fault, FaultAction } from '../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { SeededRandom } from '../support/random.js'
+import type { ApiName, EmbeddedCluster, Fault, FaultAction } from '../../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
+import { SeededRandom } from '../../support/random.js'
 import { type FromBroker, soakPartitions, soakTopics, type ToBroker } from './protocol.js'
 
 const apis: readonly ApiName[] = [

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
-import { SeededRandom } from '../support/random.js'
-import { countOption, seedOption, toolOptions } from '../support/tool-options.js'
+import { SeededRandom } from '../../support/random.js'
+import { countOption, seedOption, toolOptions } from '../../support/tool-options.js'
 import { Clients, ways } from './clients.js'
 import { MeasuredGateway } from './measured-gateway.js'
 import { kinds } from './request-kinds.js'
@@ -11,7 +11,7 @@ const FLAT_AFTER_MINUTES = 10
 const MAX_GROWTH_MIB = 30
 
 const { minutes, seed } = toolOptions<{ readonly minutes: number; readonly seed: number }>(
-  new Command('node --import tsx test/soak/memory.ts')
+  new Command('node --import tsx test/runs/soak/memory.ts')
     .description(
       'Mixed use by clients that get their answers, leave, or are refused; the memory of the gateway each minute. It must be\n' +
         'flat after ten minutes, which a shorter run does not show. Ends with `1 passed, 0 failed` or the reverse.'

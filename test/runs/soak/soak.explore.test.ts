@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import { testSeed } from '../support/random.js'
+import { testSeed } from '../../support/random.js'
 import { runSoak } from './run-soak.js'
 
-// `node --import tsx test/soak/soak.ts` is the long one, which looks at the memory as well.
+// `node --import tsx test/runs/soak/soak.ts` is the long one, which looks at the memory as well.
 describe('soak', function () {
   this.timeout(240_000)
 

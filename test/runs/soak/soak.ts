@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { countOption, seedOption, toolOptions } from '../support/tool-options.js'
+import { countOption, seedOption, toolOptions } from '../../support/tool-options.js'
 import { runSoak } from './run-soak.js'
 
 const CLIENTS = 100
@@ -11,7 +11,7 @@ const { seconds, seed, workers } = toolOptions<{
   readonly seed: number
   readonly workers: number
 }>(
-  new Command('node --import tsx test/soak/soak.ts')
+  new Command('node --import tsx test/runs/soak/soak.ts')
     .description('The long soak: prints its seed first, and ends with `1 passed, 0 failed` or the reverse.')
     .addOption(countOption('--seconds <S>', 'how long', 600))
     .addOption(seedOption())

@@ -5,7 +5,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { whyNotToTake } from '../../../src/producer/log/directory-lock.js'
 import type { App } from '../../../src/server/app/app.js'
 import { openOptions } from '../../../src/server/app/open-options.js'
-import { freePorts } from '../../real-kafka/ports.js'
+import { freePorts } from '../../runs/real-kafka/ports.js'
 import { onBroker } from '../../support/stage.js'
 
 describe('the durable log of the gateway', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
-import { freePorts } from '../../real-kafka/ports.js'
+import { freePorts } from '../../runs/real-kafka/ports.js'
 import { startTestApp } from '../../support/app-under-test.js'
 
 describe('/ready', () => {

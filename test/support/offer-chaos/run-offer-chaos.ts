@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Workspace } from '../../real-kafka/workspace.js'
+import { Workspace } from '../../runs/real-kafka/workspace.js'
 import { type Castellan, startCastellan } from '../castellan.js'
 import { OfferCheck } from '../offer-check.js'
 import { SeededRandom, shuffled } from '../random.js'

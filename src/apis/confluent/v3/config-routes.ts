@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from '../../../gateway/admin.js'
+import { type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from '../../../verbs/admin.js'
 import type { Operation } from '../../../http/access/access.js'
 import { json } from '../../../http/openapi/operation.js'
 import { failedProblemOf, KAFKA_REFUSES, ProblemError, UNAUTHORIZED } from '../failures.js'

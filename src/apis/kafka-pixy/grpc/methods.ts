@@ -11,8 +11,8 @@ import {
   ONE_MESSAGE,
   type ProduceOrigin,
   type TopicMetadata
-} from '../../../gateway/gateway.js'
-import { sparseAcksOf } from '../../../gateway/offsets.js'
+} from '../../../verbs/gateway.js'
+import { sparseAcksOf } from '../../../verbs/offsets.js'
 import type { Operation, Target } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../../src/embedded-broker/start-embedded-cluster.js'
-import { freePorts } from '../../../real-kafka/ports.js'
+import { freePorts } from '../../../runs/real-kafka/ports.js'
 import { readSyncTrace, type SyncTraceRules } from '../../../support/sync-trace.js'
 
 const REQUESTS = 10_000

@@ -1,5 +1,5 @@
 import * as zlib from 'node:zlib'
-import type { SeededRandom } from '../../support/random.js'
+import type { SeededRandom } from '../../../support/random.js'
 import { type Route, routes } from './routes.js'
 import { schemaRoutes } from './schema-routes.js'
 import { type Shape, type ShapeName, shapes } from './shapes.js'

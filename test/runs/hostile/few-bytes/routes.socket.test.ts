@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { SCHEMA_TYPES } from '../../../src/apis/confluent/media-types.js'
+import { SCHEMA_TYPES } from '../../../../src/apis/confluent/media-types.js'
 import {
   type App,
   type EmbeddedCluster,
@@ -7,8 +7,8 @@ import {
   silentLogger,
   startApp,
   startEmbeddedCluster
-} from '../../../src/index.js'
-import { walDirectoryOf } from '../../support/wal-directory.js'
+} from '../../../../src/index.js'
+import { walDirectoryOf } from '../../../support/wal-directory.js'
 import { routes } from './routes.js'
 import { schemaRoutes } from './schema-routes.js'
 

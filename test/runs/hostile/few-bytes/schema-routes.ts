@@ -1,6 +1,6 @@
-import { SCHEMA_TYPES } from '../../../src/apis/confluent/media-types.js'
-import type { SchemaFormat } from '../../../src/schemas/schemas.js'
-import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
+import { SCHEMA_TYPES } from '../../../../src/apis/confluent/media-types.js'
+import type { SchemaFormat } from '../../../../src/schemas/schemas.js'
+import { ScriptedRegistry } from '../../../schemas/scripted-registry.js'
 import type { Route } from './routes.js'
 
 /** A schema that asks for much, and a value that it takes. */

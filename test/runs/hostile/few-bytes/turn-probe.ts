@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 import { isMainThread } from 'node:worker_threads'
-import { LongestTick } from '../../../examples/bench/tools/longest-tick.js'
+import { LongestTick } from '../../../../examples/bench/tools/longest-tick.js'
 
 /**
  * Loaded into the gateway by `--import`, as one file. Measures the turns of its loop in processor time, and tells everyone who

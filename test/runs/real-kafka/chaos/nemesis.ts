@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SeededRandom } from '../../support/random.js'
+import type { SeededRandom } from '../../../support/random.js'
 import type { KafkaCluster } from '../cluster.js'
 import type { RecoveryClock } from './recovery-clock.js'
 

@@ -1,8 +1,8 @@
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32 } from '@node-rs/crc32'
-import type { History } from '../../support/history-checker.js'
-import type { SeededRandom } from '../../support/random.js'
+import type { History } from '../../../support/history-checker.js'
+import type { SeededRandom } from '../../../support/random.js'
 
 /** Longer than any answer may take: whoever waits longer was forgotten. */
 const answerTimeoutMs = 10_000

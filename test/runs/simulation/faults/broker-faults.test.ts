@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { SeededRandom } from '../../support/random.js'
+import { SeededRandom } from '../../../support/random.js'
 import { Brokers } from '../brokers.js'
 import { warmUp } from '../warm-up.js'
 import { World } from '../world/world.js'

@@ -1,4 +1,4 @@
-import { InvalidRequestError } from '../../../src/core/errors.js'
+import { InvalidRequestError } from '../../../../src/core/errors.js'
 import { type FaultKind, type FaultTargets, nothing } from './fault.js'
 import { shuffled } from './shuffled.js'
 

@@ -1,5 +1,5 @@
-import type { ApiName } from '../../../src/embedded-broker/embedded-cluster.js'
-import type { SeededRandom } from '../../support/random.js'
+import type { ApiName } from '../../../../src/embedded-broker/embedded-cluster.js'
+import type { SeededRandom } from '../../../support/random.js'
 import type { FaultTargets } from './fault.js'
 import { shuffled } from './shuffled.js'
 

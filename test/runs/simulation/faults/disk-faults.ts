@@ -1,5 +1,5 @@
-import type { SeededRandom } from '../../support/random.js'
-import { type DiskFaults, eio } from '../../support/simulated-disk.js'
+import type { SeededRandom } from '../../../support/random.js'
+import { type DiskFaults, eio } from '../../../support/simulated-disk.js'
 import type { SimulatedProcess } from '../process.js'
 import { type FaultKind, type FaultTargets, nothing } from './fault.js'
 

@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../../support/random.js'
+import type { SeededRandom } from '../../../support/random.js'
 import type { Brokers } from '../brokers.js'
 import type { SimulatedProcess } from '../process.js'
 import type { World } from '../world/world.js'

@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../../support/random.js'
+import type { SeededRandom } from '../../../support/random.js'
 import type { Host } from '../world/host.js'
 import type { Pipe } from '../world/pipe.js'
 import { type FaultKind, type FaultTargets, nothing } from './fault.js'

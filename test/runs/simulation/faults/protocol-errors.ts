@@ -1,5 +1,5 @@
-import type { ApiName } from '../../../src/embedded-broker/embedded-cluster.js'
-import type { KafkaErrorName } from '../../../src/kafka/error-codes.js'
+import type { ApiName } from '../../../../src/embedded-broker/embedded-cluster.js'
+import type { KafkaErrorName } from '../../../../src/kafka/error-codes.js'
 
 type ErrorsByApi = Partial<Record<ApiName, readonly KafkaErrorName[]>>
 

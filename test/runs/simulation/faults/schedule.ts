@@ -1,4 +1,4 @@
-import { SeededRandom } from '../../support/random.js'
+import { SeededRandom } from '../../../support/random.js'
 import type { World } from '../world/world.js'
 import { type FaultName, faultKinds } from './catalogue.js'
 import type { FaultTargets, Started } from './fault.js'

@@ -1,4 +1,4 @@
-import { SeededRandom } from '../../support/random.js'
+import { SeededRandom } from '../../../support/random.js'
 
 /** In an order of chance. One number is drawn, however many there are. */
 export function shuffled<Item>(items: readonly Item[], random: SeededRandom): Item[] {

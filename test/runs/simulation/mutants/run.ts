@@ -3,13 +3,13 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Command, Option } from 'commander'
-import { copyProject, removeCopy } from '../../support/project-copy.js'
-import { endOnSignals } from '../../support/tool.js'
-import { countOption, toolOptions } from '../../support/tool-options.js'
+import { copyProject, removeCopy } from '../../../support/project-copy.js'
+import { endOnSignals } from '../../../support/tool.js'
+import { countOption, toolOptions } from '../../../support/tool-options.js'
 import { plantedBugs } from './bugs.js'
 import { type PlantedBug, plant, readSources } from './plant.js'
 
-const COPIED = ['src', 'test/simulation', 'test/support', 'package.json', 'tsconfig.json']
+const COPIED = ['src', 'test/runs/simulation', 'test/support', 'package.json', 'tsconfig.json']
 const run = promisify(execFile)
 
 const all = plantedBugs.map(({ name }) => name)
@@ -41,7 +41,7 @@ async function inCopy(seeds: number, changed: ReadonlyMap<string, string>): Prom
   try {
     for (const [path, text] of changed) await writeFile(join(folder, path), text)
     // A bug that does not compile would be noticed at once, by names that are not there.
-    const compile = ['-p', 'test/simulation/tsconfig.json', '--noCheck', 'false']
+    const compile = ['-p', 'test/runs/simulation/tsconfig.json', '--noCheck', 'false']
     await run(join('node_modules', '.bin', 'tsc'), compile, { cwd: folder })
     return await seedsNeeded(folder, seeds)
   } finally {
@@ -53,7 +53,7 @@ const tryBug = async (bug: PlantedBug): Promise<Noticed> => inCopy(mostSeedsEach
 
 async function seedsNeeded(folder: string, upTo: number): Promise<Noticed> {
   const flags = ['--seeds', `1-${upTo}`, '--until-failure', '--no-shrink']
-  const args = ['.cache/simulation/test/simulation/run.js', ...flags]
+  const args = ['.cache/simulation/test/runs/simulation/run.js', ...flags]
   const { stdout } = await run(process.execPath, args, { cwd: folder, maxBuffer: 64 * 1024 * 1024 }).catch(
     (failure: { stdout: string; stderr: string }) => ({ stdout: `${failure.stdout}${failure.stderr}` })
   )

@@ -1,4 +1,4 @@
-import { History } from '../../support/history-checker.js'
+import { History } from '../../../support/history-checker.js'
 import type { SimulatedTopic } from '../brokers.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { usualReads } from '../settings.js'

@@ -1,4 +1,4 @@
-import { History } from '../../support/history-checker.js'
+import { History } from '../../../support/history-checker.js'
 import { harmlessFaults } from '../faults/catalogue.js'
 import { GATEWAY_PORT, HttpGateway } from '../http-gateway.js'
 import { Outages } from '../outages.js'

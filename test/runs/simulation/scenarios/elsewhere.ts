@@ -1,4 +1,4 @@
-import { History } from '../../support/history-checker.js'
+import { History } from '../../../support/history-checker.js'
 import { Brokers } from '../brokers.js'
 import { isRenumberedFor } from '../departures.js'
 import { recordText } from '../record-text.js'

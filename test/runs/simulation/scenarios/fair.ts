@@ -1,5 +1,5 @@
-import { sealedBatch } from '../../support/embedded-router.js'
-import { History } from '../../support/history-checker.js'
+import { sealedBatch } from '../../../support/embedded-router.js'
+import { History } from '../../../support/history-checker.js'
 import type { Brokers, SimulatedTopic } from '../brokers.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Producer } from '../workloads/producer.js'

@@ -1,4 +1,4 @@
-import { History } from '../../support/history-checker.js'
+import { History } from '../../../support/history-checker.js'
 import { AcceptedRecords } from '../accepted-records.js'
 import { isRenumberedFor } from '../departures.js'
 import type { GatewayDisk, SentReceipt } from '../gateway-disk.js'

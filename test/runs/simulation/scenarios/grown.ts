@@ -1,4 +1,4 @@
-import type { Logged } from '../../support/history-checker.js'
+import type { Logged } from '../../../support/history-checker.js'
 import type { Brokers, SimulatedTopic } from '../brokers.js'
 import { GatewayDisk } from '../gateway-disk.js'
 import { bytesText } from '../record-text.js'

@@ -1,5 +1,5 @@
-import { silentLogger } from '../../../src/core/model.js'
-import { History } from '../../support/history-checker.js'
+import { silentLogger } from '../../../../src/core/model.js'
+import { History } from '../../../support/history-checker.js'
 import type { SimulatedTopic } from '../brokers.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Service } from '../service.js'

@@ -1,4 +1,4 @@
-import type { History } from '../../support/history-checker.js'
+import type { History } from '../../../support/history-checker.js'
 import { GatewayDisk } from '../gateway-disk.js'
 import { GATEWAY_PORT, HttpGateway } from '../http-gateway.js'
 import { Outages } from '../outages.js'

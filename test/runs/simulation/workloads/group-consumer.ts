@@ -3,7 +3,7 @@ import {
   type ConsumedMessage,
   type ConsumeResult,
   ONE_MESSAGE
-} from '../../../src/consumer/group/consume-result.js'
+} from '../../../../src/consumer/group/consume-result.js'
 import { recordText } from '../record-text.js'
 import type { Workload } from '../workload.js'
 import { percent } from '../world/randomness.js'

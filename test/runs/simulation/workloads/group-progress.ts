@@ -1,4 +1,4 @@
-import type { FetchConsumerOffsetResult } from '../../../src/router/messages/operations.js'
+import type { FetchConsumerOffsetResult } from '../../../../src/router/messages/operations.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import { Client } from './client.js'

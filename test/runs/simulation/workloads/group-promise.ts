@@ -3,8 +3,8 @@ import {
   type ConsumedMessage,
   type ConsumeResult,
   ONE_MESSAGE
-} from '../../../src/consumer/group/consume-result.js'
-import { OfferCheck } from '../../support/offer-check.js'
+} from '../../../../src/consumer/group/consume-result.js'
+import { OfferCheck } from '../../../support/offer-check.js'
 import type { Brokers } from '../brokers.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'

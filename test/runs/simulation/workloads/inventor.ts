@@ -1,4 +1,4 @@
-import type { Requester } from '../../../src/core/actor/actor.js'
+import type { Requester } from '../../../../src/core/actor/actor.js'
 import type { Workload } from '../workload.js'
 import { Client } from './client.js'
 import type { ServiceDeps } from './producer.js'

@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../../support/random.js'
+import type { SeededRandom } from '../../../support/random.js'
 import type { Answers } from '../answers.js'
 import type { SimulatedProcess } from '../process.js'
 import { recordText } from '../record-text.js'

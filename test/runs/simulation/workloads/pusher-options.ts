@@ -1,5 +1,5 @@
-import type { History } from '../../support/history-checker.js'
-import type { SeededRandom } from '../../support/random.js'
+import type { History } from '../../../support/history-checker.js'
+import type { SeededRandom } from '../../../support/random.js'
 import type { AcceptedRecords } from '../accepted-records.js'
 import type { Answers } from '../answers.js'
 import type { SentReceipt } from '../gateway-disk.js'

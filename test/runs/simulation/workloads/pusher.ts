@@ -1,4 +1,4 @@
-import type { Outcome } from '../../support/history-checker.js'
+import type { Outcome } from '../../../support/history-checker.js'
 import { GATEWAY_PORT } from '../http-gateway.js'
 import { filler } from '../record-text.js'
 import type { Violation } from '../violation.js'

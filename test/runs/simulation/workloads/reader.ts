@@ -1,5 +1,5 @@
-import type { Requester } from '../../../src/core/actor/actor.js'
-import type { FetchDataResult } from '../../../src/router/messages/operations.js'
+import type { Requester } from '../../../../src/core/actor/actor.js'
+import type { FetchDataResult } from '../../../../src/router/messages/operations.js'
 import { recordText } from '../record-text.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'

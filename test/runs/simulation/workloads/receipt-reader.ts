@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../../support/random.js'
+import type { SeededRandom } from '../../../support/random.js'
 import type { Answers } from '../answers.js'
 import type { SentReceipt, ToldReceipt } from '../gateway-disk.js'
 import { GATEWAY_PORT } from '../http-gateway.js'

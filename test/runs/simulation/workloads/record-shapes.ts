@@ -1,6 +1,6 @@
-import type { ProduceRecord, RecordHeader } from '../../../src/core/model.js'
-import type { Invoked } from '../../support/history-checker.js'
-import type { SeededRandom } from '../../support/random.js'
+import type { ProduceRecord, RecordHeader } from '../../../../src/core/model.js'
+import type { Invoked } from '../../../support/history-checker.js'
+import type { SeededRandom } from '../../../support/random.js'
 import { bytesText, filler, ID_HEADER, valueText } from '../record-text.js'
 
 /** What a record has in the places of key and value. Each can be told by its id. */

@@ -1,5 +1,5 @@
-import type { History } from '../../support/history-checker.js'
-import type { SeededRandom } from '../../support/random.js'
+import type { History } from '../../../support/history-checker.js'
+import type { SeededRandom } from '../../../support/random.js'
 import { GATEWAY_PORT } from '../http-gateway.js'
 import { filler } from '../record-text.js'
 import type { Workload } from '../workload.js'

@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks'
 import timersPromises from 'node:timers/promises'
 import v8 from 'node:v8'
 import zlib from 'node:zlib'
-import type { SeededRandom } from '../../support/random.js'
+import type { SeededRandom } from '../../../support/random.js'
 import { KilledProcesses } from './killed-processes.js'
 import type { Endpoint, Network } from './network.js'
 import type { OnRead } from './socket.js'
@@ -41,7 +41,7 @@ const values = (functions: Readonly<Record<string, unknown>>): Properties =>
 
 /**
  * Puts the world in the place of Node's clocks, timers, randomness and TCP sockets, for all code of this process.
- * test/simulation/purity.test.ts keeps `src` from using what is not replaced.
+ * test/runs/simulation/purity.test.ts keeps `src` from using what is not replaced.
  *
  * @returns takes everything back
  */

@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
-import { ActorSystem } from '../../../src/core/actor/actor.js'
+import { ActorSystem } from '../../../../src/core/actor/actor.js'
 import { World } from './world.js'
 
 const PORT = 80

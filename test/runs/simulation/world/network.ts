@@ -1,5 +1,5 @@
 import type { AddressInfo, Server } from 'node:net'
-import { SeededRandom } from '../../support/random.js'
+import { SeededRandom } from '../../../support/random.js'
 import type { Host } from './host.js'
 import { Pipe, type PipeNature } from './pipe.js'
 import { type OnRead, SimulatedSocket } from './socket.js'

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import type { SeededRandom } from '../../support/random.js'
+import type { SeededRandom } from '../../../support/random.js'
 import { millisecondsBetween, percent } from './randomness.js'
 import type { SimulatedSocket } from './socket.js'
 import type { SimulatedTime } from './time.js'

@@ -1,4 +1,4 @@
-import { SeededRandom } from '../../support/random.js'
+import { SeededRandom } from '../../../support/random.js'
 import { hashOf } from './trace.js'
 
 /** A source of random numbers for each purpose, so that a fault left out changes nothing that others draw. */

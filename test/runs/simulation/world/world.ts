@@ -1,4 +1,4 @@
-import { worldNow } from '../../support/held-amounts.js'
+import { worldNow } from '../../../support/held-amounts.js'
 import { replaceGlobals } from './globals.js'
 import { Host } from './host.js'
 import { Network } from './network.js'
