@@ -90,7 +90,7 @@ export type {
   PartitionerName,
   PendingProduce,
   ProduceOptions
-} from './verbs/gateway.js'
+} from './verbs/verbs.js'
 /** Connections. */
 export type {
   BrokerClient,

@@ -11,7 +11,7 @@ import type {
   InstanceSettings,
   InstanceTopics,
   PlainInstanceVerb
-} from '../verbs/gateway.js'
+} from '../verbs/verbs.js'
 import { toError } from '../verbs/offsets.js'
 import type { Caller, Operation } from '../http/access/access.js'
 import type { ErrorAnswers } from '../http/api/api-answers.js'

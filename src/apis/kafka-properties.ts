@@ -1,4 +1,4 @@
-import { areBrokersNamed, type Findings, type ForeignConfiguration, type Keys } from './command.js'
+import { areBrokersNamed, type Findings, type ForeignConfiguration, type Keys } from './api-command.js'
 
 const ESCAPES: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r', f: '\f' }
 

@@ -1,5 +1,5 @@
 /**
- * Types of the internals of kafkajs that kafkajs-connection.ts uses. Its version is pinned to 2.2.4.
+ * Types of the internals of kafkajs that broker-connection.ts uses. Its version is pinned to 2.2.4.
  * test/kafka/kafkajs-internals.test.ts compares the types with the package.
  */
 declare module 'kafkajs/src/network/connection.js' {

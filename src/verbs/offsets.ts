@@ -13,7 +13,7 @@ import {
 import type { TopicMetadata } from '../kafka/broker-client.js'
 import { AS_STORED, type Failure, type RouterMessage } from '../router/messages/operations.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
-import type { CommitOutcome, CommittedOffset, FollowOptions, GroupOffset } from './gateway.js'
+import type { CommitOutcome, CommittedOffset, FollowOptions, GroupOffset } from './verbs.js'
 
 /**
  * First pause before a commit is repeated, because the coordinator does not know the partition yet although it exists.

@@ -7,7 +7,7 @@ import type {
   GroupGateway,
   InstanceGateway,
   PendingProduce
-} from './gateway.js'
+} from './verbs.js'
 import { over } from './over.js'
 
 /**

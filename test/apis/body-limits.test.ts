@@ -9,7 +9,7 @@ import { kprf } from '../../src/apis/kprf/api.js'
 import { strimzi } from '../../src/apis/strimzi/api.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-gateway.js'
+import { FakeGateway } from '../support/fake-verbs.js'
 
 /** 16 MiB, where each record counts as 256 bytes at least. */
 const MOST = 65_536

@@ -16,7 +16,7 @@ import {
 import type { Access, Caller } from '../../src/http/access/access.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-gateway.js'
+import { FakeGateway } from '../support/fake-verbs.js'
 
 interface Answer {
   readonly status: number

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import fastify from 'fastify'
 import { openAccess } from '../../src/http/access/access.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-gateway.js'
+import { FakeGateway } from '../support/fake-verbs.js'
 import { type Way, ways } from './ways.js'
 
 const MAX_BYTES = 512 * 1024

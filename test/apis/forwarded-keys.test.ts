@@ -7,7 +7,7 @@ import { Idempotency } from '../../src/http/api/idempotency.js'
 import type { KeyResult } from '../../src/http/api/key-answers.js'
 import type { KeyOwners, PassOn } from '../../src/http/api/key-owners.js'
 import { contextFor } from '../support/api-context.js'
-import { delivered, FakeGateway } from '../support/fake-gateway.js'
+import { delivered, FakeGateway } from '../support/fake-verbs.js'
 import { localKeys } from '../support/local-keys.js'
 import { type Way, ways } from './ways.js'
 

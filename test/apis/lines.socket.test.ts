@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { type Started, startApi } from '../http/server/fixtures.js'
-import { delivered, FakeGateway, failure } from '../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../support/fake-verbs.js'
 import { RawSocket } from '../support/raw-socket.js'
 
 const LINES = 'application/x-ndjson'

@@ -5,11 +5,11 @@ import { kafboy } from '../../src/apis/kafboy/api.js'
 import { kafkaPixy } from '../../src/apis/kafka-pixy/api.js'
 import { kprf } from '../../src/apis/kprf/api.js'
 import { OverloadedError } from '../../src/core/errors.js'
-import type { Durability } from '../../src/verbs/gateway.js'
+import type { Durability } from '../../src/verbs/verbs.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import type { Admission } from '../../src/http/exchange/admission.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-gateway.js'
+import { FakeGateway } from '../support/fake-verbs.js'
 
 const open = { tryAdmit: () => true } as unknown as Admission
 const closed = {

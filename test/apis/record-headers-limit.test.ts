@@ -4,7 +4,7 @@ import { cloudevents } from '../../src/apis/cloudevents/api.js'
 import { confluent } from '../../src/apis/confluent/api.js'
 import { strimzi } from '../../src/apis/strimzi/api.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-gateway.js'
+import { FakeGateway } from '../support/fake-verbs.js'
 
 const list = (count: number, header: string): string => Array.from({ length: count }, () => header).join()
 const event = (count: number): string => {

@@ -7,7 +7,7 @@ import { type CastellanError, type ErrorCode, ForbiddenError, QuotaExceededError
 import { type Access, openAccess } from '../../src/http/access/access.js'
 import { Idempotency, type IdempotencyDeps } from '../../src/http/api/idempotency.js'
 import { contextFor } from '../support/api-context.js'
-import { delivered, FakeGateway, failure } from '../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../support/fake-verbs.js'
 import { LIMIT, large, type Way, ways } from './ways.js'
 
 /** Refuses headers that are no key; a key is never asked for. */

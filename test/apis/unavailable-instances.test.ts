@@ -3,11 +3,11 @@ import fastify from 'fastify'
 import { confluent } from '../../src/apis/confluent/api.js'
 import { strimzi } from '../../src/apis/strimzi/api.js'
 import type { ErrorCode } from '../../src/core/errors.js'
-import type { InstanceName, InstanceResult } from '../../src/verbs/gateway.js'
+import type { InstanceName, InstanceResult } from '../../src/verbs/verbs.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import { kafkaFailure, ownFailure } from '../../src/router/requests/failures.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-gateway.js'
+import { FakeGateway } from '../support/fake-verbs.js'
 
 const PARTITIONS = JSON.stringify({ partitions: [{ topic: 'orders', partition: 0 }] })
 

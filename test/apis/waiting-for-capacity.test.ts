@@ -5,11 +5,11 @@ import { kafboy } from '../../src/apis/kafboy/api.js'
 import { kafkaPixy } from '../../src/apis/kafka-pixy/api.js'
 import { kprf } from '../../src/apis/kprf/api.js'
 import type { RecordFailure } from '../../src/core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../src/verbs/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../src/verbs/verbs.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import type { Admission } from '../../src/http/exchange/admission.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway, failure } from '../support/fake-gateway.js'
+import { FakeGateway, failure } from '../support/fake-verbs.js'
 import { turns } from '../support/ticks.js'
 
 const admission = { tryAdmit: () => true, waitMs: 700 } as unknown as Admission

@@ -3,7 +3,7 @@ import { ForbiddenError } from '../../src/core/errors.js'
 import { openAccess } from '../../src/http/access/access.js'
 import { failures } from '../../src/producer/memory/failures.js'
 import { type Started, startApi } from '../http/server/fixtures.js'
-import { FakeGateway } from '../support/fake-gateway.js'
+import { FakeGateway } from '../support/fake-verbs.js'
 import { RawSocket } from '../support/raw-socket.js'
 
 const JSON_TYPE = 'content-type: application/json\r\n'

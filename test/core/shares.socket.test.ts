@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { Shares } from '../../src/core/shares.js'
 import { configOf, type Guarded, makeToken, startGuarded, TestFolder } from '../support/access.js'
-import { FakeGateway } from '../support/fake-gateway.js'
+import { FakeGateway } from '../support/fake-verbs.js'
 import { RawSocket } from '../support/raw-socket.js'
 
 describe('shares of clients', () => {

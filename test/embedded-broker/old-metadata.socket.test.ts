@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { silentLogger } from '../../src/core/model.js'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { createBrokerClientFactory } from '../../src/kafka/kafkajs-broker-client.js'
+import { createBrokerClientFactory } from '../../src/kafka/broker-client-factory.js'
 import { sealedBatch } from '../support/embedded-router.js'
 
 const settings = { clientId: 'test', requestTimeoutMs: 5_000, connectTimeoutMs: 5_000, log: silentLogger }

@@ -4,7 +4,7 @@ import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { BrokerClient, FetchCall } from '../../src/kafka/broker-client.js'
 import { type CompressionCodec, prepareCompression } from '../../src/kafka/compression.js'
-import { createBrokerClientFactory } from '../../src/kafka/kafkajs-broker-client.js'
+import { createBrokerClientFactory } from '../../src/kafka/broker-client-factory.js'
 import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
 
 const now = 1_700_000_000_000

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { apis } from '../../src/kafka/broker-client.js'
-import { apiCalls } from '../../src/kafka/kafkajs-broker-client.js'
+import { apiCalls } from '../../src/kafka/broker-client-factory.js'
 import { type Api, apiVersionsV0, apiVersionsV1 } from '../../src/kafka/protocol/api.js'
 
 type AnyApi = Api<never, { readonly throttleTimeMs: number }>

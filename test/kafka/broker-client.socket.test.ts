@@ -10,7 +10,7 @@ import {
 } from '../../src/core/errors.js'
 import { silentLogger } from '../../src/core/model.js'
 import type { BrokerClient, ConnectionSettings, MetadataCall } from '../../src/kafka/broker-client.js'
-import { createBrokerClientFactory } from '../../src/kafka/kafkajs-broker-client.js'
+import { createBrokerClientFactory } from '../../src/kafka/broker-client-factory.js'
 import { ResponseBuilder } from '../support/response-builder.js'
 import { batchAt, fetchCall, fetchPayload } from '../support/sample-responses.js'
 import { frame, ScriptedBroker, type ScriptedReply, type ScriptedRequest } from '../support/scripted-broker.js'

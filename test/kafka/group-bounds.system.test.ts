@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { ProtocolError, ResponseTooLargeError } from '../../src/core/errors.js'
-import { decode } from '../../src/kafka/kafkajs-broker-client.js'
+import { decode } from '../../src/kafka/broker-client-factory.js'
 import { decodeAssignment, decodeSubscription } from '../../src/kafka/protocol/consumer-protocol.js'
 import {
   describeGroupsV3,

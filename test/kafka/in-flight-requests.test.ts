@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { type CastellanError, ProtocolError, TimedOutError } from '../../src/core/errors.js'
-import { InFlightRequests } from '../../src/kafka/kafkajs-connection.js'
+import { InFlightRequests } from '../../src/kafka/broker-connection.js'
 
 describe('requests in flight', () => {
   let clock: sinon.SinonFakeTimers

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { ProtocolError, ResponseTooLargeError } from '../../src/core/errors.js'
 import { silentLogger } from '../../src/core/model.js'
-import { createBrokerClientFactory, decode } from '../../src/kafka/kafkajs-broker-client.js'
+import { createBrokerClientFactory, decode } from '../../src/kafka/broker-client-factory.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/kafka/protocol/metadata.js'
 import { ResponseBuilder } from '../support/response-builder.js'
 import { ScriptedBroker } from '../support/scripted-broker.js'

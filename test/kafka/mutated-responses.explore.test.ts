@@ -5,7 +5,7 @@ import type { BrokerClient, FetchResponse } from '../../src/kafka/broker-client.
 import { type CompressionCodec, prepareCompression } from '../../src/kafka/compression.js'
 import { crc32c } from '../../src/kafka/crc32c.js'
 import { decodeFetchedRecords } from '../../src/kafka/fetched-records.js'
-import { createBrokerClientFactory, decode } from '../../src/kafka/kafkajs-broker-client.js'
+import { createBrokerClientFactory, decode } from '../../src/kafka/broker-client-factory.js'
 import { allowance } from '../support/allowance.js'
 import { heldBytes } from '../support/held-bytes.js'
 import { mutate, randomFrom } from '../support/mutate.js'

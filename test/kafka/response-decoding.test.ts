@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { ProtocolError, ResponseTooLargeError } from '../../src/core/errors.js'
-import { decode } from '../../src/kafka/kafkajs-broker-client.js'
+import { decode } from '../../src/kafka/broker-client-factory.js'
 import { createPartitionsV1, createTopicsV4, deleteTopicsV1 } from '../../src/kafka/protocol/administration.js'
 import { apiVersionsV1 } from '../../src/kafka/protocol/api.js'
 import { ProtocolReader } from '../../src/kafka/protocol/encoding.js'

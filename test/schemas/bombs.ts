@@ -1,6 +1,6 @@
 import { SchemaWriter } from '../../src/apis/confluent/schema-writer.js'
 import type { ProduceRecord } from '../../src/core/model.js'
-import type { InstanceRecord } from '../../src/verbs/gateway.js'
+import type { InstanceRecord } from '../../src/verbs/verbs.js'
 import { decodeRecords } from '../../src/http/api/decoded-records.js'
 import { type ResolvedSchema, type SchemaFormat, Schemas, type WantedSchema } from '../../src/schemas/schemas.js'
 import { schemasSettings } from '../../src/schemas/settings.js'

@@ -1,7 +1,7 @@
 import { LoopTurns } from '../../src/core/loop-turns.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { silentLogger } from '../../src/core/model.js'
-import type { Gateway } from '../../src/verbs/gateway.js'
+import type { Gateway } from '../../src/verbs/verbs.js'
 import { openAccess } from '../../src/http/access/access.js'
 import type { ApiContext } from '../../src/http/api/api.js'
 import { type RefusedByApi, RefusedRecords } from '../../src/http/api/refused-records.js'

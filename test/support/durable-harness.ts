@@ -4,7 +4,7 @@ import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } fro
 import { DurableDelivery } from '../../src/producer/disk/durable-delivery.js'
 import { DurableQueue } from '../../src/producer/disk/durable-queue.js'
 import type { DurablePendingProduce } from '../../src/producer/disk/record-outcomes.js'
-import { LocalKeys } from '../../src/producer/keys/keys.js'
+import { LocalKeys } from '../../src/producer/keys/local-keys.js'
 import { idempotencySettings } from '../../src/producer/keys/settings.js'
 import { DurableLog } from '../../src/producer/log/durable-log.js'
 import { type LogCallName, LogCore, type LogHost } from '../../src/producer/log/log-host.js'

@@ -17,7 +17,7 @@ import type {
   ReadersOnly,
   TopicMetadata,
   TopicSubscription
-} from '../../src/verbs/gateway.js'
+} from '../../src/verbs/verbs.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 
 /** A record as the gateway was given it, its bytes copied as the contract demands. */

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { InstanceResult, InstanceSettings } from '../../src/verbs/gateway.js'
+import type { InstanceResult, InstanceSettings } from '../../src/verbs/verbs.js'
 
 /** The settings of a consumer instance that commits nothing by itself and begins with the first record. */
 export const instanceSettings: InstanceSettings = {

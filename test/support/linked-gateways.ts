@@ -1,7 +1,7 @@
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../src/deployment/gateways/body.js'
-import { sharedGateway } from '../../src/deployment/verbs/shared-gateway.js'
-import type { Gateway } from '../../src/verbs/gateway.js'
+import { sharedGateway } from '../../src/deployment/verbs/shared-verbs.js'
+import type { Gateway } from '../../src/verbs/verbs.js'
 import { type Castellan, openCastellan } from '../../src/index.js'
 
 const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })

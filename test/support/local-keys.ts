@@ -1,4 +1,4 @@
-import { LocalKeys } from '../../src/producer/keys/keys.js'
+import { LocalKeys } from '../../src/producer/keys/local-keys.js'
 
 /** Keys of one process, in memory, whose failures fail the test. */
 export const localKeys = (options: { readonly windowMs?: number } = {}): LocalKeys =>

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { TimedOutError } from '../../src/core/errors.js'
-import { AllTopics } from '../../src/verbs/kafka-gateway.js'
+import { AllTopics } from '../../src/verbs/kafka-verbs.js'
 import type { TopicMetadata } from '../../src/kafka/calls.js'
 
 const settled = (): Promise<void> => new Promise(setImmediate)

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { type Certainty, certaintyOf, persistedText } from '../../src/verbs/persisted.js'
-import { delivered, failure } from '../support/fake-gateway.js'
+import { delivered, failure } from '../support/fake-verbs.js'
 
 const certainty = fc.constantFrom<Certainty>('yes', 'no', 'unknown', 'pending')
 

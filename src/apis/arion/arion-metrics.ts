@@ -4,7 +4,7 @@ import { Histogram, Meter, Timer } from '../../core/metrics/meter.js'
 import { type PrometheusMetrics, registerFamily, wholeRegistry } from '../../core/metrics/prometheus.js'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { MonotonicClock } from '../../core/model.js'
-import type { DurableLogStats } from '../../verbs/gateway.js'
+import type { DurableLogStats } from '../../verbs/verbs.js'
 import type { Mode } from './target.js'
 
 /** The queue as Arion describes it, under its names. */

@@ -1,6 +1,6 @@
 import { CastellanError, OverloadedError, StacklessError } from '../../core/errors.js'
 import type { MonotonicClock, ProduceRecord, RecordFailure } from '../../core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../verbs/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'

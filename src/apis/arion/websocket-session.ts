@@ -1,7 +1,7 @@
 import type { WebSocket } from 'ws'
 import { type CastellanError, ForbiddenError, QuotaExceededError, UnauthenticatedError } from '../../core/errors.js'
 import type { MonotonicClock, ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
-import type { Gateway, PendingProduce, ProduceOptions } from '../../verbs/gateway.js'
+import type { Gateway, PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { withOriginHeaders } from '../../verbs/produce-origin.js'
 import type { Caller } from '../../http/access/access.js'
 import type { RefusedByApi } from '../../http/api/refused-records.js'

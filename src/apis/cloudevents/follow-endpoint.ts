@@ -1,6 +1,6 @@
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
-import type { FollowOptions, FollowSink, Gateway, TopicSubscription } from '../../verbs/gateway.js'
+import type { FollowOptions, FollowSink, Gateway, TopicSubscription } from '../../verbs/verbs.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { idOf, Tail } from '../../http/api/tail.js'
 import { clientOf } from '../../http/exchange/client.js'

@@ -1,4 +1,4 @@
-import type { AckResult, AcquiredMessage, Gateway, NoMessage } from '../../verbs/gateway.js'
+import type { AckResult, AcquiredMessage, Gateway, NoMessage } from '../../verbs/verbs.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { clientOf } from '../../http/exchange/client.js'

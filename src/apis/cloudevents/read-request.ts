@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { RecordHeader } from '../../core/model.js'
-import type { FollowOptions, NoMessage } from '../../verbs/gateway.js'
+import type { FollowOptions, NoMessage } from '../../verbs/verbs.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { positionsOf } from '../../http/api/tail.js'
 import { WARNING_HEADER } from '../../http/exchange/answers.js'

@@ -1,6 +1,6 @@
 import { HeldAmount } from '../../core/held-amount.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Gateway, PendingProduce, ProduceOptions, ProduceOrigin } from '../../verbs/gateway.js'
+import type { Gateway, PendingProduce, ProduceOptions, ProduceOrigin } from '../../verbs/verbs.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf } from '../../http/api/api.js'
 import { type ProduceApi, type ProduceHead, produceOptionsOf } from '../../http/api/produce-route.js'
 import { whenSettled } from '../../http/exchange/modern-answers.js'

@@ -8,7 +8,7 @@ import {
 } from '../../core/errors.js'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
-import type { PendingProduce, ProduceOrigin } from '../../verbs/gateway.js'
+import type { PendingProduce, ProduceOrigin } from '../../verbs/verbs.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ApiContext, MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'

@@ -1,6 +1,6 @@
 import { isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
-import type { PartitionerName } from '../../verbs/gateway.js'
+import type { PartitionerName } from '../../verbs/verbs.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { HookCalls } from './hooks/hook-calls.js'

@@ -1,6 +1,6 @@
 import { OverloadedError } from '../../core/errors.js'
 import { shortened } from '../../core/printable.js'
-import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../verbs/gateway.js'
+import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../verbs/verbs.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { noteFailure, warningOf } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'

@@ -1,4 +1,4 @@
-import type { Gateway, GroupOffset, GroupReader } from '../../verbs/gateway.js'
+import type { Gateway, GroupOffset, GroupReader } from '../../verbs/verbs.js'
 import { PixyError } from './pixy-answers.js'
 
 type PartitionsByClient = ReadonlyMap<string, readonly number[]>

@@ -1,5 +1,5 @@
 import type { OffsetAndMetadata } from '../../core/model.js'
-import type { GroupOffset, TopicMetadata } from '../../verbs/gateway.js'
+import type { GroupOffset, TopicMetadata } from '../../verbs/verbs.js'
 import type { Operation, Target } from '../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'

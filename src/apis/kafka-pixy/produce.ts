@@ -1,7 +1,7 @@
 import { CastellanError, type ErrorCode } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
-import type { Gateway, PartitionerName } from '../../verbs/gateway.js'
+import type { Gateway, PartitionerName } from '../../verbs/verbs.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {

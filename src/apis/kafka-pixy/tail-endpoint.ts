@@ -1,7 +1,7 @@
 import type { CastellanError } from '../../core/errors.js'
 import type { Offset } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
-import type { Gateway } from '../../verbs/gateway.js'
+import type { Gateway } from '../../verbs/verbs.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { positionsOf, Tail } from '../../http/api/tail.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'

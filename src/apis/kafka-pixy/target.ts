@@ -1,4 +1,4 @@
-import type { Gateway } from '../../verbs/gateway.js'
+import type { Gateway } from '../../verbs/verbs.js'
 
 /** A path that Kafka-Pixy changes or rejects before it looks for a route. */
 export type OddPath =

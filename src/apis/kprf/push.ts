@@ -2,7 +2,7 @@ import { CastellanError, ForbiddenError, StacklessError, UnreadableBodyError } f
 import { DeserializeError } from '../../core/json/json-reader.js'
 import { atOnce, type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordFailure } from '../../core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../verbs/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf, MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead, RefusedRequest } from '../../http/api/produce-route.js'

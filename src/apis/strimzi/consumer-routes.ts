@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
-import type { InstancePosition, InstanceRecord, InstanceSettings } from '../../verbs/gateway.js'
+import type { InstancePosition, InstanceRecord, InstanceSettings } from '../../verbs/verbs.js'
 import { answerWork } from '../../http/api/endpoint.js'
 import { describedPath } from '../../http/api/routes.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'

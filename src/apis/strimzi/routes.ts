@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { ForbiddenError } from '../../core/errors.js'
-import type { Gateway, TopicMetadata } from '../../verbs/gateway.js'
+import type { Gateway, TopicMetadata } from '../../verbs/verbs.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { admits, admitsRuled, answerWork } from '../../http/api/endpoint.js'

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
-import type { ApiCommand } from '../../apis/command.js'
-import { apiCommands } from '../../apis/commands.js'
+import type { ApiCommand } from '../../apis/api-command.js'
+import { apiCommands } from '../../apis/api-commands.js'
 import type { TranslatedConfig } from '../../server/config/config.js'
 import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
 import { castellanConfigOption, isSetting, notEmpty, SettingOption } from '../options.js'

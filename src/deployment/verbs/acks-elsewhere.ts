@@ -1,5 +1,5 @@
 import { HeldAmount } from '../../core/held-amount.js'
-import type { AckResult, GroupGateway, MessageId } from '../../verbs/gateway.js'
+import type { AckResult, GroupGateway, MessageId } from '../../verbs/verbs.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { isAway, type Peers } from '../calls/peers.js'
 

@@ -8,7 +8,7 @@ import type {
   MessageId,
   MessageLimits,
   NoMessage
-} from '../../verbs/gateway.js'
+} from '../../verbs/verbs.js'
 import { toError } from '../../verbs/offsets.js'
 import { over } from '../../verbs/over.js'
 import type { Failure } from '../../router/messages/operations.js'

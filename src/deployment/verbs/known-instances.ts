@@ -1,4 +1,4 @@
-import type { InstanceName } from '../../verbs/gateway.js'
+import type { InstanceName } from '../../verbs/verbs.js'
 
 /** Limit of instances of which something is known. Of another one, a change is asked for once more. */
 const MAX_KNOWN = 10_000

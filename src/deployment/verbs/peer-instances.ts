@@ -14,7 +14,7 @@ import {
   PLAIN_INSTANCE_VERBS,
   type PlainInstanceVerb,
   type Released
-} from '../../verbs/gateway.js'
+} from '../../verbs/verbs.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { isAway, isNotSent, type PeerError, type Peers, SILENT_MS } from '../calls/peers.js'

@@ -1,4 +1,4 @@
-import type { AdminGateway, DurableLogStats, Gateway } from '../../verbs/gateway.js'
+import type { AdminGateway, DurableLogStats, Gateway } from '../../verbs/verbs.js'
 import { over } from '../../verbs/over.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import { callOthers, type Peers } from '../calls/peers.js'

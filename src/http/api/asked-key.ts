@@ -1,6 +1,6 @@
 import { createHash, hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { AskedKey } from '../../producer/keys/keys.js'
+import type { AskedKey } from '../../producer/keys/local-keys.js'
 import { principalOf } from '../access/access.js'
 import { MAX_KEY_CHARACTERS } from './key-answers.js'
 import { originOf } from './request-origin.js'

@@ -1,4 +1,4 @@
-import type { InstanceRecord } from '../../verbs/gateway.js'
+import type { InstanceRecord } from '../../verbs/verbs.js'
 import {
   type Decoded,
   type Encoded,

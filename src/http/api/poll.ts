@@ -6,7 +6,7 @@ import type {
   GroupGateway,
   MessageLimits,
   NoMessage
-} from '../../verbs/gateway.js'
+} from '../../verbs/verbs.js'
 import type { Asked } from '../exchange/exchange.js'
 
 export interface PollOptions {

@@ -1,4 +1,4 @@
-import type { ProduceOptions } from '../../verbs/gateway.js'
+import type { ProduceOptions } from '../../verbs/verbs.js'
 import { persistedText } from '../../verbs/persisted.js'
 import { BodyTooLargeError } from '../exchange/decoded-body.js'
 import { type Asked, hasBody } from '../exchange/exchange.js'

@@ -1,5 +1,5 @@
 import { isJson } from '../../core/json/is-json.js'
-import type { InstanceRecord } from '../../verbs/gateway.js'
+import type { InstanceRecord } from '../../verbs/verbs.js'
 
 /** How keys and values are written: as the stored JSON, in base64, or as a JSON string of their UTF-8. */
 export type ListFormat = 'json' | 'binary' | 'text'

@@ -1,6 +1,6 @@
 import { QuotaExceededError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
-import type { FollowSink, TopicSubscription } from '../../verbs/gateway.js'
+import type { FollowSink, TopicSubscription } from '../../verbs/verbs.js'
 import type { Caller } from '../access/access.js'
 import type { Asked } from '../exchange/exchange.js'
 

@@ -1,7 +1,7 @@
 import { counterFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
-import type { InstanceRecord } from '../../verbs/gateway.js'
+import type { InstanceRecord } from '../../verbs/verbs.js'
 
 /** Says what a read does at a record that its format cannot express. */
 export const UNDECODABLE_HEADER = 'x-castellan-undecodable'

@@ -3,7 +3,7 @@ import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordOutcome } from '../../core/model.js'
-import type { PendingProduce } from '../../verbs/gateway.js'
+import type { PendingProduce } from '../../verbs/verbs.js'
 import { type Certainty, certaintyOf } from '../../verbs/persisted.js'
 
 /**

@@ -12,14 +12,14 @@ import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-lo
 import { type Logger, silentLogger } from '../../core/model.js'
 import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
-import type { Gateway } from '../../verbs/gateway.js'
-import { KafkaGateway, PROGRAM } from '../../verbs/kafka-gateway.js'
+import type { Gateway } from '../../verbs/verbs.js'
+import { KafkaGateway, PROGRAM } from '../../verbs/kafka-verbs.js'
 import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../../verbs/receipts.js'
-import { tracedGateway } from '../../verbs/traced-gateway.js'
+import { tracedGateway } from '../../verbs/traced-verbs.js'
 import type { BrokerClientFactory, ConnectionSettings } from '../../kafka/broker-client.js'
 import { type CompressionCodec, requireCodec } from '../../kafka/compression.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
-import { createBrokerClientFactory } from '../../kafka/kafkajs-broker-client.js'
+import { createBrokerClientFactory } from '../../kafka/broker-client-factory.js'
 import type { DurableDelivery } from '../../producer/disk/durable-delivery.js'
 import { keepReceiptSecret, receiptSecretIn } from '../../producer/log/receipt-secret.js'
 import type { WalSettings } from '../../producer/log/settings.js'
@@ -177,7 +177,7 @@ async function openPeers({ gateway }: Castellan, { peers, metrics, log = silentL
   const settings = peersOptions.parse(peers)
   if (settings === undefined) return undefined
   const { GatewayPeers } = await import('../../deployment/gateways/gateway-peers.js')
-  const { sharedGateway } = await import('../../deployment/verbs/shared-gateway.js')
+  const { sharedGateway } = await import('../../deployment/verbs/shared-verbs.js')
   const all = new GatewayPeers({ settings, tls: settings.tls, log, metrics, clock: () => performance.now() })
   const shared = sharedGateway(gateway, DEFAULT_CLUSTER, all)
   await all.open()

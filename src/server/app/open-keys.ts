@@ -3,7 +3,7 @@ import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logge
 import type { Logger } from '../../core/model.js'
 import { Idempotency, type IdempotencyDeps } from '../../http/api/idempotency.js'
 import type { KeyResult } from '../../http/api/key-answers.js'
-import { LocalKeys } from '../../producer/keys/keys.js'
+import { LocalKeys } from '../../producer/keys/local-keys.js'
 import type { IdempotencySettings } from '../../producer/keys/settings.js'
 
 const UNLABELLED = {}

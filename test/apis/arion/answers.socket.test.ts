@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { untilNothingIsHeld } from '../../http/server/fixtures.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { ask, jsonOf, parseAnswer, type RawAnswer, type ServedArion, type ServeOptions, serveArion } from './harness.js'
 

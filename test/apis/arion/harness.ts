@@ -6,7 +6,7 @@ import type { LifetimeStep } from '../../../src/http/api/api.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { type LogLine, recordingLogger, type Started } from '../../http/server/fixtures.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { startServer } from '../../support/http-server.js'
 import { RawSocket } from '../../support/raw-socket.js'
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { MessageIds } from '../../../src/apis/arion/producer.js'
-import type { DurableLogStats } from '../../../src/verbs/gateway.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import type { DurableLogStats } from '../../../src/verbs/verbs.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { ask, jsonOf, type RawAnswer, type ServedArion, type ServeOptions, serveArion } from './harness.js'
 

@@ -7,8 +7,8 @@ import { arionSettings } from '../../../src/apis/arion/settings.js'
 import type { ErrorCode } from '../../../src/core/errors.js'
 import { counterFamily, gaugeFamily } from '../../../src/core/metrics/family.js'
 import { createPrometheusMetrics, registerFamily } from '../../../src/core/metrics/prometheus.js'
-import type { DurableLogStats } from '../../../src/verbs/gateway.js'
-import { FakeGateway, failure } from '../../support/fake-gateway.js'
+import type { DurableLogStats } from '../../../src/verbs/verbs.js'
+import { FakeGateway, failure } from '../../support/fake-verbs.js'
 import { ask, jsonOf, serveArion } from './harness.js'
 
 describe("arion: what is sent to StatsD under Arion's names", () => {

@@ -8,7 +8,7 @@ import { OverloadedError, QuotaExceededError } from '../../../src/core/errors.js
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import type { RecordFailure } from '../../../src/core/model.js'
 import { refusedBy } from '../../support/api-context.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 
 /** A connection whose bytes the test sends; it notes what is held of them. */
 class FakeSocket extends EventEmitter {

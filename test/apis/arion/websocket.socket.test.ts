@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { expect } from 'chai'
 import { type ClientOptions, WebSocket } from 'ws'
 import { until, untilNothingIsHeld } from '../../http/server/fixtures.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { ask, jsonOf, type ServedArion, type ServeOptions, serveArion } from './harness.js'
 

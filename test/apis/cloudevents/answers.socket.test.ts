@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { ForbiddenError, OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
 import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
-import { delivered, failure } from '../../support/fake-gateway.js'
+import { delivered, failure } from '../../support/fake-verbs.js'
 import { ask, EVENT, type EventAnswer, EventGateway, EventsPlay, REQUIRED } from './harness.js'
 
 const MODERN = { accept: 'application/vnd.castellan.v1+json' }

@@ -2,10 +2,10 @@ import { request } from 'node:http'
 import fastify, { type FastifyInstance } from 'fastify'
 import { cloudevents } from '../../../src/apis/cloudevents/api.js'
 import type { ProduceRecord, RecordHeader } from '../../../src/core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../../src/verbs/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
 import type { ApiContext } from '../../../src/http/api/api.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 
 /** A record as Kafka would have it; header values as text. */
 export interface Written {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { TimedOutError } from '../../../src/core/errors.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { serve } from './stage.js'
 
 /** A gateway that makes every change, and can look up nothing afterwards. */

@@ -2,8 +2,8 @@ import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { LongList, LongLists } from '../../../src/apis/confluent/long-lists.js'
-import type { TopicMetadata } from '../../../src/verbs/gateway.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import type { TopicMetadata } from '../../../src/verbs/verbs.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { accessByHeader, serve } from './stage.js'
 
 const LISTINGS = 30

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import type { ClusterDescription } from '../../../src/verbs/admin.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { accessByHeader, serve } from './stage.js'
 
 const CLUSTER: ClusterDescription = { clusterId: 'c1', controllerId: 1, brokers: [] }

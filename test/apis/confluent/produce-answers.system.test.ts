@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { RecordFailure, RecordOutcome } from '../../../src/core/model.js'
 import { seenBy } from '../../support/access.js'
 import { confluentContract } from '../../support/confluent-contract.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { serve } from './stage.js'
 
 const V2 = 'application/vnd.kafka.v2+json'

@@ -12,7 +12,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { type Caller, openAccess } from '../../../src/http/access/access.js'
 import { type BodySource, BufferPool } from '../../../src/http/exchange/body-collector.js'
 import { confluentContract } from '../../support/confluent-contract.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { turns as ticks } from '../../support/ticks.js'
 

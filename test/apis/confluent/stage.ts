@@ -1,7 +1,7 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { confluent } from '../../../src/apis/confluent/api.js'
 import type { ConfluentSettings } from '../../../src/apis/confluent/settings.js'
-import type { Gateway } from '../../../src/verbs/gateway.js'
+import type { Gateway } from '../../../src/verbs/verbs.js'
 import { openAccess } from '../../../src/http/access/access.js'
 import type { ApiContext } from '../../../src/http/api/api.js'
 import { contextFor } from '../../support/api-context.js'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
-import type { CommittedOffset, GroupDescription } from '../../../src/verbs/gateway.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import type { CommittedOffset, GroupDescription } from '../../../src/verbs/verbs.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { serve } from './stage.js'
 
 const group: GroupDescription = {

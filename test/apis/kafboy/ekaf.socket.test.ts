@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { KafboyEvent, KafboyHooks } from '../../../src/apis/kafboy/hooks/hooks.js'
 import type { KafboySettings } from '../../../src/apis/kafboy/settings.js'
-import type { TopicMetadata } from '../../../src/verbs/gateway.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import type { TopicMetadata } from '../../../src/verbs/verbs.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { brief, placed, type Served, serve, taken, untilTaken } from './harness.js'
 
 let served: Served

@@ -10,9 +10,9 @@ import { kafboyPlugin } from '../../../src/apis/kafboy/plugin.js'
 import { type KafboySettings, kafboySettings } from '../../../src/apis/kafboy/settings.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type Logger, type MonotonicClock, silentLogger } from '../../../src/core/model.js'
-import type { Gateway } from '../../../src/verbs/gateway.js'
+import type { Gateway } from '../../../src/verbs/verbs.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 
 declare global {
   /** The hooks of the next module that is loaded. */

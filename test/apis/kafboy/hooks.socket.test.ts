@@ -11,7 +11,7 @@ import type {
   KafboyRequest
 } from '../../../src/apis/kafboy/hooks/hooks.js'
 import { silentLogger } from '../../../src/core/model.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { brief, type Served, serve, taken } from './harness.js'
 

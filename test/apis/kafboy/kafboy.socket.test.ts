@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { brief, type Served, serve, taken } from './harness.js'
 
 describe('kafboy over a fake gateway', () => {

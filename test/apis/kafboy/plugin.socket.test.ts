@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
 import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { brief, type Served, serve } from './harness.js'
 
 describe('kafboy: its start, its end, and what goes wrong', () => {

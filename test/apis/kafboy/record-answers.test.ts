@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { toldOf } from '../../../src/apis/kafboy/record-answers.js'
 import type { ErrorCode } from '../../../src/core/errors.js'
-import { failure } from '../../support/fake-gateway.js'
+import { failure } from '../../support/fake-verbs.js'
 
 /** Numbers of Kafka's protocol; words where it has none. 502: refused, 503: it may go better soon, 504: no answer. */
 const told: Record<ErrorCode, string> = {

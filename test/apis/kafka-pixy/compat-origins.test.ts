@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import type { Keys } from '../../../src/apis/command.js'
-import { kafkaPixyCommand } from '../../../src/apis/commands.js'
-import { CLUSTER_KEYS, PROCESS_KEYS } from '../../../src/apis/kafka-pixy/compat/keys.js'
+import type { Keys } from '../../../src/apis/api-command.js'
+import { kafkaPixyCommand } from '../../../src/apis/api-commands.js'
+import { CLUSTER_KEYS, PROCESS_KEYS } from '../../../src/apis/kafka-pixy/compat/pixy-keys.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { checkRows } from '../../support/rows.js'
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { kafkaPixyCommand } from '../../../src/apis/commands.js'
+import { kafkaPixyCommand } from '../../../src/apis/api-commands.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { translateConfig } from '../../../src/server/config/config.js'
 

@@ -3,10 +3,10 @@ import fastify from 'fastify'
 import { kafkaPixy } from '../../../src/apis/kafka-pixy/api.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../../src/verbs/gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway, failure } from '../../support/fake-gateway.js'
+import { FakeGateway, failure } from '../../support/fake-verbs.js'
 
 const FORM = 'application/x-www-form-urlencoded'
 

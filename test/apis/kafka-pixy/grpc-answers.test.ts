@@ -16,9 +16,9 @@ import {
   ONE_MESSAGE,
   type PendingProduce,
   type ProduceOptions
-} from '../../../src/verbs/gateway.js'
+} from '../../../src/verbs/verbs.js'
 import { refusedBy } from '../../support/api-context.js'
-import { failure } from '../../support/fake-gateway.js'
+import { failure } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
 import { encodedRequest } from './grpc-messages.js'

@@ -1,4 +1,4 @@
-import type { GroupOffset, GroupReader, ReadersOnly, TopicMetadata } from '../../../src/verbs/gateway.js'
+import type { GroupOffset, GroupReader, ReadersOnly, TopicMetadata } from '../../../src/verbs/verbs.js'
 import { PlayedGateway } from './play.js'
 
 /** What brokers say is the test's; questions are kept. */

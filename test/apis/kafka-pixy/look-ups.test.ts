@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { CastellanError, ForbiddenError, KafkaError, TimedOutError } from '../../../src/core/errors.js'
-import type { GroupOffset } from '../../../src/verbs/gateway.js'
+import type { GroupOffset } from '../../../src/verbs/verbs.js'
 import { LookUpGateway, member, topic, topics } from './look-up-gateway.js'
 import { errorOf, PixyPlay, type Said } from './play.js'
 

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { expect } from 'chai'
-import { goDurationMs } from '../../../src/apis/kafka-pixy/compat/keys.js'
+import { goDurationMs } from '../../../src/apis/kafka-pixy/compat/pixy-keys.js'
 import { lineJson, messageJson, messageOptionsOf } from '../../../src/apis/kafka-pixy/message-json.js'
 import { PixyError } from '../../../src/apis/kafka-pixy/pixy-answers.js'
 import {
@@ -18,7 +18,7 @@ import {
 } from '../../../src/apis/kafka-pixy/pixy-request.js'
 import { messageHeadersOf, messageSizeOf } from '../../../src/apis/kafka-pixy/produce.js'
 import { oddPathOf, withAlias } from '../../../src/apis/kafka-pixy/target.js'
-import type { Gateway } from '../../../src/verbs/gateway.js'
+import type { Gateway } from '../../../src/verbs/verbs.js'
 import { idOf, positionsOf } from '../../../src/http/api/tail.js'
 import { sentPartsOf } from '../../../src/http/exchange/exchange.js'
 import { checkRows } from '../../support/rows.js'

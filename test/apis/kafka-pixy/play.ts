@@ -12,12 +12,12 @@ import type {
   ConsumeManyResult,
   MessageId,
   MessageLimits
-} from '../../../src/verbs/gateway.js'
+} from '../../../src/verbs/verbs.js'
 import { type Access, type Caller, openAccess } from '../../../src/http/access/access.js'
 import type { ApiContext, LifetimeStep } from '../../../src/http/api/api.js'
 import { contextFor } from '../../support/api-context.js'
 import { DescribedAnswers } from '../../support/described-answers.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 
 /** An access that lets everybody in until it is told otherwise, and keeps what it was asked. */
 export class PlayedAccess implements Access {

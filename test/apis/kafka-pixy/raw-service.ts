@@ -7,7 +7,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import type { LifetimeStep } from '../../../src/http/api/api.js'
 import { callCounts, contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { answerOf, connectHttp2, openCall } from '../../support/raw-grpc.js'
 
 export const LIMITS = { maxArriving: 1_000, arrivalMs: 20_000, answerMs: 20_000 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { CastellanError, OverloadedError } from '../../../src/core/errors.js'
-import type { AcquiredMessage, Gateway } from '../../../src/verbs/gateway.js'
+import type { AcquiredMessage, Gateway } from '../../../src/verbs/verbs.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../../src/core/errors.js'
-import type { FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/gateway.js'
+import type { FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
 import { errorOf, PixyPlay, PlayedGateway, type Said } from './play.js'

@@ -6,7 +6,7 @@ import { goJson, type Json, withNumbersOnOneLine } from '../../../src/apis/kafka
 import { oddPathOf } from '../../../src/apis/kafka-pixy/target.js'
 import { routeNameOf } from '../../../src/http/api/by-hand.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { PixyClient } from './harness.js'
 

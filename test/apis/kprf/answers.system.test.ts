@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { KprfSettings } from '../../../src/apis/kprf/settings.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import type { RecordFailure } from '../../../src/core/model.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { asJson, pushOf, serve } from './harness.js'
 

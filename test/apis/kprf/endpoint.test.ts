@@ -8,7 +8,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway, failure } from '../../support/fake-gateway.js'
+import { FakeGateway, failure } from '../../support/fake-verbs.js'
 import { asJson, pushOf } from './harness.js'
 
 describe('kprf: a push and what surrounds it', () => {

@@ -7,7 +7,7 @@ import { kprfSettings } from '../../../src/apis/kprf/settings.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 
 export interface Served {
   readonly app: FastifyInstance

@@ -3,7 +3,7 @@ import { KprfMetrics, RecordCounts, sizesOf } from '../../../src/apis/kprf/kprf-
 import type { PushRecord } from '../../../src/apis/kprf/push-parse.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type RecordOutcome, silentLogger } from '../../../src/core/model.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { asJson, pushOf, type Served, serve } from './harness.js'
 
 const push = ({ app }: Served, topics: readonly string[], wait: boolean) =>

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { asJson, pushOf, serve } from './harness.js'
 
 const OK = '{"status":"ok","errors":[]}'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { recordRefusalOf, toClientError } from '../../../src/apis/kprf/record-errors.js'
 import type { ErrorCode } from '../../../src/core/errors.js'
-import { failure } from '../../support/fake-gateway.js'
+import { failure } from '../../support/fake-verbs.js'
 
 /** Source: numbers, names and texts of librdkafka 1.6.0 (rdkafka.h, rd_kafka_err_descs) and rdkafka. */
 const authentication = 'Authentication (Local: Authentication failure) -169'

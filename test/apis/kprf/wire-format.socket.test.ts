@@ -2,7 +2,7 @@ import { connect, Socket } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { type Started, startHttp, untilNothingIsHeld } from '../../http/server/fixtures.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-gateway.js'
+import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { exchange, pushOf } from './harness.js'
 
 const OK = '{"status":"ok","errors":[]}'

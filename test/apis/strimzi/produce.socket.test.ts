@@ -4,7 +4,7 @@ import { strimzi } from '../../../src/apis/strimzi/api.js'
 import { ForbiddenError } from '../../../src/core/errors.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway, failure } from '../../support/fake-gateway.js'
+import { FakeGateway, failure } from '../../support/fake-verbs.js'
 
 describe('strimzi: asynchronous records, and permissions', () => {
   let app: FastifyInstance

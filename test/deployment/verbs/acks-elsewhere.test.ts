@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
-import { sharedGateway } from '../../../src/deployment/verbs/shared-gateway.js'
+import { sharedGateway } from '../../../src/deployment/verbs/shared-verbs.js'
 import {
   askerOfOne,
   type ConsumeResult,
@@ -11,11 +11,11 @@ import {
 import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
-import type { AckResult, Gateway, MessageId } from '../../../src/verbs/gateway.js'
+import type { AckResult, Gateway, MessageId } from '../../../src/verbs/verbs.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import { GroupWorld, run } from '../../consumer/group/group-world.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 
 const MESSAGE = { topic: 't', partition: 4, offset: 7 }
 const NOT_READ = {

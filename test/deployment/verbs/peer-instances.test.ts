@@ -17,9 +17,9 @@ import type {
   InstanceReadLimits,
   InstanceSettings,
   InstanceTopics
-} from '../../../src/verbs/gateway.js'
+} from '../../../src/verbs/verbs.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { instanceSettings } from '../../support/instances.js'
 import { turns } from '../../support/ticks.js'
 

@@ -14,7 +14,7 @@ import {
   startGuarded,
   TestFolder
 } from '../../support/access.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 
 const everything = {

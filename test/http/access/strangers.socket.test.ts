@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import type { TopicMetadata } from '../../../src/verbs/gateway.js'
+import type { TopicMetadata } from '../../../src/verbs/verbs.js'
 import { configOf, type Guarded, makeToken, startGuarded, TestFolder } from '../../support/access.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { askRaw } from '../../support/raw-socket.js'
 import { checkRows } from '../../support/rows.js'
 

@@ -7,7 +7,7 @@ import { METRICS_PATH } from '../../../src/apis/kprf/settings.js'
 import type { HttpApi } from '../../../src/http/api/api.js'
 import { routeNameOf } from '../../../src/http/api/by-hand.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 
 type Named = [request: string, name: string | undefined]
 

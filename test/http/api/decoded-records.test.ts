@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { InstanceRecord } from '../../../src/verbs/gateway.js'
+import type { InstanceRecord } from '../../../src/verbs/verbs.js'
 import { decodeRecords } from '../../../src/http/api/decoded-records.js'
 import type { SchemaError } from '../../../src/schemas/schemas.js'
 import { SchemasStage } from '../../schemas/stage.js'

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
-import type { AcquiredMessage, ConsumeManyResult, GroupGateway } from '../../../src/verbs/gateway.js'
+import type { AcquiredMessage, ConsumeManyResult, GroupGateway } from '../../../src/verbs/verbs.js'
 import { Poll } from '../../../src/http/api/poll.js'
 
 const message = { topic: 't', partition: 0, offset: 7 } as AcquiredMessage

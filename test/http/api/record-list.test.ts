@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { InstanceRecord } from '../../../src/verbs/gateway.js'
+import type { InstanceRecord } from '../../../src/verbs/verbs.js'
 import { type ListFormat, writeRecordList } from '../../../src/http/api/record-list.js'
 import { SeededRandom } from '../../support/random.js'
 

@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { QuotaExceededError } from '../../../src/core/errors.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
-import type { TopicSubscription } from '../../../src/verbs/gateway.js'
+import type { TopicSubscription } from '../../../src/verbs/verbs.js'
 import type { Caller } from '../../../src/http/access/access.js'
 import { Tail } from '../../../src/http/api/tail.js'
 

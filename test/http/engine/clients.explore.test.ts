@@ -6,7 +6,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
 import { WatchedApp } from './watched-app.js'
 

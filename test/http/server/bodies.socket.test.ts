@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import { gate, loudApi, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 

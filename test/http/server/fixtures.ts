@@ -6,7 +6,7 @@ import { type KprfSettings, kprfSettings } from '../../../src/apis/kprf/settings
 import { CastellanError, ForbiddenError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import type { Logger } from '../../../src/core/model.js'
-import type { Gateway } from '../../../src/verbs/gateway.js'
+import type { Gateway } from '../../../src/verbs/verbs.js'
 import { refusalStatus } from '../../../src/http/access/access.js'
 import type { HttpApi, OwnListener } from '../../../src/http/api/api.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'

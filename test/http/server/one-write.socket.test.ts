@@ -2,7 +2,7 @@ import { Socket } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import type { RecordOutcome } from '../../../src/core/model.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { startHttp, until, untilNothingIsHeld } from './fixtures.js'
 

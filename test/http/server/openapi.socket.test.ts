@@ -18,7 +18,7 @@ import {
   startEmbeddedCluster
 } from '../../../src/index.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
 interface Described {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { configOf, type Guarded, startGuarded, TestFolder } from '../../support/access.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 
 /** Keeps what was asked of its groups. */

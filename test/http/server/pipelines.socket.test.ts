@@ -1,8 +1,8 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../../src/verbs/gateway.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { gate, loudApi, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { sentUrlOf } from '../../../src/http/exchange/exchange.js'
 import { type AccessFields, toAccessLine } from '../../../src/http/server/request-log.js'
-import { FakeGateway } from '../../support/fake-gateway.js'
+import { FakeGateway } from '../../support/fake-verbs.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import { gate, loudApi, type Started, type StartSettings, sendRaw, startHttp, until } from './fixtures.js'
 

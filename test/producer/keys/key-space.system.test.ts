@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { KeyName } from '../../../src/producer/keys/key-frames.js'
-import { LocalKeys } from '../../../src/producer/keys/keys.js'
+import { LocalKeys } from '../../../src/producer/keys/local-keys.js'
 
 const MAX_BYTES = 1024 * 1024
 /** Memory of a key while its request is under way, and of one with the answer below. */

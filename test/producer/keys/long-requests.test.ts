@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { LocalKeys } from '../../../src/producer/keys/keys.js'
+import { LocalKeys } from '../../../src/producer/keys/local-keys.js'
 
 const WINDOW_MS = 60_000
 

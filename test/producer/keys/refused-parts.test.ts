@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { RecordOutcome } from '../../../src/core/model.js'
 import type { ClaimedKey } from '../../../src/producer/keys/claimed-key.js'
-import type { LocalKeys } from '../../../src/producer/keys/keys.js'
+import type { LocalKeys } from '../../../src/producer/keys/local-keys.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { placesOf } from '../../../src/producer/receipts/receipts.js'
 import { localKeys } from '../../support/local-keys.js'

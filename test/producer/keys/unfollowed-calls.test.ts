@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import type { ClaimedKey } from '../../../src/producer/keys/claimed-key.js'
-import { LocalKeys } from '../../../src/producer/keys/keys.js'
+import { LocalKeys } from '../../../src/producer/keys/local-keys.js'
 import type { ProduceOptions } from '../../../src/producer/memory/delivery.js'
 import { MemoryPendingProduce, type PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 

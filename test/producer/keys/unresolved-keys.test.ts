@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { UnavailableError } from '../../../src/core/errors.js'
-import { LocalKeys } from '../../../src/producer/keys/keys.js'
+import { LocalKeys } from '../../../src/producer/keys/local-keys.js'
 import { KeyedKafka, KeyedProcess } from '../../deployment/gateways/key-gateways.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 

@@ -7,7 +7,7 @@ import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from '../.
 import { formerCommands } from '../../../src/cli/usage-message.js'
 import { environmentName } from '../../../src/core/settings/setting-names.js'
 import { attributes } from '../../../src/core/tracing/names.js'
-import { apis } from '../../../src/embedded-broker/api/apis.js'
+import { apis } from '../../../src/embedded-broker/api/kafka-apis.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
 import { commandLinePage } from './command-line.js'

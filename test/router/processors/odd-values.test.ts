@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { decode } from '../../../src/kafka/kafkajs-broker-client.js'
+import { decode } from '../../../src/kafka/broker-client-factory.js'
 import { findCoordinatorV2 } from '../../../src/kafka/protocol/groups.js'
 import { listOffsetsV3, offsetCommitV5, offsetFetchV4 } from '../../../src/kafka/protocol/offsets.js'
 import { initProducerIdV1, produceV7 } from '../../../src/kafka/protocol/produce.js'

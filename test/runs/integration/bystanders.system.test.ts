@@ -5,7 +5,7 @@ import { Innocents, innocentNames } from '../../../examples/bench/bystanders/inn
 import { groupOn, INNOCENT, type Scene } from '../../../examples/bench/bystanders/scene.js'
 import { troubles } from '../../../examples/bench/bystanders/troubles.js'
 import { silentLogger } from '../../../src/core/model.js'
-import { createBrokerClientFactory } from '../../../src/kafka/kafkajs-broker-client.js'
+import { createBrokerClientFactory } from '../../../src/kafka/broker-client-factory.js'
 import { noProducer, RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
 import { askRouter } from '../../../src/router/routing/ask-router.js'
 import type { App } from '../../../src/server/app/app.js'

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
-import { createBrokerClientFactory } from '../../../src/kafka/kafkajs-broker-client.js'
+import { createBrokerClientFactory } from '../../../src/kafka/broker-client-factory.js'
 import type { CommitConsumerOffsetResult } from '../../../src/router/messages/operations.js'
 import { askRouter } from '../../../src/router/routing/ask-router.js'
 import { type Castellan, startCastellan } from '../../support/castellan.js'

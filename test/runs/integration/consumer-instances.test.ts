@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../../src/verbs/gateway.js'
+import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../../src/verbs/verbs.js'
 import type { openCastellan } from '../../../src/index.js'
 import { inWorld } from '../../support/in-world.js'
 import { done, instanceSettings } from '../../support/instances.js'

@@ -1,7 +1,7 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
 import { ownerAmong } from '../../../src/deployment/verbs/peer-instances.js'
-import type { InstanceGateway, InstanceName, InstanceSettings } from '../../../src/verbs/gateway.js'
+import type { InstanceGateway, InstanceName, InstanceSettings } from '../../../src/verbs/verbs.js'
 import { inWorld } from '../../support/in-world.js'
 import { done, instanceSettings as settings } from '../../support/instances.js'
 import { LinkedGateway } from '../../support/linked-gateways.js'

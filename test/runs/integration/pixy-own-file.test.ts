@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { kafkaPixyCommand } from '../../../src/apis/commands.js'
+import { kafkaPixyCommand } from '../../../src/apis/api-commands.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import { translateConfig } from '../../../src/server/config/config.js'

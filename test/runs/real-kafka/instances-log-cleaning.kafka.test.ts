@@ -1,6 +1,6 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { InstanceGateway } from '../../../src/verbs/gateway.js'
+import type { InstanceGateway } from '../../../src/verbs/verbs.js'
 import { done, instanceSettings } from '../../support/instances.js'
 import { LinkedGateway } from '../../support/linked-gateways.js'
 import { SeededRandom } from '../../support/random.js'

@@ -1,4 +1,4 @@
-import type { Gateway } from '../../../src/verbs/gateway.js'
+import type { Gateway } from '../../../src/verbs/verbs.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { type Castellan, type OpenCastellanOptions, openCastellan } from '../../../src/server/app/open-castellan.js'
 import type { SimulatedProcess } from './process.js'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { z } from 'zod'
 import { silentLogger } from '../../../src/core/model.js'
-import { type ConsumeManyResult, type Gateway, ONE_MESSAGE } from '../../../src/verbs/gateway.js'
+import { type ConsumeManyResult, type Gateway, ONE_MESSAGE } from '../../../src/verbs/verbs.js'
 import { commonSettings, type HttpApi } from '../../../src/http/api/api.js'
 import { startApp } from '../../../src/server/app/app.js'
 import { loadConfig } from '../../../src/server/config/config.js'

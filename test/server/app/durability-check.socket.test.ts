@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
-import { createBrokerClientFactory } from '../../../src/kafka/kafkajs-broker-client.js'
+import { createBrokerClientFactory } from '../../../src/kafka/broker-client-factory.js'
 import { DurabilityCheck } from '../../../src/server/app/durability-check.js'
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import * as client from '../../../src/client.js'
-import { type ConsumeManyResult, ONE_MESSAGE } from '../../../src/verbs/gateway.js'
+import { type ConsumeManyResult, ONE_MESSAGE } from '../../../src/verbs/verbs.js'
 import {
   askRouter,
   type Castellan,

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { kprf } from '../../../src/apis/kprf/api.js'
-import { mountApis } from '../../../src/server/app/apis.js'
+import { mountApis } from '../../../src/server/app/mount-apis.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 
 describe('an API of the gateway', () => {

@@ -1,4 +1,4 @@
-import { Findings, type ForeignConfiguration, type Keys, type Translation, truth, whole } from '../../command.js'
+import { Findings, type ForeignConfiguration, type Keys, type Translation, truth, whole } from '../../api-command.js'
 import { brokers, type Properties, type Reasons, readProperties, translateProperties } from '../../kafka-properties.js'
 
 const COMMAND = 'castellan confluent'

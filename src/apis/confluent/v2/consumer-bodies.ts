@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { timeOf } from '../../../core/time-of.js'
-import type { InstanceSettings } from '../../../verbs/gateway.js'
+import type { InstanceSettings } from '../../../verbs/verbs.js'
 import { MAX_READ_BYTES } from '../../instance-routes.js'
 import { schemaFormatOf } from '../media-types.js'
 import { BodyError, checked, unknownMember } from '../record-bytes.js'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { InstancePosition } from '../../../verbs/gateway.js'
+import type { InstancePosition } from '../../../verbs/verbs.js'
 import { type AnsweredRoute, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import type { Body, Content, Operation, Parameters } from '../../../http/openapi/operation.js'

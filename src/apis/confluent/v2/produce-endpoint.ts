@@ -4,7 +4,7 @@ import { readInteger, readRecords, readStringBytes, takeNull } from '../../../co
 import { skipValue } from '../../../core/json/json-values.js'
 import { atOnce, type InPieces, joined } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/model.js'
-import type { ProduceOptions } from '../../../verbs/gateway.js'
+import type { ProduceOptions } from '../../../verbs/verbs.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { ProduceBase } from '../../../http/api/produce-base.js'
 import type { Later, Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../../http/api/produce-route.js'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { MonotonicClock } from '../../../core/model.js'
-import type { Gateway, TopicMetadata } from '../../../verbs/gateway.js'
+import type { Gateway, TopicMetadata } from '../../../verbs/verbs.js'
 import type { Caller } from '../../../http/access/access.js'
 import { admits, admitsRuled, type Params } from '../../../http/api/endpoint.js'
 import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'

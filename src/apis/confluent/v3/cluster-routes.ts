@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type BrokerNode, topicPartitionKey } from '../../../core/model.js'
 import type { ClusterDescription } from '../../../verbs/admin.js'
-import type { GroupDescription, GroupReader } from '../../../verbs/gateway.js'
+import type { GroupDescription, GroupReader } from '../../../verbs/verbs.js'
 import { lazily } from '../long-lists.js'
 import { inOrderOfBytes } from '../look-up.js'
 import { kind, link, linkIfAny, type Members, pathOf, type ResourcePlace, text } from './resources.js'

@@ -1,7 +1,7 @@
 import { CastellanError, OverloadedError, QuotaExceededError } from '../../../core/errors.js'
 import { costOf, type TurnTaker } from '../../../core/loop-turns.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
-import type { PendingProduce } from '../../../verbs/gateway.js'
+import type { PendingProduce } from '../../../verbs/verbs.js'
 import { PERSISTED_HEADER, persistedText } from '../../../verbs/persisted.js'
 import type { Caller } from '../../../http/access/access.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'

@@ -4,7 +4,7 @@ import { readRecords, readStringBytes } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import { atOnce, type InPieces } from '../../../core/loop-turns.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../../core/model.js'
-import type { ProduceOptions } from '../../../verbs/gateway.js'
+import type { ProduceOptions } from '../../../verbs/verbs.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { ProduceBase } from '../../../http/api/produce-base.js'
 import type {

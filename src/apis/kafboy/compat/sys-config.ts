@@ -1,6 +1,6 @@
 import { ConfigError } from '../../../core/errors.js'
 import { suggestion } from '../../../core/settings/problems.js'
-import { Findings, type ForeignConfiguration, type Keys, type Translation } from '../../command.js'
+import { Findings, type ForeignConfiguration, type Keys, type Translation } from '../../api-command.js'
 
 const KAFBOY = 'apis.kafboy'
 const COMMAND = 'castellan kafboy'

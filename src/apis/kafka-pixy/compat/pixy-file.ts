@@ -8,8 +8,8 @@ import {
   readYaml,
   type Section,
   type Translation
-} from '../../command.js'
-import { CLUSTER_KEYS, FILE_KEYS, FLAG_KEYS, PROCESS_KEYS, unknownKeys } from './keys.js'
+} from '../../api-command.js'
+import { CLUSTER_KEYS, FILE_KEYS, FLAG_KEYS, PROCESS_KEYS, unknownKeys } from './pixy-keys.js'
 
 const COMMAND = 'castellan kafka-pixy'
 const PIXY = 'apis.kafka-pixy'

@@ -1,4 +1,4 @@
-import { entriesOf, isSection, type Keys, type Section, Unusable } from '../../command.js'
+import { entriesOf, isSection, type Keys, type Section, Unusable } from '../../api-command.js'
 
 type Note = (text: string) => void
 

@@ -11,7 +11,7 @@ import {
   ONE_MESSAGE,
   type ProduceOrigin,
   type TopicMetadata
-} from '../../../verbs/gateway.js'
+} from '../../../verbs/verbs.js'
 import { sparseAcksOf } from '../../../verbs/offsets.js'
 import type { Operation, Target } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'

@@ -8,7 +8,7 @@ import {
 } from '@grpc/grpc-js'
 import { HeldAmount } from '../../../core/held-amount.js'
 import type { Logger } from '../../../core/model.js'
-import type { Gateway, ProduceOrigin } from '../../../verbs/gateway.js'
+import type { Gateway, ProduceOrigin } from '../../../verbs/verbs.js'
 import { NO_RECORD_HEADERS } from '../../../verbs/produce-origin.js'
 import { RECEIPT_HEADER } from '../../../verbs/receipts.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'

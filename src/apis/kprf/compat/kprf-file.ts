@@ -12,7 +12,7 @@ import {
   truth,
   Unusable,
   whole
-} from '../../command.js'
+} from '../../api-command.js'
 
 const COMMAND = 'castellan kprf'
 /** Endings of the file names that are read. JSON is YAML, too. */

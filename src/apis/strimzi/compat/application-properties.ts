@@ -1,4 +1,4 @@
-import { Findings, type ForeignConfiguration, type Keys, type Translation, whole } from '../../command.js'
+import { Findings, type ForeignConfiguration, type Keys, type Translation, whole } from '../../api-command.js'
 import {
   brokers,
   type Properties,

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { kafboyCommand } from '../../../../src/apis/commands.js'
+import { kafboyCommand } from '../../../../src/apis/api-commands.js'
 import { Atom, parseTerm, Tuple } from '../../../../src/apis/kafboy/compat/sys-config.js'
 import { ConfigError } from '../../../../src/core/errors.js'
 import { translateConfig } from '../../../../src/server/config/config.js'

@@ -1,5 +1,5 @@
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../../../src/core/model.js'
-import type { ProduceOptions } from '../../../../src/verbs/gateway.js'
+import type { ProduceOptions } from '../../../../src/verbs/verbs.js'
 import type { History, Outcome } from '../../../support/history-checker.js'
 import type { SeededRandom } from '../../../support/random.js'
 import type { Answers } from '../answers.js'
