@@ -34,7 +34,6 @@ export const openCastellan = async (options: OpenCastellanOptions): Promise<Cast
 export const openSchemas = async (options: SchemasOptions): Promise<Schemas> =>
   (await import('./server/app/schemas.js')).openSchemasOf(options)
 
-export type { PeersOptions } from './deployment/gateways/settings.js'
 /** Consumer groups. */
 export type {
   AckResult,
@@ -69,28 +68,7 @@ export * from './core/errors.js'
 export { defaultLogger, type MetricsLogger, type MetricTags } from './core/metrics/metrics-logger.js'
 export { createPrometheusMetrics, type PrometheusMetrics, PrometheusMetricsLogger } from './core/metrics/prometheus.js'
 export * from './core/model.js'
-/** Writing records. */
-export type {
-  AclOperation,
-  AdminGateway,
-  ChangeOptions,
-  ClusterDescription,
-  CommitOutcome,
-  CommittedOffset,
-  ConfigChange,
-  ConfigEntry,
-  ConfigResource,
-  Durability,
-  Gateway,
-  GroupDescription,
-  GroupGateway,
-  GroupOffset,
-  LogEnds,
-  NewTopic,
-  PartitionerName,
-  PendingProduce,
-  ProduceOptions
-} from './verbs/verbs.js'
+export type { PeersOptions } from './deployment/gateways/settings.js'
 /** Connections. */
 export type {
   BrokerClient,
@@ -141,3 +119,25 @@ export type { RecordJson } from './schemas/record-json.js'
 export { SchemaError } from './schemas/schema-error.js'
 export type { ResolvedSchema, Schemas, WantedSchema } from './schemas/schemas.js'
 export type { SchemasOptions } from './schemas/settings.js'
+/** Writing records. */
+export type {
+  AclOperation,
+  AdminVerbs as AdminGateway,
+  ChangeOptions,
+  ClusterDescription,
+  CommitOutcome,
+  CommittedOffset,
+  ConfigChange,
+  ConfigEntry,
+  ConfigResource,
+  Durability,
+  GroupDescription,
+  GroupOffset,
+  GroupVerbs as GroupGateway,
+  LogEnds,
+  NewTopic,
+  PartitionerName,
+  PendingProduce,
+  ProduceOptions,
+  Verbs as Gateway
+} from './verbs/verbs.js'

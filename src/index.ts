@@ -35,7 +35,6 @@ export * from './client.js'
 /** The parts of a client, for programs that connect the parts themselves. */
 export { ConsumerGroups, type ConsumerGroupsDeps } from './consumer/group/consumer-groups.js'
 export { defaultConsumerSettings } from './consumer/group/settings.js'
-export { KafkaGateway, type KafkaGatewayDeps } from './verbs/kafka-verbs.js'
 export { createBrokerClientFactory } from './kafka/broker-client-factory.js'
 export type { DeliveryDeps } from './producer/memory/delivery.js'
 export { startDelivery } from './producer/memory/memory-delivery.js'
@@ -45,6 +44,7 @@ export { defaultRouterSettings } from './router/routing/settings.js'
 /** A gateway with its HTTP ports. */
 export type { App, AppDeps, StopResult } from './server/app/app.js'
 export { type Config, type ConfigSources, type FlagSetting, loadConfig } from './server/config/config.js'
+export { KafkaVerbs as KafkaGateway, type KafkaVerbsDeps as KafkaGatewayDeps } from './verbs/kafka-verbs.js'
 /** Starts the whole gateway. The HTTP server is loaded by this call, and not by programs that only import this file. */
 export const startApp = async (config: Config, deps: AppDeps): Promise<App> =>
   (await import('./server/app/app.js')).startApp(config, deps)

@@ -1,18 +1,5 @@
 import type { CastellanError, ErrorCode } from '../core/errors.js'
 import type { TopicPartition } from '../core/model.js'
-import type {
-  Gateway,
-  InstanceGateway,
-  InstanceName,
-  InstanceRead,
-  InstanceReadLimits,
-  InstanceRecord,
-  InstanceResult,
-  InstanceSettings,
-  InstanceTopics,
-  PlainInstanceVerb
-} from '../verbs/verbs.js'
-import { toError } from '../verbs/offsets.js'
 import type { Caller, Operation } from '../http/access/access.js'
 import type { ErrorAnswers } from '../http/api/api-answers.js'
 import type { DecodedRecords } from '../http/api/decoded-records.js'
@@ -21,6 +8,19 @@ import { type RecordListOptions, type UndecodableRecord, writeRecordList } from 
 import { handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from '../http/api/undecodable.js'
 import { browserRefusalOf, clientOf } from '../http/exchange/client.js'
 import { type Exchange, hasBody, traceOf } from '../http/exchange/exchange.js'
+import { toError } from '../verbs/offsets.js'
+import type {
+  InstanceName,
+  InstanceRead,
+  InstanceReadLimits,
+  InstanceRecord,
+  InstanceResult,
+  InstanceSettings,
+  InstanceTopics,
+  InstanceVerbs,
+  PlainInstanceVerb,
+  Verbs
+} from '../verbs/verbs.js'
 
 /** Limit for the keys and values of one answer: writing them holds up other requests. The next read has the others. */
 export const MAX_READ_BYTES = 4 * 1024 * 1024
@@ -75,17 +75,17 @@ export interface ReadTerms
 
 /** The verbs about an instance that exists, with the rest of their arguments and what they return. */
 type Verb = Exclude<PlainInstanceVerb, 'create'>
-type Rest<Name extends Verb> = Parameters<InstanceGateway[Name]> extends [InstanceName, ...infer More] ? More : never
-type Done<Name extends Verb> = Extract<Awaited<ReturnType<InstanceGateway[Name]>>, { type: 'done' }>['value']
+type Rest<Name extends Verb> = Parameters<InstanceVerbs[Name]> extends [InstanceName, ...infer More] ? More : never
+type Done<Name extends Verb> = Extract<Awaited<ReturnType<InstanceVerbs[Name]>>, { type: 'done' }>['value']
 
 /** A request about one instance. What it fails with are errors of the API. */
 export class InstanceAsk {
   readonly exchange: Exchange
   readonly instance: InstanceName
   readonly #api: InstanceApi
-  readonly #instances: InstanceGateway
+  readonly #instances: InstanceVerbs
 
-  constructor(exchange: Exchange, instance: InstanceName, api: InstanceApi, instances: InstanceGateway) {
+  constructor(exchange: Exchange, instance: InstanceName, api: InstanceApi, instances: InstanceVerbs) {
     this.exchange = exchange
     this.instance = instance
     this.#api = api
@@ -100,7 +100,7 @@ export class InstanceAsk {
     return this.done((await this.result(verb, ...rest)) as InstanceResult<Done<Name>>)
   }
 
-  result<Name extends Verb>(verb: Name, ...rest: Rest<Name>): ReturnType<InstanceGateway[Name]> {
+  result<Name extends Verb>(verb: Name, ...rest: Rest<Name>): ReturnType<InstanceVerbs[Name]> {
     const carryOut = this.#instances[verb] as (instance: InstanceName, ...rest: unknown[]) => never
     return carryOut.call(this.#instances, this.instance, ...rest)
   }
@@ -161,13 +161,13 @@ export class InstanceAsk {
 /** The routes of consumer instances, for any API. */
 export class InstanceRoutes {
   readonly #api: InstanceApi
-  readonly #gateway: Pick<Gateway, 'instances'>
+  readonly #verbs: Pick<Verbs, 'instances'>
   readonly #undecodable: UndecodableRecords
   readonly #reads = new Set<AbortController>()
 
-  constructor(api: InstanceApi, gateway: Pick<Gateway, 'instances'>, undecodable: UndecodableRecords) {
+  constructor(api: InstanceApi, verbs: Pick<Verbs, 'instances'>, undecodable: UndecodableRecords) {
     this.#api = api
-    this.#gateway = gateway
+    this.#verbs = verbs
     this.#undecodable = undecodable
     undecodable.prepare(api.name)
   }
@@ -213,7 +213,7 @@ export class InstanceRoutes {
         this.#api.work(exchange, async () => {
           const client = clientOf(exchange.request, ofGroup.caller)
           const instance = { ...ofGroup.instance, name }
-          const isNew = ofGroup.done(await this.#gateway.instances.create(instance, settings, client))
+          const isNew = ofGroup.done(await this.#verbs.instances.create(instance, settings, client))
           if (!isNew) throw this.#api.nameTaken()
           return { instance_id: name, base_uri: uriOf(exchange, groupId, name) }
         })
@@ -253,7 +253,7 @@ export class InstanceRoutes {
     const { principal } = parts.access.callerOf(exchange.request)
     const isWanted = (): boolean => !exchange.response.destroyed
     const name = { groupId: params[group] ?? '', name: params[instance] ?? '', principal, api, isWanted }
-    return new InstanceAsk(exchange, name, this.#api, this.#gateway.instances)
+    return new InstanceAsk(exchange, name, this.#api, this.#verbs.instances)
   }
 
   #whenAdmitted({ exchange, instance }: InstanceAsk, body: InstanceBody, use: (json: unknown) => void): void {

@@ -3,13 +3,13 @@ import { type ActorRef, ActorSystem, ask } from '../core/actor/actor.js'
 import { defaultLogger } from '../core/metrics/metrics-logger.js'
 import type { Logger } from '../core/model.js'
 import { suggestion } from '../core/settings/problems.js'
-import type { Gateway } from '../verbs/verbs.js'
 import type { TopicMetadata } from '../kafka/broker-client.js'
 import type { FetchTopicMetadataResult, RouterMessage } from '../router/messages/operations.js'
 import type { Schemas } from '../schemas/schemas.js'
 import { startCluster } from '../server/app/kafka.js'
 import { createLogger } from '../server/app/logger.js'
 import { type Config, type ConfigSources, type FlagSetting, loadConfig } from '../server/config/config.js'
+import type { Verbs } from '../verbs/verbs.js'
 import { CommandError, type Process, UsageError } from './command.js'
 import { castellanConfigOption, settingsOf } from './options.js'
 import { usesColors } from './standard-output.js'
@@ -30,7 +30,7 @@ export interface ClientFlags {
 /** A Router and an actor system, for commands that connect to a running cluster. */
 export interface Client {
   readonly router: ActorRef<RouterMessage>
-  readonly gateway: Gateway
+  readonly verbs: Verbs
   /** Why no broker answers. `undefined` until every broker has been tried. */
   awayBecause(): Error | undefined
   readonly system: ActorSystem
@@ -70,7 +70,11 @@ export async function openClient(
     throw error
   }
   const system = new ActorSystem()
-  const { router, gateway, close } = await startCluster(cluster.name, cluster.brokers, {
+  const {
+    router,
+    gateway: verbs,
+    close
+  } = await startCluster(cluster.name, cluster.brokers, {
     system,
     config,
     log,
@@ -91,7 +95,7 @@ export async function openClient(
   }
   const awayBecause = (): Error | undefined => router.awayBecause
   const { brokers } = cluster
-  return { router: router.ref, gateway, awayBecause, system, brokers, timeoutMs, log, schemas: open, stop }
+  return { router: router.ref, verbs, awayBecause, system, brokers, timeoutMs, log, schemas: open, stop }
 }
 
 /**

@@ -17,7 +17,7 @@ export interface RecentLine {
 }
 
 /**
- * Remembers the last warnings and errors that pass through a logger, for people who look: their messages and the names
+ * Remembers the last warnings and errors that pass through a logger, for the status page: their messages and the names
  * of topic, group and worker, and no other field.
  */
 export class RecentLines {

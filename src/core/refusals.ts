@@ -61,7 +61,7 @@ type Counted<Row extends { perSecond: number }> = { -readonly [Field in keyof Om
 }
 
 /** Counts requests and records that were refused, by reason and by the setting that the error names. */
-export class Refusals {
+export class RefusalCounts {
   readonly #clock: MonotonicClock
   readonly #counts = new Map<string, Counted<RefusalCount>>()
   readonly #answers = new Map<string, Counted<FailedAnswers>>()

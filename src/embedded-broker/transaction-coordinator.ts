@@ -66,7 +66,7 @@ export class TransactionCoordinator {
     let transaction = this.#transactions.get(transactionalId)
     if (current && transaction && !isThis(transaction, current)) return errorCodes.PRODUCER_FENCED
     if (!transaction) {
-      this.#makeCapacity()
+      this.#forgetOldest()
       transaction = newTransaction(this.#producerIds.take())
       this.#transactions.set(transactionalId, transaction)
     } else this.#fence(transaction)
@@ -138,7 +138,7 @@ export class TransactionCoordinator {
   }
 
   /** Forgets the oldest ids without an open transaction. Their producers must start again. */
-  #makeCapacity(): void {
+  #forgetOldest(): void {
     if (this.#transactions.size < REMEMBERED_IDS) return
     for (const [id, { state }] of this.#transactions) {
       if (state === 'ongoing') continue

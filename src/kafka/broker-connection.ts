@@ -114,7 +114,7 @@ const CORRELATION_ID_BYTES = 4
 const SASL_AUTHENTICATE = 36
 
 /** A request to send; see {@link InFlightRequests}. */
-export interface Exchange extends Omit<OutgoingRequest, 'correlationId' | 'write'> {
+export interface CallInFlight extends Omit<OutgoingRequest, 'correlationId' | 'write'> {
   /**
    * Returns the whole request in pieces. The pieces must not change until the answer arrives. Called once, without
    * delay.
@@ -217,7 +217,7 @@ export class KafkajsConnection {
   }
 
   /** Sends the request; a closed connection fails it at once. */
-  exchange({ apiName, timeoutMs, encode, onPayload, onError }: Exchange): void {
+  exchange({ apiName, timeoutMs, encode, onPayload, onError }: CallInFlight): void {
     if (this.#closedBy !== undefined) {
       onError(this.#closedBy)
       return

@@ -15,7 +15,7 @@ export type { ConfigSource } from '../kafka/protocol/administration.js'
  * - TimedOutError when there was no answer in time, or when it is unknown whether a change was made
  * - another CastellanError when no broker was asked, for example because the cluster has no such broker
  */
-export interface AdminGateway {
+export interface AdminVerbs {
   /** The brokers, the controller and the id of the cluster. */
   describeCluster(timeoutMs: number): Promise<ClusterDescription>
   /**

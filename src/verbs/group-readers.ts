@@ -5,8 +5,8 @@ import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeAssignmentOf } from '..
 import type { ConsumerMember } from '../kafka/protocol/groups.js'
 import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { askRouter } from '../router/routing/ask-router.js'
-import type { GroupDescription, GroupReader, ReadersOnly } from './verbs.js'
 import { TimeLimit, toError } from './offsets.js'
+import type { GroupDescription, GroupReader, ReadersOnly } from './verbs.js'
 
 /** Maximum number of attempts to list the groups. An attempt fails when a broker leaves the cluster in the meantime. */
 const LISTING_ATTEMPTS = 3

@@ -9,7 +9,7 @@ import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { kafkaFailure } from '../router/requests/failures.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import {
-  type AdminGateway,
+  type AdminVerbs,
   type ConfigChange,
   type ConfigEntry,
   type ConfigResource,
@@ -39,12 +39,12 @@ const LOOK_MS = 5_000
 const MAX_SHOWN_WAIT_MS = 5_000
 
 /** The administration of a cluster by requests to the Router. */
-export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminGateway {
-  const topicChanged: AdminGateway['topicChanged'] = (topic, isDeleted) => {
+export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminVerbs {
+  const topicChanged: AdminVerbs['topicChanged'] = (topic, isDeleted) => {
     router.tell({ type: 'topicChanged', topic, isDeleted })
     if (!isDeleted) delivery.topicChanged?.(topic)
   }
-  const describeCluster: AdminGateway['describeCluster'] = async timeoutMs => {
+  const describeCluster: AdminVerbs['describeCluster'] = async timeoutMs => {
     const result = await askRouter(router, { type: 'describeCluster', timeoutMs })
     if (result.type !== 'success') throw toAdminError(result, 'the description of the cluster', timeoutMs)
     const { clusterId, controllerId, brokers } = result

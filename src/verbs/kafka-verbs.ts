@@ -1,5 +1,5 @@
 import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
-import { type InstanceGateway, PLAIN_INSTANCE_VERBS } from '../consumer/instance/instances.js'
+import { type InstanceVerbs, PLAIN_INSTANCE_VERBS } from '../consumer/instance/instances.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef } from '../core/actor/actor.js'
@@ -14,12 +14,12 @@ import type { ReceiptHolder } from '../producer/receipts/receipts.js'
 import type { Failure, RouterMessage } from '../router/messages/operations.js'
 import { ownFailure } from '../router/requests/failures.js'
 import { askRouter } from '../router/routing/ask-router.js'
-import type { AdminGateway } from './admin.js'
-import type { DurableLogStats, FollowOptions, Gateway, GroupGateway, TopicsByName } from './verbs.js'
+import type { AdminVerbs } from './admin.js'
 import { GroupReaders } from './group-readers.js'
 import { kafkaAdmin, toAdminError } from './kafka-admin.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
 import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
+import type { DurableLogStats, FollowOptions, GroupVerbs, TopicsByName, Verbs } from './verbs.js'
 
 interface DurableAcceptor extends Pick<Delivery, 'accept'> {
   logStats(): Promise<DurableLogStats | undefined>
@@ -27,7 +27,7 @@ interface DurableAcceptor extends Pick<Delivery, 'accept'> {
   giveReceipt?(holder: ReceiptHolder, stored: StoredRecords): void
 }
 
-export interface KafkaGatewayDeps {
+export interface KafkaVerbsDeps {
   readonly delivery: Pick<Delivery, 'accept'> & Partial<Pick<Delivery, 'topicChanged' | 'clusterId'>>
   /** Counts accepted records that are lost. Absent: they are not counted. */
   readonly losses?: Losses | undefined
@@ -41,7 +41,7 @@ export interface KafkaGatewayDeps {
     | (Pick<ConsumerGroups, 'requestMany' | 'ack' | 'setOffsets'> & Partial<Pick<ConsumerGroups, 'beginningOf'>>)
     | undefined
   /** Absent: requests of consumer instances are refused. */
-  readonly instances?: InstanceGateway | undefined
+  readonly instances?: InstanceVerbs | undefined
   /** Whether any broker is connected; called for every check of readiness. */
   readonly isReady: () => boolean
   /** Default: nothing is logged. */
@@ -61,7 +61,7 @@ const refuseInstances = (): Promise<Failure> =>
   Promise.resolve(ownFailure('invalidRequest', 'this gateway was started without consumer instances', false))
 const NO_INSTANCES = Object.fromEntries(
   [...PLAIN_INSTANCE_VERBS, 'subscribe', 'read'].map(verb => [verb, refuseInstances])
-) as object as InstanceGateway
+) as object as InstanceVerbs
 
 const hasNoKey = (record: NewRecord): boolean => record?.key === undefined && typeof record === 'object'
 
@@ -71,22 +71,22 @@ const withKeys = (records: readonly NewRecord[]): readonly ProduceRecord[] =>
     ? records.map(record => (hasNoKey(record) ? { ...record, key: null } : record))
     : (records as readonly ProduceRecord[])
 
-export class KafkaGateway implements Gateway {
-  readonly groups: GroupGateway
-  readonly #deps: KafkaGatewayDeps
+export class KafkaVerbs implements Verbs {
+  readonly groups: GroupVerbs
+  readonly #deps: KafkaVerbsDeps
   readonly #allTopics = new AllTopics(timeoutMs => fetchTopics(this.#deps.router, null, timeoutMs))
-  #admin: AdminGateway | undefined
+  #admin: AdminVerbs | undefined
 
-  constructor(deps: KafkaGatewayDeps) {
+  constructor(deps: KafkaVerbsDeps) {
     this.#deps = deps
     this.groups = kafkaGroups(deps)
   }
 
-  get instances(): InstanceGateway {
+  get instances(): InstanceVerbs {
     return this.#deps.instances ?? NO_INSTANCES
   }
 
-  get admin(): AdminGateway {
+  get admin(): AdminVerbs {
     const { router, delivery, clock = performanceClock } = this.#deps
     return (this.#admin ??= kafkaAdmin({ router, delivery, clock }))
   }
@@ -162,7 +162,7 @@ export class KafkaGateway implements Gateway {
   }
 }
 
-function kafkaGroups(deps: KafkaGatewayDeps): GroupGateway {
+function kafkaGroups(deps: KafkaVerbsDeps): GroupVerbs {
   const { router, groups, log = silentLogger, clock = performanceClock } = deps
   const offsetsOf = (groupId: string, timeoutMs: number): GroupOffsets =>
     new GroupOffsets(router, groupId, timeoutMs, clock)
@@ -204,7 +204,7 @@ function kafkaGroups(deps: KafkaGatewayDeps): GroupGateway {
 const performanceClock: MonotonicClock = () => performance.now()
 
 async function fetchTopics(
-  router: KafkaGatewayDeps['router'],
+  router: KafkaVerbsDeps['router'],
   topics: readonly string[] | null,
   timeoutMs: number,
   allowAutoTopicCreation = false

@@ -1,20 +1,13 @@
 import type { RecordHeader } from '../core/model.js'
 import type { GivenMessages, TraceOfRequest, Tracing } from '../core/tracing/tracing.js'
-import type {
-  AcquiredMessage,
-  ConsumeManyResult,
-  Gateway,
-  GroupGateway,
-  InstanceGateway,
-  PendingProduce
-} from './verbs.js'
 import { over } from './over.js'
+import type { AcquiredMessage, ConsumeManyResult, GroupVerbs, InstanceVerbs, PendingProduce, Verbs } from './verbs.js'
 
 /**
  * A gateway whose records and messages have spans. It stands before gateways that pass requests on to other processes, for a
  * trace stays in the process of its request.
  */
-export function tracedGateway(own: Gateway, tracing: Tracing): Gateway {
+export function tracedVerbs(own: Verbs, tracing: Tracing): Verbs {
   return over(own, {
     produce(records, options, origin) {
       const trace = options?.trace ?? origin?.trace?.context ?? tracing.current
@@ -34,7 +27,7 @@ function endWhenStored(pendingProduce: PendingProduce, end: (refused: number) =>
   void pendingProduce.accepted().then(refused => end(countOf(refused)))
 }
 
-function tracedGroups(own: GroupGateway, tracing: Tracing): GroupGateway {
+function tracedGroups(own: GroupVerbs, tracing: Tracing): GroupVerbs {
   return over(own, {
     consume(groupId, topic, limits, timeoutMs, asker) {
       const { client, trace } = asker
@@ -48,7 +41,7 @@ function tracedGroups(own: GroupGateway, tracing: Tracing): GroupGateway {
   })
 }
 
-function tracedInstances(own: InstanceGateway, tracing: Tracing): InstanceGateway {
+function tracedInstances(own: InstanceVerbs, tracing: Tracing): InstanceVerbs {
   return over(own, {
     async read(instance, { trace, ...limits }) {
       const askedAt = Date.now()

@@ -1,12 +1,12 @@
 import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
-import type { InstanceGateway } from '../consumer/instance/instances.js'
+import type { InstanceVerbs } from '../consumer/instance/instances.js'
 import type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { NewRecord, Offset, OffsetAndMetadata, TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import type { ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss } from '../producer/memory/losses.js'
 import type { PendingProduce } from '../producer/memory/pending-produce.js'
-import type { AdminGateway } from './admin.js'
+import type { AdminVerbs } from './admin.js'
 import type { ProduceOrigin } from './produce-origin.js'
 
 export type {
@@ -144,7 +144,7 @@ export interface DurableLogStats {
  * The operations on one Kafka cluster. HTTP APIs are built on them and use Kafka in no other way. The terms used here
  * belong to no single API.
  */
-export interface Gateway {
+export interface Verbs {
   /**
    * Accepts records in order. Keys and values are copied before it returns, so the caller may reuse their buffers.
    * Records of one partition keep the order of the calls, even when the caller does not await the results.
@@ -173,9 +173,9 @@ export interface Gateway {
    * @throws CastellanError when no broker answers in time
    */
   topicConfigs(names: readonly string[], timeoutMs: number): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
-  readonly groups: GroupGateway
-  readonly instances: InstanceGateway
-  readonly admin: AdminGateway
+  readonly groups: GroupVerbs
+  readonly instances: InstanceVerbs
+  readonly admin: AdminVerbs
   /**
    * Reads a topic without a group and without an end. All readers share the fetches and the cache of the process; a
    * slow reader does not hold up the others.
@@ -194,7 +194,7 @@ export interface Gateway {
   readonly isReady: boolean
 }
 
-export interface GroupGateway {
+export interface GroupVerbs {
   /**
    * The positions of a group in all partitions of a topic, in the order of the partitions. The requests for the offsets
    * are sent one after another, so the offsets are from slightly different times.

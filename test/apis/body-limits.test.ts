@@ -9,7 +9,7 @@ import { kprf } from '../../src/apis/kprf/api.js'
 import { strimzi } from '../../src/apis/strimzi/api.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-verbs.js'
+import { FakeVerbs } from '../support/fake-verbs.js'
 
 /** 16 MiB, where each record counts as 256 bytes at least. */
 const MOST = 65_536
@@ -84,26 +84,26 @@ const bulks: readonly Bulk[] = [
 
 /** Serves an API with a gateway that keeps what is produced. @returns sends a body to a route of it */
 async function serve(api: unknown, settings: object = {}) {
-  const gateway = new FakeGateway()
+  const verbs = new FakeVerbs()
   const { prefix, settings: schema, plugin } = api as HttpApi
-  const addRoutes = await plugin(contextFor(gateway, schema.parse(settings)))
+  const addRoutes = await plugin(contextFor(verbs, schema.parse(settings)))
   const app = fastify({ bodyLimit: 16 * 1024 * 1024 })
   await app.register(async scope => addRoutes(scope), { prefix })
   const post = (url: string, type: string, payload: string) =>
     app.inject({ method: 'POST', url: prefix + url, headers: { 'content-type': type }, payload })
-  return { gateway, post }
+  return { gateway: verbs, post }
 }
 
 describe('a body with many small records', () => {
   for (const { what, api, url, type, bodyOf, refusal, settings } of bulks) {
     it(`is taken with 65,536 records, and refused with one more: ${what}`, async () => {
-      const { gateway, post } = await serve(api, settings)
+      const { gateway: verbs, post } = await serve(api, settings)
       const taken = await post(url, type, bodyOf(MOST))
-      expect([taken.statusCode < 300, gateway.records.length]).to.deep.equal([true, MOST])
+      expect([taken.statusCode < 300, verbs.records.length]).to.deep.equal([true, MOST])
       const refused = await post(url, type, bodyOf(MOST + 1))
       expect(refused.statusCode).to.equal(refusal[0])
       expect(refused.body).to.match(refusal[1])
-      expect(gateway.records).to.have.length(MOST)
+      expect(verbs.records).to.have.length(MOST)
       expect(refused.headers['x-castellan-persisted']).to.equal('no')
     })
   }
@@ -131,25 +131,25 @@ const nestedIn: readonly (readonly [
 describe('a value of JSON with many levels', () => {
   for (const [what, api, url, type, bodyOf] of nestedIn) {
     it(`is taken with 1,000 levels, and refused with one more and with a million: ${what}`, async () => {
-      const { gateway, post } = await serve(api)
+      const { gateway: verbs, post } = await serve(api)
       // A body of more than 128 KiB is read in another way.
       const nested = (depth: number, padding = '') =>
         post(url, type, bodyOf(`${padding}${'['.repeat(depth)}${']'.repeat(depth)}`))
       for (const padding of ['', ' '.repeat(200_000)]) {
         expect((await nested(1_000, padding)).statusCode).to.be.below(300)
-        const taken = gateway.records.length
+        const taken = verbs.records.length
         for (const depth of [1_001, 1_000_000]) {
           const refused = await nested(depth, padding)
           expect([refused.statusCode, refused.headers['x-castellan-persisted']]).to.deep.equal([400, 'no'])
           expect(refused.body).to.match(DEEP)
         }
-        expect(gateway.records).to.have.length(taken)
+        expect(verbs.records).to.have.length(taken)
       }
     })
   }
 
   it('is an error of its record in version 3 of Confluent, behind which nothing is read', async () => {
-    const { gateway, post } = await serve(confluent)
+    const { gateway: verbs, post } = await serve(confluent)
     const nested = (depth: number): string =>
       `{"value":{"type":"JSON","data":${'['.repeat(depth)}${']'.repeat(depth)}}}`
     const answer = await post('/v3/clusters/c/topics/t/records', JSON_TYPE, nested(1_000) + nested(1_001))
@@ -157,7 +157,7 @@ describe('a value of JSON with many levels', () => {
     expect(JSON.parse(first!)).to.include({ error_code: 200 })
     expect(JSON.parse(second!)).to.include({ error_code: 400 })
     expect(second).to.match(DEEP)
-    expect([answer.statusCode, others, gateway.records.length]).to.deep.equal([200, [], 1])
+    expect([answer.statusCode, others, verbs.records.length]).to.deep.equal([200, [], 1])
   })
 })
 
@@ -177,14 +177,14 @@ const parsed: readonly (readonly [what: string, api: unknown, url: string, type:
 describe('a body of JSON that is parsed', () => {
   for (const [what, api, url, type, settings] of parsed) {
     it(`is refused with 413 above 256 KiB, and not parsed: ${what}`, async () => {
-      const { gateway, post } = await serve(api, settings)
+      const { gateway: verbs, post } = await serve(api, settings)
       const parse = sinon.spy(JSON, 'parse')
       try {
         const of = (bytes: number) => post(url, type, `"${'x'.repeat(bytes - 2)}"`)
         expect((await of(MOST_PARSED)).statusCode).to.not.equal(413)
-        const taken = gateway.records.length
+        const taken = verbs.records.length
         const refused = await of(MOST_PARSED + 1)
-        expect([refused.statusCode, gateway.records.length - taken]).to.deep.equal([413, 0])
+        expect([refused.statusCode, verbs.records.length - taken]).to.deep.equal([413, 0])
         expect(Math.max(...parse.args.map(([text]) => text.length))).to.be.at.most(MOST_PARSED)
       } finally {
         parse.restore()
@@ -194,22 +194,22 @@ describe('a body of JSON that is parsed', () => {
 
   it('is refused where it has more than 1,000 levels', async () => {
     for (const [what, api, url, type, settings] of parsed.slice(0, 4)) {
-      const { gateway, post } = await serve(api, settings)
+      const { gateway: verbs, post } = await serve(api, settings)
       for (const depth of [1_001, 100_000]) {
         const { statusCode, body } = await post(url, type, `${'['.repeat(depth)}${']'.repeat(depth)}`)
-        expect([what, statusCode, gateway.records.length]).to.deep.equal([what, 400, 0])
+        expect([what, statusCode, verbs.records.length]).to.deep.equal([what, 400, 0])
         expect(body, what).to.match(/not JSON|max depth|"invalid"/)
       }
     }
   })
 
   it('is none where a value is written in its shortest form', async () => {
-    const { gateway, post } = await serve(confluent)
+    const { gateway: verbs, post } = await serve(confluent)
     const parse = sinon.spy(JSON, 'parse')
     try {
       const answer = await post('/topics/t', V2_TYPE, `{"records":[{"value":"${'\\u0041'.repeat(MOST_PARSED)}"}]}`)
       expect(answer.statusCode).to.equal(200)
-      expect(gateway.records[0]!.value).to.deep.equal(Buffer.from(`"${'A'.repeat(MOST_PARSED)}"`))
+      expect(verbs.records[0]!.value).to.deep.equal(Buffer.from(`"${'A'.repeat(MOST_PARSED)}"`))
       expect(parse.called).to.equal(false)
     } finally {
       parse.restore()

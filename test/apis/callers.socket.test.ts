@@ -16,7 +16,7 @@ import {
 import type { Access, Caller } from '../../src/http/access/access.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-verbs.js'
+import { FakeVerbs } from '../support/fake-verbs.js'
 
 interface Answer {
   readonly status: number
@@ -59,16 +59,16 @@ class FakeCaller implements Caller {
 describe('APIs: what callers may do, and what they are charged', () => {
   let app: FastifyInstance
   let port: number
-  let gateway: FakeGateway
+  let verbs: FakeVerbs
   let caller: FakeCaller
   afterEach(() => app.close())
 
   async function serve<Settings>(api: HttpApi, settings: object, refusal?: CastellanError): Promise<void> {
-    gateway = new FakeGateway()
+    verbs = new FakeVerbs()
     caller = new FakeCaller()
     const access: Access = { callerOf: () => caller }
     const parsed = api.settings.parse(settings) as Settings
-    const addRoutes = await api.plugin(contextFor(gateway, parsed, { access }) as never)
+    const addRoutes = await api.plugin(contextFor(verbs, parsed, { access }) as never)
     app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
     if (refusal !== undefined) app.addHook('onRequest', (_request, _reply, done) => done(refusal))
     await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
@@ -130,7 +130,7 @@ describe('APIs: what callers may do, and what they are charged', () => {
         'Message production error: PurgeQueue (Local: Purged in queue)',
         'Message production error: TopicAuthorizationFailed (Broker: Topic authorization failed)'
       ])
-      expect(gateway.calls).to.have.length(0)
+      expect(verbs.calls).to.have.length(0)
     })
 
     it('a push beyond a quota is refused in the words of a rate limit, and not produced', async () => {
@@ -139,7 +139,7 @@ describe('APIs: what callers may do, and what they are charged', () => {
       const answer = await push(records('t', 'secret-1'))
       expect([answer.status, answer.headers['retry-after']]).to.deep.equal([429, '7'])
       expect(messages(answer)).to.deep.equal(['ratelimit', 'ratelimit'])
-      expect(gateway.calls).to.have.length(0)
+      expect(verbs.calls).to.have.length(0)
     })
   })
 
@@ -157,7 +157,7 @@ describe('APIs: what callers may do, and what they are charged', () => {
       const answer = await post('/kafboy/async/secret-1', 'a=1')
       expect([answer.status, answer.body]).to.deep.equal([403, '{"error":"shop may not do this"}'])
       expect(answer.headers).to.include({ connection: 'close', 'x-castellan-persisted': 'no' })
-      expect([caller.charges, gateway.calls]).to.deep.equal([[], []])
+      expect([caller.charges, verbs.calls]).to.deep.equal([[], []])
     })
 
     it('what is beyond a quota is refused when it has been read, and the connection stays', async () => {
@@ -166,7 +166,7 @@ describe('APIs: what callers may do, and what they are charged', () => {
       const answer = await post('/kafboy/async/t', 'a=1', { connection: 'keep-alive' })
       expect([answer.status, answer.body]).to.deep.equal([429, '{"error":"quota exceeded"}'])
       expect(answer.headers).to.include({ connection: 'keep-alive', 'retry-after': '7' })
-      expect(gateway.calls).to.have.length(0)
+      expect(verbs.calls).to.have.length(0)
     })
   })
 
@@ -216,7 +216,7 @@ describe('APIs: what callers may do, and what they are charged', () => {
         expect([answer.status, answer.body]).to.deep.equal([403, '{"status":"error","error":"shop may not do this"}'])
         expect(answer.headers['x-castellan-persisted']).to.equal('no')
       }
-      expect([caller.charges, gateway.calls]).to.deep.equal([[], []])
+      expect([caller.charges, verbs.calls]).to.deep.equal([[], []])
     })
 
     it('a message beyond a quota is refused, and not produced', async () => {
@@ -227,7 +227,7 @@ describe('APIs: what callers may do, and what they are charged', () => {
         expect([answer.status, answer.body]).to.deep.equal([429, '{"status":"error","error":"used up"}'])
         expect(answer.headers['retry-after']).to.equal('7')
       }
-      expect(gateway.calls).to.have.length(0)
+      expect(verbs.calls).to.have.length(0)
     })
   })
 
@@ -284,7 +284,7 @@ describe('APIs: what callers may do, and what they are charged', () => {
           const retryAfter = answer.status === 503 ? '1' : answer.status === 429 ? '7' : undefined
           expect(answer.headers['retry-after']).to.equal(retryAfter)
           expect(answer.headers['www-authenticate']).to.equal(answer.status === 401 ? 'Bearer realm="x"' : undefined)
-          expect([caller.charges, gateway.calls]).to.deep.equal([[], []])
+          expect([caller.charges, verbs.calls]).to.deep.equal([[], []])
           if (api !== arion) await app.close()
         }
       })

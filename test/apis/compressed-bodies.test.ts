@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import fastify from 'fastify'
 import { openAccess } from '../../src/http/access/access.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-verbs.js'
+import { FakeVerbs } from '../support/fake-verbs.js'
 import { type Way, ways } from './ways.js'
 
 const MAX_BYTES = 512 * 1024
@@ -28,7 +28,7 @@ interface Answered {
   readonly persisted: unknown
   readonly body: string
   readonly accepted: unknown
-  readonly records: FakeGateway['records']
+  readonly records: FakeVerbs['records']
   /** What the client was charged: records and bytes. */
   readonly charged: readonly (readonly [number, number])[]
 }
@@ -36,7 +36,7 @@ interface Answered {
 describe('bodies of produce requests with a content coding', () => {
   /** Serves an API. @returns sends a request */
   async function serve({ api, url, type, settings, headers }: Way, decodesBodies = true) {
-    const gateway = new FakeGateway()
+    const verbs = new FakeVerbs()
     const charged: [number, number][] = []
     const access = {
       ...openAccess,
@@ -46,12 +46,12 @@ describe('bodies of produce requests with a content coding', () => {
       })
     }
     const all = { maxBodyBytes: MAX_BYTES, ...settings, ...(settings !== undefined && unlimited(settings)) }
-    const context = contextFor(gateway, api.settings.parse(all), { access, decodesBodies })
+    const context = contextFor(verbs, api.settings.parse(all), { access, decodesBodies })
     const addRoutes = await api.plugin(context)
     const app = fastify({ routerOptions: { maxParamLength: 1_000 } })
     await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
     const send = async (payload: string | Buffer, coding?: string): Promise<Answered> => {
-      const [calls, charges] = [gateway.records.length, charged.length]
+      const [calls, charges] = [verbs.records.length, charged.length]
       const answer = await app.inject({
         method: 'POST',
         url: api.prefix + url,
@@ -63,11 +63,11 @@ describe('bodies of produce requests with a content coding', () => {
         persisted: answer.headers['x-castellan-persisted'],
         body: answer.body.replaceAll(/[\da-f]{8}-[-\da-f]{27}|\d{4}-\d\d-\d\dT[\d:.]+Z/g, ''),
         accepted: answer.headers['accept-encoding'],
-        records: gateway.records.slice(calls),
+        records: verbs.records.slice(calls),
         charged: charged.slice(charges)
       }
     }
-    return Object.assign(send, { gateway })
+    return Object.assign(send, { gateway: verbs })
   }
   /** Limits of one record, as wide as that of the body. */
   const unlimited = (settings: object): object =>

@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import fastify from 'fastify'
-import { decodeBody, encodeBody } from '../../src/deployment/gateways/body.js'
 import { ForbiddenError, QuotaExceededError } from '../../src/core/errors.js'
+import { decodeBody, encodeBody } from '../../src/deployment/gateways/body.js'
 import { type Access, admit, type Caller, openAccess } from '../../src/http/access/access.js'
 import { Idempotency } from '../../src/http/api/idempotency.js'
 import type { KeyResult } from '../../src/http/api/key-answers.js'
 import type { KeyOwners, PassOn } from '../../src/http/api/key-owners.js'
 import { contextFor } from '../support/api-context.js'
-import { delivered, FakeGateway } from '../support/fake-verbs.js'
+import { delivered, FakeVerbs } from '../support/fake-verbs.js'
 import { localKeys } from '../support/local-keys.js'
 import { type Way, ways } from './ways.js'
 
@@ -22,7 +22,7 @@ interface Rights {
 
 /** A process that serves an API. @param owner carries out all requests with a key. Absent: it does so itself */
 async function serve({ api, settings }: Way, owner?: PassOn) {
-  const gateway = new FakeGateway({ outcome: () => delivered(1, 7) })
+  const verbs = new FakeVerbs({ outcome: () => delivered(1, 7) })
   const counts: KeyResult[] = []
   const rights: Rights = { isForbidden: false, quota: undefined, charged: [] }
   const refusal = (): ForbiddenError | undefined => (rights.isForbidden ? new ForbiddenError('not yours') : undefined)
@@ -60,7 +60,7 @@ async function serve({ api, settings }: Way, owner?: PassOn) {
     close: () => undefined
   }
   const idempotency = new Idempotency({ keys: localKeys(), owners, access, count: result => counts.push(result) })
-  const context = contextFor(gateway, api.settings.parse({ ...settings }), { access, idempotency })
+  const context = contextFor(verbs, api.settings.parse({ ...settings }), { access, idempotency })
   const addRoutes = await api.plugin(context)
   const app = fastify({ genReqId: () => 'the-id', routerOptions: { maxParamLength: 1_000 } })
   app.addHook('onRequest', (request, _, done) => {
@@ -68,7 +68,7 @@ async function serve({ api, settings }: Way, owner?: PassOn) {
     done()
   })
   await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
-  return { gateway, idempotency, counts, rights, forwarded, app }
+  return { gateway: verbs, idempotency, counts, rights, forwarded, app }
 }
 
 type Served = Awaited<ReturnType<typeof serve>>

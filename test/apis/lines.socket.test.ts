@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { type Started, startApi } from '../http/server/fixtures.js'
-import { delivered, FakeGateway, failure } from '../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../support/fake-verbs.js'
 import { RawSocket } from '../support/raw-socket.js'
 
 const LINES = 'application/x-ndjson'
@@ -11,12 +11,12 @@ const RECORDS = '/v3/clusters/c/topics/t/records'
 describe('a body of lines', function () {
   this.timeout(30_000)
   let started: Started
-  let gateway: FakeGateway
+  let verbs: FakeVerbs
   afterEach(() => started.http.close())
 
-  const start = async (api: string, outcome: ConstructorParameters<typeof FakeGateway>[0] = {}): Promise<void> => {
-    gateway = new FakeGateway(outcome)
-    started = await startApi(api, gateway)
+  const start = async (api: string, outcome: ConstructorParameters<typeof FakeVerbs>[0] = {}): Promise<void> => {
+    verbs = new FakeVerbs(outcome)
+    started = await startApi(api, verbs)
   }
   const send = async (path: string, type: string, body: string | Buffer, further = ''): Promise<string> => {
     const socket = await RawSocket.open(started.http.urls.shared)
@@ -31,7 +31,7 @@ describe('a body of lines', function () {
   }
   const told = (answer: string): readonly [string, string] => [answer.slice(9, 12), answer.split('\r\n\r\n')[1]!]
   const written = (): unknown[] =>
-    gateway.records.map(({ topic, key, value, partition }) => [topic, key && String(key), String(value), partition])
+    verbs.records.map(({ topic, key, value, partition }) => [topic, key && String(key), String(value), partition])
 
   const OK = ['200', '{"status":"ok","errors":[]}'] as const
   const line = (topic: string, data: string, more = ''): string => `{"topic":"${topic}","data":"${data}"${more}}`
@@ -55,9 +55,9 @@ describe('a body of lines', function () {
   it('is answered by kprf when Kafka has all of its records', async () => {
     await start('kprf', { outcome: 'by hand' })
     const answer = send('/push', LINES, `${line('a', '1')}\n`)
-    while (gateway.calls.length === 0) await new Promise(setImmediate)
-    expect(gateway.calls[0]!.options.deadlineMs).to.equal(2_000)
-    gateway.calls[0]!.settle([delivered()])
+    while (verbs.calls.length === 0) await new Promise(setImmediate)
+    expect(verbs.calls[0]!.options.deadlineMs).to.equal(2_000)
+    verbs.calls[0]!.settle([delivered()])
     const text = await answer
     expect(text).to.match(/\r\nx-castellan-persisted: yes\r\n/)
     expect(told(text)).to.deep.equal(OK)
@@ -75,7 +75,7 @@ describe('a body of lines', function () {
       ...['1', '2', '3'].map(data => ['a', null, data, undefined]),
       ['b', null, 'd0', undefined]
     ])
-    expect(gateway.records).to.have.length(5_003)
+    expect(verbs.records).to.have.length(5_003)
   })
 
   it('is refused by kprf as a whole where a line is no record, has too many, or is not UTF-8', async () => {
@@ -93,7 +93,7 @@ describe('a body of lines', function () {
     )
     expect(status).to.equal('400')
     expect(told(await send('/push', LINES, good.repeat(65_537)))[0]).to.equal('413')
-    expect(gateway.records).to.deep.equal([])
+    expect(verbs.records).to.deep.equal([])
   })
 
   it('is answered 400 by kprf where no other attempt helps, so that a shipper drops it, and else 500', async () => {
@@ -123,10 +123,10 @@ describe('a body of lines', function () {
     const body = `${value({ message: 'a' })}\n${value({ message: 'b' })}\n`
     const [status, text] = told(await send(RECORDS, LINES, body))
     expect([status, text.match(/"error_code":200/g)?.length]).to.deep.equal(['200', 2])
-    expect(gateway.records.map(({ value }) => String(value))).to.deep.equal(['{"message":"a"}', '{"message":"b"}'])
+    expect(verbs.records.map(({ value }) => String(value))).to.deep.equal(['{"message":"a"}', '{"message":"b"}'])
     const latin1 = Buffer.from(`${value({ message: 'é' })}\n`, 'latin1')
     expect(told(await send(RECORDS, `${LINES};charset=iso-8859-1`, latin1))[0]).to.equal('200')
-    expect(String(gateway.records[2]!.value)).to.equal('{"message":"é"}')
+    expect(String(verbs.records[2]!.value)).to.equal('{"message":"é"}')
     for (const path of [`${RECORDS}:batch`, '/topics/t'])
       expect(told(await send(path, LINES, '{}'))[0], path).to.equal('415')
   })

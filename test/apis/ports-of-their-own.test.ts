@@ -5,11 +5,11 @@ import { kafboy } from '../../src/apis/kafboy/api.js'
 import { kafkaPixy } from '../../src/apis/kafka-pixy/api.js'
 import { kprf } from '../../src/apis/kprf/api.js'
 import { OverloadedError } from '../../src/core/errors.js'
-import type { Durability } from '../../src/verbs/verbs.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import type { Admission } from '../../src/http/exchange/admission.js'
+import type { Durability } from '../../src/verbs/verbs.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-verbs.js'
+import { FakeVerbs } from '../support/fake-verbs.js'
 
 const open = { tryAdmit: () => true } as unknown as Admission
 const closed = {
@@ -46,7 +46,7 @@ async function statusOf({ api, path, body }: Case, durability: Durability, full:
   const settings = api.settings.parse({ durability })
   const rooms = { memory: open, disk: open, [full]: closed }
   const addRoutes = await api.plugin(
-    contextFor(new FakeGateway(), settings, { admission: rooms.memory, diskAdmission: rooms.disk })
+    contextFor(new FakeVerbs(), settings, { admission: rooms.memory, diskAdmission: rooms.disk })
   )
   const app = fastify({ logger: false, genReqId: () => 'made-up' })
   await app.register(async scope => addRoutes(scope), { prefix: api.prefix })

@@ -4,7 +4,7 @@ import { cloudevents } from '../../src/apis/cloudevents/api.js'
 import { confluent } from '../../src/apis/confluent/api.js'
 import { strimzi } from '../../src/apis/strimzi/api.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-verbs.js'
+import { FakeVerbs } from '../support/fake-verbs.js'
 
 const list = (count: number, header: string): string => Array.from({ length: count }, () => header).join()
 const event = (count: number): string => {
@@ -42,23 +42,23 @@ const cases = [
 
 describe('the headers of one record', () => {
   let app: FastifyInstance
-  let gateway: FakeGateway
+  let verbs: FakeVerbs
   afterEach(() => app.close())
 
   for (const [name, api, url, type, what, bodyOf] of cases)
     it(`are at most 1,000 by the API of ${name}, and more are 400 with that limit`, async () => {
-      gateway = new FakeGateway()
+      verbs = new FakeVerbs()
       const settings = api.settings.parse({})
-      const plugin = await api.plugin(contextFor(gateway, settings as never))
+      const plugin = await api.plugin(contextFor(verbs, settings as never))
       app = fastify({ logger: false, genReqId: () => 'made-up' })
       await app.register(async scope => plugin(scope), { prefix: api.prefix })
       const send = (count: number) =>
         app.inject({ method: 'POST', url, headers: { 'content-type': type }, payload: bodyOf(count) })
       const taken = await send(1_000)
       expect(taken.statusCode, taken.body).to.be.lessThan(300)
-      expect(gateway.calls).to.have.length(1)
+      expect(verbs.calls).to.have.length(1)
       const refused = await send(1_001)
       expect(`${refused.statusCode} ${refused.body}`).to.match(/400/).and.include(`more than 1000 ${what}`)
-      expect(gateway.calls).to.have.length(1)
+      expect(verbs.calls).to.have.length(1)
     })
 })

@@ -7,7 +7,7 @@ import { type CastellanError, type ErrorCode, ForbiddenError, QuotaExceededError
 import { type Access, openAccess } from '../../src/http/access/access.js'
 import { Idempotency, type IdempotencyDeps } from '../../src/http/api/idempotency.js'
 import { contextFor } from '../support/api-context.js'
-import { delivered, FakeGateway, failure } from '../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../support/fake-verbs.js'
 import { LIMIT, large, type Way, ways } from './ways.js'
 
 /** Refuses headers that are no key; a key is never asked for. */
@@ -29,7 +29,7 @@ describe('castellan_refused_records_total', () => {
   /** Serves an API. @returns sends a request, and tells what it adds, by reason */
   async function serve({ api, url, type, settings, headers }: Way) {
     let by: Refusers = {}
-    const gateway = new FakeGateway({
+    const verbs = new FakeVerbs({
       refuse: () => by.delivery && failure(by.delivery),
       outcome: () => (by.kafka === undefined ? delivered() : failure(by.kafka))
     })
@@ -43,7 +43,7 @@ describe('castellan_refused_records_total', () => {
         charge: () => by.quota
       })
     }
-    const context = contextFor(gateway, api.settings.parse({ maxBodyBytes: LIMIT, ...settings }), {
+    const context = contextFor(verbs, api.settings.parse({ maxBodyBytes: LIMIT, ...settings }), {
       access,
       idempotency
     })

@@ -5,8 +5,8 @@ import { expect } from 'chai'
 import { z } from 'zod'
 import { apis } from '../../src/apis/apis.js'
 import { commonSettings, type HttpApi } from '../../src/http/api/api.js'
-import { unixSocketsOf } from '../../src/server/app/mount-apis.js'
 import { type App, startApp } from '../../src/server/app/app.js'
+import { unixSocketsOf } from '../../src/server/app/mount-apis.js'
 import { loadConfig } from '../../src/server/config/config.js'
 import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 import { call } from '../support/access.js'
@@ -37,7 +37,7 @@ const tinyApi = (events: string[]): HttpApi<z.output<typeof settings>, 'tiny'> =
     { label: 'tiny socket', prefix: '/tiny', address: { unixSocket, mode: '600', setting: 'tiny.socket' }, tls: false }
   ],
   operations: () => [],
-  plugin: async ({ settings: { greeting }, gateways, lifetime }) => {
+  plugin: async ({ settings: { greeting }, verbsByCluster, lifetime }) => {
     // As a hook that is loaded from a file: no port opens before it is there.
     await new Promise(resolve => setImmediate(resolve))
     events.push('loaded')
@@ -45,7 +45,7 @@ const tinyApi = (events: string[]): HttpApi<z.output<typeof settings>, 'tiny'> =
     lifetime.onDrain(() => Promise.reject(new Error('cannot drain')))
     lifetime.onStop(async () => events.push('stopped'))
     return app => {
-      app.get('/greet', () => ({ greeting, clusters: [...gateways.keys()] }))
+      app.get('/greet', () => ({ greeting, clusters: [...verbsByCluster.keys()] }))
       app.get('/admin/events', () => events)
       app.get('/broken', () => {
         throw new Error('not answered in the words of others')

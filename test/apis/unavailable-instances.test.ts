@@ -3,11 +3,11 @@ import fastify from 'fastify'
 import { confluent } from '../../src/apis/confluent/api.js'
 import { strimzi } from '../../src/apis/strimzi/api.js'
 import type { ErrorCode } from '../../src/core/errors.js'
-import type { InstanceName, InstanceResult } from '../../src/verbs/verbs.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import { kafkaFailure, ownFailure } from '../../src/router/requests/failures.js'
+import type { InstanceName, InstanceResult } from '../../src/verbs/verbs.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway } from '../support/fake-verbs.js'
+import { FakeVerbs } from '../support/fake-verbs.js'
 
 const PARTITIONS = JSON.stringify({ partitions: [{ topic: 'orders', partition: 0 }] })
 
@@ -16,15 +16,15 @@ describe('a request for a consumer instance', () => {
     const asked: (readonly [verb: string, api: string | undefined])[] = []
     /** The status of a request that assigns partitions. */
     const statusFor = async (result: InstanceResult<never>): Promise<number> => {
-      const gateway = new FakeGateway()
-      const instances = { ...gateway.instances, assign: async () => result }
-      gateway.instances = new Proxy(instances, {
+      const verbs = new FakeVerbs()
+      const instances = { ...verbs.instances, assign: async () => result }
+      verbs.instances = new Proxy(instances, {
         get: (verbs, verb: 'assign') => (instance: InstanceName) => {
           asked.push([verb, instance.api])
           return verbs[verb]()
         }
       })
-      const addRoutes = await api.plugin(contextFor(gateway, api.settings.parse({})))
+      const addRoutes = await api.plugin(contextFor(verbs, api.settings.parse({})))
       const app = fastify()
       await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
       const url = `${api.prefix}/consumers/g/instances/a/assignments`

@@ -5,17 +5,17 @@ import { kafboy } from '../../src/apis/kafboy/api.js'
 import { kafkaPixy } from '../../src/apis/kafka-pixy/api.js'
 import { kprf } from '../../src/apis/kprf/api.js'
 import type { RecordFailure } from '../../src/core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../src/verbs/verbs.js'
 import type { HttpApi } from '../../src/http/api/api.js'
 import type { Admission } from '../../src/http/exchange/admission.js'
+import type { PendingProduce, ProduceOptions } from '../../src/verbs/verbs.js'
 import { contextFor } from '../support/api-context.js'
-import { FakeGateway, failure } from '../support/fake-verbs.js'
+import { FakeVerbs, failure } from '../support/fake-verbs.js'
 import { turns } from '../support/ticks.js'
 
 const admission = { tryAdmit: () => true, waitMs: 700 } as unknown as Admission
 
 /** Its records wait for room until the test decides. */
-class FullGateway extends FakeGateway {
+class FullVerbs extends FakeVerbs {
   decide: (failure: RecordFailure | undefined) => void = () => undefined
   options: ProduceOptions | undefined
 
@@ -40,8 +40,8 @@ describe('an asynchronous record that waits for room', () => {
     [arion as unknown as HttpApi, '/async/orders', 'x', 202, 503],
     [kafkaPixy as unknown as HttpApi, '/topics/orders/messages', 'x', 200, 503]
   ] as const) {
-    const ask = async (gateway: FullGateway): Promise<{ answer?: LightMyRequestResponse; done: Promise<void> }> => {
-      const addRoutes = await api.plugin(contextFor(gateway, api.settings.parse({}), { admission }))
+    const ask = async (verbs: FullVerbs): Promise<{ answer?: LightMyRequestResponse; done: Promise<void> }> => {
+      const addRoutes = await api.plugin(contextFor(verbs, api.settings.parse({}), { admission }))
       const app = fastify({ logger: false, genReqId: () => 'made-up' })
       await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
       const headers = { 'content-type': 'application/json' }
@@ -49,26 +49,26 @@ describe('an asynchronous record that waits for room', () => {
       asked.done = app
         .inject({ method: 'POST', url: api.prefix + path, headers, payload: body })
         .then(answer => void (asked.answer = answer))
-      while (gateway.options === undefined) await turns(1)
+      while (verbs.options === undefined) await turns(1)
       return asked
     }
 
     it(`is answered by ${api.name} when it was accepted, and not before`, async () => {
-      const gateway = new FullGateway()
-      const asked = await ask(gateway)
-      expect(gateway.options!.capacityWaitMs).to.equal(700)
+      const verbs = new FullVerbs()
+      const asked = await ask(verbs)
+      expect(verbs.options!.capacityWaitMs).to.equal(700)
       await turns(20)
       expect(asked.answer).to.equal(undefined)
-      gateway.decide(undefined)
+      verbs.decide(undefined)
       await asked.done
       expect(asked.answer!.statusCode).to.equal(accepted)
       expect(asked.answer!.headers['x-castellan-persisted']).to.equal('pending')
     })
 
     it(`is refused by ${api.name} when there was no room in time`, async () => {
-      const gateway = new FullGateway()
-      const asked = await ask(gateway)
-      gateway.decide(failure('overloaded'))
+      const verbs = new FullVerbs()
+      const asked = await ask(verbs)
+      verbs.decide(failure('overloaded'))
       await asked.done
       expect(asked.answer!.statusCode).to.equal(refused)
       expect(asked.answer!.headers['x-castellan-persisted']).to.equal('no')

@@ -3,7 +3,7 @@ import { ForbiddenError } from '../../src/core/errors.js'
 import { openAccess } from '../../src/http/access/access.js'
 import { failures } from '../../src/producer/memory/failures.js'
 import { type Started, startApi } from '../http/server/fixtures.js'
-import { FakeGateway } from '../support/fake-verbs.js'
+import { FakeVerbs } from '../support/fake-verbs.js'
 import { RawSocket } from '../support/raw-socket.js'
 
 const JSON_TYPE = 'content-type: application/json\r\n'
@@ -13,14 +13,14 @@ const PATHS = 'there is no such path; /openapi.json lists those that there are'
 describe('an answer in words that do not tell how to mend the request', function () {
   this.timeout(60_000)
   let started: Started
-  let gateway: FakeGateway
+  let verbs: FakeVerbs
   afterEach(() => started.http.close())
 
   const start = async (name: string, settings: object = {}, overrides: object = {}): Promise<void> => {
-    gateway = new FakeGateway({
+    verbs = new FakeVerbs({
       outcome: ({ topic }) => (topic === 't' ? failures.unknownTopic(topic) : failures.invalidTopic(topic))
     })
-    started = await startApi(name, gateway, settings, overrides)
+    started = await startApi(name, verbs, settings, overrides)
   }
   /** @returns status, warning and body */
   const ask = async (line: string, headers = '', body = ''): Promise<[string, string | undefined, string]> => {
@@ -102,14 +102,14 @@ describe('an answer in words that do not tell how to mend the request', function
 
   it('has the reason in a header: of the wait for messages of a topic that there is not', async () => {
     await start('kafka-pixy')
-    gateway.partitions.set('empty', 1)
+    verbs.partitions.set('empty', 1)
     let asked = 0
-    const { topics } = gateway
-    gateway.topics = (...args) => {
+    const { topics } = verbs
+    verbs.topics = (...args) => {
       asked++
-      return topics.call(gateway, ...args)
+      return topics.call(verbs, ...args)
     }
-    gateway.groups.consume = (_group, _topic, _limits, _timeout, requester) => {
+    verbs.groups.consume = (_group, _topic, _limits, _timeout, requester) => {
       setImmediate(() => requester.reply({ type: 'timedOut' }))
       return () => undefined
     }
@@ -120,7 +120,7 @@ describe('an answer in words that do not tell how to mend the request', function
     expect(asked).to.equal(1)
     for (let time = 0; time < 2; time++)
       expect(await ask('GET /topics/empty/messages?group=g')).to.deep.equal(['408', undefined, text])
-    gateway.topics = async () => {
+    verbs.topics = async () => {
       throw new Error('no broker answers')
     }
     for (let time = 0; time < 2; time++)

@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { silentLogger } from '../../src/core/model.js'
 import { RecentLines } from '../../src/core/recent-lines.js'
-import { Refusals } from '../../src/core/refusals.js'
+import { RefusalCounts } from '../../src/core/refusals.js'
 
 describe('refusals', () => {
   it('are counted by reason and by the setting that the message names', () => {
     let now = 10
-    const refusals = new Refusals(() => now)
+    const refusals = new RefusalCounts(() => now)
     refusals.note({ code: 'overloaded', message: 'the buffer is full (limit 64; delivery.maxBytes)' })
     now = 20
     refusals.note({ code: 'overloaded', message: 'the buffer is full (limit 65; delivery.maxBytes)' }, 3)
@@ -27,7 +27,7 @@ describe('refusals', () => {
   })
 
   it('take no name that a client chooses for that of a setting', () => {
-    const refusals = new Refusals(() => 0)
+    const refusals = new RefusalCounts(() => 0)
     const reasons = [
       ['unknownPartition', 'topic orders has no partition wal.x1'],
       ['invalidRequest', 'proxy `wal.x1` does not exist'],
@@ -53,7 +53,7 @@ describe('refusals', () => {
   })
 
   it('are bounded: what is beyond is counted together', () => {
-    const refusals = new Refusals(() => 0)
+    const refusals = new RefusalCounts(() => 0)
     for (let code = 0; code < 200; code++) refusals.note({ code: `code-${code}`, message: 'm'.repeat(1_000) })
     const all = refusals.all()
     expect(all).to.have.length(101)
@@ -94,7 +94,7 @@ describe('the last lines of the log', () => {
 describe('requests that were answered 5xx', () => {
   it('are counted by API, status and reason, with the rate of the last seconds, and are bounded', () => {
     let now = 0
-    const refusals = new Refusals(() => now)
+    const refusals = new RefusalCounts(() => now)
     for (; now < 5_000; now += 500) refusals.answered('kprf', 500, 'timedOut')
     refusals.answered('__proto__', 503)
     expect(refusals.answers()).to.deep.equal([
@@ -108,7 +108,7 @@ describe('requests that were answered 5xx', () => {
   })
 
   it('do not count as records, and records not as requests', () => {
-    const refusals = new Refusals(() => 0)
+    const refusals = new RefusalCounts(() => 0)
     refusals.note({ code: 'overloaded', message: 'full' })
     refusals.note({ code: 'overloaded', message: 'full' }, 3, 'records')
     expect(refusals.all().map(({ what, count }) => [what, count])).to.deep.equal([

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { Shares } from '../../src/core/shares.js'
 import { configOf, type Guarded, makeToken, startGuarded, TestFolder } from '../support/access.js'
-import { FakeGateway } from '../support/fake-verbs.js'
+import { FakeVerbs } from '../support/fake-verbs.js'
 import { RawSocket } from '../support/raw-socket.js'
 
 describe('shares of clients', () => {
@@ -65,7 +65,7 @@ describe('tails of one client', () => {
   const rules = [{ principals: ['*'], operations: ['consume'], topics: ['*'] }]
 
   it('leave places for other principals', async () => {
-    guarded = await startGuarded(configOf(folder, { auth: { tokens }, access: { rules } }), new FakeGateway())
+    guarded = await startGuarded(configOf(folder, { auth: { tokens }, access: { rules } }), new FakeVerbs())
     const openBy = (token: string): Promise<RawSocket> => open('127.0.0.1', token)
     for (let count = 1; count <= 51; count++) {
       await openBy(greedy.token)
@@ -83,7 +83,7 @@ describe('tails of one client', () => {
 
   it('leave places for other addresses where clients have no credentials', async () => {
     const http = { host: '0.0.0.0', allowAnonymous: true }
-    guarded = await startGuarded(configOf(folder, { http }), new FakeGateway())
+    guarded = await startGuarded(configOf(folder, { http }), new FakeVerbs())
     for (let count = 1; count <= 51; count++) {
       await open('127.0.0.1')
       await untilOpen(count)

@@ -3,8 +3,8 @@ import { silentLogger } from '../../src/core/model.js'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { BrokerClient, FetchCall } from '../../src/kafka/broker-client.js'
-import { type CompressionCodec, prepareCompression } from '../../src/kafka/compression.js'
 import { createBrokerClientFactory } from '../../src/kafka/broker-client-factory.js'
+import { type CompressionCodec, prepareCompression } from '../../src/kafka/compression.js'
 import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
 
 const now = 1_700_000_000_000

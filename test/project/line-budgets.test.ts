@@ -3,23 +3,23 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 
 /**
- * Lines that each room of src may have: a little more than it has. docs/testing.md says why. Who makes a room smaller
- * lowers its budget.
+ * Lines that each room of src may have: 2 % more than it had. docs/testing.md says why. Who makes a room smaller lowers its
+ * budget.
  */
 const BUDGETS: Readonly<Record<string, number>> = {
-  apis: 18_450,
-  cli: 3_140,
-  consumer: 9_680,
-  deployment: 3_440,
-  core: 5_140,
-  'embedded-broker': 7_300,
-  verbs: 2_080,
-  http: 15_400,
-  kafka: 5_810,
-  producer: 17_900,
-  router: 10_380,
-  schemas: 4_000,
-  server: 6_060
+  apis: 18_810,
+  cli: 3_210,
+  consumer: 9_870,
+  deployment: 3_510,
+  core: 5_240,
+  'embedded-broker': 7_440,
+  verbs: 2_110,
+  http: 15_710,
+  kafka: 5_930,
+  producer: 18_250,
+  router: 10_590,
+  schemas: 4_080,
+  server: 6_190
 }
 
 function linesIn(path: string): number {

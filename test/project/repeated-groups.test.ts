@@ -13,7 +13,7 @@ const limits: Readonly<Record<string, readonly [count: number, limit: string]>> 
   'apis/cloudevents/attributes.ts': [5, 'attributes, of 64 KiB (MAX_ATTRIBUTE_BYTES in json-event.ts)'],
   'apis/cloudevents/read-request.ts': [1, HEAD],
   'apis/kafboy/compat/sys-config.ts': [3, OPERATOR],
-  'apis/kafka-pixy/compat/keys.ts': [1, OPERATOR],
+  'apis/kafka-pixy/compat/pixy-keys.ts': [1, OPERATOR],
   'apis/kafka-pixy/pixy-request.ts': [1, HEAD],
   'apis/kafka-pixy/produce.ts': [1, HEAD],
   'apis/kafka-properties.ts': [3, OPERATOR],

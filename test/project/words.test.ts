@@ -81,9 +81,7 @@ function complaintsAbout(name: string): readonly string[] {
 const newComplaintsAbout = (name: string): string[] =>
   foreign.has(name)
     ? []
-    : [...retired]
-        .filter(([word]) => has(name, word))
-        .map(([word, instead]) => `${name}: "${word}" is ${instead} now`)
+    : [...retired].filter(([word]) => has(name, word)).map(([word, instead]) => `${name}: "${word}" is ${instead} now`)
 
 const files = ['src', 'test', 'examples'].flatMap(folder =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })

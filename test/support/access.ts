@@ -12,14 +12,14 @@ import { createPrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { type Operation, openAccess, refusalHeaders, refusalStatus } from '../../src/http/access/access.js'
 import { hashPassword, makeToken } from '../../src/http/access/stored-credentials.js'
 import type { ApiMount, Http } from '../../src/http/server/http.js'
-import { enabledApis, mountApis } from '../../src/server/app/mount-apis.js'
 import { type ListenerSecurity, openListenerSecurity } from '../../src/server/app/listener-security.js'
+import { enabledApis, mountApis } from '../../src/server/app/mount-apis.js'
 import { type Config, loadConfig } from '../../src/server/config/config.js'
 import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
 import { contextFor } from './api-context.js'
 import { TestAuthority, type TestCertificate } from './certificates.js'
 import { type AnswerSeen, checkAnswer } from './described-answers.js'
-import { FakeGateway } from './fake-verbs.js'
+import { FakeVerbs } from './fake-verbs.js'
 import { startServer } from './http-server.js'
 
 export const ISSUER = 'https://login.example.com/'
@@ -84,21 +84,21 @@ export function configOf(folder: TestFolder, settings: object): Config {
 export interface Guarded {
   readonly http: Http
   readonly security: ListenerSecurity
-  readonly gateway: FakeGateway
+  readonly verbs: FakeVerbs
   readonly lines: LogLine[]
   metricsText(): Promise<string>
   stop(): Promise<void>
 }
 
 /** All listeners on free ports, behind doors made of the settings: kprf over a fake gateway, and {@link probeApi}. */
-export async function startGuarded(config: Config, gateway = new FakeGateway()): Promise<Guarded> {
+export async function startGuarded(config: Config, verbs = new FakeVerbs()): Promise<Guarded> {
   const metrics = createPrometheusMetrics()
   const lines: LogLine[] = []
   const log = recordingLogger(lines)
   const security = await openListenerSecurity(config, metrics, log)
   const access = security.requestAccess ?? openAccess
   const steps = { add: () => {} }
-  const context = contextFor(gateway, {}, { access, log, metrics })
+  const context = contextFor(verbs, {}, { access, log, metrics })
   const http = await startServer({
     http: { ...config.http, port: 0 },
     management: { ...config.management, port: 0 },
@@ -121,7 +121,7 @@ export async function startGuarded(config: Config, gateway = new FakeGateway()):
     await http.close()
     security.close()
   }
-  return { http, security, gateway, lines, metricsText: () => metrics.registry.metrics(), stop }
+  return { http, security, verbs, lines, metricsText: () => metrics.registry.metrics(), stop }
 }
 
 /** Stands for the APIs that are to come: `/probe/OPERATION/TOPIC/GROUP` answers 200 where the rules allow it. */

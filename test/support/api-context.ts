@@ -1,7 +1,6 @@
 import { LoopTurns } from '../../src/core/loop-turns.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { silentLogger } from '../../src/core/model.js'
-import type { Gateway } from '../../src/verbs/verbs.js'
 import { openAccess } from '../../src/http/access/access.js'
 import type { ApiContext } from '../../src/http/api/api.js'
 import { type RefusedByApi, RefusedRecords } from '../../src/http/api/refused-records.js'
@@ -10,16 +9,17 @@ import { SilenceLimit } from '../../src/http/exchange/client.js'
 import type { CountedCalls } from '../../src/http/exchange/other-protocols.js'
 import { createHttpContext } from '../../src/http/server/context.js'
 import { httpSettings } from '../../src/http/server/settings.js'
+import type { Verbs } from '../../src/verbs/verbs.js'
 
 /** What an API is given in a process that serves one cluster to everybody, and never stops. */
 export const contextFor = <Settings>(
-  gateway: Gateway,
+  verbs: Verbs,
   settings: Settings,
   overrides: Partial<ApiContext<Settings>> = {},
   metrics: PrometheusMetrics = overrides.metrics ?? createPrometheusMetrics()
 ): ApiContext<Settings> => ({
-  gateway,
-  gateways: new Map([['default', gateway]]),
+  verbs,
+  verbsByCluster: new Map([['default', verbs]]),
   calls: callCounts(),
   access: openAccess,
   settings,

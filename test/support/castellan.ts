@@ -10,7 +10,6 @@ import {
 } from '../../src/core/model.js'
 import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { KafkaGateway } from '../../src/verbs/kafka-verbs.js'
 import type { BrokerClient } from '../../src/kafka/broker-client.js'
 import { createBrokerClientFactory } from '../../src/kafka/broker-client-factory.js'
 import type { Delivery } from '../../src/producer/memory/delivery.js'
@@ -19,6 +18,7 @@ import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memor
 import type { FetchDataResult } from '../../src/router/messages/operations.js'
 import { type RouterHandle, startRouter } from '../../src/router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../src/router/routing/settings.js'
+import { KafkaVerbs } from '../../src/verbs/kafka-verbs.js'
 import { type TargetCluster, targetCluster } from './target-cluster.js'
 
 const answerTimeoutMs = 60_000
@@ -38,14 +38,14 @@ export interface CastellanOptions {
 
 /** Router, delivery and gateway as the app builds them, in this process and without HTTP. */
 export class Castellan {
-  readonly gateway: KafkaGateway
+  readonly gateway: KafkaVerbs
 
   constructor(
     readonly router: RouterHandle,
     readonly delivery: Delivery,
     readonly system: ActorSystem
   ) {
-    this.gateway = new KafkaGateway({ delivery, router: router.ref, isReady: () => router.isReady })
+    this.gateway = new KafkaVerbs({ delivery, router: router.ref, isReady: () => router.isReady })
   }
 
   /** One call of `gateway.produce`; the outcomes are those of its records, in order. */
@@ -150,12 +150,12 @@ export interface EmbeddedStack extends Pick<Castellan, 'gateway' | 'delivery' | 
 export async function startEmbeddedStack(options?: EmbeddedClusterOptions): Promise<EmbeddedStack> {
   const cluster = await startEmbeddedCluster(options)
   const castellan = startCastellan(cluster.bootstrap)
-  const { gateway, delivery, router } = castellan
+  const { gateway: verbs, delivery, router } = castellan
   const close = async () => {
     await castellan.close(0)
     await cluster.close()
   }
-  return { gateway, delivery, router, cluster, close }
+  return { gateway: verbs, delivery, router, cluster, close }
 }
 
 /** In a `describe` block: a cluster to test against and a {@link Castellan} on it, for all tests of the block. */

@@ -1,24 +1,24 @@
 import type { AckResult, ConsumeManyResult, MessageLimits } from '../../src/consumer/group/consume-result.js'
 import type { Requester } from '../../src/core/actor/actor.js'
 import type { OffsetAndMetadata, ProduceRecord, RecordFailure, RecordOutcome } from '../../src/core/model.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import type {
-  AdminGateway,
+  AdminVerbs,
   CommitOutcome,
   CommittedOffset,
-  Gateway,
   GroupDescription,
-  GroupGateway,
   GroupOffset,
   GroupReader,
-  InstanceGateway,
+  GroupVerbs,
+  InstanceVerbs,
   Loss,
   PendingProduce,
   ProduceOptions,
   ReadersOnly,
   TopicMetadata,
-  TopicSubscription
+  TopicSubscription,
+  Verbs
 } from '../../src/verbs/verbs.js'
-import { errorCodes } from '../../src/kafka/error-codes.js'
 
 /** A record as the gateway was given it, its bytes copied as the contract demands. */
 export interface TakenRecord {
@@ -56,13 +56,13 @@ export const failure = (code: RecordFailure['code'], errorCode?: number): Record
  *
  *   new FakeGateway({ refuse: record => (record.topic === 'full' ? failure('overloaded') : undefined) })
  */
-export class FakeGateway implements Gateway, GroupGateway {
+export class FakeVerbs implements Verbs, GroupVerbs {
   /** Verbs of groups are methods here as well, so that one subclass overrides any verb. */
-  readonly groups: GroupGateway = this
+  readonly groups: GroupVerbs = this
   /** No verb of administration is answered; a test assigns those that it needs. */
-  admin: AdminGateway = unanswered
+  admin: AdminVerbs = unanswered
   /** No verb of instances is answered; a test assigns those that it needs. */
-  instances: InstanceGateway = unansweredInstances
+  instances: InstanceVerbs = unansweredInstances
   isReady = true
   /** Partitions by topic: what {@link topics} tells. */
   readonly partitions = new Map<string, number>()
@@ -190,7 +190,7 @@ export class FakeGateway implements Gateway, GroupGateway {
 const refuse = async (): Promise<never> => {
   throw new Error('not faked')
 }
-const unansweredInstances: InstanceGateway = {
+const unansweredInstances: InstanceVerbs = {
   create: refuse,
   settingsOf: refuse,
   remove: refuse,
@@ -206,7 +206,7 @@ const unansweredInstances: InstanceGateway = {
   committed: refuse
 }
 
-const unanswered: AdminGateway = {
+const unanswered: AdminVerbs = {
   describeCluster: refuse,
   clusterId: async () => 'c1',
   createTopic: refuse,

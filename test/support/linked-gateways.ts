@@ -1,15 +1,15 @@
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../src/deployment/gateways/body.js'
-import { sharedGateway } from '../../src/deployment/verbs/shared-verbs.js'
-import type { Gateway } from '../../src/verbs/verbs.js'
+import { sharedVerbs } from '../../src/deployment/verbs/shared-verbs.js'
 import { type Castellan, openCastellan } from '../../src/index.js'
+import type { Verbs } from '../../src/verbs/verbs.js'
 
 const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
 
 /** One of several gateways in this process that know each other. Its links to the others can be cut. */
 export class LinkedGateway implements Peers {
   readonly castellan: Castellan
-  readonly gateway: Gateway
+  readonly verbs: Verbs
   readonly id: string
   readonly #all: LinkedGateway[]
   readonly #handlers = new Map<string, PeerHandler<string>>()
@@ -20,7 +20,7 @@ export class LinkedGateway implements Peers {
     this.#all = all
     this.id = id
     this.castellan = castellan
-    this.gateway = sharedGateway(castellan.gateway, 'default', this)
+    this.verbs = sharedVerbs(castellan.gateway, 'default', this)
     all.push(this)
   }
 

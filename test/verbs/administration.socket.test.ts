@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { type CastellanError, KafkaError, TimedOutError } from '../../src/core/errors.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { kafkaAdmin } from '../../src/verbs/kafka-admin.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
+import { kafkaAdmin } from '../../src/verbs/kafka-admin.js'
 import { type EmbeddedStack, startCastellan, startEmbeddedStack } from '../support/castellan.js'
 
 const PATIENCE_MS = 15_000
@@ -163,16 +163,16 @@ describe('the id of a cluster', () => {
   it('is that of the cluster that answers, also after another one has started at the same address', async () => {
     const first = await startEmbeddedCluster({ nodes: 1 })
     const stack = startCastellan(first.bootstrap)
-    const { gateway } = stack
-    const idOf = () => gateway.admin.clusterId(PATIENCE_MS)
-    const described = async () => (await gateway.admin.describeCluster(PATIENCE_MS)).clusterId
+    const { gateway: verbs } = stack
+    const idOf = () => verbs.admin.clusterId(PATIENCE_MS)
+    const described = async () => (await verbs.admin.describeCluster(PATIENCE_MS)).clusterId
     const before = await idOf()
     expect(before).to.equal(await described())
     await first.close()
     const second = await startEmbeddedCluster({ nodes: 1, port: first.nodes[0]!.port })
     try {
       second.createTopic('orders')
-      await gateway.topics(['orders'], PATIENCE_MS)
+      await verbs.topics(['orders'], PATIENCE_MS)
       expect(await idOf()).to.equal(await described())
       expect(await idOf()).to.not.equal(before)
     } finally {

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { TimedOutError } from '../../src/core/errors.js'
-import { AllTopics } from '../../src/verbs/kafka-verbs.js'
 import type { TopicMetadata } from '../../src/kafka/calls.js'
+import { AllTopics } from '../../src/verbs/kafka-verbs.js'
 
 const settled = (): Promise<void> => new Promise(setImmediate)
 

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import type { ActorRef, Requester } from '../../src/core/actor/actor.js'
 import { silentLogger } from '../../src/core/model.js'
-import { GroupReaders } from '../../src/verbs/group-readers.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { encodeAssignment } from '../../src/kafka/protocol/consumer-protocol.js'
 import type { RouterMessage } from '../../src/router/messages/operations.js'
+import { GroupReaders } from '../../src/verbs/group-readers.js'
 
 const MANY = 100_000
 

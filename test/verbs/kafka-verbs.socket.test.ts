@@ -215,20 +215,18 @@ describe('kafka gateway without Kafka', () => {
     cluster.createTopic('orders', { partitions: 1 })
     await cluster.stopNode(1)
     const stack = startCastellan(cluster.bootstrap)
-    const { gateway } = stack
+    const { gateway: verbs } = stack
     try {
       const value = Buffer.alloc(10_000)
-      const sent = Array.from({ length: 3_000 }, () =>
-        gateway.produce([{ topic: 'orders', key: null, value }], options)
-      )
+      const sent = Array.from({ length: 3_000 }, () => verbs.produce([{ topic: 'orders', key: null, value }], options))
       const taken = sent.filter(pendingProduce => pendingProduce.refused === undefined)
       expect(taken.length, 'a quarter of the buffer').to.be.within(1_400, 1_600)
       expect(sent.at(-1)!.refused![0]).to.include({ code: 'overloaded', persisted: 'no' })
-      expect(gateway.isReady).to.equal(false)
+      expect(verbs.isReady).to.equal(false)
       await cluster.startNode(1)
       const outcomes = (await Promise.all(taken.map(pendingProduce => pendingProduce.outcomes()))).flat()
       expect(results(outcomes)).to.deep.equal(taken.map((_, at) => `0@${at}`))
-      expect(gateway.isReady).to.equal(true)
+      expect(verbs.isReady).to.equal(true)
     } finally {
       await stack.close()
       await cluster.close()

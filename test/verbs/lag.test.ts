@@ -2,10 +2,10 @@ import { expect } from 'chai'
 import { withMark } from '../../src/consumer/group/ack-encoding.js'
 import type { ActorRef } from '../../src/core/actor/actor.js'
 import { KafkaError } from '../../src/core/errors.js'
-import { readLag, sumOf } from '../../src/verbs/lag.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import type { RouterMessage } from '../../src/router/messages/operations.js'
 import { kafkaFailure } from '../../src/router/requests/failures.js'
+import { readLag, sumOf } from '../../src/verbs/lag.js'
 
 const [NOW, BEFORE] = ['AAAAAAAAQACAAAAAAAAAAQ', 'BBBBBBBBQACAAAAAAAAAAg']
 

@@ -4,15 +4,15 @@ import { createRequire } from 'node:module'
 import type { Duplex } from 'node:stream'
 import type { WebSocket, WebSocketServer } from 'ws'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
-import type { Gateway } from '../../verbs/verbs.js'
 import type { Caller } from '../../http/access/access.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
-import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
+import { byHand, nameRoutes, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import { type Upgrade, upgradeOf } from '../../http/exchange/other-protocols.js'
 import { recordHeadersOf } from '../../http/exchange/record-headers.js'
+import type { Verbs } from '../../verbs/verbs.js'
 import { ArionAnswers, arionErrorBody, EXPECTED_WEBSOCKET, HEALTH_BODY } from './arion-answers.js'
 import {
   ArionMetrics,
@@ -33,7 +33,7 @@ const clock = (): number => performance.now()
 
 /** Serves Arion's API: it finds its routes by itself. */
 export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
-  const { settings, silence, lifetime, access, gateway, now } = context
+  const { settings, silence, lifetime, access, verbs, now } = context
   const metrics = new ArionMetrics(context.metrics, clock)
   if (settings.idleTimeoutMs > 0) {
     silence.limitMs = settings.idleTimeoutMs
@@ -50,7 +50,7 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
     const stats = statisticsOf(context, metrics, counts)
     const options = produceOptions(settings, Number.POSITIVE_INFINITY)
     const { refused } = route
-    const openWebsocket = websocketsOf(answers, { gateway, settings, options, metrics, refused, counts, clock, now })
+    const openWebsocket = websocketsOf(answers, { verbs, settings, options, metrics, refused, counts, clock, now })
     /** The path counts as it was sent, without the prefix and the query. */
     const targetIn = (request: IncomingMessage): ArionTarget => {
       const [path] = sentUrlOf(request).split('?', 1)
@@ -107,8 +107,8 @@ export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
       }
     })
     app.addHook('preParsing', byHand(receive, admissionOf(context, settings.durability)))
-    app.all('/*', answeredBefore)
-    app.setNotFoundHandler(answeredBefore)
+    app.all('/*', neverCalled)
+    app.setNotFoundHandler(neverCalled)
     app.setErrorHandler(refusedBy((exchange, error) => route.refuse(exchange, error)))
   }
 }
@@ -130,14 +130,14 @@ const waitMsOf = ({ syncTimeoutMs, idleTimeoutMs }: ArionSettings): number | und
 
 /** The text of `/stats`; StatsD gets the same numbers. */
 function statisticsOf(
-  { gateway, settings, everywhere, metrics: all, statsd }: ApiContext<ArionSettings>,
+  { verbs, settings, everywhere, metrics: all, statsd }: ApiContext<ArionSettings>,
   metrics: ArionMetrics,
   counts: QueueCounts
 ): () => Promise<string> {
   const inMemory = everywhere?.('queue', () => counts) ?? (async () => [counts])
   const kafka = new KafkaStats(all, clock)
   const queue = async (): Promise<QueueStats> =>
-    settings.durability === 'disk' ? onDisk(gateway) : memoryStats(await inMemory())
+    settings.durability === 'disk' ? onDisk(verbs) : memoryStats(await inMemory())
   statsd.add(async () => [
     ...metrics.toValues(),
     ...gaugesOf('arion.queue', await queue()),
@@ -151,8 +151,8 @@ function statisticsOf(
 }
 
 /** A log that has failed is reported elsewhere. */
-async function onDisk(gateway: Gateway): Promise<QueueStats> {
-  const log = await gateway.durableLog().catch(() => undefined)
+async function onDisk(verbs: Verbs): Promise<QueueStats> {
+  const log = await verbs.durableLog().catch(() => undefined)
   return log === undefined || (log.enqueued === 0 && log.segmentCount === 0) ? memoryStats([]) : diskStats(log)
 }
 

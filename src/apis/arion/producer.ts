@@ -1,6 +1,5 @@
 import { CastellanError, OverloadedError, StacklessError } from '../../core/errors.js'
 import type { MonotonicClock, ProduceRecord, RecordFailure } from '../../core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
@@ -8,6 +7,7 @@ import { AnswerTemplate, warningOf } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { whenSettled } from '../../http/exchange/modern-answers.js'
+import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import {
   ARION_TYPE,
   arionErrorBody,

@@ -1,11 +1,11 @@
 import type { WebSocket } from 'ws'
 import { type CastellanError, ForbiddenError, QuotaExceededError, UnauthenticatedError } from '../../core/errors.js'
 import type { MonotonicClock, ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
-import type { Gateway, PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
-import { withOriginHeaders } from '../../verbs/produce-origin.js'
 import type { Caller } from '../../http/access/access.js'
 import type { RefusedByApi } from '../../http/api/refused-records.js'
 import type { UpgradedSocket, UpgradeOwner } from '../../http/exchange/other-protocols.js'
+import { withOriginHeaders } from '../../verbs/produce-origin.js'
+import type { PendingProduce, ProduceOptions, Verbs } from '../../verbs/verbs.js'
 import { sentReply } from './arion-answers.js'
 import type { ArionMetrics, QueueCounts } from './arion-metrics.js'
 import type { ArionSettings } from './settings.js'
@@ -27,7 +27,7 @@ const FULL_PAUSE_MS = 50
 const MS_PER_SECOND = 1_000
 
 export interface SessionParts {
-  readonly gateway: Pick<Gateway, 'produce'>
+  readonly verbs: Pick<Verbs, 'produce'>
   readonly destination: Destination
   readonly caller: Caller
   /** Headers of each record: those of the request that has opened the websocket. */
@@ -221,7 +221,7 @@ export class WebsocketSession implements UpgradeOwner {
   }
 
   #produce(records: readonly ProduceRecord[]): void {
-    const { gateway, options, caller, recordHeaders } = this.#parts
+    const { verbs, options, caller, recordHeaders } = this.#parts
     const tooMuch = caller.charge(records.length, sizeOf(records))
     if (tooMuch !== undefined) {
       // If the credentials have expired, their check ends the websocket during this pause.
@@ -229,7 +229,7 @@ export class WebsocketSession implements UpgradeOwner {
       this.#offerAgain(records, seconds * MS_PER_SECOND)
       return
     }
-    const pendingProduce = gateway.produce(withOriginHeaders(records, { recordHeaders }), options)
+    const pendingProduce = verbs.produce(withOriginHeaders(records, { recordHeaders }), options)
     const refused = pendingProduce.refused?.findIndex(failure => failure !== undefined) ?? -1
     if (refused < 0) this.#follow(records, pendingProduce)
     else this.#refused(records, pendingProduce, refused)

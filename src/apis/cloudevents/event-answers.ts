@@ -3,7 +3,7 @@ import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import type { EndpointBase } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
-import type { Asked } from '../../http/exchange/exchange.js'
+import type { Reply } from '../../http/exchange/exchange.js'
 import { type Cause, problemAnswer } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
@@ -32,7 +32,7 @@ export class EventProblem extends StacklessError {
 export class EventAnswers extends ErrorAnswers {
   protected readonly bug = new EventProblem(500, 'internal error')
 
-  answerTo(error: unknown, _: Asked, persisted?: string): ErrorAnswer | undefined {
+  answerTo(error: unknown, _: Reply, persisted?: string): ErrorAnswer | undefined {
     if (error instanceof EventProblem)
       return eventProblem(error.status, error.message, persisted, error.reason, error.errors)
     if (!(error instanceof CastellanError)) return undefined

@@ -1,11 +1,11 @@
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
-import type { FollowOptions, FollowSink, Gateway, TopicSubscription } from '../../verbs/verbs.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { idOf, Tail } from '../../http/api/tail.js'
 import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
+import type { FollowOptions, FollowSink, TopicSubscription, Verbs } from '../../verbs/verbs.js'
 import { type EventParts, EventProblem } from './event-answers.js'
 import { eventIn, jsonOf, toEventData } from './event-output.js'
 import {
@@ -30,15 +30,15 @@ const DEFAULT_WAIT_MS = 3_000
 /** `GET /{topic}?from=…` and `GET /{topic}/tail`. */
 export class FollowEndpoint {
   readonly #parts: EventParts
-  readonly #gateway: Pick<Gateway, 'follow'>
+  readonly #verbs: Pick<Verbs, 'follow'>
   readonly #shares = new Shares(MAX_READERS, 'readers of events')
   /** What ends each open request when the process stops. */
   readonly #open = new Set<() => void>()
   #isStopped = false
 
-  constructor(parts: EventParts, gateway: Pick<Gateway, 'follow'>) {
+  constructor(parts: EventParts, verbs: Pick<Verbs, 'follow'>) {
     this.#parts = parts
-    this.#gateway = gateway
+    this.#verbs = verbs
   }
 
   /** A client that waits for the first events behind a place. It is answered once. @throws EventProblem */
@@ -174,7 +174,7 @@ export class FollowEndpoint {
   }
 
   #follow(topic: string, options: FollowOptions, sink: Follower, failed: (error: unknown) => void): void {
-    this.#gateway.follow(topic, options, sink).then(subscription => sink.follows(subscription), failed)
+    this.#verbs.follow(topic, options, sink).then(subscription => sink.follows(subscription), failed)
   }
 
   /** @param error also the reason why reading has ended */

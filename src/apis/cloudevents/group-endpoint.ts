@@ -1,9 +1,9 @@
-import type { AckResult, AcquiredMessage, Gateway, NoMessage } from '../../verbs/verbs.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
+import type { AckResult, AcquiredMessage, NoMessage, Verbs } from '../../verbs/verbs.js'
 import { MAX_EVENTS, type Place, placesIn, placesText } from './content-types.js'
 import { type EventParts, EventProblem } from './event-answers.js'
 import { eventIn } from './event-output.js'
@@ -25,14 +25,14 @@ const ACKS = ['auto', 'manual'] as const
 /** `GET /{topic}?group=…` and `POST /{topic}/acks`. */
 export class GroupEndpoint {
   readonly #parts: EventParts
-  readonly #gateway: Pick<Gateway, 'groups'>
+  readonly #verbs: Pick<Verbs, 'groups'>
   readonly #clock: () => number
   readonly #polls = new Set<Poll>()
 
   /** @param clock monotonic milliseconds */
-  constructor(parts: EventParts, gateway: Pick<Gateway, 'groups'>, clock: () => number) {
+  constructor(parts: EventParts, verbs: Pick<Verbs, 'groups'>, clock: () => number) {
     this.#parts = parts
-    this.#gateway = gateway
+    this.#verbs = verbs
     this.#clock = clock
   }
 
@@ -41,7 +41,7 @@ export class GroupEndpoint {
     const isAutoAck = (query.oneOf('ack', ACKS) ?? 'auto') === 'auto'
     const wanted = wantedOf(exchange, query)
     const { access, answers } = this.#parts
-    const { groups } = this.#gateway
+    const { groups } = this.#verbs
     const caller = access.callerOf(exchange.request)
     const startedAt = this.#clock()
     let skipped = 0
@@ -82,7 +82,7 @@ export class GroupEndpoint {
     if (offsets === undefined) throw new EventProblem(400, 'the parameter offsets is missing')
     const places = placesIn(offsets, MAX_EVENTS)
     if (!admits(this.#parts, exchange, 'consume', { topic, group })) return
-    const { groups } = this.#gateway
+    const { groups } = this.#verbs
     Promise.all(places.map(place => groups.ack(group, { topic, ...place }))).then(
       results => this.#acked(exchange, group, places, results),
       error => this.#parts.answers.fail(exchange, error)
@@ -107,7 +107,7 @@ export class GroupEndpoint {
       if (event !== undefined) return [foundIn(event, message, mode, returned)]
       // A record that is no event is never offered again, whatever the client does.
       const { topic, partition, offset } = message
-      this.#gateway.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
+      this.#verbs.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
       return []
     })
     const skipped = skippedBefore + messages.length - found.length

@@ -13,7 +13,7 @@ import type { CloudeventsSettings } from './settings.js'
 export const cloudeventsPlugin =
   (context: ApiContext<CloudeventsSettings>): ApiPlugin =>
   app => {
-    const { access, clock, gateway, lifetime, log, settings } = context
+    const { access, clock, verbs, lifetime, log, settings } = context
     const answers = new EventAnswers(log)
     const parts: EventParts = { access, answers, pool: bodyPool() }
     const { maxBodyBytes } = settings
@@ -22,8 +22,8 @@ export const cloudeventsPlugin =
     const sync = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs } as const
     const api = new EventsApi('cloudevents', answers, sync)
     const produce = new ProduceRoute(api, context, maxBodyBytes).at(deadlineMs)
-    const groups = new GroupEndpoint(parts, gateway, clock)
-    const followers = new FollowEndpoint(parts, gateway)
+    const groups = new GroupEndpoint(parts, verbs, clock)
+    const followers = new FollowEndpoint(parts, verbs)
     lifetime.onDrain(async () => {
       groups.stop()
       followers.stop()

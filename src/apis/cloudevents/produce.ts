@@ -4,13 +4,13 @@ import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { readRecords } from '../../core/json/json-slices.js'
 import { atOnce, type InPieces } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
-import { persistedText } from '../../verbs/persisted.js'
 import { MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { ProduceBase } from '../../http/api/produce-base.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { certaintyOfKnown, type Known } from '../../http/exchange/modern-answers.js'
+import { certaintyOfKnown, type OutcomeSoFar } from '../../http/exchange/modern-answers.js'
+import { persistedText } from '../../verbs/persisted.js'
 import { type Attributes, checkAttributes, type Report, readAttributes } from './attributes.js'
 import {
   BATCH_TYPE,
@@ -188,7 +188,7 @@ export class EventsApi extends ProduceBase<Head> implements ProduceApi<Head> {
  * One status has to speak for all events. That of a failure that may pass comes first: a client that sends the batch
  * again then writes some events twice, and loses none.
  */
-function failureAnswer(failed: readonly Failed[], known: readonly Known[]): ProduceAnswer {
+function failureAnswer(failed: readonly Failed[], known: readonly OutcomeSoFar[]): ProduceAnswer {
   const first = (failed.find(({ failure }) => failure.retriable) ?? failed[0]!).failure
   const errors = failed.slice(0, MAX_LISTED).map(({ event, failure: { code, message, persisted, retriable } }) => ({
     ...(known.length > 1 && { event }),

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import type { RecordHeader } from '../../core/model.js'
-import type { FollowOptions, NoMessage } from '../../verbs/verbs.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { positionsOf } from '../../http/api/tail.js'
 import { WARNING_HEADER } from '../../http/exchange/answers.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import type { FollowOptions, NoMessage } from '../../verbs/verbs.js'
 import { BATCH_TYPE, type ContentMode, EVENT_TYPE, MAX_EVENTS, type Place, placesText } from './content-types.js'
 import { type EventAnswers, EventProblem } from './event-answers.js'
 import {

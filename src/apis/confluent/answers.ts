@@ -4,7 +4,7 @@ import { DeserializeError } from '../../core/json/json-reader.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import { AnswerTemplate } from '../../http/exchange/answers.js'
-import { type Asked, sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Reply, sentUrlOf } from '../../http/exchange/exchange.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import {
   failedProblemOf,
@@ -26,11 +26,11 @@ export class ConfluentAnswers extends ErrorAnswers {
   protected readonly bug = new ProblemError({ status: 500, code: 500, message: 'internal error' })
   readonly okOf = { v2: new AnswerTemplate(200, V2_TYPE), v3: new AnswerTemplate(200, JSON_TYPE) } as const
 
-  ok({ response, requestId }: Asked, version: Version, body: string): void {
+  ok({ response, requestId }: Reply, version: Version, body: string): void {
     if (!response.destroyed) this.okOf[version].send(response, { requestId, persisted: undefined }, body)
   }
 
-  answerTo(error: unknown, asked: Asked): ErrorAnswer | undefined {
+  answerTo(error: unknown, asked: Reply): ErrorAnswer | undefined {
     if (error instanceof DeserializeError) return this.answerTo(new BodyError(400, `the body: ${error.message}`), asked)
     const problem = problemIn(error)
     if (problem === undefined) return undefined

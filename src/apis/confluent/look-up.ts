@@ -3,11 +3,11 @@ import { CastellanError, TimedOutError } from '../../core/errors.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { Shares } from '../../core/shares.js'
-import type { TopicMetadata } from '../../verbs/verbs.js'
 import { answerWork, type EndpointBase, withBytes } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
+import type { TopicMetadata } from '../../verbs/verbs.js'
 import type { ConfluentAnswers } from './answers.js'
 import {
   KAFKA_UNKNOWN,

@@ -47,7 +47,7 @@ const NOT_ACCEPTABLE = new ProblemError({
 export const confluentPlugin =
   (context: ApiContext<ConfluentSettings>): ApiPlugin =>
   app => {
-    const { access, gateway, log, clock, settings, lifetime, metrics } = context
+    const { access, verbs, log, clock, settings, lifetime, metrics } = context
     const { administration } = settings
     const { prefix } = app
     const answers = new ConfluentAnswers(log)
@@ -63,9 +63,9 @@ export const confluentPlugin =
     const admission = admissionOf(context, settings.durability)
     const { syncTimeoutMs: waitMs } = settings
     const receivers: ReadonlyMap<string, Receive> = new Map([
-      ...receiversOf(lookUpRoutes, { parts, gateway, timeoutMs: LOOK_UP_TIMEOUT_MS, clock }),
+      ...receiversOf(lookUpRoutes, { parts, verbs, timeoutMs: LOOK_UP_TIMEOUT_MS, clock }),
       ...receiversOf(consumerRoutes, consumersOf(parts, context, prefix)),
-      ...receiversOf(v3AdminRoutes, { parts, gateway, timeoutMs: LOOK_UP_TIMEOUT_MS, clock, prefix, administration })
+      ...receiversOf(v3AdminRoutes, { parts, verbs, timeoutMs: LOOK_UP_TIMEOUT_MS, clock, prefix, administration })
     ])
     const routes = confluentOperations.flatMap(({ id, method, path }) => {
       const route = producing.get(id)

@@ -1,10 +1,10 @@
 import { HeldAmount } from '../../core/held-amount.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Gateway, PendingProduce, ProduceOptions, ProduceOrigin } from '../../verbs/verbs.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf } from '../../http/api/api.js'
 import { type ProduceApi, type ProduceHead, produceOptionsOf } from '../../http/api/produce-route.js'
 import { whenSettled } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
+import type { PendingProduce, ProduceOptions, ProduceOrigin, Verbs } from '../../verbs/verbs.js'
 import { readRecords } from './hooks/decision.js'
 import type { HookCalls } from './hooks/hook-calls.js'
 import type { KafboyOutcome, KafboyProducer, KafboyTopicInfo } from './hooks/hooks.js'
@@ -35,7 +35,7 @@ const INFO_TIMEOUT_MS = 5_000
 export class Ekaf {
   /** The partitioner is that of the topic. */
   readonly options: ProduceApi<ProduceHead>['options']
-  readonly #gateway: Gateway
+  readonly #verbs: Verbs
   readonly #hooks: HookCalls | undefined
   readonly #onSettled: Settled
   readonly #place: ReturnType<typeof placing>
@@ -47,11 +47,11 @@ export class Ekaf {
    * @param onSettled receives the outcomes of each call of {@link produce}, once
    */
   constructor(context: ApiContext<KafboySettings>, hooks: HookCalls | undefined, onSettled: Settled) {
-    const { gateway, settings } = context
+    const { verbs, settings } = context
     const { durability, syncTimeoutMs } = settings
     const capacityWaitMs = capacityWaitMsOf(context)
     const sync: ProduceOptions = { partitioner: 'random', deadlineMs: syncTimeoutMs, capacityWaitMs }
-    this.#gateway = gateway
+    this.#verbs = verbs
     this.#hooks = hooks
     this.#onSettled = onSettled
     // Records that a request waits for are not written to the log.
@@ -104,7 +104,7 @@ export class Ekaf {
       this.place(topic, given, mode, (records, placement) => {
         begun(this.produce(records, placement, mode))
         if (placement.type === 'failed' && mode !== 'sync')
-          this.#gateway.lost(API, { ...placement, topic }, records.length)
+          this.#verbs.lost(API, { ...placement, topic }, records.length)
       })
       return true
     }
@@ -134,20 +134,20 @@ export class Ekaf {
 
   /** Describes a topic for a hook; `undefined`: it is not known. */
   async #info(topic: string): Promise<KafboyTopicInfo | undefined> {
-    const gateway = this.#gateway
-    const found = (await gateway.topics([topic], INFO_TIMEOUT_MS).catch(() => undefined))?.get(topic)
+    const verbs = this.#verbs
+    const found = (await verbs.topics([topic], INFO_TIMEOUT_MS).catch(() => undefined))?.get(topic)
     if (found?.errorCode !== errorCodes.NONE) return undefined
     const workers = found.partitions.map(({ partition, leaderId }) => ({
       partition,
       leaderId,
-      isUp: gateway.isReady && leaderId >= 0
+      isUp: verbs.isReady && leaderId >= 0
     }))
     return { topic, bufferedRecords: this.#batches?.recordsOf(topic) ?? 0, workers }
   }
 
   #begin(records: readonly ProduceRecord[], mode: EkafMode, options: ProduceOptions, origin?: ProduceOrigin) {
     const hooks = this.#hooks
-    const pending = this.#gateway.produce(records, options, origin)
+    const pending = this.#verbs.produce(records, options, origin)
     // No reference to the records is kept: waiting bodies would burden the garbage collector.
     const count = records.length
     whenSettled(pending, outcomes => this.#onSettled(mode, count, outcomes))
@@ -177,7 +177,7 @@ export class Ekaf {
     this.#place(topic, gathered, (records, placement) => {
       if (placement.type === 'failed') {
         this.#refused(records, 'batch', placement)
-        this.#gateway.lost(API, { ...placement, topic }, records.length)
+        this.#verbs.lost(API, { ...placement, topic }, records.length)
         return
       }
       const { partitioner } = placement
@@ -186,7 +186,7 @@ export class Ekaf {
       const options = { partitioner, deadlineMs, capacityWaitMs: deadlineMs, stopsWhereFull: true, answeredBy: API }
       for (const failure of this.#begin(records, 'batch', options).refused ?? []) {
         // The gateway counts what it refuses for another reason, or later.
-        if (failure?.code === 'overloaded') this.#gateway.lost(API, { ...failure, topic }, 1)
+        if (failure?.code === 'overloaded') this.#verbs.lost(API, { ...failure, topic }, 1)
       }
     })
   }

@@ -5,7 +5,7 @@ import { counterFamily, durationFamily, type Family } from '../../core/metrics/f
 import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
 import { type ApiContext, type ApiPlugin, admissionOf } from '../../http/api/api.js'
-import { answeredBefore, byHand, nameRoutes, refusedBy } from '../../http/api/by-hand.js'
+import { byHand, nameRoutes, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { sendAnswer, UNKNOWN_PATH, warningOf } from '../../http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
@@ -74,8 +74,8 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
       const entry = waits ? (route.mode === 'sync' ? whenAdmitted : whenAsyncAdmitted) : atOnce
       entry.call(this, request, reply, payload, done)
     })
-    app.all('/*', answeredBefore)
-    app.setNotFoundHandler(answeredBefore)
+    app.all('/*', neverCalled)
+    app.setNotFoundHandler(neverCalled)
     app.setErrorHandler(refusedBy((exchange, error) => produceRoute.refuse(exchange, error)))
   }
 }

@@ -8,7 +8,6 @@ import {
 } from '../../core/errors.js'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
-import type { PendingProduce, ProduceOrigin } from '../../verbs/verbs.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ApiContext, MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
@@ -23,7 +22,8 @@ import type {
 import { AnswerTemplate, warningOf } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
-import type { Known } from '../../http/exchange/modern-answers.js'
+import type { OutcomeSoFar } from '../../http/exchange/modern-answers.js'
+import type { PendingProduce, ProduceOrigin } from '../../verbs/verbs.js'
 import { isJsonType, parseForm, recordOf, recordsIn } from './content.js'
 import type { Ekaf, EkafMode } from './ekaf.js'
 import type { HookProduce } from './hooks/decision.js'
@@ -191,17 +191,17 @@ export class KafboyProduce implements ProduceApi<Head> {
     const known = typeof outcomes === 'string' ? [] : outcomes
     if (reply !== undefined)
       return this.#okOf(reply, outcomes !== 'pending' && known.length === 0 ? 'unknown' : undefined)
-    const { gateway, settings } = this.#context
+    const { verbs, settings } = this.#context
     const { whenFull, failureStatus } = settings
     if (!isSync && placement.type === 'failed' && !(isFull(placement) && whenFull === 'drop')) {
-      const { status, error } = toldOf(placement, gateway.isReady)
+      const { status, error } = toldOf(placement, verbs.isReady)
       return failed(status, errorJson(error))
     }
     if (!isSync)
       return whenFull === 'refuse' && known.some(isFull)
         ? failed(503, errorJson('system queue full'))
         : this.#okOf(OK_BODY)
-    const { status, body } = syncAnswerOf(known as readonly RecordOutcome[], isKeyed, gateway.isReady)
+    const { status, body } = syncAnswerOf(known as readonly RecordOutcome[], isKeyed, verbs.isReady)
     return status === 200 || failureStatus === 'original' ? this.#okOf(body) : failed(status, body)
   }
 
@@ -253,7 +253,7 @@ const failed = (status: number, body: string): ProduceAnswer => ({
 
 const ekafModeOf = (mode: ProduceMode): EkafMode => (mode === 'batchAsync' || mode === 'batchSync' ? 'batch' : mode)
 
-const isFull = (known: Known): boolean =>
+const isFull = (known: OutcomeSoFar): boolean =>
   known !== 'pending' &&
   known.type === 'failed' &&
   (known.code === 'overloaded' || known.code === 'shuttingDown' || known.code === 'logUnavailable')

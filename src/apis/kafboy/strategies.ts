@@ -1,8 +1,8 @@
 import { isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
-import type { PartitionerName } from '../../verbs/verbs.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'
+import type { PartitionerName } from '../../verbs/verbs.js'
 import type { HookCalls } from './hooks/hook-calls.js'
 import type { KafboySettings } from './settings.js'
 
@@ -77,7 +77,7 @@ const STICKY_CHECK_MS = 1_000
  * @returns a function whose records are valid until it returns; `place` is called before, unless partitions are chosen here
  */
 export function placing(
-  { gateway, clock, settings }: ApiContext<KafboySettings>,
+  { verbs, clock, settings }: ApiContext<KafboySettings>,
   optionsOf: (topic: string) => TopicOptions,
   pick: HookCalls['pick'] | undefined
 ): (topic: string, records: readonly ProduceRecord[], place: Place) => void {
@@ -92,7 +92,7 @@ export function placing(
     let count: number | undefined
     known.refusal = isLegalTopicName(topic) ? NOT_FOUND : INVALID
     for (let leftMs = timeoutMs; leftMs > 0; leftMs = Math.ceil(endsAt - clock())) {
-      const found = (await gateway.topics([topic], leftMs, isPicked).catch(() => undefined))?.get(topic)
+      const found = (await verbs.topics([topic], leftMs, isPicked).catch(() => undefined))?.get(topic)
       count = found?.errorCode === errorCodes.NONE ? found.partitions.length : undefined
       if (found !== undefined) known.refusal = LASTING.get(found.errorCode) ?? MISSING
       if (found === undefined || count !== undefined || !isPicked || known.refusal !== MISSING) break

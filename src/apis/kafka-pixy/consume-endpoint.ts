@@ -1,6 +1,5 @@
 import { OverloadedError } from '../../core/errors.js'
 import { shortened } from '../../core/printable.js'
-import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../verbs/verbs.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { noteFailure, warningOf } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
@@ -9,6 +8,7 @@ import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { errorCodes, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
 import { type RecordJson, recordJsons } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
+import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../verbs/verbs.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, PixyError, SHUTTING_DOWN } from './pixy-answers.js'
 import {
@@ -53,7 +53,7 @@ export class ConsumeEndpoint {
   readonly #parts: RouteParts
   readonly #polls = new Set<Poll>()
   /** Whether there is a topic: Kafka is asked once in a while for all clients that wait for it. */
-  readonly #lookUps = new Map<string, { gateway: PixyRequest['gateway']; since: number; isMissing: boolean }>()
+  readonly #lookUps = new Map<string, { verbs: PixyRequest['verbs']; since: number; isMissing: boolean }>()
 
   constructor(parts: RouteParts) {
     this.#parts = parts
@@ -77,7 +77,7 @@ export class ConsumeEndpoint {
 
   /** @param form parameters of the body. @throws PixyError when a parameter is wrong */
   ack(request: PixyRequest, form: Values): void {
-    const { gateway, topic, query } = request
+    const { verbs, topic, query } = request
     const values = merged(form, query.values)
     const groupId = groupOf(values)
     const place = ackOf(values, 'partition', 'offset')
@@ -86,7 +86,7 @@ export class ConsumeEndpoint {
       const partition = place === 'auto' ? NONE_NAMED : NONE_WANTED
       throw new PixyError(500, notRead(groupId, topic, partition))
     }
-    gateway.groups.ack(groupId, { topic, ...place }).then(
+    verbs.groups.ack(groupId, { topic, ...place }).then(
       result => this.#acked(request, groupId, place, result),
       error => this.#parts.fail(request, error)
     )
@@ -98,14 +98,14 @@ export class ConsumeEndpoint {
   }
 
   #poll(request: PixyRequest, groupId: string, ack: AckOf, options: MessageOptions, count: number | undefined): void {
-    const { exchange, gateway, topic } = request
+    const { exchange, verbs, topic } = request
     // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
     // acknowledgement.
-    if (typeof ack !== 'string') void gateway.groups.ack(groupId, { topic, ...ack }).catch(() => undefined)
+    if (typeof ack !== 'string') void verbs.groups.ack(groupId, { topic, ...ack }).catch(() => undefined)
     const { access, answers } = this.#parts
     const caller = access.callerOf(exchange.request)
     const poll = new Poll(exchange, {
-      groups: gateway.groups,
+      groups: verbs.groups,
       groupId,
       topic,
       client: clientOf(exchange.request, caller),
@@ -161,30 +161,30 @@ export class ConsumeEndpoint {
 
   #failed(request: PixyRequest, reason: NoMessage | Error): void {
     const { answers } = this.#parts
-    const { exchange, gateway } = request
+    const { exchange, verbs } = request
     if (reason instanceof Error) this.#parts.fail(request, reason)
     else if (reason.type === 'timedOut') this.#timedOut(request)
     else if (reason.code === 'overloaded') answers.error(exchange, 429, overloadedTextOf(reason))
-    else answers.failure(exchange, reason, gateway.isReady)
+    else answers.failure(exchange, reason, verbs.isReady)
   }
 
   /** A topic that there is not has no messages either. The answer is due: what is not known yet, the next one tells. */
-  #timedOut({ exchange, gateway, topic }: PixyRequest): void {
-    const isMissing = this.#isMissing(gateway, topic)
+  #timedOut({ exchange, verbs, topic }: PixyRequest): void {
+    const isMissing = this.#isMissing(verbs, topic)
     const headers = isMissing ? warningOf(`the topic ${shortened(topic)} does not exist`, 'unknownTopic') : {}
     this.#parts.answers.error(exchange, 408, LONG_POLL_TIMEOUT, { headers })
   }
 
   /** Whether Kafka has said lately that there is no such topic. Asks it where that is long ago. */
-  #isMissing(gateway: PixyRequest['gateway'], topic: string): boolean {
+  #isMissing(verbs: PixyRequest['verbs'], topic: string): boolean {
     const now = this.#parts.clock()
     const known = this.#lookUps.get(topic)
-    const isOfGateway = known?.gateway === gateway
+    const isOfGateway = known?.verbs === verbs
     if (!isOfGateway || now - known.since >= LOOK_UP_LASTS_MS) {
-      const lookUp = { gateway, since: now, isMissing: isOfGateway && known.isMissing }
+      const lookUp = { verbs, since: now, isMissing: isOfGateway && known.isMissing }
       if (this.#lookUps.size >= MAX_LOOK_UPS) this.#lookUps.clear()
       this.#lookUps.set(topic, lookUp)
-      gateway.topics([topic], LOOK_UP_LIMIT_MS).then(
+      verbs.topics([topic], LOOK_UP_LIMIT_MS).then(
         found => void (lookUp.isMissing = NO_SUCH_TOPIC.has(found.get(topic)?.errorCode ?? errorCodes.NONE)),
         () => void (lookUp.isMissing = false)
       )
@@ -193,7 +193,7 @@ export class ConsumeEndpoint {
   }
 
   #acked(
-    { exchange, gateway, topic }: PixyRequest,
+    { exchange, verbs, topic }: PixyRequest,
     groupId: string,
     { partition, offset }: Exclude<AckOf, string>,
     result: AckResult
@@ -203,7 +203,7 @@ export class ConsumeEndpoint {
     else if (result.type === 'notRead') answers.error(exchange, 500, notRead(groupId, topic, partition, result.reason))
     else if (result.type === 'notOffered') {
       answers.error(exchange, 400, `offset ${offset} of {${groupId} ${topic} ${partition}} has not been offered`)
-    } else answers.failure(exchange, result, gateway.isReady)
+    } else answers.failure(exchange, result, verbs.isReady)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Gateway, GroupOffset, GroupReader } from '../../verbs/verbs.js'
+import type { GroupOffset, GroupReader, Verbs } from '../../verbs/verbs.js'
 import { PixyError } from './pixy-answers.js'
 
 type PartitionsByClient = ReadonlyMap<string, readonly number[]>
@@ -14,12 +14,12 @@ export class NoReadersError extends PixyError {}
  * @throws NoReadersError when the named group does not read the topic
  */
 export async function readersOf(
-  gateway: Gateway,
+  verbs: Verbs,
   { topic, group }: { readonly topic: string; readonly group?: string | undefined },
   includes: (group: string) => boolean,
   timeoutMs: number
 ): Promise<ReadonlyMap<string, PartitionsByClient>> {
-  const groups = await gateway.groups.consumers(group === undefined ? 'all' : [group], timeoutMs, { topic, includes })
+  const groups = await verbs.groups.consumers(group === undefined ? 'all' : [group], timeoutMs, { topic, includes })
   if (group !== undefined && !groups.has(group)) throw new NoReadersError(400, `unknown consumer group ${group}`)
   const found = [...groups].map(([name, readers]) => [name, partitionsByClient(readers, topic)] as const)
   const reading = found.filter(([, clients]) => clients.size > 0)
@@ -35,8 +35,8 @@ export type TopicConfigs = ReadonlyMap<string, ReadonlyMap<string, string>>
 /** Version of the document in which Kafka-Pixy found the settings of a topic. */
 export const CONFIG_VERSION = 1
 
-export const configsOf = (gateway: Gateway, topics: readonly string[], timeoutMs: number): Promise<TopicConfigs> =>
-  topics.length === 0 ? Promise.resolve(new Map()) : gateway.topicConfigs(topics, timeoutMs)
+export const configsOf = (verbs: Verbs, topics: readonly string[], timeoutMs: number): Promise<TopicConfigs> =>
+  topics.length === 0 ? Promise.resolve(new Map()) : verbs.topicConfigs(topics, timeoutMs)
 
 /**
  * The readers of a topic and their partitions, by the name of the client. Clients of one group may have the same name;

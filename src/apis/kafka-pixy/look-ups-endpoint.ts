@@ -1,8 +1,8 @@
 import type { OffsetAndMetadata } from '../../core/model.js'
-import type { GroupOffset, TopicMetadata } from '../../verbs/verbs.js'
 import type { Operation, Target } from '../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'
+import type { GroupOffset, TopicMetadata } from '../../verbs/verbs.js'
 import { byBytes, checkJson, GoJsonError, goJson, goJsonOfMany, type Json, withNumbersOnOneLine } from './go-json.js'
 import { CONFIG_VERSION, configsOf, lagOf, NO_OFFSET, readersOf, type TopicConfigs, UNKNOWN_TOPIC } from './groups.js'
 import { NO_SUCH_TOPIC, PixyError } from './pixy-answers.js'
@@ -14,10 +14,10 @@ const NO_PARTITIONS = `failed to get partitions: ${NO_SUCH_TOPIC}`
 
 /** `GET /topics/{topic}/offsets`. */
 export function readOffsets(parts: RouteParts, request: PixyRequest): void {
-  const { gateway, topic, query } = request
+  const { verbs, topic, query } = request
   const group = groupOf(query.values)
   answer(parts, request, 'offsets', { topic, group }, async () => {
-    const offsets = await gateway.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
+    const offsets = await verbs.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
     if (offsets === undefined) throw new PixyError(404, UNKNOWN_TOPIC)
     return goJson(offsets.map(toJson))
   })
@@ -25,12 +25,12 @@ export function readOffsets(parts: RouteParts, request: PixyRequest): void {
 
 /** `POST /topics/{topic}/offsets`. @param body whose bytes are valid during the call */
 export function writeOffsets(parts: RouteParts, request: PixyRequest, form: Values, body: Buffer): void {
-  const { gateway, topic, query } = request
+  const { verbs, topic, query } = request
   const group = groupOf(merged(form, query.values))
   answer(parts, request, 'offsets', { topic, group }, async () => {
     const changes = offsetChangesOf(body)
     const isPossible = [...changes.keys()].every(partition => partition >= 0)
-    const outcomes = isPossible ? await gateway.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS) : undefined
+    const outcomes = isPossible ? await verbs.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS) : undefined
     if (outcomes === undefined || [...outcomes.values()].includes('unknownTopicOrPartition'))
       throw new PixyError(404, UNKNOWN_TOPIC)
     return '{}'
@@ -39,17 +39,17 @@ export function writeOffsets(parts: RouteParts, request: PixyRequest, form: Valu
 
 /** `GET /topics`. */
 export function listTopics(parts: RouteParts, request: PixyRequest): void {
-  const { exchange, gateway, query } = request
+  const { exchange, verbs, query } = request
   const { values, flaw } = query
   const caller = parts.access.callerOf(exchange.request)
   answer(parts, request, 'admin', {}, async () => {
     if (flaw !== undefined) throw new PixyError(400, flaw)
     const [withPartitions, withConfig] = [values.has('withPartitions'), values.has('withConfig')]
-    const all = await gateway.topics('all', LOOK_UP_TIMEOUT_MS)
+    const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
     const topics = new Map([...all].filter(([topic]) => caller.allows('admin', { topic })))
     const names = [...topics.keys()].sort(byBytes)
     if (!withPartitions && !withConfig) return goJson(names)
-    const configs = withConfig ? await configsOf(gateway, [...topics.keys()], LOOK_UP_TIMEOUT_MS) : undefined
+    const configs = withConfig ? await configsOf(verbs, [...topics.keys()], LOOK_UP_TIMEOUT_MS) : undefined
     const described = function* (): Iterable<[string, Json]> {
       for (const name of names) yield [name, describe(topics.get(name)!, configs, withPartitions)]
     }
@@ -59,27 +59,27 @@ export function listTopics(parts: RouteParts, request: PixyRequest): void {
 
 /** `GET /topics/{topic}`. */
 export function describeTopic(parts: RouteParts, request: PixyRequest): void {
-  const { gateway, topic, query } = request
+  const { verbs, topic, query } = request
   answer(parts, request, 'admin', { topic }, async () => {
     if (query.flaw !== undefined) throw new PixyError(400, query.flaw)
     const withPartitions = query.values.has('withPartitions')
-    const found = (await gateway.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
+    const found = (await verbs.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
     if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
       throw new PixyError(500, withPartitions ? NO_PARTITIONS : NO_CONFIG)
-    return goJson(describe(found, await configsOf(gateway, [topic], LOOK_UP_TIMEOUT_MS), withPartitions))
+    return goJson(describe(found, await configsOf(verbs, [topic], LOOK_UP_TIMEOUT_MS), withPartitions))
   })
 }
 
 /** `GET /topics/{topic}/consumers`. */
 export function readConsumers(parts: RouteParts, request: PixyRequest): void {
-  const { exchange, gateway, topic, query } = request
+  const { exchange, verbs, topic, query } = request
   const caller = parts.access.callerOf(exchange.request)
   const groups = query.values.get('group') ?? []
   const group = groups.length === 1 && groups[0] ? textOf(groups[0]) : undefined
   answer(parts, request, 'admin', { topic, ...(group !== undefined && { group }) }, async () => {
     if (groups.length > 1) throw new PixyError(400, `one consumer group is expected, but ${groups.length} provided`)
     const isVisible = (one: string): boolean => caller.allows('admin', { topic, group: one })
-    return withNumbersOnOneLine(goJson(await readersOf(gateway, { topic, group }, isVisible, LOOK_UP_TIMEOUT_MS)))
+    return withNumbersOnOneLine(goJson(await readersOf(verbs, { topic, group }, isVisible, LOOK_UP_TIMEOUT_MS)))
   })
 }
 

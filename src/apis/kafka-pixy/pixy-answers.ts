@@ -2,7 +2,7 @@ import { CastellanError, type ErrorCode, type KafkaError, StacklessError } from 
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
 import { AnswerTemplate, noteFailure, UNKNOWN_PATH, untoldWarning } from '../../http/exchange/answers.js'
-import type { Asked } from '../../http/exchange/exchange.js'
+import type { Reply } from '../../http/exchange/exchange.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { GoJsonError, goString } from './go-json.js'
 
@@ -126,15 +126,15 @@ export class PixyAnswers extends ApiAnswers {
   readonly #ok = new AnswerTemplate(200, JSON_TYPE)
 
   /** 200 with JSON, indented as Go does. */
-  ok({ response, requestId }: Asked, body: string): void {
+  ok({ response, requestId }: Reply, body: string): void {
     if (!response.destroyed) this.#ok.send(response, { requestId, persisted: undefined }, body)
   }
 
-  message(asked: Asked, body: string, headers: Readonly<Record<string, readonly string[]>>): void {
+  message(asked: Reply, body: string, headers: Readonly<Record<string, readonly string[]>>): void {
     this.send(asked, 200, JSON_TYPE, body, { headers })
   }
 
-  error(asked: Asked, status: number, text: string, { isRead, headers: further }: AnswerOptions = {}): void {
+  error(asked: Reply, status: number, text: string, { isRead, headers: further }: AnswerOptions = {}): void {
     const headers = { ...(status === 429 || status === 503 ? RETRY : {}), ...further }
     this.send(asked, status, JSON_TYPE, errorBody(text), { headers, ...(isRead !== undefined && { isRead }) })
   }
@@ -144,7 +144,7 @@ export class PixyAnswers extends ApiAnswers {
    *
    * @param isReady whether any broker can be reached
    */
-  failure(asked: Asked, failure: AnyFailure, isReady: boolean): void {
+  failure(asked: Reply, failure: AnyFailure, isReady: boolean): void {
     const { status, text } = failureAnswerOf(failure, isReady)
     noteFailure(asked.response, failure.code)
     this.error(asked, status, text, { headers: untoldWarning(text, failure) })
@@ -156,7 +156,7 @@ export class PixyAnswers extends ApiAnswers {
    * @param isReady whether any broker can be reached
    * @returns false: it is a bug, and nothing is answered
    */
-  failed(asked: Asked, error: unknown, isReady: boolean): boolean {
+  failed(asked: Reply, error: unknown, isReady: boolean): boolean {
     if (error instanceof PixyError) this.error(asked, error.status, error.message)
     else if (error instanceof GoJsonError) this.error(asked, 400, `Failed to parse the request: err=(${error.message})`)
     else if (!(error instanceof CastellanError)) return false
@@ -166,22 +166,22 @@ export class PixyAnswers extends ApiAnswers {
   }
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
-  refuse(asked: Asked, error: CastellanError, isRead = false): void {
+  refuse(asked: Reply, error: CastellanError, isRead = false): void {
     const text = error.code === 'shuttingDown' ? SHUTTING_DOWN : error.message
     const options = { headers: refusalHeaders(error), isRead, cause: error }
     this.send(asked, refusalStatus(error)!, JSON_TYPE, errorBody(text), options)
   }
 
-  pong(asked: Asked): void {
+  pong(asked: Reply): void {
     this.send(asked, 200, TEXT_TYPE, 'pong')
   }
 
-  notFound(asked: Asked): void {
+  notFound(asked: Reply): void {
     this.send(asked, 404, TEXT_TYPE, '404 page not found\n', { headers: { ...NO_SNIFFING, ...UNKNOWN_PATH } })
   }
 
   /** A path that cannot be decoded. */
-  badRequest(asked: Asked): void {
+  badRequest(asked: Reply): void {
     this.send(asked, 400, TEXT_TYPE, '400 Bad Request', { isRead: false })
   }
 }

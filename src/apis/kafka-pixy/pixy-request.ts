@@ -2,11 +2,11 @@ import { z } from 'zod'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { MonotonicClock } from '../../core/model.js'
-import type { Gateway } from '../../verbs/verbs.js'
 import type { Access, Operation, Target } from '../../http/access/access.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import type { Decoding } from '../../schemas/record-json.js'
+import type { Verbs } from '../../verbs/verbs.js'
 import { goQuoted } from './go-json.js'
 import { type PixyAnswers, PixyError } from './pixy-answers.js'
 import type { KafkaPixySettings } from './settings.js'
@@ -150,7 +150,7 @@ export const partitionList = z.string().regex(/^\d{1,10}(,\d{1,10})*$/)
 export interface PixyRequest {
   readonly exchange: Exchange
   /** The gateway of the cluster that the path names. */
-  readonly gateway: Gateway
+  readonly verbs: Verbs
   /** The empty string where the path names none. */
   readonly topic: string
   readonly query: ParsedQuery

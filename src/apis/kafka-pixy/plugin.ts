@@ -2,21 +2,21 @@ import type { IncomingMessage } from 'node:http'
 import type { preParsingHookHandler } from 'fastify'
 import type { CastellanError } from '../../core/errors.js'
 import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
-import type { Gateway } from '../../verbs/verbs.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
-import { answeredBefore, byHand, refusedBy } from '../../http/api/by-hand.js'
+import { byHand, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { bodyPool, type Params, type Receive } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { onlyMethods } from '../../http/exchange/answers.js'
 import {
-  type Asked,
   type Exchange,
   hasBody,
   isOnOwnPort,
+  type Reply,
   sentPartsOf,
   sentUrlOf
 } from '../../http/exchange/exchange.js'
+import type { Verbs } from '../../verbs/verbs.js'
 import { ConsumeEndpoint } from './consume-endpoint.js'
 import { PixyAnswers, PixyError } from './pixy-answers.js'
 import { isFormType, type PixyRequest, parseQuery, type RouteParts } from './pixy-request.js'
@@ -36,13 +36,13 @@ export const kafkaPixyPlugin =
   app => {
     const { settings, access, admission, log, lifetime, metrics, schemas, clock } = context
     const { prefix } = app
-    const gateways = withAlias(context.gateways, settings.defaultCluster)
+    const verbsByCluster = withAlias(context.verbsByCluster, settings.defaultCluster)
     const answers = new PixyAnswers()
     const { maxBodyBytes } = settings
-    const message = new MessageApi({ settings, prefix, capacityWaitMs: capacityWaitMsOf(context), gateways })
+    const message = new MessageApi({ settings, prefix, capacityWaitMs: capacityWaitMsOf(context), verbsByCluster })
     const produce = new ProduceRoute(message, context, maxBodyBytes)
-    const fail = ({ exchange, gateway }: PixyRequest, error: unknown): void => {
-      if (answers.failed(exchange, error, gateway.isReady)) return
+    const fail = ({ exchange, verbs }: PixyRequest, error: unknown): void => {
+      if (answers.failed(exchange, error, verbs.isReady)) return
       log.error({ err: error, url: sentUrlOf(exchange.request) }, 'a request of Kafka-Pixy failed unexpectedly')
       answers.error(exchange, 500, 'internal error')
     }
@@ -52,11 +52,11 @@ export const kafkaPixyPlugin =
     const pixy = { ...parts, consume, tail }
     /** @param unknown answers where there is no such cluster */
     const withGateway =
-      (receive: (exchange: Exchange, gateway: Gateway, params: Params) => void, unknown: Refuse): Receive =>
+      (receive: (exchange: Exchange, verbs: Verbs, params: Params) => void, unknown: Refuse): Receive =>
       (exchange, params) => {
         const { cluster = DEFAULT_CLUSTER } = params
-        const gateway = gateways.get(cluster)
-        if (gateway !== undefined) receive(exchange, gateway, params)
+        const verbs = verbsByCluster.get(cluster)
+        if (verbs !== undefined) receive(exchange, verbs, params)
         else unknown(exchange, `proxy \`${cluster}\` does not exist`, !hasBody(exchange))
       }
     const keyed = produce.guarded(
@@ -75,9 +75,9 @@ export const kafkaPixyPlugin =
       ...routesOfClusters.map(({ method, path, receive }): Route => {
         if (receive === undefined) return { method, path, ...producing }
         const serve = withGateway(
-          (exchange, gateway, { topic = '' }) => {
+          (exchange, verbs, { topic = '' }) => {
             const query = parseQuery(sentPartsOf(exchange.request, prefix).query)
-            const request = { exchange, gateway, topic, query }
+            const request = { exchange, verbs, topic, query }
             try {
               receive(pixy, request)
             } catch (error) {
@@ -105,7 +105,7 @@ export const kafkaPixyPlugin =
       }
     }
     /** Answers a request that the process has refused. The liveness check succeeds until the end. */
-    const refuse = (asked: Asked, error: CastellanError): void => {
+    const refuse = (asked: Reply, error: CastellanError): void => {
       const { req: request } = asked.response
       const isPing = request.method === 'GET' && sentPartsOf(request, prefix).path === '/_ping'
       if (error.code === 'shuttingDown' && isPing) answers.pong(asked)
@@ -120,7 +120,7 @@ export const kafkaPixyPlugin =
       tail.stop()
     })
     app.setErrorHandler(refusedBy(refuse))
-    app.setNotFoundHandler(answeredBefore)
+    app.setNotFoundHandler(neverCalled)
     app.addHook('preParsing', function (request, reply, payload, done) {
       const odd = oddPathOf(sentPartsOf(request.raw, prefix).path)
       if (odd === undefined) done(null, payload)

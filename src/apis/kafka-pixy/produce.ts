@@ -1,7 +1,6 @@
 import { CastellanError, type ErrorCode } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
-import type { Gateway, PartitionerName } from '../../verbs/verbs.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
@@ -16,6 +15,7 @@ import { AnswerTemplate, WARNING_HEADER } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { wantsModern } from '../../http/exchange/modern-answers.js'
+import type { PartitionerName, Verbs } from '../../verbs/verbs.js'
 import { errorBody, JSON_TYPE, PixyError, produceFailureOf, RETRY, SHUTTING_DOWN, TOO_LARGE } from './pixy-answers.js'
 import { bytesOf, type ContentKind, contentKindOf, merged, parseQuery, type Values } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
@@ -91,7 +91,7 @@ const capitalized = (name: string): string =>
 
 interface Head extends ProduceHead {
   readonly topic: string
-  readonly gateway: Gateway
+  readonly verbs: Verbs
   readonly kind: ContentKind
   readonly rawHeaders: readonly string[]
   readonly isModern: boolean
@@ -105,7 +105,7 @@ interface ProduceParts {
   /** How long messages in memory wait for capacity. */
   readonly capacityWaitMs: number
   /** Gateways by name of the cluster. */
-  readonly gateways: ReadonlyMap<string, Gateway>
+  readonly verbsByCluster: ReadonlyMap<string, Verbs>
 }
 
 /** `POST /topics/{topic}/messages`. */
@@ -132,12 +132,12 @@ export class MessageApi implements ProduceApi<Head> {
     const kind = contentKindOf(type)
     if (kind === undefined) throw new PixyError(400, `unsupported content type ${type ?? ''}`)
     if (kind === 'raw' && length === undefined) throw new PixyError(400, 'missing Content-Length header')
-    const { gateways, prefix } = this.#parts
+    const { verbsByCluster, prefix } = this.#parts
     const { values } = parseQuery(sentPartsOf(request, prefix).query)
     const isModern = wantsModern(request)
     return {
       topic,
-      gateway: gateways.get(cluster)!,
+      verbs: verbsByCluster.get(cluster)!,
       kind,
       rawHeaders: request.rawHeaders,
       isModern,
@@ -164,12 +164,12 @@ export class MessageApi implements ProduceApi<Head> {
   }
 
   /** An asynchronous client is told of failures that pass only. */
-  answer(outcomes: Outcomes, { isSync, gateway, values }: Head): ProduceAnswer {
+  answer(outcomes: Outcomes, { isSync, verbs, values }: Head): ProduceAnswer {
     const [known] = typeof outcomes === 'string' ? ['pending' as const] : outcomes
     if (known === undefined || known === 'pending') return this.#ok
     if (known.type === 'delivered') return { ...this.#ok, body: placeOf(known, values) }
     if (!isSync && !PASSING.has(known.code)) return this.#ok
-    const { status, text } = produceFailureOf(known, gateway.isReady)
+    const { status, text } = produceFailureOf(known, verbs.isReady)
     return errorAnswer(status, text)
   }
 

@@ -1,11 +1,11 @@
 import type { CastellanError } from '../../core/errors.js'
 import type { Offset } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
-import type { Gateway } from '../../verbs/verbs.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { positionsOf, Tail } from '../../http/api/tail.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { recordJson } from '../../schemas/record-json.js'
+import type { Verbs } from '../../verbs/verbs.js'
 import { lineJson, type MessageOptions, messageOptionsOf } from './message-json.js'
 import { DISABLED, NO_SUCH_TOPIC, PixyError, SHUTTING_DOWN } from './pixy-answers.js'
 import {
@@ -24,7 +24,7 @@ const MAX_PARTITIONS = 200
 /** Clients that follow topics at the same time; one client has at most about half of them. */
 const MAX_TAILS = 100
 
-type Follow = Parameters<Gateway['follow']>[1]
+type Follow = Parameters<Verbs['follow']>[1]
 
 /** `GET /topics/{topic}/tail`: the messages of a topic as server-sent events, without a group. */
 export class TailEndpoint {
@@ -79,7 +79,7 @@ export class TailEndpoint {
   }
 
   #open(request: PixyRequest, options: Follow, message: MessageOptions, release: () => void): void {
-    const { exchange, gateway, topic } = request
+    const { exchange, verbs, topic } = request
     const { access, answers } = this.#parts
     const caller = access.callerOf(exchange.request)
     const { schemas } = message
@@ -104,7 +104,7 @@ export class TailEndpoint {
       // Does nothing where it has begun.
       answers.refuse(exchange, error, true)
     })
-    gateway.follow(topic, options, tail).then(
+    verbs.follow(topic, options, tail).then(
       following => tail.follows(following),
       error => this.#parts.fail(request, refusalOf(error))
     )

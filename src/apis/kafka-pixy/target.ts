@@ -1,4 +1,4 @@
-import type { Gateway } from '../../verbs/verbs.js'
+import type { Verbs } from '../../verbs/verbs.js'
 
 /** A path that Kafka-Pixy changes or rejects before it looks for a route. */
 export type OddPath =
@@ -53,9 +53,9 @@ export const DEFAULT_CLUSTER = 'default'
 
 /** Gateways by the names that requests may use. @param alias another name of the default cluster */
 export function withAlias(
-  gateways: ReadonlyMap<string, Gateway>,
+  verbsByCluster: ReadonlyMap<string, Verbs>,
   alias: string | undefined
-): ReadonlyMap<string, Gateway> {
-  const main = gateways.get(DEFAULT_CLUSTER)
-  return alias === undefined || main === undefined ? gateways : new Map([...gateways, [alias, main]])
+): ReadonlyMap<string, Verbs> {
+  const main = verbsByCluster.get(DEFAULT_CLUSTER)
+  return alias === undefined || main === undefined ? verbsByCluster : new Map([...verbsByCluster, [alias, main]])
 }

@@ -66,10 +66,10 @@ export class KprfMetrics {
   readonly deliveredBytesInAll: Cell
 
   readonly #names: readonly string[]
-  readonly #context: Pick<ApiContext<unknown>, 'metrics' | 'gateway' | 'clock'>
+  readonly #context: Pick<ApiContext<unknown>, 'metrics' | 'verbs' | 'clock'>
   #lookUpAt = Number.NEGATIVE_INFINITY
 
-  constructor(context: Pick<ApiContext<unknown>, 'metrics' | 'gateway' | 'clock'>) {
+  constructor(context: Pick<ApiContext<unknown>, 'metrics' | 'verbs' | 'clock'>) {
     const { metrics } = context
     const { registry } = metrics
     this.#context = context
@@ -118,10 +118,10 @@ export class KprfMetrics {
 
   /** Takes away the series of topics that Kafka no longer has; of none while it does not answer. */
   #forgetGone(): void {
-    const { gateway, clock } = this.#context
+    const { verbs, clock } = this.#context
     if (clock() < this.#lookUpAt) return
     this.#lookUpAt = clock() + LOOK_UP_INTERVAL_MS
-    gateway.topics([...this.#byTopic.keys()], LOOK_UP_MS).then(
+    verbs.topics([...this.#byTopic.keys()], LOOK_UP_MS).then(
       found => {
         for (const { topic, errorCode } of found.values())
           if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION && topic !== OTHER) this.#forget(topic)

@@ -1,7 +1,7 @@
 import { METHODS } from 'node:http'
 import type { FastifyReply, preParsingHookHandler } from 'fastify'
 import type { ApiContext, ApiPlugin } from '../../http/api/api.js'
-import { answerEscaped, answeredBefore, type NamedRoute, refusedBy } from '../../http/api/by-hand.js'
+import { answerEscaped, type NamedRoute, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { onlyMethods, UNKNOWN_PATH } from '../../http/exchange/answers.js'
@@ -34,7 +34,7 @@ export const kprfPlugin =
     for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
     const config: NamedRoute = { routeName: `${app.prefix}/metrics` }
     const options = { preParsing: sendMetrics(context, metrics), config }
-    for (const end of ['', '/']) app.all(`${METRICS_PATH}/metrics${end}`, options, answeredBefore)
+    for (const end of ['', '/']) app.all(`${METRICS_PATH}/metrics${end}`, options, neverCalled)
   }
 
 const sendMetrics =

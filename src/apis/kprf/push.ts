@@ -2,15 +2,15 @@ import { CastellanError, ForbiddenError, StacklessError, UnreadableBodyError } f
 import { DeserializeError } from '../../core/json/json-reader.js'
 import { atOnce, type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordFailure } from '../../core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf, MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead, RefusedRequest } from '../../http/api/produce-route.js'
 import { AnswerTemplate, WARNING_HEADER } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { type Known, whenSettled } from '../../http/exchange/modern-answers.js'
+import { type OutcomeSoFar, whenSettled } from '../../http/exchange/modern-answers.js'
 import { LINES_TYPE } from '../../http/openapi/operation.js'
+import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
 import { type PushRecord, parseInTurns, parseLines, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
 import { RateLimiter } from './rate-limits.js'
@@ -115,7 +115,7 @@ export class PushApi implements ProduceApi<PushHead> {
     return records
   }
 
-  *answerInTurns(outcomes: readonly Known[], head: PushHead): InPieces<ProduceAnswer> {
+  *answerInTurns(outcomes: readonly OutcomeSoFar[], head: PushHead): InPieces<ProduceAnswer> {
     if (!this.#tells(outcomes, head)) return this.answer('delivered', head)
     const texts = this.#textsOf(outcomes, head)
     const body = yield* joined(this.#start, texts, entryOf, END)
@@ -173,13 +173,13 @@ export class PushApi implements ProduceApi<PushHead> {
   }
 
   /** An asynchronous push hears only of a full buffer and, where configured, of records beyond a limit. */
-  #tells(known: readonly Known[], { isSync, retryAfterSeconds }: PushHead): boolean {
+  #tells(known: readonly OutcomeSoFar[], { isSync, retryAfterSeconds }: PushHead): boolean {
     if (isSync) return known.some(isFailed)
     return retryAfterSeconds !== undefined || (this.#context.settings.whenFull === 'refuse' && known.some(isFull))
   }
 
   #textsOf(
-    known: readonly Known[],
+    known: readonly OutcomeSoFar[],
     { isSync, refusals, retryAfterSeconds }: PushHead
   ): readonly (string | undefined)[] {
     const isTold = (failure: RecordFailure, at: number): boolean =>
@@ -188,7 +188,11 @@ export class PushApi implements ProduceApi<PushHead> {
   }
 
   /** A shipper sends its lines again after 500, for ever and all of them, and drops them after 400. */
-  #failed(body: string | Buffer, known: readonly Known[], { isLines, retryAfterSeconds }: PushHead): ProduceAnswer {
+  #failed(
+    body: string | Buffer,
+    known: readonly OutcomeSoFar[],
+    { isLines, retryAfterSeconds }: PushHead
+  ): ProduceAnswer {
     const isFinal = isLines && !known.some(one => isFailed(one) && one.retriable)
     return {
       status: retryAfterSeconds !== undefined ? 429 : isFinal ? 400 : 500,
@@ -239,7 +243,7 @@ const entryOf = (text: string | undefined): string =>
 
 const escaped = (text: string): string => JSON.stringify(text).slice(1, -1)
 
-const isFailed = (one: Known): one is RecordFailure => one !== 'pending' && one.type === 'failed'
+const isFailed = (one: OutcomeSoFar): one is RecordFailure => one !== 'pending' && one.type === 'failed'
 
-const isFull = (one: Known): boolean =>
+const isFull = (one: OutcomeSoFar): boolean =>
   isFailed(one) && (one.code === 'overloaded' || one.code === 'logUnavailable' || one.code === 'shuttingDown')

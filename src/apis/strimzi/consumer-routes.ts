@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
-import type { InstancePosition, InstanceRecord, InstanceSettings } from '../../verbs/verbs.js'
 import { answerWork } from '../../http/api/endpoint.js'
 import { describedPath } from '../../http/api/routes.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import type { Operation } from '../../http/openapi/operation.js'
+import type { InstancePosition, InstanceRecord, InstanceSettings } from '../../verbs/verbs.js'
 import {
   type InstanceApi,
   type InstanceAsk,

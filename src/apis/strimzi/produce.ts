@@ -17,7 +17,7 @@ import { ProduceBase } from '../../http/api/produce-base.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
 import { firstFailureOf } from '../../http/exchange/answers.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
-import type { Known } from '../../http/exchange/modern-answers.js'
+import type { OutcomeSoFar } from '../../http/exchange/modern-answers.js'
 import {
   BAD_TYPE,
   BRIDGE_TYPE,
@@ -231,7 +231,7 @@ export class RecordsApi extends ProduceBase<Head> implements ProduceApi<Head> {
     return recordsIn(body, head, true)
   }
 
-  *answerInTurns(known: readonly Known[], head: Head): InPieces<ProduceAnswer> {
+  *answerInTurns(known: readonly OutcomeSoFar[], head: Head): InPieces<ProduceAnswer> {
     if (!head.isSync) return this.answer(known, head)
     const body = yield* joined('{"offsets":[', known, one => JSON.stringify(entryOf(one)), ']}')
     return { status: 200, type: BRIDGE_TYPE, body }
@@ -246,7 +246,7 @@ export class RecordsApi extends ProduceBase<Head> implements ProduceApi<Head> {
   }
 }
 
-function entryOf(outcome: Known): object {
+function entryOf(outcome: OutcomeSoFar): object {
   // A request that waits for Kafka has no such record.
   if (outcome === 'pending') return {}
   if (outcome.type === 'delivered') return { partition: outcome.partition, offset: outcome.offset }

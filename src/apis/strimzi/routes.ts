@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import { ForbiddenError } from '../../core/errors.js'
-import type { Gateway, TopicMetadata } from '../../verbs/verbs.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { admits, admitsRuled, answerWork } from '../../http/api/endpoint.js'
@@ -9,6 +8,7 @@ import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchang
 import type { TrustedProxies } from '../../http/exchange/trusted-proxies.js'
 import { type Body, type Content, json, type Operation } from '../../http/openapi/operation.js'
 import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
+import type { TopicMetadata, Verbs } from '../../verbs/verbs.js'
 import type { InstanceRoutes } from '../instance-routes.js'
 import {
   bridgeError,
@@ -108,7 +108,7 @@ const produce = (path: string, summary: string, schema: z.ZodType): BridgeRoute 
 
 /** A request about a topic, or all of them, that has its permission. */
 interface Ask {
-  readonly gateway: Gateway
+  readonly verbs: Verbs
   readonly caller: Caller
   readonly topic: string
   readonly partition: string
@@ -128,18 +128,18 @@ const lookUp = (
     200: { description: 'What was asked for', content: v2(schema) },
     404: failure('There is no such topic, or no such partition')
   },
-  receive({ parts, context: { gateway } }, exchange, { topicname: topic, partitionid: partition = '' }) {
+  receive({ parts, context: { verbs } }, exchange, { topicname: topic, partitionid: partition = '' }) {
     if (!admits(parts, exchange, 'admin', { topic })) return
     const caller = parts.access.callerOf(exchange.request)
     answerWork(parts, exchange, async () =>
-      parts.answers.ok(exchange, await work({ gateway, caller, topic: topic ?? '', partition }))
+      parts.answers.ok(exchange, await work({ verbs, caller, topic: topic ?? '', partition }))
     )
   }
 })
 
 /** @throws BridgeError when there is no such topic, KafkaError when it cannot be read */
-async function topicOf({ gateway, topic }: Ask): Promise<TopicMetadata> {
-  const found = (await gateway.topics([topic], TIMEOUT_MS)).get(topic)
+async function topicOf({ verbs, topic }: Ask): Promise<TopicMetadata> {
+  const found = (await verbs.topics([topic], TIMEOUT_MS)).get(topic)
   if (found?.errorCode === errorCodes.NONE) return found
   if (found !== undefined && !NO_SUCH_TOPIC.has(found.errorCode)) throw kafkaErrorOf(found.errorCode)
   throw new BridgeError(404, `there is no topic ${topic}`)
@@ -182,15 +182,15 @@ const sendDocument: BridgeRoute['receive'] = ({ parts, documentFor }, exchange) 
 export const bridgeTopicRoutes = {
   send: produce(TOPIC, 'Produces records', recordsBody),
   sendToPartition: produce(PARTITION, 'Produces records to one partition', partitionRecordsBody),
-  listTopics: lookUp('/topics', 'The names of the topics', z.array(text), async ({ gateway, caller }) => {
-    const all = await gateway.topics('all', TIMEOUT_MS)
+  listTopics: lookUp('/topics', 'The names of the topics', z.array(text), async ({ verbs, caller }) => {
+    const all = await verbs.topics('all', TIMEOUT_MS)
     const names = [...all.values()].filter(({ isInternal, topic }) => !isInternal && caller.allows('admin', { topic }))
     return names.map(({ topic }) => topic).sort()
   }),
   getTopic: lookUp(TOPIC, 'Settings and partitions of a topic', topicMetadata, async ask => {
-    const { topic: name, gateway } = ask
+    const { topic: name, verbs } = ask
     const { partitions } = await topicOf(ask)
-    const entries = await gateway.admin.describeConfigs([{ type: 'topic', name }], TIMEOUT_MS)
+    const entries = await verbs.admin.describeConfigs([{ type: 'topic', name }], TIMEOUT_MS)
     const configs = Object.fromEntries((entries.get(name) ?? []).map(entry => [entry.name, entry.value]))
     return { name, configs, partitions: partitions.map(partitionJson) }
   }),
@@ -203,9 +203,9 @@ export const bridgeTopicRoutes = {
     'Where the log of a partition begins and ends',
     offsetsSummary,
     async ask => {
-      const { topic, gateway } = ask
+      const { topic, verbs } = ask
       const { partition } = await partitionOf(ask)
-      const [ends] = await gateway.admin.logEnds([{ topic, partition }], TIMEOUT_MS)
+      const [ends] = await verbs.admin.logEnds([{ topic, partition }], TIMEOUT_MS)
       if (ends === undefined) throw noPartition(topic, partition)
       return { beginning_offset: ends.start, end_offset: ends.end }
     }
@@ -222,7 +222,7 @@ export const bridgeTopicRoutes = {
       422: failure('Kafka does not take the name or a number')
     },
     /** Where no rules say who may create topics, only those may who reach the API's own port, as in the API of Confluent. */
-    receive({ parts, context: { gateway } }, exchange) {
+    receive({ parts, context: { verbs } }, exchange) {
       const { access, answers } = parts
       if (!isOnOwnPort(exchange) && !access.callerOf(exchange.request).isRuled) {
         const why = "topics are created on the API's own port (apis.strimzi.port), or where a rule of access allows it"
@@ -234,7 +234,7 @@ export const bridgeTopicRoutes = {
         if (!admits(parts, exchange, 'create', { topic: name })) return
         const [partitions, replicationFactor] = [partitions_count ?? undefined, replication_factor ?? undefined]
         answerWork(parts, exchange, async () => {
-          await gateway.admin.createTopic({ name, partitions, replicationFactor }, { timeoutMs: TIMEOUT_MS })
+          await verbs.admin.createTopic({ name, partitions, replicationFactor }, { timeoutMs: TIMEOUT_MS })
           answers.send(exchange, 201, BRIDGE_TYPE, '{}')
         })
       })
@@ -253,8 +253,8 @@ export const processRoutes = {
     '/ready',
     'Whether Kafka answers',
     { 200: { description: 'It does' }, 500: { description: 'It does not', content: v2(bridgeError) } },
-    ({ parts: { answers }, context: { gateway } }, exchange) => {
-      if (gateway.isReady) answers.send(exchange, 200, undefined, '')
+    ({ parts: { answers }, context: { verbs } }, exchange) => {
+      if (verbs.isReady) answers.send(exchange, 200, undefined, '')
       else answers.fail(exchange, new BridgeError(500, 'no broker answers'))
     }
   ),

@@ -7,7 +7,7 @@ import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import { type EndpointBase, withBytes } from '../../http/api/endpoint.js'
 import { warningOf } from '../../http/exchange/answers.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
-import { type Asked, type Exchange, hasBody } from '../../http/exchange/exchange.js'
+import { type Exchange, hasBody, type Reply } from '../../http/exchange/exchange.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 
 export const BRIDGE_TYPE = 'application/vnd.kafka.v2+json'
@@ -52,7 +52,7 @@ export const problemAnswer = (problem: BridgeProblem): ErrorAnswer => ({
 export class StrimziAnswers extends ErrorAnswers {
   protected readonly bug = new BridgeError(500, 'internal error')
 
-  ok(asked: Asked, value: unknown): void {
+  ok(asked: Reply, value: unknown): void {
     this.send(asked, 200, BRIDGE_TYPE, JSON.stringify(value))
   }
 

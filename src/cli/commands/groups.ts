@@ -1,7 +1,7 @@
 import { Argument, type Command, Option } from 'commander'
 import { CastellanError } from '../../core/errors.js'
-import type { GroupDescription } from '../../verbs/verbs.js'
 import type { TopicLag } from '../../verbs/lag.js'
+import type { GroupDescription } from '../../verbs/verbs.js'
 import type { Client, ClientFlags } from '../client.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
 import { clientOptions, formatOption } from '../options.js'

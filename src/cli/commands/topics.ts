@@ -93,9 +93,9 @@ function withClient(run: typeof listTopics): NonNullable<CommandDescription['run
   }
 }
 
-async function listTopics(line: Command, { stdout }: Process, { gateway, timeoutMs }: Client): Promise<number> {
+async function listTopics(line: Command, { stdout }: Process, { verbs, timeoutMs }: Client): Promise<number> {
   const { format, internal = false } = line.opts<TopicsFlags>()
-  const topics = await gateway.topics('all', timeoutMs)
+  const topics = await verbs.topics('all', timeoutMs)
   writeTopics(
     stdout,
     format,
@@ -105,20 +105,20 @@ async function listTopics(line: Command, { stdout }: Process, { gateway, timeout
 }
 
 /** Creates a topic, and lists it. */
-async function createTopic(line: Command, { stdout }: Process, { gateway, timeoutMs }: Client): Promise<number> {
+async function createTopic(line: Command, { stdout }: Process, { verbs, timeoutMs }: Client): Promise<number> {
   const [name] = line.args as [string]
   const { format, partitions, replicas: replicationFactor, config: configs } = line.opts<TopicsFlags>()
-  await gateway.admin.createTopic({ name, partitions, replicationFactor, configs }, { timeoutMs })
-  writeTopics(stdout, format, (await gateway.topics([name], timeoutMs)).values())
+  await verbs.admin.createTopic({ name, partitions, replicationFactor, configs }, { timeoutMs })
+  writeTopics(stdout, format, (await verbs.topics([name], timeoutMs)).values())
   return EXIT_OK
 }
 
 /** Deletes one topic after the other. One that cannot be deleted does not keep the others. */
-async function deleteTopics(line: Command, process: Process, { gateway, timeoutMs }: Client): Promise<number> {
+async function deleteTopics(line: Command, process: Process, { verbs, timeoutMs }: Client): Promise<number> {
   let code = EXIT_OK
   for (const name of line.args) {
     try {
-      await gateway.admin.deleteTopic(name, timeoutMs)
+      await verbs.admin.deleteTopic(name, timeoutMs)
       process.stdout.write(`${name}\n`)
     } catch (error) {
       if (!(error instanceof CastellanError)) throw error

@@ -85,7 +85,7 @@ async function openSink(line: Command, process: Process): Promise<Sink> {
   const client = await openClient(line, process, 'silent')
   const options = { partitioner: 'murmur2', deadlineMs: timeoutMs, capacityWaitMs: timeoutMs } as const
   const send = async (records: readonly ProduceRecord[]): Promise<readonly Fate[]> =>
-    (await client.gateway.produce(records, options).outcomes()).map(toFate)
+    (await client.verbs.produce(records, options).outcomes()).map(toFate)
   try {
     // Tells at once that no broker answers. The brokers may create a missing topic with its first record.
     await askForTopics(client, [topic])

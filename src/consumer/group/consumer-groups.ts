@@ -66,7 +66,7 @@ export interface TopicBeginning {
   readonly positions: ReadonlyMap<number, Offset>
 }
 
-/** A group in which this process is a member, for people who look. */
+/** A group in which this process is a member, for the status page. */
 export interface GroupView extends GroupWork {
   readonly group: string
 }

@@ -12,7 +12,7 @@ import type { HeldBatches } from './held-batches.js'
 import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
 import { PartitionConsumer } from './partition-consumer.js'
-import { Refusals } from './refusals.js'
+import { RefusalLog } from './refusals.js'
 import { Revocations } from './revocations.js'
 import type { ConsumerSettings } from './settings.js'
 import { decisionOn } from './start-messages.js'
@@ -97,7 +97,7 @@ export class GroupConsumer {
   readonly #topics = new Map<string, Topic>()
   readonly #member: GroupMember
   readonly #committer: OffsetCommitter
-  readonly #refusals: Refusals
+  readonly #refusals: RefusalLog
   #isEnded = false
   #stopping = false
   readonly #revocations: Revocations
@@ -105,7 +105,7 @@ export class GroupConsumer {
   constructor(options: GroupConsumerOptions) {
     const { runtime, settings } = options
     this.#options = options
-    this.#refusals = new Refusals(runtime.log)
+    this.#refusals = new RefusalLog(runtime.log)
     const commitLimitMs = settings.rebalanceTimeoutMs * COMMIT_SHARE_OF_REBALANCE
     this.#revocations = new Revocations(runtime, commitLimitMs, done => this.#committer.flush(done))
     this.#member = new GroupMember({
@@ -279,18 +279,18 @@ export class GroupConsumer {
     })
   }
 
-  #assigned({ partitions, isNext, topics, starts }: AssignedToMember): void {
+  #assigned({ partitions, followsDirectly, topics, starts }: AssignedToMember): void {
     const byTopic = new Map([...this.#topics.keys()].map(name => [name, [] as number[]]))
     for (const { topic, partition } of partitions) byTopic.get(topic)?.push(partition)
     for (const [name, topic] of this.#topics) {
       const { consumer } = topic
       const assigned = byTopic.get(name)!
       topic.refusal = undefined
-      const kept = new Set(isNext ? assigned : [])
+      const kept = new Set(followsDirectly ? assigned : [])
       for (const partition of consumer.partitions) {
         if (!kept.has(partition)) this.#committer.drop({ topic: name, partition })
       }
-      if (!isNext) consumer.assign([])
+      if (!followsDirectly) consumer.assign([])
       topic.start.decided(decisionOn(starts, name))
       consumer.assign(assigned)
       if (this.#member.isStable && !this.#stopping) consumer.resume()

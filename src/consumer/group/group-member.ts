@@ -60,11 +60,11 @@ export interface GroupMemberOptions {
 }
 
 /**
- *   out ──▶ joining ──▶ syncing ──▶ stable ──▶ handingOver ──▶ joining …
+ *   out ──▶ joining ──▶ syncing ──▶ stable ──▶ revoking ──▶ joining …
  *
  * `pausing`: after a failure, before the next attempt to join.
  */
-type Phase = 'out' | 'joining' | 'syncing' | 'stable' | 'handingOver' | 'pausing'
+type Phase = 'out' | 'joining' | 'syncing' | 'stable' | 'revoking' | 'pausing'
 
 export interface AssignedToMember {
   readonly partitions: readonly TopicPartition[]
@@ -72,7 +72,7 @@ export interface AssignedToMember {
    * True: this generation directly follows the member's last one, so no other member has read its partitions in
    * between.
    */
-  readonly isNext: boolean
+  readonly followsDirectly: boolean
   /** Topics for which the member has joined. */
   readonly topics: ReadonlySet<string>
   /** `undefined`: a client other than Castellan leads the group. */
@@ -80,7 +80,7 @@ export interface AssignedToMember {
 }
 
 /** The member has lost its partitions, and has no assignment. */
-export const LOST: AssignedToMember = { partitions: [], isNext: false, topics: new Set(), starts: undefined }
+export const LOST: AssignedToMember = { partitions: [], followsDirectly: false, topics: new Set(), starts: undefined }
 
 interface Generation {
   readonly id: number
@@ -145,7 +145,7 @@ export class GroupMember {
   /** The member and generation for commits; `undefined` while it is not in the group. */
   get membership(): GroupMembership | undefined {
     const { instanceId } = this.#options
-    const inGroup = this.#phase === 'stable' || this.#phase === 'handingOver'
+    const inGroup = this.#phase === 'stable' || this.#phase === 'revoking'
     if (!inGroup || !this.#generation) return undefined
     return { memberId: this.#generation.memberId, generationId: this.#generation.id, instanceId }
   }
@@ -364,12 +364,12 @@ export class GroupMember {
     const { onAssigned } = this.#options
     this.#isUnknown = false
     const before = this.#lastStable
-    const isNext = before !== undefined && isSameOrNext(this.#generation!.id, before.id)
+    const followsDirectly = before !== undefined && isSameOrNext(this.#generation!.id, before.id)
     this.#phase = 'stable'
     this.#stableSince = this.#options.runtime.clock()
     this.#lastStable = this.#generation
     this.#heartbeats.start({ ...this.#identity(), generationId: this.#generation!.id }, before !== undefined)
-    onAssigned({ partitions, isNext, topics: new Set(this.#joinedTopics), starts })
+    onAssigned({ partitions, followsDirectly, topics: new Set(this.#joinedTopics), starts })
     this.#joinAgainIfChanged()
   }
 
@@ -379,10 +379,10 @@ export class GroupMember {
 
   #revoke(cause: 'others' | 'ourselves'): void {
     if (this.#phase !== 'stable') return
-    this.#phase = 'handingOver'
+    this.#phase = 'revoking'
     const attempt = this.#attempt
     this.#options.onRebalance(cause, () => {
-      if (this.#phase === 'handingOver' && attempt === this.#attempt) this.#join()
+      if (this.#phase === 'revoking' && attempt === this.#attempt) this.#join()
     })
   }
 

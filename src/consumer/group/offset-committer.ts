@@ -4,7 +4,7 @@ import type { CommitConsumerOffsetResult, GroupMembership } from '../../router/m
 import { kafkaFailure } from '../../router/requests/failures.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { TrackedPosition } from './offset-tracker.js'
-import { isForbidden, Refusals } from './refusals.js'
+import { isForbidden, RefusalLog } from './refusals.js'
 import { partitionNow } from './topic-look-ups.js'
 
 export interface OffsetCommitterOptions {
@@ -92,7 +92,7 @@ export class OffsetCommitter {
   readonly #partitions = new Map<string, Partition>()
   /** Number of commits that are not answered, also those of partitions that were dropped meanwhile. */
   #inFlight = 0
-  readonly #refusals: Refusals
+  readonly #refusals: RefusalLog
   /** When the next commit of the group may be sent. */
   #nextAt = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
@@ -101,7 +101,7 @@ export class OffsetCommitter {
 
   constructor(options: OffsetCommitterOptions) {
     this.#options = options
-    this.#refusals = new Refusals(options.runtime.log)
+    this.#refusals = new RefusalLog(options.runtime.log)
   }
 
   /** True when no commit is open, except those that will not be accepted soon. */

@@ -132,7 +132,7 @@ export class OffsetTracker {
   /**
    * Notes that the client did not get the message. It may be offered again at once, which does not count as a retry.
    */
-  givenBack(offset: Offset): void {
+  released(offset: Offset): void {
     const at = this.#indexOf(offset)
     if (this.#offers[at]?.offset === offset) this.#offers.splice(at, 1)
   }

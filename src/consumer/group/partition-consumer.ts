@@ -69,7 +69,7 @@ export class PartitionConsumer {
   readonly #reader: GroupLogReader
   #prefetched: KafkaRecord | undefined
   /** Messages that were released or not acknowledged in time. They are offered before all others. */
-  #givenBack: KafkaRecord[] = []
+  #released: KafkaRecord[] = []
   #isWanted = false
   #timer: Timer | undefined
   #isStopped = false
@@ -182,10 +182,10 @@ export class PartitionConsumer {
     const tracker = this.#trackerOf(topicId)
     const offered = this.#isStopped || !tracker ? [] : records.filter(({ offset }) => tracker.isAcquired(offset))
     if (offered.length === 0) return
-    for (const { offset } of offered) tracker!.givenBack(offset)
+    for (const { offset } of offered) tracker!.released(offset)
     const next = this.#prefetched ? [...offered, this.#prefetched] : offered
-    this.#givenBack = [...next.map(copyOf), ...this.#givenBack]
-    this.#prefetched = this.#givenBack.shift()
+    this.#released = [...next.map(copyOf), ...this.#released]
+    this.#prefetched = this.#released.shift()
     this.#options.onSettled()
     this.#options.demand.prefetched()
   }
@@ -223,7 +223,7 @@ export class PartitionConsumer {
     this.#tracker = tracker
     this.#source = this.#sourceOf(tracker)
     this.#prefetched = undefined
-    this.#givenBack = []
+    this.#released = []
     this.#reader.begin(tracker)
     if (this.#isWanted) this.#prefetch()
     else this.#options.demand.idle()
@@ -232,7 +232,7 @@ export class PartitionConsumer {
   /** Drops messages and acknowledgements from this offset on, because the log was cut there. */
   #cutAt(offset: Offset): void {
     this.#tracker!.cutAt(offset)
-    this.#givenBack = this.#givenBack.filter(record => record.offset < offset)
+    this.#released = this.#released.filter(record => record.offset < offset)
     if ((this.#prefetched?.offset ?? -1) >= offset) {
       this.#prefetched = undefined
       this.#options.demand.idle()
@@ -276,7 +276,7 @@ export class PartitionConsumer {
 
   /** The next message in memory; `undefined` when another message has to be offered again first. */
   #nextInHand(tracker: OffsetTracker, now: number): KafkaRecord | undefined {
-    for (let record = this.#givenBack.shift(); record; record = this.#givenBack.shift()) {
+    for (let record = this.#released.shift(); record; record = this.#released.shift()) {
       if (!tracker.isAcked(record.offset)) return record
     }
     return tracker.isRetryDue(now) || this.#isFull(tracker) ? undefined : this.#reader.next(tracker)
@@ -321,7 +321,7 @@ export class PartitionConsumer {
   #fetchedAgain(tracker: OffsetTracker, offset: Offset, record: KafkaRecord | undefined): void {
     // Reading of the partition has started again meanwhile, with a new tracker.
     if (tracker !== this.#tracker) return
-    if (record) this.#givenBack.push(record)
+    if (record) this.#released.push(record)
     else this.ack(offset)
   }
 

@@ -6,7 +6,7 @@ export const isForbidden = (result: { readonly type: string }): result is Failur
   result.type === 'failed' && (result as Failure).code === 'notAuthorized'
 
 /** Logs the reason of a refusal once, however often the request is repeated. */
-export class Refusals {
+export class RefusalLog {
   readonly #log: Logger
   /** The last logged reason for each key of refusals. */
   readonly #said = new Map<string, string>()

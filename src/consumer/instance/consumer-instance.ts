@@ -210,10 +210,10 @@ export class ConsumerInstance {
   #assigned(assigned: AssignedToMember): void {
     if (this.#whenLeft) return
     this.#refusal = undefined
-    const { isNext, starts } = assigned
+    const { followsDirectly, starts } = assigned
     const keys = new Set(assigned.partitions.map(({ topic, partition }) => topicPartitionKey(topic, partition)))
     this.#reads.restart()
-    for (const [key, partition] of this.#partitions) if (!isNext || !keys.has(key)) this.#drop(key, partition)
+    for (const [key, partition] of this.#partitions) if (!followsDirectly || !keys.has(key)) this.#drop(key, partition)
     for (const topicPartition of assigned.partitions) this.#add(topicPartition, starts)
     this.#reads.resume()
     const member = this.#member?.membership

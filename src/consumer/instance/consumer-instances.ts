@@ -17,7 +17,6 @@ import { InstanceStore, TAKEN } from './instance-store.js'
 import type {
   AskToRelease,
   DescribedInstance,
-  InstanceGateway,
   InstanceName,
   InstanceOffset,
   InstanceOwners,
@@ -27,6 +26,7 @@ import type {
   InstanceResult,
   InstanceSettings,
   InstanceTopics,
+  InstanceVerbs,
   Released
 } from './instances.js'
 import type { StoredInstance } from './stored-instance.js'
@@ -106,7 +106,7 @@ export interface ConsumerInstancesDeps extends GroupDeps {
  * The consumer instances of one process and cluster. Each is an actor. Their states are in a topic, if there is one: then an
  * instance that this process does not have, and no other one, continues here with the first request for it.
  */
-export class ConsumerInstances implements InstanceGateway, InstanceOwners {
+export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
   readonly #deps: GroupDeps
   readonly #shared: SharedRuntime
   readonly #batches: HeldBatches

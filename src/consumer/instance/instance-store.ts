@@ -77,7 +77,7 @@ export class InstanceStore {
   /** Own instances whose states are about to be written again. */
   readonly #repeating = new Set<string>()
   #bytes = 0
-  /** Of them, those that were not removed. */
+  /** Number of known instances that are not removed. */
   #count = 0
   /** The instances of this process. */
   readonly #own = new Set<string>()

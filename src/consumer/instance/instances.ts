@@ -158,7 +158,7 @@ export const PLAIN_INSTANCE_VERBS = [
 export type PlainInstanceVerb = (typeof PLAIN_INSTANCE_VERBS)[number]
 
 /** The verbs of the instances of one Kafka cluster. Every verb but `settingsOf` restarts the idle time. */
-export interface InstanceGateway {
+export interface InstanceVerbs {
   /**
    * Creates an instance. Settings must be valid.
    *

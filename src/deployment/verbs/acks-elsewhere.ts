@@ -1,6 +1,6 @@
 import { HeldAmount } from '../../core/held-amount.js'
-import type { AckResult, GroupGateway, MessageId } from '../../verbs/verbs.js'
 import { ownFailure } from '../../router/requests/failures.js'
+import type { AckResult, GroupVerbs, MessageId } from '../../verbs/verbs.js'
 import { isAway, type Peers } from '../calls/peers.js'
 
 /** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
@@ -36,7 +36,7 @@ export class AcksElsewhere<Id> {
   readonly #topicIds = new Map<string, string>()
   readonly #queues = new Map<Id, ReturnType<typeof ackQueue>>()
 
-  constructor(groups: GroupGateway, cluster: string, peers: Peers<Id>) {
+  constructor(groups: GroupVerbs, cluster: string, peers: Peers<Id>) {
     this.#peers = peers
     this.#message = `acks ${cluster}`
     // The own groups answer, so an acknowledgement is not passed on again.

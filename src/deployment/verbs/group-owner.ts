@@ -1,18 +1,18 @@
 import { LONGEST_HOLD_MS } from '../../consumer/group/topic-consumer.js'
 import { CastellanError, OverloadedError } from '../../core/errors.js'
 import { shortened } from '../../core/printable.js'
+import type { Failure } from '../../router/messages/operations.js'
+import { failureOf, ownFailure } from '../../router/requests/failures.js'
+import { toError } from '../../verbs/offsets.js'
+import { over } from '../../verbs/over.js'
 import type {
   ConsumedMessages,
   ConsumeManyResult,
-  GroupGateway,
+  GroupVerbs,
   MessageId,
   MessageLimits,
   NoMessage
 } from '../../verbs/verbs.js'
-import { toError } from '../../verbs/offsets.js'
-import { over } from '../../verbs/over.js'
-import type { Failure } from '../../router/messages/operations.js'
-import { failureOf, ownFailure } from '../../router/requests/failures.js'
 import { isAway, type PeerError, type Peers } from '../calls/peers.js'
 import type { AcksElsewhere } from './acks-elsewhere.js'
 
@@ -66,7 +66,7 @@ type OwnerAnswer = NoMessage | ({ readonly type: 'messages' } & Pick<ConsumedMes
 
 /** The verbs whose arguments and results are plain data. */
 type PlainVerb = 'commit' | 'offsets'
-type ResultOf<Verb extends PlainVerb> = Awaited<ReturnType<GroupGateway[Verb]>>
+type ResultOf<Verb extends PlainVerb> = Awaited<ReturnType<GroupVerbs[Verb]>>
 
 interface AskedVerb {
   readonly verb: PlainVerb
@@ -81,7 +81,7 @@ interface OwnersOfGroups<Id> {
   readonly longPollMs: number
 }
 
-export function ownedGroups<Id>(own: GroupGateway, owners: OwnersOfGroups<Id>): GroupGateway {
+export function ownedGroups<Id>(own: GroupVerbs, owners: OwnersOfGroups<Id>): GroupVerbs {
   const { cluster, peers, ownerOf, acks, longPollMs } = owners
   serveGroups(own, cluster, peers)
   let lastId = 0
@@ -98,7 +98,7 @@ export function ownedGroups<Id>(own: GroupGateway, owners: OwnersOfGroups<Id>): 
    */
   const atOwner =
     <Verb extends PlainVerb>(verb: Verb) =>
-    async (...args: Parameters<GroupGateway[Verb]>): Promise<ResultOf<Verb>> => {
+    async (...args: Parameters<GroupVerbs[Verb]>): Promise<ResultOf<Verb>> => {
       const [groupId] = args
       const method = own[verb] as (...args: unknown[]) => Promise<ResultOf<Verb>>
       if (isOwn(groupId)) return method.apply(own, args)
@@ -112,7 +112,7 @@ export function ownedGroups<Id>(own: GroupGateway, owners: OwnersOfGroups<Id>): 
       if (result.type === 'done') return result.value
       throw toError(result, `the offsets of group ${groupId}`, timeoutMs)
     }
-  const consumeAtOwner: GroupGateway['consume'] = (groupId, topic, limits, waitMs, { client, reply }) => {
+  const consumeAtOwner: GroupVerbs['consume'] = (groupId, topic, limits, waitMs, { client, reply }) => {
     const timeoutMs = waitMs ?? longPollMs
     const endsAt = performance.now() + timeoutMs
     const id = ++lastId
@@ -177,7 +177,7 @@ interface Kept<Id> {
 }
 
 /** Answers the requests that other workers pass on to this one, which owns their groups. */
-function serveGroups<Id>(groups: GroupGateway, cluster: string, peers: Peers<Id>): void {
+function serveGroups<Id>(groups: GroupVerbs, cluster: string, peers: Peers<Id>): void {
   /** Functions that cancel the open requests, by worker and id of the request. */
   const cancels = new Map<string, () => void>()
   /** Messages that can be released, by worker and id of the request, oldest first. */

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { inTime } from '../../core/in-time.js'
+import type { Failure } from '../../router/messages/operations.js'
+import { ownFailure } from '../../router/requests/failures.js'
 import {
   type AskToRelease,
-  type Gateway,
-  type InstanceGateway,
   type InstanceName,
   type InstanceRead,
   type InstanceReadLimits,
@@ -11,12 +11,12 @@ import {
   type InstanceResult,
   type InstanceSettings,
   type InstanceTopics,
+  type InstanceVerbs,
   PLAIN_INSTANCE_VERBS,
   type PlainInstanceVerb,
-  type Released
+  type Released,
+  type Verbs
 } from '../../verbs/verbs.js'
-import type { Failure } from '../../router/messages/operations.js'
-import { ownFailure } from '../../router/requests/failures.js'
 import { isAway, isNotSent, type PeerError, type Peers, SILENT_MS } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
 import { KnownInstances } from './known-instances.js'
@@ -117,7 +117,7 @@ export const fixedOwner =
  * belong to others at once. Before a new owner continues an instance, it asks the former one to give it up.
  */
 export function hashedOwner<Id extends number | string>(
-  { owners }: InstanceGateway,
+  { owners }: InstanceVerbs,
   cluster: string,
   peers: Peers<Id>
 ): OwnerOfInstance<Id> {
@@ -165,11 +165,11 @@ function passedOn(
  * processes pass the verbs on to it.
  */
 export function peerInstances<Id>(
-  own: Gateway,
+  own: Verbs,
   cluster: string,
   peers: Peers<Id>,
   ownerOf: OwnerOfInstance<Id>
-): InstanceGateway {
+): InstanceVerbs {
   const { instances } = own
   serveInstances(instances, cluster, peers)
   let lastId = 0
@@ -275,14 +275,14 @@ export function peerInstances<Id>(
   }
   const passed =
     <Verb extends PlainInstanceVerb>(verb: Verb) =>
-    (instance: InstanceName, ...rest: unknown[]): ReturnType<InstanceGateway[Verb]> => {
+    (instance: InstanceName, ...rest: unknown[]): ReturnType<InstanceVerbs[Verb]> => {
       const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<never>>
       const planned: PlannedVerb<Id, InstanceResult<never>> = {
         here: named => method.call(instances, named, ...rest),
         there: (owner, named) => call(owner, verb, [named, ...rest], VERB_TIMEOUT_MS) as Promise<InstanceResult<never>>
       }
       const work = () => atOwner(instance, planned, isOfOther[verb])
-      return (CHANGES.has(verb) ? inTurn(instance, work) : work()) as ReturnType<InstanceGateway[Verb]>
+      return (CHANGES.has(verb) ? inTurn(instance, work) : work()) as ReturnType<InstanceVerbs[Verb]>
     }
   /** The names that a client may read now. Topics that are created later match only a later subscription. */
   const allowedIn = async (topics: InstanceTopics): Promise<readonly string[] | undefined> => {
@@ -324,7 +324,7 @@ export function peerInstances<Id>(
     return result
   }
   const plain = Object.fromEntries(PLAIN_INSTANCE_VERBS.map(verb => [verb, passed(verb)])) as Pick<
-    InstanceGateway,
+    InstanceVerbs,
     PlainInstanceVerb
   >
   return {
@@ -353,7 +353,7 @@ export function peerInstances<Id>(
 }
 
 /** Answers the verbs that other processes pass on to this one. */
-function serveInstances<Id>(instances: InstanceGateway, cluster: string, peers: Peers<Id>): void {
+function serveInstances<Id>(instances: InstanceVerbs, cluster: string, peers: Peers<Id>): void {
   const serve = <Body>(verb: string, handler: (body: Body, from: Id) => unknown): void =>
     peers.serve(`instance ${verb} ${cluster}`, (body, { from }) => handler(body as Body, from))
   /** Adds the number that the instance has now. */

@@ -1,6 +1,7 @@
 import { onAbort } from '../../core/ending.js'
 import { OverloadedError } from '../../core/errors.js'
 import { Shares } from '../../core/shares.js'
+import { placeOf } from '../../producer/receipts/receipts.js'
 import type {
   FormerReply,
   ProcessReply,
@@ -9,7 +10,6 @@ import type {
   ReceiptReply,
   ReceiptsElsewhere
 } from '../../verbs/receipts.js'
-import { placeOf } from '../../producer/receipts/receipts.js'
 import type { PeerError, Peers } from '../calls/peers.js'
 
 const MESSAGE = 'receipt'

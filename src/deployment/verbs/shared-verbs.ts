@@ -1,6 +1,6 @@
-import type { AdminGateway, DurableLogStats, Gateway } from '../../verbs/verbs.js'
-import { over } from '../../verbs/over.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
+import { over } from '../../verbs/over.js'
+import type { AdminVerbs, DurableLogStats, Verbs } from '../../verbs/verbs.js'
 import { callOthers, type Peers } from '../calls/peers.js'
 import { AcksElsewhere } from './acks-elsewhere.js'
 import { ownedGroups } from './group-owner.js'
@@ -35,12 +35,12 @@ export function ownerOf(cluster: string, name: string, workers: number): number 
  *
  * @param workers absent: the processes are gateways
  */
-export function sharedGateway<Id extends number | string>(
-  own: Gateway,
+export function sharedVerbs<Id extends number | string>(
+  own: Verbs,
   cluster: string,
   peers: Peers<Id>,
   workers?: WorkersOfGateway
-): Gateway {
+): Verbs {
   const { groups } = own
   const acks = new AcksElsewhere(groups, cluster, peers)
   if (workers === undefined) {
@@ -74,9 +74,9 @@ export function sharedGateway<Id extends number | string>(
 }
 
 /** Each worker changes topics by itself. The others take note of it before its client is answered. */
-function toldToAll<Id>(own: AdminGateway, cluster: string, peers: Peers<Id>): AdminGateway {
+function toldToAll<Id>(own: AdminVerbs, cluster: string, peers: Peers<Id>): AdminVerbs {
   const message = `topicChanged ${cluster}`
-  peers.serve(message, body => own.topicChanged(...(body as Parameters<AdminGateway['topicChanged']>)))
+  peers.serve(message, body => own.topicChanged(...(body as Parameters<AdminVerbs['topicChanged']>)))
   const tell = async (topic: string, isDeleted: boolean): Promise<void> => {
     await callOthers(peers, message, [topic, isDeleted], { timeoutMs: CHANGE_TIMEOUT_MS })
   }

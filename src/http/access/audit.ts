@@ -2,7 +2,7 @@ import type { ErrorCode } from '../../core/errors.js'
 import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 import { shortened } from '../../core/printable.js'
-import type { Refusals } from '../../core/refusals.js'
+import type { RefusalCounts } from '../../core/refusals.js'
 import type { AuthMethod, Identity, IncomingRequest, Operation, Target } from './access.js'
 import type { AccessSettings } from './settings.js'
 
@@ -86,10 +86,10 @@ export class AccessMetrics {
     'Requests that were refused by authentication, rules or quotas'
   )
 
-  readonly #refusals: Pick<Refusals, 'note'> | undefined
+  readonly #refusals: Pick<RefusalCounts, 'note'> | undefined
 
   /** @param refusals counts them by reason and setting, too */
-  constructor({ registry }: PrometheusMetrics, refusals?: Pick<Refusals, 'note'>) {
+  constructor({ registry }: PrometheusMetrics, refusals?: Pick<RefusalCounts, 'note'>) {
     this.#refusals = refusals
     const inFlight = gaugeFamily(
       'castellan_access_quota_requests_in_flight',

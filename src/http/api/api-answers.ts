@@ -2,7 +2,7 @@ import { CastellanError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import { refusalHeaders, refusalStatus } from '../access/access.js'
 import { sendAnswer, unreadBodyHeaders } from '../exchange/answers.js'
-import type { Asked } from '../exchange/exchange.js'
+import type { Reply } from '../exchange/exchange.js'
 import type { Cause } from '../exchange/modern-answers.js'
 
 export interface AnswerOptions {
@@ -19,7 +19,7 @@ const CLOSE = { connection: 'close' }
 export class ApiAnswers {
   /** @param type `undefined`: no content type */
   send(
-    { response, requestId }: Asked,
+    { response, requestId }: Reply,
     status: number,
     type: string | undefined,
     body: string | Buffer,
@@ -29,7 +29,7 @@ export class ApiAnswers {
     sendAnswer(response, status, type, body, { requestId, persisted: undefined, cause }, further)
   }
 
-  noContent(asked: Asked, options?: AnswerOptions): void {
+  noContent(asked: Reply, options?: AnswerOptions): void {
     this.send(asked, 204, undefined, '', options)
   }
 }
@@ -55,15 +55,15 @@ export abstract class ErrorAnswers extends ApiAnswers {
   }
 
   /** @param persisted of a request to produce @returns `undefined`: the error is a bug */
-  abstract answerTo(error: unknown, asked: Asked, persisted?: string): ErrorAnswer | undefined
+  abstract answerTo(error: unknown, asked: Reply, persisted?: string): ErrorAnswer | undefined
 
   /** What a client is told of a bug. @param persisted of a request to produce */
-  broken(asked: Asked, persisted?: string): ErrorAnswer {
+  broken(asked: Reply, persisted?: string): ErrorAnswer {
     return this.answerTo(this.bug, asked, persisted)!
   }
 
   /** Answers a request that is refused, or has failed. @param isRead whether its body has been read, or there is none */
-  fail(asked: Asked, error: unknown, isRead = true, further?: AnswerOptions['headers']): void {
+  fail(asked: Reply, error: unknown, isRead = true, further?: AnswerOptions['headers']): void {
     const { requestId, response } = asked
     const known = this.answerTo(error, asked)
     if (known === undefined) this.#log.error({ err: error, requestId }, 'a request failed unexpectedly')

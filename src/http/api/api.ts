@@ -6,8 +6,8 @@ import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { bytes, host, listenPort, milliseconds } from '../../core/settings/units.js'
-import type { Durability, Gateway } from '../../verbs/verbs.js'
 import type { Schemas } from '../../schemas/schemas.js'
+import type { Durability, Verbs } from '../../verbs/verbs.js'
 import type { Access } from '../access/access.js'
 import type { Admission } from '../exchange/admission.js'
 import type { SilenceLimit } from '../exchange/client.js'
@@ -19,7 +19,7 @@ import type { UndecodableRecords } from './undecodable.js'
 
 export interface ApiContext<Settings> {
   /** The gateway of the cluster `default`. */
-  readonly gateway: Gateway
+  readonly verbs: Verbs
   /** Where produce requests wait while the buffer of `gateway` is full; absent: they do not wait. */
   readonly admission?: Admission | undefined
   /** Lets requests to produce have keys. Absent: the header `Idempotency-Key` is ignored. */
@@ -36,7 +36,7 @@ export interface ApiContext<Settings> {
   /** Headers of requests that become headers of records (`http.recordHeaders`); listeners of HTTP need nothing of it. */
   readonly recordHeaders?: readonly string[] | undefined
   /** The gateways of all clusters of the configuration, by name. */
-  readonly gateways: ReadonlyMap<string, Gateway>
+  readonly verbsByCluster: ReadonlyMap<string, Verbs>
   /** Where calls are counted that come over a listener of the API's own, by another protocol than HTTP/1.1. */
   readonly calls: CountedCalls
   /** Gives the caller of a request; every API asks it for permission to use topics and groups. */

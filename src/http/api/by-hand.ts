@@ -5,7 +5,7 @@ import { refusalStatus } from '../access/access.js'
 import type { Admission, HeldRequest } from '../exchange/admission.js'
 import { sendAnswer } from '../exchange/answers.js'
 import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
-import type { Asked, Exchange } from '../exchange/exchange.js'
+import type { Exchange, Reply } from '../exchange/exchange.js'
 import { outcomesAnswer, wantsModern } from '../exchange/modern-answers.js'
 
 /**
@@ -71,7 +71,7 @@ function sendEarly(
  * before they were read. Every other error goes on to the handler above.
  */
 export const refusedBy =
-  (refuse: (exchange: Asked, error: CastellanError) => void) =>
+  (refuse: (exchange: Reply, error: CastellanError) => void) =>
   (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     if (!(error instanceof CastellanError) || refusalStatus(error) === undefined) throw error
     reply.hijack()
@@ -79,7 +79,7 @@ export const refusedBy =
   }
 
 /** The handler of routes whose requests {@link byHand} or another hook takes: it is never called. */
-export const answeredBefore = (): void => {}
+export const neverCalled = (): void => {}
 
 /**
  * Makes paths of a scope count as they were sent: Fastify's router decodes them first, and would find `/push` for `/%70ush`.

@@ -1,4 +1,3 @@
-import type { InstanceRecord } from '../../verbs/verbs.js'
 import {
   type Decoded,
   type Encoded,
@@ -7,6 +6,7 @@ import {
   type Schemas,
   type WorkLimits
 } from '../../schemas/schemas.js'
+import type { InstanceRecord } from '../../verbs/verbs.js'
 
 /** All JSON of a read has at most so many bytes, whatever it asks for. */
 const MAX_READ_BYTES = 16 * 1024 * 1024

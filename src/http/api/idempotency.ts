@@ -337,7 +337,7 @@ export class Idempotency {
     } finally {
       isServing = false
     }
-    return payload.handedOn
+    return payload.whenTaken
   }
 }
 

@@ -1,7 +1,7 @@
 import type { CastellanError, ErrorCode } from '../../core/errors.js'
-import { PERSISTED_HEADER } from '../../verbs/persisted.js'
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import type { Claim } from '../../producer/keys/local-keys.js'
+import { PERSISTED_HEADER } from '../../verbs/persisted.js'
 import { refusalHeaders, refusalStatus } from '../access/access.js'
 import { atEndOfTick, endWithLines, noteFailure } from '../exchange/answers.js'
 import type { Exchange } from '../exchange/exchange.js'

@@ -1,16 +1,10 @@
 import { sizeOfRecord } from '../../core/model.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
-import type {
-  AcquiredMessage,
-  ConsumedMessages,
-  GroupGateway,
-  MessageLimits,
-  NoMessage
-} from '../../verbs/verbs.js'
-import type { Asked } from '../exchange/exchange.js'
+import type { AcquiredMessage, ConsumedMessages, GroupVerbs, MessageLimits, NoMessage } from '../../verbs/verbs.js'
+import type { Reply } from '../exchange/exchange.js'
 
 export interface PollOptions {
-  readonly groups: GroupGateway
+  readonly groups: GroupVerbs
   readonly groupId: string
   readonly topic: string
   /** The client whose share of `advanced.consumer.maxGroups` a new group takes; absent: none. */
@@ -39,12 +33,12 @@ export interface PollOptions {
  */
 export class Poll {
   readonly #options: PollOptions
-  readonly #asked: Asked
+  readonly #asked: Reply
   #cancel: () => void = () => undefined
   #messages: ConsumedMessages | undefined
   #isAnswered = false
 
-  constructor(asked: Asked, options: PollOptions) {
+  constructor(asked: Reply, options: PollOptions) {
     this.#asked = asked
     this.#options = options
     this.#cancel = this.#ask()

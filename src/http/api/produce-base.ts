@@ -1,7 +1,7 @@
-import type { ProduceOptions } from '../../verbs/verbs.js'
 import { persistedText } from '../../verbs/persisted.js'
+import type { ProduceOptions } from '../../verbs/verbs.js'
 import { BodyTooLargeError } from '../exchange/decoded-body.js'
-import { type Asked, hasBody } from '../exchange/exchange.js'
+import { hasBody, type Reply } from '../exchange/exchange.js'
 import type { ErrorAnswers } from './api-answers.js'
 import {
   type ProduceAnswer,
@@ -31,7 +31,7 @@ export abstract class ProduceBase<Head extends ProduceHead> {
     return answer && { ...answer, ...(stays && { closes: false }) }
   }
 
-  broken(_: unknown, asked: Asked): ProduceAnswer {
+  broken(_: unknown, asked: Reply): ProduceAnswer {
     return this.answers.broken(asked, persistedText(['unknown']))
   }
 }

@@ -2,9 +2,9 @@ import type { preParsingHookHandler } from 'fastify'
 import { CastellanError, type ErrorCode, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
-import type { Gateway, PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { persistedText } from '../../verbs/persisted.js'
 import { type ProduceOrigin, placesOf } from '../../verbs/produce-origin.js'
+import type { PendingProduce, ProduceOptions, Verbs } from '../../verbs/verbs.js'
 import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
 import {
   type AnswerTemplate,
@@ -19,14 +19,14 @@ import {
 import type { BufferPool, OpenEnded } from '../exchange/body-collector.js'
 import { addressOf } from '../exchange/client.js'
 import { BodyTooLargeError, collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
-import type { Asked, Exchange } from '../exchange/exchange.js'
+import type { Exchange, Reply } from '../exchange/exchange.js'
 import {
   type Cause,
   certaintyOfKnown,
   codeOfStatus,
-  type Known,
   knownOfAccepted,
   type ModernAnswer,
+  type OutcomeSoFar,
   outcomesInTurns,
   wantsModern
 } from '../exchange/modern-answers.js'
@@ -48,13 +48,13 @@ export interface ProduceHead {
   /** Why the API refuses records by itself: one entry per record of the request, `undefined` for those that are produced. */
   refusals?: readonly (RecordFailure | undefined)[] | undefined
   /** Absent: that of the cluster `default`. */
-  readonly gateway?: Gateway
+  readonly verbs?: Verbs
   /** The answer has the API's own form, also for clients that ask for modern answers. */
   readonly isOwnForm?: boolean
 }
 
 /** What became of the records of a request: one word where it is the same for all, and no more is asked. */
-export type Outcomes = 'delivered' | 'pending' | readonly Known[]
+export type Outcomes = 'delivered' | 'pending' | readonly OutcomeSoFar[]
 
 /** An answer in the words of an API. The route adds what is certain about the records, the receipt and the id. */
 export interface ProduceAnswer {
@@ -81,7 +81,7 @@ export interface ProduceAnswer {
 export type Later<Value> = (take: (value: Value) => void, fail: (error: unknown) => void) => void
 
 export interface RefusedRequest {
-  readonly exchange: Asked
+  readonly exchange: Reply
   readonly isRead: boolean
   /** Absent: they are not known. */
   readonly records?: readonly ProduceRecord[] | undefined
@@ -119,11 +119,11 @@ export interface ProduceApi<Head extends ProduceHead> {
   produced?(records: readonly ProduceRecord[], pending: PendingProduce, head: Head): void
   answer(outcomes: Outcomes, head: Head): ProduceAnswer | Later<ProduceAnswer>
   /** {@link answer} for many records. Absent: the answer is short, however many they are. */
-  answerInTurns?(outcomes: readonly Known[], head: Head): InPieces<ProduceAnswer>
+  answerInTurns?(outcomes: readonly OutcomeSoFar[], head: Head): InPieces<ProduceAnswer>
   /** The answer to a request that was refused before anything was produced. `undefined`: the error is a bug. */
   refuse(error: unknown, request: RefusedRequest): ProduceAnswer | undefined
   /** The answer to a request that has failed by a bug; its records may have been produced. */
-  broken(error: unknown, asked: Asked): ProduceAnswer
+  broken(error: unknown, asked: Reply): ProduceAnswer
   /** Called when a body is too large, instead of refusing it at once. @param refuse to be called once */
   tooLarge?(exchange: Exchange, error: BodyTooLargeError, refuse: (error: BodyTooLargeError) => void): void
 }
@@ -224,7 +224,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   /** Refuses a request. @param records those that it has brought, if they are known */
-  refuse(exchange: Asked, error: unknown, isRead = false, records?: readonly ProduceRecord[]): void {
+  refuse(exchange: Reply, error: unknown, isRead = false, records?: readonly ProduceRecord[]): void {
     const answer = this.#api.refuse(error, { exchange, isRead, records })
     if (answer === undefined) {
       this.broken(exchange, error)
@@ -269,7 +269,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     if (this.#api.readInTurns !== undefined && isLong(body)) {
       const turns = new RequestTurns(exchange, this.#parts, error => this.broken(exchange, error))
       turns.run(this.#readInTurns(exchange, head, lasts ? body : Buffer.from(body), turns))
-      return turns.handedOn
+      return turns.whenTaken
     }
     try {
       const read = this.#api.readBody(body, head)
@@ -344,14 +344,19 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   /** Hands records on, whose bytes are valid during the call; with `turns` they last. */
-  handOn({ request }: Exchange, head: Head, records: readonly ProduceRecord[], turns?: RequestTurns): PendingProduce {
-    const { refusals, gateway = this.#parts.gateway } = head
+  produceRecords(
+    { request }: Exchange,
+    head: Head,
+    records: readonly ProduceRecord[],
+    turns?: RequestTurns
+  ): PendingProduce {
+    const { refusals, verbs = this.#parts.verbs } = head
     const origin = originOf(request)
     if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
     const own = this.#api.produce?.(records, head, origin)
     if (own !== undefined) return own
     if (turns !== undefined) origin.inTurns = work => turns.run(work, true)
-    const pending = gateway.produce(records, this.#optionsFor(head, turns), origin)
+    const pending = verbs.produce(records, this.#optionsFor(head, turns), origin)
     // The last request of a connection is kept while the connection is idle.
     origin.inTurns = undefined
     return pending
@@ -372,7 +377,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       return
     }
     try {
-      const pending = this.handOn(exchange, head, records, turns)
+      const pending = this.produceRecords(exchange, head, records, turns)
       this.#api.produced?.(records, pending, head)
       // From here on nothing refers to the records: the bytes of bodies that wait would burden the garbage collector.
       if (isSync) this.#whenDelivered(exchange, head, pending)
@@ -428,7 +433,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     }
   }
 
-  *#answerInTurns(exchange: Exchange, head: Head, outcomes: readonly Known[]): InPieces<void> {
+  *#answerInTurns(exchange: Exchange, head: Head, outcomes: readonly OutcomeSoFar[]): InPieces<void> {
     try {
       const isModern = head.isOwnForm !== true && wantsModern(exchange.request)
       const answer = yield* this.#api.answerInTurns!(outcomes, head)
@@ -475,7 +480,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   /** After a bug the records may have been produced. */
-  broken(asked: Asked, error: unknown): void {
+  broken(asked: Reply, error: unknown): void {
     const { response, requestId } = asked
     this.#parts.log.error({ requestId, err: error }, 'a request to produce failed unexpectedly')
     const { status, type, body } = this.#api.broken(error, asked)
@@ -505,7 +510,7 @@ function reasonOf({ status, body }: ProduceAnswer, cause: Cause | undefined, err
 }
 
 /** Merges the outcomes of records that were produced with the reasons of those that the API has refused. */
-function inRequestOrder(refusals: ProduceHead['refusals'], known: readonly Known[]): readonly Known[] {
+function inRequestOrder(refusals: ProduceHead['refusals'], known: readonly OutcomeSoFar[]): readonly OutcomeSoFar[] {
   if (refusals === undefined) return known
   let next = 0
   return refusals.map(refusal => refusal ?? known[next++]!)

@@ -1,8 +1,8 @@
 import type { ErrorCode } from '../../core/errors.js'
 import { type Cell, counterFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
-import type { Refusals } from '../../core/refusals.js'
-import type { Known } from '../exchange/modern-answers.js'
+import type { RefusalCounts } from '../../core/refusals.js'
+import type { OutcomeSoFar } from '../exchange/modern-answers.js'
 
 /** Reasons whose counters exist from the start: a counter that appears with its first event hides this event from alerts. */
 const COMMON: readonly ErrorCode[] = [
@@ -33,10 +33,10 @@ export class RefusedRecords {
     'castellan_refused_records_total',
     'Records that are not in Kafka, and whose client was told so. A request that was refused before its records were read counts as one'
   )
-  readonly #refusals: Pick<Refusals, 'note'> | undefined
+  readonly #refusals: Pick<RefusalCounts, 'note'> | undefined
 
   /** @param refusals what the status page shows */
-  constructor({ registry }: PrometheusMetrics, refusals?: Pick<Refusals, 'note'>) {
+  constructor({ registry }: PrometheusMetrics, refusals?: Pick<RefusalCounts, 'note'>) {
     this.#refusals = refusals
     registerFamily(registry, this.#family)
   }
@@ -50,9 +50,9 @@ export class RefusedRecords {
 
 export class RefusedByApi {
   readonly #cellOf: (reason: ErrorCode) => Cell
-  readonly #refusals: Pick<Refusals, 'note'> | undefined
+  readonly #refusals: Pick<RefusalCounts, 'note'> | undefined
 
-  constructor(cellOf: (reason: ErrorCode) => Cell, refusals: Pick<Refusals, 'note'> | undefined) {
+  constructor(cellOf: (reason: ErrorCode) => Cell, refusals: Pick<RefusalCounts, 'note'> | undefined) {
     this.#cellOf = cellOf
     this.#refusals = refusals
   }
@@ -64,7 +64,7 @@ export class RefusedByApi {
   }
 
   /** Adds the records of an answer that were refused. Neighbours mostly have the same reason. */
-  addFailed(known: readonly Known[]): void {
+  addFailed(known: readonly OutcomeSoFar[]): void {
     let [last, records]: [RefusalReason | undefined, number] = [undefined, 0]
     for (const one of known) {
       if (one === 'pending' || one.type === 'delivered' || one.persisted !== 'no') continue

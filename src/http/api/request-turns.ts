@@ -9,7 +9,7 @@ const TOO_LATE = new OverloadedError('the body could not be read in time: too ma
 /** A long request: its body is read, and its records are accepted, in turns with others. */
 export class RequestTurns {
   /** Resolves when all its records are accepted or refused: then those of the next request of the connection may come. */
-  readonly handedOn: Promise<void>
+  readonly whenTaken: Promise<void>
   readonly #exchange: Exchange
   readonly #parts: Pick<ApiContext<unknown>, 'turns' | 'clock'>
   readonly #broken: (error: unknown) => void
@@ -27,7 +27,7 @@ export class RequestTurns {
     this.#exchange = exchange
     this.#parts = parts
     this.#startedAt = parts.clock()
-    this.handedOn = new Promise(resolve => (this.#resolve = resolve))
+    this.whenTaken = new Promise(resolve => (this.#resolve = resolve))
   }
 
   /** How long the request has been read. */

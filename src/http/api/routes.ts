@@ -3,7 +3,7 @@ import { onlyMethods, UNKNOWN_PATH } from '../exchange/answers.js'
 import { type Exchange, hasBody } from '../exchange/exchange.js'
 import type { Operation } from '../openapi/operation.js'
 import type { ErrorAnswers } from './api-answers.js'
-import { answeredBefore, byHand, type NamedRoute, nameRoutes, refusedBy } from './by-hand.js'
+import { byHand, type NamedRoute, nameRoutes, neverCalled, refusedBy } from './by-hand.js'
 import type { EndpointBase, Params } from './endpoint.js'
 
 /** What OpenAPI says about a route. */
@@ -73,7 +73,7 @@ export function serveRoutes(
   notAllowed: (allow: string) => Error
 ): void {
   app.setErrorHandler(refusedBy((asked, error) => answers.fail(asked, error, false)))
-  app.setNotFoundHandler(answeredBefore)
+  app.setNotFoundHandler(neverCalled)
   const other = (error: Error, allow?: string): preParsingHookHandler =>
     byHand(exchange => {
       const further = allow === undefined ? UNKNOWN_PATH : { ...onlyMethods(allow), allow }
@@ -102,7 +102,7 @@ export function addRoutes(
     methodsOf.set(path, (methodsOf.get(path) ?? new Set()).add(method))
     const own = refuse && { errorHandler: refusedBy(refuse) }
     const config = { isOpen } as NamedRoute
-    app.route({ method, url: urlOf(path), preParsing, handler: answeredBefore, exposeHeadRoute: false, config, ...own })
+    app.route({ method, url: urlOf(path), preParsing, handler: neverCalled, exposeHeadRoute: false, config, ...own })
   }
   const known = [...methodsOf].flatMap(([path, methods]) => {
     const answer = notAllowed(app.supportedMethods.filter(method => methods.has(method)).join(', '))
@@ -110,7 +110,7 @@ export function addRoutes(
     const isMistaken = (other: string): boolean => path.endsWith('/') && areMatchedBy(path.split('/'), other.split('/'))
     const mistaken = [...methodsOf].flatMap(([other, found]) => (isMistaken(other) ? [...found] : []))
     const method = [...new Set(mistaken)].filter(one => !methods.has(one))
-    if (method.length > 0) app.route({ method, url: urlOf(path), preParsing: answer, handler: answeredBefore })
+    if (method.length > 0) app.route({ method, url: urlOf(path), preParsing: answer, handler: neverCalled })
     const paths = path === '/' ? ['', path] : [path]
     return paths.map(path => ({ name: urlOf(path), parts: (app.prefix + path).split('/'), answer }))
   })

@@ -2,7 +2,7 @@ import { QuotaExceededError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import type { FollowSink, TopicSubscription } from '../../verbs/verbs.js'
 import type { Caller } from '../access/access.js'
-import type { Asked } from '../exchange/exchange.js'
+import type { Reply } from '../exchange/exchange.js'
 
 /** Events are written in pieces of this size. */
 const PIECE_CHARACTERS = 64 * 1024
@@ -39,7 +39,7 @@ export interface TailOptions {
  * or its quota is used up.
  */
 export class Tail implements FollowSink {
-  readonly #asked: Asked
+  readonly #asked: Reply
   readonly #options: TailOptions
   readonly #heartbeat: NodeJS.Timeout
   #positions: ReadonlyMap<number, Offset> = new Map()
@@ -59,7 +59,7 @@ export class Tail implements FollowSink {
   #isEnded = false
   #isOver = false
 
-  constructor(asked: Asked, options: TailOptions) {
+  constructor(asked: Reply, options: TailOptions) {
     const { response } = asked
     this.#asked = asked
     this.#options = options

@@ -5,7 +5,7 @@ import { HeldAmount } from '../../core/held-amount.js'
 import { counterFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
-import type { Refusals } from '../../core/refusals.js'
+import type { RefusalCounts } from '../../core/refusals.js'
 import { currentDate } from '../exchange/answers.js'
 import type { SilenceLimit } from '../exchange/client.js'
 import type { UpgradeOwner } from '../exchange/other-protocols.js'
@@ -50,7 +50,7 @@ const beyondLimit = {
 
 export interface ConnectionsDeps {
   readonly metrics: PrometheusMetrics
-  readonly refusals: Refusals
+  readonly refusals: RefusalCounts
   readonly log: Logger
   readonly now: MonotonicClock
 }
@@ -61,7 +61,7 @@ const buffer = new SharedBuffer()
 export class Connections implements ConnectionHost {
   readonly limits: ConnectionsLimits
   readonly now: MonotonicClock
-  readonly #refusals: Refusals
+  readonly #refusals: RefusalCounts
   readonly #log: Logger
   readonly #refusedConnections = counterFamily(
     'castellan_http_connections_refused_total',
@@ -185,7 +185,7 @@ export class Connections implements ConnectionHost {
   take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined {
     let refusal = this.#addresses.bodyRefusal(holder.address, sizeBytes)
     if (refusal === undefined && !this.#hasCapacity(holder, sizeBytes)) {
-      this.#makeCapacity(holder, sizeBytes)
+      this.#refuseLargerBodies(holder, sizeBytes)
       if (!this.#hasCapacity(holder, sizeBytes)) refusal = this.#error
     }
     if (refusal !== undefined) {
@@ -217,7 +217,7 @@ export class Connections implements ConnectionHost {
   }
 
   /** Refuses incomplete bodies, the largest first, until there is memory for a smaller one: they cannot keep it out. */
-  #makeCapacity(holder: BodyHolder, sizeBytes: number): void {
+  #refuseLargerBodies(holder: BodyHolder, sizeBytes: number): void {
     const leastBytes = PRESSED_FACTOR * (holder.heldBytes + sizeBytes)
     const isEarly = this.now() - this.#searchedInVainAt < SEARCH_INTERVAL_MS
     if (isEarly && leastBytes >= this.#searchedInVainBytes) return

@@ -50,7 +50,7 @@ for (const name of Reflect.ownKeys(Readable.prototype)) {
 /** A body that has come as a whole. Its bytes are handed on at once, so they are valid as long as those that were given. */
 export class KnownBody extends LazyReadable implements BodySource {
   readonly isWhole = true
-  handedOn: Promise<void> | undefined
+  whenTaken: Promise<void> | undefined
   readonly #body: Buffer
   readonly waitedMs: number | undefined
 
@@ -61,7 +61,7 @@ export class KnownBody extends LazyReadable implements BodySource {
     this.waitedMs = waitedMs
   }
 
-  handOn(reader: BodyReader): boolean {
+  readInto(reader: BodyReader): boolean {
     if (this.isOpen) return false
     if (this.#body.length > 0) reader.chunk(this.#body)
     reader.end()

@@ -15,7 +15,7 @@ import { type KeptPiece, keepPiece, lastingPart } from './shared-buffer.js'
 const UNREAD_PIECE_BYTES = 320
 
 /**
- * A request with the properties of Node's own requests. Its body goes to a reader ({@link handOn}), which costs next to
+ * A request with the properties of Node's own requests. Its body goes to a reader ({@link readInto}), which costs next to
  * nothing, or to a stream that is made when it is used. The body is counted:
  *
  *   received   handed on, and held by the connection until the request is over
@@ -188,7 +188,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   }
 
   /** Hands the body to a reader instead of a stream; false: the body is complete or refused, or its stream is in use. */
-  handOn(reader: BodyReader): boolean {
+  readInto(reader: BodyReader): boolean {
     const isOwn = this.#isWaiting || this.#refusal !== undefined || this.isOver
     if (isOwn || this.complete || this.isOpen) return false
     this.#reader = reader

@@ -4,13 +4,13 @@ import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../verbs/persisted.js'
 import { RECEIPT_HEADER } from '../../verbs/receipts.js'
 import { compress, isCompressible, varyOf } from './compressed-answer.js'
-import { type Asked, receiptOf } from './exchange.js'
+import { type Reply, receiptOf } from './exchange.js'
 import { KeptResponse, linesOf, type WrittenAnswer } from './kept-response.js'
 import {
   type Cause,
   certaintyOfKnown,
-  type Known,
   type ModernAnswer,
+  type OutcomeSoFar,
   outcomesAnswer,
   PROBLEM_TYPE,
   problemAnswer,
@@ -50,7 +50,7 @@ export const UNKNOWN_PATH = warningOf('there is no such path; /openapi.json list
 export const onlyMethods = (methods: string): Readonly<Record<string, string>> =>
   warningOf(`this path has only the method ${methods}; /openapi.json lists what it takes`)
 
-export const firstFailureOf = (known: readonly Known[]): RecordFailure | undefined =>
+export const firstFailureOf = (known: readonly OutcomeSoFar[]): RecordFailure | undefined =>
   known.find((one): one is RecordFailure => one !== 'pending' && one.type === 'failed')
 
 /** Facts in the headers of every answer to a produce request. */
@@ -105,8 +105,8 @@ export function sendAnswer(
 
 /** The modern answer to a produce request, whatever its API. */
 export function sendOutcomes(
-  { response, requestId }: Asked,
-  known: readonly Known[],
+  { response, requestId }: Reply,
+  known: readonly OutcomeSoFar[],
   { status, type, body }: ModernAnswer<string | Buffer> = outcomesAnswer(known)
 ): void {
   noteFailure(response, firstFailureOf(known)?.code)

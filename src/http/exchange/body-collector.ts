@@ -26,7 +26,7 @@ export interface BodySource extends Readable, Partial<OpenEnded> {
    */
   readonly waitedMs?: number | undefined
   /** Such a body was handed on: what those behind it on its connection wait for, where they have to. */
-  handedOn?: Promise<void> | undefined
+  whenTaken?: Promise<void> | undefined
   /** It has come as a whole, also where its length was not announced. */
   readonly isWhole?: boolean
   /**
@@ -34,7 +34,7 @@ export interface BodySource extends Readable, Partial<OpenEnded> {
    *
    * @returns false, and nothing happened: some of it has come already, so the events of the stream are needed
    */
-  handOn?(reader: BodyReader): boolean
+  readInto?(reader: BodyReader): boolean
 }
 
 /** A body that may stay open as long as its reader likes, such as a stream of records. */
@@ -71,7 +71,7 @@ export function collectBody(
   }
   const body = new PartialBody(declaredBytes, maxBytes, pool, end)
   // With an announced size, the caller may still read the stream after `tooLarge`.
-  if ((declaredBytes > 0 || source.isWhole === true) && source.handOn?.(body) === true) return
+  if ((declaredBytes > 0 || source.isWhole === true) && source.readInto?.(body) === true) return
   source.on('data', chunk => body.chunk(chunk as Buffer))
   source.on('end', () => body.end())
   source.on('error', error => body.failed(error))
@@ -140,11 +140,11 @@ class PartialBody implements BodyReader {
       this.#only = chunk
       return
     }
-    this.#makeCapacity(start, capacityFor(length, this.#declaredBytes))
+    this.#growTo(start, capacityFor(length, this.#declaredBytes))
     chunk.copy(this.#joined!, start)
   }
 
-  #makeCapacity(usedBytes: number, neededBytes: number): void {
+  #growTo(usedBytes: number, neededBytes: number): void {
     if (this.#joined !== undefined && this.#joined.length >= neededBytes) return
     const larger = this.#pool.take(neededBytes)
     if (usedBytes > 0) (this.#only ?? this.#joined!).copy(larger, 0, 0, usedBytes)

@@ -165,7 +165,7 @@ export function collectDecoded(
       const ended = end(body, seenBytes, true, false, waitedMs || undefined)
       // Those behind a body that has waited are in the order already, and wait for what it was handed on to.
       if (waitedMs === undefined) threads.keepOrder(socket, ended)
-      else payload.handedOn = ended
+      else payload.whenTaken = ended
     } else {
       const reading: Reading = { request, response, coding, maxBytes, end }
       const ended = mustWait ? false : endAtOnce(reading, body)

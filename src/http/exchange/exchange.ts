@@ -12,7 +12,7 @@ export interface Exchange {
   readonly requestId: string
 }
 
-export type Asked = Pick<Exchange, 'response' | 'requestId'>
+export type Reply = Pick<Exchange, 'response' | 'requestId'>
 
 export const hasBody = ({ request: { headers } }: Pick<Exchange, 'request'>): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0

@@ -3,8 +3,8 @@ import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordOutcome } from '../../core/model.js'
-import type { PendingProduce } from '../../verbs/verbs.js'
 import { type Certainty, certaintyOf } from '../../verbs/persisted.js'
+import type { PendingProduce } from '../../verbs/verbs.js'
 
 /**
  * A client that accepts this gets the same answers from every API: the outcome of each record, or a problem document.
@@ -18,7 +18,7 @@ export const wantsModern = ({ headers: { accept } }: Pick<IncomingMessage, 'head
 export const PROBLEM_TYPE = 'application/problem+json'
 
 /** The state of a record when its request is answered; `pending`: it was accepted. */
-export type Known = RecordOutcome | 'pending'
+export type OutcomeSoFar = RecordOutcome | 'pending'
 
 /** An answer in the place of the API's own. */
 export interface ModernAnswer<Body = string> {
@@ -36,21 +36,21 @@ const MULTI_STATUS = 207
  *
  * 200: all are in Kafka. 202: all are accepted. 207: they differ, or have failed.
  */
-export function outcomesAnswer(known: readonly Known[]): ModernAnswer {
+export function outcomesAnswer(known: readonly OutcomeSoFar[]): ModernAnswer {
   return { status: statusOf(known), type: MODERN_TYPE, body: JSON.stringify({ records: known.map(entryOf) }) }
 }
 
-export function* outcomesInTurns(known: readonly Known[]): InPieces<ModernAnswer<Buffer>> {
+export function* outcomesInTurns(known: readonly OutcomeSoFar[]): InPieces<ModernAnswer<Buffer>> {
   const body = yield* joined('{"records":[', known, one => JSON.stringify(entryOf(one)), ']}')
   return { status: statusOf(known), type: MODERN_TYPE, body }
 }
 
-function statusOf(known: readonly Known[]): number {
+function statusOf(known: readonly OutcomeSoFar[]): number {
   if (known.every(one => one !== 'pending' && one.type === 'delivered')) return 200
   return known.every(one => one === 'pending') ? 202 : MULTI_STATUS
 }
 
-function entryOf(known: Known): object {
+function entryOf(known: OutcomeSoFar): object {
   if (known === 'pending') return { persisted: 'pending' }
   if (known.type === 'delivered') {
     return { partition: known.partition, offset: known.offset, timestamp: known.timestampMs }
@@ -59,11 +59,12 @@ function entryOf(known: Known): object {
   return { error: { code, message, persisted, retriable } }
 }
 
-export const certaintyOfKnown = (known: Known): Certainty => (known === 'pending' ? 'pending' : certaintyOf(known))
+export const certaintyOfKnown = (known: OutcomeSoFar): Certainty =>
+  known === 'pending' ? 'pending' : certaintyOf(known)
 
 /** What is known of records that were handed on, of which some were refused at once. */
-export const knownOfAccepted = (records: number, refused: PendingProduce['refused']): readonly Known[] =>
-  Array.from({ length: records }, (_, at): Known => refused?.[at] ?? 'pending')
+export const knownOfAccepted = (records: number, refused: PendingProduce['refused']): readonly OutcomeSoFar[] =>
+  Array.from({ length: records }, (_, at): OutcomeSoFar => refused?.[at] ?? 'pending')
 
 /** Calls back when all records have their outcomes. @param settled gets `undefined` where all were delivered; does not throw */
 export function whenSettled(

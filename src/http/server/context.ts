@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import type { CastellanError, OverloadedError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
-import { Refusals } from '../../core/refusals.js'
+import { RefusalCounts } from '../../core/refusals.js'
 import type { Tracing } from '../../core/tracing/tracing.js'
 import type { RequestAccess } from '../access/request-access.js'
 import type { AddressUse } from '../engine/client-addresses.js'
@@ -84,7 +84,7 @@ interface ContextOptions {
   readonly tracing?: Tracing | undefined
   readonly now?: MonotonicClock
   /** Counts requests that are refused, by reason. Default: of its own. */
-  readonly refusals?: Refusals | undefined
+  readonly refusals?: RefusalCounts | undefined
   /** Begins the ids of requests that bring none. Default: at random. */
   readonly idPrefix?: string
 }
@@ -98,7 +98,7 @@ export interface HttpContext extends Omit<ContextOptions, 'idPrefix'> {
   /** Counts clients of other protocols together with those of HTTP. */
   readonly calls: CountedCalls
   readonly requests: HttpMetrics
-  readonly refusals: Refusals
+  readonly refusals: RefusalCounts
   readonly requestLog: RequestLog
   readonly foreignHosts: ForeignHosts
   readonly nextRequestId: (request: IncomingMessage) => string
@@ -115,7 +115,7 @@ export interface HttpContext extends Omit<ContextOptions, 'idPrefix'> {
 
 export function createHttpContext(options: ContextOptions): HttpContext {
   const { http, metrics, log, now = () => performance.now(), idPrefix = randomBytes(4).toString('hex') } = options
-  const { refusals = new Refusals(now) } = options
+  const { refusals = new RefusalCounts(now) } = options
   const limits = {
     ...http,
     headersTimeoutMs: Math.min(http.headersTimeoutMs, http.requestTimeoutMs),

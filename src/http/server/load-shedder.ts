@@ -27,7 +27,7 @@ export interface LoadShedderDeps {
   readonly heapShare?: () => number
 }
 
-/** How busy the process is, for people who look. */
+/** How busy the process is, for the status page. */
 export interface LoadView {
   /** The last judged delay of the event loop; `undefined`: no requests come, so it is not watched. */
   readonly eventLoopDelayMs: number | undefined
@@ -148,16 +148,16 @@ export class LoadShedder {
   }
 
   #judge(nowMs: number): void {
-    const wasStrained = this.#isStrained
+    const wasShedding = this.#isShedding
     this.#delay.value = this.#leastDelayMs / MILLISECONDS_PER_SECOND
     this.#judgeEventLoop(this.#leastDelayMs)
     this.#judgeHeap(this.#leastHeapShare)
-    if (this.#isStrained !== wasStrained) this.#tell()
-    if (!this.#isAsked && !this.#isStrained) this.close()
+    if (this.#isShedding !== wasShedding) this.#tell()
+    if (!this.#isAsked && !this.#isShedding) this.close()
     this.#begin(nowMs)
   }
 
-  get #isStrained(): boolean {
+  get #isShedding(): boolean {
     return this.#isHeapFull || this.#share > 0
   }
 
@@ -175,7 +175,7 @@ export class LoadShedder {
   }
 
   #tell(): void {
-    if (this.#isStrained) this.#log.warn({}, `requests are refused: ${this.#error.message}`)
+    if (this.#isShedding) this.#log.warn({}, `requests are refused: ${this.#error.message}`)
     else this.#log.info({}, 'requests are not refused any more: the process has recovered')
   }
 

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { MAX_RECORDS_OF_ANSWER, type ReceiptDesk, type ReceiptReply, receiptJson } from '../../verbs/receipts.js'
 import { ANONYMOUS, principalOf } from '../access/access.js'
-import { answeredBefore } from '../api/by-hand.js'
+import { neverCalled } from '../api/by-hand.js'
 import type { EngineRequest } from '../engine/request.js'
 import { clientOf } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
@@ -77,7 +77,7 @@ export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefi
       reply.header('allow', 'GET, HEAD')
       return refuse(reply, 405, 'method not allowed', 'a receipt can only be read: GET')
     },
-    handler: answeredBefore
+    handler: neverCalled
   })
   app.get<{ Params: { id: string }; Querystring: { wait?: unknown; from?: unknown } }>(
     `${RECEIPT_PATH}:id`,

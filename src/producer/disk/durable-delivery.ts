@@ -251,13 +251,13 @@ export class DurableDelivery implements QueueMember, ClusterState {
   #append(request: DurableRequest): void {
     const { pendingProduce, entries, indexes } = request
     if (entries.length === 0) {
-      pendingProduce.handedOn()
+      pendingProduce.passedToLog()
       pendingProduce.stored()
       return
     }
     const refusal = this.#deps.queue.append(entries, result => this.#stored(request, result))
     if (refusal !== undefined) for (const index of indexes) this.#refuse(pendingProduce, index, toFailure(refusal))
-    pendingProduce.handedOn()
+    pendingProduce.passedToLog()
     if (refusal === undefined) return
     pendingProduce.stored()
     this.#logRefused(refusal)

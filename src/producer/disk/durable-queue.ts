@@ -45,7 +45,7 @@ export interface OpenedQueue {
   readonly isIntact: boolean
 }
 
-/** The durable log, for people who look. */
+/** The durable log, for the status page. */
 export interface LogView {
   /** `unused`: it was never opened. */
   readonly state: LogState | 'unused'

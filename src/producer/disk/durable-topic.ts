@@ -147,7 +147,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     return [...troubledOf(this.#producers.all), ...absent]
   }
 
-  /** What of it is in memory, and why it does not flow, for people who look. */
+  /** What of it is in memory, and why it does not flow, for the status page. */
   view(nowMs: number): TopicView {
     const producers = viewOf(this.#producers.all, nowMs)
     const { records, bytes, oldestAt, partitions } = producers
@@ -438,7 +438,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
       this.#refusal = undefined
       this.#deps.outcomes.delivered(this.destination, sequence, outcome)
     } else if (!this.#deps.outcomes.settleDeadLetter(sequence, outcome)) {
-      if (!this.#isClosed) this.#gaveBack(sequence)
+      if (!this.#isClosed) this.#released(sequence)
       return
     }
     if (this.#former.isEmpty || !this.#former.settled(sequence)) return
@@ -466,7 +466,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     if (failure.code === 'unknownPartition' && producer.partition >= this.partitionCount && this.partitionCount > 0) {
       // The topic was deleted and created again, with fewer partitions.
       this.#former.forget(producer.partition)
-      for (const sequence of own.takeBackSent()) this.#gaveBack(sequence)
+      for (const sequence of own.takeBackSent()) this.#released(sequence)
       return
     }
     this.#suspended.add(own)
@@ -474,7 +474,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   }
 
   /** A partition has dropped a record of the log. It is read again after a pause, because the cause may persist. */
-  #gaveBack(sequence: number): void {
+  #released(sequence: number): void {
     this.#cursors.rewind(sequence)
     this.#isVoid = true
     this.#timer ??= setTimeout(() => {

@@ -5,7 +5,7 @@ import type { LoggedRecords } from '../keys/logged-records.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { failures } from '../memory/failures.js'
-import { type PendingProduce, type Refusals, RequestOutcomes } from '../memory/pending-produce.js'
+import { type PendingProduce, type RefusedRecords, RequestOutcomes } from '../memory/pending-produce.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 
 /** The outcomes of one request whose records are written to the log first. */
@@ -14,7 +14,7 @@ export class DurablePendingProduce extends RequestOutcomes implements PendingPro
   readonly trace: TraceContext | undefined
   /** Gets the receipt of the request. */
   holder: ReceiptHolder | undefined
-  refused: Refusals
+  refused: RefusedRecords
   #isStored = false
 
   constructor(recordCount: number, deadlineAt: number, trace?: TraceContext) {
@@ -27,7 +27,7 @@ export class DurablePendingProduce extends RequestOutcomes implements PendingPro
   }
 
   /** All records were passed to the log: later refusals are reported by `accepted()`. */
-  handedOn(): void {
+  passedToLog(): void {
     this.refused = this.refusals?.slice()
   }
 

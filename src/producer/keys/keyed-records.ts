@@ -2,7 +2,7 @@ import { MAX_TIMER_MS, type RecordFailure, type RecordOutcome } from '../../core
 import { Waiters } from '../../core/waiters.js'
 import type { ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
-import type { PendingProduce, Refusals } from '../memory/pending-produce.js'
+import type { PendingProduce, RefusedRecords } from '../memory/pending-produce.js'
 import type { KeptAnswer, KeyName } from './key-frames.js'
 import { type KeySpace, RECORD_BYTES } from './key-space.js'
 
@@ -232,7 +232,7 @@ export class AttachedProduce implements PendingProduce {
     this.#rest = rest
   }
 
-  get refused(): Refusals {
+  get refused(): RefusedRecords {
     const all = this.#indexes.map(index => failureIn(this.#records.outcomeOf(index)))
     return all.some(failure => failure !== undefined) ? all : undefined
   }
@@ -241,7 +241,7 @@ export class AttachedProduce implements PendingProduce {
     return this.#rest !== undefined
   }
 
-  async accepted(): Promise<Refusals> {
+  async accepted(): Promise<RefusedRecords> {
     await this.#rest?.accepted()
     // The outcomes of refused records are noted in the same tick.
     await Promise.resolve()

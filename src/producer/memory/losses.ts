@@ -56,7 +56,7 @@ interface Account {
 export class Losses {
   readonly #deps: LossesDeps
   readonly #accounts = new Map<string, Account>()
-  /** By API, reason and topic, for people who look. */
+  /** By API, reason and topic, for the status page. */
   readonly #kept = new Map<string, Kept>()
   /** Many records are lost at the same moment, mostly for the same reason. */
   #last: Kept | undefined

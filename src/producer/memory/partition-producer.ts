@@ -12,7 +12,7 @@ import type { Obstacle } from './topic-view.js'
 import { judge, persistedOf, type Verdict } from './verdict.js'
 import { type BatchLimit, WaitingBatches } from './waiting-batches.js'
 
-/** A refusal by brokers counts for people who look as long as this. */
+/** A refusal by brokers counts for the status page as long as this. */
 const REFUSAL_COUNTS_FOR_MS = 60_000
 /** A partition is stuck when a batch has waited this long for its acknowledgement, however often it is tried. */
 const STUCK_AFTER_MS = 500

@@ -7,7 +7,7 @@ import { type Partitioner, type PartitionerName, partitioners } from './partitio
  * One entry per record of a request, `undefined` for a record that was not refused. `undefined` instead of a list: none
  * was refused.
  */
-export type Refusals = readonly (RecordFailure | undefined)[] | undefined
+export type RefusedRecords = readonly (RecordFailure | undefined)[] | undefined
 
 /** Consecutive records of one request that Kafka has, the first at `offset`; -1: the offsets are unknown. */
 export interface DeliveredRow {
@@ -47,8 +47,8 @@ export abstract class RequestOutcomes {
   /** Outcomes of records whose callers were told before that it was unknown. */
   #late: Map<number, RecordOutcome> | undefined
   #open: number
-  #acceptedPromise: Promise<Refusals> | undefined
-  #resolveAccepted: ((refusals: Refusals) => void) | undefined
+  #acceptedPromise: Promise<RefusedRecords> | undefined
+  #resolveAccepted: ((refusals: RefusedRecords) => void) | undefined
   #outcomesPromise: Promise<readonly RecordOutcome[]> | undefined
   #resolveOutcomes: ((outcomes: readonly RecordOutcome[]) => void) | undefined
   #onSettled: ((outcomes: readonly RecordOutcome[] | undefined) => void) | undefined
@@ -64,7 +64,7 @@ export abstract class RequestOutcomes {
   }
 
   /** Records refused so far. */
-  protected get refusals(): Refusals {
+  protected get refusals(): RefusedRecords {
     return this.#refusals
   }
 
@@ -176,7 +176,7 @@ export abstract class RequestOutcomes {
     return row === undefined ? this.#outcomes[index] : outcomeIn(row, index - row.index)
   }
 
-  accepted(): Promise<Refusals> {
+  accepted(): Promise<RefusedRecords> {
     if (this.isAccepted) return Promise.resolve(this.#refusals)
     this.#acceptedPromise ??= new Promise(resolve => (this.#resolveAccepted = resolve))
     return this.#acceptedPromise
@@ -209,7 +209,7 @@ const both =
 /** The synchronous answer to produce: which records were accepted, and promises of their outcomes. */
 export interface PendingProduce {
   /** `undefined`: all accepted. Else one entry per record, `undefined` for an accepted one. */
-  readonly refused: Refusals
+  readonly refused: RefusedRecords
   /** Some records wait for capacity, and may still be refused; see {@link accepted}. Absent: no record waits. */
   readonly isWaiting?: boolean
   /**
@@ -218,7 +218,7 @@ export interface PendingProduce {
    * those that were refused before. A record is refused late when the disk is full or fails, or no capacity was free in time.
    * Never rejects.
    */
-  accepted(): Promise<Refusals>
+  accepted(): Promise<RefusedRecords>
   /** The id to ask with what became of the records; known when {@link accepted} has resolved. Absent: none was given. */
   readonly receipt?: string | undefined
   /** One outcome per record, in order, refused ones included; resolves within the deadline, never rejects. */
@@ -363,7 +363,7 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     this.#tag?.settledLate(index, outcome)
   }
 
-  get refused(): Refusals {
+  get refused(): RefusedRecords {
     return this.refusals
   }
 

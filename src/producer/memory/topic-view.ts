@@ -25,7 +25,7 @@ export interface TroubledPartition {
  */
 export type TopicState = 'idle' | 'flowing' | 'stuck' | 'lookingUp' | 'missing' | 'refused'
 
-/** What waits for one topic, for people who look. */
+/** What waits for one topic, for the status page. */
 export interface TopicView {
   readonly topic: string
   readonly state: TopicState

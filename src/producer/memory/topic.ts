@@ -94,7 +94,7 @@ export class Topic implements UnknownTopic {
     return troubledOf(this.#producers.all)
   }
 
-  /** What waits for it, for people who look; `undefined`: nothing does. */
+  /** What waits for it, for the status page; `undefined`: nothing does. */
   view(nowMs: number): TopicView | undefined {
     const isKnownQuiet = this.isKnown && this.#remembered === undefined && !this.#isWaitedFor
     return isKnownQuiet && isQuiet(this.#producers.all, nowMs) ? undefined : this.#view(nowMs)
@@ -407,7 +407,7 @@ export class Topic implements UnknownTopic {
   }
 
   /** Fails the waiting records, because topics that were denied later need the place. */
-  giveWay(): void {
+  forgetUnsent(): void {
     this.failHeld(failures.unknownTopic(this.name))
     if (!this.isKnown) this.#deps.lookUps.unfollow(this)
   }

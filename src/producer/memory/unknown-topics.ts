@@ -25,7 +25,7 @@ export interface UnknownTopic {
   isOver(nowMs: number): boolean
   tick(nowMs: number): void
   /** Fails the waiting records, because topics that were denied later need the place. */
-  giveWay(): void
+  forgetUnsent(): void
 }
 
 class Pool<Topic> {
@@ -105,7 +105,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     this.#take(topic)
     this.#pools[as].topics.add(topic)
     this.#pools[as].bytes.add(topic.waitingBytes)
-    if (as === 'missing') this.#makeCapacity()
+    if (as === 'missing') this.#evictOldest()
   }
 
   /** @param bytes by which its waiting records have grown or, negative, shrunk */
@@ -152,14 +152,14 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     }
   }
 
-  #makeCapacity(): void {
+  #evictOldest(): void {
     const { topics } = this.#pools.missing
     while (
       topics.size > this.#settings.maxUnknownTopics ||
       (this.#pools.missing.bytes.value > this.#maxBytes && topics.size > 1)
     ) {
       const [oldest] = topics
-      oldest!.giveWay()
+      oldest!.forgetUnsent()
     }
   }
 

@@ -229,7 +229,7 @@ export class Dispatcher implements Holder {
         const request = inbox[taken]!
         if (request.settled || admission.answerFromCache?.(request)) continue
         const share = admission.shareOf?.(request)
-        if (this.#held.value >= maxQueued * NEARLY_FULL) admission.makeCapacity?.()
+        if (this.#held.value >= maxQueued * NEARLY_FULL) admission.answerOldestReader?.()
         if (this.#held.value >= maxQueued || (share !== undefined && this.#heldBy(share) >= maxQueued / 2)) {
           fail(request, ownFailure('overloaded', `${this.#self.path} is full (limit ${maxQueued} requests)`, true))
           continue

@@ -255,7 +255,7 @@ interface Table {
     Success & { readonly groups: readonly { readonly groupId: string; readonly protocolType: string }[] }
   >
 
-  /** From the gateway, as all that follow. */
+  /** This and all following operations are used by the verbs (src/verbs) only. */
   describeCluster: Operation<
     unknown,
     {

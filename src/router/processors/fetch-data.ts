@@ -117,8 +117,8 @@ export class FetchAdmission implements Admission {
     this.#queues.add(waiter, isAtEnd)
   }
 
-  makeCapacity(): void {
-    this.#readersAtEnd.giveWay(this.#options.now())
+  answerOldestReader(): void {
+    this.#readersAtEnd.answerOldest(this.#options.now())
   }
 
   drain(): OpenRequest[] {
@@ -126,7 +126,7 @@ export class FetchAdmission implements Admission {
   }
 
   #meet(waiter: FetchWaiter): void {
-    this.#readCache.meet(waiter.key, waiter.identity)
+    this.#readCache.setIdentity(waiter.key, waiter.identity)
     waiter.state.topicIdAsked ??= waiter.request.topicId ?? waiter.identity.topicId
   }
 

@@ -165,7 +165,7 @@ export class ReadersAtEnd {
   }
 
   /** Answers `noMessages` to the reader that came first, if it has waited long enough. */
-  giveWay(now: number): void {
+  answerOldest(now: number): void {
     for (const waiter of this.#waiters) {
       if (!waiter.settled && now - waiter.acceptedAt < TURN_MS) return
       this.#waiters.delete(waiter)

@@ -64,7 +64,7 @@ export interface Admission {
   /** The key under which a request is counted, such as a group id. One key may use at most half of the queue. */
   shareOf?(request: OpenRequest): string | undefined
   /** Called when few places are left: answers a reader that has waited long enough, if there is one. */
-  makeCapacity?(): void
+  answerOldestReader?(): void
   /** Empties all queues. The Router routes these requests again. */
   drain(): OpenRequest[]
 }

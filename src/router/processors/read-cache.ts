@@ -49,7 +49,7 @@ export class ReadCache {
    * Called for each request with the identity that the Router knows now. Records cached under another identity are
    * dropped. Another topic id means another log, and a new leader may have lost the end of the log.
    */
-  meet(key: string, identity: PartitionIdentity): void {
+  setIdentity(key: string, identity: PartitionIdentity): void {
     const log = this.#logs.get(key)
     if (log === undefined) this.#logs.set(key, { identity, start: undefined, end: undefined, refusedAt: undefined })
     else if (log.identity !== identity) this.#compare(key, log, identity)

@@ -19,7 +19,7 @@ interface PooledBroker {
 /** `down`: its last call failed. `gone`: Kafka does not name it any more. */
 export type BrokerState = 'up' | 'down' | 'gone'
 
-/** A broker of the cluster, for people who look. `host` is empty and `port` 0 where Kafka has not told them. */
+/** A broker of the cluster, for the status page. `host` is empty and `port` 0 where Kafka has not told them. */
 export interface BrokerView extends Pick<BrokerNode, 'nodeId' | 'host' | 'port'> {
   readonly state: BrokerState
   /** How long it has been down or gone; 0: it is up. */

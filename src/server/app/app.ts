@@ -1,11 +1,4 @@
 import { apis } from '../../apis/apis.js'
-import type { GatewayKeys } from '../../deployment/gateways/gateway-keys.js'
-import type { GatewayPeers } from '../../deployment/gateways/gateway-peers.js'
-import type { PeerTls } from '../../deployment/gateways/peer-listener.js'
-import { peerReceipts } from '../../deployment/verbs/peer-receipts.js'
-import { sharedGateway } from '../../deployment/verbs/shared-verbs.js'
-import { everywhereOf, gatheredFor } from '../../deployment/workers/gathered-metrics.js'
-import { type WorkerPeers, workerKeys } from '../../deployment/workers/worker-peers.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import { LoopTurns } from '../../core/loop-turns.js'
 import {
@@ -17,11 +10,15 @@ import {
 import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger } from '../../core/model.js'
 import { RecentLines } from '../../core/recent-lines.js'
-import { Refusals } from '../../core/refusals.js'
+import { RefusalCounts } from '../../core/refusals.js'
 import { registeredTracing, type Tracing } from '../../core/tracing/tracing.js'
-import type { Gateway } from '../../verbs/verbs.js'
-import type { LagRow, LagSource } from '../../verbs/lag.js'
-import { tracedGateway } from '../../verbs/traced-verbs.js'
+import type { GatewayKeys } from '../../deployment/gateways/gateway-keys.js'
+import type { GatewayPeers } from '../../deployment/gateways/gateway-peers.js'
+import type { PeerTls } from '../../deployment/gateways/peer-listener.js'
+import { peerReceipts } from '../../deployment/verbs/peer-receipts.js'
+import { sharedVerbs } from '../../deployment/verbs/shared-verbs.js'
+import { everywhereOf, gatheredFor } from '../../deployment/workers/gathered-metrics.js'
+import { type WorkerPeers, workerKeys } from '../../deployment/workers/worker-peers.js'
 import { openAccess } from '../../http/access/access.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { KeyOwners } from '../../http/api/key-owners.js'
@@ -44,20 +41,23 @@ import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import type { CodecHost } from '../../schemas/codec-host.js'
 import type { Schemas } from '../../schemas/schemas.js'
+import type { LagRow, LagSource } from '../../verbs/lag.js'
+import { tracedVerbs } from '../../verbs/traced-verbs.js'
+import type { Verbs } from '../../verbs/verbs.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { readTlsFiles, tlsFilesIn } from '../config/tls-files.js'
 import { announceBrokers, announceUrls } from './announce.js'
-import { enabledApis, mountApis } from './mount-apis.js'
 import { Clusters } from './clusters.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { findRecord } from './find-record.js'
 import { boundHeapGrowth, letYoungGenerationGrow } from './heap-growth.js'
-import { createIdempotency, openKeys } from './open-keys.js'
 import { watchLag } from './lag.js'
 import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
 import { registerCertificates, registerClocks, registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
+import { enabledApis, mountApis } from './mount-apis.js'
+import { createIdempotency, openKeys } from './open-keys.js'
 import { certificateViews, clockRows, processStatusReader, servedStatus, toCertificateRow } from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
 import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
@@ -196,7 +196,7 @@ class ProcessParts {
   readonly #metrics: PrometheusMetrics
   readonly #metricsLogger: PrometheusMetricsLogger
   readonly #startedAt = performance.now()
-  readonly #refusals = new Refusals(clock)
+  readonly #refusals = new RefusalCounts(clock)
   readonly #lines = new RecentLines(clock)
   #security: ListenerSecurity | undefined
   #lag: LagSource | undefined
@@ -419,7 +419,7 @@ class ProcessParts {
     const { http, management } = this.#config
     const drainSteps = new DrainSteps(this.#log)
     drainSteps.add('receipts', async () => this.#receipts?.desk.endWaits())
-    const gateways = this.#gateways()
+    const verbsByCluster = this.#gateways()
     this.#schemas = openSchemas(this.#config.schemas, this.#quietLog, this.#shutdown, this.#codecs)
     this.#shareReceipts()
     const { peers } = this.#worker ?? {}
@@ -440,8 +440,8 @@ class ProcessParts {
     const server = await Http.start(context, {
       management,
       apis: mountApis(this.#apis, this.#config, {
-        gateway: gateways.get('default')!,
-        gateways,
+        verbs: verbsByCluster.get('default')!,
+        verbsByCluster,
         version: this.#version,
         // APIs produce to the cluster `default`.
         admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
@@ -502,17 +502,17 @@ class ProcessParts {
   }
 
   /** The gateway of each cluster. Consumer groups are shared with other workers, or with other gateways. */
-  #gateways(): ReadonlyMap<string, Gateway> {
-    const { gateways } = this.#clusters
+  #gateways(): ReadonlyMap<string, Verbs> {
+    const { verbsByCluster } = this.#clusters
     const { peers } = this.#worker ?? {}
     const { longPollMs } = this.#config.consumer
-    const gatewayOf = (own: Gateway, name: string): Gateway => {
-      if (peers !== undefined) return sharedGateway(own, name, peers, { count: peers.count, longPollMs })
-      return this.#peers === undefined ? own : sharedGateway(own, name, this.#peers.all)
+    const gatewayOf = (own: Verbs, name: string): Verbs => {
+      if (peers !== undefined) return sharedVerbs(own, name, peers, { count: peers.count, longPollMs })
+      return this.#peers === undefined ? own : sharedVerbs(own, name, this.#peers.all)
     }
     const tracing = this.#tracing
-    const traced = (gateway: Gateway): Gateway => (tracing === undefined ? gateway : tracedGateway(gateway, tracing))
-    return new Map([...gateways].map(([name, own]) => [name, traced(gatewayOf(own, name))]))
+    const traced = (verbs: Verbs): Verbs => (tracing === undefined ? verbs : tracedVerbs(verbs, tracing))
+    return new Map([...verbsByCluster].map(([name, own]) => [name, traced(gatewayOf(own, name))]))
   }
 
   /** The listener for other gateways is opened later, and closed after this process has left the consumer groups. */

@@ -2,19 +2,19 @@ import type { ActorSystem } from '../../core/actor/actor.js'
 import { startAtZero } from '../../core/metrics/metric-names.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Amount, Logger, TellProgress } from '../../core/model.js'
-import type { Gateway } from '../../verbs/verbs.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { DurableQueue, type LogStorage } from '../../producer/disk/durable-queue.js'
 import type { LocalKeys } from '../../producer/keys/local-keys.js'
 import { operations } from '../../router/processors/operations.js'
+import type { Verbs } from '../../verbs/verbs.js'
 import type { Config } from '../config/config.js'
 import { announceDurableLog, namesOfOwners } from './announce.js'
-import { isAddressable } from './mount-apis.js'
 import { DurabilityCheck } from './durability-check.js'
 import { type DurableLogWatch, OrphanedLogs, watchDurableLog } from './durable-logs.js'
 import { type KafkaCluster, startCluster } from './kafka.js'
 import { briefOf, watchKafka } from './kafka-watch.js'
+import { isAddressable } from './mount-apis.js'
 import { writeWhatIsLeft } from './open-castellan.js'
 import { toBrokerAddress } from './open-options.js'
 import { ProgressTeller } from './progress.js'
@@ -89,8 +89,8 @@ export class Clusters {
     return this.#clusters.find(({ name }) => name === 'default')!
   }
 
-  get gateways(): ReadonlyMap<string, Gateway> {
-    return new Map(this.#clusters.map(({ name, gateway }) => [name, gateway]))
+  get verbsByCluster(): ReadonlyMap<string, Verbs> {
+    return new Map(this.#clusters.map(({ name, gateway: verbs }) => [name, verbs]))
   }
 
   /**
@@ -168,7 +168,7 @@ export class Clusters {
 
   #clustersAway(): string[] {
     return this.#clusters
-      .filter(({ name, gateway }) => !gateway.isReady && isAddressable(name, this.#deps.apis))
+      .filter(({ name, gateway: verbs }) => !verbs.isReady && isAddressable(name, this.#deps.apis))
       .map(({ name, router: { awayBecause } }) =>
         awayBecause === undefined
           ? `no broker of cluster ${name} answers`

@@ -2,9 +2,6 @@ import { requireTopic } from '../../consumer/stream/topic-readers.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { parsedJson } from '../../core/json/parsed-json.js'
 import { isLegalTopicName, type KafkaRecord, type Offset } from '../../core/model.js'
-import type { LogEnds } from '../../verbs/admin.js'
-import type { Gateway } from '../../verbs/verbs.js'
-import type { ReceiptDesk, ReceiptReply } from '../../verbs/receipts.js'
 import { ANONYMOUS } from '../../http/access/access.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import { agoText, countText, firstOf, instantText } from '../../http/status/units.js'
@@ -12,6 +9,9 @@ import { type PartitionerName, partitioners } from '../../producer/memory/partit
 import { askRouter } from '../../router/routing/ask-router.js'
 import type { RouterHandle } from '../../router/routing/router.js'
 import { type Decoding, recordJson } from '../../schemas/record-json.js'
+import type { LogEnds } from '../../verbs/admin.js'
+import type { ReceiptDesk, ReceiptReply } from '../../verbs/receipts.js'
+import type { Verbs } from '../../verbs/verbs.js'
 import type { KafkaCluster } from './kafka.js'
 
 /** So many records, or bytes, are looked at in one search, in all partitions together. */
@@ -98,7 +98,7 @@ type Searched = FoundRecords['searched'][number]
  */
 class KeySearch {
   readonly #router: RouterHandle['ref']
-  readonly #gateway: Gateway
+  readonly #verbs: Verbs
   readonly #topic: string
   readonly #spellings: readonly Buffer[]
   readonly #schemas: Decoding | undefined
@@ -111,11 +111,16 @@ class KeySearch {
   #recordsLeft = MAX_RECORDS
   #bytesLeft = MAX_BYTES
 
-  constructor({ router, gateway }: FindRecordDeps['clusters'][number], topic: string, key: string, schemas?: Decoding) {
+  constructor(
+    { router, gateway: verbs }: FindRecordDeps['clusters'][number],
+    topic: string,
+    key: string,
+    schemas?: Decoding
+  ) {
     this.#schemas = schemas
     this.#jsons = new Set([key, JSON.stringify(key), sameJson(key)])
     this.#router = router.ref
-    this.#gateway = gateway
+    this.#verbs = verbs
     this.#topic = topic
     this.#spellings = spellingsOf(key).map(text => Buffer.from(text))
   }
@@ -124,7 +129,7 @@ class KeySearch {
   async run(): Promise<FoundRecords> {
     const topic = this.#topic
     if (!isLegalTopicName(topic)) throw new InvalidRequestError('this is not a legal topic name', 'invalidTopic')
-    const { partitions } = requireTopic(topic, await this.#gateway.topics([topic], this.#leftMs))
+    const { partitions } = requireTopic(topic, await this.#verbs.topics([topic], this.#leftMs))
     const led = partitions.flatMap(({ partition, leaderId }) => (leaderId < 0 ? [] : [partition]))
     const own = new Set(this.#spellings.flatMap(key => partitionsOf(key, topic, partitions.length)))
     await this.#search(led.filter(partition => own.has(partition)))
@@ -167,7 +172,7 @@ class KeySearch {
     const logs: (LogEnds & { readonly partition: number })[] = []
     for (const partition of partitions) {
       if (mayFail && this.#isOver) break
-      const asked = this.#gateway.admin.logEnds([{ topic: this.#topic, partition }], this.#leftMs)
+      const asked = this.#verbs.admin.logEnds([{ topic: this.#topic, partition }], this.#leftMs)
       const [ends] = (await asked.catch(orNone)) ?? []
       if (ends !== undefined) logs.push({ partition, ...ends })
     }

@@ -1,8 +1,9 @@
-import { callOthers, type Peers } from '../../deployment/calls/peers.js'
 import { CastellanError, KafkaError } from '../../core/errors.js'
 import { MAX_SERIES } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
+import { callOthers, type Peers } from '../../deployment/calls/peers.js'
+import { fnv1a } from '../../producer/memory/partitioners.js'
 import {
   type LagFailure,
   type LagRow,
@@ -12,7 +13,6 @@ import {
   sumOf,
   type TopicLag
 } from '../../verbs/lag.js'
-import { fnv1a } from '../../producer/memory/partitioners.js'
 import type { LagSettings } from '../config/process-settings.js'
 import type { KafkaCluster } from './kafka.js'
 import type { Shutdown } from './shutdown.js'

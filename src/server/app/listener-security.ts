@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { ConfigError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
-import type { Refusals } from '../../core/refusals.js'
+import type { RefusalCounts } from '../../core/refusals.js'
 import { AccessMetrics } from '../../http/access/audit.js'
 import { Authenticator } from '../../http/access/authenticator.js'
 import { fetchKeys, IssuerKeys, JsonWebTokens } from '../../http/access/json-web-tokens.js'
@@ -43,7 +43,7 @@ export async function openListenerSecurity(
   config: Config,
   metrics: PrometheusMetrics,
   log: Logger,
-  refusals?: Refusals
+  refusals?: RefusalCounts
 ): Promise<ListenerSecurity> {
   const certificates = await openCertificates('http.tls', config.http.tls, log)
   const managementCertificates =

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { type PeersOptions, peersOptions } from '../../deployment/gateways/settings.js'
 import type { ConsumedMessage } from '../../consumer/group/consume-result.js'
 import { type ConsumeOptions, consumeMessages } from '../../consumer/group/consume-stream.js'
 import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
@@ -12,14 +11,11 @@ import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-lo
 import { type Logger, silentLogger } from '../../core/model.js'
 import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
-import type { Gateway } from '../../verbs/verbs.js'
-import { KafkaGateway, PROGRAM } from '../../verbs/kafka-verbs.js'
-import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../../verbs/receipts.js'
-import { tracedGateway } from '../../verbs/traced-verbs.js'
+import { type PeersOptions, peersOptions } from '../../deployment/gateways/settings.js'
 import type { BrokerClientFactory, ConnectionSettings } from '../../kafka/broker-client.js'
+import { createBrokerClientFactory } from '../../kafka/broker-client-factory.js'
 import { type CompressionCodec, requireCodec } from '../../kafka/compression.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
-import { createBrokerClientFactory } from '../../kafka/broker-client-factory.js'
 import type { DurableDelivery } from '../../producer/disk/durable-delivery.js'
 import { keepReceiptSecret, receiptSecretIn } from '../../producer/log/receipt-secret.js'
 import type { WalSettings } from '../../producer/log/settings.js'
@@ -31,6 +27,10 @@ import type { ReceiptSettings } from '../../producer/receipts/settings.js'
 import { type RouterHandle, startRouter } from '../../router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
 import { type Decoding, type RecordJson, recordJson } from '../../schemas/record-json.js'
+import { KafkaVerbs, PROGRAM } from '../../verbs/kafka-verbs.js'
+import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../../verbs/receipts.js'
+import { tracedVerbs } from '../../verbs/traced-verbs.js'
+import type { Verbs } from '../../verbs/verbs.js'
 import type { PlaceInLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { openOptions, toBrokerAddress } from './open-options.js'
@@ -104,7 +104,7 @@ export interface Castellan {
   readonly losses: Pick<Losses, 'records' | 'views'>
   /** Delivery from the durable log. `undefined`: there is no durable log. */
   readonly durable: DurableDelivery | undefined
-  readonly gateway: Gateway
+  readonly gateway: Verbs
   /**
    * Reads a topic: `for await (const record of castellan.read('orders')) …`. Reading ends when the loop is left.
    *
@@ -154,7 +154,7 @@ export interface Castellan {
 export async function openCastellan(options: OpenCastellanOptions): Promise<Castellan> {
   const own = await openCluster(options)
   const tracing = registeredTracing()
-  const castellan = tracing === undefined ? own : { ...own, gateway: tracedGateway(own.gateway, tracing) }
+  const castellan = tracing === undefined ? own : { ...own, gateway: tracedVerbs(own.gateway, tracing) }
   const peers = await openPeers(castellan, options).catch(async (error: unknown) => {
     await castellan.close(0)
     throw error
@@ -162,7 +162,7 @@ export async function openCastellan(options: OpenCastellanOptions): Promise<Cast
   const watch = warnWhileAway(castellan, options)
   return {
     ...castellan,
-    ...(peers && { gateway: peers.gateway }),
+    ...(peers && { gateway: peers.verbs }),
     close: async timeoutMs => {
       watch.stop()
       const lost = await castellan.close(timeoutMs)
@@ -173,24 +173,27 @@ export async function openCastellan(options: OpenCastellanOptions): Promise<Cast
 }
 
 /** @returns `undefined`: the options name no other processes */
-async function openPeers({ gateway }: Castellan, { peers, metrics, log = silentLogger }: OpenCastellanOptions) {
+async function openPeers({ gateway: verbs }: Castellan, { peers, metrics, log = silentLogger }: OpenCastellanOptions) {
   const settings = peersOptions.parse(peers)
   if (settings === undefined) return undefined
   const { GatewayPeers } = await import('../../deployment/gateways/gateway-peers.js')
-  const { sharedGateway } = await import('../../deployment/verbs/shared-verbs.js')
+  const { sharedVerbs } = await import('../../deployment/verbs/shared-verbs.js')
   const all = new GatewayPeers({ settings, tls: settings.tls, log, metrics, clock: () => performance.now() })
-  const shared = sharedGateway(gateway, DEFAULT_CLUSTER, all)
+  const shared = sharedVerbs(verbs, DEFAULT_CLUSTER, all)
   await all.open()
-  return { gateway: shared, close: () => all.close() }
+  return { verbs: shared, close: () => all.close() }
 }
 
 /** For a program without a logger, emits a warning of the process that says why no broker answers. */
-function warnWhileAway({ gateway, router }: Castellan, { brokers, log = processWarnings }: OpenCastellanOptions) {
+function warnWhileAway(
+  { gateway: verbs, router }: Castellan,
+  { brokers, log = processWarnings }: OpenCastellanOptions
+) {
   const addresses = typeof brokers === 'string' ? brokers.split(',') : brokers
   const watched = {
     name: addresses.map(address => address.trim()).join(', '),
     brokers: addresses,
-    isReady: () => gateway.isReady,
+    isReady: () => verbs.isReady,
     awayBecause: () => router.awayBecause,
     onAppear: () => undefined
   }
@@ -269,7 +272,7 @@ export async function openCluster(
   const groups = new ConsumerGroups({ ...ofReaders, awayBecause })
   const instances = new ConsumerInstances({ ...ofReaders, now: Date.now })
   const isReady = (): boolean => router.isReady
-  const gateway = new KafkaGateway({
+  const verbs = new KafkaVerbs({
     delivery,
     losses,
     durable,
@@ -305,7 +308,7 @@ export async function openCluster(
     delivery,
     losses,
     durable,
-    gateway,
+    gateway: verbs,
     groups,
     instances,
     createClient,

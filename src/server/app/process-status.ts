@@ -1,13 +1,12 @@
 import { performance } from 'node:perf_hooks'
-import type { WorkerView } from '../../deployment/workers/supervisor.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import { sumOfSeries, sumOfTimes } from '../../core/metrics/sums.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { inPortions } from '../../core/portions.js'
 import { shortened } from '../../core/printable.js'
 import type { RecentLines } from '../../core/recent-lines.js'
-import type { Refusals } from '../../core/refusals.js'
-import type { LagSource } from '../../verbs/lag.js'
+import type { RefusalCounts } from '../../core/refusals.js'
+import type { WorkerView } from '../../deployment/workers/supervisor.js'
 import { type CertificateView, certificateViewOf } from '../../http/server/certificates.js'
 import type { LoadShedder } from '../../http/server/load-shedder.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
@@ -30,6 +29,7 @@ import { PEERS_TLS, troubleOf } from '../../http/status/trouble.js'
 import { clusterOf, type LogView } from '../../producer/disk/durable-queue.js'
 import type { LogStats } from '../../producer/log/availability.js'
 import type { TopicView, TroubledPartition } from '../../producer/memory/topic-view.js'
+import type { LagSource } from '../../verbs/lag.js'
 import { readPage } from '../config/page-file.js'
 import type { KafkaCluster } from './kafka.js'
 import { briefOf } from './kafka-watch.js'
@@ -48,7 +48,7 @@ export interface ProcessStatusDeps {
   readonly metrics: PrometheusMetrics
   /** `undefined`: there is none yet. */
   readonly shedder: () => Pick<LoadShedder, 'view'> | undefined
-  readonly refusals: Pick<Refusals, 'all' | 'answers'>
+  readonly refusals: Pick<RefusalCounts, 'all' | 'answers'>
   readonly lines: Pick<RecentLines, 'all'>
   /** `undefined`: Kafka is not asked yet. */
   readonly lag: () => LagSource | undefined
@@ -377,7 +377,7 @@ export function servedStatus(
 
 /** The part of a parent, which serves the management port and nothing else, and knows how its workers are. */
 export function parentPart(
-  refusals: Pick<Refusals, 'all'>,
+  refusals: Pick<RefusalCounts, 'all'>,
   lines: Pick<RecentLines, 'all'>,
   certificate: CertificateView | undefined
 ): StatusPart {

@@ -1,6 +1,6 @@
 import { apis } from '../../apis/apis.js'
-import type { LinkError } from '../../deployment/workers/link.js'
 import { CastellanError, ConfigError, type ErrorCode } from '../../core/errors.js'
+import type { LinkError } from '../../deployment/workers/link.js'
 import type { HttpApi } from '../../http/api/api.js'
 import { workerDirectory } from '../../producer/log/open-durable-log.js'
 import type { Config } from '../config/config.js'

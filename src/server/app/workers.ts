@@ -1,10 +1,4 @@
 import { apis } from '../../apis/apis.js'
-import { GatheredMetrics, mergeStatsd } from '../../deployment/workers/gathered-metrics.js'
-import type { Handlers, LinkError } from '../../deployment/workers/link.js'
-import type { ParentServes, WorkerFarewell, WorkerReport } from '../../deployment/workers/messages.js'
-import { Supervisor } from '../../deployment/workers/supervisor.js'
-import { passingOn } from '../../deployment/workers/worker-peers.js'
-import type { WorkerProcess } from '../../deployment/workers/worker-process.js'
 import { CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
 import {
   createPrometheusMetrics,
@@ -15,7 +9,13 @@ import {
 } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
 import { RecentLines } from '../../core/recent-lines.js'
-import { Refusals } from '../../core/refusals.js'
+import { RefusalCounts } from '../../core/refusals.js'
+import { GatheredMetrics, mergeStatsd } from '../../deployment/workers/gathered-metrics.js'
+import type { Handlers, LinkError } from '../../deployment/workers/link.js'
+import type { ParentServes, WorkerFarewell, WorkerReport } from '../../deployment/workers/messages.js'
+import { Supervisor } from '../../deployment/workers/supervisor.js'
+import { passingOn } from '../../deployment/workers/worker-peers.js'
+import type { WorkerProcess } from '../../deployment/workers/worker-process.js'
 import { createHttpContext } from '../../http/server/context.js'
 import type { HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
@@ -26,11 +26,11 @@ import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { workerCountOf } from '../config/worker-count.js'
 import { announceBrokers, announceUrls } from './announce.js'
-import { enabledApis } from './mount-apis.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { letYoungGenerationGrow } from './heap-growth.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { registerCertificates, registerReadiness, reportToStatsd } from './metrics.js'
+import { enabledApis } from './mount-apis.js'
 import { parentPart, servedStatus, withWorkers } from './process-status.js'
 import { receiptSecretOf } from './receipt-parts.js'
 import { Shutdown } from './shutdown.js'
@@ -104,7 +104,7 @@ class Parent {
   readonly #shutdown: Shutdown
   readonly #reports = new Map<number, WorkerReport & { readonly at: number }>()
   readonly #startedAt = performance.now()
-  readonly #refusals = new Refusals(clock)
+  readonly #refusals = new RefusalCounts(clock)
   readonly #lines = new RecentLines(clock)
   readonly #receiptSecret: Buffer
   /** Number of lost records in the last reports of workers that ended unexpectedly. */

@@ -1,5 +1,5 @@
-import { apis } from '../../apis/apis.js'
 import type { Translation } from '../../apis/api-command.js'
+import { apis } from '../../apis/apis.js'
 import { ConfigError } from '../../core/errors.js'
 import { printable } from '../../core/printable.js'
 import type { Leaf } from '../../core/settings/leaves.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { untilNothingIsHeld } from '../../http/server/fixtures.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { ask, jsonOf, parseAnswer, type RawAnswer, type ServedArion, type ServeOptions, serveArion } from './harness.js'
 
@@ -15,7 +15,7 @@ describe('arion answers', () => {
     ask(served.url, 'POST', path, body, headers)
 
   it('arion 1: a synchronous message is answered 201 when Kafka has it', async () => {
-    const { gateway } = await serve({ gateway: new FakeGateway({ outcome: () => delivered(3, 128_158) }) })
+    const { verbs } = await serve({ verbs: new FakeVerbs({ outcome: () => delivered(3, 128_158) }) })
     const answer = await post('/sync/test')
     expect(answer.status).to.equal(201)
     expect(answer.headers.get('content-type')).to.equal('application/json')
@@ -24,35 +24,35 @@ describe('arion answers', () => {
     expect(rest).to.deep.equal({ status: 'sent', key: null, topic: 'test', partition: 3, offset: 128_158 })
     expect(answer.body).to.match(/^\{"status":"sent","key":null,"topic":"test","partition":3,"offset":128158,"sent":"/)
     expect(sent).to.match(ISO)
-    expect(gateway.records).to.deep.equal([
+    expect(verbs.records).to.deep.equal([
       { topic: 'test', partition: undefined, key: null, value: Buffer.from('hello') }
     ])
-    expect(gateway.calls[0]!.options).to.include({ partitioner: 'javaHashCode' })
+    expect(verbs.calls[0]!.options).to.include({ partitioner: 'javaHashCode' })
   })
 
   it('arion 3: keys are decoded, and go out as UTF-8', async () => {
-    const { gateway } = await serve()
+    const { verbs } = await serve()
     const keys = { 'a/b/c': 'a/b/c', 'a%2Fb+c%20d': 'a/b c d', '%E2%82%AC': '€', '%FF': '\ufffd', '/': '/' }
     for (const [path, key] of Object.entries(keys)) {
       const answer = await post(`/sync/test/${path}`)
       expect(jsonOf(answer).key).to.equal(key)
       expect(answer.headers.get('content-length')).to.equal(String(answer.body.length))
-      expect(gateway.records.at(-1)!.key).to.deep.equal(Buffer.from(key))
+      expect(verbs.records.at(-1)!.key).to.deep.equal(Buffer.from(key))
     }
   })
 
   it('arion 4: the query is ignored', async () => {
-    const { gateway } = await serve()
+    const { verbs } = await serve()
     expect(jsonOf(await post('/sync/test/?x=1')).key).to.equal(null)
     expect(jsonOf(await post('/sync/test/k?x=%zz|')).key).to.equal('k')
     expect((await ask(served.url, 'GET', '/health-check?x')).status).to.equal(200)
-    expect(gateway.records).to.have.length(2)
+    expect(verbs.records).to.have.length(2)
   })
 
   it('arion 5: bytes arrive as they are, however they come', async () => {
-    const { gateway } = await serve()
+    const { verbs } = await serve()
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
-    const last = () => gateway.records.at(-1)!.value
+    const last = () => verbs.records.at(-1)!.value
     await post('/sync/test', bytes, ['content-type: application/json', 'accept: text/html'])
     expect(last()).to.deep.equal(bytes)
     await post('/sync/test', bytes, ['content-type: ;;;', 'content-encoding: gzip'])
@@ -78,13 +78,13 @@ describe('arion answers', () => {
   })
 
   it('arion 6: an empty body is a message without bytes, not one without value', async () => {
-    const { gateway } = await serve()
+    const { verbs } = await serve()
     expect((await post('/sync/test', '')).status).to.equal(201)
-    expect(gateway.records[0]!.value).to.deep.equal(Buffer.alloc(0))
+    expect(verbs.records[0]!.value).to.deep.equal(Buffer.alloc(0))
   })
 
   it('arion 7: an asynchronous message is answered 202 while Kafka is away', async () => {
-    await serve({ gateway: new FakeGateway({ outcome: 'by hand' }) })
+    await serve({ verbs: new FakeVerbs({ outcome: 'by hand' }) })
     const answer = await post('/async/test/k')
     expect(answer.status).to.equal(202)
     expect(answer.headers.get('x-castellan-persisted')).to.equal('pending')
@@ -114,7 +114,7 @@ describe('arion answers', () => {
   })
 
   it('arion 9: the limit is for the body alone, and is named with its size', async () => {
-    const { gateway } = await serve({ settings: { maxMessageBytes: 1_000 } })
+    const { verbs } = await serve({ settings: { maxMessageBytes: 1_000 } })
     const longKey = 'k'.repeat(2_000)
     expect((await post(`/sync/test/${longKey}`, 'x'.repeat(1_000))).status).to.equal(201)
     for (const mode of ['sync', 'async', 'other']) {
@@ -136,7 +136,7 @@ describe('arion answers', () => {
         limit: 1_000
       })
     }
-    expect(gateway.records).to.have.length(2)
+    expect(verbs.records).to.have.length(2)
   })
 
   it('arion 9: a body beyond all limits is not read to its end', async () => {
@@ -190,7 +190,7 @@ describe('arion answers', () => {
   })
 
   it('arion 14: other methods and paths are answered 404 with the path', async () => {
-    const { gateway } = await serve()
+    const { verbs } = await serve()
     const unknown = [
       ...['PUT', 'DELETE', 'OPTIONS', 'PATCH', 'GET', 'PROPFIND'].map(method => [method, '/sync/test'] as const),
       ['POST', '/health-check'],
@@ -216,13 +216,13 @@ describe('arion answers', () => {
     }
     const head = await ask(served.url, 'HEAD', '/sync/test')
     expect([head.status, head.body]).to.deep.equal([404, ''])
-    expect(gateway.calls).to.deep.equal([])
+    expect(verbs.calls).to.deep.equal([])
   })
 
   it('arion 15: health is ok as long as the process listens', async () => {
-    const gateway = new FakeGateway()
-    gateway.isReady = false
-    await serve({ gateway })
+    const verbs = new FakeVerbs()
+    verbs.isReady = false
+    await serve({ verbs })
     const answer = await ask(served.url, 'GET', '/health-check')
     expect([answer.status, answer.body]).to.deep.equal([200, '{"status":"ok"}'])
     expect(answer.headers.get('content-type')).to.equal('application/json')
@@ -231,13 +231,13 @@ describe('arion answers', () => {
   })
 
   it('arion 16: statistics of a fresh process are empty, later they count', async () => {
-    const gateway = new FakeGateway({ outcome: 'by hand' })
-    await serve({ gateway })
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    await serve({ verbs })
     const stats = async () => jsonOf(await ask(served.url, 'GET', '/stats'))
     expect((await stats()).queue).to.deep.equal({ status: 'empty' })
     await Promise.all([post('/async/test'), post('/async/test')])
     expect((await stats()).queue).to.include({ enqueued: 2, completed: 0, 'in-progress': 2, retried: 0 })
-    for (const call of gateway.calls) call.settle([delivered()])
+    for (const call of verbs.calls) call.settle([delivered()])
     const { queue, kafka } = await stats()
     expect(queue).to.include({ enqueued: 2, completed: 2, 'in-progress': 0 })
     expect(Object.values(kafka as object).every(value => typeof value === 'number')).to.equal(true)
@@ -245,21 +245,21 @@ describe('arion answers', () => {
   })
 
   it('arion 18: a message whose client leaves is produced all the same', async () => {
-    const gateway = new FakeGateway({ outcome: 'by hand' })
-    await serve({ gateway })
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    await serve({ verbs })
     const socket = await RawSocket.open(served.url)
     await socket.send('POST /sync/test HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello')
-    while (gateway.calls.length === 0) await new Promise(setImmediate)
+    while (verbs.calls.length === 0) await new Promise(setImmediate)
     socket.reset()
     await untilNothingIsHeld(served)
-    gateway.calls[0]!.settle([delivered()])
+    verbs.calls[0]!.settle([delivered()])
     await new Promise(setImmediate)
-    expect(gateway.records).to.have.length(1)
+    expect(verbs.records).to.have.length(1)
     expect(served.lines).to.deep.equal([])
   })
 
   it('arion 19: half an upload is never produced, and leaves nothing behind', async () => {
-    const { gateway } = await serve()
+    const { verbs } = await serve()
     for (let round = 0; round < 1_000; round++) {
       const socket = await RawSocket.open(served.url)
       await socket.send('POST /sync/test HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nhalf')
@@ -267,12 +267,12 @@ describe('arion answers', () => {
       else socket.reset()
     }
     await untilNothingIsHeld(served)
-    expect(gateway.calls).to.deep.equal([])
+    expect(verbs.calls).to.deep.equal([])
   }).timeout(60_000)
 
   it('arion 22: a message that can never be delivered is answered with an error instead of silence', async () => {
     await serve({
-      gateway: new FakeGateway({
+      verbs: new FakeVerbs({
         outcome: ({ topic }) => failure(topic === 'large' ? 'recordTooLarge' : 'notAuthorized', 29)
       })
     })
@@ -287,7 +287,7 @@ describe('arion answers', () => {
 
   it('arion 37: a message that the log cannot hold is too large, and later ones are fine', async () => {
     await serve({
-      gateway: new FakeGateway({ refuse: ({ topic }) => (topic === 'large' ? failure('recordTooLarge') : undefined) })
+      verbs: new FakeVerbs({ refuse: ({ topic }) => (topic === 'large' ? failure('recordTooLarge') : undefined) })
     })
     const answer = await post('/async/large')
     expect([answer.status, answer.body]).to.deep.equal([
@@ -299,8 +299,8 @@ describe('arion answers', () => {
 
   it('arion 38: a queue that takes nothing is answered 503, at once or when the disk has said so', async () => {
     for (const code of ['overloaded', 'logUnavailable', 'shuttingDown'] as const) {
-      const gateway = new FakeGateway({ refuse: () => failure(code) })
-      await serve({ gateway })
+      const verbs = new FakeVerbs({ refuse: () => failure(code) })
+      await serve({ verbs })
       for (const mode of ['sync', 'async']) {
         const answer = await post(`/${mode}/test`)
         expect([answer.status, answer.body]).to.deep.equal([
@@ -312,23 +312,23 @@ describe('arion answers', () => {
       }
       await served.http.close()
     }
-    const late = new FakeGateway({ outcome: 'by hand' })
+    const late = new FakeVerbs({ outcome: 'by hand' })
     const produce = late.produce.bind(late)
     late.produce = (records, options) => ({
       ...produce(records, options),
       accepted: () => Promise.resolve([failure('logUnavailable')])
     })
-    await serve({ gateway: late, settings: { durability: 'disk' } })
+    await serve({ verbs: late, settings: { durability: 'disk' } })
     expect((await post('/async/test')).status).to.equal(503)
   })
 
   it('a synchronous message that takes too long is answered 504 where that is asked for', async () => {
-    const gateway = new FakeGateway({ outcome: 'by hand' })
-    await serve({ gateway, settings: { syncTimeoutMs: 70 } })
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    await serve({ verbs, settings: { syncTimeoutMs: 70 } })
     const answer = post('/sync/test')
-    while (gateway.calls.length === 0) await new Promise(setImmediate)
-    expect(gateway.calls[0]!.options.deadlineMs).to.equal(70)
-    gateway.calls[0]!.settle([{ ...failure('timedOut'), persisted: 'pending' }])
+    while (verbs.calls.length === 0) await new Promise(setImmediate)
+    expect(verbs.calls[0]!.options.deadlineMs).to.equal(70)
+    verbs.calls[0]!.settle([{ ...failure('timedOut'), persisted: 'pending' }])
     const { id, ...rest } = jsonOf(await answer)
     expect((await answer).status).to.equal(504)
     expect(rest).to.deep.equal({ status: 'error', error: 'still queued' })
@@ -336,20 +336,20 @@ describe('arion answers', () => {
   })
 
   it('on disk nobody waits for an asynchronous message, and a synchronous one waits without end', async () => {
-    const { gateway } = await serve({ settings: { durability: 'disk', partitioner: 'murmur2' } })
+    const { verbs } = await serve({ settings: { durability: 'disk', partitioner: 'murmur2' } })
     await post('/async/test')
     await post('/sync/test')
-    const { 0: async, 1: sync } = gateway.calls.map(({ options }) => options)
+    const { 0: async, 1: sync } = verbs.calls.map(({ options }) => options)
     expect(async).to.include({ durability: 'disk', deadlineMs: 0, partitioner: 'murmur2' })
     expect(sync).to.include({ durability: 'disk', deadlineMs: Number.POSITIVE_INFINITY })
   })
 
   it('a bug is answered 500 in the words for it', async () => {
-    const gateway = new FakeGateway()
-    gateway.produce = () => {
+    const verbs = new FakeVerbs()
+    verbs.produce = () => {
       throw new Error('made up')
     }
-    await serve({ gateway })
+    await serve({ verbs })
     const answer = await post('/sync/test')
     expect([answer.status, answer.body]).to.deep.equal([
       500,
@@ -360,28 +360,28 @@ describe('arion answers', () => {
   })
 
   it('pipelined requests are answered in their order', async () => {
-    const gateway = new FakeGateway({ outcome: 'by hand' })
-    await serve({ gateway })
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    await serve({ verbs })
     const socket = await RawSocket.open(served.url)
     const one = (path: string): string => `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\nx`
     await socket.send(one('/sync/slow') + one('/async/fast') + one('/stats'))
-    while (gateway.calls.length < 2) await new Promise(setImmediate)
+    while (verbs.calls.length < 2) await new Promise(setImmediate)
     expect(socket.received).to.equal('')
-    gateway.calls[0]!.settle([delivered()])
+    verbs.calls[0]!.settle([delivered()])
     const text = await socket.until(received => received.includes('unknown resource"'))
     expect([...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)).to.deep.equal(['201', '202', '404'])
     socket.destroy()
   })
 
   it('GET produces where that is asked for', async () => {
-    const { gateway } = await serve({ settings: { producesByGet: true } })
+    const { verbs } = await serve({ settings: { producesByGet: true } })
     expect((await ask(served.url, 'GET', '/sync/test/k')).status).to.equal(201)
-    expect(gateway.records[0]).to.deep.include({ topic: 'test', value: Buffer.alloc(0) })
+    expect(verbs.records[0]).to.deep.include({ topic: 'test', value: Buffer.alloc(0) })
   })
 
   it('an idle connection is closed without a word, also while a message waits', async () => {
-    const gateway = new FakeGateway({ outcome: 'by hand' })
-    await serve({ gateway, settings: { idleTimeoutMs: 300 } })
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    await serve({ verbs, settings: { idleTimeoutMs: 300 } })
     const startedAt = performance.now()
     const socket = await RawSocket.open(served.url)
     await socket.send('POST /sync/test HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\nx')
@@ -392,6 +392,6 @@ describe('arion answers', () => {
     const answered = await RawSocket.open(served.url)
     await answered.send('GET /health-check HTTP/1.1\r\nhost: localhost\r\n\r\n')
     expect(parseAnswer(await answered.untilClosed())!.status).to.equal(200)
-    gateway.calls[0]!.settle([delivered()])
+    verbs.calls[0]!.settle([delivered()])
   })
 })

@@ -6,12 +6,12 @@ import type { LifetimeStep } from '../../../src/http/api/api.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { type LogLine, recordingLogger, type Started } from '../../http/server/fixtures.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { startServer } from '../../support/http-server.js'
 import { RawSocket } from '../../support/raw-socket.js'
 
 export interface ServedArion extends Started {
-  readonly gateway: FakeGateway
+  readonly verbs: FakeVerbs
   /** Its own port. */
   readonly url: string
   /** Its prefix on the shared port. */
@@ -23,14 +23,14 @@ export interface ServedArion extends Started {
 }
 
 export interface ServeOptions {
-  readonly gateway?: FakeGateway
+  readonly verbs?: FakeVerbs
   readonly settings?: Partial<ArionSettings>
   readonly http?: object
   readonly now?: () => number
 }
 
 /** Arion over a fake gateway, on its own port and on the shared one. */
-export async function serveArion({ gateway = new FakeGateway(), ...options }: ServeOptions = {}): Promise<ServedArion> {
+export async function serveArion({ verbs = new FakeVerbs(), ...options }: ServeOptions = {}): Promise<ServedArion> {
   const { http, management } = loadConfig({})
   const lines: LogLine[] = []
   const log = recordingLogger(lines)
@@ -38,7 +38,7 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
   const settings = arionSettings.parse({ durability: 'memory', ...options.settings })
   const sources: StatsdSource[] = []
   const stops: LifetimeStep[] = []
-  const context = contextFor(gateway, settings, {
+  const context = contextFor(verbs, settings, {
     log,
     metrics,
     statsd: { add: source => sources.push(source) },
@@ -78,7 +78,7 @@ export async function serveArion({ gateway = new FakeGateway(), ...options }: Se
     reasons: [],
     metricsText,
     metric,
-    gateway,
+    verbs,
     url,
     sharedUrl: `${started.urls.shared}/arion`,
     statsd: async () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { MessageIds } from '../../../src/apis/arion/producer.js'
 import type { DurableLogStats } from '../../../src/verbs/verbs.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { ask, jsonOf, type RawAnswer, type ServedArion, type ServeOptions, serveArion } from './harness.js'
 
@@ -12,17 +12,17 @@ describe('arion: what is counted of messages by HTTP, and what is answered when 
   const post = (path: string, body = 'hello', headers: readonly string[] = []): Promise<RawAnswer> =>
     ask(served.url, 'POST', path, body, headers)
   const stats = async (): Promise<unknown> => jsonOf(await ask(served.url, 'GET', '/stats')).queue
-  const byHand = (): FakeGateway => new FakeGateway({ outcome: 'by hand' })
+  const byHand = (): FakeVerbs => new FakeVerbs({ outcome: 'by hand' })
   const NO_SEGMENTS = { 'num-slabs': 0, 'num-active-slabs': 0, retried: 0 }
 
   it('messages are in progress until their outcome is known, whoever waits for it', async () => {
-    const { gateway } = await serve({ gateway: byHand() })
+    const { verbs } = await serve({ verbs: byHand() })
     const sync = post('/sync/t', 'four')
-    while (gateway.calls.length === 0) await new Promise(setImmediate)
+    while (verbs.calls.length === 0) await new Promise(setImmediate)
     await post('/async/t', 'elevenbytes')
     expect(await stats()).to.deep.equal({ ...NO_SEGMENTS, enqueued: 2, completed: 0, 'in-progress': 2 })
-    gateway.calls[1]!.settle([failure('timedOut')])
-    gateway.calls[0]!.settle([delivered()])
+    verbs.calls[1]!.settle([failure('timedOut')])
+    verbs.calls[0]!.settle([delivered()])
     await sync
     expect(await stats()).to.deep.equal({ ...NO_SEGMENTS, enqueued: 2, completed: 2, 'in-progress': 0 })
     expect(await served.statsd()).to.include({
@@ -43,7 +43,7 @@ describe('arion: what is counted of messages by HTTP, and what is answered when 
   })
 
   it('a message that is refused was never in the queue', async () => {
-    await serve({ gateway: new FakeGateway({ refuse: () => failure('overloaded') }) })
+    await serve({ verbs: new FakeVerbs({ refuse: () => failure('overloaded') }) })
     for (const mode of ['sync', 'async']) {
       const answer = await post(`/${mode}/t`)
       expect([answer.status, jsonOf(answer).error]).to.deep.equal([503, 'unable to enqueue message'])
@@ -64,14 +64,14 @@ describe('arion: what is counted of messages by HTTP, and what is answered when 
       ['sync', 'memory'],
       ['async', 'disk']
     ] as const) {
-      const gateway = byHand()
-      const produce = gateway.produce.bind(gateway)
-      gateway.produce = (records, options) => ({
+      const verbs = byHand()
+      const produce = verbs.produce.bind(verbs)
+      verbs.produce = (records, options) => ({
         ...produce(records, options),
         accepted: () => Promise.reject(new Error('made up')),
         ...(mode === 'sync' && { outcomes: () => Promise.reject(new Error('made up')) })
       })
-      await serve({ gateway, settings: { durability } })
+      await serve({ verbs, settings: { durability } })
       const answer = await post(`/${mode}/t`)
       expect([answer.status, answer.body, answer.headers.get('x-castellan-persisted')]).to.deep.equal([
         500,
@@ -87,7 +87,7 @@ describe('arion: what is counted of messages by HTTP, and what is answered when 
   it('a message that Kafka refuses has no id, one that is still tried has', async () => {
     const pending = { ...failure('timedOut'), persisted: 'pending' as const }
     await serve({
-      gateway: new FakeGateway({ outcome: ({ topic }) => (topic === 'later' ? pending : failure('kafka')) })
+      verbs: new FakeVerbs({ outcome: ({ topic }) => (topic === 'later' ? pending : failure('kafka')) })
     })
     const refused = await post('/sync/t')
     expect([refused.status, jsonOf(refused)]).to.deep.equal([
@@ -105,9 +105,9 @@ describe('arion: what is counted of messages by HTTP, and what is answered when 
   it('the queue on disk is that of the log: empty until it has had an entry or a slab', async () => {
     const log = { segmentCount: 0, enqueued: 0, completed: 0, openEntries: 0, deadLetters: 0 } as DurableLogStats
     let now: DurableLogStats | undefined = log
-    const gateway = new FakeGateway()
-    gateway.durableLog = (async () => now) as never
-    await serve({ gateway, settings: { durability: 'disk' } })
+    const verbs = new FakeVerbs()
+    verbs.durableLog = (async () => now) as never
+    await serve({ verbs, settings: { durability: 'disk' } })
     const seen = async (stats_: DurableLogStats | undefined): Promise<unknown> => {
       now = stats_
       return stats()
@@ -128,7 +128,7 @@ describe('arion: what is counted of messages by HTTP, and what is answered when 
       'num-active-slabs': 0,
       enqueued: 1
     })
-    gateway.durableLog = () => Promise.reject(new Error('a log that can do nothing'))
+    verbs.durableLog = () => Promise.reject(new Error('a log that can do nothing'))
     expect(await stats()).to.deep.equal(empty)
     expect((await served.statsd())['arion.queue.enqueued']).to.equal(0)
   })

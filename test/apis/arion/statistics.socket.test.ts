@@ -8,7 +8,7 @@ import type { ErrorCode } from '../../../src/core/errors.js'
 import { counterFamily, gaugeFamily } from '../../../src/core/metrics/family.js'
 import { createPrometheusMetrics, registerFamily } from '../../../src/core/metrics/prometheus.js'
 import type { DurableLogStats } from '../../../src/verbs/verbs.js'
-import { FakeGateway, failure } from '../../support/fake-verbs.js'
+import { FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { ask, jsonOf, serveArion } from './harness.js'
 
 describe("arion: what is sent to StatsD under Arion's names", () => {
@@ -223,8 +223,8 @@ describe('arion: what becomes of a message that Kafka did not take', () => {
   ]
 
   it('is told by the status: 503 with Retry-After for what a retry may mend', async () => {
-    const gateway = new FakeGateway({ outcome: ({ topic }) => failure(topic as ErrorCode) })
-    const served = await serveArion({ gateway })
+    const verbs = new FakeVerbs({ outcome: ({ topic }) => failure(topic as ErrorCode) })
+    const served = await serveArion({ verbs })
     try {
       for (const [code, status] of statuses) {
         const answer = await ask(served.url, 'POST', `/sync/${code}`, 'x')

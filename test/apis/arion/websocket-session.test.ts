@@ -8,7 +8,7 @@ import { OverloadedError, QuotaExceededError } from '../../../src/core/errors.js
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import type { RecordFailure } from '../../../src/core/model.js'
 import { refusedBy } from '../../support/api-context.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 
 /** A connection whose bytes the test sends; it notes what is held of them. */
 class FakeSocket extends EventEmitter {
@@ -42,14 +42,14 @@ describe('arion: a session of a websocket', () => {
   })
   afterEach(() => timers.restore())
 
-  function setUp(gateway = new FakeGateway({ outcome: 'by hand' })) {
+  function setUp(verbs = new FakeVerbs({ outcome: 'by hand' })) {
     const time = { nowMs: 0 }
     const metrics = new ArionMetrics(createPrometheusMetrics(), () => time.nowMs)
     const counts = { enqueued: 0, completed: 0 }
     const charges: string[] = []
     const quota: { refusal?: QuotaExceededError } = {}
     const session = new WebsocketSession({
-      gateway,
+      verbs,
       destination: { topic: 't', key: null },
       caller: {
         principal: 'shop',
@@ -95,18 +95,18 @@ describe('arion: a session of a websocket', () => {
       await turn()
     }
     const settle = async (call: number, ...offsets: (number | RecordFailure)[]): Promise<void> => {
-      gateway.calls[call]!.settle(offsets.map(one => (typeof one === 'number' ? delivered(2, one) : one)))
+      verbs.calls[call]!.settle(offsets.map(one => (typeof one === 'number' ? delivered(2, one) : one)))
       await turn()
     }
     const offsets = (): unknown[] => websocket.sent.map(text => (JSON.parse(text) as { offset: number }).offset)
-    const values = (): string[] => gateway.calls.map(({ records }) => records.map(({ value }) => value).join())
+    const values = (): string[] => verbs.calls.map(({ records }) => records.map(({ value }) => value).join())
     const statsd = (): Record<string, number> =>
       Object.fromEntries(metrics.toValues().map(({ name, value }) => [name, value]))
     return {
       session,
       websocket,
       socket,
-      gateway,
+      gateway: verbs,
       metrics,
       refused: refusedBy('arion'),
       counts,
@@ -193,11 +193,11 @@ describe('arion: a session of a websocket', () => {
 
   it('offers messages that found no room again every 50 ms, and follows those that did', async () => {
     const full = { is: true }
-    const gateway = new FakeGateway({
+    const verbs = new FakeVerbs({
       outcome: 'by hand',
       refuse: (_, index) => (full.is && index > 0 ? failure('overloaded') : undefined)
     })
-    const { websocket, metrics, receive, settle, offsets, values } = setUp(gateway)
+    const { websocket, metrics, receive, settle, offsets, values } = setUp(verbs)
     await receive('a', 'b', 'c')
     expect([websocket.isPaused, metrics.inFlight.value]).to.deep.equal([true, 1])
     timers.tick(49)
@@ -211,11 +211,16 @@ describe('arion: a session of a websocket', () => {
   })
 
   it('ends where the first message is refused for good, and says why', async () => {
-    const { websocket, gateway, metrics, receive } = setUp(new FakeGateway({ refuse: () => failure('recordTooLarge') }))
+    const {
+      websocket,
+      gateway: verbs,
+      metrics,
+      receive
+    } = setUp(new FakeVerbs({ refuse: () => failure('recordTooLarge') }))
     await receive('a')
     expect(websocket.closed).to.equal('1011 made up for a test: recordTooLarge')
     await receive('b')
-    expect([gateway.calls.length, metrics.inFlight.value]).to.deep.equal([1, 0])
+    expect([verbs.calls.length, metrics.inFlight.value]).to.deep.equal([1, 0])
   })
 
   it('ends where Kafka refuses a message, behind the replies before it, and counts both', async () => {
@@ -230,13 +235,13 @@ describe('arion: a session of a websocket', () => {
   })
 
   it('ends when the outcomes cannot be told', async () => {
-    const gateway = new FakeGateway({ outcome: 'by hand' })
-    const produce = gateway.produce.bind(gateway)
-    gateway.produce = (records, options) => ({
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    const produce = verbs.produce.bind(verbs)
+    verbs.produce = (records, options) => ({
       ...produce(records, options),
       outcomes: () => Promise.reject(new Error('made up'))
     })
-    const { websocket, receive } = setUp(gateway)
+    const { websocket, receive } = setUp(verbs)
     await receive('a')
     expect(websocket.closed).to.equal('1011 internal error')
   })

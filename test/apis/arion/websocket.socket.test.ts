@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { expect } from 'chai'
 import { type ClientOptions, WebSocket } from 'ws'
 import { until, untilNothingIsHeld } from '../../http/server/fixtures.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { ask, jsonOf, type ServedArion, type ServeOptions, serveArion } from './harness.js'
 
@@ -76,26 +76,26 @@ describe('arion websockets', () => {
     await served?.http.close()
   })
   const serve = async (options: ServeOptions = {}): Promise<ServedArion> => (served = await serveArion(options))
-  const byHand = (): FakeGateway => new FakeGateway({ outcome: 'by hand' })
-  const values = ({ records }: FakeGateway): string[] => records.map(({ value }) => value!.toString())
-  const untilTaken = (gateway: FakeGateway, count: number): Promise<void> =>
+  const byHand = (): FakeVerbs => new FakeVerbs({ outcome: 'by hand' })
+  const values = ({ records }: FakeVerbs): string[] => records.map(({ value }) => value!.toString())
+  const untilTaken = (verbs: FakeVerbs, count: number): Promise<void> =>
     until(
-      () => gateway.records.length >= count,
+      () => verbs.records.length >= count,
       `${count} messages`,
-      () => gateway.records.length
+      () => verbs.records.length
     )
 
   it('arion 28: text, binary and empty frames are messages, and each has its reply', async () => {
     let offset = 0
-    const { gateway, url } = await serve({ gateway: new FakeGateway({ outcome: () => delivered(7, offset++) }) })
+    const { verbs, url } = await serve({ verbs: new FakeVerbs({ outcome: () => delivered(7, offset++) }) })
     const client = await Client.open(url, '/websocket/test')
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
     client.websocket.send('grün')
     client.websocket.send(bytes)
     client.websocket.send('')
     await client.untilReplies(3)
-    expect(gateway.records.map(({ value }) => value)).to.deep.equal([Buffer.from('grün'), bytes, Buffer.alloc(0)])
-    expect(gateway.records.every(({ topic, key }) => topic === 'test' && key === null)).to.equal(true)
+    expect(verbs.records.map(({ value }) => value)).to.deep.equal([Buffer.from('grün'), bytes, Buffer.alloc(0)])
+    expect(verbs.records.every(({ topic, key }) => topic === 'test' && key === null)).to.equal(true)
     expect(client.replies.map(reply => reply.offset)).to.deep.equal([0, 1, 2])
     expect(client.texts[0]).to.match(
       /^\{"topic":"test","partition":7,"offset":0,"sent":"[^"]+Z","status":"sent","key":null\}$/
@@ -105,31 +105,31 @@ describe('arion websockets', () => {
   })
 
   it('arion 28: the key of the path is the key of every message', async () => {
-    const { gateway, sharedUrl } = await serve()
+    const { verbs, sharedUrl } = await serve()
     const client = await Client.open(sharedUrl, '/websocket/test/a%2Fb+%E2%82%AC?x=1')
     client.websocket.send('x')
     await client.untilReplies(1)
-    expect(gateway.records[0]!.key).to.deep.equal(Buffer.from('a/b €'))
+    expect(verbs.records[0]!.key).to.deep.equal(Buffer.from('a/b €'))
     expect(client.replies[0]).to.include({ key: 'a/b €', status: 'sent' })
     client.websocket.terminate()
   })
 
   it('arion 30: messages may be as large as the limit, in one frame or in many', async () => {
-    const { gateway, url } = await serve()
+    const { verbs, url } = await serve()
     const client = await Client.open(url, '/websocket/test')
     const large = Buffer.alloc(1_000_000, 'x')
     client.websocket.send(large)
     client.websocket.send(large.subarray(0, 600_000), { fin: false })
     client.websocket.send(large.subarray(600_000))
     await client.untilReplies(2)
-    expect(gateway.records.every(({ value }) => value!.equals(large))).to.equal(true)
+    expect(verbs.records.every(({ value }) => value!.equals(large))).to.equal(true)
     client.websocket.send(Buffer.alloc(1_000_001))
     expect((await client.untilClosed()).code).to.equal(1009)
     const other = await Client.open(url, '/websocket/test')
     other.websocket.send(large.subarray(0, 600_000), { fin: false })
     other.websocket.send(large.subarray(0, 600_000))
     expect((await other.untilClosed()).code).to.equal(1009)
-    expect(gateway.records).to.have.length(2)
+    expect(verbs.records).to.have.length(2)
     await untilNothingIsHeld(served)
   })
 
@@ -151,7 +151,7 @@ describe('arion websockets', () => {
   })
 
   it('arion 32: frames that come together with the upgrade are answered', async () => {
-    const { gateway, url } = await serve()
+    const { verbs, url } = await serve()
     const socket = await RawSocket.open(url)
     const frames = Array.from({ length: 10 }, (_, i) => frame(`m${i}`))
     const offers = 'sec-websocket-protocol: chat\r\nsec-websocket-extensions: permessage-deflate\r\n'
@@ -162,12 +162,12 @@ describe('arion websockets', () => {
       .to.match(/^HTTP\/1\.1 101 Switching Protocols\r\n/)
       .and.include('s3pPLMBiTxaQ9kYGzzhZRbK+xOo=')
     expect(received).not.to.match(/sec-websocket-(extensions|protocol)/i)
-    expect(values(gateway)).to.deep.equal(Array.from({ length: 10 }, (_, i) => `m${i}`))
+    expect(values(verbs)).to.deep.equal(Array.from({ length: 10 }, (_, i) => `m${i}`))
     socket.destroy()
   })
 
   it('an offer of several protocols is taken if one of them is websocket, in one header or in two', async () => {
-    const { gateway, url } = await serve()
+    const { verbs, url } = await serve()
     for (const offer of ['h2c, WebSocket', 'h2c\r\nupgrade: websocket']) {
       const socket = await RawSocket.open(url)
       const asked = handshake('/websocket/test').replace('upgrade: websocket', `upgrade: ${offer}`)
@@ -176,11 +176,11 @@ describe('arion websockets', () => {
       expect(received, offer).to.match(/^HTTP\/1\.1 101 Switching Protocols\r\nUpgrade: websocket\r\n/)
       socket.destroy()
     }
-    expect(values(gateway)).to.deep.equal(['h2c, WebSocket', 'h2c\r\nupgrade: websocket'])
+    expect(values(verbs)).to.deep.equal(['h2c, WebSocket', 'h2c\r\nupgrade: websocket'])
   })
 
   it('arion 33: a client that reads no replies gets all of them in the end, and holds up nobody', async () => {
-    const { gateway, url } = await serve()
+    const { verbs, url } = await serve()
     const client = await Client.open(url, '/websocket/test')
     const inner = (client.websocket as unknown as { _socket: Socket })._socket
     inner.pause()
@@ -190,17 +190,15 @@ describe('arion websockets', () => {
     await other.untilReplies(1)
     inner.resume()
     await client.untilReplies(5_000)
-    expect(values(gateway).filter(value => value !== 'x')).to.deep.equal(
-      Array.from({ length: 5_000 }, (_, i) => `m${i}`)
-    )
+    expect(values(verbs).filter(value => value !== 'x')).to.deep.equal(Array.from({ length: 5_000 }, (_, i) => `m${i}`))
     for (const each of [client, other]) each.websocket.terminate()
   })
 
   it('arion 33: nothing more is read while replies wait for their reader', async () => {
-    const gateway = byHand()
+    const verbs = byHand()
     // While nothing is read the end of the client is not seen: silence ends it.
     const settings = { idleTimeoutMs: 3_000 }
-    const { url } = await serve({ gateway, settings })
+    const { url } = await serve({ verbs, settings })
     const client = connect(Number(new URL(url).port), '127.0.0.1')
     client.write(handshake('/websocket/test'))
     await once(client, 'data')
@@ -214,23 +212,23 @@ describe('arion websockets', () => {
       if (accepted) accepted = client.write(pieces)
       else if (client.writableNeedDrain === false) accepted = true
       await new Promise(setImmediate)
-      if (settled === gateway.calls.length) quietTurns++
+      if (settled === verbs.calls.length) quietTurns++
       else quietTurns = 0
-      for (; settled < gateway.calls.length; settled++) {
-        const call = gateway.calls[settled]!
+      for (; settled < verbs.calls.length; settled++) {
+        const call = verbs.calls[settled]!
         call.settle(call.records.map(() => delivered()))
       }
     }
-    const taken = gateway.records.length
+    const taken = verbs.records.length
     expect(taken).to.be.below(200_000)
     client.resume()
-    await untilTaken(gateway, taken + 1)
+    await untilTaken(verbs, taken + 1)
     client.destroy()
     await untilNothingIsHeld(served)
   }).timeout(60_000)
 
   it('arion 34: without an upgrade, in another version, and with a malformed topic', async () => {
-    const { url, gateway } = await serve()
+    const { url, verbs } = await serve()
     for (const method of ['GET', 'POST']) {
       const plain = await ask(url, method, '/websocket/test')
       expect([plain.status, plain.body]).to.deep.equal([400, 'expected websocket request'])
@@ -259,35 +257,35 @@ describe('arion websockets', () => {
     expect(await elsewhere.untilClosed()).to.match(/^HTTP\/1\.1 404 /)
     const put = await ask(url, 'PUT', '/websocket/test')
     expect(jsonOf(put).error).to.equal('unknown resource')
-    expect(gateway.calls).to.deep.equal([])
+    expect(verbs.calls).to.deep.equal([])
   })
 
   it('a thousand messages are in flight at most, and the next are read when some are answered', async () => {
-    const gateway = byHand()
-    const { url, metric } = await serve({ gateway })
+    const verbs = byHand()
+    const { url, metric } = await serve({ verbs })
     const client = await Client.open(url, '/websocket/test/key')
     for (let i = 0; i < 30_000; i++) client.websocket.send(`m${i}`)
-    await untilTaken(gateway, 1_000)
+    await untilTaken(verbs, 1_000)
     await aFewTurns()
-    expect(gateway.records).to.have.length(1_000)
+    expect(verbs.records).to.have.length(1_000)
     expect(await metric('castellan_arion_websocket_messages_in_flight')).to.equal(1_000)
     // What waits unread in the chunk that was read last, and nothing of what delivery has.
     expect(await metric('castellan_http_bodies_in_flight_bytes')).to.be.below(70_000)
     for (let settled = 0; client.replies.length < 30_000; ) {
-      for (; settled < gateway.calls.length; settled++) {
-        const call = gateway.calls[settled]!
+      for (; settled < verbs.calls.length; settled++) {
+        const call = verbs.calls[settled]!
         call.settle(call.records.map(() => delivered()))
       }
       await new Promise(setImmediate)
     }
-    expect(values(gateway)).to.deep.equal(Array.from({ length: 30_000 }, (_, i) => `m${i}`))
+    expect(values(verbs)).to.deep.equal(Array.from({ length: 30_000 }, (_, i) => `m${i}`))
     expect(await metric('castellan_arion_websocket_messages_in_flight')).to.equal(0)
     client.websocket.terminate()
   }).timeout(60_000)
 
   it('messages of which not the first ones were taken end the websocket, for their order is lost', async () => {
     const refuse = (_: unknown, index: number) => (index === 0 ? failure('overloaded') : undefined)
-    const { url } = await serve({ gateway: new FakeGateway({ refuse }) })
+    const { url } = await serve({ verbs: new FakeVerbs({ refuse }) })
     const socket = await RawSocket.open(url)
     await socket.send(Buffer.concat([Buffer.from(handshake('/websocket/test')), frame('a'), frame('b')]))
     const received = await socket.until(text => text.includes('a message was refused'))
@@ -296,7 +294,7 @@ describe('arion websockets', () => {
   })
 
   it('text that is no UTF-8, and what is no frame, close it with their codes', async () => {
-    const { url, gateway } = await serve()
+    const { url, verbs } = await serve()
     for (const [bytes, code] of [
       [frame(Buffer.from([0xff])), 1007],
       [Buffer.from([0xf1, 0x80, 0, 0, 0, 0]), 1002],
@@ -309,41 +307,41 @@ describe('arion websockets', () => {
       expect(received.readUInt16BE(close + 2)).to.equal(code)
       socket.destroy()
     }
-    expect(gateway.calls).to.deep.equal([])
+    expect(verbs.calls).to.deep.equal([])
     await untilNothingIsHeld(served)
   })
 
   it('arion 40: the process stops reading, answers what it has, and closes with 1001', async () => {
-    const gateway = byHand()
-    const { url, http } = await serve({ gateway })
+    const verbs = byHand()
+    const { url, http } = await serve({ verbs })
     const client = await Client.open(url, '/websocket/test')
     client.websocket.send('x')
-    await untilTaken(gateway, 1)
+    await untilTaken(verbs, 1)
     const drained = http.drain(60_000)
     await new Promise(sent => client.websocket.send('too late', sent))
     await aFewTurns()
     expect(client.closed).to.equal(undefined)
-    gateway.calls[0]!.settle([delivered(0, 9)])
+    verbs.calls[0]!.settle([delivered(0, 9)])
     expect((await client.untilClosed()).code).to.equal(1001)
     expect(client.replies.map(({ offset }) => offset)).to.deep.equal([9])
     await drained
-    expect(values(gateway)).to.deep.equal(['x'])
+    expect(values(verbs)).to.deep.equal(['x'])
   })
 
   it('a client that leaves costs nothing: what it sent is produced, and nothing is held', async () => {
-    const gateway = byHand()
-    const { url, metric } = await serve({ gateway })
+    const verbs = byHand()
+    const { url, metric } = await serve({ verbs })
     for (const end of ['terminate', 'close'] as const) {
       const client = await Client.open(url, '/websocket/test')
-      const before = gateway.records.length
+      const before = verbs.records.length
       for (let i = 0; i < 100; i++) client.websocket.send('x')
-      await untilTaken(gateway, before + 100)
+      await untilTaken(verbs, before + 100)
       client.websocket[end]()
     }
     await untilNothingIsHeld(served)
     expect(await metric('castellan_arion_websocket_messages_in_flight')).to.equal(0)
     expect(await metric('castellan_http_upgraded_connections')).to.equal(0)
-    for (const call of gateway.calls) call.settle(call.records.map(() => delivered()))
+    for (const call of verbs.calls) call.settle(call.records.map(() => delivered()))
     await new Promise(setImmediate)
     expect(served.lines.filter(({ level }) => level !== 'debug')).to.deep.equal([])
   })
@@ -375,14 +373,14 @@ describe('arion websockets', () => {
 
   it('a message of the largest size may come in fragments of 256 bytes, and in no smaller ones', async () => {
     const maxMessageBytes = 1024 * 1024
-    const { url, gateway } = await serve({ settings: { maxMessageBytes } })
+    const { url, verbs } = await serve({ settings: { maxMessageBytes } })
     const client = await Client.open(url, '/websocket/test')
     const sendIn = (fragments: number, sizeBytes: number): void => {
       for (let i = 1; i <= fragments; i++) client.websocket.send(Buffer.alloc(sizeBytes), { fin: i === fragments })
     }
     sendIn(maxMessageBytes / 256, 256)
     await client.untilReplies(1)
-    expect(gateway.records[0]!.value).to.have.length(maxMessageBytes)
+    expect(verbs.records[0]!.value).to.have.length(maxMessageBytes)
     sendIn(1 + maxMessageBytes / 256, 1)
     expect((await client.untilClosed()).code).to.equal(1008)
     await untilNothingIsHeld(served)

@@ -3,7 +3,7 @@ import { ForbiddenError, OverloadedError, QuotaExceededError } from '../../../sr
 import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import { delivered, failure } from '../../support/fake-verbs.js'
-import { ask, EVENT, type EventAnswer, EventGateway, EventsPlay, REQUIRED } from './harness.js'
+import { ask, EVENT, type EventAnswer, EventsPlay, EventVerbs, REQUIRED } from './harness.js'
 
 const MODERN = { accept: 'application/vnd.castellan.v1+json' }
 const seen = ({ status, headers, body }: EventAnswer): unknown[] => [
@@ -16,13 +16,13 @@ describe('cloudevents: answers to produce requests', () => {
   let play: EventsPlay
   afterEach(() => play.close())
 
-  const withOutcomes = (...outcomes: RecordOutcome[]): EventGateway =>
-    new EventGateway({ outcome: (_: ProduceRecord, at) => outcomes[at] ?? outcomes.at(-1)! })
+  const withOutcomes = (...outcomes: RecordOutcome[]): EventVerbs =>
+    new EventVerbs({ outcome: (_: ProduceRecord, at) => outcomes[at] ?? outcomes.at(-1)! })
 
   it('204 without a body: the events are in Kafka', async () => {
     play = await EventsPlay.open()
     expect(seen(await play.structured(EVENT))).to.deep.equal([204, 'yes', ''])
-    expect(play.gateway.calls[0]!.options).to.deep.equal({
+    expect(play.verbs.calls[0]!.options).to.deep.equal({
       partitioner: 'murmur2',
       deadlineMs: 60_000,
       durability: 'memory',
@@ -33,12 +33,12 @@ describe('cloudevents: answers to produce requests', () => {
   it('202 with async=true: the events are accepted, in memory or on disk', async () => {
     play = await EventsPlay.open()
     expect(seen(await play.post(REQUIRED, 'x', '/orders?async=true'))).to.deep.equal([202, 'pending', ''])
-    expect(play.gateway.calls[0]!.options).to.include({ deadlineMs: 120_000, answeredBy: 'cloudevents' })
+    expect(play.verbs.calls[0]!.options).to.include({ deadlineMs: 120_000, answeredBy: 'cloudevents' })
     expect(seen(await play.post(REQUIRED, 'x', '/orders?async=false'))).to.deep.equal([204, 'yes', ''])
     await play.close()
-    play = await EventsPlay.open(new EventGateway(), { durability: 'disk' })
+    play = await EventsPlay.open(new EventVerbs(), { durability: 'disk' })
     expect(seen(await play.batch([EVENT, EVENT], '/orders?async=true'))).to.deep.equal([202, 'pending', ''])
-    expect(play.gateway.calls[0]!.options).to.include({ durability: 'disk', deadlineMs: 0 })
+    expect(play.verbs.calls[0]!.options).to.include({ durability: 'disk', deadlineMs: 0 })
   })
 
   it('202 when the time is over for events in the durable log: they are delivered later', async () => {
@@ -108,7 +108,7 @@ describe('cloudevents: answers to produce requests', () => {
   })
 
   it('events that are not accepted are answered 503 with Retry-After', async () => {
-    play = await EventsPlay.open(new EventGateway({ refuse: () => ({ ...failure('overloaded'), retriable: true }) }))
+    play = await EventsPlay.open(new EventVerbs({ refuse: () => ({ ...failure('overloaded'), retriable: true }) }))
     const answer = await play.structured(EVENT, undefined, '/orders?async=true')
     expect([answer.status, answer.headers['x-castellan-persisted'], answer.headers['retry-after']]).to.deep.equal([
       503,
@@ -134,7 +134,7 @@ describe('cloudevents: answers to produce requests', () => {
   })
 
   it('a body that is too large is answered 413, and names the setting', async () => {
-    play = await EventsPlay.open(new EventGateway(), { maxBodyBytes: 10 })
+    play = await EventsPlay.open(new EventVerbs(), { maxBodyBytes: 10 })
     const [status, persisted, problem] = seen(await play.post(REQUIRED, 'x'.repeat(11)))
     expect([status, persisted]).to.deep.equal([413, 'no'])
     expect((problem as { detail: string }).detail).to.equal(
@@ -157,7 +157,7 @@ describe('cloudevents: answers to produce requests', () => {
       }
     }
     const access: Access = { callerOf: () => caller }
-    play = await EventsPlay.open(new EventGateway(), {}, { access })
+    play = await EventsPlay.open(new EventVerbs(), {}, { access })
     const [status, persisted, problem] = seen(await play.structured(EVENT, undefined, '/secret'))
     expect([status, persisted]).to.deep.equal([403, 'no'])
     expect(problem).to.include({ detail: 'not allowed', code: 'forbidden' })
@@ -172,17 +172,17 @@ describe('cloudevents: answers to produce requests', () => {
       [0, 4]
     ])
     expect(asked[1]).to.deep.equal(['produce', { topic: 'orders' }])
-    expect(play.gateway.written).to.have.length(2)
+    expect(play.verbs.written).to.have.length(2)
   })
 
   it('a bug is answered 500, and says that the outcome is unknown', async () => {
-    const gateway = new EventGateway()
-    gateway.produce = () => {
+    const verbs = new EventVerbs()
+    verbs.produce = () => {
       throw new Error('a bug')
     }
-    play = await EventsPlay.open(gateway)
+    play = await EventsPlay.open(verbs)
     expect(seen(await play.structured(EVENT)).slice(0, 2)).to.deep.equal([500, 'unknown'])
-    gateway.produce = () => {
+    verbs.produce = () => {
       throw new OverloadedError('no more')
     }
     expect(seen(await play.structured(EVENT)).slice(0, 2)).to.deep.equal([503, 'no'])

@@ -16,13 +16,13 @@ describe('cloudevents: events in binary mode', () => {
     const answer = await play.post(headers, body)
     expect(answer.body).to.equal('')
     expect([answer.status, answer.headers['x-castellan-persisted']]).to.deep.equal([204, 'yes'])
-    return play.gateway.written.at(-1)!
+    return play.verbs.written.at(-1)!
   }
   const defectsOf = async (headers: Parameters<EventsPlay['post']>[0], body = '{}'): Promise<string[]> => {
     const answer = await play.post(headers, body)
     expect([answer.status, answer.headers['content-type']]).to.deep.equal([400, 'application/problem+json'])
     expect(answer.headers['x-castellan-persisted']).to.equal('no')
-    expect(play.gateway.written).to.deep.equal([])
+    expect(play.verbs.written).to.deep.equal([])
     return linesOf(answer)
   }
 
@@ -41,7 +41,7 @@ describe('cloudevents: events in binary mode', () => {
   })
 
   it('HTTP 3.1.2 and Kafka 3.2.2: the body is the value, byte by byte', async () => {
-    const taken = play.gateway.calls
+    const taken = play.verbs.calls
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, at) => at))
     await recordOf({ ...REQUIRED, 'content-type': 'application/octet-stream' }, bytes)
     expect(taken.at(-1)!.records[0]!.value!.equals(bytes)).to.equal(true)
@@ -183,10 +183,10 @@ describe('cloudevents: events in binary mode', () => {
     const mapped = await recordOf(keyed, 'x')
     expect([mapped.key, new Map(mapped.headers).get('ce_partitionkey')]).to.deep.equal(['p 1', 'p 1'])
     await play.post(keyed, 'x', '/orders?key=a%FF+b')
-    expect(play.gateway.calls.at(-1)!.records[0]!.key!.equals(Buffer.from('a\u00ff b', 'latin1'))).to.equal(true)
-    expect(new Map(play.gateway.written.at(-1)!.headers).get('ce_partitionkey')).to.equal('p 1')
+    expect(play.verbs.calls.at(-1)!.records[0]!.key!.equals(Buffer.from('a\u00ff b', 'latin1'))).to.equal(true)
+    expect(new Map(play.verbs.written.at(-1)!.headers).get('ce_partitionkey')).to.equal('p 1')
     await play.post(keyed, 'x', '/orders?key=')
-    expect(play.gateway.written.at(-1)!.key).to.equal('')
+    expect(play.verbs.written.at(-1)!.key).to.equal('')
     for (const [query, detail] of [
       ['key=%zz', /% without two hexadecimal digits/],
       ['key=a&key=b', /key occurs more than once/],

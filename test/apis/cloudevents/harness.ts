@@ -2,10 +2,10 @@ import { request } from 'node:http'
 import fastify, { type FastifyInstance } from 'fastify'
 import { cloudevents } from '../../../src/apis/cloudevents/api.js'
 import type { ProduceRecord, RecordHeader } from '../../../src/core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
 import type { ApiContext } from '../../../src/http/api/api.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 
 /** A record as Kafka would have it; header values as text. */
 export interface Written {
@@ -20,7 +20,7 @@ const textOf = (bytes: Buffer | string | null): string | null =>
 const pairOf = ({ key, value }: RecordHeader): [string, string | null] => [key, textOf(value)]
 
 /** Keeps the records with their headers. */
-export class EventGateway extends FakeGateway {
+export class EventVerbs extends FakeVerbs {
   readonly written: Written[] = []
 
   override produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
@@ -61,28 +61,28 @@ export const ask = (url: string, method: string, headers: Headers, body?: string
 
 /** The API over a gateway that the test plays. */
 export class EventsPlay {
-  readonly gateway: EventGateway
+  readonly verbs: EventVerbs
   readonly url: string
   readonly #app: FastifyInstance
 
-  private constructor(gateway: EventGateway, url: string, app: FastifyInstance) {
-    this.gateway = gateway
+  private constructor(verbs: EventVerbs, url: string, app: FastifyInstance) {
+    this.verbs = verbs
     this.url = url
     this.#app = app
   }
 
   static async open(
-    gateway = new EventGateway(),
+    verbs = new EventVerbs(),
     settings: object = {},
     overrides: Partial<ApiContext<never>> = {}
   ): Promise<EventsPlay> {
     const plugin = await cloudevents.plugin(
-      contextFor(gateway, cloudevents.settings.parse(settings), overrides as object)
+      contextFor(verbs, cloudevents.settings.parse(settings), overrides as object)
     )
     const { maxBodyBytes: bodyLimit = 1_048_576 } = settings as { maxBodyBytes?: number }
     const app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up', bodyLimit })
     await app.register(async scope => plugin(scope), { prefix: cloudevents.prefix })
-    return new EventsPlay(gateway, `${await app.listen({ host: '127.0.0.1', port: 0 })}/events`, app)
+    return new EventsPlay(verbs, `${await app.listen({ host: '127.0.0.1', port: 0 })}/events`, app)
   }
 
   close(): Promise<void> {

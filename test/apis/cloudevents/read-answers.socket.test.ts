@@ -4,10 +4,10 @@ import { expect } from 'chai'
 import type { AckResult, ConsumeManyResult, MessageLimits } from '../../../src/consumer/group/consume-result.js'
 import type { Requester } from '../../../src/core/actor/actor.js'
 import { CastellanError, ForbiddenError, InvalidRequestError } from '../../../src/core/errors.js'
-import type { AcquiredMessage, FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import type { LifetimeStep } from '../../../src/http/api/api.js'
-import { ask, EventGateway, EventsPlay } from './harness.js'
+import type { AcquiredMessage, FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
+import { ask, EventsPlay, EventVerbs } from './harness.js'
 
 const header = (key: string, value: string) => ({ key, value: Buffer.from(value) })
 const ATTRIBUTES = [
@@ -29,7 +29,7 @@ const message = (offset: number, isEvent = true): AcquiredMessage => ({
 })
 
 /** Answers requests of groups by a list, and lets the test play a topic that is followed. */
-class ReadGateway extends EventGateway {
+class ReadVerbs extends EventVerbs {
   readonly told: string[] = []
   /** What each request for messages gets, the last one again and again. */
   script: (ConsumeManyResult | AcquiredMessage[])[] = [{ type: 'timedOut' }]
@@ -68,17 +68,17 @@ class ReadGateway extends EventGateway {
 
 describe('cloudevents: answers to requests for events', () => {
   let play: EventsPlay
-  let gateway: ReadGateway
+  let verbs: ReadVerbs
   let drains: LifetimeStep[]
   const open = async (overrides: object = {}): Promise<void> => {
-    gateway = new ReadGateway()
+    verbs = new ReadVerbs()
     drains = []
     const lifetime = {
       onDrain: (step: LifetimeStep) => drains.push(step),
       onStop: () => undefined,
       onCut: () => undefined
     }
-    play = await EventsPlay.open(gateway, {}, { lifetime, ...overrides } as never)
+    play = await EventsPlay.open(verbs, {}, { lifetime, ...overrides } as never)
   }
   const get = (path: string, headers: Record<string, string> = {}) => ask(play.url + path, 'GET', headers)
   const problemOf = async (path: string, headers: Record<string, string> = {}, method = 'GET') => {
@@ -121,28 +121,28 @@ describe('cloudevents: answers to requests for events', () => {
       'count asks for a batch, and Accept for a single event',
       'invalidRequest'
     ])
-    expect(gateway.told).to.deep.equal([])
+    expect(verbs.told).to.deep.equal([])
   })
 
   it('events are acknowledged when their answer was sent, or by the client', async () => {
     await open()
-    gateway.script = [[message(3), message(4)]]
+    verbs.script = [[message(3), message(4)]]
     const auto = await get('/orders?group=g&count=1000')
     expect([auto.status, auto.headers['x-castellan-offsets']]).to.deep.equal([200, '0:3-4'])
     expect(auto.headers['cache-control']).to.equal('no-store')
-    gateway.script = [[message(5)]]
+    verbs.script = [[message(5)]]
     await get('/orders?group=g&ack=manual&timeout=100')
     await new Promise(resolve => setImmediate(resolve))
-    expect(gateway.told).to.deep.equal(['g orders 500 default', 'ack all', 'g orders 1 true'])
+    expect(verbs.told).to.deep.equal(['g orders 500 default', 'ack all', 'g orders 1 true'])
   })
 
   it('records that are no events are acknowledged and counted, at once or with the others of their answer', async () => {
     await open()
-    gateway.script = [[message(0, false)], [message(1, false), message(2, false)], [message(3), message(4, false)]]
+    verbs.script = [[message(0, false)], [message(1, false), message(2, false)], [message(3), message(4, false)]]
     const answer = await get('/orders?group=g&ack=manual&count=2')
     expect([answer.headers['x-castellan-offsets'], answer.headers['x-castellan-skipped']]).to.deep.equal(['0:3', '4'])
-    expect(gateway.told.filter(told => told.startsWith('ack'))).to.deep.equal(['ack all', 'ack all', 'ack 0:4'])
-    gateway.script = [[message(5, false)], { type: 'timedOut' }]
+    expect(verbs.told.filter(told => told.startsWith('ack'))).to.deep.equal(['ack all', 'ack all', 'ack 0:4'])
+    verbs.script = [[message(5, false)], { type: 'timedOut' }]
     const none = await get('/orders?group=g')
     expect([none.status, none.headers['x-castellan-skipped']]).to.deep.equal([204, '1'])
   })
@@ -150,7 +150,7 @@ describe('cloudevents: answers to requests for events', () => {
   it('a topic of records that are no events is answered within its time', async () => {
     let now = 0
     await open({ clock: () => (now += 300) })
-    gateway.script = [[message(0, false)]]
+    verbs.script = [[message(0, false)]]
     const answer = await get('/orders?group=g&timeout=5000')
     expect(answer.status).to.equal(204)
     expect(Number(answer.headers['x-castellan-skipped'])).to.be.within(2, 10)
@@ -159,24 +159,24 @@ describe('cloudevents: answers to requests for events', () => {
   it('no event is not the same as a Kafka that cannot be reached', async () => {
     await open()
     expect((await get('/orders?group=g')).status).to.equal(204)
-    gateway.script = [{ type: 'timedOut', reason: 'no broker answers' }]
+    verbs.script = [{ type: 'timedOut', reason: 'no broker answers' }]
     expect(await problemOf('/orders?group=g')).to.deep.equal([503, 'no broker answers', 'timedOut'])
     const failed = { type: 'failed', errorCode: 30, retriable: false } as const
-    gateway.script = [{ ...failed, code: 'notAuthorized', message: 'the group may not be read' }]
+    verbs.script = [{ ...failed, code: 'notAuthorized', message: 'the group may not be read' }]
     expect(await problemOf('/orders?group=g')).to.deep.equal([403, 'the group may not be read', 'notAuthorized'])
-    gateway.script = [{ ...failed, errorCode: 23, code: 'kafka', message: 'it is a share group' }]
+    verbs.script = [{ ...failed, errorCode: 23, code: 'kafka', message: 'it is a share group' }]
     expect(await problemOf('/orders?group=g')).to.deep.equal([409, 'it is a share group', 'kafka'])
   })
 
   it('acknowledgements name those that were not expected; others count', async () => {
     await open()
-    gateway.results = [{ type: 'acked' }, { type: 'notOffered' }, { type: 'notRead' }]
+    verbs.results = [{ type: 'acked' }, { type: 'notOffered' }, { type: 'notRead' }]
     const [status, detail] = await problemOf('/orders/acks?group=g&offsets=0:1-2,1:7', {}, 'POST')
     expect([status, detail]).to.satisfy(([, text]: [number, string]) =>
       text.includes('acknowledgement of 0:2,1:7 here')
     )
     expect(status).to.equal(409)
-    gateway.results = [{ type: 'failed', code: 'overloaded', errorCode: undefined, message: 'full', retriable: true }]
+    verbs.results = [{ type: 'failed', code: 'overloaded', errorCode: undefined, message: 'full', retriable: true }]
     expect((await problemOf('/orders/acks?group=g&offsets=0:1', {}, 'POST')).slice(0, 2)).to.deep.equal([503, 'full'])
     const body = await ask(`${play.url}/orders/acks?group=g&offsets=0:1`, 'POST', {}, 'ignored')
     expect([body.status, body.headers['x-castellan-persisted']]).to.deep.equal([204, undefined])
@@ -185,8 +185,8 @@ describe('cloudevents: answers to requests for events', () => {
   it('without a group the answer comes with the first events, and says where to go on and what was lost', async () => {
     await open()
     const answer = get('/orders?from=0:3,2:9&partition=0,2&count=3')
-    await gateway.followed
-    const { sink, options } = gateway
+    await verbs.followed
+    const { sink, options } = verbs
     expect(options).to.deep.include({ partitions: [0, 2], from: 'earliest', maxPartitions: 200 })
     expect([...options!.positions]).to.deep.equal([
       [0, 3],
@@ -214,13 +214,13 @@ describe('cloudevents: answers to requests for events', () => {
       'x-castellan-warning': 'records 3 to 4 were deleted before they were read'
     })
     expect(JSON.parse(body)).to.have.length(2)
-    expect(gateway.told).to.deep.equal(['stop'])
+    expect(verbs.told).to.deep.equal(['stop'])
   })
 
   it('the places of readers without a group are free again when they have their answers, or have left', async () => {
     await open()
     const status = async (): Promise<number> => (await get('/orders?from=latest&timeout=0')).status
-    gateway.follow = async (_topic, _options, sink) => {
+    verbs.follow = async (_topic, _options, sink) => {
       setImmediate(() => sink!.begins(new Map([[0, 0]])))
       return { resume: () => undefined, stop: () => undefined }
     }
@@ -240,7 +240,7 @@ describe('cloudevents: answers to requests for events', () => {
 
   it('a reading that fails is answered with its reason', async () => {
     await open()
-    gateway.follow = async () => {
+    verbs.follow = async () => {
       throw new InvalidRequestError('topic orders does not exist', 'unknownTopic')
     }
     for (const path of ['/orders?from=latest', '/orders/tail']) {
@@ -249,9 +249,9 @@ describe('cloudevents: answers to requests for events', () => {
     await play.close()
     await open()
     const answer = problemOf('/orders?from=latest')
-    await gateway.followed
-    gateway.sink!.begins(new Map([[0, 0]]))
-    gateway.sink!.ended(new CastellanError('notAuthorized', 'orders/0: not allowed', false))
+    await verbs.followed
+    verbs.sink!.begins(new Map([[0, 0]]))
+    verbs.sink!.ended(new CastellanError('notAuthorized', 'orders/0: not allowed', false))
     expect(await answer).to.deep.equal([403, 'orders/0: not allowed', 'notAuthorized'])
   })
 
@@ -262,23 +262,23 @@ describe('cloudevents: answers to requests for events', () => {
         throw new Error('a bug')
       }
     })
-    gateway.script = [[broken]]
+    verbs.script = [[broken]]
     expect((await problemOf('/orders?group=g')).slice(0, 2)).to.deep.equal([500, 'internal error'])
-    expect(gateway.told.slice(1)).to.deep.equal(['release'])
+    expect(verbs.told.slice(1)).to.deep.equal(['release'])
     const answer = problemOf('/orders?from=latest')
-    await gateway.followed
-    const { sink } = gateway
+    await verbs.followed
+    const { sink } = verbs
     sink!.begins(new Map([[0, 3]]))
     sink!.take(0, broken)
     sink!.flush()
     expect((await answer).slice(0, 2)).to.deep.equal([500, 'internal error'])
     expect(sink!.isFull).to.equal(true)
     const stream = get('/orders/tail?from=latest')
-    while (gateway.sink === sink) await new Promise(resolve => setImmediate(resolve))
-    gateway.sink!.begins(new Map([[0, 3]]))
-    gateway.sink!.take(0, message(3))
-    gateway.sink!.take(0, broken)
-    gateway.sink!.flush()
+    while (verbs.sink === sink) await new Promise(resolve => setImmediate(resolve))
+    verbs.sink!.begins(new Map([[0, 3]]))
+    verbs.sink!.take(0, message(3))
+    verbs.sink!.take(0, broken)
+    verbs.sink!.flush()
     expect((await stream).body).to.match(
       /data: \{.*"id":"7".*\n\nevent: error\ndata: \{"error":"internal error"\}\n\n$/s
     )
@@ -300,7 +300,7 @@ describe('cloudevents: answers to requests for events', () => {
     }
     expect((await problemOf('/orders/acks?group=g&offsets=0:1', {}, 'POST'))[0]).to.equal(403)
     expect(asked[0]).to.deep.equal(['consume', { topic: 'orders', group: 'g' }])
-    expect(gateway.told).to.deep.equal([])
+    expect(verbs.told).to.deep.equal([])
   })
 
   const drain = async (): Promise<void> => {
@@ -310,14 +310,14 @@ describe('cloudevents: answers to requests for events', () => {
   it('when the process stops, requests that wait are answered 503, and later ones too', async () => {
     await open()
     const poll = problemOf('/orders?from=latest')
-    await gateway.followed
+    await verbs.followed
     await drain()
     expect(await poll).to.deep.equal([503, 'Castellan is shutting down', 'shuttingDown'])
     expect((await problemOf('/orders/tail'))[0]).to.equal(503)
     await play.close()
     await open()
     const tail = problemOf('/orders/tail')
-    await gateway.followed
+    await verbs.followed
     await drain()
     expect(await tail).to.deep.equal([503, 'Castellan is shutting down', 'shuttingDown'])
   })
@@ -325,13 +325,13 @@ describe('cloudevents: answers to requests for events', () => {
   it('when the process stops, a tail that has begun ends', async () => {
     await open()
     const tail = get('/orders/tail')
-    await gateway.followed
-    gateway.sink!.begins(new Map([[0, 3]]))
-    gateway.sink!.take(0, message(3))
+    await verbs.followed
+    verbs.sink!.begins(new Map([[0, 3]]))
+    verbs.sink!.take(0, message(3))
     await drain()
     const { status, headers, body } = await tail
     expect([status, headers['content-type']]).to.deep.equal([200, 'text/event-stream; charset=utf-8'])
     expect(body).to.match(/^retry: 1000\nid: 0:3\n\nid: 0:3\ndata: \{"specversion":"1.0",.*\}\n\n$/)
-    expect(gateway.told).to.include('stop')
+    expect(verbs.told).to.include('stop')
   })
 })

@@ -16,7 +16,7 @@ describe('cloudevents: events in structured mode, and batches', () => {
   const defectsOf = async (members: object | string): Promise<string[]> => {
     const answer = await play.structured(typeof members === 'string' ? members : { ...EVENT, ...members })
     expect([answer.status, answer.headers['x-castellan-persisted']], answer.body).to.deep.equal([400, 'no'])
-    expect(play.gateway.written).to.deep.equal([])
+    expect(play.verbs.written).to.deep.equal([])
     return linesOf(answer)
   }
   const detailOf = async (body: string, type = EVENT_TYPE): Promise<string> => {
@@ -31,7 +31,7 @@ describe('cloudevents: events in structured mode, and batches', () => {
     const type = 'Application/CloudEvents+JSON; charset=UTF-8'
     const answer = await play.structured(body, type)
     expect([answer.status, answer.body]).to.deep.equal([204, ''])
-    expect(play.gateway.written).to.deep.equal([
+    expect(play.verbs.written).to.deep.equal([
       { topic: 'orders', key: null, value: body, headers: [['content-type', type]] }
     ])
   })
@@ -60,7 +60,7 @@ describe('cloudevents: events in structured mode, and batches', () => {
     const answer = await play.post({ 'content-type': `${BATCH_TYPE};charset=utf-8` }, body)
     expect([answer.status, answer.headers['x-castellan-persisted']]).to.deep.equal([204, 'yes'])
     const headers = [['content-type', `${EVENT_TYPE};charset=utf-8`]]
-    expect(play.gateway.written).to.deep.equal([
+    expect(play.verbs.written).to.deep.equal([
       {
         topic: 'orders',
         key: null,
@@ -79,7 +79,7 @@ describe('cloudevents: events in structured mode, and batches', () => {
   it('HTTP 3.3.2: a batch may be empty', async () => {
     const answer = await play.batch([])
     expect([answer.status, answer.headers['x-castellan-persisted'], answer.body]).to.deep.equal([204, 'yes', ''])
-    expect(play.gateway.calls).to.deep.equal([])
+    expect(play.verbs.calls).to.deep.equal([])
   })
 
   it('all events of a batch are taken, or none: each defect has a line with the place of its event', async () => {
@@ -98,7 +98,7 @@ describe('cloudevents: events in structured mode, and batches', () => {
       detail:
         'event 1: id is missing; event 3: type is empty; event 3: time "now" is not a time as 2018-04-05T17:31:00Z (RFC 3339)'
     })
-    expect(play.gateway.calls).to.deep.equal([])
+    expect(play.verbs.calls).to.deep.equal([])
   })
 
   it('at most 20 defects are listed', async () => {
@@ -117,7 +117,7 @@ describe('cloudevents: events in structured mode, and batches', () => {
       subject: null
     }
     expect((await play.structured({ ...EVENT, ...fine })).status).to.equal(204)
-    play.gateway.written.length = 0
+    play.verbs.written.length = 0
     expect(await defectsOf({ id: 7, time: 5, subject: true })).to.deep.equal([
       'id has to be a string',
       'time has to be a string',
@@ -195,7 +195,7 @@ describe('cloudevents: events in structured mode, and batches', () => {
 
   it('Kafka 3.1: a key of the request is that of all its events', async () => {
     await play.batch([EVENT, { ...EVENT, partitionkey: 'p' }], '/orders?key=k')
-    expect(play.gateway.written.map(({ key }) => key)).to.deep.equal(['k', 'k'])
+    expect(play.verbs.written.map(({ key }) => key)).to.deep.equal(['k', 'k'])
   })
 
   it('CloudEvents 1.0.2, Size Limits: an event of 64 KiB is taken', async () => {

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { TimedOutError } from '../../../src/core/errors.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { serve } from './stage.js'
 
 /** A gateway that makes every change, and can look up nothing afterwards. */
-class ChangesOnly extends FakeGateway {
+class ChangesOnly extends FakeVerbs {
   readonly made: string[] = []
 
   constructor() {
@@ -65,7 +65,7 @@ describe('confluent: changes whose result cannot be looked up', () => {
 })
 
 /** A gateway whose topics have two settings. */
-class SettingsOnly extends FakeGateway {
+class SettingsOnly extends FakeVerbs {
   readonly made: string[] = []
 
   constructor() {

@@ -1,23 +1,23 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { serve } from './stage.js'
 
 describe('confluent: the id of the cluster', () => {
   let app: FastifyInstance
-  let gateway: FakeGateway
+  let verbs: FakeVerbs
   let described: number
   beforeEach(async () => {
     described = 0
-    gateway = new FakeGateway()
-    gateway.admin = {
-      ...gateway.admin,
+    verbs = new FakeVerbs()
+    verbs.admin = {
+      ...verbs.admin,
       describeCluster: async () => {
         described++
         return { clusterId: 'c1', controllerId: 1, brokers: [{ nodeId: 1, host: 'broker', port: 9092, rack: null }] }
       }
     }
-    app = await serve(gateway)
+    app = await serve(verbs)
   })
   afterEach(() => app.close())
 
@@ -47,10 +47,10 @@ describe('confluent: the id of the cluster', () => {
 
   it('is not that of brokers which belong to another cluster meanwhile', async () => {
     const other = { clusterId: 'c2', controllerId: 1, brokers: [] }
-    gateway.admin = { ...gateway.admin, describeCluster: async () => other }
+    verbs.admin = { ...verbs.admin, describeCluster: async () => other }
     const { status, body } = await get('/v3/clusters/c1/brokers')
     expect([status, body.error_code]).to.deep.equal([500, 50003])
-    gateway.admin = { ...gateway.admin, clusterId: async () => 'c2' }
+    verbs.admin = { ...verbs.admin, clusterId: async () => 'c2' }
     expect((await get('/v3/clusters/c1/brokers')).status).to.equal(404)
     expect((await get('/v3/clusters/c2/brokers')).status).to.equal(200)
   })

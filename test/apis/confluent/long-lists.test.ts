@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { LongList, LongLists } from '../../../src/apis/confluent/long-lists.js'
 import type { TopicMetadata } from '../../../src/verbs/verbs.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { accessByHeader, serve } from './stage.js'
 
 const LISTINGS = 30
@@ -29,7 +29,7 @@ const settingOf = (name: string) => {
 const BROKER = { nodeId: 1, host: 'broker', port: 9092, rack: null }
 
 /** All requests for topics are answered at the same moment. */
-class HeldGateway extends FakeGateway {
+class HeldVerbs extends FakeVerbs {
   readonly held: (() => void)[] = []
   readonly described: number[] = []
 
@@ -61,17 +61,17 @@ class HeldGateway extends FakeGateway {
 
 describe('confluent: long lists', () => {
   let app: FastifyInstance
-  let gateway: HeldGateway
+  let verbs: HeldVerbs
   beforeEach(async () => {
-    gateway = new HeldGateway()
-    app = await serve(gateway, {}, { access: accessByHeader, clock: () => 0 })
+    verbs = new HeldVerbs()
+    app = await serve(verbs, {}, { access: accessByHeader, clock: () => 0 })
   })
   afterEach(() => app.close())
 
   const nextTick = () => new Promise<void>(resolve => setImmediate(resolve))
   async function held(count: number): Promise<void> {
-    while (gateway.held.length < count) await nextTick()
-    for (const answer of gateway.held.splice(0)) answer()
+    while (verbs.held.length < count) await nextTick()
+    for (const answer of verbs.held.splice(0)) answer()
   }
 
   for (const [path, items] of [
@@ -121,7 +121,7 @@ describe('confluent: long lists', () => {
     await held(1)
     const { data } = (await asked).json()
     expect(data.map((one: { topic_name: string }) => one.topic_name)).to.deep.equal(NAMES.flatMap(name => [name, name]))
-    expect(gateway.described).to.deep.equal(Array.from({ length: 10 }, () => 50))
+    expect(verbs.described).to.deep.equal(Array.from({ length: 10 }, () => 50))
   })
 
   describe('by themselves', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import type { ClusterDescription } from '../../../src/verbs/admin.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { accessByHeader, serve } from './stage.js'
 
 const CLUSTER: ClusterDescription = { clusterId: 'c1', controllerId: 1, brokers: [] }
@@ -14,12 +14,12 @@ describe('confluent: look-ups that wait for Kafka', () => {
   let answer: (() => void)[]
   beforeEach(async () => {
     answer = []
-    const gateway = new FakeGateway()
-    gateway.admin = {
-      ...gateway.admin,
+    const verbs = new FakeVerbs()
+    verbs.admin = {
+      ...verbs.admin,
       describeCluster: () => new Promise(resolve => answer.push(() => resolve(CLUSTER)))
     }
-    app = await serve(gateway, {}, { access: accessByHeader })
+    app = await serve(verbs, {}, { access: accessByHeader })
   })
   afterEach(() => app.close())
 

@@ -1,16 +1,16 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { ForbiddenError, InvalidRequestError } from '../../../src/core/errors.js'
+import { type Caller, type Operation, openAccess, type Target } from '../../../src/http/access/access.js'
 import type { ConfigChange } from '../../../src/verbs/admin.js'
 import type { GroupDescription } from '../../../src/verbs/verbs.js'
-import { type Caller, type Operation, openAccess, type Target } from '../../../src/http/access/access.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { serve } from './stage.js'
 
 const JSON_TYPE = 'application/json'
 const BROKER = { nodeId: 1, host: 'broker', port: 9092, rack: null }
 
-class AdminOnly extends FakeGateway {
+class AdminOnly extends FakeVerbs {
   readonly altered: (readonly ConfigChange[])[] = []
 
   constructor() {

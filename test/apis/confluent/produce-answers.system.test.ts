@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { RecordFailure, RecordOutcome } from '../../../src/core/model.js'
 import { seenBy } from '../../support/access.js'
 import { confluentContract } from '../../support/confluent-contract.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { serve } from './stage.js'
 
 const V2 = 'application/vnd.kafka.v2+json'
@@ -20,8 +20,8 @@ describe('confluent: answers to produce requests whose records fail', () => {
 
   /** One request whose records have these outcomes. */
   async function produce(outcomes: readonly RecordOutcome[], headers: Record<string, string> = {}) {
-    const gateway = new FakeGateway({ outcome: (_, index) => outcomes[index]! })
-    app = await serve(gateway)
+    const verbs = new FakeVerbs({ outcome: (_, index) => outcomes[index]! })
+    app = await serve(verbs)
     const answer = await app.inject({
       method: 'POST',
       url: '/topics/t',
@@ -103,8 +103,8 @@ describe('confluent: answers to produce requests whose records fail', () => {
     const RECORDS = '/v3/clusters/c1/topics/t/records'
 
     async function post(url: string, payload: string, outcome: (at: number) => RecordOutcome = () => delivered()) {
-      const gateway = new FakeGateway({ outcome: (_, at) => outcome(at) })
-      app = await serve(gateway, { maxRecordsPerRequest: 3 })
+      const verbs = new FakeVerbs({ outcome: (_, at) => outcome(at) })
+      app = await serve(verbs, { maxRecordsPerRequest: 3 })
       return app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload })
     }
     const noDate = (): RecordOutcome => ({ ...delivered(), timestampMs: 8.65e15 }) as RecordOutcome
@@ -152,7 +152,7 @@ describe('confluent: answers to produce requests whose records fail', () => {
       expect([statusCode, headers['x-castellan-persisted']]).to.deep.equal([413, 'no'])
       await app.close()
       const [type, most] = [{ 'content-type': 'application/json' }, '{"x":1}'.repeat(10_000)]
-      app = await serve(new FakeGateway())
+      app = await serve(new FakeVerbs())
       const send = (payload: string) => app.inject({ method: 'POST', url: RECORDS, headers: type, payload })
       expect((await send(`{}${most}`)).body).to.match(/^\{"error_code":200,(?:.*\r\n){10001}$/)
       const tooMany = await send(`{}${most}{"x":1}`)
@@ -167,7 +167,7 @@ describe('confluent: answers to produce requests whose records fail', () => {
     })
 
     it('a request without a body is answered 422', async () => {
-      app = await serve(new FakeGateway())
+      app = await serve(new FakeVerbs())
       const answer = await app.inject({ method: 'POST', url: RECORDS, headers: { 'content-type': 'application/json' } })
       expect([answer.statusCode, JSON.parse(answer.body).error_code]).to.deep.equal([422, 42206])
     })
@@ -193,8 +193,8 @@ describe('confluent: answers to produce requests whose records fail', () => {
             throw new Error('a bug')
           }
         }
-        const gateway = new FakeGateway({ outcome: () => broken as never })
-        app = await serve(gateway)
+        const verbs = new FakeVerbs({ outcome: () => broken as never })
+        app = await serve(verbs)
         const type = url.startsWith('/v3') ? 'application/json' : 'application/vnd.kafka.json.v2+json'
         const answer = await app.inject({ method: 'POST', url, headers: { 'content-type': type }, payload })
         expect([answer.statusCode, answer.headers['x-castellan-persisted']]).to.deep.equal([500, 'unknown'])

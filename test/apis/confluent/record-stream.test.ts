@@ -12,8 +12,8 @@ import { silentLogger } from '../../../src/core/model.js'
 import { type Caller, openAccess } from '../../../src/http/access/access.js'
 import { type BodySource, BufferPool } from '../../../src/http/exchange/body-collector.js'
 import { confluentContract } from '../../support/confluent-contract.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
 import { FakeTime } from '../../support/fake-time.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { turns as ticks } from '../../support/ticks.js'
 
 const IDLE_MS = 30_000
@@ -78,7 +78,7 @@ function encodedOf({ items, records, bytes }: Collected): Collected {
 
 describe('confluent: a stream of records', () => {
   let time: FakeTime
-  let gateway: FakeGateway
+  let verbs: FakeVerbs
   let payload: PassThrough & Partial<BodySource>
   let response: FakeResponse
   let stream: RecordStream
@@ -109,7 +109,7 @@ describe('confluent: a stream of records', () => {
     onRefused = quota = room = noTime = undefined
     turnLimits = { costPerTick: 64 * 1024, costPerTickAlone: 0, costInFlight: IN_FLIGHT, costInFlightAlone: 0 }
     streamTurns = new StreamTurns(turnLimits)
-    gateway = new FakeGateway({ outcome: 'by hand' })
+    verbs = new FakeVerbs({ outcome: 'by hand' })
     payload = Object.assign(new PassThrough(), {
       openEnd: () => void events.push('open-ended'),
       holdOnly: (bytes: number) => {
@@ -150,7 +150,7 @@ describe('confluent: a stream of records', () => {
         },
         turns: streamTurns,
         pool: new BufferPool(1024 * 1024),
-        produce: records => gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 1 })
+        produce: records => verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 1 })
       }
     )
     stream.start(() => events.push('over'))
@@ -169,7 +169,7 @@ describe('confluent: a stream of records', () => {
     await ticks(6)
   }
   const settle = async (at: number, ...offsets: number[]): Promise<void> => {
-    gateway.calls[at]!.settle(offsets.map(offset => delivered(0, offset)))
+    verbs.calls[at]!.settle(offsets.map(offset => delivered(0, offset)))
     await ticks(6)
   }
 
@@ -180,7 +180,7 @@ describe('confluent: a stream of records', () => {
   it('hands on the records of one piece together, and answers in their order whichever Kafka has first', async () => {
     await send('{}{}{"va')
     await send('lue":null}')
-    expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([2, 1])
+    expect(verbs.calls.map(({ records }) => records.length)).to.deep.equal([2, 1])
     await settle(1, 7)
     expect(response.lines).to.deep.equal([])
     await settle(0, 5, 6)
@@ -197,7 +197,7 @@ describe('confluent: a stream of records', () => {
   describe('while a record waits for its schema', () => {
     const withSchema = '{"value":{"schema_id":7,"data":1}}'
     const plain = '{"value":{"type":"STRING","data":"plain"}}'
-    const valuesOf = (): string[][] => gateway.calls.map(({ records }) => records.map(({ value }) => String(value)))
+    const valuesOf = (): string[][] => verbs.calls.map(({ records }) => records.map(({ value }) => String(value)))
 
     it('reads no record behind it, so that none overtakes it', async () => {
       await send(plain + withSchema)
@@ -209,7 +209,7 @@ describe('confluent: a stream of records', () => {
       expect(valuesOf()[0]).to.deep.equal(['plain', 'encoded'])
       expect(valuesOf().flat()).to.deep.equal(['plain', 'encoded', 'plain', 'plain'])
       let offset = 0
-      for (const [at, { records }] of gateway.calls.entries()) await settle(at, ...records.map(() => ++offset))
+      for (const [at, { records }] of verbs.calls.entries()) await settle(at, ...records.map(() => ++offset))
       expect(response.lines.map(({ offset }) => offset)).to.deep.equal([1, 2, 3, 4])
     })
 
@@ -228,7 +228,7 @@ describe('confluent: a stream of records', () => {
       await send('{"value":{"schema_id":8,"data":1}}')
       encoding[0]!()
       await ticks(6)
-      expect([response.codes, gateway.calls.length, counted]).to.deep.equal([[400], 0, [400]])
+      expect([response.codes, verbs.calls.length, counted]).to.deep.equal([[400], 0, [400]])
     })
 
     it('refuses it, and goes on, where there is no time to encode it', async () => {
@@ -275,18 +275,18 @@ describe('confluent: a stream of records', () => {
     await settle(0, 0)
     expect(payload.isPaused()).to.equal(true)
     await send('{}')
-    expect(gateway.calls).to.have.length(1)
+    expect(verbs.calls).to.have.length(1)
     response.read()
     await ticks(6)
-    expect(gateway.calls).to.have.length(2)
+    expect(verbs.calls).to.have.length(2)
     await settle(1, 1)
     expect(response.lines.map(({ offset }) => offset)).to.deep.equal([0, 1])
   })
 
   /** Lets Kafka have all that it has been given, until nothing more comes. */
   const settleAll = async (): Promise<void> => {
-    for (let at = 0; at < gateway.calls.length; at++) {
-      const { records, settle } = gateway.calls[at]!
+    for (let at = 0; at < verbs.calls.length; at++) {
+      const { records, settle } = verbs.calls[at]!
       settle(records.map(() => delivered(0, 0)))
       await ticks(20)
     }
@@ -295,7 +295,7 @@ describe('confluent: a stream of records', () => {
   it('reads nothing more while its share of records waits for Kafka', async () => {
     await send('{}'.repeat(10_000))
     await ticks(200)
-    const sent = gateway.calls.reduce((sum, { records }) => sum + records.length, 0)
+    const sent = verbs.calls.reduce((sum, { records }) => sum + records.length, 0)
     expect([payload.isPaused(), sent]).to.deep.equal([true, Math.ceil(IN_FLIGHT / costOf(2, 1))])
     await settleAll()
     expect([payload.isPaused(), response.lines.length]).to.deep.equal([false, 10_000])
@@ -314,9 +314,9 @@ describe('confluent: a stream of records', () => {
   it('reads one record larger than its share while nothing of it is in flight', async () => {
     turnLimits.costInFlight = 10
     await send('{}{}{}')
-    expect([gateway.calls.length, payload.isPaused()]).to.deep.equal([1, true])
+    expect([verbs.calls.length, payload.isPaused()]).to.deep.equal([1, true])
     await settleAll()
-    expect([response.codes, gateway.calls.length]).to.deep.equal([[200, 200, 200], 3])
+    expect([response.codes, verbs.calls.length]).to.deep.equal([[200, 200, 200], 3])
   })
 
   it('reads what waited for its turn after the body has ended, and answers all of it', async () => {
@@ -333,7 +333,7 @@ describe('confluent: a stream of records', () => {
     turnLimits.costPerTick = 0
     await send('lue":null}')
     await time.pass(2 * IDLE_MS, 1_000)
-    expect([response.codes, gateway.calls.length, payload.isPaused()]).to.deep.equal([[], 0, true])
+    expect([response.codes, verbs.calls.length, payload.isPaused()]).to.deep.equal([[], 0, true])
     turnLimits.costPerTick = 1
     streamTurns.ask({ readOn: () => 0 })
     await settle(0, 0)
@@ -350,11 +350,11 @@ describe('confluent: a stream of records', () => {
       for (const piece of pieces) payload.write(piece)
       await ticks(6)
       for (const piece of pieces) piece.fill('!')
-      expect([gateway.calls.length, payload.isPaused()]).to.deep.equal([0, true])
+      expect([verbs.calls.length, payload.isPaused()]).to.deep.equal([0, true])
       turnLimits.costPerTick = 64 * 1024
       streamTurns.ask({ readOn: () => 0 })
       await settleAll()
-      const sent = gateway.calls.flatMap(call => call.records.map(({ value }) => value?.toString()))
+      const sent = verbs.calls.flatMap(call => call.records.map(({ value }) => value?.toString()))
       expect([sent, response.codes]).to.deep.equal([texts, texts.map(() => 200)])
     })
   }
@@ -377,7 +377,7 @@ describe('confluent: a stream of records', () => {
     await send('{}{"value":{"type":"STRING","data":"x}}{"value":{"type":"STRING","data":"}}{}{}"}}')
     await settle(0, 0)
     expect([response.codes, response.writableEnded]).to.deep.equal([[200, 400], true])
-    expect(gateway.calls.flatMap(({ records }) => records)).to.have.length(1)
+    expect(verbs.calls.flatMap(({ records }) => records)).to.have.length(1)
   })
 
   it('a stream in which no record ends does not outlive its age by more than the time of silence', async () => {
@@ -391,7 +391,7 @@ describe('confluent: a stream of records', () => {
   })
 
   it('breaks when the outcomes never come because of a bug, and nothing else does', async () => {
-    gateway.produce = () => ({ outcomes: () => Promise.reject(new Error('a bug')) }) as never
+    verbs.produce = () => ({ outcomes: () => Promise.reject(new Error('a bug')) }) as never
     await send('{}')
     expect([response.destroyed, events.includes('over')]).to.deep.equal([true, true])
   })
@@ -425,7 +425,7 @@ describe('confluent: a stream of records', () => {
   it('confluent 83: a record beyond the age of the stream is answered 408, and the stream ends', async () => {
     for (let passed = 0; passed < MAX_MS; passed += 20_000) {
       await send('{}')
-      await settle(gateway.calls.length - 1, passed)
+      await settle(verbs.calls.length - 1, passed)
       await time.pass(20_000, 1_000)
     }
     await send('{}{}')
@@ -440,7 +440,7 @@ describe('confluent: a stream of records', () => {
     quota = undefined
     await send('{}')
     await settle(0, 0)
-    expect([response.codes, gateway.calls.length]).to.deep.equal([[429, 400, 200], 1])
+    expect([response.codes, verbs.calls.length]).to.deep.equal([[429, 400, 200], 1])
   })
 
   it('charges records with all of their bytes, however many pieces they came in, and also those that cannot be used', async () => {
@@ -460,7 +460,7 @@ describe('confluent: a stream of records', () => {
     expect(response.lines).to.deep.equal([])
     await settle(0, 0)
     expect([response.codes, response.writableEnded]).to.deep.equal([[200, 40301], true])
-    expect(gateway.calls).to.have.length(1)
+    expect(verbs.calls).to.have.length(1)
   })
 
   it('ends when there is no memory for a record', async () => {
@@ -479,7 +479,7 @@ describe('confluent: a stream of records', () => {
     await send('{}')
     stream.leave()
     await send('{}')
-    expect([gateway.calls.length, response.writableEnded]).to.deep.equal([1, false])
+    expect([verbs.calls.length, response.writableEnded]).to.deep.equal([1, false])
     await settle(0, 0)
     expect([response.codes, response.writableEnded]).to.deep.equal([[200], true])
     expect(events).to.include('connection ends')
@@ -487,7 +487,7 @@ describe('confluent: a stream of records', () => {
 
   it('says of each failed record whether it is in Kafka', async () => {
     await send('{}')
-    gateway.calls[0]!.settle([{ ...failure('timedOut'), persisted: 'unknown', retriable: true } as never])
+    verbs.calls[0]!.settle([{ ...failure('timedOut'), persisted: 'unknown', retriable: true } as never])
     await ticks(6)
     expect(response.lines).to.have.length(1)
     expect(response.lines[0]).to.include({ error_code: 50003 })
@@ -520,6 +520,6 @@ describe('confluent: a stream of records', () => {
     turnLimits.costPerTick = 1
     streamTurns.ask({ readOn: () => 0 })
     await ticks(6)
-    expect([gateway.calls.length, events.at(-1), time.timers]).to.deep.equal([0, 'over', 0])
+    expect([verbs.calls.length, events.at(-1), time.timers]).to.deep.equal([0, 'over', 0])
   })
 })

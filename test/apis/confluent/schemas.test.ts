@@ -7,7 +7,7 @@ import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
 import { CodecsInPlace } from '../../support/codecs-in-place.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { turns } from '../../support/ticks.js'
 import { serve } from './stage.js'
 
@@ -25,11 +25,11 @@ interface Answer {
 
 describe('confluent: schemas without a network', () => {
   let app: FastifyInstance
-  let gateway: FakeGateway
+  let verbs: FakeVerbs
   let registry: ScriptedRegistry
 
   beforeEach(async () => {
-    gateway = new FakeGateway()
+    verbs = new FakeVerbs()
     registry = new ScriptedRegistry()
     await open()
   })
@@ -38,7 +38,7 @@ describe('confluent: schemas without a network', () => {
   async function open(access = openAccess): Promise<void> {
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
     const schemas = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
-    app = await serve(gateway, { maxBodyBytes: 1024 * 1024 }, { access, schemas, clock: () => 0 })
+    app = await serve(verbs, { maxBodyBytes: 1024 * 1024 }, { access, schemas, clock: () => 0 })
   }
 
   async function post(
@@ -65,7 +65,7 @@ describe('confluent: schemas without a network', () => {
       expect([status, code], JSON.stringify(headers)).to.deep.equal([403, 40301])
       expect(message).to.contain('t-value')
     }
-    expect([gateway.calls.length, registry.calls.filter(call => call.endsWith('/versions'))]).to.deep.equal([0, []])
+    expect([verbs.calls.length, registry.calls.filter(call => call.endsWith('/versions'))]).to.deep.equal([0, []])
     expect((await post('/topics/t', AVRO, INT)).status).to.equal(200)
     expect((await post('/topics/t', AVRO, INT, {}, '10.0.0.9')).status).to.equal(200)
   })
@@ -100,7 +100,7 @@ describe('confluent: schemas without a network', () => {
     ] as const)
       expect((await post('/topics/t', type, { value_schema_id: sent, records: [{ value: 1 }] })).status).to.equal(200)
     const { status, code } = await post('/topics/t', AVRO, { value_schema_id: '1x', records: [{ value: 1 }] })
-    expect([status, code, gateway.records.length]).to.deep.equal([422, 422, 2])
+    expect([status, code, verbs.records.length]).to.deep.equal([422, 422, 2])
   })
 
   it('a request that fails because the registry is away may succeed later, and one that the registry refuses does not', async () => {
@@ -157,7 +157,7 @@ describe('confluent: schemas without a network', () => {
       expect(await ask(RECORDS, 'application/json', one, bad)).to.deep.equal([503, '5', 'no', 503, 400])
       expect(await ask(`${RECORDS}:batch`, 'application/json', batch(one))).to.deep.equal([503, '5', 'no', 503])
     }
-    expect(gateway.records).to.have.length(0)
+    expect(verbs.records).to.have.length(0)
     expect(await ask(RECORDS, 'application/json', one, plain)).to.deep.equal([200, undefined, 'ny', 503, 200])
     expect(await ask(`${RECORDS}:batch`, 'application/json', batch(one, plain))).to.deep.equal([
       207,
@@ -191,7 +191,7 @@ describe('confluent: schemas without a network', () => {
     expect(lines.map(({ error_code }) => error_code)).to.deep.equal([200, ...Array(100).fill(422), 200])
     expect(lines[99]!.message).to.contain("Subject 's98' not found")
     expect(lines[100]!.message).to.contain('at most 100 different schemas')
-    expect(gateway.records).to.have.length(2)
+    expect(verbs.records).to.have.length(2)
   })
 
   it('bodies that wait for their schemas are bounded, until those before them have their schemas', async () => {
@@ -220,9 +220,9 @@ describe('confluent: schemas without a network', () => {
       const of = (count: number) => ({ value_schema_id: id, records: Array(count).fill({ value: {} }) })
       const { status, code, message } = await post('/topics/t', AVRO, of(60))
       expect([status, code, message]).to.deep.equal([413, 413, `records[2].value: ${MESSAGE}`])
-      expect(gateway.records).to.deep.equal([])
+      expect(verbs.records).to.deep.equal([])
       expect((await post('/topics/t', AVRO, of(2))).status).to.equal(200)
-      expect(gateway.records.map(({ value }) => value!.length)).to.deep.equal([400_008, 400_008])
+      expect(verbs.records.map(({ value }) => value!.length)).to.deep.equal([400_008, 400_008])
     })
 
     it('version 3 answers 413 and writes nothing, also not the records before', async () => {
@@ -233,7 +233,7 @@ describe('confluent: schemas without a network', () => {
       expect(message).to.contain(MESSAGE)
       const entries = ['a', 'b', 'c'].map(id => ({ id, ...one }))
       expect((await post(`${RECORDS}:batch`, 'application/json', { entries })).status).to.equal(413)
-      expect(gateway.records).to.deep.equal([])
+      expect(verbs.records).to.deep.equal([])
       expect((await post(RECORDS, 'application/json', one)).code).to.equal(200)
     })
 
@@ -277,7 +277,7 @@ describe('confluent: schemas without a network', () => {
       await post(RECORDS, 'application/json', { key: { type: 'STRING', data: 'another' } })
     answer()
     expect((await slow).code).to.equal(200)
-    const { key, value } = gateway.records.at(-1)!
+    const { key, value } = verbs.records.at(-1)!
     expect([String(key), String(value!.subarray(6))]).to.deep.equal(['the key', 'the value'])
   })
 })

@@ -1,18 +1,18 @@
 import fastify, { type FastifyInstance } from 'fastify'
 import { confluent } from '../../../src/apis/confluent/api.js'
 import type { ConfluentSettings } from '../../../src/apis/confluent/settings.js'
-import type { Gateway } from '../../../src/verbs/verbs.js'
 import { openAccess } from '../../../src/http/access/access.js'
 import type { ApiContext } from '../../../src/http/api/api.js'
+import type { Verbs } from '../../../src/verbs/verbs.js'
 import { contextFor } from '../../support/api-context.js'
 
 /** Confluent's API alone, over a gateway of the test. */
 export async function serve(
-  gateway: Gateway,
+  verbs: Verbs,
   settings: object = {},
   overrides: Partial<ApiContext<ConfluentSettings>> = {}
 ): Promise<FastifyInstance> {
-  const addRoutes = await confluent.plugin(contextFor(gateway, confluent.settings.parse(settings), overrides))
+  const addRoutes = await confluent.plugin(contextFor(verbs, confluent.settings.parse(settings), overrides))
   const app = fastify({ routerOptions: { maxParamLength: 1_000 } })
   await app.register(async scope => addRoutes(scope))
   await app.ready()

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import type { CommittedOffset, GroupDescription } from '../../../src/verbs/verbs.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { serve } from './stage.js'
 
 const group: GroupDescription = {
@@ -16,7 +16,7 @@ const group: GroupDescription = {
 }
 
 /** A gateway each of whose calls takes a step of a clock that the test sets. */
-class SlowGateway extends FakeGateway {
+class SlowVerbs extends FakeVerbs {
   readonly #stepMs: number
   now = 0
   /** Calls with the time limit of each, in milliseconds. */
@@ -46,7 +46,7 @@ class SlowGateway extends FakeGateway {
     }
   }
 
-  override async topics(names: readonly string[] | 'all', timeoutMs: number): ReturnType<FakeGateway['topics']> {
+  override async topics(names: readonly string[] | 'all', timeoutMs: number): ReturnType<FakeVerbs['topics']> {
     this.#step('topics', timeoutMs)
     return super.topics(names, timeoutMs)
   }
@@ -69,19 +69,19 @@ class SlowGateway extends FakeGateway {
 
 describe('confluent: the time limit of a request that looks something up', () => {
   let app: FastifyInstance
-  let gateway: SlowGateway
+  let verbs: SlowVerbs
   afterEach(() => app.close())
 
   async function start(stepMs: number): Promise<void> {
-    gateway = new SlowGateway(stepMs)
-    app = await serve(gateway, { administration: 'everywhere' }, { clock: () => gateway.now })
+    verbs = new SlowVerbs(stepMs)
+    app = await serve(verbs, { administration: 'everywhere' }, { clock: () => verbs.now })
   }
 
   it('is one limit for all steps together', async () => {
     await start(3_000)
     const { statusCode } = await app.inject('/v3/clusters/c1/consumer-groups/g/lags')
     expect(statusCode).to.equal(200)
-    expect(gateway.asked).to.deep.equal(['clusterId 10000', 'describe 7000', 'committed 4000', 'logEnds 1000'])
+    expect(verbs.asked).to.deep.equal(['clusterId 10000', 'describe 7000', 'committed 4000', 'logEnds 1000'])
   })
 
   it('is one limit for all steps of a request of version 2', async () => {
@@ -92,19 +92,19 @@ describe('confluent: the time limit of a request that looks something up', () =>
     for (const [path, steps] of Object.entries(asked)) {
       await start(6_000)
       const { statusCode } = await app.inject(path)
-      expect([path, statusCode, ...gateway.asked]).to.deep.equal([path, 200, ...steps])
+      expect([path, statusCode, ...verbs.asked]).to.deep.equal([path, 200, ...steps])
       await app.close()
     }
     await start(10_000)
     const { statusCode, body } = await app.inject('/topics/t')
-    expect([statusCode, JSON.parse(body).error_code, gateway.asked]).to.deep.equal([500, 50003, ['topics 10000']])
+    expect([statusCode, JSON.parse(body).error_code, verbs.asked]).to.deep.equal([500, 50003, ['topics 10000']])
   })
 
   it('ends a request before a step for which no time is left', async () => {
     await start(5_000)
     const { statusCode, body } = await app.inject('/v3/clusters/c1/consumer-groups/g/lags')
     expect([statusCode, JSON.parse(body).error_code]).to.deep.equal([500, 50003])
-    expect(gateway.asked).to.deep.equal(['clusterId 10000', 'describe 5000'])
+    expect(verbs.asked).to.deep.equal(['clusterId 10000', 'describe 5000'])
   })
 
   it('counts for all topics of one change, and names the topics that were not reached', async () => {
@@ -123,7 +123,7 @@ describe('confluent: the time limit of a request that looks something up', () =>
     expect(new Set(failures.map(({ error_code }: { error_code: number }) => error_code))).to.deep.equal(
       new Set([50003])
     )
-    expect(gateway.asked).to.have.length(5)
+    expect(verbs.asked).to.have.length(5)
     expect(failures.at(-1)).to.include({ topic_name: 'topic-24' })
   })
 })

@@ -2,22 +2,22 @@ import { expect } from 'chai'
 import type { KafboyEvent, KafboyHooks } from '../../../src/apis/kafboy/hooks/hooks.js'
 import type { KafboySettings } from '../../../src/apis/kafboy/settings.js'
 import type { TopicMetadata } from '../../../src/verbs/verbs.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { brief, placed, type Served, serve, taken, untilTaken } from './harness.js'
 
 let served: Served
 
-const gatewayWith = (partitions: number): FakeGateway => {
-  const gateway = new FakeGateway()
-  gateway.partitions.set('t', partitions)
-  return gateway
+const gatewayWith = (partitions: number): FakeVerbs => {
+  const verbs = new FakeVerbs()
+  verbs.partitions.set('t', partitions)
+  return verbs
 }
 
 describe('ekaf: the strategies', () => {
   const time = { nowMs: 0 }
   afterEach(() => served.close())
-  const start = async (settings: Partial<KafboySettings>, gateway = gatewayWith(5), hooks?: KafboyHooks) => {
-    served = await serve({ gateway, settings, clock: () => time.nowMs, ...(hooks && { hooks }) })
+  const start = async (settings: Partial<KafboySettings>, verbs = gatewayWith(5), hooks?: KafboyHooks) => {
+    served = await serve({ verbs, settings, clock: () => time.nowMs, ...(hooks && { hooks }) })
   }
   const post = async (times: number, topic = 't'): Promise<void> => {
     for (let i = 0; i < times; i++) await served.post(`/async/${topic}`, 'a=1')
@@ -76,20 +76,20 @@ describe('ekaf: the strategies', () => {
   })
 
   it('ekaf 12: added and removed partitions are seen after ten seconds, and a look-up that fails changes nothing', async () => {
-    const gateway = gatewayWith(5)
-    await start({ partitionStrategy: 'sticky_round_robin', stickyPartitionRecords: 1 }, gateway)
+    const verbs = gatewayWith(5)
+    await start({ partitionStrategy: 'sticky_round_robin', stickyPartitionRecords: 1 }, verbs)
     await post(1)
     const counts: number[] = []
     const hooks: KafboyHooks = { pickPartition: ({ partitionCount }) => void counts.push(partitionCount) }
     await served.close()
-    await start({ partitionStrategy: 'custom' }, gateway, hooks)
+    await start({ partitionStrategy: 'custom' }, verbs, hooks)
     await post(1)
-    gateway.partitions.set('t', 3)
+    verbs.partitions.set('t', 3)
     await post(1)
     time.nowMs += 10_000
     // The first one asks, and is placed by what was known.
     await post(2)
-    gateway.topics = () => Promise.reject(new Error('away'))
+    verbs.topics = () => Promise.reject(new Error('away'))
     time.nowMs += 10_000
     await post(3)
     expect(counts).to.deep.equal([5, 5, 5, 3, 3, 3, 3])
@@ -111,20 +111,20 @@ describe('ekaf: the strategies', () => {
   })
 
   it('a topic that nobody knows goes where the gateway says, and waits for no other', async () => {
-    const gateway = gatewayWith(3)
+    const verbs = gatewayWith(3)
     let lookUps = 0
     let answer: (found: ReadonlyMap<string, TopicMetadata>) => void = () => {}
-    gateway.topics = () => {
+    verbs.topics = () => {
       lookUps++
       return new Promise(resolve => (answer = resolve))
     }
-    await start({ partitionStrategy: 'sticky_round_robin' }, gateway)
+    await start({ partitionStrategy: 'sticky_round_robin' }, verbs)
     const waiting = [...Array(10)].map(() => served.post('/async/t', 'a=1'))
     expect((await served.ask('GET', '/disco')).status).to.equal(200)
     answer(new Map())
     await Promise.all(waiting)
     await post(3)
-    expect(placed(gateway)).to.deep.equal(new Array(13).fill('roundRobin'))
+    expect(placed(verbs)).to.deep.equal(new Array(13).fill('roundRobin'))
     expect(lookUps).to.equal(1)
   })
 
@@ -135,35 +135,35 @@ describe('ekaf: the strategies', () => {
         body.length > 0 ? { produce: {} } : { status: 200, body: await ekaf.produceSync('t', { key: '1', value: 'x' }) }
     }
     const gatewayWithout = () => {
-      const gateway = new FakeGateway()
-      const asked: Parameters<FakeGateway['topics']>[] = []
-      const { topics } = gateway
-      gateway.topics = (...args) => {
+      const verbs = new FakeVerbs()
+      const asked: Parameters<FakeVerbs['topics']>[] = []
+      const { topics } = verbs
+      verbs.topics = (...args) => {
         asked.push(args)
-        return topics.apply(gateway, args)
+        return topics.apply(verbs, args)
       }
-      return { gateway, asked }
+      return { gateway: verbs, asked }
     }
     const custom = { partitionStrategy: 'custom', payload: 'fields' } as const
-    const start = async (settings: Partial<KafboySettings>, gateway: FakeGateway, hooks: KafboyHooks) => {
-      served = await serve({ gateway, settings, hooks, clock: () => performance.now() })
+    const start = async (settings: Partial<KafboySettings>, verbs: FakeVerbs, hooks: KafboyHooks) => {
+      served = await serve({ verbs, settings, hooks, clock: () => performance.now() })
     }
 
     it('keeps its records until it is known, and the hook gets all of them, in their order', async () => {
-      const { gateway, asked } = gatewayWithout()
-      await start(custom, gateway, { pickPartition: hooks.pickPartition! })
+      const { gateway: verbs, asked } = gatewayWithout()
+      await start(custom, verbs, { pickPartition: hooks.pickPartition! })
       const waiting: Promise<unknown>[] = []
       for (const [path, value] of ['/async/t', '/sync/t', '/batch/async/t', '/async/t'].entries()) {
         waiting.push(served.post(value, `1=${path}&2=${path}`))
         while (asked.length <= path) await new Promise(setImmediate)
       }
-      gateway.partitions.set('other', 1)
+      verbs.partitions.set('other', 1)
       await served.post('/async/other', '0=5')
-      expect(gateway.records.map(({ topic }) => topic)).to.deep.equal(['other'])
-      gateway.partitions.set('t', 3)
+      expect(verbs.records.map(({ topic }) => topic)).to.deep.equal(['other'])
+      verbs.partitions.set('t', 3)
       await Promise.all(waiting)
       await served.post('/sync/t', '1=4')
-      const of = (key: string) => gateway.records.filter(record => String(record.key) === key)
+      const of = (key: string) => verbs.records.filter(record => String(record.key) === key)
       expect(of('1').map(({ value, partition }) => `${value}@${partition}`)).to.deep.equal(
         [0, 1, 2, 3, 4].map(n => `${n}@1`)
       )
@@ -179,10 +179,10 @@ describe('ekaf: the strategies', () => {
       ['is not found without a broker', () => Promise.reject(new Error('away')), false, 503, '"downtime"', 'timedOut']
     ] as const) {
       it(`refuses its records when it ${what} within the time limit`, async () => {
-        const gateway = new FakeGateway()
-        gateway.isReady = isReady
-        if (topics) gateway.topics = topics
-        await start({ ...custom, syncTimeoutMs: 30 }, gateway, hooks)
+        const verbs = new FakeVerbs()
+        verbs.isReady = isReady
+        if (topics) verbs.topics = topics
+        await start({ ...custom, syncTimeoutMs: 30 }, verbs, hooks)
         expect(brief(await served.post('/sync/t', '1=a&2=b'))).to.equal(
           `${status} [{"error":${error}},{"error":${error}}]`
         )
@@ -196,18 +196,18 @@ describe('ekaf: the strategies', () => {
           `kafboy_failed_records_total{mode="sync",error="${code}"} 3`,
           `kafboy_failed_records_total{mode="async",error="${code}"} 1`
         ])
-        expect(gateway.records).to.deep.equal([])
+        expect(verbs.records).to.deep.equal([])
       })
     }
 
     it('refuses its records in time when each look-up takes long', async () => {
-      const { gateway, asked } = gatewayWithout()
-      const { topics } = gateway
-      gateway.topics = async (...args) => {
+      const { gateway: verbs, asked } = gatewayWithout()
+      const { topics } = verbs
+      verbs.topics = async (...args) => {
         await new Promise(resolve => setTimeout(resolve, 20))
-        return topics.apply(gateway, args)
+        return topics.apply(verbs, args)
       }
-      await start({ ...custom, syncTimeoutMs: 400 }, gateway, hooks)
+      await start({ ...custom, syncTimeoutMs: 400 }, verbs, hooks)
       expect(brief(await served.post('/sync/t', '1=a'))).to.equal('502 [{"error":3}]')
       expect(asked).to.have.lengthOf.within(1, 2)
     })
@@ -217,11 +217,11 @@ describe('ekaf: the strategies', () => {
       [29, 'notAuthorized']
     ] as const) {
       it(`refuses its records at once with ${errorCode} when Kafka does, and says so`, async () => {
-        const { gateway, asked } = gatewayWithout()
-        const { topics } = gateway
-        gateway.topics = async (...args) =>
-          new Map([...(await topics.apply(gateway, args))].map(([name, found]) => [name, { ...found, errorCode }]))
-        await start(custom, gateway, hooks)
+        const { gateway: verbs, asked } = gatewayWithout()
+        const { topics } = verbs
+        verbs.topics = async (...args) =>
+          new Map([...(await topics.apply(verbs, args))].map(([name, found]) => [name, { ...found, errorCode }]))
+        await start(custom, verbs, hooks)
         expect(brief(await served.post('/sync/t', '1=a'))).to.equal(`502 [{"error":${errorCode}}]`)
         expect(asked).to.have.length(1)
         expect(await served.counted()).to.include(`kafboy_failed_records_total{mode="sync",error="${code}"} 1`)
@@ -229,31 +229,31 @@ describe('ekaf: the strategies', () => {
     }
 
     it('refuses its records with 17 when its name is too long to ask Kafka', async () => {
-      const { gateway } = gatewayWithout()
-      gateway.topics = () => Promise.reject(new Error('too long'))
-      await start(custom, gateway, hooks)
+      const { gateway: verbs } = gatewayWithout()
+      verbs.topics = () => Promise.reject(new Error('too long'))
+      await start(custom, verbs, hooks)
       expect(brief(await served.post(`/sync/${'t'.repeat(250)}`, '1=a'))).to.equal('502 [{"error":17}]')
     })
 
     it('counts the records of a batch as lost when it is not found', async () => {
       const massageBuffer: KafboyHooks['massageBuffer'] = ({ records }) => records
-      const { gateway } = gatewayWithout()
+      const { gateway: verbs } = gatewayWithout()
       const settings = { ...custom, maxBufferRecords: 1, syncTimeoutMs: 30 }
-      await start(settings, gateway, { pickPartition: hooks.pickPartition!, massageBuffer })
+      await start(settings, verbs, { pickPartition: hooks.pickPartition!, massageBuffer })
       expect(brief(await served.post('/batch/async/t', '1=a'))).to.equal('200 {"ok":1}')
-      while (gateway.losses.length === 0) await new Promise(setImmediate)
-      expect(gateway.losses).to.deep.equal(['kafboy unknownTopic 1'])
+      while (verbs.losses.length === 0) await new Promise(setImmediate)
+      expect(verbs.losses).to.deep.equal(['kafboy unknownTopic 1'])
       expect(await served.counted()).to.include('kafboy_failed_records_total{mode="batch",error="unknownTopic"} 1')
     })
 
     it('keeps their order while a thousand other topics are asked for', async () => {
-      const { gateway } = gatewayWithout()
-      const { topics } = gateway
+      const { gateway: verbs } = gatewayWithout()
+      const { topics } = verbs
       let asked = 0
       let madeAt = Number.POSITIVE_INFINITY
-      gateway.topics = async (...args) => {
-        const answer = await topics.apply(gateway, args)
-        if (args[0][0] === 't' && ++asked === madeAt) gateway.partitions.set('t', 3)
+      verbs.topics = async (...args) => {
+        const answer = await topics.apply(verbs, args)
+        if (args[0][0] === 't' && ++asked === madeAt) verbs.partitions.set('t', 3)
         return answer
       }
       const editJson: KafboyHooks['editJson'] = (_, answer, ekaf) => {
@@ -264,23 +264,23 @@ describe('ekaf: the strategies', () => {
         madeAt = asked + 3
         answer({ status: 200, body: '' })
       }
-      await start(custom, gateway, { pickPartition: hooks.pickPartition!, editJson })
+      await start(custom, verbs, { pickPartition: hooks.pickPartition!, editJson })
       await served.post('/async/t', '')
-      const values = () => gateway.records.filter(({ topic }) => topic === 't').map(({ value }) => `${value}`)
-      while (values().length + gateway.losses.length < 2) await new Promise(setImmediate)
+      const values = () => verbs.records.filter(({ topic }) => topic === 't').map(({ value }) => `${value}`)
+      while (values().length + verbs.losses.length < 2) await new Promise(setImmediate)
       expect(values()).to.deep.equal(['0', '1'])
     })
 
     it('refuses further records when those that wait have 16 MiB, and takes those of known topics', async () => {
-      const { gateway } = gatewayWithout()
-      gateway.partitions.set('u', 2)
-      await start({ ...custom, maxBodyBytes: 1_048_576 }, gateway, { pickPartition: hooks.pickPartition! })
+      const { gateway: verbs } = gatewayWithout()
+      verbs.partitions.set('u', 2)
+      await start({ ...custom, maxBodyBytes: 1_048_576 }, verbs, { pickPartition: hooks.pickPartition! })
       await served.post('/sync/u', '1=a')
       const large = `1=${'x'.repeat(1_000_000)}`
       const all = Array.from({ length: 17 }, () => served.post('/sync/t', large))
       expect(brief(await Promise.race(all))).to.equal('503 [{"error":"system queue full"}]')
       expect(brief(await served.post('/sync/u', large))).to.equal('200 []')
-      gateway.partitions.set('t', 2)
+      verbs.partitions.set('t', 2)
       const said = (await Promise.all(all)).map(brief).sort()
       expect(said).to.deep.equal([...new Array(16).fill('200 []'), '503 [{"error":"system queue full"}]'])
     })
@@ -354,12 +354,12 @@ describe('ekaf: the batches', () => {
   })
 
   it('a gathered record that the gateway refuses later counts as lost, since its client was told otherwise', async () => {
-    const gateway = new FakeGateway({ refuse: (_, index) => (index === 1 ? failure('overloaded') : undefined) })
-    served = await serve({ ...body, gateway, hooks: { massageBuffer: ({ records }) => records } })
+    const verbs = new FakeVerbs({ refuse: (_, index) => (index === 1 ? failure('overloaded') : undefined) })
+    served = await serve({ ...body, verbs, hooks: { massageBuffer: ({ records }) => records } })
     await json('/batch/async/t', '1')
     await json('/batch/async/t', '2')
-    expect(gateway.losses).to.deep.equal(['kafboy overloaded 1'])
-    expect(gateway.calls[0]!.options).to.deep.include({ capacityWaitMs: 120_000, stopsWhereFull: true })
+    expect(verbs.losses).to.deep.equal(['kafboy overloaded 1'])
+    expect(verbs.calls[0]!.options).to.deep.include({ capacityWaitMs: 120_000, stopsWhereFull: true })
   })
 
   it('with durability: disk nothing is gathered', async () => {
@@ -371,17 +371,17 @@ describe('ekaf: the batches', () => {
   for (const hooks of [{}, { massageBuffer }]) {
     it(`ekaf 22: a batch ${'massageBuffer' in hooks ? 'that was massaged' : 'of a request'} is told of when it is handed on, and when its outcomes are known`, async () => {
       const events: KafboyEvent[] = []
-      const gateway = new FakeGateway({ outcome: 'by hand' })
+      const verbs = new FakeVerbs({ outcome: 'by hand' })
       const onEvent = (event: KafboyEvent): void => void events.push(event)
-      served = await serve({ settings: { maxBufferRecords: 1 }, gateway, hooks: { ...hooks, onEvent } })
+      served = await serve({ settings: { maxBufferRecords: 1 }, verbs, hooks: { ...hooks, onEvent } })
       await json('/batch/async/t', '1')
       await json('/async/t', '2')
       await untilTaken(served, 2)
       expect(events).to.deep.equal([{ name: 'ekaf_callback_flush', topic: 't', records: 1 }])
-      gateway.calls[0]!.settle([delivered()])
+      verbs.calls[0]!.settle([delivered()])
       while (events.length < 2) await new Promise(setImmediate)
       expect(events[1]).to.deep.equal({ name: 'ekaf_callback_flushed_replied', topic: 't', records: 1 })
-      gateway.calls[1]!.settle([delivered()])
+      verbs.calls[1]!.settle([delivered()])
     })
   }
 })

@@ -10,9 +10,9 @@ import { kafboyPlugin } from '../../../src/apis/kafboy/plugin.js'
 import { type KafboySettings, kafboySettings } from '../../../src/apis/kafboy/settings.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type Logger, type MonotonicClock, silentLogger } from '../../../src/core/model.js'
-import type { Gateway } from '../../../src/verbs/verbs.js'
+import type { Verbs } from '../../../src/verbs/verbs.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 
 declare global {
   /** The hooks of the next module that is loaded. */
@@ -25,8 +25,8 @@ export interface Answer {
   readonly body: string
 }
 
-export interface ServeOptions<G extends Gateway> {
-  readonly gateway?: G
+export interface ServeOptions<G extends Verbs> {
+  readonly verbs?: G
   readonly settings?: Partial<KafboySettings>
   readonly hooks?: KafboyHooks
   readonly log?: Logger
@@ -34,9 +34,9 @@ export interface ServeOptions<G extends Gateway> {
 }
 
 /** kafboy on a free port, over a fake gateway unless another one is given. */
-export async function serve<G extends Gateway = FakeGateway>(options: ServeOptions<G> = {}) {
+export async function serve<G extends Verbs = FakeVerbs>(options: ServeOptions<G> = {}) {
   const { log = silentLogger } = options
-  const gateway = (options.gateway ?? new FakeGateway()) as G
+  const gateway = (options.verbs ?? new FakeVerbs()) as G
   const metrics = createPrometheusMetrics()
   const stops: (() => Promise<unknown>)[] = []
   const folder = mkdtempSync(join(tmpdir(), 'kafboy-'))
@@ -79,7 +79,7 @@ export async function serve<G extends Gateway = FakeGateway>(options: ServeOptio
   }
 }
 
-export type Served<G extends Gateway = FakeGateway> = Awaited<ReturnType<typeof serve<G>>>
+export type Served<G extends Verbs = FakeVerbs> = Awaited<ReturnType<typeof serve<G>>>
 
 const send = (options: object, body: string | Buffer | undefined): Promise<Answer> =>
   new Promise((resolve, reject) => {
@@ -98,14 +98,14 @@ const send = (options: object, body: string | Buffer | undefined): Promise<Answe
 export const brief = ({ status, body }: Answer): string => `${status} ${body}`.trim()
 
 /** Partition or partitioner of every record that the gateway was given. */
-export const placed = ({ calls }: FakeGateway): string[] =>
+export const placed = ({ calls }: FakeVerbs): string[] =>
   calls.flatMap(({ records, options }) => records.map(({ partition }) => `${partition ?? options.partitioner}`))
 
 /** Waits until the gateway was given so many records. */
-export async function untilTaken({ gateway }: Served, records: number): Promise<void> {
-  while (gateway.records.length < records) await new Promise(setImmediate)
+export async function untilTaken({ gateway: verbs }: Served, records: number): Promise<void> {
+  while (verbs.records.length < records) await new Promise(setImmediate)
 }
 
 /** `topic key=value` of every record that the gateway was given. */
-export const taken = ({ records }: FakeGateway): string[] =>
+export const taken = ({ records }: FakeVerbs): string[] =>
   records.map(({ topic, key, value }) => `${topic} ${key === null ? '' : `${key}=`}${value}`)

@@ -11,7 +11,7 @@ import type {
   KafboyRequest
 } from '../../../src/apis/kafboy/hooks/hooks.js'
 import { silentLogger } from '../../../src/core/model.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { brief, type Served, serve, taken } from './harness.js'
 
@@ -190,16 +190,16 @@ describe('kafboy: the decisions of a hook', () => {
     expect([await persisted('alone'), await persisted('beside')]).to.deep.equal(['unknown', 'pending'])
     expect(served.gateway.calls.map(({ options: { deadlineMs } }) => deadlineMs)).to.deep.equal([120_000])
     await served.close()
-    served = await serve({ hooks, gateway: new FakeGateway({ refuse: () => failure('overloaded') }) })
+    served = await serve({ hooks, verbs: new FakeVerbs({ refuse: () => failure('overloaded') }) })
     expect(await persisted('beside')).to.equal('no')
   })
 
   it('ekaf 4: a hook can ask what is known of a topic, and produce by itself', async () => {
-    const gateway = new FakeGateway({
+    const verbs = new FakeVerbs({
       outcome: ({ value }) => (value === 'no' ? failure('recordTooLarge') : delivered(0, 7))
     })
-    gateway.partitions.set('t', 2)
-    gateway.leaderless.add('t/1')
+    verbs.partitions.set('t', 2)
+    verbs.leaderless.add('t/1')
     const said: unknown[] = []
     const produce = async (ekaf: KafboyProducer): Promise<KafboyDecision> => {
       said.push(await ekaf.info('t'), await ekaf.info('nowhere'))
@@ -211,7 +211,7 @@ describe('kafboy: the decisions of a hook', () => {
       }
       return { status: 200, body: 'done' }
     }
-    served = await serve({ gateway, hooks: { editJson: (_request, _answer, ekaf) => produce(ekaf) } })
+    served = await serve({ verbs, hooks: { editJson: (_request, _answer, ekaf) => produce(ekaf) } })
     expect(brief(await served.post('/sync/t', 'a=1'))).to.equal('200 done')
     expect(said).to.deep.equal([
       {
@@ -231,7 +231,7 @@ describe('kafboy: the decisions of a hook', () => {
       'ekaf takes a topic and records',
       'ekaf.info takes the name of a topic'
     ])
-    expect(taken(gateway)).to.deep.equal(['t yes', 't no', 't k=v', 't x'])
+    expect(taken(verbs)).to.deep.equal(['t yes', 't no', 't k=v', 't x'])
   })
 })
 

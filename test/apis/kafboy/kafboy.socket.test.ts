@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { brief, type Served, serve, taken } from './harness.js'
 
 describe('kafboy over a fake gateway', () => {
@@ -137,8 +137,8 @@ describe('kafboy over a fake gateway', () => {
   })
 
   describe('when Kafka does not take a record', () => {
-    const failing = (code: Parameters<typeof failure>[0], errorCode?: number): FakeGateway =>
-      new FakeGateway({ outcome: () => failure(code, errorCode) })
+    const failing = (code: Parameters<typeof failure>[0], errorCode?: number): FakeVerbs =>
+      new FakeVerbs({ outcome: () => failure(code, errorCode) })
 
     for (const [code, expected] of [
       ['recordTooLarge', '502 [{"error":10}]'],
@@ -146,7 +146,7 @@ describe('kafboy over a fake gateway', () => {
       ['timedOut', '504 [{"error":"timeout"}]']
     ] as const) {
       it(`/sync: ${code} is ${expected}`, async () => {
-        served = await serve({ gateway: failing(code) })
+        served = await serve({ verbs: failing(code) })
         const answer = await served.post('/sync/t', 'a=1')
         expect(brief(answer)).to.equal(expected)
         expect(answer.headers['x-castellan-persisted']).to.equal('no')
@@ -155,34 +155,34 @@ describe('kafboy over a fake gateway', () => {
     }
 
     it('/sync: failureStatus: original answers 200, and the array stays true', async () => {
-      served = await serve({ gateway: failing('recordTooLarge', 10), settings: { failureStatus: 'original' } })
+      served = await serve({ verbs: failing('recordTooLarge', 10), settings: { failureStatus: 'original' } })
       expect(brief(await served.post('/sync/t', 'a=1'))).to.equal('200 [{"error":10}]')
     })
 
     it('/sync: one object per record where only some have failed', async () => {
       const outcome = (_: unknown, index: number) => (index === 1 ? failure('recordTooLarge', 10) : delivered())
-      served = await serve({ gateway: new FakeGateway({ outcome }), settings: { payload: 'fields' } })
+      served = await serve({ verbs: new FakeVerbs({ outcome }), settings: { payload: 'fields' } })
       const answer = await served.post('/sync/t', 'a=1&b=2&c=3')
       expect(brief(answer)).to.equal('502 [{"ok":true},{"error":10},{"ok":true}]')
       expect(answer.headers['x-castellan-persisted']).to.equal('yny')
     })
 
     it('kafboy 15: /sync without Kafka is 503 downtime', async () => {
-      const gateway = failing('timedOut')
-      gateway.isReady = false
-      served = await serve({ gateway })
+      const verbs = failing('timedOut')
+      verbs.isReady = false
+      served = await serve({ verbs })
       expect(brief(await served.post('/sync/t', 'a=1'))).to.equal('503 [{"error":"downtime"}]')
     })
 
     for (const path of ['/async/t', '/batch/async/t', '/batch/sync/t']) {
       it(`${path}: a record that finds no room is 503, with whenFull: drop 200`, async () => {
-        const full = (): FakeGateway => new FakeGateway({ refuse: () => failure('overloaded') })
-        served = await serve({ gateway: full() })
+        const full = (): FakeVerbs => new FakeVerbs({ refuse: () => failure('overloaded') })
+        served = await serve({ verbs: full() })
         const refused = await served.post(path, 'a=1')
         expect(brief(refused)).to.equal('503 {"error":"system queue full"}')
         expect(refused.headers).to.include({ 'retry-after': '1', 'x-castellan-persisted': 'no' })
         await served.close()
-        served = await serve({ gateway: full(), settings: { whenFull: 'drop' } })
+        served = await serve({ verbs: full(), settings: { whenFull: 'drop' } })
         const dropped = await served.post(path, 'a=1')
         expect(brief(dropped)).to.equal('200 {"ok":1}')
         expect(dropped.headers['x-castellan-persisted']).to.equal('no')
@@ -190,7 +190,7 @@ describe('kafboy over a fake gateway', () => {
     }
 
     it('/async: an invalid topic is answered 200 as kafboy does, and the header tells the truth', async () => {
-      served = await serve({ gateway: new FakeGateway({ refuse: () => failure('invalidTopic') }) })
+      served = await serve({ verbs: new FakeVerbs({ refuse: () => failure('invalidTopic') }) })
       const answer = await served.post('/async/no%20topic', 'a=1')
       expect(brief(answer)).to.equal('200 {"ok":1}')
       expect(answer.headers['x-castellan-persisted']).to.equal('no')
@@ -212,7 +212,7 @@ describe('kafboy over a fake gateway', () => {
       ])
       await served.close()
       served = await serve({
-        gateway: new FakeGateway({ refuse: () => failure('logUnavailable') }),
+        verbs: new FakeVerbs({ refuse: () => failure('logUnavailable') }),
         settings: { durability: 'disk' }
       })
       expect(brief(await served.post('/async/t', 'a=1'))).to.equal('503 {"error":"system queue full"}')

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
 import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { brief, type Served, serve } from './harness.js'
 
 describe('kafboy: its start, its end, and what goes wrong', () => {
@@ -25,11 +25,11 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
   })
 
   it('a bug is answered 500 without a body, and nothing is known of the records', async () => {
-    const gateway = new FakeGateway()
-    gateway.produce = () => {
+    const verbs = new FakeVerbs()
+    verbs.produce = () => {
       throw new Error('made up')
     }
-    served = await serve({ log, gateway })
+    served = await serve({ log, verbs })
     const answer = await served.post('/async/t', 'a=1')
     expect([brief(answer), answer.headers['x-castellan-persisted']]).to.deep.equal(['500', 'unknown'])
     expect(answer.headers).not.to.have.property('content-type')
@@ -75,7 +75,7 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
 
   it('says of accepted records in the modern form which are, and which were refused', async () => {
     const refuse = (_: unknown, index: number) => (index === 1 ? failure('overloaded') : undefined)
-    served = await serve({ gateway: new FakeGateway({ refuse }), settings: { payload: 'fields' } })
+    served = await serve({ verbs: new FakeVerbs({ refuse }), settings: { payload: 'fields' } })
     const answer = await served.post('/async/t', 'a=1&b=2', { accept: MODERN_TYPE })
     const { records } = JSON.parse(answer.body) as { records: { error?: { code: string } }[] }
     expect(records.map(({ error }) => error?.code)).to.deep.equal([undefined, 'overloaded'])
@@ -85,8 +85,8 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
 
   it('says of records that were refused beside others which are on their way', async () => {
     const refuse = (_: unknown, index: number) => (index === 1 ? failure('overloaded') : undefined)
-    const gateway = new FakeGateway({ refuse, outcome: () => delivered() })
-    served = await serve({ gateway, settings: { payload: 'fields' } })
+    const verbs = new FakeVerbs({ refuse, outcome: () => delivered() })
+    served = await serve({ verbs, settings: { payload: 'fields' } })
     const answer = await served.post('/async/t', 'a=1&b=2&c=3')
     expect([brief(answer), answer.headers['x-castellan-persisted']]).to.deep.equal([
       '503 {"error":"system queue full"}',

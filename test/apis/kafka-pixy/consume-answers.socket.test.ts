@@ -4,22 +4,22 @@ import { type AckResult, type NoMessage, ONE_MESSAGE } from '../../../src/verbs/
 import { failure } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
-import { errorOf, PixyPlay, PlayedGateway, type Said } from './play.js'
+import { errorOf, PixyPlay, PlayedVerbs, type Said } from './play.js'
 
 const MESSAGES = '/topics/t/messages?group=g'
 const ACKS = '/topics/t/acks'
 const POLLS = 'kafka_pixy_open_polls'
 
-const start = (result: PlayedGateway['result'], settings = {}): Promise<PixyPlay> => {
-  const gateway = new PlayedGateway()
-  gateway.result = result
-  return PixyPlay.start(settings, { gateway })
+const start = (result: PlayedVerbs['result'], settings = {}): Promise<PixyPlay> => {
+  const verbs = new PlayedVerbs()
+  verbs.result = result
+  return PixyPlay.start(settings, { verbs })
 }
-const ofMessage = new PlayedGateway()
+const ofMessage = new PlayedVerbs()
 /** The gateway has one message at a time. */
 const startWithMessage = async (settings = {}): Promise<PixyPlay> => {
   const pixy = await start({ type: 'timedOut' } as NoMessage, settings)
-  pixy.gateway.result = pixy.gateway.messages({ key: Buffer.from('k'), value: Buffer.from('value') })
+  pixy.verbs.result = pixy.verbs.messages({ key: Buffer.from('k'), value: Buffer.from('value') })
   return pixy
 }
 const isClosed = ({ headers }: Said): boolean => headers.connection === 'close'
@@ -38,7 +38,7 @@ describe('pixy: who may consume', () => {
       expect(said.headers).not.to.have.property('x-castellan-persisted')
     }
     expect(pixy.access.asked).to.deep.equal([1, 2, 3].map(() => ['consume', { topic: 't', group: 'g' }]))
-    expect(pixy.gateway.asked).to.deep.equal([])
+    expect(pixy.verbs.asked).to.deep.equal([])
   })
 
   it('is charged for what was read, and gets it also where that uses up a quota', async () => {
@@ -46,7 +46,7 @@ describe('pixy: who may consume', () => {
     pixy.access.quota = new QuotaExceededError('too much', 1)
     expect((await pixy.get(MESSAGES)).body).to.equal(MESSAGE)
     const [key, value] = [Buffer.alloc(3), Buffer.alloc(20)]
-    pixy.gateway.result = pixy.gateway.messages({ key, value }, { value }, { key })
+    pixy.verbs.result = pixy.verbs.messages({ key, value }, { value }, { key })
     expect((await pixy.get(`${MESSAGES}&count=3`)).status).to.equal(200)
     expect(pixy.access.charged).to.deep.equal([
       [1, 6],
@@ -61,7 +61,7 @@ describe('pixy: a request for messages', () => {
     const said = await pixy.get(MESSAGES)
     expect([said.status, said.headers['content-type'], said.body]).to.deep.equal([200, 'application/json', MESSAGE])
     expect(said.headers).not.to.have.property('x-castellan-persisted')
-    expect(pixy.gateway.asked).to.deep.equal([['consume', 'g', 't', ONE_MESSAGE, undefined]])
+    expect(pixy.verbs.asked).to.deep.equal([['consume', 'g', 't', ONE_MESSAGE, undefined]])
   })
 
   it('is one for several where it has a count, at most for a thousand', async () => {
@@ -71,7 +71,7 @@ describe('pixy: a request for messages', () => {
     expect((await pixy.get(`${MESSAGES}&count=5`)).body).to.equal(`[\n${one(1)},\n${one(2)}\n]`)
     await pixy.get(`${MESSAGES}&count=1`)
     await pixy.get(`${MESSAGES}&count=1001`)
-    expect(pixy.gateway.asked).to.deep.equal(
+    expect(pixy.verbs.asked).to.deep.equal(
       [5, 1, 1_000].map(maxMessages => ['consume', 'g', 't', { maxMessages, maxBytes: 4_194_304 }, undefined])
     )
     for (const count of ['0', '-1']) {
@@ -93,7 +93,7 @@ describe('pixy: a request for messages', () => {
       '503 service is disabled by configuration',
       '1'
     ])
-    expect(pixy.gateway.asked).to.deep.equal([])
+    expect(pixy.verbs.asked).to.deep.equal([])
   })
 
   const acknowledged: [query: string, asked: unknown[], told: string[]][] = [
@@ -106,16 +106,16 @@ describe('pixy: a request for messages', () => {
     it(`acknowledges what it says: ${query || 'the message that it gets'}`, async () => {
       const pixy = await startWithMessage()
       expect(await (await pixy.getOverSocket(MESSAGES + query)).text()).to.equal(MESSAGE)
-      while (pixy.gateway.told.length < told.length) await turns(1)
-      expect(pixy.gateway.asked).to.deep.equal([...asked, ['consume', 'g', 't', ONE_MESSAGE, undefined]])
+      while (pixy.verbs.told.length < told.length) await turns(1)
+      expect(pixy.verbs.asked).to.deep.equal([...asked, ['consume', 'g', 't', ONE_MESSAGE, undefined]])
       await pixy.close()
-      expect(pixy.gateway.told).to.deep.equal(told)
+      expect(pixy.verbs.told).to.deep.equal(told)
     })
   }
 
   it('gets its message whatever becomes of the acknowledgement', async () => {
     const pixy = await startWithMessage()
-    pixy.gateway.acked = new Error('made up')
+    pixy.verbs.acked = new Error('made up')
     expect((await pixy.get(`${MESSAGES}&ackPartition=0&ackOffset=0`)).body).to.equal(MESSAGE)
     expect(pixy.logged).to.deep.equal([])
   })
@@ -151,7 +151,7 @@ describe('pixy: a request for messages', () => {
 
   it('that fails while no broker is there is told so', async () => {
     const pixy = await start(failure('timedOut'))
-    pixy.gateway.isReady = false
+    pixy.verbs.isReady = false
     expect(errorOf(await pixy.get(MESSAGES))).to.match(/^500 kafka: client has run out of available brokers/)
   })
 
@@ -171,7 +171,7 @@ describe('pixy: a request for messages', () => {
     for (const said of await Promise.all(waiting)) {
       expect([errorOf(said), said.headers['retry-after']]).to.deep.equal(['503 service is shutting down', '1'])
     }
-    expect(pixy.gateway.told).to.include('cancelled')
+    expect(pixy.verbs.told).to.include('cancelled')
     while ((await pixy.metric(POLLS)) !== '0') await turns(1)
   })
 })
@@ -188,9 +188,9 @@ describe('pixy: a request to acknowledge a message', () => {
   for (const [result, said] of results) {
     it(`is answered ${said}`, async () => {
       const pixy = await start('none', { consumerDisabled: true })
-      pixy.gateway.acked = result
+      pixy.verbs.acked = result
       expect(errorOf(await pixy.ask('POST', ACKS + place))).to.equal(said)
-      expect(pixy.gateway.asked).to.deep.equal([['ack', 'g', { topic: 't', partition: 4, offset: 17 }]])
+      expect(pixy.verbs.asked).to.deep.equal([['ack', 'g', { topic: 't', partition: 4, offset: 17 }]])
       expect(pixy.logged).to.have.length(result instanceof Error ? 1 : 0)
     })
   }
@@ -207,7 +207,7 @@ describe('pixy: a request to acknowledge a message', () => {
     for (const type of ['application/x-www-form-urlencoded', 'Application/X-WWW-Form-Urlencoded; charset=utf-8']) {
       expect((await form(type)).body).to.equal('{}')
     }
-    expect(pixy.gateway.asked).to.deep.equal([1, 2].map(() => ['ack', 'f', { topic: 't', partition: 1, offset: 2 }]))
+    expect(pixy.verbs.asked).to.deep.equal([1, 2].map(() => ['ack', 'f', { topic: 't', partition: 1, offset: 2 }]))
     expect(errorOf(await form('text/plain'))).to.equal('400 one consumer group is expected, but 0 provided')
   })
 
@@ -218,6 +218,6 @@ describe('pixy: a request to acknowledge a message', () => {
     expect(await said('&noAck')).to.equal('500 acks channel missing for {g t -1}')
     expect(await said('&partition=0&offset=-1')).to.equal('500 acks channel missing for {g t -1}')
     expect(await said('&partition=0')).to.equal('400 partition and offset either both should be provided or neither')
-    expect(pixy.gateway.asked).to.deep.equal([])
+    expect(pixy.verbs.asked).to.deep.equal([])
   })
 })

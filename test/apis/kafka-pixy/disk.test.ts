@@ -3,10 +3,10 @@ import fastify from 'fastify'
 import { kafkaPixy } from '../../../src/apis/kafka-pixy/api.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway, failure } from '../../support/fake-verbs.js'
+import { FakeVerbs, failure } from '../../support/fake-verbs.js'
 
 const FORM = 'application/x-www-form-urlencoded'
 
@@ -19,7 +19,7 @@ const diskAdmission = {
   waitMs: 0
 } as unknown as Admission
 
-class DiskIsFull extends FakeGateway {
+class DiskIsFull extends FakeVerbs {
   override produce(records: readonly ProduceRecord[], options: ProduceOptions): PendingProduce {
     if (options.durability !== 'disk') return super.produce(records, options)
     const refused = [failure('overloaded')]

@@ -22,7 +22,7 @@ import { failure } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
 import { encodedRequest } from './grpc-messages.js'
-import { LookUpGateway, member, topic, topics } from './look-up-gateway.js'
+import { LookUpVerbs, member, topic, topics } from './look-up-gateway.js'
 import { PlayedAccess } from './play.js'
 
 const bytes = (text: string): Buffer => Buffer.from(text)
@@ -30,7 +30,7 @@ const NO_BROKER = 'kafka: client has run out of available brokers to talk to (Is
 const TOO_LARGE = 'kafka server: Message was too large, server rejected it to avoid allocation error.'
 const UNKNOWN = 'kafka server: Request was for a topic or partition that does not exist on this broker.'
 
-class GrpcGateway extends LookUpGateway {
+class GrpcVerbs extends LookUpVerbs {
   readonly produced: unknown[] = []
   readonly options: ProduceOptions[] = []
   pendingProduce: Partial<PendingProduce> = {}
@@ -92,7 +92,7 @@ class PlayedCall {
 }
 
 class GrpcPlay {
-  readonly gateway = new GrpcGateway()
+  readonly verbs = new GrpcVerbs()
   readonly access = new PlayedAccess()
   readonly logged: string[] = []
   readonly metrics = createPrometheusMetrics()
@@ -101,7 +101,7 @@ class GrpcPlay {
   constructor(settings: object = {}) {
     const log = { ...silentLogger, error: (...told: unknown[]) => void this.logged.push(String(told.at(-1))) }
     const refused = refusedBy('kafka-pixy', this.metrics)
-    const parts = { gateways: new Map([['', this.gateway]]), log, refused }
+    const parts = { verbsByCluster: new Map([['', this.verbs]]), log, refused }
     this.service = new KafkaPixyService(kafkaPixySettings.parse(settings), parts)
   }
 
@@ -141,7 +141,7 @@ describe("Kafka-Pixy's gRPC service: each call", () => {
       play.access.refusal = new ForbiddenError('not you')
       expect(await play.ask(name, request)).to.equal('7: not you')
       expect(play.access.asked).to.deep.equal([[operation, target]])
-      expect([play.gateway.asked, play.gateway.produced]).to.deep.equal([[], []])
+      expect([play.verbs.asked, play.verbs.produced]).to.deep.equal([[], []])
     }))
 
   it('each call is to a cluster, and refused while the process stops', () =>
@@ -150,20 +150,20 @@ describe("Kafka-Pixy's gRPC service: each call", () => {
       expect(await play.ask(name, { ...request, cluster: 'other' })).to.equal('3: proxy `other` does not exist')
       play.service.stop()
       expect(await play.ask(name, request)).to.equal('14: service is shutting down')
-      expect([play.gateway.asked, play.gateway.produced, play.access.asked]).to.deep.equal([[], [], []])
+      expect([play.verbs.asked, play.verbs.produced, play.access.asked]).to.deep.equal([[], [], []])
       expect(play.service.openCalls).to.equal(0)
     }))
 
   it('is answered where it meets a bug, which is logged', async () => {
     const play = new GrpcPlay()
-    play.gateway.error = new Error('made up')
+    play.verbs.error = new Error('made up')
     expect(await play.ask('GetOffsets')).to.equal('13: internal error')
     expect(play.logged).to.deep.equal(['a call of gRPC failed unexpectedly'])
   })
 
   it('is one of 10,000', async () => {
     const play = new GrpcPlay()
-    play.gateway.result = 'none'
+    play.verbs.result = 'none'
     const waiting = Array.from({ length: 10_000 }, () => play.ask('ConsumeNAck'))
     expect(await play.ask('GetOffsets')).to.equal('8: too many calls at a time')
     expect(play.service.openCalls).to.equal(10_000)
@@ -181,12 +181,12 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
     await play.ask('Produce', { key_value: bytes('k'), headers })
     await play.ask('Produce', {})
     await play.ask('Produce', { key_value: bytes('k'), key_undefined: true })
-    expect(play.gateway.produced).to.deep.equal([
+    expect(play.verbs.produced).to.deep.equal([
       ['t', 'k', 'm', headers],
       ['t', '', 'm', []],
       ['t', null, 'm', []]
     ])
-    expect(play.gateway.options[0]).to.deep.equal({ partitioner: 'fnv1a', deadlineMs: 11, capacityWaitMs: 0 })
+    expect(play.verbs.options[0]).to.deep.equal({ partitioner: 'fnv1a', deadlineMs: 11, capacityWaitMs: 0 })
   })
 
   it('charges the message and its key, and is refused when the quota is used up', async () => {
@@ -194,17 +194,17 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
     play.access.quota = new QuotaExceededError('too much', 1)
     expect(await play.ask('Produce', { key_value: bytes('key'), message: bytes('hello') })).to.equal('8: too much')
     expect(play.access.charged).to.deep.equal([[1, 8]])
-    expect(play.gateway.produced).to.deep.equal([])
+    expect(play.verbs.produced).to.deep.equal([])
   })
 
   it('answers where the message is, and without waiting that it is nowhere yet', async () => {
     const play = new GrpcPlay()
-    play.gateway.pendingProduce = {
+    play.verbs.pendingProduce = {
       outcomes: async () => [{ type: 'delivered', partition: 3, offset: 9, timestampMs: 0 }]
     }
     expect(await play.ask('Produce')).to.deep.equal({ partition: 3, offset: 9 })
     expect(await play.ask('Produce', { async_mode: true })).to.deep.equal({ partition: -1, offset: -1 })
-    expect(play.gateway.options[1]).to.deep.equal({
+    expect(play.verbs.options[1]).to.deep.equal({
       partitioner: 'fnv1a',
       durability: 'memory',
       deadlineMs: 120_000,
@@ -216,7 +216,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
   it('waits for the disk where messages are kept there', async () => {
     const play = new GrpcPlay({ durability: 'disk' })
     let accept: ((refused: undefined) => void) | undefined
-    play.gateway.pendingProduce = { accepted: () => new Promise(resolve => (accept = resolve)) }
+    play.verbs.pendingProduce = { accepted: () => new Promise(resolve => (accept = resolve)) }
     let isAnswered = false
     const answered = play.ask('Produce', { async_mode: true }).finally(() => (isAnswered = true))
     await turns(5)
@@ -231,7 +231,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
     expect(await play.ask('Produce', message(11))).to.deep.equal({ partition: 0, offset: 0 })
     expect(await play.ask('Produce', message(12))).to.equal(`13: ${TOO_LARGE}`)
     expect(await play.ask('Produce', { ...message(12), async_mode: true })).to.deep.equal({ partition: -1, offset: -1 })
-    expect(play.gateway.produced).to.have.length(1)
+    expect(play.verbs.produced).to.have.length(1)
   })
 
   it('takes no headers where they are switched off', async () => {
@@ -257,7 +257,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
   it('each failure has its status and text', () =>
     checkRows(failures, async ([failed, said]) => {
       const play = new GrpcPlay()
-      play.gateway.pendingProduce = { outcomes: async () => [failed] }
+      play.verbs.pendingProduce = { outcomes: async () => [failed] }
       expect(await play.ask('Produce')).to.equal(said)
     }))
 
@@ -274,7 +274,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
         [{ durability: 'disk' }, { accepted: async () => refused }]
       ] as const) {
         const play = new GrpcPlay(settings)
-        play.gateway.pendingProduce = pendingProduce
+        play.verbs.pendingProduce = pendingProduce
         expect(await play.ask('Produce', { async_mode: true })).to.deep.equal(said)
       }
     }
@@ -285,8 +285,8 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
     const unknown: RecordFailure = { ...failure('timedOut'), persisted: 'unknown' }
     const cases: [expected: string | undefined, request: object, set: (play: GrpcPlay) => void][] = [
       [undefined, {}, () => undefined],
-      [undefined, {}, play => (play.gateway.pendingProduce = { outcomes: async () => [unknown] })],
-      ['unknownTopic', {}, play => (play.gateway.pendingProduce = { outcomes: async () => [failure('unknownTopic')] })],
+      [undefined, {}, play => (play.verbs.pendingProduce = { outcomes: async () => [unknown] })],
+      ['unknownTopic', {}, play => (play.verbs.pendingProduce = { outcomes: async () => [failure('unknownTopic')] })],
       ['recordTooLarge', large, () => undefined],
       ['recordTooLarge', { ...large, async_mode: true }, () => undefined],
       ['invalidRequest', { headers: [{ key: '', value: bytes('') }] }, () => undefined],
@@ -294,7 +294,7 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
       ['forbidden', {}, play => (play.access.refusal = new ForbiddenError('not you'))],
       ['quotaExceeded', {}, play => (play.access.quota = new QuotaExceededError('too much', 1))],
       ['shuttingDown', {}, play => play.service.stop()],
-      ['overloaded', { async_mode: true }, play => (play.gateway.pendingProduce = { refused: [failure('overloaded')] })]
+      ['overloaded', { async_mode: true }, play => (play.verbs.pendingProduce = { refused: [failure('overloaded')] })]
     ]
     for (const [expected, request, set] of cases) {
       const play = new GrpcPlay({ maxMessageBytes: 1_000, messageHeaders: false })
@@ -307,8 +307,8 @@ describe("Kafka-Pixy's gRPC service: Produce", () => {
 
   it('says that no broker is there', async () => {
     const play = new GrpcPlay()
-    play.gateway.isReady = false
-    play.gateway.pendingProduce = { outcomes: async () => [failure('brokerUnreachable')] }
+    play.verbs.isReady = false
+    play.verbs.pendingProduce = { outcomes: async () => [failure('brokerUnreachable')] }
     expect(await play.ask('Produce')).to.equal(`13: ${NO_BROKER}`)
   })
 })
@@ -320,7 +320,7 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
       { key: 'a', value: bytes('b') },
       { key: 'n', value: null }
     ]
-    play.gateway.result = play.gateway.messages({
+    play.verbs.result = play.verbs.messages({
       partition: 2,
       offset: 7,
       key: bytes('k'),
@@ -346,7 +346,7 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
       headers
     }
     expect(await play.ask('ConsumeNAck', { no_ack: true })).to.deep.equal(answer)
-    play.gateway.result = play.gateway.messages({})
+    play.verbs.result = play.verbs.messages({})
     expect(await play.ask('ConsumeNAck', { no_ack: true })).to.deep.equal({
       partition: 0,
       offset: 0,
@@ -371,10 +371,10 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
   for (const [request, asked, told] of acks) {
     it(`acknowledge what ${JSON.stringify(request)} says, before anything is offered`, async () => {
       const play = withMessage()
-      play.gateway.acked = new Error('made up')
+      play.verbs.acked = new Error('made up')
       expect(await play.ask('ConsumeNAck', request)).to.include({ offset: 7 })
-      expect(play.gateway.asked).to.deep.equal([...asked, consume])
-      expect([play.gateway.told, play.logged]).to.deep.equal([told, []])
+      expect(play.verbs.asked).to.deep.equal([...asked, consume])
+      expect([play.verbs.told, play.logged]).to.deep.equal([told, []])
     })
   }
 
@@ -388,7 +388,7 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
     expect(await play.ask('Ack', { partition: -1 })).to.equal('3: bad ack partition: -1')
     expect(await play.ask('Ack', { offset: -1 })).to.equal('3: bad ack offset: -1')
     expect(await play.ask('Ack', { group: '' })).to.equal(noName)
-    expect(play.gateway.asked).to.deep.equal([])
+    expect(play.verbs.asked).to.deep.equal([])
     expect(await play.ask('Ack', { partition: 0, offset: 0 })).to.deep.equal({})
   })
 
@@ -404,14 +404,14 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
   for (const [result, said] of failures) {
     it(`answer ${said.slice(0, 50)}`, async () => {
       const play = new GrpcPlay()
-      play.gateway.result = result
+      play.verbs.result = result
       expect(await play.ask('ConsumeNAck')).to.equal(said)
     })
   }
 
   it('say in the words of the original that too many wait', async () => {
     const play = new GrpcPlay()
-    play.gateway.result = { ...failure('overloaded'), message: 'limit 64; advanced.consumer.maxWaitingRequests' }
+    play.verbs.result = { ...failure('overloaded'), message: 'limit 64; advanced.consumer.maxWaitingRequests' }
     expect(await play.ask('ConsumeNAck')).to.match(/^8: Too many requests. Consider increasing/)
   })
 
@@ -420,18 +420,18 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
     const gone = play.call('ConsumeNAck', { auto_ack: true })
     gone.isCancelled = true
     expect(await gone.answer).to.equal('1: the client has gone away')
-    expect(play.gateway.told).to.deep.equal(['given back'])
-    play.gateway.told.length = 0
-    play.gateway.result = 'none'
+    expect(play.verbs.told).to.deep.equal(['given back'])
+    play.verbs.told.length = 0
+    play.verbs.result = 'none'
     const waiting = play.call('ConsumeNAck', { auto_ack: true })
     await turns(1)
     waiting.cancel()
     expect(await waiting.answer).to.equal('1: the client has gone away')
-    expect(play.gateway.told).to.deep.equal(['cancelled'])
+    expect(play.verbs.told).to.deep.equal(['cancelled'])
     await turns(1)
     expect(play.service.openCalls).to.equal(0)
     play.service.stop()
-    expect(play.gateway.told).to.deep.equal(['cancelled'])
+    expect(play.verbs.told).to.deep.equal(['cancelled'])
   })
 
   it('give a message back whose client goes away in the moment in which it is answered', async () => {
@@ -442,18 +442,18 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
       return charged.length
     }
     await call.answer
-    expect(play.gateway.told).to.deep.equal(['given back'])
+    expect(play.verbs.told).to.deep.equal(['given back'])
   })
 
   it('are told when the process stops', async () => {
     const play = new GrpcPlay()
-    play.gateway.result = 'none'
+    play.verbs.result = 'none'
     const waiting = play.ask('ConsumeNAck')
     await turns(1)
     expect(play.service.openCalls).to.equal(1)
     play.service.stop()
     expect(await waiting).to.equal('14: service is shutting down')
-    expect(play.gateway.told).to.deep.equal(['cancelled'])
+    expect(play.verbs.told).to.deep.equal(['cancelled'])
   })
 
   const results: [result: AckResult, said: unknown][] = [
@@ -466,9 +466,9 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
   for (const [result, said] of results) {
     it(`answer an ack: ${JSON.stringify(said)}`, async () => {
       const play = new GrpcPlay()
-      play.gateway.acked = result
+      play.verbs.acked = result
       expect(await play.ask('Ack')).to.deep.equal(said)
-      expect(play.gateway.asked).to.deep.equal([['ack', 'g', { topic: 't', partition: 4, offset: 17 }]])
+      expect(play.verbs.asked).to.deep.equal([['ack', 'g', { topic: 't', partition: 4, offset: 17 }]])
     })
   }
 })
@@ -483,7 +483,7 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
       committed,
       acknowledged: []
     })
-    play.gateway.standing = [
+    play.verbs.standing = [
       at(0),
       at(1, { offset: -1 }),
       at(2, { offset: -2 }),
@@ -500,8 +500,8 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
         { partition: 4, ...common, offset: 31, lag: -1, metadata: 'not acks' }
       ]
     })
-    expect(play.gateway.asked).to.deep.equal([['offsets', 'g', 't', 10_000]])
-    play.gateway.standing = undefined
+    expect(play.verbs.asked).to.deep.equal([['offsets', 'g', 't', 10_000]])
+    play.verbs.standing = undefined
     expect(await play.ask('GetOffsets')).to.equal('5: Unknown topic')
   })
 
@@ -513,35 +513,35 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
     ]
     expect(await play.ask('SetOffsets', { offsets })).to.deep.equal({})
     const committed = offsets.map(({ partition, offset, metadata }) => [partition, { offset, metadata }])
-    expect(play.gateway.asked).to.deep.equal([['commit', 'g', 't', committed, 10_000]])
+    expect(play.verbs.asked).to.deep.equal([['commit', 'g', 't', committed, 10_000]])
     expect(
       await play.ask('SetOffsets', { offsets: [...offsets, { partition: -1, offset: 0, metadata: '' }] })
     ).to.equal('5: Unknown topic')
-    expect(play.gateway.asked).to.have.length(1)
-    play.gateway.committing = new Map([
+    expect(play.verbs.asked).to.have.length(1)
+    play.verbs.committing = new Map([
       [0, 'committed'],
       [1, 'unknownTopicOrPartition']
     ])
     expect(await play.ask('SetOffsets', { offsets })).to.equal('5: Unknown topic')
     for (const code of [22, 25, 27]) {
-      play.gateway.committing = new KafkaError(code, 'no', false)
+      play.verbs.committing = new KafkaError(code, 'no', false)
       expect(await play.ask('SetOffsets')).to.match(/^9: the group is being consumed by other processes/)
     }
-    play.gateway.committing = new KafkaError(12, 'no', false)
+    play.verbs.committing = new KafkaError(12, 'no', false)
     expect(await play.ask('SetOffsets')).to.match(/^13: kafka server: Specified a string larger/)
   })
 
   it('tells topics with their settings, and with their partitions where they are asked for', async () => {
     const play = new GrpcPlay()
-    play.gateway.metadata = topics(topic('b', 0, [2, -1]), topic('a'))
-    play.gateway.configs = new Map([['b', new Map([['k', 'v']])]])
+    play.verbs.metadata = topics(topic('b', 0, [2, -1]), topic('a'))
+    play.verbs.configs = new Map([['b', new Map([['k', 'v']])]])
     const described = (config: object, ...leaders: number[]) => ({
       version: 1,
       config,
       partitions: leaders.map((leader, partition) => ({ partition, leader, replicas: [1, 2], isr: [2] }))
     })
     expect(await play.ask('ListTopics')).to.deep.equal({ topics: { a: described({}), b: described({ k: 'v' }) } })
-    expect(play.gateway.asked).to.deep.equal([
+    expect(play.verbs.asked).to.deep.equal([
       ['topics', 'all', 10_000],
       ['configs', ['b', 'a'], 10_000]
     ])
@@ -549,32 +549,32 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
       topics: { a: described({}), b: described({ k: 'v' }, 2, -1) }
     })
     expect(await play.ask('GetTopicMetadata', { topic: 'b' })).to.deep.equal(described({ k: 'v' }))
-    expect(play.gateway.asked.slice(-2)).to.deep.equal([
+    expect(play.verbs.asked.slice(-2)).to.deep.equal([
       ['topics', ['b'], 10_000],
       ['configs', ['b'], 10_000]
     ])
     expect(await play.ask('GetTopicMetadata', { topic: 'b', with_partitions: true })).to.deep.equal(
       described({ k: 'v' }, 2, -1)
     )
-    play.gateway.metadata = new Map()
-    play.gateway.asked.length = 0
+    play.verbs.metadata = new Map()
+    play.verbs.asked.length = 0
     expect(await play.ask('ListTopics')).to.deep.equal({ topics: {} })
-    expect(play.gateway.asked).to.deep.equal([['topics', 'all', 10_000]])
+    expect(play.verbs.asked).to.deep.equal([['topics', 'all', 10_000]])
   })
 
   it('knows topics that do not exist', async () => {
     const play = new GrpcPlay()
     for (const metadata of [new Map(), topics(topic('t', 3, [1]))]) {
-      play.gateway.metadata = metadata
+      play.verbs.metadata = metadata
       expect(await play.ask('GetTopicMetadata')).to.equal('5: Unknown topic')
     }
-    play.gateway.metadata = topics(topic('t', 5))
+    play.verbs.metadata = topics(topic('t', 5))
     expect(await play.ask('GetTopicMetadata')).to.deep.equal({ version: 1, config: {}, partitions: [] })
   })
 
   it('tells who reads a topic', async () => {
     const play = new GrpcPlay()
-    play.gateway.members = new Map([
+    play.verbs.members = new Map([
       ['g', [member('one', 'one-1', { t: [0, 3] }), member('two', 'two-1', {})]],
       ['h', [member('c', 'c-1', { t: [1] }), member('c', 'c-2', { t: [2] }), member('c', 'c-3', { t: [4] }, 'i-3')]],
       ['other', [member('one', 'one-2', { u: [0] })]]
@@ -586,23 +586,23 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
         h: { consumers: { 'c-1': { partitions: [1] }, 'c-2': { partitions: [2] }, 'i-3': { partitions: [4] } } }
       }
     })
-    expect(play.gateway.asked).to.deep.equal([['consumers', 'all', 10_000, 't']])
+    expect(play.verbs.asked).to.deep.equal([['consumers', 'all', 10_000, 't']])
     expect(await play.ask('ListConsumers', { topic: 'nobody' })).to.deep.equal({ groups: {} })
     expect(await play.ask('ListConsumers', { group: 'gone' })).to.equal('5: unknown consumer group gone')
-    expect(play.gateway.asked.at(-1)).to.deep.equal(['consumers', ['gone'], 10_000, 't'])
-    play.gateway.members = new Map([['g', play.gateway.members.get('g')!]])
+    expect(play.verbs.asked.at(-1)).to.deep.equal(['consumers', ['gone'], 10_000, 't'])
+    play.verbs.members = new Map([['g', play.verbs.members.get('g')!]])
     expect(await play.ask('ListConsumers', { group: 'g' })).to.deep.equal({ groups: { g: one } })
     expect(await play.ask('ListConsumers', { group: 'g', topic: 'u' })).to.equal('5: topic u is not consumed by g')
   })
 
   it('tells of no group and no topic that the client may not administer', async () => {
     const play = new GrpcPlay()
-    play.gateway.metadata = topics(topic('a'), topic('secret'))
+    play.verbs.metadata = topics(topic('a'), topic('secret'))
     play.access.allows = (operation, target) => operation === 'admin' && target?.topic !== 'secret'
     const listed = (await play.ask('ListTopics')) as { topics: object }
     expect(Object.keys(listed.topics)).to.deep.equal(['a'])
-    expect(play.gateway.asked).to.deep.include(['configs', ['a'], 10_000])
-    play.gateway.members = new Map(['billing', 'audit'].map(group => [group, [member('one', 'one-1', { t: [0] })]]))
+    expect(play.verbs.asked).to.deep.include(['configs', ['a'], 10_000])
+    play.verbs.members = new Map(['billing', 'audit'].map(group => [group, [member('one', 'one-1', { t: [0] })]]))
     play.access.allows = (operation, { topic, group } = {}) =>
       operation === 'admin' && topic === 't' && group === 'billing'
     expect(await play.ask('ListConsumers')).to.deep.equal({
@@ -613,14 +613,14 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
   it('says why Kafka cannot tell', async () => {
     const play = new GrpcPlay()
     const asked = async (error: Error): Promise<unknown> => {
-      play.gateway.error = error
+      play.verbs.error = error
       return play.ask('ListTopics')
     }
     expect(await asked(new TimedOutError('it', 5))).to.equal('13: it was not answered within 5 ms')
     expect(await asked(new CastellanError('overloaded', 'full', true))).to.equal('8: full')
     expect(await asked(new CastellanError('unknownTopic', 'none', false))).to.equal(`5: ${UNKNOWN}`)
     expect(await asked(new KafkaError(29, 'no', false))).to.match(/^13: kafka server: The client is not authorized/)
-    play.gateway.isReady = false
+    play.verbs.isReady = false
     expect(await asked(new TimedOutError('it', 5))).to.equal(`13: ${NO_BROKER}`)
   })
 })

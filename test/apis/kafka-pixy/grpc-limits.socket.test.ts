@@ -47,7 +47,7 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
     const told = statusOf(stream)
     decide!(new UnauthenticatedError('who is there', 'Bearer'))
     expect(await told).to.equal('16')
-    expect(service.gateway.calls).to.have.length(0)
+    expect(service.verbs.calls).to.have.length(0)
   })
 
   it('a client that was refused cannot go on sending', async () => {
@@ -71,7 +71,7 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
     stream.write(PRODUCE.subarray(0, 7))
     expect(await statusOf(stream)).to.equal('7')
     await pinged(session)
-    expect(service.gateway.calls).to.have.length(0)
+    expect(service.verbs.calls).to.have.length(0)
   })
 
   it('a message that claims to be too large is refused before it has come, and counted', async () => {
@@ -91,7 +91,7 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
     streams[1]!.write(PRODUCE.subarray(0, 7))
     streams[2]!.write(PRODUCE)
     expect(await Promise.all(streams.map(statusOf))).to.deep.equal(['4', '4', '4'])
-    expect(service.gateway.calls).to.have.length(0)
+    expect(service.verbs.calls).to.have.length(0)
     expect(await answered(session)).to.equal('0')
   })
 
@@ -166,7 +166,7 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
     })
     const large = framed(gzipSync(lengthField(5, randomBytes(2_000))), true)
     expect((await ask(large)).details).to.contain('http.perAddress.maxBodiesInFlightBytes')
-    expect(service.gateway.calls).to.have.length(1)
+    expect(service.verbs.calls).to.have.length(1)
   })
 
   it('connections and calls of an address have the limits that HTTP has', async () => {

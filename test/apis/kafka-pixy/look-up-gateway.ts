@@ -1,8 +1,8 @@
 import type { GroupOffset, GroupReader, ReadersOnly, TopicMetadata } from '../../../src/verbs/verbs.js'
-import { PlayedGateway } from './play.js'
+import { PlayedVerbs } from './play.js'
 
 /** What brokers say is the test's; questions are kept. */
-export class LookUpGateway extends PlayedGateway {
+export class LookUpVerbs extends PlayedVerbs {
   metadata: ReadonlyMap<string, TopicMetadata> = new Map()
   configs: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map()
   standing: readonly GroupOffset[] | undefined

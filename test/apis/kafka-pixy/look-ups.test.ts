@@ -1,18 +1,18 @@
 import { expect } from 'chai'
 import { CastellanError, ForbiddenError, KafkaError, TimedOutError } from '../../../src/core/errors.js'
 import type { GroupOffset } from '../../../src/verbs/verbs.js'
-import { LookUpGateway, member, topic, topics } from './look-up-gateway.js'
+import { LookUpVerbs, member, topic, topics } from './look-up-gateway.js'
 import { errorOf, PixyPlay, type Said } from './play.js'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const NO_BROKER = '500 kafka: client has run out of available brokers to talk to (Is your cluster reachable?)'
 
 describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
-  let gateway: LookUpGateway
+  let verbs: LookUpVerbs
   let pixy: PixyPlay
   beforeEach(async () => {
-    gateway = new LookUpGateway()
-    pixy = await PixyPlay.start({}, { gateway })
+    verbs = new LookUpVerbs()
+    pixy = await PixyPlay.start({}, { verbs })
   })
   const json = async (path: string): Promise<unknown> => {
     const said = await pixy.get(path)
@@ -38,12 +38,12 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
       if (operation === 'offsets') expect(errorOf(await set('[]'))).to.equal('403 not you')
       const asked = operation === 'offsets' ? [1, 2] : [1]
       expect(pixy.access.asked).to.deep.equal(asked.map(() => [operation, target]))
-      expect(gateway.asked).to.deep.equal([])
+      expect(verbs.asked).to.deep.equal([])
     })
 
     it(`${path} is answered when Kafka cannot tell`, async () => {
       const failed = async (error: unknown): Promise<string> => {
-        gateway.error = error
+        verbs.error = error
         return errorOf(await pixy.get(path))
       }
       expect(await failed(new TimedOutError('it', 5))).to.equal('500 it was not answered within 5 ms')
@@ -55,16 +55,16 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
       expect(pixy.logged).to.deep.equal([])
       expect(await failed(new Error('made up'))).to.equal('500 internal error')
       expect(pixy.logged).to.have.length(1)
-      gateway.isReady = false
+      verbs.isReady = false
       expect(await failed(new TimedOutError('it', 5))).to.equal(NO_BROKER)
     })
   }
 
   it('other work has its turn while a list of many topics is made', async () => {
     let now = 0
-    pixy = await PixyPlay.start({}, { gateway, overrides: { clock: () => (now += 3) } })
+    pixy = await PixyPlay.start({}, { verbs, overrides: { clock: () => (now += 3) } })
     const names = Array.from({ length: 100 }, (_, at) => `t${100 + at}`)
-    gateway.metadata = topics(...names.map(name => topic(name, 0, [1, 2])))
+    verbs.metadata = topics(...names.map(name => topic(name, 0, [1, 2])))
     let turns = 0
     let next: NodeJS.Immediate
     const count = (): void => {
@@ -87,7 +87,7 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
       acknowledged: [],
       ...rest
     })
-    gateway.standing = [
+    verbs.standing = [
       at(0, {}),
       at(1, { committed: { offset: -1 } }),
       at(2, { committed: { offset: -2, metadata: '' } }),
@@ -110,10 +110,10 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
       { partition: 4, ...common, offset: 31, lag: -1 },
       { partition: 5, ...common, offset: 0, lag: 30 }
     ])
-    expect(gateway.asked).to.deep.equal([['offsets', 'g', 't', 10_000]])
-    gateway.standing = []
+    expect(verbs.asked).to.deep.equal([['offsets', 'g', 't', 10_000]])
+    verbs.standing = []
     expect((await pixy.get('/topics/t/offsets?group=g')).body).to.equal('[]')
-    gateway.standing = undefined
+    verbs.standing = undefined
     expect(errorOf(await pixy.get('/topics/t/offsets?group=g'))).to.equal('404 Unknown topic')
     expect(errorOf(await pixy.get('/topics/t/offsets'))).to.match(/^400 one consumer group is expected, but 0/)
   })
@@ -121,7 +121,7 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
   it('offsets are set as they are given', async () => {
     const said = await set('[{"partition":1,"offset":-2},{"partition":0,"offset":7,"metadata":"m"}]')
     expect([said.status, said.body, said.headers['content-type']]).to.deep.equal([200, '{}', 'application/json'])
-    expect(gateway.asked).to.deep.equal([
+    expect(verbs.asked).to.deep.equal([
       [
         'commit',
         'g',
@@ -133,24 +133,24 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
         10_000
       ]
     ])
-    gateway.committing = new Map([[0, 'superseded']])
+    verbs.committing = new Map([[0, 'superseded']])
     expect((await set('[]')).body).to.equal('{}')
-    gateway.committing = new Map([
+    verbs.committing = new Map([
       [0, 'committed'],
       [1, 'unknownTopicOrPartition'],
       [2, 'committed']
     ])
     expect(errorOf(await set('[]'))).to.equal('404 Unknown topic')
-    const asked = gateway.asked.length
+    const asked = verbs.asked.length
     expect(errorOf(await set('[{"partition":1},{"partition":-1}]'))).to.equal('404 Unknown topic')
     expect(errorOf(await set('x'))).to.match(/^400 Failed to parse the request: err=\(invalid character/)
     expect(errorOf(await set('[]', '/topics/t/offsets'))).to.match(/^400 one consumer group is expected, but 0/)
-    expect(gateway.asked).to.have.length(asked)
+    expect(verbs.asked).to.have.length(asked)
   })
 
   it('offsets that cannot be set are answered', async () => {
     const failed = async (error: Error): Promise<string> => {
-      gateway.committing = error as never
+      verbs.committing = error as never
       return errorOf(await set('[]'))
     }
     for (const code of [25, 22, 27]) {
@@ -162,7 +162,7 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
     expect(await failed(new KafkaError(24, 'no group', false))).to.equal('500 no group')
     expect(pixy.logged).to.deep.equal([])
     expect(await failed(new Error('made up'))).to.equal('500 internal error')
-    gateway.isReady = false
+    verbs.isReady = false
     expect(await failed(new TimedOutError('it', 5))).to.equal(NO_BROKER)
     expect(pixy.logged).to.have.length(1)
   })
@@ -175,18 +175,18 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
   })
 
   it('topics are told by name in the order of their bytes', async () => {
-    gateway.metadata = topics(topic('b'), topic('\uff5e'), topic('B'), topic('\u{1f600}'), topic('a'))
+    verbs.metadata = topics(topic('b'), topic('\uff5e'), topic('B'), topic('\u{1f600}'), topic('a'))
     expect(await json('/topics')).to.deep.equal(['B', 'a', 'b', '\uff5e', '\u{1f600}'])
-    expect(gateway.asked).to.deep.equal([['topics', 'all', 10_000]])
-    gateway.metadata = new Map()
+    expect(verbs.asked).to.deep.equal([['topics', 'all', 10_000]])
+    verbs.metadata = new Map()
     expect((await pixy.get('/topics')).body).to.equal('[]')
     expect((await pixy.get('/topics?withConfig')).body).to.equal('{}')
-    expect(gateway.asked.filter(asked => (asked as unknown[])[0] === 'configs')).to.deep.equal([])
+    expect(verbs.asked.filter(asked => (asked as unknown[])[0] === 'configs')).to.deep.equal([])
   })
 
   it('topics are told with what is asked for, and nothing else', async () => {
-    gateway.metadata = topics(topic('b', 0, [2, -1]), topic('a'))
-    gateway.configs = new Map([
+    verbs.metadata = topics(topic('b', 0, [2, -1]), topic('a'))
+    verbs.configs = new Map([
       [
         'b',
         new Map([
@@ -202,9 +202,9 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
     const config = { version: 1, config: { a: '2', z: '1' } }
     const none = { version: 1, config: {} }
     expect(await json('/topics?withPartitions=false')).to.deep.equal({ a: {}, b: { partitions } })
-    expect(gateway.asked).to.deep.equal([['topics', 'all', 10_000]])
+    expect(verbs.asked).to.deep.equal([['topics', 'all', 10_000]])
     expect(await json('/topics?withConfig')).to.deep.equal({ a: { config: none }, b: { config } })
-    expect(gateway.asked.at(-1)).to.deep.equal(['configs', ['b', 'a'], 10_000])
+    expect(verbs.asked.at(-1)).to.deep.equal(['configs', ['b', 'a'], 10_000])
     expect(await json('/topics?withPartitions&withConfig')).to.deep.equal({
       a: { config: none },
       b: { config, partitions }
@@ -217,11 +217,11 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
   })
 
   it('a topic is told with its settings, and with its partitions where they are asked for', async () => {
-    gateway.metadata = topics(topic('b', 0, [1]))
-    gateway.configs = new Map([['b', new Map([['a', '2']])]])
+    verbs.metadata = topics(topic('b', 0, [1]))
+    verbs.configs = new Map([['b', new Map([['a', '2']])]])
     const config = { version: 1, config: { a: '2' } }
     expect(await json('/topics/b')).to.deep.equal({ config })
-    expect(gateway.asked).to.deep.equal([
+    expect(verbs.asked).to.deep.equal([
       ['topics', ['b'], 10_000],
       ['configs', ['b'], 10_000]
     ])
@@ -229,14 +229,14 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
       config,
       partitions: [{ partition: 0, leader: 1, replicas: [1, 2], isr: [2] }]
     })
-    gateway.metadata = topics(topic('b', 5))
+    verbs.metadata = topics(topic('b', 5))
     expect(await json('/topics/b?withPartitions')).to.deep.equal({ config })
     expect(errorOf(await pixy.get('/topics/b?a=%zz'))).to.equal('400 invalid URL escape "%zz"')
   })
 
   it('a topic that does not exist is told so in the words of the original', async () => {
     for (const metadata of [new Map(), topics(topic('gone', 3, [1]))]) {
-      gateway.metadata = metadata
+      verbs.metadata = metadata
       expect(errorOf(await pixy.get('/topics/gone'))).to.equal(
         '500 failed to fetch topic configuration: zk: node does not exist'
       )
@@ -247,7 +247,7 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
   })
 
   it('consumers are told by group and client, on one line each', async () => {
-    gateway.members = new Map([
+    verbs.members = new Map([
       ['g2', [member('one', 'one-1', { t: [0, 3] }), member('two', 'two-1', { t: [] }), member('three', 'x', {})]],
       ['g1', [member('c', 'c-1', { t: [1] }), member('c', 'c-2', { t: [2] }), member('c', 'c-3', { t: [4] }, 'i-3')]],
       ['other', [member('one', 'one-2', { u: [0] })]]
@@ -255,28 +255,28 @@ describe('pixy 1.7: offsets, consumers and topics of a gateway', () => {
     expect((await pixy.get('/topics/t/consumers')).body).to.equal(
       '{\n  "g1": {\n    "c-1": [1],\n    "c-2": [2],\n    "i-3": [4]\n  },\n  "g2": {\n    "one": [0,3]\n  }\n}'
     )
-    expect(gateway.asked).to.deep.equal([['consumers', 'all', 10_000, 't']])
+    expect(verbs.asked).to.deep.equal([['consumers', 'all', 10_000, 't']])
     expect((await pixy.get('/topics/nobody/consumers')).body).to.equal('{}')
   })
 
   it('consumers of groups are not told that the client may not administer', async () => {
-    gateway.members = new Map(['billing', 'audit'].map(group => [group, [member('one', 'one-1', { t: [0] })]]))
+    verbs.members = new Map(['billing', 'audit'].map(group => [group, [member('one', 'one-1', { t: [0] })]]))
     pixy.access.allows = (operation, { topic, group } = {}) =>
       operation === 'admin' && topic === 't' && group === 'billing'
     expect(await json('/topics/t/consumers')).to.deep.equal({ billing: { one: [0] } })
   })
 
   it('consumers of a group are told where it reads the topic', async () => {
-    gateway.members = new Map([['ü', [member('one', 'one-1', { t: [0] })]]])
+    verbs.members = new Map([['ü', [member('one', 'one-1', { t: [0] })]]])
     expect(await json('/topics/t/consumers?group=%C3%BC')).to.deep.equal({ ü: { one: [0] } })
-    expect(gateway.asked).to.deep.equal([['consumers', ['ü'], 10_000, 't']])
+    expect(verbs.asked).to.deep.equal([['consumers', ['ü'], 10_000, 't']])
     expect(errorOf(await pixy.get('/topics/u/consumers?group=%C3%BC'))).to.equal('400 topic u is not consumed by ü')
     expect(errorOf(await pixy.get('/topics/t/consumers?group=g'))).to.equal('400 unknown consumer group g')
-    gateway.asked.length = 0
+    verbs.asked.length = 0
     expect(errorOf(await pixy.get('/topics/t/consumers?group=a&group=b&group=c'))).to.equal(
       '400 one consumer group is expected, but 3 provided'
     )
-    expect(gateway.asked).to.deep.equal([])
+    expect(verbs.asked).to.deep.equal([])
   })
 
   it('a cluster that is not there is told so; a body on its way to it is not read', async () => {

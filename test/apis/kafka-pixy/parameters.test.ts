@@ -18,9 +18,9 @@ import {
 } from '../../../src/apis/kafka-pixy/pixy-request.js'
 import { messageHeadersOf, messageSizeOf } from '../../../src/apis/kafka-pixy/produce.js'
 import { oddPathOf, withAlias } from '../../../src/apis/kafka-pixy/target.js'
-import type { Gateway } from '../../../src/verbs/verbs.js'
 import { idOf, positionsOf } from '../../../src/http/api/tail.js'
 import { sentPartsOf } from '../../../src/http/exchange/exchange.js'
+import type { Verbs } from '../../../src/verbs/verbs.js'
 import { checkRows } from '../../support/rows.js'
 
 const valuesOf = (query: string) => parseQuery(query).values
@@ -320,7 +320,7 @@ describe('pixy: what a request is', () => {
   })
 
   it('names a cluster by its name or, for the default one, its other name', () => {
-    const [main, other] = [{} as Gateway, {} as Gateway]
+    const [main, other] = [{} as Verbs, {} as Verbs]
     const both = new Map([
       ['default', main],
       ['other', other]

@@ -5,6 +5,8 @@ import type { KafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js
 import type { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type OffsetAndMetadata, silentLogger } from '../../../src/core/model.js'
+import { type Access, type Caller, openAccess } from '../../../src/http/access/access.js'
+import type { ApiContext, LifetimeStep } from '../../../src/http/api/api.js'
 import type {
   AckResult,
   AcquiredMessage,
@@ -13,11 +15,9 @@ import type {
   MessageId,
   MessageLimits
 } from '../../../src/verbs/verbs.js'
-import { type Access, type Caller, openAccess } from '../../../src/http/access/access.js'
-import type { ApiContext, LifetimeStep } from '../../../src/http/api/api.js'
 import { contextFor } from '../../support/api-context.js'
 import { DescribedAnswers } from '../../support/described-answers.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 
 /** An access that lets everybody in until it is told otherwise, and keeps what it was asked. */
 export class PlayedAccess implements Access {
@@ -45,7 +45,7 @@ export class PlayedAccess implements Access {
 }
 
 /** A gateway whose answers about groups the test gives. It keeps what it was asked, in order. */
-export class PlayedGateway extends FakeGateway {
+export class PlayedVerbs extends FakeVerbs {
   readonly asked: unknown[] = []
   /** What became of messages that were given out. */
   readonly told: string[] = []
@@ -115,21 +115,21 @@ const described = new DescribedAnswers('pixy', kafkaPixyOperations, [], { type: 
 
 /** The API over a gateway that the test plays, without a socket. Each answer in JSON is compared with its description. */
 export class PixyPlay {
-  readonly gateway: PlayedGateway
+  readonly verbs: PlayedVerbs
   readonly access = new PlayedAccess()
   readonly metrics = createPrometheusMetrics()
   readonly logged: string[] = []
   readonly #drains: LifetimeStep[] = []
   #app: FastifyInstance | undefined
 
-  constructor(gateway = new PlayedGateway()) {
-    this.gateway = gateway
+  constructor(verbs = new PlayedVerbs()) {
+    this.verbs = verbs
   }
 
-  static async start(settings: object = {}, { gateway, overrides = {} }: PlayOptions = {}): Promise<PixyPlay> {
-    const play = new PixyPlay(gateway)
+  static async start(settings: object = {}, { verbs, overrides = {} }: PlayOptions = {}): Promise<PixyPlay> {
+    const play = new PixyPlay(verbs)
     const app = fastify({ logger: false, genReqId: () => 'made-up' })
-    const context = contextFor(play.gateway, kafkaPixy.settings.parse(settings), {
+    const context = contextFor(play.verbs, kafkaPixy.settings.parse(settings), {
       access: play.access,
       metrics: play.metrics,
       lifetime: { onDrain: step => play.#drains.push(step), onStop: () => undefined, onCut: () => undefined },
@@ -186,7 +186,7 @@ export class PixyPlay {
 }
 
 export interface PlayOptions {
-  readonly gateway?: PlayedGateway
+  readonly verbs?: PlayedVerbs
   readonly overrides?: Partial<ApiContext<KafkaPixySettings>>
 }
 

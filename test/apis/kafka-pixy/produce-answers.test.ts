@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
 import type { ProduceRecord, RecordFailure } from '../../../src/core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
 import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
 import { failure } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
-import { errorOf, PixyPlay, PlayedGateway, type PlayOptions, type Said } from './play.js'
+import { errorOf, PixyPlay, PlayedVerbs, type PlayOptions, type Said } from './play.js'
 
 const TEXT = { 'content-type': 'text/plain' }
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -19,7 +19,7 @@ const certainty = ({ headers }: Said): unknown => headers['x-castellan-persisted
 const isClosed = ({ headers }: Said): boolean => headers.connection === 'close'
 
 /** Tickets are the test's. */
-class PendingGateway extends PlayedGateway {
+class PendingVerbs extends PlayedVerbs {
   readonly options: ProduceOptions[] = []
   pendingProduce: Partial<PendingProduce> | Error = {}
 
@@ -31,13 +31,13 @@ class PendingGateway extends PlayedGateway {
 }
 
 const startWith = (
-  pendingProduce: PendingGateway['pendingProduce'],
+  pendingProduce: PendingVerbs['pendingProduce'],
   settings = {},
   options: PlayOptions = {}
 ): Promise<PixyPlay> => {
-  const gateway = new PendingGateway()
-  gateway.pendingProduce = pendingProduce
-  return PixyPlay.start(settings, { ...options, gateway })
+  const verbs = new PendingVerbs()
+  verbs.pendingProduce = pendingProduce
+  return PixyPlay.start(settings, { ...options, verbs })
 }
 const produce = (pixy: PixyPlay, path = SYNC, body: string | Buffer = 'm', headers: object = TEXT): Promise<Said> =>
   pixy.ask('POST', path, body, headers as Record<string, string>)
@@ -49,7 +49,7 @@ describe('pixy: who may produce', () => {
     const said = await produce(pixy, SYNC, 'm', { 'content-type': 'no/type' })
     expect([errorOf(said), certainty(said), isClosed(said)]).to.deep.equal(['403 not this topic', 'no', true])
     expect(pixy.access.asked).to.deep.equal([['produce', { topic: 'orders' }]])
-    expect([pixy.gateway.calls, pixy.access.charged]).to.deep.equal([[], []])
+    expect([pixy.verbs.calls, pixy.access.charged]).to.deep.equal([[], []])
   })
 
   it('is charged for a message and its bytes, and refused when the quota is used up', async () => {
@@ -60,7 +60,7 @@ describe('pixy: who may produce', () => {
     const said = await produce(pixy, SYNC, 'hello')
     expect([errorOf(said), certainty(said), isClosed(said)]).to.deep.equal(['429 too much', 'no', false])
     expect(said.headers['retry-after']).to.equal('7')
-    expect(pixy.gateway.calls).to.have.length(1)
+    expect(pixy.verbs.calls).to.have.length(1)
   })
 })
 
@@ -108,7 +108,7 @@ describe('pixy: a request that brings no message', () => {
       '400 Invalid base64 encoding for header: X-Kafka-Foo'
     ])
     for (const one of said) expect([isClosed(one), certainty(one)]).to.deep.equal([false, 'no'])
-    expect(pixy.gateway.calls).to.deep.equal([])
+    expect(pixy.verbs.calls).to.deep.equal([])
   })
 
   it('is refused where its body is larger than the limit of the API', async () => {
@@ -132,13 +132,13 @@ describe('pixy: a request that brings no message', () => {
 
 describe('pixy: a message that is produced', () => {
   it('pixy H7 H10: is the body, or a field of the form, with the key and the headers of the request', async () => {
-    const gateway = new PendingGateway()
+    const verbs = new PendingVerbs()
     const given: ProduceRecord[] = []
-    gateway.produce = (records, options) => {
+    verbs.produce = (records, options) => {
       given.push(...records.map(record => structuredClone(record)))
-      return PendingGateway.prototype.produce.call(gateway, records, options)
+      return PendingVerbs.prototype.produce.call(verbs, records, options)
     }
-    const pixy = await PixyPlay.start({}, { gateway })
+    const pixy = await PixyPlay.start({}, { verbs })
     await produce(pixy, `${PATH}?key=k%FF`, 'v', { ...TEXT, 'x-kafka-a': 'YQ==' })
     await produce(pixy, `${PATH}?key=`, '', { ...TEXT, 'content-length': '0' })
     await produce(pixy, PATH, 'msg=a%26b%FF&key=form', FORM)
@@ -162,27 +162,27 @@ describe('pixy: a message that is produced', () => {
   })
 
   it('pixy H42: goes to the cluster that its path names, of which the default one may have another name', async () => {
-    const [gateway, other] = [new PlayedGateway(), new PlayedGateway()]
+    const [verbs, other] = [new PlayedVerbs(), new PlayedVerbs()]
     const gateways = new Map([
-      ['default', gateway],
+      ['default', verbs],
       ['b', other]
     ])
-    const pixy = await PixyPlay.start({ defaultCluster: 'Main' }, { gateway, overrides: { gateways } })
+    const pixy = await PixyPlay.start({ defaultCluster: 'Main' }, { verbs, overrides: { verbsByCluster: gateways } })
     for (const cluster of ['Main', 'default', 'b']) {
       expect((await produce(pixy, `/clusters/${cluster}${SYNC}`)).status).to.equal(200)
     }
-    expect([gateway.calls.length, other.calls.length]).to.deep.equal([2, 1])
+    expect([verbs.calls.length, other.calls.length]).to.deep.equal([2, 1])
     const unknown = await produce(pixy, `/clusters/nope${SYNC}`)
     expect([errorOf(unknown), certainty(unknown)]).to.deep.equal(['400 proxy `nope` does not exist', 'no'])
   })
 
   it('has a partitioner and time limits by the settings', async () => {
     const optionsWith = async (settings: object, admission?: Admission): Promise<ProduceOptions[]> => {
-      const gateway = new PendingGateway()
-      const pixy = await PixyPlay.start(settings, { gateway, overrides: admission ? { admission } : {} })
+      const verbs = new PendingVerbs()
+      const pixy = await PixyPlay.start(settings, { verbs, overrides: admission ? { admission } : {} })
       await produce(pixy, SYNC)
       await produce(pixy, PATH)
-      return gateway.options
+      return verbs.options
     }
     const [sync, async] = await optionsWith({ syncTimeoutMs: 11 })
     expect(sync).to.deep.equal({ partitioner: 'fnv1a', deadlineMs: 11, capacityWaitMs: 0 })
@@ -237,7 +237,7 @@ describe('pixy: a message that is produced', () => {
     expect([dropped.status, dropped.body, certainty(dropped)]).to.deep.equal([200, '{}', 'no'])
     const modern = await produce(pixy, `${PATH}?key=foo`, larger, { ...TEXT, accept: MODERN_TYPE })
     expect([modern.status, certainty(modern)]).to.deep.equal([500, 'no'])
-    expect(pixy.gateway.calls).to.have.length(1)
+    expect(pixy.verbs.calls).to.have.length(1)
   })
 
   it('pixy H9: has no headers where those are switched off', async () => {
@@ -251,7 +251,7 @@ describe('pixy: a message that is produced', () => {
     expect(certainty(refused)).to.equal('no')
     const dropped = await produce(pixy, PATH, 'm', headers)
     expect([dropped.status, dropped.body, certainty(dropped)]).to.deep.equal([200, '{}', 'no'])
-    expect(pixy.gateway.calls).to.have.length(1)
+    expect(pixy.verbs.calls).to.have.length(1)
   })
 
   it('is where the answer says, with what else is asked for', async () => {
@@ -325,7 +325,7 @@ describe('pixy: a message that failed', () => {
       ['protocol', `500 ${made('protocol')}`]
     ] as const) {
       const pixy = await startWith({ outcomes: async () => [failure(code)] })
-      pixy.gateway.isReady = false
+      pixy.verbs.isReady = false
       expect(errorOf(await produce(pixy))).to.equal(said)
     }
   })

@@ -7,7 +7,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import type { LifetimeStep } from '../../../src/http/api/api.js'
 import { callCounts, contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { answerOf, connectHttp2, openCall } from '../../support/raw-grpc.js'
 
 export const LIMITS = { maxArriving: 1_000, arrivalMs: 20_000, answerMs: 20_000 }
@@ -16,14 +16,14 @@ export const PRODUCE = Buffer.from([0, 0, 0, 0, 6, 0x12, 1, 0x74, 0x2a, 1, 0x6d]
 
 /** The service alone, and clients that know nothing of gRPC. */
 export class RawService {
-  readonly gateway: FakeGateway
+  readonly verbs: FakeVerbs
   readonly metrics = createPrometheusMetrics()
   readonly #steps: LifetimeStep[] = []
   readonly #sessions: ClientHttp2Session[] = []
   port = 0
 
-  private constructor(gateway: FakeGateway) {
-    this.gateway = gateway
+  private constructor(verbs: FakeVerbs) {
+    this.verbs = verbs
   }
 
   static async start(
@@ -32,25 +32,25 @@ export class RawService {
       access = openAccess,
       http = {},
       grpcHost = '127.0.0.1',
-      gateway = new FakeGateway(),
+      verbs = new FakeVerbs(),
       ...own
     } = {} as Partial<{
       limits: typeof LIMITS
       access: Access
       http: object
-      gateway: FakeGateway
+      verbs: FakeVerbs
       grpcHost: string
       grpcMaxConnections: number
     }>
   ): Promise<RawService> {
-    const service = new RawService(gateway)
+    const service = new RawService(verbs)
     const settings = kafkaPixySettings.parse({ grpcPort: 0, grpcHost, ...own })
     const add = (step: LifetimeStep): void => void service.#steps.push(step)
     const log = { ...silentLogger, info: (fields: object) => (service.port = (fields as { port: number }).port) }
     const lifetime = { onDrain: add, onStop: add, onCut: add }
     const { metrics } = service
     const calls = callCounts({ ...http }, metrics)
-    await startGrpc(contextFor(service.gateway, settings, { access, log, lifetime, metrics, calls }), limits)
+    await startGrpc(contextFor(service.verbs, settings, { access, log, lifetime, metrics, calls }), limits)
     return service
   }
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { CastellanError, OverloadedError } from '../../../src/core/errors.js'
-import type { AcquiredMessage, Gateway } from '../../../src/verbs/verbs.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
+import type { AcquiredMessage, Verbs } from '../../../src/verbs/verbs.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
 import { CodecsInPlace } from '../../support/codecs-in-place.js'
 import { PixyPlay } from './play.js'
@@ -35,7 +35,7 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
   it('are JSON that keeps long integers exact, and each schema is asked for once', async () => {
     const { registry, play, order } = await start()
     for (let time = 0; time < 2; time++) {
-      play.gateway.result = play.gateway.messages({ key: null, value: order, offset: 7 })
+      play.verbs.result = play.verbs.messages({ key: null, value: order, offset: 7 })
       const { status, body } = await play.get(PATH)
       expect(status).to.equal(200)
       expect(body).to.equal(
@@ -50,12 +50,12 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
     const { play, pretty } = await start()
     const ofBytes = (bytes: number): Buffer =>
       Buffer.concat([pretty.subarray(0, 5), Buffer.from(`{"a":"${'x'.repeat(bytes - 8)}"}`)])
-    const { gateway } = play
+    const { verbs } = play
     const limits: number[] = []
     let waiting: Partial<AcquiredMessage>[] = []
-    gateway.consume = (_group, _topic, { maxMessages }, _timeoutMs, { reply }) => {
+    verbs.consume = (_group, _topic, { maxMessages }, _timeoutMs, { reply }) => {
       limits.push(maxMessages)
-      queueMicrotask(() => reply(gateway.messages(...waiting.slice(0, maxMessages))))
+      queueMicrotask(() => reply(verbs.messages(...waiting.slice(0, maxMessages))))
       return () => undefined
     }
     const offsetsOf = async (...sizes: number[]): Promise<number[]> => {
@@ -66,11 +66,11 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
     }
     const MIB = 1024 * 1024
     expect(await offsetsOf(MIB, MIB, MIB)).to.deep.equal([0, 1, 2])
-    expect([limits.splice(0), gateway.told.splice(0).length]).to.deep.equal([[10], 1])
+    expect([limits.splice(0), verbs.told.splice(0).length]).to.deep.equal([[10], 1])
     expect(await offsetsOf(3 * MIB, MIB / 2, MIB, 10, 10)).to.deep.equal([0, 1])
-    expect([limits.splice(0), gateway.told.splice(0).length]).to.deep.equal([[10, 2], 2])
+    expect([limits.splice(0), verbs.told.splice(0).length]).to.deep.equal([[10, 2], 2])
     expect(await offsetsOf(4 * MIB, 10)).to.deep.equal([0])
-    expect([limits.splice(0), gateway.told.splice(0).length]).to.deep.equal([[10, 1], 2])
+    expect([limits.splice(0), verbs.told.splice(0).length]).to.deep.equal([[10, 1], 2])
     await play.close()
   })
 
@@ -87,7 +87,7 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
       { key: null, value: Buffer.alloc(0), offset: 4 },
       { key: null, value: order, offset: 5 }
     ]
-    play.gateway.result = play.gateway.messages(...messages)
+    play.verbs.result = play.verbs.messages(...messages)
     const { status, body } = await play.get(`${PATH}&count=10`)
     expect(status).to.equal(200)
     const found = JSON.parse(body) as { undecodable?: Record<string, string> }[]
@@ -112,14 +112,12 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
     const { registry, play, order } = await start()
     registry.script = () => Promise.reject(new Error('connect ECONNREFUSED'))
     for (const path of [PATH, `${PATH}&count=10`]) {
-      play.gateway.result =
-        path === PATH
-          ? play.gateway.messages({ value: order })
-          : play.gateway.messages({ value: order }, { value: null })
+      play.verbs.result =
+        path === PATH ? play.verbs.messages({ value: order }) : play.verbs.messages({ value: order }, { value: null })
       const { status, body } = await play.get(path)
       expect(status, path).to.equal(503)
       expect(body, path).to.match(/registry/)
-      expect(play.gateway.told.splice(0), path).to.deep.equal(['given back', 'cancelled'])
+      expect(play.verbs.told.splice(0), path).to.deep.equal(['given back', 'cancelled'])
     }
     await play.close()
   })
@@ -127,17 +125,17 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
   it('are given back while the thread of the schemas has no time for them, and the client gets 503', async () => {
     const { play, order, host } = await start()
     host.run = () => Promise.reject(new OverloadedError('the thread of the schemas had no time for it'))
-    play.gateway.result = play.gateway.messages({ value: order })
+    play.verbs.result = play.verbs.messages({ value: order })
     const { status, body } = await play.get(PATH)
     expect([status, body]).to.deep.equal([503, '{\n  "error": "the thread of the schemas had no time for it"\n}'])
-    expect(play.gateway.told).to.deep.equal(['given back', 'cancelled'])
+    expect(play.verbs.told).to.deep.equal(['given back', 'cancelled'])
     await play.close()
   })
 
   it('have no line breaks of their own in the events of a tail', async () => {
     const { play, pretty, order } = await start()
     const values = [order, pretty, Buffer.from('plain'), order]
-    const follow: Gateway['follow'] = async (_topic, _options, sink) => {
+    const follow: Verbs['follow'] = async (_topic, _options, sink) => {
       const positions = new Map([[0, 0]])
       let at = 0
       const goOn = (): void => {
@@ -154,7 +152,7 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
       setImmediate(goOn)
       return { resume: goOn, stop: () => undefined }
     }
-    Object.assign(play.gateway, { follow })
+    Object.assign(play.verbs, { follow })
     const { body } = await play.get('/topics/t/tail?encoding=schema')
     const events = body.split('\n\n').filter(text => text.includes('data: {"key"'))
     expect(events.map(text => text.split('\n').map(line => line.replace(/^.*?: /, '')))).to.deep.equal([
@@ -176,7 +174,7 @@ describe('kafka-pixy: messages that are decoded by schemas', () => {
       expect(status).to.equal(400)
       expect(body).to.include('schemas.registry.urls')
     }
-    expect(play.gateway.asked).to.deep.equal([])
+    expect(play.verbs.asked).to.deep.equal([])
     await play.close()
   })
 })

@@ -3,10 +3,10 @@ import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } 
 import type { FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
-import { errorOf, PixyPlay, PlayedGateway, type Said } from './play.js'
+import { errorOf, PixyPlay, PlayedVerbs, type Said } from './play.js'
 
 /** Tails of it begin when the test says so. */
-class FollowGateway extends PlayedGateway {
+class FollowVerbs extends PlayedVerbs {
   readonly followed: { topic: string; options: FollowOptions; sink: FollowSink }[] = []
   readonly stopped: string[] = []
   error: Error | undefined
@@ -22,10 +22,10 @@ class FollowGateway extends PlayedGateway {
 }
 
 describe('pixy: a request for a tail', () => {
-  let gateway: FollowGateway
+  let verbs: FollowVerbs
   const start = (settings: object = {}): Promise<PixyPlay> => {
-    gateway = new FollowGateway()
-    return PixyPlay.start(settings, { gateway })
+    verbs = new FollowVerbs()
+    return PixyPlay.start(settings, { verbs })
   }
   const ask = (pixy: PixyPlay, query = '', headers = {}): Promise<Said> =>
     pixy.ask('GET', `/topics/t/tail${query}`, undefined, headers)
@@ -51,18 +51,18 @@ describe('pixy: a request for a tail', () => {
     it(`says where to begin: ${query} ${lastId ?? ''}`, async () => {
       const pixy = await start()
       const answered = ask(pixy, query, lastId === undefined ? {} : { 'last-event-id': lastId })
-      while (gateway.followed.length === 0) await turns(1)
-      const [{ topic, options: given }] = gateway.followed as [FollowGateway['followed'][0]]
+      while (verbs.followed.length === 0) await turns(1)
+      const [{ topic, options: given }] = verbs.followed as [FollowVerbs['followed'][0]]
       const defaults = { partitions: undefined, from: 'latest', positions: [], maxPartitions: 200, timeoutMs: 10_000 }
       expect({ ...given, positions: [...given.positions] }).to.deep.equal({ ...defaults, ...options })
       expect([topic, await openTails(pixy)]).to.deep.equal(['t', '1'])
       await pixy.drain()
       const said = await answered
       expect([errorOf(said), said.headers['retry-after']]).to.deep.equal(['503 service is shutting down', '1'])
-      expect(gateway.stopped).to.include('t')
+      expect(verbs.stopped).to.include('t')
       while ((await openTails(pixy)) !== '0') await turns(1)
       expect(errorOf(await ask(pixy, query))).to.equal('503 service is shutting down')
-      expect(gateway.followed).to.have.length(1)
+      expect(verbs.followed).to.have.length(1)
     })
   }
 
@@ -86,7 +86,7 @@ describe('pixy: a request for a tail', () => {
       pixy.access.refusal = new ForbiddenError('not you')
       const said = await ask(pixy, query, headers)
       expect([errorOf(said), said.headers.connection]).to.deep.equal([`400 ${error}`, 'keep-alive'])
-      expect(gateway.followed).to.deep.equal([])
+      expect(verbs.followed).to.deep.equal([])
     }))
 
   it('needs the permission to consume the topic, and that consumers are not switched off', async () => {
@@ -96,13 +96,13 @@ describe('pixy: a request for a tail', () => {
     const said = await ask(pixy)
     expect([errorOf(said), said.headers.connection]).to.deep.equal(['403 not you', 'keep-alive'])
     expect(pixy.access.asked).to.deep.equal([1, 2].map(() => ['consume', { topic: 't' }]))
-    expect(gateway.followed).to.deep.equal([])
+    expect(verbs.followed).to.deep.equal([])
   })
 
   it('a tail beyond 100 is refused with 429, and the limit', async () => {
     const pixy = await start()
     const answered = Array.from({ length: 100 }, () => ask(pixy))
-    while (gateway.followed.length < 100) await turns(1)
+    while (verbs.followed.length < 100) await turns(1)
     // One that is not refused is not answered either.
     const said = await Promise.race([ask(pixy), turns(1_000).then(() => expect.fail('it is not refused'))])
     expect([errorOf(said), said.headers['retry-after']]).to.deep.equal(['429 too many tails (limit 100)', '1'])
@@ -124,12 +124,12 @@ describe('pixy: a request for a tail', () => {
       [new Error('made up'), '500 internal error']
     ]
     for (const [error, said] of errors) {
-      gateway.error = error
+      verbs.error = error
       expect(errorOf(await ask(pixy))).to.equal(said)
       expect(pixy.logged).to.have.length(said.includes('internal') ? 1 : 0)
     }
-    gateway.isReady = false
-    gateway.error = new CastellanError('timedOut', 'too late', true)
+    verbs.isReady = false
+    verbs.error = new CastellanError('timedOut', 'too late', true)
     expect(errorOf(await ask(pixy))).to.match(/^500 kafka: client has run out of available brokers/)
     while ((await openTails(pixy)) !== '0') await turns(1)
   })
@@ -137,8 +137,8 @@ describe('pixy: a request for a tail', () => {
   it('a tail that has begun ends without an error when the process stops, and sends what it has', async () => {
     const pixy = await start()
     const answered = ask(pixy, '?encoding=text')
-    while (gateway.followed.length === 0) await turns(1)
-    const { sink } = gateway.followed[0]!
+    while (verbs.followed.length === 0) await turns(1)
+    const { sink } = verbs.followed[0]!
     sink.begins(new Map([[0, 5]]))
     sink.take(0, { offset: 4, timestampMs: 0, key: null, value: Buffer.alloc(3, 'v'), headers: [] })
     await pixy.drain()

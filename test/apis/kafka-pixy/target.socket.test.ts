@@ -6,7 +6,7 @@ import { goJson, type Json, withNumbersOnOneLine } from '../../../src/apis/kafka
 import { oddPathOf } from '../../../src/apis/kafka-pixy/target.js'
 import { routeNameOf } from '../../../src/http/api/by-hand.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { PixyClient } from './harness.js'
 
@@ -25,7 +25,7 @@ describe('pixy: paths', () => {
       seen = [routeNameOf(request), cluster, topic].filter(part => part !== undefined).join(' ')
       done()
     })
-    const addRoutes = await kafkaPixy.plugin(contextFor(new FakeGateway(), kafkaPixy.settings.parse({})))
+    const addRoutes = await kafkaPixy.plugin(contextFor(new FakeVerbs(), kafkaPixy.settings.parse({})))
     await app.register(async scope => addRoutes(scope), { prefix: '/pixy' })
     await app.listen({ host: '127.0.0.1', port: 0 })
     client = new PixyClient({ port: (app.server.address() as AddressInfo).port, prefix: '/pixy' })

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { KprfSettings } from '../../../src/apis/kprf/settings.js'
 import { OverloadedError } from '../../../src/core/errors.js'
 import type { RecordFailure } from '../../../src/core/model.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { asJson, pushOf, serve } from './harness.js'
 
@@ -44,8 +44,8 @@ const failedLater = new Map<string, RecordFailure>([
   ['withdrawn', failure('timedOut')],
   ['in-doubt', { ...failure('timedOut'), persisted: 'unknown' }]
 ])
-const createGateway = (): FakeGateway =>
-  new FakeGateway({
+const createGateway = (): FakeVerbs =>
+  new FakeVerbs({
     refuse: ({ topic }) => refusedAtOnce.get(topic),
     outcome: ({ topic }) => failedLater.get(topic) ?? delivered()
   })
@@ -273,7 +273,7 @@ const rules = (...topics: [string, number][]) => ({
 async function expectAnswer([, payload, persisted, expected, more = {}]: Case, limits: object): Promise<void> {
   const { method = 'POST', url = '/kprf/push', headers = asJson, settings, prepare, warning } = more
   const served = await serve({
-    gateway: createGateway(),
+    verbs: createGateway(),
     settings: { ...limits, ...settings },
     now: () => 0,
     ...(prepare && { prepare })

@@ -8,7 +8,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway, failure } from '../../support/fake-verbs.js'
+import { FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { asJson, pushOf } from './harness.js'
 
 describe('kprf: a push and what surrounds it', () => {
@@ -18,13 +18,13 @@ describe('kprf: a push and what surrounds it', () => {
   let metrics: ReturnType<typeof prometheus>
   afterEach(() => app?.close())
 
-  async function serve(gateway: FakeGateway, settings: object = {}, further: { access?: Access } = {}): Promise<void> {
+  async function serve(verbs: FakeVerbs, settings: object = {}, further: { access?: Access } = {}): Promise<void> {
     lines = []
     metrics = prometheus()
     const note = (level: string) => (_: object, text: string) => void lines.push(`${level} ${text}`)
     const log = { ...silentLogger, info: note('info'), error: note('error') }
     const parsed: KprfSettings = kprfSettings.parse(settings)
-    const addRoutes = await kprf.plugin(contextFor(gateway, parsed, { log, metrics, ...further }))
+    const addRoutes = await kprf.plugin(contextFor(verbs, parsed, { log, metrics, ...further }))
     app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
     await app.register(async scope => addRoutes(scope), { prefix: kprf.prefix })
   }
@@ -37,15 +37,15 @@ describe('kprf: a push and what surrounds it', () => {
     })
 
   it('whose outcome cannot be told is answered 500 without a body, and nothing is known of its records', async () => {
-    const broken = (): FakeGateway => {
-      const gateway = new FakeGateway({ outcome: 'by hand' })
-      const produce = gateway.produce.bind(gateway)
-      gateway.produce = (records, options) => ({
+    const broken = (): FakeVerbs => {
+      const verbs = new FakeVerbs({ outcome: 'by hand' })
+      const produce = verbs.produce.bind(verbs)
+      verbs.produce = (records, options) => ({
         ...produce(records, options),
         accepted: () => Promise.reject(new Error('made up')),
         ...(options.durability !== 'disk' && { outcomes: () => Promise.reject(new Error('made up')) })
       })
-      return gateway
+      return verbs
     }
     const ways: [settings: object, isSync: boolean, headers: object][] = [
       [{}, true, {}],
@@ -61,8 +61,8 @@ describe('kprf: a push and what surrounds it', () => {
   })
 
   it('is counted by its mode and by whether a record failed, also where the answer has another form', async () => {
-    const gateway = new FakeGateway({ outcome: ({ topic }) => failure(topic === 'bad' ? 'kafka' : 'timedOut') })
-    await serve(gateway)
+    const verbs = new FakeVerbs({ outcome: ({ topic }) => failure(topic === 'bad' ? 'kafka' : 'timedOut') })
+    await serve(verbs)
     await push(['bad'], true, { accept: MODERN_TYPE })
     await push(['t'], false, { accept: MODERN_TYPE })
     const text = await metrics.registry.metrics()
@@ -76,7 +76,7 @@ describe('kprf: a push and what surrounds it', () => {
     const url = `/kprf${METRICS_PATH}/metrics`
 
     it('answer any method, with a slash or a query behind, and nothing else', async () => {
-      await serve(new FakeGateway())
+      await serve(new FakeVerbs())
       for (const [method, end] of [
         ['GET', ''],
         ['POST', ''],
@@ -108,7 +108,7 @@ describe('kprf: a push and what surrounds it', () => {
           }
         })
       }
-      await serve(new FakeGateway(), {}, { access })
+      await serve(new FakeVerbs(), {}, { access })
       const answer = await app.inject({ method: 'GET', url })
       expect([answer.statusCode, answer.body.includes('kprf_app_metadata')]).to.deep.equal([403, false])
       expect(asked).to.deep.equal(['management'])

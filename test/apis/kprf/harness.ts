@@ -7,16 +7,16 @@ import { kprfSettings } from '../../../src/apis/kprf/settings.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 
 export interface Served {
   readonly app: FastifyInstance
-  readonly gateway: FakeGateway
+  readonly verbs: FakeVerbs
   readonly metrics: PrometheusMetrics
 }
 
 export interface ServeOptions {
-  readonly gateway?: FakeGateway
+  readonly verbs?: FakeVerbs
   readonly settings?: NonNullable<z.input<typeof kprfSettings>>
   readonly log?: Logger
   readonly now?: () => number
@@ -27,7 +27,7 @@ export interface ServeOptions {
 
 /** kprf over a fake gateway, in a Fastify that names requests but does nothing else. */
 export async function serve(options: ServeOptions = {}): Promise<Served> {
-  const { gateway = new FakeGateway(), log = silentLogger, prefix = kprf.prefix } = options
+  const { verbs = new FakeVerbs(), log = silentLogger, prefix = kprf.prefix } = options
   const { now = Date.now, clock = () => performance.now() } = options
   const metrics = createPrometheusMetrics()
   const app = fastify({
@@ -37,9 +37,9 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
   })
   options.prepare?.(app)
   const settings = kprfSettings.parse(options.settings ?? {})
-  const addRoutes = await kprf.plugin(contextFor(gateway, settings, { log, metrics, now, clock }))
+  const addRoutes = await kprf.plugin(contextFor(verbs, settings, { log, metrics, now, clock }))
   await app.register(async scope => addRoutes(scope), { prefix })
-  return { app, gateway, metrics }
+  return { app, verbs, metrics }
 }
 
 /** Starts listening on a free port. */

@@ -3,7 +3,7 @@ import { KprfMetrics, RecordCounts, sizesOf } from '../../../src/apis/kprf/kprf-
 import type { PushRecord } from '../../../src/apis/kprf/push-parse.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type RecordOutcome, silentLogger } from '../../../src/core/model.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { asJson, pushOf, type Served, serve } from './harness.js'
 
 const push = ({ app }: Served, topics: readonly string[], wait: boolean) =>
@@ -18,8 +18,8 @@ async function valuesOf({ metrics }: Served, name: string): Promise<string[]> {
 // Source: metric names, types and labels of kprf fd32acc; the values are what they should have been.
 describe('kprf metrics', () => {
   it('counts pushes by status and mode in milliseconds', async () => {
-    const gateway = new FakeGateway({ outcome: ({ topic }) => (topic === 'bad' ? failure('timedOut') : delivered()) })
-    const served = await serve({ gateway })
+    const verbs = new FakeVerbs({ outcome: ({ topic }) => (topic === 'bad' ? failure('timedOut') : delivered()) })
+    const served = await serve({ verbs })
     await push(served, ['t'], false)
     await push(served, ['t'], false)
     await push(served, ['bad'], true)
@@ -41,8 +41,8 @@ describe('kprf metrics', () => {
   })
 
   it('follows records to their outcome, in async too', async () => {
-    const gateway = new FakeGateway({ outcome: 'by hand' })
-    const served = await serve({ gateway })
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    const served = await serve({ verbs })
     await push(served, ['a', 'b', 'a'], false)
     expect(await valuesOf(served, 'kafka_sent_messages')).to.have.members([
       'kafka_sent_messages{topic="a"} 2',
@@ -57,7 +57,7 @@ describe('kprf metrics', () => {
       'kafka_producer_current_messages_in_queue_bytes 0'
     ])
     const outcomes: RecordOutcome[] = [delivered(), failure('unknownTopic', 3), failure('timedOut')]
-    gateway.calls[0]!.settle(outcomes)
+    verbs.calls[0]!.settle(outcomes)
     await new Promise(setImmediate)
     expect(await valuesOf(served, 'kafka_internal_queue_size')).to.have.members([
       'kafka_internal_queue_size{topic="a"} 0',
@@ -81,8 +81,8 @@ describe('kprf metrics', () => {
       messageMaxBytes: 1_000,
       ratelimit: { enabled: true, rules: [{ topic: 'slow', maxPerMinute: 1 }] }
     }
-    const gateway = new FakeGateway({ refuse: () => failure('overloaded') })
-    const served = await serve({ gateway, settings, now: () => 0 })
+    const verbs = new FakeVerbs({ refuse: () => failure('overloaded') })
+    const served = await serve({ verbs, settings, now: () => 0 })
     await push(served, ['slow', 'slow', 'x'.repeat(200)], false)
     const payload = JSON.stringify({ records: [{ topic: 'big', data: 'x'.repeat(1_000) }] })
     await served.app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
@@ -111,10 +111,10 @@ describe('kprf metrics', () => {
   it('gives the places of topics that are gone from Kafka to new names', async () => {
     const outcome = ({ topic }: { topic: string }): RecordOutcome =>
       topic === 't-1' ? failure('timedOut') : delivered()
-    const gateway = new FakeGateway({ outcome })
-    const served = await serve({ gateway })
+    const verbs = new FakeVerbs({ outcome })
+    const served = await serve({ verbs })
     const names = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => `t-${from + at}`)
-    for (const name of names(2, 999)) gateway.partitions.set(name, 1)
+    for (const name of names(2, 999)) verbs.partitions.set(name, 1)
     await push(served, names(0, 999), true)
     const gone = /"(t-0|t-1)"/
     const counted = async (): Promise<string[]> => (await valuesOf(served, 'kafka_')).filter(line => gone.test(line))
@@ -151,7 +151,7 @@ const record = (topic: string, value = 'v', key: string | null = null): PushReco
 function setUp() {
   const lines: unknown[] = []
   const prometheus = createPrometheusMetrics()
-  const metrics = new KprfMetrics({ metrics: prometheus, gateway: new FakeGateway(), clock: () => 0 })
+  const metrics = new KprfMetrics({ metrics: prometheus, verbs: new FakeVerbs(), clock: () => 0 })
   const counts = new RecordCounts(metrics, { ...silentLogger, warn: what => lines.push(what) })
   /** Follows records from time 0 until `now`, when they have these outcomes. */
   const follow = (records: readonly PushRecord[], outcomes: readonly RecordOutcome[], now = 0): void =>

@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { PushBodies } from '../../support/push-bodies.js'
 import { SeededRandom } from '../../support/random.js'
 import { listen, pushOf, serve } from './harness.js'
@@ -128,15 +128,15 @@ describe('kprf and malformed HTTP', () => {
   it(`bears ${REQUESTS} requests of all kinds (seed ${SEED})`, async function () {
     this.timeout(120_000)
     let produced = 0
-    const gateway = new FakeGateway({ outcome: ({ topic }) => (topic === 'bad' ? failure('timedOut') : delivered()) })
-    const produce = gateway.produce.bind(gateway)
-    gateway.produce = (records, options) => {
+    const verbs = new FakeVerbs({ outcome: ({ topic }) => (topic === 'bad' ? failure('timedOut') : delivered()) })
+    const produce = verbs.produce.bind(verbs)
+    verbs.produce = (records, options) => {
       produced += records.length
       const pendingProduce = produce(records, options)
-      gateway.calls.length = 0
+      verbs.calls.length = 0
       return pendingProduce
     }
-    const { app } = await serve({ gateway })
+    const { app } = await serve({ verbs })
     const port = await listen(app)
     const requests = new Requests()
     const statuses = new Map<string, number>()

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { asJson, pushOf, serve } from './harness.js'
 
 const OK = '{"status":"ok","errors":[]}'
@@ -11,19 +11,19 @@ const json = (word: string, errors: readonly object[]): string => JSON.stringify
 
 describe('kprf POST /push', () => {
   it('hands every field to the gateway and answers at once', async () => {
-    const gateway = new FakeGateway({ outcome: 'by hand' })
-    const { app } = await serve({ gateway })
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    const { app } = await serve({ verbs })
     const payload = '{"records":[{"topic":"t","data":"é","key":"k","partition":-1},{"topic":"u","data":""}]}'
     const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload })
     expect(answer.statusCode).to.equal(200)
     expect(answer.headers['content-type']).to.equal('application/json')
     expect(answer.headers['content-length']).to.equal('27')
     expect(answer.body).to.equal(OK)
-    expect(gateway.records).to.deep.equal([
+    expect(verbs.records).to.deep.equal([
       { topic: 't', partition: undefined, key: Buffer.from('k'), value: Buffer.from('é') },
       { topic: 'u', partition: undefined, key: null, value: Buffer.alloc(0) }
     ])
-    expect(gateway.calls[0]!.options).to.deep.equal({
+    expect(verbs.calls[0]!.options).to.deep.equal({
       partitioner: 'crc32',
       deadlineMs: 120_000,
       capacityWaitMs: 0,
@@ -32,8 +32,8 @@ describe('kprf POST /push', () => {
   })
 
   it('gives all records to the gateway in one call and waits for all their outcomes', async () => {
-    const gateway = new FakeGateway({ outcome: 'by hand' })
-    const { app } = await serve({ gateway })
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    const { app } = await serve({ verbs })
     const pending = app.inject({
       method: 'POST',
       url: '/kprf/push',
@@ -42,27 +42,27 @@ describe('kprf POST /push', () => {
     })
     let isAnswered = false
     void pending.then(() => (isAnswered = true))
-    while (gateway.calls.length === 0) await new Promise(setImmediate)
+    while (verbs.calls.length === 0) await new Promise(setImmediate)
     expect(isAnswered).to.equal(false)
-    expect(gateway.calls).to.have.length(1)
-    expect(gateway.calls[0]!.options).to.deep.equal({ partitioner: 'crc32', deadlineMs: 2_000, capacityWaitMs: 0 })
-    gateway.calls[0]!.settle([delivered(), delivered()])
+    expect(verbs.calls).to.have.length(1)
+    expect(verbs.calls[0]!.options).to.deep.equal({ partitioner: 'crc32', deadlineMs: 2_000, capacityWaitMs: 0 })
+    verbs.calls[0]!.settle([delivered(), delivered()])
     expect((await pending).body).to.equal(OK)
   })
 
   it('answers an empty list at once in both modes without asking the gateway', async () => {
-    const { app, gateway } = await serve()
+    const { app, verbs } = await serve()
     for (const wait of [true, false]) {
       const answer = await app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload: pushOf([], wait) })
       expect(answer.statusCode).to.equal(200)
       expect(answer.body).to.equal(OK)
     }
-    expect(gateway.calls).to.deep.equal([])
+    expect(verbs.calls).to.deep.equal([])
   })
 
   it('says another word for failure when told to', async () => {
-    const gateway = new FakeGateway({ outcome: () => failure('timedOut') })
-    const { app } = await serve({ gateway, settings: { failureWord: 'error' } })
+    const verbs = new FakeVerbs({ outcome: () => failure('timedOut') })
+    const { app } = await serve({ verbs, settings: { failureWord: 'error' } })
     const answer = await app.inject({
       method: 'POST',
       url: '/kprf/push',
@@ -75,7 +75,7 @@ describe('kprf POST /push', () => {
   })
 
   it('measures data and key against the size limit less 36 bytes', async () => {
-    const { app, gateway } = await serve({ settings: { messageMaxBytes: 1_036 } })
+    const { app, verbs } = await serve({ settings: { messageMaxBytes: 1_036 } })
     const push = (data: number, key: number) =>
       app.inject({
         method: 'POST',
@@ -87,12 +87,12 @@ describe('kprf POST /push', () => {
         })
       })
     expect((await push(900, 100)).statusCode).to.equal(200)
-    expect(gateway.calls).to.have.length(1)
+    expect(verbs.calls).to.have.length(1)
     const answer = await push(900, 101)
     expect(answer.statusCode).to.equal(500)
     const text = 'Message production error: MessageSizeTooLarge (Broker: Message size too large)'
     expect(answer.json().errors).to.deep.equal([failed(text)])
-    expect(gateway.calls).to.have.length(1)
+    expect(verbs.calls).to.have.length(1)
   })
 
   describe('with limits that are answered 429', () => {
@@ -112,7 +112,7 @@ describe('kprf POST /push', () => {
     for (const isSync of [true, false]) {
       it(`counts the records of a request one by one, and says when to come again (${isSync ? 'sync' : 'async'})`, async () => {
         let nowMs = 10_000
-        const { app, gateway } = await serve({ settings, clock: () => nowMs })
+        const { app, verbs } = await serve({ settings, clock: () => nowMs })
         expect((await push(app, ['slow', 'fast'], isSync)).statusCode).to.equal(200)
         nowMs += 20_500
         const limited = await push(app, ['slow', 'fast', '__proto__', '__proto__', '__proto__'], isSync)
@@ -123,7 +123,7 @@ describe('kprf POST /push', () => {
           status: 'err',
           errors: [failed('ratelimit'), fine, fine, fine, failed('ratelimit')]
         })
-        expect(gateway.records.map(({ topic }) => topic)).to.deep.equal([
+        expect(verbs.records.map(({ topic }) => topic)).to.deep.equal([
           'slow',
           'fast',
           'fast',
@@ -153,11 +153,11 @@ describe('kprf POST /push', () => {
       app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload: pushOf(['t', 'full'], isSync) })
 
     it('keeps asynchronous records in the log, and answers when they are there', async () => {
-      const { app, gateway } = await serve({ settings })
+      const { app, verbs } = await serve({ settings })
       const answer = await push(app, false)
       expect([answer.body, answer.headers['x-castellan-persisted']]).to.deep.equal([OK, 'pending'])
       await push(app, true)
-      expect(gateway.calls.map(({ options }) => options)).to.deep.equal([
+      expect(verbs.calls.map(({ options }) => options)).to.deep.equal([
         { partitioner: 'crc32', deadlineMs: 0, durability: 'disk' },
         { partitioner: 'crc32', deadlineMs: 2_000, capacityWaitMs: 0 }
       ])
@@ -165,7 +165,7 @@ describe('kprf POST /push', () => {
 
     it('tells which records the log has not taken', async () => {
       const refuse = ({ topic }: ProduceRecord) => (topic === 'full' ? failure('logUnavailable') : undefined)
-      const { app } = await serve({ settings, gateway: new FakeGateway({ refuse }) })
+      const { app } = await serve({ settings, verbs: new FakeVerbs({ refuse }) })
       const answer = await push(app, false)
       expect(answer.statusCode).to.equal(500)
       expect(answer.json().errors[0]).to.deep.equal(fine)

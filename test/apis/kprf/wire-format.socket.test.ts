@@ -2,7 +2,7 @@ import { connect, Socket } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { type Started, startHttp, untilNothingIsHeld } from '../../http/server/fixtures.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { exchange, pushOf } from './harness.js'
 
 const OK = '{"status":"ok","errors":[]}'
@@ -14,15 +14,15 @@ const post = (body: string, headers = '', version = '1.1'): string =>
 
 describe('kprf on a socket', () => {
   let started: Started
-  let gateway: FakeGateway
+  let verbs: FakeVerbs
   let port: number
   let clock: sinon.SinonFakeTimers
 
   beforeEach(async () => {
     clock = sinon.useFakeTimers({ toFake: ['Date'], now: NOON_MS })
-    gateway = new FakeGateway({ outcome: ({ topic }) => (topic === 'bad' ? failure('timedOut') : delivered()) })
+    verbs = new FakeVerbs({ outcome: ({ topic }) => (topic === 'bad' ? failure('timedOut') : delivered()) })
     const http = { keepAliveTimeoutMs: 65_000 }
-    started = await startHttp({ gateway, http })
+    started = await startHttp({ verbs, http })
     port = Number(new URL(started.http.urls.shared).port)
   })
   afterEach(() => {
@@ -118,7 +118,7 @@ describe('kprf on a socket', () => {
       isComplete
     )
     expect(answer).to.match(/^HTTP\/1\.1 200/)
-    expect(gateway.records.map(({ value }) => value?.toString())).to.deep.equal(['to t', 'to ü'])
+    expect(verbs.records.map(({ value }) => value?.toString())).to.deep.equal(['to t', 'to ü'])
   })
 
   it('sends 100 Continue to those who wait for it', async () => {
@@ -141,7 +141,7 @@ describe('kprf on a socket', () => {
     socket.destroy()
     await untilNothingIsHeld(started)
     expect(await exchange(port, whole, isComplete)).to.match(/^HTTP\/1\.1 200/)
-    expect(gateway.calls).to.have.length(1)
+    expect(verbs.calls).to.have.length(1)
   })
 
   it('answers all that arrive together, although some disconnect', async () => {
@@ -165,8 +165,8 @@ describe('kprf on a socket', () => {
   })
 
   it('reports nothing when the client has disconnected before the outcome', async () => {
-    const slow = new FakeGateway({ outcome: 'by hand' })
-    const other = await startHttp({ gateway: slow })
+    const slow = new FakeVerbs({ outcome: 'by hand' })
+    const other = await startHttp({ verbs: slow })
     const socket = connect(Number(new URL(other.http.urls.shared).port), '127.0.0.1')
     socket.write(post(pushOf(['t'], true)))
     while (slow.calls.length === 0) await new Promise(setImmediate)

@@ -4,15 +4,15 @@ import { strimzi } from '../../../src/apis/strimzi/api.js'
 import { ForbiddenError } from '../../../src/core/errors.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway, failure } from '../../support/fake-verbs.js'
+import { FakeVerbs, failure } from '../../support/fake-verbs.js'
 
 describe('strimzi: asynchronous records, and permissions', () => {
   let app: FastifyInstance
-  let gateway: FakeGateway
+  let verbs: FakeVerbs
   afterEach(() => app.close())
 
   async function serve(settings: object, overrides: object = {}): Promise<string> {
-    const plugin = await strimzi.plugin(contextFor(gateway, strimzi.settings.parse(settings), overrides))
+    const plugin = await strimzi.plugin(contextFor(verbs, strimzi.settings.parse(settings), overrides))
     app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
     await app.register(async scope => plugin(scope), { prefix: strimzi.prefix })
     return `${await app.listen({ host: '127.0.0.1', port: 0 })}/strimzi`
@@ -30,16 +30,16 @@ describe('strimzi: asynchronous records, and permissions', () => {
   const records = { records: [{ value: 'a' }] }
 
   it('with durability disk they are answered when the log has them, and have no deadline', async () => {
-    gateway = new FakeGateway()
+    verbs = new FakeVerbs()
     const url = await serve({ durability: 'disk' })
     expect(await ask(`${url}/topics/orders?async=true`, TEXT, records)).to.deep.equal([204, 'pending', undefined])
-    expect(gateway.calls[0]!.options).to.include({ durability: 'disk', deadlineMs: 0, answeredBy: 'strimzi' })
+    expect(verbs.calls[0]!.options).to.include({ durability: 'disk', deadlineMs: 0, answeredBy: 'strimzi' })
     expect((await ask(`${url}/topics/orders`, TEXT, records))[0]).to.equal(200)
-    expect(gateway.calls[1]!.options).to.include({ durability: 'disk', deadlineMs: 60_000 })
+    expect(verbs.calls[1]!.options).to.include({ durability: 'disk', deadlineMs: 60_000 })
   })
 
   it('a body of another type is told which types there are', async () => {
-    gateway = new FakeGateway()
+    verbs = new FakeVerbs()
     const url = await serve({})
     for (const path of ['/topics/orders', '/consumers/g']) {
       const { status, headers } = await fetch(url + path, {
@@ -55,13 +55,13 @@ describe('strimzi: asynchronous records, and permissions', () => {
   })
 
   it('records that are not accepted are answered 503', async () => {
-    gateway = new FakeGateway({ refuse: () => ({ ...failure('overloaded'), retriable: true }) })
+    verbs = new FakeVerbs({ refuse: () => ({ ...failure('overloaded'), retriable: true }) })
     const [status, persisted] = await ask(`${await serve({})}/topics/orders?async=true`, TEXT, records)
     expect([status, persisted]).to.deep.equal([503, 'no'])
   })
 
   it('a client that may nothing is answered 403 by every route but health, version and description', async () => {
-    gateway = new FakeGateway()
+    verbs = new FakeVerbs()
     const refusal = () => new ForbiddenError('not allowed')
     const caller = { ...openAccess.callerOf({} as never), isRuled: true, allows: () => false, refusalOf: refusal }
     const access: Access = { callerOf: () => caller }

@@ -243,7 +243,7 @@ describe('consumer groups on a cluster with faults', function () {
 
   it('through the gateway: a message that its client does not get goes to the next one, and is acknowledged by its place', async () => {
     const instance = await start()
-    const { gateway } = instance.castellan
+    const { gateway: verbs } = instance.castellan
     await instance.produce('orders', 0, ['m0'])
     const consume = (): Promise<ConsumeResult> =>
       new Promise(resolve => void instance.castellan.groups.request('billing', 'orders', 10_000, { reply: resolve }))
@@ -257,9 +257,9 @@ describe('consumer groups on a cluster with faults', function () {
     const second = await consume()
     expect(second.type === 'message' && [String(second.message.value), second.message.retries]).to.deep.equal(['m0', 0])
     const place = { topic: 'orders', partition: 0, offset: 0 }
-    expect(await gateway.groups.ack('billing', place)).to.deep.equal({ type: 'acked' })
-    expect(await gateway.groups.ack('billing', { ...place, offset: 5 })).to.deep.equal({ type: 'notOffered' })
-    expect(await gateway.groups.ack('nobody', place)).to.deep.equal({ type: 'notRead' })
+    expect(await verbs.groups.ack('billing', place)).to.deep.equal({ type: 'acked' })
+    expect(await verbs.groups.ack('billing', { ...place, offset: 5 })).to.deep.equal({ type: 'notOffered' })
+    expect(await verbs.groups.ack('nobody', place)).to.deep.equal({ type: 'notRead' })
   })
 
   it('more groups and topics than allowed are refused', async () => {

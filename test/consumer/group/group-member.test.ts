@@ -39,11 +39,11 @@ class Incarnation {
       begun: () => false,
       isWaiting: () => false,
       onAssigned: assigned => {
-        const { partitions, isNext } = assigned
+        const { partitions, followsDirectly } = assigned
         if (assigned === LOST) this.lost++
-        else this.assigned.push({ partitions, isNext })
+        else this.assigned.push({ partitions, isNext: followsDirectly })
         const names = partitions.map(({ topic, partition }) => `${topic}/${partition}`)
-        this.told.push(assigned === LOST ? 'lost' : `assigned ${names}${isNext ? ' next' : ''}`)
+        this.told.push(assigned === LOST ? 'lost' : `assigned ${names}${followsDirectly ? ' next' : ''}`)
       },
       onRebalance: (cause, ready) => {
         this.told.push(`hand over: ${cause}`)

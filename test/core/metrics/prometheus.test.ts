@@ -1,6 +1,5 @@
 import { expect } from 'chai'
 import { Registry } from 'prom-client'
-import { GatheredMetrics } from '../../../src/deployment/workers/gathered-metrics.js'
 import { counterFamily, durationFamily, gaugeFamily, MAX_SERIES } from '../../../src/core/metrics/family.js'
 import { TaggedMetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
 import {
@@ -11,6 +10,7 @@ import {
   registerProcessMetrics,
   takeSnapshot
 } from '../../../src/core/metrics/prometheus.js'
+import { GatheredMetrics } from '../../../src/deployment/workers/gathered-metrics.js'
 
 describe('PrometheusMetricsLogger', () => {
   const { registry } = createPrometheusMetrics()

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http'
 import fastify, { type FastifyInstance } from 'fastify'
+import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import { AWAY, PeerError, type PeerHandler, toPeerFailure } from '../../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
 import { GatewayKeys, type GatewayKeysDeps, KeyList } from '../../../src/deployment/gateways/gateway-keys.js'
-import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import { askedKeyOf } from '../../../src/http/api/asked-key.js'
-import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
+import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
 import type { KeyOwners } from '../../../src/http/api/key-owners.js'
 import { originOf } from '../../../src/http/api/request-origin.js'
@@ -121,7 +121,7 @@ export class KeyedProcess {
       waitMs: 1_000
     })
     this.app = fastify()
-    this.app.post('/lines/:topic', { preParsing: byHand(receive) }, answeredBefore)
+    this.app.post('/lines/:topic', { preParsing: byHand(receive) }, neverCalled)
   }
 
   async open(disk: SimulatedDisk): Promise<void> {

@@ -1,7 +1,4 @@
 import { expect } from 'chai'
-import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
-import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
-import { sharedGateway } from '../../../src/deployment/verbs/shared-verbs.js'
 import {
   askerOfOne,
   type ConsumeResult,
@@ -11,11 +8,14 @@ import {
 import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
-import type { AckResult, Gateway, MessageId } from '../../../src/verbs/verbs.js'
+import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
+import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
+import { sharedVerbs } from '../../../src/deployment/verbs/shared-verbs.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
+import type { AckResult, MessageId, Verbs } from '../../../src/verbs/verbs.js'
 import { GroupWorld, run } from '../../consumer/group/group-world.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 
 const MESSAGE = { topic: 't', partition: 4, offset: 7 }
 const NOT_READ = {
@@ -39,9 +39,9 @@ class Deployment {
   }
 }
 
-class Member extends FakeGateway implements Peers {
+class Member extends FakeVerbs implements Peers {
   readonly id: string
-  readonly gateway: Gateway
+  readonly verbs: Verbs
   readonly acked: [string, MessageId][] = []
   /** Partitions that this process reads. */
   readonly reads = new Set<number>()
@@ -55,7 +55,7 @@ class Member extends FakeGateway implements Peers {
     super()
     this.id = id
     this.#deployment = deployment
-    this.gateway = sharedGateway(this, 'default', this)
+    this.verbs = sharedVerbs(this, 'default', this)
   }
 
   override async ack(groupId?: string, message?: MessageId): Promise<AckResult> {
@@ -103,7 +103,7 @@ describe('an acknowledgement at any gateway', () => {
     isOver = new Promise(resolve => (goOn = () => resolve({ type: 'notRead' })))
   })
   afterEach(() => goOn())
-  const ack = (at: Member | undefined, message = MESSAGE): Promise<AckResult> => at!.gateway.groups.ack('g', message)
+  const ack = (at: Member | undefined, message = MESSAGE): Promise<AckResult> => at!.verbs.groups.ack('g', message)
 
   it('stays where the partition is read', async () => {
     a!.reads.add(4)
@@ -243,7 +243,7 @@ describe('an acknowledgement that arrives late at another gateway', () => {
   let group: ReadingGroup
   let [a, b]: Member[] = []
   const first = { topic: 't', partition: 0, offset: 0 }
-  const ack = (offset = 0): Promise<AckResult> => a!.gateway.groups.ack('g', { ...first, offset })
+  const ack = (offset = 0): Promise<AckResult> => a!.verbs.groups.ack('g', { ...first, offset })
   const read = (topicId: string | undefined): void => {
     group = new ReadingGroup(topicId)
     b!.ack = (_, message) => group.ack(message!)

@@ -1,19 +1,19 @@
 import { expect } from 'chai'
-import { ownerOf, sharedGateway } from '../../../src/deployment/verbs/shared-verbs.js'
+import type { Requester } from '../../../src/core/actor/actor.js'
+import { KafkaError, OverloadedError } from '../../../src/core/errors.js'
+import { ownerOf, sharedVerbs } from '../../../src/deployment/verbs/shared-verbs.js'
 import { Link } from '../../../src/deployment/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../../src/deployment/workers/messages.js'
 import { passingOn, WorkerPeers } from '../../../src/deployment/workers/worker-peers.js'
-import type { Requester } from '../../../src/core/actor/actor.js'
-import { KafkaError, OverloadedError } from '../../../src/core/errors.js'
-import type { ConsumeManyResult, Gateway, MessageId, MessageLimits } from '../../../src/verbs/verbs.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import type { ConsumeManyResult, MessageId, MessageLimits, Verbs } from '../../../src/verbs/verbs.js'
 import { FakeTime } from '../../support/fake-time.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { turns } from '../../support/ticks.js'
 
 const limits: MessageLimits = { maxMessages: 3, maxBytes: 1_000 }
 
 /** A gateway whose messages the test hands out. */
-class GroupsByHand extends FakeGateway {
+class GroupsByHand extends FakeVerbs {
   readonly waiting: {
     groupId: string
     topic: string
@@ -22,7 +22,7 @@ class GroupsByHand extends FakeGateway {
     reply: (r: ConsumeManyResult) => void
   }[] = []
   readonly acked: [string, MessageId][] = []
-  readonly givenBack: number[] = []
+  readonly released: number[] = []
   cancelled = 0
 
   override consume(
@@ -59,7 +59,7 @@ class GroupsByHand extends FakeGateway {
     const topicIds = new Map([[3, 'id']])
     reply({
       type: 'messages',
-      messages: { messages, topicIds, ack, release: () => void this.givenBack.push(...offsets) }
+      messages: { messages, topicIds, ack, release: () => void this.released.push(...offsets) }
     })
   }
 }
@@ -72,7 +72,7 @@ afterEach(() => {
 /** Workers in this process, and what passes their calls on. */
 function workersOf(count: number) {
   const parentEnds = new Map<number, ParentLink>()
-  const workers: { own: GroupsByHand; gateway: Gateway }[] = []
+  const workers: { own: GroupsByHand; verbs: Verbs }[] = []
   /** What is on its way to workers that stand still. */
   const held = new Map<number, (() => void)[]>()
   const deliver = (number: number, receive: () => void): void => {
@@ -89,7 +89,7 @@ function workersOf(count: number) {
     const own = new GroupsByHand()
     own.admin = { ...own.admin }
     const peers = new WorkerPeers(workerEnd, number, count)
-    workers.push({ own, gateway: sharedGateway(own, 'default', peers, { count, longPollMs: 3_000 }) })
+    workers.push({ own, verbs: sharedVerbs(own, 'default', peers, { count, longPollMs: 3_000 }) })
   }
   const end = (number: number): void => {
     parentEnds.get(number)!.close('it has ended')
@@ -123,7 +123,7 @@ describe('topics that one of several workers changes', () => {
       const topicChanged = (topic: string, isDeleted: boolean) => changed.push(`${index + 1} ${topic} ${isDeleted}`)
       Object.assign(own.admin, { createTopic: done, deleteTopic: done, createPartitions: done, topicChanged })
     }
-    const { admin } = workers[1]!.gateway
+    const { admin } = workers[1]!.verbs
     await admin.createTopic({ name: 'orders' }, options)
     expect(changed.splice(0)).to.have.members(['2 makes it', '1 orders false', '3 orders false'])
     await admin.createPartitions('orders', 4, options)
@@ -141,10 +141,10 @@ describe('topics that one of several workers changes', () => {
     Object.assign(asked!.own.admin, { createTopic: async () => undefined })
     Object.assign(other!.own.admin, { topicChanged: (topic: string) => changed.push(topic) })
     end(3)
-    await asked!.gateway.admin.createTopic({ name: 'orders' }, options)
+    await asked!.verbs.admin.createTopic({ name: 'orders' }, options)
     expect(changed).to.deep.equal(['orders'])
     asked!.own.admin.createTopic = () => Promise.reject(new KafkaError(36, 'there is one', false))
-    const error = await asked!.gateway.admin.createTopic({ name: 'orders' }, options).catch((thrown: unknown) => thrown)
+    const error = await asked!.verbs.admin.createTopic({ name: 'orders' }, options).catch((thrown: unknown) => thrown)
     expect(error).to.be.instanceOf(KafkaError)
     expect(changed).to.have.length(1)
   })
@@ -173,7 +173,7 @@ describe('consumer groups of several workers', () => {
     const { workers } = workersOf(2)
     const group = groupOf(2)
     const results: ConsumeManyResult[] = []
-    workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
+    workers[0]!.verbs.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
     await turns(3)
     expect(workers[0]!.own.waiting).to.deep.equal([])
     expect(workers[1]!.own.waiting[0]!).to.deep.include({ groupId: group, topic: 'orders' })
@@ -203,7 +203,7 @@ describe('consumer groups of several workers', () => {
     const group = groupOf(2)
     const results: ConsumeManyResult[] = []
     const ask = () =>
-      workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
+      workers[0]!.verbs.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
     ask()
     ask()
     await turns(3)
@@ -218,14 +218,14 @@ describe('consumer groups of several workers', () => {
     second!.release()
     await turns(3)
     expect(workers[1]!.own.acked.map(([, { offset }]) => offset)).to.deep.equal([0, 1, 2])
-    expect(workers[1]!.own.givenBack).to.deep.equal([0, 1, 2])
+    expect(workers[1]!.own.released).to.deep.equal([0, 1, 2])
   })
 
   it('acknowledge messages of a slow client in the topic that they are from', async () => {
     const { workers } = workersOf(2)
     const results: ConsumeManyResult[] = []
     for (const offset of [1, 2]) {
-      workers[0]!.gateway.groups.consume(groupOf(2), 'orders', limits, 1_000, { reply: one => results.push(one) })
+      workers[0]!.verbs.groups.consume(groupOf(2), 'orders', limits, 1_000, { reply: one => results.push(one) })
       await turns(3)
       workers[1]!.own.offer(offset)
       await turns(3)
@@ -240,22 +240,22 @@ describe('consumer groups of several workers', () => {
   it('hand on acknowledgements, failures and messages that are given back', async () => {
     const { workers } = workersOf(2)
     const group = groupOf(2)
-    expect(await workers[0]!.gateway.groups.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
+    expect(await workers[0]!.verbs.groups.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
       type: 'acked'
     })
     expect(workers[1]!.own.acked).to.deep.equal([[group, { topic: 't', partition: 1, offset: 2, topicId: '' }]])
     const results: ConsumeManyResult[] = []
-    workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
+    workers[0]!.verbs.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
     await turns(3)
     workers[1]!.own.waiting.shift()!.reply({ type: 'timedOut' })
-    workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
+    workers[0]!.verbs.groups.consume(group, 'orders', limits, 1_000, { reply: result => results.push(result) })
     await turns(3)
     workers[1]!.own.offer(8)
     await turns(3)
     expect(results.map(({ type }) => type)).to.deep.equal(['timedOut', 'messages'])
     ;(results[1] as ConsumeManyResult & { type: 'messages' }).messages.release()
     await turns(3)
-    expect(workers[1]!.own.givenBack).to.deep.equal([8])
+    expect(workers[1]!.own.released).to.deep.equal([8])
   })
 
   it('are told by their owner where to go on, which says why it cannot', async () => {
@@ -264,16 +264,16 @@ describe('consumer groups of several workers', () => {
     const [asked, owner] = workers
     owner!.own.partitions.set('orders', 4)
     const offsets = new Map([[3, { offset: 7, metadata: 'm' }]])
-    const outcomes = await asked!.gateway.groups.commit(group, 'orders', offsets, 1_000)
+    const outcomes = await asked!.verbs.groups.commit(group, 'orders', offsets, 1_000)
     expect(outcomes).to.deep.equal(new Map([[3, 'committed']]))
     expect(owner!.own.commits).to.deep.equal(new Map([[`${group} orders/3`, { offset: 7, metadata: 'm' }]]))
     owner!.own.commit = () => Promise.reject(new KafkaError(25, 'the group has members', false))
-    const error = await asked!.gateway.groups.commit(group, 'orders', offsets, 1_000).catch((thrown: unknown) => thrown)
+    const error = await asked!.verbs.groups.commit(group, 'orders', offsets, 1_000).catch((thrown: unknown) => thrown)
     expect(error).to.be.instanceOf(KafkaError).and.to.deep.include({ errorCode: 25 })
     // Then it reads nothing, and who is asked commits by itself.
     end(2)
     asked!.own.partitions.set('orders', 4)
-    await asked!.gateway.groups.commit(group, 'orders', offsets, 1_000)
+    await asked!.verbs.groups.commit(group, 'orders', offsets, 1_000)
     expect(asked!.own.commits.size).to.equal(1)
   })
 
@@ -282,7 +282,7 @@ describe('consumer groups of several workers', () => {
     const [asked, owner] = workers
     const group = groupOf(2)
     const place = { partition: 0, earliest: 0, latest: 9, committed: undefined, acknowledged: [], beginsAt: 4 }
-    const offsets = (): Promise<unknown> => asked!.gateway.groups.offsets(group, 'orders', 1_000)
+    const offsets = (): Promise<unknown> => asked!.verbs.groups.offsets(group, 'orders', 1_000)
     asked!.own.offsets = async () => []
     owner!.own.offsets = async () => [place]
     expect(await offsets()).to.deep.equal([place])
@@ -298,7 +298,7 @@ describe('consumer groups of several workers', () => {
     still.standStill(2)
     const time = new FakeTime('performance')
     try {
-      const late = still.workers[0]!.gateway.groups.offsets(group, 'orders', 1_000).catch((thrown: unknown) => thrown)
+      const late = still.workers[0]!.verbs.groups.offsets(group, 'orders', 1_000).catch((thrown: unknown) => thrown)
       await time.pass(5_000)
       expect(await late, 'no other worker knows where it begins').to.be.instanceOf(OverloadedError)
     } finally {
@@ -311,7 +311,7 @@ describe('consumer groups of several workers', () => {
     const { workers } = workersOf(2)
     const group = groupOf(2)
     let replies = 0
-    const ask = () => workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: () => replies++ })
+    const ask = () => workers[0]!.verbs.groups.consume(group, 'orders', limits, 1_000, { reply: () => replies++ })
     const cancel = ask()
     await turns(3)
     cancel()
@@ -323,7 +323,7 @@ describe('consumer groups of several workers', () => {
     workers[1]!.own.offer(9)
     late()
     await turns(5)
-    expect([workers[1]!.own.givenBack, replies]).to.deep.equal([[9], 0])
+    expect([workers[1]!.own.released, replies]).to.deep.equal([[9], 0])
   })
 
   it('wait for an owner that has ended, and say in time that it does not answer, not that there is no message', async () => {
@@ -331,11 +331,11 @@ describe('consumer groups of several workers', () => {
     const group = groupOf(2)
     const results: ConsumeManyResult[] = []
     const startedAt = performance.now()
-    workers[0]!.gateway.groups.consume(group, 'orders', limits, 300, { reply: result => results.push(result) })
+    workers[0]!.verbs.groups.consume(group, 'orders', limits, 300, { reply: result => results.push(result) })
     await turns(3)
     end(2)
     await turns(3)
-    expect(await workers[0]!.gateway.groups.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
+    expect(await workers[0]!.verbs.groups.ack(group, { topic: 't', partition: 1, offset: 2 })).to.deep.equal({
       type: 'notRead'
     })
     expect(results).to.deep.equal([])
@@ -349,7 +349,7 @@ describe('consumer groups of several workers', () => {
     const [asking, owner] = workers as [(typeof workers)[0], (typeof workers)[0]]
     const results: ConsumeManyResult[] = []
     standStill(2)
-    asking.gateway.groups.consume(groupOf(2), 'orders', limits, 300, { reply: result => results.push(result) })
+    asking.verbs.groups.consume(groupOf(2), 'orders', limits, 300, { reply: result => results.push(result) })
     for (let passed = 0; results.length === 0 && passed < 10_000; passed += 100) await time.pass(100)
     expect(results).to.have.lengthOf(1)
     expect(results[0]).to.include({ type: 'failed', code: 'timedOut', retriable: true })
@@ -361,7 +361,7 @@ describe('consumer groups of several workers', () => {
     }
     goOn(2)
     await turns(5)
-    expect(owner.own.givenBack).to.deep.equal([5])
+    expect(owner.own.released).to.deep.equal([5])
     expect(results).to.have.length(1)
   })
 
@@ -369,17 +369,17 @@ describe('consumer groups of several workers', () => {
     const { workers, end } = workersOf(2)
     const group = groupOf(2)
     for (let offset = 1; offset <= 3; offset++) {
-      workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: () => undefined })
+      workers[0]!.verbs.groups.consume(group, 'orders', limits, 1_000, { reply: () => undefined })
       await turns(3)
       workers[1]!.own.offer(offset)
       await turns(3)
     }
-    workers[0]!.gateway.groups.consume(group, 'orders', limits, 1_000, { reply: () => undefined })
+    workers[0]!.verbs.groups.consume(group, 'orders', limits, 1_000, { reply: () => undefined })
     await turns(3)
     end(1)
     await turns(3)
     // The one that was given back last is offered first.
-    expect(workers[1]!.own.givenBack).to.deep.equal([3, 2, 1])
+    expect(workers[1]!.own.released).to.deep.equal([3, 2, 1])
     expect(workers[1]!.own.cancelled).to.equal(1)
   })
 })

@@ -1,16 +1,16 @@
-import { AWAY, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
-import { hashedOwner, peerInstances } from '../../../src/deployment/verbs/peer-instances.js'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { ConsumerInstances } from '../../../src/consumer/instance/consumer-instances.js'
-import type { InstanceGateway, InstanceName } from '../../../src/consumer/instance/instances.js'
+import type { InstanceName, InstanceVerbs } from '../../../src/consumer/instance/instances.js'
 import type { UnplacedRecord } from '../../../src/consumer/instance/stored-instance.js'
 import type { ActorSystem } from '../../../src/core/actor/actor.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
+import { AWAY, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
+import { hashedOwner, peerInstances } from '../../../src/deployment/verbs/peer-instances.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 
 const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
 
@@ -135,7 +135,7 @@ export function forgetAttempt(body: unknown): void {
 
 export class GatewayUnderTest {
   readonly instances: ConsumerInstances
-  readonly verbs: InstanceGateway
+  readonly verbs: InstanceVerbs
 
   /** @param isHashed each instance has its own owner, as outside of tests */
   constructor(id: string, { kafka, network, system }: World, instancesTopic: string, isHashed = false) {
@@ -154,7 +154,7 @@ export class GatewayUnderTest {
       metrics: defaultLogger
     })
     const peers = network.peersOf(id)
-    const own = Object.assign(new FakeGateway(), { instances: this.instances as InstanceGateway })
+    const own = Object.assign(new FakeVerbs(), { instances: this.instances as InstanceVerbs })
     const hashed = hashedOwner(this.instances, 'default', peers)
     // Of the three, `b` has the instance while it can be called, then `a`, then `c`.
     const ownerOf = (_: InstanceName, gone: ReadonlySet<string>) => ['b', 'a', 'c'].find(one => !gone.has(one))

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
+import { TAKEN } from '../../../src/consumer/instance/instance-store.js'
 import {
   AWAY,
   type CallOptions,
@@ -10,16 +11,15 @@ import {
   SILENT_MS
 } from '../../../src/deployment/calls/peers.js'
 import { fixedOwner, hashedOwner, ownerAmong, peerInstances } from '../../../src/deployment/verbs/peer-instances.js'
-import { TAKEN } from '../../../src/consumer/instance/instance-store.js'
+import { ownFailure } from '../../../src/router/requests/failures.js'
 import type {
-  InstanceGateway,
   InstanceName,
   InstanceReadLimits,
   InstanceSettings,
-  InstanceTopics
+  InstanceTopics,
+  InstanceVerbs
 } from '../../../src/verbs/verbs.js'
-import { ownFailure } from '../../../src/router/requests/failures.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { instanceSettings } from '../../support/instances.js'
 import { turns } from '../../support/ticks.js'
 
@@ -90,7 +90,7 @@ class Noted {
   /** So many commits find that another process has the instance. */
   takenOver = 0
   isStopping = false
-  readonly gateway = Object.assign(new FakeGateway(), {
+  readonly verbs = Object.assign(new FakeVerbs(), {
     instances: {
       create: async (...args: unknown[]) => this.#noted('create', args, true),
       settingsOf: async (...args: unknown[]) => this.#noted('settingsOf', args, settings),
@@ -109,7 +109,7 @@ class Noted {
         const settle = (accepted: number): void => void this.settled.push(accepted)
         return this.#noted('read', [asked], { records: [record], format: this.format, settle })
       }
-    } as unknown as InstanceGateway
+    } as unknown as InstanceVerbs
   })
 
   /** What attempts are meant for is the matter of late-calls.test.ts. */
@@ -126,7 +126,7 @@ describe('instances of several processes', () => {
   let pair: Pair
   let owner: Noted
   let other: Noted
-  let verbs: InstanceGateway
+  let verbs: InstanceVerbs
   let clock: sinon.SinonFakeTimers
   afterEach(() => clock.restore())
   beforeEach(() => {
@@ -135,13 +135,13 @@ describe('instances of several processes', () => {
     owner = new Noted()
     other = new Noted()
     peerInstances(
-      owner.gateway,
+      owner.verbs,
       'default',
       pair.of(1),
       fixedOwner(() => 1)
     )
     verbs = peerInstances(
-      other.gateway,
+      other.verbs,
       'default',
       pair.of(0),
       fixedOwner(() => 1)
@@ -157,7 +157,7 @@ describe('instances of several processes', () => {
     ])
     expect(other.calls).to.deep.equal([])
     const own = peerInstances(
-      other.gateway,
+      other.verbs,
       'default',
       pair.of(0),
       fixedOwner(() => 0)
@@ -262,8 +262,8 @@ describe('instances of several processes', () => {
   })
 
   it('lets a pattern match only the topics that the client may read', async () => {
-    other.gateway.partitions.set('mine', 1)
-    other.gateway.partitions.set('theirs', 1)
+    other.verbs.partitions.set('mine', 1)
+    other.verbs.partitions.set('theirs', 1)
     await verbs.subscribe(instance, { pattern: '.*', includes: topic => topic === 'mine' })
     expect(owner.includes?.('mine')).to.equal(true)
     expect(owner.includes?.('theirs')).to.equal(false)
@@ -295,13 +295,13 @@ describe('instances of several processes', () => {
       const names = Array.from({ length: 50 }, (_, at) => ({ groupId: 'g', name: `n${at}` }))
       return names.find(one => ownerAmong(['0', '1'], 'default', one) === `${owner}`)!
     }
-    let at: InstanceGateway[]
+    let at: InstanceVerbs[]
     beforeEach(() => {
       pair = new Pair()
-      at = [other, owner].map(({ gateway }, id) => {
+      at = [other, owner].map(({ verbs }, id) => {
         const peers = pair.of(id as 0 | 1)
         const named = { ...peers, id: String(id), others: peers.others.map(String) } as never as Peers<string>
-        return peerInstances(gateway, 'default', named, hashedOwner(gateway.instances, 'default', named))
+        return peerInstances(verbs, 'default', named, hashedOwner(verbs.instances, 'default', named))
       })
     })
 
@@ -330,13 +330,13 @@ describe('instances of several processes', () => {
 
     it('are not answered as those of somebody else when a change whose answer is lost may have been made', async () => {
       const name = nameOf(1)
-      const { instances } = other.gateway
+      const { instances } = other.verbs
       const unknown = { type: 'unknownInstance' } as const
       Object.assign(instances, {
         create: async () => ({ type: 'done', value: false }),
         remove: async () => unknown
       })
-      Object.assign(owner.gateway.instances, { remove: async () => ({ type: 'done', value: undefined }) })
+      Object.assign(owner.verbs.instances, { remove: async () => ({ type: 'done', value: undefined }) })
       const failed = { type: 'failed', code: 'timedOut', retriable: true }
       pair.lost = { call: 'instance create', isDone: true }
       expect(await at[0]!.create(name, settings, 'client')).to.deep.include(failed)

@@ -1,13 +1,13 @@
 import { setMaxListeners } from 'node:events'
 import { expect } from 'chai'
+import { OverloadedError } from '../../../src/core/errors.js'
 import { AWAY, PeerError, type PeerHandler, type Peers, toPeerFailure } from '../../../src/deployment/calls/peers.js'
 import { peerReceipts } from '../../../src/deployment/verbs/peer-receipts.js'
-import { OverloadedError } from '../../../src/core/errors.js'
-import { ReceiptDesk, type ReceiptQuestion, type ReceiptReply } from '../../../src/verbs/receipts.js'
 import { MemoryReceipts } from '../../../src/producer/memory/memory-receipts.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { ReceiptKey } from '../../../src/producer/receipts/receipt-ids.js'
 import { Receipts } from '../../../src/producer/receipts/receipts.js'
+import { ReceiptDesk, type ReceiptQuestion, type ReceiptReply } from '../../../src/verbs/receipts.js'
 import { FakeTime } from '../../support/fake-time.js'
 
 /** Waits that one process takes. */

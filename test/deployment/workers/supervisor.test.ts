@@ -1,8 +1,8 @@
 import { expect } from 'chai'
+import { silentLogger } from '../../../src/core/model.js'
 import { type Frame, Link } from '../../../src/deployment/workers/link.js'
 import { Supervisor } from '../../../src/deployment/workers/supervisor.js'
 import type { WorkerProcess } from '../../../src/deployment/workers/worker-process.js'
-import { silentLogger } from '../../../src/core/model.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { turns } from '../../support/ticks.js'
 

@@ -14,7 +14,7 @@ import {
   startGuarded,
   TestFolder
 } from '../../support/access.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 
 const everything = {
@@ -38,8 +38,8 @@ describe('access', () => {
     await guarded?.stop()
     folder.remove()
   })
-  const start = async (settings: object, gateway?: FakeGateway): Promise<Guarded> =>
-    (guarded = await startGuarded(configOf(folder, settings), gateway))
+  const start = async (settings: object, verbs?: FakeVerbs): Promise<Guarded> =>
+    (guarded = await startGuarded(configOf(folder, settings), verbs))
 
   const head = (path: string, headers: readonly string[]): string =>
     `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${headers.map(line => `${line}\r\n`).join('')}\r\n`
@@ -92,7 +92,7 @@ describe('access', () => {
       expect(answer).to.match(/^HTTP\/1\.1 429 /)
       expect(Number(/retry-after: (\d+)/i.exec(answer)?.[1])).to.be.above(1)
       expect(answer).to.contain('{"status":"err","errors":[{"error":true,"message":"ratelimit"}]}')
-      expect(guarded.gateway.records).to.have.length(1)
+      expect(guarded.verbs.records).to.have.length(1)
     })
   })
 
@@ -134,13 +134,13 @@ describe('access', () => {
       expect(await late.until(text => text.includes('ratelimit'))).to.match(
         /^HTTP\/1\.1 429 .*x-castellan-persisted: no/is
       )
-      expect(guarded.gateway.records).to.have.length(1)
+      expect(guarded.verbs.records).to.have.length(1)
       late.destroy()
     })
 
     it('give requests in flight back at every kind of end', async () => {
-      const gateway = new FakeGateway({ outcome: 'by hand' })
-      await start({ auth, access, quotas: { perPrincipal: { maxRequestsInFlight: 8 } } }, gateway)
+      const verbs = new FakeVerbs({ outcome: 'by hand' })
+      await start({ auth, access, quotas: { perPrincipal: { maxRequestsInFlight: 8 } } }, verbs)
       const { shared } = guarded.http.urls
       const inFlight = (count: number): Promise<void> =>
         untilMetric(`castellan_access_quota_requests_in_flight ${count}`)
@@ -163,7 +163,7 @@ describe('access', () => {
       const both = await RawSocket.open(shared)
       await both.send(pushOf('orders') + pushOf('secret'))
       await inFlight(2)
-      for (const taken of gateway.calls) taken.settle([{ type: 'delivered', partition: 0, offset: 0, timestampMs: 0 }])
+      for (const taken of verbs.calls) taken.settle([{ type: 'delivered', partition: 0, offset: 0, timestampMs: 0 }])
       await both.until(() => both.answers === 2)
       await inFlight(0)
 
@@ -291,7 +291,7 @@ describe('access', () => {
     await socket.send(requests.join(''))
     await socket.until(() => socket.answers === 50)
     socket.destroy()
-    expect(guarded.gateway.records.map(({ value }) => Number(value))).to.deep.equal(requests.map((_, i) => i))
+    expect(guarded.verbs.records.map(({ value }) => Number(value))).to.deep.equal(requests.map((_, i) => i))
   })
 
   describe('the audit', () => {
@@ -390,12 +390,12 @@ describe('access', () => {
     })
 
     it('and the log of a bug hold no credential', async () => {
-      const gateway = new FakeGateway({
+      const verbs = new FakeVerbs({
         refuse: () => {
           throw new Error('a bug')
         }
       })
-      await start({ auth, access: { ...access, audit: 'all' } }, gateway)
+      await start({ auth, access: { ...access, audit: 'all' } }, verbs)
       const answer = await push(guarded.http.urls.shared, 'orders', { headers: bearer })
       expect([answer.status, answer.body]).to.deep.equal([500, ''])
       const errors = guarded.lines.filter(({ level }) => level === 'error')

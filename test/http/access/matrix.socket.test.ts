@@ -166,7 +166,7 @@ describe('which clients are admitted, and what they may do', () => {
             const by =
               way === 'none' ? credentials.get(`bearer ${credential}`) : credentials.get(`${way} ${credential}`)
             const gateway = way === 'none' ? open : guarded
-            const taken = gateway.gateway.records.length
+            const taken = gateway.verbs.records.length
             const answer = await ask(gateway, { ca: authority.cert, ...by })
             // Who is let in is told 201 or 204 when something was written, and 408 when nothing was there to be consumed.
             expect([201, 204, 408].includes(answer.status) ? 200 : answer.status, answer.body).to.equal(status)
@@ -174,7 +174,7 @@ describe('which clients are admitted, and what they may do', () => {
               status === 401 ? 'Bearer realm="castellan", Basic realm="castellan", charset="UTF-8"' : undefined
             expect(answer.headers['www-authenticate']).to.equal(challenge)
             const isTaken = isApi(name) && operation === 'produce' && status === 200
-            expect(gateway.gateway.records.length - taken).to.equal(isTaken ? 1 : 0)
+            expect(gateway.verbs.records.length - taken).to.equal(isTaken ? 1 : 0)
           }
         ))
     }

@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import type { TopicMetadata } from '../../../src/verbs/verbs.js'
 import { configOf, type Guarded, makeToken, startGuarded, TestFolder } from '../../support/access.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { askRaw } from '../../support/raw-socket.js'
 import { checkRows } from '../../support/rows.js'
 
 /** Says that there are topics `a`, `b` and `secret`. */
-class ThreeTopics extends FakeGateway {
+class ThreeTopics extends FakeVerbs {
   override async topics(names: readonly string[] | 'all'): Promise<ReadonlyMap<string, TopicMetadata>> {
     const found = names === 'all' ? ['a', 'b', 'secret'] : names
     const isInternal = false

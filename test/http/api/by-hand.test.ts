@@ -7,7 +7,7 @@ import { METRICS_PATH } from '../../../src/apis/kprf/settings.js'
 import type { HttpApi } from '../../../src/http/api/api.js'
 import { routeNameOf } from '../../../src/http/api/by-hand.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 
 type Named = [request: string, name: string | undefined]
 
@@ -58,7 +58,7 @@ describe('APIs: the names of routes in the logs', () => {
         seen.push(routeNameOf(request))
         done()
       })
-      const addRoutes = await api.plugin(contextFor(new FakeGateway(), api.settings.parse(settings) as never) as never)
+      const addRoutes = await api.plugin(contextFor(new FakeVerbs(), api.settings.parse(settings) as never) as never)
       await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
       for (const [request] of named) {
         const [method, url] = request.split(' ') as ['GET', string]

@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import { openAccess } from '../../../src/http/access/access.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
 import type { PassOn } from '../../../src/http/api/key-owners.js'
-import { delivered, FakeGateway } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs } from '../../support/fake-verbs.js'
 import { localKeys } from '../../support/local-keys.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { type Started, startApi, until, untilNothingIsHeld } from '../server/fixtures.js'
@@ -24,19 +24,19 @@ const codings: Readonly<Record<string, (body: Buffer) => readonly [coding: strin
 
 describe('a request that comes again with its key in another content coding', () => {
   let started: Started
-  let gateway: FakeGateway
+  let verbs: FakeVerbs
   /** Bytes that clients were charged. */
   let charged: number
   afterEach(() => started.http.close())
 
   const start = async (name: string, settings: object = {}, owner?: PassOn): Promise<Idempotency> => {
-    gateway = new FakeGateway({ outcome: () => delivered(1, 7) })
+    verbs = new FakeVerbs({ outcome: () => delivered(1, 7) })
     const owners = owner && { reach: 'deployment' as const, ownerOf: () => owner, serve: () => {}, close: () => {} }
     const idempotency = new Idempotency({ keys: localKeys(), owners, count: () => undefined })
     charged = 0
     const charge = (_records: number, bytes: number): undefined => void (charged += bytes)
     const access = { callerOf: (request: IncomingMessage) => ({ ...openAccess.callerOf(request), charge }) }
-    started = await startApi(name, gateway, settings, { idempotency, access })
+    started = await startApi(name, verbs, settings, { idempotency, access })
     return idempotency
   }
   const requestOf = (path: string, type: string, body: Buffer, headers: Record<string, string> = {}): Buffer => {
@@ -86,7 +86,7 @@ describe('a request that comes again with its key in another content coding', ()
         expect(began, first).to.match(/^20[04]$/)
         expect(again, first).to.deep.equal(others.map(() => `${began} replayed`))
       }
-      expect(gateway.records).to.have.length(ways.length)
+      expect(verbs.records).to.have.length(ways.length)
       const other = [keyed(path, type, 'k0', `${body} `, 'in gzip'), keyed(path, type, 'k0', `${body} `)]
       expect(await outcomes(...other)).to.deep.equal(['422', '422'])
     })
@@ -96,7 +96,7 @@ describe('a request that comes again with its key in another content coding', ()
     const ways = ['in gzip', 'in gzip', 'in other gzip', 'as it is'] as const
     const sent = ways.map(way => keyed('/sync/t/k', 'text/plain', 'k', 'v', way))
     expect(await outcomes(...sent)).to.deep.equal(['201', '201 replayed', '422', '422'])
-    expect(gateway.records.map(({ value }) => value)).to.deep.equal([codings['in gzip']!(Buffer.from('v'))[1]])
+    expect(verbs.records.map(({ value }) => value)).to.deep.equal([codings['in gzip']!(Buffer.from('v'))[1]])
   })
 
   it('is refused in the words of its API where it cannot be decoded, and leaves its key free', async () => {
@@ -130,12 +130,12 @@ describe('a request that comes again with its key in another content coding', ()
     const body = `{"value":{"type":"STRING","data":"${'d'.repeat(2 * MIB)}"}}`
     const sent = ['in gzip', 'in brotli'].map(way => keyed(V3, 'application/json', 'k', body, way))
     expect(await outcomes(...sent)).to.deep.equal(['200', '200 replayed'])
-    expect(gateway.records.map(({ value }) => value!.length)).to.deep.equal([2 * MIB])
+    expect(verbs.records.map(({ value }) => value!.length)).to.deep.equal([2 * MIB])
   })
 
   it('is the same request where another process owns its key', async () => {
     const owner = await start('confluent')
-    const ofOwner = gateway
+    const ofOwner = verbs
     await started.http.close()
     await start('confluent', {}, request => owner.carryOut(request))
     const large = `{"value":{"type":"STRING","data":"${'d'.repeat(2 * MIB)}"}}`
@@ -167,7 +167,7 @@ describe('a request that comes again with its key in another content coding', ()
       ])
     )
     await socket.until(() => socket.answers === 6)
-    expect(gateway.records.map(({ value }) => String(value))).to.deep.equal(['1', '2', '3', '4', '5'])
+    expect(verbs.records.map(({ value }) => String(value))).to.deep.equal(['1', '2', '3', '4', '5'])
     socket.destroy()
     await untilNothingIsHeld(started)
   })
@@ -184,7 +184,7 @@ describe('a request that comes again with its key in another content coding', ()
       ])
     )
     await socket.until(() => socket.answers === 2)
-    expect(gateway.calls.map(call => call.records.length)).to.deep.equal([6_000, 1])
+    expect(verbs.calls.map(call => call.records.length)).to.deep.equal([6_000, 1])
     socket.destroy()
     await untilNothingIsHeld(started)
   })
@@ -212,9 +212,9 @@ describe('a request that comes again with its key in another content coding', ()
     const startHeld = async (settings: object = { messageTimeoutMs: 30_000 }): Promise<(nth?: number) => void> => {
       await start('kprf', settings)
       const waiting: (() => void)[] = []
-      gateway.produce = (records, options) => {
+      verbs.produce = (records, options) => {
         const isHeld = String(records[0]!.value) === 'held'
-        const pending = FakeGateway.prototype.produce.call(gateway, records, options)
+        const pending = FakeVerbs.prototype.produce.call(verbs, records, options)
         const settled = isHeld ? new Promise<void>(resolve => waiting.push(resolve)) : Promise.resolve()
         return { ...pending, outcomes: () => settled.then(() => pending.outcomes()) }
       }
@@ -225,13 +225,13 @@ describe('a request that comes again with its key in another content coding', ()
       const settle = await startHeld()
       const [first, other] = await twice()
       await first.send(held())
-      await until(() => gateway.calls.length === 1, 'the key is busy')
+      await until(() => verbs.calls.length === 1, 'the key is busy')
       const behind = [plain('2'), large('3', 'k3'), plain('4'), large('5'), small('6'), large('7', 'k7'), plain('8')]
       await other.send(Buffer.concat([held(), ...behind]))
       await decoded()
       settle()
       await other.until(() => other.answers === 8)
-      expect(gateway.records.map(({ value }) => String(value)).join(' ')).to.equal('held 2 3 4 5 6 7 8')
+      expect(verbs.records.map(({ value }) => String(value)).join(' ')).to.equal('held 2 3 4 5 6 7 8')
       for (const each of [first, other]) each.destroy()
       await untilNothingIsHeld(started)
     })
@@ -240,7 +240,7 @@ describe('a request that comes again with its key in another content coding', ()
       const settle = await startHeld()
       const [first, other] = await twice()
       await first.send(held())
-      await until(() => gateway.calls.length === 1, 'the key is busy')
+      await until(() => verbs.calls.length === 1, 'the key is busy')
       await other.send(Buffer.concat([large('1', 'k1'), held(), large('2', 'k2'), plain('3')]))
       await other.until(() => other.answers === 1)
       await decoded()
@@ -249,7 +249,7 @@ describe('a request that comes again with its key in another content coding', ()
       settle()
       await other.until(() => other.answers === 8)
       expect(statuses(other)).to.deep.equal(Array(8).fill('200'))
-      expect(gateway.records.map(({ value }) => String(value)).join(' ')).to.equal('held 1 2 3 4 5 6')
+      expect(verbs.records.map(({ value }) => String(value)).join(' ')).to.equal('held 1 2 3 4 5 6')
       for (const each of [first, other]) each.destroy()
       await untilNothingIsHeld(started)
     })
@@ -258,7 +258,7 @@ describe('a request that comes again with its key in another content coding', ()
       const settle = await startHeld()
       const [first, other] = await twice()
       await first.send(held())
-      await until(() => gateway.calls.length === 1, 'the key is busy')
+      await until(() => verbs.calls.length === 1, 'the key is busy')
       const body = push('2')
       const head = `POST /loud/push HTTP/1.1\r\nhost: localhost\r\nidempotency-key: k2\r\n`
       const chunks = `transfer-encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`
@@ -266,7 +266,7 @@ describe('a request that comes again with its key in another content coding', ()
       await decoded()
       settle()
       await other.until(() => other.answers === 3)
-      expect(gateway.records.map(({ value }) => String(value)).join(' ')).to.equal('held 2 3')
+      expect(verbs.records.map(({ value }) => String(value)).join(' ')).to.equal('held 2 3')
       for (const each of [first, other]) each.destroy()
       await untilNothingIsHeld(started)
     })
@@ -276,10 +276,10 @@ describe('a request that comes again with its key in another content coding', ()
       const [first, other] = await twice()
       const second = keyed('/push', 'application/json', 'h', push('held', ',"wait_for_send":true'))
       await first.send(held())
-      await until(() => gateway.calls.length === 1, 'the key is busy')
+      await until(() => verbs.calls.length === 1, 'the key is busy')
       const third = await RawSocket.open(started.http.urls.shared)
       await third.send(second)
-      await until(() => gateway.calls.length === 2, 'the other key is busy')
+      await until(() => verbs.calls.length === 2, 'the other key is busy')
       const long = brotliCompressSync(Buffer.from(`${push('2')}${' '.repeat(15 * MIB)}`))
       const decoding = requestOf('/push', 'application/json', long, { 'content-encoding': 'br' })
       const late = small('4')
@@ -292,7 +292,7 @@ describe('a request that comes again with its key in another content coding', ()
       await decoded()
       settle(1)
       await other.until(() => other.answers === 5)
-      expect(gateway.records.map(({ value }) => String(value)).join(' ')).to.equal('held held 2 3 4')
+      expect(verbs.records.map(({ value }) => String(value)).join(' ')).to.equal('held held 2 3 4')
       for (const each of [first, other, third]) each.destroy()
       await untilNothingIsHeld(started)
     })
@@ -322,14 +322,14 @@ describe('a request that comes again with its key in another content coding', ()
       const settle = await startHeld()
       const [first, other] = await twice()
       await first.send(held())
-      await until(() => gateway.calls.length === 1, 'the key is busy')
+      await until(() => verbs.calls.length === 1, 'the key is busy')
       await other.send(Buffer.concat([held(), large('3', 'k3')]))
       await decoded()
       other.destroy()
       await until(async () => (await started.metric('castellan_http_connections')) === 1, 'the client has left')
       settle()
       await first.until(() => first.answers === 1)
-      expect(gateway.records).to.have.length(1)
+      expect(verbs.records).to.have.length(1)
       first.destroy()
       await untilNothingIsHeld(started)
     })
@@ -338,7 +338,7 @@ describe('a request that comes again with its key in another content coding', ()
       const settle = await startHeld({ messageTimeoutMs: 500 })
       const [first, other] = await twice()
       await first.send(held())
-      await until(() => gateway.calls.length === 1, 'the key is busy')
+      await until(() => verbs.calls.length === 1, 'the key is busy')
       await other.send(Buffer.concat([large('1', 'k1'), held()]))
       await other.until(() => other.answers === 2)
       expect(statuses(other)).to.deep.equal(['200', '409'])

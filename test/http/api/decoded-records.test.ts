@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import type { InstanceRecord } from '../../../src/verbs/verbs.js'
 import { decodeRecords } from '../../../src/http/api/decoded-records.js'
 import type { SchemaError } from '../../../src/schemas/schemas.js'
+import type { InstanceRecord } from '../../../src/verbs/verbs.js'
 import { SchemasStage } from '../../schemas/stage.js'
 
 const STRING = '"string"'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
+import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
 import type { KeyResult } from '../../../src/http/api/key-answers.js'
 import { originOf } from '../../../src/http/api/request-origin.js'
@@ -37,7 +37,7 @@ describe('a request with a key that comes again, prefers not to wait, and may no
       })
       receive(exchange, params)
     })
-    started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, answeredBefore) })
+    started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, neverCalled) })
   }
   afterEach(() => started.http.close())
 
@@ -109,7 +109,7 @@ describe('a request with a key that comes again when only some of its records we
       AsyncAnswer.note(exchange.request, exchange.response, ({ records }) => void early.push(records))
       receive(exchange, params)
     })
-    started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, answeredBefore) })
+    started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, neverCalled) })
     const push = (): Promise<Response> =>
       fetch(`${started.http.urls.shared}/loud/push`, {
         method: 'POST',

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
+import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
 import type { PassOn } from '../../../src/http/api/key-owners.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
@@ -57,7 +57,7 @@ describe('requests of one connection whose keys another process owns', () => {
       receive(exchange, params)
     }
     started = await startHttp({
-      plugin: async app => void app.post('/push', { preParsing: byHand(noted) }, answeredBefore)
+      plugin: async app => void app.post('/push', { preParsing: byHand(noted) }, neverCalled)
     })
     return RawSocket.open(started.http.urls.shared)
   }

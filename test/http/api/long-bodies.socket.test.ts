@@ -7,15 +7,15 @@ import { kprf } from '../../../src/apis/kprf/api.js'
 import { strimzi } from '../../../src/apis/strimzi/api.js'
 import { LoopTurns } from '../../../src/core/loop-turns.js'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import type { ProduceOptions } from '../../../src/verbs/verbs.js'
-import type { ProduceOrigin } from '../../../src/verbs/produce-origin.js'
 import { openAccess } from '../../../src/http/access/access.js'
 import type { HttpApi } from '../../../src/http/api/api.js'
 import { RequestTurns } from '../../../src/http/api/request-turns.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'
+import type { ProduceOrigin } from '../../../src/verbs/produce-origin.js'
+import type { ProduceOptions } from '../../../src/verbs/verbs.js'
 import { exchange as onConnection } from '../../apis/kprf/harness.js'
 import { contextFor } from '../../support/api-context.js'
-import { delivered, FakeGateway, failure } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 
 const JSON_TYPE = 'application/vnd.kafka.json.v2+json'
 const EVENT = { specversion: '1.0', id: '1', source: '/s', type: 't' }
@@ -68,24 +68,24 @@ const VALUES = Array.from({ length: 3_000 }, (_, at) => `${at}`.padStart(100, '-
 
 describe('a body of more than 128 KiB', () => {
   let app: FastifyInstance | undefined
-  let gateway: FakeGateway
+  let verbs: FakeVerbs
   afterEach(() => app?.close())
 
   async function serve(
     { api }: Pick<Case, 'api'>,
-    outcomes = new FakeGateway(),
+    outcomes = new FakeVerbs(),
     overrides: object = {}
   ): Promise<FastifyInstance> {
-    gateway = outcomes
-    const addRoutes = await api.plugin(contextFor(gateway, api.settings.parse({}), overrides) as never)
+    verbs = outcomes
+    const addRoutes = await api.plugin(contextFor(verbs, api.settings.parse({}), overrides) as never)
     app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
     await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
     return app
   }
   const send = (to: FastifyInstance, { api, path, type }: Case, payload: string, headers: object = {}) =>
     to.inject({ method: 'POST', url: api.prefix + path, headers: { 'content-type': type, ...headers }, payload })
-  const partly = (): FakeGateway =>
-    new FakeGateway({
+  const partly = (): FakeVerbs =>
+    new FakeVerbs({
       outcome: ({ value }, at) => (String(value).includes('--7') ? failure('timedOut') : delivered(1, at))
     })
 
@@ -99,8 +99,8 @@ describe('a body of more than 128 KiB', () => {
       const answers = []
       for (const half of halves) answers.push(await send(to, one, body(half)))
       const whole = await send(await serve(one, partly()), one, body(VALUES))
-      expect(gateway.calls).to.have.length(1)
-      expect(gateway.records.map(({ value }) => String(value))).to.deep.equal(VALUES.map(taken))
+      expect(verbs.calls).to.have.length(1)
+      expect(verbs.records.map(({ value }) => String(value))).to.deep.equal(VALUES.map(taken))
       expect([whole.statusCode, whole.headers['content-type']]).to.deep.equal([
         answers[0]!.statusCode,
         answers[0]!.headers['content-type']
@@ -117,7 +117,7 @@ describe('a body of more than 128 KiB', () => {
         between => blanks + between + blanks
       )
       const answer = await send(await serve(one), one, spaced)
-      expect([answer.statusCode < 300, gateway.records.map(({ value }) => String(value))]).to.deep.equal([
+      expect([answer.statusCode < 300, verbs.records.map(({ value }) => String(value))]).to.deep.equal([
         true,
         VALUES.slice(0, 3).map(taken)
       ])
@@ -128,7 +128,7 @@ describe('a body of more than 128 KiB', () => {
       const long = send(to, one, body([...VALUES, ...VALUES]))
       const short = send(to, one, body(['short']))
       await Promise.all([long, short])
-      expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([1, 6_000])
+      expect(verbs.calls.map(({ records }) => records.length)).to.deep.equal([1, 6_000])
     })
 
     it(`${route}: is answered in the modern form with one entry per record`, async () => {
@@ -149,7 +149,7 @@ describe('a body of more than 128 KiB', () => {
       const end = long.lastIndexOf(']')
       const answer = await send(to, one, `${long.slice(0, end)},${one.wrong}${long.slice(end)}`)
       expect(answer.body).to.match(one.problem!)
-      expect([gateway.calls.length, answer.headers['x-castellan-persisted']]).to.deep.equal([0, 'no'])
+      expect([verbs.calls.length, answer.headers['x-castellan-persisted']]).to.deep.equal([0, 'no'])
       const short = body(VALUES.slice(0, 1))
       const shortEnd = short.lastIndexOf(']')
       const same = await send(to, one, `${short.slice(0, shortEnd)},${one.wrong}${short.slice(shortEnd)}`)
@@ -166,7 +166,7 @@ describe('a body of more than 128 KiB', () => {
       `POST /kprf/push HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
     const both = requestOf(push.body(VALUES)) + requestOf(push.body(['next']))
     await onConnection(port, both, received => received.split('HTTP/1.1 200').length === 3)
-    expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
+    expect(verbs.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
   })
 
   it('keeps the order of its connection also before a stream of records', async () => {
@@ -197,13 +197,13 @@ describe('a body of more than 128 KiB', () => {
       LoopTurns.prototype.run = run
       socket.destroy()
     }
-    expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
+    expect(verbs.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
   })
 
   it('is let go of when its records are handed on: the last request of an idle connection is kept', async () => {
     const origins: ProduceOrigin[] = []
     const inTurns: unknown[] = []
-    class Noting extends FakeGateway {
+    class Noting extends FakeVerbs {
       override produce(records: readonly ProduceRecord[], options: ProduceOptions, origin?: ProduceOrigin) {
         origins.push(origin!)
         inTurns.push(typeof origin!.inTurns)
@@ -225,7 +225,7 @@ describe('a body of more than 128 KiB', () => {
         charge: (records: number, bytes: number) => void charged.push(records, bytes)
       })
     } as unknown as typeof openAccess
-    const to = await serve(CASES[0]!, new FakeGateway(), { access })
+    const to = await serve(CASES[0]!, new FakeVerbs(), { access })
     await to.listen({ host: '127.0.0.1', port: 0 })
     const { port } = to.server.address() as { port: number }
     const long = listOf(VALUES)
@@ -251,7 +251,7 @@ describe('a body of more than 128 KiB', () => {
       LoopTurns.prototype.run = run
       socket.destroy()
     }
-    expect([charged, gateway.calls.length]).to.deep.equal([[0, long.length], 0])
+    expect([charged, verbs.calls.length]).to.deep.equal([[0, long.length], 0])
   })
 
   it('is read in turns also where it is shorter and has many records', async () => {
@@ -271,7 +271,7 @@ describe('a body of more than 128 KiB', () => {
       expect((await post(many)).statusCode).to.equal(200)
       // Its reading, and its answer.
       expect(works.length).to.be.above(1)
-      expect(gateway.calls.map(({ records }) => records.length)).to.deep.equal([2, 3_000])
+      expect(verbs.calls.map(({ records }) => records.length)).to.deep.equal([2, 3_000])
     } finally {
       LoopTurns.prototype.run = run
     }
@@ -320,13 +320,13 @@ describe('the turns of a long request', () => {
         throw bug
       })()
     )
-    await turns.handedOn
+    await turns.whenTaken
     expect(bugs).to.deep.equal([bug])
   })
 
   it('let the next request of the connection come when all that was begun has ended', async () => {
     let isHandedOn = false
-    void turns.handedOn.then(() => (isHandedOn = true))
+    void turns.whenTaken.then(() => (isHandedOn = true))
     const others: (() => void)[] = []
     turns.hold()
     turns.run(

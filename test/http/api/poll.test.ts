@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
-import type { AcquiredMessage, ConsumeManyResult, GroupGateway } from '../../../src/verbs/verbs.js'
 import { Poll } from '../../../src/http/api/poll.js'
+import type { AcquiredMessage, ConsumeManyResult, GroupVerbs } from '../../../src/verbs/verbs.js'
 
 const message = { topic: 't', partition: 0, offset: 7 } as AcquiredMessage
 
@@ -26,7 +26,7 @@ class PollHarness {
     this.poll = new Poll(
       { response: this.response as unknown as ServerResponse, requestId: 'r' },
       {
-        groups: { consume } as unknown as GroupGateway,
+        groups: { consume } as unknown as GroupVerbs,
         groupId: 'g',
         topic: 't',
         limits: { maxMessages: 5, maxBytes: 100 },

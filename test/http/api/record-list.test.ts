@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import type { InstanceRecord } from '../../../src/verbs/verbs.js'
 import { type ListFormat, writeRecordList } from '../../../src/http/api/record-list.js'
+import type { InstanceRecord } from '../../../src/verbs/verbs.js'
 import { SeededRandom } from '../../support/random.js'
 
 const recordOf = (offset: number, key: Buffer | string | null, value: Buffer | string | null): InstanceRecord => ({

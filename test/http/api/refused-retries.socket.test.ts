@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
+import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
 import { originOf } from '../../../src/http/api/request-origin.js'
 import { failures } from '../../../src/producer/memory/failures.js'
@@ -40,7 +40,7 @@ describe('a request with a key that comes again and is refused before it sends i
       { name: 'push', maxBodyBytes: 1_000, waitMs: undefined }
     )
     const preParsing = byHand(receive)
-    started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, answeredBefore) })
+    started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, neverCalled) })
   })
   afterEach(() => started.http.close())
 

@@ -4,9 +4,9 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { QuotaExceededError } from '../../../src/core/errors.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
-import type { TopicSubscription } from '../../../src/verbs/verbs.js'
 import type { Caller } from '../../../src/http/access/access.js'
 import { Tail } from '../../../src/http/api/tail.js'
+import type { TopicSubscription } from '../../../src/verbs/verbs.js'
 
 const HEARTBEAT_MS = 15_000
 const STALL_MS = 60_000

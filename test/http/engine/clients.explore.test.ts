@@ -6,7 +6,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
 import { WatchedApp } from './watched-app.js'
 
@@ -218,11 +218,11 @@ const outcomesIn = (said: string): string => {
 
 describe('clients of standard libraries', () => {
   const started = {} as { engine: Started; node: Server }
-  const gateway = new FakeGateway()
+  const verbs = new FakeVerbs()
   before(async () => {
     mkdirSync(BUILT, { recursive: true })
     writeFileSync(GZIPPED, JSON.stringify({ records: [{ topic: 'zipped', data: VALUE }] }))
-    started.engine = await startHttp({ plugin, gateway, http: LIMITS })
+    started.engine = await startHttp({ plugin, verbs, http: LIMITS })
     started.node = await startNode()
   })
   after(() => Promise.all([started.engine.http.close(), started.node.close()]))
@@ -290,10 +290,10 @@ describe('clients of standard libraries', () => {
 
       if (client.gzips)
         it('a body that is compressed', async () => {
-          gateway.calls.length = 0
+          verbs.calls.length = 0
           const { said } = ask(client, started.engine.http.urls.shared, [`POST /kprf/push gzip ${GZIPPED}`])
           expect(outcomesIn(await said)).to.match(/^200 /)
-          expect(gateway.calls.map(({ records }) => records.map(({ value }) => `${value}`))).to.deep.equal([[VALUE]])
+          expect(verbs.calls.map(({ records }) => records.map(({ value }) => `${value}`))).to.deep.equal([[VALUE]])
         })
     })
 

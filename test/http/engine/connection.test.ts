@@ -215,7 +215,7 @@ describe('a connection of the engine', () => {
       const request = began()
       keepOthers()
       const heard = new Reader()
-      expect(request.handOn(heard)).to.equal(true)
+      expect(request.readInto(heard)).to.equal(true)
       expect([heard.told, socket.newly()]).to.deep.equal([[`passing chunk ${first}`], ['resume']])
       keepOthers()
       take(rest)
@@ -235,7 +235,7 @@ describe('a connection of the engine', () => {
     it('gives piece and rest to the stream, if the body has come as a whole', () => {
       take(post('/1', first))
       const request = answers[0]!.req as EngineRequest
-      expect(request.handOn(new Reader())).to.equal(false)
+      expect(request.readInto(new Reader())).to.equal(false)
       keepOthers()
       expect(String(request.read())).to.equal(first)
     })

@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
-import { Refusals } from '../../../src/core/refusals.js'
+import { RefusalCounts } from '../../../src/core/refusals.js'
 import { Connections, type ConnectionsLimits } from '../../../src/http/engine/connections.js'
 import type { EngineResponse } from '../../../src/http/engine/response.js'
 import type { BodyReader } from '../../../src/http/exchange/body-collector.js'
@@ -61,7 +61,7 @@ export const closeConnections = (): void => {
 /** Connections over fake sockets. */
 export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => number) {
   const metrics = createPrometheusMetrics()
-  const refusals = new Refusals(now)
+  const refusals = new RefusalCounts(now)
   const logged: string[] = []
   const log: Logger = { ...silentLogger, debug: (_, message) => void logged.push(message) }
   const connections = new Connections({ ...LIMITS, ...limits }, { metrics, refusals, log, now })
@@ -91,7 +91,7 @@ export function connectionsWith(limits: Partial<ConnectionsLimits>, now: () => n
         client.take(post('/', '', bodyBytes))
         const response = answers.at(-1)!
         const reader = new Reader()
-        response.req.handOn(reader)
+        response.req.readInto(reader)
         /** @returns whether the bytes were taken */
         const send = (sizeBytes: number): boolean => {
           client.take('x'.repeat(sizeBytes))

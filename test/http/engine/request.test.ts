@@ -72,7 +72,7 @@ describe('http: a request of the engine', () => {
   describe('whose body is handed on', () => {
     it('gives it to its reader and not to the stream', () => {
       const reader = new Reader()
-      expect([request.handOn(reader), request.isRead]).to.deep.equal([true, true])
+      expect([request.readInto(reader), request.isRead]).to.deep.equal([true, true])
       push('ab')
       push('cd', true)
       receiveRest()
@@ -84,7 +84,7 @@ describe('http: a request of the engine', () => {
 
     it('is told a refusal once, and no end', () => {
       const reader = new Reader()
-      request.handOn(reader)
+      request.readInto(reader)
       push('ab')
       hasRoom = false
       push('cd')
@@ -104,7 +104,7 @@ describe('http: a request of the engine', () => {
       it(`has to be read from the stream when ${name}`, () => {
         act()
         const reader = new Reader()
-        expect(request.handOn(reader)).to.equal(false)
+        expect(request.readInto(reader)).to.equal(false)
         if (!request.complete) push('b')
         expect(reader.told).to.deep.equal([])
       })

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
-import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
+import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { sendAnswer } from '../../../src/http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
 import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
@@ -50,8 +50,8 @@ export class WatchedApp {
         })
       })
       app.addHook('preParsing', receive)
-      app.all('/*', answeredBefore)
-      app.setNotFoundHandler(answeredBefore)
+      app.all('/*', neverCalled)
+      app.setNotFoundHandler(neverCalled)
     }
     const started = await startHttp({ http: http, plugin })
     return (watched.app = new WatchedApp(started, { handled, ports, unmarked }))

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import { gate, loudApi, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 
@@ -43,13 +43,13 @@ describe('request bodies', () => {
   let started: Started
   const gates: Gates = new Map()
   const start = async (http: object = {}, settings: StartSettings = {}): Promise<Started> =>
-    (started = await startHttp({ http, plugin: loudApi(gates), gateway: new FakeGateway(), ...settings }))
+    (started = await startHttp({ http, plugin: loudApi(gates), verbs: new FakeVerbs(), ...settings }))
   const isAlive = async (): Promise<void> => {
     const response = await fetch(`${started.http.urls.shared}/loud/push`, { method: 'POST', body: 'four' })
     expect(await response.json()).to.deep.equal({ LOUD: 4 })
   }
   /** Until the server is idle but for connections a test holds. */
-  const untilGivenBack = async (): Promise<void> => {
+  const untilReleased = async (): Promise<void> => {
     for (const name of [HELD, IN_FLIGHT]) await until(async () => (await started.metric(name)) === 0, `${name} 0`)
   }
   afterEach(() => started.http.close())
@@ -319,7 +319,7 @@ describe('request bodies', () => {
       const push = async (sizeBytes: number): Promise<number> =>
         (await fetch(`${started.http.urls.shared}/loud/push`, { method: 'POST', body: 'x'.repeat(sizeBytes) })).status
       expect([await push(1_000), await push(1_001), await push(1_000)]).to.deep.equal([200, 503, 200])
-      await untilGivenBack()
+      await untilReleased()
     })
   })
 
@@ -396,7 +396,7 @@ describe('request bodies', () => {
   }
   /** `fetch` keeps connections of its own open. */
   const untilNothingIsHeldBut = async (): Promise<void> => {
-    await untilGivenBack()
+    await untilReleased()
     await started.http.close()
     await untilNothingIsHeld(started)
   }

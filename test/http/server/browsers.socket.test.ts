@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
 import { BrowserGuard, ForeignHosts } from '../../../src/http/exchange/browser-guard.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { askRaw } from '../../support/raw-socket.js'
 import { checkRows } from '../../support/rows.js'
 import { type Started, type StartSettings, startHttp } from './fixtures.js'
@@ -276,7 +276,7 @@ describe('BrowserGuard', () => {
 describe('a web page', () => {
   let started: Started
   const start = async (settings: StartSettings = {}): Promise<Started> =>
-    (started = await startHttp({ gateway: new FakeGateway(), own: true, ...settings }))
+    (started = await startHttp({ verbs: new FakeVerbs(), own: true, ...settings }))
   afterEach(() => started.http.close())
 
   const push = (...headers: string[]): string => {
@@ -287,14 +287,14 @@ describe('a web page', () => {
     `GET ${path} HTTP/1.1\r\n${headers.map(header => `${header}\r\n`).join('')}Connection: close\r\n\r\n`
 
   it('writes nothing from another site, and is answered in the error format of the API', async () => {
-    const gateway = new FakeGateway()
-    const { http } = await start({ gateway })
+    const verbs = new FakeVerbs()
+    const { http } = await start({ verbs })
     const answer = await askRaw(http.urls.shared, push('Host: localhost', 'Origin: https://evil.example'))
     expect(answer).to.match(/^HTTP\/1\.1 403 /)
     expect(answer).to.contain('{"status":"err","errors":[{"error":true,"message":"requests of this web page are not')
-    expect(gateway.calls).to.have.length(0)
+    expect(verbs.calls).to.have.length(0)
     expect(await askRaw(http.urls.shared, push('Host: localhost'))).to.match(/^HTTP\/1\.1 200 /)
-    expect(gateway.calls).to.have.length(1)
+    expect(verbs.calls).to.have.length(1)
   })
 
   it('reads nothing through a domain of its own, on any port', async () => {

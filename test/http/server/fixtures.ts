@@ -6,13 +6,13 @@ import { type KprfSettings, kprfSettings } from '../../../src/apis/kprf/settings
 import { CastellanError, ForbiddenError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import type { Logger } from '../../../src/core/model.js'
-import type { Gateway } from '../../../src/verbs/verbs.js'
 import { refusalStatus } from '../../../src/http/access/access.js'
 import type { HttpApi, OwnListener } from '../../../src/http/api/api.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
 import type { SilenceLimit } from '../../../src/http/exchange/client.js'
 import { type ApiMount, type Http, type HttpOptions, mountOf } from '../../../src/http/server/http.js'
 import { loadConfig } from '../../../src/server/config/config.js'
+import type { Verbs } from '../../../src/verbs/verbs.js'
 import { contextFor } from '../../support/api-context.js'
 import { readyStatus, startServer } from '../../support/http-server.js'
 
@@ -122,7 +122,7 @@ export interface StartSettings {
   readonly plugin?: ApiMount['plugin']
   readonly silence?: SilenceLimit
   /** Mounts `/kprf` over it. */
-  readonly gateway?: Gateway
+  readonly verbs?: Verbs
   /** Before `/kprf`. */
   readonly admission?: Admission
   readonly now?: () => number
@@ -159,9 +159,9 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
         ...(settings.maxBodyBytes !== undefined && { maxBodyBytes: settings.maxBodyBytes }),
         listeners: [...(settings.own ? [ownPortOf('loud')] : []), ...(settings.listeners ?? [])]
       },
-      ...(settings.gateway
+      ...(settings.verbs
         ? [
-            kprfMount(settings.gateway, ofServer.maxBodyBytes, {
+            kprfMount(settings.verbs, ofServer.maxBodyBytes, {
               metrics,
               log: recordingLogger(lines),
               admission: settings.admission
@@ -190,20 +190,20 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
 
 /** @param maxBodyBytes of the server */
 const kprfMount = (
-  gateway: Gateway,
+  verbs: Verbs,
   maxBodyBytes: number,
   parts: Parameters<typeof contextFor<KprfSettings>>[2]
-): ApiMount => mountOf(kprf, contextFor(gateway, kprfSettings.parse({ maxBodyBytes }), parts))
+): ApiMount => mountOf(kprf, contextFor(verbs, kprfSettings.parse({ maxBodyBytes }), parts))
 
 /** {@link startHttp} with an API in the place of `/loud`. @param settings of the API */
 export async function startApi(
   name: string,
-  gateway: Gateway,
+  verbs: Verbs,
   settings: object = {},
   overrides: object = {}
 ): Promise<Started> {
   const api = apis.find(one => one.name === name) as HttpApi
-  const context = contextFor(gateway, api.settings.parse(settings), overrides)
+  const context = contextFor(verbs, api.settings.parse(settings), overrides)
   return startHttp({ plugin: async scope => (await api.plugin(context))(scope) })
 }
 

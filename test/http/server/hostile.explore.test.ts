@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
-import { delivered, FakeGateway } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs } from '../../support/fake-verbs.js'
 import { HostileHttp, play } from '../../support/hostile-http.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
 import { type Started, startHttp, untilNothingIsHeld } from './fixtures.js'
@@ -10,7 +10,7 @@ const REQUESTS = Number(process.env.HOSTILE_REQUESTS ?? 10_000)
 const AT_ONCE = 40
 
 /** A gateway whose outcomes come after a while for one topic, and at once for the others. */
-class SlowGateway extends FakeGateway {
+class SlowVerbs extends FakeVerbs {
   constructor() {
     super({ outcome: 'by hand' })
   }
@@ -31,7 +31,7 @@ describe('http and hostile clients', () => {
   afterEach(() => started.http.close())
 
   const attack = async (http: object): Promise<void> => {
-    started = await startHttp({ http, gateway: new SlowGateway() })
+    started = await startHttp({ http, verbs: new SlowVerbs() })
     const hostile = new HostileHttp(new SeededRandom(seed))
     const problems: string[] = []
     let left = REQUESTS

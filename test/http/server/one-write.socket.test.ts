@@ -2,7 +2,7 @@ import { Socket } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import type { RecordOutcome } from '../../../src/core/model.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { startHttp, until, untilNothingIsHeld } from './fixtures.js'
 
@@ -30,7 +30,7 @@ describe('answers that are known in one tick', () => {
   }
 
   /** Settles calls in one tick, from callbacks of every kind that a tick has: answers of several brokers come so. */
-  const settleInOneTick = ({ calls }: FakeGateway): Promise<void> =>
+  const settleInOneTick = ({ calls }: FakeVerbs): Promise<void> =>
     new Promise(resolve => {
       setImmediate(() => {
         calls.forEach(({ settle }, at) => {
@@ -43,13 +43,13 @@ describe('answers that are known in one tick', () => {
     })
 
   it('leave in one write for each socket when Kafka has acknowledged records of many requests', async () => {
-    const gateway = new FakeGateway({ outcome: 'by hand' })
-    const started = await startHttp({ gateway })
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    const started = await startHttp({ verbs })
     const clients = await Promise.all([0, 1].map(() => RawSocket.open(started.http.urls.shared)))
     for (const client of clients) await client.send(push(true).repeat(PIPELINED))
-    await until(() => gateway.calls.length === 2 * PIPELINED, 'all records')
+    await until(() => verbs.calls.length === 2 * PIPELINED, 'all records')
     const writes = countWrites(Number(new URL(started.http.urls.shared).port))
-    await settleInOneTick(gateway)
+    await settleInOneTick(verbs)
     await Promise.all(clients.map(client => client.until(() => client.answers === PIPELINED)))
     expect(writes()).to.deep.equal([1, 1])
     for (const client of clients) client.destroy()
@@ -58,8 +58,8 @@ describe('answers that are known in one tick', () => {
   })
 
   it('leave in one write when they wait for nothing', async () => {
-    const gateway = new FakeGateway({ outcome: 'by hand' })
-    const started = await startHttp({ gateway })
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    const started = await startHttp({ verbs })
     const client = await RawSocket.open(started.http.urls.shared)
     const writes = countWrites(Number(new URL(started.http.urls.shared).port))
     await client.send(push(false).repeat(PIPELINED))

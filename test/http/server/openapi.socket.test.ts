@@ -18,7 +18,7 @@ import {
   startEmbeddedCluster
 } from '../../../src/index.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
 interface Described {
@@ -245,7 +245,7 @@ describe('kafboy 4: /openapi.json', function () {
     it(`describes every path that ${api.name} serves`, async () => {
       const settings = api.settings.parse({}) as never
       const bare = fastify()
-      const addRoutes = await api.plugin(contextFor(new FakeGateway(), settings) as never)
+      const addRoutes = await api.plugin(contextFor(new FakeVerbs(), settings) as never)
       await bare.register(async scope => addRoutes(scope))
       const operations = api.operations(settings)
       const described = operations.map(

@@ -1,23 +1,23 @@
 import { expect } from 'chai'
 import { configOf, type Guarded, startGuarded, TestFolder } from '../../support/access.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 
 /** Keeps what was asked of its groups. */
-class Groups extends FakeGateway {
+class Groups extends FakeVerbs {
   readonly asked: string[] = []
 
-  override consume(...asked: Parameters<FakeGateway['consume']>): () => void {
+  override consume(...asked: Parameters<FakeVerbs['consume']>): () => void {
     this.asked.push('consume')
     return super.consume(...asked)
   }
 
-  override ack(): ReturnType<FakeGateway['ack']> {
+  override ack(): ReturnType<FakeVerbs['ack']> {
     this.asked.push('ack')
     return super.ack()
   }
 
-  override follow(): ReturnType<FakeGateway['follow']> {
+  override follow(): ReturnType<FakeVerbs['follow']> {
     this.asked.push('follow')
     return super.follow()
   }

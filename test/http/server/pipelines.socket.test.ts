@@ -2,7 +2,7 @@ import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { gate, loudApi, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
 
@@ -14,7 +14,7 @@ async function aFewTicks(): Promise<void> {
 }
 
 /** Notes which topics are produced to. */
-class NotingGateway extends FakeGateway {
+class NotingVerbs extends FakeVerbs {
   readonly written: string[] = []
   onFirst: () => void = () => undefined
 
@@ -35,23 +35,23 @@ describe('pipelined requests', () => {
   afterEach(() => started.http.close())
 
   it('of one connection do not hold up those of another, and keep their order', async () => {
-    const gateway = new NotingGateway()
-    started = await startHttp({ http: { maxRequestsPerConnection: PIPELINED }, gateway })
+    const verbs = new NotingVerbs()
+    started = await startHttp({ http: { maxRequestsPerConnection: PIPELINED }, verbs })
     const [flood, innocent] = await Promise.all([0, 1].map(() => RawSocket.open(started.http.urls.shared)))
-    gateway.onFirst = () => void innocent!.send(push('innocent'))
+    verbs.onFirst = () => void innocent!.send(push('innocent'))
     const names = Array.from({ length: PIPELINED }, (_, index) => `flood-${index}`)
     await flood!.send(names.map(push).join(''))
     await innocent!.until(() => innocent!.answers === 1)
-    expect(gateway.written.indexOf('innocent')).to.be.within(1, PIPELINED / 2)
+    expect(verbs.written.indexOf('innocent')).to.be.within(1, PIPELINED / 2)
     await flood!.until(() => flood!.answers === PIPELINED)
-    expect(gateway.written.filter(topic => topic !== 'innocent')).to.deep.equal(names)
+    expect(verbs.written.filter(topic => topic !== 'innocent')).to.deep.equal(names)
     for (const client of [flood!, innocent!]) client.destroy()
     await untilNothingIsHeld(started)
   })
 
   it('that offer HTTP/2, as those of Java do, are handled with their bodies over one connection', async () => {
-    const gateway = new NotingGateway()
-    started = await startHttp({ gateway })
+    const verbs = new NotingVerbs()
+    started = await startHttp({ verbs })
     const offer = 'Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAAA\r\nUpgrade: h2c\r\n'
     const requests = Array.from({ length: 100 }, (_, at) =>
       push(`orders-${at}`).replace('content-', `${offer}content-`)
@@ -63,7 +63,7 @@ describe('pipelined requests', () => {
     }
     await client.send(requests.slice(90).join(''))
     await client.until(() => client.answers === requests.length)
-    expect(gateway.written).to.deep.equal(requests.map((_, at) => `orders-${at}`))
+    expect(verbs.written).to.deep.equal(requests.map((_, at) => `orders-${at}`))
     client.destroy()
     await untilNothingIsHeld(started)
   })
@@ -77,12 +77,12 @@ describe('pipelined requests', () => {
   }
   for (const [name, bad] of Object.entries(badHeads)) {
     it(`behind ${name} are not handled, since they get no answer`, async () => {
-      const gateway = new NotingGateway()
-      started = await startHttp({ gateway })
+      const verbs = new NotingVerbs()
+      started = await startHttp({ verbs })
       const client = await RawSocket.open(started.http.urls.shared)
       await client.send(push('before') + bad + push('behind'))
       await client.untilClosed()
-      expect(gateway.written).to.deep.equal(['before'])
+      expect(verbs.written).to.deep.equal(['before'])
       expect(client.answers).to.equal(2)
       await untilNothingIsHeld(started)
     })
@@ -97,24 +97,24 @@ describe('pipelined requests', () => {
   for (const [status, last] of Object.entries(lasts)) {
     it(`behind a last answer, a ${status} that waits for an earlier one, are not handled`, async () => {
       const gates: Parameters<typeof gate>[0] = new Map()
-      const gateway = new NotingGateway()
+      const verbs = new NotingVerbs()
       started = await startHttp({
         http: { recordHeaders: ['x-trace'], maxBodyBytes: 1_000 },
-        gateway,
+        verbs,
         plugin: loudApi(gates)
       })
       const one = gate(gates, 'one')
       const client = await RawSocket.open(started.http.urls.shared)
       await client.send(post('/loud/hold/one', '', 0) + push('before') + last + push('behind').repeat(20))
       await one.arrived
-      await until(() => gateway.written.length > 0, 'the request before')
+      await until(() => verbs.written.length > 0, 'the request before')
       await aFewTicks()
       await client.send(push('later').repeat(20))
       await aFewTicks()
       one.release()
       const received = await client.untilClosed()
       expect(received.match(/HTTP\/1.1 \d+/g)).to.deep.equal(['200', '200', status].map(each => `HTTP/1.1 ${each}`))
-      expect(gateway.written).to.deep.equal(['before'])
+      expect(verbs.written).to.deep.equal(['before'])
       await untilNothingIsHeld(started)
     })
   }
@@ -167,13 +167,13 @@ describe('pipelined requests', () => {
   }
   for (const [what, strange] of Object.entries(streamed)) {
     it(`come to the gateway behind one with ${what} that arrived with them`, async () => {
-      const gateway = new NotingGateway()
-      started = await startHttp({ gateway })
+      const verbs = new NotingVerbs()
+      started = await startHttp({ verbs })
       const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
       const client = await RawSocket.open(started.http.urls.shared)
       await client.send(names.map((name, at) => (at % 3 === 1 ? strange(name) : push(name))).join(''))
-      await client.until(() => gateway.written.length === names.length)
-      expect(gateway.written).to.deep.equal(names)
+      await client.until(() => verbs.written.length === names.length)
+      expect(verbs.written).to.deep.equal(names)
       client.destroy()
       await untilNothingIsHeld(started)
     })
@@ -199,14 +199,14 @@ describe('pipelined requests', () => {
   })
 
   it('that are waiting are dropped with their connection', async () => {
-    const gateway = new NotingGateway()
-    started = await startHttp({ http: { maxRequestsPerConnection: PIPELINED }, gateway })
+    const verbs = new NotingVerbs()
+    started = await startHttp({ http: { maxRequestsPerConnection: PIPELINED }, verbs })
     const flood = await RawSocket.open(started.http.urls.shared)
-    const arrived = new Promise<void>(resolve => (gateway.onFirst = resolve))
+    const arrived = new Promise<void>(resolve => (verbs.onFirst = resolve))
     await flood.send(Array.from({ length: PIPELINED }, () => push('flood')).join(''))
     await arrived
     flood.reset()
     await untilNothingIsHeld(started)
-    expect(gateway.written.length).to.be.lessThan(PIPELINED)
+    expect(verbs.written.length).to.be.lessThan(PIPELINED)
   })
 })

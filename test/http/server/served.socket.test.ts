@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { sentUrlOf } from '../../../src/http/exchange/exchange.js'
 import { type AccessFields, toAccessLine } from '../../../src/http/server/request-log.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import { gate, loudApi, type Started, type StartSettings, sendRaw, startHttp, until } from './fixtures.js'
 
@@ -64,7 +64,7 @@ describe('http: what is served how', () => {
   })
 
   it('a method that few know is answered as others are, whatever its body is', async () => {
-    await start({ gateway: new FakeGateway() })
+    await start({ verbs: new FakeVerbs() })
     const body = 'Connection: close\r\nContent-Type: nonsense\r\nContent-Length: 1\r\n\r\nx'
     const status = async (path: string): Promise<string> =>
       (await sendRaw(started.http.urls.shared, `PROPFIND ${path} HTTP/1.1\r\nHost: localhost\r\n${body}`)).slice(9, 12)

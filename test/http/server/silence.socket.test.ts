@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
-import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
+import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { SilenceLimit } from '../../../src/http/exchange/client.js'
 import { upgradeOf } from '../../../src/http/exchange/other-protocols.js'
 import { RawSocket } from '../../support/raw-socket.js'
@@ -29,7 +29,7 @@ describe('silent clients of an API with a limit for them', () => {
       upgraded!.socket.pipe(upgraded!.socket)
     })
     app.addHook('preParsing', receive)
-    app.all('/*', answeredBefore)
+    app.all('/*', neverCalled)
   }
   before(async () => {
     started = await startHttp({ plugin, silence, own: true })

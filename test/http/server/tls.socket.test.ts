@@ -167,14 +167,14 @@ describe('TLS', () => {
   }
 
   it('carries large bodies, and holds nothing of those that are cut', async () => {
-    const { http, metricsText, gateway } = await start({ http: { tls: write(certificateFor('one')) } })
+    const { http, metricsText, verbs } = await start({ http: { tls: write(certificateFor('one')) } })
     const data = 'x'.repeat(900_000)
     const body = JSON.stringify({
       records: [1, 2, 3, 4, 5].map(() => ({ topic: 'orders', data })),
       wait_for_send: true
     })
     expect((await push(http.urls.shared, 'orders', { ca: authority.cert, body })).status).to.equal(200)
-    expect(gateway.records).to.have.length(5)
+    expect(verbs.records).to.have.length(5)
     const socket = await shake(http.urls.shared)
     const head = 'POST /kprf/push HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n'
     socket.write(`${head}Content-Length: ${body.length}\r\n\r\n${body.slice(0, 500_000)}`)
@@ -264,7 +264,7 @@ describe('TLS', () => {
         const outcome = await push(http.urls.shared, 'orders', { ca, certificate }).catch(() => 'no connection')
         expect(outcome).to.equal('no connection')
       }
-      expect(guarded!.gateway.records).to.have.length(1)
+      expect(guarded!.verbs.records).to.have.length(1)
     })
 
     it('are not remembered in sessions that could outlive their authority', async () => {

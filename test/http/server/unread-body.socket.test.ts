@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
-import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
+import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'
 import { RawSocket } from '../../support/raw-socket.js'
@@ -24,7 +24,7 @@ it('a body that finds no room before anybody reads it is no empty one', async ()
       arrive()
       await isOpen
     })
-    app.post('/push', { preParsing: byHand(receive) }, answeredBefore)
+    app.post('/push', { preParsing: byHand(receive) }, neverCalled)
   }
   const http = { perAddress: { maxBodiesInFlightBytes: 1_000 } }
   const started = await startHttp({ http, plugin })

@@ -5,7 +5,7 @@ import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { refusalStatus } from '../../../src/http/access/access.js'
-import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
+import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { isWebsocketRequest, type UpgradedSocket, upgradeOf } from '../../../src/http/exchange/other-protocols.js'
 import { openListenerSecurity } from '../../../src/server/app/listener-security.js'
 import { configOf, makeToken, TestAuthority, TestFolder } from '../../support/access.js'
@@ -43,7 +43,7 @@ class Echoes {
         upgraded.socket.pipe(upgraded.socket)
       })
     )
-    app.all('/*', answeredBefore)
+    app.all('/*', neverCalled)
     app.setErrorHandler((error, _, reply) => {
       reply.code(refusalStatus(error) ?? 500).send('REFUSED')
     })
@@ -280,7 +280,7 @@ describe('upgrades that are taken late', () => {
           'preParsing',
           byHand(exchange => void (asked = exchange))
         )
-        app.all('/*', answeredBefore)
+        app.all('/*', neverCalled)
       }
     })
   })

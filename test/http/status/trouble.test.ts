@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { BEYOND_END } from '../../../src/verbs/lag.js'
 import { statusSchema, type TopicRow, type Trouble } from '../../../src/http/status/status.js'
 import { type Judged, quietTroubleOf, RANKS, troubleOf } from '../../../src/http/status/trouble.js'
+import { BEYOND_END } from '../../../src/verbs/lag.js'
 import { calm, calmTopic } from './calm.js'
 
 const DAY_MS = 86_400_000

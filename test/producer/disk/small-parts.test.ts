@@ -161,7 +161,7 @@ describe('durable: who waits for records', () => {
   it('learns of refusals in two parts: those at once, and those of the disk', async () => {
     const pendingProduce = new DurablePendingProduce(3, 100)
     pendingProduce.refuse(0, failures.shuttingDown())
-    pendingProduce.handedOn()
+    pendingProduce.passedToLog()
     let accepted: unknown = 'not yet'
     void pendingProduce.accepted().then(refusals => (accepted = refusals?.map(refusal => refusal?.code)))
     await Promise.resolve()

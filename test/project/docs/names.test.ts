@@ -204,15 +204,7 @@ const flagsOfOthers: readonly string[] = [
   // Node
   '--experimental-vm-modules',
   ...['--json', '--seconds', '--rounds', '--only', '--seed', '--seeds', '--jobs', '--trace', '--script'],
-  ...[
-    '--scenario',
-    '--twice',
-    '--tally',
-    '--minutes',
-    '--peer',
-    '--peer-url',
-    '--list'
-  ],
+  ...['--scenario', '--twice', '--tally', '--minutes', '--peer', '--peer-url', '--list'],
   // curl, Node and mocha
   ...['--cert', '--key', '--cpu-prof', '--expose-gc', '--import', '--exit', '--grep']
 ]

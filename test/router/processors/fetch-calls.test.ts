@@ -323,13 +323,13 @@ describe('readers at the end of a log', () => {
     reader(first)
     harness.now = 1
     reader(second)
-    readers.giveWay(999)
+    readers.answerOldest(999)
     expect([first, second]).to.deep.equal([[], []])
-    readers.giveWay(1_001)
+    readers.answerOldest(1_001)
     expect([first!.map(({ type }) => type), second]).to.deep.equal([['noMessages'], []])
-    readers.giveWay(1_001)
+    readers.answerOldest(1_001)
     expect(second!.map(({ type }) => type)).to.deep.equal(['noMessages'])
-    readers.giveWay(9_000)
+    readers.answerOldest(9_000)
     expect([first!.length, second!.length]).to.deep.equal([1, 1])
   })
 
@@ -340,9 +340,9 @@ describe('readers at the end of a log', () => {
     answered.settled = true
     reader(second)
     readers.add([one])
-    readers.giveWay(1_000)
+    readers.answerOldest(1_000)
     expect([first!.length, second!.length]).to.deep.equal([1, 0])
-    readers.giveWay(1_000)
+    readers.answerOldest(1_000)
     expect(second).to.have.length(1)
   })
 
@@ -365,7 +365,7 @@ describe('readers at the end of a log', () => {
     const results: FetchDataResult[] = []
     reader(results)
     for (let left = 0; left < 5_000; left++) reader().settled = true
-    readers.giveWay(1_000)
+    readers.answerOldest(1_000)
     expect(results).to.have.length(1)
   })
 })

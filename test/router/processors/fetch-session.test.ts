@@ -111,7 +111,7 @@ describe('fetch data processor: its session', () => {
 
   it('names a partition anew when its leader epoch changes, without an answer to its reader', async () => {
     const [call] = await inSession(2)
-    harness.readCache.meet('perf/1', { topicId: 'id', leaderEpoch: 4 })
+    harness.readCache.setIdentity('perf/1', { topicId: 'id', leaderEpoch: 4 })
     expect(harness.tell(call, SESSION)).to.deep.equal([])
     const [, asked] = await harness.send('tail')
     expect(asked.partitions.map(({ partition, currentLeaderEpoch }) => [partition, currentLeaderEpoch])).to.deep.equal([
@@ -123,7 +123,7 @@ describe('fetch data processor: its session', () => {
   it('gives the requests for a topic that was created anew back, and begins another session for the new one', async () => {
     const [call] = await inSession(2)
     const renewed = { topicId: 'another', leaderEpoch: 0 }
-    harness.readCache.meet('perf/1', renewed)
+    harness.readCache.setIdentity('perf/1', renewed)
     const back = harness.tell(call, SESSION, { 'perf/1@50': record(50) })
     expect(back.map(({ reason, requests }) => [reason, requests.map(({ key }) => key)])).to.deep.equal([
       ['retryLater', ['perf/1']]

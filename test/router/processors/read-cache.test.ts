@@ -22,7 +22,7 @@ describe('read cache', () => {
   })
   /** Records 5 to 9 of a log that reaches from 0 to 10. */
   const keepFive = (of = identity(3)): void => {
-    cache.meet(KEY, of)
+    cache.setIdentity(KEY, of)
     cache.saw(KEY, 0, 10)
     cache.keep(KEY, 5, fakeBatchOf(5, 5, 50))
   }
@@ -32,7 +32,7 @@ describe('read cache', () => {
   it('keeps what it has under the same identity, whoever brings it', () => {
     keepFive()
     const now = identity(3)
-    cache.meet(KEY, now)
+    cache.setIdentity(KEY, now)
     expect(cached()).to.deep.equal(all)
     expect([cache.endOf(KEY), cache.identityOf(KEY) === now]).to.deep.equal([10, true])
     expect(metrics.gaugeOf('cache_bytes')).to.equal(cache.cache.sizeBytes)
@@ -41,7 +41,7 @@ describe('read cache', () => {
   it('takes no notice of a request that was routed before the present leader was known', () => {
     const present = identity(3)
     keepFive(present)
-    cache.meet(KEY, identity(2))
+    cache.setIdentity(KEY, identity(2))
     expect(cached()).to.deep.equal(all)
     expect(cache.identityOf(KEY)).to.equal(present)
   })
@@ -50,7 +50,7 @@ describe('read cache', () => {
     for (const next of [identity(4), identity(2, 'B'), identity(3, 'B')]) {
       cache.forgetAll()
       keepFive()
-      cache.meet(KEY, next)
+      cache.setIdentity(KEY, next)
       expect(cached()).to.deep.equal([])
       expect([cache.startOf(KEY), cache.endOf(KEY)]).to.deep.equal([undefined, undefined])
       expect(cache.identityOf(KEY)).to.equal(next)

@@ -2,12 +2,12 @@ import { crc32 } from '@node-rs/crc32'
 import { apis } from '../../../src/apis/apis.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type Logger, type ProduceRecord, silentLogger } from '../../../src/core/model.js'
-import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
 import type { ApiSettings, HttpApi } from '../../../src/http/api/api.js'
 import { type ApiMount, type Http, mountOf } from '../../../src/http/server/http.js'
 import { loadConfig } from '../../../src/server/config/config.js'
+import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
 import { contextFor } from '../../support/api-context.js'
-import { FakeGateway } from '../../support/fake-verbs.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
 import { startServer } from '../../support/http-server.js'
 import type { Address } from './client.js'
 import { clock } from './clock.js'
@@ -45,7 +45,7 @@ export const TIGHT_LIMITS = {
 }
 
 /** Partition and offset of a record are made of its bytes, so answers tell whether they were read rightly. */
-class HashingGateway extends FakeGateway {
+class HashingVerbs extends FakeVerbs {
   constructor() {
     super({ outcome: 'by hand' })
     this.partitions.set('orders', 3)
@@ -68,8 +68,8 @@ class HashingGateway extends FakeGateway {
   }
 }
 
-const mount = (api: HttpApi, gateway: FakeGateway): ApiMount =>
-  mountOf<ApiSettings>(api, contextFor(gateway, api.settings.parse({}), { now: () => NOW, log: failing }))
+const mount = (api: HttpApi, verbs: FakeVerbs): ApiMount =>
+  mountOf<ApiSettings>(api, contextFor(verbs, api.settings.parse({}), { now: () => NOW, log: failing }))
 
 /** What is logged as an error while bytes come in is a bug of ours. */
 const bugs: string[] = []
@@ -102,7 +102,7 @@ export class AppSide implements Side {
     const config = loadConfig({})
     const metrics = createPrometheusMetrics()
     const journal = new Journal()
-    const gateway = new HashingGateway()
+    const verbs = new HashingVerbs()
     const echo: ApiMount = {
       name: 'echo',
       prefix: '/echo',
@@ -113,7 +113,7 @@ export class AppSide implements Side {
     const started = await startServer({
       http: { ...config.http, port: 0, ...patient, ...http },
       management: { ...config.management, port: 'off' },
-      apis: [echo, ...apis.map(api => mount(api as unknown as HttpApi, gateway))],
+      apis: [echo, ...apis.map(api => mount(api as unknown as HttpApi, verbs))],
       metrics,
       log: failing,
       idPrefix: ID_PREFIX

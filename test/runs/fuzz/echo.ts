@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { setImmediate as nextTick } from 'node:timers/promises'
 import { crc32 } from '@node-rs/crc32'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
-import { answeredBefore, byHand } from '../../../src/http/api/by-hand.js'
+import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { AnswerTemplate, sendAnswer } from '../../../src/http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'
@@ -84,7 +84,7 @@ export const echoRoutes =
     })
     app.all('/closing/*', (request, reply) => reply.header('connection', 'close').send(echo.parsed(request)))
     for (const name of ['collected', 'template', 'stream', 'unread', 'late'] as const) {
-      app.all(`/${name}/*`, { preParsing: byHand(exchange => void echo[name](exchange)) }, answeredBefore)
+      app.all(`/${name}/*`, { preParsing: byHand(exchange => void echo[name](exchange)) }, neverCalled)
     }
   }
 

@@ -2,8 +2,8 @@ import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
 import { KafkaError, TimedOutError } from '../../../src/core/errors.js'
 import { isLegalTopicName, type RecordOutcome } from '../../../src/core/model.js'
-import type { AdminGateway, ConfigEntry, ConfigResource } from '../../../src/verbs/verbs.js'
 import { errorCodes, type KafkaErrorName } from '../../../src/kafka/error-codes.js'
+import type { AdminVerbs, ConfigEntry, ConfigResource } from '../../../src/verbs/verbs.js'
 import { type Castellan, startCastellan } from '../../support/castellan.js'
 import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
@@ -32,7 +32,7 @@ describe('a cluster is administered', () => {
   inWorld()
   const stage = onCluster()
   let stack: Castellan
-  let admin: AdminGateway
+  let admin: AdminVerbs
   beforeEach(() => {
     stack = stage.castellan()
     admin = stack.gateway.admin

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../../src/verbs/verbs.js'
 import type { openCastellan } from '../../../src/index.js'
+import type { InstanceName, InstanceRecord, InstanceSettings, InstanceVerbs } from '../../../src/verbs/verbs.js'
 import { inWorld } from '../../support/in-world.js'
 import { done, instanceSettings } from '../../support/instances.js'
 import { SeededRandom } from '../../support/random.js'
@@ -15,7 +15,7 @@ describe('consumer instances', () => {
   inWorld()
   const stage = onCluster()
   let castellan: Awaited<ReturnType<typeof openCastellan>>
-  let instances: InstanceGateway
+  let instances: InstanceVerbs
   let counter = 0
   beforeEach(async () => {
     castellan = await stage.library({ consumer: { sessionTimeoutMs: 6_000 } })

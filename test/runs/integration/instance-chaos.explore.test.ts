@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { InstanceName, InstanceRecord, InstanceResult } from '../../../src/verbs/verbs.js'
 import { type Castellan, openCastellan } from '../../../src/index.js'
+import type { InstanceName, InstanceRecord, InstanceResult } from '../../../src/verbs/verbs.js'
 import { startCastellan, type Castellan as Writer } from '../../support/castellan.js'
 import { instanceSettings as settings } from '../../support/instances.js'
 import { ChaosTopic } from '../../support/offer-chaos/chaos-topic.js'

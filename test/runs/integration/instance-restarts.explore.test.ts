@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import type { InstanceGateway, InstanceName, InstanceRecord, InstanceSettings } from '../../../src/verbs/verbs.js'
 import type { openCastellan } from '../../../src/index.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
+import type { InstanceName, InstanceRecord, InstanceSettings, InstanceVerbs } from '../../../src/verbs/verbs.js'
 import { done, instanceSettings } from '../../support/instances.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
@@ -32,12 +32,15 @@ describe('consumer instances whose process ends', function () {
     for (const { type } of await castellan.gateway.produce(records, options).outcomes())
       expect(type).to.equal('delivered')
   }
-  const create = async ({ gateway }: Castellan, more: Partial<InstanceSettings> = {}): Promise<InstanceGateway> => {
-    expect(done(await gateway.instances.create(instance, { ...settings, ...more }, 'client'))).to.equal(true)
-    return gateway.instances
+  const create = async (
+    { gateway: verbs }: Castellan,
+    more: Partial<InstanceSettings> = {}
+  ): Promise<InstanceVerbs> => {
+    expect(done(await verbs.instances.create(instance, { ...settings, ...more }, 'client'))).to.equal(true)
+    return verbs.instances
   }
   /** Reads until there are so many records, and accepts them. */
-  const read = async (instances: InstanceGateway, count: number): Promise<string[]> => {
+  const read = async (instances: InstanceVerbs, count: number): Promise<string[]> => {
     const all: InstanceRecord[] = []
     while (all.length < count) {
       const { records, settle } = done(await instances.read(instance, limits))

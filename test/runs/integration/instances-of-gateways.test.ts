@@ -1,7 +1,7 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
 import { ownerAmong } from '../../../src/deployment/verbs/peer-instances.js'
-import type { InstanceGateway, InstanceName, InstanceSettings } from '../../../src/verbs/verbs.js'
+import type { InstanceName, InstanceSettings, InstanceVerbs } from '../../../src/verbs/verbs.js'
 import { inWorld } from '../../support/in-world.js'
 import { done, instanceSettings as settings } from '../../support/instances.js'
 import { LinkedGateway } from '../../support/linked-gateways.js'
@@ -35,15 +35,14 @@ describe('consumer instances of gateways that know each other', () => {
       consumer: { sessionTimeoutMs: 6_000, heartbeatIntervalMs: 500, instancesTopic }
     })
   const pair = async (): Promise<[LinkedGateway, LinkedGateway]> => [await start('a'), await start('b')]
-  const verbsOf = ({ gateway }: LinkedGateway): InstanceGateway => gateway.instances
+  const verbsOf = ({ verbs }: LinkedGateway): InstanceVerbs => verbs.instances
   /** The gateway in whose memory the instance is, and the other one. */
   const ownerFirst = ([a, b]: [LinkedGateway, LinkedGateway]): [LinkedGateway, LinkedGateway] =>
     a.castellan.instances.has(instance) ? [a, b] : [b, a]
   const produce = async (count: number): Promise<void> => {
     const records = Array.from({ length: count }, (_, at) => ({ topic, partition: 0, key: null, value: String(at) }))
     const options = { partitioner: 'murmur2', deadlineMs: 30_000 } as const
-    for (const { type } of await all[0]!.gateway.produce(records, options).outcomes())
-      expect(type).to.equal('delivered')
+    for (const { type } of await all[0]!.verbs.produce(records, options).outcomes()) expect(type).to.equal('delivered')
   }
   const create = async (at: LinkedGateway, more: Partial<InstanceSettings> = {}): Promise<void> => {
     expect(done(await verbsOf(at).create(instance, { ...settings, ...more }, 'client'))).to.equal(true)

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { readLag, sumOf, type TopicLag } from '../../../src/verbs/lag.js'
 import type { App } from '../../../src/server/app/app.js'
+import { readLag, sumOf, type TopicLag } from '../../../src/verbs/lag.js'
 import { runCommand } from '../../cli/run-command.js'
 import type { GroupInstance } from '../../support/group-instance.js'
 import { inWorld } from '../../support/in-world.js'

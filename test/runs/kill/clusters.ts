@@ -1,7 +1,7 @@
+import { type TargetCluster, targetCluster } from '../../support/target-cluster.js'
 import { KafkaCluster } from '../real-kafka/cluster.js'
 import { requirePrograms } from '../real-kafka/requirements.js'
 import { asTarget } from '../real-kafka/shared-cluster.js'
-import { type TargetCluster, targetCluster } from '../../support/target-cluster.js'
 
 /** Where the tools of this folder run. */
 export const CLUSTERS = ['embedded', 'kafka'] as const

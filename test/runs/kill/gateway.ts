@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePorts } from '../real-kafka/ports.js'
 import type { SeededRandom } from '../../support/random.js'
+import { freePorts } from '../real-kafka/ports.js'
 
 const MAIN = join(import.meta.dirname, '../../../dist/main.js')
 const READY_TIMEOUT_MS = 60_000

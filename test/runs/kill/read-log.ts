@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { Kafka, logLevel } from 'kafkajs'
-import { kcatConsume } from '../real-kafka/kcat.js'
 import type { Logged } from '../../support/history-checker.js'
 import { withAdmin } from '../../support/target-cluster.js'
+import { kcatConsume } from '../real-kafka/kcat.js'
 
 const hasKcat = (): boolean => spawnSync('kcat', ['-V'], { stdio: 'ignore' }).error === undefined
 

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openCastellan } from '../../../src/index.js'
-import { freePorts } from '../real-kafka/ports.js'
 import { SeededRandom } from '../../support/random.js'
 import { freshTopic, type TargetCluster, withAdmin } from '../../support/target-cluster.js'
+import { freePorts } from '../real-kafka/ports.js'
 import { Gateway } from './gateway.js'
 import { OneBrokerDown } from './run-kill.js'
 
@@ -343,7 +343,7 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
 
 async function write(
   world: World,
-  { gateway }: Awaited<ReturnType<typeof openCastellan>>,
+  { gateway: verbs }: Awaited<ReturnType<typeof openCastellan>>,
   recordsAtOnce: number,
   isDue: () => boolean
 ): Promise<void> {
@@ -356,7 +356,7 @@ async function write(
       value: 'x'.repeat(random.between(1, 100))
     }))
     const options = { partitioner: 'murmur2', deadlineMs: 60_000 } as const
-    for (const outcome of await gateway.produce(records, options).outcomes())
+    for (const outcome of await verbs.produce(records, options).outcomes())
       if (outcome.type === 'delivered') written[outcome.partition]!.add(outcome.offset)
     await sleep(WRITE_PAUSE_MS)
   }

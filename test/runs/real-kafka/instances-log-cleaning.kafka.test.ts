@@ -1,6 +1,6 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { InstanceGateway } from '../../../src/verbs/verbs.js'
+import type { InstanceVerbs } from '../../../src/verbs/verbs.js'
 import { done, instanceSettings } from '../../support/instances.js'
 import { LinkedGateway } from '../../support/linked-gateways.js'
 import { SeededRandom } from '../../support/random.js'
@@ -24,7 +24,7 @@ describe('consumer instances whose topic real Kafka cleans all the time', () => 
       brokers: runningKafka().bootstrap,
       consumer: { sessionTimeoutMs: 6_000, heartbeatIntervalMs: 500, instancesTopic }
     })
-  const verbsOf = ({ gateway }: LinkedGateway): InstanceGateway => gateway.instances
+  const verbsOf = ({ verbs }: LinkedGateway): InstanceVerbs => verbs.instances
   after(async () => {
     for (const gateway of [...all]) await gateway.close()
   })

@@ -1,7 +1,7 @@
 import { type Bytes, type KafkaRecord, silentLogger } from '../../../src/core/model.js'
 import type { BrokerClient, ConnectionSettings } from '../../../src/kafka/broker-client.js'
-import type { CompressionCodec } from '../../../src/kafka/compression.js'
 import { createBrokerClientFactory } from '../../../src/kafka/broker-client-factory.js'
+import type { CompressionCodec } from '../../../src/kafka/compression.js'
 import { noProducer, RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
 
 /** The wire alone, without a Router: one connection to the leader of one partition. */

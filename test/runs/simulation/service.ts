@@ -1,6 +1,6 @@
-import type { Gateway } from '../../../src/verbs/verbs.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { type Castellan, type OpenCastellanOptions, openCastellan } from '../../../src/server/app/open-castellan.js'
+import type { Verbs } from '../../../src/verbs/verbs.js'
 import type { SimulatedProcess } from './process.js'
 import type { Host } from './world/host.js'
 import type { World } from './world/world.js'
@@ -47,7 +47,7 @@ export class Service implements SimulatedProcess {
     return new Service(host, castellan, options.delivery?.maxBytes ?? Number.POSITIVE_INFINITY, closeTimeoutMs)
   }
 
-  get gateway(): Gateway {
+  get verbs(): Verbs {
     return this.#castellan.gateway
   }
 

@@ -9,6 +9,8 @@ const MIB = 1024 * 1024
 /** From then on nothing grows: caches are full, and each kind of request has come often. */
 const FLAT_AFTER_MINUTES = 10
 const MAX_GROWTH_MIB = 30
+/** On a busy machine some requests meet a deadline. Above this share it is no mixed use any more. */
+const MAX_FAILED_SHARE = 0.001
 
 const { minutes, seed } = toolOptions<{ readonly minutes: number; readonly seed: number }>(
   new Command('node --import tsx test/runs/soak/memory.ts')
@@ -25,8 +27,12 @@ const gateway = await MeasuredGateway.start()
 const clients = await Clients.of(gateway)
 const external: number[] = []
 let requests = 0
+let failed = 0
 const send = async (): Promise<void> => {
-  await clients.send(random.pick(kinds), random.pick(ways))
+  await clients.send(random.pick(kinds), random.pick(ways)).catch((error: Error) => {
+    failed++
+    console.log(`not answered as wanted: ${error.message}`)
+  })
   requests++
 }
 for (let minute = 1; minute <= minutes; minute++) {
@@ -43,5 +49,8 @@ clients.close()
 await gateway.close()
 if (!isFlat)
   console.log(`WRONG: more than ${MAX_GROWTH_MIB} MB above the ${before.toFixed(1)} MB of the first ten minutes`)
-console.log(isFlat ? '1 passed, 0 failed' : '0 passed, 1 failed')
-process.exit(isFlat ? 0 : 1)
+const isAnswered = failed <= requests * MAX_FAILED_SHARE
+if (!isAnswered) console.log(`WRONG: ${failed} of ${requests} requests were not answered as wanted`)
+const isGood = isFlat && isAnswered
+console.log(isGood ? '1 passed, 0 failed' : '0 passed, 1 failed')
+process.exit(isGood ? 0 : 1)

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
-import type { PeerHandler, Peers } from '../../../src/deployment/calls/peers.js'
 import { KafkaError } from '../../../src/core/errors.js'
 import { silentLogger } from '../../../src/core/model.js'
-import type { TopicLag } from '../../../src/verbs/lag.js'
+import type { PeerHandler, Peers } from '../../../src/deployment/calls/peers.js'
 import { errorCodes, kafkaErrorOf } from '../../../src/kafka/error-codes.js'
 import { type LagCluster, LagWatch } from '../../../src/server/app/lag.js'
+import type { TopicLag } from '../../../src/verbs/lag.js'
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
 import { FakeTime } from '../../support/fake-time.js'
 

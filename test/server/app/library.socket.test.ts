@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import * as client from '../../../src/client.js'
-import { type ConsumeManyResult, ONE_MESSAGE } from '../../../src/verbs/verbs.js'
 import {
   askRouter,
   type Castellan,
@@ -11,6 +10,7 @@ import {
   silentLogger,
   startApp
 } from '../../../src/index.js'
+import { type ConsumeManyResult, ONE_MESSAGE } from '../../../src/verbs/verbs.js'
 import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
 import { onBroker } from '../../support/stage.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
@@ -76,8 +76,8 @@ describe('the library', () => {
     const other = await open([address!])
     try {
       stage.cluster.createTopic('shared')
-      const { gateway } = castellan
-      const produced = gateway.produce([{ topic: 'shared', partition: 0, key: null, value: 'one' }], {
+      const { gateway: verbs } = castellan
+      const produced = verbs.produce([{ topic: 'shared', partition: 0, key: null, value: 'one' }], {
         partitioner: 'murmur2',
         deadlineMs: 30_000
       })
@@ -87,7 +87,7 @@ describe('the library', () => {
       })
       expect(taken.type).to.equal('messages')
       const id = { topic: 'shared', partition: 0, offset: 0 }
-      expect(await gateway.groups.ack('billing', id)).to.deep.equal({ type: 'notRead' })
+      expect(await verbs.groups.ack('billing', id)).to.deep.equal({ type: 'notRead' })
       // The first look-up of the other process may not be over.
       let result = await other.gateway.groups.ack('billing', id)
       while (result.type === 'notRead') result = await other.gateway.groups.ack('billing', id)

@@ -1,7 +1,7 @@
 import { createHook } from 'node:async_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { Refusals } from '../../../src/core/refusals.js'
+import { RefusalCounts } from '../../../src/core/refusals.js'
 import { type Status, statusSchema } from '../../../src/http/status/status.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
@@ -79,9 +79,9 @@ describe('/status.json', () => {
 
   it('costs nothing while no client asks: nothing is read, and there is no timer', async () => {
     // The status has them, and nothing else asks.
-    const { answers } = Refusals.prototype
+    const { answers } = RefusalCounts.prototype
     let reads = 0
-    Refusals.prototype.answers = function (): ReturnType<typeof answers> {
+    RefusalCounts.prototype.answers = function (): ReturnType<typeof answers> {
       reads++
       return answers.call(this)
     }
@@ -108,7 +108,7 @@ describe('/status.json', () => {
       expect(timers).to.deep.equal([])
     } finally {
       hook.disable()
-      Refusals.prototype.answers = answers
+      RefusalCounts.prototype.answers = answers
       await other.stop()
     }
   })

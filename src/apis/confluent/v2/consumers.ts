@@ -97,11 +97,11 @@ export interface Consumers {
 /** @param prefix of the API on the shared port */
 export function consumersOf(
   parts: ConfluentParts,
-  { gateway, schemas, undecodable, settings, log }: ApiContext<ConfluentSettings>,
+  { verbs, schemas, undecodable, settings, log }: ApiContext<ConfluentSettings>,
   prefix: string
 ): Consumers {
   const { consumers } = settings
-  const routes = new InstanceRoutes(apiOf(parts, schemas !== undefined), gateway, undecodable)
+  const routes = new InstanceRoutes(apiOf(parts, schemas !== undefined), verbs, undecodable)
   const creates = routes.creates(
     (json, group) => {
       const { name, settings, without } = readWanted(json, consumers, schemas !== undefined)

@@ -4,13 +4,13 @@ import { readInteger, readRecords, readStringBytes, takeNull } from '../../../co
 import { skipValue } from '../../../core/json/json-values.js'
 import { atOnce, type InPieces, joined } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/model.js'
-import type { ProduceOptions } from '../../../verbs/verbs.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { ProduceBase } from '../../../http/api/produce-base.js'
 import type { Later, Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../../http/api/produce-route.js'
-import type { Asked, Exchange } from '../../../http/exchange/exchange.js'
-import type { Known } from '../../../http/exchange/modern-answers.js'
+import type { Exchange, Reply } from '../../../http/exchange/exchange.js'
+import type { OutcomeSoFar } from '../../../http/exchange/modern-answers.js'
 import type { ResolvedSchema, SchemaFormat } from '../../../schemas/schemas.js'
+import type { ProduceOptions } from '../../../verbs/verbs.js'
 import {
   PARTITION_NOT_FOUND,
   type Problem,
@@ -48,7 +48,7 @@ export interface V2Body {
 }
 
 interface V2Head extends ProduceHead, V2Body, Required<SchemaClient> {
-  readonly exchange: Asked
+  readonly exchange: Reply
   keySchemaId: number | null
   valueSchemaId: number | null
 }
@@ -138,7 +138,7 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
     return this.#answer(known, START + offsets + endOf(head), head)
   }
 
-  *answerInTurns(outcomes: readonly Known[], head: V2Head): InPieces<ProduceAnswer> {
+  *answerInTurns(outcomes: readonly OutcomeSoFar[], head: V2Head): InPieces<ProduceAnswer> {
     const known = outcomes as readonly RecordOutcome[]
     return this.#answer(known, yield* joined(START, known, entryOf, endOf(head)), head)
   }

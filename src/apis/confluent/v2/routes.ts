@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import type { MonotonicClock } from '../../../core/model.js'
-import type { Gateway, TopicMetadata } from '../../../verbs/verbs.js'
 import type { Caller } from '../../../http/access/access.js'
 import { admits, admitsRuled, type Params } from '../../../http/api/endpoint.js'
 import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'
 import type { Content, Operation } from '../../../http/openapi/operation.js'
+import type { TopicMetadata, Verbs } from '../../../verbs/verbs.js'
 import { ProblemError } from '../failures.js'
 import { LongList, lazily } from '../long-lists.js'
 import {
@@ -124,7 +124,7 @@ const produce: Described = {
 /** The parts that answer requests about topics, partitions and brokers. */
 export interface LookUpParts {
   readonly parts: ConfluentParts
-  readonly gateway: Gateway
+  readonly verbs: Verbs
   /** Of a whole request. */
   readonly timeoutMs: number
   readonly clock: MonotonicClock
@@ -134,7 +134,7 @@ type V2Route = AnsweredRoute<LookUpParts>
 
 /** A request that has its permission. */
 interface Ask {
-  readonly gateway: Gateway
+  readonly verbs: Verbs
   readonly time: TimeLeft
   readonly caller: Caller
   readonly params: Params
@@ -158,12 +158,12 @@ function read(
       404: { description: 'There is no such topic, or no such partition', ...failure },
       500: { description: 'Kafka cannot be asked', ...failure }
     },
-    receive({ parts, gateway, timeoutMs, clock }, exchange, params) {
+    receive({ parts, verbs, timeoutMs, clock }, exchange, params) {
       const { topic } = params
       if (!admits(parts, exchange, 'admin', { topic })) return
       const caller = parts.access.callerOf(exchange.request)
       answerAllowed(parts, exchange, 'v2', topic, async () =>
-        work({ gateway, time: new TimeLeft(timeoutMs, clock), caller, params })
+        work({ verbs, time: new TimeLeft(timeoutMs, clock), caller, params })
       )
     }
   }
@@ -179,8 +179,8 @@ const root = (method: 'get' | 'post', summary: string): V2Route => ({
   }
 })
 
-const find = async ({ gateway, time, params: { topic = '' } }: Ask): Promise<TopicMetadata> =>
-  usableTopic(await gateway.topics([topic], time.ms), topic)
+const find = async ({ verbs, time, params: { topic = '' } }: Ask): Promise<TopicMetadata> =>
+  usableTopic(await verbs.topics([topic], time.ms), topic)
 
 async function partitionOf(ask: Ask): Promise<FoundPartition> {
   return requirePartition(await find(ask), ask.params.partition ?? '')
@@ -197,8 +197,8 @@ export const lookUpRoutes = {
     'The names of the topics',
     'The names',
     z.array(text),
-    async ({ gateway, time, caller }) => {
-      const all = await gateway.topics('all', time.ms)
+    async ({ verbs, time, caller }) => {
+      const all = await verbs.topics('all', time.ms)
       const names = lazily(() =>
         [...all.keys()].filter(topic => caller.allows('admin', { topic })).sort(inOrderOfBytes)
       )
@@ -212,7 +212,7 @@ export const lookUpRoutes = {
     z.object({ name: text, configs: z.record(text, text.nullable()), partitions: z.array(partitionObject) }),
     async ask => {
       const { topic: name, partitions } = await find(ask)
-      const entries = await ask.gateway.admin.describeConfigs([{ type: 'topic', name }], ask.time.ms)
+      const entries = await ask.verbs.admin.describeConfigs([{ type: 'topic', name }], ask.time.ms)
       const configs = Object.fromEntries((entries.get(name) ?? []).map(({ name, value }) => [name, value]))
       const empty = JSON.stringify({ name, configs, partitions: [] })
       const end = empty.length - ']}'.length
@@ -237,7 +237,7 @@ export const lookUpRoutes = {
     async ask => {
       const { topic = '', partition: text = '' } = ask.params
       const { partition } = await partitionOf(ask)
-      const [ends] = await ask.gateway.admin.logEnds([{ topic, partition }], ask.time.ms)
+      const [ends] = await ask.verbs.admin.logEnds([{ topic, partition }], ask.time.ms)
       if (ends === undefined) throw new ProblemError(noPartition(topic, text))
       return { beginning_offset: ends.start, end_offset: ends.end }
     }
@@ -247,8 +247,8 @@ export const lookUpRoutes = {
     'The ids of the brokers',
     'The brokers',
     z.object({ brokers: z.array(z.int()) }),
-    async ({ gateway, time }) => {
-      const { brokers } = await gateway.admin.describeCluster(time.ms)
+    async ({ verbs, time }) => {
+      const { brokers } = await verbs.admin.describeCluster(time.ms)
       return { brokers: brokers.map(({ nodeId }) => nodeId) }
     }
   )

@@ -134,8 +134,8 @@ const summaries = kind<Summary>('KafkaConsumerGroupLagSummary', one => [...place
   max_lag_partition: link(({ largest }) => pathOf(placeBelow(['topics'], largest)))
 })
 
-async function groupOf({ gateway, params: { consumer_group_id: group = '' }, time }: Ask): Promise<GroupDescription> {
-  const found = (await gateway.groups.describe([group], time.ms)).get(group)
+async function groupOf({ verbs, params: { consumer_group_id: group = '' }, time }: Ask): Promise<GroupDescription> {
+  const found = (await verbs.groups.describe([group], time.ms)).get(group)
   if (found === undefined || found.state === 'Dead') throw notFound(`there is no consumer group ${group}`)
   return found
 }
@@ -150,13 +150,13 @@ async function memberOf(ask: Ask): Promise<Member> {
 
 /** Largest first. A group that has committed nothing has none. */
 async function lagsOf(ask: Ask): Promise<readonly [Lag, ...Lag[]]> {
-  const { gateway, caller, time } = ask
+  const { verbs, caller, time } = ask
   const { groupId, members } = await groupOf(ask)
-  const committed = (await gateway.groups.committed(groupId, time.ms)).filter(({ topic }) =>
+  const committed = (await verbs.groups.committed(groupId, time.ms)).filter(({ topic }) =>
     caller.allows('admin', { topic, group: groupId })
   )
   if (committed.length === 0) throw notFound(`group ${groupId} has committed nothing`)
-  const ends = await gateway.admin.logEnds(committed, time.ms)
+  const ends = await verbs.admin.logEnds(committed, time.ms)
   const readers = readersByPartition(members)
   const lags = committed.flatMap(({ topic, partition, offset }, at): Lag[] => {
     const end = ends[at]?.end
@@ -186,9 +186,9 @@ const CONSUMER = `${GROUP}/consumers/{consumer_id}`
 
 /** The routes of version 3 about consumer groups, their members and their lags, by id. */
 export const groupRoutes = {
-  listGroups: list(`${CLUSTER}/consumer-groups`, 'The consumer groups', groups, async ({ gateway, caller, time }) => {
+  listGroups: list(`${CLUSTER}/consumer-groups`, 'The consumer groups', groups, async ({ verbs, caller, time }) => {
     const isVisible = (group: string): boolean => caller.allows('admin', { group })
-    const described = await gateway.groups.describe('all', time.ms, isVisible)
+    const described = await verbs.groups.describe('all', time.ms, isVisible)
     return lazily(() => [...described.values()].sort((one, other) => inOrderOfBytes(one.groupId, other.groupId)))
   }),
   getGroup: one(GROUP, 'A consumer group', groups, groupOf),

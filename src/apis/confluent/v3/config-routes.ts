@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from '../../../verbs/admin.js'
 import type { Operation } from '../../../http/access/access.js'
 import { json } from '../../../http/openapi/operation.js'
+import { type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from '../../../verbs/admin.js'
 import { failedProblemOf, KAFKA_REFUSES, ProblemError, UNAUTHORIZED } from '../failures.js'
 import { unknownTopic } from '../look-up.js'
 import { type Kind, kind, type Members, type Resource, type ResourcePlace, text } from './resources.js'
@@ -48,8 +48,8 @@ const topicResource = (name: string): ConfigResource => ({ type: 'topic', name }
 const brokerResource = ({ nodeId }: { readonly nodeId: number }): ConfigResource => ({ type: 'broker', nodeId })
 
 /** `undefined`: Kafka has no such thing. */
-async function entriesOf({ gateway, time }: Ask, of: ConfigResource): Promise<readonly ConfigEntry[] | undefined> {
-  return (await gateway.admin.describeConfigs([of], time.ms)).get(resourceName(of))
+async function entriesOf({ verbs, time }: Ask, of: ConfigResource): Promise<readonly ConfigEntry[] | undefined> {
+  return (await verbs.admin.describeConfigs([of], time.ms)).get(resourceName(of))
 }
 
 async function settingsOf(ask: Ask, of: ConfigResource): Promise<readonly Setting[]> {
@@ -62,11 +62,11 @@ const noSetting = ({ type }: ConfigResource, name: string): ProblemError =>
   notFound(`${type === 'topic' ? 'topics' : 'brokers'} have no setting ${name}`)
 
 /** Kafka is asked while the list is written, so that the settings of all are not in memory at the same time. */
-async function* settingsOfAll({ gateway, time }: Ask, allOf: () => readonly ConfigResource[]): AsyncIterable<Setting> {
+async function* settingsOfAll({ verbs, time }: Ask, allOf: () => readonly ConfigResource[]): AsyncIterable<Setting> {
   const all = allOf()
   for (let at = 0; at < all.length; at += DESCRIBED_AT_ONCE) {
     const portion = all.slice(at, at + DESCRIBED_AT_ONCE)
-    const found = await gateway.admin.describeConfigs(portion, time.ms)
+    const found = await verbs.admin.describeConfigs(portion, time.ms)
     for (const of of portion) for (const entry of found.get(resourceName(of)) ?? []) yield { of, entry }
   }
 }
@@ -91,7 +91,7 @@ async function alter(
     const unknown = changes.find(({ name }) => found?.every(entry => entry.name !== name))
     if (unknown !== undefined) throw noSetting(of, unknown.name)
   }
-  await ask.gateway.admin.alterConfigs(of, changes, { timeoutMs: ask.time.ms, validateOnly })
+  await ask.verbs.admin.alterConfigs(of, changes, { timeoutMs: ask.time.ms, validateOnly })
 }
 
 /** @returns why the topic could not be changed */
@@ -197,7 +197,7 @@ export const configRoutes = {
     ['admin', 'alter']
   ),
   listAllTopicConfigs: list(`${CLUSTER}/topics/-/configs`, 'The settings of all topics', ofTopics, async ask => {
-    const all = await ask.gateway.topics('all', ask.time.ms)
+    const all = await ask.verbs.topics('all', ask.time.ms)
     return settingsOfAll(ask, () => {
       const topics = visibleTopics(ask, all)
       if (topics.length > MAX_TOPICS) throw new ProblemError(tooManyTopics(topics.length))

@@ -4,7 +4,6 @@ import { readRecords, readStringBytes } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import { atOnce, type InPieces } from '../../../core/loop-turns.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../../core/model.js'
-import type { ProduceOptions } from '../../../verbs/verbs.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { ProduceBase } from '../../../http/api/produce-base.js'
 import type {
@@ -18,7 +17,8 @@ import type {
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
 import { beginInOrder, decodedStream } from '../../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
-import type { Known } from '../../../http/exchange/modern-answers.js'
+import type { OutcomeSoFar } from '../../../http/exchange/modern-answers.js'
+import type { ProduceOptions } from '../../../verbs/verbs.js'
 import { errorObjectJson } from '../answers.js'
 import { ProblemError, RETRY_OF_REGISTRY } from '../failures.js'
 import { noTopic } from '../look-up.js'
@@ -178,7 +178,7 @@ export class V3Records extends V3Produce {
       writer: this.parts.writer,
       caller: this.parts.access.callerOf(exchange.request),
       refused: route.refused,
-      produce: records => route.handOn(exchange, head, records)
+      produce: records => route.produceRecords(exchange, head, records)
     })
     this.#streams.add(stream)
     stream.start(() => this.#streams.delete(stream))
@@ -203,7 +203,7 @@ export class V3Records extends V3Produce {
     return this.#answer(body, outcomes as readonly RecordOutcome[])
   }
 
-  *answerInTurns(outcomes: readonly Known[], { items, answers }: V3Head): InPieces<ProduceAnswer> {
+  *answerInTurns(outcomes: readonly OutcomeSoFar[], { items, answers }: V3Head): InPieces<ProduceAnswer> {
     const all = outcomes as readonly RecordOutcome[]
     return this.#answer(yield* answersInTurns(items, all, answers), all)
   }

@@ -2,13 +2,13 @@ import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
 import { ForbiddenError } from '../../../core/errors.js'
 import type { BrokerNode, MonotonicClock } from '../../../core/model.js'
-import type { ClusterDescription } from '../../../verbs/admin.js'
-import type { Gateway } from '../../../verbs/verbs.js'
 import type { Caller, Operation as Permission, Target } from '../../../http/access/access.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../../http/exchange/exchange.js'
 import { json, type Operation } from '../../../http/openapi/operation.js'
+import type { ClusterDescription } from '../../../verbs/admin.js'
+import type { Verbs } from '../../../verbs/verbs.js'
 import { ProblemError } from '../failures.js'
 import type { LongList } from '../long-lists.js'
 import { answerAllowed, type ConfluentParts, error, readSmallBody, TimeLeft } from '../look-up.js'
@@ -23,7 +23,7 @@ export type V3Route = AnsweredRoute<V3Requests>
 /** What answers requests about the cluster. */
 export interface V3Requests {
   readonly parts: ConfluentParts
-  readonly gateway: Gateway
+  readonly verbs: Verbs
   /** Of a whole request. */
   readonly timeoutMs: number
   readonly clock: MonotonicClock
@@ -37,7 +37,7 @@ export interface Ask {
   readonly exchange: Exchange
   readonly params: Params
   readonly caller: Caller
-  readonly gateway: Gateway
+  readonly verbs: Verbs
   readonly links: Links
   readonly time: TimeLeft
   /** Asks Kafka for the brokers and the controller. */
@@ -198,7 +198,7 @@ const OTHER_CLUSTER = {
 
 /** Does the work of a request, if it names this cluster. @param work `undefined` as its result: it has answered by itself */
 function answer(
-  { parts, gateway, timeoutMs, clock, prefix }: V3Requests,
+  { parts, verbs, timeoutMs, clock, prefix }: V3Requests,
   exchange: Exchange,
   params: Params,
   work: (ask: Ask) => Promise<Resource | LongList | undefined>
@@ -206,17 +206,17 @@ function answer(
   const { cluster_id: asked, topic_name: topic } = params
   answerAllowed(parts, exchange, 'v3', topic, async () => {
     const time = new TimeLeft(timeoutMs, clock)
-    const clusterId = (await gateway.admin.clusterId(time.ms)) ?? asked ?? 'unknown'
+    const clusterId = (await verbs.admin.clusterId(time.ms)) ?? asked ?? 'unknown'
     if (asked !== undefined && asked !== clusterId)
       throw notFound(`there is no cluster ${asked}; GET /v3/clusters tells the id`)
     const describe = async (): Promise<ClusterDescription> => {
-      const description = await gateway.admin.describeCluster(time.ms)
+      const description = await verbs.admin.describeCluster(time.ms)
       if ((description.clusterId ?? clusterId) !== clusterId) throw new ProblemError(OTHER_CLUSTER)
       return description
     }
     const links = new Links(baseUrlOf(exchange.request, prefix), clusterId)
     const caller = parts.access.callerOf(exchange.request)
-    return work({ exchange, params, caller, gateway, links, time, describe })
+    return work({ exchange, params, caller, verbs, links, time, describe })
   })
 }
 

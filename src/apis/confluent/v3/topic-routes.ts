@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import { CastellanError } from '../../../core/errors.js'
 import { isLegalTopicName } from '../../../core/model.js'
-import type { AclOperation, LogEnds, NewTopic } from '../../../verbs/admin.js'
-import type { TopicMetadata } from '../../../verbs/verbs.js'
 import type { Operation } from '../../../http/access/access.js'
 import { sentUrlOf } from '../../../http/exchange/exchange.js'
 import { json } from '../../../http/openapi/operation.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
+import type { AclOperation, LogEnds, NewTopic } from '../../../verbs/admin.js'
+import type { TopicMetadata } from '../../../verbs/verbs.js'
 import { queryOf } from '../../instance-routes.js'
 import { KAFKA_REFUSES, ProblemError } from '../failures.js'
 import { lazily } from '../long-lists.js'
@@ -118,8 +118,8 @@ export const visibleTopics = ({ caller }: Ask, all: ReadonlyMap<string, TopicMet
     .filter(({ topic, errorCode }) => errorCode === errorCodes.NONE && caller.allows('admin', { topic }))
     .sort((one, other) => inOrderOfBytes(one.topic, other.topic))
 
-async function topicOf({ gateway, params: { topic_name: topic = '' }, time }: Ask): Promise<TopicMetadata> {
-  return usableTopic(await gateway.topics([topic], time.ms), topic, unknownTopic(topic))
+async function topicOf({ verbs, params: { topic_name: topic = '' }, time }: Ask): Promise<TopicMetadata> {
+  return usableTopic(await verbs.topics([topic], time.ms), topic, unknownTopic(topic))
 }
 
 async function partitionOf(ask: Ask): Promise<OnePartition> {
@@ -137,7 +137,7 @@ const replicasOf = (one: OnePartition): Replica[] => one.of.replicas.map(broker 
 async function operationsOn(ask: Ask, topics: readonly string[] | 'all') {
   const query = queryOf(sentUrlOf(ask.exchange.request))
   if (!operationsParameters.some(name => query.get(name)?.toLowerCase() === 'true')) return () => undefined
-  const found = await ask.gateway.admin.topicOperations(topics, ask.time.ms)
+  const found = await ask.verbs.admin.topicOperations(topics, ask.time.ms)
   return (topic: string): readonly AclOperation[] | undefined =>
     found.get(topic)?.filter(operation => ask.caller.allows(permissions[operation], { topic }))
 }
@@ -176,9 +176,9 @@ function toNewTopic({ topic_name: name, ...body }: NewTopicBody): NewTopic {
 }
 
 /** A topic that was changed. The change is made and must not be answered as a failure, whatever becomes of this. */
-async function lookUp({ gateway }: Ask, topic: string, time: TimeLeft): Promise<ShownTopic | undefined> {
+async function lookUp({ verbs }: Ask, topic: string, time: TimeLeft): Promise<ShownTopic | undefined> {
   try {
-    const found = (await gateway.topics([topic], time.ms)).get(topic)
+    const found = (await verbs.topics([topic], time.ms)).get(topic)
     return found?.errorCode === errorCodes.NONE ? shown(found) : undefined
   } catch (error) {
     if (error instanceof CastellanError) return undefined
@@ -207,7 +207,7 @@ export const topicRoutes = {
     replicas,
     async ask => {
       const { nodeId: broker } = await brokerOf(ask)
-      const all = await ask.gateway.topics('all', ask.time.ms)
+      const all = await ask.verbs.topics('all', ask.time.ms)
       return lazily(function* () {
         for (const { topic, partitions } of visibleTopics(ask, all)) {
           for (const of of partitions) if (of.replicas.includes(broker)) yield { topic, of, broker }
@@ -217,7 +217,7 @@ export const topicRoutes = {
   ),
   listTopicsV3: {
     ...list(`${CLUSTER}/topics`, 'The topics', topics, async ask => {
-      const all = await ask.gateway.topics('all', ask.time.ms)
+      const all = await ask.verbs.topics('all', ask.time.ms)
       const operations = await operationsOn(ask, 'all')
       return lazily(function* () {
         for (const one of visibleTopics(ask, all)) yield { ...shown(one), operations: operations(one.topic) }
@@ -239,10 +239,10 @@ export const topicRoutes = {
       targetOf: ({ topic_name: topic = '' }) => ({ topic })
     },
     async (ask, body) => {
-      const { gateway, links, time } = ask
+      const { verbs, links, time } = ask
       const topic = toNewTopic(body)
       const validateOnly = body.validate_only === true
-      await gateway.admin.createTopic(topic, { timeoutMs: time.ms, validateOnly })
+      await verbs.admin.createTopic(topic, { timeoutMs: time.ms, validateOnly })
       const known = validateOnly ? undefined : await lookUp(ask, topic.name, time)
       const assigned = [...(topic.assignments?.values() ?? [])]
       const json = topics.json(
@@ -277,15 +277,15 @@ export const topicRoutes = {
     },
     async (ask, { partitions_count: partitions }) => {
       const { topic_name: topic = '' } = ask.params
-      await ask.gateway.admin.createPartitions(topic, partitions, { timeoutMs: ask.time.ms })
+      await ask.verbs.admin.createPartitions(topic, partitions, { timeoutMs: ask.time.ms })
       const known = (await lookUp(ask, topic, ask.time)) ?? { topic, isInternal: false, replicas: 0 }
       return { body: topics.json({ ...known, partitions }, ask.links) }
     }
   ),
   deleteTopic: change(
     { method: 'delete', path: TOPIC, summary: 'Deletes a topic with its records', permission: 'delete' },
-    async ({ gateway, params: { topic_name: topic = '' }, time }) => {
-      await gateway.admin.deleteTopic(topic, time.ms)
+    async ({ verbs, params: { topic_name: topic = '' }, time }) => {
+      await verbs.admin.deleteTopic(topic, time.ms)
     }
   ),
   listPartitionsV3: list(`${TOPIC}/partitions`, 'The partitions of a topic', partitions, async ask => {
@@ -300,7 +300,7 @@ export const topicRoutes = {
         throw new ProblemError(BAD_OFFSET_TYPE)
       const of = requirePartition(found, ask.params.partition_id ?? '')
       const { topic } = found
-      const [ends] = await ask.gateway.admin.logEnds([{ topic, partition: of.partition }], ask.time.ms)
+      const [ends] = await ask.verbs.admin.logEnds([{ topic, partition: of.partition }], ask.time.ms)
       if (ends === undefined) throw new ProblemError(noPartition(topic, String(of.partition)))
       return { topic, of, ends }
     }),

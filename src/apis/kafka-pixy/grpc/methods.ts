@@ -1,23 +1,23 @@
 import { type ServerUnaryCall, status } from '@grpc/grpc-js'
 import { sizeOfRecord } from '../../../core/model.js'
-import {
-  type AcquiredMessage,
-  type ConsumedMessages,
-  type ConsumeManyResult,
-  type Gateway,
-  type GroupOffset,
-  type Loss,
-  type NoMessage,
-  ONE_MESSAGE,
-  type ProduceOrigin,
-  type TopicMetadata
-} from '../../../verbs/verbs.js'
-import { sparseAcksOf } from '../../../verbs/offsets.js'
 import type { Operation, Target } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
+import { sparseAcksOf } from '../../../verbs/offsets.js'
+import {
+  type AcquiredMessage,
+  type ConsumedMessages,
+  type ConsumeManyResult,
+  type GroupOffset,
+  type Loss,
+  type NoMessage,
+  ONE_MESSAGE,
+  type ProduceOrigin,
+  type TopicMetadata,
+  type Verbs
+} from '../../../verbs/verbs.js'
 import {
   CONFIG_VERSION,
   configsOf,
@@ -42,7 +42,7 @@ export interface Method {
   target(request: Fields): Target
   /** Bytes of key and value of the record that a request brings, which count against quotas. */
   recordBytesOf?(request: Fields): number
-  run(gateway: Gateway, request: Fields, call: ReceivedCall, origin: ProduceOrigin): Promise<object>
+  run(verbs: Verbs, request: Fields, call: ReceivedCall, origin: ProduceOrigin): Promise<object>
 }
 
 const EMPTY = Buffer.alloc(0)
@@ -57,7 +57,7 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
   /** Ends of the calls that wait for a message. */
   const waiting = new Set<(error: StatusError) => void>()
 
-  async function produce(gateway: Gateway, request: Fields, origin: ProduceOrigin): Promise<object> {
+  async function produce(verbs: Verbs, request: Fields, origin: ProduceOrigin): Promise<object> {
     const { topic, key_value, key_undefined, message: value, async_mode: isAsync, headers } = request
     const key = key_undefined ? null : key_value
     if (headers.length > 0 && !messageHeaders) {
@@ -67,20 +67,20 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
     if (messageSizeOf(value, key, headers) > maxMessageBytes) {
       refused.add(OVERSIZED)
       // An asynchronous message that can never be written is accepted and dropped.
-      if (isAsync) return dropped(gateway, topic, OVERSIZED)
+      if (isAsync) return dropped(verbs, topic, OVERSIZED)
       throw new StatusError(status.INTERNAL, TOO_LARGE)
     }
-    const pending = gateway.produce([{ topic, key, value, headers }], isAsync ? options.async : options.sync, origin)
+    const pending = verbs.produce([{ topic, key, value, headers }], isAsync ? options.async : options.sync, origin)
     const isOnDisk = options.async.durability === 'disk'
     const [known] = (isAsync ? (isOnDisk ? await pending.accepted() : pending.refused) : await pending.outcomes()) ?? []
     if (known === undefined) return NO_PLACE
     if (known.type === 'delivered') return { partition: known.partition, offset: known.offset }
     refused.addFailed([known])
-    if (isAsync && !PASSING.has(known.code)) return dropped(gateway, topic, known)
-    throw statusOf(known, status.INVALID_ARGUMENT, gateway.isReady)
+    if (isAsync && !PASSING.has(known.code)) return dropped(verbs, topic, known)
+    throw statusOf(known, status.INVALID_ARGUMENT, verbs.isReady)
   }
 
-  async function consume(gateway: Gateway, request: Fields, call: ReceivedCall): Promise<object> {
+  async function consume(verbs: Verbs, request: Fields, call: ReceivedCall): Promise<object> {
     const { group, topic, no_ack, auto_ack, ack_partition: partition, ack_offset: offset } = request
     const acksAnother = !no_ack && !auto_ack
     if (acksAnother) requirePlace(partition, offset)
@@ -88,8 +88,8 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
     if (consumerDisabled) throw new StatusError(status.UNAVAILABLE, DISABLED)
     // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
     // acknowledgement.
-    if (acksAnother) void gateway.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
-    const { messages, ack, release } = await next(gateway, group, topic, call)
+    if (acksAnother) void verbs.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
+    const { messages, ack, release } = await next(verbs, group, topic, call)
     const message = messages[0]!
     // The next call of the client is refused when its quotas are used up.
     call.request.caller.charge(1, sizeOfRecord(message))
@@ -100,7 +100,7 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
     return toAnswer(message)
   }
 
-  function next(gateway: Gateway, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessages> {
+  function next(verbs: Verbs, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessages> {
     const { address, caller } = call.request
     return new Promise((resolve, reject) => {
       const end = (error: StatusError): void => {
@@ -110,7 +110,7 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
       }
       const reply = (result: ConsumeManyResult): void => {
         waiting.delete(end)
-        if (result.type !== 'messages') reject(failureOf(result, gateway.isReady))
+        if (result.type !== 'messages') reject(failureOf(result, verbs.isReady))
         else if (call.cancelled) {
           result.messages.release()
           reject(gone())
@@ -118,7 +118,7 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
       }
       waiting.add(end)
       const asker = { reply, client: clientAt(address, caller) }
-      const cancel = gateway.groups.consume(group, topic, ONE_MESSAGE, undefined, asker)
+      const cancel = verbs.groups.consume(group, topic, ONE_MESSAGE, undefined, asker)
       caller.watch('consume', { topic, group }, error => end(statusOfError(error, true)!))
       call.once('cancelled', () => end(gone()))
     })
@@ -129,15 +129,15 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
       operation: 'produce',
       target: topicOf,
       recordBytesOf: ({ key_value, message }) => key_value.length + message.length,
-      run: (gateway, request, _, origin) => produce(gateway, request, origin)
+      run: (verbs, request, _, origin) => produce(verbs, request, origin)
     },
     ConsumeNAck: { operation: 'consume', target: groupOf, run: consume },
     Ack: { operation: 'consume', target: groupOf, run: ack },
     GetOffsets: {
       operation: 'offsets',
       target: groupOf,
-      async run(gateway, { group, topic }) {
-        const offsets = await gateway.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
+      async run(verbs, { group, topic }) {
+        const offsets = await verbs.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
         if (offsets === undefined) throw unknownTopic()
         return { offsets: offsets.map(toPartitionOffset) }
       }
@@ -145,10 +145,10 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
     SetOffsets: {
       operation: 'offsets',
       target: groupOf,
-      async run(gateway, { group, topic, offsets }) {
+      async run(verbs, { group, topic, offsets }) {
         if (offsets.some(({ partition }) => partition < 0)) throw unknownTopic()
         const changes = new Map(offsets.map(({ partition, offset, metadata }) => [partition, { offset, metadata }]))
-        const outcomes = await gateway.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS)
+        const outcomes = await verbs.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS)
         if ([...outcomes.values()].includes('unknownTopicOrPartition')) throw unknownTopic()
         return {}
       }
@@ -156,11 +156,11 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
     ListTopics: {
       operation: 'admin',
       target: () => ({}),
-      async run(gateway, { with_partitions }, { request: { caller } }) {
-        const all = await gateway.topics('all', LOOK_UP_TIMEOUT_MS)
+      async run(verbs, { with_partitions }, { request: { caller } }) {
+        const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
         const topics = [...all].filter(([topic]) => caller.allows('admin', { topic }))
         const names = topics.map(([name]) => name)
-        const configs = await configsOf(gateway, names, LOOK_UP_TIMEOUT_MS)
+        const configs = await configsOf(verbs, names, LOOK_UP_TIMEOUT_MS)
         const described = topics.map(([name, topic]) => [name, toMetadata(topic, configs, with_partitions)] as const)
         return { topics: Object.fromEntries(described) }
       }
@@ -168,10 +168,10 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
     ListConsumers: {
       operation: 'admin',
       target: ({ topic, group }) => (group === '' ? { topic } : { topic, group }),
-      async run(gateway, { topic, group }, { request: { caller } }) {
+      async run(verbs, { topic, group }, { request: { caller } }) {
         const asked = { topic, group: group === '' ? undefined : group }
         const isListed = (one: string): boolean => caller.allows('admin', { topic, group: one })
-        const groups = await readersOf(gateway, asked, isListed, LOOK_UP_TIMEOUT_MS).catch(error => {
+        const groups = await readersOf(verbs, asked, isListed, LOOK_UP_TIMEOUT_MS).catch(error => {
           throw error instanceof NoReadersError ? notFound(error.message) : error
         })
         const described = [...groups].map(([name, clients]) => {
@@ -184,10 +184,10 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
     GetTopicMetadata: {
       operation: 'admin',
       target: topicOf,
-      async run(gateway, { topic, with_partitions }) {
-        const found = (await gateway.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
+      async run(verbs, { topic, with_partitions }) {
+        const found = (await verbs.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
         if (!found || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) throw unknownTopic()
-        return toMetadata(found, await configsOf(gateway, [topic], LOOK_UP_TIMEOUT_MS), with_partitions)
+        return toMetadata(found, await configsOf(verbs, [topic], LOOK_UP_TIMEOUT_MS), with_partitions)
       }
     }
   }
@@ -205,21 +205,21 @@ const notFound = (details: string): StatusError => new StatusError(status.NOT_FO
 const unknownTopic = (): StatusError => notFound(UNKNOWN_TOPIC)
 
 /** The answer has no word for a message that was not taken. */
-function dropped(gateway: Gateway, topic: string, { code, message }: Loss): object {
-  gateway.lost(API, { code, message, topic }, 1)
+function dropped(verbs: Verbs, topic: string, { code, message }: Loss): object {
+  verbs.lost(API, { code, message, topic }, 1)
   return NO_PLACE
 }
 
-async function ack(gateway: Gateway, { group, topic, partition, offset }: Fields): Promise<object> {
+async function ack(verbs: Verbs, { group, topic, partition, offset }: Fields): Promise<object> {
   requirePlace(partition, offset)
   requireGroup(group)
-  const result = await gateway.groups.ack(group, { topic, partition, offset })
+  const result = await verbs.groups.ack(group, { topic, partition, offset })
   const place = `{${group} ${topic} ${partition}}`
   switch (result.type) {
     case 'acked':
       return {}
     case 'failed':
-      throw statusOf(result, status.NOT_FOUND, gateway.isReady)
+      throw statusOf(result, status.NOT_FOUND, verbs.isReady)
     case 'notRead': {
       const reason = result.reason === undefined ? '' : `: ${result.reason}`
       throw new StatusError(status.INTERNAL, `acks channel missing for ${place}${reason}`)

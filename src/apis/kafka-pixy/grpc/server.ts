@@ -83,12 +83,12 @@ export class GrpcPort {
     socket.once('close', () => {
       if (this.#open.get(peer)?.counted === counted) this.#open.delete(peer)
     })
-    if (this.#open.size > this.#maxConnections) this.#makeCapacity()
+    if (this.#open.size > this.#maxConnections) this.#closeOldest()
     if (!isSecure && !socket.destroyed) this.#accept(socket)
   }
 
   /** Silent connections keep no other client out. The newest connection has no call: where all others have, it is closed. */
-  #makeCapacity(): void {
+  #closeOldest(): void {
     const ofAddress = new Map<string, number>()
     for (const { counted } of this.#open.values())
       ofAddress.set(counted.addressKey, (ofAddress.get(counted.addressKey) ?? 0) + 1)
@@ -179,7 +179,7 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
     broken,
     connectionOf: peer => port.connectionOf(peer)
   })
-  const service = new KafkaPixyService(settings, { log, gateways: gatewaysOf(context), refused })
+  const service = new KafkaPixyService(settings, { log, verbsByCluster: gatewaysOf(context), refused })
   const server = new Server({
     interceptors: [incoming.interceptor],
     'grpc.max_receive_message_length': maxRequestBytes,
@@ -210,6 +210,6 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
 }
 
 /** The default cluster has the empty name, too. */
-function gatewaysOf({ gateways, settings: { defaultCluster } }: ApiContext<KafkaPixySettings>) {
-  return new Map([...withAlias(gateways, defaultCluster), ['', gateways.get(DEFAULT_CLUSTER)!]])
+function gatewaysOf({ verbsByCluster, settings: { defaultCluster } }: ApiContext<KafkaPixySettings>) {
+  return new Map([...withAlias(verbsByCluster, defaultCluster), ['', verbsByCluster.get(DEFAULT_CLUSTER)!]])
 }

@@ -8,10 +8,10 @@ import {
 } from '@grpc/grpc-js'
 import { HeldAmount } from '../../../core/held-amount.js'
 import type { Logger } from '../../../core/model.js'
-import type { Gateway, ProduceOrigin } from '../../../verbs/verbs.js'
+import type { RefusedByApi } from '../../../http/api/refused-records.js'
 import { NO_RECORD_HEADERS } from '../../../verbs/produce-origin.js'
 import { RECEIPT_HEADER } from '../../../verbs/receipts.js'
-import type { RefusedByApi } from '../../../http/api/refused-records.js'
+import type { ProduceOrigin, Verbs } from '../../../verbs/verbs.js'
 import { SHUTTING_DOWN } from '../pixy-answers.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ReceivedRequest } from './calls.js'
@@ -23,7 +23,7 @@ const MAX_CALLS = 10_000
 
 interface ServiceParts {
   /** Gateways by name of the cluster; the empty name is the default cluster. */
-  readonly gateways: ReadonlyMap<string, Gateway>
+  readonly verbsByCluster: ReadonlyMap<string, Verbs>
   readonly log: Logger
   readonly refused: RefusedByApi
 }
@@ -69,15 +69,15 @@ export class KafkaPixyService {
     call: ServerUnaryCall<ReceivedRequest, object>,
     callback: sendUnaryData<object>
   ): Promise<void> {
-    let gateway: Gateway | undefined
+    let verbs: Verbs | undefined
     let origin: ProduceOrigin | undefined
     try {
       if (this.#isStopping) throw new StatusError(status.UNAVAILABLE, SHUTTING_DOWN, 'shuttingDown')
       if (this.#calls.value > MAX_CALLS) throw new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls at a time')
       const { bytes, hold } = call.request
       const request = decodeRequest(name, bytes, hold)
-      gateway = this.#parts.gateways.get(request.cluster)
-      if (!gateway) throw new StatusError(status.INVALID_ARGUMENT, `proxy \`${request.cluster}\` does not exist`)
+      verbs = this.#parts.verbsByCluster.get(request.cluster)
+      if (!verbs) throw new StatusError(status.INVALID_ARGUMENT, `proxy \`${request.cluster}\` does not exist`)
       const target = method.target(request)
       const { caller } = call.request
       const refusal = caller.refusalOf(method.operation, target)
@@ -86,14 +86,14 @@ export class KafkaPixyService {
       if (quota) throw quota
       const { principal } = caller
       origin = { principal, recordHeaders: call.request.recordHeaders ?? NO_RECORD_HEADERS, receipt: undefined }
-      const result = await method.run(gateway, request, call, origin)
+      const result = await method.run(verbs, request, call, origin)
       // Afterwards a call counts as cancelled, too, because its stream has closed.
       const isSent = !call.cancelled
       callback(null, result, receiptOf(origin))
       call.request.answered?.(isSent)
     } catch (error) {
       const metadata = receiptOf(origin)
-      const known = statusOfError(error, gateway?.isReady ?? false)
+      const known = statusOfError(error, verbs?.isReady ?? false)
       if (method.recordBytesOf && origin === undefined && known) countRefused(this.#parts.refused, known)
       if (!known) this.#parts.log.error({ err: error as Error, method: name }, 'a call of gRPC failed unexpectedly')
       const { code, message: details } = known ?? { code: status.INTERNAL, message: 'internal error' }

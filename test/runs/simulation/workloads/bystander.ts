@@ -45,7 +45,7 @@ export class Bystander extends Client<BystanderOptions, ServiceDeps> implements 
 
   #write(): void {
     const { reply } = this.#requester<{ type: string }>('write', ['delivered'])
-    this.deps.service.gateway
+    this.deps.service.verbs
       .produce([{ ...this.#topicPartition, key: null, value: 'quiet' }], {
         partitioner: 'crc32',
         deadlineMs: TIMEOUT_MS

@@ -1,5 +1,8 @@
 import type { OffsetAndMetadata } from '../../../../src/core/model.js'
-import type { CommitConsumerOffsetResult, FetchConsumerOffsetResult } from '../../../../src/router/messages/operations.js'
+import type {
+  CommitConsumerOffsetResult,
+  FetchConsumerOffsetResult
+} from '../../../../src/router/messages/operations.js'
 import type { Workload } from '../workload.js'
 import { Client } from './client.js'
 import type { ServiceDeps } from './producer.js'

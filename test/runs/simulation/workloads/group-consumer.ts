@@ -24,7 +24,7 @@ export interface GroupConsumerOptions {
 const TIMEOUTS_MS = [300, 3_000] as const
 const AGAIN_AFTER_FAILURE_MS = 200
 const FORGETS_PERCENT = 2
-const GIVES_BACK_PERCENT = 4
+const RELEASE_PERCENT = 4
 const LATE_MS = 6_000
 
 /** Takes messages of a group one by one; some it forgets, gives back, or acknowledges late. */
@@ -78,7 +78,7 @@ export class GroupConsumer extends Client<GroupConsumerOptions, ServiceDeps> imp
     const reply = (result: ConsumeResult): void => {
       if (answered()) this.#answered(result)
     }
-    service.gateway.groups.consume(groupId, topic, ONE_MESSAGE, timeoutMs, askerOfOne({ reply }))
+    service.verbs.groups.consume(groupId, topic, ONE_MESSAGE, timeoutMs, askerOfOne({ reply }))
   }
 
   #answered(result: ConsumeResult): void {
@@ -98,7 +98,7 @@ export class GroupConsumer extends Client<GroupConsumerOptions, ServiceDeps> imp
     if (this.#progress.isAtRest) return void setTimeout(() => this.#ack(message), pauseMs)
     const draw = random.next() * 100
     if (draw < FORGETS_PERCENT) return void this.#next(pauseMs)
-    if (draw < FORGETS_PERCENT + GIVES_BACK_PERCENT) {
+    if (draw < FORGETS_PERCENT + RELEASE_PERCENT) {
       message.release()
       return void this.#next(pauseMs)
     }

@@ -110,7 +110,7 @@ export class GroupProgress extends Client<GroupProgressOptions, ServiceDeps> imp
     const id = `${this.name}.${open}-${++this.counts.written!}`
     const record = { topic: this.options.topic, key: id, value: `${id}|` }
     history.invoke({ id, ...record })
-    service.gateway
+    service.verbs
       .produce([record], { partitioner: 'crc32', deadlineMs: TIMEOUT_MS })
       .outcomes()
       .then(([outcome]) => {

@@ -89,7 +89,7 @@ export class PromiseWriter extends Client<PromiseWriterOptions, ServiceDeps> imp
     history.invoke({ id, ...record })
     const answered = answers.ask(`${this.name} writes`, PRODUCE_DEADLINE_MS)
     const options = { partitioner: 'crc32', deadlineMs: PRODUCE_DEADLINE_MS } as const
-    service.gateway
+    service.verbs
       .produce([record], options)
       .outcomes()
       .then(([outcome]) => {
@@ -175,7 +175,7 @@ export class PromiseConsumer extends Client<PromiseConsumerOptions, ServiceDeps>
     const reply = (result: ConsumeResult): void => {
       if (answered()) this.#answered(result)
     }
-    service.gateway.groups.consume(groupId, topic, ONE_MESSAGE, timeoutMs, askerOfOne({ reply }))
+    service.verbs.groups.consume(groupId, topic, ONE_MESSAGE, timeoutMs, askerOfOne({ reply }))
   }
 
   #answered(result: ConsumeResult): void {

@@ -73,7 +73,7 @@ export class Inventor extends Client<InventorOptions, ServiceDeps> implements Wo
 
   #write(topic: string): void {
     const { reply } = this.#requester<string>(`writes to ${topic}`, outcome => outcome)
-    this.deps.service.gateway
+    this.deps.service.verbs
       .produce([{ topic, key: 'key', value: 'nowhere' }], { partitioner: 'crc32', deadlineMs: TIMEOUT_MS })
       .outcomes()
       .then(([outcome]) => reply(outcome?.type === 'failed' ? `write ${outcome.persisted}` : 'written'))

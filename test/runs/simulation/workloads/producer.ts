@@ -103,7 +103,7 @@ export class Producer extends Client<ProducerOptions, ServiceDeps> implements Wo
     const answered = answers.ask(`produce ${ids[0]}…${ids.length} by ${this.name}`, deadlineMs)
     this.#open++
     this.counts.calls++
-    const pendingProduce = service.gateway.produce(records, options)
+    const pendingProduce = service.verbs.produce(records, options)
     overwrite(records)
     pendingProduce.outcomes().then(outcomes => {
       this.#open--
