@@ -28,11 +28,11 @@ const outside: Readonly<Record<string, string>> = {
   'core/metrics/statsd.ts': 'sends metrics by UDP, and nothing waits for them',
   'http/access/json-web-tokens.ts': 'fetches keys of an issuer of tokens, as above',
   'kafka/sasl.ts': 'asks such an issuer for a token',
-  'cluster/workers/worker-process.ts':
+  'deployment/workers/worker-process.ts':
     'starts the workers of a gateway that has several; a simulated one is one process',
   'apis/kafka-pixy/grpc/calls.ts': 'belongs to the gRPC port, which a simulated world does not open',
   'cli/worker.ts': 'is the process of such a worker',
-  'cluster/gateways/gateway-peers.ts': 'looks for other gateways, and a simulated world has one',
+  'deployment/gateways/gateway-peers.ts': 'looks for other gateways, and a simulated world has one',
   'http/page/ask.ts': 'runs in the browser of an operator',
   'http/server/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
   'server/config/tokens.ts': 'runs commands that print tokens, which no simulated world has',
