@@ -81,8 +81,8 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
     const charset = charsetOf(exchange.request.headers['content-type'], this.takesLines)
     if (!this.#answers.areOf(cluster, topic)) this.#answers = new RecordAnswers(cluster, topic)
     const answers = this.#answers
-    const client = schemaClientOf(exchange, this.parts.access.callerOf(exchange.request), topic)
-    return { isSync: true, ...client, charset, answers, items: [], ids: [], isOwnForm: true }
+    const { mayRegister, owner } = schemaClientOf(exchange, this.parts.access.callerOf(exchange.request), topic)
+    return { isSync: true, topic, mayRegister, owner, charset, answers, items: [], ids: [], isOwnForm: true }
   }
 
   readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
