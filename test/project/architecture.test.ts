@@ -24,7 +24,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   router: [['messages'], ['requests'], ['processors'], ['dispatcher'], ['routing']],
   consumer: [['group'], ['stream'], ['instance']],
   producer: [['receipts'], ['log', 'memory'], ['keys'], ['disk']],
-  http: [['access'], ['exchange'], ['engine'], ['openapi', 'status'], ['page'], ['api'], ['server']],
+  http: [['access'], ['engine'], ['exchange'], ['openapi', 'status'], ['page'], ['api'], ['server']],
   apis: [
     ['api-command'],
     ['instance-routes', 'kafka-properties'],
@@ -34,6 +34,13 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   deployment: [['calls'], ['gateways', 'workers'], ['verbs']],
   server: [['config'], ['app']]
 }
+
+/** Parts that could be packages of their own, and what they may import besides their own files. */
+const borders: readonly { readonly part: string; readonly allowed: RegExp }[] = [
+  { part: 'embedded-broker', allowed: /^(embedded-broker|core|kafka)\// },
+  { part: 'producer/log', allowed: /^(producer\/log|core)\// },
+  { part: 'http/engine', allowed: /^(http\/engine|core)\// }
+]
 
 /** The folders that may import a package. */
 const packages: Readonly<Record<string, readonly string[]>> = {
@@ -192,6 +199,19 @@ describe('architecture', () => {
     ])
     expect(circleThrough('a.ts', imports)).to.deep.equal(['a.ts', 'b.ts', 'c.ts', 'a.ts'])
     expect(circleThrough('d.ts', imports)).to.equal(undefined)
+  })
+
+  it('parts that could be packages of their own import what their border allows only', () => {
+    const wrong = arrows.filter(([file, target]) => {
+      const border = borders.find(({ part }) => file.startsWith(`src/${part}/`))
+      return border !== undefined && !border.allowed.test(relative('src', target))
+    })
+    expect(wrong.map(asText)).to.deep.equal([])
+    for (const { part } of borders)
+      expect(
+        sources.some(file => file.startsWith(`src/${part}/`)),
+        part
+      ).to.equal(true)
   })
 
   it("Kafka's error codes are compared by name", () => {

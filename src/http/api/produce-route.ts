@@ -6,6 +6,7 @@ import { persistedText } from '../../verbs/persisted.js'
 import { type ProduceOrigin, placesOf } from '../../verbs/produce-origin.js'
 import type { PendingProduce, ProduceOptions, Verbs } from '../../verbs/verbs.js'
 import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
+import type { OpenEnded } from '../engine/body-source.js'
 import {
   type AnswerTemplate,
   firstFailureOf,
@@ -16,7 +17,7 @@ import {
   untoldWarning,
   WARNING_HEADER
 } from '../exchange/answers.js'
-import type { BufferPool, OpenEnded } from '../exchange/body-collector.js'
+import type { BufferPool } from '../exchange/body-collector.js'
 import { addressOf } from '../exchange/client.js'
 import { BodyTooLargeError, collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
 import type { Exchange, Reply } from '../exchange/exchange.js'

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import { isWebsocketRequest } from '../exchange/other-protocols.js'
 import { IncomingBody } from './chunks.js'
 import type { AddressUse } from './client-addresses.js'
 import { type Broken, ConnectionEnd } from './connection-end.js'
@@ -9,6 +8,7 @@ import { EngineRequest } from './request.js'
 import { AnswerQueue, EngineResponse } from './response.js'
 import { lastingPart, seeEndWhilePaused } from './shared-buffer.js'
 import { ConnectionTimes } from './time-limits.js'
+import { isWebsocketRequest } from './upgrade.js'
 
 const MAX_REQUESTS_PER_TICK = 8
 

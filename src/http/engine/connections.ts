@@ -6,13 +6,13 @@ import { counterFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RefusalCounts } from '../../core/refusals.js'
-import { currentDate } from '../exchange/answers.js'
-import type { SilenceLimit } from '../exchange/client.js'
-import type { UpgradeOwner } from '../exchange/other-protocols.js'
 import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
 import { Connection } from './connection.js'
+import { currentDate } from './current-date.js'
 import type { BodyHolder, ConnectionHost, ConnectionLimits, Served } from './open-requests.js'
 import { SharedBuffer } from './shared-buffer.js'
+import type { SilenceLimit } from './silence-limit.js'
+import type { UpgradeOwner } from './upgrade.js'
 
 /** Longest interval between two checks of the time limits. */
 const CHECK_MS = 1_000

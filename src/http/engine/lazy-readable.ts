@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { BodyReader, BodySource } from '../exchange/body-collector.js'
+import type { BodyReader, BodySource } from './body-source.js'
 
 /** Inherits from `Readable` without its constructor, which costs more than all else that a small request needs. */
 class Unopened {}

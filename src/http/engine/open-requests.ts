@@ -1,14 +1,12 @@
-import type { RequestListener } from 'node:http'
+import type { IncomingHttpHeaders, RequestListener } from 'node:http'
 import type { Socket } from 'node:net'
-import type { OverloadedError } from '../../core/errors.js'
-import type { BrowserGuard } from '../exchange/browser-guard.js'
-import type { SilenceLimit } from '../exchange/client.js'
-import type { ContentCodings } from '../exchange/compressed-answer.js'
-import type { UpgradeOwner } from '../exchange/other-protocols.js'
+import type { ForbiddenError, OverloadedError } from '../../core/errors.js'
 import type { AddressUse } from './client-addresses.js'
 import type { HeadLimits } from './head.js'
 import type { HeadContext } from './response-head.js'
+import type { SilenceLimit } from './silence-limit.js'
 import type { TimeLimits } from './time-limits.js'
+import type { UpgradeOwner } from './upgrade.js'
 
 export interface ConnectionLimits extends HeadLimits, TimeLimits {
   /** After the last answer, at most this many bytes are discarded. */
@@ -38,9 +36,23 @@ export interface ConnectionHost extends HeadContext {
   endedUnread(connection: { readonly socket: Socket; readonly unreadBytes: number }): void
 }
 
+/** Whose requests a listener serves. The engine carries it for the handler. */
+export interface ListenerGuard {
+  /** Requests come by a unix socket, which has no address. */
+  readonly isOfUnixSocket: boolean
+  readonly checksHost: boolean
+  /** Why a request with these headers is refused. */
+  refusalOf(headers: IncomingHttpHeaders, needsHost?: boolean, isPage?: boolean): ForbiddenError | undefined
+  /** Why a GET with these headers is refused that does more than read. */
+  refusalOfEffect(headers: IncomingHttpHeaders): ForbiddenError | undefined
+}
+
 /** What the connections of one listener have in common. */
-export interface Served extends Partial<ContentCodings> {
-  readonly guard: BrowserGuard
+export interface Served {
+  readonly guard: ListenerGuard
+  /** The codings of bodies and of answers. The engine carries them for the handler. */
+  readonly bodies?: unknown
+  readonly answers?: unknown
   readonly handler: RequestListener
   /** The time limit for silent clients, on a listener that serves one API only. */
   readonly silence?: SilenceLimit | undefined

@@ -1,15 +1,14 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../core/errors.js'
-import type { HeldRequest } from '../exchange/admission.js'
-import type { BodyReader, BodySource } from '../exchange/body-collector.js'
-import type { BrowserGuard } from '../exchange/browser-guard.js'
-import type { Upgrade, UpgradeOwner } from '../exchange/other-protocols.js'
+import type { BodyReader, BodySource } from './body-source.js'
 import type { AddressUse } from './client-addresses.js'
 import { type Head, rawHeadersOf } from './head.js'
+import type { HeldRequest } from './held-request.js'
 import { LazyReadable } from './lazy-readable.js'
-import type { OpenRequests } from './open-requests.js'
+import type { ListenerGuard, OpenRequests } from './open-requests.js'
 import { type KeptPiece, keepPiece, lastingPart } from './shared-buffer.js'
+import type { Upgrade, UpgradeOwner } from './upgrade.js'
 
 /** Measured: memory that V8 and Node use for a chunk of one byte. */
 const UNREAD_PIECE_BYTES = 320
@@ -102,7 +101,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     return this.holder.address
   }
 
-  get guard(): BrowserGuard {
+  get guard(): ListenerGuard {
     return this.holder.served.guard
   }
 

@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { QuietEmitter, type ResponseState } from '../exchange/kept-response.js'
+import { QuietEmitter, type ResponseState } from './quiet-emitter.js'
 import type { EngineRequest } from './request.js'
 import { CHUNKED, type GivenHeaders, type HeadContext, isWithoutBody, toAnswerHead } from './response-head.js'
 

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { SilenceLimit } from '../exchange/client.js'
+import type { SilenceLimit } from './silence-limit.js'
 
 /** An idle connection is closed this much later than clients are told, as with Node. */
 const KEEP_ALIVE_BUFFER_MS = 1_000

@@ -1,24 +1,9 @@
-import type { IncomingMessage } from 'node:http'
 import { OverloadedError } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
+import type { HeldRequest } from '../engine/held-request.js'
 import { FairQueue } from './fair-queue.js'
-
-export interface HeldRequest extends IncomingMessage {
-  readonly isOver: boolean
-  /** Nothing more is read from the connection, until {@link letGo}. */
-  hold(): void
-  letGo(): void
-  /** Calls back once: when the whole body has come, or the request is over. */
-  whenReceived(received: () => void): void
-  whenOver(over: () => void): void
-  /**
-   * Calls back once, when there is no memory for the part of the body that has come: the request is then refused. Does
-   * not call back after {@link letGo}.
-   */
-  whenRefused(refused: (refusal: OverloadedError) => void): void
-}
 
 interface Waiter {
   readonly request: HeldRequest

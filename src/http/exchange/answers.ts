@@ -3,6 +3,7 @@ import { type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../verbs/persisted.js'
 import { RECEIPT_HEADER } from '../../verbs/receipts.js'
+import { currentDate } from '../engine/current-date.js'
 import { compress, isCompressible, varyOf } from './compressed-answer.js'
 import { type Reply, receiptOf } from './exchange.js'
 import { KeptResponse, linesOf, type WrittenAnswer } from './kept-response.js'
@@ -246,17 +247,6 @@ function endWith(response: PreparedResponse, status: number, lines: string, rest
 
 /** A text of pieces is put together anew with each answer that has it, so one that is used again is made a whole. */
 const whole = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
-
-const dated = { second: Number.NaN, text: '' }
-
-/** The value of the header `date`, made once a second. @param second since the epoch */
-export function currentDate(second = Math.floor(Date.now() / 1_000)): string {
-  if (second !== dated.second) {
-    dated.second = second
-    dated.text = new Date(second * 1_000).toUTCString()
-  }
-  return dated.text
-}
 
 /** The status line and the headers `date`, `keep-alive` and `connection` by status, which all answers of a second share. */
 const starts: { second: number; keepAliveMs: number; byStatus: string[] } = { second: 0, keepAliveMs: 0, byStatus: [] }

@@ -4,6 +4,7 @@ import { ForbiddenError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
 import { isLoopback } from '../../core/settings/units.js'
+import type { ListenerGuard } from '../engine/open-requests.js'
 
 /** Matches any host or origin in a list of allowed ones. */
 const ANY = '*'
@@ -40,7 +41,7 @@ const OF_JAVA = /^text\/html, image\/gif, image\/jpeg, \*/
  *
  * A link that is followed to a page for people is served wherever it stands, once `Host` was checked.
  */
-export class BrowserGuard {
+export class BrowserGuard implements ListenerGuard {
   readonly #boundHost: string | undefined
   readonly #allowedHosts: ReadonlySet<string>
   readonly #allowedOrigins: ReadonlySet<string>

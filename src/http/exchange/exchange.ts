@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
-import type { BodySource } from './body-collector.js'
+import type { BodySource } from '../engine/body-source.js'
 
 /** A request that is read and answered through Node's own objects, without Fastify. */
 export interface Exchange {

@@ -1,18 +1,5 @@
-import { EventEmitter } from 'node:events'
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-
-export type ResponseState = Pick<
-  ServerResponse,
-  | 'statusCode'
-  | 'shouldKeepAlive'
-  | 'headersSent'
-  | 'destroyed'
-  | 'closed'
-  | 'finished'
-  | 'writable'
-  | 'writableEnded'
-  | 'socket'
->
+import { QuietEmitter, type ResponseState } from '../engine/quiet-emitter.js'
 
 /** An answer as an API has written it. */
 export interface WrittenAnswer {
@@ -39,11 +26,6 @@ export function linesOf(headers: WrittenAnswer['headers']): string | undefined {
   }
   return lines
 }
-
-class Uninitialized {}
-Object.setPrototypeOf(Uninitialized.prototype, EventEmitter.prototype)
-/** An `EventEmitter` without the object for listeners, which most responses never have. It is made for the first one. */
-export const QuietEmitter = Uninitialized as new () => Partial<EventEmitter> as new () => EventEmitter
 
 const NO_HEADERS: WrittenAnswer['headers'] = []
 

@@ -1,6 +1,6 @@
 import type { Access } from '../../http/access/access.js'
 import type { ApiContext, ApiSettings, Everywhere, HttpApi, OwnListener } from '../../http/api/api.js'
-import { SilenceLimit } from '../../http/exchange/client.js'
+import { SilenceLimit } from '../../http/engine/silence-limit.js'
 import { type ApiMount, mountOf } from '../../http/server/http.js'
 import { type Config, settingsOfApis } from '../config/schema.js'
 import type { DrainSteps, Shutdown } from './shutdown.js'

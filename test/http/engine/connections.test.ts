@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import type { ConnectionsLimits } from '../../../src/http/engine/connections.js'
-import { SilenceLimit } from '../../../src/http/exchange/client.js'
+import { SilenceLimit } from '../../../src/http/engine/silence-limit.js'
 import { type Client, closeConnections, connectionsWith, get } from './fake-connections.js'
 import { FakeSocket } from './fake-socket.js'
 

@@ -4,8 +4,8 @@ import { type Logger, silentLogger } from '../../../src/core/model.js'
 import { RefusalCounts } from '../../../src/core/refusals.js'
 import { Connections, type ConnectionsLimits } from '../../../src/http/engine/connections.js'
 import type { EngineResponse } from '../../../src/http/engine/response.js'
-import type { BodyReader } from '../../../src/http/exchange/body-collector.js'
-import type { SilenceLimit } from '../../../src/http/exchange/client.js'
+import type { BodyReader } from '../../../src/http/engine/body-source.js'
+import type { SilenceLimit } from '../../../src/http/engine/silence-limit.js'
 import { FakeSocket } from './fake-socket.js'
 
 const LIMITS: ConnectionsLimits = {

@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import { ForbiddenError, OverloadedError } from '../../../src/core/errors.js'
-import { AnswerTemplate, currentDate, sendAnswer, unreadBodyHeaders } from '../../../src/http/exchange/answers.js'
+import { AnswerTemplate, sendAnswer, unreadBodyHeaders } from '../../../src/http/exchange/answers.js'
+import { currentDate } from '../../../src/http/engine/current-date.js'
 
 const KIB = 1024
 const answerTo = (headers: Record<string, string>): ServerResponse =>

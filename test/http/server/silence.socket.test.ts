@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
-import { SilenceLimit } from '../../../src/http/exchange/client.js'
-import { upgradeOf } from '../../../src/http/exchange/other-protocols.js'
+import { SilenceLimit } from '../../../src/http/engine/silence-limit.js'
+import { upgradeOf } from '../../../src/http/engine/upgrade.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { type Started, startHttp, untilNothingIsHeld } from './fixtures.js'
 

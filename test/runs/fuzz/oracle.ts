@@ -6,7 +6,7 @@ import { Connections } from '../../../src/http/engine/connections.js'
 import { type Head, readHead } from '../../../src/http/engine/head.js'
 import type { Served } from '../../../src/http/engine/open-requests.js'
 import type { EngineRequest } from '../../../src/http/engine/request.js'
-import { isWebsocketRequest } from '../../../src/http/exchange/other-protocols.js'
+import { isWebsocketRequest } from '../../../src/http/engine/upgrade.js'
 import type { Address } from './client.js'
 
 /** The field in which Node keeps whether the head of an answer ends the connection. The types do not have it. */

@@ -1,0 +1,42 @@
+import type { Readable } from 'node:stream'
+import type { OverloadedError } from '../../core/errors.js'
+
+/** The reader of a body. No call follows `end`, `failed` or `closed`. */
+export interface BodyReader {
+  /** @param lasts false: the bytes are valid during the call only. Default: true */
+  chunk(chunk: Buffer, lasts?: boolean): void
+  end(): void
+  failed(error: Error): void
+  /** The client has left, or has its answer. */
+  closed(): void
+}
+
+export interface BodySource extends Readable, Partial<OpenEnded> {
+  /**
+   * It has come as a whole, behind the bodies before it on its connection, and has waited so long to be decoded, in
+   * milliseconds. Absent: it comes now.
+   */
+  readonly waitedMs?: number | undefined
+  /** Such a body was handed on: what those behind it on its connection wait for, where they have to. */
+  whenTaken?: Promise<void> | undefined
+  /** It has come as a whole, also where its length was not announced. */
+  readonly isWhole?: boolean
+  /**
+   * Hands on the body from its beginning, without the events of a stream, which cost more than all other reading.
+   *
+   * @returns false, and nothing happened: some of it has come already, so the events of the stream are needed
+   */
+  readInto?(reader: BodyReader): boolean
+}
+
+/** A body that may stay open as long as its reader likes, such as a stream of records. */
+export interface OpenEnded {
+  /** From now on the limits of the server for pace and duration do not hold: the reader has its own. */
+  openEnd(): void
+  /**
+   * Counts this many bytes of the body as held, in place of all that have come.
+   *
+   * @returns the refusal when the limits do not allow them
+   */
+  holdOnly(sizeBytes: number): OverloadedError | undefined
+}
