@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
-import { type Started, startApi } from '../http/server/fixtures.js'
+import { type Started, startApi } from '../http/server/stage.js'
 import { delivered, FakeVerbs, failure } from '../support/fake-verbs.js'
 import { RawSocket } from '../support/raw-socket.js'
 

@@ -8,7 +8,7 @@ import { commonSettings, type HttpApi } from '../../src/http/api/api.js'
 import { type App, startApp } from '../../src/server/app/app.js'
 import { unixSocketsOf } from '../../src/server/app/mount-apis.js'
 import { loadConfig } from '../../src/server/config/config.js'
-import { type LogLine, recordingLogger } from '../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../http/server/stage.js'
 import { call } from '../support/access.js'
 import { walDirectoryOf } from '../support/wal-directory.js'
 

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { ForbiddenError } from '../../src/core/errors.js'
 import { openAccess } from '../../src/http/access/access.js'
 import { failures } from '../../src/producer/memory/failures.js'
-import { type Started, startApi } from '../http/server/fixtures.js'
+import { type Started, startApi } from '../http/server/stage.js'
 import { FakeVerbs } from '../support/fake-verbs.js'
 import { RawSocket } from '../support/raw-socket.js'
 

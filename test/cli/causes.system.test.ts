@@ -5,9 +5,9 @@ import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { askRouter, openCastellan } from '../../src/index.js'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from '../support/app-under-test.js'
 import { checkRows } from '../support/rows.js'
-import { testCertificate, testKey } from '../support/tls-fixture.js'
+import { startTestApp } from '../support/test-app.js'
+import { testCertificate, testKey } from '../support/test-certificate.js'
 import { runCommand } from './run-command.js'
 
 /** Far more than a test may take: whoever waits for it instead of telling the cause is found out. */

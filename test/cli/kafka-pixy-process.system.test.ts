@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { Kafka, logLevel } from 'kafkajs'
-import { brief, PixyClient } from '../apis/kafka-pixy/harness.js'
+import { brief, PixyClient } from '../apis/kafka-pixy/stage.js'
 import { type Child, Children } from './child.js'
 
 const FLAGS = ['--embedded', '--embedded-port', '0', '--management-port', 'off']

@@ -1,6 +1,6 @@
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { RawKafka } from './raw-kafka.js'
+import { RawKafka } from '../support/raw-kafka.js'
 
 /** Opens clusters and clients for the tests of a suite. Those that are still open after a test are closed. */
 export function brokersOfTests() {

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { brokersOfTests } from '../support/brokers-of-tests.js'
 import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { fetchOne, LATEST, listOffset, metadata, produce } from '../support/raw-kafka-calls.js'
+import { brokersOfTests } from './brokers-of-tests.js'
 
 describe('broker: connections', () => {
   let cluster: EmbeddedCluster

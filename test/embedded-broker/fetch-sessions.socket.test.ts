@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { FetchSessions, type FetchTopic } from '../../src/embedded-broker/fetch-sessions.js'
-import { brokersOfTests } from '../support/brokers-of-tests.js'
 import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { type FetchOptions, fetch, produce } from '../support/raw-kafka-calls.js'
+import { brokersOfTests } from './brokers-of-tests.js'
 
 /** Longer than any test runs: who waits for it hangs. */
 const FOREVER_MS = 60_000

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { BatchView, splitBatches } from '../../src/embedded-broker/protocol/record-batch.js'
-import { brokersOfTests } from '../support/brokers-of-tests.js'
 import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { fetch, fetchOne, produce } from '../support/raw-kafka-calls.js'
+import { brokersOfTests } from './brokers-of-tests.js'
 
 /** Longer than any test runs: who waits for it hangs. */
 const FOREVER_MS = 60_000

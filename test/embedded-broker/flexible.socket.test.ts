@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { brokersOfTests } from '../support/brokers-of-tests.js'
 import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { produce } from '../support/raw-kafka-calls.js'
+import { brokersOfTests } from './brokers-of-tests.js'
 
 const NO_ID = 'A'.repeat(22)
 const UNKNOWN_TOPIC_ID = 100

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { brokersOfTests } from '../support/brokers-of-tests.js'
 import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { initProducerId, produce } from '../support/raw-kafka-calls.js'
+import { brokersOfTests } from './brokers-of-tests.js'
 
 const PRODUCER = 4711
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { brokersOfTests } from '../support/brokers-of-tests.js'
 import type { RawKafka } from '../support/raw-kafka.js'
 import { findCoordinator, joinAlone, offsetCommit, offsetFetch } from '../support/raw-kafka-group-calls.js'
+import { brokersOfTests } from './brokers-of-tests.js'
 
 describe('broker: coordinators and committed offsets', () => {
   let cluster: EmbeddedCluster

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { BatchView } from '../../src/embedded-broker/protocol/record-batch.js'
-import { brokersOfTests } from '../support/brokers-of-tests.js'
 import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { fetchOne, produce } from '../support/raw-kafka-calls.js'
 import { checkRows } from '../support/rows.js'
+import { brokersOfTests } from './brokers-of-tests.js'
 
 describe('broker: produce', () => {
   let cluster: EmbeddedCluster

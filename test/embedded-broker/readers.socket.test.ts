@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { BatchView, HEADER_BYTES, splitBatches } from '../../src/embedded-broker/protocol/record-batch.js'
-import { brokersOfTests } from '../support/brokers-of-tests.js'
 import { batchOf, controlBatch, type RawKafka } from '../support/raw-kafka.js'
 import { fetchOne, LATEST, listOffset, produce } from '../support/raw-kafka-calls.js'
+import { brokersOfTests } from './brokers-of-tests.js'
 
 const PRODUCER = 9
 

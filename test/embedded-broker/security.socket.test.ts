@@ -3,7 +3,7 @@ import { Kafka, logLevel, type SASLOptions } from 'kafkajs'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { RawKafka } from '../support/raw-kafka.js'
-import { testCertificate, testKey } from '../support/tls-fixture.js'
+import { testCertificate, testKey } from '../support/test-certificate.js'
 
 describe('broker: TLS', () => {
   it('speaks it on its ports, and cuts who does not finish shaking hands', async () => {

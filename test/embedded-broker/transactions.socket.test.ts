@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { useFakeTimers } from 'sinon'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
-import { brokersOfTests } from '../support/brokers-of-tests.js'
 import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { fetchOne, produce } from '../support/raw-kafka-calls.js'
 import { offsetFetch } from '../support/raw-kafka-group-calls.js'
+import { brokersOfTests } from './brokers-of-tests.js'
 
 interface Producer {
   readonly errorCode: number

@@ -12,8 +12,8 @@ import { silentLogger } from '../../src/core/model.js'
 import type { BrokerClient, ConnectionSettings, MetadataCall } from '../../src/kafka/broker-client.js'
 import { createBrokerClientFactory } from '../../src/kafka/broker-client-factory.js'
 import { ResponseBuilder } from '../support/response-builder.js'
-import { batchAt, fetchCall, fetchPayload } from '../support/sample-responses.js'
 import { frame, ScriptedBroker, type ScriptedReply, type ScriptedRequest } from '../support/scripted-broker.js'
+import { batchAt, fetchCall, fetchPayload } from './sample-responses.js'
 
 const settings: ConnectionSettings = {
   clientId: 'castellan-test',

@@ -3,7 +3,7 @@ import type { RecordBatch } from '../../src/core/model.js'
 import { decodeFetchedRecords } from '../../src/kafka/fetched-records.js'
 import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
 import { concatBatches } from '../../src/kafka/record-batches.js'
-import { allowance } from '../support/allowance.js'
+import { allowance } from './allowance.js'
 
 /** As many records as values, consecutive from `offset`, through the bytes of the wire and back. */
 function batchFrom(offset: number, ...values: string[]): RecordBatch {

@@ -9,8 +9,8 @@ import { DecompressedMemory } from '../../src/kafka/decompressed-memory.js'
 import { decodeFetchedRecords, type FetchedRecords } from '../../src/kafka/fetched-records.js'
 import { DecompressionAllowance } from '../../src/kafka/packed-records.js'
 import { concatBatches } from '../../src/kafka/record-batches.js'
-import { batchAt } from '../support/sample-responses.js'
 import { turns } from '../support/ticks.js'
+import { batchAt } from './sample-responses.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB

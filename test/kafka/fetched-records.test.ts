@@ -6,9 +6,9 @@ import { crc32c } from '../../src/kafka/crc32c.js'
 import { decodeFetchedRecords } from '../../src/kafka/fetched-records.js'
 import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
 import { concatBatches } from '../../src/kafka/record-batches.js'
-import { allowance } from '../support/allowance.js'
-import { encodeWithKafkajs } from '../support/kafkajs-records.js'
-import { batchAt } from '../support/sample-responses.js'
+import { allowance } from './allowance.js'
+import { encodeWithKafkajs } from './kafkajs-records.js'
+import { batchAt } from './sample-responses.js'
 
 const CONTROL = 0x20
 const TRANSACTIONAL = 0x10

@@ -6,11 +6,11 @@ import { createBrokerClientFactory, decode } from '../../src/kafka/broker-client
 import { type CompressionCodec, prepareCompression } from '../../src/kafka/compression.js'
 import { crc32c } from '../../src/kafka/crc32c.js'
 import { decodeFetchedRecords } from '../../src/kafka/fetched-records.js'
-import { allowance } from '../support/allowance.js'
 import { heldBytes } from '../support/held-bytes.js'
-import { mutate, randomFrom } from '../support/mutate.js'
-import { batchAt, fetchCall, type Sample, samples } from '../support/sample-responses.js'
 import { frame, ScriptedBroker } from '../support/scripted-broker.js'
+import { allowance } from './allowance.js'
+import { mutate, randomFrom } from './mutate.js'
+import { batchAt, fetchCall, type Sample, samples } from './sample-responses.js'
 
 const SEED = 20260707
 

@@ -10,7 +10,7 @@ import {
   sizeOfRecord
 } from '../../src/kafka/record-batch-writer.js'
 import { readBack } from '../../src/kafka/record-reader.js'
-import { decodeWithKafkajs } from '../support/kafkajs-records.js'
+import { decodeWithKafkajs } from './kafkajs-records.js'
 
 const now = 1_700_000_000_000
 const plain = { ...noProducer, codec: 'none' } as const

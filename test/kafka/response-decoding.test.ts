@@ -10,15 +10,8 @@ import { metadataV7 } from '../../src/kafka/protocol/metadata.js'
 import { offsetCommitV7, offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
 import { ResponseBuilder } from '../support/response-builder.js'
 import { checkRows } from '../support/rows.js'
-import {
-  batchAt,
-  fetchCall,
-  fetchPayload,
-  flexibleFetchPayload,
-  ORDERS_ID,
-  samples
-} from '../support/sample-responses.js'
 import { apiVersionsPayload } from '../support/scripted-broker.js'
+import { batchAt, fetchCall, fetchPayload, flexibleFetchPayload, ORDERS_ID, samples } from './sample-responses.js'
 
 describe('responses', () => {
   const nameOf = ({ api }: (typeof samples)[number]): string => `${api.name} v${api.version}`

@@ -28,8 +28,8 @@ import {
 } from '../../src/kafka/protocol/offsets.js'
 import { initProducerIdV1, produceV7, produceV8 } from '../../src/kafka/protocol/produce.js'
 import { noProducer, RecordBatchWriter, type SealOptions } from '../../src/kafka/record-batch-writer.js'
-import { ResponseBuilder } from './response-builder.js'
-import { apiVersionsPayload } from './scripted-broker.js'
+import { ResponseBuilder } from '../support/response-builder.js'
+import { apiVersionsPayload } from '../support/scripted-broker.js'
 
 /** A sealed batch with the base offset a broker would have given it, and whatever else is to be changed. */
 export function batchAt(

@@ -1,6 +1,6 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
-import { ResponseBuilder } from './response-builder.js'
-import type { ScriptedReply, ScriptedRequest } from './scripted-broker.js'
+import { ResponseBuilder } from '../support/response-builder.js'
+import type { ScriptedReply, ScriptedRequest } from '../support/scripted-broker.js'
 
 const SASL_HANDSHAKE = 17
 const SASL_AUTHENTICATE = 36

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { UnavailableError } from '../../src/core/errors.js'
 import { type ClientCredentials, requestToken, SharedToken } from '../../src/kafka/sasl.js'
-import { testCertificate } from '../support/tls-fixture.js'
+import { testCertificate } from '../support/test-certificate.js'
 import { answering, type TokenAnswer, TokenEndpoint } from '../support/token-endpoint.js'
 
 const LIFETIME_MS = 100_000

@@ -5,10 +5,10 @@ import { silentLogger } from '../../src/core/model.js'
 import type { BrokerClient, SaslOptions } from '../../src/kafka/broker-client.js'
 import { createBrokerClientFactory } from '../../src/kafka/broker-client-factory.js'
 import { ResponseBuilder } from '../support/response-builder.js'
-import { batchAt, fetchCall, fetchPayload } from '../support/sample-responses.js'
-import { answerSasl, plainServer, type SaslServer, scramServer } from '../support/sasl-server.js'
 import { ScriptedBroker } from '../support/scripted-broker.js'
-import { testCertificate, testKey } from '../support/tls-fixture.js'
+import { testCertificate, testKey } from '../support/test-certificate.js'
+import { batchAt, fetchCall, fetchPayload } from './sample-responses.js'
+import { answerSasl, plainServer, type SaslServer, scramServer } from './sasl-server.js'
 
 const settings = { clientId: 'test', requestTimeoutMs: 10_000, connectTimeoutMs: 10_000, log: silentLogger }
 const noTopics = { topics: [], allowAutoTopicCreation: false }

@@ -15,11 +15,11 @@ import { ReceiptKey } from '../../src/producer/receipts/receipt-ids.js'
 import { type ReceiptHolder, Receipts } from '../../src/producer/receipts/receipts.js'
 import { defaultReceiptSettings, type ReceiptSettings } from '../../src/producer/receipts/settings.js'
 import type { RouterMessage } from '../../src/router/messages/operations.js'
-import { storeOptions } from '../producer/log/fixtures.js'
-import { FakeRouter } from './fake-router.js'
-import { worldNow } from './held-amounts.js'
-import { InlineLogHost } from './inline-log-host.js'
-import { SimulatedDisk } from './simulated-disk.js'
+import { FakeRouter } from '../support/fake-router.js'
+import { worldNow } from '../support/held-amounts.js'
+import { InlineLogHost } from '../support/inline-log-host.js'
+import { SimulatedDisk } from '../support/simulated-disk.js'
+import { storeOptions } from './log/stage.js'
 
 export interface DurableHarnessOptions {
   readonly topics?: Record<string, number>

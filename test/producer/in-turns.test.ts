@@ -6,8 +6,8 @@ import { MemoryReceipts } from '../../src/producer/memory/memory-receipts.js'
 import { ReceiptKey } from '../../src/producer/receipts/receipt-ids.js'
 import { type ReceiptHolder, Receipts } from '../../src/producer/receipts/receipts.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
-import { DeliveryHarness, record } from '../support/delivery-harness.js'
-import { DurableHarness } from '../support/durable-harness.js'
+import { DeliveryHarness, record } from '../support/delivery-stage.js'
+import { DurableHarness } from './durable-stage.js'
 
 const COUNT = 1_000
 const RECORDS = Array.from({ length: COUNT }, (_, at) => record('orders', `${at}`, 0))

@@ -21,9 +21,9 @@ const SLEEPERS: readonly string[] = [
   'test/cli/child.ts',
   'test/http/engine/clients/client.mjs',
   'test/http/engine/proxies.ts',
-  'test/support/counting-reader.ts',
-  'test/support/durable-harness.ts',
-  'test/support/foreign-leader.ts',
+  'test/producer/durable-stage.ts',
+  'test/runs/integration/counting-reader.ts',
+  'test/runs/integration/foreign-leader.ts',
   'test/support/held-bytes.ts',
   'test/support/pixy-stage.ts',
   'test/support/planted-races.ts',
@@ -32,7 +32,7 @@ const SLEEPERS: readonly string[] = [
 
 /** Tools and suites that are explored: they have processes, sockets and real time, or a world. */
 const EXPLORED =
-  /\.(socket|system|kafka|explore)\.test\.ts$|^test\/runs\/(alerts|backlog|fuzz|hostile|kill|real-kafka|registry|simulation|soak)\/|^test\/project\/bench\/|^test\/support\/offer-chaos\//
+  /\.(socket|system|kafka|explore)\.test\.ts$|^test\/runs\/(alerts|backlog|fuzz|hostile|kill|real-kafka|registry|simulation|soak)\/|^test\/project\/bench\/|^test\/runs\/integration\/offer-chaos\//
 
 const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .filter(name => /\.m?[jt]s$/.test(name))

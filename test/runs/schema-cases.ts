@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { expect } from 'chai'
 import type { KafkaRecord } from '../../src/core/model.js'
-import { call } from './access.js'
-import { BINARY, ConfluentStage, JSON_RECORDS, JSON_TYPE, type Seen, V2 } from './confluent-stage.js'
+import { call } from '../support/access.js'
+import { BINARY, ConfluentStage, JSON_RECORDS, JSON_TYPE, type Seen, V2 } from '../support/confluent-stage.js'
 
 /** A schema as the registry's API takes it. */
 export interface PostedSchema {

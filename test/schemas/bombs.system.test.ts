@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { runBomb } from '../support/run-bomb.js'
+import { runBomb } from './run-bomb.js'
 
 const TOO_LONG = /^\d+ records; .*the JSON has more than 4194304 bytes$/
 const TOO_MANY = /it has too many messages/

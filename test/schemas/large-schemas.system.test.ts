@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { ThreadCodecs } from '../../src/schemas/thread-codec-host.js'
 import { codecWorker } from '../support/built.js'
-import { runBomb } from '../support/run-bomb.js'
+import { runBomb } from './run-bomb.js'
 
 describe('a Protobuf schema of a megabyte', () => {
   it('S19: is refused when reading its fields takes too long', async () => {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { LOADER, PROJECT } from './built.js'
+import { LOADER, PROJECT } from '../support/built.js'
 
 /** Does what a bomb of `schemas/bombs.ts` says, in a process with a heap of 256 MB. */
 export async function runBomb(bomb: string): Promise<{ readonly answer: unknown; readonly maxMb: number }> {

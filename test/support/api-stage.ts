@@ -1,7 +1,7 @@
 import type { Logger } from '../../src/core/model.js'
 import type { App } from '../../src/server/app/app.js'
-import { startTestApp } from './app-under-test.js'
 import { freshTopic, type TargetCluster, targetCluster } from './target-cluster.js'
+import { startTestApp } from './test-app.js'
 
 export interface Opened {
   readonly cluster: TargetCluster

@@ -1,6 +1,6 @@
 import type { KafkaRecord } from '../../src/core/model.js'
 import { askRouter } from '../../src/index.js'
-import { type Answer, PixyUnderTest } from '../apis/kafka-pixy/harness.js'
+import { type Answer, PixyUnderTest } from '../apis/kafka-pixy/stage.js'
 import { GroupInstance } from './group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from './target-cluster.js'
 

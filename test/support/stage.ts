@@ -8,11 +8,11 @@ import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-c
 import { type Castellan as Library, openCastellan } from '../../src/index.js'
 import type { App } from '../../src/server/app/app.js'
 import { Child, Children, Gateway } from '../cli/child.js'
-import { startTestApp } from './app-under-test.js'
 import { type Castellan, type CastellanOptions, startCastellan } from './castellan.js'
 import { GroupInstance } from './group-instance.js'
 import { PeerAddress } from './peer-address.js'
 import { freshTopic, resumeAll, type TargetCluster, targetCluster } from './target-cluster.js'
+import { startTestApp } from './test-app.js'
 
 /** Settings as options of a command: `--set NAME=VALUE`. */
 const asFlags = (settings: Readonly<Record<string, string | number>>): string[] =>

@@ -3,7 +3,7 @@ import type { Operation } from '../../src/http/access/access.js'
 import type { Answer, Call, TestFolder } from './access.js'
 
 /**
- * What the tests of the whole process have to know of an API: `test/apis/NAME/under-test.ts` exports it as
+ * What the tests of the whole process have to know of an API: `test/apis/NAME/tested-api.ts` exports it as
  * `underTest`. Names of settings are those of its section.
  */
 export interface ApiUnderTest {
@@ -24,7 +24,7 @@ export interface ApiUnderTest {
 }
 
 const load = async (name: string): Promise<[string, ApiUnderTest]> => {
-  const { underTest } = (await import(`../apis/${name}/under-test.ts`)) as { underTest: ApiUnderTest }
+  const { underTest } = (await import(`../apis/${name}/tested-api.ts`)) as { underTest: ApiUnderTest }
   return [name, underTest]
 }
 

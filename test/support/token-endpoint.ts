@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { testCertificate, testKey } from './tls-fixture.js'
+import { testCertificate, testKey } from './test-certificate.js'
 
 export interface TokenRequest {
   readonly authorization: string | undefined

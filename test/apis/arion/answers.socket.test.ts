@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import { untilNothingIsHeld } from '../../http/server/fixtures.js'
+import { untilNothingIsHeld } from '../../http/server/stage.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { ask, jsonOf, parseAnswer, type RawAnswer, type ServedArion, type ServeOptions, serveArion } from './harness.js'
+import { ask, jsonOf, parseAnswer, type RawAnswer, type ServedArion, type ServeOptions, serveArion } from './stage.js'
 
 const UUID_V1 = /^[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/

@@ -8,9 +8,9 @@ import type { EmbeddedCluster, Faults } from '../../../src/embedded-broker/embed
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
-import { until } from '../../http/server/fixtures.js'
-import { startTestApp } from '../../support/app-under-test.js'
+import { until } from '../../http/server/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { startTestApp } from '../../support/test-app.js'
 
 interface Answer {
   readonly status: number

@@ -3,7 +3,7 @@ import { MessageIds } from '../../../src/apis/arion/producer.js'
 import type { DurableLogStats } from '../../../src/verbs/verbs.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { ask, jsonOf, type RawAnswer, type ServedArion, type ServeOptions, serveArion } from './harness.js'
+import { ask, jsonOf, type RawAnswer, type ServedArion, type ServeOptions, serveArion } from './stage.js'
 
 describe('arion: what is counted of messages by HTTP, and what is answered when they fail', () => {
   let served: ServedArion

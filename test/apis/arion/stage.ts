@@ -4,7 +4,7 @@ import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js
 import type { StatsdSource } from '../../../src/core/metrics/statsd.js'
 import type { LifetimeStep } from '../../../src/http/api/api.js'
 import { loadConfig } from '../../../src/server/config/config.js'
-import { type LogLine, recordingLogger, type Started } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger, type Started } from '../../http/server/stage.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { startServer } from '../../support/http-server.js'

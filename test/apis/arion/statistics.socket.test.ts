@@ -9,7 +9,7 @@ import { counterFamily, gaugeFamily } from '../../../src/core/metrics/family.js'
 import { createPrometheusMetrics, registerFamily } from '../../../src/core/metrics/prometheus.js'
 import type { DurableLogStats } from '../../../src/verbs/verbs.js'
 import { FakeVerbs, failure } from '../../support/fake-verbs.js'
-import { ask, jsonOf, serveArion } from './harness.js'
+import { ask, jsonOf, serveArion } from './stage.js'
 
 describe("arion: what is sent to StatsD under Arion's names", () => {
   const measured = (): { metrics: ArionMetrics; values: () => Record<string, number>; pass: (ms: number) => void } => {

@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { expect } from 'chai'
 import { type ClientOptions, WebSocket } from 'ws'
-import { until, untilNothingIsHeld } from '../../http/server/fixtures.js'
+import { until, untilNothingIsHeld } from '../../http/server/stage.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { ask, jsonOf, type ServedArion, type ServeOptions, serveArion } from './harness.js'
+import { ask, jsonOf, type ServedArion, type ServeOptions, serveArion } from './stage.js'
 
 type Reply = Readonly<Record<string, unknown>>
 

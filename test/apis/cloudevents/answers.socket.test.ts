@@ -3,7 +3,7 @@ import { ForbiddenError, OverloadedError, QuotaExceededError } from '../../../sr
 import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import { delivered, failure } from '../../support/fake-verbs.js'
-import { ask, EVENT, type EventAnswer, EventsPlay, EventVerbs, REQUIRED } from './harness.js'
+import { ask, EVENT, type EventAnswer, EventsPlay, EventVerbs, REQUIRED } from './stage.js'
 
 const MODERN = { accept: 'application/vnd.castellan.v1+json' }
 const seen = ({ status, headers, body }: EventAnswer): unknown[] => [

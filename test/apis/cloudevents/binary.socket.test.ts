@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { decodeValue, encodeValue } from '../../../src/apis/cloudevents/attributes.js'
 import { checkRows } from '../../support/rows.js'
-import { EVENT, EventsPlay, linesOf, REQUIRED } from './harness.js'
+import { EVENT, EventsPlay, linesOf, REQUIRED } from './stage.js'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 

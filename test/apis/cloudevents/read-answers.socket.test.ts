@@ -7,7 +7,7 @@ import { CastellanError, ForbiddenError, InvalidRequestError } from '../../../sr
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import type { LifetimeStep } from '../../../src/http/api/api.js'
 import type { AcquiredMessage, FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
-import { ask, EventsPlay, EventVerbs } from './harness.js'
+import { ask, EventsPlay, EventVerbs } from './stage.js'
 
 const header = (key: string, value: string) => ({ key, value: Buffer.from(value) })
 const ATTRIBUTES = [

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { checkRows } from '../../support/rows.js'
-import { EVENT, EventsPlay, linesOf, REQUIRED } from './harness.js'
+import { EVENT, EventsPlay, linesOf, REQUIRED } from './stage.js'
 
 const EVENT_TYPE = 'application/cloudevents+json'
 const BATCH_TYPE = 'application/cloudevents-batch+json'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { ApiUnderTest } from '../../support/apis-under-test.js'
+import type { ApiUnderTest } from '../../support/tested-apis.js'
 
 const EVENT = '{"specversion":"1.0","id":"7","source":"/shop","type":"order","data":{"total":7}}'
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type Answer, type Call, call, seenBy } from '../../support/access.js'
-import type { ApiUnderTest } from '../../support/apis-under-test.js'
 import { confluentContract } from '../../support/confluent-contract.js'
+import type { ApiUnderTest } from '../../support/tested-apis.js'
 
 const JSON_RECORDS = { 'content-type': 'application/vnd.kafka.json.v2+json' }
 const BODY = '{"records":[{"value":{"total":7}}]}'

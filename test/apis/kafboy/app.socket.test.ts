@@ -6,9 +6,9 @@ import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-clus
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
 import { runCommand } from '../../cli/run-command.js'
-import { until } from '../../http/server/fixtures.js'
-import { startTestApp } from '../../support/app-under-test.js'
-import { exchange } from '../kprf/harness.js'
+import { until } from '../../http/server/stage.js'
+import { startTestApp } from '../../support/test-app.js'
+import { exchange } from '../kprf/stage.js'
 
 const portOf = (url: string): number => Number(new URL(url).port)
 

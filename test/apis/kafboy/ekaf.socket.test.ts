@@ -3,7 +3,7 @@ import type { KafboyEvent, KafboyHooks } from '../../../src/apis/kafboy/hooks/ho
 import type { KafboySettings } from '../../../src/apis/kafboy/settings.js'
 import type { TopicMetadata } from '../../../src/verbs/verbs.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
-import { brief, placed, type Served, serve, taken, untilTaken } from './harness.js'
+import { brief, placed, type Served, serve, taken, untilTaken } from './stage.js'
 
 let served: Served
 

@@ -13,7 +13,7 @@ import type {
 import { silentLogger } from '../../../src/core/model.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
-import { brief, type Served, serve, taken } from './harness.js'
+import { brief, type Served, serve, taken } from './stage.js'
 
 /** A hook may be written without types. */
 const anything = (value: unknown): KafboyDecision => value as KafboyDecision

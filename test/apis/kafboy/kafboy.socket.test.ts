@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
-import { brief, type Served, serve, taken } from './harness.js'
+import { brief, type Served, serve, taken } from './stage.js'
 
 describe('kafboy over a fake gateway', () => {
   let served: Served

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
 import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
-import { brief, type Served, serve } from './harness.js'
+import { brief, type Served, serve } from './stage.js'
 
 describe('kafboy: its start, its end, and what goes wrong', () => {
   let served: Served

@@ -3,7 +3,7 @@ import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-clus
 import { GroupInstance } from '../../support/group-instance.js'
 import { SeededRandom } from '../../support/random.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { brief, PixyUnderTest } from './harness.js'
+import { brief, PixyUnderTest } from './stage.js'
 
 interface Message {
   readonly key: string | null

@@ -1,8 +1,8 @@
 import { type ChannelCredentials, type Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { type Fields, loadDefinition } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
 import type { App } from '../../../src/server/app/app.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
-import { startTestApp } from '../../support/app-under-test.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
+import { startTestApp } from '../../support/test-app.js'
 
 type Call = (
   request: object,

@@ -8,7 +8,7 @@ import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedde
 import { warnings } from '../../../src/server/config/checks.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { TestAuthority, TestFolder } from '../../support/access.js'
-import { GrpcHarness } from './grpc-harness.js'
+import { GrpcHarness } from './grpc-stage.js'
 
 const bytes = (text: string): Buffer => Buffer.from(text)
 

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { credentials } from '@grpc/grpc-js'
 import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
-import { GrpcHarness } from './grpc-harness.js'
-import { brief, PixyUnderTest } from './harness.js'
+import { GrpcHarness } from './grpc-stage.js'
+import { brief, PixyUnderTest } from './stage.js'
 
 const NO_BROKER = 'kafka: client has run out of available brokers to talk to (Is your cluster reachable?)'
 const QUICK = { 'consumer.longPollMs': '500' }

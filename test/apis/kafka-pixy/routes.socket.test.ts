@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { checkRows } from '../../support/rows.js'
-import { type Answer, PixyUnderTest } from './harness.js'
+import { type Answer, PixyUnderTest } from './stage.js'
 
 /** `405 - `: status, type and body. */
 const said = ({ status, type, body }: Answer): string => `${status} ${type || '-'} ${body}`

@@ -2,7 +2,7 @@ import { Agent, type IncomingHttpHeaders, type OutgoingHttpHeaders, request } fr
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
-import { startTestApp } from '../../support/app-under-test.js'
+import { startTestApp } from '../../support/test-app.js'
 
 export interface Answer {
   readonly status: number

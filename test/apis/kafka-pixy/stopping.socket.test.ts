@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
-import { startTestApp } from '../../support/app-under-test.js'
 import { until } from '../../support/pixy-stage.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { brief, PixyClient, PixyUnderTest } from './harness.js'
+import { startTestApp } from '../../support/test-app.js'
+import { brief, PixyClient, PixyUnderTest } from './stage.js'
 
 describe('pixy: start and stop', function () {
   this.timeout(30_000)

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { deleteRecords } from '../../support/target-cluster.js'
-import { PixyUnderTest } from './harness.js'
+import { PixyUnderTest } from './stage.js'
 
 interface Event {
   readonly id: string | undefined

@@ -8,7 +8,7 @@ import { routeNameOf } from '../../../src/http/api/by-hand.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
-import { PixyClient } from './harness.js'
+import { PixyClient } from './stage.js'
 
 describe('pixy: paths', () => {
   let app: FastifyInstance

@@ -6,7 +6,7 @@ import { OverloadedError } from '../../../src/core/errors.js'
 import type { RecordFailure } from '../../../src/core/model.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
-import { asJson, pushOf, serve } from './harness.js'
+import { asJson, pushOf, serve } from './stage.js'
 
 const OK = '{"status":"ok","errors":[]}'
 const JSON_TYPE = 'application/json'

@@ -9,7 +9,7 @@ import { type Access, openAccess } from '../../../src/http/access/access.js'
 import { MODERN_TYPE } from '../../../src/http/exchange/modern-answers.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeVerbs, failure } from '../../support/fake-verbs.js'
-import { asJson, pushOf } from './harness.js'
+import { asJson, pushOf } from './stage.js'
 
 describe('kprf: a push and what surrounds it', () => {
   let app: FastifyInstance

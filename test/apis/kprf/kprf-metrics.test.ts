@@ -4,7 +4,7 @@ import type { PushRecord } from '../../../src/apis/kprf/push-parse.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type RecordOutcome, silentLogger } from '../../../src/core/model.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
-import { asJson, pushOf, type Served, serve } from './harness.js'
+import { asJson, pushOf, type Served, serve } from './stage.js'
 
 const push = ({ app }: Served, topics: readonly string[], wait: boolean) =>
   app.inject({ method: 'POST', url: '/kprf/push', headers: asJson, payload: pushOf(topics, wait) })

@@ -3,9 +3,9 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
-import { PushBodies } from '../../support/push-bodies.js'
 import { SeededRandom } from '../../support/random.js'
-import { listen, pushOf, serve } from './harness.js'
+import { PushBodies } from './push-bodies.js'
+import { listen, pushOf, serve } from './stage.js'
 
 const REQUESTS = 6_000
 const WARM_UP = 3_000

@@ -1,4 +1,4 @@
-import { SeededRandom } from './random.js'
+import { SeededRandom } from '../../support/random.js'
 
 const strings = [
   '""',

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { parseInTurns, parseLines, parsePush } from '../../../src/apis/kprf/push-parse.js'
 import { atOnce, type InPieces } from '../../../src/core/loop-turns.js'
-import { PushBodies } from '../../support/push-bodies.js'
+import { PushBodies } from './push-bodies.js'
 
 const MAX_RECORDS = 1_000
 

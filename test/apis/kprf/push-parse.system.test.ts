@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { type PushRequest, parsePush, scanPush, TooManyRecordsError } from '../../../src/apis/kprf/push-parse.js'
 import { DeserializeError } from '../../../src/core/json/json-reader.js'
-import { PushBodies } from '../../support/push-bodies.js'
 import { checkRows } from '../../support/rows.js'
+import { PushBodies } from './push-bodies.js'
 
 /** The error text, or records and mode as plain values. */
 function answerTo(body: Buffer | string): unknown {

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
-import { asJson, pushOf, serve } from './harness.js'
+import { asJson, pushOf, serve } from './stage.js'
 
 const OK = '{"status":"ok","errors":[]}'
 const fine = { error: false, message: null }

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { parsePush } from '../../../src/apis/kprf/push-parse.js'
 import { pushBody } from '../../../src/apis/kprf/routes.js'
 import { DeserializeError } from '../../../src/core/json/json-reader.js'
-import { PushBodies } from '../../support/push-bodies.js'
+import { PushBodies } from './push-bodies.js'
 
 /** The same JSON as JavaScript writes it: each member once, whole numbers without a fraction; `undefined`: no JSON. */
 function canonical(body: Buffer): string | undefined {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { checkRows } from '../../support/rows.js'
-import { asJson, pushOf, serve } from './harness.js'
+import { asJson, pushOf, serve } from './stage.js'
 
 // Source: kprf fd32acc as run; warp matches the path as it was sent.
 describe('kprf surface', () => {

@@ -1,9 +1,9 @@
 import { connect, Socket } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
-import { type Started, startHttp, untilNothingIsHeld } from '../../http/server/fixtures.js'
+import { type Started, startHttp, untilNothingIsHeld } from '../../http/server/stage.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
-import { exchange, pushOf } from './harness.js'
+import { exchange, pushOf } from './stage.js'
 
 const OK = '{"status":"ok","errors":[]}'
 const NOON_MS = Date.UTC(2026, 10, 20, 12, 0, 0)

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { ApiUnderTest } from '../../support/apis-under-test.js'
+import type { ApiUnderTest } from '../../support/tested-apis.js'
 
 const BODY = '{"records":[{"value":{"total":7}}]}'
 

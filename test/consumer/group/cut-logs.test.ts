@@ -5,7 +5,7 @@ import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import type { TrackedPosition } from '../../../src/consumer/group/offset-tracker.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import type { Start } from '../../../src/consumer/group/topic-start.js'
-import { GroupWorld, run } from './group-world.js'
+import { GroupWorld, run } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
 const TOPIC_PARTITION = { topic: 'orders', partition: 0 }

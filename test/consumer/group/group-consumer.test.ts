@@ -15,7 +15,7 @@ import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { decodeSubscription, userDataOfSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
-import { GroupWorld, run } from './group-world.js'
+import { GroupWorld, run } from './fake-runtime.js'
 
 const SUBSCRIPTION_MS = 1_000
 const ACK_MS = 4_000

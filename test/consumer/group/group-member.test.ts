@@ -9,7 +9,7 @@ import {
   userDataOfSubscription
 } from '../../../src/kafka/protocol/consumer-protocol.js'
 import type { Failure } from '../../../src/router/messages/operations.js'
-import { GroupWorld } from './group-world.js'
+import { GroupWorld } from './fake-runtime.js'
 
 const RETRY_MS = 100
 const REFUSED_MS = 5_000

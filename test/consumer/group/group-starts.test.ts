@@ -19,7 +19,7 @@ import {
   userDataOfAssignment,
   userDataOfSubscription
 } from '../../../src/kafka/protocol/consumer-protocol.js'
-import { GroupWorld, run } from './group-world.js'
+import { GroupWorld, run } from './fake-runtime.js'
 
 const NOBODY = (): boolean => false
 

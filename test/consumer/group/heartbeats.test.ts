@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Heartbeats } from '../../../src/consumer/group/heartbeats.js'
-import { GroupWorld } from './group-world.js'
+import { GroupWorld } from './fake-runtime.js'
 
 const MEMBER = {
   groupId: 'billing',

@@ -3,7 +3,7 @@ import { OffsetCommitter, type PositionSource } from '../../../src/consumer/grou
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { GroupMembership } from '../../../src/router/messages/operations.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
-import { GroupWorld } from './group-world.js'
+import { GroupWorld } from './fake-runtime.js'
 
 const INTERVAL_MS = 500
 const RETRY_MS = 100

@@ -3,7 +3,7 @@ import sinon from 'sinon'
 import { decodeAcks, withMark } from '../../../src/consumer/group/ack-encoding.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { PartitionConsumer, type PartitionConsumerOptions } from '../../../src/consumer/group/partition-consumer.js'
-import { GroupWorld, run } from './group-world.js'
+import { GroupWorld, run } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
 

@@ -21,7 +21,7 @@ import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import { fakeRecord } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
-import { GroupWorld, run } from './group-world.js'
+import { GroupWorld, run } from './fake-runtime.js'
 
 const LONG_POLL_MS = 3_000
 

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { encodeBegun } from '../../../src/consumer/group/start-messages.js'
 import { type Start, TopicStart } from '../../../src/consumer/group/topic-start.js'
 import { encodeSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
-import { GroupWorld, run } from './group-world.js'
+import { GroupWorld, run } from './fake-runtime.js'
 
 const ENDS = { topicId: 'anew', ends: new Map([[0, { offset: 5 }]]) }
 

@@ -17,7 +17,7 @@ import type { TopicPartition } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { instanceSettings } from '../../support/instances.js'
-import { GroupWorld, run } from '../group/group-world.js'
+import { GroupWorld, run } from '../group/fake-runtime.js'
 
 const MAX_WAIT_MS = 1_000
 /** More than the pause in which a read collects the records of several batches. */

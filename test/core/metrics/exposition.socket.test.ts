@@ -7,11 +7,11 @@ import { takeSnapshot } from '../../../src/core/metrics/prometheus.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
-import { apisUnderTest } from '../../support/apis-under-test.js'
-import { startTestApp } from '../../support/app-under-test.js'
-import { expositionProblems } from '../../support/exposition.js'
 import { checkRows } from '../../support/rows.js'
+import { startTestApp } from '../../support/test-app.js'
+import { apisUnderTest } from '../../support/tested-apis.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
+import { expositionProblems } from './exposition.js'
 
 /** The labels of each series in the text format, sorted: `castellan_x_total` => `api, method`. Series with equal labels count once. */
 function exportedLabels(text: string): Map<string, Set<string>> {

@@ -9,7 +9,7 @@ import { callOthers, isAway, type PeerCall, type PeerError, SILENT_MS } from '..
 import { GatewayPeers, type GatewayPeersDeps } from '../../../src/deployment/gateways/gateway-peers.js'
 import type { PeerTls } from '../../../src/deployment/gateways/peer-listener.js'
 import { ANSWERED_BY, PeerToken } from '../../../src/deployment/gateways/peer-token.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { TestAuthority } from '../../support/certificates.js'
 
 const TOKEN = 'a token of more than thirty-two bytes'

@@ -14,7 +14,7 @@ import type { Exchange } from '../../../src/http/exchange/exchange.js'
 import { LocalKeys } from '../../../src/producer/keys/local-keys.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 
 type Peers = GatewayKeysDeps['peers']

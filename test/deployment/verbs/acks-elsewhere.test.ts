@@ -14,7 +14,7 @@ import { sharedVerbs } from '../../../src/deployment/verbs/shared-verbs.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import type { AckResult, MessageId, Verbs } from '../../../src/verbs/verbs.js'
-import { GroupWorld, run } from '../../consumer/group/group-world.js'
+import { GroupWorld, run } from '../../consumer/group/fake-runtime.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 
 const MESSAGE = { topic: 't', partition: 4, offset: 7 }

@@ -2,9 +2,9 @@ import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { BatchView, HEADER_BYTES } from '../../../src/embedded-broker/protocol/record-batch.js'
-import { brokersOfTests } from '../../support/brokers-of-tests.js'
 import { batchOf, type RawKafka } from '../../support/raw-kafka.js'
 import { EARLIEST, LATEST, listOffset, produce } from '../../support/raw-kafka-calls.js'
+import { brokersOfTests } from '../brokers-of-tests.js'
 
 describe('broker: list offsets', () => {
   let cluster: EmbeddedCluster

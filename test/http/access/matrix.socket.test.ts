@@ -20,9 +20,9 @@ import {
   TestAuthority,
   TestFolder
 } from '../../support/access.js'
-import { apisUnderTest } from '../../support/apis-under-test.js'
 import type { TestCertificate } from '../../support/certificates.js'
 import { checkRows } from '../../support/rows.js'
+import { apisUnderTest } from '../../support/tested-apis.js'
 
 const WAYS = ['none', 'bearer', 'basic', 'mTLS', 'JWT'] as const
 const CREDENTIALS = ['allowed', 'denied', 'missing', 'forged', 'expired'] as const

@@ -7,7 +7,7 @@ import type { PassOn } from '../../../src/http/api/key-owners.js'
 import { delivered, FakeVerbs } from '../../support/fake-verbs.js'
 import { localKeys } from '../../support/local-keys.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { type Started, startApi, until, untilNothingIsHeld } from '../server/fixtures.js'
+import { type Started, startApi, until, untilNothingIsHeld } from '../server/stage.js'
 
 const MIB = 1024 * 1024
 const RECORDS = '{"records":[{"topic":"t","data":"d"}],"wait_for_send":true}'

@@ -7,7 +7,7 @@ import { AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
 import type { Claim } from '../../../src/producer/keys/local-keys.js'
 import type { KeyTag, PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { localKeys } from '../../support/local-keys.js'
-import { type Started, startHttp } from '../server/fixtures.js'
+import { type Started, startHttp } from '../server/stage.js'
 
 const BUSY: Claim = { type: 'busy' }
 const receipt = { id: 'r'.repeat(38), records: 1 }

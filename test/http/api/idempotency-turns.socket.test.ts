@@ -6,7 +6,7 @@ import { BufferPool, collectBody } from '../../../src/http/exchange/body-collect
 import { hashOf } from '../../deployment/gateways/key-gateways.js'
 import { localKeys } from '../../support/local-keys.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
+import { type Started, startHttp, until, untilNothingIsHeld } from '../server/stage.js'
 
 const pool = new BufferPool(0)
 const answer = { status: 200, headers: [], body: Buffer.from('x') }

@@ -13,7 +13,7 @@ import { RequestTurns } from '../../../src/http/api/request-turns.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'
 import type { ProduceOrigin } from '../../../src/verbs/produce-origin.js'
 import type { ProduceOptions } from '../../../src/verbs/verbs.js'
-import { exchange as onConnection } from '../../apis/kprf/harness.js'
+import { exchange as onConnection } from '../../apis/kprf/stage.js'
 import { contextFor } from '../../support/api-context.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 

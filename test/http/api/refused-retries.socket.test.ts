@@ -5,7 +5,7 @@ import { originOf } from '../../../src/http/api/request-origin.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { localKeys } from '../../support/local-keys.js'
-import { type Started, startHttp } from '../server/fixtures.js'
+import { type Started, startHttp } from '../server/stage.js'
 
 const options = { partitioner: 'crc32', deadlineMs: 100, durability: 'memory' } as const
 const outcome = failures.timedOut('kafka has not acknowledged it', 'unknown')

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
 import { FakeVerbs } from '../../support/fake-verbs.js'
-import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
+import { type Started, startHttp, until, untilNothingIsHeld } from '../server/stage.js'
 import { WatchedApp } from './watched-app.js'
 
 const COUNT = 100

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { sendAnswer } from '../../../src/http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
-import { type Started, startHttp, until, untilNothingIsHeld } from '../server/fixtures.js'
+import { type Started, startHttp, until, untilNothingIsHeld } from '../server/stage.js'
 
 const POOL_BYTES = 1024 * 1024
 const MAX_BODY_BYTES = 16 * 1024 * 1024

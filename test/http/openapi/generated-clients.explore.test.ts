@@ -7,7 +7,7 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
-import { startTestApp } from '../../support/app-under-test.js'
+import { startTestApp } from '../../support/test-app.js'
 
 interface Generator {
   /** What has to be installed for it to run. */

@@ -7,8 +7,8 @@ import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedde
 import { makeToken } from '../../../src/http/access/stored-credentials.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
-import { startTestApp } from '../../support/app-under-test.js'
 import { isBrowserInstalled, startBrowser } from '../../support/browser.js'
+import { startTestApp } from '../../support/test-app.js'
 import { type OpenedPage, openPage } from './opened-page.js'
 
 /** The page asks every two seconds; the rest is for a busy machine. */

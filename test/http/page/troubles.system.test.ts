@@ -10,10 +10,10 @@ import type { Status } from '../../../src/http/status/status.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
 import { Gateway } from '../../runs/kill/gateway.js'
-import { startTestApp } from '../../support/app-under-test.js'
 import { isBrowserInstalled, startBrowser } from '../../support/browser.js'
 import { startCastellan } from '../../support/castellan.js'
 import { TestAuthority } from '../../support/certificates.js'
+import { startTestApp } from '../../support/test-app.js'
 import { openPage } from './opened-page.js'
 
 const FOREVER = Number.POSITIVE_INFINITY

@@ -13,7 +13,7 @@ import { openManagementPort } from '../../../src/http/server/management-port.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { readyStatus } from '../../support/http-server.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
-import { type Started, startHttp, until } from './fixtures.js'
+import { type Started, startHttp, until } from './stage.js'
 
 const GET = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
-import { gate, loudApi, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './fixtures.js'
+import { gate, loudApi, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './stage.js'
 
 type Gates = NonNullable<Parameters<typeof loudApi>[0]>
 

@@ -7,7 +7,7 @@ import { BrowserGuard, ForeignHosts } from '../../../src/http/exchange/browser-g
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { askRaw } from '../../support/raw-socket.js'
 import { checkRows } from '../../support/rows.js'
-import { type Started, type StartSettings, startHttp } from './fixtures.js'
+import { type Started, type StartSettings, startHttp } from './stage.js'
 
 const none = { allowedHosts: [], allowedOrigins: [] }
 

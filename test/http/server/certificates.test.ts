@@ -4,7 +4,7 @@ import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { Certificates, type TlsMaterial } from '../../../src/http/server/certificates.js'
 import { httpTlsSettings, type ListenerTlsSettings } from '../../../src/http/server/settings.js'
 import { TestAuthority } from '../../support/certificates.js'
-import { type LogLine, recordingLogger } from './fixtures.js'
+import { type LogLine, recordingLogger } from './stage.js'
 
 describe('http: the files of a certificate', () => {
   const authority = new TestAuthority()

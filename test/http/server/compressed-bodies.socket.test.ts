@@ -10,7 +10,7 @@ import type { Listener } from '../../../src/http/server/listener.js'
 import { openerOf } from '../../../src/http/server/management-port.js'
 import { httpSettings } from '../../../src/http/server/settings.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { until } from './fixtures.js'
+import { until } from './stage.js'
 
 const MIB = 1024 * 1024
 /** Some tens of milliseconds of a thread. */

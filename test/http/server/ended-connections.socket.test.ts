@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { loudApi, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
+import { loudApi, type Started, startHttp, until, untilNothingIsHeld } from './stage.js'
 
 const get = (path: string): string => `GET /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`
 const post = (bytes: number): string =>

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import { checkRows } from '../../support/rows.js'
-import { type Started, startHttp, until } from './fixtures.js'
+import { type Started, startHttp, until } from './stage.js'
 
 describe('heads of requests', () => {
   let started: Started

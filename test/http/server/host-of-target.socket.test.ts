@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { askRaw } from '../../support/raw-socket.js'
 import { checkRows } from '../../support/rows.js'
-import { type Started, startHttp } from './fixtures.js'
+import { type Started, startHttp } from './stage.js'
 
 describe('the host of a request', () => {
   let started: Started | undefined

@@ -4,7 +4,7 @@ import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js
 import { delivered, FakeVerbs } from '../../support/fake-verbs.js'
 import { HostileHttp, play } from '../../support/hostile-http.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
-import { type Started, startHttp, untilNothingIsHeld } from './fixtures.js'
+import { type Started, startHttp, untilNothingIsHeld } from './stage.js'
 
 const REQUESTS = Number(process.env.HOSTILE_REQUESTS ?? 10_000)
 const AT_ONCE = 40

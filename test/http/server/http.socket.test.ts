@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { ListenError } from '../../../src/core/listen-error.js'
 import { sendAnswer } from '../../../src/http/exchange/answers.js'
-import { type Gate, gate, loudApi, type Started, sendRaw, startHttp } from './fixtures.js'
+import { type Gate, gate, loudApi, type Started, sendRaw, startHttp } from './stage.js'
 
 type Gates = Parameters<typeof loudApi>[0]
 

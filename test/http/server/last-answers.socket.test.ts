@@ -8,7 +8,7 @@ import sinon from 'sinon'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { openListenerSecurity } from '../../../src/server/app/listener-security.js'
 import { configOf, TestAuthority, TestFolder } from '../../support/access.js'
-import { recordingLogger, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './fixtures.js'
+import { recordingLogger, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './stage.js'
 
 /** More than a client takes that does not read, and less than a server's socket does. */
 const LARGE = 'x'.repeat(200_000)

@@ -16,7 +16,7 @@ import {
   startHttp,
   until,
   untilNothingIsHeld
-} from './fixtures.js'
+} from './stage.js'
 
 const CONNECTIONS = 'castellan_http_connections'
 const head = (line: string, ...headers: string[]): string =>

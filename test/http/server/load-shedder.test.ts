@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type LoadLimits, LoadShedder } from '../../../src/http/server/load-shedder.js'
-import { type LogLine, recordingLogger } from './fixtures.js'
+import { type LogLine, recordingLogger } from './stage.js'
 
 describe('strain of the process', () => {
   let clock: SinonFakeTimers

@@ -4,7 +4,7 @@ import sinon from 'sinon'
 import type { RecordOutcome } from '../../../src/core/model.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { startHttp, until, untilNothingIsHeld } from './fixtures.js'
+import { startHttp, until, untilNothingIsHeld } from './stage.js'
 
 const PIPELINED = 6
 const DELIVERED: readonly RecordOutcome[] = [{ type: 'delivered', partition: 0, offset: 1, timestampMs: 0 }]

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import { InvalidRequestError } from '../../../src/core/errors.js'
 import type { PageSource } from '../../../src/http/server/page-routes.js'
 import type { RecordQuestion } from '../../../src/http/status/record-question.js'
-import { type Started, sendRaw, startHttp } from './fixtures.js'
+import { type Started, sendRaw, startHttp } from './stage.js'
 
 const HTML = '<!doctype html><style>b{}</style><script>let a</script>'
 const FOUND = { verdict: 'yes', message: 'It is.', records: [], searched: [], notSearched: 0 } as const

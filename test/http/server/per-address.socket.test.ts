@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { gate, loudApi, type Started, startHttp, until } from './fixtures.js'
+import { gate, loudApi, type Started, startHttp, until } from './stage.js'
 
 describe('http: what one address may do', () => {
   let started: Started

@@ -4,7 +4,7 @@ import type { ProduceRecord } from '../../../src/core/model.js'
 import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { gate, loudApi, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
+import { gate, loudApi, type Started, startHttp, until, untilNothingIsHeld } from './stage.js'
 
 const PIPELINED = 300
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { RequestLog } from '../../../src/http/server/request-log.js'
-import { type LogLine, recordingLogger } from './fixtures.js'
+import { type LogLine, recordingLogger } from './stage.js'
 
 const failed = { requestId: 'a', method: 'POST', route: '/push', status: 503, durationMs: 1 }
 

@@ -4,7 +4,7 @@ import { sentUrlOf } from '../../../src/http/exchange/exchange.js'
 import { type AccessFields, toAccessLine } from '../../../src/http/server/request-log.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
-import { gate, loudApi, type Started, type StartSettings, sendRaw, startHttp, until } from './fixtures.js'
+import { gate, loudApi, type Started, type StartSettings, sendRaw, startHttp, until } from './stage.js'
 
 const get = (url: string, ...headers: string[]): string =>
   `GET ${url} HTTP/1.1\r\nHost: localhost\r\n${headers.map(header => `${header}\r\n`).join('')}\r\n`

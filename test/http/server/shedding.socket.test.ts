@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Started, startHttp, until } from './fixtures.js'
+import { type Started, startHttp, until } from './stage.js'
 
 describe('http under strain', () => {
   const limits = { maxEventLoopDelayMs: 500 }

@@ -4,7 +4,7 @@ import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { SilenceLimit } from '../../../src/http/engine/silence-limit.js'
 import { upgradeOf } from '../../../src/http/engine/upgrade.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { type Started, startHttp, untilNothingIsHeld } from './fixtures.js'
+import { type Started, startHttp, untilNothingIsHeld } from './stage.js'
 
 const LIMIT_MS = 200
 const head = (path: string, headers = ''): string => `POST ${path} HTTP/1.1\r\nhost: localhost\r\n${headers}\r\n`

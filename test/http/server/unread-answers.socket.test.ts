@@ -7,7 +7,7 @@ import type { FastifyInstance } from 'fastify'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { openListenerSecurity } from '../../../src/server/app/listener-security.js'
 import { configOf, TestAuthority, TestFolder } from '../../support/access.js'
-import { gate, loudApi, recordingLogger, type Started, startHttp, until, untilNothingIsHeld } from './fixtures.js'
+import { gate, loudApi, recordingLogger, type Started, startHttp, until, untilNothingIsHeld } from './stage.js'
 
 const MB = 1_000_000
 /** More than operating systems keep for a client that does not read. */

@@ -4,7 +4,7 @@ import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { startHttp, untilNothingIsHeld } from './fixtures.js'
+import { startHttp, untilNothingIsHeld } from './stage.js'
 
 const nextTick = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 

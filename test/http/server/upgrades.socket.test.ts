@@ -11,7 +11,7 @@ import { openListenerSecurity } from '../../../src/server/app/listener-security.
 import { configOf, makeToken, TestAuthority, TestFolder } from '../../support/access.js'
 import { startServer } from '../../support/http-server.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { recordingLogger, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './fixtures.js'
+import { recordingLogger, type Started, type StartSettings, startHttp, until, untilNothingIsHeld } from './stage.js'
 
 const UPGRADE = 'connection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\n'
 const ask = (path: string, headers = UPGRADE, method = 'GET'): string =>

@@ -2,8 +2,8 @@ import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { DurablePendingProduce } from '../../../src/producer/disk/record-outcomes.js'
 import { readDeadLetters } from '../../../src/producer/log/inspect.js'
-import { record } from '../../support/delivery-harness.js'
-import { DurableHarness, type DurableHarnessOptions } from '../../support/durable-harness.js'
+import { record } from '../../support/delivery-stage.js'
+import { DurableHarness, type DurableHarnessOptions } from '../durable-stage.js'
 
 const KIB = 1024
 

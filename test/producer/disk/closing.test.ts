@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { DurableHarness } from '../durable-stage.js'
 
 describe('durable: the end of delivery from the log', () => {
   let harness: DurableHarness

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { readDeadLetters } from '../../../src/producer/log/inspect.js'
-import { record } from '../../support/delivery-harness.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { record } from '../../support/delivery-stage.js'
+import { DurableHarness } from '../durable-stage.js'
 
 describe('durable: records that Kafka refuses for good', () => {
   let harness: DurableHarness

@@ -3,7 +3,7 @@ import { type Logger, silentLogger } from '../../../src/core/model.js'
 import type { Fault } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { startTestApp } from '../../support/app-under-test.js'
+import { startTestApp } from '../../support/test-app.js'
 
 describe('arion: a topic that may not be written', () => {
   for (const [how, api] of [

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import { record } from '../../support/delivery-harness.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { record } from '../../support/delivery-stage.js'
+import { DurableHarness } from '../durable-stage.js'
 
 const keyed = (topic: string, key: string, value: string): ProduceRecord => ({ topic, key, value })
 const numbers = (count: number, from = 0): string[] => Array.from({ length: count }, (_, at) => `${from + at}`)

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
-import { record } from '../../support/delivery-harness.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { record } from '../../support/delivery-stage.js'
 import type { FakePartition } from '../../support/fake-router.js'
+import { DurableHarness } from '../durable-stage.js'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import { DurableTopic } from '../../../src/producer/disk/durable-topic.js'
 import { MAX_UNKNOWN_TOPICS } from '../../../src/producer/disk/open-topics.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { DurableHarness } from '../durable-stage.js'
 
 /** 80,000 show more, and take longer. */
 const NAMES = Number(process.env.INVENTED_NAMES ?? 16_000)

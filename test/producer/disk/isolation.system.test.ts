@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { readDeadLetters } from '../../../src/producer/log/inspect.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { DurableHarness } from '../durable-stage.js'
 
 const KIB = 1024
 const value = (at: number, bytes = KIB): string => `${at} ${'x'.repeat(bytes)}`

@@ -7,7 +7,7 @@ import { type ProduceRecord, silentLogger } from '../../../src/core/model.js'
 import { DurableQueue } from '../../../src/producer/disk/durable-queue.js'
 import { walSettings } from '../../../src/producer/log/settings.js'
 import { logWorker } from '../../support/built.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { DurableHarness } from '../durable-stage.js'
 
 const KIB = 1024
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { DurableHarness } from '../durable-stage.js'
 
 describe('durable: partitions that are not there', () => {
   let harness: DurableHarness

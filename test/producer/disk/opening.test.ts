@@ -5,8 +5,8 @@ import { expect } from 'chai'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import type { OpenedQueue, QueueMember } from '../../../src/producer/disk/durable-queue.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
-import { record } from '../../support/delivery-harness.js'
-import { DurableHarness, type DurableHarnessOptions } from '../../support/durable-harness.js'
+import { record } from '../../support/delivery-stage.js'
+import { DurableHarness, type DurableHarnessOptions } from '../durable-stage.js'
 
 /** Keeps what it is told. */
 class Member implements QueueMember {

@@ -4,10 +4,10 @@ import { DurableReceipts } from '../../../src/producer/disk/durable-receipts.js'
 import type { DurableLog } from '../../../src/producer/log/durable-log.js'
 import { salvageLog } from '../../../src/producer/log/salvage.js'
 import { ReceiptDesk, type ReceiptReply } from '../../../src/verbs/receipts.js'
-import { record } from '../../support/delivery-harness.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { record } from '../../support/delivery-stage.js'
 import { eio } from '../../support/simulated-disk.js'
-import { storeOptions } from '../log/fixtures.js'
+import { DurableHarness } from '../durable-stage.js'
+import { storeOptions } from '../log/stage.js'
 
 const NONE = 3
 

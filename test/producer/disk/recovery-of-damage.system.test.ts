@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { record } from '../../support/delivery-harness.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { record } from '../../support/delivery-stage.js'
 import { SeededRandom } from '../../support/random.js'
+import { DurableHarness } from '../durable-stage.js'
 
 describe('durable: after a crash that damaged files', () => {
   let harness: DurableHarness

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { record } from '../../support/delivery-harness.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { record } from '../../support/delivery-stage.js'
+import { DurableHarness } from '../durable-stage.js'
 
 describe('durable: after a crash', () => {
   let harness: DurableHarness

@@ -3,8 +3,8 @@ import type { Logger } from '../../../src/core/model.js'
 import { askForRetention, retentionOf } from '../../../src/producer/disk/retention-watch.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
-import { record } from '../../support/delivery-harness.js'
-import { DurableHarness, type DurableHarnessOptions } from '../../support/durable-harness.js'
+import { record } from '../../support/delivery-stage.js'
+import { DurableHarness, type DurableHarnessOptions } from '../durable-stage.js'
 
 const HOUR_MS = 3_600_000
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { DurableHarness } from '../durable-stage.js'
 
 const KIB = 1024
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at)

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { record } from '../../support/delivery-harness.js'
-import { DurableHarness, type DurableHarnessOptions } from '../../support/durable-harness.js'
+import { record } from '../../support/delivery-stage.js'
+import { DurableHarness, type DurableHarnessOptions } from '../durable-stage.js'
 
 const HOUR_MS = 3_600_000
 const BASE_TIMESTAMP_AT = 27

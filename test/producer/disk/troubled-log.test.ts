@@ -7,8 +7,8 @@ import type { DurableLog } from '../../../src/producer/log/durable-log.js'
 import type { StoredEntry } from '../../../src/producer/log/entry.js'
 import type { LogReadRequest } from '../../../src/producer/log/entry-reader.js'
 import { readDeadLetters } from '../../../src/producer/log/inspect.js'
-import { record } from '../../support/delivery-harness.js'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { record } from '../../support/delivery-stage.js'
+import { DurableHarness } from '../durable-stage.js'
 
 const entryOf = (sequence: number, destination = 'default/orders'): StoredEntry => ({
   sequence,

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { DurableHarness } from '../durable-stage.js'
 import { sendWithKey, toHash } from './send-with-key.js'
 
 const VALUES = Array.from({ length: 12 }, (_, at) => `${at}`)

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DurableHarness } from '../../support/durable-harness.js'
+import { DurableHarness } from '../durable-stage.js'
 import { sendWithKey, toHash } from './send-with-key.js'
 
 describe('a key whose records Kafka has refused', () => {

@@ -1,7 +1,7 @@
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { ProduceOptions } from '../../../src/producer/memory/delivery.js'
 import { certaintyOf, persistedText } from '../../../src/verbs/persisted.js'
-import type { DurableHarness } from '../../support/durable-harness.js'
+import type { DurableHarness } from '../durable-stage.js'
 
 export const toHash = (key: string): string => key.padStart(16, 'k')
 

@@ -11,7 +11,7 @@ import type { LogStoreOptions } from '../../../src/producer/log/log-store.js'
 import { readLoggedRecord, writeLoggedRecord } from '../../../src/producer/log/logged-record.js'
 import { InlineLogHost } from '../../support/inline-log-host.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { openStore } from './fixtures.js'
+import { openStore } from './stage.js'
 
 const entry = (value: string, destination = 'default/orders'): NewEntry => ({
   destination,

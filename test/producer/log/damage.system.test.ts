@@ -3,7 +3,7 @@ import { ENTRY_HEADER_BYTES } from '../../../src/producer/log/entry.js'
 import { recover } from '../../../src/producer/log/recovery.js'
 import { entriesAside } from '../../../src/producer/log/salvage.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll } from './fixtures.js'
+import { group, openStore, readAll } from './stage.js'
 
 const BODIES = Array.from({ length: 12 }, (_, index) => `body-${index}-${'x'.repeat(index * 3)}`)
 

@@ -5,7 +5,7 @@ import { discardDeadLetters, replayDeadLetters } from '../../../src/producer/log
 import { salvageLog } from '../../../src/producer/log/salvage.js'
 import { SEGMENT_HEADER_BYTES } from '../../../src/producer/log/segment-header.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
+import { deadLettersOn, group, openStore, readAll, readEntries, storeOptions } from './stage.js'
 
 const reason = { code: 'MESSAGE_TOO_LARGE', message: 'too large', diedAtMs: 7 }
 

@@ -3,7 +3,7 @@ import sinon from 'sinon'
 import { DurableLog, type NewEntry } from '../../../src/producer/log/durable-log.js'
 import { InlineLogHost } from '../../support/inline-log-host.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll, readEntries } from './fixtures.js'
+import { group, openStore, readAll, readEntries } from './stage.js'
 
 const numbers = (from: number, end: number): string[] => Array.from({ length: end - from }, (_, at) => `${from + at}`)
 const segmentsOn = (disk: SimulatedDisk): string[] =>

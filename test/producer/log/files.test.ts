@@ -14,7 +14,7 @@ import { expect } from 'chai'
 import { checkFormat, writeFormat } from '../../../src/producer/log/format-file.js'
 import { NodeDirectory } from '../../../src/producer/log/node-files.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll } from './fixtures.js'
+import { group, openStore, readAll } from './stage.js'
 
 describe('the files of the durable log', () => {
   let root: string

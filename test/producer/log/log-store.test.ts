@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll } from './fixtures.js'
+import { group, openStore, readAll } from './stage.js'
 
 describe('the durable log', () => {
   it('survives a stop and a start: open entries, completions, notes and the next sequence', () => {

@@ -5,7 +5,7 @@ import type { LogStore, LogStoreOptions } from '../../../src/producer/log/log-st
 import { recover } from '../../../src/producer/log/recovery.js'
 import { entriesAside } from '../../../src/producer/log/salvage.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll, readEntries } from './fixtures.js'
+import { group, openStore, readAll, readEntries } from './stage.js'
 
 const STUCK = 'default/stuck'
 const merging: Partial<LogStoreOptions> = { maxWastedBytes: 0 }

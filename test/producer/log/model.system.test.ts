@@ -5,7 +5,7 @@ import type { LogStore } from '../../../src/producer/log/log-store.js'
 import { recover } from '../../../src/producer/log/recovery.js'
 import { entriesAside } from '../../../src/producer/log/salvage.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readEntries } from './fixtures.js'
+import { group, openStore, readEntries } from './stage.js'
 
 /**
  * What the log promises, as plainly as it can be said: entries acknowledged and not completed are there, in order;

@@ -11,7 +11,7 @@ import { decodeSegmentHeader } from '../../../src/producer/log/segment-header.js
 import { SegmentIndex } from '../../../src/producer/log/segment-index.js'
 import { SegmentIndexes } from '../../../src/producer/log/segment-indexes.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll, readEntries, storeOptions } from './fixtures.js'
+import { group, openStore, readAll, readEntries, storeOptions } from './stage.js'
 
 const ORDERS = new Map([['default/orders', 0]])
 const EVERYTHING = { fromSequence: 1, maxBytes: Number.MAX_SAFE_INTEGER }

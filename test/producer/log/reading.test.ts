@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { ENTRY_HEADER_BYTES } from '../../../src/producer/log/entry.js'
 import type { LogStore } from '../../../src/producer/log/log-store.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll, readEntries } from './fixtures.js'
+import { group, openStore, readAll, readEntries } from './stage.js'
 
 const VALUE_BYTES = 4_000
 

@@ -5,7 +5,7 @@ import { createJournalFile, type LogProgress } from '../../../src/producer/log/p
 import { recover, tidy } from '../../../src/producer/log/recovery.js'
 import { completeRange, LogSegment, segmentIndexOf } from '../../../src/producer/log/segment.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll, readEntries } from './fixtures.js'
+import { group, openStore, readAll, readEntries } from './stage.js'
 
 const segmentsOn = (disk: SimulatedDisk): string[] =>
   [...disk.files().keys()].filter(name => name.endsWith('.slab')).sort()

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { DestinationSearch } from '../../../src/producer/log/backlog.js'
 import type { LogStore } from '../../../src/producer/log/log-store.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore } from './fixtures.js'
+import { group, openStore } from './stage.js'
 
 interface Answer {
   readonly destinations: readonly (readonly [string, number])[]

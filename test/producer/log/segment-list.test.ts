@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll } from './fixtures.js'
+import { group, openStore, readAll } from './stage.js'
 
 const namesOf = (disk: SimulatedDisk, suffix: string): string[] =>
   [...disk.files().keys()].filter(name => name.endsWith(suffix)).sort()

@@ -6,7 +6,7 @@ import { type EntryOutcome, OutcomeRows } from '../../../src/producer/log/outcom
 import { salvageLog } from '../../../src/producer/log/salvage.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
 import { eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readEntries, recordBody, storeOptions, textOf } from './fixtures.js'
+import { group, openStore, readEntries, recordBody, storeOptions, textOf } from './stage.js'
 
 /** An entry that was acknowledged. */
 interface Entry {

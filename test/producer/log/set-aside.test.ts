@@ -7,7 +7,7 @@ import { OutcomeRows } from '../../../src/producer/log/outcomes.js'
 import { recover } from '../../../src/producer/log/recovery.js'
 import { SALVAGED_HEADER, type SalvagedSegment, salvageLog } from '../../../src/producer/log/salvage.js'
 import { type DiskFaults, eio, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, type Opened, openStore, readEntries, recordBody, storeOptions, textOf } from './fixtures.js'
+import { group, type Opened, openStore, readEntries, recordBody, storeOptions, textOf } from './stage.js'
 
 const FIRST = '0000000000000001.slab'
 const SECOND = '0000000000000002.slab'

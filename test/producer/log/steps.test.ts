@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { encodeEntry } from '../../../src/producer/log/entry.js'
 import type { LogStore } from '../../../src/producer/log/log-store.js'
 import { eio, enospc, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll, readEntries } from './fixtures.js'
+import { group, openStore, readAll, readEntries } from './stage.js'
 
 const namesOf = (disk: SimulatedDisk, suffix: string): string[] =>
   [...disk.files().keys()].filter(name => name.endsWith(suffix)).sort()

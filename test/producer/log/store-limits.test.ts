@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { LogStore } from '../../../src/producer/log/log-store.js'
 import { eio, enospc, SimulatedDisk } from '../../support/simulated-disk.js'
-import { group, openStore, readAll, readEntries } from './fixtures.js'
+import { group, openStore, readAll, readEntries } from './stage.js'
 
 /** Whatever is written fails with `error`; counts the attempts. */
 function broken(disk: SimulatedDisk, error: () => Error): { attempts: number } {

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { ProduceOptions } from '../../../src/producer/memory/delivery.js'
 import { partitioners } from '../../../src/producer/memory/partitioners.js'
 import type { ProduceResult } from '../../../src/router/messages/operations.js'
-import { DeliveryHarness, offsetsOf, record, resultsOf, type Sent } from '../../support/delivery-harness.js'
+import { DeliveryHarness, offsetsOf, record, resultsOf, type Sent } from '../../support/delivery-stage.js'
 
 const KIB = 1024
 /** What the first record of a request is charged beside its bytes. */

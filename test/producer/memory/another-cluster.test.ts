@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DeliveryHarness, record, resultsOf } from '../../support/delivery-harness.js'
+import { DeliveryHarness, record, resultsOf } from '../../support/delivery-stage.js'
 
 const change = { before: 'old', now: 'new' }
 

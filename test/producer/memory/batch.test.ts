@@ -6,7 +6,7 @@ import { Batch } from '../../../src/producer/memory/batch.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { BatchLimit, loneBatch, WaitingBatches } from '../../../src/producer/memory/waiting-batches.js'
-import { record } from '../../support/delivery-harness.js'
+import { record } from '../../support/delivery-stage.js'
 
 const options = { compression: 'none', timeoutMs: 1_000 } as const
 const numbering = { producerId: 7n, epoch: 3, nextSequence: 40 }

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DeliveryHarness, offsetsOf, record } from '../../support/delivery-harness.js'
+import { DeliveryHarness, offsetsOf, record } from '../../support/delivery-stage.js'
 import type { Script } from '../../support/fake-router.js'
 
 const reject = (errorCode: number): Script => ({ type: 'reject', errorCode })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-harness.js'
+import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-stage.js'
 
 describe('delivery: deadlines', () => {
   let harness: DeliveryHarness

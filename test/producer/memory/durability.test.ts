@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DeliveryHarness, record } from '../../support/delivery-harness.js'
+import { DeliveryHarness, record } from '../../support/delivery-stage.js'
 
 describe('delivery: where records are kept', () => {
   let harness: DeliveryHarness

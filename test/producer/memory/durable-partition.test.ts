@@ -9,7 +9,7 @@ import {
   rejected,
   sentRecords,
   unanswered
-} from '../../support/partition-producer-stage.js'
+} from './partition-producer-stage.js'
 
 const NOT_ENOUGH_REPLICAS = 19
 const INVALID_RECORD = 87

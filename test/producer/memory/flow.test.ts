@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { ProduceResult } from '../../../src/router/messages/operations.js'
-import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-harness.js'
+import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-stage.js'
 import { SeededRandom } from '../../support/random.js'
 
 describe('delivery: flow', () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DeliveryHarness, record, resultsOf } from '../../support/delivery-harness.js'
+import { DeliveryHarness, record, resultsOf } from '../../support/delivery-stage.js'
 
 const TWO_DAYS_MS = 2 * 24 * 3_600_000
 

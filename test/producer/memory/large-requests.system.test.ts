@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
-import { DeliveryHarness, record, resultsOf } from '../../support/delivery-harness.js'
+import { DeliveryHarness, record, resultsOf } from '../../support/delivery-stage.js'
 
 const KIB = 1024
 

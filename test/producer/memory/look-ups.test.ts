@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DeliveryHarness, record, resultsOf } from '../../support/delivery-harness.js'
+import { DeliveryHarness, record, resultsOf } from '../../support/delivery-stage.js'
 
 describe('delivery: look-ups of topics that were known', () => {
   let harness: DeliveryHarness

@@ -4,7 +4,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { Losses } from '../../../src/producer/memory/losses.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
-import { DeliveryHarness, record } from '../../support/delivery-harness.js'
+import { DeliveryHarness, record } from '../../support/delivery-stage.js'
 import type { Script } from '../../support/fake-router.js'
 
 const records = (topic: string, count: number) =>

@@ -1,23 +1,23 @@
 import sinon from 'sinon'
-import { type ProduceRecord, type RecordFailure, silentLogger } from '../../src/core/model.js'
-import { recordRefusal } from '../../src/core/refusals.js'
-import { BatchBufferPool } from '../../src/kafka/record-batch-writer.js'
-import { readBack } from '../../src/kafka/record-reader.js'
-import { Budget } from '../../src/producer/memory/budget.js'
-import type { WrittenBatches } from '../../src/producer/memory/log-search.js'
-import { type Numbering, newNumbering } from '../../src/producer/memory/numbering.js'
-import { OwnTime } from '../../src/producer/memory/own-time.js'
-import { PartitionProducer } from '../../src/producer/memory/partition-producer.js'
+import { type ProduceRecord, type RecordFailure, silentLogger } from '../../../src/core/model.js'
+import { recordRefusal } from '../../../src/core/refusals.js'
+import { BatchBufferPool } from '../../../src/kafka/record-batch-writer.js'
+import { readBack } from '../../../src/kafka/record-reader.js'
+import { Budget } from '../../../src/producer/memory/budget.js'
+import type { WrittenBatches } from '../../../src/producer/memory/log-search.js'
+import { type Numbering, newNumbering } from '../../../src/producer/memory/numbering.js'
+import { OwnTime } from '../../../src/producer/memory/own-time.js'
+import { PartitionProducer } from '../../../src/producer/memory/partition-producer.js'
 import {
   type BatchOwner,
   type DeliveryCounters,
   newCounters
-} from '../../src/producer/memory/partition-producer-deps.js'
-import { MemoryPendingProduce } from '../../src/producer/memory/pending-produce.js'
-import { type DeliverySettings, defaultDeliverySettings } from '../../src/producer/memory/settings.js'
-import { BatchLimit } from '../../src/producer/memory/waiting-batches.js'
-import type { BatchAnswer, SealedBatch } from '../../src/router/messages/operations.js'
-import { record } from './delivery-harness.js'
+} from '../../../src/producer/memory/partition-producer-deps.js'
+import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
+import { type DeliverySettings, defaultDeliverySettings } from '../../../src/producer/memory/settings.js'
+import { BatchLimit } from '../../../src/producer/memory/waiting-batches.js'
+import type { BatchAnswer, SealedBatch } from '../../../src/router/messages/operations.js'
+import { record } from '../../support/delivery-stage.js'
 
 /** A keeper that does as it is told. */
 export class FakeBatchOwner implements BatchOwner {

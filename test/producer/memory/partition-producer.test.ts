@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import type { BatchAnswer, SealedBatch } from '../../../src/router/messages/operations.js'
-import { record } from '../../support/delivery-harness.js'
+import { record } from '../../support/delivery-stage.js'
 import {
   appended,
   contentsOf,
@@ -10,7 +10,7 @@ import {
   PartitionProducerStage,
   rejected,
   unanswered
-} from '../../support/partition-producer-stage.js'
+} from './partition-producer-stage.js'
 
 const OUT_OF_ORDER = 45
 const NOT_ENOUGH_REPLICAS = 19

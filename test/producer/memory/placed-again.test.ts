@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { partitioners } from '../../../src/producer/memory/partitioners.js'
-import { DeliveryHarness, offsetsOf, record, type Sent } from '../../support/delivery-harness.js'
+import { DeliveryHarness, offsetsOf, record, type Sent } from '../../support/delivery-stage.js'
 import { SeededRandom } from '../../support/random.js'
 
 const TOPIC = 'shrinks'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import type { SealedBatch } from '../../../src/router/messages/operations.js'
-import { record } from '../../support/delivery-harness.js'
+import { record } from '../../support/delivery-stage.js'
 import {
   appended,
   contentsOf,
@@ -9,7 +9,7 @@ import {
   PartitionProducerStage,
   rejected,
   unanswered
-} from '../../support/partition-producer-stage.js'
+} from './partition-producer-stage.js'
 
 const NOT_ENOUGH_REPLICAS = 19
 const INVALID_RECORD = 87

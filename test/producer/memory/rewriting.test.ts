@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-harness.js'
+import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-stage.js'
 
 const BATCH_MAX_BYTES = 2_000
 

@@ -3,7 +3,7 @@ import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import { Batch } from '../../../src/producer/memory/batch.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
-import { DeliveryHarness, offsetsOf, record } from '../../support/delivery-harness.js'
+import { DeliveryHarness, offsetsOf, record } from '../../support/delivery-stage.js'
 import { SeededRandom } from '../../support/random.js'
 
 const options = { compression: 'none', timeoutMs: 1_000 } as const

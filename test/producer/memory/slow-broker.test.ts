@@ -5,7 +5,7 @@ import type { Delivery } from '../../../src/producer/memory/delivery.js'
 import { startDelivery } from '../../../src/producer/memory/memory-delivery.js'
 import { CastleRouter } from '../../support/castle-router.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
-import { record } from '../../support/delivery-harness.js'
+import { record } from '../../support/delivery-stage.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { metadataOf, ScriptedCluster } from '../../support/scripted-client.js'
 

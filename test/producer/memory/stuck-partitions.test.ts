@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DeliveryHarness, record, resultsOf } from '../../support/delivery-harness.js'
+import { DeliveryHarness, record, resultsOf } from '../../support/delivery-stage.js'
 
 const KIB = 1024
 /** After this long without an acknowledgement a partition counts as stuck. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
-import { DeliveryHarness, record, resultsOf } from '../../support/delivery-harness.js'
+import { DeliveryHarness, record, resultsOf } from '../../support/delivery-stage.js'
 
 describe('delivery: what the Router is asked to tell of topics', () => {
   let harness: DeliveryHarness

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { partitioners } from '../../../src/producer/memory/partitioners.js'
-import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-harness.js'
+import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-stage.js'
 
 describe('delivery: topics', () => {
   let harness: DeliveryHarness

@@ -4,7 +4,7 @@ import { Attempts } from '../../../src/producer/memory/attempts.js'
 import { Budget, PartitionCharge, partitionFull } from '../../../src/producer/memory/budget.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { type HeadFacts, judge, persistedOf } from '../../../src/producer/memory/verdict.js'
-import { appended, rejected, unanswered } from '../../support/partition-producer-stage.js'
+import { appended, rejected, unanswered } from './partition-producer-stage.js'
 
 const NOT_LEADER = 6
 

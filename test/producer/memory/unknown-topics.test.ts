@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DeliveryHarness, record, resultsOf, type Sent } from '../../support/delivery-harness.js'
+import { DeliveryHarness, record, resultsOf, type Sent } from '../../support/delivery-stage.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
-import { DeliveryHarness, record, resultsOf } from '../../support/delivery-harness.js'
+import { DeliveryHarness, record, resultsOf } from '../../support/delivery-stage.js'
 
 const KIB = 1024
 const WAIT_MS = 1_000

@@ -6,7 +6,7 @@ import { BrokerProxy } from '../../../src/router/dispatcher/broker-proxy.js'
 import { produceBatch } from '../../../src/router/processors/produce-admission.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { turns } from '../../support/ticks.js'
-import { ProcessorHarness } from '../processors/harness.js'
+import { ProcessorHarness } from '../processors/stage.js'
 
 const IDLE_MS = 20_000
 

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { type DispatcherPlanOptions, planDispatcher } from '../../../src/router/dispatcher/dispatcher-plan.js'
 import type { QueueProcessor } from '../../../src/router/processors/queue-processor.js'
 import type { Role } from '../../../src/router/requests/operation.js'
-import { ProcessorHarness } from '../processors/harness.js'
+import { ProcessorHarness } from '../processors/stage.js'
 
 describe('connections to one broker by role', () => {
   const harness = new ProcessorHarness()

@@ -8,7 +8,7 @@ import { Dispatcher, type DispatcherOptions } from '../../../src/router/dispatch
 import type { QueueProcessor } from '../../../src/router/processors/queue-processor.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { turns } from '../../support/ticks.js'
-import { ProcessorHarness, type Results } from '../processors/harness.js'
+import { ProcessorHarness, type Results } from '../processors/stage.js'
 import { answering, Broker, failing, Queue, reportsTo, submitTo } from './fake-broker.js'
 
 type Measure = readonly [kind: string, name: string, value: number, tags: MetricTags]

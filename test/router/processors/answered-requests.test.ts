@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { type OpenRequest, reply } from '../../../src/router/requests/open-requests.js'
 import { collectGarbage } from '../../support/held-bytes.js'
 import { turns } from '../../support/ticks.js'
-import { FetchHarness, T16 } from './fetch-harness.js'
+import { FetchHarness, T16 } from './fetch-stage.js'
 
 /** Read at its end. */
 const IDLE = { topic: 'idle', partition: 0 }

@@ -2,7 +2,7 @@ import type { RoutedKind } from '../../../src/router/messages/operations.js'
 import { descriptorOf } from '../../../src/router/processors/operations.js'
 import type { OperationProcessor, Returned } from '../../../src/router/processors/queue-processor.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
-import { ProcessorHarness } from './harness.js'
+import { ProcessorHarness } from './stage.js'
 
 export const CALL_TIMEOUT_MS = 5_000
 

@@ -11,8 +11,8 @@ import { descriptorOf } from '../../../src/router/processors/operations.js'
 import { type OpenRequest, reply } from '../../../src/router/requests/open-requests.js'
 import { fakeBatch, fakeBatchOf } from '../../support/fake-batch.js'
 import { turns } from '../../support/ticks.js'
-import { B, FetchHarness, offsetsOf, T16 } from './fetch-harness.js'
-import { ProcessorHarness } from './harness.js'
+import { B, FetchHarness, offsetsOf, T16 } from './fetch-stage.js'
+import { ProcessorHarness } from './stage.js'
 
 const LARGEST = 1_000_000
 const SMALLEST = 64 * 1024

@@ -5,7 +5,7 @@ import type { FetchDataCall } from '../../../src/router/processors/fetch-queues.
 import { type OpenRequest, reply } from '../../../src/router/requests/open-requests.js'
 import { fakeBatch, fakeBatchOf } from '../../support/fake-batch.js'
 import type { ScriptedFetch } from '../../support/scripted-client.js'
-import { B, FetchHarness, offsetsOf, T16 } from './fetch-harness.js'
+import { B, FetchHarness, offsetsOf, T16 } from './fetch-stage.js'
 
 describe('fetch data processor', () => {
   it('castle 17 answers equal and covered requests from one response, each once', () => {

@@ -6,7 +6,7 @@ import { type FetchDataCall, FetchQueues } from '../../../src/router/processors/
 import { waitersOf } from '../../../src/router/processors/long-poll.js'
 import { fakeBatch } from '../../support/fake-batch.js'
 import { SeededRandom } from '../../support/random.js'
-import { FetchHarness, offsetsOf } from './fetch-harness.js'
+import { FetchHarness, offsetsOf } from './fetch-stage.js'
 
 const SESSION = 7
 const PATIENT_MS = 10_000

@@ -9,7 +9,7 @@ import { ReadCache } from '../../../src/router/processors/read-cache.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { FakeBatch } from '../../support/fake-batch.js'
 import { fetchReply, ScriptedCluster, type ScriptedFetch } from '../../support/scripted-client.js'
-import { ProcessorHarness } from './harness.js'
+import { ProcessorHarness } from './stage.js'
 
 export const T16 = { topic: 'perf', partition: 16 }
 export const B = { topic: 'api', partition: 17 }

@@ -10,7 +10,7 @@ import { operations } from '../../../src/router/processors/operations.js'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import type { ProcessorContext, Returned } from '../../../src/router/processors/queue-processor.js'
 import { ResponseBuilder } from '../../support/response-builder.js'
-import { ProcessorHarness } from './harness.js'
+import { ProcessorHarness } from './stage.js'
 
 /** What one partition's part of a shared answer says. */
 interface Part {

@@ -6,7 +6,7 @@ import type { BatchesCall } from '../../../src/router/processors/batch-queue.js'
 import { notSent, ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import { kafkaFailure, ownFailure } from '../../../src/router/requests/failures.js'
 import { answerTimedOut, answerUnknown, fail, type OpenRequest } from '../../../src/router/requests/open-requests.js'
-import { ProcessorHarness } from './harness.js'
+import { ProcessorHarness } from './stage.js'
 
 type PartitionProducer = 'main' | 'slow' | 'newTopics'
 

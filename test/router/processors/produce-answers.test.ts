@@ -4,7 +4,7 @@ import { produceV7 } from '../../../src/kafka/protocol/produce.js'
 import type { BatchAnswer } from '../../../src/router/messages/operations.js'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import { ResponseBuilder } from '../../support/response-builder.js'
-import { ProcessorHarness } from './harness.js'
+import { ProcessorHarness } from './stage.js'
 
 /** A partition of an answer. Its offset tells which one it is. */
 type Answered = readonly [topic: string, partition: number, baseOffset: number, errorCode?: number]

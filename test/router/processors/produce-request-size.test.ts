@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { TimedOutError, UnavailableError } from '../../../src/core/errors.js'
 import type { BatchesCall } from '../../../src/router/processors/batch-queue.js'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
-import { ProcessorHarness } from './harness.js'
+import { ProcessorHarness } from './stage.js'
 
 const BROKER_MAX_BYTES = 30
 const closed = new UnavailableError('brokerUnreachable', 'the connection was closed by the other side')

@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
-import { ProcessorHarness } from './harness.js'
+import { ProcessorHarness } from './stage.js'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void

@@ -3,7 +3,7 @@ import type { CommitConsumerOffsetResult } from '../../../src/router/messages/op
 import { landed } from '../../../src/router/processors/commit-consumer-offset.js'
 import { answerTimedOut, type OpenRequest, reply } from '../../../src/router/requests/open-requests.js'
 import { CommitOrder } from '../../../src/router/routing/group-routing.js'
-import { ProcessorHarness } from '../processors/harness.js'
+import { ProcessorHarness } from '../processors/stage.js'
 
 const A = { topic: 'perf', partition: 1 }
 const B = { topic: 'api', partition: 17 }

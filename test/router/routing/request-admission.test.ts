@@ -18,7 +18,7 @@ import {
   type RequestAdmissionOptions
 } from '../../../src/router/routing/request-admission.js'
 import { toRouterSettings } from '../../../src/router/routing/settings.js'
-import { ProcessorHarness } from '../processors/harness.js'
+import { ProcessorHarness } from '../processors/stage.js'
 
 interface Told {
   readonly type: string

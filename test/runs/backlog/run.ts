@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
-import { endOnSignals, sayWithTime } from '../../support/tool.js'
 import { countOption, listOption, numberFrom, toolOptions, usageError } from '../../support/tool-options.js'
+import { endOnSignals, sayWithTime } from '../tool.js'
 import { type BacklogOptions, runBacklog } from './run-backlog.js'
 
 const command = new Command('npm run test:backlog --')

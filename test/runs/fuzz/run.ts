@@ -1,6 +1,6 @@
 import { Command } from 'commander'
-import { endOnSignals } from '../../support/tool.js'
 import { countOption, orEnd, seedOption, toolOptions, usageError } from '../../support/tool-options.js'
+import { endOnSignals } from '../tool.js'
 import { AppSide, NODE, OWN, TIGHT_LIMITS, takeBugs } from './app-side.js'
 import { clock, stopClockDuringTicks } from './clock.js'
 import { type Found, Fuzzer, playAlone } from './fuzzer.js'

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { HttpClient } from '../../support/http-client.js'
+import { HttpClient } from '../http-client.js'
 
 /** kprf's deadline of a synchronous push, and what a busy machine may add. */
 const PATIENCE_MS = 2_000 + 3_000

@@ -5,9 +5,9 @@ import { isLegalTopicName, type RecordOutcome } from '../../../src/core/model.js
 import { errorCodes, type KafkaErrorName } from '../../../src/kafka/error-codes.js'
 import type { AdminVerbs, ConfigEntry, ConfigResource } from '../../../src/verbs/verbs.js'
 import { type Castellan, startCastellan } from '../../support/castellan.js'
-import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 const PATIENCE_MS = 30_000
 const options = { timeoutMs: PATIENCE_MS }

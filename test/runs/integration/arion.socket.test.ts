@@ -4,10 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import { WebSocket } from 'ws'
 import type { App } from '../../../src/server/app/app.js'
-import { inWorld } from '../../support/in-world.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 type Answer = { readonly status: number; readonly body: Readonly<Record<string, unknown>> }
 

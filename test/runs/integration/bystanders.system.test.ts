@@ -9,9 +9,9 @@ import { createBrokerClientFactory } from '../../../src/kafka/broker-client-fact
 import { noProducer, RecordBatchWriter } from '../../../src/kafka/record-batch-writer.js'
 import { askRouter } from '../../../src/router/routing/ask-router.js'
 import type { App } from '../../../src/server/app/app.js'
-import { startTestApp } from '../../support/app-under-test.js'
 import { type Castellan, startCastellan } from '../../support/castellan.js'
 import { type TargetCluster, targetCluster } from '../../support/target-cluster.js'
+import { startTestApp } from '../../support/test-app.js'
 
 const DEADLINE_MS = 30_000
 const FRESH_PER_TROUBLE = 3

@@ -2,8 +2,8 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Bytes, KafkaRecord, ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import { onTargetCluster } from '../../support/castellan.js'
-import { inWorld } from '../../support/in-world.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 const recordCount = 10_000
 const burstSize = 500

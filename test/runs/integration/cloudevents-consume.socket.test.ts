@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { HTTP } from 'cloudevents'
-import { EVENT, type EventAnswer, REQUIRED } from '../../apis/cloudevents/harness.js'
-import { EventsStage } from '../../support/events-stage.js'
+import { EVENT, type EventAnswer, REQUIRED } from '../../apis/cloudevents/stage.js'
+import { EventsStage } from './events-stage.js'
 
 const EVENT_TYPE = 'application/cloudevents+json'
 const BATCH_TYPE = 'application/cloudevents-batch+json'

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { CloudEvent, emitterFor, HTTP, httpTransport, Mode } from 'cloudevents'
-import { EVENT, REQUIRED } from '../../apis/cloudevents/harness.js'
-import { EventsStage } from '../../support/events-stage.js'
-import { inWorld } from '../../support/in-world.js'
+import { EVENT, REQUIRED } from '../../apis/cloudevents/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { EventsStage } from './events-stage.js'
+import { inWorld } from './in-world.js'
 
 const EVENT_TYPE = 'application/cloudevents+json'
 const BATCH_TYPE = 'application/cloudevents-batch+json'

@@ -5,7 +5,7 @@ import { expect } from 'chai'
 import { call } from '../../support/access.js'
 import { ConfluentStage, JSON_RECORDS, JSON_TYPE } from '../../support/confluent-stage.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { RecordStreamClient } from '../../support/record-stream-client.js'
+import { RecordStreamClient } from './record-stream-client.js'
 
 const MIB = 1024 * 1024
 /** What a bomb becomes. */

@@ -4,8 +4,8 @@ import { v3AdminRoutes } from '../../../src/apis/confluent/operations.js'
 import type { Described } from '../../../src/http/api/routes.js'
 import { call } from '../../support/access.js'
 import { ConfluentStage, JSON_RECORDS, JSON_TYPE, V2 } from '../../support/confluent-stage.js'
-import { inWorld } from '../../support/in-world.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 /** Any answer, whose members the tests look at. */
 type Json = ReturnType<typeof JSON.parse>

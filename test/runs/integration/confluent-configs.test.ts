@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
 import { ConfluentStage, JSON_TYPE } from '../../support/confluent-stage.js'
-import { inWorld } from '../../support/in-world.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 /** Any answer, whose members the tests look at. */
 type Json = ReturnType<typeof JSON.parse>

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
 import { BINARY, ConfluentStage, JSON_RECORDS, JSON_TYPE, type Seen, V2 } from '../../support/confluent-stage.js'
-import { inWorld } from '../../support/in-world.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 const brief = ({ status, type, body }: Seen): unknown[] => [status, type, (body as { error_code?: number })?.error_code]
 const plain = ({ status, type, body }: Seen): unknown[] => [status, type, body]

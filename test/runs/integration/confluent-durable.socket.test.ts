@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { type Castellan, startCastellan } from '../../support/castellan.js'
 import { ConfluentStage, JSON_RECORDS, JSON_TYPE, type Seen } from '../../support/confluent-stage.js'
-import { type RecordAnswer, RecordStreamClient } from '../../support/record-stream-client.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { type RecordAnswer, RecordStreamClient } from './record-stream-client.js'
 
 const PENDING = /\(in Kafka: pending\)$/
 const value = (data: string) => ({ key: { type: 'STRING', data: 'k' }, value: { type: 'STRING', data } })

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { ConfluentStage, JSON_RECORDS, V2 } from '../../support/confluent-stage.js'
-import { inWorld } from '../../support/in-world.js'
+import { inWorld } from './in-world.js'
 
 describe('confluent: a cluster that does not answer', () => {
   inWorld()

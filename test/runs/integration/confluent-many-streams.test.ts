@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
 import { ConfluentStage, JSON_TYPE } from '../../support/confluent-stage.js'
-import { inWorld } from '../../support/in-world.js'
-import { RecordStreamClient } from '../../support/record-stream-client.js'
+import { inWorld } from './in-world.js'
+import { RecordStreamClient } from './record-stream-client.js'
 
 const STREAMS = 100
 const RECORDS = 64

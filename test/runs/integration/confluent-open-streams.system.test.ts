@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import { expect } from 'chai'
 import { ConfluentStage, JSON_RECORDS } from '../../support/confluent-stage.js'
-import { RecordStreamClient } from '../../support/record-stream-client.js'
+import { RecordStreamClient } from './record-stream-client.js'
 
 describe('confluent: streams of records that stay open', function () {
   this.timeout(120_000)

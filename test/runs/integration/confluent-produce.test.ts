@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import { partitioners } from '../../../src/producer/memory/partitioners.js'
 import { call } from '../../support/access.js'
 import { BINARY, ConfluentStage, JSON_RECORDS, JSON_TYPE, type Seen, V2 } from '../../support/confluent-stage.js'
-import { inWorld } from '../../support/in-world.js'
+import { inWorld } from './in-world.js'
 
 interface Offset {
   readonly partition: number

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
 import { ConfluentStage, JSON_TYPE } from '../../support/confluent-stage.js'
-import { type RecordAnswer, RecordStreamClient } from '../../support/record-stream-client.js'
+import { type RecordAnswer, RecordStreamClient } from './record-stream-client.js'
 
 const linesOf = (body: string): RecordAnswer[] => {
   expect(body.endsWith('\r\n')).to.equal(true)

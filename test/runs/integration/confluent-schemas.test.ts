@@ -5,16 +5,8 @@ import { schemasSettings } from '../../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
 import { CodecsInPlace } from '../../support/codecs-in-place.js'
 import { ConfluentStage } from '../../support/confluent-stage.js'
-import { inWorld } from '../../support/in-world.js'
-import {
-  codeOf,
-  type ErrorBody,
-  produceV2,
-  readerOf,
-  readOnce,
-  readSome,
-  schemaCases
-} from '../../support/schema-cases.js'
+import { codeOf, type ErrorBody, produceV2, readerOf, readOnce, readSome, schemaCases } from '../schema-cases.js'
+import { inWorld } from './in-world.js'
 
 const HEAD_END = '\r\n\r\n'
 

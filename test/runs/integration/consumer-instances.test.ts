@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import type { openCastellan } from '../../../src/index.js'
 import type { InstanceName, InstanceRecord, InstanceSettings, InstanceVerbs } from '../../../src/verbs/verbs.js'
-import { inWorld } from '../../support/in-world.js'
 import { done, instanceSettings } from '../../support/instances.js'
 import { SeededRandom } from '../../support/random.js'
 import { onCluster } from '../../support/stage.js'
+import { inWorld } from './in-world.js'
 
 const base: InstanceSettings = { ...instanceSettings, maxWaitMs: 30_000 }
 const limits = { timeoutMs: undefined, maxBytes: undefined }

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { encodeSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
 import type { GroupInstance } from '../../support/group-instance.js'
-import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 const TIMEOUT_MS = 20_000
 

@@ -5,8 +5,8 @@ import type { Browser, Page } from 'playwright-core'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
-import { startTestApp } from '../../support/app-under-test.js'
 import { isBrowserInstalled, startBrowser } from '../../support/browser.js'
+import { startTestApp } from '../../support/test-app.js'
 
 interface Answer {
   readonly status: number

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ActorRef } from '../../src/core/actor/actor.js'
-import type { Offset } from '../../src/core/model.js'
-import type { RouterMessage, RouterRequest, RouterResult } from '../../src/router/messages/operations.js'
-import type { Unasked } from '../../src/router/routing/ask-router.js'
+import type { ActorRef } from '../../../src/core/actor/actor.js'
+import type { Offset } from '../../../src/core/model.js'
+import type { RouterMessage, RouterRequest, RouterResult } from '../../../src/router/messages/operations.js'
+import type { Unasked } from '../../../src/router/routing/ask-router.js'
 
 /** Keeps the account of C11: every request asked, and every answer that came, double ones included. */
 export class Account {

@@ -3,9 +3,9 @@ import { expect } from 'chai'
 import type { TopicSubscription } from '../../../src/consumer/stream/topic-subscription.js'
 import { askRouter } from '../../../src/index.js'
 import type { GroupInstance } from '../../support/group-instance.js'
-import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic, isOnRealKafka } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}${at}`)
 

@@ -4,9 +4,9 @@ import sinon from 'sinon'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { offsetCommitV7 } from '../../../src/kafka/protocol/offsets.js'
 import type { GroupInstance } from '../../support/group-instance.js'
-import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 /** No topic has so many partitions. */
 const NOWHERE = 1_000

@@ -12,8 +12,8 @@ import {
   openCastellan,
   startEmbeddedCluster
 } from '../../../src/index.js'
-import { inWorld } from '../../support/in-world.js'
 import { turns } from '../../support/ticks.js'
+import { inWorld } from './in-world.js'
 
 /** Knows which of its actors read a partition. */
 class WatchedSystem extends ActorSystem {

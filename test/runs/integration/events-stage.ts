@@ -1,10 +1,10 @@
 import { request } from 'node:http'
 import { Kafka, logLevel } from 'kafkajs'
-import { cloudeventsOperations } from '../../src/apis/cloudevents/routes.js'
-import type { Logger } from '../../src/core/model.js'
-import { ask, type EventAnswer, type Headers } from '../apis/cloudevents/harness.js'
-import { ApiStage } from './api-stage.js'
-import { DescribedAnswers } from './described-answers.js'
+import { cloudeventsOperations } from '../../../src/apis/cloudevents/routes.js'
+import type { Logger } from '../../../src/core/model.js'
+import { ask, type EventAnswer, type Headers } from '../../apis/cloudevents/stage.js'
+import { ApiStage } from '../../support/api-stage.js'
+import { DescribedAnswers } from '../../support/described-answers.js'
 
 /** A record as kafkajs reads it: a client that nobody here wrote. */
 export interface ReadRecord {

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { FetchDataResult } from '../../../src/router/messages/operations.js'
 import { onTargetCluster } from '../../support/castellan.js'
-import { inWorld } from '../../support/in-world.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 const PARTITIONS = 100
 const RECORDS = 40

@@ -4,8 +4,8 @@ import { ask } from '../../../src/core/actor/actor.js'
 import type { BrokerClient, FetchCall, FetchResponse } from '../../../src/kafka/broker-client.js'
 import type { FetchDataResult } from '../../../src/router/messages/operations.js'
 import type { Castellan } from '../../support/castellan.js'
-import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
+import { inWorld } from './in-world.js'
 
 const PARTITIONS = 40
 const PATIENT_MS = 10_000

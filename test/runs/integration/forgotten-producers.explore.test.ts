@@ -8,9 +8,9 @@ import { openDurableLog } from '../../../src/producer/log/open-durable-log.js'
 import { walSettings } from '../../../src/producer/log/settings.js'
 import type { Numbering } from '../../../src/producer/memory/numbering.js'
 import type { Gateway } from '../../cli/child.js'
-import { metricOf } from '../../support/app-under-test.js'
 import { logWorker } from '../../support/built.js'
 import { onCluster } from '../../support/stage.js'
+import { metricOf } from '../../support/test-app.js'
 import { WireSession } from '../real-kafka/wire-session.js'
 
 const PATIENCE_MS = 60_000

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 describe('a topic that a member gives up', () => {
   inWorld()

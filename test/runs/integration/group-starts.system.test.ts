@@ -7,10 +7,10 @@ import { askRouter, openCastellan } from '../../../src/index.js'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { encodeSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
 import { AS_STORED } from '../../../src/router/messages/operations.js'
-import { clientOfCoordinator, ForeignLeader } from '../../support/foreign-leader.js'
 import type { GroupInstance } from '../../support/group-instance.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { clientOfCoordinator, ForeignLeader } from './foreign-leader.js'
 
 const QUICK: ConsumerSettingsOverrides = { start: 'latest', partitionCheckMs: 300, retryBackoffMs: 100 }
 /** The name of a static member that another client lets into the group for a moment. */

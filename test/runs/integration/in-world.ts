@@ -2,9 +2,10 @@
  * Tests of a whole gateway whose clock, timers, randomness and connections come from a seed, so that they wait for nothing and
  * run alike on every machine. What they do with files on disk is real, and time stands still meanwhile.
  */
-import { warmUp } from '../runs/simulation/warm-up.js'
-import { World } from '../runs/simulation/world/world.js'
-import { isOnRealKafka } from './target-cluster.js'
+
+import { isOnRealKafka } from '../../support/target-cluster.js'
+import { warmUp } from '../simulation/warm-up.js'
+import { World } from '../simulation/world/world.js'
 
 /** `WORLD_SEED=7 npx mocha FILE`: other latencies, other splits of what is sent, other names. */
 const seed = Number(process.env.WORLD_SEED ?? 1)

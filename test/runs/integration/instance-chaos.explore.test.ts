@@ -4,10 +4,10 @@ import { type Castellan, openCastellan } from '../../../src/index.js'
 import type { InstanceName, InstanceRecord, InstanceResult } from '../../../src/verbs/verbs.js'
 import { startCastellan, type Castellan as Writer } from '../../support/castellan.js'
 import { instanceSettings as settings } from '../../support/instances.js'
-import { ChaosTopic } from '../../support/offer-chaos/chaos-topic.js'
 import { type LoggedRecord, OfferCheck } from '../../support/offer-check.js'
 import { SeededRandom, shuffled, testSeed } from '../../support/random.js'
 import { freshTopic, type TargetCluster, targetCluster } from '../../support/target-cluster.js'
+import { ChaosTopic } from './offer-chaos/chaos-topic.js'
 
 /** For the next record: on a busy machine instances need minutes for all of them. */
 const CATCH_UP_MS = 60_000

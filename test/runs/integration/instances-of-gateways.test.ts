@@ -2,11 +2,11 @@ import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
 import { ownerAmong } from '../../../src/deployment/verbs/peer-instances.js'
 import type { InstanceName, InstanceSettings, InstanceVerbs } from '../../../src/verbs/verbs.js'
-import { inWorld } from '../../support/in-world.js'
 import { done, instanceSettings as settings } from '../../support/instances.js'
-import { LinkedGateway } from '../../support/linked-gateways.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { LinkedGateway } from '../linked-gateways.js'
+import { inWorld } from './in-world.js'
 
 const AUTO_COMMIT_MS = 5_000
 /** One record a read. */

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ProduceOptions } from '../../../src/producer/memory/delivery.js'
 import { onTargetCluster } from '../../support/castellan.js'
-import { inWorld } from '../../support/in-world.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 const INVENTED_PER_SECOND = 300
 // Behind the first calls of invented topics, which wait for their replicas, some records of real brokers' topics missed it.

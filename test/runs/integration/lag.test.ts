@@ -4,9 +4,9 @@ import type { App } from '../../../src/server/app/app.js'
 import { readLag, sumOf, type TopicLag } from '../../../src/verbs/lag.js'
 import { runCommand } from '../../cli/run-command.js'
 import type { GroupInstance } from '../../support/group-instance.js'
-import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 const PATIENCE_MS = 30_000
 

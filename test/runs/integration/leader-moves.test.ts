@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { onTargetCluster } from '../../support/castellan.js'
 import { explain, History, type Logged } from '../../support/history-checker.js'
-import { inWorld } from '../../support/in-world.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 const partitions = 4
 

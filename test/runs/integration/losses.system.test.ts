@@ -4,9 +4,9 @@ import type { Logger, RecordOutcome } from '../../../src/core/model.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { openCastellan } from '../../../src/index.js'
 import type { App } from '../../../src/server/app/app.js'
-import { metricOf } from '../../support/app-under-test.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic, pauseAll, resumeAll } from '../../support/target-cluster.js'
+import { metricOf } from '../../support/test-app.js'
 
 const PATIENCE_MS = 60_000
 

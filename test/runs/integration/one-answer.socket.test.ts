@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { Castellan } from '../../support/castellan.js'
-import { Account, CountingReader } from '../../support/counting-reader.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { Account, CountingReader } from './counting-reader.js'
 
 const partitions = 2
 const perStep = 20

@@ -1,7 +1,7 @@
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { brief, PixyClient } from '../../apis/kafka-pixy/harness.js'
+import { brief, PixyClient } from '../../apis/kafka-pixy/stage.js'
 import { until } from '../../support/pixy-stage.js'
 import { onCluster } from '../../support/stage.js'
 import { pauseAll, resumeAll } from '../../support/target-cluster.js'

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
-import { inWorld } from '../../support/in-world.js'
 import { onBroker } from '../../support/stage.js'
+import { inWorld } from './in-world.js'
 
 const { GROUP_AUTHORIZATION_FAILED, TOPIC_AUTHORIZATION_FAILED } = errorCodes
 

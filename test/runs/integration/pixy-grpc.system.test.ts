@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Fields } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
-import { GrpcHarness } from '../../apis/kafka-pixy/grpc-harness.js'
+import { GrpcHarness } from '../../apis/kafka-pixy/grpc-stage.js'
 import { PixyStage, QUICK_COMMITS, until } from '../../support/pixy-stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
 

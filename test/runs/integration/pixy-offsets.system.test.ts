@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Answer, brief, type PixyUnderTest } from '../../apis/kafka-pixy/harness.js'
+import { type Answer, brief, type PixyUnderTest } from '../../apis/kafka-pixy/stage.js'
 import { jsonOf, PixyStage, until } from '../../support/pixy-stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
 

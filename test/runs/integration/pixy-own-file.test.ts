@@ -3,11 +3,11 @@ import { kafkaPixyCommand } from '../../../src/apis/api-commands.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import { translateConfig } from '../../../src/server/config/config.js'
-import { brief, PixyClient } from '../../apis/kafka-pixy/harness.js'
-import { inWorld } from '../../support/in-world.js'
+import { brief, PixyClient } from '../../apis/kafka-pixy/stage.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
+import { inWorld } from './in-world.js'
 
 describe("pixy: a process that is configured by Kafka-Pixy's own file", () => {
   inWorld()

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { GrpcHarness } from '../../apis/kafka-pixy/grpc-harness.js'
-import { brief, PixyUnderTest } from '../../apis/kafka-pixy/harness.js'
+import { GrpcHarness } from '../../apis/kafka-pixy/grpc-stage.js'
+import { brief, PixyUnderTest } from '../../apis/kafka-pixy/stage.js'
 import { type PeerAddress, peerSettings } from '../../support/peer-address.js'
 import { QUICK_COMMITS, until } from '../../support/pixy-stage.js'
 import { onCluster } from '../../support/stage.js'

@@ -1,8 +1,8 @@
 import { type ClientRequest, request } from 'node:http'
 import { expect } from 'chai'
-import { brief } from '../../apis/kafka-pixy/harness.js'
-import { inWorld } from '../../support/in-world.js'
+import { brief } from '../../apis/kafka-pixy/stage.js'
 import { jsonOf, PixyStage, until } from '../../support/pixy-stage.js'
+import { inWorld } from './in-world.js'
 
 interface Place {
   readonly partition: number

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { brief, PixyUnderTest } from '../../apis/kafka-pixy/harness.js'
+import { brief, PixyUnderTest } from '../../apis/kafka-pixy/stage.js'
 import type { GroupInstance } from '../../support/group-instance.js'
 import { checkRows } from '../../support/rows.js'
 import { onCluster } from '../../support/stage.js'

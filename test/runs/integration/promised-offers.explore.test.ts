@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { runOfferChaos } from '../../support/offer-chaos/run-offer-chaos.js'
 import { testSeed } from '../../support/random.js'
 import { type TargetCluster, targetCluster } from '../../support/target-cluster.js'
+import { runOfferChaos } from './offer-chaos/run-offer-chaos.js'
 
 describe('chaos: groups that ask for topics before these exist', function () {
   this.timeout(480_000)

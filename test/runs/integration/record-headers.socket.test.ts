@@ -5,10 +5,10 @@ import { WebSocket } from 'ws'
 import { loadDefinition } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { loadConfig } from '../../../src/server/config/config.js'
-import { ask, type Headers, REQUIRED } from '../../apis/cloudevents/harness.js'
-import { EventsStage, type ReadRecord } from '../../support/events-stage.js'
-import { RecordStreamClient } from '../../support/record-stream-client.js'
+import { ask, type Headers, REQUIRED } from '../../apis/cloudevents/stage.js'
 import { checkRows } from '../../support/rows.js'
+import { EventsStage, type ReadRecord } from './events-stage.js'
+import { RecordStreamClient } from './record-stream-client.js'
 
 const hooks = fileURLToPath(new URL('../../apis/kafboy/hooks/carrying.ts', import.meta.url))
 

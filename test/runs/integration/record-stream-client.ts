@@ -1,5 +1,5 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
-import { checkAnswer } from './described-answers.js'
+import { checkAnswer } from '../../support/described-answers.js'
 
 /** One answer of a stream of records. */
 export interface RecordAnswer {

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { Castellan } from '../../support/castellan.js'
-import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic, recreateTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 const MAX_AGE_MS = 1_000
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import type { App } from '../../../src/server/app/app.js'
-import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 /** What kprf's own example has: `queue_buffering_max_kbytes: 2048`. */
 const BUFFER_BYTES = String(2 * 1024 * 1024)

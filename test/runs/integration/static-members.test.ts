@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import type { ConsumerSettingsOverrides } from '../../../src/consumer/group/settings.js'
 import type { GroupInstance } from '../../support/group-instance.js'
-import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 /** A member that is away keeps its place in the group for so long. */
 const SESSION_MS = 20_000

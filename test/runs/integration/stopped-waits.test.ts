@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import type { App } from '../../../src/server/app/app.js'
-import { metricOf } from '../../support/app-under-test.js'
-import { inWorld } from '../../support/in-world.js'
 import { onCluster } from '../../support/stage.js'
 import { pauseAll } from '../../support/target-cluster.js'
+import { metricOf } from '../../support/test-app.js'
+import { inWorld } from './in-world.js'
 
 const form = 'application/x-www-form-urlencoded'
 const binary = '{"records":[{"value":"YQ=="}]}'

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import { inWorld } from '../../support/in-world.js'
-import { StrimziStage, typeOf, V2 } from '../../support/strimzi-stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
+import { StrimziStage, typeOf, V2 } from './strimzi-stage.js'
 
 const SCHEMA = 'Validation error on: Schema validation error'
 const NO_INSTANCE = 'The specified consumer instance was not found.'

@@ -1,7 +1,7 @@
-import { strimziOperations } from '../../src/apis/strimzi/operations.js'
-import { type Answer, call, seenBy } from './access.js'
-import { ApiStage } from './api-stage.js'
-import { DescribedAnswers } from './described-answers.js'
+import { strimziOperations } from '../../../src/apis/strimzi/operations.js'
+import { type Answer, call, seenBy } from '../../support/access.js'
+import { ApiStage } from '../../support/api-stage.js'
+import { DescribedAnswers } from '../../support/described-answers.js'
 
 export const V2 = 'application/vnd.kafka.v2+json'
 export const typeOf = (format: string): string => `application/vnd.kafka.${format}.v2+json`

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { StrimziStage, typeOf, V2 } from '../../support/strimzi-stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { StrimziStage, typeOf, V2 } from './strimzi-stage.js'
 
 const SCHEMA = 'Validation error on: Schema validation error'
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { onTargetCluster, startCastellan } from '../../support/castellan.js'
-import { inWorld } from '../../support/in-world.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 describe('writing to topics that come and go', () => {
   inWorld()

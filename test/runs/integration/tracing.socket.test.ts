@@ -4,8 +4,8 @@ import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@
 import { expect } from 'chai'
 import { openCastellan } from '../../../src/index.js'
 import type { App } from '../../../src/server/app/app.js'
-import { metricOf } from '../../support/app-under-test.js'
 import { onBroker } from '../../support/stage.js'
+import { metricOf } from '../../support/test-app.js'
 
 const TRACE_ID = '0af7651916cd43dd8448eb211c80319c'
 const PARENT = `00-${TRACE_ID}-b7ad6b7169203331-01`

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { RecordOutcome } from '../../../src/core/model.js'
 import { onTargetCluster } from '../../support/castellan.js'
-import { inWorld } from '../../support/in-world.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { inWorld } from './in-world.js'
 
 describe('one unknown topic among many', () => {
   inWorld()

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
-import { History, type HistorySink, type Outcome, type Sent } from './history-checker.js'
+import { History, type HistorySink, type Outcome, type Sent } from '../../support/history-checker.js'
 
 const FLUSH_BYTES = 64 * 1024
 

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { HttpClient } from '../../support/http-client.js'
+import { HttpClient } from '../http-client.js'
 import { ANSWER_TIMEOUT_MS } from './messages.js'
 
 /** What a client sends by POST. */

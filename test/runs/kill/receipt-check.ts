@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logged } from '../../support/history-checker.js'
-import { HttpClient } from '../../support/http-client.js'
 import type { SeededRandom } from '../../support/random.js'
+import { HttpClient } from '../http-client.js'
 import { ANSWER_TIMEOUT_MS, PAUSE_MS } from './messages.js'
 
 /** What a receipt says about its only record. */

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
-import { endOnSignals, sayWithTime } from '../../support/tool.js'
 import { countOption, seedOption, toolOptions } from '../../support/tool-options.js'
+import { endOnSignals, sayWithTime } from '../tool.js'
 import { CLUSTERS, type ClusterName, clusterOf } from './clusters.js'
 import { describeRun, runTwoGateways } from './two-gateways.js'
 

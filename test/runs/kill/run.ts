@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander'
 import { explain } from '../../support/history-checker.js'
-import { endOnSignals, sayWithTime } from '../../support/tool.js'
 import { countOption, listOption, seedOption, toolOptions } from '../../support/tool-options.js'
+import { endOnSignals, sayWithTime } from '../tool.js'
 import { clusterOf } from './clusters.js'
 import { type KillOptions, problemsOf, runKill } from './run-kill.js'
 

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
-import { endOnSignals, sayWithTime } from '../../support/tool.js'
 import { countOption, listOption, seedOption, toolOptions } from '../../support/tool-options.js'
+import { endOnSignals, sayWithTime } from '../tool.js'
 import { problems, report, runChaos } from './chaos/run-chaos.js'
 import { KafkaCluster } from './cluster.js'
 import { requirePrograms } from './requirements.js'

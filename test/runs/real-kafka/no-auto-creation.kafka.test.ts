@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { brief, PixyUnderTest } from '../../apis/kafka-pixy/harness.js'
+import { brief, PixyUnderTest } from '../../apis/kafka-pixy/stage.js'
 import { KafkaCluster } from './cluster.js'
 
 const NO_SUCH_TOPIC = 'kafka server: Request was for a topic or partition that does not exist on this broker.'

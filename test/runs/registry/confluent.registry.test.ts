@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
 import { ConfluentStage } from '../../support/confluent-stage.js'
-import { codeOf, type ErrorBody, produceV2, schemaCases } from '../../support/schema-cases.js'
+import { codeOf, type ErrorBody, produceV2, schemaCases } from '../schema-cases.js'
 
 const url = process.env.REGISTRY_URL!
 const pid = Number(process.env.REGISTRY_PID)

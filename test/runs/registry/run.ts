@@ -5,8 +5,8 @@ import { Command } from 'commander'
 import Mocha from 'mocha'
 import { requirePrograms } from '../real-kafka/requirements.js'
 import '../../support/whole-values.js'
-import { endOnSignals } from '../../support/tool.js'
 import { toolOptions } from '../../support/tool-options.js'
+import { endOnSignals } from '../tool.js'
 import { startRegistry } from './registry.js'
 
 const command = new Command('npm run test:registry --')

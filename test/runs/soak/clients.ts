@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { HttpClient } from '../../support/http-client.js'
 import { RawSocket } from '../../support/raw-socket.js'
+import { HttpClient } from '../http-client.js'
 import type { MeasuredGateway } from './measured-gateway.js'
 import { type Asked, CLUSTER, FULL, type Kind, topics } from './request-kinds.js'
 

@@ -1,5 +1,5 @@
-import { startTestApp } from '../../support/app-under-test.js'
 import { heldBytes } from '../../support/held-bytes.js'
+import { startTestApp } from '../../support/test-app.js'
 import type { FromMeasured } from './measured-gateway.js'
 
 const [bootstrap, settings] = process.argv.slice(2) as [string, string]

@@ -3,7 +3,7 @@ import { confluent } from '../../../src/apis/confluent/api.js'
 import { strimzi } from '../../../src/apis/strimzi/api.js'
 import { announceUrls } from '../../../src/server/app/announce.js'
 import { loadConfig } from '../../../src/server/config/config.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 
 describe('the log of the start', () => {
   it('names in the line to try the port of the API, where it has one', () => {

@@ -3,7 +3,7 @@ import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-clus
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import type { Config } from '../../../src/server/config/config.js'
-import { type LogLine, recordingLogger, until } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger, until } from '../../http/server/stage.js'
 import { configOf, push, TestAuthority, TestFolder } from '../../support/access.js'
 import { logWorker } from '../../support/built.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'

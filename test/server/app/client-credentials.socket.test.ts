@@ -6,7 +6,7 @@ import { connectionOf } from '../../../src/server/app/kafka.js'
 import { toYaml } from '../../../src/server/config/print.js'
 import { runCommand } from '../../cli/run-command.js'
 import { onBroker } from '../../support/stage.js'
-import { testCertificate } from '../../support/tls-fixture.js'
+import { testCertificate } from '../../support/test-certificate.js'
 import { answering, TokenEndpoint } from '../../support/token-endpoint.js'
 
 const SECRET = 'hush-secret'

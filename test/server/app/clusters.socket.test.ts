@@ -3,7 +3,7 @@ import { apis } from '../../../src/apis/apis.js'
 import type { HttpApi } from '../../../src/http/api/api.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import { loadConfig } from '../../../src/server/config/config.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
 describe('several clusters', () => {

@@ -2,8 +2,8 @@ import { Agent, createServer, type IncomingMessage, request, type Server } from 
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import type { App } from '../../../src/server/app/app.js'
-import { startTestApp } from '../../support/app-under-test.js'
 import { onBroker } from '../../support/stage.js'
+import { startTestApp } from '../../support/test-app.js'
 
 const CHECK_EVERY_MS = 20
 /** Far longer than a busy machine needs for what has to happen meanwhile. */

@@ -3,7 +3,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { createBrokerClientFactory } from '../../../src/kafka/broker-client-factory.js'
 import { DurabilityCheck } from '../../../src/server/app/durability-check.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 
 describe('DurabilityCheck', () => {
   const createClient = createBrokerClientFactory({

@@ -25,10 +25,10 @@ import {
   TestAuthority,
   TestFolder
 } from '../../support/access.js'
-import { apisUnderTest } from '../../support/apis-under-test.js'
 import { isBuilt } from '../../support/built.js'
-import { sideBySide } from '../../support/side-by-side.js'
-import { testCertificate, testKey } from '../../support/tls-fixture.js'
+import { testCertificate, testKey } from '../../support/test-certificate.js'
+import { apisUnderTest } from '../../support/tested-apis.js'
+import { sideBySide } from './side-by-side.js'
 
 /** Settings as they stand in a file. */
 type Settings = { readonly [name: string]: unknown }

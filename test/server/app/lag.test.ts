@@ -5,7 +5,7 @@ import type { PeerHandler, Peers } from '../../../src/deployment/calls/peers.js'
 import { errorCodes, kafkaErrorOf } from '../../../src/kafka/error-codes.js'
 import { type LagCluster, LagWatch } from '../../../src/server/app/lag.js'
 import type { TopicLag } from '../../../src/verbs/lag.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { FakeTime } from '../../support/fake-time.js'
 
 const EVERY_MS = 10_000

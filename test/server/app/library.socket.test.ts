@@ -11,7 +11,7 @@ import {
   startApp
 } from '../../../src/index.js'
 import { type ConsumeManyResult, ONE_MESSAGE } from '../../../src/verbs/verbs.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { onBroker } from '../../support/stage.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 

@@ -5,7 +5,7 @@ import { stringify } from 'yaml'
 import { run } from '../../../src/cli/cli.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import {
   type Answer,
   AUDIENCE,

@@ -7,10 +7,10 @@ import { silentLogger } from '../../../src/core/model.js'
 import { type AccessFields, toAccessLine } from '../../../src/http/server/request-log.js'
 import type { App } from '../../../src/server/app/app.js'
 import { openAccessLog } from '../../../src/server/app/log-files.js'
-import { type LogLine, recordingLogger, until } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger, until } from '../../http/server/stage.js'
 import { TestFolder } from '../../support/access.js'
-import { startTestApp } from '../../support/app-under-test.js'
 import { LOADER, moduleUrl } from '../../support/built.js'
+import { startTestApp } from '../../support/test-app.js'
 
 const fields: AccessFields = {
   requestId: 'id',

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { quietLogger } from '../../../src/server/app/quiet-logger.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 
 describe('quietLogger', () => {
   const setUp = () => {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { Status, Trouble } from '../../../src/http/status/status.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { call, configOf, TestAuthority, TestFolder } from '../../support/access.js'
 import { logWorker } from '../../support/built.js'
 

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
 import { freePorts } from '../../runs/real-kafka/ports.js'
-import { startTestApp } from '../../support/app-under-test.js'
+import { startTestApp } from '../../support/test-app.js'
 
 describe('/ready', () => {
   it('answers 200 only once requests can be sent', async () => {

@@ -4,7 +4,7 @@ import { ConfigError } from '../../../src/core/errors.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import type { AppLogger } from '../../../src/server/app/logger.js'
 import type { Config } from '../../../src/server/config/config.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { configOf, makeToken, push, TestAuthority, TestFolder } from '../../support/access.js'
 
 describe('settings that are read again', () => {

@@ -2,7 +2,7 @@ import { request } from 'node:http'
 import { expect } from 'chai'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import type { Config } from '../../../src/server/config/config.js'
-import { recordingLogger } from '../../http/server/fixtures.js'
+import { recordingLogger } from '../../http/server/stage.js'
 import { basic, cheapHash, configOf, makeToken, push, TestFolder } from '../../support/access.js'
 
 const PUSH = JSON.stringify({ records: [{ topic: 'orders', data: 'revoked' }], wait_for_send: true })

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { Shutdown } from '../../../src/server/app/shutdown.js'
-import { type LogLine, recordingLogger } from '../../http/server/fixtures.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 
 describe('Shutdown', () => {
   let clock: sinon.SinonFakeTimers

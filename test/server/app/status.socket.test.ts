@@ -5,8 +5,8 @@ import { RefusalCounts } from '../../../src/core/refusals.js'
 import { type Status, statusSchema } from '../../../src/http/status/status.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
-import { startTestApp } from '../../support/app-under-test.js'
 import { onBroker } from '../../support/stage.js'
+import { startTestApp } from '../../support/test-app.js'
 
 describe('/status.json', () => {
   const stage = onBroker()

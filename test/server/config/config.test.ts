@@ -7,7 +7,7 @@ import { warnings } from '../../../src/server/config/checks.js'
 import { type Config, type ConfigSources, explainConfig, loadConfig } from '../../../src/server/config/config.js'
 import { toYaml } from '../../../src/server/config/print.js'
 import { readTlsFiles } from '../../../src/server/config/tls-files.js'
-import { testCertificate, testKey } from '../../support/tls-fixture.js'
+import { testCertificate, testKey } from '../../support/test-certificate.js'
 
 describe('config', () => {
   let directory: string

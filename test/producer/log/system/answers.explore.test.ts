@@ -9,7 +9,7 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../../src/embedded-broker/start-embedded-cluster.js'
 import { freePorts } from '../../../runs/real-kafka/ports.js'
-import { readSyncTrace, type SyncTraceRules } from '../../../support/sync-trace.js'
+import { readSyncTrace, type SyncTraceRules } from './sync-trace.js'
 
 const REQUESTS = 10_000
 const CONNECTIONS = 32

@@ -10,8 +10,8 @@ import { readLoggedRecord } from '../../../../src/producer/log/logged-record.js'
 import { openDurableLog } from '../../../../src/producer/log/open-durable-log.js'
 import { walSettings } from '../../../../src/producer/log/settings.js'
 import { logWorker } from '../../../support/built.js'
-import { readSyncTrace, type SyncTrace } from '../../../support/sync-trace.js'
 import type { AppendingOptions } from './appending-process.js'
+import { readSyncTrace, type SyncTrace } from './sync-trace.js'
 
 const PROGRAM = ['--import', 'tsx', 'test/producer/log/system/appending-process.ts']
 

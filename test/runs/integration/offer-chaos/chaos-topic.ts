@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Castellan, startCastellan } from '../castellan.js'
-import type { LoggedRecord, OfferCheck } from '../offer-check.js'
-import type { SeededRandom } from '../random.js'
-import type { TargetCluster } from '../target-cluster.js'
+import { type Castellan, startCastellan } from '../../../support/castellan.js'
+import type { LoggedRecord, OfferCheck } from '../../../support/offer-check.js'
+import type { SeededRandom } from '../../../support/random.js'
+import type { TargetCluster } from '../../../support/target-cluster.js'
 
 const METADATA_TIMEOUT_MS = 10_000
 const FORGET_ATTEMPTS = 100

@@ -1,11 +1,11 @@
 import { type Client, credentials, type ServiceError, status } from '@grpc/grpc-js'
-import { loadDefinition } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
-import type { ConsumerSettingsOverrides } from '../../../src/consumer/group/settings.js'
-import { PixyClient } from '../../apis/kafka-pixy/harness.js'
-import { GatewayProcess } from '../../runs/real-kafka/gateway-process.js'
-import { freePorts } from '../../runs/real-kafka/ports.js'
-import { kill, type Workspace } from '../../runs/real-kafka/workspace.js'
-import { GroupInstance } from '../group-instance.js'
+import { loadDefinition } from '../../../../src/apis/kafka-pixy/grpc/protocol.js'
+import type { ConsumerSettingsOverrides } from '../../../../src/consumer/group/settings.js'
+import { PixyClient } from '../../../apis/kafka-pixy/stage.js'
+import { GroupInstance } from '../../../support/group-instance.js'
+import { GatewayProcess } from '../../real-kafka/gateway-process.js'
+import { freePorts } from '../../real-kafka/ports.js'
+import { kill, type Workspace } from '../../real-kafka/workspace.js'
 
 /** What a request for a message was answered. */
 export type Asked =

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { OfferCheck } from '../offer-check.js'
-import type { SeededRandom } from '../random.js'
+import type { OfferCheck } from '../../../support/offer-check.js'
+import type { SeededRandom } from '../../../support/random.js'
 import type { Asked, Member } from './members.js'
 
 const BEHIND_FAILURE_MS = 200

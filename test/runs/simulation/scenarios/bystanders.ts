@@ -1,12 +1,12 @@
 import { History } from '../../../support/history-checker.js'
 import type { SimulatedTopic } from '../brokers.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
-import { usualReads } from '../settings.js'
 import { Bystander } from '../workloads/bystander.js'
 import { Inventor } from '../workloads/inventor.js'
 import { Producer } from '../workloads/producer.js'
 import { Reader } from '../workloads/reader.js'
 import { depsOf, openService, orders, recordsOf } from './library.js'
+import { usualReads } from './settings.js'
 
 /** One copy of each partition: the third is on node 3, which nobody harms. */
 const quiet: SimulatedTopic = { name: 'quiet', partitions: 3, replicationFactor: 1 }

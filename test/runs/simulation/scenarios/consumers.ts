@@ -3,11 +3,11 @@ import { harmlessFaults } from '../faults/catalogue.js'
 import { GATEWAY_PORT, HttpGateway } from '../http-gateway.js'
 import { Outages } from '../outages.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
-import { someGatewaySettings } from '../settings.js'
 import { GroupProgress } from '../workloads/group-progress.js'
 import { Producer } from '../workloads/producer.js'
 import { depsOf, events, logOf, openService, orders, steady } from './library.js'
 import { pixyConsumersOf } from './pixy-consumers.js'
+import { someGatewaySettings } from './settings.js'
 
 const GROUP = 'workers'
 const LONG_POLL_MS = 1_000

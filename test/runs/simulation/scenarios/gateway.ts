@@ -7,13 +7,13 @@ import { HttpGateway } from '../http-gateway.js'
 import { Outages } from '../outages.js'
 import { idOf } from '../record-text.js'
 import type { Setting } from '../scenario.js'
-import { someGatewaySettings, someLogSettings } from '../settings.js'
 import type { Workload } from '../workload.js'
 import { Pusher } from '../workloads/pusher.js'
 import type { Manners, PusherDeps, PusherOptions } from '../workloads/pusher-options.js'
 import { ReceiptReader } from '../workloads/receipt-reader.js'
 import { RetryingClient } from '../workloads/retrying-client.js'
 import { logOf } from './library.js'
+import { someGatewaySettings, someLogSettings } from './settings.js'
 
 const pauses: Readonly<Record<Manners, readonly [number, number]>> = {
   polite: [20, 300],

@@ -3,11 +3,11 @@ import { History } from '../../../support/history-checker.js'
 import { harmlessFaults } from '../faults/catalogue.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Service } from '../service.js'
-import { someSettings } from '../settings.js'
 import { GroupConsumer } from '../workloads/group-consumer.js'
 import { GroupProgress } from '../workloads/group-progress.js'
 import { Producer } from '../workloads/producer.js'
 import { depsOf, events, logOf, openService, orders, steady } from './library.js'
+import { someSettings } from './settings.js'
 
 const GROUP = 'workers'
 

@@ -8,12 +8,12 @@ import { isRenumberedFor } from '../departures.js'
 import { harmlessFaults } from '../faults/catalogue.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Service } from '../service.js'
-import { littleDecompressed, someSettings, usualReads } from '../settings.js'
 import { Committer } from '../workloads/committer.js'
 import { Inventor } from '../workloads/inventor.js'
 import { Producer, type ProducerOptions, type ServiceDeps } from '../workloads/producer.js'
 import { Reader } from '../workloads/reader.js'
 import type { Host } from '../world/host.js'
+import { littleDecompressed, someSettings, usualReads } from './settings.js'
 
 export const orders: SimulatedTopic = { name: 'orders', partitions: 3 }
 export const events: SimulatedTopic = {

@@ -3,9 +3,9 @@ import { History } from '../../../support/history-checker.js'
 import type { SimulatedTopic } from '../brokers.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { Service } from '../service.js'
-import { someSettings } from '../settings.js'
 import { GroupPromise, PromiseConsumer, PromiseWriter } from '../workloads/group-promise.js'
 import { depsOf, openService, orders } from './library.js'
+import { someSettings } from './settings.js'
 
 const mortal: SimulatedTopic = { name: 'mortal', partitions: 2 }
 const growing: SimulatedTopic = { name: 'growing', partitions: 1 }

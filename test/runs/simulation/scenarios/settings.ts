@@ -1,5 +1,5 @@
-import type { OpenCastellanOptions } from '../../../src/server/app/open-castellan.js'
-import type { SeededRandom } from '../../support/random.js'
+import type { OpenCastellanOptions } from '../../../../src/server/app/open-castellan.js'
+import type { SeededRandom } from '../../../support/random.js'
 
 const MIB = 1_048_576
 
